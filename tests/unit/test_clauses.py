@@ -1,0 +1,75 @@
+"""The clause table says what the contract says."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.contract.clauses import (
+    CLAUSES,
+    SECTIONS,
+    ClauseKind,
+    UnknownClauseError,
+    clause,
+    in_contract_order,
+)
+
+CONTRACT = "FRAME_HARNESS_CONTRACT"
+
+
+def test_ids_and_kinds_are_those_of_the_contract_document() -> None:
+    path = os.environ.get(CONTRACT)
+    if not path:
+        pytest.skip(f"{CONTRACT} is not set: set it to the path of the contract document")
+    rows = re.findall(
+        r"^\| ([A-Z]+-\d+) \| ([A-Z/]+) \|", Path(path).read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [(entry.id, entry.kind) for entry in CLAUSES.values()] == rows
+
+
+def test_sections_of_the_contract_document_are_ours() -> None:
+    path = os.environ.get(CONTRACT)
+    if not path:
+        pytest.skip(f"{CONTRACT} is not set: set it to the path of the contract document")
+    section_of = {}
+    section = ""
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        if heading := re.match(r"## ([A-Z])\.", line):
+            section = heading[1]
+        elif row := re.match(r"\| ([A-Z]+-\d+) \|", line):
+            section_of[row[1]] = section
+    assert section_of == {entry.id: entry.section for entry in CLAUSES.values()}
+
+
+def test_every_clause_has_a_section_kinds_and_words_that_fit_a_line() -> None:
+    for entry in CLAUSES.values():
+        assert entry.section in SECTIONS
+        assert entry.kinds
+        assert 10 <= len(entry.title) <= 90
+    assert len({entry.title for entry in CLAUSES.values()}) == len(CLAUSES)
+
+
+def test_clauses_that_need_more_than_one_cpu_and_one_console_only_have_their_place() -> None:
+    for entry in CLAUSES.values():
+        assert entry.judged is not bool(entry.kinds & {"S", "O", "W"})
+    assert clause("GUARD-09").kinds == {ClauseKind.PARALLEL, ClauseKind.HAZARD}
+    assert clause("VT-03").judged
+    assert clause("VT-03").hazard
+
+
+@pytest.mark.parametrize(
+    ("typo", "near"), [("ALLOC-7", "ALLOC-07"), ("alloc-07", "ALLOC-07"), ("FRAM-03", "FRAME-03")]
+)
+def test_a_misspelled_id_names_the_nearest_clause(typo: str, near: str) -> None:
+    with pytest.raises(UnknownClauseError, match=f"did you mean {near}"):
+        clause(typo)
+
+
+def test_an_id_like_no_other_names_the_range_of_ids() -> None:
+    with pytest.raises(UnknownClauseError, match="use an id from CONST-01 to FRAME-08"):
+        clause("zzz")
+
+
+def test_order_of_the_contract_puts_strangers_last() -> None:
+    assert in_contract_order(["x", "VT-01", "CONST-01", "VT-01"]) == ["CONST-01", "VT-01", "x"]
