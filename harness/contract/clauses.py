@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from harness.errors import HarnessError
+from harness.errors import UsageError
 
 
-class UnknownClauseError(HarnessError):
+class UnknownClauseError(UsageError):
     """An id that the contract does not have; the text names the nearest one that it has."""
 
 
@@ -191,19 +191,17 @@ def clause(id_: str) -> Clause:
     """
     found = CLAUSES.get(id_)
     if found is None:
-        raise UnknownClauseError(f"clause: {id_!r}: expected an id of the contract\n{hint(id_)}")
+        raise UnknownClauseError("clause", repr(id_), detail="not in the contract", next_step=nearest(id_))
     return found
 
 
-def hint(id_: str) -> str:
-    """One line that names the id nearest to a misspelled one."""
+def nearest(id_: str) -> str:
+    """What to do about an id that the contract does not have."""
     near = difflib.get_close_matches(id_.upper(), CLAUSES, n=1, cutoff=0.5)
-    return f"next: did you mean {near[0]}" if near else f"next: use an id from {first_and_last()}"
-
-
-def first_and_last() -> str:
-    ids = list(CLAUSES)
-    return f"{ids[0]} to {ids[-1]}"
+    if near:
+        return f"did you mean {near[0]}"
+    first, *_, last = CLAUSES
+    return f"use an id from {first} to {last}"
 
 
 def in_contract_order(ids: Iterable[str]) -> list[str]:

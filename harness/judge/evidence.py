@@ -1,0 +1,202 @@
+"""What a run saw, as values that travel as JSON and are checked when they arrive."""
+
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from harness.errors import HarnessError
+
+
+class EvidenceError(HarnessError):
+    """A text that is no evidence; one line says where and why."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A frozen value whose JSON form must have these fields and no other."""
+
+
+class Outcome(StrEnum):
+    PASSED = "passed"
+    VIOLATED = "violated"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+class Witness(StrEnum):
+    """What one witness of the layout said, measured against the contract."""
+
+    EQUAL = "equal"
+    DIFFERS = "differs"
+    UNREAD = "unread"
+
+
+class GuestStatus(StrEnum):
+    """How a guest ended. Only the first three are written by a guest, and so may be expected."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    PANIC = "panic"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+    SIGNALED = "signaled"
+    REFUSED = "refused"
+    UNEXPECTED = "unexpected"
+
+
+class RunKey(Record, frozen=True, order=True):
+    """One build on one machine."""
+
+    machine: str
+    profile: str
+
+    def __str__(self) -> str:
+        return f"{self.machine}/{self.profile}"
+
+
+class SubjectInfo(Record, frozen=True, kw_only=True):
+    """The frame module under test; sha256 in hex."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+class CheckResult(Record, frozen=True, kw_only=True):
+    """One check in one run.
+
+    `breaks` names those of `clauses` that a violation breaks; empty means all of them. `exhibit` is
+    text shown as it is, such as a layout map. `at` is `file:line` in the subject. `commands`,
+    `console_tail` and `backtrace` are lines, oldest first, the backtrace innermost first.
+    """
+
+    check: str
+    clauses: tuple[str, ...]
+    run: RunKey
+    outcome: Outcome
+    duration_s: Seconds
+    breaks: tuple[str, ...] = ()
+    message: str = ""
+    expected: str = ""
+    got: str = ""
+    frame: Count | None = None
+    field: str = ""
+    at: str = ""
+    exhibit: str = ""
+    commands: tuple[str, ...] = ()
+    console_tail: tuple[str, ...] = ()
+    backtrace: tuple[str, ...] = ()
+    reproduce: str = ""
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The clauses that this result violates; none unless it is a violation."""
+        if self.outcome is not Outcome.VIOLATED:
+            return ()
+        return self.breaks or self.clauses
+
+
+class GuestExits(Record, frozen=True, kw_only=True):
+    """How many guests ended one way; `expected` and `got` are each a `GuestStatus`."""
+
+    expected: GuestStatus
+    got: GuestStatus
+    count: Count
+    text: str = ""
+
+
+class LayoutEvidence(Record, frozen=True, kw_only=True):
+    """DWARF and guest bytes, each compared with the contract; text says how they differ."""
+
+    dwarf: Witness
+    guest_bytes: Witness
+    text: str = ""
+
+
+class DumpEvidence(Record, frozen=True, kw_only=True):
+    """Dumps asked for, those that came whole, those in which RAM said otherwise."""
+
+    requested: Count
+    whole: Count
+    contradicted: Count = 0
+
+
+class SelftestEvidence(Record, frozen=True, kw_only=True):
+    """The guest's own KTAP plan and results."""
+
+    plan: Count
+    passed: Count
+    failed: Count
+
+
+class RunEvidence(Record, frozen=True, kw_only=True):
+    """One build booted on one machine; `invariants` maps a name to the frames it looked at."""
+
+    run: RunKey
+    accelerator: str
+    qemu_version: str
+    image_sha256: str
+    build_id: str
+    subject_sha256: str
+    toolchain: str
+    guests_booted: Count
+    exits: tuple[GuestExits, ...]
+    layout: LayoutEvidence
+    dumps: DumpEvidence
+    selftest: SelftestEvidence
+    planned: tuple[str, ...]
+    finished: tuple[str, ...]
+    invariants: dict[str, Count]
+    duration_s: Seconds
+
+
+class Trouble(Record, frozen=True, kw_only=True):
+    """What kept the harness from judging; `detail` is shown whole, such as a compiler's words."""
+
+    what: str
+    message: str
+    run: RunKey | None = None
+    detail: str = ""
+    next: str = ""
+
+
+class Evidence(Record, frozen=True, kw_only=True):
+    """Everything a verdict is made of; `planned_runs` are those that had to happen."""
+
+    subject: SubjectInfo
+    planned_runs: tuple[RunKey, ...]
+    runs: tuple[RunEvidence, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    errors: tuple[Trouble, ...] = ()
+    selection: str = ""
+    duration_s: Seconds = 0.0
+
+
+def encode(value: Record) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def plain(value: Record) -> dict[str, object]:
+    """The value as JSON's own types, for a larger document."""
+    return msgspec.convert(msgspec.to_builtins(value), dict[str, object])
+
+
+R = TypeVar("R", bound=Record)
+
+
+def decode(text: str | bytes, type_: type[R]) -> R:
+    """Read one value back.
+
+    Raises:
+        EvidenceError: not JSON, a field missing, unknown or of another type; the text has its path.
+    """
+    try:
+        return msgspec.json.decode(text, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise EvidenceError("evidence", type_.__name__, detail=str(error)) from error

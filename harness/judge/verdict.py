@@ -1,0 +1,161 @@
+"""The judgement: evidence in, one verdict with its reasons out."""
+
+from collections.abc import Collection, Iterable, Iterator
+from enum import StrEnum
+
+import msgspec
+
+from harness.contract.clauses import CLAUSES, Clause
+from harness.judge.baseline import EMPTY, Baseline, BaselineEntry
+from harness.judge.conjuncts import Reason, reasons_against
+from harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
+from harness.judge.exit_codes import Kind
+
+
+class ClauseOutcome(StrEnum):
+    HELD = "held"
+    VIOLATED = "violated"
+    KNOWN = "known"
+    NOT_EVALUATED = "not-evaluated"
+
+
+class ClauseJudgement(Record, frozen=True, kw_only=True):
+    """What became of one clause; `checks` are those that looked at it, each once."""
+
+    outcome: ClauseOutcome
+    checks: tuple[str, ...] = ()
+    message: str = ""
+
+
+class Verdict(Record, frozen=True, kw_only=True):
+    """The judgement; born ERROR, and anything else only through `judge`."""
+
+    kind: Kind = Kind.ERROR
+    reasons: tuple[Reason, ...] = ()
+    clauses: dict[str, ClauseJudgement] = msgspec.field(default_factory=dict)
+    known: tuple[BaselineEntry, ...] = ()
+    stale: tuple[BaselineEntry, ...] = ()
+
+    def count(self, outcome: ClauseOutcome) -> int:
+        return sum(clause.outcome is outcome for clause in self.clauses.values())
+
+
+def judge(evidence: Evidence, baseline: Baseline = EMPTY, required: Collection[str] = ()) -> Verdict:
+    """Judge a whole run.
+
+    Args:
+        required: clause ids that must have been looked at; a selection of checks leaves it empty.
+    Returns:
+        PASS when no reason stands against it, else the worst kind among the reasons, worst first.
+    """
+    clauses = {id_: _judge_clause(clause, evidence, baseline) for id_, clause in CLAUSES.items()}
+    reasons = [
+        *reasons_against(evidence),
+        *_violations(evidence, baseline),
+        *_unjudged(clauses, required),
+    ]
+    fired, stale = _baseline_use(evidence, baseline)
+    verdict = Verdict(clauses=clauses, known=fired, stale=stale)
+    return _promote(verdict, reasons)
+
+
+def _promote(born: Verdict, reasons: list[Reason]) -> Verdict:
+    reasons.sort(key=lambda reason: -reason.kind.severity)
+    kind = reasons[0].kind if reasons else Kind.PASS
+    return msgspec.structs.replace(born, kind=kind, reasons=tuple(reasons))
+
+
+def _violations(evidence: Evidence, baseline: Baseline) -> Iterator[Reason]:
+    for result in evidence.checks:
+        if result.outcome is not Outcome.VIOLATED:
+            continue
+        unknown = [id_ for id_ in result.broken if baseline.entry(id_, result.run) is None]
+        if unknown or not result.broken:
+            names = ", ".join(unknown) or "no clause"
+            message = f"{names}: {what_was_seen(result)}"
+            yield Reason(
+                kind=Kind.FAIL, code="violation", message=message, run=result.run, check=result.check
+            )
+
+
+def _unjudged(clauses: dict[str, ClauseJudgement], required: Collection[str]) -> Iterator[Reason]:
+    for id_ in required:
+        judgement = clauses.get(id_)
+        if judgement is None or judgement.outcome is ClauseOutcome.NOT_EVALUATED:
+            words = judgement.message if judgement else "not in the contract"
+            yield Reason(kind=Kind.NO_TESTS, code="clause-unjudged", message=f"{id_}: not evaluated: {words}")
+
+
+def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> ClauseJudgement:
+    results = [result for result in evidence.checks if clause.id in result.clauses]
+    checks = tuple(dict.fromkeys(result.check for result in results))
+    broken = [result for result in results if clause.id in result.broken]
+    fresh = [result for result in broken if baseline.entry(clause.id, result.run) is None]
+    if fresh:
+        outcome, message = ClauseOutcome.VIOLATED, _seen_in(fresh)
+    elif broken:
+        entry = baseline.entry(clause.id, broken[0].run)
+        outcome, message = ClauseOutcome.KNOWN, entry.reason if entry else ""
+    elif stuck := [result for result in results if _inconclusive(result)]:
+        outcome, message = ClauseOutcome.NOT_EVALUATED, f"{stuck[0].outcome}: {stuck[0].message}".strip(": ")
+    elif any(result.outcome is Outcome.PASSED for result in results):
+        outcome, message = ClauseOutcome.HELD, ""
+    else:
+        outcome, message = ClauseOutcome.NOT_EVALUATED, _why_not(clause, results)
+    return ClauseJudgement(outcome=outcome, checks=checks, message=message)
+
+
+def _inconclusive(result: CheckResult) -> bool:
+    """A check that broke off, or that ended at another clause before it settled this one."""
+    return result.outcome not in (Outcome.PASSED, Outcome.SKIPPED)
+
+
+def _why_not(clause: Clause, results: list[CheckResult]) -> str:
+    if results:
+        return f"skipped: {results[0].message}".removesuffix(": ")
+    if not clause.judged:
+        return f"kind {clause.kind} has no check yet"
+    return "no check of it was selected"
+
+
+def _seen_in(results: Iterable[CheckResult]) -> str:
+    results = list(results)
+    runs = ", ".join(dict.fromkeys(str(result.run) for result in results))
+    return f"{what_was_seen(results[0])} ({runs})"
+
+
+def what_was_seen(result: CheckResult) -> str:
+    """One line: the message, or else expected and got."""
+    if result.message:
+        return result.message
+    if result.expected or result.got:
+        return f"expected {result.expected}, got {result.got}"
+    return f"{result.check} {result.outcome}"
+
+
+def _baseline_use(
+    evidence: Evidence, baseline: Baseline
+) -> tuple[tuple[BaselineEntry, ...], tuple[BaselineEntry, ...]]:
+    """Entries that fired, and entries whose clause held wherever they apply."""
+    fired, stale = [], []
+    for entry in baseline.entries:
+        results = [
+            result
+            for result in evidence.checks
+            if entry.id in result.clauses and entry.covers(entry.id, result.run)
+        ]
+        if any(entry.id in result.broken for result in results):
+            fired.append(entry)
+        elif _all_held(results):
+            stale.append(entry)
+    return tuple(fired), tuple(stale)
+
+
+def _all_held(results: Collection[CheckResult]) -> bool:
+    conclusive = [result for result in results if result.outcome is not Outcome.SKIPPED]
+    return bool(conclusive) and all(result.outcome is Outcome.PASSED for result in conclusive)
+
+
+def runs_of(results: Iterable[CheckResult]) -> tuple[RunKey, ...]:
+    """The runs of some results, each once, in order of appearance."""
+    return tuple(dict.fromkeys(result.run for result in results))

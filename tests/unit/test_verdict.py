@@ -1,0 +1,379 @@
+"""A PASS is a conjunction: break any one fact and it is gone."""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from harness.judge.baseline import parse
+from harness.judge.evidence import (
+    DumpEvidence,
+    Evidence,
+    EvidenceError,
+    GuestExits,
+    GuestStatus,
+    LayoutEvidence,
+    Outcome,
+    RunKey,
+    SelftestEvidence,
+    Trouble,
+    Witness,
+    decode,
+    encode,
+)
+from harness.judge.exit_codes import Kind
+from harness.judge.verdict import ClauseOutcome, Verdict, judge
+from tests.unit.evidence_samples import (
+    CLAUSES_LOOKED_AT,
+    DEV,
+    LIFE,
+    RELEASE,
+    TABLE,
+    VTABLE,
+    healthy,
+    with_outcome,
+    with_run,
+)
+
+# What a report shows and no judgement can be made of: any text or time will do.
+INFORMATIVE = {
+    "accelerator", "at", "duration_s", "expected", "field", "exhibit", "frame", "got", "message", "name", "path",
+    "qemu_version", "reproduce", "selection", "text", "toolchain", "commands", "console_tail", "backtrace",
+}  # fmt: skip
+
+
+def codes(verdict: Verdict) -> set[str]:
+    return {reason.code for reason in verdict.reasons}
+
+
+def test_a_verdict_is_born_error() -> None:
+    assert Verdict().kind is Kind.ERROR
+
+
+def test_healthy_evidence_passes_and_its_clauses_are_held() -> None:
+    verdict = judge(healthy(), required=CLAUSES_LOOKED_AT)
+    assert (verdict.kind, verdict.reasons) == (Kind.PASS, ())
+    assert verdict.count(ClauseOutcome.HELD) == len(CLAUSES_LOOKED_AT)
+    assert verdict.clauses["ALLOC-07"].checks == (TABLE,)
+    assert verdict.clauses["REF-04"].message == "kind S has no check yet"
+    assert verdict.clauses["REF-01"].message == "no check of it was selected"
+
+
+def test_evidence_survives_json() -> None:
+    evidence = healthy()
+    assert decode(encode(evidence), Evidence) == evidence
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"subject": 1}', encode(healthy()).replace("checks", "cheks")]
+)
+def test_a_text_that_is_no_evidence_is_one_line(text: str) -> None:
+    with pytest.raises(EvidenceError) as caught:
+        decode(text, Evidence)
+    assert "\n" not in str(caught.value)
+
+
+def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place of a JSON tree, containers included."""
+    if path:
+        yield path
+    children = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, child in children:
+        yield from places(child, (*path, key))
+
+
+def corruptions(value: Any) -> Iterator[Any]:
+    match value:
+        case list():
+            yield []
+            yield [*value, *value[:1]]
+            yield value[1:]
+        case bool() | None:
+            return
+        case int():
+            yield from (0, value + 1)
+        case str():
+            yield from ("", "other")
+        case dict():
+            yield {}
+
+
+def corrupted() -> Iterator[tuple[str, Any]]:
+    tree = json.loads(encode(healthy()))
+    for path in places(tree):
+        if INFORMATIVE & {step for step in path if isinstance(step, str)}:
+            continue
+        parent = tree
+        for step in path[:-1]:
+            parent = parent[step]
+        for wrong in corruptions(parent[path[-1]]):
+            if wrong == parent[path[-1]] or (path[-2:-1] == ("invariants",) and wrong):
+                continue  # any number of frames above zero is as good
+            broken = copy.deepcopy(tree)
+            target = broken
+            for step in path[:-1]:
+                target = target[step]
+            target[path[-1]] = wrong
+            yield f"{'.'.join(map(str, path))} = {wrong!r:.40}", broken
+
+
+def test_no_single_corruption_of_good_evidence_passes() -> None:
+    survivors, tried = [], 0
+    for what, tree in corrupted():
+        tried += 1
+        try:
+            evidence = decode(json.dumps(tree), Evidence)
+        except EvidenceError:
+            continue
+        if judge(evidence, required=CLAUSES_LOOKED_AT).kind is Kind.PASS:
+            survivors.append(what)
+    assert tried > 200
+    assert survivors == []
+
+
+@given(st.data())
+def test_no_mix_of_check_outcomes_passes_when_one_is_bad(data: st.DataObject) -> None:
+    evidence = healthy()
+    drawn = [data.draw(st.sampled_from(Outcome)) for _ in evidence.checks]
+    checks = tuple(
+        replace(result, outcome=outcome) for result, outcome in zip(evidence.checks, drawn, strict=True)
+    )
+    kind = judge(replace(evidence, checks=checks)).kind
+    worst = {
+        Outcome.ERROR: Kind.ERROR,
+        Outcome.CRASHED: Kind.CRASH,
+        Outcome.TIMEOUT: Kind.TIMEOUT,
+        Outcome.VIOLATED: Kind.FAIL,
+    }
+    bad = [worst[outcome] for outcome in drawn if outcome in worst]
+    if bad:
+        assert kind is max(bad, key=lambda one: one.severity)
+    else:
+        assert kind in (Kind.PASS, Kind.SKIP)
+
+
+EXITS = GuestExits(expected=GuestStatus.PASS, got=GuestStatus.PASS, count=3)
+
+
+@pytest.mark.parametrize(
+    ("got", "kind"),
+    [
+        (GuestStatus.FAIL, Kind.FAIL),
+        (GuestStatus.PANIC, Kind.CRASH),
+        (GuestStatus.RESET, Kind.CRASH),
+        (GuestStatus.UNEXPECTED, Kind.CRASH),
+        (GuestStatus.TIMEOUT, Kind.TIMEOUT),
+        (GuestStatus.SIGNALED, Kind.ERROR),
+        (GuestStatus.REFUSED, Kind.ERROR),
+    ],
+)
+def test_a_guest_that_ends_otherwise_is_never_a_pass(got: GuestStatus, kind: Kind) -> None:
+    verdict = judge(with_run(healthy(), DEV, exits=(replace(EXITS, got=got),)))
+    assert (verdict.kind, codes(verdict)) == (kind, {"exit"})
+
+
+@pytest.mark.parametrize(
+    "status", [status for status in GuestStatus if status not in ("pass", "fail", "panic")]
+)
+def test_an_end_that_no_guest_writes_may_not_be_expected(status: GuestStatus) -> None:
+    exits = (replace(EXITS, expected=status, got=status),)
+    assert judge(with_run(healthy(), DEV, exits=exits)).kind is Kind.ERROR
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "code"),
+    [
+        ({"guests_booted": 0, "exits": ()}, Kind.ERROR, "no-guest"),
+        ({"exits": ()}, Kind.ERROR, "guests"),
+        ({"planned": (), "finished": ()}, Kind.ERROR, "no-checks"),
+        ({"finished": (TABLE,)}, Kind.ERROR, "plan"),
+        ({"planned": (TABLE,)}, Kind.ERROR, "plan"),
+        ({"image_sha256": ""}, Kind.ERROR, "image"),
+        ({"subject_sha256": "2f" * 32}, Kind.ERROR, "subject-changed"),
+        ({"dumps": DumpEvidence(requested=3, whole=2)}, Kind.ERROR, "dumps"),
+        ({"dumps": DumpEvidence(requested=2, whole=2, contradicted=1)}, Kind.FAIL, "dump-witness"),
+        ({"selftest": SelftestEvidence(plan=0, passed=0, failed=0)}, Kind.NO_TESTS, "no-selftest"),
+        ({"selftest": SelftestEvidence(plan=9, passed=8, failed=0)}, Kind.ERROR, "selftest-incomplete"),
+        ({"selftest": SelftestEvidence(plan=9, passed=8, failed=1)}, Kind.FAIL, "selftest"),
+        ({"selftest": SelftestEvidence(plan=9, passed=10, failed=-1)}, Kind.ERROR, "selftest-incomplete"),
+        ({"invariants": {}}, Kind.NO_TESTS, "no-invariants"),
+        ({"invariants": {"links": 0}}, Kind.NO_TESTS, "empty-invariant"),
+        ({"layout": LayoutEvidence(dwarf=Witness.DIFFERS, guest_bytes=Witness.EQUAL)}, Kind.FAIL, "layout"),
+        (
+            {"layout": LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=Witness.DIFFERS)},
+            Kind.FAIL,
+            "layout-witness",
+        ),
+        (
+            {"layout": LayoutEvidence(dwarf=Witness.UNREAD, guest_bytes=Witness.EQUAL)},
+            Kind.ERROR,
+            "layout-unread",
+        ),
+        (
+            {"layout": LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=Witness.UNREAD)},
+            Kind.ERROR,
+            "layout-unread",
+        ),
+    ],
+)
+def test_each_fact_of_a_run_is_needed(fields: dict[str, Any], kind: Kind, code: str) -> None:
+    verdict = judge(with_run(healthy(), DEV, **fields))
+    assert verdict.kind is kind
+    assert code in codes(verdict)
+
+
+def test_a_missing_run_is_an_error() -> None:
+    evidence = healthy()
+    without = [result for result in evidence.checks if result.run == DEV]
+    verdict = judge(replace(evidence, runs=evidence.runs[:1], checks=tuple(without)))
+    assert (verdict.kind, codes(verdict)) == (Kind.ERROR, {"runs"})
+
+
+def test_nothing_at_all_is_no_tests() -> None:
+    verdict = judge(replace(healthy(), planned_runs=(), runs=(), checks=()))
+    assert (verdict.kind, codes(verdict)) == (Kind.NO_TESTS, {"no-runs"})
+
+
+def test_a_selection_that_matches_nothing_is_no_tests() -> None:
+    evidence = replace(healthy(), checks=())
+    for key in (DEV, RELEASE):
+        evidence = with_run(evidence, key, planned=(), finished=())
+    assert judge(evidence).kind is Kind.NO_TESTS
+
+
+def test_a_selection_of_one_check_passes() -> None:
+    evidence = healthy()
+    evidence = replace(evidence, checks=tuple(one for one in evidence.checks if one.check == TABLE))
+    for key in (DEV, RELEASE):
+        evidence = with_run(evidence, key, planned=(TABLE,), finished=(TABLE,))
+    assert judge(evidence).kind is Kind.PASS
+
+
+def test_a_run_in_which_all_is_skipped_is_skip() -> None:
+    evidence = healthy()
+    for check in dict.fromkeys(result.check for result in evidence.checks):
+        evidence = with_outcome(evidence, check, Outcome.SKIPPED, DEV, message="no such RAM")
+    assert judge(evidence).kind is Kind.SKIP
+
+
+def test_a_clause_skipped_everywhere_is_not_evaluated_and_not_enough_when_required() -> None:
+    evidence = with_outcome(healthy(), TABLE, Outcome.SKIPPED, message="no such RAM")
+    verdict = judge(evidence)
+    assert verdict.kind is Kind.PASS
+    assert verdict.clauses["ALLOC-07"].outcome is ClauseOutcome.NOT_EVALUATED
+    assert verdict.clauses["ALLOC-07"].message == "skipped: no such RAM"
+    assert judge(evidence, required=["ALLOC-07"]).kind is Kind.NO_TESTS
+
+
+def test_a_build_that_failed_is_one_error_and_explains_its_missing_run() -> None:
+    trouble = Trouble(what="build", message="frame.rs:3: expected `;`", run=DEV)
+    verdict = judge(replace(healthy(), planned_runs=(DEV,), runs=(), checks=(), errors=(trouble,)))
+    assert (verdict.kind, len(verdict.reasons)) == (Kind.ERROR, 1)
+
+
+def test_a_layout_that_stops_a_run_before_its_first_guest_is_fail() -> None:
+    layout = LayoutEvidence(dwarf=Witness.DIFFERS, guest_bytes=Witness.UNREAD)
+    evidence = replace(healthy(), checks=())
+    for key in (DEV, RELEASE):
+        evidence = with_run(evidence, key, layout=layout, guests_booted=0, exits=(), finished=())
+    verdict = judge(evidence)
+    assert (verdict.kind, codes(verdict)) == (Kind.FAIL, {"layout"})
+
+
+def test_one_violation_in_one_run_violates_the_clause() -> None:
+    verdict = judge(
+        with_outcome(healthy(), VTABLE, Outcome.VIOLATED, DEV, expected="the default", got="a panic")
+    )
+    assert (verdict.kind, codes(verdict)) == (Kind.FAIL, {"violation"})
+    judgement = verdict.clauses["VT-03"]
+    assert judgement.outcome is ClauseOutcome.VIOLATED
+    assert judgement.message == "expected the default, got a panic (q35/dev)"
+
+
+def test_a_violation_may_name_the_clause_it_breaks_and_leaves_the_other_open() -> None:
+    verdict = judge(with_outcome(healthy(), LIFE, Outcome.VIOLATED, breaks=("ALLOC-02",)))
+    assert verdict.clauses["ALLOC-02"].outcome is ClauseOutcome.VIOLATED
+    assert verdict.clauses["ALLOC-09"].outcome is ClauseOutcome.NOT_EVALUATED
+
+
+def test_a_crashed_check_is_a_crash_and_its_clause_not_held() -> None:
+    verdict = judge(with_outcome(healthy(), TABLE, Outcome.CRASHED, DEV, message="#PF at 0x0"))
+    assert verdict.kind is Kind.CRASH
+    assert verdict.clauses["ALLOC-07"].message == "crashed: #PF at 0x0"
+
+
+def test_the_worst_reason_names_the_verdict_and_comes_first() -> None:
+    evidence = with_outcome(healthy(), TABLE, Outcome.VIOLATED)
+    evidence = with_outcome(evidence, LIFE, Outcome.TIMEOUT)
+    evidence = with_run(evidence, DEV, dumps=DumpEvidence(requested=1, whole=0))
+    verdict = judge(evidence)
+    assert verdict.kind is Kind.ERROR
+    severities = [reason.kind.severity for reason in verdict.reasons]
+    assert severities == sorted(severities, reverse=True)
+
+
+@pytest.mark.parametrize("clauses", [(), ("ALLOC-7",)])
+def test_a_check_that_names_no_clause_of_the_contract_is_an_error(clauses: tuple[str, ...]) -> None:
+    verdict = judge(with_outcome(healthy(), TABLE, Outcome.PASSED, clauses=clauses))
+    assert verdict.kind is Kind.ERROR
+    assert "check-clause" in codes(verdict)
+
+
+def test_an_unknown_clause_of_a_check_names_the_nearest() -> None:
+    verdict = judge(with_outcome(healthy(), TABLE, Outcome.PASSED, clauses=("ALLOC-7",)))
+    assert "did you mean ALLOC-07" in verdict.reasons[0].message
+
+
+KNOWN = parse('[[finding]]\nid = "ALLOC-07"\nreason = "builder order"\n', "known.toml")
+KNOWN_IN_DEV = parse('[[finding]]\nid = "VT-03"\nprofile = "dev"\nreason = "assertion"\n', "known.toml")
+
+
+def test_a_known_violation_passes_and_is_listed_with_its_reason() -> None:
+    verdict = judge(with_outcome(healthy(), TABLE, Outcome.VIOLATED), KNOWN)
+    assert verdict.kind is Kind.PASS
+    assert verdict.clauses["ALLOC-07"].outcome is ClauseOutcome.KNOWN
+    assert verdict.clauses["ALLOC-07"].message == "builder order"
+    assert (verdict.known, verdict.stale) == (KNOWN.entries, ())
+
+
+def test_a_known_clause_that_crashes_is_still_a_crash() -> None:
+    assert judge(with_outcome(healthy(), TABLE, Outcome.CRASHED), KNOWN).kind is Kind.CRASH
+
+
+def test_an_entry_of_one_profile_does_not_cover_the_other() -> None:
+    violated = with_outcome(healthy(), VTABLE, Outcome.VIOLATED)
+    verdict = judge(violated, KNOWN_IN_DEV)
+    assert verdict.kind is Kind.FAIL
+    assert verdict.clauses["VT-03"].outcome is ClauseOutcome.VIOLATED
+    assert "microvm/release" in verdict.clauses["VT-03"].message
+    assert "q35/dev" not in verdict.clauses["VT-03"].message
+    assert judge(with_outcome(healthy(), VTABLE, Outcome.VIOLATED, DEV), KNOWN_IN_DEV).kind is Kind.PASS
+
+
+def test_an_entry_that_no_longer_fires_is_stale_and_still_passes() -> None:
+    verdict = judge(healthy(), KNOWN)
+    assert (verdict.kind, verdict.stale, verdict.known) == (Kind.PASS, KNOWN.entries, ())
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SKIPPED, Outcome.CRASHED, Outcome.ERROR])
+def test_an_entry_whose_clause_was_not_settled_is_not_stale(outcome: Outcome) -> None:
+    assert judge(with_outcome(healthy(), TABLE, outcome), KNOWN).stale == ()
+
+
+def test_a_known_clause_does_not_cover_another_clause_of_the_same_check() -> None:
+    both = parse('[[finding]]\nid = "ALLOC-09"\nreason = "known"\n', "known.toml")
+    verdict = judge(with_outcome(healthy(), LIFE, Outcome.VIOLATED), both)
+    assert verdict.kind is Kind.FAIL
+    assert verdict.clauses["ALLOC-09"].outcome is ClauseOutcome.KNOWN
+    assert verdict.clauses["ALLOC-02"].outcome is ClauseOutcome.VIOLATED
+
+
+def test_a_run_that_nobody_planned_is_an_error() -> None:
+    evidence = healthy()
+    stranger = replace(evidence.runs[0], run=RunKey("pc", "dev"))
+    assert judge(replace(evidence, runs=(*evidence.runs, stranger))).kind is Kind.ERROR
