@@ -1,5 +1,7 @@
 """Evidence of healthy and of sick runs, for the tests of judge and report."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from harness.judge.evidence import (
@@ -69,9 +71,7 @@ def healthy() -> Evidence:
     )
 
 
-def with_outcome(
-    evidence: Evidence, check: str, outcome: Outcome, *keys: RunKey, **fields: object
-) -> Evidence:
+def with_outcome(evidence: Evidence, check: str, outcome: Outcome, *keys: RunKey, **fields: Any) -> Evidence:
     """Change what became of one check, in the given runs or else in all."""
     checks = tuple(
         replace(result, outcome=outcome, **fields)
@@ -82,6 +82,6 @@ def with_outcome(
     return replace(evidence, checks=checks)
 
 
-def with_run(evidence: Evidence, key: RunKey, **fields: object) -> Evidence:
+def with_run(evidence: Evidence, key: RunKey, **fields: Any) -> Evidence:
     runs = tuple(replace(run, **fields) if run.run == key else run for run in evidence.runs)
     return replace(evidence, runs=runs)

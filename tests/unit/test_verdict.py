@@ -41,10 +41,14 @@ from tests.unit.evidence_samples import (
 )
 
 # What a report shows and no judgement can be made of: any text or time will do.
-INFORMATIVE = {
-    "accelerator", "at", "duration_s", "expected", "field", "exhibit", "frame", "got", "message", "name", "path",
-    "qemu_version", "reproduce", "selection", "text", "toolchain", "commands", "console_tail", "backtrace",
-}  # fmt: skip
+INFORMATIVE = frozenset({
+    "accelerator", "at", "duration_s", "expected", "field", "exhibit", "frame", "got", "message", "name",
+    "path", "qemu_version", "reproduce", "selection", "text", "toolchain", "commands", "console_tail", "backtrace",
+})  # fmt: skip
+
+
+def layout(dwarf: str, guest_bytes: str) -> LayoutEvidence:
+    return LayoutEvidence(dwarf=Witness[dwarf], guest_bytes=Witness[guest_bytes])
 
 
 def codes(verdict: Verdict) -> set[str]:
@@ -203,19 +207,19 @@ def test_an_end_that_no_guest_writes_may_not_be_expected(status: GuestStatus) ->
         ({"selftest": SelftestEvidence(plan=9, passed=10, failed=-1)}, Kind.ERROR, "selftest-incomplete"),
         ({"invariants": {}}, Kind.NO_TESTS, "no-invariants"),
         ({"invariants": {"links": 0}}, Kind.NO_TESTS, "empty-invariant"),
-        ({"layout": LayoutEvidence(dwarf=Witness.DIFFERS, guest_bytes=Witness.EQUAL)}, Kind.FAIL, "layout"),
+        ({"layout": layout("DIFFERS", "EQUAL")}, Kind.FAIL, "layout"),
         (
-            {"layout": LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=Witness.DIFFERS)},
+            {"layout": layout("EQUAL", "DIFFERS")},
             Kind.FAIL,
             "layout-witness",
         ),
         (
-            {"layout": LayoutEvidence(dwarf=Witness.UNREAD, guest_bytes=Witness.EQUAL)},
+            {"layout": layout("UNREAD", "EQUAL")},
             Kind.ERROR,
             "layout-unread",
         ),
         (
-            {"layout": LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=Witness.UNREAD)},
+            {"layout": layout("EQUAL", "UNREAD")},
             Kind.ERROR,
             "layout-unread",
         ),
@@ -277,10 +281,10 @@ def test_a_build_that_failed_is_one_error_and_explains_its_missing_run() -> None
 
 
 def test_a_layout_that_stops_a_run_before_its_first_guest_is_fail() -> None:
-    layout = LayoutEvidence(dwarf=Witness.DIFFERS, guest_bytes=Witness.UNREAD)
+    stopped = layout("DIFFERS", "UNREAD")
     evidence = replace(healthy(), checks=())
     for key in (DEV, RELEASE):
-        evidence = with_run(evidence, key, layout=layout, guests_booted=0, exits=(), finished=())
+        evidence = with_run(evidence, key, layout=stopped, guests_booted=0, exits=(), finished=())
     verdict = judge(evidence)
     assert (verdict.kind, codes(verdict)) == (Kind.FAIL, {"layout"})
 
