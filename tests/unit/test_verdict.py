@@ -43,7 +43,8 @@ from tests.unit.evidence_samples import (
 # What a report shows and no judgement can be made of: any text or time will do.
 INFORMATIVE = frozenset({
     "accelerator", "at", "duration_s", "expected", "field", "exhibit", "frame", "got", "message", "name",
-    "path", "qemu_version", "reproduce", "selection", "text", "toolchain", "commands", "console_tail", "backtrace",
+    "path", "qemu_version", "reproduce", "selection", "text", "toolchain",
+    "commands", "console_tail", "backtrace",
 })  # fmt: skip
 
 
