@@ -1,0 +1,36 @@
+//! Hands the linker script to the linker and the chosen frame module to the compiler.
+
+use std::{env, fs, path::Path};
+
+fn main() {
+    let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    link_arguments(&here);
+    subject_module(&here, &out);
+}
+
+/// Plain `ld` arguments: they are the same for rust-lld and GNU ld.
+fn link_arguments(here: &str) {
+    let script = format!("{here}/linker.ld");
+    println!("cargo:rerun-if-changed={script}");
+    println!("cargo:rustc-link-arg-bins=-T{script}");
+    // The banner and the host compare it: a stale guest cannot be talked to.
+    println!("cargo:rustc-link-arg-bins=--build-id=sha1");
+    // Segments are aligned to 4 KiB pages; the 2 MiB default would only inflate the file.
+    println!("cargo:rustc-link-arg-bins=-zmax-page-size=0x1000");
+    println!("cargo:rustc-link-arg-bins=-znoexecstack");
+}
+
+/// Writes `subject.rs`: the frame module, compiled in place and unmodified from `FRAME_RS`, or the built-in one.
+fn subject_module(here: &str, out: &str) {
+    println!("cargo:rerun-if-env-changed=FRAME_RS");
+    let builtin = format!("{here}/src/memory/frame.rs");
+    let foreign = env::var("FRAME_RS").ok().filter(|path| !path.is_empty());
+    // Our lints are not the subject's: a foreign file is judged by what it does, not by its style.
+    let allow = if foreign.is_some() { "#[allow(warnings, clippy::all)]\n" } else { "" };
+    let subject = foreign.unwrap_or(builtin);
+    assert!(Path::new(&subject).is_absolute(), "FRAME_RS: expected an absolute path, got {subject}");
+    println!("cargo:rerun-if-changed={subject}");
+    let text = format!("{allow}#[path = {subject:?}]\npub mod frame;\n");
+    fs::write(Path::new(out).join("subject.rs"), text).expect("OUT_DIR is writable");
+}

@@ -1,0 +1,51 @@
+//! Return addresses from the frame-pointer chain.
+//!
+//! System V ABI, AMD64 supplement, 3.2.2: `[rbp]` is the caller's rbp, `[rbp + 8]` the return address.
+
+use super::{paging, stack};
+
+/// Deeper chains are cut: the innermost frames tell what happened.
+const MAX_DEPTH: usize = 64;
+
+/// Walks from a frame pointer outwards; stops at the first link that is not believable.
+pub struct Backtrace {
+    frame: u64,
+    left: usize,
+}
+
+impl Backtrace {
+    /// From a saved rbp, which may hold anything.
+    pub fn from_frame_pointer(frame: u64) -> Self {
+        Self { frame, left: MAX_DEPTH }
+    }
+
+    /// From the caller of this function.
+    #[inline(always)]
+    pub fn here() -> Self {
+        let frame: u64;
+        // SAFETY: copies a register.
+        unsafe { core::arch::asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) };
+        Self::from_frame_pointer(frame)
+    }
+}
+
+impl Iterator for Backtrace {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.left = self.left.checked_sub(1)?;
+        let stack = stack::containing(self.frame)?;
+        if !self.frame.is_multiple_of(8) || self.frame + 16 > stack.end {
+            return None;
+        }
+        let pair = self.frame as *const u64;
+        // SAFETY: both words lie inside one of our stacks, which stay mapped for ever; the address is aligned.
+        let (caller, address) = unsafe { (pair.read(), pair.add(1).read()) };
+        if !paging::kernel_text().contains(&address) {
+            return None;
+        }
+        // A chain only goes up: anything else would be garbage, or a circle.
+        self.frame = if caller > self.frame { caller } else { 0 };
+        Some(address)
+    }
+}

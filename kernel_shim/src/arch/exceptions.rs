@@ -1,0 +1,211 @@
+//! The IDT: every exception and device interrupt ends in one handler with all registers saved.
+//!
+//! Intel SDM vol. 3A, 6.14 "Exception and Interrupt Handling in 64-bit Mode".
+
+use super::{interrupts, probe};
+use crate::report;
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+use spin::Once;
+use x86_64::VirtAddr;
+use x86_64::instructions::tables::lidt;
+use x86_64::structures::DescriptorTablePointer;
+use x86_64::structures::idt::{Entry, HandlerFunc};
+
+/// 32 exceptions (SDM table 6-1), then the 16 lines of the interrupt controllers.
+const VECTORS: usize = 48;
+const STUB_BYTES: u64 = 16;
+/// Vectors whose exception pushes an error code: 8, 10-14, 17, 21, 29, 30 (29 and 30: AMD APM vol. 2, 8.2).
+const WITH_ERROR_CODE: u64 = 0x6022_7d00;
+
+/// SDM table 6-1; `#?` is reserved.
+const NAMES: [&str; 32] = [
+    "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "#CSO", "#TS", "#NP", "#SS", "#GP", "#PF", "#?",
+    "#MF", "#AC", "#MC", "#XM", "#VE", "#CP", "#?", "#?", "#?", "#?", "#?", "#?", "#HV", "#VC", "#SX", "#?",
+];
+
+/// What the stubs below leave on the stack, lowest address first.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TrapFrame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rbp: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rbx: u64,
+    pub rax: u64,
+    pub vector: u64,
+    pub error_code: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+// The CPU aligns rsp to 16 before it pushes, and 22 words keep it so for the call. One stub per vector, 16 bytes
+// each, so that the table can be computed.
+global_asm!(
+    ".text",
+    ".balign 16",
+    "trap_stubs:",
+    ".set vector, 0",
+    ".rept {VECTORS}",
+    ".balign {STUB_BYTES}",
+    ".if (({WITH_ERROR_CODE} >> vector) & 1) == 0",
+    "push 0",
+    ".endif",
+    "push vector",
+    "jmp trap_common",
+    ".set vector, vector + 1",
+    ".endr",
+    "trap_common:",
+    "push rax",
+    "push rbx",
+    "push rcx",
+    "push rdx",
+    "push rsi",
+    "push rdi",
+    "push rbp",
+    "push r8",
+    "push r9",
+    "push r10",
+    "push r11",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov rdi, rsp",
+    "cld",
+    "call {handler}",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop r11",
+    "pop r10",
+    "pop r9",
+    "pop r8",
+    "pop rbp",
+    "pop rdi",
+    "pop rsi",
+    "pop rdx",
+    "pop rcx",
+    "pop rbx",
+    "pop rax",
+    "add rsp, 16",
+    "iretq",
+    VECTORS = const VECTORS,
+    STUB_BYTES = const STUB_BYTES,
+    WITH_ERROR_CODE = const WITH_ERROR_CODE,
+    handler = sym handle,
+);
+
+unsafe extern "C" {
+    static trap_stubs: u8;
+}
+
+/// The crate's `InterruptDescriptorTable` has no place for reserved vectors, which are to be reported too.
+type Table = [Entry<HandlerFunc>; VECTORS];
+static IDT: Once<Table> = Once::new();
+
+/// Breakpoints to step over instead of reporting; see [`count_breakpoints`].
+static BREAKPOINTS: AtomicU64 = AtomicU64::new(NOT_COUNTING);
+const NOT_COUNTING: u64 = u64::MAX;
+
+/// Builds and loads the table on this CPU.
+pub fn init() {
+    load(IDT.call_once(|| core::array::from_fn(|vector| entry(vector as u64))));
+}
+
+/// Loads a table that lives for ever.
+fn load(table: &'static Table) {
+    let pointer =
+        DescriptorTablePointer { limit: (size_of::<Table>() - 1) as u16, base: VirtAddr::from_ptr(table) };
+    // SAFETY: every present entry leads to a stub above, in the kernel's code segment.
+    unsafe { lidt(&pointer) };
+}
+
+fn entry(vector: u64) -> Entry<HandlerFunc> {
+    let stub = &raw const trap_stubs as u64 + vector * STUB_BYTES;
+    let mut entry = Entry::missing();
+    // SAFETY: the stub saves every register and returns by `iretq`; the IST index is below 7.
+    unsafe {
+        let options = entry.set_handler_addr(VirtAddr::new(stub));
+        if let Some(index) = ist_index(vector) {
+            options.set_stack_index(index);
+        }
+    }
+    entry
+}
+
+/// A stack of its own for each exception that can interrupt another one's handler, one for the rest; none for
+/// devices, whose interrupts are on only while the console idles.
+fn ist_index(vector: u64) -> Option<u16> {
+    match vector {
+        8 => Some(1),
+        2 => Some(2),
+        18 => Some(3),
+        1 => Some(4),
+        3 => Some(5),
+        14 => Some(6),
+        0..32 => Some(0),
+        _ => None,
+    }
+}
+
+/// Called by the stubs; returning resumes what was interrupted.
+extern "C" fn handle(frame: &mut TrapFrame) {
+    if interrupts::handle(frame.vector) {
+        return;
+    }
+    let counting = BREAKPOINTS.load(Ordering::Relaxed);
+    let vector = frame.vector;
+    match vector {
+        3 if counting != NOT_COUNTING => BREAKPOINTS.store(counting + 1, Ordering::Relaxed),
+        13 | 14 if let_fixup(frame) => {}
+        _ => {
+            let name = NAMES.get(vector as usize).copied().unwrap_or("interrupt");
+            report::exception(frame, name)
+        }
+    }
+}
+
+fn let_fixup(frame: &mut TrapFrame) -> bool {
+    let fixup = probe::fixup(frame.rip);
+    if let Some(address) = fixup {
+        frame.rip = address;
+    }
+    fixup.is_some()
+}
+
+/// How many breakpoints `f` ran into; each is resumed after.
+pub fn count_breakpoints(f: impl FnOnce()) -> u64 {
+    BREAKPOINTS.store(0, Ordering::Relaxed);
+    f();
+    BREAKPOINTS.swap(NOT_COUNTING, Ordering::Relaxed)
+}
+
+/// Loads a table whose page-fault entry is missing: the next page fault becomes a double fault.
+pub fn forget_page_faults() {
+    static WITHOUT_PAGE_FAULT: Once<Table> = Once::new();
+    load(WITHOUT_PAGE_FAULT.call_once(|| {
+        core::array::from_fn(|vector| if vector == 14 { Entry::missing() } else { entry(vector as u64) })
+    }));
+}
+
+/// Loads a table without any entry: the next exception resets the machine (triple fault).
+pub fn forget_everything() {
+    let pointer = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
+    // SAFETY: no entry is ever read from a table of limit 0; that every trap then resets the CPU is the purpose.
+    unsafe { lidt(&pointer) };
+}

@@ -1,0 +1,66 @@
+//! The interrupt flag, with the one device interrupt that the console waits for.
+//!
+//! The 8259 pair (Intel 8259A datasheet) works alike on microvm, q35 and pc, and needs no ACPI tables. Every line
+//! but COM1's is masked. Its INTR reaches the CPU through the local APIC's LINT0, which is ExtINT after reset.
+
+use x86_64::instructions::interrupts;
+use x86_64::instructions::port::Port;
+
+/// First vector of the 16 lines: the lowest one that is no exception.
+pub const FIRST_VECTOR: u64 = 32;
+const COM1_LINE: u8 = 4;
+
+const PRIMARY: u16 = 0x20;
+const SECONDARY: u16 = 0xa0;
+const END_OF_INTERRUPT: u8 = 0x20;
+
+pub fn disable() {
+    interrupts::disable();
+}
+
+pub fn enable() {
+    interrupts::enable();
+}
+
+pub fn are_enabled() -> bool {
+    interrupts::are_enabled()
+}
+
+/// Sleeps until an interrupt was handled; interrupts are off before and after.
+///
+/// `sti` takes effect after the next instruction (Intel SDM vol. 2B, STI), so an interrupt that arrived before the
+/// `hlt` wakes it.
+pub fn wait() {
+    interrupts::enable_and_hlt();
+    interrupts::disable();
+}
+
+/// Programs both controllers: vectors from [`FIRST_VECTOR`], everything masked but COM1.
+pub fn init() {
+    let vector = FIRST_VECTOR as u8;
+    // ICW1 (edge triggered, cascade, ICW4 follows), ICW2 (vector), ICW3 (the cascade is line 2), ICW4 (8086 mode).
+    for (controller, words) in [(PRIMARY, [0x11, vector, 1 << 2, 1]), (SECONDARY, [0x11, vector + 8, 2, 1])] {
+        write(controller, words[0]);
+        words[1..].iter().for_each(|&word| write(controller + 1, word));
+    }
+    write(PRIMARY + 1, !(1 << COM1_LINE));
+    write(SECONDARY + 1, 0xff);
+}
+
+/// Ends a device interrupt; false when `vector` is none that can arrive.
+///
+/// COM1's data stays in the UART: the console reads it once [`wait`] returns. Lines 7 and 15 are what an 8259
+/// reports when a request went away (datasheet, "default IR7"): they are not in service, so only the cascade is ended.
+pub fn handle(vector: u64) -> bool {
+    match vector.checked_sub(FIRST_VECTOR) {
+        Some(7) => {}
+        Some(15) | Some(4) => write(PRIMARY, END_OF_INTERRUPT),
+        _ => return false,
+    }
+    true
+}
+
+fn write(port: u16, value: u8) {
+    // SAFETY: the callers pass ports of the two 8259; with interrupts off during `init` and inside the handler.
+    unsafe { Port::new(port).write(value) }
+}

@@ -1,0 +1,52 @@
+//! Memory accesses that may fault: the trap handler skips them instead of ending the guest.
+
+use core::arch::global_asm;
+
+global_asm!(
+    ".text",
+    ".balign 16",
+    "probe_read:",
+    "xor eax, eax",
+    "probe_read_access: mov cl, [rdi]",
+    "mov [rsi], cl",
+    "ret",
+    "probe_write:",
+    "xor eax, eax",
+    "probe_write_access: mov [rdi], sil",
+    "ret",
+    "probe_faulted:",
+    "mov eax, 1",
+    "ret",
+);
+
+unsafe extern "C" {
+    fn probe_read(address: u64, value: *mut u8) -> u64;
+    fn probe_write(address: u64, value: u8) -> u64;
+    static probe_read_access: u8;
+    static probe_write_access: u8;
+    static probe_faulted: u8;
+}
+
+/// The byte at `address`, or `None` when reading it faults.
+pub fn read(address: u64) -> Option<u8> {
+    let mut value = 0;
+    // SAFETY: a faulting access is skipped by the trap handler; a read of memory has no side effect (callers probe
+    // memory, not device registers).
+    let faulted = unsafe { probe_read(address, &mut value) };
+    (faulted == 0).then_some(value)
+}
+
+/// Whether the byte at `address` can be overwritten by the value that it holds.
+///
+/// # Safety
+/// Nothing else may write that byte meanwhile.
+pub unsafe fn is_writable(address: u64) -> bool {
+    // SAFETY: a faulting access is skipped; one that succeeds changes nothing.
+    read(address).is_some_and(|value| unsafe { probe_write(address, value) } == 0)
+}
+
+/// Where to go on after a fault at `instruction`, when that is one of the two accesses above.
+pub fn fixup(instruction: u64) -> Option<u64> {
+    let accesses = [&raw const probe_read_access as u64, &raw const probe_write_access as u64];
+    accesses.contains(&instruction).then_some(&raw const probe_faulted as u64)
+}

@@ -1,0 +1,91 @@
+//! Leaving a panicked command: a call that can be abandoned from below.
+//!
+//! This is `setjmp`/`longjmp` shaped as one call that returns once, so that the compiler's view of the caller stays
+//! true. **No destructor of the abandoned frames runs**: locks that they held stay locked, values that they owned
+//! are leaked, and a half-done change stays half done. It is meant for judging what panicked, not for repairing it.
+
+use core::arch::naked_asm;
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// The stack pointer to go back to, valid while `armed`.
+struct Landing {
+    stack_pointer: UnsafeCell<u64>,
+    armed: AtomicBool,
+}
+
+// SAFETY: one CPU uses it, and interrupt handlers never touch it.
+unsafe impl Sync for Landing {}
+
+static LANDING: Landing = Landing { stack_pointer: UnsafeCell::new(0), armed: AtomicBool::new(false) };
+
+/// Calls `f`; `None` when [`abandon`] was called below it. Does not nest: the innermost call is the one abandoned,
+/// and after it the outer call can no longer be.
+pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
+    struct Job<F, R> {
+        f: Option<F>,
+        result: Option<R>,
+    }
+    extern "C" fn run<F: FnOnce() -> R, R>(job: *mut c_void) {
+        // SAFETY: `job` is the `Job` on the frame below, which outlives this call and is not used meanwhile.
+        let job = unsafe { &mut *job.cast::<Job<F, R>>() };
+        job.result = job.f.take().map(|f| f());
+    }
+    let mut job = Job { f: Some(f), result: None };
+    LANDING.armed.store(true, Ordering::Relaxed);
+    // SAFETY: `run::<F, R>` gets the pointer that it expects; LANDING outlives everything.
+    let abandoned = unsafe { call_abandonable(LANDING.stack_pointer.get(), run::<F, R>, (&raw mut job).cast()) };
+    LANDING.armed.store(false, Ordering::Relaxed);
+    if abandoned == 0 { job.result } else { None }
+}
+
+/// Whether [`abandon`] has somewhere to go.
+pub fn is_armed() -> bool {
+    LANDING.armed.load(Ordering::Relaxed)
+}
+
+/// Makes the innermost [`call`] return `None`; see the module's warning. Panics outside of one.
+pub fn abandon() -> ! {
+    assert!(LANDING.armed.swap(false, Ordering::Relaxed), "recovery: no call to abandon");
+    // SAFETY: armed, so `call_abandonable` is still on the stack and its saved registers are intact.
+    unsafe { resume(*LANDING.stack_pointer.get()) }
+}
+
+/// Saves the callee-saved registers (System V ABI 3.2.1), stores rsp at `landing`, calls `f(argument)`.
+/// Returns 0 when `f` returned, 1 when [`resume`] came back instead.
+#[unsafe(naked)]
+unsafe extern "C" fn call_abandonable(
+    landing: *mut u64,
+    f: extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) -> u64 {
+    naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "sub rsp, 8",
+        "mov [rdi], rsp",
+        "mov rdi, rdx",
+        "call rsi",
+        "xor eax, eax",
+        "jmp {leave}",
+        leave = sym leave,
+    )
+}
+
+/// Continues after the call in [`call_abandonable`], with result 1.
+#[unsafe(naked)]
+unsafe extern "C" fn resume(stack_pointer: u64) -> ! {
+    naked_asm!("mov rsp, rdi", "mov eax, 1", "cld", "jmp {leave}", leave = sym leave)
+}
+
+/// The tail of [`call_abandonable`]: no function by itself.
+#[unsafe(naked)]
+unsafe extern "C" fn leave() {
+    naked_asm!("add rsp, 8", "pop r15", "pop r14", "pop r13", "pop r12", "pop rbx", "pop rbp", "ret")
+}

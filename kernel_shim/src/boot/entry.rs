@@ -1,0 +1,13 @@
+//! Assembles `boot.s` with the constants that it shares with Rust.
+
+use crate::arch::{paging::KERNEL_BASE, stack};
+use core::arch::global_asm;
+
+global_asm!(
+    include_str!("boot.s"),
+    KERNEL_BASE = const KERNEL_BASE,
+    BOOT_STACK = sym stack::BOOT_STACK,
+    BOOT_STACK_BYTES = const core::mem::size_of_val(&stack::BOOT_STACK),
+    KERNEL_MAIN = sym crate::kernel_main,
+    options(att_syntax),
+);

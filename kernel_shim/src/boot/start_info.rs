@@ -1,0 +1,78 @@
+//! `hvm_start_info`, the structure in which a PVH loader describes the machine.
+//!
+//! Layout: xen.git, xen/include/public/arch-x86/hvm/start_info.h, version 1 (the first with a memory map).
+
+use crate::arch::paging;
+use core::slice;
+
+const MAGIC: u32 = 0x336e_c578;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct RawStartInfo {
+    magic: u32,
+    version: u32,
+    flags: u32,
+    nr_modules: u32,
+    modlist_paddr: u64,
+    cmdline_paddr: u64,
+    rsdp_paddr: u64,
+    memmap_paddr: u64,
+    memmap_entries: u32,
+    reserved: u32,
+}
+
+/// One line of the loader's memory map; `kind` as in an e820 table.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct MemoryMapEntry {
+    pub base: u64,
+    pub bytes: u64,
+    pub kind: u32,
+    reserved: u32,
+}
+
+/// What the loader said; the slices lie in memory that it chose, so they are copied before RAM is handed out.
+pub struct StartInfo {
+    pub command_line: &'static [u8],
+    pub memory_map: &'static [MemoryMapEntry],
+}
+
+/// No command line that is meant for this kernel is longer; bounds the search for the terminating zero.
+const MAX_COMMAND_LINE: u64 = 4096;
+
+impl StartInfo {
+    /// Panics when the structure is not one.
+    pub fn read(paddr: u64) -> Self {
+        // SAFETY: the structure is plain integers, valid for every bit pattern.
+        let raw = unsafe { boot_slice::<RawStartInfo>(paddr, 1) }[0];
+        assert!(raw.magic == MAGIC, "start info: magic: expected {MAGIC:#x}, got {:#x}", raw.magic);
+        assert!(raw.version >= 1, "start info: version: expected at least 1 (memory map), got {}", raw.version);
+        // SAFETY: bytes, valid for every bit pattern.
+        let text = match raw.cmdline_paddr {
+            0 => &[],
+            at => unsafe { boot_slice::<u8>(at, MAX_COMMAND_LINE) },
+        };
+        let length = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+        // SAFETY: the entries are plain integers, valid for every bit pattern.
+        let memory_map = unsafe { boot_slice(raw.memmap_paddr, u64::from(raw.memmap_entries)) };
+        Self { command_line: &text[..length], memory_map }
+    }
+}
+
+/// `count` values of the loader's at `paddr`, seen through the HHDM.
+///
+/// # Safety
+/// `T` must be valid for every bit pattern.
+unsafe fn boot_slice<T>(paddr: u64, count: u64) -> &'static [T] {
+    let end = count.checked_mul(size_of::<T>() as u64).and_then(|bytes| bytes.checked_add(paddr));
+    assert!(
+        end.is_some_and(|end| end <= paging::BOOT_HHDM_BYTES),
+        "start info: expected {count} items at {paddr:#x} below 4 GiB"
+    );
+    let pointer = paging::phys_to_virt(paddr) as *const T;
+    assert!(pointer.is_aligned(), "start info: address {paddr:#x}: expected alignment {}", align_of::<T>());
+    // SAFETY: the boot tables map the first 4 GiB, checked above, for reading; the alignment is checked; nothing
+    // writes there before the caller has copied what it needs (RAM is handed out only later); any bits are a `T`.
+    unsafe { slice::from_raw_parts(pointer, count as usize) }
+}

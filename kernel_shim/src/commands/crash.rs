@@ -1,0 +1,66 @@
+//! The command that crashes the guest on purpose, in every way that a subject could.
+
+use crate::arch::{exceptions, exit};
+use crate::console::args::Args;
+use crate::console::command::{Code, Command, CommandResult, refused};
+use crate::console::reply::Reply;
+use core::arch::asm;
+use core::hint::black_box;
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "crash",
+    usage: "panic|ud|pf|gp|de|df|stack|triple|hang",
+    help: "panic, raise an exception, overflow the stack, reset, or hang with interrupts off",
+    run: crash,
+}];
+
+/// Canonical, and in neither of the mappings.
+const UNMAPPED: u64 = 0xdead_0000;
+/// Bits 47 to 63 differ (SDM vol. 1, 3.3.7.1).
+const NOT_CANONICAL: u64 = 0x8000_0000_0000_0000;
+
+fn crash(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let how = args.word("kind")?;
+    args.end()?;
+    match how {
+        "panic" => panic!("crash requested: the console asked for a panic"),
+        // SAFETY: raises #UD, whose handler does not return.
+        "ud" => unsafe { asm!("ud2", options(noreturn)) },
+        "pf" => load(UNMAPPED),
+        "gp" => load(NOT_CANONICAL),
+        // SAFETY: divides by zero: raises #DE, whose handler does not return.
+        "de" => unsafe { asm!("xor ecx, ecx", "div ecx", out("ecx") _, out("eax") _, out("edx") _) },
+        "df" => {
+            exceptions::forget_page_faults();
+            load(UNMAPPED);
+        }
+        "stack" => {
+            black_box(overflow(0));
+        }
+        "triple" => triple_fault(),
+        "hang" => exit::halt(),
+        other => return Err(refused(Code::Usage, format_args!("{other}: no such crash"))),
+    }
+    Ok(())
+}
+
+/// A load that faults: in assembly, because the compiler may assume that its own loads do not.
+fn load(address: u64) {
+    // SAFETY: the address is in no mapping, so the load never yields a value; its fault does not return.
+    unsafe { asm!("mov {0}, [{0}]", inout(reg) address => _, options(readonly, nostack)) };
+}
+
+/// Resets the machine.
+pub fn triple_fault() -> ! {
+    exceptions::forget_everything();
+    // SAFETY: raises #BP, for which there is no handler left, nor for the faults that follow.
+    unsafe { asm!("int3", options(noreturn)) }
+}
+
+/// Recurses until the guard page stops it; `black_box` keeps it from becoming a loop.
+#[expect(unconditional_recursion, reason = "running out of stack is the purpose")]
+#[inline(never)]
+fn overflow(depth: u64) -> u64 {
+    let local = black_box([depth; 32]);
+    overflow(depth + 1) + local[(depth % 32) as usize]
+}

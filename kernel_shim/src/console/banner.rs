@@ -1,0 +1,47 @@
+//! The banner: who is speaking, so that a stale guest cannot be mistaken for a fresh one.
+
+use super::output::{self, kind};
+use super::reply::HexBytes;
+use crate::arch::paging;
+use crate::{cmdline, memory, memory_map, red};
+use core::fmt;
+
+/// Raised with every change that a host would trip over.
+const PROTOCOL: u32 = 1;
+
+/// As one line, `*frame-harness …`.
+pub fn print() {
+    output::line(kind::BANNER, format_args!("{Banner}"));
+}
+
+/// Displays the banner without its marker.
+pub struct Banner;
+
+impl fmt::Display for Banner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let build = red::build_id(build_id());
+        let nonce = red::nonce(cmdline::get("nonce").unwrap_or("-"));
+        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+        let init = memory::Stage::from_cmdline().name();
+        write!(f, "frame-harness proto={PROTOCOL} build={} nonce={nonce} profile={profile}", HexBytes(build))?;
+        write!(f, " init={init} hhdm={:#x} frames={}", paging::HHDM_BASE, memory_map::frame_count())?;
+        write!(f, " ram={} cpus=1", memory_map::memory_bytes())
+    }
+}
+
+// Symbols of linker.ld around the ELF note: only their addresses mean something.
+unsafe extern "C" {
+    static __build_id_start: u8;
+    static __build_id_end: u8;
+}
+
+/// The descriptor of the note `NT_GNU_BUILD_ID`; empty when the linker made none.
+pub fn build_id() -> &'static [u8] {
+    /// Header of three words, then the name "GNU\0".
+    const BEFORE_DESCRIPTOR: usize = 16;
+    let (start, end) = (&raw const __build_id_start, &raw const __build_id_end);
+    let length = end as usize - start as usize;
+    // SAFETY: linker.ld puts both symbols around one read-only section of the image.
+    let note = unsafe { core::slice::from_raw_parts(start, length) };
+    note.get(BEFORE_DESCRIPTOR..).unwrap_or(&[])
+}

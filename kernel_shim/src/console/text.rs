@@ -1,0 +1,62 @@
+//! Text of bounded length, for places where nothing can be allocated.
+
+use core::fmt;
+
+/// Up to `N` bytes of UTF-8; what does not fit is dropped and remembered as dropped.
+#[derive(Clone)]
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+    overflowed: bool,
+}
+
+impl<const N: usize> Text<N> {
+    pub const fn new() -> Self {
+        Self { bytes: [0; N], length: 0, overflowed: false }
+    }
+
+    pub fn from_args(args: fmt::Arguments<'_>) -> Self {
+        let mut text = Self::new();
+        // Overflow is kept in the value; a failing `Display` leaves what it wrote.
+        let _ = fmt::write(&mut text, args);
+        text
+    }
+
+    pub fn as_str(&self) -> &str {
+        // Only whole characters are ever appended.
+        core::str::from_utf8(&self.bytes[..self.length]).unwrap_or("")
+    }
+
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+}
+
+impl<const N: usize> fmt::Write for Text<N> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        if self.overflowed {
+            return Ok(());
+        }
+        let mut fits = s.len().min(N - self.length);
+        while !s.is_char_boundary(fits) {
+            fits -= 1;
+        }
+        self.bytes[self.length..self.length + fits].copy_from_slice(&s.as_bytes()[..fits]);
+        self.length += fits;
+        self.overflowed = fits < s.len();
+        Ok(())
+    }
+}
+
+/// Displays text with everything but visible ASCII (and `%`) as `%xx`: one word in a reply.
+pub struct PercentEncoded<'a>(pub &'a str);
+
+impl fmt::Display for PercentEncoded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.bytes().try_for_each(|byte| match byte {
+            b'%' => f.write_str("%25"),
+            0x21..=0x7e => fmt::Write::write_char(f, char::from(byte)),
+            _ => write!(f, "%{byte:02x}"),
+        })
+    }
+}

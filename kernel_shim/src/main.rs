@@ -1,0 +1,37 @@
+//! The kernel shim: the smallest kernel in which a frame module can be driven from a console.
+#![no_std]
+#![no_main]
+
+mod arch;
+mod boot;
+mod cmdline;
+mod commands;
+mod console;
+mod memory;
+mod memory_map;
+mod red;
+mod report;
+
+use boot::start_info::StartInfo;
+
+/// Called by `boot.s` in the higher half, on the boot stack, interrupts off, with the address that the loader passed.
+///
+/// The order is part of the design: each step reports its failure through the ones before it.
+#[unsafe(no_mangle)]
+extern "C" fn kernel_main(start_info_paddr: u64) -> ! {
+    console::uart::init();
+    arch::descriptors::init();
+    arch::exceptions::init();
+    let start_info = StartInfo::read(start_info_paddr);
+    cmdline::init(&start_info);
+    red::before_memory_map();
+    let mut map = memory_map::read(&start_info);
+    arch::paging::init(&mut map);
+    memory_map::publish(map);
+    arch::interrupts::init();
+    memory::init(memory::Stage::from_cmdline());
+    red::before_banner();
+    console::banner::print();
+    red::after_banner();
+    console::dispatch::serve()
+}

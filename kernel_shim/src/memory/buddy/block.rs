@@ -1,0 +1,82 @@
+//! A block: `2^order` frames, the first of them at a multiple of that.
+
+use crate::memory::frame::PAGE_SIZE;
+use crate::memory::zone::{MAX_ORDER, Migratetype, Zone};
+use core::fmt;
+use core::ops::Range;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Block {
+    pub first_pfn: u64,
+    pub order: u8,
+}
+
+impl Block {
+    /// A single frame.
+    pub const fn frame(pfn: u64) -> Self {
+        Self { first_pfn: pfn, order: 0 }
+    }
+
+    /// The block of that order that `pfn` lies in.
+    pub const fn containing(pfn: u64, order: u8) -> Self {
+        Self { first_pfn: pfn >> order << order, order }
+    }
+
+    /// `None` when no block of that order starts at `paddr`.
+    pub fn starting_at(paddr: u64, order: u8) -> Option<Self> {
+        if order as usize > MAX_ORDER || !paddr.is_multiple_of(PAGE_SIZE << order) {
+            return None;
+        }
+        Some(Self { first_pfn: paddr / PAGE_SIZE, order })
+    }
+
+    /// The largest block that starts at `pfn` and ends no later than `end_pfn`.
+    pub fn largest_at(pfn: u64, end_pfn: u64) -> Self {
+        let aligned = pfn.trailing_zeros().min(MAX_ORDER as u32);
+        let fitting = (end_pfn - pfn).ilog2();
+        Self { first_pfn: pfn, order: aligned.min(fitting) as u8 }
+    }
+
+    pub const fn paddr(self) -> u64 {
+        self.first_pfn * PAGE_SIZE
+    }
+
+    /// How many frames.
+    pub const fn len(self) -> u64 {
+        1 << self.order
+    }
+
+    pub const fn pfns(self) -> Range<u64> {
+        self.first_pfn..self.first_pfn + self.len()
+    }
+
+    /// The block that this one was split from together with.
+    pub const fn buddy(self) -> Self {
+        Self { first_pfn: self.first_pfn ^ self.len(), order: self.order }
+    }
+
+    /// This block and its buddy together.
+    pub const fn parent(self) -> Self {
+        Self::containing(self.first_pfn, self.order + 1)
+    }
+
+    /// The half that `pfn` lies in, then the other one.
+    pub const fn split_around(self, pfn: u64) -> (Self, Self) {
+        let kept = Self::containing(pfn, self.order - 1);
+        (kept, kept.buddy())
+    }
+
+    pub fn zone(self) -> Zone {
+        Zone::of(self.first_pfn)
+    }
+
+    pub fn home(self) -> Migratetype {
+        Migratetype::home(self.first_pfn)
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "block {:#x} of order {}", self.paddr(), self.order)
+    }
+}

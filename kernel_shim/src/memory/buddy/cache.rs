@@ -1,0 +1,104 @@
+//! The CPUs' caches of single frames: refill, flush, drain.
+
+use super::block::Block;
+use super::stamp;
+use super::state::{BuddyState, MAX_CPUS};
+use crate::memory::frame::PAGE_SIZE;
+use crate::memory::zone::{Migratetype, Zone};
+
+/// Frames that move between a cache and the lists at once.
+const BATCH: usize = 16;
+
+/// A frame out of a cache.
+pub struct Cached {
+    pub paddr: u64,
+    /// It lay there before it was asked for.
+    pub hit: bool,
+}
+
+impl BuddyState {
+    /// A block from the lists of the first zone that has one.
+    pub fn take_block(&mut self, order: u8, migratetype: Migratetype) -> Option<Block> {
+        let zones = Zone::preferred(migratetype);
+        zones.into_iter().find_map(|zone| self.zones[zone as usize].take(order, migratetype))
+    }
+
+    /// A frame from the CPU's cache, which is refilled when it is empty.
+    pub fn take_cached(&mut self, cpu: usize, migratetype: Migratetype) -> Option<Cached> {
+        let hit = self.caches[cpu][migratetype.index()].len > 0;
+        if !hit {
+            self.refill(cpu, migratetype);
+        }
+        let paddr = self.caches[cpu][migratetype.index()].pop()?;
+        self.zone_of(paddr / PAGE_SIZE).cached -= 1;
+        Some(Cached { paddr, hit })
+    }
+
+    /// Takes up to a batch from the lists, turned round so that they leave the cache as they left the lists.
+    fn refill(&mut self, cpu: usize, migratetype: Migratetype) {
+        let mut batch = [0; BATCH];
+        let mut taken = 0;
+        while taken < BATCH {
+            let Some(block) = self.take_block(0, migratetype) else { break };
+            batch[taken] = block.paddr();
+            taken += 1;
+        }
+        for &paddr in batch[..taken].iter().rev() {
+            self.caches[cpu][migratetype.index()].push(paddr);
+            self.zone_of(paddr / PAGE_SIZE).cached += 1;
+        }
+    }
+
+    /// Puts a frame that is stamped free into the CPU's cache. Nobody asks here whether it is in there
+    /// already: looking through caches is what a cache saves.
+    pub fn put_cached(&mut self, cpu: usize, pfn: u64) {
+        let home = Migratetype::home(pfn).index();
+        if self.caches[cpu][home].is_full() {
+            for _ in 0..BATCH {
+                self.flush_oldest(cpu, home);
+            }
+        }
+        self.caches[cpu][home].push(pfn * PAGE_SIZE);
+        self.zone_of(pfn).cached += 1;
+    }
+
+    /// Puts everything in the caches of all CPUs back on the lists; returns how many frames.
+    pub fn drain(&mut self) -> u64 {
+        let mut drained = 0;
+        for cpu in 0..MAX_CPUS {
+            for list in 0..Migratetype::COUNT {
+                while self.flush_oldest(cpu, list) {
+                    drained += 1;
+                }
+            }
+        }
+        drained
+    }
+
+    /// Moves one frame from a cache to its list; false when there is none.
+    ///
+    /// # Panics
+    /// When the frame is not free any more, or on a list already: it was freed twice. It has left the
+    /// cache then, and the lists are as they were.
+    fn flush_oldest(&mut self, cpu: usize, list: usize) -> bool {
+        let Some(paddr) = self.caches[cpu][list].pop_oldest() else { return false };
+        let block = Block::frame(paddr / PAGE_SIZE);
+        let zone = self.zone_of(block.first_pfn);
+        zone.cached -= 1;
+        assert!(
+            stamp::says_free(block.first_pfn),
+            "buddy: {block} in the cache of cpu {cpu} is in use: it was freed twice and handed out once"
+        );
+        zone.insert(block);
+        true
+    }
+
+    /// Takes one particular frame out of whichever cache it lies in.
+    pub fn take_from_any_cache(&mut self, pfn: u64) -> bool {
+        let found = self.caches.iter_mut().flatten().any(|cache| cache.remove(pfn * PAGE_SIZE));
+        if found {
+            self.zone_of(pfn).cached -= 1;
+        }
+        found
+    }
+}

@@ -1,0 +1,48 @@
+//! Faults to order: what a test makes the buddy do wrong.
+
+use super::stamp::StampUnused;
+
+pub struct Faults {
+    next_frame: Option<u64>,
+    refusals: u64,
+    missing_stamps: u64,
+}
+
+impl Faults {
+    pub const fn new() -> Self {
+        Self { next_frame: None, refusals: 0, missing_stamps: 0 }
+    }
+
+    /// The next request for a single frame gets this one, whatever its state.
+    pub fn offer_next(&mut self, pfn: u64) {
+        self.next_frame = Some(pfn);
+    }
+
+    /// The next `requests` fail.
+    pub fn refuse(&mut self, requests: u64) {
+        self.refusals = requests;
+    }
+
+    /// The next `frees` leave the reference counts as they find them.
+    pub fn skip_stamps(&mut self, frees: u64) {
+        self.missing_stamps = frees;
+    }
+
+    pub(super) fn take_next_frame(&mut self, order: u8) -> Option<u64> {
+        if order == 0 { self.next_frame.take() } else { None }
+    }
+
+    pub(super) fn take_refusal(&mut self) -> bool {
+        count_down(&mut self.refusals)
+    }
+
+    pub(super) fn take_stamp(&mut self) -> StampUnused {
+        if count_down(&mut self.missing_stamps) { StampUnused::No } else { StampUnused::Yes }
+    }
+}
+
+fn count_down(left: &mut u64) -> bool {
+    let due = *left > 0;
+    *left -= due as u64;
+    due
+}

@@ -1,0 +1,60 @@
+//! The buddy's diary: the last requests it served.
+
+use crate::memory::zone::Migratetype;
+
+/// Events that are kept.
+const CAPACITY: usize = 256;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Operation {
+    Alloc,
+    Free,
+    Quarantine,
+}
+
+impl Operation {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alloc => "alloc",
+            Self::Free => "free",
+            Self::Quarantine => "quarantine",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    pub operation: Operation,
+    pub order: u8,
+    /// As requested for an allocation, else that of the block's home list.
+    pub migratetype: Migratetype,
+    pub paddr: u64,
+    /// It came out of a CPU's cache without a refill, or went into one.
+    pub cached: bool,
+}
+
+pub struct EventLog {
+    events: [Option<Event>; CAPACITY],
+    next: usize,
+}
+
+impl EventLog {
+    pub const fn new() -> Self {
+        Self { events: [None; CAPACITY], next: 0 }
+    }
+
+    pub(super) fn record(&mut self, event: Event) {
+        self.events[self.next] = Some(event);
+        self.next = (self.next + 1) % CAPACITY;
+    }
+
+    /// Oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Event> {
+        let (newer, older) = self.events.split_at(self.next);
+        older.iter().chain(newer).flatten()
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+}

@@ -1,0 +1,101 @@
+//! Zones and migratetypes: what a frame's address alone says about it.
+
+use core::ops::Range;
+
+/// Order of the largest block: 8 MiB.
+pub const MAX_ORDER: usize = 11;
+
+/// A range of frame numbers with its own free lists.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(usize)]
+pub enum Zone {
+    Dma = 0,
+    Normal = 1,
+    HighMem = 2,
+}
+
+impl Zone {
+    pub const COUNT: usize = 3;
+    pub const ALL: [Self; Self::COUNT] = [Self::Dma, Self::Normal, Self::HighMem];
+
+    /// The frames of the zone, whether there is RAM behind them or not. Every boundary is a multiple of
+    /// the largest block, so no block and no pair of buddies lies in two zones.
+    pub const fn pfns(self) -> Range<u64> {
+        const NORMAL: u64 = (16 << 20) >> 12;
+        const HIGH_MEM: u64 = (896 << 20) >> 12;
+        match self {
+            Self::Dma => 0..NORMAL,
+            Self::Normal => NORMAL..HIGH_MEM,
+            Self::HighMem => HIGH_MEM..u64::MAX >> 12,
+        }
+    }
+
+    pub fn of(pfn: u64) -> Self {
+        if pfn < Self::Normal.pfns().start {
+            Self::Dma
+        } else if pfn < Self::HighMem.pfns().start {
+            Self::Normal
+        } else {
+            Self::HighMem
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dma => "dma",
+            Self::Normal => "normal",
+            Self::HighMem => "highmem",
+        }
+    }
+
+    /// The zones in the order in which a request tries them: memory that devices need goes last.
+    pub const fn preferred(migratetype: Migratetype) -> [Self; Self::COUNT] {
+        match migratetype {
+            Migratetype::Unmovable => [Self::Normal, Self::HighMem, Self::Dma],
+            Migratetype::Movable => [Self::HighMem, Self::Normal, Self::Dma],
+        }
+    }
+}
+
+/// Whether what a frame holds can be moved elsewhere; keeps the immovable from being strewn everywhere.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Migratetype {
+    Unmovable = 0,
+    Movable = 1,
+}
+
+impl Migratetype {
+    pub const COUNT: usize = 2;
+    pub const ALL: [Self; Self::COUNT] = [Self::Unmovable, Self::Movable];
+
+    /// The list that a frame goes home to. It never changes, and frames of one largest block agree on
+    /// it, so that buddies always meet on the same list.
+    pub fn home(pfn: u64) -> Self {
+        let largest_block = pfn >> MAX_ORDER;
+        if Zone::of(pfn) == Zone::Dma || largest_block.is_multiple_of(2) {
+            Self::Unmovable
+        } else {
+            Self::Movable
+        }
+    }
+
+    /// The lists to search, its own first.
+    pub const fn fallbacks(self) -> [Self; Self::COUNT] {
+        match self {
+            Self::Unmovable => [Self::Unmovable, Self::Movable],
+            Self::Movable => [Self::Movable, Self::Unmovable],
+        }
+    }
+
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unmovable => "unmovable",
+            Self::Movable => "movable",
+        }
+    }
+}

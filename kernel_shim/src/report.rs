@@ -1,0 +1,115 @@
+//! Crash reports: what panicked or trapped, with the way there.
+//!
+//! Nothing here allocates or takes a lock. A crash inside a report ends the guest at once, so a report never loops.
+
+use crate::arch::backtrace::Backtrace;
+use crate::arch::exceptions::TrapFrame;
+use crate::arch::exit::{ExitCode, exit};
+use crate::arch::recovery;
+use crate::console::output::{crash_line, kind};
+use crate::console::text::Text;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use spin::Mutex;
+use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
+
+/// Whether the panic of a command is survived.
+static RECOVERS: AtomicBool = AtomicBool::new(false);
+/// Reports that were begun and not finished.
+static DEPTH: AtomicU32 = AtomicU32::new(0);
+
+/// The panic that was recovered last.
+#[derive(Clone)]
+pub struct LastPanic {
+    pub file: Text<256>,
+    pub line: u32,
+    pub message: Text<1024>,
+}
+
+static LAST_PANIC: Mutex<LastPanic> = Mutex::new(LastPanic { file: Text::new(), line: 0, message: Text::new() });
+
+pub fn set_recovers(recovers: bool) {
+    RECOVERS.store(recovers, Ordering::Relaxed);
+}
+
+pub fn recovers() -> bool {
+    RECOVERS.load(Ordering::Relaxed)
+}
+
+pub fn last_panic() -> LastPanic {
+    LAST_PANIC.lock().clone()
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    begin();
+    let (file, line, column) = info.location().map_or(("?", 0, 0), |at| (at.file(), at.line(), at.column()));
+    crash_line(kind::CRASH, format_args!("panic file={file} line={line} col={column}"));
+    crash_line(kind::CRASH_DETAIL, format_args!("msg {}", info.message()));
+    return_addresses(Backtrace::here());
+    if recovers() && recovery::is_armed() {
+        if let Some(mut last) = LAST_PANIC.try_lock() {
+            *last = LastPanic {
+                file: Text::from_args(format_args!("{file}")),
+                line,
+                message: Text::from_args(format_args!("{}", info.message())),
+            };
+        }
+        crash_line(kind::CRASH, format_args!("end"));
+        DEPTH.store(0, Ordering::Relaxed);
+        crate::arch::interrupts::disable();
+        recovery::abandon()
+    }
+    end()
+}
+
+/// Reports an exception and ends the guest.
+pub fn exception(frame: &TrapFrame, name: &str) -> ! {
+    begin();
+    let TrapFrame { vector, error_code, rip, .. } = *frame;
+    let cr2 = Cr2::read_raw();
+    crash_line(
+        kind::CRASH,
+        format_args!("exception vector={vector} name={name} error={error_code:#x} rip={rip:#x} cr2={cr2:#x}"),
+    );
+    registers(frame);
+    return_addresses(Backtrace::from_frame_pointer(frame.rbp));
+    end()
+}
+
+/// Ends the guest when a report is under way already.
+fn begin() {
+    match DEPTH.fetch_add(1, Ordering::Relaxed) {
+        0 => {}
+        1 => {
+            crash_line(kind::CRASH_DETAIL, format_args!("msg the report itself crashed"));
+            end()
+        }
+        _ => exit(ExitCode::Crash),
+    }
+}
+
+fn end() -> ! {
+    crash_line(kind::CRASH, format_args!("end"));
+    exit(ExitCode::Crash)
+}
+
+fn registers(frame: &TrapFrame) {
+    let f = frame;
+    let detail = |text: core::fmt::Arguments<'_>| crash_line(kind::CRASH_DETAIL, text);
+    detail(format_args!("reg rax={:#x} rbx={:#x} rcx={:#x} rdx={:#x}", f.rax, f.rbx, f.rcx, f.rdx));
+    detail(format_args!("reg rsi={:#x} rdi={:#x} rbp={:#x} rsp={:#x}", f.rsi, f.rdi, f.rbp, f.rsp));
+    detail(format_args!("reg r8={:#x} r9={:#x} r10={:#x} r11={:#x}", f.r8, f.r9, f.r10, f.r11));
+    detail(format_args!("reg r12={:#x} r13={:#x} r14={:#x} r15={:#x}", f.r12, f.r13, f.r14, f.r15));
+    detail(format_args!("reg rip={:#x} rflags={:#x} cs={:#x} ss={:#x}", f.rip, f.rflags, f.cs, f.ss));
+    let (cr3, _) = Cr3::read_raw();
+    let (cr0, cr4) = (Cr0::read_raw(), Cr4::read_raw());
+    detail(format_args!("reg cr0={cr0:#x} cr3={:#x} cr4={cr4:#x}", cr3.start_address()));
+}
+
+/// Innermost first.
+fn return_addresses(backtrace: Backtrace) {
+    for address in backtrace {
+        crash_line(kind::CRASH_DETAIL, format_args!("bt {address:#x}"));
+    }
+}
