@@ -27,9 +27,16 @@ fn subject_module(here: &str, out: &str) {
     let builtin = format!("{here}/src/memory/frame.rs");
     let foreign = env::var("FRAME_RS").ok().filter(|path| !path.is_empty());
     // Our lints are not the subject's: a foreign file is judged by what it does, not by its style.
-    let allow = if foreign.is_some() { "#[allow(warnings, clippy::all)]\n" } else { "" };
+    let allow = if foreign.is_some() {
+        "#[allow(warnings, clippy::all)]\n"
+    } else {
+        ""
+    };
     let subject = foreign.unwrap_or(builtin);
-    assert!(Path::new(&subject).is_absolute(), "FRAME_RS: expected an absolute path, got {subject}");
+    assert!(
+        Path::new(&subject).is_absolute(),
+        "FRAME_RS: expected an absolute path, got {subject}"
+    );
     println!("cargo:rerun-if-changed={subject}");
     let text = format!("{allow}#[path = {subject:?}]\npub mod frame;\n");
     fs::write(Path::new(out).join("subject.rs"), text).expect("OUT_DIR is writable");

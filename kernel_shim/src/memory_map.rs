@@ -92,9 +92,15 @@ pub fn read(start_info: &StartInfo) -> Map {
         map.recolor(parse_hex("ramtop", top)..u64::MAX, RegionKind::Ram, None);
     }
     for island in cmdline::get("reserve").iter().flat_map(|list| list.split(',')) {
-        let (base, length) = island.split_once('+').unwrap_or_else(|| panic!("command line: reserve: expected <base>+<length>, got {island}"));
+        let (base, length) = island
+            .split_once('+')
+            .unwrap_or_else(|| panic!("command line: reserve: expected <base>+<length>, got {island}"));
         let (base, length) = (parse_hex("reserve", base), parse_hex("reserve", length));
-        map.recolor(base..base.saturating_add(length), RegionKind::Ram, Some(RegionKind::Reserved));
+        map.recolor(
+            base..base.saturating_add(length),
+            RegionKind::Ram,
+            Some(RegionKind::Reserved),
+        );
     }
     let image = paging::kernel_image();
     assert!(
@@ -102,7 +108,11 @@ pub fn read(start_info: &StartInfo) -> Map {
         "memory map: {} entries of the loader: expected usable RAM, got none",
         start_info.memory_map.len()
     );
-    map.paint(Region { base: image.start, end: image.end, kind: RegionKind::Kernel });
+    map.paint(Region {
+        base: image.start,
+        end: image.end,
+        kind: RegionKind::Kernel,
+    });
     map
 }
 
@@ -113,7 +123,14 @@ fn parse_hex(key: &str, text: &str) -> u64 {
 
 impl Map {
     const fn new() -> Self {
-        Self { regions: [Region { base: 0, end: 0, kind: RegionKind::Reserved }; CAPACITY], length: 0 }
+        Self {
+            regions: [Region {
+                base: 0,
+                end: 0,
+                kind: RegionKind::Reserved,
+            }; CAPACITY],
+            length: 0,
+        }
     }
 
     /// RAM first, the rest over it: where entries overlap, RAM loses.
@@ -123,7 +140,11 @@ impl Map {
             for entry in entries {
                 let kind = RegionKind::from_e820(entry.kind);
                 if (kind == RegionKind::Ram) == ram {
-                    map.paint(Region { base: entry.base, end: entry.base.saturating_add(entry.bytes), kind });
+                    map.paint(Region {
+                        base: entry.base,
+                        end: entry.base.saturating_add(entry.bytes),
+                        kind,
+                    });
                 }
             }
         }
@@ -136,7 +157,12 @@ impl Map {
 
     /// The highest address of memory, exclusive.
     pub fn end_of_ram(&self) -> u64 {
-        self.regions().iter().filter(|region| region.kind.is_memory()).map(|region| region.end).max().unwrap_or(0)
+        self.regions()
+            .iter()
+            .filter(|region| region.kind.is_memory())
+            .map(|region| region.end)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Makes `new` the truth about its addresses.
@@ -148,8 +174,14 @@ impl Map {
         self.length = 0;
         let mut pending = Some(new);
         for &region in old.regions() {
-            let before = Region { end: region.end.min(new.base), ..region };
-            let after = Region { base: region.base.max(new.end), ..region };
+            let before = Region {
+                end: region.end.min(new.base),
+                ..region
+            };
+            let after = Region {
+                base: region.base.max(new.end),
+                ..region
+            };
             self.push(before);
             if region.end > new.base {
                 pending.take().into_iter().for_each(|new| self.push(new));
@@ -171,7 +203,10 @@ impl Map {
             last.end = region.end;
             return;
         }
-        assert!(self.length < CAPACITY, "memory map: regions: expected at most {CAPACITY}");
+        assert!(
+            self.length < CAPACITY,
+            "memory map: regions: expected at most {CAPACITY}"
+        );
         self.regions[self.length] = region;
         self.length += 1;
     }
@@ -185,11 +220,21 @@ impl Map {
                 self.push(region);
                 continue;
             }
-            self.push(Region { end: region.end.min(range.start), ..region });
+            self.push(Region {
+                end: region.end.min(range.start),
+                ..region
+            });
             if let Some(kind) = to {
-                self.push(Region { base: region.base.max(range.start), end: region.end.min(range.end), kind });
+                self.push(Region {
+                    base: region.base.max(range.start),
+                    end: region.end.min(range.end),
+                    kind,
+                });
             }
-            self.push(Region { base: region.base.max(range.end), ..region });
+            self.push(Region {
+                base: region.base.max(range.end),
+                ..region
+            });
         }
     }
 
@@ -201,11 +246,25 @@ impl Map {
             .regions()
             .iter()
             .filter(|region| region.kind == RegionKind::Ram)
-            .map(|region| (region.base.max(floor).next_multiple_of(PAGE), region.end.min(limit)))
+            .map(|region| {
+                (
+                    region.base.max(floor).next_multiple_of(PAGE),
+                    region.end.min(limit),
+                )
+            })
             .find(|&(page, end)| page < end && end - page >= PAGE)
             .map(|(page, _)| page)
-            .unwrap_or_else(|| panic!("memory map: page for {}: expected free RAM, got none", kind.name()));
-        self.paint(Region { base: page, end: page + PAGE, kind });
+            .unwrap_or_else(|| {
+                panic!(
+                    "memory map: page for {}: expected free RAM, got none",
+                    kind.name()
+                )
+            });
+        self.paint(Region {
+            base: page,
+            end: page + PAGE,
+            kind,
+        });
         page
     }
 }
@@ -217,5 +276,9 @@ pub fn frame_count() -> u64 {
 
 /// Bytes of memory, what is taken included, holes not.
 pub fn memory_bytes() -> u64 {
-    regions().iter().filter(|region| region.kind.is_memory()).map(Region::bytes).sum()
+    regions()
+        .iter()
+        .filter(|region| region.kind.is_memory())
+        .map(Region::bytes)
+        .sum()
 }

@@ -46,5 +46,7 @@ pub fn init() {
 
 /// The selectors of code and TSS; `None` before [`init`].
 pub fn selectors() -> Option<(SegmentSelector, SegmentSelector)> {
-    DESCRIPTORS.get().map(|descriptors| (descriptors.code, descriptors.tss))
+    DESCRIPTORS
+        .get()
+        .map(|descriptors| (descriptors.code, descriptors.tss))
 }

@@ -12,16 +12,17 @@ use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::idt::{Entry, HandlerFunc};
 
-/// 32 exceptions (SDM table 6-1), then the 16 lines of the interrupt controllers.
-const VECTORS: usize = 48;
+/// 32 exceptions (SDM table 6-1), the 16 lines of the interrupt controllers, the local APIC's spurious interrupt.
+const VECTORS: usize = 49;
 const STUB_BYTES: u64 = 16;
 /// Vectors whose exception pushes an error code: 8, 10-14, 17, 21, 29, 30 (29 and 30: AMD APM vol. 2, 8.2).
 const WITH_ERROR_CODE: u64 = 0x6022_7d00;
 
 /// SDM table 6-1; `#?` is reserved.
 const NAMES: [&str; 32] = [
-    "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "#CSO", "#TS", "#NP", "#SS", "#GP", "#PF", "#?",
-    "#MF", "#AC", "#MC", "#XM", "#VE", "#CP", "#?", "#?", "#?", "#?", "#?", "#?", "#HV", "#VC", "#SX", "#?",
+    "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "#CSO", "#TS", "#NP", "#SS", "#GP", "#PF",
+    "#?", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP", "#?", "#?", "#?", "#?", "#?", "#?", "#HV", "#VC", "#SX",
+    "#?",
 ];
 
 /// What the stubs below leave on the stack, lowest address first.
@@ -129,8 +130,10 @@ pub fn init() {
 
 /// Loads a table that lives for ever.
 fn load(table: &'static Table) {
-    let pointer =
-        DescriptorTablePointer { limit: (size_of::<Table>() - 1) as u16, base: VirtAddr::from_ptr(table) };
+    let pointer = DescriptorTablePointer {
+        limit: (size_of::<Table>() - 1) as u16,
+        base: VirtAddr::from_ptr(table),
+    };
     // SAFETY: every present entry leads to a stub above, in the kernel's code segment.
     unsafe { lidt(&pointer) };
 }
@@ -199,13 +202,22 @@ pub fn count_breakpoints(f: impl FnOnce()) -> u64 {
 pub fn forget_page_faults() {
     static WITHOUT_PAGE_FAULT: Once<Table> = Once::new();
     load(WITHOUT_PAGE_FAULT.call_once(|| {
-        core::array::from_fn(|vector| if vector == 14 { Entry::missing() } else { entry(vector as u64) })
+        core::array::from_fn(|vector| {
+            if vector == 14 {
+                Entry::missing()
+            } else {
+                entry(vector as u64)
+            }
+        })
     }));
 }
 
 /// Loads a table without any entry: the next exception resets the machine (triple fault).
 pub fn forget_everything() {
-    let pointer = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
+    let pointer = DescriptorTablePointer {
+        limit: 0,
+        base: VirtAddr::zero(),
+    };
     // SAFETY: no entry is ever read from a table of limit 0; that every trap then resets the CPU is the purpose.
     unsafe { lidt(&pointer) };
 }

@@ -1,8 +1,9 @@
 //! The interrupt flag, with the one device interrupt that the console waits for.
 //!
 //! The 8259 pair (Intel 8259A datasheet) works alike on microvm, q35 and pc, and needs no ACPI tables. Every line
-//! but COM1's is masked. Its INTR reaches the CPU through the local APIC's LINT0, which is ExtINT after reset.
+//! but COM1's is masked. Its output reaches the CPU through the local APIC.
 
+use super::local_apic;
 use x86_64::instructions::interrupts;
 use x86_64::instructions::port::Port;
 
@@ -39,12 +40,16 @@ pub fn wait() {
 pub fn init() {
     let vector = FIRST_VECTOR as u8;
     // ICW1 (edge triggered, cascade, ICW4 follows), ICW2 (vector), ICW3 (the cascade is line 2), ICW4 (8086 mode).
-    for (controller, words) in [(PRIMARY, [0x11, vector, 1 << 2, 1]), (SECONDARY, [0x11, vector + 8, 2, 1])] {
+    for (controller, words) in [
+        (PRIMARY, [0x11, vector, 1 << 2, 1]),
+        (SECONDARY, [0x11, vector + 8, 2, 1]),
+    ] {
         write(controller, words[0]);
         words[1..].iter().for_each(|&word| write(controller + 1, word));
     }
     write(PRIMARY + 1, !(1 << COM1_LINE));
     write(SECONDARY + 1, 0xff);
+    local_apic::pass_external_interrupts();
 }
 
 /// Ends a device interrupt; false when `vector` is none that can arrive.
@@ -52,9 +57,12 @@ pub fn init() {
 /// COM1's data stays in the UART: the console reads it once [`wait`] returns. Lines 7 and 15 are what an 8259
 /// reports when a request went away (datasheet, "default IR7"): they are not in service, so only the cascade is ended.
 pub fn handle(vector: u64) -> bool {
-    match vector.checked_sub(FIRST_VECTOR) {
-        Some(7) => {}
-        Some(15) | Some(4) => write(PRIMARY, END_OF_INTERRUPT),
+    const COM1: u64 = FIRST_VECTOR + COM1_LINE as u64;
+    const SPURIOUS_7: u64 = FIRST_VECTOR + 7;
+    const SPURIOUS_15: u64 = FIRST_VECTOR + 15;
+    match vector {
+        COM1 | SPURIOUS_15 => write(PRIMARY, END_OF_INTERRUPT),
+        SPURIOUS_7 | local_apic::SPURIOUS_VECTOR => {}
         _ => return false,
     }
     true

@@ -5,6 +5,7 @@ pub mod descriptors;
 pub mod exceptions;
 pub mod exit;
 pub mod interrupts;
+mod local_apic;
 pub mod paging;
 pub mod probe;
 pub mod recovery;

@@ -114,7 +114,11 @@ boot_kernel_pdpt:
 boot_pds:
     .set page, 0
     .rept 2048
+    .if page == 0xfee00000              // the local APIC's registers: PCD, PWT
+    .quad page + LARGE_PAGE + 0x18
+    .else
     .quad page + LARGE_PAGE
+    .endif
     .set page, page + 0x200000
     .endr
 

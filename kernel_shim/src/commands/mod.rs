@@ -8,7 +8,12 @@ use crate::console::batch;
 use crate::console::command::Command;
 
 /// In the order that `help` shows.
-const TABLES: &[&[Command]] = &[system::COMMANDS, batch::COMMANDS, selftest::COMMANDS, crash::COMMANDS];
+const TABLES: &[&[Command]] = &[
+    system::COMMANDS,
+    batch::COMMANDS,
+    selftest::COMMANDS,
+    crash::COMMANDS,
+];
 
 /// Every command.
 pub fn all() -> impl Iterator<Item = &'static Command> {

@@ -5,8 +5,12 @@ use crate::console::command::{Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::console::text::Text;
 
-pub const COMMANDS: &[Command] =
-    &[Command { name: "selftest", usage: "", help: "check the shim itself, as KTAP", run: selftest }];
+pub const COMMANDS: &[Command] = &[Command {
+    name: "selftest",
+    usage: "",
+    help: "check the shim itself, as KTAP",
+    run: selftest,
+}];
 
 type Verdict = Result<(), Text<160>>;
 
@@ -30,7 +34,11 @@ fn selftest(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
             }
             Err(why) => {
                 failed += 1;
-                reply.data(format_args!("not ok {number} - {} # {}", check.name, why.as_str()));
+                reply.data(format_args!(
+                    "not ok {number} - {} # {}",
+                    check.name,
+                    why.as_str()
+                ));
             }
         }
     }

@@ -8,11 +8,36 @@ use crate::console::reply::Reply;
 use crate::{commands, memory_map, report};
 
 pub const COMMANDS: &[Command] = &[
-    Command { name: "help", usage: "[prefix]", help: "list the commands", run: help },
-    Command { name: "banner", usage: "", help: "show the banner again", run: banner },
-    Command { name: "map", usage: "", help: "show the memory map: base, end, kind", run: map },
-    Command { name: "onpanic", usage: "halt|recover", help: "what a panic of a command does", run: onpanic },
-    Command { name: "exit", usage: "pass|fail|panic", help: "reply, then end the guest", run: exit },
+    Command {
+        name: "help",
+        usage: "[prefix]",
+        help: "list the commands",
+        run: help,
+    },
+    Command {
+        name: "banner",
+        usage: "",
+        help: "show the banner again",
+        run: banner,
+    },
+    Command {
+        name: "map",
+        usage: "",
+        help: "show the memory map: base, end, kind",
+        run: map,
+    },
+    Command {
+        name: "onpanic",
+        usage: "halt|recover",
+        help: "what a panic of a command does",
+        run: onpanic,
+    },
+    Command {
+        name: "exit",
+        usage: "pass|fail|panic",
+        help: "reply, then end the guest",
+        run: exit,
+    },
 ];
 
 fn help(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -20,7 +45,11 @@ fn help(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     let mut count = 0;
     for command in commands::all().filter(|command| command.name.starts_with(prefix)) {
-        reply.data(format_args!("{} {} - {}", command.name, command.usage, command.help));
+        let gap = if command.usage.is_empty() { "" } else { " " };
+        reply.data(format_args!(
+            "{}{gap}{} - {}",
+            command.name, command.usage, command.help
+        ));
         count += 1;
     }
     reply.field("commands", count);
@@ -37,7 +66,12 @@ fn map(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     let regions = memory_map::regions();
     for region in regions {
-        reply.data(format_args!("{:#x} {:#x} {}", region.base, region.end, region.kind.name()));
+        reply.data(format_args!(
+            "{:#x} {:#x} {}",
+            region.base,
+            region.end,
+            region.kind.name()
+        ));
     }
     reply.field("regions", regions.len());
     Ok(())
@@ -47,7 +81,12 @@ fn onpanic(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let recover = match args.word("halt|recover")? {
         "halt" => false,
         "recover" => true,
-        other => return Err(refused(Code::Usage, format_args!("expected halt or recover, got {other}"))),
+        other => {
+            return Err(refused(
+                Code::Usage,
+                format_args!("expected halt or recover, got {other}"),
+            ));
+        }
     };
     args.end()?;
     report::set_recovers(recover);
@@ -59,7 +98,12 @@ fn exit(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
         "pass" => ExitCode::Pass,
         "fail" => ExitCode::Fail,
         "panic" => ExitCode::Crash,
-        other => return Err(refused(Code::Usage, format_args!("expected pass, fail or panic, got {other}"))),
+        other => {
+            return Err(refused(
+                Code::Usage,
+                format_args!("expected pass, fail or panic, got {other}"),
+            ));
+        }
     };
     args.end()?;
     reply.exit_after(code);

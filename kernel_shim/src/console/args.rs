@@ -24,7 +24,8 @@ impl<'a> Args<'a> {
 
     /// The next word, which must be there; `name` is for the message.
     pub fn word(&mut self, name: &str) -> Result<&'a str, CommandError> {
-        self.next().ok_or_else(|| refused(Code::Usage, format_args!("missing argument: {name}")))
+        self.next()
+            .ok_or_else(|| refused(Code::Usage, format_args!("missing argument: {name}")))
     }
 
     /// Everything that is left, as it was typed.
@@ -46,7 +47,8 @@ impl<'a> Args<'a> {
 
     /// A number if a word is left, else `default`.
     pub fn u64_or(&mut self, name: &str, default: u64) -> Result<u64, CommandError> {
-        self.next().map_or(Ok(default), |word| parse(name, word, u64::MAX))
+        self.next()
+            .map_or(Ok(default), |word| parse(name, word, u64::MAX))
     }
 
     /// Bytes from hexadecimal digits, two each, written to the front of `buffer`.
@@ -55,7 +57,10 @@ impl<'a> Args<'a> {
         let bytes = word.len() / 2;
         if !word.len().is_multiple_of(2) || bytes > buffer.len() {
             let limit = buffer.len();
-            return Err(refused(Code::Usage, format_args!("{name}: expected at most {limit} bytes of two hex digits")));
+            return Err(refused(
+                Code::Usage,
+                format_args!("{name}: expected at most {limit} bytes of two hex digits"),
+            ));
         }
         for (byte, digits) in buffer.iter_mut().zip(word.chunks_exact(2)) {
             let [high, low] = [digits[0], digits[1]].map(|digit| char::from(digit).to_digit(16));
@@ -80,11 +85,16 @@ impl<'a> Args<'a> {
 pub fn parse(name: &str, word: &str, limit: u64) -> Result<u64, CommandError> {
     let value = match word.strip_prefix("0x") {
         // `from_str_radix` accepts a sign; a number on the wire has none.
-        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => u64::from_str_radix(digits, 16).ok(),
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+            u64::from_str_radix(digits, 16).ok()
+        }
         None if word.bytes().all(|digit| digit.is_ascii_digit()) => word.parse().ok(),
         _ => None,
     };
-    value
-        .filter(|&value| value <= limit)
-        .ok_or_else(|| refused(Code::Usage, format_args!("{name}: expected a number up to {limit:#x}, got {word}")))
+    value.filter(|&value| value <= limit).ok_or_else(|| {
+        refused(
+            Code::Usage,
+            format_args!("{name}: expected a number up to {limit:#x}, got {word}"),
+        )
+    })
 }

@@ -23,8 +23,17 @@ impl fmt::Display for Banner {
         let nonce = red::nonce(cmdline::get("nonce").unwrap_or("-"));
         let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
         let init = memory::Stage::from_cmdline().name();
-        write!(f, "frame-harness proto={PROTOCOL} build={} nonce={nonce} profile={profile}", HexBytes(build))?;
-        write!(f, " init={init} hhdm={:#x} frames={}", paging::HHDM_BASE, memory_map::frame_count())?;
+        write!(
+            f,
+            "frame-harness proto={PROTOCOL} build={} nonce={nonce} profile={profile}",
+            HexBytes(build)
+        )?;
+        write!(
+            f,
+            " init={init} hhdm={:#x} frames={}",
+            paging::HHDM_BASE,
+            memory_map::frame_count()
+        )?;
         write!(f, " ram={} cpus=1", memory_map::memory_bytes())
     }
 }

@@ -37,13 +37,28 @@ fn answer(line: Line<'_>) {
         Line::Request(_) => run(request, &mut reply),
         Line::TooLong(_) => {
             let limit = super::reader::MAX_LINE;
-            Outcome::Returned(Err(refused(Code::TooLong, format_args!("request: expected at most {limit} bytes"))))
+            Outcome::Returned(Err(refused(
+                Code::TooLong,
+                format_args!("request: expected at most {limit} bytes"),
+            )))
         }
-        Line::Binary(_) => Outcome::Returned(Err(refused(Code::Usage, format_args!("request: expected visible ascii")))),
+        Line::Binary(_) => Outcome::Returned(Err(refused(
+            Code::Usage,
+            format_args!("request: expected visible ascii"),
+        ))),
     };
     let sequence = red::sequence(sequence);
     for _ in 0..red::reply_count() {
-        output::line(kind::REPLY, format_args!("{sequence} {}", Answer { outcome: &outcome, reply: &reply }));
+        output::line(
+            kind::REPLY,
+            format_args!(
+                "{sequence} {}",
+                Answer {
+                    outcome: &outcome,
+                    reply: &reply
+                }
+            ),
+        );
     }
     if let Some(code) = reply.exit() {
         red::before_exit();
@@ -66,14 +81,21 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
     let mut args = Args::new(request);
     let name = args.next().unwrap_or("");
     let Some(command) = find(name) else {
-        return Outcome::Returned(Err(refused(Code::Unknown, format_args!("{name}: no such command, try help"))));
+        return Outcome::Returned(Err(refused(
+            Code::Unknown,
+            format_args!("{name}: no such command, try help"),
+        )));
     };
     let mut call = || {
         (command.run)(&mut args, reply)?;
         // The command forgot to look: better a refusal than an argument that silently means nothing.
         args.end()
     };
-    let returned = if report::recovers() { recovery::call(call) } else { Some(call()) };
+    let returned = if report::recovers() {
+        recovery::call(call)
+    } else {
+        Some(call())
+    };
     returned.map_or(Outcome::Panicked, Outcome::Returned)
 }
 
@@ -94,15 +116,25 @@ impl fmt::Display for Answer<'_> {
         match (self.outcome, fields) {
             (Outcome::Panicked, _) => {
                 let panic = report::last_panic();
-                let (file, message) = (PercentEncoded(panic.file.as_str()), PercentEncoded(panic.message.as_str()));
+                let (file, message) = (
+                    PercentEncoded(panic.file.as_str()),
+                    PercentEncoded(panic.message.as_str()),
+                );
                 write!(f, "panic file={file} line={} msg={message}", panic.line)
             }
             (Outcome::Returned(Err(CommandError::Refused(refusal))), _) => {
                 write!(f, "err {} {}", refusal.code.name(), refusal.text.as_str())
             }
-            (_, None) => write!(f, "err {} reply: expected at most {} bytes", Code::TooLong.name(), super::reply::MAX_FIELDS),
+            (_, None) => write!(
+                f,
+                "err {} reply: expected at most {} bytes",
+                Code::TooLong.name(),
+                super::reply::MAX_FIELDS
+            ),
             (Outcome::Returned(Ok(())), Some(fields)) => write!(f, "ok{fields}"),
-            (Outcome::Returned(Err(CommandError::Failed(name))), Some(fields)) => write!(f, "fail {name}{fields}"),
+            (Outcome::Returned(Err(CommandError::Failed(name))), Some(fields)) => {
+                write!(f, "fail {name}{fields}")
+            }
         }
     }
 }

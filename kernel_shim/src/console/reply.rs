@@ -15,7 +15,10 @@ pub struct Reply {
 
 impl Reply {
     pub const fn new() -> Self {
-        Self { fields: Text::new(), exit: None }
+        Self {
+            fields: Text::new(),
+            exit: None,
+        }
     }
 
     /// A line `: text` of the running request.

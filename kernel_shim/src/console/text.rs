@@ -12,7 +12,11 @@ pub struct Text<const N: usize> {
 
 impl<const N: usize> Text<N> {
     pub const fn new() -> Self {
-        Self { bytes: [0; N], length: 0, overflowed: false }
+        Self {
+            bytes: [0; N],
+            length: 0,
+            overflowed: false,
+        }
     }
 
     pub fn from_args(args: fmt::Arguments<'_>) -> Self {

@@ -30,11 +30,12 @@ impl Block {
         Some(Self { first_pfn: paddr / PAGE_SIZE, order })
     }
 
-    /// The largest block that starts at `pfn` and ends no later than `end_pfn`.
-    pub fn largest_at(pfn: u64, end_pfn: u64) -> Self {
-        let aligned = pfn.trailing_zeros().min(MAX_ORDER as u32);
-        let fitting = (end_pfn - pfn).ilog2();
-        Self { first_pfn: pfn, order: aligned.min(fitting) as u8 }
+    /// The largest block that ends at `end_pfn` and starts no earlier than `first_pfn`.
+    pub fn largest_before(end_pfn: u64, first_pfn: u64) -> Self {
+        let aligned = end_pfn.trailing_zeros().min(MAX_ORDER as u32);
+        let fitting = (end_pfn - first_pfn).ilog2();
+        let order = aligned.min(fitting) as u8;
+        Self { first_pfn: end_pfn - (1 << order), order }
     }
 
     pub const fn paddr(self) -> u64 {

@@ -1,0 +1,223 @@
+//! The buddy allocator: blocks of `2^order` frames, by zone and migratetype.
+//!
+//! It promises what a frame module relies on, and no more, or it would hide what the module lacks:
+//! * Free frames are linked through their slots; their payload is never touched.
+//! * Every free stamps the sentinel `REFCOUNT_UNUSED`; handing out leaves it for the claim.
+//! * Poison is looked at when a block is freed (it is quarantined), not when one is handed out.
+//! * Single frames go through a cache for each CPU, which takes a frame as often as it is freed.
+//! * A request for a single frame gets what a test has put in its way, see [`faults`].
+
+pub mod block;
+mod cache;
+pub mod faults;
+pub mod lists;
+pub mod log;
+mod populate;
+mod stamp;
+pub mod state;
+
+use super::frame::{AllocError, FrameAllocator, PAGE_SIZE, PhysFrame, block_phys_has_poison_guard};
+use super::frame_ranges::FrameRanges;
+use super::hooks;
+use super::zone::{MAX_ORDER, Migratetype};
+use crate::arch;
+use crate::sync::{IrqDisabledToken, with_irqs_disabled};
+use block::Block;
+use faults::Faults;
+use log::{Event, EventLog, Operation};
+use spin::{Mutex, MutexGuard};
+use state::BuddyState;
+use x86_64::PhysAddr;
+
+static BUDDY: Mutex<Buddy> = Mutex::new(Buddy::new());
+
+/// Everything under the one lock.
+pub struct Buddy {
+    pub state: BuddyState,
+    pub faults: Faults,
+    pub log: EventLog,
+    given: FrameRanges,
+}
+
+/// A block of `2^order` frames for that purpose.
+pub fn alloc_migratetype(
+    token: &IrqDisabledToken,
+    order: u8,
+    migratetype: Migratetype,
+) -> Result<PhysFrame, AllocError> {
+    if order as usize > MAX_ORDER {
+        return Err(AllocError::InvalidOrder);
+    }
+    let pfn = lock(token).alloc(order, migratetype).ok_or(AllocError::OutOfMemory)?;
+    Ok(PhysFrame { start_address: PhysAddr::new(pfn * PAGE_SIZE) })
+}
+
+/// Takes a block back.
+///
+/// # Panics
+/// When it is none that the buddy can have handed out, and when part of it is on a free list.
+pub fn free(token: &IrqDisabledToken, frame: PhysFrame, order: u8) {
+    hooks::record(hooks::Stop::Buddy, frame.start_address);
+    lock(token).free(frame.start_address.as_u64(), order);
+}
+
+/// Runs `f` on the state, with interrupts disabled and the lock held.
+pub fn with<R>(f: impl FnOnce(&mut Buddy) -> R) -> R {
+    with_irqs_disabled(|token| f(&mut lock(token)))
+}
+
+/// The token keeps an interrupt of this CPU from waiting for the lock that it holds itself.
+fn lock(_token: &IrqDisabledToken) -> MutexGuard<'static, Buddy> {
+    BUDDY.lock()
+}
+
+/// Starts to manage `frames`.
+pub fn init(frames: FrameRanges) {
+    with(|buddy| buddy.populate(frames));
+}
+
+/// The address at which the host finds the state, to read it from outside.
+pub fn state_address() -> u64 {
+    // SAFETY: `BUDDY` is a static, so the place that the pointer leads to exists. Only its address is taken.
+    let state = unsafe { &raw const (*BUDDY.as_mut_ptr()).state };
+    state.addr() as u64
+}
+
+/// Allows one more caller after a panic abandoned the holder of the lock.
+///
+/// # Safety
+/// Whoever holds the lock must never run again. What he was doing is left as it is; the buddy checks
+/// before it changes anything, so its panics leave sound lists.
+pub unsafe fn unlock_after_panic() {
+    if BUDDY.is_locked() {
+        // SAFETY: the caller says that the holder's guard is gone without having been dropped.
+        unsafe { BUDDY.force_unlock() }
+    }
+}
+
+impl Buddy {
+    const fn new() -> Self {
+        Self {
+            state: BuddyState::new(),
+            faults: Faults::new(),
+            log: EventLog::new(),
+            given: FrameRanges::new(),
+        }
+    }
+
+    pub fn is_populated(&self) -> bool {
+        !self.given.is_empty()
+    }
+
+    /// The block, if it is one that the buddy can have handed out.
+    pub fn block(&self, paddr: u64, order: u8) -> Option<Block> {
+        Block::starting_at(paddr, order).filter(|block| self.given.contains(block.pfns()))
+    }
+
+    fn alloc(&mut self, order: u8, migratetype: Migratetype) -> Option<u64> {
+        if self.faults.take_refusal() {
+            return None;
+        }
+        let (block, cached) = match self.faults.take_next_frame(order) {
+            Some(pfn) => (self.offer(pfn), false),
+            None => self.serve_or_drain(order, migratetype)?,
+        };
+        let paddr = block.paddr();
+        self.log.record(Event { operation: Operation::Alloc, order, migratetype, paddr, cached });
+        Some(block.first_pfn)
+    }
+
+    /// Hands out the frame that a test asked for, its slot untouched. Only a free one is accounted for:
+    /// one that is in use already is merely offered a second time.
+    fn offer(&mut self, pfn: u64) -> Block {
+        let listed = self.state.zone_of(pfn).take_frame(pfn).is_some();
+        if listed || self.state.take_from_any_cache(pfn) {
+            self.state.zone_of(pfn).allocated += 1;
+        }
+        Block::frame(pfn)
+    }
+
+    /// What the caches hold may be the missing half of a block, or all that is left.
+    fn serve_or_drain(&mut self, order: u8, migratetype: Migratetype) -> Option<(Block, bool)> {
+        if let Some(served) = self.serve(order, migratetype) {
+            return Some(served);
+        }
+        if self.state.drain() == 0 {
+            return None;
+        }
+        self.serve(order, migratetype)
+    }
+
+    /// The block, and whether it lay in the CPU's cache before.
+    fn serve(&mut self, order: u8, migratetype: Migratetype) -> Option<(Block, bool)> {
+        let (block, hit) = if order == 0 {
+            let cached = self.state.take_cached(arch::cpu_index(), migratetype)?;
+            (Block::frame(cached.paddr / PAGE_SIZE), cached.hit)
+        } else {
+            (self.state.take_block(order, migratetype)?, false)
+        };
+        stamp::allocated(block);
+        self.state.zone_of(block.first_pfn).allocated += block.len();
+        Some((block, hit))
+    }
+
+    fn free(&mut self, paddr: u64, order: u8) {
+        let Some(block) = self.block(paddr, order) else {
+            panic!("buddy: free of {paddr:#x} at order {order}: not a block that can have been handed out")
+        };
+        if block_phys_has_poison_guard(paddr, order) {
+            return self.quarantine(block);
+        }
+        self.refuse_listed(block);
+        stamp::free(block, self.faults.take_stamp());
+        self.state.zone_of(block.first_pfn).note_returned(block.len());
+        if order == 0 {
+            self.state.put_cached(arch::cpu_index(), block.first_pfn);
+        } else {
+            self.state.zone_of(block.first_pfn).insert(block);
+        }
+        self.record_return(Operation::Free, block);
+    }
+
+    /// A stamp would tear a listed block off its list. Of a larger block every frame must be in use; a
+    /// single one may lie in a cache already, which is for the next claim to find out.
+    fn refuse_listed(&mut self, block: Block) {
+        let zone = self.state.zone_of(block.first_pfn);
+        if let Some(listed) = zone.block_covering(block.first_pfn) {
+            panic!("buddy: {block} is freed but already on a free list, in {listed}: it was freed twice");
+        }
+        if block.order > 0
+            && let Some(pfn) = block.pfns().find(|&pfn| stamp::says_free(pfn))
+        {
+            panic!("buddy: {block} is freed but its frame {:#x} is free already", pfn * PAGE_SIZE);
+        }
+    }
+
+    /// Keeps a block with a poisoned frame from ever being handed out again.
+    fn quarantine(&mut self, block: Block) {
+        stamp::quarantined(block);
+        let zone = self.state.zone_of(block.first_pfn);
+        zone.note_returned(block.len());
+        zone.quarantined += block.len();
+        self.record_return(Operation::Quarantine, block);
+    }
+
+    fn record_return(&mut self, operation: Operation, block: Block) {
+        let cached = operation == Operation::Free && block.order == 0;
+        let (order, migratetype, paddr) = (block.order, block.home(), block.paddr());
+        self.log.record(Event { operation, order, migratetype, paddr, cached });
+    }
+}
+
+/// The buddy behind the subject's own trait.
+pub struct BuddyFrameAllocator;
+
+impl FrameAllocator for BuddyFrameAllocator {
+    fn alloc(&mut self, order: u8, token: &IrqDisabledToken) -> Result<PhysFrame, AllocError> {
+        alloc_migratetype(token, order, Migratetype::Unmovable)
+    }
+
+    fn free(&mut self, frame: PhysFrame, order: u8, token: &IrqDisabledToken) {
+        free(token, frame, order);
+    }
+}

@@ -1,0 +1,68 @@
+//! The first filling of the free lists, with the accounts that go with it.
+
+use super::Buddy;
+use super::block::Block;
+use super::stamp::{self, StampUnused};
+use super::state::ZoneState;
+use crate::memory::frame::PAGE_SIZE;
+use crate::memory::frame_ranges::FrameRanges;
+use crate::memory::zone::Zone;
+use crate::memory_map;
+
+impl Buddy {
+    /// Puts `frames` on the free lists as the largest blocks there are. From the top down, so that the
+    /// lowest block is handed out first.
+    pub(super) fn populate(&mut self, frames: FrameRanges) {
+        let memory = whole_frames_of_memory();
+        for zone in Zone::ALL {
+            let state = &mut self.state.zones[zone as usize];
+            (state.first_pfn, state.end_pfn) = extent(zone);
+            state.managed = frames_within(&memory, state);
+            state.reserved = state.managed - frames_within(&frames, state);
+        }
+        for range in frames.iter().rev() {
+            let mut end = range.end;
+            while end > range.start {
+                let block = Block::largest_before(end, range.start);
+                stamp::free(block, StampUnused::Yes);
+                self.state.zone_of(block.first_pfn).push(block);
+                end = block.first_pfn;
+            }
+        }
+        self.given = frames;
+    }
+}
+
+/// The part of a zone that has slots.
+fn extent(zone: Zone) -> (u64, u64) {
+    let (pfns, frames) = (zone.pfns(), memory_map::frame_count());
+    (pfns.start.min(frames), pfns.end.min(frames))
+}
+
+/// All memory of the map, what is taken included. A frame that is memory only in part is none.
+fn whole_frames_of_memory() -> FrameRanges {
+    let mut memory = FrameRanges::new();
+    let mut run: Option<(u64, u64)> = None;
+    for region in memory_map::regions().iter().filter(|region| region.kind.is_memory()) {
+        run = match run {
+            // Neighbours may meet in the middle of a frame, which then is memory as a whole.
+            Some((base, end)) if end == region.base => Some((base, region.end)),
+            Some((base, end)) => {
+                memory.push(base.div_ceil(PAGE_SIZE)..end / PAGE_SIZE);
+                Some((region.base, region.end))
+            }
+            None => Some((region.base, region.end)),
+        };
+    }
+    if let Some((base, end)) = run {
+        memory.push(base.div_ceil(PAGE_SIZE)..end / PAGE_SIZE);
+    }
+    memory
+}
+
+fn frames_within(ranges: &FrameRanges, zone: &ZoneState) -> u64 {
+    ranges
+        .iter()
+        .map(|range| range.end.min(zone.end_pfn).saturating_sub(range.start.max(zone.first_pfn)))
+        .sum()
+}

@@ -1,0 +1,60 @@
+//! A short sorted list of ranges of frames.
+
+use core::ops::Range;
+
+/// More than the memory map has regions, with room for what is cut out of them.
+const CAPACITY: usize = 192;
+
+pub struct FrameRanges {
+    ranges: [(u64, u64); CAPACITY],
+    len: usize,
+}
+
+impl FrameRanges {
+    pub const fn new() -> Self {
+        Self { ranges: [(0, 0); CAPACITY], len: 0 }
+    }
+
+    /// In address order, disjoint, never touching, never empty.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> {
+        self.ranges[..self.len].iter().map(|&(start, end)| start..end)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether all of `pfns` lies in one of the ranges.
+    pub fn contains(&self, pfns: Range<u64>) -> bool {
+        self.iter().any(|range| range.start <= pfns.start && pfns.end <= range.end)
+    }
+
+    /// Adds frames behind all that are in the list; what touches the last range extends it.
+    ///
+    /// # Panics
+    /// When the list is full.
+    pub fn push(&mut self, pfns: Range<u64>) {
+        if pfns.is_empty() {
+            return;
+        }
+        if let Some(last) = self.ranges[..self.len].last_mut() {
+            assert!(last.1 <= pfns.start, "frame ranges: {pfns:x?} after {last:x?}: expected ascending order");
+            if last.1 == pfns.start {
+                last.1 = pfns.end;
+                return;
+            }
+        }
+        assert!(self.len < CAPACITY, "frame ranges: expected at most {CAPACITY}");
+        self.ranges[self.len] = (pfns.start, pfns.end);
+        self.len += 1;
+    }
+
+    /// Cuts frames out.
+    pub fn remove(&mut self, pfns: &Range<u64>) {
+        let before = core::mem::replace(self, Self::new());
+        for range in before.iter() {
+            self.push(range.start..range.end.min(pfns.start));
+            self.push(range.start.max(pfns.end)..range.end);
+        }
+    }
+}
