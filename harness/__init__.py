@@ -1,0 +1,1 @@
+"""Judge the frame module of a kernel against its contract."""

@@ -1,0 +1,125 @@
+"""Builds the shim around a subject."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from harness import resources
+from harness.image import cargo, store
+from harness.image.errors import CompileError
+from harness.image.image import Image
+from harness.image.subject import Subject
+from harness.image.toolchain import Toolchain, find_toolchain
+from harness.progress import Say
+
+Profile = Literal["dev", "release"]
+PROFILES: tuple[Profile, ...] = ("dev", "release")
+
+
+def build(
+    subject: Subject,
+    profile: str,
+    *,
+    features: Sequence[str] = (),
+    toolchain: Toolchain | None = None,
+    say: Say | None = None,
+) -> Image:
+    """Return the bootable image of a subject as its files are now; build it when that was not done yet.
+
+    Several processes may ask for the same image at once: one builds, the others wait. The image's file stays
+    as it is whatever is built later.
+
+    Args:
+        profile: `dev` (no optimization, debug assertions) or `release`.
+        features: of the shim, such as `red`.
+        toolchain: the one that `find_toolchain` gives when not named.
+    Raises:
+        BuildError: it does not compile; carries the compiler's words.
+        SubjectError: the subject's file is gone.
+        ToolchainError: nothing here compiles for the target.
+    """
+    if profile not in PROFILES:
+        raise CompileError(
+            subject=subject.name, profile=profile, first="no such profile (dev, release)", rendered=""
+        )
+    toolchain = toolchain or find_toolchain(say=say)
+    subject = subject.refreshed()
+    key = _key(subject, profile, features, toolchain)
+    elf = _known(key)
+    if elf is None:
+        # One lock a target folder: cargo has its own, but cannot say who waits for whom.
+        with store.locked(f"build-{toolchain.key}", say=say):
+            elf = _known(key) or _build(subject, profile, features, toolchain, key, say)
+    with contextlib.suppress(PermissionError):  # somebody else's cache: their clock for what is unused
+        os.utime(elf[0])
+    return Image(elf=elf[0], sha256=elf[1], profile=profile, subject=subject)
+
+
+def _build(
+    subject: Subject,
+    profile: str,
+    features: Sequence[str],
+    toolchain: Toolchain,
+    key: str,
+    say: Say | None,
+) -> tuple[Path, str]:
+    built = cargo.compile_shim(subject, profile, features, toolchain, say=say)
+    if subject.refreshed() != subject:
+        raise CompileError(
+            subject=subject.name,
+            profile=profile,
+            first="a file that changed while it was compiled",
+            rendered="",
+        )
+    path, digest = store.keep_elf(built.elf)
+    outside = [file for file in built.sources if not file.is_relative_to(resources.shim_dir())]
+    store.write_json(
+        store.note_path(key), {"elf": digest, "sources": {str(file): _digest([file]) for file in outside}}
+    )
+    store.drop_unused()
+    return path, digest
+
+
+def _known(key: str) -> tuple[Path, str] | None:
+    """Return the image of an earlier build whose every source is still the same."""
+    note = store.read_json(store.note_path(key))
+    if not isinstance(note, dict):
+        return None
+    path = store.elf_path(note["elf"])
+    same = all(_digest([Path(file)]) == digest for file, digest in note["sources"].items())
+    return (path, note["elf"]) if same and path.is_file() else None
+
+
+def _key(subject: Subject, profile: str, features: Sequence[str], toolchain: Toolchain) -> str:
+    shim = resources.shim_dir()
+    parts = [
+        toolchain.key, profile, ",".join(sorted(features)), str(subject.path), subject.sha256,
+        str(shim), _digest(_files(shim)),
+    ]  # fmt: skip
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def _files(shim: Path) -> list[Path]:
+    """Return the shim's own files; `target` is what cargo leaves there when it is run by hand."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(shim):
+        folders[:] = [name for name in folders if name != "target"]
+        found += [Path(folder, name) for name in names]
+    return sorted(found)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """Return one digest of names and contents; a missing file is a content of its own."""
+    total = hashlib.sha256()
+    for file in files:
+        try:
+            content = hashlib.sha256(file.read_bytes()).digest()
+        except OSError:
+            content = b"missing"
+        total.update(os.fsencode(file) + b"\0" + content)
+    return total.hexdigest()

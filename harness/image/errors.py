@@ -1,0 +1,31 @@
+"""The ways in which making or reading an image goes wrong."""
+
+from __future__ import annotations
+
+from harness.errors import BuildError, ImageError, MissingToolError, UsageError
+
+__all__ = ["BuildError", "CompileError", "ImageError", "SubjectError", "ToolchainError"]
+
+
+class SubjectError(UsageError):
+    """The file that should be judged cannot be read."""
+
+
+class ToolchainError(MissingToolError):
+    """No Rust toolchain here can build for the target."""
+
+
+class CompileError(BuildError):
+    """The shim with this subject does not become a kernel.
+
+    Attributes:
+        first: the first error on one line, with its place.
+        rendered: everything that the compiler said, as it says it on a terminal.
+    """
+
+    def __init__(self, *, subject: str, profile: str, first: str, rendered: str = "") -> None:
+        super().__init__(
+            "build", f"{subject} ({profile})", expected="code that compiles", actual=first, evidence=rendered
+        )
+        self.first = first
+        self.rendered = rendered

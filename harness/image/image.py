@@ -1,0 +1,79 @@
+"""A built kernel together with everything that its ELF file tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from harness.contract.layout import StructLayout
+from harness.image.dwarf import Dwarf
+from harness.image.elf import Elf
+from harness.image.subject import Subject
+
+
+@dataclass(frozen=True)
+class Image:
+    """One bootable ELF file that never changes.
+
+    Attributes:
+        elf: the file.
+        sha256: of that file.
+        profile: `dev` or `release`.
+        subject: what was compiled into it, as it was then.
+    """
+
+    elf: Path
+    sha256: str
+    profile: str
+    subject: Subject
+
+    @cached_property
+    def _elf(self) -> Elf:
+        return Elf.read(self.elf)
+
+    @cached_property
+    def _dwarf(self) -> Dwarf:
+        return Dwarf.of(self.elf, self.sha256)
+
+    @property
+    def build_id(self) -> str:
+        """The link editor's id of this build, in hex; the guest's banner repeats it."""
+        return self._elf.build_id
+
+    def symbol(self, name: str) -> tuple[int, int]:
+        """Return (vaddr, size in bytes) of a symbol."""
+        return self._elf.symbol(name)
+
+    def symbolize(self, vaddr: int) -> str:
+        """Return `function+0x12 (file:line)` for an address in the kernel's text, else the address.
+
+        A return address lies behind its call: pass it minus one to get the call's line.
+        """
+        place = self._dwarf.line_of(vaddr)
+        name = self._elf.name_of(vaddr)
+        if name is None:
+            return f"{vaddr:#018x}"
+        return f"{name} ({place[0]}:{place[1]})" if place else name
+
+    def function_line(self, name: str) -> tuple[str, int] | None:
+        """Return (file, line) where a function is declared; None when the build has no such function.
+
+        Args:
+            name: the end of the path: `MetaSlot::dec_ref`, `frame::get_meta`.
+        """
+        return self._dwarf.function_line(name)
+
+    def layout(self, type_name: str) -> StructLayout:
+        """Return a structure's fields as the compiler laid them out, down to scalars and arrays of them.
+
+        Args:
+            type_name: the end of the path: `MetaSlot`, `frame::MetaSlot`.
+        """
+        return self._dwarf.layout(type_name)
+
+    def dtype(self, type_name: str) -> np.dtype[np.void]:
+        """Return a structure as a numpy type: same size, same offsets, atomics as plain integers."""
+        return self._dwarf.dtype(type_name)

@@ -1,0 +1,64 @@
+"""Maps addresses to source lines."""
+
+from __future__ import annotations
+
+import posixpath
+from bisect import bisect_right
+from typing import Any
+
+
+def file_names(program: Any, comp_dir: str) -> list[str]:
+    """Return the files of a line program, by the number that the debug information uses for them.
+
+    DWARF 5 counts from 0; DWARF 4 from 1, where 0 means "no file".
+    """
+    header = program.header
+    folders = [_text(folder) for folder in header.include_directory]
+    if header.version < 5:
+        folders.insert(0, comp_dir)
+    names = [] if header.version >= 5 else [""]
+    for entry in header.file_entry:
+        folder = folders[entry.dir_index] if entry.dir_index < len(folders) else ""
+        names.append(posixpath.normpath(posixpath.join(comp_dir, folder, _text(entry.name))))
+    return names
+
+
+def decode(dwarf: Any) -> dict[str, Any]:
+    """Return every line table of a file as one: sorted rows of address, file number, line; 0 ends a run."""
+    files: dict[str, int] = {}
+    rows: list[tuple[int, int, int]] = []
+    for unit in dwarf.iter_CUs():
+        program = dwarf.line_program_for_CU(unit)
+        if program is None:
+            continue
+        comp_dir = unit.get_top_DIE().attributes.get("DW_AT_comp_dir")
+        names = file_names(program, _text(comp_dir.value) if comp_dir else "")
+        numbers = [files.setdefault(name, len(files)) for name in names]
+        for entry in program.get_entries():
+            state = entry.state
+            if state is None:
+                continue
+            if state.end_sequence:
+                rows.append((state.address, 0, 0))
+            elif state.file < len(numbers):
+                rows.append((state.address, numbers[state.file], state.line))
+    # A run that ends where the next begins: the end sorts first, so that the beginning counts.
+    rows.sort(key=lambda row: (row[0], row[2] != 0))
+    return {
+        "files": list(files),
+        "addresses": [row[0] for row in rows],
+        "numbers": [row[1] for row in rows],
+        "lines": [row[2] for row in rows],
+    }
+
+
+def look_up(table: dict[str, Any], vaddr: int) -> tuple[str, int] | None:
+    """Return (file, line) of an address; None where no code of a known line is."""
+    at = bisect_right(table["addresses"], vaddr) - 1
+    if at < 0 or table["lines"][at] == 0:
+        return None
+    return table["files"][table["numbers"][at]], table["lines"][at]
+
+
+def _text(raw: Any) -> str:
+    return raw.decode("utf-8", errors="replace") if isinstance(raw, bytes) else str(raw)

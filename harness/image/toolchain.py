@@ -1,0 +1,213 @@
+"""Finds a Rust toolchain that builds for the bare machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import packages, resources
+from harness.image.errors import ToolchainError
+from harness.progress import Say, run
+
+TARGET = "x86_64-unknown-none"
+FORCE_VARIABLE = "FRAME_HARNESS_TOOLCHAIN"
+CHOICES = ("installed-target", "rustup-add", "debian")
+
+# Debian 12's matched set: a compiler, its cargo, the sources of its core library; a linker for the kernel.
+DEBIAN_PACKAGES = ("rustc-web", "cargo-web", "rust-web-src", "binutils")
+_DEBIAN_BIN = Path("/usr/bin")
+
+# What a trial must show: core is there for the target and something links.
+_TRIAL = """#![no_std]
+#![no_main]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! { loop {} }
+#[unsafe(no_mangle)]
+extern "C" fn _start() -> ! { loop {} }
+"""
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """One compiler with its cargo, able to build for the bare machine.
+
+    Attributes:
+        choice: one of `CHOICES`.
+        release: of the compiler, such as `1.95.0`.
+        cargo_args: what `cargo build` needs beyond the usual.
+        rustflags: what the compiler needs beyond the crate's own flags.
+        env: variables to set for cargo.
+        key: differs whenever what it compiles may differ.
+    """
+
+    choice: str
+    cargo: Path
+    rustc: Path
+    release: str
+    cargo_args: tuple[str, ...]
+    rustflags: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    key: str
+
+    def describe(self) -> str:
+        """Return one line for people: what was chosen, with versions."""
+        source = {
+            "installed-target": f"target {TARGET} installed",
+            "rustup-add": f"target {TARGET} added by rustup",
+            "debian": "Debian's rustc-web, core built from rust-web-src",
+        }[self.choice]
+        return f"toolchain: rustc {self.release} ({source}), {self.rustc}"
+
+
+def find_toolchain(force: str | None = None, say: Say | None = None) -> Toolchain:
+    """Return the first toolchain that works, in the order of `CHOICES`.
+
+    A toolchain works when a tiny program for the target compiles and links (for Debian's: when its parts are
+    there, since its core library is compiled with the first kernel). A choice that adds something to the
+    machine (rustup's download, Debian's packages) says so.
+
+    Args:
+        force: the only choice to try; `FRAME_HARNESS_TOOLCHAIN` when not given.
+    Raises:
+        ToolchainError: none works; the text has one line for each choice that was tried.
+    """
+    force = force or os.environ.get(FORCE_VARIABLE) or None
+    if force is not None and force not in CHOICES:
+        raise ToolchainError(
+            "toolchain", force, expected=f"one of {', '.join(CHOICES)}", actual="another word"
+        )
+    finders: dict[str, Callable[[Say | None], Toolchain]] = {
+        "installed-target": lambda _: _installed("installed-target"),
+        "rustup-add": _rustup_add,
+        "debian": _debian,
+    }
+    refusals: list[str] = []
+    for choice in [force] if force else CHOICES:
+        try:
+            return finders[choice](say)
+        except ToolchainError as refusal:
+            refusals.append(f"{choice}: {refusal.summary}")
+            if say is not None and choice != CHOICES[-1] and not force:
+                say(f"toolchain: {refusals[-1]}")
+    raise ToolchainError(
+        "toolchain",
+        TARGET,
+        expected="one that compiles for it",
+        actual="none",
+        evidence="\n".join(refusals),
+        next_step=f"install rustup's stable toolchain, or: apt-get install {' '.join(DEBIAN_PACKAGES)}",
+    )
+
+
+def _installed(choice: str) -> Toolchain:
+    """Look at the toolchain that `rustc` on the path stands for, as chosen in the shim's folder."""
+    rustc = shutil.which("rustc")
+    if rustc is None:
+        raise ToolchainError("no rustc on the path")
+    sysroot = Path(_ask(rustc, "--print", "sysroot"))
+    # Past rustup's proxies: 11 ms less a call, and what was tried is what will be used.
+    real_rustc, cargo = sysroot / "bin" / "rustc", sysroot / "bin" / "cargo"
+    if not cargo.is_file():
+        found = shutil.which("cargo")
+        if found is None:
+            raise ToolchainError("no cargo on the path")
+        cargo = Path(found)
+    verbose = _ask(real_rustc, "-vV")
+    _try_out(real_rustc)
+    return Toolchain(
+        choice=choice,
+        cargo=cargo,
+        rustc=real_rustc,
+        release=_release(verbose),
+        cargo_args=(),
+        rustflags=(),
+        env=(("RUSTC", str(real_rustc)),),
+        key=_key(verbose, ()),
+    )
+
+
+def _rustup_add(say: Say | None) -> Toolchain:
+    rustup = shutil.which("rustup")
+    if rustup is None:
+        raise ToolchainError("no rustup on the path")
+    finished = run(
+        [rustup, "target", "add", TARGET],
+        what=f"rustup target add {TARGET}",
+        say=say,
+        cwd=resources.shim_dir(),
+        how_far=lambda line: line.strip()[:60] or None,
+    )
+    if finished.status != 0:
+        raise ToolchainError(f"rustup target add {TARGET}: {finished.last_words()}")
+    return _installed("rustup-add")
+
+
+def _debian(say: Say | None) -> Toolchain:
+    rustc, cargo = _DEBIAN_BIN / "rustc", _DEBIAN_BIN / "cargo"
+    if not _debian_is_whole(rustc, cargo):
+        try:
+            packages.install(DEBIAN_PACKAGES, purpose="Rust toolchain", say=say)
+        except packages.MissingPackages as missing:
+            raise ToolchainError(missing.summary) from missing
+    if not _debian_is_whole(rustc, cargo):
+        raise ToolchainError(
+            f"{', '.join(DEBIAN_PACKAGES)}: installed, yet rustc, cargo, ld or core's sources lack"
+        )
+    verbose = _ask(rustc, "-vV")
+    cargo_args = (
+        "-Zbuild-std=core,alloc,compiler_builtins",
+        "-Zbuild-std-features=compiler-builtins-mem",
+    )
+    # Debian ships no rust-lld. GNU ld is called as it is, not through a C compiler.
+    rustflags = ("-Clinker=ld", "-Clinker-flavor=ld")
+    return Toolchain(
+        choice="debian",
+        cargo=cargo,
+        rustc=rustc,
+        release=_release(verbose),
+        cargo_args=cargo_args,
+        rustflags=rustflags,
+        # A stable compiler takes -Z only when it believes to compile itself. Needed for -Zbuild-std alone.
+        env=(("RUSTC", str(rustc)), ("RUSTC_BOOTSTRAP", "1")),
+        key=_key(verbose, cargo_args + rustflags),
+    )
+
+
+def _debian_is_whole(rustc: Path, cargo: Path) -> bool:
+    if not (rustc.is_file() and cargo.is_file() and shutil.which("ld")):
+        return False
+    sysroot = Path(_ask(rustc, "--print", "sysroot"))
+    return (sysroot / "lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
+
+
+def _try_out(rustc: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="frame-harness-trial-") as folder:
+        source = Path(folder, "trial.rs")
+        source.write_text(_TRIAL, encoding="utf-8")
+        argv: list[str | Path] = [
+            rustc, "--edition=2024", "--target", TARGET, "-Cpanic=abort", "-o", Path(folder, "trial"), source,
+        ]  # fmt: skip
+        finished = run(argv, what="trying the Rust toolchain")
+    if finished.status != 0:
+        raise ToolchainError(f"rustc cannot compile for {TARGET}: {finished.last_words()}")
+
+
+def _ask(program: str | Path, *args: str) -> str:
+    finished = run([program, *args], what=f"asking {program}", cwd=resources.shim_dir())
+    if finished.status != 0:
+        raise ToolchainError(f"{program} {' '.join(args)}: {finished.last_words()}")
+    return finished.out.strip()
+
+
+def _release(verbose: str) -> str:
+    # release: 1.95.0
+    return next(line.split(": ", 1)[1] for line in verbose.splitlines() if line.startswith("release: "))
+
+
+def _key(verbose: str, extra: tuple[str, ...]) -> str:
+    return hashlib.sha256("\0".join((verbose, *extra)).encode()).hexdigest()[:12]

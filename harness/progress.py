@@ -1,0 +1,141 @@
+"""Runs a slow command while telling what it does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+Say = Callable[[str], None]
+"""Shows one line to the person who waits."""
+
+PATIENCE_S = 2.0  # a step that is over by then is not worth a line
+REPEAT_S = 5.0  # how often the line is renewed after that
+
+
+class Step:
+    """Says what is under way once it takes longer than two seconds, then again whenever five have passed.
+
+    The clock is a thread's, so that a tool that prints nothing is reported all the same.
+    """
+
+    def __init__(self, what: str, say: Say | None) -> None:
+        self._what = what
+        self._say = say
+        self._detail = ""
+        self._done = threading.Event()
+        self._started = time.monotonic()
+        self._thread = threading.Thread(target=self._watch, name=f"progress: {what}", daemon=True)
+        self._spoke = False
+
+    def at(self, detail: str) -> None:
+        """Note how far the step is, for the next time it is shown."""
+        self._detail = detail
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the step began."""
+        return time.monotonic() - self._started
+
+    def __enter__(self) -> Step:
+        if self._say is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        if self._say is None:
+            return
+        self._thread.join()
+        if self._spoke and kind is None:
+            self._say(f"{self._what}: done in {self.elapsed_s:.0f} s")
+
+    def _watch(self) -> None:
+        wait_s = PATIENCE_S
+        while not self._done.wait(wait_s):
+            self._spoke = True
+            detail = f", {self._detail}" if self._detail else ""
+            if self._say is not None:
+                self._say(f"{self._what} … {self.elapsed_s:.0f} s{detail}")
+            wait_s = REPEAT_S
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command left: exit status (negative: the signal that ended it), output, error output."""
+
+    status: int
+    out: str
+    err: str
+
+    def last_words(self) -> str:
+        """Return the line that most likely says what went wrong, or the exit status when it said nothing."""
+        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
+        marked = [line for line in lines if line.lower().startswith(("error", "e:"))]
+        return (marked or lines or [f"exit status {self.status}"])[0 if marked else -1]
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    what: str,
+    say: Say | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    how_far: Callable[[str], str | None] | None = None,
+) -> Finished:
+    """Run a command to its end; a missing program counts as exit status 127, as in a shell.
+
+    Args:
+        how_far: given each output line of either stream, returns what to show of it, or None.
+    """
+    with Step(what, say) as step:
+        try:
+            child = subprocess.Popen(
+                [os.fspath(part) for part in argv],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
+                env=env,
+                text=True,
+                errors="replace",
+            )
+        except FileNotFoundError as error:
+            return Finished(127, "", f"{error.filename}: not found")
+        except OSError as error:
+            return Finished(126, "", f"{argv[0]}: {error.strerror}")
+        with child:
+            out, err = _drain(child, step, how_far)
+            return Finished(child.wait(), out, err)
+
+
+def _drain(
+    child: subprocess.Popen[str], step: Step, how_far: Callable[[str], str | None] | None
+) -> tuple[str, str]:
+    """Read both streams at once: a tool that fills the pipe nobody reads would wait for ever."""
+
+    def read(stream: IO[str], into: list[str]) -> None:
+        for line in stream:
+            into.append(line)
+            detail = how_far(line) if how_far is not None else None
+            if detail:
+                step.at(detail)
+
+    if child.stdout is None or child.stderr is None:
+        raise AssertionError("the child was started with pipes")
+    out: list[str] = []
+    err: list[str] = []
+    reader = threading.Thread(target=read, args=(child.stderr, err), daemon=True)
+    reader.start()
+    read(child.stdout, out)
+    reader.join()
+    return "".join(out), "".join(err)
