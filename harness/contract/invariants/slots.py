@@ -1,0 +1,74 @@
+"""Invariants of every slot, whoever owns its frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.contract.invariants.base import Finding, Invariant, frames_finding
+from harness.contract.invariants.columns import Columns
+
+
+def order_in_range(columns: Columns) -> Finding:
+    top = columns.constants.max_order
+    bad = np.flatnonzero(columns.order > top)
+    return frames_finding(
+        columns.n_frames, bad, lambda pfn: ("order", f"at most {top}", str(columns.order[pfn]))
+    )
+
+
+def reserved_bytes_zero(columns: Columns) -> Finding:
+    def describe(pfn: int) -> tuple[str, str, str]:
+        slot = columns.state.slots[pfn]
+        field = "_reserved0" if slot["_reserved0"].any() else "_reserved_tail"
+        return field, "all zero", bytes(slot[field]).hex()
+
+    return frames_finding(columns.n_frames, np.flatnonzero(columns.has_reserved), describe)
+
+
+def holes_untouched(columns: Columns) -> Finding:
+    finding = Finding(0)
+    for first, end in columns.holes.tolist():
+        rows = slice(first, end)
+        meta_aux = columns.state.slots["meta_aux"][rows]
+        numbers = (columns.flags, columns.refcount, columns.generation, columns.guard, columns.order)
+        touched = columns.has_link[rows] | columns.has_vtable[rows] | (meta_aux != 0)
+        for column in numbers:
+            touched |= column[rows] != 0
+        bad = np.flatnonzero(touched) + first
+        finding += frames_finding(end - first, bad, lambda pfn: _first_change(columns, pfn))
+    return finding
+
+
+def _first_change(columns: Columns, pfn: int) -> tuple[str, str, str]:
+    slot = columns.state.slots[pfn]
+    new = dict.fromkeys(("next", "prev"), columns.constants.link_none)
+    new |= dict.fromkeys(("vtable", "flags", "order", "refcount", "generation", "guard", "meta_aux"), 0)
+    for field, value in new.items():
+        if int(slot[field]) != value:
+            return field, f"{value:#x}", f"{int(slot[field]):#x}"
+    return "slot", "as new", "a change that is gone by now"
+
+
+INVARIANTS = (
+    Invariant(
+        "W-ORDER-RANGE",
+        ("FREE-04",),
+        holds="for every slot: s.order <= MAX_ORDER",
+        blind_to="a wrong order in range; blocks and lists judge those",
+        evaluate=order_in_range,
+    ),
+    Invariant(
+        "W-RESERVED-ZERO",
+        ("LAYOUT-07", "LAYOUT-08", "ALLOC-09"),
+        holds="for every slot: all reserved bytes are zero",
+        blind_to="a reserved byte that is written with zero",
+        evaluate=reserved_bytes_zero,
+    ),
+    Invariant(
+        "W-HOLE-UNTOUCHED",
+        ("ARRAY-03", "ARRAY-10", "ARRAY-11"),
+        holds="for every slot whose frame is no RAM: all fields are as in a new slot",
+        blind_to="fields that were written and then put back",
+        evaluate=holes_untouched,
+    ),
+)
