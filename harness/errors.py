@@ -11,8 +11,8 @@ EVIDENCE_LIMIT_BYTES: Final = 200
 class HarnessError(Exception):
     """A condition the user can act on: one line that says what, `next:` that says what to do.
 
-    Rendered as `<what>: <which>: expected <e>, got <a>`; every part but `what` may be absent. `detail` replaces
-    or follows the expected/got pair where there is no such pair. `evidence` is quoted, indented, below.
+    Rendered as `<what>: <which>: expected <e>, got <a>`; every part but `what` may be absent. `detail` stands
+    where there is no such pair, or follows it. `evidence` is quoted, indented, below.
     The parts stay readable as attributes, so that a program never parses the text.
     """
 

@@ -74,7 +74,7 @@ def align_up(value: int, alignment: int = PAGE_SIZE) -> int:
 
 
 def parse_bytes(text: str | int) -> int:
-    """Read a size: a number of bytes, or a text such as "64 MiB" (binary units: k, M, G, T with or without "iB").
+    """Read a size: a number of bytes, or a text such as "64 MiB" (binary units k, M, G, T, "iB" or not).
 
     Raises:
         UsageError: no such size; zero and negative sizes included.
@@ -95,7 +95,7 @@ def parse_bytes(text: str | int) -> int:
 
 
 def format_bytes(n_bytes: int) -> str:
-    """Write a size with the largest binary unit that divides it: 67108864 is "64 MiB", 4097 is "4097 bytes"."""
+    """Write a size with the largest binary unit that divides it: "64 MiB", but "4097 bytes"."""
     for unit, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
         if n_bytes and n_bytes % unit == 0:
             return f"{n_bytes // unit} {name}"

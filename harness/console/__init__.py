@@ -1,0 +1,1 @@
+"""Talks with the kernel in the guest over its serial console."""

@@ -1,0 +1,28 @@
+"""Runs one QEMU guest under control: definition, process, memory, limits, exit."""
+
+from harness.machine.deadline import Deadline, GuestTimeout, LimitKind, TimeoutReport
+from harness.machine.definition import DEFAULT_MACHINE, Limits, Machine, known_machines, load_machine
+from harness.machine.exit_status import ExitStatus, GuestExit
+from harness.machine.guest import Guest, live_guests
+from harness.machine.qmp import MonitorGone
+from harness.machine.ram import GuestRam
+from harness.machine.vcpu import VcpuState
+
+__all__ = [
+    "DEFAULT_MACHINE",
+    "Deadline",
+    "ExitStatus",
+    "Guest",
+    "GuestExit",
+    "GuestRam",
+    "GuestTimeout",
+    "LimitKind",
+    "Limits",
+    "Machine",
+    "MonitorGone",
+    "TimeoutReport",
+    "VcpuState",
+    "known_machines",
+    "live_guests",
+    "load_machine",
+]
