@@ -115,7 +115,7 @@ def _why_not(clause: Clause, results: list[CheckResult]) -> str:
         return f"skipped: {results[0].message}".removesuffix(": ")
     if not clause.judged:
         return f"kind {clause.kind} has no check yet"
-    return "no check of it was selected"
+    return "no check of it ran"
 
 
 def _seen_in(results: Iterable[CheckResult]) -> str:

@@ -1,0 +1,85 @@
+"""Which checks look at which clause, and which clauses nobody looks at."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from harness.contract.clauses import CLAUSES, SECTIONS, Clause, clause
+from harness.judge.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class ClauseTable:
+    """Every clause of the contract in order, with the checks that name it."""
+
+    checks: dict[str, tuple[str, ...]]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Clauses that should have a check and have none."""
+        return tuple(id_ for id_, checks in self.checks.items() if CLAUSES[id_].judged and not checks)
+
+    def markdown(self) -> str:
+        """A heading and a table for each section."""
+        lines = []
+        for letter, title in SECTIONS.items():
+            lines += [f"## {letter}. {title}", "", "| clause | kind | words | checks |", "|---|---|---|---|"]
+            for entry in _of_section(letter):
+                cell = "<br>".join(f"`{check}`" for check in self.checks[entry.id]) or _absent(entry)
+                lines.append(f"| {entry.id} | {entry.kind} | {entry.title} | {cell} |")
+            lines.append("")
+        return "\n".join([*lines, self.summary(), ""])
+
+    def terminal(self) -> Table:
+        """The same for a terminal: one row a clause, with the names of its checks."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+        for column in ("clause", "kind"):
+            table.add_column(column, no_wrap=True)
+        table.add_column("words", ratio=1, overflow="fold")
+        table.add_column("checks", ratio=1, overflow="fold")
+        for letter, title in SECTIONS.items():
+            table.add_row(Text(letter, style="bold"), "", Text(title, style="bold"), "")
+            for entry in _of_section(letter):
+                names = [check.rpartition("::")[2] for check in self.checks[entry.id]]
+                style = "red" if entry.id in self.missing else "dim"
+                cell = Text("\n".join(names)) if names else Text(_absent(entry), style=style)
+                table.add_row(entry.id, entry.kind, entry.title, cell)
+        return table
+
+    def summary(self) -> str:
+        """`70 of 73 clauses have checks; none has: A, B, C; 16 have their place`."""
+        judged = [entry for entry in CLAUSES.values() if entry.judged]
+        places = len(CLAUSES) - len(judged)
+        have = len(judged) - len(self.missing)
+        gap = f"; without: {' '.join(self.missing)}" if self.missing else ""
+        return f"{have} of {len(judged)} clauses have checks{gap}; {places} more only have their place"
+
+
+def clause_table(collected: Iterable[tuple[str, Sequence[str]]]) -> ClauseTable:
+    """Turn check → clauses around.
+
+    Args:
+        collected: pairs of a check's id and the ids it names.
+    Raises:
+        UnknownClauseError: a check names an id that the contract does not have.
+    """
+    checks: dict[str, dict[str, None]] = {id_: {} for id_ in CLAUSES}
+    for check, ids in collected:
+        for id_ in ids:
+            checks[clause(id_).id][check] = None
+    return ClauseTable({id_: tuple(names) for id_, names in checks.items()})
+
+
+def pairs_of(evidence: Evidence) -> list[tuple[str, Sequence[str]]]:
+    """What a finished run says about check and clause."""
+    return [(result.check, result.clauses) for result in evidence.checks]
+
+
+def _of_section(letter: str) -> list[Clause]:
+    return [entry for entry in CLAUSES.values() if entry.section == letter]
+
+
+def _absent(entry: Clause) -> str:
+    return "no check" if entry.judged else "place only"
