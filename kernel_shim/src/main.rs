@@ -11,6 +11,7 @@ mod memory;
 mod memory_map;
 mod red;
 mod report;
+mod selftest;
 
 use boot::start_info::StartInfo;
 
@@ -24,7 +25,6 @@ extern "C" fn kernel_main(start_info_paddr: u64) -> ! {
     arch::exceptions::init();
     let start_info = StartInfo::read(start_info_paddr);
     cmdline::init(&start_info);
-    red::before_memory_map();
     let mut map = memory_map::read(&start_info);
     arch::paging::init(&mut map);
     memory_map::publish(map);

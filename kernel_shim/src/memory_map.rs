@@ -5,7 +5,7 @@
 
 use crate::arch::paging;
 use crate::boot::start_info::{MemoryMapEntry, StartInfo};
-use crate::cmdline;
+use crate::{cmdline, red};
 use spin::Once;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,7 +87,8 @@ pub fn publish(map: Map) {
 
 /// Reads the loader's table and applies command line and kernel image. Panics when no RAM is left.
 pub fn read(start_info: &StartInfo) -> Map {
-    let mut map = Map::from_entries(start_info.memory_map);
+    let entries = red::memory_map(start_info.memory_map);
+    let mut map = Map::from_entries(entries);
     if let Some(top) = cmdline::get("ramtop") {
         map.recolor(parse_hex("ramtop", top)..u64::MAX, RegionKind::Ram, None);
     }
@@ -106,7 +107,7 @@ pub fn read(start_info: &StartInfo) -> Map {
     assert!(
         map.regions().iter().any(|region| region.kind == RegionKind::Ram),
         "memory map: {} entries of the loader: expected usable RAM, got none",
-        start_info.memory_map.len()
+        entries.len()
     );
     map.paint(Region {
         base: image.start,

@@ -1,6 +1,7 @@
 //! GDT and TSS: flat 64-bit segments, one interrupt stack per IST index.
 
 use super::stack::{self, IST_STACKS};
+use core::arch::asm;
 use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
@@ -42,6 +43,14 @@ pub fn init() {
         ES::set_reg(descriptors.data);
         load_tss(descriptors.tss);
     }
+}
+
+/// What the CPU uses as its TSS.
+pub fn task_register() -> SegmentSelector {
+    let selector: u16;
+    // SAFETY: copies a register.
+    unsafe { asm!("str {0:x}", out(reg) selector, options(nomem, nostack, preserves_flags)) };
+    SegmentSelector(selector)
 }
 
 /// The selectors of code and TSS; `None` before [`init`].

@@ -58,6 +58,7 @@ pub struct TrapFrame {
 global_asm!(
     ".text",
     ".balign 16",
+    ".global trap_stubs",
     "trap_stubs:",
     ".set vector, 0",
     ".rept {VECTORS}",
@@ -122,6 +123,7 @@ static IDT: Once<Table> = Once::new();
 /// Breakpoints to step over instead of reporting; see [`count_breakpoints`].
 static BREAKPOINTS: AtomicU64 = AtomicU64::new(NOT_COUNTING);
 const NOT_COUNTING: u64 = u64::MAX;
+static BREAKPOINT_STACK: AtomicU64 = AtomicU64::new(0);
 
 /// Builds and loads the table on this CPU.
 pub fn init() {
@@ -174,7 +176,10 @@ extern "C" fn handle(frame: &mut TrapFrame) {
     let counting = BREAKPOINTS.load(Ordering::Relaxed);
     let vector = frame.vector;
     match vector {
-        3 if counting != NOT_COUNTING => BREAKPOINTS.store(counting + 1, Ordering::Relaxed),
+        3 if counting != NOT_COUNTING => {
+            BREAKPOINTS.store(counting + 1, Ordering::Relaxed);
+            BREAKPOINT_STACK.store(core::ptr::from_ref(frame) as u64, Ordering::Relaxed);
+        }
         13 | 14 if let_fixup(frame) => {}
         _ => {
             let name = NAMES.get(vector as usize).copied().unwrap_or("interrupt");
@@ -196,6 +201,11 @@ pub fn count_breakpoints(f: impl FnOnce()) -> u64 {
     BREAKPOINTS.store(0, Ordering::Relaxed);
     f();
     BREAKPOINTS.swap(NOT_COUNTING, Ordering::Relaxed)
+}
+
+/// Where the last counted breakpoint left its frame.
+pub fn breakpoint_stack() -> u64 {
+    BREAKPOINT_STACK.load(Ordering::Relaxed)
 }
 
 /// Loads a table whose page-fault entry is missing: the next page fault becomes a double fault.

@@ -6,6 +6,7 @@ use super::stack;
 use crate::memory_map::{Map, RegionKind};
 use core::cell::UnsafeCell;
 use core::ops::Range;
+use x86_64::registers::model_specific::{Efer, EferFlags};
 use x86_64::structures::paging::{PageTable, PageTableFlags as Flags};
 use x86_64::{PhysAddr, instructions::tlb};
 
@@ -73,6 +74,21 @@ pub fn kernel_rodata() -> Range<u64> {
 
 fn kernel_data() -> Range<u64> {
     &raw const __data_start as u64..&raw const __data_end as u64
+}
+
+/// Whether `vaddr` lies in the kernel image.
+pub fn is_image(vaddr: u64) -> bool {
+    vaddr
+        .checked_sub(KERNEL_BASE)
+        .is_some_and(|paddr| kernel_image().contains(&paddr))
+}
+
+/// Whether code cannot run from the HHDM: a bit of its only top entry, obeyed when EFER says so.
+pub fn hhdm_is_no_execute() -> bool {
+    const HHDM_ENTRY: usize = (HHDM_BASE >> 39 & 511) as usize;
+    // SAFETY: a read of an aligned entry of a table that stays; only the boot CPU writes it, and not now.
+    let flags = unsafe { exclusive(&raw mut boot_pml4) }[HHDM_ENTRY].flags();
+    flags.contains(Flags::NO_EXECUTE) && Efer::read().contains(EferFlags::NO_EXECUTE_ENABLE)
 }
 
 /// Drops the identity map, protects the kernel image, lets the HHDM reach the end of RAM.

@@ -4,6 +4,7 @@ use core::arch::global_asm;
 
 global_asm!(
     ".text",
+    ".global probe_read, probe_read_access, probe_write, probe_write_access, probe_faulted",
     ".balign 16",
     "probe_read:",
     "xor eax, eax",

@@ -74,6 +74,8 @@ pvh_start:
     xor %ebp, %ebp                  // ends the frame-pointer chain
     call {KERNEL_MAIN}
     ud2
+    .global pvh_end
+pvh_end:
     .size pvh_start, . - pvh_start
 
     .section .rodata.boot, "a", @progbits

@@ -2,6 +2,7 @@
 
 use crate::arch::{paging::KERNEL_BASE, stack};
 use core::arch::global_asm;
+use core::ops::Range;
 
 global_asm!(
     include_str!("boot.s"),
@@ -11,3 +12,13 @@ global_asm!(
     KERNEL_MAIN = sym crate::kernel_main,
     options(att_syntax),
 );
+
+unsafe extern "C" {
+    static pvh_start: u8;
+    static pvh_end: u8;
+}
+
+/// Addresses of the boot code, the outermost caller of everything.
+pub fn code() -> Range<u64> {
+    &raw const pvh_start as u64..&raw const pvh_end as u64
+}

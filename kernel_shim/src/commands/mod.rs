@@ -1,6 +1,6 @@
 //! The tables of commands.
 
-mod crash;
+pub mod crash;
 mod selftest;
 mod system;
 

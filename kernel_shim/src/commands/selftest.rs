@@ -1,32 +1,26 @@
-//! The shim's checks of itself, in the guest, reported as KTAP.
+//! The command that runs the shim's checks of itself, reported as KTAP.
+//!
+//! Format: Linux Documentation/dev-tools/ktap.rst, version 1.
 
 use crate::console::args::Args;
 use crate::console::command::{Command, CommandResult};
 use crate::console::reply::Reply;
-use crate::console::text::Text;
+use crate::{red, selftest};
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "selftest",
     usage: "",
     help: "check the shim itself, as KTAP",
-    run: selftest,
+    run,
 }];
 
-type Verdict = Result<(), Text<160>>;
-
-struct Check {
-    name: &'static str,
-    run: fn() -> Verdict,
-}
-
-const CHECKS: &[Check] = &[];
-
-fn selftest(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn run(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
+    let (claimed, planned) = red::ktap_plan(selftest::checks().count());
     let (mut passed, mut failed) = (0, 0);
     reply.data(format_args!("KTAP version 1"));
-    reply.data(format_args!("1..{}", CHECKS.len()));
-    for (number, check) in (1..).zip(CHECKS) {
+    reply.data(format_args!("1..{claimed}"));
+    for (number, check) in (1..).zip(selftest::checks().take(planned)) {
         match (check.run)() {
             Ok(()) => {
                 passed += 1;

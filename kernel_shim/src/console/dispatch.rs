@@ -21,9 +21,7 @@ pub enum Outcome {
 pub fn serve() -> ! {
     let mut reader = LineReader::new();
     loop {
-        let line = reader.next();
-        red::before_request();
-        answer(line);
+        answer(reader.next());
     }
 }
 
@@ -32,6 +30,7 @@ fn answer(line: Line<'_>) {
         Line::Request(text) => split_sequence(text),
         Line::TooLong(text) | Line::Binary(text) => (split_sequence(text).0, ""),
     };
+    red::before_answer();
     let mut reply = Reply::new();
     let outcome = match line {
         Line::Request(_) => run(request, &mut reply),
@@ -48,7 +47,7 @@ fn answer(line: Line<'_>) {
         ))),
     };
     let sequence = red::sequence(sequence);
-    for _ in 0..red::reply_count() {
+    for _ in 0..red::replies() {
         output::line(
             kind::REPLY,
             format_args!(

@@ -3,6 +3,7 @@
 use super::output::{self, kind};
 use super::text::Text;
 use crate::arch::exit::ExitCode;
+use crate::red;
 use core::fmt::{self, Write};
 
 /// Room for the fields of one reply line (a peek of 1024 bytes as hex, every constant at once).
@@ -23,8 +24,7 @@ impl Reply {
 
     /// A line `: text` of the running request.
     pub fn data(&mut self, text: fmt::Arguments<'_>) {
-        crate::red::in_data_line();
-        output::line(kind::DATA, text);
+        output::line(kind::DATA, format_args!("{}", red::data_line(text)));
     }
 
     /// A field ` key=value` of the reply line; the value's text has no spaces.

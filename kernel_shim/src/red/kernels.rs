@@ -1,0 +1,164 @@
+//! The misbehaviors, each under the name that `red=` takes.
+
+use crate::arch::{exit, interrupts};
+use crate::boot::start_info::MemoryMapEntry;
+use crate::cmdline;
+use crate::commands::crash::triple_fault;
+use crate::console::output::{self, kind};
+use crate::console::text::Text;
+use crate::console::uart;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Every name; any other one is an error of the host.
+const NAMES: &[&str] = &[
+    "panic",            // before the banner
+    "triple-fault",     // before the banner
+    "hang-silent",      // sleeps before the banner, interrupts off
+    "hang-cli",         // sleeps after the banner, interrupts off
+    "hang-spin",        // burns CPU time after the banner, interrupts off
+    "flood",            // log lines for ever after the banner
+    "flood-reply",      // data lines for ever instead of a reply
+    "garbage",          // random bytes instead of the banner
+    "wrong-exit",       // QEMU ends with 1 whatever was asked for
+    "wrong-exit-zero",  // QEMU ends with 0 (reset) whatever was asked for
+    "ktap-claims-more", // the plan is longer than what runs
+    "ktap-zero",        // the plan is empty
+    "wrong-seq",        // replies carry another request's number
+    "no-reply",         // requests are run and not answered
+    "double-reply",     // and answered twice
+    "stale-nonce",      // the banner of another start
+    "stale-build-id",   // the banner of another kernel
+    "lie-dump",         // the dump shows what RAM does not hold
+    "corrupt-dump",     // one digit of one dump line is wrong
+    "no-ram",           // the loader's memory map is empty
+];
+
+/// Whether the command line asks for the red kernel `name`.
+pub fn is(name: &str) -> bool {
+    cmdline::get("red") == Some(name)
+}
+
+pub fn memory_map(entries: &[MemoryMapEntry]) -> &[MemoryMapEntry] {
+    let asked = cmdline::get("red");
+    assert!(
+        asked.is_none_or(|name| NAMES.contains(&name)),
+        "command line: red: no such kernel: {}",
+        asked.unwrap_or("")
+    );
+    if is("no-ram") { &[] } else { entries }
+}
+
+pub fn before_banner() {
+    if is("panic") {
+        panic!("red kernel: panic before the banner");
+    }
+    if is("triple-fault") {
+        triple_fault();
+    }
+    if is("hang-silent") {
+        exit::halt();
+    }
+    if is("garbage") {
+        garbage();
+    }
+}
+
+/// Reproducible noise with every byte value in it (the generator of Numerical Recipes, section 7.1).
+fn garbage() -> ! {
+    const BYTES: usize = 64 * 1024;
+    let mut state: u32 = 1;
+    for _ in 0..BYTES {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        uart::send(&[(state >> 24) as u8]);
+    }
+    exit::halt()
+}
+
+pub fn after_banner() {
+    if is("hang-cli") {
+        exit::halt();
+    }
+    if is("hang-spin") {
+        interrupts::disable();
+        loop {
+            core::hint::spin_loop();
+        }
+    }
+    if is("flood") {
+        flood(kind::LOG);
+    }
+}
+
+fn flood(kind: &str) -> ! {
+    let mut line: u64 = 0;
+    loop {
+        output::line(kind, format_args!("flood {line}"));
+        line += 1;
+    }
+}
+
+pub fn before_answer() {
+    if is("flood-reply") {
+        flood(kind::DATA);
+    }
+}
+
+pub fn before_exit() {
+    if is("wrong-exit") {
+        exit::exit_with(0);
+    }
+    if is("wrong-exit-zero") {
+        triple_fault();
+    }
+}
+
+pub fn sequence(sequence: u64) -> u64 {
+    if is("wrong-seq") {
+        sequence.wrapping_add(1)
+    } else {
+        sequence
+    }
+}
+
+pub fn replies() -> usize {
+    match cmdline::get("red") {
+        Some("no-reply") => 0,
+        Some("double-reply") => 2,
+        _ => 1,
+    }
+}
+
+/// The line itself or, once, a dump line with its last digit replaced.
+pub fn data_line(text: fmt::Arguments<'_>) -> Text<2048> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let line = Text::from_args(text);
+    if !is("corrupt-dump") || !is_dump_line(line.as_str()) || DONE.swap(true, Ordering::Relaxed) {
+        return line;
+    }
+    let (kept, last) = line.as_str().split_at(line.as_str().len() - 1);
+    Text::from_args(format_args!("{kept}{}", if last == "5" { '6' } else { '5' }))
+}
+
+/// `<run> <128 hex digits>`.
+fn is_dump_line(line: &str) -> bool {
+    line.split_once(' ')
+        .is_some_and(|(run, slot)| run.parse::<u64>().is_ok() && slot.len() == 128)
+}
+
+pub fn nonce(nonce: &str) -> &str {
+    if is("stale-nonce") { "5a1e" } else { nonce }
+}
+
+pub fn build_id(id: &[u8]) -> &[u8] {
+    if is("stale-build-id") { &[0x5a; 20] } else { id }
+}
+
+/// Checks that the KTAP plan claims, checks that are run.
+pub fn ktap_plan(checks: usize) -> (usize, usize) {
+    match cmdline::get("red") {
+        Some("ktap-claims-more") => (checks + 3, checks),
+        Some("ktap-zero") => (0, 0),
+        _ => (checks, checks),
+    }
+}
