@@ -56,5 +56,5 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
 
 
 def dumps(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> str:
-    """The document as text, one newline at its end."""
-    return json.dumps(document(evidence, verdict, baseline), indent=2, ensure_ascii=False) + "\n"
+    """The document as ASCII text, one newline at its end."""
+    return json.dumps(document(evidence, verdict, baseline), indent=2) + "\n"

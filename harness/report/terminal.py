@@ -177,9 +177,11 @@ def _known(found: Sequence[Finding], baseline: Baseline) -> list[RenderableType]
 def _stale(entries: Sequence[BaselineEntry], baseline: Baseline) -> list[RenderableType]:
     if not entries:
         return []
-    noun = "entry of the baseline fires" if len(entries) == 1 else "entries of the baseline fire"
+    one = len(entries) == 1
+    noun = "entry of the baseline fires" if one else "entries of the baseline fire"
+    them = "it" if one else "them"
     lines: list[RenderableType] = [
-        _title(f"{len(entries)} {noun} no longer", f"take them out of {baseline.source}")
+        _title(f"{len(entries)} {noun} no longer", f"take {them} out of {baseline.source}")
     ]
     for entry in entries:
         scope = f" ({entry.profile})" if entry.profile else ""
