@@ -33,19 +33,18 @@ class ClauseTable:
         return "\n".join([*lines, self.summary(), ""])
 
     def terminal(self) -> Table:
-        """The same for a terminal: one row a clause, with the names of its checks."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-        for column in ("clause", "kind"):
-            table.add_column(column, no_wrap=True)
-        table.add_column("words", ratio=1, overflow="fold")
-        table.add_column("checks", ratio=1, overflow="fold")
+        """The same for a terminal: a clause's words, the names of its checks below them."""
+        table = Table.grid(padding=(0, 2))
+        for column in (9, 3):
+            table.add_column(width=column, no_wrap=True)
+        table.add_column(overflow="fold")
         for letter, title in SECTIONS.items():
-            table.add_row(Text(letter, style="bold"), "", Text(title, style="bold"), "")
+            table.add_row(Text(letter, style="bold"), "", Text(title, style="bold"))
             for entry in _of_section(letter):
-                names = [check.rpartition("::")[2] for check in self.checks[entry.id]]
+                names = [check.rpartition("::")[2] for check in self.checks[entry.id]] or [_absent(entry)]
                 style = "red" if entry.id in self.missing else "dim"
-                cell = Text("\n".join(names)) if names else Text(_absent(entry), style=style)
-                table.add_row(entry.id, entry.kind, entry.title, cell)
+                below = Text("".join(f"\n{name}" for name in names), style=style)
+                table.add_row(entry.id, entry.kind, Text(entry.title) + below)
         return table
 
     def summary(self) -> str:

@@ -39,7 +39,7 @@ SEEN = {
     "commands": ("41 payload.fill 0x1234000 0xde", "42 alloc purpose=pagetable zeroed=0"),
     "console_tail": ("# boot", "\x1b[31mred\x1b[0m \x00\x07 \udcff"),
     "backtrace": ("frame::allocate+0x12 (src/memory/frame.rs:187)",),
-    "reproduce": "frame-harness check --frame-rs /home/u/kernel/src/memory/frame.rs --machine q35 --profile dev -k x",
+    "reproduce": "frame-harness check --frame-rs /home/u/kernel/src/memory/frame.rs --profile dev -k a_name",
 }
 KNOWN = parse('[[finding]]\nid = "ALLOC-07"\nreason = "builder order"\n', "known.toml")
 
