@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, TextIO
 
 Say = Callable[[str], None]
 """Shows one line to the person who waits."""
+
+HowFar = Callable[[str], str | None]
+"""Given a line that a tool printed, returns what to show of it, or None."""
 
 PATIENCE_S = 2.0  # a step that is over by then is not worth a line
 REPEAT_S = 5.0  # how often the line is renewed after that
@@ -90,13 +93,9 @@ def run(
     say: Say | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    how_far: Callable[[str], str | None] | None = None,
+    how_far: HowFar | None = None,
 ) -> Finished:
-    """Run a command to its end; a missing program counts as exit status 127, as in a shell.
-
-    Args:
-        how_far: given each output line of either stream, returns what to show of it, or None.
-    """
+    """Run a command to its end; a missing program counts as exit status 127, as in a shell."""
     with Step(what, say) as step:
         try:
             child = subprocess.Popen(
@@ -118,9 +117,7 @@ def run(
             return Finished(child.wait(), out, err)
 
 
-def _drain(
-    child: subprocess.Popen[str], step: Step, how_far: Callable[[str], str | None] | None
-) -> tuple[str, str]:
+def _drain(child: subprocess.Popen[str], step: Step, how_far: HowFar | None) -> tuple[str, str]:
     """Read both streams at once: a tool that fills the pipe nobody reads would wait for ever."""
 
     def read(stream: IO[str], into: list[str]) -> None:
@@ -139,3 +136,18 @@ def _drain(
     read(child.stdout, out)
     reader.join()
     return "".join(out), "".join(err)
+
+
+def speaker(stream: TextIO) -> Say:
+    """Return a way to show lines: on a terminal a line about the same step replaces the one before."""
+    last = ""
+
+    def say(line: str) -> None:
+        nonlocal last
+        step = line.partition(" … ")[0].partition(": done")[0]
+        again = stream.isatty() and bool(last) and step == last
+        stream.write(f"\x1b[1A\x1b[2K{line}\n" if again else f"{line}\n")
+        stream.flush()
+        last = step
+
+    return say

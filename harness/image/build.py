@@ -11,7 +11,7 @@ from typing import Literal
 
 from harness import resources
 from harness.image import cargo, store
-from harness.image.errors import CompileError
+from harness.image.errors import BuildError
 from harness.image.image import Image
 from harness.image.subject import Subject
 from harness.image.toolchain import Toolchain, find_toolchain
@@ -44,7 +44,7 @@ def build(
         ToolchainError: nothing here compiles for the target.
     """
     if profile not in PROFILES:
-        raise CompileError(
+        raise BuildError(
             subject=subject.name, profile=profile, first="no such profile (dev, release)", rendered=""
         )
     toolchain = toolchain or find_toolchain(say=say)
@@ -70,7 +70,7 @@ def _build(
 ) -> tuple[Path, str]:
     built = cargo.compile_shim(subject, profile, features, toolchain, say=say)
     if subject.refreshed() != subject:
-        raise CompileError(
+        raise BuildError(
             subject=subject.name,
             profile=profile,
             first="a file that changed while it was compiled",

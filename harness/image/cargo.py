@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import resources
-from harness.image.errors import CompileError
+from harness.image.errors import BuildError
 from harness.image.store import built_name
 from harness.image.subject import Subject
 from harness.image.toolchain import TARGET, Toolchain
@@ -64,7 +64,7 @@ def compile_shim(
         raise _error(subject, profile, finished, messages)
     elf = next((Path(path) for path in map(_executable, messages) if path), None)
     if elf is None:
-        raise CompileError(
+        raise BuildError(
             subject=subject.name, profile=profile, first="no binary from cargo", rendered=finished.err
         )
     return Built(elf, _sources(elf))
@@ -123,20 +123,18 @@ def _executable(message: dict[str, Any]) -> str | None:
     return executable if isinstance(executable, str) else None
 
 
-def _error(
-    subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]
-) -> CompileError:
+def _error(subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]) -> BuildError:
     said = [message["message"] for message in messages if message.get("reason") == "compiler-message"]
     errors = [message for message in said if message["level"].startswith("error")]
     if not errors:
         # Cargo itself gave up: a crate that cannot be had, a lock file that does not fit, a build script.
-        return CompileError(
+        return BuildError(
             subject=subject.name, profile=profile, first=finished.last_words(), rendered=finished.err.strip()
         )
     rendered = "\n".join(
         message["rendered"].rstrip() for message in [*errors, *(m for m in said if m not in errors)]
     )
-    return CompileError(subject=subject.name, profile=profile, first=_one_line(errors[0]), rendered=rendered)
+    return BuildError(subject=subject.name, profile=profile, first=_one_line(errors[0]), rendered=rendered)
 
 
 def _one_line(message: dict[str, Any]) -> str:

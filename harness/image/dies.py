@@ -1,8 +1,8 @@
 """Steps through the entries of `.debug_info` fast.
 
-pyelftools decodes every attribute of every entry. A kernel built for debugging has tens of thousands, and one in
-ten tells what the harness asks: here any other one costs a table look-up. Headers, abbreviations, line programs
-stay with pyelftools.
+pyelftools decodes every attribute of every entry. A kernel built for debugging has tens of thousands, and one
+in ten tells what the harness asks: here any other one costs a table look-up. Headers, abbreviations, line
+programs stay with pyelftools.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from harness.errors import BuildError, ImageError, MissingToolError, UsageError
+from harness import errors
+from harness.errors import ImageError, MissingToolError, UsageError
 
-__all__ = ["BuildError", "CompileError", "ImageError", "SubjectError", "ToolchainError"]
+__all__ = ["BuildError", "ImageError", "SubjectError", "ToolchainError"]
 
 
 class SubjectError(UsageError):
@@ -15,7 +16,7 @@ class ToolchainError(MissingToolError):
     """No Rust toolchain here can build for the target."""
 
 
-class CompileError(BuildError):
+class BuildError(errors.BuildError):
     """The shim with this subject does not become a kernel.
 
     Attributes:

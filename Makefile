@@ -1,0 +1,50 @@
+# The menu. Every line names one program that does the work; whatever is missing on this machine is installed first.
+
+FRAME_RS ?=     # the frame.rs to judge; the built-in one when empty
+MACHINE  ?=     # machines to judge on, such as: q35 microvm
+PROFILE  ?=     # dev, release or both
+BASELINE ?=     # file of known findings
+ARGS     ?=     # anything else for the program behind the target
+
+PYTHON  := .venv/bin/python
+HARNESS := .venv/bin/frame-harness
+# FRAME_RS reaches the program by the environment, so that any path may be in it.
+CHECK   := $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(addprefix --baseline ,$(BASELINE))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup doctor qemu-test test lint check bench fuzz clauses clean
+
+help: ## show this menu
+	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' Makefile | expand -t 22
+	@echo
+	@sed -n 's/^\([A-Z_]*\) *?= *# /  \1=…\t/p' Makefile | expand -t 22
+
+setup: ## prepare this clone (every other target does it too)
+	@sh harness/bootstrap.sh
+
+doctor: setup ## tell what was found on this machine, and what is missing
+	@$(PYTHON) -m harness.doctor $(ARGS)
+
+qemu-test: setup ## judge a frame.rs (FRAME_RS=…, else the built-in one) under QEMU
+	@$(HARNESS) check $(CHECK) $(ARGS)
+
+test: lint ## run everything that proves the harness itself
+	@$(PYTHON) -m pytest -n 2 $(ARGS)
+
+lint: setup ## check format, types and style of all Python and Rust
+	@$(PYTHON) tests/style/lint.py
+
+check: lint ## the quick part of test, without QEMU
+	@$(PYTHON) -m pytest -n 2 tests/unit tests/property tests/style $(ARGS)
+
+bench: setup ## measure speed against the floor of this machine
+	@$(HARNESS) bench $(ARGS)
+
+fuzz: setup ## run long random sequences
+	@$(HARNESS) fuzz $(ARGS)
+
+clauses: setup ## list the contract's clauses with the checks of each
+	@$(HARNESS) clauses $(ARGS)
+
+clean: ## remove everything that was made here
+	@rm -rf .build .venv dist kernel_shim/target

@@ -1,0 +1,67 @@
+"""Runs every linter of the project, each to its end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.image.cargo import target_dir_of
+from harness.image.toolchain import TARGET, find_toolchain
+from harness.progress import run, speaker
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = ("harness", "tests")
+SAY = speaker(sys.stderr)
+
+Linter = tuple[str, list[str | Path]]
+
+
+def main() -> int:
+    """Return 0 when all agree; else 1, after the words of those that do not."""
+    n_wrong = 0
+    for name, argv in [*_python(), *_rust()]:
+        finished = run(argv, what=name, say=SAY, cwd=ROOT / "kernel_shim" if "cargo" in name else ROOT)
+        if finished.status != 0:
+            n_wrong += 1
+            print(f"{name}: status {finished.status}\n{finished.out}{finished.err}".rstrip(), flush=True)
+    return int(n_wrong > 0)
+
+
+def _python() -> Iterator[Linter]:
+    tools = Path(sys.executable).parent
+    yield "ruff format", [tools / "ruff", "format", "--check", "--quiet", *PYTHON]
+    yield "ruff check", [tools / "ruff", "check", "--quiet", *PYTHON]
+    yield "mypy", [tools / "mypy", "--strict", "--no-error-summary", *PYTHON]
+
+
+def _rust() -> Iterator[Linter]:
+    toolchain = find_toolchain(say=SAY)
+    cargo = toolchain.cargo
+    if _has(cargo, "clippy"):
+        target_dir = f"--target-dir={target_dir_of(toolchain)}-clippy"
+        for features in ("", "red"):
+            yield f"cargo clippy {features}".rstrip(), [
+                cargo, "clippy", "--locked", "--quiet", f"--target={TARGET}", target_dir, f"--features={features}",
+                "--", "-Dwarnings", "-Dclippy::undocumented_unsafe_blocks",
+            ]  # fmt: skip
+    if _has(cargo, "fmt"):
+        yield "cargo fmt", [cargo, "fmt", "--check"]
+
+
+def _has(cargo: Path, tool: str) -> bool:
+    """Tell whether a tool is there; rustup is asked for one that is not, Debian's set has no clippy at all."""
+    component = {"clippy": "clippy", "fmt": "rustfmt"}[tool]
+    if run([cargo, tool, "--version"], what=f"asking cargo {tool}").status == 0:
+        return True
+    run(["rustup", "component", "add", component], what=f"rustup component add {component}", say=SAY)
+    if run([cargo, tool, "--version"], what=f"asking cargo {tool}").status == 0:
+        return True
+    SAY(f"cargo {tool}: not in this toolchain, so this part of the Rust code stays unchecked")
+    return False
+
+
+if __name__ == "__main__":
+    os.environ["CARGO_TERM_COLOR"] = "never"
+    sys.exit(main())
