@@ -105,6 +105,12 @@ class Columns:
         return self.usable & ~self.free
 
     @cached_property
+    def held_for_purpose(self) -> Mask:
+        """Frames that the frame module handed out for the kernel or a process."""
+        purpose = self.constants.flag_kernel | self.constants.flag_user
+        return self.allocated & ~self.free & self._has(self.flags, purpose)
+
+    @cached_property
     def cached_pfns(self) -> NDArray[np.int64]:
         """Pfns in CPU caches that are in the table, shape (k,), in cache order, duplicates included."""
         pfns = self.state.cached["pfn"]
@@ -143,8 +149,7 @@ class Columns:
     @cached_property
     def holes(self) -> PfnRanges:
         """The ranges of the table that are no RAM."""
-        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.in_ram, [True]])))
-        return edges.reshape(-1, 2).astype(np.int64)
+        return ranges_of(~self.in_ram)
 
     @cached_property
     def past(self) -> Past:
@@ -184,6 +189,12 @@ class Columns:
     @cached_property
     def lists(self) -> FreeLists:
         return FreeLists(self)
+
+
+def ranges_of(mask: Mask) -> PfnRanges:
+    """The runs of frames that a mask has, half-open."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
+    return edges.reshape(-1, 2).astype(np.int64)
 
 
 def _any_byte(column: NDArray[np.uint8]) -> Mask:

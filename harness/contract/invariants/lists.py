@@ -117,17 +117,25 @@ class FreeLists:
         return np.append(self.prev_pfns, NO_FRAME)[nodes]
 
     @cached_property
+    def _edges(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Where each node's next and each list's head pointer lead, and whether the target answers.
+
+        An answered link is the true one: prev leads back, or nowhere where a list starts.
+        """
+        next_nodes = self.nodes_at(self.next_pfns)
+        head_nodes = self.nodes_at(self.head_pfns)
+        answered = (next_nodes >= 0) & (self._prev_of(next_nodes) == self.pfns)
+        first = (head_nodes >= 0) & (self._prev_of(head_nodes) == NO_FRAME)
+        return np.concatenate([next_nodes, head_nodes]), np.concatenate([answered, first])
+
+    @cached_property
     def _graph(self) -> tuple[NDArray[np.int32], Merges]:
         """The root of each node and each list's head pointer, with the links that were cut to get there."""
         n_nodes, n_lists = len(self.pfns), len(self.head_pfns)
-        next_nodes = self.nodes_at(self.next_pfns)
-        head_nodes = self.nodes_at(self.head_pfns)
-        successor = np.concatenate([next_nodes, head_nodes])
-        # A link that its target answers is the true one; so is a head pointer to a block without prev.
-        answered = self._prev_of(next_nodes) == self.pfns
-        first = (head_nodes >= 0) & (self._prev_of(head_nodes) == NO_FRAME)
-        sources = cut_merges(successor, np.concatenate([answered, first]))
-        targets = successor[sources]
+        edges, answered = self._edges
+        sources = cut_merges(edges, answered)
+        targets = edges[sources]
+        successor = edges.copy()
         successor[sources] = -1
         has_predecessor = np.zeros(len(successor), dtype=np.bool_)
         has_predecessor[successor[successor >= 0]] = True
@@ -160,15 +168,19 @@ class FreeLists:
 
     @cached_property
     def is_block(self) -> NDArray[np.bool_]:
-        """Nodes that are a free block: free, outside the caches, and reached by a list or inside no other.
+        """Nodes that are a free block: free, outside the caches, and held by a list or inside no other block.
 
-        A slot inside a block whose order was corrupted looks like a block of its own; as no list reaches
-        it, it counts as a part of its surroundings.
+        A slot inside a block looks like a block of its own when its order is corrupted or a stray link leads
+        to it; as no list holds it by links that agree, it counts as a part of its surroundings.
         """
+        edges, answered = self._edges
+        held = np.zeros(len(self.pfns), dtype=np.bool_)
+        held[edges[answered]] = True
+        held &= self.list_of >= 0
         ends = np.where(self.listed_free, self.ends, 0)
         ends_before = np.maximum.accumulate(np.concatenate([[0], ends]))[:-1]
         proper = self._columns.starts[self.pfns] & (self.pfns >= ends_before)
-        return self.listed_free & ((self.list_of >= 0) | proper)
+        return self.listed_free & (held | proper)
 
     @cached_property
     def blocks(self) -> NDArray[np.intp]:

@@ -33,14 +33,21 @@ def off_limits(columns: Columns) -> Finding:
 
 
 def holder_counted(columns: Columns) -> Finding:
-    constants = columns.constants
-    purpose = np.uint32(constants.flag_kernel | constants.flag_user)
-    domain = columns.allocated & ~columns.free & ((columns.flags & purpose) != 0)
-    bad = np.flatnonzero(domain & (columns.refcount == np.uint32(constants.refcount_unused)))
+    unused = np.uint32(columns.constants.refcount_unused)
+    domain = columns.held_for_purpose
+    bad = np.flatnonzero(domain & (columns.refcount == unused))
     return frames_finding(
         int(np.count_nonzero(domain)),
         bad,
         lambda pfn: ("refcount", "a count of holders", f"{int(columns.refcount[pfn]):#x}"),
+    )
+
+
+def holder_single(columns: Columns) -> Finding:
+    domain = columns.held_for_purpose
+    bad = np.flatnonzero(domain & (columns.order != 0))
+    return frames_finding(
+        int(np.count_nonzero(domain)), bad, lambda pfn: ("order", "0", str(columns.order[pfn]))
     )
 
 
@@ -105,6 +112,13 @@ INVARIANTS = (
         holds="s.flags has ALLOCATED with KERNEL or USER => s.refcount != REFCOUNT_UNUSED",
         blind_to="a wrong count that is no sentinel; blocks taken from the buddy without a purpose",
         evaluate=holder_counted,
+    ),
+    Invariant(
+        "W-HELD-ORDER",
+        ("ALLOC-09",),
+        holds="s.flags has ALLOCATED with KERNEL or USER => s.order == 0",
+        blind_to="frames with custom flags, blocks taken from the buddy without a purpose",
+        evaluate=holder_single,
     ),
     Invariant(
         "W-CACHE-ENTRY",

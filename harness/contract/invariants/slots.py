@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from harness.contract.invariants.base import Finding, Invariant, frames_finding
-from harness.contract.invariants.columns import Columns
+from harness.contract.invariants.columns import Columns, ranges_of
+from harness.contract.memory_state import PfnRanges
 
 
 def order_in_range(columns: Columns) -> Finding:
@@ -26,8 +27,16 @@ def reserved_bytes_zero(columns: Columns) -> Finding:
 
 
 def holes_untouched(columns: Columns) -> Finding:
+    return _as_new(columns, columns.holes)
+
+
+def off_limits_untouched(columns: Columns) -> Finding:
+    return _as_new(columns, ranges_of(columns.off_limits & columns.in_ram))
+
+
+def _as_new(columns: Columns, ranges: PfnRanges) -> Finding:
     finding = Finding(0)
-    for first, end in columns.holes.tolist():
+    for first, end in ranges.tolist():
         rows = slice(first, end)
         meta_aux = columns.state.slots["meta_aux"][rows]
         numbers = (columns.flags, columns.refcount, columns.generation, columns.guard, columns.order)
@@ -70,5 +79,12 @@ INVARIANTS = (
         holds="for every slot whose frame is no RAM: all fields are as in a new slot",
         blind_to="fields that were written and then put back",
         evaluate=holes_untouched,
+    ),
+    Invariant(
+        "W-OFF-LIMITS-UNTOUCHED",
+        ("ARRAY-03", "ARRAY-11"),
+        holds="for every slot of an off-limits RAM frame: all fields are as in a new slot",
+        blind_to="fields that were written and then put back; a kernel may have its reasons to write there",
+        evaluate=off_limits_untouched,
     ),
 )

@@ -1,0 +1,209 @@
+"""Every invariant holds on healthy states and fires on the corruptions that it should, alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from harness.contract.clauses import CLAUSES
+from harness.contract.invariants import INVARIANTS, Outcome, Past, check_all
+from harness.contract.memory_state import (
+    Canary,
+    Constants,
+    MemoryState,
+    MemoryStateError,
+    digest_frames,
+)
+from tests.support.corruption import CORRUPTIONS, Corruption, Subjects, touch_payload
+from tests.support.synthetic import LARGEST, SMALL, Shape, healthy_state
+
+C = Constants()
+NONE = C.link_none
+
+
+@cache
+def healthy() -> tuple[MemoryState, Past]:
+    """Never written to: corruptions get a copy."""
+    state = healthy_state(SMALL)
+    payload = np.arange(3 * 4096, dtype=np.uint32).astype(np.uint8).reshape(3, 4096)
+    pfns = np.flatnonzero(state.slots["flags"] & C.flag_free)[:3]
+    canary = Canary(pfns, digest_frames(payload), digest_frames(payload))
+    state = replace(state, canary=canary)
+    return state, check_all(state).past
+
+
+def subjects() -> Subjects:
+    state, _ = healthy()
+    zones = tuple(replace(zone, heads=zone.heads.copy()) for zone in state.zones)
+    return Subjects(replace(state.copied(), zones=zones, cached=state.cached.copy()))
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda corruption: corruption.name)
+def test_corruption_is_noticed_by_exactly_the_invariants_that_should(corruption: Corruption) -> None:
+    _, past = healthy()
+    damaged = subjects()
+    state = corruption.edit(damaged) or damaged.state
+
+    report = check_all(state, past)
+
+    assert report.violated == corruption.fires, report.text
+
+
+def test_every_invariant_is_proved_able_to_fail() -> None:
+    assert frozenset(INVARIANTS) == frozenset().union(*(corruption.fires for corruption in CORRUPTIONS))
+
+
+def test_healthy_state_holds_every_invariant() -> None:
+    state, past = healthy()
+
+    report = check_all(state, past)
+
+    assert report.held == frozenset(INVARIANTS), report.text
+
+
+def test_invariants_name_clauses_of_the_contract_and_their_blind_spots() -> None:
+    known = frozenset(CLAUSES)
+    for invariant in INVARIANTS.values():
+        assert frozenset(invariant.clauses) <= known
+        assert invariant.holds
+        assert invariant.blind_to
+
+
+def test_every_whole_memory_clause_has_an_invariant() -> None:
+    served = frozenset(name for invariant in INVARIANTS.values() for name in invariant.clauses)
+    whole_memory = frozenset(clause.id for clause in CLAUSES.values() if "W" in clause.kind)
+    assert whole_memory <= served
+
+
+def test_nothing_evaluated_is_never_held() -> None:
+    state, _ = healthy()
+
+    report = check_all(replace(state, canary=None, quarantined=None))
+
+    assert report.not_evaluated == {
+        "W-PAYLOAD-CANARY",
+        "W-QUARANTINE",
+        "W-GENERATION-FORWARD",
+        "W-POISON-STAYS",
+    }
+    assert report["W-PAYLOAD-CANARY"].outcome is Outcome.NOT_EVALUATED
+
+
+def test_empty_slot_table_holds_nothing() -> None:
+    state, _ = healthy()
+    heads = np.full((2, C.max_order + 1), NONE, dtype=np.uint64)
+    zones = tuple(replace(zone, heads=heads) for zone in state.zones)
+    empty = replace(state, slots=state.slots[:0], zones=zones, cached=state.cached[:0], ram=state.ram[:0])
+
+    report = check_all(empty)
+
+    assert "W-FREE-REFCOUNT" in report.not_evaluated
+    assert "W-LIST-REACHES-ONCE" in report.not_evaluated
+
+
+def test_violations_are_five_at_most_with_a_count_of_the_rest() -> None:
+    damaged = subjects()
+    free = np.flatnonzero(damaged.state.slots["flags"] & C.flag_free)[:40]
+    damaged.state.slots["refcount"][free] = 3
+
+    result = check_all(damaged.state)["W-FREE-REFCOUNT"]
+
+    assert (result.total, len(result.violations)) == (40, 5)
+    assert result.violations[0].text == (
+        f"W-FREE-REFCOUNT: pfn {free[0]:#x} refcount: expected 0xffffffff, got 0x3"
+    )
+    assert result.text.endswith("and 35 more")
+
+
+def test_one_invariant_alone_answers_as_it_does_among_all() -> None:
+    damaged = subjects()
+    damaged.write(damaged.middle(), refcount=1)
+
+    alone = INVARIANTS["W-FREE-REFCOUNT"].check(damaged.state)
+
+    assert alone == check_all(damaged.state)["W-FREE-REFCOUNT"]
+
+
+def test_generation_may_wrap_to_zero() -> None:
+    before, after = subjects(), subjects()
+    before.write(before.held(), generation=2**32 - 1)
+    after.write(after.held(), generation=0)
+
+    assert "W-GENERATION-FORWARD" in check_all(after.state, before.state).held
+
+
+def test_frames_poisoned_while_free_are_excused_by_name_alone() -> None:
+    damaged = subjects()
+    pfn = damaged.middle()
+    damaged.write(pfn, guard=C.guard_poisoned, flags=damaged.read(pfn, "flags") | C.flag_poisoned)
+    excused = replace(damaged.state, poisoned_while_free=np.array([pfn]))
+
+    assert check_all(damaged.state).violated == {"W-FREE-GUARD", "W-FREE-FLAGS"}
+    assert not check_all(excused).violated
+
+
+def test_frame_poisoned_while_free_must_not_come_back_healed() -> None:
+    before, after = subjects(), subjects()
+    pfn = before.cached()
+    before.write(pfn, guard=C.guard_poisoned)
+    after.write(pfn, generation=before.read(pfn, "generation") + 1)
+
+    assert "W-POISON-STAYS" in check_all(after.state, before.state).violated
+
+
+def test_canary_ignores_frames_that_were_handed_out_since() -> None:
+    damaged = subjects()
+    state = touch_payload(damaged)
+    assert state.canary is not None
+    damaged.flip(int(state.canary.pfns[1]), "flags", C.flag_free)
+
+    assert "W-PAYLOAD-CANARY" in check_all(state).held
+
+
+@pytest.mark.parametrize("word", range(512))
+def test_digest_notices_a_single_bit_in_every_word(word: int) -> None:
+    page = np.zeros((1, 4096), dtype=np.uint8)
+    changed = page.copy()
+    changed[0, 8 * word + word % 8] = 1 << (word % 7)
+
+    assert digest_frames(page) != digest_frames(changed)
+
+
+def test_digest_notices_that_two_words_changed_places() -> None:
+    page = np.zeros((1, 4096), dtype=np.uint8)
+    page[0, 0] = 1
+    assert digest_frames(page) != digest_frames(np.roll(page, 8, axis=1))
+
+
+def test_state_refuses_a_slot_table_without_a_field() -> None:
+    state, _ = healthy()
+    fewer = state.slots[["next", "prev"]]
+    with pytest.raises(MemoryStateError, match="refcount"):
+        replace(state, slots=fewer)
+
+
+def test_state_refuses_zones_with_another_number_of_orders() -> None:
+    state, _ = healthy()
+    zone = replace(state.zones[0], heads=state.zones[0].heads[:, :5])
+    with pytest.raises(MemoryStateError, match="heads"):
+        replace(state, zones=(zone,))
+
+
+def test_fields_are_found_by_name_in_any_layout() -> None:
+    state, past = healthy()
+    names = list(reversed(state.slots.dtype.names or ()))
+    reversed_layout = np.dtype([(name, state.slots.dtype[name]) for name in names])
+    slots = np.empty(state.n_frames, dtype=reversed_layout)
+    for name in names:
+        slots[name] = state.slots[name]
+
+    assert check_all(replace(state, slots=slots), past).held == frozenset(INVARIANTS)
+
+
+def test_fragmented_memory_of_single_frames_is_healthy() -> None:
+    assert not check_all(
+        healthy_state(Shape(8 * LARGEST, keep=0.0, zone_ends=(LARGEST, 4 * LARGEST)))
+    ).violated
