@@ -15,7 +15,10 @@ from harness.machine.vcpu import VcpuState
 if TYPE_CHECKING:
     from harness.machine.guest import Guest
 
-POLL_S: Final = 0.05  # how long a reader may wait for bytes before it asks again
+POLL_S: Final = (
+    0.02  # how long a reader may wait for bytes before it asks again; doubles while there are none
+)
+MAX_POLL_S: Final = 0.25
 CONFIRMATIONS: Final = 3
 """How many round trips through QEMU's main loop must find every CPU halted. The first makes the loop handle
 all that was sent to the guest before; the others see that it woke nobody."""
@@ -80,8 +83,6 @@ class Deadline:
     received in all; `check` raises when a limit is reached. Limits count from the making of the object.
     """
 
-    poll_s: Final = POLL_S
-
     def __init__(
         self, guest: Guest, what: str, *, cpu_s: float, tail: Callable[[], Sequence[str]] | None = None
     ) -> None:
@@ -96,6 +97,8 @@ class Deadline:
         self._first_received: int | None = None
         self._received = 0
         self._sleep = _SleepWatch(guest)
+        self.poll_s = POLL_S
+        """How long to wait for bytes before `check` must be called again."""
 
     def check(self, received: int) -> None:
         """Ask whether the guest may go on.
@@ -115,6 +118,7 @@ class Deadline:
             self._reached(LimitKind.FLOOD, f"{limits.console_bytes} bytes")
         if cpu_s - self._began_cpu_s > self._cpu_s:
             self._reached(LimitKind.CPU, f"{self._cpu_s:g} s of QEMU's CPU time")
+        self.poll_s = min(2 * self.poll_s, MAX_POLL_S) if silent else POLL_S
         if not silent:
             self._sleep.reset()
         else:

@@ -31,7 +31,7 @@ class Limits:
     """For one request at the console, unless the caller asks for more."""
     exit_cpu_s: float = 5.0
     """From the reply to `exit` to the end of QEMU."""
-    asleep_wall_s: float = 2.0
+    asleep_wall_s: float = 1.0
     """How long every CPU must be halted with interrupts enabled before the guest counts as asleep."""
     stall_wall_s: float = 60.0
     """How long QEMU may use no CPU time at all, while it owes something."""
