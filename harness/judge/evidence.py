@@ -1,5 +1,6 @@
 """What a run saw, as values that travel as JSON and are checked when they arrive."""
 
+import json
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -179,7 +180,9 @@ class Evidence(Record, frozen=True, kw_only=True):
 
 
 def encode(value: Record) -> str:
-    return msgspec.json.encode(value).decode()
+    """The value as JSON; what UTF-8 cannot carry becomes `?`, so that no evidence is lost to a byte."""
+    text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def plain(value: Record) -> dict[str, object]:

@@ -25,7 +25,8 @@ def dumps(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> str:
     for suite in root:
         _count(suite)
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)  # "unicode" declares the locale
+    return text.decode("utf-8") + "\n"
 
 
 def _case(suite: ET.Element, result: CheckResult, baseline: Baseline) -> None:

@@ -71,7 +71,7 @@ class Progress:
             line = Text.assemble(
                 (f"{run}", "bold"),
                 f"  {tally.done + 1:>{width}}/{tally.total}  ",
-                (f"{clauses[0] if clauses else '':<9} ", "cyan"),
+                (f"{clauses[0]:<9} " if clauses else "", "cyan"),
                 (printable(short_check(check)), "dim"),
                 no_wrap=True,
                 overflow="ellipsis",

@@ -69,6 +69,12 @@ def test_healthy_evidence_passes_and_its_clauses_are_held() -> None:
     assert verdict.clauses["REF-01"].message == "no check of it ran"
 
 
+def test_a_byte_that_is_no_text_does_not_lose_the_evidence() -> None:
+    evidence = with_outcome(healthy(), TABLE, Outcome.VIOLATED, got="\udcff", console_tail=("é",))
+    back = decode(encode(evidence), Evidence)
+    assert (back.checks[0].got, back.checks[0].console_tail) == ("?", ("é",))
+
+
 def test_evidence_survives_json() -> None:
     evidence = healthy()
     assert decode(encode(evidence), Evidence) == evidence
