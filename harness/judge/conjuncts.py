@@ -56,7 +56,7 @@ def subject_is_identified(evidence: Evidence) -> Iterator[Reason]:
 
 
 def every_planned_run_happened_once(evidence: Evidence) -> Iterator[Reason]:
-    if not evidence.planned_runs:
+    if not evidence.planned_runs and not evidence.errors:
         yield Reason(kind=Kind.NO_TESTS, code="no-runs", message="no run was planned")
     explained = {trouble.run for trouble in evidence.errors}
     planned, happened = Counter(evidence.planned_runs), Counter(run.run for run in evidence.runs)

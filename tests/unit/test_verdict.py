@@ -287,6 +287,12 @@ def test_a_build_that_failed_is_one_error_and_explains_its_missing_run() -> None
     assert (verdict.kind, len(verdict.reasons)) == (Kind.ERROR, 1)
 
 
+def test_a_build_that_failed_before_any_run_was_planned_is_that_one_error() -> None:
+    trouble = Trouble(what="build", message="frame.rs:3: expected `;`")
+    verdict = judge(replace(healthy(), planned_runs=(), runs=(), checks=(), errors=(trouble,)))
+    assert codes(verdict) == {"trouble"}
+
+
 def test_a_layout_that_stops_a_run_before_its_first_guest_is_fail() -> None:
     stopped = layout("DIFFERS", "UNREAD")
     evidence = replace(healthy(), checks=())
