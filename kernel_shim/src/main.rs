@@ -12,6 +12,8 @@ mod memory_map;
 mod red;
 mod report;
 mod selftest;
+mod sync;
+mod witness;
 
 use boot::start_info::StartInfo;
 

@@ -75,9 +75,14 @@ pub struct Map {
 
 static MAP: Once<Map> = Once::new();
 
-/// The published map; empty before [`publish`].
+/// The regions of the published map; none before [`publish`].
 pub fn regions() -> &'static [Region] {
     MAP.get().map_or(&[], Map::regions)
+}
+
+/// The published map as a whole, to derive others from. Panics before [`publish`].
+pub fn published() -> &'static Map {
+    MAP.get().expect("memory map: expected to be published")
 }
 
 /// The map that stays.
@@ -89,32 +94,34 @@ pub fn publish(map: Map) {
 pub fn read(start_info: &StartInfo) -> Map {
     let entries = red::memory_map(start_info.memory_map);
     let mut map = Map::from_entries(entries);
-    if let Some(top) = cmdline::get("ramtop") {
-        map.recolor(parse_hex("ramtop", top)..u64::MAX, RegionKind::Ram, None);
-    }
-    for island in cmdline::get("reserve").iter().flat_map(|list| list.split(',')) {
-        let (base, length) = island
-            .split_once('+')
-            .unwrap_or_else(|| panic!("command line: reserve: expected <base>+<length>, got {island}"));
-        let (base, length) = (parse_hex("reserve", base), parse_hex("reserve", length));
-        map.recolor(
-            base..base.saturating_add(length),
-            RegionKind::Ram,
-            Some(RegionKind::Reserved),
-        );
-    }
-    let image = paging::kernel_image();
+    apply_command_line(&mut map);
     assert!(
         map.regions().iter().any(|region| region.kind == RegionKind::Ram),
         "memory map: {} entries of the loader: expected usable RAM, got none",
         entries.len()
     );
-    map.paint(Region {
-        base: image.start,
-        end: image.end,
-        kind: RegionKind::Kernel,
-    });
+    let image = paging::kernel_image();
+    let end_of_ram = map.end_of_ram();
+    assert!(
+        image.end <= end_of_ram,
+        "memory map: end of RAM: expected above {:#x}, got {end_of_ram:#x}",
+        image.end
+    );
+    map.paint(Region { base: image.start, end: image.end, kind: RegionKind::Kernel });
     map
+}
+
+fn apply_command_line(map: &mut Map) {
+    if let Some(top) = cmdline::get("ramtop") {
+        map.recolor(parse_hex("ramtop", top)..u64::MAX, RegionKind::Ram, None);
+    }
+    for island in cmdline::get("reserve").iter().flat_map(|list| list.split(',')) {
+        let Some((base, length)) = island.split_once('+') else {
+            panic!("command line: reserve: expected <base>+<length>, got {island}");
+        };
+        let (base, length) = (parse_hex("reserve", base), parse_hex("reserve", length));
+        map.recolor(base..base.saturating_add(length), RegionKind::Ram, Some(RegionKind::Reserved));
+    }
 }
 
 fn parse_hex(key: &str, text: &str) -> u64 {
@@ -124,14 +131,7 @@ fn parse_hex(key: &str, text: &str) -> u64 {
 
 impl Map {
     const fn new() -> Self {
-        Self {
-            regions: [Region {
-                base: 0,
-                end: 0,
-                kind: RegionKind::Reserved,
-            }; CAPACITY],
-            length: 0,
-        }
+        Self { regions: [Region { base: 0, end: 0, kind: RegionKind::Reserved }; CAPACITY], length: 0 }
     }
 
     /// RAM first, the rest over it: where entries overlap, RAM loses.
@@ -141,11 +141,7 @@ impl Map {
             for entry in entries {
                 let kind = RegionKind::from_e820(entry.kind);
                 if (kind == RegionKind::Ram) == ram {
-                    map.paint(Region {
-                        base: entry.base,
-                        end: entry.base.saturating_add(entry.bytes),
-                        kind,
-                    });
+                    map.paint(Region { base: entry.base, end: entry.base.saturating_add(entry.bytes), kind });
                 }
             }
         }
@@ -175,14 +171,8 @@ impl Map {
         self.length = 0;
         let mut pending = Some(new);
         for &region in old.regions() {
-            let before = Region {
-                end: region.end.min(new.base),
-                ..region
-            };
-            let after = Region {
-                base: region.base.max(new.end),
-                ..region
-            };
+            let before = Region { end: region.end.min(new.base), ..region };
+            let after = Region { base: region.base.max(new.end), ..region };
             self.push(before);
             if region.end > new.base {
                 pending.take().into_iter().for_each(|new| self.push(new));
@@ -204,10 +194,7 @@ impl Map {
             last.end = region.end;
             return;
         }
-        assert!(
-            self.length < CAPACITY,
-            "memory map: regions: expected at most {CAPACITY}"
-        );
+        assert!(self.length < CAPACITY, "memory map: regions: expected at most {CAPACITY}");
         self.regions[self.length] = region;
         self.length += 1;
     }
@@ -221,10 +208,7 @@ impl Map {
                 self.push(region);
                 continue;
             }
-            self.push(Region {
-                end: region.end.min(range.start),
-                ..region
-            });
+            self.push(Region { end: region.end.min(range.start), ..region });
             if let Some(kind) = to {
                 self.push(Region {
                     base: region.base.max(range.start),
@@ -232,10 +216,7 @@ impl Map {
                     kind,
                 });
             }
-            self.push(Region {
-                base: region.base.max(range.end),
-                ..region
-            });
+            self.push(Region { base: region.base.max(range.end), ..region });
         }
     }
 
@@ -247,25 +228,11 @@ impl Map {
             .regions()
             .iter()
             .filter(|region| region.kind == RegionKind::Ram)
-            .map(|region| {
-                (
-                    region.base.max(floor).next_multiple_of(PAGE),
-                    region.end.min(limit),
-                )
-            })
+            .map(|region| (region.base.max(floor).next_multiple_of(PAGE), region.end.min(limit)))
             .find(|&(page, end)| page < end && end - page >= PAGE)
             .map(|(page, _)| page)
-            .unwrap_or_else(|| {
-                panic!(
-                    "memory map: page for {}: expected free RAM, got none",
-                    kind.name()
-                )
-            });
-        self.paint(Region {
-            base: page,
-            end: page + PAGE,
-            kind,
-        });
+            .unwrap_or_else(|| panic!("memory map: page for {}: expected free RAM, got none", kind.name()));
+        self.paint(Region { base: page, end: page + PAGE, kind });
         page
     }
 }
@@ -277,9 +244,5 @@ pub fn frame_count() -> u64 {
 
 /// Bytes of memory, what is taken included, holes not.
 pub fn memory_bytes() -> u64 {
-    regions()
-        .iter()
-        .filter(|region| region.kind.is_memory())
-        .map(Region::bytes)
-        .sum()
+    regions().iter().filter(|region| region.kind.is_memory()).map(Region::bytes).sum()
 }

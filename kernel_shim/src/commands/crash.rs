@@ -5,11 +5,12 @@ use crate::console::args::Args;
 use crate::console::command::{Code, Command, CommandResult, refused};
 use crate::console::reply::Reply;
 use core::arch::asm;
+use core::fmt;
 use core::hint::black_box;
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "crash",
-    usage: "panic|ud|pf|gp|de|df|stack|triple|hang",
+    usage: "panic|nested|ud|pf|gp|de|df|stack|triple|hang",
     help: "panic, raise an exception, overflow the stack, reset, or hang with interrupts off",
     run: crash,
 }];
@@ -24,6 +25,7 @@ fn crash(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     args.end()?;
     match how {
         "panic" => panic!("crash requested: the console asked for a panic"),
+        "nested" => panic!("{}", FaultsWhenShown),
         // SAFETY: raises #UD, whose handler does not return.
         "ud" => unsafe { asm!("ud2", options(noreturn)) },
         "pf" => load(UNMAPPED),
@@ -48,6 +50,16 @@ fn crash(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 fn load(address: u64) {
     // SAFETY: the address is in no mapping, so the load never yields a value; its fault does not return.
     unsafe { asm!("mov {0}, [{0}]", inout(reg) address => _, options(readonly, nostack)) };
+}
+
+/// A panic message that crashes the report about it.
+struct FaultsWhenShown;
+
+impl fmt::Display for FaultsWhenShown {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        load(UNMAPPED);
+        Ok(())
+    }
 }
 
 /// Resets the machine.

@@ -1,8 +1,22 @@
 //! The tables of commands.
 
+mod alloc;
+mod allocator_trait;
+mod array;
+mod buddy;
+mod buddy_report;
+mod constants;
 pub mod crash;
+mod dump;
+mod frame;
+mod inject;
+mod operand;
+mod payload;
 mod selftest;
+mod slot;
+mod slot_bytes;
 mod system;
+mod vtable;
 
 use crate::console::batch;
 use crate::console::command::Command;
@@ -11,6 +25,19 @@ use crate::console::command::Command;
 const TABLES: &[&[Command]] = &[
     system::COMMANDS,
     batch::COMMANDS,
+    constants::COMMANDS,
+    array::COMMANDS,
+    slot::COMMANDS,
+    slot_bytes::COMMANDS,
+    dump::COMMANDS,
+    alloc::COMMANDS,
+    allocator_trait::COMMANDS,
+    frame::COMMANDS,
+    payload::COMMANDS,
+    vtable::COMMANDS,
+    buddy::COMMANDS,
+    buddy_report::COMMANDS,
+    inject::COMMANDS,
     selftest::COMMANDS,
     crash::COMMANDS,
 ];

@@ -7,12 +7,8 @@ use crate::console::command::{Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::{red, selftest};
 
-pub const COMMANDS: &[Command] = &[Command {
-    name: "selftest",
-    usage: "",
-    help: "check the shim itself, as KTAP",
-    run,
-}];
+pub const COMMANDS: &[Command] =
+    &[Command { name: "selftest", usage: "", help: "check the shim itself, as KTAP", run }];
 
 fn run(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
@@ -28,11 +24,7 @@ fn run(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
             }
             Err(why) => {
                 failed += 1;
-                reply.data(format_args!(
-                    "not ok {number} - {} # {}",
-                    check.name,
-                    why.as_str()
-                ));
+                reply.data(format_args!("not ok {number} - {} # {}", check.name, why.as_str()));
             }
         }
     }

@@ -5,39 +5,15 @@ use crate::console::args::Args;
 use crate::console::banner::Banner;
 use crate::console::command::{Code, Command, CommandResult, refused};
 use crate::console::reply::Reply;
-use crate::{commands, memory_map, report};
+use crate::memory::layout;
+use crate::{commands, report};
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "help",
-        usage: "[prefix]",
-        help: "list the commands",
-        run: help,
-    },
-    Command {
-        name: "banner",
-        usage: "",
-        help: "show the banner again",
-        run: banner,
-    },
-    Command {
-        name: "map",
-        usage: "",
-        help: "show the memory map: base, end, kind",
-        run: map,
-    },
-    Command {
-        name: "onpanic",
-        usage: "halt|recover",
-        help: "what a panic of a command does",
-        run: onpanic,
-    },
-    Command {
-        name: "exit",
-        usage: "pass|fail|panic",
-        help: "reply, then end the guest",
-        run: exit,
-    },
+    Command { name: "help", usage: "[prefix]", help: "list the commands", run: help },
+    Command { name: "banner", usage: "", help: "show the banner again", run: banner },
+    Command { name: "map", usage: "", help: "show the memory map: base, end, kind", run: map },
+    Command { name: "onpanic", usage: "halt|recover", help: "what a panic of a command does", run: onpanic },
+    Command { name: "exit", usage: "pass|fail|panic", help: "reply, then end the guest", run: exit },
 ];
 
 fn help(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -46,10 +22,7 @@ fn help(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut count = 0;
     for command in commands::all().filter(|command| command.name.starts_with(prefix)) {
         let gap = if command.usage.is_empty() { "" } else { " " };
-        reply.data(format_args!(
-            "{}{gap}{} - {}",
-            command.name, command.usage, command.help
-        ));
+        reply.data(format_args!("{}{gap}{} - {}", command.name, command.usage, command.help));
         count += 1;
     }
     reply.field("commands", count);
@@ -64,14 +37,10 @@ fn banner(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 
 fn map(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
-    let regions = memory_map::regions();
+    let map = layout::current();
+    let regions = map.regions();
     for region in regions {
-        reply.data(format_args!(
-            "{:#x} {:#x} {}",
-            region.base,
-            region.end,
-            region.kind.name()
-        ));
+        reply.data(format_args!("{:#x} {:#x} {}", region.base, region.end, region.kind.name()));
     }
     reply.field("regions", regions.len());
     Ok(())
@@ -82,10 +51,7 @@ fn onpanic(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
         "halt" => false,
         "recover" => true,
         other => {
-            return Err(refused(
-                Code::Usage,
-                format_args!("expected halt or recover, got {other}"),
-            ));
+            return Err(refused(Code::Usage, format_args!("expected halt or recover, got {other}")));
         }
     };
     args.end()?;
@@ -99,10 +65,7 @@ fn exit(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
         "fail" => ExitCode::Fail,
         "panic" => ExitCode::Crash,
         other => {
-            return Err(refused(
-                Code::Usage,
-                format_args!("expected pass, fail or panic, got {other}"),
-            ));
+            return Err(refused(Code::Usage, format_args!("expected pass, fail or panic, got {other}")));
         }
     };
     args.end()?;

@@ -7,7 +7,7 @@ use super::reader::{Line, LineReader};
 use super::reply::Reply;
 use super::text::PercentEncoded;
 use crate::arch::{exit, recovery};
-use crate::{commands, red, report};
+use crate::{commands, memory, red, report};
 use core::fmt;
 
 /// How a command ended.
@@ -41,23 +41,13 @@ fn answer(line: Line<'_>) {
                 format_args!("request: expected at most {limit} bytes"),
             )))
         }
-        Line::Binary(_) => Outcome::Returned(Err(refused(
-            Code::Usage,
-            format_args!("request: expected visible ascii"),
-        ))),
+        Line::Binary(_) => {
+            Outcome::Returned(Err(refused(Code::Usage, format_args!("request: expected visible ascii"))))
+        }
     };
     let sequence = red::sequence(sequence);
     for _ in 0..red::replies() {
-        output::line(
-            kind::REPLY,
-            format_args!(
-                "{sequence} {}",
-                Answer {
-                    outcome: &outcome,
-                    reply: &reply
-                }
-            ),
-        );
+        output::line(kind::REPLY, format_args!("{sequence} {}", Answer { outcome: &outcome, reply: &reply }));
     }
     if let Some(code) = reply.exit() {
         red::before_exit();
@@ -90,12 +80,15 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
         // The command forgot to look: better a refusal than an argument that silently means nothing.
         args.end()
     };
-    let returned = if report::recovers() {
-        recovery::call(call)
-    } else {
-        Some(call())
-    };
-    returned.map_or(Outcome::Panicked, Outcome::Returned)
+    let returned = if report::recovers() { recovery::call(call) } else { Some(call()) };
+    returned.map_or_else(
+        || {
+            // SAFETY: the panicked command was abandoned for good, and there is no other CPU.
+            unsafe { memory::after_panic() };
+            Outcome::Panicked
+        },
+        Outcome::Returned,
+    )
 }
 
 /// The command of that name.
@@ -115,10 +108,8 @@ impl fmt::Display for Answer<'_> {
         match (self.outcome, fields) {
             (Outcome::Panicked, _) => {
                 let panic = report::last_panic();
-                let (file, message) = (
-                    PercentEncoded(panic.file.as_str()),
-                    PercentEncoded(panic.message.as_str()),
-                );
+                let (file, message) =
+                    (PercentEncoded(panic.file.as_str()), PercentEncoded(panic.message.as_str()));
                 write!(f, "panic file={file} line={} msg={message}", panic.line)
             }
             (Outcome::Returned(Err(CommandError::Refused(refusal))), _) => {

@@ -34,7 +34,19 @@ pub struct BootAllocator {
     free: FrameRanges,
     taken: FrameRanges,
     faults: Faults,
+    log: RequestLog,
 }
+
+/// A request that was served.
+#[derive(Clone, Copy)]
+pub struct Request {
+    pub size: usize,
+    pub align: usize,
+    pub paddr: u64,
+}
+
+/// The first requests; there are never more than a few before the buddy takes over.
+type RequestLog = [Option<Request>; 16];
 
 /// What a test makes the allocator do wrong.
 #[derive(Clone, Copy, Default)]
@@ -50,13 +62,20 @@ impl BootAllocator {
         Self {
             free: FrameRanges::new(),
             taken: FrameRanges::new(),
-            faults: Faults { refuse: false, misalign: 0 },
+            faults: Faults {
+                refuse: false,
+                misalign: 0,
+            },
+            log: [None; 16],
         }
     }
 
     /// Takes over all RAM of the memory map that is not in use.
     pub fn init(&mut self) {
-        for region in memory_map::regions().iter().filter(|region| region.kind == RegionKind::Ram) {
+        for region in memory_map::regions()
+            .iter()
+            .filter(|region| region.kind == RegionKind::Ram)
+        {
             let whole = region.base.div_ceil(PAGE_SIZE).max(1)..region.end / PAGE_SIZE;
             self.free.push(whole);
         }
@@ -77,7 +96,16 @@ impl BootAllocator {
         self.free.remove(&pfns);
         self.note_taken(&pfns);
         fill_with_garbage(&pfns);
-        Some(PhysAddr::new(pfns.start * PAGE_SIZE + self.faults.misalign))
+        let paddr = pfns.start * PAGE_SIZE + self.faults.misalign;
+        if let Some(unused) = self.log.iter_mut().find(|entry| entry.is_none()) {
+            *unused = Some(Request { size, align, paddr });
+        }
+        Some(PhysAddr::new(paddr))
+    }
+
+    /// The requests that were served, in order.
+    pub fn log(&self) -> impl Iterator<Item = &Request> {
+        self.log.iter().flatten()
     }
 
     /// The lowest free frames not below `floor` that suffice.
@@ -92,10 +120,19 @@ impl BootAllocator {
 
     fn note_taken(&mut self, pfns: &Range<u64>) {
         let mut taken = FrameRanges::new();
-        let (below, above) = (|r: &Range<u64>| r.end <= pfns.start, |r: &Range<u64>| r.start >= pfns.end);
-        self.taken.iter().filter(below).for_each(|range| taken.push(range));
+        let (below, above) = (
+            |r: &Range<u64>| r.end <= pfns.start,
+            |r: &Range<u64>| r.start >= pfns.end,
+        );
+        self.taken
+            .iter()
+            .filter(below)
+            .for_each(|range| taken.push(range));
         taken.push(pfns.clone());
-        self.taken.iter().filter(above).for_each(|range| taken.push(range));
+        self.taken
+            .iter()
+            .filter(above)
+            .for_each(|range| taken.push(range));
         self.taken = taken;
     }
 

@@ -23,6 +23,7 @@ use super::zone::{MAX_ORDER, Migratetype};
 use crate::arch;
 use crate::sync::{IrqDisabledToken, with_irqs_disabled};
 use block::Block;
+use core::ptr;
 use faults::Faults;
 use log::{Event, EventLog, Operation};
 use spin::{Mutex, MutexGuard};
@@ -48,8 +49,12 @@ pub fn alloc_migratetype(
     if order as usize > MAX_ORDER {
         return Err(AllocError::InvalidOrder);
     }
-    let pfn = lock(token).alloc(order, migratetype).ok_or(AllocError::OutOfMemory)?;
-    Ok(PhysFrame { start_address: PhysAddr::new(pfn * PAGE_SIZE) })
+    let pfn = lock(token)
+        .alloc(order, migratetype)
+        .ok_or(AllocError::OutOfMemory)?;
+    Ok(PhysFrame {
+        start_address: PhysAddr::new(pfn * PAGE_SIZE),
+    })
 }
 
 /// Takes a block back.
@@ -78,9 +83,7 @@ pub fn init(frames: FrameRanges) {
 
 /// The address at which the host finds the state, to read it from outside.
 pub fn state_address() -> u64 {
-    // SAFETY: `BUDDY` is a static, so the place that the pointer leads to exists. Only its address is taken.
-    let state = unsafe { &raw const (*BUDDY.as_mut_ptr()).state };
-    state.addr() as u64
+    with(|buddy| ptr::from_ref(&buddy.state).expose_provenance() as u64)
 }
 
 /// Allows one more caller after a panic abandoned the holder of the lock.
@@ -123,7 +126,13 @@ impl Buddy {
             None => self.serve_or_drain(order, migratetype)?,
         };
         let paddr = block.paddr();
-        self.log.record(Event { operation: Operation::Alloc, order, migratetype, paddr, cached });
+        self.log.record(Event {
+            operation: Operation::Alloc,
+            order,
+            migratetype,
+            paddr,
+            cached,
+        });
         Some(block.first_pfn)
     }
 
@@ -184,12 +193,15 @@ impl Buddy {
     fn refuse_listed(&mut self, block: Block) {
         let zone = self.state.zone_of(block.first_pfn);
         if let Some(listed) = zone.block_covering(block.first_pfn) {
-            panic!("buddy: {block} is freed but already on a free list, in {listed}: it was freed twice");
+            panic!("buddy: double free: {block} is on a free list already, in {listed}");
         }
         if block.order > 0
             && let Some(pfn) = block.pfns().find(|&pfn| stamp::says_free(pfn))
         {
-            panic!("buddy: {block} is freed but its frame {:#x} is free already", pfn * PAGE_SIZE);
+            panic!(
+                "buddy: double free: frame {:#x} of {block} is free already",
+                pfn * PAGE_SIZE
+            );
         }
     }
 
@@ -205,7 +217,13 @@ impl Buddy {
     fn record_return(&mut self, operation: Operation, block: Block) {
         let cached = operation == Operation::Free && block.order == 0;
         let (order, migratetype, paddr) = (block.order, block.home(), block.paddr());
-        self.log.record(Event { operation, order, migratetype, paddr, cached });
+        self.log.record(Event {
+            operation,
+            order,
+            migratetype,
+            paddr,
+            cached,
+        });
     }
 }
 

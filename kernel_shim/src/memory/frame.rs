@@ -713,7 +713,7 @@ impl FrameAllocOptions {
 fn refuse_claim(frame: PhysFrame, found: u32) -> ! {
     panic!(
         "frame {:#x}: refcount is {found:#x}, expected REFCOUNT_UNUSED ({REFCOUNT_UNUSED:#x}): \
-         the buddy offered a frame that is not free (freed twice, or its free list is corrupt)",
+         the buddy offered a frame that is in use (double free, or corruption of its lists)",
         frame.start_address
     )
 }

@@ -12,12 +12,20 @@ pub struct FrameRanges {
 
 impl FrameRanges {
     pub const fn new() -> Self {
-        Self { ranges: [(0, 0); CAPACITY], len: 0 }
+        Self {
+            ranges: [(0, 0); CAPACITY],
+            len: 0,
+        }
     }
 
     /// In address order, disjoint, never touching, never empty.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> {
         self.ranges[..self.len].iter().map(|&(start, end)| start..end)
+    }
+
+    /// How many frames, of all ranges together.
+    pub fn len(&self) -> u64 {
+        self.iter().map(|range| range.end - range.start).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -26,7 +34,8 @@ impl FrameRanges {
 
     /// Whether all of `pfns` lies in one of the ranges.
     pub fn contains(&self, pfns: Range<u64>) -> bool {
-        self.iter().any(|range| range.start <= pfns.start && pfns.end <= range.end)
+        self.iter()
+            .any(|range| range.start <= pfns.start && pfns.end <= range.end)
     }
 
     /// Adds frames behind all that are in the list; what touches the last range extends it.
@@ -38,7 +47,10 @@ impl FrameRanges {
             return;
         }
         if let Some(last) = self.ranges[..self.len].last_mut() {
-            assert!(last.1 <= pfns.start, "frame ranges: {pfns:x?} after {last:x?}: expected ascending order");
+            assert!(
+                last.1 <= pfns.start,
+                "frame ranges: {pfns:x?} after {last:x?}: expected ascending order"
+            );
             if last.1 == pfns.start {
                 last.1 = pfns.end;
                 return;

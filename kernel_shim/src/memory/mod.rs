@@ -1,10 +1,35 @@
 //! Physical memory: the subject with the allocators that it is compiled against.
 
+pub mod boot_alloc;
+pub mod buddy;
+pub mod frame_ranges;
+pub mod hooks;
+pub mod layout;
+pub mod release;
+pub mod slot_table;
+pub mod zone;
+
+// `pub mod frame;`, compiled in place from the file that the build was given.
+include!(concat!(env!("OUT_DIR"), "/subject.rs"));
+
+pub use release::release_owned_block;
+
+use crate::arch::paging::HHDM_BASE;
+use crate::witness;
+
+/// Where the HHDM shows a physical address.
+pub fn phys_to_virt(paddr: u64) -> u64 {
+    paddr.wrapping_add(HHDM_BASE)
+}
+
 /// How far memory is set up before the prompt (`init=` on the command line).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Stage {
+    /// The boot allocator.
     None,
+    /// And the slot table.
     Array,
+    /// And the buddy.
     Full,
 }
 
@@ -27,4 +52,33 @@ impl Stage {
     }
 }
 
-pub fn init(_stage: Stage) {}
+/// Sets memory up as far as `stage`.
+pub fn init(stage: Stage) {
+    witness::announce_kernel();
+    boot_alloc::get().lock().init();
+    if stage >= Stage::Array {
+        slot_table::init(layout::end_of_memory());
+    }
+    if stage >= Stage::Full {
+        let frames = boot_alloc::get().lock().hand_over();
+        crate::log!(
+            "memory: {} slots, {} frames for the buddy",
+            slot_table::frames(),
+            frames.len()
+        );
+        buddy::init(frames);
+        witness::announce_buddy(buddy::state_address());
+    }
+}
+
+/// Makes the allocators usable again after a panic abandoned one of them.
+///
+/// # Safety
+/// The code that panicked must never run again, and no other CPU may be inside an allocator.
+pub unsafe fn after_panic() {
+    // SAFETY: exactly what the caller promises.
+    unsafe {
+        boot_alloc::unlock_after_panic();
+        buddy::unlock_after_panic();
+    }
+}

@@ -42,9 +42,9 @@ impl Zone {
 
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Dma => "dma",
-            Self::Normal => "normal",
-            Self::HighMem => "highmem",
+            Self::Dma => "DMA",
+            Self::Normal => "Normal",
+            Self::HighMem => "HighMem",
         }
     }
 

@@ -1,7 +1,7 @@
 //! A block: `2^order` frames, the first of them at a multiple of that.
 
 use crate::memory::frame::PAGE_SIZE;
-use crate::memory::zone::{MAX_ORDER, Migratetype, Zone};
+use crate::memory::zone::{MAX_ORDER, Migratetype};
 use core::fmt;
 use core::ops::Range;
 
@@ -14,12 +14,18 @@ pub struct Block {
 impl Block {
     /// A single frame.
     pub const fn frame(pfn: u64) -> Self {
-        Self { first_pfn: pfn, order: 0 }
+        Self {
+            first_pfn: pfn,
+            order: 0,
+        }
     }
 
     /// The block of that order that `pfn` lies in.
     pub const fn containing(pfn: u64, order: u8) -> Self {
-        Self { first_pfn: pfn >> order << order, order }
+        Self {
+            first_pfn: pfn >> order << order,
+            order,
+        }
     }
 
     /// `None` when no block of that order starts at `paddr`.
@@ -27,7 +33,10 @@ impl Block {
         if order as usize > MAX_ORDER || !paddr.is_multiple_of(PAGE_SIZE << order) {
             return None;
         }
-        Some(Self { first_pfn: paddr / PAGE_SIZE, order })
+        Some(Self {
+            first_pfn: paddr / PAGE_SIZE,
+            order,
+        })
     }
 
     /// The largest block that ends at `end_pfn` and starts no earlier than `first_pfn`.
@@ -35,7 +44,10 @@ impl Block {
         let aligned = end_pfn.trailing_zeros().min(MAX_ORDER as u32);
         let fitting = (end_pfn - first_pfn).ilog2();
         let order = aligned.min(fitting) as u8;
-        Self { first_pfn: end_pfn - (1 << order), order }
+        Self {
+            first_pfn: end_pfn - (1 << order),
+            order,
+        }
     }
 
     pub const fn paddr(self) -> u64 {
@@ -53,7 +65,10 @@ impl Block {
 
     /// The block that this one was split from together with.
     pub const fn buddy(self) -> Self {
-        Self { first_pfn: self.first_pfn ^ self.len(), order: self.order }
+        Self {
+            first_pfn: self.first_pfn ^ self.len(),
+            order: self.order,
+        }
     }
 
     /// This block and its buddy together.
@@ -65,10 +80,6 @@ impl Block {
     pub const fn split_around(self, pfn: u64) -> (Self, Self) {
         let kept = Self::containing(pfn, self.order - 1);
         (kept, kept.buddy())
-    }
-
-    pub fn zone(self) -> Zone {
-        Zone::of(self.first_pfn)
     }
 
     pub fn home(self) -> Migratetype {

@@ -20,7 +20,9 @@ impl BuddyState {
     /// A block from the lists of the first zone that has one.
     pub fn take_block(&mut self, order: u8, migratetype: Migratetype) -> Option<Block> {
         let zones = Zone::preferred(migratetype);
-        zones.into_iter().find_map(|zone| self.zones[zone as usize].take(order, migratetype))
+        zones
+            .into_iter()
+            .find_map(|zone| self.zones[zone as usize].take(order, migratetype))
     }
 
     /// A frame from the CPU's cache, which is refilled when it is empty.
@@ -39,7 +41,9 @@ impl BuddyState {
         let mut batch = [0; BATCH];
         let mut taken = 0;
         while taken < BATCH {
-            let Some(block) = self.take_block(0, migratetype) else { break };
+            let Some(block) = self.take_block(0, migratetype) else {
+                break;
+            };
             batch[taken] = block.paddr();
             taken += 1;
         }
@@ -81,13 +85,15 @@ impl BuddyState {
     /// When the frame is not free any more, or on a list already: it was freed twice. It has left the
     /// cache then, and the lists are as they were.
     fn flush_oldest(&mut self, cpu: usize, list: usize) -> bool {
-        let Some(paddr) = self.caches[cpu][list].pop_oldest() else { return false };
+        let Some(paddr) = self.caches[cpu][list].pop_oldest() else {
+            return false;
+        };
         let block = Block::frame(paddr / PAGE_SIZE);
         let zone = self.zone_of(block.first_pfn);
         zone.cached -= 1;
         assert!(
             stamp::says_free(block.first_pfn),
-            "buddy: {block} in the cache of cpu {cpu} is in use: it was freed twice and handed out once"
+            "buddy: double free: {block} lies in the cache of cpu {cpu} and is in use"
         );
         zone.insert(block);
         true
@@ -95,7 +101,11 @@ impl BuddyState {
 
     /// Takes one particular frame out of whichever cache it lies in.
     pub fn take_from_any_cache(&mut self, pfn: u64) -> bool {
-        let found = self.caches.iter_mut().flatten().any(|cache| cache.remove(pfn * PAGE_SIZE));
+        let found = self
+            .caches
+            .iter_mut()
+            .flatten()
+            .any(|cache| cache.remove(pfn * PAGE_SIZE));
         if found {
             self.zone_of(pfn).cached -= 1;
         }

@@ -14,7 +14,10 @@ impl ZoneState {
     /// Takes a block of that order, split from a larger one when none is free: from the lists of its
     /// own migratetype, then from those of the other.
     pub fn take(&mut self, order: u8, migratetype: Migratetype) -> Option<Block> {
-        migratetype.fallbacks().into_iter().find_map(|list| self.take_from(order, list))
+        migratetype
+            .fallbacks()
+            .into_iter()
+            .find_map(|list| self.take_from(order, list))
     }
 
     fn take_from(&mut self, order: u8, list: Migratetype) -> Option<Block> {
@@ -64,7 +67,7 @@ impl ZoneState {
     /// When the block is on a list already. Nothing has been changed then.
     pub fn insert(&mut self, block: Block) {
         if let Some(listed) = self.block_covering(block.first_pfn) {
-            panic!("buddy: {block} is freed but already on a free list, in {listed}: it was freed twice");
+            panic!("buddy: double free: {block} is on a free list already, in {listed}");
         }
         let mut merged = block;
         while (merged.order as usize) < MAX_ORDER && self.is_listed(merged.buddy()) {
@@ -124,9 +127,19 @@ impl ZoneState {
         let before = (prev != LINK_NONE).then(|| slot(self.listed_block(prev, block.order).first_pfn));
         let after = (next != LINK_NONE).then(|| slot(self.listed_block(next, block.order).first_pfn));
         let pointing_here = before.map_or(self.head(block), |before| before.next());
-        expect_link(block, "is pointed to by the list before it", block.paddr(), pointing_here);
+        expect_link(
+            block,
+            "is pointed to by the list before it",
+            block.paddr(),
+            pointing_here,
+        );
         if let Some(after) = after {
-            expect_link(block, "is pointed to by the list behind it", block.paddr(), after.prev());
+            expect_link(
+                block,
+                "is pointed to by the list behind it",
+                block.paddr(),
+                after.prev(),
+            );
             after.set_prev(prev);
         }
         match before {
@@ -152,7 +165,9 @@ impl ZoneState {
             {
                 block
             }
-            _ => panic!("buddy: a free list of order {order} leads to {link:#x}, expected a free block of it"),
+            _ => panic!(
+                "buddy: a free list of order {order} leads to {link:#x}, expected a free block of it (free-list corruption)"
+            ),
         }
     }
 }
@@ -160,6 +175,6 @@ impl ZoneState {
 fn expect_link(block: Block, what: &str, expected: u64, found: u64) {
     assert!(
         found == expected,
-        "buddy: {block} {what}: expected {expected:#x}, found {found:#x}: the list is corrupt"
+        "buddy: {block} {what}: expected {expected:#x}, found {found:#x} (free-list corruption)"
     );
 }

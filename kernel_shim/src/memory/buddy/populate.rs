@@ -13,7 +13,7 @@ impl Buddy {
     /// Puts `frames` on the free lists as the largest blocks there are. From the top down, so that the
     /// lowest block is handed out first.
     pub(super) fn populate(&mut self, frames: FrameRanges) {
-        let memory = whole_frames_of_memory();
+        let memory = frames_of_memory();
         for zone in Zone::ALL {
             let state = &mut self.state.zones[zone as usize];
             (state.first_pfn, state.end_pfn) = extent(zone);
@@ -39,30 +39,31 @@ fn extent(zone: Zone) -> (u64, u64) {
     (pfns.start.min(frames), pfns.end.min(frames))
 }
 
-/// All memory of the map, what is taken included. A frame that is memory only in part is none.
-fn whole_frames_of_memory() -> FrameRanges {
-    let mut memory = FrameRanges::new();
-    let mut run: Option<(u64, u64)> = None;
-    for region in memory_map::regions().iter().filter(|region| region.kind.is_memory()) {
-        run = match run {
-            // Neighbours may meet in the middle of a frame, which then is memory as a whole.
-            Some((base, end)) if end == region.base => Some((base, region.end)),
-            Some((base, end)) => {
-                memory.push(base.div_ceil(PAGE_SIZE)..end / PAGE_SIZE);
-                Some((region.base, region.end))
-            }
-            None => Some((region.base, region.end)),
-        };
+/// The frames that hold memory of the map, what is taken included. A frame that is memory only in part is
+/// one of them; it is among those that the buddy is never given.
+fn frames_of_memory() -> FrameRanges {
+    let mut frames = FrameRanges::new();
+    let mut end_of_last = 0;
+    for region in memory_map::regions()
+        .iter()
+        .filter(|region| region.kind.is_memory())
+    {
+        // Neighbors may meet in the middle of a frame, which counts once.
+        let (first, end) = (region.base / PAGE_SIZE, region.end.div_ceil(PAGE_SIZE));
+        frames.push(first.max(end_of_last)..end);
+        end_of_last = end;
     }
-    if let Some((base, end)) = run {
-        memory.push(base.div_ceil(PAGE_SIZE)..end / PAGE_SIZE);
-    }
-    memory
+    frames
 }
 
 fn frames_within(ranges: &FrameRanges, zone: &ZoneState) -> u64 {
     ranges
         .iter()
-        .map(|range| range.end.min(zone.end_pfn).saturating_sub(range.start.max(zone.first_pfn)))
+        .map(|range| {
+            range
+                .end
+                .min(zone.end_pfn)
+                .saturating_sub(range.start.max(zone.first_pfn))
+        })
         .sum()
 }

@@ -1,0 +1,157 @@
+//! Commands for `FrameAllocOptions`, with the way back of what was allocated.
+
+use super::{operand, slot};
+use crate::arch::interrupts;
+use crate::console::args::{Args, parse};
+use crate::console::command::{Code, Command, CommandError, CommandResult, refused};
+use crate::console::reply::Reply;
+use crate::memory::frame::{AllocError, FrameAllocOptions, FramePurpose, PAGE_SIZE, PhysFrame, get_meta};
+use crate::memory::release_owned_block;
+use crate::sync::with_irqs_disabled;
+
+const BUILDER: &str = "[new|default] [zeroed=0|1 | purpose=pagetable|kernel|user|custom:<n>]…";
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "alloc",
+        usage: BUILDER,
+        help: "allocate a frame; the builder as given",
+        run: alloc,
+    },
+    Command {
+        name: "alloc.all",
+        usage: BUILDER,
+        help: "allocate frames until there is none",
+        run: alloc_all,
+    },
+    Command {
+        name: "purpose.zero",
+        usage: "pagetable|kernel|user|custom:<n>",
+        help: "FramePurpose::requires_zero",
+        run: requires_zero,
+    },
+    Command {
+        name: "release",
+        usage: "<paddr> <order>",
+        help: "give a block back: its hooks, then the buddy",
+        run: release,
+    },
+];
+
+/// One call of the builder.
+#[derive(Clone, Copy)]
+enum Step {
+    Zeroed(bool),
+    Purpose(FramePurpose),
+}
+
+/// What the words of a request ask of the builder; checked as a whole before the subject sees any.
+struct Recipe {
+    through_default: bool,
+    steps: [Option<Step>; Self::CAPACITY],
+}
+
+impl Recipe {
+    const CAPACITY: usize = 16;
+
+    fn parse(args: &mut Args<'_>) -> Result<Self, CommandError> {
+        let mut recipe = Self {
+            through_default: false,
+            steps: [None; Self::CAPACITY],
+        };
+        let mut count = 0;
+        let mut first = true;
+        while let Some(word) = args.next() {
+            match word {
+                "new" | "default" if first => recipe.through_default = word == "default",
+                _ if count == Self::CAPACITY => {
+                    let limit = Self::CAPACITY;
+                    return Err(refused(
+                        Code::TooLong,
+                        format_args!("expected at most {limit} calls"),
+                    ));
+                }
+                _ => {
+                    recipe.steps[count] = Some(Self::step(word)?);
+                    count += 1;
+                }
+            }
+            first = false;
+        }
+        Ok(recipe)
+    }
+
+    fn step(word: &str) -> Result<Step, CommandError> {
+        match word.split_once('=') {
+            Some(("zeroed", value)) => Ok(Step::Zeroed(parse("zeroed", value, 1)? == 1)),
+            Some(("purpose", value)) => Ok(Step::Purpose(operand::purpose(value)?)),
+            _ => Err(refused(
+                Code::Usage,
+                format_args!("{word}: expected zeroed=… or purpose=…"),
+            )),
+        }
+    }
+
+    /// Calls the subject as it is asked to.
+    fn allocate(&self) -> Result<PhysFrame, AllocError> {
+        let start = if self.through_default {
+            FrameAllocOptions::default()
+        } else {
+            FrameAllocOptions::new()
+        };
+        let options = self
+            .steps
+            .iter()
+            .flatten()
+            .fold(start, |options, step| match *step {
+                Step::Zeroed(zeroed) => options.zeroed(zeroed),
+                Step::Purpose(purpose) => options.purpose(purpose),
+            });
+        with_irqs_disabled(|token| options.allocate(token))
+    }
+}
+
+fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let recipe = Recipe::parse(args)?;
+    operand::require_buddy()?;
+    let frame = recipe.allocate().map_err(operand::alloc_failed)?;
+    reply.hex("paddr", frame.start_address);
+    Ok(())
+}
+
+fn alloc_all(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let recipe = Recipe::parse(args)?;
+    operand::require_buddy()?;
+    let mut count = 0_u64;
+    let ended_by = loop {
+        match recipe.allocate() {
+            Ok(_) => count += 1,
+            Err(error) => break error,
+        }
+    };
+    reply.field("n", count);
+    match ended_by {
+        AllocError::OutOfMemory => Ok(()),
+        other => Err(operand::alloc_failed(other)),
+    }
+}
+
+fn requires_zero(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let purpose = operand::purpose(args.word("purpose")?)?;
+    args.end()?;
+    reply.flag("v", purpose.requires_zero());
+    Ok(())
+}
+
+/// With interrupts enabled before, so that it takes the release to disable them for the hooks.
+fn release(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let (paddr, order) = operand::block(args)?;
+    args.end()?;
+    for index in 0..1 << order {
+        slot::require_followable(get_meta(paddr + index * PAGE_SIZE))?;
+    }
+    interrupts::enable();
+    release_owned_block(paddr, order);
+    interrupts::disable();
+    Ok(())
+}

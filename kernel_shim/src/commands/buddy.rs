@@ -1,0 +1,123 @@
+//! Commands that talk to the buddy without the subject in between.
+
+use super::operand;
+use crate::console::args::Args;
+use crate::console::command::{Code, Command, CommandResult, refused};
+use crate::console::reply::Reply;
+use crate::memory::buddy;
+use crate::memory::buddy::log::Event;
+use crate::memory::frame::PhysFrame;
+use crate::memory::zone::Migratetype;
+use crate::sync::with_irqs_disabled;
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "buddy.alloc",
+        usage: "<order> movable|unmovable",
+        help: "take a block, without claiming it",
+        run: alloc,
+    },
+    Command {
+        name: "buddy.free",
+        usage: "<paddr> <order>",
+        help: "give a block back, without hooks",
+        run: free,
+    },
+    Command {
+        name: "buddy.drain",
+        usage: "",
+        help: "empty the caches of all CPUs",
+        run: drain,
+    },
+    Command {
+        name: "buddy.cache",
+        usage: "",
+        help: "show the caches of all CPUs",
+        run: cache,
+    },
+    Command {
+        name: "buddy.log",
+        usage: "[clear]",
+        help: "show the last requests, or forget them",
+        run: log,
+    },
+];
+
+fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (order, migratetype) = (args.u8("order")?, operand::migratetype(args)?);
+    args.end()?;
+    operand::require_buddy()?;
+    let block = with_irqs_disabled(|token| buddy::alloc_migratetype(token, order, migratetype));
+    reply.hex("paddr", block.map_err(operand::alloc_failed)?.start_address);
+    Ok(())
+}
+
+fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let (start_address, order) = operand::block(args)?;
+    args.end()?;
+    with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, order));
+    Ok(())
+}
+
+fn drain(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    operand::require_buddy()?;
+    reply.field("n", buddy::with(|buddy| buddy.state.drain()));
+    Ok(())
+}
+
+fn cache(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    let mut count = 0;
+    buddy::with(|buddy| {
+        for (cpu, caches) in buddy.state.caches.iter().enumerate() {
+            for migratetype in Migratetype::ALL {
+                for paddr in caches[migratetype.index()].frames() {
+                    let mt = migratetype.name();
+                    reply.data(format_args!("cpu={cpu} mt={mt} paddr={paddr:#x}"));
+                    count += 1;
+                }
+            }
+        }
+    });
+    reply.field("n", count);
+    Ok(())
+}
+
+fn log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    match args.next() {
+        None => show_log(reply),
+        Some("clear") => {
+            args.end()?;
+            buddy::with(|buddy| buddy.log.clear());
+        }
+        Some(other) => {
+            return Err(refused(
+                Code::Usage,
+                format_args!("{other}: expected clear or nothing"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn show_log(reply: &mut Reply) {
+    let mut count = 0;
+    buddy::with(|buddy| {
+        for event in buddy.log.iter() {
+            let Event {
+                operation,
+                order,
+                migratetype,
+                paddr,
+                cached,
+            } = *event;
+            let (op, mt, cached) = (operation.name(), migratetype.name(), u8::from(cached));
+            reply.data(format_args!(
+                "op={op} order={order} mt={mt} paddr={paddr:#x} cached={cached}"
+            ));
+            count += 1;
+        }
+    });
+    reply.field("n", count);
+}

@@ -1,0 +1,100 @@
+//! Commands that sum the buddy up: counters, free lists.
+
+use super::operand;
+use crate::console::args::Args;
+use crate::console::command::{Command, CommandResult};
+use crate::console::reply::Reply;
+use crate::memory::buddy;
+use crate::memory::buddy::state::{LINK_NONE, ZoneState};
+use crate::memory::frame::{PAGE_SIZE, get_meta};
+use crate::memory::zone::{MAX_ORDER, Migratetype, Zone};
+use x86_64::PhysAddr;
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "stats",
+        usage: "",
+        help: "what became of the frames of each zone, and the sums",
+        run: stats,
+    },
+    Command {
+        name: "lists",
+        usage: "",
+        help: "the free lists that are not empty",
+        run: lists,
+    },
+];
+
+const COUNTERS: [(&str, fn(&ZoneState) -> u64); 6] = [
+    ("managed", |zone| zone.managed),
+    ("free", |zone| zone.free),
+    ("cached", |zone| zone.cached),
+    ("allocated", |zone| zone.allocated),
+    ("quarantined", |zone| zone.quarantined),
+    ("reserved", |zone| zone.reserved),
+];
+
+fn stats(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    operand::require_buddy()?;
+    buddy::with(|buddy| {
+        for zone in Zone::ALL {
+            let state = &buddy.state.zones[zone as usize];
+            let (name, first, end) = (zone.name(), state.first_pfn, state.end_pfn);
+            let [managed, free, cached, allocated, quarantined, reserved] =
+                COUNTERS.map(|(_, counter)| counter(state));
+            reply.data(format_args!(
+                "zone={name} first_pfn={first} end_pfn={end} managed={managed} free={free} cached={cached} \
+                 allocated={allocated} quarantined={quarantined} reserved={reserved}"
+            ));
+        }
+        for (name, counter) in COUNTERS {
+            reply.field(name, buddy.state.zones.iter().map(counter).sum::<u64>());
+        }
+    });
+    Ok(())
+}
+
+fn lists(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    operand::require_buddy()?;
+    let (mut blocks, mut frames) = (0, 0);
+    buddy::with(|buddy| {
+        for zone in Zone::ALL {
+            let state = &buddy.state.zones[zone as usize];
+            for migratetype in Migratetype::ALL {
+                for order in 0..=MAX_ORDER as u8 {
+                    let head = state.heads[migratetype.index()][order as usize];
+                    let count = length(state, head, order);
+                    if count > 0 {
+                        let (zone, mt) = (zone.name(), migratetype.name());
+                        reply.data(format_args!(
+                            "zone={zone} mt={mt} order={order} head={head:#x} count={count}"
+                        ));
+                    }
+                    blocks += count;
+                    frames += count << order;
+                }
+            }
+        }
+    });
+    reply.field("blocks", blocks);
+    reply.field("frames", frames);
+    Ok(())
+}
+
+/// Follows a list; a cycle, which the zone has not frames enough for, is a panic like any other corruption.
+fn length(zone: &ZoneState, head: u64, order: u8) -> u64 {
+    let mut count = 0;
+    let mut link = head;
+    while link != LINK_NONE {
+        let block = zone.listed_block(link, order);
+        count += 1;
+        assert!(
+            count <= zone.end_pfn,
+            "buddy: the free list of order {order} at {head:#x} is a cycle"
+        );
+        link = get_meta(PhysAddr::new(block.first_pfn * PAGE_SIZE)).next();
+    }
+    count
+}

@@ -1,0 +1,64 @@
+//! The command that prints slots: run-length coded, counted, with a checksum.
+
+use crate::console::args::Args;
+use crate::console::command::{Code, Command, CommandResult, refused};
+use crate::console::reply::{HexBytes, Reply};
+use crate::memory::slot_table::{self, SLOT_BYTES};
+use crate::red;
+
+pub const COMMANDS: &[Command] = &[Command {
+    name: "dump",
+    usage: "<first_pfn> <count>",
+    help: "the bytes of slots: runs of equal ones, then crc32 of all",
+    run: dump,
+}];
+
+type Bytes = [u8; SLOT_BYTES];
+
+fn dump(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (first, count) = (args.u64("first_pfn")?, args.u64("count")?);
+    args.end()?;
+    let frames = slot_table::frames();
+    let Some(end) = first.checked_add(count).filter(|&end| end <= frames) else {
+        return Err(refused(
+            Code::Range,
+            format_args!("{count} from {first}: the table has {frames} slots"),
+        ));
+    };
+    reply.data(format_args!("dump first={first} count={count} slot={SLOT_BYTES}"));
+    let mut crc = crc32fast::Hasher::new();
+    let (mut runs, mut pfn) = (0_u64, first);
+    while pfn < end {
+        let slot = read(pfn, first);
+        let run = 1
+            + (pfn + 1..end)
+                .take_while(|&next| read(next, first) == slot)
+                .count() as u64;
+        (0..run).for_each(|_| crc.update(&slot));
+        reply.data(format_args!("{run} {}", HexBytes(&corrupted(slot, runs))));
+        runs += 1;
+        pfn += run;
+    }
+    reply.data(format_args!("end runs={runs} crc={:#010x}", crc.finalize()));
+    reply.field("slots", count);
+    reply.field("runs", runs);
+    Ok(())
+}
+
+/// A slot as the dump shows it. The red kernel `lie-dump` shows the first one with a changed bit, and
+/// everything else about its dump is right.
+fn read(pfn: u64, first: u64) -> Bytes {
+    let mut slot = slot_table::peek(pfn);
+    if pfn == first && red::is("lie-dump") {
+        slot[SLOT_BYTES / 2] ^= 1;
+    }
+    slot
+}
+
+/// The red kernel `corrupt-dump` loses a bit of the first run on the way to the console.
+fn corrupted(mut slot: Bytes, run: u64) -> Bytes {
+    if run == 0 && red::is("corrupt-dump") {
+        slot[SLOT_BYTES / 2] ^= 1;
+    }
+    slot
+}

@@ -1,0 +1,134 @@
+//! Arguments that name memory, checked before the subject or the CPU sees them.
+
+use crate::console::args::Args;
+use crate::console::command::{Code, CommandError, failed, refused};
+use crate::memory::buddy;
+use crate::memory::frame::{self, AllocError, FramePurpose, MetaSlot, PAGE_SIZE};
+use crate::memory::zone::{MAX_ORDER, Migratetype};
+use crate::memory::{layout, slot_table};
+use crate::memory_map::RegionKind;
+use x86_64::PhysAddr;
+
+/// A physical address: anything of 52 bits.
+pub fn paddr(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
+    let value = args.u64("paddr")?;
+    PhysAddr::try_new(value).map_err(|_| {
+        refused(
+            Code::Range,
+            format_args!("{value:#x}: not a physical address of 52 bits"),
+        )
+    })
+}
+
+/// The number of a frame that has a slot.
+pub fn pfn(args: &mut Args<'_>) -> Result<u64, CommandError> {
+    let paddr = paddr(args)?.as_u64();
+    let frames = slot_table::frames();
+    if frames == 0 {
+        return Err(refused(
+            Code::State,
+            format_args!("there is no slot table, use array.init"),
+        ));
+    }
+    let pfn = paddr / PAGE_SIZE;
+    if pfn < frames {
+        Ok(pfn)
+    } else {
+        Err(refused(
+            Code::Range,
+            format_args!("{paddr:#x}: no slot, the table covers {frames} frames"),
+        ))
+    }
+}
+
+/// The slot of an address, from the subject.
+pub fn slot(args: &mut Args<'_>) -> Result<&'static MetaSlot, CommandError> {
+    Ok(frame::get_meta(PhysAddr::new(pfn(args)? * PAGE_SIZE)))
+}
+
+/// An order that a block can have.
+pub fn order(args: &mut Args<'_>) -> Result<u8, CommandError> {
+    let order = args.u8("order")?;
+    if order as usize <= MAX_ORDER {
+        Ok(order)
+    } else {
+        Err(refused(
+            Code::Range,
+            format_args!("order {order}: expected at most {MAX_ORDER}"),
+        ))
+    }
+}
+
+/// Address and order of a block that the buddy can have handed out.
+pub fn block(args: &mut Args<'_>) -> Result<(PhysAddr, u8), CommandError> {
+    let (paddr, order) = (paddr(args)?, order(args)?);
+    require_buddy()?;
+    match buddy::with(|buddy| buddy.block(paddr.as_u64(), order)) {
+        Some(_) => Ok((paddr, order)),
+        None => Err(refused(
+            Code::Range,
+            format_args!("{paddr:#x}: no block of order {order} of the buddy's"),
+        )),
+    }
+}
+
+pub fn migratetype(args: &mut Args<'_>) -> Result<Migratetype, CommandError> {
+    let word = args.word("movable|unmovable")?;
+    let found = Migratetype::ALL
+        .into_iter()
+        .find(|migratetype| migratetype.name() == word);
+    found.ok_or_else(|| refused(Code::Usage, format_args!("{word}: expected movable or unmovable")))
+}
+
+/// `pagetable`, `kernel`, `user` or `custom:<flags>`.
+pub fn purpose(word: &str) -> Result<FramePurpose, CommandError> {
+    match word.split_once(':') {
+        None if word == "pagetable" => Ok(FramePurpose::PageTable),
+        None if word == "kernel" => Ok(FramePurpose::KernelData),
+        None if word == "user" => Ok(FramePurpose::UserData),
+        Some(("custom", flags)) => Ok(FramePurpose::Custom(Args::new(flags).u32("flags")?)),
+        _ => Err(refused(
+            Code::Usage,
+            format_args!("{word}: expected pagetable, kernel, user or custom:<n>"),
+        )),
+    }
+}
+
+/// Refuses bytes that are not all RAM for anybody's use: a stray write must not hit the kernel or the slots.
+pub fn require_ram(paddr: PhysAddr, length: u64) -> Result<(), CommandError> {
+    let base = paddr.as_u64();
+    let inside = base.checked_add(length).is_some_and(|end| {
+        let map = layout::current();
+        map.regions()
+            .iter()
+            .any(|region| region.kind == RegionKind::Ram && region.base <= base && end <= region.end)
+    });
+    if inside {
+        Ok(())
+    } else {
+        Err(refused(
+            Code::Range,
+            format_args!("{length:#x} bytes at {base:#x}: not all of them usable RAM"),
+        ))
+    }
+}
+
+pub fn require_buddy() -> Result<(), CommandError> {
+    if buddy::with(|buddy| buddy.is_populated()) {
+        Ok(())
+    } else {
+        Err(refused(
+            Code::State,
+            format_args!("the buddy manages nothing, boot with init=full"),
+        ))
+    }
+}
+
+/// The subject's error, by its variant's name.
+pub fn alloc_failed(error: AllocError) -> CommandError {
+    failed(match error {
+        AllocError::OutOfMemory => "OutOfMemory",
+        AllocError::InvalidOrder => "InvalidOrder",
+        AllocError::InvalidAddress => "InvalidAddress",
+    })
+}

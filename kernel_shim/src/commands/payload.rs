@@ -1,0 +1,142 @@
+//! Commands for the content of frames.
+
+use super::operand;
+use crate::console::args::Args;
+use crate::console::command::{Code, Command, CommandError, CommandResult, refused};
+use crate::console::reply::Reply;
+use crate::memory::frame::PAGE_SIZE;
+use crate::memory::phys_to_virt;
+use core::ptr;
+use x86_64::PhysAddr;
+
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "payload.fill",
+        usage: "<paddr> <byte> [frames]",
+        help: "fill whole frames",
+        run: fill,
+    },
+    Command {
+        name: "payload.verify",
+        usage: "<paddr> <byte> [frames]",
+        help: "whether whole frames hold nothing else; at is the first that differs",
+        run: verify,
+    },
+    Command {
+        name: "payload.peek",
+        usage: "<paddr> <len>",
+        help: "show up to 1024 bytes",
+        run: peek,
+    },
+    Command {
+        name: "payload.poke",
+        usage: "<paddr> <hex>",
+        help: "overwrite bytes",
+        run: poke,
+    },
+];
+
+/// What fits into a reply as hex digits.
+const MAX_PEEK: u64 = 1024;
+
+/// Bytes of RAM. Raw, not a slice: the frames may be anybody's, so nothing is known about who else looks.
+struct Bytes {
+    first: *mut u8,
+    length: usize,
+}
+
+impl Bytes {
+    fn checked(paddr: PhysAddr, length: u64) -> Result<Self, CommandError> {
+        operand::require_ram(paddr, length)?;
+        let vaddr = phys_to_virt(paddr.as_u64()) as usize;
+        Ok(Self {
+            first: ptr::with_exposed_provenance_mut(vaddr),
+            length: length as usize,
+        })
+    }
+
+    /// `<paddr> <byte> [frames]`: the frames from the one that `paddr` lies in.
+    fn whole_frames(args: &mut Args<'_>) -> Result<(PhysAddr, Self, u8), CommandError> {
+        let start = operand::paddr(args)?.align_down(PAGE_SIZE);
+        let byte = args.u8("byte")?;
+        let frames = args.u64_or("frames", 1)?;
+        args.end()?;
+        let length = frames.checked_mul(PAGE_SIZE).filter(|&length| length > 0);
+        let length =
+            length.ok_or_else(|| refused(Code::Range, format_args!("{frames} frames: none, or too many")))?;
+        Ok((start, Self::checked(start, length)?, byte))
+    }
+
+    fn read(&self, index: usize) -> u8 {
+        assert!(
+            index < self.length,
+            "payload: byte {index}: expected below {}",
+            self.length
+        );
+        // SAFETY: `checked` made sure that these bytes are RAM, which the HHDM maps; the index is inside. Whoever
+        // owns the frame may write meanwhile: volatile, so the byte is read once, as it is.
+        unsafe { self.first.add(index).read_volatile() }
+    }
+
+    fn fill(&self, byte: u8) {
+        // SAFETY: `checked` made sure that these bytes are usable RAM, writable through the HHDM, so neither
+        // the kernel nor the slot table is among them, and frames of RAM hold no value of Rust's.
+        unsafe { self.first.write_bytes(byte, self.length) }
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        assert!(
+            bytes.len() <= self.length,
+            "payload: {} bytes: expected at most {}",
+            bytes.len(),
+            self.length
+        );
+        // SAFETY: as for `fill`; `bytes` lies on the kernel's stack, which is no usable RAM.
+        unsafe { self.first.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
+    }
+}
+
+fn fill(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let (_, payload, byte) = Bytes::whole_frames(args)?;
+    payload.fill(byte);
+    Ok(())
+}
+
+fn verify(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (start, payload, byte) = Bytes::whole_frames(args)?;
+    let differs = (0..payload.length).find(|&index| payload.read(index) != byte);
+    reply.flag("v", differs.is_none());
+    if let Some(index) = differs {
+        reply.hex("at", start + index as u64);
+    }
+    Ok(())
+}
+
+fn peek(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (paddr, length) = (operand::paddr(args)?, args.u64("len")?);
+    args.end()?;
+    if length > MAX_PEEK {
+        return Err(refused(
+            Code::Range,
+            format_args!("{length} bytes: expected at most {MAX_PEEK}"),
+        ));
+    }
+    let payload = Bytes::checked(paddr, length)?;
+    let mut bytes = [0; MAX_PEEK as usize];
+    let bytes = &mut bytes[..length as usize];
+    bytes
+        .iter_mut()
+        .enumerate()
+        .for_each(|(index, byte)| *byte = payload.read(index));
+    reply.bytes("bytes", bytes);
+    Ok(())
+}
+
+fn poke(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let paddr = operand::paddr(args)?;
+    let mut buffer = [0; MAX_PEEK as usize];
+    let bytes = args.hex("hex", &mut buffer)?;
+    args.end()?;
+    Bytes::checked(paddr, bytes.len() as u64)?.write(bytes);
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Commands for the methods of `MetaSlot`, each under the method's own name.
+
+use super::operand;
+use crate::console::args::Args;
+use crate::console::command::{Code, Command, CommandError, CommandResult, failed, refused};
+use crate::console::reply::Reply;
+use crate::memory::frame::{DEFAULT_FRAME_META_VTABLE, FrameMetaVtable, MetaSlot};
+use crate::memory::hooks;
+use core::ptr;
+
+/// A method without arguments that returns a number.
+macro_rules! number {
+    ($method:ident, $help:literal) => {
+        Command {
+            name: concat!("slot.", stringify!($method)),
+            usage: "<paddr>",
+            help: $help,
+            run: |args, reply| {
+                let slot = only_slot(args)?;
+                reply.hex("v", slot.$method());
+                Ok(())
+            },
+        }
+    };
+}
+
+/// A method without arguments that returns a truth value.
+macro_rules! truth {
+    ($method:ident, $help:literal) => {
+        Command {
+            name: concat!("slot.", stringify!($method)),
+            usage: "<paddr>",
+            help: $help,
+            run: |args, reply| {
+                let slot = only_slot(args)?;
+                reply.flag("v", slot.$method());
+                Ok(())
+            },
+        }
+    };
+}
+
+/// A method that returns nothing, with a number as argument or without.
+macro_rules! action {
+    ($method:ident, $help:literal) => {
+        Command {
+            name: concat!("slot.", stringify!($method)),
+            usage: "<paddr>",
+            help: $help,
+            run: |args, _reply| {
+                only_slot(args)?.$method();
+                Ok(())
+            },
+        }
+    };
+    ($method:ident($argument:ident: $kind:ident), $help:literal) => {
+        Command {
+            name: concat!("slot.", stringify!($method)),
+            usage: concat!("<paddr> <", stringify!($argument), ">"),
+            help: $help,
+            run: |args, _reply| {
+                let slot = operand::slot(args)?;
+                let $argument = args.$kind(stringify!($argument))?;
+                args.end()?;
+                slot.$method($argument);
+                Ok(())
+            },
+        }
+    };
+}
+
+pub const COMMANDS: &[Command] = &[
+    number!(next, "the link to the next block"),
+    action!(set_next(next: u64), "store the link to the next block"),
+    number!(prev, "the link to the block before"),
+    action!(set_prev(prev: u64), "store the link to the block before"),
+    number!(get_flags, "the flags"),
+    action!(set_flags(flags: u32), "store the flags"),
+    number!(get_order, "the block's order"),
+    action!(set_order(order: u8), "store the block's order"),
+    truth!(is_cow, "whether the flags say copy-on-write"),
+    truth!(is_dll, "whether the flags say shared library"),
+    number!(meta_aux_load, "the auxiliary word"),
+    action!(meta_aux_store(value: u32), "store the auxiliary word"),
+    number!(get_refcount, "the reference count"),
+    action!(set_refcount(count: u32), "store the reference count"),
+    action!(reset_refcount, "store a reference count of 0"),
+    action!(inc_ref, "take a reference"),
+    number!(dec_ref, "drop a reference; v is the count before"),
+    Command {
+        name: "slot.cas_refcount",
+        usage: "<paddr> <expect> <new>",
+        help: "swap the reference count if it is as expected",
+        run: cas_refcount,
+    },
+    number!(generation, "the generation"),
+    action!(set_generation(generation: u32), "store the generation"),
+    action!(
+        note_new_allocation_epoch,
+        "begin a new life: vtable, guard, generation"
+    ),
+    action!(reset_with_free_list_meta, "what a free does: vtable, guard"),
+    number!(get_guard, "the guard"),
+    action!(set_guard(bits: u32), "store the guard"),
+    Command {
+        name: "slot.fetch_or_guard",
+        usage: "<paddr> <bits>",
+        help: "add guard bits; v is the guard before",
+        run: fetch_or_guard,
+    },
+    truth!(is_guard_poisoned, "whether the guard says poisoned"),
+    action!(mark_poisoned, "poison guard and flags"),
+    number!(vtable_bits, "the vtable's address"),
+    action!(set_vtable_bits(bits: u64), "store the vtable's address"),
+    Command {
+        name: "slot.vtable_ref",
+        usage: "<paddr>",
+        help: "the vtable to use",
+        run: vtable_ref,
+    },
+    Command {
+        name: "slot.try_vtable_ref",
+        usage: "<paddr>",
+        help: "the vtable to use, if the bits make sense",
+        run: try_vtable_ref,
+    },
+    Command {
+        name: "slot.debug_snapshot",
+        usage: "<paddr>",
+        help: "generation, guard, vtable",
+        run: debug_snapshot,
+    },
+];
+
+fn only_slot(args: &mut Args<'_>) -> Result<&'static MetaSlot, CommandError> {
+    let slot = operand::slot(args)?;
+    args.end()?;
+    Ok(slot)
+}
+
+fn cas_refcount(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let slot = operand::slot(args)?;
+    let (expect, new) = (args.u32("expect")?, args.u32("new")?);
+    args.end()?;
+    match slot.cas_refcount(expect, new) {
+        Ok(before) => {
+            reply.hex("v", before);
+            Ok(())
+        }
+        Err(found) => {
+            reply.hex("v", found);
+            Err(failed("Err"))
+        }
+    }
+}
+
+fn fetch_or_guard(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let slot = operand::slot(args)?;
+    let bits = args.u32("bits")?;
+    args.end()?;
+    reply.hex("v", slot.fetch_or_guard(bits));
+    Ok(())
+}
+
+fn debug_snapshot(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (generation, guard, vtable) = only_slot(args)?.debug_snapshot();
+    reply.hex("generation", generation);
+    reply.hex("guard", guard);
+    reply.hex("vtable", vtable);
+    Ok(())
+}
+
+fn vtable_ref(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let slot = slot_with_vtable(args)?;
+    describe(slot.vtable_ref(), reply);
+    Ok(())
+}
+
+fn try_vtable_ref(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let found = slot_with_vtable(args)?.try_vtable_ref();
+    reply.flag("some", found.is_some());
+    found.into_iter().for_each(|vtable| describe(vtable, reply));
+    Ok(())
+}
+
+fn slot_with_vtable(args: &mut Args<'_>) -> Result<&'static MetaSlot, CommandError> {
+    let slot = only_slot(args)?;
+    require_followable(slot)?;
+    Ok(slot)
+}
+
+/// Refuses to let the subject follow an aligned address at which there is no vtable: that it would is known.
+pub fn require_followable(slot: &MetaSlot) -> CommandResult {
+    let bits = slot.vtable_bits();
+    if hooks::may_be_followed(bits) {
+        return Ok(());
+    }
+    Err(refused(
+        Code::Range,
+        format_args!("vtable bits {bits:#x}: no vtable there, see vt.addr"),
+    ))
+}
+
+fn describe(vtable: &'static FrameMetaVtable, reply: &mut Reply) {
+    reply.hex("addr", ptr::from_ref(vtable).addr());
+    reply.hex("on_last_ref", vtable.on_last_ref.map_or(0, |hook| hook as usize));
+    reply.hex("on_unmap", vtable.on_unmap.map_or(0, |hook| hook as usize));
+    reply.flag("default", ptr::eq(vtable, &DEFAULT_FRAME_META_VTABLE));
+}

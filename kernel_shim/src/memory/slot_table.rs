@@ -1,0 +1,76 @@
+//! What the shim itself knows about the slot table, for looking at it past the subject.
+
+use super::boot_alloc;
+use super::frame::{self, MetaSlot, PAGE_SIZE};
+use crate::arch::paging::HHDM_BASE;
+use crate::witness;
+use core::ptr;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Acquire, Release};
+use x86_64::PhysAddr;
+
+/// Bytes of a slot, as the subject declares it.
+pub const SLOT_BYTES: usize = size_of::<MetaSlot>();
+
+/// Virtual address of slot 0. Acquire and Release on both: the base is stored last and loaded first.
+static BASE: AtomicU64 = AtomicU64::new(0);
+static FRAMES: AtomicU64 = AtomicU64::new(0);
+
+/// Lets the subject build its table, and tells the host where it is.
+pub fn init(total_ram: u64) {
+    frame::init_metadata_array(total_ram, &mut boot_alloc::get().lock());
+    let frames = total_ram.div_ceil(PAGE_SIZE);
+    let base = match frames {
+        0 => 0,
+        _ => ptr::from_ref(frame::get_meta(PhysAddr::zero())).expose_provenance() as u64,
+    };
+    FRAMES.store(frames, Release);
+    BASE.store(base, Release);
+    witness::announce_slot_table(base.saturating_sub(HHDM_BASE), frames * SLOT_BYTES as u64, frames);
+}
+
+/// How many frames have a slot; 0 as long as there is no table.
+pub fn frames() -> u64 {
+    match BASE.load(Acquire) {
+        0 => 0,
+        _ => FRAMES.load(Acquire),
+    }
+}
+
+/// The raw bytes of a slot, which may change while they are read.
+///
+/// # Panics
+/// When there is no slot for `pfn`.
+pub fn peek(pfn: u64) -> [u8; SLOT_BYTES] {
+    let slot = address(pfn);
+    // SAFETY: `address` is that of a slot of the table, which is initialized, mapped and never freed. Bytes
+    // may change meanwhile, by atomic stores of the subject: volatile, so each is read once, as it is.
+    core::array::from_fn(|offset| unsafe { slot.add(offset).read_volatile() })
+}
+
+/// Overwrites bytes of a slot.
+///
+/// # Panics
+/// When they are not all inside the slot of a frame of the table.
+pub fn poke(pfn: u64, offset: usize, bytes: &[u8]) {
+    let slot = address(pfn);
+    assert!(
+        offset + bytes.len() <= SLOT_BYTES,
+        "slot: {offset} + {}: expected to end inside",
+        bytes.len()
+    );
+    for (index, &byte) in bytes.iter().enumerate() {
+        // SAFETY: `address` is that of a slot of the table, the offset lies inside of it. All of its fields
+        // are atomics of plain integers, so any byte is a valid one.
+        unsafe { slot.add(offset + index).write_volatile(byte) }
+    }
+}
+
+fn address(pfn: u64) -> *mut u8 {
+    let (base, frames) = (BASE.load(Acquire), FRAMES.load(Acquire));
+    assert!(
+        base != 0 && pfn < frames,
+        "slot table: frame {pfn:#x}: expected below {frames:#x}"
+    );
+    ptr::with_exposed_provenance_mut::<u8>(base as usize).wrapping_add(pfn as usize * SLOT_BYTES)
+}
