@@ -5,7 +5,7 @@
 use crate::arch::backtrace::Backtrace;
 use crate::arch::exceptions::TrapFrame;
 use crate::arch::exit::{ExitCode, exit};
-use crate::arch::recovery;
+use crate::arch::{interrupts, recovery};
 use crate::console::output::{crash_line, kind};
 use crate::console::text::Text;
 use core::panic::PanicInfo;
@@ -26,11 +26,8 @@ pub struct LastPanic {
     pub message: Text<1024>,
 }
 
-static LAST_PANIC: Mutex<LastPanic> = Mutex::new(LastPanic {
-    file: Text::new(),
-    line: 0,
-    message: Text::new(),
-});
+static LAST_PANIC: Mutex<LastPanic> =
+    Mutex::new(LastPanic { file: Text::new(), line: 0, message: Text::new() });
 
 pub fn set_recovers(recovers: bool) {
     RECOVERS.store(recovers, Ordering::Relaxed);
@@ -47,13 +44,8 @@ pub fn last_panic() -> LastPanic {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     begin();
-    let (file, line, column) = info
-        .location()
-        .map_or(("?", 0, 0), |at| (at.file(), at.line(), at.column()));
-    crash_line(
-        kind::CRASH,
-        format_args!("panic file={file} line={line} col={column}"),
-    );
+    let (file, line, column) = info.location().map_or(("?", 0, 0), |at| (at.file(), at.line(), at.column()));
+    crash_line(kind::CRASH, format_args!("panic file={file} line={line} col={column}"));
     crash_line(kind::CRASH_DETAIL, format_args!("msg {}", info.message()));
     return_addresses(Backtrace::here());
     if recovers() && recovery::is_armed() {
@@ -66,7 +58,6 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         }
         crash_line(kind::CRASH, format_args!("end"));
         DEPTH.store(0, Ordering::Relaxed);
-        crate::arch::interrupts::disable();
         recovery::abandon()
     }
     end()
@@ -75,12 +66,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// Reports an exception and ends the guest.
 pub fn exception(frame: &TrapFrame, name: &str) -> ! {
     begin();
-    let TrapFrame {
-        vector,
-        error_code,
-        rip,
-        ..
-    } = *frame;
+    let TrapFrame { vector, error_code, rip, .. } = *frame;
     let cr2 = Cr2::read_raw();
     crash_line(
         kind::CRASH,
@@ -91,8 +77,9 @@ pub fn exception(frame: &TrapFrame, name: &str) -> ! {
     end()
 }
 
-/// Ends the guest when a report is under way already.
+/// Ends the guest when a report is under way already. Interrupts stay off from here, also for a recovered console.
 fn begin() {
+    interrupts::disable();
     match DEPTH.fetch_add(1, Ordering::Relaxed) {
         0 => {}
         1 => {
@@ -111,32 +98,14 @@ fn end() -> ! {
 fn registers(frame: &TrapFrame) {
     let f = frame;
     let detail = |text: core::fmt::Arguments<'_>| crash_line(kind::CRASH_DETAIL, text);
-    detail(format_args!(
-        "reg rax={:#x} rbx={:#x} rcx={:#x} rdx={:#x}",
-        f.rax, f.rbx, f.rcx, f.rdx
-    ));
-    detail(format_args!(
-        "reg rsi={:#x} rdi={:#x} rbp={:#x} rsp={:#x}",
-        f.rsi, f.rdi, f.rbp, f.rsp
-    ));
-    detail(format_args!(
-        "reg r8={:#x} r9={:#x} r10={:#x} r11={:#x}",
-        f.r8, f.r9, f.r10, f.r11
-    ));
-    detail(format_args!(
-        "reg r12={:#x} r13={:#x} r14={:#x} r15={:#x}",
-        f.r12, f.r13, f.r14, f.r15
-    ));
-    detail(format_args!(
-        "reg rip={:#x} rflags={:#x} cs={:#x} ss={:#x}",
-        f.rip, f.rflags, f.cs, f.ss
-    ));
+    detail(format_args!("reg rax={:#x} rbx={:#x} rcx={:#x} rdx={:#x}", f.rax, f.rbx, f.rcx, f.rdx));
+    detail(format_args!("reg rsi={:#x} rdi={:#x} rbp={:#x} rsp={:#x}", f.rsi, f.rdi, f.rbp, f.rsp));
+    detail(format_args!("reg r8={:#x} r9={:#x} r10={:#x} r11={:#x}", f.r8, f.r9, f.r10, f.r11));
+    detail(format_args!("reg r12={:#x} r13={:#x} r14={:#x} r15={:#x}", f.r12, f.r13, f.r14, f.r15));
+    detail(format_args!("reg rip={:#x} rflags={:#x} cs={:#x} ss={:#x}", f.rip, f.rflags, f.cs, f.ss));
     let (cr3, _) = Cr3::read_raw();
     let (cr0, cr4) = (Cr0::read_raw(), Cr4::read_raw());
-    detail(format_args!(
-        "reg cr0={cr0:#x} cr3={:#x} cr4={cr4:#x}",
-        cr3.start_address()
-    ));
+    detail(format_args!("reg cr0={cr0:#x} cr3={:#x} cr4={cr4:#x}", cr3.start_address()));
 }
 
 /// Innermost first.

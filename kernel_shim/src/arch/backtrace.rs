@@ -16,10 +16,7 @@ pub struct Backtrace {
 impl Backtrace {
     /// From a saved rbp, which may hold anything.
     pub fn from_frame_pointer(frame: u64) -> Self {
-        Self {
-            frame,
-            left: MAX_DEPTH,
-        }
+        Self { frame, left: MAX_DEPTH }
     }
 
     /// From the caller of this function.

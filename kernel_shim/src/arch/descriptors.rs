@@ -55,7 +55,5 @@ pub fn task_register() -> SegmentSelector {
 
 /// The selectors of code and TSS; `None` before [`init`].
 pub fn selectors() -> Option<(SegmentSelector, SegmentSelector)> {
-    DESCRIPTORS
-        .get()
-        .map(|descriptors| (descriptors.code, descriptors.tss))
+    DESCRIPTORS.get().map(|descriptors| (descriptors.code, descriptors.tss))
 }

@@ -132,10 +132,8 @@ pub fn init() {
 
 /// Loads a table that lives for ever.
 fn load(table: &'static Table) {
-    let pointer = DescriptorTablePointer {
-        limit: (size_of::<Table>() - 1) as u16,
-        base: VirtAddr::from_ptr(table),
-    };
+    let pointer =
+        DescriptorTablePointer { limit: (size_of::<Table>() - 1) as u16, base: VirtAddr::from_ptr(table) };
     // SAFETY: every present entry leads to a stub above, in the kernel's code segment.
     unsafe { lidt(&pointer) };
 }
@@ -212,22 +210,13 @@ pub fn breakpoint_stack() -> u64 {
 pub fn forget_page_faults() {
     static WITHOUT_PAGE_FAULT: Once<Table> = Once::new();
     load(WITHOUT_PAGE_FAULT.call_once(|| {
-        core::array::from_fn(|vector| {
-            if vector == 14 {
-                Entry::missing()
-            } else {
-                entry(vector as u64)
-            }
-        })
+        core::array::from_fn(|vector| if vector == 14 { Entry::missing() } else { entry(vector as u64) })
     }));
 }
 
 /// Loads a table without any entry: the next exception resets the machine (triple fault).
 pub fn forget_everything() {
-    let pointer = DescriptorTablePointer {
-        limit: 0,
-        base: VirtAddr::zero(),
-    };
+    let pointer = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
     // SAFETY: no entry is ever read from a table of limit 0; that every trap then resets the CPU is the purpose.
     unsafe { lidt(&pointer) };
 }

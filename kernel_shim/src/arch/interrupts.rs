@@ -40,10 +40,7 @@ pub fn wait() {
 pub fn init() {
     let vector = FIRST_VECTOR as u8;
     // ICW1 (edge triggered, cascade, ICW4 follows), ICW2 (vector), ICW3 (the cascade is line 2), ICW4 (8086 mode).
-    for (controller, words) in [
-        (PRIMARY, [0x11, vector, 1 << 2, 1]),
-        (SECONDARY, [0x11, vector + 8, 2, 1]),
-    ] {
+    for (controller, words) in [(PRIMARY, [0x11, vector, 1 << 2, 1]), (SECONDARY, [0x11, vector + 8, 2, 1])] {
         write(controller, words[0]);
         words[1..].iter().for_each(|&word| write(controller + 1, word));
     }

@@ -23,10 +23,7 @@ const EXTERNAL: u32 = 7 << 8;
 pub fn pass_external_interrupts() {
     // SAFETY: IA32_APIC_BASE exists on every CPU with long mode; reading it changes nothing.
     let base = unsafe { IA32_APIC_BASE.read() } & BASE_MASK;
-    assert!(
-        base < paging::BOOT_HHDM_BYTES,
-        "local apic: base: expected below 4 GiB, got {base:#x}"
-    );
+    assert!(base < paging::BOOT_HHDM_BYTES, "local apic: base: expected below 4 GiB, got {base:#x}");
     let write = |register: u64, value: u32| {
         // SAFETY: the registers lie at `base`, mapped uncached by boot.s at their usual address; they are written as
         // whole aligned words (SDM 11.4.1), and these two change interrupt delivery only.

@@ -78,9 +78,7 @@ fn kernel_data() -> Range<u64> {
 
 /// Whether `vaddr` lies in the kernel image.
 pub fn is_image(vaddr: u64) -> bool {
-    vaddr
-        .checked_sub(KERNEL_BASE)
-        .is_some_and(|paddr| kernel_image().contains(&paddr))
+    vaddr.checked_sub(KERNEL_BASE).is_some_and(|paddr| kernel_image().contains(&paddr))
 }
 
 /// Whether code cannot run from the HHDM: a bit of its only top entry, obeyed when EFER says so.
@@ -100,9 +98,7 @@ pub fn init(map: &mut Map) {
     flush();
     let end_of_ram = map.end_of_ram();
     if end_of_ram > BOOT_HHDM_BYTES {
-        extend_hhdm(end_of_ram, || {
-            map.take_page_below(BOOT_HHDM_BYTES, RegionKind::Boot)
-        });
+        extend_hhdm(end_of_ram, || map.take_page_below(BOOT_HHDM_BYTES, RegionKind::Boot));
     }
 }
 
@@ -110,10 +106,7 @@ pub fn init(map: &mut Map) {
 ///
 /// Works before any allocator exists. What is mapped already stays as it is. Panics beyond [`MAX_HHDM_BYTES`].
 pub fn extend_hhdm(up_to: u64, mut new_table: impl FnMut() -> u64) {
-    assert!(
-        up_to <= MAX_HHDM_BYTES,
-        "hhdm: end: expected at most {MAX_HHDM_BYTES:#x}, got {up_to:#x}"
-    );
+    assert!(up_to <= MAX_HHDM_BYTES, "hhdm: end: expected at most {MAX_HHDM_BYTES:#x}, got {up_to:#x}");
     for huge in 0..up_to.div_ceil(HUGE_PAGE) {
         // SAFETY: only the boot CPU runs, and it holds no other reference to the table.
         let entry = &mut unsafe { exclusive(&raw mut boot_hhdm_pdpt) }[huge as usize];
@@ -125,10 +118,7 @@ pub fn extend_hhdm(up_to: u64, mut new_table: impl FnMut() -> u64) {
         let directory = unsafe { &mut *(phys_to_virt(table) as *mut PageTable) };
         for (index, page) in directory.iter_mut().enumerate() {
             let paddr = huge * HUGE_PAGE + index as u64 * LARGE_PAGE;
-            page.set_addr(
-                PhysAddr::new(paddr),
-                Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE,
-            );
+            page.set_addr(PhysAddr::new(paddr), Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE);
         }
         entry.set_addr(PhysAddr::new(table), Flags::PRESENT | Flags::WRITABLE);
     }
@@ -149,10 +139,7 @@ fn protect_kernel() {
         for page in range.step_by(PAGE as usize).filter(|&page| !guards(page)) {
             let paddr = page - KERNEL_BASE;
             let table = (paddr / LARGE_PAGE) as usize;
-            assert!(
-                table < KERNEL_TABLES,
-                "kernel image: end: expected below {KERNEL_TABLES} * 2 MiB"
-            );
+            assert!(table < KERNEL_TABLES, "kernel image: end: expected below {KERNEL_TABLES} * 2 MiB");
             let entry = (paddr % LARGE_PAGE / PAGE) as usize;
             tables[table][entry].set_addr(PhysAddr::new(paddr), flags);
         }

@@ -48,11 +48,6 @@ pub unsafe fn is_writable(address: u64) -> bool {
 
 /// Where to go on after a fault at `instruction`, when that is one of the two accesses above.
 pub fn fixup(instruction: u64) -> Option<u64> {
-    let accesses = [
-        &raw const probe_read_access as u64,
-        &raw const probe_write_access as u64,
-    ];
-    accesses
-        .contains(&instruction)
-        .then_some(&raw const probe_faulted as u64)
+    let accesses = [&raw const probe_read_access as u64, &raw const probe_write_access as u64];
+    accesses.contains(&instruction).then_some(&raw const probe_faulted as u64)
 }

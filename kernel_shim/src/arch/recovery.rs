@@ -18,10 +18,7 @@ struct Landing {
 // SAFETY: one CPU uses it, and interrupt handlers never touch it.
 unsafe impl Sync for Landing {}
 
-static LANDING: Landing = Landing {
-    stack_pointer: UnsafeCell::new(0),
-    armed: AtomicBool::new(false),
-};
+static LANDING: Landing = Landing { stack_pointer: UnsafeCell::new(0), armed: AtomicBool::new(false) };
 
 /// Calls `f`; `None` when [`abandon`] was called below it. Calls nest: the innermost is the one that is abandoned.
 pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
@@ -34,10 +31,7 @@ pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
         let job = unsafe { &mut *job.cast::<Job<F, R>>() };
         job.result = job.f.take().map(|f| f());
     }
-    let mut job = Job {
-        f: Some(f),
-        result: None,
-    };
+    let mut job = Job { f: Some(f), result: None };
     let outer_armed = LANDING.armed.swap(true, Ordering::Relaxed);
     // SAFETY: `run::<F, R>` gets the pointer that it expects; LANDING outlives everything, and only one CPU uses it.
     let abandoned = unsafe {
@@ -57,10 +51,7 @@ pub fn is_armed() -> bool {
 
 /// Makes the innermost [`call`] return `None`; see the module's warning. Panics outside of one.
 pub fn abandon() -> ! {
-    assert!(
-        LANDING.armed.swap(false, Ordering::Relaxed),
-        "recovery: no call to abandon"
-    );
+    assert!(LANDING.armed.swap(false, Ordering::Relaxed), "recovery: no call to abandon");
     // SAFETY: armed, so `call_abandonable` is still on the stack and its saved registers are intact.
     unsafe { resume(*LANDING.stack_pointer.get()) }
 }
@@ -100,14 +91,5 @@ unsafe extern "C" fn resume(stack_pointer: u64) -> ! {
 /// The tail of [`call_abandonable`]: no function by itself.
 #[unsafe(naked)]
 unsafe extern "C" fn leave() {
-    naked_asm!(
-        "add rsp, 8",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret"
-    )
+    naked_asm!("add rsp, 8", "pop r15", "pop r14", "pop r13", "pop r12", "pop rbx", "pop rbp", "ret")
 }

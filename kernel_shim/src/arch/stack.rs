@@ -17,10 +17,7 @@ unsafe impl<const BYTES: usize> Sync for Stack<BYTES> {}
 
 impl<const BYTES: usize> Stack<BYTES> {
     const fn new() -> Self {
-        Self {
-            guard: [0; GUARD_BYTES],
-            body: UnsafeCell::new([0; BYTES]),
-        }
+        Self { guard: [0; GUARD_BYTES], body: UnsafeCell::new([0; BYTES]) }
     }
 
     /// Addresses that are valid stack memory.

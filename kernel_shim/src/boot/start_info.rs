@@ -46,11 +46,7 @@ impl StartInfo {
     pub fn read(paddr: u64) -> Self {
         // SAFETY: the structure is plain integers, valid for every bit pattern.
         let raw = unsafe { boot_slice::<RawStartInfo>(paddr, 1) }[0];
-        assert!(
-            raw.magic == MAGIC,
-            "start info: magic: expected {MAGIC:#x}, got {:#x}",
-            raw.magic
-        );
+        assert!(raw.magic == MAGIC, "start info: magic: expected {MAGIC:#x}, got {:#x}", raw.magic);
         assert!(
             raw.version >= 1,
             "start info: version: expected at least 1 (memory map), got {}",
@@ -64,10 +60,7 @@ impl StartInfo {
         let length = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
         // SAFETY: the entries are plain integers, valid for every bit pattern.
         let memory_map = unsafe { boot_slice(raw.memmap_paddr, u64::from(raw.memmap_entries)) };
-        Self {
-            command_line: &text[..length],
-            memory_map,
-        }
+        Self { command_line: &text[..length], memory_map }
     }
 }
 
@@ -76,19 +69,13 @@ impl StartInfo {
 /// # Safety
 /// `T` must be valid for every bit pattern.
 unsafe fn boot_slice<T>(paddr: u64, count: u64) -> &'static [T] {
-    let end = count
-        .checked_mul(size_of::<T>() as u64)
-        .and_then(|bytes| bytes.checked_add(paddr));
+    let end = count.checked_mul(size_of::<T>() as u64).and_then(|bytes| bytes.checked_add(paddr));
     assert!(
         end.is_some_and(|end| end <= paging::BOOT_HHDM_BYTES),
         "start info: expected {count} items at {paddr:#x} below 4 GiB"
     );
     let pointer = paging::phys_to_virt(paddr) as *const T;
-    assert!(
-        pointer.is_aligned(),
-        "start info: address {paddr:#x}: expected alignment {}",
-        align_of::<T>()
-    );
+    assert!(pointer.is_aligned(), "start info: address {paddr:#x}: expected alignment {}", align_of::<T>());
     // SAFETY: the boot tables map the first 4 GiB, checked above, for reading; the alignment is checked; nothing
     // writes there before the caller has copied what it needs (RAM is handed out only later); any bits are a `T`.
     unsafe { slice::from_raw_parts(pointer, count as usize) }

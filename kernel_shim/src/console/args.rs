@@ -24,8 +24,7 @@ impl<'a> Args<'a> {
 
     /// The next word, which must be there; `name` is for the message.
     pub fn word(&mut self, name: &str) -> Result<&'a str, CommandError> {
-        self.next()
-            .ok_or_else(|| refused(Code::Usage, format_args!("missing argument: {name}")))
+        self.next().ok_or_else(|| refused(Code::Usage, format_args!("missing argument: {name}")))
     }
 
     /// Everything that is left, as it was typed.
@@ -47,8 +46,7 @@ impl<'a> Args<'a> {
 
     /// A number if a word is left, else `default`.
     pub fn u64_or(&mut self, name: &str, default: u64) -> Result<u64, CommandError> {
-        self.next()
-            .map_or(Ok(default), |word| parse(name, word, u64::MAX))
+        self.next().map_or(Ok(default), |word| parse(name, word, u64::MAX))
     }
 
     /// Bytes from hexadecimal digits, two each, written to the front of `buffer`.
@@ -92,9 +90,6 @@ pub fn parse(name: &str, word: &str, limit: u64) -> Result<u64, CommandError> {
         _ => None,
     };
     value.filter(|&value| value <= limit).ok_or_else(|| {
-        refused(
-            Code::Usage,
-            format_args!("{name}: expected a number up to {limit:#x}, got {word}"),
-        )
+        refused(Code::Usage, format_args!("{name}: expected a number up to {limit:#x}, got {word}"))
     })
 }

@@ -28,12 +28,7 @@ impl fmt::Display for Banner {
             "frame-harness proto={PROTOCOL} build={} nonce={nonce} profile={profile}",
             HexBytes(build)
         )?;
-        write!(
-            f,
-            " init={init} hhdm={:#x} frames={}",
-            paging::HHDM_BASE,
-            memory_map::frame_count()
-        )?;
+        write!(f, " init={init} hhdm={:#x} frames={}", paging::HHDM_BASE, memory_map::frame_count())?;
         write!(f, " ram={} cpus=1", memory_map::memory_bytes())
     }
 }

@@ -19,33 +19,17 @@ const NOT_INSIDE: &[&str] = &[NAME, "exit"];
 
 fn run(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut done = 0;
-    let requests = args
-        .rest()
-        .split(';')
-        .map(str::trim)
-        .filter(|request| !request.is_empty());
+    let requests = args.rest().split(';').map(str::trim).filter(|request| !request.is_empty());
     for (index, request) in requests.enumerate() {
         let mut inner = Reply::new();
         let outcome = if NOT_INSIDE.contains(&request.split(' ').next().unwrap_or("")) {
-            Outcome::Returned(Err(refused(
-                Code::State,
-                format_args!("{request}: not inside a batch"),
-            )))
+            Outcome::Returned(Err(refused(Code::State, format_args!("{request}: not inside a batch"))))
         } else {
             dispatch::run(request, &mut inner)
         };
-        reply.data(format_args!(
-            "{index} {}",
-            Answer {
-                outcome: &outcome,
-                reply: &inner
-            }
-        ));
+        reply.data(format_args!("{index} {}", Answer { outcome: &outcome, reply: &inner }));
         done += 1;
-        if matches!(
-            outcome,
-            Outcome::Panicked | Outcome::Returned(Err(CommandError::Refused(_)))
-        ) {
+        if matches!(outcome, Outcome::Panicked | Outcome::Returned(Err(CommandError::Refused(_)))) {
             break;
         }
     }

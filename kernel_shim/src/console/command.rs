@@ -83,8 +83,5 @@ pub fn failed(variant: &'static str) -> CommandError {
 
 /// The shim refuses, with a text for a person.
 pub fn refused(code: Code, text: fmt::Arguments<'_>) -> CommandError {
-    CommandError::Refused(Refusal {
-        code,
-        text: Text::from_args(text),
-    })
+    CommandError::Refused(Refusal { code, text: Text::from_args(text) })
 }

@@ -47,11 +47,7 @@ pub fn echo(bytes: &[u8]) {
 }
 
 fn write_line(send: fn(&[u8]), kind: &str, text: fmt::Arguments<'_>) {
-    let mut writer = Writer {
-        send,
-        chunk: [0; CHUNK],
-        length: 0,
-    };
+    let mut writer = Writer { send, chunk: [0; CHUNK], length: 0 };
     AT_LINE_START.store(false, Ordering::Relaxed);
     writer.push_all(kind.as_bytes());
     // A `Display` that fails leaves a short line; there is nobody to tell.
@@ -94,9 +90,7 @@ impl fmt::Write for Writer {
         for character in s.chars() {
             match character {
                 ' '..='~' => self.push_all(&[character as u8]),
-                other => other
-                    .escape_default()
-                    .for_each(|part| self.push_all(&[part as u8])),
+                other => other.escape_default().for_each(|part| self.push_all(&[part as u8])),
             }
         }
         Ok(())

@@ -28,12 +28,7 @@ pub struct LineReader {
 
 impl LineReader {
     pub const fn new() -> Self {
-        Self {
-            bytes: [0; MAX_LINE],
-            length: 0,
-            too_long: false,
-            echo: false,
-        }
+        Self { bytes: [0; MAX_LINE], length: 0, too_long: false, echo: false }
     }
 
     /// Sleeps until a line that is not empty has arrived.
@@ -79,10 +74,7 @@ impl LineReader {
 
     fn classify(&self) -> Line<'_> {
         let bytes = &self.bytes[..self.length];
-        let visible = bytes
-            .iter()
-            .position(|byte| !matches!(byte, b' '..=b'~'))
-            .unwrap_or(bytes.len());
+        let visible = bytes.iter().position(|byte| !matches!(byte, b' '..=b'~')).unwrap_or(bytes.len());
         // Visible ASCII is UTF-8.
         let text = core::str::from_utf8(&bytes[..visible]).unwrap_or("");
         if visible < bytes.len() {

@@ -3,7 +3,6 @@
 use super::output::{self, kind};
 use super::text::Text;
 use crate::arch::exit::ExitCode;
-use crate::red;
 use core::fmt::{self, Write};
 
 /// Room for the fields of one reply line (a peek of 1024 bytes as hex, every constant at once).
@@ -16,15 +15,12 @@ pub struct Reply {
 
 impl Reply {
     pub const fn new() -> Self {
-        Self {
-            fields: Text::new(),
-            exit: None,
-        }
+        Self { fields: Text::new(), exit: None }
     }
 
     /// A line `: text` of the running request.
     pub fn data(&mut self, text: fmt::Arguments<'_>) {
-        output::line(kind::DATA, format_args!("{}", red::data_line(text)));
+        output::line(kind::DATA, text);
     }
 
     /// A field ` key=value` of the reply line; the value's text has no spaces.

@@ -12,11 +12,7 @@ pub struct Text<const N: usize> {
 
 impl<const N: usize> Text<N> {
     pub const fn new() -> Self {
-        Self {
-            bytes: [0; N],
-            length: 0,
-            overflowed: false,
-        }
+        Self { bytes: [0; N], length: 0, overflowed: false }
     }
 
     pub fn from_args(args: fmt::Arguments<'_>) -> Self {
@@ -49,6 +45,12 @@ impl<const N: usize> fmt::Write for Text<N> {
         self.length += fits;
         self.overflowed = fits < s.len();
         Ok(())
+    }
+}
+
+impl<const N: usize> fmt::Display for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -1,7 +1,6 @@
 //! The hooks of a kernel that behaves.
 
 use crate::boot::start_info::MemoryMapEntry;
-use core::fmt;
 
 pub const fn is(_name: &str) -> bool {
     false
@@ -25,10 +24,6 @@ pub fn sequence(sequence: u64) -> u64 {
 
 pub fn replies() -> usize {
     1
-}
-
-pub fn data_line(text: fmt::Arguments<'_>) -> fmt::Arguments<'_> {
-    text
 }
 
 pub fn nonce(nonce: &str) -> &str {

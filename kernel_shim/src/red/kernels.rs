@@ -5,10 +5,7 @@ use crate::boot::start_info::MemoryMapEntry;
 use crate::cmdline;
 use crate::commands::crash::triple_fault;
 use crate::console::output::{self, kind};
-use crate::console::text::Text;
 use crate::console::uart;
-use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Every name; any other one is an error of the host.
 const NAMES: &[&str] = &[
@@ -29,8 +26,8 @@ const NAMES: &[&str] = &[
     "double-reply",     // and answered twice
     "stale-nonce",      // the banner of another start
     "stale-build-id",   // the banner of another kernel
-    "lie-dump",         // the dump shows what RAM does not hold
-    "corrupt-dump",     // one digit of one dump line is wrong
+    "lie-dump",         // the dump shows what RAM does not hold (command `dump`)
+    "corrupt-dump",     // one bit of one dump line is wrong (command `dump`)
     "no-ram",           // the loader's memory map is empty
 ];
 
@@ -114,11 +111,7 @@ pub fn before_exit() {
 }
 
 pub fn sequence(sequence: u64) -> u64 {
-    if is("wrong-seq") {
-        sequence.wrapping_add(1)
-    } else {
-        sequence
-    }
+    if is("wrong-seq") { sequence.wrapping_add(1) } else { sequence }
 }
 
 pub fn replies() -> usize {
@@ -127,23 +120,6 @@ pub fn replies() -> usize {
         Some("double-reply") => 2,
         _ => 1,
     }
-}
-
-/// The line itself or, once, a dump line with its last digit replaced.
-pub fn data_line(text: fmt::Arguments<'_>) -> Text<2048> {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    let line = Text::from_args(text);
-    if !is("corrupt-dump") || !is_dump_line(line.as_str()) || DONE.swap(true, Ordering::Relaxed) {
-        return line;
-    }
-    let (kept, last) = line.as_str().split_at(line.as_str().len() - 1);
-    Text::from_args(format_args!("{kept}{}", if last == "5" { '6' } else { '5' }))
-}
-
-/// `<run> <128 hex digits>`.
-fn is_dump_line(line: &str) -> bool {
-    line.split_once(' ')
-        .is_some_and(|(run, slot)| run.parse::<u64>().is_ok() && slot.len() == 128)
 }
 
 pub fn nonce(nonce: &str) -> &str {

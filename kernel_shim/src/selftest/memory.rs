@@ -6,70 +6,33 @@ use crate::memory_map::{self, RegionKind};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 pub const CHECKS: &[Check] = &[
-    Check {
-        name: "memory map is sorted and disjoint",
-        run: map_is_sorted,
-    },
-    Check {
-        name: "memory map has the kernel image as one region",
-        run: map_has_kernel,
-    },
-    Check {
-        name: "hhdm shows every end of RAM at its own address",
-        run: hhdm_round_trip,
-    },
-    Check {
-        name: "hhdm shows the kernel image",
-        run: hhdm_shows_image,
-    },
-    Check {
-        name: "hhdm is not executable",
-        run: hhdm_not_executable,
-    },
-    Check {
-        name: "identity map is gone",
-        run: identity_map_is_gone,
-    },
-    Check {
-        name: "code and constants are read-only, data is not",
-        run: image_protections,
-    },
-    Check {
-        name: "guard pages are below every stack",
-        run: guards_fault,
-    },
-    Check {
-        name: "loader cleared the image's zero bytes",
-        run: bss_is_zero,
-    },
+    Check { name: "memory map is sorted and disjoint", run: map_is_sorted },
+    Check { name: "memory map has the kernel image as one region", run: map_has_kernel },
+    Check { name: "hhdm shows every end of RAM at its own address", run: hhdm_round_trip },
+    Check { name: "hhdm shows the kernel image", run: hhdm_shows_image },
+    Check { name: "hhdm is not executable", run: hhdm_not_executable },
+    Check { name: "identity map is gone", run: identity_map_is_gone },
+    Check { name: "code and constants are read-only, data is not", run: image_protections },
+    Check { name: "guard pages are below every stack", run: guards_fault },
+    Check { name: "loader cleared the image's zero bytes", run: bss_is_zero },
 ];
 
 fn map_is_sorted() -> Verdict {
     let regions = memory_map::regions();
     expect(!regions.is_empty(), format_args!("no regions"))?;
     for region in regions {
-        expect(
-            region.base < region.end,
-            format_args!("empty region at {:#x}", region.base),
-        )?;
+        expect(region.base < region.end, format_args!("empty region at {:#x}", region.base))?;
     }
     for pair in regions.windows(2) {
-        expect(
-            pair[0].end <= pair[1].base,
-            format_args!("{:#x} overlaps its successor", pair[0].base),
-        )?;
+        expect(pair[0].end <= pair[1].base, format_args!("{:#x} overlaps its successor", pair[0].base))?;
     }
     Ok(())
 }
 
 fn map_has_kernel() -> Verdict {
     let image = paging::kernel_image();
-    let mut kernels = memory_map::regions()
-        .iter()
-        .filter(|region| region.kind == RegionKind::Kernel);
-    let only = kernels
-        .next()
-        .filter(|region| region.base == image.start && region.end == image.end);
+    let mut kernels = memory_map::regions().iter().filter(|region| region.kind == RegionKind::Kernel);
+    let only = kernels.next().filter(|region| region.base == image.start && region.end == image.end);
     expect(
         only.is_some() && kernels.next().is_none(),
         format_args!("expected {:#x}..{:#x}", image.start, image.end),
@@ -83,12 +46,7 @@ fn words_of_ram() -> impl Iterator<Item = &'static AtomicU64> {
     memory_map::regions()
         .iter()
         .filter(|region| region.kind == RegionKind::Ram)
-        .map(|region| {
-            (
-                region.base.next_multiple_of(WORD),
-                (region.end & !(WORD - 1)).wrapping_sub(WORD),
-            )
-        })
+        .map(|region| (region.base.next_multiple_of(WORD), (region.end & !(WORD - 1)).wrapping_sub(WORD)))
         .filter(|(first, last)| first < last)
         .flat_map(|(first, last)| [first, last])
         .take(MAX_WORDS)
@@ -105,21 +63,14 @@ fn hhdm_round_trip() -> Verdict {
         saved[index] = word.swap(pattern(index), Ordering::Relaxed);
         count += 1;
     }
-    let wrong = words_of_ram()
-        .enumerate()
-        .find(|(index, word)| word.load(Ordering::Relaxed) != pattern(*index));
+    let wrong =
+        words_of_ram().enumerate().find(|(index, word)| word.load(Ordering::Relaxed) != pattern(*index));
     let wrong = wrong.map(|(_, word)| word.as_ptr() as u64);
     for index in (0..count).rev() {
-        words_of_ram()
-            .nth(index)
-            .into_iter()
-            .for_each(|word| word.store(saved[index], Ordering::Relaxed));
+        words_of_ram().nth(index).into_iter().for_each(|word| word.store(saved[index], Ordering::Relaxed));
     }
     expect(count > 0, format_args!("no RAM"))?;
-    expect(
-        wrong.is_none(),
-        format_args!("{:#x} does not hold what was written", wrong.unwrap_or(0)),
-    )
+    expect(wrong.is_none(), format_args!("{:#x} does not hold what was written", wrong.unwrap_or(0)))
 }
 
 fn hhdm_shows_image() -> Verdict {
@@ -127,27 +78,18 @@ fn hhdm_shows_image() -> Verdict {
     for address in [text.start, text.end - 1, paging::kernel_rodata().start] {
         let alias = paging::phys_to_virt(address - paging::KERNEL_BASE);
         let (there, here) = (probe::read(alias), probe::read(address));
-        expect(
-            here.is_some() && there == here,
-            format_args!("{address:#x} differs from {alias:#x}"),
-        )?;
+        expect(here.is_some() && there == here, format_args!("{address:#x} differs from {alias:#x}"))?;
     }
     Ok(())
 }
 
 fn hhdm_not_executable() -> Verdict {
-    expect(
-        paging::hhdm_is_no_execute(),
-        format_args!("the table entry or EFER allows execution"),
-    )
+    expect(paging::hhdm_is_no_execute(), format_args!("the table entry or EFER allows execution"))
 }
 
 fn identity_map_is_gone() -> Verdict {
     for address in [0, paging::kernel_image().start] {
-        expect(
-            probe::read(address).is_none(),
-            format_args!("{address:#x} is readable"),
-        )?;
+        expect(probe::read(address).is_none(), format_args!("{address:#x} is readable"))?;
     }
     Ok(())
 }
@@ -165,15 +107,9 @@ fn image_protections() -> Verdict {
 
 fn guards_fault() -> Verdict {
     for guard in stack::guards() {
-        expect(
-            probe::read(guard).is_none(),
-            format_args!("{guard:#x} is readable"),
-        )?;
+        expect(probe::read(guard).is_none(), format_args!("{guard:#x} is readable"))?;
         let above = guard + stack::GUARD_BYTES as u64;
-        expect(
-            probe::read(above).is_some(),
-            format_args!("{above:#x} is not readable"),
-        )?;
+        expect(probe::read(above).is_some(), format_args!("{above:#x} is not readable"))?;
     }
     Ok(())
 }
@@ -182,8 +118,5 @@ fn guards_fault() -> Verdict {
 fn bss_is_zero() -> Verdict {
     static UNTOUCHED: [AtomicU64; 512] = [const { AtomicU64::new(0) }; 512];
     let dirty = UNTOUCHED.iter().find(|word| word.load(Ordering::Relaxed) != 0);
-    expect(
-        dirty.is_none(),
-        format_args!("{:#x} is not zero", dirty.map_or(0, |word| word.as_ptr() as u64)),
-    )
+    expect(dirty.is_none(), format_args!("{:#x} is not zero", dirty.map_or(0, |word| word.as_ptr() as u64)))
 }
