@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from elftools.common.exceptions import DWARFError, ELFError
 
 from harness import resources
 from harness.contract.layout import StructLayout
 from harness.image import dies, lines, store, types
 from harness.image.demangle import demangle
-from harness.image.elf import open_elf
+from harness.image.elf import open_elf, reading
 from harness.image.errors import ImageError
 
 _SCOPES = frozenset(
@@ -89,20 +88,16 @@ class Dwarf:
         kept = store.read_json(place)
         if isinstance(kept, dict):
             return kept
-        made: dict[str, Any] = read(self._open())
+        with reading(self._path):
+            made: dict[str, Any] = read(self._open())
         store.write_json(place, made)
         return made
 
     def _open(self) -> Any:
         file = open_elf(self._path)
-        try:
-            if not file.has_dwarf_info(strict=True):
-                raise ImageError(f"{self._path}", expected="debug information", actual="none (stripped?)")
-            return file.get_dwarf_info()
-        except (ELFError, DWARFError) as error:
-            raise ImageError(
-                f"{self._path}", expected="debug information", actual=f"damage ({error})"
-            ) from error
+        if not file.has_dwarf_info(strict=True):
+            raise ImageError(f"{self._path}", expected="debug information", actual="none (stripped?)")
+        return file.get_dwarf_info()
 
 
 def _read_names(dwarf: Any) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection, SymbolTableSection
 
@@ -40,6 +41,11 @@ class Elf:
         Raises:
             ImageError: not an ELF file, or one that names nothing.
         """
+        with reading(path):
+            return cls._read(path)
+
+    @classmethod
+    def _read(cls, path: Path) -> Elf:
         file = open_elf(path)
         symbols: dict[str, tuple[int, int]] = {}
         functions: list[tuple[int, int, str]] = []
@@ -86,10 +92,20 @@ def open_elf(path: Path) -> ELFFile:
     if data[:4] != b"\x7fELF":
         shown = "an empty file" if not data else f"a file that begins with {data[:4]!r}"
         raise ImageError(f"{path}", expected="an ELF file", actual=shown)
-    try:
+    with reading(path):
         return ELFFile(io.BytesIO(data))
-    except (ELFError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise ImageError(f"{path}", expected="an ELF file", actual=f"a damaged one ({error})") from error
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever a reader trips over into one line: a damaged file makes pyelftools raise almost anything."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__} {error}".split())
+        raise ImageError(f"{path}", expected="a whole ELF file", actual=f"a damaged one ({words})") from error
 
 
 def _build_id(file: ELFFile) -> str:

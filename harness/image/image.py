@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.contract.layout import StructLayout
+from harness.image.demangle import demangle
 from harness.image.dwarf import Dwarf
 from harness.image.elf import Elf
 from harness.image.subject import Subject
@@ -77,3 +78,10 @@ class Image:
     def dtype(self, type_name: str) -> np.dtype[np.void]:
         """Return a structure as a numpy type: same size, same offsets, atomics as plain integers."""
         return self._dwarf.dtype(type_name)
+
+    def subject_static(self, name: str) -> int | None:
+        """Return the vaddr of a static of the frame module; None when the subject has none of that name."""
+        found = [
+            at for symbol, (at, _) in self._elf.symbols.items() if demangle(symbol).endswith(f"frame::{name}")
+        ]
+        return found[0] if len(found) == 1 else None

@@ -42,16 +42,18 @@ def _rust() -> Iterator[Linter]:
     if _has(cargo, "clippy"):
         target_dir = f"--target-dir={target_dir_of(toolchain)}-clippy"
         for features in ("", "red"):
-            yield f"cargo clippy {features}".rstrip(), [
-                cargo, "clippy", "--locked", "--quiet", f"--target={TARGET}", target_dir, f"--features={features}",
-                "--", "-Dwarnings", "-Dclippy::undocumented_unsafe_blocks",
+            name = f"cargo clippy {features}".rstrip()
+            clippy: list[str | Path] = [
+                cargo, "clippy", "--locked", "--quiet", f"--target={TARGET}", target_dir,
+                f"--features={features}", "--", "-Dwarnings", "-Dclippy::undocumented_unsafe_blocks",
             ]  # fmt: skip
+            yield name, clippy
     if _has(cargo, "fmt"):
         yield "cargo fmt", [cargo, "fmt", "--check"]
 
 
 def _has(cargo: Path, tool: str) -> bool:
-    """Tell whether a tool is there; rustup is asked for one that is not, Debian's set has no clippy at all."""
+    """Tell whether a tool is there; rustup is asked for one that is not, Debian has no clippy at all."""
     component = {"clippy": "clippy", "fmt": "rustfmt"}[tool]
     if run([cargo, tool, "--version"], what=f"asking cargo {tool}").status == 0:
         return True

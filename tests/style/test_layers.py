@@ -1,0 +1,112 @@
+"""Proves that rooms depend on each other in one direction only."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HARNESS = ROOT / "harness"
+MODULES = sorted(path for path in HARNESS.rglob("*.py") if "_data" not in path.parts)
+
+GROUND = {"errors", "units", "resources", "progress", "packages"}
+# What a room may import of the rest of the harness. Whatever is not named here (kernel, plugin, command line) is
+# above the rooms: it may use them all.
+ROOMS = {
+    "errors": set[str](),
+    "units": {"errors"},
+    "resources": {"errors"},
+    "progress": {"errors"},
+    "packages": {"errors", "progress"},
+    "bootstrap": {"errors", "progress", "packages"},
+    "contract": {"errors", "units"},
+    "image": GROUND | {"contract"},
+    "machine": GROUND,
+    "console": {"errors", "units"},
+    "judge": {"errors", "units", "contract"},
+    "report": {"errors", "units", "contract", "judge"},
+}
+# Values in, values out: no clock, process, socket, file, thread, environment.
+PURE = ["contract/", "console/protocol.py", "console/dump.py", "console/ktap.py"]
+IMPURE = frozenset(
+    {
+        "asyncio", "fcntl", "glob", "importlib", "io", "logging", "mmap", "multiprocessing", "os", "pathlib",
+        "pexpect", "psutil", "select", "selectors", "shutil", "signal", "socket", "subprocess", "sys", "tempfile",
+        "threading", "time",
+    }
+)  # fmt: skip
+# Import name of a package where it differs from the name it is installed by.
+INSTALLED_AS = {"elftools": "pyelftools", "qemu": "qemu.qmp", "xdist": "pytest-xdist", "_pytest": "pytest"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(HARNESS).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the full name of everything that a module imports, also inside of functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_used(path: Path) -> set[str]:
+    parts = [name.split(".") for name in imports(path)]
+    return {name[1] for name in parts if name[0] == "harness" and len(name) > 1}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_module_uses_only_rooms_below_its_own(path: Path) -> None:
+    room = room_of(path)
+    assert rooms_used(path) - {room} <= ROOMS.get(room, rooms_used(path))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_pure_module_touches_no_clock_process_or_file(path: Path) -> None:
+    if any(path.relative_to(HARNESS).as_posix().startswith(pure) for pure in PURE):
+        assert {name.partition(".")[0] for name in imports(path)} & IMPURE == set()
+
+
+def test_pure_modules_of_the_rule_exist() -> None:
+    assert [pure for pure in PURE if not (HARNESS / pure).exists()] == []
+
+
+@pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))], ids=name_of)
+def test_every_package_that_is_imported_is_declared(path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = list(project["dependencies"])
+    if HARNESS not in path.parents and (ROOT / "tests" / "contract") not in path.parents:
+        required += project["optional-dependencies"]["dev"]
+    declared = {re.split(r"[<>=\[]", text)[0] for text in required}
+    used = {name.partition(".")[0] for name in imports(path)}
+    # A relative import or a module of the tests' own has no package behind it.
+    own = {"harness", "tests", "None"} | {file.stem for file in (ROOT / "tests").rglob("*.py")}
+    foreign = used - own - set(sys.stdlib_module_names)
+    assert {INSTALLED_AS.get(name, name) for name in foreign} - declared == set()
+
+
+def test_pexpect_enters_through_one_module() -> None:
+    users = [
+        name_of(path) for path in MODULES if any(name.split(".")[0] == "pexpect" for name in imports(path))
+    ]
+    assert len(users) == 1
+    assert users[0].startswith("harness/console/")
+
+
+def test_elftools_enters_through_the_image_alone() -> None:
+    users = {
+        room_of(path) for path in MODULES if any(name.split(".")[0] == "elftools" for name in imports(path))
+    }
+    assert users == {"image"}
