@@ -1,0 +1,199 @@
+"""The values in which compiled memory accesses are told: orderings, accesses, paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Order(StrEnum):
+    """A memory ordering as LLVM writes it; `na` is a plain access."""
+
+    PLAIN = "na"
+    UNORDERED = "unordered"
+    MONOTONIC = "monotonic"
+    ACQUIRE = "acquire"
+    RELEASE = "release"
+    ACQ_REL = "acq_rel"
+    SEQ_CST = "seq_cst"
+
+    @property
+    def acquires(self) -> bool:
+        return self in (Order.ACQUIRE, Order.ACQ_REL, Order.SEQ_CST)
+
+    @property
+    def releases(self) -> bool:
+        return self in (Order.RELEASE, Order.ACQ_REL, Order.SEQ_CST)
+
+    @property
+    def atomic(self) -> bool:
+        """Whether Rust's memory model calls the access atomic; LLVM's `unordered` has no name there."""
+        return self not in (Order.PLAIN, Order.UNORDERED)
+
+    def at_least(self, other: Order) -> bool:
+        """Tell whether this ordering promises everything that the other one promises."""
+        return (
+            self.atomic >= other.atomic
+            and self.acquires >= other.acquires
+            and self.releases >= other.releases
+            and (self is Order.SEQ_CST or other is not Order.SEQ_CST)
+        )
+
+
+def order_of(*, acquires: bool, releases: bool) -> Order:
+    """Return the weakest atomic ordering with these two properties."""
+    if acquires and releases:
+        return Order.ACQ_REL
+    if acquires:
+        return Order.ACQUIRE
+    return Order.RELEASE if releases else Order.MONOTONIC
+
+
+class Op(StrEnum):
+    """What an access does."""
+
+    LOAD = "load"
+    STORE = "store"
+    RMW = "rmw"
+    CAS = "cmpxchg"
+    CAS_WEAK = "cmpxchg weak"
+    FENCE = "fence"
+    CALL = "call"
+
+
+class Space(StrEnum):
+    """What an access touches."""
+
+    SLOT = "slot"  # a field of a MetaSlot
+    STATIC = "static"  # a static of the subject
+    MEMORY = "memory"  # anything behind a computed address: a frame's payload, the array under construction
+    NONE = ""  # fences, calls
+
+
+@dataclass(frozen=True)
+class Step:
+    """One place of the source: function, file, line."""
+
+    function: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Access:
+    """One memory access, fence or opaque call on a path through a compiled function.
+
+    Attributes:
+        item: the field's name, the static's name, or the callee's.
+        which: tells slots (or other objects) of one path apart; no meaning beyond that.
+        order: on success, for a cmpxchg.
+        failure: of a cmpxchg that fails.
+        detail: the operation of an RMW (`add`, `xchg`, ...).
+        done: False for a cmpxchg that fails on this path.
+        read: the value found, as a number where the path fixes one, else as a name of its own.
+        written: the value left, likewise; None when nothing is written.
+        returned: whether the function's result was computed from what was read.
+        trail: the source of it, innermost call first; only places in the subject's file.
+    """
+
+    op: Op
+    space: Space
+    item: str
+    which: str = ""
+    order: Order = Order.PLAIN
+    failure: Order | None = None
+    detail: str = ""
+    done: bool = True
+    read: int | str | None = None
+    written: int | str | None = None
+    returned: bool = False
+    trail: tuple[Step, ...] = ()
+
+    @property
+    def is_update(self) -> bool:
+        """Whether it reads and writes in one step, success or not."""
+        return self.op in (Op.RMW, Op.CAS, Op.CAS_WEAK)
+
+    @property
+    def reads(self) -> bool:
+        return self.op is Op.LOAD or self.is_update
+
+    @property
+    def writes(self) -> bool:
+        return self.op is Op.STORE or (self.is_update and self.done)
+
+    @property
+    def line(self) -> int:
+        return self.trail[0].line if self.trail else 0
+
+    def touches(self, item: str, space: Space = Space.SLOT) -> bool:
+        return self.space is space and self.item == item
+
+    def describe(self) -> str:
+        """Return the access in the words of the compiler, such as `cmpxchg refcount acq_rel/acquire`."""
+        orders = f"{self.order}/{self.failure}" if self.failure is not None else str(self.order)
+        name = f"rmw {self.detail}" if self.op is Op.RMW else str(self.op)
+        return " ".join(part for part in (name, self.item, "" if self.op is Op.CALL else orders) if part)
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way through a function, from entry to its end; `end` is `return`, `panic` or `cut`."""
+
+    accesses: tuple[Access, ...]
+    end: str = "return"
+
+    @property
+    def returns(self) -> bool:
+        return self.end == "return"
+
+    def __iter__(self) -> Iterator[Access]:
+        return iter(self.accesses)
+
+    def effective(self, index: int) -> Order:
+        """Return what an access promises together with the fences that touch it.
+
+        A release fence with nothing but fences between it and the access makes a store a release store, an
+        acquire fence right behind a load makes it an acquire load: the two spellings order the same.
+        """
+        access = self.accesses[index]
+        if not access.order.atomic or access.op is Op.FENCE:
+            return access.order
+        own = access.order if access.done or access.failure is None else access.failure
+        if own is Order.SEQ_CST:
+            return own
+        acquires = own.acquires or any(fence.acquires for fence in self._fences(index, 1))
+        releases = own.releases or any(fence.releases for fence in self._fences(index, -1))
+        return order_of(acquires=acquires and access.reads, releases=releases and access.writes)
+
+    def _fences(self, index: int, step: int) -> Iterator[Order]:
+        at = index + step
+        while 0 <= at < len(self.accesses) and self.accesses[at].op is Op.FENCE:
+            yield self.accesses[at].order
+            at += step
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function of the subject as compiled: where it starts, every path through it."""
+
+    name: str
+    file: str
+    line: int
+    paths: tuple[Path, ...]
+
+    def accesses(self) -> list[Access]:
+        """Return every distinct access, in the order in which paths first meet them."""
+        seen: dict[tuple[object, ...], Access] = {}
+        for path in self.paths:
+            for access in path:
+                seen.setdefault(
+                    (access.op, access.space, access.item, access.order, access.failure, access.trail), access
+                )
+        return list(seen.values())
+
+
+def distinct(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the paths without repetitions, in order."""
+    return tuple(dict.fromkeys(paths))

@@ -1,0 +1,157 @@
+"""Compiles a frame module to LLVM IR in which each of its functions stands for itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from harness import resources
+from harness.image import store
+from harness.image.errors import BuildError
+from harness.image.subject import Subject
+from harness.image.toolchain import TARGET, Toolchain
+from harness.progress import Say, run
+
+# The subject is compiled in a crate of its own rather than in the shim:
+# - nothing of the shim is inlined into `allocate`, so what is read is the subject's doing;
+# - it takes 0.2 s instead of the whole crate's 3 s, so that every candidate and every canary can be compiled;
+# - a shim that does not compile (or a subject that the shim's linker refuses) is no obstacle.
+# The crate gives what the contract promises a frame module (section J), with the shim's edition and crates.
+HOST: Final = Path(__file__).with_name("ir_host.rs")
+CRATE: Final = "kernel_shim"
+
+# One level of optimization folds `Ordering` arguments into the instructions, yet keeps each function whole.
+# Dead code is linked, since nearly everything here is `#[inline]` and would never be compiled otherwise.
+FLAGS: Final = (
+    "--crate-type=rlib", f"--crate-name={CRATE}", "-Copt-level=1", "-Ccodegen-units=1",
+    "-Clink-dead-code=yes", "-Cpanic=abort", "-Cdebuginfo=2", "-Cno-vectorize-loops", "-Cno-vectorize-slp",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """The compiled crates that a subject may use.
+
+    Attributes:
+        target: they were compiled for.
+        arguments: what names them to the compiler.
+    """
+
+    target: str
+    arguments: tuple[str, ...]
+
+
+def compile_ir(
+    subject: Subject, profile: str, toolchain: Toolchain, *, flags: Sequence[str] = (), say: Say | None = None
+) -> str:
+    """Return the LLVM IR of a subject as its file is now.
+
+    Args:
+        profile: `dev` (debug assertions and overflow checks, as that profile has them) or `release`.
+        flags: for the compiler, beyond its own.
+    Raises:
+        BuildError: it does not compile; carries the compiler's words.
+    """
+    checks = {"dev": "on", "release": "off"}[profile]
+    dependencies = _dependencies(toolchain, say)
+    with tempfile.TemporaryDirectory(prefix="frame-harness-ir-") as folder:
+        module, out = Path(folder, "subject.rs"), Path(folder, "subject.ll")
+        # A JSON string is a Rust string as far as paths go; the subject's warnings are not what is judged.
+        module.write_text(f"#[allow(warnings)]\n#[path = {json.dumps(str(subject.path))}]\npub mod frame;\n")
+        argv: list[str | Path] = [
+            toolchain.rustc, *FLAGS, f"--edition={_manifest()['package']['edition']}", *flags,
+            f"--target={dependencies.target}", *dependencies.arguments,
+            f"-Cdebug-assertions={checks}", f"-Coverflow-checks={checks}", f"--emit=llvm-ir={out}", "--error-format=json", "--cap-lints=warn", HOST,
+        ]  # fmt: skip
+        env = {**os.environ, **dict(toolchain.env), "FRAME_HARNESS_SUBJECT": str(module)}
+        finished = run(argv, what=f"compiling {subject.name} to LLVM IR", say=say, env=env, cwd=HOST.parent)
+        if finished.status != 0:
+            raise _refused(subject, profile, finished.err)
+        return out.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def _refused(subject: Subject, profile: str, said: str) -> BuildError:
+    messages = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    errors = [message for message in messages if message.get("level") == "error"]
+    first = " ".join(str(errors[0]["message"]).split()) if errors else said.strip()[-200:]
+    rendered = "\n".join(str(message.get("rendered") or "").rstrip() for message in errors)
+    return BuildError(subject=subject.name, profile=profile, first=first, rendered=rendered)
+
+
+def _manifest() -> dict[str, Any]:
+    return tomllib.loads((resources.shim_dir() / "Cargo.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
+    """Compile the shim's dependencies once; later calls find them in cargo's folder."""
+    sysroot = toolchain.rustc.parent.parent
+    # A toolchain that builds its own core for the bare machine has one for the host: orderings are the same.
+    has_target = (sysroot / "lib" / "rustlib" / TARGET / "lib").is_dir()
+    target = TARGET if has_target else "x86_64-unknown-linux-gnu"
+    with store.locked(f"ir-{toolchain.key}", say=say):
+        folder = _dependency_crate(toolchain)
+        argv: list[str | Path] = [
+            toolchain.cargo, "build", "--lib", "--release", "--locked", "--message-format=json",
+            f"--target={target}",
+            f"--target-dir={resources.build_dir() / 'ir' / 'target' / toolchain.key}",
+        ]  # fmt: skip
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("CARGO_", "RUST"))}
+        finished = run(
+            argv,
+            what="compiling what a frame module depends on",
+            say=say,
+            env=env | dict(toolchain.env),
+            cwd=folder,
+        )
+    if finished.status != 0:
+        raise BuildError(
+            subject="dependencies", profile="release", first=finished.last_words(), rendered=finished.err
+        )
+    return Dependencies(target, tuple(_arguments(finished.out)))
+
+
+def _dependency_crate(toolchain: Toolchain) -> Path:
+    """Write a crate of the shim's name and dependencies, for which its lock file holds."""
+    manifest = _manifest()
+    package = {key: manifest["package"][key] for key in ("name", "version", "edition")}
+    lines = ["[workspace]", "[package]", *(f"{key} = {json.dumps(value)}" for key, value in package.items())]
+    lines += ["[lib]", 'path = "lib.rs"', "[dependencies]"]
+    lines += [f"{name} = {_inline(wanted)}" for name, wanted in manifest["dependencies"].items()]
+    lock = (resources.shim_dir() / "Cargo.lock").read_bytes()
+    text = "\n".join([*lines, ""]).encode()
+    key = hashlib.sha256(text + lock).hexdigest()[:12]
+    folder = resources.build_dir() / "ir" / f"{toolchain.key}-{key}"
+    store.write_whole(folder / "Cargo.toml", text)
+    store.write_whole(folder / "Cargo.lock", lock)
+    if not (folder / "lib.rs").is_file():  # a new time stamp would compile it again
+        store.write_whole(folder / "lib.rs", b"#![no_std]\n")
+    return folder
+
+
+def _inline(wanted: Any) -> str:
+    if isinstance(wanted, dict):
+        return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in wanted.items()) + " }"
+    return json.dumps(wanted)
+
+
+def _arguments(said: str) -> list[str]:
+    direct = {name.replace("-", "_") for name in _manifest()["dependencies"]}
+    externs, folders = [], dict[str, None]()
+    for line in said.splitlines():
+        message = json.loads(line) if line.startswith("{") else {}
+        if message.get("reason") != "compiler-artifact" or message["target"]["name"] == CRATE:
+            continue
+        for file in message["filenames"]:
+            folders.setdefault(str(Path(file).parent))
+            if file.endswith(".rlib") and message["target"]["name"].replace("-", "_") in direct:
+                externs.append(f"--extern={message['target']['name'].replace('-', '_')}={file}")
+    return externs + [f"-Ldependency={folder}" for folder in folders]

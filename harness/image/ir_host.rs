@@ -1,0 +1,81 @@
+//! The smallest crate that a frame module compiles in: what it is promised, and nothing that could be inlined.
+#![no_std]
+#![allow(dead_code, improper_ctypes)]
+
+pub mod memory {
+    include!(env!("FRAME_HARNESS_SUBJECT"));
+
+    /// Never linked: the compiler must not know what these do.
+    mod elsewhere {
+        unsafe extern "C" {
+            pub fn reserve(size: usize, align: usize) -> u64;
+            pub fn take(order: u8, movable: bool) -> u64;
+            pub fn give(paddr: u64, order: u8);
+            pub fn translate(paddr: u64) -> u64;
+        }
+    }
+
+    pub mod boot_alloc {
+        use x86_64::PhysAddr;
+
+        pub struct BootAllocator {
+            _next: u64,
+        }
+
+        impl BootAllocator {
+            #[inline(never)]
+            pub fn try_alloc_accessible(&mut self, size: usize, align: usize) -> Option<PhysAddr> {
+                // SAFETY: never linked, never run.
+                match unsafe { super::elsewhere::reserve(size, align) } {
+                    0 => None,
+                    paddr => Some(PhysAddr::new_truncate(paddr)),
+                }
+            }
+        }
+    }
+
+    pub mod zone {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Migratetype {
+            Unmovable,
+            Movable,
+        }
+    }
+
+    pub mod buddy {
+        use super::frame::{AllocError, PhysFrame};
+        use super::zone::Migratetype;
+        use crate::sync::IrqDisabledToken;
+        use x86_64::PhysAddr;
+
+        #[inline(never)]
+        pub fn alloc_migratetype(
+            _token: &IrqDisabledToken,
+            order: u8,
+            migratetype: Migratetype,
+        ) -> Result<PhysFrame, AllocError> {
+            // SAFETY: never linked, never run.
+            match unsafe { super::elsewhere::take(order, migratetype == Migratetype::Movable) } {
+                0 => Err(AllocError::OutOfMemory),
+                1 => Err(AllocError::InvalidOrder),
+                paddr => Ok(PhysFrame { start_address: PhysAddr::new_truncate(paddr) }),
+            }
+        }
+
+        #[inline(never)]
+        pub fn free(_token: &IrqDisabledToken, frame: PhysFrame, order: u8) {
+            // SAFETY: never linked, never run.
+            unsafe { super::elsewhere::give(frame.start_address.as_u64(), order) }
+        }
+    }
+
+    #[inline(never)]
+    pub fn phys_to_virt(paddr: u64) -> u64 {
+        // SAFETY: never linked, never run.
+        unsafe { elsewhere::translate(paddr) }
+    }
+}
+
+pub mod sync {
+    pub struct IrqDisabledToken(());
+}

@@ -1,0 +1,119 @@
+"""Reads the words of LLVM's textual IR: names, types, values, lists."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+ORDERS: Final = frozenset({"unordered", "monotonic", "acquire", "release", "acq_rel", "seq_cst"})
+
+_CONSTANT_PTR = re.compile(r"inttoptr \(i64 (-?\d+) to ptr\)$")
+_CONSTANT_GEP = re.compile(r'getelementptr [^(]*\(i8, ptr @("[^"]*"|[-\w.$]+), i64 (-?\d+)\)$')
+
+
+@dataclass(frozen=True)
+class Register:
+    """A local value, `%name`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Global:
+    """The address of a global, `@name`, plus bytes."""
+
+    name: str
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A constant that has no value here: undef, poison, or a form that is not read."""
+
+
+Operand = int | Register | Global | Unknown
+
+
+def unquoted(name: str) -> str:
+    """Return a name without the quotes that LLVM puts around unusual ones."""
+    return name[1:-1] if name.startswith('"') else name
+
+
+def split_top(text: str) -> list[str]:
+    """Split at commas that stand outside of brackets and quotes."""
+    parts: list[str] = []
+    depth = start = 0
+    quoted = False
+    for at, char in enumerate(text):
+        if char == '"':
+            quoted = not quoted
+        elif quoted:
+            continue
+        elif char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+        elif char == "," and depth == 0:
+            parts.append(text[start:at].strip())
+            start = at + 1
+    parts.append(text[start:].strip())
+    return [part for part in parts if part]
+
+
+def parse_type(text: str) -> tuple[str, str]:
+    """Split a text into the type that it begins with, then the rest."""
+    text = text.lstrip()
+    if text[:1] in "{[<":
+        end = closing(text)
+        return text[:end], text[end:].lstrip()
+    if text.startswith('%"'):
+        end = text.index('"', 2) + 1
+        return text[:end], text[end:].lstrip()
+    word, _, rest = text.partition(" ")
+    return word, rest
+
+
+def closing(text: str) -> int:
+    depth = 0
+    quoted = False
+    for at, char in enumerate(text):
+        quoted ^= char == '"'
+        if quoted:
+            continue
+        depth += (char in "{[(<") - (char in "}])>")
+        if depth == 0:
+            return at + 1
+    return len(text)
+
+
+def operand(text: str) -> Operand:
+    """Read a value, without its type; attributes may stand before it."""
+    if match := _CONSTANT_PTR.search(text):
+        return int(match[1])
+    if match := _CONSTANT_GEP.search(text):
+        return Global(unquoted(match[1]), int(match[2]))
+    word = _last_word(text)
+    if word.startswith("%"):
+        return Register(unquoted(word[1:]))
+    if word.startswith("@"):
+        return Global(unquoted(word[1:]))
+    if re.fullmatch(r"-?\d+", word):
+        return int(word)
+    return {"true": 1, "false": 0, "null": 0, "zeroinitializer": 0, "none": 0}.get(word, Unknown())
+
+
+def _last_word(text: str) -> str:
+    if text.endswith('"'):
+        start = text.rindex('"', 0, len(text) - 1)
+        return text[start - 1 :]
+    return text.rsplit(" ", 1)[-1]
+
+
+def ordered(text: str) -> tuple[str, str]:
+    """Split a text into what precedes an ordering at its end, then the ordering; `na` when there is none."""
+    # ptr %p syncscope("singlethread") release
+    head, _, last = text.rpartition(" ")
+    if last not in ORDERS:
+        return text, "na"
+    return re.sub(r' syncscope\("[^"]*"\)$', "", head), last

@@ -1,0 +1,235 @@
+"""Computes with the values of compiled code, numbers where they are known, sums of unknowns elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+MASK64: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """Something unknown: `kind` says where it comes from, `inputs` what it was made of.
+
+    Two computations with the same inputs give equal symbols, so a condition that was decided once on a path
+    is decided the same way when the code asks again.
+    """
+
+    kind: str
+    inputs: tuple[Value, ...] = ()
+    name: str = ""
+    serial: int = 0
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.kind, self.inputs, self.name, self.serial))
+
+    def __hash__(self) -> int:
+        return self._hash  # deep: computed once
+
+    def sources(self) -> Iterator[Symbol]:
+        """Walk over this symbol and everything that it was computed from."""
+        yield self
+        for value in self.inputs:
+            yield from sources(value)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Unknowns times factors, plus a number; modulo 2^64."""
+
+    terms: tuple[tuple[Symbol, int], ...]
+    constant: int = 0
+
+
+Value = int | Sum | tuple["Value", ...]
+
+
+def unknown(symbol: Symbol) -> Sum:
+    """Return the value that one symbol stands for."""
+    return Sum(((symbol, 1),))
+
+
+def sources(value: Value) -> Iterator[Symbol]:
+    """Walk over every symbol that a value was computed from."""
+    if isinstance(value, Sum):
+        for symbol, _ in value.terms:
+            yield from symbol.sources()
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from sources(part)
+
+
+def single(value: Value) -> Symbol | None:
+    """Return the symbol that a value is, when it is just one."""
+    if isinstance(value, Sum) and value.constant == 0 and len(value.terms) == 1 and value.terms[0][1] == 1:
+        return value.terms[0][0]
+    return None
+
+
+def add(left: Value, right: Value, bits: int) -> Value:
+    """Add; numbers wrap at the width, sums at 64 bits."""
+    if isinstance(left, int) and isinstance(right, int):
+        return (left + right) & ((1 << bits) - 1)
+    if isinstance(left, tuple) or isinstance(right, tuple):
+        return unknown(Symbol("add", (left, right)))
+    factors: dict[Symbol, int] = {}
+    constant = 0
+    for value in (left, right):
+        if isinstance(value, int):
+            constant += _signed(value, bits)
+            continue
+        constant += value.constant
+        for symbol, factor in value.terms:
+            factors[symbol] = (factors.get(symbol, 0) + factor) & MASK64
+    terms = tuple(sorted(((symbol, factor) for symbol, factor in factors.items() if factor), key=_by_text))
+    return Sum(terms, constant & MASK64) if terms else constant & ((1 << bits) - 1)
+
+
+def _by_text(term: tuple[Symbol, int]) -> tuple[str, int, str, int]:
+    symbol, _ = term
+    return symbol.kind, symbol.serial, symbol.name, hash(symbol)
+
+
+def _signed(value: int, bits: int) -> int:
+    return value - (1 << bits) if bits < 64 and value >> (bits - 1) & 1 else value
+
+
+def scale(value: Value, factor: int, bits: int) -> Value:
+    """Multiply by a number."""
+    if isinstance(value, int):
+        return (value * factor) & ((1 << bits) - 1)
+    if isinstance(value, tuple):
+        return unknown(Symbol("mul", (value, factor)))
+    if factor & MASK64 == 0:
+        return 0
+    terms = tuple((symbol, (part * factor) & MASK64) for symbol, part in value.terms)
+    return Sum(tuple(term for term in terms if term[1]), (value.constant * factor) & MASK64)
+
+
+def binary(op: str, left: Value, right: Value, bits: int) -> Value:
+    """Compute one of LLVM's integer operations."""
+    if op == "add":
+        return add(left, right, bits)
+    if op == "sub":
+        return add(left, scale(right, -1, 64 if isinstance(right, Sum) else bits), bits)
+    if isinstance(left, int) and isinstance(right, int):
+        return _number(op, left, right, bits) & ((1 << bits) - 1)
+    if op == "mul" and isinstance(right, int):
+        return scale(left, right, bits)
+    if op == "shl" and isinstance(right, int):
+        return scale(left, 1 << right, bits)
+    if op == "xor" and bits == 1 and right == 1:
+        return negated(left)
+    if op in ("and", "or") and bits == 1:
+        return _logic(op, left, right)
+    return unknown(Symbol(op, (left, right), name=str(bits)))
+
+
+def _logic(op: str, left: Value, right: Value) -> Value:
+    for known, other in ((left, right), (right, left)):
+        if known == 0:
+            return 0 if op == "and" else other
+        if known == 1:
+            return other if op == "and" else 1
+    return unknown(Symbol(op, (left, right), name="1"))
+
+
+def _number(op: str, left: int, right: int, bits: int) -> int:
+    signed_left, signed_right = _signed_fully(left, bits), _signed_fully(right, bits)
+    shift = min(right, bits)
+    match op:
+        case "mul":
+            return left * right
+        case "shl":
+            return left << shift
+        case "lshr":
+            return left >> shift
+        case "ashr":
+            return signed_left >> shift
+        case "and":
+            return left & right
+        case "or":
+            return left | right
+        case "xor":
+            return left ^ right
+        case "udiv" | "urem":
+            return (left // right if op == "udiv" else left % right) if right else 0
+        case _:
+            quotient = abs(signed_left) // abs(signed_right) if right else 0
+            quotient = quotient if (signed_left < 0) == (signed_right < 0) else -quotient
+            return quotient if op == "sdiv" else signed_left - quotient * signed_right
+
+
+def _signed_fully(value: int, bits: int) -> int:
+    return value - (1 << bits) if value >> (bits - 1) & 1 else value
+
+
+def negated(value: Value) -> Value:
+    """Return the opposite of a truth value."""
+    if isinstance(value, int):
+        return 1 - value
+    symbol = single(value)
+    if symbol is not None and symbol.kind == "not":
+        return symbol.inputs[0]
+    return unknown(Symbol("not", (value,)))
+
+
+def compare(predicate: str, left: Value, right: Value, bits: int) -> Value:
+    """Compare two integers; the result is 0, 1 or unknown."""
+    if isinstance(left, int) and isinstance(right, int):
+        return int(_compared(predicate, left, right, bits))
+    if left == right:
+        return int(predicate in ("eq", "uge", "ule", "sge", "sle"))
+    if isinstance(left, int):
+        swapped = {"u": "u", "s": "s"}.get(predicate[0], "")
+        predicate = (
+            swapped + {"gt": "lt", "lt": "gt", "ge": "le", "le": "ge"}[predicate[1:]]
+            if swapped
+            else predicate
+        )
+        left, right = right, left
+    if predicate == "ne":
+        return negated(compare("eq", left, right, bits))
+    # One form for a comparison and its opposite, so that what is known about one is known about the other.
+    opposite = {"uge": "ult", "ule": "ugt", "sge": "slt", "sle": "sgt"}.get(predicate)
+    if opposite:
+        return negated(compare(opposite, left, right, bits))
+    if predicate == "eq" and isinstance(left, Sum) and isinstance(right, int):
+        return _equals(left, right, bits)
+    return unknown(Symbol(predicate, (left, right)))
+
+
+def _equals(left: Sum, right: int, bits: int) -> Value:
+    number = (right - left.constant) & ((1 << bits) - 1)
+    bare = Sum(left.terms, 0)
+    symbol = single(bare)
+    if bits == 1 and symbol is not None:
+        return bare if number else negated(bare)
+    return unknown(Symbol("eq", (bare, number)))
+
+
+def _compared(predicate: str, left: int, right: int, bits: int) -> bool:
+    if predicate.startswith("s"):
+        left, right = _signed_fully(left, bits), _signed_fully(right, bits)
+    match predicate.lstrip("us"):
+        case "eq" | "q":
+            return left == right
+        case "ne":
+            return left != right
+        case "gt":
+            return left > right
+        case "ge":
+            return left >= right
+        case "lt":
+            return left < right
+        case _:
+            return left <= right
+
+
+def show(value: Value | None) -> int | str | None:
+    """Return a number as it is, `?` for anything unknown."""
+    return value if value is None or isinstance(value, int) else "?"
