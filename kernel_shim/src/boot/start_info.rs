@@ -52,9 +52,9 @@ impl StartInfo {
             "start info: version: expected at least 1 (memory map), got {}",
             raw.version
         );
-        // SAFETY: bytes, valid for every bit pattern.
         let text = match raw.cmdline_paddr {
             0 => &[],
+            // SAFETY: bytes, valid for every bit pattern.
             at => unsafe { boot_slice::<u8>(at, MAX_COMMAND_LINE) },
         };
         let length = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());

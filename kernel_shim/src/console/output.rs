@@ -40,21 +40,23 @@ pub fn crash_line(kind: &str, text: fmt::Arguments<'_>) {
 
 /// Echoes what a person types.
 pub fn echo(bytes: &[u8]) {
-    uart::send(bytes);
+    send_noting_end(uart::send, bytes);
+}
+
+fn send_noting_end(send: fn(&[u8]), bytes: &[u8]) {
     if let Some(&last) = bytes.last() {
         AT_LINE_START.store(last == b'\n', Ordering::Relaxed);
+        send(bytes);
     }
 }
 
 fn write_line(send: fn(&[u8]), kind: &str, text: fmt::Arguments<'_>) {
     let mut writer = Writer { send, chunk: [0; CHUNK], length: 0 };
-    AT_LINE_START.store(false, Ordering::Relaxed);
     writer.push_all(kind.as_bytes());
     // A `Display` that fails leaves a short line; there is nobody to tell.
     let _ = fmt::write(&mut writer, text);
     writer.push_all(b"\n");
     writer.flush();
-    AT_LINE_START.store(true, Ordering::Relaxed);
 }
 
 /// The transmit FIFO holds 16 bytes; a multiple saves locking.
@@ -79,7 +81,7 @@ impl Writer {
     }
 
     fn flush(&mut self) {
-        (self.send)(&self.chunk[..self.length]);
+        send_noting_end(self.send, &self.chunk[..self.length]);
         self.length = 0;
     }
 }
