@@ -12,12 +12,7 @@ use crate::sync::with_irqs_disabled;
 const BUILDER: &str = "[new|default] [zeroed=0|1 | purpose=pagetable|kernel|user|custom:<n>]…";
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "alloc",
-        usage: BUILDER,
-        help: "allocate a frame; the builder as given",
-        run: alloc,
-    },
+    Command { name: "alloc", usage: BUILDER, help: "allocate a frame; the builder as given", run: alloc },
     Command {
         name: "alloc.all",
         usage: BUILDER,
@@ -55,10 +50,7 @@ impl Recipe {
     const CAPACITY: usize = 16;
 
     fn parse(args: &mut Args<'_>) -> Result<Self, CommandError> {
-        let mut recipe = Self {
-            through_default: false,
-            steps: [None; Self::CAPACITY],
-        };
+        let mut recipe = Self { through_default: false, steps: [None; Self::CAPACITY] };
         let mut count = 0;
         let mut first = true;
         while let Some(word) = args.next() {
@@ -66,10 +58,7 @@ impl Recipe {
                 "new" | "default" if first => recipe.through_default = word == "default",
                 _ if count == Self::CAPACITY => {
                     let limit = Self::CAPACITY;
-                    return Err(refused(
-                        Code::TooLong,
-                        format_args!("expected at most {limit} calls"),
-                    ));
+                    return Err(refused(Code::TooLong, format_args!("expected at most {limit} calls")));
                 }
                 _ => {
                     recipe.steps[count] = Some(Self::step(word)?);
@@ -85,28 +74,18 @@ impl Recipe {
         match word.split_once('=') {
             Some(("zeroed", value)) => Ok(Step::Zeroed(parse("zeroed", value, 1)? == 1)),
             Some(("purpose", value)) => Ok(Step::Purpose(operand::purpose(value)?)),
-            _ => Err(refused(
-                Code::Usage,
-                format_args!("{word}: expected zeroed=… or purpose=…"),
-            )),
+            _ => Err(refused(Code::Usage, format_args!("{word}: expected zeroed=… or purpose=…"))),
         }
     }
 
     /// Calls the subject as it is asked to.
     fn allocate(&self) -> Result<PhysFrame, AllocError> {
-        let start = if self.through_default {
-            FrameAllocOptions::default()
-        } else {
-            FrameAllocOptions::new()
-        };
-        let options = self
-            .steps
-            .iter()
-            .flatten()
-            .fold(start, |options, step| match *step {
-                Step::Zeroed(zeroed) => options.zeroed(zeroed),
-                Step::Purpose(purpose) => options.purpose(purpose),
-            });
+        let start =
+            if self.through_default { FrameAllocOptions::default() } else { FrameAllocOptions::new() };
+        let options = self.steps.iter().flatten().fold(start, |options, step| match *step {
+            Step::Zeroed(zeroed) => options.zeroed(zeroed),
+            Step::Purpose(purpose) => options.purpose(purpose),
+        });
         with_irqs_disabled(|token| options.allocate(token))
     }
 }

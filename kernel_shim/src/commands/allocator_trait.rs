@@ -9,43 +9,22 @@ use crate::memory::frame::{AllocError, FrameAllocator, PhysFrame};
 use crate::sync::with_irqs_disabled;
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "trait.alloc",
-        usage: "<order>",
-        help: "FrameAllocator::alloc",
-        run: alloc,
-    },
-    Command {
-        name: "trait.alloc_frame",
-        usage: "",
-        help: "FrameAllocator::alloc_frame",
-        run: alloc_frame,
-    },
-    Command {
-        name: "trait.free",
-        usage: "<paddr> <order>",
-        help: "FrameAllocator::free",
-        run: free,
-    },
+    Command { name: "trait.alloc", usage: "<order>", help: "FrameAllocator::alloc", run: alloc },
+    Command { name: "trait.alloc_frame", usage: "", help: "FrameAllocator::alloc_frame", run: alloc_frame },
+    Command { name: "trait.free", usage: "<paddr> <order>", help: "FrameAllocator::free", run: free },
 ];
 
 fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let order = args.u8("order")?;
     args.end()?;
     operand::require_buddy()?;
-    answer(
-        with_irqs_disabled(|token| BuddyFrameAllocator.alloc(order, token)),
-        reply,
-    )
+    answer(with_irqs_disabled(|token| BuddyFrameAllocator.alloc(order, token)), reply)
 }
 
 fn alloc_frame(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     operand::require_buddy()?;
-    answer(
-        with_irqs_disabled(|token| BuddyFrameAllocator.alloc_frame(token)),
-        reply,
-    )
+    answer(with_irqs_disabled(|token| BuddyFrameAllocator.alloc_frame(token)), reply)
 }
 
 fn answer(frame: Result<PhysFrame, AllocError>, reply: &mut Reply) -> CommandResult {

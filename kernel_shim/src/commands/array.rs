@@ -10,66 +10,21 @@ use core::ptr;
 use x86_64::PhysAddr;
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "array.size",
-        usage: "<ram>",
-        help: "metadata_size_for",
-        run: size,
-    },
-    Command {
-        name: "array.init",
-        usage: "<total_ram>",
-        help: "init_metadata_array",
-        run: init,
-    },
-    Command {
-        name: "array.get",
-        usage: "<paddr>",
-        help: "get_meta",
-        run: get,
-    },
-    Command {
-        name: "array.slot",
-        usage: "<paddr>",
-        help: "get_meta_slot",
-        run: get_slot,
-    },
-    Command {
-        name: "array.snapshot",
-        usage: "<paddr>",
-        help: "frame_meta_debug_snapshot",
-        run: snapshot,
-    },
-    Command {
-        name: "array.matches",
-        usage: "<paddr> <gen>",
-        help: "meta_generation_matches",
-        run: matches,
-    },
+    Command { name: "array.size", usage: "<ram>", help: "metadata_size_for", run: size },
+    Command { name: "array.init", usage: "<total_ram>", help: "init_metadata_array", run: init },
+    Command { name: "array.get", usage: "<paddr>", help: "get_meta", run: get },
+    Command { name: "array.slot", usage: "<paddr>", help: "get_meta_slot", run: get_slot },
+    Command { name: "array.snapshot", usage: "<paddr>", help: "frame_meta_debug_snapshot", run: snapshot },
+    Command { name: "array.matches", usage: "<paddr> <gen>", help: "meta_generation_matches", run: matches },
     Command {
         name: "array.poisoned",
         usage: "<paddr> <order>",
         help: "block_phys_has_poison_guard",
         run: poisoned,
     },
-    Command {
-        name: "array.unmap",
-        usage: "<paddr>",
-        help: "invoke_vtable_on_unmap",
-        run: unmap,
-    },
-    Command {
-        name: "array.lastref",
-        usage: "<paddr>",
-        help: "invoke_vtable_on_last_ref",
-        run: last_ref,
-    },
-    Command {
-        name: "boot.log",
-        usage: "",
-        help: "what the boot allocator was asked for",
-        run: boot_log,
-    },
+    Command { name: "array.unmap", usage: "<paddr>", help: "invoke_vtable_on_unmap", run: unmap },
+    Command { name: "array.lastref", usage: "<paddr>", help: "invoke_vtable_on_last_ref", run: last_ref },
+    Command { name: "boot.log", usage: "", help: "what the boot allocator was asked for", run: boot_log },
 ];
 
 fn only_paddr(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
@@ -133,10 +88,7 @@ fn poisoned(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     let end = paddr.as_u64() + (PAGE_SIZE << order);
     if PhysAddr::try_new(end - 1).is_err() {
-        return Err(refused(
-            Code::Range,
-            format_args!("{paddr:#x}: a block of order {order} ends nowhere"),
-        ));
+        return Err(refused(Code::Range, format_args!("{paddr:#x}: a block of order {order} ends nowhere")));
     }
     reply.flag("v", frame::block_phys_has_poison_guard(paddr.as_u64(), order));
     Ok(())
@@ -164,9 +116,7 @@ fn boot_log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let allocator = boot_alloc::get().lock();
     for request in allocator.log() {
         let boot_alloc::Request { size, align, paddr } = *request;
-        reply.data(format_args!(
-            "path=accessible size={size} align={align} paddr={paddr:#x}"
-        ));
+        reply.data(format_args!("path=accessible size={size} align={align} paddr={paddr:#x}"));
     }
     reply.field("n", allocator.log().count());
     Ok(())

@@ -23,24 +23,9 @@ pub const COMMANDS: &[Command] = &[
         help: "give a block back, without hooks",
         run: free,
     },
-    Command {
-        name: "buddy.drain",
-        usage: "",
-        help: "empty the caches of all CPUs",
-        run: drain,
-    },
-    Command {
-        name: "buddy.cache",
-        usage: "",
-        help: "show the caches of all CPUs",
-        run: cache,
-    },
-    Command {
-        name: "buddy.log",
-        usage: "[clear]",
-        help: "show the last requests, or forget them",
-        run: log,
-    },
+    Command { name: "buddy.drain", usage: "", help: "empty the caches of all CPUs", run: drain },
+    Command { name: "buddy.cache", usage: "", help: "show the caches of all CPUs", run: cache },
+    Command { name: "buddy.log", usage: "[clear]", help: "show the last requests, or forget them", run: log },
 ];
 
 fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -92,10 +77,7 @@ fn log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
             buddy::with(|buddy| buddy.log.clear());
         }
         Some(other) => {
-            return Err(refused(
-                Code::Usage,
-                format_args!("{other}: expected clear or nothing"),
-            ));
+            return Err(refused(Code::Usage, format_args!("{other}: expected clear or nothing")));
         }
     }
     Ok(())
@@ -105,17 +87,9 @@ fn show_log(reply: &mut Reply) {
     let mut count = 0;
     buddy::with(|buddy| {
         for event in buddy.log.iter() {
-            let Event {
-                operation,
-                order,
-                migratetype,
-                paddr,
-                cached,
-            } = *event;
+            let Event { operation, order, migratetype, paddr, cached } = *event;
             let (op, mt, cached) = (operation.name(), migratetype.name(), u8::from(cached));
-            reply.data(format_args!(
-                "op={op} order={order} mt={mt} paddr={paddr:#x} cached={cached}"
-            ));
+            reply.data(format_args!("op={op} order={order} mt={mt} paddr={paddr:#x} cached={cached}"));
             count += 1;
         }
     });

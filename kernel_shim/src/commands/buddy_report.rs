@@ -17,15 +17,13 @@ pub const COMMANDS: &[Command] = &[
         help: "what became of the frames of each zone, and the sums",
         run: stats,
     },
-    Command {
-        name: "lists",
-        usage: "",
-        help: "the free lists that are not empty",
-        run: lists,
-    },
+    Command { name: "lists", usage: "", help: "the free lists that are not empty", run: lists },
 ];
 
-const COUNTERS: [(&str, fn(&ZoneState) -> u64); 6] = [
+/// A key with the counter that it stands for.
+type Counter = (&'static str, fn(&ZoneState) -> u64);
+
+const COUNTERS: [Counter; 6] = [
     ("managed", |zone| zone.managed),
     ("free", |zone| zone.free),
     ("cached", |zone| zone.cached),
@@ -90,10 +88,7 @@ fn length(zone: &ZoneState, head: u64, order: u8) -> u64 {
     while link != LINK_NONE {
         let block = zone.listed_block(link, order);
         count += 1;
-        assert!(
-            count <= zone.end_pfn,
-            "buddy: the free list of order {order} at {head:#x} is a cycle"
-        );
+        assert!(count <= zone.end_pfn, "buddy: the free list of order {order} at {head:#x} is a cycle");
         link = get_meta(PhysAddr::new(block.first_pfn * PAGE_SIZE)).next();
     }
     count

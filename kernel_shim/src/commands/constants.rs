@@ -26,10 +26,7 @@ fn constants(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
         reply.field(size_key, size);
         reply.field(align_key, align);
     }
-    reply.flag(
-        "same.FrameMeta",
-        TypeId::of::<FrameMeta>() == TypeId::of::<MetaSlot>(),
-    );
+    reply.flag("same.FrameMeta", TypeId::of::<FrameMeta>() == TypeId::of::<MetaSlot>());
     // Their names are checked by the compiler where errors are told apart, in `operand::alloc_failed`.
     reply.field("AllocError", "OutOfMemory,InvalidOrder,InvalidAddress");
     Ok(())
@@ -42,14 +39,8 @@ fn numbers() -> [(&'static str, u64); 20] {
         ("FRAME_META_ALIGN", FRAME_META_ALIGN as u64),
         ("FRAME_META_LINK_NONE", FRAME_META_LINK_NONE),
         ("REFCOUNT_UNUSED", u64::from(REFCOUNT_UNUSED)),
-        (
-            "META_SLOT_REFCOUNT_BYTE_OFFSET",
-            META_SLOT_REFCOUNT_BYTE_OFFSET as u64,
-        ),
-        (
-            "MetaSlot::REFCOUNT_BYTE_OFFSET",
-            MetaSlot::REFCOUNT_BYTE_OFFSET as u64,
-        ),
+        ("META_SLOT_REFCOUNT_BYTE_OFFSET", META_SLOT_REFCOUNT_BYTE_OFFSET as u64),
+        ("MetaSlot::REFCOUNT_BYTE_OFFSET", MetaSlot::REFCOUNT_BYTE_OFFSET as u64),
         ("MAX_ORDER", MAX_ORDER as u64),
         ("meta_guard::NONE", u64::from(meta_guard::NONE)),
         ("meta_guard::KERNEL_ONLY", u64::from(meta_guard::KERNEL_ONLY)),
@@ -69,29 +60,14 @@ fn numbers() -> [(&'static str, u64); 20] {
 /// Twice a key with its value, for each type.
 fn sizes() -> [(&'static str, usize, &'static str, usize); 4] {
     [
-        (
-            "size.MetaSlot",
-            size_of::<MetaSlot>(),
-            "align.MetaSlot",
-            align_of::<MetaSlot>(),
-        ),
+        ("size.MetaSlot", size_of::<MetaSlot>(), "align.MetaSlot", align_of::<MetaSlot>()),
         (
             "size.FrameMetaVtable",
             size_of::<FrameMetaVtable>(),
             "align.FrameMetaVtable",
             align_of::<FrameMetaVtable>(),
         ),
-        (
-            "size.FreeListLink",
-            size_of::<FreeListLink>(),
-            "align.FreeListLink",
-            align_of::<FreeListLink>(),
-        ),
-        (
-            "size.PhysFrame",
-            size_of::<PhysFrame>(),
-            "align.PhysFrame",
-            align_of::<PhysFrame>(),
-        ),
+        ("size.FreeListLink", size_of::<FreeListLink>(), "align.FreeListLink", align_of::<FreeListLink>()),
+        ("size.PhysFrame", size_of::<PhysFrame>(), "align.PhysFrame", align_of::<PhysFrame>()),
     ]
 }

@@ -26,19 +26,12 @@ pub const COMMANDS: &[Command] = &[
         help: "count PhysFrame::range_inclusive, then poll it twice more",
         run: range,
     },
-    Command {
-        name: "frame.cmp",
-        usage: "<a> <b>",
-        help: "compare two frames",
-        run: compare,
-    },
+    Command { name: "frame.cmp", usage: "<a> <b>", help: "compare two frames", run: compare },
 ];
 
 /// The frame an address lies in; built without the subject's functions, which are asked elsewhere.
 fn frame(args: &mut Args<'_>) -> Result<PhysFrame, CommandError> {
-    Ok(PhysFrame {
-        start_address: operand::paddr(args)?.align_down(4096_u64),
-    })
+    Ok(PhysFrame { start_address: operand::paddr(args)?.align_down(4096_u64) })
 }
 
 fn containing(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {

@@ -12,12 +12,8 @@ use x86_64::PhysAddr;
 /// A physical address: anything of 52 bits.
 pub fn paddr(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
     let value = args.u64("paddr")?;
-    PhysAddr::try_new(value).map_err(|_| {
-        refused(
-            Code::Range,
-            format_args!("{value:#x}: not a physical address of 52 bits"),
-        )
-    })
+    PhysAddr::try_new(value)
+        .map_err(|_| refused(Code::Range, format_args!("{value:#x}: not a physical address of 52 bits")))
 }
 
 /// The number of a frame that has a slot.
@@ -25,19 +21,13 @@ pub fn pfn(args: &mut Args<'_>) -> Result<u64, CommandError> {
     let paddr = paddr(args)?.as_u64();
     let frames = slot_table::frames();
     if frames == 0 {
-        return Err(refused(
-            Code::State,
-            format_args!("there is no slot table, use array.init"),
-        ));
+        return Err(refused(Code::State, format_args!("there is no slot table, use array.init")));
     }
     let pfn = paddr / PAGE_SIZE;
     if pfn < frames {
         Ok(pfn)
     } else {
-        Err(refused(
-            Code::Range,
-            format_args!("{paddr:#x}: no slot, the table covers {frames} frames"),
-        ))
+        Err(refused(Code::Range, format_args!("{paddr:#x}: no slot, the table covers {frames} frames")))
     }
 }
 
@@ -52,10 +42,7 @@ pub fn order(args: &mut Args<'_>) -> Result<u8, CommandError> {
     if order as usize <= MAX_ORDER {
         Ok(order)
     } else {
-        Err(refused(
-            Code::Range,
-            format_args!("order {order}: expected at most {MAX_ORDER}"),
-        ))
+        Err(refused(Code::Range, format_args!("order {order}: expected at most {MAX_ORDER}")))
     }
 }
 
@@ -65,18 +52,15 @@ pub fn block(args: &mut Args<'_>) -> Result<(PhysAddr, u8), CommandError> {
     require_buddy()?;
     match buddy::with(|buddy| buddy.block(paddr.as_u64(), order)) {
         Some(_) => Ok((paddr, order)),
-        None => Err(refused(
-            Code::Range,
-            format_args!("{paddr:#x}: no block of order {order} of the buddy's"),
-        )),
+        None => {
+            Err(refused(Code::Range, format_args!("{paddr:#x}: no block of order {order} of the buddy's")))
+        }
     }
 }
 
 pub fn migratetype(args: &mut Args<'_>) -> Result<Migratetype, CommandError> {
     let word = args.word("movable|unmovable")?;
-    let found = Migratetype::ALL
-        .into_iter()
-        .find(|migratetype| migratetype.name() == word);
+    let found = Migratetype::ALL.into_iter().find(|migratetype| migratetype.name() == word);
     found.ok_or_else(|| refused(Code::Usage, format_args!("{word}: expected movable or unmovable")))
 }
 
@@ -87,10 +71,9 @@ pub fn purpose(word: &str) -> Result<FramePurpose, CommandError> {
         None if word == "kernel" => Ok(FramePurpose::KernelData),
         None if word == "user" => Ok(FramePurpose::UserData),
         Some(("custom", flags)) => Ok(FramePurpose::Custom(Args::new(flags).u32("flags")?)),
-        _ => Err(refused(
-            Code::Usage,
-            format_args!("{word}: expected pagetable, kernel, user or custom:<n>"),
-        )),
+        _ => {
+            Err(refused(Code::Usage, format_args!("{word}: expected pagetable, kernel, user or custom:<n>")))
+        }
     }
 }
 
@@ -106,10 +89,7 @@ pub fn require_ram(paddr: PhysAddr, length: u64) -> Result<(), CommandError> {
     if inside {
         Ok(())
     } else {
-        Err(refused(
-            Code::Range,
-            format_args!("{length:#x} bytes at {base:#x}: not all of them usable RAM"),
-        ))
+        Err(refused(Code::Range, format_args!("{length:#x} bytes at {base:#x}: not all of them usable RAM")))
     }
 }
 
@@ -117,10 +97,7 @@ pub fn require_buddy() -> Result<(), CommandError> {
     if buddy::with(|buddy| buddy.is_populated()) {
         Ok(())
     } else {
-        Err(refused(
-            Code::State,
-            format_args!("the buddy manages nothing, boot with init=full"),
-        ))
+        Err(refused(Code::State, format_args!("the buddy manages nothing, boot with init=full")))
     }
 }
 

@@ -5,35 +5,20 @@ use crate::console::args::Args;
 use crate::console::command::{Code, Command, CommandError, CommandResult, refused};
 use crate::console::reply::Reply;
 use crate::memory::frame::PAGE_SIZE;
-use crate::memory::phys_to_virt;
+use crate::memory::{phys_to_virt, scan};
 use core::ptr;
 use x86_64::PhysAddr;
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "payload.fill",
-        usage: "<paddr> <byte> [frames]",
-        help: "fill whole frames",
-        run: fill,
-    },
+    Command { name: "payload.fill", usage: "<paddr> <byte> [frames]", help: "fill whole frames", run: fill },
     Command {
         name: "payload.verify",
         usage: "<paddr> <byte> [frames]",
         help: "whether whole frames hold nothing else; at is the first that differs",
         run: verify,
     },
-    Command {
-        name: "payload.peek",
-        usage: "<paddr> <len>",
-        help: "show up to 1024 bytes",
-        run: peek,
-    },
-    Command {
-        name: "payload.poke",
-        usage: "<paddr> <hex>",
-        help: "overwrite bytes",
-        run: poke,
-    },
+    Command { name: "payload.peek", usage: "<paddr> <len>", help: "show up to 1024 bytes", run: peek },
+    Command { name: "payload.poke", usage: "<paddr> <hex>", help: "overwrite bytes", run: poke },
 ];
 
 /// What fits into a reply as hex digits.
@@ -49,10 +34,7 @@ impl Bytes {
     fn checked(paddr: PhysAddr, length: u64) -> Result<Self, CommandError> {
         operand::require_ram(paddr, length)?;
         let vaddr = phys_to_virt(paddr.as_u64()) as usize;
-        Ok(Self {
-            first: ptr::with_exposed_provenance_mut(vaddr),
-            length: length as usize,
-        })
+        Ok(Self { first: ptr::with_exposed_provenance_mut(vaddr), length: length as usize })
     }
 
     /// `<paddr> <byte> [frames]`: the frames from the one that `paddr` lies in.
@@ -68,14 +50,15 @@ impl Bytes {
     }
 
     fn read(&self, index: usize) -> u8 {
-        assert!(
-            index < self.length,
-            "payload: byte {index}: expected below {}",
-            self.length
-        );
+        assert!(index < self.length, "payload: byte {index}: expected below {}", self.length);
         // SAFETY: `checked` made sure that these bytes are RAM, which the HHDM maps; the index is inside. Whoever
         // owns the frame may write meanwhile: volatile, so the byte is read once, as it is.
         unsafe { self.first.add(index).read_volatile() }
+    }
+
+    fn first_other(&self, byte: u8) -> Option<usize> {
+        // SAFETY: `checked` made sure that these bytes are RAM, which the HHDM maps.
+        unsafe { scan::first_other_byte(self.first, self.length, byte) }
     }
 
     fn fill(&self, byte: u8) {
@@ -104,7 +87,7 @@ fn fill(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 
 fn verify(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (start, payload, byte) = Bytes::whole_frames(args)?;
-    let differs = (0..payload.length).find(|&index| payload.read(index) != byte);
+    let differs = payload.first_other(byte);
     reply.flag("v", differs.is_none());
     if let Some(index) = differs {
         reply.hex("at", start + index as u64);
@@ -116,18 +99,12 @@ fn peek(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (paddr, length) = (operand::paddr(args)?, args.u64("len")?);
     args.end()?;
     if length > MAX_PEEK {
-        return Err(refused(
-            Code::Range,
-            format_args!("{length} bytes: expected at most {MAX_PEEK}"),
-        ));
+        return Err(refused(Code::Range, format_args!("{length} bytes: expected at most {MAX_PEEK}")));
     }
     let payload = Bytes::checked(paddr, length)?;
     let mut bytes = [0; MAX_PEEK as usize];
     let bytes = &mut bytes[..length as usize];
-    bytes
-        .iter_mut()
-        .enumerate()
-        .for_each(|(index, byte)| *byte = payload.read(index));
+    bytes.iter_mut().enumerate().for_each(|(index, byte)| *byte = payload.read(index));
     reply.bytes("bytes", bytes);
     Ok(())
 }

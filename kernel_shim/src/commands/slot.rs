@@ -95,10 +95,7 @@ pub const COMMANDS: &[Command] = &[
     },
     number!(generation, "the generation"),
     action!(set_generation(generation: u32), "store the generation"),
-    action!(
-        note_new_allocation_epoch,
-        "begin a new life: vtable, guard, generation"
-    ),
+    action!(note_new_allocation_epoch, "begin a new life: vtable, guard, generation"),
     action!(reset_with_free_list_meta, "what a free does: vtable, guard"),
     number!(get_guard, "the guard"),
     action!(set_guard(bits: u32), "store the guard"),
@@ -112,12 +109,7 @@ pub const COMMANDS: &[Command] = &[
     action!(mark_poisoned, "poison guard and flags"),
     number!(vtable_bits, "the vtable's address"),
     action!(set_vtable_bits(bits: u64), "store the vtable's address"),
-    Command {
-        name: "slot.vtable_ref",
-        usage: "<paddr>",
-        help: "the vtable to use",
-        run: vtable_ref,
-    },
+    Command { name: "slot.vtable_ref", usage: "<paddr>", help: "the vtable to use", run: vtable_ref },
     Command {
         name: "slot.try_vtable_ref",
         usage: "<paddr>",
@@ -195,10 +187,7 @@ pub fn require_followable(slot: &MetaSlot) -> CommandResult {
     if hooks::may_be_followed(bits) {
         return Ok(());
     }
-    Err(refused(
-        Code::Range,
-        format_args!("vtable bits {bits:#x}: no vtable there, see vt.addr"),
-    ))
+    Err(refused(Code::Range, format_args!("vtable bits {bits:#x}: no vtable there, see vt.addr")))
 }
 
 fn describe(vtable: &'static FrameMetaVtable, reply: &mut Reply) {

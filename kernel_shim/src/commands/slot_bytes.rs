@@ -10,18 +10,8 @@ use core::hint::black_box;
 use core::mem::MaybeUninit;
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "slot.new",
-        usage: "",
-        help: "the bytes of MetaSlot::new()",
-        run: new,
-    },
-    Command {
-        name: "slot.peek",
-        usage: "<paddr>",
-        help: "the bytes of a slot",
-        run: peek,
-    },
+    Command { name: "slot.new", usage: "", help: "the bytes of MetaSlot::new()", run: new },
+    Command { name: "slot.peek", usage: "<paddr>", help: "the bytes of a slot", run: peek },
     Command {
         name: "slot.poke",
         usage: "<paddr> <offset> <hex>",

@@ -62,20 +62,14 @@ impl BootAllocator {
         Self {
             free: FrameRanges::new(),
             taken: FrameRanges::new(),
-            faults: Faults {
-                refuse: false,
-                misalign: 0,
-            },
+            faults: Faults { refuse: false, misalign: 0 },
             log: [None; 16],
         }
     }
 
     /// Takes over all RAM of the memory map that is not in use.
     pub fn init(&mut self) {
-        for region in memory_map::regions()
-            .iter()
-            .filter(|region| region.kind == RegionKind::Ram)
-        {
+        for region in memory_map::regions().iter().filter(|region| region.kind == RegionKind::Ram) {
             let whole = region.base.div_ceil(PAGE_SIZE).max(1)..region.end / PAGE_SIZE;
             self.free.push(whole);
         }
@@ -120,19 +114,10 @@ impl BootAllocator {
 
     fn note_taken(&mut self, pfns: &Range<u64>) {
         let mut taken = FrameRanges::new();
-        let (below, above) = (
-            |r: &Range<u64>| r.end <= pfns.start,
-            |r: &Range<u64>| r.start >= pfns.end,
-        );
-        self.taken
-            .iter()
-            .filter(below)
-            .for_each(|range| taken.push(range));
+        let (below, above) = (|r: &Range<u64>| r.end <= pfns.start, |r: &Range<u64>| r.start >= pfns.end);
+        self.taken.iter().filter(below).for_each(|range| taken.push(range));
         taken.push(pfns.clone());
-        self.taken
-            .iter()
-            .filter(above)
-            .for_each(|range| taken.push(range));
+        self.taken.iter().filter(above).for_each(|range| taken.push(range));
         self.taken = taken;
     }
 

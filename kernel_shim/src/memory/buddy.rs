@@ -49,12 +49,8 @@ pub fn alloc_migratetype(
     if order as usize > MAX_ORDER {
         return Err(AllocError::InvalidOrder);
     }
-    let pfn = lock(token)
-        .alloc(order, migratetype)
-        .ok_or(AllocError::OutOfMemory)?;
-    Ok(PhysFrame {
-        start_address: PhysAddr::new(pfn * PAGE_SIZE),
-    })
+    let pfn = lock(token).alloc(order, migratetype).ok_or(AllocError::OutOfMemory)?;
+    Ok(PhysFrame { start_address: PhysAddr::new(pfn * PAGE_SIZE) })
 }
 
 /// Takes a block back.
@@ -126,13 +122,7 @@ impl Buddy {
             None => self.serve_or_drain(order, migratetype)?,
         };
         let paddr = block.paddr();
-        self.log.record(Event {
-            operation: Operation::Alloc,
-            order,
-            migratetype,
-            paddr,
-            cached,
-        });
+        self.log.record(Event { operation: Operation::Alloc, order, migratetype, paddr, cached });
         Some(block.first_pfn)
     }
 
@@ -198,10 +188,7 @@ impl Buddy {
         if block.order > 0
             && let Some(pfn) = block.pfns().find(|&pfn| stamp::says_free(pfn))
         {
-            panic!(
-                "buddy: double free: frame {:#x} of {block} is free already",
-                pfn * PAGE_SIZE
-            );
+            panic!("buddy: double free: frame {:#x} of {block} is free already", pfn * PAGE_SIZE);
         }
     }
 
@@ -217,13 +204,7 @@ impl Buddy {
     fn record_return(&mut self, operation: Operation, block: Block) {
         let cached = operation == Operation::Free && block.order == 0;
         let (order, migratetype, paddr) = (block.order, block.home(), block.paddr());
-        self.log.record(Event {
-            operation,
-            order,
-            migratetype,
-            paddr,
-            cached,
-        });
+        self.log.record(Event { operation, order, migratetype, paddr, cached });
     }
 }
 

@@ -510,16 +510,31 @@ pub fn init_metadata_array(total_ram: u64, boot_alloc: &mut BootAllocator) {
     );
     let base = phys_to_virt(paddr.as_u64());
     let table = ptr::with_exposed_provenance_mut::<MetaSlot>(base as usize);
-    for index in 0..frames as usize {
-        // SAFETY: the boot allocator gave these `frames * 64` bytes to us alone, below the top of the HHDM
-        // ("accessible"), so `table + index` is mapped, writable and inside the reservation. It is aligned to
-        // 64, checked above. `write` drops nothing, so it does not matter what the memory held.
-        unsafe { table.add(index).write(MetaSlot::new()) };
-    }
+    // SAFETY: the boot allocator gave these `frames * 64` bytes to us alone, below the top of the HHDM
+    // ("accessible"), so they are mapped and writable. They are aligned to 64, checked above.
+    unsafe { fill_table(table, frames as usize) };
     // Release: both pair with the Acquire loads in `get_meta_slot`. The count goes first, so whoever sees
     // the base sees the count that belongs to it.
     METADATA_FRAME_COUNT.store(frames, Release);
     METADATA_BASE_VIRT.store(base, Release);
+}
+
+/// Makes `count` new slots: writes one, then doubles what there is until it suffices.
+///
+/// # Safety
+/// `table` must be aligned and lead to room for `count` slots, at least one, which nobody else looks at.
+unsafe fn fill_table(table: *mut MetaSlot, count: usize) {
+    // SAFETY: the first of `count` slots. `write` drops nothing, so it does not matter what the memory held.
+    unsafe { table.write(MetaSlot::new()) };
+    let mut done = 1;
+    while done < count {
+        let step = done.min(count - done);
+        // SAFETY: `step <= done`, so the source is initialized and ends before the destination begins, and
+        // `done + step <= count`, so the destination lies inside. Nobody stores to either meanwhile, so a copy of
+        // the bytes is a copy of the atomics.
+        unsafe { table.copy_to_nonoverlapping(table.add(done), step) };
+        done += step;
+    }
 }
 
 /// The slot of the frame that contains `phys`.

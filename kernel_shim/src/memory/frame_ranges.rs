@@ -12,10 +12,7 @@ pub struct FrameRanges {
 
 impl FrameRanges {
     pub const fn new() -> Self {
-        Self {
-            ranges: [(0, 0); CAPACITY],
-            len: 0,
-        }
+        Self { ranges: [(0, 0); CAPACITY], len: 0 }
     }
 
     /// In address order, disjoint, never touching, never empty.
@@ -34,8 +31,7 @@ impl FrameRanges {
 
     /// Whether all of `pfns` lies in one of the ranges.
     pub fn contains(&self, pfns: Range<u64>) -> bool {
-        self.iter()
-            .any(|range| range.start <= pfns.start && pfns.end <= range.end)
+        self.iter().any(|range| range.start <= pfns.start && pfns.end <= range.end)
     }
 
     /// Adds frames behind all that are in the list; what touches the last range extends it.

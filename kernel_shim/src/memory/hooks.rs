@@ -60,11 +60,7 @@ impl Record {
 
 /// Writes a stop down; beyond the capacity it is only counted.
 pub fn record(stop: Stop, paddr: PhysAddr) {
-    let record = Record {
-        stop,
-        paddr: paddr.as_u64(),
-        interrupts_enabled: interrupts::are_enabled(),
-    };
+    let record = Record { stop, paddr: paddr.as_u64(), interrupts_enabled: interrupts::are_enabled() };
     // Relaxed: an index of one's own is all that is asked of it.
     let index = COUNT.fetch_add(1, Ordering::Relaxed);
     if let Some(word) = RECORDS.get(index) {
@@ -82,10 +78,7 @@ pub fn count() -> usize {
 /// What was written down, in order.
 pub fn records() -> impl Iterator<Item = Record> {
     // Acquire: pairs with the store in `record`.
-    RECORDS
-        .iter()
-        .take(count())
-        .map(|word| Record::unpack(word.load(Ordering::Acquire)))
+    RECORDS.iter().take(count()).map(|word| Record::unpack(word.load(Ordering::Acquire)))
 }
 
 pub fn clear() {
@@ -102,11 +95,7 @@ fn on_last_ref(paddr: PhysAddr) {
 }
 
 const fn vtable(on_last_ref: Option<fn(PhysAddr)>, on_unmap: Option<fn(PhysAddr)>) -> FrameMetaVtable {
-    FrameMetaVtable {
-        on_last_ref,
-        on_unmap,
-        reserved: [0; 6],
-    }
+    FrameMetaVtable { on_last_ref, on_unmap, reserved: [0; 6] }
 }
 
 static BOTH: FrameMetaVtable = vtable(Some(on_last_ref), Some(on_unmap));
@@ -114,12 +103,8 @@ static UNMAP: FrameMetaVtable = vtable(None, Some(on_unmap));
 static LAST_REF: FrameMetaVtable = vtable(Some(on_last_ref), None);
 static EMPTY: FrameMetaVtable = vtable(None, None);
 
-const VTABLES: [(&str, &FrameMetaVtable); 4] = [
-    ("both", &BOTH),
-    ("unmap", &UNMAP),
-    ("lastref", &LAST_REF),
-    ("empty", &EMPTY),
-];
+const VTABLES: [(&str, &FrameMetaVtable); 4] =
+    [("both", &BOTH), ("unmap", &UNMAP), ("lastref", &LAST_REF), ("empty", &EMPTY)];
 
 fn address_of(vtable: &'static FrameMetaVtable) -> u64 {
     ptr::from_ref(vtable).expose_provenance() as u64

@@ -13,10 +13,7 @@ pub fn end_of_memory() -> u64 {
 /// boot: frame 0, and the part of a frame at an end where nothing else begins.
 pub fn current() -> Map {
     let mut map = memory_map::published().clone();
-    for region in memory_map::regions()
-        .iter()
-        .filter(|region| region.kind == RegionKind::Ram)
-    {
+    for region in memory_map::regions().iter().filter(|region| region.kind == RegionKind::Ram) {
         let whole_frames = region.base.next_multiple_of(PAGE_SIZE)..region.end / PAGE_SIZE * PAGE_SIZE;
         take(&mut map, region.base, region.end.min(PAGE_SIZE));
         if is_free_standing(region.base) {
@@ -28,28 +25,16 @@ pub fn current() -> Map {
     }
     for pfns in boot_alloc::get().lock().taken().iter() {
         let (base, end) = (pfns.start * PAGE_SIZE, pfns.end * PAGE_SIZE);
-        map.paint(Region {
-            base,
-            end,
-            kind: RegionKind::Meta,
-        });
+        map.paint(Region { base, end, kind: RegionKind::Meta });
     }
     map
 }
 
 fn take(map: &mut Map, base: u64, end: u64) {
-    map.paint(Region {
-        base,
-        end,
-        kind: RegionKind::Boot,
-    });
+    map.paint(Region { base, end, kind: RegionKind::Boot });
 }
 
 /// Whether only one region of the published map touches `address`.
 fn is_free_standing(address: u64) -> bool {
-    memory_map::regions()
-        .iter()
-        .filter(|region| region.base == address || region.end == address)
-        .count()
-        == 1
+    memory_map::regions().iter().filter(|region| region.base == address || region.end == address).count() == 1
 }

@@ -6,6 +6,7 @@ pub mod frame_ranges;
 pub mod hooks;
 pub mod layout;
 pub mod release;
+pub mod scan;
 pub mod slot_table;
 pub mod zone;
 
@@ -61,11 +62,7 @@ pub fn init(stage: Stage) {
     }
     if stage >= Stage::Full {
         let frames = boot_alloc::get().lock().hand_over();
-        crate::log!(
-            "memory: {} slots, {} frames for the buddy",
-            slot_table::frames(),
-            frames.len()
-        );
+        crate::log!("memory: {} slots, {} frames for the buddy", slot_table::frames(), frames.len());
         buddy::init(frames);
         witness::announce_buddy(buddy::state_address());
     }

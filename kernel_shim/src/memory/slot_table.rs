@@ -1,7 +1,7 @@
 //! What the shim itself knows about the slot table, for looking at it past the subject.
 
-use super::boot_alloc;
 use super::frame::{self, MetaSlot, PAGE_SIZE};
+use super::{boot_alloc, scan};
 use crate::arch::paging::HHDM_BASE;
 use crate::witness;
 use core::ptr;
@@ -48,17 +48,27 @@ pub fn peek(pfn: u64) -> [u8; SLOT_BYTES] {
     core::array::from_fn(|offset| unsafe { slot.add(offset).read_volatile() })
 }
 
+/// How many slots from `pfn` on, and before `end`, have the same bytes as the first of them.
+///
+/// # Panics
+/// When there is no slot for one of them.
+pub fn run_length(pfn: u64, end: u64) -> u64 {
+    const WORDS: usize = SLOT_BYTES / size_of::<u64>();
+    let (first, _last) = (address(pfn), address(end - 1));
+    let others = (end - pfn - 1) as usize;
+    // SAFETY: both `pfn` and `end - 1` have a slot, so all of `others * WORDS + WORDS` words from the first on
+    // are in the table, which is mapped.
+    let equal = unsafe { scan::words_equal_at_distance(first.cast(), WORDS, others * WORDS) };
+    1 + (equal / WORDS) as u64
+}
+
 /// Overwrites bytes of a slot.
 ///
 /// # Panics
 /// When they are not all inside the slot of a frame of the table.
 pub fn poke(pfn: u64, offset: usize, bytes: &[u8]) {
     let slot = address(pfn);
-    assert!(
-        offset + bytes.len() <= SLOT_BYTES,
-        "slot: {offset} + {}: expected to end inside",
-        bytes.len()
-    );
+    assert!(offset + bytes.len() <= SLOT_BYTES, "slot: {offset} + {}: expected to end inside", bytes.len());
     for (index, &byte) in bytes.iter().enumerate() {
         // SAFETY: `address` is that of a slot of the table, the offset lies inside of it. All of its fields
         // are atomics of plain integers, so any byte is a valid one.
@@ -68,9 +78,6 @@ pub fn poke(pfn: u64, offset: usize, bytes: &[u8]) {
 
 fn address(pfn: u64) -> *mut u8 {
     let (base, frames) = (BASE.load(Acquire), FRAMES.load(Acquire));
-    assert!(
-        base != 0 && pfn < frames,
-        "slot table: frame {pfn:#x}: expected below {frames:#x}"
-    );
+    assert!(base != 0 && pfn < frames, "slot table: frame {pfn:#x}: expected below {frames:#x}");
     ptr::with_exposed_provenance_mut::<u8>(base as usize).wrapping_add(pfn as usize * SLOT_BYTES)
 }

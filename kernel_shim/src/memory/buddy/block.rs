@@ -14,18 +14,12 @@ pub struct Block {
 impl Block {
     /// A single frame.
     pub const fn frame(pfn: u64) -> Self {
-        Self {
-            first_pfn: pfn,
-            order: 0,
-        }
+        Self { first_pfn: pfn, order: 0 }
     }
 
     /// The block of that order that `pfn` lies in.
     pub const fn containing(pfn: u64, order: u8) -> Self {
-        Self {
-            first_pfn: pfn >> order << order,
-            order,
-        }
+        Self { first_pfn: pfn >> order << order, order }
     }
 
     /// `None` when no block of that order starts at `paddr`.
@@ -33,10 +27,7 @@ impl Block {
         if order as usize > MAX_ORDER || !paddr.is_multiple_of(PAGE_SIZE << order) {
             return None;
         }
-        Some(Self {
-            first_pfn: paddr / PAGE_SIZE,
-            order,
-        })
+        Some(Self { first_pfn: paddr / PAGE_SIZE, order })
     }
 
     /// The largest block that ends at `end_pfn` and starts no earlier than `first_pfn`.
@@ -44,10 +35,7 @@ impl Block {
         let aligned = end_pfn.trailing_zeros().min(MAX_ORDER as u32);
         let fitting = (end_pfn - first_pfn).ilog2();
         let order = aligned.min(fitting) as u8;
-        Self {
-            first_pfn: end_pfn - (1 << order),
-            order,
-        }
+        Self { first_pfn: end_pfn - (1 << order), order }
     }
 
     pub const fn paddr(self) -> u64 {
@@ -65,10 +53,7 @@ impl Block {
 
     /// The block that this one was split from together with.
     pub const fn buddy(self) -> Self {
-        Self {
-            first_pfn: self.first_pfn ^ self.len(),
-            order: self.order,
-        }
+        Self { first_pfn: self.first_pfn ^ self.len(), order: self.order }
     }
 
     /// This block and its buddy together.

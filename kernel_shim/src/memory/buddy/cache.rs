@@ -20,9 +20,7 @@ impl BuddyState {
     /// A block from the lists of the first zone that has one.
     pub fn take_block(&mut self, order: u8, migratetype: Migratetype) -> Option<Block> {
         let zones = Zone::preferred(migratetype);
-        zones
-            .into_iter()
-            .find_map(|zone| self.zones[zone as usize].take(order, migratetype))
+        zones.into_iter().find_map(|zone| self.zones[zone as usize].take(order, migratetype))
     }
 
     /// A frame from the CPU's cache, which is refilled when it is empty.
@@ -101,11 +99,7 @@ impl BuddyState {
 
     /// Takes one particular frame out of whichever cache it lies in.
     pub fn take_from_any_cache(&mut self, pfn: u64) -> bool {
-        let found = self
-            .caches
-            .iter_mut()
-            .flatten()
-            .any(|cache| cache.remove(pfn * PAGE_SIZE));
+        let found = self.caches.iter_mut().flatten().any(|cache| cache.remove(pfn * PAGE_SIZE));
         if found {
             self.zone_of(pfn).cached -= 1;
         }

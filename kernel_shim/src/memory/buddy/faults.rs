@@ -10,11 +10,7 @@ pub struct Faults {
 
 impl Faults {
     pub const fn new() -> Self {
-        Self {
-            next_frame: None,
-            refusals: 0,
-            missing_stamps: 0,
-        }
+        Self { next_frame: None, refusals: 0, missing_stamps: 0 }
     }
 
     /// The next request for a single frame gets this one, whatever its state.
@@ -41,11 +37,7 @@ impl Faults {
     }
 
     pub(super) fn take_stamp(&mut self) -> StampUnused {
-        if count_down(&mut self.missing_stamps) {
-            StampUnused::No
-        } else {
-            StampUnused::Yes
-        }
+        if count_down(&mut self.missing_stamps) { StampUnused::No } else { StampUnused::Yes }
     }
 }
 

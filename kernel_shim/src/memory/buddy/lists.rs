@@ -14,10 +14,7 @@ impl ZoneState {
     /// Takes a block of that order, split from a larger one when none is free: from the lists of its
     /// own migratetype, then from those of the other.
     pub fn take(&mut self, order: u8, migratetype: Migratetype) -> Option<Block> {
-        migratetype
-            .fallbacks()
-            .into_iter()
-            .find_map(|list| self.take_from(order, list))
+        migratetype.fallbacks().into_iter().find_map(|list| self.take_from(order, list))
     }
 
     fn take_from(&mut self, order: u8, list: Migratetype) -> Option<Block> {
@@ -127,19 +124,9 @@ impl ZoneState {
         let before = (prev != LINK_NONE).then(|| slot(self.listed_block(prev, block.order).first_pfn));
         let after = (next != LINK_NONE).then(|| slot(self.listed_block(next, block.order).first_pfn));
         let pointing_here = before.map_or(self.head(block), |before| before.next());
-        expect_link(
-            block,
-            "is pointed to by the list before it",
-            block.paddr(),
-            pointing_here,
-        );
+        expect_link(block, "is pointed to by the list before it", block.paddr(), pointing_here);
         if let Some(after) = after {
-            expect_link(
-                block,
-                "is pointed to by the list behind it",
-                block.paddr(),
-                after.prev(),
-            );
+            expect_link(block, "is pointed to by the list behind it", block.paddr(), after.prev());
             after.set_prev(prev);
         }
         match before {

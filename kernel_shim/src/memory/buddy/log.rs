@@ -40,10 +40,7 @@ pub struct EventLog {
 
 impl EventLog {
     pub const fn new() -> Self {
-        Self {
-            events: [None; CAPACITY],
-            next: 0,
-        }
+        Self { events: [None; CAPACITY], next: 0 }
     }
 
     pub(super) fn record(&mut self, event: Event) {

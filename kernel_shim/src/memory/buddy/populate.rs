@@ -2,7 +2,7 @@
 
 use super::Buddy;
 use super::block::Block;
-use super::stamp::{self, StampUnused};
+use super::stamp;
 use super::state::ZoneState;
 use crate::memory::frame::PAGE_SIZE;
 use crate::memory::frame_ranges::FrameRanges;
@@ -24,7 +24,7 @@ impl Buddy {
             let mut end = range.end;
             while end > range.start {
                 let block = Block::largest_before(end, range.start);
-                stamp::free(block, StampUnused::Yes);
+                stamp::free_for_the_first_time(block);
                 self.state.zone_of(block.first_pfn).push(block);
                 end = block.first_pfn;
             }
@@ -44,10 +44,7 @@ fn extent(zone: Zone) -> (u64, u64) {
 fn frames_of_memory() -> FrameRanges {
     let mut frames = FrameRanges::new();
     let mut end_of_last = 0;
-    for region in memory_map::regions()
-        .iter()
-        .filter(|region| region.kind.is_memory())
-    {
+    for region in memory_map::regions().iter().filter(|region| region.kind.is_memory()) {
         // Neighbors may meet in the middle of a frame, which counts once.
         let (first, end) = (region.base / PAGE_SIZE, region.end.div_ceil(PAGE_SIZE));
         frames.push(first.max(end_of_last)..end);
@@ -59,11 +56,6 @@ fn frames_of_memory() -> FrameRanges {
 fn frames_within(ranges: &FrameRanges, zone: &ZoneState) -> u64 {
     ranges
         .iter()
-        .map(|range| {
-            range
-                .end
-                .min(zone.end_pfn)
-                .saturating_sub(range.start.max(zone.first_pfn))
-        })
+        .map(|range| range.end.min(zone.end_pfn).saturating_sub(range.start.max(zone.first_pfn)))
         .sum()
 }

@@ -20,13 +20,29 @@ pub fn slot(pfn: u64) -> &'static MetaSlot {
     get_meta(PhysAddr::new(pfn * PAGE_SIZE))
 }
 
+/// The flags of a free frame.
+fn free_flags(block: Block) -> u32 {
+    match block.home() {
+        Migratetype::Movable => frame_flags::FREE | frame_flags::MOVABLE,
+        Migratetype::Unmovable => frame_flags::FREE,
+    }
+}
+
+/// Turns the slots of a block that nobody ever had into those of free frames: on no list, without vtable
+/// and guard they are already.
+pub fn free_for_the_first_time(block: Block) {
+    let flags = free_flags(block);
+    for slot in block.pfns().map(slot) {
+        slot.set_flags(flags);
+        slot.set_order(block.order);
+        slot.set_refcount(REFCOUNT_UNUSED);
+    }
+}
+
 /// Turns every slot of a block into that of a free frame. The count comes last, as its store is what the
 /// next claim's Acquire load pairs with.
 pub fn free(block: Block, unused: StampUnused) {
-    let flags = match block.home() {
-        Migratetype::Movable => frame_flags::FREE | frame_flags::MOVABLE,
-        Migratetype::Unmovable => frame_flags::FREE,
-    };
+    let flags = free_flags(block);
     for slot in block.pfns().map(slot) {
         slot.set_flags(flags);
         slot.set_order(block.order);

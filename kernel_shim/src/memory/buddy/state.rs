@@ -86,10 +86,7 @@ impl ZoneState {
 
 impl FrameCache {
     const fn new() -> Self {
-        Self {
-            len: 0,
-            frames: [0; CACHE_CAPACITY],
-        }
+        Self { len: 0, frames: [0; CACHE_CAPACITY] }
     }
 
     /// The frames at hand, oldest first.

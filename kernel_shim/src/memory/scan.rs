@@ -1,0 +1,58 @@
+//! Comparing memory that somebody else may be writing to.
+//!
+//! In assembly for two reasons: a reference, which a slice comparison needs, would promise that nobody
+//! writes; and without optimization a loop over a table of slots takes minutes.
+
+use core::arch::asm;
+
+/// How many of the `words` u64 from `first` on equal the one `distance` words behind them, before the first
+/// that does not.
+///
+/// # Safety
+/// All `words + distance` u64 from `first` on must be mapped memory.
+pub unsafe fn words_equal_at_distance(first: *const u64, distance: usize, words: usize) -> usize {
+    if words == 0 {
+        return 0;
+    }
+    let left: usize;
+    let differs: u8;
+    // SAFETY: reads the words that the caller vouches for, and nothing else. The direction flag is clear
+    // between functions (System V ABI 3.2.1), so the scan goes upwards.
+    unsafe {
+        asm!(
+            "repe cmpsq",
+            "setne {differs}",
+            differs = out(reg_byte) differs,
+            inout("rcx") words => left,
+            inout("rsi") first => _,
+            inout("rdi") first.wrapping_add(distance) => _,
+            options(readonly, nostack),
+        );
+    }
+    words - left - differs as usize
+}
+
+/// The index of the first of `length` bytes from `first` on that is not `byte`.
+///
+/// # Safety
+/// All of the bytes must be mapped memory.
+pub unsafe fn first_other_byte(first: *const u8, length: usize, byte: u8) -> Option<usize> {
+    if length == 0 {
+        return None;
+    }
+    let left: usize;
+    let differs: u8;
+    // SAFETY: as in `words_equal_at_distance`.
+    unsafe {
+        asm!(
+            "repe scasb",
+            "setne {differs}",
+            differs = out(reg_byte) differs,
+            inout("rcx") length => left,
+            inout("rdi") first => _,
+            in("al") byte,
+            options(readonly, nostack),
+        );
+    }
+    (differs != 0).then(|| length - left - 1)
+}
