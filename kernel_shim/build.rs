@@ -1,4 +1,4 @@
-//! Hands the linker script to the linker and the chosen frame module to the compiler.
+//! Tells cargo what the kernel is linked by, around which frame module.
 
 use std::{env, fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! GDT and TSS: flat 64-bit segments, one interrupt stack per IST index.
+//! The GDT with its TSS: flat 64-bit segments, one interrupt stack per IST index.
 
 use super::stack::{self, IST_STACKS};
 use core::arch::asm;

@@ -1,4 +1,4 @@
-//! The IDT: every exception and device interrupt ends in one handler with all registers saved.
+//! The IDT: whatever interrupts the CPU ends in one handler with all registers saved.
 //!
 //! Intel SDM vol. 3A, 6.14 "Exception and Interrupt Handling in 64-bit Mode".
 

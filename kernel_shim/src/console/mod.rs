@@ -1,4 +1,4 @@
-//! The console on COM1: requests in, replies and log lines out.
+//! The console on COM1: requests in, replies out.
 
 pub mod args;
 pub mod banner;

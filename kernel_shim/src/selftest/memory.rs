@@ -1,4 +1,4 @@
-//! Checks of the memory map and of both mappings.
+//! Checks of what the kernel believes about memory.
 
 use super::{Check, Verdict, expect};
 use crate::arch::{paging, probe, stack};

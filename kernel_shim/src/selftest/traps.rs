@@ -1,4 +1,4 @@
-//! Checks of descriptor tables, trap entry and the way out of a panic.
+//! Checks of how the processor is set up for traps, with the way out of a panic.
 
 use super::{Check, Verdict, expect};
 use crate::arch::{backtrace::Backtrace, descriptors, exceptions, interrupts, paging, recovery, stack};
@@ -31,19 +31,34 @@ fn tables_are_loaded() -> Verdict {
     expect(limit >= 32 * 16 - 1, format_args!("idt has limit {limit:#x}"))
 }
 
-/// Puts a value in a register around the trap: it must come back unchanged.
-fn breakpoint() -> u64 {
-    let mut value: u64 = 0x0123_4567_89ab_cdef;
+/// The registers that a handler may use freely (System V ABI 3.2.1), in the order of the array.
+const CALLER_SAVED: usize = 9;
+
+/// Fills the registers around a breakpoint: they must come back unchanged.
+fn breakpoint() -> [u64; CALLER_SAVED] {
+    let [mut a, mut c, mut d, mut si, mut di, mut r8, mut r9, mut r10, mut r11] = patterns();
     // SAFETY: the handler counts the breakpoint (the caller asked for that) and resumes after it.
-    unsafe { asm!("int3", inout("r10") value) };
-    value
+    unsafe {
+        asm!(
+            "int3",
+            inout("rax") a, inout("rcx") c, inout("rdx") d, inout("rsi") si, inout("rdi") di,
+            inout("r8") r8, inout("r9") r9, inout("r10") r10, inout("r11") r11,
+        );
+    };
+    [a, c, d, si, di, r8, r9, r10, r11]
+}
+
+/// Distinct in every half.
+fn patterns() -> [u64; CALLER_SAVED] {
+    core::array::from_fn(|index| 0x0101_0101_0101_0101 * (index as u64 + 1))
 }
 
 fn breakpoint_resumes() -> Verdict {
-    let mut register = 0;
-    let count = exceptions::count_breakpoints(|| register = breakpoint());
+    let mut registers = [0; CALLER_SAVED];
+    let count = exceptions::count_breakpoints(|| registers = breakpoint());
     expect(count == 1, format_args!("expected 1 breakpoint, got {count}"))?;
-    expect(register == 0x0123_4567_89ab_cdef, format_args!("r10 came back as {register:#x}"))
+    let changed = registers.iter().zip(patterns()).position(|(&got, expected)| got != expected);
+    expect(changed.is_none(), format_args!("caller-saved register {changed:?} came back changed"))
 }
 
 fn trap_has_stack() -> Verdict {
@@ -79,6 +94,10 @@ fn recovery_returns() -> Verdict {
         let inner: Option<u32> = recovery::call(|| recovery::abandon());
         if inner.is_none() { 8 } else { 9 }
     });
-    let results = (plain, abandoned, nested, kept);
-    expect(results == (Some(7), None, Some(8), 0x5eed), format_args!("got {results:?}"))
+    let outer: Option<u32> = recovery::call(|| {
+        let _inner: Option<u32> = recovery::call(|| recovery::abandon());
+        recovery::abandon()
+    });
+    let results = (plain, abandoned, nested, outer, kept);
+    expect(results == (Some(7), None, Some(8), None, 0x5eed), format_args!("got {results:?}"))
 }
