@@ -1,0 +1,37 @@
+"""The reference model of frame module, buddy, caches, quarantine: slow, plain, complete."""
+
+from __future__ import annotations
+
+from harness.contract.model.expected import Differences, ExpectedTable, SlotDifference
+from harness.contract.model.frames import Model, ModelError
+from harness.contract.model.hooks import HookCall, Vtable
+from harness.contract.model.loading import booted_model, model_of
+from harness.contract.model.options import KERNEL_DATA, PAGE_TABLE, USER_DATA, AllocOptions, Purpose, custom
+from harness.contract.model.outcome import Done, Fail, Illegal, Outcome, Panic, PanicKind
+from harness.contract.model.slots import NEW_SLOT, Slot
+
+__all__ = [
+    "KERNEL_DATA",
+    "NEW_SLOT",
+    "PAGE_TABLE",
+    "USER_DATA",
+    "AllocOptions",
+    "Differences",
+    "Done",
+    "ExpectedTable",
+    "Fail",
+    "HookCall",
+    "Illegal",
+    "Model",
+    "ModelError",
+    "Outcome",
+    "Panic",
+    "PanicKind",
+    "Purpose",
+    "Slot",
+    "SlotDifference",
+    "Vtable",
+    "booted_model",
+    "custom",
+    "model_of",
+]

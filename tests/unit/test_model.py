@@ -1,0 +1,402 @@
+"""The reference model does what the contract says, operation by operation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.contract.invariants import check_all
+from harness.contract.memory_state import Constants, MemoryState, Migratetype, pfn_ranges
+from harness.contract.model import (
+    PAGE_TABLE,
+    USER_DATA,
+    AllocOptions,
+    Done,
+    ExpectedTable,
+    Fail,
+    HookCall,
+    Illegal,
+    Model,
+    ModelError,
+    Outcome,
+    Panic,
+    PanicKind,
+    Slot,
+    Vtable,
+    booted_model,
+    custom,
+    model_of,
+)
+from harness.contract.model.expected import expected_state
+from tests.support.synthetic import SLOT
+
+C = Constants()
+UNUSED = C.refcount_unused
+MOVABLE, UNMOVABLE = Migratetype.MOVABLE, Migratetype.UNMOVABLE
+N_FRAMES = 12288
+# Frame 0, an island of odd alignment and the partial last frame are not the buddy's.
+GIVEN = [range(1, 5003), range(5011, N_FRAMES - 1)]
+RAM = [range(N_FRAMES)]
+BOTH, UNMAP, LAST_REF = 0x1000, 0x2000, 0x3000
+VTABLES = {BOTH: Vtable(True, True), UNMAP: Vtable(False, True), LAST_REF: Vtable(True, False)}
+
+
+@pytest.fixture
+def model() -> Model:
+    return booted_model(N_FRAMES, RAM, GIVEN, vtables=VTABLES)
+
+
+def paddr_of(outcome: Outcome) -> int:
+    assert isinstance(outcome, Done), outcome
+    return outcome.values["paddr"]
+
+
+def state_of(model: Model) -> MemoryState:
+    off_limits = pfn_ranges([(0, 1), (5003, 5011), (N_FRAMES - 1, N_FRAMES)])
+    return expected_state(model, ExpectedTable(model, SLOT), pfn_ranges([(0, N_FRAMES)]), off_limits)
+
+
+def assert_healthy(model: Model) -> None:
+    report = check_all(state_of(model))
+    assert not report.violated, report.text
+
+
+def test_boot_leaves_every_given_frame_free_in_the_largest_blocks(model: Model) -> None:
+    assert_healthy(model)
+    assert sum(zone.free for zone in model.buddy.zones) == sum(map(len, GIVEN))
+    assert model.buddy.listed()["dma", UNMOVABLE, 11] == [2048]
+    assert model.slot(0) == Slot()
+
+
+def test_allocation_predicts_every_field(model: Model) -> None:
+    paddr = paddr_of(model.alloc())
+    assert model.slot(paddr) == Slot(flags=C.flag_kernel | C.flag_allocated, refcount=1, generation=1)
+    assert_healthy(model)
+
+
+@pytest.mark.parametrize(
+    ("calls", "flags", "zeroes"),
+    [
+        ((), C.flag_kernel | C.flag_allocated, True),
+        ((False,), C.flag_kernel | C.flag_allocated, False),
+        ((False, PAGE_TABLE), C.flag_kernel | C.flag_allocated, True),
+        ((PAGE_TABLE, False), C.flag_kernel | C.flag_allocated, True),
+        ((USER_DATA, False, True), C.flag_user | C.flag_allocated | C.flag_movable, True),
+        ((custom(C.flag_cow), False), C.flag_cow | C.flag_allocated, False),
+        ((PAGE_TABLE, custom(0), False), C.flag_allocated, False),
+    ],
+)
+def test_builder_calls_decide_flags_and_zeroing(
+    model: Model, calls: tuple[bool, ...], flags: int, zeroes: bool
+) -> None:
+    model.fill_payload(1 << 12, 0xDE, N_FRAMES - 2)
+    paddr = paddr_of(model.alloc(AllocOptions(calls)))
+    assert model.slot(paddr).flags == flags
+    assert model.payload[paddr >> 12] == (0 if zeroes else 0xDE)
+
+
+def test_custom_movable_flags_ask_for_movable_memory() -> None:
+    assert AllocOptions((custom(C.flag_movable),)).migratetype is MOVABLE
+    assert AllocOptions((custom(C.flag_user),)).migratetype is UNMOVABLE
+
+
+def test_first_allocation_fills_the_cache_with_a_batch(model: Model) -> None:
+    model.alloc()
+    assert len(model.buddy.cached_frames()) == 15
+
+
+def test_release_puts_a_frame_into_the_cache_of_its_own_migratetype(model: Model) -> None:
+    paddr = paddr_of(model.alloc(AllocOptions((USER_DATA,))))
+    model.release(paddr, 0)
+    pfn = paddr >> 12
+    assert model.buddy.cached_frames()[-1] == (pfn, (pfn >> 11) % 2, 0)
+    assert model.slot(paddr) == Slot(
+        flags=C.flag_free | (C.flag_movable if (pfn >> 11) % 2 else 0), refcount=UNUSED, generation=1
+    )
+
+
+def test_full_cache_flushes_its_oldest_batch(model: Model) -> None:
+    for pfn in range(4096, 4096 + 65):
+        assert model.buddy_alloc(0, UNMOVABLE, chosen=pfn << 12) == Done({"paddr": pfn << 12})
+    for pfn in range(4096, 4096 + 65):
+        model.buddy_free(pfn << 12, 0)
+    assert [pfn for pfn, *_ in model.buddy.cached_frames()] == list(range(4096 + 16, 4096 + 65))
+    assert_healthy(model)
+
+
+def test_drain_restores_the_population_of_boot(model: Model) -> None:
+    before = {name: sorted(pfns) for name, pfns in model.buddy.listed().items()}
+    taken = [(paddr_of(model.buddy_alloc(order, MOVABLE)), order) for order in (0, 3, 11, 1, 0, 7)]
+    for paddr, order in taken:
+        model.buddy_free(paddr, order)
+    model.drain()
+    assert {name: sorted(pfns) for name, pfns in model.buddy.listed().items()} == before
+
+
+def test_exhaustion_and_refill_use_every_frame(model: Model) -> None:
+    outcome = model.alloc_all(AllocOptions((USER_DATA,)))
+    assert outcome == Done({"n": sum(map(len, GIVEN))})
+    assert model.alloc() == Fail("OutOfMemory")
+    assert_healthy(model)
+    model.release(4096 << 12, 0)
+    assert paddr_of(model.alloc()) == 4096 << 12
+
+
+def test_order_above_the_largest_is_refused(model: Model) -> None:
+    assert model.buddy_alloc(12, MOVABLE) == Fail("InvalidOrder")
+
+
+def test_double_free_is_found_by_the_claim_that_would_alias(model: Model) -> None:
+    paddr = paddr_of(model.alloc())
+    model.release(paddr, 0)
+    model.release(paddr, 0)
+    assert paddr_of(model.alloc()) == paddr
+    before = model.slot(paddr)
+    panic = model.alloc()
+    assert panic == Panic(PanicKind.CLAIM)
+    assert isinstance(panic, Panic)
+    assert "ALLOC-10" in panic.clauses
+    assert model.slot(paddr) == before
+
+
+def test_double_free_of_a_listed_block_is_found_at_once(model: Model) -> None:
+    paddr = paddr_of(model.buddy_alloc(5, UNMOVABLE))
+    model.buddy_free(paddr, 5)
+    before = dict(model.slots.written())
+    assert model.buddy_free(paddr, 5) == Panic(PanicKind.FREED_TWICE)
+    assert model.slots.written() == before
+
+
+def test_poisoned_frame_that_is_released_is_quarantined_with_its_block(model: Model) -> None:
+    paddr = paddr_of(model.buddy_alloc(2, UNMOVABLE))
+    model.mark_poisoned(paddr + 0x3000)
+    model.release(paddr, 2)
+    pfn = paddr >> 12
+    assert model.buddy.quarantined == set(range(pfn, pfn + 4))
+    assert model.slot(paddr + 0x3000).guard == C.guard_poisoned
+    assert model.slot(paddr).refcount == 0
+    assert not any(model.buddy.is_free(at) for at in range(pfn, pfn + 4))
+    assert_healthy(model)
+
+
+def test_frame_poisoned_while_cached_is_never_handed_out(model: Model) -> None:
+    first = paddr_of(model.alloc())
+    poisoned = model.buddy.cached_frames()[-1][0]
+    model.mark_poisoned(poisoned << 12)
+    assert_healthy(model)
+    second = paddr_of(model.alloc())
+    assert second not in (first, poisoned << 12)
+    assert model.buddy.quarantined == {poisoned}
+    assert model.slots[poisoned].is_poisoned
+    assert model.slots[poisoned].generation == 0
+    assert_healthy(model)
+
+
+def test_release_calls_hooks_in_address_order_then_the_buddy(model: Model) -> None:
+    paddr = paddr_of(model.buddy_alloc(1, UNMOVABLE))
+    model.set_vtable_bits(paddr, BOTH)
+    model.set_vtable_bits(paddr + 0x1000, UNMAP)
+    model.release(paddr, 1)
+    assert model.hook_calls == [
+        HookCall("on_last_ref", paddr),
+        HookCall("on_unmap", paddr),
+        HookCall("on_unmap", paddr + 0x1000),
+        HookCall("buddy", paddr),
+    ]
+
+
+def test_misaligned_vtable_has_no_hooks(model: Model) -> None:
+    paddr = paddr_of(model.alloc())
+    model.set_vtable_bits(paddr, BOTH + 4)
+    assert model.release(paddr, 0) == Done()
+    assert model.hook_calls == [HookCall("buddy", paddr)]
+
+
+def test_unknown_vtable_is_the_callers_mistake(model: Model) -> None:
+    paddr = paddr_of(model.alloc())
+    model.set_vtable_bits(paddr, 0x8888)
+    with pytest.raises(ModelError, match="0x8888"):
+        model.release(paddr, 0)
+
+
+@pytest.mark.parametrize("count", [UNUSED, UNUSED - 1])
+def test_inc_ref_never_steps_onto_or_off_the_sentinel(model: Model, count: int) -> None:
+    model.set_refcount(4096, count)
+    assert model.inc_ref(4096) == Panic(PanicKind.REFERENCE)
+    assert model.slot(4096).refcount == count
+
+
+@pytest.mark.parametrize("count", [UNUSED, 0])
+def test_dec_ref_never_steps_onto_or_off_the_sentinel(model: Model, count: int) -> None:
+    model.set_refcount(4096, count)
+    assert model.dec_ref(4096) == Panic(PanicKind.REFERENCE)
+    assert model.slot(4096).refcount == count
+
+
+def test_dec_ref_returns_the_count_before(model: Model) -> None:
+    paddr = paddr_of(model.alloc())
+    model.inc_ref(paddr)
+    assert model.dec_ref(paddr) == Done({"v": 2})
+    assert model.dec_ref(paddr) == Done({"v": 1})
+
+
+def test_cas_stores_only_on_a_match(model: Model) -> None:
+    assert model.cas_refcount(4096, 5, 6) == Fail("Err", {"v": UNUSED})
+    assert model.cas_refcount(4096, UNUSED, 6) == Done({"v": UNUSED})
+    assert model.slot(4096).refcount == 6
+
+
+def test_poison_and_guard_keep_each_others_bits(model: Model) -> None:
+    paddr = paddr_of(model.alloc())
+    assert model.fetch_or_guard(paddr, C.guard_kernel_only) == Done({"v": 0})
+    model.mark_poisoned(paddr)
+    slot = model.slot(paddr)
+    assert slot.guard == C.guard_kernel_only | C.guard_poisoned
+    assert slot.flags == C.flag_allocated | C.flag_kernel | C.flag_poisoned
+    model.reset_with_free_list_meta(paddr)
+    assert model.slot(paddr).guard == C.guard_poisoned
+
+
+def test_generation_wraps(model: Model) -> None:
+    paddr = paddr_of(model.alloc())
+    model.set_generation(paddr, 2**32 - 1)
+    model.release(paddr, 0)
+    assert paddr_of(model.alloc()) == paddr
+    assert model.slot(paddr).generation == 0
+
+
+def test_address_without_a_slot_panics(model: Model) -> None:
+    assert model.inc_ref(N_FRAMES << 12) == Panic(PanicKind.OUT_OF_BOUNDS)
+
+
+def test_block_that_the_buddy_never_owned_is_refused(model: Model) -> None:
+    for paddr, order in ((0, 0), (0x3000, 1), (5008 << 12, 3), (5003 << 12, 0)):
+        assert model.buddy_free(paddr, order) == Panic(PanicKind.NOT_A_BLOCK)
+
+
+def test_torn_list_is_a_panic_before_anything_changes(model: Model) -> None:
+    for listed in (2048, 6144, 8192):
+        model.set_flags(listed << 12, 0)
+    before = dict(model.slots.written())
+    assert model.buddy_alloc(11, UNMOVABLE) == Panic(PanicKind.CORRUPT_LIST)
+    assert model.slots.written() == before
+
+
+# ---- a guest with another policy --------------------------------------------------------------------------
+
+
+def test_chosen_frame_is_followed_where_it_is_legal(model: Model) -> None:
+    assert model.alloc(chosen=4999 << 12) == Done({"paddr": 4999 << 12})
+    assert model.slots[4999].refcount == 1
+    assert_healthy(model)
+
+
+def test_chosen_block_splits_the_block_that_it_lies_in(model: Model) -> None:
+    chosen = (2048 + 24) << 12
+    assert model.buddy_alloc(3, UNMOVABLE, chosen=chosen) == Done({"paddr": chosen})
+    assert model.slots[2048].order == 4
+    assert model.slots[2048 + 16].order == 3
+    assert_healthy(model)
+
+
+@pytest.mark.parametrize(
+    ("paddr", "reason"),
+    [
+        (0, "no block"),
+        (5003 << 12, "no block"),
+        ((4999 << 12) + 1, "no block"),
+        (N_FRAMES << 12, "no block"),
+    ],
+)
+def test_chosen_frame_outside_the_buddys_memory_is_illegal(model: Model, paddr: int, reason: str) -> None:
+    outcome = model.alloc(chosen=paddr)
+    assert isinstance(outcome, Illegal)
+    assert reason in outcome.reason
+    assert outcome.clauses == ("ALLOC-14",)
+
+
+def test_chosen_frame_that_is_held_or_poisoned_is_illegal(model: Model) -> None:
+    held = paddr_of(model.alloc())
+    poisoned = model.buddy.cached_frames()[0][0] << 12
+    model.mark_poisoned(poisoned)
+    for paddr in (held, poisoned):
+        assert isinstance(model.alloc(chosen=paddr), Illegal)
+
+
+# ---- faults to order --------------------------------------------------------------------------------------
+
+
+def test_frame_offered_twice_is_refused_by_the_claim(model: Model) -> None:
+    paddr = paddr_of(model.alloc())
+    model.buddy.faults.next_pfn = paddr >> 12
+    assert model.alloc() == Panic(PanicKind.CLAIM)
+
+
+def test_offered_frame_inside_a_block_leaves_the_rest_listed(model: Model) -> None:
+    model.buddy.faults.next_pfn = 4099
+    assert paddr_of(model.alloc()) == 4099 << 12
+    assert_healthy(model)
+
+
+def test_refusals_are_counted_down(model: Model) -> None:
+    model.buddy.faults.refusals = 1
+    assert model.alloc() == Fail("OutOfMemory")
+    assert isinstance(model.alloc(), Done)
+
+
+def test_free_without_a_stamp_leaves_the_count(model: Model) -> None:
+    paddr = paddr_of(model.alloc())
+    model.buddy.faults.missing_stamps = 1
+    model.release(paddr, 0)
+    assert model.slot(paddr).refcount == 1
+    assert model.alloc() == Panic(PanicKind.CLAIM)
+
+
+# ---- against a guest's memory -----------------------------------------------------------------------------
+
+
+def test_model_of_a_state_goes_on_where_it_was_taken(model: Model) -> None:
+    for order in (0, 3, 1, 0):
+        model.buddy_alloc(order, MOVABLE)
+    model.mark_poisoned(paddr_of(model.alloc()))
+    twin = model_of(state_of(model), GIVEN, vtables=VTABLES)
+
+    for kernel in (model, twin):
+        kernel.alloc_all()
+
+    assert twin.slots.written() == model.slots.written()
+    assert twin.buddy.zones[1].heads == model.buddy.zones[1].heads
+
+
+def test_copied_model_is_independent(model: Model) -> None:
+    copy = model.copied()
+    before = dict(model.slots.written())
+    copy.alloc()
+    assert model.slots.written() == before
+    assert model.buddy.cached_frames() == []
+    assert_healthy(model)
+    assert_healthy(copy)
+
+
+def test_comparison_names_the_field_that_is_not_as_predicted(model: Model) -> None:
+    table = ExpectedTable(model, SLOT)
+    model.alloc(chosen=100 << 12)
+    table.follow()
+    guest = table.slots.copy()
+    assert not table.compare(guest)
+
+    guest["guard"][100] = 1
+    guest["_reserved_tail"][200, 1] = 2
+    differences = table.compare(guest)
+
+    assert differences.total_slots == 2
+    assert differences.text == (
+        "slot: pfn 0x64 guard: expected 0x0, got 0x1\nslot: pfn 0xc8 _reserved_tail: expected 0x0, got 0x200"
+    )
+
+
+def test_comparison_follows_every_operation(model: Model) -> None:
+    table = ExpectedTable(model, SLOT)
+    model.alloc_all()
+    assert len(table.follow()) == sum(map(len, GIVEN))
+    assert np.count_nonzero(table.slots["refcount"] == 1) == sum(map(len, GIVEN))
