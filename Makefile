@@ -35,7 +35,7 @@ lint: setup ## check format, types and style of all Python and Rust
 	@$(PYTHON) tests/style/lint.py
 
 check: lint ## the quick part of test, without QEMU
-	@$(PYTHON) -m pytest -n 2 tests/unit tests/property tests/style $(ARGS)
+	@$(PYTHON) -m pytest -n 2 -m 'not slow' tests/unit tests/property tests/style $(ARGS)
 
 bench: setup ## measure speed against the floor of this machine
 	@$(HARNESS) bench $(ARGS)

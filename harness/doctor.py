@@ -16,7 +16,7 @@ from harness import resources
 from harness.errors import HarnessError
 from harness.image.toolchain import find_toolchain
 from harness.machine.definition import load_machine
-from harness.machine.firmware import QBOOT, find_qemu, has_qboot
+from harness.machine.firmware import QBOOT, find_qboot, find_qemu
 from harness.progress import Say, run, speaker
 from harness.units import MIB, format_bytes
 
@@ -131,9 +131,8 @@ def _qemu() -> Line:
 
 
 def _firmware() -> Line:
-    if has_qboot(find_qemu(load_machine("q35").qemu)):
-        return Line("firmware", f"{QBOOT} there: boots take half as long")
-    return Line("firmware", f"SeaBIOS; {QBOOT} is not there, so boots take twice as long")
+    found = find_qboot(find_qemu(load_machine("q35").qemu))
+    return Line("firmware", str(found) if found else f"SeaBIOS; without {QBOOT} a boot takes twice as long")
 
 
 def _linker() -> Line:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from elftools.elf.elffile import ELFFile
 
 from harness import resources
 from harness.contract.layout import StructLayout
@@ -83,25 +85,26 @@ class Dwarf:
     def _lines(self) -> dict[str, Any]:
         return self._kept("lines", lines.decode)
 
-    def _kept(self, what: str, read: Any) -> dict[str, Any]:
+    def _kept(self, what: str, read: Callable[[ELFFile], dict[str, Any]]) -> dict[str, Any]:
         place = resources.build_dir() / "dwarf" / f"{self._sha256[:24]}-{_reader_version()}-{what}.json"
         kept = store.read_json(place)
         if isinstance(kept, dict):
             return kept
         with reading(self._path):
-            made: dict[str, Any] = read(self._open())
+            made = read(self._open())
         store.write_json(place, made)
         return made
 
-    def _open(self) -> Any:
+    def _open(self) -> ELFFile:
         file = open_elf(self._path)
         if not file.has_dwarf_info(strict=True):
             raise ImageError(f"{self._path}", expected="debug information", actual="none (stripped?)")
-        return file.get_dwarf_info()
+        return file
 
 
-def _read_names(dwarf: Any) -> dict[str, Any]:
+def _read_names(file: ELFFile) -> dict[str, Any]:
     """Return every structure and function of the kernel's own crates, by full path."""
+    dwarf = file.get_dwarf_info()
     units = dies.Units(dwarf)
     shapes = types.Shapes(units)
     structs: dict[str, types.Shape] = {}

@@ -98,7 +98,7 @@ def open_elf(path: Path) -> ELFFile:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a reader trips over into one line: a damaged file makes pyelftools raise almost anything."""
+    """Turn whatever a reader trips over into one line: on damage pyelftools raises almost anything."""
     try:
         yield
     except ImageError:

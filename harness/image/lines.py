@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import posixpath
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import Any
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
 
 
 def file_names(program: Any, comp_dir: str) -> list[str]:
@@ -23,10 +27,19 @@ def file_names(program: Any, comp_dir: str) -> list[str]:
     return names
 
 
-def decode(dwarf: Any) -> dict[str, Any]:
-    """Return every line table of a file as one: sorted rows of address, file number, line; 0 ends a run."""
+Row = tuple[int, int, int]  # address, number of the file, line; line 0 ends a run
+
+
+def decode(file: ELFFile) -> dict[str, Any]:
+    """Return every line table of a file as one, sorted by address, in columns."""
+    dwarf = file.get_dwarf_info()
+    code = [
+        range(int(section["sh_addr"]), int(section["sh_addr"]) + int(section["sh_size"]))
+        for section in file.iter_sections()
+        if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR
+    ]
     files: dict[str, int] = {}
-    rows: list[tuple[int, int, int]] = []
+    rows: list[Row] = []
     for unit in dwarf.iter_CUs():
         program = dwarf.line_program_for_CU(unit)
         if program is None:
@@ -34,22 +47,28 @@ def decode(dwarf: Any) -> dict[str, Any]:
         comp_dir = unit.get_top_DIE().attributes.get("DW_AT_comp_dir")
         names = file_names(program, _text(comp_dir.value) if comp_dir else "")
         numbers = [files.setdefault(name, len(files)) for name in names]
-        for entry in program.get_entries():
-            state = entry.state
-            if state is None:
-                continue
-            if state.end_sequence:
-                rows.append((state.address, 0, 0))
-            elif state.file < len(numbers):
-                rows.append((state.address, numbers[state.file], state.line))
+        for run in _runs(program, numbers):
+            # Functions that the link editor threw away leave their lines behind, at address 0.
+            if any(run[0][0] in addresses for addresses in code):
+                rows += run
     # A run that ends where the next begins: the end sorts first, so that the beginning counts.
     rows.sort(key=lambda row: (row[0], row[2] != 0))
-    return {
-        "files": list(files),
-        "addresses": [row[0] for row in rows],
-        "numbers": [row[1] for row in rows],
-        "lines": [row[2] for row in rows],
-    }
+    addresses, numbers, lines = ([row[column] for row in rows] for column in range(3))
+    return {"files": list(files), "addresses": addresses, "numbers": numbers, "lines": lines}
+
+
+def _runs(program: Any, numbers: list[int]) -> Iterator[list[Row]]:
+    run: list[Row] = []
+    for entry in program.get_entries():
+        state = entry.state
+        if state is None:
+            continue
+        if state.end_sequence:
+            if run:
+                yield [*run, (state.address, 0, 0)]
+            run = []
+        elif state.file < len(numbers):
+            run.append((state.address, numbers[state.file], state.line))
 
 
 def look_up(table: dict[str, Any], vaddr: int) -> tuple[str, int] | None:

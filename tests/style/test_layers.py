@@ -16,7 +16,7 @@ HARNESS = ROOT / "harness"
 MODULES = sorted(path for path in HARNESS.rglob("*.py") if "_data" not in path.parts)
 
 GROUND = {"errors", "units", "resources", "progress", "packages"}
-# What a room may import of the rest of the harness. Whatever is not named here (kernel, plugin, command line) is
+# What a room may import of the rest of the harness. What is not named here (kernel, plugin, commands) lies
 # above the rooms: it may use them all.
 ROOMS = {
     "errors": set[str](),
@@ -37,8 +37,8 @@ PURE = ["contract/", "console/protocol.py", "console/dump.py", "console/ktap.py"
 IMPURE = frozenset(
     {
         "asyncio", "fcntl", "glob", "importlib", "io", "logging", "mmap", "multiprocessing", "os", "pathlib",
-        "pexpect", "psutil", "select", "selectors", "shutil", "signal", "socket", "subprocess", "sys", "tempfile",
-        "threading", "time",
+        "pexpect", "psutil", "select", "selectors", "shutil", "signal", "socket", "subprocess", "sys",
+        "tempfile", "threading", "time",
     }
 )  # fmt: skip
 # Import name of a package where it differs from the name it is installed by.

@@ -1,0 +1,217 @@
+"""The shim is built around any subject, once, and what was built stays as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import resources
+from harness.contract.layout import EXPECTED, diff
+from harness.image import BuildError, Subject, SubjectError, Toolchain, build, find_toolchain
+
+
+@pytest.fixture
+def toolchain() -> Toolchain:
+    return find_toolchain()
+
+
+@pytest.fixture
+def subject_file(tmp_path: Path) -> Path:
+    """A copy of the built-in module, at a path that quoting gets wrong when it can."""
+    folder = tmp_path / 'my kernel\'s "größe" $HOME #1'
+    folder.mkdir()
+    return Path(shutil.copy(Subject.builtin().path, folder / "frame.rs"))
+
+
+@pytest.fixture
+def real_frame_rs() -> Path:
+    path = os.environ.get("FRAME_HARNESS_REAL_FRAME_RS")
+    if not path:
+        pytest.skip("FRAME_HARNESS_REAL_FRAME_RS names no frame.rs of a real kernel")
+    return Path(path)
+
+
+@pytest.mark.parametrize("profile", ["dev", "release"])
+def test_built_in_subject_becomes_an_image_that_explains_itself(profile: str) -> None:
+    image = build(Subject.builtin(), profile)
+    assert image.elf.read_bytes()[:4] == b"\x7fELF"
+    assert len(bytes.fromhex(image.build_id)) == 20
+    for name, expected in EXPECTED.items():
+        assert diff(expected, image.layout(name)) == []
+    vaddr, size = image.symbol("WITNESS")
+    assert vaddr >= 0xFFFF_FFFF_8000_0000
+    assert size == image.dtype("Witness").itemsize
+    found = image.function_line("MetaSlot::dec_ref")
+    assert found is not None
+    assert "fn dec_ref" in Path(found[0]).read_text(encoding="utf-8").splitlines()[found[1] - 1]
+    ours = [
+        (at, size) for at, size, name in image._elf.functions if name.startswith("kernel_shim::") and size
+    ]
+    shown = [image.symbolize(at + size - 1) for at, size in ours]
+    # kernel_shim::console::dispatch::run+0x1b (/…/kernel_shim/src/console/dispatch.rs:41)
+    assert all(
+        re.fullmatch(r"kernel_shim::\S.*\+0x[0-9a-f]+ \(/.+\.rs:[1-9][0-9]*\)", line) for line in shown
+    )
+    assert len(ours) > 10
+
+
+def test_address_that_is_no_code_is_shown_as_it_is() -> None:
+    image = build(Subject.builtin(), "dev")
+    assert image.symbolize(0x1234) == "0x0000000000001234"
+
+
+def test_file_under_any_path_is_compiled_in_place(subject_file: Path) -> None:
+    image = build(Subject.from_file(subject_file), "dev")
+    found = image.function_line("MetaSlot::dec_ref")
+    assert found is not None
+    assert Path(found[0]) == subject_file
+
+
+def test_second_build_runs_no_compiler(subject_file: Path, toolchain: Toolchain) -> None:
+    first = build(Subject.from_file(subject_file), "dev", toolchain=toolchain)
+    broken = dataclasses.replace(toolchain, cargo=Path("/nonexistent/cargo"))
+    assert build(Subject.from_file(subject_file), "dev", toolchain=broken).elf == first.elf
+
+
+def test_edit_of_the_subject_makes_another_image_and_spares_the_first(subject_file: Path) -> None:
+    subject = Subject.from_file(subject_file)
+    before = build(subject, "dev")
+    content = before.elf.read_bytes()
+    text = subject_file.read_text(encoding="utf-8")
+    subject_file.write_text("\n".join(["", "", text]), encoding="utf-8")
+    after = build(subject, "dev")
+    assert after.elf != before.elf
+    assert after.subject.sha256 != before.subject.sha256
+    assert before.elf.read_bytes() == content
+    lines = [image.function_line("MetaSlot::dec_ref") or ("", 0) for image in (before, after)]
+    assert lines[1][1] == lines[0][1] + 2
+
+
+def test_edit_of_a_file_that_the_subject_includes_is_noticed(subject_file: Path) -> None:
+    more = subject_file.with_name("more.rs")
+    more.write_text("", encoding="utf-8")
+    with subject_file.open("a", encoding="utf-8") as file:
+        file.write('\ninclude!("more.rs");\n')
+    build(Subject.from_file(subject_file), "dev")
+    more.write_text('compile_error!("noticed");', encoding="utf-8")
+    with pytest.raises(BuildError, match="noticed"):
+        build(Subject.from_file(subject_file), "dev")
+
+
+def test_switch_between_two_subjects_never_mixes_them_up(subject_file: Path) -> None:
+    for _ in range(2):
+        assert build(Subject.builtin(), "dev").subject.is_builtin
+        image = build(Subject.from_file(subject_file), "dev")
+        found = image.function_line("MetaSlot::dec_ref")
+        assert found is not None
+        assert Path(found[0]) == subject_file
+
+
+def test_subject_that_does_not_compile_is_the_compilers_verdict(subject_file: Path) -> None:
+    with subject_file.open("a", encoding="utf-8") as file:
+        file.write("\npub fn broken() -> u32 { no_such_thing }\n")
+    with pytest.raises(BuildError) as raised:
+        build(Subject.from_file(subject_file), "release")
+    assert "error[E0425]: cannot find value `no_such_thing`" in raised.value.first
+    assert "frame.rs:" in raised.value.first
+    assert "\n" not in raised.value.first
+    assert "^^^^^^^^^^^^^ not found in this scope" in raised.value.rendered
+    assert raised.value.rendered.splitlines()[0] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "}", "\x00", "#![no_std]\nfn main() {}", 'compile_error!("two\\nlines");']
+)
+def test_subject_of_any_text_is_an_error_in_one_line(subject_file: Path, text: str) -> None:
+    subject_file.write_text(text, encoding="utf-8")
+    with pytest.raises(BuildError) as raised:
+        build(Subject.from_file(subject_file), "dev")
+    assert "\n" not in raised.value.summary
+
+
+def test_subject_that_is_no_text_is_an_error_in_one_line(subject_file: Path) -> None:
+    subject_file.write_bytes(bytes(range(256)))
+    with pytest.raises(BuildError) as raised:
+        build(Subject.from_file(subject_file), "dev")
+    assert "\n" not in raised.value.summary
+
+
+@pytest.mark.parametrize("name", ["absent.rs", "", "frame.rs/below"])
+def test_subject_that_cannot_be_read_is_refused_before_any_build(subject_file: Path, name: str) -> None:
+    with pytest.raises(SubjectError) as raised:
+        Subject.from_file(subject_file.parent / name)
+    assert "\n" not in raised.value.summary
+
+
+def test_subject_that_vanished_is_refused(subject_file: Path) -> None:
+    subject = Subject.from_file(subject_file)
+    subject_file.unlink()
+    with pytest.raises(SubjectError, match="No such file"):
+        build(subject, "dev")
+
+
+def test_unknown_profile_is_refused() -> None:
+    with pytest.raises(BuildError, match="no such profile"):
+        build(Subject.builtin(), "fastest")
+
+
+def test_unknown_feature_is_refused_with_cargos_words() -> None:
+    with pytest.raises(BuildError, match="no-such-feature"):
+        build(Subject.builtin(), "dev", features=["no-such-feature"])
+
+
+def test_variables_of_other_builds_change_nothing(
+    subject_file: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "RUSTFLAGS": "--no-such-flag", "CARGO_ENCODED_RUSTFLAGS": "--no-such-flag",
+        "CARGO_TARGET_DIR": "elsewhere", "CARGO_BUILD_TARGET": "no-such-target",
+        "CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_INCREMENTAL": "maybe", "FRAME_RS": "/nonexistent/frame.rs",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    image = build(Subject.from_file(subject_file), "dev", toolchain=toolchain)
+    assert image.layout("MetaSlot").size == 64
+    assert not (resources.shim_dir() / "elsewhere").exists()
+
+
+def test_two_processes_that_want_one_image_share_it(subject_file: Path) -> None:
+    script = (
+        "import sys; from harness.image import Subject, build;"
+        "print(build(Subject.from_file(sys.argv[1]), 'release').elf)"
+    )
+    argv = [sys.executable, "-c", script, str(subject_file)]
+    children = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [child.communicate()[0] for child in children]
+    assert [child.returncode for child in children] == [0, 0]
+    assert outputs[0] == outputs[1] != ""
+
+
+def test_real_frame_rs_compiles_unmodified_in_both_profiles(real_frame_rs: Path) -> None:
+    before = real_frame_rs.read_bytes()
+    for profile in ("dev", "release"):
+        image = build(Subject.from_file(real_frame_rs), profile)
+        for name, expected in EXPECTED.items():
+            assert diff(expected, image.layout(name)) == []
+        assert image.function_line("FrameAllocOptions::allocate") is not None
+    assert real_frame_rs.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_build_from_nothing_shows_how_far_it_is_and_gives_the_same_bytes(
+    tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = build(Subject.builtin(), "release", toolchain=toolchain)
+    said: list[str] = []
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path / "cache"))
+    image = build(Subject.builtin(), "release", toolchain=toolchain, say=said.append)
+    assert image.elf != usual.elf
+    assert image.sha256 == usual.sha256
+    assert all("\n" not in line for line in said)
+    assert any("packages done" in line for line in said)

@@ -1,0 +1,120 @@
+"""Symbols are found, and a file that is no kernel is refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.image.demangle import demangle
+from harness.image.dwarf import Dwarf
+from harness.image.elf import Elf
+from harness.image.errors import ImageError
+from tests.unit import image_samples
+
+
+def test_symbol_has_address_with_size() -> None:
+    elf = Elf.read(image_samples.compiled("-g"))
+    vaddr, size = elf.symbol("_start")
+    assert vaddr > 0
+    assert size > 0
+    assert elf.name_of(vaddr) == "_start+0x0"
+    assert elf.name_of(vaddr + size - 1) == f"_start+{size - 1:#x}"
+
+
+def test_build_id_differs_when_the_code_does() -> None:
+    ids = {Elf.read(image_samples.compiled(*flags)).build_id for flags in (("-g",), ("-g", "-O"))}
+    assert len(ids) == 2
+    assert all(len(bytes.fromhex(text)) == 20 for text in ids)
+
+
+def test_address_outside_of_every_function_has_no_name() -> None:
+    elf = Elf.read(image_samples.compiled("-g"))
+    assert [elf.name_of(vaddr) for vaddr in (0, 1 << 40, (1 << 64) - 1)] == [None] * 3
+
+
+def test_unknown_symbol_is_one_line() -> None:
+    with pytest.raises(ImageError, match="no_such_symbol") as raised:
+        Elf.read(image_samples.compiled("-g")).symbol("no_such_symbol")
+    assert "\n" not in raised.value.summary
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "an empty file"),
+        (b"\x7fEL", "begins with"),
+        (b"#!/bin/sh\n", "begins with"),
+        (b"\x7fELF", "damaged"),
+        (b"\x7fELF" + bytes(200), "damaged"),
+        (b"\x7fELF\x02\x01\x01" + b"\xff" * 300, "damaged"),
+    ],
+)
+def test_file_that_is_no_elf_is_refused_in_one_line(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "kernel"
+    path.write_bytes(content)
+    for read in (lambda: Elf.read(path), lambda: Dwarf.of(path).layout("MetaSlot")):
+        with pytest.raises(ImageError, match=words) as raised:
+            read()
+        assert "\n" not in raised.value.summary
+
+
+def test_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="No such file"):
+        Elf.read(tmp_path / "absent")
+
+
+def test_stripped_file_is_refused_by_name() -> None:
+    path = image_samples.compiled("-g", "-Cstrip=symbols")
+    with pytest.raises(ImageError, match="stripped"):
+        Elf.read(path).symbol("_start")
+    with pytest.raises(ImageError, match="stripped"):
+        Dwarf.of(path).layout("MetaSlot")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_damaged_file_never_raises_anything_but_image_error(data: st.DataObject) -> None:
+    whole = bytearray(image_samples.compiled("-g").read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        whole[data.draw(st.integers(4, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    path = image_samples.folder() / "damaged"
+    path.write_bytes(whole[: data.draw(st.integers(5, len(whole)))])
+    try:
+        Elf.read(path).name_of(0)
+        dwarf = Dwarf.of(path)
+        dwarf.layout("MetaSlot")
+        dwarf.line_of(0)
+    except ImageError as error:
+        assert "\n" not in error.summary
+
+
+@pytest.mark.parametrize(
+    ("symbol", "readable"),
+    [
+        (
+            "_ZN11kernel_shim6memory5frame8get_meta17h50e48689bb98f19eE",
+            "kernel_shim::memory::frame::get_meta",
+        ),
+        (
+            "_ZN75_$LT$kernel_shim..memory..frame..Frames$u20$as$u20$core..iter..Iterator$GT$4next17h50e48689bb98f19eE",
+            "<kernel_shim::memory::frame::Frames as core::iter::Iterator>::next",
+        ),
+        ("_RNvNtCsfLfy6EI15iL_7mycrate3foo3bar", "mycrate::foo::bar"),
+        ("_start", "_start"),
+        ("", ""),
+        ("_ZN", "_ZN"),
+        ("_R", "_R"),
+        ("_ZN999frame", "frame"),
+    ],
+)
+def test_symbol_becomes_readable(symbol: str, readable: str) -> None:
+    assert demangle(symbol) == readable
+
+
+@given(st.text())
+def test_any_text_can_be_demangled(text: str) -> None:
+    for symbol in (text, f"_ZN{text}", f"_R{text}"):
+        assert isinstance(demangle(symbol), str)
