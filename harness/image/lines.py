@@ -67,7 +67,8 @@ def _runs(program: Any, numbers: list[int]) -> Iterator[list[Row]]:
             if run:
                 yield [*run, (state.address, 0, 0)]
             run = []
-        elif state.file < len(numbers):
+        elif state.line and state.file < len(numbers):
+            # Line 0 is code that the compiler made up: it counts to the line before it.
             run.append((state.address, numbers[state.file], state.line))
 
 
