@@ -154,8 +154,12 @@ class Columns:
     @cached_property
     def past(self) -> Past:
         """What to hand over when the next state is judged."""
-        held = (self.refcount != 0) & (self.refcount != np.uint32(self.constants.refcount_unused))
-        return Past(self.generation, self.guard_poisoned & ~held)
+        if self.state.quarantined is None:
+            held = (self.refcount != 0) & (self.refcount != np.uint32(self.constants.refcount_unused))
+            return Past(self.generation, self.guard_poisoned & ~held)
+        nobodys = self.free.copy()
+        nobodys[self.in_table(self.state.quarantined)] = True
+        return Past(self.generation, self.guard_poisoned & nobodys)
 
     @cached_property
     def alignment(self) -> NDArray[np.uint8]:

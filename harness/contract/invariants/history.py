@@ -80,7 +80,8 @@ INVARIANTS = (
         "W-POISON-STAYS",
         ("GUARD-07", "GUARD-08"),
         holds="guard POISONED earlier, while nobody held the frame => still POISONED, same generation",
-        blind_to="frames that were held when the earlier state was taken: their holder may clear the guard",
+        blind_to="frames that were held when the earlier state was taken: their holder may clear the guard; "
+        "where the quarantine is not named, refcount 0 counts as held by nobody",
         evaluate=poison_stays,
         needs_previous=True,
     ),
