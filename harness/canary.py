@@ -1,0 +1,49 @@
+"""Watches the payload of free frames, which nobody may write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.contract.memory_state import Canary, digest_frames
+from harness.units import PAGE_SHIFT, PAGE_SIZE
+
+if TYPE_CHECKING:
+    from harness.kernel import Kernel
+
+FLAG_FREE = 1 << 9
+BATCH_FRAMES = 4096  # digests are computed piece by piece: a copy of all of RAM would not fit
+
+
+class PayloadWatch:
+    """Remembers what every free frame holds; `read` says what those frames hold now.
+
+    RAM was filled with garbage before the guest started, so that a byte written by mistake shows.
+    """
+
+    def __init__(self, kernel: Kernel, *, limit: int | None = None) -> None:
+        """Take the digests of all frames that are free now, or of the last `limit` of them."""
+        self._kernel = kernel
+        free = np.flatnonzero(kernel.slots()["flags"] & FLAG_FREE).astype(np.int64)
+        self.pfns = free if limit is None else free[-limit:]
+        self._before = self._digests()
+
+    def read(self) -> Canary:
+        """The digests then and now."""
+        return Canary(pfns=self.pfns, expected=self._before, found=self._digests())
+
+    def _digests(self) -> NDArray[np.uint64]:
+        breaks = np.flatnonzero(np.diff(self.pfns) != 1) + 1
+        parts = [
+            digest_frames(self._pages(run[at : at + BATCH_FRAMES]))
+            for run in np.split(self.pfns, breaks)
+            for at in range(0, len(run), BATCH_FRAMES)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
+
+    def _pages(self, run: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The payload of consecutive frames, shape (n, 4096)."""
+        view = self._kernel.ram.view(int(run[0]) << PAGE_SHIFT, len(run) * PAGE_SIZE)
+        return view.reshape(-1, PAGE_SIZE)

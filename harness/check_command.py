@@ -1,0 +1,247 @@
+"""Runs the suite on a subject, then judges what it saw."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness import pytest_plugin, resources
+from harness.contract.clauses import CLAUSES
+from harness.errors import HarnessError, UsageError
+from harness.image.build import PROFILES, build
+from harness.image.errors import BuildError
+from harness.image.subject import Subject
+from harness.image.toolchain import find_toolchain
+from harness.judge import baseline as baselines
+from harness.judge.evidence import CheckResult, Evidence, RunKey, SubjectInfo, Trouble, decode
+from harness.judge.exit_codes import ExitCode, exit_code
+from harness.judge.verdict import judge
+from harness.machine.definition import load_machine
+from harness.pytest_results import run_id
+from harness.pytest_session import RESULT
+from harness.report import json_report, junit
+from harness.report.progress import Progress
+from harness.report.terminal import console_for, print_report
+
+DEFAULT_MACHINES = ("microvm", "q35", "pc")
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to judge, on what, and where the reports go."""
+
+    frame_rs: Path | None = None
+    machines: tuple[str, ...] = ()
+    profile: str = "both"
+    accel: str | None = None
+    select: str = ""
+    baseline: Path | None = None
+    json: Path | None = None
+    junit: Path | None = None
+    workers: int | None = None
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        return PROFILES if self.profile == "both" else (self.profile,)
+
+    @property
+    def command(self) -> str:
+        """The command that a finding names; machine, profile and check are added to it."""
+        words = ["frame-harness", "check"]
+        if self.frame_rs:
+            words += ["--frame-rs", str(self.frame_rs)]
+        if self.accel:
+            words += ["--accel", self.accel]
+        return shlex.join(words)
+
+
+def check(request: Request) -> ExitCode:
+    """Judge a subject, print the report, return the process exit status.
+
+    Raises:
+        HarnessError: the request makes no sense: a wrong path, machine or baseline.
+    """
+    known = baselines.load(request.baseline) if request.baseline else baselines.EMPTY
+    subject = Subject.from_file(request.frame_rs) if request.frame_rs else Subject.builtin()
+    for name in request.machines:
+        load_machine(name)
+    for report in (request.json, request.junit):
+        if report and not report.absolute().parent.is_dir():
+            raise UsageError("report", str(report), detail="its folder does not exist")
+    console = console_for()
+    with Progress(console) as progress:
+        trouble = _build_first(subject, request, progress)
+        evidence = _broken_build(subject, trouble) if trouble else _run_suite(subject, request, progress)
+    if evidence is None:
+        console.print("interrupted; every guest is gone")
+        return ExitCode.INTERRUPTED
+    verdict = judge(evidence, known, required=_required(request))
+    if request.json:
+        request.json.write_text(json_report.dumps(evidence, verdict, known), encoding="utf-8")
+    if request.junit:
+        request.junit.write_text(junit.dumps(evidence, verdict, known), encoding="utf-8")
+    print_report(evidence, verdict, known, console)
+    return exit_code(verdict.kind)
+
+
+def _required(request: Request) -> list[str]:
+    """A whole run must have looked at every clause; a chosen part need not."""
+    if request.select or request.machines:
+        return []
+    return [id_ for id_, clause in CLAUSES.items() if clause.judged]
+
+
+def _build_first(subject: Subject, request: Request, progress: Progress) -> Trouble | None:
+    try:
+        toolchain = find_toolchain(say=progress.step)
+        for profile in request.profiles:
+            build(subject, profile, toolchain=toolchain, say=progress.step)
+    except BuildError as error:
+        return Trouble(
+            what="build",
+            message=error.first,
+            detail=error.rendered,
+            next=f"mend {subject.path}, then run the same command",
+        )
+    except HarnessError as error:
+        return Trouble(what="build", message=error.summary, detail=str(error))
+    return None
+
+
+def _broken_build(subject: Subject, trouble: Trouble) -> Evidence:
+    return Evidence(subject=_info(subject), planned_runs=(), errors=(trouble,))
+
+
+def _info(subject: Subject) -> SubjectInfo:
+    return SubjectInfo(name=subject.name, path=str(subject.path), sha256=subject.sha256)
+
+
+def _run_suite(subject: Subject, request: Request, progress: Progress) -> Evidence | None:
+    """Run pytest on the suite; None when it was interrupted."""
+    watcher = _Watcher(progress)
+    with tempfile.TemporaryDirectory(prefix="frame-harness-") as folder, _alone():
+        file = Path(folder) / "evidence.json"
+        code = pytest.main(_arguments(request, file, Path(folder)), plugins=[watcher])
+        if code == pytest.ExitCode.INTERRUPTED and not watcher.troubles:
+            return None
+        if not file.exists():
+            watcher.troubles.append(
+                Trouble(what="suite", message=f"pytest ended with status {int(code)} and left no evidence")
+            )
+            return Evidence(subject=_info(subject), planned_runs=(), errors=tuple(watcher.troubles))
+        evidence = decode(file.read_bytes(), Evidence)
+    return _with_troubles(evidence, watcher.troubles)
+
+
+def _with_troubles(evidence: Evidence, troubles: Sequence[Trouble]) -> Evidence:
+    return msgspec.structs.replace(evidence, errors=(*evidence.errors, *troubles))
+
+
+def _arguments(request: Request, evidence: Path, scratch: Path) -> list[str]:
+    suite = resources.suite_dir()
+    arguments = [
+        str(suite), f"--rootdir={suite}", f"--confcutdir={suite}",
+        "-c", str(scratch / "no-pytest.ini"),
+        "-p", "xdist", "-p", "harness.pytest_plugin",
+        "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:logging", "-p", "no:doctest",
+        "-n", str(request.workers or _workers()),
+        "--profile", request.profile, "--evidence", str(evidence), "--reproduce-with", request.command,
+    ]  # fmt: skip
+    (scratch / "no-pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    for machine in request.machines or DEFAULT_MACHINES:
+        arguments += ["--machine", machine]
+    if not request.machines:
+        arguments.append("--marked-machines")
+    if request.frame_rs:
+        arguments += ["--frame-rs", str(request.frame_rs)]
+    if request.accel:
+        arguments += ["--accel", request.accel]
+    if request.select:
+        arguments += ["-k", request.select]
+    return arguments
+
+
+def _workers() -> int:
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+@contextlib.contextmanager
+def _alone() -> Any:
+    """Keep the caller's own pytest settings and plugins out of the judgement."""
+    names = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    kept = {name: os.environ.pop(name, None) for name in names}
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+class _Watcher:
+    """Passes events of the suite on to the progress line, keeps what kept the suite from running."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.troubles: list[Trouble] = []
+        self._progress = progress
+        self._runs: dict[str, RunKey] = {}
+        self._begun = False
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        if not self._begun:
+            self._begun = True
+            self._begin(node.config, ids)
+
+    def _begin(self, config: pytest.Config, ids: Sequence[str]) -> None:
+        keys = config.stash[pytest_plugin.SESSION].all_keys()
+        totals: dict[RunKey, int] = {}
+        for nodeid in ids:
+            key = next(
+                (key for key in keys if f"[{run_id(key)}" in nodeid or f"-{run_id(key)}" in nodeid), None
+            )
+            if key is not None:
+                self._runs[nodeid] = key
+                totals[key] = totals.get(key, 0) + 1
+        for key, total in totals.items():
+            self._progress.begin(key, total)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if key := self._runs.get(nodeid):
+            name = nodeid.replace(f"{run_id(key)}-", "").replace(f"[{run_id(key)}]", "")
+            self._progress.check(key, name, ())
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, value in report.user_properties:
+            if name == RESULT and report.when == "teardown":
+                self._progress.result(decode(str(value), CheckResult))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.troubles.append(
+                Trouble(
+                    what="suite", message=f"{report.nodeid} cannot be collected", detail=str(report.longrepr)
+                )
+            )
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object | None) -> None:
+        if error:
+            self.troubles.append(
+                Trouble(what="suite", message=f"worker {node.gateway.id} died", detail=str(error))
+            )
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        self.troubles.append(Trouble(what="suite", message="pytest broke down", detail=str(excrepr)))

@@ -1,0 +1,112 @@
+"""What a check says when a clause does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.kernel_errors import SubjectPanic
+
+
+class ClauseViolated(AssertionError):
+    """The subject breaks a promise; the parts stay readable for reports.
+
+    Attributes:
+        frame: physical address of the frame it shows on, if any.
+        field: the slot's field, or `payload`.
+        exhibit: text that is shown as it is, such as a layout map.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: str,
+        got: str,
+        frame: int | None = None,
+        field: str = "",
+        exhibit: str = "",
+    ) -> None:
+        self.what, self.expected, self.got = what, expected, got
+        self.frame, self.field, self.exhibit = frame, field, exhibit
+        where = "" if frame is None else f" on frame {frame:#x}"
+        where += f" ({field})" if field else ""
+        text = f"{what}{where}: expected {expected}, got {got}"
+        super().__init__(f"{text}\n{exhibit}" if exhibit else text)
+
+
+def expect(
+    what: str,
+    got: Any,
+    expected: Any,
+    *,
+    base: int = 10,
+    frame: int | None = None,
+    field: str = "",
+) -> None:
+    """Require equality.
+
+    Args:
+        base: 16 shows integers as addresses or bit masks.
+        frame: physical address of the frame that `got` was read from.
+    Raises:
+        ClauseViolated: they differ.
+    """
+    if got != expected:
+        raise ClauseViolated(
+            what, expected=_show(expected, base), got=_show(got, base), frame=frame, field=field
+        )
+
+
+def _show(value: Any, base: int) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and base == 16:
+        return f"{value:#x}"
+    if isinstance(value, tuple | list):
+        inside = ", ".join(_show(item, base) for item in value)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    return str(value)
+
+
+@dataclass
+class Call:
+    """What became of the calls inside `expect_loud`."""
+
+    panic: SubjectPanic | None = field(default=None)
+
+    @property
+    def panicked(self) -> bool:
+        return self.panic is not None
+
+
+@contextmanager
+def expect_loud() -> Iterator[Call]:
+    """Allow a panic: for calls that may refuse loudly; what they leave behind is for the caller to check."""
+    call = Call()
+    try:
+        yield call
+    except SubjectPanic as panic:
+        call.panic = panic
+
+
+@contextmanager
+def expect_panic(what: str, *words: str) -> Iterator[None]:
+    """Require a panic whose message has all the words, whatever their case.
+
+    Raises:
+        ClauseViolated: no panic, or one that does not say it.
+    """
+    try:
+        yield
+    except SubjectPanic as panic:
+        missing = [word for word in words if word.lower() not in panic.message.lower()]
+        if missing:
+            raise ClauseViolated(
+                what, expected=f"a panic that names {', '.join(missing)}", got=f'the panic "{panic.message}"'
+            ) from panic
+    else:
+        named = f" that names {', '.join(words)}" if words else ""
+        raise ClauseViolated(what, expected=f"a panic{named}", got="no panic")

@@ -1,0 +1,89 @@
+"""The command line door."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from harness.errors import HarnessError
+from harness.judge.exit_codes import ExitCode, table
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Judges a kernel's frame metadata by booting it under QEMU."""
+
+
+@cli.command(
+    "check", epilog="\b\nExit status:\n" + "\n".join(f"  {int(c):3}  {c.name}: {c.words}" for c in ExitCode)
+)
+@click.option(
+    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to judge; default: the built-in one."
+)
+@click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
+@click.option("--profile", type=click.Choice(["dev", "release", "both"]), default="both", show_default=True)
+@click.option(
+    "--accel", type=click.Choice(["tcg", "auto", "kvm"]), help="Accelerator; default: the machine's."
+)
+@click.option(
+    "-k", "select", default="", metavar="EXPR", help="Only checks that match: clause ids, test names."
+)
+@click.option("--baseline", type=FILE, help="Known findings (TOML): they are listed, and are no failure.")
+@click.option("--json", "json_", type=FILE, help="Write the verdict as JSON.")
+@click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
+@click.option("-n", "workers", type=click.IntRange(1), help="Guests at the same time; default: one a CPU.")
+def check_command(
+    frame_rs: Path | None,
+    machines: tuple[str, ...],
+    profile: str,
+    accel: str | None,
+    select: str,
+    baseline: Path | None,
+    json_: Path | None,
+    junit: Path | None,
+    workers: int | None,
+) -> NoReturn:
+    """Judge a frame module against the contract."""
+    from harness.check_command import Request, check  # noqa: PLC0415  the other commands start faster without it
+
+    request = Request(
+        frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
+        json=json_, junit=junit, workers=workers,
+    )  # fmt: skip
+    sys.exit(int(check(request)))
+
+
+@cli.command("machines")
+def machines_command() -> None:
+    """List the machines that `--machine` knows."""
+    from harness.machine.definition import known_machines, load_machine  # noqa: PLC0415
+
+    for name in known_machines():
+        click.echo(f"{name:10} {load_machine(name).summary}")
+
+
+@cli.command("exit-codes")
+def exit_codes_command() -> None:
+    """Print the table of exit status."""
+    click.echo(table())
+
+
+def main() -> NoReturn:
+    """Run the command line; what goes wrong is one line, never a stack trace."""
+    try:
+        cli.main(standalone_mode=False)
+        sys.exit(int(ExitCode.PASS))
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(int(ExitCode.INTERRUPTED))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(int(ExitCode.USAGE))
+    except HarnessError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(int(ExitCode.USAGE))

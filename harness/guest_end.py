@@ -1,0 +1,104 @@
+"""Says how a guest ended, from all that is known at that moment."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+from harness.console import channel as console
+from harness.console.channel import Channel
+from harness.console.protocol import CrashReport
+from harness.errors import HarnessError
+from harness.image.image import Image
+from harness.judge.evidence import GuestStatus
+from harness.kernel_errors import GuestCrashed
+from harness.kernel_errors import GuestTimeout as Timeout
+from harness.machine.deadline import GuestTimeout
+from harness.machine.exit_status import ExitStatus, GuestExit
+from harness.machine.guest import Guest
+from harness.resources import shim_dir
+
+_STATUS = {
+    GuestExit.GUEST_PASS: GuestStatus.PASS,
+    GuestExit.GUEST_FAIL: GuestStatus.FAIL,
+    GuestExit.GUEST_PANIC: GuestStatus.PANIC,
+    GuestExit.RESET: GuestStatus.RESET,
+    GuestExit.UNEXPECTED_EXIT: GuestStatus.UNEXPECTED,
+    GuestExit.TIMEOUT: GuestStatus.TIMEOUT,
+    GuestExit.KILLED: GuestStatus.SIGNALED,
+    GuestExit.SIGNALLED: GuestStatus.SIGNALED,
+    GuestExit.QEMU_FAILED: GuestStatus.REFUSED,
+    GuestExit.CONTRADICTION: GuestStatus.UNEXPECTED,
+    GuestExit.UNKNOWN: GuestStatus.UNEXPECTED,
+}
+_PANIC_MACHINERY = ("core::panicking::", "core::result::unwrap_failed", "core::option::unwrap_failed")
+_PLACES = (
+    (re.compile(r"/rustc/[0-9a-f]+/library/"), "library/"),
+    (re.compile(r"/\S*/registry/src/[^/]+/"), ""),
+    (re.compile(rf"{re.escape(str(shim_dir()))}/"), "kernel_shim/"),
+)
+_CRASHES = (GuestExit.GUEST_PANIC, GuestExit.RESET, GuestExit.UNEXPECTED_EXIT, GuestExit.GUEST_FAIL)
+
+
+def status_of(guest: Guest, channel: Channel) -> tuple[GuestStatus, str]:
+    """Reap a guest that was asked to exit, or that is gone; returns its status with the evidence in words."""
+    status = _reap(guest, channel)
+    return _STATUS[status.kind], status.describe()
+
+
+def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -> HarnessError:
+    """Turn a broken conversation into what became of the guest: crash or timeout, symbolized.
+
+    Anything else, such as a line that breaks the protocol, is returned as it is.
+    """
+    tail = channel.tail()
+    if isinstance(error, GuestTimeout):
+        return Timeout(
+            "timeout",
+            detail=f"{error.report.what}: {error.report.describe()}",
+            status=GuestStatus.TIMEOUT,
+            console_tail=tuple(error.report.tail) or tail,
+            backtrace=tuple(image.symbolize(vcpu.rip) for vcpu in error.report.vcpus),
+        )
+    if isinstance(error, console.GuestCrashed):
+        status = _reap(guest, channel)
+        return GuestCrashed(
+            error.report.kind,
+            detail=error.report.describe(),
+            status=_STATUS[status.kind],
+            console_tail=tail,
+            backtrace=symbolized(error.report, image),
+        )
+    if isinstance(error, console.GuestGone):
+        status = _reap(guest, channel)
+        if status.kind in _CRASHES:
+            return GuestCrashed(
+                "guest gone", detail=status.describe(), status=_STATUS[status.kind], console_tail=tail
+            )
+        return HarnessError("guest gone", detail=status.describe(), evidence=status.stderr_tail)
+    return error
+
+
+def symbolized(report: CrashReport, image: Image) -> tuple[str, ...]:
+    """The backtrace of a crash report as `function+0x12 (file:line)`, innermost first."""
+    # A return address lies behind its call.
+    addresses = [address - 1 for address in report.backtrace]
+    if "rip" in report.fields:
+        addresses.insert(0, report.fields.int("rip"))
+    lines = [_shortened(image.symbolize(address)) for address in addresses]
+    return tuple(line for line in lines if not line.startswith(_PANIC_MACHINERY))
+
+
+def _shortened(line: str) -> str:
+    """Leave out what is the same in every path of the compiler, of cargo and of the shim."""
+    for pattern, instead in _PLACES:
+        line = pattern.sub(instead, line)
+    return line
+
+
+def _reap(guest: Guest, channel: Channel) -> ExitStatus:
+    if guest.timeout is None:
+        # After a timeout, `guest.timeout` holds the report, from which `wait` draws its conclusion.
+        with contextlib.suppress(GuestTimeout):
+            channel.finish(guest.deadline("the end of the console", cpu_s=guest.machine.limits.exit_cpu_s))
+    return guest.wait()

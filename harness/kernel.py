@@ -1,0 +1,410 @@
+"""One booted guest: what a test holds in its hands."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.console import dump
+from harness.console.channel import Channel
+from harness.console.protocol import Banner
+from harness.contract.memory_state import Canary, MemoryState
+from harness.errors import BootError, HarnessError, ProtocolError
+from harness.guest_end import explain, status_of, symbolized
+from harness.image.image import Image
+from harness.judge.evidence import GuestStatus
+from harness.kernel_errors import AllocFailed, CommandRefused, SubjectPanic
+from harness.machine.definition import Machine
+from harness.machine.guest import Guest
+from harness.memory_view import memory_state
+from harness.reply import Reply
+from harness.slot import Slot
+from harness.units import PAGE_SHIFT, PAGE_SIZE
+
+KERNEL_VMA = 0xFFFF_FFFF_8000_0000
+LINK_NONE = 2**64 - 1
+COMMANDS_KEPT = 12
+CONSOLE_KEPT = 20
+BATCH_BYTES = 4000
+
+
+@dataclass(frozen=True)
+class Region:
+    """One range of the guest's memory map, addresses in bytes, `end` exclusive."""
+
+    base: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What the shim publishes in its `WITNESS` static; addresses in bytes."""
+
+    hhdm_base: int
+    meta_paddr: int
+    meta_bytes: int
+    n_frames: int
+    buddy_vaddr: int
+
+
+class Boot(Protocol):
+    """Starts guests of the run under test; they end with the test."""
+
+    def __call__(self, **options: Any) -> Kernel: ...
+
+
+class Kernel:
+    """A guest at its prompt, with panics of requests recovered.
+
+    Whoever boots it ends it: `finish`, or leaving it as a context manager.
+    Every array is a live view of guest RAM: no copy, writable, valid also after the guest's death.
+    """
+
+    def __init__(self, guest: Guest, channel: Channel, image: Image, banner: Banner) -> None:
+        self.guest, self.channel, self.image = guest, channel, image
+        self.machine, self.ram = guest.machine, guest.ram
+        self.build_id, self.nonce = banner.build, banner.nonce
+        self.hhdm = banner.fields.int("hhdm")
+        self.frames = banner.fields.int("frames")
+        self.commands: deque[str] = deque(maxlen=COMMANDS_KEPT)
+        self.failure: HarnessError | None = None
+        self.dumps_requested = 0
+        self.dumps_whole = 0
+        self._tail: tuple[str, ...] = ()
+        self._end: tuple[GuestStatus, str] | None = None
+        self._slots: NDArray[Any] | None = None
+
+    @classmethod
+    def boot(
+        cls,
+        image: Image,
+        machine: Machine,
+        *,
+        init: str = "full",
+        ram: int | str | None = None,
+        reserve: Sequence[tuple[int, int]] = (),
+        ramtop: int | None = None,
+        seed: int = 1,
+        extra: Sequence[str] = (),
+    ) -> Kernel:
+        """Start QEMU and wait for the prompt.
+
+        Args:
+            init: how far the guest goes by itself: `none`, `array` or `full`.
+            ram: size instead of the machine's, in bytes or as "32 MiB".
+            reserve: (base, length) in bytes of islands cut out of the memory map.
+            ramtop: address at which RAM ends, if lower than the machine's; any alignment.
+            seed: of the garbage that RAM holds before power-on.
+            extra: more words of the kernel's command line.
+        Raises:
+            GuestCrashed, GuestTimeout: it did not come to the prompt.
+            BootError: what came up is not this image, or is not the guest that was started.
+        """
+        nonce = secrets.token_hex(8)
+        words = [f"nonce={nonce}", f"init={init}"]
+        if reserve:
+            words.append("reserve=" + ",".join(f"{base:#x}+{length:#x}" for base, length in reserve))
+        if ramtop is not None:
+            words.append(f"ramtop={ramtop:#x}")
+        guest = Guest.start(machine, image.elf, append=" ".join([*words, *extra]), ram_fill=seed, ram=ram)
+        channel = Channel(guest.console)
+        try:
+            watch = guest.deadline("the banner", cpu_s=machine.limits.boot_cpu_s, tail=channel.tail)
+            banner = channel.boot(watch, nonce=nonce, build_id=image.build_id)
+            kernel = cls(guest, channel, image, banner)
+            kernel.call("onpanic recover")
+            kernel.commands.clear()
+        except HarnessError as error:
+            failure = explain(error, guest, channel, image)
+            guest.close()
+            if failure is error:
+                raise
+            raise failure from error
+        except BaseException:
+            guest.close()
+            raise
+        return kernel
+
+    # Requests
+
+    def request(self, command: str) -> Reply:
+        """Send one command line; the reply is returned whatever its status.
+
+        Raises:
+            GuestCrashed, GuestTimeout: there is no guest any more.
+        """
+        self.commands.append(command)
+        try:
+            answer = self.channel.request(command, self.guest.deadline(command, tail=self.channel.tail))
+        except HarnessError as error:
+            self.failure = explain(error, self.guest, self.channel, self.image)
+            if self.failure is error:
+                raise
+            raise self.failure from error
+        backtrace = symbolized(answer.crashes[-1], self.image) if answer.crashes else ()
+        return Reply(command, answer.reply, answer.data, backtrace)
+
+    def call(self, command: str, *arguments: int | str) -> Reply:
+        """Run a console command; integers are sent in hex.
+
+        Raises:
+            SubjectPanic: it panicked, and the guest recovered.
+            AllocFailed: the subject returned an error.
+            CommandRefused: the guest does not know the command or its arguments.
+            GuestCrashed, GuestTimeout: there is no guest any more.
+        """
+        line = " ".join([command, *(_argument(a) for a in arguments)])
+        return _checked(self.request(line))
+
+    def batch(self, commands: Sequence[str]) -> list[Reply]:
+        """Run many commands in few round trips; stops like `call` at the first that does not succeed."""
+        replies: list[Reply] = []
+        for group in _grouped(commands, BATCH_BYTES):
+            done = self.call("batch " + ";".join(group)).parts(group)
+            replies += [_checked(reply) for reply in done]
+            if len(done) != len(group):
+                raise ProtocolError("batch", expected=f"{len(group)} outcomes", actual=len(done))
+        return replies
+
+    # The subject
+
+    def alloc(self, *, default: bool = False, **builder_calls: Any) -> int:
+        """Allocate through `FrameAllocOptions`; the builder is called in the order of the keywords.
+
+        `alloc(purpose="pagetable", zeroed=False)` is `new().purpose(PageTable).zeroed(false).allocate()`.
+        Returns the frame's physical address.
+        """
+        steps = [f"{name}={int(v) if isinstance(v, bool) else v}" for name, v in builder_calls.items()]
+        return self.call("alloc", "default" if default else "new", *steps)["paddr"]
+
+    def release(self, paddr: int, order: int = 0) -> None:
+        """Give a block back the way the kernel does: hooks, then the buddy."""
+        self.call("release", paddr, order)
+
+    def buddy_alloc(self, order: int, migratetype: str) -> int:
+        """Take a block from the buddy without claiming it; returns its physical address."""
+        return self.call("buddy.alloc", order, migratetype)["paddr"]
+
+    def buddy_free(self, paddr: int, order: int) -> None:
+        self.call("buddy.free", paddr, order)
+
+    def offer(self, paddr: int) -> None:
+        """Make the buddy hand out exactly this frame next, whatever its state."""
+        self.inject("buddy.next", paddr)
+
+    def inject(self, fault: str, *arguments: int | str) -> None:
+        """Arm a fault of the shim: `buddy.refuse n`, `buddy.nostamp n`, `boot.refuse`, `boot.misalign n`."""
+        self.call(f"inject {fault}", *arguments)
+
+    def slot(self, paddr: int) -> Slot:
+        """The slot of a frame, through the subject's own methods."""
+        return Slot(self, paddr)
+
+    def slot_vaddr(self, paddr: int) -> int:
+        """Where `get_meta` says the slot of an address is."""
+        return self.call("array.get", paddr)["slot"]
+
+    def vtable(self, name: str) -> int:
+        """The address of one of the shim's recording vtables: `both`, `unmap`, `lastref` or `empty`."""
+        return self.call("vt.addr", name)["addr"]
+
+    def stats(self) -> Reply:
+        """The buddy's counters over all zones, in frames."""
+        return self.call("stats")
+
+    def memory_map(self) -> list[Region]:
+        rows = (line.split() for line in self.call("map").data)
+        return [Region(int(base, 0), int(end, 0), kind) for base, end, kind in rows]
+
+    # The host's own eyes
+
+    @property
+    def witness(self) -> Witness:
+        record = self.static("WITNESS", "Witness")
+        return Witness(
+            hhdm_base=int(record["hhdm_base"]),
+            meta_paddr=int(record["meta_paddr"]),
+            meta_bytes=int(record["meta_bytes"]),
+            n_frames=int(record["n_frames"]),
+            buddy_vaddr=int(record["buddy_vaddr"]),
+        )
+
+    def slots(self) -> NDArray[Any]:
+        """The whole slot table in guest RAM, shape (n_frames,), dtype from the ELF's DWARF; no copy."""
+        witness = self.witness
+        if witness.meta_paddr == 0:
+            raise BootError("slot table", detail="the metadata array does not exist yet")
+        table = self._slots
+        if table is None or len(table) != witness.n_frames:
+            table = self.ram.array(witness.meta_paddr, self.image.dtype("MetaSlot"), witness.n_frames)
+            self._slots = table
+        return table
+
+    def dump(self, first_pfn: int = 0, count: int | None = None) -> NDArray[Any]:
+        """The slots as the guest prints them, decoded; slow, and independent of mapped RAM."""
+        count = self.frames - first_pfn if count is None else count
+        dtype = self.image.dtype("MetaSlot")
+        self.dumps_requested += 1
+        lines = self.call("dump", first_pfn, count).data
+        decoded = dump.decode(lines, first_pfn=first_pfn, count=count, slot_bytes=dtype.itemsize)
+        self.dumps_whole += 1
+        return decoded.slots.view(dtype).reshape(-1)
+
+    def payload(self, paddr: int, frames: int = 1) -> NDArray[np.uint8]:
+        """The bytes of a frame in guest RAM; no copy."""
+        return self.ram.view(paddr & ~(PAGE_SIZE - 1), frames * PAGE_SIZE)
+
+    def bytes_at(self, vaddr: int, length: int) -> NDArray[np.uint8]:
+        """Guest RAM behind a virtual address of the kernel image or of the HHDM; no copy."""
+        base = KERNEL_VMA if vaddr >= KERNEL_VMA else self.hhdm
+        return self.ram.view(vaddr - base, length)
+
+    def static(self, symbol: str, type_name: str) -> Any:
+        """A `repr(C)` static of the kernel, typed by DWARF, live in guest RAM."""
+        vaddr, _ = self.image.symbol(symbol)
+        return self.record(vaddr, type_name)
+
+    def record(self, vaddr: int, type_name: str) -> Any:
+        """A `repr(C)` value at a virtual address, typed by DWARF, live in guest RAM."""
+        dtype = self.image.dtype(type_name)
+        return self.bytes_at(vaddr, dtype.itemsize).view(dtype)[0]
+
+    def subject_static(self, name: str) -> int | None:
+        """A u64 static of the subject, None where the subject has none of that name."""
+        vaddr = self.image.subject_static(name)
+        return None if vaddr is None else int(self.bytes_at(vaddr, 8).view("<u8")[0])
+
+    # What the tables say
+
+    def state(self, canary: Canary | None = None, quarantined: Sequence[int] | None = None) -> MemoryState:
+        """The whole memory bookkeeping, for invariants; the slot table in it stays live.
+
+        Args:
+            quarantined: addresses of all frames that must be in quarantine, where the caller knows.
+        """
+        return memory_state(self, canary, quarantined)
+
+    def buddy(self) -> Any:
+        """The buddy's own state (`BuddyState`), live in guest RAM."""
+        return self.record(self.witness.buddy_vaddr, "BuddyState")
+
+    def cached_frames(self) -> set[int]:
+        """Physical addresses of the frames in the CPU caches."""
+        caches = self.buddy()["caches"].reshape(-1)
+        return {int(p) for cache in caches for p in cache["frames"][: int(cache["len"])]}
+
+    def free_blocks(self) -> set[tuple[int, int, str]]:
+        """Every block on a free list as (first pfn, order, migratetype), read by walking the links in RAM."""
+        state, table = self.buddy(), self.slots()
+        blocks: set[tuple[int, int, str]] = set()
+        for zone in state["zones"][: int(state["n_zones"])]:
+            for kind, heads in zip(("unmovable", "movable"), zone["heads"], strict=True):
+                for order, head in enumerate(heads.tolist()):
+                    paddr = head
+                    while paddr != LINK_NONE:
+                        block = (paddr >> PAGE_SHIFT, order, kind)
+                        if block in blocks:
+                            raise ProtocolError(
+                                "free list", f"{kind} order {order}", detail="the links form a cycle"
+                            )
+                        blocks.add(block)
+                        paddr = int(table["next"][block[0]])
+        return blocks
+
+    def live_frames(self) -> set[int]:
+        """Numbers of the frames with a reference count that says they are in use."""
+        counts = self.slots()["refcount"]
+        allocated = (self.slots()["flags"] & (1 << 8)) != 0
+        return set(np.flatnonzero(allocated & (counts >= 1) & (counts < 2**32 - 1)).tolist())
+
+    def generation_changes(self, action: Callable[[], object]) -> set[int]:
+        """Numbers of the frames whose generation an action changed: those that began a new life."""
+        before = self.slots()["generation"].copy()
+        action()
+        return set(np.flatnonzero(self.slots()["generation"] != before).tolist())
+
+    # The end
+
+    @property
+    def command_line(self) -> str:
+        """The QEMU command line, for a shell."""
+        return shlex.join(self.guest.argv)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the guest can still be asked something."""
+        return self.failure is None and self._end is None
+
+    def console_tail(self, lines: int = 8) -> tuple[str, ...]:
+        """The last lines of the console before the guest was asked to exit."""
+        return (self._tail or self.channel.tail(CONSOLE_KEPT))[-lines:]
+
+    def finish(self, how: str = "pass") -> tuple[GuestStatus, str]:
+        """Ask the guest to exit if it still can, reap it; returns how it ended, also in words."""
+        if self._end is None:
+            self._tail, asked = self.channel.tail(CONSOLE_KEPT), tuple(self.commands)
+            try:
+                if self.alive:
+                    self.request(f"exit {how}")
+                self._end = status_of(self.guest, self.channel)
+            except HarnessError:
+                # It broke off while it was asked: its exit status says how.
+                self._end = status_of(self.guest, self.channel)
+            finally:
+                self.guest.close()
+                self.commands = deque(asked, maxlen=COMMANDS_KEPT)
+        return self._end
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish()
+
+
+def _argument(value: int | str) -> str:
+    return f"{value:#x}" if isinstance(value, int) else value
+
+
+def _checked(reply: Reply) -> Reply:
+    outcome = reply.outcome
+    match outcome.status:
+        case "ok":
+            return reply
+        case "fail":
+            raise AllocFailed(outcome.code, reply.request)
+        case "panic":
+            raise SubjectPanic(
+                file=outcome.file,
+                line=outcome.line,
+                message=outcome.text,
+                request=reply.request,
+                backtrace=reply.backtrace,
+            )
+        case "err":
+            raise CommandRefused(
+                "console command", repr(reply.request), detail=f"{outcome.code}: {outcome.text}"
+            )
+
+
+def _grouped(commands: Sequence[str], limit: int) -> list[list[str]]:
+    groups: list[list[str]] = []
+    size = limit
+    for command in commands:
+        size += len(command) + 1
+        if size > limit:
+            groups.append([])
+            size = len(command) + 1
+        groups[-1].append(command)
+    return groups

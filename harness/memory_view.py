@@ -1,0 +1,61 @@
+"""Reads a guest's whole memory bookkeeping into the value that invariants judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.contract.memory_state import Canary, MemoryState, Zone, cached_frames, pfn_ranges
+from harness.units import PAGE_SHIFT, PAGE_SIZE
+
+if TYPE_CHECKING:
+    from harness.kernel import Kernel, Region
+
+ZONE_NAMES = ("DMA", "Normal", "HighMem")
+COUNTERS = ("managed", "free", "cached", "allocated", "quarantined", "reserved")
+
+
+def memory_state(
+    kernel: Kernel, canary: Canary | None = None, quarantined: Sequence[int] | None = None
+) -> MemoryState:
+    """Everything that the invariants need; the slot table stays a live view of guest RAM.
+
+    The guest must stand at its prompt. The memory map comes over the console, the rest from RAM.
+    """
+    buddy, regions = kernel.buddy(), kernel.memory_map()
+    zones = buddy["zones"][: int(buddy["n_zones"])]
+    return MemoryState(
+        slots=kernel.slots(),
+        zones=tuple(_zone(name, zone) for name, zone in zip(ZONE_NAMES, zones, strict=False)),
+        cached=cached_frames(_cached(buddy["caches"])),
+        ram=pfn_ranges([_frames(region) for region in regions if region.kind not in ("reserved", "acpi")]),
+        off_limits=pfn_ranges([_frames(region) for region in regions if region.kind != "ram"]),
+        canary=canary,
+        quarantined=None if quarantined is None else np.array(quarantined, dtype=np.int64) >> PAGE_SHIFT,
+    )
+
+
+def _zone(name: str, zone: Any) -> Zone:
+    return Zone(
+        name=name,
+        first_pfn=int(zone["first_pfn"]),
+        end_pfn=int(zone["end_pfn"]),
+        heads=np.array(zone["heads"], dtype=np.uint64),
+        **{counter: int(zone[counter]) for counter in COUNTERS},
+    )
+
+
+def _cached(caches: Any) -> list[tuple[int, int, int]]:
+    return [
+        (paddr >> PAGE_SHIFT, migratetype, cpu)
+        for cpu, of_cpu in enumerate(caches)
+        for migratetype, cache in enumerate(of_cpu)
+        for paddr in cache["frames"][: int(cache["len"])].tolist()
+    ]
+
+
+def _frames(region: Region) -> tuple[int, int]:
+    """The frames that a region touches."""
+    return region.base >> PAGE_SHIFT, (region.end + PAGE_SIZE - 1) >> PAGE_SHIFT

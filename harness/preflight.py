@@ -1,0 +1,135 @@
+"""Compares the witnesses once, before any check of a run is believed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from harness.canary import PayloadWatch
+from harness.console import ktap
+from harness.contract.invariants import check_all
+from harness.contract.layout import EXPECTED, FieldLayout, diff
+from harness.judge.evidence import LayoutEvidence, SelftestEvidence, Witness
+from harness.kernel import Kernel
+from harness.kernel_errors import AllocFailed, SubjectPanic, WitnessesDisagree
+from harness.run import Run
+
+# Every setter of the module with the field that it owns.
+SETTERS = {
+    "set_next": "next",
+    "set_prev": "prev",
+    "set_vtable_bits": "vtable",
+    "set_flags": "flags",
+    "set_order": "order",
+    "set_refcount": "refcount",
+    "set_generation": "generation",
+    "set_guard": "guard",
+    "meta_aux_store": "meta_aux",
+}
+WATCHED_FRAMES = 1024  # of payload; the check of the clause watches all of them
+PROBES = (
+    0x11,
+    0x22,
+)  # written one after the other, so that a byte that held the first by chance still changes
+
+
+def prepare(run: Run) -> None:
+    """Boot one guest and take down what the verdict needs beside the checks.
+
+    Raises:
+        WitnessesDisagree: the dump and RAM differ, or the guest's own checks are incomplete.
+    """
+    kernel = run.boot()
+    try:
+        run.selftest = selftest(kernel)
+        run.layout = layout_evidence(kernel)
+        compare_dump(run, kernel)
+        run.invariants = judge_invariants(kernel)
+    finally:
+        run.finish(kernel)
+
+
+def judge_invariants(kernel: Kernel) -> dict[str, int]:
+    """Live a little, so that every invariant has something to look at; returns the frames each looked at.
+
+    What they find is for the checks of the clauses to report. A subject that cannot even live so far is seen
+    by those checks, too: then no invariant counts as evaluated.
+    """
+    try:
+        sick = kernel.alloc()
+        kernel.slot(sick).mark_poisoned()
+        kernel.release(sick)
+        before, watch = kernel.state().copied(), PayloadWatch(kernel, limit=WATCHED_FRAMES)
+        kernel.alloc(purpose="user")
+        kernel.buddy_alloc(2, "unmovable")
+        state = kernel.state(canary=watch.read(), quarantined=[sick])
+        results = check_all(state, before).results
+    except (SubjectPanic, AllocFailed):
+        return {}
+    return {name: result.evaluated for name, result in results.items()}
+
+
+def selftest(kernel: Kernel) -> SelftestEvidence:
+    """Run the guest's own checks and read their KTAP."""
+    result = ktap.parse(kernel.call("selftest").data)
+    if result.problems:
+        raise WitnessesDisagree("selftest", detail="; ".join(result.problems))
+    failed = len(result.failures)
+    return SelftestEvidence(plan=result.plan or 0, passed=len(result.ran) - failed, failed=failed)
+
+
+def layout_evidence(kernel: Kernel) -> LayoutEvidence:
+    """Measure DWARF and the guest's bytes against the contract."""
+    differences = diff(EXPECTED["MetaSlot"], kernel.image.layout("MetaSlot"))
+    moved = [text for setter, name in SETTERS.items() if (text := _probe(kernel, setter, name))]
+    return LayoutEvidence(
+        dwarf=Witness.DIFFERS if differences else Witness.EQUAL,
+        guest_bytes=Witness.DIFFERS if moved else Witness.EQUAL,
+        text="; ".join([*(str(difference) for difference in differences), *moved]),
+    )
+
+
+def _probe(kernel: Kernel, setter: str, name: str) -> str:
+    """Say which bytes of a slot a setter changes, when those are not the contract's."""
+    wanted: FieldLayout | None = EXPECTED["MetaSlot"].field(name)
+    if wanted is None:
+        raise KeyError(name)
+    paddr = kernel.buddy_alloc(0, "unmovable")
+    row = kernel.slots()[paddr >> 12 : (paddr >> 12) + 1].view(np.uint8)
+    kept = row.copy()
+    changed = np.zeros(row.shape, dtype=bool)
+    for probe in PROBES:
+        before = row.copy()
+        kernel.slot(paddr).call(setter, int.from_bytes(bytes([probe]) * wanted.size, "little"))
+        changed |= row != before
+    row[:] = kept
+    kernel.buddy_free(paddr, 0)
+    offsets = np.flatnonzero(changed).tolist()
+    if offsets == list(range(wanted.offset, wanted.end)):
+        return ""
+    return f"{setter} changes bytes {offsets} of the slot, expected {wanted.offset} to {wanted.end - 1}"
+
+
+def compare_dump(run: Run, kernel: Kernel) -> None:
+    """Require that the whole table, as the guest prints it, is the table in RAM.
+
+    Raises:
+        WitnessesDisagree: names the first frame that differs, with both words for it.
+    """
+    dumped, in_ram = kernel.dump(), kernel.slots()
+    differ = np.flatnonzero(_rows(dumped) != _rows(in_ram))
+    if differ.size:
+        run.contradicted += 1
+        pfn = int(differ[0])
+        raise WitnessesDisagree(
+            "slot table",
+            f"frame {pfn << 12:#x}",
+            expected=f"{in_ram[pfn].tobytes().hex()} (guest RAM)",
+            actual=f"{dumped[pfn].tobytes().hex()} (serial dump)",
+            detail=f"{differ.size} of {len(in_ram)} slots differ",
+        )
+
+
+def _rows(table: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[np.void]]:
+    return np.ascontiguousarray(table).view(np.dtype((np.void, table.dtype.itemsize))).reshape(-1)

@@ -1,0 +1,190 @@
+"""The pytest door: guests as fixtures, clauses as markers, evidence as a file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pytest
+
+from harness import pytest_results as results
+from harness.contract.clauses import clause
+from harness.errors import HarnessError
+from harness.image.image import Image
+from harness.judge.evidence import GuestStatus, RunKey, encode
+from harness.kernel import Boot, Kernel
+from harness.kernel_errors import GuestCrashed
+from harness.pytest_session import RESULT, Session
+from harness.run import Run
+
+SESSION = pytest.StashKey[Session]()
+PHASES = pytest.StashKey[dict[str, tuple[pytest.TestReport, BaseException | None]]]()
+RUN = pytest.StashKey[Run]()
+KERNELS = pytest.StashKey[list[Kernel]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("frame-harness", "kernels under QEMU")
+    group.addoption("--frame-rs", metavar="PATH", help="judge this frame.rs; default: the built-in module")
+    group.addoption(
+        "--machine",
+        action="append",
+        metavar="NAME",
+        help="a machine of qemu/*.toml or a file; repeat for more",
+    )
+    group.addoption("--profile", choices=["dev", "release", "both"], help="cargo profile; default: dev")
+    group.addoption(
+        "--accel", choices=["tcg", "auto", "kvm"], help="accelerator; default: the machine's, tcg"
+    )
+    group.addoption("--evidence", metavar="FILE", help="write what was seen, for a verdict, as JSON")
+    group.addoption(
+        "--marked-machines", action="store_true",
+        help="run checks that name a machine on it, also when --machine does not",
+    )  # fmt: skip
+    group.addoption("--reproduce-with", metavar="COMMAND", help="what a finding names to see it again")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "clause(id, ..., at=function): contract clauses that a check looks at")
+    config.addinivalue_line("markers", "machine(name, ...): run on these machines only")
+    session = Session(config)
+    config.stash[SESSION] = session
+    if not session.is_worker:
+        config.pluginmanager.register(session, "frame-harness-session")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "frame_run" not in metafunc.fixturenames:
+        return
+    named = [name for mark in metafunc.definition.iter_markers("machine") for name in mark.args]
+    session = metafunc.config.stash[SESSION]
+    try:
+        keys = session.keys_for(named)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+    params = [pytest.param(key, id=results.run_id(key)) for key in keys]
+    if not params:
+        skip = pytest.mark.skip(reason=f"needs machine {', '.join(named)}, which was not selected")
+        params = [pytest.param(key, id=results.run_id(key), marks=skip) for key in session.keys_for([])]
+    metafunc.parametrize("frame_run", params, indirect=True, scope="session")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        named = results.clauses_of(item)
+        for id_ in named:
+            try:
+                clause(id_)
+            except HarnessError as error:
+                raise pytest.UsageError(f"{item.nodeid}: {error.summary}") from error
+        item.extra_keyword_matches.update(named)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    planned = []
+    for item in session.items:
+        key = planned_run(item)
+        if key is not None and results.clauses_of(item):
+            planned.append((key, results.check_name(item, key)))
+    session.config.stash[SESSION].plan(planned)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[SESSION].finish()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what an xdist worker saw; one that died leaves nothing, and its checks stay unfinished."""
+    output = getattr(node, "workeroutput", {}).get("frame_harness")
+    if output is not None:
+        node.config.stash[SESSION].add_worker(output)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    phases = item.stash.setdefault(PHASES, {})
+    phases[str(report.when)] = (report, call.excinfo.value if call.excinfo else None)
+    key = planned_run(item)
+    if key is None:
+        return report
+    kernels = item.stash.get(KERNELS, [])
+    if report.failed:
+        for title, text in results.sections(item, kernels):
+            report.sections.append((title, text))
+    if report.when == "teardown" and results.clauses_of(item):
+        image = item.stash[RUN].image if RUN in item.stash else None
+        result = results.result_of(item, key, image, phases, kernels, reproduce(item, key))
+        report.user_properties.append((RESULT, encode(result)))
+    return report
+
+
+def planned_run(item: pytest.Item) -> RunKey | None:
+    """The run that a check was collected for; None for a test that needs no guest."""
+    callspec = getattr(item, "callspec", None)
+    key = callspec.params.get("frame_run") if callspec else None
+    return key if isinstance(key, RunKey) else None
+
+
+def reproduce(item: pytest.Item, key: RunKey) -> str:
+    """One shell command that runs this check again."""
+    config = item.config
+    name = getattr(item, "originalname", item.name)
+    door = config.getoption("--reproduce-with")
+    words = shlex.split(door) if door else ["pytest", str(item.path)]
+    if not door and (frame_rs := config.getoption("--frame-rs")):
+        words += ["--frame-rs", str(frame_rs)]
+    return shlex.join([*words, "--machine", key.machine, "--profile", key.profile, "-k", name])
+
+
+@pytest.fixture(scope="session")
+def frame_run(request: pytest.FixtureRequest) -> Run:
+    """The build on the machine that this check runs on, its witnesses compared."""
+    return request.config.stash[SESSION].run(request.param)
+
+
+@pytest.fixture
+def image(frame_run: Run, request: pytest.FixtureRequest) -> Image:
+    """The built kernel: symbols, DWARF, layout; no guest is started for it."""
+    request.node.stash[RUN] = frame_run
+    return frame_run.image
+
+
+@pytest.fixture
+def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
+    """Start guests with options of `Kernel.boot`; each must exit well when the check is over."""
+    request.node.stash[RUN] = frame_run
+    kernels = request.node.stash.setdefault(KERNELS, [])
+
+    def start(**options: Any) -> Kernel:
+        kernel = frame_run.boot(**options)
+        kernels.append(kernel)
+        return kernel
+
+    yield start
+    ends = [(kernel, frame_run.finish(kernel)) for kernel in kernels]
+    for kernel, status in ends:
+        if status is not GuestStatus.PASS and kernel.failure is None:
+            raise GuestCrashed("exit status", detail=f"expected pass, got {status}", status=status)
+
+
+@pytest.fixture
+def kernel(boot: Boot) -> Kernel:
+    """A fresh guest at its prompt."""
+    return boot()
+
+
+@pytest.fixture
+def shared_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
+    """A guest that checks which change nothing share; a new one after one that died."""
+    request.node.stash[RUN] = frame_run
+    kernel = frame_run.shared()
+    kernel.commands.clear()
+    request.node.stash.setdefault(KERNELS, []).append(kernel)
+    return kernel

@@ -1,0 +1,155 @@
+"""Turns what pytest saw of one check into the evidence that is judged."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.checks import ClauseViolated
+from harness.contract.clauses import CLAUSES
+from harness.image.image import Image
+from harness.judge.evidence import CheckResult, Outcome, RunKey
+from harness.kernel import Kernel
+from harness.kernel_errors import AllocFailed, GuestCrashed, GuestFailure, GuestTimeout, SubjectPanic
+
+CONSOLE_TAIL = 8
+TRACEBACK_LINES = 4
+
+
+def check_name(item: pytest.Item, run: RunKey | None) -> str:
+    """The name of a check without its run: `test_d_allocation.py::test_x[pagetable]`."""
+    name = item.name
+    if run is not None:
+        token = run_id(run)
+        for part, instead in ((f"[{token}]", ""), (f"{token}-", ""), (f"-{token}", "")):
+            if part in name:
+                name = name.replace(part, instead, 1)
+                break
+    return f"{item.path.name}::{name}"
+
+
+def run_id(run: RunKey) -> str:
+    """How a run is written in a test's id."""
+    return f"{run.machine}:{run.profile}"
+
+
+def clauses_of(item: pytest.Item) -> tuple[str, ...]:
+    """The contract clauses that a check names in its markers."""
+    names = [name for mark in item.iter_markers("clause") for name in mark.args]
+    return tuple(dict.fromkeys(names))
+
+
+def blamed_function(item: pytest.Item) -> str:
+    """The subject's function that a check blames; empty when it names none."""
+    return next((mark.kwargs["at"] for mark in item.iter_markers("clause") if "at" in mark.kwargs), "")
+
+
+def result_of(
+    item: pytest.Item,
+    run: RunKey,
+    image: Image | None,
+    reports: dict[str, tuple[pytest.TestReport, BaseException | None]],
+    kernels: list[Kernel],
+    reproduce: str,
+) -> CheckResult:
+    """Judge one check from its three phases: the first that did not pass decides."""
+    duration = sum(report.duration for report, _ in reports.values())
+    facts: dict[str, Any] = {"outcome": Outcome.PASSED}
+    for phase in ("setup", "call", "teardown"):
+        if phase not in reports:
+            continue
+        report, error = reports[phase]
+        if report.skipped:
+            facts = {"outcome": Outcome.SKIPPED, "message": skip_reason(report)}
+            break
+        if report.failed:
+            facts = _facts(error, item, image)
+            break
+    if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED) and kernels:
+        last = kernels[-1]
+        facts.setdefault("commands", tuple(last.commands))
+        facts.setdefault("console_tail", last.console_tail(CONSOLE_TAIL))
+        facts["reproduce"] = reproduce
+    return CheckResult(
+        check=check_name(item, run), clauses=clauses_of(item), run=run, duration_s=duration, **facts
+    )
+
+
+def skip_reason(report: pytest.TestReport) -> str:
+    """The words of a skip, without pytest's prefix."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) -> dict[str, Any]:
+    at = _line_of(blamed_function(item), image)
+    match error:
+        case ClauseViolated():
+            return {
+                "outcome": Outcome.VIOLATED, "message": error.what, "expected": error.expected,
+                "got": error.got, "frame": error.frame, "field": error.field, "exhibit": error.exhibit,
+                "at": _panic_line(error, image) or at,
+            }  # fmt: skip
+        case SubjectPanic():
+            return {
+                "outcome": Outcome.VIOLATED, "message": f"`{error.request}` panicked",
+                "expected": "no panic", "got": error.message, "at": _panic_line(error, image) or at,
+                "backtrace": error.backtrace,
+            }  # fmt: skip
+        case AllocFailed():
+            return {
+                "outcome": Outcome.VIOLATED, "message": f"`{error.request}` failed", "expected": "success",
+                "got": error.kind, "at": at,
+            }  # fmt: skip
+        case AssertionError():
+            return {"outcome": Outcome.VIOLATED, "message": str(error).split("\n")[0], "at": at}
+        case GuestFailure():
+            kind = Outcome.TIMEOUT if isinstance(error, GuestTimeout) else Outcome.ERROR
+            return {
+                "outcome": Outcome.CRASHED if isinstance(error, GuestCrashed) else kind,
+                "message": error.summary, "at": at, "console_tail": error.console_tail,
+                "backtrace": error.backtrace,
+            }  # fmt: skip
+        case None:
+            return {"outcome": Outcome.ERROR, "message": "failed without an exception"}
+        case _:
+            where = traceback.extract_tb(error.__traceback__)[-TRACEBACK_LINES:]
+            return {
+                "outcome": Outcome.ERROR,
+                "message": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                "backtrace": tuple(
+                    f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in reversed(where)
+                ),
+            }
+
+
+def _panic_line(error: BaseException, image: Image | None) -> str:
+    """The subject's line that a panic comes from, when that is what a violation is about."""
+    cause = error if isinstance(error, SubjectPanic) else error.__cause__
+    if image is None or not isinstance(cause, SubjectPanic):
+        return ""
+    subject = str(image.subject.path)
+    if cause.file == subject:
+        return f"{cause.file}:{cause.line}"
+    # It panicked in a library: the innermost line of the subject on the way there.
+    inside = re.compile(rf"\(({re.escape(subject)}:\d+)\)")
+    return next((found[1] for line in cause.backtrace if (found := inside.search(line))), "")
+
+
+def _line_of(function: str, image: Image | None) -> str:
+    place = image.function_line(function) if image and function else None
+    return f"{place[0]}:{place[1]}" if place else ""
+
+
+def sections(item: pytest.Item, kernels: list[Kernel]) -> list[tuple[str, str]]:
+    """What a failing test shows beside its traceback: the clauses' words, the last commands, the console."""
+    shown = [("contract", "\n".join(f"{id_}: {CLAUSES[id_].title}" for id_ in clauses_of(item)))]
+    if kernels:
+        last = kernels[-1]
+        shown.append(("last commands", "\n".join(last.commands)))
+        shown.append(("console", "\n".join(last.console_tail(CONSOLE_TAIL))))
+    return [(title, text) for title, text in shown if text]

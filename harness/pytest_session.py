@@ -1,0 +1,192 @@
+"""Which runs a pytest session makes, with the evidence that it gathers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.image.build import PROFILES, build
+from harness.image.image import Image
+from harness.image.subject import Subject
+from harness.image.toolchain import Toolchain, find_toolchain
+from harness.judge.evidence import (
+    CheckResult,
+    Evidence,
+    Record,
+    RunKey,
+    SubjectInfo,
+    Trouble,
+    decode,
+    encode,
+)
+from harness.machine.definition import DEFAULT_MACHINE, Machine, known_machines, load_machine
+from harness.preflight import prepare
+from harness.run import Ledger, Run, merge
+
+if TYPE_CHECKING:
+    import pytest
+
+RESULT = "frame_harness_result"
+
+
+class WorkerOutput(Record, frozen=True, kw_only=True):
+    """What one process hands to the one that writes the evidence."""
+
+    planned: tuple[tuple[RunKey, str], ...]
+    ledgers: tuple[Ledger, ...]
+    troubles: tuple[Trouble, ...]
+
+
+class Session:
+    """Builds images when a check first asks for one, boots on the chosen machines, collects evidence."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.is_worker = hasattr(config, "workerinput")
+        option = config.getoption
+        self.chosen_machines: list[str] | None = option("--machine")
+        profile = option("--profile") or "dev"
+        self.profiles: tuple[str, ...] = PROFILES if profile == "both" else (profile,)
+        self._frame_rs: str | None = option("--frame-rs")
+        self._marked: bool = option("--marked-machines")
+        self._accel: str | None = option("--accel")
+        self._evidence: str | None = option("--evidence")
+        self._started = time.monotonic()
+        self._subject: Subject | None = None
+        self._toolchain: Toolchain | None = None
+        self._machines: dict[str, Machine] = {}
+        self._images: dict[str, Image | HarnessError] = {}
+        self._runs: dict[RunKey, Run] = {}
+        self._planned: tuple[tuple[RunKey, str], ...] = ()
+        self._outputs: list[WorkerOutput] = []
+        self._results: list[CheckResult] = []
+        self._troubles: list[Trouble] = []
+
+    @property
+    def machines(self) -> Sequence[str]:
+        """Names or files of the machines that a check without a marker runs on."""
+        return self.chosen_machines or [DEFAULT_MACHINE]
+
+    def keys_for(self, named: Sequence[str]) -> list[RunKey]:
+        """The runs of a check whose marker names some machines; none where the choice excludes them all."""
+        machines = [self.machine(name).name for name in self.machines]
+        if named:
+            free = self.chosen_machines is None or self._marked
+            machines = [name for name in named if free or name in machines]
+        return [RunKey(machine=name, profile=profile) for profile in self.profiles for name in machines]
+
+    def all_keys(self) -> list[RunKey]:
+        """Every run that a check of this session can belong to, longer machine names first."""
+        names = {self.machine(name).name for name in self.machines} | set(known_machines())
+        ordered = sorted(names, key=len, reverse=True)
+        return [RunKey(machine=name, profile=profile) for name in ordered for profile in PROFILES]
+
+    def machine(self, name: str) -> Machine:
+        """Load a machine once; its accelerator is the one that was asked for."""
+        known = {machine.name: machine for machine in self._machines.values()}
+        if name in known:
+            return known[name]
+        if name not in self._machines:
+            self._machines[name] = load_machine(name).override(accel=self._accel)
+        return self._machines[name]
+
+    @property
+    def subject(self) -> Subject:
+        """The frame module under test, as it was when it was first asked for."""
+        if self._subject is None:
+            self._subject = Subject.from_file(self._frame_rs) if self._frame_rs else Subject.builtin()
+        return self._subject
+
+    def image(self, profile: str) -> Image:
+        """Build the subject once a session; a failure is raised again for every check."""
+        if profile not in self._images:
+            try:
+                self._toolchain = self._toolchain or find_toolchain()
+                self._images[profile] = build(self.subject, profile, toolchain=self._toolchain)
+            except HarnessError as error:
+                self._images[profile] = error
+                self._troubles.append(Trouble(what="build", message=error.summary, detail=str(error)))
+        image = self._images[profile]
+        if isinstance(image, HarnessError):
+            raise image
+        return image
+
+    def run(self, key: RunKey) -> Run:
+        """The run of a key, its witnesses compared; what is wrong with it is raised again for every check."""
+        if key not in self._runs:
+            run = Run(key, self.image(key.profile), self.machine(key.machine))
+            self._runs[key] = run
+            try:
+                prepare(run)
+            except HarnessError as error:
+                run.broken = error
+                self._troubles.append(
+                    Trouble(what="preflight", message=error.summary, run=key, detail=str(error))
+                )
+        run = self._runs[key]
+        if run.broken is not None:
+            raise run.broken
+        return run
+
+    def plan(self, checks: Iterable[tuple[RunKey, str]]) -> None:
+        """Remember which checks must come to an end."""
+        self._planned = tuple(checks)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the result that a check's last report carries; registered where the evidence is written."""
+        for name, value in report.user_properties:
+            if name == RESULT and report.when == "teardown":
+                self._results.append(decode(str(value), CheckResult))
+
+    def add_worker(self, output: str) -> None:
+        """Add what an xdist worker saw."""
+        self._outputs.append(decode(output, WorkerOutput))
+
+    def finish(self) -> None:
+        """End the guests that are left, then hand over or write what was seen."""
+        for run in self._runs.values():
+            run.finish_shared()
+        mine = WorkerOutput(
+            planned=self._planned,
+            ledgers=tuple(run.ledger() for run in self._runs.values()),
+            troubles=tuple(self._troubles),
+        )
+        if self.is_worker:
+            vars(self.config)["workeroutput"]["frame_harness"] = encode(mine)
+        elif self._evidence:
+            self._outputs.append(mine)
+            Path(self._evidence).write_text(encode(self.evidence()), encoding="utf-8")
+
+    def evidence(self) -> Evidence:
+        """Everything that was seen, by this process and its workers."""
+        # Every process collects the same checks; the others make up for one that died before it could say so.
+        planned = max((output.planned for output in self._outputs), key=len, default=())
+        keys = tuple(dict.fromkeys(key for key, _ in planned))
+        ledgers = [ledger for output in self._outputs for ledger in output.ledgers]
+        troubles = dict.fromkeys(trouble for output in self._outputs for trouble in output.troubles)
+        runs = []
+        for key in keys:
+            if parts := [ledger for ledger in ledgers if ledger.run == key]:
+                runs.append(
+                    merge(
+                        parts,
+                        self.image(key.profile),
+                        self._toolchain.describe() if self._toolchain else "",
+                        [check for run, check in planned if run == key],
+                        [result.check for result in self._results if result.run == key],
+                    )
+                )
+        return Evidence(
+            subject=SubjectInfo(
+                name=self.subject.name, path=str(self.subject.path), sha256=self.subject.sha256
+            ),
+            planned_runs=keys,
+            runs=tuple(runs),
+            checks=tuple(self._results),
+            errors=tuple(troubles),
+            selection=str(self.config.getoption("keyword") or ""),
+            duration_s=time.monotonic() - self._started,
+        )

@@ -1,0 +1,41 @@
+"""What a request to the guest brought back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.console.protocol import Reply as Outcome
+from harness.console.protocol import parse_batch_line, parse_fields
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One outcome with the data lines that came before it."""
+
+    request: str
+    outcome: Outcome
+    data: tuple[str, ...] = ()
+    backtrace: tuple[str, ...] = ()
+    """Of a panic: symbolized, innermost first."""
+
+    @property
+    def status(self) -> str:
+        """`ok`, `fail` (the subject returned an error), `panic` (recovered) or `err` (refused)."""
+        return self.outcome.status
+
+    def __getitem__(self, key: str) -> int:
+        """A number of the reply line."""
+        return self.outcome.fields.int(key)
+
+    def text(self, key: str) -> str:
+        """A word of the reply line."""
+        return self.outcome.fields[key]
+
+    def rows(self) -> list[dict[str, str]]:
+        """The data lines as `key=value` words."""
+        return [dict(parse_fields(line)) for line in self.data]
+
+    def parts(self, requests: list[str]) -> list[Reply]:
+        """The outcomes of a batch, one for each request that was carried out."""
+        outcomes = dict(parse_batch_line(line) for line in self.data)
+        return [Reply(requests[number], outcome) for number, outcome in sorted(outcomes.items())]

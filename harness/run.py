@@ -1,0 +1,197 @@
+"""One image on one machine: its guests, with the record of what became of them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from harness.errors import HarnessError
+from harness.image.image import Image
+from harness.judge.evidence import (
+    DumpEvidence,
+    GuestExits,
+    GuestStatus,
+    LayoutEvidence,
+    Record,
+    RunEvidence,
+    RunKey,
+    SelftestEvidence,
+    Witness,
+)
+from harness.kernel import Kernel
+from harness.kernel_errors import GuestFailure
+from harness.machine.definition import Machine
+
+UNREAD_LAYOUT = LayoutEvidence(dwarf=Witness.UNREAD, guest_bytes=Witness.UNREAD)
+NO_SELFTEST = SelftestEvidence(plan=0, passed=0, failed=0)
+
+
+class Ledger(Record, frozen=True, kw_only=True):
+    """What one process saw of a run, as a value that can be added to another's."""
+
+    run: RunKey
+    accelerator: str = ""
+    qemu_version: str = ""
+    guests_booted: int = 0
+    exits: tuple[GuestExits, ...] = ()
+    layout: LayoutEvidence = UNREAD_LAYOUT
+    dumps: DumpEvidence = DumpEvidence(requested=0, whole=0)
+    selftest: SelftestEvidence = NO_SELFTEST
+    invariants: dict[str, int] = msgspec.field(default_factory=dict)
+    duration_s: float = 0.0
+
+
+@dataclass
+class Run:
+    """Boots the guests of one run and remembers how each ended.
+
+    Preflight facts (layout, self-test, invariants) are recorded once in each process, before its first check.
+    """
+
+    key: RunKey
+    image: Image
+    machine: Machine
+    layout: LayoutEvidence = UNREAD_LAYOUT
+    selftest: SelftestEvidence = NO_SELFTEST
+    invariants: dict[str, int] = field(default_factory=dict)
+    contradicted: int = 0
+    broken: HarnessError | None = None
+    _booted: int = 0
+    _exits: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
+    _dumps: list[int] = field(default_factory=lambda: [0, 0])
+    _shared: Kernel | None = None
+    _seed: int = 0
+    _accelerator: str = ""
+    _qemu_version: str = ""
+    _busy_s: float = 0.0
+
+    def boot(self, **options: Any) -> Kernel:
+        """Start a guest of this run; `finish` it, whatever happens."""
+        started = time.monotonic()
+        self._seed += 1
+        self._booted += 1
+        try:
+            kernel = Kernel.boot(self.image, self.machine, seed=self._seed, **options)
+        except GuestFailure as failure:
+            self._exits[failure.status or GuestStatus.UNEXPECTED, failure.summary] += 1
+            raise
+        except BaseException:
+            self._booted -= 1  # it never ran, and the error says why
+            raise
+        self._accelerator = kernel.machine.accel
+        if not self._qemu_version:
+            version = kernel.guest.qmp("query-version")["qemu"]
+            self._qemu_version = ".".join(str(version[part]) for part in ("major", "minor", "micro"))
+        self._busy_s += time.monotonic() - started
+        return kernel
+
+    def finish(self, kernel: Kernel) -> GuestStatus:
+        """Ask a guest to exit, reap it, remember its exit status."""
+        started = time.monotonic()
+        status, text = kernel.finish()
+        self._exits[status, text] += 1
+        self._dumps[0] += kernel.dumps_requested
+        self._dumps[1] += kernel.dumps_whole
+        self._busy_s += time.monotonic() - started
+        return status
+
+    def shared(self) -> Kernel:
+        """The guest that read-only checks share; a new one when the last did not survive its check."""
+        if self._shared is not None and not self._shared.alive:
+            self.finish_shared()
+        if self._shared is None:
+            self._shared = self.boot()
+        return self._shared
+
+    def finish_shared(self) -> None:
+        """End the shared guest, if there is one."""
+        if self._shared is not None:
+            kernel, self._shared = self._shared, None
+            self.finish(kernel)
+
+    def ledger(self) -> Ledger:
+        """What this process saw of the run so far."""
+        return Ledger(
+            run=self.key,
+            accelerator=self._accelerator,
+            qemu_version=self._qemu_version,
+            guests_booted=self._booted,
+            exits=tuple(
+                GuestExits(expected=GuestStatus.PASS, got=status, count=count, text=text)
+                for (status, text), count in self._exits.items()
+            ),
+            layout=self.layout,
+            dumps=DumpEvidence(
+                requested=self._dumps[0], whole=self._dumps[1], contradicted=self.contradicted
+            ),
+            selftest=self.selftest,
+            invariants=self.invariants,
+            duration_s=self._busy_s,
+        )
+
+
+def merge(
+    ledgers: Iterable[Ledger],
+    image: Image,
+    toolchain: str,
+    planned: Iterable[str],
+    finished: Iterable[str],
+) -> RunEvidence:
+    """Add up what several processes saw of the same run.
+
+    The worst word counts: a witness that differs in one process differs.
+    """
+    parts = list(ledgers)
+    if not parts:
+        raise ValueError("no process saw this run")
+    exits: Counter[tuple[GuestStatus, str]] = Counter()
+    invariants: dict[str, int] = {}
+    for part in parts:
+        for entry in part.exits:
+            exits[entry.got, entry.text] += entry.count
+        for name, frames in part.invariants.items():
+            invariants[name] = min(frames, invariants.get(name, frames))
+    used = [part for part in parts if part.guests_booted] or parts
+    return RunEvidence(
+        run=parts[0].run,
+        accelerator=used[0].accelerator,
+        qemu_version=used[0].qemu_version,
+        image_sha256=image.sha256,
+        build_id=image.build_id,
+        subject_sha256=image.subject.sha256,
+        toolchain=toolchain,
+        guests_booted=sum(part.guests_booted for part in parts),
+        exits=tuple(
+            GuestExits(expected=GuestStatus.PASS, got=status, count=count, text=text)
+            for (status, text), count in exits.items()
+        ),
+        layout=_worst_layout([part.layout for part in used]),
+        dumps=DumpEvidence(
+            requested=sum(part.dumps.requested for part in parts),
+            whole=sum(part.dumps.whole for part in parts),
+            contradicted=sum(part.dumps.contradicted for part in parts),
+        ),
+        selftest=_worst_selftest([part.selftest for part in used]),
+        planned=tuple(planned),
+        finished=tuple(finished),
+        invariants=invariants,
+        duration_s=sum(part.duration_s for part in parts),
+    )
+
+
+def _worst_layout(layouts: list[LayoutEvidence]) -> LayoutEvidence:
+    order = [Witness.EQUAL, Witness.UNREAD, Witness.DIFFERS]
+    return LayoutEvidence(
+        dwarf=max((layout.dwarf for layout in layouts), key=order.index),
+        guest_bytes=max((layout.guest_bytes for layout in layouts), key=order.index),
+        text=next((layout.text for layout in layouts if layout.text), ""),
+    )
+
+
+def _worst_selftest(tests: list[SelftestEvidence]) -> SelftestEvidence:
+    return max(tests, key=lambda test: (test.plan == 0, test.plan - test.passed, test.failed))

@@ -1,0 +1,221 @@
+"""Contract section C: the metadata array, from before it exists to its last slot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.checks import expect, expect_panic
+from harness.kernel import Boot, Kernel
+
+GIB = 1 << 30
+NEW_SLOT = b"\xff" * 16 + bytes(48)
+
+
+@pytest.mark.clause("ARRAY-01", at="metadata_size_for")
+@pytest.mark.parametrize(
+    "ram",
+    [
+        0,
+        1,
+        4095,
+        4096,
+        4097,
+        8191,
+        8192,
+        4 * GIB - 1,
+        4 * GIB,
+        4 * GIB + 1,
+        1024 * GIB,
+        1024 * GIB + 1,
+        2**52,
+    ],
+    ids=hex,
+)
+def test_metadata_size_is_64_bytes_for_each_begun_frame(shared_kernel: Kernel, ram: int) -> None:
+    expect(
+        f"metadata_size_for({ram:#x})", shared_kernel.call("array.size", ram)["bytes"], -(-ram // 4096) * 64
+    )
+
+
+@pytest.mark.clause("ARRAY-02", at="init_metadata_array")
+def test_array_is_reserved_through_the_accessible_path(boot: Boot) -> None:
+    kernel = boot(init="none")
+    frames = kernel.frames
+    kernel.call("array.init", frames * 4096)
+    reservations = kernel.call("boot.log").rows()
+    expect("reservations made by init_metadata_array", len(reservations), 1)
+    (made,) = reservations
+    expect("path of the reservation", made["path"], "accessible")
+    expect("bytes of the reservation", int(made["size"], 0), frames * 64)
+    expect("alignment of the reservation", int(made["align"], 0), 64)
+    expect(
+        "slot of frame 0 is the reservation seen through the HHDM",
+        kernel.slot_vaddr(0),
+        int(made["paddr"], 0) + kernel.hhdm,
+        base=16,
+    )
+
+
+@pytest.mark.clause("ARRAY-03", at="init_metadata_array")
+def test_every_slot_is_initialized_whatever_the_memory_held(boot: Boot) -> None:
+    kernel = boot(init="none")
+    garbage = kernel.call("boot.log")
+    assert not garbage.rows(), "the boot allocator served somebody before the array"
+    kernel.call("array.init", kernel.frames * 4096)
+    rows = kernel.slots().view(np.uint8).reshape(-1, kernel.slots().dtype.itemsize)
+    wrong = np.flatnonzero((rows != np.frombuffer(NEW_SLOT, np.uint8)).any(axis=1))
+    expect("frames whose slot is not as MetaSlot::new() makes it", wrong[:5].tolist(), [])
+    expect("slots in the table", len(rows), kernel.frames)
+
+
+@pytest.mark.clause("ARRAY-04", at="init_metadata_array")
+def test_zero_ram_reserves_nothing(boot: Boot) -> None:
+    kernel = boot(init="none")
+    kernel.call("array.init", 0)
+    expect("reservations for zero RAM", kernel.call("boot.log").rows(), [])
+    with expect_panic("get_meta after an array for zero RAM", "not initialized"):
+        kernel.call("array.get", 0)
+
+
+@pytest.mark.clause("ARRAY-04", at="init_metadata_array")
+def test_zero_ram_sets_base_and_count_to_zero(boot: Boot) -> None:
+    """Read in RAM where the subject has the statics of the real file; a subject may name them differently."""
+    kernel = boot(init="none")
+    kernel.call("array.init", kernel.frames * 4096)
+    kernel.call("array.init", 0)
+    for name in ("METADATA_BASE_VIRT", "METADATA_FRAME_COUNT"):
+        if (value := kernel.subject_static(name)) is not None:
+            expect(f"{name} after an array for zero RAM", value, 0)
+    with expect_panic("get_meta after an array for zero RAM", "not initialized"):
+        kernel.call("array.get", 0)
+
+
+@pytest.mark.clause("ARRAY-05", at="init_metadata_array")
+def test_no_boot_memory_panics_with_bytes_alignment_frames(boot: Boot) -> None:
+    kernel = boot(init="none")
+    kernel.inject("boot.refuse")
+    with expect_panic("init_metadata_array without boot memory", "1048576", "64", "16384"):
+        kernel.call("array.init", 64 << 20)
+
+
+@pytest.mark.clause("ARRAY-06", at="get_meta_slot")
+def test_slot_address_is_base_plus_64_for_each_frame(kernel: Kernel) -> None:
+    base, last = kernel.slot_vaddr(0), kernel.frames - 1
+    for pfn in (0, 1, 2, 255, 256, last // 2, last - 1, last):
+        for offset in (0, 1, 7, 63, 64, 2048, 4095):
+            paddr = (pfn << 12) + offset
+            expect(f"slot of {paddr:#x}", kernel.slot_vaddr(paddr), base + pfn * 64, base=16, frame=pfn << 12)
+    expect(
+        "slot of the last frame is the last of the reservation",
+        kernel.slot_vaddr(last << 12) - kernel.hhdm - kernel.witness.meta_paddr + 64,
+        kernel.witness.meta_bytes,
+    )
+
+
+@pytest.mark.clause("ARRAY-07", at="get_meta_slot")
+@pytest.mark.parametrize("function", ["array.get", "array.slot", "array.snapshot"])
+def test_access_before_initialization_panics(boot: Boot, function: str) -> None:
+    kernel = boot(init="none")
+    with expect_panic(f"{function} before init_metadata_array", "not initialized"):
+        kernel.call(function, 0x1000)
+
+
+@pytest.mark.clause("ARRAY-07", at="get_meta_slot")
+@pytest.mark.parametrize("function", ["array.get", "array.slot", "array.snapshot"])
+def test_access_past_the_last_slot_panics(kernel: Kernel, function: str) -> None:
+    end = kernel.frames << 12
+    kernel.call(function, end - 1)
+    for paddr in (end, end + 4095, end + (1 << 30), 2**52 - 1):
+        with expect_panic(f"{function} of {paddr:#x}, {end:#x} being the end", "out of bounds"):
+            kernel.call(function, paddr)
+
+
+@pytest.mark.clause("ARRAY-08", at="get_meta")
+def test_both_getters_give_the_same_slot(kernel: Kernel) -> None:
+    for paddr in (0, 0x1000, 0x10_0FFF, (kernel.frames << 12) - 1):
+        expect(
+            f"get_meta against get_meta_slot of {paddr:#x}",
+            kernel.call("array.get", paddr)["slot"],
+            kernel.call("array.slot", paddr)["slot"],
+            base=16,
+        )
+
+
+@pytest.mark.clause("ARRAY-08", at="frame_meta_debug_snapshot")
+def test_snapshot_is_generation_guard_vtable(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    slot = kernel.slot(paddr)
+    slot.set_generation(0x1234_5678)
+    slot.set_guard(0x8000_0001)
+    slot.set_vtable_bits(0xFFFF_8000_0000_1008)
+    for reply in (kernel.call("array.snapshot", paddr), slot.call("debug_snapshot")):
+        expect(
+            "snapshot",
+            (reply["generation"], reply["guard"], reply["vtable"]),
+            (0x1234_5678, 0x8000_0001, 0xFFFF_8000_0000_1008),
+            base=16,
+            frame=paddr,
+        )
+
+
+@pytest.mark.clause("ARRAY-09", at="init_metadata_array")
+@pytest.mark.parametrize("extra", [1, 64, 2048, 4095])
+def test_a_partial_last_frame_has_its_own_slot(boot: Boot, extra: int) -> None:
+    ramtop = (24 << 20) + extra
+    kernel = boot(init="array", ram="32 MiB", ramtop=ramtop)
+    expect("frames of the table", kernel.frames, (24 << 20) // 4096 + 1)
+    last = kernel.slot_vaddr(ramtop - 1)
+    expect("slot of the partial frame", last - kernel.slot_vaddr(0), (24 << 20) // 4096 * 64)
+    with expect_panic("get_meta behind the partial frame", "out of bounds"):
+        kernel.call("array.get", (24 << 20) + 4096)
+
+
+@pytest.mark.clause("ARRAY-10", at="init_metadata_array")
+@pytest.mark.machine("q35-5g")
+def test_frames_behind_the_pci_hole_have_their_own_slots(kernel: Kernel) -> None:
+    ram = [region for region in kernel.memory_map() if region.kind == "ram"]
+    above = [region for region in ram if region.base >= 4 * GIB]
+    assert above, "this machine has no RAM behind the PCI hole"
+    top = max(region.end for region in above)
+    in_ram = sum(region.end - region.base for region in kernel.memory_map() if region.kind != "reserved")
+    expect("frames of the table, from the highest address", kernel.frames, top // 4096)
+    expect("the sum of RAM is smaller than the highest address", in_ram < top, True)
+    paddrs = [4 * GIB, 4 * GIB + 4096, top - 4096]
+    slots = [kernel.slot_vaddr(p) for p in paddrs]
+    expect(
+        "slots of frames above the hole, from the slot of frame 0",
+        [s - kernel.slot_vaddr(0) for s in slots],
+        [p // 4096 * 64 for p in paddrs],
+    )
+    for number, paddr in enumerate(paddrs):
+        kernel.slot(paddr).meta_aux_store(0xA0 + number)
+    expect(
+        "each of them keeps its own value, seen in mapped RAM",
+        [int(kernel.slots()[p >> 12]["meta_aux"]) for p in paddrs],
+        [0xA0, 0xA1, 0xA2],
+    )
+
+
+@pytest.mark.clause("ARRAY-10", "ALLOC-09")
+@pytest.mark.machine("q35-5g")
+def test_a_frame_behind_the_pci_hole_is_allocated_like_any_other(kernel: Kernel) -> None:
+    paddr = 4 * GIB + (8 << 20)
+    kernel.payload(paddr)[:] = 0x5A
+    before = kernel.slots()[paddr >> 12].copy()
+    kernel.offer(paddr)
+    expect("frame handed out", kernel.alloc(purpose="user"), paddr, base=16)
+    after = kernel.slots()[paddr >> 12]
+    expect(
+        "refcount and generation above 4 GiB",
+        (int(after["refcount"]), int(after["generation"])),
+        (1, int(before["generation"]) + 1),
+        frame=paddr,
+    )
+    expect(
+        "non-zero bytes of its payload, seen in mapped RAM",
+        int(np.count_nonzero(kernel.payload(paddr))),
+        0,
+        frame=paddr,
+        field="payload",
+    )

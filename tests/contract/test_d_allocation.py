@@ -1,0 +1,320 @@
+"""Contract section D: allocation of a frame, step by step and after it failed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.checks import expect, expect_panic
+from harness.kernel import AllocFailed, Kernel
+
+ALLOCATED, KERNEL, USER, MOVABLE = 1 << 8, 1 << 10, 1 << 11, 1 << 13
+UNUSED = 2**32 - 1
+PURPOSE_FLAGS = [
+    ("pagetable", KERNEL | ALLOCATED),
+    ("kernel", KERNEL | ALLOCATED),
+    ("user", USER | ALLOCATED | MOVABLE),
+    ("custom:0", ALLOCATED),
+    ("custom:0x7", 0x7 | ALLOCATED),
+    ("custom:0xfffffeff", 0xFFFF_FFFF),
+]
+MIGRATETYPES = [
+    ("pagetable", "unmovable"),
+    ("kernel", "unmovable"),
+    ("user", "movable"),
+    ("custom:0", "unmovable"),
+    ("custom:0x2000", "movable"),
+    ("custom:0xdfff", "unmovable"),
+]
+
+
+def unclaimed(kernel: Kernel, order: int = 2) -> int:
+    """A frame that the buddy gave out and nobody claimed, with neighbors on both sides: sentinel in place."""
+    return kernel.buddy_alloc(order, "unmovable") + (4096 if order else 0)
+
+
+@pytest.mark.clause("ALLOC-01", at="FrameAllocOptions::new")
+@pytest.mark.parametrize("default", [False, True], ids=["new", "default"])
+def test_defaults_are_zeroed_kernel_data(kernel: Kernel, default: bool) -> None:
+    paddr = unclaimed(kernel)
+    kernel.payload(paddr)[:] = 0xDE
+    kernel.offer(paddr)
+    expect("frame handed out", kernel.alloc(default=default), paddr, base=16)
+    expect("flags", kernel.slot(paddr).get_flags(), KERNEL | ALLOCATED, base=16, frame=paddr, field="flags")
+    expect(
+        "non-zero bytes in the payload",
+        int(np.count_nonzero(kernel.payload(paddr))),
+        0,
+        frame=paddr,
+        field="payload",
+    )
+
+
+@pytest.mark.clause("ALLOC-02", at="FrameAllocOptions::allocate")
+def test_purpose_decides_all_flags_of_the_new_life(kernel: Kernel) -> None:
+    """The frame arrives with every flag bit but FREE of an earlier life set; none may survive."""
+    for purpose, flags in PURPOSE_FLAGS:
+        paddr = unclaimed(kernel)
+        kernel.slot(paddr).poke_field("flags", 0xFFFF_EFFF)
+        kernel.offer(paddr)
+        kernel.alloc(purpose=purpose)
+        expect(
+            f"flags after allocation for {purpose}",
+            kernel.slot(paddr).get_flags(),
+            flags,
+            base=16,
+            frame=paddr,
+            field="flags",
+        )
+
+
+@pytest.mark.clause("ALLOC-03", at="FramePurpose::requires_zero")
+@pytest.mark.parametrize("purpose", [p for p, _ in PURPOSE_FLAGS])
+def test_only_page_tables_require_zero(shared_kernel: Kernel, purpose: str) -> None:
+    expect(
+        f"requires_zero of {purpose}",
+        shared_kernel.call("purpose.zero", purpose)["v"],
+        int(purpose == "pagetable"),
+    )
+
+
+@pytest.mark.clause("ALLOC-04", at="FrameAllocOptions::allocate")
+@pytest.mark.parametrize("dirt", ["0xDE", "0xFF", "random"])
+@pytest.mark.parametrize("purpose", ["pagetable", "kernel", "user", "custom:0"])
+def test_zeroed_frame_is_all_zero_with_its_neighbors_untouched(
+    kernel: Kernel, purpose: str, dirt: str
+) -> None:
+    paddr = unclaimed(kernel)
+    around = kernel.ram.view(paddr - 4096, 3 * 4096)
+    around[:] = np.random.default_rng(7).integers(1, 256, around.size) if dirt == "random" else int(dirt, 16)
+    before = around.copy()
+    kernel.offer(paddr)
+    kernel.alloc(purpose=purpose, zeroed=True)
+    expect(
+        "non-zero bytes of a zeroed frame",
+        int(np.count_nonzero(around[4096:8192])),
+        0,
+        frame=paddr,
+        field="payload",
+    )
+    expect(
+        "the frame below is untouched", bool((around[:4096] == before[:4096]).all()), True, frame=paddr - 4096
+    )
+    expect(
+        "the frame above is untouched", bool((around[8192:] == before[8192:]).all()), True, frame=paddr + 4096
+    )
+
+
+@pytest.mark.clause("ALLOC-05", at="FrameAllocOptions::zeroed")
+def test_unzeroed_frame_keeps_its_payload(kernel: Kernel) -> None:
+    for purpose in ("kernel", "user", "custom:0"):
+        paddr = unclaimed(kernel)
+        payload = kernel.payload(paddr)
+        payload[:] = np.random.default_rng(11).integers(0, 256, payload.size)
+        before = payload.copy()
+        kernel.offer(paddr)
+        kernel.alloc(purpose=purpose, zeroed=False)
+        expect(
+            "bytes that changed in the payload",
+            int(np.count_nonzero(payload != before)),
+            0,
+            frame=paddr,
+            field="payload",
+        )
+
+
+def stale_bytes_of_a_page_table(kernel: Kernel, **builder_calls: object) -> tuple[int, int]:
+    paddr = unclaimed(kernel)
+    kernel.payload(paddr)[:] = 0xDE
+    kernel.offer(paddr)
+    kernel.alloc(**builder_calls)
+    return paddr, int(np.count_nonzero(kernel.payload(paddr)))
+
+
+@pytest.mark.clause("ALLOC-06", at="FrameAllocOptions::purpose")
+def test_page_table_is_zeroed_though_zeroed_false_came_first(kernel: Kernel) -> None:
+    paddr, stale = stale_bytes_of_a_page_table(kernel, zeroed=False, purpose="pagetable")
+    expect(
+        "stale bytes in a page table after .zeroed(false).purpose(PageTable)",
+        stale,
+        0,
+        frame=paddr,
+        field="payload",
+    )
+
+
+@pytest.mark.clause("ALLOC-07", at="FrameAllocOptions::zeroed")
+def test_page_table_is_zeroed_though_zeroed_false_came_last(kernel: Kernel) -> None:
+    paddr, stale = stale_bytes_of_a_page_table(kernel, purpose="pagetable", zeroed=False)
+    expect(
+        "stale bytes in a page table after .purpose(PageTable).zeroed(false)",
+        stale,
+        0,
+        frame=paddr,
+        field="payload",
+    )
+
+
+@pytest.mark.clause("ALLOC-08", at="FrameAllocOptions::allocate")
+def test_buddy_is_asked_for_one_frame_of_the_right_migratetype(kernel: Kernel) -> None:
+    for purpose, migratetype in MIGRATETYPES:
+        kernel.call("buddy.log clear")
+        paddr = kernel.alloc(purpose=purpose)
+        asked = [
+            (r["order"], r["mt"], int(r["paddr"], 0))
+            for r in kernel.call("buddy.log").rows()
+            if r["op"] == "alloc"
+        ]
+        expect(f"requests to the buddy for {purpose}", asked, [("0", migratetype, paddr)])
+
+
+@pytest.mark.clause("ALLOC-09", at="FrameAllocOptions::allocate")
+def test_success_starts_a_new_life_in_every_field(kernel: Kernel) -> None:
+    """The slot arrives with a pattern in every byte; what the contract does not name must stay as it was."""
+    paddr = unclaimed(kernel)
+    slot = kernel.slot(paddr)
+    slot.poke(0, bytes(range(0x40, 0x80)))
+    slot.poke_field("refcount", UNUSED)
+    slot.poke_field("guard", 1)
+    before = kernel.slots()[paddr >> 12].copy()
+    kernel.offer(paddr)
+    kernel.alloc(purpose="user")
+    after = kernel.slots()[paddr >> 12]
+    wanted = before.copy()
+    wanted["flags"], wanted["order"], wanted["refcount"] = USER | ALLOCATED | MOVABLE, 0, 1
+    wanted["vtable"], wanted["guard"], wanted["generation"] = 0, 0, before["generation"] + 1
+    for field in after.dtype.names:
+        expect(
+            f"{field} after a successful allocation",
+            after[field].tolist(),
+            wanted[field].tolist(),
+            base=16,
+            frame=paddr,
+            field=field,
+        )
+    expect("all 64 bytes of the slot", after.tobytes().hex(), wanted.tobytes().hex(), frame=paddr)
+
+
+@pytest.mark.clause("ALLOC-09", at="FrameAllocOptions::allocate")
+def test_success_changes_no_slot_but_its_own(kernel: Kernel) -> None:
+    paddr = unclaimed(kernel)
+    before = kernel.slots().copy()
+    kernel.offer(paddr)
+    kernel.alloc()
+    changed = np.flatnonzero(kernel.slots() != before)
+    expect("slots changed by one allocation", [hex(int(p) << 12) for p in changed], [hex(paddr)])
+
+
+@pytest.mark.clause("ALLOC-10", at="FrameAllocOptions::allocate")
+def test_a_frame_without_the_sentinel_is_refused_with_a_panic(kernel: Kernel) -> None:
+    for found in (0, 1, 2, 0x7FFF_FFFF, UNUSED - 1):
+        paddr = unclaimed(kernel)
+        kernel.slot(paddr).poke_field("refcount", found)
+        kernel.offer(paddr)
+        with expect_panic(
+            f"allocation of a frame whose refcount is {found:#x}",
+            f"{paddr:#x}",
+            f"{found:#x}",
+            "REFCOUNT_UNUSED",
+        ):
+            kernel.alloc()
+        expect(
+            "refcount after the refused claim",
+            int(kernel.slots()[paddr >> 12]["refcount"]),
+            found,
+            base=16,
+            frame=paddr,
+            field="refcount",
+        )
+
+
+@pytest.mark.clause("ALLOC-11", at="FrameAllocOptions::allocate")
+def test_out_of_memory_is_an_error_that_changes_nothing(kernel: Kernel) -> None:
+    kernel.inject("buddy.refuse", 1)
+    before = kernel.slots().copy()
+    with pytest.raises(AllocFailed) as refused:
+        kernel.alloc()
+    expect("error of a refused allocation", refused.value.kind, "OutOfMemory")
+    expect("slots changed by a refused allocation", np.flatnonzero(kernel.slots() != before).tolist(), [])
+
+
+@pytest.mark.clause("ALLOC-11", at="FrameAllocOptions::allocate")
+def test_after_the_last_frame_one_free_makes_the_next_allocation_succeed(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    taken = kernel.call("alloc.all", "new", "zeroed=0")["n"]
+    expect("frames allocated until nothing was left", taken > 0, True)
+    before = kernel.slots().copy()
+    with pytest.raises(AllocFailed) as refused:
+        kernel.alloc()
+    expect("error when every frame is taken", refused.value.kind, "OutOfMemory")
+    expect("slots changed by it", np.flatnonzero(kernel.slots() != before).tolist(), [])
+    kernel.release(paddr)
+    expect("frame handed out after one free", kernel.alloc(), paddr, base=16)
+
+
+@pytest.mark.clause("ALLOC-13", at="FrameAllocOptions::allocate")
+def test_a_frame_from_the_cpu_cache_passes_the_same_claim(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    kernel.release(paddr)
+    expect("the freed frame waits in the CPU cache", paddr in kernel.cached_frames(), True, frame=paddr)
+    generation = int(kernel.slots()[paddr >> 12]["generation"])
+    kernel.call("buddy.log clear")
+    again = kernel.alloc()
+    (row,) = [r for r in kernel.call("buddy.log").rows() if r["op"] == "alloc"]
+    expect("the request was served from the CPU cache", (row["cached"], again), ("1", paddr))
+    slot = kernel.slots()[paddr >> 12]
+    expect(
+        "refcount and generation of a frame from the cache",
+        (int(slot["refcount"]), int(slot["generation"])),
+        (1, generation + 1),
+        frame=paddr,
+    )
+
+
+@pytest.mark.clause("ALLOC-13", "ALLOC-10", at="FrameAllocOptions::allocate")
+def test_a_live_frame_in_the_cpu_cache_is_refused(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    kernel.release(paddr)
+    kernel.slot(paddr).poke_field("refcount", 1)
+    with expect_panic("allocation of a live frame from the CPU cache", f"{paddr:#x}"):
+        kernel.alloc()
+
+
+def offer_a_live_frame(kernel: Kernel) -> tuple[int, np.ndarray, np.void]:
+    """A live user frame with data and flags, offered to a second allocation, which must panic."""
+    paddr = kernel.alloc(purpose="user")
+    payload = kernel.payload(paddr)
+    payload[:] = np.random.default_rng(3).integers(1, 256, payload.size)
+    kernel.slot(paddr).set_flags(USER | ALLOCATED | MOVABLE | 0x5)
+    before, slot = payload.copy(), kernel.slots()[paddr >> 12].copy()
+    kernel.offer(paddr)
+    with expect_panic("second allocation of a live frame", f"{paddr:#x}"):
+        kernel.alloc(purpose="kernel")
+    return paddr, before, slot
+
+
+@pytest.mark.clause("ALLOC-15", at="FrameAllocOptions::allocate")
+def test_the_rejected_claim_leaves_the_live_payload_alone(kernel: Kernel) -> None:
+    paddr, before, _ = offer_a_live_frame(kernel)
+    expect(
+        "bytes of the live frame that the rejected allocation overwrote",
+        int(np.count_nonzero(kernel.payload(paddr) != before)),
+        0,
+        frame=paddr,
+        field="payload",
+    )
+
+
+@pytest.mark.clause("ALLOC-15", at="FrameAllocOptions::allocate")
+def test_the_rejected_claim_leaves_the_live_slot_alone(kernel: Kernel) -> None:
+    paddr, _, before = offer_a_live_frame(kernel)
+    after = kernel.slots()[paddr >> 12]
+    for field in after.dtype.names:
+        expect(
+            f"{field} of the live frame after the rejected allocation",
+            after[field].tolist(),
+            before[field].tolist(),
+            base=16,
+            frame=paddr,
+            field=field,
+        )

@@ -1,0 +1,145 @@
+"""Contract section E: the reference count on one CPU."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.checks import expect, expect_loud
+from harness.kernel import Kernel
+
+UNUSED = 2**32 - 1
+SWAPS = [(1, 1, 2), (0, 0, UNUSED), (UNUSED, UNUSED, 1), (5, 4, 9), (UNUSED, 0, 1), (0, UNUSED, 1), (7, 7, 7)]
+
+
+def refcount_in_ram(kernel: Kernel, paddr: int) -> int:
+    return int(kernel.slots()[paddr >> 12]["refcount"])
+
+
+@pytest.mark.clause("REF-01", at="MetaSlot::inc_ref")
+def test_free_frames_carry_the_sentinel_live_ones_count(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    slot = kernel.slot(paddr)
+    expect("refcount of a fresh allocation", slot.get_refcount(), 1, frame=paddr, field="refcount")
+    slot.inc_ref()
+    slot.inc_ref()
+    expect("refcount after two inc_ref", slot.get_refcount(), 3, frame=paddr, field="refcount")
+    expect("refcount in mapped RAM", refcount_in_ram(kernel, paddr), 3, frame=paddr, field="refcount")
+    kernel.release(paddr)
+    expect(
+        "refcount of a freed frame",
+        refcount_in_ram(kernel, paddr),
+        UNUSED,
+        base=16,
+        frame=paddr,
+        field="refcount",
+    )
+
+
+@pytest.mark.clause("REF-01", at="MetaSlot::dec_ref")
+def test_dec_ref_returns_the_value_before(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    slot = kernel.slot(paddr)
+    slot.set_refcount(3)
+    returned = [slot.dec_ref() for _ in range(3)]
+    expect("values returned by three dec_ref from 3", returned, [3, 2, 1], frame=paddr, field="refcount")
+    expect("refcount after them", slot.get_refcount(), 0, frame=paddr, field="refcount")
+
+
+@pytest.mark.clause("REF-02", at="MetaSlot::cas_refcount")
+def test_compare_and_swap(kernel: Kernel) -> None:
+    for stored, expected, new in SWAPS:
+        paddr = kernel.alloc()
+        slot = kernel.slot(paddr)
+        slot.poke_field("refcount", stored)
+        outcome = slot.cas_refcount(expected, new)
+        swapped = stored == expected
+        expect(
+            f"cas_refcount({expected:#x}, {new:#x}) on {stored:#x}: (swapped, value)",
+            outcome,
+            (swapped, stored),
+            frame=paddr,
+            field="refcount",
+        )
+        expect(
+            "refcount after it",
+            refcount_in_ram(kernel, paddr),
+            new if swapped else stored,
+            base=16,
+            frame=paddr,
+            field="refcount",
+        )
+
+
+@pytest.mark.clause("REF-03", at="MetaSlot::set_refcount")
+def test_set_refcount_stores_anything(kernel: Kernel) -> None:
+    for value in (0, 1, 2, 0x8000_0000, UNUSED - 1, UNUSED):
+        paddr = kernel.alloc()
+        kernel.slot(paddr).set_refcount(value)
+        expect(
+            "stored refcount", refcount_in_ram(kernel, paddr), value, base=16, frame=paddr, field="refcount"
+        )
+
+
+@pytest.mark.clause("REF-03", at="MetaSlot::reset_refcount")
+def test_reset_refcount_stores_zero(kernel: Kernel) -> None:
+    for value in (1, 12345, UNUSED):
+        paddr = kernel.alloc()
+        kernel.slot(paddr).poke_field("refcount", value)
+        kernel.slot(paddr).call("reset_refcount")
+        expect(
+            "refcount after reset_refcount", refcount_in_ram(kernel, paddr), 0, frame=paddr, field="refcount"
+        )
+
+
+@pytest.mark.clause("REF-07", at="MetaSlot::dec_ref")
+def test_dec_ref_on_zero_never_forges_the_free_sentinel(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    slot = kernel.slot(paddr)
+    slot.set_refcount(0)
+    with expect_loud() as call:
+        slot.dec_ref()
+    after = refcount_in_ram(kernel, paddr)
+    expect(
+        "dec_ref on 0 panics, or leaves a live count",
+        "panic" if call.panicked else f"{after:#x}",
+        "panic" if call.panicked else "0x0",
+        frame=paddr,
+        field="refcount",
+    )
+    expect(
+        "refcount after dec_ref on 0 is the free sentinel",
+        after == UNUSED,
+        False,
+        frame=paddr,
+        field="refcount",
+    )
+
+
+@pytest.mark.clause("REF-07", at="MetaSlot::inc_ref")
+def test_inc_ref_never_steps_onto_the_free_sentinel(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    slot = kernel.slot(paddr)
+    slot.set_refcount(UNUSED - 1)
+    with expect_loud():
+        slot.inc_ref()
+    expect(
+        "refcount after inc_ref on one below the sentinel is the sentinel",
+        refcount_in_ram(kernel, paddr) == UNUSED,
+        False,
+        frame=paddr,
+        field="refcount",
+    )
+
+
+@pytest.mark.clause("REF-07", at="MetaSlot::inc_ref")
+def test_inc_ref_never_wraps_from_the_sentinel_to_zero(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    kernel.release(paddr)
+    slot = kernel.slot(paddr)
+    with expect_loud() as call:
+        slot.inc_ref()
+    after = refcount_in_ram(kernel, paddr)
+    expect(
+        "refcount after inc_ref on a free frame", f"{after:#x}", f"{UNUSED:#x}", frame=paddr, field="refcount"
+    )
+    expect("inc_ref on a free frame is loud", call.panicked, True, frame=paddr, field="refcount")

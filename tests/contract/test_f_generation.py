@@ -1,0 +1,104 @@
+"""Contract section F: the generation, one more for each life of a frame."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from harness.checks import expect, expect_panic
+from harness.kernel import Kernel
+
+
+def generation_in_ram(kernel: Kernel, paddr: int) -> int:
+    return int(kernel.slots()[paddr >> 12]["generation"])
+
+
+@pytest.mark.clause("GEN-01", at="MetaSlot::note_new_allocation_epoch")
+def test_a_claim_adds_one_and_nothing_else_does(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    first = generation_in_ram(kernel, paddr)
+    slot = kernel.slot(paddr)
+    operations = [
+        ("set_flags", 0x100), ("set_order", 0), ("inc_ref",), ("dec_ref",), ("set_refcount", 1),
+        ("cas_refcount", 1, 2), ("cas_refcount", 2, 1), ("reset_refcount",), ("set_guard", 1),
+        ("fetch_or_guard", 2), ("mark_poisoned",), ("set_guard", 0),
+        ("set_vtable_bits", 8), ("set_vtable_bits", 0),
+        ("set_next", 1), ("set_prev", 2), ("meta_aux_store", 3), ("reset_with_free_list_meta",),
+    ]  # fmt: skip
+    for operation in operations:
+        slot.call(*operation)
+        expect(
+            f"generation after {operation[0]}",
+            generation_in_ram(kernel, paddr),
+            first,
+            frame=paddr,
+            field="generation",
+        )
+    kernel.release(paddr)
+    expect("generation after free", generation_in_ram(kernel, paddr), first, frame=paddr, field="generation")
+    kernel.offer(paddr)
+    kernel.alloc()
+    expect(
+        "generation after the next allocation",
+        generation_in_ram(kernel, paddr),
+        first + 1,
+        frame=paddr,
+        field="generation",
+    )
+
+
+@pytest.mark.clause("GEN-01", "ALLOC-10")
+def test_a_refused_claim_begins_no_epoch(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    first = generation_in_ram(kernel, paddr)
+    kernel.offer(paddr)
+    with expect_panic("second allocation of a live frame"):
+        kernel.alloc()
+    expect(
+        "generation after a refused claim",
+        generation_in_ram(kernel, paddr),
+        first,
+        frame=paddr,
+        field="generation",
+    )
+
+
+@pytest.mark.clause("GEN-02", at="meta_generation_matches")
+def test_every_life_has_its_own_epoch(kernel: Kernel) -> None:
+    """A seeded history of allocations and frees: one more per life, only the holder's epoch matches."""
+    rng = random.Random(2)
+    seen: dict[int, int] = {}
+    live: list[int] = []
+    for _ in range(60):
+        if live and rng.random() < 0.5:
+            kernel.release(live.pop(rng.randrange(len(live))))
+            continue
+        paddr = kernel.alloc(purpose=rng.choice(["kernel", "user"]), zeroed=False)
+        live.append(paddr)
+        epoch = generation_in_ram(kernel, paddr)
+        if paddr in seen:
+            expect("generation of the next life", epoch, seen[paddr] + 1, frame=paddr, field="generation")
+            expect(
+                "meta_generation_matches of a stale epoch",
+                kernel.call("array.matches", paddr, seen[paddr])["v"],
+                0,
+                frame=paddr,
+            )
+        expect(
+            "meta_generation_matches of the holder's epoch",
+            kernel.call("array.matches", paddr, epoch)["v"],
+            1,
+            frame=paddr,
+        )
+        seen[paddr] = epoch
+    assert len(seen) < 60, "no frame was reused: the history proved nothing"
+
+
+@pytest.mark.clause("GEN-03", at="MetaSlot::note_new_allocation_epoch")
+def test_generation_wraps_to_zero_without_panic(kernel: Kernel) -> None:
+    paddr = kernel.buddy_alloc(0, "unmovable")
+    kernel.slot(paddr).set_generation(2**32 - 1)
+    kernel.offer(paddr)
+    expect("frame handed out", kernel.alloc(), paddr, base=16)
+    expect("generation after the wrap", generation_in_ram(kernel, paddr), 0, frame=paddr, field="generation")

@@ -1,0 +1,140 @@
+"""Contract section G, second half: vtables with their hooks."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.checks import expect
+from harness.kernel import Kernel
+
+
+def hook_calls(kernel: Kernel) -> list[tuple[str, int]]:
+    return [(row["hook"], int(row["paddr"], 0)) for row in kernel.call("vt.log").rows()]
+
+
+@pytest.mark.clause("VT-01", at="MetaSlot::vtable_ref")
+def test_no_bits_mean_the_default_vtable_without_hooks(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    slot = kernel.slot(paddr)
+    for method in ("vtable_ref", "try_vtable_ref"):
+        reply = slot.call(method)
+        expect(
+            f"{method} with bits 0: default, on_last_ref, on_unmap",
+            (reply["default"], reply["on_last_ref"], reply["on_unmap"]),
+            (1, 0, 0),
+            frame=paddr,
+            field="vtable",
+        )
+    expect(
+        "try_vtable_ref with bits 0 is Some",
+        slot.call("try_vtable_ref")["some"],
+        1,
+        frame=paddr,
+        field="vtable",
+    )
+    kernel.call("vt.clear")
+    kernel.call("array.unmap", paddr)
+    kernel.call("array.lastref", paddr)
+    expect("hooks called with bits 0", hook_calls(kernel), [], frame=paddr)
+
+
+@pytest.mark.clause("VT-02", at="MetaSlot::try_vtable_ref")
+def test_the_registered_vtable_is_the_one_returned_and_called(kernel: Kernel) -> None:
+    for name in ("both", "unmap", "lastref", "empty"):
+        paddr = kernel.alloc()
+        vaddr = kernel.vtable(name)
+        slot = kernel.slot(paddr)
+        slot.set_vtable_bits(vaddr)
+        expect("vtable_bits", slot.vtable_bits(), vaddr, base=16, frame=paddr, field="vtable")
+        for method in ("vtable_ref", "try_vtable_ref"):
+            expect(
+                f"address behind {method}",
+                slot.call(method)["addr"],
+                vaddr,
+                base=16,
+                frame=paddr,
+                field="vtable",
+            )
+        kernel.call("vt.clear")
+        kernel.call("array.lastref", paddr)
+        kernel.call("array.unmap", paddr)
+        wanted = [("on_last_ref", paddr)] * (name in ("both", "lastref")) + [("on_unmap", paddr)] * (
+            name in ("both", "unmap")
+        )
+        expect(f"hooks of vtable {name} that ran", hook_calls(kernel), wanted, frame=paddr)
+
+
+@pytest.mark.clause("VT-03", at="MetaSlot::try_vtable_ref")
+def test_misaligned_bits_are_no_vtable_in_any_profile(kernel: Kernel) -> None:
+    """The bits point into a real vtable with hooks, so that following them would be seen."""
+    for low_bits in range(1, 8):
+        paddr = kernel.alloc()
+        slot = kernel.slot(paddr)
+        slot.set_vtable_bits(kernel.vtable("both") + low_bits)
+        expect("try_vtable_ref is Some", slot.call("try_vtable_ref")["some"], 0, frame=paddr, field="vtable")
+        expect(
+            "vtable_ref is the default", slot.call("vtable_ref")["default"], 1, frame=paddr, field="vtable"
+        )
+        kernel.call("vt.clear")
+        kernel.call("array.unmap", paddr)
+        kernel.call("array.lastref", paddr)
+        expect("hooks called through misaligned bits", hook_calls(kernel), [], frame=paddr)
+
+
+@pytest.mark.clause("VT-04", at="invoke_vtable_on_unmap")
+def test_invokers_call_the_hook_once_with_the_address_they_got(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    kernel.slot(paddr).set_vtable_bits(kernel.vtable("both"))
+    kernel.call("vt.clear")
+    kernel.call("array.unmap", paddr)
+    expect("after invoke_vtable_on_unmap", hook_calls(kernel), [("on_unmap", paddr)], frame=paddr)
+    kernel.call("vt.clear")
+    kernel.call("array.lastref", paddr)
+    expect("after invoke_vtable_on_last_ref", hook_calls(kernel), [("on_last_ref", paddr)], frame=paddr)
+
+
+@pytest.mark.clause("VT-04", at="invoke_vtable_on_last_ref")
+def test_invokers_do_nothing_without_a_hook(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    kernel.slot(paddr).set_vtable_bits(kernel.vtable("empty"))
+    kernel.call("vt.clear")
+    kernel.call("array.unmap", paddr)
+    kernel.call("array.lastref", paddr)
+    expect("hooks of an empty vtable", hook_calls(kernel), [], frame=paddr)
+
+
+def release_a_block_with_hooks(
+    kernel: Kernel, order: int, *, poisoned: bool
+) -> tuple[int, list[dict[str, str]]]:
+    block = kernel.alloc() if order == 0 else kernel.buddy_alloc(order, "unmovable")
+    for index in range(1 << order):
+        kernel.slot(block + (index << 12)).set_vtable_bits(kernel.vtable("both"))
+    if poisoned:
+        kernel.slot(block).mark_poisoned()
+    kernel.call("vt.clear")
+    kernel.release(block, order)
+    return block, kernel.call("vt.log").rows()
+
+
+@pytest.mark.clause("VT-05", at="invoke_vtable_on_last_ref")
+@pytest.mark.parametrize("poisoned", [False, True], ids=["healthy", "poisoned"])
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_release_runs_last_ref_once_then_unmap_per_frame_then_the_buddy(
+    kernel: Kernel, order: int, poisoned: bool
+) -> None:
+    block, rows = release_a_block_with_hooks(kernel, order, poisoned=poisoned)
+    frames = [block + (index << 12) for index in range(1 << order)]
+    wanted = [("on_last_ref", block), *(("on_unmap", frame) for frame in frames), ("buddy", block)]
+    expect(
+        f"order of events when a block of order {order} is released",
+        [(row["hook"], int(row["paddr"], 0)) for row in rows],
+        wanted,
+        frame=block,
+    )
+
+
+@pytest.mark.clause("VT-06", at="invoke_vtable_on_unmap")
+@pytest.mark.parametrize("order", [0, 2])
+def test_hooks_run_with_interrupts_disabled(kernel: Kernel, order: int) -> None:
+    block, rows = release_a_block_with_hooks(kernel, order, poisoned=False)
+    expect("interrupt flag in each hook", [row["if"] for row in rows], ["0"] * len(rows), frame=block)

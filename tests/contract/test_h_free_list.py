@@ -1,0 +1,84 @@
+"""Contract section H on one CPU: links, double free, the population of the free lists."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from harness.checks import expect
+from harness.kernel import AllocFailed, Kernel, SubjectPanic
+
+MAX_ORDER = 11
+WORDS = [0, 1, 0x1000, 0x0123_4567_89AB_CDEF, 2**63, 2**64 - 2, 2**64 - 1]
+
+
+@pytest.mark.clause("FREE-07", at="MetaSlot::set_next")
+def test_links_hold_any_word(kernel: Kernel) -> None:
+    for value in WORDS:
+        paddr = kernel.alloc()
+        slot = kernel.slot(paddr)
+        slot.call("set_next", value)
+        slot.call("set_prev", value ^ 0xFF00)
+        expect("next as read back", slot.call("next")["v"], value, base=16, frame=paddr, field="next")
+        expect(
+            "prev as read back", slot.call("prev")["v"], value ^ 0xFF00, base=16, frame=paddr, field="prev"
+        )
+        in_ram = kernel.slots()[paddr >> 12]
+        expect(
+            "both in mapped RAM",
+            (int(in_ram["next"]), int(in_ram["prev"])),
+            (value, value ^ 0xFF00),
+            frame=paddr,
+        )
+
+
+@pytest.mark.clause("FREE-08", at="FrameAllocOptions::allocate")
+@pytest.mark.parametrize("drained", [False, True], ids=["in-cache", "on-list"])
+def test_a_double_free_is_detected_before_it_aliases_a_frame(kernel: Kernel, drained: bool) -> None:
+    """Free twice, then allocate everything: a panic must come before the frame has two owners."""
+    paddr = kernel.alloc(zeroed=False)
+    kernel.release(paddr)
+    if drained:
+        kernel.call("buddy.drain")
+    owners: list[int] = []
+    try:
+        kernel.release(paddr)
+        while True:
+            owners.append(kernel.alloc(zeroed=False))
+            expect("owners of the frame that was freed twice", owners.count(owners[-1]), 1, frame=owners[-1])
+    except SubjectPanic as panic:
+        assert "double" in panic.message or "corruption" in panic.message, panic.message
+    except AllocFailed:
+        expect("a panic about the double free", "memory ran out, no panic", "panic", frame=paddr)
+
+
+@pytest.mark.clause("FREE-09", at="MetaSlot::set_next")
+@pytest.mark.parametrize("seed", [1, 2])
+def test_from_full_to_empty_to_full_restores_the_free_lists(kernel: Kernel, seed: int) -> None:
+    rng = random.Random(seed)
+    kernel.call("buddy.drain")
+    initial = kernel.free_blocks()
+    held: list[tuple[int, int]] = []
+    misses = 0
+    while misses < 40:
+        order = rng.randrange(MAX_ORDER + 1) if misses < 20 else 0
+        try:
+            held.append((kernel.buddy_alloc(order, rng.choice(["movable", "unmovable"])), order))
+            misses = 0 if order == 0 else misses
+        except AllocFailed:
+            misses += 1
+        if misses < 10 and held and rng.random() < 0.2:
+            kernel.buddy_free(*held.pop(rng.randrange(len(held))))
+        if misses >= 20:
+            break
+    kernel.call("alloc.all", "new", "zeroed=0")
+    expect("free blocks when memory is out", len(kernel.free_blocks()), 0)
+    singles = kernel.live_frames() - {pfn for p, o in held for pfn in range(p >> 12, (p >> 12) + (1 << o))}
+    everything = [*held, *((pfn << 12, 0) for pfn in singles)]
+    rng.shuffle(everything)
+    kernel.batch([f"buddy.free {paddr:#x} {order}" for paddr, order in everything])
+    kernel.call("buddy.drain")
+    now = kernel.free_blocks()
+    expect("blocks missing from the free lists", sorted(initial - now)[:5], [])
+    expect("blocks that were not there at first", sorted(now - initial)[:5], [])
