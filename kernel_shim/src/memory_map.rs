@@ -187,10 +187,8 @@ impl Map {
         if region.base >= region.end {
             return;
         }
-        if let Some(last) = self.regions[..self.length].last_mut()
-            && last.end == region.base
-            && last.kind == region.kind
-        {
+        let last = self.regions[..self.length].last_mut();
+        if let Some(last) = last.filter(|last| last.end == region.base && last.kind == region.kind) {
             last.end = region.end;
             return;
         }

@@ -4,7 +4,7 @@
 
 use crate::arch::backtrace::Backtrace;
 use crate::arch::exceptions::TrapFrame;
-use crate::arch::exit::{ExitCode, exit};
+use crate::arch::exit::{exit, ExitCode};
 use crate::arch::{interrupts, recovery};
 use crate::console::output::{crash_line, kind};
 use crate::console::text::Text;

@@ -3,11 +3,11 @@
 use super::stack::{self, IST_STACKS};
 use core::arch::asm;
 use spin::Once;
-use x86_64::VirtAddr;
-use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
+use x86_64::instructions::segmentation::{Segment, CS, DS, ES, SS};
 use x86_64::instructions::tables::load_tss;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
 use x86_64::structures::tss::TaskStateSegment;
+use x86_64::VirtAddr;
 
 struct Descriptors {
     gdt: GlobalDescriptorTable,

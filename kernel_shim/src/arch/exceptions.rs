@@ -7,10 +7,10 @@ use crate::report;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use spin::Once;
-use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
-use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::idt::{Entry, HandlerFunc};
+use x86_64::structures::DescriptorTablePointer;
+use x86_64::VirtAddr;
 
 /// 32 exceptions (SDM table 6-1), the 16 lines of the interrupt controllers, the local APIC's spurious interrupt.
 const VECTORS: usize = 49;

@@ -8,7 +8,7 @@ use core::cell::UnsafeCell;
 use core::ops::Range;
 use x86_64::registers::model_specific::{Efer, EferFlags};
 use x86_64::structures::paging::{PageTable, PageTableFlags as Flags};
-use x86_64::{PhysAddr, instructions::tlb};
+use x86_64::{instructions::tlb, PhysAddr};
 
 /// All physical memory is visible at `HHDM_BASE + paddr`, writable, never executable.
 pub const HHDM_BASE: u64 = 0xffff_8000_0000_0000;

@@ -41,7 +41,11 @@ pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
         abandoned
     };
     LANDING.armed.store(outer_armed, Ordering::Relaxed);
-    if abandoned == 0 { job.result } else { None }
+    if abandoned == 0 {
+        job.result
+    } else {
+        None
+    }
 }
 
 /// Whether [`abandon`] has somewhere to go.

@@ -2,14 +2,14 @@
 
 use super::{operand, slot};
 use crate::arch::interrupts;
-use crate::console::args::{Args, parse};
-use crate::console::command::{Code, Command, CommandError, CommandResult, refused};
+use crate::console::args::{parse, Args};
+use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
 use crate::console::reply::Reply;
-use crate::memory::frame::{AllocError, FrameAllocOptions, FramePurpose, PAGE_SIZE, PhysFrame, get_meta};
+use crate::memory::frame::{get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame, PAGE_SIZE};
 use crate::memory::release_owned_block;
 use crate::sync::with_irqs_disabled;
 
-const BUILDER: &str = "[new|default] [zeroed=0|1 | purpose=pagetable|kernel|user|custom:<n>]…";
+const BUILDER: &str = "[new|default] [zeroed=0|1 | purpose=pagetable|kernel|user|custom:<n>]...";
 
 pub const COMMANDS: &[Command] = &[
     Command { name: "alloc", usage: BUILDER, help: "allocate a frame; the builder as given", run: alloc },
@@ -74,7 +74,7 @@ impl Recipe {
         match word.split_once('=') {
             Some(("zeroed", value)) => Ok(Step::Zeroed(parse("zeroed", value, 1)? == 1)),
             Some(("purpose", value)) => Ok(Step::Purpose(operand::purpose(value)?)),
-            _ => Err(refused(Code::Usage, format_args!("{word}: expected zeroed=… or purpose=…"))),
+            _ => Err(refused(Code::Usage, format_args!("{word}: expected zeroed=... or purpose=..."))),
         }
     }
 

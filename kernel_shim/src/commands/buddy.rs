@@ -2,7 +2,7 @@
 
 use super::operand;
 use crate::console::args::Args;
-use crate::console::command::{Code, Command, CommandResult, refused};
+use crate::console::command::{refused, Code, Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::memory::buddy;
 use crate::memory::buddy::log::Event;

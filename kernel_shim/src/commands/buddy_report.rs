@@ -5,9 +5,9 @@ use crate::console::args::Args;
 use crate::console::command::{Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::memory::buddy;
-use crate::memory::buddy::state::{LINK_NONE, ZoneState};
-use crate::memory::frame::{PAGE_SIZE, get_meta};
-use crate::memory::zone::{MAX_ORDER, Migratetype, Zone};
+use crate::memory::buddy::state::{ZoneState, LINK_NONE};
+use crate::memory::frame::{get_meta, PAGE_SIZE};
+use crate::memory::zone::{Migratetype, Zone, MAX_ORDER};
 use x86_64::PhysAddr;
 
 pub const COMMANDS: &[Command] = &[

@@ -4,8 +4,8 @@ use crate::console::args::Args;
 use crate::console::command::{Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::memory::frame::{
-    FRAME_META_ALIGN, FRAME_META_LINK_NONE, FRAME_META_SIZE, FrameMeta, FrameMetaVtable, FreeListLink,
-    META_SLOT_REFCOUNT_BYTE_OFFSET, MetaSlot, PAGE_SIZE, PhysFrame, REFCOUNT_UNUSED, frame_flags, meta_guard,
+    frame_flags, meta_guard, FrameMeta, FrameMetaVtable, FreeListLink, MetaSlot, PhysFrame, FRAME_META_ALIGN,
+    FRAME_META_LINK_NONE, FRAME_META_SIZE, META_SLOT_REFCOUNT_BYTE_OFFSET, PAGE_SIZE, REFCOUNT_UNUSED,
 };
 use crate::memory::zone::MAX_ORDER;
 use core::any::TypeId;

@@ -2,7 +2,7 @@
 
 use crate::arch::{exceptions, exit};
 use crate::console::args::Args;
-use crate::console::command::{Code, Command, CommandResult, refused};
+use crate::console::command::{refused, Code, Command, CommandResult};
 use crate::console::reply::Reply;
 use core::arch::asm;
 use core::fmt;

@@ -1,7 +1,7 @@
 //! The command that prints slots: run-length coded, counted, with a checksum.
 
 use crate::console::args::Args;
-use crate::console::command::{Code, Command, CommandResult, refused};
+use crate::console::command::{refused, Code, Command, CommandResult};
 use crate::console::reply::{HexBytes, Reply};
 use crate::memory::slot_table::{self, SLOT_BYTES};
 use crate::red;

@@ -2,7 +2,7 @@
 
 use super::operand;
 use crate::console::args::Args;
-use crate::console::command::{Command, CommandError, CommandResult, failed};
+use crate::console::command::{failed, Command, CommandError, CommandResult};
 use crate::console::reply::Reply;
 use crate::memory::frame::PhysFrame;
 use core::cmp::Ordering;
@@ -55,9 +55,8 @@ fn range(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     let mut frames = PhysFrame::range_inclusive(start, end);
     let (mut count, mut last) = (0, None);
-    while count < limit
-        && let Some(frame) = frames.next()
-    {
+    while count < limit {
+        let Some(frame) = frames.next() else { break };
         if count == 0 {
             reply.hex("first", frame.start_address);
         }

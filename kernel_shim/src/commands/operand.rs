@@ -1,10 +1,10 @@
 //! Arguments that name memory, checked before the subject or the CPU sees them.
 
 use crate::console::args::Args;
-use crate::console::command::{Code, CommandError, failed, refused};
+use crate::console::command::{failed, refused, Code, CommandError};
 use crate::memory::buddy;
 use crate::memory::frame::{self, AllocError, FramePurpose, MetaSlot, PAGE_SIZE};
-use crate::memory::zone::{MAX_ORDER, Migratetype};
+use crate::memory::zone::{Migratetype, MAX_ORDER};
 use crate::memory::{layout, slot_table};
 use crate::memory_map::RegionKind;
 use x86_64::PhysAddr;

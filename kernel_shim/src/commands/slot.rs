@@ -2,9 +2,9 @@
 
 use super::operand;
 use crate::console::args::Args;
-use crate::console::command::{Code, Command, CommandError, CommandResult, failed, refused};
+use crate::console::command::{failed, refused, Code, Command, CommandError, CommandResult};
 use crate::console::reply::Reply;
-use crate::memory::frame::{DEFAULT_FRAME_META_VTABLE, FrameMetaVtable, MetaSlot};
+use crate::memory::frame::{FrameMetaVtable, MetaSlot, DEFAULT_FRAME_META_VTABLE};
 use crate::memory::hooks;
 use core::ptr;
 

@@ -3,7 +3,7 @@
 use crate::arch::exit::ExitCode;
 use crate::console::args::Args;
 use crate::console::banner::Banner;
-use crate::console::command::{Code, Command, CommandResult, refused};
+use crate::console::command::{refused, Code, Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::memory::layout;
 use crate::{commands, report};

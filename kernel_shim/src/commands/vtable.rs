@@ -1,7 +1,7 @@
 //! Commands for the vtables with recording hooks.
 
 use crate::console::args::Args;
-use crate::console::command::{Code, Command, CommandResult, refused};
+use crate::console::command::{refused, Code, Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::memory::hooks;
 

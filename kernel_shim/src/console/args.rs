@@ -1,6 +1,6 @@
 //! Typed access to the words of a request.
 
-use super::command::{Code, CommandError, refused};
+use super::command::{refused, Code, CommandError};
 
 /// The words after the command's name, consumed from the left. A bad word is refused with `err usage`.
 pub struct Args<'a> {

@@ -1,7 +1,7 @@
 //! Several commands in one request.
 
 use super::args::Args;
-use super::command::{Code, Command, CommandError, CommandResult, refused};
+use super::command::{refused, Code, Command, CommandError, CommandResult};
 use super::dispatch::{self, Answer, Outcome};
 use super::reply::Reply;
 

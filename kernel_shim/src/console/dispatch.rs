@@ -1,7 +1,7 @@
 //! The request loop: one line in, exactly one reply line out.
 
 use super::args::Args;
-use super::command::{Code, Command, CommandError, CommandResult, refused};
+use super::command::{refused, Code, Command, CommandError, CommandResult};
 use super::output::{self, kind};
 use super::reader::{Line, LineReader};
 use super::reply::Reply;

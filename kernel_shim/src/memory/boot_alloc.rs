@@ -77,14 +77,14 @@ impl BootAllocator {
 
     /// `size` bytes at a multiple of `align` (a power of two) that the HHDM maps, which is all RAM.
     ///
-    /// The memory is full of garbage, on purpose: whoever forgets to initialize it finds out. Memory
-    /// that old devices can reach is left alone as long as there is other memory.
+    /// The memory is full of garbage, on purpose: whoever forgets to initialize it finds out. The scarce
+    /// zones are left alone as long as there is other memory.
     pub fn try_alloc_accessible(&mut self, size: usize, align: usize) -> Option<PhysAddr> {
         if self.faults.refuse || size == 0 {
             return None;
         }
         let bytes = (size as u64).checked_add(self.faults.misalign)?;
-        let pfns = [Zone::Normal, Zone::Dma]
+        let pfns = [Zone::HighMem, Zone::Normal, Zone::Dma]
             .into_iter()
             .find_map(|zone| self.find(bytes.div_ceil(PAGE_SIZE), align as u64, zone.pfns().start))?;
         self.free.remove(&pfns);

@@ -16,12 +16,12 @@ mod populate;
 mod stamp;
 pub mod state;
 
-use super::frame::{AllocError, FrameAllocator, PAGE_SIZE, PhysFrame, block_phys_has_poison_guard};
+use super::frame::{block_phys_has_poison_guard, AllocError, FrameAllocator, PhysFrame, PAGE_SIZE};
 use super::frame_ranges::FrameRanges;
 use super::hooks;
-use super::zone::{MAX_ORDER, Migratetype};
+use super::zone::{Migratetype, MAX_ORDER};
 use crate::arch;
-use crate::sync::{IrqDisabledToken, with_irqs_disabled};
+use crate::sync::{with_irqs_disabled, IrqDisabledToken};
 use block::Block;
 use core::ptr;
 use faults::Faults;
@@ -185,9 +185,10 @@ impl Buddy {
         if let Some(listed) = zone.block_covering(block.first_pfn) {
             panic!("buddy: double free: {block} is on a free list already, in {listed}");
         }
-        if block.order > 0
-            && let Some(pfn) = block.pfns().find(|&pfn| stamp::says_free(pfn))
-        {
+        if block.order == 0 {
+            return;
+        }
+        if let Some(pfn) = block.pfns().find(|&pfn| stamp::says_free(pfn)) {
             panic!("buddy: double free: frame {:#x} of {block} is free already", pfn * PAGE_SIZE);
         }
     }

@@ -16,7 +16,7 @@ impl FrameRanges {
     }
 
     /// In address order, disjoint, never touching, never empty.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> + '_ {
         self.ranges[..self.len].iter().map(|&(start, end)| start..end)
     }
 

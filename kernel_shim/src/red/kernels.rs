@@ -43,7 +43,11 @@ pub fn memory_map(entries: &[MemoryMapEntry]) -> &[MemoryMapEntry] {
         "command line: red: no such kernel: {}",
         asked.unwrap_or("")
     );
-    if is("no-ram") { &[] } else { entries }
+    if is("no-ram") {
+        &[]
+    } else {
+        entries
+    }
 }
 
 pub fn before_banner() {
@@ -111,7 +115,11 @@ pub fn before_exit() {
 }
 
 pub fn sequence(sequence: u64) -> u64 {
-    if is("wrong-seq") { sequence.wrapping_add(1) } else { sequence }
+    if is("wrong-seq") {
+        sequence.wrapping_add(1)
+    } else {
+        sequence
+    }
 }
 
 pub fn replies() -> usize {
@@ -123,11 +131,19 @@ pub fn replies() -> usize {
 }
 
 pub fn nonce(nonce: &str) -> &str {
-    if is("stale-nonce") { "5a1e" } else { nonce }
+    if is("stale-nonce") {
+        "5a1e"
+    } else {
+        nonce
+    }
 }
 
 pub fn build_id(id: &[u8]) -> &[u8] {
-    if is("stale-build-id") { &[0x5a; 20] } else { id }
+    if is("stale-build-id") {
+        &[0x5a; 20]
+    } else {
+        id
+    }
 }
 
 /// Checks that the KTAP plan claims, checks that are run.

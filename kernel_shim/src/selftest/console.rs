@@ -1,6 +1,6 @@
 //! Checks of what identifies this guest to the host.
 
-use super::{Check, Verdict, expect};
+use super::{expect, Check, Verdict};
 use crate::commands;
 use crate::console::args;
 use crate::console::banner;

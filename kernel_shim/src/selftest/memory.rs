@@ -1,6 +1,6 @@
 //! Checks of what the kernel believes about memory.
 
-use super::{Check, Verdict, expect};
+use super::{expect, Check, Verdict};
 use crate::arch::{paging, probe, stack};
 use crate::memory_map::{self, RegionKind};
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -23,5 +23,9 @@ pub fn checks() -> impl Iterator<Item = &'static Check> {
 
 /// `Ok` when `holds`.
 fn expect(holds: bool, otherwise: core::fmt::Arguments<'_>) -> Verdict {
-    if holds { Ok(()) } else { Err(Text::from_args(otherwise)) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Text::from_args(otherwise))
+    }
 }

@@ -1,10 +1,10 @@
 //! Checks of how the processor is set up for traps, with the way out of a panic.
 
-use super::{Check, Verdict, expect};
+use super::{expect, Check, Verdict};
 use crate::arch::{backtrace::Backtrace, descriptors, exceptions, interrupts, paging, recovery, stack};
 use core::arch::asm;
 use core::hint::black_box;
-use x86_64::instructions::segmentation::{CS, Segment};
+use x86_64::instructions::segmentation::{Segment, CS};
 use x86_64::instructions::tables::sidt;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 
@@ -92,7 +92,11 @@ fn recovery_returns() -> Verdict {
     let abandoned: Option<u32> = recovery::call(|| recovery::abandon());
     let nested = recovery::call(|| {
         let inner: Option<u32> = recovery::call(|| recovery::abandon());
-        if inner.is_none() { 8 } else { 9 }
+        if inner.is_none() {
+            8
+        } else {
+            9
+        }
     });
     let outer: Option<u32> = recovery::call(|| {
         let _inner: Option<u32> = recovery::call(|| recovery::abandon());

@@ -1,7 +1,7 @@
 //! A block: `2^order` frames, the first of them at a multiple of that.
 
 use crate::memory::frame::PAGE_SIZE;
-use crate::memory::zone::{MAX_ORDER, Migratetype};
+use crate::memory::zone::{Migratetype, MAX_ORDER};
 use core::fmt;
 use core::ops::Range;
 

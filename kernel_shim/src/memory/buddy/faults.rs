@@ -29,7 +29,11 @@ impl Faults {
     }
 
     pub(super) fn take_next_frame(&mut self, order: u8) -> Option<u64> {
-        if order == 0 { self.next_frame.take() } else { None }
+        if order == 0 {
+            self.next_frame.take()
+        } else {
+            None
+        }
     }
 
     pub(super) fn take_refusal(&mut self) -> bool {
@@ -37,7 +41,11 @@ impl Faults {
     }
 
     pub(super) fn take_stamp(&mut self) -> StampUnused {
-        if count_down(&mut self.missing_stamps) { StampUnused::No } else { StampUnused::Yes }
+        if count_down(&mut self.missing_stamps) {
+            StampUnused::No
+        } else {
+            StampUnused::Yes
+        }
     }
 }
 

@@ -6,9 +6,9 @@
 
 use super::block::Block;
 use super::stamp::{self, slot};
-use super::state::{LINK_NONE, ZoneState};
+use super::state::{ZoneState, LINK_NONE};
 use crate::memory::frame::PAGE_SIZE;
-use crate::memory::zone::{MAX_ORDER, Migratetype};
+use crate::memory::zone::{Migratetype, MAX_ORDER};
 
 impl ZoneState {
     /// Takes a block of that order, split from a larger one when none is free: from the lists of its

@@ -1,9 +1,9 @@
 //! The first filling of the free lists, with the accounts that go with it.
 
-use super::Buddy;
 use super::block::Block;
 use super::stamp;
 use super::state::ZoneState;
+use super::Buddy;
 use crate::memory::frame::PAGE_SIZE;
 use crate::memory::frame_ranges::FrameRanges;
 use crate::memory::zone::Zone;

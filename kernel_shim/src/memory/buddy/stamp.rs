@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::state::LINK_NONE;
-use crate::memory::frame::{MetaSlot, PAGE_SIZE, REFCOUNT_UNUSED, frame_flags, get_meta};
+use crate::memory::frame::{frame_flags, get_meta, MetaSlot, PAGE_SIZE, REFCOUNT_UNUSED};
 use crate::memory::zone::Migratetype;
 use core::sync::atomic::Ordering::AcqRel;
 use x86_64::PhysAddr;

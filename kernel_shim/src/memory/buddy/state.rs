@@ -1,6 +1,6 @@
 //! What the buddy knows, laid out for the host to read from outside.
 
-use crate::memory::zone::{MAX_ORDER, Migratetype, Zone};
+use crate::memory::zone::{Migratetype, Zone, MAX_ORDER};
 
 /// No block: ends a free list, as head, next or prev.
 pub use crate::memory::frame::FRAME_META_LINK_NONE as LINK_NONE;
