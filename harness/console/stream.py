@@ -53,7 +53,7 @@ class _Spawn(SocketSpawn):  # type: ignore[misc]
         wait_s = self.timeout if timeout == -1 else timeout
         until = None if wait_s is None else time.monotonic() + wait_s
         data = bytearray()
-        # The chip sends byte by byte: collecting a line here costs a tenth of a turn through pexpect for each.
+        # The chip sends byte by byte: collecting a line here costs a tenth of a turn through pexpect a byte.
         while len(data) < size and data[-1:] != b"\n":
             wait_ms = None if until is None else max(0, int(1000 * (until - time.monotonic())))
             if not self._poller.poll(wait_ms):
@@ -88,12 +88,14 @@ class LineStream:
         self._ready: deque[bytes] = deque()
         self._recent: deque[bytes] = deque(maxlen=TAIL_LINES)
         self._patterns = [_LINES, pexpect.EOF, pexpect.TIMEOUT]
+        self._cut_off = b""
         self.ended = False
 
     def next_line(self, watch: Watch) -> bytes | None:
         """Return the next line without its newline; None at the end of the stream.
 
-        A last line that was cut off is returned like any other. Raises what the watch raises.
+        A last line without a newline is never returned: half an answer could be read as a whole one. It shows in
+        `tail`. Raises what the watch raises.
         """
         while not self._ready:
             if self.ended:
@@ -127,7 +129,8 @@ class LineStream:
 
     def tail(self, n_lines: int = TAIL_LINES) -> tuple[bytes, ...]:
         """Return the last lines, those that nobody has taken yet included."""
-        return (*self._recent, *self._ready)[-n_lines:]
+        cut_off = (self._cut_off,) if self._cut_off else ()
+        return (*self._recent, *self._ready, *cut_off)[-n_lines:]
 
     def _read(self, wait_s: float) -> None:
         index = self._spawn.expect_list(self._patterns, timeout=wait_s)
@@ -135,8 +138,7 @@ class LineStream:
             self._ready.extend(_split(bytes(self._spawn.after)))
         elif index == 1:
             self.ended = True
-            if self._spawn.before:
-                self._ready.extend(_split(bytes(self._spawn.before)))
+            self._cut_off = bytes(self._spawn.before)
 
 
 def _split(data: bytes) -> list[bytes]:

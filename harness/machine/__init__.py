@@ -1,5 +1,6 @@
 """Runs one QEMU guest under control: definition, process, memory, limits, exit."""
 
+from harness.machine.accel import settle_accel
 from harness.machine.deadline import Deadline, GuestTimeout, LimitKind, TimeoutReport
 from harness.machine.definition import DEFAULT_MACHINE, Limits, Machine, known_machines, load_machine
 from harness.machine.exit_status import ExitStatus, GuestExit
@@ -25,4 +26,5 @@ __all__ = [
     "known_machines",
     "live_guests",
     "load_machine",
+    "settle_accel",
 ]

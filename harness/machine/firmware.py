@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +10,7 @@ from harness.errors import MissingToolError
 from harness.machine.definition import Machine
 
 QBOOT: Final = "qboot.rom"
-LIST_LIMIT_S: Final = 60.0  # for a QEMU that only prints its folders; a loaded host needs a fraction of it
+SHARED: Final = (Path("/usr/local/share/qemu"), Path("/usr/share/qemu"))
 
 
 def find_qemu(name: str) -> str:
@@ -43,7 +41,8 @@ def bios_argument(machine: Machine, qemu: str) -> str | None:
         # 7.2).
         return None
     if machine.firmware == "qboot":
-        return QBOOT if has_qboot(qemu) else None
+        found = find_qboot(qemu)
+        return None if found is None else str(found)
     if not Path(machine.firmware).is_file():
         raise MissingToolError(
             "firmware", machine.firmware, detail="no such file", next_step='use firmware = "default"'
@@ -51,14 +50,10 @@ def bios_argument(machine: Machine, qemu: str) -> str | None:
     return machine.firmware
 
 
-@functools.cache
-def has_qboot(qemu: str) -> bool:
-    """Tell whether this QEMU's data folders hold qboot; a machine that prefers it boots without it, too."""
-    try:
-        listing = subprocess.run(
-            [qemu, "-L", "help"], capture_output=True, text=True, timeout=LIST_LIMIT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        # A program that cannot even list its folders fails again, with its own words, when it is started.
-        return False
-    return any((Path(folder.strip()) / QBOOT).is_file() for folder in listing.stdout.splitlines())
+def find_qboot(qemu: str) -> Path | None:
+    """Return qboot from the data folders of this QEMU, or of the host's; None where it is not installed."""
+    prefix = Path(qemu).resolve().parent.parent
+    for folder in (prefix / "share" / "qemu", *SHARED):
+        if (folder / QBOOT).is_file():
+            return folder / QBOOT
+    return None

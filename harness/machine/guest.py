@@ -114,9 +114,8 @@ class Guest:
             raise self._refused() from error
         except MachineError as error:
             self.process.kill()
-            raise MachineError(
-                "qemu", self.machine.name, detail=error.summary, evidence=self.process.stderr_text()
-            ) from error
+            error.evidence = f"{self.stderr_text().strip()}\n{shlex.join(self.argv)}".strip()
+            raise
         self._ram = ram
 
     def _refused(self) -> MachineError:
@@ -155,9 +154,11 @@ class Guest:
         return self._ram
 
     def resume(self) -> None:
-        """Let the guest run."""
+        """Let the guest run; it may have ended before this returns."""
         self._ran = True
-        self.qmp("cont")
+        with contextlib.suppress(MonitorGone):
+            # A guest that ends at once takes QEMU along before the answer is out; its end is seen by `wait`.
+            self.qmp("cont")
 
     def qmp(self, command: str, **arguments: object) -> Any:
         """Run a QMP command (underscores in argument names stand for dashes), return what QEMU returns.
@@ -176,6 +177,10 @@ class Guest:
 
     def events(self) -> tuple[dict[str, Any], ...]:
         """Return the QMP events so far."""
+        if self._status is None:
+            with contextlib.suppress(MonitorGone):
+                # Events precede the answer to whatever is asked after them.
+                self.qmp("query-status")
         return self._monitor.events()
 
     def cpu_time_s(self) -> float:

@@ -22,7 +22,7 @@ STDERR_TAIL_BYTES: Final = 16 << 10
 # sh's own parent is compared with the process that asked for it: when that died before the signal was armed,
 # sh has another parent already, so QEMU is never started. PPID is fixed when sh starts (POSIX.1-2017 XCU
 # 2.5.3).
-_PARENT_CHECK: Final = 'test "$PPID" = "$0" && exec "$@"'
+PARENT_CHECK: Final = 'test "$PPID" = "$0" && exec "$@"'
 
 
 class QemuProcess:
@@ -136,7 +136,7 @@ def _die_with_parent() -> list[str]:
             detail="not found",
             next_step="install it (Debian, Ubuntu: apt install util-linux dash)",
         )
-    return [setpriv, "--pdeathsig", "KILL", shell, "-c", _PARENT_CHECK, str(os.getpid())]
+    return [setpriv, "--pdeathsig", "KILL", shell, "-c", PARENT_CHECK, str(os.getpid())]
 
 
 @functools.cache

@@ -86,11 +86,9 @@ class Qmp:
         return str(answer).replace("\r\n", "\n")
 
     def events(self) -> tuple[dict[str, Any], ...]:
-        """Return every event so far, oldest first."""
+        """Return every event that came before the last answer, oldest first; after `drain` simply all."""
         if not self._closed:
-            # One turn of the loop reads what has arrived.
-            self._loop.run_until_complete(asyncio.sleep(0))
-        self._collect()
+            self._collect()
         return tuple(self._events)
 
     def drain(self) -> None:

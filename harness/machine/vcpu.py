@@ -40,10 +40,8 @@ def parse_registers(text: str) -> tuple[VcpuState, ...]:
     """Read `info registers -a` (QEMU 7.2); CPUs whose state cannot be read are left out."""
     clean = text.replace("\r", "")
     heads = list(_CPU.finditer(clean))
-    ends = [head.start() for head in heads[1:]] + [len(clean)]
-    states = [
-        _one(int(head["index"]), clean[head.end() : end]) for head, end in zip(heads, ends, strict=True)
-    ]
+    starts = [*(head.start() for head in heads), len(clean)]
+    states = [_one(int(head["index"]), clean[head.end() : starts[i + 1]]) for i, head in enumerate(heads)]
     return tuple(state for state in states if state is not None)
 
 

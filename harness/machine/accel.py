@@ -1,0 +1,66 @@
+"""Decides whether KVM can be believed."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from harness.errors import HarnessError
+from harness.machine.definition import Machine
+from harness.machine.guest import Guest
+from harness.progress import Say
+
+KVM_DEVICE: Final = Path("/dev/kvm")
+PROBE_WALL_S: Final = 5.0
+"""How long the kernel may take to speak under KVM. Wall clock, because a guest that hangs inside KVM uses no
+CPU time; with KVM this boot takes a fraction of a second, so whoever is slower loses nothing by TCG."""
+
+
+def settle_accel(
+    machine: Machine, elf: Path, *, append: str, ready: bytes, say: Say, device: Path = KVM_DEVICE
+) -> Machine:
+    """Turn `auto` into `kvm` or `tcg`; other machines come back as they are.
+
+    KVM is believed only after this very kernel booted with it: a device that opens, creates a machine, then
+    never runs its firmware exists.
+
+    Args:
+        ready: what the kernel prints once it has booted.
+        say: told which accelerator was chosen, with the reason.
+    """
+    if machine.accel != "auto":
+        return machine
+    if not os.access(device, os.R_OK | os.W_OK):
+        say(f"accelerator: tcg ({device} cannot be used here)")
+        return machine.override(accel="tcg")
+    began = time.monotonic()
+    doubt = _doubt(machine.override(accel="kvm"), elf, append, ready)
+    if doubt:
+        say(f"accelerator: tcg ({doubt})")
+        return machine.override(accel="tcg")
+    say(f"accelerator: kvm (this kernel booted with it in {time.monotonic() - began:.1f} s)")
+    return machine.override(accel="kvm")
+
+
+def _doubt(machine: Machine, elf: Path, append: str, ready: bytes) -> str:
+    """Boot once; return why KVM is not to be believed, nothing when it is."""
+    patient = machine.override(limits={"stall_wall_s": PROBE_WALL_S, "total_wall_s": PROBE_WALL_S})
+    until = time.monotonic() + PROBE_WALL_S
+    said = b""
+    try:
+        with Guest.start(patient, elf, append=append) as guest:
+            while ready not in said:
+                guest.console.settimeout(max(0.001, until - time.monotonic()))
+                piece = guest.console.recv(4096)
+                if not piece:
+                    return "with kvm this kernel did not boot"
+                said = (said + piece)[-4096:]
+    except TimeoutError:
+        return f"with kvm this kernel had not booted after {PROBE_WALL_S:g} s"
+    except OSError as error:
+        return f"with kvm the guest went away: {error.strerror}"
+    except HarnessError as error:
+        return f"with kvm qemu did not work: {error.summary}"
+    return ""

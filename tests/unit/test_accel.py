@@ -1,0 +1,72 @@
+"""Proves that KVM is believed only after a boot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.machine import accel, live_guests, load_machine, settle_accel
+from harness.machine.firmware import find_qemu
+from tests.support import tiny_guest as tiny
+from tests.support.fake_qemu import write_script
+
+READY = b"ready\n"
+
+
+def settle(tmp_path: Path, script: str, code: bytes = b"") -> tuple[str, list[str]]:
+    device, said = tmp_path / "kvm", list[str]()
+    device.touch()
+    kernel = tiny.write_kernel(tmp_path, code or tiny.say(READY) + tiny.HALT)
+    machine = write_script(tmp_path, script).override(accel="auto")
+    settled = settle_accel(machine, kernel, append="", ready=READY, say=said.append, device=device)
+    assert not live_guests()
+    return settled.accel, said
+
+
+def as_if(accelerator: str) -> str:
+    """A QEMU that takes `-accel kvm` for something else."""
+    command = f"""for arg; do shift; [ "$arg" = kvm ] && arg={accelerator}; set -- "$@" "$arg"; done"""
+    return f'{command}\nexec {find_qemu("qemu-system-x86_64")} "$@"\n'
+
+
+def test_kvm_is_chosen_when_this_kernel_boots_with_it(tmp_path: Path) -> None:
+    chosen, said = settle(tmp_path, as_if("tcg"))
+    assert chosen == "kvm" and len(said) == 1 and "booted with it" in said[0]
+
+
+def test_kvm_that_opens_but_hangs_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accel, "PROBE_WALL_S", 0.5)
+    chosen, said = settle(tmp_path, "exec sleep 600\n")
+    assert chosen == "tcg" and "accelerator: tcg (with kvm" in said[0]
+
+
+def test_kvm_whose_guest_never_speaks_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accel, "PROBE_WALL_S", 1.0)
+    chosen, said = settle(tmp_path, as_if("tcg"), tiny.HALT)
+    assert chosen == "tcg" and "with kvm" in said[0]
+
+
+def test_kvm_whose_guest_dies_is_not_believed(tmp_path: Path) -> None:
+    chosen, said = settle(tmp_path, as_if("tcg"), tiny.triple_fault())
+    assert chosen == "tcg" and "with kvm" in said[0]
+
+
+def test_kvm_that_qemu_refuses_is_not_believed(tmp_path: Path) -> None:
+    chosen, said = settle(tmp_path, "echo 'could not access KVM' >&2\nexit 1\n")
+    assert chosen == "tcg" and "could not access KVM" in said[0]
+
+
+def test_missing_device_needs_no_probe(tmp_path: Path) -> None:
+    said = list[str]()
+    machine = load_machine().override(accel="auto")
+    none = tmp_path / "none"
+    settled = settle_accel(machine, none, append="", ready=READY, say=said.append, device=none)
+    assert settled.accel == "tcg" and "cannot be used" in said[0]
+
+
+def test_settled_machine_comes_back_as_it_is(tmp_path: Path) -> None:
+    machine = load_machine()
+    assert settle_accel(machine, tmp_path, append="", ready=READY, say=pytest.fail) is machine

@@ -1,0 +1,123 @@
+"""Proves that a machine definition is read as written, or refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import UsageError
+from harness.machine import DEFAULT_MACHINE, Limits, Machine, known_machines, load_machine
+from harness.machine.definition import machine_from
+from harness.resources import machines_dir
+from harness.units import GIB, MIB
+
+GOOD: dict[str, Any] = {"type": "q35", "ram": "64 MiB"}
+
+
+def refused(**changes: Any) -> str:
+    with pytest.raises(UsageError) as caught:
+        machine_from("m", {**GOOD, **changes}, where="m.toml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["q35", "q35-5g", "microvm", "pc"])
+def test_machine_that_is_promised_exists(name: str) -> None:
+    assert name in known_machines()
+    machine = load_machine(name)
+    assert machine.name == name and machine.summary and machine.accel == "tcg"
+
+
+def test_q35_is_the_default_and_listed_first() -> None:
+    assert load_machine().name == DEFAULT_MACHINE == known_machines()[0] == "q35"
+
+
+def test_q35_5g_has_ram_behind_the_pci_hole() -> None:
+    assert load_machine("q35-5g").ram > 4 * GIB
+
+
+def test_unknown_key_names_the_nearest_known_one() -> None:
+    text = refused(firmwar="qboot")
+    assert "m.toml" in text and "'firmwar'" in text and "did you mean 'firmware'" in text
+
+
+def test_unknown_machine_names_the_nearest_known_one() -> None:
+    with pytest.raises(UsageError, match="did you mean 'microvm'"):
+        load_machine("microwm")
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"type": "isapc"}, "type"), ({"type": 3}, "type"), ({"ram": "64 MB"}, "ram"), ({"ram": 4097}, "ram"),
+        ({"ram": "1 MiB"}, "ram"), ({"cpus": 0}, "cpus"), ({"cpus": "2"}, "cpus"), ({"cpus": True}, "cpus"),
+        ({"accel": "hax"}, "accel"), ({"firmware": "ovmf"}, "firmware"), ({"options": 1}, "options"),
+        ({"options": {"smm": 1.5}}, "options.smm"), ({"options": {"a": "b,c"}}, "options.a"),
+        ({"options": {"memory-backend": "x"}}, "options.memory-backend"),
+        ({"extra_args": "-s"}, "extra_args"), ({"extra_args": ["-daemonize"]}, "extra_args"),
+        ({"extra_args": ["-append", "x"]}, "extra_args"),
+        ({"limits": {"boot_cpu_s": 0}}, "boot_cpu_s"), ({"limits": {"console_bytes": 1.5}}, "console_bytes"),
+        ({"limits": {"boot_cpus": 1}}, "boot_cpus"), ({"limits": 3}, "limits"), ({"cpu": 1}, "cpu"),
+    ],
+)  # fmt: skip
+def test_wrong_value_is_refused_in_one_line_that_names_the_key(changes: dict[str, Any], key: str) -> None:
+    first, *rest = refused(**changes).splitlines()
+    assert key in first
+    assert "m.toml" in first or "machine: m: " in first
+    assert all(line.startswith("next: ") for line in rest)
+
+
+@pytest.mark.parametrize("missing", ["type", "ram"])
+def test_required_key_is_missed(missing: str) -> None:
+    data = {key: value for key, value in GOOD.items() if key != missing}
+    with pytest.raises(UsageError, match=f"'{missing}' is missing"):
+        machine_from("m", data, where="m.toml")
+
+
+def test_booleans_among_the_options_become_on_and_off() -> None:
+    machine = machine_from("m", {**GOOD, "options": {"smm": False, "hpet": True, "x": 3}}, where="m")
+    assert dict(machine.options) == {"smm": "off", "hpet": "on", "x": "3"}
+
+
+def test_file_of_the_user_is_read_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('type = "pc"\nram = "8 MiB"\n[limits]\nboot_cpu_s = 3\n')
+    machine = load_machine(path)
+    assert (machine.name, machine.ram, machine.limits.boot_cpu_s) == ("mine", 8 * MIB, 3)
+    assert load_machine(str(path)) == machine
+
+
+@pytest.mark.parametrize("content", [b"type =", b"\xff\xfe", None])
+def test_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "mine.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=re.escape(str(path))):
+        load_machine(path)
+
+
+def test_override_changes_what_is_asked_for_alone() -> None:
+    machine = load_machine("q35")
+    other = machine.override(ram="1 GiB", cpus=2, limits={"boot_cpu_s": 1.5})
+    assert (other.ram, other.cpus, other.limits.boot_cpu_s) == (GIB, 2, 1.5)
+    assert machine.override() == machine and other.options == machine.options
+
+
+def test_override_refuses_what_a_file_could_not_say() -> None:
+    for wrong in ({"cpus": 0}, {"ram": "4097"}, {"accel": "x"}, {"limits": {"boot": 1}}):
+        with pytest.raises(UsageError):
+            load_machine().override(**wrong)
+
+
+def test_every_key_is_documented() -> None:
+    documented = set(re.findall(r"(?m)^\| `(\w+)` \|", (machines_dir() / "README.md").read_text()))
+    keys = {item.name for of in (Machine, Limits) for item in dataclasses.fields(of)} - {"name"}
+    assert keys <= documented
+
+
+def test_every_machine_is_documented() -> None:
+    text = (machines_dir() / "README.md").read_text()
+    assert [name for name in known_machines() if f"| `{name}` |" not in text] == []

@@ -1,0 +1,159 @@
+"""Proves guest memory as the host sees it."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from harness.errors import RamError, UsageError
+from harness.machine import ram as ram_module
+from harness.machine.flatview import RamRange
+from harness.machine.ram import (
+    FILL_ALL_LIMIT,
+    GARBAGE_PERIOD,
+    GuestRam,
+    filled_parts,
+    garbage_at,
+    garbage_block,
+)
+from harness.units import GIB, MIB
+
+SIZE = 8 * MIB
+
+
+def flat(size: int, seed: int | None = 1) -> GuestRam:
+    ram = GuestRam(size, seed)
+    ram.ranges = (RamRange(0, size, 0),)
+    return ram
+
+
+@pytest.fixture
+def ram() -> Iterator[GuestRam]:
+    yield flat(SIZE)
+
+
+def test_all_of_small_ram_is_garbage(ram: GuestRam) -> None:
+    assert ram.view(0, SIZE).tobytes() == garbage_at(1, 0, SIZE)
+
+
+def test_garbage_depends_on_the_seed_alone() -> None:
+    assert garbage_block(1) == garbage_block(1) != garbage_block(2)
+    assert flat(SIZE, 2).view(0, 64).tobytes() == garbage_at(2, 0, 64)
+
+
+def test_garbage_never_repeats_at_a_distance_that_an_alignment_has() -> None:
+    frames = {garbage_at(1, paddr, 4096) for paddr in range(0, SIZE, 4096)}
+    assert len(frames) == SIZE // 4096 and GARBAGE_PERIOD % 2
+
+
+def test_garbage_is_neither_zero_nor_constant_in_any_frame(ram: GuestRam) -> None:
+    frames = ram.view(0, SIZE).reshape(-1, 4096)
+    assert (frames.max(axis=1) > frames.min(axis=1)).all()
+
+
+def test_original_garbage_can_be_told_after_the_guest_changed_it(ram: GuestRam) -> None:
+    before = ram.view(4096, 4096).copy()
+    ram.view(4096, 4096)[:] = 0
+    assert (ram.garbage(4096, 4096) == before).all()
+    assert (
+        ram.garbage(GARBAGE_PERIOD - 3, 10) == np.frombuffer(garbage_at(1, GARBAGE_PERIOD - 3, 10), "u1")
+    ).all()
+
+
+def test_without_a_seed_ram_is_zero_even_when_the_file_was_used_before() -> None:
+    del_me = flat(SIZE)
+    del del_me
+    ram = flat(SIZE, None)
+    assert not ram.view(0, SIZE).any() and not ram.garbage(0, 100).any()
+
+
+@pytest.mark.parametrize("size", [FILL_ALL_LIMIT + MIB, GIB + MIB, 5 * GIB, 64 * GIB + 4096])
+def test_of_large_ram_the_documented_parts_are_filled(size: int) -> None:
+    parts = filled_parts(size)
+    assert parts[0] == (0, 64 * MIB) and parts[-1][1] == size
+    assert all(end <= first for (_, end), (first, _) in itertools.pairwise(parts))
+    for border in range(GIB, size, GIB):
+        assert any(first <= border - MIB and min(border + MIB, size) <= end for first, end in parts)
+    assert sum(end - first for first, end in parts) <= 64 * MIB + 2 * MIB * (size // GIB) + MIB
+
+
+def test_large_ram_is_sparse_with_garbage_on_both_sides_of_the_hole() -> None:
+    size = 3 * GIB
+    ram = GuestRam(size, 1)
+    ram.ranges = (RamRange(0, 2 * GIB, 0), RamRange(4 * GIB, 5 * GIB, 2 * GIB))
+    for paddr in (2 * GIB - 4096, 4 * GIB, 5 * GIB - 4096):
+        assert (ram.view(paddr, 4096) == ram.garbage(paddr, 4096)).all()
+        assert ram.garbage(paddr, 4096).any()
+    assert not ram.view(100 * MIB, 4096).any() and not ram.garbage(100 * MIB, 4096).any()
+
+
+@pytest.mark.parametrize(
+    ("paddr", "length"), [(SIZE, 1), (SIZE - 1, 2), (-1, 1), (1 << 40, 4096), (0, SIZE + 1), (SIZE, 0)]
+)
+def test_what_is_not_ram_cannot_be_viewed(ram: GuestRam, paddr: int, length: int) -> None:
+    with pytest.raises(RamError, match="got outside"):
+        ram.view(paddr, length)
+
+
+def test_view_over_the_hole_is_refused() -> None:
+    ram = GuestRam(SIZE, 1)
+    ram.ranges = (RamRange(0, 2 * MIB, 0), RamRange(4 * MIB, 10 * MIB, 2 * MIB))
+    with pytest.raises(RamError):
+        ram.view(2 * MIB - 1, 2)
+    assert ram.offset_of(4 * MIB) == 2 * MIB and ram.end_paddr == 10 * MIB
+
+
+def test_negative_length_is_refused(ram: GuestRam) -> None:
+    with pytest.raises(UsageError):
+        ram.view(0, -1)
+
+
+def test_array_shares_the_bytes_whatever_its_alignment(ram: GuestRam) -> None:
+    dtype = np.dtype([("a", "<u4"), ("b", "<u8")])
+    array = ram.array(3, dtype, 2)
+    array["b"][1] = 0x1122334455667788
+    assert ram.view(3 + 12 + 4, 8).tobytes() == (0x1122334455667788).to_bytes(8, "little")
+    assert np.shares_memory(array, ram.view(0, SIZE))
+
+
+def test_view_outlives_the_guests_memory_object(ram: GuestRam) -> None:
+    other = flat(SIZE, 3)
+    view = other.view(4096, 4096)
+    del other
+    assert view.tobytes() == garbage_at(3, 4096, 4096)
+
+
+def test_file_is_used_again_only_after_the_last_view_is_gone() -> None:
+    gc.collect()
+    size = 12 * MIB
+    first = flat(size, 4)
+    inode = _inode(first)
+    view = first.view(0, 4096)
+    del first
+    second = flat(size, 5)
+    assert _inode(second) != inode and view.tobytes() == garbage_at(4, 0, 4096)
+    del view
+    third = flat(size, 6)
+    assert _inode(third) == inode and third.view(0, size).tobytes() == garbage_at(6, 0, size)
+
+
+def test_shelf_of_used_files_is_bounded() -> None:
+    for _ in range(3):
+        many = [GuestRam(100 * MIB, None) for _ in range(4)]
+        del many
+    shelved = sum(file.size for file in ram_module._SHELF._files)
+    assert shelved <= ram_module.RECYCLE_LIMIT
+
+
+def test_ram_that_cannot_exist_is_an_error_with_its_size() -> None:
+    with pytest.raises(RamError, match="choose a machine with less RAM"):
+        GuestRam(1 << 62, None)
+
+
+def _inode(ram: GuestRam) -> int:
+    return os.fstat(ram.fd).st_ino
