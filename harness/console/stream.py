@@ -94,8 +94,8 @@ class LineStream:
     def next_line(self, watch: Watch) -> bytes | None:
         """Return the next line without its newline; None at the end of the stream.
 
-        A last line without a newline is never returned: half an answer could be read as a whole one. It shows in
-        `tail`. Raises what the watch raises.
+        A last line without a newline is never returned: half an answer could be read as a whole one. It shows
+        in `tail`. Raises what the watch raises.
         """
         while not self._ready:
             if self.ended:

@@ -106,9 +106,10 @@ class Deadline:
         Raises:
             GuestTimeout: it may not.
         """
+        # The first call only tells where counting begins: whether the guest was silent until then nobody knows.
+        silent = self._first_received is not None and received == self._received
         if self._first_received is None:
-            self._first_received = self._received = received
-        silent = received == self._received
+            self._first_received = received
         self._received = received
         now, cpu_s = time.monotonic(), self._guest.cpu_time_s()
         if not silent or cpu_s - self._progress_cpu_s > PROGRESS_S:
