@@ -84,12 +84,19 @@ class Deadline:
     """
 
     def __init__(
-        self, guest: Guest, what: str, *, cpu_s: float, tail: Callable[[], Sequence[str]] | None = None
+        self,
+        guest: Guest,
+        what: str,
+        *,
+        cpu_s: float,
+        max_bytes: int,
+        tail: Callable[[], Sequence[str]] | None = None,
     ) -> None:
         self._guest = guest
         self._limits = guest.machine.limits
         self._what = what
         self._cpu_s = cpu_s
+        self._max_bytes = max_bytes
         self._tail = tail
         self._began_cpu_s = guest.cpu_time_s()
         self._began = self._progress_at = time.monotonic()
@@ -106,7 +113,7 @@ class Deadline:
         Raises:
             GuestTimeout: it may not.
         """
-        # The first call only tells where counting begins: whether the guest was silent until then nobody knows.
+        # The first call only tells where counting begins: nobody knows whether the guest was silent before.
         silent = self._first_received is not None and received == self._received
         if self._first_received is None:
             self._first_received = received
@@ -115,8 +122,8 @@ class Deadline:
         if not silent or cpu_s - self._progress_cpu_s > PROGRESS_S:
             self._progress_at, self._progress_cpu_s = now, cpu_s
         limits = self._limits
-        if received - self._first_received > limits.console_bytes:
-            self._reached(LimitKind.FLOOD, f"{limits.console_bytes} bytes")
+        if received - self._first_received > self._max_bytes:
+            self._reached(LimitKind.FLOOD, f"{self._max_bytes} bytes")
         if cpu_s - self._began_cpu_s > self._cpu_s:
             self._reached(LimitKind.CPU, f"{self._cpu_s:g} s of QEMU's CPU time")
         self.poll_s = min(2 * self.poll_s, MAX_POLL_S) if silent else POLL_S

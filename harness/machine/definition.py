@@ -37,8 +37,10 @@ class Limits:
     """How long QEMU may use no CPU time at all, while it owes something."""
     total_wall_s: float = 900.0
     """The last resort against a QEMU that runs, but never gets anywhere."""
+    boot_bytes: int = 1 << 20
+    """How much a guest may print before the banner."""
     console_bytes: int = 64 << 20
-    """How much a guest may print in answer to one request, or while it boots."""
+    """How much a guest may print in answer to one request."""
 
 
 @dataclass(frozen=True, kw_only=True)

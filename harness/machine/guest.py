@@ -191,12 +191,24 @@ class Guest:
         """Return the end of what QEMU itself has printed."""
         return self.process.stderr_text()
 
+    def boot_deadline(self, *, tail: Callable[[], Sequence[str]] | None = None) -> Deadline:
+        """Return the limits for the way to the banner; `tail` gives the console's last lines."""
+        limits = self.machine.limits
+        return self.deadline("the banner", cpu_s=limits.boot_cpu_s, max_bytes=limits.boot_bytes, tail=tail)
+
     def deadline(
-        self, what: str, *, cpu_s: float | None = None, tail: Callable[[], Sequence[str]] | None = None
+        self,
+        what: str,
+        *,
+        cpu_s: float | None = None,
+        max_bytes: int | None = None,
+        tail: Callable[[], Sequence[str]] | None = None,
     ) -> Deadline:
-        """Return the limits for one thing that the guest is to do; `tail` gives the console's last lines."""
-        seconds = self.machine.limits.request_cpu_s if cpu_s is None else cpu_s
-        return Deadline(self, what, cpu_s=seconds, tail=tail)
+        """Return the limits for one thing that the guest is to do, by default those of one request."""
+        limits = self.machine.limits
+        seconds = limits.request_cpu_s if cpu_s is None else cpu_s
+        n_bytes = limits.console_bytes if max_bytes is None else max_bytes
+        return Deadline(self, what, cpu_s=seconds, max_bytes=n_bytes, tail=tail)
 
     def vcpus(self, guard: Guard | None = None) -> tuple[VcpuState, ...]:
         """Return the state of every virtual CPU, now."""

@@ -79,6 +79,14 @@ def test_flood_is_ended_by_its_bytes(kernel: Kernel) -> None:
     assert report.kind is LimitKind.FLOOD and report.received_bytes > 100_000
 
 
+def test_flood_before_the_banner_is_ended_sooner(kernel: Kernel) -> None:
+    machine = load_machine("microvm").override(limits={"boot_bytes": 1000})
+    with Guest.start(machine, kernel(tiny.say_for_ever(b"flood\n"))) as guest:
+        deadline = guest.boot_deadline()
+        with pytest.raises(GuestTimeout, match="the banner: the guest printed without end"):
+            listen(guest, deadline)
+
+
 def test_qemu_that_does_not_run_at_all_is_stalled(kernel: Kernel) -> None:
     with Guest.start(load_machine("microvm"), kernel(tiny.say(READY), tiny.ECHO)) as guest:
         listen(guest, guest.deadline("boot"), READY)
