@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.contract.ordering_events import Access, Function, Op, Order, Path, Space
@@ -12,32 +12,27 @@ from harness.contract.ordering_table import ALLOCATE
 
 SOURCE_OF_FRAMES = "alloc_migratetype"
 LIVE = 1
+CLAIM = "the claim: one update of refcount, at least acq_rel, acquire on failure"
 UNSEEN = "nothing that the small programs tried here can show; the contract asks for it by name"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """The accesses of one path that turn one frame into a live one."""
+    """The part of a path that turns one frame into a live one."""
 
     path: Path
-    start: int
 
     def find(self, field: str, *, writes: bool = True) -> list[int]:
         """Return where a slot's field is written (or just touched)."""
         return [
             index
-            for index in range(self.start, len(self.path.accesses))
-            if (access := self.path.accesses[index]).touches(field) and (access.writes or not writes)
+            for index, access in enumerate(self.path.accesses)
+            if access.touches(field) and (access.writes or not writes)
         ]
 
     @property
-    def indices(self) -> range:
-        return range(self.start, len(self.path.accesses))
-
-    @property
     def zeroing(self) -> list[int]:
-        accesses = self.path.accesses
-        return [at for at in self.indices if accesses[at].space is Space.MEMORY and accesses[at].writes]
+        return [at for at, access in enumerate(self.path) if access.space is Space.MEMORY and access.writes]
 
     @property
     def claim(self) -> int | None:
@@ -68,6 +63,7 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
             yield _at(function, None, clause, "payload", expected, "none", "unknown")
     for attempt in attempts:
         yield from _Judge(function, attempt).violations()
+    yield from _refusals(function, attempts)
 
 
 def _attempts(path: Path) -> Iterator[Attempt]:
@@ -76,7 +72,7 @@ def _attempts(path: Path) -> Iterator[Attempt]:
         for at, access in enumerate(path.accesses)
         if access.op is Op.CALL and access.item == SOURCE_OF_FRAMES
     ]
-    attempt = Attempt(path, calls[-1] + 1 if calls else 0)
+    attempt = Attempt(Path(path.accesses[calls[-1] + 1 if calls else 0 :]))
     if attempt.succeeds:
         yield attempt
 
@@ -90,8 +86,19 @@ def _at(
     got: str,
     consequence: str,
 ) -> OrderingViolation:
-    file, line = place_of(function, access)
+    # Steps in the wrong order are told by where `allocate` takes them; a weak one by where it is weak.
+    file, line = place_of(function, access, outermost="at least" not in expected)
     return OrderingViolation(clause, function.name, field, expected, got, file, line, consequence)
+
+
+def _refusals(function: Function, attempts: Iterable[Attempt]) -> Iterator[OrderingViolation]:
+    """Yield what is wrong with a claim that fails; it may end in a panic, so every path counts."""
+    claims = {attempt.path.accesses[attempt.claim].trail for attempt in attempts if attempt.claim is not None}
+    for path in function.paths:
+        for index, access in enumerate(path.accesses):
+            refused = access.is_update and not access.done and access.trail in claims
+            if refused and not path.effective(index).acquires:
+                yield _at(function, access, "ALLOC-12", "refcount", CLAIM, access.describe(), UNSEEN)
 
 
 class _Judge:
@@ -135,15 +142,9 @@ class _Judge:
 
     def _claim(self, index: int) -> Iterator[OrderingViolation]:
         access = self._accesses[index]
-        expected = "the claim: one update of refcount, at least acq_rel, acquire on failure"
         strong = access.is_update and self._attempt.path.effective(index).at_least(Order.ACQ_REL)
         if not strong or access.op is Op.CAS_WEAK:
-            yield self._broken(index, "refcount", expected, access.describe())
-        for path in self._function.paths:
-            for at, refused in enumerate(path.accesses):
-                same = refused.trail == access.trail and refused.op is access.op and not refused.done
-                if same and not path.effective(at).acquires:
-                    yield self._broken(index, "refcount", expected, refused.describe())
+            yield self._broken(index, "refcount", CLAIM, access.describe())
 
     def _after(self, claim: int) -> Iterator[OrderingViolation]:
         generation = [at for at in self._attempt.find("generation") if at > claim]
@@ -177,14 +178,14 @@ class _Judge:
             ("flags", None, "reads the new flags"),
             ("generation", None, "reads the new generation"),
         ):
-            stale = stale_parts(self._attempt.path, self._attempt.indices, place, value) or []
+            stale = stale_parts(self._attempt.path, place, value) or []
             promised = [part for part in stale if part in _PROMISED[place]]
             if promised:
                 found.append(f"a CPU that {words} may still see the old {', '.join(promised)}")
         return "; ".join(found) or UNSEEN
 
     def _life(self) -> Iterator[OrderingViolation]:
-        stale = stale_parts(self._attempt.path, self._attempt.indices, "refcount", LIVE)
+        stale = stale_parts(self._attempt.path, "refcount", LIVE)
         counts = self._attempt.find("refcount")
         expected = "whoever acquires refcount 1 sees the whole new life"
         access = self._accesses[counts[-1]] if counts else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from harness.contract.litmus import Litmus, Move
 from harness.contract.ordering_events import Access, Op, Order, Path, Space
@@ -59,13 +60,9 @@ def token(access: Access, index: int) -> int | str:
     return f"new{index}"
 
 
-def last_written(path: Path, indices: Iterable[int]) -> dict[str, int | str]:
+def _last_written(moves: Iterable[Move]) -> dict[str, int | str]:
     """Return what each place holds in the end."""
-    found: dict[str, int | str] = {}
-    for move in moves_of(path, indices):
-        if move.value is not None:
-            found[move.place] = move.value
-    return found
+    return {move.place: move.value for move in moves if move.value is not None}
 
 
 def first_values(moves: Iterable[Move], **given: int | str) -> dict[str, int | str]:
@@ -73,39 +70,33 @@ def first_values(moves: Iterable[Move], **given: int | str) -> dict[str, int | s
     return {move.place: OLD for move in moves if move.place} | given
 
 
-def stale_parts(
-    path: Path,
-    indices: Sequence[int],
-    place: str,
-    value: int | str | None,
-    reader: Sequence[Move] | None = None,
-) -> list[str] | None:
-    """Return which parts of a new life may look old to a CPU that sees `value` in `place`.
+def stale_parts(path: Path, place: str, value: int | str | None = None) -> list[str] | None:
+    """Return which parts of a new life may look old to a CPU that acquires `value` in `place`.
 
     Args:
-        indices: of the accesses that make the life.
+        path: the accesses that make the life.
         value: the one that tells of the new life; the last one written when None.
-        reader: how the other CPU looks; an acquire load when not given.
     Returns:
         the names of stale parts; None when nobody can ever see that value.
     """
-    final = last_written(path, indices)
-    value = final.get(place) if value is None else value
-    if value is None:
-        return None
-    writer = moves_of(path, indices)
-    reader = [Move("load", place, Order.ACQUIRE, expect=value)] if reader is None else reader
-    first = {name: OLD for name in (*LIFE, "refcount", place)} | first_values(
-        writer, refcount=REFCOUNT_UNUSED
-    )
-    if not Litmus([writer, reader], first).outcomes():
+    writer = moves_of(path)
+    value = _last_written(writer).get(place) if value is None else value
+    return None if value is None else _stale_parts(tuple(writer), place, value)
+
+
+@cache
+def _stale_parts(writer: tuple[Move, ...], place: str, value: int | str) -> list[str] | None:
+    final = _last_written(writer)
+    first = {name: OLD for name in (*LIFE, place)} | first_values(writer) | {"refcount": REFCOUNT_UNUSED}
+    reader = Move("load", place, Order.ACQUIRE, expect=value)
+    if not Litmus([writer, [reader]], first).outcomes():
         return None
     stale = []
     for part in LIFE:
         if part in final and part != place:
-            look = [*reader, Move("load", part, register="seen")]
+            looks = [reader, Move("load", part, register="seen")]
             if any(
-                dict(outcome)["seen"] != final[part] for outcome in Litmus([writer, look], first).outcomes()
+                dict(outcome)["seen"] != final[part] for outcome in Litmus([writer, looks], first).outcomes()
             ):
                 stale.append(part)
     return stale

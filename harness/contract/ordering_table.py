@@ -35,7 +35,7 @@ class Need:
     Attributes:
         what: `read` (a load or update that acquires), `write` (a store or update that releases) or `update`
             (read and write in one step: nothing else will do).
-        failure: for an update that may be refused: the ordering of the refusal.
+        failure: for an update that may be refused, also by a look ahead of it: the ordering of the refusal.
         ceiling: what may be there without a note about a stronger ordering than asked for.
         always: on every path that returns; otherwise on some path.
         optional: the contract does not name the function, so it may be missing.
@@ -100,6 +100,8 @@ NEEDS: Final = (
     Need("GEN-04", "frame_meta_debug_snapshot", "read", "generation", ACQ),
     Need("GEN-04", "meta_generation_matches", "read", "generation", ACQ),
     Need("GEN-04", "FrameAllocOptions::allocate", "update", "generation", REL, ceiling=ACQ_REL, always=False),
+    # The claim, the publication, and whatever else is left in the count on the way.
+    Need("REF-08", "FrameAllocOptions::allocate", "write", "refcount", REL, always=False),
     _getter("GUARD-10", "get_guard", "guard"),
     _getter("GUARD-10", "is_guard_poisoned", "guard"),
     _getter("GUARD-10", "debug_snapshot", "guard"),

@@ -112,7 +112,7 @@ def _serves(need: Need, access: Access) -> bool:
     if not access.touches(need.field):
         return False
     if need.what == "update":
-        return access.is_update
+        return access.is_update or (need.failure is not None and access.op is Op.LOAD)
     return access.reads if need.what == "read" else access.writes
 
 
@@ -146,7 +146,7 @@ def _weak_update(need: Need, path: Path, index: int) -> str:
     """Return what follows from what is wrong with one access where an update is asked; empty: nothing is."""
     access, effective = path.accesses[index], path.effective(index)
     if access.op is Op.LOAD:
-        return ""  # a guess, which the update proves or refutes
+        return _weak_guess(need, path, index)
     if access.op is Op.STORE:
         return LOST if loses_updates(path, need.field) else BY_NAME
     if not access.done:
@@ -156,6 +156,13 @@ def _weak_update(need: Need, path: Path, index: int) -> str:
     if need.order.releases and not effective.releases:
         return _when(hides_writes(path, index), HIDDEN)
     return _when(misses_writes(path, index), MISSED)
+
+
+def _weak_guess(need: Need, path: Path, index: int) -> str:
+    # An update proves or refutes what was loaded ahead of it. Without one, the load is the refusal itself.
+    if need.failure is None or any(access.is_update and access.touches(need.field) for access in path):
+        return ""
+    return "" if path.effective(index).at_least(need.failure) else _when(misses_writes(path, index), MISSED)
 
 
 def _weak_refusal(need: Need, path: Path, index: int) -> str:

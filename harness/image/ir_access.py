@@ -14,6 +14,7 @@ from harness.image.ir_values import Sum, Symbol, Value, binary, compare, show, u
 from harness.image.llvm_ir import Module
 
 SLOT_BYTES: Final = 64
+FAILURES: Final = 1  # of one cmpxchg on one path: a second try shows all that a third one would
 _RMW: Final = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor"}
 
 
@@ -159,6 +160,8 @@ class Accesses:
         found = owned if owned is not None else state.fresh("field", where.item)
         access = self._access(state, self._op(instruction), where, instruction, read=show(found), done=False)
         state.note(access, found)
+        if state.frame.count(f"{state.frame.block.label}:{state.frame.at} failed") > FAILURES:
+            state.end = "cut"
         state.define((found, 0))
         return state
 

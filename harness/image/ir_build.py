@@ -69,7 +69,8 @@ def compile_ir(
         argv: list[str | Path] = [
             toolchain.rustc, *FLAGS, f"--edition={_manifest()['package']['edition']}", *flags,
             f"--target={dependencies.target}", *dependencies.arguments,
-            f"-Cdebug-assertions={checks}", f"-Coverflow-checks={checks}", f"--emit=llvm-ir={out}", "--error-format=json", "--cap-lints=warn", HOST,
+            f"-Cdebug-assertions={checks}", f"-Coverflow-checks={checks}",
+            f"--emit=llvm-ir={out}", "--error-format=json", "--cap-lints=warn", HOST,
         ]  # fmt: skip
         env = {**os.environ, **dict(toolchain.env), "FRAME_HARNESS_SUBJECT": str(module)}
         finished = run(argv, what=f"compiling {subject.name} to LLVM IR", say=say, env=env, cwd=HOST.parent)

@@ -18,9 +18,10 @@ from harness.image.llvm_ir import CompiledFunction, Module
 
 MAX_PATHS: Final = 4_000
 MAX_STEPS: Final = 400_000
-BLOCK_VISITS: Final = (
-    2  # a loop is walked through not at all, once and twice: enough to see what follows what
-)
+# A loop whose end is open is walked through not at all, once and twice: enough to see what follows what. One
+# that counts to a known number is walked to its end.
+OPEN_VISITS: Final = 2
+VISITS: Final = 10_000
 
 
 class PathError(HarnessError):
@@ -112,12 +113,10 @@ def _path(state: State) -> Path:
     return Path(tuple(replace(access, returned=serial in used) for access, serial in pairs), state.end)
 
 
-def _jump(state: State, label: str) -> None:
+def _jump(state: State, label: str, *, is_open: bool = False) -> None:
     frame = state.frame
-    visits = frame.visits.get(label, 0) + 1
-    frame.visits[label] = visits
     frame.came_from, frame.block, frame.at = frame.block.label, frame.function.blocks[label], 0
-    if visits > BLOCK_VISITS:
+    if frame.count(label) > VISITS or (is_open and frame.count(f"{label} (open)") > OPEN_VISITS):
         state.end = "cut"
 
 
@@ -127,16 +126,15 @@ def _branch(state: State, instruction: Instruction) -> list[State]:
         return []
     condition = evaluate(state.frame.values, instruction.operands[0], 1)
     truth = state.truth(condition)
-    others = []
-    if truth is None:
-        truth = True
-        other = state.copy()
-        other.assume(condition, False)
-        _jump(other, instruction.labels[1])
-        others.append(other)
-        state.assume(condition, True)
-    _jump(state, instruction.labels[0 if truth else 1])
-    return others
+    if truth is not None:
+        _jump(state, instruction.labels[0 if truth else 1])
+        return []
+    other = state.copy()
+    other.assume(condition, False)
+    _jump(other, instruction.labels[1], is_open=True)
+    state.assume(condition, True)
+    _jump(state, instruction.labels[0], is_open=True)
+    return [other]
 
 
 def _switch(state: State, instruction: Instruction) -> list[State]:
@@ -151,13 +149,13 @@ def _switch(state: State, instruction: Instruction) -> list[State]:
         if truth is None:
             taken = state.copy()
             taken.assume(condition, True)
-            _jump(taken, label)
+            _jump(taken, label, is_open=True)
             others.append(taken)
             state.assume(condition, False)
         elif truth:
             _jump(state, label)
             return others
-    _jump(state, default)
+    _jump(state, default, is_open=bool(others))
     return others
 
 

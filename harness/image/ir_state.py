@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from harness.contract.ordering_events import Access
+from harness.contract.ordering_events import Access, Space
 from harness.image.ir_syntax import Instruction
 from harness.image.ir_values import Sum, Symbol, Value, compare, single, unknown
 from harness.image.llvm_ir import Block, CompiledFunction
@@ -26,6 +26,11 @@ class Frame:
     @property
     def instruction(self) -> Instruction:
         return self.block.instructions[self.at]
+
+    def count(self, event: str) -> int:
+        """Count an event of this activation; return how often it has happened."""
+        self.visits[event] = self.visits.get(event, 0) + 1
+        return self.visits[event]
 
 
 @dataclass
@@ -88,6 +93,8 @@ class State:
 
     def note(self, access: Access, value: Value | None = None) -> None:
         """Append an access; `value` is what it read."""
+        if access.space is Space.MEMORY and self.accesses[-1:] == [access]:
+            return  # a loop that fills memory: the first step says it all
         symbol = single(value) if value is not None else None
         self.accesses.append(access)
         self.read_by.append(symbol.serial if symbol is not None else 0)

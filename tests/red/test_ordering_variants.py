@@ -1,0 +1,108 @@
+"""Proves that weakened orderings are caught, harmless rewrites are not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.contract.ordering_report import OrderingReport
+from harness.image.orderings import check_orderings
+from harness.image.subject import Subject
+from harness.image.toolchain import Toolchain, find_toolchain
+from tests.support.ordering_mutants import COMMON, HARMLESS
+from tests.support.ordering_mutants_own import BUILTIN, BUILTIN_HARMLESS, CLAIM_IS_PUBLICATION
+from tests.support.ordering_variants import Variant
+
+REAL = "FRAME_HARNESS_REAL_FRAME_RS"
+PROFILES = ("dev", "release")
+
+
+@pytest.fixture(scope="session")
+def toolchain() -> Toolchain:
+    return find_toolchain()
+
+
+@pytest.fixture
+def real() -> Subject:
+    path = os.environ.get(REAL)
+    if not path:
+        pytest.skip(f"{REAL} names no file: a real frame.rs is not part of this repository")
+    return Subject.from_file(path)
+
+
+def violated(report: OrderingReport) -> set[str]:
+    return {clause for clause, outcome in report.clauses.items() if outcome == "violated"}
+
+
+def judged(variant: Variant, subject: Subject, folder: Path, toolchain: Toolchain) -> OrderingReport:
+    path = folder / "frame.rs"
+    path.write_text(variant.apply(subject.path.read_text(encoding="utf-8")), encoding="utf-8")
+    # Every other variant in the other profile: the same for each run, both are exercised.
+    profile = PROFILES[sum(variant.name.encode()) % 2]
+    return check_orderings(Subject.from_file(path), profile, toolchain)
+
+
+def name_of(variant: Variant) -> str:
+    return variant.name
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_builtin_module_holds_every_ordering_clause(profile: str, toolchain: Toolchain) -> None:
+    report = check_orderings(Subject.builtin(), profile, toolchain)
+    assert report.violations == ()
+    assert set(report.clauses.values()) == {"held"}
+    assert report.notes == ()
+    assert len(report.proofs) == 2
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_real_module_breaks_the_two_hazards_alone(
+    profile: str, real: Subject, toolchain: Toolchain
+) -> None:
+    report = check_orderings(real, profile, toolchain)
+    assert violated(report) == {"REF-09", "ALLOC-16"}
+    assert any("GUARD-09" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("variant", [*COMMON, *BUILTIN], ids=name_of)
+def test_a_weakened_builtin_is_caught(variant: Variant, tmp_path: Path, toolchain: Toolchain) -> None:
+    report = judged(variant, Subject.builtin(), tmp_path, toolchain)
+    assert violated(report) >= variant.clauses
+    for violation in report.violations:
+        assert violation.line > 0
+        assert violation.file == str(tmp_path / "frame.rs")
+        assert violation.consequence
+
+
+@pytest.mark.parametrize("variant", [*HARMLESS, *BUILTIN_HARMLESS], ids=name_of)
+def test_a_harmless_rewrite_of_the_builtin_is_not(
+    variant: Variant, tmp_path: Path, toolchain: Toolchain
+) -> None:
+    report = judged(variant, Subject.builtin(), tmp_path, toolchain)
+    assert report.violations == ()
+
+
+@pytest.mark.parametrize("variant", [v for v in (*COMMON, *CLAIM_IS_PUBLICATION) if v.clauses], ids=name_of)
+def test_a_weakened_real_module_is_caught(
+    variant: Variant, tmp_path: Path, real: Subject, toolchain: Toolchain
+) -> None:
+    report = judged(variant, real, tmp_path, toolchain)
+    assert violated(report) >= variant.clauses
+
+
+@pytest.mark.parametrize(
+    "variant", [v for v in (*HARMLESS, *CLAIM_IS_PUBLICATION) if not v.clauses], ids=name_of
+)
+def test_a_harmless_rewrite_of_a_real_module_is_not(
+    variant: Variant, tmp_path: Path, real: Subject, toolchain: Toolchain
+) -> None:
+    report = judged(variant, real, tmp_path, toolchain)
+    assert violated(report) <= {"REF-09", "ALLOC-16"}
+
+
+def test_a_stronger_ordering_is_a_note(tmp_path: Path, toolchain: Toolchain) -> None:
+    variant = next(v for v in HARMLESS if v.name == "get_flags-seq_cst")
+    report = judged(variant, Subject.builtin(), tmp_path, toolchain)
+    assert any("stronger" in note and "get_flags" in note for note in report.notes)
