@@ -1,0 +1,40 @@
+"""The doctor names what was found, what is missing, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import doctor
+
+
+def test_report_covers_everything_a_run_needs() -> None:
+    lines = {line.name: line for line in doctor.examine()}
+    assert {
+        "python",
+        "packages",
+        "qemu",
+        "firmware",
+        "rust",
+        "linker",
+        "accelerator",
+        "memory",
+        "cpus",
+    } <= set(lines)
+    assert "rustc 1." in lines["rust"].found
+    assert "tcg" in lines["accelerator"].found
+
+
+def test_machine_without_tools_is_told_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("FRAME_HARNESS_TOOLCHAIN", "installed-target")
+    monkeypatch.setattr("sys.argv", ["doctor"])
+    assert doctor.main() == 1
+    report = capsys.readouterr().out
+    for name in ("qemu", "rust", "linker"):
+        assert any(line.startswith(name) and "MISSING" in line for line in report.splitlines())
+    assert "next: apt-get install gcc libc6-dev" in report
+    assert report.rstrip().endswith("missing")

@@ -1,0 +1,140 @@
+"""Each of the three Rust toolchains builds the shim when it is forced."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness import packages
+from harness.image import Subject, ToolchainError, build, find_toolchain
+from harness.image.toolchain import CHOICES, TARGET
+from harness.progress import run
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing that was built before counts."""
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def rustup_without_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the active toolchain (by links, without its books) that lacks the target."""
+    if shutil.which("rustup") is None:
+        pytest.skip("rustup is not here: install it to test what it adds")
+    sysroot = Path(run(["rustc", "--print", "sysroot"], what="asking rustc").out.strip())
+    home = tmp_path / "rustup"
+    copy = home / "toolchains" / sysroot.name
+
+    def place(source: str, target: str) -> None:
+        # rustup's own books are copied: what it writes there must not reach the original.
+        (shutil.copy2 if Path(source).parent.name == "rustlib" else os.link)(source, target)
+
+    no_books = shutil.ignore_patterns("doc", "man")
+    try:
+        shutil.copytree(sysroot, copy, symlinks=True, copy_function=place, ignore=no_books)
+    except (OSError, shutil.Error):
+        shutil.rmtree(copy, ignore_errors=True)  # another file system: links do not reach there
+        shutil.copytree(sysroot, copy, symlinks=True, ignore=no_books)
+    for name in ("settings.toml", "update-hashes"):
+        source = sysroot.parents[1] / name
+        if source.is_dir():
+            shutil.copytree(source, home / name)
+        elif source.exists():
+            shutil.copy2(source, home / name)
+    monkeypatch.setenv("RUSTUP_HOME", str(home))
+    monkeypatch.setenv("RUSTUP_TOOLCHAIN", sysroot.name)
+    run(["rustup", "target", "remove", TARGET], what="removing the target")
+    assert not (copy / "lib" / "rustlib" / TARGET).exists()
+    return copy
+
+
+def test_toolchain_that_is_found_first_says_which_it_is() -> None:
+    line = find_toolchain().describe()
+    assert "rustc 1." in line
+    assert "\n" not in line
+
+
+@pytest.mark.slow
+def test_installed_target_builds_the_shim(own_cache: Path) -> None:
+    toolchain = find_toolchain("installed-target")
+    image = build(Subject.builtin(), "dev", toolchain=toolchain)
+    assert own_cache in image.elf.parents
+    assert image.layout("MetaSlot").size == 64
+
+
+@pytest.mark.slow
+def test_rustup_adds_the_target_then_builds_the_shim(own_cache: Path, rustup_without_target: Path) -> None:
+    with pytest.raises(ToolchainError, match="cannot compile for"):
+        find_toolchain("installed-target")
+    toolchain = find_toolchain("rustup-add")
+    assert toolchain.choice == "rustup-add"
+    assert rustup_without_target in toolchain.rustc.parents
+    image = build(Subject.builtin(), "dev", toolchain=toolchain)
+    assert own_cache in image.elf.parents
+    assert image.layout("MetaSlot").size == 64
+
+
+@pytest.mark.slow
+def test_debian_set_builds_the_shim(own_cache: Path) -> None:
+    if not Path("/usr/bin/rustc").exists() and not packages.may_install():
+        pytest.skip("Debian's rustc-web is not here: install it, or run as root where apt is")
+    toolchain = find_toolchain("debian")
+    image = build(Subject.builtin(), "dev", toolchain=toolchain)
+    assert own_cache in image.elf.parents
+    assert image.layout("MetaSlot").size == 64
+    assert image.function_line("MetaSlot::dec_ref") is not None
+
+
+def test_choice_is_forced_by_variable_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAME_HARNESS_TOOLCHAIN", "installed-target")
+    assert find_toolchain().choice == "installed-target"
+
+
+def test_unknown_choice_names_the_known_ones() -> None:
+    with pytest.raises(ToolchainError) as raised:
+        find_toolchain("gcc")
+    assert all(choice in raised.value.summary for choice in CHOICES)
+
+
+def test_target_that_is_lacking_leads_to_the_next_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rustup whose download fails is one line; then Debian's turn comes."""
+    fake(
+        tmp_path,
+        "rustc",
+        'case "$*" in *sysroot) echo /nonexistent;; *) echo "error: no core" >&2; exit 1;; esac',
+    )
+    fake(
+        tmp_path, "rustup", 'echo "info: downloading" >&2; echo "error: could not download file" >&2; exit 1'
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    said: list[str] = []
+    if Path("/usr/bin/rustc").exists():
+        assert find_toolchain(say=said.append).choice == "debian"
+    elif not packages.may_install():
+        with pytest.raises(ToolchainError) as raised:
+            find_toolchain(say=said.append)
+        assert "apt-get install" in str(raised.value)
+    assert any("could not download file" in line for line in said if line.startswith("toolchain: rustup-add"))
+    assert all("\n" not in line for line in said)
+
+
+def test_nothing_at_all_is_one_line_for_each_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for choice in ("installed-target", "rustup-add"):
+        with pytest.raises(ToolchainError, match="on the path") as raised:
+            find_toolchain(choice)
+        assert "\n" not in raised.value.summary
+        assert "next: " in str(raised.value)
+
+
+def fake(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
