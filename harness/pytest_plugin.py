@@ -122,6 +122,9 @@ def pytest_runtest_makereport(
         image = item.stash[RUN].image if RUN in item.stash else None
         result = results.result_of(item, key, image, phases, kernels, reproduce(item, key))
         report.user_properties.append((RESULT, encode(result)))
+    if report.when == "teardown":
+        # A kernel holds its guest's RAM: kept until the end of the session, a thousand of them fill the host.
+        item.stash[KERNELS], item.stash[PHASES] = [], {}
     return report
 
 
