@@ -31,7 +31,7 @@ def test_guest_starts_paused_without_anything_that_was_not_asked_for() -> None:
 
 
 def test_ram_is_the_inherited_file_shared_never_allocated_in_advance() -> None:
-    backend = after(argv_of(), "-object").split(",")
+    backend = after(argv_of(ram="64 MiB"), "-object").split(",")
     assert backend[0] == "memory-backend-file"
     assert {"mem-path=/dev/fd/7", "share=on", "prealloc=off", f"size={64 << 20}"} <= set(backend)
     assert "memory-backend=ram" in after(argv_of(), "-machine").split(",")

@@ -88,7 +88,7 @@ def test_guest_answers_over_the_console(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("name", known_machines())
 def test_host_sees_what_the_guest_writes_at_once(name: str, kernel: Kernel) -> None:
-    paddr = 0x1F0_0000
+    paddr = 20 * MIB  # above what the kernel and the firmware use, inside the smallest machine
     code = (tiny.write_byte(paddr, 0x5A), tiny.say(READY), tiny.HALT)
     with Guest.start(load_machine(name), kernel(*code), ram_fill=7, resume=False) as guest:
         before = guest.ram.garbage(paddr, 4096)
