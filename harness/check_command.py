@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import tempfile
@@ -28,6 +27,7 @@ from harness.judge.verdict import judge
 from harness.machine.definition import load_machine
 from harness.pytest_results import run_id
 from harness.pytest_session import RESULT
+from harness.pytest_settings import alone, settings
 from harness.report import json_report, junit
 from harness.report.progress import Progress
 from harness.report.terminal import console_for, print_report
@@ -129,7 +129,7 @@ def _info(subject: Subject) -> SubjectInfo:
 def _run_suite(subject: Subject, request: Request, progress: Progress) -> Evidence | None:
     """Run pytest on the suite; None when it was interrupted."""
     watcher = _Watcher(progress)
-    with tempfile.TemporaryDirectory(prefix="frame-harness-") as folder, _alone():
+    with tempfile.TemporaryDirectory(prefix="frame-harness-") as folder, alone():
         file = Path(folder) / "evidence.json"
         code = pytest.main(_arguments(request, file, Path(folder)), plugins=[watcher])
         if code == pytest.ExitCode.INTERRUPTED and not watcher.troubles:
@@ -148,16 +148,10 @@ def _with_troubles(evidence: Evidence, troubles: Sequence[Trouble]) -> Evidence:
 
 
 def _arguments(request: Request, evidence: Path, scratch: Path) -> list[str]:
-    suite = resources.suite_dir()
     arguments = [
-        str(suite), f"--rootdir={suite}", f"--confcutdir={suite}",
-        "-c", str(scratch / "no-pytest.ini"),
-        "-p", "xdist", "-p", "harness.pytest_plugin",
-        "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:logging", "-p", "no:doctest",
-        "-n", str(request.workers or _workers()),
+        *settings(resources.suite_dir(), scratch), "-n", str(request.workers or _workers()),
         "--profile", request.profile, "--evidence", str(evidence), "--reproduce-with", request.command,
     ]  # fmt: skip
-    (scratch / "no-pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     for machine in request.machines or DEFAULT_MACHINES:
         arguments += ["--machine", machine]
     if not request.machines:
@@ -173,21 +167,6 @@ def _arguments(request: Request, evidence: Path, scratch: Path) -> list[str]:
 
 def _workers() -> int:
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-
-
-@contextlib.contextmanager
-def _alone() -> Any:
-    """Keep the caller's own pytest settings and plugins out of the judgement."""
-    names = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-    kept = {name: os.environ.pop(name, None) for name in names}
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    try:
-        yield
-    finally:
-        for name, value in kept.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 class _Watcher:

@@ -67,6 +67,47 @@ def machines_command() -> None:
         click.echo(f"{name:10} {load_machine(name).summary}")
 
 
+@cli.command("clauses")
+@click.option("--markdown", is_flag=True, help="As Markdown, for a document.")
+def clauses_command(markdown: bool) -> NoReturn:
+    """List the contract's clauses with the checks that look at each."""
+    from harness.clauses_command import suite_clauses  # noqa: PLC0415
+    from harness.report.terminal import console_for  # noqa: PLC0415
+
+    found = suite_clauses()
+    if markdown:
+        click.echo(found.markdown())
+    else:
+        console_for().print(found.terminal())
+        click.echo(found.summary())
+    sys.exit(int(ExitCode.NO_TESTS if found.missing else ExitCode.PASS))
+
+
+@cli.command("bench")
+@click.argument("names", nargs=-1)
+def bench_command(names: tuple[str, ...]) -> NoReturn:
+    """Measure speeds as ratios to floors timed in the same run; NAMES choose some."""
+    from harness.bench.command import bench  # noqa: PLC0415
+    from harness.report.terminal import console_for  # noqa: PLC0415
+
+    sys.exit(int(ExitCode.PASS if bench(names, console_for()) else ExitCode.FAIL))
+
+
+@cli.command("console")
+@click.option(
+    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module in the guest; default: the built-in one."
+)
+@click.option("--machine", default=None, help="A machine's name or TOML file.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@click.option("--init", type=click.Choice(["none", "array", "full"]), default="full", show_default=True)
+def console_command(frame_rs: Path | None, machine: str | None, profile: str, init: str) -> NoReturn:
+    """Boot a guest and talk to it: one command a line, `help` lists them, Ctrl-D ends."""
+    from harness.console_command import talk  # noqa: PLC0415
+
+    talk(frame_rs, machine, profile, init)
+    sys.exit(int(ExitCode.PASS))
+
+
 @cli.command("exit-codes")
 def exit_codes_command() -> None:
     """Print the table of exit status."""

@@ -17,7 +17,7 @@ from harness.console import dump
 from harness.console.channel import Channel
 from harness.console.protocol import Banner
 from harness.contract.memory_state import Canary, MemoryState
-from harness.errors import BootError, HarnessError, ProtocolError
+from harness.errors import BootError, HarnessError, ProtocolError, UsageError
 from harness.guest_end import explain, status_of, symbolized
 from harness.image.image import Image
 from harness.judge.evidence import GuestStatus
@@ -145,6 +145,8 @@ class Kernel:
         self.commands.append(command)
         try:
             answer = self.channel.request(command, self.guest.deadline(command, tail=self.channel.tail))
+        except UsageError:
+            raise  # nothing was sent
         except HarnessError as error:
             self.failure = explain(error, self.guest, self.channel, self.image)
             if self.failure is error:
@@ -248,6 +250,10 @@ class Kernel:
             table = self.ram.array(witness.meta_paddr, self.image.dtype("MetaSlot"), witness.n_frames)
             self._slots = table
         return table
+
+    def forget_views(self) -> None:
+        """Make the next `slots` a view of its own: for measuring what that costs."""
+        self._slots = None
 
     def dump(self, first_pfn: int = 0, count: int | None = None) -> NDArray[Any]:
         """The slots as the guest prints them, decoded; slow, and independent of mapped RAM."""

@@ -31,6 +31,13 @@ class Reply:
         """A word of the reply line."""
         return self.outcome.fields[key]
 
+    @property
+    def shown(self) -> str:
+        """The reply line for a person."""
+        outcome = self.outcome
+        words = [outcome.status, outcome.code, outcome.text, repr(outcome.fields)]
+        return " ".join(word for word in words if word)
+
     def rows(self) -> list[dict[str, str]]:
         """The data lines as `key=value` words."""
         return [dict(parse_fields(line)) for line in self.data]

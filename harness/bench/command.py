@@ -1,0 +1,58 @@
+"""Runs the measurements that were asked for, prints them as a table."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from typing import Protocol, cast
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.bench.rows import Row
+from harness.errors import UsageError
+
+MODULES = ("boot", "tables")
+
+
+class Measurement(Protocol):
+    """A module of this package."""
+
+    def measure(self) -> Iterator[Row]: ...
+
+
+def bench(names: Sequence[str], console: Console) -> bool:
+    """Measure; returns whether every goal was reached.
+
+    Args:
+        names: modules of this package; all of them when empty.
+    Raises:
+        UsageError: no such measurement.
+    """
+    for name in names:
+        if name not in MODULES:
+            raise UsageError(
+                "bench", name, detail="no such measurement", next_step=f"known: {', '.join(MODULES)}"
+            )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("what", "time", "beside", "time", "ratio", "goal"):
+        table.add_column(column, justify="left" if column in ("what", "beside") else "right")
+    reached = True
+    for name in names or MODULES:
+        for row in cast("Measurement", importlib.import_module(f"harness.bench.{name}")).measure():
+            reached = reached and row.met is not False
+            table.add_row(*_cells(row))
+    console.print(table)
+    return reached
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    mark = {True: "reached", False: "missed", None: ""}[row.met]
+    return (
+        row.name,
+        f"{row.value:.2f} {row.unit}",
+        row.floor_name,
+        f"{row.floor:.2f} {row.unit}",
+        f"{row.ratio:.2f}",
+        f"{row.goal} {mark}".strip(),
+    )
