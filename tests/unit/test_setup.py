@@ -1,0 +1,150 @@
+"""A fresh clone sets itself up; a built wheel works where there is no clone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from harness import resources
+from harness.errors import HarnessError
+from harness.progress import run
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
+
+NO_OP_LIMIT_S = 1.0  # of CPU time: a loaded machine is no failure
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git would hand out, edits that are not committed yet included."""
+    listed = run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], what="git", cwd=ROOT
+    )
+    if listed.status != 0:
+        pytest.skip("not a git clone: clone the project to test its set-up")
+    folder = tmp_path_factory.mktemp("a clone")
+    for name in filter(None, listed.out.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory, clone: Path) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # What a person leaves behind who runs cargo by hand must not travel.
+    leftover = clone / "kernel_shim" / "target" / "leftover.rs"
+    leftover.parent.mkdir(parents=True, exist_ok=True)
+    leftover.write_text("", encoding="utf-8")
+    argv: list[str | Path] = [
+        sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", folder, clone,
+    ]  # fmt: skip
+    finished = run(argv, what="building the wheel")
+    assert finished.status == 0, finished.err
+    return next(folder.glob("*.whl"))
+
+
+def test_fresh_clone_is_ready_after_one_command_then_says_nothing(clone: Path) -> None:
+    first = make(clone, "setup")
+    assert first.returncode == 0, first.stderr
+    assert "toolchain: rustc" in first.stderr
+    assert (clone / ".venv" / "bin" / "frame-harness").is_file()
+    before = os.times()
+    second = make(clone, "setup")
+    after = os.times()
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    spent_s = after.children_user - before.children_user + after.children_system - before.children_system
+    assert spent_s < NO_OP_LIMIT_S
+
+    # The harness that it made is this clone's, and works.
+    asked = run(
+        [clone / ".venv/bin/python", "-P", "-c", "import harness; print(harness.__file__)"],
+        what="asking",
+        cwd=Path("/"),
+    )
+    assert Path(asked.out.strip()) == clone / "harness" / "__init__.py"
+    doctor = make(clone, "doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "nothing is missing" in doctor.stdout
+
+
+def test_menu_is_shown_without_any_set_up(clone: Path) -> None:
+    shown = make(clone)
+    assert shown.returncode == 0
+    assert {"make qemu-test", "make test", "make doctor"} <= {
+        " ".join(line.split()[:2]) for line in shown.stdout.splitlines()
+    }
+
+
+def test_wheel_carries_what_a_user_needs_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in (
+        "harness/_data/kernel_shim/Cargo.toml",
+        "harness/_data/kernel_shim/Cargo.lock",
+        "harness/_data/kernel_shim/.cargo/config.toml",
+        "harness/_data/kernel_shim/src/memory/frame.rs",
+        "harness/_data/qemu/q35.toml",
+        "harness/cli.py",
+        "harness/requirements.lock",
+    ):
+        assert needed in names
+    assert any(name.startswith("harness/_data/suite/test_") for name in names)
+    assert [name for name in names if "target/" in name or "__pycache__" in name] == []
+    assert {name.partition("/")[0] for name in names} == {"harness", wheel_info(wheel)}
+
+
+def test_installed_wheel_builds_the_shim_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
+    """The installed files stay untouched: they may belong to root."""
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    argv: list[str | Path] = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", site, wheel]
+    assert run(argv, what="installing the wheel").status == 0
+    before = sorted((path, path.stat().st_mtime_ns) for path in site.rglob("*") if path.is_file())
+    script = (
+        "import harness; from harness.image import Subject, build;"
+        "image = build(Subject.builtin(), 'dev'); print(harness.__file__); print(image.elf);"
+        "print(image.layout('MetaSlot').size)"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "FRAME_HARNESS_CACHE"}
+    env |= {
+        "PYTHONPATH": str(site),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    finished = run([sys.executable, "-c", script], what="building the shim", cwd=empty, env=env)
+    assert finished.status == 0, finished.err
+    package, elf, size = finished.out.splitlines()
+    assert Path(package) == site / "harness" / "__init__.py"
+    assert tmp_path / "cache" / "frame-harness" in Path(elf).parents
+    assert size == "64"
+    assert list(empty.iterdir()) == []
+    assert sorted((path, path.stat().st_mtime_ns) for path in site.rglob("*") if path.is_file()) == before
+
+
+def test_build_folder_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", "/proc/frame-harness")
+    with pytest.raises(HarnessError, match="FRAME_HARNESS_CACHE") as raised:
+        resources.build_dir()
+    assert "\n" not in raised.value.summary
+
+
+def wheel_info(wheel: Path) -> str:
+    return "-".join(wheel.name.split("-")[:2]) + ".dist-info"
+
+
+def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # make inside of make: what the outer one wants must not reach the inner one.
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))
+    }
+    return subprocess.run(
+        ["make", *arguments], cwd=clone, env=env, capture_output=True, text=True, check=False
+    )
