@@ -93,7 +93,7 @@ class Kernel:
         ram: int | str | None = None,
         reserve: Sequence[tuple[int, int]] = (),
         ramtop: int | None = None,
-        seed: int = 1,
+        seed: int | None = 1,
         extra: Sequence[str] = (),
     ) -> Kernel:
         """Start QEMU and wait for the prompt.
@@ -103,7 +103,7 @@ class Kernel:
             ram: size instead of the machine's, in bytes or as "32 MiB".
             reserve: (base, length) in bytes of islands cut out of the memory map.
             ramtop: address at which RAM ends, if lower than the machine's; any alignment.
-            seed: of the garbage that RAM holds before power-on.
+            seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
             extra: more words of the kernel's command line.
         Raises:
             GuestCrashed, GuestTimeout: it did not come to the prompt.
