@@ -96,7 +96,11 @@ class Guest:
             # QEMU's ends must be QEMU's alone, or its death would not be the end of the stream.
             console_far.close()
             monitor_far.close()
-        guest = cls(machine, process, console, monitor)
+        try:
+            guest = cls(machine, process, console, monitor)
+        except BaseException:
+            process.close()
+            raise
         try:
             guest._come_up(guest_ram)
             if resume:

@@ -47,7 +47,13 @@ class QemuProcess:
             self._stderr.close()
             raise
         self.pid = self._child.pid
-        self._pidfd = os.pidfd_open(self.pid)
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except BaseException:
+            self._child.kill()
+            self._child.wait()
+            self._stderr.close()
+            raise
         self._clock = _cpu_clock_of(self.pid)
         self._last_cpu_s = 0.0
         self._last_stderr = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
+import itertools
 import mmap
 import os
 import threading
@@ -32,8 +33,8 @@ GARBAGE_PERIOD: Final = 1_048_583
 """A prime: the garbage never repeats at a distance that any alignment has."""
 
 RECYCLE_LIMIT: Final = FILL_ALL_LIMIT
-"""How many bytes of RAM files this process keeps for its next guests: first touching a page costs ten times
-more than filling it (64 MiB: 54 ms against 4 ms)."""
+"""How many filled bytes this process keeps in RAM files for its next guests: first touching a page costs ten
+times more than filling it (64 MiB: 54 ms against 4 ms)."""
 
 
 @functools.lru_cache(maxsize=4)
@@ -92,12 +93,24 @@ class RamFile:
         """Make every byte zero without touching a page."""
         self.mapping.madvise(mmap.MADV_REMOVE)
 
+    def clear_the_rest(self) -> None:
+        """Make zero what `fill` does not fill, so that this file is as good as a new one."""
+        for (_, first), (end, _) in itertools.pairwise(filled_parts(self.size)):
+            if first < end:
+                self.mapping.madvise(mmap.MADV_REMOVE, first, end - first)
+
+    @property
+    def filled_bytes(self) -> int:
+        """How much memory the file needs once it is filled."""
+        return sum(end - first for first, end in filled_parts(self.size))
+
 
 class _Shelf:
     """RAM files that no guest and no view uses any more."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Taken again by the same thread when the garbage collector frees a guest in the middle of `take`.
+        self._lock = threading.RLock()
         self._files: list[RamFile] = []
         self._pid = os.getpid()
 
@@ -113,10 +126,11 @@ class _Shelf:
 
     def put(self, file: RamFile, pid: int) -> None:
         with self._lock:
-            if pid != os.getpid() or file.size > RECYCLE_LIMIT:
+            if pid != os.getpid():
                 return
+            file.clear_the_rest()
             self._files.append(file)
-            while sum(each.size for each in self._files) > RECYCLE_LIMIT:
+            while sum(each.filled_bytes for each in self._files) > RECYCLE_LIMIT:
                 self._files.pop(0)
 
 

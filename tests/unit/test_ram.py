@@ -142,11 +142,25 @@ def test_file_is_used_again_only_after_the_last_view_is_gone() -> None:
     assert _inode(third) == inode and third.view(0, size).tobytes() == garbage_at(6, 0, size)
 
 
+def test_large_file_that_is_used_again_shows_nothing_of_its_last_guest() -> None:
+    gc.collect()
+    size = 3 * GIB
+    first = flat(size)
+    inode = _inode(first)
+    first.view(700 * MIB, 4096)[:] = 0xEE
+    first.view(GIB, 4096)[:] = 0xEE
+    del first
+    second = flat(size)
+    assert _inode(second) == inode
+    for paddr in (0, 64 * MIB - 4096, 64 * MIB, 700 * MIB, GIB - MIB - 4096, GIB, size - 4096):
+        assert (second.view(paddr, 4096) == second.garbage(paddr, 4096)).all(), hex(paddr)
+
+
 def test_shelf_of_used_files_is_bounded() -> None:
     for _ in range(3):
         many = [GuestRam(100 * MIB, None) for _ in range(4)]
         del many
-    shelved = sum(file.size for file in ram_module._SHELF._files)
+    shelved = sum(file.filled_bytes for file in ram_module._SHELF._files)
     assert shelved <= ram_module.RECYCLE_LIMIT
 
 
