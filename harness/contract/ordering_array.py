@@ -1,4 +1,4 @@
-"""Judges how the slot table is published and looked up (ARRAY-12)."""
+"""Judges the publication of the slot table (ARRAY-12)."""
 
 from __future__ import annotations
 

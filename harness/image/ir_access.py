@@ -1,4 +1,4 @@
-"""Performs the loads, stores, updates and fences of a path."""
+"""Performs the memory accesses of a path."""
 
 from __future__ import annotations
 

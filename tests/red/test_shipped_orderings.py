@@ -1,0 +1,49 @@
+"""Proves that the orderings of a whole kernel are those that were judged."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.image.errors import ImageError
+from harness.image.ir_build import compile_ir
+from harness.image.ir_shipped import check_shipped, compare
+from harness.image.llvm_ir import Module
+from harness.image.subject import Subject
+from harness.image.toolchain import Toolchain, find_toolchain
+
+
+@pytest.fixture(scope="module")
+def toolchain() -> Toolchain:
+    return find_toolchain()
+
+
+@pytest.fixture(scope="module")
+def text(toolchain: Toolchain) -> str:
+    return compile_ir(Subject.builtin(), "release", toolchain)
+
+
+def test_the_whole_kernel_orders_as_the_subject_alone(toolchain: Toolchain) -> None:
+    agreement = check_shipped(Subject.builtin(), "release", toolchain)
+    assert agreement.violations == ()
+    assert agreement.instructions > agreement.sites > 20
+
+
+@pytest.mark.parametrize(
+    ("strong", "weak"),
+    [
+        (" acquire, align", " monotonic, align"),
+        ("acq_rel acquire", "acq_rel monotonic"),
+        ("fence acquire", "fence release"),
+    ],
+)
+def test_a_kernel_that_was_compiled_weaker_is_caught(text: str, strong: str, weak: str) -> None:
+    assert strong in text
+    kernel, alone = Module(text.replace(strong, weak)), Module(text)
+    violations = compare(kernel, alone, str(Subject.builtin().path)).violations
+    assert violations
+    assert all(violation.line > 0 for violation in violations)
+
+
+def test_a_kernel_without_the_subject_is_an_error(text: str) -> None:
+    with pytest.raises(ImageError, match="got none"):
+        compare(Module(""), Module(text), str(Subject.builtin().path))

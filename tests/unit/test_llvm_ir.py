@@ -1,0 +1,305 @@
+"""Shows what is read from the text of LLVM IR."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.contract.ordering_events import Access, Function, Op, Order, Path, Space
+from harness.image.errors import ImageError
+from harness.image.ir_paths import PathError, Walker
+from harness.image.ir_syntax import parse_instruction
+from harness.image.ir_text import Global, Register, split_top
+from harness.image.llvm_ir import Module
+
+FILE = "/k/frame.rs"
+
+# What rustc writes, cut down: one crate, one structure with two fields, positions with and without inlining.
+METADATA = """
+!100 = distinct !DICompileUnit(language: DW_LANG_Rust, file: !101, producer: "rustc", isOptimized: true)
+!101 = !DIFile(filename: "lib.rs/@/k.cgu.0", directory: "/k/host")
+!102 = !DIFile(filename: "/k/frame.rs", directory: "")
+!103 = !DINamespace(name: "frame", scope: null)
+!104 = !DICompositeType(tag: DW_TAG_structure_type, name: "MetaSlot", scope: !103, size: 512, elements: !105)
+!105 = !{!106, !107, !108}
+!106 = !DIDerivedType(tag: DW_TAG_member, name: "link", scope: !104, baseType: !110, size: 64)
+!107 = !DIDerivedType(tag: DW_TAG_member, name: "flags", scope: !104, baseType: !109, size: 32, offset: 192)
+!108 = !DIDerivedType(tag: DW_TAG_member, name: "refcount", scope: !104, baseType: !109, offset: 256)
+!109 = !DICompositeType(tag: DW_TAG_structure_type, name: "AtomicU32", size: 32, elements: !113)
+!110 = !DICompositeType(tag: DW_TAG_structure_type, name: "Link", size: 64, elements: !111)
+!111 = !{!112}
+!112 = !DIDerivedType(tag: DW_TAG_member, name: "next", scope: !110, baseType: !109, size: 32)
+!113 = !{}
+!120 = distinct !DISubprogram(name: "f", linkageName: "f", scope: !104, file: !102, line: 10, unit: !100)
+!121 = distinct !DISubprogram(name: "g<u32>", linkageName: "g", scope: !103, file: !102, line: 20, unit: !100)
+!122 = distinct !DISubprogram(name: "take", scope: !103, file: !123, line: 30, unit: !100)
+!123 = !DIFile(filename: "src/buddy.rs", directory: "/k/host")
+!124 = distinct !DIGlobalVariable(name: "BASE", linkageName: "base", scope: !103, file: !102, line: 3)
+!125 = !DIGlobalVariableExpression(var: !124, expr: !DIExpression())
+!130 = !DILocation(line: 11, column: 5, scope: !131)
+!131 = distinct !DILexicalBlock(scope: !120, file: !102, line: 10, column: 1)
+!132 = !DILocation(line: 21, column: 5, scope: !121, inlinedAt: !130)
+"""
+
+
+def module(body: str, *, more: str = "") -> Module:
+    text = f"define void @f(ptr %self, i32 %n) #0 !dbg !120 {{\nstart:\n{body}\n}}\n{more}\n{METADATA}"
+    return Module(text)
+
+
+def walked(body: str, *, more: str = "", **owned: int) -> Function:
+    return Walker(module(body, more=more), FILE).function("MetaSlot::f", owned=owned)
+
+
+def only(function: Function) -> tuple[Access, ...]:
+    assert len(function.paths) == 1
+    return function.paths[0].accesses
+
+
+@pytest.mark.parametrize(
+    ("text", "op", "order", "failure", "detail"),
+    [
+        ("%1 = load atomic i32, ptr %p acquire, align 4, !dbg !1", "load", "acquire", "", ""),
+        ("%1 = load i32, ptr %p, align 4, !range !2, !noundef !3", "load", "na", "", ""),
+        ("store atomic volatile i32 %v, ptr %p release, align 4", "store", "release", "", ""),
+        ('store atomic i8 0, ptr %p syncscope("agent") seq_cst, align 1', "store", "seq_cst", "", ""),
+        ("%1 = atomicrmw add ptr %p, i32 1 monotonic, align 4", "atomicrmw", "monotonic", "", "add"),
+        ("%1 = cmpxchg weak ptr %p, i32 -1, i32 %n release acquire", "cmpxchg", "release", "acquire", "weak"),
+        ("fence acq_rel, !dbg !4", "fence", "acq_rel", "", ""),
+        ('fence syncscope("singlethread") acq_rel', "other", "acq_rel", "", ""),
+    ],
+)  # fmt: skip
+def test_orderings_are_read_from_every_form(
+    text: str, op: str, order: str, failure: str, detail: str
+) -> None:
+    found = parse_instruction(text)
+    assert (found.op, found.order, found.failure, found.detail) == (op, order, failure, detail)
+
+
+def test_operands_survive_attributes_and_quotes() -> None:
+    text = (
+        'tail call void @"a$LT$b, c$GT$"(ptr noalias noundef sret([16 x i8]) align 8 %_0, '
+        "i8 noundef range(i8 0, 5) 2, ptr getelementptr inbounds nuw (i8, ptr @g, i64 8), "
+        "ptr inttoptr (i64 79 to ptr)) #3"
+    )
+    found = parse_instruction(text)
+    assert found.detail == "a$LT$b, c$GT$"
+    assert found.operands == (Register("_0"), 2, Global("g", 8), 79)
+
+
+def test_commas_inside_of_types_do_not_split() -> None:
+    assert split_top('{ i32, i1 } %"a, b", [2 x { i8, i8 }] zeroinitializer') == [
+        '{ i32, i1 } %"a, b"',
+        "[2 x { i8, i8 }] zeroinitializer",
+    ]
+
+
+def test_an_unknown_instruction_without_a_result_is_an_error() -> None:
+    with pytest.raises(ImageError, match="expected an instruction that is known"):
+        parse_instruction("frobnicate ptr %p")
+
+
+def test_fields_come_from_debug_metadata_nested_ones_too() -> None:
+    assert module("  ret void").debug.fields("MetaSlot") == {0: "next", 24: "flags", 32: "refcount"}
+
+
+def test_a_missing_structure_is_an_error() -> None:
+    with pytest.raises(ImageError, match="Missing"):
+        module("  ret void").debug.fields("Missing")
+
+
+def test_an_access_carries_field_order_and_its_inlined_source() -> None:
+    (access,) = only(
+        walked(
+            "  %p = getelementptr inbounds nuw i8, ptr %self, i64 24\n"
+            "  store atomic i32 %n, ptr %p release, align 4, !dbg !132\n  ret void"
+        )
+    )
+    assert (access.op, access.space, access.item, access.order) == (
+        Op.STORE,
+        Space.SLOT,
+        "flags",
+        Order.RELEASE,
+    )
+    assert [(step.function, step.line) for step in access.trail] == [("g", 21), ("MetaSlot::f", 11)]
+
+
+def test_a_plain_access_through_self_is_told_as_plain() -> None:
+    (access,) = only(walked("  %v = load i32, ptr %self, align 4\n  ret void"))
+    assert (access.item, access.order) == ("next", Order.PLAIN)
+
+
+def test_memory_of_the_function_itself_is_not_an_access() -> None:
+    body = "  %a = alloca [4 x i8], align 4\n  store i32 7, ptr %a, align 4\n  ret void"
+    assert only(walked(body)) == ()
+
+
+BRANCHES = """  %c = icmp eq i32 %n, 1
+  br i1 %c, label %yes, label %no
+yes:
+  fence acquire
+  br label %no
+no:
+  %d = icmp ne i32 %n, 1
+  br i1 %d, label %last, label %end
+last:
+  fence release
+  br label %end
+end:
+  ret void"""
+
+
+def test_a_condition_is_decided_once_on_a_path() -> None:
+    orders = {tuple(access.order for access in path) for path in walked(BRANCHES).paths}
+    assert orders == {(Order.ACQUIRE,), (Order.RELEASE,)}
+
+
+LOOP = """  br label %again
+again:
+  %i = phi i64 [ 0, %start ], [ %j, %again ]
+  %p = getelementptr inbounds i64, ptr %0, i64 %i
+  store volatile i64 0, ptr %p, align 8
+  %j = add nuw nsw i64 %i, 1
+  %c = icmp eq i64 %j, LIMIT
+  br i1 %c, label %end, label %again
+end:
+  ret void"""
+
+
+@pytest.mark.parametrize("limit", ["512", "%m"])
+def test_a_loop_is_left_whether_its_end_is_known_or_open(limit: str) -> None:
+    paths = walked(LOOP.replace("LIMIT", limit)).paths
+    assert any(path.returns for path in paths)
+    assert all(len(path.accesses) <= 3 for path in paths)
+
+
+CAS_LOOP = """  %p = getelementptr inbounds nuw i8, ptr %self, i64 32
+  %first = load atomic i32, ptr %p monotonic, align 4
+  br label %again
+again:
+  %old = phi i32 [ %first, %start ], [ %found, %again ]
+  %new = add i32 %old, -1
+  %pair = cmpxchg weak ptr %p, i32 %old, i32 %new release monotonic, align 4
+  %found = extractvalue { i32, i1 } %pair, 0
+  %ok = extractvalue { i32, i1 } %pair, 1
+  br i1 %ok, label %done, label %again
+done:
+  %last = icmp eq i32 %old, 1
+  br i1 %last, label %acquire, label %end
+acquire:
+  fence acquire
+  br label %end
+end:
+  ret void"""
+
+
+def test_an_owned_field_is_computed_with() -> None:
+    for count, fences in ((1, 1), (2, 0)):
+        function = walked(CAS_LOOP, refcount=count)
+        returning = [path for path in function.paths if path.returns]
+        assert returning
+        for path in returning:
+            assert sum(access.op is Op.FENCE for access in path) == fences
+            assert [access.written for access in path if access.writes] == [count - 1]
+
+
+def test_a_cmpxchg_goes_both_ways() -> None:
+    ends = {tuple(access.done for access in path if access.is_update) for path in walked(CAS_LOOP).paths}
+    assert {(True,), (False, True)} <= ends
+
+
+HELPER = """define void @g(ptr %q, i8 %how) #0 !dbg !121 {
+start:
+  switch i8 %how, label %bad [
+    i8 0, label %relaxed
+    i8 1, label %release
+  ]
+bad:
+  unreachable
+relaxed:
+  store atomic i32 1, ptr %q monotonic, align 4
+  ret void
+release:
+  store atomic i32 1, ptr %q release, align 4
+  ret void
+}"""
+
+
+def test_calls_are_walked_into_with_their_arguments() -> None:
+    body = (
+        "  %p = getelementptr inbounds nuw i8, ptr %self, i64 24\n"
+        "  call void @g(ptr noundef %p, i8 noundef 1), !dbg !130\n  ret void"
+    )
+    (access,) = only(walked(body, more=HELPER))
+    assert (access.item, access.order) == ("flags", Order.RELEASE)
+
+
+OUTSIDE = "define i64 @take() #0 !dbg !122 {\nstart:\n  fence seq_cst\n  ret i64 0\n}"
+
+
+def test_what_the_rest_of_the_crate_does_is_not_the_subjects() -> None:
+    (call, store) = only(
+        walked(
+            "  %a = call i64 @take()\n  %p = inttoptr i64 %a to ptr\n"
+            "  call void @llvm.memset.p0.i64(ptr %p, i8 0, i64 4096, i1 false)\n  ret void",
+            more=OUTSIDE,
+        )
+    )
+    assert (call.op, call.item) == (Op.CALL, "take")
+    assert (store.op, store.space) == (Op.STORE, Space.MEMORY)
+
+
+def test_a_slot_is_known_by_the_static_that_leads_to_it() -> None:
+    static, slot = only(
+        walked(
+            "  %b = load atomic i64, ptr @base acquire, align 8\n"
+            "  %o = shl nuw nsw i64 %x, 6\n  %a = add i64 %b, %o\n  %p = inttoptr i64 %a to ptr\n"
+            "  %q = getelementptr inbounds nuw i8, ptr %p, i64 32\n"
+            "  %v = load atomic i32, ptr %q acquire, align 4\n  ret void",
+            more="@base = internal global [8 x i8] zeroinitializer, align 8, !dbg !125",
+        )
+    )
+    assert (static.space, static.item) == (Space.STATIC, "BASE")
+    assert (slot.space, slot.item) == (Space.SLOT, "refcount")
+
+
+def test_too_many_paths_are_an_error_rather_than_a_verdict() -> None:
+    steps = [
+        f"b{n}:\n  %v{n} = load atomic i32, ptr %self monotonic, align 4\n  %c{n} = icmp eq i32 %v{n}, 0\n"
+        f"  br i1 %c{n}, label %f{n}, label %b{n + 1}\nf{n}:\n  fence acquire\n  br label %b{n + 1}"
+        for n in range(14)
+    ]
+    with pytest.raises(PathError):
+        walked("  br label %b0\n" + "\n".join(steps) + "\nb14:\n  ret void")
+
+
+@pytest.mark.parametrize(
+    ("accesses", "effective"),
+    [
+        ([Order.RELEASE], Order.RELEASE),
+        ([Order.MONOTONIC], Order.MONOTONIC),
+    ],
+)
+def test_a_store_alone_is_what_it_says(accesses: list[Order], effective: Order) -> None:
+    path = Path(tuple(Access(Op.STORE, Space.SLOT, "flags", order=order, written=1) for order in accesses))
+    assert path.effective(0) is effective
+
+
+def test_a_fence_counts_only_next_to_its_access() -> None:
+    fence = Access(Op.FENCE, Space.NONE, "", order=Order.RELEASE)
+    store = Access(Op.STORE, Space.SLOT, "flags", order=Order.MONOTONIC, written=1)
+    other = Access(Op.STORE, Space.SLOT, "guard", order=Order.MONOTONIC, written=1)
+    assert Path((fence, store)).effective(1) is Order.RELEASE
+    assert Path((fence, other, store)).effective(2) is Order.MONOTONIC
+    assert Path((store, fence)).effective(0) is Order.MONOTONIC
+
+
+@pytest.mark.parametrize(
+    ("order", "weaker"),
+    [
+        (Order.MONOTONIC, Order.PLAIN), (Order.MONOTONIC, Order.UNORDERED), (Order.ACQUIRE, Order.RELEASE),
+        (Order.RELEASE, Order.ACQUIRE), (Order.ACQ_REL, Order.RELEASE), (Order.SEQ_CST, Order.ACQ_REL),
+    ],
+)  # fmt: skip
+def test_a_weaker_ordering_is_not_enough(order: Order, weaker: Order) -> None:
+    assert order.at_least(order)
+    assert not weaker.at_least(order)
