@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -43,6 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run checks that name a machine on it, also when --machine does not",
     )  # fmt: skip
     group.addoption("--reproduce-with", metavar="COMMAND", help="what a finding names to see it again")
+    # For the tests of the harness itself: a kernel that misbehaves on purpose and must not pass.
+    group.addoption("--red", metavar="NAME", help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -116,6 +119,8 @@ def pytest_runtest_makereport(
         return report
     kernels = item.stash.get(KERNELS, [])
     if report.failed:
+        if RUN in item.stash:
+            item.stash[RUN].taint_shared()
         for title, text in results.sections(item, kernels):
             report.sections.append((title, text))
     if report.when == "teardown" and results.clauses_of(item):
@@ -185,7 +190,7 @@ def kernel(boot: Boot) -> Kernel:
 
 @pytest.fixture
 def shared_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
-    """A guest that checks which change nothing share; a new one after one that died."""
+    """A guest for checks that touch only frames they allocated; a new one after a failure."""
     request.node.stash[RUN] = frame_run
     kernel = frame_run.shared()
     kernel.commands.clear()

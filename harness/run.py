@@ -51,11 +51,15 @@ class Run:
     """Boots the guests of one run and remembers how each ended.
 
     Preflight facts (layout, self-test, invariants) are recorded once in each process, before its first check.
+
+    Attributes:
+        extra: words on the kernel command line of every guest.
     """
 
     key: RunKey
     image: Image
     machine: Machine
+    extra: tuple[str, ...] = ()
     layout: LayoutEvidence = UNREAD_LAYOUT
     selftest: SelftestEvidence = NO_SELFTEST
     invariants: dict[str, int] = field(default_factory=dict)
@@ -65,6 +69,7 @@ class Run:
     _exits: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
     _dumps: list[int] = field(default_factory=lambda: [0, 0])
     _shared: Kernel | None = None
+    _tainted: bool = False
     _seed: int = 0
     _accelerator: str = ""
     _qemu_version: str = ""
@@ -76,7 +81,8 @@ class Run:
         self._seed += 1
         self._booted += 1
         try:
-            kernel = Kernel.boot(self.image, self.machine, seed=self._seed, **options)
+            extra = (*self.extra, *options.pop("extra", ()))
+            kernel = Kernel.boot(self.image, self.machine, seed=self._seed, extra=extra, **options)
         except GuestFailure as failure:
             self._exits[failure.status or GuestStatus.UNEXPECTED, failure.summary] += 1
             raise
@@ -101,15 +107,20 @@ class Run:
         return status
 
     def shared(self) -> Kernel:
-        """The guest that read-only checks share; a new one when the last did not survive its check."""
-        if self._shared is not None and not self._shared.alive:
+        """The guest that modest checks share; a new one after a check that failed in it."""
+        if self._shared is not None and (self._tainted or not self._shared.alive):
             self.finish_shared()
         if self._shared is None:
             self._shared = self.boot()
         return self._shared
 
+    def taint_shared(self) -> None:
+        """Let no further check meet the shared guest: one failed in it, others must not suffer."""
+        self._tainted = True
+
     def finish_shared(self) -> None:
         """End the shared guest, if there is one."""
+        self._tainted = False
         if self._shared is not None:
             kernel, self._shared = self._shared, None
             self.finish(kernel)

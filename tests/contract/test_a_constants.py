@@ -51,18 +51,18 @@ def test_flag_bits(shared_kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("CONST-05", at="MetaSlot::set_guard")
-def test_poisoned_guard_says_nothing_in_the_flags(kernel: Kernel) -> None:
-    paddr = kernel.alloc()
-    slot = kernel.slot(paddr)
+def test_poisoned_guard_says_nothing_in_the_flags(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
+    slot = shared_kernel.slot(paddr)
     flags = slot.get_flags()
     slot.set_guard(1 << 31)
     expect("flags after the guard's POISONED bit", slot.get_flags(), flags, frame=paddr, field="flags")
 
 
 @pytest.mark.clause("CONST-05", at="MetaSlot::set_flags")
-def test_poisoned_flag_says_nothing_in_the_guard(kernel: Kernel) -> None:
-    paddr = kernel.alloc()
-    slot = kernel.slot(paddr)
+def test_poisoned_flag_says_nothing_in_the_guard(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
+    slot = shared_kernel.slot(paddr)
     slot.set_flags(slot.get_flags() | 1 << 12)
     expect("guard after the flags' POISONED bit", slot.get_guard(), 0, frame=paddr, field="guard")
     expect("is_guard_poisoned", slot.is_guard_poisoned(), 0, frame=paddr, field="guard")

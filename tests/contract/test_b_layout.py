@@ -78,18 +78,18 @@ def test_vtable_is_two_hooks_then_six_reserved_words(image: Image) -> None:
 
 
 @pytest.mark.clause("LAYOUT-05", at="MetaSlot::try_vtable_ref")
-def test_a_null_hook_in_memory_is_none_to_the_subject(kernel: Kernel) -> None:
+def test_a_null_hook_in_memory_is_none_to_the_subject(shared_kernel: Kernel) -> None:
     for name, on_last_ref, on_unmap in VTABLES:
-        paddr = kernel.alloc()
-        vaddr = kernel.vtable(name)
-        words = kernel.bytes_at(vaddr, 64).view(np.uint64)
+        paddr = shared_kernel.alloc()
+        vaddr = shared_kernel.vtable(name)
+        words = shared_kernel.bytes_at(vaddr, 64).view(np.uint64)
         expect(
             f"hook words of vtable {name} in RAM are non-null",
             (bool(words[0]), bool(words[1])),
             (on_last_ref, on_unmap),
         )
         expect(f"reserved words of vtable {name} in RAM", words[2:].tolist(), [0] * 6)
-        slot = kernel.slot(paddr)
+        slot = shared_kernel.slot(paddr)
         slot.set_vtable_bits(vaddr)
         seen = slot.vtable_ref()
         expect(
@@ -108,18 +108,18 @@ def test_frame_meta_names_the_same_type(shared_kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("LAYOUT-07")
-def test_three_witnesses_agree_on_each_field_set_alone(kernel: Kernel) -> None:
+def test_three_witnesses_agree_on_each_field_set_alone(shared_kernel: Kernel) -> None:
     """Setting one field changes exactly its bytes: no overlap, no leak into a neighbor or a reserved byte."""
     for setter, field, pattern in SETTERS:
         contract = {f.name: f for f in EXPECTED["MetaSlot"].fields}[field]
-        paddr = kernel.alloc()
-        kernel.slot(paddr).poke(0, NEW_SLOT)
-        kernel.slot(paddr).call(setter, pattern)
+        paddr = shared_kernel.alloc()
+        shared_kernel.slot(paddr).poke(0, NEW_SLOT)
+        shared_kernel.slot(paddr).call(setter, pattern)
 
         wanted = bytearray(NEW_SLOT)
         wanted[contract.offset : contract.offset + contract.size] = pattern.to_bytes(contract.size, "little")
-        by_serial = kernel.slot(paddr).peek()
-        in_ram = kernel.slots()[paddr >> 12].tobytes()
+        by_serial = shared_kernel.slot(paddr).peek()
+        in_ram = shared_kernel.slots()[paddr >> 12].tobytes()
         expect(
             f"the slot's bytes after {setter}, as the guest prints them",
             by_serial.hex(),
@@ -136,7 +136,7 @@ def test_three_witnesses_agree_on_each_field_set_alone(kernel: Kernel) -> None:
         )
         expect(
             f"field {field} as DWARF types it",
-            int(kernel.slots()[paddr >> 12][field]),
+            int(shared_kernel.slots()[paddr >> 12][field]),
             pattern,
             base=16,
             frame=paddr,

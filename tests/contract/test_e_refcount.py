@@ -36,9 +36,9 @@ def test_free_frames_carry_the_sentinel_live_ones_count(kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("REF-01", at="MetaSlot::dec_ref")
-def test_dec_ref_returns_the_value_before(kernel: Kernel) -> None:
-    paddr = kernel.alloc()
-    slot = kernel.slot(paddr)
+def test_dec_ref_returns_the_value_before(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
+    slot = shared_kernel.slot(paddr)
     slot.set_refcount(3)
     returned = [slot.dec_ref() for _ in range(3)]
     expect("values returned by three dec_ref from 3", returned, [3, 2, 1], frame=paddr, field="refcount")
@@ -46,10 +46,10 @@ def test_dec_ref_returns_the_value_before(kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("REF-02", at="MetaSlot::cas_refcount")
-def test_compare_and_swap(kernel: Kernel) -> None:
+def test_compare_and_swap(shared_kernel: Kernel) -> None:
     for stored, expected, new in SWAPS:
-        paddr = kernel.alloc()
-        slot = kernel.slot(paddr)
+        paddr = shared_kernel.alloc()
+        slot = shared_kernel.slot(paddr)
         slot.poke_field("refcount", stored)
         outcome = slot.cas_refcount(expected, new)
         swapped = stored == expected
@@ -62,7 +62,7 @@ def test_compare_and_swap(kernel: Kernel) -> None:
         )
         expect(
             "refcount after it",
-            refcount_in_ram(kernel, paddr),
+            refcount_in_ram(shared_kernel, paddr),
             new if swapped else stored,
             base=16,
             frame=paddr,
@@ -71,23 +71,32 @@ def test_compare_and_swap(kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("REF-03", at="MetaSlot::set_refcount")
-def test_set_refcount_stores_anything(kernel: Kernel) -> None:
+def test_set_refcount_stores_anything(shared_kernel: Kernel) -> None:
     for value in (0, 1, 2, 0x8000_0000, UNUSED - 1, UNUSED):
-        paddr = kernel.alloc()
-        kernel.slot(paddr).set_refcount(value)
+        paddr = shared_kernel.alloc()
+        shared_kernel.slot(paddr).set_refcount(value)
         expect(
-            "stored refcount", refcount_in_ram(kernel, paddr), value, base=16, frame=paddr, field="refcount"
+            "stored refcount",
+            refcount_in_ram(shared_kernel, paddr),
+            value,
+            base=16,
+            frame=paddr,
+            field="refcount",
         )
 
 
 @pytest.mark.clause("REF-03", at="MetaSlot::reset_refcount")
-def test_reset_refcount_stores_zero(kernel: Kernel) -> None:
+def test_reset_refcount_stores_zero(shared_kernel: Kernel) -> None:
     for value in (1, 12345, UNUSED):
-        paddr = kernel.alloc()
-        kernel.slot(paddr).poke_field("refcount", value)
-        kernel.slot(paddr).call("reset_refcount")
+        paddr = shared_kernel.alloc()
+        shared_kernel.slot(paddr).poke_field("refcount", value)
+        shared_kernel.slot(paddr).call("reset_refcount")
         expect(
-            "refcount after reset_refcount", refcount_in_ram(kernel, paddr), 0, frame=paddr, field="refcount"
+            "refcount after reset_refcount",
+            refcount_in_ram(shared_kernel, paddr),
+            0,
+            frame=paddr,
+            field="refcount",
         )
 
 

@@ -26,9 +26,9 @@ GUARD_BEFORE_AFTER_FREE = [
 
 
 @pytest.mark.clause("GUARD-01", at="MetaSlot::fetch_or_guard")
-def test_guard_is_set_read_ored(kernel: Kernel) -> None:
-    paddr = kernel.alloc()
-    slot = kernel.slot(paddr)
+def test_guard_is_set_read_ored(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
+    slot = shared_kernel.slot(paddr)
     slot.set_guard(0x5)
     expect("get_guard", slot.get_guard(), 0x5, frame=paddr, field="guard")
     expect(
@@ -42,10 +42,10 @@ def test_guard_is_set_read_ored(kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("GUARD-02", at="MetaSlot::mark_poisoned")
-def test_mark_poisoned_sets_both_bits_and_keeps_the_rest(kernel: Kernel) -> None:
+def test_mark_poisoned_sets_both_bits_and_keeps_the_rest(shared_kernel: Kernel) -> None:
     for guard, flags in ((0, 0x500), (1, 0x2907), (0x7FFF_FFFF, 0xFFFF_EFFF)):
-        paddr = kernel.alloc()
-        slot = kernel.slot(paddr)
+        paddr = shared_kernel.alloc()
+        slot = shared_kernel.slot(paddr)
         slot.set_guard(guard)
         slot.set_flags(flags)
         slot.mark_poisoned()
@@ -54,10 +54,10 @@ def test_mark_poisoned_sets_both_bits_and_keeps_the_rest(kernel: Kernel) -> None
 
 
 @pytest.mark.clause("GUARD-03", at="MetaSlot::is_guard_poisoned")
-def test_poisoned_is_the_guard_bit_alone(kernel: Kernel) -> None:
+def test_poisoned_is_the_guard_bit_alone(shared_kernel: Kernel) -> None:
     for guard, flags, poisoned in GUARD_FLAGS_POISONED:
-        paddr = kernel.alloc()
-        slot = kernel.slot(paddr)
+        paddr = shared_kernel.alloc()
+        slot = shared_kernel.slot(paddr)
         slot.set_guard(guard)
         slot.set_flags(flags)
         expect(
@@ -70,12 +70,12 @@ def test_poisoned_is_the_guard_bit_alone(kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("GUARD-04", at="MetaSlot::reset_with_free_list_meta")
-def test_returning_to_the_free_list_keeps_poison_alone(kernel: Kernel) -> None:
+def test_returning_to_the_free_list_keeps_poison_alone(shared_kernel: Kernel) -> None:
     for guard, left in GUARD_BEFORE_AFTER_FREE:
-        paddr = kernel.alloc()
-        slot = kernel.slot(paddr)
+        paddr = shared_kernel.alloc()
+        slot = shared_kernel.slot(paddr)
         slot.set_guard(guard)
-        slot.set_vtable_bits(kernel.vtable("both"))
+        slot.set_vtable_bits(shared_kernel.vtable("both"))
         slot.call("reset_with_free_list_meta")
         expect("guard", slot.get_guard(), left, base=16, frame=paddr, field="guard")
         expect("vtable bits", slot.vtable_bits(), 0, base=16, frame=paddr, field="vtable")
@@ -93,9 +93,9 @@ def test_a_new_epoch_clears_guard_vtable(kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("GUARD-05", at="MetaSlot::note_new_allocation_epoch")
-def test_the_epoch_itself_clears_guard_vtable_and_counts(kernel: Kernel) -> None:
-    paddr = kernel.alloc()
-    slot = kernel.slot(paddr)
+def test_the_epoch_itself_clears_guard_vtable_and_counts(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
+    slot = shared_kernel.slot(paddr)
     slot.set_guard(0xFFFF_FFFF)
     slot.set_vtable_bits(8)
     before = slot.generation()
@@ -108,25 +108,38 @@ def test_the_epoch_itself_clears_guard_vtable_and_counts(kernel: Kernel) -> None
     )
 
 
+def poisoned(kernel: Kernel, block: int, order: int) -> int:
+    return kernel.call("array.poisoned", block, order)["v"]
+
+
 @pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
-@pytest.mark.parametrize("order", [0, 1, 2, 3, 5])
-def test_a_block_is_poisoned_exactly_when_one_of_its_frames_is(kernel: Kernel, order: int) -> None:
-    block = kernel.buddy_alloc(order + 1, "unmovable")
-    frames = 1 << order
-    outside = block + (frames << 12)
+def test_a_block_is_poisoned_exactly_when_one_of_its_frames_is(shared_kernel: Kernel) -> None:
+    for order in (0, 1, 2, 3, 5):
+        block = shared_kernel.buddy_alloc(order + 1, "unmovable")
+        frames = 1 << order
+        outside = block + (frames << 12)
 
-    def poisoned() -> int:
-        return kernel.call("array.poisoned", block, order)["v"]
-
-    expect(f"healthy block of order {order}", poisoned(), 0, frame=block)
-    kernel.slot(outside).set_guard(POISONED_GUARD)
-    expect("block whose neighbor outside is poisoned", poisoned(), 0, frame=block)
-    for index in sorted({0, frames // 2, frames - 1}):
-        kernel.slot(block + (index << 12)).set_guard(POISONED_GUARD)
-        expect(f"block whose frame {index} of {frames} is poisoned", poisoned(), 1, frame=block)
-        kernel.slot(block + (index << 12)).set_guard(0x7FFF_FFFF)
-        expect("block whose frame has every guard bit but POISONED", poisoned(), 0, frame=block)
-        kernel.slot(block + (index << 12)).set_guard(0)
+        expect(f"healthy block of order {order}", poisoned(shared_kernel, block, order), 0, frame=block)
+        shared_kernel.slot(outside).set_guard(POISONED_GUARD)
+        expect(
+            "block whose neighbor outside is poisoned", poisoned(shared_kernel, block, order), 0, frame=block
+        )
+        for index in sorted({0, frames // 2, frames - 1}):
+            shared_kernel.slot(block + (index << 12)).set_guard(POISONED_GUARD)
+            expect(
+                f"block whose frame {index} of {frames} is poisoned",
+                poisoned(shared_kernel, block, order),
+                1,
+                frame=block,
+            )
+            shared_kernel.slot(block + (index << 12)).set_guard(0x7FFF_FFFF)
+            expect(
+                "block whose frame has every guard bit but POISONED",
+                poisoned(shared_kernel, block, order),
+                0,
+                frame=block,
+            )
+            shared_kernel.slot(block + (index << 12)).set_guard(0)
 
 
 @pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
@@ -150,7 +163,10 @@ def test_a_poisoned_block_that_is_freed_is_quarantined_for_ever(kernel: Kernel, 
     quarantined = kernel.stats()["quarantined"]
     kernel.release(block, order)
     expect(
-        "frames counted in quarantine", kernel.stats()["quarantined"] - quarantined, 1 << order, frame=block
+        "frames counted in quarantine",
+        kernel.stats()["quarantined"] - quarantined,
+        1 << order,
+        frame=block,
     )
     kernel.call("buddy.drain")
     listed = {pfn for first, size, _ in kernel.free_blocks() for pfn in range(first, first + (1 << size))}

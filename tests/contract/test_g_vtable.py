@@ -13,9 +13,9 @@ def hook_calls(kernel: Kernel) -> list[tuple[str, int]]:
 
 
 @pytest.mark.clause("VT-01", at="MetaSlot::vtable_ref")
-def test_no_bits_mean_the_default_vtable_without_hooks(kernel: Kernel) -> None:
-    paddr = kernel.alloc()
-    slot = kernel.slot(paddr)
+def test_no_bits_mean_the_default_vtable_without_hooks(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
+    slot = shared_kernel.slot(paddr)
     for method in ("vtable_ref", "try_vtable_ref"):
         reply = slot.call(method)
         expect(
@@ -32,18 +32,18 @@ def test_no_bits_mean_the_default_vtable_without_hooks(kernel: Kernel) -> None:
         frame=paddr,
         field="vtable",
     )
-    kernel.call("vt.clear")
-    kernel.call("array.unmap", paddr)
-    kernel.call("array.lastref", paddr)
-    expect("hooks called with bits 0", hook_calls(kernel), [], frame=paddr)
+    shared_kernel.call("vt.clear")
+    shared_kernel.call("array.unmap", paddr)
+    shared_kernel.call("array.lastref", paddr)
+    expect("hooks called with bits 0", hook_calls(shared_kernel), [], frame=paddr)
 
 
 @pytest.mark.clause("VT-02", at="MetaSlot::try_vtable_ref")
-def test_the_registered_vtable_is_the_one_returned_and_called(kernel: Kernel) -> None:
+def test_the_registered_vtable_is_the_one_returned_and_called(shared_kernel: Kernel) -> None:
     for name in ("both", "unmap", "lastref", "empty"):
-        paddr = kernel.alloc()
-        vaddr = kernel.vtable(name)
-        slot = kernel.slot(paddr)
+        paddr = shared_kernel.alloc()
+        vaddr = shared_kernel.vtable(name)
+        slot = shared_kernel.slot(paddr)
         slot.set_vtable_bits(vaddr)
         expect("vtable_bits", slot.vtable_bits(), vaddr, base=16, frame=paddr, field="vtable")
         for method in ("vtable_ref", "try_vtable_ref"):
@@ -55,52 +55,54 @@ def test_the_registered_vtable_is_the_one_returned_and_called(kernel: Kernel) ->
                 frame=paddr,
                 field="vtable",
             )
-        kernel.call("vt.clear")
-        kernel.call("array.lastref", paddr)
-        kernel.call("array.unmap", paddr)
+        shared_kernel.call("vt.clear")
+        shared_kernel.call("array.lastref", paddr)
+        shared_kernel.call("array.unmap", paddr)
         wanted = [("on_last_ref", paddr)] * (name in ("both", "lastref")) + [("on_unmap", paddr)] * (
             name in ("both", "unmap")
         )
-        expect(f"hooks of vtable {name} that ran", hook_calls(kernel), wanted, frame=paddr)
+        expect(f"hooks of vtable {name} that ran", hook_calls(shared_kernel), wanted, frame=paddr)
 
 
 @pytest.mark.clause("VT-03", at="MetaSlot::try_vtable_ref")
-def test_misaligned_bits_are_no_vtable_in_any_profile(kernel: Kernel) -> None:
+def test_misaligned_bits_are_no_vtable_in_any_profile(shared_kernel: Kernel) -> None:
     """The bits point into a real vtable with hooks, so that following them would be seen."""
     for low_bits in range(1, 8):
-        paddr = kernel.alloc()
-        slot = kernel.slot(paddr)
-        slot.set_vtable_bits(kernel.vtable("both") + low_bits)
+        paddr = shared_kernel.alloc()
+        slot = shared_kernel.slot(paddr)
+        slot.set_vtable_bits(shared_kernel.vtable("both") + low_bits)
         expect("try_vtable_ref is Some", slot.call("try_vtable_ref")["some"], 0, frame=paddr, field="vtable")
         expect(
             "vtable_ref is the default", slot.call("vtable_ref")["default"], 1, frame=paddr, field="vtable"
         )
-        kernel.call("vt.clear")
-        kernel.call("array.unmap", paddr)
-        kernel.call("array.lastref", paddr)
-        expect("hooks called through misaligned bits", hook_calls(kernel), [], frame=paddr)
+        shared_kernel.call("vt.clear")
+        shared_kernel.call("array.unmap", paddr)
+        shared_kernel.call("array.lastref", paddr)
+        expect("hooks called through misaligned bits", hook_calls(shared_kernel), [], frame=paddr)
 
 
 @pytest.mark.clause("VT-04", at="invoke_vtable_on_unmap")
-def test_invokers_call_the_hook_once_with_the_address_they_got(kernel: Kernel) -> None:
-    paddr = kernel.alloc()
-    kernel.slot(paddr).set_vtable_bits(kernel.vtable("both"))
-    kernel.call("vt.clear")
-    kernel.call("array.unmap", paddr)
-    expect("after invoke_vtable_on_unmap", hook_calls(kernel), [("on_unmap", paddr)], frame=paddr)
-    kernel.call("vt.clear")
-    kernel.call("array.lastref", paddr)
-    expect("after invoke_vtable_on_last_ref", hook_calls(kernel), [("on_last_ref", paddr)], frame=paddr)
+def test_invokers_call_the_hook_once_with_the_address_they_got(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
+    shared_kernel.slot(paddr).set_vtable_bits(shared_kernel.vtable("both"))
+    shared_kernel.call("vt.clear")
+    shared_kernel.call("array.unmap", paddr)
+    expect("after invoke_vtable_on_unmap", hook_calls(shared_kernel), [("on_unmap", paddr)], frame=paddr)
+    shared_kernel.call("vt.clear")
+    shared_kernel.call("array.lastref", paddr)
+    expect(
+        "after invoke_vtable_on_last_ref", hook_calls(shared_kernel), [("on_last_ref", paddr)], frame=paddr
+    )
 
 
 @pytest.mark.clause("VT-04", at="invoke_vtable_on_last_ref")
-def test_invokers_do_nothing_without_a_hook(kernel: Kernel) -> None:
-    paddr = kernel.alloc()
-    kernel.slot(paddr).set_vtable_bits(kernel.vtable("empty"))
-    kernel.call("vt.clear")
-    kernel.call("array.unmap", paddr)
-    kernel.call("array.lastref", paddr)
-    expect("hooks of an empty vtable", hook_calls(kernel), [], frame=paddr)
+def test_invokers_do_nothing_without_a_hook(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
+    shared_kernel.slot(paddr).set_vtable_bits(shared_kernel.vtable("empty"))
+    shared_kernel.call("vt.clear")
+    shared_kernel.call("array.unmap", paddr)
+    shared_kernel.call("array.lastref", paddr)
+    expect("hooks of an empty vtable", hook_calls(shared_kernel), [], frame=paddr)
 
 
 def release_a_block_with_hooks(

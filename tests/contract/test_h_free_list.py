@@ -14,17 +14,17 @@ WORDS = [0, 1, 0x1000, 0x0123_4567_89AB_CDEF, 2**63, 2**64 - 2, 2**64 - 1]
 
 
 @pytest.mark.clause("FREE-07", at="MetaSlot::set_next")
-def test_links_hold_any_word(kernel: Kernel) -> None:
+def test_links_hold_any_word(shared_kernel: Kernel) -> None:
     for value in WORDS:
-        paddr = kernel.alloc()
-        slot = kernel.slot(paddr)
+        paddr = shared_kernel.alloc()
+        slot = shared_kernel.slot(paddr)
         slot.call("set_next", value)
         slot.call("set_prev", value ^ 0xFF00)
         expect("next as read back", slot.call("next")["v"], value, base=16, frame=paddr, field="next")
         expect(
             "prev as read back", slot.call("prev")["v"], value ^ 0xFF00, base=16, frame=paddr, field="prev"
         )
-        in_ram = kernel.slots()[paddr >> 12]
+        in_ram = shared_kernel.slots()[paddr >> 12]
         expect(
             "both in mapped RAM",
             (int(in_ram["next"]), int(in_ram["prev"])),

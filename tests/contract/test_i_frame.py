@@ -53,8 +53,8 @@ def test_range_is_inclusive_then_exhausted(shared_kernel: Kernel, start: int, en
 
 @pytest.mark.clause("FRAME-03", at="FrameRangeInclusive::next")
 @pytest.mark.parametrize("start", [LAST, LAST - 4 * 4096], ids=["last-frame-alone", "five-frames"])
-def test_a_range_may_end_at_the_last_representable_frame(kernel: Kernel, start: int) -> None:
-    reply = kernel.call("frame.range", start, LAST)
+def test_a_range_may_end_at_the_last_representable_frame(shared_kernel: Kernel, start: int) -> None:
+    reply = shared_kernel.call("frame.range", start, LAST)
     expect("frames up to the last of the 52-bit space", reply["count"], (LAST - start) // 4096 + 1)
     expect("next() after the end", reply["then_none"], 1)
 
@@ -80,10 +80,10 @@ def test_error_kinds_are_the_three_of_the_contract(shared_kernel: Kernel) -> Non
 
 
 @pytest.mark.clause("FRAME-05")
-def test_an_order_above_the_maximum_is_an_invalid_order(kernel: Kernel) -> None:
+def test_an_order_above_the_maximum_is_an_invalid_order(shared_kernel: Kernel) -> None:
     for order in (12, 13, 63, 255):
         with pytest.raises(AllocFailed) as refused:
-            kernel.buddy_alloc(order, "unmovable")
+            shared_kernel.buddy_alloc(order, "unmovable")
         expect(f"error of an allocation of order {order}", refused.value.kind, "InvalidOrder")
 
 
@@ -98,10 +98,10 @@ def test_alloc_frame_is_an_allocation_of_order_zero(kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("FRAME-07", at="MetaSlot::is_cow")
-def test_cow_dll_look_at_their_own_bit(kernel: Kernel) -> None:
+def test_cow_dll_look_at_their_own_bit(shared_kernel: Kernel) -> None:
     for flags in (0, 1, 2, 3, 0xFFFF_FFFC, 0xFFFF_FFFD, 0xFFFF_FFFE, 0xFFFF_FFFF):
-        paddr = kernel.alloc()
-        slot = kernel.slot(paddr)
+        paddr = shared_kernel.alloc()
+        slot = shared_kernel.slot(paddr)
         slot.set_flags(flags)
         expect(
             f"is_cow, is_dll with flags {flags:#x}",
@@ -113,10 +113,10 @@ def test_cow_dll_look_at_their_own_bit(kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("FRAME-08", at="MetaSlot::meta_aux_store")
-def test_meta_aux_holds_any_word(kernel: Kernel) -> None:
+def test_meta_aux_holds_any_word(shared_kernel: Kernel) -> None:
     for value in (0, 1, 0xFFFF, 0x1_0000, 0xFFFF_FFFF):
-        paddr = kernel.alloc()
-        slot = kernel.slot(paddr)
+        paddr = shared_kernel.alloc()
+        slot = shared_kernel.slot(paddr)
         slot.meta_aux_store(value)
         expect(
             "meta_aux as read back",
@@ -128,7 +128,7 @@ def test_meta_aux_holds_any_word(kernel: Kernel) -> None:
         )
         expect(
             "meta_aux in mapped RAM",
-            int(kernel.slots()[paddr >> 12]["meta_aux"]),
+            int(shared_kernel.slots()[paddr >> 12]["meta_aux"]),
             value,
             base=16,
             frame=paddr,
