@@ -21,7 +21,7 @@ from harness.errors import BootError, HarnessError, ProtocolError, UsageError
 from harness.guest_end import explain, status_of, symbolized
 from harness.image.image import Image
 from harness.judge.evidence import GuestStatus
-from harness.kernel_errors import AllocFailed, CommandRefused, SubjectPanic
+from harness.kernel_errors import AllocFailed, CommandRefused, GuestFailure, SubjectPanic
 from harness.machine.definition import Machine
 from harness.machine.guest import Guest
 from harness.memory_view import memory_state
@@ -118,7 +118,7 @@ class Kernel:
         guest = Guest.start(machine, image.elf, append=" ".join([*words, *extra]), ram_fill=seed, ram=ram)
         channel = Channel(guest.console)
         try:
-            watch = guest.deadline("the banner", cpu_s=machine.limits.boot_cpu_s, tail=channel.tail)
+            watch = guest.boot_deadline(tail=channel.tail)
             banner = channel.boot(watch, nonce=nonce, build_id=image.build_id)
             kernel = cls(guest, channel, image, banner)
             kernel.call("onpanic recover")
@@ -361,6 +361,9 @@ class Kernel:
             try:
                 if self.alive:
                     self.request(f"exit {how}")
+                elif not isinstance(self.failure, GuestFailure):
+                    # It runs on, and nobody talks to it any more.
+                    self.guest.kill()
                 self._end = status_of(self.guest, self.channel)
             except HarnessError:
                 # It broke off while it was asked: its exit status says how.

@@ -11,6 +11,7 @@ import pytest
 
 from harness.checks import ClauseViolated
 from harness.contract.clauses import CLAUSES
+from harness.errors import HarnessError
 from harness.image.image import Image
 from harness.judge.evidence import CheckResult, Outcome, RunKey
 from harness.kernel import Kernel
@@ -108,11 +109,9 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
         case AssertionError():
             return {"outcome": Outcome.VIOLATED, "message": str(error).split("\n")[0], "at": at}
         case GuestFailure():
-            kind = Outcome.TIMEOUT if isinstance(error, GuestTimeout) else Outcome.ERROR
             return {
-                "outcome": Outcome.CRASHED if isinstance(error, GuestCrashed) else kind,
-                "message": error.summary, "at": at, "console_tail": error.console_tail,
-                "backtrace": error.backtrace,
+                "outcome": broken_off(error), "message": error.summary, "at": at,
+                "console_tail": error.console_tail, "backtrace": error.backtrace,
             }  # fmt: skip
         case None:
             return {"outcome": Outcome.ERROR, "message": "failed without an exception"}
@@ -125,6 +124,13 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                     f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in reversed(where)
                 ),
             }
+
+
+def broken_off(error: HarnessError) -> Outcome:
+    """How the guest that an error tells about came to its end."""
+    if isinstance(error, GuestCrashed):
+        return Outcome.CRASHED
+    return Outcome.TIMEOUT if isinstance(error, GuestTimeout) else Outcome.ERROR
 
 
 def _panic_line(error: BaseException, image: Image | None) -> str:

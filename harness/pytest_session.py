@@ -24,6 +24,7 @@ from harness.judge.evidence import (
 )
 from harness.machine.definition import DEFAULT_MACHINE, Machine, known_machines, load_machine
 from harness.preflight import prepare
+from harness.pytest_results import broken_off
 from harness.run import Ledger, Run, merge
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Session:
         self._marked: bool = option("--marked-machines")
         self._accel: str | None = option("--accel")
         self._evidence: str | None = option("--evidence")
+        self._red: str | None = option("--red")
         self._started = time.monotonic()
         self._subject: Subject | None = None
         self._toolchain: Toolchain | None = None
@@ -105,7 +107,9 @@ class Session:
         if profile not in self._images:
             try:
                 self._toolchain = self._toolchain or find_toolchain()
-                self._images[profile] = build(self.subject, profile, toolchain=self._toolchain)
+                self._images[profile] = build(
+                    self.subject, profile, features=["red"] if self._red else [], toolchain=self._toolchain
+                )
             except HarnessError as error:
                 self._images[profile] = error
                 self._troubles.append(Trouble(what="build", message=error.summary, detail=str(error)))
@@ -117,14 +121,21 @@ class Session:
     def run(self, key: RunKey) -> Run:
         """The run of a key, its witnesses compared; what is wrong with it is raised again for every check."""
         if key not in self._runs:
-            run = Run(key, self.image(key.profile), self.machine(key.machine))
+            extra = (f"red={self._red}",) if self._red else ()
+            run = Run(key, self.image(key.profile), self.machine(key.machine), extra)
             self._runs[key] = run
             try:
                 prepare(run)
             except HarnessError as error:
                 run.broken = error
                 self._troubles.append(
-                    Trouble(what="preflight", message=error.summary, run=key, detail=str(error))
+                    Trouble(
+                        what="preflight",
+                        message=error.summary,
+                        run=key,
+                        outcome=broken_off(error),
+                        detail=str(error),
+                    )
                 )
         run = self._runs[key]
         if run.broken is not None:

@@ -46,7 +46,8 @@ class Reason(Record, frozen=True, kw_only=True):
 def troubles(evidence: Evidence) -> Iterator[Reason]:
     for trouble in evidence.errors:
         message = f"{trouble.what}: {trouble.message}"
-        yield Reason(kind=Kind.ERROR, code="trouble", message=message, run=trouble.run)
+        kind = _BROKEN_OFF.get(trouble.outcome, Kind.ERROR)
+        yield Reason(kind=kind, code="trouble", message=message, run=trouble.run)
 
 
 def subject_is_identified(evidence: Evidence) -> Iterator[Reason]:
@@ -136,7 +137,8 @@ def layout_witnesses_agree(run: RunEvidence) -> Iterator[Reason]:
         yield Reason(kind=Kind.FAIL, code="layout-witness", message=message, run=run.run)
     if Witness.UNREAD in (layout.dwarf, layout.guest_bytes) and not stopped_at_layout(run):
         message = f"layout: DWARF {layout.dwarf}, guest bytes {layout.guest_bytes}"
-        yield Reason(kind=Kind.ERROR, code="layout-unread", message=message, run=run.run)
+        kind = Kind.NO_TESTS if broke_off(run) else Kind.ERROR
+        yield Reason(kind=kind, code="layout-unread", message=message, run=run.run)
 
 
 def dumps_are_whole(run: RunEvidence) -> Iterator[Reason]:
@@ -196,6 +198,12 @@ def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
             yield Reason(
                 kind=kind, code=f"check-{result.outcome}", message=message, run=result.run, check=result.check
             )
+
+
+def broke_off(run: RunEvidence) -> bool:
+    """Whether a guest of the run crashed or hung: reason enough that something stayed unread."""
+    unexpected = [entry.got for entry in run.exits if entry.got is not entry.expected]
+    return any(_MISMATCH[got] in (Kind.CRASH, Kind.TIMEOUT) for got in unexpected)
 
 
 def stopped_at_layout(run: RunEvidence) -> bool:

@@ -158,11 +158,15 @@ class RunEvidence(Record, frozen=True, kw_only=True):
 
 
 class Trouble(Record, frozen=True, kw_only=True):
-    """What kept the harness from judging; `detail` is shown whole, such as a compiler's words."""
+    """What kept the harness from judging; `detail` is shown whole, such as a compiler's words.
+
+    `outcome` is `crashed` or `timeout` where a guest did that before the first check, else `error`.
+    """
 
     what: str
     message: str
     run: RunKey | None = None
+    outcome: Outcome = Outcome.ERROR
     detail: str = ""
     next: str = ""
 

@@ -293,6 +293,28 @@ def test_a_build_that_failed_before_any_run_was_planned_is_that_one_error() -> N
     assert codes(verdict) == {"trouble"}
 
 
+@pytest.mark.parametrize(
+    ("outcome", "got", "kind"),
+    [
+        (Outcome.CRASHED, GuestStatus.PANIC, Kind.CRASH),
+        (Outcome.CRASHED, GuestStatus.RESET, Kind.CRASH),
+        (Outcome.TIMEOUT, GuestStatus.TIMEOUT, Kind.TIMEOUT),
+        (Outcome.ERROR, GuestStatus.SIGNALED, Kind.ERROR),
+    ],
+)
+def test_what_the_guest_did_before_the_first_check_names_the_verdict(
+    outcome: Outcome, got: GuestStatus, kind: Kind
+) -> None:
+    ended = GuestExits(expected=GuestStatus.PASS, got=got, count=1)
+    evidence = with_run(
+        healthy(), DEV, guests_booted=1, exits=(ended,), layout=layout("UNREAD", "UNREAD"), invariants={}
+    )
+    trouble = Trouble(what="preflight", message="no prompt", run=DEV, outcome=outcome)
+    verdict = judge(replace(evidence, errors=(trouble,)))
+    assert verdict.kind is kind
+    assert {"trouble", "exit", "layout-unread"} <= codes(verdict)
+
+
 def test_a_layout_that_stops_a_run_before_its_first_guest_is_fail() -> None:
     stopped = layout("DIFFERS", "UNREAD")
     evidence = replace(healthy(), checks=())
