@@ -38,7 +38,12 @@ MOST_WORKERS = 8
 
 @dataclass(frozen=True)
 class Request:
-    """What to judge, on what, and where the reports go."""
+    """What to judge, on what, and where the reports go.
+
+    Attributes:
+        red: the kernel of `kernel_shim/src/red` to boot instead of one that behaves, for the tests that prove
+            that no such kernel passes.
+    """
 
     frame_rs: Path | None = None
     machines: tuple[str, ...] = ()
@@ -49,6 +54,7 @@ class Request:
     json: Path | None = None
     junit: Path | None = None
     workers: int | None = None
+    red: str = ""
 
     @property
     def profiles(self) -> tuple[str, ...]:
@@ -104,8 +110,9 @@ def _required(request: Request) -> list[str]:
 def _build_first(subject: Subject, request: Request, progress: Progress) -> Trouble | None:
     try:
         toolchain = find_toolchain(say=progress.step)
+        features = ["red"] if request.red else []
         for profile in request.profiles:
-            build(subject, profile, toolchain=toolchain, say=progress.step)
+            build(subject, profile, features=features, toolchain=toolchain, say=progress.step)
     except BuildError as error:
         return Trouble(
             what="build",
@@ -160,6 +167,8 @@ def _arguments(request: Request, evidence: Path, scratch: Path) -> list[str]:
         arguments += ["--frame-rs", str(request.frame_rs)]
     if request.accel:
         arguments += ["--accel", request.accel]
+    if request.red:
+        arguments += ["--red", request.red]
     if request.select:
         arguments += ["-k", request.select]
     return arguments

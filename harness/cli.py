@@ -37,6 +37,7 @@ def cli() -> None:
 @click.option("--json", "json_", type=FILE, help="Write the verdict as JSON.")
 @click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
 @click.option("-n", "workers", type=click.IntRange(1), help="Guests at the same time; default: one a CPU.")
+@click.option("--red", default="", hidden=True)  # a kernel that must not pass, for the tests of the harness
 def check_command(
     frame_rs: Path | None,
     machines: tuple[str, ...],
@@ -47,13 +48,14 @@ def check_command(
     json_: Path | None,
     junit: Path | None,
     workers: int | None,
+    red: str,
 ) -> NoReturn:
     """Judge a frame module against the contract."""
     from harness.check_command import Request, check  # noqa: PLC0415  the other commands start faster without it
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        json=json_, junit=junit, workers=workers,
+        json=json_, junit=junit, workers=workers, red=red,
     )  # fmt: skip
     sys.exit(int(check(request)))
 

@@ -1,12 +1,17 @@
 //! The hooks of a kernel that behaves.
 
 use crate::boot::start_info::MemoryMapEntry;
+use crate::cmdline;
 
 pub const fn is(_name: &str) -> bool {
     false
 }
 
+/// The first of the hooks, so that a kernel which cannot misbehave never starts as one that was asked to.
 pub fn memory_map(entries: &[MemoryMapEntry]) -> &[MemoryMapEntry] {
+    if let Some(name) = cmdline::get("red") {
+        panic!("command line: red={name}: this kernel was built without the feature `red`");
+    }
     entries
 }
 

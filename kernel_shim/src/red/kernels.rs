@@ -1,11 +1,13 @@
 //! The misbehaviors, each under the name that `red=` takes.
 
-use crate::arch::{exit, interrupts};
+use crate::arch::exit::{self, ExitCode};
+use crate::arch::interrupts;
 use crate::boot::start_info::MemoryMapEntry;
 use crate::cmdline;
 use crate::commands::crash::triple_fault;
 use crate::console::output::{self, kind};
 use crate::console::uart;
+use crate::report;
 
 /// Every name; any other one is an error of the host.
 const NAMES: &[&str] = &[
@@ -17,8 +19,10 @@ const NAMES: &[&str] = &[
     "flood",            // log lines for ever after the banner
     "flood-reply",      // data lines for ever instead of a reply
     "garbage",          // random bytes instead of the banner
+    "panic-request",    // in the answer to the first request after `onpanic recover`, without recovery
     "wrong-exit",       // QEMU ends with 1 whatever was asked for
     "wrong-exit-zero",  // QEMU ends with 0 (reset) whatever was asked for
+    "wrong-exit-fail",  // the guest writes the code of a failure whatever was asked for
     "ktap-claims-more", // the plan is longer than what runs
     "ktap-zero",        // the plan is empty
     "wrong-seq",        // replies carry another request's number
@@ -103,6 +107,9 @@ pub fn before_answer() {
     if is("flood-reply") {
         flood(kind::DATA);
     }
+    if is("panic-request") && report::recovers() {
+        panic!("red kernel: panic in a request, outside of what is recovered");
+    }
 }
 
 pub fn before_exit() {
@@ -111,6 +118,9 @@ pub fn before_exit() {
     }
     if is("wrong-exit-zero") {
         triple_fault();
+    }
+    if is("wrong-exit-fail") {
+        exit::exit(ExitCode::Fail);
     }
 }
 
