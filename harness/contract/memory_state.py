@@ -32,6 +32,8 @@ CACHED_FRAME = np.dtype([("pfn", "<u8"), ("migratetype", "u1"), ("cpu", "u1")])
 """One entry of a CPU's order-0 cache."""
 
 N_MIGRATETYPES = 2
+MAX_FRAMES = 2**31 - 2**12
+"""8 TiB: a pfn, and the end of a block that starts at it, fit into 32 bits."""
 PAGEBLOCK_SHIFT = 11
 """log2 of the frames of an 8 MiB block, within which every frame has one migratetype."""
 
@@ -160,6 +162,10 @@ class MemoryState:
                 expected=f"one row per frame with all of {', '.join(SLOT_FIELDS)}",
                 actual=f"shape {self.slots.shape} without {', '.join(missing) or 'none'}",
                 next_step="compare the subject's MetaSlot with the contract's layout",
+            )
+        if self.n_frames > MAX_FRAMES:
+            raise MemoryStateError(
+                "slot table", "frames", expected=f"at most {MAX_FRAMES}", actual=self.n_frames
             )
         shape = (N_MIGRATETYPES, self.constants.max_order + 1)
         for zone in self.zones:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +161,7 @@ class Report:
 
 def frames_finding(
     evaluated: int,
-    bad: NDArray[np.int64] | NDArray[np.intp],
+    bad: NDArray[np.signedinteger[Any]],
     describe: Callable[[int], tuple[str, str, str]],
 ) -> Finding:
     """A finding from the pfns that break a rule; `describe` gives (field, expected, got) of one pfn."""

@@ -71,7 +71,7 @@ def slots_agree(columns: Columns) -> Finding:
 def disjoint(columns: Columns) -> Finding:
     lists = columns.lists
     pfns, ends = lists.pfns[lists.blocks], lists.ends[lists.blocks]
-    ends_before = np.maximum.accumulate(np.concatenate([np.zeros(1, np.int64), ends]))[:-1]
+    ends_before = np.maximum.accumulate(np.concatenate([np.zeros(1, np.int32), ends]))[:-1]
     return frames_finding(
         len(pfns),
         pfns[pfns < ends_before],
@@ -84,18 +84,15 @@ def disjoint(columns: Columns) -> Finding:
 
 
 def coalesced(columns: Columns) -> Finding:
+    # The upper of two free buddies is the next free block behind the lower one.
     lists = columns.lists
     nodes = lists.blocks
-    mergeable = nodes[lists.order[nodes] < columns.constants.max_order]
-    pfns = lists.pfns[mergeable]
-    buddies = pfns + (np.int64(1) << lists.order[mergeable].astype(np.int64))
-    lower = (columns.order[pfns] < columns.alignment[pfns]) & (buddies < columns.n_frames)
-    pfns, buddies = pfns[lower], buddies[lower]
-    others = lists.nodes_at(buddies)
-    both = (others >= 0) & np.append(lists.is_block, False)[others]
-    both &= columns.order[buddies] == columns.order[pfns]
-    both &= columns.zone_of[buddies] == columns.zone_of[pfns]
-    bad = pfns[both]
+    low, high = lists.pfns[nodes[:-1]], lists.pfns[nodes[1:]]
+    order = lists.order[nodes]
+    both = (lists.ends[nodes[:-1]] == high) & (order[:-1] == order[1:])
+    low, high = low[both], high[both]
+    buddies = (columns.order[low] < columns.alignment[low]) & (columns.zone_of[low] == columns.zone_of[high])
+    bad = low[buddies]
     examples = tuple(
         (
             int(pfn),
@@ -106,7 +103,7 @@ def coalesced(columns: Columns) -> Finding:
         )
         for pfn in bad[:MAX_COUNTEREXAMPLES]
     )
-    return Finding(len(mergeable), len(bad), examples)
+    return Finding(int(np.count_nonzero(order < columns.constants.max_order)), len(bad), examples)
 
 
 INVARIANTS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ Mask = NDArray[np.bool_]
 
 # 1 MiB of slots: what is read from RAM once stays in the CPU's cache while its fields are picked apart.
 CHUNK_SLOTS = 1 << 14
+
+RESERVED_FIELDS = ("_reserved0", "_reserved_tail")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,8 @@ class Columns:
         self.order = np.empty(self.n_frames, dtype=np.uint8)
         self.has_vtable = np.empty(self.n_frames, dtype=np.bool_)
         self.has_link = np.empty(self.n_frames, dtype=np.bool_)
-        self.has_reserved = np.empty(self.n_frames, dtype=np.bool_)
+        self.has_reserved = np.zeros(self.n_frames, dtype=np.bool_)
+        self._words, self._reserved_words = _reserved_words(state.slots)
         for first in range(0, self.n_frames, CHUNK_SLOTS):
             self._gather(slice(first, first + CHUNK_SLOTS))
 
@@ -63,7 +67,10 @@ class Columns:
         self.order[rows] = slots["order"]
         np.not_equal(slots["vtable"], 0, out=self.has_vtable[rows])
         np.bitwise_or(slots["next"] != none, slots["prev"] != none, out=self.has_link[rows])
-        self.has_reserved[rows] = _any_byte(slots["_reserved0"]) | _any_byte(slots["_reserved_tail"])
+        for index, mask in self._reserved_words:
+            word = self._words[rows, index] & mask
+            if word.any():
+                self.has_reserved[rows] |= word != 0
 
     @staticmethod
     def _has(column: NDArray[np.uint32], bit: int) -> Mask:
@@ -201,11 +208,12 @@ def ranges_of(mask: Mask) -> PfnRanges:
     return edges.reshape(-1, 2).astype(np.int64)
 
 
-def _any_byte(column: NDArray[np.uint8]) -> Mask:
-    """Whether a row of a (k, bytes) column has a byte that is not zero."""
-    if column.shape[1] % 8 == 0:
-        column = column.view(np.uint64)
-    any_byte: Mask = column[:, 0] != 0
-    for index in range(1, column.shape[1]):
-        any_byte |= column[:, index] != 0
-    return any_byte
+def _reserved_words(slots: NDArray[np.void]) -> tuple[NDArray[Any], list[tuple[int, Any]]]:
+    """The slots as rows of machine words, with (index, mask) of the words with reserved bytes or padding."""
+    named = np.zeros(slots.dtype.itemsize, dtype=np.uint8)
+    for name, (dtype, offset, *_) in (slots.dtype.fields or {}).items():
+        named[offset : offset + dtype.itemsize] = name not in RESERVED_FIELDS
+    word = np.dtype("<u8") if slots.dtype.itemsize % 8 == 0 else np.dtype("u1")
+    masks = np.where(named, 0, 0xFF).astype(np.uint8).view(word)
+    rows = np.ascontiguousarray(slots).view(word).reshape(len(slots), len(masks))
+    return rows, [(index, mask) for index, mask in enumerate(masks) if mask]

@@ -37,15 +37,14 @@ def flags_of_nobody(columns: Columns) -> Finding:
     constants = columns.constants
     # ALLOCATED beside FREE is a question of ownership, and judged there.
     judged = np.uint32(~constants.flag_allocated & 0xFFFF_FFFF)
-    expected = np.where(
-        columns.movable,
-        np.uint32(constants.flag_free | constants.flag_movable),
-        np.uint32(constants.flag_free),
-    )
-    found = columns.flags & judged
-    bad = found != expected
+    expected = columns.movable * np.uint32(constants.flag_movable)
+    expected |= np.uint32(constants.flag_free)
+    wrong = expected
+    wrong ^= columns.flags
+    wrong &= judged
+    bad = wrong != 0
     if len(columns.state.poisoned_while_free):
-        bad &= (found != expected | np.uint32(constants.flag_poisoned)) | ~columns.poisoned_while_free
+        bad &= (wrong != np.uint32(constants.flag_poisoned)) | ~columns.poisoned_while_free
     return _judge(columns, bad, "flags", "FREE, with MOVABLE exactly in a movable 8 MiB block")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.contract.invariants.base import MAX_COUNTEREXAMPLES, Finding, Invariant, frames_finding
-from harness.contract.invariants.columns import Columns
+from harness.contract.invariants.columns import Columns, Mask
 from harness.contract.invariants.lists import NO_FRAME, NOWHERE
 
 
@@ -32,26 +32,32 @@ def links_in_table(columns: Columns) -> Finding:
 
 def links_symmetric(columns: Columns) -> Finding:
     lists = columns.lists
-    finding = Finding(0)
-    for field, forth, back in (
-        ("next", lists.next_pfns, lists.prev_pfns),
-        ("prev", lists.prev_pfns, lists.next_pfns),
-    ):
-        sources = np.flatnonzero(forth >= 0)
-        targets = lists.nodes_at(forth[sources])
-        bad = np.flatnonzero(back[targets] != lists.pfns[sources])
-        other = "prev" if field == "next" else "next"
-        examples = tuple(
-            (
-                int(lists.pfns[sources[at]]),
-                field,
-                f"a slot whose {other} leads back",
-                f"pfn {int(forth[sources[at]]):#x} whose {other} leads to {_place(int(back[targets[at]]))}",
-            )
-            for at in bad[:MAX_COUNTEREXAMPLES]
+    has_next, has_prev = lists.next_pfns >= 0, lists.prev_pfns >= 0
+    n_next, n_prev = int(np.count_nonzero(has_next)), int(np.count_nonzero(has_prev))
+    if n_next == n_prev == np.count_nonzero(lists.answered):
+        # Every next is answered, by as many slots as have a prev: so every prev answers one.
+        return Finding(n_next + n_prev)
+    return _unanswered(columns, "next", has_next) + _unanswered(columns, "prev", has_prev)
+
+
+def _unanswered(columns: Columns, field: str, has_link: Mask) -> Finding:
+    lists = columns.lists
+    forth, back, other = lists.next_pfns, lists.prev_pfns, "prev"
+    if field == "prev":
+        forth, back, other = back, forth, "next"
+    sources = np.flatnonzero(has_link)
+    targets = lists.nodes_at(forth[sources])
+    bad = np.flatnonzero(back[targets] != lists.pfns[sources])
+    examples = tuple(
+        (
+            int(lists.pfns[sources[at]]),
+            field,
+            f"a slot whose {other} leads back",
+            f"pfn {int(forth[sources[at]]):#x} whose {other} leads to {_place(int(back[targets[at]]))}",
         )
-        finding += Finding(len(sources), len(bad), examples)
-    return finding
+        for at in bad[:MAX_COUNTEREXAMPLES]
+    )
+    return Finding(len(sources), len(bad), examples)
 
 
 def _place(pfn: int) -> str:

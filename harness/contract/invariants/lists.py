@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.contract.invariants.walk import cut_merges, walk
 from harness.contract.memory_state import N_MIGRATETYPES
-from harness.units import PAGE_SHIFT, PAGE_SIZE
+from harness.units import PAGE_SHIFT
 
 if TYPE_CHECKING:
     from harness.contract.invariants.columns import Columns
+
+Number = TypeVar("Number", np.int32, np.uint64)
 
 NO_FRAME = -1
 """Where a link of LINK_NONE leads."""
@@ -53,28 +56,43 @@ class FreeLists:
         empty = np.empty(0, dtype=np.uint64)
         self.head_links = np.concatenate([empty, *(zone.heads.astype(np.uint64).ravel() for zone in zones)])
         self.head_pfns = self.decode(self.head_links)
-        self.pfns = self._find_nodes()
-        self.index = np.full(columns.n_frames, -1, dtype=np.int32)
+        # Read once, because a live table may change.
+        linked = np.flatnonzero(columns.has_link)
+        links = {side: columns.state.slots[side][linked] for side in ("next", "prev")}
+        leads = {side: self.decode(links[side]) for side in links}
+        self.pfns = self._find_nodes(leads.values())
+        # Two more entries for what no frame number stands for: `index[NO_FRAME]` and `index[NOWHERE]` are -1.
+        self.index = np.full(columns.n_frames + 2, -1, dtype=np.int32)
         self.index[self.pfns] = np.arange(len(self.pfns), dtype=np.int32)
+        at = self.index[linked]
+        self.next_links, self.prev_links = self._spread(links, at, self._none)
+        self.next_pfns, self.prev_pfns = self._spread(leads, at, np.int32(NO_FRAME))
 
-    def decode(self, links: NDArray[np.uint64]) -> NDArray[np.int64]:
+    def decode(self, links: NDArray[np.uint64]) -> NDArray[np.int32]:
         """The pfn that each link leads to, `NO_FRAME` or `NOWHERE`."""
-        pfns = links >> np.uint64(PAGE_SHIFT)
-        valid = (links & np.uint64(PAGE_SIZE - 1) == 0) & (pfns < self._columns.n_frames)
-        leads = np.where(valid, pfns, np.uint64(0)).astype(np.int64)
-        leads[~valid] = NOWHERE
+        # Rotated right by the page's bits, a link that is no frame's address is larger than any pfn.
+        rotated = (links >> np.uint64(PAGE_SHIFT)) | (links << np.uint64(64 - PAGE_SHIFT))
+        outside = rotated >= self._columns.n_frames
+        leads = rotated.astype(np.int32)
+        leads[outside] = NOWHERE
         leads[links == self._none] = NO_FRAME
         return leads
 
-    def _find_nodes(self) -> NDArray[np.int64]:
-        columns = self._columns
-        is_node = columns.has_link | columns.starts
-        is_node[self.head_pfns[self.head_pfns >= 0]] = True
-        linked = np.flatnonzero(columns.has_link)
-        for side in ("next", "prev"):
-            pfns = self.decode(columns.state.slots[side][linked])
-            is_node[pfns[pfns >= 0]] = True
-        return np.flatnonzero(is_node).astype(np.int64)
+    def _find_nodes(self, leads: Iterable[NDArray[np.int32]]) -> NDArray[np.int32]:
+        is_node = np.zeros(self._columns.n_frames + 2, dtype=np.bool_)
+        np.bitwise_or(self._columns.has_link, self._columns.starts, out=is_node[:-2])
+        for pfns in (self.head_pfns, *leads):
+            is_node[pfns] = True
+        return np.flatnonzero(is_node[:-2]).astype(np.int32)
+
+    def _spread(
+        self, columns: Mapping[str, NDArray[Number]], at: NDArray[np.int32], absent: Number
+    ) -> tuple[NDArray[Number], NDArray[Number]]:
+        """Columns next and prev of the linked slots, `at` these nodes, as columns of all nodes."""
+        spread = (np.full(len(self.pfns), absent), np.full(len(self.pfns), absent))
+        for column, side in zip(spread, ("next", "prev"), strict=True):
+            column[at] = columns[side]
+        return spread
 
     # ---- per node ---------------------------------------------------------------------------------------
 
@@ -86,35 +104,18 @@ class FreeLists:
     def listed_free(self) -> NDArray[np.bool_]:
         return self._columns.listed_free[self.pfns]
 
-    @cached_property
-    def next_links(self) -> NDArray[np.uint64]:
-        """As the slot says; read once, because a live table may change."""
-        links: NDArray[np.uint64] = self._columns.state.slots["next"][self.pfns]
-        return links
+    def nodes_at(self, pfns: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The node at each pfn of the table, -1 where there is none, also at `NO_FRAME` and `NOWHERE`."""
+        return self.index[pfns]
 
-    @cached_property
-    def prev_links(self) -> NDArray[np.uint64]:
-        links: NDArray[np.uint64] = self._columns.state.slots["prev"][self.pfns]
-        return links
-
-    @cached_property
-    def next_pfns(self) -> NDArray[np.int64]:
-        return self.decode(self.next_links)
-
-    @cached_property
-    def prev_pfns(self) -> NDArray[np.int64]:
-        return self.decode(self.prev_links)
-
-    def nodes_at(self, pfns: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The node at each pfn, -1 where there is none."""
-        nodes = np.full(len(pfns), -1, dtype=np.int32)
-        inside = pfns >= 0
-        nodes[inside] = self.index[pfns[inside]]
-        return nodes
-
-    def _prev_of(self, nodes: NDArray[np.int32]) -> NDArray[np.int64]:
+    def _prev_of(self, nodes: NDArray[np.int32]) -> NDArray[np.int32]:
         """Where the prev link of each node leads, `NO_FRAME` for node -1."""
-        return np.append(self.prev_pfns, NO_FRAME)[nodes]
+        return np.append(self.prev_pfns, np.int32(NO_FRAME))[nodes]
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Nodes whose next leads to a node whose prev leads back."""
+        return self._edges[1][: len(self.pfns)]
 
     @cached_property
     def _edges(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
@@ -161,10 +162,10 @@ class FreeLists:
         return self._graph[1]
 
     @cached_property
-    def ends(self) -> NDArray[np.int64]:
+    def ends(self) -> NDArray[np.int32]:
         """The pfn behind each node's block by its own order, which is taken as far as an order can go."""
-        order = np.minimum(self.order, self._n_orders - 1).astype(np.int64)
-        return self.pfns + (np.int64(1) << order)
+        sizes = np.int32(1) << np.minimum(np.arange(256), self._n_orders - 1).astype(np.int32)
+        return self.pfns + sizes[self.order]
 
     @cached_property
     def is_block(self) -> NDArray[np.bool_]:
@@ -202,10 +203,12 @@ class FreeLists:
         zone, rest = divmod(number, N_MIGRATETYPES * self._n_orders)
         return (zone, *divmod(rest, self._n_orders))
 
-    def home_of(self, nodes: NDArray[np.intp]) -> NDArray[np.int64]:
+    def home_of(self, nodes: NDArray[np.intp]) -> NDArray[np.int32]:
         """The number of the list that each node belongs on by its zone, 8 MiB block, order; -1 for none."""
         pfns = self.pfns[nodes]
-        zone = self._columns.zone_of[pfns].astype(np.int64)
-        order = self.order[nodes].astype(np.int64)
-        home = (zone * N_MIGRATETYPES + self._columns.movable[pfns]) * self._n_orders + order
-        return np.where((zone >= 0) & (order < self._n_orders), home, -1)
+        zone = self._columns.zone_of[pfns].astype(np.int32)
+        order = self.order[nodes]
+        home = (zone * np.int32(N_MIGRATETYPES) + self._columns.movable[pfns]) * np.int32(self._n_orders)
+        home += order
+        home[(zone < 0) | (order >= self._n_orders)] = -1
+        return home

@@ -84,6 +84,10 @@ def cut_merges(successor: NDArray[np.int32], preferred: NDArray[np.bool_]) -> ND
     """
     kept_source = np.full(len(successor), -1, dtype=np.int32)
     has_edge = successor >= 0
+    sources = np.flatnonzero(has_edge).astype(np.int32)
+    kept_source[successor[sources]] = sources
+    if (kept_source[successor[sources]] == sources).all():
+        return np.empty(0, dtype=np.int32)
     plain = np.flatnonzero(has_edge & ~preferred).astype(np.int32)
     strong = np.flatnonzero(has_edge & preferred).astype(np.int32)
     kept_source[successor[plain]] = plain
