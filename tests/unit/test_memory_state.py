@@ -46,7 +46,7 @@ def test_cache_entries_keep_their_order() -> None:
 def test_copied_state_does_not_follow_the_guest() -> None:
     state = healthy_state(SMALL)
     copy = state.copied()
-    state.slots["refcount"][5] += 1
+    state.slots["refcount"][5] ^= 1
     assert copy.slots["refcount"][5] != state.slots["refcount"][5]
 
 

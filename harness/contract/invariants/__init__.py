@@ -1,4 +1,4 @@
-"""Whole-memory invariants: named, vectorized checks of every slot, list, cache and counter of one state."""
+"""Whole-memory invariants: named, vectorized checks of every slot, list, cache, counter of one state."""
 
 from __future__ import annotations
 

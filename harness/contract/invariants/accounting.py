@@ -1,4 +1,4 @@
-"""Invariants of the zones' counters, against the slots and against each other."""
+"""Invariants of the zones' counters against slots, against each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invariants of free blocks: where they start, end and what their slots agree on."""
+"""Invariants of free blocks: alignment, agreement of their slots, coalescing."""
 
 from __future__ import annotations
 

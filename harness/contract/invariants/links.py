@@ -1,4 +1,4 @@
-"""Invariants of the free lists: links, heads and what they reach."""
+"""Invariants of the free lists: links, heads, what they reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The buddy with its CPU caches and its quarantine."""
+"""The buddy with its CPU caches, its quarantine."""
 
 from __future__ import annotations
 
