@@ -30,6 +30,10 @@ class PayloadWatch:
         self.pfns = free if limit is None else free[-limit:]
         self._before = self._digests()
 
+    def renew(self) -> None:
+        """Take what the frames hold now for what they must hold: their holders wrote it."""
+        self._before = self._digests()
+
     def read(self) -> Canary:
         """The digests then and now."""
         return Canary(pfns=self.pfns, expected=self._before, found=self._digests())

@@ -25,8 +25,8 @@ class ClauseKind(StrEnum):
     HAZARD = "H"
 
 
-# These kinds need several CPUs, the compiled code or a view of all slots at once.
-PLACE_ONLY_KINDS = frozenset({ClauseKind.PARALLEL, ClauseKind.ORDERING, ClauseKind.WHOLE_MEMORY})
+# These kinds need several CPUs or the compiled code.
+PLACE_ONLY_KINDS = frozenset({ClauseKind.PARALLEL, ClauseKind.ORDERING})
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Clause:
 
     @property
     def judged(self) -> bool:
-        """Whether one CPU and one console settle it; otherwise it only has its place."""
+        """Whether one CPU settles it; otherwise it only has its place."""
         return not self.kinds & PLACE_ONLY_KINDS
 
     @property

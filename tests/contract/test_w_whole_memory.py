@@ -1,0 +1,108 @@
+"""Contract kind W: what must hold of all of memory at once, whatever the memory map looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from harness.campaign.lives import Life
+from harness.campaign.whole_memory import Watched
+from harness.image.image import Image
+from harness.judge.evidence import RunKey
+from harness.kernel import KERNEL_VMA, Kernel
+from harness.pytest_plugin import KERNELS
+from harness.run import Run
+from harness.units import KIB, MIB, align_up
+
+MARGIN = 256 * KIB  # above the kernel image: page tables, slots, something to allocate
+SMALLEST_MACHINE = 2 * MIB  # the least that a machine may have
+BLAMED = {
+    "ARRAY-11": "init_metadata_array",
+    "ALLOC-14": "FrameAllocOptions::allocate",
+    "FREE-01": "MetaSlot::set_next",
+    "FREE-02": "MetaSlot::reset_with_free_list_meta",
+    "FREE-03": "MetaSlot::set_next",
+    "FREE-04": "MetaSlot::set_order",
+    "FREE-05": "MetaSlot::set_order",
+    "FREE-06": "block_phys_has_poison_guard",
+    # not of this kind, but invariants see more of them than any single operation shows
+    "GEN-02": "MetaSlot::note_new_allocation_epoch",
+    "GUARD-04": "MetaSlot::reset_with_free_list_meta",
+    "GUARD-07": "MetaSlot::reset_with_free_list_meta",
+}
+CLAUSES = [pytest.param(id_, marks=pytest.mark.clause(id_, at=at), id=id_) for id_, at in BLAMED.items()]
+
+Islands = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory map: options of `Kernel.boot`, with the islands among them."""
+
+    options: dict[str, Any]
+
+    @property
+    def islands(self) -> Islands:
+        return list(self.options.get("reserve", ()))
+
+
+def smallest(image: Image) -> int:
+    """The kernel image with as little above it as boots."""
+    end, _ = image.symbol("__kernel_end")
+    return max(SMALLEST_MACHINE, align_up(end - KERNEL_VMA + MARGIN, 64 * KIB))
+
+
+def islands_of_odd_alignment() -> Islands:
+    """Single bytes, frames cut in two, whole blocks, all strewn over the first 24 MiB from 4 MiB on."""
+    strewn = [(4 * MIB + index * 0xA_3457, 1 + index * index * 0x33) for index in range(24)]
+    return [*strewn, (20 * MIB, 1 * MIB), (22 * MIB + 1, 4095), (23 * MIB - 1, 2)]
+
+
+MEMORIES: dict[str, Callable[[Image], Memory]] = {
+    "whole": lambda _: Memory({}),
+    "smallest": lambda image: Memory({"ram": smallest(image)}),
+    "islands": lambda _: Memory({"reserve": islands_of_odd_alignment()}),
+    "partial-last-frame": lambda _: Memory({"ramtop": 21 * MIB + 0x1234, "reserve": [(19 * MIB, 0x801)]}),
+    "three-zones": lambda _: Memory({"ram": 1024 * MIB}),
+}
+
+
+class Lives:
+    """What was seen of each run's guests; each lives once in a process."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[RunKey, str], Watched] = {}
+
+    def of(self, run: Run, name: str, memory: Memory) -> Watched:
+        key = (run.key, name)
+        if key not in self._seen:
+            kernel = run.boot(**memory.options)
+            try:
+                self._seen[key] = Life(Watched(kernel, memory.islands), seed=len(name)).live()
+            finally:
+                run.finish(kernel)
+        return self._seen[key]
+
+
+@pytest.fixture(scope="module")
+def lives() -> Iterator[Lives]:
+    """Dropped with the module: what was seen holds the memory of its guests."""
+    yield Lives()
+
+
+def judge(request: pytest.FixtureRequest, watched: Watched, clause: str) -> None:
+    kernels: list[Kernel] = request.node.stash.setdefault(KERNELS, [])
+    kernels.append(watched.kernel)
+    watched.require(clause)
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("clause", CLAUSES)
+def test_all_of_memory_keeps_the_clause(
+    clause: str, memory: str, frame_run: Run, image: Image, lives: Lives, request: pytest.FixtureRequest
+) -> None:
+    """From boot over a history, exhaustion, refill; judged from outside at each of these moments."""
+    judge(request, lives.of(frame_run, memory, MEMORIES[memory](image)), clause)
