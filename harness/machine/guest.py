@@ -8,7 +8,7 @@ import os
 import shlex
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
@@ -19,7 +19,7 @@ from harness.machine.deadline import Deadline, GuestTimeout, TimeoutReport
 from harness.machine.definition import Machine
 from harness.machine.exit_status import ExitStatus, classify
 from harness.machine.firmware import bios_argument, find_qemu
-from harness.machine.flatview import parse_flat_view
+from harness.machine.flatview import RamRange, parse_flat_view
 from harness.machine.process import QemuProcess
 from harness.machine.qmp import SLICE_S, Guard, MonitorGone, Qmp
 from harness.machine.ram import GuestRam
@@ -27,6 +27,7 @@ from harness.machine.vcpu import VcpuState, parse_registers
 
 GARBAGE_SEED: Final = 1
 _LIVE: Final[dict[int, Guest]] = {}
+_FLAT_VIEWS: Final[dict[Hashable, tuple[RamRange, ...]]] = {}
 
 
 class Guest:
@@ -113,7 +114,7 @@ class Guest:
     def _come_up(self, ram: GuestRam) -> None:
         try:
             self._monitor.connect()
-            ram.ranges = parse_flat_view(self.hmp("info mtree -f"))
+            ram.ranges = self._flat_view()
         except MonitorGone as error:
             raise self._refused() from error
         except MachineError as error:
@@ -156,6 +157,15 @@ class Guest:
         if self._ram is None:
             raise MachineError("guest RAM", self.machine.name, detail="QEMU never told where it lies")
         return self._ram
+
+    def _flat_view(self) -> tuple[RamRange, ...]:
+        """Where RAM lies, asked of QEMU once for each way to start it: no guest can change it."""
+        machine = self.machine
+        options = tuple(sorted(machine.options.items()))
+        way = (self.argv[0], machine.type, options, machine.extra_args, machine.ram, machine.firmware)
+        if way not in _FLAT_VIEWS:
+            _FLAT_VIEWS[way] = parse_flat_view(self.hmp("info mtree -f"))
+        return _FLAT_VIEWS[way]
 
     def resume(self) -> None:
         """Let the guest run; it may have ended before this returns."""
