@@ -25,9 +25,10 @@ from harness.contract.model import (
     Vtable,
     booted_model,
     custom,
+    expected_state,
+    frames_of_map,
     model_of,
 )
-from harness.contract.model.expected import expected_state
 from tests.support.synthetic import SLOT
 
 C = Constants()
@@ -353,6 +354,23 @@ def test_free_without_a_stamp_leaves_the_count(model: Model) -> None:
 
 
 # ---- against a guest's memory -----------------------------------------------------------------------------
+
+
+def test_memory_map_gives_the_buddy_whole_frames_of_ram() -> None:
+    ram, given = frames_of_map(
+        [
+            (0x0, 0x1000, "boot"),
+            (0x1000, 0x9FC00, "ram"),
+            (0x9FC00, 0xA0000, "reserved"),
+            (0x100000, 0x180800, "kernel"),
+            (0x180800, 0x200000, "ram"),
+            (0x200000, 0x300000, "ram"),
+            (0x300000, 0x300800, "ram"),
+            (0x400000, 0x400000, "ram"),
+        ]
+    )
+    assert ram == [range(0xA0), range(0x100, 0x301)]
+    assert given == [range(1, 0x9F), range(0x181, 0x300)]
 
 
 def test_model_of_a_state_goes_on_where_it_was_taken(model: Model) -> None:

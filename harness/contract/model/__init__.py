@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.contract.model.expected import Differences, ExpectedTable, SlotDifference
+from harness.contract.model.expected import Differences, ExpectedTable, SlotDifference, expected_state
 from harness.contract.model.frames import Model, ModelError
 from harness.contract.model.hooks import HookCall, Vtable
-from harness.contract.model.loading import booted_model, model_of
+from harness.contract.model.loading import booted_model, frames_of_map, model_of
 from harness.contract.model.options import KERNEL_DATA, PAGE_TABLE, USER_DATA, AllocOptions, Purpose, custom
 from harness.contract.model.outcome import Done, Fail, Illegal, Outcome, Panic, PanicKind
 from harness.contract.model.slots import NEW_SLOT, Slot
@@ -33,5 +33,7 @@ __all__ = [
     "Vtable",
     "booted_model",
     "custom",
+    "expected_state",
+    "frames_of_map",
     "model_of",
 ]

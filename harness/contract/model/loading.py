@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -12,9 +12,39 @@ from harness.contract.model.frames import Model
 from harness.contract.model.hooks import Vtable
 from harness.contract.model.slots import C, Slot, SlotTable
 from harness.contract.model.zones import ZoneModel
+from harness.units import PAGE_SIZE
 
 # The shim's zones end at 16 MiB, 896 MiB and the end of memory.
 ZONES = (("dma", 0, 1 << 12), ("normal", 1 << 12, 7 << 15), ("highmem", 7 << 15, 1 << 52))
+
+
+MEMORY_KINDS = ("ram", "kernel", "boot", "meta")
+
+
+def frames_of_map(regions: Iterable[tuple[int, int, str]]) -> tuple[list[range], list[range]]:
+    """What a guest's memory map says about frames: those that hold memory, those that the buddy is given.
+
+    A frame counts as memory even when only a part of it is; the buddy is given whole frames of plain RAM.
+
+    Args:
+        regions: ascending (base, end, kind), addresses in bytes, `end` exclusive, kinds as `map` prints them.
+    """
+    ram: list[range] = []
+    given: list[range] = []
+    for base, end, kind in regions:
+        if kind in MEMORY_KINDS:
+            _extend(ram, range(base // PAGE_SIZE, -(-end // PAGE_SIZE)))
+        if kind == "ram":
+            _extend(given, range(-(-base // PAGE_SIZE), end // PAGE_SIZE))
+    return ram, given
+
+
+def _extend(ranges: list[range], pfns: range) -> None:
+    """Add a range behind all others; what touches or overlaps the last one extends it."""
+    if pfns and ranges and pfns.start <= ranges[-1].stop:
+        ranges[-1] = range(ranges[-1].start, max(ranges[-1].stop, pfns.stop))
+    elif pfns:
+        ranges.append(pfns)
 
 
 def booted_model(
