@@ -82,7 +82,12 @@ class Finished:
     def last_words(self) -> str:
         """Return the line that most likely says what went wrong, or the exit status when it said nothing."""
         lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
-        marked = [line for line in lines if line.lower().startswith(("error", "e:"))]
+        # apt complains first about a terminal that it does not need.
+        marked = [
+            line
+            for line in lines
+            if line.lower().startswith(("error", "e:")) and "Can not write log" not in line
+        ]
         return (marked or lines or [f"exit status {self.status}"])[0 if marked else -1]
 
 

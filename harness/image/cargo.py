@@ -24,6 +24,9 @@ _FOREIGN = re.compile(
 )
 
 
+_CORE_PACKAGES = 5  # what building the core library adds: core, alloc, compiler_builtins with two helpers
+
+
 @dataclass(frozen=True)
 class Built:
     """What cargo left: the linked file, and every source that went into it."""
@@ -58,7 +61,9 @@ def compile_shim(
     if toolchain.rustflags:
         argv += ["--config", f"target.{TARGET}.rustflags={json.dumps(list(toolchain.rustflags))}"]
     what = f"compiling the shim around {subject.name} ({profile})"
-    finished = run(argv, what=what, say=say, cwd=shim, env=_env(subject, toolchain), how_far=_HowFar(shim))
+    finished = run(
+        argv, what=what, say=say, cwd=shim, env=_env(subject, toolchain), how_far=_HowFar(shim, toolchain)
+    )
     messages = _messages(finished)
     if finished.status != 0:
         raise _error(subject, profile, finished, messages)
@@ -88,20 +93,25 @@ def _env(subject: Subject, toolchain: Toolchain) -> dict[str, str]:
 class _HowFar:
     """Counts compiled packages against those that the lock file names."""
 
-    def __init__(self, shim: Path) -> None:
+    def __init__(self, shim: Path, toolchain: Toolchain) -> None:
         lock = shim / "Cargo.lock"
         text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
-        self._total = text.count("[[package]]")
+        self._total = text.count("[[package]]") + (_CORE_PACKAGES if toolchain.cargo_args else 0)
         self._seen: set[str] = set()
+        self._now = ""
 
     def __call__(self, line: str) -> str | None:
         # {"reason":"compiler-artifact","package_id":"…    or, on the error stream:    Downloading crates ...
         if line.startswith('{"reason":"compiler-artifact"'):
             self._seen.add(str(json.loads(line)["package_id"]))
-            return f"{len(self._seen)} of about {max(self._total, len(self._seen))} packages done"
-        if "Downloading" in line or "Updating" in line:
+        #    Compiling x86_64 v0.15.5
+        elif line.lstrip().startswith("Compiling "):
+            self._now = f", {line.split()[1]} under way"
+        elif "Downloading" in line or "Updating" in line:
             return line.strip()
-        return None
+        else:
+            return None
+        return f"{len(self._seen)} of about {max(self._total, len(self._seen))} packages done{self._now}"
 
 
 def _messages(finished: Finished) -> list[dict[str, Any]]:

@@ -89,10 +89,12 @@ def locked(name: str, *, say: Say | None = None) -> Iterator[None]:
 
 
 def drop_unused() -> None:
-    """Remove images that nobody used for a week, and notes that name none; call it under a lock."""
+    """Remove what was made or used more than a week ago; call it under a lock."""
     limit = time.time() - KEEP_S
     root = resources.build_dir()
-    for file in [*root.glob("images/*/*"), *root.glob("notes/*")]:
+    for file in [
+        file for kind in ("images/*", "notes", "dwarf", "toolchains") for file in root.glob(f"{kind}/*")
+    ]:
         with contextlib.suppress(FileNotFoundError):
             if file.stat().st_mtime < limit:
                 file.unlink()

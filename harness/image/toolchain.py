@@ -9,8 +9,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness import packages, resources
+from harness.image import toolchain_memory
 from harness.image.errors import ToolchainError
 from harness.progress import Say, run
 
@@ -54,6 +56,20 @@ class Toolchain:
     env: tuple[tuple[str, str], ...]
     key: str
 
+    @classmethod
+    def restored(cls, fields: dict[str, Any]) -> Toolchain:
+        """Return the toolchain whose fields went through JSON."""
+        return cls(
+            choice=fields["choice"],
+            cargo=Path(fields["cargo"]),
+            rustc=Path(fields["rustc"]),
+            release=fields["release"],
+            cargo_args=tuple(fields["cargo_args"]),
+            rustflags=tuple(fields["rustflags"]),
+            env=tuple((name, value) for name, value in fields["env"]),
+            key=fields["key"],
+        )
+
     def describe(self) -> str:
         """Return one line for people: what was chosen, with versions."""
         source = {
@@ -81,6 +97,17 @@ def find_toolchain(force: str | None = None, say: Say | None = None) -> Toolchai
         raise ToolchainError(
             "toolchain", force, expected=f"one of {', '.join(CHOICES)}", actual="another word"
         )
+    known = toolchain_memory.recall(force)
+    if known is not None:
+        return Toolchain.restored(known)
+    toolchain = _look_for(force, say)
+    # What rustup added is there from now on, and will be found as the installed target.
+    if toolchain.choice != "rustup-add":
+        toolchain_memory.remember(toolchain, force, _sysroot_on_path())
+    return toolchain
+
+
+def _look_for(force: str | None, say: Say | None) -> Toolchain:
     finders: dict[str, Callable[[Say | None], Toolchain]] = {
         "installed-target": lambda _: _installed("installed-target"),
         "rustup-add": _rustup_add,
@@ -129,6 +156,14 @@ def _installed(choice: str) -> Toolchain:
         env=(("RUSTC", str(real_rustc)),),
         key=_key(verbose, ()),
     )
+
+
+def _sysroot_on_path() -> Path | None:
+    rustc = shutil.which("rustc")
+    try:
+        return Path(_ask(rustc, "--print", "sysroot")) if rustc else None
+    except ToolchainError:
+        return None
 
 
 def _rustup_add(say: Say | None) -> Toolchain:

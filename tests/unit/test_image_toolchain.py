@@ -22,8 +22,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def rustup_without_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the active toolchain (by links, without its books) that lacks the target."""
+def rustup_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the active toolchain (by links, without its books) to damage."""
     if shutil.which("rustup") is None:
         pytest.skip("rustup is not here: install it to test what it adds")
     sysroot = Path(run(["rustc", "--print", "sysroot"], what="asking rustc").out.strip())
@@ -48,8 +48,6 @@ def rustup_without_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
             shutil.copy2(source, home / name)
     monkeypatch.setenv("RUSTUP_HOME", str(home))
     monkeypatch.setenv("RUSTUP_TOOLCHAIN", sysroot.name)
-    run(["rustup", "target", "remove", TARGET], what="removing the target")
-    assert not (copy / "lib" / "rustlib" / TARGET).exists()
     return copy
 
 
@@ -68,12 +66,15 @@ def test_installed_target_builds_the_shim(own_cache: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rustup_adds_the_target_then_builds_the_shim(own_cache: Path, rustup_without_target: Path) -> None:
+def test_rustup_adds_the_target_then_builds_the_shim(own_cache: Path, rustup_copy: Path) -> None:
+    assert find_toolchain("installed-target").rustc.is_relative_to(rustup_copy)
+    run(["rustup", "target", "remove", TARGET], what="removing the target")
+    assert not (rustup_copy / "lib" / "rustlib" / TARGET).exists()
     with pytest.raises(ToolchainError, match="cannot compile for"):
         find_toolchain("installed-target")
     toolchain = find_toolchain("rustup-add")
     assert toolchain.choice == "rustup-add"
-    assert rustup_without_target in toolchain.rustc.parents
+    assert toolchain.rustc.is_relative_to(rustup_copy)
     image = build(Subject.builtin(), "dev", toolchain=toolchain)
     assert own_cache in image.elf.parents
     assert image.layout("MetaSlot").size == 64

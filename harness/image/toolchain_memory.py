@@ -1,0 +1,64 @@
+"""Remembers which Rust toolchain worked, as long as nothing that decides about it changes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import resources
+from harness.image import store
+
+if TYPE_CHECKING:
+    from harness.image.toolchain import Toolchain
+
+_VARIABLES = ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN")
+
+
+def recall(force: str | None) -> dict[str, Any] | None:
+    """Return the fields of the toolchain that was found before; None when it must be looked for."""
+    note = store.read_json(_place(force))
+    if not isinstance(note, dict) or any(_stamp(path) != stamp for path, stamp in note["watched"].items()):
+        return None
+    fields: dict[str, Any] = note["toolchain"]
+    return fields
+
+
+def remember(toolchain: Toolchain, force: str | None, sysroot: Path | None) -> None:
+    """Note a choice.
+
+    Args:
+        sysroot: of the toolchain on the path, whether it was chosen or refused; a target added there counts.
+    """
+    fields = asdict(toolchain) | {"cargo": str(toolchain.cargo), "rustc": str(toolchain.rustc)}
+    watched = {str(path): _stamp(path) for path in _watched(toolchain, sysroot)}
+    store.write_json(_place(force), {"watched": watched, "toolchain": fields})
+
+
+def _watched(toolchain: Toolchain, sysroot: Path | None) -> list[Path]:
+    rustup_home = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
+    shim = resources.shim_dir()
+    found = [toolchain.rustc, toolchain.cargo, rustup_home / "settings.toml", rustup_home / "toolchains"]
+    found += [Path(path) for path in map(shutil.which, ("rustc", "rustup", "ld")) if path]
+    if sysroot is not None:
+        found += [sysroot / "bin" / "rustc", sysroot / "lib" / "rustlib"]
+    # Files by which a folder asks rustup for a toolchain; that one is not there is worth noting, too.
+    for folder in (shim, *shim.parents):
+        found += [folder / "rust-toolchain", folder / "rust-toolchain.toml"]
+    return found
+
+
+def _place(force: str | None) -> Path:
+    parts = [force or "", str(resources.shim_dir()), *(os.environ.get(name, "") for name in _VARIABLES)]
+    name = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:24]
+    return resources.build_dir() / "toolchains" / f"{name}.json"
+
+
+def _stamp(path: str | Path) -> int | None:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return None
