@@ -1,0 +1,1 @@
+"""Kernels, modules, programs that must not pass."""

@@ -1,0 +1,173 @@
+"""Proves that no kernel which misbehaves is ever judged a pass."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.image.build import build
+from harness.image.subject import Subject
+from harness.judge.exit_codes import Kind, exit_code
+from harness.kernel import Kernel
+from harness.kernel_errors import GuestCrashed
+from harness.machine.definition import load_machine
+from harness.resources import shim_dir
+from tests.support.doors import Judged, check, write_machine
+
+ONE_CHECK = ("--profile", "release", "-n", "1", "-k", "CONST-01")
+
+
+def judged(folder: Path, red: str, *, cpu_s: float = 3.0) -> Judged:
+    machine = write_machine(folder, cpu_s=cpu_s)
+    result = check(folder, "--machine", machine, *ONE_CHECK, "--red", red)
+    assert result.survivors == ()
+    assert result.kind is not None, result.out
+    assert result.status == exit_code(result.kind)
+    assert result.kind is not Kind.PASS
+    return result
+
+
+def test_a_kernel_that_panics_at_boot_is_a_crash(tmp_path: Path) -> None:
+    result = judged(tmp_path, "panic")
+    assert (result.kind, result.says("red kernel: panic before the banner")) == (Kind.CRASH, True)
+
+
+def test_a_kernel_that_panics_in_a_request_is_a_crash(tmp_path: Path) -> None:
+    result = judged(tmp_path, "panic-request")
+    assert (result.kind, result.says("red kernel: panic in a request")) == (Kind.CRASH, True)
+
+
+def test_a_panic_that_was_to_halt_the_guest_is_a_crash(tmp_path: Path) -> None:
+    image = build(Subject.builtin(), "release")
+    with Kernel.boot(image, load_machine(write_machine(tmp_path))) as kernel:
+        kernel.call("onpanic halt")
+        with pytest.raises(GuestCrashed, match="the console asked for a panic") as crash:
+            kernel.call("crash panic")
+    assert any("commands::crash::crash" in line for line in crash.value.backtrace)
+
+
+def test_a_triple_fault_is_never_a_pass(tmp_path: Path) -> None:
+    result = judged(tmp_path, "triple-fault")
+    assert (result.kind, result.says("triple fault")) == (Kind.CRASH, True)
+
+
+def test_a_hang_with_interrupts_off_is_a_timeout(tmp_path: Path) -> None:
+    result = judged(tmp_path, "hang-cli")
+    assert (result.kind, result.says("halted for good, interrupts off")) == (Kind.TIMEOUT, True)
+
+
+def test_a_silent_hang_before_the_banner_is_a_timeout(tmp_path: Path) -> None:
+    result = judged(tmp_path, "hang-silent")
+    assert (result.kind, result.says("the banner: every CPU is halted for good")) == (Kind.TIMEOUT, True)
+
+
+def test_a_kernel_that_spins_is_a_timeout(tmp_path: Path) -> None:
+    result = judged(tmp_path, "hang-spin", cpu_s=1.5)
+    assert (result.kind, result.says("the guest used up its CPU time")) == (Kind.TIMEOUT, True)
+
+
+def test_a_flood_of_log_lines_is_a_timeout(tmp_path: Path) -> None:
+    result = judged(tmp_path, "flood")
+    assert (result.kind, result.says("the guest printed without end")) == (Kind.TIMEOUT, True)
+
+
+def test_a_flood_instead_of_a_reply_is_a_timeout(tmp_path: Path) -> None:
+    result = judged(tmp_path, "flood-reply")
+    assert (result.kind, result.says("the guest printed without end")) == (Kind.TIMEOUT, True)
+
+
+def test_binary_garbage_instead_of_a_banner_is_a_timeout(tmp_path: Path) -> None:
+    result = judged(tmp_path, "garbage")
+    assert (result.kind, result.says("the banner: every CPU is halted for good")) == (Kind.TIMEOUT, True)
+    assert "\x1b" not in result.out and result.out.replace("\n", "").isprintable()
+
+
+def test_a_perfect_transcript_before_exit_status_1_is_an_error(tmp_path: Path) -> None:
+    result = judged(tmp_path, "wrong-exit")
+    assert (result.kind, result.codes) == (Kind.ERROR, {"exit"})
+    assert result.report["clauses"]["CONST-01"]["outcome"] == "held"
+
+
+def test_a_perfect_transcript_before_a_reset_is_a_crash(tmp_path: Path) -> None:
+    result = judged(tmp_path, "wrong-exit-zero")
+    assert (result.kind, result.codes) == (Kind.CRASH, {"exit"})
+    assert result.report["clauses"]["CONST-01"]["outcome"] == "held"
+
+
+def test_a_perfect_transcript_before_the_code_of_a_failure_is_a_fail(tmp_path: Path) -> None:
+    result = judged(tmp_path, "wrong-exit-fail")
+    assert (result.kind, result.codes) == (Kind.FAIL, {"exit"})
+    assert result.report["clauses"]["CONST-01"]["outcome"] == "held"
+
+
+def test_a_selftest_that_claims_more_checks_than_it_ran_is_an_error(tmp_path: Path) -> None:
+    result = judged(tmp_path, "ktap-claims-more")
+    assert (result.kind, result.says("selftest: results: expected")) == (Kind.ERROR, True)
+
+
+def test_a_selftest_without_checks_is_no_tests(tmp_path: Path) -> None:
+    result = judged(tmp_path, "ktap-zero")
+    assert (result.kind, result.codes) == (Kind.NO_TESTS, {"no-selftest"})
+
+
+def test_the_reply_to_another_request_is_an_error(tmp_path: Path) -> None:
+    result = judged(tmp_path, "wrong-seq")
+    assert (result.kind, result.says("expected =1, got =2")) == (Kind.ERROR, True)
+
+
+def test_a_second_reply_is_an_error(tmp_path: Path) -> None:
+    result = judged(tmp_path, "double-reply")
+    assert (result.kind, result.says("expected =2, got =1")) == (Kind.ERROR, True)
+
+
+def test_no_reply_is_a_timeout(tmp_path: Path) -> None:
+    result = judged(tmp_path, "no-reply")
+    assert (result.kind, result.says("every CPU is halted for good")) == (Kind.TIMEOUT, True)
+
+
+def test_the_banner_of_another_start_is_an_error(tmp_path: Path) -> None:
+    result = judged(tmp_path, "stale-nonce")
+    assert (result.kind, result.says("banner: nonce: expected")) == (Kind.ERROR, True)
+
+
+def test_the_banner_of_another_build_is_an_error(tmp_path: Path) -> None:
+    result = judged(tmp_path, "stale-build-id")
+    assert (result.kind, result.says("banner: build-id: expected")) == (Kind.ERROR, True)
+
+
+def test_a_dump_that_says_other_than_ram_is_an_error(tmp_path: Path) -> None:
+    result = judged(tmp_path, "lie-dump")
+    assert (result.kind, result.says("slot table: frame 0x0: expected")) == (Kind.ERROR, True)
+    assert "dump-witness" in result.codes
+
+
+def test_one_corrupt_byte_of_a_dump_is_an_error(tmp_path: Path) -> None:
+    result = judged(tmp_path, "corrupt-dump")
+    assert (result.kind, result.says("dump: crc: expected")) == (Kind.ERROR, True)
+    assert "dumps" in result.codes
+
+
+def test_a_guest_without_ram_is_a_crash(tmp_path: Path) -> None:
+    result = judged(tmp_path, "no-ram")
+    assert (result.kind, result.says("expected usable RAM, got none")) == (Kind.CRASH, True)
+
+
+def test_a_red_kernel_that_nobody_wrote_is_a_crash(tmp_path: Path) -> None:
+    result = judged(tmp_path, "benign")
+    assert (result.kind, result.says("no such kernel: benign")) == (Kind.CRASH, True)
+
+
+def test_a_kernel_that_cannot_misbehave_refuses_to_be_asked_to(tmp_path: Path) -> None:
+    image = build(Subject.builtin(), "release")
+    with pytest.raises(GuestCrashed, match="red=panic: this kernel was built without the feature"):
+        Kernel.boot(image, load_machine(write_machine(tmp_path)), extra=["red=panic"])
+
+
+def test_every_red_kernel_has_its_test() -> None:
+    text = (shim_dir() / "src" / "red" / "kernels.rs").read_text(encoding="utf-8")
+    names = re.findall(r'^    "([a-z-]+)",', text, flags=re.MULTILINE)
+    asked = re.findall(r'judged\(tmp_path, "([a-z-]+)"', Path(__file__).read_text(encoding="utf-8"))
+    assert len(names) > 20
+    assert set(names) == set(asked) - {"benign"}
