@@ -52,6 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(id, ..., at=function): contract clauses that a check looks at")
     config.addinivalue_line("markers", "machine(name, ...): run on these machines only")
     session = Session(config)
+    try:
+        session.keys_for([])
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from None
     config.stash[SESSION] = session
     if not session.is_worker:
         config.pluginmanager.register(session, "frame-harness-session")
@@ -81,7 +85,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             try:
                 clause(id_)
             except HarnessError as error:
-                raise pytest.UsageError(f"{item.nodeid}: {error.summary}") from error
+                raise pytest.UsageError(f"{item.nodeid}: {error}") from error
         item.extra_keyword_matches.update(named)
 
 

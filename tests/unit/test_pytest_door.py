@@ -1,0 +1,189 @@
+"""The pytest door as a user meets it: fixtures, markers, options, what a failing test shows."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.judge.evidence import Evidence, Outcome, decode
+
+pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.slow
+HOME = os.environ.get("HOME", "")
+
+TEN_LINES = """
+    import pytest
+
+    @pytest.mark.clause("ALLOC-09")
+    def test_a_new_frame_has_one_owner(kernel):
+        paddr = kernel.alloc(purpose="user", zeroed=False)
+        assert kernel.slot(paddr).get_refcount() == 1
+        assert kernel.slots()["refcount"][paddr >> 12] == 1
+"""
+
+
+@pytest.fixture
+def door(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A folder of a user's, with no settings but the plugin."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("HOME", HOME)  # pytester gives an empty one, in which rustup finds no toolchain
+    return pytester
+
+
+def run(door: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return door.runpytest_subprocess("-p", "no:cacheprovider", "--machine", "microvm", *arguments)
+
+
+def evidence_of(door: pytest.Pytester, *arguments: str) -> Evidence:
+    file = Path(door.path) / "evidence.json"
+    run(door, "--evidence", str(file), *arguments)
+    return decode(file.read_bytes(), Evidence)
+
+
+def test_ten_lines_of_a_user_drive_a_guest(door: pytest.Pytester) -> None:
+    door.makepyfile(TEN_LINES)
+    run(door).assert_outcomes(passed=1)
+
+
+def test_evidence_of_two_workers_is_one_whole(door: pytest.Pytester) -> None:
+    door.makepyfile(TEN_LINES)
+    evidence = evidence_of(door, "-n", "2", "--profile", "both")
+    assert [str(run.run) for run in evidence.runs] == ["microvm/dev", "microvm/release"]
+    for run_ in evidence.runs:
+        assert run_.planned == run_.finished == ("test_ten_lines.py::test_a_new_frame_has_one_owner",) or (
+            len(run_.planned) == len(run_.finished) == 1
+        )
+        assert run_.guests_booted == sum(entry.count for entry in run_.exits) >= 2
+
+
+def test_a_failing_test_shows_clause_commands_console(door: pytest.Pytester) -> None:
+    door.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.clause("ALLOC-09", at="FrameAllocOptions::allocate")
+        def test_wrong(kernel):
+            assert kernel.slot(kernel.alloc()).get_refcount() == 2
+        """
+    )
+    result = run(door)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*- contract -*", "ALLOC-09: *", "*- last commands -*", "alloc new"])
+    result.stdout.fnmatch_lines(["*- console -*", "=* ok v=*"])
+
+
+def test_a_failed_assertion_is_a_violation_at_the_named_function(door: pytest.Pytester) -> None:
+    door.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.clause("REF-01", at="MetaSlot::dec_ref")
+        def test_wrong(kernel):
+            assert kernel.slot(kernel.alloc()).dec_ref() == 7
+        """
+    )
+    (result,) = evidence_of(door).checks
+    assert result.outcome is Outcome.VIOLATED
+    assert result.broken == ("REF-01",)
+    assert "memory/frame.rs:" in result.at
+
+
+def test_an_unknown_clause_names_the_nearest(door: pytest.Pytester) -> None:
+    door.makepyfile("import pytest\n@pytest.mark.clause('ALOC-09')\ndef test_x(kernel): pass\n")
+    result = run(door)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*'ALOC-09'*", "*did you mean ALLOC-09*"])
+
+
+def test_an_unknown_machine_is_one_line(door: pytest.Pytester) -> None:
+    door.makepyfile(TEN_LINES)
+    result = door.runpytest_subprocess("--machine", "q53")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*q53*did you mean 'q35'*"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+def test_a_marked_machine_that_was_not_chosen_is_skipped_with_the_reason(door: pytest.Pytester) -> None:
+    door.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.machine("q35-5g")
+        def test_x(kernel): pass
+        """
+    )
+    result = run(door, "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*needs machine q35-5g, which was not selected*"])
+
+
+def test_a_panic_nobody_asked_for_is_a_violation(door: pytest.Pytester) -> None:
+    door.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.clause("ARRAY-06")
+        def test_x(kernel):
+            kernel.slot_vaddr(1 << 51)
+        """
+    )
+    (result,) = evidence_of(door).checks
+    assert (result.outcome, result.expected) == (Outcome.VIOLATED, "no panic")
+    assert "out of bounds" in result.got
+    assert result.backtrace
+
+
+def test_a_crashed_guest_is_a_crash_with_a_backtrace_of_names(door: pytest.Pytester) -> None:
+    door.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.clause("ALLOC-01")
+        def test_x(kernel):
+            kernel.call("crash ud")
+        """
+    )
+    (result,) = evidence_of(door).checks
+    assert result.outcome is Outcome.CRASHED
+    assert "#UD" in result.message
+    assert any("commands::crash" in line for line in result.backtrace)
+
+
+def test_a_violation_in_a_shared_guest_gives_the_next_check_another_one(door: pytest.Pytester) -> None:
+    door.makepyfile(
+        """
+        def test_first(shared_kernel):
+            shared_kernel.slot(0x200000).set_flags(0x77)
+            assert False
+        def test_second(shared_kernel):
+            assert shared_kernel.slot(0x200000).get_flags() != 0x77
+        """
+    )
+    run(door).assert_outcomes(passed=1, failed=1)
+
+
+def test_guests_do_not_pile_up_in_memory(door: pytest.Pytester) -> None:
+    door.makepyfile(
+        """
+        import gc
+        import pytest
+        from harness.machine.ram import GuestRam
+
+        @pytest.mark.parametrize("i", range(6))
+        def test_x(kernel, i):
+            gc.collect()
+            alive = [each for each in gc.get_objects() if isinstance(each, GuestRam)]
+            assert len(alive) <= 3
+        """
+    )
+    run(door).assert_outcomes(passed=6)
+
+
+def test_json_evidence_has_no_word_of_a_guest_that_is_not_text(door: pytest.Pytester) -> None:
+    door.makepyfile(TEN_LINES)
+    file = Path(door.path) / "evidence.json"
+    run(door, "--evidence", str(file))
+    assert json.loads(file.read_text(encoding="utf-8"))["runs"]
