@@ -13,6 +13,7 @@ from harness.contract.ordering_table import ALLOCATE
 SOURCE_OF_FRAMES = "alloc_migratetype"
 LIVE = 1
 CLAIM = "the claim: one update of refcount, at least acq_rel, acquire on failure"
+FOR_NOTHING = "the claim may fail although the frame is free"
 UNSEEN = "nothing that the small programs tried here can show; the contract asks for it by name"
 
 
@@ -96,9 +97,12 @@ def _refusals(function: Function, attempts: Iterable[Attempt]) -> Iterator[Order
     claims = {attempt.path.accesses[attempt.claim].trail for attempt in attempts if attempt.claim is not None}
     for path in function.paths:
         for index, access in enumerate(path.accesses):
-            refused = access.is_update and not access.done and access.trail in claims
-            if refused and not path.effective(index).acquires:
+            if access.done or access.trail not in claims:
+                continue
+            if not path.effective(index).acquires:
                 yield _at(function, access, "ALLOC-12", "refcount", CLAIM, access.describe(), UNSEEN)
+            elif path.gives_up(index):
+                yield _at(function, access, "ALLOC-12", "refcount", CLAIM, access.describe(), FOR_NOTHING)
 
 
 class _Judge:
@@ -143,7 +147,7 @@ class _Judge:
     def _claim(self, index: int) -> Iterator[OrderingViolation]:
         access = self._accesses[index]
         strong = access.is_update and self._attempt.path.effective(index).at_least(Order.ACQ_REL)
-        if not strong or access.op is Op.CAS_WEAK:
+        if not strong:
             yield self._broken(index, "refcount", CLAIM, access.describe())
 
     def _after(self, claim: int) -> Iterator[OrderingViolation]:

@@ -91,6 +91,7 @@ class Access:
         failure: of a cmpxchg that fails.
         detail: the operation of an RMW (`add`, `xchg`, ...).
         done: False for a cmpxchg that fails on this path.
+        spurious: it fails here although what it found may well be what it expected (a weak one may do that).
         read: the value found, as a number where the path fixes one, else as a name of its own.
         written: the value left, likewise; None when nothing is written.
         returned: whether the function's result was computed from what was read.
@@ -105,6 +106,7 @@ class Access:
     failure: Order | None = None
     detail: str = ""
     done: bool = True
+    spurious: bool = False
     read: int | str | None = None
     written: int | str | None = None
     returned: bool = False
@@ -166,6 +168,16 @@ class Path:
         acquires = own.acquires or any(fence.acquires for fence in self._fences(index, 1))
         releases = own.releases or any(fence.releases for fence in self._fences(index, -1))
         return order_of(acquires=acquires and access.reads, releases=releases and access.writes)
+
+    def gives_up(self, index: int) -> bool:
+        """Tell whether an access fails for nothing, with no other try after it."""
+        if self.end == "cut":
+            return False  # the next try is what was not walked any more
+        access = self.accesses[index]
+        later = self.accesses[index + 1 :]
+        return access.spurious and not any(
+            a.is_update and a.touches(access.item, access.space) for a in later
+        )
 
     def _fences(self, index: int, step: int) -> Iterator[Order]:
         at = index + step

@@ -138,8 +138,7 @@ def _too_weak(need: Need, function: Function, path: Path, index: int) -> Iterato
 
 def _with_fences(path: Path, index: int) -> str:
     access = path.accesses[index]
-    weak = access.op is Op.CAS_WEAK and not access.done
-    return access.describe() + (" (never tried again)" if weak else "")
+    return access.describe() + (" (never tried again)" if access.spurious else "")
 
 
 def _weak_update(need: Need, path: Path, index: int) -> str:
@@ -166,8 +165,7 @@ def _weak_guess(need: Need, path: Path, index: int) -> str:
 
 
 def _weak_refusal(need: Need, path: Path, index: int) -> str:
-    later = any(access.is_update and access.touches(need.field) for access in path.accesses[index + 1 :])
-    if path.accesses[index].op is Op.CAS_WEAK and not later:
+    if path.gives_up(index):
         return SPURIOUS
     if need.failure is None or path.effective(index).at_least(need.failure):
         return ""

@@ -142,7 +142,7 @@ class Accesses:
         owned = state.owned.get(where.item) if where.space is Space.SLOT else None
         equal = None if owned is None else compare("eq", owned, expected, bits)
         fails = equal != 1 or instruction.detail == "weak"
-        failed = [self._failed(state.copy(), where, instruction, owned)] if fails else []
+        failed = [self._failed(state.copy(), where, instruction, owned, expected)] if fails else []
         if equal == 0:
             state.end = "impossible"
             return failed
@@ -156,10 +156,17 @@ class Accesses:
         state.define((expected, 1))
         return failed
 
-    def _failed(self, state: State, where: Where, instruction: Instruction, owned: Value | None) -> State:
+    def _failed(
+        self, state: State, where: Where, instruction: Instruction, owned: Value | None, expected: Value
+    ) -> State:
         found = owned if owned is not None else state.fresh("field", where.item)
         access = self._access(state, self._op(instruction), where, instruction, read=show(found), done=False)
         state.note(access, found)
+        equal = compare("eq", found, expected, bits_of(instruction.type))
+        if instruction.detail == "weak":
+            state.spurious[len(state.accesses) - 1] = equal
+        else:
+            state.assume(equal, False)
         if state.frame.count(f"{state.frame.block.label}:{state.frame.at} failed") > FAILURES:
             state.end = "cut"
         state.define((found, 0))

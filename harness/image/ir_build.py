@@ -64,16 +64,19 @@ def compile_ir(
     dependencies = _dependencies(toolchain, say)
     with tempfile.TemporaryDirectory(prefix="frame-harness-ir-") as folder:
         module, out = Path(folder, "subject.rs"), Path(folder, "subject.ll")
+        # The compiler leaves files of its own where it runs, under names that are always the same.
+        Path(folder, "lib.rs").write_bytes(HOST.read_bytes())
         # A JSON string is a Rust string as far as paths go; the subject's warnings are not what is judged.
-        module.write_text(f"#[allow(warnings)]\n#[path = {json.dumps(str(subject.path))}]\npub mod frame;\n")
+        path = json.dumps(str(subject.path), ensure_ascii=False)
+        module.write_text(f"#[allow(warnings)]\n#[path = {path}]\npub mod frame;\n", encoding="utf-8")
         argv: list[str | Path] = [
             toolchain.rustc, *FLAGS, f"--edition={_manifest()['package']['edition']}", *flags,
             f"--target={dependencies.target}", *dependencies.arguments,
             f"-Cdebug-assertions={checks}", f"-Coverflow-checks={checks}",
-            f"--emit=llvm-ir={out}", "--error-format=json", "--cap-lints=warn", HOST,
+            f"--emit=llvm-ir={out}", "--error-format=json", "--cap-lints=warn", "lib.rs",
         ]  # fmt: skip
         env = {**os.environ, **dict(toolchain.env), "FRAME_HARNESS_SUBJECT": str(module)}
-        finished = run(argv, what=f"compiling {subject.name} to LLVM IR", say=say, env=env, cwd=HOST.parent)
+        finished = run(argv, what=f"compiling {subject.name} to LLVM IR", say=say, env=env, cwd=Path(folder))
         if finished.status != 0:
             raise _refused(subject, profile, finished.err)
         return out.read_text(encoding="utf-8", errors="surrogateescape")

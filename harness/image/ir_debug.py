@@ -32,6 +32,14 @@ class Subprogram:
     linkage: str
 
 
+def _unescaped(text: str) -> str:
+    r"""Return a string as it was before LLVM wrote quotes, backslashes, bytes beyond ASCII as `\XX`."""
+    if "\\" not in text:
+        return text
+    plain = re.sub(rb"\\([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), text.encode())
+    return plain.decode(errors="surrogateescape")
+
+
 class DebugInfo:
     """The `!N = !DI...` nodes of one module; read when asked for."""
 
@@ -57,7 +65,7 @@ class DebugInfo:
         if node is None:
             return ""
         file = self._attributes(node)
-        return posixpath.join(file.get("directory", ""), file.get("filename", ""))
+        return _unescaped(posixpath.join(file.get("directory", ""), file.get("filename", "")))
 
     def _find_subprogram(self, scope: int | None) -> int | None:
         while scope is not None and self._attributes(scope).get("kind") != "DISubprogram":

@@ -104,13 +104,16 @@ class Walker:
 
 
 def _path(state: State) -> Path:
-    used = (
-        {symbol.serial for symbol in sources(state.result) if symbol.serial}
-        if state.result is not None
-        else set()
+    found = sources(state.result) if state.result is not None else ()
+    used = {symbol.serial for symbol in found if symbol.serial}
+    spurious = {index for index, equal in state.spurious.items() if state.truth(equal) is not False}
+    return Path(
+        tuple(
+            replace(access, returned=serial in used, spurious=index in spurious)
+            for index, (access, serial) in enumerate(zip(state.accesses, state.read_by, strict=True))
+        ),
+        state.end,
     )
-    pairs = zip(state.accesses, state.read_by, strict=True)
-    return Path(tuple(replace(access, returned=serial in used) for access, serial in pairs), state.end)
 
 
 def _jump(state: State, label: str, *, is_open: bool = False) -> None:

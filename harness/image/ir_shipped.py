@@ -67,7 +67,7 @@ def check_shipped(
     """Compile the shim around a subject as it is shipped, to LLVM IR; compare each call site's orderings.
 
     The crate, its flags, its profile are those of the image. It is one codegen unit, since LLVM IR is written
-    for all of a crate: another function may be inlined than in an incremental build, which touches no ordering.
+    for all of a crate: an incremental build may inline other functions, which touches no ordering.
 
     Raises:
         BuildError: it does not compile.
@@ -150,7 +150,8 @@ def _whole_kernel(subject: Subject, profile: str, toolchain: Toolchain, say: Say
     shim = resources.shim_dir()
     argv: list[str | Path] = [
         toolchain.cargo, "rustc", "--locked", f"--bin={store.built_name()}", f"--profile={profile}",
-        f"--target={TARGET}", f"--manifest-path={shim / 'Cargo.toml'}", f"--target-dir={folder}", *toolchain.cargo_args,
+        f"--target={TARGET}", f"--manifest-path={shim / 'Cargo.toml'}", f"--target-dir={folder}",
+        *toolchain.cargo_args,
     ]  # fmt: skip
     if toolchain.rustflags:
         argv += ["--config", f"target.{TARGET}.rustflags={json.dumps(list(toolchain.rustflags))}"]

@@ -43,6 +43,7 @@ class State:
         facts: truth values that were decided on the way.
         equal: values that were found to be a number.
         objects: number of each slot or other object, by the unknown part of its address.
+        spurious: for each weak cmpxchg that failed: whether it found what it expected, as a value.
         read_by: serial number of the value that each access read; 0 for none.
     """
 
@@ -54,6 +55,7 @@ class State:
     objects: dict[object, str] = field(default_factory=dict)
     accesses: list[Access] = field(default_factory=list)
     read_by: list[int] = field(default_factory=list)
+    spurious: dict[int, Value] = field(default_factory=dict)
     serial: int = 0
     end: str = ""
     result: Value | None = None
@@ -72,6 +74,7 @@ class State:
             objects=dict(self.objects),
             accesses=list(self.accesses),
             read_by=list(self.read_by),
+            spurious=dict(self.spurious),
         )
 
     @property
@@ -121,7 +124,23 @@ class State:
             known = self.equal.get(left)
             if known is not None and isinstance(right, int):
                 return compare(symbol.kind, known, right, 64) == 1
+        return self._equality(*symbol.inputs) if symbol.kind == "eq" else None
+
+    def _equality(self, left: Value, right: Value) -> bool | None:
+        """Return whether two values are equal, by what equals the one and what differs from the other."""
+        one, other = self._equals_of(left), self._equals_of(right)
+        if one & other:
+            return True
+        different = (
+            symbol.inputs for symbol, truth in self.facts.items() if symbol.kind == "eq" and not truth
+        )
+        if any((a in one and b in other) or (a in other and b in one) for a, b in different):
+            return False
         return None
+
+    def _equals_of(self, value: Value) -> set[Value]:
+        pairs = [symbol.inputs for symbol, truth in self.facts.items() if symbol.kind == "eq" and truth]
+        return {value} | {b for a, b in pairs if a == value} | {a for a, b in pairs if b == value}
 
     def _joint(self, symbol: Symbol) -> bool | None:
         parts = [self.truth(part) for part in symbol.inputs]

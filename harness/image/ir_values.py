@@ -192,6 +192,8 @@ def compare(predicate: str, left: Value, right: Value, bits: int) -> Value:
             else predicate
         )
         left, right = right, left
+    if predicate in ("eq", "ne") and isinstance(right, Sum) and hash(right) < hash(left):
+        left, right = right, left
     if predicate == "ne":
         return negated(compare("eq", left, right, bits))
     # One form for a comparison and its opposite, so that what is known about one is known about the other.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.ordering_variants import Variant, body, harmless, insert, swap, weak
+from tests.support.ordering_variants import Variant, body, harmless, insert, rename, swap, weak
 
 RELAXED = "core::sync::atomic::Ordering::Relaxed"
 HOW = "core::sync::atomic::Ordering"
@@ -92,6 +92,28 @@ COMMON = (
         body("set_flags", f"const BY: {HOW} = {RELAXED}; self.flags.store(flags, BY)"),
     ),
     weak(
+        "set_flags-ordering-as-a-parameter",
+        "REF-08",
+        body("set_flags", f"put(&self.flags, flags, {RELAXED})"),
+        body("set_guard", f"put(&self.guard, bits, {HOW}::Release)"),
+        insert(
+            "impl MetaSlot", f"{OUT_OF_LINE} fn put(a: {WORD}, v: u32, how: {HOW}) {{ a.store(v, how) }}\n"
+        ),
+    ),
+    weak(
+        "inc_ref-in-assembly",
+        "REF-08",
+        body(
+            "inc_ref",
+            'unsafe { core::arch::asm!("lock inc dword ptr [{}]", in(reg) self.refcount.as_ptr()) }',
+        ),
+    ),
+    weak(
+        "set_flags-copied",
+        "REF-08",
+        body("set_flags", "unsafe { core::ptr::copy_nonoverlapping(&flags, self.flags.as_ptr(), 1) }"),
+    ),
+    weak(
         "get_flags-looks-twice",
         "REF-08",
         body("get_flags", f"let _ = self.flags.load({HOW}::Acquire); self.flags.load({RELAXED})"),
@@ -118,6 +140,26 @@ COMMON = (
 )
 
 HARMLESS = (
+    harmless(
+        "cas-in-a-retry-loop",
+        body(
+            "cas_refcount",
+            f"self.refcount.fetch_update({HOW}::AcqRel, {HOW}::Acquire, |c| (c == expect).then_some(new))",
+        ),
+    ),
+    harmless(
+        "statics-by-other-names",
+        rename("METADATA_BASE_VIRT", "TABLE"),
+        rename("METADATA_FRAME_COUNT", "SLOTS"),
+    ),
+    harmless(
+        "ordering-as-a-parameter",
+        body("set_flags", f"put(&self.flags, flags, {HOW}::Release)"),
+        body("meta_aux_store", f"put(&self.meta_aux, v, {RELAXED})"),
+        insert(
+            "impl MetaSlot", f"{OUT_OF_LINE} fn put(a: {WORD}, v: u32, how: {HOW}) {{ a.store(v, how) }}\n"
+        ),
+    ),
     harmless(
         "set_flags-ordering-in-a-constant",
         body("set_flags", f"const BY: {HOW} = {HOW}::Release; self.flags.store(flags, BY)"),

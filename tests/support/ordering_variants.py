@@ -109,3 +109,8 @@ def insert(before: str, new: str) -> Edit:
         return text[:at] + new + text[at:]
 
     return edit
+
+
+def rename(old: str, new: str) -> Edit:
+    """Replace a name wherever it stands."""
+    return lambda text: re.sub(rf"\b{old}\b", new, text)
