@@ -33,10 +33,8 @@ def links_in_table(columns: Columns) -> Finding:
 def links_symmetric(columns: Columns) -> Finding:
     lists = columns.lists
     has_next, has_prev = lists.next_pfns >= 0, lists.prev_pfns >= 0
-    n_next, n_prev = int(np.count_nonzero(has_next)), int(np.count_nonzero(has_prev))
-    if n_next == n_prev == np.count_nonzero(lists.answered):
-        # Every next is answered, by as many slots as have a prev: so every prev answers one.
-        return Finding(n_next + n_prev)
+    if lists.symmetric:
+        return Finding(int(np.count_nonzero(has_next) + np.count_nonzero(has_prev)))
     return _unanswered(columns, "next", has_next) + _unanswered(columns, "prev", has_prev)
 
 
