@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from functools import cache
 
@@ -10,6 +12,7 @@ import pytest
 
 from harness.contract.clauses import CLAUSES
 from harness.contract.invariants import INVARIANTS, Outcome, Past, check_all
+from harness.contract.invariants.columns import Columns
 from harness.contract.memory_state import (
     Canary,
     Constants,
@@ -125,6 +128,20 @@ def test_one_invariant_alone_answers_as_it_does_among_all() -> None:
     alone = INVARIANTS["W-FREE-REFCOUNT"].check(damaged.state)
 
     assert alone == check_all(damaged.state)["W-FREE-REFCOUNT"]
+
+
+def test_columns_go_with_their_last_user() -> None:
+    """A cycle of references would keep the arrays of many checks until some garbage collection."""
+    columns = Columns(healthy()[0])
+    for invariant in INVARIANTS.values():
+        invariant.judge(columns)
+    watched = weakref.ref(columns)
+    gc.disable()
+    try:
+        del columns
+        assert watched() is None
+    finally:
+        gc.enable()
 
 
 def test_generation_may_wrap_to_zero() -> None:
