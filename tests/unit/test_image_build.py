@@ -201,17 +201,3 @@ def test_real_frame_rs_compiles_unmodified_in_both_profiles(real_frame_rs: Path)
             assert diff(expected, image.layout(name)) == []
         assert image.function_line("FrameAllocOptions::allocate") is not None
     assert real_frame_rs.read_bytes() == before
-
-
-@pytest.mark.slow
-def test_build_from_nothing_shows_how_far_it_is(
-    tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usual = build(Subject.builtin(), "release", toolchain=toolchain)
-    said: list[str] = []
-    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path / "cache"))
-    image = build(Subject.builtin(), "release", toolchain=toolchain, say=said.append)
-    assert image.elf != usual.elf
-    assert image.layout("MetaSlot") == usual.layout("MetaSlot")
-    assert all("\n" not in line for line in said)
-    assert any("packages done" in line for line in said)

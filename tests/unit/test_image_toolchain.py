@@ -58,11 +58,14 @@ def test_toolchain_that_is_found_first_says_which_it_is() -> None:
 
 
 @pytest.mark.slow
-def test_installed_target_builds_the_shim(own_cache: Path) -> None:
+def test_installed_target_builds_the_shim_and_shows_how_far_it_is(own_cache: Path) -> None:
+    said: list[str] = []
     toolchain = find_toolchain("installed-target")
-    image = build(Subject.builtin(), "dev", toolchain=toolchain)
+    image = build(Subject.builtin(), "release", toolchain=toolchain, say=said.append)
     assert own_cache in image.elf.parents
     assert image.layout("MetaSlot").size == 64
+    assert all("\n" not in line for line in said)
+    assert any("packages done" in line for line in said)
 
 
 @pytest.mark.slow
