@@ -45,7 +45,8 @@ def prepare(run: Run) -> None:
         run.selftest = selftest(kernel)
         run.layout = layout_evidence(kernel)
         compare_dump(run, kernel)
-        run.invariants = judge_invariants(kernel)
+        if run.layout.dwarf is Witness.EQUAL:  # they know the contract's slots alone
+            run.invariants = judge_invariants(kernel)
     finally:
         run.finish(kernel)
 

@@ -51,7 +51,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(id, ..., at=function): contract clauses that a check looks at")
     config.addinivalue_line("markers", "machine(name, ...): run on these machines only")
-    session = Session(config)
+    try:
+        session = Session(config)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
     try:
         session.keys_for([])
     except HarnessError as error:
@@ -128,8 +131,9 @@ def pytest_runtest_makereport(
         for title, text in results.sections(item, kernels):
             report.sections.append((title, text))
     if report.when == "teardown" and results.clauses_of(item):
-        image = item.stash[RUN].image if RUN in item.stash else None
-        result = results.result_of(item, key, image, phases, kernels, reproduce(item, key))
+        run = item.stash.get(RUN, None)
+        image, layout = (run.image, run.layout) if run else (None, None)
+        result = results.result_of(item, key, image, layout, phases, kernels, reproduce(item, key))
         report.user_properties.append((RESULT, encode(result)))
     if report.when == "teardown":
         # A kernel holds its guest's RAM: kept until the end of the session, a thousand of them fill the host.

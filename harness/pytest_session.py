@@ -39,10 +39,15 @@ class WorkerOutput(Record, frozen=True, kw_only=True):
     planned: tuple[tuple[RunKey, str], ...]
     ledgers: tuple[Ledger, ...]
     troubles: tuple[Trouble, ...]
+    toolchain: str = ""
 
 
 class Session:
-    """Builds images when a check first asks for one, boots on the chosen machines, collects evidence."""
+    """Builds images when a check first asks for one, boots on the chosen machines, collects evidence.
+
+    Raises:
+        SubjectError: the file that is to be judged cannot be read.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -57,7 +62,8 @@ class Session:
         self._evidence: str | None = option("--evidence")
         self._red: str | None = option("--red")
         self._started = time.monotonic()
-        self._subject: Subject | None = None
+        # Whoever reports on a subject says which text it was, whatever becomes of the file meanwhile.
+        self._subject = self._find_subject() if self._evidence or self._frame_rs else None
         self._toolchain: Toolchain | None = None
         self._machines: dict[str, Machine] = {}
         self._images: dict[str, Image | HarnessError] = {}
@@ -99,8 +105,28 @@ class Session:
     def subject(self) -> Subject:
         """The frame module under test, as it was when it was first asked for."""
         if self._subject is None:
-            self._subject = Subject.from_file(self._frame_rs) if self._frame_rs else Subject.builtin()
+            self._subject = self._find_subject()
         return self._subject
+
+    def _find_subject(self) -> Subject:
+        return Subject.from_file(self._frame_rs) if self._frame_rs else Subject.builtin()
+
+    def _changed_subject(self) -> list[Trouble]:
+        """Say so when the subject is not any more what it was at the beginning."""
+        try:
+            if self.subject.refreshed() == self.subject:
+                return []
+            detail = ""
+        except HarnessError as error:
+            detail = str(error)
+        return [
+            Trouble(
+                what="subject",
+                message=f"{self.subject.path} changed while it was judged",
+                detail=detail,
+                next="leave the file alone, run the same command again",
+            )
+        ]
 
     def image(self, profile: str) -> Image:
         """Build the subject once a session; a failure is raised again for every check."""
@@ -164,6 +190,7 @@ class Session:
             planned=self._planned,
             ledgers=tuple(run.ledger() for run in self._runs.values()),
             troubles=tuple(self._troubles),
+            toolchain=self._toolchain.describe() if self._toolchain else "",
         )
         if self.is_worker:
             vars(self.config)["workeroutput"]["frame_harness"] = encode(mine)
@@ -184,8 +211,8 @@ class Session:
                 runs.append(
                     merge(
                         parts,
-                        self.image(key.profile),
-                        self._toolchain.describe() if self._toolchain else "",
+                        self.subject.sha256,
+                        next((output.toolchain for output in self._outputs if output.toolchain), ""),
                         [check for run, check in planned if run == key],
                         [result.check for result in self._results if result.run == key],
                     )
@@ -197,7 +224,7 @@ class Session:
             planned_runs=keys,
             runs=tuple(runs),
             checks=tuple(self._results),
-            errors=tuple(troubles),
+            errors=(*troubles, *self._changed_subject()),
             selection=str(self.config.getoption("keyword") or ""),
             duration_s=time.monotonic() - self._started,
         )

@@ -35,6 +35,9 @@ class Ledger(Record, frozen=True, kw_only=True):
     """What one process saw of a run, as a value that can be added to another's."""
 
     run: RunKey
+    image_sha256: str
+    build_id: str
+    subject_sha256: str
     accelerator: str = ""
     qemu_version: str = ""
     guests_booted: int = 0
@@ -129,6 +132,9 @@ class Run:
         """What this process saw of the run so far."""
         return Ledger(
             run=self.key,
+            image_sha256=self.image.sha256,
+            build_id=self.image.build_id,
+            subject_sha256=self.image.subject.sha256,
             accelerator=self._accelerator,
             qemu_version=self._qemu_version,
             guests_booted=self._booted,
@@ -148,14 +154,17 @@ class Run:
 
 def merge(
     ledgers: Iterable[Ledger],
-    image: Image,
+    subject_sha256: str,
     toolchain: str,
     planned: Iterable[str],
     finished: Iterable[str],
 ) -> RunEvidence:
     """Add up what several processes saw of the same run.
 
-    The worst word counts: a witness that differs in one process differs.
+    The worst word counts: a witness that differs in one process differs, and so does the subject.
+
+    Args:
+        subject_sha256: of the subject that is to be judged.
     """
     parts = list(ledgers)
     if not parts:
@@ -168,13 +177,14 @@ def merge(
         for name, frames in part.invariants.items():
             invariants[name] = min(frames, invariants.get(name, frames))
     used = [part for part in parts if part.guests_booted] or parts
+    shown = next((part for part in parts if part.subject_sha256 != subject_sha256), used[0])
     return RunEvidence(
         run=parts[0].run,
         accelerator=used[0].accelerator,
         qemu_version=used[0].qemu_version,
-        image_sha256=image.sha256,
-        build_id=image.build_id,
-        subject_sha256=image.subject.sha256,
+        image_sha256=shown.image_sha256,
+        build_id=shown.build_id,
+        subject_sha256=shown.subject_sha256,
         toolchain=toolchain,
         guests_booted=sum(part.guests_booted for part in parts),
         exits=tuple(

@@ -1,0 +1,117 @@
+"""Proves that a file which cannot be judged, or has another layout, is never a pass."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.image.subject import Subject
+from harness.judge.exit_codes import ExitCode, Kind
+from tests.support.doors import announced, check, close_check, open_check, write_machine
+from tests.support.mutants import Edit, mutated
+
+ONE_CHECK = ("--profile", "release", "-n", "1", "-k", "CONST-01")
+LAYOUT = ("--profile", "release", "-n", "1", "-k", "LAYOUT-02")
+
+SWAPPED: tuple[Edit, ...] = (
+    ("    pub guard: atomic::AtomicU32,", "    pub kept: atomic::AtomicU32,"),
+    ("    pub meta_aux: atomic::AtomicU32,", "    pub guard: atomic::AtomicU32,"),
+    ("    pub kept: atomic::AtomicU32,", "    pub meta_aux: atomic::AtomicU32,"),
+)
+WIDENED: tuple[Edit, ...] = (
+    ("    pub order: atomic::AtomicU8,\n    _reserved0: [u8; 3],", "    pub order: atomic::AtomicU32,"),
+    ("            order: atomic::AtomicU8::new(0),\n            _reserved0: [0; 3],",
+     "            order: atomic::AtomicU32::new(0),"),
+    ("self.order.load(Acquire)", "self.order.load(Acquire) as u8"),
+    ("self.order.store(order, Release)", "self.order.store(order as u32, Release)"),
+)  # fmt: skip
+
+
+def test_a_file_that_does_not_compile_is_an_error_in_rustc_s_words(tmp_path: Path) -> None:
+    subject = mutated(tmp_path, (("pub const PAGE_SIZE: u64 = 1 << 12;", "pub const PAGE_SIZE: u64 = one;"),))
+    result = check(tmp_path, "--frame-rs", subject, *ONE_CHECK)
+    assert (result.status, result.kind) == (ExitCode.ERROR, Kind.ERROR)
+    assert "error[E0425]: cannot find value `one` in this scope" in result.out
+    assert f"{subject}:" in result.out.replace("\n", "").replace(" ", "")
+    assert "Traceback" not in result.out and result.survivors == ()
+
+
+@pytest.mark.parametrize(
+    ("edits", "moved"),
+    [(SWAPPED, {"guard", "meta_aux"}), (WIDENED, {"order"})],
+    ids=["guard-and-meta_aux-swapped", "order-widened"],
+)
+def test_a_changed_layout_is_a_fail_that_shows_the_64_bytes(
+    edits: tuple[Edit, ...], moved: set[str], tmp_path: Path
+) -> None:
+    subject = mutated(tmp_path, edits)
+    result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *LAYOUT)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ())
+    assert result.violated == {"LAYOUT-02"}
+    [layout_map] = [each["exhibit"] for run in result.report["runs"] for each in run["checks"]]
+    assert moved <= set(layout_map.replace("[", " ").replace("|", " ").split())
+    for line in layout_map.splitlines():
+        assert line.rstrip() in result.out, "the map is shown as it is"
+
+
+@pytest.mark.parametrize("case", ["missing", "folder", "dangling link", "unreadable device"])
+def test_what_is_no_file_is_a_usage_error_in_one_line(case: str, tmp_path: Path) -> None:
+    path = tmp_path / "frame.rs"
+    if case == "folder":
+        path.mkdir()
+    elif case == "dangling link":
+        path.symlink_to(tmp_path / "gone.rs")
+    elif case == "unreadable device":
+        os.mkfifo(path)
+    result = check(tmp_path, "--frame-rs", path, *ONE_CHECK)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.USAGE, None, ())
+    assert "Traceback" not in result.out
+    assert str(path) in result.out or str(path.resolve()) in result.out
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "error[E0432]: unresolved import"),
+        (bytes(range(256)) * 16, "error: couldn't read"),
+        (b"\x7fELF\x02\x01\x01\x00" + bytes(56), "error: unknown start of token"),
+        (b"fn frame(", "error: this file contains an unclosed delimiter"),
+    ],
+    ids=["empty", "no-utf-8", "an-elf", "cut-off"],
+)
+def test_a_file_that_is_no_module_is_an_error_in_rustc_s_words(
+    content: bytes, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "frame.rs"
+    path.write_bytes(content)
+    result = check(tmp_path, "--frame-rs", path, *ONE_CHECK)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ())
+    assert result.says(words), result.out
+    assert "Traceback" not in result.out
+
+
+@pytest.mark.parametrize("left", ["changed", "gone"])
+def test_a_file_that_changes_while_it_is_judged_is_an_error(left: str, tmp_path: Path) -> None:
+    subject = mutated(tmp_path, ())
+    text = subject.read_text()
+    with announced(tmp_path) as announcer:
+        machine = write_machine(tmp_path, qemu=announcer.program)
+        with open_check(tmp_path, "--machine", machine, "--frame-rs", subject, *ONE_CHECK) as door:
+            announcer.next_pid()
+            if left == "changed":
+                subject.write_text(text + "// a word more\n")
+            else:
+                subject.unlink()
+            result = close_check(door, tmp_path)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ())
+    assert result.says("changed while it was judged")
+
+
+def test_the_built_in_module_in_a_file_of_its_own_passes(tmp_path: Path) -> None:
+    """What the others here differ from."""
+    subject = mutated(tmp_path, ())
+    result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *ONE_CHECK)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ())
+    assert result.report["subject"]["sha256"] == Subject.builtin().sha256
