@@ -40,8 +40,8 @@ check: lint ## the quick part of test, without QEMU
 bench: setup ## measure speed against the floor of this machine
 	@$(HARNESS) bench $(ARGS)
 
-fuzz: setup ## run long random sequences
-	@$(HARNESS) fuzz $(ARGS)
+fuzz: setup ## run the random tests alone, on values they never saw
+	@$(PYTHON) -m pytest -n 2 tests/property --hypothesis-seed=random $(ARGS)
 
 clauses: setup ## list the contract's clauses with the checks of each
 	@$(HARNESS) clauses $(ARGS)
