@@ -17,6 +17,7 @@ class ClauseViolated(AssertionError):
         frame: physical address of the frame it shows on, if any.
         field: the slot's field, or `payload`.
         exhibit: text that is shown as it is, such as a layout map.
+        at: `file:line` in the subject, where it is known better than by the function that the check blames.
     """
 
     def __init__(
@@ -28,9 +29,10 @@ class ClauseViolated(AssertionError):
         frame: int | None = None,
         field: str = "",
         exhibit: str = "",
+        at: str = "",
     ) -> None:
         self.what, self.expected, self.got = what, expected, got
-        self.frame, self.field, self.exhibit = frame, field, exhibit
+        self.frame, self.field, self.exhibit, self.at = frame, field, exhibit, at
         where = "" if frame is None else f" on frame {frame:#x}"
         where += f" ({field})" if field else ""
         text = f"{what}{where}: expected {expected}, got {got}"

@@ -51,6 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(id, ..., at=function): contract clauses that a check looks at")
     config.addinivalue_line("markers", "machine(name, ...): run on these machines only")
+    config.addinivalue_line("markers", "one_machine: no guest is needed, so the first machine is enough")
     try:
         session = Session(config)
     except HarnessError as error:
@@ -71,6 +72,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     session = metafunc.config.stash[SESSION]
     try:
         keys = session.keys_for(named)
+        if metafunc.definition.get_closest_marker("one_machine"):
+            keys = [key for key in keys if key.machine == keys[0].machine]
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
     params = [pytest.param(key, id=results.run_id(key)) for key in keys]

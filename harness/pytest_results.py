@@ -102,7 +102,7 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             return {
                 "outcome": Outcome.VIOLATED, "message": error.what, "expected": error.expected,
                 "got": error.got, "frame": error.frame, "field": error.field, "exhibit": error.exhibit,
-                "at": _panic_line(error, image) or at,
+                "at": error.at or _panic_line(error, image) or at,
             }  # fmt: skip
         case SubjectPanic():
             return {

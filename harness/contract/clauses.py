@@ -1,4 +1,4 @@
-"""The clauses of the contract: their stable ids, kinds and words."""
+"""The clauses of the contract: stable id, kind, words."""
 
 import difflib
 from collections.abc import Iterable
@@ -25,8 +25,8 @@ class ClauseKind(StrEnum):
     HAZARD = "H"
 
 
-# These kinds need several CPUs or the compiled code.
-PLACE_ONLY_KINDS = frozenset({ClauseKind.PARALLEL, ClauseKind.ORDERING})
+# These kinds need several CPUs.
+PLACE_ONLY_KINDS = frozenset({ClauseKind.PARALLEL})
 
 
 @dataclass(frozen=True)

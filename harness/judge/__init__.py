@@ -1,1 +1,1 @@
-"""From the evidence of a run to its findings and its verdict."""
+"""From the evidence of a run to its verdict."""

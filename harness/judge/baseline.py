@@ -1,4 +1,4 @@
-"""The findings that are already known: a TOML list of clause id and reason."""
+"""The findings that are already known: a TOML list of clause id, reason."""
 
 import difflib
 import tomllib

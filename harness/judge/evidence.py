@@ -1,4 +1,4 @@
-"""What a run saw, as values that travel as JSON and are checked when they arrive."""
+"""What a run saw, as values that travel as JSON, checked when they arrive."""
 
 import json
 from enum import StrEnum

@@ -1,1 +1,1 @@
-"""How a verdict is shown to people and to programs."""
+"""How a verdict is shown to people or to programs."""

@@ -1,4 +1,4 @@
-"""Which checks look at which clause, and which clauses nobody looks at."""
+"""Which checks look at which clause, which clauses nobody looks at."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

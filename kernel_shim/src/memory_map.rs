@@ -90,6 +90,9 @@ pub fn publish(map: Map) {
     MAP.call_once(|| map);
 }
 
+/// No x86-64 CPU has more than 52 bits of physical address (Intel SDM volume 3, 4.1.4).
+const PHYSICAL_SPACE: u64 = 1 << 52;
+
 /// Reads the loader's table and applies command line and kernel image. Panics when no RAM is left.
 pub fn read(start_info: &StartInfo) -> Map {
     let entries = red::memory_map(start_info.memory_map);
@@ -140,8 +143,13 @@ impl Map {
         for ram in [true, false] {
             for entry in entries {
                 let kind = RegionKind::from_e820(entry.kind);
+                // qboot (as in QEMU 7.2) counts one entry too many on microvm, and leaves in it what RAM held.
+                let Some(end) = entry.base.checked_add(entry.bytes).filter(|&end| end <= PHYSICAL_SPACE)
+                else {
+                    continue;
+                };
                 if (kind == RegionKind::Ram) == ram {
-                    map.paint(Region { base: entry.base, end: entry.base.saturating_add(entry.bytes), kind });
+                    map.paint(Region { base: entry.base, end, kind });
                 }
             }
         }

@@ -203,13 +203,13 @@ class BuddyModel:
         if block is None:
             raise Panicked(PanicKind.NOT_A_BLOCK)
         zone = self.zone_of(block.pfn)
-        if any(self.slots[pfn].is_poisoned for pfn in block.frames):
-            self._quarantine(block, zone)
-            return
         if zone.block_covering(block.pfn) is not None:
             raise Panicked(PanicKind.FREED_TWICE)
         if order and any(self.slots[pfn].says_free for pfn in block.frames):
             raise Panicked(PanicKind.FREED_TWICE)
+        if any(self.slots[pfn].is_poisoned for pfn in block.frames):
+            self._quarantine(block, zone)
+            return
         sentinel = self.faults.missing_stamps == 0
         self.faults.missing_stamps -= not sentinel
         zone.stamp_free(block, sentinel=sentinel)

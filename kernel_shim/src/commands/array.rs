@@ -1,4 +1,4 @@
-//! Commands for the slot table and the functions that take a physical address.
+//! Commands for the slot table, with the functions that take a physical address.
 
 use super::{operand, slot};
 use crate::console::args::Args;

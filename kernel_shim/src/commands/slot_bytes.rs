@@ -1,4 +1,4 @@
-//! Commands that look at slots, and change them, past the subject.
+//! Commands that look at slots, or change them, past the subject.
 
 use super::operand;
 use crate::console::args::Args;

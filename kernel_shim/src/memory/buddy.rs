@@ -1,4 +1,4 @@
-//! The buddy allocator: blocks of `2^order` frames, by zone and migratetype.
+//! The buddy allocator: blocks of `2^order` frames, by zone, then by migratetype.
 //!
 //! It promises what a frame module relies on, and no more, or it would hide what the module lacks:
 //! * Free frames are linked through their slots; their payload is never touched.
@@ -164,10 +164,10 @@ impl Buddy {
         let Some(block) = self.block(paddr, order) else {
             panic!("buddy: free of {paddr:#x} at order {order}: not a block that can have been handed out")
         };
+        self.refuse_listed(block);
         if block_phys_has_poison_guard(paddr, order) {
             return self.quarantine(block);
         }
-        self.refuse_listed(block);
         stamp::free(block, self.faults.take_stamp());
         self.state.zone_of(block.first_pfn).note_returned(block.len());
         if order == 0 {

@@ -1,4 +1,4 @@
-//! Zones and migratetypes: what a frame's address alone says about it.
+//! Zones, migratetypes: what a frame's address alone says about it.
 
 use core::ops::Range;
 

@@ -1,0 +1,46 @@
+"""The memory orderings that x86 hides, read in the code that the compiler made of the subject."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.checks import ClauseViolated
+from harness.contract.clauses import CLAUSES, ClauseKind
+from harness.contract.ordering_report import OrderingReport, OrderingViolation
+from harness.image.image import Image
+from harness.image.orderings import check_orderings
+
+READ_FROM_CODE = [
+    id_ for id_, clause in CLAUSES.items() if ClauseKind.ORDERING in clause.kinds or id_ == "ALLOC-16"
+]
+REPORTS: dict[tuple[str, str], OrderingReport] = {}
+
+
+@pytest.fixture
+def report(image: Image) -> OrderingReport:
+    """What the compiled code says, read once for each subject and profile."""
+    key = (image.subject.sha256, image.profile)
+    if key not in REPORTS:
+        REPORTS[key] = check_orderings(image.subject, image.profile)
+    return REPORTS[key]
+
+
+@pytest.mark.one_machine
+@pytest.mark.parametrize("id_", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in READ_FROM_CODE])
+def test_compiled_code_orders_memory_as_the_clause_says(report: OrderingReport, id_: str) -> None:
+    broken = [violation for violation in report.violations if violation.clause == id_]
+    if broken:
+        raise violated(broken)
+    assert report.clauses.get(id_) == "held", f"{id_}: nothing in the compiled code was looked at"
+
+
+def violated(broken: list[OrderingViolation]) -> ClauseViolated:
+    first = broken[0]
+    return ClauseViolated(
+        f"memory ordering in {first.function}",
+        expected=first.expected,
+        got=first.got,
+        field=first.field,
+        at=f"{first.file}:{first.line}",
+        exhibit="\n".join(["another CPU could see:", f"  {first.consequence}", *map(str, broken[1:])]),
+    )
