@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness.checks import expect, expect_panic
-from harness.kernel import AllocFailed, Kernel
+from harness.kernel import Kernel
+from harness.kernel_errors import AllocFailed
 
 ALLOCATED, KERNEL, USER, MOVABLE = 1 << 8, 1 << 10, 1 << 11, 1 << 13
 UNUSED = 2**32 - 1
@@ -129,11 +130,11 @@ def test_unzeroed_frame_keeps_its_payload(kernel: Kernel) -> None:
         )
 
 
-def stale_bytes_of_a_page_table(kernel: Kernel, **builder_calls: object) -> tuple[int, int]:
+def stale_bytes_of_a_page_table(kernel: Kernel, **builder_calls: bool | str) -> tuple[int, int]:
     paddr = unclaimed(kernel)
     kernel.payload(paddr)[:] = 0xDE
     kernel.offer(paddr)
-    kernel.alloc(**builder_calls)
+    kernel.alloc(default=False, **builder_calls)
     return paddr, int(np.count_nonzero(kernel.payload(paddr)))
 
 

@@ -19,17 +19,18 @@ def test_a_claim_adds_one_and_nothing_else_does(kernel: Kernel) -> None:
     paddr = kernel.alloc()
     first = generation_in_ram(kernel, paddr)
     slot = kernel.slot(paddr)
-    operations = [
-        ("set_flags", 0x100), ("set_order", 0), ("inc_ref",), ("dec_ref",), ("set_refcount", 1),
-        ("cas_refcount", 1, 2), ("cas_refcount", 2, 1), ("reset_refcount",), ("set_guard", 1),
-        ("fetch_or_guard", 2), ("mark_poisoned",), ("set_guard", 0),
-        ("set_vtable_bits", 8), ("set_vtable_bits", 0),
-        ("set_next", 1), ("set_prev", 2), ("meta_aux_store", 3), ("reset_with_free_list_meta",),
+    operations: list[tuple[str, tuple[int, ...]]] = [
+        ("set_flags", (0x100,)), ("set_order", (0,)), ("inc_ref", ()), ("dec_ref", ()),
+        ("set_refcount", (1,)),
+        ("cas_refcount", (1, 2)), ("cas_refcount", (2, 1)), ("reset_refcount", ()), ("set_guard", (1,)),
+        ("fetch_or_guard", (2,)), ("mark_poisoned", ()), ("set_guard", (0,)), ("set_vtable_bits", (8,)),
+        ("set_vtable_bits", (0,)), ("set_next", (1,)), ("set_prev", (2,)), ("meta_aux_store", (3,)),
+        ("reset_with_free_list_meta", ()),
     ]  # fmt: skip
-    for operation in operations:
-        slot.call(*operation)
+    for method, arguments in operations:
+        slot.call(method, *arguments)
         expect(
-            f"generation after {operation[0]}",
+            f"generation after {method}",
             generation_in_ram(kernel, paddr),
             first,
             frame=paddr,

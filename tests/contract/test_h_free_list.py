@@ -7,7 +7,8 @@ import random
 import pytest
 
 from harness.checks import expect
-from harness.kernel import AllocFailed, Kernel, SubjectPanic
+from harness.kernel import Kernel
+from harness.kernel_errors import AllocFailed, SubjectPanic
 
 MAX_ORDER = 11
 WORDS = [0, 1, 0x1000, 0x0123_4567_89AB_CDEF, 2**63, 2**64 - 2, 2**64 - 1]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.checks import expect
-from harness.kernel import AllocFailed, Kernel
+from harness.kernel import Kernel
+from harness.kernel_errors import AllocFailed
 
 LAST = 2**52 - 4096
 
