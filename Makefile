@@ -4,6 +4,7 @@ FRAME_RS ?=     # the frame.rs to judge; the built-in one when empty
 MACHINE  ?=     # machines to judge on, such as: q35 microvm
 PROFILE  ?=     # dev, release or both
 BASELINE ?=     # file of known findings
+TIME     ?=     # seconds to fuzz for
 ARGS     ?=     # anything else for the program behind the target
 
 PYTHON  := .venv/bin/python
@@ -40,8 +41,8 @@ check: lint ## the quick part of test, without QEMU
 bench: setup ## measure speed against the floor of this machine
 	@$(HARNESS) bench $(ARGS)
 
-fuzz: setup ## run the random tests alone, on values they never saw
-	@$(PYTHON) -m pytest -n 2 tests/property --hypothesis-seed=random $(ARGS)
+fuzz: setup ## play random histories against the reference model
+	@$(HARNESS) fuzz $(addprefix --time ,$(TIME)) $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(ARGS)
 
 clauses: setup ## list the contract's clauses with the checks of each
 	@$(HARNESS) clauses $(ARGS)

@@ -12,6 +12,7 @@ from harness.errors import HarnessError
 from harness.judge.exit_codes import ExitCode, table
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,6 +94,45 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
     from harness.report.terminal import console_for  # noqa: PLC0415
 
     sys.exit(int(ExitCode.PASS if bench(names, console_for()) else ExitCode.FAIL))
+
+
+@cli.command("fuzz")
+@click.option(
+    "--time", "seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
+)
+@click.option("--seed", type=click.IntRange(0), help="Plays the same histories again; default: a new one.")
+@click.option(
+    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to judge; default: the built-in one."
+)
+@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@click.option("--scripts", type=FOLDER, help="Where findings are saved; default: in the build folder.")
+def fuzz_command(
+    seconds: float,
+    seed: int | None,
+    frame_rs: Path | None,
+    machine: str,
+    profile: str,
+    scripts: Path | None,
+) -> NoReturn:
+    """Play random histories against the reference model; each broken clause becomes a short script."""
+    from harness.campaign.fuzz_command import FuzzRequest, fuzz  # noqa: PLC0415
+
+    sys.exit(int(fuzz(FuzzRequest(seconds, seed, frame_rs, machine, profile, scripts))))
+
+
+@cli.command("replay")
+@click.argument("file", type=FILE)
+@click.option(
+    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to judge; default: the built-in one."
+)
+@click.option("--machine", default=None, help="Instead of the script's own.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), help="Instead of the script's own.")
+def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profile: str | None) -> NoReturn:
+    """Play a saved script against any module, judged by the reference model."""
+    from harness.campaign.fuzz_command import replay  # noqa: PLC0415
+
+    sys.exit(int(replay(file, frame_rs, machine, profile)))
 
 
 @cli.command("console")

@@ -79,6 +79,20 @@ class Image:
         """Return a structure as a numpy type: same size, same offsets, atomics as plain integers."""
         return self._dwarf.dtype(type_name)
 
+    def statics(self, path: str) -> tuple[tuple[int, int], ...]:
+        """Return (vaddr, size in bytes) of every static of a module and of those inside it.
+
+        Args:
+            path: from the crate on: `kernel_shim::memory`.
+        """
+        code = {at for at, _, _ in self._elf.functions}
+        found = {
+            (at, size)
+            for symbol, (at, size) in self._elf.symbols.items()
+            if size and at not in code and f"{path}::" in demangle(symbol)
+        }
+        return tuple(sorted(found))
+
     def subject_static(self, name: str) -> int | None:
         """Return the vaddr of a static of the frame module; None when the subject has none of that name."""
         found = [

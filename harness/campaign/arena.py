@@ -1,0 +1,299 @@
+"""One guest beside the reference model: each command is carried out by both, then everything is compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.campaign.buddy_words import BuddyWords
+from harness.campaign.differences import Difference, of_crash, of_hooks, of_invariants, of_payload, of_reply
+from harness.campaign.differences import of_slots as difference_of_slots
+from harness.campaign.interpreter import VTABLES, Interpreter, Prediction, is_refusal, set_of_vtables
+from harness.contract.invariants import Past, check_all
+from harness.contract.model import ExpectedTable, Model, booted_model, frames_of_map
+from harness.contract.model.slots import C
+from harness.errors import HarnessError
+from harness.image.image import Image
+from harness.kernel import Kernel
+from harness.kernel_errors import GuestFailure
+from harness.machine.definition import Machine
+from harness.reply import Reply
+from harness.units import PAGE_SHIFT, PAGE_SIZE
+
+WATCHED_PAGES = 24
+DIRT = 0xD1
+EVERY_BYTE = 0x0101_0101_0101_0101
+STATICS = "kernel_shim::memory"
+"""Everything that the subject, the buddy and the hooks remember outside of the slots."""
+
+
+_ABLED = {"0": "disabled", "1": "enabled"}
+_VTABLE = re.compile(r"@(both|unmap|lastref|empty)(?:\+(\d))?")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """How a guest comes up: what a script must say so that its addresses mean the same again.
+
+    Args:
+        options: of `Kernel.boot`: `ram`, `reserve`, `ramtop`.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+
+
+class Host(Protocol):
+    """Where guests of one image come from; a `Run` of the suite is one."""
+
+    @property
+    def image(self) -> Image: ...
+
+    @property
+    def machine(self) -> Machine: ...
+
+    def boot(self, **options: Any) -> Kernel: ...
+
+    def finish(self, kernel: Kernel) -> object: ...
+
+
+@dataclass(frozen=True)
+class OwnHost:
+    """Boots guests for oneself, without a record of them."""
+
+    image: Image
+    machine: Machine
+
+    def boot(self, **options: Any) -> Kernel:
+        return Kernel.boot(self.image, self.machine, **options)
+
+    def finish(self, kernel: Kernel) -> object:
+        return kernel.finish()
+
+
+class Arena:
+    """A guest and a model, brought back to the state after boot as often as it takes.
+
+    Going back writes what the guest held after boot into its RAM while it waits at its prompt: slots, statics
+    of the allocators and of the subject. A guest that crashed is replaced by a new one.
+    """
+
+    def __init__(self, host: Host, ground: Ground) -> None:
+        self.host, self.ground = host, ground
+        self.commands = 0
+        """Commands that were carried out and compared."""
+        self._kernel: Kernel | None = None
+        self._boot()
+
+    # ---- a fresh guest -----------------------------------------------------------------------------------
+
+    def _boot(self) -> None:
+        kernel = self.host.boot(**self.ground.options)
+        self._kernel = kernel
+        try:
+            self._take_over(kernel)
+        except BaseException:
+            self.close()
+            raise
+
+    def _take_over(self, kernel: Kernel) -> None:
+        addresses = {name: kernel.vtable(name) for name in VTABLES}
+        self.vtables: Mapping[str, int] = addresses
+        regions = [(region.base, region.end, region.kind) for region in kernel.memory_map()]
+        ram, given = frames_of_map(regions)
+        self._booted = booted_model(kernel.frames, ram, given, vtables=set_of_vtables(addresses))
+        self._table = kernel.slots()
+        self._slots_after_boot = self._table.copy()
+        self._statics = [kernel.bytes_at(at, size) for at, size in self.host.image.statics(STATICS)]
+        self._statics_after_boot = [static.copy() for static in self._statics]
+        self._buddy = BuddyWords(kernel)
+        self.given = np.concatenate([np.arange(part.start, part.stop) for part in given])
+        self._pages: dict[int, NDArray[np.uint8]] = {
+            pfn: kernel.payload(pfn << PAGE_SHIFT) for pfn in self.given.tolist()
+        }
+        self._ranges = [
+            (int(np.searchsorted(self.given, part.start)), _words(kernel, part)) for part in given
+        ]
+        self._dirty = set(self._pages)
+        self.reset()
+        if difference := self._compare_slots():
+            raise HarnessError(
+                "model", "after boot", expected="the guest's slots", actual=difference.text,
+                next_step="compare the memory map with the model's",
+            )  # fmt: skip
+
+    @property
+    def kernel(self) -> Kernel:
+        if self._kernel is None:
+            raise HarnessError("arena", detail="it is closed")
+        return self._kernel
+
+    def renew(self) -> None:
+        """Replace the guest by one that has just booted."""
+        self.host.finish(self.kernel)
+        self._boot()
+
+    def close(self) -> None:
+        if self._kernel is not None:
+            kernel, self._kernel = self._kernel, None
+            self.host.finish(kernel)
+
+    def __enter__(self) -> Arena:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- from the start again ----------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Bring guest and model back to the state after boot, every frame full of dirt."""
+        if not self.kernel.alive:
+            self.renew()
+            return
+        self._table[:] = self._slots_after_boot
+        for static, after_boot in zip(self._statics, self._statics_after_boot, strict=True):
+            static[:] = after_boot
+        for pfn, byte in zip(self._dirty, _dirt(np.fromiter(self._dirty, np.int64)).tolist(), strict=True):
+            self._pages[pfn].fill(byte)
+        self._dirty = set()
+        self.model: Model = self._booted.copied()
+        self.interpreter = Interpreter(self.model)
+        self._expected = ExpectedTable(self.model, self._table.dtype)
+        self._past: Past | None = None
+        self.last: Prediction | None = None
+        """Of the command that was carried out last."""
+        self._filled: dict[int, int] = {}
+
+    # ---- one command -------------------------------------------------------------------------------------
+
+    def run(self, line: str) -> tuple[Difference | None, tuple[int, ...]]:
+        """Carry one command out in both worlds; returns what is different, and the addresses handed out.
+
+        Raises:
+            ScriptError: the model does not know the command.
+            HarnessError: the guest refused the command, or the harness broke down.
+        """
+        line = self.resolved(line)
+        self.last = prediction = self.interpreter.follow(line)
+        touched = self._expected.follow()
+        watched = self._watch(prediction)
+        self.commands += 1
+        try:
+            reply = self.kernel.request(line)
+        except GuestFailure as failure:
+            return of_crash(failure), ()
+        self._note_payload(prediction)
+        if reply.status == "err" and not is_refusal(prediction.outcome):
+            raise HarnessError("console command", repr(line), detail=f"refused: {reply.outcome.text}")
+        difference = (
+            of_reply(prediction, reply)
+            or self._compare_slots()
+            or self._compare_pages(watched, prediction)
+            or self._buddy.compare(self.model)
+            or self._compare_hooks(prediction, reply)
+        )
+        return difference, self._handed_out(line, prediction, touched)
+
+    def resolved(self, line: str) -> str:
+        """The line with the addresses of this build's vtables: `@both`, `@unmap+4`."""
+        if "@" not in line:
+            return line
+        return _VTABLE.sub(lambda word: f"{self.vtables[word[1]] + int(word[2] or 0):#x}", line)
+
+    def finish(self) -> Difference | None:
+        """Look at what is too much to look at after each command: all payload, all invariants."""
+        return self._compare_all_payload() or self.judge()
+
+    def judge(self) -> Difference | None:
+        """Hold all invariants against the guest, unless its user broke the lists himself."""
+        if not self.interpreter.sound:
+            return None
+        kernel = self.kernel
+        state = kernel.state(quarantined=[pfn << PAGE_SHIFT for pfn in sorted(self.model.buddy.quarantined)])
+        excused = np.array(self.model.poisoned_while_free, dtype=np.int64)
+        past = None if self.interpreter.rewound else self._past
+        self.interpreter.rewound = False
+        report = check_all(replace(state, poisoned_while_free=excused), past)
+        self._past = Past(report.past.generation.copy(), report.past.poisoned)
+        return of_invariants(report)
+
+    # ---- comparing ---------------------------------------------------------------------------------------
+
+    def _compare_slots(self) -> Difference | None:
+        differences = self._expected.compare(self._table)
+        return difference_of_slots(differences.examples, differences.total_slots) if differences else None
+
+    def _watch(self, prediction: Prediction) -> dict[int, bytes]:
+        """What the frames hold that a command is about, and their neighbors."""
+        near = {pfn + step for pfn in sorted(prediction.frames)[:WATCHED_PAGES] for step in (-1, 0, 1)}
+        chosen = sorted(near & self._pages.keys())[: 3 * WATCHED_PAGES]
+        return {pfn: self._pages[pfn].tobytes() for pfn in chosen}
+
+    def _compare_pages(self, watched: Mapping[int, bytes], prediction: Prediction) -> Difference | None:
+        for pfn, before in watched.items():
+            byte = prediction.payload.get(pfn)
+            expected = before if byte is None else bytes([byte]) * PAGE_SIZE
+            if self._pages[pfn].tobytes() != expected:
+                return of_payload(pfn, np.frombuffer(expected, np.uint8), self._pages[pfn], byte)
+        return None
+
+    def _note_payload(self, prediction: Prediction) -> None:
+        self._filled.update(prediction.payload)
+        self._dirty.update(prediction.payload.keys() & self._pages.keys())
+
+    def _compare_all_payload(self) -> Difference | None:
+        """Every frame that the buddy was ever given holds one byte throughout: its dirt, or what was told."""
+        expected = _dirt(self.given)
+        index = np.searchsorted(self.given, list(self._filled))
+        expected[index] = list(self._filled.values())
+        for first, pages in self._ranges:
+            words = expected[first : first + len(pages)].astype(np.uint64) * np.uint64(EVERY_BYTE)
+            wrong = pages != words[:, None]
+            if wrong.any():
+                at = first + int(np.flatnonzero(wrong.any(axis=1))[0])
+                pfn = int(self.given[at])
+                self._dirty.add(pfn)
+                return of_payload(pfn, np.full(PAGE_SIZE, expected[at], np.uint8), self._pages[pfn], None)
+        return None
+
+    def _compare_hooks(self, prediction: Prediction, reply: Reply) -> Difference | None:
+        if prediction.hooks is None:
+            return None
+        expected = [f"{call.hook} of {call.paddr:#x}, interrupts disabled" for call in prediction.hooks]
+        got = [
+            f"{row['hook']} of {int(row['paddr'], 0):#x}, interrupts {_ABLED[row['if']]}"
+            for row in reply.rows()
+        ]
+        return of_hooks(expected, got)
+
+    def _handed_out(
+        self, line: str, prediction: Prediction, touched: Sequence[int] | set[int]
+    ) -> tuple[int, ...]:
+        values = getattr(prediction.outcome, "values", {})
+        if "paddr" in values:
+            return (values["paddr"],)
+        if not line.startswith("alloc.all"):
+            return ()
+        claimed = sorted(pfn for pfn in touched if self.model.slots[pfn].refcount == 1)
+        return tuple(pfn << PAGE_SHIFT for pfn in claimed if self.model.slots[pfn].flags & C.flag_allocated)
+
+
+def _dirt(pfns: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The byte that fills each frame before a history begins: never zero, not that of its neighbors."""
+    dirt: NDArray[np.uint8] = ((pfns + DIRT) % 255 + 1).astype(np.uint8)
+    return dirt
+
+
+def _words(kernel: Kernel, pfns: range) -> NDArray[np.uint64]:
+    """The payload of consecutive frames as words, one row a frame; no copy."""
+    view = kernel.payload(pfns.start << PAGE_SHIFT, len(pfns))
+    return view.view(np.uint64).reshape(len(pfns), -1)

@@ -1,0 +1,54 @@
+"""Random histories: after each command every slot, list, cache and counter is what the model predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.campaign.attribution import CLAUSES
+from harness.campaign.campaign import Tally, campaign
+from harness.checks import ClauseViolated
+from harness.contract.clauses import in_contract_order
+from harness.image.image import Image
+from harness.judge.evidence import RunKey
+from harness.run import Run
+
+SEED = 1  # the same histories each time; `frame-harness fuzz` plays others
+COMMANDS = 1000
+JUDGED = [pytest.param(id_, marks=pytest.mark.clause(id_), id=id_) for id_ in in_contract_order(CLAUSES)]
+
+
+class Campaigns:
+    """What histories found in each run; each is played once in a process."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[RunKey, Tally] = {}
+
+    def of(self, run: Run) -> Tally:
+        if run.key not in self._tallies:
+            self._tallies[run.key] = campaign(run, SEED, lambda tally: tally.commands < COMMANDS)
+        return self._tallies[run.key]
+
+
+@pytest.fixture(scope="module")
+def campaigns() -> Iterator[Campaigns]:
+    yield Campaigns()
+
+
+@pytest.mark.parametrize("clause", JUDGED)
+def test_no_history_breaks_the_clause(
+    clause: str, frame_run: Run, image: Image, campaigns: Campaigns
+) -> None:
+    """A history that leaves the model is shortened; what is different names the clause that it breaks."""
+    found = campaigns.of(frame_run).found.get(clause)
+    if found is not None:
+        difference = found.failure.difference
+        raise ClauseViolated(
+            f"history of {len(found.script.lines)} commands: {difference.what}",
+            expected=difference.expected,
+            got=" ".join(difference.got.split()),
+            frame=difference.frame,
+            field=difference.field,
+            exhibit=found.script.text,
+        )
