@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from harness.console import dump
 from harness.console.channel import Channel
 from harness.console.protocol import Banner
+from harness.console.stream import Watch
 from harness.contract.memory_state import Canary, MemoryState
 from harness.errors import BootError, HarnessError, ProtocolError, UsageError
 from harness.guest_end import explain, status_of, symbolized
@@ -56,6 +57,9 @@ class Witness:
     buddy_vaddr: int
 
 
+Watching = Callable[[Watch], Watch]
+
+
 class Boot(Protocol):
     """Starts guests of the run under test; they end with the test."""
 
@@ -93,8 +97,10 @@ class Kernel:
         ram: int | str | None = None,
         reserve: Sequence[tuple[int, int]] = (),
         ramtop: int | None = None,
+        cpus: int | None = None,
         seed: int | None = 1,
         extra: Sequence[str] = (),
+        debugger: int | None = None,
     ) -> Kernel:
         """Start QEMU and wait for the prompt.
 
@@ -103,8 +109,10 @@ class Kernel:
             ram: size instead of the machine's, in bytes or as "32 MiB".
             reserve: (base, length) in bytes of islands cut out of the memory map.
             ramtop: address at which RAM ends, if lower than the machine's; any alignment.
+            cpus: number of CPUs instead of the machine's, at most 8.
             seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
             extra: more words of the kernel's command line.
+            debugger: descriptor of the socket through which QEMU talks to a debugger.
         Raises:
             GuestCrashed, GuestTimeout: it did not come to the prompt.
             BootError: what came up is not this image, or is not the guest that was started.
@@ -115,11 +123,17 @@ class Kernel:
             words.append("reserve=" + ",".join(f"{base:#x}+{length:#x}" for base, length in reserve))
         if ramtop is not None:
             words.append(f"ramtop={ramtop:#x}")
-        guest = Guest.start(machine, image.elf, append=" ".join([*words, *extra]), ram_fill=seed, ram=ram)
+        machine = machine.override(ram=ram, cpus=cpus)
+        if machine.cpus > 1:
+            words.append(f"cpus={machine.cpus}")
+        append = " ".join([*words, *extra])
+        guest = Guest.start(machine, image.elf, append=append, ram_fill=seed, debugger=debugger)
         channel = Channel(guest.console)
         try:
             watch = guest.boot_deadline(tail=channel.tail)
             banner = channel.boot(watch, nonce=nonce, build_id=image.build_id)
+            if (running := banner.fields.int("cpus")) != machine.cpus:
+                raise BootError("banner", "cpus", expected=str(machine.cpus), actual=str(running))
             kernel = cls(guest, channel, image, banner)
             kernel.call("onpanic recover")
             kernel.commands.clear()
@@ -136,15 +150,18 @@ class Kernel:
 
     # Requests
 
-    def request(self, command: str) -> Reply:
+    def request(self, command: str, *, watching: Watching | None = None) -> Reply:
         """Send one command line; the reply is returned whatever its status.
 
+        Args:
+            watching: makes another watch out of the one with the guest's own limits.
         Raises:
             GuestCrashed, GuestTimeout: there is no guest any more.
         """
         self.commands.append(command)
+        watch: Watch = self.guest.deadline(command, tail=self.channel.tail)
         try:
-            answer = self.channel.request(command, self.guest.deadline(command, tail=self.channel.tail))
+            answer = self.channel.request(command, watching(watch) if watching else watch)
         except UsageError:
             raise  # nothing was sent
         except HarnessError as error:
@@ -155,7 +172,7 @@ class Kernel:
         backtrace = symbolized(answer.crashes[-1], self.image) if answer.crashes else ()
         return Reply(command, answer.reply, answer.data, backtrace)
 
-    def call(self, command: str, *arguments: int | str) -> Reply:
+    def call(self, command: str, *arguments: int | str, watching: Watching | None = None) -> Reply:
         """Run a console command; integers are sent in hex.
 
         Raises:
@@ -165,7 +182,7 @@ class Kernel:
             GuestCrashed, GuestTimeout: there is no guest any more.
         """
         line = " ".join([command, *(_argument(a) for a in arguments)])
-        return _checked(self.request(line))
+        return _checked(self.request(line, watching=watching))
 
     def batch(self, commands: Sequence[str]) -> list[Reply]:
         """Run many commands in few round trips; stops like `call` at the first that does not succeed."""

@@ -157,6 +157,8 @@ class CrashReport:
     file: str = ""
     line: int = 0
     column: int = 0
+    cpu: int | None = None
+    """Where it happened, in a guest with several CPUs."""
     fields: Fields = field(default_factory=lambda: Fields({}))
     """Of an exception: vector, name, error, rip, cr2."""
     registers: Mapping[str, int] = field(default_factory=dict)
@@ -169,6 +171,7 @@ class CrashReport:
     def describe(self) -> str:
         """Say in one line what crashed."""
         cut = "" if self.complete else " (the report is cut off)"
+        cut = cut if self.cpu is None else f" on cpu {self.cpu}{cut}"
         if self.kind == "panic":
             return f"panic at {self.file}:{self.line}:{self.column}: {self.message}{cut}"
         return f"exception {self.fields!r}{': ' + self.message if self.message else ''}{cut}"
@@ -231,6 +234,7 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
     messages = [line.removeprefix(" msg ") for line in lines if line.startswith(" msg ")]
     registers: dict[str, int] = {}
     backtrace: list[int] = []
+    cpu: int | None = None
     for line in lines[1:]:
         word, _, rest = line.removeprefix(" ").partition(" ")
         if word == "reg":
@@ -238,9 +242,12 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
             registers.update({name: fields.int(name) for name in fields})
         elif word == "bt":
             backtrace.append(Fields({"bt": rest}).int("bt"))
+        elif word == "cpu":
+            cpu = Fields({"cpu": rest}).int("cpu")
     report = CrashReport(
         "exception",
         message="; ".join(messages),
+        cpu=cpu,
         registers=registers,
         backtrace=tuple(backtrace),
         complete=complete,

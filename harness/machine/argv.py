@@ -17,11 +17,18 @@ RAM_ID: Final = "ram"
 
 @dataclass(frozen=True, kw_only=True)
 class Handles:
-    """File descriptors that QEMU inherits: guest RAM, the console, the monitor."""
+    """File descriptors that QEMU inherits: guest RAM, console, monitor, perhaps its debugger's socket."""
 
     ram: int
     console: int
     monitor: int
+    debugger: int | None = None
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """All of them."""
+        given = (self.ram, self.console, self.monitor, self.debugger)
+        return tuple(each for each in given if each is not None)
 
 
 def qemu_argv(
@@ -40,15 +47,23 @@ def qemu_argv(
     argv = [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S"]
     argv += ["-name", "frame-harness"]
     argv += ["-machine", _options(machine.type, {"memory-backend": RAM_ID, **machine.options})]
-    argv += ["-accel", machine.accel, "-cpu", machine.cpu, "-smp", str(machine.cpus)]
+    argv += ["-accel", _accelerator(machine), "-cpu", machine.cpu, "-smp", str(machine.cpus)]
     argv += ["-m", f"size={machine.ram}B", "-object", _ram_backend(machine.ram, handles.ram)]
     argv += ["-chardev", f"socket,id=console,fd={handles.console}", "-serial", "chardev:console"]
     argv += ["-chardev", f"socket,id=monitor,fd={handles.monitor}", "-mon", "chardev=monitor,mode=control"]
     argv += ["-device", f"isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=4"]
+    if handles.debugger is not None:
+        argv += ["-chardev", f"socket,id=debugger,fd={handles.debugger}", "-gdb", "chardev:debugger"]
     if bios is not None:
         argv += ["-bios", bios]
     argv += ["-kernel", str(elf), "-append", append]
     return [*argv, *machine.extra_args]
+
+
+def _accelerator(machine: Machine) -> str:
+    # Each virtual CPU on a thread of its own: with a single thread they take turns, and no race is ever lost.
+    parallel = machine.accel == "tcg" and machine.cpus > 1
+    return "tcg,thread=multi" if parallel else machine.accel
 
 
 def _ram_backend(size: int, fd: int) -> str:

@@ -65,6 +65,7 @@ class Guest:
         cpus: int | None = None,
         ram: int | str | None = None,
         resume: bool = True,
+        debugger: int | None = None,
     ) -> Guest:
         """Start QEMU paused with a kernel, learn where its RAM lies, then let it run.
 
@@ -72,6 +73,7 @@ class Guest:
             append: the kernel's command line.
             ram_fill: seed of the garbage in RAM; None leaves zeroes.
             resume: False leaves the guest paused, before its first instruction, until `resume()`.
+            debugger: a socket's descriptor, through which QEMU talks to a debugger; the caller closes it.
         Raises:
             MissingToolError: QEMU, setpriv or a firmware file is not installed.
             MachineError: QEMU did not come up; the text holds its own words.
@@ -86,9 +88,14 @@ class Guest:
         console, console_far = socket.socketpair()
         monitor, monitor_far = socket.socketpair()
         try:
-            handles = Handles(ram=guest_ram.fd, console=console_far.fileno(), monitor=monitor_far.fileno())
+            handles = Handles(
+                ram=guest_ram.fd,
+                console=console_far.fileno(),
+                monitor=monitor_far.fileno(),
+                debugger=debugger,
+            )
             argv = qemu_argv(machine, handles, qemu=qemu, elf=Path(elf), append=append, bios=bios)
-            process = QemuProcess(argv, (handles.ram, handles.console, handles.monitor))
+            process = QemuProcess(argv, handles.inherited)
         except BaseException:
             console.close()
             monitor.close()

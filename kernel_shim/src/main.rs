@@ -12,6 +12,7 @@ mod memory_map;
 mod red;
 mod report;
 mod selftest;
+mod smp;
 mod sync;
 mod witness;
 
@@ -29,9 +30,11 @@ extern "C" fn kernel_main(start_info_paddr: u64) -> ! {
     cmdline::init(&start_info);
     let mut map = memory_map::read(&start_info);
     arch::paging::init(&mut map);
+    arch::secondary::reserve(&mut map);
     memory_map::publish(map);
     arch::interrupts::init();
     memory::init(memory::Stage::from_cmdline());
+    arch::secondary::start();
     red::before_banner();
     console::banner::print();
     red::after_banner();

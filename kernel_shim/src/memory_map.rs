@@ -228,13 +228,17 @@ impl Map {
 
     /// Takes the lowest whole page of RAM above the kernel image and below `limit`, and returns its address.
     pub fn take_page_below(&mut self, limit: u64, kind: RegionKind) -> u64 {
+        self.take_page_within(paging::kernel_image().end..limit, kind)
+    }
+
+    /// Takes the lowest whole page of RAM in a range of addresses, and returns its address. Panics without one.
+    pub fn take_page_within(&mut self, range: core::ops::Range<u64>, kind: RegionKind) -> u64 {
         const PAGE: u64 = 4096;
-        let floor = paging::kernel_image().end;
         let page = self
             .regions()
             .iter()
             .filter(|region| region.kind == RegionKind::Ram)
-            .map(|region| (region.base.max(floor).next_multiple_of(PAGE), region.end.min(limit)))
+            .map(|region| (region.base.max(range.start).next_multiple_of(PAGE), region.end.min(range.end)))
             .find(|&(page, end)| page < end && end - page >= PAGE)
             .map(|(page, _)| page)
             .unwrap_or_else(|| panic!("memory map: page for {}: expected free RAM, got none", kind.name()));

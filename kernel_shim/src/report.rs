@@ -5,11 +5,12 @@
 use crate::arch::backtrace::Backtrace;
 use crate::arch::exceptions::TrapFrame;
 use crate::arch::exit::{exit, ExitCode};
-use crate::arch::{interrupts, recovery};
+use crate::arch::{cpu_index, interrupts, recovery};
 use crate::console::output::{crash_line, kind};
 use crate::console::text::Text;
+use crate::smp;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use spin::Mutex;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 
@@ -17,6 +18,9 @@ use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 static RECOVERS: AtomicBool = AtomicBool::new(false);
 /// Reports that were begun and not finished.
 static DEPTH: AtomicU32 = AtomicU32::new(0);
+/// The CPU that reports; others wait their turn.
+static REPORTER: AtomicUsize = AtomicUsize::new(NOBODY);
+const NOBODY: usize = usize::MAX;
 
 /// The panic that was recovered last.
 #[derive(Clone)]
@@ -43,9 +47,13 @@ pub fn last_panic() -> LastPanic {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
+    if recovers() && recovery::is_armed() && !smp::may_report() {
+        recovery::abandon();
+    }
     begin();
     let (file, line, column) = info.location().map_or(("?", 0, 0), |at| (at.file(), at.line(), at.column()));
     crash_line(kind::CRASH, format_args!("panic file={file} line={line} col={column}"));
+    name_cpu();
     crash_line(kind::CRASH_DETAIL, format_args!("msg {}", info.message()));
     return_addresses(Backtrace::here());
     if recovers() && recovery::is_armed() {
@@ -58,6 +66,8 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         }
         crash_line(kind::CRASH, format_args!("end"));
         DEPTH.store(0, Ordering::Relaxed);
+        // Release: pairs with the exchange in `begin` of a CPU that waits.
+        REPORTER.store(NOBODY, Ordering::Release);
         recovery::abandon()
     }
     end()
@@ -72,14 +82,30 @@ pub fn exception(frame: &TrapFrame, name: &str) -> ! {
         kind::CRASH,
         format_args!("exception vector={vector} name={name} error={error_code:#x} rip={rip:#x} cr2={cr2:#x}"),
     );
+    name_cpu();
     registers(frame);
     return_addresses(Backtrace::from_frame_pointer(frame.rbp));
     end()
 }
 
-/// Ends the guest when a report is under way already. Interrupts stay off from here, also for a recovered console.
+/// Says where it happened, where there is more than one CPU.
+fn name_cpu() {
+    if smp::ready() > 1 {
+        crash_line(kind::CRASH_DETAIL, format_args!("cpu {}", cpu_index()));
+    }
+}
+
+/// Ends the guest when this CPU has a report under way already; waits for that of another one, which may end the
+/// guest. Interrupts stay off from here, also for a recovered console.
 fn begin() {
     interrupts::disable();
+    let me = cpu_index();
+    while let Err(other) = REPORTER.compare_exchange(NOBODY, me, Ordering::Acquire, Ordering::Relaxed) {
+        if other == me {
+            break;
+        }
+        core::hint::spin_loop();
+    }
     match DEPTH.fetch_add(1, Ordering::Relaxed) {
         0 => {}
         1 => {

@@ -1,48 +1,77 @@
-//! The GDT with its TSS: flat 64-bit segments, one interrupt stack per IST index.
+//! The GDT with a TSS for each CPU: flat 64-bit segments, seven interrupt stacks a CPU.
+//!
+//! All CPUs share the table (loading a task register only sets the busy bit of the CPU's own descriptor, Intel SDM
+//! vol. 3A, 8.2.2), so a CPU's selector tells which one it is.
 
 use super::stack::{self, IST_STACKS};
+use super::MAX_CPUS;
 use core::arch::asm;
 use spin::Once;
 use x86_64::instructions::segmentation::{Segment, CS, DS, ES, SS};
 use x86_64::instructions::tables::load_tss;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
 use x86_64::structures::tss::TaskStateSegment;
-use x86_64::VirtAddr;
+use x86_64::{PrivilegeLevel, VirtAddr};
+
+/// Null, code, data, then two entries for each TSS (SDM vol. 3A, 8.2.3).
+const ENTRIES: usize = FIRST_TSS + ENTRIES_PER_TSS * MAX_CPUS;
+const FIRST_TSS: usize = 3;
+const ENTRIES_PER_TSS: usize = 2;
 
 struct Descriptors {
-    gdt: GlobalDescriptorTable,
+    gdt: GlobalDescriptorTable<ENTRIES>,
     code: SegmentSelector,
     data: SegmentSelector,
-    tss: SegmentSelector,
 }
 
-static TSS: Once<TaskStateSegment> = Once::new();
+static TSS: Once<[TaskStateSegment; MAX_CPUS]> = Once::new();
 static DESCRIPTORS: Once<Descriptors> = Once::new();
 
-/// Loads both tables on this CPU.
+/// Builds both tables; loads them on the CPU that booted.
 pub fn init() {
-    let tss = TSS.call_once(|| {
-        let mut tss = TaskStateSegment::new();
-        tss.interrupt_stack_table = core::array::from_fn(|index| VirtAddr::new(stack::ist_top(index)));
-        tss
-    });
     const { assert!(IST_STACKS == 7, "the TSS has seven IST entries") };
-    let descriptors = DESCRIPTORS.call_once(|| {
-        let mut gdt = GlobalDescriptorTable::new();
+    let tss = TSS.call_once(|| core::array::from_fn(task_state));
+    DESCRIPTORS.call_once(|| {
+        let mut gdt = GlobalDescriptorTable::empty();
         let code = gdt.append(Descriptor::kernel_code_segment());
         let data = gdt.append(Descriptor::kernel_data_segment());
-        let tss = gdt.append(Descriptor::tss_segment(tss));
-        Descriptors { gdt, code, data, tss }
+        for (cpu, tss) in tss.iter().enumerate() {
+            let selector = gdt.append(Descriptor::tss_segment(tss));
+            assert!(selector == tss_selector(cpu), "gdt: tss of cpu {cpu}: got {selector:?}");
+        }
+        Descriptors { gdt, code, data }
     });
+    load(0);
+}
+
+fn task_state(cpu: usize) -> TaskStateSegment {
+    let mut tss = TaskStateSegment::new();
+    tss.interrupt_stack_table = core::array::from_fn(|index| VirtAddr::new(stack::ist_top(cpu, index)));
+    tss
+}
+
+/// Loads both tables on this CPU, which is `cpu` from now on. Panics before [`init`].
+pub fn load(cpu: usize) {
+    let descriptors = DESCRIPTORS.get().expect("gdt: expected to be built");
     descriptors.gdt.load();
-    // SAFETY: the selectors name the code, data and TSS descriptors of the table just loaded, which is never freed.
+    // SAFETY: the selectors name the code, data and TSS descriptors of the table just loaded, which is never freed;
+    // the TSS is this CPU's own, so its descriptor is not busy.
     unsafe {
         CS::set_reg(descriptors.code);
         SS::set_reg(descriptors.data);
         DS::set_reg(descriptors.data);
         ES::set_reg(descriptors.data);
-        load_tss(descriptors.tss);
+        load_tss(tss_selector(cpu));
     }
+}
+
+const fn tss_selector(cpu: usize) -> SegmentSelector {
+    SegmentSelector::new((FIRST_TSS + ENTRIES_PER_TSS * cpu) as u16, PrivilegeLevel::Ring0)
+}
+
+/// Whose TSS a selector names; 0 for none at all.
+pub fn cpu_of(tss: SegmentSelector) -> usize {
+    (tss.index() as usize).saturating_sub(FIRST_TSS) / ENTRIES_PER_TSS
 }
 
 /// What the CPU uses as its TSS.
@@ -53,7 +82,7 @@ pub fn task_register() -> SegmentSelector {
     SegmentSelector(selector)
 }
 
-/// The selectors of code and TSS; `None` before [`init`].
+/// The selectors of code and of the boot CPU's TSS; `None` before [`init`].
 pub fn selectors() -> Option<(SegmentSelector, SegmentSelector)> {
-    DESCRIPTORS.get().map(|descriptors| (descriptors.code, descriptors.tss))
+    DESCRIPTORS.get().map(|descriptors| (descriptors.code, tss_selector(0)))
 }

@@ -130,6 +130,11 @@ pub fn init() {
     load(IDT.call_once(|| core::array::from_fn(|vector| entry(vector as u64))));
 }
 
+/// Loads the table on a CPU other than the one that built it. Panics before [`init`].
+pub fn load_on_this_cpu() {
+    load(IDT.get().expect("idt: expected to be built"));
+}
+
 /// Loads a table that lives for ever.
 fn load(table: &'static Table) {
     let pointer =
@@ -174,6 +179,8 @@ extern "C" fn handle(frame: &mut TrapFrame) {
     let counting = BREAKPOINTS.load(Ordering::Relaxed);
     let vector = frame.vector;
     match vector {
+        // Wakes a CPU that sleeps, and has no other meaning to it.
+        2 if super::cpu_index() != 0 => {}
         3 if counting != NOT_COUNTING => {
             BREAKPOINTS.store(counting + 1, Ordering::Relaxed);
             BREAKPOINT_STACK.store(core::ptr::from_ref(frame) as u64, Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! The local APIC, as far as the 8259's interrupts need it to pass.
+//! The local APIC, as far as it passes the 8259's interrupts on or signals other CPUs.
 //!
-//! Intel SDM vol. 3A, 11.4 "Local APIC", 11.5.1 "Local Vector Table". Firmware on pc and q35 opens LINT0 to the 8259;
-//! on microvm nobody does, and it is masked after reset.
+//! Intel SDM vol. 3A, 11.4 "Local APIC", 11.5.1 "Local Vector Table", 11.6.1 "Interrupt Command Register". Firmware on
+//! pc and q35 opens LINT0 to the 8259; on microvm nobody does, and it is masked after reset.
 
 use super::paging;
 use x86_64::registers::model_specific::Msr;
@@ -14,22 +14,61 @@ const IA32_APIC_BASE: Msr = Msr::new(0x1b);
 const BASE_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 const SPURIOUS: u64 = 0xf0;
+const COMMAND: u64 = 0x300;
 const LINT0: u64 = 0x350;
 const SOFTWARE_ENABLE: u32 = 1 << 8;
 /// Delivery mode 7, not masked: the vector comes from the 8259.
 const EXTERNAL: u32 = 7 << 8;
 
+/// Bit 12 of the command register: an interrupt is still to be sent.
+const PENDING: u32 = 1 << 12;
+/// Level assert, destination shorthand "all excluding self".
+const ALL_OTHERS: u32 = 1 << 14 | 3 << 18;
+
+/// What the other CPUs are told, by the delivery mode of the command register.
+#[derive(Clone, Copy)]
+pub enum Signal {
+    Nmi,
+    /// Resets them into waiting for `Startup`.
+    Init,
+    /// Lets those that wait run in real mode from the page of that number.
+    Startup(u8),
+}
+
 /// Lets the 8259's interrupts through to this CPU.
 pub fn pass_external_interrupts() {
-    // SAFETY: IA32_APIC_BASE exists on every CPU with long mode; reading it changes nothing.
-    let base = unsafe { IA32_APIC_BASE.read() } & BASE_MASK;
-    assert!(base < paging::BOOT_HHDM_BYTES, "local apic: base: expected below 4 GiB, got {base:#x}");
-    let write = |register: u64, value: u32| {
-        // SAFETY: the registers lie at `base`, mapped uncached by boot.s at their usual address; they are written as
-        // whole aligned words (SDM 11.4.1), and these two change interrupt delivery only.
-        unsafe { (paging::phys_to_virt(base + register) as *mut u32).write_volatile(value) };
-    };
     // In this order: while the APIC is disabled by software, LVT entries stay masked (SDM 11.4.7.2).
     write(SPURIOUS, SOFTWARE_ENABLE | SPURIOUS_VECTOR as u32);
     write(LINT0, EXTERNAL);
+}
+
+/// Sends to every CPU but this one; returns once it is sent.
+pub fn signal_others(signal: Signal) {
+    let mode = match signal {
+        Signal::Nmi => 4 << 8,
+        Signal::Init => 5 << 8,
+        Signal::Startup(page) => 6 << 8 | u32::from(page),
+    };
+    write(COMMAND, ALL_OTHERS | mode);
+    while read(COMMAND) & PENDING != 0 {
+        core::hint::spin_loop();
+    }
+}
+
+fn write(offset: u64, value: u32) {
+    // SAFETY: a register of this CPU's APIC, see `register`; those written here change interrupt delivery only.
+    unsafe { register(offset).write_volatile(value) }
+}
+
+fn read(offset: u64) -> u32 {
+    // SAFETY: a register of this CPU's APIC, see `register`; the one read here changes by no read.
+    unsafe { register(offset).read_volatile() }
+}
+
+/// The registers are whole aligned words (SDM 11.4.1) at a base that boot.s maps uncached where it usually is.
+fn register(offset: u64) -> *mut u32 {
+    // SAFETY: IA32_APIC_BASE exists on every CPU with long mode; reading it changes nothing.
+    let base = unsafe { IA32_APIC_BASE.read() } & BASE_MASK;
+    assert!(base < paging::BOOT_HHDM_BYTES, "local apic: base: expected below 4 GiB, got {base:#x}");
+    paging::phys_to_virt(base + offset) as *mut u32
 }

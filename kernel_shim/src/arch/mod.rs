@@ -9,9 +9,27 @@ mod local_apic;
 pub mod paging;
 pub mod probe;
 pub mod recovery;
+pub mod secondary;
 pub mod stack;
 
-/// The running CPU, 0 being the one that booted. One CPU runs until others are started.
+/// CPUs that the tables have room for.
+pub const MAX_CPUS: usize = 8;
+
+/// The running CPU, 0 being the one that booted.
+///
+/// Told by the task register: each CPU has a TSS of its own, and nothing else than [`descriptors`] ever loads one.
+/// That needs no memory, works in every handler, and is 0 before anything was set up.
 pub fn cpu_index() -> usize {
-    0
+    descriptors::cpu_of(descriptors::task_register())
+}
+
+/// The time stamp counter.
+pub fn time_stamp() -> u64 {
+    // SAFETY: every CPU with long mode has it; user code could be kept from reading it, the kernel never is.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// What the running CPU was numbered by the hardware (Intel SDM vol. 2A, CPUID, leaf 1, EBX bits 24 to 31).
+pub fn initial_apic_id() -> u64 {
+    u64::from(core::arch::x86_64::__cpuid(1).ebx >> 24)
 }

@@ -2,7 +2,7 @@
 //!
 //! Intel SDM vol. 3A, 4.5 "4-Level Paging". The boot tables (boot.s) already map the first 4 GiB at the HHDM.
 
-use super::stack;
+use super::{stack, MAX_CPUS};
 use crate::memory_map::{Map, RegionKind};
 use core::cell::UnsafeCell;
 use core::ops::Range;
@@ -123,6 +123,58 @@ pub fn extend_hhdm(up_to: u64, mut new_table: impl FnMut() -> u64) {
         entry.set_addr(PhysAddr::new(table), Flags::PRESENT | Flags::WRITABLE);
     }
     // Entries that were not present are never cached (SDM vol. 3A, 4.10.2.3): no flush.
+}
+
+/// Maps the stacks of the CPUs `1..cpus`, in pages that `new_page` (paddr of an unused, mapped page) gives.
+///
+/// The pages between the stacks stay unmapped: they are the guards.
+pub fn map_secondary_stacks(cpus: usize, mut new_page: impl FnMut() -> u64) {
+    const PDPT_ENTRY: usize = (stack::SECONDARY_AREA >> 30 & 511) as usize;
+    const { assert!((MAX_CPUS as u64 - 1) * stack::SECONDARY_STRIDE <= LARGE_PAGE, "one page table maps them") };
+    let (directory, table) = (new_page(), new_page());
+    // SAFETY: the caller gives pages that nobody uses and the HHDM maps, each for one reference; they are cleared
+    // before they are looked at.
+    let (directory, table) = unsafe { (cleared_table(directory), cleared_table(table)) };
+    for page in (1..cpus).flat_map(stack::secondary_stacks).flat_map(|range| range.step_by(PAGE as usize)) {
+        let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE;
+        table[((page - stack::SECONDARY_AREA) / PAGE) as usize].set_addr(PhysAddr::new(new_page()), flags);
+    }
+    directory[0].set_addr(hhdm_paddr(table), Flags::PRESENT | Flags::WRITABLE);
+    // SAFETY: only the boot CPU runs, and it holds no other reference to the table. The entry was not present, so
+    // nothing is cached of it.
+    let pdpt = unsafe { exclusive(&raw mut boot_kernel_pdpt) };
+    pdpt[PDPT_ENTRY].set_addr(hhdm_paddr(directory), Flags::PRESENT | Flags::WRITABLE);
+    stack::note_mapped(cpus);
+}
+
+/// Fills the page at `paddr` with a top table for CPUs that come out of real mode: the kernel's, and the first 4 GiB
+/// a second time at address 0, where code can run.
+///
+/// # Safety
+/// The page is memory that nobody uses.
+pub unsafe fn write_transition_table(paddr: u64) {
+    // SAFETY: the boot CPU alone changes the kernel's tables, and not now; the page is as the caller promises.
+    let (kernel, table) = unsafe { (exclusive(&raw mut boot_pml4), cleared_table(paddr)) };
+    for (entry, of_kernel) in table.iter_mut().zip(kernel.iter()) {
+        *entry = of_kernel.clone();
+    }
+    let hhdm = &raw const boot_hhdm_pdpt as u64 - KERNEL_BASE;
+    table[0].set_addr(PhysAddr::new(hhdm), Flags::PRESENT | Flags::WRITABLE);
+}
+
+/// # Safety
+/// The page is memory that the HHDM maps and that nobody uses.
+unsafe fn cleared_table(paddr: u64) -> &'static mut PageTable {
+    let table = phys_to_virt(paddr) as *mut PageTable;
+    // SAFETY: a whole page, aligned, mapped, ours alone; all zero is a table without entries.
+    unsafe {
+        table.write_bytes(0, 1);
+        &mut *table
+    }
+}
+
+fn hhdm_paddr(table: &PageTable) -> PhysAddr {
+    PhysAddr::new(core::ptr::from_ref(table) as u64 - HHDM_BASE)
 }
 
 /// Replaces the boot mapping of the image (2 MiB pages, everything allowed) by 4 KiB pages with their protections.

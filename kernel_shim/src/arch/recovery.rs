@@ -4,6 +4,7 @@
 //! true. **No destructor of the abandoned frames runs**: locks that they held stay locked, values that they owned
 //! are leaked, and a half-done change stays half done. It is meant for judging what panicked, not for repairing it.
 
+use super::{cpu_index, MAX_CPUS};
 use core::arch::naked_asm;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -15,10 +16,16 @@ struct Landing {
     armed: AtomicBool,
 }
 
-// SAFETY: one CPU uses it, and interrupt handlers never touch it.
+// SAFETY: only the CPU that it belongs to uses it, see `landing`, and interrupt handlers never touch it.
 unsafe impl Sync for Landing {}
 
-static LANDING: Landing = Landing { stack_pointer: UnsafeCell::new(0), armed: AtomicBool::new(false) };
+static LANDINGS: [Landing; MAX_CPUS] =
+    [const { Landing { stack_pointer: UnsafeCell::new(0), armed: AtomicBool::new(false) } }; MAX_CPUS];
+
+/// This CPU's own.
+fn landing() -> &'static Landing {
+    &LANDINGS[cpu_index()]
+}
 
 /// Calls `f`; `None` when [`abandon`] was called below it. Calls nest: the innermost is the one that is abandoned.
 pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
@@ -32,15 +39,17 @@ pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
         job.result = job.f.take().map(|f| f());
     }
     let mut job = Job { f: Some(f), result: None };
-    let outer_armed = LANDING.armed.swap(true, Ordering::Relaxed);
-    // SAFETY: `run::<F, R>` gets the pointer that it expects; LANDING outlives everything, and only one CPU uses it.
+    let landing = landing();
+    let outer_armed = landing.armed.swap(true, Ordering::Relaxed);
+    // SAFETY: `run::<F, R>` gets the pointer that it expects; landings outlive everything, and only this CPU uses its
+    // own.
     let abandoned = unsafe {
-        let outer = *LANDING.stack_pointer.get();
-        let abandoned = call_abandonable(LANDING.stack_pointer.get(), run::<F, R>, (&raw mut job).cast());
-        *LANDING.stack_pointer.get() = outer;
+        let outer = *landing.stack_pointer.get();
+        let abandoned = call_abandonable(landing.stack_pointer.get(), run::<F, R>, (&raw mut job).cast());
+        *landing.stack_pointer.get() = outer;
         abandoned
     };
-    LANDING.armed.store(outer_armed, Ordering::Relaxed);
+    landing.armed.store(outer_armed, Ordering::Relaxed);
     if abandoned == 0 {
         job.result
     } else {
@@ -50,14 +59,15 @@ pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
 
 /// Whether [`abandon`] has somewhere to go.
 pub fn is_armed() -> bool {
-    LANDING.armed.load(Ordering::Relaxed)
+    landing().armed.load(Ordering::Relaxed)
 }
 
 /// Makes the innermost [`call`] return `None`; see the module's warning. Panics outside of one.
 pub fn abandon() -> ! {
-    assert!(LANDING.armed.swap(false, Ordering::Relaxed), "recovery: no call to abandon");
-    // SAFETY: armed, so `call_abandonable` is still on the stack and its saved registers are intact.
-    unsafe { resume(*LANDING.stack_pointer.get()) }
+    let landing = landing();
+    assert!(landing.armed.swap(false, Ordering::Relaxed), "recovery: no call to abandon");
+    // SAFETY: armed, so `call_abandonable` is still on this CPU's stack and its saved registers are intact.
+    unsafe { resume(*landing.stack_pointer.get()) }
 }
 
 /// Saves the callee-saved registers (System V ABI 3.2.1), stores rsp at `landing`, calls `f(argument)`.

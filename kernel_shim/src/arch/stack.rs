@@ -1,7 +1,9 @@
 //! Stacks with a guard page below each, so that an overflow faults instead of eating what lies beneath.
 
+use super::MAX_CPUS;
 use core::cell::UnsafeCell;
 use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 pub const GUARD_BYTES: usize = 4096;
 
@@ -32,23 +34,74 @@ pub static BOOT_STACK: Stack<{ 128 * 1024 }> = Stack::new();
 
 /// One per IST index (Intel SDM vol. 3A, 6.14.5).
 pub const IST_STACKS: usize = 7;
-static IST: [Stack<{ 16 * 1024 }>; IST_STACKS] = [const { Stack::new() }; IST_STACKS];
+const IST_BYTES: usize = 16 * 1024;
+static IST: [Stack<IST_BYTES>; IST_STACKS] = [const { Stack::new() }; IST_STACKS];
 
-/// The address that an interrupt through `index` starts to push below.
-pub fn ist_top(index: usize) -> u64 {
-    IST[index].range().end
+/// Where the stacks of the other CPUs are mapped: the 1 GiB above the kernel image's. They are no part of the image,
+/// so a guest with one CPU pays nothing for them.
+pub const SECONDARY_AREA: u64 = 0xffff_ffff_c000_0000;
+/// From one CPU's stacks to the next one's: the main stack, then the interrupt stacks, each above its guard.
+pub const SECONDARY_STRIDE: u64 = 256 * 1024;
+/// The main stack of a CPU that runs programs, never commands.
+const SECONDARY_BYTES: usize = 64 * 1024;
+const _: () = assert!(
+    SECONDARY_BYTES + GUARD_BYTES + IST_STACKS * (IST_BYTES + GUARD_BYTES) <= SECONDARY_STRIDE as usize
+);
+/// CPUs whose stacks are mapped, the boot CPU included.
+static MAPPED: AtomicUsize = AtomicUsize::new(1);
+
+/// Stacks of the CPUs below `cpus` are memory from now on.
+pub fn note_mapped(cpus: usize) {
+    // Release: pairs with the load in `secondaries`; the mappings were made before.
+    MAPPED.store(cpus, Ordering::Release);
+}
+
+/// The address that the main stack of a CPU other than the boot CPU grows down from.
+pub const fn secondary_top(cpu: usize) -> u64 {
+    secondary_base(cpu) + (GUARD_BYTES + SECONDARY_BYTES) as u64
+}
+
+const fn secondary_base(cpu: usize) -> u64 {
+    SECONDARY_AREA + (cpu as u64 - 1) * SECONDARY_STRIDE
+}
+
+/// The stacks of a CPU other than the boot CPU, lowest first.
+pub fn secondary_stacks(cpu: usize) -> impl Iterator<Item = Range<u64>> {
+    let main = secondary_top(cpu) - SECONDARY_BYTES as u64..secondary_top(cpu);
+    core::iter::once(main).chain((0..IST_STACKS).map(move |index| {
+        let end = secondary_ist_top(cpu, index);
+        end - IST_BYTES as u64..end
+    }))
+}
+
+const fn secondary_ist_top(cpu: usize, index: usize) -> u64 {
+    secondary_top(cpu) + ((index + 1) * (GUARD_BYTES + IST_BYTES)) as u64
+}
+
+/// The address that an interrupt of a CPU through `index` starts to push below.
+pub fn ist_top(cpu: usize, index: usize) -> u64 {
+    match cpu {
+        0 => IST[index].range().end,
+        _ => secondary_ist_top(cpu, index),
+    }
 }
 
 /// The stack that `vaddr` lies in.
 pub fn containing(vaddr: u64) -> Option<Range<u64>> {
-    all().find(|range| range.contains(&vaddr))
+    image_stacks().chain(secondaries()).find(|range| range.contains(&vaddr))
 }
 
-/// Addresses of all guard pages.
+/// Addresses of the guard pages in the kernel image.
 pub fn guards() -> impl Iterator<Item = u64> {
-    all().map(|range| range.start - GUARD_BYTES as u64)
+    image_stacks().map(|range| range.start - GUARD_BYTES as u64)
 }
 
-fn all() -> impl Iterator<Item = Range<u64>> {
+/// The stacks of every other CPU, as far as they are mapped.
+pub fn secondaries() -> impl Iterator<Item = Range<u64>> {
+    // Acquire: pairs with `note_mapped`.
+    (1..MAPPED.load(Ordering::Acquire).min(MAX_CPUS)).flat_map(secondary_stacks)
+}
+
+fn image_stacks() -> impl Iterator<Item = Range<u64>> {
     core::iter::once(BOOT_STACK.range()).chain(IST.iter().map(Stack::range))
 }

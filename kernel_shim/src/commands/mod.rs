@@ -15,6 +15,7 @@ mod payload;
 mod selftest;
 mod slot;
 mod slot_bytes;
+mod smp;
 mod system;
 mod vtable;
 
@@ -38,6 +39,7 @@ const TABLES: &[&[Command]] = &[
     buddy::COMMANDS,
     buddy_report::COMMANDS,
     inject::COMMANDS,
+    smp::COMMANDS,
     selftest::COMMANDS,
     crash::COMMANDS,
 ];

@@ -22,6 +22,11 @@ impl<'a> Args<'a> {
         Some(word)
     }
 
+    /// Whether no word is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The next word, which must be there; `name` is for the message.
     pub fn word(&mut self, name: &str) -> Result<&'a str, CommandError> {
         self.next().ok_or_else(|| refused(Code::Usage, format_args!("missing argument: {name}")))

@@ -3,7 +3,7 @@
 use super::output::{self, kind};
 use super::reply::HexBytes;
 use crate::arch::paging;
-use crate::{cmdline, memory, memory_map, red};
+use crate::{cmdline, memory, memory_map, red, smp};
 use core::fmt;
 
 /// Raised with every change that a host would trip over.
@@ -29,7 +29,7 @@ impl fmt::Display for Banner {
             HexBytes(build)
         )?;
         write!(f, " init={init} hhdm={:#x} frames={}", paging::HHDM_BASE, memory_map::frame_count())?;
-        write!(f, " ram={} cpus=1", memory_map::memory_bytes())
+        write!(f, " ram={} cpus={}", memory_map::memory_bytes(), smp::ready())
     }
 }
 

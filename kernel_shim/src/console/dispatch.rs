@@ -83,7 +83,7 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
     let returned = if report::recovers() { recovery::call(call) } else { Some(call()) };
     returned.map_or_else(
         || {
-            // SAFETY: the panicked command was abandoned for good, and there is no other CPU.
+            // SAFETY: the panicked command was abandoned for good; no other CPU ever uses the boot allocator.
             unsafe { memory::after_panic() };
             Outcome::Panicked
         },

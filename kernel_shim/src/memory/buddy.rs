@@ -23,7 +23,9 @@ use super::zone::{Migratetype, MAX_ORDER};
 use crate::arch;
 use crate::sync::{with_irqs_disabled, IrqDisabledToken};
 use block::Block;
+use core::ops::{Deref, DerefMut};
 use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use faults::Faults;
 use log::{Event, EventLog, Operation};
 use spin::{Mutex, MutexGuard};
@@ -67,9 +69,39 @@ pub fn with<R>(f: impl FnOnce(&mut Buddy) -> R) -> R {
     with_irqs_disabled(|token| f(&mut lock(token)))
 }
 
+/// The CPU that holds the lock, so that its panic frees the lock, and only its.
+static HOLDER: AtomicUsize = AtomicUsize::new(NOBODY);
+const NOBODY: usize = usize::MAX;
+
+/// The lock, held.
+struct Held(MutexGuard<'static, Buddy>);
+
 /// The token keeps an interrupt of this CPU from waiting for the lock that it holds itself.
-fn lock(_token: &IrqDisabledToken) -> MutexGuard<'static, Buddy> {
-    BUDDY.lock()
+fn lock(_token: &IrqDisabledToken) -> Held {
+    let held = Held(BUDDY.lock());
+    // Relaxed: only this CPU asks whether it is the holder.
+    HOLDER.store(arch::cpu_index(), Relaxed);
+    held
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HOLDER.store(NOBODY, Relaxed);
+    }
+}
+
+impl Deref for Held {
+    type Target = Buddy;
+
+    fn deref(&self) -> &Buddy {
+        &self.0
+    }
+}
+
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut Buddy {
+        &mut self.0
+    }
 }
 
 /// Starts to manage `frames`.
@@ -82,13 +114,14 @@ pub fn state_address() -> u64 {
     with(|buddy| ptr::from_ref(&buddy.state).expose_provenance() as u64)
 }
 
-/// Allows one more caller after a panic abandoned the holder of the lock.
+/// Frees the lock if a panic of `cpu` abandoned it; a lock that another CPU holds stays its.
 ///
 /// # Safety
-/// Whoever holds the lock must never run again. What he was doing is left as it is; the buddy checks
+/// What panicked on `cpu` must never run again. What it was doing is left as it is; the buddy checks
 /// before it changes anything, so its panics leave sound lists.
-pub unsafe fn unlock_after_panic() {
-    if BUDDY.is_locked() {
+pub unsafe fn unlock_after_panic_of(cpu: usize) {
+    if HOLDER.load(Relaxed) == cpu {
+        HOLDER.store(NOBODY, Relaxed);
         // SAFETY: the caller says that the holder's guard is gone without having been dropped.
         unsafe { BUDDY.force_unlock() }
     }

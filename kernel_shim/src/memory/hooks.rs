@@ -4,6 +4,7 @@
 
 use super::frame::FrameMetaVtable;
 use crate::arch::interrupts;
+use crate::smp;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use x86_64::PhysAddr;
@@ -60,6 +61,7 @@ impl Record {
 
 /// Writes a stop down; beyond the capacity it is only counted.
 pub fn record(stop: Stop, paddr: PhysAddr) {
+    smp::note_hook(stop);
     let record = Record { stop, paddr: paddr.as_u64(), interrupts_enabled: interrupts::are_enabled() };
     // Relaxed: an index of one's own is all that is asked of it.
     let index = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -16,7 +16,7 @@ include!(concat!(env!("OUT_DIR"), "/subject.rs"));
 pub use release::release_owned_block;
 
 use crate::arch::paging::HHDM_BASE;
-use crate::witness;
+use crate::{arch, witness};
 
 /// Where the HHDM shows a physical address.
 pub fn phys_to_virt(paddr: u64) -> u64 {
@@ -68,14 +68,23 @@ pub fn init(stage: Stage) {
     }
 }
 
-/// Makes the allocators usable again after a panic abandoned one of them.
+/// Makes the allocators usable again after a panic of a command abandoned one of them.
 ///
 /// # Safety
-/// The code that panicked must never run again, and no other CPU may be inside an allocator.
+/// The code that panicked on this CPU must never run again, and no other CPU may be inside the boot allocator.
 pub unsafe fn after_panic() {
     // SAFETY: exactly what the caller promises.
     unsafe {
         boot_alloc::unlock_after_panic();
-        buddy::unlock_after_panic();
+        after_panic_of(arch::cpu_index());
     }
+}
+
+/// Makes the buddy usable again after a panic on `cpu`; other CPUs may be inside of it.
+///
+/// # Safety
+/// The code that panicked there must never run again.
+pub unsafe fn after_panic_of(cpu: usize) {
+    // SAFETY: exactly what the caller promises.
+    unsafe { buddy::unlock_after_panic_of(cpu) }
 }

@@ -6,7 +6,7 @@ use crate::memory::zone::{Migratetype, Zone, MAX_ORDER};
 pub use crate::memory::frame::FRAME_META_LINK_NONE as LINK_NONE;
 
 /// CPUs that have a cache of their own.
-pub const MAX_CPUS: usize = 8;
+pub use crate::arch::MAX_CPUS;
 /// Frames in a CPU's cache at most.
 pub const CACHE_CAPACITY: usize = 64;
 

@@ -1,0 +1,218 @@
+//! Commands that let several CPUs run programs at the same time.
+
+use super::operand;
+use crate::console::args::{parse, Args};
+use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
+use crate::console::reply::Reply;
+use crate::memory::frame::PAGE_SIZE;
+use crate::smp::operation::Op;
+use crate::smp::record::{Cpu, LOG_CAPACITY, MAX_FRAMES, MAX_STEPS, SMP};
+use crate::smp::{self, record};
+use core::sync::atomic::Ordering::Relaxed;
+
+pub const COMMANDS: &[Command] = &[
+    Command { name: "smp.ops", usage: "", help: "list the operations of programs", run: operations },
+    Command {
+        name: "smp.frames",
+        usage: "<paddr> [<paddr>...]",
+        help: "the frames that steps name as @0, @1, ...",
+        run: frames,
+    },
+    Command {
+        name: "smp.job",
+        usage: "<cpu> <iterations> [traced|logged|seed=<n>] <op>[@frame][=value][~delay] ...",
+        help: "give a CPU a program",
+        run: job,
+    },
+    Command {
+        name: "smp.run",
+        usage: "<cpu mask>",
+        help: "let CPUs run their programs, wait for all",
+        run: run_programs,
+    },
+    Command {
+        name: "smp.arm",
+        usage: "<cpu mask>",
+        help: "wake CPUs for a run that begins when the host says so",
+        run: arm,
+    },
+    Command { name: "smp.wait", usage: "", help: "wait for the end of an armed run", run: wait },
+    Command { name: "smp.result", usage: "<cpu>", help: "what a CPU counted in the last run", run: result },
+    Command { name: "smp.log", usage: "<cpu>", help: "the first logged steps of the last run", run: log },
+];
+
+fn operations(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    for op in Op::ALL {
+        reply.data(format_args!("{} - {}", op.name(), op.help()));
+    }
+    reply.field("n", Op::ALL.len());
+    Ok(())
+}
+
+fn frames(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let mut paddrs = [0; MAX_FRAMES];
+    let mut count = 0;
+    // One more than fits is refused by `Args::end`.
+    while count < MAX_FRAMES && (count == 0 || !args.is_empty()) {
+        paddrs[count] = operand::pfn(args)? * PAGE_SIZE;
+        count += 1;
+    }
+    args.end()?;
+    for (cell, paddr) in SMP.frames.iter().zip(paddrs) {
+        cell.store(paddr, Relaxed);
+    }
+    Ok(())
+}
+
+fn cpu(args: &mut Args<'_>) -> Result<&'static Cpu, CommandError> {
+    let cpu = args.u64("cpu")?;
+    let ready = smp::ready();
+    if cpu < ready {
+        Ok(&SMP.cpus[cpu as usize])
+    } else {
+        Err(refused(Code::Range, format_args!("cpu {cpu}: this guest has {ready}")))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Step {
+    op: Op,
+    frame: u64,
+    value: u64,
+    delay: u64,
+}
+
+fn job(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let (cpu, iterations) = (cpu(args)?, args.u64("iterations")?);
+    let (mut traced, mut logged, mut seed) = (false, false, 1);
+    let mut steps = [Step { op: Op::Nothing, frame: 0, value: 0, delay: 0 }; MAX_STEPS];
+    let mut count = 0;
+    while let Some(word) = args.next() {
+        match word.split_once('=') {
+            None if word == "traced" => traced = true,
+            None if word == "logged" => logged = true,
+            Some(("seed", value)) => seed = parse("seed", value, u64::MAX)?,
+            _ if count == MAX_STEPS => {
+                return Err(refused(Code::TooLong, format_args!("expected at most {MAX_STEPS} steps")));
+            }
+            _ => {
+                steps[count] = step(word)?;
+                count += 1;
+            }
+        }
+    }
+    for (cell, step) in cpu.steps.iter().zip(&steps[..count]) {
+        cell.op.store(step.op as u64, Relaxed);
+        cell.frame.store(step.frame, Relaxed);
+        cell.value.store(step.value, Relaxed);
+        cell.delay.store(step.delay, Relaxed);
+    }
+    let settings = [
+        (&cpu.n_steps, count as u64),
+        (&cpu.iterations, iterations),
+        (&cpu.traced, traced.into()),
+        (&cpu.logged, logged.into()),
+        (&cpu.seed, seed),
+    ];
+    settings.iter().for_each(|(cell, value)| cell.store(*value, Relaxed));
+    Ok(())
+}
+
+/// `op[@frame][=value][~delay]`.
+fn step(word: &str) -> Result<Step, CommandError> {
+    let (word, delay) = word.split_once('~').unwrap_or((word, "0"));
+    let (word, value) = word.split_once('=').unwrap_or((word, "0"));
+    let (name, frame) = word.split_once('@').unwrap_or((word, "0"));
+    let op = Op::ALL.iter().find(|op| op.name() == name);
+    Ok(Step {
+        op: *op
+            .ok_or_else(|| refused(Code::Usage, format_args!("{name}: no such operation, see smp.ops")))?,
+        frame: parse("frame", frame, MAX_FRAMES as u64 - 1)?,
+        value: parse("value", value, u64::MAX)?,
+        delay: parse("delay", delay, u64::from(u32::MAX))?,
+    })
+}
+
+fn run_programs(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let mask = mask(args)?;
+    smp::run(mask);
+    report_sums(mask, reply);
+    Ok(())
+}
+
+fn arm(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let mask = mask(args)?;
+    if mask & 1 == 1 {
+        return Err(refused(Code::State, format_args!("cpu 0 serves the console, it cannot be armed")));
+    }
+    reply.field("run", smp::arm(mask));
+    Ok(())
+}
+
+fn wait(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    smp::wait();
+    report_sums(SMP.participants.load(Relaxed), reply);
+    Ok(())
+}
+
+fn mask(args: &mut Args<'_>) -> Result<u64, CommandError> {
+    let mask = args.u64("cpu mask")?;
+    args.end()?;
+    operand::require_buddy()?;
+    let ready = smp::ready();
+    if mask == 0 || mask >> ready != 0 {
+        return Err(refused(Code::Range, format_args!("cpu mask {mask:#x}: this guest has {ready} cpus")));
+    }
+    Ok(mask)
+}
+
+fn report_sums(mask: u64, reply: &mut Reply) {
+    let sum = |name: &str| -> u64 {
+        let named = smp::participants_of(mask).flat_map(|cpu| cpu.counters.named());
+        named.filter(|(known, _)| *known == name).map(|(_, counter)| counter.load(Relaxed)).sum()
+    };
+    for name in ["iterations", "steps", "violations"] {
+        reply.field(name, sum(name));
+    }
+    reply.flag("stopped", SMP.stop.load(Relaxed) != 0);
+}
+
+fn result(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let cpu = cpu(args)?;
+    args.end()?;
+    for (name, counter) in cpu.counters.named() {
+        reply.field(name, counter.load(Relaxed));
+    }
+    reply.field("ticks", cpu.ended_tsc.load(Relaxed).wrapping_sub(cpu.began_tsc.load(Relaxed)));
+    let first = &cpu.first;
+    if let Some(op) = (first.op.load(Relaxed) as usize).checked_sub(1).and_then(|number| Op::ALL.get(number))
+    {
+        reply.field("first", op.name());
+        reply.hex("paddr", first.paddr.load(Relaxed));
+        reply.hex("expected", first.expected.load(Relaxed));
+        reply.hex("got", first.got.load(Relaxed));
+        reply.field("iteration", first.iteration.load(Relaxed));
+    }
+    Ok(())
+}
+
+fn log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let cpu = cpu(args)?;
+    args.end()?;
+    let total = cpu.n_logged.load(Relaxed);
+    for entry in &cpu.log[..(total as usize).min(LOG_CAPACITY)] {
+        let record::LogEntry { began_tsc, ended_tsc, op, paddr, result } = entry;
+        let name = Op::ALL.get(op.load(Relaxed) as usize).map_or("?", |op| op.name());
+        reply.data(format_args!(
+            "{} {} {name} {:#x} {:#x}",
+            began_tsc.load(Relaxed),
+            ended_tsc.load(Relaxed),
+            paddr.load(Relaxed),
+            result.load(Relaxed)
+        ));
+    }
+    reply.field("n", total);
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Runs a CPU's program, step by step, iteration by iteration.
+
+use super::held::Held;
+use super::operation::{Context, Done, Op, Random, Step};
+use super::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
+use crate::arch;
+use core::hint::black_box;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+/// Where a debugger stops a CPU before a step of a traced program.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn smp_step_begins() {
+    // Keeps the call, and keeps it apart from the other one.
+    black_box(1);
+}
+
+/// Where a debugger stops a CPU after a step of a traced program.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn smp_step_ended() {
+    black_box(2);
+}
+
+/// Runs the program of `me`, which is this CPU's, until it is through or the run is stopped.
+pub fn run(me: &'static Cpu) {
+    let (steps, n_steps) = read(me);
+    let (traced, logged) = (me.traced.load(Relaxed) != 0, me.logged.load(Relaxed) != 0);
+    let random = Random(me.seed.load(Relaxed).max(1));
+    let mut context = Context { me, held: Held::new(arch::cpu_index()), random };
+    me.began_tsc.store(arch::time_stamp(), Relaxed);
+    for _ in 0..me.iterations.load(Relaxed) {
+        // Acquire: pairs with the store of a CPU that panicked.
+        if SMP.stop.load(Acquire) != 0 || !iterate(&mut context, &steps[..n_steps], traced, logged) {
+            break;
+        }
+        count(&me.counters.iterations);
+    }
+    me.ended_tsc.store(arch::time_stamp(), Relaxed);
+    while context.held.len() > 0 {
+        let index = context.held.len() - 1;
+        let done = context.held.release(index, &me.counters).into();
+        note(&context, Op::Drop, done);
+    }
+    me.seed.store(context.random.0, Relaxed);
+}
+
+/// False when the run is over.
+fn iterate(context: &mut Context, steps: &[Step], traced: bool, logged: bool) -> bool {
+    for &step in steps {
+        if step.delay > 0 {
+            idle(context.random.below(step.delay + 1));
+        }
+        let began = if logged { arch::time_stamp() } else { 0 };
+        if traced {
+            smp_step_begins();
+        }
+        let done = context.carry_out(step);
+        if traced {
+            smp_step_ended();
+        }
+        if logged {
+            log(context.me, step, began, &done);
+        }
+        count(&context.me.counters.steps);
+        if !note(context, step.op, done) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Keeps the first violation, counts the others; false when the run is over.
+fn note(context: &Context, op: Op, done: Done) -> bool {
+    let broken = match done {
+        Done::Value(_) => return true,
+        Done::Stopped => return false,
+        Done::Broken(broken) => broken,
+    };
+    let (first, counters) = (&context.me.first, &context.me.counters);
+    if counters.violations.load(Relaxed) == 0 {
+        first.paddr.store(broken.paddr, Relaxed);
+        first.expected.store(broken.expected, Relaxed);
+        first.got.store(broken.got, Relaxed);
+        first.iteration.store(counters.iterations.load(Relaxed), Relaxed);
+        first.tsc.store(arch::time_stamp(), Relaxed);
+        first.op.store(op as u64 + 1, Relaxed);
+    }
+    count(&counters.violations);
+    true
+}
+
+fn log(me: &Cpu, step: Step, began: u64, done: &Done) {
+    let index = me.n_logged.load(Relaxed) as usize;
+    if index < LOG_CAPACITY {
+        let entry = &me.log[index];
+        entry.began_tsc.store(began, Relaxed);
+        entry.ended_tsc.store(arch::time_stamp(), Relaxed);
+        entry.op.store(step.op as u64, Relaxed);
+        entry.paddr.store(step.paddr, Relaxed);
+        entry.result.store(if let Done::Value(value) = done { *value } else { 0 }, Relaxed);
+    }
+    count(&me.n_logged);
+}
+
+/// Copies the program out of the table, where the host may write at any time.
+///
+/// # Panics
+/// When it is none: an operation or a frame that does not exist.
+fn read(me: &Cpu) -> ([Step; MAX_STEPS], usize) {
+    let mut steps = [Step { op: Op::Nothing, paddr: 0, value: 0, delay: 0 }; MAX_STEPS];
+    let n_steps = me.n_steps.load(Relaxed) as usize;
+    for (step, written) in steps.iter_mut().zip(&me.steps[..n_steps]) {
+        let number = written.op.load(Relaxed) as usize;
+        let frame = written.frame.load(Relaxed) as usize;
+        *step = Step {
+            op: Op::ALL[number],
+            paddr: SMP.frames[frame].load(Relaxed),
+            value: written.value.load(Relaxed),
+            delay: written.delay.load(Relaxed),
+        };
+    }
+    (steps, n_steps)
+}
+
+fn idle(turns: u64) {
+    for turn in 0..turns {
+        black_box(turn);
+    }
+}
+
+/// Waits until every CPU of the run has come here; false when the run is over before.
+pub fn barrier() -> bool {
+    let everybody = SMP.participants.load(Relaxed).count_ones().into();
+    // Acquire: pairs with the store below, of the time before; this CPU was let through by it.
+    let phase = SMP.phase.load(Acquire);
+    // AcqRel: the last to arrive has seen what the others did before, and hands it on.
+    if SMP.arrived.fetch_add(1, AcqRel) + 1 == everybody {
+        SMP.arrived.store(0, Relaxed);
+        // Release: pairs with the load below.
+        SMP.phase.store(phase + 1, Release);
+        return true;
+    }
+    while SMP.phase.load(Acquire) == phase {
+        if SMP.stop.load(Acquire) != 0 {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+    true
+}

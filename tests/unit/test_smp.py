@@ -1,0 +1,143 @@
+"""Proves the guest with several CPUs: their start, their sleep, their programs, their crashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from harness.errors import BootError
+from harness.image.build import build
+from harness.image.image import Image
+from harness.image.subject import Subject
+from harness.judge.evidence import GuestStatus
+from harness.kernel import Kernel
+from harness.kernel_errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
+from harness.machine.definition import load_machine
+from harness.smp import OPERATIONS, Cpus, Job
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return build(Subject.builtin(), "release")
+
+
+@pytest.fixture
+def kernel(image: Image) -> Iterator[Kernel]:
+    with Kernel.boot(image, load_machine("q35"), cpus=2) as kernel:
+        yield kernel
+
+
+@pytest.mark.parametrize(("machine", "cpus"), [("q35", 2), ("microvm", 3), ("pc", 8)])
+def test_every_machine_starts_as_many_cpus_as_asked_for(image: Image, machine: str, cpus: int) -> None:
+    with Kernel.boot(image, load_machine(machine), cpus=cpus) as kernel:
+        guest = Cpus(kernel)
+        assert guest.count == cpus == len(kernel.guest.vcpus())
+        assert sorted(guest.thread(cpu) for cpu in range(cpus)) == list(range(cpus))
+        assert kernel.call("selftest")["failed"] == 0
+        outcome = guest.run({cpu: Job(("nothing",), 100) for cpu in range(cpus)})
+        assert [outcome.counters[cpu]["steps"] for cpu in range(cpus)] == [100] * cpus
+
+
+def test_a_guest_with_one_cpu_takes_no_memory_for_others(image: Image) -> None:
+    machine = load_machine("q35")
+    with Kernel.boot(image, machine) as alone, Kernel.boot(image, machine, cpus=2) as two:
+        assert alone.stats()["managed"] == two.stats()["managed"]
+        assert alone.stats()["reserved"] < two.stats()["reserved"]
+        assert Cpus(alone).count == 1
+
+
+def test_fewer_cpus_than_asked_for_are_no_guest(image: Image) -> None:
+    with pytest.raises(BootError, match="cpus: expected 2, got 1"):
+        Kernel.boot(image, load_machine("q35"), cpus=2, extra=["cpus=1"])
+
+
+def test_more_cpus_than_there_is_room_for_are_refused(image: Image) -> None:
+    with pytest.raises(GuestCrashed, match="expected 1 to 8, got 9"):
+        Kernel.boot(image, load_machine("q35"), extra=["cpus=9"])
+
+
+def test_cpus_without_work_are_halted_and_the_guest_counts_as_asleep(kernel: Kernel) -> None:
+    with pytest.raises(GuestTimeout, match="every CPU is halted for good"):
+        kernel.call("crash hang")
+
+
+def test_operations_are_numbered_as_in_the_guest(kernel: Kernel) -> None:
+    assert [line.split(" - ")[0] for line in kernel.call("smp.ops").data] == list(OPERATIONS)
+
+
+def test_each_cpu_has_a_cache_of_its_own(kernel: Kernel) -> None:
+    kernel.call("buddy.drain")
+    Cpus(kernel).run({1: Job(("alloc", "drop"), 10)})
+    caches = kernel.buddy()["caches"]
+    assert caches[0]["len"].sum() == 0
+    assert caches[1]["len"].sum() > 0
+
+
+def test_programs_run_at_the_same_time_until_told_to_stop(kernel: Kernel) -> None:
+    outcome = Cpus(kernel).run({cpu: Job(("barrier",)) for cpu in (0, 1)}, seconds=0.1)
+    rounds = [outcome.counters[cpu]["iterations"] for cpu in (0, 1)]
+    assert min(rounds) > 0
+    assert abs(rounds[0] - rounds[1]) <= 1
+
+
+def test_an_armed_run_begins_when_the_host_says_so(kernel: Kernel) -> None:
+    cpus, jobs = Cpus(kernel), {1: Job(("nothing",), 5)}
+    cpus.arm(jobs)
+    assert cpus.table["cpus"][1]["finished"] != cpus.table["run"]
+    cpus.go()
+    assert cpus.wait(jobs).steps == 5
+
+
+def test_a_log_tells_each_step_with_its_time(kernel: Kernel) -> None:
+    cpus, paddr = Cpus(kernel), kernel.alloc()
+    cpus.frames([paddr])
+    cpus.run({cpu: Job(("inc@0", "dec@0"), 3, logged=True) for cpu in (0, 1)})
+    for cpu in (0, 1):
+        log = cpus.log(cpu)
+        assert [entry.op for entry in log] == ["inc", "dec"] * 3
+        times = np.array([(entry.began, entry.ended) for entry in log]).reshape(-1)
+        assert (np.diff(times) > 0).all()
+
+
+def test_a_failed_expectation_is_told_with_its_place(kernel: Kernel) -> None:
+    cpus, paddr = Cpus(kernel), kernel.alloc()
+    cpus.frames([paddr])
+    outcome = cpus.run({1: Job(("has@0=0x2",), 3)})
+    (violation,) = outcome.violations
+    assert (violation.cpu, violation.op, violation.paddr) == (1, "has", paddr)
+    assert (violation.expected, violation.got, violation.iteration) == (2, 0, 0)
+    assert outcome.total("violations") == 3
+
+
+def test_a_panic_on_another_cpu_is_recovered_and_ends_the_run(kernel: Kernel) -> None:
+    cpus = Cpus(kernel)
+    with pytest.raises(SubjectPanic, match="a program asked for a panic"):
+        cpus.run({0: Job(("churn=3",)), 1: Job(("alloc", "drop", "panic"), 1)})
+    assert Cpus(kernel).run({1: Job(("alloc", "drop"), 10)}).total("released") == 10
+    assert kernel.finish()[0] is GuestStatus.PASS
+
+
+def test_panics_on_every_cpu_are_reported_once(kernel: Kernel) -> None:
+    with pytest.raises(SubjectPanic, match="a program asked for a panic"):
+        Cpus(kernel).run({cpu: Job(("barrier", "panic"), 1) for cpu in (0, 1)})
+    assert kernel.finish()[0] is GuestStatus.PASS
+
+
+def test_a_panic_that_is_not_recovered_names_its_cpu(kernel: Kernel) -> None:
+    kernel.call("onpanic halt")
+    with pytest.raises(GuestCrashed, match="a program asked for a panic on cpu 1"):
+        Cpus(kernel).run({1: Job(("panic",), 1)})
+
+
+def test_an_exception_on_another_cpu_ends_the_guest_and_names_it(kernel: Kernel) -> None:
+    with pytest.raises(GuestCrashed, match=r"#UD.* on cpu 1") as crash:
+        Cpus(kernel).run({0: Job(("churn=3",)), 1: Job(("fault",), 1)})
+    assert any("carry_out" in line for line in crash.value.backtrace)
+
+
+def test_programs_for_cpus_that_do_not_exist_are_refused(kernel: Kernel) -> None:
+    for request in ("smp.job 2 1 nothing", "smp.run 4", "smp.run 0", "smp.arm 1", "smp.job 0 1 sing"):
+        with pytest.raises(CommandRefused):
+            kernel.call(request)
