@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,8 +23,10 @@ from harness.judge.evidence import (
     decode,
     encode,
 )
+from harness.machine.accel import settle_accel
 from harness.machine.definition import DEFAULT_MACHINE, Machine, known_machines, load_machine
 from harness.preflight import prepare
+from harness.progress import speaker
 from harness.pytest_results import broken_off
 from harness.run import Ledger, Run, merge
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     import pytest
 
 RESULT = "frame_harness_result"
+# The banner, then the guest's own checks: what a guest must manage before its accelerator is believed.
+PROBE = [(b"", b"*frame-harness"), (b"1 selftest\n", b"=1 ok"), (b"2 exit pass\n", b"=2 ok")]
 
 
 class WorkerOutput(Record, frozen=True, kw_only=True):
@@ -148,7 +153,15 @@ class Session:
         """The run of a key, its witnesses compared; what is wrong with it is raised again for every check."""
         if key not in self._runs:
             extra = (f"red={self._red}",) if self._red else ()
-            run = Run(key, self.image(key.profile), self.machine(key.machine), extra)
+            image = self.image(key.profile)
+            machine = settle_accel(
+                self.machine(key.machine),
+                image.elf,
+                append="nonce=probe",
+                talk=PROBE,
+                say=speaker(sys.stderr),
+            )
+            run = Run(key, image, machine, extra)
             self._runs[key] = run
             try:
                 prepare(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,8 @@ from harness.machine.definition import Machine
 from harness.machine.guest import Guest
 from harness.progress import Say
 
+Talk = Sequence[tuple[bytes, bytes]]
+"""What is sent to the console, with what must come back, in turns."""
 KVM_DEVICE: Final = Path("/dev/kvm")
 PROBE_WALL_S: Final = 5.0
 """How long the kernel may take to speak under KVM. Wall clock, because a guest that hangs inside KVM uses no
@@ -19,15 +22,15 @@ CPU time; with KVM this boot takes a fraction of a second, so whoever is slower 
 
 
 def settle_accel(
-    machine: Machine, elf: Path, *, append: str, ready: bytes, say: Say, device: Path = KVM_DEVICE
+    machine: Machine, elf: Path, *, append: str, talk: Talk, say: Say, device: Path = KVM_DEVICE
 ) -> Machine:
     """Turn `auto` into `kvm` or `tcg`; other machines come back as they are.
 
-    KVM is believed only after this very kernel booted with it: a device that opens, creates a machine, then
-    never runs its firmware exists.
+    KVM is believed only after this very kernel booted with it, then did what it was asked: a device that opens,
+    creates a machine, then never runs its firmware exists, as does one that gives up on the first odd instruction.
 
     Args:
-        ready: what the kernel prints once it has booted.
+        talk: what the kernel must print once it has booted, then how it must answer.
         say: told which accelerator was chosen, with the reason.
     """
     if machine.accel != "auto":
@@ -36,7 +39,7 @@ def settle_accel(
         say(f"accelerator: tcg ({device} cannot be used here)")
         return machine.override(accel="tcg")
     began = time.monotonic()
-    doubt = _doubt(machine.override(accel="kvm"), elf, append, ready)
+    doubt = _doubt(machine.override(accel="kvm"), elf, append, talk)
     if doubt:
         say(f"accelerator: tcg ({doubt})")
         return machine.override(accel="tcg")
@@ -44,21 +47,23 @@ def settle_accel(
     return machine.override(accel="kvm")
 
 
-def _doubt(machine: Machine, elf: Path, append: str, ready: bytes) -> str:
-    """Boot once; return why KVM is not to be believed, nothing when it is."""
+def _doubt(machine: Machine, elf: Path, append: str, talk: Talk) -> str:
+    """Boot once, talk; return why KVM is not to be believed, nothing when it is."""
     patient = machine.override(limits={"stall_wall_s": PROBE_WALL_S, "total_wall_s": PROBE_WALL_S})
     until = time.monotonic() + PROBE_WALL_S
-    said = b""
     try:
         with Guest.start(patient, elf, append=append) as guest:
-            while ready not in said:
-                guest.console.settimeout(max(0.001, until - time.monotonic()))
-                piece = guest.console.recv(4096)
-                if not piece:
-                    return "with kvm this kernel did not boot"
-                said = (said + piece)[-4096:]
+            for sent, wanted in talk:
+                guest.console.sendall(sent)
+                said = b""
+                while wanted not in said:
+                    guest.console.settimeout(max(0.001, until - time.monotonic()))
+                    piece = guest.console.recv(4096)
+                    if not piece:
+                        return "with kvm this kernel did not boot"
+                    said = (said + piece)[-4096:]
     except TimeoutError:
-        return f"with kvm this kernel had not booted after {PROBE_WALL_S:g} s"
+        return f"with kvm this kernel was not ready after {PROBE_WALL_S:g} s"
     except OSError as error:
         return f"with kvm the guest went away: {error.strerror}"
     except HarnessError as error:

@@ -12,6 +12,7 @@ from tests.support import tiny_guest as tiny
 from tests.support.fake_qemu import write_script
 
 READY = b"ready\n"
+TALK = [(b"", READY)]
 
 
 def settle(tmp_path: Path, script: str, code: bytes = b"") -> tuple[str, list[str]]:
@@ -19,7 +20,7 @@ def settle(tmp_path: Path, script: str, code: bytes = b"") -> tuple[str, list[st
     device.touch()
     kernel = tiny.write_kernel(tmp_path, code or tiny.say(READY) + tiny.HALT)
     machine = write_script(tmp_path, script).override(accel="auto")
-    settled = settle_accel(machine, kernel, append="", ready=READY, say=said.append, device=device)
+    settled = settle_accel(machine, kernel, append="", talk=TALK, say=said.append, device=device)
     assert not live_guests()
     return settled.accel, said
 
@@ -59,14 +60,27 @@ def test_kvm_that_qemu_refuses_is_not_believed(tmp_path: Path) -> None:
     assert chosen == "tcg" and "could not access KVM" in said[0]
 
 
+def test_kvm_whose_guest_boots_but_never_answers_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accel, "PROBE_WALL_S", 1.0)
+    device, said = tmp_path / "kvm", list[str]()
+    device.touch()
+    kernel = tiny.write_kernel(tmp_path, tiny.say(READY) + tiny.HALT)
+    machine = write_script(tmp_path, as_if("tcg")).override(accel="auto")
+    talk = [*TALK, (b"1 selftest\n", b"=1 ok")]
+    settled = settle_accel(machine, kernel, append="", talk=talk, say=said.append, device=device)
+    assert settled.accel == "tcg" and "was not ready" in said[0]
+
+
 def test_missing_device_needs_no_probe(tmp_path: Path) -> None:
     said = list[str]()
     machine = load_machine().override(accel="auto")
     none = tmp_path / "none"
-    settled = settle_accel(machine, none, append="", ready=READY, say=said.append, device=none)
+    settled = settle_accel(machine, none, append="", talk=TALK, say=said.append, device=none)
     assert settled.accel == "tcg" and "cannot be used" in said[0]
 
 
 def test_settled_machine_comes_back_as_it_is(tmp_path: Path) -> None:
     machine = load_machine()
-    assert settle_accel(machine, tmp_path, append="", ready=READY, say=pytest.fail) is machine
+    assert settle_accel(machine, tmp_path, append="", talk=TALK, say=pytest.fail) is machine
