@@ -26,8 +26,8 @@ def settle_accel(
 ) -> Machine:
     """Turn `auto` into `kvm` or `tcg`; other machines come back as they are.
 
-    KVM is believed only after this very kernel booted with it, then did what it was asked: a device that opens,
-    creates a machine, then never runs its firmware exists, as does one that gives up on the first odd instruction.
+    KVM is believed only after this very kernel booted with it, then did what it was asked: a device that
+    opens, creates a machine, then never runs its firmware exists; so does one that gives up a little later.
 
     Args:
         talk: what the kernel must print once it has booted, then how it must answer.
