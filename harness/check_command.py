@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from _pytest.mark.expression import Expression
 
 from harness import pytest_plugin, resources
 from harness.contract.clauses import CLAUSES
@@ -77,6 +78,7 @@ def check(request: Request) -> ExitCode:
     Raises:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
+    _check_selection(request.select)
     known = baselines.load(request.baseline) if request.baseline else baselines.EMPTY
     subject = Subject.from_file(request.frame_rs) if request.frame_rs else Subject.builtin()
     for name in request.machines:
@@ -98,6 +100,22 @@ def check(request: Request) -> ExitCode:
         request.junit.write_text(junit.dumps(evidence, verdict, known), encoding="utf-8")
     print_report(evidence, verdict, known, console)
     return exit_code(verdict.kind)
+
+
+def _check_selection(select: str) -> None:
+    """Refuse what is no expression here: deep inside of pytest's workers it is a crash.
+
+    Raises:
+        UsageError: names the place of the mistake.
+    """
+    if not select:
+        return
+    try:
+        Expression.compile(select)
+    except Exception as error:  # a ParseError in pytest 8, a SyntaxError in pytest 9
+        raise UsageError(
+            "selection", repr(select), detail=str(error), next_step='write it like "ALLOC-07 or not CONST"'
+        ) from error
 
 
 def _required(request: Request) -> list[str]:

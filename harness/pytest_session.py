@@ -16,6 +16,7 @@ from harness.image.toolchain import Toolchain, find_toolchain
 from harness.judge.evidence import (
     CheckResult,
     Evidence,
+    Outcome,
     Record,
     RunKey,
     SubjectInfo,
@@ -211,6 +212,13 @@ class Session:
             self._outputs.append(mine)
             Path(self._evidence).write_text(encode(self.evidence()), encoding="utf-8")
 
+    def _never_needed(self, key: RunKey, planned: Sequence[str]) -> list[Ledger]:
+        """The blank record of a run that nothing was asked of, because each of its checks was skipped."""
+        outcomes = {result.check: result.outcome for result in self._results if result.run == key}
+        if any(outcomes.get(check) is not Outcome.SKIPPED for check in planned):
+            return []
+        return [Ledger(run=key, image_sha256="", build_id="", subject_sha256=self.subject.sha256)]
+
     def evidence(self) -> Evidence:
         """Everything that was seen, by this process and its workers."""
         # Every process collects the same checks; the others make up for one that died before it could say so.
@@ -220,7 +228,8 @@ class Session:
         troubles = dict.fromkeys(trouble for output in self._outputs for trouble in output.troubles)
         runs = []
         for key in keys:
-            if parts := [ledger for ledger in ledgers if ledger.run == key]:
+            parts = [ledger for ledger in ledgers if ledger.run == key]
+            if parts := parts or self._never_needed(key, [check for run, check in planned if run == key]):
                 runs.append(
                     merge(
                         parts,

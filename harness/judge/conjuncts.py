@@ -206,6 +206,12 @@ def broke_off(run: RunEvidence) -> bool:
     return any(_MISMATCH[got] in (Kind.CRASH, Kind.TIMEOUT) for got in unexpected)
 
 
+def never_needed(run: RunEvidence, results: tuple[CheckResult, ...]) -> bool:
+    """Whether all checks of a run were skipped before it had an image or a guest; that is no PASS either."""
+    skipped = bool(results) and all(result.outcome is Outcome.SKIPPED for result in results)
+    return skipped and run.guests_booted == 0 and not run.exits
+
+
 def stopped_at_layout(run: RunEvidence) -> bool:
     """Whether a run ended before its first guest because the layout already settled it."""
     return run.layout.dwarf is Witness.DIFFERS and run.guests_booted == 0 and not run.exits
@@ -233,6 +239,9 @@ def reasons_against(evidence: Evidence) -> Iterator[Reason]:
         yield from of_all(evidence)
     for run in evidence.runs:
         results = tuple(result for result in evidence.checks if result.run == run.run)
+        if never_needed(run, results):
+            yield from plan_is_complete(run, results)
+            continue
         yield from run_is_identified(run, evidence)
         yield from layout_witnesses_agree(run)
         if stopped_at_layout(run):

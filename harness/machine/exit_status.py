@@ -104,6 +104,8 @@ def classify(
             return GuestExit.CONTRADICTION
         by_status = {PASS_STATUS: GuestExit.GUEST_PASS, FAIL_STATUS: GuestExit.GUEST_FAIL}
         return by_status.get(returncode, GuestExit.GUEST_PANIC)
+    if returncode == 0 and "host-signal" in shutdown_reasons:
+        return GuestExit.SIGNALLED  # SIGTERM, SIGINT, SIGHUP: QEMU shuts down in good order
     if returncode == 0:
         return GuestExit.RESET if "guest-reset" in shutdown_reasons else GuestExit.UNEXPECTED_EXIT
     return GuestExit.QEMU_FAILED if returncode == 1 else GuestExit.UNKNOWN

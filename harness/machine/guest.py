@@ -15,7 +15,7 @@ from typing import Any, Final, Self, cast
 
 from harness.errors import MachineError, UsageError
 from harness.machine.argv import Handles, qemu_argv
-from harness.machine.deadline import Deadline, GuestTimeout, TimeoutReport
+from harness.machine.deadline import PROGRESS_S, Deadline, GuestTimeout, TimeoutReport
 from harness.machine.definition import Machine
 from harness.machine.exit_status import ExitStatus, classify
 from harness.machine.firmware import bios_argument, find_qemu
@@ -255,7 +255,7 @@ class Guest:
     def _still_alive(self) -> None:
         """While QEMU owes an answer: give up when it does not run at all, or runs without ever answering."""
         now, cpu_s, limits = time.monotonic(), self.cpu_time_s(), self.machine.limits
-        if cpu_s > self._progress_cpu_s:
+        if cpu_s - self._progress_cpu_s > PROGRESS_S:
             self._progress_at, self._progress_cpu_s = now, cpu_s
         if now - self._progress_at > limits.stall_wall_s:
             why = f"used no CPU time for {now - self._progress_at:.1f} s"

@@ -26,7 +26,7 @@ PYTEST = (
     *(sys.executable, "-m", "pytest", "-c", "no-pytest.ini", "--rootdir=.", "-p", "harness.pytest_plugin"),
     *("-p", "no:cacheprovider"),
 )
-PATIENCE_S = 400.0
+PATIENCE_S = 150.0
 """For a whole process, on a host that is busy with other things; every limit of a guest is far below."""
 GONE_S = 60.0
 MARK = "FRAME_HARNESS_TEST_MARK"
@@ -111,8 +111,9 @@ class Door:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in [self.process, *self.living()]:
-            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        self.process.kill()
+        for process in self.living():
+            with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait()
         self._log.close()

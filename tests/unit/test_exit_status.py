@@ -29,6 +29,7 @@ def ended(
         (0, ("guest-reset",), GuestExit.RESET, "crash"),
         (0, ("guest-shutdown",), GuestExit.UNEXPECTED_EXIT, "crash"),
         (0, (), GuestExit.UNEXPECTED_EXIT, "crash"),
+        (0, ("host-signal",), GuestExit.SIGNALLED, "error"),
         (1, (), GuestExit.QEMU_FAILED, "error"),
         (-signal.SIGSEGV, (), GuestExit.SIGNALLED, "error"),
         (-signal.SIGKILL, (), GuestExit.SIGNALLED, "error"),

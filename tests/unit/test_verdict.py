@@ -272,6 +272,19 @@ def test_a_run_in_which_all_is_skipped_is_skip() -> None:
     assert judge(evidence).kind is Kind.SKIP
 
 
+def test_a_run_that_nothing_was_asked_of_is_skip() -> None:
+    evidence = healthy()
+    for check in dict.fromkeys(result.check for result in evidence.checks):
+        evidence = with_outcome(evidence, check, Outcome.SKIPPED, message="needs another machine")
+    blank = {"image_sha256": "", "build_id": "", "guests_booted": 0, "exits": (), "invariants": {}}
+    for key in (DEV, RELEASE):
+        evidence = with_run(evidence, key, **blank)
+    verdict = judge(evidence)
+    assert (verdict.kind, codes(verdict)) == (Kind.SKIP, {"all-skipped"})
+    unfinished = with_run(evidence, DEV, finished=())
+    assert judge(unfinished).kind is Kind.ERROR
+
+
 def test_a_clause_skipped_everywhere_is_not_evaluated_and_not_enough_when_required() -> None:
     evidence = with_outcome(healthy(), TABLE, Outcome.SKIPPED, message="no such RAM")
     verdict = judge(evidence)
