@@ -44,6 +44,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run checks that name a machine on it, also when --machine does not",
     )  # fmt: skip
     group.addoption("--reproduce-with", metavar="COMMAND", help="what a finding names to see it again")
+    group.addoption(
+        "--storm-seconds", metavar="S", type=float, default=0.25,
+        help="how long each storm of several CPUs rages; default: 0.25",
+    )  # fmt: skip
     # For the tests of the harness itself: a kernel that misbehaves on purpose and must not pass.
     group.addoption("--red", metavar="NAME", help=argparse.SUPPRESS)
 

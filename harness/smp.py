@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.kernel import Kernel
 
 OPERATIONS: Final = (
-    "inc", "dec", "claim", "cas", "set", "alloc", "alloc.user", "alloc.zeroed", "alloc.custom", "hook",
+    "inc", "dec", "claim", "own", "cas", "set", "alloc", "alloc.user", "alloc.zeroed", "alloc.custom", "hook",
     "drop", "churn", "poison", "or", "andnot", "rewrite", "has", "hasnot", "heal", "look", "life", "barrier",
     "tally", "nothing", "panic", "fault",
 )  # fmt: skip

@@ -25,10 +25,6 @@ class ClauseKind(StrEnum):
     HAZARD = "H"
 
 
-# These kinds need several CPUs.
-PLACE_ONLY_KINDS = frozenset({ClauseKind.PARALLEL})
-
-
 @dataclass(frozen=True)
 class Clause:
     """One promise of the frame module; `kind` is as the contract writes it, `S/H` for two kinds."""
@@ -41,11 +37,6 @@ class Clause:
     @cached_property
     def kinds(self) -> frozenset[ClauseKind]:
         return frozenset(ClauseKind(letter) for letter in self.kind.split("/"))
-
-    @property
-    def judged(self) -> bool:
-        """Whether one CPU settles it; otherwise it only has its place."""
-        return not self.kinds & PLACE_ONLY_KINDS
 
     @property
     def hazard(self) -> bool:

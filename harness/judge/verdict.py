@@ -101,7 +101,7 @@ def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> Cla
     elif any(result.outcome is Outcome.PASSED for result in results):
         outcome, message = ClauseOutcome.HELD, ""
     else:
-        outcome, message = ClauseOutcome.NOT_EVALUATED, _why_not(clause, results)
+        outcome, message = ClauseOutcome.NOT_EVALUATED, _why_not(results)
     return ClauseJudgement(outcome=outcome, checks=checks, message=message)
 
 
@@ -110,11 +110,9 @@ def _inconclusive(result: CheckResult) -> bool:
     return result.outcome not in (Outcome.PASSED, Outcome.SKIPPED)
 
 
-def _why_not(clause: Clause, results: list[CheckResult]) -> str:
+def _why_not(results: list[CheckResult]) -> str:
     if results:
         return f"skipped: {results[0].message}".removesuffix(": ")
-    if not clause.judged:
-        return f"kind {clause.kind} has no check yet"
     return "no check of it ran"
 
 

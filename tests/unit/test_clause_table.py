@@ -17,10 +17,10 @@ def test_checks_are_listed_once_under_each_clause_they_name() -> None:
     assert table.checks["ALLOC-07"] == (TABLE,)
 
 
-def test_what_is_missing_are_the_judged_clauses_without_a_check() -> None:
-    everything = [("check", [id_ for id_, entry in CLAUSES.items() if entry.judged])]
+def test_what_is_missing_are_the_clauses_without_a_check() -> None:
+    everything = [("check", list(CLAUSES))]
     assert clause_table(everything).missing == ()
-    assert set(clause_table([]).missing) == {id_ for id_, entry in CLAUSES.items() if entry.judged}
+    assert set(clause_table([]).missing) == set(CLAUSES)
     assert clause_table([("check", everything[0][1][1:])]).missing == ("CONST-01",)
 
 
@@ -34,7 +34,6 @@ def test_markdown_has_a_row_for_each_clause() -> None:
     for id_, entry in CLAUSES.items():
         assert f"| {id_} | {entry.kind} | {entry.title} |" in text
     assert "| ALLOC-07 | H | PageTable before zeroed(false) zeroes too | `" + TABLE + "` |" in text
-    assert "place only" in text
 
 
 @pytest.mark.parametrize("width", [80, 120])

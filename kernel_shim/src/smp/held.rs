@@ -1,7 +1,6 @@
 //! The frames that a CPU's program has in its hands.
 
-use super::record::count;
-use super::record::Counters;
+use super::record::{count, Counters};
 use crate::memory::buddy;
 use crate::memory::frame::{get_meta, FrameAllocOptions, FramePurpose, MetaSlot, PhysFrame, PAGE_SIZE};
 use crate::memory::zone::Migratetype;
@@ -103,6 +102,14 @@ impl Held {
             }
         }
         Ok(())
+    }
+
+    /// Leaves this CPU's mark in the slot of a frame for a moment; nobody else's may be there, or come there.
+    pub fn own(&self, paddr: u64) -> Result<u64, Broken> {
+        let block = Block { paddr, order: 0, hooked: false };
+        self.exchange_marks(block, 0, self.mark)?;
+        self.exchange_marks(block, self.mark, 0)?;
+        Ok(1)
     }
 
     fn tag(&self, paddr: u64) -> u64 {

@@ -135,8 +135,12 @@ fn execute(me: &'static Cpu) {
 
 /// Whether a panic is to be reported: of those of one run only the first, the others follow from it.
 pub fn may_report() -> bool {
+    if !RUNNING.load(Relaxed) {
+        return true;
+    }
+    program::smp_step_panics();
     // AcqRel: one CPU alone gets the answer yes.
-    !RUNNING.load(Relaxed) || !REPORTED.swap(true, AcqRel)
+    !REPORTED.swap(true, AcqRel)
 }
 
 /// Counts a hook that is called on this CPU.

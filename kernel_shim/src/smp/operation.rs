@@ -33,6 +33,7 @@ operations! {
     Inc "inc" "take a reference",
     Dec "dec" "drop a reference; the last one is tallied",
     Claim "claim" "swap the count from unused to 1; success is tallied",
+    Own "own" "claim; while it is ours, expect nobody else's mark in the slot; then unused again",
     Cas "cas" "swap the count from the low half of the value to the high half",
     Set "set" "store the count",
     Alloc "alloc" "allocate for the kernel, not zeroed",
@@ -114,6 +115,7 @@ impl Context {
         let Step { op, paddr, value, .. } = step;
         match op {
             Op::Inc | Op::Dec | Op::Claim | Op::Cas | Op::Set => Done::Value(self.count(step)),
+            Op::Own => self.own(step),
             Op::Alloc => self.allocate(FramePurpose::KernelData, false),
             Op::AllocUser => self.allocate(FramePurpose::UserData, false),
             Op::AllocZeroed => self.allocate(FramePurpose::KernelData, true),
@@ -180,6 +182,16 @@ impl Context {
                 0
             }
         }
+    }
+
+    /// Uses the count as a lock: whoever claims the frame has it alone, until the count is the sentinel again.
+    fn own(&mut self, step: Step) -> Done {
+        if self.count(Step { op: Op::Claim, ..step }) == 0 {
+            return Done::Value(0);
+        }
+        let result = self.held.own(step.paddr);
+        slot(step.paddr).set_refcount(REFCOUNT_UNUSED);
+        result.into()
     }
 
     fn allocate(&mut self, purpose: FramePurpose, zeroed: bool) -> Done {

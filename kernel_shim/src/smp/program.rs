@@ -22,6 +22,13 @@ extern "C" fn smp_step_ended() {
     black_box(2);
 }
 
+/// Where a debugger learns that a step will not end.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn smp_step_panics() {
+    black_box(3);
+}
+
 /// Runs the program of `me`, which is this CPU's, until it is through or the run is stopped.
 pub fn run(me: &'static Cpu) {
     let (steps, n_steps) = read(me);

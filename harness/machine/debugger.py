@@ -1,0 +1,137 @@
+"""Talks to QEMU's debugger stub, which stops, steps, resumes single virtual CPUs.
+
+GDB's Remote Serial Protocol, as of "Debugging with GDB", appendix E; QEMU 7.2, gdbstub.c. Whatever is sent
+to a guest that runs stops it; all CPUs stop when one of them does.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from harness.errors import MachineError
+
+SLICE_S: Final = 0.25
+RIP: Final = 16 * 8
+"""Where the `g` packet of x86-64 holds the instruction pointer: behind 16 registers of 8 bytes."""
+INTERRUPT: Final = b"\x03"
+_STOP: Final = re.compile(rb"T([0-9a-f]{2}).*?thread:p01\.([0-9a-f]+);")
+
+
+class DebuggerError(MachineError):
+    """The stub did not do what it was asked for."""
+
+
+class Debugger:
+    """A guest under a debugger, until `detach`."""
+
+    def __init__(self, sock: socket.socket, alive: Callable[[], bool], *, limit_s: float) -> None:
+        """Stop the guest.
+
+        Args:
+            alive: tells whether QEMU still runs.
+            limit_s: how long the stub may owe an answer, in wall-clock time.
+        """
+        self._sock, self._alive, self._limit_s = sock, alive, limit_s
+        self._buffer = b""
+        self._breakpoints: set[int] = set()
+        self._selected = -1
+        self._sock.sendall(INTERRUPT)
+        self._stopped()
+        self.ask("qSupported:multiprocess+")
+
+    def breakpoint(self, vaddr: int) -> None:
+        """Stop every CPU that is about to execute the instruction at an address."""
+        self._expect_ok(f"Z1,{vaddr:x},1")
+        self._breakpoints.add(vaddr)
+
+    def clear(self, vaddr: int) -> None:
+        """Take a breakpoint away."""
+        self._expect_ok(f"z1,{vaddr:x},1")
+        self._breakpoints.discard(vaddr)
+
+    def step(self, cpu: int) -> int:
+        """Let one CPU execute one instruction; returns where it is then."""
+        self._resume(f"vCont;s:p1.{cpu + 1:x}", cpu)
+        return self.rip(cpu)
+
+    def run(self, cpu: int) -> int:
+        """Let one CPU alone run to the next breakpoint; returns where it is then."""
+        if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
+            # A CPU that stands on a breakpoint would stop again at once, therefore the step.
+            return at
+        self._resume(f"vCont;c:p1.{cpu + 1:x}", cpu)
+        return self.rip(cpu)
+
+    def run_all(self) -> int:
+        """Let all CPUs run to the next breakpoint of one of them; returns which one that was."""
+        self._send("vCont;c")
+        return self._stopped()
+
+    def rip(self, cpu: int) -> int:
+        """The address of the instruction that a CPU is about to execute."""
+        if cpu != self._selected:
+            self._expect_ok(f"Hgp1.{cpu + 1:x}")
+            self._selected = cpu
+        registers = bytes.fromhex(self.ask("g").decode("ascii")[: 2 * (RIP + 8)])
+        return int.from_bytes(registers[RIP : RIP + 8], "little")
+
+    def detach(self) -> None:
+        """Let everything run freely; the guest can be stopped again by a new debugger."""
+        for vaddr in tuple(self._breakpoints):
+            self.clear(vaddr)
+        self._send("vCont;c")
+
+    def ask(self, packet: str) -> bytes:
+        """Send one packet to a stopped guest; returns the answer."""
+        self._send(packet)
+        return self._packet()
+
+    def _resume(self, packet: str, cpu: int) -> None:
+        self._send(packet)
+        stopped = self._stopped()
+        if stopped != cpu:
+            raise DebuggerError("debugger", packet, expected=f"cpu {cpu} to stop", actual=f"cpu {stopped}")
+
+    def _expect_ok(self, packet: str) -> None:
+        if (answer := self.ask(packet)) != b"OK":
+            raise DebuggerError("debugger", packet, expected="OK", actual=repr(answer))
+
+    def _stopped(self) -> int:
+        answer = self._packet()
+        match = _STOP.match(answer)
+        if match is None and not answer.startswith(b"T"):
+            raise DebuggerError("debugger", "stop reply", expected="T…thread:…", actual=repr(answer))
+        # Before multiprocess was agreed on there is only "thread:01". The stub selects the CPU that stopped.
+        self._selected = int(match[2], 16) - 1 if match else -1
+        return self._selected
+
+    def _send(self, packet: str) -> None:
+        data = packet.encode("ascii")
+        self._sock.sendall(b"$%s#%02x" % (data, sum(data) & 0xFF))
+
+    def _packet(self) -> bytes:
+        """The next packet of the stub; acknowledged."""
+        until = time.monotonic() + self._limit_s
+        while True:
+            start = self._buffer.find(b"$")
+            end = self._buffer.find(b"#", start)
+            if 0 <= start < end and len(self._buffer) >= end + 3:
+                data = self._buffer[start + 1 : end]
+                self._buffer = self._buffer[end + 3 :]
+                self._sock.sendall(b"+")
+                return data
+            self._receive(until)
+
+    def _receive(self, until: float) -> None:
+        while not select.select([self._sock], [], [], SLICE_S)[0]:
+            if not self._alive() or time.monotonic() > until:
+                raise DebuggerError("debugger", "answer", detail="none came; QEMU is gone, or no CPU stops")
+        piece = self._sock.recv(1 << 16)
+        if not piece:
+            raise DebuggerError("debugger", "connection", detail="it ended")
+        self._buffer += piece
