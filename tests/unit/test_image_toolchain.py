@@ -85,7 +85,7 @@ def test_rustup_adds_the_target_then_builds_the_shim(own_cache: Path, rustup_cop
 
 @pytest.mark.slow
 def test_debian_set_builds_the_shim() -> None:
-    """In the common build folder: this set compiles the core library first, once a machine and not once a test."""
+    """In the common build folder: this set compiles the core library first, once is enough."""
     if not Path("/usr/bin/rustc").exists() and not packages.may_install():
         pytest.skip("Debian's rustc-web is not here: install it, or run as root where apt is")
     toolchain = find_toolchain("debian")
