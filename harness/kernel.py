@@ -170,7 +170,9 @@ class Kernel:
                 raise
             raise self.failure from error
         backtrace = symbolized(answer.crashes[-1], self.image) if answer.crashes else ()
-        return Reply(command, answer.reply, answer.data, backtrace)
+        reply = Reply(command, answer.reply, answer.data, backtrace)
+        self.commands[-1] = f"{command} → {'panic' if reply.status == 'panic' else reply.shown}"
+        return reply
 
     def call(self, command: str, *arguments: int | str, watching: Watching | None = None) -> Reply:
         """Run a console command; integers are sent in hex.

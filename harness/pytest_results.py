@@ -18,6 +18,7 @@ from harness.kernel import Kernel
 from harness.kernel_errors import AllocFailed, GuestCrashed, GuestFailure, GuestTimeout, SubjectPanic
 
 CONSOLE_TAIL = 8
+_OF_THE_PROTOCOL = ("=", ":", "*", "!")
 TRACEBACK_LINES = 4
 
 
@@ -79,11 +80,16 @@ def result_of(
                 # a FAIL already, for the layout; that the check cannot look is no fault of the harness.
                 facts = {"outcome": Outcome.SKIPPED, "message": f"the layout differs: {facts['message']}"}
             break
-    if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED) and kernels:
+    if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED):
+        facts["reproduce"] = reproduce
+    if "reproduce" in facts and kernels:
         last = kernels[-1]
         facts.setdefault("commands", tuple(last.commands))
-        facts.setdefault("console_tail", last.console_tail(CONSOLE_TAIL))
-        facts["reproduce"] = reproduce
+        tail = last.console_tail(CONSOLE_TAIL)
+        if facts["outcome"] is Outcome.VIOLATED:
+            # The guest lives: commands with their replies say all but what it printed of its own accord.
+            tail = tuple(line for line in tail if not line.startswith(_OF_THE_PROTOCOL))
+        facts.setdefault("console_tail", tail)
     return CheckResult(
         check=check_name(item, run), clauses=clauses_of(item), run=run, duration_s=duration, **facts
     )

@@ -204,7 +204,7 @@ class Session:
             planned=self._planned,
             ledgers=tuple(run.ledger() for run in self._runs.values()),
             troubles=tuple(self._troubles),
-            toolchain=self._toolchain.describe() if self._toolchain else "",
+            toolchain=self._toolchain.describe().removeprefix("toolchain: ") if self._toolchain else "",
         )
         if self.is_worker:
             vars(self.config)["workeroutput"]["frame_harness"] = encode(mine)

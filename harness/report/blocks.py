@@ -67,7 +67,7 @@ def result_block(result: CheckResult) -> RenderableType:
         ("what", result.message),
         ("expected", result.expected),
         ("got", result.got),
-        ("frame", place),
+        ("frame" if result.frame is not None else "field", place),
         ("at", result.at),
     ]
     parts = [_fields(rows)]

@@ -71,7 +71,7 @@ def test_a_failing_test_shows_clause_commands_console(door: pytest.Pytester) -> 
     )
     result = run(door)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*- contract -*", "ALLOC-09: *", "*- last commands -*", "alloc new"])
+    result.stdout.fnmatch_lines(["*- contract -*", "ALLOC-09: *", "*- last commands -*", "alloc new*"])
     result.stdout.fnmatch_lines(["*- console -*", "=* ok v=*"])
 
 
