@@ -100,6 +100,7 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
 @click.option(
     "--time", "seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
 )
+@click.option("--commands", type=click.IntRange(1), help="Stop after so many commands, not by the clock.")
 @click.option("--seed", type=click.IntRange(0), help="Plays the same histories again; default: a new one.")
 @click.option(
     "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to judge; default: the built-in one."
@@ -109,6 +110,7 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
 @click.option("--scripts", type=FOLDER, help="Where findings are saved; default: in the build folder.")
 def fuzz_command(
     seconds: float,
+    commands: int | None,
     seed: int | None,
     frame_rs: Path | None,
     machine: str,
@@ -118,7 +120,7 @@ def fuzz_command(
     """Play random histories against the reference model; each broken clause becomes a short script."""
     from harness.campaign.fuzz_command import FuzzRequest, fuzz  # noqa: PLC0415
 
-    sys.exit(int(fuzz(FuzzRequest(seconds, seed, frame_rs, machine, profile, scripts))))
+    sys.exit(int(fuzz(FuzzRequest(seconds, commands, seed, frame_rs, machine, profile, scripts))))
 
 
 @cli.command("replay")

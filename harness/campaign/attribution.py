@@ -115,7 +115,7 @@ def clause_of(line: str, prediction: Prediction | None, difference: Difference) 
     if difference.kind == "payload":
         return _of_payload(words, prediction, difference)
     if words.name in ALLOCATES:
-        return _of_allocation(prediction, difference)
+        return _of_allocation(words, prediction, difference)
     if difference.kind in OF_KIND:
         return OF_KIND[difference.kind]
     if words.name in GIVES_BACK and difference.kind == "slot":
@@ -139,7 +139,9 @@ def _of_refused(outcome: Panic, difference: Difference) -> str:
 
 def _provoked(prediction: Prediction, difference: Difference) -> str:
     """The hazard that the command met, where the difference can come of it."""
-    if prediction.poison_met:
+    if prediction.poison_met and (
+        difference.kind not in ("slot", "payload") or difference.pfn in prediction.poison_met
+    ):
         return "GUARD-08"
     if prediction.follows_misaligned and difference.kind in ("status", "value", "hooks", "crash"):
         return "VT-03"
@@ -163,7 +165,7 @@ def _of_payload(words: Words, prediction: Prediction, difference: Difference) ->
     return "ALLOC-05" if difference.pfn in prediction.frames else "ALLOC-04"
 
 
-def _of_allocation(prediction: Prediction, difference: Difference) -> str:
+def _of_allocation(words: Words, prediction: Prediction, difference: Difference) -> str:
     if isinstance(prediction.outcome, Fail):
         return "ALLOC-11"
     if difference.kind == "status":
@@ -171,7 +173,7 @@ def _of_allocation(prediction: Prediction, difference: Difference) -> str:
     if difference.kind == "value":
         return "ALLOC-08"
     if difference.kind == "slot":
-        mine = difference.pfn in prediction.frames or not prediction.frames
+        mine = difference.pfn in prediction.frames or words.name == "alloc.all"
         return OF_NEW_LIFE.get(difference.field, "ALLOC-09") if mine else "ALLOC-14"
     return OF_KIND.get(difference.kind, "ALLOC-09")
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 from harness.campaign.steps import Cached, Got, Listed, Operand, Step
 from harness.contract.model import Model
+from harness.contract.model.slots import C
 from harness.contract.model.zones import MAX_ORDER
 
 HOOKED = ("both", "unmap", "lastref", "empty")
 FOLLOWERS = ("array.unmap", "array.lastref", "slot.try_vtable_ref", "slot.vtable_ref")
+LARGE = 9  # from this order on a block is taken whole: frame by frame it would take too long
 MOST_HELD = 400
 MOST_FREED = 24
 
@@ -74,9 +76,11 @@ class Author:
             raise ValueError("no state to write for")
         return self._model
 
-    def add(self, text: str, *operands: Operand) -> None:
+    def add(self, text: str, *operands: Operand) -> int:
+        """Append a step; returns its number."""
         self._queue.append(Step(self._number, text, operands))
         self._number += 1
+        return self._number - 1
 
     # ---- choosing ----------------------------------------------------------------------------------------
 
@@ -103,7 +107,8 @@ class Author:
             if self.rng.random() < 0.5:
                 calls.append(f"zeroed={self.rng.randrange(2)}")
             else:
-                flags = self.rng.choice((0, 1, 7, 1 << 13, 0x4000, 0xFFFF_EDFF))
+                flags = self.rng.choice((0, C.flag_movable, self.rng.getrandbits(32)))
+                flags &= ~(C.flag_free | C.flag_poisoned)
                 calls.append(self.rng.choice(["purpose=pagetable", "purpose=kernel", "purpose=user",
                                               f"purpose=custom:{flags:#x}"]))  # fmt: skip
         if self.provokes_unzeroed_table(calls):
@@ -152,10 +157,12 @@ def drain(author: Author) -> None:
 
 
 def exhaust(author: Author) -> None:
-    """Take everything, then give some of it back."""
+    """Take everything, the largest blocks as such, then give some single frames back."""
+    for (_, _, order), blocks in author.model.buddy.listed().items():
+        for _ in blocks if order >= LARGE else ():
+            author.add(f"buddy.alloc {order} {author.rng.choice(['movable', 'unmovable'])}")
     recipe = author.recipe() if author.rng.random() < 0.3 else "new zeroed=0"
-    number = author._number
-    author.add(f"alloc.all {recipe}")
+    number = author.add(f"alloc.all {recipe}")
     indices = author.rng.sample(range(1 << 10), author.rng.randrange(1, 40))
     for index in indices:
         author.add("release {0} 0", Got(number, index))
@@ -163,7 +170,11 @@ def exhaust(author: Author) -> None:
 
 def refer(author: Author) -> None:
     if held := author.pick(claimed=True):
-        author.add(f"slot.{author.rng.choice(['inc_ref', 'inc_ref', 'dec_ref'])} {{0}}", held.got)
+        names = author.rng.choice((["inc_ref"], ["inc_ref", "dec_ref"], ["dec_ref"]))
+        if "REF-07" in author.avoid:
+            names = ["inc_ref", "dec_ref"]
+        for name in names:
+            author.add(f"slot.{name} {{0}}", held.got)
 
 
 def swap_count(author: Author) -> None:
@@ -181,7 +192,7 @@ def store_count(author: Author) -> None:
 def guard(author: Author) -> None:
     if held := author.pick():
         name = author.rng.choice(["set_guard", "fetch_or_guard"])
-        bits = author.rng.choice((0, 1, 1, 0x10, 0x7FFF_FFFF))
+        bits = author.rng.choice((0, 1, author.rng.getrandbits(31)))
         author.add(f"slot.{name} {{0}} {bits:#x}", author.frame_of(held))
 
 
@@ -211,13 +222,16 @@ def invoke(author: Author) -> None:
 
 def flags(author: Author) -> None:
     if held := author.pick(claimed=True):
-        bits = author.rng.choice((0x500, 0x501, 0x2900, 0x2907, 0xFFFF_EDFF))
+        bits = author.rng.choice((0x500, 0x2907, author.rng.getrandbits(32)))
+        bits = (bits | C.flag_allocated) & ~(C.flag_free | C.flag_poisoned)
         author.add(f"slot.set_flags {{0}} {bits:#x}", held.got)
 
 
 def hint(author: Author) -> None:
     if held := author.pick():
-        author.add(f"slot.meta_aux_store {{0}} {author.rng.choice((0, 1, 0xFFFF, 0xFFFF_FFFF)):#x}", held.got)
+        author.add(
+            f"slot.meta_aux_store {{0}} {author.rng.choice((0, author.rng.getrandbits(32))):#x}", held.got
+        )
 
 
 def dirty(author: Author) -> None:

@@ -32,6 +32,8 @@ class FuzzRequest:
     """What to play histories on, for how long, and where the scripts go."""
 
     seconds: float
+    commands: int | None = None
+    """Stop after so many commands instead, however long they take."""
     seed: int | None = None
     frame_rs: Path | None = None
     machine: str = "q35"
@@ -49,15 +51,19 @@ def fuzz(request: FuzzRequest) -> ExitCode:
     image, machine = _image(request.frame_rs, request.profile), load_machine(request.machine)
     folder = request.folder or build_dir() / "scripts"
     folder.mkdir(parents=True, exist_ok=True)
-    click.echo(
-        f"fuzz: {image.subject.name} on {machine.name}:{image.profile}, seed {seed}, {request.seconds:g} s"
-    )
+    limit = f"{request.seconds:g} s" if request.commands is None else f"{request.commands} commands"
+    click.echo(f"fuzz: {image.subject.name} on {machine.name}:{image.profile}, seed {seed}, {limit}")
     began = time.monotonic()
+
+    def go_on(tally: Tally) -> bool:
+        if request.commands is not None:
+            return tally.commands < request.commands
+        return time.monotonic() - began < request.seconds
 
     def say(found: Found) -> None:
         _save(found, folder, request)
 
-    tally = campaign(OwnHost(image, machine), seed, lambda _: time.monotonic() - began < request.seconds, say)
+    tally = campaign(OwnHost(image, machine), seed, go_on, say)
     _summary(tally, time.monotonic() - began)
     return ExitCode.FAIL if tally.found else ExitCode.PASS
 

@@ -1,0 +1,119 @@
+"""Random histories find bugs that show late, what a real module is known for, nothing in a sound one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness.campaign.arena import Arena, OwnHost
+from harness.campaign.campaign import Tally, campaign
+from harness.campaign.fuzz_command import play_script
+from harness.campaign.grounds import ISLANDS
+from harness.campaign.scripts import Script
+from harness.cli import cli
+from harness.image.build import build
+from harness.image.subject import Subject
+from harness.judge.exit_codes import ExitCode
+from harness.machine.definition import load_machine
+from tests.support.history_mutants import AFTER_REFILL, POISON_IN_CACHE, HistoryMutant
+
+REAL = "FRAME_HARNESS_REAL_FRAME_RS"
+KNOWN = {"ALLOC-07", "ALLOC-15", "REF-07", "GUARD-08"}
+KNOWN_IN = {"dev": KNOWN | {"VT-03"}, "release": KNOWN}
+A_MINUTE = 20_000  # commands: what a minute must suffice for on two cores
+SEEDS = (1, 2, 3)
+
+
+def host(subject: Subject, profile: str = "dev", machine: str = "q35") -> OwnHost:
+    return OwnHost(build(subject, profile), load_machine(machine))
+
+
+@pytest.fixture
+def real() -> Path:
+    path = os.environ.get(REAL)
+    if not path:
+        pytest.skip(f"{REAL} names no file: a real frame.rs is not part of this repository")
+    return Path(path)
+
+
+def first_finding(subject: Subject, seed: int) -> Tally:
+    return campaign(host(subject), seed, lambda tally: not tally.found and tally.commands < A_MINUTE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", [AFTER_REFILL, POISON_IN_CACHE], ids=["after-refill", "poison-in-cache"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bug_that_takes_a_history_is_found(mutant: HistoryMutant, seed: int, tmp_path: Path) -> None:
+    path = tmp_path / "frame.rs"
+    path.write_text(mutant.apply(Subject.builtin().path.read_text(encoding="utf-8")), encoding="utf-8")
+
+    tally = first_finding(Subject.from_file(path), seed)
+
+    assert set(tally.found) <= mutant.clauses
+    assert tally.found, f"{tally.histories} histories, {tally.commands} commands"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["dev", "release"])
+def test_what_a_real_module_is_known_for_is_found_alone(real: Path, profile: str) -> None:
+    tally = campaign(host(Subject.from_file(real), profile), 1, lambda tally: tally.commands < A_MINUTE // 2)
+
+    assert set(tally.found) == KNOWN_IN[profile]
+    assert max(len(found.script.lines) for found in tally.found.values()) <= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["dev", "release"])
+@pytest.mark.parametrize("machine", ["q35", "microvm", "pc"])
+def test_nothing_is_found_in_the_builtin_module(machine: str, profile: str) -> None:
+    tally = campaign(
+        host(Subject.builtin(), profile, machine), 4, lambda tally: tally.commands < A_MINUTE // 4
+    )
+
+    assert not tally.found, [found.script.text for found in tally.found.values()]
+
+
+def test_saved_script_fails_again_on_its_subject_and_passes_on_a_sound_one(tmp_path: Path) -> None:
+    """Found by the command line, saved, replayed by the command line."""
+    path = tmp_path / "frame.rs"
+    text = Subject.builtin().path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace("meta_aux.store(v, Relaxed)", "meta_aux.store(v & 0xffff, Relaxed)"), encoding="utf-8"
+    )
+    run = CliRunner()
+    saved = ["--scripts", str(tmp_path)]
+
+    fuzzed = run.invoke(cli, ["fuzz", "--commands", "400", "--seed", "1", "--frame-rs", str(path), *saved])
+    assert fuzzed.exit_code == ExitCode.FAIL, fuzzed.output
+    [script] = tmp_path.glob("FRAME-08-*.txt")
+    assert f"frame-harness replay {script}" in fuzzed.output
+
+    again = run.invoke(cli, ["replay", str(script), "--frame-rs", str(path)])
+    assert again.exit_code == ExitCode.FAIL, again.output
+    assert "FRAME-08" in again.output
+    for profile in ("dev", "release"):
+        sound = run.invoke(cli, ["replay", str(script), "--profile", profile], env={"FRAME_RS": ""})
+        assert sound.exit_code == ExitCode.PASS, sound.output
+
+
+def test_guest_that_was_reset_is_as_a_fresh_one() -> None:
+    """The same history before and after others, on the same guest, leaves the same memory."""
+    lines = (
+        "alloc new purpose=user",
+        "alloc.all new zeroed=0",
+        "buddy.drain",
+        "release 0x1180000 0",
+        "alloc",
+    )
+    script = Script("q35", "dev", ISLANDS, lines)
+    with Arena(host(Subject.builtin()), ISLANDS) as arena:
+        assert play_script(arena, script) is None
+        first = arena.kernel.slots().copy()
+        assert (
+            play_script(arena, Script("q35", "dev", ISLANDS, ("alloc.all", "slot.inc_ref 0x1180000"))) is None
+        )
+        assert play_script(arena, script) is None
+        assert (arena.kernel.slots() == first).all()

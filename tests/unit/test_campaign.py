@@ -1,0 +1,281 @@
+"""Histories are written, followed, attributed, shortened and saved as their modules say."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from harness.campaign.arena import Ground
+from harness.campaign.attribution import AT_THE_END, CLAUSES, OF_COMMAND, clause_of
+from harness.campaign.author import Author
+from harness.campaign.differences import Difference
+from harness.campaign.grounds import ISLANDS
+from harness.campaign.history import Failure
+from harness.campaign.interpreter import HANDLERS, Interpreter, ScriptError, set_of_vtables
+from harness.campaign.scripts import Script, parse
+from harness.campaign.shrink import shrink
+from harness.campaign.steps import Cached, Got, Listed, Step
+from harness.contract.clauses import CLAUSES as CONTRACT
+from harness.contract.model import Done, Fail, Model, Panic, PanicKind, booted_model
+from harness.contract.model.slots import C
+from harness.errors import UsageError
+
+N_FRAMES = 6000
+GIVEN = [range(1, 2100), range(4200, N_FRAMES - 1)]
+VTABLES = {"both": 0x1000, "unmap": 0x2000, "lastref": 0x3000, "empty": 0x4000}
+
+
+@pytest.fixture
+def model() -> Model:
+    return booted_model(N_FRAMES, [range(N_FRAMES)], GIVEN, vtables=set_of_vtables(VTABLES))
+
+
+@pytest.fixture
+def interpreter(model: Model) -> Interpreter:
+    return Interpreter(model)
+
+
+def follow(interpreter: Interpreter, *lines: str) -> object:
+    """The outcome of the last line."""
+    return [interpreter.follow(line) for line in lines][-1].outcome
+
+
+def live(author: Author, model: Model, steps: int) -> list[object]:
+    """Play a history on the model alone; returns the outcomes."""
+    interpreter, results, outcomes = Interpreter(model), dict[int, tuple[int, ...]](), list[object]()
+    for _ in range(steps):
+        step = author.next(model)
+        line = step.line(results, model)
+        if line is None:
+            continue
+        for name, address in VTABLES.items():
+            line = line.replace(f"@{name}+", f"{address // 16:#x}").replace(f"@{name}", f"{address:#x}")
+        outcome = interpreter.follow(line).outcome
+        values = getattr(outcome, "values", {})
+        results[step.number] = (values["paddr"],) if "paddr" in values else ()
+        author.note(step, results[step.number])
+        outcomes.append(outcome)
+    return outcomes
+
+
+# ---- following --------------------------------------------------------------------------------------------
+
+
+def test_every_command_has_a_clause() -> None:
+    assert set(HANDLERS) <= set(OF_COMMAND)
+    assert set(CONTRACT) >= CLAUSES
+
+
+def test_commands_change_the_model_as_the_console_changes_the_guest(interpreter: Interpreter) -> None:
+    first = interpreter.follow("alloc new purpose=user zeroed=1").outcome
+    assert isinstance(first, Done)
+    paddr = f"{first.values['paddr']:#x}"
+    assert follow(interpreter, f"slot.inc_ref {paddr}", f"slot.dec_ref {paddr}") == Done({"v": 2})
+    assert follow(interpreter, f"slot.cas_refcount {paddr} 7 8") == Fail("Err", {"v": 1})
+    assert follow(interpreter, f"release {paddr} 0", f"slot.inc_ref {paddr}") == Panic(PanicKind.REFERENCE)
+
+
+def test_prediction_names_the_frames_the_payload_and_the_poison(interpreter: Interpreter) -> None:
+    interpreter.follow("alloc")
+    poisoned = interpreter.model.buddy.cached_frames()[-1][0]
+    interpreter.follow(f"slot.mark_poisoned {poisoned << 12:#x}")
+    prediction = interpreter.follow("alloc")
+    assert prediction.poison_met == {poisoned}
+    assert isinstance(prediction.outcome, Done)
+    assert prediction.payload == {prediction.outcome.values["paddr"] >> 12: 0}
+    assert prediction.sound
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["release 0x1068000 0", "release 0x1068000 0"],
+        ["inject buddy.nostamp 1"],
+        ["slot.set_vtable_bits 0x1068000 0x1000"],
+        ["slot.cas_refcount 0x1068000 0xffffffff 1"],
+    ],
+)
+def test_a_user_who_breaks_the_lists_is_noticed(interpreter: Interpreter, lines: list[str]) -> None:
+    for line in lines:
+        prediction = interpreter.follow(line)
+    assert not prediction.sound
+
+
+@pytest.mark.parametrize("line", ["", "crash panic", "release nowhere 0", "buddy.alloc 1 sideways"])
+def test_what_the_model_does_not_know_is_refused(interpreter: Interpreter, line: str) -> None:
+    with pytest.raises((ScriptError, ValueError)):
+        interpreter.follow(line)
+
+
+# ---- writing ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_histories_are_followed_by_the_model_to_their_end(model: Model, seed: int) -> None:
+    outcomes = live(Author(random.Random(seed)), model, 150)
+    assert sum(isinstance(outcome, Done) for outcome in outcomes) > len(outcomes) / 2
+
+
+def test_the_same_seed_writes_the_same_history() -> None:
+    def written() -> list[str]:
+        model = booted_model(N_FRAMES, [range(N_FRAMES)], GIVEN)
+        author = Author(random.Random(5))
+        return [author.next(model).text for _ in range(60)]
+
+    assert written() == written()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_known_is_not_provoked_again(model: Model, seed: int) -> None:
+    avoid = ("REF-07", "ALLOC-15", "GUARD-08", "ALLOC-07", "VT-03")
+    outcomes = live(Author(random.Random(seed), avoid), model, 150)
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Panic)]
+
+
+# ---- frames by where they came from -----------------------------------------------------------------------
+
+
+def test_operands_find_frames_by_their_place(model: Model) -> None:
+    Interpreter(model).follow("alloc")
+    assert Got(3, shift=2).resolve({3: (0x5000,)}, model) == 0x7000
+    assert Got(4).resolve({3: (0x5000,)}, model) is None
+    assert Cached(0).resolve({}, model) == model.buddy.cached_frames()[-1][0] << 12
+    listed = Listed(0, 1).resolve({}, model)
+    assert listed is not None
+    assert model.slot(listed).flags & C.flag_free
+
+
+def test_step_without_its_frame_means_nothing(model: Model) -> None:
+    assert Step(0, "release {0} 0", (Got(9),)).line({}, model) is None
+
+
+# ---- attribution ------------------------------------------------------------------------------------------
+
+
+def slot_difference(field: str, pfn: int = 5) -> Difference:
+    return Difference("slot", "slot", "1", "2", pfn=pfn, field=field)
+
+
+@pytest.mark.parametrize(
+    ("lines", "difference", "clause"),
+    [
+        (["alloc"], slot_difference("flags", -1), "ALLOC-02"),
+        (["alloc"], slot_difference("generation", -1), "GEN-01"),
+        (["alloc"], slot_difference("meta_aux", -1), "ALLOC-09"),
+        (["alloc"], slot_difference("flags", 77), "ALLOC-14"),
+        (["alloc"], Difference("payload", "", "", "", pfn=-1, zeroed=True), "ALLOC-04"),
+        (
+            ["alloc new purpose=pagetable zeroed=0"],
+            Difference("payload", "", "", "", zeroed=True),
+            "ALLOC-07",
+        ),
+        (
+            ["alloc new zeroed=0 purpose=pagetable"],
+            Difference("payload", "", "", "", zeroed=True),
+            "ALLOC-06",
+        ),
+        (["alloc new zeroed=0"], Difference("payload", "", "", "", pfn=-1), "ALLOC-05"),
+        (["alloc"], Difference("status", "", "", "", got_status="fail"), "ALLOC-11"),
+        (["alloc"], Difference("value", "", "", "", field="paddr"), "ALLOC-08"),
+        (["slot.inc_ref {c}"], Difference("status", "", "", "", got_status="ok"), "REF-07"),
+        (["release {a} 0"], slot_difference("guard", -1), "GUARD-04"),
+        (["release {a} 0"], slot_difference("refcount", -1), "FREE-02"),
+        (["slot.set_guard {a} 1"], slot_difference("guard", -1), "GUARD-01"),
+        (["slot.set_guard {a} 1"], slot_difference("flags", -1), "LAYOUT-07"),
+        (["slot.set_guard {a} 1"], slot_difference("guard", 2), "LAYOUT-07"),
+        (
+            ["slot.set_vtable_bits {a} 1", "release {a} 0"],
+            Difference("status", "", "", "", got_status="panic"),
+            "VT-03",
+        ),
+        (["slot.mark_poisoned {c}", "alloc"], Difference("value", "", "", "", field="paddr"), "GUARD-08"),
+        (["inject buddy.next {a}", "alloc"], slot_difference("flags"), "ALLOC-15"),
+        (["inject buddy.next {a}", "alloc"], slot_difference("refcount"), "ALLOC-10"),
+    ],
+)
+def test_difference_names_the_clause_that_it_breaks(
+    interpreter: Interpreter, lines: list[str], difference: Difference, clause: str
+) -> None:
+    """`{a}` is a frame that is held, `{c}` the one that leaves the CPU cache next; pfn -1 stands for a frame
+    that the last command is about."""
+    held = interpreter.follow("alloc").outcome
+    assert isinstance(held, Done)
+    names = {"a": hex(held.values["paddr"]), "c": hex(interpreter.model.buddy.cached_frames()[-1][0] << 12)}
+    for line in lines:
+        prediction = interpreter.follow(line.format(**names))
+    if difference.pfn == -1:
+        difference = replace(difference, pfn=max(prediction.frames))
+    assert clause_of(lines[-1].format(**names), prediction, difference) == clause
+
+
+def test_what_an_invariant_finds_is_the_clause_that_it_serves() -> None:
+    found = Difference("invariant", "", "", "", served=("FREE-05", "FREE-03"))
+    assert clause_of(AT_THE_END, None, found) == "FREE-05"
+    assert clause_of(AT_THE_END, None, Difference("payload", "", "", "")) == "FREE-01"
+
+
+# ---- shortening -------------------------------------------------------------------------------------------
+
+
+def test_history_is_shortened_to_the_steps_that_it_takes() -> None:
+    """It takes an allocation, then its release; anything else is ballast."""
+    history = [Step(number, f"alloc new zeroed={number % 2}") for number in range(40)]
+    history[30] = Step(30, "release {0} 0", (Got(7, 3),))
+
+    def play(steps: Sequence[Step]) -> Failure | None:
+        known: set[int] = set()
+        for at, step in enumerate(steps):
+            if step.text.startswith("release") and 7 in known:
+                done = tuple(steps[: at + 1])
+                return Failure("X", Difference("slot", "", "", ""), done, tuple(s.text for s in done), False)
+            known.add(step.number)
+        return None
+
+    first = play(history)
+    assert first is not None
+    assert [step.text for step in shrink(first, play).steps] == ["alloc", "release {0} 0"]
+
+
+def test_shortening_keeps_to_the_clause_it_began_with() -> None:
+    def play(steps: Sequence[Step]) -> Failure | None:
+        clause = "A" if len(steps) > 3 else "B"
+        return Failure(clause, Difference("slot", "", "", ""), tuple(steps), (), False) if steps else None
+
+    first = play([Step(number, "alloc") for number in range(9)])
+    assert first is not None
+    assert len(shrink(first, play).steps) == 4
+
+
+# ---- scripts ----------------------------------------------------------------------------------------------
+
+
+def script(ground: Ground = ISLANDS) -> Script:
+    return Script(
+        machine="q35", profile="dev", ground=ground, lines=("alloc", "slot.set_vtable_bits 0x1000 @both+4"),
+        clause="VT-03", facts={"seed": "1:2"}, remarks={1: "expect success"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("ground", [ISLANDS, Ground("whole", {}), Ground("small", {"ram": "8 MiB"})])
+def test_script_is_read_back_as_it_was_written(ground: Ground) -> None:
+    again = parse(script(ground).text, "x")
+    assert (again.lines, again.ground, again.clause) == (script().lines, ground, "VT-03")
+    assert again.facts == {"seed": "1:2"}
+    assert again.text.splitlines()[1:-1] == script(ground).text.splitlines()[1:-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "an empty file"),
+        ("alloc\n", "first line"),
+        ("# frame-harness script 1\n# machine: q35\nalloc\n", "profile"),
+        ("# frame-harness script 1\n# machine: q35\n# profile: dev\n# ramtop: high\n", "high"),
+    ],
+)
+def test_file_that_is_no_script_is_refused_with_a_reason(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse(text, "x")
