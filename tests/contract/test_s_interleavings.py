@@ -12,6 +12,8 @@ from harness.kernel import Boot, Kernel
 from harness.smp import Cpus
 from harness.units import PAGE_SHIFT
 
+pytestmark = pytest.mark.one_machine
+
 LIVE = 0x500
 COW, POISONED_FLAG = 1 << 0, 1 << 12
 KERNEL_ONLY, POISONED_GUARD = 1 << 0, 1 << 31

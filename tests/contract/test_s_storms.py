@@ -10,6 +10,8 @@ from harness.kernel import Boot
 from harness.smp import Outcome
 from harness.storms import STORMS, rage
 
+pytestmark = pytest.mark.one_machine
+
 CPUS = 2
 Rage = Callable[[str], Outcome]
 

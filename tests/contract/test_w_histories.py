@@ -14,6 +14,8 @@ from harness.image.image import Image
 from harness.judge.evidence import RunKey
 from harness.run import Run
 
+pytestmark = pytest.mark.one_machine
+
 SEED = 1  # the same histories each time; `frame-harness fuzz` plays others
 COMMANDS = 1000
 JUDGED = [pytest.param(id_, marks=pytest.mark.clause(id_), id=id_) for id_ in in_contract_order(CLAUSES)]

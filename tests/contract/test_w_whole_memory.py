@@ -17,6 +17,8 @@ from harness.pytest_plugin import KERNELS
 from harness.run import Run
 from harness.units import KIB, MIB, align_up
 
+pytestmark = pytest.mark.one_machine
+
 MARGIN = 256 * KIB  # above the kernel image: page tables, slots, something to allocate
 SMALLEST_MACHINE = 2 * MIB  # the least that a machine may have
 BLAMED = {
