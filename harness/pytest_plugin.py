@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(id, ..., at=function): contract clauses that a check looks at")
     config.addinivalue_line("markers", "machine(name, ...): run on these machines only")
-    config.addinivalue_line("markers", "one_machine: what it looks at is the same on every machine: run on the first")
+    config.addinivalue_line("markers", "one_machine: the same everywhere, so run it on the first machine")
     try:
         session = Session(config)
     except HarnessError as error:
