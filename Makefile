@@ -4,7 +4,7 @@ FRAME_RS ?=     # the frame.rs to judge; the built-in one when empty
 MACHINE  ?=     # machines to judge on, such as: q35 microvm
 PROFILE  ?=     # dev, release or both
 BASELINE ?=     # file of known findings
-TIME     ?=     # seconds to fuzz for
+TIME     ?=     # seconds to fuzz or storm for
 ARGS     ?=     # anything else for the program behind the target
 
 PYTHON  := .venv/bin/python
@@ -13,7 +13,7 @@ HARNESS := .venv/bin/frame-harness
 CHECK   := $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(addprefix --baseline ,$(BASELINE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor qemu-test test lint check bench fuzz clauses clean
+.PHONY: help setup doctor qemu-test test lint check bench fuzz storm clauses clean
 
 help: ## show this menu
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' Makefile | expand -t 22
@@ -43,6 +43,9 @@ bench: setup ## measure speed against the floor of this machine
 
 fuzz: setup ## play random histories against the reference model
 	@$(HARNESS) fuzz $(addprefix --time ,$(TIME)) $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(ARGS)
+
+storm: setup ## let several CPUs at the same frames for a minute, or TIME=…
+	@$(HARNESS) storm $(addprefix --time ,$(TIME)) $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(ARGS)
 
 clauses: setup ## list the contract's clauses with the checks of each
 	@$(HARNESS) clauses $(ARGS)

@@ -96,6 +96,34 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
     sys.exit(int(ExitCode.PASS if bench(names, console_for()) else ExitCode.FAIL))
 
 
+@cli.command("storm")
+@click.argument("names", nargs=-1)
+@click.option(
+    "--seconds", "--time", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+    help="In all.",
+)  # fmt: skip
+@click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to judge; default: the built-in one."
+)
+@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
+def storm_command(
+    names: tuple[str, ...],
+    seconds: float,
+    cpus: int,
+    seed: int,
+    frame_rs: Path | None,
+    machine: str,
+    profile: str,
+) -> NoReturn:
+    """Let several CPUs at the same frames for a long time; NAMES choose some storms."""
+    from harness.storm_command import StormRequest, storm  # noqa: PLC0415
+
+    sys.exit(int(storm(StormRequest(seconds, names, cpus, frame_rs, machine, profile, seed))))
+
+
 @cli.command("fuzz")
 @click.option(
     "--time", "seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True

@@ -20,8 +20,8 @@ use super::frame::{block_phys_has_poison_guard, AllocError, FrameAllocator, Phys
 use super::frame_ranges::FrameRanges;
 use super::hooks;
 use super::zone::{Migratetype, MAX_ORDER};
-use crate::arch;
 use crate::sync::{with_irqs_disabled, IrqDisabledToken};
+use crate::{arch, red};
 use block::Block;
 use core::ops::{Deref, DerefMut};
 use core::ptr;
@@ -78,6 +78,10 @@ struct Held(MutexGuard<'static, Buddy>);
 
 /// The token keeps an interrupt of this CPU from waiting for the lock that it holds itself.
 fn lock(_token: &IrqDisabledToken) -> Held {
+    if red::unlocks_buddy() {
+        // SAFETY: none; two CPUs then change the lists at the same time, which is what this red kernel does wrong.
+        unsafe { BUDDY.force_unlock() }
+    }
     let held = Held(BUDDY.lock());
     // Relaxed: only this CPU asks whether it is the holder.
     HOLDER.store(arch::cpu_index(), Relaxed);

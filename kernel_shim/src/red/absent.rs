@@ -23,6 +23,11 @@ pub fn before_answer() {}
 
 pub fn before_exit() {}
 
+/// Whether the buddy lets several CPUs in at once.
+pub const fn unlocks_buddy() -> bool {
+    false
+}
+
 pub fn sequence(sequence: u64) -> u64 {
     sequence
 }

@@ -33,6 +33,7 @@ const NAMES: &[&str] = &[
     "lie-dump",         // the dump shows what RAM does not hold (command `dump`)
     "corrupt-dump",     // one bit of one dump line is wrong (command `dump`)
     "no-ram",           // the loader's memory map is empty
+    "unlocked-buddy",   // several CPUs change the free lists at once
 ];
 
 /// Whether the command line asks for the red kernel `name`.
@@ -110,6 +111,11 @@ pub fn before_answer() {
     if is("panic-request") && report::recovers() {
         panic!("red kernel: panic in a request, outside of what is recovered");
     }
+}
+
+/// Whether the buddy lets several CPUs in at once.
+pub fn unlocks_buddy() -> bool {
+    is("unlocked-buddy")
 }
 
 pub fn before_exit() {
