@@ -1,0 +1,54 @@
+"""What README shows is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from harness.cli import cli
+from harness.contract.clauses import CLAUSES
+from harness.judge.exit_codes import table
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DESIGN = (ROOT / "DESIGN.md").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
+
+
+def test_exit_status_table_is_the_code_s_own() -> None:
+    assert table() in README
+
+
+@pytest.mark.parametrize("text", [README, DESIGN], ids=["README", "DESIGN"])
+def test_every_make_target_that_is_named_exists(text: str) -> None:
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= TARGETS
+
+
+@pytest.mark.parametrize("text", [README, DESIGN], ids=["README", "DESIGN"])
+def test_every_command_that_is_named_exists(text: str) -> None:
+    named = set(re.findall(r"frame-harness ([a-z][a-z-]*)", text))
+    assert named <= set(cli.commands)
+
+
+def test_every_option_of_check_that_is_shown_exists() -> None:
+    shown = set(re.findall(r"(--[a-z-]+)", README.split("## The command")[1].split("```")[1]))
+    options = {
+        name for each in cli.commands["check"].params if isinstance(each, click.Option) for name in each.opts
+    }
+    assert shown <= options
+
+
+@pytest.mark.parametrize("text", [README, DESIGN], ids=["README", "DESIGN"])
+def test_every_clause_that_is_named_exists(text: str) -> None:
+    named = set(re.findall(r"\b(?:CONST|LAYOUT|ARRAY|ALLOC|REF|GEN|GUARD|VT|FREE|FRAME)-\d\d\b", text))
+    assert named
+    assert named <= set(CLAUSES)
+
+
+def test_every_room_of_the_design_is_in_the_tree() -> None:
+    rooms = re.findall(r"(?m)^\| `((?:harness|kernel_shim|tests)/[a-z_/]*)`", DESIGN)
+    assert rooms
+    assert all((ROOT / room).exists() for room in rooms)
