@@ -165,6 +165,21 @@ def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profi
     sys.exit(int(replay(file, frame_rs, machine, profile)))
 
 
+@cli.command("matrix")
+@click.option(
+    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module in the guest; default: the built-in one."
+)
+@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@click.option("--markdown", is_flag=True, help="As Markdown, for a document.")
+def matrix_command(frame_rs: Path | None, machine: str, profile: str, markdown: bool) -> NoReturn:
+    """Corrupt a guest's memory field by field; show who notices: the kernel, an invariant, nobody."""
+    from harness.campaign.matrix_command import show_matrix  # noqa: PLC0415
+    from harness.report.terminal import console_for  # noqa: PLC0415
+
+    sys.exit(int(show_matrix(frame_rs, machine, profile, console_for(), markdown=markdown)))
+
+
 @cli.command("console")
 @click.option(
     "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module in the guest; default: the built-in one."

@@ -15,6 +15,7 @@ from harness.campaign.buddy_words import BuddyWords
 from harness.campaign.differences import Difference, of_crash, of_hooks, of_invariants, of_payload, of_reply
 from harness.campaign.differences import of_slots as difference_of_slots
 from harness.campaign.interpreter import VTABLES, Interpreter, Prediction, is_refusal, set_of_vtables
+from harness.campaign.snapshot import Snapshot
 from harness.contract.invariants import Past, check_all
 from harness.contract.model import ExpectedTable, Model, booted_model, frames_of_map
 from harness.contract.model.slots import C
@@ -29,8 +30,6 @@ from harness.units import PAGE_SHIFT, PAGE_SIZE
 WATCHED_PAGES = 24
 DIRT = 0xD1
 EVERY_BYTE = 0x0101_0101_0101_0101
-STATICS = "kernel_shim::memory"
-"""Everything that the subject, the buddy and the hooks remember outside of the slots."""
 
 
 _ABLED = {"0": "disabled", "1": "enabled"}
@@ -109,9 +108,7 @@ class Arena:
         ram, given = frames_of_map(regions)
         self._booted = booted_model(kernel.frames, ram, given, vtables=set_of_vtables(addresses))
         self._table = kernel.slots()
-        self._slots_after_boot = self._table.copy()
-        self._statics = [kernel.bytes_at(at, size) for at, size in self.host.image.statics(STATICS)]
-        self._statics_after_boot = [static.copy() for static in self._statics]
+        self._after_boot = Snapshot(kernel)
         self._buddy = BuddyWords(kernel)
         self.given = np.concatenate([np.arange(part.start, part.stop) for part in given])
         self._pages: dict[int, NDArray[np.uint8]] = {
@@ -159,9 +156,7 @@ class Arena:
         if not self.kernel.alive:
             self.renew()
             return
-        self._table[:] = self._slots_after_boot
-        for static, after_boot in zip(self._statics, self._statics_after_boot, strict=True):
-            static[:] = after_boot
+        self._after_boot.restore()
         for pfn, byte in zip(self._dirty, _dirt(np.fromiter(self._dirty, np.int64)).tolist(), strict=True):
             self._pages[pfn].fill(byte)
         self._dirty = set()
