@@ -1,4 +1,4 @@
-"""Names the clause that a difference breaks, from the command and what is different about it."""
+"""Names the clause that a difference breaks, by the command together with what is different about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plays histories in an arena: random ones, given ones, shorter and shorter ones."""
+"""Plays histories in an arena: random ones, given ones, ever shorter ones."""
 
 from __future__ import annotations
 
