@@ -1,0 +1,36 @@
+"""64 GiB of guest memory, of which only what is touched exists, are judged as a whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.campaign.lives import Life
+from harness.campaign.whole_memory import Watched
+from harness.contract.clauses import CLAUSES
+from harness.image.build import build
+from harness.image.subject import Subject
+from harness.kernel import Kernel
+from harness.machine.definition import load_machine
+from harness.units import GIB
+
+RAM = 64 * GIB
+LIMITS = {"boot_cpu_s": 240.0, "request_cpu_s": 240.0}
+
+
+class ShortLife(Life):
+    """Without exhaustion: sixteen million frames, taken one by one, take too long for a test."""
+
+    def exhaust(self) -> None:
+        while self._take(11) and len(self.held) < 200:
+            pass
+
+
+@pytest.mark.slow
+def test_every_whole_memory_clause_holds_on_64_gib() -> None:
+    machine = load_machine("q35").override(limits=LIMITS)
+    with Kernel.boot(build(Subject.builtin(), "release"), machine, ram=RAM) as kernel:
+        assert kernel.frames >= RAM >> 12
+        watched = ShortLife(Watched(kernel), seed=64).live()
+        for id_, clause in CLAUSES.items():
+            if "W" in clause.kind:
+                watched.require(id_)
