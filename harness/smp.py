@@ -172,6 +172,10 @@ class Cpus:
         """What the last `look` of a CPU found."""
         return _numbers(self.table["cpus"][cpu], "seen", SEEN)
 
+    def last(self, cpu: int) -> int:
+        """What the last step of a traced program returned."""
+        return int(self.table["cpus"][cpu]["last"])
+
     def thread(self, cpu: int) -> int:
         """QEMU's number of a CPU, from 0: the guest counts CPUs as they come up."""
         return int(self.table["cpus"][cpu]["apic_id"])

@@ -77,6 +77,16 @@ pub enum Done {
     Stopped,
 }
 
+impl Done {
+    /// What the subject returned; 0 where that does not matter any more.
+    pub fn value(&self) -> u64 {
+        match self {
+            Self::Value(value) => *value,
+            Self::Broken(_) | Self::Stopped => 0,
+        }
+    }
+}
+
 impl From<Result<u64, Broken>> for Done {
     fn from(result: Result<u64, Broken>) -> Self {
         match result {

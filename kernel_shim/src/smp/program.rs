@@ -54,6 +54,7 @@ pub fn run(me: &'static Cpu) {
 
 /// False when the run is over.
 fn iterate(context: &mut Context, steps: &[Step], traced: bool, logged: bool) -> bool {
+    let me = context.me;
     for &step in steps {
         if step.delay > 0 {
             idle(context.random.below(step.delay + 1));
@@ -64,12 +65,13 @@ fn iterate(context: &mut Context, steps: &[Step], traced: bool, logged: bool) ->
         }
         let done = context.carry_out(step);
         if traced {
+            me.last.store(done.value(), Relaxed);
             smp_step_ended();
         }
         if logged {
-            log(context.me, step, began, &done);
+            log(me, step, began, &done);
         }
-        count(&context.me.counters.steps);
+        count(&me.counters.steps);
         if !note(context, step.op, done) {
             return false;
         }
@@ -105,7 +107,7 @@ fn log(me: &Cpu, step: Step, began: u64, done: &Done) {
         entry.ended_tsc.store(arch::time_stamp(), Relaxed);
         entry.op.store(step.op as u64, Relaxed);
         entry.paddr.store(step.paddr, Relaxed);
-        entry.result.store(if let Done::Value(value) = done { *value } else { 0 }, Relaxed);
+        entry.result.store(done.value(), Relaxed);
     }
     count(&me.n_logged);
 }

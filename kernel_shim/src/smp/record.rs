@@ -61,6 +61,8 @@ pub struct Cpu {
     pub first: Violation,
     /// What `look` saw last.
     pub seen: Seen,
+    /// What the last step returned.
+    pub last: AtomicU64,
     pub began_tsc: AtomicU64,
     pub ended_tsc: AtomicU64,
     /// Steps since the run began, those without room in the log, too.
@@ -191,6 +193,7 @@ impl Cpu {
                 payload: zero(),
                 looks: zero(),
             },
+            last: zero(),
             began_tsc: zero(),
             ended_tsc: zero(),
             n_logged: zero(),

@@ -1,0 +1,132 @@
+"""Contract kind S, small: what two CPUs saw happened in some order that the reference model allows."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from harness.checks import ClauseViolated
+from harness.contract.linear import Call, Sequential, linearization
+from harness.contract.model import Done, Fail, Model, Outcome, booted_model
+from harness.interleaving import FIRST, SECOND, interleaved
+from harness.kernel import Boot, Kernel
+from harness.smp import Cpus, Job
+from harness.units import PAGE_SHIFT, PAGE_SIZE
+
+pytestmark = pytest.mark.one_machine
+
+CPUS = 2
+STEPS = 4  # between two barriers
+ROUNDS = 12  # the log has room for them
+HISTORIES = 8
+BEGIN = 1000  # no history drops that many references
+SWAPPED = 1 << 32  # in a result: the swap took place
+CAS = f"cas@0={BEGIN | (BEGIN + 7) << 32:#x}"
+PAIRS = [*itertools.product(["inc@0", "dec@0", CAS], repeat=2), ("set@0=9", "inc@0"), (CAS, "set@0=9")]
+
+
+def random_step(rng: random.Random) -> str:
+    near = BEGIN + rng.randrange(-3, 4)
+    swap = near | (BEGIN + rng.randrange(-3, 4)) << 32
+    step = rng.choice(["inc@0", "inc@0", "dec@0", "dec@0", f"cas@0={swap:#x}", f"set@0={near}"])
+    return f"{step}~{rng.choice([0, 0, 4, 16])}"
+
+
+def ask_model(model: Model, step: str) -> Outcome:
+    """The call that a step makes, made to the model."""
+    name, _, value = step.partition("~")[0].partition("=")
+    number = int(value or "0", 0)
+    match name:
+        case "inc@0":
+            return model.inc_ref(PAGE_SIZE)
+        case "dec@0":
+            return model.dec_ref(PAGE_SIZE)
+        case "cas@0":
+            return model.cas_refcount(PAGE_SIZE, number & 0xFFFF_FFFF, number >> 32)
+        case _:
+            return model.set_refcount(PAGE_SIZE, number)
+
+
+def after(before: Model, call: Call) -> tuple[Model, int]:
+    """The model after a call, with the result as the guest's programs write it down."""
+    model = before.copied()
+    outcome = ask_model(model, call.name)
+    assert isinstance(outcome, Done | Fail)
+    value = outcome.values.get("v", 0)
+    return model, value | SWAPPED if isinstance(outcome, Done) and call.name.startswith("cas") else value
+
+
+def count_of(model: Model) -> int:
+    return model.slot(PAGE_SIZE).refcount
+
+
+def expect_explained(what: str, histories: Sequence[Sequence[Call]], left: int, frame: int) -> None:
+    model = booted_model(2, [range(2)], [range(1, 2)])
+    model.set_refcount(PAGE_SIZE, BEGIN)
+    rules = Sequential(after, count_of)
+    if linearization(histories, model, rules, lambda state: count_of(state) == left) is None:
+        calls = sorted((call for history in histories for call in history), key=lambda call: call.began)
+        raise ClauseViolated(
+            what,
+            expected="an order of the calls that explains every result",
+            got=f"none, from a count of {BEGIN} to one of {left}",
+            frame=frame,
+            field="refcount",
+            exhibit="\n".join(f"cpu {c.cpu} {c.began}..{c.ended} {c.name} -> {c.result:#x}" for c in calls),
+        )
+
+
+def play(kernel: Kernel, seed: int) -> None:
+    rng = random.Random(seed)
+    programs = {cpu: [random_step(rng) for _ in range(STEPS)] for cpu in range(CPUS)}
+    cpus, paddr = Cpus(kernel), kernel.alloc(zeroed=False)
+    kernel.slot(paddr).set_refcount(BEGIN)
+    cpus.frames([paddr])
+    cpus.run({cpu: Job(("barrier", *program), ROUNDS, logged=True) for cpu, program in programs.items()})
+    histories = []
+    for cpu, program in programs.items():
+        entries = [entry for entry in cpus.log(cpu) if entry.op != "barrier"]
+        histories.append(
+            [Call(cpu, program[n % STEPS], e.began, e.ended, e.result) for n, e in enumerate(entries)]
+        )
+    left = int(kernel.slots()[paddr >> PAGE_SHIFT]["refcount"])
+    expect_explained(f"calls of two cpus on one frame, seed {seed}", histories, left, paddr)
+
+
+@pytest.mark.clause("REF-04", "REF-05", at="MetaSlot::cas_refcount")
+def test_reference_operations_of_two_cpus_happen_one_after_the_other(boot: Boot) -> None:
+    kernel = boot(cpus=CPUS)
+    for seed in range(HISTORIES):
+        play(kernel, seed)
+
+
+@pytest.mark.clause("REF-04", "REF-05", at="MetaSlot::cas_refcount")
+@pytest.mark.parametrize(("first", "second"), PAIRS, ids=lambda step: step.partition("@")[0])
+def test_forced_into_each_other_two_operations_still_have_an_order(
+    boot: Boot, first: str, second: str
+) -> None:
+    frames: list[int] = []
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        frames.append(kernel.alloc(zeroed=False))
+        cpus.frames(frames)
+        return first, second
+
+    with interleaved(boot, prepare) as both:
+        pfn = frames[0] >> PAGE_SHIFT
+        slot = both.kernel.slots()[pfn : pfn + 1]
+
+        def reset() -> None:
+            slot["refcount"] = BEGIN
+
+        for turn in both.every_preemption(slot.view(np.uint8), reset):
+            calls = [
+                [Call(cpu, step, 0, 1, both.cpus.last(cpu))]
+                for cpu, step in ((FIRST, first), (SECOND, second))
+            ]
+            what = f"{first} and {second} ({turn.describe()})"
+            expect_explained(what, calls, int(slot["refcount"][0]), frames[0])
