@@ -76,6 +76,10 @@ OF_PANIC = {
     PanicKind.FREED_TWICE: "FREE-08",
     PanicKind.CORRUPT_LIST: "FREE-03",
 }
+# A field of any slot after boot, when the buddy has filled its lists for the first time.
+OF_BOOT = {"refcount": "FREE-02", "next": "FREE-03", "prev": "FREE-03", "order": "FREE-04"}
+AT_BOOT = "at boot"
+"""Stands for the command where the difference showed before the first."""
 AT_THE_END = "at the end"
 """Stands for the command where the difference showed when everything was looked at."""
 
@@ -91,11 +95,13 @@ _BY_RULE = frozenset(
         "FREE-01",
         "GUARD-08",
     }
-    | {"LAYOUT-07", "VT-03"}
+    | {"GUARD-08", "LAYOUT-07", "VT-03"}
 )
 _BY_INVARIANT = frozenset(invariant.clauses[0] for invariant in INVARIANTS.values())
 _BY_TABLE = frozenset(
-    clause for table in (OF_COMMAND, OF_NEW_LIFE, OF_RETURN, OF_KIND, OF_PANIC) for clause in table.values()
+    clause
+    for table in (OF_BOOT, OF_COMMAND, OF_NEW_LIFE, OF_RETURN, OF_KIND, OF_PANIC)
+    for clause in table.values()
 )
 CLAUSES = _BY_RULE | _BY_INVARIANT | _BY_TABLE
 """Everything that a history can find broken."""
@@ -105,27 +111,27 @@ def clause_of(line: str, prediction: Prediction | None, difference: Difference) 
     """The clause that a difference after a command breaks."""
     if difference.served:
         return difference.served[0]
+    if line == AT_BOOT:
+        return OF_BOOT.get(difference.field, "ARRAY-03")
     if prediction is None or line == AT_THE_END:
         return "FREE-01"
-    words = Words.of(line)
     if isinstance(prediction.outcome, Panic):
         return _of_refused(prediction.outcome, difference)
-    if provoked := _provoked(prediction, difference):
-        return provoked
+    return _provoked(prediction, difference) or _of_command(Words.of(line), prediction, difference)
+
+
+def _of_command(words: Words, prediction: Prediction, difference: Difference) -> str:
     if difference.kind == "payload":
         return _of_payload(words, prediction, difference)
     if words.name in ALLOCATES:
         return _of_allocation(words, prediction, difference)
     if difference.kind in OF_KIND:
         return OF_KIND[difference.kind]
-    if words.name in GIVES_BACK and difference.kind == "slot":
-        return _of_return(prediction, difference)
-    if (
-        difference.kind == "slot"
-        and words.name.startswith("slot.")
-        and _elsewhere(words, prediction, difference)
-    ):
-        return "LAYOUT-07"
+    if difference.kind == "slot":
+        if words.name in GIVES_BACK:
+            return _of_return(prediction, difference)
+        if words.name.startswith("slot.") and _elsewhere(words, prediction, difference):
+            return "LAYOUT-07"
     return OF_COMMAND.get(words.name, "LAYOUT-07")
 
 

@@ -76,6 +76,8 @@ def campaign(host: Host, seed: int, go_on: Go, say: Say = lambda _: None) -> Tal
                 tally.found[failure.clause] = found = _shortened(arena, failure, name)
                 say(found)
             tally.commands += arena.commands - before
+            if failure and not failure.lines:
+                break  # wrong before the first command: so is every history
     return tally
 
 
@@ -113,5 +115,5 @@ def _script(arena: Arena, failure: Failure, name: str) -> Script:
             "subject": f"{subject.name} sha256 {subject.sha256}",
             "seed": name,
         },
-        remarks={last: f"expect {failure.difference.expected_line}"},
+        remarks={last: f"expect {failure.difference.expected_line}"} if failure.lines else {},
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.campaign.arena import Arena
-from harness.campaign.attribution import AT_THE_END, clause_of
+from harness.campaign.attribution import AT_BOOT, AT_THE_END, clause_of
 from harness.campaign.author import Author
 from harness.campaign.differences import Difference
 from harness.campaign.steps import Step
@@ -48,6 +48,8 @@ def play(
         clause = clause_of(line, arena.last, difference)
         return Failure(clause, difference, tuple(steps), tuple(lines), line == AT_THE_END)
 
+    if arena.at_boot is not None:
+        return failure(AT_BOOT, arena.at_boot)
     while (step := choose()) is not None:
         line = step.line(results, arena.model)
         if line is None:

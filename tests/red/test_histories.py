@@ -56,6 +56,20 @@ def test_bug_that_takes_a_history_is_found(mutant: HistoryMutant, seed: int, tmp
     assert tally.found, f"{tally.histories} histories, {tally.commands} commands"
 
 
+def test_module_that_is_wrong_at_boot_is_found_at_once(tmp_path: Path) -> None:
+    """It must neither be an error of the harness nor go on for ever."""
+    path = tmp_path / "frame.rs"
+    text = Subject.builtin().path.read_text(encoding="utf-8")
+    new = "            meta_aux: atomic::AtomicU32::new(0),\n"
+    assert text.count(new) == 1
+    path.write_text(text.replace(new, new.replace("new(0)", "new(3)")), encoding="utf-8")
+
+    tally = first_finding(Subject.from_file(path), 1)
+
+    assert set(tally.found) == {"ARRAY-03"}
+    assert tally.histories == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["dev", "release"])
 def test_what_a_real_module_is_known_for_is_found_alone(real: Path, profile: str) -> None:
