@@ -88,10 +88,12 @@ def rage(storm: Storm, kernel: Kernel, *, seconds: float, seed: int = 1) -> Outc
 
 
 def _blow(storm: Storm, weather: Weather, seconds: float) -> Outcome:
+    # Half of the CPU time that a request may use, should all CPUs run all the time.
+    longest_s = weather.kernel.machine.limits.request_cpu_s / 2 / weather.cpus.count
     for tries in range(1, MOST_TRIES):
         jobs = storm.ready(weather)
         weather.generations = generations(weather.kernel)
-        outcome = weather.cpus.run(jobs, seconds=seconds * tries)
+        outcome = weather.cpus.run(jobs, seconds=min(seconds * tries, longest_s))
         rounds = outcome.total("rounds")
         if outcome.violations or not storm.in_rounds or rounds >= LEAST_ROUNDS:
             return outcome
