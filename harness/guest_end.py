@@ -15,7 +15,7 @@ from harness.kernel_errors import GuestCrashed
 from harness.kernel_errors import GuestTimeout as Timeout
 from harness.machine.deadline import GuestTimeout
 from harness.machine.exit_status import ExitStatus, GuestExit
-from harness.machine.guest import Guest
+from harness.machine.guest import Guest, live_guests
 from harness.resources import shim_dir
 
 _STATUS = {
@@ -97,7 +97,8 @@ def _shortened(line: str) -> str:
 
 
 def _reap(guest: Guest, channel: Channel) -> ExitStatus:
-    if guest.timeout is None:
+    # One that was ended already has no monitor left to ask while its console is read.
+    if guest.timeout is None and guest in live_guests():
         # After a timeout, `guest.timeout` holds the report, from which `wait` draws its conclusion.
         with contextlib.suppress(GuestTimeout):
             channel.finish(guest.deadline("the end of the console", cpu_s=guest.machine.limits.exit_cpu_s))

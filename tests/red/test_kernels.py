@@ -170,4 +170,5 @@ def test_every_red_kernel_has_its_test() -> None:
     names = re.findall(r'^    "([a-z-]+)",', text, flags=re.MULTILINE)
     asked = re.findall(r'judged\(tmp_path, "([a-z-]+)"', Path(__file__).read_text(encoding="utf-8"))
     assert len(names) > 20
-    assert set(names) == set(asked) - {"benign"}
+    elsewhere = {"unlocked-buddy"}  # needs two CPUs: test_races
+    assert set(names) - elsewhere == set(asked) - {"benign"}
