@@ -71,14 +71,22 @@ def test_every_life_has_its_own_epoch(kernel: Kernel) -> None:
     rng = random.Random(2)
     seen: dict[int, int] = {}
     live: list[int] = []
+    freed: list[int] = []
+    n_reused = 0
     for _ in range(60):
         if live and rng.random() < 0.5:
-            kernel.release(live.pop(rng.randrange(len(live))))
+            freed.append(live.pop(rng.randrange(len(live))))
+            kernel.release(freed[-1])
             continue
+        if freed and rng.random() < 0.5:
+            kernel.offer(freed.pop(rng.randrange(len(freed))))
         paddr = kernel.alloc(purpose=rng.choice(["kernel", "user"]), zeroed=False)
         live.append(paddr)
+        if paddr in freed:
+            freed.remove(paddr)
         epoch = generation_in_ram(kernel, paddr)
         if paddr in seen:
+            n_reused += 1
             expect("generation of the next life", epoch, seen[paddr] + 1, frame=paddr, field="generation")
             expect(
                 "meta_generation_matches of a stale epoch",
@@ -93,7 +101,7 @@ def test_every_life_has_its_own_epoch(kernel: Kernel) -> None:
             frame=paddr,
         )
         seen[paddr] = epoch
-    assert len(seen) < 60, "no frame was reused: the history proved nothing"
+    expect("some frames live more than once, or the history proves nothing", n_reused > 5, True)
 
 
 @pytest.mark.clause("GEN-03", at="MetaSlot::note_new_allocation_epoch")
