@@ -26,7 +26,7 @@ PYTEST = (
     *(sys.executable, "-m", "pytest", "-c", "no-pytest.ini", "--rootdir=.", "-p", "harness.pytest_plugin"),
     *("-p", "no:cacheprovider"),
 )
-PATIENCE_S = 150.0
+PATIENCE_S = 300.0
 """For a whole process, on a host that is busy with other things; every limit of a guest is far below."""
 GONE_S = 60.0
 MARK = "FRAME_HARNESS_TEST_MARK"

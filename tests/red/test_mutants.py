@@ -1,0 +1,74 @@
+"""Proves that each clause notices a frame module, or a buddy, that breaks it.
+
+Bugs that do not get in each other's way share a build. `FRAME_HARNESS_MUTANTS=alone` gives each a build of
+its own, which proves that every bug is found for its own sake.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.contract.clauses import CLAUSES, ClauseKind
+from harness.image.store import write_whole
+from harness.image.subject import Subject
+from harness.judge.exit_codes import ExitCode, Kind
+from harness.resources import build_dir
+from tests.support.doors import check
+from tests.support.frame_mutants import MUTANTS
+from tests.support.mutants import Batch, apply, batches
+from tests.support.ordering_mutants import COMMON
+from tests.support.ordering_mutants_own import BUILTIN
+from tests.support.shim_mutants import SELECTION, SHIM_MUTANTS, broken_project
+
+TEXT = Subject.builtin().path.read_text(encoding="utf-8")
+ALONE = os.environ.get("FRAME_HARNESS_MUTANTS") == "alone"
+BATCHES = batches(MUTANTS, TEXT, size=1 if ALONE else 6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: batch.name)
+def test_every_bug_is_found(batch: Batch, tmp_path: Path) -> None:
+    text = apply(TEXT, batch.edits, name=batch.name)
+    # At the same place each time, so that what was built once is built.
+    subject = build_dir() / "mutants" / batch.name / "frame.rs"
+    write_whole(subject, text.encode())
+    result = check(
+        tmp_path, "--frame-rs", subject, "--machine", batch.machine, "--profile", batch.profile,
+        "-n", "1", "-k", batch.selection,
+    )  # fmt: skip
+    missed = {mutant.name: mutant.clauses - result.violated for mutant in batch.mutants}
+    assert {name: clauses for name, clauses in missed.items() if clauses} == {}, result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+
+
+@pytest.mark.slow
+def test_every_bug_of_the_buddy_is_found(tmp_path: Path) -> None:
+    project, cache = broken_project()
+    env = {"PYTHONPATH": str(project), "FRAME_HARNESS_CACHE": str(cache)}
+    result = check(
+        tmp_path, "--machine", "microvm", "--profile", "release", "-n", "1", "-k", SELECTION, env=env
+    )
+    missed = {mutant.name: mutant.clauses - result.violated for mutant in SHIM_MUTANTS}
+    assert {name: clauses for name, clauses in missed.items() if clauses} == {}, result.out
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+
+
+def test_every_clause_that_one_cpu_shows_is_broken_by_some_bug() -> None:
+    broken = set().union(*(bug.clauses for bug in MUTANTS), *(bug.clauses for bug in SHIM_MUTANTS))
+    elsewhere = {ClauseKind.ORDERING, ClauseKind.PARALLEL}
+    assert {id_ for id_, one in CLAUSES.items() if not one.kinds & elsewhere} - broken == set()
+
+
+def test_every_ordering_clause_is_broken_by_some_variant() -> None:
+    broken = set().union(*(variant.clauses for variant in [*COMMON, *BUILTIN]))
+    assert {id_ for id_, one in CLAUSES.items() if ClauseKind.ORDERING in one.kinds} - broken == set()
+
+
+def test_bugs_that_share_a_build_are_told_apart_by_their_clauses() -> None:
+    for batch in BATCHES:
+        named = [id_ for mutant in batch.mutants for id_ in mutant.clauses]
+        assert len(named) == len(set(named)), batch.name
+    assert sorted(m.name for batch in BATCHES for m in batch.mutants) == sorted(m.name for m in MUTANTS)

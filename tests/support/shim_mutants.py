@@ -1,0 +1,92 @@
+"""A copy of the project whose buddy breaks the promises that the frame module alone cannot break."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.image.store import write_whole
+from harness.resources import build_dir
+from tests.support.doors import ROOT
+from tests.support.mutants import Edit, apply
+
+PARTS = ("harness", "kernel_shim", "qemu", "tests/contract")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "target", "_data")
+
+
+@dataclass(frozen=True)
+class ShimMutant:
+    """One bug in one file of the shim; none is in the way of another."""
+
+    name: str
+    file: str
+    edits: tuple[Edit, ...]
+    clauses: frozenset[str]
+
+
+def mutant(name: str, clauses: str, file: str, *edits: Edit) -> ShimMutant:
+    return ShimMutant(name, file, edits, frozenset(clauses.split()))
+
+
+SHIM_MUTANTS = [
+    mutant(
+        "blocks of 8 frames are never merged",
+        "FREE-05 FREE-09",
+        "memory/buddy/lists.rs",
+        ("while (merged.order as usize) < MAX_ORDER && ", "while merged.order < 3 && "),
+    ),
+    mutant(
+        "a poisoned block is as good as any other",
+        "GUARD-07",
+        "memory/buddy.rs",
+        (
+            "        if block_phys_has_poison_guard(paddr, order) {\n",
+            "        if order > 11 && block_phys_has_poison_guard(paddr, order) {\n",
+        ),
+    ),
+    mutant(
+        "hooks are called from the last frame on",
+        "VT-05",
+        "memory/release.rs",
+        ("for index in 0..1 << order {", "for index in (0..1 << order).rev() {"),
+    ),
+    mutant(
+        "interrupts stay as they are",
+        "VT-06",
+        "sync.rs",
+        ("    interrupts::disable();\n    let result", "    let result"),
+    ),
+    mutant(
+        "no order is too large",
+        "FRAME-05",
+        "memory/buddy.rs",
+        ("return Err(AllocError::InvalidOrder);", "return Err(AllocError::OutOfMemory);"),
+    ),
+    mutant(
+        "frames of the cache are counted twice",
+        "FREE-06",
+        "memory/buddy/cache.rs",
+        (
+            "        self.caches[cpu][home].push(pfn * PAGE_SIZE);\n        self.zone_of(pfn).cached += 1;\n",
+            "        self.caches[cpu][home].push(pfn * PAGE_SIZE);\n        self.zone_of(pfn).cached += 2;\n",
+        ),
+    ),
+]
+SELECTION = (
+    "(FREE-09 or GUARD-07 or VT-05 or VT-06 or FRAME-05) and not test_w_ and not test_s_"
+    " or (FREE-05 or FREE-06) and test_w_whole_memory and whole]"
+)
+
+
+def broken_project() -> tuple[Path, Path]:
+    """Return a copy of the project with all bugs in it, and its build folder; both stay for the next time."""
+    home = build_dir() / "mutants" / "shim"
+    copy, cache = home / "project", home / "build"
+    for part in PARTS:
+        shutil.rmtree(copy / part, ignore_errors=True)
+        shutil.copytree(ROOT / part, copy / part, ignore=LEFT_OUT)
+    for bug in SHIM_MUTANTS:
+        path = copy / "kernel_shim" / "src" / bug.file
+        write_whole(path, apply(path.read_text(encoding="utf-8"), bug.edits, name=bug.name).encode())
+    return copy, cache
