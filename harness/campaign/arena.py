@@ -117,7 +117,8 @@ class Arena:
         self._ranges = [
             (int(np.searchsorted(self.given, part.start)), _words(kernel, part)) for part in given
         ]
-        self._dirty = set(self._pages)
+        self._dirty: set[int] = set()
+        self._spoilt = True
         self.reset()
         self.at_boot: Difference | None = self._compare_slots()
         """What is different before the first command."""
@@ -154,6 +155,9 @@ class Arena:
             self.renew()
             return
         self._after_boot.restore()
+        if self._spoilt:
+            # Whoever did one thing wrong may have written anywhere.
+            self._dirty, self._spoilt = set(self._pages), False
         for pfn, byte in zip(self._dirty, _dirt(np.fromiter(self._dirty, np.int64)).tolist(), strict=True):
             self._pages[pfn].fill(byte)
         self._dirty = set()
@@ -190,9 +194,11 @@ class Arena:
             of_reply(prediction, reply)
             or self._compare_slots()
             or self._compare_pages(watched, prediction)
+            or (self._compare_all_payload() if line.startswith("alloc.all") else None)
             or self._buddy.compare(self.model)
             or self._compare_hooks(prediction, reply)
         )
+        self._spoilt = self._spoilt or difference is not None
         return difference, self._handed_out(line, prediction, touched)
 
     def resolved(self, line: str) -> str:
@@ -203,7 +209,9 @@ class Arena:
 
     def finish(self) -> Difference | None:
         """Look at what is too much to look at after each command: all payload, all invariants."""
-        return self._compare_all_payload() or self.judge()
+        difference = self._compare_all_payload() or self.judge()
+        self._spoilt = self._spoilt or difference is not None
+        return difference
 
     def judge(self) -> Difference | None:
         """Hold all invariants against the guest, unless its user broke the lists himself."""
@@ -253,8 +261,8 @@ class Arena:
             if wrong.any():
                 at = first + int(np.flatnonzero(wrong.any(axis=1))[0])
                 pfn = int(self.given[at])
-                self._dirty.add(pfn)
-                return of_payload(pfn, np.full(PAGE_SIZE, expected[at], np.uint8), self._pages[pfn], None)
+                told = self._filled.get(pfn)
+                return of_payload(pfn, np.full(PAGE_SIZE, expected[at], np.uint8), self._pages[pfn], told)
         return None
 
     def _compare_hooks(self, prediction: Prediction, reply: Reply) -> Difference | None:

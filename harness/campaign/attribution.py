@@ -114,10 +114,17 @@ def clause_of(line: str, prediction: Prediction | None, difference: Difference) 
     if line == AT_BOOT:
         return OF_BOOT.get(difference.field, "ARRAY-03")
     if prediction is None or line == AT_THE_END:
-        return "FREE-01"
+        return _of_the_end(prediction, difference)
     if isinstance(prediction.outcome, Panic):
         return _of_refused(prediction.outcome, difference)
     return _provoked(prediction, difference) or _of_command(Words.of(line), prediction, difference)
+
+
+def _of_the_end(prediction: Prediction | None, difference: Difference) -> str:
+    """Some payload is wrong, and nobody saw when it happened."""
+    if difference.zeroed:
+        return "ALLOC-04"
+    return "ALLOC-15" if prediction is not None and prediction.claim_rejected else "FREE-01"
 
 
 def _of_command(words: Words, prediction: Prediction, difference: Difference) -> str:

@@ -18,6 +18,8 @@ from harness.errors import HarnessError
 from harness.machine.definition import Machine
 
 HISTORY_STEPS = 200
+QUICK_SEED, QUICK_HISTORIES = 1, 12
+"""What the suite plays, the same each time; `frame-harness fuzz` plays others."""
 WHOLE_EVERY = 4
 """Of so many histories one is played on all of memory, where it takes long to run out."""
 

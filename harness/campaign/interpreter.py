@@ -55,6 +55,7 @@ class Prediction:
         follows_misaligned: it looks at vtable bits that can be no vtable's address.
         hooks: what the record of hooks must show, where the command shows it.
         sound: whether the lists are still in order by the contract's own rules.
+        claim_rejected: whether this command or one before it had to reject a claim.
     """
 
     outcome: Outcome
@@ -65,6 +66,7 @@ class Prediction:
     follows_misaligned: bool = False
     hooks: tuple[HookCall, ...] | None = None
     sound: bool = True
+    claim_rejected: bool = False
 
 
 @dataclass(frozen=True)
@@ -289,6 +291,8 @@ class Interpreter:
         self.model = model
         self.sound = True
         """Whether the user of the frames has kept to the rules, so that all invariants must hold."""
+        self.claim_rejected = False
+        """Whether a claim had to be rejected so far."""
         self.rewound = False
         """Whether a generation was set by hand since somebody last asked."""
         self._aged: set[int] = set()
@@ -313,6 +317,7 @@ class Interpreter:
         named |= self._offered(words)
         model.payload.clear()
         outcome = handler(model, words)
+        self.claim_rejected |= isinstance(outcome, Panic) and outcome.kind is PanicKind.CLAIM
         met = model.buddy.quarantined - quarantined if words.name in ALLOCATES else set()
         if isinstance(outcome, Done) and "paddr" in outcome.values:
             named |= {outcome.values["paddr"] >> PAGE_SHIFT}
@@ -325,6 +330,7 @@ class Interpreter:
             follows_misaligned=misaligned,
             hooks=tuple(model.hook_calls) if words.name == "vt.log" else None,
             sound=self.sound,
+            claim_rejected=self.claim_rejected,
         )
 
     def _named(self, words: Words) -> set[int]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from harness.campaign.history import Failure
 from harness.campaign.steps import Step
 
+TRADED_AT_MOST = 10
+"""Steps of a history in which every pair is tried."""
 Play = Callable[[Sequence[Step]], Failure | None]
 
 
@@ -18,7 +20,7 @@ def shrink(failure: Failure, play: Play) -> Failure:
     """
     best = failure
     while True:
-        shorter = _plainer(_without(best, play), play)
+        shorter = _traded(_plainer(_without(best, play), play), play)
         if shorter.steps == best.steps:
             return best
         best = shorter
@@ -44,6 +46,22 @@ def _without(failure: Failure, play: Play) -> Failure:
         if size == 1:
             return best
         size //= 2
+
+
+def _traded(failure: Failure, play: Play) -> Failure:
+    """Leave out one step of a short history by doing another one differently."""
+    steps = failure.steps
+    if len(steps) > TRADED_AT_MOST:
+        return failure
+    for dropped in range(len(steps)):
+        for at, step in enumerate(steps):
+            for other in step.instead() if at != dropped else ():
+                changed = [*steps[:at], other, *steps[at + 1 :]]
+                del changed[dropped]
+                found = _better(changed, failure.clause, play)
+                if found is not None and len(found.steps) < len(steps):
+                    return found
+    return failure
 
 
 def _plainer(failure: Failure, play: Play) -> Failure:

@@ -88,6 +88,17 @@ class Step:
         """Steps that do less, the least first."""
         return [*self._fewer_words(), *self._plainer_operands()]
 
+    def instead(self) -> list[Step]:
+        """Steps that do something else, which may make another step unnecessary."""
+        if self.text.split()[0] == "alloc":
+            return [replace(self, text=text) for text in ("alloc zeroed=0", "alloc purpose=custom:0x1")]
+        return self._offered_instead()
+
+    def _offered_instead(self) -> list[Step]:
+        """Offering a frame that is held takes fewer steps than freeing it twice, and shows the same."""
+        freed = self.text in ("release {0} 0", "buddy.free {0} 0", "trait.free {0} 0")
+        return [replace(self, text="inject buddy.next {0}")] if freed else []
+
     def _fewer_words(self) -> list[Step]:
         name, *words = self.text.split()
         if name not in ("alloc", "alloc.all"):

@@ -76,7 +76,7 @@ class Lives:
     """What was seen of each run's guests; each lives once in a process."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[RunKey, str], Watched] = {}
+        self._seen: dict[tuple[RunKey, str], Watched | Exception] = {}
 
     def of(self, run: Run, name: str, memory: Memory) -> Watched:
         key = (run.key, name)
@@ -84,9 +84,16 @@ class Lives:
             kernel = run.boot(**memory.options)
             try:
                 self._seen[key] = Life(Watched(kernel, memory.islands), seed=len(name)).live()
+            except Exception as error:
+                # It would break off again, once for each clause.
+                self._seen[key] = error
+                raise
             finally:
                 run.finish(kernel)
-        return self._seen[key]
+        seen = self._seen[key]
+        if isinstance(seen, Exception):
+            raise seen
+        return seen
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,6 @@ KNOWN_IN = {"dev": KNOWN | {"VT-03"}, "release": KNOWN}
 A_MINUTE = 20_000  # commands: what a minute must suffice for on two cores
 SEEDS = (1, 2, 3)
 
-pytestmark = pytest.mark.skipif(
-    "FRAME_HARNESS_LONG" not in os.environ,
-    reason="its budget is wall time, which depends on the machine: set FRAME_HARNESS_LONG to run it",
-)
-
 
 def host(subject: Subject, profile: str = "dev", machine: str = "q35") -> OwnHost:
     return OwnHost(build(subject, profile), load_machine(machine))
