@@ -30,13 +30,13 @@ qemu-test: setup ## judge a frame.rs (FRAME_RS=…, else the built-in one) under
 	@$(HARNESS) check $(CHECK) $(ARGS)
 
 test: lint ## run everything that proves the harness itself
-	@$(PYTHON) -m pytest -n 2 $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: setup ## check format, types and style of all Python and Rust
 	@$(PYTHON) tests/style/lint.py
 
 check: lint ## the quick part of test, without QEMU
-	@$(PYTHON) -m pytest -n 2 -m 'not slow' tests/unit tests/property tests/style $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist worksteal -m 'not slow' tests/unit tests/property tests/style $(ARGS)
 
 bench: setup ## measure speed against the floor of this machine
 	@$(HARNESS) bench $(ARGS)
