@@ -27,7 +27,7 @@ from harness.judge import baseline as baselines
 from harness.judge.evidence import CheckResult, Evidence, RunKey, SubjectInfo, Trouble, decode
 from harness.judge.exit_codes import ExitCode, exit_code
 from harness.judge.verdict import judge
-from harness.machine.definition import load_machine
+from harness.machine.definition import load_machines
 from harness.pytest_results import run_id
 from harness.pytest_session import RESULT
 from harness.pytest_settings import alone, settings
@@ -92,8 +92,7 @@ def check(request: Request) -> ExitCode:
     _check_selection(request.select)
     known = baselines.load(request.baseline) if request.baseline else baselines.EMPTY
     subject = Subject.from_file(request.frame_rs) if request.frame_rs else Subject.builtin()
-    for name in request.machines:
-        load_machine(name)
+    load_machines(request.machines)
     for report in (request.json, request.junit):
         if report and not report.absolute().parent.is_dir():
             raise UsageError("report", str(report), detail="its folder does not exist")

@@ -59,10 +59,6 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         session = Session(config)
     except HarnessError as error:
-        raise pytest.UsageError(str(error)) from error
-    try:
-        session.keys_for([])
-    except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[SESSION] = session
     if not session.is_worker:
@@ -163,7 +159,8 @@ def reproduce(item: pytest.Item, key: RunKey) -> str:
     words = shlex.split(door) if door else ["pytest", str(item.path)]
     if not door and (frame_rs := config.getoption("--frame-rs")):
         words += ["--frame-rs", str(frame_rs)]
-    return shlex.join([*words, "--machine", key.machine, "--profile", key.profile, "-k", name])
+    machine = config.stash[SESSION].machine_argument(key.machine)
+    return shlex.join([*words, "--machine", machine, "--profile", key.profile, "-k", name])
 
 
 @pytest.fixture(scope="session")
@@ -183,15 +180,17 @@ def image(frame_run: Run, request: pytest.FixtureRequest) -> Image:
 def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
     """Start guests with options of `Kernel.boot`; each must exit well when the check is over."""
     request.node.stash[RUN] = frame_run
-    kernels = request.node.stash.setdefault(KERNELS, [])
+    shown = request.node.stash.setdefault(KERNELS, [])
+    started: list[Kernel] = []  # without the shared one, which is for others to go on with
 
     def start(**options: Any) -> Kernel:
         kernel = frame_run.boot(**options)
-        kernels.append(kernel)
+        shown.append(kernel)
+        started.append(kernel)
         return kernel
 
     yield start
-    ends = [(kernel, frame_run.finish(kernel)) for kernel in kernels]
+    ends = [(kernel, frame_run.finish(kernel)) for kernel in started]
     for kernel, status in ends:
         if status is not GuestStatus.PASS and kernel.failure is None:
             raise GuestCrashed("exit status", detail=f"expected pass, got {status}", status=status)

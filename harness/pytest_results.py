@@ -6,6 +6,7 @@ import re
 import traceback
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -35,8 +36,8 @@ def check_name(item: pytest.Item, run: RunKey | None) -> str:
 
 
 def run_id(run: RunKey) -> str:
-    """How a run is written in a test's id."""
-    return f"{run.machine}:{run.profile}"
+    """How a run is written in a test's id: in signs that pytest leaves as they are."""
+    return f"{quote(run.machine)}:{run.profile}"
 
 
 def clauses_of(item: pytest.Item) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from harness.judge.evidence import (
     encode,
 )
 from harness.machine.accel import settle_accel
-from harness.machine.definition import DEFAULT_MACHINE, Machine, known_machines, load_machine
+from harness.machine.definition import DEFAULT_MACHINE, Machine, known_machines, load_machine, load_machines
 from harness.preflight import prepare
 from harness.progress import speaker
 from harness.pytest_results import broken_off
@@ -53,6 +53,7 @@ class Session:
 
     Raises:
         SubjectError: the file that is to be judged cannot be read.
+        UsageError: a machine is unknown, or two have one name.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -71,6 +72,9 @@ class Session:
         # Whoever reports on a subject says which text it was, whatever becomes of the file meanwhile.
         self._subject = self._find_subject() if self._evidence or self._frame_rs else None
         self._toolchain: Toolchain | None = None
+        self._chosen = {
+            machine.name: (argument, machine) for argument, machine in load_machines(self._asked_for).items()
+        }
         self._machines: dict[str, Machine] = {}
         self._images: dict[str, Image | HarnessError] = {}
         self._runs: dict[RunKey, Run] = {}
@@ -80,13 +84,21 @@ class Session:
         self._troubles: list[Trouble] = []
 
     @property
-    def machines(self) -> Sequence[str]:
-        """Names or files of the machines that a check without a marker runs on."""
+    def _asked_for(self) -> Sequence[str]:
         return self.chosen_machines or [DEFAULT_MACHINE]
+
+    @property
+    def machines(self) -> Sequence[str]:
+        """Names of the machines that a check without a marker runs on."""
+        return list(self._chosen)
+
+    def machine_argument(self, name: str) -> str:
+        """What to give `--machine` for a machine of this session: its name, or a file as the user gave it."""
+        return self._chosen[name][0] if name in self._chosen else name
 
     def keys_for(self, named: Sequence[str]) -> list[RunKey]:
         """The runs of a check whose marker names some machines; none where the choice excludes them all."""
-        machines = [self.machine(name).name for name in self.machines]
+        machines = list(self.machines)
         if named:
             free = self.chosen_machines is None or self._marked
             machines = [name for name in named if free or name in machines]
@@ -94,17 +106,15 @@ class Session:
 
     def all_keys(self) -> list[RunKey]:
         """Every run that a check of this session can belong to, longer machine names first."""
-        names = {self.machine(name).name for name in self.machines} | set(known_machines())
+        names = {*self.machines, *known_machines()}
         ordered = sorted(names, key=len, reverse=True)
         return [RunKey(machine=name, profile=profile) for name in ordered for profile in PROFILES]
 
     def machine(self, name: str) -> Machine:
         """Load a machine once; its accelerator is the one that was asked for."""
-        known = {machine.name: machine for machine in self._machines.values()}
-        if name in known:
-            return known[name]
         if name not in self._machines:
-            self._machines[name] = load_machine(name).override(accel=self._accel)
+            machine = self._chosen[name][1] if name in self._chosen else load_machine(name)
+            self._machines[name] = machine.override(accel=self._accel)
         return self._machines[name]
 
     @property

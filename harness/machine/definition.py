@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -121,6 +121,28 @@ def load_machine(name_or_path: str | Path = DEFAULT_MACHINE) -> Machine:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError("machine", str(path), detail=f"not TOML: {error}") from error
     return machine_from(path.stem, data, where=str(path))
+
+
+def load_machines(arguments: Iterable[str | Path]) -> dict[str, Machine]:
+    """Read several machines; one that is named twice is read once, by the argument that comes first.
+
+    Raises:
+        UsageError: see `load_machine`; or different machines have one name, so that no report could tell them
+            apart.
+    """
+    loaded: dict[str, Machine] = {}
+    arguments_by_name: dict[str, str] = {}
+    for argument in arguments:
+        machine = load_machine(argument)
+        first = arguments_by_name.setdefault(machine.name, str(argument))
+        if machine != loaded.setdefault(first, machine):
+            raise UsageError(
+                "machine",
+                machine.name,
+                detail=f"{first} and {argument} are two machines of one name",
+                next_step="give one of the two files another name",
+            )
+    return loaded
 
 
 def machine_from(name: str, data: Mapping[str, Any], *, where: str) -> Machine:

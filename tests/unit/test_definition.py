@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.machine import DEFAULT_MACHINE, Limits, Machine, known_machines, load_machine
-from harness.machine.definition import machine_from
+from harness.machine.definition import load_machines, machine_from
 from harness.resources import machines_dir
 from harness.units import GIB, MIB
 
@@ -47,6 +47,25 @@ def test_unknown_key_names_the_nearest_known_one() -> None:
 def test_unknown_machine_names_the_nearest_known_one() -> None:
     with pytest.raises(UsageError, match="did you mean 'microvm'"):
         load_machine("microwm")
+
+
+def a_file_named_q35(folder: Path) -> Path:
+    path = folder / "q35.toml"
+    path.write_text('type = "q35"\nram = "64 MiB"\n')
+    return path
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_machines_of_one_name_are_refused_in_either_order(turned: bool, tmp_path: Path) -> None:
+    both = ["q35", str(a_file_named_q35(tmp_path))]
+    with pytest.raises(UsageError, match="two machines of one name") as caught:
+        load_machines(reversed(both) if turned else both)
+    assert all(argument in str(caught.value) for argument in both)
+
+
+def test_a_machine_that_is_named_twice_is_one() -> None:
+    named = ["q35", "microvm", "q35", str(machines_dir() / "q35.toml")]
+    assert list(load_machines(named)) == ["q35", "microvm"]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from harness.judge.evidence import Evidence, Outcome, decode
+from harness.resources import machines_dir
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
+MICROVM = machines_dir() / "microvm.toml"
 HOME = os.environ.get("HOME", "")
 
 TEN_LINES = """
@@ -98,6 +100,37 @@ def test_an_unknown_clause_names_the_nearest(door: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["*'ALOC-09'*", "*did you mean ALLOC-09*"])
 
 
+def test_two_machines_of_one_name_are_one_line(door: pytest.Pytester) -> None:
+    door.makepyfile(TEN_LINES)
+    Path(door.path, "q35.toml").write_text('type = "q35"\nram = "64 MiB"\n')
+    result = door.runpytest_subprocess("--machine", "q35", "--machine", "q35.toml")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*q35: q35 and q35.toml are two machines of one name*"])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+def test_a_machine_of_the_user_s_is_named_by_its_file_to_see_a_check_again(door: pytest.Pytester) -> None:
+    """Its name may have letters that pytest would write otherwise."""
+    door.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.clause("ALLOC-09")
+        @pytest.mark.parametrize("size", ["größe"])
+        def test_wrong(kernel, size):
+            assert False
+        """
+    )
+    Path(door.path, "größe.toml").write_text(MICROVM.read_text(encoding="utf-8"), encoding="utf-8")
+    file = Path(door.path) / "evidence.json"
+    door.runpytest_subprocess("--machine", "./größe.toml", "--evidence", str(file))
+    evidence = decode(file.read_bytes(), Evidence)
+    (result,) = evidence.checks
+    assert str(result.run) == "größe/dev" and "größe" not in result.check and "%" not in result.check
+    assert "--machine './größe.toml' --profile dev" in result.reproduce
+    assert evidence.runs[0].planned == evidence.runs[0].finished == (result.check,)
+
+
 def test_an_unknown_machine_is_one_line(door: pytest.Pytester) -> None:
     door.makepyfile(TEN_LINES)
     result = door.runpytest_subprocess("--machine", "q53")
@@ -163,6 +196,25 @@ def test_a_violation_in_a_shared_guest_gives_the_next_check_another_one(door: py
         """
     )
     run(door).assert_outcomes(passed=1, failed=1)
+
+
+def test_the_shared_guest_outlives_a_test_that_has_one_of_its_own(door: pytest.Pytester) -> None:
+    door.makepyfile(
+        """
+        import pytest
+        seen = []
+
+        @pytest.mark.clause("ALLOC-09")
+        def test_first(kernel, shared_kernel):
+            seen.append(shared_kernel.guest.pid)
+        def test_second(shared_kernel):
+            assert shared_kernel.guest.pid == seen[0]
+        """
+    )
+    file = Path(door.path) / "evidence.json"
+    run(door, "--evidence", str(file)).assert_outcomes(passed=2)
+    (run_,) = decode(file.read_bytes(), Evidence).runs
+    assert run_.guests_booted == sum(entry.count for entry in run_.exits)
 
 
 def test_guests_do_not_pile_up_in_memory(door: pytest.Pytester) -> None:
