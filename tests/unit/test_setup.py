@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from harness.progress import run
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
+MENU = ("FRAME_RS", "MACHINE", "PROFILE", "BASELINE", "TIME", "ARGS")
 NO_OP_LIMIT_S = 1.0  # of CPU time: a loaded machine is no failure
 
 
@@ -84,6 +86,22 @@ def test_menu_is_shown_without_any_set_up(clone: Path) -> None:
     }
 
 
+def test_make_inside_of_make_has_wishes_of_its_own(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS"):
+        monkeypatch.setenv(name, " -- ARGS=--no-such-option")
+    monkeypatch.setenv("ARGS", "--no-such-option")
+    shown = make(clone, "--dry-run", "test")
+    assert shown.returncode == 0, shown.stderr
+    assert "-m pytest" in shown.stdout and "--no-such-option" not in shown.stdout
+
+
+def test_menu_in_these_tests_is_the_makefile_s() -> None:
+    names = re.findall(
+        r"^([A-Z_]+) *\?=", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert tuple(names) == MENU
+
+
 def test_wheel_carries_what_a_user_needs_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
@@ -141,10 +159,11 @@ def wheel_info(wheel: Path) -> str:
 
 
 def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # make inside of make: what the outer one wants must not reach the inner one.
-    env = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))
-    }
+    # make inside of make: what the outer one wants, in its exported variables too, must not reach the inner one.
+    kept = dict(os.environ)
+    for name in os.environ:
+        if name in MENU or name.startswith(("MAKE", "MFLAGS", "GNUMAKEFLAGS", "PYTHON")):
+            del kept[name]
     return subprocess.run(
-        ["make", *arguments], cwd=clone, env=env, capture_output=True, text=True, check=False
+        ["make", *arguments], cwd=clone, env=kept, capture_output=True, text=True, check=False
     )
