@@ -145,14 +145,23 @@ class Cpus:
             SubjectPanic: the first panic on any of them.
         """
         mask = self.give(jobs)
+        # On a busy host the time may be up before the guest has heard of the run.
+        coming = int(self.table["run"]) + 1
         began = time.monotonic()
         limit = None if seconds is None else began + seconds
-        self.kernel.call("smp.run", mask, watching=lambda inner: _Limit(inner, limit, self.stop))
+
+        def limited(inner: Watch) -> Watch:
+            return _Limit(inner, limit, lambda: self.stop(coming))
+
+        self.kernel.call("smp.run", mask, watching=limited)
         return self._outcome(sorted(jobs), time.monotonic() - began)
 
-    def stop(self) -> None:
-        """End the present run; a program stops after its iteration or at a barrier."""
-        self.table["stop"] = 1
+    def stop(self, run: int | None = None) -> None:
+        """End a run, by default the present one; a program stops after its iteration or at a barrier.
+
+        A run that has not begun yet ends at once when it does; one that has ended is past caring.
+        """
+        self.table["stop"] = self.table["run"] if run is None else run
 
     def arm(self, jobs: dict[int, Job]) -> None:
         """Wake CPUs other than CPU 0 for a run that begins with `go`."""

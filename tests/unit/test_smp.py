@@ -82,6 +82,21 @@ def test_programs_run_at_the_same_time_until_told_to_stop(kernel: Kernel) -> Non
     assert abs(rounds[0] - rounds[1]) <= 1
 
 
+def test_a_run_that_is_stopped_before_it_begins_ends_at_once(kernel: Kernel) -> None:
+    cpus = Cpus(kernel)
+    mask = cpus.give({cpu: Job(("nothing",)) for cpu in (0, 1)})
+    cpus.stop(int(cpus.table["run"]) + 1)
+    reply = kernel.call("smp.run", mask)
+    assert (reply["steps"], reply["stopped"]) == (0, 1)
+
+
+def test_a_stop_that_comes_too_late_leaves_the_next_run_alone(kernel: Kernel) -> None:
+    cpus, jobs = Cpus(kernel), {1: Job(("nothing",), 5)}
+    cpus.run(jobs)
+    cpus.stop()
+    assert cpus.run(jobs).steps == 5
+
+
 def test_an_armed_run_begins_when_the_host_says_so(kernel: Kernel) -> None:
     cpus, jobs = Cpus(kernel), {1: Job(("nothing",), 5)}
     cpus.arm(jobs)

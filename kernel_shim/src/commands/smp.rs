@@ -176,7 +176,7 @@ fn report_sums(mask: u64, reply: &mut Reply) {
     for name in ["iterations", "steps", "violations"] {
         reply.field(name, sum(name));
     }
-    reply.flag("stopped", SMP.stop.load(Relaxed) != 0);
+    reply.flag("stopped", smp::stopped());
 }
 
 fn result(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {

@@ -74,7 +74,7 @@ pub fn arm(participants: u64) -> u64 {
     participants_of(participants).for_each(Cpu::clear_results);
     REPORTED.store(false, Relaxed);
     RUNNING.store(true, Relaxed);
-    for cell in [&SMP.stop, &SMP.arrived, &SMP.tally] {
+    for cell in [&SMP.arrived, &SMP.tally] {
         cell.store(0, Relaxed);
     }
     SMP.participants.store(participants, Relaxed);
@@ -89,6 +89,12 @@ pub fn arm(participants: u64) -> u64 {
 /// The CPUs whose bits are set.
 pub fn participants_of(mask: u64) -> impl Iterator<Item = &'static Cpu> {
     SMP.cpus.iter().enumerate().filter(move |(cpu, _)| mask >> cpu & 1 == 1).map(|(_, cpu)| cpu)
+}
+
+/// Whether the present run is to end: the host said so, maybe before it began, or a CPU panicked.
+pub fn stopped() -> bool {
+    // Acquire: pairs with the store in `execute`; whoever stops for it finds the locks free.
+    SMP.stop.load(Acquire) == SMP.run.load(Relaxed)
 }
 
 /// Waits until the other CPUs have ended the present run; abandons the caller if one of them panicked.
@@ -128,8 +134,8 @@ fn execute(me: &'static Cpu) {
         count(&me.counters.panics);
         // SAFETY: what this CPU was doing was abandoned for good.
         unsafe { memory::after_panic_of(arch::cpu_index()) };
-        // Release: pairs with the loads in `program`; whoever stops for it finds the locks free.
-        SMP.stop.store(1, Release);
+        // Release: pairs with the load in `stopped`.
+        SMP.stop.store(SMP.run.load(Relaxed), Release);
     }
 }
 

@@ -37,8 +37,7 @@ pub fn run(me: &'static Cpu) {
     let mut context = Context { me, held: Held::new(arch::cpu_index()), random };
     me.began_tsc.store(arch::time_stamp(), Relaxed);
     for _ in 0..me.iterations.load(Relaxed) {
-        // Acquire: pairs with the store of a CPU that panicked.
-        if SMP.stop.load(Acquire) != 0 || !iterate(&mut context, &steps[..n_steps], traced, logged) {
+        if super::stopped() || !iterate(&mut context, &steps[..n_steps], traced, logged) {
             break;
         }
         count(&me.counters.iterations);
@@ -151,7 +150,7 @@ pub fn barrier() -> bool {
         return true;
     }
     while SMP.phase.load(Acquire) == phase {
-        if SMP.stop.load(Acquire) != 0 {
+        if super::stopped() {
             return false;
         }
         core::hint::spin_loop();

@@ -24,7 +24,8 @@ pub struct Smp {
     pub go: AtomicU64,
     /// Bit for each CPU that takes part.
     pub participants: AtomicU64,
-    /// Not 0: every program ends with its present iteration. Set by the host, or by a CPU that panicked.
+    /// The run whose programs end with their present iteration, set by the host or by a CPU that panicked. A number, so
+    /// that a host's clock may run out before the run begins or after it ended.
     pub stop: AtomicU64,
     /// CPUs that wait at the barrier.
     pub arrived: AtomicU64,
