@@ -105,6 +105,27 @@ def test_an_armed_run_begins_when_the_host_says_so(kernel: Kernel) -> None:
     assert cpus.wait(jobs).steps == 5
 
 
+def test_no_run_begins_while_another_one_is_armed(kernel: Kernel) -> None:
+    cpus, jobs = Cpus(kernel), {1: Job(("nothing",), 5)}
+    cpus.arm(jobs)
+    for request in ("smp.arm 2", "smp.run 1"):
+        with pytest.raises(CommandRefused, match="a run is armed"):
+            kernel.call(request)
+    cpus.go()
+    assert cpus.wait(jobs).steps == 5
+    with pytest.raises(CommandRefused, match="no run is armed"):
+        cpus.wait(jobs)
+
+
+def test_a_panic_of_a_command_is_no_panic_of_the_armed_run(kernel: Kernel) -> None:
+    cpus, jobs = Cpus(kernel), {1: Job(("nothing",), 5)}
+    cpus.arm(jobs)
+    with pytest.raises(SubjectPanic, match="the console asked for a panic"):
+        kernel.call("crash panic")
+    cpus.go()
+    assert cpus.wait(jobs).steps == 5
+
+
 def test_a_log_tells_each_step_with_its_time(kernel: Kernel) -> None:
     cpus, paddr = Cpus(kernel), kernel.alloc()
     cpus.frames([paddr])

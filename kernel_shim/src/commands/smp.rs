@@ -152,6 +152,9 @@ fn arm(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 
 fn wait(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
+    if !smp::is_armed() {
+        return Err(refused(Code::State, format_args!("no run is armed")));
+    }
     smp::wait();
     report_sums(SMP.participants.load(Relaxed), reply);
     Ok(())
@@ -161,6 +164,9 @@ fn mask(args: &mut Args<'_>) -> Result<u64, CommandError> {
     let mask = args.u64("cpu mask")?;
     args.end()?;
     operand::require_buddy()?;
+    if smp::is_armed() {
+        return Err(refused(Code::State, format_args!("a run is armed: smp.wait ends it")));
+    }
     let ready = smp::ready();
     if mask == 0 || mask >> ready != 0 {
         return Err(refused(Code::Range, format_args!("cpu mask {mask:#x}: this guest has {ready} cpus")));

@@ -15,7 +15,7 @@ use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use record::{count, Cpu, SMP};
 
-/// Programs run: a panic may be one of several.
+/// A run was begun and not waited for.
 static RUNNING: AtomicBool = AtomicBool::new(false);
 /// A panic of the present run was reported.
 static REPORTED: AtomicBool = AtomicBool::new(false);
@@ -139,9 +139,16 @@ fn execute(me: &'static Cpu) {
     }
 }
 
-/// Whether a panic is to be reported: of those of one run only the first, the others follow from it.
+/// Whether a run was armed and not waited for.
+pub fn is_armed() -> bool {
+    RUNNING.load(Relaxed)
+}
+
+/// Whether a panic is to be reported: of those of one run only the first, the others follow from it. What a CPU does
+/// that takes no part, such as a command while others are armed, is nothing of the run's.
 pub fn may_report() -> bool {
-    if !RUNNING.load(Relaxed) {
+    let takes_part = SMP.participants.load(Relaxed) >> arch::cpu_index() & 1 == 1;
+    if !(RUNNING.load(Relaxed) && takes_part) {
         return true;
     }
     program::smp_step_panics();
