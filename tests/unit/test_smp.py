@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from harness.console.channel import Channel
 from harness.errors import BootError
 from harness.image.build import build
 from harness.image.image import Image
@@ -15,6 +16,7 @@ from harness.judge.evidence import GuestStatus
 from harness.kernel import Kernel
 from harness.kernel_errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
 from harness.machine.definition import load_machine
+from harness.machine.guest import Guest
 from harness.smp import OPERATIONS, Cpus, Job
 
 
@@ -56,6 +58,26 @@ def test_fewer_cpus_than_asked_for_are_no_guest(image: Image) -> None:
 def test_more_cpus_than_there_is_room_for_are_refused(image: Image) -> None:
     with pytest.raises(GuestCrashed, match="expected 1 to 8, got 9"):
         Kernel.boot(image, load_machine("q35"), extra=["cpus=9"])
+
+
+def test_a_cpu_that_nobody_asked_for_sleeps_through_every_run(image: Image) -> None:
+    machine = load_machine("q35").override(cpus=3)
+    append = "nonce=surplus init=full cpus=2"
+    with Guest.start(machine, image.elf, append=append, ram_fill=1) as guest:
+        channel = Channel(guest.console)
+        banner = channel.boot(guest.boot_deadline(), nonce="surplus", build_id=image.build_id)
+        kernel = Kernel(guest, channel, image, banner)
+        cpus = Cpus(kernel)
+        assert (cpus.count, len(guest.vcpus())) == (2, 3)
+        assert cpus.run({cpu: Job(("nothing",), 10) for cpu in (0, 1)}).steps == 20
+        assert kernel.finish()[0] is GuestStatus.PASS
+
+
+def test_a_cpu_that_takes_no_part_knows_of_the_run_before_it_begins(kernel: Kernel) -> None:
+    cpus = Cpus(kernel)
+    for _ in range(2):
+        cpus.run({0: Job(("nothing",), 1)})
+        assert cpus.table["cpus"][1]["acknowledged"] == cpus.table["run"]
 
 
 def test_cpus_without_work_are_halted_and_the_guest_counts_as_asleep(kernel: Kernel) -> None:

@@ -15,6 +15,8 @@ const BASE_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 const SPURIOUS: u64 = 0xf0;
 const COMMAND: u64 = 0x300;
+/// The high half of the command register; writing the low half sends.
+const DESTINATION: u64 = 0x310;
 const LINT0: u64 = 0x350;
 const SOFTWARE_ENABLE: u32 = 1 << 8;
 /// Delivery mode 7, not masked: the vector comes from the 8259.
@@ -22,8 +24,9 @@ const EXTERNAL: u32 = 7 << 8;
 
 /// Bit 12 of the command register: an interrupt is still to be sent.
 const PENDING: u32 = 1 << 12;
-/// Level assert, destination shorthand "all excluding self".
-const ALL_OTHERS: u32 = 1 << 14 | 3 << 18;
+const ASSERT: u32 = 1 << 14;
+/// Destination shorthand "all excluding self".
+const ALL_OTHERS: u32 = 3 << 18;
 
 /// What the other CPUs are told, by the delivery mode of the command register.
 #[derive(Clone, Copy)]
@@ -44,12 +47,22 @@ pub fn pass_external_interrupts() {
 
 /// Sends to every CPU but this one; returns once it is sent.
 pub fn signal_others(signal: Signal) {
+    send(ALL_OTHERS, signal);
+}
+
+/// Sends to the CPU of that id; returns once it is sent.
+pub fn signal(apic_id: u8, signal: Signal) {
+    write(DESTINATION, u32::from(apic_id) << 24);
+    send(0, signal);
+}
+
+fn send(shorthand: u32, signal: Signal) {
     let mode = match signal {
         Signal::Nmi => 4 << 8,
         Signal::Init => 5 << 8,
         Signal::Startup(page) => 6 << 8 | u32::from(page),
     };
-    write(COMMAND, ALL_OTHERS | mode);
+    write(COMMAND, shorthand | ASSERT | mode);
     while read(COMMAND) & PENDING != 0 {
         core::hint::spin_loop();
     }

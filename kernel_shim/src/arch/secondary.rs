@@ -4,7 +4,7 @@
 //! once, because not every machine has an ACPI table that lists them. Each takes the next number as it arrives. The
 //! 10 ms after INIT that chips need are left out: an emulated CPU is reset before it looks at the start-up IPI.
 
-use super::local_apic::{signal_others, Signal};
+use super::local_apic::{signal, signal_others, Signal};
 use super::{descriptors, exceptions, paging, stack, MAX_CPUS};
 use crate::memory_map::{Map, RegionKind};
 use crate::{cmdline, smp};
@@ -157,7 +157,7 @@ pub fn halt_until_signal() {
     x86_64::instructions::hlt();
 }
 
-/// Wakes every other CPU from [`halt_until_signal`].
-pub fn wake_others() {
-    signal_others(Signal::Nmi);
+/// Wakes one other CPU from [`halt_until_signal`]. Never all at once: who halted for good has no handler for it.
+pub fn wake(apic_id: u64) {
+    signal(apic_id as u8, Signal::Nmi);
 }

@@ -1,7 +1,8 @@
 //! Programs that several CPUs run at the same time.
 //!
 //! Idle CPUs halt with interrupts disabled; a run wakes them by a non-maskable interrupt. One may come between a CPU's
-//! look at the table and its `hlt`, so it is sent until each CPU has answered.
+//! look at the table and its `hlt`, so it is sent until each CPU has answered. All are asked, whether they take part or
+//! not: a CPU that still looked at the last run would take the next one's programs for that one's.
 
 mod held;
 pub mod operation;
@@ -40,7 +41,7 @@ pub fn serve(cpu: usize) -> ! {
             continue;
         }
         let takes_part = SMP.participants.load(Relaxed) >> cpu & 1 == 1;
-        // Release: pairs with the load in `wake`.
+        // Release: pairs with the load in `wake_others`.
         me.acknowledged.store(run, Release);
         if takes_part {
             // Acquire: pairs with the store in `run`.
@@ -68,7 +69,7 @@ pub fn run(participants: u64) {
     wait();
 }
 
-/// Wakes the other CPUs of `participants` for a run that begins when its number, which is returned, is stored in
+/// Wakes the other CPUs for a run of `participants` that begins when its number, which is returned, is stored in
 /// `SMP.go`: by the host, for example.
 pub fn arm(participants: u64) -> u64 {
     participants_of(participants).for_each(Cpu::clear_results);
@@ -81,8 +82,7 @@ pub fn arm(participants: u64) -> u64 {
     let run = SMP.run.load(Relaxed) + 1;
     // Release: pairs with the load in `serve`.
     SMP.run.store(run, Release);
-    // Acquire: pairs with the store in `serve`.
-    wake(|| participants_of(participants & !1).all(|cpu| cpu.acknowledged.load(Acquire) == run));
+    wake_others(run);
     run
 }
 
@@ -111,13 +111,18 @@ pub fn wait() {
     }
 }
 
-/// Signals until everybody is awake.
-fn wake(awake: impl Fn() -> bool) {
+/// Signals until every other CPU knows of the run.
+fn wake_others(run: u64) {
     const PATIENCE_TICKS: u64 = 1 << 24;
-    while !awake() {
-        secondary::wake_others();
+    let asleep = || {
+        let others = SMP.cpus[..ready() as usize].iter().skip(1);
+        // Acquire: pairs with the store in `serve`.
+        others.filter(|cpu| cpu.acknowledged.load(Acquire) != run)
+    };
+    while asleep().next().is_some() {
+        asleep().for_each(|cpu| secondary::wake(cpu.apic_id.load(Relaxed)));
         let sent = arch::time_stamp();
-        while !awake() && arch::time_stamp().wrapping_sub(sent) < PATIENCE_TICKS {
+        while asleep().next().is_some() && arch::time_stamp().wrapping_sub(sent) < PATIENCE_TICKS {
             core::hint::spin_loop();
         }
     }
