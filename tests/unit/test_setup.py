@@ -159,7 +159,7 @@ def wheel_info(wheel: Path) -> str:
 
 
 def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # make inside of make: what the outer one wants, in its exported variables too, must not reach the inner one.
+    # What an outer make wants, in the variables that it exports too, must not reach this one.
     kept = dict(os.environ)
     for name in os.environ:
         if name in MENU or name.startswith(("MAKE", "MFLAGS", "GNUMAKEFLAGS", "PYTHON")):
