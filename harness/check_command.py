@@ -184,8 +184,9 @@ def _with_troubles(evidence: Evidence, troubles: Sequence[Trouble]) -> Evidence:
 
 def _arguments(request: Request, evidence: Path, scratch: Path) -> list[str]:
     arguments = [
-        *settings(resources.suite_dir(), scratch), "-n", str(request.workers or _workers()), "--dist", "worksteal",
-        "--profile", request.profile, "--evidence", str(evidence), "--reproduce-with", request.command,
+        *settings(resources.suite_dir(), scratch), "-n", str(request.workers or _workers()),
+        "--dist", "worksteal", "--profile", request.profile, "--evidence", str(evidence),
+        "--reproduce-with", request.command,
     ]  # fmt: skip
     for machine in request.machines or DEFAULT_MACHINES:
         arguments += ["--machine", machine]
