@@ -14,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 
 from harness import resources
 from harness.contract.layout import StructLayout
-from harness.image import dies, lines, store, types
+from harness.image import dies, inlines, lines, store, types
 from harness.image.demangle import demangle
 from harness.image.elf import open_elf, reading
 from harness.image.errors import ImageError
@@ -61,9 +61,14 @@ class Dwarf:
         found = _by_suffix(functions, name)
         return (str(found[0][1][0]), int(found[0][1][1])) if found else None
 
-    def line_of(self, vaddr: int) -> tuple[str, int] | None:
-        """Return (file, line) of the code at an address."""
-        return lines.look_up(self._lines, vaddr)
+    def places_of(self, vaddr: int) -> list[tuple[str, int]]:
+        """Return (file, line) of the code at an address, then of each call that it was inlined into."""
+        found = lines.look_up(self._lines, vaddr)
+        if found is None:
+            return []
+        # What the compiler made up in between belongs to no call, but still to the line before it.
+        file, line, first = found
+        return [(file, line), *inlines.callers(self._inlines, first)]
 
     def _shape(self, type_name: str) -> types.Shape:
         structs: dict[str, types.Shape] = self._index["structs"]
@@ -84,6 +89,10 @@ class Dwarf:
     @cached_property
     def _lines(self) -> dict[str, Any]:
         return self._kept("lines", lines.decode)
+
+    @cached_property
+    def _inlines(self) -> dict[str, Any]:
+        return self._kept("inlines", inlines.decode)
 
     def _kept(self, what: str, read: Callable[[ELFFile], dict[str, Any]]) -> dict[str, Any]:
         place = resources.build_dir() / "dwarf" / f"{self._sha256[:24]}-{_reader_version()}-{what}.json"
@@ -186,7 +195,7 @@ def _attribute(attributes: Any, name: str) -> str:
 def _reader_version() -> str:
     """Return a name for the code that reads: what an older version kept is not believed."""
     total = hashlib.sha256()
-    for module in (dies, lines, types):
+    for module in (dies, inlines, lines, types):
         total.update(Path(str(module.__file__)).read_bytes())
     total.update(Path(__file__).read_bytes())
     return total.hexdigest()[:8]

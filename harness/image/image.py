@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import resources
 from harness.contract.layout import StructLayout
 from harness.image.demangle import demangle
 from harness.image.dwarf import Dwarf
@@ -51,13 +52,20 @@ class Image:
     def symbolize(self, vaddr: int) -> str:
         """Return `function+0x12 (file:line)` for an address in the kernel's text, else the address.
 
+        Where a library's code was inlined, the line is the subject's own, or else the shim's.
         A return address lies behind its call: pass it minus one to get the call's line.
         """
-        place = self._dwarf.line_of(vaddr)
         name = self._elf.name_of(vaddr)
         if name is None:
             return f"{vaddr:#018x}"
-        return f"{name} ({place[0]}:{place[1]})" if place else name
+        places = self._dwarf.places_of(vaddr)
+        shim = str(resources.shim_dir())
+        ours = (
+            *(place for place in places if place[0] == str(self.subject.path)),
+            *(place for place in places if place[0].startswith(shim)),
+            *places,
+        )
+        return f"{name} ({ours[0][0]}:{ours[0][1]})" if ours else name
 
     def function_line(self, name: str) -> tuple[str, int] | None:
         """Return (file, line) where a function is declared; None when the build has no such function.

@@ -72,12 +72,12 @@ def _runs(program: Any, numbers: list[int]) -> Iterator[list[Row]]:
             run.append((state.address, numbers[state.file], state.line))
 
 
-def look_up(table: dict[str, Any], vaddr: int) -> tuple[str, int] | None:
-    """Return (file, line) of an address; None where no code of a known line is."""
+def look_up(table: dict[str, Any], vaddr: int) -> tuple[str, int, int] | None:
+    """Return (file, line, first address of that line's code); None where no code of a known line is."""
     at = bisect_right(table["addresses"], vaddr) - 1
     if at < 0 or table["lines"][at] == 0:
         return None
-    return table["files"][table["numbers"][at]], table["lines"][at]
+    return table["files"][table["numbers"][at]], table["lines"][at], table["addresses"][at]
 
 
 def _text(raw: Any) -> str:

@@ -62,6 +62,20 @@ def test_built_in_subject_becomes_an_image_that_explains_itself(profile: str) ->
     assert len(whole) > 0.9 * len(shown)  # functions in assembly have a name alone
 
 
+@pytest.mark.parametrize("profile", ["dev", "release"])
+def test_inlined_code_of_a_library_is_shown_as_the_line_that_uses_it(profile: str) -> None:
+    image = build(Subject.builtin(), profile)
+    [(at, size)] = [
+        (at, size) for at, size, name in image._elf.functions if name.endswith("FrameAllocOptions::allocate")
+    ]
+    places = [image._dwarf.places_of(vaddr) for vaddr in range(at, at + size)]
+    atomics = [found for found in places if found[0][0].endswith("sync/atomic.rs")]
+    assert atomics
+    assert all(found[-1][0] == str(image.subject.path) for found in places)
+    shown = [image.symbolize(vaddr) for vaddr in range(at, at + size)]
+    assert all(f"({image.subject.path}:" in line for line in shown)
+
+
 def test_address_that_is_no_code_is_shown_as_it_is() -> None:
     image = build(Subject.builtin(), "dev")
     assert image.symbolize(0x1234) == "0x0000000000001234"

@@ -132,15 +132,14 @@ def test_function_that_does_not_exist_has_no_line(tiny: Path) -> None:
 
 def test_address_of_code_has_its_source_line(tiny: Path) -> None:
     vaddr, _ = Elf.read(tiny).symbol("_start")
-    found = Dwarf.of(tiny).line_of(vaddr)
-    assert found is not None
+    [found, *_] = Dwarf.of(tiny).places_of(vaddr)
     assert Path(found[0]) == image_samples.source()
     assert "fn _start" in Path(found[0]).read_text(encoding="utf-8").splitlines()[found[1] - 1]
 
 
 def test_address_outside_of_the_kernel_has_no_line(tiny: Path) -> None:
     dwarf = Dwarf.of(tiny)
-    assert [dwarf.line_of(vaddr) for vaddr in (0, 1 << 40, (1 << 64) - 1)] == [None] * 3
+    assert [dwarf.places_of(vaddr) for vaddr in (0, 1 << 40, (1 << 64) - 1)] == [[], [], []]
 
 
 def test_what_was_read_once_is_kept_on_disk(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_damaged_file_never_raises_anything_but_image_error(data: st.DataObject)
         Elf.read(path).name_of(0)
         dwarf = Dwarf.of(path)
         dwarf.layout("MetaSlot")
-        dwarf.line_of(0)
+        dwarf.places_of(0)
     except ImageError as error:
         assert "\n" not in error.summary
 
