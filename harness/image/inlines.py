@@ -13,7 +13,7 @@ from harness.image import dies, lines
 
 Place = tuple[str, int]  # file, line
 DWARF_VERSION = 4
-"""What rustc writes for bare metal; later ones write indices for addresses. They are passed over: no piece is known."""
+"""What rustc writes for bare metal; later ones write indices for addresses, and are passed over."""
 
 
 def decode(file: ELFFile) -> dict[str, Any]:
