@@ -303,7 +303,19 @@ GUARDS = [
     mutant(
         "an allocation heals",
         "GUARD-08",
-        ("        if slot.is_guard_poisoned() {\n            return false;\n        }\n", ""),
+        ("        if slot.is_guard_poisoned() {\n", "        if false {\n"),
+        (
+            "        if found & meta_guard::POISONED != 0 {\n            return false;\n        }\n",
+            "        self.set_guard(found & 0);\n",
+        ),
+    ),
+    mutant(
+        "the flags' poison counts, not the guard's",
+        "GUARD-08",
+        (
+            "        if slot.is_guard_poisoned() {\n",
+            "        if slot.get_flags() & frame_flags::POISONED != 0 {\n",
+        ),
         (
             "        if found & meta_guard::POISONED != 0 {\n            return false;\n        }\n",
             "        self.set_guard(found & 0);\n",

@@ -114,10 +114,12 @@ class BuddyModel:
         return block
 
     def _hand_out(self, block: Block) -> None:
+        zone = self.zone_of(block.pfn)
+        movable = zone.home(block.pfn) is Migratetype.MOVABLE
+        flags = C.flag_allocated | (C.flag_movable if movable else 0)
         for pfn in block.frames:
-            flags = self.slots[pfn].flags
-            self.slots.write(pfn, flags=(flags | C.flag_allocated) & ~C.flag_free)
-        self.zone_of(block.pfn).allocated += len(block.frames)
+            self.slots.write(pfn, flags=flags, order=block.order)
+        zone.allocated += len(block.frames)
 
     def take_chosen(self, paddr: int, order: int) -> Block | str:
         """The block that a guest with a policy of its own chose, or why it may not hand that out."""

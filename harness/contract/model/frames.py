@@ -97,6 +97,7 @@ class Model:
             if block is None:
                 break
             if self.slots[block.pfn].is_poisoned and self.slots[block.pfn].refcount == C.refcount_unused:
+                self.mark_poisoned(block.paddr)  # handing it out has replaced the flags
                 self._to_buddy(block.paddr, 0, cpu)
                 continue
             return self._claim(block.pfn, options)

@@ -698,6 +698,8 @@ impl FrameAllocOptions {
             refuse_claim(frame, found)
         }
         if slot.is_guard_poisoned() {
+            // The buddy replaced the flags when it handed the frame out; the guard alone remembers.
+            slot.mark_poisoned();
             return false;
         }
         if self.zeroed || self.purpose.requires_zero() {

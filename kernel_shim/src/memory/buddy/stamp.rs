@@ -64,18 +64,21 @@ pub fn order(block: Block) {
 
 /// Marks a block as handed out. The sentinel stays: replacing it is the claim that `allocate` makes.
 ///
-/// Two atomic steps rather than a store, so that a poison mark stays that somebody set while the block
-/// was free. AcqRel: Release pairs with the Acquire load in `get_flags`, Acquire orders them behind the
-/// mark that they keep.
+/// The flags are replaced, their poison with them: only the guard's outlives the time on a free list, as in
+/// the real buddy, so a frame module that asks the flags is found out.
 pub fn allocated(block: Block) {
+    let flags = free_flags(block) & !frame_flags::FREE | frame_flags::ALLOCATED;
     for slot in block.pfns().map(slot) {
-        slot.flags.fetch_or(frame_flags::ALLOCATED, AcqRel);
-        slot.flags.fetch_and(!frame_flags::FREE, AcqRel);
+        slot.set_flags(flags);
+        slot.set_order(block.order);
     }
 }
 
 /// Takes a block out of circulation: neither free (so no sentinel) nor anybody's, and all else is left
-/// for whoever looks into the corruption. Orderings as in [`allocated`].
+/// for whoever looks into the corruption.
+///
+/// An atomic step rather than a store, so that a mark stays that is set at the same moment. AcqRel: Release pairs with
+/// the Acquire load in `get_flags`, Acquire orders it behind the mark that it keeps.
 pub fn quarantined(block: Block) {
     for slot in block.pfns().map(slot) {
         slot.flags.fetch_and(!frame_flags::FREE, AcqRel);
