@@ -26,9 +26,10 @@ fn subject_module(here: &str, out: &str) {
     println!("cargo:rerun-if-env-changed=FRAME_RS");
     let builtin = format!("{here}/src/memory/frame.rs");
     let foreign = env::var("FRAME_RS").ok().filter(|path| !path.is_empty());
-    // Our lints are not the subject's: a foreign file is judged by what it does, not by its style.
+    // Our lints are not the subject's: a foreign file is judged by what it does, not by its style. Those that
+    // Cargo.toml denies are named, because `warnings` are those that warn.
     let allow = if foreign.is_some() {
-        "#[allow(warnings, clippy::all)]\n"
+        "#[allow(warnings, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks)]\n"
     } else {
         // The shim is no kernel: it has no use for all that the module offers.
         "#[allow(dead_code)]\n"

@@ -88,6 +88,12 @@ def test_file_under_any_path_is_compiled_in_place(subject_file: Path) -> None:
     assert Path(found[0]) == subject_file
 
 
+def test_lints_of_the_shim_are_not_the_subject_s(subject_file: Path) -> None:
+    with subject_file.open("a", encoding="utf-8") as file:
+        file.write("pub unsafe fn Read(at: *const u8) -> u8 {\n    let unused = 1;\n    *at\n}\n")
+    assert build(Subject.from_file(subject_file), "release").elf.is_file()
+
+
 def test_second_build_runs_no_compiler(subject_file: Path, toolchain: Toolchain) -> None:
     first = build(Subject.from_file(subject_file), "dev", toolchain=toolchain)
     broken = dataclasses.replace(toolchain, cargo=Path("/nonexistent/cargo"))
