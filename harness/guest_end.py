@@ -6,7 +6,7 @@ import contextlib
 import re
 
 from harness.console import channel as console
-from harness.console.channel import Channel
+from harness.console.channel import Channel, Ending
 from harness.console.protocol import CrashReport
 from harness.errors import HarnessError
 from harness.image.image import Image
@@ -37,13 +37,27 @@ _PLACES = (
     (re.compile(r"/\S*/registry/src/[^/]+/"), ""),
     (re.compile(rf"{re.escape(str(shim_dir()))}/"), "kernel_shim/"),
 )
+_OF_AN_ANSWER = ("=", ":")
 _CRASHES = (GuestExit.GUEST_PANIC, GuestExit.RESET, GuestExit.UNEXPECTED_EXIT, GuestExit.GUEST_FAIL)
 
 
 def status_of(guest: Guest, channel: Channel) -> tuple[GuestStatus, str]:
-    """Reap a guest that was asked to exit, or that is gone; returns its status with the evidence in words."""
-    status = _reap(guest, channel)
-    return _STATUS[status.kind], status.describe()
+    """Reap a guest that was asked to exit, or that is gone; returns its status with the evidence in words.
+
+    A guest that goes on talking after its last answer did not exit as asked, whatever its exit status.
+    """
+    status, ending = _reap(guest, channel)
+    end = _STATUS[status.kind], status.describe()
+    if ending.crash is not None:
+        return spoiled(end, ending.crash.describe())
+    answers = [line for line in ending.lines if line.startswith(_OF_AN_ANSWER)]
+    return spoiled(end, f"it answered once more: {answers[0]}") if answers else end
+
+
+def spoiled(end: tuple[GuestStatus, str], trouble: str) -> tuple[GuestStatus, str]:
+    """How a guest ended that had trouble on its way out: its word that all is well counts for nothing."""
+    status, text = end
+    return (GuestStatus.UNEXPECTED, f"{trouble}; then {text}") if status is GuestStatus.PASS else end
 
 
 def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -> HarnessError:
@@ -61,7 +75,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             backtrace=tuple(image.symbolize(vcpu.rip) for vcpu in error.report.vcpus),
         )
     if isinstance(error, console.GuestCrashed):
-        status = _reap(guest, channel)
+        status, _ = _reap(guest, channel)
         return GuestCrashed(
             error.report.kind,
             detail=error.report.describe(),
@@ -70,7 +84,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             backtrace=symbolized(error.report, image),
         )
     if isinstance(error, console.GuestGone):
-        status = _reap(guest, channel)
+        status, _ = _reap(guest, channel)
         if status.kind in _CRASHES:
             return GuestCrashed(
                 "guest gone", detail=status.describe(), status=_STATUS[status.kind], console_tail=tail
@@ -96,10 +110,13 @@ def _shortened(line: str) -> str:
     return line
 
 
-def _reap(guest: Guest, channel: Channel) -> ExitStatus:
+def _reap(guest: Guest, channel: Channel) -> tuple[ExitStatus, Ending]:
+    ending = Ending((), None)
     # One that was ended already has no monitor left to ask while its console is read.
     if guest.timeout is None and guest in live_guests():
         # After a timeout, `guest.timeout` holds the report, from which `wait` draws its conclusion.
         with contextlib.suppress(GuestTimeout):
-            channel.finish(guest.deadline("the end of the console", cpu_s=guest.machine.limits.exit_cpu_s))
-    return guest.wait()
+            ending = channel.finish(
+                guest.deadline("the end of the console", cpu_s=guest.machine.limits.exit_cpu_s)
+            )
+    return guest.wait(), ending

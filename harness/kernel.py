@@ -19,7 +19,7 @@ from harness.console.protocol import Banner
 from harness.console.stream import Watch
 from harness.contract.memory_state import Canary, MemoryState
 from harness.errors import BootError, HarnessError, ProtocolError, UsageError
-from harness.guest_end import explain, status_of, symbolized
+from harness.guest_end import explain, spoiled, status_of, symbolized
 from harness.image.image import Image
 from harness.judge.evidence import GuestStatus
 from harness.kernel_errors import AllocFailed, CommandRefused, GuestFailure, SubjectPanic
@@ -384,9 +384,8 @@ class Kernel:
                     # It runs on, and nobody talks to it any more.
                     self.guest.kill()
                 self._end = status_of(self.guest, self.channel)
-            except HarnessError:
-                # It broke off while it was asked: its exit status says how.
-                self._end = status_of(self.guest, self.channel)
+            except HarnessError as error:
+                self._end = spoiled(status_of(self.guest, self.channel), error.summary)
             finally:
                 self.guest.close()
                 self.commands = deque(asked, maxlen=COMMANDS_KEPT)

@@ -190,9 +190,10 @@ def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
         return kernel
 
     yield start
-    ends = [(kernel, frame_run.finish(kernel)) for kernel in started]
-    for kernel, status in ends:
-        if status is not GuestStatus.PASS and kernel.failure is None:
+    told = [kernel.failure is not None for kernel in started]
+    ends = [frame_run.finish(kernel) for kernel in started]
+    for known, status in zip(told, ends, strict=True):
+        if status is not GuestStatus.PASS and not known:
             raise GuestCrashed("exit status", detail=f"expected pass, got {status}", status=status)
 
 

@@ -1,0 +1,54 @@
+"""Proves that a guest's exit status is believed only when its last words agree with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from harness.console.channel import Channel
+from harness.console.protocol import Banner, parse_line
+from harness.guest_end import spoiled
+from harness.judge.evidence import GuestStatus
+from harness.kernel import Kernel
+from harness.machine import Guest, load_machine
+from tests.support import tiny_guest as tiny
+
+BANNER = b"*frame-harness proto=1 build=ab nonce=cafe hhdm=0x0 frames=1"
+REPORT = b"!panic file=src/a.rs line=3 col=5\n! msg too late\n!end\n"
+
+
+def end_of(folder: Path, last_words: bytes) -> tuple[GuestStatus, str]:
+    """Ask a guest to exit that says these words, then reports success."""
+    elf = tiny.write_kernel(folder, tiny.say(last_words) + tiny.leave(0x10))
+    guest = Guest.start(load_machine("microvm"), elf)
+    image = cast("Any", None)  # nothing of it is looked at
+    return Kernel(guest, Channel(guest.console), image, cast("Banner", parse_line(BANNER))).finish()
+
+
+def test_a_guest_that_answers_and_exits_has_passed(tmp_path: Path) -> None:
+    assert end_of(tmp_path, b"# bye\n=1 ok\n# gone\n")[0] is GuestStatus.PASS
+
+
+@pytest.mark.parametrize(
+    ("last_words", "told"),
+    [
+        (b"=7 ok\n", "expected =1, got =7"),
+        (b"=1 maybe\n", "reply"),
+        (b"", "guest gone"),
+        (REPORT + b"=1 ok\n", "expected 1 panics, got 0"),
+        (b"=1 ok\n" + REPORT, "panic at src/a.rs:3:5: too late"),
+        (b"=1 ok\n" + REPORT.removesuffix(b"!end\n"), "the report is cut off"),
+        (b"=1 ok\n=2 ok\n", "it answered once more: =2 ok"),
+    ],
+    ids=["another-number", "no-reply", "silence", "panic-not-admitted", "panic", "half-a-panic", "twice"],
+)
+def test_trouble_on_the_way_out_is_no_pass(last_words: bytes, told: str, tmp_path: Path) -> None:
+    status, text = end_of(tmp_path, last_words)
+    assert status is GuestStatus.UNEXPECTED
+    assert told in text and "the guest wrote 0x10" in text
+
+
+def test_trouble_does_not_soften_what_is_worse_than_a_pass() -> None:
+    assert spoiled((GuestStatus.RESET, "reset"), "trouble") == (GuestStatus.RESET, "reset")
