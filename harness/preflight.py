@@ -8,11 +8,12 @@ import numpy as np
 
 from harness.canary import PayloadWatch
 from harness.console import ktap
-from harness.contract.invariants import check_all
+from harness.contract.invariants import Report, check_all
 from harness.contract.layout import EXPECTED, FieldLayout, diff
-from harness.judge.evidence import LayoutEvidence, SelftestEvidence, Witness
+from harness.errors import HarnessError
+from harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
 from harness.kernel import Kernel
-from harness.kernel_errors import AllocFailed, SubjectPanic, WitnessesDisagree
+from harness.kernel_errors import AllocFailed, GuestCrashed, SubjectPanic, WitnessesDisagree
 from harness.run import Run
 
 # Every setter of the module with the field that it owns.
@@ -39,6 +40,8 @@ def prepare(run: Run) -> None:
 
     Raises:
         WitnessesDisagree: the dump and RAM differ, or the guest's own checks are incomplete.
+        GuestCrashed: the subject panicked where no check looks: none of their clauses is to blame.
+        HarnessError: the subject refused there what it may not refuse.
     """
     kernel = run.boot()
     try:
@@ -46,29 +49,43 @@ def prepare(run: Run) -> None:
         run.layout = layout_evidence(kernel)
         compare_dump(run, kernel)
         if run.layout.dwarf is Witness.EQUAL:  # they know the contract's slots alone
-            run.invariants = judge_invariants(kernel)
+            note_invariants(run, judge_invariants(kernel))
+    except SubjectPanic as panic:
+        raise GuestCrashed("preflight", detail=str(panic), backtrace=panic.backtrace) from panic
+    except AllocFailed as failed:
+        raise HarnessError("preflight", detail=str(failed)) from failed
     finally:
         run.finish(kernel)
 
 
-def judge_invariants(kernel: Kernel) -> dict[str, int]:
-    """Live a little, so that every invariant has something to look at; returns the frames each looked at.
+def judge_invariants(kernel: Kernel) -> Report | None:
+    """Live a little, so that every invariant has something to look at; returns what each saw.
 
-    What they find is for the checks of the clauses to report. A subject that cannot even live so far is seen
-    by those checks, too: then no invariant counts as evaluated.
+    A subject that cannot even live so far is seen by the checks of the clauses: then there is nothing.
     """
     try:
         sick = kernel.alloc()
         kernel.slot(sick).mark_poisoned()
         kernel.release(sick)
+        kernel.release(kernel.alloc())
         before, watch = kernel.state().copied(), PayloadWatch(kernel, limit=WATCHED_FRAMES)
         kernel.alloc(purpose="user")
         kernel.buddy_alloc(2, "unmovable")
         state = kernel.state(canary=watch.read(), quarantined=[sick])
-        results = check_all(state, before).results
+        return check_all(state, before)
     except (SubjectPanic, AllocFailed):
-        return {}
-    return {name: result.evaluated for name, result in results.items()}
+        return None
+
+
+def note_invariants(run: Run, report: Report | None) -> None:
+    """Remember how many frames each invariant looked at, with those that did not hold."""
+    results = list(report or ())
+    run.invariants = {result.id: result.evaluated for result in results}
+    run.violated = tuple(
+        ViolatedInvariant(name=result.id, clauses=result.clauses, text=result.text)
+        for result in results
+        if result.total
+    )
 
 
 def selftest(kernel: Kernel) -> SelftestEvidence:
@@ -99,13 +116,18 @@ def _probe(kernel: Kernel, setter: str, name: str) -> str:
     paddr = kernel.buddy_alloc(0, "unmovable")
     row = kernel.slots()[paddr >> 12 : (paddr >> 12) + 1].view(np.uint8)
     kept = row.copy()
-    changed = np.zeros(row.shape, dtype=bool)
+    changed, refused = np.zeros(row.shape, dtype=bool), ""
     for probe in PROBES:
         before = row.copy()
-        kernel.slot(paddr).call(setter, int.from_bytes(bytes([probe]) * wanted.size, "little"))
+        try:
+            kernel.slot(paddr).call(setter, int.from_bytes(bytes([probe]) * wanted.size, "little"))
+        except SubjectPanic as panic:
+            refused = refused or f"{setter} panics: {panic.message}"
         changed |= row != before
     row[:] = kept
     kernel.buddy_free(paddr, 0)
+    if refused:
+        return refused
     offsets = np.flatnonzero(changed).tolist()
     if offsets == list(range(wanted.offset, wanted.end)):
         return ""

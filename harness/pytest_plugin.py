@@ -17,6 +17,7 @@ from harness.judge.evidence import GuestStatus, RunKey, encode
 from harness.kernel import Boot, Kernel
 from harness.kernel_errors import GuestCrashed
 from harness.pytest_session import RESULT, Session
+from harness.report.text import printable
 from harness.run import Run
 
 SESSION = pytest.StashKey[Session]()
@@ -106,7 +107,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    session.config.stash[SESSION].finish()
+    ours = session.config.stash[SESSION]
+    ours.finish()
+    if ours.reasons() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reasons = config.stash[SESSION].reasons()
+    if reasons:
+        terminalreporter.section("frame-harness: against a pass, whatever the tests say")
+    for reason in reasons:
+        where = f"{reason.run}: " if reason.run else ""
+        terminalreporter.line(f"{reason.kind} {printable(f'{where}{reason.message}')}")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -153,14 +166,8 @@ def planned_run(item: pytest.Item) -> RunKey | None:
 
 def reproduce(item: pytest.Item, key: RunKey) -> str:
     """One shell command that runs this check again."""
-    config = item.config
     name = getattr(item, "originalname", item.name)
-    door = config.getoption("--reproduce-with")
-    words = shlex.split(door) if door else ["pytest", str(item.path)]
-    if not door and (frame_rs := config.getoption("--frame-rs")):
-        words += ["--frame-rs", str(frame_rs)]
-    machine = config.stash[SESSION].machine_argument(key.machine)
-    return shlex.join([*words, "--machine", machine, "--profile", key.profile, "-k", name])
+    return shlex.join([*item.config.stash[SESSION].door(key, str(item.path)), "-k", name])
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +16,14 @@ from harness.checks import ClauseViolated
 from harness.contract.clauses import CLAUSES
 from harness.errors import HarnessError
 from harness.image.image import Image
-from harness.judge.evidence import CheckResult, LayoutEvidence, Outcome, RunKey, Witness
+from harness.judge.evidence import (
+    CheckResult,
+    LayoutEvidence,
+    Outcome,
+    RunKey,
+    ViolatedInvariant,
+    Witness,
+)
 from harness.kernel import Kernel
 from harness.kernel_errors import AllocFailed, GuestCrashed, GuestFailure, GuestTimeout, SubjectPanic
 
@@ -94,6 +103,27 @@ def result_of(
     return CheckResult(
         check=check_name(item, run), clauses=clauses_of(item), run=run, duration_s=duration, **facts
     )
+
+
+def invariant_results(run: RunKey, violated: Iterable[ViolatedInvariant], door: str) -> list[CheckResult]:
+    """Invariants that did not hold in preflight, as checks of their clauses that found them broken.
+
+    Args:
+        door: the shell command to see it again, but for what chooses checks.
+    """
+    return [
+        CheckResult(
+            check=f"preflight::{one.name}",
+            clauses=one.clauses,
+            run=run,
+            outcome=Outcome.VIOLATED,
+            duration_s=0.0,
+            message=one.text.partition("\n")[0],
+            exhibit=one.text if "\n" in one.text else "",
+            reproduce=f"{door} -k {shlex.quote(one.clauses[0])}",
+        )
+        for one in violated
+    ]
 
 
 def skip_reason(report: pytest.TestReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from harness.image.build import PROFILES, build
 from harness.image.image import Image
 from harness.image.subject import Subject
 from harness.image.toolchain import Toolchain, find_toolchain
+from harness.judge.conjuncts import Reason
 from harness.judge.evidence import (
     CheckResult,
     Evidence,
@@ -24,12 +26,13 @@ from harness.judge.evidence import (
     decode,
     encode,
 )
+from harness.judge.verdict import judge_runs
 from harness.machine.accel import settle_accel
 from harness.machine.definition import DEFAULT_MACHINE, Machine, known_machines, load_machine, load_machines
 from harness.preflight import prepare
 from harness.progress import speaker
-from harness.pytest_results import broken_off
-from harness.run import Ledger, Run, merge
+from harness.pytest_results import broken_off, invariant_results
+from harness.run import Ledger, Run, merge, unhandled
 
 if TYPE_CHECKING:
     import pytest
@@ -82,6 +85,7 @@ class Session:
         self._outputs: list[WorkerOutput] = []
         self._results: list[CheckResult] = []
         self._troubles: list[Trouble] = []
+        self._reasons: tuple[Reason, ...] = ()
 
     @property
     def _asked_for(self) -> Sequence[str]:
@@ -221,6 +225,14 @@ class Session:
         elif self._evidence:
             self._outputs.append(mine)
             Path(self._evidence).write_text(encode(self.evidence()), encoding="utf-8")
+        else:
+            self._outputs.append(mine)
+            evidence = self._evidence_of_runs() if self._ledgers() else None
+            self._reasons = judge_runs(evidence) if evidence else ()
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """What stands against this session beside its tests; nothing where evidence is left to be judged."""
+        return self._reasons
 
     def _never_needed(self, key: RunKey, planned: Sequence[str]) -> list[Ledger]:
         """The blank record of a run that nothing was asked of, because each of its checks was skipped."""
@@ -229,12 +241,52 @@ class Session:
             return []
         return [Ledger(run=key, image_sha256="", build_id="", subject_sha256=self.subject.sha256)]
 
+    def door(self, key: RunKey, file: str = "") -> list[str]:
+        """The words of a shell command that makes this run again; which checks is for the caller to add."""
+        given = self.config.getoption("--reproduce-with")
+        words = shlex.split(given) if given else ["pytest", *filter(None, [file])]
+        if not given and self._frame_rs:
+            words += ["--frame-rs", self._frame_rs]
+        return [*words, "--machine", self.machine_argument(key.machine), "--profile", key.profile]
+
+    def _ledgers(self) -> list[Ledger]:
+        return [ledger for output in self._outputs for ledger in output.ledgers]
+
+    def _subject_info(self) -> SubjectInfo:
+        return SubjectInfo(name=self.subject.name, path=str(self.subject.path), sha256=self.subject.sha256)
+
+    def _toolchain_used(self) -> str:
+        return next((output.toolchain for output in self._outputs if output.toolchain), "")
+
+    def _violated(self, key: RunKey) -> list[CheckResult]:
+        """What preflight found broken; every process that saw the run saw the same."""
+        violated = {one.name: one for part in self._ledgers() if part.run == key for one in part.violated}
+        return invariant_results(key, violated.values(), shlex.join(self.door(key)))
+
+    def _evidence_of_runs(self) -> Evidence:
+        """Of runs in which tests were made that nobody planned; a broken run failed each of them already."""
+        broken = {trouble.run for output in self._outputs for trouble in output.troubles}
+        ledgers = [unhandled(ledger) for ledger in self._ledgers() if ledger.run not in broken]
+        keys = tuple(dict.fromkeys(ledger.run for ledger in ledgers))
+        runs = [
+            merge([part for part in ledgers if part.run == key], self.subject.sha256, "", (), ())
+            for key in keys
+        ]
+        return Evidence(
+            subject=self._subject_info(),
+            planned_runs=keys,
+            runs=tuple(runs),
+            checks=tuple(result for key in keys for result in self._violated(key)),
+            errors=tuple(self._changed_subject()),
+        )
+
     def evidence(self) -> Evidence:
         """Everything that was seen, by this process and its workers."""
         # Every process collects the same checks; the others make up for one that died before it could say so.
         planned = max((output.planned for output in self._outputs), key=len, default=())
         keys = tuple(dict.fromkeys(key for key, _ in planned))
-        ledgers = [ledger for output in self._outputs for ledger in output.ledgers]
+        ledgers = self._ledgers()
+        invariants = {key: self._violated(key) for key in keys}
         troubles = dict.fromkeys(trouble for output in self._outputs for trouble in output.troubles)
         runs = []
         for key in keys:
@@ -244,18 +296,17 @@ class Session:
                     merge(
                         parts,
                         self.subject.sha256,
-                        next((output.toolchain for output in self._outputs if output.toolchain), ""),
-                        [check for run, check in planned if run == key],
-                        [result.check for result in self._results if result.run == key],
+                        self._toolchain_used(),
+                        [check for run, check in planned if run == key]
+                        + [result.check for result in invariants[key]],
+                        [result.check for result in [*self._results, *invariants[key]] if result.run == key],
                     )
                 )
         return Evidence(
-            subject=SubjectInfo(
-                name=self.subject.name, path=str(self.subject.path), sha256=self.subject.sha256
-            ),
+            subject=self._subject_info(),
             planned_runs=keys,
             runs=tuple(runs),
-            checks=tuple(self._results),
+            checks=(*self._results, *(result for found in invariants.values() for result in found)),
             errors=(*troubles, *self._changed_subject()),
             selection=str(self.config.getoption("keyword") or ""),
             duration_s=time.monotonic() - self._started,

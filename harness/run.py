@@ -21,6 +21,7 @@ from harness.judge.evidence import (
     RunEvidence,
     RunKey,
     SelftestEvidence,
+    ViolatedInvariant,
     Witness,
 )
 from harness.kernel import Kernel
@@ -32,7 +33,10 @@ NO_SELFTEST = SelftestEvidence(plan=0, passed=0, failed=0)
 
 
 class Ledger(Record, frozen=True, kw_only=True):
-    """What one process saw of a run, as a value that can be added to another's."""
+    """What one process saw of a run, as a value that can be added to another's.
+
+    `raised` are those of `exits` that came as an exception to whoever drove the guest.
+    """
 
     run: RunKey
     image_sha256: str
@@ -42,10 +46,12 @@ class Ledger(Record, frozen=True, kw_only=True):
     qemu_version: str = ""
     guests_booted: int = 0
     exits: tuple[GuestExits, ...] = ()
+    raised: tuple[GuestExits, ...] = ()
     layout: LayoutEvidence = UNREAD_LAYOUT
     dumps: DumpEvidence = DumpEvidence(requested=0, whole=0)
     selftest: SelftestEvidence = NO_SELFTEST
     invariants: dict[str, int] = msgspec.field(default_factory=dict)
+    violated: tuple[ViolatedInvariant, ...] = ()
     duration_s: float = 0.0
 
 
@@ -66,10 +72,12 @@ class Run:
     layout: LayoutEvidence = UNREAD_LAYOUT
     selftest: SelftestEvidence = NO_SELFTEST
     invariants: dict[str, int] = field(default_factory=dict)
+    violated: tuple[ViolatedInvariant, ...] = ()
     contradicted: int = 0
     broken: HarnessError | None = None
     _booted: int = 0
     _exits: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
+    _raised: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
     _dumps: list[int] = field(default_factory=lambda: [0, 0])
     _shared: Kernel | None = None
     _tainted: bool = False
@@ -87,7 +95,9 @@ class Run:
             extra = (*self.extra, *options.pop("extra", ()))
             kernel = Kernel.boot(self.image, self.machine, seed=self._seed, extra=extra, **options)
         except GuestFailure as failure:
-            self._exits[failure.status or GuestStatus.UNEXPECTED, failure.summary] += 1
+            end = failure.status or GuestStatus.UNEXPECTED, failure.summary
+            self._exits[end] += 1
+            self._raised[end] += 1
             raise
         except BaseException:
             self._booted -= 1  # it never ran, and the error says why
@@ -102,8 +112,10 @@ class Run:
     def finish(self, kernel: Kernel) -> GuestStatus:
         """Ask a guest to exit, reap it, remember its exit status."""
         started = time.monotonic()
+        raised = kernel.failure is not None
         status, text = kernel.finish()
         self._exits[status, text] += 1
+        self._raised[status, text] += raised
         self._dumps[0] += kernel.dumps_requested
         self._dumps[1] += kernel.dumps_whole
         self._busy_s += time.monotonic() - started
@@ -138,18 +150,36 @@ class Run:
             accelerator=self._accelerator,
             qemu_version=self._qemu_version,
             guests_booted=self._booted,
-            exits=tuple(
-                GuestExits(expected=GuestStatus.PASS, got=status, count=count, text=text)
-                for (status, text), count in self._exits.items()
-            ),
+            exits=_as_evidence(self._exits),
+            raised=_as_evidence(+self._raised),
             layout=self.layout,
             dumps=DumpEvidence(
                 requested=self._dumps[0], whole=self._dumps[1], contradicted=self.contradicted
             ),
             selftest=self.selftest,
             invariants=self.invariants,
+            violated=self.violated,
             duration_s=self._busy_s,
         )
+
+
+def _as_evidence(exits: Counter[tuple[GuestStatus, str]]) -> tuple[GuestExits, ...]:
+    return tuple(
+        GuestExits(expected=GuestStatus.PASS, got=status, count=count, text=text)
+        for (status, text), count in exits.items()
+    )
+
+
+def unhandled(ledger: Ledger) -> Ledger:
+    """The same without guests whose end was raised: who caught it has judged it, who did not has failed."""
+    ends = Counter({(entry.got, entry.text): entry.count for entry in ledger.exits})
+    caught = Counter({(entry.got, entry.text): entry.count for entry in ledger.raised})
+    return msgspec.structs.replace(
+        ledger,
+        exits=_as_evidence(ends - caught),
+        raised=(),
+        guests_booted=ledger.guests_booted - caught.total(),
+    )
 
 
 def merge(
@@ -187,10 +217,7 @@ def merge(
         subject_sha256=shown.subject_sha256,
         toolchain=toolchain,
         guests_booted=sum(part.guests_booted for part in parts),
-        exits=tuple(
-            GuestExits(expected=GuestStatus.PASS, got=status, count=count, text=text)
-            for (status, text), count in exits.items()
-        ),
+        exits=_as_evidence(exits),
         layout=_worst_layout([part.layout for part in used]),
         dumps=DumpEvidence(
             requested=sum(part.dumps.requested for part in parts),

@@ -242,10 +242,21 @@ def reasons_against(evidence: Evidence) -> Iterator[Reason]:
         if never_needed(run, results):
             yield from plan_is_complete(run, results)
             continue
-        yield from run_is_identified(run, evidence)
-        yield from layout_witnesses_agree(run)
-        if stopped_at_layout(run):
-            continue
-        yield from plan_is_complete(run, results)
+        if not stopped_at_layout(run):
+            yield from plan_is_complete(run, results)
+        yield from _against_run(run, evidence)
+
+
+def reasons_against_runs(evidence: Evidence) -> Iterator[Reason]:
+    """What stands against a PASS whatever the checks say: of subject, images, guests, witnesses."""
+    yield from troubles(evidence)
+    for run in evidence.runs:
+        yield from _against_run(run, evidence)
+
+
+def _against_run(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
+    yield from run_is_identified(run, evidence)
+    yield from layout_witnesses_agree(run)
+    if not stopped_at_layout(run):
         for of_run in _OF_A_BOOTED_RUN:
             yield from of_run(run)

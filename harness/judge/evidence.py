@@ -136,6 +136,14 @@ class SelftestEvidence(Record, frozen=True, kw_only=True):
     failed: Count
 
 
+class ViolatedInvariant(Record, frozen=True, kw_only=True):
+    """An invariant of whole memory that did not hold before the first check; it serves `clauses`."""
+
+    name: str
+    clauses: tuple[str, ...]
+    text: str
+
+
 class RunEvidence(Record, frozen=True, kw_only=True):
     """One build booted on one machine; `invariants` maps a name to the frames it looked at."""
 

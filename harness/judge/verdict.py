@@ -7,7 +7,7 @@ import msgspec
 
 from harness.contract.clauses import CLAUSES, Clause
 from harness.judge.baseline import EMPTY, Baseline, BaselineEntry
-from harness.judge.conjuncts import Reason, reasons_against
+from harness.judge.conjuncts import Reason, reasons_against, reasons_against_runs
 from harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
 from harness.judge.exit_codes import Kind
 
@@ -57,6 +57,12 @@ def judge(evidence: Evidence, baseline: Baseline = EMPTY, required: Collection[s
     fired, stale = _baseline_use(evidence, baseline)
     verdict = Verdict(clauses=clauses, known=fired, stale=stale)
     return _promote(verdict, reasons)
+
+
+def judge_runs(evidence: Evidence) -> tuple[Reason, ...]:
+    """What stands against tests that all passed, worst first, where nobody planned them."""
+    reasons = [*reasons_against_runs(evidence), *_violations(evidence, EMPTY)]
+    return _promote(Verdict(), reasons).reasons
 
 
 def _promote(born: Verdict, reasons: list[Reason]) -> Verdict:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.image.subject import Subject
 from harness.judge.exit_codes import ExitCode, Kind
-from tests.support.doors import announced, check, close_check, open_check, write_machine
+from tests.support.doors import announced, check, close_check, open_check, open_pytest, write_machine
 from tests.support.mutants import Edit, mutated
 
 ONE_CHECK = ("--profile", "release", "-n", "1", "-k", "CONST-01")
@@ -27,6 +27,17 @@ WIDENED: tuple[Edit, ...] = (
     ("self.order.load(Acquire)", "self.order.load(Acquire) as u8"),
     ("self.order.store(order, Release)", "self.order.store(order as u32, Release)"),
 )  # fmt: skip
+
+
+PICKY: Edit = (
+    "        self.order.store(order, Release)\n",
+    '        assert!(order <= 11, "order {order} is too large");\n        self.order.store(order, Release)\n',
+)
+KERNEL_S_ONLY: Edit = (
+    "        self.guard.fetch_and(meta_guard::POISONED, AcqRel);\n",
+    "        self.guard.fetch_and(meta_guard::POISONED, AcqRel);\n"
+    "        self.guard.fetch_or(meta_guard::KERNEL_ONLY, AcqRel);\n",
+)
 
 
 def test_a_file_that_does_not_compile_is_an_error_in_rustc_s_words(tmp_path: Path) -> None:
@@ -55,6 +66,28 @@ def test_a_changed_layout_is_a_fail_that_shows_the_64_bytes(
     assert moved <= set(layout_map.replace("[", " ").replace("|", " ").split())
     for line in layout_map.splitlines():
         assert line.rstrip() in result.out, "the map is shown as it is"
+
+
+def test_a_changed_layout_is_not_green_in_a_test_of_a_user_s_either(tmp_path: Path) -> None:
+    """The test looks at a field that has not moved."""
+    test = "def test_x(kernel):\n    assert kernel.slots()['refcount'][kernel.alloc() >> 12] == 1\n"
+    arguments = ("--frame-rs", mutated(tmp_path, SWAPPED), "--machine", "microvm", "--profile", "release")
+    with open_pytest(tmp_path, test, *arguments, evidence=False) as door:
+        status, out = door.end()
+    assert status == pytest.ExitCode.TESTS_FAILED and "1 passed" in out
+    assert "FAIL microvm/release: layout: DWARF differs from the contract" in out
+
+
+def test_what_breaks_before_the_first_check_blames_its_own_clauses_alone(tmp_path: Path) -> None:
+    subject = mutated(tmp_path, (PICKY, KERNEL_S_ONLY))
+    arguments = ("--machine", write_machine(tmp_path), "--frame-rs", subject, "--profile", "release")
+    result = check(tmp_path, *arguments, "-n", "1", "-k", "CONST-01 or REF-02")
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert result.codes == {"layout-witness", "violation"}
+    assert result.says("set_order panics: order 17 is too large"), result.out
+    clauses = result.report["clauses"]
+    assert {clauses[id_]["outcome"] for id_ in ("CONST-01", "REF-02")} == {"held"}
+    assert result.violated == {"FREE-02", "GUARD-04", "GUARD-07"}, result.out
 
 
 @pytest.mark.parametrize("case", ["missing", "folder", "dangling link", "unreadable device"])

@@ -159,12 +159,13 @@ def check(folder: Path, *arguments: str | Path, env: dict[str, str] | None = Non
         return close_check(door, folder)
 
 
-def open_pytest(folder: Path, test: str, *arguments: str | Path) -> Door:
+def open_pytest(folder: Path, test: str, *arguments: str | Path, evidence: bool = True) -> Door:
     """Start pytest with the plugin on a user's own test file."""
     (folder / "no-pytest.ini").write_text("[pytest]\n")
     file = folder / "test_user.py"
     file.write_text(test)
-    return Door([*PYTEST, file, "--evidence", folder / "evidence.json", *arguments], folder)
+    written: list[str | Path] = ["--evidence", folder / "evidence.json"] if evidence else []
+    return Door([*PYTEST, file, *written, *arguments], folder)
 
 
 def evidence_of(folder: Path) -> tuple[Evidence, Verdict]:

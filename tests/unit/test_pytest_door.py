@@ -47,7 +47,9 @@ def evidence_of(door: pytest.Pytester, *arguments: str) -> Evidence:
 
 def test_ten_lines_of_a_user_drive_a_guest(door: pytest.Pytester) -> None:
     door.makepyfile(TEN_LINES)
-    run(door).assert_outcomes(passed=1)
+    result = run(door)
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.OK
 
 
 def test_evidence_of_two_workers_is_one_whole(door: pytest.Pytester) -> None:
@@ -215,6 +217,40 @@ def test_the_shared_guest_outlives_a_test_that_has_one_of_its_own(door: pytest.P
     run(door, "--evidence", str(file)).assert_outcomes(passed=2)
     (run_,) = decode(file.read_bytes(), Evidence).runs
     assert run_.guests_booted == sum(entry.count for entry in run_.exits)
+
+
+@pytest.mark.parametrize(
+    ("red", "words"),
+    [
+        ("ktap-zero", "NO_TESTS microvm/release: selftest: planned 0"),
+        ("wrong-exit", "ERROR microvm/release: exit: expected pass, got refused 2 times"),
+    ],
+)
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "worker"])
+def test_passed_tests_of_a_run_that_is_no_pass_are_not_green(
+    red: str, words: str, workers: tuple[str, ...], door: pytest.Pytester
+) -> None:
+    door.makepyfile("def test_x(shared_kernel): shared_kernel.alloc()")
+    result = run(door, "--profile", "release", "--red", red, *workers)
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert words in result.stdout.str()
+
+
+def test_a_crash_that_a_test_asks_for_is_no_trouble(door: pytest.Pytester) -> None:
+    door.makepyfile(
+        """
+        import pytest
+        from harness.kernel_errors import GuestCrashed
+
+        def test_x(kernel):
+            with pytest.raises(GuestCrashed, match="#UD"):
+                kernel.call("crash ud")
+        """
+    )
+    result = run(door)
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
 
 
 def test_guests_do_not_pile_up_in_memory(door: pytest.Pytester) -> None:
