@@ -40,10 +40,7 @@ SHIM_MUTANTS = [
         "a poisoned block is as good as any other",
         "GUARD-07",
         "memory/buddy.rs",
-        (
-            "        if block_phys_has_poison_guard(paddr, order) {\n",
-            "        if order > 11 && block_phys_has_poison_guard(paddr, order) {\n",
-        ),
+        ("        if poisoned {\n", "        if poisoned && order > 11 {\n"),
     ),
     mutant(
         "hooks are called from the last frame on",

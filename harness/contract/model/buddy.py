@@ -147,30 +147,24 @@ class BuddyModel:
         """The frame that went into the cache last; an empty cache is filled by a batch first."""
         cache = self.caches[cpu, migratetype]
         if not cache:
-            batch: list[int] = []
-            while len(batch) < BATCH:
+            for _ in range(BATCH):
                 block = self._take_block(0, migratetype)
                 if block is None:
                     break
-                batch.append(block.pfn)
-            for pfn in reversed(batch):
-                cache.append(pfn)
-                self.zone_of(pfn).cached += 1
+                cache.append(block.pfn)
+                self.zone_of(block.pfn).cached += 1
+            cache.reverse()
         if not cache:
             return None
         pfn = cache.pop()
         self.zone_of(pfn).cached -= 1
         return Block(pfn, 0)
 
-    def _put_cached(self, pfn: int, cpu: int) -> None:
-        """A full cache first gives its oldest frames back to the lists."""
-        zone = self.zone_of(pfn)
-        key = (cpu, zone.home(pfn))
+    def _make_room(self, key: tuple[int, Migratetype]) -> None:
+        """A full cache gives its oldest frames back to the lists."""
         if len(self.caches[key]) == CACHE_CAPACITY:
             for _ in range(BATCH):
                 self._flush_oldest(key)
-        self.caches[key].append(pfn)
-        zone.cached += 1
 
     def _flush_oldest(self, key: tuple[int, Migratetype]) -> None:
         pfn = self.caches[key].pop(0)
@@ -205,13 +199,19 @@ class BuddyModel:
         if block is None:
             raise Panicked(PanicKind.NOT_A_BLOCK)
         zone = self.zone_of(block.pfn)
+        cache = (cpu, zone.home(block.pfn))
+        poisoned = any(self.slots[pfn].is_poisoned for pfn in block.frames)
+        if order == 0 and not poisoned:
+            self._make_room(cache)
         if zone.block_covering(block.pfn) is not None:
             raise Panicked(PanicKind.FREED_TWICE)
         if order and any(self.slots[pfn].says_free for pfn in block.frames):
             raise Panicked(PanicKind.FREED_TWICE)
-        if any(self.slots[pfn].is_poisoned for pfn in block.frames):
+        if poisoned:
             self._quarantine(block, zone)
             return
+        if order:
+            zone.coalesced(block)
         sentinel = self.faults.missing_stamps == 0
         self.faults.missing_stamps -= not sentinel
         zone.stamp_free(block, sentinel=sentinel)
@@ -219,7 +219,8 @@ class BuddyModel:
         if order:
             zone.insert(block)
         else:
-            self._put_cached(block.pfn, cpu)
+            self.caches[cache].append(block.pfn)
+            zone.cached += 1
 
     def _quarantine(self, block: Block, zone: ZoneModel) -> None:
         """Neither free nor anybody's; all else stays for whoever looks into the corruption."""

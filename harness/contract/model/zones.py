@@ -118,15 +118,19 @@ class ZoneModel:
 
     def push(self, block: Block) -> None:
         """Put a block at the front of its list."""
-        first = self.head(block)
-        if first != NONE:
-            self.slots.write(self._listed_block(first, block.order).pfn, prev=block.paddr)
-        self.slots.write(block.pfn, next=first, prev=NONE)
+        first = self._first_on_list_of(block)
+        if first is not None:
+            self.slots.write(first.pfn, prev=block.paddr)
+        self.slots.write(block.pfn, next=self.head(block), prev=NONE)
         self._set_head(block, block.paddr)
         self.free += len(block.frames)
 
-    def unlink(self, block: Block) -> None:
-        """Take a block off its list; nothing changes when the links around it disagree."""
+    def _first_on_list_of(self, block: Block) -> Block | None:
+        first = self.head(block)
+        return None if first == NONE else self._listed_block(first, block.order)
+
+    def _neighbors(self, block: Block) -> tuple[Block | None, Block | None]:
+        """The blocks before and behind a listed one; they must lead back to it."""
         slot = self.slots[block.pfn]
         before = self._listed_block(slot.prev, block.order) if slot.prev != NONE else None
         after = self._listed_block(slot.next, block.order) if slot.next != NONE else None
@@ -134,6 +138,12 @@ class ZoneModel:
         answered = after is None or self.slots[after.pfn].prev == block.paddr
         if pointing_here != block.paddr or not answered:
             raise Panicked(PanicKind.CORRUPT_LIST)
+        return before, after
+
+    def unlink(self, block: Block) -> None:
+        """Take a block off its list; nothing changes when the links around it disagree."""
+        before, after = self._neighbors(block)
+        slot = self.slots[block.pfn]
         if after is not None:
             self.slots.write(after.pfn, prev=slot.prev)
         if before is not None:
@@ -168,7 +178,6 @@ class ZoneModel:
                 head = self.heads.get((kind, larger), NONE)
                 if head != NONE:
                     block = self._listed_block(head, larger)
-                    self.unlink(block)
                     return self._split(block, block.pfn, order, stamp_rest=True)
         return None
 
@@ -177,7 +186,6 @@ class ZoneModel:
         block = self.block_covering(pfn)
         if block is None:
             return None
-        self.unlink(block)
         return self._split(block, pfn, 0, stamp_rest=False)
 
     def take_inside(self, block: Block) -> bool:
@@ -185,32 +193,45 @@ class ZoneModel:
         covering = self.block_covering(block.pfn)
         if covering is None or covering.order < block.order:
             return False
-        self.unlink(covering)
         self._split(covering, block.pfn, block.order, stamp_rest=True)
         return True
 
     def _split(self, block: Block, pfn: int, order: int, *, stamp_rest: bool) -> Block:
-        """Halve a block around a frame down to an order; the halves that stay behind go onto their lists."""
-        rest = block
-        while rest.order > order:
-            rest = block_containing(pfn, rest.order - 1)
-            self.stamp_order(rest.buddy)
-            self.push(rest.buddy)
-        if stamp_rest and rest != block:
-            self.stamp_order(rest)
-        return rest
+        """Take a block of an order around a frame out of a listed one; what is left goes onto its lists."""
+        parts = [block_containing(pfn, smaller).buddy for smaller in reversed(range(order, block.order))]
+        self._neighbors(block)
+        for part in parts:
+            self._first_on_list_of(part)
+        self.unlink(block)
+        for part in parts:
+            self.stamp_order(part)
+            self.push(part)
+        taken = block_containing(pfn, order)
+        if stamp_rest and taken != block:
+            self.stamp_order(taken)
+        return taken
 
     def insert(self, block: Block) -> None:
         """Put a block on its list, coalesced with every free buddy that it meets (FREE-05)."""
+        merged = self.coalesced(block)
+        part = block
+        while part != merged:
+            self.unlink(part.buddy)
+            part = part.parent
+        if merged != block:
+            self.stamp_order(merged)
+        self.push(merged)
+
+    def coalesced(self, block: Block) -> Block:
+        """What becomes of a block that is inserted; every link that this follows must be whole."""
         if self.block_covering(block.pfn) is not None:
             raise Panicked(PanicKind.FREED_TWICE)
         merged = block
         while merged.order < MAX_ORDER and self.is_listed(merged.buddy):
-            self.unlink(merged.buddy)
+            self._neighbors(merged.buddy)
             merged = merged.parent
-        if merged != block:
-            self.stamp_order(merged)
-        self.push(merged)
+        self._first_on_list_of(merged)
+        return merged
 
     def note_returned(self, frames: int) -> None:
         """Frames came back; a frame freed twice comes back more often than it left."""

@@ -122,7 +122,8 @@ pub fn state_address() -> u64 {
 ///
 /// # Safety
 /// What panicked on `cpu` must never run again. What it was doing is left as it is; the buddy checks
-/// before it changes anything, so its panics leave sound lists.
+/// the links that it will follow before it changes any, so its panics leave sound lists with the frames that were on
+/// them. A frame that was in use while it lay in a cache has left the cache, and is in no account.
 pub unsafe fn unlock_after_panic_of(cpu: usize) {
     if HOLDER.load(Relaxed) == cpu {
         HOLDER.store(NOBODY, Relaxed);
@@ -201,14 +202,22 @@ impl Buddy {
         let Some(block) = self.block(paddr, order) else {
             panic!("buddy: free of {paddr:#x} at order {order}: not a block that can have been handed out")
         };
+        let (cpu, poisoned) = (arch::cpu_index(), block_phys_has_poison_guard(paddr, order));
+        if order == 0 && !poisoned {
+            // Before the look at the lists: making room puts this very frame on one when it is freed twice.
+            self.state.make_room(cpu, block.first_pfn);
+        }
         self.refuse_listed(block);
-        if block_phys_has_poison_guard(paddr, order) {
+        if poisoned {
             return self.quarantine(block);
+        }
+        if order > 0 {
+            self.state.zone_of(block.first_pfn).coalesced(block);
         }
         stamp::free(block, self.faults.take_stamp());
         self.state.zone_of(block.first_pfn).note_returned(block.len());
         if order == 0 {
-            self.state.put_cached(arch::cpu_index(), block.first_pfn);
+            self.state.put_cached(cpu, block.first_pfn);
         } else {
             self.state.zone_of(block.first_pfn).insert(block);
         }

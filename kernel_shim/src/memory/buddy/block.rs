@@ -61,10 +61,9 @@ impl Block {
         Self::containing(self.first_pfn, self.order + 1)
     }
 
-    /// The half that `pfn` lies in, then the other one.
-    pub const fn split_around(self, pfn: u64) -> (Self, Self) {
-        let kept = Self::containing(pfn, self.order - 1);
-        (kept, kept.buddy())
+    /// What is left of a block around this one without it: one block of each order between, the largest first.
+    pub fn rest_of(self, block: Self) -> impl Iterator<Item = Self> {
+        (self.order..block.order).rev().map(move |order| Self::containing(self.first_pfn, order).buddy())
     }
 
     pub fn home(self) -> Migratetype {

@@ -34,32 +34,36 @@ impl BuddyState {
         Some(Cached { paddr, hit })
     }
 
-    /// Takes up to a batch from the lists, turned round so that they leave the cache as they left the lists.
+    /// Takes up to a batch from the lists into an empty cache, turned round so that they leave it as they left the
+    /// lists. Each is in the cache before the next one is asked for, which may panic.
     fn refill(&mut self, cpu: usize, migratetype: Migratetype) {
-        let mut batch = [0; BATCH];
-        let mut taken = 0;
-        while taken < BATCH {
+        for _ in 0..BATCH {
             let Some(block) = self.take_block(0, migratetype) else {
                 break;
             };
-            batch[taken] = block.paddr();
-            taken += 1;
+            self.caches[cpu][migratetype.index()].push(block.paddr());
+            self.zone_of(block.first_pfn).cached += 1;
         }
-        for &paddr in batch[..taken].iter().rev() {
-            self.caches[cpu][migratetype.index()].push(paddr);
-            self.zone_of(paddr / PAGE_SIZE).cached += 1;
-        }
+        self.caches[cpu][migratetype.index()].turn_round();
     }
 
-    /// Puts a frame that is stamped free into the CPU's cache. Nobody asks here whether it is in there
-    /// already: looking through caches is what a cache saves.
-    pub fn put_cached(&mut self, cpu: usize, pfn: u64) {
+    /// Makes the CPU's cache ready for a frame.
+    ///
+    /// # Panics
+    /// As [`Self::flush_oldest`].
+    pub fn make_room(&mut self, cpu: usize, pfn: u64) {
         let home = Migratetype::home(pfn).index();
         if self.caches[cpu][home].is_full() {
             for _ in 0..BATCH {
                 self.flush_oldest(cpu, home);
             }
         }
+    }
+
+    /// Puts a frame that is stamped free into the CPU's cache, which has room. Nobody asks here whether it is in
+    /// there already: looking through caches is what a cache saves.
+    pub fn put_cached(&mut self, cpu: usize, pfn: u64) {
+        let home = Migratetype::home(pfn).index();
         self.caches[cpu][home].push(pfn * PAGE_SIZE);
         self.zone_of(pfn).cached += 1;
     }

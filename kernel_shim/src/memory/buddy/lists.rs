@@ -7,7 +7,7 @@
 use super::block::Block;
 use super::stamp::{self, slot};
 use super::state::{ZoneState, LINK_NONE};
-use crate::memory::frame::PAGE_SIZE;
+use crate::memory::frame::{MetaSlot, PAGE_SIZE};
 use crate::memory::zone::{Migratetype, MAX_ORDER};
 
 impl ZoneState {
@@ -21,60 +21,69 @@ impl ZoneState {
         let heads = &self.heads[list.index()];
         let found = (order..=MAX_ORDER as u8).find(|&k| heads[k as usize] != LINK_NONE)?;
         let block = self.listed_block(heads[found as usize], found);
-        self.unlink(block);
-        Some(self.split_down(block, block.first_pfn, order))
+        let taken = Block { first_pfn: block.first_pfn, order };
+        self.carve(block, taken);
+        if taken != block {
+            stamp::order(taken);
+        }
+        Some(taken)
     }
 
-    /// Takes the single frame `pfn` out of the free block that it lies in, if it does.
+    /// Takes the single frame `pfn` out of the free block that it lies in, if it does. The order in the frame's own
+    /// slot is left as it is; only what stays behind is told its new one.
     pub fn take_frame(&mut self, pfn: u64) -> Option<Block> {
         let block = self.block_covering(pfn)?;
+        self.carve(block, Block::frame(pfn));
+        Some(Block::frame(pfn))
+    }
+
+    /// Takes a block off its list, puts all of it back but `taken`. Each part goes onto a list of another order, so
+    /// what is checked first holds until it is relied on.
+    fn carve(&mut self, block: Block, taken: Block) {
+        self.neighbors(block);
+        for part in taken.rest_of(block) {
+            self.first_on_list_of(part);
+        }
         self.unlink(block);
-        // The order in the frame's own slot is left as it is; only what stays behind is told its new one.
-        let mut rest = block;
-        while rest.order > 0 {
-            let (kept, other) = rest.split_around(pfn);
-            self.list_remainder(other);
-            rest = kept;
+        for part in taken.rest_of(block) {
+            stamp::order(part);
+            self.push(part);
         }
-        Some(rest)
-    }
-
-    fn split_down(&mut self, block: Block, pfn: u64, order: u8) -> Block {
-        let mut rest = block;
-        while rest.order > order {
-            let (kept, other) = rest.split_around(pfn);
-            self.list_remainder(other);
-            rest = kept;
-        }
-        if rest != block {
-            stamp::order(rest);
-        }
-        rest
-    }
-
-    fn list_remainder(&mut self, block: Block) {
-        stamp::order(block);
-        self.push(block);
     }
 
     /// Puts a block on its list, coalesced with every free buddy it meets. Its slots must have been
     /// stamped free, those of a coalesced block all get the new order.
     ///
     /// # Panics
-    /// When the block is on a list already. Nothing has been changed then.
+    /// As [`Self::coalesced`], with nothing changed.
     pub fn insert(&mut self, block: Block) {
-        if let Some(listed) = self.block_covering(block.first_pfn) {
-            panic!("buddy: double free: {block} is on a free list already, in {listed}");
-        }
-        let mut merged = block;
-        while (merged.order as usize) < MAX_ORDER && self.is_listed(merged.buddy()) {
-            self.unlink(merged.buddy());
-            merged = merged.parent();
+        let merged = self.coalesced(block);
+        let mut part = block;
+        while part != merged {
+            self.unlink(part.buddy());
+            part = part.parent();
         }
         if merged != block {
             stamp::order(merged);
         }
         self.push(merged);
+    }
+
+    /// What becomes of a block that is inserted.
+    ///
+    /// # Panics
+    /// When the block is on a list already, and when a link that its insertion follows is broken.
+    pub fn coalesced(&self, block: Block) -> Block {
+        if let Some(listed) = self.block_covering(block.first_pfn) {
+            panic!("buddy: double free: {block} is on a free list already, in {listed}");
+        }
+        let mut merged = block;
+        while (merged.order as usize) < MAX_ORDER && self.is_listed(merged.buddy()) {
+            self.neighbors(merged.buddy());
+            merged = merged.parent();
+        }
+        self.first_on_list_of(merged);
+        merged
     }
 
     /// The free block on a list that `pfn` lies in.
@@ -107,12 +116,11 @@ impl ZoneState {
     }
 
     pub(super) fn push(&mut self, block: Block) {
-        let (this, first) = (slot(block.first_pfn), self.head(block));
-        if first != LINK_NONE {
-            let first = self.listed_block(first, block.order);
+        let this = slot(block.first_pfn);
+        if let Some(first) = self.first_on_list_of(block) {
             slot(first.first_pfn).set_prev(block.paddr());
         }
-        this.set_next(first);
+        this.set_next(self.head(block));
         this.set_prev(LINK_NONE);
         self.set_head(block, block.paddr());
         self.free += block.len();
@@ -121,12 +129,8 @@ impl ZoneState {
     fn unlink(&mut self, block: Block) {
         let this = slot(block.first_pfn);
         let (next, prev) = (this.next(), this.prev());
-        let before = (prev != LINK_NONE).then(|| slot(self.listed_block(prev, block.order).first_pfn));
-        let after = (next != LINK_NONE).then(|| slot(self.listed_block(next, block.order).first_pfn));
-        let pointing_here = before.map_or(self.head(block), |before| before.next());
-        expect_link(block, "is pointed to by the list before it", block.paddr(), pointing_here);
+        let (before, after) = self.neighbors(block);
         if let Some(after) = after {
-            expect_link(block, "is pointed to by the list behind it", block.paddr(), after.prev());
             after.set_prev(prev);
         }
         match before {
@@ -136,6 +140,29 @@ impl ZoneState {
         this.set_next(LINK_NONE);
         this.set_prev(LINK_NONE);
         self.free -= block.len();
+    }
+
+    /// The first block on the list that a block belongs on.
+    fn first_on_list_of(&self, block: Block) -> Option<Block> {
+        let head = self.head(block);
+        (head != LINK_NONE).then(|| self.listed_block(head, block.order))
+    }
+
+    /// The slots before and behind a listed block.
+    ///
+    /// # Panics
+    /// When they do not lead back to it.
+    fn neighbors(&self, block: Block) -> (Option<&'static MetaSlot>, Option<&'static MetaSlot>) {
+        let this = slot(block.first_pfn);
+        let (next, prev) = (this.next(), this.prev());
+        let before = (prev != LINK_NONE).then(|| slot(self.listed_block(prev, block.order).first_pfn));
+        let after = (next != LINK_NONE).then(|| slot(self.listed_block(next, block.order).first_pfn));
+        let pointing_here = before.map_or(self.head(block), |before| before.next());
+        expect_link(block, "is pointed to by the list before it", block.paddr(), pointing_here);
+        if let Some(after) = after {
+            expect_link(block, "is pointed to by the list behind it", block.paddr(), after.prev());
+        }
+        (before, after)
     }
 
     /// The block that a link of a list of that order leads to.

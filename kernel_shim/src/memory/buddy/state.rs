@@ -111,6 +111,11 @@ impl FrameCache {
         Some(last)
     }
 
+    /// The oldest frame becomes the youngest, and so on.
+    pub fn turn_round(&mut self) {
+        self.frames[..self.len as usize].reverse();
+    }
+
     /// Takes the oldest frame out.
     pub fn pop_oldest(&mut self) -> Option<u64> {
         let oldest = *self.frames().first()?;
