@@ -35,13 +35,14 @@ def test_links_hold_any_word(shared_kernel: Kernel) -> None:
 
 
 @pytest.mark.clause("FREE-08", at="FrameAllocOptions::allocate")
-@pytest.mark.parametrize("drained", [False, True], ids=["in-cache", "on-list"])
-def test_a_double_free_is_detected_before_it_aliases_a_frame(kernel: Kernel, drained: bool) -> None:
-    """Free twice, then allocate everything: a panic must come before the frame has two owners."""
+def test_a_double_free_is_detected_before_it_aliases_a_frame(kernel: Kernel) -> None:
+    """Free twice, then allocate everything: a panic must come before the frame has two owners.
+
+    The frame lies in the CPU cache, which takes it twice; on a list the shim's buddy would not.
+    """
     paddr = kernel.alloc(zeroed=False)
     kernel.release(paddr)
-    if drained:
-        kernel.call("buddy.drain")
+    expect("the freed frame waits in the CPU cache", paddr in kernel.cached_frames(), True, frame=paddr)
     owners: list[int] = []
     try:
         kernel.release(paddr)

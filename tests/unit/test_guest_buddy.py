@@ -37,6 +37,16 @@ def test_frame_that_found_no_room_in_the_cache_stays_its_holder_s(kernel: Kernel
     assert kernel.stats()["allocated"] == before
 
 
+def test_free_of_a_listed_frame_is_refused_with_nothing_changed(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    kernel.release(paddr)
+    kernel.call("buddy.drain")
+    before, slots = kernel.free_blocks(), kernel.slots().tobytes()
+    with pytest.raises(SubjectPanic, match="double free"):
+        kernel.release(paddr)
+    assert (kernel.free_blocks(), kernel.slots().tobytes()) == (before, slots)
+
+
 def test_single_frame_that_is_freed_twice_into_a_full_cache_is_noticed(kernel: Kernel) -> None:
     frames = [kernel.alloc(zeroed=False) for _ in range(CACHE_CAPACITY)]
     kernel.call("buddy.drain")

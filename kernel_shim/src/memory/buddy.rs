@@ -5,6 +5,8 @@
 //! * Every free stamps the sentinel `REFCOUNT_UNUSED`; handing out leaves it for the claim.
 //! * Poison is looked at when a block is freed (it is quarantined), not when one is handed out.
 //! * Single frames go through a cache for each CPU, which takes a frame as often as it is freed.
+//! * A free of what is on a list already is refused, which is more than the real buddy does: it would tear the lists
+//!   that everything is judged by, whatever the module does about it.
 //! * A request for a single frame gets what a test has put in its way, see [`faults`].
 
 pub mod block;
