@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterable, Sequence
 
+from harness.backtrace import reader, return_addresses
 from harness.console import channel as console
 from harness.console.channel import Channel, Ending
 from harness.console.protocol import CrashReport
@@ -16,6 +18,7 @@ from harness.kernel_errors import GuestTimeout as Timeout
 from harness.machine.deadline import GuestTimeout
 from harness.machine.exit_status import ExitStatus, GuestExit
 from harness.machine.guest import Guest, live_guests
+from harness.machine.vcpu import VcpuState
 from harness.resources import shim_dir
 
 _STATUS = {
@@ -72,7 +75,10 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             detail=f"{error.report.what}: {error.report.describe()}",
             status=GuestStatus.TIMEOUT,
             console_tail=tuple(error.report.tail) or tail,
-            backtrace=tuple(image.symbolize(vcpu.rip) for vcpu in error.report.vcpus),
+            backtrace=_stacks(error.report.vcpus, guest, channel, image),
+            registers=tuple(
+                line for vcpu in error.report.vcpus for line in (vcpu.describe(), f"  {vcpu.essentials()}")
+            ),
         )
     if isinstance(error, console.GuestCrashed):
         status, _ = _reap(guest, channel)
@@ -95,12 +101,27 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
 
 def symbolized(report: CrashReport, image: Image) -> tuple[str, ...]:
     """The backtrace of a crash report as `function+0x12 (file:line)`, innermost first."""
+    rip = [report.fields.int("rip")] if "rip" in report.fields else []
+    return _symbolized(rip, report.backtrace, image)
+
+
+def _symbolized(rip: Iterable[int], returns: Iterable[int], image: Image) -> tuple[str, ...]:
     # A return address lies behind its call.
-    addresses = [address - 1 for address in report.backtrace]
-    if "rip" in report.fields:
-        addresses.insert(0, report.fields.int("rip"))
+    addresses = [*rip, *(address - 1 for address in returns)]
     lines = [_shortened(image.symbolize(address)) for address in addresses]
     return tuple(line for line in lines if not line.startswith(_PANIC_MACHINERY))
+
+
+def _stacks(vcpus: Sequence[VcpuState], guest: Guest, channel: Channel, image: Image) -> tuple[str, ...]:
+    """The backtrace of every CPU of a guest that was stopped, those of several under a line for each."""
+    fields = channel.banner.fields if channel.banner else {}
+    read = reader(guest.ram, int(fields["hhdm"], 0) if "hhdm" in fields else None)
+    lines: list[str] = []
+    for vcpu in vcpus:
+        if len(vcpus) > 1:
+            lines.append(f"CPU {vcpu.index}:")
+        lines += _symbolized([vcpu.rip], return_addresses(vcpu.registers.get("bp", 0), read), image)
+    return tuple(lines)
 
 
 def _shortened(line: str) -> str:

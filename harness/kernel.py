@@ -28,9 +28,8 @@ from harness.machine.guest import Guest
 from harness.memory_view import memory_state
 from harness.reply import Reply
 from harness.slot import Slot
-from harness.units import PAGE_SHIFT, PAGE_SIZE
+from harness.units import KERNEL_VMA, PAGE_SHIFT, PAGE_SIZE
 
-KERNEL_VMA = 0xFFFF_FFFF_8000_0000
 LINK_NONE = 2**64 - 1
 COMMANDS_KEPT = 12
 CONSOLE_KEPT = 20

@@ -48,6 +48,7 @@ class GuestFailure(HarnessError):
         status: how the guest ended.
         console_tail: the last lines of the transcript.
         backtrace: symbolized return addresses, innermost first.
+        registers: of every CPU, where the guest was stopped.
     """
 
     def __init__(
@@ -58,9 +59,12 @@ class GuestFailure(HarnessError):
         status: GuestStatus = GuestStatus.UNEXPECTED,
         console_tail: tuple[str, ...] = (),
         backtrace: tuple[str, ...] = (),
+        registers: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(what, detail=detail)
+        seen = [*registers, *backtrace, *(f"console: {line}" for line in console_tail)]
+        super().__init__(what, detail=detail, evidence="\n".join(seen))
         self.status, self.console_tail, self.backtrace = status, console_tail, backtrace
+        self.registers = registers
 
 
 class GuestCrashed(GuestFailure):

@@ -158,6 +158,7 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             return {
                 "outcome": broken_off(error), "message": error.summary, "at": at,
                 "console_tail": error.console_tail, "backtrace": error.backtrace,
+                "registers": error.registers,
             }  # fmt: skip
         case None:
             return {"outcome": Outcome.ERROR, "message": "failed without an exception"}

@@ -20,6 +20,9 @@ TIB: Final = 1 << 40
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
 
+KERNEL_VMA: Final = 0xFFFF_FFFF_8000_0000
+"""Where the kernel image is linked: its virtual addresses are this plus the physical ones."""
+
 _UNITS: Final = {
     "": 1,
     "b": 1,

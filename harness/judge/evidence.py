@@ -74,7 +74,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
 
     `breaks` names those of `clauses` that a violation breaks; empty means all of them. `exhibit` is
     text shown as it is, such as a layout map. `at` is `file:line` in the subject. `commands`,
-    `console_tail` and `backtrace` are lines, oldest first, the backtrace innermost first.
+    `console_tail` and `backtrace` are lines, oldest first, the backtrace innermost first; `registers` are
+    lines about every CPU of a guest that was stopped.
     """
 
     check: str
@@ -93,6 +94,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     commands: tuple[str, ...] = ()
     console_tail: tuple[str, ...] = ()
     backtrace: tuple[str, ...] = ()
+    registers: tuple[str, ...] = ()
     reproduce: str = ""
 
     @property

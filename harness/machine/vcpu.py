@@ -23,6 +23,8 @@ class VcpuState:
 
     index: int
     rip: int
+    flags: int
+    """RFLAGS, or EFLAGS."""
     interrupts_enabled: bool
     halted: bool
     registers: dict[str, int]
@@ -34,6 +36,12 @@ class VcpuState:
         doing = "halted" if self.halted else "running"
         interrupts = "on" if self.interrupts_enabled else "off"
         return f"CPU {self.index}: {doing} at {self.rip:#018x}, interrupts {interrupts}"
+
+    def essentials(self) -> str:
+        """Say in one line where it is, on which stack, what it faulted at, in which address space."""
+        values = {f"r{name}": self.registers.get(name) for name in ("ip", "sp", "bp")}
+        values |= {"rflags": self.flags, **{name: self.registers.get(name) for name in ("cr2", "cr3")}}
+        return " ".join(f"{name}={value:#x}" for name, value in values.items() if value is not None)
 
 
 def parse_registers(text: str) -> tuple[VcpuState, ...]:
@@ -53,6 +61,7 @@ def _one(index: int, text: str) -> VcpuState | None:
     return VcpuState(
         index=index,
         rip=int(state["rip"], 16),
+        flags=int(state["flags"], 16),
         interrupts_enabled=bool(int(state["flags"], 16) & _INTERRUPTS),
         halted=state["hlt"] == "1",
         registers=registers,

@@ -59,7 +59,7 @@ def broken_off_block(result: CheckResult) -> RenderableType:
 
 
 def result_block(result: CheckResult) -> RenderableType:
-    """Expected, got and where on the slot; then exhibit, last commands, backtrace, console."""
+    """Expected, got and where on the slot; then exhibit, last commands, CPUs, console."""
     place = "" if result.frame is None else f"{result.frame:#018x}"
     if result.field:
         place = f"{place}, {result.field}" if place else result.field
@@ -77,6 +77,7 @@ def result_block(result: CheckResult) -> RenderableType:
         _fields(
             [
                 *_block("commands", result.commands[-_LAST_LINES:], len(result.commands)),
+                *_block("registers", result.registers, len(result.registers)),
                 *_block("backtrace", result.backtrace[:_LAST_LINES], len(result.backtrace)),
                 *_block("console", result.console_tail[-_LAST_LINES:], len(result.console_tail)),
             ]

@@ -72,6 +72,7 @@ def _body(element: ET.Element, result: CheckResult) -> None:
     for title, block in (
         ("", result.exhibit.splitlines()),
         ("commands:", result.commands),
+        ("registers:", result.registers),
         ("backtrace:", result.backtrace),
         ("console:", result.console_tail),
     ):

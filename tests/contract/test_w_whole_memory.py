@@ -12,10 +12,10 @@ from harness.campaign.lives import Life
 from harness.campaign.whole_memory import Watched
 from harness.image.image import Image
 from harness.judge.evidence import RunKey
-from harness.kernel import KERNEL_VMA, Kernel
+from harness.kernel import Kernel
 from harness.pytest_plugin import KERNELS
 from harness.run import Run
-from harness.units import KIB, MIB, align_up
+from harness.units import KERNEL_VMA, KIB, MIB, align_up
 
 pytestmark = pytest.mark.one_machine
 

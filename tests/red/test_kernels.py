@@ -29,6 +29,13 @@ def judged(folder: Path, red: str, *, cpu_s: float = 3.0) -> Judged:
     return result
 
 
+def shows_where(out: str, doing: str, *functions: str) -> bool:
+    """Whether a report has the registers of a stopped guest, then its calls in this order, then its words."""
+    registers = r"rip=0x\w+ rsp=0x\w+ rbp=0x\w+ rflags=0x\w+ cr2=0x\w+ cr3=0x\w+"
+    parts = [re.escape(doing), registers, *map(re.escape, functions), r"console: "]
+    return re.search(".*".join(parts), " ".join(out.split())) is not None
+
+
 def test_a_kernel_that_panics_at_boot_is_a_crash(tmp_path: Path) -> None:
     result = judged(tmp_path, "panic")
     assert (result.kind, result.says("red kernel: panic before the banner")) == (Kind.CRASH, True)
@@ -56,6 +63,7 @@ def test_a_triple_fault_is_never_a_pass(tmp_path: Path) -> None:
 def test_a_hang_with_interrupts_off_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "hang-cli")
     assert (result.kind, result.says("halted for good, interrupts off")) == (Kind.TIMEOUT, True)
+    assert shows_where(result.out, "CPU 0: halted at", "exit.rs:", "kernel_main"), result.out
 
 
 def test_a_silent_hang_before_the_banner_is_a_timeout(tmp_path: Path) -> None:
@@ -66,6 +74,7 @@ def test_a_silent_hang_before_the_banner_is_a_timeout(tmp_path: Path) -> None:
 def test_a_kernel_that_spins_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "hang-spin", cpu_s=1.5)
     assert (result.kind, result.says("the guest used up its CPU time")) == (Kind.TIMEOUT, True)
+    assert shows_where(result.out, "CPU 0: running at", "red::kernels::", "kernel_main"), result.out
 
 
 def test_a_flood_of_log_lines_is_a_timeout(tmp_path: Path) -> None:

@@ -187,6 +187,24 @@ def test_a_crashed_guest_is_a_crash_with_a_backtrace_of_names(door: pytest.Pytes
     assert any("commands::crash" in line for line in result.backtrace)
 
 
+def test_a_hang_shows_the_registers_with_the_calls_that_led_there(door: pytest.Pytester) -> None:
+    door.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.clause("ALLOC-01")
+        def test_x(kernel):
+            kernel.call("crash hang")
+        """
+    )
+    (result,) = evidence_of(door).checks
+    assert result.outcome is Outcome.TIMEOUT
+    assert result.registers[0].startswith("CPU 0: halted at 0x")
+    assert all(f"{name}=0x" in result.registers[1] for name in ("rip", "rsp", "rbp", "rflags", "cr2", "cr3"))
+    named = [line for line in result.backtrace if "commands::crash" in line or "console::" in line]
+    assert "commands::crash" in named[0] and "console::" in named[-1], result.backtrace
+
+
 def test_a_violation_in_a_shared_guest_gives_the_next_check_another_one(door: pytest.Pytester) -> None:
     door.makepyfile(
         """

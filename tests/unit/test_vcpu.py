@@ -41,5 +41,14 @@ def test_description_says_what_the_cpu_does() -> None:
     assert second.describe() == "CPU 1: running at 0x000000000000fff0, interrupts off"
 
 
+def test_essentials_say_where_on_which_stack_in_which_space() -> None:
+    first, second = parse_registers(TWO_CPUS)
+    assert first.essentials() == (
+        "rip=0xffffffff80160dc5 rsp=0xffffffff80161f10 rbp=0xffffffff80162780 "
+        "rflags=0x246 cr2=0x0 cr3=0x13d000"
+    )
+    assert second.essentials() == "rip=0xfff0 rflags=0x2"
+
+
 def test_text_without_registers_has_no_cpus() -> None:
     assert parse_registers("") == () == parse_registers("CPU#0\nnothing\n")
