@@ -2,7 +2,7 @@
 
 FRAME_RS ?=     # the frame.rs to judge; the built-in one when empty
 MACHINE  ?=     # machines to judge on, such as: q35 microvm
-PROFILE  ?=     # dev, release or both
+PROFILE  ?=     # dev or release; for qemu-test both, too
 BASELINE ?=     # file of known findings
 TIME     ?=     # seconds to fuzz or storm for
 ARGS     ?=     # anything else for the program behind the target

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +26,7 @@ from harness.judge.evidence import CheckResult, Evidence, RunKey, SubjectInfo, T
 from harness.judge.exit_codes import ExitCode, exit_code
 from harness.judge.verdict import judge
 from harness.machine.definition import load_machines
+from harness.program import program
 from harness.pytest_results import run_id
 from harness.pytest_session import RESULT
 from harness.pytest_settings import alone, settings
@@ -35,7 +34,6 @@ from harness.report import json_report, junit
 from harness.report.progress import Progress
 from harness.report.terminal import console_for, print_report
 
-PROGRAM = "frame-harness"
 DEFAULT_MACHINES = ("microvm", "q35", "pc")
 MOST_WORKERS = 8
 
@@ -67,20 +65,12 @@ class Request:
     @property
     def command(self) -> str:
         """The command that a finding names; machine, profile and check are added to it."""
-        words = [_program(), "check"]
+        words = [program(), "check"]
         if self.frame_rs:
             words += ["--frame-rs", str(self.frame_rs)]
         if self.accel:
             words += ["--accel", self.accel]
         return shlex.join(words)
-
-
-def _program() -> str:
-    """This program as the user called it, so that a command that is shown can be run."""
-    called = sys.argv[0]
-    if Path(called).name != PROGRAM or shutil.which(PROGRAM) == str(Path(called).resolve()):
-        return PROGRAM
-    return os.path.relpath(called) if Path(called).resolve().is_relative_to(Path.cwd()) else called
 
 
 def check(request: Request) -> ExitCode:

@@ -102,6 +102,7 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
     "--seconds", "--time", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
     help="In all.",
 )  # fmt: skip
+@click.option("--steps", type=click.IntRange(1), help="Stop after so many of each storm, not by the clock.")
 @click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option(
@@ -112,6 +113,7 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
 def storm_command(
     names: tuple[str, ...],
     seconds: float,
+    steps: int | None,
     cpus: int,
     seed: int,
     frame_rs: Path | None,
@@ -121,7 +123,7 @@ def storm_command(
     """Let several CPUs at the same frames for a long time; NAMES choose some storms."""
     from harness.storm_command import StormRequest, storm  # noqa: PLC0415
 
-    sys.exit(int(storm(StormRequest(seconds, names, cpus, frame_rs, machine, profile, seed))))
+    sys.exit(int(storm(StormRequest(seconds, steps, names, cpus, frame_rs, machine, profile, seed))))
 
 
 @cli.command("fuzz")

@@ -19,10 +19,12 @@ from harness.image.image import Image
 from harness.image.subject import Subject
 from harness.judge.exit_codes import ExitCode
 from harness.kernel import Kernel
-from harness.kernel_errors import GuestCrashed, SubjectPanic
+from harness.kernel_errors import GuestCrashed, GuestTimeout, SubjectPanic
 from harness.machine.definition import Machine, load_machine
+from harness.program import program
 from harness.storms import STORMS, Storm, rage
 
+FIRST_SLICE_S = 0.25
 LONGEST_SLICE_S = 5.0
 """After each slice all of memory is judged, and the guest is a new one."""
 
@@ -32,6 +34,8 @@ class StormRequest:
     """Which storms, on what, for how long in all."""
 
     seconds: float
+    steps: int | None = None
+    """Stop each storm after so many steps instead, however long they take."""
     names: Sequence[str] = ()
     cpus: int = 2
     frame_rs: Path | None = None
@@ -41,7 +45,7 @@ class StormRequest:
 
     def command(self, storm: Storm, seed: int) -> str:
         """What shows a violation again, given some time."""
-        words = ["frame-harness", "storm", storm.name, "--cpus", str(self.cpus), "--seed", str(seed)]
+        words = [program(), "storm", storm.name, "--cpus", str(self.cpus), "--seed", str(seed)]
         words += ["--machine", self.machine, "--profile", self.profile]
         return shlex.join([*words, *(["--frame-rs", str(self.frame_rs)] if self.frame_rs else [])])
 
@@ -76,25 +80,37 @@ def storm(request: StormRequest) -> ExitCode:
     machine = load_machine(request.machine)
     tallies = [_Tally(STORMS[name]) for name in request.names or STORMS]
     until = time.monotonic() + request.seconds
-    slice_s = min(LONGEST_SLICE_S, request.seconds / len(tallies) / 2)
+
+    def goes_on(tally: _Tally) -> bool:
+        if request.steps is not None:
+            return not tally.broken and tally.steps < request.steps
+        return not tally.broken and (time.monotonic() < until or not tally.seconds)
+
     for seed in itertools.count(request.seed):
-        for tally in (tally for tally in tallies if not tally.broken):
-            if time.monotonic() < until or not tally.seconds:
-                _turn(tally, image, machine, request, slice_s, seed)
-        if time.monotonic() >= until or all(tally.broken for tally in tallies):
+        for tally in filter(goes_on, tallies):
+            _turn(tally, image, machine, request, seed)
+        if not any(map(goes_on, tallies)):
             break
     for tally in tallies:
         click.echo(tally.line)
     return ExitCode.FAIL if any(tally.broken for tally in tallies) else ExitCode.PASS
 
 
-def _turn(
-    tally: _Tally, image: Image, machine: Machine, request: StormRequest, seconds: float, seed: int
-) -> None:
+def _slice_s(tally: _Tally, request: StormRequest) -> float:
+    if request.steps is None:
+        return min(LONGEST_SLICE_S, request.seconds / len(request.names or STORMS) / 2)
+    if not tally.steps:
+        return FIRST_SLICE_S
+    left = request.steps - tally.steps
+    return min(LONGEST_SLICE_S, max(FIRST_SLICE_S, left * tally.seconds / tally.steps))
+
+
+def _turn(tally: _Tally, image: Image, machine: Machine, request: StormRequest, seed: int) -> None:
+    seconds = _slice_s(tally, request)
     with Kernel.boot(image, machine, cpus=request.cpus, seed=seed) as kernel:
         try:
             outcome = rage(tally.storm, kernel, seconds=seconds, seed=seed)
-        except (ClauseViolated, SubjectPanic, GuestCrashed) as error:
+        except (ClauseViolated, SubjectPanic, GuestCrashed, GuestTimeout) as error:
             tally.broken = f"BROKEN, {str(error).splitlines()[0]}"
             for id_ in tally.storm.clauses:
                 click.echo(f"{id_}: {clause(id_).title}")

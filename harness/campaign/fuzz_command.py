@@ -22,6 +22,7 @@ from harness.image.image import Image
 from harness.image.subject import Subject
 from harness.judge.exit_codes import ExitCode
 from harness.machine.definition import load_machine
+from harness.program import program
 from harness.resources import build_dir
 
 SEED_BITS = 32
@@ -81,7 +82,7 @@ def _save(found: Found, folder: Path, request: FuzzRequest) -> None:
     click.echo(f"  {script.facts['seen']}")
     for line in script.lines:
         click.echo(f"    {line}")
-    words = ["frame-harness", "replay", str(path)]
+    words = [program(), "replay", str(path)]
     if request.frame_rs:
         words += ["--frame-rs", str(request.frame_rs)]
     click.echo(f"  shortened from {found.length} to {len(script.lines)} commands: {shlex.join(words)}")

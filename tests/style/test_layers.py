@@ -21,6 +21,7 @@ GROUND = {"errors", "units", "resources", "progress", "packages"}
 ROOMS = {
     "errors": set[str](),
     "units": {"errors"},
+    "program": set[str](),
     "resources": {"errors"},
     "progress": {"errors"},
     "packages": {"errors", "progress"},
