@@ -238,13 +238,13 @@ def test_the_shared_guest_outlives_a_test_that_has_one_of_its_own(door: pytest.P
 
 
 @pytest.mark.parametrize(
-    ("red", "words"),
+    ("red", "words", "workers"),
     [
-        ("ktap-zero", "NO_TESTS microvm/release: selftest: planned 0"),
-        ("wrong-exit", "ERROR microvm/release: exit: expected pass, got refused 2 times"),
+        ("ktap-zero", "NO_TESTS microvm/release: selftest: planned 0", ()),
+        ("wrong-exit", "ERROR microvm/release: exit: expected pass, got refused 2 times", ("-n", "1")),
     ],
+    ids=["selftest", "exit-in-a-worker"],
 )
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "worker"])
 def test_passed_tests_of_a_run_that_is_no_pass_are_not_green(
     red: str, words: str, workers: tuple[str, ...], door: pytest.Pytester
 ) -> None:

@@ -119,32 +119,63 @@ def test_wheel_carries_what_a_user_needs_and_nothing_else(wheel: Path) -> None:
     assert {name.partition("/")[0] for name in names} == {"harness", wheel_info(wheel)}
 
 
-def test_installed_wheel_builds_the_shim_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
-    """The installed files stay untouched: they may belong to root."""
-    site, empty = tmp_path / "site", tmp_path / "empty"
-    empty.mkdir()
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Where the wheel was installed, with an environment in which nothing of this clone is found."""
+    folder = tmp_path_factory.mktemp("installed")
+    site = folder / "site"
     argv: list[str | Path] = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", site, wheel]
     assert run(argv, what="installing the wheel").status == 0
+    left_out = ("FRAME_HARNESS_CACHE", "PYTEST_", *MENU)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    env |= {
+        "PYTHONPATH": str(site),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return site, env
+
+
+def test_installed_wheel_builds_the_shim_in_an_empty_folder(
+    installed: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    """The installed files stay untouched: they may belong to root."""
+    site, env = installed
     before = sorted((path, path.stat().st_mtime_ns) for path in site.rglob("*") if path.is_file())
     script = (
         "import harness; from harness.image import Subject, build;"
         "image = build(Subject.builtin(), 'dev'); print(harness.__file__); print(image.elf);"
         "print(image.layout('MetaSlot').size)"
     )
-    env = {name: value for name, value in os.environ.items() if name != "FRAME_HARNESS_CACHE"}
-    env |= {
-        "PYTHONPATH": str(site),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    finished = run([sys.executable, "-c", script], what="building the shim", cwd=empty, env=env)
+    finished = run([sys.executable, "-c", script], what="building the shim", cwd=tmp_path, env=env)
     assert finished.status == 0, finished.err
     package, elf, size = finished.out.splitlines()
     assert Path(package) == site / "harness" / "__init__.py"
-    assert tmp_path / "cache" / "frame-harness" in Path(elf).parents
+    assert Path(env["XDG_CACHE_HOME"]) / "frame-harness" in Path(elf).parents
     assert size == "64"
-    assert list(empty.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
     assert sorted((path, path.stat().st_mtime_ns) for path in site.rglob("*") if path.is_file()) == before
+
+
+def test_installed_wheel_runs_the_test_of_the_readme_then_judges_through_its_command(
+    installed: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    site, env = installed
+    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL)
+    spied = "\n\ndef test_harness_is_the_installed_one():\n    import harness\n    print(harness.__file__)\n"
+    (tmp_path / "test_mine.py").write_text(example + spied, encoding="utf-8")
+    pytest_ = [sys.executable, "-P", "-m", "pytest", "-rP", "-p", "no:cacheprovider"]
+    tested = run([*pytest_, "test_mine.py", "--machine", "microvm"], what="pytest", cwd=tmp_path, env=env)
+    assert tested.status == 0 and "2 passed" in tested.out, tested.out + tested.err
+    assert str(site / "harness" / "__init__.py") in tested.out
+
+    argv: list[str | Path] = [
+        site / "bin" / "frame-harness", "check", "--machine", "microvm", "--profile", "dev", "-k", "CONST-01",
+    ]  # fmt: skip
+    judged = run(argv, what="frame-harness", cwd=tmp_path, env=env)
+    assert judged.status == 0, judged.out + judged.err
+    assert judged.out.splitlines()[-1].startswith("PASS: 1 check, 1 clause held, 1 machine × 1 profile")
+    assert str(site / "harness" / "_data" / "kernel_shim") in "".join(judged.out.split())
 
 
 def test_build_folder_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
