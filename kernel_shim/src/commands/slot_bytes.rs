@@ -6,7 +6,7 @@ use crate::console::command::{refused, Code, Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::memory::frame::MetaSlot;
 use crate::memory::slot_table::{self, SLOT_BYTES};
-use core::hint::black_box;
+use core::arch::asm;
 use core::mem::MaybeUninit;
 
 pub const COMMANDS: &[Command] = &[
@@ -22,14 +22,25 @@ pub const COMMANDS: &[Command] = &[
 
 fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
+    let mut slot = MaybeUninit::<MetaSlot>::uninit();
     // Another value than any that a new slot has, to show bytes that `new` leaves alone.
-    let mut bytes = [MaybeUninit::new(0xa5_u8); SLOT_BYTES];
-    let place = bytes.as_mut_ptr().cast::<MetaSlot>();
-    // SAFETY: as large as a slot, on the stack of this function; `write_unaligned` asks for no alignment.
-    unsafe { place.write_unaligned(MetaSlot::new()) };
-    // SAFETY: `u8` is valid for any initialized byte; all were initialized above, and where the type has
-    // padding the compiler must assume, behind `black_box`, that they were written since.
-    let bytes = black_box(bytes).map(|byte| unsafe { byte.assume_init() });
+    // SAFETY: the place of one slot, of this function alone.
+    unsafe { slot.as_mut_ptr().write_bytes(0xa5, 1) };
+    slot.write(MetaSlot::new());
+    let mut bytes = [0; SLOT_BYTES];
+    // To Rust, padding of the slot holds no value; to the machine it holds some byte like any other.
+    // SAFETY: reads the bytes of `slot`, writes as many of `bytes`, both of this function alone, forward, as the
+    // direction flag is clear in Rust code (x86-64 psABI 3.2.1). What `bytes` then holds is the CPU's doing, thus
+    // initialized whatever the compiler thinks of its source.
+    unsafe {
+        asm!(
+            "rep movsb",
+            inout("rcx") SLOT_BYTES => _,
+            inout("rsi") slot.as_ptr() => _,
+            inout("rdi") bytes.as_mut_ptr() => _,
+            options(nostack, preserves_flags),
+        );
+    }
     reply.bytes("bytes", &bytes);
     Ok(())
 }
