@@ -42,6 +42,19 @@ def test_every_machine_starts_as_many_cpus_as_asked_for(image: Image, machine: s
         assert [outcome.counters[cpu]["steps"] for cpu in range(cpus)] == [100] * cpus
 
 
+def test_a_missing_guard_below_another_cpu_s_stack_fails_the_self_test(kernel: Kernel) -> None:
+    table, _ = kernel.image.symbol("boot_kernel_pdpt")
+    # The last 1 GiB of addresses, its first page table: CPU 1's guard, then its main stack.
+    for index in (511, 0):
+        entry = int(kernel.bytes_at(table, 4096).view("<u8")[index])
+        table = kernel.hhdm + (entry & 0x000F_FFFF_FFFF_F000)
+    pages = kernel.bytes_at(table, 4096).view("<u8")
+    assert kernel.call("selftest")["failed"] == 0
+    assert pages[0] == 0
+    pages[0] = pages[1]
+    assert kernel.call("selftest")["failed"] == 1
+
+
 def test_a_guest_with_one_cpu_takes_no_memory_for_others(image: Image) -> None:
     machine = load_machine("q35")
     with Kernel.boot(image, machine) as alone, Kernel.boot(image, machine, cpus=2) as two:

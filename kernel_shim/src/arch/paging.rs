@@ -181,7 +181,7 @@ fn hhdm_paddr(table: &PageTable) -> PhysAddr {
 fn protect_kernel() {
     // SAFETY: the boot CPU is the only one, and this is the only function that touches these tables.
     let (directory, tables) = unsafe { (&mut (*KERNEL_DIRECTORY.0.get())[0], &mut *KERNEL_PAGES.0.get()) };
-    let guards = |page: u64| stack::guards().any(|guard| guard == page);
+    let guards = |page: u64| stack::image_guards().any(|guard| guard == page);
     let read_only = Flags::PRESENT | Flags::NO_EXECUTE;
     for (range, flags) in [
         (kernel_rodata(), read_only),

@@ -29,7 +29,7 @@ impl<const BYTES: usize> Stack<BYTES> {
     }
 }
 
-/// Unoptimized code of a foreign subject runs on it.
+/// Code of a foreign subject runs on it, in a dev build with little optimization.
 pub static BOOT_STACK: Stack<{ 128 * 1024 }> = Stack::new();
 
 /// One per IST index (Intel SDM vol. 3A, 6.14.5).
@@ -92,8 +92,17 @@ pub fn containing(vaddr: u64) -> Option<Range<u64>> {
 }
 
 /// Addresses of the guard pages in the kernel image.
+pub fn image_guards() -> impl Iterator<Item = u64> {
+    image_stacks().map(guard_below)
+}
+
+/// Addresses of all guard pages, those of the other CPUs' stacks included.
 pub fn guards() -> impl Iterator<Item = u64> {
-    image_stacks().map(|range| range.start - GUARD_BYTES as u64)
+    image_stacks().chain(secondaries()).map(guard_below)
+}
+
+fn guard_below(stack: Range<u64>) -> u64 {
+    stack.start - GUARD_BYTES as u64
 }
 
 /// The stacks of every other CPU, as far as they are mapped.
