@@ -35,7 +35,7 @@ def build(
     as it is whatever is built later.
 
     Args:
-        profile: `dev` (no optimization, debug assertions) or `release`.
+        profile: `dev` (little optimization, debug assertions) or `release`.
         features: of the shim, such as `red`.
         toolchain: the one that `find_toolchain` gives when not named.
     Raises:

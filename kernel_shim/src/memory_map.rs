@@ -15,7 +15,7 @@ pub enum RegionKind {
     Acpi,
     /// The loaded kernel image.
     Kernel,
-    /// Taken during boot, for page tables.
+    /// Taken during boot: page tables, the other CPUs' stacks and the code that starts them.
     Boot,
     /// The subject's metadata array.
     Meta,

@@ -19,7 +19,8 @@
 //! ```
 //!
 //! Commands run with interrupts disabled. A panic inside one either ends the guest or, after `onpanic recover`,
-//! abandons the command without running destructors (see `arch::recovery`): a lock that it held stays locked.
+//! abandons the command without running destructors (see `arch::recovery`): a lock that it held stays locked, but for
+//! those of the allocators (see `memory::after_panic`).
 
 use super::args::Args;
 use super::reply::Reply;

@@ -18,7 +18,7 @@ pub enum Line<'a> {
     Binary(&'a str),
 }
 
-/// A line that starts with a digit is a program's; any other one is a person's and is echoed.
+/// A line that starts with a letter is a person's and is echoed; a program's starts with its number.
 pub struct LineReader {
     bytes: [u8; MAX_LINE],
     length: usize,
