@@ -1,0 +1,52 @@
+"""Proves that a real frame.rs shows the findings that its kernel has, which a baseline then makes known."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.judge.exit_codes import ExitCode, Kind
+from tests.support.doors import Judged, check
+
+REAL = "FRAME_HARNESS_REAL_FRAME_RS"
+FINDINGS = {"ALLOC-07", "ALLOC-15", "REF-07", "GUARD-08", "VT-03", "FRAME-03"}
+HOLDS = "CONST-01"
+SELECTION = f"({' or '.join(sorted(FINDINGS))} or {HOLDS}) and not test_s_ and not test_w_"
+
+
+@pytest.fixture
+def real() -> Path:
+    path = os.environ.get(REAL)
+    if not path:
+        pytest.skip(f"{REAL} is not set: set it to the path of a real kernel's frame.rs")
+    return Path(path)
+
+
+def judged(folder: Path, subject: Path, *arguments: str | Path) -> Judged:
+    common = ("--frame-rs", subject, "--machine", "microvm", "--profile", "dev", "-n", "1", "-k", SELECTION)
+    return check(folder, *common, *arguments)
+
+
+def outcomes(result: Judged, outcome: str) -> set[str]:
+    return {id_ for id_, clause in result.report["clauses"].items() if clause["outcome"] == outcome}
+
+
+def test_findings_of_a_real_frame_rs_are_these_until_a_baseline_knows_them(
+    real: Path, tmp_path: Path
+) -> None:
+    fresh = judged(tmp_path, real)
+    assert (fresh.status, fresh.kind, fresh.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), fresh.out
+    assert fresh.violated == FINDINGS
+    assert outcomes(fresh, "held") == {HOLDS}
+
+    baseline = tmp_path / "known.toml"
+    entries = [f'[[finding]]\nid = "{id_}"\nreason = "audited"\n' for id_ in sorted({*FINDINGS, HOLDS})]
+    baseline.write_text("\n".join(entries))
+    known = judged(tmp_path, real, "--baseline", baseline)
+    assert (known.status, known.kind, known.survivors) == (ExitCode.PASS, Kind.PASS, ()), known.out
+    assert outcomes(known, "known") == FINDINGS and known.violated == set()
+    assert known.says("6 known findings") and all(known.says(id_) for id_ in FINDINGS)
+    assert known.says("1 entry of the baseline fires no longer")
+    assert [entry["id"] for entry in known.report["baseline"]["stale"]] == [HOLDS]
