@@ -55,6 +55,18 @@ class Dwarf:
         """Return a structure as a numpy type; see `Image.dtype`."""
         return types.to_dtype(self._shape(type_name))
 
+    def variants(self, type_name: str) -> tuple[str, ...]:
+        """Return the names of an enum's variants; see `Image.variants`.
+
+        Raises:
+            ImageError: no such enum, several different ones, or no debug information.
+        """
+        found = {tuple(names) for _, names in _by_suffix(self._index["variants"], type_name)}
+        if len(found) != 1:
+            actual = " or ".join(" ".join(names) for names in sorted(found)) or "none of that name"
+            raise ImageError(f"{self._path}", "type", expected=f"one enum {type_name}", actual=actual)
+        return found.pop()
+
     def function_line(self, name: str) -> tuple[str, int] | None:
         """Return (file, line) of a function's declaration; see `Image.function_line`."""
         functions: dict[str, list[Any]] = self._index["functions"]
@@ -112,20 +124,21 @@ class Dwarf:
 
 
 def _read_names(file: ELFFile) -> dict[str, Any]:
-    """Return every structure and function of the kernel's own crates, by full path."""
+    """Return every structure, enum, function of the kernel's own crates, by full path."""
     dwarf = file.get_dwarf_info()
     units = dies.Units(dwarf)
     shapes = types.Shapes(units)
     structs: dict[str, types.Shape] = {}
     functions: dict[str, tuple[str, int]] = {}
+    variants: dict[str, list[str]] = {}
     for unit in units:
         top = unit.cu.get_top_DIE().attributes
         if _crate(_attribute(top, "DW_AT_name")) in _FOREIGN_CRATES:
             continue
         program = dwarf.line_program_for_CU(unit.cu)
         files = lines.file_names(program, _attribute(top, "DW_AT_comp_dir")) if program else []
-        _read_unit(unit, shapes, files, structs, functions)
-    return {"structs": structs, "functions": functions}
+        _read_unit(unit, shapes, files, structs, functions, variants)
+    return {"structs": structs, "functions": functions, "variants": variants}
 
 
 def _read_unit(
@@ -134,6 +147,7 @@ def _read_unit(
     files: list[str],
     structs: dict[str, types.Shape],
     functions: dict[str, tuple[str, int]],
+    variants: dict[str, list[str]],
 ) -> None:
     scope: list[str] = []  # names of the entries above, one a depth, from depth 1 on
     for die in unit.entries(below=_QUIET):
@@ -152,6 +166,10 @@ def _read_unit(
             shape = shapes.of(die.offset)
             if shape[0] == "record":
                 structs[path] = shape
+            elif names := types.variants_of(unit, die.offset):
+                variants[path] = names
+        elif die.tag == "DW_TAG_enumeration_type" and _PLAIN.fullmatch(path):
+            variants[path] = types.variants_of(unit, die.offset)
         elif die.tag == "DW_TAG_subprogram" and attributes.get("DW_AT_decl_line"):
             file = int(attributes.get("DW_AT_decl_file", 0))
             place = files[file] if file < len(files) else "?"

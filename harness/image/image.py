@@ -83,6 +83,14 @@ class Image:
         """
         return self._dwarf.layout(type_name)
 
+    def variants(self, type_name: str) -> tuple[str, ...]:
+        """Return the names of an enum's variants, in the order of its text.
+
+        Args:
+            type_name: the end of the path: `AllocError`.
+        """
+        return self._dwarf.variants(type_name)
+
     def dtype(self, type_name: str) -> np.dtype[np.void]:
         """Return a structure as a numpy type: same size, same offsets, atomics as plain integers."""
         return self._dwarf.dtype(type_name)

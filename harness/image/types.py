@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract.layout import FieldLayout, StructLayout
-from harness.image.dies import Units
+from harness.image.dies import Unit, Units
 
 # A shape is JSON, so that it can be kept on disk:
 #   ["scalar", numpy code, kind]            one value
@@ -123,6 +123,22 @@ class Shapes:
         if len(payloads) == 1 and payloads[0][0] == "scalar" and payloads[0][2] == "pointer":
             return payloads[0] if size_of(payloads[0]) == size else _bytes(size)
         return _bytes(size)
+
+
+def variants_of(unit: Unit, offset: int) -> list[str]:
+    """Return the names of an enum's variants, in the order of its text; of anything else nothing."""
+    names: list[str] = []
+    for die in unit.children(offset):
+        if die.tag == "DW_TAG_enumerator":
+            names.append(str(unit.attributes(die.offset).get("DW_AT_name", "")))
+        elif die.tag == "DW_TAG_variant_part":  # some variant has content
+            names += [
+                str(unit.attributes(member.offset).get("DW_AT_name", ""))
+                for variant in unit.children(die.offset)
+                if variant.tag == "DW_TAG_variant"
+                for member in unit.children(variant.offset)
+            ]
+    return names
 
 
 def size_of(shape: Shape) -> int:

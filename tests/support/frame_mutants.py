@@ -492,6 +492,12 @@ FRAMES = [
         ),
     ),
     mutant(
+        "a fourth error",
+        "FRAME-05",
+        ("    InvalidAddress,\n}", "    InvalidAddress,\n    Poisoned,\n}"),
+        where="three_of_the_contract",
+    ),
+    mutant(
         "alloc_frame takes two", "FRAME-06", ("Self::alloc(self, 0, token)", "Self::alloc(self, 1, token)")
     ),
     mutant(

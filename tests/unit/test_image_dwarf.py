@@ -165,3 +165,10 @@ def bytes_at(path: Path, vaddr: int, size: int) -> bytes:
         (offset,) = ELFFile(file).address_offsets(vaddr, size)
         file.seek(offset)
         return file.read(size)
+
+
+def test_variants_are_named_with_content_or_without(tiny: Path) -> None:
+    assert Dwarf.of(tiny).variants("Kind") == ("One", "Two")
+    assert sorted(Dwarf.of(tiny).variants("tiny::Data")) == ["Empty", "Full"]
+    with pytest.raises(ImageError, match="expected one enum Odd, got none of that name"):
+        Dwarf.of(tiny).variants("Odd")
