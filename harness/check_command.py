@@ -136,7 +136,7 @@ def _build_first(subject: Subject, request: Request, progress: Progress) -> Trou
             what="build",
             message=error.first,
             detail=error.rendered,
-            next=f"mend {subject.path}, then run the same command",
+            next=error.next_step,
         )
     except HarnessError as error:
         return Trouble(what="build", message=error.summary, detail=str(error))

@@ -24,8 +24,13 @@ fn link_arguments(here: &str) {
 /// Writes `subject.rs`: the frame module, compiled in place and unmodified from `FRAME_RS`, or the built-in one.
 fn subject_module(here: &str, out: &str) {
     println!("cargo:rerun-if-env-changed=FRAME_RS");
+    // Another value in each run that the harness starts: time stamps alone do not say whether a text is the same.
+    println!("cargo:rerun-if-env-changed=FRAME_HARNESS_BUILD");
     let builtin = format!("{here}/src/memory/frame.rs");
-    let foreign = env::var("FRAME_RS").ok().filter(|path| !path.is_empty());
+    // A path that cannot be written into Rust must not be taken for none.
+    let foreign = env::var_os("FRAME_RS").filter(|path| !path.is_empty()).map(|path| {
+        path.into_string().unwrap_or_else(|path| panic!("FRAME_RS: expected a path in UTF-8, got {path:?}"))
+    });
     // Our lints are not the subject's: a foreign file is judged by what it does, not by its style. Those that
     // Cargo.toml denies are named, because `warnings` are those that warn.
     let allow = if foreign.is_some() {

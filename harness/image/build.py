@@ -76,6 +76,12 @@ def _build(
             first="a file that changed while it was compiled",
             rendered="",
         )
+    if subject.path not in built.sources:
+        raise BuildError(
+            subject=subject.name,
+            profile=profile,
+            first=f"another frame module: {subject.path} is none of the sources that the compiler read",
+        )
     path, digest = store.keep_elf(built.elf)
     outside = [file for file in built.sources if not file.is_relative_to(resources.shim_dir())]
     store.write_json(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ _FOREIGN = re.compile(
 )
 
 
+_NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
+_NOT_THE_SUBJECT = "mend what the compiler's tools say above; it is not about the frame module"
 _CORE_PACKAGES = 5  # what building the core library adds: core, alloc, compiler_builtins with two helpers
 
 
@@ -62,7 +65,7 @@ def compile_shim(
         argv += ["--config", f"target.{TARGET}.rustflags={json.dumps(list(toolchain.rustflags))}"]
     what = f"compiling the shim around {subject.name} ({profile})"
     finished = run(
-        argv, what=what, say=say, cwd=shim, env=_env(subject, toolchain), how_far=_HowFar(shim, toolchain)
+        argv, what=what, say=say, cwd=shim, env=shim_env(subject, toolchain), how_far=_HowFar(shim, toolchain)
     )
     messages = _messages(finished)
     if finished.status != 0:
@@ -80,10 +83,18 @@ def target_dir_of(toolchain: Toolchain) -> Path:
     return resources.build_dir() / "target" / toolchain.key
 
 
-def _env(subject: Subject, toolchain: Toolchain) -> dict[str, str]:
+def clean_env(toolchain: Toolchain) -> dict[str, str]:
+    """Return the environment for cargo: the user's proxies and folders, without settings of other builds."""
     env = {name: value for name, value in os.environ.items() if not _FOREIGN.fullmatch(name)}
-    env |= dict(toolchain.env)
-    env["CARGO_TERM_COLOR"] = "never"
+    return env | dict(toolchain.env) | {"CARGO_TERM_COLOR": "never"}
+
+
+def shim_env(subject: Subject, toolchain: Toolchain) -> dict[str, str]:
+    """Return the environment for a run of cargo that compiles the shim, whatever it compiled before."""
+    env = clean_env(toolchain)
+    # Cargo believes time stamps: another text under an older one counts as compiled already. It runs only
+    # when no image of these very sources is kept, so that a value never seen before wastes nothing.
+    env[_NONCE] = secrets.token_hex(16)
     # Unset means the built-in one; a path would do the same, but build differently.
     if not subject.is_builtin:
         env["FRAME_RS"] = os.fspath(subject.path)
@@ -134,17 +145,30 @@ def _executable(message: dict[str, Any]) -> str | None:
 
 
 def _error(subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]) -> BuildError:
-    said = [message["message"] for message in messages if message.get("reason") == "compiler-message"]
+    compiled = [message for message in messages if message.get("reason") == "compiler-message"]
+    said = [message["message"] for message in compiled]
     errors = [message for message in said if message["level"].startswith("error")]
     if not errors:
         # Cargo itself gave up: a crate that cannot be had, a lock file that does not fit, a build script.
         return BuildError(
-            subject=subject.name, profile=profile, first=finished.last_words(), rendered=finished.err.strip()
-        )
+            subject=subject.name, profile=profile, first=finished.last_words(),
+            rendered=finished.err.strip(), next_step=_NOT_THE_SUBJECT,
+        )  # fmt: skip
     rendered = "\n".join(
         message["rendered"].rstrip() for message in [*errors, *(m for m in said if m not in errors)]
     )
-    return BuildError(subject=subject.name, profile=profile, first=_one_line(errors[0]), rendered=rendered)
+    # The shim compiles around a module that keeps to its surface. What is said of no line, such as a linker
+    # that is not there, or of another crate, is nothing that an edit of the module would mend.
+    blamed = any(
+        message["message"] in errors and message["message"].get("spans")
+        for message in compiled
+        if message["target"]["name"] == built_name() and "bin" in message["target"]["kind"]
+    )
+    next_step = f"mend {subject.path}, then run the same command" if blamed else _NOT_THE_SUBJECT
+    return BuildError(
+        subject=subject.name, profile=profile, first=_one_line(errors[0]), rendered=rendered,
+        next_step=next_step,
+    )  # fmt: skip
 
 
 def _one_line(message: dict[str, Any]) -> str:

@@ -24,9 +24,12 @@ class BuildError(errors.BuildError):
         rendered: everything that the compiler said, as it says it on a terminal.
     """
 
-    def __init__(self, *, subject: str, profile: str, first: str, rendered: str = "") -> None:
+    def __init__(
+        self, *, subject: str, profile: str, first: str, rendered: str = "", next_step: str = ""
+    ) -> None:
         super().__init__(
-            "build", f"{subject} ({profile})", expected="code that compiles", actual=first, evidence=rendered
-        )
+            "build", f"{subject} ({profile})", expected="code that compiles", actual=first, evidence=rendered,
+            next_step=next_step,
+        )  # fmt: skip
         self.first = first
         self.rendered = rendered

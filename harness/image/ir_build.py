@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from harness import resources
 from harness.image import store
+from harness.image.cargo import clean_env
 from harness.image.errors import BuildError
 from harness.image.subject import Subject
 from harness.image.toolchain import TARGET, Toolchain
@@ -108,12 +109,11 @@ def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
             f"--target={target}",
             f"--target-dir={resources.build_dir() / 'ir' / 'target' / toolchain.key}",
         ]  # fmt: skip
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("CARGO_", "RUST"))}
         finished = run(
             argv,
             what="compiling what a frame module depends on",
             say=say,
-            env=env | dict(toolchain.env),
+            env=clean_env(toolchain),
             cwd=folder,
         )
     if finished.status != 0:

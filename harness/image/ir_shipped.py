@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from harness.contract.ordering_report import OrderingViolation
 from harness.contract.ordering_table import CLAUSE_OF_FIELD
 from harness.errors import HarnessError
 from harness.image import store
+from harness.image.cargo import shim_env
 from harness.image.errors import BuildError, ImageError
 from harness.image.ir_build import compile_ir
 from harness.image.ir_paths import PathError, Walker
@@ -155,16 +155,16 @@ def _whole_kernel(subject: Subject, profile: str, toolchain: Toolchain, say: Say
     ]  # fmt: skip
     if toolchain.rustflags:
         argv += ["--config", f"target.{TARGET}.rustflags={json.dumps(list(toolchain.rustflags))}"]
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("CARGO_", "RUST", "FRAME_RS"))
-    }
-    env |= dict(toolchain.env) | ({} if subject.is_builtin else {"FRAME_RS": str(subject.path)})
     with store.locked(f"ir-shim-{toolchain.key}-{profile}", say=say):
         # The same path each time: another one would be another build for cargo.
         what = f"compiling the shim around {subject.name} to LLVM IR"
-        finished = run([*argv, "--", f"--emit=llvm-ir={out}"], what=what, say=say, cwd=shim, env=env)
+        finished = run(
+            [*argv, "--", f"--emit=llvm-ir={out}"],
+            what=what,
+            say=say,
+            cwd=shim,
+            env=shim_env(subject, toolchain),
+        )
         if finished.status != 0:
             first, said = finished.last_words(), finished.err.strip()
             raise BuildError(subject=subject.name, profile=profile, first=first, rendered=said)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +31,7 @@ class Subject:
     @classmethod
     def builtin(cls) -> Subject:
         """Return the shim's own frame module, in which every clause holds."""
-        path = resources.shim_dir() / "src" / "memory" / "frame.rs"
+        path = builtin_path()
         return cls(path, _digest(path), BUILTIN_NAME)
 
     @classmethod
@@ -37,19 +39,38 @@ class Subject:
         """Return the subject in a file; its text may be anything.
 
         Raises:
-            SubjectError: there is no such file, or it may not be read.
+            SubjectError: there is no such file, it may not be read, or no Rust source can name it.
         """
         resolved = Path(path).expanduser().resolve()
+        _check_name(resolved)
         return cls(resolved, _digest(resolved), resolved.name)
 
     @property
     def is_builtin(self) -> bool:
         """Tell whether this is the shim's own module."""
-        return self.name == BUILTIN_NAME
+        return self.path == builtin_path()
 
     def refreshed(self) -> Subject:
         """Return the subject as its file is now."""
         return Subject(self.path, _digest(self.path), self.name)
+
+
+def builtin_path() -> Path:
+    """Return where the shim's own frame module is."""
+    return resources.shim_dir() / "src" / "memory" / "frame.rs"
+
+
+def _check_name(path: Path) -> None:
+    """Refuse what a Rust source, a list of make's or a line for cargo cannot carry."""
+    # What is not UTF-8 arrives as surrogates.
+    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in str(path)):
+        raise SubjectError(
+            "subject",
+            repr(os.fsencode(path))[1:],
+            expected="a path in UTF-8 without control characters",
+            actual="another",
+            next_step="rename the file or the folder",
+        )
 
 
 def _digest(path: Path) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from harness import resources
 from harness.contract.layout import EXPECTED, diff
-from harness.image import BuildError, Subject, SubjectError, Toolchain, build, find_toolchain
+from harness.image import BuildError, Subject, SubjectError, Toolchain, build, cargo, find_toolchain
 
 
 @pytest.fixture
@@ -100,12 +100,15 @@ def test_second_build_runs_no_compiler(subject_file: Path, toolchain: Toolchain)
     assert build(Subject.from_file(subject_file), "dev", toolchain=broken).elf == first.elf
 
 
-def test_edit_of_the_subject_makes_another_image_and_spares_the_first(subject_file: Path) -> None:
+def test_edit_of_the_subject_under_an_old_time_stamp_makes_another_image_and_spares_the_first(
+    subject_file: Path,
+) -> None:
     subject = Subject.from_file(subject_file)
     before = build(subject, "dev")
     content = before.elf.read_bytes()
     text = subject_file.read_text(encoding="utf-8")
     subject_file.write_text("\n".join(["", "", text]), encoding="utf-8")
+    os.utime(subject_file, (0, 0))  # as `mv`, `cp -p` or `rsync -a` leave it
     after = build(subject, "dev")
     assert after.elf != before.elf
     assert after.subject.sha256 != before.subject.sha256
@@ -121,6 +124,7 @@ def test_edit_of_a_file_that_the_subject_includes_is_noticed(subject_file: Path)
         file.write('\ninclude!("more.rs");\n')
     build(Subject.from_file(subject_file), "dev")
     more.write_text('compile_error!("noticed");', encoding="utf-8")
+    os.utime(more, (0, 0))
     with pytest.raises(BuildError, match="noticed"):
         build(Subject.from_file(subject_file), "dev")
 
@@ -144,6 +148,29 @@ def test_subject_that_does_not_compile_is_the_compilers_verdict(subject_file: Pa
     assert "\n" not in raised.value.first
     assert "^^^^^^^^^^^^^ not found in this scope" in raised.value.rendered
     assert raised.value.rendered.splitlines()[0] in str(raised.value)
+    assert raised.value.next_step.startswith(f"mend {subject_file}")
+
+
+_NO_LINKER = """\
+#!/bin/sh
+echo '{"reason":"compiler-message","target":{"kind":["bin"],"name":"kernel_shim"},"message":
+{"level":"error","message":"linker not found","code":null,"spans":[],"rendered":"error: linker not found"}}'
+exit 101
+"""
+
+
+@pytest.mark.parametrize("script", [_NO_LINKER, "#!/bin/sh\necho no network >&2; exit 101\n", ""])
+def test_failure_that_is_not_the_subjects_is_not_blamed_on_it(
+    subject_file: Path, toolchain: Toolchain, script: str
+) -> None:
+    with subject_file.open("a", encoding="utf-8") as file:
+        file.write("// never compiled before\n")
+    cargo = subject_file.with_name("cargo")
+    cargo.write_text(script.replace("\n{", "{"))
+    cargo.chmod(0o755)
+    with pytest.raises(BuildError) as raised:
+        build(Subject.from_file(subject_file), "dev", toolchain=dataclasses.replace(toolchain, cargo=cargo))
+    assert "not about the frame module" in raised.value.next_step
 
 
 @pytest.mark.parametrize(
@@ -168,6 +195,34 @@ def test_subject_that_cannot_be_read_is_refused_before_any_build(subject_file: P
     with pytest.raises(SubjectError) as raised:
         Subject.from_file(subject_file.parent / name)
     assert "\n" not in raised.value.summary
+
+
+@pytest.mark.parametrize("name", [b"frame-\xff.rs", b"frame\n.rs"])
+def test_path_that_no_source_can_name_is_refused(tmp_path: Path, name: bytes) -> None:
+    file = tmp_path / os.fsdecode(name)
+    shutil.copy(Subject.builtin().path, file)
+    with pytest.raises(SubjectError, match="expected a path in UTF-8") as raised:
+        Subject.from_file(file)
+    str(raised.value).encode()
+
+
+def test_build_script_takes_no_path_for_none(tmp_path: Path) -> None:
+    file = Path(shutil.copy(Subject.builtin().path, tmp_path / os.fsdecode(b"frame-\xff.rs")))
+    with pytest.raises(BuildError, match="expected a path in UTF-8"):
+        build(dataclasses.replace(Subject.builtin(), path=file, name="not UTF-8"), "dev")
+
+
+def test_file_named_like_the_built_in_subject_is_not_taken_for_it(subject_file: Path) -> None:
+    assert not Subject.from_file(subject_file.rename(subject_file.with_name("built-in"))).is_builtin
+
+
+def test_image_of_another_module_is_refused(subject_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = Subject.from_file(subject_file)
+    elf = build(Subject.builtin(), "dev").elf
+    other = cargo.Built(elf, (Subject.builtin().path,))
+    monkeypatch.setattr(cargo, "compile_shim", lambda *_, **__: other)
+    with pytest.raises(BuildError, match="none of the sources"):
+        build(subject, "dev")
 
 
 def test_subject_that_vanished_is_refused(subject_file: Path) -> None:
