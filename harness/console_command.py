@@ -21,8 +21,9 @@ from harness.progress import speaker
 def talk(frame_rs: Path | None, machine: str | None, profile: str, init: str) -> None:
     """Boot, then send each line of standard input as a request, until its end or the guest's."""
     subject = Subject.from_file(frame_rs) if frame_rs else Subject.builtin()
+    definition = load_machine(machine or DEFAULT_MACHINE)  # before a build, which takes longer to say no
     image = build(subject, profile, say=speaker(sys.stderr))
-    with Kernel.boot(image, load_machine(machine or DEFAULT_MACHINE), init=init) as kernel:
+    with Kernel.boot(image, definition, init=init) as kernel:
         click.echo("\n".join(kernel.console_tail(1)))
         click.echo("a guest at its prompt; `help` lists the commands, Ctrl-D ends", err=True)
         for line in _lines():

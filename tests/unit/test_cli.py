@@ -1,0 +1,99 @@
+"""Proves that every command without a test of its own does what it says, through the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness.bench import tables
+from harness.cli import cli
+from harness.contract.clauses import CLAUSES
+from harness.judge.exit_codes import ExitCode
+from harness.machine.definition import known_machines, load_machine
+
+IN_RELEASE = ("--machine", "microvm", "--profile", "release")
+
+
+def told(*words: str, said: str = "") -> Result:
+    """What a command answers, judging the built-in module."""
+    return CliRunner().invoke(cli, words, input=said, env={"FRAME_RS": ""})
+
+
+def run_alone(*words: str) -> subprocess.CompletedProcess[str]:
+    """What a command answers that collects the suite: not inside of another collection."""
+    argv = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def test_machines_lists_each_with_its_words() -> None:
+    run = told("machines")
+    assert run.exit_code == ExitCode.PASS
+    lines = run.output.splitlines()
+    assert [line.split()[0] for line in lines] == list(known_machines())
+    assert all(line.endswith(load_machine(line.split()[0]).summary) for line in lines)
+
+
+def test_exit_codes_lists_every_status() -> None:
+    run = told("exit-codes")
+    assert run.exit_code == ExitCode.PASS
+    rows = [line.split(" | ")[:2] for line in run.output.splitlines()[2:]]
+    assert rows == [[f"| {int(code)}", code.name] for code in ExitCode]
+
+
+def test_clauses_lists_all_of_them_with_checks() -> None:
+    run = run_alone("clauses", "--markdown")
+    assert run.returncode == ExitCode.PASS, run.stderr
+    for id_ in CLAUSES:
+        assert any(id_ in line and "test_" in line for line in run.stdout.splitlines()), id_
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("bench", "nosuch"), "known: boot, histories, storms, tables"),
+        (("storm", "nosuch"), "no such storm"),
+        (("console", "--machine", "nosuch"), "no such machine"),
+        (("fuzz", "--time", "0"), "--time"),
+        (("nosuch",), "No such command"),
+    ],
+    ids=lambda words: words[0] if isinstance(words, tuple) else "",
+)
+def test_a_mistake_is_a_usage_error_without_a_stack_trace(words: tuple[str, ...], said: str) -> None:
+    run = run_alone(*words)
+    assert run.returncode == ExitCode.USAGE
+    assert said in run.stderr and "Traceback" not in run.stderr
+
+
+@pytest.mark.slow
+def test_bench_says_which_goals_were_reached_then_ends_accordingly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROUNDS", 1)
+    monkeypatch.setattr(tables, "RAM", "64 MiB")
+    run = told("bench", "tables")
+    assert run.exception is None or isinstance(run.exception, SystemExit), run.exception
+    assert ("reached" in run.output) is not ("missed" in run.output), run.output
+    assert run.exit_code == (ExitCode.PASS if "reached" in run.output else ExitCode.FAIL)
+
+
+@pytest.mark.slow
+def test_console_passes_lines_on_until_their_end() -> None:
+    run = told("console", *IN_RELEASE, said="alloc new zeroed=0\n\nnosuch\nconst\n")
+    assert run.exit_code == ExitCode.PASS, run.output
+    assert "ok paddr=0x" in run.output and "no such command, try help" in run.output
+    assert "PAGE_SIZE=0x1000" in run.output
+
+
+@pytest.mark.slow
+def test_console_shows_how_a_guest_ended() -> None:
+    run = told("console", *IN_RELEASE, said="crash ud\nconst\n")
+    assert "#UD" in run.output and "commands::crash" in run.output
+    assert "PAGE_SIZE" not in run.output, "nobody is there to answer"
+
+
+@pytest.mark.slow
+def test_fuzz_stops_when_its_time_is_over() -> None:
+    run = told("fuzz", "--time", "0.001", "--seed", "1", *IN_RELEASE)
+    assert run.exit_code == ExitCode.PASS, run.output
+    assert "seed 1, 0.001 s" in run.output and "fuzz: found nothing: 1 histories" in run.output
