@@ -117,7 +117,7 @@ class Kernel:
             BootError: what came up is not this image, or is not the guest that was started.
         """
         nonce = secrets.token_hex(8)
-        words = [f"nonce={nonce}", f"init={init}"]
+        words = [f"nonce={nonce}", f"init={init}", "onpanic=recover"]
         if reserve:
             words.append("reserve=" + ",".join(f"{base:#x}+{length:#x}" for base, length in reserve))
         if ramtop is not None:
@@ -134,8 +134,6 @@ class Kernel:
             if (running := banner.fields.int("cpus")) != machine.cpus:
                 raise BootError("banner", "cpus", expected=str(machine.cpus), actual=str(running))
             kernel = cls(guest, channel, image, banner)
-            kernel.call("onpanic recover")
-            kernel.commands.clear()
         except HarnessError as error:
             failure = explain(error, guest, channel, image)
             guest.close()

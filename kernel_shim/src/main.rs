@@ -38,5 +38,6 @@ extern "C" fn kernel_main(start_info_paddr: u64) -> ! {
     red::before_banner();
     console::banner::print();
     red::after_banner();
+    report::set_recovers(cmdline::get("onpanic") == Some("recover"));
     console::dispatch::serve()
 }

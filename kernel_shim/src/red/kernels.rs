@@ -19,7 +19,7 @@ const NAMES: &[&str] = &[
     "flood",            // log lines for ever after the banner
     "flood-reply",      // data lines for ever instead of a reply
     "garbage",          // random bytes instead of the banner
-    "panic-request",    // in the answer to the first request after `onpanic recover`, without recovery
+    "panic-request",    // in the answer to the first request once panics are recovered, without recovery
     "wrong-exit",       // QEMU ends with 1 whatever was asked for
     "wrong-exit-zero",  // QEMU ends with 0 (reset) whatever was asked for
     "wrong-exit-fail",  // the guest writes the code of a failure whatever was asked for
