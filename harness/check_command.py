@@ -30,6 +30,7 @@ from harness.program import program
 from harness.pytest_results import run_id
 from harness.pytest_session import RESULT
 from harness.pytest_settings import alone, settings
+from harness.report import files as report_files
 from harness.report import json_report, junit
 from harness.report.progress import Progress
 from harness.report.terminal import console_for, print_report
@@ -79,26 +80,28 @@ def check(request: Request) -> ExitCode:
     Raises:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
+    read = (request.frame_rs, request.baseline, *map(Path, request.machines))
+    report_files.make_way((request.json, request.junit), read)
     _check_selection(request.select)
     known = baselines.load(request.baseline) if request.baseline else baselines.EMPTY
     subject = Subject.from_file(request.frame_rs) if request.frame_rs else Subject.builtin()
     load_machines(request.machines)
-    for report in (request.json, request.junit):
-        if report and not report.absolute().parent.is_dir():
-            raise UsageError("report", str(report), detail="its folder does not exist")
     console = console_for()
     with Progress(console) as progress:
-        trouble = _build_first(subject, request, progress)
-        evidence = _broken_build(subject, trouble) if trouble else _run_suite(subject, request, progress)
+        try:
+            trouble = _build_first(subject, request, progress)
+            evidence = _broken_build(subject, trouble) if trouble else _run_suite(subject, request, progress)
+        except OSError as error:
+            evidence = _broken_build(subject, _of_the_host(error))
     if evidence is None:
         console.print("interrupted; every guest is gone")
         return ExitCode.INTERRUPTED
     verdict = judge(evidence, known, required=_required(request))
-    if request.json:
-        request.json.write_text(json_report.dumps(evidence, verdict, known), encoding="utf-8")
-    if request.junit:
-        request.junit.write_text(junit.dumps(evidence, verdict, known), encoding="utf-8")
     print_report(evidence, verdict, known, console)
+    if request.json:
+        report_files.write(request.json, json_report.dumps(evidence, verdict, known))
+    if request.junit:
+        report_files.write(request.junit, junit.dumps(evidence, verdict, known))
     return exit_code(verdict.kind)
 
 
@@ -141,6 +144,14 @@ def _build_first(subject: Subject, request: Request, progress: Progress) -> Trou
     except HarnessError as error:
         return Trouble(what="build", message=error.summary, detail=str(error))
     return None
+
+
+def _of_the_host(error: OSError) -> Trouble:
+    return Trouble(
+        what="files",
+        message=str(error),
+        next="make room or get leave to write there; TMPDIR and FRAME_HARNESS_CACHE name other folders",
+    )
 
 
 def _broken_build(subject: Subject, trouble: Trouble) -> Evidence:

@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import click
 
-from harness.errors import HarnessError
 from harness.judge.exit_codes import ExitCode, table
+from harness.streams import survive_closed_pipes
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -205,6 +205,7 @@ def exit_codes_command() -> None:
 
 def main() -> NoReturn:
     """Run the command line; what goes wrong is one line, never a stack trace."""
+    survive_closed_pipes()
     try:
         cli.main(standalone_mode=False)
         sys.exit(int(ExitCode.PASS))
@@ -214,6 +215,9 @@ def main() -> NoReturn:
     except click.ClickException as error:
         error.show()
         sys.exit(int(ExitCode.USAGE))
-    except HarnessError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(int(ExitCode.USAGE))
+    except Exception as error:  # anything that is let through would end with the status of a FAIL
+        from harness.endings import ending  # noqa: PLC0415  the commands start faster without it
+
+        status, words = ending(error)
+        click.echo(words, err=True)
+        sys.exit(int(status))

@@ -1,0 +1,52 @@
+"""Streams whose reader may leave before everything is said."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+
+
+class PatientStream(io.TextIOWrapper):
+    """Goes on into nothing when its reader is gone: `check … | head -1` ends with the verdict's status."""
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self._silence()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._silence()
+
+    def _silence(self) -> None:
+        """Let the descriptor lead nowhere, then empty the buffers into it."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+        super().flush()
+
+
+def survive_closed_pipes() -> None:
+    """Replace the two output streams of this process; those that lead to no descriptor stay."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(OSError):  # a stream in memory has no descriptor
+                stream.fileno()
+                setattr(sys, name, _patient(stream))
+
+
+def _patient(stream: io.TextIOWrapper) -> PatientStream:
+    return PatientStream(
+        stream.buffer,
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )

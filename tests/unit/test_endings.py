@@ -1,0 +1,162 @@
+"""The exit status is true of what happened, whatever happened."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from harness import check_command, cli, streams
+from harness.check_command import Request
+from harness.checks import ClauseViolated
+from harness.errors import BootError, HarnessError, UsageError
+from harness.image.errors import BuildError, ToolchainError
+from harness.judge.exit_codes import ExitCode
+from harness.kernel_errors import AllocFailed, GuestCrashed, GuestTimeout, SubjectPanic
+from harness.report import files
+from tests.support.doors import ROOT
+
+MAIN = (sys.executable, "-c", "from harness.cli import main; main()")
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    def check(_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(check_command, "check", check)
+    monkeypatch.setattr(cli, "survive_closed_pipes", lambda: None)  # these streams are pytest's
+    monkeypatch.setattr(sys, "argv", ["frame-harness", "check"])
+    with pytest.raises(SystemExit) as raised:
+        cli.main()
+    assert isinstance(raised.value.code, int)
+    return raised.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("option", "x", detail="makes no sense"), ExitCode.USAGE),
+        (ToolchainError("toolchain", detail="none"), ExitCode.ERROR),
+        (BuildError(subject="frame.rs", profile="dev", first="error[E0425]"), ExitCode.ERROR),
+        (BootError("boot", detail="another kernel"), ExitCode.ERROR),
+        (GuestCrashed("panic", detail="at frame.rs:1"), ExitCode.CRASH),
+        (GuestTimeout("timeout", detail="3 s of CPU time"), ExitCode.TIMEOUT),
+        (SubjectPanic(file="frame.rs", line=1, message="no", request="alloc new"), ExitCode.CRASH),
+        (AllocFailed("OutOfMemory", "alloc new"), ExitCode.FAIL),
+        (ClauseViolated("bytes", expected="0", got="1"), ExitCode.FAIL),
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), ExitCode.ERROR),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value.name,
+)
+def test_every_error_has_a_status_and_one_line(
+    error: BaseException,
+    status: ExitCode,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_main(monkeypatch, error) == status
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_error_that_nobody_thought_of_is_no_fail_and_keeps_its_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run_main(monkeypatch, ZeroDivisionError("two\nlines")) == ExitCode.ERROR
+    said = capsys.readouterr().err
+    [kept] = tmp_path.iterdir()
+    assert said == f"error: bug in the harness: ZeroDivisionError: two lines\nnext: report it with {kept}\n"
+    assert "in check\n    raise error" in kept.read_text(encoding="utf-8")
+
+
+def closed_pipe() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def test_reader_that_left_changes_no_status() -> None:
+    writer = closed_pipe()
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    finished = subprocess.run(
+        [*MAIN, "exit-codes"], stdout=writer, stderr=subprocess.PIPE, env=env, check=False
+    )
+    os.close(writer)
+    assert (finished.returncode, finished.stderr) == (0, b"")
+
+
+def test_verdict_stands_though_nobody_reads_the_report(tmp_path: Path) -> None:
+    writer, report = closed_pipe(), tmp_path / "report.json"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {name: value for name, value in env.items() if not name.startswith(("PYTEST_", "FRAME_RS"))}
+    arguments = ["--machine", "microvm", "--profile", "release", "-k", "CONST-01", "--json", str(report)]
+    finished = subprocess.run(
+        [*MAIN, "check", *arguments], stdout=writer, stderr=writer, env=env, check=False
+    )
+    os.close(writer)
+    assert json.loads(report.read_text())["verdict"] == "PASS"
+    assert finished.returncode == 0
+
+
+def test_stream_whose_reader_left_swallows_all_that_follows() -> None:
+    with streams.PatientStream(os.fdopen(closed_pipe(), "wb")) as stream:
+        for _ in range(3):
+            stream.write("x" * 100_000)
+            stream.flush()
+
+
+def test_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    for report in (Path("/proc/report.json"), tmp_path, tmp_path / "gone" / "report"):
+        with pytest.raises(UsageError, match="report"):
+            check_command.check(Request(json=report, select="("))
+
+
+def test_report_never_replaces_what_the_run_reads(tmp_path: Path) -> None:
+    source = tmp_path / "frame.rs"
+    source.write_text("text")
+    with pytest.raises(UsageError, match="itself reads"):
+        check_command.check(Request(frame_rs=source, junit=tmp_path / "." / "frame.rs"))
+    assert source.read_text() == "text"
+
+
+def test_run_without_a_verdict_leaves_no_older_report(tmp_path: Path) -> None:
+    reports = tmp_path / "old.json", tmp_path / "old.xml"
+    for report in reports:
+        report.write_text("PASS")
+    with pytest.raises(UsageError, match="selection"):
+        check_command.check(Request(json=reports[0], junit=reports[1], select="("))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_device_as_a_report_stays_a_device() -> None:
+    files.make_way([Path("/dev/null")], [])
+    files.write(Path("/dev/null"), "text")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_report_for_which_there_is_no_room_is_an_error() -> None:
+    with pytest.raises(HarnessError, match="No space left"):
+        files.write(Path("/dev/full"), "text")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_host_without_room_is_an_error_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device", "/full/images")
+
+    monkeypatch.setattr(check_command, "build", full)
+    report = tmp_path / "report.json"
+    assert check_command.check(Request(json=report)) is ExitCode.ERROR
+    assert json.loads(report.read_text())["verdict"] == "ERROR"
+    assert "No space left on device" in capsys.readouterr().out
