@@ -13,7 +13,7 @@ from harness import pytest_results as results
 from harness.contract.clauses import clause
 from harness.errors import HarnessError
 from harness.image.image import Image
-from harness.judge.evidence import GuestStatus, RunKey, encode
+from harness.judge.evidence import GuestStatus, PlannedCheck, RunKey, encode
 from harness.kernel import Boot, Kernel
 from harness.kernel_errors import GuestCrashed
 from harness.pytest_session import RESULT, Session
@@ -100,8 +100,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     planned = []
     for item in session.items:
         key = planned_run(item)
-        if key is not None and results.clauses_of(item):
-            planned.append((key, results.check_name(item, key)))
+        clauses = results.clauses_of(item)
+        if key is not None and clauses:
+            planned.append(PlannedCheck(run=key, check=results.check_name(item, key), clauses=clauses))
     session.config.stash[SESSION].plan(planned)
 
 

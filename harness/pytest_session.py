@@ -19,6 +19,7 @@ from harness.judge.evidence import (
     CheckResult,
     Evidence,
     Outcome,
+    PlannedCheck,
     Record,
     RunKey,
     SubjectInfo,
@@ -45,7 +46,7 @@ PROBE = [(b"", b"*frame-harness"), (b"1 selftest\n", b"=1 ok"), (b"2 exit pass\n
 class WorkerOutput(Record, frozen=True, kw_only=True):
     """What one process hands to the one that writes the evidence."""
 
-    planned: tuple[tuple[RunKey, str], ...]
+    planned: tuple[PlannedCheck, ...]
     ledgers: tuple[Ledger, ...]
     troubles: tuple[Trouble, ...]
     toolchain: str = ""
@@ -81,7 +82,7 @@ class Session:
         self._machines: dict[str, Machine] = {}
         self._images: dict[str, Image | HarnessError] = {}
         self._runs: dict[RunKey, Run] = {}
-        self._planned: tuple[tuple[RunKey, str], ...] = ()
+        self._planned: tuple[PlannedCheck, ...] = ()
         self._outputs: list[WorkerOutput] = []
         self._results: list[CheckResult] = []
         self._troubles: list[Trouble] = []
@@ -196,7 +197,7 @@ class Session:
             raise run.broken
         return run
 
-    def plan(self, checks: Iterable[tuple[RunKey, str]]) -> None:
+    def plan(self, checks: Iterable[PlannedCheck]) -> None:
         """Remember which checks must come to an end."""
         self._planned = tuple(checks)
 
@@ -284,30 +285,36 @@ class Session:
         """Everything that was seen, by this process and its workers."""
         # Every process collects the same checks; the others make up for one that died before it could say so.
         planned = max((output.planned for output in self._outputs), key=len, default=())
-        keys = tuple(dict.fromkeys(key for key, _ in planned))
+        keys = tuple(dict.fromkeys(one.run for one in planned))
         ledgers = self._ledgers()
         invariants = {key: self._violated(key) for key in keys}
         troubles = dict.fromkeys(trouble for output in self._outputs for trouble in output.troubles)
         runs = []
         for key in keys:
             parts = [ledger for ledger in ledgers if ledger.run == key]
-            if parts := parts or self._never_needed(key, [check for run, check in planned if run == key]):
+            checks = [one.check for one in planned if one.run == key]
+            if parts := parts or self._never_needed(key, checks):
                 runs.append(
                     merge(
                         parts,
                         self.subject.sha256,
                         self._toolchain_used(),
-                        [check for run, check in planned if run == key]
-                        + [result.check for result in invariants[key]],
+                        [*checks, *(result.check for result in invariants[key])],
                         [result.check for result in [*self._results, *invariants[key]] if result.run == key],
                     )
                 )
         return Evidence(
             subject=self._subject_info(),
             planned_runs=keys,
+            plan=(*planned, *(_planned(result) for found in invariants.values() for result in found)),
             runs=tuple(runs),
             checks=(*self._results, *(result for found in invariants.values() for result in found)),
             errors=(*troubles, *self._changed_subject()),
             selection=str(self.config.getoption("keyword") or ""),
             duration_s=time.monotonic() - self._started,
         )
+
+
+def _planned(result: CheckResult) -> PlannedCheck:
+    """The plan of what came to its end without one."""
+    return PlannedCheck(run=result.run, check=result.check, clauses=result.clauses)

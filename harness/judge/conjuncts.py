@@ -180,6 +180,18 @@ def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iter
             yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run, check=check)
 
 
+def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
+    plan = [one for one in evidence.plan if one.run == run.run]
+    if Counter(one.check for one in plan) != Counter(run.planned):
+        message = f"plan: {len(plan)} checks with clauses, {len(run.planned)} planned"
+        yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run)
+    clauses = {one.check: one.clauses for one in plan}
+    for result in evidence.checks:
+        if result.run == run.run and clauses.get(result.check, result.clauses) != result.clauses:
+            message = f"check: {result.check}: looked at other clauses than those planned"
+            yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run, check=result.check)
+
+
 def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
     if not run.invariants:
         message = "invariants: none evaluated"
@@ -244,6 +256,7 @@ def reasons_against(evidence: Evidence) -> Iterator[Reason]:
             continue
         if not stopped_at_layout(run):
             yield from plan_is_complete(run, results)
+            yield from plan_names_every_clause(run, evidence)
         yield from _against_run(run, evidence)
 
 

@@ -105,6 +105,14 @@ class CheckResult(Record, frozen=True, kw_only=True):
         return self.breaks or self.clauses
 
 
+class PlannedCheck(Record, frozen=True, kw_only=True):
+    """One check that must come to an end in one run."""
+
+    run: RunKey
+    check: str
+    clauses: tuple[str, ...]
+
+
 class GuestExits(Record, frozen=True, kw_only=True):
     """How many guests ended one way; `expected` and `got` are each a `GuestStatus`."""
 
@@ -182,10 +190,14 @@ class Trouble(Record, frozen=True, kw_only=True):
 
 
 class Evidence(Record, frozen=True, kw_only=True):
-    """Everything a verdict is made of; `planned_runs` are those that had to happen."""
+    """Everything a verdict is made of; `planned_runs` are those that had to happen.
+
+    `plan` says what each planned check would have looked at: one that died cannot say it any more.
+    """
 
     subject: SubjectInfo
     planned_runs: tuple[RunKey, ...]
+    plan: tuple[PlannedCheck, ...] = ()
     runs: tuple[RunEvidence, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     errors: tuple[Trouble, ...] = ()

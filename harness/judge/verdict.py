@@ -93,7 +93,7 @@ def _unjudged(clauses: dict[str, ClauseJudgement], required: Collection[str]) ->
 
 
 def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> ClauseJudgement:
-    results = [result for result in evidence.checks if clause.id in result.clauses]
+    results = _results_of(clause.id, evidence)
     checks = tuple(dict.fromkeys(result.check for result in results))
     broken = [result for result in results if clause.id in result.broken]
     fresh = [result for result in broken if baseline.entry(clause.id, result.run) is None]
@@ -109,6 +109,21 @@ def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> Cla
     else:
         outcome, message = ClauseOutcome.NOT_EVALUATED, _why_not(results)
     return ClauseJudgement(outcome=outcome, checks=checks, message=message)
+
+
+def _results_of(id_: str, evidence: Evidence) -> list[CheckResult]:
+    """What was seen of a clause; a check of it that was planned and never reported is in error."""
+    results = [result for result in evidence.checks if id_ in result.clauses]
+    reported = {(result.run, result.check) for result in results}
+    lost = [
+        CheckResult(
+            check=one.check, clauses=one.clauses, run=one.run, outcome=Outcome.ERROR, duration_s=0,
+            message=f"{one.check} was planned in {one.run}, and never finished",
+        )
+        for one in evidence.plan
+        if id_ in one.clauses and (one.run, one.check) not in reported
+    ]  # fmt: skip
+    return results + lost
 
 
 def _inconclusive(result: CheckResult) -> bool:
@@ -143,11 +158,7 @@ def _baseline_use(
     """Entries that fired, and entries whose clause held wherever they apply."""
     fired, stale = [], []
     for entry in baseline.entries:
-        results = [
-            result
-            for result in evidence.checks
-            if entry.id in result.clauses and entry.covers(entry.id, result.run)
-        ]
+        results = [result for result in _results_of(entry.id, evidence) if entry.covers(entry.id, result.run)]
         if any(entry.id in result.broken for result in results):
             fired.append(entry)
         elif _all_held(results):

@@ -88,7 +88,8 @@ def _verdict_case(suite: ET.Element, evidence: Evidence, verdict: Verdict) -> No
         return
     lines = [f"{reason.kind}: {reason.run or 'all'}: {reason.message}" for reason in verdict.reasons]
     lines += [trouble.detail for trouble in evidence.errors if trouble.detail]
-    tag = {Kind.SKIP: "skipped", Kind.FAIL: "failure"}.get(verdict.kind, "error")
+    # A SKIP, too: CI systems show a skipped case in green.
+    tag = "failure" if verdict.kind is Kind.FAIL else "error"
     first = verdict.reasons[0].message if verdict.reasons else "not judged"
     element = ET.SubElement(case, tag, type=str(verdict.kind), message=printable(first))
     element.text = printable("\n".join(lines))

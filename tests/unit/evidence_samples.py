@@ -12,6 +12,7 @@ from harness.judge.evidence import (
     GuestStatus,
     LayoutEvidence,
     Outcome,
+    PlannedCheck,
     RunEvidence,
     RunKey,
     SelftestEvidence,
@@ -65,6 +66,9 @@ def healthy() -> Evidence:
     return Evidence(
         subject=SUBJECT,
         planned_runs=keys,
+        plan=tuple(
+            PlannedCheck(run=key, check=check, clauses=ids) for key in keys for check, ids in CHECKS.items()
+        ),
         runs=tuple(map(healthy_run, keys)),
         checks=tuple(passed(check, key) for key in keys for check in CHECKS),
         duration_s=5.0,

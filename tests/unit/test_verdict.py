@@ -245,13 +245,24 @@ def test_a_missing_run_is_an_error() -> None:
     assert (verdict.kind, codes(verdict)) == (Kind.ERROR, {"runs"})
 
 
+def test_clause_is_not_held_where_a_planned_check_of_it_never_finished() -> None:
+    evidence = healthy()
+    lost = [result for result in evidence.checks if (result.run, result.check) != (DEV, TABLE)]
+    verdict = judge(replace(evidence, checks=tuple(lost)), KNOWN)
+    judgement = verdict.clauses["ALLOC-07"]
+    assert judgement.outcome is ClauseOutcome.NOT_EVALUATED
+    assert judgement.message == f"error: {TABLE} was planned in q35/dev, and never finished"
+    assert verdict.clauses["ALLOC-09"].outcome is ClauseOutcome.HELD
+    assert verdict.stale == ()  # nor may anybody be told to take it out of the baseline
+
+
 def test_nothing_at_all_is_no_tests() -> None:
     verdict = judge(replace(healthy(), planned_runs=(), runs=(), checks=()))
     assert (verdict.kind, codes(verdict)) == (Kind.NO_TESTS, {"no-runs"})
 
 
 def test_a_selection_that_matches_nothing_is_no_tests() -> None:
-    evidence = replace(healthy(), checks=())
+    evidence = replace(healthy(), checks=(), plan=())
     for key in (DEV, RELEASE):
         evidence = with_run(evidence, key, planned=(), finished=())
     assert judge(evidence).kind is Kind.NO_TESTS
@@ -259,7 +270,11 @@ def test_a_selection_that_matches_nothing_is_no_tests() -> None:
 
 def test_a_selection_of_one_check_passes() -> None:
     evidence = healthy()
-    evidence = replace(evidence, checks=tuple(one for one in evidence.checks if one.check == TABLE))
+    evidence = replace(
+        evidence,
+        checks=tuple(one for one in evidence.checks if one.check == TABLE),
+        plan=tuple(one for one in evidence.plan if one.check == TABLE),
+    )
     for key in (DEV, RELEASE):
         evidence = with_run(evidence, key, planned=(TABLE,), finished=(TABLE,))
     assert judge(evidence).kind is Kind.PASS
