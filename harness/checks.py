@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,17 +98,29 @@ def expect_loud() -> Iterator[Call]:
 def expect_panic(what: str, *words: str) -> Iterator[None]:
     """Require a panic whose message has all the words, whatever their case.
 
+    Args:
+        words: each one a text, or several of which one suffices: `0x40|64`.
     Raises:
         ClauseViolated: no panic, or one that does not say it.
     """
     try:
         yield
     except SubjectPanic as panic:
-        missing = [word for word in words if word.lower() not in panic.message.lower()]
+        message = panic.message.lower()
+        missing = [word for word in words if not any(text.lower() in message for text in word.split("|"))]
         if missing:
             raise ClauseViolated(
-                what, expected=f"a panic that names {', '.join(missing)}", got=f'the panic "{panic.message}"'
+                what, expected=f"a panic that names {_named(missing)}", got=f'the panic "{panic.message}"'
             ) from panic
     else:
-        named = f" that names {', '.join(words)}" if words else ""
+        named = f" that names {_named(words)}" if words else ""
         raise ClauseViolated(what, expected=f"a panic{named}", got="no panic")
+
+
+def _named(words: Sequence[str]) -> str:
+    return ", ".join(word.replace("|", " or ") for word in words)
+
+
+def number(value: int) -> str:
+    """A number for `expect_panic`, in hexadecimal or decimal, as the subject likes."""
+    return f"{value:#x}|{value}"

@@ -104,6 +104,16 @@ def test_every_life_has_its_own_epoch(kernel: Kernel) -> None:
     expect("some frames live more than once, or the history proves nothing", n_reused > 5, True)
 
 
+@pytest.mark.clause("GEN-02", at="meta_generation_matches")
+def test_an_epoch_that_differs_in_one_bit_is_stale(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
+    epoch = 0x1234_5678
+    shared_kernel.slot(paddr).call("set_generation", epoch)
+    asked = [epoch, *(epoch ^ 1 << bit for bit in range(32))]
+    found = [shared_kernel.call("array.matches", paddr, value)["v"] for value in asked]
+    expect("meta_generation_matches, then of 32 stale epochs", found, [1, *[0] * 32], frame=paddr)
+
+
 @pytest.mark.clause("GEN-03", at="MetaSlot::note_new_allocation_epoch")
 def test_generation_wraps_to_zero_without_panic(kernel: Kernel) -> None:
     paddr = kernel.buddy_alloc(0, "unmovable")

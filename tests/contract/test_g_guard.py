@@ -41,6 +41,16 @@ def test_guard_is_set_read_ored(shared_kernel: Kernel) -> None:
     expect("guard after fetch_or_guard", slot.get_guard(), 0xA5, base=16, frame=paddr, field="guard")
 
 
+@pytest.mark.clause("CONST-05", "GUARD-01", at="MetaSlot::fetch_or_guard")
+def test_fetch_or_guard_poisons_the_guard_alone(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
+    slot = shared_kernel.slot(paddr)
+    flags = slot.get_flags()
+    slot.call("fetch_or_guard", POISONED_GUARD)
+    expect("guard", slot.get_guard(), POISONED_GUARD, base=16, frame=paddr, field="guard")
+    expect("flags", slot.get_flags(), flags, base=16, frame=paddr, field="flags")
+
+
 @pytest.mark.clause("GUARD-02", at="MetaSlot::mark_poisoned")
 def test_mark_poisoned_sets_both_bits_and_keeps_the_rest(shared_kernel: Kernel) -> None:
     for guard, flags in ((0, 0x500), (1, 0x2907), (0x7FFF_FFFF, 0xFFFF_EFFF)):
@@ -114,7 +124,7 @@ def poisoned(kernel: Kernel, block: int, order: int) -> int:
 
 @pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
 def test_a_block_is_poisoned_exactly_when_one_of_its_frames_is(shared_kernel: Kernel) -> None:
-    for order in (0, 1, 2, 3, 5):
+    for order in (0, 1, 2, 3, 5, 9):
         block = shared_kernel.buddy_alloc(order + 1, "unmovable")
         frames = 1 << order
         outside = block + (frames << 12)
@@ -153,7 +163,7 @@ def test_before_the_array_exists_nothing_is_poisoned(boot: Boot) -> None:
 
 
 @pytest.mark.clause("GUARD-07", at="MetaSlot::reset_with_free_list_meta")
-@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("order", [0, 1, 3, 9])
 def test_a_poisoned_block_that_is_freed_is_quarantined_for_ever(kernel: Kernel, order: int) -> None:
     """One frame of the block is poisoned; after the free none of its frames is ever handed out."""
     block = kernel.alloc() if order == 0 else kernel.buddy_alloc(order, "unmovable")
@@ -219,10 +229,19 @@ def test_a_frame_poisoned_on_a_free_list_is_not_handed_out(kernel: Kernel) -> No
 
 
 @pytest.mark.clause("GUARD-08", at="FrameAllocOptions::allocate")
-def test_a_poisoned_frame_that_the_buddy_offers_does_not_stop_allocation(kernel: Kernel) -> None:
+@pytest.mark.parametrize("flagged", [True, False], ids=["both-marks", "guard-alone"])
+def test_a_poisoned_frame_that_the_buddy_offers_does_not_stop_allocation(
+    kernel: Kernel, flagged: bool
+) -> None:
+    """The guard decides; the flag is a copy that the buddy may have replaced."""
     paddr = kernel.buddy_alloc(0, "unmovable")
-    kernel.slot(paddr).mark_poisoned()
+    if flagged:
+        kernel.slot(paddr).mark_poisoned()
+    else:
+        kernel.slot(paddr).set_guard(POISONED_GUARD)
     kernel.offer(paddr)
     other = kernel.alloc()
     expect("the poisoned frame was handed out", other == paddr, False, frame=paddr, field="guard")
+    guard = int(kernel.slots()[paddr >> 12]["guard"])
+    expect("its poison", guard & POISONED_GUARD, POISONED_GUARD, base=16, frame=paddr, field="guard")
     expect("refcount of the frame handed out instead", kernel.slot(other).get_refcount(), 1, frame=other)

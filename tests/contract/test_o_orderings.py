@@ -5,14 +5,11 @@ from __future__ import annotations
 import pytest
 
 from harness.checks import ClauseViolated
-from harness.contract.clauses import CLAUSES, ClauseKind
 from harness.contract.ordering_report import OrderingReport, OrderingViolation
+from harness.contract.ordering_table import ORDERING_CLAUSES
 from harness.image.image import Image
 from harness.image.orderings import check_orderings
 
-READ_FROM_CODE = [
-    id_ for id_, clause in CLAUSES.items() if ClauseKind.ORDERING in clause.kinds or id_ == "ALLOC-16"
-]
 REPORTS: dict[tuple[str, str], OrderingReport] = {}
 
 
@@ -26,7 +23,9 @@ def report(image: Image) -> OrderingReport:
 
 
 @pytest.mark.one_machine
-@pytest.mark.parametrize("id_", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in READ_FROM_CODE])
+@pytest.mark.parametrize(
+    "id_", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in ORDERING_CLAUSES]
+)
 def test_compiled_code_orders_memory_as_the_clause_says(report: OrderingReport, id_: str) -> None:
     broken = [violation for violation in report.violations if violation.clause == id_]
     if broken:

@@ -512,7 +512,80 @@ FRAMES = [
     ),
 ]
 
+# Right in all but a corner: what a check that tries the obvious values alone would let through.
+CORNERS = [
+    mutant(
+        "a frame that begins with zeroes is taken for zeroed",
+        "ALLOC-04 ALLOC-06",
+        (
+            "if self.zeroed || self.purpose.requires_zero() {",
+            "let word = phys_to_virt(frame.start_address.as_u64()) as *const u64;\n"
+            "        if (self.zeroed || self.purpose.requires_zero()) && unsafe { word.read() } != 0 {",
+        ),
+    ),
+    mutant(
+        "an earlier life's poisoned flag stays",
+        "ALLOC-02",
+        (
+            "slot.set_flags(self.purpose.flags());",
+            "slot.set_flags(self.purpose.flags() | slot.get_flags() & frame_flags::POISONED);",
+        ),
+    ),
+    mutant(
+        "frame numbers of 32 bits",
+        "ARRAY-07",
+        (
+            "let pfn = phys.as_u64() / PAGE_SIZE;\n    assert!(pfn < frames",
+            "let pfn = u64::from((phys.as_u64() / PAGE_SIZE) as u32);\n    assert!(pfn < frames",
+        ),
+    ),
+    mutant(
+        "fetch_or_guard poisons the flags, too",
+        "CONST-05 GUARD-01",
+        (
+            "        self.guard.fetch_or(bits, AcqRel)\n    }",
+            "        self.flags.fetch_or(bits >> 19 & frame_flags::POISONED, AcqRel);\n"
+            "        self.guard.fetch_or(bits, AcqRel)\n    }",
+        ),
+    ),
+    mutant(
+        "large blocks are judged by their head",
+        "GUARD-06 GUARD-07",
+        ("(0..1_u64 << order)\n", "(0..if order >= 9 { 1 } else { 1_u64 << order })\n"),
+    ),
+    mutant(
+        "epochs are compared by their low half",
+        "GEN-02",
+        ("expected == get_meta(phys).generation()", "expected as u16 == get_meta(phys).generation() as u16"),
+    ),
+    mutant(
+        "allocation asks the flags for poison",
+        "GUARD-08",
+        (
+            "        if slot.is_guard_poisoned() {\n            // The buddy",
+            "        if slot.get_flags() & frame_flags::POISONED != 0 {\n            // The buddy",
+        ),
+        ("if !slot.begin_epoch_unless_poisoned() {", "slot.note_new_allocation_epoch();\n        if false {"),
+    ),
+    mutant(
+        "links are stored relaxed",
+        "FREE-07",
+        ("self.free_link.next.store(next, Release)", "self.free_link.next.store(next, Relaxed)"),
+        where="compiled_code",
+    ),
+    mutant(
+        "meta_aux is no atomic",
+        "FRAME-08",
+        (
+            "self.meta_aux.store(v, Relaxed)",
+            "unsafe { self.meta_aux.as_ptr().write(v) }",
+        ),
+        where="compiled_code",
+    ),
+]
+
 MUTANTS = [
+    *CORNERS,
     *CONSTANTS,
     *LAYOUT,
     *ARRAY,
