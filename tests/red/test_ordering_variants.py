@@ -11,6 +11,8 @@ from harness.contract.ordering_report import OrderingReport
 from harness.image.orderings import check_orderings
 from harness.image.subject import Subject
 from harness.image.toolchain import Toolchain, find_toolchain
+from harness.judge.exit_codes import ExitCode, Kind
+from tests.support.doors import check
 from tests.support.ordering_mutants import COMMON, HARMLESS
 from tests.support.ordering_mutants_own import BUILTIN, BUILTIN_HARMLESS, CLAIM_IS_PUBLICATION
 from tests.support.ordering_variants import Variant
@@ -106,3 +108,16 @@ def test_a_stronger_ordering_is_a_note(tmp_path: Path, toolchain: Toolchain) -> 
     variant = next(v for v in HARMLESS if v.name == "get_flags-seq_cst")
     report = judged(variant, Subject.builtin(), tmp_path, toolchain)
     assert any("stronger" in note and "get_flags" in note for note in report.notes)
+
+
+def test_a_weakened_accessor_gets_a_verdict(tmp_path: Path) -> None:
+    """What is read in the code counts under clauses that one CPU can show, too."""
+    variant = next(v for v in COMMON if v.name == "meta_aux-not-atomic")
+    subject = tmp_path / "frame.rs"
+    subject.write_text(variant.apply(Subject.builtin().path.read_text(encoding="utf-8")), encoding="utf-8")
+    [id_] = variant.clauses
+    result = check(
+        tmp_path, "--frame-rs", subject, "--machine", "microvm", "--profile", "release", "-n", "1",
+        "-k", f"{id_} and compiled_code",
+    )  # fmt: skip
+    assert (result.status, result.kind, result.violated) == (ExitCode.FAIL, Kind.FAIL, {id_}), result.out

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from harness.bench import tables
 from harness.cli import cli
 from harness.contract.clauses import CLAUSES
+from harness.contract.ordering_table import ORDERING_CLAUSES
 from harness.judge.exit_codes import ExitCode
 from harness.machine.definition import known_machines, load_machine
 
@@ -48,6 +49,8 @@ def test_clauses_lists_all_of_them_with_checks() -> None:
     assert run.returncode == ExitCode.PASS, run.stderr
     for id_ in CLAUSES:
         assert any(id_ in line and "test_" in line for line in run.stdout.splitlines()), id_
+    in_code = [line for line in run.stdout.splitlines() if "::test_compiled_code_orders_memory" in line]
+    assert {line.split(" | ")[0].lstrip("| ") for line in in_code} == set(ORDERING_CLAUSES)
 
 
 @pytest.mark.parametrize(
