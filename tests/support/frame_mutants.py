@@ -395,7 +395,7 @@ FREE_LISTS = [
         (
             "            if self.make_live(frame) {\n                return Ok(frame);\n",
             "            if self.make_live(frame) {\n"
-            "                get_meta(frame.start_address).set_refcount(REFCOUNT_UNUSED);\n"
+            "                buddy::free(token, frame, 0);\n"
             "                return Ok(frame);\n",
         ),
         where=SMALLEST,
