@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from harness.contract.memory_state import Constants
@@ -118,13 +119,14 @@ def link(kind: str, field: str, to: str, change: str, *fires: str) -> Corruption
     return Corruption(kind, field, change, edit, frozenset(fires))
 
 
-def byte(kind: str, field: str, index: int, *fires: str) -> Corruption:
+def byte(kind: str, offset: int, *fires: str) -> Corruption:
     """A reserved byte is written."""
 
     def edit(scene: Scene) -> None:
-        scene.slots[field][scene.pfns[kind], index] = 0x5A
+        pfn = scene.pfns[kind]
+        scene.slots[pfn : pfn + 1].view(np.uint8)[offset] = 0x5A
 
-    return Corruption(kind, field, f"byte {index} written", edit, frozenset(fires))
+    return Corruption(kind, "reserved", f"byte {offset} written", edit, frozenset(fires))
 
 
 def buddys(kind: str, field: str, change: str, edit: Callable[[Scene], None], *fires: str) -> Corruption:

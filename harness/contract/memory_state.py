@@ -20,13 +20,12 @@ SLOT_FIELDS = (
     "vtable",
     "flags",
     "order",
-    "_reserved0",
     "refcount",
     "generation",
     "guard",
     "meta_aux",
-    "_reserved_tail",
 )
+"""What the contract names; all other bytes are reserved, whatever the subject calls them."""
 
 CACHED_FRAME = np.dtype([("pfn", "<u8"), ("migratetype", "u1"), ("cpu", "u1")])
 """One entry of a CPU's order-0 cache."""

@@ -40,6 +40,23 @@ KERNEL_S_ONLY: Edit = (
 )
 
 
+def test_reserved_bytes_by_any_other_name_are_no_finding(tmp_path: Path) -> None:
+    subject = mutated(
+        tmp_path,
+        (
+            ("    _reserved0: [u8; 3],", "    pad_a: [u8; 3],"),
+            ("            _reserved0: [0; 3],", "            pad_a: [0; 3],"),
+            ("    pub _reserved_tail: [u8; 16],", "    pad_b: u64,\n    pad_c: [u32; 2],"),
+            ("            _reserved_tail: [0; 16],", "            pad_b: 0,\n            pad_c: [0; 2],"),
+        ),
+    )
+    selection = ("-k", "LAYOUT or test_no_history_breaks_the_clause[ALLOC-09]")
+    result = check(
+        tmp_path, "--frame-rs", subject, "--profile", "release", "--machine", "microvm", *selection
+    )
+    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+
+
 def test_a_file_that_does_not_compile_is_an_error_in_rustc_s_words(tmp_path: Path) -> None:
     subject = mutated(tmp_path, (("pub const PAGE_SIZE: u64 = 1 << 12;", "pub const PAGE_SIZE: u64 = one;"),))
     result = check(tmp_path, "--frame-rs", subject, *ONE_CHECK)

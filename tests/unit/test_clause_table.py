@@ -5,7 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from harness.clauses_command import suite_clauses
 from harness.contract.clauses import CLAUSES, UnknownClauseError
+from harness.contract.ordering_table import ORDERING_CLAUSES
 from harness.report.clause_table import clause_table, pairs_of
 from tests.unit.evidence_samples import LIFE, TABLE, healthy
 
@@ -22,6 +24,13 @@ def test_what_is_missing_are_the_clauses_without_a_check() -> None:
     assert clause_table(everything).missing == ()
     assert set(clause_table([]).missing) == set(CLAUSES)
     assert clause_table([("check", everything[0][1][1:])]).missing == ("CONST-01",)
+
+
+def test_every_clause_of_the_contract_has_a_check_in_the_suite() -> None:
+    table = suite_clauses()
+    assert table.missing == ()
+    for id_ in ORDERING_CLAUSES:
+        assert any("test_compiled_code_orders_memory" in check for check in table.checks[id_])
 
 
 def test_a_check_that_names_an_unknown_clause_is_refused() -> None:

@@ -10,14 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.contract.invariants.lists import FreeLists
-from harness.contract.memory_state import MemoryState, PfnRanges, Zone, mask_of_ranges, movable_mask
+from harness.contract.memory_state import (
+    SLOT_FIELDS,
+    MemoryState,
+    PfnRanges,
+    Zone,
+    mask_of_ranges,
+    movable_mask,
+)
 
 Mask = NDArray[np.bool_]
 
 # 1 MiB of slots: what is read from RAM once stays in the CPU's cache while its fields are picked apart.
 CHUNK_SLOTS = 1 << 14
-
-RESERVED_FIELDS = ("_reserved0", "_reserved_tail")
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,12 +213,18 @@ def ranges_of(mask: Mask) -> PfnRanges:
     return edges.reshape(-1, 2).astype(np.int64)
 
 
+def reserved_bytes(dtype: np.dtype[np.void]) -> NDArray[np.bool_]:
+    """Which bytes of a slot no field of the contract uses: reserved ones, by whatever name, and padding."""
+    reserved = np.ones(dtype.itemsize, dtype=np.bool_)
+    for name, (kind, offset, *_) in (dtype.fields or {}).items():
+        if name in SLOT_FIELDS:
+            reserved[offset : offset + kind.itemsize] = False
+    return reserved
+
+
 def _reserved_words(slots: NDArray[np.void]) -> tuple[NDArray[Any], list[tuple[int, Any]]]:
-    """The slots as rows of machine words, with (index, mask) of the words with reserved bytes or padding."""
-    named = np.zeros(slots.dtype.itemsize, dtype=np.uint8)
-    for name, (dtype, offset, *_) in (slots.dtype.fields or {}).items():
-        named[offset : offset + dtype.itemsize] = name not in RESERVED_FIELDS
+    """The slots as rows of machine words, with (index, mask) of the words with reserved bytes."""
     word = np.dtype("<u8") if slots.dtype.itemsize % 8 == 0 else np.dtype("u1")
-    masks = np.where(named, 0, 0xFF).astype(np.uint8).view(word)
+    masks = np.where(reserved_bytes(slots.dtype), 0xFF, 0).astype(np.uint8).view(word)
     rows = np.ascontiguousarray(slots).view(word).reshape(len(slots), len(masks))
     return rows, [(index, mask) for index, mask in enumerate(masks) if mask]

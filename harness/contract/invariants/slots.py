@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.contract.invariants.base import Finding, Invariant, frames_finding
-from harness.contract.invariants.columns import Columns, ranges_of
+from harness.contract.invariants.columns import Columns, ranges_of, reserved_bytes
 from harness.contract.memory_state import PfnRanges
 
 
@@ -19,9 +19,10 @@ def order_in_range(columns: Columns) -> Finding:
 
 def reserved_bytes_zero(columns: Columns) -> Finding:
     def describe(pfn: int) -> tuple[str, str, str]:
-        slot = columns.state.slots[pfn]
-        field = "_reserved0" if slot["_reserved0"].any() else "_reserved_tail"
-        return field, "all zero", bytes(slot[field]).hex()
+        slots = columns.state.slots
+        row = np.frombuffer(slots[pfn].tobytes(), np.uint8)
+        at = int(np.flatnonzero(row * reserved_bytes(slots.dtype))[0])
+        return f"reserved byte {at}", "0x0", f"{int(row[at]):#x}"
 
     return frames_finding(columns.n_frames, np.flatnonzero(columns.has_reserved), describe)
 
