@@ -38,6 +38,13 @@ KERNEL_S_ONLY: Edit = (
     "        self.guard.fetch_and(meta_guard::POISONED, AcqRel);\n"
     "        self.guard.fetch_or(meta_guard::KERNEL_ONLY, AcqRel);\n",
 )
+QUIET: tuple[Edit, ...] = (
+    (
+        "if let Err(found) = self.refcount.fetch_update(Relaxed, Relaxed, step) {\n"
+        '            refuse_reference("inc_ref", found)\n        }',
+        "let _ = self.refcount.fetch_update(Relaxed, Relaxed, step);",
+    ),
+)
 
 
 def test_reserved_bytes_by_any_other_name_are_no_finding(tmp_path: Path) -> None:
@@ -166,3 +173,11 @@ def test_the_built_in_module_in_a_file_of_its_own_passes(tmp_path: Path) -> None
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *ONE_CHECK)
     assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ())
     assert result.report["subject"]["sha256"] == Subject.builtin().sha256
+
+
+def test_a_module_may_refuse_a_reference_without_a_word(tmp_path: Path) -> None:
+    """The contract asks that the sentinel stays, not that somebody hears of it."""
+    subject = mutated(tmp_path, QUIET)
+    checks = ("--profile", "release", "-n", "1", "-k", "REF-07 and test_e_refcount")
+    result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *checks)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
