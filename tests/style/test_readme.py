@@ -33,6 +33,10 @@ def test_every_command_that_is_named_exists(text: str) -> None:
     assert named <= set(cli.commands)
 
 
+def test_every_command_of_the_program_is_explained() -> None:
+    assert set(re.findall(r"(?m)^\| `frame-harness ([a-z-]+)`", README)) == set(cli.commands)
+
+
 def test_every_option_of_check_that_is_shown_exists() -> None:
     shown = set(re.findall(r"(--[a-z-]+)", README.split("## The command")[1].split("```")[1]))
     options = {
