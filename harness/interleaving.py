@@ -35,12 +35,14 @@ class Turn:
         place: the instruction that was next, as `function+0x12 (file:line)`.
         inside: it had done the load of that instruction, not yet the store.
         ended: the first CPU was through with its step.
+        panicked: its step, or that of the second CPU, came to no end: it refused.
     """
 
     instructions: int
     place: str
     inside: bool = False
     ended: bool = False
+    panicked: bool = False
 
     def describe(self) -> str:
         where = "between load and store of" if self.inside else "before"
@@ -92,6 +94,42 @@ class Interleaving:
             if operand is not None:
                 yield self._preempt(trace, index, reset, watched[operand])
 
+    def preempted_write(
+        self,
+        watched: NDArray[np.uint8],
+        number: int,
+        reset: Callable[[], None],
+        between: Callable[[], None] = lambda: None,
+    ) -> Turn | None:
+        """Run both steps, the second CPU's where the first one is about to write to what is watched.
+
+        A step that panics ends the turn, and the `Interleaving` with it.
+
+        Args:
+            number: of the write, as an index: 0 is the first one, -1 the last.
+            reset: called before each time that the first CPU's step begins: once to find its writes.
+            between: called where the first CPU stands before its write, ahead of the second CPU's step.
+        Returns:
+            None when the first CPU's step writes nothing, or panics without any help.
+        """
+        with contextlib.suppress(_StepPanicked):
+            trace = self._trace(watched, reset)
+            writes = [index for index, instruction in enumerate(trace) if instruction.written is not None]
+            return self._refusable(trace, writes[number], reset, between) if writes else None
+        return None
+
+    def _refusable(
+        self,
+        trace: list[_Instruction],
+        index: int,
+        reset: Callable[[], None],
+        between: Callable[[], None],
+    ) -> Turn:
+        try:
+            return self._preempt(trace, index, reset, None, between)
+        except _StepPanicked:
+            return Turn(index, self._name(trace[index].vaddr), panicked=True)
+
     def every_change(self, watched: NDArray[np.uint8]) -> Iterator[Turn]:
         """Run the first CPU's step once; the second CPU's whole step whenever what is watched has changed.
 
@@ -125,6 +163,8 @@ class Interleaving:
             trace.append(_Instruction(at, at not in seen, written))
             seen.add(at)
             at = following
+            if at == self._panics:
+                raise _StepPanicked
             if len(trace) > MOST_INSTRUCTIONS:
                 raise self._endless()
         return trace
@@ -145,10 +185,12 @@ class Interleaving:
         index: int,
         reset: Callable[[], None],
         operand: NDArray[np.uint8] | None,
+        between: Callable[[], None] = lambda: None,
     ) -> Turn:
         self._park()
         reset()
         at = self._advance(trace, index)
+        between()
         loaded = None if operand is None else operand.copy()
         self._run_to(self._second, self._ended)
         if operand is not None and loaded is not None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.checks import ClauseViolated
-from harness.interleaving import SECOND, Turn, interleaved
+from harness.campaign.snapshot import Snapshot
+from harness.checks import ClauseViolated, expect, expect_loud
+from harness.interleaving import FIRST, SECOND, Interleaving, Turn, interleaved
 from harness.kernel import Boot, Kernel
 from harness.smp import Cpus
 from harness.units import PAGE_SHIFT
@@ -19,6 +20,8 @@ COW, POISONED_FLAG = 1 << 0, 1 << 12
 KERNEL_ONLY, POISONED_GUARD = 1 << 0, 1 << 31
 UNUSED = 2**32 - 1
 GENERATION = 41
+REFCOUNT = 32  # offset of the count, of 4 bytes
+BUDDY = "kernel_shim::memory::buddy"
 META_AUX = 44  # offset of the holder's own field, behind all others
 
 
@@ -135,3 +138,105 @@ def test_no_reader_ever_sees_half_a_life(boot: Boot) -> None:
                 what = f"{field} of a frame whose count is 1"
                 expect_at(turn, what, seen[field], value, frame=frames[0], field=field)
     assert live
+
+
+@pytest.mark.clause("REF-07", at="MetaSlot::dec_ref")
+@pytest.mark.parametrize(("step", "count"), [("dec@0", 1), ("inc@0", UNUSED - 2)], ids=["dec", "inc"])
+def test_no_reference_forges_the_sentinel_behind_the_back_of_a_look(
+    boot: Boot, step: str, count: int
+) -> None:
+    """Both CPUs look at a count that allows one more step; the one that comes second must see it gone."""
+    frames: list[int] = []
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        frames.append(kernel.alloc(zeroed=False))
+        cpus.frames(frames)
+        return step, step
+
+    with expect_loud(), interleaved(boot, prepare) as both:
+        slot = slot_of(both.kernel, frames[0])
+
+        def reset() -> None:
+            slot["refcount"] = count
+
+        turn = both.preempted_write(count_of(slot), -1, reset)
+        if turn is not None:
+            forged = int(slot["refcount"][0]) == UNUSED
+            what = f"{step} twice, from {count:#x}: the count is the free sentinel"
+            expect_at(turn, what, int(forged), 0, frame=frames[0], field="refcount")
+
+
+def count_of(slot: NDArray[np.void]) -> NDArray[np.uint8]:
+    """The bytes of a slot's count, live in guest RAM."""
+    return slot.view(np.uint8)[REFCOUNT : REFCOUNT + 4]
+
+
+class Offer:
+    """A free frame that the buddy offers to whoever asks next, as often as it is renewed."""
+
+    frame: int
+    slot: NDArray[np.void]
+
+    def prepare(self, kernel: Kernel, cpus: Cpus) -> None:
+        self.frame = kernel.buddy_alloc(0, "unmovable")
+        self.slot = slot_of(kernel, self.frame)
+        kernel.offer(self.frame)
+        cpus.frames([self.frame])
+        self._pending = Snapshot(kernel)
+        buddy = [kernel.bytes_at(at, size) for at, size in kernel.image.statics(BUDDY)]
+        self._offering = [(live, live.copy()) for live in buddy]
+
+    def renew(self) -> None:
+        """Offer the frame to the next one who asks, too, whatever the slots say by now."""
+        for live, kept in self._offering:
+            live[:] = kept
+
+    def claimed_late(self, both: Interleaving) -> Turn:
+        """Let the second CPU run where the first one was given the frame and is about to claim it."""
+        turn = both.preempted_write(count_of(self.slot), 0, self._pending.restore, self.renew)
+        if turn is None:
+            raise ClauseViolated(
+                "allocation of a free frame", expected="a new count", got="none", frame=self.frame
+            )
+        return turn
+
+
+@pytest.mark.clause("ALLOC-10", "FREE-08", at="FrameAllocOptions::allocate")
+def test_a_claim_that_comes_too_late_is_refused_with_a_panic(boot: Boot) -> None:
+    """The buddy offers one frame to two CPUs, who both find it free; one claims it, then the other one."""
+    offer = Offer()
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        offer.prepare(kernel, cpus)
+        return "alloc", "alloc"
+
+    with expect_loud() as call, interleaved(boot, prepare) as both:
+        turn = offer.claimed_late(both)
+        found = both.cpus.last(SECOND), int(offer.slot["refcount"][0])
+        for what, got, expected in (
+            ("frame that the first claim got", found[0], offer.frame),
+            ("count after the late claim", found[1], 1),
+        ):
+            expect_at(turn, what, got, expected, frame=offer.frame, field="refcount")
+    said = "no panic" if call.panic is None else call.panic.message
+    if f"{offer.frame:#x}" not in said:
+        raise ClauseViolated(
+            "late claim", expected=f"a panic that names {offer.frame:#x}", got=said, frame=offer.frame
+        )
+
+
+@pytest.mark.clause("GUARD-08", at="FrameAllocOptions::allocate")
+def test_poison_that_comes_between_look_and_claim_is_not_healed(boot: Boot) -> None:
+    offer = Offer()
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        offer.prepare(kernel, cpus)
+        return "alloc.zeroed", "poison@0"
+
+    with expect_loud(), interleaved(boot, prepare) as both:
+        turn = offer.claimed_late(both)
+        poison = int(offer.slot["guard"][0]) & POISONED_GUARD
+        expect_at(turn, "poison of a free frame", poison, POISONED_GUARD, frame=offer.frame, field="guard")
+        if not turn.panicked:
+            handed_out = both.cpus.last(FIRST) == offer.frame
+            expect("the poisoned frame was handed out", handed_out, False, frame=offer.frame, field="guard")

@@ -60,12 +60,54 @@ SPLIT_POISON: tuple[Edit, ...] = (
 EARLY_PUBLICATION: tuple[Edit, ...] = (
     ("slot.cas_refcount(REFCOUNT_UNUSED, REFCOUNT_NOBODY)", "slot.cas_refcount(REFCOUNT_UNUSED, 1)"),
 )
+LOOK_THEN_DROP: tuple[Edit, ...] = (
+    (
+        "match self.refcount.fetch_update(Release, Relaxed, step) {\n            Ok(1)",
+        "let found = self.refcount.load(Relaxed);\n"
+        "        let dropped = step(found).map(|_| self.refcount.fetch_sub(1, Release));\n"
+        "        match dropped.ok_or(found) {\n            Ok(1)",
+    ),
+)
+LOOK_THEN_TAKE: tuple[Edit, ...] = (
+    (
+        "if let Err(found) = self.refcount.fetch_update(Relaxed, Relaxed, step) {\n"
+        '            refuse_reference("inc_ref", found)\n        }',
+        "let found = self.refcount.load(Relaxed);\n"
+        '        if step(found).is_none() {\n            refuse_reference("inc_ref", found)\n        }\n'
+        "        self.refcount.fetch_add(1, Relaxed);",
+    ),
+)
+LATE_CLAIM = (
+    "if let Err(found) = slot.cas_refcount(REFCOUNT_UNUSED, REFCOUNT_NOBODY) {\n"
+    "            refuse_claim(frame, found)",
+    "if let Err(_) = slot.cas_refcount(REFCOUNT_UNUSED, REFCOUNT_NOBODY) {\n            return false",
+)
+NO_SECOND_LOOK: tuple[Edit, ...] = (
+    (
+        "        if found & meta_guard::POISONED != 0 {\n            return false;\n        }\n",
+        "        self.set_guard(found & 0);\n",
+    ),
+)
 SEEDED = {
     "inc-in-two-steps": (SPLIT_INC, "balanced references", "no_reference_is_lost", "REF-04"),
     "cas-in-two-steps": (SPLIT_CAS, "claims", "a_claim_between_the_looks", "REF-05"),
     "dec-in-two-steps": (SPLIT_DEC, "last references", "no_reference_is_lost", "REF-04"),
     "poison-in-two-steps": (SPLIT_POISON, "poison", "a_flag_that_is", "GUARD-09"),
     "published-before-the-epoch": (EARLY_PUBLICATION, "lives", "half_a_life", "ALLOC-16"),
+}
+
+# Two in a build: building takes longer than finding.
+LOOKED_AHEAD = {
+    "drop-and-claim": (
+        (*LOOK_THEN_DROP, LATE_CLAIM),
+        "(no_reference_forges and dec or a_claim_that_comes_too_late)",
+        {"REF-07", "ALLOC-10", "FREE-08"},
+    ),
+    "take-and-poison": (
+        (*LOOK_THEN_TAKE, *NO_SECOND_LOOK),
+        "(no_reference_forges and inc or poison_that_comes_between)",
+        {"REF-07", "GUARD-08"},
+    ),
 }
 
 
@@ -100,6 +142,17 @@ def test_a_forced_interleaving_finds_a_seeded_race_every_time(name: str, tmp_pat
     )  # fmt: skip
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ())
     assert result.violated == {id_}
+
+
+@pytest.mark.parametrize("name", LOOKED_AHEAD)
+def test_an_interleaving_finds_what_happens_between_look_and_change(name: str, tmp_path: Path) -> None:
+    edits, words, ids = LOOKED_AHEAD[name]
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", mutated(tmp_path, edits), "--profile",
+        "release", "-n", "1", "-k", f"interleavings and {words}",
+    )  # fmt: skip
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ())
+    assert result.violated == ids
 
 
 def test_a_storm_finds_an_unlocked_free_list_within_a_minute() -> None:
