@@ -182,6 +182,19 @@ def matrix_command(frame_rs: Path | None, machine: str, profile: str, markdown: 
     sys.exit(int(show_matrix(frame_rs, machine, profile, console_for(), markdown=markdown)))
 
 
+@cli.command("orderings")
+@click.option(
+    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to read; default: the built-in one."
+)
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
+@click.option("--kernel", is_flag=True, help="Compare with the whole kernel around it, too.")
+def orderings_command(frame_rs: Path | None, profile: str, kernel: bool) -> NoReturn:
+    """Show the memory orderings in a module's compiled code, function by function."""
+    from harness.orderings_command import show_orderings  # noqa: PLC0415
+
+    sys.exit(int(show_orderings(frame_rs, profile, kernel=kernel)))
+
+
 @cli.command("console")
 @click.option(
     "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module in the guest; default: the built-in one."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,6 +15,7 @@ from harness.contract.clauses import CLAUSES
 from harness.contract.ordering_table import ORDERING_CLAUSES
 from harness.judge.exit_codes import ExitCode
 from harness.machine.definition import known_machines, load_machine
+from tests.support.mutants import mutated
 
 IN_RELEASE = ("--machine", "microvm", "--profile", "release")
 
@@ -51,6 +53,17 @@ def test_clauses_lists_all_of_them_with_checks() -> None:
         assert any(id_ in line and "test_" in line for line in run.stdout.splitlines()), id_
     in_code = [line for line in run.stdout.splitlines() if "::test_compiled_code_orders_memory" in line]
     assert {line.split(" | ")[0].lstrip("| ") for line in in_code} == set(ORDERING_CLAUSES)
+
+
+def test_orderings_lists_accesses_by_function_then_what_they_break(tmp_path: Path) -> None:
+    sound = told("orderings")
+    assert sound.exit_code == ExitCode.PASS, sound.output
+    assert "MetaSlot::set_guard\n    store guard release\n" in sound.output
+    assert all(f"{id_}  held\n" in sound.output for id_ in ORDERING_CLAUSES)
+    weak = mutated(tmp_path, [("self.guard.store(bits, Release)", "self.guard.store(bits, Relaxed)")])
+    found = told("orderings", "--frame-rs", str(weak))
+    assert found.exit_code == ExitCode.FAIL
+    assert f"{weak}:" in found.output.split("violations")[1] and "GUARD-10  violated\n" in found.output
 
 
 @pytest.mark.parametrize(
