@@ -168,6 +168,8 @@ class Arena:
         self.last: Prediction | None = None
         """Of the command that was carried out last."""
         self._filled: dict[int, int] = {}
+        self.parted = False
+        """The module did what the contract allows and the model cannot follow: nothing more can be told."""
 
     # ---- one command -------------------------------------------------------------------------------------
 
@@ -199,7 +201,24 @@ class Arena:
             or self._compare_hooks(prediction, reply)
         )
         self._spoilt = self._spoilt or difference is not None
+        if difference is not None and self._is_leak(prediction, reply, watched):
+            self.parted, difference = True, None
         return difference, self._handed_out(line, prediction, touched)
+
+    def _is_leak(self, prediction: Prediction, reply: Reply, watched: Mapping[int, bytes]) -> bool:
+        """Whether a poisoned frame that was offered is kept from everybody, yet not in quarantine.
+
+        GUARD-08 asks that it is not handed out and not healed; where it is to go the clause leaves open.
+        """
+        met = prediction.poison_met
+        return bool(
+            met
+            and set(self._expected.differing(self._table).tolist()) <= met
+            and all(int(self._table["guard"][pfn]) & C.guard_poisoned for pfn in met)
+            and of_reply(prediction, reply) is None
+            and self._compare_pages(watched, prediction) is None
+            and self._buddy.compare_lists(self.model) is None
+        )
 
     def resolved(self, line: str) -> str:
         """The line with the addresses of this build's vtables: `@both`, `@unmap+4`."""

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from harness.campaign.interpreter import Prediction, expected_status, is_refusal
 from harness.contract.invariants import Report
-from harness.contract.model import Done, Fail, Panic
+from harness.contract.model import Done, Fail, Panic, PanicKind
 from harness.contract.model.expected import SlotDifference
 from harness.kernel_errors import GuestFailure
 from harness.reply import Reply
 from harness.units import PAGE_SHIFT
+
+LAST_REFERENCE = 1
+"""What `dec_ref` returns to whoever has to give the frame back."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ def of_reply(prediction: Prediction, reply: Reply) -> Difference | None:
     outcome = prediction.outcome
     if reply.status == "err" and is_refusal(outcome):
         return None
+    if reply.status == "ok" and isinstance(outcome, Panic) and outcome.kind is PanicKind.REFERENCE:
+        return _of_quiet_refusal(reply)
     if reply.status != expected_status(outcome):
         return Difference(
             "status",
@@ -84,6 +89,14 @@ def of_reply(prediction: Prediction, reply: Reply) -> Difference | None:
             what = f"{name} of `{reply.request}`"
             return Difference("value", what, f"{value:#x}", f"{reply[name]:#x}", field=name)
     return None
+
+
+def _of_quiet_refusal(reply: Reply) -> Difference | None:
+    """REF-07 lets a module refuse without a panic; the slot tells that it did, unless it says otherwise."""
+    if "v" not in reply.outcome.fields or reply["v"] != LAST_REFERENCE:
+        return None
+    what = f"v of `{reply.request}`, on a frame without a reference"
+    return Difference("value", what, "a panic, or a count that is not 1", "1: the last reference", field="v")
 
 
 def _in_words(prediction: Prediction) -> str:

@@ -59,6 +59,8 @@ def play(
         difference, results[step.number] = arena.run(line)
         if difference is not None:
             return failure(line, difference)
+        if arena.parted:
+            return None
         if note is not None:
             note(step, results[step.number])
         if len(lines) % JUDGE_EVERY == 0 and (difference := arena.judge()):

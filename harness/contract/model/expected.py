@@ -75,17 +75,19 @@ class ExpectedTable:
 
     def compare(self, slots: NDArray[np.void]) -> Differences:
         """Hold every slot of a guest against the prediction, after following the model."""
-        self.follow()
-        words = f"<u{8 if slots.dtype.itemsize % 8 == 0 else 1}"
-        found = slots.view(words).reshape(len(slots), -1)
-        wrong = found != self.slots.view(words).reshape(len(slots), -1)
-        if not wrong.any():
-            return Differences(0, ())
-        pfns = np.flatnonzero(wrong.any(axis=1))
+        pfns = self.differing(slots)
         examples: list[SlotDifference] = []
         for pfn in pfns[:MAX_EXAMPLES].tolist():
             examples += self._fields_of(pfn, slots)
         return Differences(len(pfns), tuple(examples[:MAX_EXAMPLES]))
+
+    def differing(self, slots: NDArray[np.void]) -> NDArray[np.intp]:
+        """The pfns of a guest's slots that are not as predicted, after following the model."""
+        self.follow()
+        words = f"<u{8 if slots.dtype.itemsize % 8 == 0 else 1}"
+        found = slots.view(words).reshape(len(slots), -1)
+        wrong = found != self.slots.view(words).reshape(len(slots), -1)
+        return np.flatnonzero(wrong.any(axis=1)) if wrong.any() else np.empty(0, np.intp)
 
     def _fields_of(self, pfn: int, slots: NDArray[np.void]) -> list[SlotDifference]:
         differences = []
