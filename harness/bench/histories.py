@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -26,6 +27,8 @@ COMMANDS = 1000
 COMPARED = 5000
 """Commands of one campaign: enough that its boots do not count."""
 A_MINUTE = 20_000
+MACHINE_GIB = 24.0
+KIB_OF_GIB = 1 << 20
 
 
 def measure() -> Iterator[Row]:
@@ -56,6 +59,11 @@ def _invariants(dtype: np.dtype[np.void]) -> Iterator[Row]:
                 rounds=ROUNDS if size < REFERENCE else ROUNDS_OF_LARGE,
                 goal="<= 2.0",
             )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_OF_GIB
+    yield Row(
+        f"peak memory, {max(SIZES)} slots included", peak, "an ordinary machine", MACHINE_GIB, "GiB",
+        peak / MACHINE_GIB, "<= 1.0",
+    )  # fmt: skip
 
 
 def _judge(state: MemoryState) -> None:
