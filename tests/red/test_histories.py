@@ -24,7 +24,7 @@ REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 KNOWN = {"ALLOC-07", "ALLOC-15", "REF-07", "GUARD-08"}
 KNOWN_IN = {"dev": KNOWN | {"VT-03"}, "release": KNOWN}
 A_MINUTE = 20_000  # commands: what a minute must suffice for on two cores
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
 
 
 def host(subject: Subject, profile: str = "dev", machine: str = "q35") -> OwnHost:
@@ -84,7 +84,7 @@ def test_what_a_real_module_is_known_for_is_found_alone(real: Path, profile: str
 @pytest.mark.parametrize("machine", ["q35", "microvm", "pc"])
 def test_nothing_is_found_in_the_builtin_module(machine: str, profile: str) -> None:
     tally = campaign(
-        host(Subject.builtin(), profile, machine), 4, lambda tally: tally.commands < A_MINUTE // 4
+        host(Subject.builtin(), profile, machine), 4, lambda tally: tally.commands < A_MINUTE // 8
     )
 
     assert not tally.found, [found.script.text for found in tally.found.values()]
