@@ -90,7 +90,8 @@ NEEDS: Final = (
     _getter("REF-08", "is_cow", "flags"),
     _getter("REF-08", "is_dll", "flags"),
     _setter("REF-08", "set_flags", "flags"),
-    Need("REF-08", "MetaSlot::mark_poisoned", "write", "flags", REL, ceiling=ACQ_REL),
+    # mark_poisoned may find that both marks are there already.
+    Need("REF-08", "MetaSlot::mark_poisoned", "write", "flags", REL, ceiling=ACQ_REL, always=False),
     _getter("REF-08", "get_order", "order"),
     _setter("REF-08", "set_order", "order"),
     _getter("GEN-04", "generation", "generation"),
@@ -107,7 +108,7 @@ NEEDS: Final = (
     _getter("GUARD-10", "debug_snapshot", "guard"),
     _setter("GUARD-10", "set_guard", "guard"),
     _slot("GUARD-10", "fetch_or_guard", "update", "guard", ACQ_REL),
-    _slot("GUARD-10", "mark_poisoned", "update", "guard", ACQ_REL),
+    Need("GUARD-10", "MetaSlot::mark_poisoned", "update", "guard", ACQ_REL, always=False),
     _getter("GUARD-10", "reset_with_free_list_meta", "guard"),
     _setter("GUARD-10", "reset_with_free_list_meta", "guard"),
     _epoch("GUARD-10", "write", "guard"),

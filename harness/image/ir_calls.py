@@ -6,10 +6,11 @@ import re
 from functools import cached_property
 from typing import Final
 
+from harness.contract.ordering_events import Space
 from harness.image.ir_access import Accesses
 from harness.image.ir_compute import bits_of, evaluate
 from harness.image.ir_state import Frame, State
-from harness.image.ir_syntax import Instruction
+from harness.image.ir_syntax import ASSEMBLY, Instruction
 from harness.image.ir_values import Sum, Symbol, Value, binary, compare, unknown
 from harness.image.llvm_ir import CompiledFunction, Module
 
@@ -49,6 +50,8 @@ class Calls:
             state.define(arguments[0])
         elif symbol.startswith(_COPIES):
             self._copy(state, arguments, instruction)
+        elif symbol == ASSEMBLY:
+            self._assembly(state, arguments, instruction)
         elif symbol.startswith("llvm."):
             state.define(_intrinsic(symbol, arguments, state))
         else:
@@ -69,6 +72,17 @@ class Calls:
         else:
             self._accesses.write(state, target, unknown(Symbol("copied")), instruction)
         state.define(target)
+
+    def _assembly(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
+        """Take each address that assembly is given for written to, unless it is a slot's: that asks for atomics.
+
+        What it does nobody here can read, and a payload that may have been zeroed is not one that was not.
+        """
+        for argument in arguments:
+            where = self._accesses.where(state, argument)
+            if isinstance(argument, Sum) and where.space is Space.MEMORY and not where.local:
+                self._accesses.write(state, argument, unknown(Symbol("assembly")), instruction)
+        self._enter(state, "", arguments)
 
     @staticmethod
     def _forget(state: State, pointer: Value) -> None:

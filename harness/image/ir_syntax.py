@@ -17,6 +17,7 @@ from harness.image.ir_text import Operand, closing, operand, ordered, parse_type
 BINARY: Final = frozenset(
     ["add", "sub", "mul", "shl", "lshr", "ashr", "and", "or", "xor", "udiv", "sdiv", "urem", "srem"]
 )
+ASSEMBLY: Final = "asm ~{memory}"
 CASTS: Final = frozenset(["zext", "sext", "trunc", "inttoptr", "ptrtoint", "bitcast", "addrspacecast"])
 
 
@@ -26,7 +27,8 @@ class Instruction:
 
     Attributes:
         type: of the value that is computed, loaded, stored or cast; the element's for `getelementptr`.
-        detail: predicate, operation of an RMW, target type of a cast, callee (empty: indirect), `weak`.
+        detail: predicate, operation of an RMW, target type of a cast, callee (empty: indirect), `weak`;
+            `ASSEMBLY` in place of a callee where that is what is called, and may touch memory.
     """
 
     op: str
@@ -46,6 +48,8 @@ _TAIL = re.compile(r", ![a-zA-Z_.]+ !.*$")
 _RESULT = re.compile(r'(%(?:"[^"]*"|[-\w.$]+)) = ')
 _LABEL = re.compile(r'label %("[^"]*"|[-\w.$]+)')
 _CALLEE = re.compile(r'@("[^"]*"|[-\w.$]+)\(')
+# Quotation marks inside are written as \22.
+_ASM = re.compile(r'\basm (?:\w+ )*"[^"]*", "([^"]*)"\(')
 
 
 def parse_instruction(text: str) -> Instruction:
@@ -188,7 +192,10 @@ def _ret(op: str, rest: str) -> Instruction:
 
 
 def _call(op: str, rest: str) -> Instruction:
-    match = _CALLEE.search(rest)
+    assembly = _ASM.search(rest)
+    if assembly is not None and "~{memory}" not in assembly[1]:
+        return Instruction(op)
+    match = assembly or _CALLEE.search(rest)
     if match is None:
         return Instruction(op)
     arguments = rest[match.end() : match.end() + closing("(" + rest[match.end() :]) - 2]
@@ -197,7 +204,7 @@ def _call(op: str, rest: str) -> Instruction:
         op,
         type=kind,
         operands=tuple(operand(part) for part in split_top(arguments)),
-        detail=unquoted(match[1]),
+        detail=ASSEMBLY if assembly else unquoted(match[1]),
     )
 
 

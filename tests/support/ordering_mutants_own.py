@@ -6,6 +6,11 @@ from tests.support.ordering_mutants import HOW, RELAXED
 from tests.support.ordering_variants import harmless, insert, move, swap, weak
 
 STORE_CLAIM = "{ slot.set_refcount(REFCOUNT_NOBODY); Ok::<u32, u32>(0) }"
+STRINGS = (
+    'core::arch::asm!("rep stosq", inout("rcx") PAGE_SIZE / 8 => _, inout("rdi") payload => _, '
+    'in("rax") 0_u64, options(nostack, preserves_flags))'
+)
+MARKED = "if self.is_guard_poisoned() && self.get_flags() & frame_flags::POISONED != 0 { return }\n"
 WORDS = "for at in 0..512 { payload.cast::<u64>().add(at).write_volatile(0) }"
 LOOK_FIRST = "let found = self.refcount.load({}); if found != expect {{ return Err(found) }} self."
 # The built-in module alone: its own names.
@@ -115,6 +120,10 @@ BUILTIN_HARMLESS = (
     harmless(
         "zeroed-word-by-word", swap("zero_payload", "payload.write_bytes(0, PAGE_SIZE as usize)", WORDS)
     ),
+    harmless(
+        "zeroed-in-assembly", swap("zero_payload", "payload.write_bytes(0, PAGE_SIZE as usize)", STRINGS)
+    ),
+    harmless("poison-marked-once", swap("mark_poisoned", "self.fetch_or", f"{MARKED}self.fetch_or")),
 )
 
 # A module that claims and publishes in one step, then starts the epoch.
