@@ -74,7 +74,7 @@ class Calls:
         state.define(target)
 
     def _assembly(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
-        """Take each address that assembly is given for written to, unless it is a slot's: that asks for atomics.
+        """Take each address given to assembly for written to, unless a slot's: that asks for atomics.
 
         What it does nobody here can read, and a payload that may have been zeroed is not one that was not.
         """
