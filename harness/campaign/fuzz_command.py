@@ -23,6 +23,7 @@ from harness.image.subject import Subject
 from harness.judge.exit_codes import ExitCode
 from harness.machine.definition import load_machine
 from harness.program import program
+from harness.report.text import plural
 from harness.resources import build_dir
 
 SEED_BITS = 32
@@ -85,7 +86,9 @@ def _save(found: Found, folder: Path, request: FuzzRequest) -> None:
     words = [program(), "replay", str(path)]
     if request.frame_rs:
         words += ["--frame-rs", str(request.frame_rs)]
-    click.echo(f"  shortened from {found.length} to {len(script.lines)} commands: {shlex.join(words)}")
+    click.echo(
+        f"  shortened from {found.length} to {plural(len(script.lines), 'command')}: {shlex.join(words)}"
+    )
 
 
 def _summary(tally: Tally, seconds: float) -> None:

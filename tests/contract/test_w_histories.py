@@ -12,6 +12,7 @@ from harness.checks import ClauseViolated
 from harness.contract.clauses import in_contract_order
 from harness.image.image import Image
 from harness.judge.evidence import RunKey
+from harness.report.text import plural
 from harness.run import Run
 
 pytestmark = pytest.mark.one_machine
@@ -55,7 +56,7 @@ def test_no_history_breaks_the_clause(
     if found is not None:
         difference = found.failure.difference
         raise ClauseViolated(
-            f"history of {len(found.script.lines)} commands: {difference.what}",
+            f"history of {plural(len(found.script.lines), 'command')}: {difference.what}",
             expected=difference.expected,
             got=" ".join(difference.got.split()),
             frame=difference.frame,
