@@ -40,7 +40,7 @@ def test_no_bits_mean_the_default_vtable_without_hooks(shared_kernel: Kernel) ->
 
 @pytest.mark.clause("VT-02", at="MetaSlot::try_vtable_ref")
 def test_the_registered_vtable_is_the_one_returned_and_called(shared_kernel: Kernel) -> None:
-    for name in ("both", "unmap", "lastref", "empty"):
+    for name in ("both", "unmap", "lastref", "empty", "shifted"):
         paddr = shared_kernel.alloc()
         vaddr = shared_kernel.vtable(name)
         slot = shared_kernel.slot(paddr)
@@ -60,9 +60,9 @@ def test_the_registered_vtable_is_the_one_returned_and_called(shared_kernel: Ker
         shared_kernel.call("vt.clear")
         shared_kernel.call("array.lastref", paddr)
         shared_kernel.call("array.unmap", paddr)
-        wanted = [("on_last_ref", paddr)] * (name in ("both", "lastref")) + [("on_unmap", paddr)] * (
-            name in ("both", "unmap")
-        )
+        wanted = [("on_last_ref", paddr)] * (name in ("both", "shifted", "lastref")) + [
+            ("on_unmap", paddr)
+        ] * (name in ("both", "shifted", "unmap"))
         expect(f"hooks of vtable {name} that ran", hook_calls(shared_kernel), wanted, frame=paddr)
 
 

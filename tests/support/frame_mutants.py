@@ -582,6 +582,11 @@ CORNERS = [
         ),
         where="compiled_code",
     ),
+    mutant(
+        "vtables must be aligned to 16",
+        "VT-02",
+        ("        if !vtable.is_aligned() {\n", "        if vtable.addr() & 15 != 0 {\n"),
+    ),
 ]
 
 MUTANTS = [

@@ -8,7 +8,7 @@ use crate::memory::hooks;
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "vt.addr",
-        usage: "both|unmap|lastref|empty",
+        usage: "both|unmap|lastref|empty|shifted",
         help: "the address of a vtable with these hooks",
         run: address,
     },
@@ -19,7 +19,8 @@ pub const COMMANDS: &[Command] = &[
 fn address(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let name = args.word("name")?;
     args.end()?;
-    let unknown = || refused(Code::Usage, format_args!("{name}: expected both, unmap, lastref or empty"));
+    let unknown =
+        || refused(Code::Usage, format_args!("{name}: expected both, unmap, lastref, empty or shifted"));
     reply.hex("addr", hooks::vtable_address(name).ok_or_else(unknown)?);
     Ok(())
 }

@@ -105,8 +105,23 @@ static UNMAP: FrameMetaVtable = vtable(None, Some(on_unmap));
 static LAST_REF: FrameMetaVtable = vtable(Some(on_last_ref), None);
 static EMPTY: FrameMetaVtable = vtable(None, None);
 
-const VTABLES: [(&str, &FrameMetaVtable); 4] =
-    [("both", &BOTH), ("unmap", &UNMAP), ("lastref", &LAST_REF), ("empty", &EMPTY)];
+/// A vtable at 8 mod 16: the linker places the others at multiples of 16 when it likes to, and then nobody
+/// sees a subject that refuses what is merely aligned to 8.
+#[repr(C, align(16))]
+struct Shifted {
+    _before: u64,
+    vtable: FrameMetaVtable,
+}
+
+static SHIFTED: Shifted = Shifted { _before: 0, vtable: vtable(Some(on_last_ref), Some(on_unmap)) };
+
+const VTABLES: [(&str, &FrameMetaVtable); 5] = [
+    ("both", &BOTH),
+    ("unmap", &UNMAP),
+    ("lastref", &LAST_REF),
+    ("empty", &EMPTY),
+    ("shifted", &SHIFTED.vtable),
+];
 
 fn address_of(vtable: &'static FrameMetaVtable) -> u64 {
     ptr::from_ref(vtable).expose_provenance() as u64
