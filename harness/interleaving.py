@@ -78,8 +78,8 @@ class Interleaving:
     def every_preemption(self, watched: NDArray[np.uint8], reset: Callable[[], None]) -> Iterator[Turn]:
         """Run both steps again and again, the second CPU's step each time at another point of the first's.
 
-        The points are: before each instruction up to the last one that writes; inside of each that loads and
-        stores.
+        The points are: before each instruction up to the one behind the last that writes, as what the step
+        reads later is all the same; inside of each that loads and stores.
 
         Yields when both are through; `reset` is called before each time, while nothing runs.
 
@@ -88,7 +88,7 @@ class Interleaving:
         """
         trace = self._trace(watched, reset)
         writes = [index for index, instruction in enumerate(trace) if instruction.written is not None]
-        for index in range(max(writes, default=-1) + 1):
+        for index in range(min(max(writes, default=-1) + 2, len(trace))):
             yield self._preempt(trace, index, reset, None)
             operand = self._operand(trace[index])
             if operand is not None:

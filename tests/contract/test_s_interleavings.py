@@ -89,6 +89,29 @@ def test_no_reference_is_lost_between_two_cpus(boot: Boot, first: str, second: s
     clash(boot, f"{first}@0", f"{second}@0", {"refcount": 5}, {"refcount": end})
 
 
+@pytest.mark.clause("REF-06", at="MetaSlot::dec_ref")
+def test_one_of_two_cpus_is_told_that_it_dropped_the_last_reference(boot: Boot) -> None:
+    frames: list[int] = []
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        frames.append(kernel.alloc(zeroed=False))
+        cpus.frames(frames)
+        return "dec@0", "dec@0"
+
+    with interleaved(boot, prepare) as both:
+        slot = slot_of(both.kernel, frames[0])
+
+        def reset() -> None:
+            slot["refcount"] = 2
+            both.cpus.table["tally"] = 0
+
+        for turn in both.every_preemption(slot.view(np.uint8), reset):
+            told = int(both.cpus.table["tally"])
+            expect_at(
+                turn, "CPUs that dropped the last reference", told, 1, frame=frames[0], field="refcount"
+            )
+
+
 @pytest.mark.clause("REF-05", at="MetaSlot::cas_refcount")
 def test_a_claim_between_the_looks_of_another_one_wins_alone(boot: Boot) -> None:
     frames: list[int] = []
