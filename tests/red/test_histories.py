@@ -19,6 +19,7 @@ from harness.image.subject import Subject
 from harness.judge.exit_codes import ExitCode
 from harness.machine.definition import load_machine
 from tests.support.history_mutants import AFTER_REFILL, POISON_IN_CACHE, HistoryMutant
+from tests.support.mutants import broken, kept
 
 REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 KNOWN = {"ALLOC-07", "ALLOC-15", "REF-07", "GUARD-08"}
@@ -46,9 +47,8 @@ def first_finding(subject: Subject, seed: int) -> Tally:
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", [AFTER_REFILL, POISON_IN_CACHE], ids=["after-refill", "poison-in-cache"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_bug_that_takes_a_history_is_found(mutant: HistoryMutant, seed: int, tmp_path: Path) -> None:
-    path = tmp_path / "frame.rs"
-    path.write_text(mutant.apply(Subject.builtin().path.read_text(encoding="utf-8")), encoding="utf-8")
+def test_bug_that_takes_a_history_is_found(mutant: HistoryMutant, seed: int) -> None:
+    path = kept(mutant.apply(Subject.builtin().path.read_text(encoding="utf-8")))
 
     tally = first_finding(Subject.from_file(path), seed)
 
@@ -56,13 +56,10 @@ def test_bug_that_takes_a_history_is_found(mutant: HistoryMutant, seed: int, tmp
     assert tally.found, f"{tally.histories} histories, {tally.commands} commands"
 
 
-def test_module_that_is_wrong_at_boot_is_found_at_once(tmp_path: Path) -> None:
+def test_module_that_is_wrong_at_boot_is_found_at_once() -> None:
     """It must neither be an error of the harness nor go on for ever."""
-    path = tmp_path / "frame.rs"
-    text = Subject.builtin().path.read_text(encoding="utf-8")
     new = "            meta_aux: atomic::AtomicU32::new(0),\n"
-    assert text.count(new) == 1
-    path.write_text(text.replace(new, new.replace("new(0)", "new(3)")), encoding="utf-8")
+    path = broken([(new, new.replace("new(0)", "new(3)"))])
 
     tally = first_finding(Subject.from_file(path), 1)
 
@@ -92,11 +89,7 @@ def test_nothing_is_found_in_the_builtin_module(machine: str, profile: str) -> N
 
 def test_saved_script_fails_again_on_its_subject_and_passes_on_a_sound_one(tmp_path: Path) -> None:
     """Found by the command line, saved, replayed by the command line."""
-    path = tmp_path / "frame.rs"
-    text = Subject.builtin().path.read_text(encoding="utf-8")
-    path.write_text(
-        text.replace("meta_aux.store(v, Relaxed)", "meta_aux.store(v & 0xffff, Relaxed)"), encoding="utf-8"
-    )
+    path = broken([("meta_aux.store(v, Relaxed)", "meta_aux.store(v & 0xffff, Relaxed)")])
     run = CliRunner()
     saved = ["--scripts", str(tmp_path)]
 

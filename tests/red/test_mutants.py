@@ -12,13 +12,11 @@ from pathlib import Path
 import pytest
 
 from harness.contract.clauses import CLAUSES, ClauseKind
-from harness.image.store import write_whole
 from harness.image.subject import Subject
 from harness.judge.exit_codes import ExitCode, Kind
-from harness.resources import build_dir
 from tests.support.doors import check
 from tests.support.frame_mutants import MUTANTS
-from tests.support.mutants import Batch, apply, batches
+from tests.support.mutants import Batch, apply, batches, kept
 from tests.support.ordering_mutants import COMMON
 from tests.support.ordering_mutants_own import BUILTIN
 from tests.support.race_mutants import LOOKED_AHEAD, SEEDED
@@ -33,11 +31,8 @@ BATCHES = batches(MUTANTS, TEXT, size=1 if ALONE else 6)
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: batch.name)
 def test_every_bug_is_found(batch: Batch, tmp_path: Path) -> None:
     text = apply(TEXT, batch.edits, name=batch.name)
-    # At the same place each time, so that what was built once is built.
-    subject = build_dir() / "mutants" / batch.name / "frame.rs"
-    write_whole(subject, text.encode())
     result = check(
-        tmp_path, "--frame-rs", subject, "--machine", batch.machine, "--profile", batch.profile,
+        tmp_path, "--frame-rs", kept(text), "--machine", batch.machine, "--profile", batch.profile,
         "-n", "1", "-k", batch.selection,
     )  # fmt: skip
     missed = {mutant.name: mutant.clauses - result.violated for mutant in batch.mutants}

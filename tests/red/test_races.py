@@ -18,7 +18,7 @@ from harness.kernel_errors import GuestCrashed, SubjectPanic
 from harness.machine.definition import load_machine
 from harness.storms import STORMS, rage
 from tests.support.doors import check, write_machine
-from tests.support.mutants import mutated
+from tests.support.mutants import broken
 from tests.support.race_mutants import LOOKED_AHEAD, SEEDED
 
 pytestmark = pytest.mark.slow
@@ -43,16 +43,16 @@ def seconds_until_found(image: Image, name: str, *, extra: tuple[str, ...] = ())
 
 
 @pytest.mark.parametrize("name", SEEDED)
-def test_a_storm_finds_a_seeded_race_within_a_minute(name: str, tmp_path: Path) -> None:
+def test_a_storm_finds_a_seeded_race_within_a_minute(name: str) -> None:
     edits, storm, _, _ = SEEDED[name]
-    image = build(Subject.from_file(mutated(tmp_path, edits)), "release")
+    image = build(Subject.from_file(broken(edits)), "release")
     assert seconds_until_found(image, storm) < LIMIT_S
 
 
 @pytest.mark.parametrize("name", SEEDED)
 def test_a_forced_interleaving_finds_a_seeded_race_every_time(name: str, tmp_path: Path) -> None:
     edits, _, words, id_ = SEEDED[name]
-    subject = mutated(tmp_path, edits)
+    subject = broken(edits)
     result = check(
         tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, "--profile", "both", "-n", "1",
         "-k", f"interleavings and {words}",
@@ -65,7 +65,7 @@ def test_a_forced_interleaving_finds_a_seeded_race_every_time(name: str, tmp_pat
 def test_what_takes_another_cpu_is_found_at_once(name: str, tmp_path: Path) -> None:
     edits, words, ids = LOOKED_AHEAD[name]
     result = check(
-        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", mutated(tmp_path, edits), "--profile",
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken(edits), "--profile",
         "release", "-n", "1", "-k", words,
     )  # fmt: skip
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out

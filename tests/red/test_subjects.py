@@ -10,7 +10,7 @@ import pytest
 from harness.image.subject import Subject
 from harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import announced, check, close_check, open_check, open_pytest, write_machine
-from tests.support.mutants import Edit, mutated
+from tests.support.mutants import Edit, broken, mutated
 
 ONE_CHECK = ("--profile", "release", "-n", "1", "-k", "CONST-01")
 LAYOUT = ("--profile", "release", "-n", "1", "-k", "LAYOUT-02")
@@ -51,8 +51,7 @@ LEAK: Edit = ("            buddy::free(token, frame, 0);\n", "")
 
 
 def test_reserved_bytes_by_any_other_name_are_no_finding(tmp_path: Path) -> None:
-    subject = mutated(
-        tmp_path,
+    subject = broken(
         (
             ("    _reserved0: [u8; 3],", "    pad_a: [u8; 3],"),
             ("            _reserved0: [0; 3],", "            pad_a: [0; 3],"),
@@ -84,7 +83,7 @@ def test_a_file_that_does_not_compile_is_an_error_in_rustc_s_words(tmp_path: Pat
 def test_a_changed_layout_is_a_fail_that_shows_the_64_bytes(
     edits: tuple[Edit, ...], moved: set[str], tmp_path: Path
 ) -> None:
-    subject = mutated(tmp_path, edits)
+    subject = broken(edits)
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *LAYOUT)
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ())
     assert result.violated == {"LAYOUT-02"}
@@ -98,7 +97,7 @@ def test_a_changed_layout_is_a_fail_that_shows_the_64_bytes(
 def test_a_changed_layout_is_not_green_in_a_test_of_a_user_s_either(tmp_path: Path) -> None:
     """The test looks at a field that has not moved."""
     test = "def test_x(kernel):\n    assert kernel.slots()['refcount'][kernel.alloc() >> 12] == 1\n"
-    arguments = ("--frame-rs", mutated(tmp_path, SWAPPED), "--machine", "microvm", "--profile", "release")
+    arguments = ("--frame-rs", broken(SWAPPED), "--machine", "microvm", "--profile", "release")
     with open_pytest(tmp_path, test, *arguments, evidence=False) as door:
         status, out = door.end()
     assert status == pytest.ExitCode.TESTS_FAILED and "1 passed" in out
@@ -106,7 +105,7 @@ def test_a_changed_layout_is_not_green_in_a_test_of_a_user_s_either(tmp_path: Pa
 
 
 def test_what_breaks_before_the_first_check_blames_its_own_clauses_alone(tmp_path: Path) -> None:
-    subject = mutated(tmp_path, (PICKY, KERNEL_S_ONLY))
+    subject = broken((PICKY, KERNEL_S_ONLY))
     arguments = ("--machine", write_machine(tmp_path), "--frame-rs", subject, "--profile", "release")
     result = check(tmp_path, *arguments, "-n", "1", "-k", "CONST-01 or REF-02")
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
@@ -180,7 +179,7 @@ def test_the_built_in_module_in_a_file_of_its_own_passes(tmp_path: Path) -> None
 
 def test_a_module_may_be_quiet_and_may_keep_a_poisoned_frame_to_itself(tmp_path: Path) -> None:
     """The sentinel and the poison must stay; nobody must hear of it, nobody must have the frame."""
-    subject = mutated(tmp_path, (*QUIET, LEAK))
+    subject = broken((*QUIET, LEAK))
     checks = ("--profile", "release", "-n", "1", "-k", "REF-07 or GUARD-08")
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *checks)
     assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out

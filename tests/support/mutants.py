@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.image.store import write_whole
 from harness.image.subject import Subject
+from harness.resources import build_dir
 
 Edit = tuple[str, str]
 
@@ -51,6 +54,20 @@ def mutated(folder: Path, edits: Sequence[Edit]) -> Path:
     """Write a changed copy of the built-in module; return its path."""
     path = folder / "frame.rs"
     path.write_text(apply(Subject.builtin().path.read_text(encoding="utf-8"), edits), encoding="utf-8")
+    return path
+
+
+def broken(edits: Sequence[Edit]) -> Path:
+    """Return the path of a changed copy of the built-in module, which nobody may change further."""
+    return kept(apply(Subject.builtin().path.read_text(encoding="utf-8"), edits))
+
+
+def kept(text: str) -> Path:
+    """Return the path of a module with this text, each time the same: what was built once is built."""
+    data = text.encode()
+    path = build_dir() / "mutants" / hashlib.sha256(data).hexdigest()[:16] / "frame.rs"
+    if not path.exists():
+        write_whole(path, data)
     return path
 
 
