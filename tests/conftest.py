@@ -1,12 +1,25 @@
-"""Fails a test that leaves a guest behind."""
+"""What all tests of the harness share: a real subject, a watch over guests left behind."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.machine.guest import live_guests
+
+REAL = "FRAME_HARNESS_REAL_FRAME_RS"
+
+
+@pytest.fixture
+def real() -> Path:
+    """The frame.rs of a real kernel, which is not part of this repository."""
+    path = os.environ.get(REAL)
+    if not path:
+        pytest.skip(f"{REAL} is not set: set it to the path of a real kernel's frame.rs")
+    return Path(path)
 
 
 @pytest.fixture(autouse=True)

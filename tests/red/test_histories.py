@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ from harness.machine.definition import load_machine
 from tests.support.history_mutants import AFTER_REFILL, POISON_IN_CACHE, HistoryMutant
 from tests.support.mutants import broken, kept
 
-REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 KNOWN = {"ALLOC-07", "ALLOC-15", "REF-07", "GUARD-08"}
 KNOWN_IN = {"dev": KNOWN | {"VT-03"}, "release": KNOWN}
 A_MINUTE = 20_000  # commands: what a minute must suffice for on two cores
@@ -30,14 +28,6 @@ SEEDS = (1, 2)
 
 def host(subject: Subject, profile: str = "dev", machine: str = "q35") -> OwnHost:
     return OwnHost(build(subject, profile), load_machine(machine))
-
-
-@pytest.fixture
-def real() -> Path:
-    path = os.environ.get(REAL)
-    if not path:
-        pytest.skip(f"{REAL} names no file: a real frame.rs is not part of this repository")
-    return Path(path)
 
 
 def first_finding(subject: Subject, seed: int) -> Tally:

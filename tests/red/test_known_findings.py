@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-import pytest
 
 from harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import Judged, check
 
-REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 FINDINGS = {"ALLOC-07", "ALLOC-15", "REF-07", "GUARD-08", "VT-03", "FRAME-03"}
 HOLDS = "CONST-01"
 SELECTION = f"({' or '.join(sorted(FINDINGS))} or {HOLDS}) and not test_s_ and not test_w_"
-
-
-@pytest.fixture
-def real() -> Path:
-    path = os.environ.get(REAL)
-    if not path:
-        pytest.skip(f"{REAL} is not set: set it to the path of a real kernel's frame.rs")
-    return Path(path)
 
 
 def judged(folder: Path, subject: Path, *arguments: str | Path) -> Judged:

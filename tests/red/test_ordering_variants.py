@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -17,21 +16,12 @@ from tests.support.ordering_mutants import COMMON, HARMLESS
 from tests.support.ordering_mutants_own import BUILTIN, BUILTIN_HARMLESS, CLAIM_IS_PUBLICATION
 from tests.support.ordering_variants import Variant
 
-REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 PROFILES = ("dev", "release")
 
 
 @pytest.fixture(scope="session")
 def toolchain() -> Toolchain:
     return find_toolchain()
-
-
-@pytest.fixture
-def real() -> Subject:
-    path = os.environ.get(REAL)
-    if not path:
-        pytest.skip(f"{REAL} names no file: a real frame.rs is not part of this repository")
-    return Subject.from_file(path)
 
 
 def violated(report: OrderingReport) -> set[str]:
@@ -60,10 +50,8 @@ def test_the_builtin_module_holds_every_ordering_clause(profile: str, toolchain:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_real_module_breaks_the_two_hazards_alone(
-    profile: str, real: Subject, toolchain: Toolchain
-) -> None:
-    report = check_orderings(real, profile, toolchain)
+def test_a_real_module_breaks_the_two_hazards_alone(profile: str, real: Path, toolchain: Toolchain) -> None:
+    report = check_orderings(Subject.from_file(real), profile, toolchain)
     assert violated(report) == {"REF-09", "ALLOC-16"}
     assert any("GUARD-09" in note for note in report.notes)
 
@@ -88,9 +76,9 @@ def test_a_harmless_rewrite_of_the_builtin_is_not(
 
 @pytest.mark.parametrize("variant", [v for v in (*COMMON, *CLAIM_IS_PUBLICATION) if v.clauses], ids=name_of)
 def test_a_weakened_real_module_is_caught(
-    variant: Variant, tmp_path: Path, real: Subject, toolchain: Toolchain
+    variant: Variant, tmp_path: Path, real: Path, toolchain: Toolchain
 ) -> None:
-    report = judged(variant, real, tmp_path, toolchain)
+    report = judged(variant, Subject.from_file(real), tmp_path, toolchain)
     assert violated(report) >= variant.clauses
 
 
@@ -98,9 +86,9 @@ def test_a_weakened_real_module_is_caught(
     "variant", [v for v in (*HARMLESS, *CLAIM_IS_PUBLICATION) if not v.clauses], ids=name_of
 )
 def test_a_harmless_rewrite_of_a_real_module_is_not(
-    variant: Variant, tmp_path: Path, real: Subject, toolchain: Toolchain
+    variant: Variant, tmp_path: Path, real: Path, toolchain: Toolchain
 ) -> None:
-    report = judged(variant, real, tmp_path, toolchain)
+    report = judged(variant, Subject.from_file(real), tmp_path, toolchain)
     assert violated(report) <= {"REF-09", "ALLOC-16"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -25,7 +24,6 @@ pytestmark = pytest.mark.slow
 
 LIMIT_S = 60.0
 SLICE_S = 1.0
-REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 
 
 def seconds_until_found(image: Image, name: str, *, extra: tuple[str, ...] = ()) -> float:
@@ -76,14 +74,6 @@ def test_a_storm_finds_an_unlocked_free_list_within_a_minute() -> None:
     image = build(Subject.builtin(), "release", features=("red",))
     spent = seconds_until_found(image, "frames and blocks", extra=("red=unlocked-buddy",))
     assert spent < LIMIT_S
-
-
-@pytest.fixture
-def real() -> Path:
-    path = os.environ.get(REAL)
-    if not path:
-        pytest.skip(f"{REAL} is not set: set it to the path of a real kernel's frame.rs")
-    return Path(path)
 
 
 @pytest.mark.parametrize(

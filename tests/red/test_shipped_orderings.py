@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +12,6 @@ from harness.image.ir_shipped import check_shipped, compare
 from harness.image.llvm_ir import Module
 from harness.image.subject import Subject
 from harness.image.toolchain import Toolchain, find_toolchain
-
-REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +30,10 @@ def test_the_whole_kernel_orders_as_the_subject_alone(toolchain: Toolchain) -> N
     assert agreement.instructions > agreement.sites > 20
 
 
-def test_the_kernel_around_a_real_subject_orders_as_that_subject_alone(toolchain: Toolchain) -> None:
+def test_the_kernel_around_a_real_subject_orders_as_that_subject_alone(
+    real: Path, toolchain: Toolchain
+) -> None:
     """In the other profile: debug assertions add accesses, and less is inlined."""
-    if not (real := os.environ.get(REAL)):
-        pytest.skip(f"{REAL} names no frame.rs of a real kernel")
     agreement = check_shipped(Subject.from_file(real), "dev", toolchain)
     assert agreement.violations == ()
     assert agreement.instructions > agreement.sites > 20

@@ -30,14 +30,6 @@ def subject_file(tmp_path: Path) -> Path:
     return Path(shutil.copy(Subject.builtin().path, folder / "frame.rs"))
 
 
-@pytest.fixture
-def real_frame_rs() -> Path:
-    path = os.environ.get("FRAME_HARNESS_REAL_FRAME_RS")
-    if not path:
-        pytest.skip("FRAME_HARNESS_REAL_FRAME_RS names no frame.rs of a real kernel")
-    return Path(path)
-
-
 @pytest.mark.parametrize("profile", ["dev", "release"])
 def test_built_in_subject_becomes_an_image_that_explains_itself(profile: str) -> None:
     image = build(Subject.builtin(), profile)
@@ -268,11 +260,11 @@ def test_two_processes_that_want_one_image_share_it(subject_file: Path) -> None:
     assert outputs[0] == outputs[1] != ""
 
 
-def test_real_frame_rs_compiles_unmodified_in_both_profiles(real_frame_rs: Path) -> None:
-    before = real_frame_rs.read_bytes()
+def test_real_frame_rs_compiles_unmodified_in_both_profiles(real: Path) -> None:
+    before = real.read_bytes()
     for profile in ("dev", "release"):
-        image = build(Subject.from_file(real_frame_rs), profile)
+        image = build(Subject.from_file(real), profile)
         for name, expected in EXPECTED.items():
             assert diff(expected, image.layout(name)) == []
         assert image.function_line("FrameAllocOptions::allocate") is not None
-    assert real_frame_rs.read_bytes() == before
+    assert real.read_bytes() == before
