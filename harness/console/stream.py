@@ -19,6 +19,8 @@ MAX_LINE_BYTES: Final = 16 << 10
 """Longer than any line of the protocol; what goes on without a newline is cut here."""
 READ_BYTES: Final = 64 << 10
 TAIL_LINES: Final = 60
+COLLECT_S: Final = 100e-6
+"""How long a line that has begun is left to grow: read byte by byte, as it is sent, it costs twice the CPU time."""
 
 # All lines that are complete, in one match: one search a read, not one a line.
 _LINES: Final = re.compile(rb"(?s)\A.*\n|\A.{%d,}" % MAX_LINE_BYTES)
@@ -53,7 +55,7 @@ class _Spawn(SocketSpawn):  # type: ignore[misc]
         wait_s = self.timeout if timeout == -1 else timeout
         until = None if wait_s is None else time.monotonic() + wait_s
         data = bytearray()
-        # The chip sends byte by byte: collecting a line here costs a tenth of a turn through pexpect a byte.
+        # The chip sends byte by byte: collecting a line here saves a turn through pexpect for each.
         while len(data) < size and data[-1:] != b"\n":
             wait_ms = None if until is None else max(0, int(1000 * (until - time.monotonic())))
             if not self._poller.poll(wait_ms):
@@ -63,6 +65,8 @@ class _Spawn(SocketSpawn):  # type: ignore[misc]
                 self._gone = True
                 break
             data += piece
+            if data[-1:] != b"\n":
+                time.sleep(COLLECT_S)
         if data:
             self.transcript.append(bytes(data))
             return bytes(data)

@@ -1,10 +1,15 @@
 //! Request lines from the host, or from a person: backspace, echo, a bound on length.
 
-use super::{output, uart};
+use super::output;
+use super::uart::{self, Announce};
 use crate::arch::interrupts;
 
 /// Longer lines are refused, not cut.
 pub const MAX_LINE: usize = 4096;
+
+/// How often the rest of a line is looked for before the CPU sleeps: a program's is here at once, without the wait of
+/// [`Announce::Burst`]; a person's is not.
+const LOOKS: u32 = 100;
 
 const BACKSPACE: u8 = 0x08;
 const DELETE: u8 = 0x7f;
@@ -24,28 +29,54 @@ pub struct LineReader {
     length: usize,
     too_long: bool,
     echo: bool,
+    in_burst: bool,
 }
 
 impl LineReader {
     pub const fn new() -> Self {
-        Self { bytes: [0; MAX_LINE], length: 0, too_long: false, echo: false }
+        Self { bytes: [0; MAX_LINE], length: 0, too_long: false, echo: false, in_burst: false }
     }
 
     /// Sleeps until a line that is not empty has arrived.
     pub fn next(&mut self) -> Line<'_> {
         (self.length, self.too_long, self.echo) = (0, false, false);
         loop {
-            match receive() {
+            match self.receive() {
                 b'\n' | b'\r' if self.length == 0 => {}
                 b'\n' | b'\r' => break,
                 BACKSPACE | DELETE => self.erase(),
                 byte => self.push(byte),
             }
+            self.expect_burst(true);
         }
+        self.expect_burst(false);
         if self.echo {
             output::echo(b"\n");
         }
         self.classify()
+    }
+
+    /// The next byte. The CPU sleeps while there is none, but not at once in the middle of a line.
+    fn receive(&mut self) -> u8 {
+        let mut looks = 0;
+        loop {
+            if let Some(byte) = uart::try_receive() {
+                return byte;
+            }
+            if self.in_burst && looks < LOOKS {
+                looks += 1;
+                core::hint::spin_loop();
+            } else {
+                interrupts::wait();
+            }
+        }
+    }
+
+    fn expect_burst(&mut self, burst: bool) {
+        if burst != self.in_burst {
+            uart::announce(if burst { Announce::Burst } else { Announce::EachByte });
+            self.in_burst = burst;
+        }
     }
 
     fn push(&mut self, byte: u8) {
@@ -84,15 +115,5 @@ impl LineReader {
         } else {
             Line::Request(text)
         }
-    }
-}
-
-/// The next byte; the CPU sleeps while there is none.
-fn receive() -> u8 {
-    loop {
-        if let Some(byte) = uart::try_receive() {
-            return byte;
-        }
-        interrupts::wait();
     }
 }

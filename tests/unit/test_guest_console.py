@@ -1,0 +1,58 @@
+"""Proves that the guest takes a request as it comes: at once, in pieces, of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.console.protocol import MAX_REQUEST_BYTES
+from harness.image.build import build
+from harness.image.subject import Subject
+from harness.kernel import Kernel
+from harness.machine.definition import load_machine
+
+
+@pytest.fixture(params=["microvm", "q35"])
+def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
+    with Kernel.boot(build(Subject.builtin(), "dev"), load_machine(request.param)) as kernel:
+        yield kernel
+
+
+def wait_until_asleep(kernel: Kernel) -> None:
+    """A guest sleeps when it has taken all that came; that bytes are on their way keeps it awake."""
+    limit = kernel.guest.deadline("the guest to sleep")
+    while not kernel.guest.vcpus()[0].halted:
+        limit.check(0)
+
+
+def hear(kernel: Kernel, wanted: bytes) -> bytes:
+    limit, said = kernel.guest.deadline("an answer"), b""
+    kernel.guest.console.settimeout(60)
+    while wanted not in said:
+        said += kernel.guest.console.recv(4096)
+        limit.check(0)
+    return said
+
+
+def test_a_request_is_answered_wherever_its_last_byte_falls_in_the_fifo(kernel: Kernel) -> None:
+    for length in [*range(1, 60), MAX_REQUEST_BYTES - 10]:
+        reply = kernel.request("x" * length)
+        assert reply.status == "err", reply
+
+
+def test_a_request_that_comes_in_pieces_with_pauses_is_one(kernel: Kernel) -> None:
+    wait_until_asleep(kernel)
+    for piece in (b"1 s", b"t", b"ats 1234567890123456", b"\x08" * 17):
+        kernel.guest.console.sendall(piece)
+        wait_until_asleep(kernel)
+    kernel.guest.console.sendall(b"\n")
+    assert b"=1 ok " in hear(kernel, b"=1 ")
+
+
+def test_requests_that_were_sent_ahead_are_answered_one_after_the_other(kernel: Kernel) -> None:
+    kernel.guest.console.sendall(b"".join(b"%d stats\n" % seq for seq in range(1, 41)))
+    said = hear(kernel, b"=40 ")
+    assert [line.split()[0] for line in said.splitlines() if line.startswith(b"=")] == [
+        b"=%d" % seq for seq in range(1, 41)
+    ]
