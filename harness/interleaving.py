@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness.errors import HarnessError, ProtocolError
 from harness.kernel import Kernel
 from harness.machine.debugger import Debugger
-from harness.machine.x86_rmw import unlocked_width
+from harness.machine.instruction import LONGEST, is_private, unlocked_width
 from harness.smp import Cpus, Job
 
 CPUS: Final = 3
@@ -22,8 +22,6 @@ CPUS: Final = 3
 FIRST, SECOND = 1, 2
 MOST_INSTRUCTIONS: Final = 20_000
 """Of one step of a program: a step that takes more never ends."""
-LONGEST_INSTRUCTION: Final = 15
-"""Bytes: Intel SDM vol. 2A, 2.3.11."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,9 @@ class Interleaving:
     def every_preemption(self, watched: NDArray[np.uint8], reset: Callable[[], None]) -> Iterator[Turn]:
         """Run both steps again and again, the second CPU's step each time at another point of the first's.
 
-        The points are: before each instruction up to the one behind the last that writes, as what the step
-        reads later is all the same; inside of each that loads and stores.
+        The points are: before each instruction that touches memory which the other CPU can see, up to the
+        last that writes; behind that one, as what the step reads later is all the same; inside of each that
+        loads and stores. At any other point the second CPU would find and leave what it does at the next of these.
 
         Yields when both are through; `reset` is called before each time, while nothing runs.
 
@@ -88,7 +87,10 @@ class Interleaving:
         """
         trace = self._trace(watched, reset)
         writes = [index for index, instruction in enumerate(trace) if instruction.written is not None]
-        for index in range(min(max(writes, default=-1) + 2, len(trace))):
+        behind = max(writes, default=-1) + 1
+        for index in range(min(behind + 1, len(trace))):
+            if index != behind and is_private(self._code(trace[index])):
+                continue
             yield self._preempt(trace, index, reset, None)
             operand = self._operand(trace[index])
             if operand is not None:
@@ -173,7 +175,7 @@ class Interleaving:
         """The watched bytes that an instruction loads, then stores, without the bus lock."""
         if instruction.written is None:
             return None
-        width = unlocked_width(self.kernel.bytes_at(instruction.vaddr, LONGEST_INSTRUCTION).tobytes())
+        width = unlocked_width(self._code(instruction))
         if width is None:
             return None
         first = instruction.written.start // width * width
@@ -222,6 +224,9 @@ class Interleaving:
             at = self._debugger.run(cpu)
             if at == self._panics:
                 raise _StepPanicked
+
+    def _code(self, instruction: _Instruction) -> bytes:
+        return self.kernel.bytes_at(instruction.vaddr, LONGEST).tobytes()
 
     def _name(self, vaddr: int) -> str:
         return self.kernel.image.symbolize(vaddr)

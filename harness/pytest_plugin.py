@@ -46,8 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--reproduce-with", metavar="COMMAND", help="what a finding names to see it again")
     group.addoption(
-        "--storm-seconds", metavar="S", type=float, default=0.25,
-        help="how long each storm of several CPUs rages; default: 0.25",
+        "--storm-seconds", metavar="S", type=float, default=0.15,
+        help="how long each storm of several CPUs rages; default: 0.15",
     )  # fmt: skip
     # For the tests of the harness itself: a kernel that misbehaves on purpose and must not pass.
     group.addoption("--red", metavar="NAME", help=argparse.SUPPRESS)

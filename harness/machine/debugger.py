@@ -16,8 +16,8 @@ from typing import Final
 from harness.errors import MachineError
 
 SLICE_S: Final = 0.25
-RIP: Final = 16 * 8
-"""Where the `g` packet of x86-64 holds the instruction pointer: behind 16 registers of 8 bytes."""
+RIP: Final = 16
+"""The number of the instruction pointer among the registers of x86-64."""
 INTERRUPT: Final = b"\x03"
 _STOP: Final = re.compile(rb"T([0-9a-f]{2}).*?thread:p01\.([0-9a-f]+);")
 
@@ -40,9 +40,12 @@ class Debugger:
         self._buffer = b""
         self._breakpoints: set[int] = set()
         self._selected = -1
+        self._at: dict[int, int] = {}
         self._sock.sendall(INTERRUPT)
         self._stopped()
         self.ask("qSupported:multiprocess+")
+        # Single registers are for those alone who have seen what registers there are.
+        self.ask("qXfer:features:read:target.xml:0,ffb")
 
     def breakpoint(self, vaddr: int) -> None:
         """Stop every CPU that is about to execute the instruction at an address."""
@@ -69,16 +72,22 @@ class Debugger:
 
     def run_all(self) -> int:
         """Let all CPUs run to the next breakpoint of one of them; returns which one that was."""
+        self._at.clear()
         self._send("vCont;c")
         return self._stopped()
 
     def rip(self, cpu: int) -> int:
         """The address of the instruction that a CPU is about to execute."""
-        if cpu != self._selected:
-            self._expect_ok(f"Hgp1.{cpu + 1:x}")
-            self._selected = cpu
-        registers = bytes.fromhex(self.ask("g").decode("ascii")[: 2 * (RIP + 8)])
-        return int.from_bytes(registers[RIP : RIP + 8], "little")
+        # While others run alone, a CPU stays where it is.
+        if cpu not in self._at:
+            if cpu != self._selected:
+                self._expect_ok(f"Hgp1.{cpu + 1:x}")
+                self._selected = cpu
+            answer = self.ask(f"p{RIP:x}")
+            if len(answer) != 16:
+                raise DebuggerError("debugger", "rip", expected="16 hex digits", actual=repr(answer))
+            self._at[cpu] = int.from_bytes(bytes.fromhex(answer.decode("ascii")), "little")
+        return self._at[cpu]
 
     def detach(self) -> None:
         """Let everything run freely; the guest can be stopped again by a new debugger."""
@@ -92,6 +101,7 @@ class Debugger:
         return self._packet()
 
     def _resume(self, packet: str, cpu: int) -> None:
+        self._at.pop(cpu, None)
         self._send(packet)
         stopped = self._stopped()
         if stopped != cpu:
@@ -115,7 +125,10 @@ class Debugger:
         self._sock.sendall(b"$%s#%02x" % (data, sum(data) & 0xFF))
 
     def _packet(self) -> bytes:
-        """The next packet of the stub; acknowledged."""
+        """The next packet of the stub.
+
+        It needs no acknowledgement of its own: whatever is sent next is one (gdbstub.c, `gdb_read_byte`).
+        """
         until = time.monotonic() + self._limit_s
         while True:
             start = self._buffer.find(b"$")
@@ -123,7 +136,6 @@ class Debugger:
             if 0 <= start < end and len(self._buffer) >= end + 3:
                 data = self._buffer[start + 1 : end]
                 self._buffer = self._buffer[end + 3 :]
-                self._sock.sendall(b"+")
                 return data
             self._receive(until)
 

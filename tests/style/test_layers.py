@@ -43,7 +43,13 @@ IMPURE = frozenset(
     }
 )  # fmt: skip
 # Import name of a package where it differs from the name it is installed by.
-INSTALLED_AS = {"elftools": "pyelftools", "qemu": "qemu.qmp", "xdist": "pytest-xdist", "_pytest": "pytest"}
+INSTALLED_AS = {
+    "_pytest": "pytest",
+    "elftools": "pyelftools",
+    "iced_x86": "iced-x86",
+    "qemu": "qemu.qmp",
+    "xdist": "pytest-xdist",
+}
 
 
 def name_of(path: Path) -> str:

@@ -1,10 +1,10 @@
-"""Proves which instructions count as a load with a store behind it."""
+"""Proves what instructions are taken to do to memory."""
 
 from __future__ import annotations
 
 import pytest
 
-from harness.machine.x86_rmw import unlocked_width
+from harness.machine.instruction import is_private, unlocked_width
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,37 @@ def test_an_unlocked_read_modify_write_is_two_accesses(code: str, width: int) ->
 )
 def test_locked_instructions_and_plain_stores_are_one_access(code: str) -> None:
     assert unlocked_width(bytes.fromhex(code)) is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "8d4818",  # lea ecx, [rax+0x18]
+        "4801d8",  # add rax, rbx
+        "55",  # push rbp
+        "c3",  # ret
+        "e800000000",  # call
+        "488b4424f8",  # mov rax, [rsp-8]
+        "ff45f8",  # inc dword ptr [rbp-8]
+    ],
+)
+def test_what_stays_in_registers_or_on_the_stack_is_seen_by_no_other_cpu(code: str) -> None:
+    assert is_private(bytes.fromhex(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "8b4820",  # mov ecx, [rax+0x20]
+        "894818",  # mov [rax+0x18], ecx
+        "f00fb14820",  # lock cmpxchg dword ptr [rax+0x20], ecx
+        "f3ab",  # rep stosd
+        "ff7020",  # push qword ptr [rax+0x20]
+        "488b05aa000000",  # mov rax, [rip+0xaa]
+        "65488b042500000000",  # mov rax, gs:[0]
+        "06",  # none in 64-bit mode
+        "",
+    ],
+)
+def test_any_other_memory_may_be_seen_by_another_cpu(code: str) -> None:
+    assert not is_private(bytes.fromhex(code))

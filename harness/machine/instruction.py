@@ -1,0 +1,50 @@
+"""Tells how a single x86-64 instruction goes about memory.
+
+To other CPUs an instruction that loads, then stores, is two accesses: only a LOCK prefix, or XCHG with
+memory, makes one of them (Intel SDM vol. 3A, 9.1.2 "Bus Locking").
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import iced_x86
+from iced_x86 import Mnemonic, OpAccess, Register
+
+LONGEST: Final = 15
+"""Bytes: Intel SDM vol. 2A, 2.3.11."""
+_TWO_ACCESSES: Final = frozenset({OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE})
+# The shim is compiled with frame pointers, so that nothing else is ever in RBP.
+_OF_THE_STACK: Final = frozenset({Register.RSP, Register.RBP})
+_FACTORY: Final = iced_x86.InstructionInfoFactory()
+
+
+def unlocked_width(code: bytes) -> int | None:
+    """Return how many bytes an instruction loads, then stores; None when it does not, or does both at once.
+
+    Args:
+        code: the instruction, perhaps with bytes behind it.
+    """
+    instruction = _decoded(code)
+    if instruction.has_lock_prefix or instruction.mnemonic == Mnemonic.XCHG:
+        return None
+    for memory in _FACTORY.info(instruction).used_memory():
+        if memory.access in _TWO_ACCESSES:
+            return int(iced_x86.MemorySizeExt.size(memory.memory_size))
+    return None
+
+
+def is_private(code: bytes) -> bool:
+    """Tell whether an instruction touches no memory but its CPU's stack, so that no other CPU can see it.
+
+    Args:
+        code: the instruction, perhaps with bytes behind it; what is none at all is not private.
+    """
+    instruction = _decoded(code)
+    if instruction.is_invalid:
+        return False
+    return all(memory.base in _OF_THE_STACK for memory in _FACTORY.info(instruction).used_memory())
+
+
+def _decoded(code: bytes) -> iced_x86.Instruction:
+    return iced_x86.Decoder(64, code).decode()
