@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 _LEGACY_ESCAPES = {
@@ -10,6 +11,7 @@ _LEGACY_ESCAPES = {
 _HASH = re.compile(r"h[0-9a-f]{16}")
 
 
+@functools.cache
 def demangle(symbol: str) -> str:
     """Return a readable name: exact for the legacy scheme, a path's words for the v0 scheme, else the same.
 

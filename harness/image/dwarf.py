@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
 
-from harness import resources
 from harness.contract.layout import StructLayout
-from harness.image import dies, inlines, lines, store, types
+from harness.image import dies, inlines, lines, types
 from harness.image.demangle import demangle
 from harness.image.elf import open_elf, reading
 from harness.image.errors import ImageError
+from harness.image.kept import kept
 
 _SCOPES = frozenset(
     {"DW_TAG_namespace", "DW_TAG_structure_type", "DW_TAG_enumeration_type", "DW_TAG_union_type"}
@@ -107,14 +108,11 @@ class Dwarf:
         return self._kept("inlines", inlines.decode)
 
     def _kept(self, what: str, read: Callable[[ELFFile], dict[str, Any]]) -> dict[str, Any]:
-        place = resources.build_dir() / "dwarf" / f"{self._sha256[:24]}-{_reader_version()}-{what}.json"
-        kept = store.read_json(place)
-        if isinstance(kept, dict):
-            return kept
-        with reading(self._path):
-            made = read(self._open())
-        store.write_json(place, made)
-        return made
+        def whole() -> dict[str, Any]:
+            with reading(self._path):
+                return read(self._open())
+
+        return kept(self._sha256, what, (dies, inlines, lines, types, sys.modules[__name__]), whole)
 
     def _open(self) -> ELFFile:
         file = open_elf(self._path)
@@ -207,13 +205,3 @@ def _crate(unit_name: str) -> str:
 def _attribute(attributes: Any, name: str) -> str:
     raw = attributes[name].value if name in attributes else b""
     return raw.decode("utf-8", errors="replace") if isinstance(raw, bytes) else str(raw)
-
-
-@lru_cache(maxsize=1)
-def _reader_version() -> str:
-    """Return a name for the code that reads: what an older version kept is not believed."""
-    total = hashlib.sha256()
-    for module in (dies, inlines, lines, types):
-        total.update(Path(str(module.__file__)).read_bytes())
-    total.update(Path(__file__).read_bytes())
-    return total.hexdigest()[:8]

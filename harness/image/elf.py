@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection, SymbolTableSection
 
+from harness.image import demangle as demangling
 from harness.image.demangle import demangle
 from harness.image.errors import ImageError
+from harness.image.kept import kept
 
 _CODE = "STT_FUNC"
 _DATA = frozenset({"STT_FUNC", "STT_OBJECT", "STT_NOTYPE"})
@@ -33,6 +37,26 @@ class Elf:
     symbols: dict[str, tuple[int, int]]
     functions: list[tuple[int, int, str]]
     build_id: str
+
+    @classmethod
+    def of(cls, path: Path, sha256: str) -> Elf:
+        """Read a file whose sha256 is known, or what was kept when it was read before.
+
+        Raises:
+            ImageError: not an ELF file, or one that names nothing.
+        """
+
+        def whole() -> dict[str, Any]:
+            elf = cls.read(path)
+            return {"symbols": elf.symbols, "functions": elf.functions, "build_id": elf.build_id}
+
+        found = kept(sha256, "symbols", (demangling, sys.modules[__name__]), whole)
+        return cls(
+            path,
+            symbols={name: (at, size) for name, (at, size) in found["symbols"].items()},
+            functions=[(at, size, name) for at, size, name in found["functions"]],
+            build_id=found["build_id"],
+        )
 
     @classmethod
     def read(cls, path: Path) -> Elf:

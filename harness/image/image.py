@@ -34,7 +34,7 @@ class Image:
 
     @cached_property
     def _elf(self) -> Elf:
-        return Elf.read(self.elf)
+        return Elf.of(self.elf, self.sha256)
 
     @cached_property
     def _dwarf(self) -> Dwarf:

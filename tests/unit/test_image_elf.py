@@ -24,6 +24,14 @@ def test_symbol_has_address_with_size() -> None:
     assert elf.name_of(vaddr + size - 1) == f"_start+{size - 1:#x}"
 
 
+def test_what_was_kept_of_a_file_is_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))
+    path = image_samples.compiled("-g")
+    read = Elf.read(path)
+    assert [Elf.of(path, "a" * 64), Elf.of(path, "a" * 64)] == [read, read]
+    assert Elf.of(tmp_path / "gone", "a" * 64).symbols == read.symbols, "it was read once more"
+
+
 def test_build_id_differs_when_the_code_does() -> None:
     ids = {Elf.read(image_samples.compiled(*flags)).build_id for flags in (("-g",), ("-g", "-O"))}
     assert len(ids) == 2
