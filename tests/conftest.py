@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import pytest
 from harness.machine.guest import live_guests
 
 REAL = "FRAME_HARNESS_REAL_FRAME_RS"
+
+
+def pytest_configure() -> None:
+    """A shell's background job ignores SIGINT, as do its children: those that tests interrupt must not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

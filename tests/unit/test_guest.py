@@ -201,7 +201,7 @@ def test_qemu_dies_with_its_parent_whatever_kills_it(number: signal.Signals, ker
         assert parent.stdout is not None
         pidfd = os.pidfd_open(int(parent.stdout.readline()))
         parent.send_signal(number)
-        parent.wait()
+        parent.wait(60)
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     assert poller.poll(60_000), "QEMU outlived its parent"
