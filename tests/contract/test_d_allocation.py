@@ -36,15 +36,22 @@ def unclaimed(kernel: Kernel, order: int = 2) -> int:
 
 @pytest.mark.clause("ALLOC-01", at="FrameAllocOptions::new")
 @pytest.mark.parametrize("default", [False, True], ids=["new", "default"])
-def test_defaults_are_zeroed_kernel_data(kernel: Kernel, default: bool) -> None:
-    paddr = unclaimed(kernel)
-    kernel.payload(paddr)[:] = 0xDE
-    kernel.offer(paddr)
-    expect("frame handed out", kernel.alloc(default=default), paddr, base=16)
-    expect("flags", kernel.slot(paddr).get_flags(), KERNEL | ALLOCATED, base=16, frame=paddr, field="flags")
+def test_defaults_are_zeroed_kernel_data(shared_kernel: Kernel, default: bool) -> None:
+    paddr = unclaimed(shared_kernel)
+    shared_kernel.payload(paddr)[:] = 0xDE
+    shared_kernel.offer(paddr)
+    expect("frame handed out", shared_kernel.alloc(default=default), paddr, base=16)
+    expect(
+        "flags",
+        shared_kernel.slot(paddr).get_flags(),
+        KERNEL | ALLOCATED,
+        base=16,
+        frame=paddr,
+        field="flags",
+    )
     expect(
         "non-zero bytes in the payload",
-        int(np.count_nonzero(kernel.payload(paddr))),
+        int(np.count_nonzero(shared_kernel.payload(paddr))),
         0,
         frame=paddr,
         field="payload",
@@ -52,19 +59,19 @@ def test_defaults_are_zeroed_kernel_data(kernel: Kernel, default: bool) -> None:
 
 
 @pytest.mark.clause("ALLOC-02", at="FrameAllocOptions::allocate")
-def test_purpose_decides_all_flags_of_the_new_life(kernel: Kernel) -> None:
+def test_purpose_decides_all_flags_of_the_new_life(shared_kernel: Kernel) -> None:
     """The frame arrives with every flag bit of an earlier life set, POISONED too; none may survive.
 
     Whether a frame is poisoned is its guard's business, which is clear.
     """
     for purpose, flags in PURPOSE_FLAGS:
-        paddr = unclaimed(kernel)
-        kernel.slot(paddr).poke_field("flags", 0xFFFF_FFFF)
-        kernel.offer(paddr)
-        kernel.alloc(purpose=purpose)
+        paddr = unclaimed(shared_kernel)
+        shared_kernel.slot(paddr).poke_field("flags", 0xFFFF_FFFF)
+        shared_kernel.offer(paddr)
+        shared_kernel.alloc(purpose=purpose)
         expect(
             f"flags after allocation for {purpose}",
-            kernel.slot(paddr).get_flags(),
+            shared_kernel.slot(paddr).get_flags(),
             flags,
             base=16,
             frame=paddr,
@@ -84,16 +91,16 @@ def test_only_page_tables_require_zero(shared_kernel: Kernel, purpose: str) -> N
 
 @pytest.mark.clause("ALLOC-04", at="FrameAllocOptions::allocate")
 @pytest.mark.parametrize("dirt", ["0xDE", "0xFF", "random"])
-def test_zeroed_frame_is_all_zero_with_its_neighbors_untouched(kernel: Kernel, dirt: str) -> None:
+def test_zeroed_frame_is_all_zero_with_its_neighbors_untouched(shared_kernel: Kernel, dirt: str) -> None:
     for purpose in ("pagetable", "kernel", "user", "custom:0"):
-        paddr = unclaimed(kernel)
-        around = kernel.ram.view(paddr - 4096, 3 * 4096)
+        paddr = unclaimed(shared_kernel)
+        around = shared_kernel.ram.view(paddr - 4096, 3 * 4096)
         around[:] = (
             np.random.default_rng(7).integers(1, 256, around.size) if dirt == "random" else int(dirt, 16)
         )
         before = around.copy()
-        kernel.offer(paddr)
-        kernel.alloc(purpose=purpose, zeroed=True)
+        shared_kernel.offer(paddr)
+        shared_kernel.alloc(purpose=purpose, zeroed=True)
         expect(
             "non-zero bytes of a zeroed frame",
             int(np.count_nonzero(around[4096:8192])),
@@ -117,27 +124,27 @@ def test_zeroed_frame_is_all_zero_with_its_neighbors_untouched(kernel: Kernel, d
 
 @pytest.mark.clause("ALLOC-04", "ALLOC-06", at="FrameAllocOptions::allocate")
 @pytest.mark.parametrize("at", [0, 8, 64, 2048, 4095])
-def test_a_frame_with_a_single_byte_that_is_not_zero_is_zeroed(kernel: Kernel, at: int) -> None:
+def test_a_frame_with_a_single_byte_that_is_not_zero_is_zeroed(shared_kernel: Kernel, at: int) -> None:
     """A look at a part of the frame tells nothing about the rest."""
     for options in ({"purpose": "pagetable"}, {"zeroed": False, "purpose": "pagetable"}, {"purpose": "user"}):
-        paddr = unclaimed(kernel)
-        payload = kernel.payload(paddr)
+        paddr = unclaimed(shared_kernel)
+        payload = shared_kernel.payload(paddr)
         payload[:] = 0
         payload[at] = 0xFF
-        kernel.offer(paddr)
-        kernel.alloc(**options)
+        shared_kernel.offer(paddr)
+        shared_kernel.alloc(**options)
         expect(f"byte {at} of a zeroed frame", int(payload[at]), 0, frame=paddr, field="payload")
 
 
 @pytest.mark.clause("ALLOC-05", at="FrameAllocOptions::zeroed")
-def test_unzeroed_frame_keeps_its_payload(kernel: Kernel) -> None:
+def test_unzeroed_frame_keeps_its_payload(shared_kernel: Kernel) -> None:
     for purpose in ("kernel", "user", "custom:0"):
-        paddr = unclaimed(kernel)
-        payload = kernel.payload(paddr)
+        paddr = unclaimed(shared_kernel)
+        payload = shared_kernel.payload(paddr)
         payload[:] = np.random.default_rng(11).integers(0, 256, payload.size)
         before = payload.copy()
-        kernel.offer(paddr)
-        kernel.alloc(purpose=purpose, zeroed=False)
+        shared_kernel.offer(paddr)
+        shared_kernel.alloc(purpose=purpose, zeroed=False)
         expect(
             "bytes that changed in the payload",
             int(np.count_nonzero(payload != before)),
@@ -156,8 +163,8 @@ def stale_bytes_of_a_page_table(kernel: Kernel, **builder_calls: bool | str) -> 
 
 
 @pytest.mark.clause("ALLOC-06", at="FrameAllocOptions::purpose")
-def test_page_table_is_zeroed_though_zeroed_false_came_first(kernel: Kernel) -> None:
-    paddr, stale = stale_bytes_of_a_page_table(kernel, zeroed=False, purpose="pagetable")
+def test_page_table_is_zeroed_though_zeroed_false_came_first(shared_kernel: Kernel) -> None:
+    paddr, stale = stale_bytes_of_a_page_table(shared_kernel, zeroed=False, purpose="pagetable")
     expect(
         "stale bytes in a page table after .zeroed(false).purpose(PageTable)",
         stale,
@@ -168,8 +175,8 @@ def test_page_table_is_zeroed_though_zeroed_false_came_first(kernel: Kernel) -> 
 
 
 @pytest.mark.clause("ALLOC-07", at="FrameAllocOptions::zeroed")
-def test_page_table_is_zeroed_though_zeroed_false_came_last(kernel: Kernel) -> None:
-    paddr, stale = stale_bytes_of_a_page_table(kernel, purpose="pagetable", zeroed=False)
+def test_page_table_is_zeroed_though_zeroed_false_came_last(shared_kernel: Kernel) -> None:
+    paddr, stale = stale_bytes_of_a_page_table(shared_kernel, purpose="pagetable", zeroed=False)
     expect(
         "stale bytes in a page table after .purpose(PageTable).zeroed(false)",
         stale,
