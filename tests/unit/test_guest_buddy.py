@@ -78,12 +78,14 @@ def test_frames_that_were_fetched_before_a_panic_wait_in_the_cache(kernel: Kerne
     for paddr in frames[::2]:
         kernel.release(paddr)
     kernel.call("buddy.drain")
-    on_list = {first << 12 for first, order, _ in kernel.free_blocks() if order == 0}
-    broken = next(paddr for paddr in on_list if kernel.slot(paddr).call("next")["v"] == LINK_NONE)
+    on_list = [frames[0]]
+    while (following := kernel.slot(on_list[-1]).call("next")["v"]) != LINK_NONE:
+        on_list.append(following)
+    broken = on_list[-1]
     flags = kernel.slot(broken).get_flags()
     kernel.slot(broken).set_flags(0)
     with pytest.raises(SubjectPanic, match="free-list corruption"):
         kernel.alloc()
     kernel.slot(broken).set_flags(flags)
-    assert kernel.cached_frames() & on_list
+    assert kernel.cached_frames() & {*frames[::2], *on_list}
     assert check_all(kernel.state()).violated == frozenset()
