@@ -83,7 +83,9 @@ def _build(
             first=f"another frame module: {subject.path} is none of the sources that the compiler read",
         )
     path, digest = store.keep_elf(built.elf)
-    outside = [file for file in built.sources if not file.is_relative_to(resources.shim_dir())]
+    # What the build made itself follows from the rest, and the next build of another subject makes it anew.
+    ours = (resources.shim_dir(), cargo.target_dir_of(toolchain))
+    outside = [file for file in built.sources if not any(file.is_relative_to(folder) for folder in ours)]
     store.write_json(
         store.note_path(key), {"elf": digest, "sources": {str(file): _digest([file]) for file in outside}}
     )

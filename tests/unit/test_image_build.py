@@ -92,6 +92,17 @@ def test_second_build_runs_no_compiler(subject_file: Path, toolchain: Toolchain)
     assert build(Subject.from_file(subject_file), "dev", toolchain=broken).elf == first.elf
 
 
+def test_image_is_known_again_after_another_subject_was_built(
+    subject_file: Path, toolchain: Toolchain
+) -> None:
+    first = build(Subject.from_file(subject_file), "dev", toolchain=toolchain)
+    other = subject_file.with_name("other.rs")
+    other.write_text(subject_file.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    build(Subject.from_file(other), "dev", toolchain=toolchain)
+    broken = dataclasses.replace(toolchain, cargo=Path("/nonexistent/cargo"))
+    assert build(Subject.from_file(subject_file), "dev", toolchain=broken).elf == first.elf
+
+
 def test_edit_of_the_subject_under_an_old_time_stamp_makes_another_image_and_spares_the_first(
     subject_file: Path,
 ) -> None:
