@@ -87,17 +87,18 @@ class Life:
         except AllocFailed:
             return False
         pfns = np.arange(1 << order) + (paddr >> PAGE_SHIFT)
-        self._judge_choice(paddr, pfns[pfns < len(before)], (before & FREE) != 0)
-        self._owned[pfns[pfns < len(before)]] = True
+        pfns = pfns[pfns < len(before)]
+        self._judge_choice(paddr, pfns, (before[pfns] & FREE) != 0)
+        self._owned[pfns] = True
         self.held[paddr] = order
         return True
 
-    def _judge_choice(self, paddr: int, pfns: NDArray[np.int64], was_free: NDArray[np.bool_]) -> None:
+    def _judge_choice(self, paddr: int, pfns: NDArray[np.int64], were_free: NDArray[np.bool_]) -> None:
         """ALLOC-14 at the very moment: free before, nobody's, whole."""
         for wrong, said in (
             (len(pfns) == 0, "outside the slot table"),
             (bool(self._owned[pfns].any()), "held by another allocation"),
-            (not was_free[pfns].all(), "not free before"),
+            (not were_free.all(), "not free before"),
         ):
             if wrong:
                 self.watched.problems.setdefault(

@@ -89,48 +89,38 @@ def test_no_reference_is_lost_between_two_cpus(boot: Boot, first: str, second: s
     clash(boot, f"{first}@0", f"{second}@0", {"refcount": 5}, {"refcount": end})
 
 
-@pytest.mark.clause("REF-06", at="MetaSlot::dec_ref")
-def test_one_of_two_cpus_is_told_that_it_dropped_the_last_reference(boot: Boot) -> None:
+def expect_one_of_two(boot: Boot, what: str, step: str, count: int) -> None:
+    """Run a step on two CPUs, on one frame with this reference count: one of them comes away with it."""
     frames: list[int] = []
 
     def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
         frames.append(kernel.alloc(zeroed=False))
         cpus.frames(frames)
-        return "dec@0", "dec@0"
+        return step, step
 
+    turns = 0
     with interleaved(boot, prepare) as both:
         slot = slot_of(both.kernel, frames[0])
 
         def reset() -> None:
-            slot["refcount"] = 2
+            slot["refcount"] = count
             both.cpus.table["tally"] = 0
 
         for turn in both.every_preemption(slot.view(np.uint8), reset):
-            told = int(both.cpus.table["tally"])
-            expect_at(
-                turn, "CPUs that dropped the last reference", told, 1, frame=frames[0], field="refcount"
-            )
+            turns += 1
+            tally = int(both.cpus.table["tally"])
+            expect_at(turn, what, tally, 1, frame=frames[0], field="refcount")
+    assert turns
+
+
+@pytest.mark.clause("REF-06", at="MetaSlot::dec_ref")
+def test_one_of_two_cpus_is_told_that_it_dropped_the_last_reference(boot: Boot) -> None:
+    expect_one_of_two(boot, "CPUs that dropped the last reference", "dec@0", 2)
 
 
 @pytest.mark.clause("REF-05", at="MetaSlot::cas_refcount")
 def test_a_claim_between_the_looks_of_another_one_wins_alone(boot: Boot) -> None:
-    frames: list[int] = []
-
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        frames.append(kernel.alloc(zeroed=False))
-        cpus.frames(frames)
-        return "claim@0", "claim@0"
-
-    with interleaved(boot, prepare) as both:
-        slot = slot_of(both.kernel, frames[0])
-
-        def reset() -> None:
-            slot["refcount"] = UNUSED
-            both.cpus.table["tally"] = 0
-
-        for turn in both.every_preemption(slot.view(np.uint8), reset):
-            winners = int(both.cpus.table["tally"])
-            expect_at(turn, "winners of two claims", winners, 1, frame=frames[0], field="refcount")
+    expect_one_of_two(boot, "winners of two claims", "claim@0", UNUSED)
 
 
 @pytest.mark.clause("ALLOC-16", at="FrameAllocOptions::allocate")

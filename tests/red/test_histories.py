@@ -60,7 +60,7 @@ def test_module_that_is_wrong_at_boot_is_found_at_once() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["dev", "release"])
 def test_what_a_real_module_is_known_for_is_found_alone(real: Path, profile: str) -> None:
-    tally = campaign(host(Subject.from_file(real), profile), 1, lambda tally: tally.commands < A_MINUTE // 2)
+    tally = campaign(host(Subject.from_file(real), profile), 1, lambda tally: tally.commands < A_MINUTE // 4)
 
     assert set(tally.found) == KNOWN_IN[profile]
     assert max(len(found.script.lines) for found in tally.found.values()) <= 5

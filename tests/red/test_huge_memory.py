@@ -21,7 +21,7 @@ class ShortLife(Life):
     """Without exhaustion: sixteen million frames, taken one by one, take too long for a test."""
 
     def exhaust(self) -> None:
-        while self._take(11) and len(self.held) < 200:
+        while self._take(11) and len(self.held) < 100:
             pass
 
 
