@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from harness.image.image import Image
 from harness.judge.evidence import GuestStatus, PlannedCheck, RunKey, encode
 from harness.kernel import Boot, Kernel
 from harness.kernel_errors import GuestCrashed
-from harness.pytest_session import RESULT, Session
+from harness.pytest_session import PARENT, RESULT, Session
 from harness.report.text import printable
 from harness.run import Run
 
@@ -64,6 +65,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SESSION] = session
     if not session.is_worker:
         config.pluginmanager.register(session, "frame-harness-session")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker whose guests it is going to boot."""
+    node.workerinput[PARENT] = os.getpid()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -30,6 +30,7 @@ from harness.judge.evidence import (
 from harness.judge.verdict import judge_runs
 from harness.machine.accel import settle_accel
 from harness.machine.definition import DEFAULT_MACHINE, Machine, known_machines, load_machine, load_machines
+from harness.parent import die_with_parent
 from harness.preflight import prepare
 from harness.progress import speaker
 from harness.pytest_results import broken_off, invariant_results
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import pytest
 
 RESULT = "frame_harness_result"
+PARENT = "frame_harness_parent"
 # The banner, then the guest's own checks: what a guest must manage before its accelerator is believed.
 PROBE = [(b"", b"*frame-harness"), (b"1 selftest\n", b"=1 ok"), (b"2 exit pass\n", b"=2 ok")]
 
@@ -168,6 +170,7 @@ class Session:
     def run(self, key: RunKey) -> Run:
         """The run of a key, its witnesses compared; what is wrong with it is raised again for every check."""
         if key not in self._runs:
+            self._die_with_parent()
             extra = (f"red={self._red}",) if self._red else ()
             image = self.image(key.profile)
             machine = settle_accel(
@@ -196,6 +199,12 @@ class Session:
         if run.broken is not None:
             raise run.broken
         return run
+
+    def _die_with_parent(self) -> None:
+        """Once there are guests: they and a worker whose session was killed would last for seconds more."""
+        workerinput = getattr(self.config, "workerinput", {})
+        if PARENT in workerinput:
+            die_with_parent(int(workerinput[PARENT]))
 
     def plan(self, checks: Iterable[PlannedCheck]) -> None:
         """Remember which checks must come to an end."""

@@ -14,8 +14,6 @@ from iced_x86 import Mnemonic, OpAccess, Register
 LONGEST: Final = 15
 """Bytes: Intel SDM vol. 2A, 2.3.11."""
 _TWO_ACCESSES: Final = frozenset({OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE})
-# The shim is compiled with frame pointers, so that nothing else is ever in RBP.
-_OF_THE_STACK: Final = frozenset({Register.RSP, Register.RBP})
 _FACTORY: Final = iced_x86.InstructionInfoFactory()
 
 
@@ -37,13 +35,15 @@ def unlocked_width(code: bytes) -> int | None:
 def is_private(code: bytes) -> bool:
     """Tell whether an instruction touches no memory but its CPU's stack, so that no other CPU can see it.
 
+    What is addressed by another register than RSP may be anywhere.
+
     Args:
         code: the instruction, perhaps with bytes behind it; what is none at all is not private.
     """
     instruction = _decoded(code)
     if instruction.is_invalid:
         return False
-    return all(memory.base in _OF_THE_STACK for memory in _FACTORY.info(instruction).used_memory())
+    return all(memory.base == Register.RSP for memory in _FACTORY.info(instruction).used_memory())
 
 
 def _decoded(code: bytes) -> iced_x86.Instruction:

@@ -1,0 +1,52 @@
+"""Proves that a process which asked for it ends with its parent, and no other does."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from harness.parent import die_with_parent
+
+CHILD = """
+import os, signal
+from harness.parent import die_with_parent
+die_with_parent(os.getppid())
+print(os.getpid(), flush=True)
+signal.pause()
+"""
+PARENT = f"""
+import subprocess, sys
+sys.exit(subprocess.run([sys.executable, "-c", {CHILD!r}]).returncode)
+"""
+
+STRANGER = """
+import ctypes, os
+from harness.parent import die_with_parent
+die_with_parent(os.getpid())
+number, PR_GET_PDEATHSIG = ctypes.c_int(-1), 2
+assert ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(number), 0, 0, 0) == 0
+print(number.value)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_child_ends_with_its_parent_whatever_kills_it(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = os.pidfd_open(int(parent.stdout.readline()))
+        parent.send_signal(number)
+        parent.wait(60)
+    poller = select.poll()
+    poller.register(child, select.POLLIN)
+    assert poller.poll(60_000), "the child outlived its parent"
+    os.close(child)
+
+
+def test_child_of_somebody_else_is_left_alone() -> None:
+    said = subprocess.run([sys.executable, "-c", STRANGER], capture_output=True, text=True, check=True)
+    assert said.stdout == "0\n"
