@@ -10,8 +10,6 @@ import sys
 
 import pytest
 
-from harness.parent import die_with_parent
-
 CHILD = """
 import os, signal
 from harness.parent import die_with_parent
