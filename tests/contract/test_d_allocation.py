@@ -163,8 +163,8 @@ def stale_bytes_of_a_page_table(kernel: Kernel, **builder_calls: bool | str) -> 
 
 
 @pytest.mark.clause("ALLOC-06", at="FrameAllocOptions::purpose")
-def test_page_table_is_zeroed_though_zeroed_false_came_first(shared_kernel: Kernel) -> None:
-    paddr, stale = stale_bytes_of_a_page_table(shared_kernel, zeroed=False, purpose="pagetable")
+def test_page_table_is_zeroed_though_zeroed_false_came_first(kernel: Kernel) -> None:
+    paddr, stale = stale_bytes_of_a_page_table(kernel, zeroed=False, purpose="pagetable")
     expect(
         "stale bytes in a page table after .zeroed(false).purpose(PageTable)",
         stale,
@@ -175,8 +175,8 @@ def test_page_table_is_zeroed_though_zeroed_false_came_first(shared_kernel: Kern
 
 
 @pytest.mark.clause("ALLOC-07", at="FrameAllocOptions::zeroed")
-def test_page_table_is_zeroed_though_zeroed_false_came_last(shared_kernel: Kernel) -> None:
-    paddr, stale = stale_bytes_of_a_page_table(shared_kernel, purpose="pagetable", zeroed=False)
+def test_page_table_is_zeroed_though_zeroed_false_came_last(kernel: Kernel) -> None:
+    paddr, stale = stale_bytes_of_a_page_table(kernel, purpose="pagetable", zeroed=False)
     expect(
         "stale bytes in a page table after .purpose(PageTable).zeroed(false)",
         stale,
