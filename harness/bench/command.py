@@ -12,7 +12,7 @@ from rich.table import Table
 from harness.bench.rows import Row
 from harness.errors import UsageError
 
-MODULES = ("boot", "histories", "storms", "tables")
+MODULES = ("boot", "console", "histories", "storms", "tables")
 
 
 class Measurement(Protocol):
