@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import re
 
+from harness.image.demangle_v0 import NotMangled, demangle_v0
+
 _LEGACY_ESCAPES = {
     "$SP$": "@", "$BP$": "*", "$RF$": "&", "$LT$": "<", "$GT$": ">", "$LP$": "(", "$RP$": ")", "$C$": ",",
 }  # fmt: skip
@@ -13,7 +15,7 @@ _HASH = re.compile(r"h[0-9a-f]{16}")
 
 @functools.cache
 def demangle(symbol: str) -> str:
-    """Return a readable name: exact for the legacy scheme, a path's words for the v0 scheme, else the same.
+    """Return a readable name: the same one for both schemes; of any other symbol, itself.
 
     Accepts:
         `_ZN11kernel_shim6memory5frame8get_meta17h50e48689bb98f19eE` → `kernel_shim::memory::frame::get_meta`
@@ -24,7 +26,10 @@ def demangle(symbol: str) -> str:
     if symbol.startswith("_ZN"):
         return _legacy(symbol)
     if symbol.startswith("_R"):
-        return _v0(symbol)
+        try:
+            return demangle_v0(symbol)
+        except (NotMangled, RecursionError):
+            return symbol
     return symbol
 
 
@@ -49,22 +54,3 @@ def _unescape(word: str) -> str:
         word = word.replace(escape, plain)
     word = re.sub(r"\$u([0-9a-f]+)\$", lambda match: chr(int(match[1], 16)), word)
     return word.replace("..", "::")
-
-
-def _v0(symbol: str) -> str:
-    """Collect the identifiers in order: generic arguments stand among them, which suits a backtrace."""
-    # Identifier: optional disambiguator s…_, optional u for punycode, decimal length, optional _, the bytes.
-    words: list[str] = []
-    at = 2
-    while at < len(symbol):
-        skipped = re.match(r"s[0-9a-zA-Z]*_", symbol[at:])
-        if skipped and re.match(r"u?\d", symbol[at + len(skipped[0]) :]):
-            at += len(skipped[0])
-        match = re.match(r"u?(\d+)_?", symbol[at:])
-        if match and match[1] != "0":
-            at += len(match[0])
-            words.append(symbol[at : at + int(match[1])])
-            at += int(match[1])
-        else:
-            at += len(match[0]) if match else 1
-    return "::".join(words) if words else symbol

@@ -15,6 +15,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection, SymbolTableSection
 
 from harness.image import demangle as demangling
+from harness.image import demangle_v0
 from harness.image.demangle import demangle
 from harness.image.errors import ImageError
 from harness.image.kept import kept
@@ -50,7 +51,7 @@ class Elf:
             elf = cls.read(path)
             return {"symbols": elf.symbols, "functions": elf.functions, "build_id": elf.build_id}
 
-        found = kept(sha256, "symbols", (demangling, sys.modules[__name__]), whole)
+        found = kept(sha256, "symbols", (demangling, demangle_v0, sys.modules[__name__]), whole)
         return cls(
             path,
             symbols={name: (at, size) for name, (at, size) in found["symbols"].items()},
