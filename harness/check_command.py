@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import pytest
 from _pytest.mark.expression import Expression
 
 from harness import pytest_plugin, resources
-from harness.contract.clauses import CLAUSES
+from harness.contract.clauses import CLAUSES, clause
 from harness.errors import HarnessError, UsageError
 from harness.image.build import PROFILES, build
 from harness.image.errors import BuildError
@@ -110,9 +111,12 @@ def _check_selection(select: str) -> None:
 
     Raises:
         UsageError: names the place of the mistake.
+        UnknownClauseError: it has the form of a clause's id, and is none.
     """
     if not select:
         return
+    for word in re.findall(r"\b[A-Z]+-[0-9]{2,}\b", select):
+        clause(word)
     try:
         Expression.compile(select)
     except Exception as error:  # a ParseError in pytest 8, a SyntaxError in pytest 9

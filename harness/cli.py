@@ -24,9 +24,17 @@ def cli() -> None:
     "check", epilog="\b\nExit status:\n" + "\n".join(f"  {int(c):3}  {c.name}: {c.words}" for c in ExitCode)
 )
 @click.option(
-    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to judge; default: the built-in one."
+    "--frame-rs",
+    type=FILE,
+    envvar="FRAME_RS",
+    show_envvar=True,
+    help="The module to judge; default: the built-in one.",
 )
-@click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
+@click.option(
+    "--machine", "machines", multiple=True,
+    help="A machine's name or TOML file; repeat for more. Default: microvm, q35, pc, and others for the "
+    "checks that need them.",
+)  # fmt: skip
 @click.option("--profile", type=click.Choice(["dev", "release", "both"]), default="both", show_default=True)
 @click.option(
     "--accel", type=click.Choice(["tcg", "auto", "kvm"]), help="Accelerator; default: the machine's."
@@ -106,7 +114,11 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
 @click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option(
-    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to judge; default: the built-in one."
+    "--frame-rs",
+    type=FILE,
+    envvar="FRAME_RS",
+    show_envvar=True,
+    help="The module to judge; default: the built-in one.",
 )
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
@@ -133,7 +145,11 @@ def storm_command(
 @click.option("--commands", type=click.IntRange(1), help="Stop after so many commands, not by the clock.")
 @click.option("--seed", type=click.IntRange(0), help="Plays the same histories again; default: a new one.")
 @click.option(
-    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to judge; default: the built-in one."
+    "--frame-rs",
+    type=FILE,
+    envvar="FRAME_RS",
+    show_envvar=True,
+    help="The module to judge; default: the built-in one.",
 )
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
@@ -156,7 +172,11 @@ def fuzz_command(
 @cli.command("replay")
 @click.argument("file", type=FILE)
 @click.option(
-    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to judge; default: the built-in one."
+    "--frame-rs",
+    type=FILE,
+    envvar="FRAME_RS",
+    show_envvar=True,
+    help="The module to judge; default: the built-in one.",
 )
 @click.option("--machine", default=None, help="Instead of the script's own.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), help="Instead of the script's own.")
@@ -169,7 +189,11 @@ def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profi
 
 @cli.command("matrix")
 @click.option(
-    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module in the guest; default: the built-in one."
+    "--frame-rs",
+    type=FILE,
+    envvar="FRAME_RS",
+    show_envvar=True,
+    help="The module in the guest; default: the built-in one.",
 )
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
@@ -184,7 +208,11 @@ def matrix_command(frame_rs: Path | None, machine: str, profile: str, markdown: 
 
 @cli.command("orderings")
 @click.option(
-    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module to read; default: the built-in one."
+    "--frame-rs",
+    type=FILE,
+    envvar="FRAME_RS",
+    show_envvar=True,
+    help="The module to read; default: the built-in one.",
 )
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
 @click.option("--kernel", is_flag=True, help="Compare with the whole kernel around it, too.")
@@ -197,7 +225,11 @@ def orderings_command(frame_rs: Path | None, profile: str, kernel: bool) -> NoRe
 
 @cli.command("console")
 @click.option(
-    "--frame-rs", type=FILE, envvar="FRAME_RS", help="The module in the guest; default: the built-in one."
+    "--frame-rs",
+    type=FILE,
+    envvar="FRAME_RS",
+    show_envvar=True,
+    help="The module in the guest; default: the built-in one.",
 )
 @click.option("--machine", default=None, help="A machine's name or TOML file.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)

@@ -1,7 +1,7 @@
 """Reads the symbol names of rustc's v0 mangling scheme.
 
-Source: RFC 2603; "The rustc book", Symbol Mangling, v0 (1.95). Generic arguments, lifetimes and hashes are left
-out, and closures are named as the legacy scheme names them, so that a function has one name in both.
+Source: RFC 2603; "The rustc book", Symbol Mangling, v0 (1.95). Generic arguments, lifetimes and hashes are
+left out, and closures are named as the legacy scheme names them: a function has one name in both.
 """
 
 from __future__ import annotations

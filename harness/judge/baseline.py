@@ -51,8 +51,9 @@ def load(path: Path) -> Baseline:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        got = error.strerror if isinstance(error, OSError) else "bytes that are no text"
         raise BaselineError(
-            "baseline", str(path), detail=str(error), next_step="name a readable TOML file"
+            "baseline", str(path), expected="a readable TOML file", actual=str(got)
         ) from error
     return parse(text, str(path))
 

@@ -112,14 +112,14 @@ def _other_sights(finding: Finding) -> list[str]:
             sights.append(f"{what} ({result.run}, {result.check.rpartition('::')[2]})")
     if len(sights) <= 2:
         return sights
-    return [*sights[:2], f"{plural(len(sights) - 2, 'more sight')}, in the JSON report"]
+    return [*sights[:2], f"{plural(len(sights) - 2, 'more way')} that it shows: --json FILE keeps all"]
 
 
 def _block(label: str, lines: Sequence[str], total: int) -> Iterable[tuple[str, str]]:
     for place, line in enumerate(lines):
         yield (label if place == 0 else "", line)
     if total > len(lines):
-        yield ("", f"… {total - len(lines)} more in the JSON report")
+        yield ("", f"… {total - len(lines)} more: --json FILE keeps all")
 
 
 def _fields(rows: Iterable[tuple[str, str]]) -> RenderableType:

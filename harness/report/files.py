@@ -16,15 +16,26 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
         UsageError: a report cannot be written where it should go.
     """
     read = [path.resolve() for path in sources if path]
+    named: list[Path] = []
     for report in filter(None, reports):
         if report.resolve() in read:
-            raise UsageError("report", str(report), detail="the run itself reads that file")
-        if not report.absolute().parent.is_dir():
-            raise UsageError("report", str(report), detail="its folder does not exist")
+            raise UsageError(
+                "report", str(report), detail="the run itself reads that file", next_step="name another file"
+            )
+        if report.resolve() in named and (report.is_file() or not report.exists()):
+            raise UsageError(
+                "report", str(report), detail="named twice", next_step="name a file for each report"
+            )
+        folder = report.absolute().parent
+        if not folder.is_dir():
+            raise UsageError(
+                "report", str(report), detail="its folder does not exist", next_step=f"mkdir -p {folder}"
+            )
         try:
             report.open("w").close()
         except OSError as error:
             raise UsageError("report", str(report), detail=f"cannot be written: {error.strerror}") from error
+        named.append(report.resolve())
         _drop(report)
 
 

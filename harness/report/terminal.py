@@ -130,7 +130,8 @@ def _runs(evidence: Evidence) -> Table:
 
 
 def _run_row(run: RunEvidence, evidence: Evidence) -> Iterable[Text]:
-    counts = Counter(result.outcome for result in evidence.checks if result.run == run.run)
+    results = [result for result in evidence.checks if result.run == run.run]
+    counts = Counter(result.outcome for result in results)
     stopped = sum(counts[outcome] for outcome in _BROKEN_OFF)
     yield Text(printable(str(run.run)))
     yield Text(str(len(run.planned)))
@@ -139,7 +140,7 @@ def _run_row(run: RunEvidence, evidence: Evidence) -> Iterable[Text]:
     yield _count(counts[Outcome.SKIPPED], "yellow")
     yield _count(stopped, "bold red")
     yield Text(str(run.guests_booted))
-    yield Text(seconds(run.duration_s))
+    yield Text(seconds(sum(result.duration_s for result in results)))
 
 
 def _count(count: int, style: str) -> Text:

@@ -30,8 +30,9 @@ def test_three(kernel):
 
 
 def test_a_selection_that_matches_nothing_is_no_tests(tmp_path: Path) -> None:
-    result = check(tmp_path, "--machine", "microvm", *RELEASE, "-k", "NOSUCH-01")
+    result = check(tmp_path, "--machine", "microvm", *RELEASE, "-k", "nosuch")
     assert (result.status, result.kind, result.survivors) == (ExitCode.NO_TESTS, Kind.NO_TESTS, ())
+    assert result.says("no check matches -k")
 
 
 def test_a_selection_that_makes_no_sense_is_a_usage_error(tmp_path: Path) -> None:

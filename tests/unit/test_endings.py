@@ -128,6 +128,16 @@ def test_report_never_replaces_what_the_run_reads(tmp_path: Path) -> None:
     assert source.read_text() == "text"
 
 
+def test_two_reports_in_one_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="named twice"):
+        check_command.check(Request(json=tmp_path / "report", junit=tmp_path / "." / "report"))
+
+
+def test_selection_of_a_clause_that_nobody_wrote_names_the_nearest() -> None:
+    with pytest.raises(HarnessError, match="did you mean ALLOC-09"):
+        check_command.check(Request(select="ALLOC-07 or ALLOC-99"))
+
+
 def test_run_without_a_verdict_leaves_no_older_report(tmp_path: Path) -> None:
     reports = tmp_path / "old.json", tmp_path / "old.xml"
     for report in reports:
