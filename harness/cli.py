@@ -90,6 +90,7 @@ def clauses_command(markdown: bool) -> NoReturn:
         click.echo(found.markdown())
     else:
         console_for().print(found.terminal())
+        click.echo(found.legend())
         click.echo(found.summary())
     sys.exit(int(ExitCode.NO_TESTS if found.missing else ExitCode.PASS))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from harness.contract.clauses import CLAUSES, SECTIONS, Clause, clause
+from harness.contract.clauses import CLAUSES, SECTIONS, Clause, ClauseKind, clause
 from harness.judge.evidence import Evidence
 from harness.report.text import id_ranges
 
@@ -52,6 +52,11 @@ class ClauseTable:
         """`87 of 89 clauses have checks; without: REF-01…02`."""
         gap = f"; without: {id_ranges(self.missing)}" if self.missing else ""
         return f"{len(CLAUSES) - len(self.missing)} of {len(CLAUSES)} clauses have checks{gap}"
+
+    def legend(self) -> str:
+        """What the letters of the kinds stand for."""
+        kinds = (f"{kind.value} {kind.name.lower().replace('_', ' ')}" for kind in ClauseKind)
+        return f"kinds: {', '.join(kinds)}"
 
 
 def clause_table(collected: Iterable[tuple[str, Sequence[str]]]) -> ClauseTable:

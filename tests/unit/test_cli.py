@@ -55,6 +55,15 @@ def test_clauses_lists_all_of_them_with_checks() -> None:
     assert {line.split(" | ")[0].lstrip("| ") for line in in_code} == set(ORDERING_CLAUSES)
 
 
+def test_clauses_ends_with_what_its_letters_stand_for() -> None:
+    run = run_alone("clauses")
+    assert run.returncode == ExitCode.PASS, run.stderr
+    legend = run.stdout.splitlines()[-2]
+    assert {kind for one in CLAUSES.values() for kind in one.kinds} == {
+        words.split()[0] for words in legend.removeprefix("kinds: ").split(", ")
+    }
+
+
 def test_orderings_lists_accesses_by_function_then_what_they_break(tmp_path: Path) -> None:
     sound = told("orderings")
     assert sound.exit_code == ExitCode.PASS, sound.output
