@@ -79,7 +79,7 @@ class Interleaving:
         The points are: before each instruction that touches memory which the other CPU can see, up to the
         last that writes; behind that one, as what the step reads later is all the same; inside of each that
         loads and stores. At any other point the second CPU would find and leave what it does at the next
-        of these.
+        of these. A store of what is there already counts for none.
 
         Yields when both are through; `reset` is called before each time, while nothing runs.
 

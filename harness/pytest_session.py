@@ -170,9 +170,9 @@ class Session:
     def run(self, key: RunKey) -> Run:
         """The run of a key, its witnesses compared; what is wrong with it is raised again for every check."""
         if key not in self._runs:
-            self._die_with_parent()
             extra = (f"red={self._red}",) if self._red else ()
             image = self.image(key.profile)
+            self._die_with_parent()
             machine = settle_accel(
                 self.machine(key.machine),
                 image.elf,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -68,8 +69,12 @@ def _build(
     key: str,
     say: Say | None,
 ) -> tuple[Path, str]:
+    began = time.time_ns()
     built = cargo.compile_shim(subject, profile, features, toolchain, say=say)
-    if subject.refreshed() != subject:
+    # What the build made itself follows from the rest, and the next build of another subject makes it anew.
+    ours = (resources.shim_dir(), cargo.target_dir_of(toolchain))
+    outside = [file for file in built.sources if not any(file.is_relative_to(folder) for folder in ours)]
+    if subject.refreshed() != subject or any(_changed(file, began) for file in outside):
         raise BuildError(
             subject=subject.name,
             profile=profile,
@@ -83,9 +88,6 @@ def _build(
             first=f"another frame module: {subject.path} is none of the sources that the compiler read",
         )
     path, digest = store.keep_elf(built.elf)
-    # What the build made itself follows from the rest, and the next build of another subject makes it anew.
-    ours = (resources.shim_dir(), cargo.target_dir_of(toolchain))
-    outside = [file for file in built.sources if not any(file.is_relative_to(folder) for folder in ours)]
     store.write_json(
         store.note_path(key), {"elf": digest, "sources": {str(file): _digest([file]) for file in outside}}
     )
@@ -93,14 +95,23 @@ def _build(
     return path, digest
 
 
+def _changed(file: Path, since_ns: int) -> bool:
+    """Tell whether a file became another one since then; a clock that is ahead of ours tells nothing."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return True
+    return any(since_ns <= at <= time.time_ns() for at in (stat.st_mtime_ns, stat.st_ctime_ns))
+
+
 def _known(key: str) -> tuple[Path, str] | None:
     """Return the image of an earlier build whose every source is still the same."""
-    note = store.read_json(store.note_path(key))
-    if not isinstance(note, dict):
-        return None
-    path = store.elf_path(note["elf"])
-    same = all(_digest([Path(file)]) == digest for file, digest in note["sources"].items())
-    return (path, note["elf"]) if same and path.is_file() else None
+    match store.read_json(store.note_path(key)):
+        case {"elf": str(digest), "sources": dict(sources)}:
+            path = store.elf_path(digest)
+            same = all(_digest([Path(file)]) == content for file, content in sources.items())
+            return (path, digest) if same and path.is_file() else None
+    return None
 
 
 def _key(subject: Subject, profile: str, features: Sequence[str], toolchain: Toolchain) -> str:

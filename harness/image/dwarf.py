@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,11 @@ from harness.image.elf import open_elf, reading
 from harness.image.errors import ImageError
 from harness.image.kept import kept
 
+_KEYS = {
+    "names": {"structs", "functions", "variants"},
+    "lines": {"files", "addresses", "numbers", "lines"},
+    "inlines": {"files", "outer", "first", "end", "numbers", "lines"},
+}
 _SCOPES = frozenset(
     {"DW_TAG_namespace", "DW_TAG_structure_type", "DW_TAG_enumeration_type", "DW_TAG_union_type"}
 )  # fmt: skip
@@ -112,7 +116,7 @@ class Dwarf:
             with reading(self._path):
                 return read(self._open())
 
-        return kept(self._sha256, what, (dies, inlines, lines, types, sys.modules[__name__]), whole)
+        return kept(self._sha256, what, _KEYS[what], whole)
 
     def _open(self) -> ELFFile:
         file = open_elf(self._path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import sys
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +13,6 @@ from typing import Any
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection, SymbolTableSection
 
-from harness.image import demangle as demangling
-from harness.image import demangle_v0
 from harness.image.demangle import demangle
 from harness.image.errors import ImageError
 from harness.image.kept import kept
@@ -51,7 +48,7 @@ class Elf:
             elf = cls.read(path)
             return {"symbols": elf.symbols, "functions": elf.functions, "build_id": elf.build_id}
 
-        found = kept(sha256, "symbols", (demangling, demangle_v0, sys.modules[__name__]), whole)
+        found = kept(sha256, "symbols", {"symbols", "functions", "build_id"}, whole)
         return cls(
             path,
             symbols={name: (at, size) for name, (at, size) in found["symbols"].items()},

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Set
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, Final
+
+import elftools
 
 from harness import resources
 from harness.image import store
 
+_READERS: Final = Path(__file__).parent
 
-def kept(sha256: str, what: str, readers: tuple[ModuleType, ...], read: Callable[[], Any]) -> dict[str, Any]:
+
+def kept(sha256: str, what: str, keys: Set[str], read: Callable[[], Any]) -> dict[str, Any]:
     """Return what `read` makes of a file, as JSON keeps it: tuples are lists, keys are strings.
+
+    What another version of the readers kept, or what was damaged, is not believed: it is read again.
 
     Args:
         sha256: of the file.
         what: of it was read.
-        readers: the code that reads; what an older version kept is not believed.
+        keys: that the answer has.
     """
-    name = f"{sha256[:24]}-{_version(readers)}-{what}.json"
-    place = resources.build_dir() / "dwarf" / name
+    place = resources.build_dir() / "dwarf" / f"{sha256[:24]}-{_version()}-{what}.json"
     found = store.read_json(place)
-    if isinstance(found, dict):
+    if isinstance(found, dict) and found.keys() == keys:
         return found
-    store.write_json(place, read())
+    text = json.dumps(read(), separators=(",", ":"))
+    with contextlib.suppress(OSError):  # somebody else's cache, or no room: it can be read again
+        store.write_whole(place, text.encode())
     # What comes first must not differ from what comes later.
-    return dict(store.read_json(place))
+    return dict(json.loads(text))
 
 
 @functools.cache
-def _version(readers: tuple[ModuleType, ...]) -> str:
-    total = hashlib.sha256()
-    for module in readers:
-        total.update(Path(str(module.__file__)).read_bytes())
+def _version() -> str:
+    """Return a name for all the code that reads."""
+    total = hashlib.sha256(elftools.__version__.encode())
+    for file in sorted(_READERS.glob("*.py")):
+        total.update(file.read_bytes())
     return total.hexdigest()[:8]

@@ -28,14 +28,15 @@ def unlocked_width(code: bytes) -> int | None:
         return None
     for memory in _FACTORY.info(instruction).used_memory():
         if memory.access in _TWO_ACCESSES:
-            return int(iced_x86.MemorySizeExt.size(memory.memory_size))
+            return int(iced_x86.MemorySizeExt.size(memory.memory_size)) or None
     return None
 
 
 def is_private(code: bytes) -> bool:
-    """Tell whether an instruction touches no memory but its CPU's stack, so that no other CPU can see it.
+    """Tell whether an instruction touches no memory but its CPU's stack: nobody else can see when it is done.
 
-    What is addressed by another register than RSP may be anywhere.
+    What is addressed by another register than RSP may be anywhere. What a step does to devices, or leaves on
+    its stack for another CPU to find, is not seen.
 
     Args:
         code: the instruction, perhaps with bytes behind it; what is none at all is not private.

@@ -124,9 +124,9 @@ def release_a_block_with_hooks(
 @pytest.mark.parametrize("poisoned", [False, True], ids=["healthy", "poisoned"])
 @pytest.mark.parametrize("order", [0, 1, 3])
 def test_release_runs_last_ref_once_then_unmap_per_frame_then_the_buddy(
-    shared_kernel: Kernel, order: int, poisoned: bool
+    kernel: Kernel, order: int, poisoned: bool
 ) -> None:
-    block, rows = release_a_block_with_hooks(shared_kernel, order, poisoned=poisoned)
+    block, rows = release_a_block_with_hooks(kernel, order, poisoned=poisoned)
     frames = [block + (index << 12) for index in range(1 << order)]
     wanted = [("on_last_ref", block), *(("on_unmap", frame) for frame in frames), ("buddy", block)]
     expect(
@@ -139,6 +139,6 @@ def test_release_runs_last_ref_once_then_unmap_per_frame_then_the_buddy(
 
 @pytest.mark.clause("VT-06", at="invoke_vtable_on_unmap")
 @pytest.mark.parametrize("order", [0, 2])
-def test_hooks_run_with_interrupts_disabled(shared_kernel: Kernel, order: int) -> None:
-    block, rows = release_a_block_with_hooks(shared_kernel, order, poisoned=False)
+def test_hooks_run_with_interrupts_disabled(kernel: Kernel, order: int) -> None:
+    block, rows = release_a_block_with_hooks(kernel, order, poisoned=False)
     expect("interrupt flag in each hook", [row["if"] for row in rows], ["0"] * len(rows), frame=block)

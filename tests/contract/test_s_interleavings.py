@@ -1,4 +1,4 @@
-"""Contract kind S, forced: one CPU is stopped before and inside every instruction, another one runs."""
+"""Contract kind S, forced: one CPU is stopped wherever another one could tell, which runs then."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def clash(boot: Boot, first: str, second: str, before: dict[str, int], after: di
             for field, value in after.items():
                 what = f"{field} after {first} and {second}"
                 expect_at(turn, what, int(slot[field][0]), value, frame=frames[0], field=field)
-    assert turns
+    assert turns > 1
     return turns
 
 
@@ -110,7 +110,7 @@ def expect_one_of_two(boot: Boot, what: str, step: str, count: int) -> None:
             turns += 1
             tally = int(both.cpus.table["tally"])
             expect_at(turn, what, tally, 1, frame=frames[0], field="refcount")
-    assert turns
+    assert turns > 1
 
 
 @pytest.mark.clause("REF-06", at="MetaSlot::dec_ref")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,31 @@ def test_image_is_known_again_after_another_subject_was_built(
     build(Subject.from_file(other), "dev", toolchain=toolchain)
     broken = dataclasses.replace(toolchain, cargo=Path("/nonexistent/cargo"))
     assert build(Subject.from_file(subject_file), "dev", toolchain=broken).elf == first.elf
+
+
+@pytest.mark.parametrize("damage", ["{}", '{"elf": 5, "sources": {}}', '{"elf": "a", "sources": []}'])
+def test_damaged_note_of_a_build_is_no_note(damage: str, subject_file: Path) -> None:
+    first = build(Subject.from_file(subject_file), "dev")
+    notes = [file for file in (resources.build_dir() / "notes").iterdir() if first.sha256 in file.read_text()]
+    assert notes
+    for note in notes:
+        note.write_text(damage)
+    assert build(Subject.from_file(subject_file), "dev").subject == first.subject
+
+
+def test_included_file_that_changes_while_it_is_compiled_is_never_judged(
+    subject_file: Path, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    more = subject_file.with_name("more.rs")
+    more.write_text("", encoding="utf-8")
+    with subject_file.open("a", encoding="utf-8") as file:
+        file.write('\ninclude!("more.rs");\n')
+    slow = tmp_path / "cargo"
+    words = shlex.quote(str(toolchain.cargo)), shlex.quote(str(more))
+    slow.write_text('#!/bin/sh\n{} "$@"\nstatus=$?\necho >> {}\nexit $status\n'.format(*words))
+    slow.chmod(0o755)
+    with pytest.raises(BuildError, match="changed while it was compiled"):
+        build(Subject.from_file(subject_file), "dev", toolchain=dataclasses.replace(toolchain, cargo=slow))
 
 
 def test_edit_of_the_subject_under_an_old_time_stamp_makes_another_image_and_spares_the_first(

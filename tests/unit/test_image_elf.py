@@ -32,6 +32,18 @@ def test_what_was_kept_of_a_file_is_what_was_read(tmp_path: Path, monkeypatch: p
     assert Elf.of(tmp_path / "gone", "a" * 64).symbols == read.symbols, "it was read once more"
 
 
+@pytest.mark.parametrize("damage", ["", "{}", "[]", '{"symbols": {}}'])
+def test_what_was_kept_and_damaged_is_read_again(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))
+    path = image_samples.compiled("-g")
+    read = Elf.of(path, "a" * 64)
+    [file] = tmp_path.rglob("*-symbols.json")
+    file.write_text(damage, encoding="utf-8")
+    assert Elf.of(path, "a" * 64) == read
+
+
 def test_build_id_differs_when_the_code_does() -> None:
     ids = {Elf.read(image_samples.compiled(*flags)).build_id for flags in (("-g",), ("-g", "-O"))}
     assert len(ids) == 2
