@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from harness.machine import Guest, GuestExit, MonitorGone, known_machines, live_
 from harness.machine.process import PARENT_CHECK
 from harness.units import GIB, MIB
 from tests.support import tiny_guest as tiny
+from tests.support.children import child_ends_too
 from tests.support.fake_qemu import write_python, write_script, write_talker
 
 Kernel = Callable[..., Path]
@@ -196,16 +196,7 @@ sys.stdin.read()
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_qemu_dies_with_its_parent_whatever_kills_it(number: signal.Signals, kernel: Kernel) -> None:
     argv = [sys.executable, "-c", START_THEN_WAIT, str(kernel(tiny.SPIN))]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as parent:
-        assert parent.stdout is not None
-        pidfd = os.pidfd_open(int(parent.stdout.readline()))
-        parent.send_signal(number)
-        parent.wait(60)
-    poller = select.poll()
-    poller.register(pidfd, select.POLLIN)
-    assert poller.poll(60_000), "QEMU outlived its parent"
-    os.close(pidfd)
+    assert child_ends_too(argv, number), "QEMU outlived its parent"
 
 
 def test_qemu_that_would_be_born_an_orphan_is_never_started(tmp_path: Path) -> None:

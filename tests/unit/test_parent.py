@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from tests.support.children import child_ends_too
 
 CHILD = """
 import os, signal
@@ -34,15 +34,7 @@ print(number.value)
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_child_ends_with_its_parent_whatever_kills_it(number: signal.Signals) -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        child = os.pidfd_open(int(parent.stdout.readline()))
-        parent.send_signal(number)
-        parent.wait(60)
-    poller = select.poll()
-    poller.register(child, select.POLLIN)
-    assert poller.poll(60_000), "the child outlived its parent"
-    os.close(child)
+    assert child_ends_too([sys.executable, "-c", PARENT], number), "the child outlived its parent"
 
 
 def test_child_of_somebody_else_is_left_alone() -> None:
