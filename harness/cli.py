@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from harness.judge.exit_codes import ExitCode, table
 from harness.streams import survive_closed_pipes
 
+F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def frame_rs_option(what: str) -> Callable[[F], F]:
+    """Return the option that names a frame.rs; `what` the command does with it."""
+    return click.option(
+        "--frame-rs", type=FILE, envvar="FRAME_RS", show_envvar=True,
+        help=f"The module {what}; default: the built-in one.",
+    )  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,13 +33,7 @@ def cli() -> None:
 @cli.command(
     "check", epilog="\b\nExit status:\n" + "\n".join(f"  {int(c):3}  {c.name}: {c.words}" for c in ExitCode)
 )
-@click.option(
-    "--frame-rs",
-    type=FILE,
-    envvar="FRAME_RS",
-    show_envvar=True,
-    help="The module to judge; default: the built-in one.",
-)
+@frame_rs_option("to judge")
 @click.option(
     "--machine", "machines", multiple=True,
     help="A machine's name or TOML file; repeat for more. Default: microvm, q35, pc, and others for the "
@@ -114,13 +118,7 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many of each storm, not by the clock.")
 @click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option(
-    "--frame-rs",
-    type=FILE,
-    envvar="FRAME_RS",
-    show_envvar=True,
-    help="The module to judge; default: the built-in one.",
-)
+@frame_rs_option("to judge")
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
 def storm_command(
@@ -145,13 +143,7 @@ def storm_command(
 )
 @click.option("--commands", type=click.IntRange(1), help="Stop after so many commands, not by the clock.")
 @click.option("--seed", type=click.IntRange(0), help="Plays the same histories again; default: a new one.")
-@click.option(
-    "--frame-rs",
-    type=FILE,
-    envvar="FRAME_RS",
-    show_envvar=True,
-    help="The module to judge; default: the built-in one.",
-)
+@frame_rs_option("to judge")
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
 @click.option("--scripts", type=FOLDER, help="Where findings are saved; default: in the build folder.")
@@ -172,13 +164,7 @@ def fuzz_command(
 
 @cli.command("replay")
 @click.argument("file", type=FILE)
-@click.option(
-    "--frame-rs",
-    type=FILE,
-    envvar="FRAME_RS",
-    show_envvar=True,
-    help="The module to judge; default: the built-in one.",
-)
+@frame_rs_option("to judge")
 @click.option("--machine", default=None, help="Instead of the script's own.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), help="Instead of the script's own.")
 def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profile: str | None) -> NoReturn:
@@ -189,13 +175,7 @@ def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profi
 
 
 @cli.command("matrix")
-@click.option(
-    "--frame-rs",
-    type=FILE,
-    envvar="FRAME_RS",
-    show_envvar=True,
-    help="The module in the guest; default: the built-in one.",
-)
+@frame_rs_option("in the guest")
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
 @click.option("--markdown", is_flag=True, help="As Markdown, for a document.")
@@ -208,13 +188,7 @@ def matrix_command(frame_rs: Path | None, machine: str, profile: str, markdown: 
 
 
 @cli.command("orderings")
-@click.option(
-    "--frame-rs",
-    type=FILE,
-    envvar="FRAME_RS",
-    show_envvar=True,
-    help="The module to read; default: the built-in one.",
-)
+@frame_rs_option("to read")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
 @click.option("--kernel", is_flag=True, help="Compare with the whole kernel around it, too.")
 def orderings_command(frame_rs: Path | None, profile: str, kernel: bool) -> NoReturn:
@@ -225,13 +199,7 @@ def orderings_command(frame_rs: Path | None, profile: str, kernel: bool) -> NoRe
 
 
 @cli.command("console")
-@click.option(
-    "--frame-rs",
-    type=FILE,
-    envvar="FRAME_RS",
-    show_envvar=True,
-    help="The module in the guest; default: the built-in one.",
-)
+@frame_rs_option("in the guest")
 @click.option("--machine", default=None, help="A machine's name or TOML file.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
 @click.option("--init", type=click.Choice(["none", "array", "full"]), default="full", show_default=True)
