@@ -53,7 +53,11 @@ def load(path: Path) -> Baseline:
     except (OSError, UnicodeDecodeError) as error:
         got = error.strerror if isinstance(error, OSError) else "bytes that are no text"
         raise BaselineError(
-            "baseline", str(path), expected="a readable TOML file", actual=str(got)
+            "baseline",
+            str(path),
+            expected="a readable TOML file",
+            actual=str(got),
+            next_step="name another file",
         ) from error
     return parse(text, str(path))
 

@@ -58,9 +58,9 @@ def subject_is_identified(evidence: Evidence) -> Iterator[Reason]:
 
 def every_planned_run_happened_once(evidence: Evidence) -> Iterator[Reason]:
     if not evidence.planned_runs and not evidence.errors:
-        message = (
-            f"no check matches -k {evidence.selection!r}" if evidence.selection else "no run was planned"
-        )
+        message = "no run was planned"
+        if evidence.selection:
+            message = f"no check matches -k {evidence.selection!r}: `clauses` lists ids and checks"
         yield Reason(kind=Kind.NO_TESTS, code="no-runs", message=message)
     explained = {trouble.run for trouble in evidence.errors}
     planned, happened = Counter(evidence.planned_runs), Counter(run.run for run in evidence.runs)
