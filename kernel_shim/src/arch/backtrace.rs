@@ -35,7 +35,7 @@ impl Iterator for Backtrace {
     fn next(&mut self) -> Option<u64> {
         self.left = self.left.checked_sub(1)?;
         let stack = stack::containing(self.frame)?;
-        if !self.frame.is_multiple_of(8) || self.frame + 16 > stack.end {
+        if self.frame % 8 != 0 || self.frame + 16 > stack.end {
             return None;
         }
         let pair = self.frame as *const u64;

@@ -31,5 +31,8 @@ pub fn time_stamp() -> u64 {
 
 /// What the running CPU was numbered by the hardware (Intel SDM vol. 2A, CPUID, leaf 1, EBX bits 24 to 31).
 pub fn initial_apic_id() -> u64 {
-    u64::from(core::arch::x86_64::__cpuid(1).ebx >> 24)
+    #[allow(unused_unsafe)] // newer compilers than Debian 12's declare the function safe
+    // SAFETY: every CPU with long mode has the instruction.
+    let leaf = unsafe { core::arch::x86_64::__cpuid(1) };
+    u64::from(leaf.ebx >> 24)
 }

@@ -5,7 +5,7 @@
 //! are leaked, and a half-done change stays half done. It is meant for judging what panicked, not for repairing it.
 
 use super::{cpu_index, MAX_CPUS};
-use core::arch::naked_asm;
+use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -70,40 +70,48 @@ pub fn abandon() -> ! {
     unsafe { resume(*landing.stack_pointer.get()) }
 }
 
-/// Saves the callee-saved registers (System V ABI 3.2.1), stores rsp at `landing`, calls `f(argument)`.
-/// Returns 0 when `f` returned, 1 when [`resume`] came back instead.
-#[unsafe(naked)]
-unsafe extern "C" fn call_abandonable(
-    landing: *mut u64,
-    f: extern "C" fn(*mut c_void),
-    argument: *mut c_void,
-) -> u64 {
-    naked_asm!(
-        "push rbp",
-        "mov rbp, rsp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "sub rsp, 8",
-        "mov [rdi], rsp",
-        "mov rdi, rdx",
-        "call rsi",
-        "xor eax, eax",
-        "jmp {leave}",
-        leave = sym leave,
-    )
+unsafe extern "C" {
+    /// Saves the callee-saved registers (System V ABI 3.2.1), stores rsp at `landing`, calls `f(argument)`.
+    /// Returns 0 when `f` returned, 1 when [`resume`] came back instead.
+    fn call_abandonable(landing: *mut u64, f: extern "C" fn(*mut c_void), argument: *mut c_void) -> u64;
+
+    /// Continues after the call in [`call_abandonable`], with result 1.
+    fn resume(stack_pointer: u64) -> !;
 }
 
-/// Continues after the call in [`call_abandonable`], with result 1.
-#[unsafe(naked)]
-unsafe extern "C" fn resume(stack_pointer: u64) -> ! {
-    naked_asm!("mov rsp, rdi", "mov eax, 1", "cld", "jmp {leave}", leave = sym leave)
-}
-
-/// The tail of [`call_abandonable`]: no function by itself.
-#[unsafe(naked)]
-unsafe extern "C" fn leave() {
-    naked_asm!("add rsp, 8", "pop r15", "pop r14", "pop r13", "pop r12", "pop rbx", "pop rbp", "ret")
-}
+// Not `#[unsafe(naked)]`, which Rust has from 1.88 on: Debian 12 ships 1.85.
+global_asm!(
+    ".pushsection .text.recovery, \"ax\"",
+    ".global call_abandonable, resume",
+    ".type call_abandonable, @function",
+    "call_abandonable:",
+    "push rbp",
+    "mov rbp, rsp",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "sub rsp, 8",
+    "mov [rdi], rsp",
+    "mov rdi, rdx",
+    "call rsi",
+    "xor eax, eax",
+    "2: add rsp, 8",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
+    "pop rbp",
+    "ret",
+    ".size call_abandonable, . - call_abandonable",
+    ".type resume, @function",
+    "resume:",
+    "mov rsp, rdi",
+    "mov eax, 1",
+    "cld",
+    "jmp 2b",
+    ".size resume, . - resume",
+    ".popsection",
+);

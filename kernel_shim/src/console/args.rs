@@ -58,7 +58,7 @@ impl<'a> Args<'a> {
     pub fn hex<'b>(&mut self, name: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], CommandError> {
         let word = self.word(name)?.as_bytes();
         let bytes = word.len() / 2;
-        if !word.len().is_multiple_of(2) || bytes > buffer.len() {
+        if word.len() % 2 != 0 || bytes > buffer.len() {
             let limit = buffer.len();
             return Err(refused(
                 Code::Usage,

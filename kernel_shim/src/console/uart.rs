@@ -1,37 +1,132 @@
 //! COM1, a 16550 (National PC16550D datasheet), as an interrupt-driven receiver with a polled transmitter.
+//!
+//! The registers are written here and not by a crate: the crate that offers trigger levels needs Rust 1.91, the one
+//! that Debian 12's compiler accepts sets level 14 and another baud rate. DESIGN, D23.
 
 use spin::Mutex;
-use uart_16550::backend::{Backend, PioBackend};
-use uart_16550::spec::registers::{offsets, FifoTriggerLevel, FCR, IER};
-use uart_16550::{BaudRate, Config, Uart16550};
+use x86_64::instructions::port::Port;
 
 const COM1: u16 = 0x3f8;
 
-type Uart = Uart16550<PioBackend>;
+/// The transmit FIFO's size: that many bytes fit once it is empty.
+const FIFO_BYTES: usize = 16;
 
-static UART: Mutex<Uart> = Mutex::new(com1());
+/// Divisor of the 115200 Hz clock (datasheet, table III).
+const BAUD_115200: u16 = 1;
 
-const fn com1() -> Uart {
-    // SAFETY: 0x3f8..0x400 is COM1 on every PC; reading and writing it touches no memory.
-    match unsafe { Uart16550::new_port(COM1) } {
-        Ok(uart) => uart,
-        Err(_) => panic!("port 0x3f8 and the seven after it exist"),
+mod interrupt_enable {
+    pub const DATA_READY: u8 = 1 << 0;
+}
+
+mod fifo_control {
+    pub const ENABLE: u8 = 1 << 0;
+    pub const CLEAR_BOTH: u8 = 1 << 1 | 1 << 2;
+    pub const LEVEL_1: u8 = 0 << 6;
+    pub const LEVEL_14: u8 = 3 << 6;
+}
+
+mod line_control {
+    pub const EIGHT_BITS: u8 = 3;
+    pub const DIVISOR_LATCH: u8 = 1 << 7;
+}
+
+mod modem_control {
+    pub const READY: u8 = 1 << 0 | 1 << 1;
+    /// On a PC this output connects the interrupt line.
+    pub const OUT2: u8 = 1 << 3;
+}
+
+mod line_status {
+    pub const DATA_READY: u8 = 1 << 0;
+    pub const TRANSMIT_EMPTY: u8 = 1 << 5;
+}
+
+static UART: Mutex<Uart> = Mutex::new(Uart::com1());
+
+/// The registers, by their names in the datasheet's table II.
+struct Uart {
+    /// RBR and THR; the divisor's low byte while the divisor latch is open.
+    data: Port<u8>,
+    /// IER; the divisor's high byte while the divisor latch is open.
+    interrupt_enable: Port<u8>,
+    fifo_control: Port<u8>,
+    line_control: Port<u8>,
+    modem_control: Port<u8>,
+    line_status: Port<u8>,
+    scratch: Port<u8>,
+}
+
+impl Uart {
+    const fn com1() -> Self {
+        Self {
+            data: Port::new(COM1),
+            interrupt_enable: Port::new(COM1 + 1),
+            fifo_control: Port::new(COM1 + 2),
+            line_control: Port::new(COM1 + 3),
+            modem_control: Port::new(COM1 + 4),
+            line_status: Port::new(COM1 + 5),
+            scratch: Port::new(COM1 + 7),
+        }
+    }
+
+    /// Whether a register keeps what is written to it; a port without a device reads as 0xff.
+    fn is_present(&mut self) -> bool {
+        [0x5a, 0xa5].into_iter().all(|pattern| {
+            write(&mut self.scratch, pattern);
+            read(&mut self.scratch) == pattern
+        })
+    }
+
+    fn init(&mut self) {
+        write(&mut self.interrupt_enable, 0);
+        write(&mut self.line_control, line_control::DIVISOR_LATCH);
+        let [low, high] = BAUD_115200.to_le_bytes();
+        write(&mut self.data, low);
+        write(&mut self.interrupt_enable, high);
+        write(&mut self.line_control, line_control::EIGHT_BITS);
+        write(
+            &mut self.fifo_control,
+            fifo_control::ENABLE | fifo_control::CLEAR_BOTH | fifo_control::LEVEL_1,
+        );
+        write(&mut self.modem_control, modem_control::READY | modem_control::OUT2);
+        write(&mut self.interrupt_enable, interrupt_enable::DATA_READY);
+    }
+
+    fn has(&mut self, status: u8) -> bool {
+        read(&mut self.line_status) & status != 0
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(FIFO_BYTES) {
+            while !self.has(line_status::TRANSMIT_EMPTY) {
+                core::hint::spin_loop();
+            }
+            for &byte in chunk {
+                write(&mut self.data, byte);
+            }
+        }
     }
 }
 
-/// Receive trigger level 1 makes FCR 0x07: every byte that arrives wakes a sleeper. Left at the customary level 14, each
+fn read(port: &mut Port<u8>) -> u8 {
+    // SAFETY: every port of this module is a register of COM1; reading one touches no memory.
+    unsafe { port.read() }
+}
+
+fn write(port: &mut Port<u8>, value: u8) {
+    // SAFETY: every port of this module is a register of COM1; a 16550 does no DMA, so no value touches memory.
+    unsafe { port.write(value) }
+}
+
+/// Receive trigger level 1 makes FCR 0x07: every byte that arrives wakes a sleeper. At the customary level 14, each
 /// command would cost the receiver's character time-out, 4 characters at 115200 baud, before it is even begun.
 pub fn init() {
-    let config = Config {
-        interrupts: IER::DATA_READY,
-        fifo_trigger_level: Some(FifoTriggerLevel::One),
-        baud_rate: BaudRate::Baud115200,
-        ..Config::DEFAULT
-    };
+    let mut uart = UART.lock();
     // Without a UART nobody hears a complaint; the exit status is all that is left.
-    if UART.lock().init(config).is_err() {
+    if !uart.is_present() {
         crate::arch::exit::exit(crate::arch::exit::ExitCode::Crash);
     }
+    uart.init();
 }
 
 /// When received bytes are announced by an interrupt: each at once, or when the FIFO is nearly full or its bytes have
@@ -47,25 +142,24 @@ pub enum Announce {
 /// Chooses; what the FIFO holds stays in it.
 pub fn announce(when: Announce) {
     let level = match when {
-        Announce::EachByte => FifoTriggerLevel::One,
-        Announce::Burst => FifoTriggerLevel::Fourteen,
+        Announce::EachByte => fifo_control::LEVEL_1,
+        Announce::Burst => fifo_control::LEVEL_14,
     };
-    let control = FCR::FIFO_ENABLE.set_fifo_trigger_level(level).bits();
-    // SAFETY: FCR of a 16550 that `init` has found; the driver's own idea of the level is used by `init` alone.
-    unsafe { UART.lock().backend_mut().write(offsets::FCR as u8, control) }
+    write(&mut UART.lock().fifo_control, fifo_control::ENABLE | level);
 }
 
 /// One received byte, if there is one.
 pub fn try_receive() -> Option<u8> {
-    UART.lock().try_receive_byte().ok()
+    let mut uart = UART.lock();
+    uart.has(line_status::DATA_READY).then(|| read(&mut uart.data))
 }
 
 /// Sends all of it, waiting for the host where it must.
 pub fn send(bytes: &[u8]) {
-    UART.lock().send_bytes_exact(bytes);
+    UART.lock().send(bytes);
 }
 
 /// As [`send`], for crash reports: takes no lock, because whoever holds it was interrupted and never goes on.
 pub fn send_in_crash(bytes: &[u8]) {
-    com1().send_bytes_exact(bytes);
+    Uart::com1().send(bytes);
 }

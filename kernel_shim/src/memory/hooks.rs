@@ -136,6 +136,6 @@ pub fn vtable_address(name: &str) -> Option<u64> {
 /// Whether following these vtable bits is defined: none registered, one of ours, or an address that is
 /// misaligned and so must not be followed at all.
 pub fn may_be_followed(bits: u64) -> bool {
-    let aligned = bits.is_multiple_of(align_of::<FrameMetaVtable>() as u64);
+    let aligned = bits % align_of::<FrameMetaVtable>() as u64 == 0;
     bits == 0 || !aligned || VTABLES.into_iter().any(|(_, vtable)| address_of(vtable) == bits)
 }

@@ -73,7 +73,7 @@ impl Migratetype {
     /// it, so that buddies always meet on the same list.
     pub fn home(pfn: u64) -> Self {
         let largest_block = pfn >> MAX_ORDER;
-        if Zone::of(pfn) == Zone::Dma || largest_block.is_multiple_of(2) {
+        if Zone::of(pfn) == Zone::Dma || largest_block % 2 == 0 {
             Self::Unmovable
         } else {
             Self::Movable

@@ -24,7 +24,7 @@ impl Block {
 
     /// `None` when no block of that order starts at `paddr`.
     pub fn starting_at(paddr: u64, order: u8) -> Option<Self> {
-        if order as usize > MAX_ORDER || !paddr.is_multiple_of(PAGE_SIZE << order) {
+        if order as usize > MAX_ORDER || paddr % (PAGE_SIZE << order) != 0 {
             return None;
         }
         Some(Self { first_pfn: paddr / PAGE_SIZE, order })
