@@ -23,8 +23,8 @@ help: ## show this menu
 setup: ## prepare this clone (every other target does it too)
 	@sh harness/bootstrap.sh
 
-doctor: setup ## tell what was found on this machine, and what is missing
-	@$(PYTHON) -m harness.doctor $(ARGS)
+doctor: ## tell what was found on this machine, and what is missing; installs nothing
+	@sh harness/bootstrap.sh look && $(PYTHON) -m harness.doctor $(ARGS)
 
 qemu-test: setup ## judge a frame.rs (FRAME_RS=…, else the built-in one) under QEMU
 	@$(HARNESS) check $(CHECK) $(ARGS)

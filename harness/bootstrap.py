@@ -29,6 +29,8 @@ TOOLS = (
 
 def main() -> int:
     """Do what is missing; return 0, or 1 after one line that says what a person must do."""
+    if sys.argv[1:] == ["look"]:
+        return look()
     say = speaker(sys.stderr)
     try:
         for program, names, purpose in TOOLS:
@@ -40,6 +42,15 @@ def main() -> int:
     except HarnessError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def look() -> int:
+    """Say what the set-up would install, and install nothing; return 1, as something is missing."""
+    for program, names, purpose in TOOLS:
+        if shutil.which(program) is None:
+            print(f"MISSING  {purpose}: {program}\nnext: apt-get install {' '.join(names)}")
+    print("MISSING  the virtualenv .venv, or it is out of date\nnext: make setup, which installs all of this")
+    return 1
 
 
 def make_venv(say: Say) -> None:

@@ -2,7 +2,9 @@
 # Makes this clone ready to work; the first command of every make target.
 #
 # When all is ready it costs a few milliseconds and says nothing. Else it finds a Python, which does the rest.
+# With the word `look` it installs nothing, and says what is missing.
 set -eu
+look=${1:-}
 cd "$(dirname "$0")/.."
 
 what_it_depends_on() {
@@ -34,7 +36,7 @@ find_python() {
 is_ready && exit 0
 
 python=$(find_python)
-if [ -z "$python" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+if [ -z "$python" ] && [ -z "$look" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing python3, python3-venv" >&2
     export DEBIAN_FRONTEND=noninteractive
     packages="python3 python3-venv"
@@ -47,6 +49,9 @@ if [ -z "$python" ]; then
     echo "set-up: python: expected version 3.11 or later, got none" >&2
     echo "next: apt-get install python3 python3-venv" >&2
     exit 1
+fi
+if [ -n "$look" ]; then
+    exec "$python" -B harness/bootstrap.py look
 fi
 "$python" -B harness/bootstrap.py
 what_it_depends_on | cksum >.venv/ready

@@ -56,10 +56,10 @@ def examine(say: Say | None = None) -> list[Line]:
 def main() -> int:
     """Print the report; return 0 when nothing is missing, else 1."""
     parser = argparse.ArgumentParser(prog="python -m harness.doctor", description=__doc__)
-    parser.add_argument("--rust", action="store_true", help="only find, or fetch, the Rust toolchain")
+    parser.add_argument("--rust", action="store_true", help="only find the Rust toolchain, or install one")
     say = speaker(sys.stderr)
     if parser.parse_args().rust:
-        lines = [_look("rust", lambda: Line("rust", find_toolchain(say=say).describe()))]
+        lines = [_look("rust", lambda: Line("rust", find_toolchain(say=say, install=True).describe()))]
         print("\n".join(line.missing or line.found for line in lines), file=sys.stderr)
     else:
         lines = examine(say)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ CHOICES = ("installed-target", "rustup-add", "debian")
 
 # Debian 12's matched set: a compiler, its cargo, the sources of its core library; a linker for the kernel.
 DEBIAN_PACKAGES = ("rustc-web", "cargo-web", "rust-web-src", "binutils")
+_RUST_PACKAGES = ("rustc-web", "cargo-web", "rust-web-src")
 _DEBIAN_BIN = Path("/usr/bin")
 
 # What a trial must show: core is there for the target and something links.
@@ -80,38 +83,39 @@ class Toolchain:
         return f"toolchain: rustc {self.release} ({source}), {self.rustc}"
 
 
-def find_toolchain(force: str | None = None, say: Say | None = None) -> Toolchain:
+def find_toolchain(force: str | None = None, say: Say | None = None, *, install: bool = False) -> Toolchain:
     """Return the first toolchain that works, in the order of `CHOICES`.
 
     A toolchain works when a tiny program for the target compiles and links (for Debian's: when its parts are
-    there, since its core library is compiled with the first kernel). A choice that adds something to the
-    machine (rustup's download, Debian's packages) says so.
+    there, since its core library is compiled with the first kernel).
 
     Args:
         force: the only choice to try; `FRAME_HARNESS_TOOLCHAIN` when not given.
+        install: whether a choice may add something to the machine (rustup's download, Debian's packages). It
+            says so. Only the set-up of a clone may; everything else reads and says what is missing.
     Raises:
         ToolchainError: none works; the text has one line for each choice that was tried.
     """
     force = force or os.environ.get(FORCE_VARIABLE) or None
     if force is not None and force not in CHOICES:
         raise ToolchainError(
-            "toolchain", force, expected=f"one of {', '.join(CHOICES)}", actual="another word"
+            "toolchain", FORCE_VARIABLE, expected=f"one of {', '.join(CHOICES)}", actual=repr(force)
         )
     known = toolchain_memory.recall(force)
     if known is not None:
         return Toolchain.restored(known)
-    toolchain = _look_for(force, say)
+    toolchain = _look_for(force, say, install=install)
     # What rustup added is there from now on, and will be found as the installed target.
     if toolchain.choice != "rustup-add":
         toolchain_memory.remember(toolchain, force, _sysroot_on_path())
     return toolchain
 
 
-def _look_for(force: str | None, say: Say | None) -> Toolchain:
+def _look_for(force: str | None, say: Say | None, *, install: bool) -> Toolchain:
     finders: dict[str, Callable[[Say | None], Toolchain]] = {
         "installed-target": lambda _: _installed("installed-target"),
-        "rustup-add": _rustup_add,
-        "debian": _debian,
+        "rustup-add": lambda say: _rustup_add(say, install=install),
+        "debian": lambda say: _debian(say, install=install),
     }
     refusals: list[str] = []
     for choice in [force] if force else CHOICES:
@@ -119,7 +123,7 @@ def _look_for(force: str | None, say: Say | None) -> Toolchain:
             return finders[choice](say)
         except ToolchainError as refusal:
             refusals.append(f"{choice}: {refusal.summary}")
-            if say is not None and choice != CHOICES[-1] and not force:
+            if install and say is not None and choice != CHOICES[-1] and not force:
                 say(f"toolchain: {refusals[-1]}")
     raise ToolchainError(
         "toolchain",
@@ -127,7 +131,10 @@ def _look_for(force: str | None, say: Say | None) -> Toolchain:
         expected="one that compiles for it",
         actual="none",
         evidence="\n".join(refusals),
-        next_step=f"install rustup's stable toolchain, or: apt-get install {' '.join(DEBIAN_PACKAGES)}",
+        next_step=(
+            f"rustup target add {TARGET} (a toolchain of {oldest_release()} or later), "
+            f"or: apt-get install {' '.join(DEBIAN_PACKAGES)}"
+        ),
     )
 
 
@@ -145,17 +152,25 @@ def _installed(choice: str) -> Toolchain:
             raise ToolchainError("no cargo on the path")
         cargo = Path(found)
     verbose = _ask(real_rustc, "-vV")
+    release = _release(verbose)
     _try_out(real_rustc)
     return Toolchain(
         choice=choice,
         cargo=cargo,
         rustc=real_rustc,
-        release=_release(verbose),
+        release=release,
         cargo_args=(),
         rustflags=(),
         env=(("RUSTC", str(real_rustc)),),
         key=_key(verbose, ()),
     )
+
+
+def oldest_release() -> str:
+    """Return the version of Rust that the shim needs at least, such as `1.85`."""
+    manifest = tomllib.loads((resources.shim_dir() / "Cargo.toml").read_text(encoding="utf-8"))
+    release: str = manifest["package"]["rust-version"]
+    return release
 
 
 def _sysroot_on_path() -> Path | None:
@@ -166,10 +181,12 @@ def _sysroot_on_path() -> Path | None:
         return None
 
 
-def _rustup_add(say: Say | None) -> Toolchain:
+def _rustup_add(say: Say | None, *, install: bool) -> Toolchain:
     rustup = shutil.which("rustup")
     if rustup is None:
         raise ToolchainError("no rustup on the path")
+    if not install:
+        raise ToolchainError(f"not added: rustup target add {TARGET}")
     finished = run(
         [rustup, "target", "add", TARGET],
         what=f"rustup target add {TARGET}",
@@ -182,16 +199,19 @@ def _rustup_add(say: Say | None) -> Toolchain:
     return _installed("rustup-add")
 
 
-def _debian(say: Say | None) -> Toolchain:
+def _debian(say: Say | None, *, install: bool) -> Toolchain:
     rustc, cargo = _DEBIAN_BIN / "rustc", _DEBIAN_BIN / "cargo"
     if not _debian_is_whole(rustc, cargo):
+        if not install:
+            raise ToolchainError(f"not installed: {' '.join(DEBIAN_PACKAGES)}")
+        oldest = dict.fromkeys(_RUST_PACKAGES, oldest_release())
         try:
-            packages.install(DEBIAN_PACKAGES, purpose="Rust toolchain", say=say)
+            packages.install(DEBIAN_PACKAGES, purpose="Rust toolchain", at_least=oldest, say=say)
         except packages.MissingPackages as missing:
             raise ToolchainError(missing.summary) from missing
     if not _debian_is_whole(rustc, cargo):
         raise ToolchainError(
-            f"{', '.join(DEBIAN_PACKAGES)}: installed, yet rustc, cargo, ld or core's sources lack"
+            f"{', '.join(DEBIAN_PACKAGES)}: installed, but rustc, cargo, ld or the core sources are missing"
         )
     verbose = _ask(rustc, "-vV")
     cargo_args = (
@@ -216,7 +236,11 @@ def _debian(say: Say | None) -> Toolchain:
 def _debian_is_whole(rustc: Path, cargo: Path) -> bool:
     if not (rustc.is_file() and cargo.is_file() and shutil.which("ld")):
         return False
-    sysroot = Path(_ask(rustc, "--print", "sysroot"))
+    try:
+        _release(_ask(rustc, "-vV"))
+        sysroot = Path(_ask(rustc, "--print", "sysroot"))
+    except ToolchainError:  # too old, or half installed: apt may mend it
+        return False
     return (sysroot / "lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
 
 
@@ -240,8 +264,20 @@ def _ask(program: str | Path, *args: str) -> str:
 
 
 def _release(verbose: str) -> str:
-    # release: 1.95.0
-    return next(line.split(": ", 1)[1] for line in verbose.splitlines() if line.startswith("release: "))
+    """Return the compiler's version.
+
+    Raises:
+        ToolchainError: too old for the shim.
+    """
+    # release: 1.95.0          of a nightly: 1.97.0-nightly
+    release = next(line.split(": ", 1)[1] for line in verbose.splitlines() if line.startswith("release: "))
+    if _numbers(release) < _numbers(oldest_release()):
+        raise ToolchainError("rustc", expected=f"{oldest_release()} or later", actual=release)
+    return release
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", release)[:3])
 
 
 def _key(verbose: str, extra: tuple[str, ...]) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from harness import packages
 from harness.image import Subject, ToolchainError, build, find_toolchain
-from harness.image.toolchain import CHOICES, TARGET, Toolchain
+from harness.image import toolchain as toolchain_module
+from harness.image.toolchain import CHOICES, TARGET, Toolchain, oldest_release
 from harness.progress import run
 
 
@@ -88,7 +89,7 @@ def test_rustup_adds_the_target_then_builds_the_shim(own_cache: Path, rustup_cop
     assert not (rustup_copy / "lib" / "rustlib" / TARGET).exists()
     with pytest.raises(ToolchainError, match="cannot compile for"):
         find_toolchain("installed-target")
-    toolchain = find_toolchain("rustup-add")
+    toolchain = find_toolchain("rustup-add", install=True)
     assert toolchain.choice == "rustup-add"
     assert toolchain.rustc.is_relative_to(rustup_copy)
     image = build(Subject.builtin(), "dev", toolchain=toolchain)
@@ -101,7 +102,7 @@ def test_debian_set_builds_the_shim() -> None:
     """In the common build folder: this set compiles the core library first, once is enough."""
     if not Path("/usr/bin/rustc").exists() and not packages.may_install():
         pytest.skip("Debian's rustc-web is not here: install it, or run as root where apt is")
-    toolchain = find_toolchain("debian")
+    toolchain = find_toolchain("debian", install=True)
     image = build(Subject.builtin(), "dev", toolchain=toolchain)
     assert toolchain.choice == "debian"
     assert image.layout("MetaSlot").size == 64
@@ -134,13 +135,42 @@ def test_target_that_is_lacking_leads_to_the_next_choice(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     said: list[str] = []
     if Path("/usr/bin/rustc").exists():
-        assert find_toolchain(say=said.append).choice == "debian"
+        assert find_toolchain(say=said.append, install=True).choice == "debian"
     elif not packages.may_install():
         with pytest.raises(ToolchainError) as raised:
-            find_toolchain(say=said.append)
+            find_toolchain(say=said.append, install=True)
         assert "apt-get install" in str(raised.value)
     assert any("could not download file" in line for line in said if line.startswith("toolchain: rustup-add"))
     assert all("\n" not in line for line in said)
+
+
+@pytest.mark.parametrize("choice", ["rustup-add", "debian"])
+def test_nothing_is_added_to_a_machine_unless_the_set_up_asks_for_it(
+    choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check` and `doctor` read; a program that installs packages unasked is a surprise."""
+    called = tmp_path / "called"
+    for name in ("apt-get", "rustup"):
+        fake(tmp_path, name, f"echo {name} >>{called}")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(toolchain_module, "_DEBIAN_BIN", tmp_path)
+    with pytest.raises(ToolchainError, match=r"not added|not installed") as raised:
+        find_toolchain(choice)
+    assert not called.exists()
+    assert "rustup target add" in str(raised.value) or "apt-get install" in str(raised.value)
+
+
+def test_compiler_that_is_too_old_says_which_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "old"
+    (root / "bin").mkdir(parents=True)
+    version = 'case "$*" in *sysroot) echo {root};; *) echo "release: 1.84.1";; esac'
+    for folder, name in ((tmp_path, "rustc"), (root / "bin", "rustc"), (root / "bin", "cargo")):
+        fake(folder, name, version.format(root=root))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(ToolchainError, match=rf"expected {oldest_release()} or later, got 1\.84\.1"):
+        find_toolchain("installed-target")
 
 
 def test_nothing_at_all_is_one_line_for_each_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

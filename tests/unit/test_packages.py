@@ -15,18 +15,38 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may install
 
 @pytest.fixture
 def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An apt-get that does what FAKE_APT says; returns the file where it notes how it was called."""
+    """An apt-get that does what FAKE_APT says; returns the file where it notes how it was called.
+
+    Its lists know any package in version FAKE_OLD, after an update in version FAKE_NEW.
+    """
     calls = tmp_path / "calls"
-    script = tmp_path / "apt-get"
-    script.write_text(f'#!/bin/sh\necho "$*" >>{calls}\neval "$FAKE_APT"\n', encoding="utf-8")
-    script.chmod(0o755)
+    fake(tmp_path, "apt-get", f'echo "$*" >>{calls}\neval "$FAKE_APT"\n')
+    fake(
+        tmp_path,
+        "apt-cache",
+        f"shift\nversion=$FAKE_OLD\ngrep -q ^update {calls} 2>/dev/null && version=$FAKE_NEW\n"
+        'for name; do printf "%s:\\n  Installed: (none)\\n  Candidate: %s\\n" "$name" "$version"; done\n',
+    )
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("FAKE_OLD", "1.85.0+dfsg3-1~deb12u3")
+    monkeypatch.setenv("FAKE_NEW", "1.96.0+dfsg-1~deb12u1")
+    monkeypatch.setenv("FAKE_APT", "exit 0")
     return calls
 
 
+def fake(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}", encoding="utf-8")
+    path.chmod(0o755)
+
+
+def words(calls: Path) -> list[str]:
+    """The first word of each call of apt-get."""
+    return [call.split()[0] for call in calls.read_text(encoding="utf-8").splitlines()]
+
+
 @needs_root
-def test_installation_leaves_recommended_packages_out(apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE_APT", "exit 0")
+def test_installation_leaves_recommended_packages_out(apt: Path) -> None:
     packages.install(["one", "two"], purpose="test")
     (call,) = apt.read_text(encoding="utf-8").splitlines()
     assert call.startswith("install -y")
@@ -39,10 +59,45 @@ def test_old_package_lists_are_renewed_before_it_fails(apt: Path, monkeypatch: p
     monkeypatch.setenv("FAKE_APT", "echo 'E: Unable to locate package one' >&2; exit 100")
     with pytest.raises(MissingPackages, match="Unable to locate package one") as raised:
         packages.install(["one"], purpose="test")
-    assert [call.split()[0] for call in apt.read_text(encoding="utf-8").splitlines()] == [
-        "install", "update", "install",
-    ]  # fmt: skip
+    assert words(apt) == ["install", "update", "install"]
     assert "next: apt-get install --no-install-recommends one" in str(raised.value)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("old", "new", "calls"),
+    [
+        ("1.85.0+dfsg3-1~deb12u3", "1.96.0", ["install"]),
+        ("1.63.0+dfsg1-2", "1.85.0+dfsg3-1~deb12u3", ["update", "install"]),
+        ("(none)", "1.96.0", ["update", "install"]),
+    ],
+    ids=["new-enough", "too-old", "unknown"],
+)
+def test_package_lists_are_renewed_before_anything_too_old_is_installed(
+    old: str, new: str, calls: list[str], apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_OLD", old)
+    monkeypatch.setenv("FAKE_NEW", new)
+    packages.install(["rustc-web"], purpose="test", at_least={"rustc-web": "1.85"})
+    assert words(apt) == calls
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("1.63.0+dfsg1-2", "expected 1.85 or later, got 1.63.0"), ("(none)", "got none in apt's lists")],
+    ids=["too-old", "unknown"],
+)
+def test_package_that_is_too_old_everywhere_is_one_line_and_not_installed(
+    version: str, said: str, apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_OLD", version)
+    monkeypatch.setenv("FAKE_NEW", version)
+    with pytest.raises(MissingPackages) as raised:
+        packages.install(["rustc-web"], purpose="test", at_least={"rustc-web": "1.85"})
+    assert words(apt) == ["update"]
+    assert said in raised.value.summary and "rustc-web" in raised.value.summary
+    assert "\n" not in raised.value.summary
 
 
 def test_machine_without_apt_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

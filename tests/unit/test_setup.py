@@ -54,6 +54,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory, clone: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
+def test_doctor_of_a_fresh_clone_says_what_is_missing_and_installs_nothing(clone: Path) -> None:
+    before = sorted(clone.rglob("*"))
+    asked = make(clone, "doctor")
+    assert asked.returncode != 0
+    assert "MISSING  the virtualenv .venv" in asked.stdout and "next: make setup" in asked.stdout
+    assert sorted(clone.rglob("*")) == before
+
+
 def test_fresh_clone_is_ready_after_one_command_then_says_nothing(clone: Path) -> None:
     first = make(clone, "setup")
     assert first.returncode == 0, first.stderr
