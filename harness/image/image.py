@@ -13,6 +13,7 @@ from harness.contract.layout import StructLayout
 from harness.image.demangle import demangle
 from harness.image.dwarf import Dwarf
 from harness.image.elf import Elf
+from harness.image.errors import ImageError
 from harness.image.subject import Subject
 
 
@@ -108,6 +109,19 @@ class Image:
             if size and at not in code and f"{path}::" in demangle(symbol)
         }
         return tuple(sorted(found))
+
+    def static(self, path: str) -> tuple[int, int]:
+        """Return (vaddr, size in bytes) of a static of the shim.
+
+        Args:
+            path: the whole of it: `kernel_shim::memory::hooks::COUNT`.
+        Raises:
+            ImageError: there is none.
+        """
+        found = [place for symbol, place in self._elf.symbols.items() if demangle(symbol) == path]
+        if len(found) != 1:
+            raise ImageError(f"{self.elf}", "static", expected=path, actual=f"{len(found)} of that name")
+        return found[0]
 
     def subject_static(self, name: str) -> int | None:
         """Return the vaddr of a static of the frame module; None when the subject has none of that name."""

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from typing import Final
 
 from harness.errors import MachineError
+from harness.machine.instruction import LONGEST, stays
 
 SLICE_S: Final = 0.25
+GLANCE_S: Final = 0.02
 RIP: Final = 16
 """The number of the instruction pointer among the registers of x86-64."""
 INTERRUPT: Final = b"\x03"
@@ -58,9 +60,13 @@ class Debugger:
         self._breakpoints.discard(vaddr)
 
     def step(self, cpu: int) -> int:
-        """Let one CPU execute one instruction; returns where it is then."""
-        self._resume(f"vCont;s:p1.{cpu + 1:x}", cpu)
-        return self.rip(cpu)
+        """Let one CPU execute one instruction, of a repeated one a single round; returns where it is then."""
+        before = self.rip(cpu)
+        while True:
+            self._resume(f"vCont;s:p1.{cpu + 1:x}", cpu)
+            # On a busy host QEMU 7.2 now and then stops at once: the CPU has executed nothing.
+            if (at := self.rip(cpu)) != before or stays(self._code(at), at):
+                return at
 
     def run(self, cpu: int) -> int:
         """Let one CPU alone run to the next breakpoint; returns where it is then."""
@@ -69,6 +75,44 @@ class Debugger:
             return at
         self._resume(f"vCont;c:p1.{cpu + 1:x}", cpu)
         return self.rip(cpu)
+
+    def run_unless(self, cpu: int, given_up: Callable[[], bool]) -> int | None:
+        """Let one CPU alone run to the next breakpoint; returns where. None: it was stopped on the way.
+
+        Args:
+            given_up: asked every now and then while the CPU runs; True stops it.
+        """
+        if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
+            return at
+        while True:
+            self._at.pop(cpu, None)
+            self._send(f"vCont;c:p1.{cpu + 1:x}")
+            in_time = self._answered(given_up)
+            if not in_time:
+                self._sock.sendall(INTERRUPT)
+            self._expect_stopped(cpu, "vCont;c")
+            # It may have come to a breakpoint just when it was stopped.
+            if (at := self.rip(cpu)) in self._breakpoints:
+                return at
+            if not in_time:
+                return None
+
+    def jump(self, cpu: int, vaddr: int) -> None:
+        """Let a CPU go on at another instruction."""
+        self._select(cpu)
+        self._expect_ok(f"P{RIP:x}={vaddr.to_bytes(8, 'little').hex()}")
+        self._at[cpu] = vaddr
+
+    def registers(self, cpu: int) -> tuple[int, ...]:
+        """RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8 to R15, RIP of a CPU."""
+        self._select(cpu)
+        answer = self.ask("g")
+        if len(answer) < 16 * (RIP + 1):
+            raise DebuggerError(
+                "debugger", "g", expected=f"{16 * (RIP + 1)} hex digits", actual=repr(answer[:40])
+            )
+        data = bytes.fromhex(answer[: 16 * (RIP + 1)].decode("ascii"))
+        return tuple(int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8))
 
     def run_all(self) -> int:
         """Let all CPUs run to the next breakpoint of one of them; returns which one that was."""
@@ -80,14 +124,17 @@ class Debugger:
         """The address of the instruction that a CPU is about to execute."""
         # While others run alone, a CPU stays where it is.
         if cpu not in self._at:
-            if cpu != self._selected:
-                self._expect_ok(f"Hgp1.{cpu + 1:x}")
-                self._selected = cpu
+            self._select(cpu)
             answer = self.ask(f"p{RIP:x}")
             if len(answer) != 16:
                 raise DebuggerError("debugger", "rip", expected="16 hex digits", actual=repr(answer))
             self._at[cpu] = int.from_bytes(bytes.fromhex(answer.decode("ascii")), "little")
         return self._at[cpu]
+
+    def _select(self, cpu: int) -> None:
+        if cpu != self._selected:
+            self._expect_ok(f"Hgp1.{cpu + 1:x}")
+            self._selected = cpu
 
     def detach(self) -> None:
         """Let everything run freely; the guest can be stopped again by a new debugger."""
@@ -103,9 +150,16 @@ class Debugger:
     def _resume(self, packet: str, cpu: int) -> None:
         self._at.pop(cpu, None)
         self._send(packet)
+        self._expect_stopped(cpu, packet)
+
+    def _expect_stopped(self, cpu: int, packet: str) -> None:
         stopped = self._stopped()
         if stopped != cpu:
             raise DebuggerError("debugger", packet, expected=f"cpu {cpu} to stop", actual=f"cpu {stopped}")
+
+    def _code(self, vaddr: int) -> bytes:
+        answer = self.ask(f"m{vaddr:x},{LONGEST:x}")
+        return b"" if answer.startswith(b"E") else bytes.fromhex(answer.decode("ascii"))
 
     def _expect_ok(self, packet: str) -> None:
         if (answer := self.ask(packet)) != b"OK":
@@ -123,6 +177,13 @@ class Debugger:
     def _send(self, packet: str) -> None:
         data = packet.encode("ascii")
         self._sock.sendall(b"$%s#%02x" % (data, sum(data) & 0xFF))
+
+    def _answered(self, given_up: Callable[[], bool]) -> bool:
+        """Wait until the stub says something; False when the waiting was given up."""
+        while b"$" not in self._buffer and not select.select([self._sock], [], [], GLANCE_S)[0]:
+            if not self._alive() or given_up():
+                return not self._alive()
+        return True
 
     def _packet(self) -> bytes:
         """The next packet of the stub.

@@ -6,6 +6,8 @@ memory, makes one of them (Intel SDM vol. 3A, 9.1.2 "Bus Locking").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import iced_x86
@@ -14,6 +16,8 @@ from iced_x86 import Mnemonic, OpAccess, Register
 LONGEST: Final = 15
 """Bytes: Intel SDM vol. 2A, 2.3.11."""
 _TWO_ACCESSES: Final = frozenset({OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE})
+_LOADS: Final = _TWO_ACCESSES | {OpAccess.READ, OpAccess.COND_READ}
+_STORES: Final = _TWO_ACCESSES | {OpAccess.WRITE, OpAccess.COND_WRITE}
 _FACTORY: Final = iced_x86.InstructionInfoFactory()
 
 
@@ -49,3 +53,53 @@ def is_private(code: bytes) -> bool:
 
 def _decoded(code: bytes) -> iced_x86.Instruction:
     return iced_x86.Decoder(64, code).decode()
+
+
+def stays(code: bytes, at: int) -> bool:
+    """Tell whether a CPU that executes an instruction may stand at the same one again.
+
+    Args:
+        code: the instruction, perhaps with bytes behind it; where nothing can be read it is empty.
+        at: its address.
+    """
+    instruction = iced_x86.Decoder(64, code, ip=at).decode()
+    repeated = instruction.is_string_instruction and (
+        instruction.has_rep_prefix or instruction.has_repne_prefix
+    )
+    return instruction.is_invalid or repeated or instruction.near_branch_target == at
+
+
+@dataclass(frozen=True)
+class Touch:
+    """One access of an instruction to memory; what loads, then stores in one go is one access."""
+
+    vaddr: int
+    width: int
+    reads: bool
+    writes: bool
+
+
+def touches(code: bytes, registers: Mapping[int, int]) -> tuple[Touch, ...]:
+    """Return the accesses of an instruction that is about to be executed, in the order that others see.
+
+    A repeated string instruction counts for its next element.
+
+    Args:
+        code: the instruction, perhaps with bytes behind it; what is none at all has no accesses.
+        registers: by their numbers in iced-x86, as they are before the instruction.
+    """
+    instruction = _decoded(code)
+    if instruction.is_invalid:
+        return ()
+    found: list[Touch] = []
+    for memory in _FACTORY.info(instruction).used_memory():
+        base = 0 if memory.base in (Register.NONE, Register.RIP) else registers.get(memory.base, 0)
+        index = 0 if memory.index == Register.NONE else registers.get(memory.index, 0) * memory.scale
+        vaddr = (base + index + memory.displacement) & (2**64 - 1)
+        width = int(iced_x86.MemorySizeExt.size(memory.memory_size)) or 1
+        reads, writes = memory.access in _LOADS, memory.access in _STORES
+        if reads and writes and not (instruction.has_lock_prefix or instruction.mnemonic == Mnemonic.XCHG):
+            found += [Touch(vaddr, width, True, False), Touch(vaddr, width, False, True)]
+        elif reads or writes:
+            found.append(Touch(vaddr, width, reads, writes))
+    return tuple(found)

@@ -8,7 +8,7 @@ use crate::arch::exit::{exit, ExitCode};
 use crate::arch::{cpu_index, interrupts, recovery};
 use crate::console::output::{crash_line, kind};
 use crate::console::text::Text;
-use crate::smp;
+use crate::smp::{self, call};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use spin::Mutex;
@@ -47,7 +47,7 @@ pub fn last_panic() -> LastPanic {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    if recovers() && recovery::is_armed() && !smp::may_report() {
+    if recovers() && recovery::is_armed() && (taken(info) || !smp::may_report()) {
         recovery::abandon();
     }
     begin();
@@ -73,11 +73,23 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     end()
 }
 
-/// Reports an exception and ends the guest.
+/// Whether the panic is the answer of a command that a program runs.
+fn taken(info: &PanicInfo<'_>) -> bool {
+    let (file, line) = info.location().map_or(("?", 0), |at| (at.file(), at.line()));
+    call::takes(format_args!("panic {file}:{line} {}", info.message()))
+}
+
+/// Reports an exception and ends the guest; one that a program's command raised is the answer of that command.
 pub fn exception(frame: &TrapFrame, name: &str) -> ! {
-    begin();
     let TrapFrame { vector, error_code, rip, .. } = *frame;
     let cr2 = Cr2::read_raw();
+    if recovers()
+        && recovery::is_armed()
+        && call::takes(format_args!("fault {name} rip={rip:#x} error={error_code:#x} cr2={cr2:#x}"))
+    {
+        recovery::abandon();
+    }
+    begin();
     crash_line(
         kind::CRASH,
         format_args!("exception vector={vector} name={name} error={error_code:#x} rip={rip:#x} cr2={cr2:#x}"),

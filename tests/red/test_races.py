@@ -18,7 +18,14 @@ from harness.machine.definition import load_machine
 from harness.storms import STORMS, rage
 from tests.support.doors import check, write_machine
 from tests.support.mutants import broken
-from tests.support.race_mutants import LOOKED_AHEAD, SEEDED
+from tests.support.race_mutants import (
+    HANGS,
+    LOCKED,
+    LOOKED_AHEAD,
+    SEEDED,
+    SILENT_STORE,
+    TOUCHED_TWICE,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +75,69 @@ def test_what_takes_another_cpu_is_found_at_once(name: str, tmp_path: Path) -> N
     )  # fmt: skip
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
     assert result.violated == ids, result.out
+
+
+def all_touched_twice() -> Path:
+    return broken([edit for edits, _ in TOUCHED_TWICE.values() for edit in edits])
+
+
+@pytest.mark.parametrize("profile", ["dev", "release"])
+def test_whatever_is_touched_twice_is_found_by_a_derived_interleaving(profile: str, tmp_path: Path) -> None:
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", all_touched_twice(), "--profile",
+        profile, "-n", "1", "-k", "test_s_races",
+    )  # fmt: skip
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert result.violated == set().union(*(ids for _, ids in TOUCHED_TWICE.values())), result.out
+
+
+def test_what_is_touched_twice_passes_every_check_of_another_kind(tmp_path: Path) -> None:
+    """Storms apart, which may or may not meet it, and the orderings, which see the code and not its doing."""
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", all_touched_twice(), "--profile",
+        "release", "-k", "not test_s_races and not storms and not test_s_histories and not orderings",
+    )  # fmt: skip
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
+
+
+def test_a_hook_that_is_cleared_between_two_loads_is_reported_with_both_functions(tmp_path: Path) -> None:
+    edits, _ = TOUCHED_TWICE["vtable"]
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken(edits), "--profile", "release",
+        "-n", "1", "-k", "test_s_races and VT-04",
+    )  # fmt: skip
+    assert (result.status, result.violated) == (ExitCode.FAIL, {"VT-04"}), result.out
+    assert result.says("MetaSlot::set_vtable_bits(0x0) while frame::invoke_vtable_on_unmap() is held"), (
+        result.out
+    )
+    assert result.says("before its access to vtable"), result.out
+
+
+def test_a_store_that_is_silent_alone_is_a_place_to_be_held_at(tmp_path: Path) -> None:
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken(SILENT_STORE), "--profile",
+        "release", "-n", "1", "-k", "GUARD-09",
+    )  # fmt: skip
+    assert (result.status, result.violated) == (ExitCode.FAIL, {"GUARD-09"}), result.out
+    broken_checks = [line for line in result.out.splitlines() if "see it again" in line or "-k test_" in line]
+    assert all("test_a_flag" not in line for line in broken_checks), result.out
+
+
+def test_a_lock_in_the_subject_is_no_race(tmp_path: Path) -> None:
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken(LOCKED), "--profile", "release",
+        "-n", "1", "-k", "test_s_races and LAYOUT-02",
+    )  # fmt: skip
+    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+
+
+def test_two_operations_of_which_one_never_ends_are_a_race(tmp_path: Path) -> None:
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken(HANGS), "--profile", "release",
+        "-n", "1", "-k", "test_s_races and (FRAME-08 or FREE-07)",
+    )  # fmt: skip
+    assert (result.status, result.violated) == (ExitCode.FAIL, {"FRAME-08"}), result.out
+    assert result.survivors == ()
 
 
 def test_a_storm_finds_an_unlocked_free_list_within_a_minute() -> None:

@@ -118,3 +118,110 @@ LOOKED_AHEAD = {
     ),
 }
 """By name: the edits, the checks that find what they do, the clauses that each of them must name."""
+
+
+def _replaced(old: str, new: str) -> tuple[Edit, ...]:
+    return ((old, new),)
+
+
+# Each touches one field twice, where the module touches it once.
+TOUCHED_TWICE: dict[str, tuple[tuple[Edit, ...], set[str]]] = {
+    "vtable": (
+        _replaced(
+            "        Some(unsafe { &*vtable })",
+            "        Some(unsafe { &*ptr::with_exposed_provenance(self.vtable_bits() as usize) })",
+        ),
+        {"VT-02", "VT-04"},
+    ),
+    "guard": (
+        _replaced(
+            "        self.guard.fetch_or(bits, AcqRel)",
+            "        let found = self.get_guard();\n        self.set_guard(found | bits);\n        found",
+        ),
+        {"GUARD-01", "GUARD-09"},
+    ),
+    "flags": (
+        _replaced(
+            "        self.flags.store(flags, Release)",
+            "        self.flags.store(0, Release);\n        self.flags.store(flags, Release)",
+        ),
+        {"CONST-04"},
+    ),
+    "refcount": (
+        _replaced(
+            "        self.refcount.store(count, Release)",
+            "        self.refcount.fetch_and(count, AcqRel);\n        self.refcount.store(count, Release)",
+        ),
+        {"REF-03"},
+    ),
+    "generation, bumped": (
+        _replaced(
+            "        self.generation.fetch_add(1, Release);",
+            "        self.set_generation(self.generation().wrapping_add(1));",
+        ),
+        {"GEN-01"},
+    ),
+    "generation, compared": (
+        _replaced(
+            "    expected == get_meta(phys).generation()",
+            "    get_meta(phys).generation() <= expected && expected <= get_meta(phys).generation()",
+        ),
+        {"GEN-02"},
+    ),
+    "order": (
+        _replaced(
+            "        self.order.store(order, Release)",
+            "        self.order.fetch_and(order, AcqRel);\n        self.order.fetch_or(order, AcqRel);",
+        ),
+        {"LAYOUT-02"},
+    ),
+    "links": (
+        _replaced(
+            "        self.free_link.next.store(next, Release)",
+            "        self.free_link.next.store(FRAME_META_LINK_NONE, Release);\n"
+            "        self.free_link.next.store(next, Release)",
+        ),
+        {"FREE-07"},
+    ),
+    "meta_aux": (
+        _replaced(
+            "        self.meta_aux.store(v, Relaxed)",
+            "        self.meta_aux.store(v & 0xffff, Relaxed);\n        self.meta_aux.store(v, Relaxed)",
+        ),
+        {"FRAME-08"},
+    ),
+}
+"""By field: the edits, the clauses that are broken then."""
+
+# The store changes nothing unless another CPU has changed something meanwhile.
+SILENT_STORE: tuple[Edit, ...] = (
+    (
+        "        self.flags.fetch_or(frame_flags::POISONED, AcqRel);\n    }",
+        "        match self.get_flags() {\n"
+        "            marked if marked & frame_flags::POISONED != 0 => self.set_flags(marked),\n"
+        "            _ => _ = self.flags.fetch_or(frame_flags::POISONED, AcqRel),\n        }\n    }",
+    ),
+)
+# Whoever comes second waits; nobody sees one half.
+LOCKED: tuple[Edit, ...] = (
+    (
+        "impl MetaSlot {\n",
+        "static ORDERS: atomic::AtomicBool = atomic::AtomicBool::new(false);\n\n"
+        "fn alone<R>(f: impl FnOnce() -> R) -> R {\n"
+        "    while ORDERS.swap(true, Acquire) {}\n"
+        "    let result = f();\n    ORDERS.store(false, Release);\n    result\n}\n\nimpl MetaSlot {\n",
+    ),
+    (
+        "        self.order.store(order, Release)",
+        "        alone(|| {\n            self.order.store(0, Release);\n"
+        "            self.order.store(order, Release)\n        })",
+    ),
+    ("        self.order.load(Acquire)", "        alone(|| self.order.load(Acquire))"),
+)
+# The CPU that was held waits for a value that the other one has overwritten.
+HANGS: tuple[Edit, ...] = (
+    (
+        "        self.meta_aux.store(v, Relaxed)",
+        "        self.meta_aux.store(v, Relaxed);\n        while self.meta_aux.load(Relaxed) != v {}",
+    ),
+)

@@ -7,6 +7,7 @@ use crate::console::command::{refused, Code, Command, CommandError, CommandResul
 use crate::console::reply::Reply;
 use crate::memory::frame::{get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame, PAGE_SIZE};
 use crate::memory::release_owned_block;
+use crate::smp::call::subject;
 use crate::sync::with_irqs_disabled;
 
 const BUILDER: &str = "[new|default] [zeroed=0|1 | purpose=pagetable|kernel|user|custom:<n>]...";
@@ -86,7 +87,7 @@ impl Recipe {
             Step::Zeroed(zeroed) => options.zeroed(zeroed),
             Step::Purpose(purpose) => options.purpose(purpose),
         });
-        with_irqs_disabled(|token| options.allocate(token))
+        with_irqs_disabled(|token| subject(|| options.allocate(token)))
     }
 }
 
@@ -118,7 +119,7 @@ fn alloc_all(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 fn requires_zero(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let purpose = operand::purpose(args.word("purpose")?)?;
     args.end()?;
-    reply.flag("v", purpose.requires_zero());
+    reply.flag("v", subject(|| purpose.requires_zero()));
     Ok(())
 }
 

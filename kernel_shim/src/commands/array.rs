@@ -6,6 +6,7 @@ use crate::console::command::{refused, Code, Command, CommandError, CommandResul
 use crate::console::reply::Reply;
 use crate::memory::frame::{self, MetaSlot, PAGE_SIZE};
 use crate::memory::{boot_alloc, buddy, slot_table};
+use crate::smp::call::subject;
 use core::ptr;
 use x86_64::PhysAddr;
 
@@ -36,7 +37,7 @@ fn only_paddr(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
 fn size(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let ram = args.u64("ram")?;
     args.end()?;
-    reply.field("bytes", frame::metadata_size_for(ram));
+    reply.field("bytes", subject(|| frame::metadata_size_for(ram)));
     Ok(())
 }
 
@@ -55,12 +56,12 @@ fn init(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 
 fn get(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let paddr = only_paddr(args)?;
-    reply_address(frame::get_meta(paddr), reply)
+    reply_address(subject(|| frame::get_meta(paddr)), reply)
 }
 
 fn get_slot(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let paddr = only_paddr(args)?;
-    reply_address(frame::get_meta_slot(paddr), reply)
+    reply_address(subject(|| frame::get_meta_slot(paddr)), reply)
 }
 
 fn reply_address(slot: &MetaSlot, reply: &mut Reply) -> CommandResult {
@@ -69,7 +70,8 @@ fn reply_address(slot: &MetaSlot, reply: &mut Reply) -> CommandResult {
 }
 
 fn snapshot(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let (generation, guard, vtable) = frame::frame_meta_debug_snapshot(only_paddr(args)?);
+    let paddr = only_paddr(args)?;
+    let (generation, guard, vtable) = subject(|| frame::frame_meta_debug_snapshot(paddr));
     reply.hex("generation", generation);
     reply.hex("guard", guard);
     reply.hex("vtable", vtable);
@@ -79,7 +81,7 @@ fn snapshot(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 fn matches(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (paddr, generation) = (operand::paddr(args)?, args.u32("gen")?);
     args.end()?;
-    reply.flag("v", frame::meta_generation_matches(paddr, generation));
+    reply.flag("v", subject(|| frame::meta_generation_matches(paddr, generation)));
     Ok(())
 }
 
@@ -90,7 +92,7 @@ fn poisoned(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     if PhysAddr::try_new(end - 1).is_err() {
         return Err(refused(Code::Range, format_args!("{paddr:#x}: a block of order {order} ends nowhere")));
     }
-    reply.flag("v", frame::block_phys_has_poison_guard(paddr.as_u64(), order));
+    reply.flag("v", subject(|| frame::block_phys_has_poison_guard(paddr.as_u64(), order)));
     Ok(())
 }
 
@@ -102,12 +104,14 @@ fn hooked_paddr(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
 }
 
 fn unmap(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    frame::invoke_vtable_on_unmap(hooked_paddr(args)?);
+    let paddr = hooked_paddr(args)?;
+    subject(|| frame::invoke_vtable_on_unmap(paddr));
     Ok(())
 }
 
 fn last_ref(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    frame::invoke_vtable_on_last_ref(hooked_paddr(args)?);
+    let paddr = hooked_paddr(args)?;
+    subject(|| frame::invoke_vtable_on_last_ref(paddr));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use crate::console::command::{failed, refused, Code, Command, CommandError, Comm
 use crate::console::reply::Reply;
 use crate::memory::frame::{FrameMetaVtable, MetaSlot, DEFAULT_FRAME_META_VTABLE};
 use crate::memory::hooks;
+use crate::smp::call::subject;
 use core::ptr;
 
 /// A method without arguments that returns a number.
@@ -17,7 +18,7 @@ macro_rules! number {
             help: $help,
             run: |args, reply| {
                 let slot = only_slot(args)?;
-                reply.hex("v", slot.$method());
+                reply.hex("v", subject(|| slot.$method()));
                 Ok(())
             },
         }
@@ -33,7 +34,7 @@ macro_rules! truth {
             help: $help,
             run: |args, reply| {
                 let slot = only_slot(args)?;
-                reply.flag("v", slot.$method());
+                reply.flag("v", subject(|| slot.$method()));
                 Ok(())
             },
         }
@@ -48,7 +49,8 @@ macro_rules! action {
             usage: "<paddr>",
             help: $help,
             run: |args, _reply| {
-                only_slot(args)?.$method();
+                let slot = only_slot(args)?;
+                subject(|| slot.$method());
                 Ok(())
             },
         }
@@ -62,7 +64,7 @@ macro_rules! action {
                 let slot = operand::slot(args)?;
                 let $argument = args.$kind(stringify!($argument))?;
                 args.end()?;
-                slot.$method($argument);
+                subject(|| slot.$method($argument));
                 Ok(())
             },
         }
@@ -134,7 +136,7 @@ fn cas_refcount(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let slot = operand::slot(args)?;
     let (expect, new) = (args.u32("expect")?, args.u32("new")?);
     args.end()?;
-    match slot.cas_refcount(expect, new) {
+    match subject(|| slot.cas_refcount(expect, new)) {
         Ok(before) => {
             reply.hex("v", before);
             Ok(())
@@ -150,12 +152,13 @@ fn fetch_or_guard(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let slot = operand::slot(args)?;
     let bits = args.u32("bits")?;
     args.end()?;
-    reply.hex("v", slot.fetch_or_guard(bits));
+    reply.hex("v", subject(|| slot.fetch_or_guard(bits)));
     Ok(())
 }
 
 fn debug_snapshot(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let (generation, guard, vtable) = only_slot(args)?.debug_snapshot();
+    let slot = only_slot(args)?;
+    let (generation, guard, vtable) = subject(|| slot.debug_snapshot());
     reply.hex("generation", generation);
     reply.hex("guard", guard);
     reply.hex("vtable", vtable);
@@ -164,12 +167,13 @@ fn debug_snapshot(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 
 fn vtable_ref(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let slot = slot_with_vtable(args)?;
-    describe(slot.vtable_ref(), reply);
+    describe(subject(|| slot.vtable_ref()), reply);
     Ok(())
 }
 
 fn try_vtable_ref(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let found = slot_with_vtable(args)?.try_vtable_ref();
+    let slot = slot_with_vtable(args)?;
+    let found = subject(|| slot.try_vtable_ref());
     reply.flag("some", found.is_some());
     found.into_iter().for_each(|vtable| describe(vtable, reply));
     Ok(())

@@ -4,7 +4,9 @@
 //! look at the table and its `hlt`, so it is sent until each CPU has answered. All are asked, whether they take part or
 //! not: a CPU that still looked at the last run would take the next one's programs for that one's.
 
+pub mod call;
 mod held;
+mod markers;
 pub mod operation;
 pub mod program;
 pub mod record;
@@ -156,7 +158,7 @@ pub fn may_report() -> bool {
     if !(RUNNING.load(Relaxed) && takes_part) {
         return true;
     }
-    program::smp_step_panics();
+    markers::smp_step_panics();
     // AcqRel: one CPU alone gets the answer yes.
     !REPORTED.swap(true, AcqRel)
 }

@@ -1,5 +1,6 @@
 //! What a step of a program can do.
 
+use super::call;
 use super::held::{payload, slot, Broken, Held};
 use super::program::barrier;
 use super::record::{count, Cpu, SMP};
@@ -57,6 +58,7 @@ operations! {
     Nothing "nothing" "do nothing",
     Panic "panic" "panic",
     Fault "fault" "raise an exception",
+    Call "call" "run the command line that the host wrote for this CPU",
 }
 
 /// A step, read once from the table.
@@ -150,6 +152,7 @@ impl Context {
             }
             Op::Tally => self.tally(value),
             Op::Nothing => Done::Value(0),
+            Op::Call => Done::Value(call::carry_out(self.me)),
             Op::Panic => panic!("crash requested: a program asked for a panic"),
             // SAFETY: raises #UD, whose handler does not return.
             Op::Fault => unsafe { asm!("ud2", options(noreturn)) },

@@ -1,33 +1,12 @@
 //! Runs a CPU's program, step by step, iteration by iteration.
 
 use super::held::Held;
+use super::markers::{smp_step_begins, smp_step_ended};
 use super::operation::{Context, Done, Op, Random, Step};
 use super::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
 use crate::arch;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-
-/// Where a debugger stops a CPU before a step of a traced program.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn smp_step_begins() {
-    // Keeps the call, and keeps it apart from the other one.
-    black_box(1);
-}
-
-/// Where a debugger stops a CPU after a step of a traced program.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn smp_step_ended() {
-    black_box(2);
-}
-
-/// Where a debugger learns that a step will not end.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn smp_step_panics() {
-    black_box(3);
-}
 
 /// Runs the program of `me`, which is this CPU's, until it is through or the run is stopped.
 pub fn run(me: &'static Cpu) {

@@ -1,7 +1,7 @@
 //! The table through which programs are given to CPUs, laid out for the host to use it from outside.
 
 use crate::arch::MAX_CPUS;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
 
 /// Steps of one program.
 pub const MAX_STEPS: usize = 16;
@@ -9,6 +9,10 @@ pub const MAX_STEPS: usize = 16;
 pub const MAX_FRAMES: usize = 16;
 /// Steps that a log has room for; later ones are only counted.
 pub const LOG_CAPACITY: usize = 64;
+/// Of the command line of a step `call`.
+pub const LINE_BYTES: usize = 128;
+/// Of its answer.
+pub const ANSWER_BYTES: usize = 256;
 
 /// Everything that CPUs share while programs run.
 ///
@@ -69,6 +73,12 @@ pub struct Cpu {
     /// Steps since the run began, those without room in the log, too.
     pub n_logged: AtomicU64,
     pub log: [LogEntry; LOG_CAPACITY],
+    /// Not 0: it runs a command for a step `call`.
+    pub calling: AtomicU64,
+    /// The command line for `call`, which the host writes; a 0 ends it.
+    pub line: [AtomicU8; LINE_BYTES],
+    /// What came of it; a 0 ends it.
+    pub answer: [AtomicU8; ANSWER_BYTES],
 }
 
 /// One operation; `op` is the number of an [`super::operation::Op`].
@@ -201,6 +211,9 @@ impl Cpu {
             log: [const {
                 LogEntry { began_tsc: zero(), ended_tsc: zero(), op: zero(), paddr: zero(), result: zero() }
             }; LOG_CAPACITY],
+            calling: zero(),
+            line: [const { AtomicU8::new(0) }; LINE_BYTES],
+            answer: [const { AtomicU8::new(0) }; ANSWER_BYTES],
         }
     }
 

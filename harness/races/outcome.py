@@ -1,0 +1,53 @@
+"""What two commands did, in parts that can be compared one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Parts by name: a field of the slot, `hooks`, `other slots`, `answer 1`, `answer 1: v`."""
+
+    parts: dict[str, str]
+
+    def masked(self, part: str, mask: int) -> Outcome:
+        """The same with nothing but some bits of a part that is a number."""
+        if part not in self.parts:
+            return self
+        return Outcome({**self.parts, part: f"{int(self.parts[part], 0) & mask:#x}"})
+
+    def differences(self, legal: Collection[Outcome], *, each_part: bool) -> list[str]:
+        """Return the parts that no legal outcome explains; none when this outcome is legal.
+
+        Args:
+            each_part: parts may come from different outcomes; otherwise all must come from the same one.
+        """
+        if self in legal:
+            return []
+        alien = [
+            name for name, value in self.parts.items() if all(value != one.parts.get(name) for one in legal)
+        ]
+        if alien or each_part:
+            return alien
+        # Each part is explained by itself, the whole is not: name the parts in which the orders differ.
+        return [
+            name for name, value in self.parts.items() if any(value != one.parts.get(name) for one in legal)
+        ]
+
+
+def answer_parts(cpu: int, answer: str) -> dict[str, str]:
+    """Take the answer of a CPU's command apart: `ok v=0x5` is `ok`, and v is 0x5.
+
+    All panics are alike: which words they have is nobody's promise.
+    """
+    word, _, rest = answer.partition(" ")
+    name = f"answer {cpu}"
+    if word in ("panic", "err"):
+        return {name: word}
+    if word == "fault":
+        return {name: answer}
+    fields = [field.partition("=") for field in rest.split() if "=" in field]
+    kind = " ".join([word, *(field for field in rest.split() if "=" not in field)])
+    return {name: kind, **{f"{name}: {key}": value for key, _, value in fields}}

@@ -1,0 +1,94 @@
+"""Contract kind S, derived: whatever an operation touches more than once, another CPU gets in between.
+
+Which operations there are comes from the guest's table of commands; what they touch, from watching the
+compiled code. Two that touch the same field are interleaved, and what comes of it must be what comes of one
+of the two orders, in which the same guest runs them one after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from harness.checks import ClauseViolated
+from harness.errors import HarnessError
+from harness.image.image import Image
+from harness.kernel import Kernel
+from harness.races.blame import CLAUSES
+from harness.races.explorer import Explorer, Race
+from harness.races.stage import staged
+from harness.run import Run
+
+pytestmark = pytest.mark.one_machine
+
+SHOWN = 6
+"""Races of one clause that a report lists; each of them stands for itself."""
+
+
+class Guests:
+    """One guest for all clauses, and a fresh one after a race that may have left it out of order."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._ending = contextlib.ExitStack()
+        self._explorer: Explorer | None = None
+        self._failure: HarnessError | None = None
+
+    def explorer(self) -> Explorer:
+        if self._failure is not None:
+            raise self._failure  # it would fail for each clause in the same way
+        if self._explorer is None:
+            try:
+                self._explorer = Explorer.of(self._ending.enter_context(staged(self._boot)))
+            except HarnessError as error:
+                self._failure = error
+                raise
+        return self._explorer
+
+    def end(self) -> None:
+        self._explorer = None
+        self._ending.close()
+
+    def _boot(self, **options: Any) -> Kernel:
+        kernel = self._run.boot(**options)
+        # Should it not exit as asked, the run has that on record.
+        self._ending.callback(self._run.finish, kernel)
+        return kernel
+
+
+@pytest.fixture(scope="module")
+def guests(frame_run: Run) -> Iterator[Guests]:
+    guests = Guests(frame_run)
+    yield guests
+    guests.end()
+
+
+def races(guests: Guests, clause: str) -> Iterator[Race]:
+    for play in guests.explorer().plays(clause):
+        race = guests.explorer().judge(play)
+        if race is not None:
+            yield race
+            if race.fatal:
+                guests.end()
+                return
+
+
+@pytest.mark.parametrize("clause", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in CLAUSES])
+def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Guests, image: Image) -> None:
+    found = list(races(guests, clause))
+    if not found:
+        return
+    first = found[0]
+    place = image.function_line(first.play.held.method.function)
+    raise ClauseViolated(
+        first.what,
+        expected=first.expected,
+        got=first.got,
+        frame=first.frame,
+        field=first.play.field,
+        exhibit="\n".join(race.what for race in found[1:SHOWN]),
+        at=f"{place[0]}:{place[1]}" if place else "",
+    )

@@ -1,0 +1,168 @@
+"""Proves which operations are interleaved where, and what counts as an order of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from harness.contract.clauses import CLAUSES as CONTRACT
+from harness.image.build import build
+from harness.image.image import Image
+from harness.image.subject import Subject
+from harness.kernel import Kernel
+from harness.machine.definition import load_machine
+from harness.races.accesses import Access, Trace
+from harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
+from harness.races.explorer import Explorer, field_at
+from harness.races.operations import ANY_VALUE, LEFT_OUT, left_out, methods, operations
+from harness.races.outcome import Outcome, answer_parts
+from harness.races.scenes import IN_USE
+from harness.races.stage import Stage, staged
+from harness.smp import Cpus, Job
+
+LOAD, STORE = (True, False), (False, True)
+
+
+def access(offset: int, kind: tuple[bool, bool], number: int = 0, *, width: int = 4) -> Access:
+    reads, writes = kind
+    return Access(offset, width, reads, writes, number)
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return build(Subject.builtin(), "release")
+
+
+@pytest.fixture(scope="module")
+def stage(image: Image) -> Iterator[Stage]:
+    kernels: list[Kernel] = []
+
+    def boot(**options: object) -> Kernel:
+        kernels.append(Kernel.boot(image, load_machine("q35"), **options))  # type: ignore[arg-type]
+        return kernels[-1]
+
+    with staged(boot) as stage:
+        yield stage
+    assert kernels[0].finish()[0] == "pass"
+
+
+@pytest.fixture(scope="module")
+def explorer(stage: Stage) -> Explorer:
+    return Explorer.of(stage)
+
+
+def test_every_command_of_the_guest_takes_part_or_has_a_reason_not_to(explorer: Explorer) -> None:
+    touching = {operation.method.name for (_, operation), trace in explorer.traces.items() if trace.accesses}
+    names = {method.name for method in methods(explorer.stage.table)}
+    reasoned = {name for group in LEFT_OUT.values() for name in group}
+    assert names - touching - reasoned == set()
+    assert explorer.strangers == {}
+    assert reasoned - names == set(), "reasons for commands that there are none of"
+    assert touching & reasoned == set()
+
+
+def test_tables_speak_of_commands_that_take_part(explorer: Explorer) -> None:
+    known = {operation.method.name for _, operation in explorer.traces}
+    assert IN_STEPS.keys() | ON_A_FREE_FRAME.keys() | {method for method, _ in LEFT_BEHIND} <= known
+
+
+def test_the_built_in_module_can_break_each_clause_that_there_is_a_check_for(explorer: Explorer) -> None:
+    assert explorer.clauses() == set(CLAUSES)
+    assert set(CLAUSES) <= CONTRACT.keys()
+
+
+def test_the_vtable_is_loaded_once_by_an_invoker(explorer: Explorer) -> None:
+    seen = {
+        operation.method.name: [(field_at(one.offset), one.reads, one.writes) for one in trace.accesses]
+        for (scene, operation), trace in explorer.traces.items()
+        if scene is IN_USE
+    }
+    assert seen["array.unmap"] == seen["array.lastref"] == [("vtable", True, False)]
+    assert seen["slot.mark_poisoned"] == [("guard", True, True), ("flags", True, True)]
+    assert seen["slot.set_flags"] == [("flags", False, True)]
+
+
+def test_a_command_that_enters_nothing_of_the_subject_is_found_out(stage: Stage) -> None:
+    trace, answer = stage.trace("slot.peek {frame:#x}".format(**stage.known), IN_USE)
+    assert trace is None
+    assert answer.startswith("ok bytes=")
+
+
+def test_a_store_of_what_is_there_already_is_an_access(stage: Stage) -> None:
+    frame = f"{stage.known['frame']:#x}"
+    order = int(IN_USE.fields["order"])
+    trace, _ = stage.trace(f"slot.set_order {frame} {order}", IN_USE)
+    assert trace is not None
+    assert [(field_at(one.offset), one.writes) for one in trace.accesses] == [("order", True)]
+
+
+def test_a_method_with_unknown_operands_is_given_values(stage: Stage) -> None:
+    (method,) = methods(["slot.anything <paddr> <novelty> - what nobody has thought of"])
+    (operation,) = operations(method, stage.known)
+    assert operation.line.split()[2] == f"{ANY_VALUE[0]:#x}"
+    assert left_out(method.name) is None
+    assert clause_of(method.name, "vtable") == "VT-02"
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("slot.inc_ref {frame:#x}", "ok"),
+        ("slot.get_refcount {frame:#x}", "ok v="),
+        ("slot.inc_ref", "err usage"),
+        ("crash panic", "panic "),
+        ("crash pf", "fault #PF"),
+        ("crash stack", "fault #PF"),
+    ],
+)
+def test_what_becomes_of_a_command_on_another_cpu_is_its_answer(image: Image, line: str, answer: str) -> None:
+    with Kernel.boot(image, load_machine("q35"), cpus=2) as kernel:
+        cpus = Cpus(kernel)
+        text = line.format(frame=kernel.alloc(zeroed=False)).encode("ascii") + b"\0"
+        cells = cpus.table["cpus"][1]
+        cells["line"][: len(text)] = np.frombuffer(text, np.uint8)
+        cpus.run({1: Job(("call",), 1)})
+        assert bytes(cells["answer"]).decode("ascii").startswith(answer)
+        assert kernel.call("slot.get_refcount", kernel.alloc(zeroed=False))["v"] == 1
+
+
+def test_accesses_clash_when_they_share_a_byte_and_one_of_them_stores() -> None:
+    vtable = access(16, LOAD, width=8)
+    assert vtable.clashes_with(access(20, STORE))
+    assert not vtable.clashes_with(access(20, LOAD))
+    assert not vtable.clashes_with(access(24, STORE))
+    assert not vtable.clashes_with(access(12, STORE))
+
+
+def test_an_operation_is_held_ahead_of_its_second_access_that_clashes() -> None:
+    twice = Trace((), (access(16, LOAD, 0), access(40, LOAD, 1), access(16, LOAD, 2)))
+    assert [one.instruction for one in twice.clashing([access(16, STORE)])] == [0, 2]
+    assert [one.instruction for one in twice.clashing([access(40, STORE)])] == [1]
+    assert twice.clashing([access(16, LOAD)]) == ()
+
+
+def test_an_outcome_is_legal_when_one_order_has_all_of_it() -> None:
+    orders = Outcome({"flags": "1", "guard": "1"}), Outcome({"flags": "2", "guard": "2"})
+    assert orders[0].differences(orders, each_part=False) == []
+    mixed = Outcome({"flags": "1", "guard": "2"})
+    assert mixed.differences(orders, each_part=True) == []
+    assert mixed.differences(orders, each_part=False) == ["flags", "guard"]
+    alien = Outcome({"flags": "1", "guard": "3"})
+    assert alien.differences(orders, each_part=True) == ["guard"]
+    assert alien.masked("guard", 1) == Outcome({"flags": "1", "guard": "0x1"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "parts"),
+    [
+        ("ok", {"answer 1": "ok"}),
+        ("ok v=0x5 some=1", {"answer 1": "ok", "answer 1: v": "0x5", "answer 1: some": "1"}),
+        ("fail Err v=0x7", {"answer 1": "fail Err", "answer 1: v": "0x7"}),
+        ("panic frame.rs:1 in other words", {"answer 1": "panic"}),
+        ("fault #PF rip=0x0", {"answer 1": "fault #PF rip=0x0"}),
+    ],
+)
+def test_an_answer_is_compared_in_parts(answer: str, parts: dict[str, str]) -> None:
+    assert answer_parts(1, answer) == parts
