@@ -88,9 +88,11 @@ class Debugger:
             self._at.pop(cpu, None)
             self._send(f"vCont;c:p1.{cpu + 1:x}")
             in_time = self._answered(given_up)
-            if not in_time:
+            if in_time:
+                self._expect_stopped(cpu, "vCont;c")
+            else:
                 self._sock.sendall(INTERRUPT)
-            self._expect_stopped(cpu, "vCont;c")
+                self._stopped()  # it names any CPU
             # It may have come to a breakpoint just when it was stopped.
             if (at := self.rip(cpu)) in self._breakpoints:
                 return at
@@ -180,9 +182,13 @@ class Debugger:
 
     def _answered(self, given_up: Callable[[], bool]) -> bool:
         """Wait until the stub says something; False when the waiting was given up."""
-        while b"$" not in self._buffer and not select.select([self._sock], [], [], GLANCE_S)[0]:
-            if not self._alive() or given_up():
-                return not self._alive()
+        while b"$" not in self._buffer:
+            if select.select([self._sock], [], [], GLANCE_S)[0]:
+                self._take()
+            elif not self._alive():
+                raise DebuggerError("debugger", "answer", detail="none came; QEMU is gone")
+            elif given_up():
+                return False
         return True
 
     def _packet(self) -> bytes:
@@ -204,6 +210,9 @@ class Debugger:
         while not select.select([self._sock], [], [], SLICE_S)[0]:
             if not self._alive() or time.monotonic() > until:
                 raise DebuggerError("debugger", "answer", detail="none came; QEMU is gone, or no CPU stops")
+        self._take()
+
+    def _take(self) -> None:
         piece = self._sock.recv(1 << 16)
         if not piece:
             raise DebuggerError("debugger", "connection", detail="it ended")

@@ -9,6 +9,8 @@ from typing import Final
 
 UNUSED: Final = 2**32 - 1
 POISONED: Final = 1 << 31
+GENERATION: Final = 0x100_0029
+"""Of the frame, to begin with."""
 
 LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
     "serves the console, the guest or the harness, and calls no function of the subject": (
@@ -43,16 +45,19 @@ VALUES: Final[Mapping[str, tuple[int | str, ...]]] = {
     "slot.set_vtable_bits bits": (0, "{unmap:#x}", "{lastref:#x}", "{misaligned:#x}"),
     "slot.set_guard bits": (0, POISONED | 2),
     "slot.fetch_or_guard bits": (2, POISONED),
-    "slot.set_order order": (3,),
+    "slot.set_order order": (3, 10),
     "array.poisoned order": (0,),
-    "flags": (0x902,),
-    "count": (5, 1),
+    "flags": (0xA5A5_0902, 0),
+    "count": (0x5A_0005, 1),
     "expect": (2, UNUSED),
     "new": (9,),
-    "generation": (43,),
-    "gen": (41, 42),
+    "generation": (GENERATION + 2, 0xA5A5_5A5A),
+    "gen": (GENERATION, GENERATION + 1),
+    "value": (0xA5A5_5A5A, 0),
+    "next": (0xA5A5_0000_5A5A_0000, 0),
+    "prev": (0xA5A5_0000_5A5A_0000, 0),
 }
-"""By operand, or command and operand. They differ from what the scenes begin with in some bits either way."""
+"""By operand, or command and operand; each half of a value differs from what the scenes begin with."""
 ANY_VALUE: Final = (0x5A,)
 """Of an operand that the table does not know."""
 

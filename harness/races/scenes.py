@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from harness.races.operations import POISONED, UNUSED
+from harness.races.operations import GENERATION, POISONED, UNUSED
 
-GENERATION: Final = 41
 COW, LIVE, POISONED_FLAG = 1 << 0, 0x500, 1 << 12
 KERNEL_ONLY = 1 << 0
 LIVES: Final[Mapping[str, int | str]] = {

@@ -18,8 +18,9 @@ from harness.kernel_errors import GuestCrashed, GuestTimeout
 from harness.machine.debugger import Debugger
 from harness.machine.instruction import LONGEST, is_private, touches
 from harness.races.accesses import Access, Trace
+from harness.races.operations import GENERATION
 from harness.races.outcome import Outcome, answer_parts
-from harness.races.scenes import GENERATION, Scene
+from harness.races.scenes import Scene
 from harness.smp import Cpus, Job
 from harness.units import PAGE_SHIFT
 
@@ -30,8 +31,8 @@ RAM: Final = "32 MiB"
 """Little: all slots are written back before each play."""
 MOST_INSTRUCTIONS: Final = 50_000
 """Of one call of the subject."""
-PATIENCE_CPU_S: Final = 1.0
-"""QEMU's CPU time after which a command is taken to wait for another CPU; it needs a thousandth of that."""
+PATIENCE_CPU_S: Final = 0.3
+"""QEMU's CPU time after which a command is taken to wait for another CPU; it needs a hundredth of that."""
 SLOT_BYTES: Final = 64
 PADDR_BITS: Final = 52
 STOPS: Final = ("on_unmap", "on_last_ref", "buddy")

@@ -193,6 +193,14 @@ TOUCHED_TWICE: dict[str, tuple[tuple[Edit, ...], set[str]]] = {
 }
 """By field: the edits, the clauses that are broken then."""
 
+# Whether there is a hook is one question, which one it is another.
+ASKED_TWICE: tuple[Edit, ...] = (
+    (
+        "    if let Some(hook) = get_meta(phys).vtable_ref().on_last_ref {\n        hook(phys)\n    }",
+        "    if get_meta(phys).vtable_ref().on_last_ref.is_some() {\n"
+        "        get_meta(phys).vtable_ref().on_last_ref.unwrap()(phys)\n    }",
+    ),
+)
 # The store changes nothing unless another CPU has changed something meanwhile.
 SILENT_STORE: tuple[Edit, ...] = (
     (
@@ -218,7 +226,7 @@ LOCKED: tuple[Edit, ...] = (
     ),
     ("        self.order.load(Acquire)", "        alone(|| self.order.load(Acquire))"),
 )
-# The CPU that was held waits for a value that the other one has overwritten.
+# The CPU that was held waits for a value that the other one has overwritten, for ever.
 HANGS: tuple[Edit, ...] = (
     (
         "        self.meta_aux.store(v, Relaxed)",
