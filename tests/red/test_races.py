@@ -102,7 +102,7 @@ def test_what_is_touched_twice_passes_every_check_of_another_kind(tmp_path: Path
 
 
 def test_cleared_hooks_silent_stores_waits_are_told_from_locks(tmp_path: Path) -> None:
-    """A store that changes nothing while its CPU is alone loses what another one stored; a lock loses none."""
+    """A store that changes nothing while its CPU is alone loses what another one stored; a lock does not."""
     result = check(
         tmp_path, "--machine", write_machine(tmp_path), "--frame-rs",
         broken([*ASKED_TWICE, *SILENT_STORE, *LOCKED, *HANGS]), "--profile", "release", "-n", "1",
