@@ -13,7 +13,7 @@ HARNESS := .venv/bin/frame-harness
 CHECK   := $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(addprefix --baseline ,$(BASELINE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor qemu-test test lint check bench fuzz storm clauses clean
+.PHONY: help setup doctor qemu-test test mutants lint check bench fuzz storm clauses clean
 
 help: ## show this menu
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' Makefile | expand -t 22
@@ -31,6 +31,9 @@ qemu-test: setup ## judge a frame.rs (FRAME_RS=…, else the built-in one) under
 
 test: lint ## run everything that proves the harness itself
 	@$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
+
+mutants: setup ## put each bug of the red suite through a whole run (an hour)
+	@$(PYTHON) -m pytest -n 2 --dist worksteal -m whole tests/red/test_whole_checks.py $(ARGS)
 
 lint: setup ## check format, types and style of all Python and Rust
 	@$(PYTHON) tests/style/lint.py

@@ -1,0 +1,84 @@
+"""Puts every bug of the red suite through a whole `frame-harness check` on one machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.image.subject import Subject
+from harness.judge.exit_codes import Kind, exit_code
+from tests.support.doors import Judged, check
+from tests.support.frame_mutants import MUTANTS
+from tests.support.history_mutants import AFTER_REFILL, POISON_IN_CACHE
+from tests.support.mutants import apply, kept
+from tests.support.ordering_mutants import COMMON
+from tests.support.ordering_mutants_own import BUILTIN
+from tests.support.race_mutants import LOOKED_AHEAD, SEEDED
+
+VERDICTS = frozenset({Kind.FAIL, Kind.CRASH})
+"""Of a broken subject. None of the bugs here makes a guest hang, so TIMEOUT is none of them."""
+
+
+@dataclass(frozen=True)
+class WholeCase:
+    """One broken frame module with what a whole run must say about it.
+
+    Attributes:
+        text: of the module.
+        clauses: that must be among the findings; where there are `any_of`, one of them suffices.
+    """
+
+    name: str
+    text: str
+    clauses: frozenset[str]
+    profile: str = "release"
+    machine: str = "microvm"
+    any_of: bool = False
+
+    def missed(self, found: set[str]) -> frozenset[str]:
+        """The declared clauses that are not among the findings."""
+        if self.any_of and self.clauses & found:
+            return frozenset()
+        return self.clauses - found
+
+
+def whole_cases() -> list[WholeCase]:
+    """Every bug of the red suite that lies in the frame module, each in a build of its own."""
+    text = Subject.builtin().path.read_text(encoding="utf-8")
+    cases = [
+        WholeCase(each.name, apply(text, each.edits, name=each.name), each.clauses, each.profile, each.machine)
+        for each in MUTANTS
+    ]
+    cases += [
+        WholeCase(f"race {name}", apply(text, edits, name=name), frozenset({clause}))
+        for name, (edits, _, _, clause) in SEEDED.items()
+    ]
+    cases += [
+        WholeCase(f"race {name}", apply(text, edits, name=name), frozenset(clauses))
+        for name, (edits, _, clauses) in LOOKED_AHEAD.items()
+    ]
+    cases += [
+        WholeCase(each.name, each.apply(text), each.clauses, any_of=True)
+        for each in (AFTER_REFILL, POISON_IN_CACHE)
+    ]
+    cases += [
+        WholeCase(f"ordering {each.name}", each.apply(text), each.clauses) for each in (*COMMON, *BUILTIN)
+    ]
+    return cases
+
+
+def whole_check(case: WholeCase, folder: Path, *arguments: str) -> Judged:
+    """Judge a case by all checks of one machine and profile, as its user would; `folder` gets the report."""
+    return check(
+        folder, "--frame-rs", kept(case.text), "--machine", case.machine, "--profile", case.profile,
+        "-n", "1", *arguments,
+    )  # fmt: skip
+
+
+def expect_broken(case: WholeCase, result: Judged) -> None:
+    """Require that the subject is blamed, never the harness, and that each declared clause is named."""
+    stopped = [reason for reason in result.report.get("reasons", []) if reason["kind"] == Kind.ERROR]
+    assert stopped == [], result.out
+    assert result.kind in VERDICTS, result.out
+    assert (result.status, result.survivors) == (exit_code(result.kind), ()), result.out
+    assert case.missed(result.violated) == frozenset(), result.out
