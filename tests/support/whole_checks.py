@@ -46,8 +46,8 @@ def whole_cases() -> list[WholeCase]:
     """Every bug of the red suite that lies in the frame module, each in a build of its own."""
     text = Subject.builtin().path.read_text(encoding="utf-8")
     cases = [
-        WholeCase(each.name, apply(text, each.edits, name=each.name), each.clauses, each.profile, each.machine)
-        for each in MUTANTS
+        WholeCase(bug.name, apply(text, bug.edits, name=bug.name), bug.clauses, bug.profile, bug.machine)
+        for bug in MUTANTS
     ]
     cases += [
         WholeCase(f"race {name}", apply(text, edits, name=name), frozenset({clause}))
