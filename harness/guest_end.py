@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -48,9 +47,12 @@ def status_of(guest: Guest, channel: Channel) -> tuple[GuestStatus, str]:
     """Reap a guest that was asked to exit, or that is gone; returns its status with the evidence in words.
 
     A guest that goes on talking after its last answer did not exit as asked, whatever its exit status.
+    Never raises a `HarnessError`: what goes wrong on the way is told in the words.
     """
-    status, ending = _reap(guest, channel)
+    status, ending, trouble = _reap(guest, channel)
     end = _STATUS[status.kind], status.describe()
+    if trouble:
+        end = spoiled(end, trouble)
     if ending.crash is not None:
         return spoiled(end, ending.crash.describe())
     answers = [line for line in ending.lines if line.startswith(_OF_AN_ANSWER)]
@@ -81,7 +83,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             ),
         )
     if isinstance(error, console.GuestCrashed):
-        status, _ = _reap(guest, channel)
+        status, _, _ = _reap(guest, channel)
         return GuestCrashed(
             error.report.kind,
             detail=error.report.describe(),
@@ -90,7 +92,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             backtrace=symbolized(error.report, image),
         )
     if isinstance(error, console.GuestGone):
-        status, _ = _reap(guest, channel)
+        status, _, _ = _reap(guest, channel)
         if status.kind in _CRASHES:
             return GuestCrashed(
                 "guest gone", detail=status.describe(), status=_STATUS[status.kind], console_tail=tail
@@ -131,13 +133,20 @@ def _shortened(line: str) -> str:
     return line
 
 
-def _reap(guest: Guest, channel: Channel) -> tuple[ExitStatus, Ending]:
-    ending = Ending((), None)
+def _reap(guest: Guest, channel: Channel) -> tuple[ExitStatus, Ending, str]:
+    """End a guest for certain; returns how it ended, its last words, what went wrong while they were read."""
+    ending, trouble = Ending((), None), ""
     # One that was ended already has no monitor left to ask while its console is read.
     if guest.timeout is None and guest in live_guests():
+        limit = guest.deadline("the end of the console", cpu_s=guest.machine.limits.exit_cpu_s)
         # After a timeout, `guest.timeout` holds the report, from which `wait` draws its conclusion.
-        with contextlib.suppress(GuestTimeout):
-            ending = channel.finish(
-                guest.deadline("the end of the console", cpu_s=guest.machine.limits.exit_cpu_s)
-            )
-    return guest.wait(), ending
+        try:
+            ending = channel.finish(limit)
+        except GuestTimeout:
+            pass
+        except HarnessError as error:
+            trouble = error.summary
+    try:
+        return guest.wait(), ending, trouble
+    except HarnessError as error:
+        return guest.kill(), ending, error.summary

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from harness.errors import HarnessError, ProtocolError
 from harness.kernel import Kernel
+from harness.kernel_errors import AllocFailed, SubjectPanic
 from harness.machine.debugger import Debugger
 from harness.machine.instruction import LONGEST, is_private, unlocked_width
 from harness.smp import Cpus, Job
@@ -265,7 +266,17 @@ def interleaved(
         try:
             with contextlib.suppress(_StepPanicked):
                 yield Interleaving(kernel, cpus, debugger)
-        finally:
-            cpus.stop()
-            debugger.detach()
+        except Exception:
+            # Nobody may talk to the guest before its CPUs are through: they may be reporting a panic. What
+            # was found counts, not what they say now; a guest that ends here is on record by itself.
+            with contextlib.suppress(HarnessError, SubjectPanic, AllocFailed):
+                _let_go(cpus, debugger)
+                cpus.wait(jobs)
+            raise
+        _let_go(cpus, debugger)
         cpus.wait(jobs)
+
+
+def _let_go(cpus: Cpus, debugger: Debugger) -> None:
+    cpus.stop()
+    debugger.detach()

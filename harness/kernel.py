@@ -374,19 +374,29 @@ class Kernel:
         """Ask the guest to exit if it still can, reap it; returns how it ended, also in words."""
         if self._end is None:
             self._tail, asked = self.channel.tail(CONSOLE_KEPT), tuple(self.commands)
+            trouble = ""
             try:
                 if self.alive:
                     self.request(f"exit {how}")
                 elif not isinstance(self.failure, GuestFailure):
                     # It runs on, and nobody talks to it any more.
                     self.guest.kill()
-                self._end = status_of(self.guest, self.channel)
             except HarnessError as error:
-                self._end = spoiled(status_of(self.guest, self.channel), error.summary)
+                trouble = error.summary
             finally:
-                self.guest.close()
-                self.commands = deque(asked, maxlen=COMMANDS_KEPT)
-        return self._end
+                # Also when something else passes that nobody foresaw: the end is known, whatever happens.
+                try:
+                    end = status_of(self.guest, self.channel)
+                    self._end = spoiled(end, trouble) if trouble else end
+                finally:
+                    self.guest.close()
+                    self.commands = deque(asked, maxlen=COMMANDS_KEPT)
+        return self.end
+
+    @property
+    def end(self) -> tuple[GuestStatus, str]:
+        """How the guest ended, as `finish` learned it."""
+        return self._end or (GuestStatus.SIGNALED, "the harness broke down before it knew the end")
 
     def __enter__(self) -> Kernel:
         return self

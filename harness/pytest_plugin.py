@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -206,8 +207,10 @@ def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
 
     yield start
     told = [kernel.failure is not None for kernel in started]
-    ends = [frame_run.finish(kernel) for kernel in started]
-    for known, status in zip(told, ends, strict=True):
+    with ExitStack() as stack:  # each of them, also when one cannot be ended in good order
+        for kernel in reversed(started):
+            stack.callback(frame_run.finish, kernel)
+    for known, status in zip(told, (kernel.end[0] for kernel in started), strict=True):
         if status is not GuestStatus.PASS and not known:
             raise GuestCrashed("exit status", detail=f"expected pass, got {status}", status=status)
 

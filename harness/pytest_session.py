@@ -222,8 +222,13 @@ class Session:
 
     def finish(self) -> None:
         """End the guests that are left, then hand over or write what was seen."""
-        for run in self._runs.values():
-            run.finish_shared()
+        for key, run in self._runs.items():
+            try:
+                run.finish_all()
+            except Exception as error:
+                # Evidence is written all the same: what is on record must not be lost to this.
+                message = f"a guest could not be ended in good order: {type(error).__name__}: {error}"
+                self._troubles.append(Trouble(what="guests", message=message, run=key))
         mine = WorkerOutput(
             planned=self._planned,
             ledgers=tuple(run.ledger() for run in self._runs.values()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,8 @@ class Run:
     _exits: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
     _raised: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
     _dumps: list[int] = field(default_factory=lambda: [0, 0])
+    _open: dict[int, Kernel] = field(default_factory=dict)
+    """Guests that were booted and are not finished; by identity."""
     _shared: Kernel | None = None
     _tainted: bool = False
     _seed: int = 0
@@ -87,39 +90,51 @@ class Run:
     _busy_s: float = 0.0
 
     def boot(self, **options: Any) -> Kernel:
-        """Start a guest of this run; `finish` it, whatever happens."""
+        """Start a guest of this run; `finish` it, or `finish_all` does at the end of the session."""
         started = time.monotonic()
         self._seed += 1
-        self._booted += 1
         try:
             extra = (*self.extra, *options.pop("extra", ()))
             kernel = Kernel.boot(self.image, self.machine, seed=self._seed, extra=extra, **options)
         except GuestFailure as failure:
+            # Any other error means that it never came up, and says why.
+            self._booted += 1
             end = failure.status or GuestStatus.UNEXPECTED, failure.summary
             self._exits[end] += 1
             self._raised[end] += 1
             raise
+        self._booted += 1
+        self._open[id(kernel)] = kernel
+        try:
+            self._note_qemu(kernel)
         except BaseException:
-            self._booted -= 1  # it never ran, and the error says why
+            self.finish(kernel)
             raise
+        self._busy_s += time.monotonic() - started
+        return kernel
+
+    def _note_qemu(self, kernel: Kernel) -> None:
         self._accelerator = kernel.machine.accel
         if not self._qemu_version:
             version = kernel.guest.qmp("query-version")["qemu"]
             self._qemu_version = ".".join(str(version[part]) for part in ("major", "minor", "micro"))
-        self._busy_s += time.monotonic() - started
-        return kernel
 
     def finish(self, kernel: Kernel) -> GuestStatus:
-        """Ask a guest to exit, reap it, remember its exit status."""
+        """Ask a guest to exit, reap it, remember its exit status; a second time only tells it again."""
+        if self._open.pop(id(kernel), None) is None:
+            return kernel.end[0]
         started = time.monotonic()
         raised = kernel.failure is not None
-        status, text = kernel.finish()
-        self._exits[status, text] += 1
-        self._raised[status, text] += raised
-        self._dumps[0] += kernel.dumps_requested
-        self._dumps[1] += kernel.dumps_whole
-        self._busy_s += time.monotonic() - started
-        return status
+        try:
+            kernel.finish()
+        finally:
+            # Also while an exception passes: whatever was booted has an end in the record.
+            self._exits[kernel.end] += 1
+            self._raised[kernel.end] += raised
+            self._dumps[0] += kernel.dumps_requested
+            self._dumps[1] += kernel.dumps_whole
+            self._busy_s += time.monotonic() - started
+        return kernel.end[0]
 
     def shared(self) -> Kernel:
         """The guest that modest checks share; a new one after a check that failed in it."""
@@ -139,6 +154,13 @@ class Run:
         if self._shared is not None:
             kernel, self._shared = self._shared, None
             self.finish(kernel)
+
+    def finish_all(self) -> None:
+        """End every guest that is left: the shared one, and those that an exception kept from `finish`."""
+        self._shared = None
+        with ExitStack() as stack:
+            for kernel in self._open.values():
+                stack.callback(self.finish, kernel)
 
     def ledger(self) -> Ledger:
         """What this process saw of the run so far."""

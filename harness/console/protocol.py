@@ -6,6 +6,7 @@ tells what it is; a line that begins with none of the marks is noise (a firmware
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -165,13 +166,15 @@ class CrashReport:
     backtrace: tuple[int, ...] = ()
     """Return addresses, innermost first."""
     complete: bool = True
-    """Whether the report came to its end."""
+    """Whether the report came to its end, and each line of it could be read."""
     lines: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Say in one line what crashed."""
         cut = "" if self.complete else " (the report is cut off)"
         cut = cut if self.cpu is None else f" on cpu {self.cpu}{cut}"
+        if self.kind == "panic" and not self.file:
+            return f"{self.message}{cut}"
         if self.kind == "panic":
             return f"panic at {self.file}:{self.line}:{self.column}: {self.message}{cut}"
         return f"exception {self.fields!r}{': ' + self.message if self.message else ''}{cut}"
@@ -227,25 +230,33 @@ def parse_batch_line(text: str) -> tuple[int, Reply]:
 def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
     """Put the lines of a report together, head first, without marks.
 
+    A crashed guest may write anything. A detail that cannot be read makes the report incomplete; `lines`
+    keeps it.
+
     Raises:
         ProtocolError: the head is none.
     """
     head = lines[0] if lines else ""
+    if not Crash(head).is_head:
+        raise ProtocolError("crash report", repr(head[:200]), expected="panic file=… or exception vector=…")
     messages = [line.removeprefix(" msg ") for line in lines if line.startswith(" msg ")]
     registers: dict[str, int] = {}
     backtrace: list[int] = []
     cpu: int | None = None
     for line in lines[1:]:
         word, _, rest = line.removeprefix(" ").partition(" ")
-        if word == "reg":
-            fields = parse_fields(rest)
-            registers.update({name: fields.int(name) for name in fields})
-        elif word == "bt":
-            backtrace.append(Fields({"bt": rest}).int("bt"))
-        elif word == "cpu":
-            cpu = Fields({"cpu": rest}).int("cpu")
+        try:
+            if word == "reg":
+                fields = parse_fields(rest)
+                registers.update({name: fields.int(name) for name in fields})
+            elif word == "bt":
+                backtrace.append(Fields({"bt": rest}).int("bt"))
+            elif word == "cpu":
+                cpu = Fields({"cpu": rest}).int("cpu")
+        except ProtocolError:
+            complete = False
     report = CrashReport(
-        "exception",
+        "panic" if head.startswith("panic ") else "exception",
         message="; ".join(messages),
         cpu=cpu,
         registers=registers,
@@ -255,10 +266,11 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
     )
     if panic := _PANIC.fullmatch(head):
         at_line, at_column = int(panic["line"]), int(panic["column"])
-        return replace(report, kind="panic", file=panic["file"], line=at_line, column=at_column)
-    if exception := _EXCEPTION.fullmatch(head):
-        return replace(report, fields=parse_fields(exception["fields"]))
-    raise ProtocolError("crash report", repr(head[:200]), expected="panic file=… or exception vector=…")
+        return replace(report, file=panic["file"], line=at_line, column=at_column)
+    with contextlib.suppress(ProtocolError):
+        if exception := _EXCEPTION.fullmatch(head):
+            return replace(report, fields=parse_fields(exception["fields"]))
+    return replace(report, message="; ".join([head, *messages]), complete=False)
 
 
 def _crash_line(rest: str) -> Crash:

@@ -297,8 +297,8 @@ class Guest:
                 killed=self._killed,
             )
             self._status = ExitStatus(kind, returncode, tuple(reasons), self.stderr_text())
-            self._monitor.close()
             _LIVE.pop(id(self), None)
+            self._monitor.close()
         return self._status
 
     def close(self) -> None:

@@ -145,12 +145,27 @@ def test_exception_report_is_put_together() -> None:
     assert "name=#PF" in report.describe() and report.describe().endswith("(the report is cut off)")
 
 
-@pytest.mark.parametrize(
-    "lines", [[], ["end"], [" msg x"], ["panic file=a"], ["exception "], ["exception x"]]
-)
+@pytest.mark.parametrize("lines", [[], ["end"], [" msg x"], ["panic"], ["bt 0x1"]])
 def test_report_without_a_head_is_refused(lines: list[str]) -> None:
     with pytest.raises(ProtocolError):
         parse_crash(lines)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["panic file=a"],
+        ["exception "],
+        ["exception x"],
+        [*PANIC, " bt 0xffffffff=7 ok"],
+        [*EXCEPTION, " reg rax=0x1=7 rbx"],
+        [*PANIC, " cpu many"],
+    ],
+)
+def test_report_that_another_cpu_wrote_into_is_incomplete_and_keeps_its_lines(lines: list[str]) -> None:
+    report = parse_crash(lines)
+    assert not report.complete and report.lines == tuple(lines)
+    assert report.describe().endswith("(the report is cut off)")
 
 
 def test_line_is_shown_so_that_no_terminal_acts_on_it() -> None:
