@@ -271,15 +271,33 @@ class Kernel:
         """Make the next `slots` a view of its own: for measuring what that costs."""
         self._slots = None
 
-    def dump(self, first_pfn: int = 0, count: int | None = None) -> NDArray[Any]:
-        """The slots as the guest prints them, decoded; slow, and independent of mapped RAM."""
+    def dump(
+        self, first_pfn: int = 0, count: int | None = None, most_runs: int | None = None
+    ) -> NDArray[Any]:
+        """The slots as the guest prints them, decoded; slow, and independent of mapped RAM.
+
+        Args:
+            most_runs: of equal slots, after which the guest ends; then there may be fewer slots.
+        """
         count = self.frames - first_pfn if count is None else count
         dtype = self.image.dtype("MetaSlot")
         self.dumps_requested += 1
-        lines = self.call("dump", first_pfn, count).data
-        decoded = dump.decode(lines, first_pfn=first_pfn, count=count, slot_bytes=dtype.itemsize)
+        limit = () if most_runs is None else (most_runs,)
+        lines = self.call("dump", first_pfn, count, *limit).data
+        decoded = dump.decode(
+            lines, first_pfn=first_pfn, count=count, slot_bytes=dtype.itemsize, most_runs=most_runs
+        )
         self.dumps_whole += 1
         return decoded.slots.view(dtype).reshape(-1)
+
+    def dump_sums(self, first_pfn: int, count: int, chunk: int) -> list[int]:
+        """The CRC-32 of each `chunk` slots, as the guest reads them, whatever they hold."""
+        slot_bytes = self.image.dtype("MetaSlot").itemsize
+        self.dumps_requested += 1
+        lines = self.call("dump.sums", first_pfn, count, chunk).data
+        sums = dump.decode_sums(lines, first_pfn=first_pfn, count=count, chunk=chunk, slot_bytes=slot_bytes)
+        self.dumps_whole += 1
+        return sums
 
     def payload(self, paddr: int, frames: int = 1) -> NDArray[np.uint8]:
         """The bytes of a frame in guest RAM; no copy."""

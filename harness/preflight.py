@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from harness.canary import PayloadWatch
@@ -15,6 +13,7 @@ from harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInv
 from harness.kernel import Kernel
 from harness.kernel_errors import AllocFailed, GuestCrashed, SubjectPanic, WitnessesDisagree
 from harness.run import Run
+from harness.table_witness import contradiction
 
 # Every setter of the module with the field that it owns.
 SETTERS = {
@@ -135,24 +134,19 @@ def _probe(kernel: Kernel, setter: str, name: str) -> str:
 
 
 def compare_dump(run: Run, kernel: Kernel) -> None:
-    """Require that the whole table, as the guest prints it, is the table in RAM.
+    """Require that the whole table, as the guest reads it, is the table in RAM.
 
     Raises:
         WitnessesDisagree: names the first frame that differs, with both words for it.
     """
-    dumped, in_ram = kernel.dump(), kernel.slots()
-    differ = np.flatnonzero(_rows(dumped) != _rows(in_ram))
-    if differ.size:
+    table = kernel.slots()
+    found = contradiction(kernel, table)
+    if found is not None:
         run.contradicted += 1
-        pfn = int(differ[0])
         raise WitnessesDisagree(
             "slot table",
-            f"frame {pfn << 12:#x}",
-            expected=f"{in_ram[pfn].tobytes().hex()} (guest RAM)",
-            actual=f"{dumped[pfn].tobytes().hex()} (serial dump)",
-            detail=f"{differ.size} of {len(in_ram)} slots differ",
+            f"frame {found.pfn << 12:#x}",
+            expected=f"{found.in_ram.hex()} (guest RAM)",
+            actual=f"{found.printed.hex()} (serial dump)",
+            detail=f"{found.differing} of the slots that were printed with it differ",
         )
-
-
-def _rows(table: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[np.void]]:
-    return np.ascontiguousarray(table).view(np.dtype((np.void, table.dtype.itemsize))).reshape(-1)

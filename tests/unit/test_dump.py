@@ -80,3 +80,42 @@ def test_damaged_run_length_costs_no_memory() -> None:
     lines = [GOOD[0], "99999999999999999999 " + FREE.hex(), *GOOD[2:]]
     with pytest.raises(DumpError, match="slots in all"):
         dump.decode(lines, first_pfn=256, count=6)
+
+
+SUMS = [1, 0xDEADBEEF, 0]
+GOOD_SUMS = [
+    "sums first=256 count=5 chunk=2 slot=64",
+    *(f"{sum_:08x}" for sum_ in SUMS),
+    f"end chunks=3 crc={zlib.crc32(b''.join(sum_.to_bytes(4, 'little') for sum_ in SUMS)):#010x}",
+]
+
+
+def test_sums_come_in_order() -> None:
+    assert dump.decode_sums(GOOD_SUMS, first_pfn=256, count=5, chunk=2) == SUMS
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        ([], "lines"),
+        (GOOD_SUMS[1:], "line 1"),
+        (GOOD_SUMS[:-1], "line 4"),
+        ([*GOOD_SUMS[:2], *GOOD_SUMS[3:]], "chunks"),
+        ([GOOD_SUMS[0], GOOD_SUMS[1].replace("1", "2"), *GOOD_SUMS[2:]], "crc"),
+        ([GOOD_SUMS[0], GOOD_SUMS[2], GOOD_SUMS[1], *GOOD_SUMS[3:]], "crc"),
+        ([GOOD_SUMS[0], GOOD_SUMS[1] + "0", *GOOD_SUMS[2:]], "line 2"),
+        ([GOOD_SUMS[0].replace("count=5", "count=6"), *GOOD_SUMS[1:]], "count"),
+        ([GOOD_SUMS[0].replace("chunk=2", "chunk=1"), *GOOD_SUMS[1:]], "chunk"),
+    ],
+)
+def test_sums_that_are_not_whole_are_refused(broken: list[str], what: str) -> None:
+    with pytest.raises(DumpError, match=what):
+        dump.decode_sums(broken, first_pfn=256, count=5, chunk=2)
+
+
+def test_only_a_dump_with_all_the_runs_that_were_asked_for_may_end_early() -> None:
+    short = [*GOOD[:3], f"end runs=2 crc={zlib.crc32(FREE * 3 + LIVE):#010x}"]
+    assert dump.decode(short, first_pfn=256, count=6, most_runs=2).n_slots == 4
+    for most_runs in (None, 3):
+        with pytest.raises(DumpError, match="slots: expected 6"):
+            dump.decode(short, first_pfn=256, count=6, most_runs=most_runs)

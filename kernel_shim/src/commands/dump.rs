@@ -1,32 +1,39 @@
-//! The command that prints slots: run-length coded, counted, with a checksum.
+//! The commands that print slots: run-length coded, counted, with a checksum; or nothing but checksums, for parts of
+//! the table that are no runs of equal slots.
 
 use crate::console::args::Args;
-use crate::console::command::{refused, Code, Command, CommandResult};
+use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
 use crate::console::reply::{HexBytes, Reply};
 use crate::memory::slot_table::{self, SLOT_BYTES};
 use crate::red;
 use crc32fast::Hasher;
 
-pub const COMMANDS: &[Command] = &[Command {
-    name: "dump",
-    usage: "<first_pfn> <count>",
-    help: "the bytes of slots: runs of equal ones, then crc32 of all",
-    run: dump,
-}];
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "dump",
+        usage: "<first_pfn> <count> [most]",
+        help: "the bytes of slots: runs of equal ones, then crc32 of all; ends after so many runs",
+        run: dump,
+    },
+    Command {
+        name: "dump.sums",
+        usage: "<first_pfn> <count> <chunk>",
+        help: "crc32 of each chunk of so many slots, then crc32 of these",
+        run: sums,
+    },
+];
 
 type Bytes = [u8; SLOT_BYTES];
 
 fn dump(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (first, count) = (args.u64("first_pfn")?, args.u64("count")?);
+    let most = args.u64_or("most", u64::MAX)?;
     args.end()?;
-    let frames = slot_table::frames();
-    let Some(end) = first.checked_add(count).filter(|&end| end <= frames) else {
-        return Err(refused(Code::Range, format_args!("{count} from {first}: the table has {frames} slots")));
-    };
+    let end = end_of(first, count)?;
     reply.data(format_args!("dump first={first} count={count} slot={SLOT_BYTES}"));
     let mut crc = Hasher::new();
     let (mut runs, mut pfn) = (0_u64, first);
-    while pfn < end {
+    while pfn < end && runs < most {
         let slot = read(pfn, first);
         let run = if is_told_wrong(pfn, first) { 1 } else { slot_table::run_length(pfn, end) };
         checksum_run(&mut crc, &slot, run);
@@ -35,9 +42,43 @@ fn dump(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
         pfn += run;
     }
     reply.data(format_args!("end runs={runs} crc={:#010x}", crc.finalize()));
-    reply.field("slots", count);
+    reply.field("slots", pfn - first);
     reply.field("runs", runs);
     Ok(())
+}
+
+/// What the host compares with RAM where the slots are too different from each other to be printed one by one.
+fn sums(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (first, count, chunk) = (args.u64("first_pfn")?, args.u64("count")?, args.u64("chunk")?);
+    args.end()?;
+    let end = end_of(first, count)?;
+    if chunk == 0 {
+        return Err(refused(Code::Range, format_args!("chunk: expected at least one slot")));
+    }
+    reply.data(format_args!("sums first={first} count={count} chunk={chunk} slot={SLOT_BYTES}"));
+    let mut all = Hasher::new();
+    let (mut chunks, mut pfn) = (0_u64, first);
+    while pfn < end {
+        let length = chunk.min(end - pfn);
+        let mut crc = Hasher::new();
+        slot_table::visit(pfn, length, |bytes| crc.update(bytes));
+        let sum = crc.finalize() ^ u32::from(is_told_wrong(pfn, first));
+        all.update(&sum.to_le_bytes());
+        reply.data(format_args!("{sum:08x}"));
+        chunks += 1;
+        pfn += length;
+    }
+    reply.data(format_args!("end chunks={chunks} crc={:#010x}", all.finalize()));
+    reply.field("chunks", chunks);
+    Ok(())
+}
+
+/// The end of a part of the table.
+fn end_of(first: u64, count: u64) -> Result<u64, CommandError> {
+    let frames = slot_table::frames();
+    first.checked_add(count).filter(|&end| end <= frames).ok_or_else(|| {
+        refused(Code::Range, format_args!("{count} from {first}: the table has {frames} slots"))
+    })
 }
 
 /// Adds `run` equal slots to a checksum, in as many steps as `run` has bits.

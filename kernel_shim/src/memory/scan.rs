@@ -1,4 +1,4 @@
-//! Comparing memory that somebody else may be writing to.
+//! Comparing and copying memory that somebody else may be writing to.
 //!
 //! In assembly for two reasons: a reference, which a slice comparison needs, would promise that nobody
 //! writes; and without optimization a loop over a table of slots takes minutes.
@@ -55,4 +55,26 @@ pub unsafe fn first_other_byte(first: *const u8, length: usize, byte: u8) -> Opt
         );
     }
     (differs != 0).then(|| length - left - 1)
+}
+
+/// Copies memory, whatever its alignment.
+///
+/// # Safety
+/// `into.len()` bytes from `first` on must be mapped memory, none of them in `into`.
+pub unsafe fn copy(first: *const u8, into: &mut [u8]) {
+    const WORD: usize = size_of::<u64>();
+    // SAFETY: reads as many bytes as `into` has, which the caller vouches for, writes those of `into`. The direction
+    // flag is clear, as in `words_equal_at_distance`; the registers go on from the words to the bytes that are left.
+    unsafe {
+        asm!(
+            "rep movsq",
+            "mov rcx, {rest}",
+            "rep movsb",
+            rest = in(reg) into.len() % WORD,
+            inout("rcx") into.len() / WORD => _,
+            inout("rsi") first => _,
+            inout("rdi") into.as_mut_ptr() => _,
+            options(nostack, preserves_flags),
+        );
+    }
 }

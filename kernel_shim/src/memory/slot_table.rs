@@ -62,6 +62,27 @@ pub fn run_length(pfn: u64, end: u64) -> u64 {
     1 + (equal / WORDS) as u64
 }
 
+/// Shows the bytes of `count` slots from `pfn` on, in order, some at a time. They may change while they are read.
+///
+/// # Panics
+/// When there is no slot for one of them.
+pub fn visit(pfn: u64, count: u64, mut show: impl FnMut(&[u8])) {
+    const AT_ONCE: usize = 64;
+    let mut buffer = [0; AT_ONCE * SLOT_BYTES];
+    let end = pfn + count;
+    let mut at = pfn;
+    while at < end {
+        let slots = AT_ONCE.min((end - at) as usize);
+        let (first, _last) = (address(at), address(at + slots as u64 - 1));
+        let bytes = &mut buffer[..slots * SLOT_BYTES];
+        // SAFETY: the first and the last of these slots are in the table, so all of their bytes are mapped; the
+        // buffer is this function's own.
+        unsafe { scan::copy(first, bytes) };
+        show(bytes);
+        at += slots as u64;
+    }
+}
+
 /// Overwrites bytes of a slot.
 ///
 /// # Panics
