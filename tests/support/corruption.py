@@ -266,6 +266,33 @@ CORRUPTIONS: list[Corruption] = [
     ),
     corruption("hole's guard written", lambda s: s.write(s.hole(), guard=1), "W-HOLE-UNTOUCHED"),
     corruption("hole's hint written", lambda s: s.write(s.hole(), meta_aux=1), "W-HOLE-UNTOUCHED"),
+    corruption(
+        "hole's slot is garbage",
+        lambda s: s.write(
+            s.hole(),
+            next=0x3039,
+            prev=5 << 12,
+            vtable=7,
+            flags=0xFFFF_FFFF ^ C.flag_free ^ C.flag_allocated,
+            order=200,
+            refcount=9,
+            generation=1,
+            guard=3,
+            meta_aux=8,
+        ),
+        "W-HOLE-UNTOUCHED",
+    ),
+    corruption(
+        "hole's slot is garbage that calls itself free",
+        lambda s: s.write(s.hole(), next=0x3039, vtable=7, flags=C.flag_free | 1, order=200, guard=3),
+        "W-HOLE-UNTOUCHED",
+        "W-OFF-LIMITS",
+    ),
+    corruption(
+        "hole's reserved byte written",
+        lambda s: s.write_byte(s.hole(), "_reserved0", 1, 7),
+        "W-HOLE-UNTOUCHED",
+    ),
     corruption("hole's vtable written", lambda s: s.write(s.hole(), vtable=8), "W-HOLE-UNTOUCHED"),
     corruption(
         "reserved frame's refcount written",

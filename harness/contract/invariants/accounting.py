@@ -52,7 +52,7 @@ def _recount(columns: Columns, zone: Zone) -> dict[str, tuple[int, int]]:
     away = count(columns.given_away)
     counts = {
         "managed": (count(columns.in_ram), zone.managed),
-        "free": (count(columns.listed_free), zone.free),
+        "free": (count(columns.listed_free & columns.in_ram), zone.free),
         "cached": (count_of(columns.cached_pfns), zone.cached),
         "reserved": (count(columns.in_ram & columns.off_limits), zone.reserved),
         "allocated + quarantined": (away, zone.allocated + zone.quarantined),

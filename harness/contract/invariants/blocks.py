@@ -40,7 +40,7 @@ def slots_agree(columns: Columns) -> Finding:
     # A free slot that starts no block must continue the block of the slot before it: then, step by step, it
     # belongs to the aligned start below it. A block whose last slot does so is complete.
     listed, order = columns.listed_free, columns.order
-    follows = listed & ~columns.starts
+    follows = listed & columns.in_ram & ~columns.starts
     torn = follows.copy()
     torn[1:] &= ~listed[:-1] | (order[1:] != order[:-1])
     finding = frames_finding(

@@ -120,7 +120,7 @@ class Columns:
     def held_for_purpose(self) -> Mask:
         """Frames that the frame module handed out for the kernel or a process."""
         purpose = self.constants.flag_kernel | self.constants.flag_user
-        return self.allocated & ~self.free & self._has(self.flags, purpose)
+        return self.in_ram & self.allocated & ~self.free & self._has(self.flags, purpose)
 
     @cached_property
     def cached_pfns(self) -> NDArray[np.int64]:
@@ -140,9 +140,14 @@ class Columns:
         return self.free & ~self.cached
 
     @cached_property
+    def free_in_ram(self) -> Mask:
+        """Free frames that exist: what a slot of a hole holds is for one invariant to judge."""
+        return self.free & self.in_ram
+
+    @cached_property
     def free_pfns(self) -> NDArray[np.intp]:
-        """Shape (k,), ascending."""
-        return np.flatnonzero(self.free)
+        """Of frames of RAM, shape (k,), ascending."""
+        return np.flatnonzero(self.free_in_ram)
 
     @cached_property
     def movable(self) -> Mask:
@@ -183,8 +188,8 @@ class Columns:
 
     @cached_property
     def starts(self) -> Mask:
-        """Listed free frames at a multiple of their own order's block size."""
-        return self.listed_free & (self.order <= self.alignment)
+        """Listed free frames of RAM at a multiple of their own order's block size."""
+        return self.listed_free & self.in_ram & (self.order <= self.alignment)
 
     # ---- zones ------------------------------------------------------------------------------------------
 

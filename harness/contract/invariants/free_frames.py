@@ -9,7 +9,7 @@ from harness.contract.invariants.columns import Columns, Mask
 
 
 def _judge(columns: Columns, bad: Mask, field: str, expected: str) -> Finding:
-    bad &= columns.free
+    bad &= columns.free_in_ram
     return frames_finding(
         len(columns.free_pfns),
         np.flatnonzero(bad),
@@ -52,28 +52,30 @@ INVARIANTS = (
     Invariant(
         "W-FREE-REFCOUNT",
         ("FREE-02", "REF-01"),
-        holds="s.flags has FREE => s.refcount == REFCOUNT_UNUSED",
+        holds="for every frame of RAM: s.flags has FREE => s.refcount == REFCOUNT_UNUSED",
         blind_to="a frame that is on a list although its slot lost FREE; lists judge those",
         evaluate=refcount_unused,
     ),
     Invariant(
         "W-FREE-VTABLE",
         ("FREE-02", "GUARD-04"),
-        holds="s.flags has FREE => s.vtable == 0",
+        holds="for every frame of RAM: s.flags has FREE => s.vtable == 0",
         blind_to="a vtable that was kept and cleared since",
         evaluate=vtable_default,
     ),
     Invariant(
         "W-FREE-GUARD",
         ("FREE-02", "GUARD-04", "GUARD-07"),
-        holds="s.flags has FREE => s.guard == 0, or POISONED alone where the caller poisoned a free frame",
+        holds="for every frame of RAM: s.flags has FREE => s.guard == 0, or POISONED alone where the "
+        "caller poisoned a free frame",
         blind_to="a poisoned frame that was healed before it came back",
         evaluate=guard_clear,
     ),
     Invariant(
         "W-FREE-FLAGS",
         ("FREE-02", "ALLOC-02"),
-        holds="s.flags has FREE => s.flags == FREE | (MOVABLE in a movable 8 MiB block), ALLOCATED apart",
+        holds="for every frame of RAM: s.flags has FREE => s.flags == FREE | (MOVABLE in a movable 8 MiB "
+        "block), ALLOCATED apart",
         blind_to="FREE that is missing; owners judge that",
         evaluate=flags_of_nobody,
     ),

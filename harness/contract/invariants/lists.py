@@ -41,8 +41,8 @@ class FreeLists:
     """The graph of all links.
 
     Its nodes, by ascending pfn: every aligned start of a free block outside the CPU caches, every slot with a
-    link, every slot that a link or a list's head pointer leads to. A list's number counts zones, then
-    migratetypes, then orders.
+    link, both of RAM alone; every slot that a link or a list's head pointer leads to. A list's number counts
+    zones, then migratetypes, then orders.
 
     Where all links are sound, which is seen in a few passes, the costlier ones are left out: without links
     that merge there is nothing to cut, and prev says who has a predecessor.
@@ -78,7 +78,8 @@ class FreeLists:
     def _find_nodes(self, columns: Columns) -> None:
         # Two more entries for what no frame number stands for, `NO_FRAME` and `NOWHERE`.
         is_node = np.zeros(self._n_frames + 2, dtype=np.bool_)
-        np.bitwise_or(columns.has_link, columns.starts, out=is_node[:-2])
+        np.bitwise_and(columns.has_link, columns.in_ram, out=is_node[:-2])
+        is_node[:-2] |= columns.starts
         is_node[self.head_pfns] = True
         is_node[-2:] = True
         self._read_links(columns, is_node)
