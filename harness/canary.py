@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contract.memory_state import Canary, digest_frames
+from harness.contract.memory_state import (
+    Canary,
+    PfnRanges,
+    digest_frames,
+    mask_of_ranges,
+    pfn_ranges,
+)
 from harness.units import PAGE_SHIFT, PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -24,9 +30,14 @@ class PayloadWatch:
     """
 
     def __init__(self, kernel: Kernel, *, limit: int | None = None) -> None:
-        """Take the digests of all frames that are free now, or of the last `limit` of them."""
+        """Take the digests of all frames that are free now, or of the last `limit` of them.
+
+        A slot may call a frame free that is no RAM: that is for the invariants to judge, there is no payload.
+        """
         self._kernel = kernel
-        free = np.flatnonzero(kernel.slots()["flags"] & FLAG_FREE).astype(np.int64)
+        says_free = (kernel.slots()["flags"] & FLAG_FREE) != 0
+        says_free &= mask_of_ranges(ranges_of_ram(kernel), len(says_free))
+        free = np.flatnonzero(says_free).astype(np.int64)
         self.pfns = free if limit is None else free[-limit:]
         self._before = self._digests()
 
@@ -51,3 +62,10 @@ class PayloadWatch:
         """The payload of consecutive frames, shape (n, 4096)."""
         view = self._kernel.ram.view(int(run[0]) << PAGE_SHIFT, len(run) * PAGE_SIZE)
         return view.reshape(-1, PAGE_SIZE)
+
+
+def ranges_of_ram(kernel: Kernel) -> PfnRanges:
+    """The frames that lie in guest RAM as a whole, as QEMU says."""
+    return pfn_ranges(
+        [(-(-each.first_paddr // PAGE_SIZE), each.end_paddr >> PAGE_SHIFT) for each in kernel.ram.ranges]
+    )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.errors import HarnessError
 from harness.kernel_errors import SubjectPanic
 
 
@@ -37,6 +38,24 @@ class ClauseViolated(AssertionError):
         where += f" ({field})" if field else ""
         text = f"{what}{where}: expected {expected}, got {got}"
         super().__init__(f"{text}\n{exhibit}" if exhibit else text)
+
+
+class ImpossibleValue(ClauseViolated):
+    """A value of the guest leads nowhere, whatever it was read for.
+
+    Attributes:
+        clause: promises that it can be followed. It is broken; the check that met it cannot look at its own.
+    """
+
+    def __init__(
+        self, clause: str, what: str, *, expected: str, got: str, frame: int | None = None, field: str = ""
+    ) -> None:
+        self.clause = clause
+        super().__init__(what, expected=expected, got=got, frame=frame, field=field)
+
+
+class NotEvaluated(HarnessError):
+    """A check cannot look at this subject, by no fault of either: it is skipped, its text says why."""
 
 
 def expect(

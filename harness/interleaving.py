@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import HarnessError, ProtocolError
+from harness.checks import NotEvaluated
+from harness.errors import HarnessError
 from harness.kernel import Kernel
 from harness.kernel_errors import AllocFailed, SubjectPanic
 from harness.machine.debugger import Debugger
@@ -143,6 +144,8 @@ class Interleaving:
         before = watched.tobytes()
         for instructions in range(1, MOST_INSTRUCTIONS):
             at = self._debugger.step(self._first)
+            if at == self._panics:
+                raise _StepPanicked
             now = watched.tobytes()
             if now != before or at == self._ended:
                 self._run_to(self._second, self._ended)
@@ -234,7 +237,10 @@ class Interleaving:
         return self.kernel.image.symbolize(vaddr)
 
     def _endless(self) -> HarnessError:
-        return ProtocolError("interleaving", expected=f"a step of at most {MOST_INSTRUCTIONS} instructions")
+        return NotEvaluated(
+            "interleaving",
+            detail=f"a step takes over {MOST_INSTRUCTIONS} instructions: too many to go one by one",
+        )
 
 
 @contextlib.contextmanager

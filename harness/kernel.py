@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import guest_values
+from harness.checks import ImpossibleValue
 from harness.console import dump
 from harness.console.channel import Channel
 from harness.console.protocol import Banner
@@ -28,9 +30,10 @@ from harness.machine.guest import Guest
 from harness.memory_view import memory_state
 from harness.reply import Reply
 from harness.slot import Slot
-from harness.units import KERNEL_VMA, PAGE_SHIFT, PAGE_SIZE
+from harness.units import KERNEL_VMA, PAGE_SIZE
 
-LINK_NONE = 2**64 - 1
+SLOT_LEADS_NOWHERE = "slot"
+"""The code of a refusal that is not the caller's mistake."""
 COMMANDS_KEPT = 12
 CONSOLE_KEPT = 20
 BATCH_BYTES = 4000
@@ -43,6 +46,19 @@ class Region:
     base: int
     end: int
     kind: str
+
+    @classmethod
+    def parsed(cls, line: str) -> Region:
+        """Read a line of `map`.
+
+        Raises:
+            ProtocolError: it is none.
+        """
+        try:
+            base, end, kind = line.split()
+            return cls(int(base, 0), int(end, 0), kind)
+        except ValueError:
+            raise ProtocolError("map", repr(line), expected="<base> <end> <kind>") from None
 
 
 @dataclass(frozen=True)
@@ -202,7 +218,8 @@ class Kernel:
         Returns the frame's physical address.
         """
         steps = [f"{name}={int(v) if isinstance(v, bool) else v}" for name, v in builder_calls.items()]
-        return self.call("alloc", "default" if default else "new", *steps)["paddr"]
+        reply = self.call("alloc", "default" if default else "new", *steps)
+        return guest_values.block_handed_out(self, reply["paddr"])
 
     def release(self, paddr: int, order: int = 0) -> None:
         """Give a block back the way the kernel does: hooks, then the buddy."""
@@ -210,7 +227,8 @@ class Kernel:
 
     def buddy_alloc(self, order: int, migratetype: str) -> int:
         """Take a block from the buddy without claiming it; returns its physical address."""
-        return self.call("buddy.alloc", order, migratetype)["paddr"]
+        reply = self.call("buddy.alloc", order, migratetype)
+        return guest_values.block_handed_out(self, reply["paddr"], order)
 
     def buddy_free(self, paddr: int, order: int) -> None:
         self.call("buddy.free", paddr, order)
@@ -240,8 +258,7 @@ class Kernel:
         return self.call("stats")
 
     def memory_map(self) -> list[Region]:
-        rows = (line.split() for line in self.call("map").data)
-        return [Region(int(base, 0), int(end, 0), kind) for base, end, kind in rows]
+        return [Region.parsed(line) for line in self.call("map").data]
 
     # The host's own eyes
 
@@ -259,13 +276,9 @@ class Kernel:
     def slots(self) -> NDArray[Any]:
         """The whole slot table in guest RAM, shape (n_frames,), dtype from the ELF's DWARF; no copy."""
         witness = self.witness
-        if witness.meta_paddr == 0:
-            raise BootError("slot table", detail="the metadata array does not exist yet")
-        table = self._slots
-        if table is None or len(table) != witness.n_frames:
-            table = self.ram.array(witness.meta_paddr, self.image.dtype("MetaSlot"), witness.n_frames)
-            self._slots = table
-        return table
+        if self._slots is None or len(self._slots) != witness.n_frames:
+            self._slots = guest_values.slot_table(self, witness)
+        return self._slots
 
     def forget_views(self) -> None:
         """Make the next `slots` a view of its own: for measuring what that costs."""
@@ -339,26 +352,11 @@ class Kernel:
 
     def cached_frames(self) -> set[int]:
         """Physical addresses of the frames in the CPU caches."""
-        caches = self.buddy()["caches"].reshape(-1)
-        return {int(p) for cache in caches for p in cache["frames"][: int(cache["len"])]}
+        return guest_values.cached_frames(self)
 
     def free_blocks(self) -> set[tuple[int, int, str]]:
         """Every block on a free list as (first pfn, order, migratetype), read by walking the links in RAM."""
-        state, table = self.buddy(), self.slots()
-        blocks: set[tuple[int, int, str]] = set()
-        for zone in state["zones"][: int(state["n_zones"])]:
-            for kind, heads in zip(("unmovable", "movable"), zone["heads"], strict=True):
-                for order, head in enumerate(heads.tolist()):
-                    paddr = head
-                    while paddr != LINK_NONE:
-                        block = (paddr >> PAGE_SHIFT, order, kind)
-                        if block in blocks:
-                            raise ProtocolError(
-                                "free list", f"{kind} order {order}", detail="the links form a cycle"
-                            )
-                        blocks.add(block)
-                        paddr = int(table["next"][block[0]])
-        return blocks
+        return guest_values.free_blocks(self)
 
     def live_frames(self) -> set[int]:
         """Numbers of the frames with a reference count that says they are in use."""
@@ -443,6 +441,14 @@ def _checked(reply: Reply) -> Reply:
                 message=outcome.text,
                 request=reply.request,
                 backtrace=reply.backtrace,
+            )
+        case "err" if outcome.code == SLOT_LEADS_NOWHERE:
+            raise ImpossibleValue(
+                "FREE-02",
+                f"`{reply.request}` follows the vtable of a slot",
+                expected="0 since the frame was free, or what was stored there since",
+                got=outcome.text,
+                field="vtable",
             )
         case "err":
             raise CommandRefused(

@@ -38,7 +38,7 @@ class AllocFailed(Exception):
 
 
 class CommandRefused(HarnessError):
-    """The guest did not carry out a request: a mistake of the caller, never the subject's."""
+    """The guest did not carry out a request: its words or operands make no sense."""
 
 
 class GuestFailure(HarnessError):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.contract.memory_state import Canary, MemoryState, Zone, cached_frames, pfn_ranges
 from harness.units import PAGE_SHIFT, PAGE_SIZE
@@ -33,8 +34,13 @@ def memory_state(
         ram=pfn_ranges([_frames(region) for region in regions if region.kind not in ("reserved", "acpi")]),
         off_limits=pfn_ranges([_frames(region) for region in regions if region.kind != "ram"]),
         canary=canary,
-        quarantined=None if quarantined is None else np.array(quarantined, dtype=np.int64) >> PAGE_SHIFT,
+        quarantined=None if quarantined is None else _pfns(quarantined),
     )
+
+
+def _pfns(paddrs: Sequence[int]) -> NDArray[np.int64]:
+    """The frames at some addresses, which the guest may have made up."""
+    return (np.array(paddrs, dtype=np.uint64) >> np.uint64(PAGE_SHIFT)).astype(np.int64)
 
 
 def _zone(name: str, zone: Any) -> Zone:

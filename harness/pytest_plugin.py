@@ -18,7 +18,7 @@ from harness.image.image import Image
 from harness.judge.evidence import GuestStatus, PlannedCheck, RunKey, encode
 from harness.kernel import Boot, Kernel
 from harness.kernel_errors import GuestCrashed
-from harness.pytest_session import PARENT, RESULT, Session
+from harness.pytest_session import PARENT, RESULT, SEEN, Session
 from harness.report.text import printable
 from harness.run import Run
 
@@ -160,6 +160,9 @@ def pytest_runtest_makereport(
         image, layout = (run.image, run.layout) if run else (None, None)
         result = results.result_of(item, key, image, layout, phases, kernels, reproduce(item, key))
         report.user_properties.append((RESULT, encode(result)))
+        for _, error in phases.values():
+            if (seen := results.seen_on_the_way(item, result, error)) is not None:
+                report.user_properties.append((SEEN, encode(seen)))
     if report.when == "teardown":
         # A kernel holds its guest's RAM: kept until the end of the session, a thousand of them fill the host.
         item.stash[KERNELS], item.stash[PHASES] = [], {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import struct
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,9 +13,9 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.checks import ClauseViolated
+from harness.checks import ClauseViolated, ImpossibleValue, NotEvaluated
 from harness.contract.clauses import CLAUSES
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RamError
 from harness.image.image import Image
 from harness.judge.evidence import (
     CheckResult,
@@ -25,11 +26,22 @@ from harness.judge.evidence import (
     Witness,
 )
 from harness.kernel import Kernel
-from harness.kernel_errors import AllocFailed, GuestCrashed, GuestFailure, GuestTimeout, SubjectPanic
+from harness.kernel_errors import (
+    AllocFailed,
+    CommandRefused,
+    GuestCrashed,
+    GuestFailure,
+    GuestTimeout,
+    SubjectPanic,
+)
 
 CONSOLE_TAIL = 8
 _OF_THE_PROTOCOL = ("=", ":", "*", "!")
 TRACEBACK_LINES = 4
+ON_THE_WAY = "on-the-way::"
+"""Begins the names of results that no check was planned for: what checks of other clauses met."""
+UNREADABLE = (LookupError, ValueError, OverflowError, struct.error, RamError, CommandRefused)
+"""What reading a guest's data, or asking for more with it, raises where nobody foresaw what is there."""
 
 
 def check_name(item: pytest.Item, run: RunKey | None) -> str:
@@ -85,12 +97,15 @@ def result_of(
             break
         if report.failed:
             facts = _facts(error, item, image)
+            if isinstance(error, ImpossibleValue) and error.clause not in clauses_of(item):
+                facts = {"outcome": Outcome.SKIPPED, "message": f"{error.clause} is broken: {error}"}
             if facts["outcome"] is Outcome.ERROR and layout is not None and layout.dwarf is Witness.DIFFERS:
                 # The check looks at slots through names and widths that this subject has not. The verdict is
                 # a FAIL already, for the layout; that the check cannot look is no fault of the harness.
                 facts = {"outcome": Outcome.SKIPPED, "message": f"the layout differs: {facts['message']}"}
             break
-    if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED):
+    met = next((error for _, error in reports.values() if isinstance(error, ImpossibleValue)), None)
+    if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED) or met is not None:
         facts["reproduce"] = reproduce
     if "reproduce" in facts and kernels:
         last = kernels[-1]
@@ -102,6 +117,32 @@ def result_of(
         facts.setdefault("console_tail", tail)
     return CheckResult(
         check=check_name(item, run), clauses=clauses_of(item), run=run, duration_s=duration, **facts
+    )
+
+
+def seen_on_the_way(
+    item: pytest.Item, result: CheckResult, error: BaseException | None
+) -> CheckResult | None:
+    """What a check met that is broken and not its own to judge, as a result of that clause.
+
+    Its name is the same whichever check meets it, so that one cause is one finding.
+    """
+    if not isinstance(error, ImpossibleValue) or error.clause in clauses_of(item):
+        return None
+    return CheckResult(
+        check=f"{ON_THE_WAY}{error.clause}",
+        clauses=(error.clause,),
+        run=result.run,
+        outcome=Outcome.VIOLATED,
+        duration_s=0.0,
+        message=error.what,
+        expected=error.expected,
+        got=error.got,
+        frame=error.frame,
+        field=error.field,
+        commands=result.commands,
+        console_tail=result.console_tail,
+        reproduce=result.reproduce,
     )
 
 
@@ -152,8 +193,12 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "outcome": Outcome.VIOLATED, "message": f"`{error.request}` failed", "expected": "success",
                 "got": error.kind, "at": at,
             }  # fmt: skip
-        case AssertionError():
+        case (
+            AssertionError() | pytest.fail.Exception()
+        ):  # the latter of `pytest.raises` where nothing was raised
             return {"outcome": Outcome.VIOLATED, "message": str(error).split("\n")[0], "at": at}
+        case NotEvaluated():
+            return {"outcome": Outcome.SKIPPED, "message": error.summary}
         case GuestFailure():
             return {
                 "outcome": broken_off(error), "message": error.summary, "at": at,
@@ -166,6 +211,7 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             where = traceback.extract_tb(error.__traceback__)[-TRACEBACK_LINES:]
             return {
                 "outcome": Outcome.ERROR,
+                "unreadable": isinstance(error, UNREADABLE),
                 "message": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
                 "backtrace": tuple(
                     f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in reversed(where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     import pytest
 
 RESULT = "frame_harness_result"
+SEEN = "frame_harness_seen"
 PARENT = "frame_harness_parent"
 # The banner, then the guest's own checks: what a guest must manage before its accelerator is believed.
 PROBE = [(b"", b"*frame-harness"), (b"1 selftest\n", b"=1 ok"), (b"2 exit pass\n", b"=2 ok")]
@@ -87,6 +89,7 @@ class Session:
         self._planned: tuple[PlannedCheck, ...] = ()
         self._outputs: list[WorkerOutput] = []
         self._results: list[CheckResult] = []
+        self._seen: dict[tuple[RunKey, str], CheckResult] = {}
         self._troubles: list[Trouble] = []
         self._reasons: tuple[Reason, ...] = ()
 
@@ -184,7 +187,9 @@ class Session:
             self._runs[key] = run
             try:
                 prepare(run)
-            except HarnessError as error:
+            except Exception as caught:
+                # Else the checks would go on as if all witnesses had been compared.
+                error = caught if isinstance(caught, HarnessError) else _breakdown(caught)
                 run.broken = error
                 self._troubles.append(
                     Trouble(
@@ -215,6 +220,9 @@ class Session:
         for name, value in report.user_properties:
             if name == RESULT and report.when == "teardown":
                 self._results.append(decode(str(value), CheckResult))
+            elif name == SEEN:
+                seen = decode(str(value), CheckResult)
+                self._seen.setdefault((seen.run, seen.check), seen)
 
     def add_worker(self, output: str) -> None:
         """Add what an xdist worker saw."""
@@ -274,9 +282,10 @@ class Session:
         return next((output.toolchain for output in self._outputs if output.toolchain), "")
 
     def _violated(self, key: RunKey) -> list[CheckResult]:
-        """What preflight found broken; every process that saw the run saw the same."""
+        """What was found broken without a check of it: by preflight, in each process; on the way."""
         violated = {one.name: one for part in self._ledgers() if part.run == key for one in part.violated}
-        return invariant_results(key, violated.values(), shlex.join(self.door(key)))
+        on_the_way = [seen for (run, _), seen in self._seen.items() if run == key]
+        return [*invariant_results(key, violated.values(), shlex.join(self.door(key))), *on_the_way]
 
     def _evidence_of_runs(self) -> Evidence:
         """Of runs in which tests were made that nobody planned; a broken run failed each of them already."""
@@ -327,6 +336,11 @@ class Session:
             selection=str(self.config.getoption("keyword") or ""),
             duration_s=time.monotonic() - self._started,
         )
+
+
+def _breakdown(error: Exception) -> HarnessError:
+    where = "".join(traceback.format_exception(error))
+    return HarnessError("preflight", detail=f"{type(error).__name__}: {error}", evidence=where)
 
 
 def _planned(result: CheckResult) -> PlannedCheck:

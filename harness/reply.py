@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.console.protocol import Fields, parse_batch_line, parse_fields
 from harness.console.protocol import Reply as Outcome
-from harness.console.protocol import parse_batch_line, parse_fields
+from harness.errors import ProtocolError
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,14 @@ class Reply:
         words = [outcome.status, outcome.code, outcome.text, repr(outcome.fields)]
         return " ".join(word for word in words if word)
 
-    def rows(self) -> list[dict[str, str]]:
+    def rows(self) -> list[Fields]:
         """The data lines as `key=value` words."""
-        return [dict(parse_fields(line)) for line in self.data]
+        return [parse_fields(line) for line in self.data]
 
     def parts(self, requests: list[str]) -> list[Reply]:
         """The outcomes of a batch, one for each request that was carried out."""
         outcomes = dict(parse_batch_line(line) for line in self.data)
+        if any(number >= len(requests) for number in outcomes):
+            numbers = f"numbers below {len(requests)}"
+            raise ProtocolError("batch", "outcomes", expected=numbers, actual=max(outcomes))
         return [Reply(requests[number], outcome) for number, outcome in sorted(outcomes.items())]

@@ -87,7 +87,7 @@ class Slot:
 
     def peek(self) -> bytes:
         """The slot's bytes as the guest prints them, past the subject."""
-        return bytes.fromhex(self.kernel.call("slot.peek", self.paddr).text("bytes"))
+        return self.kernel.call("slot.peek", self.paddr).outcome.fields.bytes("bytes")
 
     def poke(self, offset: int, data: bytes) -> None:
         """Overwrite bytes of the slot through the guest, past the subject."""

@@ -194,7 +194,7 @@ class Cpus:
         record = self.table["cpus"][cpu]
         length = min(int(record["n_logged"]), len(record["log"]))
         return [
-            Entry(cpu, OPERATIONS[int(e["op"])], int(e["began_tsc"]), int(e["ended_tsc"]), int(e["result"]))
+            Entry(cpu, _operation(int(e["op"])), int(e["began_tsc"]), int(e["ended_tsc"]), int(e["result"]))
             for e in record["log"][:length]
         ]
 
@@ -203,11 +203,16 @@ class Cpus:
         counters = {cpu: _numbers(record, "counters", COUNTERS) for cpu, record in records.items()}
         first = {cpu: _numbers(record, "first", VIOLATION) for cpu, record in records.items()}
         violations = tuple(
-            Violation(cpu, OPERATIONS[v["op"] - 1], v["paddr"], v["expected"], v["got"], v["iteration"])
+            Violation(cpu, _operation(v["op"] - 1), v["paddr"], v["expected"], v["got"], v["iteration"])
             for cpu, v in first.items()
             if v["op"]
         )
         return Outcome(counters, violations, seconds)
+
+
+def _operation(number: int) -> str:
+    """The name of an operation, as the guest numbers them; a number that is none stays a number."""
+    return OPERATIONS[number] if 0 <= number < len(OPERATIONS) else f"operation {number}"
 
 
 class _Limit:

@@ -111,7 +111,8 @@ def _in_words(prediction: Prediction) -> str:
 def _reply_in_words(reply: Reply) -> str:
     if reply.status == "panic":
         return f'the panic "{reply.outcome.text}"'
-    return {"ok": "success", "fail": reply.outcome.code}.get(reply.status, reply.status)
+    words = {"ok": "success", "fail": reply.outcome.code, "err": reply.outcome.text}
+    return words.get(reply.status, reply.status)
 
 
 def of_slots(examples: Sequence[SlotDifference], total: int) -> Difference:

@@ -30,6 +30,7 @@ _MISMATCH = {
     GuestStatus.SIGNALED: Kind.ERROR,
     GuestStatus.REFUSED: Kind.ERROR,
 }
+_SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
 _BROKEN_OFF = {Outcome.CRASHED: Kind.CRASH, Outcome.TIMEOUT: Kind.TIMEOUT, Outcome.ERROR: Kind.ERROR}
 
 
@@ -139,8 +140,9 @@ def layout_witnesses_agree(run: RunEvidence) -> Iterator[Reason]:
         message = "layout: witnesses disagree: DWARF equals the contract, guest bytes do not"
         yield Reason(kind=Kind.FAIL, code="layout-witness", message=message, run=run.run)
     if Witness.UNREAD in (layout.dwarf, layout.guest_bytes) and not stopped_at_layout(run):
-        message = f"layout: DWARF {layout.dwarf}, guest bytes {layout.guest_bytes}"
-        kind = Kind.NO_TESTS if broke_off(run) else Kind.ERROR
+        why = f": {layout.text}" if layout.text else ""
+        message = f"layout: DWARF {layout.dwarf}, guest bytes {layout.guest_bytes}{why}"
+        kind = Kind.NO_TESTS if broke_off(run) or why else Kind.ERROR
         yield Reason(kind=kind, code="layout-unread", message=message, run=run.run)
 
 
@@ -206,8 +208,13 @@ def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
 
 
 def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
+    # Data that could not be read is explained by a subject that is broken in the same run: then this check
+    # has looked at nothing. Without any such sign it is the harness that went wrong.
+    broken = {result.run for result in evidence.checks if result.outcome in _SIGNS_OF_A_BROKEN_SUBJECT}
     for result in evidence.checks:
         kind = _BROKEN_OFF.get(result.outcome)
+        if kind is Kind.ERROR and result.unreadable and result.run in broken:
+            kind = Kind.NO_TESTS
         if kind is not None:
             message = f"check: {result.check}: {result.message or result.outcome}"
             yield Reason(

@@ -75,7 +75,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
     `breaks` names those of `clauses` that a violation breaks; empty means all of them. `exhibit` is
     text shown as it is, such as a layout map. `at` is `file:line` in the subject. `commands`,
     `console_tail` and `backtrace` are lines, oldest first, the backtrace innermost first; `registers` are
-    lines about every CPU of a guest that was stopped.
+    lines about every CPU of a guest that was stopped. `unreadable` tells of an error that it came from data
+    of the guest: a broken subject may have put it there.
     """
 
     check: str
@@ -96,6 +97,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     backtrace: tuple[str, ...] = ()
     registers: tuple[str, ...] = ()
     reproduce: str = ""
+    unreadable: bool = False
 
     @property
     def broken(self) -> tuple[str, ...]:

@@ -181,10 +181,10 @@ class GuestRam:
         Raises:
             RamError: not all of it is RAM, or not in one piece.
         """
-        index = bisect.bisect_right(self._firsts, paddr) - 1
         if length < 0:
             raise UsageError("guest RAM", f"{paddr:#018x}", expected="a length of 0 or more", actual=length)
-        if index >= 0 and paddr + max(length, 1) <= self._ranges[index].end_paddr:
+        if self.holds(paddr, length):
+            index = bisect.bisect_right(self._firsts, paddr) - 1
             return self._ranges[index].offset + (paddr - self._ranges[index].first_paddr)
         known = ", ".join(f"[{each.first_paddr:#x}, {each.end_paddr:#x})" for each in self._ranges)
         raise RamError(
@@ -193,6 +193,11 @@ class GuestRam:
             expected=f"inside {known or 'no RAM'}",
             actual="outside",
         )
+
+    def holds(self, paddr: int, length: int = 1) -> bool:
+        """Whether all of [paddr, paddr + length) is RAM, in one piece."""
+        index = bisect.bisect_right(self._firsts, paddr) - 1
+        return index >= 0 and paddr + max(length, 1) <= self._ranges[index].end_paddr
 
     def view(self, paddr: int, length: int) -> npt.NDArray[np.uint8]:
         """Return guest memory as bytes, shared with the guest while it runs; writing changes the guest."""

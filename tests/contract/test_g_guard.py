@@ -222,7 +222,9 @@ def test_a_frame_poisoned_in_the_cpu_cache_is_not_handed_out(kernel: Kernel) -> 
 
 @pytest.mark.clause("GUARD-08", at="MetaSlot::note_new_allocation_epoch")
 def test_a_frame_poisoned_on_a_free_list_is_not_handed_out(kernel: Kernel) -> None:
-    first, order, _ = max(kernel.free_blocks(), key=lambda block: block[1])
+    blocks = kernel.free_blocks()
+    expect("the buddy has free blocks", bool(blocks), True)
+    first, order, _ = max(blocks, key=lambda block: block[1])
     paddr = (first + (1 << order) // 2) << 12
     kernel.slot(paddr).mark_poisoned()
     allocate_everything_beside_a_sick_frame(kernel, paddr)

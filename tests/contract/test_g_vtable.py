@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.checks import expect
+from harness.console.protocol import Fields
 from harness.kernel import Kernel
 
 
@@ -107,9 +108,7 @@ def test_invokers_do_nothing_without_a_hook(shared_kernel: Kernel) -> None:
     expect("hooks of an empty vtable", hook_calls(shared_kernel), [], frame=paddr)
 
 
-def release_a_block_with_hooks(
-    kernel: Kernel, order: int, *, poisoned: bool
-) -> tuple[int, list[dict[str, str]]]:
+def release_a_block_with_hooks(kernel: Kernel, order: int, *, poisoned: bool) -> tuple[int, list[Fields]]:
     block = kernel.alloc() if order == 0 else kernel.buddy_alloc(order, "unmovable")
     for index in range(1 << order):
         kernel.slot(block + (index << 12)).set_vtable_bits(kernel.vtable("both"))

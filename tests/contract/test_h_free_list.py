@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from harness import guest_values
 from harness.checks import ClauseViolated, expect
 from harness.kernel import Kernel
 from harness.kernel_errors import AllocFailed, SubjectPanic
@@ -79,7 +80,8 @@ def test_from_full_to_empty_to_full_restores_the_free_lists(kernel: Kernel, seed
             break
     kernel.call("alloc.all", "new", "zeroed=0")
     expect("free blocks when memory is out", len(kernel.free_blocks()), 0)
-    singles = kernel.live_frames() - {pfn for p, o in held for pfn in range(p >> 12, (p >> 12) + (1 << o))}
+    blocks = {pfn for p, o in held for pfn in range(p >> 12, (p >> 12) + (1 << o))}
+    singles = guest_values.frames_of_the_buddy(kernel, kernel.live_frames()) - blocks
     everything = [*held, *((pfn << 12, 0) for pfn in singles)]
     rng.shuffle(everything)
     kernel.batch([f"buddy.free {paddr:#x} {order}" for paddr, order in everything])

@@ -43,7 +43,7 @@ from tests.unit.evidence_samples import (
 # What a report shows and no judgement can be made of: any text or time will do.
 INFORMATIVE = frozenset({
     "accelerator", "at", "duration_s", "expected", "field", "exhibit", "frame", "got", "message", "name",
-    "path", "qemu_version", "reproduce", "selection", "text", "toolchain",
+    "path", "qemu_version", "reproduce", "selection", "text", "toolchain", "unreadable",
     "commands", "console_tail", "backtrace",
 })  # fmt: skip
 
@@ -372,6 +372,38 @@ def test_a_crashed_check_is_a_crash_and_its_clause_not_held() -> None:
     verdict = judge(with_outcome(healthy(), TABLE, Outcome.CRASHED, DEV, message="#PF at 0x0"))
     assert verdict.kind is Kind.CRASH
     assert verdict.clauses["ALLOC-07"].message == "crashed: #PF at 0x0"
+
+
+def test_data_that_could_not_be_read_is_explained_by_what_is_broken_in_the_same_run() -> None:
+    broken = with_outcome(healthy(), TABLE, Outcome.VIOLATED, DEV)
+    verdict = judge(with_outcome(broken, LIFE, Outcome.ERROR, DEV, unreadable=True))
+    assert (verdict.kind, codes(verdict)) == (Kind.FAIL, {"violation", "check-error"})
+    assert verdict.clauses["ALLOC-09"].outcome is ClauseOutcome.NOT_EVALUATED
+
+
+def test_data_that_could_not_be_read_is_an_error_where_nothing_is_broken() -> None:
+    assert judge(with_outcome(healthy(), LIFE, Outcome.ERROR, DEV, unreadable=True)).kind is Kind.ERROR
+    elsewhere = with_outcome(healthy(), TABLE, Outcome.VIOLATED, RELEASE)
+    assert judge(with_outcome(elsewhere, LIFE, Outcome.ERROR, DEV, unreadable=True)).kind is Kind.ERROR
+
+
+def test_an_error_of_the_harness_is_one_whatever_is_broken() -> None:
+    broken = with_outcome(healthy(), TABLE, Outcome.VIOLATED, DEV)
+    assert judge(with_outcome(broken, LIFE, Outcome.ERROR, DEV)).kind is Kind.ERROR
+
+
+def test_data_that_could_not_be_read_is_no_pass_beside_a_known_finding() -> None:
+    broken = with_outcome(healthy(), TABLE, Outcome.VIOLATED, DEV)
+    known = parse('[[finding]]\nid = "ALLOC-07"\nreason = "known"\n', "known.toml")
+    assert judge(broken, known).kind is Kind.PASS
+    assert judge(with_outcome(broken, LIFE, Outcome.ERROR, DEV, unreadable=True), known).kind is Kind.NO_TESTS
+
+
+def test_a_layout_that_a_broken_subject_kept_from_being_read_says_why_and_is_no_pass() -> None:
+    unread = LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=Witness.UNREAD, text="no frame was handed out")
+    verdict = judge(with_run(healthy(), DEV, layout=unread))
+    assert verdict.kind is Kind.NO_TESTS
+    assert "no frame was handed out" in verdict.reasons[0].message
 
 
 def test_the_worst_reason_names_the_verdict_and_comes_first() -> None:

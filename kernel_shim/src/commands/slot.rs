@@ -191,7 +191,7 @@ pub fn require_followable(slot: &MetaSlot) -> CommandResult {
     if hooks::may_be_followed(bits) {
         return Ok(());
     }
-    Err(refused(Code::Range, format_args!("vtable bits {bits:#x}: no vtable there, see vt.addr")))
+    Err(refused(Code::Slot, format_args!("vtable bits {bits:#x}: no vtable there, see vt.addr")))
 }
 
 fn describe(vtable: &'static FrameMetaVtable, reply: &mut Reply) {

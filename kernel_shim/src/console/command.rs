@@ -63,6 +63,8 @@ pub enum Code {
     TooLong,
     /// Not possible now, for example before initialization.
     State,
+    /// What a slot holds leads nowhere: no mistake of the request, but of whoever wrote the slot.
+    Slot,
 }
 
 impl Code {
@@ -73,6 +75,7 @@ impl Code {
             Self::Range => "range",
             Self::TooLong => "toolong",
             Self::State => "state",
+            Self::Slot => "slot",
         }
     }
 }

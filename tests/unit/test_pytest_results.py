@@ -1,0 +1,110 @@
+"""Proves what a check that met the unexpected is made into."""
+
+from __future__ import annotations
+
+import struct
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from harness.checks import ClauseViolated, ImpossibleValue, NotEvaluated
+from harness.errors import ProtocolError, RamError
+from harness.judge.evidence import CheckResult, Outcome, RunKey
+from harness.kernel_errors import CommandRefused
+from harness.pytest_results import ON_THE_WAY, result_of, seen_on_the_way
+
+RUN = RunKey("q35", "dev")
+FRAME = 1 << 48
+NOWHERE = ImpossibleValue("ALLOC-14", "frame handed out", expected="RAM", got=f"{FRAME:#x}", frame=FRAME)
+
+
+class Item:
+    """A collected check of one clause."""
+
+    name, path = "test_x", SimpleNamespace(name="test_d.py")
+
+    def __init__(self, clause: str) -> None:
+        self._mark = SimpleNamespace(args=(clause,), kwargs={})
+
+    def iter_markers(self, name: str) -> list[Any]:
+        return [self._mark] if name == "clause" else []
+
+
+def judged(error: BaseException, clause: str = "ALLOC-09") -> tuple[CheckResult, CheckResult | None]:
+    item = cast("pytest.Item", cast("Any", Item(clause)))
+    report = SimpleNamespace(failed=True, skipped=False, duration=0.1, when="call")
+    phases: dict[str, tuple[pytest.TestReport, BaseException | None]] = {}
+    phases["call"] = (cast("pytest.TestReport", cast("Any", report)), error)
+    result = result_of(item, RUN, None, None, phases, [], "see it again")
+    return result, seen_on_the_way(item, result, error)
+
+
+def test_a_value_that_leads_nowhere_blames_the_clause_that_promises_it_once() -> None:
+    result, seen = judged(NOWHERE)
+    assert result.outcome is Outcome.SKIPPED
+    assert "ALLOC-14 is broken: frame handed out" in result.message
+    assert seen is not None
+    assert (seen.check, seen.clauses) == (f"{ON_THE_WAY}ALLOC-14", ("ALLOC-14",))
+    assert (seen.outcome, seen.expected, seen.got) == (Outcome.VIOLATED, "RAM", f"{FRAME:#x}")
+    assert (seen.frame, seen.reproduce) == (FRAME, "see it again")
+    assert seen.reproduce == "see it again"
+
+
+def test_a_value_that_leads_nowhere_is_a_violation_in_a_check_of_its_own_clause() -> None:
+    result, seen = judged(NOWHERE, "ALLOC-14")
+    assert (result.outcome, result.got, seen) == (Outcome.VIOLATED, f"{FRAME:#x}", None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        IndexError("index 5 is out of bounds"),
+        KeyError("paddr"),
+        ValueError("not enough values to unpack"),
+        OverflowError("int too large"),
+        struct.error("unpack requires a buffer of 8 bytes"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        RamError("guest RAM", "8 bytes at 0x0"),
+        CommandRefused("console command", "release 0x1000 0"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_data_of_a_guest_provokes_is_told_from_other_errors(error: Exception) -> None:
+    result, _ = judged(error)
+    assert (result.outcome, result.unreadable) == (Outcome.ERROR, True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TypeError("x"),
+        AttributeError("x"),
+        NameError("x"),
+        RuntimeError("x"),
+        OSError("x"),
+        ProtocolError("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_is_the_harness_s_own_fault_stays_an_error(error: Exception) -> None:
+    result, _ = judged(error)
+    assert (result.outcome, result.unreadable) == (Outcome.ERROR, False)
+
+
+def test_a_failure_that_was_to_be_and_was_not_is_a_violation() -> None:
+    with pytest.raises(pytest.fail.Exception) as missing, pytest.raises(ZeroDivisionError):
+        pass
+    result, _ = judged(missing.value)
+    assert result.outcome is Outcome.VIOLATED
+    assert "DID NOT RAISE" in result.message
+
+
+def test_what_cannot_be_evaluated_is_skipped_with_its_reason() -> None:
+    result, seen = judged(NotEvaluated("interleaving", detail="a step takes too many instructions"))
+    assert (result.outcome, seen) == (Outcome.SKIPPED, None)
+    assert result.message == "interleaving: a step takes too many instructions"
+
+
+def test_a_violation_is_one() -> None:
+    assert judged(ClauseViolated("x", expected="1", got="2"))[0].outcome is Outcome.VIOLATED
