@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
 import numpy as np
 
 from harness.canary import PayloadWatch
+from harness.checks import ImpossibleValue
 from harness.console import ktap
-from harness.contract.invariants import Report, check_all
+from harness.contract.invariants import InvariantResult, Violation, check_all
+from harness.contract.invariants.base import MAX_COUNTEREXAMPLES
 from harness.contract.layout import EXPECTED, FieldLayout, diff
 from harness.errors import HarnessError
 from harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
@@ -14,6 +19,7 @@ from harness.kernel import Kernel
 from harness.kernel_errors import AllocFailed, GuestCrashed, SubjectPanic, WitnessesDisagree
 from harness.run import Run
 from harness.table_witness import contradiction
+from harness.units import GIB, PAGE_SHIFT
 
 # Every setter of the module with the field that it owns.
 SETTERS = {
@@ -27,6 +33,8 @@ SETTERS = {
     "set_guard": "guard",
     "meta_aux_store": "meta_aux",
 }
+SLOT_ADDRESS = "A-SLOT-ADDRESS"
+"""The name under which wrong addresses of slots are reported, beside the invariants."""
 WATCHED_FRAMES = 1024  # of payload; the check of the clause watches all of them
 PROBES = (
     0x11,
@@ -45,10 +53,18 @@ def prepare(run: Run) -> None:
     kernel = run.boot()
     try:
         run.selftest = selftest(kernel)
-        run.layout = layout_evidence(kernel)
-        compare_dump(run, kernel)
-        if run.layout.dwarf is Witness.EQUAL:  # they know the contract's slots alone
-            note_invariants(run, judge_invariants(kernel))
+        run.layout = dwarf_evidence(kernel)
+        judged = run.layout.dwarf is Witness.EQUAL  # invariants know the contract's slots alone
+        try:
+            # The array as it is in RAM comes first: what else is wrong may come of it.
+            table = [judge_slot_addresses(kernel), *(check_all(kernel.state()) if judged else ())]
+            note_invariants(run, table)
+            run.layout = layout_evidence(kernel)
+            compare_dump(run, kernel)
+            if judged:
+                note_invariants(run, [*table, *judge_invariants(kernel)])
+        except ImpossibleValue as value:
+            note_impossible(run, value)
     except SubjectPanic as panic:
         raise GuestCrashed("preflight", detail=str(panic), backtrace=panic.backtrace) from panic
     except AllocFailed as failed:
@@ -57,7 +73,37 @@ def prepare(run: Run) -> None:
         run.finish(kernel)
 
 
-def judge_invariants(kernel: Kernel) -> Report | None:
+def judge_slot_addresses(kernel: Kernel) -> InvariantResult:
+    """Ask the subject for the slots at every border of memory, and of every size of memory below.
+
+    The shim reaches all slots from that of frame 0, others ask the subject: both must mean the same.
+    """
+    slot_bytes = kernel.slots().dtype.itemsize
+    base = kernel.hhdm + kernel.witness.meta_paddr
+    pfns = {border >> PAGE_SHIFT for region in kernel.memory_map() for border in (region.base, region.end)}
+    pfns |= {1 << bit for bit in range(kernel.frames.bit_length())}
+    pfns |= {pfn - 1 for pfn in pfns} | {kernel.frames - 1}
+    asked = sorted(pfn for pfn in pfns if 0 <= pfn < kernel.frames)
+    wrong = []
+    for pfn in asked:
+        expected = base + pfn * slot_bytes
+        try:
+            got = f"{kernel.slot_vaddr(pfn << PAGE_SHIFT):#x}"
+        except SubjectPanic as panic:
+            got = f'the panic "{panic.message}"'
+        if got != f"{expected:#x}":
+            wrong.append(Violation(SLOT_ADDRESS, pfn, "address of its slot", f"{expected:#x}", got))
+    clauses = ("ARRAY-06", "ARRAY-10") if wrong and all(_behind(one) for one in wrong) else ("ARRAY-06",)
+    shown = tuple(wrong[:MAX_COUNTEREXAMPLES])
+    return InvariantResult(SLOT_ADDRESS, clauses, len(asked), shown, len(wrong))
+
+
+def _behind(violation: Violation) -> bool:
+    """Whether it shows only on frames behind the hole below 4 GiB."""
+    return violation.pfn is not None and violation.pfn << PAGE_SHIFT >= 4 * GIB
+
+
+def judge_invariants(kernel: Kernel) -> Iterable[InvariantResult]:
     """Live a little, so that every invariant has something to look at; returns what each saw.
 
     A subject that cannot even live so far is seen by the checks of the clauses: then there is nothing.
@@ -73,18 +119,34 @@ def judge_invariants(kernel: Kernel) -> Report | None:
         state = kernel.state(canary=watch.read(), quarantined=[sick])
         return check_all(state, before)
     except (SubjectPanic, AllocFailed):
-        return None
+        return ()
 
 
-def note_invariants(run: Run, report: Report | None) -> None:
-    """Remember how many frames each invariant looked at, with those that did not hold."""
-    results = list(report or ())
-    run.invariants = {result.id: result.evaluated for result in results}
-    run.violated = tuple(
-        ViolatedInvariant(name=result.id, clauses=result.clauses, text=result.text)
-        for result in results
-        if result.total
-    )
+def note_invariants(run: Run, results: Iterable[InvariantResult]) -> None:
+    """Remember how many frames each invariant looked at, with those that did not hold.
+
+    Args:
+        results: of several moments, in order; of those that one invariant violates the first counts.
+    """
+    run.invariants = {}
+    violated: dict[str, ViolatedInvariant] = {}
+    for result in results:
+        run.invariants[result.id] = max(result.evaluated, run.invariants.get(result.id, 0))
+        if result.total:
+            one = ViolatedInvariant(name=result.id, clauses=result.clauses, text=result.text)
+            violated.setdefault(result.id, one)
+    run.violated = tuple(violated.values())
+
+
+def note_impossible(run: Run, value: ImpossibleValue) -> None:
+    """Remember what kept the rest from being looked at; the checks go on without it."""
+    text = f"{value.what}: expected {value.expected}, got {value.got}"
+    one = ViolatedInvariant(name=f"{value.clause} on the way", clauses=(value.clause,), text=text)
+    run.violated = (*run.violated, one)
+    if run.layout.guest_bytes is Witness.UNREAD:
+        run.layout = msgspec.structs.replace(
+            run.layout, text="; ".join(filter(None, [run.layout.text, text]))
+        )
 
 
 def selftest(kernel: Kernel) -> SelftestEvidence:
@@ -96,14 +158,29 @@ def selftest(kernel: Kernel) -> SelftestEvidence:
     return SelftestEvidence(plan=result.plan or 0, passed=len(result.ran) - failed, failed=failed)
 
 
-def layout_evidence(kernel: Kernel) -> LayoutEvidence:
-    """Measure DWARF and the guest's bytes against the contract."""
+def dwarf_evidence(kernel: Kernel) -> LayoutEvidence:
+    """Measure DWARF against the contract; the guest's bytes are still to be looked at."""
     differences = diff(EXPECTED["MetaSlot"], kernel.image.layout("MetaSlot"))
-    moved = [text for setter, name in SETTERS.items() if (text := _probe(kernel, setter, name))]
     return LayoutEvidence(
         dwarf=Witness.DIFFERS if differences else Witness.EQUAL,
-        guest_bytes=Witness.DIFFERS if moved else Witness.EQUAL,
-        text="; ".join([*(str(difference) for difference in differences), *moved]),
+        guest_bytes=Witness.UNREAD,
+        text="; ".join(str(difference) for difference in differences),
+    )
+
+
+def layout_evidence(kernel: Kernel) -> LayoutEvidence:
+    """Measure DWARF and the guest's bytes against the contract.
+
+    A subject that gives out no frame is seen by the checks: the bytes stay unread, the text says why.
+    """
+    dwarf = dwarf_evidence(kernel)
+    try:
+        moved = [text for setter, name in SETTERS.items() if (text := _probe(kernel, setter, name))]
+        guest_bytes = Witness.DIFFERS if moved else Witness.EQUAL
+    except (SubjectPanic, AllocFailed) as refused:
+        moved, guest_bytes = [str(refused)], Witness.UNREAD
+    return LayoutEvidence(
+        dwarf=dwarf.dwarf, guest_bytes=guest_bytes, text="; ".join(filter(None, [dwarf.text, *moved]))
     )
 
 
