@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,10 @@ class ClauseViolated(AssertionError):
         field: the slot's field, or `payload`.
         exhibit: text that is shown as it is, such as a layout map.
         at: `file:line` in the subject, where it is known better than by the function that the check blames.
+        function: path of the subject's item that is to blame, where the check's marker does not say it:
+            `MetaSlot::inc_ref`, `meta_guard::POISONED`.
+        calls: paths of the functions that were called, where that happened out of the check's own sight.
+        clause: the one that is broken, of a check that looks at several; empty means all of them.
     """
 
     def __init__(
@@ -31,9 +35,13 @@ class ClauseViolated(AssertionError):
         field: str = "",
         exhibit: str = "",
         at: str = "",
+        function: str = "",
+        calls: Iterable[str] = (),
+        clause: str = "",
     ) -> None:
         self.what, self.expected, self.got = what, expected, got
         self.frame, self.field, self.exhibit, self.at = frame, field, exhibit, at
+        self.function, self.calls, self.clause = function, frozenset(calls), clause
         where = "" if frame is None else f" on frame {frame:#x}"
         where += f" ({field})" if field else ""
         text = f"{what}{where}: expected {expected}, got {got}"
@@ -66,18 +74,28 @@ def expect(
     base: int = 10,
     frame: int | None = None,
     field: str = "",
+    function: str = "",
+    clause: str = "",
 ) -> None:
     """Require equality.
 
     Args:
         base: 16 shows integers as addresses or bit masks.
         frame: physical address of the frame that `got` was read from.
+        function: path of the subject's item to blame, where the check's marker names another one.
+        clause: what is broken then, in a check that looks at several clauses.
     Raises:
         ClauseViolated: they differ.
     """
     if got != expected:
         raise ClauseViolated(
-            what, expected=_show(expected, base), got=_show(got, base), frame=frame, field=field
+            what,
+            expected=_show(expected, base),
+            got=_show(got, base),
+            frame=frame,
+            field=field,
+            function=function,
+            clause=clause,
         )
 
 

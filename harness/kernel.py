@@ -19,6 +19,7 @@ from harness.console import dump
 from harness.console.channel import Channel
 from harness.console.protocol import Banner
 from harness.console.stream import Watch
+from harness.contract.functions import functions_of
 from harness.contract.memory_state import Canary, MemoryState
 from harness.errors import BootError, HarnessError, ProtocolError, UsageError
 from harness.guest_end import explain, spoiled, status_of, symbolized
@@ -95,6 +96,8 @@ class Kernel:
         self.hhdm = banner.fields.int("hhdm")
         self.frames = banner.fields.int("frames")
         self.commands: deque[str] = deque(maxlen=COMMANDS_KEPT)
+        self.called: set[str] = set()
+        """Paths of the subject's functions that commands called."""
         self.failure: HarnessError | None = None
         self.dumps_requested = 0
         self.dumps_whole = 0
@@ -172,6 +175,7 @@ class Kernel:
             GuestCrashed, GuestTimeout: there is no guest any more.
         """
         self.commands.append(command)
+        self.called |= functions_of(command)
         watch: Watch = self.guest.deadline(command, tail=self.channel.tail)
         try:
             answer = self.channel.request(command, watching(watch) if watching else watch)

@@ -10,10 +10,12 @@ import numpy as np
 from harness.canary import PayloadWatch
 from harness.checks import ImpossibleValue
 from harness.console import ktap
+from harness.contract.functions import keeper_of
 from harness.contract.invariants import InvariantResult, Violation, check_all
 from harness.contract.invariants.base import MAX_COUNTEREXAMPLES
 from harness.contract.layout import EXPECTED, FieldLayout, diff
 from harness.errors import HarnessError
+from harness.image.image import Image
 from harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
 from harness.kernel import Kernel
 from harness.kernel_errors import AllocFailed, GuestCrashed, SubjectPanic, WitnessesDisagree
@@ -133,9 +135,18 @@ def note_invariants(run: Run, results: Iterable[InvariantResult]) -> None:
     for result in results:
         run.invariants[result.id] = max(result.evaluated, run.invariants.get(result.id, 0))
         if result.total:
-            one = ViolatedInvariant(name=result.id, clauses=result.clauses, text=result.text)
-            violated.setdefault(result.id, one)
+            violated.setdefault(result.id, _violated(result, run.image))
     run.violated = tuple(violated.values())
+
+
+def _violated(result: InvariantResult, image: Image) -> ViolatedInvariant:
+    field = result.violations[0].field
+    function = keeper_of(field)
+    line = image.item_line(function) if function else None
+    return ViolatedInvariant(
+        name=result.id, clauses=result.clauses, text=result.text, field=field, function=function,
+        at=f"{line[0]}:{line[1]}" if line else "",
+    )  # fmt: skip
 
 
 def note_impossible(run: Run, value: ImpossibleValue) -> None:

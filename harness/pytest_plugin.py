@@ -58,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(id, ..., at=function): contract clauses that a check looks at")
     config.addinivalue_line("markers", "machine(name, ...): run on these machines only")
+    config.addinivalue_line("markers", "level(name): how much goes on in it; `call` where it is not said")
     config.addinivalue_line("markers", "one_machine: the same everywhere, so run it on the first machine")
     try:
         session = Session(config)
@@ -102,6 +103,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             except HarnessError as error:
                 raise pytest.UsageError(f"{item.nodeid}: {error}") from error
         item.extra_keyword_matches.update(named)
+        try:
+            results.level_of(item)
+        except ValueError as error:
+            raise pytest.UsageError(f"{item.nodeid}: {error}") from error
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -230,5 +235,6 @@ def shared_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
     request.node.stash[RUN] = frame_run
     kernel = frame_run.shared()
     kernel.commands.clear()
+    kernel.called.clear()
     request.node.stash.setdefault(KERNELS, []).append(kernel)
     return kernel

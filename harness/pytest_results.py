@@ -15,11 +15,13 @@ import pytest
 
 from harness.checks import ClauseViolated, ImpossibleValue, NotEvaluated
 from harness.contract.clauses import CLAUSES
+from harness.contract.functions import functions_of_all
 from harness.errors import HarnessError, RamError
 from harness.image.image import Image
 from harness.judge.evidence import (
     CheckResult,
     LayoutEvidence,
+    Level,
     Outcome,
     RunKey,
     ViolatedInvariant,
@@ -42,6 +44,10 @@ ON_THE_WAY = "on-the-way::"
 """Begins the names of results that no check was planned for: what checks of other clauses met."""
 UNREADABLE = (LookupError, ValueError, OverflowError, struct.error, RamError, CommandRefused)
 """What reading a guest's data, or asking for more with it, raises where nobody foresaw what is there."""
+# What preflight calls before it looks at all of memory.
+_LIVED = tuple(
+    sorted(functions_of_all(["array.init", "alloc", "buddy.alloc", "release", "slot.mark_poisoned"]))
+)
 
 
 def check_name(item: pytest.Item, run: RunKey | None) -> str:
@@ -70,6 +76,20 @@ def clauses_of(item: pytest.Item) -> tuple[str, ...]:
 def blamed_function(item: pytest.Item) -> str:
     """The subject's function that a check blames; empty when it names none."""
     return next((mark.kwargs["at"] for mark in item.iter_markers("clause") if "at" in mark.kwargs), "")
+
+
+def level_of(item: pytest.Item) -> Level:
+    """How much goes on in a check, as its nearest marker says.
+
+    Raises:
+        ValueError: the marker does not say it in a word that is known.
+    """
+    mark = item.get_closest_marker("level")
+    if mark is None:
+        return Level.CALL
+    if len(mark.args) != 1:
+        raise ValueError(f"level: expected one of {', '.join(Level)}")
+    return Level(mark.args[0])
 
 
 def result_of(
@@ -115,9 +135,13 @@ def result_of(
             # The guest lives: commands with their replies say all but what it printed of its own accord.
             tail = tuple(line for line in tail if not line.startswith(_OF_THE_PROTOCOL))
         facts.setdefault("console_tail", tail)
+    if facts["outcome"] is Outcome.VIOLATED:
+        called = facts.get("calls") or frozenset().union(*(kernel.called for kernel in kernels))
+        facts["calls"] = tuple(sorted(called))
     return CheckResult(
-        check=check_name(item, run), clauses=clauses_of(item), run=run, duration_s=duration, **facts
-    )
+        check=check_name(item, run), clauses=clauses_of(item), run=run, level=level_of(item),
+        duration_s=duration, **facts,
+    )  # fmt: skip
 
 
 def seen_on_the_way(
@@ -147,7 +171,9 @@ def seen_on_the_way(
 
 
 def invariant_results(run: RunKey, violated: Iterable[ViolatedInvariant], door: str) -> list[CheckResult]:
-    """Invariants that did not hold in preflight, as checks of their clauses that found them broken.
+    """Invariants that did not hold in preflight, as checks that found their clause broken.
+
+    Of the clauses that an invariant serves it states the first; others it can only cast doubt on.
 
     Args:
         door: the shell command to see it again, but for what chooses checks.
@@ -155,11 +181,16 @@ def invariant_results(run: RunKey, violated: Iterable[ViolatedInvariant], door: 
     return [
         CheckResult(
             check=f"preflight::{one.name}",
-            clauses=one.clauses,
+            clauses=one.clauses[:1],
             run=run,
             outcome=Outcome.VIOLATED,
             duration_s=0.0,
+            level=Level.MEMORY,
             message=one.text.partition("\n")[0],
+            field=one.field,
+            function=one.function,
+            calls=_LIVED,
+            at=one.at,
             exhibit=one.text if "\n" in one.text else "",
             reproduce=f"{door} -k {shlex.quote(one.clauses[0])}",
         )
@@ -174,29 +205,36 @@ def skip_reason(report: pytest.TestReport) -> str:
 
 
 def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) -> dict[str, Any]:
-    at = _line_of(blamed_function(item), image)
+    blamed = blamed_function(item)
+    at = _line_of(blamed, image)
     match error:
         case ClauseViolated():
+            own = _line_of(error.function, image)
             return {
                 "outcome": Outcome.VIOLATED, "message": error.what, "expected": error.expected,
                 "got": error.got, "frame": error.frame, "field": error.field, "exhibit": error.exhibit,
-                "at": error.at or _panic_line(error, image) or at,
+                "at": error.at or _panic_line(error, image) or own or at,
+                "function": error.function or blamed, "calls": error.calls,
+                "breaks": (error.clause,) if error.clause else (),
             }  # fmt: skip
         case SubjectPanic():
             return {
                 "outcome": Outcome.VIOLATED, "message": f"`{error.request}` panicked",
                 "expected": "no panic", "got": error.message, "at": _panic_line(error, image) or at,
-                "backtrace": error.backtrace,
+                "function": blamed, "backtrace": error.backtrace,
             }  # fmt: skip
         case AllocFailed():
             return {
                 "outcome": Outcome.VIOLATED, "message": f"`{error.request}` failed", "expected": "success",
-                "got": error.kind, "at": at,
+                "got": error.kind, "at": at, "function": blamed,
             }  # fmt: skip
         case (
             AssertionError() | pytest.fail.Exception()
         ):  # the latter of `pytest.raises` where nothing was raised
-            return {"outcome": Outcome.VIOLATED, "message": str(error).split("\n")[0], "at": at}
+            return {
+                "outcome": Outcome.VIOLATED, "message": str(error).split("\n")[0], "at": at,
+                "function": blamed,
+            }  # fmt: skip
         case NotEvaluated():
             return {"outcome": Outcome.SKIPPED, "message": error.summary}
         case GuestFailure():
@@ -240,7 +278,7 @@ def _panic_line(error: BaseException, image: Image | None) -> str:
 
 
 def _line_of(function: str, image: Image | None) -> str:
-    place = image.function_line(function) if image and function else None
+    place = image.item_line(function) if image and function else None
     return f"{place[0]}:{place[1]}" if place else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from harness import resources
 from harness.contract.layout import StructLayout
+from harness.image.declarations import declaration_line
 from harness.image.demangle import demangle
 from harness.image.dwarf import Dwarf
 from harness.image.elf import Elf
@@ -75,6 +77,24 @@ class Image:
             name: the end of the path: `MetaSlot::dec_ref`, `frame::get_meta`.
         """
         return self._dwarf.function_line(name)
+
+    def item_line(self, path: str) -> tuple[str, int] | None:
+        """Return (file, line) of a function, or of a constant or a type of the subject; None without one.
+
+        Args:
+            path: `MetaSlot::dec_ref`, `meta_guard::POISONED`, `FRAME_META_SIZE`.
+        """
+        line = None
+        if not path.rpartition("::")[2].islower():
+            line = declaration_line(self._subject_text, path)
+        return self.function_line(path) if line is None else (str(self.subject.path), line)
+
+    @cached_property
+    def _subject_text(self) -> str:
+        """Empty when the file is not any more what was compiled."""
+        data = self.subject.path.read_bytes() if self.subject.path.is_file() else b""
+        whole = hashlib.sha256(data).hexdigest() == self.subject.sha256
+        return data.decode("utf-8", "replace") if whole else ""
 
     def layout(self, type_name: str) -> StructLayout:
         """Return a structure's fields as the compiler laid them out, down to scalars and arrays of them.

@@ -30,6 +30,24 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
 
 
+class Level(StrEnum):
+    """How much goes on in a check, the least first: a simple check tells most clearly what is wrong."""
+
+    DECLARATION = "declaration"
+    CALL = "call"
+    SEQUENCE = "sequence"
+    MEMORY = "memory"
+    HISTORY = "history"
+    INTERLEAVING = "interleaving"
+    COMPILED = "compiled"
+    STORM = "storm"
+
+    @property
+    def rank(self) -> int:
+        """0 for the simplest."""
+        return list(Level).index(self)
+
+
 class Witness(StrEnum):
     """What one witness of the layout said, measured against the contract."""
 
@@ -73,10 +91,11 @@ class CheckResult(Record, frozen=True, kw_only=True):
     """One check in one run.
 
     `breaks` names those of `clauses` that a violation breaks; empty means all of them. `exhibit` is
-    text shown as it is, such as a layout map. `at` is `file:line` in the subject. `commands`,
-    `console_tail` and `backtrace` are lines, oldest first, the backtrace innermost first; `registers` are
-    lines about every CPU of a guest that was stopped. `unreadable` tells of an error that it came from data
-    of the guest: a broken subject may have put it there.
+    text shown as it is, such as a layout map. `function` is the path of the subject's item that is to blame,
+    `at` its `file:line`, or a panic's; `calls` are the paths of the functions that the check called, where
+    that is known. `commands`, `console_tail` and `backtrace` are lines, oldest first, the backtrace innermost
+    first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of an error
+    that it came from data of the guest: a broken subject may have put it there.
     """
 
     check: str
@@ -91,6 +110,9 @@ class CheckResult(Record, frozen=True, kw_only=True):
     frame: Count | None = None
     field: str = ""
     at: str = ""
+    function: str = ""
+    calls: tuple[str, ...] = ()
+    level: Level = Level.CALL
     exhibit: str = ""
     commands: tuple[str, ...] = ()
     console_tail: tuple[str, ...] = ()
@@ -149,11 +171,17 @@ class SelftestEvidence(Record, frozen=True, kw_only=True):
 
 
 class ViolatedInvariant(Record, frozen=True, kw_only=True):
-    """An invariant of whole memory that did not hold before the first check; it serves `clauses`."""
+    """An invariant of whole memory that did not hold before the first check; it serves `clauses`.
+
+    `field` is that of the first counterexample, `function` writes it, `at` is where that is declared.
+    """
 
     name: str
     clauses: tuple[str, ...]
     text: str
+    field: str = ""
+    function: str = ""
+    at: str = ""
 
 
 class RunEvidence(Record, frozen=True, kw_only=True):

@@ -1,16 +1,20 @@
-"""The clauses that a subject breaks, each with everything seen of it."""
+"""The clauses that a subject breaks, each with everything seen of it, causes before consequences."""
 
 from collections.abc import Collection
 
+from msgspec.structs import replace
+
 from harness.contract.clauses import CLAUSES, Clause, clause, in_contract_order
 from harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
+from harness.judge.explanation import causes, in_order, simplest_first
 from harness.judge.verdict import ClauseOutcome, Verdict
 
 
 class Finding(Record, frozen=True, kw_only=True):
     """One broken clause; `known` holds the baseline's reason, empty when the baseline lacks it.
 
-    `where` says in which runs it shows, in words; the first of `results` is the violation to show.
+    `where` says in which runs it shows, in words; the first of `results`, seen by the simplest check, is the
+    violation to show. `explained_by` is the clause of the finding that this one is a consequence of.
     """
 
     clause: str
@@ -18,6 +22,7 @@ class Finding(Record, frozen=True, kw_only=True):
     where: str
     results: tuple[CheckResult, ...]
     known: str = ""
+    explained_by: str = ""
 
     @property
     def first(self) -> CheckResult:
@@ -29,10 +34,20 @@ class Finding(Record, frozen=True, kw_only=True):
 
 
 def findings(evidence: Evidence, verdict: Verdict) -> tuple[Finding, ...]:
-    """Group violations by clause: new before known, broken promises before hazards, then contract order."""
+    """Group violations by clause: new before known, promises before hazards, simple before involved checks.
+
+    A finding that another one explains follows it, whatever its own place would be.
+    """
     broken = in_contract_order(id_ for result in evidence.checks for id_ in result.broken if id_ in CLAUSES)
-    found = [_finding(clause(id_), evidence, verdict) for id_ in broken]
-    return tuple(sorted(found, key=lambda one: (bool(one.known), clause(one.clause).hazard)))
+    ordered = in_order([_finding(clause(id_), evidence, verdict) for id_ in broken])
+    cause = causes(ordered)
+    explained = [replace(one, explained_by=cause.get(one.clause, "")) for one in ordered]
+    return tuple(
+        one
+        for root in explained
+        if not root.explained_by
+        for one in (root, *(other for other in explained if other.explained_by == root.clause))
+    )
 
 
 def _finding(broken: Clause, evidence: Evidence, verdict: Verdict) -> Finding:
@@ -47,7 +62,7 @@ def _finding(broken: Clause, evidence: Evidence, verdict: Verdict) -> Finding:
         clause=broken.id,
         title=broken.title,
         where=_where({result.run for result in results}, set(looked_at)),
-        results=results,
+        results=simplest_first(results),
         known=judgement.message if judgement.outcome is ClauseOutcome.KNOWN else "",
     )
 

@@ -16,6 +16,8 @@ _LABEL_WIDTH = 9
 _NAME_WIDTH = 11
 _INDENT = 4
 _LAST_LINES = 6
+_EXHIBIT_LINES = 24
+_CONSEQUENCES = 8
 
 
 def headline(left: Text, right: Text) -> Table:
@@ -37,8 +39,8 @@ def clause_line(name: Text, words: Text, where: str) -> Table:
     return line
 
 
-def finding_block(finding: Finding) -> RenderableType:
-    """Clause and words, where it shows, then the first violation whole."""
+def finding_block(finding: Finding, consequences: Sequence[Finding] = ()) -> RenderableType:
+    """Clause and words, where it shows, then the first violation; what it explains in one line each."""
     style = "yellow" if finding.known else "red"
     name = Text(finding.clause, style=f"bold {style}")
     parts: list[RenderableType] = [clause_line(name, Text(finding.title), finding.where)]
@@ -47,6 +49,8 @@ def finding_block(finding: Finding) -> RenderableType:
     if others:
         parts.append(_fields([("also", other) for other in others]))
     parts += _again(finding.first)
+    if consequences:
+        parts.append(_fields(_explained(consequences)))
     return Group(*parts)
 
 
@@ -71,8 +75,7 @@ def result_block(result: CheckResult) -> RenderableType:
         ("at", result.at),
     ]
     parts = [_fields(rows)]
-    if result.exhibit:
-        parts += [verbatim(" " * _INDENT + line) for line in result.exhibit.splitlines()]
+    parts += _exhibit(result.exhibit.splitlines())
     parts.append(
         _fields(
             [
@@ -89,6 +92,23 @@ def result_block(result: CheckResult) -> RenderableType:
 def verbatim(line: str) -> Text:
     """A line that is never wrapped or cut, so that it can be copied or stays a picture."""
     return Text(printable(line), no_wrap=True, overflow="ignore")
+
+
+def _exhibit(lines: Sequence[str]) -> list[RenderableType]:
+    """A picture or a script as it is, as far as a screen holds it."""
+    shown: list[RenderableType] = [verbatim(" " * _INDENT + line) for line in lines[:_EXHIBIT_LINES]]
+    if left_out := len(lines) - len(shown):
+        words = f"… {plural(left_out, 'more line')}: --json FILE keeps all"
+        shown.append(Text(" " * _INDENT + words, style=LABEL))
+    return shown
+
+
+def _explained(consequences: Sequence[Finding]) -> Iterable[tuple[str, str]]:
+    for place, one in enumerate(consequences[:_CONSEQUENCES]):
+        check = one.first.check.rpartition("::")[2]
+        yield ("explains" if place == 0 else "", f"{one.clause}: {one.title} ({check})")
+    if left_out := consequences[_CONSEQUENCES:]:
+        yield ("", f"… {len(left_out)} more: {' '.join(one.clause for one in left_out)}")
 
 
 def _again(result: CheckResult) -> list[RenderableType]:

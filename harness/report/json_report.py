@@ -40,6 +40,10 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
                 "title": finding.title,
                 "where": finding.where,
                 "known": finding.known or None,
+                "explained_by": finding.explained_by or None,
+                "level": str(finding.first.level),
+                "function": finding.first.function or None,
+                "at": finding.first.at or None,
                 "runs": [str(run) for run in finding.runs],
                 "checks": list(dict.fromkeys(result.check for result in finding.results)),
             }

@@ -68,8 +68,14 @@ def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[Ren
     if evidence.runs:
         parts.append(_runs(evidence))
     if fresh:
-        parts.append(_title(plural(len(fresh), "finding"), "clauses that this subject breaks"))
-        parts += [finding_block(finding) for finding in fresh]
+        roots = [finding for finding in fresh if not finding.explained_by]
+        words = "clauses that this subject breaks"
+        if len(roots) < len(fresh):
+            words += f"; {len(fresh) - len(roots)} more come of these, each is listed below its cause"
+        parts.append(_title(plural(len(roots), "finding"), words))
+        parts += [
+            finding_block(root, [one for one in fresh if one.explained_by == root.clause]) for root in roots
+        ]
     parts += [broken_off_block(result) for result in evidence.checks if result.outcome in _BROKEN_OFF]
     parts += [_trouble(trouble) for trouble in evidence.errors]
     parts += _layouts(evidence)

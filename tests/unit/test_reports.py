@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from harness.judge.baseline import EMPTY, Baseline, parse
-from harness.judge.evidence import DumpEvidence, Evidence, LayoutEvidence, Outcome, Trouble, Witness
+from harness.judge.evidence import DumpEvidence, Evidence, LayoutEvidence, Level, Outcome, Trouble, Witness
 from harness.judge.exit_codes import Kind
 from harness.judge.verdict import judge
 from harness.report import json_report, junit
@@ -124,6 +124,34 @@ def test_a_finding_shows_all_that_was_seen_and_one_command() -> None:
     for part in ("0x0000000001234000, payload", "frame.rs:187", "42 alloc purpose", "frame::allocate+0x12"):
         assert part in text
     assert f"see it again: {SEEN['reproduce']}\n" in text
+
+
+def test_a_long_exhibit_is_cut_on_a_terminal_and_whole_in_json() -> None:
+    lines = [f"line {number} of the dump" for number in range(110)]
+    evidence = with_outcome(healthy(), TABLE, Outcome.VIOLATED, **{**SEEN, "exhibit": "\n".join(lines)})
+    text = shown(evidence)
+    assert "line 0 of the dump" in text and "line 109 of the dump" not in text
+    assert "… 86 more lines: --json FILE keeps all" in text
+    assert text.count("of the dump") == 24
+    assert lines[-1] in json_report.dumps(evidence, judge(evidence), EMPTY)
+    assert lines[-1] in junit.dumps(evidence, judge(evidence), EMPTY)
+
+
+def test_a_consequence_is_one_line_below_its_cause() -> None:
+    function = "FrameAllocOptions::allocate"
+    alone = {"function": function, "field": "flags", "breaks": ("ALLOC-02",), "message": "flags are wrong"}
+    evidence = with_outcome(healthy(), LIFE, Outcome.VIOLATED, **alone)
+    storm = {"function": function, "field": "flags", "level": Level.STORM, "message": "a storm broke it"}
+    checks = tuple(
+        replace(result, clauses=("ALLOC-14",), outcome=Outcome.VIOLATED, exhibit="dump", **storm)
+        if result.check == TABLE
+        else result
+        for result in evidence.checks
+    )
+    text = shown(replace(evidence, checks=checks))
+    assert "1 finding  clauses that this subject breaks; 1 more come of these" in " ".join(text.split("\n"))
+    assert "explains  ALLOC-14: live allocations never overlap" in text
+    assert "dump" not in text
 
 
 def test_a_known_finding_shows_its_reason_and_not_its_details() -> None:

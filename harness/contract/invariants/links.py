@@ -183,7 +183,7 @@ INVARIANTS = (
     ),
     Invariant(
         "W-LINK-HEADS-ONLY",
-        ("FREE-01", "FREE-03", "ALLOC-09"),
+        ("FREE-03", "FREE-01", "ALLOC-09"),
         holds="a slot that starts no free block: next == prev == LINK_NONE",
         blind_to="links of a free block that is alone on its list and should have none",
         evaluate=only_heads_linked,
