@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from harness.checks import ClauseViolated, expect
+from harness.contract.functions import keeper_of
 from harness.contract.invariants import check_all
 from harness.errors import HarnessError
 from harness.kernel import Kernel
@@ -111,10 +112,17 @@ def _expect_sound(weather: Weather) -> None:
     kernel.call("buddy.drain")
     report = check_all(kernel.state())
     if report.violated:
+        violations = [violation for result in report for violation in result.violations]
+        fields = {violation.field for violation in violations}
+        first = violations[0]
+        field = first.field if len(fields) == 1 else ""
         raise ClauseViolated(
-            f"memory after {outcome.steps} steps of a storm",
-            expected="every invariant holds",
-            got=", ".join(sorted(report.violated)),
+            f"memory after {outcome.steps} steps of a storm: {', '.join(sorted(report.violated))}",
+            expected=first.expected,
+            got=first.got,
+            frame=None if first.pfn is None else first.pfn << PAGE_SHIFT,
+            field=field,
+            function=keeper_of(field),
             exhibit=report.text,
         )
     now = kernel.free_blocks()

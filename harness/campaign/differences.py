@@ -31,6 +31,7 @@ class Difference:
         served: clauses that an invariant serves.
         got_status: of the reply: `ok`, `fail`, `panic`.
         zeroed: whether a payload had to be zero, rather than to stay.
+        values: of a slot's field, as predicted and as found.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Difference:
     served: tuple[str, ...] = ()
     got_status: str = ""
     zeroed: bool = False
+    values: tuple[int, int] | None = None
 
     @property
     def frame(self) -> int | None:
@@ -126,6 +128,7 @@ def of_slots(examples: Sequence[SlotDifference], total: int) -> Difference:
         f"{first.got:#x}{more}",
         pfn=first.pfn,
         field=first.field,
+        values=(first.expected, first.got),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.campaign.arena import Arena
-from harness.campaign.attribution import AT_BOOT, AT_THE_END, clause_of
+from harness.campaign.attribution import AT_BOOT, AT_THE_END, Blame, blame
 from harness.campaign.author import Author
 from harness.campaign.differences import Difference
 from harness.campaign.steps import Step
@@ -25,11 +25,15 @@ class Failure:
         lines: the same as they were sent.
     """
 
-    clause: str
+    blame: Blame
     difference: Difference
     steps: tuple[Step, ...]
     lines: tuple[str, ...]
     at_the_end: bool
+
+    @property
+    def clause(self) -> str:
+        return self.blame.clause
 
 
 Choose = Callable[[], Step | None]
@@ -45,8 +49,8 @@ def play(
     lines: list[str] = []
 
     def failure(line: str, difference: Difference) -> Failure:
-        clause = clause_of(line, arena.last, difference)
-        return Failure(clause, difference, tuple(steps), tuple(lines), line == AT_THE_END)
+        blamed = blame(lines, line, arena.last, difference)
+        return Failure(blamed, difference, tuple(steps), tuple(lines), line == AT_THE_END)
 
     if arena.at_boot is not None:
         return failure(AT_BOOT, arena.at_boot)

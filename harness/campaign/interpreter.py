@@ -50,7 +50,7 @@ class Prediction:
         outcome: as the model says.
         payload: the byte that fills a frame from now on, by pfn; all other frames keep what they hold.
         frames: pfns that the command is about: named by it, handed out or quarantined.
-        generation_wraps: a life begins on the frame whose generation is the last one.
+        wrapped: pfns on which a life begins whose generation follows the last one.
         poison_met: pfns that the command had to put into quarantine although nobody freed them.
         follows_misaligned: it looks at vtable bits that can be no vtable's address.
         hooks: what the record of hooks must show, where the command shows it.
@@ -61,7 +61,7 @@ class Prediction:
     outcome: Outcome
     payload: Mapping[int, int] = field(default_factory=dict)
     frames: frozenset[int] = frozenset()
-    generation_wraps: bool = False
+    wrapped: frozenset[int] = frozenset()
     poison_met: frozenset[int] = frozenset()
     follows_misaligned: bool = False
     hooks: tuple[HookCall, ...] | None = None
@@ -312,7 +312,7 @@ class Interpreter:
         misaligned = words.name in FOLLOWS_VTABLE and any(
             model.slots[pfn].vtable % 8 for pfn in named if pfn < model.slots.n_frames
         )
-        quarantined, wraps = set(model.buddy.quarantined), self._about_to_wrap(words)
+        quarantined, aged = set(model.buddy.quarantined), self._about_to_wrap(words)
         self._notice_abuse(words, named)
         named |= self._offered(words)
         model.payload.clear()
@@ -325,7 +325,7 @@ class Interpreter:
             outcome=outcome,
             payload=dict(model.payload),
             frames=frozenset(named | met),
-            generation_wraps=wraps and isinstance(outcome, Done),
+            wrapped=frozenset(pfn for pfn in aged if model.slots[pfn].generation != LAST_GENERATION),
             poison_met=frozenset(met),
             follows_misaligned=misaligned,
             hooks=tuple(model.hook_calls) if words.name == "vt.log" else None,
@@ -352,16 +352,13 @@ class Interpreter:
         tops = {frames[-1] for frames in buddy.caches.values() if frames}
         return tops if buddy.faults.next_pfn is None else {buddy.faults.next_pfn}
 
-    def _about_to_wrap(self, words: Words) -> bool:
-        """Whether a free frame has seen its last generation; those that were told so are known."""
+    def _about_to_wrap(self, words: Words) -> set[int]:
+        """Frames at their last generation that may begin a life; those that were told so are known."""
         if words.name == "slot.set_generation":
             self._aged.add(_paddr(words) >> PAGE_SHIFT)
-        if words.name not in ALLOCATES:
-            return False
-        slots = (self.model.slots[pfn] for pfn in self._aged)
-        return any(
-            slot.generation == LAST_GENERATION and slot.refcount == C.refcount_unused for slot in slots
-        )
+        if words.name not in ALLOCATES and words.name != "slot.note_new_allocation_epoch":
+            return set()
+        return {pfn for pfn in self._aged if self.model.slots[pfn].generation == LAST_GENERATION}
 
     def _notice_abuse(self, words: Words, named: set[int]) -> None:
         """A user who frees twice, offers frames in use or writes to free frames breaks the lists himself."""

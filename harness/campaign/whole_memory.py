@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.canary import PayloadWatch
 from harness.checks import ClauseViolated
+from harness.contract.functions import OF_CLAUSE, keeper_of
 from harness.contract.invariants import INVARIANTS, InvariantResult, Outcome, Past, Report, check_all
 from harness.contract.memory_state import MemoryState, pfn_ranges
 from harness.errors import HarnessError
@@ -70,7 +71,7 @@ class Watched:
         for moment in self.moments:
             for name in serving:
                 if moment.report[name].outcome is Outcome.VIOLATED:
-                    raise violated(moment.report[name], moment.name)
+                    raise violated(moment.report[name], moment.name, clause)
         seen = sum(moment.report[name].evaluated for moment in self.moments for name in serving)
         if not seen:
             raise HarnessError("invariants", clause, expected="frames to look at", actual="none")
@@ -81,15 +82,17 @@ class Watched:
         return frozenset().union(*(moment.report.violated for moment in self.moments))
 
 
-def violated(result: InvariantResult, moment: str) -> ClauseViolated:
+def violated(result: InvariantResult, moment: str, clause: str) -> ClauseViolated:
     """An invariant's answer as a report shows it: the first counterexample, the rest as exhibit."""
     first = result.violations[0]
+    keeper = keeper_of(first.field)
     return ClauseViolated(
         f"{INVARIANTS[result.id].holds} ({result.id}, {moment}, {result.total} of {result.evaluated})",
         expected=first.expected,
         got=first.got,
         frame=None if first.pfn is None else first.pfn << PAGE_SHIFT,
         field=first.field,
+        function=keeper if keeper in OF_CLAUSE.get(clause, ()) else "",
         exhibit=result.text,
     )
 

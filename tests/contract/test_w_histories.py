@@ -15,7 +15,7 @@ from harness.judge.evidence import RunKey
 from harness.report.text import plural
 from harness.run import Run
 
-pytestmark = pytest.mark.one_machine
+pytestmark = [pytest.mark.one_machine, pytest.mark.level("history")]
 
 JUDGED = [pytest.param(id_, marks=pytest.mark.clause(id_), id=id_) for id_ in in_contract_order(CLAUSES)]
 
@@ -61,5 +61,7 @@ def test_no_history_breaks_the_clause(
             got=" ".join(difference.got.split()),
             frame=difference.frame,
             field=difference.field,
+            function=found.failure.blame.function,
+            calls=found.failure.blame.called,
             exhibit=found.script.text,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,17 +10,18 @@ from dataclasses import replace
 import pytest
 
 from harness.campaign.arena import Ground
-from harness.campaign.attribution import AT_THE_END, CLAUSES, OF_COMMAND, clause_of
+from harness.campaign.attribution import AT_BOOT, AT_THE_END, BOOT, CLAUSES, OF_COMMAND, Blame, blame
 from harness.campaign.author import Author
 from harness.campaign.differences import Difference
 from harness.campaign.grounds import ISLANDS
 from harness.campaign.history import Failure
-from harness.campaign.interpreter import HANDLERS, Interpreter, ScriptError, set_of_vtables
+from harness.campaign.interpreter import HANDLERS, Interpreter, Prediction, ScriptError, set_of_vtables
 from harness.campaign.scripts import Script, parse
 from harness.campaign.shrink import shrink
 from harness.campaign.steps import Cached, Got, Listed, Step
 from harness.contract.clauses import CLAUSES as CONTRACT
-from harness.contract.model import Done, Fail, Model, Panic, PanicKind, booted_model
+from harness.contract.functions import OF_CLAUSE, functions_of_all
+from harness.contract.model import Done, Fail, Model, Outcome, Panic, PanicKind, booted_model
 from harness.contract.model.slots import C
 from harness.errors import UsageError
 
@@ -184,7 +186,8 @@ def slot_difference(field: str, pfn: int = 5) -> Difference:
         (["release {a} 0"], slot_difference("guard", -1), "GUARD-04"),
         (["release {a} 0"], slot_difference("refcount", -1), "FREE-02"),
         (["slot.set_guard {a} 1"], slot_difference("guard", -1), "GUARD-01"),
-        (["slot.set_guard {a} 1"], slot_difference("flags", -1), "LAYOUT-07"),
+        (["slot.set_guard {a} 1"], slot_difference("flags", -1), "CONST-05"),
+        (["slot.set_guard {a} 1"], slot_difference("order", -1), "LAYOUT-07"),
         (["slot.set_guard {a} 1"], slot_difference("guard", 2), "LAYOUT-07"),
         (
             ["slot.set_vtable_bits {a} 1", "release {a} 0"],
@@ -208,13 +211,134 @@ def test_difference_names_the_clause_that_it_breaks(
         prediction = interpreter.follow(line.format(**names))
     if difference.pfn == -1:
         difference = replace(difference, pfn=max(prediction.frames))
-    assert clause_of(lines[-1].format(**names), prediction, difference) == clause
+    sent = [line.format(**names) for line in lines]
+    assert blame(["alloc", *sent], sent[-1], prediction, difference).clause == clause
 
 
 def test_what_an_invariant_finds_is_the_clause_that_it_serves() -> None:
     found = Difference("invariant", "", "", "", served=("FREE-05", "FREE-03"))
-    assert clause_of(AT_THE_END, None, found) == "FREE-05"
-    assert clause_of(AT_THE_END, None, Difference("payload", "", "", "")) == "FREE-01"
+    assert blame([], AT_THE_END, None, found).clause == "FREE-05"
+    assert blame([], AT_THE_END, None, Difference("payload", "", "", "")).clause == "FREE-01"
+
+
+KINDS = ("status", "value", "slot", "payload", "counter", "list", "cache", "hooks", "crash")
+FIELDS = ("", "next", "vtable", "flags", "order", "refcount", "generation", "guard", "meta_aux", "payload")
+FRAME = 0x106_0000
+OPERANDS = {
+    "buddy.alloc": "0 movable",
+    "buddy.drain": "",
+    "alloc": "new purpose=user",
+    "alloc.all": "",
+    "trait.alloc": "0",
+    "trait.alloc_frame": "",
+    "vt.log": "",
+    "vt.clear": "",
+    "inject": f"buddy.next {FRAME:#x}",
+    "array.poisoned": f"{FRAME:#x} 0",
+    "payload.fill": f"{FRAME:#x} 1 1",
+    **dict.fromkeys(("release", "buddy.free", "trait.free"), f"{FRAME:#x} 0"),
+}
+
+
+@pytest.mark.parametrize("command", HANDLERS)
+def test_no_history_names_a_clause_whose_functions_it_did_not_call(command: str) -> None:
+    """Whatever is different after whatever command: the clause is one that the calls made can break."""
+    line = f"{command} {OPERANDS.get(command, f'{FRAME:#x} 1 1')}".strip()
+    outcomes: tuple[Outcome, ...] = (Done(), Fail("OutOfMemory"), *(Panic(kind) for kind in PanicKind))
+    predictions = [
+        Prediction(outcome, frames=frozenset({FRAME >> 12}), wrapped=wrapped, poison_met=met)
+        for outcome in outcomes
+        for wrapped in (frozenset(), frozenset({FRAME >> 12}))
+        for met in (frozenset(), frozenset({FRAME >> 12}))
+    ]
+    calls = functions_of_all([line]) or functions_of_all([*BOOT, line])
+    for prediction, kind, field in itertools.product(predictions, KINDS, FIELDS):
+        difference = Difference(kind, "", "", "overflow", pfn=FRAME >> 12, field=field, got_status="panic")
+        blamed = blame([line], line, prediction, difference)
+        assert OF_CLAUSE[blamed.clause] & calls, (line, prediction, difference)
+        assert blamed.clause in CLAUSES
+
+
+def test_every_clause_that_a_history_can_find_has_functions_that_break_it() -> None:
+    assert CLAUSES - OF_CLAUSE.keys() == set()
+    assert all(OF_CLAUSE.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "difference", "blamed"),
+    [
+        ("slot.inc_ref 0x1000", slot_difference("refcount"), ("REF-01", "MetaSlot::inc_ref")),
+        (
+            "slot.reset_with_free_list_meta 0x5000",
+            slot_difference("generation"),
+            ("GEN-01", "MetaSlot::reset_with_free_list_meta"),
+        ),
+        (
+            "slot.reset_with_free_list_meta 0x5000",
+            slot_difference("guard"),
+            ("GUARD-04", "MetaSlot::reset_with_free_list_meta"),
+        ),
+        ("slot.mark_poisoned 0x5000", slot_difference("refcount"), ("LAYOUT-07", "MetaSlot::mark_poisoned")),
+        ("slot.get_guard 0x5000", slot_difference("generation"), ("GEN-01", "MetaSlot::get_guard")),
+        ("slot.set_guard 0x5000 1", slot_difference("flags"), ("CONST-05", "MetaSlot::set_guard")),
+        ("slot.set_flags 0x5000 1", slot_difference("flags"), ("LAYOUT-07", "MetaSlot::set_flags")),
+        (
+            "release 0x5000 0",
+            slot_difference("generation"),
+            ("GEN-01", "MetaSlot::reset_with_free_list_meta"),
+        ),
+        ("release 0x5000 0", slot_difference("next"), ("FREE-03", "MetaSlot::set_next")),
+        ("release 0x5000 0", Difference("cache", "", "", ""), ("FREE-03", "")),
+        ("buddy.alloc 0 movable", slot_difference("order"), ("FREE-04", "MetaSlot::set_order")),
+        ("alloc", Difference("cache", "", "", ""), ("ALLOC-08", "FrameAllocOptions::allocate")),
+        ("alloc new purpose=user", slot_difference("guard"), ("GUARD-05", "FrameAllocOptions::allocate")),
+        (
+            "alloc.all new purpose=user",
+            replace(slot_difference("flags"), values=(C.flag_allocated, C.flag_free)),
+            ("ALLOC-08", "FrameAllocOptions::allocate"),
+        ),
+    ],
+)
+def test_difference_names_the_function_that_wrote_it(
+    line: str, difference: Difference, blamed: tuple[str, str]
+) -> None:
+    prediction = Prediction(Done(), frames=frozenset({5}))
+    found = blame([line], line, prediction, difference)
+    assert found.clause == blamed[0]
+    if blamed[1]:
+        assert found.function == blamed[1]
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "difference", "clause"),
+    [
+        ({5}, slot_difference("generation"), "GEN-03"),
+        ({7}, slot_difference("generation"), "GEN-01"),
+        (set(), slot_difference("generation"), "GEN-01"),
+        ({5}, Difference("value", "", "1", "2", field="paddr"), "ALLOC-08"),
+        ({5}, slot_difference("flags"), "ALLOC-02"),
+        ({5}, Difference("status", "", "", "add with overflow", got_status="panic"), "GEN-03"),
+        ({5}, Difference("status", "", "", "refcount is 1", got_status="panic"), "ALLOC-10"),
+    ],
+)
+def test_a_wrapped_generation_is_blamed_for_generations_alone(
+    wrapped: set[int], difference: Difference, clause: str
+) -> None:
+    prediction = Prediction(Done(), frames=frozenset({5}), wrapped=frozenset(wrapped))
+    assert blame(["alloc"], "alloc", prediction, difference).clause == clause
+
+
+def test_hooks_without_a_release_are_the_invokers_business() -> None:
+    found = Difference("hooks", "", "", "")
+    asked = ["array.unmap 0x5000", "vt.log"]
+    assert blame(asked, "vt.log", Prediction(Done()), found).clause == "VT-04"
+    given_back = ["release 0x5000 0", "vt.log"]
+    assert blame(given_back, "vt.log", Prediction(Done()), found).clause == "VT-05"
+
+
+def test_what_is_wrong_at_boot_is_blamed_on_who_filled_the_table() -> None:
+    found = blame([], AT_BOOT, None, slot_difference("meta_aux"))
+    assert (found.clause, found.function) == ("ARRAY-03", "init_metadata_array")
 
 
 # ---- shortening -------------------------------------------------------------------------------------------
@@ -230,7 +354,13 @@ def test_history_is_shortened_to_the_steps_that_it_takes() -> None:
         for at, step in enumerate(steps):
             if step.text.startswith("release") and 7 in known:
                 done = tuple(steps[: at + 1])
-                return Failure("X", Difference("slot", "", "", ""), done, tuple(s.text for s in done), False)
+                return Failure(
+                    Blame("X", "", frozenset()),
+                    Difference("slot", "", "", ""),
+                    done,
+                    tuple(s.text for s in done),
+                    False,
+                )
             known.add(step.number)
         return None
 
@@ -242,7 +372,11 @@ def test_history_is_shortened_to_the_steps_that_it_takes() -> None:
 def test_shortening_keeps_to_the_clause_it_began_with() -> None:
     def play(steps: Sequence[Step]) -> Failure | None:
         clause = "A" if len(steps) > 3 else "B"
-        return Failure(clause, Difference("slot", "", "", ""), tuple(steps), (), False) if steps else None
+        return (
+            Failure(Blame(clause, "", frozenset()), Difference("slot", "", "", ""), tuple(steps), (), False)
+            if steps
+            else None
+        )
 
     first = play([Step(number, "alloc") for number in range(9)])
     assert first is not None
