@@ -11,19 +11,22 @@ from harness.kernel import Kernel
 def expect_constants(kernel: Kernel, expected: dict[str, int]) -> None:
     reply = kernel.call("const")
     for name, value in expected.items():
-        expect(f"constant {name}", reply[name], value, base=16)
+        expect(f"constant {name}", reply[name], value, base=16, function=name)
 
 
+@pytest.mark.level("declaration")
 @pytest.mark.clause("CONST-01")
 def test_page_size_slot_size_slot_alignment(shared_kernel: Kernel) -> None:
     expect_constants(shared_kernel, {"PAGE_SIZE": 4096, "FRAME_META_SIZE": 64, "FRAME_META_ALIGN": 64})
 
 
+@pytest.mark.level("declaration")
 @pytest.mark.clause("CONST-02")
 def test_sentinels_are_all_ones(shared_kernel: Kernel) -> None:
     expect_constants(shared_kernel, {"FRAME_META_LINK_NONE": 2**64 - 1, "REFCOUNT_UNUSED": 2**32 - 1})
 
 
+@pytest.mark.level("declaration")
 @pytest.mark.clause("CONST-03")
 def test_guard_bits(shared_kernel: Kernel) -> None:
     expect_constants(
@@ -32,6 +35,7 @@ def test_guard_bits(shared_kernel: Kernel) -> None:
     )
 
 
+@pytest.mark.level("declaration")
 @pytest.mark.clause("CONST-04")
 def test_flag_bits(shared_kernel: Kernel) -> None:
     expect_constants(

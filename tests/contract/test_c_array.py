@@ -222,7 +222,7 @@ def test_frames_behind_the_pci_hole_have_their_own_slots(kernel: Kernel) -> None
     )
 
 
-@pytest.mark.clause("ARRAY-10", "ALLOC-09")
+@pytest.mark.clause("ARRAY-10", "ALLOC-09", at="FrameAllocOptions::allocate")
 @pytest.mark.machine("q35-5g")
 def test_a_frame_behind_the_pci_hole_is_allocated_like_any_other(kernel: Kernel) -> None:
     paddr = 4 * GIB + (8 << 20)

@@ -35,9 +35,17 @@ def test_a_claim_adds_one_and_nothing_else_does(kernel: Kernel) -> None:
             first,
             frame=paddr,
             field="generation",
+            function=f"MetaSlot::{method}",
         )
     kernel.release(paddr)
-    expect("generation after free", generation_in_ram(kernel, paddr), first, frame=paddr, field="generation")
+    expect(
+        "generation after free",
+        generation_in_ram(kernel, paddr),
+        first,
+        frame=paddr,
+        field="generation",
+        function="MetaSlot::reset_with_free_list_meta",
+    )
     kernel.offer(paddr)
     kernel.alloc()
     expect(
@@ -46,10 +54,11 @@ def test_a_claim_adds_one_and_nothing_else_does(kernel: Kernel) -> None:
         first + 1,
         frame=paddr,
         field="generation",
+        function="FrameAllocOptions::allocate",
     )
 
 
-@pytest.mark.clause("GEN-01", "ALLOC-10")
+@pytest.mark.clause("GEN-01", "ALLOC-10", at="FrameAllocOptions::allocate")
 def test_a_refused_claim_begins_no_epoch(kernel: Kernel) -> None:
     paddr = kernel.alloc()
     first = generation_in_ram(kernel, paddr)
@@ -65,6 +74,7 @@ def test_a_refused_claim_begins_no_epoch(kernel: Kernel) -> None:
     )
 
 
+@pytest.mark.level("sequence")
 @pytest.mark.clause("GEN-02", at="meta_generation_matches")
 def test_every_life_has_its_own_epoch(kernel: Kernel) -> None:
     """A seeded history of allocations and frees: one more per life, only the holder's epoch matches."""
@@ -114,7 +124,7 @@ def test_an_epoch_that_differs_in_one_bit_is_stale(shared_kernel: Kernel) -> Non
     expect("meta_generation_matches, then of 32 stale epochs", found, [1, *[0] * 32], frame=paddr)
 
 
-@pytest.mark.clause("GEN-03", at="MetaSlot::note_new_allocation_epoch")
+@pytest.mark.clause("GEN-03", at="FrameAllocOptions::allocate")
 def test_generation_wraps_to_zero_without_panic(kernel: Kernel) -> None:
     paddr = kernel.buddy_alloc(0, "unmovable")
     kernel.slot(paddr).set_generation(2**32 - 1)

@@ -30,7 +30,9 @@ def test_guard_is_set_read_ored(shared_kernel: Kernel) -> None:
     paddr = shared_kernel.alloc()
     slot = shared_kernel.slot(paddr)
     slot.set_guard(0x5)
-    expect("get_guard", slot.get_guard(), 0x5, frame=paddr, field="guard")
+    in_ram = int(shared_kernel.slots()[paddr >> 12]["guard"])
+    expect("guard after set_guard", in_ram, 0x5, frame=paddr, field="guard", function="MetaSlot::set_guard")
+    expect("get_guard", slot.get_guard(), 0x5, frame=paddr, function="MetaSlot::get_guard")
     expect(
         "old bits returned by fetch_or_guard",
         slot.call("fetch_or_guard", 0xA0)["v"],
@@ -91,7 +93,7 @@ def test_returning_to_the_free_list_keeps_poison_alone(shared_kernel: Kernel) ->
         expect("vtable bits", slot.vtable_bits(), 0, base=16, frame=paddr, field="vtable")
 
 
-@pytest.mark.clause("GUARD-05", at="MetaSlot::note_new_allocation_epoch")
+@pytest.mark.clause("GUARD-05", at="FrameAllocOptions::allocate")
 def test_a_new_epoch_clears_guard_vtable(kernel: Kernel) -> None:
     paddr = kernel.buddy_alloc(0, "unmovable")
     slot = kernel.slot(paddr)
@@ -99,7 +101,8 @@ def test_a_new_epoch_clears_guard_vtable(kernel: Kernel) -> None:
     slot.set_vtable_bits(kernel.vtable("both"))
     kernel.offer(paddr)
     expect("frame handed out", kernel.alloc(), paddr, base=16)
-    expect("guard and vtable of the new life", (slot.get_guard(), slot.vtable_bits()), (0, 0), frame=paddr)
+    expect("guard of the new life", slot.get_guard(), 0, base=16, frame=paddr, field="guard")
+    expect("vtable of the new life", slot.vtable_bits(), 0, base=16, frame=paddr, field="vtable")
 
 
 @pytest.mark.clause("GUARD-05", at="MetaSlot::note_new_allocation_epoch")
@@ -110,12 +113,9 @@ def test_the_epoch_itself_clears_guard_vtable_and_counts(shared_kernel: Kernel) 
     slot.set_vtable_bits(8)
     before = slot.generation()
     slot.call("note_new_allocation_epoch")
-    expect(
-        "guard, vtable, generation after note_new_allocation_epoch",
-        (slot.get_guard(), slot.vtable_bits(), slot.generation()),
-        (0, 0, before + 1),
-        frame=paddr,
-    )
+    expect("guard of the epoch", slot.get_guard(), 0, base=16, frame=paddr, field="guard")
+    expect("vtable of the epoch", slot.vtable_bits(), 0, base=16, frame=paddr, field="vtable")
+    expect("generation of the epoch", slot.generation(), before + 1, frame=paddr, field="generation")
 
 
 def poisoned(kernel: Kernel, block: int, order: int) -> int:
@@ -162,6 +162,7 @@ def test_before_the_array_exists_nothing_is_poisoned(boot: Boot) -> None:
     )
 
 
+@pytest.mark.level("sequence")
 @pytest.mark.clause("GUARD-07", at="MetaSlot::reset_with_free_list_meta")
 @pytest.mark.parametrize("order", [0, 1, 3, 9])
 def test_a_poisoned_block_that_is_freed_is_quarantined_for_ever(kernel: Kernel, order: int) -> None:
@@ -211,7 +212,8 @@ def allocate_everything_beside_a_sick_frame(kernel: Kernel, paddr: int) -> None:
     )
 
 
-@pytest.mark.clause("GUARD-08", at="MetaSlot::note_new_allocation_epoch")
+@pytest.mark.level("sequence")
+@pytest.mark.clause("GUARD-08", at="FrameAllocOptions::allocate")
 def test_a_frame_poisoned_in_the_cpu_cache_is_not_handed_out(kernel: Kernel) -> None:
     paddr = kernel.alloc()
     kernel.release(paddr)
@@ -220,7 +222,8 @@ def test_a_frame_poisoned_in_the_cpu_cache_is_not_handed_out(kernel: Kernel) -> 
     allocate_everything_beside_a_sick_frame(kernel, paddr)
 
 
-@pytest.mark.clause("GUARD-08", at="MetaSlot::note_new_allocation_epoch")
+@pytest.mark.level("sequence")
+@pytest.mark.clause("GUARD-08", at="FrameAllocOptions::allocate")
 def test_a_frame_poisoned_on_a_free_list_is_not_handed_out(kernel: Kernel) -> None:
     blocks = kernel.free_blocks()
     expect("the buddy has free blocks", bool(blocks), True)

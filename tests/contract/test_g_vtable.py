@@ -13,6 +13,20 @@ def hook_calls(kernel: Kernel) -> list[tuple[str, int]]:
     return [(row["hook"], int(row["paddr"], 0)) for row in kernel.call("vt.log").rows()]
 
 
+def invoker_of(ran: list[tuple[str, int]], wanted: list[tuple[str, int]]) -> str:
+    """The function whose hook is the first one that did not run as it had to."""
+    size = max(len(ran), len(wanted))
+    for got, expected in zip(padded(ran, size), padded(wanted, size), strict=True):
+        if got != expected:
+            hook = (got or expected or ("",))[0]
+            return f"invoke_vtable_{hook}" if hook.startswith("on_") else ""
+    return ""
+
+
+def padded(rows: list[tuple[str, int]], size: int) -> list[tuple[str, int] | None]:
+    return [*rows, *[None] * (size - len(rows))]
+
+
 @pytest.mark.clause("VT-01", at="MetaSlot::vtable_ref")
 def test_no_bits_mean_the_default_vtable_without_hooks(shared_kernel: Kernel) -> None:
     paddr = shared_kernel.alloc()
@@ -22,7 +36,7 @@ def test_no_bits_mean_the_default_vtable_without_hooks(shared_kernel: Kernel) ->
         slot.call("try_vtable_ref")["some"],
         1,
         frame=paddr,
-        field="vtable",
+        function="MetaSlot::try_vtable_ref",
     )
     for method in ("vtable_ref", "try_vtable_ref"):
         reply = slot.call(method)
@@ -31,7 +45,7 @@ def test_no_bits_mean_the_default_vtable_without_hooks(shared_kernel: Kernel) ->
             (reply["default"], reply["on_last_ref"], reply["on_unmap"]),
             (1, 0, 0),
             frame=paddr,
-            field="vtable",
+            function=f"MetaSlot::{method}",
         )
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.unmap", paddr)
@@ -46,17 +60,20 @@ def test_the_registered_vtable_is_the_one_returned_and_called(shared_kernel: Ker
         vaddr = shared_kernel.vtable(name)
         slot = shared_kernel.slot(paddr)
         slot.set_vtable_bits(vaddr)
-        expect("vtable_bits", slot.vtable_bits(), vaddr, base=16, frame=paddr, field="vtable")
+        in_ram = int(shared_kernel.slots()[paddr >> 12]["vtable"])
+        setter, getter = "MetaSlot::set_vtable_bits", "MetaSlot::vtable_bits"
+        expect("vtable in mapped RAM", in_ram, vaddr, base=16, frame=paddr, field="vtable", function=setter)
+        expect("vtable_bits", slot.vtable_bits(), vaddr, base=16, frame=paddr, function=getter)
         some = slot.call("try_vtable_ref")["some"]
-        expect("try_vtable_ref of a registered vtable is Some", some, 1, frame=paddr, field="vtable")
-        for method in ("vtable_ref", "try_vtable_ref"):
+        expect("try_vtable_ref of a registered vtable is Some", some, 1, frame=paddr)
+        for method in ("try_vtable_ref", "vtable_ref"):
             expect(
                 f"address behind {method}",
                 slot.call(method)["addr"],
                 vaddr,
                 base=16,
                 frame=paddr,
-                field="vtable",
+                function=f"MetaSlot::{method}",
             )
         shared_kernel.call("vt.clear")
         shared_kernel.call("array.lastref", paddr)
@@ -64,7 +81,8 @@ def test_the_registered_vtable_is_the_one_returned_and_called(shared_kernel: Ker
         wanted = [("on_last_ref", paddr)] * (name in ("both", "shifted", "lastref")) + [
             ("on_unmap", paddr)
         ] * (name in ("both", "shifted", "unmap"))
-        expect(f"hooks of vtable {name} that ran", hook_calls(shared_kernel), wanted, frame=paddr)
+        ran = hook_calls(shared_kernel)
+        expect(f"hooks of vtable {name} that ran", ran, wanted, frame=paddr, function=invoker_of(ran, wanted))
 
 
 @pytest.mark.clause("VT-03", at="MetaSlot::try_vtable_ref")
@@ -90,11 +108,17 @@ def test_invokers_call_the_hook_once_with_the_address_they_got(shared_kernel: Ke
     shared_kernel.slot(paddr).set_vtable_bits(shared_kernel.vtable("both"))
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.unmap", paddr)
-    expect("after invoke_vtable_on_unmap", hook_calls(shared_kernel), [("on_unmap", paddr)], frame=paddr)
+    expect(
+        "hooks after invoke_vtable_on_unmap", hook_calls(shared_kernel), [("on_unmap", paddr)], frame=paddr
+    )
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.lastref", paddr)
     expect(
-        "after invoke_vtable_on_last_ref", hook_calls(shared_kernel), [("on_last_ref", paddr)], frame=paddr
+        "hooks after invoke_vtable_on_last_ref",
+        hook_calls(shared_kernel),
+        [("on_last_ref", paddr)],
+        frame=paddr,
+        function="invoke_vtable_on_last_ref",
     )
 
 
@@ -128,11 +152,13 @@ def test_release_runs_last_ref_once_then_unmap_per_frame_then_the_buddy(
     block, rows = release_a_block_with_hooks(kernel, order, poisoned=poisoned)
     frames = [block + (index << 12) for index in range(1 << order)]
     wanted = [("on_last_ref", block), *(("on_unmap", frame) for frame in frames), ("buddy", block)]
+    seen = [(row["hook"], int(row["paddr"], 0)) for row in rows]
     expect(
         f"order of events when a block of order {order} is released",
-        [(row["hook"], int(row["paddr"], 0)) for row in rows],
+        seen,
         wanted,
         frame=block,
+        function=invoker_of(seen, wanted),
     )
 
 
@@ -140,4 +166,11 @@ def test_release_runs_last_ref_once_then_unmap_per_frame_then_the_buddy(
 @pytest.mark.parametrize("order", [0, 2])
 def test_hooks_run_with_interrupts_disabled(kernel: Kernel, order: int) -> None:
     block, rows = release_a_block_with_hooks(kernel, order, poisoned=False)
-    expect("interrupt flag in each hook", [row["if"] for row in rows], ["0"] * len(rows), frame=block)
+    open_ = [row["hook"] for row in rows if row["if"] != "0"]
+    expect(
+        "interrupt flag in each hook",
+        [row["if"] for row in rows],
+        ["0"] * len(rows),
+        frame=block,
+        function=f"invoke_vtable_{open_[0]}" if open_ and open_[0].startswith("on_") else "",
+    )

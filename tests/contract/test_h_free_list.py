@@ -22,19 +22,28 @@ def test_links_hold_any_word(shared_kernel: Kernel) -> None:
         slot = shared_kernel.slot(paddr)
         slot.call("set_next", value)
         slot.call("set_prev", value ^ 0xFF00)
-        expect("next as read back", slot.call("next")["v"], value, base=16, frame=paddr, field="next")
-        expect(
-            "prev as read back", slot.call("prev")["v"], value ^ 0xFF00, base=16, frame=paddr, field="prev"
-        )
         in_ram = shared_kernel.slots()[paddr >> 12]
-        expect(
-            "both in mapped RAM",
-            (int(in_ram["next"]), int(in_ram["prev"])),
-            (value, value ^ 0xFF00),
-            frame=paddr,
-        )
+        for link, stored in (("next", value), ("prev", value ^ 0xFF00)):
+            expect(
+                f"{link} in mapped RAM",
+                int(in_ram[link]),
+                stored,
+                base=16,
+                frame=paddr,
+                field=link,
+                function=f"MetaSlot::set_{link}",
+            )
+            expect(
+                f"{link} as read back",
+                slot.call(link)["v"],
+                stored,
+                base=16,
+                frame=paddr,
+                function=f"MetaSlot::{link}",
+            )
 
 
+@pytest.mark.level("sequence")
 @pytest.mark.clause("FREE-08", at="FrameAllocOptions::allocate")
 def test_a_double_free_is_detected_before_it_aliases_a_frame(kernel: Kernel) -> None:
     """Free twice, then allocate everything: a panic must come before the frame has two owners.
@@ -59,6 +68,7 @@ def test_a_double_free_is_detected_before_it_aliases_a_frame(kernel: Kernel) -> 
         expect("a panic about the double free", "memory ran out, no panic", "panic", frame=paddr)
 
 
+@pytest.mark.level("sequence")
 @pytest.mark.clause("FREE-09", at="MetaSlot::set_next")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_from_full_to_empty_to_full_restores_the_free_lists(kernel: Kernel, seed: int) -> None:

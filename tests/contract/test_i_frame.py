@@ -34,7 +34,7 @@ def test_from_start_address_takes_frame_starts_alone(shared_kernel: Kernel, addr
     expect(f"frame that from_start_address({address:#x}) gives", taken, wanted, base=16)
 
 
-@pytest.mark.clause("FRAME-02", at="PhysFrame::range_inclusive")
+@pytest.mark.clause("FRAME-02", at="FrameRangeInclusive::next")
 @pytest.mark.parametrize(
     ("start", "end", "count"),
     [
@@ -62,7 +62,7 @@ def test_a_range_may_end_at_the_last_representable_frame(shared_kernel: Kernel, 
     expect("next() after the end", reply["then_none"], 1)
 
 
-@pytest.mark.clause("FRAME-04")
+@pytest.mark.clause("FRAME-04", at="PhysFrame")
 @pytest.mark.parametrize(("a", "b"), [(0, 0), (0x1000, 0x2000), (0x2000, 0x1000), (LAST, 0), (LAST, LAST)])
 def test_frames_compare_by_address(shared_kernel: Kernel, a: int, b: int) -> None:
     reply = shared_kernel.call("frame.cmp", a, b)
@@ -73,13 +73,14 @@ def test_frames_compare_by_address(shared_kernel: Kernel, a: int, b: int) -> Non
     )
 
 
-@pytest.mark.clause("FRAME-05")
+@pytest.mark.level("declaration")
+@pytest.mark.clause("FRAME-05", at="AllocError")
 def test_error_kinds_are_the_three_of_the_contract(image: Image) -> None:
     wanted = ["OutOfMemory", "InvalidOrder", "InvalidAddress"]
     expect("variants of AllocError", sorted(image.variants("frame::AllocError")), sorted(wanted))
 
 
-@pytest.mark.clause("FRAME-05")
+@pytest.mark.clause("FRAME-05", at="AllocError")
 def test_an_order_above_the_maximum_is_an_invalid_order(shared_kernel: Kernel) -> None:
     for order in (12, 13, 63, 255):
         with pytest.raises(AllocFailed) as refused:
@@ -102,14 +103,15 @@ def test_cow_dll_look_at_their_own_bit(shared_kernel: Kernel) -> None:
     for flags in (0, 1, 2, 3, 0xFFFF_FFFC, 0xFFFF_FFFD, 0xFFFF_FFFE, 0xFFFF_FFFF):
         paddr = shared_kernel.alloc()
         slot = shared_kernel.slot(paddr)
-        slot.set_flags(flags)
-        expect(
-            f"is_cow, is_dll with flags {flags:#x}",
-            (slot.call("is_cow")["v"], slot.call("is_dll")["v"]),
-            (flags & 1, flags >> 1 & 1),
-            frame=paddr,
-            field="flags",
-        )
+        slot.poke_field("flags", flags)
+        for method, bit in (("is_cow", 0), ("is_dll", 1)):
+            expect(
+                f"{method} with flags {flags:#x}",
+                slot.call(method)["v"],
+                flags >> bit & 1,
+                frame=paddr,
+                function=f"MetaSlot::{method}",
+            )
 
 
 @pytest.mark.clause("FRAME-08", at="MetaSlot::meta_aux_store")
@@ -119,18 +121,18 @@ def test_meta_aux_holds_any_word(shared_kernel: Kernel) -> None:
         slot = shared_kernel.slot(paddr)
         slot.meta_aux_store(value)
         expect(
-            "meta_aux as read back",
-            slot.call("meta_aux_load")["v"],
-            value,
-            base=16,
-            frame=paddr,
-            field="meta_aux",
-        )
-        expect(
             "meta_aux in mapped RAM",
             int(shared_kernel.slots()[paddr >> 12]["meta_aux"]),
             value,
             base=16,
             frame=paddr,
             field="meta_aux",
+        )
+        expect(
+            "meta_aux as read back",
+            slot.call("meta_aux_load")["v"],
+            value,
+            base=16,
+            frame=paddr,
+            function="MetaSlot::meta_aux_load",
         )

@@ -22,6 +22,7 @@ def report(image: Image) -> OrderingReport:
     return REPORTS[key]
 
 
+@pytest.mark.level("compiled")
 @pytest.mark.one_machine
 @pytest.mark.parametrize(
     "id_", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in ORDERING_CLAUSES]
@@ -40,6 +41,7 @@ def violated(broken: list[OrderingViolation]) -> ClauseViolated:
         expected=first.expected,
         got=first.got,
         field=first.field,
+        function=first.function,
         at=f"{first.file}:{first.line}",
         exhibit="\n".join(["another CPU could see:", f"  {first.consequence}", *map(str, broken[1:])]),
     )

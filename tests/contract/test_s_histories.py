@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from harness.checks import ClauseViolated
+from harness.checks import ClauseViolated, expect
 from harness.contract.linear import Call, Sequential, linearization
 from harness.contract.model import Done, Fail, Model, Outcome, booted_model
 from harness.interleaving import FIRST, SECOND, interleaved
@@ -17,7 +17,7 @@ from harness.kernel import Boot, Kernel
 from harness.smp import Cpus, Job
 from harness.units import PAGE_SHIFT, PAGE_SIZE
 
-pytestmark = pytest.mark.one_machine
+pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 
 CPUS = 2
 STEPS = 4  # between two barriers
@@ -64,7 +64,53 @@ def count_of(model: Model) -> int:
     return model.slot(PAGE_SIZE).refcount
 
 
-def expect_explained(what: str, histories: Sequence[Sequence[Call]], left: int, frame: int) -> None:
+OPERATIONS = {
+    "inc": ("inc_ref", "REF-01", "REF-04"),
+    "dec": ("dec_ref", "REF-01", "REF-04"),
+    "cas": ("cas_refcount", "REF-02", "REF-05"),
+    "set": ("set_refcount", "REF-03", "REF-04"),
+}
+"""By step: the method, the clause that it breaks alone, the clause when another CPU comes between."""
+
+
+def operation_of(step: str) -> tuple[str, str, str]:
+    return OPERATIONS[step.partition("@")[0]]
+
+
+def expect_right_alone(kernel: Kernel, paddr: int, steps: Sequence[str]) -> None:
+    """What is wrong on one CPU is no race."""
+    for step in dict.fromkeys(steps):
+        method, clause, _ = operation_of(step)
+        model = booted_model(2, [range(2)], [range(1, 2)])
+        model.set_refcount(PAGE_SIZE, BEGIN)
+        outcome = ask_model(model, step)
+        assert isinstance(outcome, Done | Fail)
+        kernel.slots()[paddr >> PAGE_SHIFT]["refcount"] = BEGIN
+        number = int(step.partition("~")[0].partition("=")[2] or "0", 0)
+        operands = {"cas": (number & 0xFFFF_FFFF, number >> 32), "set": (number,)}.get(step[:3], ())
+        words = " ".join([f"slot.{method}", *(f"{value:#x}" for value in (paddr, *operands))])
+        reply = kernel.request(words)
+        returned = reply["v"] if outcome.values else 0
+        expect(
+            f"count after {method} on {BEGIN}, one CPU alone, and what it returned",
+            (int(kernel.slots()[paddr >> PAGE_SHIFT]["refcount"]), returned),
+            (count_of(model), outcome.values.get("v", 0)),
+            frame=paddr,
+            field="refcount",
+            function=f"MetaSlot::{method}",
+            clause=clause,
+        )
+
+
+def expect_explained(
+    what: str,
+    histories: Sequence[Sequence[Call]],
+    left: int,
+    frame: int,
+    *,
+    function: str = "",
+    clause: str = "",
+) -> None:
     model = booted_model(2, [range(2)], [range(1, 2)])
     model.set_refcount(PAGE_SIZE, BEGIN)
     rules = Sequential(after, count_of)
@@ -76,6 +122,8 @@ def expect_explained(what: str, histories: Sequence[Sequence[Call]], left: int, 
             got=f"none, from a count of {BEGIN} to one of {left}",
             frame=frame,
             field="refcount",
+            function=function,
+            clause=clause,
             exhibit="\n".join(f"cpu {c.cpu} {c.began}..{c.ended} {c.name} -> {c.result:#x}" for c in calls),
         )
 
@@ -84,8 +132,9 @@ def play(kernel: Kernel, seed: int) -> None:
     rng = random.Random(seed)
     programs = {cpu: [random_step(rng) for _ in range(STEPS)] for cpu in range(CPUS)}
     cpus, paddr = Cpus(kernel), kernel.alloc(zeroed=False)
-    kernel.slot(paddr).set_refcount(BEGIN)
     cpus.frames([paddr])
+    expect_right_alone(kernel, paddr, [step for program in programs.values() for step in program])
+    kernel.slots()[paddr >> PAGE_SHIFT]["refcount"] = BEGIN
     cpus.run({cpu: Job(("barrier", *program), ROUNDS, logged=True) for cpu, program in programs.items()})
     histories = []
     for cpu, program in programs.items():
@@ -97,14 +146,15 @@ def play(kernel: Kernel, seed: int) -> None:
     expect_explained(f"calls of two cpus on one frame, seed {seed}", histories, left, paddr)
 
 
-@pytest.mark.clause("REF-04", "REF-05", at="MetaSlot::cas_refcount")
+@pytest.mark.level("storm")
+@pytest.mark.clause("REF-04", "REF-05", "REF-01", "REF-02", "REF-03", at="MetaSlot::cas_refcount")
 def test_reference_operations_of_two_cpus_happen_one_after_the_other(boot: Boot) -> None:
     kernel = boot(cpus=CPUS)
     for seed in range(HISTORIES):
         play(kernel, seed)
 
 
-@pytest.mark.clause("REF-04", "REF-05", at="MetaSlot::cas_refcount")
+@pytest.mark.clause("REF-04", "REF-05", "REF-01", "REF-02", "REF-03", at="MetaSlot::cas_refcount")
 @pytest.mark.parametrize(("first", "second"), PAIRS, ids=lambda step: step.partition("@")[0])
 def test_forced_into_each_other_two_operations_still_have_an_order(
     boot: Boot, first: str, second: str
@@ -113,9 +163,12 @@ def test_forced_into_each_other_two_operations_still_have_an_order(
 
     def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
         frames.append(kernel.alloc(zeroed=False))
+        expect_right_alone(kernel, frames[0], (first, second))
         cpus.frames(frames)
         return first, second
 
+    # The first one is held in its middle: where the two have no order, it is the one that came apart.
+    method, _, raced = operation_of(first)
     with interleaved(boot, prepare) as both:
         pfn = frames[0] >> PAGE_SHIFT
         slot = both.kernel.slots()[pfn : pfn + 1]
@@ -129,4 +182,5 @@ def test_forced_into_each_other_two_operations_still_have_an_order(
                 for cpu, step in ((FIRST, first), (SECOND, second))
             ]
             what = f"{first} and {second} ({turn.describe()})"
-            expect_explained(what, calls, int(slot["refcount"][0]), frames[0])
+            left = int(slot["refcount"][0])
+            expect_explained(what, calls, left, frames[0], function=f"MetaSlot::{method}", clause=raced)

@@ -13,7 +13,7 @@ from harness.kernel import Boot, Kernel
 from harness.smp import Cpus
 from harness.units import PAGE_SHIFT
 
-pytestmark = pytest.mark.one_machine
+pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 
 LIVE = 0x500
 COW, POISONED_FLAG = 1 << 0, 1 << 12
@@ -31,7 +31,9 @@ def slot_of(kernel: Kernel, paddr: int) -> NDArray[np.void]:
     return kernel.slots()[pfn : pfn + 1]
 
 
-def expect_at(turn: Turn, what: str, got: int, expected: int, *, frame: int, field: str) -> None:
+def expect_at(
+    turn: Turn, what: str, got: int, expected: int, *, frame: int, field: str, function: str = ""
+) -> None:
     if got != expected:
         raise ClauseViolated(
             f"{what} ({turn.describe()})",
@@ -39,11 +41,18 @@ def expect_at(turn: Turn, what: str, got: int, expected: int, *, frame: int, fie
             got=f"{got:#x}",
             frame=frame,
             field=field,
+            function=function,
         )
 
 
-def clash(boot: Boot, first: str, second: str, before: dict[str, int], after: dict[str, int]) -> int:
-    """Run two steps on one live frame, the second at every point of the first; returns how many those are."""
+def clash(
+    boot: Boot, first: str, second: str, before: dict[str, int], after: dict[str, int], function: str = ""
+) -> int:
+    """Run two steps on one live frame, the second at every point of the first; returns how many those are.
+
+    Args:
+        function: the one that the first step calls, where the check's marker does not say it.
+    """
     frames: list[int] = []
 
     def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
@@ -63,7 +72,8 @@ def clash(boot: Boot, first: str, second: str, before: dict[str, int], after: di
             turns += 1
             for field, value in after.items():
                 what = f"{field} after {first} and {second}"
-                expect_at(turn, what, int(slot[field][0]), value, frame=frames[0], field=field)
+                got = int(slot[field][0])
+                expect_at(turn, what, got, value, frame=frames[0], field=field, function=function)
     assert turns > 1
     return turns
 
@@ -86,7 +96,8 @@ def test_a_flag_that_is_cleared_while_a_frame_is_poisoned_stays_clear(boot: Boot
     ("first", "second", "end"), [("inc", "inc", 7), ("inc", "dec", 5), ("dec", "dec", 3)]
 )
 def test_no_reference_is_lost_between_two_cpus(boot: Boot, first: str, second: str, end: int) -> None:
-    clash(boot, f"{first}@0", f"{second}@0", {"refcount": 5}, {"refcount": end})
+    function = f"MetaSlot::{first}_ref"
+    clash(boot, f"{first}@0", f"{second}@0", {"refcount": 5}, {"refcount": end}, function)
 
 
 def expect_one_of_two(boot: Boot, what: str, step: str, count: int) -> None:
@@ -176,7 +187,8 @@ def test_no_reference_forges_the_sentinel_behind_the_back_of_a_look(
         if turn is not None:
             forged = int(slot["refcount"][0]) == UNUSED
             what = f"{step} twice, from {count:#x}: the count is the free sentinel"
-            expect_at(turn, what, int(forged), 0, frame=frames[0], field="refcount")
+            function = f"MetaSlot::{step.partition('@')[0]}_ref"
+            expect_at(turn, what, int(forged), 0, frame=frames[0], field="refcount", function=function)
 
 
 def count_of(slot: NDArray[np.void]) -> NDArray[np.uint8]:

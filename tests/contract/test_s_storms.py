@@ -10,7 +10,7 @@ from harness.kernel import Boot
 from harness.smp import Outcome
 from harness.storms import STORMS, rage
 
-pytestmark = pytest.mark.one_machine
+pytestmark = [pytest.mark.one_machine, pytest.mark.level("storm")]
 
 CPUS = 2
 Rage = Callable[[str], Outcome]

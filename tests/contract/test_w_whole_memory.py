@@ -17,7 +17,7 @@ from harness.pytest_plugin import KERNELS
 from harness.run import Run
 from harness.units import KERNEL_VMA, KIB, MIB, align_up
 
-pytestmark = pytest.mark.one_machine
+pytestmark = [pytest.mark.one_machine, pytest.mark.level("memory")]
 
 MARGIN = 256 * KIB  # above the kernel image: page tables, slots, something to allocate
 SMALLEST_MACHINE = 2 * MIB  # the least that a machine may have
