@@ -40,7 +40,7 @@ CONSTANTS = [
 LAYOUT = [
     mutant(
         "a slot of 128 bytes",
-        "LAYOUT-01 LAYOUT-02",
+        "CONST-01 LAYOUT-01 LAYOUT-02",
         ("    pub _reserved_tail: [u8; 16],\n", "    pub _reserved_tail: [u8; 80],\n"),
         ("_reserved_tail: [0; 16],", "_reserved_tail: [0; 80],"),
         ("pub const FRAME_META_SIZE: usize = 64;", "pub const FRAME_META_SIZE: usize = 128;"),
@@ -129,6 +129,7 @@ ARRAY = [
         "a snapshot in another order",
         "ARRAY-08",
         ("(self.generation(), guard, vtable)", "(guard, self.generation(), vtable)"),
+        functions=frozenset({"frame_meta_debug_snapshot"}),  # which is what the contract names
     ),
     mutant(
         "no zero above 4 GiB",
@@ -177,6 +178,7 @@ ALLOCATION = [
         "ALLOC-07",
         ("if self.zeroed || self.purpose.requires_zero() {", "if self.zeroed {"),
         ("Self { purpose: p, ..self }", "Self { purpose: p, zeroed: self.zeroed || p.requires_zero() }"),
+        functions=frozenset({"FrameAllocOptions::zeroed"}),  # which forgets what `purpose` settled
     ),
     mutant(
         "all frames are movable",
@@ -512,6 +514,30 @@ FRAMES = [
     ),
 ]
 
+# Each was once blamed on a clause or a function that only noticed it.
+NOTICED = [
+    mutant(
+        "references saturate at 8 bits",
+        "REF-01",
+        (".then(|| count + 1);", ".then(|| if count >= 255 { count } else { count + 1 });"),
+        where="test_s_histories",
+    ),
+    mutant(
+        "coming home clears the generation",
+        "GEN-01",
+        (
+            "        self.set_vtable_bits(0);\n        self.guard.fetch_and(meta_guard::POISONED, AcqRel);\n",
+            "        self.set_vtable_bits(0);\n        self.generation.store(0, Release);\n"
+            "        self.guard.fetch_and(meta_guard::POISONED, AcqRel);\n",
+        ),
+    ),
+    mutant(
+        "movable frames come from the other list",
+        "ALLOC-08",
+        ("            _ => Migratetype::Movable,\n", "            _ => Migratetype::Unmovable,\n"),
+    ),
+]
+
 # Right in all but a corner: what a check that tries the obvious values alone would let through.
 CORNERS = [
     mutant(
@@ -601,4 +627,5 @@ MUTANTS = [
     *VTABLES,
     *FREE_LISTS,
     *FRAMES,
+    *NOTICED,
 ]

@@ -26,6 +26,7 @@ class Mutant:
         where: which of the clauses' checks are run, as pytest's `-k` takes it.
         profile: of the build in which it shows.
         machine: on which it shows.
+        functions: paths of the items that may be blamed beside those that the edits are made in.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Mutant:
     where: str = "not test_w_ and not test_s_"
     profile: str = "release"
     machine: str = "microvm"
+    functions: frozenset[str] = frozenset()
 
     @property
     def selection(self) -> str:

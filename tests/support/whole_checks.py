@@ -7,7 +7,9 @@ from pathlib import Path
 
 from harness.image.subject import Subject
 from harness.judge.exit_codes import Kind, exit_code
+from tests.support.blame import first_finding
 from tests.support.doors import Judged, check
+from tests.support.edit_place import changed_items
 from tests.support.frame_mutants import MUTANTS
 from tests.support.history_mutants import AFTER_REFILL, POISON_IN_CACHE
 from tests.support.mutants import apply, kept
@@ -26,6 +28,7 @@ class WholeCase:
     Attributes:
         text: of the module.
         clauses: that must be among the findings; where there are `any_of`, one of them suffices.
+        also_blamed: paths of items that may be blamed beside those that were changed.
     """
 
     name: str
@@ -34,6 +37,13 @@ class WholeCase:
     profile: str = "release"
     machine: str = "microvm"
     any_of: bool = False
+    also_blamed: frozenset[str] = frozenset()
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """Paths of the items of the built-in module that are not what they were."""
+        before = Subject.builtin().path.read_text(encoding="utf-8")
+        return changed_items(before, self.text) | self.also_blamed
 
     def missed(self, found: set[str]) -> frozenset[str]:
         """The declared clauses that are not among the findings."""
@@ -46,9 +56,12 @@ def whole_cases() -> list[WholeCase]:
     """Every bug of the red suite that lies in the frame module, each in a build of its own."""
     text = Subject.builtin().path.read_text(encoding="utf-8")
     cases = [
-        WholeCase(bug.name, apply(text, bug.edits, name=bug.name), bug.clauses, bug.profile, bug.machine)
+        WholeCase(
+            bug.name, apply(text, bug.edits, name=bug.name), bug.clauses, bug.profile, bug.machine,
+            also_blamed=bug.functions,
+        )
         for bug in MUTANTS
-    ]
+    ]  # fmt: skip
     cases += [
         WholeCase(f"race {name}", apply(text, edits, name=name), frozenset({clause}))
         for name, (edits, _, _, clause) in SEEDED.items()
@@ -82,3 +95,11 @@ def expect_broken(case: WholeCase, result: Judged) -> None:
     assert result.kind in VERDICTS, result.out
     assert (result.status, result.survivors) == (exit_code(result.kind), ()), result.out
     assert case.missed(result.violated) == frozenset(), result.out
+
+
+def expect_blamed(case: WholeCase, result: Judged) -> None:
+    """Require that the finding which a user reads first names a declared clause and what was changed."""
+    first = first_finding(result.report, case.text)
+    assert first is not None, result.out
+    assert first.clause in case.clauses, f"{first} instead of {sorted(case.clauses)}\n{result.out}"
+    assert first.item in case.changed, f"{first} instead of {sorted(case.changed)}\n{result.out}"
