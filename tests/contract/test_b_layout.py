@@ -98,16 +98,17 @@ def test_a_null_hook_in_memory_is_none_to_the_subject(shared_kernel: Kernel) -> 
         )
         expect(f"reserved words of vtable {name} in RAM", words[2:].tolist(), [0] * 6)
         slot = shared_kernel.slot(paddr)
-        slot.set_vtable_bits(vaddr)
-        seen = slot.vtable_ref()
-        expect(
-            "hooks that the subject reads",
-            (seen["on_last_ref"], seen["on_unmap"]),
-            (int(words[0]), int(words[1])),
-            base=16,
-            frame=paddr,
-            field="vtable",
-        )
+        slot.poke_field("vtable", vaddr)
+        for method in ("try_vtable_ref", "vtable_ref"):
+            seen = slot.call(method)
+            expect(
+                f"hooks that {method} reads",
+                (seen["on_last_ref"], seen["on_unmap"]),
+                (int(words[0]), int(words[1])),
+                base=16,
+                frame=paddr,
+                function=f"MetaSlot::{method}",
+            )
 
 
 @pytest.mark.level("declaration")
