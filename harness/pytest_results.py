@@ -221,12 +221,12 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             return {
                 "outcome": Outcome.VIOLATED, "message": f"`{error.request}` panicked",
                 "expected": "no panic", "got": error.message, "at": _panic_line(error, image) or at,
-                "function": blamed, "backtrace": error.backtrace,
+                "function": blamed, "backtrace": error.backtrace, "incidental": True,
             }  # fmt: skip
         case AllocFailed():
             return {
                 "outcome": Outcome.VIOLATED, "message": f"`{error.request}` failed", "expected": "success",
-                "got": error.kind, "at": at, "function": blamed,
+                "got": error.kind, "at": at, "function": blamed, "incidental": True,
             }  # fmt: skip
         case (
             AssertionError() | pytest.fail.Exception()

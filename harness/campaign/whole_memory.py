@@ -14,7 +14,17 @@ from harness.contract.invariants import INVARIANTS, InvariantResult, Outcome, Pa
 from harness.contract.memory_state import MemoryState, pfn_ranges
 from harness.errors import HarnessError
 from harness.kernel import Kernel
+from harness.kernel_errors import AllocFailed, SubjectPanic
 from harness.units import PAGE_SHIFT, align_down, align_up
+
+
+class HistoryBrokenOff(Exception):
+    """A history ended early, which is reported for another clause."""
+
+
+def broken_by(request: str) -> str:
+    """The clause of a call that fails in the hands of a well-behaved kernel."""
+    return "ALLOC-14" if request.startswith("alloc") else "FREE-03"
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class Watched:
         islands: (base, length) in bytes of what the host itself took out of the memory map.
         quarantined: addresses of all frames that are in quarantine by now.
         problems: what a history saw at one step, by the clause that it breaks; the first counts.
+        broken: a call that failed and ended the history; what was seen before it still counts.
     """
 
     kernel: Kernel
@@ -41,6 +52,7 @@ class Watched:
     payload: PayloadWatch | None = None
     moments: list[Moment] = field(default_factory=list)
     problems: dict[str, ClauseViolated] = field(default_factory=dict)
+    broken: SubjectPanic | AllocFailed | None = None
 
     def state(self) -> MemoryState:
         """The guest's state; what is off limits is not the guest's word alone."""
@@ -63,6 +75,8 @@ class Watched:
         Raises:
             ClauseViolated: what the history or an invariant that serves the clause saw, its counterexamples
                 as exhibit.
+            SubjectPanic, AllocFailed: the call that ended the history, for the one clause that it breaks.
+            HistoryBrokenOff: such a call left the clause undecided.
             HarnessError: no invariant that serves the clause ever looked at anything.
         """
         if clause in self.problems:
@@ -72,6 +86,12 @@ class Watched:
             for name in serving:
                 if moment.report[name].outcome is Outcome.VIOLATED:
                     raise violated(moment.report[name], moment.name, clause)
+        if self.broken is not None:
+            if clause == broken_by(self.broken.request):
+                raise self.broken
+            raise HistoryBrokenOff(
+                f"`{self.broken.request}` failed: that is judged as {broken_by(self.broken.request)}"
+            )
         seen = sum(moment.report[name].evaluated for moment in self.moments for name in serving)
         if not seen:
             raise HarnessError("invariants", clause, expected="frames to look at", actual="none")

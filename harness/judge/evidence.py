@@ -93,9 +93,10 @@ class CheckResult(Record, frozen=True, kw_only=True):
     `breaks` names those of `clauses` that a violation breaks; empty means all of them. `exhibit` is
     text shown as it is, such as a layout map. `function` is the path of the subject's item that is to blame,
     `at` its `file:line`, or a panic's; `calls` are the paths of the functions that the check called, where
-    that is known. `commands`, `console_tail` and `backtrace` are lines, oldest first, the backtrace innermost
-    first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of an error
-    that it came from data of the guest: a broken subject may have put it there.
+    that is known. `incidental` means that a call failed by which the check wanted to get somewhere, before it
+    judged anything. `commands`, `console_tail` and `backtrace` are lines, oldest first, the backtrace
+    innermost first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of
+    an error that it came from data of the guest: a broken subject may have put it there.
     """
 
     check: str
@@ -113,6 +114,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     function: str = ""
     calls: tuple[str, ...] = ()
     level: Level = Level.CALL
+    incidental: bool = False
     exhibit: str = ""
     commands: tuple[str, ...] = ()
     console_tail: tuple[str, ...] = ()

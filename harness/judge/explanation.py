@@ -41,7 +41,7 @@ S = TypeVar("S", bound=Sighting)
 
 def simplest_first(results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
     """Results of one clause, those of the simplest checks first, then those that called the least."""
-    return tuple(sorted(results, key=lambda result: (result.level.rank, len(result.calls))))
+    return tuple(sorted(results, key=lambda result: (result.level.rank, _vague(result), len(result.calls))))
 
 
 def in_order(found: Sequence[S]) -> list[S]:
@@ -71,9 +71,14 @@ def causes(ordered: Sequence[Sighting]) -> dict[str, str]:
     return {clause: _chain(found, clause)[-1] for clause in found}
 
 
-def _place(one: Sighting) -> tuple[bool, bool, int, int]:
-    level = min(result.level.rank for result in one.results)
-    return bool(one.known), CLAUSES[one.clause].hazard, level, _RANK[one.clause]
+def _place(one: Sighting) -> tuple[bool, bool, int, bool, int]:
+    level, vague = min((result.level.rank, _vague(result)) for result in one.results)
+    return bool(one.known), CLAUSES[one.clause].hazard, level, vague, _RANK[one.clause]
+
+
+def _vague(result: CheckResult) -> bool:
+    """Whether a check was broken off on its way, or can blame no function for what it saw."""
+    return result.incidental or not result.function
 
 
 def _wrote(writer: Sighting, noticer: Sighting) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from harness.campaign.lives import Life
-from harness.campaign.whole_memory import Watched
+from harness.campaign.whole_memory import HistoryBrokenOff, Watched
 from harness.image.image import Image
 from harness.judge.evidence import RunKey
 from harness.kernel import Kernel
+from harness.kernel_errors import AllocFailed, SubjectPanic
 from harness.pytest_plugin import KERNELS
 from harness.run import Run
 from harness.units import KERNEL_VMA, KIB, MIB, align_up
@@ -82,8 +83,11 @@ class Lives:
         key = (run.key, name)
         if key not in self._seen:
             kernel = run.boot(**memory.options)
+            watched = Watched(kernel, memory.islands)
             try:
-                self._seen[key] = Life(Watched(kernel, memory.islands), seed=len(name)).live()
+                self._seen[key] = Life(watched, seed=len(name)).live()
+            except (SubjectPanic, AllocFailed) as error:
+                watched.broken, self._seen[key] = error, watched
             except Exception as error:
                 # It would break off again, once for each clause.
                 self._seen[key] = error
@@ -105,7 +109,10 @@ def lives() -> Iterator[Lives]:
 def judge(request: pytest.FixtureRequest, watched: Watched, clause: str) -> None:
     kernels: list[Kernel] = request.node.stash.setdefault(KERNELS, [])
     kernels.append(watched.kernel)
-    watched.require(clause)
+    try:
+        watched.require(clause)
+    except HistoryBrokenOff as end:
+        pytest.skip(str(end))
 
 
 @pytest.mark.parametrize("memory", MEMORIES)

@@ -384,12 +384,12 @@ FREE_LISTS = [
     ),
     mutant(
         "the table lies in free memory",
-        "ARRAY-11",
+        "ARRAY-02 ARRAY-11",
         (
             "boot_alloc.try_alloc_accessible(bytes as usize, FRAME_META_ALIGN)",
             "boot_alloc.try_alloc_accessible(bytes as usize, FRAME_META_ALIGN).map(|at| at + 4096_u64)",
         ),
-        where=SMALLEST,
+        where=f"({SMALLEST} or accessible_path)",
     ),
     mutant(
         "the same frame twice",

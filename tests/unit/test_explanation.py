@@ -96,6 +96,13 @@ def test_the_writer_comes_before_the_noticer() -> None:
     assert explained(same, writer)["REF-01"] == "REF-03"
 
 
+def test_what_was_judged_comes_before_a_call_that_failed_on_the_way() -> None:
+    """In contract order GEN-01 would be the first."""
+    judged = violation("GUARD-03", Level.CALL, "MetaSlot::is_guard_poisoned", "guard")
+    broke_off = violation("GEN-01", Level.CALL, "FrameAllocOptions::allocate", "", incidental=True)
+    assert [one.clause for one in found(broke_off, judged)] == ["GUARD-03", "GEN-01"]
+
+
 def test_two_that_used_each_other_are_both_findings() -> None:
     both = ("MetaSlot::dec_ref", "MetaSlot::set_refcount")
     one = violation("REF-01", Level.CALL, both[0], "refcount", calls=both, got="7")
