@@ -74,7 +74,7 @@ def test_a_double_free_is_detected_before_it_aliases_a_frame(kernel: Kernel) -> 
 def test_from_full_to_empty_to_full_restores_the_free_lists(kernel: Kernel, seed: int) -> None:
     rng = random.Random(seed)
     kernel.call("buddy.drain")
-    initial = kernel.free_blocks()
+    initial, quarantined = kernel.free_blocks(), kernel.stats()["quarantined"]
     held: list[tuple[int, int]] = []
     misses = 0
     while misses < 40:
@@ -96,6 +96,12 @@ def test_from_full_to_empty_to_full_restores_the_free_lists(kernel: Kernel, seed
     rng.shuffle(everything)
     kernel.batch([f"buddy.free {paddr:#x} {order}" for paddr, order in everything])
     kernel.call("buddy.drain")
+    expect(
+        "healthy frames in quarantine",
+        kernel.stats()["quarantined"] - quarantined,
+        0,
+        function="block_phys_has_poison_guard",
+    )
     now = kernel.free_blocks()
     expect("blocks missing from the free lists", sorted(initial - now)[:5], [])
     expect("blocks that were not there at first", sorted(now - initial)[:5], [])

@@ -428,13 +428,13 @@ FREE_LISTS = [
     ),
     mutant(
         "odd frames of a block have an order of their own",
-        "FREE-04",
+        "FREE-04 LAYOUT-07",
         (
             "        self.order.store(order, Release)\n",
             "        self.order.store(order | (ptr::from_ref(self).addr() << 1) as u8 & 0x80, Release)\n",
         ),
         ("        self.order.load(Acquire)\n", "        self.order.load(Acquire) & 0x7f\n"),
-        where=SMALLEST,
+        where=f"({SMALLEST} or three_witnesses)",
     ),
     mutant(
         "lists lead one way",
