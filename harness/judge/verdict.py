@@ -103,7 +103,7 @@ def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> Cla
         entry = baseline.entry(clause.id, broken[0].run)
         outcome, message = ClauseOutcome.KNOWN, entry.reason if entry else ""
     elif stuck := [result for result in results if _inconclusive(result)]:
-        outcome, message = ClauseOutcome.NOT_EVALUATED, f"{stuck[0].outcome}: {stuck[0].message}".strip(": ")
+        outcome, message = ClauseOutcome.NOT_EVALUATED, _stuck_at(stuck[0])
     elif any(result.outcome is Outcome.PASSED for result in results):
         outcome, message = ClauseOutcome.HELD, ""
     else:
@@ -129,6 +129,11 @@ def _results_of(id_: str, evidence: Evidence) -> list[CheckResult]:
 def _inconclusive(result: CheckResult) -> bool:
     """A check that broke off, or that ended at another clause before it settled this one."""
     return result.outcome not in (Outcome.PASSED, Outcome.SKIPPED)
+
+
+def _stuck_at(result: CheckResult) -> str:
+    how = f"the check ended at {', '.join(result.broken)}" if result.broken else str(result.outcome)
+    return f"{how}: {result.message}".strip(": ")
 
 
 def _why_not(results: list[CheckResult]) -> str:
