@@ -14,7 +14,9 @@ from harness.contract.functions import keeper_of
 from harness.contract.invariants import InvariantResult, Violation, check_all
 from harness.contract.invariants.base import MAX_COUNTEREXAMPLES
 from harness.contract.layout import EXPECTED, FieldLayout, diff
+from harness.contract.memory_state import mask_of_ranges
 from harness.errors import HarnessError
+from harness.guest_values import LINK_NONE
 from harness.image.image import Image
 from harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
 from harness.kernel import Kernel
@@ -35,8 +37,8 @@ SETTERS = {
     "set_guard": "guard",
     "meta_aux_store": "meta_aux",
 }
-SLOT_ADDRESS = "A-SLOT-ADDRESS"
-"""The name under which wrong addresses of slots are reported, beside the invariants."""
+SLOT_ADDRESS, NEW_SLOTS = "A-SLOT-ADDRESS", "A-NEW-SLOTS"
+"""The names under which a broken array is reported, beside the invariants."""
 WATCHED_FRAMES = 1024  # of payload; the check of the clause watches all of them
 PROBES = (
     0x11,
@@ -58,13 +60,16 @@ def prepare(run: Run) -> None:
         run.layout = dwarf_evidence(kernel)
         judged = run.layout.dwarf is Witness.EQUAL  # invariants know the contract's slots alone
         try:
-            # The array as it is in RAM comes first: what else is wrong may come of it.
-            table = [judge_slot_addresses(kernel), *(check_all(kernel.state()) if judged else ())]
-            note_invariants(run, table)
+            # The array as boot left it comes first. Where it is broken, so is what invariants say of it: the
+            # checks tell what else is.
+            array = judge_slot_addresses(kernel)
+            if judged and not array.total:
+                array = judge_new_slots(kernel)
+            note_invariants(run, [array])
             run.layout = layout_evidence(kernel)
             compare_dump(run, kernel)
-            if judged:
-                note_invariants(run, [*table, *judge_invariants(kernel)])
+            if judged and not array.total:
+                note_invariants(run, [array, *judge_invariants(kernel)])
         except ImpossibleValue as value:
             note_impossible(run, value)
     except SubjectPanic as panic:
@@ -98,6 +103,26 @@ def judge_slot_addresses(kernel: Kernel) -> InvariantResult:
     clauses = ("ARRAY-06", "ARRAY-10") if wrong and all(_behind(one) for one in wrong) else ("ARRAY-06",)
     shown = tuple(wrong[:MAX_COUNTEREXAMPLES])
     return InvariantResult(SLOT_ADDRESS, clauses, len(asked), shown, len(wrong))
+
+
+def judge_new_slots(kernel: Kernel) -> InvariantResult:
+    """Look for slots that boot left as memory was.
+
+    The slots of frames that nobody may have are as new. Of all others boot writes flags, order, count, links
+    alone: two more fields that are not 0 were never initialized (one may be a setter that leaks).
+    """
+    slots, state = kernel.slots(), kernel.state()
+    dirty = sum((slots[name] != 0).astype(np.uint8) for name in ("vtable", "generation", "guard", "meta_aux"))
+    nobodys = mask_of_ranges(state.off_limits, len(slots)) | ~mask_of_ranges(state.ram, len(slots))
+    new = (slots["next"] == LINK_NONE) & (slots["prev"] == LINK_NONE)
+    for name in ("flags", "order", "refcount"):
+        new &= slots[name] == 0
+    bad = np.flatnonzero((dirty > 1) | nobodys & (~new | (dirty > 0)))
+    shown = tuple(
+        Violation(NEW_SLOTS, pfn, "slot", "as MetaSlot::new() makes it", slots[pfn].tobytes().hex())
+        for pfn in bad[:MAX_COUNTEREXAMPLES].tolist()
+    )
+    return InvariantResult(NEW_SLOTS, ("ARRAY-03",), len(slots), shown, len(bad))
 
 
 def _behind(violation: Violation) -> bool:
