@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import guest_values
-from harness.checks import ImpossibleValue
 from harness.console import dump
 from harness.console.channel import Channel
 from harness.console.protocol import Banner
@@ -25,16 +24,14 @@ from harness.errors import BootError, HarnessError, ProtocolError, UsageError
 from harness.guest_end import explain, spoiled, status_of, symbolized
 from harness.image.image import Image
 from harness.judge.evidence import GuestStatus
-from harness.kernel_errors import AllocFailed, CommandRefused, GuestFailure, SubjectPanic
+from harness.kernel_errors import GuestFailure
 from harness.machine.definition import Machine
 from harness.machine.guest import Guest
 from harness.memory_view import memory_state
-from harness.reply import Reply
+from harness.reply import Reply, checked
 from harness.slot import Slot
 from harness.units import KERNEL_VMA, PAGE_SIZE
 
-SLOT_LEADS_NOWHERE = "slot"
-"""The code of a refusal that is not the caller's mistake."""
 COMMANDS_KEPT = 12
 CONSOLE_KEPT = 20
 BATCH_BYTES = 4000
@@ -201,14 +198,14 @@ class Kernel:
             GuestCrashed, GuestTimeout: there is no guest any more.
         """
         line = " ".join([command, *(_argument(a) for a in arguments)])
-        return _checked(self.request(line, watching=watching))
+        return checked(self.request(line, watching=watching))
 
     def batch(self, commands: Sequence[str]) -> list[Reply]:
         """Run many commands in few round trips; stops like `call` at the first that does not succeed."""
         replies: list[Reply] = []
         for group in _grouped(commands, BATCH_BYTES):
             done = self.call("batch " + ";".join(group)).parts(group)
-            replies += [_checked(reply) for reply in done]
+            replies += [checked(reply) for reply in done]
             if len(done) != len(group):
                 raise ProtocolError("batch", expected=f"{len(group)} outcomes", actual=len(done))
         return replies
@@ -429,35 +426,6 @@ class Kernel:
 
 def _argument(value: int | str) -> str:
     return f"{value:#x}" if isinstance(value, int) else value
-
-
-def _checked(reply: Reply) -> Reply:
-    outcome = reply.outcome
-    match outcome.status:
-        case "ok":
-            return reply
-        case "fail":
-            raise AllocFailed(outcome.code, reply.request)
-        case "panic":
-            raise SubjectPanic(
-                file=outcome.file,
-                line=outcome.line,
-                message=outcome.text,
-                request=reply.request,
-                backtrace=reply.backtrace,
-            )
-        case "err" if outcome.code == SLOT_LEADS_NOWHERE:
-            raise ImpossibleValue(
-                "FREE-02",
-                f"`{reply.request}` follows the vtable of a slot",
-                expected="0 since the frame was free, or what was stored there since",
-                got=outcome.text,
-                field="vtable",
-            )
-        case "err":
-            raise CommandRefused(
-                "console command", repr(reply.request), detail=f"{outcome.code}: {outcome.text}"
-            )
 
 
 def _grouped(commands: Sequence[str], limit: int) -> list[list[str]]:

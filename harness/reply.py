@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.checks import ImpossibleValue
 from harness.console.protocol import Fields, parse_batch_line, parse_fields
 from harness.console.protocol import Reply as Outcome
 from harness.errors import ProtocolError
+from harness.kernel_errors import AllocFailed, CommandRefused, SubjectPanic
+
+SLOT_LEADS_NOWHERE = "slot"
+"""The code of a refusal that is not the caller's mistake."""
 
 
 @dataclass(frozen=True)
@@ -50,3 +55,39 @@ class Reply:
             numbers = f"numbers below {len(requests)}"
             raise ProtocolError("batch", "outcomes", expected=numbers, actual=max(outcomes))
         return [Reply(requests[number], outcome) for number, outcome in sorted(outcomes.items())]
+
+
+def checked(reply: Reply) -> Reply:
+    """Return a reply that is `ok`.
+
+    Raises:
+        SubjectPanic, AllocFailed: what the subject made of the request.
+        ImpossibleValue: the guest did not follow what a slot holds.
+        CommandRefused: the guest does not know the command or its arguments.
+    """
+    outcome = reply.outcome
+    match outcome.status:
+        case "ok":
+            return reply
+        case "fail":
+            raise AllocFailed(outcome.code, reply.request)
+        case "panic":
+            raise SubjectPanic(
+                file=outcome.file,
+                line=outcome.line,
+                message=outcome.text,
+                request=reply.request,
+                backtrace=reply.backtrace,
+            )
+        case "err" if outcome.code == SLOT_LEADS_NOWHERE:
+            raise ImpossibleValue(
+                "FREE-02",
+                f"`{reply.request}` follows the vtable of a slot",
+                expected="0 since the frame was free, or what was stored there since",
+                got=outcome.text,
+                field="vtable",
+            )
+        case "err":
+            raise CommandRefused(
+                "console command", repr(reply.request), detail=f"{outcome.code}: {outcome.text}"
+            )

@@ -21,10 +21,10 @@ from harness.contract.model import ExpectedTable, Model, booted_model, frames_of
 from harness.contract.model.slots import C
 from harness.errors import HarnessError
 from harness.image.image import Image
-from harness.kernel import SLOT_LEADS_NOWHERE, Kernel
+from harness.kernel import Kernel
 from harness.kernel_errors import GuestFailure
 from harness.machine.definition import Machine
-from harness.reply import Reply
+from harness.reply import SLOT_LEADS_NOWHERE, Reply
 from harness.units import PAGE_SHIFT, PAGE_SIZE
 
 WATCHED_PAGES = 24

@@ -16,6 +16,7 @@ from tests.support.whole_checks import (
     whole_cases,
     whole_check,
 )
+from tests.support.worst_mutants import WORST
 
 CASES = whole_cases()
 # What once ended in ERROR: the end of a guest got lost while another CPU was reporting its panic.
@@ -52,6 +53,16 @@ def test_few_bugs_are_blamed_on_something_else() -> None:
 
 def test_every_case_declares_a_function() -> None:
     assert [case.name for case in CASES if not case.changed] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [bug.name for bug in WORST])
+def test_what_cannot_be_followed_is_blamed_on_the_clause_that_promises_it(name: str, tmp_path: Path) -> None:
+    """By the checks of the array and some that follow what the guest says; `make mutants` takes them all."""
+    [case] = [case for case in CASES if case.name == name]
+    result = whole_check(case, tmp_path, "-k", "(ARRAY or FREE-09 or GUARD-05) and not test_w_")
+    expect_broken(case, result)
+    assert result.report["findings"][0]["clause"] in case.clauses, result.out
 
 
 def test_no_two_cases_have_one_name() -> None:

@@ -16,6 +16,7 @@ from tests.support.mutants import apply, kept
 from tests.support.ordering_mutants import COMMON
 from tests.support.ordering_mutants_own import BUILTIN
 from tests.support.race_mutants import LOOKED_AHEAD, SEEDED
+from tests.support.worst_mutants import WORST
 
 VERDICTS = frozenset({Kind.FAIL, Kind.CRASH})
 """Of a broken subject. None of the bugs here makes a guest hang, so TIMEOUT is none of them."""
@@ -63,7 +64,7 @@ def whole_cases() -> list[WholeCase]:
             bug.name, apply(text, bug.edits, name=bug.name), bug.clauses, bug.profile, bug.machine,
             also_blamed=bug.functions,
         )
-        for bug in MUTANTS
+        for bug in (*MUTANTS, *WORST)
     ]  # fmt: skip
     cases += [
         WholeCase(f"race {name}", apply(text, edits, name=name), frozenset({clause}))

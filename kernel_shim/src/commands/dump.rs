@@ -1,5 +1,4 @@
-//! The commands that print slots: run-length coded, counted, with a checksum; or nothing but checksums, for parts of
-//! the table that are no runs of equal slots.
+//! The commands that print slots: run-length coded, counted, with a checksum, or as checksums alone.
 
 use crate::console::args::Args;
 use crate::console::command::{refused, Code, Command, CommandError, CommandResult};

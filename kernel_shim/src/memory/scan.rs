@@ -1,4 +1,4 @@
-//! Comparing and copying memory that somebody else may be writing to.
+//! Reading memory that somebody else may be writing to.
 //!
 //! In assembly for two reasons: a reference, which a slice comparison needs, would promise that nobody
 //! writes; and without optimization a loop over a table of slots takes minutes.
