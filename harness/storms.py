@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from harness.checks import ClauseViolated, expect
-from harness.contract.functions import keeper_of
+from harness.contract.functions import ALLOCATE, keeper_of
 from harness.contract.invariants import check_all
 from harness.errors import HarnessError
 from harness.kernel import Kernel
@@ -104,7 +104,8 @@ def _blow(storm: Storm, weather: Weather, seconds: float) -> Outcome:
 def _expect_sound(weather: Weather) -> None:
     kernel, outcome = weather.kernel, weather.outcome
     growth = generation_growth(kernel, weather.generations)
-    expect("generations that began, over all frames", growth, outcome.total("allocated"))
+    began = "generations that began, over all frames"
+    expect(began, growth, outcome.total("allocated"), field="generation", function=ALLOCATE)
     for paddr in weather.frames:
         kernel.slot(paddr).set_refcount(1)
         kernel.slot(paddr).set_guard(0)
