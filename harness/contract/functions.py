@@ -181,6 +181,14 @@ def keeper_of(field: str) -> str:
     return _KEEPS_IN_FREE_MEMORY.get(field, "")
 
 
+def called_by(function: str) -> frozenset[str]:
+    """The functions that another one may call; none where that is not known."""
+    owner, _, method = function.rpartition("::")
+    if function == ALLOCATE:
+        return frozenset(_ALLOCATION) - {ALLOCATE}
+    return frozenset(_OF_METHOD.get(method, ())) if owner == "MetaSlot" else frozenset()
+
+
 def functions_of(command: str) -> frozenset[str]:
     """The public functions of the module that a console command may call, by their paths.
 

@@ -1,4 +1,4 @@
-"""Where a constant, a type or a module stands in the subject's text: DWARF tells that of functions alone."""
+"""Where an item stands in the subject's text: DWARF tells it of functions alone, and not of merged ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _AROUND = r"\b(?:mod|impl|trait|struct|enum)\b[^;{{]*?\b{name}\b[^;{{]*\{{"
-_ITEM = r"\b(?:const|static|struct|enum|type|mod|trait)\s+{name}\b"
+_ITEM = r"\b(?:const|static|struct|enum|type|mod|trait|fn)\s+{name}\b"
 
 
 def declaration_line(text: str, path: str) -> int | None:

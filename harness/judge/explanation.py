@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
 from harness.contract.clauses import CLAUSES
-from harness.contract.functions import NESTED, decided_by
+from harness.contract.functions import NESTED, called_by, decided_by
 from harness.judge.evidence import CheckResult, Level, RunKey
 
+OF_EVERY_FIELD: Final = "LAYOUT-07"
+"""Says of each field what other clauses say of one, and more precisely."""
 _RANK: Final = {id_: rank for rank, id_ in enumerate(CLAUSES)}
 
 
@@ -71,9 +73,10 @@ def causes(ordered: Sequence[Sighting]) -> dict[str, str]:
     return {clause: _chain(found, clause)[-1] for clause in found}
 
 
-def _place(one: Sighting) -> tuple[bool, bool, int, bool, int]:
+def _place(one: Sighting) -> tuple[bool, bool, int, bool, bool, int]:
     level, vague = min((result.level.rank, _vague(result)) for result in one.results)
-    return bool(one.known), CLAUSES[one.clause].hazard, level, vague, _RANK[one.clause]
+    general = one.clause == OF_EVERY_FIELD
+    return bool(one.known), CLAUSES[one.clause].hazard, level, vague, general, _RANK[one.clause]
 
 
 def _vague(result: CheckResult) -> bool:
@@ -84,13 +87,10 @@ def _vague(result: CheckResult) -> bool:
 def _wrote(writer: Sighting, noticer: Sighting) -> bool:
     """Whether one blames a function that the other one only used, in the field that both saw wrong."""
     wrote, noticed = writer.results[0], noticer.results[0]
-    return (
-        writer.clause != noticer.clause
-        and wrote.function != noticed.function
-        and wrote.function in noticed.calls
-        and noticed.function not in wrote.calls
-        and _same_field(wrote, noticed)
-    )
+    if wrote.function == noticed.function or not _same_field(wrote, noticed):
+        return False
+    used = wrote.function in noticed.calls and noticed.function not in wrote.calls
+    return used or wrote.function in called_by(noticed.function)
 
 
 def _explains(cause: Sighting, effect: Sighting) -> bool:
@@ -111,7 +111,8 @@ def _accounts_for(cause: CheckResult, effect: CheckResult) -> bool:
         return inner or (simpler and (decides or _same_values(cause, effect)))
     if not _same_field(cause, effect):
         return False
-    if simpler and cause.function == effect.function:
+    general = effect.level is cause.level and effect.clauses == (OF_EVERY_FIELD,)
+    if (simpler or general) and cause.function == effect.function:
         return True
     not_before = cause.level.rank <= effect.level.rank
     return not_before and cause.function in effect.calls and _same_values(cause, effect)

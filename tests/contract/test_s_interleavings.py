@@ -246,7 +246,11 @@ def test_a_claim_that_comes_too_late_is_refused_with_a_panic(boot: Boot) -> None
     said = "no panic" if call.panic is None else call.panic.message
     if f"{offer.frame:#x}" not in said:
         raise ClauseViolated(
-            "late claim", expected=f"a panic that names {offer.frame:#x}", got=said, frame=offer.frame
+            "late claim",
+            expected=f"a panic that names {offer.frame:#x}",
+            got=said,
+            frame=offer.frame,
+            field="refcount",
         )
 
 

@@ -438,7 +438,7 @@ FREE_LISTS = [
     ),
     mutant(
         "lists lead one way",
-        "FREE-03",
+        "FREE-03 FREE-07",
         (
             "        self.free_link.prev.store(prev, Release)\n",
             "        self.free_link.prev.store(prev, Release);\n"
@@ -449,7 +449,7 @@ FREE_LISTS = [
             "        let prev = self.free_link.prev.load(Acquire);\n"
             "        prev ^ (prev != FRAME_META_LINK_NONE) as u64\n",
         ),
-        where=SMALLEST,
+        where=f"({SMALLEST} or links_hold)",
     ),
 ]
 
@@ -482,6 +482,7 @@ FRAMES = [
             "        self.start_address.as_u64() >> 20 == other.start_address.as_u64() >> 20\n    }\n}\n"
             "#[derive(Clone, Copy, Debug, Eq, Ord, PartialOrd)]\npub struct PhysFrame {",
         ),
+        functions=frozenset({"PhysFrame"}),
     ),
     mutant(
         "two of the errors are one",

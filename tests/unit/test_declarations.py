@@ -18,7 +18,7 @@ pub mod frame_flags {
 #[repr(C)] pub struct MetaSlot { pub flags: u32 }
 pub type FrameMeta = MetaSlot;
 impl MetaSlot {
-    pub const REFCOUNT_BYTE_OFFSET: usize = 32;
+    pub const REFCOUNT_BYTE_OFFSET: usize = 32; pub const fn new() -> Self { todo!() }
 }
 pub enum AllocError { OutOfMemory }
 """
@@ -34,6 +34,7 @@ pub enum AllocError { OutOfMemory }
         ("MetaSlot", 9),
         ("FrameMeta", 10),
         ("MetaSlot::REFCOUNT_BYTE_OFFSET", 12),
+        ("MetaSlot::new", 12),
         ("AllocError", 14),
         ("REFCOUNT_UNUSED", None),
         ("zone::PAGE_SIZE", None),

@@ -103,6 +103,24 @@ def test_what_was_judged_comes_before_a_call_that_failed_on_the_way() -> None:
     assert [one.clause for one in found(broke_off, judged)] == ["GUARD-03", "GEN-01"]
 
 
+def test_a_clause_about_the_field_comes_before_the_one_about_all_fields() -> None:
+    own = violation("FREE-07", Level.CALL, "MetaSlot::set_prev", "prev", got="3")
+    general = violation("LAYOUT-07", Level.CALL, "MetaSlot::set_prev", "prev", got="4")
+    assert explained(general, own) == {"FREE-07": "", "LAYOUT-07": "FREE-07"}
+    elsewhere = violation("LAYOUT-07", Level.CALL, "MetaSlot::set_next", "next", got="4")
+    assert explained(elsewhere, own) == {"FREE-07": "", "LAYOUT-07": ""}
+
+
+def test_what_allocate_calls_comes_before_allocate() -> None:
+    """Though the check of the race had to allocate a frame, too; in contract order ALLOC-10 is the first."""
+    allocate, swap = "FrameAllocOptions::allocate", "MetaSlot::cas_refcount"
+    both = (allocate, swap)
+    claim = violation("ALLOC-10", Level.INTERLEAVING, allocate, "refcount", calls=both, got="7")
+    race = violation("REF-05", Level.INTERLEAVING, swap, "refcount", calls=both, got="8")
+    assert explained(claim, race) == {"REF-05": "", "ALLOC-10": ""}
+    assert [one.clause for one in found(claim, race)] == ["REF-05", "ALLOC-10"]
+
+
 def test_two_that_used_each_other_are_both_findings() -> None:
     both = ("MetaSlot::dec_ref", "MetaSlot::set_refcount")
     one = violation("REF-01", Level.CALL, both[0], "refcount", calls=both, got="7")
