@@ -14,6 +14,8 @@ from pathlib import Path
 
 from harness import resources
 from harness.errors import HarnessError
+from harness.image import cargo_config
+from harness.image.isolation import cargo_home, users_home
 from harness.image.toolchain import find_toolchain
 from harness.machine.definition import load_machine
 from harness.machine.firmware import QBOOT, find_qboot, find_qemu
@@ -44,6 +46,7 @@ def examine(say: Say | None = None) -> list[Line]:
         ("qemu", _qemu),
         ("firmware", _firmware),
         ("rust", lambda: Line("rust", find_toolchain(say=say).describe().removeprefix("toolchain: "))),
+        ("cargo", _cargo),
         ("linker", _linker),
         ("accelerator", _accelerator),
         ("memory", _memory),
@@ -133,6 +136,21 @@ def _qemu() -> Line:
 def _firmware() -> Line:
     found = find_qboot(find_qemu(load_machine("q35").qemu))
     return Line("firmware", str(found) if found else f"SeaBIOS; without {QBOOT} a boot takes twice as long")
+
+
+def _cargo() -> Line:
+    """Say what is taken from the user's configuration, and what a build here does not obey."""
+    cargo_home()  # refuses what it cannot set aside
+    shown: list[str] = []
+    for file in cargo_config.files(resources.shim_dir(), users_home()):
+        if file.is_relative_to(resources.shim_dir()):
+            continue
+        taken, ignored = cargo_config.split(file)
+        words = [
+            f"{verb} {', '.join(names)}" for verb, names in (("uses", taken), ("ignores", ignored)) if names
+        ]
+        shown += [f"{'; '.join(words)} of {file}"] if words else []
+    return Line("cargo", "\n".join(shown) or "no configuration of yours")
 
 
 def _linker() -> Line:

@@ -41,6 +41,7 @@ def build(
         toolchain: the one that `find_toolchain` gives when not named.
     Raises:
         BuildError: it does not compile; carries the compiler's words.
+        CargoConfigError: cargo's configuration keeps it from being compiled as it must be.
         SubjectError: the subject's file is gone.
         ToolchainError: nothing here compiles for the target.
     """
@@ -50,29 +51,25 @@ def build(
         )
     toolchain = toolchain or find_toolchain(say=say)
     subject = subject.refreshed()
-    key = _key(subject, profile, features, toolchain)
+    order = cargo.image_invocation(subject, profile, features, toolchain)
+    key = _key(subject, order)
     elf = _known(key)
     if elf is None:
         # One lock a target folder: cargo has its own, but cannot say who waits for whom.
         with store.locked(f"build-{toolchain.key}", say=say):
-            elf = _known(key) or _build(subject, profile, features, toolchain, key, say)
+            elf = _known(key) or _build(subject, profile, order, key, say)
     with contextlib.suppress(PermissionError):  # somebody else's cache: their clock for what is unused
         os.utime(elf[0])
     return Image(elf=elf[0], sha256=elf[1], profile=profile, subject=subject)
 
 
 def _build(
-    subject: Subject,
-    profile: str,
-    features: Sequence[str],
-    toolchain: Toolchain,
-    key: str,
-    say: Say | None,
+    subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None
 ) -> tuple[Path, str]:
     began = time.time_ns()
-    built = cargo.compile_shim(subject, profile, features, toolchain, say=say)
+    built = cargo.compile_shim(subject, profile, order, say=say)
     # What the build made itself follows from the rest, and the next build of another subject makes it anew.
-    ours = (resources.shim_dir(), cargo.target_dir_of(toolchain))
+    ours = (resources.shim_dir(), cargo.target_dir_of(order.toolchain))
     outside = [file for file in built.sources if not any(file.is_relative_to(folder) for folder in ours)]
     if subject.refreshed() != subject or any(_changed(file, began) for file in outside):
         raise BuildError(
@@ -114,12 +111,9 @@ def _known(key: str) -> tuple[Path, str] | None:
     return None
 
 
-def _key(subject: Subject, profile: str, features: Sequence[str], toolchain: Toolchain) -> str:
-    shim = resources.shim_dir()
-    parts = [
-        toolchain.key, profile, ",".join(sorted(features)), str(subject.path), subject.sha256,
-        str(shim), _digest(_files(shim)),
-    ]  # fmt: skip
+def _key(subject: Subject, order: cargo.Invocation) -> str:
+    """Return a name for an image: whatever may decide what it is decides the name."""
+    parts = [order.told, str(subject.path), subject.sha256, _digest(_files(resources.shim_dir()))]
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
 
 

@@ -6,28 +6,119 @@ import json
 import os
 import re
 import secrets
+import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness import resources
 from harness.image.errors import BuildError
+from harness.image.isolation import ROOT, CargoHome, cargo_home, environment
 from harness.image.store import built_name
 from harness.image.subject import Subject
 from harness.image.toolchain import TARGET, Toolchain
-from harness.progress import Finished, Say, run
-
-# Variables of the user's own builds that would change what is compiled here.
-_FOREIGN = re.compile(
-    r"FRAME_RS|RUSTC|RUSTFLAGS|RUSTDOCFLAGS|CARGO_ENCODED_RUSTFLAGS|CARGO_TARGET_.*|CARGO_BUILD_.*|CARGO_PROFILE_.*"
-    r"|CARGO_INCREMENTAL|CARGO_TERM_.*"
-)
-
+from harness.progress import Finished, HowFar, Say, run
 
 _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
+_SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
 _NOT_THE_SUBJECT = "mend what the compiler's tools say above; it is not about the frame module"
 _CORE_PACKAGES = 5  # what building the core library adds: core, alloc, compiler_builtins with two helpers
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One run of cargo, with everything that it is told.
+
+    Attributes:
+        settings: the variables that the harness sets; the others only let cargo run.
+        home: with all the configuration that cargo reads.
+    """
+
+    argv: tuple[str, ...]
+    settings: dict[str, str]
+    home: CargoHome
+    toolchain: Toolchain
+
+    @property
+    def told(self) -> str:
+        """Everything that may decide what is compiled, as one text; the toolchain's key stands for cargo."""
+        return json.dumps([self.argv[1:], self.settings, self.home.text, self.toolchain.key])
+
+    def run(self, *, what: str, say: Say | None = None, how_far: HowFar | None = None) -> Finished:
+        """Run cargo.
+
+        Cargo believes time stamps: another text under an older one counts as compiled already. It runs only
+        when no image of these very sources is kept, so that a value never seen before wastes nothing.
+        """
+        self.home.make()
+        env = (
+            environment() | self.settings | {"CARGO_HOME": str(self.home.path), _NONCE: secrets.token_hex(16)}
+        )
+        return run(self.argv, what=what, say=say, cwd=ROOT, env=env, how_far=how_far)
+
+
+def invocation(
+    command: str, manifest: Path, target: str, target_dir: Path, toolchain: Toolchain, *arguments: str
+) -> Invocation:
+    """Return a run of cargo in which each setting that cargo knows has the harness's value.
+
+    Raises:
+        CargoConfigError: cargo's configuration cannot be set aside.
+    """
+    argv = (
+        str(toolchain.cargo), command, "--locked", f"--manifest-path={manifest}", f"--target={target}",
+        f"--target-dir={target_dir}", *arguments,
+    )  # fmt: skip
+    return Invocation(argv, settings(toolchain), cargo_home(), toolchain)
+
+
+def settings(toolchain: Toolchain) -> dict[str, str]:
+    """Return the variables that the harness sets for cargo and for the compiler.
+
+    What is set here outranks every configuration file, also where it is empty.
+    """
+    return {
+        **dict(toolchain.env),
+        "RUSTC": str(toolchain.rustc),
+        "RUSTC_WRAPPER": "",
+        "RUSTC_WORKSPACE_WRAPPER": "",
+        "CARGO_ENCODED_RUSTFLAGS": _SEPARATOR.join((*shim_flags(), *toolchain.rustflags)),
+        "CARGO_TERM_COLOR": "never",
+    }
+
+
+def shim_flags() -> tuple[str, ...]:
+    """Return the compiler's flags that the shim's own cargo configuration has for the target."""
+    file = resources.shim_dir() / ".cargo" / "config.toml"
+    flags = tomllib.loads(file.read_text(encoding="utf-8"))["target"][TARGET]["rustflags"]
+    return tuple(str(flag) for flag in flags)
+
+
+def shim_invocation(
+    command: str, subject: Subject, profile: str, target_dir: Path, toolchain: Toolchain, *arguments: str
+) -> Invocation:
+    """Return a run of cargo that compiles the shim around a subject."""
+    shaped = invocation(
+        command, resources.shim_dir() / "Cargo.toml", TARGET, target_dir, toolchain,
+        f"--bin={built_name()}", f"--profile={profile}", *toolchain.cargo_args, *arguments,
+    )  # fmt: skip
+    # Unset means the built-in one; a path would do the same, but build differently.
+    named = {} if subject.is_builtin else {"FRAME_RS": os.fspath(subject.path)}
+    return replace(shaped, settings=shaped.settings | named)
+
+
+def image_invocation(
+    subject: Subject, profile: str, features: Sequence[str], toolchain: Toolchain
+) -> Invocation:
+    """Return the run of cargo that makes an image.
+
+    All subjects share the target folder: what they have in common (the core library, the crates) is compiled
+    once, and changing the subject costs one crate.
+    """
+    listed = f"--features={','.join(sorted(features))}"
+    target_dir = target_dir_of(toolchain)
+    return shim_invocation("build", subject, profile, target_dir, toolchain, "--message-format=json", listed)
 
 
 @dataclass(frozen=True)
@@ -38,35 +129,16 @@ class Built:
     sources: tuple[Path, ...]
 
 
-def compile_shim(
-    subject: Subject,
-    profile: str,
-    features: Sequence[str],
-    toolchain: Toolchain,
-    *,
-    say: Say | None = None,
-) -> Built:
-    """Compile the shim around a subject in the toolchain's own target folder.
+def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say | None = None) -> Built:
+    """Compile the shim around a subject.
 
-    All subjects share that folder: what they have in common (the core library, the crates) is compiled once,
-    and changing the subject costs one crate.
-
+    Args:
+        order: what `image_invocation` gives for them.
     Raises:
         BuildError: it does not compile, or cargo could not get what it needs.
     """
-    shim = resources.shim_dir()
-    target_dir = target_dir_of(toolchain)
-    argv: list[str | Path] = [
-        toolchain.cargo, "build", "--locked", "--message-format=json", f"--bin={built_name()}",
-        f"--manifest-path={shim / 'Cargo.toml'}", f"--target={TARGET}", f"--target-dir={target_dir}",
-        f"--profile={profile}", f"--features={','.join(features)}", *toolchain.cargo_args,
-    ]  # fmt: skip
-    if toolchain.rustflags:
-        argv += ["--config", f"target.{TARGET}.rustflags={json.dumps(list(toolchain.rustflags))}"]
     what = f"compiling the shim around {subject.name} ({profile})"
-    finished = run(
-        argv, what=what, say=say, cwd=shim, env=shim_env(subject, toolchain), how_far=_HowFar(shim, toolchain)
-    )
+    finished = order.run(what=what, say=say, how_far=_HowFar(resources.shim_dir(), order.toolchain))
     messages = _messages(finished)
     if finished.status != 0:
         raise _error(subject, profile, finished, messages)
@@ -81,24 +153,6 @@ def compile_shim(
 def target_dir_of(toolchain: Toolchain) -> Path:
     """Return the folder where cargo works for this toolchain."""
     return resources.build_dir() / "target" / toolchain.key
-
-
-def clean_env(toolchain: Toolchain) -> dict[str, str]:
-    """Return the environment for cargo: the user's proxies and folders, without settings of other builds."""
-    env = {name: value for name, value in os.environ.items() if not _FOREIGN.fullmatch(name)}
-    return env | dict(toolchain.env) | {"CARGO_TERM_COLOR": "never"}
-
-
-def shim_env(subject: Subject, toolchain: Toolchain) -> dict[str, str]:
-    """Return the environment for a run of cargo that compiles the shim, whatever it compiled before."""
-    env = clean_env(toolchain)
-    # Cargo believes time stamps: another text under an older one counts as compiled already. It runs only
-    # when no image of these very sources is kept, so that a value never seen before wastes nothing.
-    env[_NONCE] = secrets.token_hex(16)
-    # Unset means the built-in one; a path would do the same, but build differently.
-    if not subject.is_builtin:
-        env["FRAME_RS"] = os.fspath(subject.path)
-    return env
 
 
 class _HowFar:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from harness import errors
 from harness.errors import ImageError, MissingToolError, UsageError
 
-__all__ = ["BuildError", "ImageError", "SubjectError", "ToolchainError"]
+__all__ = [
+    "BuildError",
+    "CargoConfigError",
+    "ImageError",
+    "SubjectError",
+    "ToolchainError",
+]
 
 
 class SubjectError(UsageError):
@@ -14,6 +20,10 @@ class SubjectError(UsageError):
 
 class ToolchainError(MissingToolError):
     """No Rust toolchain here can build for the target."""
+
+
+class CargoConfigError(errors.BuildError):
+    """A configuration file of cargo's keeps the shim from being compiled as it must be."""
 
 
 class BuildError(errors.BuildError):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
-import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from harness import resources
 from harness.image import store
-from harness.image.cargo import clean_env
+from harness.image.asked import asked, manifest
+from harness.image.cargo import invocation
 from harness.image.errors import BuildError
+from harness.image.isolation import environment
 from harness.image.subject import Subject
 from harness.image.toolchain import TARGET, Toolchain
 from harness.progress import Say, run
@@ -31,9 +31,10 @@ CRATE: Final = "kernel_shim"
 
 # One level of optimization folds `Ordering` arguments into the instructions, yet keeps each function whole.
 # Dead code is linked, since nearly everything here is `#[inline]` and would never be compiled otherwise.
+LEVEL: Final = "1"
 FLAGS: Final = (
-    "--crate-type=rlib", f"--crate-name={CRATE}", "-Copt-level=1", "-Ccodegen-units=1",
-    "-Clink-dead-code=yes", "-Cpanic=abort", "-Cdebuginfo=2", "-Cno-vectorize-loops", "-Cno-vectorize-slp",
+    "--crate-type=rlib", f"--crate-name={CRATE}", "-Ccodegen-units=1",
+    "-Clink-dead-code=yes", "-Cno-vectorize-loops", "-Cno-vectorize-slp",
 )  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def compile_ir(
     Raises:
         BuildError: it does not compile; carries the compiler's words.
     """
-    checks = {"dev": "on", "release": "off"}[profile]
+    wanted = replace(asked(profile), opt_level=LEVEL)
     dependencies = _dependencies(toolchain, say)
     with tempfile.TemporaryDirectory(prefix="frame-harness-ir-") as folder:
         module, out = Path(folder, "subject.rs"), Path(folder, "subject.ll")
@@ -71,12 +72,11 @@ def compile_ir(
         path = json.dumps(str(subject.path), ensure_ascii=False)
         module.write_text(f"#[allow(warnings)]\n#[path = {path}]\npub mod frame;\n", encoding="utf-8")
         argv: list[str | Path] = [
-            toolchain.rustc, *FLAGS, f"--edition={_manifest()['package']['edition']}", *flags,
+            toolchain.rustc, *FLAGS, f"--edition={manifest()['package']['edition']}", *flags,
             f"--target={dependencies.target}", *dependencies.arguments,
-            f"-Cdebug-assertions={checks}", f"-Coverflow-checks={checks}",
-            f"--emit=llvm-ir={out}", "--error-format=json", "--cap-lints=warn", "lib.rs",
+            *wanted.flags, f"--emit=llvm-ir={out}", "--error-format=json", "--cap-lints=warn", "lib.rs",
         ]  # fmt: skip
-        env = {**os.environ, **dict(toolchain.env), "FRAME_HARNESS_SUBJECT": str(module)}
+        env = environment() | dict(toolchain.env) | {"FRAME_HARNESS_SUBJECT": str(module)}
         finished = run(argv, what=f"compiling {subject.name} to LLVM IR", say=say, env=env, cwd=Path(folder))
         if finished.status != 0:
             raise _refused(subject, profile, finished.err)
@@ -91,31 +91,21 @@ def _refused(subject: Subject, profile: str, said: str) -> BuildError:
     return BuildError(subject=subject.name, profile=profile, first=first, rendered=rendered)
 
 
-def _manifest() -> dict[str, Any]:
-    return tomllib.loads((resources.shim_dir() / "Cargo.toml").read_text(encoding="utf-8"))
-
-
 @cache
 def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
     """Compile the shim's dependencies once; later calls find them in cargo's folder."""
-    sysroot = toolchain.rustc.parent.parent
+    sysroot = toolchain.sysroot
     # A toolchain that builds its own core for the bare machine has one for the host: orderings are the same.
     has_target = (sysroot / "lib" / "rustlib" / TARGET / "lib").is_dir()
     target = TARGET if has_target else "x86_64-unknown-linux-gnu"
     with store.locked(f"ir-{toolchain.key}", say=say):
         folder = _dependency_crate(toolchain)
-        argv: list[str | Path] = [
-            toolchain.cargo, "build", "--lib", "--release", "--locked", "--message-format=json",
-            f"--target={target}",
-            f"--target-dir={resources.build_dir() / 'ir' / 'target' / toolchain.key}",
-        ]  # fmt: skip
-        finished = run(
-            argv,
-            what="compiling what a frame module depends on",
-            say=say,
-            env=clean_env(toolchain),
-            cwd=folder,
-        )
+        order = invocation(
+            "build", folder / "Cargo.toml", target,
+            resources.build_dir() / "ir" / "target" / toolchain.key, toolchain,
+            "--lib", "--release", "--message-format=json",
+        )  # fmt: skip
+        finished = order.run(what="compiling what a frame module depends on", say=say)
     if finished.status != 0:
         raise BuildError(
             subject="dependencies", profile="release", first=finished.last_words(), rendered=finished.err
@@ -125,11 +115,10 @@ def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
 
 def _dependency_crate(toolchain: Toolchain) -> Path:
     """Write a crate of the shim's name and dependencies, for which its lock file holds."""
-    manifest = _manifest()
-    package = {key: manifest["package"][key] for key in ("name", "version", "edition")}
+    package = {key: manifest()["package"][key] for key in ("name", "version", "edition")}
     lines = ["[workspace]", "[package]", *(f"{key} = {json.dumps(value)}" for key, value in package.items())]
     lines += ["[lib]", 'path = "lib.rs"', "[dependencies]"]
-    lines += [f"{name} = {_inline(wanted)}" for name, wanted in manifest["dependencies"].items()]
+    lines += [f"{name} = {_inline(wanted)}" for name, wanted in manifest()["dependencies"].items()]
     lock = (resources.shim_dir() / "Cargo.lock").read_bytes()
     text = "\n".join([*lines, ""]).encode()
     key = hashlib.sha256(text + lock).hexdigest()[:12]
@@ -148,7 +137,7 @@ def _inline(wanted: Any) -> str:
 
 
 def _arguments(said: str) -> list[str]:
-    direct = {name.replace("-", "_") for name in _manifest()["dependencies"]}
+    direct = {name.replace("-", "_") for name in manifest()["dependencies"]}
     externs, folders = [], dict[str, None]()
     for line in said.splitlines():
         message = json.loads(line) if line.startswith("{") else {}

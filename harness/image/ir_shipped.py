@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from harness import resources
@@ -14,14 +12,14 @@ from harness.contract.ordering_report import OrderingViolation
 from harness.contract.ordering_table import CLAUSE_OF_FIELD
 from harness.errors import HarnessError
 from harness.image import store
-from harness.image.cargo import shim_env
+from harness.image.cargo import shim_invocation
 from harness.image.errors import BuildError, ImageError
 from harness.image.ir_build import compile_ir
 from harness.image.ir_paths import PathError, Walker
 from harness.image.llvm_ir import CompiledFunction, Module
 from harness.image.subject import Subject
-from harness.image.toolchain import TARGET, Toolchain
-from harness.progress import Say, run
+from harness.image.toolchain import Toolchain
+from harness.progress import Say
 
 _KINDS: Final = {
     "load": "load",
@@ -147,24 +145,10 @@ def _walked(module: Module, file: str) -> Iterator[tuple[Site, str]]:
 def _whole_kernel(subject: Subject, profile: str, toolchain: Toolchain, say: Say | None) -> str:
     folder = resources.build_dir() / "ir" / "shim" / toolchain.key
     out = folder / f"{profile}.ll"
-    shim = resources.shim_dir()
-    argv: list[str | Path] = [
-        toolchain.cargo, "rustc", "--locked", f"--bin={store.built_name()}", f"--profile={profile}",
-        f"--target={TARGET}", f"--manifest-path={shim / 'Cargo.toml'}", f"--target-dir={folder}",
-        *toolchain.cargo_args,
-    ]  # fmt: skip
-    if toolchain.rustflags:
-        argv += ["--config", f"target.{TARGET}.rustflags={json.dumps(list(toolchain.rustflags))}"]
+    order = shim_invocation("rustc", subject, profile, folder, toolchain, "--", f"--emit=llvm-ir={out}")
     with store.locked(f"ir-shim-{toolchain.key}-{profile}", say=say):
         # The same path each time: another one would be another build for cargo.
-        what = f"compiling the shim around {subject.name} to LLVM IR"
-        finished = run(
-            [*argv, "--", f"--emit=llvm-ir={out}"],
-            what=what,
-            say=say,
-            cwd=shim,
-            env=shim_env(subject, toolchain),
-        )
+        finished = order.run(what=f"compiling the shim around {subject.name} to LLVM IR", say=say)
         if finished.status != 0:
             first, said = finished.last_words(), finished.err.strip()
             raise BuildError(subject=subject.name, profile=profile, first=first, rendered=said)

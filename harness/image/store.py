@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -98,6 +99,9 @@ def drop_unused() -> None:
         with contextlib.suppress(FileNotFoundError):
             if file.stat().st_mtime < limit:
                 file.unlink()
+    for folder in root.glob("cargo/*"):  # homes of cargo; what they link to stays
+        if folder.stat().st_mtime < limit:
+            shutil.rmtree(folder, ignore_errors=True)
     for folder in root.glob("images/*"):
         with contextlib.suppress(OSError):  # not empty
             folder.rmdir()

@@ -7,15 +7,16 @@ import os
 import re
 import shutil
 import tempfile
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import packages, resources
 from harness.image import toolchain_memory
+from harness.image.asked import manifest
 from harness.image.errors import ToolchainError
+from harness.image.isolation import environment
 from harness.progress import Say, run
 
 TARGET = "x86_64-unknown-none"
@@ -47,6 +48,7 @@ class Toolchain:
         cargo_args: what `cargo build` needs beyond the usual.
         rustflags: what the compiler needs beyond the crate's own flags.
         env: variables to set for cargo.
+        sysroot: with the compiler's own libraries.
         key: differs whenever what it compiles may differ.
     """
 
@@ -57,6 +59,7 @@ class Toolchain:
     cargo_args: tuple[str, ...]
     rustflags: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
+    sysroot: Path
     key: str
 
     @classmethod
@@ -70,8 +73,14 @@ class Toolchain:
             cargo_args=tuple(fields["cargo_args"]),
             rustflags=tuple(fields["rustflags"]),
             env=tuple((name, value) for name, value in fields["env"]),
+            sysroot=Path(fields["sysroot"]),
             key=fields["key"],
         )
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The files that decide what it compiles."""
+        return (self.rustc, self.cargo, *_libraries(self.sysroot))
 
     def describe(self) -> str:
         """Return one line for people: what was chosen, with versions."""
@@ -161,16 +170,15 @@ def _installed(choice: str) -> Toolchain:
         release=release,
         cargo_args=(),
         rustflags=(),
-        env=(("RUSTC", str(real_rustc)),),
-        key=_key(verbose, ()),
+        env=(),
+        sysroot=sysroot,
+        key=_key(verbose, sysroot, (real_rustc, cargo), ()),
     )
 
 
 def oldest_release() -> str:
     """Return the version of Rust that the shim needs at least, such as `1.85`."""
-    manifest = tomllib.loads((resources.shim_dir() / "Cargo.toml").read_text(encoding="utf-8"))
-    release: str = manifest["package"]["rust-version"]
-    return release
+    return str(manifest()["package"]["rust-version"])
 
 
 def _sysroot_on_path() -> Path | None:
@@ -213,13 +221,14 @@ def _debian(say: Say | None, *, install: bool) -> Toolchain:
         raise ToolchainError(
             f"{', '.join(DEBIAN_PACKAGES)}: installed, but rustc, cargo, ld or the core sources are missing"
         )
-    verbose = _ask(rustc, "-vV")
+    verbose, sysroot = _ask(rustc, "-vV"), Path(_ask(rustc, "--print", "sysroot"))
+    linker = Path(shutil.which("ld") or "ld")
     cargo_args = (
         "-Zbuild-std=core,alloc,compiler_builtins",
         "-Zbuild-std-features=compiler-builtins-mem",
     )
     # Debian ships no rust-lld. GNU ld is called as it is, not through a C compiler.
-    rustflags = ("-Clinker=ld", "-Clinker-flavor=ld")
+    rustflags = (f"-Clinker={linker}", "-Clinker-flavor=ld")
     return Toolchain(
         choice="debian",
         cargo=cargo,
@@ -228,8 +237,9 @@ def _debian(say: Say | None, *, install: bool) -> Toolchain:
         cargo_args=cargo_args,
         rustflags=rustflags,
         # A stable compiler takes -Z only when it believes to compile itself. Needed for -Zbuild-std alone.
-        env=(("RUSTC", str(rustc)), ("RUSTC_BOOTSTRAP", "1")),
-        key=_key(verbose, cargo_args + rustflags),
+        env=(("RUSTC_BOOTSTRAP", "1"),),
+        sysroot=sysroot,
+        key=_key(verbose, sysroot, (rustc, cargo, linker), cargo_args + rustflags),
     )
 
 
@@ -251,13 +261,13 @@ def _try_out(rustc: Path) -> None:
         argv: list[str | Path] = [
             rustc, "--edition=2024", "--target", TARGET, "-Cpanic=abort", "-o", Path(folder, "trial"), source,
         ]  # fmt: skip
-        finished = run(argv, what="trying the Rust toolchain")
+        finished = run(argv, what="trying the Rust toolchain", env=environment())
     if finished.status != 0:
         raise ToolchainError(f"rustc cannot compile for {TARGET}: {finished.last_words()}")
 
 
 def _ask(program: str | Path, *args: str) -> str:
-    finished = run([program, *args], what=f"asking {program}", cwd=resources.shim_dir())
+    finished = run([program, *args], what=f"asking {program}", cwd=resources.shim_dir(), env=environment())
     if finished.status != 0:
         raise ToolchainError(f"{program} {' '.join(args)}: {finished.last_words()}")
     return finished.out.strip()
@@ -280,5 +290,14 @@ def _numbers(release: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", release)[:3])
 
 
-def _key(verbose: str, extra: tuple[str, ...]) -> str:
-    return hashlib.sha256("\0".join((verbose, *extra)).encode()).hexdigest()[:12]
+def _key(verbose: str, sysroot: Path, programs: Sequence[Path], flags: Sequence[str]) -> str:
+    """Name a compiler by all that decides what it compiles: two of one version may differ."""
+    parts = [verbose, str(sysroot), *flags]
+    for file in (*programs, *_libraries(sysroot)):
+        stat = file.stat()
+        parts.append(f"{file} {stat.st_size} {stat.st_mtime_ns}")
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:12]
+
+
+def _libraries(sysroot: Path) -> list[Path]:
+    return sorted((sysroot / "lib" / "rustlib" / TARGET / "lib").glob("*"))

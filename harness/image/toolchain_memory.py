@@ -15,16 +15,18 @@ from harness.image import store
 if TYPE_CHECKING:
     from harness.image.toolchain import Toolchain
 
+# Another one for each change of what is noted, or of how a toolchain's key is made.
+_SHAPE = "2"
 _VARIABLES = ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN")
 
 
 def recall(force: str | None) -> dict[str, Any] | None:
     """Return the fields of the toolchain that was found before; None when it must be looked for."""
     note = store.read_json(_place(force))
-    if not isinstance(note, dict) or any(_stamp(path) != stamp for path, stamp in note["watched"].items()):
-        return None
-    fields: dict[str, Any] = note["toolchain"]
-    return fields
+    match note:
+        case {"watched": dict(watched), "toolchain": dict(fields), "shape": str(shape)} if shape == _SHAPE:
+            return None if any(_stamp(path) != stamp for path, stamp in watched.items()) else fields
+    return None
 
 
 def remember(toolchain: Toolchain, force: str | None, sysroot: Path | None) -> None:
@@ -33,15 +35,17 @@ def remember(toolchain: Toolchain, force: str | None, sysroot: Path | None) -> N
     Args:
         sysroot: of the toolchain on the path, whether it was chosen or refused; a target added there counts.
     """
-    fields = asdict(toolchain) | {"cargo": str(toolchain.cargo), "rustc": str(toolchain.rustc)}
+    fields = {
+        name: str(value) if isinstance(value, Path) else value for name, value in asdict(toolchain).items()
+    }
     watched = {str(path): _stamp(path) for path in _watched(toolchain, sysroot)}
-    store.write_json(_place(force), {"watched": watched, "toolchain": fields})
+    store.write_json(_place(force), {"shape": _SHAPE, "watched": watched, "toolchain": fields})
 
 
 def _watched(toolchain: Toolchain, sysroot: Path | None) -> list[Path]:
     rustup_home = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
     shim = resources.shim_dir()
-    found = [toolchain.rustc, toolchain.cargo, rustup_home / "settings.toml", rustup_home / "toolchains"]
+    found = [*toolchain.parts, rustup_home / "settings.toml", rustup_home / "toolchains"]
     found += [Path(path) for path in map(shutil.which, ("rustc", "rustup", "ld")) if path]
     if sysroot is not None:
         found += [sysroot / "bin" / "rustc", sysroot / "lib" / "rustlib"]

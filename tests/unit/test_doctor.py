@@ -17,6 +17,7 @@ def test_report_covers_everything_a_run_needs() -> None:
         "qemu",
         "firmware",
         "rust",
+        "cargo",
         "linker",
         "accelerator",
         "memory",
@@ -24,6 +25,15 @@ def test_report_covers_everything_a_run_needs() -> None:
     } <= set(lines)
     assert "rustc 1." in lines["rust"].found
     assert "tcg" in lines["accelerator"].found
+
+
+def test_settings_of_cargo_that_a_build_does_not_obey_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARGO_HOME", str(tmp_path))
+    (tmp_path / "config.toml").write_text("[http]\n[profile.dev]\n[build]\n[alias]\n", encoding="utf-8")
+    found = next(line.found for line in doctor.examine() if line.name == "cargo")
+    assert f"uses http; ignores build, profile of {tmp_path / 'config.toml'}" in found.splitlines()
 
 
 def test_machine_without_tools_is_told_what_is_missing(
