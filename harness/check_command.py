@@ -29,7 +29,7 @@ from harness.judge.verdict import judge
 from harness.machine.definition import load_machines
 from harness.program import program
 from harness.pytest_results import run_id
-from harness.pytest_session import RESULT
+from harness.pytest_session import BUILD, RESULT
 from harness.pytest_settings import alone, settings
 from harness.report import files as report_files
 from harness.report import json_report, junit
@@ -140,13 +140,13 @@ def _build_first(subject: Subject, request: Request, progress: Progress) -> Trou
             build(subject, profile, features=features, toolchain=toolchain, say=progress.step)
     except BuildError as error:
         return Trouble(
-            what="build",
+            what=BUILD,
             message=error.first,
             detail=error.rendered,
             next=error.next_step,
         )
     except HarnessError as error:
-        return Trouble(what="build", message=error.summary, detail=str(error))
+        return Trouble(what=BUILD, message=error.summary, detail=error.evidence, next=error.next_step)
     return None
 
 
@@ -158,8 +158,8 @@ def _of_the_host(error: OSError) -> Trouble:
     )
 
 
-def _broken_build(subject: Subject, trouble: Trouble) -> Evidence:
-    return Evidence(subject=_info(subject), planned_runs=(), errors=(trouble,))
+def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:
+    return Evidence(subject=_info(subject), planned_runs=(), errors=troubles)
 
 
 def _info(subject: Subject) -> SubjectInfo:
@@ -180,6 +180,10 @@ def _run_suite(subject: Subject, request: Request, progress: Progress) -> Eviden
             )
             return Evidence(subject=_info(subject), planned_runs=(), errors=tuple(watcher.troubles))
         evidence = decode(file.read_bytes(), Evidence)
+    builds = [trouble for trouble in evidence.errors if trouble.what == BUILD]
+    if builds:
+        # Nothing that a wrong build showed counts, and no check needs to say so again.
+        return _broken_build(subject, *builds)
     return _with_troubles(evidence, watcher.troubles)
 
 

@@ -22,6 +22,7 @@ from harness.contract.functions import functions_of
 from harness.contract.memory_state import Canary, MemoryState
 from harness.errors import BootError, HarnessError, ProtocolError, UsageError
 from harness.guest_end import explain, spoiled, status_of, symbolized
+from harness.image.guest_word import check_profile
 from harness.image.image import Image
 from harness.judge.evidence import GuestStatus
 from harness.kernel_errors import GuestFailure
@@ -131,6 +132,7 @@ class Kernel:
         Raises:
             GuestCrashed, GuestTimeout: it did not come to the prompt.
             BootError: what came up is not this image, or is not the guest that was started.
+            WrongBuild: the code that runs was compiled otherwise than the image's profile asks for.
         """
         nonce = secrets.token_hex(8)
         words = [f"nonce={nonce}", f"init={init}", "onpanic=recover"]
@@ -149,6 +151,7 @@ class Kernel:
             banner = channel.boot(watch, nonce=nonce, build_id=image.build_id)
             if (running := banner.fields.int("cpus")) != machine.cpus:
                 raise BootError("banner", "cpus", expected=str(machine.cpus), actual=str(running))
+            check_profile(image.profile, banner.fields)
             kernel = cls(guest, channel, image, banner)
         except HarnessError as error:
             failure = explain(error, guest, channel, image)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 from harness.image.build import PROFILES, build
+from harness.image.errors import WrongBuild
 from harness.image.image import Image
 from harness.image.subject import Subject
 from harness.image.toolchain import Toolchain, find_toolchain
@@ -40,6 +41,7 @@ from harness.run import Ledger, Run, merge, unhandled
 if TYPE_CHECKING:
     import pytest
 
+BUILD = "build"  # what a trouble is called that says an image is not there, or not what it should be
 RESULT = "frame_harness_result"
 SEEN = "frame_harness_seen"
 PARENT = "frame_harness_parent"
@@ -163,12 +165,18 @@ class Session:
                     self.subject, profile, features=["red"] if self._red else [], toolchain=self._toolchain
                 )
             except HarnessError as error:
-                self._images[profile] = error
-                self._troubles.append(Trouble(what="build", message=error.summary, detail=str(error)))
+                self._no_image(profile, error)
         image = self._images[profile]
         if isinstance(image, HarnessError):
             raise image
         return image
+
+    def _no_image(self, profile: str, error: HarnessError) -> None:
+        """Remember that a profile cannot be judged at all; once for all of its runs."""
+        self._images[profile] = error
+        trouble = Trouble(what=BUILD, message=error.summary, detail=error.evidence, next=error.next_step)
+        if trouble not in self._troubles:
+            self._troubles.append(trouble)
 
     def run(self, key: RunKey) -> Run:
         """The run of a key, its witnesses compared; what is wrong with it is raised again for every check."""
@@ -187,6 +195,10 @@ class Session:
             self._runs[key] = run
             try:
                 prepare(run)
+            except WrongBuild as error:
+                del self._runs[key]
+                self._no_image(key.profile, error)
+                raise
             except Exception as caught:
                 # Else the checks would go on as if all witnesses had been compared.
                 error = caught if isinstance(caught, HarnessError) else _breakdown(caught)

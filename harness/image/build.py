@@ -14,6 +14,7 @@ from harness import resources
 from harness.image import cargo, store
 from harness.image.errors import BuildError
 from harness.image.image import Image
+from harness.image.proof import prove_image
 from harness.image.subject import Subject
 from harness.image.toolchain import Toolchain, find_toolchain
 from harness.progress import Say
@@ -42,6 +43,7 @@ def build(
     Raises:
         BuildError: it does not compile; carries the compiler's words.
         CargoConfigError: cargo's configuration keeps it from being compiled as it must be.
+        WrongBuild: it was compiled otherwise than the profile asks for.
         SubjectError: the subject's file is gone.
         ToolchainError: nothing here compiles for the target.
     """
@@ -85,6 +87,7 @@ def _build(
             first=f"another frame module: {subject.path} is none of the sources that the compiler read",
         )
     path, digest = store.keep_elf(built.elf)
+    prove_image(Image(path, digest, profile, subject), order.toolchain, built.core)
     store.write_json(
         store.note_path(key), {"elf": digest, "sources": {str(file): _digest([file]) for file in outside}}
     )

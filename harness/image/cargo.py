@@ -123,10 +123,15 @@ def image_invocation(
 
 @dataclass(frozen=True)
 class Built:
-    """What cargo left: the linked file, and every source that went into it."""
+    """What cargo left: the linked file, and every source that went into it.
+
+    Attributes:
+        core: the core library, where cargo compiled that, too.
+    """
 
     elf: Path
     sources: tuple[Path, ...]
+    core: Path | None = None
 
 
 def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say | None = None) -> Built:
@@ -147,7 +152,7 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
         raise BuildError(
             subject=subject.name, profile=profile, first="no binary from cargo", rendered=finished.err
         )
-    return Built(elf, _sources(elf))
+    return Built(elf, _sources(elf), next((Path(core) for core in map(_core, messages) if core), None))
 
 
 def target_dir_of(toolchain: Toolchain) -> Path:
@@ -196,6 +201,12 @@ def _executable(message: dict[str, Any]) -> str | None:
         return None
     executable = message.get("executable")
     return executable if isinstance(executable, str) else None
+
+
+def _core(message: dict[str, Any]) -> str | None:
+    if message.get("reason") != "compiler-artifact" or message["target"]["name"] != "core":
+        return None
+    return next((file for file in message["filenames"] if file.endswith(".rlib")), None)
 
 
 def _error(subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]) -> BuildError:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from harness import errors
 from harness.errors import ImageError, MissingToolError, UsageError
 
 __all__ = [
     "BuildError",
     "CargoConfigError",
+    "Difference",
     "ImageError",
     "SubjectError",
     "ToolchainError",
+    "WrongBuild",
 ]
 
 
@@ -24,6 +29,33 @@ class ToolchainError(MissingToolError):
 
 class CargoConfigError(errors.BuildError):
     """A configuration file of cargo's keeps the shim from being compiled as it must be."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One way in which a build is not the one that was asked for."""
+
+    what: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: expected {self.expected}, got {self.got}"
+
+
+class WrongBuild(errors.BuildError):
+    """What was compiled is not what was asked for: nothing that it does says anything about the subject."""
+
+    def __init__(self, which: str, differences: Sequence[Difference]) -> None:
+        super().__init__(
+            which,
+            expected=", ".join(f"{one.what} {one.expected}" for one in differences),
+            actual=", ".join(f"{one.what} {one.got}" for one in differences),
+            detail="this says nothing about the frame module",
+            next_step="something changes what the compiler is told; make doctor names the compiler and the "
+            "build folder: see that it is your compiler, remove the folder, run the same command again",
+        )  # fmt: skip
+        self.differences = tuple(differences)
 
 
 class BuildError(errors.BuildError):

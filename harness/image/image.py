@@ -61,7 +61,7 @@ class Image:
         name = self._elf.name_of(vaddr)
         if name is None:
             return f"{vaddr:#018x}"
-        places = self._dwarf.places_of(vaddr)
+        places = self.places(vaddr)
         shim = str(resources.shim_dir())
         ours = (
             *(place for place in places if place[0] == str(self.subject.path)),
@@ -69,6 +69,10 @@ class Image:
             *places,
         )
         return f"{name} ({ours[0][0]}:{ours[0][1]})" if ours else name
+
+    def places(self, vaddr: int) -> list[tuple[str, int]]:
+        """Return (file, line) of the code at an address, then of each call that it was inlined into."""
+        return self._dwarf.places_of(vaddr)
 
     def function_line(self, name: str) -> tuple[str, int] | None:
         """Return (file, line) where a function is declared; None when the build has no such function.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness import resources
-from harness.image import store
-from harness.image.asked import asked, manifest
+from harness.image import evidence, store
+from harness.image.asked import Asked, asked, manifest
 from harness.image.cargo import invocation
 from harness.image.errors import BuildError
+from harness.image.ir_proof import prove_ir
 from harness.image.isolation import environment
 from harness.image.subject import Subject
 from harness.image.toolchain import TARGET, Toolchain
@@ -61,6 +63,7 @@ def compile_ir(
         flags: for the compiler, beyond its own.
     Raises:
         BuildError: it does not compile; carries the compiler's words.
+        WrongBuild: it was compiled otherwise than it was asked for.
     """
     wanted = replace(asked(profile), opt_level=LEVEL)
     dependencies = _dependencies(toolchain, say)
@@ -68,6 +71,7 @@ def compile_ir(
         module, out = Path(folder, "subject.rs"), Path(folder, "subject.ll")
         # The compiler leaves files of its own where it runs, under names that are always the same.
         Path(folder, "lib.rs").write_bytes(HOST.read_bytes())
+        shutil.copyfile(evidence.path(), Path(folder, evidence.path().name))
         # A JSON string is a Rust string as far as paths go; the subject's warnings are not what is judged.
         path = json.dumps(str(subject.path), ensure_ascii=False)
         module.write_text(f"#[allow(warnings)]\n#[path = {path}]\npub mod frame;\n", encoding="utf-8")
@@ -80,7 +84,16 @@ def compile_ir(
         finished = run(argv, what=f"compiling {subject.name} to LLVM IR", say=say, env=env, cwd=Path(folder))
         if finished.status != 0:
             raise _refused(subject, profile, finished.err)
-        return out.read_text(encoding="utf-8", errors="surrogateescape")
+        text = out.read_text(encoding="utf-8", errors="surrogateescape")
+    which = f"LLVM IR of {subject.name} ({profile})"
+    prove_ir(text, which, wanted, lambda: evidence_ir(wanted, toolchain, dependencies.target))
+    return text
+
+
+def evidence_ir(wanted: Asked, toolchain: Toolchain, target: str) -> str:
+    """Return the LLVM IR of the evidence by itself."""
+    with evidence.compiled(wanted, toolchain, "llvm-ir", target=target) as file:
+        return file.read_text(encoding="utf-8", errors="surrogateescape")
 
 
 def _refused(subject: Subject, profile: str, said: str) -> BuildError:

@@ -2,6 +2,9 @@
 #![no_std]
 #![allow(dead_code, improper_ctypes)]
 
+/// How this was compiled, see the shim's `codegen`.
+pub mod evidence;
+
 pub mod memory {
     include!(env!("FRAME_HARNESS_SUBJECT"));
 

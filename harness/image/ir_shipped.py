@@ -12,13 +12,15 @@ from harness.contract.ordering_report import OrderingViolation
 from harness.contract.ordering_table import CLAUSE_OF_FIELD
 from harness.errors import HarnessError
 from harness.image import store
+from harness.image.asked import asked
 from harness.image.cargo import shim_invocation
 from harness.image.errors import BuildError, ImageError
-from harness.image.ir_build import compile_ir
+from harness.image.ir_build import compile_ir, evidence_ir
 from harness.image.ir_paths import PathError, Walker
+from harness.image.ir_proof import prove_ir
 from harness.image.llvm_ir import CompiledFunction, Module
 from harness.image.subject import Subject
-from harness.image.toolchain import Toolchain
+from harness.image.toolchain import TARGET, Toolchain
 from harness.progress import Say
 
 _KINDS: Final = {
@@ -153,6 +155,10 @@ def _whole_kernel(subject: Subject, profile: str, toolchain: Toolchain, say: Say
             first, said = finished.last_words(), finished.err.strip()
             raise BuildError(subject=subject.name, profile=profile, first=first, rendered=said)
         try:
-            return out.read_text(encoding="utf-8", errors="surrogateescape")
+            text = out.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError as error:
             raise HarnessError("LLVM IR", str(out), expected="a file", actual=str(error.strerror)) from error
+    wanted = asked(profile)
+    which = f"LLVM IR of the shim around {subject.name} ({profile})"
+    prove_ir(text, which, wanted, lambda: evidence_ir(wanted, toolchain, TARGET))
+    return text

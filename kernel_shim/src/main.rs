@@ -5,6 +5,7 @@
 mod arch;
 mod boot;
 mod cmdline;
+mod codegen;
 mod commands;
 mod console;
 mod memory;

@@ -146,6 +146,12 @@ def test_the_banner_of_another_build_is_an_error(tmp_path: Path) -> None:
     assert (result.kind, result.says("banner: build-id: expected")) == (Kind.ERROR, True)
 
 
+def test_code_of_another_profile_is_an_error_that_is_told_once(tmp_path: Path) -> None:
+    result = judged(tmp_path, "other-profile")
+    words = "expected debug assertions off, got debug assertions on"
+    assert (result.kind, " ".join(result.out.split()).count(words)) == (Kind.ERROR, 1), result.out
+
+
 def test_a_dump_that_says_other_than_ram_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "lie-dump")
     assert (result.kind, result.says("slot table: frame 0x0: expected")) == (Kind.ERROR, True)

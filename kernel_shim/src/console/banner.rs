@@ -3,7 +3,7 @@
 use super::output::{self, kind};
 use super::reply::HexBytes;
 use crate::arch::paging;
-use crate::{cmdline, memory, memory_map, red, smp};
+use crate::{cmdline, codegen, memory, memory_map, red, smp};
 use core::fmt;
 
 /// Raised with every change that a host would trip over.
@@ -29,7 +29,10 @@ impl fmt::Display for Banner {
             HexBytes(build)
         )?;
         write!(f, " init={init} hhdm={:#x} frames={}", paging::HHDM_BASE, memory_map::frame_count())?;
-        write!(f, " ram={} cpus={}", memory_map::memory_bytes(), smp::ready())
+        write!(f, " ram={} cpus={}", memory_map::memory_bytes(), smp::ready())?;
+        let [assertions, overflow, optimized] = codegen::witnessed().map(u8::from);
+        write!(f, " assertions={assertions} overflow={overflow} optimized={optimized}")?;
+        write!(f, " features={}", codegen::features())
     }
 }
 

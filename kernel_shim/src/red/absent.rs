@@ -36,6 +36,10 @@ pub fn replies() -> usize {
     1
 }
 
+pub fn assertions(fired: bool) -> bool {
+    fired
+}
+
 pub fn nonce(nonce: &str) -> &str {
     nonce
 }

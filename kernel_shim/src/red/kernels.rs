@@ -30,10 +30,11 @@ const NAMES: &[&str] = &[
     "double-reply",     // and answered twice
     "stale-nonce",      // the banner of another start
     "stale-build-id",   // the banner of another kernel
-    "lie-dump",         // the dump shows what RAM does not hold (command `dump`)
-    "corrupt-dump",     // one bit of one dump line is wrong (command `dump`)
-    "no-ram",           // the loader's memory map is empty
-    "unlocked-buddy",   // several CPUs change the free lists at once
+    "other-profile", // the banner of a build without debug assertions where there are some, and with where not
+    "lie-dump",      // the dump shows what RAM does not hold (command `dump`)
+    "corrupt-dump",  // one bit of one dump line is wrong (command `dump`)
+    "no-ram",        // the loader's memory map is empty
+    "unlocked-buddy", // several CPUs change the free lists at once
 ];
 
 /// Whether the command line asks for the red kernel `name`.
@@ -144,6 +145,11 @@ pub fn replies() -> usize {
         Some("double-reply") => 2,
         _ => 1,
     }
+}
+
+/// Whether debug assertions fired.
+pub fn assertions(fired: bool) -> bool {
+    fired != is("other-profile")
 }
 
 pub fn nonce(nonce: &str) -> &str {

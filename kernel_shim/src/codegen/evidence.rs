@@ -1,0 +1,72 @@
+//! Functions that are of no use but for what the compiler makes of them.
+//!
+//! The guest runs some and says in its banner what they did. The host compiles this file alone, with the flags that
+//! it asked for, and compares the instructions. So it needs nothing but `core`, and names no other module.
+
+/// Panics when `value` is 0, in a build with debug assertions.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn codegen_assertion(value: u64) {
+    debug_assert!(value != 0);
+}
+
+/// Panics for the largest value in a build with overflow checks, else wraps.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn codegen_overflow(value: u64) -> u64 {
+    value + 1
+}
+
+/// Returns the stack pointer below `depth` calls. An optimizer makes a loop of them, which uses no stack.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn codegen_recursion(depth: u64) -> u64 {
+    if depth != 0 {
+        return codegen_recursion(depth.wrapping_sub(1));
+    }
+    let stack_pointer: u64;
+    // SAFETY: copies a register, and touches neither memory nor flags.
+    unsafe {
+        core::arch::asm!("mov {}, rsp", out(reg) stack_pointer, options(nomem, nostack, preserves_flags))
+    };
+    stack_pointer
+}
+
+/// Each level of optimization has its own way with this: a load that only one path makes again, a condition that no
+/// turn of the loop changes, a loop to unroll, a product that a small program adds up.
+///
+/// # Safety
+///
+/// `words` are `count` of them, and `last` can be written.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn codegen_optimization(
+    words: *const u64,
+    count: usize,
+    twice: bool,
+    last: &mut u64,
+) -> u64 {
+    // SAFETY: the caller's promise.
+    let words = unsafe { core::slice::from_raw_parts(words, count) };
+    let mut sum = 0u64;
+    for &word in words {
+        sum = sum.wrapping_add(if twice { word.wrapping_mul(37) } else { word ^ 0x55 });
+    }
+    if twice {
+        *last = sum.wrapping_mul(9);
+    }
+    for &word in words {
+        sum = sum.rotate_left(5) ^ word;
+    }
+    sum.wrapping_add(*last)
+}
+
+/// Has an instruction of its own for each step on a CPU with more than the target's features.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn codegen_features(from: &[u64; 8], to: &mut [u64; 8]) -> u32 {
+    *to = *from;
+    let swapped = to[1].swap_bytes();
+    let bits = swapped.count_ones().wrapping_add(to[2].leading_zeros()).wrapping_add(to[3].trailing_zeros());
+    bits.wrapping_add((to[4] & !to[5]) as u32).wrapping_add((to[6] << (to[7] & 63)) as u32)
+}
