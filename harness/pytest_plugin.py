@@ -13,6 +13,7 @@ import pytest
 
 from harness import pytest_results as results
 from harness.contract.clauses import clause
+from harness.contract.frame_values import WIDE_RAM
 from harness.errors import HarnessError
 from harness.image.image import Image
 from harness.judge.evidence import GuestStatus, PlannedCheck, RunKey, encode
@@ -236,5 +237,15 @@ def shared_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
     kernel = frame_run.shared()
     kernel.commands.clear()
     kernel.called.clear()
+    request.node.stash.setdefault(KERNELS, []).append(kernel)
+    return kernel
+
+
+@pytest.fixture
+def bare_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
+    """A guest with RAM in every zone, whose slots nobody uses; a check puts back those that it changed."""
+    request.node.stash[RUN] = frame_run
+    kernel = frame_run.shared(init="array", ram=WIDE_RAM)
+    kernel.commands.clear()
     request.node.stash.setdefault(KERNELS, []).append(kernel)
     return kernel

@@ -82,7 +82,7 @@ class Run:
     _dumps: list[int] = field(default_factory=lambda: [0, 0])
     _open: dict[int, Kernel] = field(default_factory=dict)
     """Guests that were booted and are not finished; by identity."""
-    _shared: Kernel | None = None
+    _shared: dict[frozenset[tuple[str, Any]], Kernel] = field(default_factory=dict)
     _tainted: bool = False
     _seed: int = 0
     _accelerator: str = ""
@@ -136,28 +136,29 @@ class Run:
             self._busy_s += time.monotonic() - started
         return kernel.end[0]
 
-    def shared(self) -> Kernel:
-        """The guest that modest checks share; a new one after a check that failed in it."""
-        if self._shared is not None and (self._tainted or not self._shared.alive):
+    def shared(self, **options: Any) -> Kernel:
+        """The guest with these options that modest checks share; a new one after a check that failed."""
+        if self._tainted or not all(kernel.alive for kernel in self._shared.values()):
             self.finish_shared()
-        if self._shared is None:
-            self._shared = self.boot()
-        return self._shared
+        key = frozenset(options.items())
+        if key not in self._shared:
+            self._shared[key] = self.boot(**options)
+        return self._shared[key]
 
     def taint_shared(self) -> None:
-        """Let no further check meet the shared guest: one failed in it, others must not suffer."""
+        """Let no further check meet the shared guests: one failed in one, others must not suffer."""
         self._tainted = True
 
     def finish_shared(self) -> None:
-        """End the shared guest, if there is one."""
+        """End the shared guests, if there are any."""
         self._tainted = False
-        if self._shared is not None:
-            kernel, self._shared = self._shared, None
+        kernels, self._shared = list(self._shared.values()), {}
+        for kernel in kernels:
             self.finish(kernel)
 
     def finish_all(self) -> None:
-        """End every guest that is left: the shared one, and those that an exception kept from `finish`."""
-        self._shared = None
+        """End every guest that is left: the shared ones, and those that an exception kept from `finish`."""
+        self._shared = {}
         with ExitStack() as stack:
             for kernel in self._open.values():
                 stack.callback(self.finish, kernel)

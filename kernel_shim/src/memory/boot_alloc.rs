@@ -45,8 +45,9 @@ pub struct Request {
     pub paddr: u64,
 }
 
-/// The first requests; there are never more than a few before the buddy takes over.
-type RequestLog = [Option<Request>; 16];
+/// The first requests. At boot there are a few; a test that builds the table at every alignment makes many.
+type RequestLog = [Option<Request>; LOG_CAPACITY];
+const LOG_CAPACITY: usize = 256;
 
 /// What a test makes the allocator do wrong.
 #[derive(Clone, Copy, Default)]
@@ -63,7 +64,7 @@ impl BootAllocator {
             free: FrameRanges::new(),
             taken: FrameRanges::new(),
             faults: Faults { refuse: false, misalign: 0 },
-            log: [None; 16],
+            log: [None; LOG_CAPACITY],
         }
     }
 

@@ -1,0 +1,297 @@
+"""The contract at the boundaries of addresses: slots, frames, ranges, vtables, blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from harness.boundaries import outcomes, tell
+from harness.checks import ClauseViolated, expect
+from harness.contract import frame_values as values
+from harness.contract.boundaries import around, one_bit_off
+from harness.kernel import Kernel
+from harness.reply import Reply
+
+pytestmark = pytest.mark.one_machine
+
+POISONED = 1 << 31
+GUARD_OFFSET = 40
+VTABLES = ("both", "unmap", "lastref", "empty", "shifted")
+
+
+def ask(kernel: Kernel, command: str, operands: Sequence[tuple[int, ...]]) -> list[Reply]:
+    """One reply for each tuple of operands."""
+    return outcomes(kernel, [" ".join([command, *(f"{o:#x}" for o in given)]) for given in operands])
+
+
+def expect_each(
+    kernel: Kernel,
+    replies: Sequence[Reply],
+    wanted: Sequence[dict[str, int] | str],
+    given: Sequence[str] = (),
+) -> None:
+    """Require of each reply these fields, or that it is a panic which says these words, or `fail`.
+
+    Args:
+        given: what each call found, beside its operands.
+    """
+    for index, (reply, want) in enumerate(zip(replies, wanted, strict=True)):
+        got: object = reply.shown
+        if isinstance(want, dict) and reply.status == "ok":
+            got = {key: reply[key] for key in want if key in reply.outcome.fields}
+        elif want == "fail":
+            got = reply.status
+        elif isinstance(want, str) and reply.status == "panic" and want in reply.outcome.text.lower():
+            got = want
+        if got != want:
+            tell(kernel, replies, index)
+            what = f"`{reply.request}`" + (f" with {given[index]}" if given else "")
+            wish = f'a panic that says "{want}"' if want == "out of bounds" else shown(want)
+            raise ClauseViolated(what, expected=wish, got=shown(got))
+
+
+def shown(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={number:#x}" for key, number in value.items())
+    return str(value)
+
+
+def table_base(kernel: Kernel) -> int:
+    """Where the boot allocator put the table, seen through the HHDM; the shim says so, not the subject."""
+    (made,) = kernel.call("boot.log").rows()
+    return int(made["paddr"], 0) + kernel.hhdm
+
+
+@pytest.mark.clause("ARRAY-01", at="metadata_size_for")
+def test_size_of_the_table_at_the_boundaries(bare_kernel: Kernel) -> None:
+    sizes = around(64)
+    replies = ask(bare_kernel, "array.size", [(ram,) for ram in sizes])
+    expect_each(bare_kernel, replies, [{"bytes": -(-ram // 4096) * 64} for ram in sizes])
+
+
+@pytest.mark.clause("ARRAY-06", at="get_meta_slot")
+@pytest.mark.parametrize("command", ["array.slot", "array.get"])
+def test_slot_of_each_boundary_address(bare_kernel: Kernel, command: str) -> None:
+    base, addresses = table_base(bare_kernel), values.addresses_inside(bare_kernel.frames)
+    replies = ask(bare_kernel, command, [(paddr,) for paddr in addresses])
+    expect_each(bare_kernel, replies, [{"slot": base + paddr // 4096 * 64} for paddr in addresses])
+
+
+@pytest.mark.clause("ARRAY-07", at="get_meta_slot")
+def test_no_address_behind_the_table_has_a_slot(bare_kernel: Kernel) -> None:
+    addresses = values.addresses_outside(bare_kernel.frames)
+    replies = ask(bare_kernel, "array.slot", [(paddr,) for paddr in addresses])
+    expect_each(bare_kernel, replies, ["out of bounds"] * len(addresses))
+
+
+@pytest.mark.clause("ARRAY-07", at="get_meta_slot")
+@pytest.mark.parametrize(
+    ("command", "rest"),
+    [("array.get", ()), ("array.snapshot", ()), ("array.matches", (1,)), ("array.poisoned", (0,)),
+     ("array.unmap", ()), ("array.lastref", ())],
+)  # fmt: skip
+def test_no_function_cuts_an_address_short(bare_kernel: Kernel, command: str, rest: tuple[int, ...]) -> None:
+    addresses = values.powers_outside(bare_kernel.frames)
+    replies = ask(bare_kernel, command, [(paddr, *rest) for paddr in addresses])
+    expect_each(bare_kernel, replies, ["out of bounds"] * len(addresses))
+
+
+@pytest.mark.clause("ARRAY-08", at="frame_meta_debug_snapshot")
+def test_snapshot_of_each_boundary_frame(bare_kernel: Kernel) -> None:
+    table, frames = bare_kernel.slots(), values.boundary_frames(bare_kernel.frames)
+    wanted = []
+    for number, pfn in enumerate(frames):
+        fields = {"generation": 0x9000_0000 + number, "guard": 0x0700_0000 + number, "vtable": number << 40}
+        wanted.append(fields)
+        for name, value in fields.items():
+            table[pfn][name] = value
+    replies = ask(bare_kernel, "array.snapshot", [(pfn << 12,) for pfn in frames])
+    for name in ("generation", "guard", "vtable"):
+        table[name][list(frames)] = 0
+    expect_each(bare_kernel, replies, wanted)
+
+
+@pytest.mark.clause("GEN-02", at="meta_generation_matches")
+def test_generation_matches_itself_alone(bare_kernel: Kernel) -> None:
+    """Stored and expected are equal at each boundary, then differ in one bit; a frame for each pair."""
+    pairs = [(value, value) for value in around(32)]
+    pairs += [(kept, asked) for kept in (0, 0x5A5A_5A5A, 2**32 - 1) for asked in one_bit_off(kept, 32)]
+    frames = values.boundary_frames(bare_kernel.frames)
+    generations = bare_kernel.slots()["generation"]
+    replies = []
+    for begin in range(0, len(pairs), len(frames)):
+        part = pairs[begin : begin + len(frames)]
+        for pfn, (kept, _) in zip(frames, part, strict=False):
+            generations[pfn] = kept
+        asked = [(pfn << 12, wanted) for pfn, (_, wanted) in zip(frames, part, strict=False)]
+        replies += ask(bare_kernel, "array.matches", asked)
+    generations[list(frames)] = 0
+    expect_each(bare_kernel, replies, [{"v": int(kept == asked)} for kept, asked in pairs])
+
+
+@pytest.mark.clause("VT-04", at="invoke_vtable_on_unmap")
+@pytest.mark.parametrize(("command", "hook"), [("array.unmap", "on_unmap"), ("array.lastref", "on_last_ref")])
+def test_hook_of_each_boundary_frame(bare_kernel: Kernel, command: str, hook: str) -> None:
+    """No other frame has one, so a hook that is looked for elsewhere is not called."""
+    frames = list(values.boundary_frames(bare_kernel.frames))
+    vtables = bare_kernel.slots()["vtable"]
+    bits = bare_kernel.vtable("both")
+    bare_kernel.call("vt.clear")
+    replies = []
+    for pfn in frames:
+        vtables[pfn] = bits
+        replies += ask(bare_kernel, command, [(pfn << 12,)])
+        vtables[pfn] = 0
+    called = [(row["hook"], int(row["paddr"], 0)) for row in bare_kernel.call("vt.log").rows()]
+    expect_each(bare_kernel, replies, [{}] * len(frames))
+    expect(f"hooks that {command} called", called, [(hook, pfn << 12) for pfn in frames])
+
+
+@pytest.mark.clause("VT-04", "ARRAY-10", at="invoke_vtable_on_unmap")
+@pytest.mark.machine("q35-5g")
+def test_hooks_of_a_frame_behind_the_pci_hole(shared_kernel: Kernel) -> None:
+    paddr = (4 << 30) + (24 << 20)
+    vtables = shared_kernel.slots()["vtable"]
+    vtables[paddr >> 12] = shared_kernel.vtable("both")
+    shared_kernel.call("vt.clear")
+    shared_kernel.call("array.lastref", paddr)
+    shared_kernel.call("array.unmap", paddr)
+    vtables[paddr >> 12] = 0
+    called = [(row["hook"], int(row["paddr"], 0)) for row in shared_kernel.call("vt.log").rows()]
+    expect("hooks that were called", called, [("on_last_ref", paddr), ("on_unmap", paddr)], frame=paddr)
+
+
+def with_vtable(kernel: Kernel, bits: Sequence[int], command: str) -> list[Reply]:
+    """Call a command on frames with these vtable bits, each on a frame of its own."""
+    vtables = kernel.slots()["vtable"]
+    vtables[: len(bits)] = bits
+    replies = ask(kernel, command, [(pfn << 12,) for pfn in range(len(bits))])
+    vtables[: len(bits)] = 0
+    return replies
+
+
+@pytest.mark.clause("VT-02", at="MetaSlot::vtable_ref")
+def test_each_registered_vtable_is_found(bare_kernel: Kernel) -> None:
+    bits = [bare_kernel.vtable(name) for name in VTABLES]
+    expect_each(
+        bare_kernel,
+        with_vtable(bare_kernel, bits, "slot.vtable_ref"),
+        [{"addr": at, "default": 0} for at in bits],
+    )
+    expect_each(
+        bare_kernel,
+        with_vtable(bare_kernel, bits, "slot.try_vtable_ref"),
+        [{"some": 1, "addr": at} for at in bits],
+    )
+
+
+@pytest.mark.clause("VT-01", at="MetaSlot::vtable_ref")
+def test_no_vtable_is_the_default(bare_kernel: Kernel) -> None:
+    default = {"default": 1, "on_last_ref": 0, "on_unmap": 0}
+    expect_each(bare_kernel, with_vtable(bare_kernel, [0], "slot.vtable_ref"), [default])
+    expect_each(bare_kernel, with_vtable(bare_kernel, [0], "slot.try_vtable_ref"), [{"some": 1, **default}])
+
+
+def misaligned(kernel: Kernel) -> tuple[list[int], list[int]]:
+    """Every misalignment of every vtable there is, then bits around each power of two.
+
+    Apart, because following the latter ends the guest, before it can say what it did with the former.
+    """
+    near = [kernel.vtable(name) + low for name in VTABLES for low in range(1, 8)]
+    return near, [bits for bits in around(64) if bits % 8]
+
+
+@pytest.mark.clause("VT-03", at="MetaSlot::try_vtable_ref")
+def test_misaligned_bits_are_no_vtable_at_any_boundary(bare_kernel: Kernel) -> None:
+    for bits in misaligned(bare_kernel):
+        given = [f"vtable bits {word:#x}" for word in bits]
+        replies = with_vtable(bare_kernel, bits, "slot.try_vtable_ref")
+        expect_each(bare_kernel, replies, [{"some": 0}] * len(bits), given)
+        replies = with_vtable(bare_kernel, bits, "slot.vtable_ref")
+        expect_each(bare_kernel, replies, [{"default": 1}] * len(bits), given)
+
+
+@pytest.mark.clause("VT-03", at="MetaSlot::try_vtable_ref")
+@pytest.mark.parametrize("command", ["array.unmap", "array.lastref"])
+def test_no_hook_is_called_through_misaligned_bits(bare_kernel: Kernel, command: str) -> None:
+    for bits in misaligned(bare_kernel):
+        given = [f"vtable bits {word:#x}" for word in bits]
+        bare_kernel.call("vt.clear")
+        expect_each(bare_kernel, with_vtable(bare_kernel, bits, command), [{}] * len(bits), given)
+        expect("hooks called through misaligned bits", bare_kernel.call("vt.log").rows()[:3], [])
+
+
+@pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
+def test_poison_is_found_in_each_boundary_frame_of_each_order(bare_kernel: Kernel) -> None:
+    """One frame is poisoned at a time; in the last block, each is tried with every other bit, too."""
+    frames = bare_kernel.frames
+    requests, wanted = [], list[dict[str, int]]()
+    for first, order in values.blocks(frames):
+        asks, end = f"array.poisoned {first << 12:#x} {order}", first + (1 << order)
+        outside = [pfn for pfn in (first - 1, end) if 0 <= pfn < frames]
+        thorough = end == frames
+        inside = [first + index for index in values.boundary_indexes(order, thorough=thorough)]
+        for pfn in [*inside, *outside]:
+            poke = f"slot.poke {pfn << 12:#x} {GUARD_OFFSET} "
+            requests += [poke + "00000080", asks]
+            wanted += [{}, {"v": int(pfn in inside)}]
+            if thorough:
+                requests += [poke + "ffffff7f", asks]
+                wanted += [{}, {"v": 0}]
+            requests.append(poke + "00000000")
+            wanted.append({})
+    expect_each(bare_kernel, outcomes(bare_kernel, requests), wanted)
+
+
+@pytest.mark.clause("FRAME-01", at="PhysFrame::containing_address")
+def test_frame_that_contains_each_boundary_address(bare_kernel: Kernel) -> None:
+    addresses = around(values.PHYSICAL_BITS)
+    replies = ask(bare_kernel, "frame.containing", [(address,) for address in addresses])
+    expect_each(bare_kernel, replies, [{"paddr": address & ~0xFFF} for address in addresses])
+
+
+@pytest.mark.clause("FRAME-01", at="PhysFrame::from_start_address")
+def test_frame_that_starts_at_each_boundary_address(bare_kernel: Kernel) -> None:
+    addresses = around(values.PHYSICAL_BITS)
+    replies = ask(bare_kernel, "frame.from_start", [(address,) for address in addresses])
+    expect_each(
+        bare_kernel, replies, [{"paddr": address} if address % 4096 == 0 else "fail" for address in addresses]
+    )
+
+
+def frames_between(start: int, end: int) -> dict[str, int]:
+    count = max(0, (end - start) // 4096 + 1)
+    edges = {"first": start, "last": end} if count else {}
+    return {"count": count, "then_none": 1, **edges}
+
+
+@pytest.mark.clause("FRAME-02", at="PhysFrame::range_inclusive")
+def test_range_at_each_boundary(bare_kernel: Kernel) -> None:
+    tried = list(values.ranges())
+    expect_each(
+        bare_kernel, ask(bare_kernel, "frame.range", tried), [frames_between(*ends) for ends in tried]
+    )
+
+
+@pytest.mark.clause("FRAME-02", at="PhysFrame::range_inclusive")
+def test_range_that_is_long_in_any_number_of_bits_goes_on(bare_kernel: Kernel) -> None:
+    """The last frame and the first differ in one high bit, so in fewer bits they are the same frame."""
+    tried = [(4096, (1 << bit) + 4096, 3) for bit in range(14, values.PHYSICAL_BITS)]
+    goes_on = {"count": 3, "first": 4096, "last": 3 * 4096, "then_none": 0}
+    expect_each(bare_kernel, ask(bare_kernel, "frame.range", tried), [goes_on] * len(tried))
+
+
+@pytest.mark.clause("FRAME-03", at="FrameRangeInclusive::next")
+def test_range_up_to_the_last_frame_of_all(bare_kernel: Kernel) -> None:
+    tried = values.last_ranges()
+    expect_each(
+        bare_kernel, ask(bare_kernel, "frame.range", tried), [frames_between(*ends) for ends in tried]
+    )
+
+
+@pytest.mark.clause("FRAME-04")
+def test_frames_that_differ_in_one_bit_are_told_apart(bare_kernel: Kernel) -> None:
+    pairs = values.pairs_of_frames()
+    wanted = [{"ord": (a > b) - (a < b), "eq": int(a == b)} for a, b in pairs]
+    expect_each(bare_kernel, ask(bare_kernel, "frame.cmp", pairs), wanted)

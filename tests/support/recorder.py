@@ -1,0 +1,31 @@
+"""A pytest plugin that writes down every command that a session sends to its guests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.kernel import Kernel
+from harness.reply import Reply
+
+FILE = "FRAME_HARNESS_RECORDED"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _recorded() -> Iterator[None]:
+    """Listen to every request, whoever makes it."""
+    request = Kernel.request
+    with Path(os.environ[FILE]).open("w", encoding="utf-8") as spoken:
+
+        def recorded(kernel: Kernel, command: str, **options: Any) -> Reply:
+            for one in command.removeprefix("batch ").split(";"):
+                spoken.write(one + "\n")
+            return request(kernel, command, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Kernel, "request", recorded)
+            yield
