@@ -581,6 +581,21 @@ CORNERS = [
         ("(0..1_u64 << order)\n", "(0..if order >= 9 { 1 } else { 1_u64 << order })\n"),
     ),
     mutant(
+        "a scan that ends at order 10",
+        "GUARD-06 GUARD-07",
+        ("(0..1_u64 << order)\n", "(0..1_u64 << order.min(10))\n"),
+    ),
+    mutant(
+        "a count that saturates at 16 bits",
+        "REF-01",
+        (".then(|| count + 1);", ".then(|| if count == 0xffff { count } else { count + 1 });"),
+    ),
+    mutant(
+        "a table at multiples of 128 alone",
+        "ARRAY-02 ARRAY-06",
+        ("let base = phys_to_virt(paddr.as_u64());", "let base = phys_to_virt(paddr.as_u64()) & !64;"),
+    ),
+    mutant(
         "epochs are compared by their low half",
         "GEN-02",
         ("expected == get_meta(phys).generation()", "expected as u16 == get_meta(phys).generation() as u16"),
