@@ -47,7 +47,6 @@ operations! {
     Poison "poison" "mark as poisoned",
     Or "or" "set flag bits, atomically",
     AndNot "andnot" "clear flag bits, atomically",
-    Rewrite "rewrite" "set flag bits by a load and a store",
     Has "has" "expect flag bits to be set",
     HasNot "hasnot" "expect flag bits to be clear",
     Heal "heal" "store a guard without poison",
@@ -138,7 +137,7 @@ impl Context {
             }
             Op::Drop => self.held.release(self.held.len().wrapping_sub(1), &self.me.counters).into(),
             Op::Churn => self.churn(value as u8),
-            Op::Poison | Op::Or | Op::AndNot | Op::Rewrite | Op::Heal => Done::Value(mark(step)),
+            Op::Poison | Op::Or | Op::AndNot | Op::Heal => Done::Value(mark(step)),
             Op::Has => expect(paddr, value, slot(paddr).get_flags() & value as u32),
             Op::HasNot => expect(paddr, 0, slot(paddr).get_flags() & value as u32),
             Op::Look => self.look(paddr),
@@ -296,7 +295,6 @@ fn mark(Step { op, paddr, value, .. }: Step) -> u64 {
         // AcqRel: as the buddy's stamps; Release pairs with the load in `get_flags`.
         Op::Or => return slot.flags.fetch_or(bits, AcqRel).into(),
         Op::AndNot => return slot.flags.fetch_and(!bits, AcqRel).into(),
-        Op::Rewrite => slot.set_flags(slot.get_flags() | bits),
         _ => slot.set_guard(0),
     }
     0

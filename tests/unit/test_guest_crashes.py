@@ -1,0 +1,34 @@
+"""Proves that each way in which a kernel can crash is told from the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.image.build import build
+from harness.image.subject import Subject
+from harness.judge.evidence import GuestStatus
+from harness.kernel import Kernel
+from harness.kernel_errors import GuestCrashed
+from harness.machine.definition import load_machine
+
+# The kind of crash with what the harness says about it.
+CRASHES = {
+    "nested": ("the report itself crashed", GuestStatus.PANIC),
+    "ud": ("vector=6 name=#UD", GuestStatus.PANIC),
+    "pf": ("vector=14 name=#PF", GuestStatus.PANIC),
+    "gp": ("vector=13 name=#GP", GuestStatus.PANIC),
+    "de": ("vector=0 name=#DE", GuestStatus.PANIC),
+    "df": ("vector=8 name=#DF", GuestStatus.PANIC),
+    "stack": ("", GuestStatus.PANIC),
+    "triple": ("the guest reset itself", GuestStatus.RESET),
+}
+
+
+@pytest.mark.parametrize("kind", CRASHES)
+def test_crash_is_called_by_its_name(kind: str) -> None:
+    words, status = CRASHES[kind]
+    with Kernel.boot(build(Subject.builtin(), "release"), load_machine("microvm")) as kernel:
+        with pytest.raises(GuestCrashed) as crash:
+            kernel.call("crash", kind)
+        assert words in str(crash.value)
+        assert crash.value.status is status
