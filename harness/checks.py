@@ -63,7 +63,7 @@ class ImpossibleValue(ClauseViolated):
 
 
 class NotEvaluated(HarnessError):
-    """A check cannot look at this subject, by no fault of either: it is skipped, its text says why."""
+    """A check cannot tell whether its clause holds; the text says why, and what to do. Never a PASS."""
 
 
 def expect(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.contract.ordering_report import OrderingReport
+from harness.contract.ordering_report import WHAT_TO_DO, OrderingReport
 from harness.image.ir_shipped import Agreement, check_shipped
 from harness.image.orderings import check_orderings
 from harness.image.subject import Subject
@@ -34,7 +34,9 @@ def show_orderings(frame_rs: Path | None, profile: str, *, kernel: bool = False)
     if shipped:
         click.echo("\n".join(_lines_of_kernel(shipped)))
     broken = bool(report.violations) or bool(shipped and shipped.violations)
-    return ExitCode.FAIL if broken else ExitCode.PASS
+    if broken:
+        return ExitCode.FAIL
+    return ExitCode.NO_TESTS if report.unjudged else ExitCode.PASS
 
 
 def lines_of(report: OrderingReport) -> list[str]:
@@ -44,10 +46,23 @@ def lines_of(report: OrderingReport) -> list[str]:
         lines.append(function)
         lines += [f"    {event}" for event in events]
     lines += ["", *(f"{clause}  {outcome}" for clause, outcome in report.clauses.items())]
-    for head, entries in (("notes", report.notes), ("violations", report.violations)):
+    unjudged = [f"{clauses}: {what}" for what, clauses in _by_cause(report).items()]
+    if unjudged:
+        unjudged.append(WHAT_TO_DO)
+    for head, entries in (
+        ("notes", report.notes), ("not evaluated", unjudged), ("violations", report.violations)
+    ):  # fmt: skip
         if entries:
             lines += ["", head, *(f"  {line}" for entry in entries for line in str(entry).splitlines())]
     return [*lines, "", *(f"the checker itself: {proof}" for proof in report.proofs)]
+
+
+def _by_cause(report: OrderingReport) -> dict[str, str]:
+    """Return the clauses that each piece of code keeps from being judged."""
+    causes: dict[str, list[str]] = {}
+    for one in report.unjudged:
+        causes.setdefault(str(one), []).append(one.clause)
+    return {cause: ", ".join(clauses) for cause, clauses in causes.items()}
 
 
 def _lines_of_kernel(shipped: Agreement) -> list[str]:

@@ -228,6 +228,8 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "outcome": Outcome.VIOLATED, "message": f"`{error.request}` failed", "expected": "success",
                 "got": error.kind, "at": at, "function": blamed, "incidental": True,
             }  # fmt: skip
+        case NotEvaluated():
+            return {"outcome": Outcome.NOT_EVALUATED, "message": error.summary, "at": at}
         case (
             AssertionError() | pytest.fail.Exception()
         ):  # the latter of `pytest.raises` where nothing was raised
@@ -235,8 +237,6 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "outcome": Outcome.VIOLATED, "message": str(error).split("\n")[0], "at": at,
                 "function": blamed,
             }  # fmt: skip
-        case NotEvaluated():
-            return {"outcome": Outcome.SKIPPED, "message": error.summary}
         case GuestFailure():
             return {
                 "outcome": broken_off(error), "message": error.summary, "at": at,

@@ -28,6 +28,8 @@ class Move:
         expect: when not None, the step can only happen if it reads this value.
         value: what is written.
         register: keeps the value read, when not empty.
+        late: a store that becomes visible at any time, until a step of the same thread that `drains`.
+        drains: the thread's late stores are in order from here on.
     """
 
     op: str
@@ -36,6 +38,8 @@ class Move:
     expect: int | str | None = None
     value: int | str | None = None
     register: str = ""
+    late: bool = False
+    drains: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class _Thread:
     current: View = frozenset()
     acquired: View = frozenset()  # what an acquire fence would make current
     released: View = frozenset()  # what was current at the last release fence
+    late: View = frozenset()  # what it wrote and nothing has put in order yet
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,8 @@ class Litmus:
             if thread.at < len(self.threads[index]):
                 move = self.threads[index][thread.at]
                 ahead = replace(thread, at=thread.at + 1)
+                if move.drains:
+                    ahead = replace(ahead, current=ahead.current | ahead.late, late=frozenset())
                 yield from _MOVES[move.op](state, index, ahead, move)
 
 
@@ -139,7 +146,8 @@ def _load(state: _State, index: int, thread: _Thread, move: Move) -> Iterator[_S
 
 def _store(state: _State, index: int, thread: _Thread, move: Move) -> Iterator[_State]:
     messages = _messages(state, move.place)
-    for at in range(_position(messages, thread.current, move.place) + 1, len(messages) + 1):
+    newest = _position(messages, thread.current | thread.late, move.place)
+    for at in range(newest + 1, len(messages) + 1):
         if at == len(messages) or not messages[at].glued:
             yield _written(state, index, thread, move, at, inherited=frozenset(), glued=False)
 
@@ -164,7 +172,10 @@ def _written(
     messages = _messages(state, move.place)
     longer = (*messages[:at], message, *messages[at:])
     memory = tuple((name, longer if name == move.place else old) for name, old in state.memory)
-    thread = replace(thread, current=thread.current | own, acquired=thread.acquired | own)
+    if move.late:
+        thread = replace(thread, late=thread.late | own)
+    else:
+        thread = replace(thread, current=thread.current | own, acquired=thread.acquired | own)
     return _with(replace(state, memory=memory), index, thread)
 
 

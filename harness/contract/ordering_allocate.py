@@ -51,7 +51,9 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
     """Yield what breaks ALLOC-12 and ALLOC-16."""
     function = compiled.functions.get(ALLOCATE)
     if function is None:
-        got = compiled.unread.get(ALLOCATE, "no such function in the compiled code")
+        if ALLOCATE in compiled.unread:
+            return
+        got = "no such function in the compiled code"
         for clause in ("ALLOC-12", "ALLOC-16"):
             yield OrderingViolation(clause, ALLOCATE, "", "the function", got, compiled.file, 0, "unknown")
         return
@@ -132,9 +134,8 @@ class _Judge:
             yield self._broken(flags[0] if flags else None, "flags", "flags stored before the claim", got)
         for index in flags[:1]:
             if not self._attempt.path.effective(index).releases:
-                yield self._broken(
-                    index, "flags", "flags stored with at least release", self._accesses[index].describe()
-                )
+                got = self._attempt.path.describe(index)
+                yield self._broken(index, "flags", "flags stored with at least release", got)
         order = self._attempt.find("order")
         if not order or order[0] > claim:
             got = "order after the claim" if order else "no store of order"
@@ -158,7 +159,7 @@ class _Judge:
             yield self._broken(early, "generation", "generation bumped after the claim", "a bump before it")
         for index in generation:
             if not self._attempt.path.effective(index).releases:
-                got = self._accesses[index].describe()
+                got = self._attempt.path.describe(index)
                 yield self._broken(index, "generation", "generation bumped with at least release", got)
         for field in ("vtable", "guard"):
             yield from self._epoch_field(field, claim, generation)
@@ -171,7 +172,7 @@ class _Judge:
             yield self._broken(writes[0] if writes else claim, field, expected, got)
         for index in writes:
             if not self._attempt.path.effective(index).releases:
-                got = self._accesses[index].describe()
+                got = self._attempt.path.describe(index)
                 yield self._broken(index, field, f"{field} stored with at least release", got)
 
     def _consequence(self) -> str:
@@ -199,9 +200,8 @@ class _Judge:
                 self._function, access, "ALLOC-16", "refcount", expected, got, "no frame ever looks live"
             )
         elif stale:
-            got = (
-                f"{access.describe() if access else 'nothing'} with {', '.join(stale)} not ordered before it"
-            )
+            what = self._attempt.path.describe(counts[-1]) if counts else "nothing"
+            got = f"{what}; {', '.join(stale)} not ordered before it"
             consequence = f"a CPU that reads refcount 1 may still see the old {', '.join(stale)}"
             yield _at(self._function, access, "ALLOC-16", "refcount", expected, got, consequence)
 

@@ -28,7 +28,9 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
     lookup, init = compiled.functions.get(LOOKUP), compiled.functions.get(INIT)
     if lookup is None or init is None:
         name = LOOKUP if lookup is None else INIT
-        got = compiled.unread.get(name, "no such function in the compiled code")
+        if name in compiled.unread:
+            return
+        got = "no such function in the compiled code"
         yield OrderingViolation(CLAUSE, name, "", "the function", got, compiled.file, 0, UNORDERED)
         return
     loads = [access for path in lookup.paths if path.returns for access in path if _is_static_load(access)]
@@ -65,16 +67,17 @@ def _weak(function: Function, statics: set[str]) -> Iterator[OrderingViolation]:
                 continue
             effective = path.effective(index)
             if access.reads and not effective.acquires:
-                yield _too_weak(function, access, Order.ACQUIRE, misses_writes(path, index))
+                yield _too_weak(function, path, index, Order.ACQUIRE, misses_writes(path, index))
             if access.writes and not effective.releases:
-                yield _too_weak(function, access, Order.RELEASE, hides_writes(path, index))
+                yield _too_weak(function, path, index, Order.RELEASE, hides_writes(path, index))
 
 
-def _too_weak(function: Function, access: Access, order: Order, shown: bool) -> OrderingViolation:
+def _too_weak(function: Function, path: Path, index: int, order: Order, shown: bool) -> OrderingViolation:
+    access = path.accesses[index]
     consequence = (
         UNORDERED if shown else "nothing that two CPUs can show here; the contract asks for it by name"
     )
-    return _violation(function, access, access.item, f"at least {order}", access.describe(), consequence)
+    return _violation(function, access, access.item, f"at least {order}", path.describe(index), consequence)
 
 
 def _looked_up_backwards(lookup: Function, bases: set[str], counts: set[str]) -> Iterator[OrderingViolation]:

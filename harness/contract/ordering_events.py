@@ -60,6 +60,7 @@ class Op(StrEnum):
     CAS_WEAK = "cmpxchg weak"
     FENCE = "fence"
     CALL = "call"
+    OPAQUE = "opaque"  # code of which nobody here can say what it does to memory
 
 
 class Space(StrEnum):
@@ -96,6 +97,9 @@ class Access:
         written: the value left, likewise; None when nothing is written.
         returned: whether the function's result was computed from what was read.
         trail: the source of it, innermost call first; only places in the subject's file.
+        asm: the instruction, where the source has it as such.
+        nontemporal: a store that no later store waits for, unless a fence lies between.
+        reach: of opaque code: what the addresses lead to that it was given.
     """
 
     op: Op
@@ -111,6 +115,20 @@ class Access:
     written: int | str | None = None
     returned: bool = False
     trail: tuple[Step, ...] = ()
+    asm: str = ""
+    nontemporal: bool = False
+    reach: frozenset[Space] = frozenset()
+
+    @property
+    def drains(self) -> bool:
+        """Whether non-temporal stores ahead of it are visible before anything behind it, on x86.
+
+        What the compiler makes of it decides: any update is a locked instruction, a store that is seq_cst an
+        XCHG, a fence that is seq_cst an MFENCE or a locked instruction; weaker fences are nothing at all.
+        """
+        if self.op is Op.FENCE:
+            return self.order is Order.SEQ_CST or self.asm == "sfence"
+        return self.is_update or (self.op is Op.STORE and self.order is Order.SEQ_CST)
 
     @property
     def is_update(self) -> bool:
@@ -136,7 +154,13 @@ class Access:
         """Return the access in the words of the compiler, such as `cmpxchg refcount acq_rel/acquire`."""
         orders = f"{self.order}/{self.failure}" if self.failure is not None else str(self.order)
         name = f"rmw {self.detail}" if self.op is Op.RMW else str(self.op)
-        return " ".join(part for part in (name, self.item, "" if self.op is Op.CALL else orders) if part)
+        words = [
+            name,
+            self.item,
+            "" if self.op in (Op.CALL, Op.OPAQUE) else orders,
+            f"(`{self.asm}`)" if self.asm else "",
+        ]
+        return " ".join(word for word in words if word)
 
 
 @dataclass(frozen=True)
@@ -167,7 +191,29 @@ class Path:
             return own
         acquires = own.acquires or any(fence.acquires for fence in self._fences(index, 1))
         releases = own.releases or any(fence.releases for fence in self._fences(index, -1))
+        releases = releases and self.overtaken(index) is None
         return order_of(acquires=acquires and access.reads, releases=releases and access.writes)
+
+    def overtaken(self, index: int) -> Access | None:
+        """Return the last non-temporal store that may become visible after a store that comes after it."""
+        if self.accesses[index].drains:
+            return None
+        for access in reversed(self.accesses[:index]):
+            if access.drains:
+                return None
+            if access.nontemporal:
+                return access
+        return None
+
+    def describe(self, index: int) -> str:
+        """Return an access in words, with the non-temporal store that it does not wait for."""
+        access = self.accesses[index]
+        words = access.describe()
+        late = self.overtaken(index) if access.writes else None
+        if late is None or not access.order.releases:
+            return words
+        place = f" in line {late.line}" if late.line else ""
+        return f"{words}, with no sfence after the non-temporal store{place}"
 
     def gives_up(self, index: int) -> bool:
         """Tell whether an access fails for nothing, with no other try after it."""

@@ -26,26 +26,31 @@ def moves_of(path: Path, indices: Iterable[int] | None = None, *, concrete: bool
     moves: list[Move] = []
     for index in range(len(path.accesses)) if indices is None else indices:
         move = _move(path, index, concrete=concrete)
-        if move is not None and not (moves and moves[-1].place == move.place == PAYLOAD):
+        if move is not None and not (moves and _says_the_same(moves[-1], move)):
             moves.append(move)
     return moves
+
+
+def _says_the_same(one: Move, next_one: Move) -> bool:
+    return one.place == next_one.place == PAYLOAD and one.late == next_one.late
 
 
 def _move(path: Path, index: int, *, concrete: bool) -> Move | None:
     access = path.accesses[index]
     if access.op is Op.FENCE:
-        return Move("fence", order=access.order)
-    if access.op is Op.CALL:
+        return Move("fence", order=access.order, drains=access.drains)
+    if access.op in (Op.CALL, Op.OPAQUE):
         return None
     place = place_of(access)
     expect = access.read if concrete and isinstance(access.read, int) else None
     if not access.writes:
         order = access.order if access.done or access.failure is None else access.failure
-        return Move("load", place, order, expect=expect, register=f"r{index}")
+        return Move("load", place, order, expect=expect, register=f"r{index}", drains=access.drains)
     value = token(access, index)
     if access.is_update:
-        return Move("update", place, access.order, expect=expect, value=value, register=f"r{index}")
-    return Move("store", place, access.order, value=value)
+        register = f"r{index}"
+        return Move("update", place, access.order, expect=expect, value=value, register=register, drains=True)
+    return Move("store", place, access.order, value=value, late=access.nontemporal, drains=access.drains)
 
 
 def place_of(access: Access) -> str:
@@ -104,6 +109,8 @@ def _stale_parts(writer: tuple[Move, ...], place: str, value: int | str) -> list
 
 def hides_writes(path: Path, index: int) -> bool:
     """Tell whether a CPU that acquires what this write left may miss what was written before it."""
+    if path.overtaken(index) is not None:
+        return True
     access = path.accesses[index]
     value = token(access, index)
     writer = [Move("store", "before", value="new"), *moves_of(path, range(index + 1))]

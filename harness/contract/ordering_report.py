@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from harness.contract.ordering_events import Access, Function, Path
+
+WHAT_TO_DO: Final = (
+    "Use core::sync::atomic and core::ptr there, or instructions that are understood: mov, strings, "
+    "movnt*, fences, xchg, anything with lock"
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,7 @@ class Compiled:
         earlier_drop: ways through `dec_ref` from a count of 2 that no other CPU touches.
         last_drop: ways through it from a count of 1.
         file: the subject's path, for functions that are missing.
+        lines: where functions begin that were compiled.
     """
 
     functions: Mapping[str, Function]
@@ -25,6 +32,7 @@ class Compiled:
     last_drop: tuple[Path, ...]
     file: str
     unread: Mapping[str, str]
+    lines: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,26 @@ class OrderingViolation:
 
 
 @dataclass(frozen=True)
+class Unjudged:
+    """Code that was not understood, and a clause that cannot be judged because of it."""
+
+    clause: str
+    function: str
+    why: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.function}: {self.why}"
+
+
+@dataclass(frozen=True)
 class OrderingReport:
     """What the compiled code of one subject says about the clauses of kind O.
 
     Attributes:
-        clauses: `held` or `violated`, by id.
+        clauses: `held`, `violated` or `not-evaluated`, by id.
+        unjudged: what keeps clauses from being evaluated.
         notes: what is worth knowing and breaks nothing.
         events: what each function does, in words.
         proofs: how the checker showed, in this very run, that it sees.
@@ -68,6 +91,7 @@ class OrderingReport:
     notes: tuple[str, ...]
     events: Mapping[str, tuple[str, ...]]
     proofs: tuple[str, ...] = ()
+    unjudged: tuple[Unjudged, ...] = ()
 
 
 def place_of(function: Function, access: Access | None, *, outermost: bool = False) -> tuple[str, int]:

@@ -22,6 +22,7 @@ from harness.contract.ordering_table import (
     ORDERING_CLAUSES,
     Need,
 )
+from harness.contract.ordering_unjudged import ATOMIC, certain, unjudged
 
 RACE = "a data race: the compiler may tear, repeat or invent the access, and nothing orders it"
 LOST = "two CPUs that do this at once may both start from the same value, and one of the two is lost"
@@ -40,10 +41,16 @@ BLIND = (
 
 def judge(compiled: Compiled) -> OrderingReport:
     """Return what the compiled functions say about each clause."""
-    found = list(dict.fromkeys(_violations(compiled)))
-    broken = {violation.clause for violation in found}
+    unknown = unjudged(compiled)
+    found = certain(dict.fromkeys(_violations(compiled)), unknown)
+    outcomes = {
+        **dict.fromkeys(ORDERING_CLAUSES, "held"),
+        **dict.fromkeys((one.clause for one in unknown), "not-evaluated"),
+        **dict.fromkeys((violation.clause for violation in found), "violated"),
+    }
     return OrderingReport(
-        clauses={clause: "violated" if clause in broken else "held" for clause in ORDERING_CLAUSES},
+        clauses=outcomes,
+        unjudged=unknown,
         violations=tuple(found),
         notes=tuple(dict.fromkeys(_notes(compiled))),
         events={
@@ -58,8 +65,8 @@ def _violations(compiled: Compiled) -> Iterator[OrderingViolation]:
         function = compiled.functions.get(need.function)
         if function is not None:
             yield from _unmet(need, function)
-        elif not need.optional or need.function in compiled.unread:
-            got = compiled.unread.get(need.function, "no such function in the compiled code")
+        elif not need.optional and need.function not in compiled.unread:
+            got = "no such function in the compiled code"
             yield OrderingViolation(
                 need.clause, need.function, need.field, need.expected, got, compiled.file, 0, UNKNOWN
             )
@@ -75,9 +82,7 @@ def _plain(function: Function) -> Iterator[OrderingViolation]:
     for access in function.accesses():
         if access.space is Space.SLOT and not access.order.atomic:
             clause = CLAUSE_OF_FIELD.get(access.item, "REF-08")
-            yield _violation(
-                clause, function, access, access.item, "an atomic access", access.describe(), RACE
-            )
+            yield _violation(clause, function, access, access.item, ATOMIC, access.describe(), RACE)
 
 
 def _violation(
@@ -137,8 +142,7 @@ def _too_weak(need: Need, function: Function, path: Path, index: int) -> Iterato
 
 
 def _with_fences(path: Path, index: int) -> str:
-    access = path.accesses[index]
-    return access.describe() + (" (never tried again)" if access.spurious else "")
+    return path.describe(index) + (" (never tried again)" if path.accesses[index].spurious else "")
 
 
 def _weak_update(need: Need, path: Path, index: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from harness.contract.ordering_events import Access, Op, Order, Space, Step
@@ -35,7 +35,7 @@ class Accesses:
     def __init__(self, module: Module, subject: str) -> None:
         self._module = module
         self._subject = subject
-        self._fields = module.debug.fields("MetaSlot")
+        self.fields = module.debug.fields("MetaSlot")
 
     # ---- Addresses
 
@@ -52,7 +52,7 @@ class Accesses:
         which = state.objects.setdefault(pointer.terms, f"#{len(state.objects) + 1}")
         if "slot" in kinds or "static" in kinds:
             offset = pointer.constant % SLOT_BYTES
-            return Where(Space.SLOT, self._fields.get(offset, f"+{offset}"), which, key)
+            return Where(Space.SLOT, self.fields.get(offset, f"+{offset}"), which, key)
         return Where(Space.MEMORY, "payload", which, key)
 
     def _global(self, symbol: Symbol, pointer: Sum, key: tuple[object, int]) -> Where:
@@ -77,20 +77,22 @@ class Accesses:
         """Perform a load; what other CPUs may have written is unknown, and new each time."""
         where = self.where(state, evaluate(state.frame.values, instruction.operands[0]))
         if where.local:
-            state.define(self._local(state, where))
+            state.define(self.local(state, where))
             return []
-        value = self._shared(state, where)
+        value = self.shared(state, where)
         order = Order(instruction.order)
         if where.space is not Space.MEMORY or order.atomic:
             state.note(self._access(state, Op.LOAD, where, instruction, read=show(value)), value)
         state.define(value)
         return []
 
-    def _local(self, state: State, where: Where) -> Value:
+    def local(self, state: State, where: Where) -> Value:
+        """Return what memory of this path alone holds."""
         known = state.local.get(where.key)
         return known if known is not None else unknown(Symbol("local", name=repr(where.key)))
 
-    def _shared(self, state: State, where: Where) -> Value:
+    def shared(self, state: State, where: Where) -> Value:
+        """Return what a read of a shared place finds: something new, unless nobody else writes there."""
         if where.space is Space.SLOT and where.item in state.owned:
             return state.owned[where.item]
         kind = {Space.STATIC: "static", Space.SLOT: "field"}.get(where.space, "memory")
@@ -110,11 +112,13 @@ class Accesses:
         if where.local:
             state.local[where.key] = value
             return
-        self._own(state, where, value)
-        state.note(self._access(state, Op.STORE, where, instruction, written=show(value)))
+        self.own(state, where, value)
+        access = self._access(state, Op.STORE, where, instruction, written=show(value))
+        state.note(replace(access, nontemporal=instruction.nontemporal))
 
     @staticmethod
-    def _own(state: State, where: Where, value: Value) -> None:
+    def own(state: State, where: Where, value: Value) -> None:
+        """Keep what is written to a place to which nobody else writes."""
         if where.space is Space.SLOT and where.item in state.owned:
             state.owned[where.item] = value
 
@@ -123,12 +127,12 @@ class Accesses:
         values, bits = state.frame.values, bits_of(instruction.type)
         where = self.where(state, evaluate(values, instruction.operands[0]))
         operand = evaluate(values, instruction.operands[1], bits)
-        old = self._shared(state, where)
+        old = self.shared(state, where)
         if instruction.detail in _RMW:
             new: Value = binary(_RMW[instruction.detail], old, operand, bits)
         else:
             new = operand if instruction.detail == "xchg" else state.fresh("update", where.item)
-        self._own(state, where, new)
+        self.own(state, where, new)
         access = self._access(state, Op.RMW, where, instruction, read=show(old), written=show(new))
         state.note(access, old)
         state.define(old)
@@ -146,7 +150,7 @@ class Accesses:
         if equal == 0:
             state.end = "impossible"
             return failed
-        self._own(state, where, new)
+        self.own(state, where, new)
         state.note(
             self._access(
                 state, self._op(instruction), where, instruction, read=show(expected), written=show(new)
@@ -181,6 +185,10 @@ class Accesses:
         state.note(Access(Op.FENCE, Space.NONE, "", order=Order(instruction.order), trail=self.trail(state)))
         state.define(0)
         return []
+
+    def x86_fence(self, state: State, order: Order, name: str) -> None:
+        """Note a fence that the code asks for by the name of the instruction."""
+        state.note(Access(Op.FENCE, Space.NONE, "", order=order, trail=self.trail(state), asm=name))
 
     def called(self, state: State, name: str) -> None:
         """Note a call of something that is not walked into."""

@@ -96,6 +96,11 @@ def evidence_ir(wanted: Asked, toolchain: Toolchain, target: str) -> str:
         return file.read_text(encoding="utf-8", errors="surrogateescape")
 
 
+def target_of(toolchain: Toolchain, say: Say | None = None) -> str:
+    """Return what a toolchain compiles to LLVM IR for."""
+    return _dependencies(toolchain, say).target
+
+
 def _refused(subject: Subject, profile: str, said: str) -> BuildError:
     messages = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     errors = [message for message in messages if message.get("level") == "error"]

@@ -6,11 +6,12 @@ import re
 from functools import cached_property
 from typing import Final
 
-from harness.contract.ordering_events import Space
+from harness.contract.ordering_events import Order
 from harness.image.ir_access import Accesses
+from harness.image.ir_assembly import Assembly
 from harness.image.ir_compute import bits_of, evaluate
 from harness.image.ir_state import Frame, State
-from harness.image.ir_syntax import ASSEMBLY, Instruction
+from harness.image.ir_syntax import Instruction
 from harness.image.ir_values import Sum, Symbol, Value, binary, compare, unknown
 from harness.image.llvm_ir import CompiledFunction, Module
 
@@ -26,6 +27,20 @@ _SILENT: Final = (
 _FILLS: Final = ("llvm.memset.", "memset")
 _COPIES: Final = ("llvm.memcpy.", "llvm.memmove.", "memcpy", "memmove")
 
+_FENCES: Final = {
+    "llvm.x86.sse.sfence": (Order.RELEASE, "sfence"),
+    "llvm.x86.sse2.lfence": (Order.ACQUIRE, "lfence"),
+    "llvm.x86.sse2.mfence": (Order.SEQ_CST, "mfence"),
+}
+# They take addresses, and leave alone what lies there.
+_VALUES: Final = (
+    "llvm.expect.", "llvm.ptrmask.", "llvm.launder.", "llvm.strip.", "llvm.prefetch.", "llvm.is.constant.",
+    "llvm.objectsize.", "llvm.threadlocal.", "llvm.returnaddress", "llvm.frameaddress", "llvm.stack",
+    "llvm.va_", "llvm.x86.sse2.clflush", "llvm.x86.clflushopt", "llvm.x86.clwb",
+)  # fmt: skip
+_RUST: Final = re.compile(r"_ZN|_R")
+_PLAIN: Final = frozenset({"memcmp", "bcmp", "strlen", "rust_begin_unwind"})
+
 
 class Calls:
     """Performs calls within one module.
@@ -34,10 +49,11 @@ class Calls:
     doing: calls of it are noted by name, its result is unknown.
     """
 
-    def __init__(self, module: Module, subject: str, accesses: Accesses) -> None:
+    def __init__(self, module: Module, subject: str, accesses: Accesses, assembly: Assembly) -> None:
         self._module = module
         self._subject = subject
         self._accesses = accesses
+        self._assembly = assembly
 
     def call(self, state: State, instruction: Instruction) -> list[State]:
         """Perform a call."""
@@ -50,18 +66,28 @@ class Calls:
             state.define(arguments[0])
         elif symbol.startswith(_COPIES):
             self._copy(state, arguments, instruction)
-        elif symbol == ASSEMBLY:
-            self._assembly(state, arguments, instruction)
+        elif symbol in _FENCES:
+            self._accesses.x86_fence(state, *_FENCES[symbol])
+            state.define(0)
         elif symbol.startswith("llvm."):
-            state.define(_intrinsic(symbol, arguments, state))
+            self._computed(state, symbol, arguments)
+        elif symbol not in self._module.functions and self._assembly.defines(symbol):
+            return self._assembly.call(state, symbol, arguments)
         else:
             self._enter(state, symbol, arguments)
         return []
 
+    def _computed(self, state: State, symbol: str, arguments: list[Value]) -> None:
+        """Perform an operation of LLVM's own; one that is given addresses must be known."""
+        takes_pointers = re.search(r"\bptr\b", self._module.declared.get(symbol, ""))
+        if takes_pointers and not symbol.startswith(_VALUES):
+            self._assembly.opaque(state, f"`{symbol}`: what it does to memory is not known here", arguments)
+        state.define(_intrinsic(symbol, arguments, state))
+
     def _copy(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
         target, source = arguments[:2]
         if self._accesses.where(state, target).local:
-            self._forget(state, target)
+            state.forget(target)
             if isinstance(target, Sum) and isinstance(source, Sum):
                 moved: dict[tuple[object, int], Value] = {
                     (target.terms, target.constant + key[1] - source.constant): value
@@ -73,33 +99,25 @@ class Calls:
             self._accesses.write(state, target, unknown(Symbol("copied")), instruction)
         state.define(target)
 
-    def _assembly(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
-        """Take each address given to assembly for written to, unless a slot's: that asks for atomics.
-
-        What it does nobody here can read, and a payload that may have been zeroed is not one that was not.
-        """
-        for argument in arguments:
-            where = self._accesses.where(state, argument)
-            if isinstance(argument, Sum) and where.space is Space.MEMORY and not where.local:
-                self._accesses.write(state, argument, unknown(Symbol("assembly")), instruction)
-        self._enter(state, "", arguments)
-
-    @staticmethod
-    def _forget(state: State, pointer: Value) -> None:
-        """Take whatever lies behind a pointer for changed."""
-        if isinstance(pointer, Sum):
-            state.local = {key: value for key, value in state.local.items() if key[0] != pointer.terms}
-
     def _enter(self, state: State, symbol: str, arguments: list[Value]) -> None:
         function = self._module.function(symbol)
         if function is not None and len(state.frames) < MAX_DEPTH and self._is_inside(function):
             named = dict(zip((name for name, _ in function.parameters), arguments, strict=False))
             state.frames.append(Frame(function, next(iter(function.blocks.values())), named))
             return
+        if function is None and self._is_foreign(symbol):
+            why = f"the function `{symbol}`: its code is not in the module"
+            self._assembly.opaque(state, why, arguments)
+            state.define(state.fresh("call", symbol))
+            return
         self._accesses.called(state, self._name(symbol))
         for argument in arguments:
-            self._forget(state, argument)
+            state.forget(argument)
         state.define(state.fresh("call", self._name(symbol)))
+
+    def _is_foreign(self, symbol: str) -> bool:
+        """Tell whether a function without a body here is none of Rust's own, and may do anything."""
+        return symbol in self._module.declared and not _RUST.match(symbol) and symbol not in _PLAIN
 
     def _name(self, symbol: str) -> str:
         program = self._module.subprograms.get(symbol)
@@ -119,7 +137,7 @@ class Calls:
     def _reaching_atomics(self) -> frozenset[str]:
         """Functions that perform atomics themselves or through what they call."""
         functions = self._module.functions
-        reaching = {symbol for symbol, function in functions.items() if function.has_atomics}
+        reaching = {symbol for symbol, function in functions.items() if function.orders}
         grown = True
         while grown:
             more = {

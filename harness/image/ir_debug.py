@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from harness.image.errors import ImageError
+from harness.image.ir_text import plain_text
 
 _NODE = re.compile(r"^!(\d+) = (?:distinct )?(!?\w*)[({](.*)[)}]$", re.MULTILINE)
 _ATTRIBUTE = re.compile(r'(\w+): ("(?:[^"\\]|\\.)*"|![0-9]+|[^,"]+)')
@@ -30,14 +31,6 @@ class Subprogram:
     file: str
     line: int
     linkage: str
-
-
-def _unescaped(text: str) -> str:
-    r"""Return a string as it was before LLVM wrote quotes, backslashes, bytes beyond ASCII as `\XX`."""
-    if "\\" not in text:
-        return text
-    plain = re.sub(rb"\\([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), text.encode())
-    return plain.decode(errors="surrogateescape")
 
 
 class DebugInfo:
@@ -65,7 +58,7 @@ class DebugInfo:
         if node is None:
             return ""
         file = self._attributes(node)
-        return _unescaped(posixpath.join(file.get("directory", ""), file.get("filename", "")))
+        return plain_text(posixpath.join(file.get("directory", ""), file.get("filename", "")))
 
     def _find_subprogram(self, scope: int | None) -> int | None:
         while scope is not None and self._attributes(scope).get("kind") != "DISubprogram":

@@ -8,7 +8,9 @@ from typing import Final
 
 from harness.contract.ordering_events import Function, Path, distinct
 from harness.errors import HarnessError
+from harness.image.assembler import Assemble, without
 from harness.image.ir_access import Accesses
+from harness.image.ir_assembly import Assembly
 from harness.image.ir_calls import Calls
 from harness.image.ir_compute import bits_of, evaluate, value_of
 from harness.image.ir_state import Frame, State
@@ -36,15 +38,18 @@ class Walker:
 
     Args:
         subject: the source file whose functions are walked into, as debug metadata names it.
+        assemble: needed where there is assembly; without, no block of it is understood.
     """
 
-    def __init__(self, module: Module, subject: str) -> None:
+    def __init__(self, module: Module, subject: str, assemble: Assemble = without) -> None:
         self._module = module
         self._subject = subject
         accesses = Accesses(module, subject)
+        assembly = Assembly(module, accesses, assemble)
         self._handlers: dict[str, Callable[[State, Instruction], list[State]]] = {
             **accesses.handlers(),
-            "call": Calls(module, subject, accesses).call,
+            "call": Calls(module, subject, accesses, assembly).call,
+            "asm": assembly.inline,
             "br": _branch,
             "switch": _switch,
             "select": _select,

@@ -13,9 +13,10 @@ from harness.contract.ordering_table import CLAUSE_OF_FIELD
 from harness.errors import HarnessError
 from harness.image import store
 from harness.image.asked import asked
+from harness.image.assembler import Assemble, assembler, without
 from harness.image.cargo import shim_invocation
 from harness.image.errors import BuildError, ImageError
-from harness.image.ir_build import compile_ir, evidence_ir
+from harness.image.ir_build import compile_ir, evidence_ir, target_of
 from harness.image.ir_paths import PathError, Walker
 from harness.image.ir_proof import prove_ir
 from harness.image.llvm_ir import CompiledFunction, Module
@@ -75,23 +76,26 @@ def check_shipped(
     """
     file = str(subject.path)
     alone = Module(compile_ir(subject, profile, toolchain, say=say))
-    return compare(Module(_whole_kernel(subject, profile, toolchain, say)), alone, file)
+    assemble = assembler(toolchain, target_of(toolchain, say))
+    return compare(Module(_whole_kernel(subject, profile, toolchain, say)), alone, file, assemble)
 
 
-def compare(kernel: Module, alone: Module, file: str) -> Agreement:
+def compare(kernel: Module, alone: Module, file: str, assemble: Assemble = without) -> Agreement:
     """Compare the atomic accesses of a source file in two modules.
 
+    Args:
+        assemble: without, no assembly is understood, in neither.
     Raises:
         ImageError: the first module has none.
     """
     expected: dict[tuple[str, int, str], set[Site]] = {}
     fields: dict[tuple[str, int], str] = {}
-    for site, field in _walked(alone, file):
+    for site, field in _walked(alone, file, assemble):
         expected.setdefault((site.function, site.line, site.kind), set()).add(site)
         fields[site.function, site.line] = field
     for site in _written(alone, file):
         expected.setdefault((site.function, site.line, site.kind), set()).add(site)
-    found = [*_written(kernel, file), *(site for site, _ in _walked(kernel, file))]
+    found = [*_written(kernel, file), *(site for site, _ in _walked(kernel, file, assemble))]
     if not found:
         raise ImageError(f"kernel: {file}: expected atomic accesses that come from it, got none")
     violations = []
@@ -128,9 +132,9 @@ def _in(module: Module, function: CompiledFunction, file: str) -> Iterator[Site]
                 yield Site(place.function, place.line, kind, instruction.order, instruction.failure)
 
 
-def _walked(module: Module, file: str) -> Iterator[tuple[Site, str]]:
+def _walked(module: Module, file: str, assemble: Assemble) -> Iterator[tuple[Site, str]]:
     """Yield the atomic accesses of the file's own functions, those in functions they call included."""
-    walker = Walker(module, file)
+    walker = Walker(module, file, assemble)
     for name in walker.functions():
         try:
             function = walker.function(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from harness.contract.ordering_events import Access, Space
 from harness.image.ir_syntax import Instruction
@@ -76,6 +76,16 @@ class State:
             read_by=list(self.read_by),
             spurious=dict(self.spurious),
         )
+
+    def become(self, other: State) -> None:
+        """Go on as another path that began as a copy of this one."""
+        for name in (one.name for one in fields(self)):
+            setattr(self, name, getattr(other, name))
+
+    def forget(self, pointer: Value) -> None:
+        """Take whatever lies behind a pointer for changed."""
+        if isinstance(pointer, Sum):
+            self.local = {key: value for key, value in self.local.items() if key[0] != pointer.terms}
 
     @property
     def frame(self) -> Frame:

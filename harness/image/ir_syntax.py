@@ -7,8 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from harness.image.asm_block import Block
 from harness.image.errors import ImageError
-from harness.image.ir_text import Operand, closing, operand, ordered, parse_type, split_top, unquoted
+from harness.image.ir_text import (
+    Operand,
+    closing,
+    operand,
+    ordered,
+    parse_type,
+    plain_text,
+    split_top,
+    unquoted,
+)
 
 # Text as LLVM 22 writes it (rustc 1.95 to 1.97). LLVM promises no stable text: what is not understood here is
 # an error, unless it only computes a value, which then is unknown.
@@ -17,7 +27,7 @@ from harness.image.ir_text import Operand, closing, operand, ordered, parse_type
 BINARY: Final = frozenset(
     ["add", "sub", "mul", "shl", "lshr", "ashr", "and", "or", "xor", "udiv", "sdiv", "urem", "srem"]
 )
-ASSEMBLY: Final = "asm ~{memory}"
+NO_BLOCK: Final = Block("", (), False, (), False)
 CASTS: Final = frozenset(["zext", "sext", "trunc", "inttoptr", "ptrtoint", "bitcast", "addrspacecast"])
 
 
@@ -27,8 +37,9 @@ class Instruction:
 
     Attributes:
         type: of the value that is computed, loaded, stored or cast; the element's for `getelementptr`.
-        detail: predicate, operation of an RMW, target type of a cast, callee (empty: indirect), `weak`;
-            `ASSEMBLY` in place of a callee where that is what is called, and may touch memory.
+        detail: predicate, operation of an RMW, target type of a cast, callee (empty: indirect), `weak`.
+        block: of assembly, for `asm`.
+        nontemporal: a store that goes past the caches.
     """
 
     op: str
@@ -41,6 +52,8 @@ class Instruction:
     failure: str = ""
     indices: tuple[int, ...] = ()
     dbg: int | None = None
+    block: Block = NO_BLOCK
+    nontemporal: bool = False
 
 
 _DBG = re.compile(r"!dbg !(\d+)")
@@ -49,7 +62,7 @@ _RESULT = re.compile(r'(%(?:"[^"]*"|[-\w.$]+)) = ')
 _LABEL = re.compile(r'label %("[^"]*"|[-\w.$]+)')
 _CALLEE = re.compile(r'@("[^"]*"|[-\w.$]+)\(')
 # Quotation marks inside are written as \22.
-_ASM = re.compile(r'\basm (?:\w+ )*"[^"]*", "([^"]*)"\(')
+_ASM = re.compile(r'\basm ((?:\w+ )*)"([^"]*)", "([^"]*)"\(')
 
 
 def parse_instruction(text: str) -> Instruction:
@@ -72,7 +85,8 @@ def parse_instruction(text: str) -> Instruction:
         instruction = reader(word, rest) if reader else Instruction("other", detail=word)
     except (ValueError, IndexError) as error:
         raise ImageError(f"LLVM IR: {word}: expected its operands, got {body[:120]}") from error
-    return replace(instruction, result=result, dbg=dbg)
+    nontemporal = word == "store" and "!nontemporal" in text
+    return replace(instruction, result=result, dbg=dbg, nontemporal=nontemporal)
 
 
 def _binary(op: str, rest: str) -> Instruction:
@@ -193,9 +207,9 @@ def _ret(op: str, rest: str) -> Instruction:
 
 def _call(op: str, rest: str) -> Instruction:
     assembly = _ASM.search(rest)
-    if assembly is not None and "~{memory}" not in assembly[1]:
-        return Instruction(op)
-    match = assembly or _CALLEE.search(rest)
+    if assembly is not None:
+        return _asm(rest, assembly)
+    match = _CALLEE.search(rest)
     if match is None:
         return Instruction(op)
     arguments = rest[match.end() : match.end() + closing("(" + rest[match.end() :]) - 2]
@@ -204,7 +218,27 @@ def _call(op: str, rest: str) -> Instruction:
         op,
         type=kind,
         operands=tuple(operand(part) for part in split_top(arguments)),
-        detail=ASSEMBLY if assembly else unquoted(match[1]),
+        detail=unquoted(match[1]),
+    )
+
+
+def _asm(rest: str, match: re.Match[str]) -> Instruction:
+    arguments = split_top(rest[match.end() : match.end() + closing("(" + rest[match.end() :]) - 2])
+    words, constraints = match[1].split(), tuple(split_top(match[3]))
+    block = Block(
+        template=plain_text(match[2]),
+        constraints=constraints,
+        intel="inteldialect" in words,
+        types=tuple(parse_type(argument)[0] for argument in arguments),
+        # Without side effects the compiler may leave it out, or do it twice.
+        barrier="sideeffect" in words and "~{memory}" in constraints,
+    )
+    return Instruction(
+        "asm",
+        type=next(iter(_return_type(rest[: match.start()])), "void"),
+        operands=tuple(operand(argument) for argument in arguments),
+        labels=tuple(unquoted(name) for name in _LABEL.findall(rest[match.end() :])),
+        block=block,
     )
 
 
@@ -243,6 +277,6 @@ _READERS: Final[dict[str, Callable[[str, str], Instruction]]] = {
     **dict.fromkeys(CASTS, _cast),
     "icmp": _icmp, "select": _select, "freeze": _freeze, "getelementptr": _gep, "load": _load,
     "store": _store, "atomicrmw": _rmw, "cmpxchg": _cmpxchg, "fence": _fence, "br": _br, "switch": _switch,
-    "phi": _phi, "ret": _ret, "call": _call, "extractvalue": _extract, "insertvalue": _insert,
-    "alloca": _alloca, "unreachable": _plain,
+    "phi": _phi, "ret": _ret, "call": _call, "callbr": _call, "extractvalue": _extract,
+    "insertvalue": _insert, "alloca": _alloca, "unreachable": _plain,
 }  # fmt: skip

@@ -40,6 +40,14 @@ def unquoted(name: str) -> str:
     return name[1:-1] if name.startswith('"') else name
 
 
+def plain_text(text: str) -> str:
+    r"""Return a string as it was before LLVM wrote quotes, backslashes, bytes beyond ASCII as `\XX`."""
+    if "\\" not in text:
+        return text
+    plain = re.sub(rb"\\([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), text.encode())
+    return plain.decode(errors="surrogateescape")
+
+
 def split_top(text: str) -> list[str]:
     """Split at commas that stand outside of brackets and quotes."""
     parts: list[str] = []

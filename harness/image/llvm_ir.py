@@ -9,7 +9,7 @@ from functools import cached_property
 from harness.image.errors import ImageError
 from harness.image.ir_debug import DebugInfo, Subprogram
 from harness.image.ir_syntax import Instruction, parse_instruction
-from harness.image.ir_text import parse_type, split_top, unquoted
+from harness.image.ir_text import parse_type, plain_text, split_top, unquoted
 
 _DEFINE = re.compile(r'^define [^@\n]*@("[^"]*"|[-\w.$]+)\((.*)\) [^\n]*\{$', re.MULTILINE)
 _GLOBAL = re.compile(r'^@("[^"]*"|[-\w.$]+) = ([^\n]*)$', re.MULTILINE)
@@ -18,6 +18,10 @@ _NAMED_TYPE = re.compile(r'^(%(?:"[^"]*"|[-\w.$]+)) = type ([^\n]*)$', re.MULTIL
 _LABEL = re.compile(r'^("[^"]*"|[-\w.$]+):')
 _DBG = re.compile(r"!dbg !(\d+)")
 _ATOMIC = re.compile(r"\b(?:load atomic|store atomic|atomicrmw|cmpxchg|fence)\b")
+# What else other CPUs can tell apart from an ordinary access.
+_ASSEMBLY = re.compile(r"\basm (?:\w+ )*\"|@llvm\.x86\.|!nontemporal")
+_MODULE_ASM = re.compile(r'^module asm "([^"]*)"$', re.MULTILINE)
+_DECLARE = re.compile(r'^declare [^@\n]*@("[^"]*"|[-\w.$]+)\((.*)\)', re.MULTILINE)
 
 POINTER_BYTES = 8
 
@@ -55,6 +59,11 @@ class CompiledFunction:
         return _ATOMIC.search(self._body) is not None
 
     @cached_property
+    def orders(self) -> bool:
+        """Whether the body itself has a say in what other CPUs see: atomics, fences, assembly."""
+        return self.has_atomics or _ASSEMBLY.search(self._body) is not None
+
+    @cached_property
     def callees(self) -> frozenset[str]:
         """Symbols that the body names."""
         return frozenset(unquoted(name) for name in re.findall(r'@("[^"]*"|[-\w.$]+)', self._body))
@@ -85,6 +94,9 @@ def _joined(body: str) -> list[str]:
     lines: list[str] = []
     inside_switch = False
     for line in body.splitlines():
+        if line.startswith("          to label "):
+            lines[-1] += line  # of a callbr
+            continue
         if inside_switch:
             lines[-1] += " " + line.strip()
             inside_switch = not line.lstrip().startswith("]")
@@ -103,6 +115,16 @@ class Module:
         self.functions = dict(self._find_functions())
         self._globals = {unquoted(match[1]): match[2] for match in _GLOBAL.finditer(text)}
         self._types = {match[1]: match[2] for match in _NAMED_TYPE.finditer(text)}
+
+    @cached_property
+    def assembly(self) -> str:
+        """The assembly that stands outside of functions, in AT&T syntax until it says otherwise."""
+        return "\n".join(plain_text(line) for line in _MODULE_ASM.findall(self._text)) + "\n"
+
+    @cached_property
+    def declared(self) -> dict[str, str]:
+        """The parameters, as text, of each function whose body is elsewhere."""
+        return {unquoted(match[1]): match[2] for match in _DECLARE.finditer(self._text)}
 
     def _find_functions(self) -> list[tuple[str, CompiledFunction]]:
         found = []

@@ -12,8 +12,9 @@ from harness.contract.ordering_report import Compiled, OrderingReport
 from harness.contract.ordering_table import DEC_REF, FUNCTIONS
 from harness.contract.orderings import judge
 from harness.errors import HarnessError
+from harness.image.assembler import Assemble, assembler, without
 from harness.image.errors import ImageError
-from harness.image.ir_build import compile_ir
+from harness.image.ir_build import compile_ir, target_of
 from harness.image.ir_paths import PathError, Walker
 from harness.image.llvm_ir import Module
 from harness.image.subject import Subject
@@ -51,17 +52,20 @@ def check_orderings(
     """
     toolchain = toolchain or find_toolchain(say=say)
     proofs = prove(toolchain, profile)
-    report = judge(read_compiled(compile_ir(subject, profile, toolchain, say=say), str(subject.path)))
+    text = compile_ir(subject, profile, toolchain, say=say)
+    report = judge(read_compiled(text, str(subject.path), assembler(toolchain, target_of(toolchain, say))))
     return replace(report, proofs=proofs)
 
 
-def read_compiled(text: str, file: str) -> Compiled:
+def read_compiled(text: str, file: str, assemble: Assemble = without) -> Compiled:
     """Return what the functions of a source file do according to a module's LLVM IR.
 
     Args:
         file: the source, as debug metadata names it.
+        assemble: without, no assembly is understood.
     """
-    walker = Walker(Module(text), file)
+    module = Module(text)
+    walker = Walker(module, file, assemble)
     there = set(walker.functions())
     functions, unread = dict[str, Function](), dict[str, str]()
     for name in FUNCTIONS:
@@ -73,7 +77,14 @@ def read_compiled(text: str, file: str) -> Compiled:
     drops = [
         walker.function(DEC_REF, owned={"refcount": n}).paths if DEC_REF in functions else () for n in (2, 1)
     ]
-    return Compiled(functions=functions, earlier_drop=drops[0], last_drop=drops[1], file=file, unread=unread)
+    return Compiled(
+        functions=functions,
+        earlier_drop=drops[0],
+        last_drop=drops[1],
+        file=file,
+        unread=unread,
+        lines={program.name: program.line for program in module.subprograms.values() if program.file == file},
+    )
 
 
 @cache

@@ -222,6 +222,17 @@ def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
             )
 
 
+def checks_could_judge(evidence: Evidence) -> Iterator[Reason]:
+    """Each cause once, with all the clauses that it keeps from being judged."""
+    causes: dict[str, dict[str, None]] = {}
+    for result in evidence.checks:
+        if result.outcome is Outcome.NOT_EVALUATED:
+            causes.setdefault(result.message, {}).update(dict.fromkeys(result.clauses))
+    for cause, clauses in causes.items():
+        message = f"{', '.join(clauses)}: not evaluated: {cause}"
+        yield Reason(kind=Kind.NO_TESTS, code="check-not-evaluated", message=message)
+
+
 def broke_off(run: RunEvidence) -> bool:
     """Whether a guest of the run crashed or hung: reason enough that something stayed unread."""
     unexpected = [entry.got for entry in run.exits if entry.got is not entry.expected]
@@ -252,6 +263,7 @@ _OF_ALL: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     every_check_belongs_to_a_run,
     every_check_speaks_of_the_contract,
     checks_came_to_an_end,
+    checks_could_judge,
 )
 
 

@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     CRASHED = "crashed"
     TIMEOUT = "timeout"
     ERROR = "error"
+    NOT_EVALUATED = "not-evaluated"
     SKIPPED = "skipped"
 
 

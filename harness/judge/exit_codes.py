@@ -37,7 +37,7 @@ class ExitCode(IntEnum):
     ERROR = 3, "the harness, the build or QEMU went wrong; nothing can be said about the subject"
     CRASH = 4, "a guest panicked, reset or faulted where no clause asks for it"
     TIMEOUT = 5, "a guest used up its CPU time"
-    NO_TESTS = 6, "no check was selected or none looked at anything"
+    NO_TESTS = 6, "no check was selected, none looked at anything, or some could not judge their clause"
     SKIP = 7, "checks were selected, all of them were skipped"
     INTERRUPTED = 130, "stopped by Ctrl-C; guests are gone"
 

@@ -52,7 +52,7 @@ def judge(evidence: Evidence, baseline: Baseline = EMPTY, required: Collection[s
     reasons = [
         *reasons_against(evidence),
         *_violations(evidence, baseline),
-        *_unjudged(clauses, required),
+        *_unjudged(clauses, _unexplained(required, evidence)),
     ]
     fired, stale = _baseline_use(evidence, baseline)
     verdict = Verdict(clauses=clauses, known=fired, stale=stale)
@@ -82,6 +82,14 @@ def _violations(evidence: Evidence, baseline: Baseline) -> Iterator[Reason]:
             yield Reason(
                 kind=Kind.FAIL, code="violation", message=message, run=result.run, check=result.check
             )
+
+
+def _unexplained(required: Collection[str], evidence: Evidence) -> list[str]:
+    """Required clauses but for those of a check that said itself why it could not judge."""
+    said = {
+        id_ for result in evidence.checks if result.outcome is Outcome.NOT_EVALUATED for id_ in result.clauses
+    }
+    return [id_ for id_ in required if id_ not in said]
 
 
 def _unjudged(clauses: dict[str, ClauseJudgement], required: Collection[str]) -> Iterator[Reason]:

@@ -54,7 +54,7 @@ def _case(suite: ET.Element, result: CheckResult, baseline: Baseline) -> None:
                 ET.SubElement(case, "skipped", message=f"known: {printable('; '.join(known))}")
             else:
                 _body(ET.SubElement(case, "failure", type=" ".join(result.broken), message=words), result)
-        case Outcome.CRASHED | Outcome.TIMEOUT | Outcome.ERROR:
+        case Outcome.CRASHED | Outcome.TIMEOUT | Outcome.ERROR | Outcome.NOT_EVALUATED:
             _body(ET.SubElement(case, "error", type=str(result.outcome), message=words), result)
 
 

@@ -17,6 +17,7 @@ _WORDS = {
     Outcome.CRASHED: "crashed",
     Outcome.TIMEOUT: "timed out",
     Outcome.ERROR: "in error",
+    Outcome.NOT_EVALUATED: "not evaluated",
     Outcome.SKIPPED: "skipped",
 }
 

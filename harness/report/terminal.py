@@ -138,7 +138,7 @@ def _runs(evidence: Evidence) -> Table:
 def _run_row(run: RunEvidence, evidence: Evidence) -> Iterable[Text]:
     results = [result for result in evidence.checks if result.run == run.run]
     counts = Counter(result.outcome for result in results)
-    stopped = sum(counts[outcome] for outcome in _BROKEN_OFF)
+    stopped = sum(counts[outcome] for outcome in (*_BROKEN_OFF, Outcome.NOT_EVALUATED))
     yield Text(printable(str(run.run)))
     yield Text(str(len(run.planned)))
     yield _count(counts[Outcome.PASSED], "green")
@@ -159,6 +159,8 @@ def _not_evaluated(verdict: Verdict) -> list[RenderableType]:
         if clause.outcome is ClauseOutcome.NOT_EVALUATED:
             outcome = clause.message.partition(": ")[0]
             reason = clause.message if outcome == Outcome.SKIPPED else outcome
+            if outcome == Outcome.NOT_EVALUATED:
+                reason = clause.message.partition(": ")[2]
             by_reason.setdefault(reason, []).append(id_)
     if not by_reason:
         return []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.checks import ClauseViolated
-from harness.contract.ordering_report import OrderingReport, OrderingViolation
+from harness.checks import ClauseViolated, NotEvaluated
+from harness.contract.ordering_report import WHAT_TO_DO, OrderingReport, OrderingViolation, Unjudged
 from harness.contract.ordering_table import ORDERING_CLAUSES
 from harness.image.image import Image
 from harness.image.orderings import check_orderings
@@ -31,7 +31,14 @@ def test_compiled_code_orders_memory_as_the_clause_says(report: OrderingReport, 
     broken = [violation for violation in report.violations if violation.clause == id_]
     if broken:
         raise violated(broken)
+    unknown = [one for one in report.unjudged if one.clause == id_]
+    if unknown:
+        raise NotEvaluated(words(unknown[0]))
     assert report.clauses.get(id_) == "held", f"{id_}: nothing in the compiled code was looked at"
+
+
+def words(unknown: Unjudged) -> str:
+    return f"{unknown.file}:{unknown.line}: {unknown.why}. {WHAT_TO_DO}"
 
 
 def violated(broken: list[OrderingViolation]) -> ClauseViolated:

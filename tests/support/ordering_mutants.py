@@ -101,14 +101,6 @@ COMMON = (
         ),
     ),
     weak(
-        "inc_ref-in-assembly",
-        "REF-08",
-        body(
-            "inc_ref",
-            'unsafe { core::arch::asm!("lock inc dword ptr [{}]", in(reg) self.refcount.as_ptr()) }',
-        ),
-    ),
-    weak(
         "set_flags-copied",
         "REF-08",
         body("set_flags", "unsafe { core::ptr::copy_nonoverlapping(&flags, self.flags.as_ptr(), 1) }"),
@@ -140,6 +132,13 @@ COMMON = (
 )
 
 HARMLESS = (
+    harmless(
+        "inc_ref-in-assembly",
+        body(
+            "inc_ref",
+            'unsafe { core::arch::asm!("lock inc dword ptr [{}]", in(reg) self.refcount.as_ptr()) }',
+        ),
+    ),
     harmless(
         "cas-in-a-retry-loop",
         body(

@@ -160,12 +160,38 @@ def test_no_mix_of_check_outcomes_passes_when_one_is_bad(data: st.DataObject) ->
         Outcome.CRASHED: Kind.CRASH,
         Outcome.TIMEOUT: Kind.TIMEOUT,
         Outcome.VIOLATED: Kind.FAIL,
+        Outcome.NOT_EVALUATED: Kind.NO_TESTS,
     }
     bad = [worst[outcome] for outcome in drawn if outcome in worst]
     if bad:
         assert kind is max(bad, key=lambda one: one.severity)
     else:
         assert kind in (Kind.PASS, Kind.SKIP)
+
+
+def test_what_one_check_cannot_judge_is_not_held_though_others_passed() -> None:
+    """Two checks with one cause: the cause is told once, with the clauses of both, and nothing else is."""
+    evidence = healthy()
+    cause = "frame.rs:7: `frob`: not known"
+    stuck = [
+        replace(
+            evidence.checks[0],
+            check=f"test_o.py::{id_}",
+            clauses=(id_,),
+            message=cause,
+            outcome=Outcome.NOT_EVALUATED,
+        )
+        for id_ in ("ALLOC-12", CLAUSES_LOOKED_AT[0])
+    ]
+    checks = (*evidence.checks, *stuck)
+    verdict = judge(replace(evidence, checks=checks), required=(*CLAUSES_LOOKED_AT, "ALLOC-12"))
+    told = [reason for reason in verdict.reasons if reason.code == "check-not-evaluated"]
+    assert [reason.message for reason in told] == [
+        f"ALLOC-12, {CLAUSES_LOOKED_AT[0]}: not evaluated: {cause}"
+    ]
+    assert told[0].kind is Kind.NO_TESTS
+    assert not any(reason.code == "clause-unjudged" for reason in verdict.reasons)
+    assert verdict.clauses[CLAUSES_LOOKED_AT[0]].outcome is ClauseOutcome.NOT_EVALUATED
 
 
 EXITS = GuestExits(expected=GuestStatus.PASS, got=GuestStatus.PASS, count=3)
