@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from harness.backtrace import reader, return_addresses
@@ -39,6 +40,7 @@ _PLACES = (
     (re.compile(r"/\S*/registry/src/[^/]+/"), ""),
     (re.compile(rf"{re.escape(str(shim_dir()))}/"), "kernel_shim/"),
 )
+_RECURSION_LINES = 8
 _OF_AN_ANSWER = ("=", ":")
 _CRASHES = (GuestExit.GUEST_PANIC, GuestExit.RESET, GuestExit.UNEXPECTED_EXIT, GuestExit.GUEST_FAIL)
 
@@ -85,11 +87,11 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
     if isinstance(error, console.GuestCrashed):
         status, _, _ = _reap(guest, channel)
         return GuestCrashed(
-            error.report.kind,
-            detail=error.report.describe(),
+            "crash" if error.report.overflow else error.report.kind,
+            detail=_described(error.report, image),
             status=_STATUS[status.kind],
             console_tail=tail,
-            backtrace=symbolized(error.report, image),
+            backtrace=_without_recursion(symbolized(error.report, image), error.report),
         )
     if isinstance(error, console.GuestGone):
         status, _, _ = _reap(guest, channel)
@@ -99,6 +101,29 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             )
         return HarnessError("guest gone", detail=status.describe(), evidence=status.stderr_tail)
     return error
+
+
+def _described(report: CrashReport, image: Image) -> str:
+    """Say what crashed; of a stack that ran over, also where, and which functions called each other."""
+    if report.overflow is None:
+        return report.describe()
+    where = symbolized(report, image)[:1]
+    inside = f", in {where[0]}" if where else ""
+    return f"{report.describe()}{inside}{_recursion(report, image)}"
+
+
+def _without_recursion(backtrace: tuple[str, ...], report: CrashReport) -> tuple[str, ...]:
+    """Keep the innermost calls of a stack that ran over: the rest is the same again and again."""
+    left_out = len(backtrace) - _RECURSION_LINES
+    if report.overflow is None or left_out <= 0:
+        return backtrace
+    return (*backtrace[:_RECURSION_LINES], f"… {left_out} more calls")
+
+
+def _recursion(report: CrashReport, image: Image) -> str:
+    calls = Counter(image.function_at(address - 1) for address in report.backtrace)
+    again = [name for name, count in calls.items() if name and count > 1]
+    return f" (recursion through {', '.join(again)})" if again else ""
 
 
 def symbolized(report: CrashReport, image: Image) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from harness.errors import BootError, HarnessError, ProtocolError, UsageError
 from harness.guest_end import explain, spoiled, status_of, symbolized
 from harness.image.guest_word import check_profile
 from harness.image.image import Image
+from harness.image.room import require_room
 from harness.judge.evidence import GuestStatus
 from harness.kernel_errors import GuestFailure
 from harness.machine.definition import Machine
@@ -131,6 +132,7 @@ class Kernel:
             debugger: descriptor of the socket through which QEMU talks to a debugger.
         Raises:
             GuestCrashed, GuestTimeout: it did not come to the prompt.
+            ImageTooLarge: nothing was started.
             BootError: what came up is not this image, or is not the guest that was started.
             WrongBuild: the code that runs was compiled otherwise than the image's profile asks for.
         """
@@ -143,6 +145,7 @@ class Kernel:
         machine = machine.override(ram=ram, cpus=cpus)
         if machine.cpus > 1:
             words.append(f"cpus={machine.cpus}")
+        require_room(image, machine.name, machine.ram)
         append = " ".join([*words, *extra])
         guest = Guest.start(machine, image.elf, append=append, ram_fill=seed, debugger=debugger)
         channel = Channel(guest.console)

@@ -162,6 +162,8 @@ class CrashReport:
     """Where it happened, in a guest with several CPUs."""
     fields: Fields = field(default_factory=lambda: Fields({}))
     """Of an exception: vector, name, error, rip, cr2."""
+    overflow: Fields | None = None
+    """The stack that ran over: cpu, name (`main` or `ist1` to `ist7`), guard."""
     registers: Mapping[str, int] = field(default_factory=dict)
     backtrace: tuple[int, ...] = ()
     """Return addresses, innermost first."""
@@ -177,6 +179,11 @@ class CrashReport:
             return f"{self.message}{cut}"
         if self.kind == "panic":
             return f"panic at {self.file}:{self.line}:{self.column}: {self.message}{cut}"
+        if self.overflow is not None:
+            cpu, guard = self.overflow.int("cpu"), self.overflow.int("guard")
+            name = self.overflow["name"]
+            stack = "main stack" if name == "main" else f"exception stack {name}"
+            return f"stack overflow on CPU {cpu}: guard page of its {stack} at {guard:#x}"
         return f"exception {self.fields!r}{': ' + self.message if self.message else ''}{cut}"
 
 
@@ -243,6 +250,7 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
     registers: dict[str, int] = {}
     backtrace: list[int] = []
     cpu: int | None = None
+    overflow: Fields | None = None
     for line in lines[1:]:
         word, _, rest = line.removeprefix(" ").partition(" ")
         try:
@@ -251,6 +259,8 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
                 registers.update({name: fields.int(name) for name in fields})
             elif word == "bt":
                 backtrace.append(Fields({"bt": rest}).int("bt"))
+            elif word == "stack":
+                overflow = parse_fields(rest)
             elif word == "cpu":
                 cpu = Fields({"cpu": rest}).int("cpu")
         except ProtocolError:
@@ -259,6 +269,7 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
         "panic" if head.startswith("panic ") else "exception",
         message="; ".join(messages),
         cpu=cpu,
+        overflow=overflow,
         registers=registers,
         backtrace=tuple(backtrace),
         complete=complete,

@@ -16,7 +16,7 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
 from harness.image.asm_block import NotUnderstood
-from harness.image.cargo import clean_env
+from harness.image.isolation import environment
 from harness.image.toolchain import Toolchain
 from harness.progress import run
 
@@ -80,7 +80,7 @@ def _object(toolchain: Toolchain, target: str, text: str, intel: bool) -> bytes:
             "-Ccodegen-units=1", f"--target={target}", "--emit=obj=block.o", "block.rs",
         ]  # fmt: skip
         what = "assembling what a frame module has"
-        finished = run(argv, what=what, env=clean_env(toolchain), cwd=Path(folder))
+        finished = run(argv, what=what, env=environment() | dict(toolchain.env), cwd=Path(folder))
         if finished.status != 0:
             first = next((line for line in finished.err.splitlines() if line.startswith("error")), "refused")
             raise NotUnderstood(f"the assembler refuses it: {first.removeprefix('error: ')}")

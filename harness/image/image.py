@@ -74,6 +74,11 @@ class Image:
         """Return (file, line) of the code at an address, then of each call that it was inlined into."""
         return self._dwarf.places_of(vaddr)
 
+    def function_at(self, vaddr: int) -> str | None:
+        """Return the name of the function at an address; None outside of every one."""
+        name = self._elf.name_of(vaddr)
+        return None if name is None else name.rpartition("+")[0]
+
     def function_line(self, name: str) -> tuple[str, int] | None:
         """Return (file, line) where a function is declared; None when the build has no such function.
 
@@ -147,6 +152,13 @@ class Image:
         if len(found) != 1:
             raise ImageError(f"{self.elf}", "static", expected=path, actual=f"{len(found)} of that name")
         return found[0]
+
+    def largest_static(self) -> tuple[str, int]:
+        """Return (readable name, size in bytes) of the largest thing in the image that is no code."""
+        code = {at for at, _, _ in self._elf.functions}
+        found = [(size, symbol) for symbol, (at, size) in self._elf.symbols.items() if at not in code]
+        size, symbol = max(found, default=(0, "none"))
+        return demangle(symbol), size
 
     def subject_static(self, name: str) -> int | None:
         """Return the vaddr of a static of the frame module; None when the subject has none of that name."""

@@ -5,6 +5,7 @@
 use crate::arch::backtrace::Backtrace;
 use crate::arch::exceptions::TrapFrame;
 use crate::arch::exit::{exit, ExitCode};
+use crate::arch::stack::{overflowed, Overflow};
 use crate::arch::{cpu_index, interrupts, recovery};
 use crate::console::output::{crash_line, kind};
 use crate::console::text::Text;
@@ -108,6 +109,12 @@ pub fn exception(frame: &TrapFrame, name: &str) -> ! {
         format_args!("exception vector={vector} name={name} error={error_code:#x} rip={rip:#x} cr2={cr2:#x}"),
     );
     name_cpu();
+    // #DF as well: a page fault that finds no room on its own stack ends there, with cr2 as it was.
+    if let 8 | 14 = vector {
+        if let Some(Overflow { cpu, name, guard }) = overflowed(cr2, frame.rsp) {
+            crash_line(kind::CRASH_DETAIL, format_args!("stack cpu={cpu} name={name} guard={guard:#x}"));
+        }
+    }
     registers(frame);
     return_addresses(Backtrace::from_frame_pointer(frame.rbp));
     end()

@@ -14,7 +14,21 @@ from harness.kernel import Kernel
 from harness.kernel_errors import GuestCrashed
 from harness.machine.definition import load_machine
 from harness.resources import shim_dir
+from harness.smp import Cpus, Job
 from tests.support.doors import Judged, check, write_machine
+from tests.support.mutants import Edit, mutated
+
+# Calls itself until its stack has run over, on a value that nothing else stores.
+ENDLESS: Edit = (
+    "        self.refcount.store(count, Release)\n    }\n",
+    "        self.refcount.store(count, Release);\n        if count == 0x5555 { deep(0); }\n    }\n",
+)
+DEEP: Edit = (
+    "fn zero_payload",
+    "#[inline(never)]\nfn deep(n: u64) -> u64 {\n"
+    "    let a = core::hint::black_box([n; 32]);\n    deep(n + 1) + a[(n % 32) as usize]\n}\n\n"
+    "fn zero_payload",
+)
 
 ONE_CHECK = ("--profile", "release", "-n", "1", "-k", "CONST-01")
 
@@ -53,6 +67,38 @@ def test_a_panic_that_was_to_halt_the_guest_is_a_crash(tmp_path: Path) -> None:
         with pytest.raises(GuestCrashed, match="the console asked for a panic") as crash:
             kernel.call("crash panic")
     assert any("commands::crash::crash" in line for line in crash.value.backtrace)
+
+
+def test_a_stack_that_runs_over_is_called_that(tmp_path: Path) -> None:
+    image = build(Subject.builtin(), "release")
+    words = "stack overflow on CPU 0: guard page of its main"
+    with (
+        Kernel.boot(image, load_machine(write_machine(tmp_path))) as kernel,
+        pytest.raises(GuestCrashed, match=words) as crash,
+    ):
+        kernel.call("crash stack")
+    assert "(recursion through kernel_shim::commands::crash::overflow)" in crash.value.summary
+    assert crash.value.backtrace[-1].endswith("more calls")
+
+
+def test_a_stack_of_another_cpu_that_runs_over_is_called_that(tmp_path: Path) -> None:
+    image = build(Subject.from_file(mutated(tmp_path, (ENDLESS, DEEP))), "release")
+    with Kernel.boot(image, load_machine(write_machine(tmp_path)), cpus=2) as kernel:
+        cpus = Cpus(kernel)
+        cpus.frames([kernel.alloc()])
+        with pytest.raises(GuestCrashed, match="stack overflow on CPU 1: guard page of its main") as crash:
+            cpus.run({1: Job(("set@0=0x5555",), iterations=1)})
+    assert "frame::deep+" in crash.value.summary and str(tmp_path / "frame.rs") in crash.value.summary
+
+
+def test_a_stray_pointer_into_a_guard_page_is_no_stack_overflow(tmp_path: Path) -> None:
+    image = build(Subject.builtin(), "release")
+    with (
+        Kernel.boot(image, load_machine(write_machine(tmp_path))) as kernel,
+        pytest.raises(GuestCrashed, match="name=#PF") as crash,
+    ):
+        kernel.call("crash guard")
+    assert "stack overflow" not in crash.value.summary
 
 
 def test_a_triple_fault_is_never_a_pass(tmp_path: Path) -> None:

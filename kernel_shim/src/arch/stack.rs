@@ -105,6 +105,35 @@ fn guard_below(stack: Range<u64>) -> u64 {
     stack.start - GUARD_BYTES as u64
 }
 
+/// A stack that ran over: whose it is, which of the CPU's stacks (`main`, or `ist1` to `ist7`), its guard page.
+pub struct Overflow {
+    pub cpu: usize,
+    pub name: &'static str,
+    pub guard: u64,
+}
+
+/// Names of a CPU's stacks, lowest first.
+const STACK_NAMES: [&str; 1 + IST_STACKS] = ["main", "ist1", "ist2", "ist3", "ist4", "ist5", "ist6", "ist7"];
+/// Bytes above the bottom of a stack that a push or a call still reaches the guard from.
+const LAST_BYTES: u64 = 128;
+
+/// The stack whose guard page an access hit because the stack has no more room.
+///
+/// A stray pointer may hit a guard, too: then the stack pointer is elsewhere. A large frame may have moved it past
+/// the guard's end before the compiler's probe of the page faulted.
+pub fn overflowed(vaddr: u64, rsp: u64) -> Option<Overflow> {
+    let of_image = image_stacks().enumerate().map(|(index, range)| (0, index, range));
+    let cpus = MAPPED.load(Ordering::Acquire).min(MAX_CPUS);
+    let of_others = (1..cpus)
+        .flat_map(|cpu| secondary_stacks(cpu).enumerate().map(move |(index, range)| (cpu, index, range)));
+    of_image.chain(of_others).find_map(|(cpu, index, range)| {
+        let guard = guard_below(range.clone());
+        let hit = (guard..range.start).contains(&vaddr);
+        let near = rsp <= range.start + LAST_BYTES && rsp >= guard - GUARD_BYTES as u64;
+        (hit && near).then(|| Overflow { cpu, name: STACK_NAMES[index], guard })
+    })
+}
+
 /// The stacks of every other CPU, as far as they are mapped.
 pub fn secondaries() -> impl Iterator<Item = Range<u64>> {
     // Acquire: pairs with `note_mapped`.

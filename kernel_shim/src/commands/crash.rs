@@ -1,6 +1,6 @@
 //! The command that crashes the guest on purpose, in every way that a subject could.
 
-use crate::arch::{exceptions, exit};
+use crate::arch::{exceptions, exit, stack};
 use crate::console::args::Args;
 use crate::console::command::{refused, Code, Command, CommandResult};
 use crate::console::reply::Reply;
@@ -10,7 +10,7 @@ use core::hint::black_box;
 
 pub const COMMANDS: &[Command] = &[Command {
     name: "crash",
-    usage: "panic|nested|ud|pf|gp|de|df|stack|triple|hang",
+    usage: "panic|nested|ud|pf|guard|gp|de|df|stack|triple|hang",
     help: "panic, raise an exception, overflow the stack, reset, or hang with interrupts off",
     run: crash,
 }];
@@ -29,6 +29,7 @@ fn crash(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
         // SAFETY: raises #UD, whose handler does not return.
         "ud" => unsafe { asm!("ud2", options(noreturn)) },
         "pf" => load(UNMAPPED),
+        "guard" => stack::guards().take(1).for_each(load),
         "gp" => load(NOT_CANONICAL),
         // SAFETY: divides by zero: raises #DE, whose handler does not return.
         "de" => unsafe { asm!("xor ecx, ecx", "div ecx", out("ecx") _, out("eax") _, out("edx") _) },

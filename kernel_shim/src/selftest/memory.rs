@@ -14,6 +14,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "identity map is gone", run: identity_map_is_gone },
     Check { name: "code and constants are read-only, data is not", run: image_protections },
     Check { name: "guard pages are below every stack", run: guards_fault },
+    Check { name: "a stack that runs over is told from a stray pointer", run: overflows_are_told },
     Check { name: "loader cleared the image's zero bytes", run: bss_is_zero },
 ];
 
@@ -110,6 +111,18 @@ fn guards_fault() -> Verdict {
         expect(probe::read(guard).is_none(), format_args!("{guard:#x} is readable"))?;
         let above = guard + stack::GUARD_BYTES as u64;
         expect(probe::read(above).is_some(), format_args!("{above:#x} is not readable"))?;
+    }
+    Ok(())
+}
+
+fn overflows_are_told() -> Verdict {
+    for guard in stack::guards() {
+        let bottom = guard + stack::GUARD_BYTES as u64;
+        let of_a_push = stack::overflowed(bottom - 8, bottom);
+        let told = of_a_push.is_some_and(|overflow| overflow.guard == guard);
+        expect(told, format_args!("a push below {bottom:#x} is no overflow"))?;
+        let stray = stack::overflowed(bottom - 8, bottom + 4 * stack::GUARD_BYTES as u64);
+        expect(stray.is_none(), format_args!("a stray pointer below {bottom:#x} is an overflow"))?;
     }
     Ok(())
 }
