@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.image.image import Image
 from harness.judge.evidence import GuestStatus, PlannedCheck, RunKey, encode
 from harness.kernel import Boot, Kernel
-from harness.kernel_errors import GuestCrashed
+from harness.kernel_errors import GuestCrashed, GuestFailure
 from harness.pytest_session import PARENT, RESULT, SEEN, Session
 from harness.report.text import printable
 from harness.run import Run
@@ -169,10 +169,19 @@ def pytest_runtest_makereport(
         for _, error in phases.values():
             if (seen := results.seen_on_the_way(item, result, error)) is not None:
                 report.user_properties.append((SEEN, encode(seen)))
+        if run is not None and had_a_guest(phases, kernels):
+            run.note_end(next((error for one, error in phases.values() if one.failed), None))
     if report.when == "teardown":
         # A kernel holds its guest's RAM: kept until the end of the session, a thousand of them fill the host.
         item.stash[KERNELS], item.stash[PHASES] = [], {}
     return report
+
+
+def had_a_guest(
+    phases: dict[str, tuple[pytest.TestReport, BaseException | None]], kernels: list[Kernel]
+) -> bool:
+    """Whether a check had a guest, or died of one that never came up."""
+    return bool(kernels) or any(isinstance(error, GuestFailure) for _, error in phases.values())
 
 
 def planned_run(item: pytest.Item) -> RunKey | None:

@@ -243,6 +243,8 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "console_tail": error.console_tail, "backtrace": error.backtrace,
                 "registers": error.registers,
             }  # fmt: skip
+        case HarnessError():
+            return {"outcome": Outcome.ERROR, "message": error.summary, "at": at}
         case None:
             return {"outcome": Outcome.ERROR, "message": "failed without an exception"}
         case _:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from harness.ends import Ends
 from harness.errors import HarnessError
 from harness.image.image import Image
 from harness.judge.evidence import (
@@ -76,6 +77,9 @@ class Run:
     violated: tuple[ViolatedInvariant, ...] = ()
     contradicted: int = 0
     broken: HarnessError | None = None
+    stopped: HarnessError | None = None
+    """What the run was stopped for after it began: no further guest is started."""
+    _ends: Ends = field(default_factory=Ends)
     _booted: int = 0
     _exits: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
     _raised: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
@@ -91,6 +95,8 @@ class Run:
 
     def boot(self, **options: Any) -> Kernel:
         """Start a guest of this run; `finish` it, or `finish_all` does at the end of the session."""
+        if self.stopped is not None:
+            raise self.stopped
         started = time.monotonic()
         self._seed += 1
         try:
@@ -138,12 +144,23 @@ class Run:
 
     def shared(self, **options: Any) -> Kernel:
         """The guest with these options that modest checks share; a new one after a check that failed."""
+        if self.stopped is not None:
+            raise self.stopped
         if self._tainted or not all(kernel.alive for kernel in self._shared.values()):
             self.finish_shared()
         key = frozenset(options.items())
         if key not in self._shared:
             self._shared[key] = self.boot(**options)
         return self._shared[key]
+
+    def note_end(self, error: BaseException | None) -> None:
+        """Remember how a check of this run ended, and stop the run when its guests all end the same.
+
+        Args:
+            error: what the check died of; None when it passed, or broke nothing but a clause.
+        """
+        if self.stopped is None:
+            self.stopped = self._ends.stops(error)
 
     def taint_shared(self) -> None:
         """Let no further check meet the shared guests: one failed in one, others must not suffer."""

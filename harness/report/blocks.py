@@ -18,6 +18,7 @@ _INDENT = 4
 _LAST_LINES = 6
 _EXHIBIT_LINES = 24
 _CONSEQUENCES = 8
+_NAMED = 3
 
 
 def headline(left: Text, right: Text) -> Table:
@@ -54,12 +55,27 @@ def finding_block(finding: Finding, consequences: Sequence[Finding] = ()) -> Ren
     return Group(*parts)
 
 
-def broken_off_block(result: CheckResult) -> RenderableType:
-    """A check that came to no end: what it checks, how it ended, what was seen last."""
+def broken_off_block(
+    result: CheckResult, others: Sequence[CheckResult] = (), where: str = ""
+) -> RenderableType:
+    """A check that came to no end: what it checks, how it ended, what was seen last.
+
+    Args:
+        others: that ended in the same way.
+    """
     clauses = " ".join(result.clauses)
     title = Text.assemble((f"  {result.outcome.upper()}  ", "bold red"), printable(result.check))
-    parts = [headline(title, Text(str(result.run), style=LABEL)), _fields([("clauses", clauses)])]
-    return Group(*parts, result_block(result), *_again(result))
+    parts = [
+        headline(title, Text(where or str(result.run), style=LABEL)),
+        _fields([("clauses", clauses)]),
+        result_block(result),
+    ]
+    if others:
+        names = dict.fromkeys(other.check.rpartition("::")[2] for other in others)
+        shown = ", ".join(list(names)[:_NAMED])
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        parts.append(_fields([("likewise", f"{plural(len(others), 'check')}: {shown}{more}")]))
+    return Group(*parts, *_again(result))
 
 
 def result_block(result: CheckResult) -> RenderableType:

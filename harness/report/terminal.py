@@ -18,6 +18,7 @@ from harness.judge.exit_codes import Kind
 from harness.judge.findings import Finding, findings
 from harness.judge.verdict import ClauseOutcome, Verdict
 from harness.report.blocks import LABEL, broken_off_block, clause_line, finding_block, headline, verbatim
+from harness.report.causes import causes_of, shared
 from harness.report.text import id_ranges, matrix, plural, printable, seconds
 
 WIDEST = 110
@@ -76,8 +77,15 @@ def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[Ren
         parts += [
             finding_block(root, [one for one in fresh if one.explained_by == root.clause]) for root in roots
         ]
-    parts += [broken_off_block(result) for result in evidence.checks if result.outcome in _BROKEN_OFF]
-    parts += [_trouble(trouble) for trouble in evidence.errors]
+    stopped = [result for result in evidence.checks if result.outcome in _BROKEN_OFF]
+    parts += [
+        broken_off_block(cause.first, cause.results[1:], _runs_in_short(cause.runs, evidence))
+        for cause in causes_of(stopped, evidence.errors)
+    ]
+    parts += [
+        _trouble(one.first, _runs_in_short(one.runs, evidence) if one.runs else "", one.stopped)
+        for one in shared(evidence.errors, stopped)
+    ]
     parts += _layouts(evidence)
     parts += _known([finding for finding in found if finding.known], baseline)
     parts += _stale(verdict.stale, baseline)
@@ -198,13 +206,15 @@ def _stale(entries: Sequence[BaselineEntry], baseline: Baseline) -> list[Rendera
     return [Group(*lines)]
 
 
-def _trouble(trouble: Trouble) -> RenderableType:
-    where = f"{trouble.run}" if trouble.run else ""
+def _trouble(trouble: Trouble, where: str, stopped: int) -> RenderableType:
     title = Text.assemble(
         (f"  {printable(trouble.what)}: ", _KIND_STYLE[Kind.ERROR]), printable(trouble.message)
     )
     lines: list[RenderableType] = [headline(title, Text(where, style=LABEL))]
-    lines += [verbatim(f"    {line}") for line in trouble.detail.splitlines()]
+    detail = trouble.detail.splitlines()
+    lines += [verbatim(f"    {line}") for line in detail[detail[:1] == [trouble.message] :]]
+    if stopped:
+        lines.append(Text.assemble(("    stopped: ", LABEL), plural(stopped, "check")))
     if trouble.next:
         lines.append(Text.assemble(("    next: ", LABEL), printable(trouble.next)))
     return Group(*lines)

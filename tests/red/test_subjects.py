@@ -183,3 +183,74 @@ def test_a_module_may_be_quiet_and_may_keep_a_poisoned_frame_to_itself(tmp_path:
     checks = ("--profile", "release", "-n", "1", "-k", "REF-07 or GUARD-08")
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *checks)
     assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
+
+
+PITY: Edit = (
+    "    let frames = frames_covering(total_ram);\n    if",
+    '    let frames = frames_covering(total_ram);\n    assert!(frames == 1, "what a pity");\n    if',
+)
+
+
+def test_a_module_that_panics_at_init_is_told_once(tmp_path: Path) -> None:
+    """Whatever the number of checks and runs: the panic, where, how many checks it stopped."""
+    first = "    let frames = frames_covering(total_ram);\n    if"
+    subject = mutated(
+        tmp_path, ((first, first.replace("    if", '    assert!(frames == 1, "what a pity");\n    if')),)
+    )
+    machines = ("--machine", write_machine(tmp_path), "--machine", "q35")
+    checks = ("--profile", "release", "-n", "1", "-k", "CONST-01 or REF-01 or ALLOC-09")
+    result = check(tmp_path, "--frame-rs", subject, *machines, *checks)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.CRASH, Kind.CRASH, ()), result.out
+    assert result.out.count("frame::init_metadata_array+") == 1, result.out
+    assert result.says(f"{subject}:") and result.says("what a pity")
+    crashed = [one for run in result.report["runs"] for one in run["checks"] if one["outcome"] == "crashed"]
+    assert result.says(f"stopped: {len(crashed)} checks") and len(crashed) > 10
+    assert [run["guests_booted"] for run in result.report["runs"]] == [1, 1]
+
+
+LOOP: Edit = (
+    "        let step = |count: u32| (count < REFCOUNT_UNUSED - 1)",
+    "        while core::hint::black_box(true) {}\n"
+    "        let step = |count: u32| (count < REFCOUNT_UNUSED - 1)",
+)
+FIVE_TESTS = """
+import pytest
+
+@pytest.mark.clause("REF-01")
+@pytest.mark.parametrize("n", range(5))
+def test_x(kernel, n):
+    kernel.slot(kernel.alloc()).inc_ref()
+"""
+
+
+def test_a_run_whose_guests_all_die_in_one_method_is_stopped(tmp_path: Path) -> None:
+    machine = write_machine(tmp_path, cpu_s=1.0)
+    arguments = ("--frame-rs", mutated(tmp_path, (LOOP,)), "--machine", machine, "--profile", "release")
+    with open_pytest(tmp_path, FIVE_TESTS, *arguments, evidence=False) as door:
+        status, out = door.end()
+    assert status == pytest.ExitCode.TESTS_FAILED and "3 failed, 2 errors" in out, out
+    assert out.count("run stopped: the first 3 guests all ended in the same way: timeout: slot.inc_ref") == 2
+
+
+VAST: tuple[Edit, ...] = (
+    (
+        "fn zero_payload",
+        "static VAST: [AtomicU8; 64 << 20] = [const { AtomicU8::new(0) }; 64 << 20];\nfn zero_payload",
+    ),
+    (
+        "        slot.set_order(0);\n",
+        "        slot.set_order(core::hint::black_box(&VAST)[0].load(Relaxed));\n",
+    ),
+    ("use core::sync::atomic::{self, fence};", "use core::sync::atomic::{self, AtomicU8, fence};"),
+)
+
+
+def test_an_image_that_ram_cannot_hold_is_called_that(tmp_path: Path) -> None:
+    arguments = ("--machine", write_machine(tmp_path), "--frame-rs", mutated(tmp_path, VAST))
+    result = check(tmp_path, *arguments, *ONE_CHECK)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ()), result.out
+    assert result.says("image too large: frame.rs (release): expected")
+    assert result.says("24 MiB, the RAM of impatient, got")
+    assert result.says("frame::VAST is 67,108,864") and result.says("next: make the static smaller")
+    assert result.out.count("next: make the static smaller") == 1
+    assert result.report["clauses"]["CONST-01"]["outcome"] == "not-evaluated"
