@@ -54,7 +54,7 @@ def test_slot_is_64_bytes_and_never_padded(shared_kernel: Kernel) -> None:
     dwarf = shared_kernel.image.layout("MetaSlot")
     expect("size_of MetaSlot in the guest", const["size.MetaSlot"], 64)
     expect("DW_AT_byte_size of MetaSlot", dwarf.size, 64)
-    expect("align_of MetaSlot is at most 64", const["align.MetaSlot"] <= 64, True)
+    expect("whether align_of MetaSlot is at most 64", const["align.MetaSlot"] <= 64, True)
     stride = shared_kernel.slot_vaddr(0x1000) - shared_kernel.slot_vaddr(0)
     expect("distance of neighboring slots in the guest", stride, 64)
 
@@ -94,7 +94,7 @@ def test_a_null_hook_in_memory_is_none_to_the_subject(shared_kernel: Kernel) -> 
         vaddr = shared_kernel.vtable(name)
         words = shared_kernel.bytes_at(vaddr, 64).view(np.uint64)
         expect(
-            f"hook words of vtable {name} in RAM are non-null",
+            f"whether the hook words of vtable {name} in RAM are not null",
             (bool(words[0]), bool(words[1])),
             (on_last_ref, on_unmap),
         )
@@ -116,7 +116,7 @@ def test_a_null_hook_in_memory_is_none_to_the_subject(shared_kernel: Kernel) -> 
 @pytest.mark.level("declaration")
 @pytest.mark.clause("LAYOUT-06", at="FrameMeta")
 def test_frame_meta_names_the_same_type(shared_kernel: Kernel) -> None:
-    expect("FrameMeta is MetaSlot", shared_kernel.call("const")["same.FrameMeta"], 1)
+    expect("whether FrameMeta is MetaSlot", shared_kernel.call("const")["same.FrameMeta"], 1)
 
 
 @pytest.mark.clause("LAYOUT-07")

@@ -50,7 +50,7 @@ def test_array_is_reserved_through_the_accessible_path(boot: Boot) -> None:
     expect("bytes of the reservation", int(made["size"], 0), frames * 64)
     expect("alignment of the reservation", int(made["align"], 0), 64)
     expect(
-        "slot of frame 0 is the reservation seen through the HHDM",
+        "slot of frame 0, against the reservation seen through the HHDM",
         kernel.slot_vaddr(0),
         int(made["paddr"], 0) + kernel.hhdm,
         base=16,
@@ -115,7 +115,7 @@ def test_slot_address_is_base_plus_64_for_each_frame(shared_kernel: Kernel) -> N
                 frame=pfn << 12,
             )
     expect(
-        "slot of the last frame is the last of the reservation",
+        "slot of the last frame, against the last of the reservation",
         shared_kernel.slot_vaddr(last << 12) - shared_kernel.hhdm - shared_kernel.witness.meta_paddr + 64,
         shared_kernel.witness.meta_bytes,
     )
@@ -205,7 +205,7 @@ def test_frames_behind_the_pci_hole_have_their_own_slots(kernel: Kernel) -> None
     top = max(region.end for region in above)
     in_ram = sum(region.end - region.base for region in kernel.memory_map() if region.kind != "reserved")
     expect("frames of the table, from the highest address", kernel.frames, top // 4096)
-    expect("the sum of RAM is smaller than the highest address", in_ram < top, True)
+    expect("whether the sum of RAM is smaller than the highest address", in_ram < top, True)
     paddrs = [4 * GIB, 4 * GIB + 4096, top - 4096]
     slots = [kernel.slot_vaddr(p) for p in paddrs]
     expect(
@@ -216,7 +216,7 @@ def test_frames_behind_the_pci_hole_have_their_own_slots(kernel: Kernel) -> None
     for index, paddr in enumerate(paddrs):
         kernel.slot(paddr).meta_aux_store(0xA0 + index)
     expect(
-        "each of them keeps its own value, seen in mapped RAM",
+        "values of these slots in mapped RAM, each written through its own frame",
         [int(kernel.slots()[p >> 12]["meta_aux"]) for p in paddrs],
         [0xA0, 0xA1, 0xA2],
     )

@@ -123,13 +123,13 @@ def test_zeroed_frame_is_all_zero_with_its_neighbors_untouched(shared_kernel: Ke
             field="payload",
         )
         expect(
-            "the frame below is untouched",
+            "whether the frame below kept its bytes",
             bool((around[:4096] == before[:4096]).all()),
             True,
             frame=paddr - 4096,
         )
         expect(
-            "the frame above is untouched",
+            "whether the frame above kept its bytes",
             bool((around[8192:] == before[8192:]).all()),
             True,
             frame=paddr + 4096,
@@ -304,12 +304,12 @@ def test_after_the_last_frame_one_free_makes_the_next_allocation_succeed(kernel:
 def test_a_frame_from_the_cpu_cache_passes_the_same_claim(kernel: Kernel) -> None:
     paddr = kernel.alloc()
     kernel.release(paddr)
-    expect("the freed frame waits in the CPU cache", paddr in kernel.cached_frames(), True, frame=paddr)
+    expect("whether the freed frame is in the CPU cache", paddr in kernel.cached_frames(), True, frame=paddr)
     generation = int(kernel.slots()[paddr >> 12]["generation"])
     kernel.call("buddy.log clear")
     again = kernel.alloc()
     served = [row["cached"] for row in kernel.call("buddy.log").rows() if row["op"] == "alloc"]
-    expect("the request was served from the CPU cache", (served, again), (["1"], paddr))
+    expect("where the request was served, and the frame", (served, again), (["1"], paddr))
     slot = kernel.slots()[paddr >> 12]
     expect(
         "refcount and generation of a frame from the cache",

@@ -117,14 +117,14 @@ def test_dec_ref_on_zero_never_forges_the_free_sentinel(kernel: Kernel) -> None:
         slot.dec_ref()
     after = refcount_in_ram(kernel, paddr)
     expect(
-        "dec_ref on 0 panics, or leaves a live count",
+        "what dec_ref on 0 did",
         "panic" if call.panicked else f"{after:#x}",
         "panic" if call.panicked else "0x0",
         frame=paddr,
         field="refcount",
     )
     expect(
-        "refcount after dec_ref on 0 is the free sentinel",
+        "whether refcount after dec_ref on 0 is the free sentinel",
         after == UNUSED,
         False,
         frame=paddr,
@@ -140,7 +140,7 @@ def test_inc_ref_never_steps_onto_the_free_sentinel(kernel: Kernel) -> None:
     with expect_loud():
         slot.inc_ref()
     expect(
-        "refcount after inc_ref on one below the sentinel is the sentinel",
+        "whether refcount after inc_ref on one below the sentinel is the sentinel",
         refcount_in_ram(kernel, paddr) == UNUSED,
         False,
         frame=paddr,

@@ -111,7 +111,7 @@ def test_every_life_has_its_own_epoch(kernel: Kernel) -> None:
             frame=paddr,
         )
         seen[paddr] = epoch
-    expect("some frames live more than once, or the history proves nothing", n_reused > 5, True)
+    expect("whether more than 5 frames of the history lived more than once", n_reused > 5, True)
 
 
 @pytest.mark.clause("GEN-02", at="meta_generation_matches")

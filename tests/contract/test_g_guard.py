@@ -185,7 +185,7 @@ def test_a_poisoned_block_that_is_freed_is_quarantined_for_ever(kernel: Kernel, 
     handed_out = kernel.generation_changes(lambda: kernel.call("alloc.all", "new", "zeroed=0"))
     expect("frames of the block handed out again", sorted(set(pfns.tolist()) & handed_out), [], frame=block)
     expect(
-        "the poisoned slot stays poisoned",
+        "is_guard_poisoned of the poisoned slot afterwards",
         kernel.slot(sick).is_guard_poisoned(),
         1,
         frame=sick,
@@ -200,10 +200,14 @@ def allocate_everything_beside_a_sick_frame(kernel: Kernel, paddr: int) -> None:
         raise ClauseViolated("allocation until memory is out", expected="some frames", got="none")
     slot = kernel.slots()[paddr >> 12]
     expect(
-        "the poisoned free frame was handed out", paddr >> 12 in handed_out, False, frame=paddr, field="guard"
+        "whether the poisoned free frame was handed out",
+        paddr >> 12 in handed_out,
+        False,
+        frame=paddr,
+        field="guard",
     )
     expect(
-        "its poison is still there",
+        "its POISONED bit afterwards",
         int(slot["guard"]) & POISONED_GUARD,
         POISONED_GUARD,
         base=16,
@@ -217,7 +221,7 @@ def allocate_everything_beside_a_sick_frame(kernel: Kernel, paddr: int) -> None:
 def test_a_frame_poisoned_in_the_cpu_cache_is_not_handed_out(kernel: Kernel) -> None:
     paddr = kernel.alloc()
     kernel.release(paddr)
-    expect("the freed frame waits in the CPU cache", paddr in kernel.cached_frames(), True, frame=paddr)
+    expect("whether the freed frame is in the CPU cache", paddr in kernel.cached_frames(), True, frame=paddr)
     kernel.slot(paddr).mark_poisoned()
     allocate_everything_beside_a_sick_frame(kernel, paddr)
 
@@ -246,7 +250,7 @@ def test_a_poisoned_frame_that_the_buddy_offers_does_not_stop_allocation(
         kernel.slot(paddr).set_guard(POISONED_GUARD)
     kernel.offer(paddr)
     other = kernel.alloc()
-    expect("the poisoned frame was handed out", other == paddr, False, frame=paddr, field="guard")
+    expect("whether the poisoned frame was handed out", other == paddr, False, frame=paddr, field="guard")
     guard = int(kernel.slots()[paddr >> 12]["guard"])
     expect("its poison", guard & POISONED_GUARD, POISONED_GUARD, base=16, frame=paddr, field="guard")
     expect("refcount of the frame handed out instead", kernel.slot(other).get_refcount(), 1, frame=other)

@@ -32,7 +32,7 @@ def test_no_bits_mean_the_default_vtable_without_hooks(shared_kernel: Kernel) ->
     paddr = shared_kernel.alloc()
     slot = shared_kernel.slot(paddr)
     expect(
-        "try_vtable_ref with bits 0 is Some",
+        "whether try_vtable_ref with bits 0 is Some",
         slot.call("try_vtable_ref")["some"],
         1,
         frame=paddr,
@@ -76,7 +76,7 @@ def test_the_registered_vtable_is_the_one_returned_and_called(shared_kernel: Ker
             "vtable_bits", slot.vtable_bits(), vaddr, base=16, frame=paddr, function=getter, clause="VT-02"
         )
         some = slot.call("try_vtable_ref")["some"]
-        expect("try_vtable_ref of a registered vtable is Some", some, 1, frame=paddr, clause="VT-02")
+        expect("whether try_vtable_ref of a registered vtable is Some", some, 1, frame=paddr, clause="VT-02")
         for method in ("try_vtable_ref", "vtable_ref"):
             expect(
                 f"address behind {method}",
@@ -113,9 +113,19 @@ def test_misaligned_bits_are_no_vtable_in_any_profile(shared_kernel: Kernel) -> 
         paddr = shared_kernel.alloc()
         slot = shared_kernel.slot(paddr)
         slot.set_vtable_bits(shared_kernel.vtable("both") + low_bits)
-        expect("try_vtable_ref is Some", slot.call("try_vtable_ref")["some"], 0, frame=paddr, field="vtable")
         expect(
-            "vtable_ref is the default", slot.call("vtable_ref")["default"], 1, frame=paddr, field="vtable"
+            "whether try_vtable_ref is Some",
+            slot.call("try_vtable_ref")["some"],
+            0,
+            frame=paddr,
+            field="vtable",
+        )
+        expect(
+            "whether vtable_ref is the default",
+            slot.call("vtable_ref")["default"],
+            1,
+            frame=paddr,
+            field="vtable",
         )
         shared_kernel.call("vt.clear")
         shared_kernel.call("array.unmap", paddr)
@@ -130,12 +140,12 @@ def test_invokers_call_the_hook_once_with_the_address_they_got(shared_kernel: Ke
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.unmap", paddr)
     expect(
-        "hooks after invoke_vtable_on_unmap", hook_calls(shared_kernel), [("on_unmap", paddr)], frame=paddr
+        "hooks called by invoke_vtable_on_unmap", hook_calls(shared_kernel), [("on_unmap", paddr)], frame=paddr
     )
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.lastref", paddr)
     expect(
-        "hooks after invoke_vtable_on_last_ref",
+        "hooks called by invoke_vtable_on_last_ref",
         hook_calls(shared_kernel),
         [("on_last_ref", paddr)],
         frame=paddr,

@@ -52,7 +52,7 @@ def test_a_double_free_is_detected_before_it_aliases_a_frame(kernel: Kernel) -> 
     """
     paddr = kernel.alloc(zeroed=False)
     kernel.release(paddr)
-    expect("the freed frame waits in the CPU cache", paddr in kernel.cached_frames(), True, frame=paddr)
+    expect("whether the freed frame is in the CPU cache", paddr in kernel.cached_frames(), True, frame=paddr)
     owners: list[int] = []
     try:
         kernel.release(paddr)
@@ -62,10 +62,17 @@ def test_a_double_free_is_detected_before_it_aliases_a_frame(kernel: Kernel) -> 
     except SubjectPanic as panic:
         if f"{paddr:x}" not in panic.message:
             raise ClauseViolated(
-                "a panic about the double free", expected=f"one that names {paddr:#x}", got=panic.message
+                "the second free of a frame, then allocation until memory is out",
+                expected=f"a panic that names {paddr:#x}",
+                got=panic.message,
             ) from panic
     except AllocFailed:
-        expect("a panic about the double free", "memory ran out, no panic", "panic", frame=paddr)
+        expect(
+            "the second free of a frame, then allocation until memory is out",
+            "memory ran out, no panic",
+            "panic",
+            frame=paddr,
+        )
 
 
 @pytest.mark.level("sequence")

@@ -95,7 +95,7 @@ def test_alloc_frame_is_an_allocation_of_order_zero(kernel: Kernel) -> None:
     asked = [(r["op"], r["order"], int(r["paddr"], 0)) for r in kernel.call("buddy.log").rows()]
     expect("what alloc_frame asked the allocator for", asked, [("alloc", "0", paddr)])
     kernel.call("trait.free", paddr, 0)
-    expect("the same frame through alloc(0)", kernel.call("trait.alloc", 0)["paddr"], paddr, base=16)
+    expect("frame that alloc(0) gives after it", kernel.call("trait.alloc", 0)["paddr"], paddr, base=16)
 
 
 @pytest.mark.clause("FRAME-07", at="MetaSlot::is_cow")

@@ -268,4 +268,10 @@ def test_poison_that_comes_between_look_and_claim_is_not_healed(boot: Boot) -> N
         expect_at(turn, "poison of a free frame", poison, POISONED_GUARD, frame=offer.frame, field="guard")
         if not turn.panicked:
             handed_out = both.cpus.last(FIRST) == offer.frame
-            expect("the poisoned frame was handed out", handed_out, False, frame=offer.frame, field="guard")
+            expect(
+                "whether the poisoned frame was handed out",
+                handed_out,
+                False,
+                frame=offer.frame,
+                field="guard",
+            )
