@@ -107,23 +107,7 @@ def result_of(
         layout: what the run's preflight saw of it, if it came so far.
     """
     duration = sum(report.duration for report, _ in reports.values())
-    facts: dict[str, Any] = {"outcome": Outcome.PASSED}
-    for phase in ("setup", "call", "teardown"):
-        if phase not in reports:
-            continue
-        report, error = reports[phase]
-        if report.skipped:
-            facts = {"outcome": Outcome.SKIPPED, "message": skip_reason(report)}
-            break
-        if report.failed:
-            facts = _facts(error, item, image)
-            if isinstance(error, ImpossibleValue) and error.clause not in clauses_of(item):
-                facts = {"outcome": Outcome.SKIPPED, "message": f"{error.clause} is broken: {error}"}
-            if facts["outcome"] is Outcome.ERROR and layout is not None and layout.dwarf is Witness.DIFFERS:
-                # The check looks at slots through names and widths that this subject has not. The verdict is
-                # a FAIL already, for the layout; that the check cannot look is no fault of the harness.
-                facts = {"outcome": Outcome.SKIPPED, "message": f"the layout differs: {facts['message']}"}
-            break
+    facts = _of_the_phases(item, image, layout, reports)
     met = next((error for _, error in reports.values() if isinstance(error, ImpossibleValue)), None)
     if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED) or met is not None:
         facts["reproduce"] = reproduce
@@ -142,6 +126,37 @@ def result_of(
         check=check_name(item, run), clauses=clauses_of(item), run=run, level=level_of(item),
         duration_s=duration, **facts,
     )  # fmt: skip
+
+
+def _of_the_phases(
+    item: pytest.Item,
+    image: Image | None,
+    layout: LayoutEvidence | None,
+    reports: dict[str, tuple[pytest.TestReport, BaseException | None]],
+) -> dict[str, Any]:
+    """What the first phase that did not pass shows."""
+    for phase in ("setup", "call", "teardown"):
+        if phase not in reports:
+            continue
+        report, error = reports[phase]
+        if report.skipped:
+            return {"outcome": Outcome.SKIPPED, "message": skip_reason(report)}
+        if report.failed:
+            return _of_a_failure(error, item, image, layout)
+    return {"outcome": Outcome.PASSED}
+
+
+def _of_a_failure(
+    error: BaseException | None, item: pytest.Item, image: Image | None, layout: LayoutEvidence | None
+) -> dict[str, Any]:
+    if isinstance(error, ImpossibleValue) and error.clause not in clauses_of(item):
+        return {"outcome": Outcome.SKIPPED, "message": f"{error.clause} is broken: {error}"}
+    facts = _facts(error, item, image)
+    if facts["outcome"] is Outcome.ERROR and layout is not None and layout.dwarf is Witness.DIFFERS:
+        # The check looks at slots through names and widths that this subject has not. The verdict is
+        # a FAIL already, for the layout; that the check cannot look is no fault of the harness.
+        return {"outcome": Outcome.SKIPPED, "message": f"the layout differs: {facts['message']}"}
+    return facts
 
 
 def seen_on_the_way(

@@ -195,9 +195,9 @@ class Session:
             self._runs[key] = run
             try:
                 prepare(run)
-            except WrongBuild as error:
+            except WrongBuild as wrong:
                 del self._runs[key]
-                self._no_image(key.profile, error)
+                self._no_image(key.profile, wrong)
                 raise
             except Exception as caught:
                 # Else the checks would go on as if all witnesses had been compared.

@@ -140,7 +140,10 @@ def test_invokers_call_the_hook_once_with_the_address_they_got(shared_kernel: Ke
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.unmap", paddr)
     expect(
-        "hooks called by invoke_vtable_on_unmap", hook_calls(shared_kernel), [("on_unmap", paddr)], frame=paddr
+        "hooks called by invoke_vtable_on_unmap",
+        hook_calls(shared_kernel),
+        [("on_unmap", paddr)],
+        frame=paddr,
     )
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.lastref", paddr)
