@@ -149,7 +149,10 @@ class Assembly:
 
     def defines(self, symbol: str) -> bool:
         """Tell whether a function is written in assembly in this module."""
-        return re.search(rf"^\s*\"?{re.escape(symbol)}\"?:", self._module.assembly, re.MULTILINE) is not None
+        return (
+            bool(symbol)
+            and re.search(rf"^\s*\"?{re.escape(symbol)}\"?:", self._module.assembly, re.MULTILINE) is not None
+        )
 
     def call(self, state: State, symbol: str, arguments: list[Value]) -> list[State]:
         """Perform a call of a function that `defines` knows, by the ABI of C."""

@@ -24,8 +24,8 @@ _SILENT: Final = (
     "llvm.experimental.noalias",
     "llvm.invariant.",
 )
-_FILLS: Final = ("llvm.memset.", "memset")
-_COPIES: Final = ("llvm.memcpy.", "llvm.memmove.", "memcpy", "memmove")
+_FILLS: Final = re.compile(r"llvm\.memset\.|memset$")
+_COPIES: Final = re.compile(r"llvm\.mem(?:cpy|move)\.|mem(?:cpy|move)$")
 
 _FENCES: Final = {
     "llvm.x86.sse.sfence": (Order.RELEASE, "sfence"),
@@ -38,7 +38,7 @@ _VALUES: Final = (
     "llvm.objectsize.", "llvm.threadlocal.", "llvm.returnaddress", "llvm.frameaddress", "llvm.stack",
     "llvm.va_", "llvm.x86.sse2.clflush", "llvm.x86.clflushopt", "llvm.x86.clwb",
 )  # fmt: skip
-_RUST: Final = re.compile(r"_ZN|_R")
+_RUST: Final = re.compile(r"_ZN\d|_R[A-Z]")
 _PLAIN: Final = frozenset({"memcmp", "bcmp", "strlen", "rust_begin_unwind"})
 
 
@@ -61,18 +61,18 @@ class Calls:
         arguments = [evaluate(state.frame.values, operand) for operand in instruction.operands]
         if symbol.startswith(_SILENT):
             state.define(0)
-        elif symbol.startswith(_FILLS):
+        elif symbol not in self._module.functions and self._assembly.defines(symbol):
+            return self._assembly.call(state, symbol, arguments)
+        elif _FILLS.match(symbol):
             self._accesses.write(state, arguments[0], arguments[1], instruction)
             state.define(arguments[0])
-        elif symbol.startswith(_COPIES):
+        elif _COPIES.match(symbol):
             self._copy(state, arguments, instruction)
         elif symbol in _FENCES:
             self._accesses.x86_fence(state, *_FENCES[symbol])
             state.define(0)
         elif symbol.startswith("llvm."):
             self._computed(state, symbol, arguments)
-        elif symbol not in self._module.functions and self._assembly.defines(symbol):
-            return self._assembly.call(state, symbol, arguments)
         else:
             self._enter(state, symbol, arguments)
         return []

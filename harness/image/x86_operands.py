@@ -100,7 +100,8 @@ class Operands:
             return int(RegisterExt.size(instruction.op_register(index)))
         if instruction.op_kind(index) == OpKind.MEMORY:
             return int(iced_x86.MemorySizeExt.size(instruction.memory_size))
-        return self._size(instruction, 0)
+        # An immediate is as wide as what it meets; alone it is pushed.
+        return self._size(instruction, 0) if index else 8
 
     def _read(self, run: Run, instruction: Instruction, index: int, by: By) -> Value:
         kind = instruction.op_kind(index)

@@ -56,6 +56,8 @@ class Registers:
 
     held: dict[int, tuple[Value, int]] = field(default_factory=dict)
     flags: Flags | None = None
+    forward: bool = True
+    """Whether string instructions go up, as the ABI has it on entry."""
 
     def copy(self) -> Registers:
         return replace(self, held=dict(self.held))

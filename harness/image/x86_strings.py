@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from iced_x86 import Instruction, Mnemonic, Register
 
 from harness.contract.ordering_events import Order
 from harness.image import x86_words as words
 from harness.image.asm_block import NotUnderstood
 from harness.image.ir_asm_memory import ANY_BYTES, By
-from harness.image.ir_values import Value, scale
+from harness.image.ir_values import Value, scale, single
 from harness.image.x86_computing import Computing
 from harness.image.x86_operands import Run
 from harness.image.x86_registers import UNBOUND, RegisterExt
+
+PUSHED_FLAGS: Final = "flags"
 
 
 class Strings(Computing):
@@ -71,6 +75,8 @@ class Strings(Computing):
         The stores of a repeated one may become visible in any order (SDM vol. 3A, 9.2.4), though not after
         what follows it; a single one is a plain store.
         """
+        if not run.registers.forward:
+            raise NotUnderstood("the flags that it loads may turn string instructions around")
         if not (instruction.has_rep_prefix or instruction.has_repne_prefix):
             return width, Order.ACQUIRE
         count = run.registers.read(Register.RCX)
@@ -94,7 +100,7 @@ class Strings(Computing):
 
     def _push(self, run: Run, instruction: Instruction, by: By) -> None:
         is_flags = instruction.mnemonic == Mnemonic.PUSHFQ
-        value = run.state.fresh("flags") if is_flags else self._read(run, instruction, 0, by)
+        value = run.state.fresh(PUSHED_FLAGS) if is_flags else self._read(run, instruction, 0, by)
         run.registers.move(Register.RSP, -8 & (1 << 64) - 1)
         self._memory.store(run.state, by, run.registers.read(Register.RSP), 8, value)
 
@@ -103,5 +109,7 @@ class Strings(Computing):
         run.registers.move(Register.RSP, 8)
         if instruction.mnemonic == Mnemonic.POPFQ:
             run.registers.flags = None
+            symbol = single(value)
+            run.registers.forward = symbol is not None and symbol.kind == PUSHED_FLAGS
         else:
             self._write(run, instruction, 0, value, by)

@@ -154,6 +154,17 @@ BROKEN = (
         ),
     ),
     broken(
+        "streamed-under-a-name-like-memset",
+        "ALLOC-12",
+        *outside(
+            'core::arch::global_asm!(".globl memset_nt", "memset_nt:", "xor %eax, %eax", "2:", '
+            '"movnti %rax, (%rdi)", "add $8, %rdi", "dec %rsi", "jnz 2b", "ret", options(att_syntax)); '
+            'unsafe extern "C" { fn memset_nt(p: *mut u8, n: usize); }',
+            name="memset_nt",
+            count=512,
+        ),
+    ),
+    broken(
         "streamed-ahead-of-the-publication",
         "ALLOC-12 ALLOC-16 REF-08",
         zero(stream()),
@@ -185,9 +196,17 @@ OBSCURE = (
         f'{ASM}("xsave [{{}}]", in(reg) p, in("eax") 0, in("edx") 0);')),
     obscure("no-instruction", ZEROING, zero(f'{ASM}("frobnicate {{}}", in(reg) p);')),
     obscure("call-of-elsewhere", ZEROING, *outside(DECLARED)),
+    obscure(
+        "elsewhere-under-a-name-like-memset",
+        ZEROING,
+        *outside('unsafe extern "C" { fn memset_nt(p: *mut u8, n: usize); }', name="memset_nt"),
+    ),
     obscure("syscall", ZEROING, zero(f'{ASM}("syscall", in("rdi") p);')),
     obscure("backwards", ZEROING, zero(
         f'{ASM}("std", "rep stosb", "cld", inout("rcx") 4096 => _, inout("rdi") p.add(4095) => _, '
+        'in("al") 0u8);')),
+    obscure("direction-from-a-word-of-flags", ZEROING, zero(
+        f'{ASM}("push 0x402", "popfq", "rep stosb", "cld", inout("rcx") 4096 => _, inout("rdi") p => _, '
         'in("al") 0u8);')),
     obscure("store-that-was-ruled-out", ZEROING, zero(stos("nomem, nostack, preserves_flags"))),
     obscure("through-a-segment", ZEROING, zero(f'{ASM}("mov qword ptr gs:[{{}}], 0", in(reg) p);')),
