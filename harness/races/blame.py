@@ -9,6 +9,12 @@ from harness.campaign.attribution import OF_COMMAND
 
 OF_METHOD: Final[Mapping[str, str]] = {
     **OF_COMMAND,
+    "slot.set_flags": "CONST-04",
+    "slot.get_flags": "CONST-04",
+    "slot.set_order": "LAYOUT-02",
+    "slot.get_order": "LAYOUT-02",
+    "slot.generation": "GEN-02",
+    "slot.set_generation": "GEN-02",
     "slot.inc_ref": "REF-04",
     "slot.dec_ref": "REF-04",
     "slot.cas_refcount": "REF-05",
@@ -45,7 +51,7 @@ OF_THE_REST: Final = "LAYOUT-02"
 """Of bytes that the contract reserves."""
 CLAUSES: Final = (
     "ALLOC-10", "ALLOC-16", "ARRAY-08", "CONST-04", "FRAME-07", "FRAME-08", "FREE-07", "GEN-01", "GEN-02",
-    "GEN-03", "GUARD-01", "GUARD-03", "GUARD-04", "GUARD-05", "GUARD-06", "GUARD-08", "GUARD-09", "LAYOUT-02",
+    "GUARD-01", "GUARD-03", "GUARD-04", "GUARD-05", "GUARD-06", "GUARD-08", "GUARD-09", "LAYOUT-02",
     "REF-01", "REF-03", "REF-04", "REF-05", "VT-02", "VT-04",
 )  # fmt: skip
 """Everything that a race can be found to break."""
