@@ -418,13 +418,13 @@ FREE_LISTS = [
     ),
     mutant(
         "a free frame is the kernel's only",
-        "FREE-02",
+        "FREE-02 GUARD-04",
         (
             "        self.set_vtable_bits(0);\n        self.guard.fetch_and(meta_guard::POISONED, AcqRel);\n",
             "        self.set_vtable_bits(0);\n        self.guard.fetch_and(meta_guard::POISONED, AcqRel);\n"
             "        self.guard.fetch_or(meta_guard::KERNEL_ONLY, AcqRel);\n",
         ),
-        where=SMALLEST,
+        where=f"({SMALLEST} or keeps_poison_alone)",
     ),
     mutant(
         "odd frames of a block have an order of their own",
