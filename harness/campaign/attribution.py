@@ -1,4 +1,4 @@
-"""Names the clause that a difference breaks and the function to blame, by the command and what is different.
+"""Names the clause that a difference breaks with the function to blame.
 
 A clause is named only when the history called a function that can break it: `OF_CLAUSE` says which those are.
 """

@@ -1,4 +1,4 @@
-"""Which functions of the module a console command calls, and who answers for which field of a slot."""
+"""Which functions of the module answer for a clause, for a field, for a console command."""
 
 from __future__ import annotations
 

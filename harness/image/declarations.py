@@ -1,9 +1,10 @@
-"""Where an item stands in the subject's text: DWARF tells it of functions alone, and not of merged ones."""
+"""Where an item stands in the subject's text."""
 
 from __future__ import annotations
 
 import re
 
+# DWARF has lines of functions alone, and not of those that the compiler merged.
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _AROUND = r"\b(?:mod|impl|trait|struct|enum)\b[^;{{]*?\b{name}\b[^;{{]*\{{"
 _ITEM = r"\b(?:const|static|struct|enum|type|mod|trait|fn)\s+{name}\b"
