@@ -58,8 +58,7 @@ class ImpossibleValue(ClauseViolated):
     def __init__(
         self, clause: str, what: str, *, expected: str, got: str, frame: int | None = None, field: str = ""
     ) -> None:
-        self.clause = clause
-        super().__init__(what, expected=expected, got=got, frame=frame, field=field)
+        super().__init__(what, expected=expected, got=got, frame=frame, field=field, clause=clause)
 
 
 class NotEvaluated(HarnessError):

@@ -259,7 +259,10 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "registers": error.registers,
             }  # fmt: skip
         case HarnessError():
-            return {"outcome": Outcome.ERROR, "message": error.summary, "at": at}
+            return {
+                "outcome": Outcome.ERROR, "unreadable": isinstance(error, UNREADABLE),
+                "message": error.summary, "at": at,
+            }  # fmt: skip
         case None:
             return {"outcome": Outcome.ERROR, "message": "failed without an exception"}
         case _:

@@ -112,8 +112,8 @@ WITHOUT_OPERANDS = {
 
 OF_THE_SHIM = {
     "help", "banner", "map", "onpanic", "exit", "batch", "boot.log", "slot.peek", "slot.poke", "dump",
-    "payload.fill", "payload.verify", "payload.peek", "payload.poke", "vt.addr", "vt.log", "vt.clear",
-    "buddy.drain", "buddy.cache", "buddy.log", "stats", "lists", "inject", "smp.ops", "smp.frames", "smp.job",
-    "smp.run", "smp.arm", "smp.wait", "smp.result", "smp.log", "selftest", "crash",
+    "dump.sums", "payload.fill", "payload.verify", "payload.peek", "payload.poke", "vt.addr", "vt.log",
+    "vt.clear", "buddy.drain", "buddy.cache", "buddy.log", "stats", "lists", "inject", "smp.ops",
+    "smp.frames", "smp.job", "smp.run", "smp.arm", "smp.wait", "smp.result", "smp.log", "selftest", "crash",
 }  # fmt: skip
 """Commands whose operands are for the shim, which is not judged."""

@@ -144,7 +144,7 @@ def test_every_machine_is_judged_on() -> None:
 def test_every_step_of_a_program_is_run_by_a_check(guest: Kernel) -> None:
     """By a storm or by two CPUs whose turns are forced."""
     steps = {line.split()[0] for line in guest.call("smp.ops").data}
-    words = words_of([*SUITE, ROOT / "harness" / "storms.py"])
+    words = words_of([*SUITE, ROOT / "harness" / "storms.py", ROOT / "harness" / "races" / "stage.py"])
     run = {step for step in steps if re.search(rf"^{re.escape(step)}(?:[@=~].*)?$", words, re.M)}
     assert steps - run - FOR_TESTS == set()
     tested = words_of(OTHER_TESTS)
@@ -153,6 +153,6 @@ def test_every_step_of_a_program_is_run_by_a_check(guest: Kernel) -> None:
 
 def test_every_crash_is_called_for_by_a_test(guest: Kernel) -> None:
     """No check of a subject crashes the guest; the tests of the harness do."""
-    assert set(usage(guest, "crash").split("|")) == {*CRASHES, "panic", "hang"}
+    assert set(usage(guest, "crash").split("|")) == {*CRASHES, "panic", "hang", "guard"}
     words = words_of(OTHER_TESTS)
-    assert "crash panic" in words and "crash hang" in words
+    assert all(f"crash {kind}" in words for kind in ("panic", "hang", "guard"))

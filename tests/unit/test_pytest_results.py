@@ -30,6 +30,9 @@ class Item:
     def iter_markers(self, name: str) -> list[Any]:
         return [self._mark] if name == "clause" else []
 
+    def get_closest_marker(self, _name: str) -> None:
+        return None
+
 
 def judged(error: BaseException, clause: str = "ALLOC-09") -> tuple[CheckResult, CheckResult | None]:
     item = cast("pytest.Item", cast("Any", Item(clause)))
