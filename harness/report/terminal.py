@@ -210,7 +210,9 @@ def _trouble(trouble: Trouble, where: str, stopped: int) -> RenderableType:
     title = Text.assemble(
         (f"  {printable(trouble.what)}: ", _KIND_STYLE[Kind.ERROR]), printable(trouble.message)
     )
-    lines: list[RenderableType] = [headline(title, Text(where, style=LABEL))]
+    lines: list[RenderableType] = [title]
+    if where:
+        lines.append(Text.assemble(("    runs: ", LABEL), where))
     detail = trouble.detail.splitlines()
     lines += [verbatim(f"    {line}") for line in detail[detail[:1] == [trouble.message] :]]
     if stopped:

@@ -76,15 +76,16 @@ def expect_slots_of(kernel: Kernel, table: Table) -> None:
     """The table is where the boot allocator put it, ends where it must, and all of its slots are new."""
     what = f"for {table.total_ram:#x} bytes of RAM, reserved at {table.paddr:#x}"
     base = table.paddr + kernel.hhdm
-    expect(f"slot of the first frame {what}", slot_of(table.first), f"{base:#x}")
-    expect(f"slot of the last frame {what}", slot_of(table.last), f"{base + 64 * (table.frames - 1):#x}")
-    expect(f"slot behind the last frame {what}", table.behind.status, "panic")
+    last = f"{base + 64 * (table.frames - 1):#x}"
+    expect(f"slot of the first frame {what}", slot_of(table.first), f"{base:#x}", clause="ARRAY-02")
+    expect(f"slot of the last frame {what}", slot_of(table.last), last, clause="ARRAY-06")
+    expect(f"slot behind the last frame {what}", table.behind.status, "panic", clause="ARRAY-07")
     slots = kernel.ram.view(table.paddr, 64 * table.frames).reshape(-1, 64)
     wrong = np.flatnonzero((slots != NEW_SLOT).any(axis=1))
-    expect(f"frames whose slot is not new {what}", wrong[:5].tolist(), [])
+    expect(f"frames whose slot is not new {what}", wrong[:5].tolist(), [], clause="ARRAY-03")
 
 
-@pytest.mark.clause("ARRAY-03", "ARRAY-06", "ARRAY-09", at="init_metadata_array")
+@pytest.mark.clause("ARRAY-02", "ARRAY-03", "ARRAY-06", "ARRAY-07", "ARRAY-09", at="init_metadata_array")
 def test_table_of_each_boundary_size(boot: Boot) -> None:
     kernel = boot(init="none", ram=RAM)
     sizes = [ram for ram in around(64) if 0 < ram <= LARGEST]
@@ -101,12 +102,13 @@ def test_reservation_of_each_boundary_size(boot: Boot) -> None:
     expect("alignment asked for", {table.align for table in tables}, {64})
 
 
-@pytest.mark.clause("ARRAY-02", "ARRAY-06", at="init_metadata_array")
+@pytest.mark.clause("ARRAY-02", "ARRAY-03", "ARRAY-06", "ARRAY-07", at="init_metadata_array")
 def test_table_at_each_address_that_its_alignment_allows(boot: Boot) -> None:
     """The boot allocator may return any multiple of 64; what lies beside the table in its frames stays."""
     kernel = boot(init="none", ram=RAM)
     tables = build_tables(kernel, [ODD_FRAMES * 4096] * len(MISALIGNMENTS), misaligned=MISALIGNMENTS)
-    expect("addresses modulo 4096", {t.paddr % 4096 for t in tables}, set(range(0, 4096, 64)))
+    offsets = {table.paddr % 4096 for table in tables}
+    expect("addresses modulo 4096", offsets, set(range(0, 4096, 64)), clause="ARRAY-02")
     for table in tables:
         expect_slots_of(kernel, table)
         # The boot allocator fills whole frames with garbage of odd bytes; half of a slot's bytes are even.
@@ -114,7 +116,8 @@ def test_table_at_each_address_that_its_alignment_allows(boot: Boot) -> None:
         before = kernel.ram.view(table.paddr & ~0xFFF, table.paddr & 0xFFF)
         behind = kernel.ram.view(end, -end & 0xFFF)
         changed = [int((~part & 1).any()) for part in (before, behind)]
-        expect(f"bytes before and behind the table at {table.paddr:#x} changed", changed, [0, 0])
+        what = f"bytes before and behind the table at {table.paddr:#x} changed"
+        expect(what, changed, [0, 0], clause="ARRAY-02")
 
 
 @pytest.mark.clause("ARRAY-05", at="init_metadata_array")

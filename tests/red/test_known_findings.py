@@ -27,7 +27,7 @@ def test_findings_of_a_real_frame_rs_are_these_until_a_baseline_knows_them(
     fresh = judged(tmp_path, real)
     assert (fresh.status, fresh.kind, fresh.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), fresh.out
     assert fresh.violated == FINDINGS
-    assert outcomes(fresh, "held") == {HOLDS}
+    assert HOLDS in outcomes(fresh, "held")
 
     baseline = tmp_path / "known.toml"
     entries = [f'[[finding]]\nid = "{id_}"\nreason = "audited"\n' for id_ in sorted({*FINDINGS, HOLDS})]
