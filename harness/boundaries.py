@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.absence import require_names
 from harness.checks import ClauseViolated
 from harness.contract.boundaries import WIDTHS, Case, Method, Outcome
 from harness.contract.layout import META_SLOT
+from harness.contract.names import WHOLE_SLOT
 from harness.kernel import BATCH_BYTES, Kernel
 from harness.kernel_errors import CommandRefused
 from harness.reply import Reply
@@ -69,7 +71,9 @@ def play(kernel: Kernel, method: Method, *, first_pfn: int = 0, cases: Sequence[
         cases: instead of those that the method declares.
     Raises:
         ClauseViolated: names the operands with the first slot or reply that is not allowed.
+        NotInThisVersion: its slots lack fields that a case writes and reads.
     """
+    require_names(kernel.image, WHOLE_SLOT, f"cases of {method.name}")
     cases = method.cases() if cases is None else cases
     n_slots = len(kernel.slots()) - first_pfn
     left = iter(enumerate(cases))

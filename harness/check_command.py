@@ -19,11 +19,11 @@ from harness import pytest_plugin, resources
 from harness.contract.clauses import CLAUSES, clause
 from harness.errors import HarnessError, UsageError
 from harness.image.build import PROFILES, build
-from harness.image.errors import BuildError
+from harness.image.errors import BuildError, NotJudgeable
 from harness.image.subject import Subject
 from harness.image.toolchain import find_toolchain
 from harness.judge import baseline as baselines
-from harness.judge.evidence import CheckResult, Evidence, RunKey, SubjectInfo, Trouble, decode
+from harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey, SubjectInfo, Trouble, decode
 from harness.judge.exit_codes import ExitCode, exit_code
 from harness.judge.verdict import judge
 from harness.machine.definition import load_machines
@@ -138,6 +138,8 @@ def _build_first(subject: Subject, request: Request, progress: Progress) -> Trou
         features = ["red"] if request.red else []
         for profile in request.profiles:
             build(subject, profile, features=features, toolchain=toolchain, say=progress.step)
+    except NotJudgeable as error:
+        return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT)
     except BuildError as error:
         return Trouble(
             what=BUILD,

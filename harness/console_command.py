@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.image.build import build
 from harness.image.subject import Subject
 from harness.kernel import Kernel
-from harness.kernel_errors import GuestFailure
+from harness.kernel_errors import GuestFailure, NotInThisVersion
 from harness.machine.definition import DEFAULT_MACHINE, load_machine
 from harness.progress import speaker
 
@@ -29,7 +29,7 @@ def talk(frame_rs: Path | None, machine: str | None, profile: str, init: str) ->
         for line in _lines():
             try:
                 reply = kernel.request(line)
-            except UsageError as error:
+            except (UsageError, NotInThisVersion) as error:
                 click.echo(str(error), err=True)
                 continue
             except GuestFailure as failure:

@@ -8,8 +8,9 @@ import traceback
 from harness.checks import ClauseViolated
 from harness.console.channel import GuestCrashed as ConsoleCrashed
 from harness.errors import HarnessError, UsageError
+from harness.image.errors import NotJudgeable
 from harness.judge.exit_codes import ExitCode
-from harness.kernel_errors import AllocFailed, GuestCrashed, GuestTimeout, SubjectPanic
+from harness.kernel_errors import AllocFailed, GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
 from harness.machine.deadline import GuestTimeout as DeadlinePassed
 
 _STATUS: tuple[tuple[type[Exception], ExitCode], ...] = (
@@ -21,6 +22,8 @@ _STATUS: tuple[tuple[type[Exception], ExitCode], ...] = (
     (SubjectPanic, ExitCode.CRASH),
     (AllocFailed, ExitCode.FAIL),
     (ClauseViolated, ExitCode.FAIL),
+    (NotJudgeable, ExitCode.UNJUDGEABLE),
+    (NotInThisVersion, ExitCode.UNJUDGEABLE),
     (HarnessError, ExitCode.ERROR),
     (OSError, ExitCode.ERROR),
 )

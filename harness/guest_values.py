@@ -48,7 +48,7 @@ def slot_table(kernel: Kernel, witness: Witness) -> NDArray[Any]:
     """
     if witness.n_frames == 0:
         raise BootError("slot table", detail="the metadata array does not exist yet")
-    dtype = kernel.image.dtype("MetaSlot")
+    dtype = kernel.image.dtype(kernel.image.slot_type)
     # The guest knows the table by `get_meta(0)`; an address below the HHDM is told as 0.
     if witness.meta_paddr != 0:
         try:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import guest_values
+from harness.absence import require_names_of
 from harness.console import dump
 from harness.console.channel import Channel
 from harness.console.protocol import Banner
@@ -176,7 +177,9 @@ class Kernel:
             watching: makes another watch out of the one with the guest's own limits.
         Raises:
             GuestCrashed, GuestTimeout: there is no guest any more.
+            NotInThisVersion: the command calls what the frame module does not have; nothing was sent.
         """
+        require_names_of(self.image, command)
         self.commands.append(command)
         self.called |= functions_of(command)
         watch: Watch = self.guest.deadline(command, tail=self.channel.tail)
@@ -300,7 +303,7 @@ class Kernel:
             most_runs: of equal slots, after which the guest ends; then there may be fewer slots.
         """
         count = self.frames - first_pfn if count is None else count
-        dtype = self.image.dtype("MetaSlot")
+        dtype = self.image.dtype(self.image.slot_type)
         self.dumps_requested += 1
         limit = () if most_runs is None else (most_runs,)
         lines = self.call("dump", first_pfn, count, *limit).data
@@ -312,7 +315,7 @@ class Kernel:
 
     def dump_sums(self, first_pfn: int, count: int, chunk: int) -> list[int]:
         """The CRC-32 of each `chunk` slots, as the guest reads them, whatever they hold."""
-        slot_bytes = self.image.dtype("MetaSlot").itemsize
+        slot_bytes = self.image.dtype(self.image.slot_type).itemsize
         self.dumps_requested += 1
         lines = self.call("dump.sums", first_pfn, count, chunk).data
         sums = dump.decode_sums(lines, first_pfn=first_pfn, count=count, chunk=chunk, slot_bytes=slot_bytes)

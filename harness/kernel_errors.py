@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.errors import HarnessError
 from harness.judge.evidence import GuestStatus
 
@@ -39,6 +41,20 @@ class AllocFailed(Exception):
 
 class CommandRefused(HarnessError):
     """The guest did not carry out a request: its words or operands make no sense."""
+
+
+class NotInThisVersion(HarnessError):
+    """Something was asked of a frame module that this version of it does not have.
+
+    Attributes:
+        lacks: the names that it would need.
+    """
+
+    def __init__(self, lacks: Sequence[str], what: str) -> None:
+        super().__init__(
+            what, detail=f"not in this version of the frame module, which lacks {', '.join(lacks)}"
+        )
+        self.lacks = tuple(lacks)
 
 
 class GuestFailure(HarnessError):

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contract.memory_state import Canary, MemoryState, Zone, cached_frames, pfn_ranges
+from harness.contract.memory_state import (
+    SLOT_FIELDS,
+    Canary,
+    MemoryState,
+    Zone,
+    cached_frames,
+    pfn_ranges,
+)
 from harness.units import PAGE_SHIFT, PAGE_SIZE
 
 if TYPE_CHECKING:
     from harness.kernel import Kernel, Region
 
 ZONE_NAMES = ("DMA", "Normal", "HighMem")
+MISSING_FIELDS = {"vtable": "<u8", "generation": "<u4", "guard": "<u4", "meta_aux": "<u4"}
+"""Of a slot's fields those that older versions have not; none there, nothing registered, nothing poisoned."""
 COUNTERS = ("managed", "free", "cached", "allocated", "quarantined", "reserved")
 
 
@@ -28,7 +37,7 @@ def memory_state(
     buddy, regions = kernel.buddy(), kernel.memory_map()
     zones = buddy["zones"][: int(buddy["n_zones"])]
     return MemoryState(
-        slots=kernel.slots(),
+        slots=_with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
         zones=tuple(_zone(name, zone) for name, zone in zip(ZONE_NAMES, zones, strict=False)),
         cached=cached_frames(_cached(buddy["caches"])),
         ram=pfn_ranges([_frames(region) for region in regions if region.kind not in ("reserved", "acpi")]),
@@ -41,6 +50,19 @@ def memory_state(
 def _pfns(paddrs: Sequence[int]) -> NDArray[np.int64]:
     """The frames at some addresses, which the guest may have made up."""
     return (np.array(paddrs, dtype=np.uint64) >> np.uint64(PAGE_SHIFT)).astype(np.int64)
+
+
+def _with_all_fields(slots: NDArray[Any]) -> NDArray[Any]:
+    """Add the fields that a version lacks, zero in each slot; a copy where there are any."""
+    names = slots.dtype.names or ()
+    missing = [(name, MISSING_FIELDS[name]) for name in MISSING_FIELDS if name not in names]
+    if not missing:
+        return slots
+    kept = [(name, slots.dtype[name]) for name in SLOT_FIELDS if name in names]
+    whole = np.zeros(slots.shape, dtype=np.dtype([*kept, *missing]))
+    for name, _ in kept:
+        whole[name] = slots[name]
+    return whole
 
 
 def _zone(name: str, zone: Any) -> Zone:

@@ -13,14 +13,16 @@ from harness.console import ktap
 from harness.contract.functions import keeper_of
 from harness.contract.invariants import InvariantResult, Violation, check_all
 from harness.contract.invariants.base import MAX_COUNTEREXAMPLES
-from harness.contract.layout import EXPECTED, FieldLayout, diff
+from harness.contract.layout import EXPECTED, FieldLayout, StructLayout, diff
 from harness.contract.memory_state import mask_of_ranges
+from harness.contract.names import lacking, needs_of_clause
 from harness.errors import HarnessError
 from harness.guest_values import LINK_NONE
 from harness.image.image import Image
 from harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
 from harness.kernel import Kernel
 from harness.kernel_errors import AllocFailed, GuestCrashed, SubjectPanic, WitnessesDisagree
+from harness.memory_view import MISSING_FIELDS
 from harness.run import Run
 from harness.table_witness import contradiction
 from harness.units import GIB, PAGE_SHIFT
@@ -112,7 +114,8 @@ def judge_new_slots(kernel: Kernel) -> InvariantResult:
     alone: two more fields that are not 0 were never initialized (one may be a setter that leaks).
     """
     slots, state = kernel.slots(), kernel.state()
-    dirty = sum((slots[name] != 0).astype(np.uint8) for name in ("vtable", "generation", "guard", "meta_aux"))
+    later = [name for name in MISSING_FIELDS if name in (slots.dtype.names or ())]
+    dirty = sum(((slots[name] != 0).astype(np.uint8) for name in later), np.zeros(len(slots), np.uint8))
     nobodys = mask_of_ranges(state.off_limits, len(slots)) | ~mask_of_ranges(state.ram, len(slots))
     new = (slots["next"] == LINK_NONE) & (slots["prev"] == LINK_NONE)
     for name in ("flags", "order", "refcount"):
@@ -137,13 +140,15 @@ def judge_invariants(kernel: Kernel) -> Iterable[InvariantResult]:
     """
     try:
         sick = kernel.alloc()
-        kernel.slot(sick).mark_poisoned()
+        poisons = kernel.image.has("MetaSlot::mark_poisoned")
+        if poisons:
+            kernel.slot(sick).mark_poisoned()
         kernel.release(sick)
         kernel.release(kernel.alloc())
         before, watch = kernel.state().copied(), PayloadWatch(kernel, limit=WATCHED_FRAMES)
         kernel.alloc(purpose="user")
         kernel.buddy_alloc(2, "unmovable")
-        state = kernel.state(canary=watch.read(), quarantined=[sick])
+        state = kernel.state(canary=watch.read(), quarantined=[sick] if poisons else [])
         return check_all(state, before)
     except (SubjectPanic, AllocFailed):
         return ()
@@ -158,6 +163,10 @@ def note_invariants(run: Run, results: Iterable[InvariantResult]) -> None:
     run.invariants = {}
     violated: dict[str, ViolatedInvariant] = {}
     for result in results:
+        # Where nothing can be poisoned, there is nothing in quarantine to look at.
+        needs = [name for id_ in result.clauses for name in needs_of_clause(id_)]
+        if not result.evaluated and lacking(needs, run.image.lacks):
+            continue
         run.invariants[result.id] = max(result.evaluated, run.invariants.get(result.id, 0))
         if result.total:
             violated.setdefault(result.id, _violated(result, run.image))
@@ -196,11 +205,18 @@ def selftest(kernel: Kernel) -> SelftestEvidence:
 
 def dwarf_evidence(kernel: Kernel) -> LayoutEvidence:
     """Measure DWARF against the contract; the guest's bytes are still to be looked at."""
-    differences = diff(EXPECTED["MetaSlot"], kernel.image.layout("MetaSlot"))
+    differences = diff(slot_layout(kernel), kernel.image.layout(kernel.image.slot_type))
     return LayoutEvidence(
         dwarf=Witness.DIFFERS if differences else Witness.EQUAL,
         guest_bytes=Witness.UNREAD,
         text="; ".join(str(difference) for difference in differences),
+    )
+
+
+def slot_layout(kernel: Kernel) -> StructLayout:
+    """The layout of a slot: the contract's for the type that it names, the compiler's for its predecessor."""
+    return (
+        EXPECTED["MetaSlot"] if kernel.image.has("MetaSlot") else kernel.image.layout(kernel.image.slot_type)
     )
 
 
@@ -209,9 +225,12 @@ def layout_evidence(kernel: Kernel) -> LayoutEvidence:
 
     A subject that gives out no frame is seen by the checks: the bytes stay unread, the text says why.
     """
-    dwarf = dwarf_evidence(kernel)
+    dwarf, contract = dwarf_evidence(kernel), slot_layout(kernel)
+    setters = {setter: name for setter, name in SETTERS.items() if kernel.image.has(f"MetaSlot::{setter}")}
     try:
-        moved = [text for setter, name in SETTERS.items() if (text := _probe(kernel, setter, name))]
+        moved = [
+            text for setter, name in setters.items() if (text := _probe(kernel, setter, contract.field(name)))
+        ]
         guest_bytes = Witness.DIFFERS if moved else Witness.EQUAL
     except (SubjectPanic, AllocFailed) as refused:
         moved, guest_bytes = [str(refused)], Witness.UNREAD
@@ -220,11 +239,10 @@ def layout_evidence(kernel: Kernel) -> LayoutEvidence:
     )
 
 
-def _probe(kernel: Kernel, setter: str, name: str) -> str:
+def _probe(kernel: Kernel, setter: str, wanted: FieldLayout | None) -> str:
     """Say which bytes of a slot a setter changes, when those are not the contract's."""
-    wanted: FieldLayout | None = EXPECTED["MetaSlot"].field(name)
     if wanted is None:
-        raise KeyError(name)
+        raise KeyError(setter)
     paddr = kernel.buddy_alloc(0, "unmovable")
     row = kernel.slots()[paddr >> 12 : (paddr >> 12) + 1].view(np.uint8)
     kept = row.copy()

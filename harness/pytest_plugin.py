@@ -14,11 +14,12 @@ import pytest
 from harness import pytest_results as results
 from harness.contract.clauses import clause
 from harness.contract.frame_values import WIDE_RAM
+from harness.contract.names import lacking, needs_of_clause
 from harness.errors import HarnessError
 from harness.image.image import Image
 from harness.judge.evidence import GuestStatus, PlannedCheck, RunKey, encode
 from harness.kernel import Boot, Kernel
-from harness.kernel_errors import GuestCrashed, GuestFailure
+from harness.kernel_errors import GuestCrashed, GuestFailure, NotInThisVersion
 from harness.pytest_session import PARENT, RESULT, SEEN, Session
 from harness.report.text import printable
 from harness.run import Run
@@ -201,6 +202,18 @@ def reproduce(item: pytest.Item, key: RunKey) -> str:
 def frame_run(request: pytest.FixtureRequest) -> Run:
     """The build on the machine that this check runs on, its witnesses compared."""
     return request.config.stash[SESSION].run(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _clauses_are_in_this_version(request: pytest.FixtureRequest) -> None:
+    """Let no check judge a clause whose words name what this version of the subject lacks."""
+    if planned_run(request.node) is None:
+        return
+    run: Run = request.getfixturevalue("frame_run")
+    needs = [name for id_ in results.clauses_of(request.node) for name in needs_of_clause(id_)]
+    if lacks := lacking(needs, run.image.lacks):
+        request.node.stash[RUN] = run
+        raise NotInThisVersion(lacks, request.node.name)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 import shlex
 import struct
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from harness.contract.clauses import CLAUSES
 from harness.contract.functions import functions_of_all
 from harness.errors import HarnessError, RamError
 from harness.image.image import Image
+from harness.image.placed import is_part_of
 from harness.judge.evidence import (
     CheckResult,
     LayoutEvidence,
@@ -34,6 +35,7 @@ from harness.kernel_errors import (
     GuestCrashed,
     GuestFailure,
     GuestTimeout,
+    NotInThisVersion,
     SubjectPanic,
 )
 
@@ -48,6 +50,8 @@ UNREADABLE = (LookupError, ValueError, OverflowError, struct.error, RamError, Co
 _LIVED = tuple(
     sorted(functions_of_all(["array.init", "alloc", "buddy.alloc", "release", "slot.mark_poisoned"]))
 )
+_NO_FIELD = re.compile(r"no field of name (\w+)")
+_PLACE = re.compile(r"\((.*:\d+)\)")
 
 
 def check_name(item: pytest.Item, run: RunKey | None) -> str:
@@ -109,7 +113,7 @@ def result_of(
     duration = sum(report.duration for report, _ in reports.values())
     facts = _of_the_phases(item, image, layout, reports)
     met = next((error for _, error in reports.values() if isinstance(error, ImpossibleValue)), None)
-    if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED) or met is not None:
+    if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT) or met is not None:
         facts["reproduce"] = reproduce
     if "reproduce" in facts and kernels:
         last = kernels[-1]
@@ -151,6 +155,10 @@ def _of_a_failure(
 ) -> dict[str, Any]:
     if isinstance(error, ImpossibleValue) and error.clause not in clauses_of(item):
         return {"outcome": Outcome.SKIPPED, "message": f"{error.clause} is broken: {error}"}
+    if isinstance(error, NotInThisVersion):
+        return {"outcome": Outcome.ABSENT, "message": error.summary, "lacks": error.lacks}
+    if image and isinstance(error, ValueError) and (field := _no_such_field(error, image.lacks)):
+        return {"outcome": Outcome.ABSENT, "message": f"a slot has no {field}", "lacks": (field,)}
     facts = _facts(error, item, image)
     if facts["outcome"] is Outcome.ERROR and layout is not None and layout.dwarf is Witness.DIFFERS:
         # The check looks at slots through names and widths that this subject has not. The verdict is
@@ -277,6 +285,13 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             }
 
 
+def _no_such_field(error: ValueError, lacks: Sequence[str]) -> str:
+    """The field of a slot that numpy did not find, where this version of the subject lacks it."""
+    found = _NO_FIELD.fullmatch(str(error))
+    name = f"MetaSlot.{found[1]}" if found else ""
+    return name if name in lacks else ""
+
+
 def broken_off(error: HarnessError) -> Outcome:
     """How the guest that an error tells about came to its end."""
     if isinstance(error, GuestCrashed):
@@ -290,11 +305,11 @@ def _panic_line(error: BaseException, image: Image | None) -> str:
     if image is None or not isinstance(cause, SubjectPanic):
         return ""
     subject = str(image.subject.path)
-    if cause.file == subject:
+    if is_part_of(cause.file, subject):
         return f"{cause.file}:{cause.line}"
     # It panicked in a library: the innermost line of the subject on the way there.
-    inside = re.compile(rf"\(({re.escape(subject)}:\d+)\)")
-    return next((found[1] for line in cause.backtrace if (found := inside.search(line))), "")
+    places = (found[1] for line in cause.backtrace if (found := _PLACE.search(line)))
+    return next((place for place in places if is_part_of(place.rpartition(":")[0], subject)), "")
 
 
 def _line_of(function: str, image: Image | None) -> str:

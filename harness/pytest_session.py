@@ -55,6 +55,7 @@ class WorkerOutput(Record, frozen=True, kw_only=True):
     planned: tuple[PlannedCheck, ...]
     ledgers: tuple[Ledger, ...]
     troubles: tuple[Trouble, ...]
+    lacks: tuple[str, ...] = ()
     toolchain: str = ""
 
 
@@ -253,6 +254,7 @@ class Session:
             planned=self._planned,
             ledgers=tuple(run.ledger() for run in self._runs.values()),
             troubles=tuple(self._troubles),
+            lacks=self._lacks(),
             toolchain=self._toolchain.describe().removeprefix("toolchain: ") if self._toolchain else "",
         )
         if self.is_worker:
@@ -292,6 +294,11 @@ class Session:
 
     def _toolchain_used(self) -> str:
         return next((output.toolchain for output in self._outputs if output.toolchain), "")
+
+    def _lacks(self) -> tuple[str, ...]:
+        """What the subject lacks, in the profiles that this process built."""
+        images = [image for image in self._images.values() if isinstance(image, Image)]
+        return tuple(dict.fromkeys(name for image in images for name in image.lacks))
 
     def _violated(self, key: RunKey) -> list[CheckResult]:
         """What was found broken without a check of it: by preflight, in each process; on the way."""
@@ -345,6 +352,7 @@ class Session:
             runs=tuple(runs),
             checks=(*self._results, *(result for found in invariants.values() for result in found)),
             errors=(*troubles, *self._changed_subject()),
+            lacks=tuple(dict.fromkeys(name for output in self._outputs for name in output.lacks)),
             selection=str(self.config.getoption("keyword") or ""),
             duration_s=time.monotonic() - self._started,
         )

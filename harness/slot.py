@@ -94,8 +94,10 @@ class Slot:
         self.kernel.call("slot.poke", self.paddr, offset, data.hex())
 
     def poke_field(self, name: str, value: int) -> None:
-        """Overwrite one field where the contract puts it, past the subject."""
-        field = EXPECTED["MetaSlot"].field(name)
+        """Overwrite one field where the contract puts it, past the subject; in old versions where it is."""
+        image = self.kernel.image
+        layout = EXPECTED["MetaSlot"] if self.kernel.image.has("MetaSlot") else image.layout(image.slot_type)
+        field = layout.field(name)
         if field is None:
             raise KeyError(name)
         self.poke(field.offset, value.to_bytes(field.size, "little"))

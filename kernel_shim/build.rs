@@ -21,7 +21,8 @@ fn link_arguments(here: &str) {
     println!("cargo:rustc-link-arg-bins=-znoexecstack");
 }
 
-/// Writes `subject.rs`: the frame module, compiled in place and unmodified from `FRAME_RS`, or the built-in one.
+/// Writes `memory.rs`: the module that the frame module, the built-in one or that of `FRAME_RS`, is compiled in, in
+/// place and unmodified.
 fn subject_module(here: &str, out: &str) {
     println!("cargo:rerun-if-env-changed=FRAME_RS");
     // Another value in each run that the harness starts: time stamps alone do not say whether a text is the same.
@@ -34,14 +35,47 @@ fn subject_module(here: &str, out: &str) {
     // Our lints are not the subject's: a foreign file is judged by what it does, not by its style. Those that
     // Cargo.toml denies are named, because `warnings` are those that warn.
     let allow = if foreign.is_some() {
-        "#[allow(warnings, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks)]\n"
+        "#[allow(warnings, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks)]"
     } else {
         // The shim is no kernel: it has no use for all that the module offers.
-        "#[allow(dead_code)]\n"
+        "#[allow(dead_code)]"
     };
     let subject = foreign.unwrap_or(builtin);
     assert!(Path::new(&subject).is_absolute(), "FRAME_RS: expected an absolute path, got {subject}");
     println!("cargo:rerun-if-changed={subject}");
-    let text = format!("{allow}#[path = {subject:?}]\npub mod frame;\n");
-    fs::write(Path::new(out).join("subject.rs"), text).expect("OUT_DIR is writable");
+    lacking_names();
+    let text = memory_module(here, &subject, allow);
+    fs::write(Path::new(out).join("memory.rs"), text).expect("OUT_DIR is writable");
+}
+
+/// The module `memory`: the shim's part of it, and the frame module in a file.
+///
+/// To rustc a file that `#[path]` names keeps its own modules beside itself, as `mod.rs` does. In a kernel, those of
+/// `memory/frame.rs` lie in `memory/frame/`. So the attribute names the folder, on `memory`, and `frame` is found in
+/// there as in the kernel. A file of another name cannot be found that way.
+fn memory_module(here: &str, subject: &str, allow: &str) -> String {
+    let path = Path::new(subject);
+    let folder = path.parent().and_then(Path::to_str).expect("an absolute path of a file in UTF-8");
+    let (on_memory, on_frame) = if path.file_name().is_some_and(|name| name == "frame.rs") {
+        (format!("#[path = {folder:?}]\n"), String::new())
+    } else {
+        (String::new(), format!("#[path = {subject:?}]\n"))
+    };
+    let ours = format!("{here}/src/memory/mod.rs");
+    format!("{on_memory}mod memory {{\ninclude!({ours:?});\n{allow}\n{on_frame}pub mod frame;\n}}\n")
+}
+
+/// Tells the compiler which names the frame module lacks: `cfg(lacks = "MetaSlot")` for each, `cfg(older)` for any.
+/// The harness finds them out; a build by hand takes the module for complete.
+fn lacking_names() {
+    println!("cargo:rerun-if-env-changed=FRAME_HARNESS_LACKS");
+    println!("cargo:rustc-check-cfg=cfg(older)");
+    println!("cargo:rustc-check-cfg=cfg(lacks, values(any()))");
+    let lacking = env::var("FRAME_HARNESS_LACKS").unwrap_or_default();
+    for name in lacking.split(',').filter(|name| !name.is_empty()) {
+        println!("cargo:rustc-cfg=lacks=\"{name}\"");
+    }
+    if !lacking.is_empty() {
+        println!("cargo:rustc-cfg=older");
+    }
 }

@@ -22,7 +22,7 @@ from harness.contract.model.slots import C
 from harness.errors import HarnessError
 from harness.image.image import Image
 from harness.kernel import Kernel
-from harness.kernel_errors import GuestFailure
+from harness.kernel_errors import GuestFailure, NotInThisVersion
 from harness.machine.definition import Machine
 from harness.reply import SLOT_LEADS_NOWHERE, Reply
 from harness.units import PAGE_SHIFT, PAGE_SIZE
@@ -84,6 +84,8 @@ class Arena:
     """
 
     def __init__(self, host: Host, ground: Ground) -> None:
+        if lacks := [name for name in host.image.lacks if name != "frame_flags::MOVABLE"]:
+            raise NotInThisVersion(lacks, "reference model")
         self.host, self.ground = host, ground
         self.commands = 0
         """Commands that were carried out and compared."""
@@ -106,7 +108,10 @@ class Arena:
         self.vtables: Mapping[str, int] = addresses
         regions = [(region.base, region.end, region.kind) for region in kernel.memory_map()]
         ram, given = frames_of_map(regions)
-        self._booted = booted_model(kernel.frames, ram, given, vtables=set_of_vtables(addresses))
+        self._booted = booted_model(
+            kernel.frames, ram, given, vtables=set_of_vtables(addresses),
+            movable=kernel.image.has("frame_flags::MOVABLE"),
+        )  # fmt: skip
         self._table = kernel.slots()
         self._after_boot = Snapshot(kernel)
         self._buddy = BuddyWords(kernel)

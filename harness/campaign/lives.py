@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,7 +75,8 @@ class Life:
         elif what < 0.70:
             self._use(self.rng.choice(list(self.held)))
         else:
-            self._give_back(self.rng.choice(list(self.held)), poisoned=what < 0.74)
+            poisoned = what < 0.74 and self.kernel.image.has("MetaSlot::mark_poisoned")
+            self._give_back(self.rng.choice(list(self.held)), poisoned=poisoned)
 
     def _take(self, order: int, purpose: str = "") -> bool:
         """Take a block, by a claim when it is for a purpose; false when memory is out."""
@@ -110,7 +112,8 @@ class Life:
         slot = self.kernel.slot(paddr)
         if self.held[paddr] == 0 and slot.get_refcount() == 1:
             slot.inc_ref()
-            slot.set_vtable_bits(self.kernel.vtable(self.rng.choice(HOOKS)))
+            if self.kernel.image.has("MetaSlot::set_vtable_bits"):
+                slot.set_vtable_bits(self.kernel.vtable(self.rng.choice(HOOKS)))
             slot.dec_ref()
 
     def _give_back(self, paddr: int, *, poisoned: bool = False) -> None:
@@ -129,7 +132,7 @@ class Life:
             while self._take(order):
                 if self.rng.random() < 0.1:
                     self._take(self.rng.randrange(order), "")
-        taken = self.kernel.generation_changes(lambda: self.kernel.call("alloc.all", "new", "zeroed=0"))
+        taken = self._frames_taken_by(lambda: self.kernel.call("alloc.all", "new", "zeroed=0"))
         doubly = sorted(pfn for pfn in taken if self._owned[pfn])
         if doubly:
             self.watched.problems.setdefault(
@@ -141,6 +144,14 @@ class Life:
             )  # fmt: skip
         self._owned[list(taken)] = True
         self.held |= {pfn << PAGE_SHIFT: 0 for pfn in taken}
+
+    def _frames_taken_by(self, action: Callable[[], object]) -> set[int]:
+        """Numbers of the frames that began a new life, by generation, or by count in older versions."""
+        if self.kernel.image.has("MetaSlot.generation"):
+            return self.kernel.generation_changes(action)
+        before = self.kernel.slots()["refcount"].copy()
+        action()
+        return set(np.flatnonzero((self.kernel.slots()["refcount"] == 1) & (before != 1)).tolist())
 
     def dirty(self) -> None:
         """Every holder fills his frames; from now on that is what they must hold."""

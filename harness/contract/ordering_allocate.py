@@ -10,7 +10,7 @@ from harness.contract.ordering_outcomes import REFCOUNT_UNUSED, stale_parts
 from harness.contract.ordering_report import Compiled, OrderingViolation, place_of
 from harness.contract.ordering_table import ALLOCATE
 
-SOURCE_OF_FRAMES = "alloc_migratetype"
+SOURCES_OF_FRAMES = ("alloc_migratetype", "alloc")  # the second before there were migratetypes
 LIVE = 1
 CLAIM = "the claim: one update of refcount, at least acq_rel, acquire on failure"
 FOR_NOTHING = "the claim may fail although the frame is free"
@@ -73,7 +73,7 @@ def _attempts(path: Path) -> Iterator[Attempt]:
     calls = [
         at
         for at, access in enumerate(path.accesses)
-        if access.op is Op.CALL and access.item == SOURCE_OF_FRAMES
+        if access.op is Op.CALL and access.item in SOURCES_OF_FRAMES
     ]
     attempt = Attempt(Path(path.accesses[calls[-1] + 1 if calls else 0 :]))
     if attempt.succeeds:

@@ -25,9 +25,10 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
     Which static is the base is read from the code: the one whose value leads to the slot that `get_meta_slot`
     returns. Every other static that this function looks at is a count.
     """
-    lookup, init = compiled.functions.get(LOOKUP), compiled.functions.get(INIT)
+    looking_up = "get_meta" if LOOKUP in compiled.lacks else LOOKUP
+    lookup, init = compiled.functions.get(looking_up), compiled.functions.get(INIT)
     if lookup is None or init is None:
-        name = LOOKUP if lookup is None else INIT
+        name = looking_up if lookup is None else INIT
         if name in compiled.unread:
             return
         got = "no such function in the compiled code"

@@ -24,7 +24,8 @@ class Compiled:
         earlier_drop: ways through `dec_ref` from a count of 2 that no other CPU touches.
         last_drop: ways through it from a count of 1.
         file: the subject's path, for functions that are missing.
-        lines: where functions begin that were compiled.
+        places: (file, line) where functions begin that were compiled.
+        lacks: names that this version of the subject has not; what they would do is not judged.
     """
 
     functions: Mapping[str, Function]
@@ -32,7 +33,8 @@ class Compiled:
     last_drop: tuple[Path, ...]
     file: str
     unread: Mapping[str, str]
-    lines: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    lacks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class OrderingReport:
     """What the compiled code of one subject says about the clauses of kind O.
 
     Attributes:
-        clauses: `held`, `violated` or `not-evaluated`, by id.
+        clauses: `held`, `violated`, `not-evaluated` or `not in this version`, by id.
         unjudged: what keeps clauses from being evaluated.
         notes: what is worth knowing and breaks nothing.
         events: what each function does, in words.

@@ -40,9 +40,8 @@ def _unjudged(compiled: Compiled) -> Iterator[Unjudged]:
     for name in FUNCTIONS:
         if name in compiled.unread:
             for clause in sorted(_own(name) | _SLOTS):
-                yield Unjudged(
-                    clause, name, compiled.unread[name], compiled.file, compiled.lines.get(name, 0)
-                )
+                file, line = compiled.places.get(name, (compiled.file, 0))
+                yield Unjudged(clause, name, compiled.unread[name], file, line)
         elif name in compiled.functions:
             yield from _opaque(compiled.functions[name])
 

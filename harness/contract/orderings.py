@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from harness.contract import ordering_allocate, ordering_array
+from harness.contract.names import lacking, needs_of_clause
 from harness.contract.ordering_events import Access, Function, Op, Order, Path, Space
 from harness.contract.ordering_outcomes import (
     hides_writes,
@@ -41,12 +42,15 @@ BLIND = (
 
 def judge(compiled: Compiled) -> OrderingReport:
     """Return what the compiled functions say about each clause."""
-    unknown = unjudged(compiled)
-    found = certain(dict.fromkeys(_violations(compiled)), unknown)
+    absent = {clause for clause in ORDERING_CLAUSES if lacking(needs_of_clause(clause), compiled.lacks)}
+    unknown = tuple(one for one in unjudged(compiled) if one.clause not in absent)
+    present = (one for one in dict.fromkeys(_violations(compiled)) if one.clause not in absent)
+    found = certain(present, unknown)
     outcomes = {
         **dict.fromkeys(ORDERING_CLAUSES, "held"),
         **dict.fromkeys((one.clause for one in unknown), "not-evaluated"),
         **dict.fromkeys((violation.clause for violation in found), "violated"),
+        **dict.fromkeys(absent, "not in this version"),
     }
     return OrderingReport(
         clauses=outcomes,
@@ -63,6 +67,8 @@ def judge(compiled: Compiled) -> OrderingReport:
 def _violations(compiled: Compiled) -> Iterator[OrderingViolation]:
     for need in NEEDS:
         function = compiled.functions.get(need.function)
+        if need.function in compiled.lacks:
+            continue
         if function is not None:
             yield from _unmet(need, function)
         elif not need.optional and need.function not in compiled.unread:

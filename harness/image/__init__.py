@@ -1,7 +1,7 @@
 """Turns a subject into a bootable image that explains itself."""
 
 from harness.image.build import PROFILES, build
-from harness.image.errors import BuildError, SubjectError, ToolchainError
+from harness.image.errors import BuildError, NotJudgeable, SubjectError, ToolchainError
 from harness.image.image import Image
 from harness.image.subject import Subject
 from harness.image.toolchain import Toolchain, find_toolchain
@@ -10,6 +10,7 @@ __all__ = [
     "PROFILES",
     "BuildError",
     "Image",
+    "NotJudgeable",
     "Subject",
     "SubjectError",
     "Toolchain",

@@ -14,12 +14,15 @@ from harness import resources
 from harness.image import cargo, store
 from harness.image.errors import BuildError
 from harness.image.image import Image
+from harness.image.offer import lacking_names, questions
 from harness.image.proof import prove_image
 from harness.image.subject import Subject
 from harness.image.toolchain import Toolchain, find_toolchain
 from harness.progress import Say
 
 Profile = Literal["dev", "release"]
+Kept = tuple[Path, str, tuple[str, ...]]
+"""An image that is kept: the file, its sha256, the names that the subject lacks."""
 PROFILES: tuple[Profile, ...] = ("dev", "release")
 
 
@@ -43,6 +46,7 @@ def build(
     Raises:
         BuildError: it does not compile; carries the compiler's words.
         CargoConfigError: cargo's configuration keeps it from being compiled as it must be.
+        NotJudgeable: it is no frame module, or one of a version that is compiled against something else.
         WrongBuild: it was compiled otherwise than the profile asks for.
         SubjectError: the subject's file is gone.
         ToolchainError: nothing here compiles for the target.
@@ -62,14 +66,13 @@ def build(
             elf = _known(key) or _build(subject, profile, order, key, say)
     with contextlib.suppress(PermissionError):  # somebody else's cache: their clock for what is unused
         os.utime(elf[0])
-    return Image(elf=elf[0], sha256=elf[1], profile=profile, subject=subject)
+    return Image(elf=elf[0], sha256=elf[1], profile=profile, subject=subject, lacks=elf[2])
 
 
-def _build(
-    subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None
-) -> tuple[Path, str]:
+def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None) -> Kept:
     began = time.time_ns()
-    built = cargo.compile_shim(subject, profile, order, say=say)
+    lacks = lacking_names(subject, profile, order.toolchain, say=say)
+    built = cargo.compile_shim(subject, profile, order.lacking(lacks), say=say)
     # What the build made itself follows from the rest, and the next build of another subject makes it anew.
     ours = (resources.shim_dir(), cargo.target_dir_of(order.toolchain))
     outside = [file for file in built.sources if not any(file.is_relative_to(folder) for folder in ours)]
@@ -89,10 +92,11 @@ def _build(
     path, digest = store.keep_elf(built.elf)
     prove_image(Image(path, digest, profile, subject), order.toolchain, built.core)
     store.write_json(
-        store.note_path(key), {"elf": digest, "sources": {str(file): _digest([file]) for file in outside}}
+        store.note_path(key),
+        {"elf": digest, "sources": {str(file): _digest([file]) for file in outside}, "lacks": lacks},
     )
     store.drop_unused()
-    return path, digest
+    return path, digest, lacks
 
 
 def _changed(file: Path, since_ns: int) -> bool:
@@ -104,19 +108,25 @@ def _changed(file: Path, since_ns: int) -> bool:
     return any(since_ns <= at <= time.time_ns() for at in (stat.st_mtime_ns, stat.st_ctime_ns))
 
 
-def _known(key: str) -> tuple[Path, str] | None:
+def _known(key: str) -> Kept | None:
     """Return the image of an earlier build whose every source is still the same."""
     match store.read_json(store.note_path(key)):
-        case {"elf": str(digest), "sources": dict(sources)}:
+        case {"elf": str(digest), "sources": dict(sources), "lacks": list(lacks)}:
             path = store.elf_path(digest)
             same = all(_digest([Path(file)]) == content for file, content in sources.items())
-            return (path, digest) if same and path.is_file() else None
+            return (path, digest, tuple(lacks)) if same and path.is_file() else None
     return None
 
 
 def _key(subject: Subject, order: cargo.Invocation) -> str:
-    """Return a name for an image: whatever may decide what it is decides the name."""
-    parts = [order.told, str(subject.path), subject.sha256, _digest(_files(resources.shim_dir()))]
+    """Return a name for an image: whatever may decide what it is decides the name.
+
+    Which names the subject lacks is told to cargo, too. It is found out only when no image is kept, so what
+    decides it stands for it: the subject, the compiler, the questions.
+    """
+    parts = [
+        order.told, str(subject.path), subject.sha256, _digest(_files(resources.shim_dir())), questions(),
+    ]  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
 
 

@@ -21,8 +21,9 @@ from harness.image.toolchain import TARGET, Toolchain
 from harness.progress import Finished, HowFar, Say, run
 
 _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
+_LACKS = "FRAME_HARNESS_LACKS"  # likewise
 _SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
-_NOT_THE_SUBJECT = "mend what the compiler's tools say above; it is not about the frame module"
+NOT_THE_SUBJECT = "mend what the compiler's tools say above; it is not about the frame module"
 _CORE_PACKAGES = 5  # what building the core library adds: core, alloc, compiler_builtins with two helpers
 
 
@@ -44,6 +45,10 @@ class Invocation:
     def told(self) -> str:
         """Everything that may decide what is compiled, as one text; the toolchain's key stands for cargo."""
         return json.dumps([self.argv[1:], self.settings, self.home.text, self.toolchain.key])
+
+    def lacking(self, names: Sequence[str]) -> Invocation:
+        """Return the same run for a subject that lacks some of the names that the shim uses."""
+        return replace(self, settings=self.settings | {_LACKS: ",".join(names)})
 
     def run(self, *, what: str, say: Say | None = None, how_far: HowFar | None = None) -> Finished:
         """Run cargo.
@@ -103,6 +108,7 @@ def shim_invocation(
         command, resources.shim_dir() / "Cargo.toml", TARGET, target_dir, toolchain,
         f"--bin={built_name()}", f"--profile={profile}", *toolchain.cargo_args, *arguments,
     )  # fmt: skip
+    shaped = shaped.lacking(())
     # Unset means the built-in one; a path would do the same, but build differently.
     named = {} if subject.is_builtin else {"FRAME_RS": os.fspath(subject.path)}
     return replace(shaped, settings=shaped.settings | named)
@@ -138,7 +144,7 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
     """Compile the shim around a subject.
 
     Args:
-        order: what `image_invocation` gives for them.
+        order: what `image_invocation` gives for them, with the names that the subject lacks.
     Raises:
         BuildError: it does not compile, or cargo could not get what it needs.
     """
@@ -217,23 +223,37 @@ def _error(subject: Subject, profile: str, finished: Finished, messages: list[di
         # Cargo itself gave up: a crate that cannot be had, a lock file that does not fit, a build script.
         return BuildError(
             subject=subject.name, profile=profile, first=finished.last_words(),
-            rendered=finished.err.strip(), next_step=_NOT_THE_SUBJECT,
+            rendered=finished.err.strip(), next_step=NOT_THE_SUBJECT,
         )  # fmt: skip
     rendered = "\n".join(
         message["rendered"].rstrip() for message in [*errors, *(m for m in said if m not in errors)]
     )
-    # The shim compiles around a module that keeps to its surface. What is said of no line, such as a linker
-    # that is not there, or of another crate, is nothing that an edit of the module would mend.
-    blamed = any(
-        message["message"] in errors and message["message"].get("spans")
+    # What is said of no line, such as a linker that is not there, of another crate, or of a line of the shim
+    # is nothing that an edit of the module would mend.
+    own = [
+        message["message"]
         for message in compiled
-        if message["target"]["name"] == built_name() and "bin" in message["target"]["kind"]
-    )
-    next_step = f"mend {subject.path}, then run the same command" if blamed else _NOT_THE_SUBJECT
+        if message["message"] in errors and _is_about(subject, message)
+    ]
+    next_step = f"mend {subject.path}, then run the same command" if own else NOT_THE_SUBJECT
     return BuildError(
-        subject=subject.name, profile=profile, first=_one_line(errors[0]), rendered=rendered,
+        subject=subject.name, profile=profile, first=_one_line([*own, *errors][0]), rendered=rendered,
         next_step=next_step,
     )  # fmt: skip
+
+
+def _is_about(subject: Subject, message: dict[str, Any]) -> bool:
+    """Tell whether the compiler points at the frame module, or at a file that it brought along."""
+    target = message["target"]
+    if target["name"] != built_name() or "bin" not in target["kind"]:
+        return False
+    ours = (resources.shim_dir(), resources.build_dir())  # what lies in the first is named relative to it
+    places = [Path(span["file_name"]) for span in message["message"]["spans"] if span["is_primary"]]
+    return any(
+        place == subject.path
+        or (place.is_absolute() and not any(place.is_relative_to(folder) for folder in ours))
+        for place in places
+    )
 
 
 def _one_line(message: dict[str, Any]) -> str:

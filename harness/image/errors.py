@@ -13,6 +13,7 @@ __all__ = [
     "CargoConfigError",
     "Difference",
     "ImageError",
+    "NotJudgeable",
     "SubjectError",
     "ToolchainError",
     "WrongBuild",
@@ -75,3 +76,24 @@ class BuildError(errors.BuildError):
         )  # fmt: skip
         self.first = first
         self.rendered = rendered
+
+
+class NotJudgeable(errors.BuildError):
+    """A frame module whose interface is another than the contract's: no fault of it, and nothing to judge.
+
+    Attributes:
+        lacks: names that nothing can be judged without.
+        asks: names that it asks its crate for, and nobody offers.
+    """
+
+    def __init__(self, subject: str, lacks: Sequence[str], asks: Sequence[str]) -> None:
+        parts = [f"it lacks {_listed(lacks)}"] if lacks else []
+        parts += [f"it asks its crate for {_listed(asks)}, which nobody offers"] if asks else []
+        super().__init__(subject, detail=f"this version cannot be judged: {'; '.join(parts)}")
+        self.lacks, self.asks = tuple(lacks), tuple(asks)
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    """Name the first ones, count the rest."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])

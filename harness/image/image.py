@@ -16,6 +16,7 @@ from harness.image.demangle import demangle
 from harness.image.dwarf import Dwarf
 from harness.image.elf import Elf
 from harness.image.errors import ImageError
+from harness.image.placed import is_part_of
 from harness.image.subject import Subject
 
 
@@ -28,12 +29,14 @@ class Image:
         sha256: of that file.
         profile: `dev` or `release`.
         subject: what was compiled into it, as it was then.
+        lacks: those of `contract.names` that this version of the subject lacks.
     """
 
     elf: Path
     sha256: str
     profile: str
     subject: Subject
+    lacks: tuple[str, ...] = ()
 
     @cached_property
     def _elf(self) -> Elf:
@@ -47,6 +50,15 @@ class Image:
     def build_id(self) -> str:
         """The link editor's id of this build, in hex; the guest's banner repeats it."""
         return self._elf.build_id
+
+    def has(self, name: str) -> bool:
+        """Whether this version of the subject has a name of `contract.names`."""
+        return name not in self.lacks
+
+    @property
+    def slot_type(self) -> str:
+        """What this version of the subject calls the type of a slot."""
+        return "FrameMeta" if "MetaSlot" in self.lacks else "MetaSlot"
 
     def symbol(self, name: str) -> tuple[int, int]:
         """Return (vaddr, size in bytes) of a symbol."""
@@ -64,7 +76,7 @@ class Image:
         places = self.places(vaddr)
         shim = str(resources.shim_dir())
         ours = (
-            *(place for place in places if place[0] == str(self.subject.path)),
+            *(place for place in places if is_part_of(place[0], str(self.subject.path))),
             *(place for place in places if place[0].startswith(shim)),
             *places,
         )

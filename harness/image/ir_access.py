@@ -12,6 +12,7 @@ from harness.image.ir_state import State
 from harness.image.ir_syntax import Instruction
 from harness.image.ir_values import Sum, Symbol, Value, binary, compare, show, unknown
 from harness.image.llvm_ir import Module
+from harness.image.placed import is_part_of
 
 SLOT_BYTES: Final = 64
 FAILURES: Final = 1  # of one cmpxchg on one path: a second try shows all that a third one would
@@ -67,7 +68,7 @@ class Accesses:
             Step(place.function, place.file, place.line)
             for frame in reversed(state.frames)
             for place in self._module.debug.places(frame.instruction.dbg)
-            if place.file == self._subject and place.line
+            if is_part_of(place.file, self._subject) and place.line
         ]
         return tuple(found)
 

@@ -15,10 +15,11 @@ from typing import Any, Final
 from harness import resources
 from harness.image import evidence, store
 from harness.image.asked import Asked, asked, manifest
-from harness.image.cargo import invocation
+from harness.image.cargo import NOT_THE_SUBJECT, invocation
 from harness.image.errors import BuildError
 from harness.image.ir_proof import prove_ir
 from harness.image.isolation import environment
+from harness.image.placed import memory_module
 from harness.image.subject import Subject
 from harness.image.toolchain import TARGET, Toolchain
 from harness.progress import Say, run
@@ -30,6 +31,8 @@ from harness.progress import Say, run
 # The crate gives what the contract promises a frame module (section J), with the shim's edition and crates.
 HOST: Final = Path(__file__).with_name("ir_host.rs")
 CRATE: Final = "kernel_shim"
+SOURCE: Final = "lib.rs"
+MODULE: Final = "subject.rs"
 
 # One level of optimization folds `Ordering` arguments into the instructions, yet keeps each function whole.
 # Dead code is linked, since nearly everything here is `#[inline]` and would never be compiled otherwise.
@@ -66,27 +69,17 @@ def compile_ir(
         WrongBuild: it was compiled otherwise than it was asked for.
     """
     wanted = replace(asked(profile), opt_level=LEVEL)
-    dependencies = _dependencies(toolchain, say)
     with tempfile.TemporaryDirectory(prefix="frame-harness-ir-") as folder:
-        module, out = Path(folder, "subject.rs"), Path(folder, "subject.ll")
-        # The compiler leaves files of its own where it runs, under names that are always the same.
-        Path(folder, "lib.rs").write_bytes(HOST.read_bytes())
-        shutil.copyfile(evidence.path(), Path(folder, evidence.path().name))
-        # A JSON string is a Rust string as far as paths go; the subject's warnings are not what is judged.
-        path = json.dumps(str(subject.path), ensure_ascii=False)
-        module.write_text(f"#[allow(warnings)]\n#[path = {path}]\npub mod frame;\n", encoding="utf-8")
-        argv: list[str | Path] = [
-            toolchain.rustc, *FLAGS, f"--edition={manifest()['package']['edition']}", *flags,
-            f"--target={dependencies.target}", *dependencies.arguments,
-            *wanted.flags, f"--emit=llvm-ir={out}", "--error-format=json", "--cap-lints=warn", "lib.rs",
-        ]  # fmt: skip
-        env = environment() | dict(toolchain.env) | {"FRAME_HARNESS_SUBJECT": str(module)}
+        out = Path(folder, "subject.ll")
+        write_host(Path(folder), subject)
+        argv = [*host_argv(wanted, toolchain, say), *flags, f"--emit=llvm-ir={out}", SOURCE]
+        env = host_env(Path(folder), toolchain)
         finished = run(argv, what=f"compiling {subject.name} to LLVM IR", say=say, env=env, cwd=Path(folder))
         if finished.status != 0:
             raise _refused(subject, profile, finished.err)
         text = out.read_text(encoding="utf-8", errors="surrogateescape")
     which = f"LLVM IR of {subject.name} ({profile})"
-    prove_ir(text, which, wanted, lambda: evidence_ir(wanted, toolchain, dependencies.target))
+    prove_ir(text, which, wanted, lambda: evidence_ir(wanted, toolchain, target_of(toolchain, say)))
     return text
 
 
@@ -99,6 +92,33 @@ def evidence_ir(wanted: Asked, toolchain: Toolchain, target: str) -> str:
 def target_of(toolchain: Toolchain, say: Say | None = None) -> str:
     """Return what a toolchain compiles to LLVM IR for."""
     return _dependencies(toolchain, say).target
+
+
+def write_host(folder: Path, subject: Subject, *, extra: str = "") -> None:
+    """Write the crate that a frame module compiles in, but for the module itself.
+
+    Args:
+        extra: source to add at the crate's root.
+    """
+    # The compiler leaves files of its own where it runs, under names that are always the same.
+    Path(folder, SOURCE).write_text(HOST.read_text(encoding="utf-8") + extra, encoding="utf-8")
+    Path(folder, MODULE).write_text(memory_module(subject, "crate::around"), encoding="utf-8")
+    shutil.copyfile(evidence.path(), Path(folder, evidence.path().name))
+
+
+def host_argv(wanted: Asked, toolchain: Toolchain, say: Say | None) -> list[str | Path]:
+    """Return the compiler's command for that crate, but for the source and what to make of it."""
+    dependencies = _dependencies(toolchain, say)
+    return [
+        toolchain.rustc, *FLAGS, f"--edition={manifest()['package']['edition']}",
+        f"--target={dependencies.target}", *dependencies.arguments, *wanted.flags,
+        "--error-format=json", "--cap-lints=warn",
+    ]  # fmt: skip
+
+
+def host_env(folder: Path, toolchain: Toolchain) -> dict[str, str]:
+    """Return the environment for it."""
+    return environment() | dict(toolchain.env) | {"FRAME_HARNESS_SUBJECT": str(folder / MODULE)}
 
 
 def _refused(subject: Subject, profile: str, said: str) -> BuildError:
@@ -126,8 +146,9 @@ def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
         finished = order.run(what="compiling what a frame module depends on", say=say)
     if finished.status != 0:
         raise BuildError(
-            subject="dependencies", profile="release", first=finished.last_words(), rendered=finished.err
-        )
+            subject="dependencies", profile="release", first=finished.last_words(), rendered=finished.err,
+            next_step=NOT_THE_SUBJECT,
+        )  # fmt: skip
     return Dependencies(target, tuple(_arguments(finished.out)))
 
 

@@ -14,6 +14,7 @@ from harness.image.ir_state import Frame, State
 from harness.image.ir_syntax import Instruction
 from harness.image.ir_values import Sum, Symbol, Value, binary, compare, unknown
 from harness.image.llvm_ir import CompiledFunction, Module
+from harness.image.placed import is_part_of
 
 MAX_DEPTH: Final = 24
 SHORT: Final = 80  # lines: cheap enough to walk into for the sake of its result
@@ -127,7 +128,7 @@ class Calls:
         program = self._module.subprograms.get(function.symbol)
         if program is None:
             return function.length <= SHORT
-        if program.file == self._subject:
+        if is_part_of(program.file, self._subject):
             return True
         if program.file.startswith(self._module.debug.crate_dir + "/"):
             return False

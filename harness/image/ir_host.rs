@@ -5,9 +5,31 @@
 /// How this was compiled, see the shim's `codegen`.
 pub mod evidence;
 
-pub mod memory {
-    include!(env!("FRAME_HARNESS_SUBJECT"));
+extern crate alloc;
 
+#[macro_export]
+macro_rules! serial_println {
+    ($($arg:tt)*) => { $crate::print_line(format_args!($($arg)*)) };
+}
+
+#[macro_export]
+macro_rules! serial_print {
+    ($($arg:tt)*) => { $crate::print_line(format_args!($($arg)*)) };
+}
+
+#[inline(never)]
+pub fn print_line(text: core::fmt::Arguments<'_>) {
+    unsafe extern "C" {
+        fn print(text: *const core::fmt::Arguments<'_>);
+    }
+    // SAFETY: never linked, never run.
+    unsafe { print(&raw const text) }
+}
+
+// `pub mod memory`, with the frame module in it and all that `around` has.
+include!(env!("FRAME_HARNESS_SUBJECT"));
+
+pub mod around {
     /// Never linked: the compiler must not know what these do.
     mod elsewhere {
         unsafe extern "C" {
@@ -34,6 +56,18 @@ pub mod memory {
                     paddr => Some(PhysAddr::new_truncate(paddr)),
                 }
             }
+
+            #[inline(never)]
+            pub fn try_alloc(&mut self, size: usize, align: usize) -> Option<PhysAddr> {
+                self.try_alloc_accessible(size, align)
+            }
+
+            #[cfg(not(may_fail))]
+            #[inline(never)]
+            pub fn alloc(&mut self, size: usize, align: usize) -> PhysAddr {
+                // SAFETY: never linked, never run.
+                PhysAddr::new_truncate(unsafe { super::elsewhere::reserve(size, align) })
+            }
         }
     }
 
@@ -46,7 +80,7 @@ pub mod memory {
     }
 
     pub mod buddy {
-        use super::frame::{AllocError, PhysFrame};
+        use crate::memory::frame::{AllocError, PhysFrame};
         use super::zone::Migratetype;
         use crate::sync::IrqDisabledToken;
         use x86_64::PhysAddr;
@@ -63,6 +97,11 @@ pub mod memory {
                 1 => Err(AllocError::InvalidOrder),
                 paddr => Ok(PhysFrame { start_address: PhysAddr::new_truncate(paddr) }),
             }
+        }
+
+        #[inline(never)]
+        pub fn alloc(token: &IrqDisabledToken, order: u8) -> Result<PhysFrame, AllocError> {
+            alloc_migratetype(token, order, Migratetype::Unmovable)
         }
 
         #[inline(never)]

@@ -20,6 +20,8 @@ from harness.image.ir_build import compile_ir, evidence_ir, target_of
 from harness.image.ir_paths import PathError, Walker
 from harness.image.ir_proof import prove_ir
 from harness.image.llvm_ir import CompiledFunction, Module
+from harness.image.offer import lacking_names
+from harness.image.placed import is_part_of
 from harness.image.subject import Subject
 from harness.image.toolchain import TARGET, Toolchain
 from harness.progress import Say
@@ -124,7 +126,9 @@ def _in(module: Module, function: CompiledFunction, file: str) -> Iterator[Site]
             if instruction.op not in _KINDS or instruction.order == "na":
                 continue
             places = (
-                place for place in module.debug.places(instruction.dbg) if place.file == file and place.line
+                place
+                for place in module.debug.places(instruction.dbg)
+                if is_part_of(place.file, file) and place.line
             )
             place = next(places, None)
             if place is not None:
@@ -151,7 +155,9 @@ def _walked(module: Module, file: str, assemble: Assemble) -> Iterator[tuple[Sit
 def _whole_kernel(subject: Subject, profile: str, toolchain: Toolchain, say: Say | None) -> str:
     folder = resources.build_dir() / "ir" / "shim" / toolchain.key
     out = folder / f"{profile}.ll"
-    order = shim_invocation("rustc", subject, profile, folder, toolchain, "--", f"--emit=llvm-ir={out}")
+    lacks = lacking_names(subject, profile, toolchain, say=say)
+    shaped = shim_invocation("rustc", subject, profile, folder, toolchain, "--", f"--emit=llvm-ir={out}")
+    order = shaped.lacking(lacks)
     with store.locked(f"ir-shim-{toolchain.key}-{profile}", say=say):
         # The same path each time: another one would be another build for cargo.
         finished = order.run(what=f"compiling the shim around {subject.name} to LLVM IR", say=say)

@@ -10,6 +10,7 @@ from harness.image.errors import ImageError
 from harness.image.ir_debug import DebugInfo, Subprogram
 from harness.image.ir_syntax import Instruction, parse_instruction
 from harness.image.ir_text import parse_type, plain_text, split_top, unquoted
+from harness.image.placed import is_part_of
 
 _DEFINE = re.compile(r'^define [^@\n]*@("[^"]*"|[-\w.$]+)\((.*)\) [^\n]*\{$', re.MULTILINE)
 _GLOBAL = re.compile(r'^@("[^"]*"|[-\w.$]+) = ([^\n]*)$', re.MULTILINE)
@@ -158,7 +159,7 @@ class Module:
         return {
             program.name: self.functions[symbol]
             for symbol, program in self.subprograms.items()
-            if program.file == file and "{" not in program.name
+            if is_part_of(program.file, file) and "{" not in program.name
         }
 
     def is_variable(self, symbol: str) -> bool:

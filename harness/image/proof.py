@@ -19,6 +19,7 @@ from harness.image.asked import Asked, asked
 from harness.image.cargo import shim_flags
 from harness.image.errors import Difference, WrongBuild
 from harness.image.image import Image
+from harness.image.placed import is_part_of
 from harness.image.toolchain import TARGET, Toolchain
 
 Shapes = dict[str, machine_code.Shape]
@@ -69,7 +70,7 @@ def _features(image: Image) -> list[Difference]:
     found: dict[str, str] = {}
     for one in machine_code.foreign(image.elf):
         files = [file for file, _ in image.places(one.vaddr)]
-        ours = [file for file in files if file.startswith(shim) and file != subject]
+        ours = [file for file in files if file.startswith(shim) and not is_part_of(file, subject)]
         if ours and all(file in ours or _LIBRARY.search(file) for file in files):
             for feature in one.features:
                 found.setdefault(feature, image.symbolize(one.vaddr))

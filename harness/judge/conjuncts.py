@@ -32,6 +32,7 @@ _MISMATCH = {
 }
 _SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
 _BROKEN_OFF = {Outcome.CRASHED: Kind.CRASH, Outcome.TIMEOUT: Kind.TIMEOUT, Outcome.ERROR: Kind.ERROR}
+_UNASKED = (Outcome.SKIPPED, Outcome.ABSENT)
 
 
 class Reason(Record, frozen=True, kw_only=True):
@@ -46,8 +47,9 @@ class Reason(Record, frozen=True, kw_only=True):
 
 def troubles(evidence: Evidence) -> Iterator[Reason]:
     for trouble in evidence.errors:
-        message = f"{trouble.what}: {trouble.message}"
-        kind = _BROKEN_OFF.get(trouble.outcome, Kind.ERROR)
+        absent = trouble.outcome is Outcome.ABSENT
+        message = trouble.message if absent else f"{trouble.what}: {trouble.message}"
+        kind = Kind.UNJUDGEABLE if absent else _BROKEN_OFF.get(trouble.outcome, Kind.ERROR)
         yield Reason(kind=kind, code="trouble", message=message, run=trouble.run)
 
 
@@ -233,6 +235,24 @@ def checks_could_judge(evidence: Evidence) -> Iterator[Reason]:
         yield Reason(kind=Kind.NO_TESTS, code="check-not-evaluated", message=message)
 
 
+def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
+    """Only what the compiler says is not there may keep a check from looking."""
+    for result in evidence.checks:
+        unknown = [name for name in result.lacks if name not in evidence.lacks]
+        if (result.outcome is Outcome.ABSENT) != bool(result.lacks) or unknown:
+            names = ", ".join(unknown or result.lacks) or "no name"
+            message = f"check: {result.check}: {result.outcome} for want of {names}, which the module has"
+            yield Reason(kind=Kind.ERROR, code="absence", message=message, run=result.run, check=result.check)
+
+
+def something_is_in_this_version(evidence: Evidence) -> Iterator[Reason]:
+    outcomes = {result.outcome for result in evidence.checks}
+    if Outcome.ABSENT in outcomes and outcomes <= set(_UNASKED):
+        names = dict.fromkeys(name for result in evidence.checks for name in result.lacks)
+        message = f"no selected check is about this version: it lacks {', '.join(names)}"
+        yield Reason(kind=Kind.UNJUDGEABLE, code="all-absent", message=message)
+
+
 def broke_off(run: RunEvidence) -> bool:
     """Whether a guest of the run crashed or hung: reason enough that something stayed unread."""
     unexpected = [entry.got for entry in run.exits if entry.got is not entry.expected]
@@ -264,6 +284,8 @@ _OF_ALL: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     every_check_speaks_of_the_contract,
     checks_came_to_an_end,
     checks_could_judge,
+    absence_is_known,
+    something_is_in_this_version,
 )
 
 

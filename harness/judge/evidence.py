@@ -29,6 +29,7 @@ class Outcome(StrEnum):
     ERROR = "error"
     NOT_EVALUATED = "not-evaluated"
     SKIPPED = "skipped"
+    ABSENT = "absent"  # what it looks at is not in this version of the module
 
 
 class Level(StrEnum):
@@ -97,7 +98,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
     that is known. `incidental` means that a call failed by which the check wanted to get somewhere, before it
     judged anything. `commands`, `console_tail` and `backtrace` are lines, oldest first, the backtrace
     innermost first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of
-    an error that it came from data of the guest: a broken subject may have put it there.
+    an error that it came from data of the guest: a broken subject may have put it there. `lacks` are the
+    names that an absent one would need.
     """
 
     check: str
@@ -123,6 +125,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     registers: tuple[str, ...] = ()
     reproduce: str = ""
     unreadable: bool = False
+    lacks: tuple[str, ...] = ()
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -211,7 +214,8 @@ class RunEvidence(Record, frozen=True, kw_only=True):
 class Trouble(Record, frozen=True, kw_only=True):
     """What kept the harness from judging; `detail` is shown whole, such as a compiler's words.
 
-    `outcome` is `crashed` or `timeout` where a guest did that before the first check, else `error`.
+    `outcome` is `crashed` or `timeout` where a guest did that before the first check, `absent` where this
+    version of the module cannot be judged, else `error`.
     """
 
     what: str
@@ -225,7 +229,8 @@ class Trouble(Record, frozen=True, kw_only=True):
 class Evidence(Record, frozen=True, kw_only=True):
     """Everything a verdict is made of; `planned_runs` are those that had to happen.
 
-    `plan` says what each planned check would have looked at: one that died cannot say it any more.
+    `plan` says what each planned check would have looked at: one that died cannot say it any more. `lacks`
+    are the names that this version of the module lacks, as the compiler says.
     """
 
     subject: SubjectInfo
@@ -235,6 +240,7 @@ class Evidence(Record, frozen=True, kw_only=True):
     checks: tuple[CheckResult, ...] = ()
     errors: tuple[Trouble, ...] = ()
     selection: str = ""
+    lacks: tuple[str, ...] = ()
     duration_s: Seconds = 0.0
 
 

@@ -10,6 +10,7 @@ class Kind(StrEnum):
     CRASH = "CRASH"
     TIMEOUT = "TIMEOUT"
     FAIL = "FAIL"
+    UNJUDGEABLE = "UNJUDGEABLE"
     NO_TESTS = "NO_TESTS"
     SKIP = "SKIP"
     PASS = "PASS"
@@ -39,6 +40,7 @@ class ExitCode(IntEnum):
     TIMEOUT = 5, "a guest used up its CPU time"
     NO_TESTS = 6, "no check was selected, none looked at anything, or some could not judge their clause"
     SKIP = 7, "checks were selected, all of them were skipped"
+    UNJUDGEABLE = 125, "this version of the module has another interface, or lacks what was selected"
     INTERRUPTED = 130, "stopped by Ctrl-C; guests are gone"
 
 

@@ -20,11 +20,15 @@ class ClauseOutcome(StrEnum):
 
 
 class ClauseJudgement(Record, frozen=True, kw_only=True):
-    """What became of one clause; `checks` are those that looked at it, each once."""
+    """What became of one clause; `checks` are those that looked at it, each once.
+
+    `lacks` are the names for want of which it is not in this version of the module.
+    """
 
     outcome: ClauseOutcome
     checks: tuple[str, ...] = ()
     message: str = ""
+    lacks: tuple[str, ...] = ()
 
 
 class Verdict(Record, frozen=True, kw_only=True):
@@ -38,6 +42,11 @@ class Verdict(Record, frozen=True, kw_only=True):
 
     def count(self, outcome: ClauseOutcome) -> int:
         return sum(clause.outcome is outcome for clause in self.clauses.values())
+
+    @property
+    def absent(self) -> int:
+        """How many clauses are not in this version of the module."""
+        return sum(bool(clause.lacks) for clause in self.clauses.values())
 
 
 def judge(evidence: Evidence, baseline: Baseline = EMPTY, required: Collection[str] = ()) -> Verdict:
@@ -95,6 +104,8 @@ def _unexplained(required: Collection[str], evidence: Evidence) -> list[str]:
 def _unjudged(clauses: dict[str, ClauseJudgement], required: Collection[str]) -> Iterator[Reason]:
     for id_ in required:
         judgement = clauses.get(id_)
+        if judgement is not None and judgement.lacks:
+            continue
         if judgement is None or judgement.outcome is ClauseOutcome.NOT_EVALUATED:
             words = judgement.message if judgement else "not in the contract"
             yield Reason(kind=Kind.NO_TESTS, code="clause-unjudged", message=f"{id_}: not evaluated: {words}")
@@ -114,6 +125,12 @@ def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> Cla
         outcome, message = ClauseOutcome.NOT_EVALUATED, _stuck_at(stuck[0])
     elif any(result.outcome is Outcome.PASSED for result in results):
         outcome, message = ClauseOutcome.HELD, ""
+    elif absent := [name for result in results for name in result.lacks]:
+        lacks = tuple(dict.fromkeys(absent))
+        message = f"not in this version, which lacks {', '.join(lacks)}"
+        return ClauseJudgement(
+            outcome=ClauseOutcome.NOT_EVALUATED, checks=checks, message=message, lacks=lacks
+        )
     else:
         outcome, message = ClauseOutcome.NOT_EVALUATED, _why_not(results)
     return ClauseJudgement(outcome=outcome, checks=checks, message=message)
@@ -136,7 +153,7 @@ def _results_of(id_: str, evidence: Evidence) -> list[CheckResult]:
 
 def _inconclusive(result: CheckResult) -> bool:
     """A check that broke off, or that ended at another clause before it settled this one."""
-    return result.outcome not in (Outcome.PASSED, Outcome.SKIPPED)
+    return result.outcome not in (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT)
 
 
 def _stuck_at(result: CheckResult) -> str:
@@ -180,7 +197,7 @@ def _baseline_use(
 
 
 def _all_held(results: Collection[CheckResult]) -> bool:
-    conclusive = [result for result in results if result.outcome is not Outcome.SKIPPED]
+    conclusive = [result for result in results if result.outcome not in (Outcome.SKIPPED, Outcome.ABSENT)]
     return bool(conclusive) and all(result.outcome is Outcome.PASSED for result in conclusive)
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from harness.contract.layout import EXPECTED
+from harness.contract.names import lacking, needs_of_command
 from harness.errors import HarnessError
-from harness.kernel_errors import GuestFailure
+from harness.kernel_errors import GuestFailure, NotInThisVersion
 from harness.races.accesses import Access, Trace
 from harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
 from harness.races.operations import Method, Operation, left_out, methods, operations
@@ -80,11 +81,14 @@ class Explorer:
 
     Attributes:
         strangers: commands that should enter the subject and did not, with their answers.
+        absent: commands that take no part because this version of the subject lacks a name that they need:
+            those names, by command.
     """
 
     stage: Stage
     traces: dict[tuple[Scene, Operation], Trace] = field(default_factory=dict)
     strangers: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _touched: dict[Method, set[Access]] = field(default_factory=dict)
     _orders: dict[tuple[Scene, Operation, Operation, bool], Outcome] = field(default_factory=dict)
     _plays: dict[str, list[Play]] | None = None
@@ -98,7 +102,9 @@ class Explorer:
         """
         explorer = cls(stage)
         for method in methods(stage.table):
-            if left_out(method.name) is None:
+            if lacks := lacking(needs_of_command(method.name), stage.kernel.image.lacks):
+                explorer.absent[method.name] = lacks
+            elif left_out(method.name) is None:
                 for operation in operations(method, stage.known):
                     explorer._learn(operation)
         if strange := explorer.clauses() - set(CLAUSES):
@@ -112,6 +118,16 @@ class Explorer:
             for play in self._all():
                 self._plays.setdefault(play.clause, []).append(play)
         return self._plays.get(clause, [])
+
+    def require_plays(self, clause: str) -> None:
+        """Go on only where nothing is absent, or something is left that can break a clause.
+
+        Raises:
+            NotInThisVersion: all operations that could are among those that are absent.
+        """
+        if self.absent and not self.plays(clause):
+            names = dict.fromkeys(name for lacks in self.absent.values() for name in lacks)
+            raise NotInThisVersion(tuple(names), "interleaving of two operations")
 
     def clauses(self) -> set[str]:
         """Those that the methods break whose accesses were seen."""

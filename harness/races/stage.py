@@ -11,7 +11,9 @@ import iced_x86
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.absence import require_names
 from harness.campaign.snapshot import Snapshot
+from harness.contract.names import WHOLE_SLOT
 from harness.errors import MachineError, ProtocolError
 from harness.kernel import Kernel
 from harness.kernel_errors import GuestCrashed, GuestTimeout
@@ -53,7 +55,12 @@ class Stage:
     """
 
     def __init__(self, kernel: Kernel, cpus: Cpus) -> None:
-        """Take a frame, arm both CPUs; `attach` lets them begin."""
+        """Take a frame, arm both CPUs; `attach` lets them begin.
+
+        Raises:
+            NotInThisVersion: its slots lack fields that the scenes write.
+        """
+        require_names(kernel.image, WHOLE_SLOT, "interleaving of any two operations")
         self.kernel, self._cpus = kernel, cpus
         self.table = kernel.call("help").data
         frame = kernel.buddy_alloc(0, "unmovable")

@@ -45,7 +45,7 @@ def _case(suite: ET.Element, result: CheckResult, baseline: Baseline) -> None:
     match result.outcome:
         case Outcome.PASSED:
             return
-        case Outcome.SKIPPED:
+        case Outcome.SKIPPED | Outcome.ABSENT:
             ET.SubElement(case, "skipped", message=words)
         case Outcome.VIOLATED:
             entries = [baseline.entry(id_, result.run) for id_ in result.broken]

@@ -19,6 +19,7 @@ _WORDS = {
     Outcome.ERROR: "in error",
     Outcome.NOT_EVALUATED: "not evaluated",
     Outcome.SKIPPED: "skipped",
+    Outcome.ABSENT: "not in this version",
 }
 
 

@@ -23,10 +23,12 @@ from harness.report.text import id_ranges, matrix, plural, printable, seconds
 
 WIDEST = 110
 _SHA_SHOWN = 12
+ABSENT = "not in this version"
 _KIND_STYLE = {
     Kind.PASS: "bold green",
     Kind.SKIP: "bold yellow",
     Kind.NO_TESTS: "bold yellow",
+    Kind.UNJUDGEABLE: "bold yellow",
     Kind.FAIL: "bold red",
     Kind.TIMEOUT: "bold red",
     Kind.CRASH: "bold red",
@@ -54,8 +56,9 @@ def console_for(file: IO[str] | None = None) -> Console:
 
 def print_report(evidence: Evidence, verdict: Verdict, baseline: Baseline, console: Console) -> None:
     """Print everything there is to know, the verdict as the very last line."""
+    alone = verdict.kind is Kind.UNJUDGEABLE and not evidence.runs  # one line says it all
     with console.capture() as capture:
-        for part in _parts(evidence, verdict, baseline):
+        for part in [] if alone else _parts(evidence, verdict, baseline):
             console.print(part, crop=False)
             console.print()
     console.file.write(_TRAILING_BLANKS.sub(r"\1", capture.get()))
@@ -90,6 +93,7 @@ def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[Ren
     parts += _known([finding for finding in found if finding.known], baseline)
     parts += _stale(verdict.stale, baseline)
     parts += _not_evaluated(verdict)
+    parts += _lacking(evidence)
     others = (reason for reason in verdict.reasons if reason.code not in _SHOWN_ELSEWHERE)
     parts += _reasons(others, evidence)
     return parts
@@ -97,6 +101,9 @@ def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[Ren
 
 def verdict_line(evidence: Evidence, verdict: Verdict) -> Text:
     """`PASS: 128 checks, 92 clauses held, 3 machines × 2 profiles, 12.3 s`."""
+    if verdict.kind is Kind.UNJUDGEABLE:
+        said = (reason.message for reason in verdict.reasons if reason.kind is Kind.UNJUDGEABLE)
+        return Text.assemble((f"{verdict.kind}:", _KIND_STYLE[verdict.kind]), " ", printable(next(said)))
     facts = [
         plural(len({result.check for result in evidence.checks}), "check"),
         f"{plural(verdict.count(ClauseOutcome.HELD), 'clause')} held",
@@ -106,6 +113,8 @@ def verdict_line(evidence: Evidence, verdict: Verdict) -> Text:
         for outcome, word in ((ClauseOutcome.VIOLATED, "broken"), (ClauseOutcome.KNOWN, "known"))
         if (count := verdict.count(outcome))
     ]
+    if verdict.absent:
+        facts.append(f"{verdict.absent} not in this version")
     facts += [matrix(run.run for run in evidence.runs), seconds(evidence.duration_s)]
     return Text.assemble((f"{verdict.kind}:", _KIND_STYLE[verdict.kind]), " ", ", ".join(facts))
 
@@ -151,7 +160,7 @@ def _run_row(run: RunEvidence, evidence: Evidence) -> Iterable[Text]:
     yield Text(str(len(run.planned)))
     yield _count(counts[Outcome.PASSED], "green")
     yield _count(counts[Outcome.VIOLATED], "red")
-    yield _count(counts[Outcome.SKIPPED], "yellow")
+    yield _count(counts[Outcome.SKIPPED] + counts[Outcome.ABSENT], "yellow")
     yield _count(stopped, "bold red")
     yield Text(str(run.guests_booted))
     yield Text(seconds(sum(result.duration_s for result in results)))
@@ -169,6 +178,8 @@ def _not_evaluated(verdict: Verdict) -> list[RenderableType]:
             reason = clause.message if outcome == Outcome.SKIPPED else outcome
             if outcome == Outcome.NOT_EVALUATED:
                 reason = clause.message.partition(": ")[2]
+            if clause.lacks:
+                reason = ABSENT
             by_reason.setdefault(reason, []).append(id_)
     if not by_reason:
         return []
@@ -179,6 +190,13 @@ def _not_evaluated(verdict: Verdict) -> list[RenderableType]:
     for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1])):
         grid.add_row(Text(f"  {printable(reason)}"), Text(id_ranges(ids)))
     return [Group(_title(f"{plural(count, 'clause')} not evaluated"), grid)]
+
+
+def _lacking(evidence: Evidence) -> list[RenderableType]:
+    if not evidence.lacks:
+        return []
+    names = Text(f"  {', '.join(evidence.lacks)}", overflow="fold")
+    return [Group(_title("names that this version lacks", "their clauses are not judged"), names)]
 
 
 def _known(found: Sequence[Finding], baseline: Baseline) -> list[RenderableType]:

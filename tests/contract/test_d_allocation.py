@@ -224,10 +224,10 @@ def test_success_starts_a_new_life_in_every_field(kernel: Kernel) -> None:
     slot.poke_field("flags", 0x5B5A_4958)  # not POISONED: what that means is for GUARD-08
     before = kernel.slots()[paddr >> 12].copy()
     kernel.offer(paddr)
-    expect("frame handed out", kernel.alloc(purpose="user"), paddr, base=16)
+    expect("frame handed out", kernel.alloc(purpose="kernel"), paddr, base=16)
     after = kernel.slots()[paddr >> 12]
     wanted = before.copy()
-    wanted["flags"], wanted["order"], wanted["refcount"] = USER | ALLOCATED | MOVABLE, 0, 1
+    wanted["flags"], wanted["order"], wanted["refcount"] = KERNEL | ALLOCATED, 0, 1
     wanted["vtable"], wanted["guard"], wanted["generation"] = 0, 0, before["generation"] + 1
     for field in after.dtype.names:
         expect(

@@ -78,6 +78,7 @@ def races(guests: Guests, clause: str) -> Iterator[Race]:
 
 @pytest.mark.parametrize("clause", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in CLAUSES])
 def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Guests, image: Image) -> None:
+    guests.explorer().require_plays(clause)
     found = list(races(guests, clause))
     if not found:
         return

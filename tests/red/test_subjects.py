@@ -134,12 +134,11 @@ def test_what_is_no_file_is_a_usage_error_in_one_line(case: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "error[E0432]: unresolved import"),
         (bytes(range(256)) * 16, "error: couldn't read"),
         (b"\x7fELF\x02\x01\x01\x00" + bytes(56), "error: unknown start of token"),
         (b"fn frame(", "error: this file contains an unclosed delimiter"),
     ],
-    ids=["empty", "no-utf-8", "an-elf", "cut-off"],
+    ids=["no-utf-8", "an-elf", "cut-off"],
 )
 def test_a_file_that_is_no_module_is_an_error_in_rustc_s_words(
     content: bytes, words: str, tmp_path: Path

@@ -20,12 +20,17 @@ def test_statuses_are_those_that_are_documented() -> None:
         "NO_TESTS": 6,
         "SKIP": 7,
     }
-    assert {code.name: int(code) for code in ExitCode} == {**documented, "INTERRUPTED": 130}
+    assert {code.name: int(code) for code in ExitCode} == {
+        **documented,
+        "UNJUDGEABLE": 125,
+        "INTERRUPTED": 130,
+    }
 
 
 def test_severity_follows_the_order_of_the_kinds() -> None:
     ranked = sorted(Kind, key=lambda kind: -kind.severity)
-    assert [str(kind) for kind in ranked] == ["ERROR", "CRASH", "TIMEOUT", "FAIL", "NO_TESTS", "SKIP", "PASS"]
+    documented = ["ERROR", "CRASH", "TIMEOUT", "FAIL", "UNJUDGEABLE", "NO_TESTS", "SKIP", "PASS"]
+    assert [str(kind) for kind in ranked] == documented
 
 
 def test_the_table_has_a_row_for_each_status() -> None:

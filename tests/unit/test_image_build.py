@@ -15,7 +15,16 @@ import pytest
 
 from harness import resources
 from harness.contract.layout import EXPECTED, diff
-from harness.image import BuildError, Subject, SubjectError, Toolchain, build, cargo, find_toolchain
+from harness.image import (
+    BuildError,
+    NotJudgeable,
+    Subject,
+    SubjectError,
+    Toolchain,
+    build,
+    cargo,
+    find_toolchain,
+)
 
 
 @pytest.fixture
@@ -188,10 +197,18 @@ exit 101
 """
 
 
+@pytest.mark.parametrize("names_are_known", [False, True])
 @pytest.mark.parametrize("script", [_NO_LINKER, "#!/bin/sh\necho no network >&2; exit 101\n", ""])
 def test_failure_that_is_not_the_subjects_is_not_blamed_on_it(
-    subject_file: Path, toolchain: Toolchain, script: str
+    subject_file: Path,
+    toolchain: Toolchain,
+    script: str,
+    names_are_known: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Cargo fails when it compiles what a frame module depends on, or when it compiles the shim."""
+    if names_are_known:
+        monkeypatch.setattr(sys.modules["harness.image.build"], "lacking_names", lambda *_, **__: ())
     with subject_file.open("a", encoding="utf-8") as file:
         file.write("// never compiled before\n")
     cargo = subject_file.with_name("cargo")
@@ -207,9 +224,21 @@ def test_failure_that_is_not_the_subjects_is_not_blamed_on_it(
 )
 def test_subject_of_any_text_is_an_error_in_one_line(subject_file: Path, text: str) -> None:
     subject_file.write_text(text, encoding="utf-8")
-    with pytest.raises(BuildError) as raised:
+    with pytest.raises((BuildError, NotJudgeable)) as raised:
         build(Subject.from_file(subject_file), "dev")
     assert "\n" not in raised.value.summary
+
+
+def test_error_in_a_line_of_the_shim_s_is_not_blamed_on_the_subject(
+    subject_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should the names ever be asked for wrongly, nobody is told to change the file."""
+    subject_file.write_text("", encoding="utf-8")
+    monkeypatch.setattr(sys.modules["harness.image.build"], "lacking_names", lambda *_, **__: ())
+    with pytest.raises(BuildError) as raised:
+        build(Subject.from_file(subject_file), "dev")
+    assert "not about the frame module" in raised.value.next_step
+    assert "mend " + str(subject_file) not in str(raised.value)
 
 
 def test_subject_that_is_no_text_is_an_error_in_one_line(subject_file: Path) -> None:
@@ -235,7 +264,8 @@ def test_path_that_no_source_can_name_is_refused(tmp_path: Path, name: bytes) ->
     str(raised.value).encode()
 
 
-def test_build_script_takes_no_path_for_none(tmp_path: Path) -> None:
+def test_build_script_takes_no_path_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["harness.image.build"], "lacking_names", lambda *_, **__: ())
     file = Path(shutil.copy(Subject.builtin().path, tmp_path / os.fsdecode(b"frame-\xff.rs")))
     with pytest.raises(BuildError, match="expected a path in UTF-8"):
         build(dataclasses.replace(Subject.builtin(), path=file, name="not UTF-8"), "dev")

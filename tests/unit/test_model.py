@@ -97,8 +97,8 @@ def test_builder_calls_decide_flags_and_zeroing(
 
 
 def test_custom_movable_flags_ask_for_movable_memory() -> None:
-    assert AllocOptions((custom(C.flag_movable),)).migratetype is MOVABLE
-    assert AllocOptions((custom(C.flag_user),)).migratetype is UNMOVABLE
+    assert AllocOptions((custom(C.flag_movable),)).migratetype() is MOVABLE
+    assert AllocOptions((custom(C.flag_user),)).migratetype() is UNMOVABLE
 
 
 def test_first_allocation_fills_the_cache_with_a_batch(model: Model) -> None:

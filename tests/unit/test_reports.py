@@ -200,7 +200,7 @@ def test_json_has_the_documented_parts(evidence: Evidence) -> None:
     assert set(document["clauses"]) == set(verdict.clauses)
     outcomes = {"held", "violated", "known", "not-evaluated"}
     for judgement in document["clauses"].values():
-        assert set(judgement) == {"outcome", "checks", "message"}
+        assert set(judgement) == {"outcome", "checks", "message", "lacks"}
         assert judgement["outcome"] in outcomes
     assert len(document["runs"]) == len(evidence.runs)
     assert sum(len(run["checks"]) for run in document["runs"]) == len(evidence.checks)

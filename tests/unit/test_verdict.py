@@ -29,6 +29,7 @@ from harness.judge.evidence import (
 from harness.judge.exit_codes import Kind
 from harness.judge.verdict import ClauseOutcome, Verdict, judge
 from tests.unit.evidence_samples import (
+    CHECKS,
     CLAUSES_LOOKED_AT,
     DEV,
     LIFE,
@@ -151,10 +152,12 @@ def test_no_single_corruption_of_good_evidence_passes() -> None:
 def test_no_mix_of_check_outcomes_passes_when_one_is_bad(data: st.DataObject) -> None:
     evidence = healthy()
     drawn = [data.draw(st.sampled_from(Outcome)) for _ in evidence.checks]
+    lacks = ("MetaSlot",)
     checks = tuple(
-        replace(result, outcome=outcome) for result, outcome in zip(evidence.checks, drawn, strict=True)
+        replace(result, outcome=outcome, lacks=lacks if outcome is Outcome.ABSENT else ())
+        for result, outcome in zip(evidence.checks, drawn, strict=True)
     )
-    kind = judge(replace(evidence, checks=checks)).kind
+    kind = judge(replace(evidence, checks=checks, lacks=lacks)).kind
     worst = {
         Outcome.ERROR: Kind.ERROR,
         Outcome.CRASHED: Kind.CRASH,
@@ -166,7 +169,7 @@ def test_no_mix_of_check_outcomes_passes_when_one_is_bad(data: st.DataObject) ->
     if bad:
         assert kind is max(bad, key=lambda one: one.severity)
     else:
-        assert kind in (Kind.PASS, Kind.SKIP)
+        assert kind in (Kind.PASS, Kind.SKIP, Kind.UNJUDGEABLE)
 
 
 def test_what_one_check_cannot_judge_is_not_held_though_others_passed() -> None:
@@ -537,3 +540,48 @@ def test_a_violation_is_told_by_its_message_or_else_by_what_was_seen(
 ) -> None:
     verdict = judge(with_outcome(healthy(), TABLE, Outcome.VIOLATED, DEV, **fields))
     assert verdict.clauses["ALLOC-07"].message == words
+
+
+def without(outcomes: dict[str, tuple[str, ...]], lacks: tuple[str, ...]) -> Evidence:
+    """Healthy evidence of a version that lacks names, with some checks absent for want of some."""
+    evidence = healthy()
+    checks = tuple(
+        replace(result, outcome=Outcome.ABSENT, lacks=outcomes[result.check], message="not there")
+        if result.check in outcomes
+        else result
+        for result in evidence.checks
+    )
+    return replace(evidence, checks=checks, lacks=lacks)
+
+
+def test_a_clause_that_is_not_in_a_version_does_not_stand_against_a_pass() -> None:
+    verdict = judge(without({VTABLE: ("FrameMetaVtable",)}, ("FrameMetaVtable",)), required=CLAUSES_LOOKED_AT)
+    assert (verdict.kind, verdict.reasons, verdict.absent) == (Kind.PASS, (), 1)
+    judgement = verdict.clauses["VT-03"]
+    assert judgement.outcome is ClauseOutcome.NOT_EVALUATED
+    assert judgement.message == "not in this version, which lacks FrameMetaVtable"
+
+
+def test_an_absence_that_the_compiler_does_not_confirm_is_an_error() -> None:
+    for evidence in (
+        without({VTABLE: ("FrameMetaVtable",)}, ()),
+        without({VTABLE: ("FrameMetaVtable", "get_meta")}, ("FrameMetaVtable",)),
+        without({VTABLE: ()}, ("FrameMetaVtable",)),
+    ):
+        verdict = judge(evidence)
+        assert verdict.kind is Kind.ERROR
+        assert {reason.code for reason in verdict.reasons} == {"absence"}
+
+
+def test_a_version_of_which_nothing_was_looked_at_is_no_pass() -> None:
+    none: dict[str, tuple[str, ...]] = dict.fromkeys(CHECKS, ("MetaSlot",))
+    verdict = judge(without(none, ("MetaSlot",)))
+    assert verdict.kind is Kind.UNJUDGEABLE
+    assert {reason.code for reason in verdict.reasons} == {"all-absent"}
+
+
+def test_a_broken_clause_weighs_more_than_what_is_not_in_a_version() -> None:
+    evidence = without({VTABLE: ("MetaSlot",)}, ("MetaSlot",))
+    broken = replace(evidence.checks[0], outcome=Outcome.VIOLATED, message="no")
+    verdict = judge(replace(evidence, checks=(broken, *evidence.checks[1:])))
+    assert verdict.kind is Kind.FAIL

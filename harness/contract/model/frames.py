@@ -53,11 +53,18 @@ class Model:
 
     Args:
         vtables: by the address that is registered; `hook_calls` records what they are told.
+        movable: the module knows MOVABLE frames; older ones do not.
     """
 
     def __init__(
-        self, slots: SlotTable, buddy: BuddyModel, vtables: Mapping[int, Vtable] | None = None
+        self,
+        slots: SlotTable,
+        buddy: BuddyModel,
+        vtables: Mapping[int, Vtable] | None = None,
+        *,
+        movable: bool = True,
     ) -> None:
+        self.movable = movable
         self.slots = slots
         self.buddy = buddy
         self.vtables = dict(vtables or {})
@@ -68,7 +75,7 @@ class Model:
     def copied(self) -> Model:
         """An independent model in the same state; costs a shallow copy of dictionaries."""
         slots = self.slots.copied()
-        copy = Model(slots, self.buddy.copied(slots), self.vtables)
+        copy = Model(slots, self.buddy.copied(slots), self.vtables, movable=self.movable)
         copy.hook_calls = list(self.hook_calls)
         copy.payload = dict(self.payload)
         return copy
@@ -93,7 +100,7 @@ class Model:
                 return Illegal(chosen, taken)
             return self._claim(taken.pfn, options)
         for _ in range(self.slots.n_frames):
-            block = self.buddy.alloc(0, options.migratetype, cpu)
+            block = self.buddy.alloc(0, options.migratetype(self.movable), cpu)
             if block is None:
                 break
             if self.slots[block.pfn].is_poisoned and self.slots[block.pfn].refcount == C.refcount_unused:
@@ -110,7 +117,7 @@ class Model:
         generation = (self.slots[pfn].generation + 1) % U32
         self.slots.write(
             pfn,
-            flags=options.purpose.flags,
+            flags=options.purpose.flags(self.movable),
             order=0,
             refcount=1,
             generation=generation,

@@ -54,12 +54,14 @@ def booted_model(
     *,
     zones: tuple[tuple[str, int, int], ...] = ZONES,
     vtables: Mapping[int, Vtable] | None = None,
+    movable: bool = True,
 ) -> Model:
     """The state that a guest must be in after boot.
 
     Args:
         ram: ranges of pfns that hold memory, even a part of one frame.
         given: ascending ranges of frames that the buddy may own, no two touching.
+        movable: the frame module knows MOVABLE frames.
     """
     slots = SlotTable(n_frames)
     models = []
@@ -71,7 +73,7 @@ def booted_model(
     buddy = BuddyModel(slots, models, given)
     buddy.populate()
     slots.touched.clear()
-    return Model(slots, buddy, vtables)
+    return Model(slots, buddy, vtables, movable=movable)
 
 
 def _overlap(ranges: list[range], zone: ZoneModel) -> int:

@@ -15,13 +15,12 @@ class Purpose:
     name: str
     custom_flags: int = 0
 
-    @property
-    def flags(self) -> int:
-        """ALLOC-02."""
+    def flags(self, movable: bool = True) -> int:
+        """ALLOC-02; of a module that knows MOVABLE frames, or of an older one."""
         own = {
             "pagetable": C.flag_kernel,
             "kernel": C.flag_kernel,
-            "user": C.flag_user | C.flag_movable,
+            "user": C.flag_user | (C.flag_movable if movable else 0),
             "custom": self.custom_flags,
         }
         return own[self.name] | C.flag_allocated
@@ -60,8 +59,7 @@ class AllocOptions:
         asked = [call for call in self.calls if isinstance(call, bool)]
         return self.purpose.requires_zero or (asked[-1] if asked else True)
 
-    @property
-    def migratetype(self) -> Migratetype:
-        """ALLOC-08."""
-        movable = self.purpose.flags & C.flag_movable
-        return Migratetype.MOVABLE if movable else Migratetype.UNMOVABLE
+    def migratetype(self, movable: bool = True) -> Migratetype:
+        """ALLOC-08; of a module that knows MOVABLE frames, or of an older one."""
+        asked = movable and self.purpose.flags() & C.flag_movable
+        return Migratetype.MOVABLE if asked else Migratetype.UNMOVABLE

@@ -5,8 +5,8 @@ use crate::arch::interrupts;
 use crate::console::args::{parse, Args};
 use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
 use crate::console::reply::Reply;
-use crate::memory::frame::{get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame, PAGE_SIZE};
 use crate::memory::release_owned_block;
+use crate::memory::subject::{get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame, PAGE_SIZE};
 use crate::smp::call::subject;
 use crate::sync::with_irqs_disabled;
 

@@ -5,7 +5,7 @@ use crate::console::args::Args;
 use crate::console::command::{Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::memory::buddy::BuddyFrameAllocator;
-use crate::memory::frame::{AllocError, FrameAllocator, PhysFrame};
+use crate::memory::subject::{AllocError, FrameAllocator, PhysFrame};
 use crate::sync::with_irqs_disabled;
 
 pub const COMMANDS: &[Command] = &[

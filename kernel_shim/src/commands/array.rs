@@ -4,7 +4,7 @@ use super::{operand, slot};
 use crate::console::args::Args;
 use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
 use crate::console::reply::Reply;
-use crate::memory::frame::{self, MetaSlot, PAGE_SIZE};
+use crate::memory::subject::{self as frame, MetaSlot, PAGE_SIZE};
 use crate::memory::{boot_alloc, buddy, slot_table};
 use crate::smp::call::subject;
 use core::ptr;

@@ -6,7 +6,7 @@ use crate::console::command::{refused, Code, Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::memory::buddy;
 use crate::memory::buddy::log::Event;
-use crate::memory::frame::PhysFrame;
+use crate::memory::subject::PhysFrame;
 use crate::memory::zone::Migratetype;
 use crate::sync::with_irqs_disabled;
 

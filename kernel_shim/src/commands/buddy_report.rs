@@ -6,7 +6,7 @@ use crate::console::command::{Command, CommandResult};
 use crate::console::reply::Reply;
 use crate::memory::buddy;
 use crate::memory::buddy::state::{ZoneState, LINK_NONE};
-use crate::memory::frame::{get_meta, PAGE_SIZE};
+use crate::memory::subject::{get_meta, PAGE_SIZE};
 use crate::memory::zone::{Migratetype, Zone, MAX_ORDER};
 use x86_64::PhysAddr;
 

@@ -3,7 +3,9 @@
 use crate::console::args::Args;
 use crate::console::command::{Command, CommandResult};
 use crate::console::reply::Reply;
-use crate::memory::frame::{
+#[cfg(older)]
+use crate::memory::subject::SlotMethods as _;
+use crate::memory::subject::{
     frame_flags, meta_guard, FrameMeta, FrameMetaVtable, FreeListLink, MetaSlot, PhysFrame, FRAME_META_ALIGN,
     FRAME_META_LINK_NONE, FRAME_META_SIZE, META_SLOT_REFCOUNT_BYTE_OFFSET, PAGE_SIZE, REFCOUNT_UNUSED,
 };

@@ -4,7 +4,7 @@ use super::operand;
 use crate::console::args::Args;
 use crate::console::command::{failed, Command, CommandError, CommandResult};
 use crate::console::reply::Reply;
-use crate::memory::frame::PhysFrame;
+use crate::memory::subject::PhysFrame;
 use core::cmp::Ordering;
 
 pub const COMMANDS: &[Command] = &[

@@ -3,7 +3,7 @@
 use crate::console::args::Args;
 use crate::console::command::{failed, refused, Code, CommandError};
 use crate::memory::buddy;
-use crate::memory::frame::{self, AllocError, FramePurpose, MetaSlot, PAGE_SIZE};
+use crate::memory::subject::{self as frame, AllocError, FramePurpose, MetaSlot, PAGE_SIZE};
 use crate::memory::zone::{Migratetype, MAX_ORDER};
 use crate::memory::{layout, slot_table};
 use crate::memory_map::RegionKind;

@@ -4,7 +4,7 @@ use super::operand;
 use crate::console::args::Args;
 use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
 use crate::console::reply::Reply;
-use crate::memory::frame::PAGE_SIZE;
+use crate::memory::subject::PAGE_SIZE;
 use crate::memory::{phys_to_virt, scan};
 use core::ptr;
 use x86_64::PhysAddr;

@@ -4,8 +4,10 @@ use super::operand;
 use crate::console::args::Args;
 use crate::console::command::{failed, refused, Code, Command, CommandError, CommandResult};
 use crate::console::reply::Reply;
-use crate::memory::frame::{FrameMetaVtable, MetaSlot, DEFAULT_FRAME_META_VTABLE};
 use crate::memory::hooks;
+#[cfg(older)]
+use crate::memory::subject::SlotMethods as _;
+use crate::memory::subject::{FrameMetaVtable, MetaSlot, DEFAULT_FRAME_META_VTABLE};
 use crate::smp::call::subject;
 use core::ptr;
 

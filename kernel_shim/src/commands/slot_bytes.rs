@@ -4,8 +4,8 @@ use super::operand;
 use crate::console::args::Args;
 use crate::console::command::{refused, Code, Command, CommandResult};
 use crate::console::reply::Reply;
-use crate::memory::frame::MetaSlot;
 use crate::memory::slot_table::{self, SLOT_BYTES};
+use crate::memory::subject::MetaSlot;
 use core::arch::asm;
 use core::mem::MaybeUninit;
 

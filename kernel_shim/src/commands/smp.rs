@@ -4,7 +4,7 @@ use super::operand;
 use crate::console::args::{parse, Args};
 use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
 use crate::console::reply::Reply;
-use crate::memory::frame::PAGE_SIZE;
+use crate::memory::subject::PAGE_SIZE;
 use crate::smp::operation::Op;
 use crate::smp::record::{Cpu, LOG_CAPACITY, MAX_FRAMES, MAX_STEPS, SMP};
 use crate::smp::{self, record};

@@ -1,7 +1,7 @@
 //! Lines from guest to host: each has a kind, its text is one line of visible ASCII.
 
 use super::uart;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// The first characters of a line, which tell what it is.
@@ -28,6 +28,44 @@ macro_rules! log {
 /// Writes one line.
 pub fn line(kind: &str, text: fmt::Arguments<'_>) {
     write_line(uart::send, kind, text);
+}
+
+/// Writes a log line by one call of the transmitter: other CPUs print at the same time.
+pub fn log_at_once(text: &str, end: &str) {
+    let mut line = Whole { bytes: [0; Whole::CAPACITY], length: 0 };
+    for part in [kind::LOG, text, end] {
+        // What does not fit is dropped; there is nobody to tell.
+        let _ = line.write_str(part);
+    }
+    line.push_all(b"\n");
+    send_noting_end(uart::send, &line.bytes[..line.length]);
+}
+
+/// A line in one piece; what does not fit is dropped, but for its end.
+struct Whole {
+    bytes: [u8; Self::CAPACITY],
+    length: usize,
+}
+
+impl Whole {
+    const CAPACITY: usize = 512;
+}
+
+impl Visible for Whole {
+    fn push_all(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        if end < Self::CAPACITY || (bytes == b"\n" && end <= Self::CAPACITY) {
+            self.bytes[self.length..end].copy_from_slice(bytes);
+            self.length = end;
+        }
+    }
+}
+
+impl fmt::Write for Whole {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.push_visible(s);
+        Ok(())
+    }
 }
 
 /// Writes one line of a crash report: no lock, begins at the start of a line.
@@ -69,7 +107,21 @@ struct Writer {
     length: usize,
 }
 
-impl Writer {
+/// Keeps a line one line of ASCII: control characters and everything beyond ASCII are escaped.
+trait Visible {
+    fn push_all(&mut self, bytes: &[u8]);
+
+    fn push_visible(&mut self, s: &str) {
+        for character in s.chars() {
+            match character {
+                ' '..='~' => self.push_all(&[character as u8]),
+                other => other.escape_default().for_each(|part| self.push_all(&[part as u8])),
+            }
+        }
+    }
+}
+
+impl Visible for Writer {
     fn push_all(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.chunk[self.length] = byte;
@@ -79,7 +131,9 @@ impl Writer {
             }
         }
     }
+}
 
+impl Writer {
     fn flush(&mut self) {
         send_noting_end(self.send, &self.chunk[..self.length]);
         self.length = 0;
@@ -87,14 +141,8 @@ impl Writer {
 }
 
 impl fmt::Write for Writer {
-    /// Keeps the line one line of ASCII: control characters and everything beyond ASCII are escaped.
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        for character in s.chars() {
-            match character {
-                ' '..='~' => self.push_all(&[character as u8]),
-                other => other.escape_default().for_each(|part| self.push_all(&[part as u8])),
-            }
-        }
+        self.push_visible(s);
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! The allocator of the time before the buddy: hands out RAM for good.
 
-use super::frame::PAGE_SIZE;
 use super::frame_ranges::FrameRanges;
 use super::phys_to_virt;
+use super::subject::PAGE_SIZE;
 use super::zone::Zone;
 use crate::memory_map::{self, RegionKind};
 use core::ops::Range;
@@ -96,6 +96,19 @@ impl BootAllocator {
             *unused = Some(Request { size, align, paddr });
         }
         Some(PhysAddr::new(paddr))
+    }
+
+    /// As frame modules asked for it before there was memory that the HHDM does not map.
+    #[allow(dead_code)]
+    pub fn try_alloc(&mut self, size: usize, align: usize) -> Option<PhysAddr> {
+        self.try_alloc_accessible(size, align)
+    }
+
+    /// The same for callers that cannot do without.
+    #[allow(dead_code)]
+    pub fn alloc(&mut self, size: usize, align: usize) -> PhysAddr {
+        let found = self.try_alloc(size, align);
+        found.unwrap_or_else(|| panic!("boot allocator: no {size} bytes at a multiple of {align}"))
     }
 
     /// The requests that were served, in order.

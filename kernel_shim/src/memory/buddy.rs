@@ -18,9 +18,9 @@ mod populate;
 mod stamp;
 pub mod state;
 
-use super::frame::{block_phys_has_poison_guard, AllocError, FrameAllocator, PhysFrame, PAGE_SIZE};
 use super::frame_ranges::FrameRanges;
 use super::hooks;
+use super::subject::{block_phys_has_poison_guard, AllocError, FrameAllocator, PhysFrame, PAGE_SIZE};
 use super::zone::{Migratetype, MAX_ORDER};
 use crate::sync::{with_irqs_disabled, IrqDisabledToken};
 use crate::{arch, red};
@@ -55,6 +55,12 @@ pub fn alloc_migratetype(
     }
     let pfn = lock(token).alloc(order, migratetype).ok_or(AllocError::OutOfMemory)?;
     Ok(PhysFrame { start_address: PhysAddr::new(pfn * PAGE_SIZE) })
+}
+
+/// As frame modules asked for it before there were migratetypes.
+#[allow(dead_code)]
+pub fn alloc(token: &IrqDisabledToken, order: u8) -> Result<PhysFrame, AllocError> {
+    alloc_migratetype(token, order, Migratetype::Unmovable)
 }
 
 /// Takes a block back.

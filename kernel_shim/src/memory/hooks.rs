@@ -2,7 +2,7 @@
 //!
 //! A hook must not lock or allocate, so the record is an array of atomic words.
 
-use super::frame::FrameMetaVtable;
+use super::subject::FrameMetaVtable;
 use crate::arch::interrupts;
 use crate::smp;
 use core::ptr;

@@ -1,7 +1,7 @@
 //! The memory map as it stands once memory has been taken from it.
 
 use super::boot_alloc;
-use super::frame::PAGE_SIZE;
+use super::subject::PAGE_SIZE;
 use crate::memory_map::{self, Map, Region, RegionKind};
 
 /// The end of the highest range of memory; need not be a multiple of a frame.

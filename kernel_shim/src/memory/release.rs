@@ -1,7 +1,7 @@
 //! The way of a block from its last holder back to the buddy.
 
 use super::buddy;
-use super::frame::{invoke_vtable_on_last_ref, invoke_vtable_on_unmap, PhysFrame, PAGE_SIZE};
+use super::subject::{invoke_vtable_on_last_ref, invoke_vtable_on_unmap, PhysFrame, PAGE_SIZE};
 use crate::sync::with_irqs_disabled;
 use x86_64::PhysAddr;
 

@@ -1,6 +1,6 @@
 //! What the shim itself knows about the slot table, for looking at it past the subject.
 
-use super::frame::{self, MetaSlot, PAGE_SIZE};
+use super::subject::{self as frame, MetaSlot, PAGE_SIZE};
 use super::{boot_alloc, scan};
 use crate::arch::paging::HHDM_BASE;
 use crate::witness;

@@ -1,14 +1,18 @@
 //! The frames that a CPU's program has in its hands.
 
 use super::record::{count, Counters};
+#[cfg(lacks = "MetaSlot.meta_aux")]
+use crate::memory::absent::meta_aux;
 use crate::memory::buddy;
-use crate::memory::frame::{get_meta, FrameAllocOptions, FramePurpose, MetaSlot, PhysFrame, PAGE_SIZE};
+#[cfg(older)]
+use crate::memory::subject::SlotMethods as _;
+use crate::memory::subject::{get_meta, FrameAllocOptions, FramePurpose, MetaSlot, PhysFrame, PAGE_SIZE};
 use crate::memory::zone::Migratetype;
 use crate::memory::{phys_to_virt, release_owned_block};
 use crate::sync::with_irqs_disabled;
 use core::ptr;
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64};
 use x86_64::PhysAddr;
 
 /// Blocks in one hand at most.
@@ -96,7 +100,7 @@ impl Held {
     fn exchange_marks(&self, block: Block, expected: u32, mark: u32) -> Result<(), Broken> {
         for index in 0..1_u64 << block.order {
             let paddr = block.paddr + index * PAGE_SIZE;
-            let got = slot(paddr).meta_aux.swap(mark, AcqRel);
+            let got = meta_aux(slot(paddr)).swap(mark, AcqRel);
             if got != expected {
                 return Err(Broken { paddr, expected: expected.into(), got: got.into() });
             }
@@ -171,6 +175,12 @@ impl Held {
 /// The slot of a frame, from the subject.
 pub fn slot(paddr: u64) -> &'static MetaSlot {
     get_meta(PhysAddr::new(paddr))
+}
+
+/// The field that takes the marks.
+#[cfg(not(lacks = "MetaSlot.meta_aux"))]
+fn meta_aux(slot: &MetaSlot) -> &AtomicU32 {
+    &slot.meta_aux
 }
 
 /// The first word of a frame.

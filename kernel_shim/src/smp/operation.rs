@@ -4,8 +4,10 @@ use super::call;
 use super::held::{payload, slot, Broken, Held};
 use super::program::barrier;
 use super::record::{count, Cpu, SMP};
-use crate::memory::frame::{frame_flags, FramePurpose, REFCOUNT_UNUSED};
 use crate::memory::hooks;
+#[cfg(older)]
+use crate::memory::subject::SlotMethods as _;
+use crate::memory::subject::{frame_flags, FramePurpose, REFCOUNT_UNUSED};
 use crate::memory::zone::Migratetype;
 use core::arch::asm;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};

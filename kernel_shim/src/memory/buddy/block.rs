@@ -1,6 +1,6 @@
 //! A block: `2^order` frames, the first of them at a multiple of that.
 
-use crate::memory::frame::PAGE_SIZE;
+use crate::memory::subject::PAGE_SIZE;
 use crate::memory::zone::{Migratetype, MAX_ORDER};
 use core::fmt;
 use core::ops::Range;

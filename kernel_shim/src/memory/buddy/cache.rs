@@ -3,7 +3,7 @@
 use super::block::Block;
 use super::stamp;
 use super::state::{BuddyState, MAX_CPUS};
-use crate::memory::frame::PAGE_SIZE;
+use crate::memory::subject::PAGE_SIZE;
 use crate::memory::zone::{Migratetype, Zone};
 
 /// Frames that move between a cache and the lists at once.

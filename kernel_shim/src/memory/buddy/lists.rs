@@ -7,7 +7,7 @@
 use super::block::Block;
 use super::stamp::{self, slot};
 use super::state::{ZoneState, LINK_NONE};
-use crate::memory::frame::{MetaSlot, PAGE_SIZE};
+use crate::memory::subject::{MetaSlot, PAGE_SIZE};
 use crate::memory::zone::{Migratetype, MAX_ORDER};
 
 impl ZoneState {

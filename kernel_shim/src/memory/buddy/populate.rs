@@ -4,8 +4,8 @@ use super::block::Block;
 use super::stamp;
 use super::state::ZoneState;
 use super::Buddy;
-use crate::memory::frame::PAGE_SIZE;
 use crate::memory::frame_ranges::FrameRanges;
+use crate::memory::subject::PAGE_SIZE;
 use crate::memory::zone::Zone;
 use crate::memory_map;
 

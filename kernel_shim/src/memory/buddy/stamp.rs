@@ -2,7 +2,9 @@
 
 use super::block::Block;
 use super::state::LINK_NONE;
-use crate::memory::frame::{frame_flags, get_meta, MetaSlot, PAGE_SIZE, REFCOUNT_UNUSED};
+#[cfg(older)]
+use crate::memory::subject::SlotMethods as _;
+use crate::memory::subject::{frame_flags, get_meta, MetaSlot, PAGE_SIZE, REFCOUNT_UNUSED};
 use crate::memory::zone::Migratetype;
 use core::sync::atomic::Ordering::AcqRel;
 use x86_64::PhysAddr;

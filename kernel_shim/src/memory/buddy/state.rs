@@ -3,7 +3,7 @@
 use crate::memory::zone::{Migratetype, Zone, MAX_ORDER};
 
 /// No block: ends a free list, as head, next or prev.
-pub use crate::memory::frame::FRAME_META_LINK_NONE as LINK_NONE;
+pub use crate::memory::subject::FRAME_META_LINK_NONE as LINK_NONE;
 
 /// CPUs that have a cache of their own.
 pub use crate::arch::MAX_CPUS;

@@ -1,0 +1,63 @@
+//! The global allocator: a small heap for what a frame module allocates itself. The shim allocates nothing.
+//!
+//! It lies in the kernel image, apart from the frames that are judged; a module that never allocates gets none. First
+//! fit over granules: simple, and a module that frees what it allocates can go on for ever.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ptr;
+use spin::Mutex;
+
+const GRANULE: usize = 64;
+const GRANULES: usize = 4096;
+const BYTES: usize = GRANULE * GRANULES;
+
+#[repr(C, align(4096))]
+struct Arena(UnsafeCell<[u8; BYTES]>);
+
+// SAFETY: nobody makes a reference to the bytes; each is reached only through the pointers of the one block that it is
+// part of, which `USED` gives to one caller at a time.
+unsafe impl Sync for Arena {}
+
+static ARENA: Arena = Arena(UnsafeCell::new([0; BYTES]));
+
+/// Which granules are part of a block.
+static USED: Mutex<[bool; GRANULES]> = Mutex::new([false; GRANULES]);
+
+struct Heap;
+
+#[global_allocator]
+static HEAP: Heap = Heap;
+
+// SAFETY: a block is made of granules that were free and are marked used under the lock, so blocks are disjoint; it is
+// as long as asked for, and aligned, since the arena is aligned to a page and a larger alignment gets no block. Neither
+// function panics.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let count = layout.size().div_ceil(GRANULE);
+        if layout.align() <= align_of::<Arena>() {
+            let found = take(&mut USED.lock(), count, layout.align().div_ceil(GRANULE));
+            if let Some(first) = found {
+                // The offset of a granule is inside of the arena.
+                return ARENA.0.get().cast::<u8>().wrapping_add(first * GRANULE);
+            }
+        }
+        // Most callers panic now, and their message does not say whose heap it is.
+        crate::serial_println!("heap: no {layout:?}: the frame module's own heap has {BYTES} bytes");
+        ptr::null_mut()
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let first = (block.addr() - ARENA.0.get().addr()) / GRANULE;
+        let count = layout.size().div_ceil(GRANULE);
+        USED.lock()[first..first + count].fill(false);
+    }
+}
+
+/// Marks the first free run of `count` granules that begins at a multiple of `step`.
+fn take(used: &mut [bool; GRANULES], count: usize, step: usize) -> Option<usize> {
+    let end = GRANULES.checked_sub(count)?;
+    let first = (0..=end).step_by(step).find(|&first| !used[first..first + count].contains(&true))?;
+    used[first..first + count].fill(true);
+    Some(first)
+}
