@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import tempfile
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +18,30 @@ from _pytest.mark.expression import Expression
 from harness import pytest_plugin, resources
 from harness.contract.clauses import CLAUSES, clause
 from harness.errors import HarnessError, UsageError
+from harness.image import disk
 from harness.image.build import PROFILES, build
 from harness.image.errors import BuildError, NotJudgeable
+from harness.image.image import Image
 from harness.image.subject import Subject
 from harness.image.toolchain import find_toolchain
 from harness.judge import baseline as baselines
 from harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey, SubjectInfo, Trouble, decode
 from harness.judge.exit_codes import ExitCode, exit_code
 from harness.judge.verdict import judge
+from harness.machine.accel import settle_accel
 from harness.machine.definition import load_machines
+from harness.machine.firmware import require_host
 from harness.program import program
 from harness.pytest_results import run_id
-from harness.pytest_session import BUILD, RESULT
+from harness.pytest_session import BUILD, PROBE, RESULT
 from harness.pytest_settings import alone, settings
 from harness.report import files as report_files
 from harness.report import json_report, junit
 from harness.report.progress import Progress
 from harness.report.terminal import console_for, print_report
+from harness.workers import available_memory, usable_cpus, worker_count
 
 DEFAULT_MACHINES = ("microvm", "q35", "pc")
-MOST_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -81,29 +85,60 @@ def check(request: Request) -> ExitCode:
     Raises:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
+    began = time.monotonic()
     read = (request.frame_rs, request.baseline, *map(Path, request.machines))
     report_files.make_way((request.json, request.junit), read)
     _check_selection(request.select)
     known = baselines.load(request.baseline) if request.baseline else baselines.EMPTY
     subject = Subject.from_file(request.frame_rs) if request.frame_rs else Subject.builtin()
-    load_machines(request.machines)
+    for machine in load_machines(request.machines or DEFAULT_MACHINES).values():
+        require_host(machine)
     console = console_for()
     with Progress(console) as progress:
-        try:
-            trouble = _build_first(subject, request, progress)
-            evidence = _broken_build(subject, trouble) if trouble else _run_suite(subject, request, progress)
-        except OSError as error:
-            evidence = _broken_build(subject, _of_the_host(error))
-    if evidence is None:
-        console.print("interrupted; every guest is gone")
-        return ExitCode.INTERRUPTED
+        evidence = _evidence(subject, request, progress)
+    evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
     verdict = judge(evidence, known, required=_required(request))
     print_report(evidence, verdict, known, console)
     if request.json:
         report_files.write(request.json, json_report.dumps(evidence, verdict, known))
     if request.junit:
         report_files.write(request.junit, junit.dumps(evidence, verdict, known))
+    if evidence.interrupted:
+        console.print("interrupted; every guest is gone")
     return exit_code(verdict.kind)
+
+
+def _evidence(subject: Subject, request: Request, progress: Progress) -> Evidence:
+    """Build, then run the suite; whatever ends that early is part of the evidence."""
+    began, build_s = time.monotonic(), 0.0
+    try:
+        trouble, images = _build_first(subject, request, progress)
+        build_s = time.monotonic() - began
+        if trouble is None:
+            trouble, request = _settle_accelerator(request, images, progress)
+        evidence = _broken_build(subject, trouble) if trouble else _run_suite(subject, request, progress)
+    except OSError as error:
+        evidence = _broken_build(subject, _of_the_host(error))
+    except KeyboardInterrupt:
+        evidence = Evidence(subject=_info(subject), planned_runs=(), interrupted=True)
+    return msgspec.structs.replace(evidence, build_s=build_s)
+
+
+def _settle_accelerator(
+    request: Request, images: Sequence[Image], progress: Progress
+) -> tuple[Trouble | None, Request]:
+    """Find out once, before there are workers, whether the accelerator that was asked for works here."""
+    machines = load_machines(request.machines or DEFAULT_MACHINES).values()
+    wanted = [machine.override(accel=request.accel) for machine in machines]
+    wanted = [machine for machine in wanted if machine.accel != "tcg"]
+    if not wanted:
+        return None, request
+    try:
+        settled = settle_accel(wanted[0], images[0].elf, append="nonce=probe", talk=PROBE, say=progress.note)
+    except HarnessError as error:
+        message = error.summary.removeprefix("accelerator: ")
+        return Trouble(what="accelerator", message=message, next=error.next_step), request
+    return None, replace(request, accel=settled.accel) if request.accel else request
 
 
 def _check_selection(select: str) -> None:
@@ -132,27 +167,34 @@ def _required(request: Request) -> list[str]:
     return list(CLAUSES)
 
 
-def _build_first(subject: Subject, request: Request, progress: Progress) -> Trouble | None:
+def _build_first(
+    subject: Subject, request: Request, progress: Progress
+) -> tuple[Trouble | None, list[Image]]:
+    images: list[Image] = []
     try:
         toolchain = find_toolchain(say=progress.step)
         features = ["red"] if request.red else []
         for profile in request.profiles:
-            build(subject, profile, features=features, toolchain=toolchain, say=progress.step)
+            images.append(build(subject, profile, features=features, toolchain=toolchain, say=progress.step))
     except NotJudgeable as error:
-        return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT)
+        return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images
     except BuildError as error:
-        return Trouble(
+        trouble = Trouble(
             what=BUILD,
             message=error.first,
             detail=error.rendered,
             next=error.next_step,
         )
+        return trouble, images
     except HarnessError as error:
-        return Trouble(what=BUILD, message=error.summary, detail=error.evidence, next=error.next_step)
-    return None
+        trouble = Trouble(what=BUILD, message=error.summary, detail=error.evidence, next=error.next_step)
+        return trouble, images
+    return None, images
 
 
 def _of_the_host(error: OSError) -> Trouble:
+    if full := disk.no_room(error, resources.build_dir()):
+        return Trouble(what="files", message=full.summary, detail=full.evidence, next=full.next_step)
     return Trouble(
         what="files",
         message=str(error),
@@ -168,14 +210,15 @@ def _info(subject: Subject) -> SubjectInfo:
     return SubjectInfo(name=subject.name, path=str(subject.path), sha256=subject.sha256)
 
 
-def _run_suite(subject: Subject, request: Request, progress: Progress) -> Evidence | None:
-    """Run pytest on the suite; None when it was interrupted."""
+def _run_suite(subject: Subject, request: Request, progress: Progress) -> Evidence:
+    """Run pytest on the suite; what it saw so far when it was interrupted."""
     watcher = _Watcher(progress)
     with tempfile.TemporaryDirectory(prefix="frame-harness-") as folder, alone():
         file = Path(folder) / "evidence.json"
-        code = pytest.main(_arguments(request, file, Path(folder)), plugins=[watcher])
-        if code == pytest.ExitCode.INTERRUPTED and not watcher.troubles:
-            return None
+        workers = _workers(request, progress)
+        code = pytest.main(_arguments(request, file, Path(folder), workers), plugins=[watcher])
+        if code == pytest.ExitCode.INTERRUPTED and not watcher.troubles and not file.exists():
+            return Evidence(subject=_info(subject), planned_runs=(), interrupted=True)
         if not file.exists():
             watcher.troubles.append(
                 Trouble(what="suite", message=f"pytest ended with status {int(code)} and left no evidence")
@@ -185,7 +228,9 @@ def _run_suite(subject: Subject, request: Request, progress: Progress) -> Eviden
     builds = [trouble for trouble in evidence.errors if trouble.what == BUILD]
     if builds:
         # Nothing that a wrong build showed counts, and no check needs to say so again.
-        return _broken_build(subject, *builds)
+        return msgspec.structs.replace(_broken_build(subject, *builds), interrupted=evidence.interrupted)
+    if evidence.interrupted:
+        return evidence  # that workers died is what was asked of them
     return _with_troubles(evidence, watcher.troubles)
 
 
@@ -193,9 +238,9 @@ def _with_troubles(evidence: Evidence, troubles: Sequence[Trouble]) -> Evidence:
     return msgspec.structs.replace(evidence, errors=(*evidence.errors, *troubles))
 
 
-def _arguments(request: Request, evidence: Path, scratch: Path) -> list[str]:
+def _arguments(request: Request, evidence: Path, scratch: Path, workers: int) -> list[str]:
     arguments = [
-        *settings(resources.suite_dir(), scratch), "-n", str(request.workers or _workers()),
+        *settings(resources.suite_dir(), scratch), "-n", str(workers),
         "--dist", "worksteal", "--profile", request.profile, "--evidence", str(evidence),
         "--reproduce-with", request.command,
     ]  # fmt: skip
@@ -214,8 +259,27 @@ def _arguments(request: Request, evidence: Path, scratch: Path) -> list[str]:
     return arguments
 
 
-def _workers() -> int:
-    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+def _workers(request: Request, progress: Progress) -> int:
+    count, why = worker_count(request.workers, usable_cpus(), available_memory())
+    if why:
+        progress.note(why)
+    if not request.select or count == 1:
+        return count
+    return max(1, min(count, _selected(request)))
+
+
+def _selected(request: Request) -> int:
+    """Count the checks of a selection: no more workers are started than there is work for."""
+    collected: list[str] = []
+
+    class Collector:
+        def pytest_collection_finish(self, session: pytest.Session) -> None:
+            collected.extend(item.nodeid for item in session.items)
+
+    with tempfile.TemporaryDirectory(prefix="frame-harness-") as folder:
+        words = _arguments(request, Path(folder) / "evidence.json", Path(folder), 0)
+        pytest.main([*words, "--collect-only"], plugins=[Collector()])
+    return len(collected)
 
 
 class _Watcher:

@@ -25,9 +25,35 @@ def frame_rs_option(what: str) -> Callable[[F], F]:
     )  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.Group):
+    """Lists each command with its whole first sentence; click cuts it at the width of a terminal."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [
+            (name, self.commands[name].get_short_help_str(limit=1000)) for name in self.list_commands(ctx)
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="frame-harness", prog_name="frame-harness", message="%(prog)s %(version)s")
 def cli() -> None:
     """Judges a kernel's frame metadata by booting it under QEMU."""
+
+
+@cli.command("help")
+@click.argument("command", default="")
+def help_command(command: str) -> None:
+    """Show this list, or what a COMMAND does and takes."""
+    parent = click.get_current_context().parent
+    if parent is None:
+        raise AssertionError("help is a command of the group")
+    shown = cli.get_command(parent, command) if command else cli
+    if shown is None:
+        raise click.UsageError(f"No such command '{command}'. Known: {', '.join(cli.commands)}")
+    context = click.Context(shown, info_name=command, parent=parent) if command else parent
+    click.echo(shown.get_help(context))
 
 
 @cli.command(
@@ -93,7 +119,8 @@ def clauses_command(markdown: bool) -> NoReturn:
     if markdown:
         click.echo(found.markdown())
     else:
-        console_for().print(found.terminal())
+        console = console_for()
+        console.print(found.terminal() if console.is_terminal else found.lines(), soft_wrap=True)
         click.echo(found.legend())
         click.echo(found.summary())
     sys.exit(int(ExitCode.NO_TESTS if found.missing else ExitCode.PASS))
@@ -118,6 +145,10 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many of each storm, not by the clock.")
 @click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--again", is_flag=True,
+    help="Repeat storms that broke something until they do so again; status 8 when they do not.",
+)  # fmt: skip
 @frame_rs_option("to judge")
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
@@ -127,6 +158,7 @@ def storm_command(
     steps: int | None,
     cpus: int,
     seed: int,
+    again: bool,
     frame_rs: Path | None,
     machine: str,
     profile: str,
@@ -134,7 +166,7 @@ def storm_command(
     """Let several CPUs at the same frames for a long time; NAMES choose some storms."""
     from harness.storm_command import StormRequest, storm  # noqa: PLC0415
 
-    sys.exit(int(storm(StormRequest(seconds, steps, names, cpus, frame_rs, machine, profile, seed))))
+    sys.exit(int(storm(StormRequest(seconds, steps, names, cpus, frame_rs, machine, profile, seed, again))))
 
 
 @cli.command("fuzz")
@@ -207,8 +239,7 @@ def console_command(frame_rs: Path | None, machine: str | None, profile: str, in
     """Boot a guest and talk to it: one command a line, `help` lists them, Ctrl-D ends."""
     from harness.console_command import talk  # noqa: PLC0415
 
-    talk(frame_rs, machine, profile, init)
-    sys.exit(int(ExitCode.PASS))
+    sys.exit(int(talk(frame_rs, machine, profile, init)))
 
 
 @cli.command("exit-codes")

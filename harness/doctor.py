@@ -8,13 +8,14 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import resources
 from harness.errors import HarnessError
-from harness.image import cargo_config
+from harness.image import cache_limit, cargo_config
 from harness.image.isolation import cargo_home, users_home
 from harness.image.toolchain import find_toolchain
 from harness.machine.definition import load_machine
@@ -51,7 +52,7 @@ def examine(say: Say | None = None) -> list[Line]:
         ("accelerator", _accelerator),
         ("memory", _memory),
         ("cpus", lambda: Line("cpus", f"{len(os.sched_getaffinity(0))} usable of {os.cpu_count()}")),
-        ("build folder", lambda: Line("build folder", _with_free_space(resources.build_dir()))),
+        ("build folder", _build_folder),
     ]
     return [_look(name, look) for name, look in looks]
 
@@ -88,6 +89,8 @@ def _look(name: str, look: Callable[[], Line]) -> Line:
         return look()
     except HarnessError as error:
         return Line(name, "", str(error))
+    except OSError as error:
+        return Line(name, "", f"{error}\nnext: see that this file can be read and written")
 
 
 def _python() -> Line:
@@ -198,6 +201,18 @@ def _with_free_space(folder: Path, name: str | None = None) -> str:
     usage = shutil.disk_usage(folder)
     shown = str(folder) if name is None else name
     return f"{shown}{', ' if shown else ''}{_round(usage.free)} free of {_round(usage.total)}"
+
+
+def _build_folder() -> Line:
+    """Where builds are kept; a folder that cannot be written serves nobody."""
+    folder = resources.build_dir()
+    found = f"{_with_free_space(folder)}; {cache_limit.described()}"
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return Line("build folder", found)
+    except OSError as error:
+        todo = "set FRAME_HARNESS_CACHE to a folder that you may write"
+        return Line("build folder", "", f"{folder}: {error.strerror}\nnext: {todo}")
 
 
 def _round(n_bytes: int) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import traceback
+from pathlib import Path
 
 from harness.checks import ClauseViolated
 from harness.console.channel import GuestCrashed as ConsoleCrashed
 from harness.errors import HarnessError, UsageError
+from harness.image.disk import no_room
 from harness.image.errors import NotJudgeable
 from harness.judge.exit_codes import ExitCode
 from harness.kernel_errors import AllocFailed, GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
@@ -34,6 +36,8 @@ def ending(error: Exception) -> tuple[ExitCode, str]:
 
     An error that nobody thought of is the harness's own: one line, while its stack trace goes into a file.
     """
+    if isinstance(error, OSError) and (full := no_room(error, Path(tempfile.gettempdir()))):
+        return ExitCode.ERROR, f"error: {full}"
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return status, f"error: {error}"

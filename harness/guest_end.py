@@ -92,6 +92,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             status=_STATUS[status.kind],
             console_tail=tail,
             backtrace=_without_recursion(symbolized(error.report, image), error.report),
+            registers=_registers(error.report),
         )
     if isinstance(error, console.GuestGone):
         status, _, _ = _reap(guest, channel)
@@ -124,6 +125,12 @@ def _recursion(report: CrashReport, image: Image) -> str:
     calls = Counter(image.function_at(address - 1) for address in report.backtrace)
     again = [name for name, count in calls.items() if name and count > 1]
     return f" (recursion through {', '.join(again)})" if again else ""
+
+
+def _registers(report: CrashReport) -> tuple[str, ...]:
+    """The registers of a crash report, four on a line."""
+    words = [f"{name}={value:#x}" for name, value in report.registers.items()]
+    return tuple(" ".join(words[at : at + 4]) for at in range(0, len(words), 4))
 
 
 def symbolized(report: CrashReport, image: Image) -> tuple[str, ...]:

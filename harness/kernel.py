@@ -32,6 +32,7 @@ from harness.machine.definition import Machine
 from harness.machine.guest import Guest
 from harness.memory_view import memory_state
 from harness.reply import Reply, checked
+from harness.request import argument, grouped
 from harness.slot import Slot
 from harness.units import KERNEL_VMA, PAGE_SIZE
 
@@ -168,6 +169,11 @@ class Kernel:
             raise
         return kernel
 
+    def __repr__(self) -> str:
+        how = "alive" if self.alive else self._end[0] if self._end else "gone"
+        subject, profile = self.image.subject.name, self.image.profile
+        return f"<Kernel {subject} on {self.machine.name}/{profile}, {self.frames} frames, {how}>"
+
     # Requests
 
     def request(self, command: str, *, watching: Watching | None = None) -> Reply:
@@ -206,13 +212,13 @@ class Kernel:
             CommandRefused: the guest does not know the command or its arguments.
             GuestCrashed, GuestTimeout: there is no guest any more.
         """
-        line = " ".join([command, *(_argument(a) for a in arguments)])
+        line = " ".join([command, *(argument(a) for a in arguments)])
         return checked(self.request(line, watching=watching))
 
     def batch(self, commands: Sequence[str]) -> list[Reply]:
         """Run many commands in few round trips; stops like `call` at the first that does not succeed."""
         replies: list[Reply] = []
-        for group in _grouped(commands, BATCH_BYTES):
+        for group in grouped(commands, BATCH_BYTES):
             done = self.call("batch " + ";".join(group)).parts(group)
             replies += [checked(reply) for reply in done]
             if len(done) != len(group):
@@ -431,19 +437,3 @@ class Kernel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.finish()
-
-
-def _argument(value: int | str) -> str:
-    return f"{value:#x}" if isinstance(value, int) else value
-
-
-def _grouped(commands: Sequence[str], limit: int) -> list[list[str]]:
-    groups: list[list[str]] = []
-    size = limit
-    for command in commands:
-        size += len(command) + 1
-        if size > limit:
-            groups.append([])
-            size = len(command) + 1
-        groups[-1].append(command)
-    return groups

@@ -77,7 +77,9 @@ class GuestFailure(HarnessError):
         backtrace: tuple[str, ...] = (),
         registers: tuple[str, ...] = (),
     ) -> None:
-        seen = [*registers, *backtrace, *(f"console: {line}" for line in console_tail)]
+        # A crash report is told decoded, by registers and backtrace.
+        printed = [line for line in console_tail if not (backtrace and line.startswith("!"))]
+        seen = [*registers, *backtrace, *(f"console: {line}" for line in printed)]
         super().__init__(what, detail=detail, evidence="\n".join(seen))
         self.status, self.console_tail, self.backtrace = status, console_tail, backtrace
         self.registers = registers

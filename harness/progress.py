@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -19,6 +21,7 @@ HowFar = Callable[[str], str | None]
 """Given a line that a tool printed, returns what to show of it, or None."""
 
 PATIENCE_S = 2.0  # a step that is over by then is not worth a line
+GRACE_S = 2.0  # for a tool that is told to end
 REPEAT_S = 5.0  # how often the line is renewed after that
 
 
@@ -112,14 +115,31 @@ def run(
                 env=env,
                 text=True,
                 errors="replace",
+                process_group=0,
             )
         except FileNotFoundError as error:
             return Finished(127, "", f"{error.filename}: not found")
         except OSError as error:
             return Finished(126, "", f"{argv[0]}: {error.strerror}")
         with child:
-            out, err = _drain(child, step, how_far)
+            try:
+                out, err = _drain(child, step, how_far)
+            except BaseException:
+                _end_group(child)
+                raise
             return Finished(child.wait(), out, err)
+
+
+def _end_group(child: subprocess.Popen[str]) -> None:
+    """End a tool with all that it started: its pipes end, too, and with them the thread that reads."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+            child.wait(GRACE_S)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def _drain(child: subprocess.Popen[str], step: Step, how_far: HowFar | None) -> tuple[str, str]:
@@ -136,7 +156,12 @@ def _drain(child: subprocess.Popen[str], step: Step, how_far: HowFar | None) -> 
         raise AssertionError("the child was started with pipes")
     out: list[str] = []
     err: list[str] = []
-    reader = threading.Thread(target=read, args=(child.stderr, err), daemon=True)
+
+    def read_errors(stream: IO[str]) -> None:
+        with contextlib.suppress(ValueError):  # closed at the end of a tool that was interrupted
+            read(stream, err)
+
+    reader = threading.Thread(target=read_errors, args=(child.stderr,), daemon=True)
     reader.start()
     read(child.stdout, out)
     reader.join()

@@ -21,6 +21,7 @@ from harness.judge.evidence import GuestStatus, PlannedCheck, RunKey, encode
 from harness.kernel import Boot, Kernel
 from harness.kernel_errors import GuestCrashed, GuestFailure, NotInThisVersion
 from harness.pytest_session import PARENT, RESULT, SEEN, Session
+from harness.pytest_words import compared, users_lines
 from harness.report.text import printable
 from harness.run import Run
 
@@ -28,6 +29,9 @@ SESSION = pytest.StashKey[Session]()
 PHASES = pytest.StashKey[dict[str, tuple[pytest.TestReport, BaseException | None]]]()
 RUN = pytest.StashKey[Run]()
 KERNELS = pytest.StashKey[list[Kernel]]()
+HAS_GUEST = pytest.StashKey[bool]()
+STORM = pytest.StashKey[str]()
+"""The storm that a check lets rage: to see it again takes repeating, which a check does not."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -150,7 +154,10 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
+    with users_lines(call.excinfo if planned_run(item) else None) as instead:
+        report = yield
+    if instead and report.failed:
+        report.longrepr = instead
     phases = item.stash.setdefault(PHASES, {})
     phases[str(report.when)] = (report, call.excinfo.value if call.excinfo else None)
     key = planned_run(item)
@@ -163,19 +170,25 @@ def pytest_runtest_makereport(
         for title, text in results.sections(item, kernels):
             report.sections.append((title, text))
     if report.when == "teardown" and results.clauses_of(item):
-        run = item.stash.get(RUN, None)
-        image, layout = (run.image, run.layout) if run else (None, None)
-        result = results.result_of(item, key, image, layout, phases, kernels, reproduce(item, key))
-        report.user_properties.append((RESULT, encode(result)))
-        for _, error in phases.values():
-            if (seen := results.seen_on_the_way(item, result, error)) is not None:
-                report.user_properties.append((SEEN, encode(seen)))
-        if run is not None and had_a_guest(phases, kernels):
-            run.note_end(next((error for one, error in phases.values() if one.failed), None))
+        _report_result(item, key, report)
     if report.when == "teardown":
         # A kernel holds its guest's RAM: kept until the end of the session, a thousand of them fill the host.
         item.stash[KERNELS], item.stash[PHASES] = [], {}
     return report
+
+
+def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) -> None:
+    """Attach to a check's last report what came of it, and note in its run how its guest ended."""
+    phases, kernels = item.stash[PHASES], item.stash.get(KERNELS, [])
+    run = item.stash.get(RUN, None)
+    image, layout = (run.image, run.layout) if run else (None, None)
+    result = results.result_of(item, key, image, layout, phases, kernels, reproduce(item, key))
+    report.user_properties.append((RESULT, encode(result)))
+    for _, error in phases.values():
+        if (seen := results.seen_on_the_way(item, result, error)) is not None:
+            report.user_properties.append((SEEN, encode(seen)))
+    if run is not None and had_a_guest(phases, kernels):
+        run.note_end(next((error for one, error in phases.values() if one.failed), None))
 
 
 def had_a_guest(
@@ -183,6 +196,19 @@ def had_a_guest(
 ) -> bool:
     """Whether a check had a guest, or died of one that never came up."""
     return bool(kernels) or any(isinstance(error, GuestFailure) for _, error in phases.values())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember whether the running test has a guest: only then are numbers likely to be addresses."""
+    item.config.stash[HAS_GUEST] = planned_run(item) is not None
+
+
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> list[str] | None:
+    """Show addresses in hex."""
+    return compared(op, left, right) if config.stash.get(HAS_GUEST, False) else None
 
 
 def planned_run(item: pytest.Item) -> RunKey | None:
@@ -194,8 +220,20 @@ def planned_run(item: pytest.Item) -> RunKey | None:
 
 def reproduce(item: pytest.Item, key: RunKey) -> str:
     """One shell command that runs this check again."""
+    door = item.config.stash[SESSION].door(key, str(item.path))
+    if (storm := item.stash.get(STORM, "")) and "check" in door:
+        return shlex.join(_storm_again(door, storm))
     name = getattr(item, "originalname", item.name)
-    return shlex.join([*item.config.stash[SESSION].door(key, str(item.path)), "-k", name])
+    return shlex.join([*door, "-k", name])
+
+
+def _storm_again(door: list[str], storm: str) -> list[str]:
+    """The words of a `check` command turned into those that repeat one storm until it breaks something."""
+    at = door.index("check")
+    rest = list(door[at + 1 :])
+    if "--accel" in rest:  # storms take the machine's own
+        del rest[(accel := rest.index("--accel")) : accel + 2]
+    return [*door[:at], "storm", storm, "--again", *rest]
 
 
 @pytest.fixture(scope="session")

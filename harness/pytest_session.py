@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-import sys
 import time
 import traceback
 from collections.abc import Iterable, Sequence
@@ -95,6 +95,10 @@ class Session:
         self._seen: dict[tuple[RunKey, str], CheckResult] = {}
         self._troubles: list[Trouble] = []
         self._reasons: tuple[Reason, ...] = ()
+        self._interrupted = False
+        # Pytest captures what tests print; this leads past it, and is made while nothing is captured yet.
+        self._stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
+        self._say = speaker(self._stderr)
 
     @property
     def _asked_for(self) -> Sequence[str]:
@@ -161,10 +165,11 @@ class Session:
         """Build the subject once a session; a failure is raised again for every check."""
         if profile not in self._images:
             try:
-                self._toolchain = self._toolchain or find_toolchain()
+                self._toolchain = self._toolchain or find_toolchain(say=self._say)
                 self._images[profile] = build(
-                    self.subject, profile, features=["red"] if self._red else [], toolchain=self._toolchain
-                )
+                    self.subject, profile, features=["red"] if self._red else [], toolchain=self._toolchain,
+                    say=self._say,
+                )  # fmt: skip
             except HarnessError as error:
                 self._no_image(profile, error)
         image = self._images[profile]
@@ -190,7 +195,7 @@ class Session:
                 image.elf,
                 append="nonce=probe",
                 talk=PROBE,
-                say=speaker(sys.stderr),
+                say=self._say,
             )
             run = Run(key, image, machine, extra)
             self._runs[key] = run
@@ -237,6 +242,10 @@ class Session:
                 seen = decode(str(value), CheckResult)
                 self._seen.setdefault((seen.run, seen.check), seen)
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember that somebody stopped the run; pytest's own reasons are kinds of this exception."""
+        self._interrupted = excinfo.type is KeyboardInterrupt
+
     def add_worker(self, output: str) -> None:
         """Add what an xdist worker saw."""
         self._outputs.append(decode(output, WorkerOutput))
@@ -250,6 +259,7 @@ class Session:
                 # Evidence is written all the same: what is on record must not be lost to this.
                 message = f"a guest could not be ended in good order: {type(error).__name__}: {error}"
                 self._troubles.append(Trouble(what="guests", message=message, run=key))
+        self._stderr.close()
         mine = WorkerOutput(
             planned=self._planned,
             ledgers=tuple(run.ledger() for run in self._runs.values()),
@@ -272,9 +282,9 @@ class Session:
         return self._reasons
 
     def _never_needed(self, key: RunKey, planned: Sequence[str]) -> list[Ledger]:
-        """The blank record of a run that nothing was asked of, because each of its checks was skipped."""
+        """The blank record of a run of which none is left: each check was skipped, or it was interrupted."""
         outcomes = {result.check: result.outcome for result in self._results if result.run == key}
-        if any(outcomes.get(check) is not Outcome.SKIPPED for check in planned):
+        if not self._interrupted and any(outcomes.get(check) is not Outcome.SKIPPED for check in planned):
             return []
         return [Ledger(run=key, image_sha256="", build_id="", subject_sha256=self.subject.sha256)]
 
@@ -327,6 +337,8 @@ class Session:
         """Everything that was seen, by this process and its workers."""
         # Every process collects the same checks; the others make up for one that died before it could say so.
         planned = max((output.planned for output in self._outputs), key=len, default=())
+        if self._interrupted and not planned:  # the workers were ended before they could say
+            planned = tuple(map(_planned, self._results))
         keys = tuple(dict.fromkeys(one.run for one in planned))
         ledgers = self._ledgers()
         invariants = {key: self._violated(key) for key in keys}
@@ -355,6 +367,7 @@ class Session:
             lacks=tuple(dict.fromkeys(name for output in self._outputs for name in output.lacks)),
             selection=str(self.config.getoption("keyword") or ""),
             duration_s=time.monotonic() - self._started,
+            interrupted=self._interrupted,
         )
 
 

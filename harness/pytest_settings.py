@@ -17,6 +17,7 @@ def settings(suite: Path, scratch: Path) -> list[str]:
     configuration = scratch / "pytest.ini"
     configuration.write_text("[pytest]\n", encoding="utf-8")
     arguments = [str(suite), f"--rootdir={suite}", f"--confcutdir={suite}", "-c", str(configuration)]
+    arguments.append(f"--basetemp={scratch / 'tmp'}")  # else a folder stays in TMPDIR
     for plugin in (*_PLUGINS, *(f"no:{name}" for name in _NOT)):
         arguments += ["-p", plugin]
     return arguments

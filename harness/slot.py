@@ -18,6 +18,9 @@ class Slot:
     def __init__(self, kernel: Kernel, paddr: int) -> None:
         self.kernel, self.paddr = kernel, paddr
 
+    def __repr__(self) -> str:
+        return f"<Slot of frame {self.paddr:#x}>"
+
     def call(self, method: str, *arguments: int) -> Reply:
         """Call any `MetaSlot` method by its name in Rust."""
         return self.kernel.call(f"slot.{method}", self.paddr, *arguments)

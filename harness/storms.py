@@ -65,11 +65,19 @@ class Storm:
     in_rounds: bool = False
 
 
-def rage(storm: Storm, kernel: Kernel, *, seconds: float, seed: int = 1) -> Outcome:
+def rage(
+    storm: Storm,
+    kernel: Kernel,
+    *,
+    seconds: float,
+    seed: int = 1,
+    seen: Callable[[Outcome], None] | None = None,
+) -> Outcome:
     """Let a storm rage, judge it; all of memory is as sound afterwards, with the same blocks free.
 
     Args:
         seconds: of wall-clock time; what was done by then is judged.
+        seen: is given what was done before it is judged, so that a storm that breaks something counts, too.
     Raises:
         ClauseViolated, SubjectPanic: the subject does not stand it.
         HarnessError: nothing came about: the CPUs never ran at the same time.
@@ -81,6 +89,8 @@ def rage(storm: Storm, kernel: Kernel, *, seconds: float, seed: int = 1) -> Outc
     if weather.frames:
         weather.cpus.frames(weather.frames)
     weather.outcome = _blow(storm, weather, seconds)
+    if seen is not None:
+        seen(weather.outcome)
     weather.outcome.expect_none(storm.name)
     if storm.judge is not None:
         storm.judge(weather)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
+
+_GONE = (errno.EPIPE, errno.EIO)  # a pipe without its reader, a terminal that was closed
 
 
 class PatientStream(io.TextIOWrapper):
@@ -14,14 +17,18 @@ class PatientStream(io.TextIOWrapper):
     def write(self, text: str, /) -> int:
         try:
             return super().write(text)
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             self._silence()
             return len(text)
 
     def flush(self) -> None:
         try:
             super().flush()
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             self._silence()
 
     def _silence(self) -> None:

@@ -34,16 +34,23 @@ def bench(names: Sequence[str], console: Console) -> bool:
             raise UsageError(
                 "bench", name, detail="no such measurement", next_step=f"known: {', '.join(MODULES)}"
             )
+    rows = [
+        row
+        for name in names or MODULES
+        for row in cast("Measurement", importlib.import_module(f"harness.bench.{name}")).measure()
+    ]
+    console.print(table_of(rows))
+    return all(row.met is not False for row in rows)
+
+
+def table_of(rows: Sequence[Row]) -> Table:
+    """One measurement a line, beside its floor."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("what", "time", "beside", "time", "ratio", "goal"):
         table.add_column(column, justify="left" if column in ("what", "beside") else "right")
-    reached = True
-    for name in names or MODULES:
-        for row in cast("Measurement", importlib.import_module(f"harness.bench.{name}")).measure():
-            reached = reached and row.met is not False
-            table.add_row(*_cells(row))
-    console.print(table)
-    return reached
+    for row in rows:
+        table.add_row(*_cells(row))
+    return table
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from harness.image.image import Image
 from harness.image.subject import Subject
 from harness.judge.exit_codes import ExitCode
 from harness.machine.definition import load_machine
+from harness.machine.firmware import require_host
 from harness.program import program
 from harness.report.text import plural
 from harness.resources import build_dir
@@ -50,7 +51,9 @@ def fuzz(request: FuzzRequest) -> ExitCode:
         HarnessError: the subject does not build, or the machine does not run.
     """
     seed = secrets.randbits(SEED_BITS) if request.seed is None else request.seed
-    image, machine = _image(request.frame_rs, request.profile), load_machine(request.machine)
+    machine = load_machine(request.machine)
+    require_host(machine)
+    image = _image(request.frame_rs, request.profile)
     folder = request.folder or build_dir() / "scripts"
     folder.mkdir(parents=True, exist_ok=True)
     limit = f"{request.seconds:g} s" if request.commands is None else f"{request.commands} commands"
@@ -116,8 +119,10 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
         raise UsageError(
             "script", str(file), detail=str(error), next_step="name a file that fuzz has saved"
         ) from error
+    definition = load_machine(machine or script.machine)
+    require_host(definition)
     image = _image(frame_rs, profile or script.profile)
-    with Arena(OwnHost(image, load_machine(machine or script.machine)), script.ground) as arena:
+    with Arena(OwnHost(image, definition), script.ground) as arena:
         failure = play_script(arena, script)
     click.echo(f"replay: {file} on {image.subject.name}, {machine or script.machine}:{image.profile}")
     for line in failure.lines if failure else script.lines:

@@ -14,6 +14,7 @@ from harness.image.build import build
 from harness.image.subject import Subject
 from harness.judge.exit_codes import ExitCode
 from harness.machine.definition import load_machine
+from harness.machine.firmware import require_host
 
 COLUMNS = ("frame", "field", "corruption", "kernel panics at", "invariants")
 LEAST_WIDTHS = (11, 14, 13, 12, 18)
@@ -29,7 +30,9 @@ def show_matrix(
         HarnessError: the subject does not build, or the machine does not run.
     """
     subject = Subject.from_file(frame_rs) if frame_rs else Subject.builtin()
-    host = OwnHost(build(subject, profile), load_machine(machine))
+    definition = load_machine(machine)
+    require_host(definition)
+    host = OwnHost(build(subject, profile), definition)
     rows = list(matrix(host))
     if markdown:
         console.print("\n".join(markdown_of(rows)), soft_wrap=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness import resources
-from harness.image import cargo, store
+from harness.image import cache_limit, cargo, store
 from harness.image.errors import BuildError
 from harness.image.image import Image
 from harness.image.offer import lacking_names, questions
@@ -60,10 +60,11 @@ def build(
     order = cargo.image_invocation(subject, profile, features, toolchain)
     key = _key(subject, order)
     elf = _known(key)
-    if elf is None:
+    if elf is None or not cache_limit.hold(elf[0]):
         # One lock a target folder: cargo has its own, but cannot say who waits for whom.
         with store.locked(f"build-{toolchain.key}", say=say):
             elf = _known(key) or _build(subject, profile, order, key, say)
+            cache_limit.hold(elf[0])
     with contextlib.suppress(PermissionError):  # somebody else's cache: their clock for what is unused
         os.utime(elf[0])
     return Image(elf=elf[0], sha256=elf[1], profile=profile, subject=subject, lacks=elf[2])
@@ -96,6 +97,7 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
         {"elf": digest, "sources": {str(file): _digest([file]) for file in outside}, "lacks": lacks},
     )
     store.drop_unused()
+    cache_limit.trim(path, store.note_path(key), built.elf)
     return path, digest, lacks
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import resources
+from harness.image import disk
+from harness.image.cargo_progress import Packages
 from harness.image.errors import BuildError
 from harness.image.isolation import ROOT, CargoHome, cargo_home, environment
 from harness.image.store import built_name
@@ -24,7 +26,6 @@ _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
 _LACKS = "FRAME_HARNESS_LACKS"  # likewise
 _SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
 NOT_THE_SUBJECT = "mend what the compiler's tools say above; it is not about the frame module"
-_CORE_PACKAGES = 5  # what building the core library adds: core, alloc, compiler_builtins with two helpers
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,15 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
         order: what `image_invocation` gives for them, with the names that the subject lacks.
     Raises:
         BuildError: it does not compile, or cargo could not get what it needs.
+        DiskFull: there is no room for what is built.
     """
     what = f"compiling the shim around {subject.name} ({profile})"
-    finished = order.run(what=what, say=say, how_far=_HowFar(resources.shim_dir(), order.toolchain))
+    how_far = Packages(resources.shim_dir(), with_core=bool(order.toolchain.cargo_args))
+    finished = order.run(what=what, say=say, how_far=how_far)
     messages = _messages(finished)
     if finished.status != 0:
+        if full := disk.no_room_for_build(resources.build_dir(), finished.out + finished.err):
+            raise full
         raise _error(subject, profile, finished, messages)
     elf = next((Path(path) for path in map(_executable, messages) if path), None)
     if elf is None:
@@ -164,30 +169,6 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
 def target_dir_of(toolchain: Toolchain) -> Path:
     """Return the folder where cargo works for this toolchain."""
     return resources.build_dir() / "target" / toolchain.key
-
-
-class _HowFar:
-    """Counts compiled packages against those that the lock file names."""
-
-    def __init__(self, shim: Path, toolchain: Toolchain) -> None:
-        lock = shim / "Cargo.lock"
-        text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
-        self._total = text.count("[[package]]") + (_CORE_PACKAGES if toolchain.cargo_args else 0)
-        self._seen: set[str] = set()
-        self._now = ""
-
-    def __call__(self, line: str) -> str | None:
-        # {"reason":"compiler-artifact","package_id":"…    or, on the error stream:    Downloading crates ...
-        if line.startswith('{"reason":"compiler-artifact"'):
-            self._seen.add(str(json.loads(line)["package_id"]))
-        #    Compiling x86_64 v0.15.5
-        elif line.lstrip().startswith("Compiling "):
-            self._now = f", {line.split()[1]} under way"
-        elif "Downloading" in line or "Updating" in line:
-            return line.strip()
-        else:
-            return None
-        return f"{len(self._seen)} of about {max(self._total, len(self._seen))} packages done{self._now}"
 
 
 def _messages(finished: Finished) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -39,7 +40,8 @@ def remember(toolchain: Toolchain, force: str | None, sysroot: Path | None) -> N
         name: str(value) if isinstance(value, Path) else value for name, value in asdict(toolchain).items()
     }
     watched = {str(path): _stamp(path) for path in _watched(toolchain, sysroot)}
-    store.write_json(_place(force), {"shape": _SHAPE, "watched": watched, "toolchain": fields})
+    with contextlib.suppress(OSError):  # somebody else's cache, or no room: it can be found again
+        store.write_json(_place(force), {"shape": _SHAPE, "watched": watched, "toolchain": fields})
 
 
 def _watched(toolchain: Toolchain, sysroot: Path | None) -> list[Path]:

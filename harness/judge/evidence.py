@@ -230,7 +230,8 @@ class Evidence(Record, frozen=True, kw_only=True):
     """Everything a verdict is made of; `planned_runs` are those that had to happen.
 
     `plan` says what each planned check would have looked at: one that died cannot say it any more. `lacks`
-    are the names that this version of the module lacks, as the compiler says.
+    are the names that this version of the module lacks, as the compiler says. `interrupted` says that
+    somebody stopped it; then it is what was seen so far.
     """
 
     subject: SubjectInfo
@@ -242,6 +243,8 @@ class Evidence(Record, frozen=True, kw_only=True):
     selection: str = ""
     lacks: tuple[str, ...] = ()
     duration_s: Seconds = 0.0
+    build_s: Seconds = 0.0
+    interrupted: bool = False
 
 
 def encode(value: Record) -> str:

@@ -6,6 +6,7 @@ from enum import IntEnum, StrEnum
 class Kind(StrEnum):
     """How a run ended; `severity` decides which of several reasons names it."""
 
+    INTERRUPTED = "INTERRUPTED"
     ERROR = "ERROR"
     CRASH = "CRASH"
     TIMEOUT = "TIMEOUT"
@@ -40,8 +41,9 @@ class ExitCode(IntEnum):
     TIMEOUT = 5, "a guest used up its CPU time"
     NO_TESTS = 6, "no check was selected, none looked at anything, or some could not judge their clause"
     SKIP = 7, "checks were selected, all of them were skipped"
+    NOT_SHOWN = 8, "`storm --again`: the race did not show in the time given; that proves nothing"
     UNJUDGEABLE = 125, "this version of the module has another interface, or lacks what was selected"
-    INTERRUPTED = 130, "stopped by Ctrl-C; guests are gone"
+    INTERRUPTED = 130, "stopped by Ctrl-C, SIGTERM or SIGHUP; guests are gone"
 
 
 def exit_code(kind: Kind) -> ExitCode:

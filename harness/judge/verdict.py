@@ -11,6 +11,9 @@ from harness.judge.conjuncts import Reason, reasons_against, reasons_against_run
 from harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
 from harness.judge.exit_codes import Kind
 
+# Of an interrupted run: what holds though much is missing.
+_SEEN_SO_FAR = {"violation", "layout", "layout-witness", "dump-witness", "selftest"}
+
 
 class ClauseOutcome(StrEnum):
     HELD = "held"
@@ -63,9 +66,16 @@ def judge(evidence: Evidence, baseline: Baseline = EMPTY, required: Collection[s
         *_violations(evidence, baseline),
         *_unjudged(clauses, _unexplained(required, evidence)),
     ]
+    if evidence.interrupted:
+        reasons = [_interrupted(evidence), *(reason for reason in reasons if reason.code in _SEEN_SO_FAR)]
     fired, stale = _baseline_use(evidence, baseline)
     verdict = Verdict(clauses=clauses, known=fired, stale=stale)
     return _promote(verdict, reasons)
+
+
+def _interrupted(evidence: Evidence) -> Reason:
+    message = f"stopped after {len(evidence.checks)} results; what is missing was not looked at"
+    return Reason(kind=Kind.INTERRUPTED, code="interrupted", message=message)
 
 
 def judge_runs(evidence: Evidence) -> tuple[Reason, ...]:

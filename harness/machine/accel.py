@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MachineError
 from harness.machine.definition import Machine
 from harness.machine.guest import Guest
 from harness.progress import Say
@@ -19,12 +19,13 @@ KVM_DEVICE: Final = Path("/dev/kvm")
 PROBE_WALL_S: Final = 5.0
 """How long the kernel may take to speak under KVM. Wall clock, because a guest that hangs inside KVM uses no
 CPU time; with KVM this boot takes a fraction of a second, so whoever is slower loses nothing by TCG."""
+_DOUBTS: Final[dict[tuple[Machine, Path], str]] = {}
 
 
 def settle_accel(
     machine: Machine, elf: Path, *, append: str, talk: Talk, say: Say, device: Path = KVM_DEVICE
 ) -> Machine:
-    """Turn `auto` into `kvm` or `tcg`; other machines come back as they are.
+    """Turn `auto` into `kvm` or `tcg`, see whether `kvm` works; a machine with `tcg` comes back as it is.
 
     KVM is believed only after this very kernel booted with it, then did what it was asked: a device that
     opens, creates a machine, then never runs its firmware exists; so does one that gives up a little later.
@@ -32,17 +33,28 @@ def settle_accel(
     Args:
         talk: what the kernel must print once it has booted, then how it must answer.
         say: told which accelerator was chosen, with the reason.
+    Raises:
+        MachineError: `kvm` was asked for and does not work here.
     """
-    if machine.accel != "auto":
+    if machine.accel == "tcg":
         return machine
-    if not os.access(device, os.R_OK | os.W_OK):
-        say(f"accelerator: tcg ({device} cannot be used here)")
-        return machine.override(accel="tcg")
     began = time.monotonic()
-    doubt = _doubt(machine.override(accel="kvm"), elf, append, talk)
+    if not os.access(device, os.R_OK | os.W_OK):
+        doubt = f"{device} cannot be used here"
+    else:
+        probed = machine.override(accel="kvm")
+        if (probed, elf) not in _DOUBTS:  # a process asks for each of its checks
+            _DOUBTS[probed, elf] = _doubt(probed, elf, append, talk)
+        doubt = _DOUBTS[probed, elf]
+    if doubt and machine.accel == "kvm":
+        raise MachineError(
+            "accelerator", "kvm", detail=doubt, next_step="leave --accel kvm out: TCG runs everywhere"
+        )
     if doubt:
         say(f"accelerator: tcg ({doubt})")
         return machine.override(accel="tcg")
+    if machine.accel == "kvm":
+        return machine
     say(f"accelerator: kvm (this kernel booted with it in {time.monotonic() - began:.1f} s)")
     return machine.override(accel="kvm")
 

@@ -131,6 +131,8 @@ class Deadline:
             self._sleep.reset()
         else:
             found = self._sleep.look(limits.asleep_wall_s, self.check_progress)
+            if self._sleep.held:
+                self._progress_at = time.monotonic()
             if found is not None:
                 self._reached(found, f"{CONFIRMATIONS} looks")
         self.check_progress()
@@ -181,6 +183,8 @@ class _SleepWatch:
         self._looks = 0
         self._since = 0.0
         self._ticks: tuple[int, ...] | None = None
+        self.held = False
+        """Whether a debugger held the guest when it was last looked at: that is no hang."""
 
     def reset(self) -> None:
         """Forget what was seen: the guest has moved."""
@@ -195,7 +199,9 @@ class _SleepWatch:
                 return None
             vcpus = self._guest.vcpus(guard)
             halted = bool(vcpus) and all(vcpu.halted for vcpu in vcpus)
-            paused = not halted and self._guest.qmp("query-status")["status"] != "running"
+            status = "running" if halted else self._guest.qmp("query-status")["status"]
+            self.held = status == "debug"
+            paused = status not in ("running", "debug")
             same = self._sleeping_ticks(guard) == before and (not self._looks or before == self._ticks)
         except MonitorGone:
             # The end of the console's stream tells the reader.

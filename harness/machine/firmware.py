@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from harness.errors import MissingToolError
+from harness.errors import MissingToolError, UsageError
 from harness.machine.definition import Machine
 
 QBOOT: Final = "qboot.rom"
@@ -28,6 +28,25 @@ def find_qemu(name: str) -> str:
             next_step="install it (Debian, Ubuntu: apt install qemu-system-x86; Fedora: qemu-system-x86)",
         )
     return str(Path(found).absolute())
+
+
+def require_host(machine: Machine) -> None:
+    """Look for what a machine needs of this host, before anything is built for it.
+
+    Raises:
+        UsageError: its definition names a QEMU or a firmware of its own that is not there.
+        MissingToolError: QEMU is not installed.
+    """
+    try:
+        bios_argument(machine, find_qemu(machine.qemu))
+    except MissingToolError as error:
+        named = machine.qemu if error.what == "qemu" else machine.firmware
+        if named in (Machine.qemu, Machine.firmware):
+            raise
+        raise UsageError(
+            "machine", f"{machine.name}: {error.what}", detail=f"{named}: not found",
+            next_step=f"correct the key `{error.what}` in its file, or leave it out",
+        ) from error  # fmt: skip
 
 
 def bios_argument(machine: Machine, qemu: str) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import UsageError
-from harness.units import MIB, PAGE_SIZE, format_bytes
+from harness.units import GIB, MIB, PAGE_SIZE, format_bytes
 
 if TYPE_CHECKING:
     from harness.machine.definition import Machine
@@ -18,6 +18,11 @@ FIRMWARE: Final = ("default", "qboot", "seabios")
 MACHINE_TYPES: Final = ("microvm", "q35", "pc")
 MIN_RAM: Final = 2 * MIB  # the kernel itself is loaded at 1 MiB
 MAX_CPUS: Final = 255
+# What the shim can map at its HHDM (kernel_shim/src/arch/paging.rs, MAX_HHDM_BYTES). RAM that does not fit
+# below the hole for devices goes on at 4 GiB; the hole begins here at the earliest (QEMU 7.2,
+# hw/i386/pc_q35.c, pc_piix.c, microvm.c).
+MAX_RAM_END: Final = 512 * GIB
+_BELOW_HOLE: Final = {"q35": 2 * GIB, "pc": 3 * GIB, "microvm": 3 * GIB}
 
 # Arguments through which a definition would take QEMU out of the harness's hands.
 _RESERVED: Final = frozenset(
@@ -25,9 +30,20 @@ _RESERVED: Final = frozenset(
         *("S", "append", "bios", "chardev", "daemonize", "display", "gdb", "incoming", "initrd", "kernel"),
         *("loadvm", "mon", "monitor", "nographic", "no-reboot", "no-shutdown", "pidfile", "qmp"),
         *("qmp-pretty", "serial", "snapshot", "vnc", "watchdog-action", "action"),
-        *("M", "machine", "m", "accel", "enable-kvm", "smp", "cpu"),
+        *("M", "machine", "m", "accel", "enable-kvm", "smp", "cpu", "s", "readconfig", "preconfig", "qtest"),
     )
 )
+_DEBUG: Final = "boot(debugger=…) gives a test QEMU's debug stub; `pytest --pdb` stops with the guest alive"
+# What of the harness does the same.
+_SERVED_BY: Final = {
+    **dict.fromkeys(("s", "gdb"), _DEBUG),
+    **dict.fromkeys(("M", "machine"), "the keys `type` and `options`"),
+    "m": "the key `ram`", "cpu": "the key `cpu`", "smp": "the key `cpus`", "bios": "the key `firmware`",
+    **dict.fromkeys(("accel", "enable-kvm"), "the key `accel`, or --accel"),
+    **dict.fromkeys(("kernel", "initrd"), "--frame-rs: the kernel is built around that module"),
+    "append": "boot(extra=…) in a test",
+    **dict.fromkeys(("serial", "mon", "monitor", "qmp", "qmp-pretty"), "`frame-harness console` talks to it"),
+}  # fmt: skip
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -78,7 +94,11 @@ def check_extra_args(where: str, value: object) -> tuple[str, ...]:
         raise _wrong(where, "extra_args", "a list of texts", value)
     for arg in value:
         if arg.startswith("-") and arg.lstrip("-") in _RESERVED:
-            raise _wrong(where, "extra_args", "no argument that the harness sets itself", arg)
+            raise UsageError(
+                "machine", f"{where}: extra_args", expected="no argument that the harness sets itself",
+                actual=f'"{arg}"',
+                next_step=_SERVED_BY.get(arg.lstrip("-"), "leave it out: the harness needs its own setting"),
+            )  # fmt: skip
     return tuple(value)
 
 
@@ -107,6 +127,11 @@ def check_values(where: str, machine: Machine) -> None:
     if machine.ram < MIN_RAM or machine.ram % PAGE_SIZE:
         wanted = f"a multiple of {PAGE_SIZE} bytes, at least {format_bytes(MIN_RAM)}"
         raise _wrong(where, "ram", wanted, format_bytes(machine.ram))
+    below = _BELOW_HOLE[machine.type]
+    end = machine.ram if machine.ram <= below else 4 * GIB + machine.ram - below
+    if end > MAX_RAM_END:
+        most = format_bytes(MAX_RAM_END - 4 * GIB + below)
+        raise _wrong(where, "ram", f"at most {most}, which the kernel can map", format_bytes(machine.ram))
     check_limits(where, vars(machine.limits))
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from harness.judge.evidence import CheckResult
 from harness.judge.findings import Finding
 from harness.report.text import plural, printable
+from harness.report.width import ByWidth
 
 LABEL = "dim"
 _LABEL_WIDTH = 9
@@ -21,23 +22,25 @@ _CONSEQUENCES = 8
 _NAMED = 3
 
 
-def headline(left: Text, right: Text) -> Table:
+def headline(left: Text, right: Text) -> RenderableType:
     """Two texts on one line, the right one at the edge; the left one wraps below itself."""
     line = Table.grid(expand=True, padding=(0, 1))
     line.add_column(ratio=1, overflow="fold")
     line.add_column(justify="right", no_wrap=True)
     line.add_row(left, right)
-    return line
+    return ByWidth(line, Text.assemble(left, "  " if right.plain else "", right))
 
 
-def clause_line(name: Text, words: Text, where: str) -> Table:
+def clause_line(name: Text, words: Text, where: str) -> RenderableType:
     """A name in its column, words that wrap in theirs, a place at the edge."""
     line = Table.grid(expand=True, padding=(0, 1))
     line.add_column(width=_NAME_WIDTH, no_wrap=True)
     line.add_column(ratio=1, overflow="fold")
     line.add_column(justify="right", no_wrap=True)
     line.add_row(Text("  ") + name, words, Text(where, style=LABEL))
-    return line
+    gap = " " * max(1, _NAME_WIDTH - 2 - len(name.plain) + 1)
+    pipe = Text.assemble("  ", name, gap, words, ("  " if where else "") + where)
+    return ByWidth(line, pipe)
 
 
 def finding_block(finding: Finding, consequences: Sequence[Finding] = ()) -> RenderableType:
@@ -165,4 +168,4 @@ def _fields(rows: Iterable[tuple[str, str]]) -> RenderableType:
     filled = [(label, value) for label, value in rows if value]
     for label, value in filled:
         grid.add_row(label, Text(printable(value)))
-    return Padding(grid, (0, 0, 0, _INDENT)) if filled else Group()
+    return Padding(grid, (0, 0, 0, _INDENT), expand=False) if filled else Group()

@@ -42,11 +42,22 @@ class ClauseTable:
         for letter, title in SECTIONS.items():
             table.add_row(Text(letter, style="bold"), "", Text(title, style="bold"))
             for entry in _of_section(letter):
-                names = [check.rpartition("::")[2] for check in self.checks[entry.id]] or ["no check"]
+                names = self._names(entry)
                 style = "red" if entry.id in self.missing else "dim"
                 below = Text("".join(f"\n{name}" for name in names), style=style)
                 table.add_row(entry.id, entry.kind, Text(entry.title) + below)
         return table
+
+    def lines(self) -> str:
+        """The same for a pipe: one clause a line, its checks at the end."""
+        return "\n".join(
+            f"{entry.id:<9}  {entry.kind:<3}  {entry.title}  [{', '.join(self._names(entry))}]"
+            for letter in SECTIONS
+            for entry in _of_section(letter)
+        )
+
+    def _names(self, entry: Clause) -> list[str]:
+        return [check.rpartition("::")[2] for check in self.checks[entry.id]] or ["no check"]
 
     def summary(self) -> str:
         """`87 of 89 clauses have checks; without: REF-01…02`."""

@@ -57,6 +57,7 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
         "lacks": list(evidence.lacks),
         "selection": evidence.selection,
         "duration_s": evidence.duration_s,
+        "build_s": evidence.build_s,
     }
 
 

@@ -61,6 +61,10 @@ class Progress:
         else:
             self._console.print(Text(printable(what)), soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """Something to know, which stays on the terminal."""
+        self._console.print(Text(printable(text)), soft_wrap=True)
+
     def begin(self, run: RunKey, total: int) -> None:
         """A run starts with this many checks planned."""
         self._tallies[run] = _Tally(total)
@@ -91,7 +95,8 @@ class Progress:
     def _summary(self, run: RunKey, tally: _Tally) -> Text:
         facts = [plural(tally.total, "check")]
         facts += [f"{tally.outcomes[one]} {word}" for one, word in _WORDS.items() if tally.outcomes[one]]
-        return Text(f"{run}: {', '.join([*facts, seconds(tally.duration_s)])}")
+        facts.append(f"{seconds(tally.duration_s)} of guest time")
+        return Text(f"{run}: {', '.join(facts)}")
 
     def _show(self, line: Text) -> None:
         self._live.update(line, refresh=True)

@@ -20,8 +20,10 @@ from harness.judge.verdict import ClauseOutcome, Verdict
 from harness.report.blocks import LABEL, broken_off_block, clause_line, finding_block, headline, verbatim
 from harness.report.causes import causes_of, shared
 from harness.report.text import id_ranges, matrix, plural, printable, seconds
+from harness.report.width import PIPE_WIDTH, ByWidth
 
 WIDEST = 110
+LEAST_BUILD_S = 0.1
 _SHA_SHOWN = 12
 ABSENT = "not in this version"
 _KIND_STYLE = {
@@ -33,6 +35,7 @@ _KIND_STYLE = {
     Kind.TIMEOUT: "bold red",
     Kind.CRASH: "bold red",
     Kind.ERROR: "bold magenta",
+    Kind.INTERRUPTED: "bold yellow",
 }
 # Tables fill their columns; a line that is copied should end where its words end.
 _TRAILING_BLANKS = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
@@ -44,13 +47,14 @@ _SHOWN_ELSEWHERE = {"trouble", "violation", *(f"check-{outcome}" for outcome in 
 def console_for(file: IO[str] | None = None) -> Console:
     """A console that has color only on a terminal and reads nothing into the text it is given.
 
-    A terminal that cannot show a sign gets its escape instead: no verdict is lost to an encoding.
+    A terminal that cannot show a sign gets its escape instead: no verdict is lost to an encoding. What is no
+    terminal gets one record a line, however long.
     """
     stream = sys.stdout if file is None else file
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
-    console.width = min(console.width, WIDEST)
+    console.width = min(console.width, WIDEST) if console.is_terminal else PIPE_WIDTH
     return console
 
 
@@ -100,7 +104,7 @@ def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[Ren
 
 
 def verdict_line(evidence: Evidence, verdict: Verdict) -> Text:
-    """`PASS: 128 checks, 92 clauses held, 3 machines × 2 profiles, 12.3 s`."""
+    """`PASS: 128 checks, 92 clauses held, 3 machines × 2 profiles; 12.3 s in all`."""
     if verdict.kind is Kind.UNJUDGEABLE:
         said = (reason.message for reason in verdict.reasons if reason.kind is Kind.UNJUDGEABLE)
         return Text.assemble((f"{verdict.kind}:", _KIND_STYLE[verdict.kind]), " ", printable(next(said)))
@@ -115,8 +119,11 @@ def verdict_line(evidence: Evidence, verdict: Verdict) -> Text:
     ]
     if verdict.absent:
         facts.append(f"{verdict.absent} not in this version")
-    facts += [matrix(run.run for run in evidence.runs), seconds(evidence.duration_s)]
-    return Text.assemble((f"{verdict.kind}:", _KIND_STYLE[verdict.kind]), " ", ", ".join(facts))
+    facts.append(matrix(run.run for run in evidence.runs))
+    time = f"{seconds(evidence.duration_s)} in all"
+    if evidence.build_s >= LEAST_BUILD_S:
+        time += f", {seconds(evidence.build_s)} of it for the build"
+    return Text.assemble((f"{verdict.kind}:", _KIND_STYLE[verdict.kind]), " ", ", ".join(facts), f"; {time}")
 
 
 def _title(words: str, explained: str = "") -> Text:
@@ -145,7 +152,7 @@ def _common(tools: set[tuple[str, str, str]]) -> str:
 def _runs(evidence: Evidence) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style=LABEL, show_edge=False)
     table.add_column("run", no_wrap=True)
-    for column in ("checks", "passed", "broken", "skipped", "stopped", "guests", "time"):
+    for column in ("checks", "passed", "broken", "skipped", "stopped", "guests", "guest time"):
         table.add_column(column, justify="right", no_wrap=True)
     for run in evidence.runs:
         table.add_row(*_run_row(run, evidence))
@@ -189,7 +196,12 @@ def _not_evaluated(verdict: Verdict) -> list[RenderableType]:
     grid.add_column(overflow="fold")
     for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1])):
         grid.add_row(Text(f"  {printable(reason)}"), Text(id_ranges(ids)))
-    return [Group(_title(f"{plural(count, 'clause')} not evaluated"), grid)]
+    lines = [
+        Text(f"  {printable(reason)}  {id_ranges(ids)}")
+        for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    ]
+    title = _title(f"{plural(count, 'clause')} not evaluated")
+    return [Group(title, ByWidth(grid, Group(*lines)))]
 
 
 def _lacking(evidence: Evidence) -> list[RenderableType]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.kernel import Boot
+from harness.pytest_plugin import STORM
 from harness.smp import Outcome
 from harness.storms import STORMS, rage
 
@@ -20,7 +21,12 @@ Rage = Callable[[str], Outcome]
 def storm(boot: Boot, request: pytest.FixtureRequest) -> Rage:
     """Let one storm rage in a guest of its own, judge what is left; memory is as sound as it was."""
     seconds = float(request.config.getoption("--storm-seconds"))
-    return lambda name: rage(STORMS[name], boot(cpus=CPUS), seconds=seconds)
+
+    def let_rage(name: str) -> Outcome:
+        request.node.stash[STORM] = name
+        return rage(STORMS[name], boot(cpus=CPUS), seconds=seconds)
+
+    return let_rage
 
 
 @pytest.mark.clause("REF-04", at="MetaSlot::inc_ref")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -39,34 +40,44 @@ def judging(folder: Path) -> Iterator[Door]:
     """A check with two workers whose guests run and run."""
     with announced(folder) as announcer:
         machine = write_machine(folder, qemu=announcer.program, cpu_s=3600)
-        with open_check(folder, "--machine", machine, *SPINNING) as door:
+        scratch = folder / "tmp"
+        scratch.mkdir()
+        words = ("--machine", machine, "--junit", folder / "report.xml", *SPINNING)
+        with open_check(folder, *words, env={"TMPDIR": str(scratch)}) as door:
             for pid in (announcer.next_pid(), announcer.next_pid()):
                 assert busy(pid, 0.5), "QEMU ended by itself"
             assert len([p for p in door.living() if "qemu-system" in p.name()]) == 2
             yield door
 
 
-def test_ctrl_c_ends_with_130_and_no_qemu(tmp_path: Path) -> None:
-    with judging(tmp_path) as door:
-        os.killpg(door.process.pid, signal.SIGINT)
-        status, out = door.end()
-        assert (status, door.left_behind()) == (ExitCode.INTERRUPTED, ()), out
+def expect_interrupted(door: Door, folder: Path) -> None:
+    """The status, the reports, nothing left: neither a QEMU nor a file in TMPDIR."""
+    status, out = door.end()
+    assert (status, door.left_behind()) == (ExitCode.INTERRUPTED, ()), out
     assert "Traceback" not in out
     assert out.rstrip().endswith("interrupted; every guest is gone")
+    assert json.loads((folder / "report.json").read_text())["verdict"] == "INTERRUPTED"
+    assert 'type="INTERRUPTED"' in (folder / "report.xml").read_text()
+    assert list((folder / "tmp").iterdir()) == []
+
+
+def test_ctrl_c_ends_with_130_reports_and_no_qemu(tmp_path: Path) -> None:
+    with judging(tmp_path) as door:
+        os.killpg(door.process.pid, signal.SIGINT)
+        expect_interrupted(door, tmp_path)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
+def test_signal_to_the_program_alone_ends_as_ctrl_c_does(signum: signal.Signals, tmp_path: Path) -> None:
+    with judging(tmp_path) as door:
+        door.process.send_signal(signum)
+        expect_interrupted(door, tmp_path)
 
 
 def test_a_check_that_is_killed_leaves_no_qemu(tmp_path: Path) -> None:
     with judging(tmp_path) as door:
         door.process.kill()
         assert door.end()[0] == -signal.SIGKILL
-        assert door.left_behind() == ()
-
-
-def test_a_check_that_is_terminated_leaves_no_qemu(tmp_path: Path) -> None:
-    with judging(tmp_path) as door:
-        door.process.terminate()
-        status, _ = door.end()
-        assert status not in (ExitCode.PASS, ExitCode.SKIP)
         assert door.left_behind() == ()
 
 

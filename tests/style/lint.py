@@ -12,7 +12,7 @@ from harness.image.toolchain import TARGET, find_toolchain
 from harness.progress import run, speaker
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ("harness", "tests")
+PYTHON = ("frame_harness_start.py", "harness", "tests")
 SAY = speaker(sys.stderr)
 
 Linter = tuple[str, list[str | Path]]

@@ -21,7 +21,7 @@ from harness.judge.exit_codes import Kind
 from harness.judge.verdict import Verdict, judge
 
 ROOT = Path(__file__).resolve().parents[2]
-CHECK = (sys.executable, "-c", "from harness.cli import main; main()", "check")
+CHECK = (sys.executable, "-c", "import frame_harness_start; frame_harness_start.main()", "check")
 PYTEST = (
     *(sys.executable, "-m", "pytest", "-c", "no-pytest.ini", "--rootdir=.", "-p", "harness.pytest_plugin"),
     *("-p", "no:cacheprovider"),

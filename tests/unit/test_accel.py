@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import MachineError
 from harness.machine import accel, load_machine, settle_accel
 from harness.machine.firmware import find_qemu
 from tests.support import tiny_guest as tiny
@@ -70,6 +71,19 @@ def test_kvm_whose_guest_boots_but_never_answers_is_not_believed(
     talk = [*TALK, (b"1 selftest\n", b"=1 ok")]
     settled = settle_accel(machine, kernel, append="", talk=talk, say=said.append, device=device)
     assert settled.accel == "tcg" and "was not ready" in said[0]
+
+
+def test_kvm_that_was_asked_for_and_hangs_is_one_message_with_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accel, "PROBE_WALL_S", 0.5)
+    device = tmp_path / "kvm"
+    device.touch()
+    machine = write_script(tmp_path, "exec sleep 600\n").override(accel="kvm")
+    kernel = tiny.write_kernel(tmp_path, tiny.HALT)
+    with pytest.raises(MachineError, match="with kvm") as raised:
+        settle_accel(machine, kernel, append="", talk=TALK, say=print, device=device)
+    assert "--accel kvm" in raised.value.next_step
 
 
 def test_missing_device_needs_no_probe(tmp_path: Path) -> None:

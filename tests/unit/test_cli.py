@@ -111,13 +111,6 @@ def test_console_passes_lines_on_until_their_end() -> None:
 
 
 @pytest.mark.slow
-def test_console_shows_how_a_guest_ended() -> None:
-    run = told("console", *IN_RELEASE, said="crash ud\nconst\n")
-    assert "#UD" in run.output and "commands::crash" in run.output
-    assert "PAGE_SIZE" not in run.output, "nobody is there to answer"
-
-
-@pytest.mark.slow
 def test_fuzz_stops_when_its_time_is_over() -> None:
     run = told("fuzz", "--time", "0.001", "--seed", "1", *IN_RELEASE)
     assert run.exit_code == ExitCode.PASS, run.output

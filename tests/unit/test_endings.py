@@ -50,7 +50,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
         (SubjectPanic(file="frame.rs", line=1, message="no", request="alloc new"), ExitCode.CRASH),
         (AllocFailed("OutOfMemory", "alloc new"), ExitCode.FAIL),
         (ClauseViolated("bytes", expected="0", got="1"), ExitCode.FAIL),
-        (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), ExitCode.ERROR),
+        (OSError(errno.EROFS, "Read-only file system", "/tmp/x"), ExitCode.ERROR),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value.name,

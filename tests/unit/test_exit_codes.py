@@ -22,6 +22,7 @@ def test_statuses_are_those_that_are_documented() -> None:
     }
     assert {code.name: int(code) for code in ExitCode} == {
         **documented,
+        "NOT_SHOWN": 8,
         "UNJUDGEABLE": 125,
         "INTERRUPTED": 130,
     }
@@ -29,8 +30,8 @@ def test_statuses_are_those_that_are_documented() -> None:
 
 def test_severity_follows_the_order_of_the_kinds() -> None:
     ranked = sorted(Kind, key=lambda kind: -kind.severity)
-    documented = ["ERROR", "CRASH", "TIMEOUT", "FAIL", "UNJUDGEABLE", "NO_TESTS", "SKIP", "PASS"]
-    assert [str(kind) for kind in ranked] == documented
+    names = ["INTERRUPTED", "ERROR", "CRASH", "TIMEOUT", "FAIL", "UNJUDGEABLE", "NO_TESTS", "SKIP", "PASS"]
+    assert [str(kind) for kind in ranked] == names
 
 
 def test_the_table_has_a_row_for_each_status() -> None:

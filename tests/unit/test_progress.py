@@ -27,8 +27,8 @@ def watched(terminal: bool) -> str:
 def test_without_a_terminal_each_run_is_one_line_when_it_ends() -> None:
     assert watched(terminal=False).splitlines() == [
         "building dev",
-        "q35/dev: 4 checks, 3 passed, 1 broken, 0.1 s",
-        "microvm/release: 4 checks, 4 passed, 0.1 s",
+        "q35/dev: 4 checks, 3 passed, 1 broken, 0.1 s of guest time",
+        "microvm/release: 4 checks, 4 passed, 0.1 s of guest time",
     ]
 
 

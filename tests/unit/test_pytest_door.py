@@ -293,3 +293,34 @@ def test_json_evidence_has_no_word_of_a_guest_that_is_not_text(door: pytest.Pyte
     file = Path(door.path) / "evidence.json"
     run(door, "--evidence", str(file))
     assert json.loads(file.read_text(encoding="utf-8"))["runs"]
+
+
+def test_crash_of_a_guest_shows_the_user_s_lines_and_no_frames_of_the_harness(door: pytest.Pytester) -> None:
+    door.makepyfile("""
+        def test_crash(kernel):
+            kernel.call("crash ud")
+    """)
+    text = run(door).stdout.str()
+    assert 'kernel.call("crash ud")' in text and "#UD" in text
+    assert "harness/kernel.py" not in text and "harness/console" not in text
+    assert "<Kernel built-in on microvm/dev, " in text
+
+
+def test_code_that_does_not_compile_shows_the_compiler_s_words_alone(door: pytest.Pytester) -> None:
+    wrong = door.makefile(".rs", wrong="fn oops( {")
+    door.makepyfile(TEN_LINES)
+    text = run(door, "--frame-rs", str(wrong)).stdout.str()
+    assert "BuildError: build: wrong.rs (dev)" in text and "wrong.rs:1" in text
+    assert "image/build.py" not in text and "pytest_plugin.py" not in text
+
+
+def test_addresses_are_shown_in_hex(door: pytest.Pytester) -> None:
+    door.makepyfile("""
+        def test_address(kernel):
+            assert 0x1061000 == 0x1062000
+
+        def test_without_a_guest():
+            assert 4097 == 4098
+    """)
+    text = run(door).stdout.str()
+    assert "0x1061000 == 0x1062000" in text and "0x1001" not in text

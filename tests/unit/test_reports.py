@@ -107,9 +107,9 @@ def test_the_report_keeps_to_its_width_and_ends_in_the_verdict(evidence: Evidenc
 def test_the_verdict_line_counts_checks_clauses_machines_and_profiles() -> None:
     evidence = broken()
     line = verdict_line(evidence, judge(evidence)).plain
-    assert line == "FAIL: 4 checks, 3 clauses held, 2 broken, 2 runs, 5.0 s"
+    assert line == "FAIL: 4 checks, 3 clauses held, 2 broken, 2 runs; 5.0 s in all"
     line = verdict_line(evidence, judge(evidence, KNOWN)).plain
-    assert line == "FAIL: 4 checks, 3 clauses held, 1 broken, 1 known, 2 runs, 5.0 s"
+    assert line == "FAIL: 4 checks, 3 clauses held, 1 broken, 1 known, 2 runs; 5.0 s in all"
 
 
 def test_a_finding_shows_all_that_was_seen_and_one_command() -> None:

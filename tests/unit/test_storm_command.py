@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from harness import storm_command
+from harness import pytest_plugin, storm_command
+from harness.checks import ClauseViolated
 from harness.cli import cli
 from harness.judge.exit_codes import ExitCode
 from harness.kernel_errors import GuestTimeout
+from harness.smp import Outcome
 
 ENV = {"FRAME_RS": ""}
 
@@ -22,9 +25,9 @@ def test_each_named_storm_goes_on_until_its_steps_are_counted() -> None:
         cli, ["storm", "claims", "poison", "--steps", "5000", "--time", "0.001"], env=ENV
     )
     assert run.exit_code == ExitCode.PASS, run.output
-    counts = dict(re.findall(r"^(\w+) +(\d+\.\d+) M steps .*: held$", run.output, re.MULTILINE))
+    counts = dict(re.findall(r"^(\w+) +([\d,]+) steps .*: held$", run.output, re.MULTILINE))
     assert set(counts) == {"claims", "poison"}
-    assert all(float(millions) >= 0.005 for millions in counts.values())
+    assert all(int(steps.replace(",", "")) >= 5000 for steps in counts.values())
 
 
 def test_storm_that_hangs_the_guest_is_a_finding_of_its_clauses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,4 +40,47 @@ def test_storm_that_hangs_the_guest_is_a_finding_of_its_clauses(monkeypatch: pyt
     assert run.exit_code == ExitCode.FAIL, run.output
     assert "GUARD-09: " in run.output
     assert "BROKEN, " in run.output and "halted for good" in run.output
-    assert "see it again: /elsewhere/bin/frame-harness storm poison --cpus 2 --seed 1 " in run.output
+    assert "see it again: /elsewhere/bin/frame-harness storm poison --again --cpus 2 --seed 1 " in run.output
+
+
+def test_storm_that_breaks_something_counts_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, seen: Callable[[Outcome], None], **__: Any) -> None:
+        seen(Outcome({0: {"steps": 1194970}}, (), 0.5))
+        raise ClauseViolated("reference count", expected="1", got="2")
+
+    monkeypatch.setattr(storm_command, "rage", broken)
+    run = CliRunner().invoke(cli, ["storm", "poison", "--time", "0.001"], env=ENV)
+    assert "1,194,970 steps" in run.output and " 0 steps" not in run.output, run.output
+
+
+def test_race_that_does_not_show_again_has_a_status_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    guests = []
+
+    def held(*_: Any, seed: int, **__: Any) -> None:
+        guests.append(seed)
+
+    monkeypatch.setattr(storm_command, "rage", held)
+    run = CliRunner().invoke(cli, ["storm", "poison", "--again", "--seed", "7", "--time", "0.5"], env=ENV)
+    assert run.exit_code == ExitCode.NOT_SHOWN, run.output
+    assert f"not shown: nothing broke in {len(guests)} guests" in run.output
+    assert set(guests) == {7}, "it is played as it was"
+
+
+def test_race_is_repeated_until_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    guests = []
+
+    def at_the_third(*_: Any, seed: int, **__: Any) -> None:
+        guests.append(seed)
+        if len(guests) == 3:
+            raise ClauseViolated("reference count", expected="1", got="2")
+
+    monkeypatch.setattr(storm_command, "rage", at_the_third)
+    run = CliRunner().invoke(cli, ["storm", "poison", "--again", "--time", "600"], env=ENV)
+    assert (run.exit_code, len(guests)) == (ExitCode.FAIL, 3), run.output
+
+
+def test_finding_of_a_storm_check_names_the_storm_that_is_repeated() -> None:
+    door = ["frame-harness", "check", "--frame-rs", "f.rs", "--accel", "tcg", "--machine", "q35"]
+    words = pytest_plugin._storm_again(door, "large blocks")
+    assert words[:4] == ["frame-harness", "storm", "large blocks", "--again"]
+    assert words[4:] == ["--frame-rs", "f.rs", "--machine", "q35"]

@@ -1,0 +1,126 @@
+"""Writes docs/api.md from the docstrings of what a user's test holds in its hands.
+
+    .venv/bin/python -m tests.support.api_page
+
+From the source text, not from the imported objects: signatures look the same whatever Python it runs on.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "api.md"
+HEAD = """\
+# What a test holds in its hands
+
+Made from the docstrings by `.venv/bin/python -m tests.support.api_page`; do not edit. A first test is in
+[README.md](../README.md#your-own-tests).
+"""
+CLASSES = (
+    ("kernel.py", "Kernel"), ("slot.py", "Slot"), ("reply.py", "Reply"), ("kernel.py", "Region"),
+    ("kernel.py", "Witness"), ("image/image.py", "Image"),
+)  # fmt: skip
+ERRORS = ("SubjectPanic", "AllocFailed", "CommandRefused", "GuestFailure", "GuestCrashed", "GuestTimeout")
+CHECKS = ("ClauseViolated", "expect", "expect_loud", "expect_panic", "number")
+
+Function = ast.FunctionDef
+Node = ast.FunctionDef | ast.ClassDef
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD, "## Fixtures\n", *map(_fixture, _fixtures()), "## Markers\n", *_markers()]
+    for file, name in CLASSES:
+        parts += [f"## {name}\n", f"`harness.{file[:-3].replace('/', '.')}`\n", *_class(_find(file, name))]
+    parts.append("## Errors\n\n`harness.kernel_errors`\n")
+    parts += [_entry(_find("kernel_errors.py", name)) for name in ERRORS]
+    parts.append("## Checks\n\n`harness.checks`\n")
+    parts += [_entry(_find("checks.py", name)) for name in CHECKS]
+    return "\n".join(parts)
+
+
+def _tree(file: str) -> ast.Module:
+    return ast.parse((ROOT / "harness" / file).read_text(encoding="utf-8"))
+
+
+def _find(file: str, name: str) -> Node:
+    for node in _tree(file).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            return node
+    raise LookupError(f"{file}: no {name}")
+
+
+def _fixtures() -> Iterator[Function]:
+    for node in _tree("pytest_plugin.py").body:
+        decorators = [ast.unparse(one) for one in getattr(node, "decorator_list", [])]
+        if isinstance(node, ast.FunctionDef) and any(one.startswith("pytest.fixture") for one in decorators):
+            yield node
+
+
+def _fixture(node: Function) -> str:
+    kind = ast.unparse(node.returns) if node.returns else ""
+    kind = kind.removeprefix("Iterator[").removesuffix("]")
+    return f"### `{node.name}`: {kind}\n\n{_doc(node)}\n"
+
+
+def _markers() -> Iterator[str]:
+    """The markers as the plugin tells them to pytest."""
+    for node in ast.walk(_tree("pytest_plugin.py")):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "config.addinivalue_line":
+            kind, text = (ast.literal_eval(argument) for argument in node.args)
+            if kind == "markers":
+                name, _, words = text.partition(": ")
+                yield f"- `@pytest.mark.{name}`: {words}"
+    yield ""
+
+
+def _class(node: Node) -> Iterator[str]:
+    yield f"{_doc(node)}\n"
+    for member in node.body:
+        if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
+            yield _entry(member)
+        elif isinstance(member, ast.AnnAssign) and not ast.unparse(member.target).startswith("_"):
+            yield f"- `{ast.unparse(member.target)}: {ast.unparse(member.annotation)}`"
+    yield ""
+
+
+def _entry(node: Node) -> str:
+    return f"### `{_signature(node)}`\n\n{_doc(node)}\n".replace("\n\n\n", "\n")
+
+
+def _signature(node: Node) -> str:
+    if isinstance(node, ast.ClassDef):
+        return node.name
+    decorators = {ast.unparse(one) for one in node.decorator_list}
+    arguments = ast.unparse(node.args)
+    for first in ("self, ", "self", "cls, ", "cls"):
+        if arguments.startswith(first):
+            arguments = arguments.removeprefix(first)
+            break
+    returns = ast.unparse(node.returns) if node.returns else "None"
+    if decorators & {"property", "cached_property"}:
+        return f"{node.name}: {returns}"
+    return f"{node.name}({arguments}) -> {returns}"
+
+
+def _doc(node: Node) -> str:
+    """The docstring; its sections stay as they are written, as blocks."""
+    text = inspect.cleandoc(ast.get_docstring(node) or "")
+    lines = []
+    for line in text.splitlines():
+        head = line.rstrip(":") in ("Args", "Raises", "Returns", "Attributes") and line.endswith(":")
+        lines += ["", f"{line.rstrip(':')}:", ""] if head else [f"- {line.strip()}" if _item(line) else line]
+    return "\n".join(lines).strip()
+
+
+def _item(line: str) -> bool:
+    return line.startswith("    ") and not line.startswith("     ")
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,28 @@
+"""A build says what is compiled now, not what was begun last."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.image.cargo_progress import Packages
+
+
+def artifact(package: str, kind: str = "lib") -> str:
+    return json.dumps(
+        {"reason": "compiler-artifact", "package_id": package, "target": {"kind": [kind]}},
+        separators=(",", ":"),
+    )
+
+
+def test_shim_is_named_while_it_alone_is_compiled(tmp_path: Path) -> None:
+    (tmp_path / "Cargo.lock").write_text("[[package]]\n" * 2)
+    how_far = Packages(tmp_path, with_core=False)
+    shim = f"path+file://{tmp_path}/kernel_shim#0.1.0"
+    assert how_far("   Compiling kernel_shim v0.1.0 (/x)") == "0 of 2 packages done, compiling kernel_shim"
+    assert how_far(artifact(shim, "custom-build")) == "0 of 2 packages done, compiling kernel_shim"
+    assert how_far("   Compiling spin v0.9.8") == "0 of 2 packages done, compiling kernel_shim, spin"
+    spin = "registry+https://github.com/rust-lang/crates.io-index#spin@0.9.8"
+    assert how_far(artifact(spin)) == "1 of 2 packages done, compiling kernel_shim"
+    assert how_far(artifact(shim, "bin")) == "2 of 2 packages done, linking"
+    assert how_far("warning: nothing") is None

@@ -1,0 +1,57 @@
+"""In a pipe every record is one line, nothing is wrapped or cut."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from harness.bench.command import table_of as bench_table
+from harness.bench.rows import Row
+from harness.campaign.corruption_table import CORRUPTIONS
+from harness.campaign.matrix import Row as MatrixRow
+from harness.campaign.matrix_command import table_of
+from harness.contract.clauses import CLAUSES
+from harness.judge.baseline import EMPTY
+from harness.judge.verdict import judge
+from harness.report.clause_table import clause_table
+from harness.report.terminal import console_for, print_report
+from tests.unit.test_reports import broken
+
+
+def piped() -> tuple[Console, io.StringIO]:
+    file = io.StringIO()
+    return console_for(file), file
+
+
+def test_finding_is_named_on_one_line_with_its_place() -> None:
+    console, file = piped()
+    evidence = broken()
+    print_report(evidence, judge(evidence), EMPTY, console)
+    lines = file.getvalue().splitlines()
+    title = CLAUSES["ALLOC-07"].title
+    assert any(line.startswith(f"  ALLOC-07  {title}  ") for line in lines), lines
+    assert max(map(len, lines)) < 1000, "nothing is pushed to an edge that is not there"
+
+
+def test_clause_is_one_line_with_all_its_checks() -> None:
+    name = "test_" + "a_long_name_" * 20
+    lines = clause_table([(f"test_d.py::{name}", ["ALLOC-07"])]).lines().splitlines()
+    assert len(lines) == len(CLAUSES)
+    [line] = [line for line in lines if line.startswith("ALLOC-07")]
+    assert line.endswith(f"[{name}]")
+
+
+def test_matrix_names_whole_invariants() -> None:
+    console, file = piped()
+    ids = ("W-OFF-LIMITS-UNTOUCHED", "W-FREE-REFCOUNT", "W-" + "LONG-" * 30)
+    console.print(table_of([MatrixRow(CORRUPTIONS[0], ("alloc new",), ids)]))
+    [_, line] = file.getvalue().splitlines()
+    assert "OFF-LIMITS-UNTOUCHED, FREE-REFCOUNT" in line and "LONG-" * 30 in line
+
+
+def test_bench_names_whole_measurements() -> None:
+    console, file = piped()
+    console.print(bench_table([Row("a measurement " * 10, 1.0, "its floor " * 10, 1.0, "ms", 1.0, "<= 2")]))
+    [_, line] = file.getvalue().splitlines()
+    assert line.startswith(("a measurement " * 10).strip()) and "<= 2 reached" in line

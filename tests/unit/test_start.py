@@ -1,0 +1,100 @@
+"""The program starts, or says in one line why not; it never starts with an old report in place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import frame_harness_start
+from harness.cli import cli
+from harness.judge.exit_codes import ExitCode
+from tests.support.doors import ROOT
+
+START = "import frame_harness_start; frame_harness_start.main()"
+
+
+def start(*words: str | Path, path: str | Path = "", before: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the program with a PYTHONPATH whose first entry is `path`."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "FRAME_RS"))}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), str(ROOT)]))
+    argv = [sys.executable, "-c", before + START, *map(str, words)]
+    # Not in the clone: `-c` looks for modules in the current folder first.
+    return subprocess.run(argv, env=env, cwd="/", capture_output=True, text=True, check=False)
+
+
+def test_user_s_folder_of_the_package_s_name_is_no_verdict(tmp_path: Path) -> None:
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "__init__.py").write_text("")
+    run = start("machines", path=tmp_path)
+    assert run.returncode == ExitCode.ERROR, run.stderr
+    assert f"next: {tmp_path / 'harness'} hides the package" in run.stderr
+    assert "Traceback" not in run.stderr and len(run.stderr.splitlines()) == 2
+
+
+def test_broken_installation_is_no_verdict() -> None:
+    run = start("machines", before="import sys; sys.modules['click'] = None; ")
+    assert run.returncode == ExitCode.ERROR and "Traceback" not in run.stderr
+    assert "cannot start" in run.stderr and "install it again" in run.stderr
+
+
+def test_ctrl_c_while_modules_are_read_is_one_line() -> None:
+    kill = "import os, signal, sys; sys.meta_path.insert(0, type('', (), {'find_spec': classmethod("
+    kill += "lambda cls, name, *_: name == 'click' and os.kill(os.getpid(), signal.SIGINT) or None)})); "
+    run = start("machines", before=kill)
+    assert (run.returncode, run.stderr) == (ExitCode.INTERRUPTED, "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [("--profile", "debug"), ("-n", "0"), ("--nosuch",), ("--json",)],
+    ids=" ".join,
+)
+def test_mistake_in_the_usage_leaves_no_older_report(mistake: tuple[str, ...], tmp_path: Path) -> None:
+    reports = tmp_path / "old.json", tmp_path / "old.xml"
+    for report in reports:
+        report.write_text("PASS")
+    run = start("check", "--json", reports[0], f"--junit={reports[1]}", *mistake)
+    assert run.returncode == ExitCode.USAGE, run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_that_the_run_reads_is_no_report(tmp_path: Path) -> None:
+    source = tmp_path / "frame.rs"
+    source.write_text("text")
+    frame_harness_start.forget_reports(["--json", str(source), "--frame-rs", f"{tmp_path}/./frame.rs"])
+    assert source.read_text() == "text"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_closed_stream_is_a_clean_status(number: int, tmp_path: Path) -> None:
+    closed = f"import os; os.close({number}); "
+    run = start("machines", before=closed)
+    assert (run.returncode, "Traceback" in run.stdout + run.stderr) == (ExitCode.PASS, False)
+    shell = f'exec "$0" -c "{START}" machines {number}>&-'
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", shell, sys.executable], env=env, capture_output=True, check=False)
+    assert done.returncode == ExitCode.PASS, done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+def test_signal_ends_as_ctrl_c_does(number: signal.Signals) -> None:
+    handler = f"import signal; signal.signal(signal.{number.name}, signal.SIG_DFL); "
+    kill = "import os, sys; sys.meta_path.insert(0, type('', (), {'find_spec': classmethod("
+    kill += f"lambda cls, name, *_: name == 'click' and os.kill(os.getpid(), {int(number)}) or None)}})); "
+    run = start("machines", before=handler + kill)
+    assert (run.returncode, run.stderr) == (ExitCode.INTERRUPTED, "interrupted\n")
+
+
+def test_version_and_help_are_there() -> None:
+    assert start("--version").stdout == "frame-harness 0.1.0\n"
+    whole = start("--help").stdout
+    assert start("help").stdout == whole and "..." not in whole.split("Commands:")[1]
+    assert all(f"  {name} " in whole for name in cli.commands)
+    assert "--again" in start("help", "storm").stdout
+    unknown = start("help", "nosuch")
+    assert unknown.returncode == ExitCode.USAGE and "Known: " in unknown.stderr
