@@ -214,7 +214,7 @@ def dwarf_evidence(kernel: Kernel) -> LayoutEvidence:
 
 
 def slot_layout(kernel: Kernel) -> StructLayout:
-    """The layout of a slot: the contract's for the type that it names, the compiler's for its predecessor."""
+    """The contract's layout of a slot, or the compiler's where the contract names another type."""
     return (
         EXPECTED["MetaSlot"] if kernel.image.has("MetaSlot") else kernel.image.layout(kernel.image.slot_type)
     )

@@ -50,7 +50,8 @@ UNREADABLE = (LookupError, ValueError, OverflowError, struct.error, RamError, Co
 _LIVED = tuple(
     sorted(functions_of_all(["array.init", "alloc", "buddy.alloc", "release", "slot.mark_poisoned"]))
 )
-_NO_FIELD = re.compile(r"no field of name (\w+)")
+# How numpy says it of an array and of its dtype.
+_NO_FIELD = re.compile(r"no field of name (\w+)|Field named '(\w+)' not found\.")
 _PLACE = re.compile(r"\((.*:\d+)\)")
 
 
@@ -157,7 +158,7 @@ def _of_a_failure(
         return {"outcome": Outcome.SKIPPED, "message": f"{error.clause} is broken: {error}"}
     if isinstance(error, NotInThisVersion):
         return {"outcome": Outcome.ABSENT, "message": error.summary, "lacks": error.lacks}
-    if image and isinstance(error, ValueError) and (field := _no_such_field(error, image.lacks)):
+    if image and isinstance(error, (ValueError, KeyError)) and (field := _no_such_field(error, image.lacks)):
         return {"outcome": Outcome.ABSENT, "message": f"a slot has no {field}", "lacks": (field,)}
     facts = _facts(error, item, image)
     if facts["outcome"] is Outcome.ERROR and layout is not None and layout.dwarf is Witness.DIFFERS:
@@ -285,10 +286,10 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             }
 
 
-def _no_such_field(error: ValueError, lacks: Sequence[str]) -> str:
+def _no_such_field(error: ValueError | KeyError, lacks: Sequence[str]) -> str:
     """The field of a slot that numpy did not find, where this version of the subject lacks it."""
-    found = _NO_FIELD.fullmatch(str(error))
-    name = f"MetaSlot.{found[1]}" if found else ""
+    found = _NO_FIELD.fullmatch(str(error.args[0]) if error.args else "")
+    name = f"MetaSlot.{found[1] or found[2]}" if found else ""
     return name if name in lacks else ""
 
 

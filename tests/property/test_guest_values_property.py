@@ -45,6 +45,9 @@ NUMBERS = st.one_of(
 
 
 class FakeImage:
+    lacks: tuple[str, ...] = ()
+    slot_type = "MetaSlot"
+
     def dtype(self, name: str) -> np.dtype[Any]:
         return {"MetaSlot": SLOT, "Witness": WITNESS, "BuddyState": STATE}[name]
 
@@ -61,6 +64,9 @@ class FakeKernel(Kernel):
         self.image = cast("Any", FakeImage())
         self.hhdm, self.frames = HHDM, FRAMES
         self._slots = None
+
+    def __repr__(self) -> str:
+        return "a fake kernel"
 
     def memory_map(self) -> list[Region]:
         taken = [Region(IMAGE, LOW, "kernel")]

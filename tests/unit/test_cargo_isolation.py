@@ -43,7 +43,8 @@ VARIABLES = {
     "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0", "CARGO_UNSTABLE_BUILD_STD": "core", "CARGO": "/forged/cargo",
     "__CARGO_TEST_ROOT": "/forged", "__CARGO_TESTS_ONLY_SRC_ROOT": "/forged", "LD_PRELOAD": "",
     "LD_LIBRARY_PATH": "/forged", "SOURCE_DATE_EPOCH": "1", "FRAME_RS": "/forged/frame.rs",
-    "FRAME_HARNESS_BUILD": "forged", "OPT_LEVEL": "0", "PROFILE": "forged", "SYSROOT": "/forged",
+    "FRAME_HARNESS_BUILD": "forged", "FRAME_HARNESS_LACKS": "forged",
+    "OPT_LEVEL": "0", "PROFILE": "forged", "SYSROOT": "/forged",
     "GCC_EXEC_PREFIX": "/forged", "COMPILER_PATH": "/forged", "LIBRARY_PATH": "/forged", "LDFLAGS": "-forged",
 }  # fmt: skip
 USERS_OWN = {
@@ -171,7 +172,9 @@ def test_no_variable_that_is_not_named_reaches_cargo_or_the_compiler(
     env = dict(entry.split("=", 1) for entry in entries if entry)
     assert {name: env.get(name) for name in USERS_OWN} == USERS_OWN
     set_here = {"RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_ENCODED_RUSTFLAGS"}
-    assert (set(env) & set(VARIABLES)) - {"FRAME_HARNESS_BUILD"} <= set_here | set(dict(toolchain.env))
+    assert (set(env) & set(VARIABLES)) - {"FRAME_HARNESS_BUILD", "FRAME_HARNESS_LACKS"} <= set_here | set(
+        dict(toolchain.env)
+    )
     assert not [name for name, value in env.items() if "forged" in value.lower()]
     assert env["RUSTC"] == str(toolchain.rustc)
     assert env["RUSTC_WRAPPER"] == env["RUSTC_WORKSPACE_WRAPPER"] == ""
@@ -183,6 +186,8 @@ def test_everything_that_is_told_is_in_the_key(clone: Path, tmp_path: Path, tool
     def told(profile: str = "dev", features: tuple[str, ...] = ()) -> str:
         return cargo.image_invocation(Subject.builtin(), profile, features, toolchain).told
 
+    whole = cargo.image_invocation(Subject.builtin(), "dev", (), toolchain)
+    assert whole.lacking(["MetaSlot"]).told != whole.told
     first = told()
     write(tmp_path / "home", MIRROR)
     mirrored = told()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from harness.checks import ClauseViolated, ImpossibleValue, NotEvaluated
 from harness.errors import ProtocolError, RamError
+from harness.image.image import Image
 from harness.judge.evidence import CheckResult, Outcome, RunKey
 from harness.kernel_errors import CommandRefused
 from harness.pytest_results import ON_THE_WAY, result_of, seen_on_the_way
@@ -34,12 +37,14 @@ class Item:
         return None
 
 
-def judged(error: BaseException, clause: str = "ALLOC-09") -> tuple[CheckResult, CheckResult | None]:
+def judged(
+    error: BaseException, clause: str = "ALLOC-09", image: Image | None = None
+) -> tuple[CheckResult, CheckResult | None]:
     item = cast("pytest.Item", cast("Any", Item(clause)))
     report = SimpleNamespace(failed=True, skipped=False, duration=0.1, when="call")
     phases: dict[str, tuple[pytest.TestReport, BaseException | None]] = {}
     phases["call"] = (cast("pytest.TestReport", cast("Any", report)), error)
-    result = result_of(item, RUN, None, None, phases, [], "see it again")
+    result = result_of(item, RUN, image, None, phases, [], "see it again")
     return result, seen_on_the_way(item, result, error)
 
 
@@ -111,3 +116,15 @@ def test_what_cannot_be_evaluated_says_why() -> None:
 
 def test_a_violation_is_one() -> None:
     assert judged(ClauseViolated("x", expected="1", got="2"))[0].outcome is Outcome.VIOLATED
+
+
+@pytest.mark.parametrize("look", [lambda slots: slots["vtable"], lambda slots: slots.dtype["vtable"]])
+@pytest.mark.parametrize("lacks", [(), ("MetaSlot.vtable",)])
+def test_field_of_a_slot_is_absent_only_where_the_compiler_says_so(
+    look: Callable[[Any], object], lacks: tuple[str, ...]
+) -> None:
+    image = SimpleNamespace(lacks=lacks, item_line=lambda _: None, function_line=lambda _: None)
+    with pytest.raises((ValueError, KeyError)) as raised:
+        look(np.zeros(1, np.dtype([("flags", "<u4")])))
+    result, _ = judged(raised.value, image=cast("Image", image))
+    assert (result.outcome, result.lacks) == (Outcome.ABSENT if lacks else Outcome.ERROR, lacks)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from harness.image.build import build
 from harness.image.image import Image
 from harness.image.subject import Subject
 from harness.kernel import Kernel
+from harness.kernel_errors import NotInThisVersion
 from harness.machine.definition import load_machine
 from harness.races.accesses import Access, Trace
 from harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
@@ -61,6 +64,17 @@ def test_every_command_of_the_guest_takes_part_or_has_a_reason_not_to(explorer: 
     assert explorer.strangers == {}
     assert reasoned - names == set(), "reasons for commands that there are none of"
     assert touching & reasoned == set()
+
+
+def test_command_of_an_absent_name_is_left_out_and_its_clause_not_judged() -> None:
+    image = SimpleNamespace(lacks=("MetaSlot::cas_refcount",))
+    table = ["slot.cas_refcount <paddr> <expect> <new> - MetaSlot::cas_refcount"]
+    old = cast("Stage", SimpleNamespace(table=table, known={}, kernel=SimpleNamespace(image=image)))
+    explorer = Explorer.of(old)
+    assert explorer.absent == {"slot.cas_refcount": ("MetaSlot::cas_refcount",)}
+    with pytest.raises(NotInThisVersion) as raised:
+        explorer.require_plays("REF-05")
+    assert raised.value.lacks == ("MetaSlot::cas_refcount",)
 
 
 def test_tables_speak_of_commands_that_take_part(explorer: Explorer) -> None:

@@ -82,10 +82,7 @@ impl Migratetype {
 
     /// The lists to search, its own first.
     pub const fn fallbacks(self) -> [Self; Self::COUNT] {
-        match self {
-            Self::Unmovable => [Self::Unmovable, Self::Movable],
-            Self::Movable => [Self::Movable, Self::Unmovable],
-        }
+        [self, Self::ALL[(self.index() + 1) % Self::COUNT]]
     }
 
     pub const fn index(self) -> usize {
