@@ -72,4 +72,6 @@ def test_a_run_with_assembly_that_is_not_understood_is_no_pass(tmp_path: Path) -
         result.out
     )
     line = next(n for n, words in enumerate(subject.read_text().splitlines(), 1) if "test rsp" in words)
-    assert result.out.count(f"frame.rs:{line}: `test rsp, rsp; jnz 2f; xrstor [{{0}}]; 2:`") == 1, result.out
+    # Beside the clauses that are not evaluated, then as what stands against a pass: not once per check.
+    place = f"frame.rs:{line}: `test rsp, rsp; jnz 2f; xrstor [{{0}}]; 2:`"
+    assert result.out.count(place) == 2, result.out

@@ -95,10 +95,13 @@ def test_a_qemu_that_dies_by_a_signal_is_an_error(tmp_path: Path) -> None:
     assert (result.kind, result.says("signal SIGSEGV")) == (Kind.ERROR, True)
 
 
-def test_a_missing_qemu_is_an_error_that_says_what_to_install(tmp_path: Path) -> None:
-    result = judged(tmp_path, "qemu-that-nobody-has")
-    assert (result.kind, result.says("qemu: qemu-that-nobody-has: not found")) == (Kind.ERROR, True)
-    assert result.says("next: install it")
+def test_a_missing_qemu_is_a_usage_error_of_the_machine_s_file(tmp_path: Path) -> None:
+    machine = write_machine(tmp_path, qemu="qemu-that-nobody-has")
+    result = check(tmp_path, "--machine", machine, *ONE_CHECK)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.USAGE, None, ())
+    assert result.says("qemu: qemu-that-nobody-has: not found") and result.says(
+        "next: correct the key `qemu`"
+    )
 
 
 def test_a_file_that_is_no_program_is_an_error(tmp_path: Path) -> None:

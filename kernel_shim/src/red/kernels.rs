@@ -37,8 +37,15 @@ const NAMES: &[&str] = &[
     "unlocked-buddy", // several CPUs change the free lists at once
 ];
 
-/// What begins the name of a bug in the frame module, which asks the command line itself whether it has it.
+/// What begins the name of a bug in the frame module; its number follows.
 const BUG: &str = "bug:";
+
+/// The bug that is asked for, 0 for none. Modules with generated bugs call it.
+#[no_mangle]
+extern "C" fn red_bug() -> u32 {
+    let number = cmdline::get("red").and_then(|red| red.strip_prefix(BUG));
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
 
 /// Whether the command line asks for the red kernel `name`.
 pub fn is(name: &str) -> bool {
