@@ -30,6 +30,8 @@ PATIENCE_S = 300.0
 """For a whole process, on a host that is busy with other things; every limit of a guest is far below."""
 GONE_S = 60.0
 MARK = "FRAME_HARNESS_TEST_MARK"
+# They change what a program judges or, for pytest, how it prints its summary.
+WORDS_OF_THE_CALLER = frozenset({"FRAME_RS", "CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"})
 
 # As microvm.toml, with little patience: what these guests do wrong, they do at once.
 MACHINE = """\
@@ -92,7 +94,8 @@ class Door:
     def __init__(self, argv: Sequence[str | Path], folder: Path, env: dict[str, str] | None = None) -> None:
         self._mark = uuid.uuid4().hex
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        environment.pop("FRAME_RS", None)
+        for name in WORDS_OF_THE_CALLER & environment.keys():
+            del environment[name]
         environment |= {MARK: self._mark, **(env or {})}
         for name in [name for name in environment if name.startswith("PYTEST_XDIST")]:
             del environment[name]
