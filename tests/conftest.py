@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine.guest import live_guests
+from frame_harness.machine.guest import live_guests
 
 REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 

@@ -7,11 +7,11 @@ import itertools
 import numpy as np
 import pytest
 
-from harness.checks import ClauseViolated, expect
-from harness.contract import layout_map
-from harness.contract.layout import EXPECTED, diff
-from harness.image.image import Image
-from harness.kernel import Kernel
+from frame_harness.checks import ClauseViolated, expect
+from frame_harness.contract import layout_map
+from frame_harness.contract.layout import EXPECTED, diff
+from frame_harness.image.image import Image
+from frame_harness.kernel import Kernel
 
 LINK_NONE = 2**64 - 1
 NEW_SLOT = b"\xff" * 16 + bytes(48)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.checks import expect, expect_panic, number
-from harness.kernel import Boot, Kernel
+from frame_harness.checks import expect, expect_panic, number
+from frame_harness.kernel import Boot, Kernel
 
 GIB = 1 << 30
 NEW_SLOT = b"\xff" * 16 + bytes(48)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.checks import expect
-from harness.image.image import Image
-from harness.kernel import Kernel
-from harness.kernel_errors import AllocFailed
+from frame_harness.checks import expect
+from frame_harness.image.image import Image
+from frame_harness.kernel import Kernel
+from frame_harness.kernel_errors import AllocFailed
 
 LAST = 2**52 - 4096
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from harness.checks import ClauseViolated, NotEvaluated
-from harness.contract.ordering_report import WHAT_TO_DO, OrderingReport, OrderingViolation, Unjudged
-from harness.contract.ordering_table import ORDERING_CLAUSES
-from harness.image.image import Image
-from harness.image.orderings import check_orderings
+from frame_harness.checks import ClauseViolated, NotEvaluated
+from frame_harness.contract.ordering_report import WHAT_TO_DO, OrderingReport, OrderingViolation, Unjudged
+from frame_harness.contract.ordering_table import ORDERING_CLAUSES
+from frame_harness.image.image import Image
+from frame_harness.image.orderings import check_orderings
 
 REPORTS: dict[tuple[str, str], OrderingReport] = {}
 

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from harness.checks import ClauseViolated, expect
-from harness.contract.linear import Call, Sequential, linearization
-from harness.contract.model import Done, Fail, Model, Outcome, booted_model
-from harness.interleaving import FIRST, SECOND, interleaved
-from harness.kernel import Boot, Kernel
-from harness.smp import Cpus, Job
-from harness.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.checks import ClauseViolated, expect
+from frame_harness.contract.linear import Call, Sequential, linearization
+from frame_harness.contract.model import Done, Fail, Model, Outcome, booted_model
+from frame_harness.interleaving import FIRST, SECOND, interleaved
+from frame_harness.kernel import Boot, Kernel
+from frame_harness.smp import Cpus, Job
+from frame_harness.units import PAGE_SHIFT, PAGE_SIZE
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.campaign.snapshot import Snapshot
-from harness.checks import ClauseViolated, expect, expect_loud
-from harness.interleaving import FIRST, SECOND, Interleaving, Turn, interleaved
-from harness.kernel import Boot, Kernel
-from harness.smp import Cpus
-from harness.units import PAGE_SHIFT
+from frame_harness.campaign.snapshot import Snapshot
+from frame_harness.checks import ClauseViolated, expect, expect_loud
+from frame_harness.interleaving import FIRST, SECOND, Interleaving, Turn, interleaved
+from frame_harness.kernel import Boot, Kernel
+from frame_harness.smp import Cpus
+from frame_harness.units import PAGE_SHIFT
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 

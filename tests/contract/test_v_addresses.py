@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from harness.boundaries import outcomes, tell
-from harness.checks import ClauseViolated, expect
-from harness.contract import frame_values as values
-from harness.contract.boundaries import around, one_bit_off
-from harness.kernel import Kernel
-from harness.reply import Reply
+from frame_harness.boundaries import outcomes, tell
+from frame_harness.checks import ClauseViolated, expect
+from frame_harness.contract import frame_values as values
+from frame_harness.contract.boundaries import around, one_bit_off
+from frame_harness.kernel import Kernel
+from frame_harness.reply import Reply
 
 pytestmark = pytest.mark.one_machine
 

@@ -7,12 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from harness.boundaries import outcomes, tell, write_slots
-from harness.checks import ClauseViolated, expect
-from harness.contract.boundaries import MAX_ORDER, REFCOUNT_UNUSED, Case, Outcome, Slot, around, background
-from harness.contract.frame_values import WIDE_RAM, boundary_frames, boundary_indexes
-from harness.kernel import Boot, Kernel
-from harness.reply import Reply
+from frame_harness.boundaries import outcomes, tell, write_slots
+from frame_harness.checks import ClauseViolated, expect
+from frame_harness.contract.boundaries import (
+    MAX_ORDER,
+    REFCOUNT_UNUSED,
+    Case,
+    Outcome,
+    Slot,
+    around,
+    background,
+)
+from frame_harness.contract.frame_values import WIDE_RAM, boundary_frames, boundary_indexes
+from frame_harness.kernel import Boot, Kernel
+from frame_harness.reply import Reply
 
 pytestmark = pytest.mark.one_machine
 

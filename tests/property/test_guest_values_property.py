@@ -10,19 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import guest_values
-from harness.canary import PayloadWatch
-from harness.checks import ImpossibleValue
-from harness.contract.clauses import CLAUSES
-from harness.contract.invariants import INVARIANTS, check_all
-from harness.judge.evidence import CheckResult, Outcome, RunKey, ViolatedInvariant, decode, encode
-from harness.kernel import Kernel, Region
-from harness.machine.flatview import RamRange
-from harness.machine.ram import GuestRam
-from harness.memory_view import memory_state
-from harness.pytest_results import invariant_results
-from harness.smp import Cpus
-from harness.units import KERNEL_VMA, MIB, PAGE_SHIFT, PAGE_SIZE
+from frame_harness import guest_values
+from frame_harness.canary import PayloadWatch
+from frame_harness.checks import ImpossibleValue
+from frame_harness.contract.clauses import CLAUSES
+from frame_harness.contract.invariants import INVARIANTS, check_all
+from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, ViolatedInvariant, decode, encode
+from frame_harness.kernel import Kernel, Region
+from frame_harness.machine.flatview import RamRange
+from frame_harness.machine.ram import GuestRam
+from frame_harness.memory_view import memory_state
+from frame_harness.pytest_results import invariant_results
+from frame_harness.smp import Cpus
+from frame_harness.units import KERNEL_VMA, MIB, PAGE_SHIFT, PAGE_SIZE
 from tests.support.synthetic import SLOT
 
 HHDM = 0xFFFF_8000_0000_0000

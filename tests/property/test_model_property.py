@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from harness.contract.invariants import Past, check_all
-from harness.contract.memory_state import Constants, Migratetype, pfn_ranges
-from harness.contract.model import (
+from frame_harness.contract.invariants import Past, check_all
+from frame_harness.contract.memory_state import Constants, Migratetype, pfn_ranges
+from frame_harness.contract.model import (
     KERNEL_DATA,
     PAGE_TABLE,
     USER_DATA,
@@ -23,7 +23,7 @@ from harness.contract.model import (
     booted_model,
     custom,
 )
-from harness.contract.model.expected import expected_state
+from frame_harness.contract.model.expected import expected_state
 from tests.support.synthetic import SLOT
 
 C = Constants()

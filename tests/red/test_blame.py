@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.judge.exit_codes import ExitCode
+from frame_harness.judge.exit_codes import ExitCode
 from tests.support.blame import FirstFinding, first_finding
 from tests.support.doors import Judged, check
 from tests.support.frame_mutants import MUTANTS, NOTICED

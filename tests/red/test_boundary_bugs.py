@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.image.build import build
-from harness.image.image import Image
-from harness.image.subject import Subject
-from harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.image.build import build
+from frame_harness.image.image import Image
+from frame_harness.image.subject import Subject
+from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.bug_checks import Call, checks_of, rejections
 from tests.support.bugs import Bug, BugError, generate, leftovers
 from tests.support.doors import check

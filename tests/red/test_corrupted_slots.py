@@ -7,19 +7,19 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 
-from harness.campaign.arena import OwnHost
-from harness.campaign.corruption_table import CORRUPTIONS
-from harness.campaign.corruptions import Corruption
-from harness.campaign.matrix import Laboratory, Row
-from harness.campaign.matrix_command import COLUMNS, NOBODY, cells, summary
-from harness.cli import cli
-from harness.contract.clauses import CLAUSES
-from harness.contract.invariants import INVARIANTS
-from harness.image.build import build
-from harness.image.subject import Subject
-from harness.judge.exit_codes import ExitCode
-from harness.kernel import Kernel
-from harness.machine.definition import load_machine
+from frame_harness.campaign.arena import OwnHost
+from frame_harness.campaign.corruption_table import CORRUPTIONS
+from frame_harness.campaign.corruptions import Corruption
+from frame_harness.campaign.matrix import Laboratory, Row
+from frame_harness.campaign.matrix_command import COLUMNS, NOBODY, cells, summary
+from frame_harness.cli import cli
+from frame_harness.contract.clauses import CLAUSES
+from frame_harness.contract.invariants import INVARIANTS
+from frame_harness.image.build import build
+from frame_harness.image.subject import Subject
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.kernel import Kernel
+from frame_harness.machine.definition import load_machine
 
 MACHINES = [("q35", "dev"), ("microvm", "release"), ("pc", "dev")]
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.campaign.arena import Arena, OwnHost
-from harness.campaign.campaign import Tally, campaign
-from harness.campaign.fuzz_command import play_script
-from harness.campaign.grounds import ISLANDS
-from harness.campaign.scripts import Script
-from harness.cli import cli
-from harness.image.build import build
-from harness.image.subject import Subject
-from harness.judge.exit_codes import ExitCode
-from harness.machine.definition import load_machine
+from frame_harness.campaign.arena import Arena, OwnHost
+from frame_harness.campaign.campaign import Tally, campaign
+from frame_harness.campaign.fuzz_command import play_script
+from frame_harness.campaign.grounds import ISLANDS
+from frame_harness.campaign.scripts import Script
+from frame_harness.cli import cli
+from frame_harness.image.build import build
+from frame_harness.image.subject import Subject
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.machine.definition import load_machine
 from tests.support.history_mutants import AFTER_REFILL, POISON_IN_CACHE, HistoryMutant
 from tests.support.mutants import broken, kept
 

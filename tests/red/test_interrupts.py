@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import Door, announced, busy, evidence_of, open_check, open_pytest, write_machine
 
 SPINNING = ("--profile", "release", "-n", "2", "-k", "CONST-01 or CONST-02", "--red", "hang-spin")

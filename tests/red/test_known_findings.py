@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import Judged, check
 
 FINDINGS = {"ALLOC-07", "ALLOC-15", "REF-07", "GUARD-08", "VT-03", "FRAME-03"}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.contract.clauses import CLAUSES, ClauseKind
-from harness.image.subject import Subject
-from harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.contract.clauses import CLAUSES, ClauseKind
+from frame_harness.image.subject import Subject
+from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import check
 from tests.support.frame_mutants import MUTANTS
 from tests.support.mutants import Batch, apply, batches, kept
@@ -43,7 +43,7 @@ def test_every_bug_is_found(batch: Batch, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_every_bug_of_the_buddy_is_found(tmp_path: Path) -> None:
     project, cache = broken_project()
-    env = {"PYTHONPATH": str(project), "FRAME_HARNESS_CACHE": str(cache)}
+    env = {"PYTHONPATH": str(project / "harness"), "FRAME_HARNESS_CACHE": str(cache)}
     result = check(
         tmp_path, "--machine", "microvm", "--profile", "release", "-n", "1", "-k", SELECTION, env=env
     )

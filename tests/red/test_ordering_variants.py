@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.contract.ordering_report import OrderingReport
-from harness.image.orderings import check_orderings
-from harness.image.subject import Subject
-from harness.image.toolchain import Toolchain, find_toolchain
-from harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.contract.ordering_report import OrderingReport
+from frame_harness.image.orderings import check_orderings
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import Toolchain, find_toolchain
+from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import check
 from tests.support.ordering_mutants import COMMON, HARMLESS
 from tests.support.ordering_mutants_own import BUILTIN, BUILTIN_HARMLESS, CLAIM_IS_PUBLICATION

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.judge.exit_codes import ExitCode, Kind, exit_code
+from frame_harness.judge.exit_codes import ExitCode, Kind, exit_code
 from tests.support.doors import Judged, announced, busy, check, close_check, open_check, write_machine
 from tests.support.fake_qemu import TALKS_QMP
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.image.errors import ImageError
-from harness.image.ir_build import compile_ir
-from harness.image.ir_shipped import check_shipped, compare
-from harness.image.llvm_ir import Module
-from harness.image.subject import Subject
-from harness.image.toolchain import Toolchain, find_toolchain
+from frame_harness.image.errors import ImageError
+from frame_harness.image.ir_build import compile_ir
+from frame_harness.image.ir_shipped import check_shipped, compare
+from frame_harness.image.llvm_ir import Module
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import Toolchain, find_toolchain
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.image.subject import Subject
-from harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.image.subject import Subject
+from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import announced, check, close_check, open_check, open_pytest, write_machine
 from tests.support.mutants import Edit, broken, mutated
 

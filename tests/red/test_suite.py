@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import announced, busy, check, close_check, evidence_of, open_check, open_pytest
 from tests.support.doors import write_machine as machine_in
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.image import Subject, build
-from harness.judge.exit_codes import ExitCode, Kind
-from harness.kernel import Kernel
-from harness.kernel_errors import SubjectPanic
-from harness.machine.definition import load_machine
-from tests.support.doors import ROOT, Judged, check
+from frame_harness.image import Subject, build
+from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.kernel import Kernel
+from frame_harness.kernel_errors import SubjectPanic
+from frame_harness.machine.definition import load_machine
+from tests.support.doors import ROOT, SOURCES, Judged, check
 from tests.support.mutants import broken, mutated
 from tests.support.versions import BEFORE_MOVABLE, CHATTY, OLDER, UNJUDGEABLE, split
 
 RUN = ("--machine", "microvm", "--profile", "release", "-n", "1")
-PROGRAM = (sys.executable, "-c", "from harness.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from frame_harness.cli import main; main()")
 AFTER = "case $? in 0) exit 0;; 1|4|5) exit 1;; 2|130) exit 255;; *) exit 125;; esac"
 FORGED = ("(1..REFCOUNT_UNUSED).contains(&count).then(|| count - 1)", "Some(count.wrapping_sub(1))")
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_judged_is_one_line_with_a_status_of_its_own(text: str, t
     for command in ("orderings", "fuzz", "storm"):
         other = subprocess.run(
             [*PROGRAM, command, "--frame-rs", str(subject)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(SOURCES)}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert other.returncode == ExitCode.UNJUDGEABLE, other.stderr
@@ -128,8 +128,8 @@ def git(folder: Path, *words: str) -> str:
     """Run git on a repository without anybody's settings."""
     env = {
         **os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(folder),
-        "PYTHONPATH": str(ROOT), "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
-        "GIT_COMMITTER_EMAIL": "a@b",
+        "PYTHONPATH": str(SOURCES), "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b",
+        "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b",
     }  # fmt: skip
     done = subprocess.run(
         ["git", *words],

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.image.cargo import target_dir_of
-from harness.image.toolchain import TARGET, find_toolchain
-from harness.progress import run, speaker
+from frame_harness.image.cargo import target_dir_of
+from frame_harness.image.toolchain import TARGET, find_toolchain
+from frame_harness.progress import run, speaker
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ("frame_harness_start.py", "harness", "tests")
+PYTHON = ("harness", "tests")
 SAY = speaker(sys.stderr)
 
 Linter = tuple[str, list[str | Path]]

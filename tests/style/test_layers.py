@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-HARNESS = ROOT / "harness"
-MODULES = sorted(path for path in HARNESS.rglob("*.py") if "_data" not in path.parts)
+PACKAGE = ROOT / "harness" / "frame_harness"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 
 GROUND = {"errors", "units", "resources", "progress", "packages"}
 # What a room may import of the rest of the harness. What is not named here (kernel, plugin, commands) lies
@@ -57,7 +57,7 @@ def name_of(path: Path) -> str:
 
 
 def room_of(path: Path) -> str:
-    return path.relative_to(HARNESS).parts[0].removesuffix(".py")
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -71,7 +71,7 @@ def imports(path: Path) -> Iterator[str]:
 
 def rooms_used(path: Path) -> set[str]:
     parts = [name.split(".") for name in imports(path)]
-    return {name[1] for name in parts if name[0] == "harness" and len(name) > 1}
+    return {name[1] for name in parts if name[0] == "frame_harness" and len(name) > 1}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -82,24 +82,24 @@ def test_module_uses_only_rooms_below_its_own(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_pure_module_touches_no_clock_process_or_file(path: Path) -> None:
-    if any(path.relative_to(HARNESS).as_posix().startswith(pure) for pure in PURE):
+    if any(path.relative_to(PACKAGE).as_posix().startswith(pure) for pure in PURE):
         assert {name.partition(".")[0] for name in imports(path)} & IMPURE == set()
 
 
 def test_pure_modules_of_the_rule_exist() -> None:
-    assert [pure for pure in PURE if not (HARNESS / pure).exists()] == []
+    assert [pure for pure in PURE if not (PACKAGE / pure).exists()] == []
 
 
 @pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))], ids=name_of)
 def test_every_package_that_is_imported_is_declared(path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     required = list(project["dependencies"])
-    if HARNESS not in path.parents and (ROOT / "tests" / "contract") not in path.parents:
+    if PACKAGE not in path.parents and (ROOT / "tests" / "contract") not in path.parents:
         required += project["optional-dependencies"]["dev"]
     declared = {re.split(r"[<>=\[]", text)[0] for text in required}
     used = {name.partition(".")[0] for name in imports(path)}
     # A relative import or a module of the tests' own has no package behind it.
-    own = {"harness", "frame_harness_start", "tests", "None"} | {
+    own = {"frame_harness", "frame_harness_start", "tests", "None"} | {
         file.stem for file in (ROOT / "tests").rglob("*.py")
     }
     foreign = used - own - set(sys.stdlib_module_names)
@@ -111,7 +111,7 @@ def test_pexpect_enters_through_one_module() -> None:
         name_of(path) for path in MODULES if any(name.split(".")[0] == "pexpect" for name in imports(path))
     ]
     assert len(users) == 1
-    assert users[0].startswith("harness/console/")
+    assert users[0].startswith("harness/frame_harness/console/")
 
 
 def test_elftools_enters_through_the_image_alone() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from harness.cli import cli
-from harness.contract.clauses import CLAUSES
-from harness.judge.exit_codes import table
+from frame_harness.cli import cli
+from frame_harness.contract.clauses import CLAUSES
+from frame_harness.judge.exit_codes import table
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -35,16 +35,20 @@ def page() -> str:
     """The whole page."""
     parts = [HEAD, "## Fixtures\n", *map(_fixture, _fixtures()), "## Markers\n", *_markers()]
     for file, name in CLASSES:
-        parts += [f"## {name}\n", f"`harness.{file[:-3].replace('/', '.')}`\n", *_class(_find(file, name))]
-    parts.append("## Errors\n\n`harness.kernel_errors`\n")
+        parts += [
+            f"## {name}\n",
+            f"`frame_harness.{file[:-3].replace('/', '.')}`\n",
+            *_class(_find(file, name)),
+        ]
+    parts.append("## Errors\n\n`frame_harness.kernel_errors`\n")
     parts += [_entry(_find("kernel_errors.py", name)) for name in ERRORS]
-    parts.append("## Checks\n\n`harness.checks`\n")
+    parts.append("## Checks\n\n`frame_harness.checks`\n")
     parts += [_entry(_find("checks.py", name)) for name in CHECKS]
     return "\n".join(parts)
 
 
 def _tree(file: str) -> ast.Module:
-    return ast.parse((ROOT / "harness" / file).read_text(encoding="utf-8"))
+    return ast.parse((ROOT / "harness" / "frame_harness" / file).read_text(encoding="utf-8"))
 
 
 def _find(file: str, name: str) -> Node:

@@ -16,15 +16,17 @@ from typing import Any, Self
 
 import psutil
 
-from harness.judge.evidence import Evidence, decode
-from harness.judge.exit_codes import Kind
-from harness.judge.verdict import Verdict, judge
+from frame_harness.judge.evidence import Evidence, decode
+from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.verdict import Verdict, judge
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "harness"
+"""The folder that holds the package, for PYTHONPATH."""
 CHECK = (sys.executable, "-c", "import frame_harness_start; frame_harness_start.main()", "check")
 PYTEST = (
-    *(sys.executable, "-m", "pytest", "-c", "no-pytest.ini", "--rootdir=.", "-p", "harness.pytest_plugin"),
-    *("-p", "no:cacheprovider"),
+    *(sys.executable, "-m", "pytest", "-c", "no-pytest.ini", "--rootdir=."),
+    *("-p", "frame_harness.pytest_plugin", "-p", "no:cacheprovider"),
 )
 PATIENCE_S = 300.0
 """For a whole process, on a host that is busy with other things; every limit of a guest is far below."""
@@ -93,7 +95,11 @@ class Door:
 
     def __init__(self, argv: Sequence[str | Path], folder: Path, env: dict[str, str] | None = None) -> None:
         self._mark = uuid.uuid4().hex
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(SOURCES),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        }
         for name in WORDS_OF_THE_CALLER & environment.keys():
             del environment[name]
         environment |= {MARK: self._mark, **(env or {})}

@@ -6,7 +6,7 @@ import stat
 import sys
 from pathlib import Path
 
-from harness.machine import Machine, load_machine
+from frame_harness.machine import Machine, load_machine
 
 IMPATIENT = {"stall_wall_s": 1.0}
 """For a QEMU that never does anything; one that does must have the time that a loaded host takes."""

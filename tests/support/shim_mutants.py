@@ -6,8 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.image.store import write_whole
-from harness.resources import build_dir
+from frame_harness.image.store import write_whole
+from frame_harness.resources import build_dir
 from tests.support.doors import ROOT
 from tests.support.mutants import Edit, apply
 

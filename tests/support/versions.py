@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.image.subject import Subject
+from frame_harness.image.subject import Subject
 from tests.support.mutants import Edit, apply
 
 OLDER = Path(__file__).with_name("older_frame.rs")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.image.subject import Subject
-from harness.judge.exit_codes import Kind, exit_code
+from frame_harness.image.subject import Subject
+from frame_harness.judge.exit_codes import Kind, exit_code
 from tests.support.blame import first_finding
 from tests.support.doors import Judged, check
 from tests.support.edit_place import changed_items

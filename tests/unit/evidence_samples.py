@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from harness.judge.evidence import (
+from frame_harness.judge.evidence import (
     CheckResult,
     DumpEvidence,
     Evidence,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.image.errors import ToolchainError
-from harness.image.toolchain import TARGET, find_toolchain
-from harness.progress import run
+from frame_harness.image.errors import ToolchainError
+from frame_harness.image.toolchain import TARGET, find_toolchain
+from frame_harness.progress import run
 
 SOURCE = """#![no_std]
 #![no_main]

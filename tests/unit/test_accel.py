@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import MachineError
-from harness.machine import accel, load_machine, settle_accel
-from harness.machine.firmware import find_qemu
+from frame_harness.errors import MachineError
+from frame_harness.machine import accel, load_machine, settle_accel
+from frame_harness.machine.firmware import find_qemu
 from tests.support import tiny_guest as tiny
 from tests.support.fake_qemu import write_script
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
-from harness.machine import load_machine
-from harness.machine.argv import Handles, qemu_argv
+from frame_harness.errors import UsageError
+from frame_harness.machine import load_machine
+from frame_harness.machine.argv import Handles, qemu_argv
 
 HANDLES = Handles(ram=7, console=8, monitor=9)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.judge.baseline import BaselineError, load, parse
-from harness.judge.evidence import RunKey
+from frame_harness.judge.baseline import BaselineError, load, parse
+from frame_harness.judge.evidence import RunKey
 
 
 def test_entries_keep_id_reason_and_profile() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.check_command import Request, check
-from harness.image import (
+from frame_harness.check_command import Request, check
+from frame_harness.image import (
     Subject,
     Toolchain,
     ToolchainError,
@@ -27,16 +27,16 @@ from harness.image import (
     ir_build,
     proof,
 )
-from harness.image.asked import asked
-from harness.image.errors import Difference, WrongBuild
-from harness.image.guest_word import check_profile
-from harness.image.image import Image
-from harness.image.ir_build import compile_ir
-from harness.image.toolchain import TARGET
-from harness.judge.exit_codes import ExitCode
-from harness.kernel import Kernel
-from harness.machine.definition import load_machine
-from harness.progress import run
+from frame_harness.image.asked import asked
+from frame_harness.image.errors import Difference, WrongBuild
+from frame_harness.image.guest_word import check_profile
+from frame_harness.image.image import Image
+from frame_harness.image.ir_build import compile_ir
+from frame_harness.image.toolchain import TARGET
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.kernel import Kernel
+from frame_harness.machine.definition import load_machine
+from frame_harness.progress import run
 
 _KERNEL = """#![no_std]
 #![no_main]
@@ -228,7 +228,7 @@ def test_image_whose_assertions_a_package_setting_took_away_is_refused(
     subject = Subject.builtin()
     monkeypatch.setattr(cargo, "compile_shim", lambda *_, **__: forged)
     # Under a key that no image has.
-    monkeypatch.setattr(import_module("harness.image.build"), "_known", lambda _: None)
+    monkeypatch.setattr(import_module("frame_harness.image.build"), "_known", lambda _: None)
     with pytest.raises(WrongBuild, match="expected debug assertions on, got debug assertions off"):
         build(subject, "dev", toolchain=toolchain)
 
@@ -246,7 +246,7 @@ def test_check_of_a_forged_image_is_an_error_that_is_told_once(
     forged: cargo.Built, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cargo, "compile_shim", lambda *_, **__: forged)
-    monkeypatch.setattr(import_module("harness.image.build"), "_known", lambda _: None)
+    monkeypatch.setattr(import_module("frame_harness.image.build"), "_known", lambda _: None)
     status = check(Request(machines=("microvm",), profile="dev", select="VT-03"))
     shown = " ".join(capsys.readouterr().out.split())
     assert status is ExitCode.ERROR

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import check_command, doctor
-from harness.errors import UsageError
-from harness.image import cache_limit, disk
-from harness.image.cache_limit import hold, limit_bytes, trim
-from harness.units import MIB
-from tests.support.doors import ROOT
+from frame_harness import check_command, doctor
+from frame_harness.errors import UsageError
+from frame_harness.image import cache_limit, disk
+from frame_harness.image.cache_limit import hold, limit_bytes, trim
+from frame_harness.units import MIB
+from tests.support.doors import SOURCES
 
 
 @pytest.fixture
@@ -62,10 +62,10 @@ def test_what_is_needed_now_and_what_fuzz_saved_stays(cache: Path) -> None:
 
 def test_image_that_another_process_may_boot_stays(cache: Path) -> None:
     image = made(cache, "images/a/kernel_shim", used=1, n_bytes=5 * MIB)
-    text = "import sys; from pathlib import Path; from harness.image.cache_limit import hold; "
+    text = "import sys; from pathlib import Path; from frame_harness.image.cache_limit import hold; "
     text += "print(hold(Path(sys.argv[1])), flush=True); sys.stdin.read()"
     argv = [sys.executable, "-c", text, str(image)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(SOURCES)}
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, env=env, stdin=pipe, stdout=pipe, text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "True\n"

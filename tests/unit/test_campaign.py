@@ -9,21 +9,21 @@ from dataclasses import replace
 
 import pytest
 
-from harness.campaign.arena import Ground
-from harness.campaign.attribution import AT_BOOT, AT_THE_END, BOOT, CLAUSES, OF_COMMAND, Blame, blame
-from harness.campaign.author import Author
-from harness.campaign.differences import Difference
-from harness.campaign.grounds import ISLANDS
-from harness.campaign.history import Failure
-from harness.campaign.interpreter import HANDLERS, Interpreter, Prediction, ScriptError, set_of_vtables
-from harness.campaign.scripts import Script, parse
-from harness.campaign.shrink import shrink
-from harness.campaign.steps import Cached, Got, Listed, Step
-from harness.contract.clauses import CLAUSES as CONTRACT
-from harness.contract.functions import OF_CLAUSE, functions_of_all
-from harness.contract.model import Done, Fail, Model, Outcome, Panic, PanicKind, booted_model
-from harness.contract.model.slots import C
-from harness.errors import UsageError
+from frame_harness.campaign.arena import Ground
+from frame_harness.campaign.attribution import AT_BOOT, AT_THE_END, BOOT, CLAUSES, OF_COMMAND, Blame, blame
+from frame_harness.campaign.author import Author
+from frame_harness.campaign.differences import Difference
+from frame_harness.campaign.grounds import ISLANDS
+from frame_harness.campaign.history import Failure
+from frame_harness.campaign.interpreter import HANDLERS, Interpreter, Prediction, ScriptError, set_of_vtables
+from frame_harness.campaign.scripts import Script, parse
+from frame_harness.campaign.shrink import shrink
+from frame_harness.campaign.steps import Cached, Got, Listed, Step
+from frame_harness.contract.clauses import CLAUSES as CONTRACT
+from frame_harness.contract.functions import OF_CLAUSE, functions_of_all
+from frame_harness.contract.model import Done, Fail, Model, Outcome, Panic, PanicKind, booted_model
+from frame_harness.contract.model.slots import C
+from frame_harness.errors import UsageError
 
 N_FRAMES = 6000
 GIVEN = [range(1, 2100), range(4200, N_FRAMES - 1)]

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from harness import resources
-from harness.image import Subject, Toolchain, cargo, cargo_config, find_toolchain
-from harness.image.build import build
-from harness.image.errors import CargoConfigError
-from harness.image.isolation import ROOT, environment
+from frame_harness import resources
+from frame_harness.image import Subject, Toolchain, cargo, cargo_config, find_toolchain
+from frame_harness.image.build import build
+from frame_harness.image.errors import CargoConfigError
+from frame_harness.image.isolation import ROOT, environment
 
 # Every table by which cargo's reference lets a file change what is compiled.
 FORGED = {

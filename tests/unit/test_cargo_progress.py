@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.image.cargo_progress import Packages
+from frame_harness.image.cargo_progress import Packages
 
 
 def artifact(package: str, kind: str = "lib") -> str:

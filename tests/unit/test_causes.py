@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.judge.evidence import CheckResult, Outcome, RunKey, Trouble
-from harness.report.causes import causes_of, shared
+from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, Trouble
+from frame_harness.report.causes import causes_of, shared
 
 MICROVM, Q35 = RunKey(machine="microvm", profile="dev"), RunKey(machine="q35", profile="dev")
 

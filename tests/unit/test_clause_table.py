@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.clauses_command import suite_clauses
-from harness.contract.clauses import CLAUSES, UnknownClauseError
-from harness.contract.ordering_table import ORDERING_CLAUSES
-from harness.report.clause_table import clause_table, pairs_of
+from frame_harness.clauses_command import suite_clauses
+from frame_harness.contract.clauses import CLAUSES, UnknownClauseError
+from frame_harness.contract.ordering_table import ORDERING_CLAUSES
+from frame_harness.report.clause_table import clause_table, pairs_of
 from tests.unit.evidence_samples import LIFE, TABLE, healthy
 
 

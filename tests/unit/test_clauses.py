@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.contract.clauses import (
+from frame_harness.contract.clauses import (
     CLAUSES,
     SECTIONS,
     ClauseKind,

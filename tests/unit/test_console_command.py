@@ -10,9 +10,9 @@ import pexpect
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.cli import cli
-from harness.judge.exit_codes import ExitCode
-from tests.support.doors import ROOT
+from frame_harness.cli import cli
+from frame_harness.judge.exit_codes import ExitCode
+from tests.support.doors import SOURCES
 
 ON = ("console", "--machine", "microvm", "--profile", "release")
 PATIENCE_S = 300
@@ -50,8 +50,14 @@ def test_what_follows_the_exit_of_the_guest_is_named() -> None:
 
 @pytest.fixture
 def terminal() -> Iterator[pexpect.spawn]:
-    argv = ["-c", "from harness.cli import main; main()", *ON]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "FRAME_RS": "", "TERM": "dumb", "INPUTRC": "/dev/null"}
+    argv = ["-c", "from frame_harness.cli import main; main()", *ON]
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(SOURCES),
+        "FRAME_RS": "",
+        "TERM": "dumb",
+        "INPUTRC": "/dev/null",
+    }
     child = pexpect.spawn(sys.executable, argv, env=env, timeout=PATIENCE_S, encoding="utf-8")
     yield child
     child.close(force=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine import Deadline, Guest, GuestExit, GuestTimeout, LimitKind, load_machine
+from frame_harness.machine import Deadline, Guest, GuestExit, GuestTimeout, LimitKind, load_machine
 from tests.support import tiny_guest as tiny
 
 Kernel = Callable[..., Path]

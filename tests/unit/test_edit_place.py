@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.image.subject import Subject
+from frame_harness.image.subject import Subject
 from tests.support.edit_place import changed_items, item_at
 from tests.support.mutants import apply
 

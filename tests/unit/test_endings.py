@@ -12,17 +12,17 @@ from typing import NoReturn
 
 import pytest
 
-from harness import check_command, cli, streams
-from harness.check_command import Request
-from harness.checks import ClauseViolated
-from harness.errors import BootError, HarnessError, UsageError
-from harness.image.errors import BuildError, ToolchainError
-from harness.judge.exit_codes import ExitCode
-from harness.kernel_errors import AllocFailed, GuestCrashed, GuestTimeout, SubjectPanic
-from harness.report import files
-from tests.support.doors import ROOT
+from frame_harness import check_command, cli, streams
+from frame_harness.check_command import Request
+from frame_harness.checks import ClauseViolated
+from frame_harness.errors import BootError, HarnessError, UsageError
+from frame_harness.image.errors import BuildError, ToolchainError
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.kernel_errors import AllocFailed, GuestCrashed, GuestTimeout, SubjectPanic
+from frame_harness.report import files
+from tests.support.doors import SOURCES
 
-MAIN = (sys.executable, "-c", "from harness.cli import main; main()")
+MAIN = (sys.executable, "-c", "from frame_harness.cli import main; main()")
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
@@ -86,7 +86,7 @@ def closed_pipe() -> int:
 
 def test_reader_that_left_changes_no_status() -> None:
     writer = closed_pipe()
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(SOURCES)}
     finished = subprocess.run(
         [*MAIN, "exit-codes"], stdout=writer, stderr=subprocess.PIPE, env=env, check=False
     )
@@ -96,7 +96,7 @@ def test_reader_that_left_changes_no_status() -> None:
 
 def test_verdict_stands_though_nobody_reads_the_report(tmp_path: Path) -> None:
     writer, report = closed_pipe(), tmp_path / "report.json"
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(SOURCES)}
     env = {name: value for name, value in env.items() if not name.startswith(("PYTEST_", "FRAME_RS"))}
     arguments = ["--machine", "microvm", "--profile", "release", "-k", "CONST-01", "--json", str(report)]
     finished = subprocess.run(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.checks import ClauseViolated
-from harness.ends import ENOUGH, Ends
-from harness.kernel_errors import GuestCrashed, GuestFailure, GuestTimeout
+from frame_harness.checks import ClauseViolated
+from frame_harness.ends import ENOUGH, Ends
+from frame_harness.kernel_errors import GuestCrashed, GuestFailure, GuestTimeout
 
 
 def crash(place: str = "f+0x12 (frame.rs:7)") -> GuestCrashed:

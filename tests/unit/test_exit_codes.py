@@ -1,6 +1,6 @@
 """Every way a run can end has a status of its own."""
 
-from harness.judge.exit_codes import ExitCode, Kind, exit_code, table
+from frame_harness.judge.exit_codes import ExitCode, Kind, exit_code, table
 
 
 def test_every_kind_has_its_own_status_and_pass_alone_is_zero() -> None:

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from harness.machine.exit_status import ExitStatus, GuestExit, classify
+from frame_harness.machine.exit_status import ExitStatus, GuestExit, classify
 
 REASONS: list[tuple[str, ...]] = [
     (), ("guest-reset",), ("guest-shutdown",), ("host-qmp-quit",), ("host-signal",), ("guest-panic",),

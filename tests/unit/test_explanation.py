@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from harness.judge.baseline import EMPTY, parse
-from harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunKey
-from harness.judge.exit_codes import Kind
-from harness.judge.findings import Finding, findings
-from harness.judge.verdict import judge
-from harness.report import json_report
+from frame_harness.judge.baseline import EMPTY, parse
+from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunKey
+from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.findings import Finding, findings
+from frame_harness.judge.verdict import judge
+from frame_harness.report import json_report
 from tests.unit.evidence_samples import SUBJECT, healthy_run
 
 KEY = RunKey("q35", "dev")

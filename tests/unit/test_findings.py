@@ -2,11 +2,11 @@
 
 import pytest
 
-from harness.contract.clauses import clause
-from harness.judge.baseline import EMPTY, parse
-from harness.judge.evidence import Evidence, Outcome, RunKey
-from harness.judge.findings import Finding, findings
-from harness.judge.verdict import judge
+from frame_harness.contract.clauses import clause
+from frame_harness.judge.baseline import EMPTY, parse
+from frame_harness.judge.evidence import Evidence, Outcome, RunKey
+from frame_harness.judge.findings import Finding, findings
+from frame_harness.judge.verdict import judge
 from tests.unit.evidence_samples import (
     CHECKS,
     LIFE,

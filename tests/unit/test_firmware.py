@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine import firmware as module
-from harness.machine import load_machine
-from harness.machine.firmware import bios_argument, find_qboot
+from frame_harness.machine import firmware as module
+from frame_harness.machine import load_machine
+from frame_harness.machine.firmware import bios_argument, find_qboot
 
 
 @pytest.fixture

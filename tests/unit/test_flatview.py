@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import MachineError
-from harness.machine.flatview import RamRange, parse_flat_view
+from frame_harness.errors import MachineError
+from frame_harness.machine.flatview import RamRange, parse_flat_view
 
 # QEMU 7.2, -machine microvm -m 5G, shortened
 MICROVM = """FlatView #0\r

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import MachineError, MissingToolError, RamError, UsageError
-from harness.machine import Guest, GuestExit, MonitorGone, known_machines, live_guests, load_machine
-from harness.machine.process import PARENT_CHECK
-from harness.units import GIB, MIB
+from frame_harness.errors import MachineError, MissingToolError, RamError, UsageError
+from frame_harness.machine import Guest, GuestExit, MonitorGone, known_machines, live_guests, load_machine
+from frame_harness.machine.process import PARENT_CHECK
+from frame_harness.units import GIB, MIB
 from tests.support import tiny_guest as tiny
 from tests.support.children import child_ends_too
 from tests.support.fake_qemu import write_python, write_script, write_talker
@@ -186,7 +186,7 @@ def test_guest_started_in_a_thread_outlives_the_thread(kernel: Kernel) -> None:
 START_THEN_WAIT = """
 import sys
 from pathlib import Path
-from harness.machine import Guest, load_machine
+from frame_harness.machine import Guest, load_machine
 guest = Guest.start(load_machine("microvm"), Path(sys.argv[1]))
 print(guest.pid, flush=True)
 sys.stdin.read()

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.contract.invariants import check_all
-from harness.image.build import build
-from harness.image.subject import Subject
-from harness.kernel import Kernel
-from harness.kernel_errors import SubjectPanic
-from harness.machine.definition import load_machine
+from frame_harness.contract.invariants import check_all
+from frame_harness.image.build import build
+from frame_harness.image.subject import Subject
+from frame_harness.kernel import Kernel
+from frame_harness.kernel_errors import SubjectPanic
+from frame_harness.machine.definition import load_machine
 
 CACHE_CAPACITY = 64
 LINK_NONE = 2**64 - 1

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.console.protocol import MAX_REQUEST_BYTES
-from harness.image.build import build
-from harness.image.subject import Subject
-from harness.kernel import Kernel
-from harness.machine.definition import load_machine
+from frame_harness.console.protocol import MAX_REQUEST_BYTES
+from frame_harness.image.build import build
+from frame_harness.image.subject import Subject
+from frame_harness.kernel import Kernel
+from frame_harness.machine.definition import load_machine
 
 
 @pytest.fixture(params=["microvm", "q35"])

@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from harness.console.channel import Channel
-from harness.console.protocol import Banner, parse_line
-from harness.guest_end import spoiled
-from harness.judge.evidence import GuestStatus
-from harness.kernel import Kernel
-from harness.machine import Guest, load_machine
+from frame_harness.console.channel import Channel
+from frame_harness.console.protocol import Banner, parse_line
+from frame_harness.guest_end import spoiled
+from frame_harness.judge.evidence import GuestStatus
+from frame_harness.kernel import Kernel
+from frame_harness.machine import Guest, load_machine
 from tests.support import tiny_guest as tiny
 
 BANNER = b"*frame-harness proto=1 build=ab nonce=cafe hhdm=0x0 frames=1"

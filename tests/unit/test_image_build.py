@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import resources
-from harness.contract.layout import EXPECTED, diff
-from harness.image import (
+from frame_harness import resources
+from frame_harness.contract.layout import EXPECTED, diff
+from frame_harness.image import (
     BuildError,
     NotJudgeable,
     Subject,
@@ -208,7 +208,7 @@ def test_failure_that_is_not_the_subjects_is_not_blamed_on_it(
 ) -> None:
     """Cargo fails when it compiles what a frame module depends on, or when it compiles the shim."""
     if names_are_known:
-        monkeypatch.setattr(sys.modules["harness.image.build"], "lacking_names", lambda *_, **__: ())
+        monkeypatch.setattr(sys.modules["frame_harness.image.build"], "lacking_names", lambda *_, **__: ())
     with subject_file.open("a", encoding="utf-8") as file:
         file.write("// never compiled before\n")
     cargo = subject_file.with_name("cargo")
@@ -234,7 +234,7 @@ def test_error_in_a_line_of_the_shim_s_is_not_blamed_on_the_subject(
 ) -> None:
     """Should the names ever be asked for wrongly, nobody is told to change the file."""
     subject_file.write_text("", encoding="utf-8")
-    monkeypatch.setattr(sys.modules["harness.image.build"], "lacking_names", lambda *_, **__: ())
+    monkeypatch.setattr(sys.modules["frame_harness.image.build"], "lacking_names", lambda *_, **__: ())
     with pytest.raises(BuildError) as raised:
         build(Subject.from_file(subject_file), "dev")
     assert "not about the frame module" in raised.value.next_step
@@ -265,7 +265,7 @@ def test_path_that_no_source_can_name_is_refused(tmp_path: Path, name: bytes) ->
 
 
 def test_build_script_takes_no_path_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["harness.image.build"], "lacking_names", lambda *_, **__: ())
+    monkeypatch.setattr(sys.modules["frame_harness.image.build"], "lacking_names", lambda *_, **__: ())
     file = Path(shutil.copy(Subject.builtin().path, tmp_path / os.fsdecode(b"frame-\xff.rs")))
     with pytest.raises(BuildError, match="expected a path in UTF-8"):
         build(dataclasses.replace(Subject.builtin(), path=file, name="not UTF-8"), "dev")
@@ -317,7 +317,7 @@ def test_variables_of_other_builds_change_nothing(
 
 def test_two_processes_that_want_one_image_share_it(subject_file: Path) -> None:
     script = (
-        "import sys; from harness.image import Subject, build;"
+        "import sys; from frame_harness.image import Subject, build;"
         "print(build(Subject.from_file(sys.argv[1]), 'release').elf)"
     )
     argv = [sys.executable, "-c", script, str(subject_file)]

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.contract.layout import EXPECTED, diff
-from harness.image.dwarf import Dwarf
-from harness.image.elf import Elf
-from harness.image.errors import ImageError
+from frame_harness.contract.layout import EXPECTED, diff
+from frame_harness.image.dwarf import Dwarf
+from frame_harness.image.elf import Elf
+from frame_harness.image.errors import ImageError
 from tests.unit import image_samples
 
 FLAVORS = {

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.image.demangle import demangle
-from harness.image.dwarf import Dwarf
-from harness.image.elf import Elf
-from harness.image.errors import ImageError
+from frame_harness.image.demangle import demangle
+from frame_harness.image.dwarf import Dwarf
+from frame_harness.image.elf import Elf
+from frame_harness.image.errors import ImageError
 from tests.unit import image_samples
 
 

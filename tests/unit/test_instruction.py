@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.machine.instruction import is_private, unlocked_width
+from frame_harness.machine.instruction import is_private, unlocked_width
 
 
 @pytest.mark.parametrize(

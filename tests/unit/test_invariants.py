@@ -10,10 +10,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from harness.contract.clauses import CLAUSES
-from harness.contract.invariants import INVARIANTS, Outcome, Past, check_all
-from harness.contract.invariants.columns import Columns
-from harness.contract.memory_state import (
+from frame_harness.contract.clauses import CLAUSES
+from frame_harness.contract.invariants import INVARIANTS, Outcome, Past, check_all
+from frame_harness.contract.invariants.columns import Columns
+from frame_harness.contract.memory_state import (
     Canary,
     Constants,
     MemoryState,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.contract.layout import (
+from frame_harness.contract.layout import (
     EXPECTED,
     FRAME_META_VTABLE,
     META_SLOT,
@@ -14,7 +14,7 @@ from harness.contract.layout import (
     StructLayout,
     diff,
 )
-from harness.contract.layout_map import render
+from frame_harness.contract.layout_map import render
 
 NAMED = [field.leaf for field in META_SLOT.fields if not field.reserved]
 

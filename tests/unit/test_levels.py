@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.judge.evidence import Level
+from frame_harness.judge.evidence import Level
 from tests.support.doors import ROOT
 
 FILES = sorted(path.stem for path in (ROOT / "tests" / "contract").glob("test_*.py"))

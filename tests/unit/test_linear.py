@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.contract.linear import Call, Sequential, linearization
+from frame_harness.contract.linear import Call, Sequential, linearization
 
 
 def counter(state: int, call: Call) -> tuple[int, int]:

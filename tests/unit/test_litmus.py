@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.contract.litmus import Litmus, Move
-from harness.contract.ordering_events import Order
+from frame_harness.contract.litmus import Litmus, Move
+from frame_harness.contract.ordering_events import Order
 
 RLX, ACQ, REL, AR = Order.MONOTONIC, Order.ACQUIRE, Order.RELEASE, Order.ACQ_REL
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.contract.invariants import check_all
-from harness.contract.memory_state import Constants, MemoryState, Migratetype, pfn_ranges
-from harness.contract.model import (
+from frame_harness.contract.invariants import check_all
+from frame_harness.contract.memory_state import Constants, MemoryState, Migratetype, pfn_ranges
+from frame_harness.contract.model import (
     PAGE_TABLE,
     USER_DATA,
     AllocOptions,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.contract.clauses import CLAUSES
-from harness.contract.names import NAMES, needs_of_clause, needs_of_command
-from harness.image import BuildError, NotJudgeable, Subject, find_toolchain
-from harness.image.offer import lacking_names
+from frame_harness.contract.clauses import CLAUSES
+from frame_harness.contract.names import NAMES, needs_of_clause, needs_of_command
+from frame_harness.image import BuildError, NotJudgeable, Subject, find_toolchain
+from frame_harness.image.offer import lacking_names
 from tests.support.mutants import Edit, mutated
 from tests.support.versions import BEFORE_MOVABLE, OLDER, UNJUDGEABLE, split
 

@@ -6,16 +6,16 @@ import io
 
 from rich.console import Console
 
-from harness.bench.command import table_of as bench_table
-from harness.bench.rows import Row
-from harness.campaign.corruption_table import CORRUPTIONS
-from harness.campaign.matrix import Row as MatrixRow
-from harness.campaign.matrix_command import table_of
-from harness.contract.clauses import CLAUSES
-from harness.judge.baseline import EMPTY
-from harness.judge.verdict import judge
-from harness.report.clause_table import clause_table
-from harness.report.terminal import console_for, print_report
+from frame_harness.bench.command import table_of as bench_table
+from frame_harness.bench.rows import Row
+from frame_harness.campaign.corruption_table import CORRUPTIONS
+from frame_harness.campaign.matrix import Row as MatrixRow
+from frame_harness.campaign.matrix_command import table_of
+from frame_harness.contract.clauses import CLAUSES
+from frame_harness.judge.baseline import EMPTY
+from frame_harness.judge.verdict import judge
+from frame_harness.report.clause_table import clause_table
+from frame_harness.report.terminal import console_for, print_report
 from tests.unit.test_reports import broken
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.machine.process import QemuProcess
+from frame_harness.machine.process import QemuProcess
 
 Spawn = Callable[..., QemuProcess]
 

@@ -5,8 +5,8 @@ import re
 
 from rich.console import Console
 
-from harness.judge.evidence import Outcome
-from harness.report.progress import Progress
+from frame_harness.judge.evidence import Outcome
+from frame_harness.report.progress import Progress
 from tests.unit.evidence_samples import CHECKS, DEV, RELEASE, VTABLE, healthy, with_outcome
 
 

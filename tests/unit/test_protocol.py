@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.console.protocol import (
+from frame_harness.console.protocol import (
     Banner,
     Crash,
     Data,
@@ -17,7 +17,7 @@ from harness.console.protocol import (
     parse_line,
     quote_line,
 )
-from harness.errors import ProtocolError
+from frame_harness.errors import ProtocolError
 
 BANNER = b"*frame-harness proto=1 build=ab12 nonce=cafe profile=dev hhdm=0xffff800000000000 frames=16 cpus=1"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.judge.evidence import Evidence, Outcome, decode
-from harness.resources import machines_dir
+from frame_harness.judge.evidence import Evidence, Outcome, decode
+from frame_harness.resources import machines_dir
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
@@ -259,7 +259,7 @@ def test_a_crash_that_a_test_asks_for_is_no_trouble(door: pytest.Pytester) -> No
     door.makepyfile(
         """
         import pytest
-        from harness.kernel_errors import GuestCrashed
+        from frame_harness.kernel_errors import GuestCrashed
 
         def test_x(kernel):
             with pytest.raises(GuestCrashed, match="#UD"):
@@ -276,7 +276,7 @@ def test_guests_do_not_pile_up_in_memory(door: pytest.Pytester) -> None:
         """
         import gc
         import pytest
-        from harness.machine.ram import GuestRam
+        from frame_harness.machine.ram import GuestRam
 
         @pytest.mark.parametrize("i", range(6))
         def test_x(kernel, i):
@@ -302,7 +302,7 @@ def test_crash_of_a_guest_shows_the_user_s_lines_and_no_frames_of_the_harness(do
     """)
     text = run(door).stdout.str()
     assert 'kernel.call("crash ud")' in text and "#UD" in text
-    assert "harness/kernel.py" not in text and "harness/console" not in text
+    assert "frame_harness/kernel.py" not in text and "frame_harness/console" not in text
     assert "<Kernel built-in on microvm/dev, " in text
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from harness.errors import RamError, UsageError
-from harness.machine import ram as ram_module
-from harness.machine.flatview import RamRange
-from harness.machine.ram import (
+from frame_harness.errors import RamError, UsageError
+from frame_harness.machine import ram as ram_module
+from frame_harness.machine.flatview import RamRange
+from frame_harness.machine.ram import (
     FILL_ALL_LIMIT,
     GARBAGE_PERIOD,
     GuestRam,
@@ -21,7 +21,7 @@ from harness.machine.ram import (
     garbage_at,
     garbage_block,
 )
-from harness.units import GIB, MIB
+from frame_harness.units import GIB, MIB
 
 SIZE = 8 * MIB
 

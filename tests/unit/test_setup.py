@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import resources
-from harness.errors import HarnessError
-from harness.progress import run
+from frame_harness import resources
+from frame_harness.errors import HarnessError
+from frame_harness.progress import run
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -76,11 +76,11 @@ def test_fresh_clone_is_ready_after_one_command_then_says_nothing(clone: Path) -
 
     # The harness that it made is this clone's, and works.
     asked = run(
-        [clone / ".venv/bin/python", "-P", "-c", "import harness; print(harness.__file__)"],
+        [clone / ".venv/bin/python", "-P", "-c", "import frame_harness; print(frame_harness.__file__)"],
         what="asking",
         cwd=Path("/"),
     )
-    assert Path(asked.out.strip()) == clone / "harness" / "__init__.py"
+    assert Path(asked.out.strip()) == clone / "harness" / "frame_harness" / "__init__.py"
     doctor = make(clone, "doctor")
     assert doctor.returncode == 0, doctor.stdout
     assert "nothing is missing" in doctor.stdout
@@ -113,19 +113,19 @@ def test_menu_in_these_tests_is_the_makefile_s() -> None:
 def test_wheel_carries_what_a_user_needs_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
-        "harness/_data/kernel_shim/Cargo.toml",
-        "harness/_data/kernel_shim/Cargo.lock",
-        "harness/_data/kernel_shim/.cargo/config.toml",
-        "harness/_data/kernel_shim/src/memory/frame.rs",
-        "harness/_data/qemu/q35.toml",
-        "harness/cli.py",
-        "harness/requirements.lock",
+        "frame_harness/_data/kernel_shim/Cargo.toml",
+        "frame_harness/_data/kernel_shim/Cargo.lock",
+        "frame_harness/_data/kernel_shim/.cargo/config.toml",
+        "frame_harness/_data/kernel_shim/src/memory/frame.rs",
+        "frame_harness/_data/qemu/q35.toml",
+        "frame_harness/cli.py",
+        "frame_harness/requirements.lock",
     ):
         assert needed in names
-    assert any(name.startswith("harness/_data/suite/test_") for name in names)
+    assert any(name.startswith("frame_harness/_data/suite/test_") for name in names)
     assert [name for name in names if "target/" in name or "__pycache__" in name] == []
     roots = {name.partition("/")[0] for name in names}
-    assert roots == {"frame_harness_start.py", "harness", wheel_info(wheel)}
+    assert roots == {"frame_harness_start.py", "frame_harness", wheel_info(wheel)}
 
 
 @pytest.fixture(scope="module")
@@ -152,14 +152,14 @@ def test_installed_wheel_builds_the_shim_in_an_empty_folder(
     site, env = installed
     before = sorted((path, path.stat().st_mtime_ns) for path in site.rglob("*") if path.is_file())
     script = (
-        "import harness; from harness.image import Subject, build;"
-        "image = build(Subject.builtin(), 'dev'); print(harness.__file__); print(image.elf);"
+        "import frame_harness; from frame_harness.image import Subject, build;"
+        "image = build(Subject.builtin(), 'dev'); print(frame_harness.__file__); print(image.elf);"
         "print(image.layout('MetaSlot').size)"
     )
     finished = run([sys.executable, "-c", script], what="building the shim", cwd=tmp_path, env=env)
     assert finished.status == 0, finished.err
     package, elf, size = finished.out.splitlines()
-    assert Path(package) == site / "harness" / "__init__.py"
+    assert Path(package) == site / "frame_harness" / "__init__.py"
     assert Path(env["XDG_CACHE_HOME"]) / "frame-harness" in Path(elf).parents
     assert size == "64"
     assert list(tmp_path.iterdir()) == []
@@ -171,12 +171,12 @@ def test_installed_wheel_runs_the_test_of_the_readme_then_judges_through_its_com
 ) -> None:
     site, env = installed
     [example] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL)
-    spied = "\n\ndef test_harness_is_the_installed_one():\n    import harness\n    print(harness.__file__)\n"
+    spied = "\n\ndef test_place():\n    import frame_harness\n    print(frame_harness.__file__)\n"
     (tmp_path / "test_mine.py").write_text(example + spied, encoding="utf-8")
     pytest_ = [sys.executable, "-P", "-m", "pytest", "-rP", "-p", "no:cacheprovider"]
     tested = run([*pytest_, "test_mine.py", "--machine", "microvm"], what="pytest", cwd=tmp_path, env=env)
     assert tested.status == 0 and "2 passed" in tested.out, tested.out + tested.err
-    assert str(site / "harness" / "__init__.py") in tested.out
+    assert str(site / "frame_harness" / "__init__.py") in tested.out
 
     argv: list[str | Path] = [
         site / "bin" / "frame-harness", "check", "--machine", "microvm", "--profile", "dev", "-k", "CONST-01",
@@ -184,7 +184,7 @@ def test_installed_wheel_runs_the_test_of_the_readme_then_judges_through_its_com
     judged = run(argv, what="frame-harness", cwd=tmp_path, env=env)
     assert judged.status == 0, judged.out + judged.err
     assert judged.out.splitlines()[-1].startswith("PASS: 1 check, 1 clause held, 1 machine × 1 profile")
-    assert str(site / "harness" / "_data" / "kernel_shim") in "".join(judged.out.split())
+    assert str(site / "frame_harness" / "_data" / "kernel_shim") in "".join(judged.out.split())
 
 
 def test_build_folder_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import frame_harness_start
-from harness.cli import cli
-from harness.judge.exit_codes import ExitCode
-from tests.support.doors import ROOT
+from frame_harness.cli import cli
+from frame_harness.judge.exit_codes import ExitCode
+from tests.support.doors import SOURCES
 
 START = "import frame_harness_start; frame_harness_start.main()"
 
@@ -21,18 +21,18 @@ START = "import frame_harness_start; frame_harness_start.main()"
 def start(*words: str | Path, path: str | Path = "", before: str = "") -> subprocess.CompletedProcess[str]:
     """Run the program with a PYTHONPATH whose first entry is `path`."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "FRAME_RS"))}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), str(ROOT)]))
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), str(SOURCES)]))
     argv = [sys.executable, "-c", before + START, *map(str, words)]
     # Not in the clone: `-c` looks for modules in the current folder first.
     return subprocess.run(argv, env=env, cwd="/", capture_output=True, text=True, check=False)
 
 
 def test_user_s_folder_of_the_package_s_name_is_no_verdict(tmp_path: Path) -> None:
-    (tmp_path / "harness").mkdir()
-    (tmp_path / "harness" / "__init__.py").write_text("")
+    (tmp_path / "frame_harness").mkdir()
+    (tmp_path / "frame_harness" / "__init__.py").write_text("")
     run = start("machines", path=tmp_path)
     assert run.returncode == ExitCode.ERROR, run.stderr
-    assert f"next: {tmp_path / 'harness'} hides the package" in run.stderr
+    assert f"next: {tmp_path / 'frame_harness'} hides the package" in run.stderr
     assert "Traceback" not in run.stderr and len(run.stderr.splitlines()) == 2
 
 
@@ -76,7 +76,7 @@ def test_closed_stream_is_a_clean_status(number: int, tmp_path: Path) -> None:
     run = start("machines", before=closed)
     assert (run.returncode, "Traceback" in run.stdout + run.stderr) == (ExitCode.PASS, False)
     shell = f'exec "$0" -c "{START}" machines {number}>&-'
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(SOURCES)}
     done = subprocess.run(["sh", "-c", shell, sys.executable], env=env, capture_output=True, check=False)
     assert done.returncode == ExitCode.PASS, done.stderr
 

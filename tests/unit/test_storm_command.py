@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from harness import pytest_plugin, storm_command
-from harness.checks import ClauseViolated
-from harness.cli import cli
-from harness.judge.exit_codes import ExitCode
-from harness.kernel_errors import GuestTimeout
-from harness.smp import Outcome
+from frame_harness import pytest_plugin, storm_command
+from frame_harness.checks import ClauseViolated
+from frame_harness.cli import cli
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.kernel_errors import GuestTimeout
+from frame_harness.smp import Outcome
 
 ENV = {"FRAME_RS": ""}
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.contract.boundaries import around
-from harness.contract.surface import COMMANDS, OF_THE_SHIM, WITHOUT_OPERANDS
-from harness.image.build import build
-from harness.image.subject import Subject
-from harness.kernel import Kernel
-from harness.machine.definition import load_machine
+from frame_harness.contract.boundaries import around
+from frame_harness.contract.surface import COMMANDS, OF_THE_SHIM, WITHOUT_OPERANDS
+from frame_harness.image.build import build
+from frame_harness.image.subject import Subject
+from frame_harness.kernel import Kernel
+from frame_harness.machine.definition import load_machine
+from tests.support.doors import ROOT, SOURCES
 from tests.support.recorder import FILE
 
-ROOT = Path(__file__).resolve().parents[2]
 SUITE = sorted((ROOT / "tests" / "contract").glob("test_v_*.py"))
 PYTEST = (
     *(sys.executable, "-m", "pytest", "-q", "-c", os.devnull, f"--rootdir={ROOT}"),
@@ -53,7 +53,7 @@ def operands_of(usage: str) -> list[str]:
 
 def test_the_commands_of_the_guest_are_those_that_are_declared(usages: dict[str, str]) -> None:
     declared = {*COMMANDS, *WITHOUT_OPERANDS, *OF_THE_SHIM}
-    assert sorted(usages.keys() - declared) == [], "declare the operands in harness/contract/surface.py"
+    assert sorted(usages.keys() - declared) == [], "declare the operands in contract/surface.py"
     assert sorted(declared - usages.keys()) == [], "the guest has no such command"
 
 
@@ -121,7 +121,7 @@ def test_every_operand_is_tried_at_each_of_its_boundaries(tmp_path: Path) -> Non
     finished = subprocess.run(
         [*PYTEST, "--machine", "microvm", "--profile", "release", *SUITE],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), FILE: str(file)},
+        env={**os.environ, "PYTHONPATH": f"{SOURCES}:{ROOT}", FILE: str(file)},
         capture_output=True,
         text=True,
         check=False,

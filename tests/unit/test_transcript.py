@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.console import Transcript
+from frame_harness.console import Transcript
 
 
 def test_everything_is_kept_while_there_is_room() -> None:

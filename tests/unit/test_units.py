@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import UsageError
-from harness.units import (
+from frame_harness.errors import UsageError
+from frame_harness.units import (
     GIB,
     MIB,
     Paddr,

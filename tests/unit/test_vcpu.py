@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.machine.vcpu import parse_registers
+from frame_harness.machine.vcpu import parse_registers
 
 # QEMU 7.2, `info registers -a`, shortened
 TWO_CPUS = """\r

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from harness.judge.baseline import parse
-from harness.judge.evidence import (
+from frame_harness.judge.baseline import parse
+from frame_harness.judge.evidence import (
     DumpEvidence,
     Evidence,
     EvidenceError,
@@ -26,8 +26,8 @@ from harness.judge.evidence import (
     decode,
     encode,
 )
-from harness.judge.exit_codes import Kind
-from harness.judge.verdict import ClauseOutcome, Verdict, judge
+from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.verdict import ClauseOutcome, Verdict, judge
 from tests.unit.evidence_samples import (
     CHECKS,
     CLAUSES_LOOKED_AT,

@@ -1,0 +1,127 @@
+"""How fast histories are checked: invariants beside a plain read, compared commands beside bare ones."""
+
+from __future__ import annotations
+
+import random
+import resource
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from frame_harness.bench.large_states import TILE_FRAMES, tiled_state
+from frame_harness.bench.rows import Row, beside, timed
+from frame_harness.campaign.arena import OwnHost
+from frame_harness.campaign.campaign import campaign
+from frame_harness.contract.invariants import check_all
+from frame_harness.contract.memory_state import MemoryState
+from frame_harness.image.build import build
+from frame_harness.image.subject import Subject
+from frame_harness.kernel import Kernel
+from frame_harness.machine.definition import load_machine
+
+REFERENCE = 1 << 20
+SIZES = (TILE_FRAMES, 1 << 18, REFERENCE, 1 << 22, 1 << 24)
+ROUNDS = 5
+ROUNDS_OF_LARGE = 3
+COMMANDS = 1000
+COMPARED = 5000
+"""Commands of one campaign: enough that its boots do not count."""
+A_MINUTE = 20_000
+MACHINE_GIB = 24.0
+KIB_OF_GIB = 1 << 20
+
+
+def measure() -> Iterator[Row]:
+    """Invariants over growing tables, then commands in batches, one by one, compared with the model."""
+    image = build(Subject.builtin(), "dev")
+    yield from _invariants(image.dtype("MetaSlot"))
+    yield from _commands(OwnHost(image, load_machine("q35")))
+
+
+def _invariants(dtype: np.dtype[np.void]) -> Iterator[Row]:
+    state = tiled_state(REFERENCE, dtype)
+    yield beside(
+        f"all invariants over {REFERENCE} slots",
+        lambda: timed(lambda: _judge(state)),
+        "numpy.sum over the same bytes",
+        lambda: timed(lambda: _sum(state)),
+        rounds=ROUNDS,
+        goal="<= 60",
+    )
+    for size in SIZES:
+        if size != REFERENCE:
+            other = tiled_state(size, dtype)
+            yield beside(
+                f"all invariants over {size} slots, for each {REFERENCE}",
+                _for_each_reference(other),
+                f"over {REFERENCE} slots",
+                _for_each_reference(state),
+                rounds=ROUNDS if size < REFERENCE else ROUNDS_OF_LARGE,
+                goal="<= 2.0"
+                if size > REFERENCE
+                else "",  # of a small table, what does not grow is a large part
+            )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_OF_GIB
+    yield Row(
+        f"peak memory, {max(SIZES)} slots included", peak, "an ordinary machine", MACHINE_GIB, "GiB",
+        peak / MACHINE_GIB, "<= 1.0",
+    )  # fmt: skip
+
+
+def _judge(state: MemoryState) -> None:
+    report = check_all(state)
+    if report.violated:
+        raise AssertionError(report.text)
+
+
+def _sum(state: MemoryState) -> int:
+    return int(np.sum(state.slots.view(np.uint64)))
+
+
+def _for_each_reference(state: MemoryState) -> Callable[[], float]:
+    return lambda: timed(lambda: _judge(state)) * REFERENCE / state.n_frames
+
+
+def _commands(host: OwnHost) -> Iterator[Row]:
+    with host.boot() as kernel:
+        yield beside(
+            f"{COMMANDS} random commands in batches",
+            lambda: timed(lambda: _play(kernel, batched=True)),
+            "the same in single round trips",
+            lambda: timed(lambda: _play(kernel, batched=False)),
+            rounds=ROUNDS,
+            goal=">= 1.0",
+            faster=True,
+        )
+        seeds = iter(range(1 << 20))
+        yield beside(
+            f"{COMMANDS} commands of histories, compared after each",
+            lambda: _compared(host, next(seeds)),
+            f"their share of the minute for {A_MINUTE}",
+            lambda: 60 * COMMANDS / A_MINUTE,
+            rounds=ROUNDS_OF_LARGE,
+            goal=">= 1.0",
+            faster=True,
+        )
+
+
+def _play(kernel: Kernel, *, batched: bool) -> None:
+    """Allocate, refer, give back: the same commands each time."""
+    rng = random.Random(1)
+    held = [kernel.alloc(zeroed=False) for _ in range(COMMANDS // 20)]
+    names = ("inc_ref", "get_flags", "generation")
+    lines = [f"slot.{rng.choice(names)} {rng.choice(held):#x}" for _ in range(COMMANDS)]
+    if batched:
+        kernel.batch(lines)
+    else:
+        for line in lines:
+            kernel.call(line)
+    for paddr in held:
+        kernel.release(paddr)
+
+
+def _compared(host: OwnHost, seed: int) -> float:
+    """Seconds for so many commands, boots and shortening left in, as a user waits for them."""
+    tallies = []
+    seconds = timed(lambda: tallies.append(campaign(host, seed, lambda tally: tally.commands < COMPARED)))
+    return seconds * COMMANDS / tallies[0].commands

@@ -1,0 +1,261 @@
+"""Holds the conversation with the kernel in the guest."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from frame_harness.console.protocol import (
+    MAX_REQUEST_BYTES,
+    PROTOCOL_VERSION,
+    Banner,
+    Crash,
+    CrashReport,
+    Data,
+    Line,
+    Log,
+    Noise,
+    Reply,
+    parse_crash,
+    parse_line,
+    quote_line,
+)
+from frame_harness.console.stream import LineStream, Watch
+from frame_harness.console.transcript import Transcript
+from frame_harness.errors import BootError, ConsoleError, HarnessError, ProtocolError, UsageError
+
+T = TypeVar("T")
+HISTORY: Final = 100
+TAIL_LINES: Final = 20
+# "3 panic file=…": the outcome of one command of a batch; its own data lines stand between
+_PANIC_IN_BATCH: Final = re.compile(r"[0-9]{1,6} panic file=")
+
+
+class GuestGone(ConsoleError):
+    """The console ended in the middle of something; why is for QEMU's exit status to say."""
+
+    def __init__(self, what: str, tail: tuple[str, ...]) -> None:
+        super().__init__("console", what, detail="the guest is gone", evidence="\n".join(tail))
+        self.tail = tail
+
+
+class GuestCrashed(ConsoleError):
+    """The guest reported a panic or an exception, then ended."""
+
+    def __init__(self, what: str, report: CrashReport) -> None:
+        super().__init__("crash", what, detail=report.describe(), evidence="\n".join(report.lines))
+        self.report = report
+
+
+@dataclass(frozen=True)
+class Answer:
+    """All that a request brought."""
+
+    command: str
+    reply: Reply
+    data: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
+    crashes: tuple[CrashReport, ...] = ()
+    """Reports of panics that were recovered."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the guest said from the last answer to the end of the stream."""
+
+    lines: tuple[str, ...]
+    crash: CrashReport | None
+
+
+class Channel:
+    """One request at a time, each answered exactly once; the first failure ends the conversation for good."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._stream = LineStream(sock)
+        self._seq = 0
+        self._failure: HarnessError | None = None
+        self._report: list[str] | None = None
+        self.banner: Banner | None = None
+        self.history: deque[str] = deque(maxlen=HISTORY)
+        """The last requests, oldest first, as they were sent."""
+
+    @property
+    def transcript(self) -> Transcript:
+        """Every byte from the guest."""
+        return self._stream.transcript
+
+    def tail(self, n_lines: int = TAIL_LINES) -> tuple[str, ...]:
+        """Return the last lines from the guest, fit for a terminal."""
+        return tuple(quote_line(line) for line in self._stream.tail(n_lines))
+
+    def boot(self, watch: Watch, *, nonce: str, build_id: str | None = None) -> Banner:
+        """Wait for the banner, check that it is this very boot of this very image.
+
+        Raises:
+            BootError: somebody else speaks.
+            GuestCrashed, GuestGone, ProtocolError, what the watch raises.
+        """
+        return self._guarded(lambda: self._boot(watch, nonce, build_id))
+
+    def request(self, command: str, watch: Watch) -> Answer:
+        """Send one request, return its answer; `fail`, `err` and recovered panics are answers, too.
+
+        Raises:
+            UsageError: this is not one line of visible ASCII, or it is too long; nothing was sent.
+            GuestCrashed, GuestGone, ProtocolError, what the watch raises.
+        """
+        line = f"{self._seq + 1} {command}"
+        if not command.isascii() or not command.isprintable() or not command.strip():
+            raise UsageError("request", repr(command[:80]), expected="one line of visible ASCII")
+        if len(line) > MAX_REQUEST_BYTES:
+            shown = f"{len(line)} bytes"
+            raise UsageError(
+                "request", command[:40], expected=f"at most {MAX_REQUEST_BYTES} bytes", actual=shown
+            )
+        return self._guarded(lambda: self._request(command, line, watch))
+
+    def type(self, text: bytes, watch: Watch) -> tuple[str, ...]:
+        """Send bytes as a person would, return the lines up to the reply, the echo among them."""
+
+        def converse() -> tuple[str, ...]:
+            self.history.append(repr(text))
+            self._stream.send(text)
+            lines: list[str] = []
+            while True:
+                raw = self._raw_line("typing", watch)
+                lines.append(quote_line(raw))
+                if raw.startswith(b"=0 "):
+                    return tuple(lines)
+
+        return self._guarded(converse)
+
+    def finish(self, watch: Watch) -> Ending:
+        """Read to the end of the stream; works also after a failure."""
+        lines: list[str] = []
+        report: list[str] = self._report or []
+        complete = False
+        while (raw := self._stream.next_line(watch)) is not None:
+            lines.append(quote_line(raw))
+            if not raw.startswith(b"!"):
+                continue
+            text = quote_line(raw)[1:]
+            if Crash(text).is_end:
+                complete = True
+            elif report or Crash(text).is_head:
+                report.append(text)
+        self._report = None
+        crash = parse_crash(report, complete=complete) if report else None
+        return Ending(tuple(lines), crash)
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        if self._failure is not None:
+            raise ConsoleError(
+                "console", "closed", detail=f"after: {self._failure.summary}"
+            ) from self._failure
+        try:
+            return work()
+        except HarnessError as error:
+            self._failure = error
+            raise
+
+    def _boot(self, watch: Watch, nonce: str, build_id: str | None) -> Banner:
+        crashes: list[CrashReport] = []
+        while True:
+            raw = self._raw_line("boot", watch, crashes)
+            if not raw.startswith((b"*frame-harness", b"!")):
+                # Firmware may print what it likes; only the kernel's own marks count before the banner.
+                continue
+            line = parse_line(raw)
+            if isinstance(line, Banner):
+                self.banner = _checked(line, nonce, build_id)
+                return line
+            if isinstance(line, Crash):
+                crashes.append(self._crash(line, "boot", watch))
+
+    def _request(self, command: str, line: str, watch: Watch) -> Answer:
+        self._seq += 1
+        self.history.append(line)
+        self._stream.send(line.encode("ascii") + b"\n")
+        what = f"request {line[:80]!r}"
+        data: list[str] = []
+        log: list[str] = []
+        crashes: list[CrashReport] = []
+        while True:
+            answer = self._parsed(self._raw_line(what, watch, crashes), watch)
+            if isinstance(answer, Reply):
+                if answer.seq != self._seq:
+                    raise ProtocolError("reply", what, expected=f"={self._seq}", actual=f"={answer.seq}")
+                whole = Answer(command, answer, tuple(data), tuple(log), tuple(crashes))
+                _check_crashes(whole, what)
+                return whole
+            if isinstance(answer, Data):
+                data.append(answer.text)
+            elif isinstance(answer, Log):
+                log.append(answer.text)
+            elif isinstance(answer, Crash):
+                crashes.append(self._crash(answer, what, watch))
+            else:
+                raise ProtocolError("console line", what, expected="an answer", actual=_kind(answer))
+
+    def _crash(self, head: Crash, what: str, watch: Watch) -> CrashReport:
+        """Read the rest of a crash report; return it whole."""
+        if not head.is_head:
+            raise ProtocolError("crash report", what, expected="its head first", actual=repr(head.text[:80]))
+        self._report = [head.text]
+        while True:
+            raw = self._stream.next_line(watch)
+            if raw is None:
+                raise GuestCrashed(what, parse_crash(self._report, complete=False))
+            line = parse_line(raw)
+            if not isinstance(line, Crash):
+                raise ProtocolError("crash report", what, expected="its end", actual=quote_line(raw)[:80])
+            if line.is_end:
+                report = parse_crash(self._report)
+                self._report = None
+                return report
+            self._report.append(line.text)
+
+    def _raw_line(self, what: str, watch: Watch, crashes: list[CrashReport] | None = None) -> bytes:
+        raw = self._stream.next_line(watch)
+        if raw is not None:
+            return raw
+        if crashes:
+            raise GuestCrashed(what, crashes[-1])
+        raise GuestGone(what, self.tail())
+
+    def _parsed(self, raw: bytes, watch: Watch) -> Line:
+        try:
+            return parse_line(raw)
+        except ProtocolError:
+            # A crash in the middle of a line cuts it off; then the crash is what happened.
+            if (self._stream.peek(watch) or b"").startswith(b"!"):
+                return Log(quote_line(raw))
+            raise
+
+
+def _checked(banner: Banner, nonce: str, build_id: str | None) -> Banner:
+    for name, expected, actual, hint in (
+        ("protocol version", str(PROTOCOL_VERSION), str(banner.proto), "build the kernel again"),
+        ("nonce", nonce, banner.nonce, "this is another boot than the one that was asked for"),
+        ("build-id", build_id, banner.build, "the image that runs is not the image that was built"),
+    ):
+        if expected is not None and expected != actual:
+            raise BootError("banner", name, expected=repr(expected), actual=repr(actual), next_step=hint)
+    return banner
+
+
+def _check_crashes(answer: Answer, what: str) -> None:
+    """Each report belongs to a panic that the answer admits, and each such panic has its report."""
+    admitted = int(answer.reply.status == "panic")
+    if answer.command.split(" ", 1)[0] == "batch":
+        admitted += sum(_PANIC_IN_BATCH.match(text) is not None for text in answer.data)
+    if admitted != len(answer.crashes):
+        raise ProtocolError("reply", what, expected=f"{len(answer.crashes)} panics", actual=admitted)
+
+
+def _kind(line: Line) -> str:
+    return quote_line(line.raw) if isinstance(line, Noise) else type(line).__name__.lower()

@@ -1,0 +1,93 @@
+"""Boundary values of frames, addresses, blocks: the first, the last, those around each power of two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from frame_harness.contract.boundaries import MAX_ORDER, PAGE_SIZE, around
+
+PHYSICAL_BITS = 52
+LAST_FRAME = (1 << PHYSICAL_BITS) - PAGE_SIZE
+ZONE_STARTS = (0, (16 << 20) // PAGE_SIZE, (896 << 20) // PAGE_SIZE)
+"""Frame numbers at which DMA, Normal and HighMem begin; each zone ends where the next begins."""
+WIDE_RAM = 904 << 20
+"""Bytes of RAM with a block of the largest order in each zone."""
+
+
+def boundary_frames(frames: int) -> tuple[int, ...]:
+    """First and last frame of memory, of each zone, and those around each power of two."""
+    edges = {edge + step for edge in (*ZONE_STARTS, frames) for step in (-2, -1, 0, 1)}
+    return tuple(sorted(pfn for pfn in {*edges, *around(PHYSICAL_BITS - 12)} if 0 <= pfn < frames))
+
+
+def addresses_inside(frames: int) -> tuple[int, ...]:
+    """The first and last byte of each boundary frame; of some, bytes around each power of two."""
+    thorough = {0, ZONE_STARTS[1], frames - 1}
+    found = set()
+    for pfn in boundary_frames(frames):
+        offsets = around(12) if pfn in thorough else (0, PAGE_SIZE - 1)
+        found |= {pfn * PAGE_SIZE + offset for offset in offsets}
+    return tuple(sorted(found))
+
+
+def addresses_outside(frames: int) -> tuple[int, ...]:
+    """Where the table ends, then the frames around each power of two behind it.
+
+    Cut to fewer bits, each of those around a power of two is the address of a frame that has a slot.
+    """
+    end = frames * PAGE_SIZE
+    powers = [1 << bit for bit in range(PHYSICAL_BITS) if 1 << bit > end]
+    near = {end, end + 1, end + PAGE_SIZE - 1, LAST_FRAME, LAST_FRAME + PAGE_SIZE - 1}
+    return tuple(sorted(near.union(*({p - 1, p, p + 1, p + PAGE_SIZE} for p in powers))))
+
+
+def powers_outside(frames: int) -> tuple[int, ...]:
+    """One address for each bit that is too high: for functions that only hand an address on."""
+    end = frames * PAGE_SIZE
+    return (end, *(bit + PAGE_SIZE for bit in (1 << k for k in range(PHYSICAL_BITS)) if bit > end))
+
+
+def blocks(frames: int) -> Iterator[tuple[int, int]]:
+    """(first pfn, order): of each order the first and the last block of memory and of each zone."""
+    ends = [*ZONE_STARTS[1:], frames]
+    for order in range(MAX_ORDER + 1):
+        size = 1 << order
+        starts = [-(-start // size) * size for start in ZONE_STARTS]
+        lasts = [end // size * size - size for end in ends]
+        yield from ((pfn, order) for pfn in sorted({*starts, *lasts}) if pfn >= 0 and pfn + size <= frames)
+
+
+def boundary_indexes(order: int, *, thorough: bool) -> tuple[int, ...]:
+    """Frames of a block by their number: the first, the middle, the last; thorough, those around each 2^k."""
+    size = 1 << order
+    if thorough:
+        return tuple(index for index in around(order + 1) if index < size)
+    return tuple(sorted({0, size // 2, size - 1}))
+
+
+def ranges() -> Iterator[tuple[int, int]]:
+    """(first, last) frame addresses of ranges that do not reach the end of the address space."""
+    for bit in range(13, PHYSICAL_BITS):
+        edge = 1 << bit
+        yield edge, edge
+        yield edge - PAGE_SIZE, edge + PAGE_SIZE
+        yield edge, edge - PAGE_SIZE  # none
+        yield edge + PAGE_SIZE, PAGE_SIZE  # none, though not so in fewer bits
+    for length in around(MAX_ORDER + 2)[1:]:
+        yield PAGE_SIZE, length * PAGE_SIZE
+    yield 0, ((1 << 16) + 1) * PAGE_SIZE
+
+
+def last_ranges() -> tuple[tuple[int, int], ...]:
+    """Ranges that end at the last frame of the address space."""
+    return tuple((LAST_FRAME - n * PAGE_SIZE, LAST_FRAME) for n in (0, 1, 2, 3, 255, 256, 257, 4095))
+
+
+def pairs_of_frames() -> tuple[tuple[int, int], ...]:
+    """Frames that are equal, then frames that differ in one bit alone, both ways round."""
+    bits = [1 << bit for bit in range(12, PHYSICAL_BITS)]
+    equal = [(frame, frame) for frame in (0, *bits, LAST_FRAME)]
+    near = [
+        pair for base in (0, LAST_FRAME) for bit in bits for pair in ((base, base ^ bit), (base ^ bit, base))
+    ]
+    return (*equal, *near)

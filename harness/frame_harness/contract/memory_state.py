@@ -1,0 +1,221 @@
+"""One moment of a guest's frame metadata, as values that invariants judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from frame_harness.errors import HarnessError
+
+PfnRanges = NDArray[np.int64]
+"""Shape (k, 2): half-open [first, end) ranges of page frame numbers."""
+
+SLOT_FIELDS = (
+    "next",
+    "prev",
+    "vtable",
+    "flags",
+    "order",
+    "refcount",
+    "generation",
+    "guard",
+    "meta_aux",
+)
+"""What the contract names; all other bytes are reserved, whatever the subject calls them."""
+
+CACHED_FRAME = np.dtype([("pfn", "<u8"), ("migratetype", "u1"), ("cpu", "u1")])
+"""One entry of a CPU's order-0 cache."""
+
+N_MIGRATETYPES = 2
+MAX_FRAMES = 2**31 - 2**12
+"""8 TiB: a pfn, and the end of a block that starts at it, fit into 32 bits."""
+PAGEBLOCK_SHIFT = 11
+"""log2 of the frames of an 8 MiB block, within which every frame has one migratetype."""
+
+
+class MemoryStateError(HarnessError):
+    """What was handed over is no picture of a slot table; invariants could not even begin."""
+
+
+class Migratetype(IntEnum):
+    """The index of a free list; the value is the guest's."""
+
+    UNMOVABLE = 0
+    MOVABLE = 1
+
+
+@dataclass(frozen=True)
+class Constants:
+    """The contract's numbers (clauses CONST-01 to CONST-04) that a slot's meaning depends on."""
+
+    page_size: int = 4096
+    link_none: int = 2**64 - 1
+    refcount_unused: int = 2**32 - 1
+    max_order: int = 11
+    guard_kernel_only: int = 1 << 0
+    guard_poisoned: int = 1 << 31
+    flag_cow: int = 1 << 0
+    flag_dll: int = 1 << 1
+    flag_anonymous: int = 1 << 2
+    flag_allocated: int = 1 << 8
+    flag_free: int = 1 << 9
+    flag_kernel: int = 1 << 10
+    flag_user: int = 1 << 11
+    flag_poisoned: int = 1 << 12
+    flag_movable: int = 1 << 13
+
+
+@dataclass(frozen=True, eq=False)
+class Zone:
+    """One zone's free lists and counters (in frames) as the guest publishes them.
+
+    Args:
+        heads: shape (2, max_order + 1), by migratetype and order; the head block's paddr or `link_none`.
+    """
+
+    name: str
+    first_pfn: int
+    end_pfn: int
+    heads: NDArray[np.uint64]
+    managed: int
+    free: int
+    cached: int
+    allocated: int
+    quarantined: int
+    reserved: int
+
+    @property
+    def unmovable_only(self) -> bool:
+        """Whether every 8 MiB block of the zone is unmovable, whatever its number."""
+        return self.name.lower() == "dma"
+
+
+@dataclass(frozen=True, eq=False)
+class Canary:
+    """What the payload of free frames was filled with, against what it holds now.
+
+    Args:
+        pfns: frames that were free when they were filled.
+        expected: shape of `pfns`; `digest_frames` of each frame's fill.
+        found: shape of `pfns`; `digest_frames` of what each frame holds now.
+    """
+
+    pfns: NDArray[np.int64]
+    expected: NDArray[np.uint64]
+    found: NDArray[np.uint64]
+
+
+def no_pfns() -> NDArray[np.int64]:
+    """The empty set of frames."""
+    return np.empty(0, dtype=np.int64)
+
+
+def pfn_ranges(ranges: Sequence[tuple[int, int]]) -> PfnRanges:
+    """Half-open pfn ranges as the array that `MemoryState` holds."""
+    return np.array(ranges, dtype=np.int64).reshape(-1, 2)
+
+
+def cached_frames(entries: Sequence[tuple[int, int, int]]) -> NDArray[np.void]:
+    """Entries (pfn, migratetype, cpu) of all CPU caches as the array that `MemoryState` holds."""
+    return np.array(list(entries), dtype=CACHED_FRAME)
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryState:
+    """The slot table with what the host knows about the memory it describes.
+
+    `slots` may be a live view of guest RAM: judge it while the guest stands still.
+
+    Args:
+        slots: shape (n_frames,), row i describes pfn i; fields by name, whatever their order.
+        cached: dtype `CACHED_FRAME`, every entry of every CPU cache.
+        ram: ranges of frames that are RAM; the rest of the table is holes.
+        off_limits: ranges of frames that the buddy must never own (slot table, kernel image, boot
+            structures, reserved regions), inside or outside RAM.
+        poisoned_while_free: frames that the caller poisoned while they were free; their POISONED bits
+            are its own doing.
+        canary: fills of free frames, when the caller made any.
+    """
+
+    slots: NDArray[np.void]
+    zones: tuple[Zone, ...]
+    cached: NDArray[np.void]
+    ram: PfnRanges
+    off_limits: PfnRanges
+    constants: Constants = Constants()
+    poisoned_while_free: NDArray[np.int64] = field(default_factory=no_pfns)
+    quarantined: NDArray[np.int64] | None = None
+    canary: Canary | None = None
+
+    def __post_init__(self) -> None:
+        names = self.slots.dtype.names or ()
+        missing = [name for name in SLOT_FIELDS if name not in names]
+        if self.slots.ndim != 1 or missing:
+            raise MemoryStateError(
+                "slot table",
+                "fields",
+                expected=f"one row per frame with all of {', '.join(SLOT_FIELDS)}",
+                actual=f"shape {self.slots.shape} without {', '.join(missing) or 'none'}",
+                next_step="compare the subject's MetaSlot with the contract's layout",
+            )
+        if self.n_frames > MAX_FRAMES:
+            raise MemoryStateError(
+                "slot table", "frames", expected=f"at most {MAX_FRAMES}", actual=self.n_frames
+            )
+        shape = (N_MIGRATETYPES, self.constants.max_order + 1)
+        for zone in self.zones:
+            if zone.heads.shape != shape:
+                raise MemoryStateError(
+                    f"zone {zone.name}",
+                    "free-list heads",
+                    expected=f"shape {shape}",
+                    actual=f"shape {zone.heads.shape}",
+                    next_step="compare BuddyState in the kernel's DWARF with the harness's expectation",
+                )
+
+    @property
+    def n_frames(self) -> int:
+        return int(self.slots.shape[0])
+
+    def copied(self) -> MemoryState:
+        """The same moment with a private slot table, to keep while the guest runs on."""
+        return replace(self, slots=self.slots.copy())
+
+
+def mask_of_ranges(ranges: PfnRanges, n_frames: int) -> NDArray[np.bool_]:
+    """One flag a frame: inside one of the ranges. Ranges beyond the table, or reversed, are cut."""
+    mask = np.zeros(n_frames, dtype=np.bool_)
+    for first, end in ranges.tolist():
+        mask[min(max(first, 0), n_frames) : min(max(end, 0), n_frames)] = True
+    return mask
+
+
+def movable_mask(zones: Sequence[Zone], n_frames: int) -> NDArray[np.bool_]:
+    """One flag a frame: its 8 MiB block is movable, which is static (odd number, zone not DMA)."""
+    n_blocks = -(-n_frames // (1 << PAGEBLOCK_SHIFT))
+    by_block = np.zeros((n_blocks, 1 << PAGEBLOCK_SHIFT), dtype=np.bool_)
+    by_block[1::2] = True
+    mask = by_block.reshape(-1)[:n_frames]
+    for zone in zones:
+        if zone.unmovable_only:
+            mask[min(zone.first_pfn, n_frames) : min(zone.end_pfn, n_frames)] = False
+    return mask
+
+
+def digest_frames(pages: ArrayLike) -> NDArray[np.uint64]:
+    """One 64-bit digest for each frame's payload, sensitive to the position of every byte.
+
+    A change of a single aligned 8-byte word always changes the digest: each word is multiplied by its own
+    odd number, which is invertible modulo 2^64.
+
+    Args:
+        pages: shape (k, 4096), uint8.
+    """
+    words = np.ascontiguousarray(pages, dtype=np.uint8).view("<u8")
+    weights = np.arange(words.shape[1], dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C16) + np.uint64(1)
+    digests: NDArray[np.uint64] = (words * weights).sum(axis=1, dtype=np.uint64)
+    return digests

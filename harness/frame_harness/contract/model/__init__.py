@@ -1,0 +1,46 @@
+"""The reference model of frame module, buddy, caches, quarantine: slow, plain, complete."""
+
+from __future__ import annotations
+
+from frame_harness.contract.model.expected import Differences, ExpectedTable, SlotDifference, expected_state
+from frame_harness.contract.model.frames import Model, ModelError
+from frame_harness.contract.model.hooks import HookCall, Vtable
+from frame_harness.contract.model.loading import booted_model, frames_of_map, model_of
+from frame_harness.contract.model.options import (
+    KERNEL_DATA,
+    PAGE_TABLE,
+    USER_DATA,
+    AllocOptions,
+    Purpose,
+    custom,
+)
+from frame_harness.contract.model.outcome import Done, Fail, Illegal, Outcome, Panic, PanicKind
+from frame_harness.contract.model.slots import NEW_SLOT, Slot
+
+__all__ = [
+    "KERNEL_DATA",
+    "NEW_SLOT",
+    "PAGE_TABLE",
+    "USER_DATA",
+    "AllocOptions",
+    "Differences",
+    "Done",
+    "ExpectedTable",
+    "Fail",
+    "HookCall",
+    "Illegal",
+    "Model",
+    "ModelError",
+    "Outcome",
+    "Panic",
+    "PanicKind",
+    "Purpose",
+    "Slot",
+    "SlotDifference",
+    "Vtable",
+    "booted_model",
+    "custom",
+    "expected_state",
+    "frames_of_map",
+    "model_of",
+]

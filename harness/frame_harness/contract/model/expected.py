@@ -1,0 +1,127 @@
+"""What the model predicts, as arrays to compare with a guest's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.contract.memory_state import MemoryState, PfnRanges, Zone, cached_frames
+from frame_harness.contract.model.frames import Model
+from frame_harness.contract.model.slots import C, Slot
+from frame_harness.contract.model.zones import MAX_ORDER
+
+MAX_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class SlotDifference:
+    """One field of one slot that is not as predicted."""
+
+    pfn: int
+    field: str
+    expected: int
+    got: int
+
+    @property
+    def text(self) -> str:
+        return f"slot: pfn {self.pfn:#x} {self.field}: expected {self.expected:#x}, got {self.got:#x}"
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How many slots are not as predicted, with fields of the first few."""
+
+    total_slots: int
+    examples: tuple[SlotDifference, ...]
+
+    def __bool__(self) -> bool:
+        return self.total_slots > 0
+
+    @property
+    def text(self) -> str:
+        return "\n".join(difference.text for difference in self.examples)
+
+
+class ExpectedTable:
+    """A slot table that follows a model, so that comparing all of a guest's slots is one operation.
+
+    Args:
+        dtype: the guest's; reserved bytes and padding are expected to be zero.
+    """
+
+    def __init__(self, model: Model, dtype: np.dtype[np.void]) -> None:
+        self._model = model
+        self.slots = np.zeros(model.slots.n_frames, dtype=dtype)
+        for name, value in Slot._field_defaults.items():
+            self.slots[name] = value
+        self._store(model.slots.written())
+        model.slots.touched.clear()
+
+    def _store(self, slots: dict[int, Slot]) -> None:
+        if not slots:
+            return
+        pfns = np.fromiter(slots, dtype=np.int64, count=len(slots))
+        for name, column in zip(Slot._fields, zip(*slots.values(), strict=True), strict=True):
+            self.slots[name][pfns] = np.array(column, dtype=self.slots.dtype[name])
+
+    def follow(self) -> set[int]:
+        """Take over what the model's operations changed since; returns the pfns that they wrote to."""
+        touched = set(self._model.slots.touched)
+        self._store({pfn: self._model.slots[pfn] for pfn in touched})
+        self._model.slots.touched.clear()
+        return touched
+
+    def compare(self, slots: NDArray[np.void]) -> Differences:
+        """Hold every slot of a guest against the prediction, after following the model."""
+        pfns = self.differing(slots)
+        examples: list[SlotDifference] = []
+        for pfn in pfns[:MAX_EXAMPLES].tolist():
+            examples += self._fields_of(pfn, slots)
+        return Differences(len(pfns), tuple(examples[:MAX_EXAMPLES]))
+
+    def differing(self, slots: NDArray[np.void]) -> NDArray[np.intp]:
+        """The pfns of a guest's slots that are not as predicted, after following the model."""
+        self.follow()
+        words = f"<u{8 if slots.dtype.itemsize % 8 == 0 else 1}"
+        found = slots.view(words).reshape(len(slots), -1)
+        wrong = found != self.slots.view(words).reshape(len(slots), -1)
+        return np.flatnonzero(wrong.any(axis=1)) if wrong.any() else np.empty(0, np.intp)
+
+    def _fields_of(self, pfn: int, slots: NDArray[np.void]) -> list[SlotDifference]:
+        differences = []
+        for name in self.slots.dtype.names or ():
+            expected, got = (_number(table[name][pfn]) for table in (self.slots, slots))
+            if expected != got:
+                differences.append(SlotDifference(pfn, name, expected, got))
+        return differences
+
+
+def _number(value: object) -> int:
+    """A field as a number; byte arrays little endian."""
+    return int.from_bytes(np.asarray(value).tobytes(), "little")
+
+
+def expected_state(model: Model, table: ExpectedTable, ram: PfnRanges, off_limits: PfnRanges) -> MemoryState:
+    """The model's own state for the invariants to judge."""
+    table.follow()
+    zones = []
+    for zone in model.buddy.zones:
+        heads = np.full((2, MAX_ORDER + 1), C.link_none, dtype=np.uint64)
+        for (migratetype, order), head in zone.heads.items():
+            heads[migratetype, order] = head
+        counters = {
+            name: getattr(zone, name)
+            for name in ("managed", "free", "cached", "allocated", "quarantined", "reserved")
+        }
+        zones.append(Zone(zone.name, zone.first_pfn, zone.end_pfn, heads, **counters))
+    return MemoryState(
+        table.slots,
+        tuple(zones),
+        cached_frames(model.buddy.cached_frames()),
+        ram,
+        off_limits,
+        poisoned_while_free=np.array(model.poisoned_while_free, dtype=np.int64),
+        quarantined=np.array(sorted(model.buddy.quarantined), dtype=np.int64),
+    )

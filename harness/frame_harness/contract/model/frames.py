@@ -1,0 +1,301 @@
+"""The reference model: every operation of the frame module, in the plainest words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Concatenate, ParamSpec, cast
+
+from frame_harness.contract.memory_state import Migratetype
+from frame_harness.contract.model.buddy import BuddyModel
+from frame_harness.contract.model.hooks import HookCall, Vtable
+from frame_harness.contract.model.options import AllocOptions
+from frame_harness.contract.model.outcome import Done, Fail, Illegal, Outcome, Panic, Panicked, PanicKind
+from frame_harness.contract.model.slots import U32, C, Slot, SlotTable
+from frame_harness.contract.model.zones import MAX_ORDER
+from frame_harness.errors import HarnessError
+from frame_harness.units import PAGE_SHIFT, PAGE_SIZE
+
+P = ParamSpec("P")
+
+OUT_OF_MEMORY = "OutOfMemory"
+INVALID_ORDER = "InvalidOrder"
+CAS_FAILED = "Err"
+KERNEL = AllocOptions()
+"""No builder call at all."""
+
+
+class ModelError(HarnessError):
+    """The model was asked for something that no guest can be asked for either."""
+
+
+Operation = Callable[Concatenate["Model", P], Outcome]
+
+
+def operation(body: Operation[P]) -> Operation[P]:
+    """Ends in a `Panic` where the guest must panic; what was changed before stays changed."""
+
+    @wraps(body)
+    def guarded(self: Model, /, *args: P.args, **kwargs: P.kwargs) -> Outcome:
+        try:
+            return body(self, *args, **kwargs)
+        except Panicked as panicked:
+            return Panic(panicked.kind)
+
+    return cast(Operation[P], guarded)
+
+
+class Model:
+    """Predicts the outcome of each operation with every slot, list, cache and counter after it.
+
+    Frames are chosen as the shim chooses them, unless an allocation is told what a guest `chose`: then that
+    is checked to be legal and followed. All operations take physical addresses.
+
+    Args:
+        vtables: by the address that is registered; `hook_calls` records what they are told.
+        movable: the module knows MOVABLE frames; older ones do not.
+    """
+
+    def __init__(
+        self,
+        slots: SlotTable,
+        buddy: BuddyModel,
+        vtables: Mapping[int, Vtable] | None = None,
+        *,
+        movable: bool = True,
+    ) -> None:
+        self.movable = movable
+        self.slots = slots
+        self.buddy = buddy
+        self.vtables = dict(vtables or {})
+        self.hook_calls: list[HookCall] = []
+        self.payload: dict[int, int] = {}
+        """The byte that fills a frame, by pfn; frames with unknown or mixed content are not in it."""
+
+    def copied(self) -> Model:
+        """An independent model in the same state; costs a shallow copy of dictionaries."""
+        slots = self.slots.copied()
+        copy = Model(slots, self.buddy.copied(slots), self.vtables, movable=self.movable)
+        copy.hook_calls = list(self.hook_calls)
+        copy.payload = dict(self.payload)
+        return copy
+
+    def slot(self, paddr: int) -> Slot:
+        return self.slots[paddr >> PAGE_SHIFT]
+
+    @property
+    def poisoned_while_free(self) -> list[int]:
+        """Pfns that the buddy has to hand out although their guard says poisoned."""
+        written = self.slots.written()
+        return [pfn for pfn, slot in written.items() if slot.is_poisoned and slot.says_free]
+
+    # ---- allocation --------------------------------------------------------------------------------------
+
+    @operation
+    def alloc(self, options: AllocOptions = KERNEL, *, chosen: int | None = None, cpu: int = 0) -> Outcome:
+        """Allocate one frame; a poisoned one that the buddy offers goes back, into quarantine (GUARD-08)."""
+        if chosen is not None:
+            taken = self.buddy.take_chosen(chosen, 0)
+            if isinstance(taken, str):
+                return Illegal(chosen, taken)
+            return self._claim(taken.pfn, options)
+        for _ in range(self.slots.n_frames):
+            block = self.buddy.alloc(0, options.migratetype(self.movable), cpu)
+            if block is None:
+                break
+            if self.slots[block.pfn].is_poisoned and self.slots[block.pfn].refcount == C.refcount_unused:
+                self.mark_poisoned(block.paddr)  # handing it out has replaced the flags
+                self._to_buddy(block.paddr, 0, cpu)
+                continue
+            return self._claim(block.pfn, options)
+        return Fail(OUT_OF_MEMORY)
+
+    def _claim(self, pfn: int, options: AllocOptions) -> Outcome:
+        """ALLOC-02, ALLOC-04, ALLOC-09, ALLOC-10, ALLOC-15, GUARD-05, GEN-01."""
+        if self.slots[pfn].refcount != C.refcount_unused:
+            raise Panicked(PanicKind.CLAIM)
+        generation = (self.slots[pfn].generation + 1) % U32
+        self.slots.write(
+            pfn,
+            flags=options.purpose.flags(self.movable),
+            order=0,
+            refcount=1,
+            generation=generation,
+            guard=0,
+            vtable=0,
+        )
+        if options.zeroes:
+            self.payload[pfn] = 0
+        return Done({"paddr": pfn << PAGE_SHIFT})
+
+    def alloc_all(self, options: AllocOptions = KERNEL, *, cpu: int = 0) -> Outcome:
+        """Allocate until there is none; `n` counts the frames."""
+        count = 0
+        while True:
+            outcome = self.alloc(options, cpu=cpu)
+            if isinstance(outcome, Fail):
+                return Done({"n": count})
+            if not isinstance(outcome, Done):
+                return outcome
+            count += 1
+
+    @operation
+    def release(self, paddr: int, order: int, *, cpu: int = 0) -> Outcome:
+        """Call the hooks of a block, then give it to the buddy (VT-05), poisoned or not."""
+        self._call_hook("on_last_ref", paddr)
+        for index in range(1 << order):
+            self._call_hook("on_unmap", paddr + index * PAGE_SIZE)
+        self._to_buddy(paddr, order, cpu)
+        return Done()
+
+    def _call_hook(self, hook: str, paddr: int) -> None:
+        bits = self.slot(paddr).vtable
+        if bits % 8:
+            return  # VT-03: misaligned bits mean no hook
+        if bits and bits not in self.vtables:
+            raise ModelError(
+                "vtable", f"{bits:#x}", expected="a registered address", next_step="name it in `vtables`"
+            )
+        if bits and getattr(self.vtables[bits], hook):
+            self.hook_calls.append(HookCall(hook, paddr))
+
+    def _to_buddy(self, paddr: int, order: int, cpu: int) -> None:
+        self.hook_calls.append(HookCall("buddy", paddr))
+        self.buddy.free(paddr, order, cpu)
+
+    # ---- the buddy without the module in between ---------------------------------------------------------
+
+    @operation
+    def buddy_alloc(
+        self, order: int, migratetype: Migratetype, *, chosen: int | None = None, cpu: int = 0
+    ) -> Outcome:
+        """Take a block without a claim: its slots keep the sentinel (FRAME-05, FRAME-06)."""
+        if order > MAX_ORDER:
+            return Fail(INVALID_ORDER)
+        if chosen is not None:
+            taken = self.buddy.take_chosen(chosen, order)
+            return Illegal(chosen, taken) if isinstance(taken, str) else Done({"paddr": chosen})
+        block = self.buddy.alloc(order, migratetype, cpu)
+        return Fail(OUT_OF_MEMORY) if block is None else Done({"paddr": block.paddr})
+
+    @operation
+    def buddy_free(self, paddr: int, order: int, *, cpu: int = 0) -> Outcome:
+        """Give a block back without hooks."""
+        self._to_buddy(paddr, order, cpu)
+        return Done()
+
+    @operation
+    def drain(self) -> Outcome:
+        """Empty the caches of all CPUs."""
+        return Done({"n": self.buddy.drain()})
+
+    # ---- reference count ---------------------------------------------------------------------------------
+
+    @operation
+    def inc_ref(self, paddr: int) -> Outcome:
+        """One reference more, never onto the sentinel nor off it (REF-01, REF-07)."""
+        count = self.slot(paddr).refcount
+        if count >= C.refcount_unused - 1:
+            raise Panicked(PanicKind.REFERENCE)
+        self._write(paddr, refcount=count + 1)
+        return Done()
+
+    @operation
+    def dec_ref(self, paddr: int) -> Outcome:
+        """One reference less; `v` is the count before (REF-01, REF-07)."""
+        count = self.slot(paddr).refcount
+        if count in (0, C.refcount_unused):
+            raise Panicked(PanicKind.REFERENCE)
+        self._write(paddr, refcount=count - 1)
+        return Done({"v": count})
+
+    @operation
+    def cas_refcount(self, paddr: int, expect: int, new: int) -> Outcome:
+        """REF-02; `v` is the count before, either way."""
+        count = self.slot(paddr).refcount
+        if count != expect:
+            return Fail(CAS_FAILED, {"v": count})
+        self._write(paddr, refcount=new)
+        return Done({"v": count})
+
+    @operation
+    def set_refcount(self, paddr: int, count: int) -> Outcome:
+        """REF-03."""
+        return self._write(paddr, refcount=count)
+
+    def reset_refcount(self, paddr: int) -> Outcome:
+        """REF-03."""
+        return self.set_refcount(paddr, 0)
+
+    # ---- the other fields --------------------------------------------------------------------------------
+
+    @operation
+    def set_flags(self, paddr: int, flags: int) -> Outcome:
+        return self._write(paddr, flags=flags)
+
+    @operation
+    def set_order(self, paddr: int, order: int) -> Outcome:
+        return self._write(paddr, order=order)
+
+    @operation
+    def set_next(self, paddr: int, link: int) -> Outcome:
+        """FREE-07."""
+        return self._write(paddr, next=link)
+
+    @operation
+    def set_prev(self, paddr: int, link: int) -> Outcome:
+        """FREE-07."""
+        return self._write(paddr, prev=link)
+
+    @operation
+    def set_generation(self, paddr: int, generation: int) -> Outcome:
+        return self._write(paddr, generation=generation)
+
+    @operation
+    def set_meta_aux(self, paddr: int, value: int) -> Outcome:
+        """FRAME-08."""
+        return self._write(paddr, meta_aux=value)
+
+    @operation
+    def set_vtable_bits(self, paddr: int, bits: int) -> Outcome:
+        return self._write(paddr, vtable=bits)
+
+    @operation
+    def set_guard(self, paddr: int, bits: int) -> Outcome:
+        """GUARD-01."""
+        return self._write(paddr, guard=bits)
+
+    @operation
+    def fetch_or_guard(self, paddr: int, bits: int) -> Outcome:
+        """GUARD-01; `v` is the guard before."""
+        before = self.slot(paddr).guard
+        self._write(paddr, guard=before | bits)
+        return Done({"v": before})
+
+    @operation
+    def mark_poisoned(self, paddr: int) -> Outcome:
+        """Both marks, and every other bit stays (GUARD-02)."""
+        slot = self.slot(paddr)
+        return self._write(paddr, guard=slot.guard | C.guard_poisoned, flags=slot.flags | C.flag_poisoned)
+
+    @operation
+    def reset_with_free_list_meta(self, paddr: int) -> Outcome:
+        """GUARD-04."""
+        return self._write(paddr, vtable=0, guard=self.slot(paddr).guard & C.guard_poisoned)
+
+    @operation
+    def note_new_allocation_epoch(self, paddr: int) -> Outcome:
+        """GUARD-05, GEN-01, GEN-03."""
+        return self._write(paddr, vtable=0, guard=0, generation=(self.slot(paddr).generation + 1) % U32)
+
+    def _write(self, paddr: int, **fields: int) -> Outcome:
+        self.slots.write(paddr >> PAGE_SHIFT, **fields)
+        return Done()
+
+    # ---- payload -----------------------------------------------------------------------------------------
+
+    def fill_payload(self, paddr: int, byte: int, frames: int = 1) -> Outcome:
+        """A test fills frames with one byte."""
+        first = paddr >> PAGE_SHIFT
+        self.payload.update(dict.fromkeys(range(first, first + frames), byte))
+        return Done()

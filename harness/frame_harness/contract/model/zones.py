@@ -1,0 +1,238 @@
+"""One zone's free lists: push, unlink, split, coalesce."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from frame_harness.contract.memory_state import PAGEBLOCK_SHIFT, Migratetype
+from frame_harness.contract.model.outcome import Panicked, PanicKind
+from frame_harness.contract.model.slots import C, SlotTable
+from frame_harness.units import PAGE_SHIFT, PAGE_SIZE
+
+NONE = C.link_none
+MAX_ORDER = C.max_order
+UNMOVABLE, MOVABLE = Migratetype.UNMOVABLE, Migratetype.MOVABLE
+
+
+class Block(NamedTuple):
+    """`2**order` frames from `pfn` on, which is a multiple of that."""
+
+    pfn: int
+    order: int
+
+    @property
+    def frames(self) -> range:
+        return range(self.pfn, self.pfn + (1 << self.order))
+
+    @property
+    def paddr(self) -> int:
+        return self.pfn << PAGE_SHIFT
+
+    @property
+    def buddy(self) -> Block:
+        return Block(self.pfn ^ (1 << self.order), self.order)
+
+    @property
+    def parent(self) -> Block:
+        return block_containing(self.pfn, self.order + 1)
+
+
+def block_containing(pfn: int, order: int) -> Block:
+    return Block(pfn >> order << order, order)
+
+
+def block_at(paddr: int, order: int) -> Block | None:
+    """The block of that order that starts at an address, if one can."""
+    if order > MAX_ORDER or paddr % (PAGE_SIZE << order):
+        return None
+    return Block(paddr >> PAGE_SHIFT, order)
+
+
+@dataclass
+class ZoneModel:
+    """Frames `first_pfn` to `end_pfn`, with counters in frames.
+
+    Args:
+        heads: by (migratetype, order) the head block's paddr or LINK_NONE.
+    """
+
+    name: str
+    first_pfn: int
+    end_pfn: int
+    slots: SlotTable
+    managed: int = 0
+    free: int = 0
+    cached: int = 0
+    allocated: int = 0
+    quarantined: int = 0
+    reserved: int = 0
+    heads: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def home(self, pfn: int) -> Migratetype:
+        """The migratetype of a frame of this zone, which never changes."""
+        if self.name.lower() == "dma":
+            return UNMOVABLE
+        return MOVABLE if (pfn >> PAGEBLOCK_SHIFT) % 2 else UNMOVABLE
+
+    # ---- stamps ------------------------------------------------------------------------------------------
+
+    def stamp_free(self, block: Block, *, sentinel: bool = True) -> None:
+        """Make every slot of a block that of a free frame (FREE-02, GUARD-04)."""
+        movable = self.home(block.pfn) is MOVABLE
+        for pfn in block.frames:
+            slot = self.slots[pfn]
+            self.slots.replace(
+                pfn,
+                slot._replace(
+                    next=NONE,
+                    prev=NONE,
+                    vtable=0,
+                    flags=C.flag_free | (C.flag_movable if movable else 0),
+                    order=block.order,
+                    refcount=C.refcount_unused if sentinel else slot.refcount,
+                    guard=slot.guard & C.guard_poisoned,
+                ),
+            )
+
+    def stamp_order(self, block: Block) -> None:
+        for pfn in block.frames:
+            self.slots.write(pfn, order=block.order)
+
+    # ---- lists -------------------------------------------------------------------------------------------
+
+    def head(self, block: Block) -> int:
+        return self.heads.get((self.home(block.pfn), block.order), NONE)
+
+    def _set_head(self, block: Block, paddr: int) -> None:
+        self.heads[self.home(block.pfn), block.order] = paddr
+
+    def _listed_block(self, link: int, order: int) -> Block:
+        """The block that a link of a list of that order leads to, which must be one."""
+        block = block_at(link, order)
+        if block is not None and self.first_pfn <= block.pfn < self.end_pfn:
+            slot = self.slots[block.pfn]
+            if slot.says_free and slot.order == order:
+                return block
+        raise Panicked(PanicKind.CORRUPT_LIST)
+
+    def push(self, block: Block) -> None:
+        """Put a block at the front of its list."""
+        first = self._first_on_list_of(block)
+        if first is not None:
+            self.slots.write(first.pfn, prev=block.paddr)
+        self.slots.write(block.pfn, next=self.head(block), prev=NONE)
+        self._set_head(block, block.paddr)
+        self.free += len(block.frames)
+
+    def _first_on_list_of(self, block: Block) -> Block | None:
+        first = self.head(block)
+        return None if first == NONE else self._listed_block(first, block.order)
+
+    def _neighbors(self, block: Block) -> tuple[Block | None, Block | None]:
+        """The blocks before and behind a listed one; they must lead back to it."""
+        slot = self.slots[block.pfn]
+        before = self._listed_block(slot.prev, block.order) if slot.prev != NONE else None
+        after = self._listed_block(slot.next, block.order) if slot.next != NONE else None
+        pointing_here = self.head(block) if before is None else self.slots[before.pfn].next
+        answered = after is None or self.slots[after.pfn].prev == block.paddr
+        if pointing_here != block.paddr or not answered:
+            raise Panicked(PanicKind.CORRUPT_LIST)
+        return before, after
+
+    def unlink(self, block: Block) -> None:
+        """Take a block off its list; nothing changes when the links around it disagree."""
+        before, after = self._neighbors(block)
+        slot = self.slots[block.pfn]
+        if after is not None:
+            self.slots.write(after.pfn, prev=slot.prev)
+        if before is not None:
+            self.slots.write(before.pfn, next=slot.next)
+        else:
+            self._set_head(block, slot.next)
+        self.slots.write(block.pfn, next=NONE, prev=NONE)
+        self.free -= len(block.frames)
+
+    def is_listed(self, block: Block) -> bool:
+        """Whether exactly this block is on its list: it has a predecessor there or is the head."""
+        if block.pfn < self.first_pfn or block.frames.stop > self.end_pfn:
+            return False
+        slot = self.slots[block.pfn]
+        linked = slot.prev != NONE or self.head(block) == block.paddr
+        return slot.says_free and slot.order == block.order and linked
+
+    def block_covering(self, pfn: int) -> Block | None:
+        """The listed block that a frame lies in."""
+        order = self.slots[pfn].order
+        if order > MAX_ORDER:
+            return None
+        block = block_containing(pfn, order)
+        return block if self.is_listed(block) else None
+
+    # ---- blocks ------------------------------------------------------------------------------------------
+
+    def take(self, order: int, migratetype: Migratetype) -> Block | None:
+        """The smallest block that suffices, from its own migratetype's lists, then the other's."""
+        for kind in (migratetype, Migratetype(1 - migratetype)):
+            for larger in range(order, MAX_ORDER + 1):
+                head = self.heads.get((kind, larger), NONE)
+                if head != NONE:
+                    block = self._listed_block(head, larger)
+                    return self._split(block, block.pfn, order, stamp_rest=True)
+        return None
+
+    def take_frame(self, pfn: int) -> Block | None:
+        """One frame out of the listed block that it lies in; its own slot keeps the order it has."""
+        block = self.block_covering(pfn)
+        if block is None:
+            return None
+        return self._split(block, pfn, 0, stamp_rest=False)
+
+    def take_inside(self, block: Block) -> bool:
+        """Take a block out of the listed block that it lies in; false when it lies in none."""
+        covering = self.block_covering(block.pfn)
+        if covering is None or covering.order < block.order:
+            return False
+        self._split(covering, block.pfn, block.order, stamp_rest=True)
+        return True
+
+    def _split(self, block: Block, pfn: int, order: int, *, stamp_rest: bool) -> Block:
+        """Take a block of an order around a frame out of a listed one; what is left goes onto its lists."""
+        parts = [block_containing(pfn, smaller).buddy for smaller in reversed(range(order, block.order))]
+        self._neighbors(block)
+        for part in parts:
+            self._first_on_list_of(part)
+        self.unlink(block)
+        for part in parts:
+            self.stamp_order(part)
+            self.push(part)
+        taken = block_containing(pfn, order)
+        if stamp_rest and taken != block:
+            self.stamp_order(taken)
+        return taken
+
+    def insert(self, block: Block) -> None:
+        """Put a block on its list, coalesced with every free buddy that it meets (FREE-05)."""
+        merged = self.coalesced(block)
+        part = block
+        while part != merged:
+            self.unlink(part.buddy)
+            part = part.parent
+        if merged != block:
+            self.stamp_order(merged)
+        self.push(merged)
+
+    def coalesced(self, block: Block) -> Block:
+        """What becomes of a block that is inserted; every link that this follows must be whole."""
+        if self.block_covering(block.pfn) is not None:
+            raise Panicked(PanicKind.FREED_TWICE)
+        merged = block
+        while merged.order < MAX_ORDER and self.is_listed(merged.buddy):
+            self._neighbors(merged.buddy)
+            merged = merged.parent
+        self._first_on_list_of(merged)
+        return merged
+
+    def note_returned(self, frames: int) -> None:
+        """Frames came back; a frame freed twice comes back more often than it left."""
+        self.allocated = max(self.allocated - frames, 0)

@@ -1,0 +1,204 @@
+"""Every method of `MetaSlot`: its operands, the field it works on, what it may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from frame_harness.contract.boundaries import (
+    REFCOUNT_UNUSED,
+    WIDTHS,
+    Effect,
+    Method,
+    Outcome,
+    Slot,
+    around,
+    one_bit_off,
+    operand,
+)
+
+POISONED_GUARD, POISONED_FLAG = 1 << 31, 1 << 12
+WORD = (1 << 32) - 1
+Outcomes = tuple[Outcome, ...]
+
+
+def _stores(name: str) -> Effect:
+    return lambda before, arguments: (Outcome(before | {name: arguments[0]}),)
+
+
+def _loads(name: str) -> Effect:
+    return lambda before, _arguments: (Outcome(before, {"v": before[name]}),)
+
+
+def _tells(truth: Callable[[Slot], bool]) -> Effect:
+    return lambda before, _arguments: (Outcome(before, {"v": int(truth(before))}),)
+
+
+def _changes(change: Callable[[Slot], Slot]) -> Effect:
+    return lambda before, _arguments: (Outcome(before | change(before)),)
+
+
+def _setter(name: str, field: str, clause: str, argument: str) -> Method:
+    """The field holds the opposite of some values before, so a bit that is not stored is seen."""
+    bits = WIDTHS[field]
+    ones = (1 << bits) - 1
+    pairs = tuple((ones ^ value, value) for value in around(bits))
+    return Method(name, (clause,), _stores(field), (operand(argument, bits),), (field,), pairs)
+
+
+def _getter(name: str, field: str, clause: str) -> Method:
+    return Method(name, (clause,), _loads(field), stored=(field,))
+
+
+def _swap(before: Slot, arguments: Sequence[int]) -> Outcomes:
+    expect, new = arguments
+    found = before["refcount"]
+    if found == expect:
+        return (Outcome(before | {"refcount": new}, {"v": found}),)
+    return (Outcome(before, {"v": found}, "fail"),)
+
+
+def _swaps() -> tuple[tuple[int, ...], ...]:
+    """Equal pairs at each boundary, then pairs that differ in one bit alone."""
+    equal = [(value, value, WORD ^ value) for value in around(32)]
+    new = [(7, 7, value) for value in around(32)]
+    near = [
+        (found, expect, 0xA5)
+        for expect in (0, 1, 0x5A5A_5A5A, REFCOUNT_UNUSED)
+        for found in one_bit_off(expect, 32)
+    ]
+    return (*equal, *new, *near)
+
+
+def _or_guard(before: Slot, arguments: Sequence[int]) -> Outcomes:
+    return (Outcome(before | {"guard": before["guard"] | arguments[0]}, {"v": before["guard"]}),)
+
+
+def _poison(before: Slot) -> Slot:
+    return {"guard": before["guard"] | POISONED_GUARD, "flags": before["flags"] | POISONED_FLAG}
+
+
+def _new_epoch(before: Slot) -> Slot:
+    return {"vtable": 0, "guard": 0, "generation": before["generation"] + 1 & WORD}
+
+
+def _to_free_list(before: Slot) -> Slot:
+    return {"vtable": 0, "guard": before["guard"] & POISONED_GUARD}
+
+
+def _snapshot(before: Slot, _arguments: Sequence[int]) -> Outcomes:
+    return (Outcome(before, {name: before[name] for name in ("generation", "guard", "vtable")}),)
+
+
+# ---- Reference operations at the sentinel: they may refuse, loudly or quietly ----------------------------
+
+
+def _refuses(before: Slot, reply: dict[str, int]) -> Outcomes:
+    return Outcome(before, reply), Outcome(before, status="panic")
+
+
+def _inc(before: Slot, _arguments: Sequence[int]) -> Outcomes:
+    found = before["refcount"]
+    if found >= REFCOUNT_UNUSED - 1:
+        return _refuses(before, {})
+    return (Outcome(before | {"refcount": found + 1}),)
+
+
+def _dec(before: Slot, _arguments: Sequence[int]) -> Outcomes:
+    found = before["refcount"]
+    if found in (0, REFCOUNT_UNUSED):
+        return _refuses(before, {})
+    return (Outcome(before | {"refcount": found - 1}, {"v": found}),)
+
+
+def _at_sentinel(*counts: int) -> Callable[[Slot, Sequence[int]], bool]:
+    return lambda before, _arguments: before["refcount"] in counts
+
+
+def _off_sentinel(*counts: int) -> Callable[[Slot, Sequence[int]], bool]:
+    return lambda before, _arguments: before["refcount"] not in counts
+
+
+INC_REFUSED = (REFCOUNT_UNUSED - 1, REFCOUNT_UNUSED)
+DEC_REFUSED = (0, REFCOUNT_UNUSED)
+ONE_FROM_WRAP = 2**32 - 1
+
+ACCESSORS = (
+    _setter("set_next", "next", "FREE-07", "next"),
+    _getter("next", "next", "FREE-07"),
+    _setter("set_prev", "prev", "FREE-07", "prev"),
+    _getter("prev", "prev", "FREE-07"),
+    _setter("set_flags", "flags", "LAYOUT-07", "flags"),
+    _getter("get_flags", "flags", "LAYOUT-07"),
+    _setter("set_order", "order", "LAYOUT-07", "order"),
+    _getter("get_order", "order", "LAYOUT-07"),
+    _setter("meta_aux_store", "meta_aux", "FRAME-08", "value"),
+    _getter("meta_aux_load", "meta_aux", "FRAME-08"),
+    _setter("set_refcount", "refcount", "REF-03", "count"),
+    _getter("get_refcount", "refcount", "REF-01"),
+    _setter("set_generation", "generation", "LAYOUT-07", "generation"),
+    _getter("generation", "generation", "LAYOUT-07"),
+    _setter("set_guard", "guard", "GUARD-01", "bits"),
+    _getter("get_guard", "guard", "GUARD-01"),
+    _setter("set_vtable_bits", "vtable", "LAYOUT-07", "bits"),
+    _getter("vtable_bits", "vtable", "LAYOUT-07"),
+)
+
+REFERENCES = (
+    Method("reset_refcount", ("REF-03",), _changes(lambda _: {"refcount": 0}), stored=("refcount",)),
+    Method("inc_ref", ("REF-01",), _inc, stored=("refcount",), where=_off_sentinel(*INC_REFUSED)),
+    Method(
+        "inc_ref", ("REF-07",), _inc, stored=("refcount",), where=_at_sentinel(*INC_REFUSED), part="sentinel"
+    ),
+    Method("dec_ref", ("REF-01",), _dec, stored=("refcount",), where=_off_sentinel(*DEC_REFUSED)),
+    Method(
+        "dec_ref", ("REF-07",), _dec, stored=("refcount",), where=_at_sentinel(*DEC_REFUSED), part="sentinel"
+    ),
+    Method(
+        "cas_refcount",
+        ("REF-02",),
+        _swap,
+        (operand("expect", 32), operand("new", 32)),
+        ("refcount",),
+        _swaps(),
+    ),
+)
+
+OTHERS = (
+    Method("is_cow", ("FRAME-07",), _tells(lambda slot: bool(slot["flags"] & 1)), stored=("flags",)),
+    Method("is_dll", ("FRAME-07",), _tells(lambda slot: bool(slot["flags"] & 2)), stored=("flags",)),
+    Method(
+        "is_guard_poisoned",
+        ("GUARD-03",),
+        _tells(lambda slot: bool(slot["guard"] & POISONED_GUARD)),
+        stored=("guard", "flags"),
+    ),
+    Method(
+        "fetch_or_guard",
+        ("GUARD-01",),
+        _or_guard,
+        (operand("bits", 32),),
+        ("guard",),
+        tuple((WORD ^ value, value) for value in around(32)),
+    ),
+    Method("mark_poisoned", ("GUARD-02",), _changes(_poison), stored=("guard", "flags")),
+    Method("reset_with_free_list_meta", ("GUARD-04",), _changes(_to_free_list), stored=("guard", "vtable")),
+    Method(
+        "note_new_allocation_epoch",
+        ("GUARD-05", "GEN-01"),
+        _changes(_new_epoch),
+        stored=("generation", "guard", "vtable"),
+        where=lambda before, _: before["generation"] != ONE_FROM_WRAP,
+    ),
+    Method(
+        "note_new_allocation_epoch",
+        ("GEN-03",),
+        _changes(_new_epoch),
+        stored=("generation",),
+        where=lambda before, _: before["generation"] == ONE_FROM_WRAP,
+        part="wrap",
+    ),
+    Method("debug_snapshot", ("ARRAY-08",), _snapshot, stored=("generation", "guard", "vtable")),
+)
+
+SLOT_METHODS = (*ACCESSORS, *REFERENCES, *OTHERS)
+"""All but those that follow the vtable, which only the guest knows the addresses of."""

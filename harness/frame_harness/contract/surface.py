@@ -1,0 +1,119 @@
+"""The console commands that reach the subject, each with the values that a check must try of each operand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from frame_harness.contract import frame_values as frames
+from frame_harness.contract.boundaries import MAX_ORDER, PAGE_SIZE, around
+from frame_harness.contract.slot_methods import SLOT_METHODS
+
+N_FRAMES = frames.WIDE_RAM // PAGE_SIZE
+Values = frozenset[int] | frozenset[str]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the subject's.
+
+    Attributes:
+        operands: by the names in its usage, with all values that must be sent; numbers or words.
+        functions: of the module that it calls, as its text declares them.
+    """
+
+    operands: dict[str, Values] = field(default_factory=dict)
+    functions: tuple[str, ...] = ()
+
+
+def _numbers(values: Iterable[int]) -> frozenset[int]:
+    return frozenset(values)
+
+
+ANY_SLOT: frozenset[int] = frozenset()
+"""The address only chooses a slot, through `get_meta`, whose own addresses are tried with `array.get`."""
+ORDERS = _numbers(range(MAX_ORDER + 1))
+ORDERS_ASKED_FOR = ORDERS | _numbers(order for order in around(8) if order > MAX_ORDER)
+HANDED_ON = _numbers(frames.powers_outside(N_FRAMES))
+FRAME_STARTS = _numbers(pfn * PAGE_SIZE for pfn in frames.boundary_frames(N_FRAMES))
+ADDRESSES = _numbers(around(frames.PHYSICAL_BITS))
+PURPOSES = frozenset({"custom:" + f"{flags:#x}" for flags in around(32)})
+TABLE_SIZES = _numbers(ram for ram in around(64) if 0 < ram <= 1 << 28) | _numbers(
+    1 << bit for bit in range(34, 64)
+)
+
+
+def _by_address(function: str, *more: int, **operands: frozenset[int]) -> Command:
+    return Command({"paddr": HANDED_ON | FRAME_STARTS | _numbers(more), **operands}, (function,))
+
+
+def _slot_commands() -> dict[str, Command]:
+    found: dict[str, Command] = {}
+    for method in SLOT_METHODS:
+        operands: dict[str, Values] = {one.name: _numbers(one.values) for one in method.operands}
+        found[method.command] = Command({"paddr": ANY_SLOT, **operands}, (method.name,))
+    return found
+
+
+COMMANDS: dict[str, Command] = {
+    **_slot_commands(),
+    "slot.vtable_ref": Command({"paddr": ANY_SLOT}, ("vtable_ref",)),
+    "slot.try_vtable_ref": Command({"paddr": ANY_SLOT}, ("try_vtable_ref",)),
+    "array.size": Command({"ram": _numbers(around(64))}, ("metadata_size_for",)),
+    "array.init": Command({"total_ram": TABLE_SIZES}, ("init_metadata_array",)),
+    "array.get": _by_address("get_meta", *frames.addresses_inside(N_FRAMES)),
+    "array.slot": _by_address(
+        "get_meta_slot", *frames.addresses_inside(N_FRAMES), *frames.addresses_outside(N_FRAMES)
+    ),
+    "array.snapshot": _by_address("frame_meta_debug_snapshot"),
+    "array.matches": _by_address("meta_generation_matches", gen=_numbers(around(32))),
+    "array.poisoned": Command({"paddr": HANDED_ON, "order": ORDERS}, ("block_phys_has_poison_guard",)),
+    "array.unmap": _by_address("invoke_vtable_on_unmap"),
+    "array.lastref": _by_address("invoke_vtable_on_last_ref"),
+    "alloc": Command(
+        {"zeroed": frozenset({"0", "1"}), "purpose": PURPOSES}, ("new", "zeroed", "purpose", "allocate")
+    ),
+    "purpose.zero": Command(
+        {"purpose": PURPOSES | frozenset({"pagetable", "kernel", "user"})}, ("requires_zero",)
+    ),
+    "release": Command({"paddr": ANY_SLOT, "order": ORDERS}),
+    "trait.alloc": Command({"order": ORDERS_ASKED_FOR}),
+    "trait.free": Command({"paddr": ANY_SLOT, "order": ORDERS}),
+    "buddy.alloc": Command(
+        {"order": ORDERS_ASKED_FOR, "movable|unmovable": frozenset({"movable", "unmovable"})}
+    ),
+    "buddy.free": Command({"paddr": ANY_SLOT, "order": ORDERS}),
+    "frame.containing": Command({"addr": ADDRESSES}, ("containing_address",)),
+    "frame.from_start": Command({"addr": ADDRESSES}, ("from_start_address",)),
+    "frame.range": Command(
+        {
+            "start": _numbers(start for start, _ in (*frames.ranges(), *frames.last_ranges())),
+            "end": _numbers(end for _, end in (*frames.ranges(), *frames.last_ranges())),
+            "limit": frozenset(),
+        },
+        ("range_inclusive",),
+    ),
+    "frame.cmp": Command(
+        {
+            "a": _numbers(a for a, _ in frames.pairs_of_frames()),
+            "b": _numbers(b for _, b in frames.pairs_of_frames()),
+        }
+    ),
+}
+"""Every command with an operand that the subject sees."""
+
+WITHOUT_OPERANDS = {
+    "const": "prints constants",
+    "slot.new": "makes a slot out of nothing",
+    "trait.alloc_frame": "is `trait.alloc 0`",
+    "alloc.all": "is `alloc` until memory is out",
+}
+"""Commands that reach the subject and give it no operand of their own."""
+
+OF_THE_SHIM = {
+    "help", "banner", "map", "onpanic", "exit", "batch", "boot.log", "slot.peek", "slot.poke", "dump",
+    "dump.sums", "payload.fill", "payload.verify", "payload.peek", "payload.poke", "vt.addr", "vt.log",
+    "vt.clear", "buddy.drain", "buddy.cache", "buddy.log", "stats", "lists", "inject", "smp.ops",
+    "smp.frames", "smp.job", "smp.run", "smp.arm", "smp.wait", "smp.result", "smp.log", "selftest", "crash",
+}  # fmt: skip
+"""Commands whose operands are for the shim, which is not judged."""

@@ -1,0 +1,56 @@
+"""Tells when the guests of a run all end in the same way, so that no more of them need to be started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from frame_harness.errors import HarnessError
+from frame_harness.judge.ways import way
+from frame_harness.kernel_errors import GuestCrashed, GuestFailure, GuestTimeout
+
+ENOUGH: Final = 3
+"""Checks in a row whose guest ended in the same place before any check came to an end in a guest."""
+
+
+@dataclass
+class Ends:
+    """How the checks of one run ended so far."""
+
+    _place: tuple[str, ...] = ()
+    _count: int = 0
+    _any_lived: bool = field(default=False)
+
+    def stops(self, error: BaseException | None) -> HarnessError | None:
+        """Add the end of a check.
+
+        Args:
+            error: what it died of; None when its guest lived.
+        Returns:
+            what to tell the checks that are left, once all ends were the same often enough.
+        """
+        if not isinstance(error, GuestFailure):
+            self._any_lived = True
+        if self._any_lived or not isinstance(error, GuestFailure):
+            return None
+        place = _place_of(error)
+        self._count = self._count + 1 if place == self._place else 1
+        self._place = place
+        return _stop(error, self._count) if self._count >= ENOUGH else None
+
+
+def _place_of(error: GuestFailure) -> tuple[str, ...]:
+    hangs = isinstance(error, GuestTimeout)
+    return (type(error).__name__, str(error.status), way(error.summary, error.backtrace, hangs=hangs))
+
+
+def _stop(error: GuestFailure, count: int) -> GuestFailure:
+    kind = GuestTimeout if isinstance(error, GuestTimeout) else GuestCrashed
+    return kind(
+        "run stopped",
+        detail=f"the first {count} guests all ended in the same way: {error.summary}",
+        status=error.status,
+        console_tail=error.console_tail,
+        backtrace=error.backtrace,
+        registers=error.registers,
+    )

@@ -1,0 +1,20 @@
+"""Turns a subject into a bootable image that explains itself."""
+
+from frame_harness.image.build import PROFILES, build
+from frame_harness.image.errors import BuildError, NotJudgeable, SubjectError, ToolchainError
+from frame_harness.image.image import Image
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import Toolchain, find_toolchain
+
+__all__ = [
+    "PROFILES",
+    "BuildError",
+    "Image",
+    "NotJudgeable",
+    "Subject",
+    "SubjectError",
+    "Toolchain",
+    "ToolchainError",
+    "build",
+    "find_toolchain",
+]

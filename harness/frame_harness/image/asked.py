@@ -1,0 +1,50 @@
+"""What the two profiles are, as the harness asks the compiler for them."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from frame_harness import resources
+
+_CHECKS: Final = {"dev": True, "release": False}
+_CARGO_DEFAULT_LEVEL: Final = {"dev": "0", "release": "3"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How the crate with the subject in it must be compiled.
+
+    Attributes:
+        checks: whether debug assertions and overflow checks are on.
+        opt_level: `0` to `3`, `s` or `z`.
+        debuginfo: of rustc's levels; unoptimized code is another without it.
+    """
+
+    profile: str
+    checks: bool
+    opt_level: str
+    debuginfo: str = "2"
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The compiler's flags for it, beside those of the target."""
+        on_or_off = "on" if self.checks else "off"
+        return (
+            f"-Copt-level={self.opt_level}", f"-Cdebug-assertions={on_or_off}",
+            f"-Coverflow-checks={on_or_off}", "-Cpanic=abort",
+            f"-Cdebuginfo={self.debuginfo}",
+        )  # fmt: skip
+
+
+def asked(profile: str) -> Asked:
+    """Return what a profile is; that dev has the checks is not for the manifest to say."""
+    given = manifest()["profile"][profile]
+    level = given.get("opt-level", _CARGO_DEFAULT_LEVEL[profile])
+    return Asked(profile, _CHECKS[profile], str(level), str(given["debug"]))
+
+
+def manifest() -> dict[str, Any]:
+    """Return the shim's manifest."""
+    return tomllib.loads((resources.shim_dir() / "Cargo.toml").read_text(encoding="utf-8"))

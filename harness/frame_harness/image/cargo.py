@@ -1,0 +1,256 @@
+"""Runs cargo on the shim."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from frame_harness import resources
+from frame_harness.image import disk
+from frame_harness.image.cargo_progress import Packages
+from frame_harness.image.errors import BuildError
+from frame_harness.image.isolation import ROOT, CargoHome, cargo_home, environment
+from frame_harness.image.store import built_name
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import TARGET, Toolchain
+from frame_harness.progress import Finished, HowFar, Say, run
+
+_NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
+_LACKS = "FRAME_HARNESS_LACKS"  # likewise
+_SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
+NOT_THE_SUBJECT = "mend what the compiler's tools say above; it is not about the frame module"
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One run of cargo, with everything that it is told.
+
+    Attributes:
+        settings: the variables that the harness sets; the others only let cargo run.
+        home: with all the configuration that cargo reads.
+    """
+
+    argv: tuple[str, ...]
+    settings: dict[str, str]
+    home: CargoHome
+    toolchain: Toolchain
+
+    @property
+    def told(self) -> str:
+        """Everything that may decide what is compiled, as one text; the toolchain's key stands for cargo."""
+        return json.dumps([self.argv[1:], self.settings, self.home.text, self.toolchain.key])
+
+    def lacking(self, names: Sequence[str]) -> Invocation:
+        """Return the same run for a subject that lacks some of the names that the shim uses."""
+        return replace(self, settings=self.settings | {_LACKS: ",".join(names)})
+
+    def run(self, *, what: str, say: Say | None = None, how_far: HowFar | None = None) -> Finished:
+        """Run cargo.
+
+        Cargo believes time stamps: another text under an older one counts as compiled already. It runs only
+        when no image of these very sources is kept, so that a value never seen before wastes nothing.
+        """
+        self.home.make()
+        env = (
+            environment() | self.settings | {"CARGO_HOME": str(self.home.path), _NONCE: secrets.token_hex(16)}
+        )
+        return run(self.argv, what=what, say=say, cwd=ROOT, env=env, how_far=how_far)
+
+
+def invocation(
+    command: str, manifest: Path, target: str, target_dir: Path, toolchain: Toolchain, *arguments: str
+) -> Invocation:
+    """Return a run of cargo in which each setting that cargo knows has the harness's value.
+
+    Raises:
+        CargoConfigError: cargo's configuration cannot be set aside.
+    """
+    argv = (
+        str(toolchain.cargo), command, "--locked", f"--manifest-path={manifest}", f"--target={target}",
+        f"--target-dir={target_dir}", *arguments,
+    )  # fmt: skip
+    return Invocation(argv, settings(toolchain), cargo_home(), toolchain)
+
+
+def settings(toolchain: Toolchain) -> dict[str, str]:
+    """Return the variables that the harness sets for cargo and for the compiler.
+
+    What is set here outranks every configuration file, also where it is empty.
+    """
+    return {
+        **dict(toolchain.env),
+        "RUSTC": str(toolchain.rustc),
+        "RUSTC_WRAPPER": "",
+        "RUSTC_WORKSPACE_WRAPPER": "",
+        "CARGO_ENCODED_RUSTFLAGS": _SEPARATOR.join((*shim_flags(), *toolchain.rustflags)),
+        "CARGO_TERM_COLOR": "never",
+    }
+
+
+def shim_flags() -> tuple[str, ...]:
+    """Return the compiler's flags that the shim's own cargo configuration has for the target."""
+    file = resources.shim_dir() / ".cargo" / "config.toml"
+    flags = tomllib.loads(file.read_text(encoding="utf-8"))["target"][TARGET]["rustflags"]
+    return tuple(str(flag) for flag in flags)
+
+
+def shim_invocation(
+    command: str, subject: Subject, profile: str, target_dir: Path, toolchain: Toolchain, *arguments: str
+) -> Invocation:
+    """Return a run of cargo that compiles the shim around a subject."""
+    shaped = invocation(
+        command, resources.shim_dir() / "Cargo.toml", TARGET, target_dir, toolchain,
+        f"--bin={built_name()}", f"--profile={profile}", *toolchain.cargo_args, *arguments,
+    )  # fmt: skip
+    shaped = shaped.lacking(())
+    # Unset means the built-in one; a path would do the same, but build differently.
+    named = {} if subject.is_builtin else {"FRAME_RS": os.fspath(subject.path)}
+    return replace(shaped, settings=shaped.settings | named)
+
+
+def image_invocation(
+    subject: Subject, profile: str, features: Sequence[str], toolchain: Toolchain
+) -> Invocation:
+    """Return the run of cargo that makes an image.
+
+    All subjects share the target folder: what they have in common (the core library, the crates) is compiled
+    once, and changing the subject costs one crate.
+    """
+    listed = f"--features={','.join(sorted(features))}"
+    target_dir = target_dir_of(toolchain)
+    return shim_invocation("build", subject, profile, target_dir, toolchain, "--message-format=json", listed)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What cargo left: the linked file, and every source that went into it.
+
+    Attributes:
+        core: the core library, where cargo compiled that, too.
+    """
+
+    elf: Path
+    sources: tuple[Path, ...]
+    core: Path | None = None
+
+
+def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say | None = None) -> Built:
+    """Compile the shim around a subject.
+
+    Args:
+        order: what `image_invocation` gives for them, with the names that the subject lacks.
+    Raises:
+        BuildError: it does not compile, or cargo could not get what it needs.
+        DiskFull: there is no room for what is built.
+    """
+    what = f"compiling the shim around {subject.name} ({profile})"
+    how_far = Packages(resources.shim_dir(), with_core=bool(order.toolchain.cargo_args))
+    finished = order.run(what=what, say=say, how_far=how_far)
+    messages = _messages(finished)
+    if finished.status != 0:
+        if full := disk.no_room_for_build(resources.build_dir(), finished.out + finished.err):
+            raise full
+        raise _error(subject, profile, finished, messages)
+    elf = next((Path(path) for path in map(_executable, messages) if path), None)
+    if elf is None:
+        raise BuildError(
+            subject=subject.name, profile=profile, first="no binary from cargo", rendered=finished.err
+        )
+    return Built(elf, _sources(elf), next((Path(core) for core in map(_core, messages) if core), None))
+
+
+def target_dir_of(toolchain: Toolchain) -> Path:
+    """Return the folder where cargo works for this toolchain."""
+    return resources.build_dir() / "target" / toolchain.key
+
+
+def _messages(finished: Finished) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for line in finished.out.splitlines():
+        try:
+            message = json.loads(line)
+        except ValueError:
+            continue  # what a build script printed
+        if isinstance(message, dict):
+            found.append(message)
+    return found
+
+
+def _executable(message: dict[str, Any]) -> str | None:
+    if message.get("reason") != "compiler-artifact" or message["target"]["name"] != built_name():
+        return None
+    executable = message.get("executable")
+    return executable if isinstance(executable, str) else None
+
+
+def _core(message: dict[str, Any]) -> str | None:
+    if message.get("reason") != "compiler-artifact" or message["target"]["name"] != "core":
+        return None
+    return next((file for file in message["filenames"] if file.endswith(".rlib")), None)
+
+
+def _error(subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]) -> BuildError:
+    compiled = [message for message in messages if message.get("reason") == "compiler-message"]
+    said = [message["message"] for message in compiled]
+    errors = [message for message in said if message["level"].startswith("error")]
+    if not errors:
+        # Cargo itself gave up: a crate that cannot be had, a lock file that does not fit, a build script.
+        return BuildError(
+            subject=subject.name, profile=profile, first=finished.last_words(),
+            rendered=finished.err.strip(), next_step=NOT_THE_SUBJECT,
+        )  # fmt: skip
+    rendered = "\n".join(
+        message["rendered"].rstrip() for message in [*errors, *(m for m in said if m not in errors)]
+    )
+    # What is said of no line, such as a linker that is not there, of another crate, or of a line of the shim
+    # is nothing that an edit of the module would mend.
+    own = [
+        message["message"]
+        for message in compiled
+        if message["message"] in errors and _is_about(subject, message)
+    ]
+    next_step = f"mend {subject.path}, then run the same command" if own else NOT_THE_SUBJECT
+    return BuildError(
+        subject=subject.name, profile=profile, first=_one_line([*own, *errors][0]), rendered=rendered,
+        next_step=next_step,
+    )  # fmt: skip
+
+
+def _is_about(subject: Subject, message: dict[str, Any]) -> bool:
+    """Tell whether the compiler points at the frame module, or at a file that it brought along."""
+    target = message["target"]
+    if target["name"] != built_name() or "bin" not in target["kind"]:
+        return False
+    ours = (resources.shim_dir(), resources.build_dir())  # what lies in the first is named relative to it
+    places = [Path(span["file_name"]) for span in message["message"]["spans"] if span["is_primary"]]
+    return any(
+        place == subject.path
+        or (place.is_absolute() and not any(place.is_relative_to(folder) for folder in ours))
+        for place in places
+    )
+
+
+def _one_line(message: dict[str, Any]) -> str:
+    code = f"[{message['code']['code']}]" if message.get("code") else ""
+    spans = [span for span in message.get("spans", []) if span["is_primary"]]
+    place = (
+        f" at {spans[0]['file_name']}:{spans[0]['line_start']}:{spans[0]['column_start']}" if spans else ""
+    )
+    text = " ".join(str(message["message"]).split())
+    return f"error{code}: {text}{place}"
+
+
+def _sources(elf: Path) -> tuple[Path, ...]:
+    """Read the list of sources that cargo leaves beside a binary, in make's syntax."""
+    # /…/release/kernel_shim: /…/src/main.rs /…/a\ name\ with\ spaces.rs
+    text = elf.with_suffix(".d").read_text(encoding="utf-8", errors="surrogateescape")
+    _, _, listed = text.partition(": ")
+    names = re.split(r"(?<!\\)[ \n]+", listed.strip())
+    return tuple(Path(name.replace("\\ ", " ")) for name in names if name)

@@ -1,0 +1,211 @@
+"""Answers questions about types, functions, lines from a file's debug information."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from elftools.elf.elffile import ELFFile
+
+from frame_harness.contract.layout import StructLayout
+from frame_harness.image import dies, inlines, lines, types
+from frame_harness.image.demangle import demangle
+from frame_harness.image.elf import open_elf, reading
+from frame_harness.image.errors import ImageError
+from frame_harness.image.kept import kept
+
+_KEYS = {
+    "names": {"structs", "functions", "variants"},
+    "lines": {"files", "addresses", "numbers", "lines"},
+    "inlines": {"files", "outer", "first", "end", "numbers", "lines"},
+}
+_SCOPES = frozenset(
+    {"DW_TAG_namespace", "DW_TAG_structure_type", "DW_TAG_enumeration_type", "DW_TAG_union_type"}
+)  # fmt: skip
+_NAMED = _SCOPES | {"DW_TAG_subprogram"}
+_QUIET = frozenset({"DW_TAG_subprogram"})  # what lies inside are locals: nine of ten entries
+# The compiler's own crates: a kernel's types and functions, their generic ones included, are elsewhere.
+_FOREIGN_CRATES = frozenset({"core", "alloc", "std", "compiler_builtins"})
+
+
+_PLAIN = re.compile(r"[\w:]+")  # neither generic nor made up by the compiler: tuples, slices, closures
+
+
+class Dwarf:
+    """The debug information of one file, read once and kept on disk."""
+
+    def __init__(self, path: Path, sha256: str) -> None:
+        self._path = path
+        self._sha256 = sha256
+
+    @classmethod
+    def of(cls, path: Path, sha256: str | None = None) -> Dwarf:
+        """Return the view of a file; its sha256 names what is kept on disk."""
+        return cls(path, sha256 or hashlib.sha256(open_elf(path).stream.read()).hexdigest())
+
+    def layout(self, type_name: str) -> StructLayout:
+        """Return a structure's layout; see `Image.layout`.
+
+        Raises:
+            ImageError: no such structure, several different ones, or no debug information.
+        """
+        return types.to_layout(type_name.rpartition("::")[2], self._shape(type_name))
+
+    def dtype(self, type_name: str) -> np.dtype[np.void]:
+        """Return a structure as a numpy type; see `Image.dtype`."""
+        return types.to_dtype(self._shape(type_name))
+
+    def variants(self, type_name: str) -> tuple[str, ...]:
+        """Return the names of an enum's variants; see `Image.variants`.
+
+        Raises:
+            ImageError: no such enum, several different ones, or no debug information.
+        """
+        found = {tuple(names) for _, names in _by_suffix(self._index["variants"], type_name)}
+        if len(found) != 1:
+            actual = " or ".join(" ".join(names) for names in sorted(found)) or "none of that name"
+            raise ImageError(f"{self._path}", "type", expected=f"one enum {type_name}", actual=actual)
+        return found.pop()
+
+    def function_line(self, name: str) -> tuple[str, int] | None:
+        """Return (file, line) of a function's declaration; see `Image.function_line`."""
+        functions: dict[str, list[Any]] = self._index["functions"]
+        found = _by_suffix(functions, name)
+        return (str(found[0][1][0]), int(found[0][1][1])) if found else None
+
+    def places_of(self, vaddr: int) -> list[tuple[str, int]]:
+        """Return (file, line) of the code at an address, then of each call that it was inlined into."""
+        found = lines.look_up(self._lines, vaddr)
+        if found is None:
+            return []
+        # What the compiler made up in between belongs to no call, but still to the line before it.
+        file, line, first = found
+        return [(file, line), *inlines.callers(self._inlines, first)]
+
+    def _shape(self, type_name: str) -> types.Shape:
+        structs: dict[str, types.Shape] = self._index["structs"]
+        found = _by_suffix(structs, type_name)
+        if not found:
+            raise ImageError(
+                f"{self._path}", "type", expected=f"a structure {type_name}", actual="none of that name"
+            )
+        if any(shape != found[0][1] for _, shape in found):
+            names = ", ".join(name for name, _ in found)
+            raise ImageError(f"{self._path}", "type", expected=f"one structure {type_name}", actual=names)
+        return list(found[0][1])
+
+    @cached_property
+    def _index(self) -> dict[str, Any]:
+        return self._kept("names", _read_names)
+
+    @cached_property
+    def _lines(self) -> dict[str, Any]:
+        return self._kept("lines", lines.decode)
+
+    @cached_property
+    def _inlines(self) -> dict[str, Any]:
+        return self._kept("inlines", inlines.decode)
+
+    def _kept(self, what: str, read: Callable[[ELFFile], dict[str, Any]]) -> dict[str, Any]:
+        def whole() -> dict[str, Any]:
+            with reading(self._path):
+                return read(self._open())
+
+        return kept(self._sha256, what, _KEYS[what], whole)
+
+    def _open(self) -> ELFFile:
+        file = open_elf(self._path)
+        if not file.has_dwarf_info(strict=True):
+            raise ImageError(f"{self._path}", expected="debug information", actual="none (stripped?)")
+        return file
+
+
+def _read_names(file: ELFFile) -> dict[str, Any]:
+    """Return every structure, enum, function of the kernel's own crates, by full path."""
+    dwarf = file.get_dwarf_info()
+    units = dies.Units(dwarf)
+    shapes = types.Shapes(units)
+    structs: dict[str, types.Shape] = {}
+    functions: dict[str, tuple[str, int]] = {}
+    variants: dict[str, list[str]] = {}
+    for unit in units:
+        top = unit.cu.get_top_DIE().attributes
+        if _crate(_attribute(top, "DW_AT_name")) in _FOREIGN_CRATES:
+            continue
+        program = dwarf.line_program_for_CU(unit.cu)
+        files = lines.file_names(program, _attribute(top, "DW_AT_comp_dir")) if program else []
+        _read_unit(unit, shapes, files, structs, functions, variants)
+    return {"structs": structs, "functions": functions, "variants": variants}
+
+
+def _read_unit(
+    unit: dies.Unit,
+    shapes: types.Shapes,
+    files: list[str],
+    structs: dict[str, types.Shape],
+    functions: dict[str, tuple[str, int]],
+    variants: dict[str, list[str]],
+) -> None:
+    scope: list[str] = []  # names of the entries above, one a depth, from depth 1 on
+    for die in unit.entries(below=_QUIET):
+        if die.tag not in _NAMED or die.depth == 0:
+            if die.has_children and die.depth:
+                scope[die.depth - 1 :] = ["?"]
+            continue
+        attributes = unit.attributes(die.offset)
+        name = attributes.get("DW_AT_name")
+        del scope[die.depth - 1 :]
+        path = "::".join([*scope, str(name)])
+        scope.append(str(name))
+        if name is None or path.startswith(tuple(f"{crate}::" for crate in _FOREIGN_CRATES)):
+            continue
+        if die.tag == "DW_TAG_structure_type" and "DW_AT_byte_size" in attributes and _PLAIN.fullmatch(path):
+            shape = shapes.of(die.offset)
+            if shape[0] == "record":
+                structs[path] = shape
+            elif names := types.variants_of(unit, die.offset):
+                variants[path] = names
+        elif die.tag == "DW_TAG_enumeration_type" and _PLAIN.fullmatch(path):
+            variants[path] = types.variants_of(unit, die.offset)
+        elif die.tag == "DW_TAG_subprogram" and attributes.get("DW_AT_decl_line"):
+            file = int(attributes.get("DW_AT_decl_file", 0))
+            place = files[file] if file < len(files) else "?"
+            line = int(attributes["DW_AT_decl_line"])
+            functions.setdefault(
+                _function_path(path, str(attributes.get("DW_AT_linkage_name", ""))), (place, line)
+            )
+
+
+def _function_path(path: str, linkage_name: str) -> str:
+    """Return a function's path without generic arguments; a trait's function under its type's name."""
+    # <kernel_shim::memory::frame::Frames as core::iter::traits::iterator::Iterator>::next
+    implemented = re.match(r"<(.+?) as .+>::(\w+)$", demangle(linkage_name)) if "{impl#" in path else None
+    if implemented:
+        path = f"{implemented[1]}::{implemented[2]}"
+    depth, kept = 0, []
+    for at, char in enumerate(path):
+        closes = char == ">" and path[at - 1] != "-"
+        depth += (char == "<") - closes
+        if depth == 0 and not closes:
+            kept.append(char)
+    return "".join(kept)
+
+
+def _by_suffix(names: dict[str, Any], wanted: str) -> list[tuple[str, Any]]:
+    exact = [(wanted, names[wanted])] if wanted in names else []
+    return exact or [(name, value) for name, value in names.items() if name.endswith(f"::{wanted}")]
+
+
+def _crate(unit_name: str) -> str:
+    # src/main.rs/@/kernel_shim.5a0ad1b2-cgu.0
+    return unit_name.partition("/@/")[2].partition(".")[0]
+
+
+def _attribute(attributes: Any, name: str) -> str:
+    raw = attributes[name].value if name in attributes else b""
+    return raw.decode("utf-8", errors="replace") if isinstance(raw, bytes) else str(raw)

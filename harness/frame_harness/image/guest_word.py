@@ -1,0 +1,38 @@
+"""Compares what a guest saw of its own code with what was asked of the compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from frame_harness.image.asked import asked
+from frame_harness.image.errors import Difference, WrongBuild
+
+NO_FEATURES = "none"
+
+
+def check_profile(profile: str, banner: Mapping[str, str]) -> None:
+    """Require that the code that runs is of a profile.
+
+    Args:
+        banner: the words of the guest's banner. It ran code of the crate that the subject is part of: an
+            assertion that must fire, a sum that must trap, calls that an optimizer saves.
+    Raises:
+        WrongBuild: names everything that differs.
+        ProtocolError: the banner does not say.
+    """
+    wanted = asked(profile)
+    optimized = wanted.opt_level != "0"
+    rows = (
+        ("profile", profile, banner["profile"]),
+        ("debug assertions", _on(wanted.checks), _on(banner["assertions"] != "0")),
+        ("overflow checks", _on(wanted.checks), _on(banner["overflow"] != "0")),
+        ("optimization", _on(optimized), _on(banner["optimized"] != "0")),
+        ("CPU features", NO_FEATURES, banner["features"]),
+    )
+    differences = [Difference(*row) for row in rows if row[1] != row[2]]
+    if differences:
+        raise WrongBuild(f"code that runs in the guest ({profile})", differences)
+
+
+def _on(there: bool) -> str:
+    return "on" if there else "off"

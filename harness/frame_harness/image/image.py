@@ -1,0 +1,180 @@
+"""A built kernel together with everything that its ELF file tells."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from frame_harness import resources
+from frame_harness.contract.layout import StructLayout
+from frame_harness.image.declarations import declaration_line
+from frame_harness.image.demangle import demangle
+from frame_harness.image.dwarf import Dwarf
+from frame_harness.image.elf import Elf
+from frame_harness.image.errors import ImageError
+from frame_harness.image.placed import is_part_of
+from frame_harness.image.subject import Subject
+
+
+@dataclass(frozen=True)
+class Image:
+    """One bootable ELF file that never changes.
+
+    Attributes:
+        elf: the file.
+        sha256: of that file.
+        profile: `dev` or `release`.
+        subject: what was compiled into it, as it was then.
+        lacks: those of `contract.names` that this version of the subject lacks.
+    """
+
+    elf: Path
+    sha256: str
+    profile: str
+    subject: Subject
+    lacks: tuple[str, ...] = ()
+
+    @cached_property
+    def _elf(self) -> Elf:
+        return Elf.of(self.elf, self.sha256)
+
+    @cached_property
+    def _dwarf(self) -> Dwarf:
+        return Dwarf.of(self.elf, self.sha256)
+
+    @property
+    def build_id(self) -> str:
+        """The link editor's id of this build, in hex; the guest's banner repeats it."""
+        return self._elf.build_id
+
+    def has(self, name: str) -> bool:
+        """Whether this version of the subject has a name of `contract.names`."""
+        return name not in self.lacks
+
+    @property
+    def slot_type(self) -> str:
+        """What this version of the subject calls the type of a slot."""
+        return "FrameMeta" if "MetaSlot" in self.lacks else "MetaSlot"
+
+    def symbol(self, name: str) -> tuple[int, int]:
+        """Return (vaddr, size in bytes) of a symbol."""
+        return self._elf.symbol(name)
+
+    def symbolize(self, vaddr: int) -> str:
+        """Return `function+0x12 (file:line)` for an address in the kernel's text, else the address.
+
+        Where a library's code was inlined, the line is the subject's own, or else the shim's.
+        A return address lies behind its call: pass it minus one to get the call's line.
+        """
+        name = self._elf.name_of(vaddr)
+        if name is None:
+            return f"{vaddr:#018x}"
+        places = self.places(vaddr)
+        shim = str(resources.shim_dir())
+        ours = (
+            *(place for place in places if is_part_of(place[0], str(self.subject.path))),
+            *(place for place in places if place[0].startswith(shim)),
+            *places,
+        )
+        return f"{name} ({ours[0][0]}:{ours[0][1]})" if ours else name
+
+    def places(self, vaddr: int) -> list[tuple[str, int]]:
+        """Return (file, line) of the code at an address, then of each call that it was inlined into."""
+        return self._dwarf.places_of(vaddr)
+
+    def function_at(self, vaddr: int) -> str | None:
+        """Return the name of the function at an address; None outside of every one."""
+        name = self._elf.name_of(vaddr)
+        return None if name is None else name.rpartition("+")[0]
+
+    def function_line(self, name: str) -> tuple[str, int] | None:
+        """Return (file, line) where a function is declared; None when the build has no such function.
+
+        Args:
+            name: the end of the path: `MetaSlot::dec_ref`, `frame::get_meta`.
+        """
+        return self._dwarf.function_line(name)
+
+    def item_line(self, path: str) -> tuple[str, int] | None:
+        """Return (file, line) of a function, or of a constant or a type of the subject; None without one.
+
+        Args:
+            path: `MetaSlot::dec_ref`, `meta_guard::POISONED`, `FRAME_META_SIZE`.
+        """
+        if place := self.function_line(path):
+            return place
+        # A compiler that finds two functions alike may keep one of them.
+        line = declaration_line(self._subject_text, path)
+        return None if line is None else (str(self.subject.path), line)
+
+    @cached_property
+    def _subject_text(self) -> str:
+        """Empty when the file is not any more what was compiled."""
+        data = self.subject.path.read_bytes() if self.subject.path.is_file() else b""
+        whole = hashlib.sha256(data).hexdigest() == self.subject.sha256
+        return data.decode("utf-8", "replace") if whole else ""
+
+    def layout(self, type_name: str) -> StructLayout:
+        """Return a structure's fields as the compiler laid them out, down to scalars and arrays of them.
+
+        Args:
+            type_name: the end of the path: `MetaSlot`, `frame::MetaSlot`.
+        """
+        return self._dwarf.layout(type_name)
+
+    def variants(self, type_name: str) -> tuple[str, ...]:
+        """Return the names of an enum's variants, in the order of its text.
+
+        Args:
+            type_name: the end of the path: `AllocError`.
+        """
+        return self._dwarf.variants(type_name)
+
+    def dtype(self, type_name: str) -> np.dtype[np.void]:
+        """Return a structure as a numpy type: same size, same offsets, atomics as plain integers."""
+        return self._dwarf.dtype(type_name)
+
+    def statics(self, path: str) -> tuple[tuple[int, int], ...]:
+        """Return (vaddr, size in bytes) of every static of a module and of those inside it.
+
+        Args:
+            path: from the crate on: `kernel_shim::memory`.
+        """
+        code = {at for at, _, _ in self._elf.functions}
+        found = {
+            (at, size)
+            for symbol, (at, size) in self._elf.symbols.items()
+            if size and at not in code and f"{path}::" in demangle(symbol)
+        }
+        return tuple(sorted(found))
+
+    def static(self, path: str) -> tuple[int, int]:
+        """Return (vaddr, size in bytes) of a static of the shim.
+
+        Args:
+            path: the whole of it: `kernel_shim::memory::hooks::COUNT`.
+        Raises:
+            ImageError: there is none.
+        """
+        found = [place for symbol, place in self._elf.symbols.items() if demangle(symbol) == path]
+        if len(found) != 1:
+            raise ImageError(f"{self.elf}", "static", expected=path, actual=f"{len(found)} of that name")
+        return found[0]
+
+    def largest_static(self) -> tuple[str, int]:
+        """Return (readable name, size in bytes) of the largest thing in the image that is no code."""
+        code = {at for at, _, _ in self._elf.functions}
+        found = [(size, symbol) for symbol, (at, size) in self._elf.symbols.items() if at not in code]
+        size, symbol = max(found, default=(0, "none"))
+        return demangle(symbol), size
+
+    def subject_static(self, name: str) -> int | None:
+        """Return the vaddr of a static of the frame module; None when the subject has none of that name."""
+        found = [
+            at for symbol, (at, _) in self._elf.symbols.items() if demangle(symbol).endswith(f"frame::{name}")
+        ]
+        return found[0] if len(found) == 1 else None

@@ -1,0 +1,189 @@
+"""Compiles a frame module to LLVM IR in which each of its functions stands for itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from frame_harness import resources
+from frame_harness.image import evidence, store
+from frame_harness.image.asked import Asked, asked, manifest
+from frame_harness.image.cargo import NOT_THE_SUBJECT, invocation
+from frame_harness.image.errors import BuildError
+from frame_harness.image.ir_proof import prove_ir
+from frame_harness.image.isolation import environment
+from frame_harness.image.placed import memory_module
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import TARGET, Toolchain
+from frame_harness.progress import Say, run
+
+# The subject is compiled in a crate of its own rather than in the shim:
+# - nothing of the shim is inlined into `allocate`, so what is read is the subject's doing;
+# - it takes 0.2 s instead of the whole crate's 3 s, so that every candidate and every canary can be compiled;
+# - a shim that does not compile (or a subject that the shim's linker refuses) is no obstacle.
+# The crate gives what the contract promises a frame module (section J), with the shim's edition and crates.
+HOST: Final = Path(__file__).with_name("ir_host.rs")
+CRATE: Final = "kernel_shim"
+SOURCE: Final = "lib.rs"
+MODULE: Final = "subject.rs"
+
+# One level of optimization folds `Ordering` arguments into the instructions, yet keeps each function whole.
+# Dead code is linked, since nearly everything here is `#[inline]` and would never be compiled otherwise.
+LEVEL: Final = "1"
+FLAGS: Final = (
+    "--crate-type=rlib", f"--crate-name={CRATE}", "-Ccodegen-units=1",
+    "-Clink-dead-code=yes", "-Cno-vectorize-loops", "-Cno-vectorize-slp",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """The compiled crates that a subject may use.
+
+    Attributes:
+        target: they were compiled for.
+        arguments: what names them to the compiler.
+    """
+
+    target: str
+    arguments: tuple[str, ...]
+
+
+def compile_ir(
+    subject: Subject, profile: str, toolchain: Toolchain, *, flags: Sequence[str] = (), say: Say | None = None
+) -> str:
+    """Return the LLVM IR of a subject as its file is now.
+
+    Args:
+        profile: `dev` (debug assertions and overflow checks, as that profile has them) or `release`.
+        flags: for the compiler, beyond its own.
+    Raises:
+        BuildError: it does not compile; carries the compiler's words.
+        WrongBuild: it was compiled otherwise than it was asked for.
+    """
+    wanted = replace(asked(profile), opt_level=LEVEL)
+    with tempfile.TemporaryDirectory(prefix="frame-harness-ir-") as folder:
+        out = Path(folder, "subject.ll")
+        write_host(Path(folder), subject)
+        argv = [*host_argv(wanted, toolchain, say), *flags, f"--emit=llvm-ir={out}", SOURCE]
+        env = host_env(Path(folder), toolchain)
+        finished = run(argv, what=f"compiling {subject.name} to LLVM IR", say=say, env=env, cwd=Path(folder))
+        if finished.status != 0:
+            raise _refused(subject, profile, finished.err)
+        text = out.read_text(encoding="utf-8", errors="surrogateescape")
+    which = f"LLVM IR of {subject.name} ({profile})"
+    prove_ir(text, which, wanted, lambda: evidence_ir(wanted, toolchain, target_of(toolchain, say)))
+    return text
+
+
+def evidence_ir(wanted: Asked, toolchain: Toolchain, target: str) -> str:
+    """Return the LLVM IR of the evidence by itself."""
+    with evidence.compiled(wanted, toolchain, "llvm-ir", target=target) as file:
+        return file.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def target_of(toolchain: Toolchain, say: Say | None = None) -> str:
+    """Return what a toolchain compiles to LLVM IR for."""
+    return _dependencies(toolchain, say).target
+
+
+def write_host(folder: Path, subject: Subject, *, extra: str = "") -> None:
+    """Write the crate that a frame module compiles in, but for the module itself.
+
+    Args:
+        extra: source to add at the crate's root.
+    """
+    # The compiler leaves files of its own where it runs, under names that are always the same.
+    Path(folder, SOURCE).write_text(HOST.read_text(encoding="utf-8") + extra, encoding="utf-8")
+    Path(folder, MODULE).write_text(memory_module(subject, "crate::around"), encoding="utf-8")
+    shutil.copyfile(evidence.path(), Path(folder, evidence.path().name))
+
+
+def host_argv(wanted: Asked, toolchain: Toolchain, say: Say | None) -> list[str | Path]:
+    """Return the compiler's command for that crate, but for the source and what to make of it."""
+    dependencies = _dependencies(toolchain, say)
+    return [
+        toolchain.rustc, *FLAGS, f"--edition={manifest()['package']['edition']}",
+        f"--target={dependencies.target}", *dependencies.arguments, *wanted.flags,
+        "--error-format=json", "--cap-lints=warn",
+    ]  # fmt: skip
+
+
+def host_env(folder: Path, toolchain: Toolchain) -> dict[str, str]:
+    """Return the environment for it."""
+    return environment() | dict(toolchain.env) | {"FRAME_HARNESS_SUBJECT": str(folder / MODULE)}
+
+
+def _refused(subject: Subject, profile: str, said: str) -> BuildError:
+    messages = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    errors = [message for message in messages if message.get("level") == "error"]
+    first = " ".join(str(errors[0]["message"]).split()) if errors else said.strip()[-200:]
+    rendered = "\n".join(str(message.get("rendered") or "").rstrip() for message in errors)
+    return BuildError(subject=subject.name, profile=profile, first=first, rendered=rendered)
+
+
+@cache
+def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
+    """Compile the shim's dependencies once; later calls find them in cargo's folder."""
+    sysroot = toolchain.sysroot
+    # A toolchain that builds its own core for the bare machine has one for the host: orderings are the same.
+    has_target = (sysroot / "lib" / "rustlib" / TARGET / "lib").is_dir()
+    target = TARGET if has_target else "x86_64-unknown-linux-gnu"
+    with store.locked(f"ir-{toolchain.key}", say=say):
+        folder = _dependency_crate(toolchain)
+        order = invocation(
+            "build", folder / "Cargo.toml", target,
+            resources.build_dir() / "ir" / "target" / toolchain.key, toolchain,
+            "--lib", "--release", "--message-format=json",
+        )  # fmt: skip
+        finished = order.run(what="compiling what a frame module depends on", say=say)
+    if finished.status != 0:
+        raise BuildError(
+            subject="dependencies", profile="release", first=finished.last_words(), rendered=finished.err,
+            next_step=NOT_THE_SUBJECT,
+        )  # fmt: skip
+    return Dependencies(target, tuple(_arguments(finished.out)))
+
+
+def _dependency_crate(toolchain: Toolchain) -> Path:
+    """Write a crate of the shim's name and dependencies, for which its lock file holds."""
+    package = {key: manifest()["package"][key] for key in ("name", "version", "edition")}
+    lines = ["[workspace]", "[package]", *(f"{key} = {json.dumps(value)}" for key, value in package.items())]
+    lines += ["[lib]", 'path = "lib.rs"', "[dependencies]"]
+    lines += [f"{name} = {_inline(wanted)}" for name, wanted in manifest()["dependencies"].items()]
+    lock = (resources.shim_dir() / "Cargo.lock").read_bytes()
+    text = "\n".join([*lines, ""]).encode()
+    key = hashlib.sha256(text + lock).hexdigest()[:12]
+    folder = resources.build_dir() / "ir" / f"{toolchain.key}-{key}"
+    store.write_whole(folder / "Cargo.toml", text)
+    store.write_whole(folder / "Cargo.lock", lock)
+    if not (folder / "lib.rs").is_file():  # a new time stamp would compile it again
+        store.write_whole(folder / "lib.rs", b"#![no_std]\n")
+    return folder
+
+
+def _inline(wanted: Any) -> str:
+    if isinstance(wanted, dict):
+        return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in wanted.items()) + " }"
+    return json.dumps(wanted)
+
+
+def _arguments(said: str) -> list[str]:
+    direct = {name.replace("-", "_") for name in manifest()["dependencies"]}
+    externs, folders = [], dict[str, None]()
+    for line in said.splitlines():
+        message = json.loads(line) if line.startswith("{") else {}
+        if message.get("reason") != "compiler-artifact" or message["target"]["name"] == CRATE:
+            continue
+        for file in message["filenames"]:
+            folders.setdefault(str(Path(file).parent))
+            if file.endswith(".rlib") and message["target"]["name"].replace("-", "_") in direct:
+                externs.append(f"--extern={message['target']['name'].replace('-', '_')}={file}")
+    return externs + [f"-Ldependency={folder}" for folder in folders]

@@ -1,0 +1,206 @@
+"""Finds out which of the names that the harness uses a frame module has, by asking the compiler."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from frame_harness.contract.names import FALLIBLE_BOOT, INFALLIBLE, NAMES, Name
+from frame_harness.image.asked import asked
+from frame_harness.image.errors import BuildError, NotJudgeable
+from frame_harness.image.ir_build import HOST, SOURCE, host_argv, host_env, write_host
+from frame_harness.image.placed import KERNEL_S_NAME
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import Toolchain
+from frame_harness.progress import Say, run
+
+NO_SUCH_FILE: Final = "E0583"
+PROBE: Final = "probe.rs"
+_HEAD: Final = """\
+#![allow(warnings)]
+use crate::memory::boot_alloc::BootAllocator;
+use crate::memory::frame::*;
+use crate::sync::IrqDisabledToken;
+use x86_64::PhysAddr;
+"""
+# Resolution of names and of types each have a turn: later ones are silent until earlier ones agree.
+_TURNS: Final = 6
+# A name that nobody has: what to compile against differs, and not what the file itself makes of it.
+_UNRESOLVED: Final = frozenset(
+    {"E0405", "E0412", "E0422", "E0423", "E0425", "E0432", "E0433", "E0531", "E0599"}
+)
+_IN_THE_ROOT: Final = re.compile(r"in `crate`|in the crate root")
+_WORD: Final = re.compile(r"[\w:]+")
+
+
+@dataclass(frozen=True)
+class _Said:
+    """One error of the compiler's, with its first place."""
+
+    code: str
+    message: str
+    file: str
+    line: int
+    word: str
+    rendered: str
+
+    @property
+    def asked_of_the_crate(self) -> str:
+        """The name that the frame module asks its crate for, in vain; empty where that is not the trouble."""
+        if self.code not in _UNRESOLVED:
+            return ""
+        quoted = re.findall("`([^`]*)`", self.message)
+        if self.code == "E0599":
+            owner = re.search(r"\b(BootAllocator|IrqDisabledToken|Migratetype)\b", self.message)
+            return f"{owner[1]}::{quoted[0]}" if owner and quoted else ""
+        if _IN_THE_ROOT.search(self.message):
+            return f"crate::{self.word.removeprefix('crate::')}"
+        paths = [text for text in (*quoted, self.word) if text.startswith(("crate::", "super::"))]
+        if not paths:
+            return ""
+        name = paths[0]
+        if quoted and "::" not in quoted[0] and name != self.word and not name.endswith(f"::{quoted[0]}"):
+            name = f"{name}::{quoted[0]}"
+        return self.word if self.word.startswith(name) else name
+
+
+def questions() -> str:
+    """Return all that decides what is asked of a frame module, and in which crate, as one text."""
+    return json.dumps([HOST.read_text(encoding="utf-8"), _HEAD, [(name.path, name.use) for name in NAMES]])
+
+
+def lacking_names(
+    subject: Subject, profile: str, toolchain: Toolchain, *, say: Say | None = None
+) -> tuple[str, ...]:
+    """Return which of `NAMES` a frame module lacks in a profile.
+
+    The compiler decides: it knows macros, attributes, aliases, re-exports and modules in other files.
+
+    Raises:
+        NotJudgeable: it lacks what everything else stands on, or asks its crate for what nobody offers.
+        BuildError: it does not compile, for a reason of its own.
+    """
+    if subject.is_builtin:
+        return ()
+    lacks: dict[str, None] = {}
+    for _ in range(_TURNS):
+        names = [name for name in NAMES if name.path not in lacks]
+        flags = [] if FALLIBLE_BOOT in lacks else ["--cfg=may_fail"]
+        said = _ask(subject, profile, toolchain, names, flags, say)
+        if flags and any(error.asked_of_the_crate == INFALLIBLE for error in said):
+            lacks[FALLIBLE_BOOT] = None
+            continue
+        lacks.update(dict.fromkeys(error.word for error in said if error.file == PROBE))
+        # The crate around it uses some of the same names, so it fails with them.
+        own = [error for error in said if error.file not in (PROBE, SOURCE if lacks else "")]
+        _refuse(subject, profile, lacks, own)
+        if not said:
+            return tuple(lacks)
+    raise BuildError(subject=subject.name, profile=profile, first="names that change from turn to turn")
+
+
+def _refuse(subject: Subject, profile: str, lacks: Iterable[str], own: Sequence[_Said]) -> None:
+    """Say what is wrong with a module that cannot be judged, if it cannot."""
+    foreign = [error for error in own if not error.asked_of_the_crate]
+    if foreign:
+        ours = all(error.file in (SOURCE, PROBE) for error in foreign)
+        first = foreign[0]
+        place = f" at {first.file}:{first.line}" if first.file else ""
+        code = f"[{first.code}]" if first.code else ""
+        raise BuildError(
+            subject=subject.name, profile=profile, first=f"error{code}: {first.message}{place}",
+            rendered="\n".join(error.rendered.rstrip() for error in foreign),
+            next_step="report it: this is not about the frame module" if ours else _next(subject, first),
+        )  # fmt: skip
+    needed = [name.path for name in NAMES if name.needed and name.path in set(lacks)]
+    asked = list(dict.fromkeys(error.asked_of_the_crate for error in own))
+    if needed or asked:
+        raise NotJudgeable(subject.name, needed, asked)
+
+
+def _next(subject: Subject, first: _Said) -> str:
+    if first.code == NO_SUCH_FILE and subject.path.with_suffix("").is_dir():
+        folder = subject.path.stem
+        return f"call the file {KERNEL_S_NAME}, the folder {folder}/ of its modules frame/"
+    return f"mend {subject.path}, then run the same command"
+
+
+def _ask(
+    subject: Subject,
+    profile: str,
+    toolchain: Toolchain,
+    names: Sequence[Name],
+    flags: Sequence[str],
+    say: Say | None,
+) -> list[_Said]:
+    """Compile the module with one statement for each name; an error in one has its name as word."""
+    has_slot = any(name.path == "MetaSlot" for name in names)
+    statements = [
+        f"fn _{at}(slot: &Slot, paddr: PhysAddr, token: &IrqDisabledToken, boot: &mut BootAllocator) "
+        f"{{ {name.use} }}"
+        for at, name in enumerate(names)
+    ]
+    head = f"{_HEAD}use {'MetaSlot' if has_slot else 'FrameMeta'} as Slot;\n"
+    first = head.count("\n") + 1
+    with tempfile.TemporaryDirectory(prefix="frame-harness-offer-") as folder:
+        write_host(Path(folder), subject, extra="mod probe;\n")
+        Path(folder, PROBE).write_text(head + "\n".join([*statements, ""]), encoding="utf-8")
+        argv = [
+            *host_argv(asked(profile), toolchain, say),
+            *flags,
+            f"--emit=metadata={Path(folder, 'out')}",
+            SOURCE,
+        ]
+        env = host_env(Path(folder), toolchain)
+        finished = run(argv, what=f"asking {subject.name} for its names", say=say, env=env, cwd=Path(folder))
+    errors = [_said(message) for message in _errors(finished.err)]
+    if finished.status != 0 and not errors:
+        raise BuildError(
+            subject=subject.name, profile=profile, first=finished.last_words(), rendered=finished.err
+        )
+    # The line that names the slot's type fails with the type; it stands for no name of its own.
+    return [
+        _Said(error.code, error.message, PROBE, error.line, names[error.line - first].path, error.rendered)
+        if error.file == PROBE and error.line >= first
+        else error
+        for error in errors
+        if error.file != PROBE or error.line >= first
+    ]
+
+
+def _errors(said: str) -> list[dict[str, Any]]:
+    messages = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    # "aborting due to ..." has no place and no code, and comes after what it is about.
+    return [
+        message
+        for message in messages
+        if message.get("level", "").startswith("error")
+        and not message["message"].startswith("aborting due to")
+    ]
+
+
+def _said(message: dict[str, Any]) -> _Said:
+    spans = [span for span in message["spans"] if span["is_primary"]]
+    span = spans[0] if spans else {}
+    return _Said(
+        code=(message.get("code") or {}).get("code") or "",
+        message=" ".join(message["message"].split()),
+        file=span.get("file_name", ""),
+        line=span.get("line_start", 0),
+        word=_word_at(span),
+        rendered=message.get("rendered") or "",
+    )
+
+
+def _word_at(span: dict[str, Any]) -> str:
+    """Return the whole path in the source that a place is part of."""
+    for line in span.get("text", [])[:1]:
+        for found in _WORD.finditer(line["text"]):
+            if found.start() <= line["highlight_start"] - 1 < found.end():
+                return found[0]
+    return ""

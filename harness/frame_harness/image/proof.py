@@ -1,0 +1,103 @@
+"""Proves from an image's instructions that it was compiled as it was asked for.
+
+Cargo's word for that is not taken: the shim's `evidence.rs` is compiled once more, by the compiler alone with
+the flags of the profile, and the image must hold the same instructions. What they show of the checks and of
+the CPU's features is also read without that comparison, so that a compiler that adds flags by itself is seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from frame_harness import resources
+from frame_harness.image import evidence, machine_code
+from frame_harness.image.asked import Asked, asked
+from frame_harness.image.cargo import shim_flags
+from frame_harness.image.errors import Difference, WrongBuild
+from frame_harness.image.image import Image
+from frame_harness.image.placed import is_part_of
+from frame_harness.image.toolchain import TARGET, Toolchain
+
+Shapes = dict[str, machine_code.Shape]
+# Sources of the core library, and of crates.
+_LIBRARY: Final = re.compile(r"/library/(?:core|alloc)/src/|/registry/src/")
+_LEVELS: Final = ("0", "1", "2", "3", "s", "z")
+_SHOWN: Final = 3  # of the instructions that the target's CPU lacks
+
+
+def prove_image(image: Image, toolchain: Toolchain, core: Path | None = None) -> None:
+    """Require that an image was compiled with the flags of its profile, for the target's CPU.
+
+    Args:
+        core: the core library that was compiled with the image, where the compiler brings none.
+    Raises:
+        WrongBuild: names everything that differs.
+    """
+    found = differences(image, toolchain, core)
+    if found:
+        raise WrongBuild(f"image of {image.subject.name} ({image.profile})", found)
+
+
+def differences(image: Image, toolchain: Toolchain, core: Path | None = None) -> list[Difference]:
+    """Return every way in which an image is not what its profile asks for."""
+    wanted = asked(image.profile)
+    found = [*_checks(image, wanted), *_features(image)]
+    shapes = _shapes(image.elf)
+    if not found and shapes != (alone := _alone(wanted, toolchain, core)):
+        # Code for another CPU, or with other checks, differs in every function: then that is what differs.
+        found += _optimization(shapes, wanted, toolchain, core) or [_flags(shapes, alone, wanted)]
+    return found
+
+
+def _checks(image: Image, wanted: Asked) -> Iterator[Difference]:
+    for what, name in (("debug assertions", evidence.ASSERTION), ("overflow checks", evidence.OVERFLOW)):
+        there = machine_code.calls(machine_code.function_code(image.elf, name))
+        if there != wanted.checks:
+            yield Difference(what, _on(wanted.checks), _on(there))
+
+
+def _on(there: bool) -> str:
+    return "on" if there else "off"
+
+
+def _features(image: Image) -> list[Difference]:
+    """Look for instructions beyond the target's; those in the subject may be assembly, and prove nothing."""
+    shim, subject = str(resources.shim_dir()), str(image.subject.path)
+    found: dict[str, str] = {}
+    for one in machine_code.foreign(image.elf):
+        files = [file for file, _ in image.places(one.vaddr)]
+        ours = [file for file in files if file.startswith(shim) and not is_part_of(file, subject)]
+        if ours and all(file in ours or _LIBRARY.search(file) for file in files):
+            for feature in one.features:
+                found.setdefault(feature, image.symbolize(one.vaddr))
+    if not found:
+        return []
+    shown = [f"{name} in {where}" for name, where in list(found.items())[:_SHOWN]]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return [Difference("CPU features", f"none beyond those of {TARGET}", ", ".join(shown) + more)]
+
+
+def _optimization(shapes: Shapes, wanted: Asked, toolchain: Toolchain, core: Path | None) -> list[Difference]:
+    """Find the level that gives what is in the image."""
+    for level in _LEVELS:
+        if level != wanted.opt_level and shapes == _alone(replace(wanted, opt_level=level), toolchain, core):
+            return [Difference("optimization", f"level {wanted.opt_level}", f"level {level}")]
+    return []
+
+
+def _flags(shapes: Shapes, alone: Shapes, wanted: Asked) -> Difference:
+    others = ", ".join(name for name in evidence.ALL if shapes[name] != alone[name])
+    return Difference("compiler flags", " ".join(wanted.flags), f"others, by the instructions of {others}")
+
+
+def _alone(wanted: Asked, toolchain: Toolchain, core: Path | None) -> Shapes:
+    with evidence.compiled(wanted, toolchain, "obj", *shim_flags(), *toolchain.rustflags, core=core) as file:
+        return _shapes(file)
+
+
+def _shapes(file: Path) -> Shapes:
+    return {name: machine_code.shape(machine_code.function_code(file, name)) for name in evidence.ALL}

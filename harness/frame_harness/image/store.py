@@ -1,0 +1,107 @@
+"""Keeps every built ELF under a name that never changes its meaning."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from frame_harness import resources
+from frame_harness.progress import Say, Step
+
+KEEP_S = 7 * 24 * 3600.0  # an image that nobody used for a week is dropped
+
+
+def keep_elf(built: Path) -> tuple[Path, str]:
+    """Copy an ELF to a path that is derived from its bytes; return that path with the bytes' sha256.
+
+    A guest that runs from it is not disturbed by any later build.
+    """
+    data = built.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    path = elf_path(digest)
+    if not path.exists():
+        write_whole(path, data, mode=0o555)
+    return path, digest
+
+
+def elf_path(digest: str) -> Path:
+    """Return where the ELF with this sha256 is kept."""
+    return resources.build_dir() / "images" / digest[:24] / built_name()
+
+
+def built_name() -> str:
+    """Return the name of the shim's binary."""
+    return "kernel_shim"
+
+
+def note_path(key: str) -> Path:
+    """Return where the note about one build (what went in, what came out) is kept."""
+    return resources.build_dir() / "notes" / f"{key}.json"
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds; None when it is missing or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value so that a reader sees the old text or the new one, never a part."""
+    write_whole(path, json.dumps(value, separators=(",", ":")).encode())
+
+
+def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write bytes so that a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def locked(name: str, *, say: Say | None = None) -> Iterator[None]:
+    """Hold a lock that other processes respect; it goes when the holder dies, however it dies."""
+    folder = resources.build_dir() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with Step("waiting for another build", say):
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def drop_unused() -> None:
+    """Remove what was made or used more than a week ago; call it under a lock."""
+    limit = time.time() - KEEP_S
+    root = resources.build_dir()
+    for file in [
+        file for kind in ("images/*", "notes", "dwarf", "toolchains") for file in root.glob(f"{kind}/*")
+    ]:
+        with contextlib.suppress(FileNotFoundError):
+            if file.stat().st_mtime < limit:
+                file.unlink()
+    for folder in root.glob("cargo/*"):  # homes of cargo; what they link to stays
+        if folder.stat().st_mtime < limit:
+            shutil.rmtree(folder, ignore_errors=True)
+    for folder in root.glob("images/*"):
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()

@@ -1,0 +1,90 @@
+"""Names the frame module under test."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from frame_harness import resources
+from frame_harness.image.errors import SubjectError
+
+BUILTIN_NAME = "built-in"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One frame module, compiled in place.
+
+    Attributes:
+        path: absolute, with links resolved, as the compiler will print it.
+        sha256: of the text when this value was made.
+        name: what reports call it.
+    """
+
+    path: Path
+    sha256: str
+    name: str
+
+    @classmethod
+    def builtin(cls) -> Subject:
+        """Return the shim's own frame module, in which every clause holds."""
+        path = builtin_path()
+        return cls(path, _digest(path), BUILTIN_NAME)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Subject:
+        """Return the subject in a file; its text may be anything.
+
+        Raises:
+            SubjectError: there is no such file, it may not be read, or no Rust source can name it.
+        """
+        resolved = Path(path).expanduser().resolve()
+        _check_name(resolved)
+        return cls(resolved, _digest(resolved), resolved.name)
+
+    @property
+    def is_builtin(self) -> bool:
+        """Tell whether this is the shim's own module."""
+        return self.path == builtin_path()
+
+    def refreshed(self) -> Subject:
+        """Return the subject as its file is now."""
+        return Subject(self.path, _digest(self.path), self.name)
+
+
+def builtin_path() -> Path:
+    """Return where the shim's own frame module is."""
+    return resources.shim_dir() / "src" / "memory" / "frame.rs"
+
+
+def _check_name(path: Path) -> None:
+    """Refuse what a Rust source, a list of make's or a line for cargo cannot carry."""
+    # What is not UTF-8 arrives as surrogates.
+    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in str(path)):
+        raise SubjectError(
+            "subject",
+            repr(os.fsencode(path))[1:],
+            expected="a path in UTF-8 without control characters",
+            actual="another",
+            next_step="rename the file or the folder",
+        )
+
+
+def _digest(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise SubjectError(
+            "subject", str(path), expected="a file", actual="something else", next_step="name a frame.rs"
+        )
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SubjectError(
+            "subject",
+            str(path),
+            expected="a readable file",
+            actual=error.strerror,
+            next_step="name a frame.rs that exists",
+        ) from error

@@ -1,0 +1,303 @@
+"""Finds a Rust toolchain that builds for the bare machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frame_harness import packages, resources
+from frame_harness.image import toolchain_memory
+from frame_harness.image.asked import manifest
+from frame_harness.image.errors import ToolchainError
+from frame_harness.image.isolation import environment
+from frame_harness.progress import Say, run
+
+TARGET = "x86_64-unknown-none"
+FORCE_VARIABLE = "FRAME_HARNESS_TOOLCHAIN"
+CHOICES = ("installed-target", "rustup-add", "debian")
+
+# Debian 12's matched set: a compiler, its cargo, the sources of its core library; a linker for the kernel.
+DEBIAN_PACKAGES = ("rustc-web", "cargo-web", "rust-web-src", "binutils")
+_RUST_PACKAGES = ("rustc-web", "cargo-web", "rust-web-src")
+_DEBIAN_BIN = Path("/usr/bin")
+
+# What a trial must show: core is there for the target and something links.
+_TRIAL = """#![no_std]
+#![no_main]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! { loop {} }
+#[unsafe(no_mangle)]
+extern "C" fn _start() -> ! { loop {} }
+"""
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """One compiler with its cargo, able to build for the bare machine.
+
+    Attributes:
+        choice: one of `CHOICES`.
+        release: of the compiler, such as `1.95.0`.
+        cargo_args: what `cargo build` needs beyond the usual.
+        rustflags: what the compiler needs beyond the crate's own flags.
+        env: variables to set for cargo.
+        sysroot: with the compiler's own libraries.
+        key: differs whenever what it compiles may differ.
+    """
+
+    choice: str
+    cargo: Path
+    rustc: Path
+    release: str
+    cargo_args: tuple[str, ...]
+    rustflags: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    sysroot: Path
+    key: str
+
+    @classmethod
+    def restored(cls, fields: dict[str, Any]) -> Toolchain:
+        """Return the toolchain whose fields went through JSON."""
+        return cls(
+            choice=fields["choice"],
+            cargo=Path(fields["cargo"]),
+            rustc=Path(fields["rustc"]),
+            release=fields["release"],
+            cargo_args=tuple(fields["cargo_args"]),
+            rustflags=tuple(fields["rustflags"]),
+            env=tuple((name, value) for name, value in fields["env"]),
+            sysroot=Path(fields["sysroot"]),
+            key=fields["key"],
+        )
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The files that decide what it compiles."""
+        return (self.rustc, self.cargo, *_libraries(self.sysroot))
+
+    def describe(self) -> str:
+        """Return one line for people: what was chosen, with versions."""
+        source = {
+            "installed-target": f"target {TARGET} installed",
+            "rustup-add": f"target {TARGET} added by rustup",
+            "debian": "Debian's rustc-web, core built from rust-web-src",
+        }[self.choice]
+        return f"toolchain: rustc {self.release} ({source}), {self.rustc}"
+
+
+def find_toolchain(force: str | None = None, say: Say | None = None, *, install: bool = False) -> Toolchain:
+    """Return the first toolchain that works, in the order of `CHOICES`.
+
+    A toolchain works when a tiny program for the target compiles and links (for Debian's: when its parts are
+    there, since its core library is compiled with the first kernel).
+
+    Args:
+        force: the only choice to try; `FRAME_HARNESS_TOOLCHAIN` when not given.
+        install: whether a choice may add something to the machine (rustup's download, Debian's packages). It
+            says so. Only the set-up of a clone may; everything else reads and says what is missing.
+    Raises:
+        ToolchainError: none works; the text has one line for each choice that was tried.
+    """
+    force = force or os.environ.get(FORCE_VARIABLE) or None
+    if force is not None and force not in CHOICES:
+        raise ToolchainError(
+            "toolchain", FORCE_VARIABLE, expected=f"one of {', '.join(CHOICES)}", actual=repr(force)
+        )
+    known = toolchain_memory.recall(force)
+    if known is not None:
+        return Toolchain.restored(known)
+    toolchain = _look_for(force, say, install=install)
+    # What rustup added is there from now on, and will be found as the installed target.
+    if toolchain.choice != "rustup-add":
+        toolchain_memory.remember(toolchain, force, _sysroot_on_path())
+    return toolchain
+
+
+def _look_for(force: str | None, say: Say | None, *, install: bool) -> Toolchain:
+    finders: dict[str, Callable[[Say | None], Toolchain]] = {
+        "installed-target": lambda _: _installed("installed-target"),
+        "rustup-add": lambda say: _rustup_add(say, install=install),
+        "debian": lambda say: _debian(say, install=install),
+    }
+    refusals: list[str] = []
+    for choice in [force] if force else CHOICES:
+        try:
+            return finders[choice](say)
+        except ToolchainError as refusal:
+            refusals.append(f"{choice}: {refusal.summary}")
+            if install and say is not None and choice != CHOICES[-1] and not force:
+                say(f"toolchain: {refusals[-1]}")
+    raise ToolchainError(
+        "toolchain",
+        TARGET,
+        expected="one that compiles for it",
+        actual="none",
+        evidence="\n".join(refusals),
+        next_step=(
+            f"rustup target add {TARGET} (a toolchain of {oldest_release()} or later), "
+            f"or: apt-get install {' '.join(DEBIAN_PACKAGES)}"
+        ),
+    )
+
+
+def _installed(choice: str) -> Toolchain:
+    """Look at the toolchain that `rustc` on the path stands for, as chosen in the shim's folder."""
+    rustc = shutil.which("rustc")
+    if rustc is None:
+        raise ToolchainError("no rustc on the path")
+    sysroot = Path(_ask(rustc, "--print", "sysroot"))
+    # Past rustup's proxies: 11 ms less a call, and what was tried is what will be used.
+    real_rustc, cargo = sysroot / "bin" / "rustc", sysroot / "bin" / "cargo"
+    if not cargo.is_file():
+        found = shutil.which("cargo")
+        if found is None:
+            raise ToolchainError("no cargo on the path")
+        cargo = Path(found)
+    verbose = _ask(real_rustc, "-vV")
+    release = _release(verbose)
+    _try_out(real_rustc)
+    return Toolchain(
+        choice=choice,
+        cargo=cargo,
+        rustc=real_rustc,
+        release=release,
+        cargo_args=(),
+        rustflags=(),
+        env=(),
+        sysroot=sysroot,
+        key=_key(verbose, sysroot, (real_rustc, cargo), ()),
+    )
+
+
+def oldest_release() -> str:
+    """Return the version of Rust that the shim needs at least, such as `1.85`."""
+    return str(manifest()["package"]["rust-version"])
+
+
+def _sysroot_on_path() -> Path | None:
+    rustc = shutil.which("rustc")
+    try:
+        return Path(_ask(rustc, "--print", "sysroot")) if rustc else None
+    except ToolchainError:
+        return None
+
+
+def _rustup_add(say: Say | None, *, install: bool) -> Toolchain:
+    rustup = shutil.which("rustup")
+    if rustup is None:
+        raise ToolchainError("no rustup on the path")
+    if not install:
+        raise ToolchainError(f"not added: rustup target add {TARGET}")
+    finished = run(
+        [rustup, "target", "add", TARGET],
+        what=f"rustup target add {TARGET}",
+        say=say,
+        cwd=resources.shim_dir(),
+        how_far=lambda line: line.strip()[:60] or None,
+    )
+    if finished.status != 0:
+        raise ToolchainError(f"rustup target add {TARGET}: {finished.last_words()}")
+    return _installed("rustup-add")
+
+
+def _debian(say: Say | None, *, install: bool) -> Toolchain:
+    rustc, cargo = _DEBIAN_BIN / "rustc", _DEBIAN_BIN / "cargo"
+    if not _debian_is_whole(rustc, cargo):
+        if not install:
+            raise ToolchainError(f"not installed: {' '.join(DEBIAN_PACKAGES)}")
+        oldest = dict.fromkeys(_RUST_PACKAGES, oldest_release())
+        try:
+            packages.install(DEBIAN_PACKAGES, purpose="Rust toolchain", at_least=oldest, say=say)
+        except packages.MissingPackages as missing:
+            raise ToolchainError(missing.summary) from missing
+    if not _debian_is_whole(rustc, cargo):
+        raise ToolchainError(
+            f"{', '.join(DEBIAN_PACKAGES)}: installed, but rustc, cargo, ld or the core sources are missing"
+        )
+    verbose, sysroot = _ask(rustc, "-vV"), Path(_ask(rustc, "--print", "sysroot"))
+    linker = Path(shutil.which("ld") or "ld")
+    cargo_args = (
+        "-Zbuild-std=core,alloc,compiler_builtins",
+        "-Zbuild-std-features=compiler-builtins-mem",
+    )
+    # Debian ships no rust-lld. GNU ld is called as it is, not through a C compiler.
+    rustflags = (f"-Clinker={linker}", "-Clinker-flavor=ld")
+    return Toolchain(
+        choice="debian",
+        cargo=cargo,
+        rustc=rustc,
+        release=_release(verbose),
+        cargo_args=cargo_args,
+        rustflags=rustflags,
+        # A stable compiler takes -Z only when it believes to compile itself. Needed for -Zbuild-std alone.
+        env=(("RUSTC_BOOTSTRAP", "1"),),
+        sysroot=sysroot,
+        key=_key(verbose, sysroot, (rustc, cargo, linker), cargo_args + rustflags),
+    )
+
+
+def _debian_is_whole(rustc: Path, cargo: Path) -> bool:
+    if not (rustc.is_file() and cargo.is_file() and shutil.which("ld")):
+        return False
+    try:
+        _release(_ask(rustc, "-vV"))
+        sysroot = Path(_ask(rustc, "--print", "sysroot"))
+    except ToolchainError:  # too old, or half installed: apt may mend it
+        return False
+    return (sysroot / "lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
+
+
+def _try_out(rustc: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="frame-harness-trial-") as folder:
+        source = Path(folder, "trial.rs")
+        source.write_text(_TRIAL, encoding="utf-8")
+        argv: list[str | Path] = [
+            rustc, "--edition=2024", "--target", TARGET, "-Cpanic=abort", "-o", Path(folder, "trial"), source,
+        ]  # fmt: skip
+        finished = run(argv, what="trying the Rust toolchain", env=environment())
+    if finished.status != 0:
+        raise ToolchainError(f"rustc cannot compile for {TARGET}: {finished.last_words()}")
+
+
+def _ask(program: str | Path, *args: str) -> str:
+    finished = run([program, *args], what=f"asking {program}", cwd=resources.shim_dir(), env=environment())
+    if finished.status != 0:
+        raise ToolchainError(f"{program} {' '.join(args)}: {finished.last_words()}")
+    return finished.out.strip()
+
+
+def _release(verbose: str) -> str:
+    """Return the compiler's version.
+
+    Raises:
+        ToolchainError: too old for the shim.
+    """
+    # release: 1.95.0          of a nightly: 1.97.0-nightly
+    release = next(line.split(": ", 1)[1] for line in verbose.splitlines() if line.startswith("release: "))
+    if _numbers(release) < _numbers(oldest_release()):
+        raise ToolchainError("rustc", expected=f"{oldest_release()} or later", actual=release)
+    return release
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", release)[:3])
+
+
+def _key(verbose: str, sysroot: Path, programs: Sequence[Path], flags: Sequence[str]) -> str:
+    """Name a compiler by all that decides what it compiles: two of one version may differ."""
+    parts = [verbose, str(sysroot), *flags]
+    for file in (*programs, *_libraries(sysroot)):
+        stat = file.stat()
+        parts.append(f"{file} {stat.st_size} {stat.st_mtime_ns}")
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:12]
+
+
+def _libraries(sysroot: Path) -> list[Path]:
+    return sorted((sysroot / "lib" / "rustlib" / TARGET / "lib").glob("*"))

@@ -1,0 +1,70 @@
+"""Remembers which Rust toolchain worked, as long as nothing that decides about it changes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frame_harness import resources
+from frame_harness.image import store
+
+if TYPE_CHECKING:
+    from frame_harness.image.toolchain import Toolchain
+
+# Another one for each change of what is noted, or of how a toolchain's key is made.
+_SHAPE = "2"
+_VARIABLES = ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN")
+
+
+def recall(force: str | None) -> dict[str, Any] | None:
+    """Return the fields of the toolchain that was found before; None when it must be looked for."""
+    note = store.read_json(_place(force))
+    match note:
+        case {"watched": dict(watched), "toolchain": dict(fields), "shape": str(shape)} if shape == _SHAPE:
+            return None if any(_stamp(path) != stamp for path, stamp in watched.items()) else fields
+    return None
+
+
+def remember(toolchain: Toolchain, force: str | None, sysroot: Path | None) -> None:
+    """Note a choice.
+
+    Args:
+        sysroot: of the toolchain on the path, whether it was chosen or refused; a target added there counts.
+    """
+    fields = {
+        name: str(value) if isinstance(value, Path) else value for name, value in asdict(toolchain).items()
+    }
+    watched = {str(path): _stamp(path) for path in _watched(toolchain, sysroot)}
+    with contextlib.suppress(OSError):  # somebody else's cache, or no room: it can be found again
+        store.write_json(_place(force), {"shape": _SHAPE, "watched": watched, "toolchain": fields})
+
+
+def _watched(toolchain: Toolchain, sysroot: Path | None) -> list[Path]:
+    rustup_home = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
+    shim = resources.shim_dir()
+    found = [*toolchain.parts, rustup_home / "settings.toml", rustup_home / "toolchains"]
+    found += [Path(path) for path in map(shutil.which, ("rustc", "rustup", "ld")) if path]
+    if sysroot is not None:
+        found += [sysroot / "bin" / "rustc", sysroot / "lib" / "rustlib"]
+    # Files by which a folder asks rustup for a toolchain; that one is not there is worth noting, too.
+    for folder in (shim, *shim.parents):
+        found += [folder / "rust-toolchain", folder / "rust-toolchain.toml"]
+    return found
+
+
+def _place(force: str | None) -> Path:
+    parts = [force or "", str(resources.shim_dir()), *(os.environ.get(name, "") for name in _VARIABLES)]
+    name = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:24]
+    return resources.build_dir() / "toolchains" / f"{name}.json"
+
+
+def _stamp(path: str | Path) -> int | None:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return None

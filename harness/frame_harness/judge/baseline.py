@@ -1,0 +1,133 @@
+"""The findings that are already known: a TOML list of clause id, reason."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from frame_harness.contract.clauses import CLAUSES, nearest
+from frame_harness.errors import UsageError
+from frame_harness.judge.evidence import Record, RunKey
+
+PROFILES = ("dev", "release")
+_KEYS = ("id", "reason", "profile")
+_TABLE = "finding"
+
+
+class BaselineError(UsageError):
+    """A baseline file that cannot be meant; one line names the entry and the mistake."""
+
+
+class BaselineEntry(Record, frozen=True, kw_only=True):
+    """One known finding; without a profile it is known in every profile."""
+
+    id: str
+    reason: str
+    profile: str | None = None
+
+    def covers(self, clause: str, run: RunKey) -> bool:
+        return self.id == clause and self.profile in (None, run.profile)
+
+
+class Baseline(Record, frozen=True, kw_only=True):
+    """All known findings; `source` is shown to the user."""
+
+    entries: tuple[BaselineEntry, ...] = ()
+    source: str = ""
+
+    def entry(self, clause: str, run: RunKey) -> BaselineEntry | None:
+        return next((entry for entry in self.entries if entry.covers(clause, run)), None)
+
+
+EMPTY = Baseline()
+
+
+def load(path: Path) -> Baseline:
+    """Read a baseline file.
+
+    Raises:
+        BaselineError: unreadable, not TOML, or an entry that cannot be meant.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        got = error.strerror if isinstance(error, OSError) else "bytes that are no text"
+        raise BaselineError(
+            "baseline",
+            str(path),
+            expected="a readable TOML file",
+            actual=str(got),
+            next_step="name another file",
+        ) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> Baseline:
+    """Read a baseline from text; `source` names it in errors.
+
+    Accepts:
+        [[finding]]
+        id = "ALLOC-07"
+        reason = "builder order, fixed in the next release"
+        profile = "dev"      # optional
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BaselineError("baseline", source, detail=str(error), next_step="mend the TOML") from error
+    _known_keys(document, (_TABLE,), source)
+    rows = document.get(_TABLE, [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BaselineError(
+            "baseline", source, expected=f"[[{_TABLE}]] tables", actual=f"{_TABLE} = {rows!r}"
+        )
+    entries = tuple(_entry(row, f"{source}: finding {place}") for place, row in enumerate(rows, start=1))
+    _no_twins(entries, source)
+    return Baseline(entries=entries, source=source)
+
+
+def _entry(row: Mapping[str, object], where: str) -> BaselineEntry:
+    _known_keys(row, _KEYS, where)
+    for key in row:
+        _text(row, key, where)
+    id_, reason = _text(row, "id", where), _text(row, "reason", where)
+    if id_ not in CLAUSES:
+        raise BaselineError("baseline", where, detail=f"no clause {id_!r}", next_step=nearest(id_))
+    profile = _text(row, "profile", where) if "profile" in row else None
+    if profile is not None and profile not in PROFILES:
+        raise BaselineError(
+            "baseline", where, expected="profile " + " or ".join(PROFILES), actual=repr(profile)
+        )
+    return BaselineEntry(id=id_, reason=reason, profile=profile)
+
+
+def _text(row: Mapping[str, object], key: str, where: str) -> str:
+    value = row.get(key)
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    got = "none" if value is None else repr(value)
+    raise BaselineError(
+        "baseline", where, expected=f"a text for `{key}`", actual=got, next_step=f'add {key} = "…"'
+    )
+
+
+def _known_keys(table: Mapping[str, object], keys: Iterable[str], where: str) -> None:
+    keys = tuple(keys)
+    for key in table:
+        if key not in keys:
+            near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+            advice = f"did you mean `{near[0]}`" if near else f"use {', '.join(keys)}"
+            raise BaselineError("baseline", where, detail=f"unknown key `{key}`", next_step=advice)
+
+
+def _no_twins(entries: Iterable[BaselineEntry], source: str) -> None:
+    """Two entries for one clause must differ in profile, and neither may cover all profiles."""
+    seen: dict[str, list[str | None]] = {}
+    for place, entry in enumerate(entries, start=1):
+        others = seen.setdefault(entry.id, [])
+        if others and (entry.profile in others or None in (*others, entry.profile)):
+            where = f"{source}: finding {place}"
+            raise BaselineError(
+                "baseline", where, detail=f"{entry.id} is listed before", next_step="keep one of the two"
+            )
+        others.append(entry.profile)

@@ -1,0 +1,319 @@
+"""The facts that must all hold for a PASS, each giving the reasons why it does not."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from frame_harness.contract.clauses import CLAUSES, nearest
+from frame_harness.judge.evidence import (
+    CheckResult,
+    Evidence,
+    GuestStatus,
+    Outcome,
+    Record,
+    RunEvidence,
+    RunKey,
+    Witness,
+)
+from frame_harness.judge.exit_codes import Kind
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BUILD_ID = re.compile(r"[0-9a-f]{8,}")
+_GUEST_WRITTEN = {GuestStatus.PASS, GuestStatus.FAIL, GuestStatus.PANIC}
+_MISMATCH = {
+    GuestStatus.PASS: Kind.ERROR,
+    GuestStatus.FAIL: Kind.FAIL,
+    GuestStatus.PANIC: Kind.CRASH,
+    GuestStatus.RESET: Kind.CRASH,
+    GuestStatus.UNEXPECTED: Kind.CRASH,
+    GuestStatus.TIMEOUT: Kind.TIMEOUT,
+    GuestStatus.SIGNALED: Kind.ERROR,
+    GuestStatus.REFUSED: Kind.ERROR,
+}
+_SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
+_BROKEN_OFF = {Outcome.CRASHED: Kind.CRASH, Outcome.TIMEOUT: Kind.TIMEOUT, Outcome.ERROR: Kind.ERROR}
+_UNASKED = (Outcome.SKIPPED, Outcome.ABSENT)
+
+
+class Reason(Record, frozen=True, kw_only=True):
+    """One fact that stands against a PASS; `code` is stable, for programs."""
+
+    kind: Kind
+    code: str
+    message: str
+    run: RunKey | None = None
+    check: str = ""
+
+
+def troubles(evidence: Evidence) -> Iterator[Reason]:
+    for trouble in evidence.errors:
+        absent = trouble.outcome is Outcome.ABSENT
+        message = trouble.message if absent else f"{trouble.what}: {trouble.message}"
+        kind = Kind.UNJUDGEABLE if absent else _BROKEN_OFF.get(trouble.outcome, Kind.ERROR)
+        yield Reason(kind=kind, code="trouble", message=message, run=trouble.run)
+
+
+def subject_is_identified(evidence: Evidence) -> Iterator[Reason]:
+    if not _SHA256.fullmatch(evidence.subject.sha256):
+        got = repr(evidence.subject.sha256)
+        yield Reason(kind=Kind.ERROR, code="subject", message=f"subject: expected a sha256, got {got}")
+
+
+def every_planned_run_happened_once(evidence: Evidence) -> Iterator[Reason]:
+    if not evidence.planned_runs and not evidence.errors:
+        message = "no run was planned"
+        if evidence.selection:
+            message = f"no check matches -k {evidence.selection!r}: `clauses` lists ids and checks"
+        yield Reason(kind=Kind.NO_TESTS, code="no-runs", message=message)
+    explained = {trouble.run for trouble in evidence.errors}
+    planned, happened = Counter(evidence.planned_runs), Counter(run.run for run in evidence.runs)
+    for key in dict.fromkeys([*planned, *happened]):
+        if key in explained and not happened[key]:
+            continue
+        if planned[key] != 1 or happened[key] != 1:
+            message = f"run: planned {planned[key]} times, happened {happened[key]} times"
+            yield Reason(kind=Kind.ERROR, code="runs", message=message, run=key)
+
+
+def every_check_belongs_to_a_run(evidence: Evidence) -> Iterator[Reason]:
+    happened = {run.run for run in evidence.runs}
+    for result in evidence.checks:
+        if result.run not in happened:
+            message = f"check: {result.check}: its run is not in evidence"
+            yield Reason(
+                kind=Kind.ERROR, code="stray-check", message=message, run=result.run, check=result.check
+            )
+
+
+def every_check_speaks_of_the_contract(evidence: Evidence) -> Iterator[Reason]:
+    named: dict[str, tuple[str, ...]] = {}
+    for result in evidence.checks:
+        complaints = [f"no clause {id_!r}, {nearest(id_)}" for id_ in result.clauses if id_ not in CLAUSES]
+        complaints += [
+            f"breaks {id_}, which it does not check" for id_ in result.breaks if id_ not in result.clauses
+        ]
+        if result.breaks and result.outcome is not Outcome.VIOLATED:
+            complaints.append(f"breaks {result.breaks[0]}, yet is {result.outcome}")
+        if not result.clauses:
+            complaints.append("names no clause")
+        if named.setdefault(result.check, result.clauses) != result.clauses:
+            complaints.append("names other clauses in another run")
+        for complaint in complaints:
+            message = f"check: {result.check}: {complaint}"
+            yield Reason(
+                kind=Kind.ERROR, code="check-clause", message=message, run=result.run, check=result.check
+            )
+
+
+def run_is_identified(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
+    if not _SHA256.fullmatch(run.image_sha256) or not _BUILD_ID.fullmatch(run.build_id):
+        message = f"image: expected sha256 and build-id, got {run.image_sha256!r} and {run.build_id!r}"
+        yield Reason(kind=Kind.ERROR, code="image", message=message, run=run.run)
+    if run.subject_sha256 != evidence.subject.sha256:
+        built, now = run.subject_sha256[:12] or "nothing", evidence.subject.sha256[:12] or "nothing"
+        message = f"subject: expected {now}, got {built}: the file changed while it was judged"
+        yield Reason(kind=Kind.ERROR, code="subject-changed", message=message, run=run.run)
+
+
+def guests_ended_as_expected(run: RunEvidence) -> Iterator[Reason]:
+    if run.guests_booted < 1:
+        yield Reason(kind=Kind.ERROR, code="no-guest", message="guests: none booted", run=run.run)
+    ended = sum(entry.count for entry in run.exits)
+    if ended != run.guests_booted or any(entry.count < 1 for entry in run.exits):
+        message = f"guests: {run.guests_booted} booted, exit status known of {ended}"
+        yield Reason(kind=Kind.ERROR, code="guests", message=message, run=run.run)
+    for entry in run.exits:
+        if entry.expected not in _GUEST_WRITTEN:
+            message = f"exit: {entry.expected} may not be expected: no guest writes it"
+            yield Reason(kind=Kind.ERROR, code="exit-expectation", message=message, run=run.run)
+        elif entry.got is not entry.expected:
+            text = f" ({entry.text})" if entry.text else ""
+            times = f" {entry.count} times" if entry.count > 1 else ""
+            message = f"exit: expected {entry.expected}, got {entry.got}{times}{text}"
+            yield Reason(kind=_MISMATCH[entry.got], code="exit", message=message, run=run.run)
+
+
+def layout_witnesses_agree(run: RunEvidence) -> Iterator[Reason]:
+    layout = run.layout
+    if layout.dwarf is Witness.DIFFERS:
+        message = "layout: DWARF differs from the contract"
+        yield Reason(kind=Kind.FAIL, code="layout", message=message, run=run.run)
+    elif layout.guest_bytes is Witness.DIFFERS:
+        message = "layout: witnesses disagree: DWARF equals the contract, guest bytes do not"
+        yield Reason(kind=Kind.FAIL, code="layout-witness", message=message, run=run.run)
+    if Witness.UNREAD in (layout.dwarf, layout.guest_bytes) and not stopped_at_layout(run):
+        why = f": {layout.text}" if layout.text else ""
+        message = f"layout: DWARF {layout.dwarf}, guest bytes {layout.guest_bytes}{why}"
+        kind = Kind.NO_TESTS if broke_off(run) or why else Kind.ERROR
+        yield Reason(kind=kind, code="layout-unread", message=message, run=run.run)
+
+
+def dumps_are_whole(run: RunEvidence) -> Iterator[Reason]:
+    dumps = run.dumps
+    if dumps.whole != dumps.requested:
+        message = f"dumps: {dumps.requested} requested, {dumps.whole} whole"
+        yield Reason(kind=Kind.ERROR, code="dumps", message=message, run=run.run)
+    if dumps.contradicted:
+        message = f"dumps: {dumps.contradicted} of {dumps.requested} say other than guest RAM"
+        yield Reason(kind=Kind.FAIL, code="dump-witness", message=message, run=run.run)
+
+
+def selftest_is_complete(run: RunEvidence) -> Iterator[Reason]:
+    test = run.selftest
+    if test.plan < 1:
+        yield Reason(kind=Kind.NO_TESTS, code="no-selftest", message="selftest: planned 0", run=run.run)
+    if min(test.passed, test.failed) < 0 or test.passed + test.failed != test.plan:
+        message = f"selftest: planned {test.plan}, passed {test.passed}, failed {test.failed}"
+        yield Reason(kind=Kind.ERROR, code="selftest-incomplete", message=message, run=run.run)
+    if test.failed:
+        message = f"selftest: {test.failed} of {test.plan} failed"
+        yield Reason(kind=Kind.FAIL, code="selftest", message=message, run=run.run)
+
+
+def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iterator[Reason]:
+    if not run.planned:
+        yield Reason(kind=Kind.NO_TESTS, code="no-checks", message="checks: none planned", run=run.run)
+    elif results and all(result.outcome is Outcome.SKIPPED for result in results):
+        message = f"checks: all {len(results)} skipped"
+        yield Reason(kind=Kind.SKIP, code="all-skipped", message=message, run=run.run)
+    planned, finished = Counter(run.planned), Counter(run.finished)
+    reported = Counter(result.check for result in results)
+    for check in dict.fromkeys([*planned, *finished, *reported]):
+        if not planned[check] == finished[check] == reported[check] == 1:
+            message = (
+                f"check: {check}: planned {planned[check]}, finished {finished[check]}, "
+                f"reported {reported[check]} times"
+            )
+            yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run, check=check)
+
+
+def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
+    plan = [one for one in evidence.plan if one.run == run.run]
+    if Counter(one.check for one in plan) != Counter(run.planned):
+        message = f"plan: {len(plan)} checks with clauses, {len(run.planned)} planned"
+        yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run)
+    clauses = {one.check: one.clauses for one in plan}
+    for result in evidence.checks:
+        if result.run == run.run and clauses.get(result.check, result.clauses) != result.clauses:
+            message = f"check: {result.check}: looked at other clauses than those planned"
+            yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run, check=result.check)
+
+
+def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
+    if not run.invariants:
+        message = "invariants: none evaluated"
+        yield Reason(kind=Kind.NO_TESTS, code="no-invariants", message=message, run=run.run)
+    for name, frames in run.invariants.items():
+        if frames < 1:
+            message = f"invariant: {name}: evaluated on {frames} frames"
+            yield Reason(kind=Kind.NO_TESTS, code="empty-invariant", message=message, run=run.run)
+
+
+def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
+    # Data that could not be read is explained by a subject that is broken in the same run: then this check
+    # has looked at nothing. Without any such sign it is the harness that went wrong.
+    broken = {result.run for result in evidence.checks if result.outcome in _SIGNS_OF_A_BROKEN_SUBJECT}
+    for result in evidence.checks:
+        kind = _BROKEN_OFF.get(result.outcome)
+        if kind is Kind.ERROR and result.unreadable and result.run in broken:
+            kind = Kind.NO_TESTS
+        if kind is not None:
+            message = f"check: {result.check}: {result.message or result.outcome}"
+            yield Reason(
+                kind=kind, code=f"check-{result.outcome}", message=message, run=result.run, check=result.check
+            )
+
+
+def checks_could_judge(evidence: Evidence) -> Iterator[Reason]:
+    """Each cause once, with all the clauses that it keeps from being judged."""
+    causes: dict[str, dict[str, None]] = {}
+    for result in evidence.checks:
+        if result.outcome is Outcome.NOT_EVALUATED:
+            causes.setdefault(result.message, {}).update(dict.fromkeys(result.clauses))
+    for cause, clauses in causes.items():
+        message = f"{', '.join(clauses)}: not evaluated: {cause}"
+        yield Reason(kind=Kind.NO_TESTS, code="check-not-evaluated", message=message)
+
+
+def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
+    """Only what the compiler says is not there may keep a check from looking."""
+    for result in evidence.checks:
+        unknown = [name for name in result.lacks if name not in evidence.lacks]
+        if (result.outcome is Outcome.ABSENT) != bool(result.lacks) or unknown:
+            names = ", ".join(unknown or result.lacks) or "no name"
+            message = f"check: {result.check}: {result.outcome} for want of {names}, which the module has"
+            yield Reason(kind=Kind.ERROR, code="absence", message=message, run=result.run, check=result.check)
+
+
+def something_is_in_this_version(evidence: Evidence) -> Iterator[Reason]:
+    outcomes = {result.outcome for result in evidence.checks}
+    if Outcome.ABSENT in outcomes and outcomes <= set(_UNASKED):
+        names = dict.fromkeys(name for result in evidence.checks for name in result.lacks)
+        message = f"no selected check is about this version: it lacks {', '.join(names)}"
+        yield Reason(kind=Kind.UNJUDGEABLE, code="all-absent", message=message)
+
+
+def broke_off(run: RunEvidence) -> bool:
+    """Whether a guest of the run crashed or hung: reason enough that something stayed unread."""
+    unexpected = [entry.got for entry in run.exits if entry.got is not entry.expected]
+    return any(_MISMATCH[got] in (Kind.CRASH, Kind.TIMEOUT) for got in unexpected)
+
+
+def never_needed(run: RunEvidence, results: tuple[CheckResult, ...]) -> bool:
+    """Whether all checks of a run were skipped before it had an image or a guest; that is no PASS either."""
+    skipped = bool(results) and all(result.outcome is Outcome.SKIPPED for result in results)
+    return skipped and run.guests_booted == 0 and not run.exits
+
+
+def stopped_at_layout(run: RunEvidence) -> bool:
+    """Whether a run ended before its first guest because the layout already settled it."""
+    return run.layout.dwarf is Witness.DIFFERS and run.guests_booted == 0 and not run.exits
+
+
+_OF_A_BOOTED_RUN: tuple[Callable[[RunEvidence], Iterator[Reason]], ...] = (
+    guests_ended_as_expected,
+    dumps_are_whole,
+    selftest_is_complete,
+    invariants_saw_frames,
+)
+_OF_ALL: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
+    troubles,
+    subject_is_identified,
+    every_planned_run_happened_once,
+    every_check_belongs_to_a_run,
+    every_check_speaks_of_the_contract,
+    checks_came_to_an_end,
+    checks_could_judge,
+    absence_is_known,
+    something_is_in_this_version,
+)
+
+
+def reasons_against(evidence: Evidence) -> Iterator[Reason]:
+    """Everything but violated clauses that stands against a PASS."""
+    for of_all in _OF_ALL:
+        yield from of_all(evidence)
+    for run in evidence.runs:
+        results = tuple(result for result in evidence.checks if result.run == run.run)
+        if never_needed(run, results):
+            yield from plan_is_complete(run, results)
+            continue
+        if not stopped_at_layout(run):
+            yield from plan_is_complete(run, results)
+            yield from plan_names_every_clause(run, evidence)
+        yield from _against_run(run, evidence)
+
+
+def reasons_against_runs(evidence: Evidence) -> Iterator[Reason]:
+    """What stands against a PASS whatever the checks say: of subject, images, guests, witnesses."""
+    yield from troubles(evidence)
+    for run in evidence.runs:
+        yield from _against_run(run, evidence)
+
+
+def _against_run(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
+    yield from run_is_identified(run, evidence)
+    yield from layout_witnesses_agree(run)
+    if not stopped_at_layout(run):
+        for of_run in _OF_A_BOOTED_RUN:
+            yield from of_run(run)

@@ -1,0 +1,273 @@
+"""What a run saw, as values that travel as JSON, checked when they arrive."""
+
+import json
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from frame_harness.errors import HarnessError
+
+
+class EvidenceError(HarnessError):
+    """A text that is no evidence; one line says where and why."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A frozen value whose JSON form must have these fields and no other."""
+
+
+class Outcome(StrEnum):
+    PASSED = "passed"
+    VIOLATED = "violated"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    NOT_EVALUATED = "not-evaluated"
+    SKIPPED = "skipped"
+    ABSENT = "absent"  # what it looks at is not in this version of the module
+
+
+class Level(StrEnum):
+    """How much goes on in a check, the least first: a simple check tells most clearly what is wrong."""
+
+    DECLARATION = "declaration"
+    CALL = "call"
+    SEQUENCE = "sequence"
+    MEMORY = "memory"
+    HISTORY = "history"
+    INTERLEAVING = "interleaving"
+    COMPILED = "compiled"
+    STORM = "storm"
+
+    @property
+    def rank(self) -> int:
+        """0 for the simplest."""
+        return list(Level).index(self)
+
+
+class Witness(StrEnum):
+    """What one witness of the layout said, measured against the contract."""
+
+    EQUAL = "equal"
+    DIFFERS = "differs"
+    UNREAD = "unread"
+
+
+class GuestStatus(StrEnum):
+    """How a guest ended. Only the first three are written by a guest, and so may be expected."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    PANIC = "panic"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+    SIGNALED = "signaled"
+    REFUSED = "refused"
+    UNEXPECTED = "unexpected"
+
+
+class RunKey(Record, frozen=True, order=True):
+    """One build on one machine."""
+
+    machine: str
+    profile: str
+
+    def __str__(self) -> str:
+        return f"{self.machine}/{self.profile}"
+
+
+class SubjectInfo(Record, frozen=True, kw_only=True):
+    """The frame module under test; sha256 in hex."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+class CheckResult(Record, frozen=True, kw_only=True):
+    """One check in one run.
+
+    `breaks` names those of `clauses` that a violation breaks; empty means all of them. `exhibit` is
+    text shown as it is, such as a layout map. `function` is the path of the subject's item that is to blame,
+    `at` its `file:line`, or a panic's; `calls` are the paths of the functions that the check called, where
+    that is known. `incidental` means that a call failed by which the check wanted to get somewhere, before it
+    judged anything. `commands`, `console_tail` and `backtrace` are lines, oldest first, the backtrace
+    innermost first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of
+    an error that it came from data of the guest: a broken subject may have put it there. `lacks` are the
+    names that an absent one would need.
+    """
+
+    check: str
+    clauses: tuple[str, ...]
+    run: RunKey
+    outcome: Outcome
+    duration_s: Seconds
+    breaks: tuple[str, ...] = ()
+    message: str = ""
+    expected: str = ""
+    got: str = ""
+    frame: Count | None = None
+    field: str = ""
+    at: str = ""
+    function: str = ""
+    calls: tuple[str, ...] = ()
+    level: Level = Level.CALL
+    incidental: bool = False
+    exhibit: str = ""
+    commands: tuple[str, ...] = ()
+    console_tail: tuple[str, ...] = ()
+    backtrace: tuple[str, ...] = ()
+    registers: tuple[str, ...] = ()
+    reproduce: str = ""
+    unreadable: bool = False
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The clauses that this result violates; none unless it is a violation."""
+        if self.outcome is not Outcome.VIOLATED:
+            return ()
+        return self.breaks or self.clauses
+
+
+class PlannedCheck(Record, frozen=True, kw_only=True):
+    """One check that must come to an end in one run."""
+
+    run: RunKey
+    check: str
+    clauses: tuple[str, ...]
+
+
+class GuestExits(Record, frozen=True, kw_only=True):
+    """How many guests ended one way; `expected` and `got` are each a `GuestStatus`."""
+
+    expected: GuestStatus
+    got: GuestStatus
+    count: Count
+    text: str = ""
+
+
+class LayoutEvidence(Record, frozen=True, kw_only=True):
+    """DWARF and guest bytes, each compared with the contract; text says how they differ."""
+
+    dwarf: Witness
+    guest_bytes: Witness
+    text: str = ""
+
+
+class DumpEvidence(Record, frozen=True, kw_only=True):
+    """Dumps asked for, those that came whole, those in which RAM said otherwise."""
+
+    requested: Count
+    whole: Count
+    contradicted: Count = 0
+
+
+class SelftestEvidence(Record, frozen=True, kw_only=True):
+    """The guest's own KTAP plan and results."""
+
+    plan: Count
+    passed: Count
+    failed: Count
+
+
+class ViolatedInvariant(Record, frozen=True, kw_only=True):
+    """An invariant of whole memory that did not hold before the first check; it serves `clauses`.
+
+    `field` is that of the first counterexample, `function` writes it, `at` is where that is declared.
+    """
+
+    name: str
+    clauses: tuple[str, ...]
+    text: str
+    field: str = ""
+    function: str = ""
+    at: str = ""
+
+
+class RunEvidence(Record, frozen=True, kw_only=True):
+    """One build booted on one machine; `invariants` maps a name to the frames it looked at."""
+
+    run: RunKey
+    accelerator: str
+    qemu_version: str
+    image_sha256: str
+    build_id: str
+    subject_sha256: str
+    toolchain: str
+    guests_booted: Count
+    exits: tuple[GuestExits, ...]
+    layout: LayoutEvidence
+    dumps: DumpEvidence
+    selftest: SelftestEvidence
+    planned: tuple[str, ...]
+    finished: tuple[str, ...]
+    invariants: dict[str, Count]
+    duration_s: Seconds
+
+
+class Trouble(Record, frozen=True, kw_only=True):
+    """What kept the harness from judging; `detail` is shown whole, such as a compiler's words.
+
+    `outcome` is `crashed` or `timeout` where a guest did that before the first check, `absent` where this
+    version of the module cannot be judged, else `error`.
+    """
+
+    what: str
+    message: str
+    run: RunKey | None = None
+    outcome: Outcome = Outcome.ERROR
+    detail: str = ""
+    next: str = ""
+
+
+class Evidence(Record, frozen=True, kw_only=True):
+    """Everything a verdict is made of; `planned_runs` are those that had to happen.
+
+    `plan` says what each planned check would have looked at: one that died cannot say it any more. `lacks`
+    are the names that this version of the module lacks, as the compiler says. `interrupted` says that
+    somebody stopped it; then it is what was seen so far.
+    """
+
+    subject: SubjectInfo
+    planned_runs: tuple[RunKey, ...]
+    plan: tuple[PlannedCheck, ...] = ()
+    runs: tuple[RunEvidence, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    errors: tuple[Trouble, ...] = ()
+    selection: str = ""
+    lacks: tuple[str, ...] = ()
+    duration_s: Seconds = 0.0
+    build_s: Seconds = 0.0
+    interrupted: bool = False
+
+
+def encode(value: Record) -> str:
+    """The value as JSON; what UTF-8 cannot carry becomes `?`, so that no evidence is lost to a byte."""
+    text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def plain(value: Record) -> dict[str, object]:
+    """The value as JSON's own types, for a larger document."""
+    return msgspec.convert(msgspec.to_builtins(value), dict[str, object])
+
+
+R = TypeVar("R", bound=Record)
+
+
+def decode(text: str | bytes, type_: type[R]) -> R:
+    """Read one value back.
+
+    Raises:
+        EvidenceError: not JSON, a field missing, unknown or of another type; the text has its path.
+    """
+    try:
+        return msgspec.json.decode(text, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise EvidenceError("evidence", type_.__name__, detail=str(error)) from error

@@ -1,0 +1,143 @@
+"""Which finding explains which: a cause is listed before what comes of it.
+
+A finding is a consequence only when everything seen of it can come of the cause: the same function
+writes the same field wrong in a simpler check; or a constant or a type is wrong that decides about the
+field; or the very values of the cause are seen again in the same field, by a check that called the
+function. And the cause shows in every run in which the other one does. Hazards, known findings and memory
+orderings are never consequences: each can be there for its own sake. What only looks like a consequence
+stays a finding, behind its likely cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeVar
+
+from frame_harness.contract.clauses import CLAUSES
+from frame_harness.contract.functions import NESTED, called_by, decided_by
+from frame_harness.judge.evidence import CheckResult, Level, RunKey
+
+OF_EVERY_FIELD: Final = "LAYOUT-07"
+"""Says of each field what other clauses say of one, and more precisely."""
+_RANK: Final = {id_: rank for rank, id_ in enumerate(CLAUSES)}
+
+
+class Sighting(Protocol):
+    """What is known of a broken clause; a finding is one."""
+
+    @property
+    def clause(self) -> str: ...
+
+    @property
+    def known(self) -> str: ...
+
+    @property
+    def results(self) -> tuple[CheckResult, ...]: ...
+
+    @property
+    def runs(self) -> tuple[RunKey, ...]: ...
+
+
+S = TypeVar("S", bound=Sighting)
+
+
+def simplest_first(results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+    """Results of one clause, those of the simplest checks first, then those that called the least."""
+    return tuple(sorted(results, key=lambda result: (result.level.rank, _vague(result), len(result.calls))))
+
+
+def in_order(found: Sequence[S]) -> list[S]:
+    """New before known, promises before hazards, simple before involved checks, writers before noticers."""
+    left, ordered = sorted(found, key=_place), list[S]()
+    while left:
+        first = _place(left[0])[:3]
+        peers = [one for one in left if _place(one)[:3] == first]
+        chosen = next((one for one in peers if not any(_wrote(other, one) for other in peers)), peers[0])
+        left.remove(chosen)
+        ordered.append(chosen)
+    return ordered
+
+
+def causes(ordered: Sequence[Sighting]) -> dict[str, str]:
+    """By the clause of each consequence that of the finding which explains it; the first explains most.
+
+    Args:
+        ordered: by `in_order`.
+    """
+    found: dict[str, str] = {}
+    for effect in ordered:
+        for cause in ordered:
+            if _explains(cause, effect) and effect.clause not in _chain(found, cause.clause):
+                found[effect.clause] = cause.clause
+                break
+    return {clause: _chain(found, clause)[-1] for clause in found}
+
+
+def _place(one: Sighting) -> tuple[bool, bool, int, bool, bool, int]:
+    level, vague = min((result.level.rank, _vague(result)) for result in one.results)
+    general = one.clause == OF_EVERY_FIELD
+    return bool(one.known), CLAUSES[one.clause].hazard, level, vague, general, _RANK[one.clause]
+
+
+def _vague(result: CheckResult) -> bool:
+    """Whether a check was broken off on its way, or can blame no function for what it saw."""
+    return result.incidental or not result.function
+
+
+def _wrote(writer: Sighting, noticer: Sighting) -> bool:
+    """Whether one blames a function that the other one only used, in the field that both saw wrong."""
+    wrote, noticed = writer.results[0], noticer.results[0]
+    if wrote.function == noticed.function or not _same_field(wrote, noticed):
+        return False
+    used = wrote.function in noticed.calls and noticed.function not in wrote.calls
+    return used or wrote.function in called_by(noticed.function)
+
+
+def _explains(cause: Sighting, effect: Sighting) -> bool:
+    if cause.clause == effect.clause or cause.known or effect.known or CLAUSES[effect.clause].hazard:
+        return False
+    if not set(effect.runs) <= set(cause.runs):
+        return False
+    return all(any(_accounts_for(first, then) for first in cause.results) for then in effect.results)
+
+
+def _accounts_for(cause: CheckResult, effect: CheckResult) -> bool:
+    if not cause.function or Level.COMPILED in (cause.level, effect.level):
+        return False
+    simpler = cause.level.rank < effect.level.rank
+    if cause.level is Level.DECLARATION:
+        decides = effect.field in decided_by(cause.function)
+        inner = (cause.function, effect.function) in NESTED and decides
+        return inner or (simpler and (decides or _same_values(cause, effect)))
+    if not _same_field(cause, effect):
+        return False
+    general = effect.level is cause.level and effect.clauses == (OF_EVERY_FIELD,)
+    if (simpler or general) and cause.function == effect.function:
+        return True
+    not_before = cause.level.rank <= effect.level.rank
+    return not_before and cause.function in effect.calls and _same_values(cause, effect)
+
+
+def _same_field(cause: CheckResult, effect: CheckResult) -> bool:
+    return bool(cause.field) and cause.field == effect.field
+
+
+def _same_values(cause: CheckResult, effect: CheckResult) -> bool:
+    """Whether the wrong value turns up again where the right one was expected, however it is written."""
+    first, then = ((_number(one.expected), _number(one.got)) for one in (cause, effect))
+    return all(then) and first == then
+
+
+def _number(text: str) -> str:
+    try:
+        return str(int(text, 0))
+    except ValueError:
+        return text
+
+
+def _chain(found: dict[str, str], clause: str) -> list[str]:
+    """A clause, its cause, the cause of that and so on."""
+    chain = [clause]
+    while chain[-1] in found:
+        chain.append(found[chain[-1]])
+    return chain

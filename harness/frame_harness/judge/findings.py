@@ -1,0 +1,80 @@
+"""The clauses that a subject breaks, each with everything seen of it, causes before consequences."""
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from frame_harness.contract.clauses import CLAUSES, Clause, clause, in_contract_order
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
+from frame_harness.judge.explanation import causes, in_order, simplest_first
+from frame_harness.judge.verdict import ClauseOutcome, Verdict
+
+
+class Finding(Record, frozen=True, kw_only=True):
+    """One broken clause; `known` holds the baseline's reason, empty when the baseline lacks it.
+
+    `where` says in which runs it shows, in words; the first of `results`, seen by the simplest check, is the
+    violation to show. `explained_by` is the clause of the finding that this one is a consequence of.
+    """
+
+    clause: str
+    title: str
+    where: str
+    results: tuple[CheckResult, ...]
+    known: str = ""
+    explained_by: str = ""
+
+    @property
+    def first(self) -> CheckResult:
+        return self.results[0]
+
+    @property
+    def runs(self) -> tuple[RunKey, ...]:
+        return tuple(dict.fromkeys(result.run for result in self.results))
+
+
+def findings(evidence: Evidence, verdict: Verdict) -> tuple[Finding, ...]:
+    """Group violations by clause: new before known, promises before hazards, simple before involved checks.
+
+    A finding that another one explains follows it, whatever its own place would be.
+    """
+    broken = in_contract_order(id_ for result in evidence.checks for id_ in result.broken if id_ in CLAUSES)
+    ordered = in_order([_finding(clause(id_), evidence, verdict) for id_ in broken])
+    cause = causes(ordered)
+    explained = [replace(one, explained_by=cause.get(one.clause, "")) for one in ordered]
+    return tuple(
+        one
+        for root in explained
+        if not root.explained_by
+        for one in (root, *(other for other in explained if other.explained_by == root.clause))
+    )
+
+
+def _finding(broken: Clause, evidence: Evidence, verdict: Verdict) -> Finding:
+    results = tuple(result for result in evidence.checks if broken.id in result.broken)
+    looked_at = [
+        result.run
+        for result in evidence.checks
+        if broken.id in result.clauses and result.outcome in (Outcome.PASSED, Outcome.VIOLATED)
+    ]
+    judgement = verdict.clauses[broken.id]
+    return Finding(
+        clause=broken.id,
+        title=broken.title,
+        where=_where({result.run for result in results}, set(looked_at)),
+        results=simplest_first(results),
+        known=judgement.message if judgement.outcome is ClauseOutcome.KNOWN else "",
+    )
+
+
+def _where(broken: Collection[RunKey], looked_at: Collection[RunKey]) -> str:
+    """Name the runs as briefly as is true: a clause may show in one profile or on one machine alone."""
+    if len(looked_at) > 1 and set(broken) == set(looked_at):
+        return "every run"
+    for side in ("profile", "machine"):
+        values = {getattr(run, side) for run in broken}
+        if len(values) == 1 and len({getattr(run, side) for run in looked_at}) > 1:
+            [value] = values
+            if set(broken) == {run for run in looked_at if getattr(run, side) == value}:
+                return f"{value} only"
+    return ", ".join(sorted(map(str, broken)))

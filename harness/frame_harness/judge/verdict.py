@@ -1,0 +1,216 @@
+"""The judgement: evidence in, one verdict with its reasons out."""
+
+from collections.abc import Collection, Iterable, Iterator
+from enum import StrEnum
+
+import msgspec
+
+from frame_harness.contract.clauses import CLAUSES, Clause
+from frame_harness.judge.baseline import EMPTY, Baseline, BaselineEntry
+from frame_harness.judge.conjuncts import Reason, reasons_against, reasons_against_runs
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
+from frame_harness.judge.exit_codes import Kind
+
+# Of an interrupted run: what holds though much is missing.
+_SEEN_SO_FAR = {"violation", "layout", "layout-witness", "dump-witness", "selftest"}
+
+
+class ClauseOutcome(StrEnum):
+    HELD = "held"
+    VIOLATED = "violated"
+    KNOWN = "known"
+    NOT_EVALUATED = "not-evaluated"
+
+
+class ClauseJudgement(Record, frozen=True, kw_only=True):
+    """What became of one clause; `checks` are those that looked at it, each once.
+
+    `lacks` are the names for want of which it is not in this version of the module.
+    """
+
+    outcome: ClauseOutcome
+    checks: tuple[str, ...] = ()
+    message: str = ""
+    lacks: tuple[str, ...] = ()
+
+
+class Verdict(Record, frozen=True, kw_only=True):
+    """The judgement; born ERROR, and anything else only through `judge`."""
+
+    kind: Kind = Kind.ERROR
+    reasons: tuple[Reason, ...] = ()
+    clauses: dict[str, ClauseJudgement] = msgspec.field(default_factory=dict)
+    known: tuple[BaselineEntry, ...] = ()
+    stale: tuple[BaselineEntry, ...] = ()
+
+    def count(self, outcome: ClauseOutcome) -> int:
+        return sum(clause.outcome is outcome for clause in self.clauses.values())
+
+    @property
+    def absent(self) -> int:
+        """How many clauses are not in this version of the module."""
+        return sum(bool(clause.lacks) for clause in self.clauses.values())
+
+
+def judge(evidence: Evidence, baseline: Baseline = EMPTY, required: Collection[str] = ()) -> Verdict:
+    """Judge a whole run.
+
+    Args:
+        required: clause ids that must have been looked at; a selection of checks leaves it empty.
+    Returns:
+        PASS when no reason stands against it, else the worst kind among the reasons, worst first.
+    """
+    clauses = {id_: _judge_clause(clause, evidence, baseline) for id_, clause in CLAUSES.items()}
+    reasons = [
+        *reasons_against(evidence),
+        *_violations(evidence, baseline),
+        *_unjudged(clauses, _unexplained(required, evidence)),
+    ]
+    if evidence.interrupted:
+        reasons = [_interrupted(evidence), *(reason for reason in reasons if reason.code in _SEEN_SO_FAR)]
+    fired, stale = _baseline_use(evidence, baseline)
+    verdict = Verdict(clauses=clauses, known=fired, stale=stale)
+    return _promote(verdict, reasons)
+
+
+def _interrupted(evidence: Evidence) -> Reason:
+    message = f"stopped after {len(evidence.checks)} results; what is missing was not looked at"
+    return Reason(kind=Kind.INTERRUPTED, code="interrupted", message=message)
+
+
+def judge_runs(evidence: Evidence) -> tuple[Reason, ...]:
+    """What stands against tests that all passed, worst first, where nobody planned them."""
+    reasons = [*reasons_against_runs(evidence), *_violations(evidence, EMPTY)]
+    return _promote(Verdict(), reasons).reasons
+
+
+def _promote(born: Verdict, reasons: list[Reason]) -> Verdict:
+    reasons.sort(key=lambda reason: -reason.kind.severity)
+    kind = reasons[0].kind if reasons else Kind.PASS
+    return msgspec.structs.replace(born, kind=kind, reasons=tuple(reasons))
+
+
+def _violations(evidence: Evidence, baseline: Baseline) -> Iterator[Reason]:
+    for result in evidence.checks:
+        if result.outcome is not Outcome.VIOLATED:
+            continue
+        unknown = [id_ for id_ in result.broken if baseline.entry(id_, result.run) is None]
+        if unknown or not result.broken:
+            names = ", ".join(unknown) or "no clause"
+            message = f"{names}: {what_was_seen(result)}"
+            yield Reason(
+                kind=Kind.FAIL, code="violation", message=message, run=result.run, check=result.check
+            )
+
+
+def _unexplained(required: Collection[str], evidence: Evidence) -> list[str]:
+    """Required clauses but for those of a check that said itself why it could not judge."""
+    said = {
+        id_ for result in evidence.checks if result.outcome is Outcome.NOT_EVALUATED for id_ in result.clauses
+    }
+    return [id_ for id_ in required if id_ not in said]
+
+
+def _unjudged(clauses: dict[str, ClauseJudgement], required: Collection[str]) -> Iterator[Reason]:
+    for id_ in required:
+        judgement = clauses.get(id_)
+        if judgement is not None and judgement.lacks:
+            continue
+        if judgement is None or judgement.outcome is ClauseOutcome.NOT_EVALUATED:
+            words = judgement.message if judgement else "not in the contract"
+            yield Reason(kind=Kind.NO_TESTS, code="clause-unjudged", message=f"{id_}: not evaluated: {words}")
+
+
+def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> ClauseJudgement:
+    results = _results_of(clause.id, evidence)
+    checks = tuple(dict.fromkeys(result.check for result in results))
+    broken = [result for result in results if clause.id in result.broken]
+    fresh = [result for result in broken if baseline.entry(clause.id, result.run) is None]
+    if fresh:
+        outcome, message = ClauseOutcome.VIOLATED, _seen_in(fresh)
+    elif broken:
+        entry = baseline.entry(clause.id, broken[0].run)
+        outcome, message = ClauseOutcome.KNOWN, entry.reason if entry else ""
+    elif stuck := [result for result in results if _inconclusive(result)]:
+        outcome, message = ClauseOutcome.NOT_EVALUATED, _stuck_at(stuck[0])
+    elif any(result.outcome is Outcome.PASSED for result in results):
+        outcome, message = ClauseOutcome.HELD, ""
+    elif absent := [name for result in results for name in result.lacks]:
+        lacks = tuple(dict.fromkeys(absent))
+        message = f"not in this version, which lacks {', '.join(lacks)}"
+        return ClauseJudgement(
+            outcome=ClauseOutcome.NOT_EVALUATED, checks=checks, message=message, lacks=lacks
+        )
+    else:
+        outcome, message = ClauseOutcome.NOT_EVALUATED, _why_not(results)
+    return ClauseJudgement(outcome=outcome, checks=checks, message=message)
+
+
+def _results_of(id_: str, evidence: Evidence) -> list[CheckResult]:
+    """What was seen of a clause; a check of it that was planned and never reported is in error."""
+    results = [result for result in evidence.checks if id_ in result.clauses]
+    reported = {(result.run, result.check) for result in results}
+    lost = [
+        CheckResult(
+            check=one.check, clauses=one.clauses, run=one.run, outcome=Outcome.ERROR, duration_s=0,
+            message=f"{one.check} was planned in {one.run}, and never finished",
+        )
+        for one in evidence.plan
+        if id_ in one.clauses and (one.run, one.check) not in reported
+    ]  # fmt: skip
+    return results + lost
+
+
+def _inconclusive(result: CheckResult) -> bool:
+    """A check that broke off, or that ended at another clause before it settled this one."""
+    return result.outcome not in (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT)
+
+
+def _stuck_at(result: CheckResult) -> str:
+    how = f"the check ended at {', '.join(result.broken)}" if result.broken else str(result.outcome)
+    return f"{how}: {result.message}".strip(": ")
+
+
+def _why_not(results: list[CheckResult]) -> str:
+    if results:
+        return f"skipped: {results[0].message}".removesuffix(": ")
+    return "no check of it ran"
+
+
+def _seen_in(results: Iterable[CheckResult]) -> str:
+    results = list(results)
+    runs = ", ".join(dict.fromkeys(str(result.run) for result in results))
+    return f"{what_was_seen(results[0])} ({runs})"
+
+
+def what_was_seen(result: CheckResult) -> str:
+    """One line: the message, or else expected and got."""
+    if result.message:
+        return result.message
+    if result.expected or result.got:
+        return f"expected {result.expected}, got {result.got}"
+    return f"{result.check} {result.outcome}"
+
+
+def _baseline_use(
+    evidence: Evidence, baseline: Baseline
+) -> tuple[tuple[BaselineEntry, ...], tuple[BaselineEntry, ...]]:
+    """Entries that fired, and entries whose clause held wherever they apply."""
+    fired, stale = [], []
+    for entry in baseline.entries:
+        results = [result for result in _results_of(entry.id, evidence) if entry.covers(entry.id, result.run)]
+        if any(entry.id in result.broken for result in results):
+            fired.append(entry)
+        elif _all_held(results):
+            stale.append(entry)
+    return tuple(fired), tuple(stale)
+
+
+def _all_held(results: Collection[CheckResult]) -> bool:
+    conclusive = [result for result in results if result.outcome not in (Outcome.SKIPPED, Outcome.ABSENT)]
+    return bool(conclusive) and all(result.outcome is Outcome.PASSED for result in conclusive)
+
+
+def runs_of(results: Iterable[CheckResult]) -> tuple[RunKey, ...]:
+    """The runs of some results, each once, in order of appearance."""
+    return tuple(dict.fromkeys(result.run for result in results))

@@ -1,0 +1,77 @@
+"""Turns a machine into QEMU's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from frame_harness.errors import UsageError
+from frame_harness.machine.definition import Machine
+
+DEBUG_EXIT_PORT: Final = 0xF4
+RAM_ID: Final = "ram"
+"""The id of the memory backend, which is also the region's name in `info mtree`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handles:
+    """File descriptors that QEMU inherits: guest RAM, console, monitor, perhaps its debugger's socket."""
+
+    ram: int
+    console: int
+    monitor: int
+    debugger: int | None = None
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """All of them."""
+        given = (self.ram, self.console, self.monitor, self.debugger)
+        return tuple(each for each in given if each is not None)
+
+
+def qemu_argv(
+    machine: Machine, handles: Handles, *, qemu: str, elf: Path, append: str, bios: str | None
+) -> list[str]:
+    """Return the whole command; QEMU comes up paused, silent, with nothing but what is named here.
+
+    Args:
+        qemu: the program, found already.
+        bios: what `-bios` is given; None leaves the choice to QEMU.
+    Raises:
+        UsageError: `accel` is still `auto`, which no QEMU may decide.
+    """
+    if machine.accel == "auto":
+        raise UsageError("machine", f"{machine.name}: accel", expected="tcg or kvm", actual="auto")
+    argv = [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S"]
+    argv += ["-name", "frame-harness"]
+    argv += ["-machine", _options(machine.type, {"memory-backend": RAM_ID, **machine.options})]
+    argv += ["-accel", _accelerator(machine), "-cpu", machine.cpu, "-smp", str(machine.cpus)]
+    argv += ["-m", f"size={machine.ram}B", "-object", _ram_backend(machine.ram, handles.ram)]
+    argv += ["-chardev", f"socket,id=console,fd={handles.console}", "-serial", "chardev:console"]
+    argv += ["-chardev", f"socket,id=monitor,fd={handles.monitor}", "-mon", "chardev=monitor,mode=control"]
+    argv += ["-device", f"isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=4"]
+    if handles.debugger is not None:
+        argv += ["-chardev", f"socket,id=debugger,fd={handles.debugger}", "-gdb", "chardev:debugger"]
+    if bios is not None:
+        argv += ["-bios", bios]
+    argv += ["-kernel", str(elf), "-append", append]
+    return [*argv, *machine.extra_args]
+
+
+def _accelerator(machine: Machine) -> str:
+    # Each virtual CPU on a thread of its own: with a single thread they take turns, and no race is ever lost.
+    parallel = machine.accel == "tcg" and machine.cpus > 1
+    return "tcg,thread=multi" if parallel else machine.accel
+
+
+def _ram_backend(size: int, fd: int) -> str:
+    # The path is opened by QEMU itself, after the descriptor was inherited: a file without a name stays
+    # nameless.
+    options = {"id": RAM_ID, "size": str(size), "mem-path": f"/dev/fd/{fd}", "share": "on", "prealloc": "off"}
+    return _options("memory-backend-file", options)
+
+
+def _options(head: str, options: Mapping[str, str]) -> str:
+    return ",".join([head, *(f"{key}={value}" for key, value in options.items())])

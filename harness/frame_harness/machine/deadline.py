@@ -1,0 +1,231 @@
+"""Decides when a guest has had its time."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from frame_harness.errors import HarnessError
+from frame_harness.machine.qmp import Guard, MonitorGone
+from frame_harness.machine.vcpu import VcpuState
+
+if TYPE_CHECKING:
+    from frame_harness.machine.guest import Guest
+
+POLL_S: Final = (
+    0.02  # how long a reader may wait for bytes before it asks again; doubles while there are none
+)
+MAX_POLL_S: Final = 0.25
+CONFIRMATIONS: Final = 3
+"""How many round trips through QEMU's main loop must find every CPU halted. The first makes the loop handle
+all that was sent to the guest before; the others see that it woke nobody."""
+PROGRESS_S: Final = 0.001  # QEMU's CPU time that counts as a sign of life
+TAIL_LINES: Final = 20
+
+
+class LimitKind(enum.Enum):
+    """Which limit was reached."""
+
+    CPU = "the guest used up its CPU time"
+    ASLEEP = "every CPU is halted for good"
+    PAUSED = "QEMU paused the guest"
+    STALLED = "QEMU got no further and used no CPU time"
+    WALL = "the last resort, a limit in wall-clock time, was reached"
+    FLOOD = "the guest printed without end"
+
+
+@dataclass(frozen=True)
+class TimeoutReport:
+    """What a guest was doing when it reached a limit; it is stopped since."""
+
+    kind: LimitKind
+    what: str
+    """What the harness was waiting for."""
+    limit: str
+    cpu_s: float
+    wall_s: float
+    received_bytes: int
+    vcpus: tuple[VcpuState, ...]
+    registers: str
+    """As QEMU printed them, every CPU; empty when QEMU did not answer."""
+    tail: tuple[str, ...] = ()
+    """The last lines of the console."""
+
+    @property
+    def interrupts_off(self) -> bool:
+        """Whether every CPU has interrupts disabled."""
+        return bool(self.vcpus) and not any(vcpu.interrupts_enabled for vcpu in self.vcpus)
+
+    def describe(self) -> str:
+        """Say in one line what happened."""
+        spent = f"{self.cpu_s:.1f} s CPU, {self.wall_s:.1f} s wall, {self.received_bytes} bytes"
+        off = ", interrupts off" if self.kind is LimitKind.ASLEEP and self.interrupts_off else ""
+        return f"{self.kind.value}{off} (limit {self.limit}; {spent})"
+
+
+class GuestTimeout(HarnessError):
+    """The guest reached a limit; it is stopped, its state is in `report`."""
+
+    def __init__(self, report: TimeoutReport) -> None:
+        evidence = [vcpu.describe() for vcpu in report.vcpus]
+        evidence += [f"console: {line}" for line in report.tail]
+        super().__init__("timeout", report.what, detail=report.describe(), evidence="\n".join(evidence))
+        self.report = report
+
+
+class Deadline:
+    """What a guest may still use up until it has done one thing.
+
+    Whoever reads the console waits at most `poll_s` at a time, then calls `check` with how much has been
+    received in all; `check` raises when a limit is reached. Limits count from the making of the object.
+    """
+
+    def __init__(
+        self,
+        guest: Guest,
+        what: str,
+        *,
+        cpu_s: float,
+        max_bytes: int,
+        tail: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
+        self._guest = guest
+        self._limits = guest.machine.limits
+        self._what = what
+        self._cpu_s = cpu_s
+        self._max_bytes = max_bytes
+        self._tail = tail
+        self._began_cpu_s = guest.cpu_time_s()
+        self._began = self._progress_at = time.monotonic()
+        self._progress_cpu_s = self._began_cpu_s
+        self._first_received: int | None = None
+        self._received = 0
+        self._sleep = _SleepWatch(guest)
+        self.poll_s = POLL_S
+        """How long to wait for bytes before `check` must be called again."""
+
+    def check(self, received: int) -> None:
+        """Ask whether the guest may go on.
+
+        Raises:
+            GuestTimeout: it may not.
+        """
+        # The first call only tells where counting begins: nobody knows whether the guest was silent before.
+        silent = self._first_received is not None and received == self._received
+        if self._first_received is None:
+            self._first_received = received
+        self._received = received
+        now, cpu_s = time.monotonic(), self._guest.cpu_time_s()
+        if not silent or cpu_s - self._progress_cpu_s > PROGRESS_S:
+            self._progress_at, self._progress_cpu_s = now, cpu_s
+        limits = self._limits
+        if received - self._first_received > self._max_bytes:
+            self._reached(LimitKind.FLOOD, f"{self._max_bytes} bytes")
+        if cpu_s - self._began_cpu_s > self._cpu_s:
+            self._reached(LimitKind.CPU, f"{self._cpu_s:g} s of QEMU's CPU time")
+        self.poll_s = min(2 * self.poll_s, MAX_POLL_S) if silent else POLL_S
+        if not silent:
+            self._sleep.reset()
+        else:
+            found = self._sleep.look(limits.asleep_wall_s, self.check_progress)
+            if self._sleep.held:
+                self._progress_at = time.monotonic()
+            if found is not None:
+                self._reached(found, f"{CONFIRMATIONS} looks")
+        self.check_progress()
+
+    def check_progress(self) -> None:
+        """Ask only whether QEMU still runs at all; used while QEMU itself owes an answer."""
+        now, cpu_s = time.monotonic(), self._guest.cpu_time_s()
+        limits = self._limits
+        if cpu_s - self._progress_cpu_s > PROGRESS_S:
+            self._progress_at, self._progress_cpu_s = now, cpu_s
+        if now - self._progress_at > limits.stall_wall_s:
+            self._reached(LimitKind.STALLED, f"{limits.stall_wall_s:g} s")
+        if now - self._began > limits.total_wall_s:
+            self._reached(LimitKind.WALL, f"{limits.total_wall_s:g} s")
+
+    def _reached(self, kind: LimitKind, limit: str) -> None:
+        report = TimeoutReport(
+            kind=kind,
+            what=self._what,
+            limit=limit,
+            cpu_s=self._guest.cpu_time_s() - self._began_cpu_s,
+            wall_s=time.monotonic() - self._began,
+            received_bytes=self._received - (self._first_received or 0),
+            vcpus=(),
+            registers="",
+        )
+        if kind not in (LimitKind.STALLED, LimitKind.WALL):
+            # A QEMU that does not run cannot be asked either.
+            registers, vcpus = self._guest.stop_and_look()
+            report = replace(report, registers=registers, vcpus=vcpus)
+        if self._tail is not None:
+            report = replace(report, tail=tuple(self._tail())[-TAIL_LINES:])
+        self._guest.timeout = report
+        raise GuestTimeout(report)
+
+
+class _SleepWatch:
+    """Finds out whether anything can still wake the guest.
+
+    Asleep is: every virtual CPU halted, its thread sleeping in the host without having run, over several
+    round trips through QEMU's main loop, which in each delivers what was sent to the guest and every timer
+    that was due. With interrupts disabled on all CPUs that is for ever; otherwise a timer of the guest may
+    still be to come, so that the state must last for a while.
+    """
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._looks = 0
+        self._since = 0.0
+        self._ticks: tuple[int, ...] | None = None
+        self.held = False
+        """Whether a debugger held the guest when it was last looked at: that is no hang."""
+
+    def reset(self) -> None:
+        """Forget what was seen: the guest has moved."""
+        self._looks = 0
+
+    def look(self, lasting_s: float, guard: Guard) -> LimitKind | None:
+        """Look once more; return what holds the guest for good, None while it may still wake."""
+        try:
+            before = self._sleeping_ticks(guard)
+            if before is None:
+                self.reset()
+                return None
+            vcpus = self._guest.vcpus(guard)
+            halted = bool(vcpus) and all(vcpu.halted for vcpu in vcpus)
+            status = "running" if halted else self._guest.qmp("query-status")["status"]
+            self.held = status == "debug"
+            paused = status not in ("running", "debug")
+            same = self._sleeping_ticks(guard) == before and (not self._looks or before == self._ticks)
+        except MonitorGone:
+            # The end of the console's stream tells the reader.
+            self.reset()
+            return None
+        if not same or not (halted or paused):
+            self.reset()
+            return None
+        if not self._looks:
+            self._since, self._ticks = time.monotonic(), before
+        self._looks += 1
+        if self._looks < CONFIRMATIONS:
+            return None
+        if paused:
+            return LimitKind.PAUSED
+        for_ever = not any(vcpu.interrupts_enabled for vcpu in vcpus)
+        return LimitKind.ASLEEP if for_ever or time.monotonic() - self._since >= lasting_s else None
+
+    def _sleeping_ticks(self, guard: Guard) -> tuple[int, ...] | None:
+        """Return each CPU thread's time in ticks; None when one of them is not sleeping."""
+        ticks = []
+        for tid in self._guest.vcpu_threads(guard):
+            state = self._guest.process.thread_state(tid)
+            if state is None or state[0] != "S":
+                return None
+            ticks.append(state[1])
+        return tuple(ticks)

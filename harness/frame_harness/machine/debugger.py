@@ -1,0 +1,219 @@
+"""Talks to QEMU's debugger stub, which stops, steps, resumes single virtual CPUs.
+
+GDB's Remote Serial Protocol, as of "Debugging with GDB", appendix E; QEMU 7.2, gdbstub.c. Whatever is sent
+to a guest that runs stops it; all CPUs stop when one of them does.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from frame_harness.errors import MachineError
+from frame_harness.machine.instruction import LONGEST, stays
+
+SLICE_S: Final = 0.25
+GLANCE_S: Final = 0.02
+RIP: Final = 16
+"""The number of the instruction pointer among the registers of x86-64."""
+INTERRUPT: Final = b"\x03"
+_STOP: Final = re.compile(rb"T([0-9a-f]{2}).*?thread:p01\.([0-9a-f]+);")
+
+
+class DebuggerError(MachineError):
+    """The stub did not do what it was asked for."""
+
+
+class Debugger:
+    """A guest under a debugger, until `detach`."""
+
+    def __init__(self, sock: socket.socket, alive: Callable[[], bool], *, limit_s: float) -> None:
+        """Stop the guest.
+
+        Args:
+            alive: tells whether QEMU still runs.
+            limit_s: how long the stub may owe an answer, in wall-clock time.
+        """
+        self._sock, self._alive, self._limit_s = sock, alive, limit_s
+        self._buffer = b""
+        self._breakpoints: set[int] = set()
+        self._selected = -1
+        self._at: dict[int, int] = {}
+        self._sock.sendall(INTERRUPT)
+        self._stopped()
+        self.ask("qSupported:multiprocess+")
+        # Single registers are for those alone who have seen what registers there are.
+        self.ask("qXfer:features:read:target.xml:0,ffb")
+
+    def breakpoint(self, vaddr: int) -> None:
+        """Stop every CPU that is about to execute the instruction at an address."""
+        self._expect_ok(f"Z1,{vaddr:x},1")
+        self._breakpoints.add(vaddr)
+
+    def clear(self, vaddr: int) -> None:
+        """Take a breakpoint away."""
+        self._expect_ok(f"z1,{vaddr:x},1")
+        self._breakpoints.discard(vaddr)
+
+    def step(self, cpu: int) -> int:
+        """Let one CPU execute one instruction, of a repeated one a single round; returns where it is then."""
+        before = self.rip(cpu)
+        while True:
+            self._resume(f"vCont;s:p1.{cpu + 1:x}", cpu)
+            # On a busy host QEMU 7.2 now and then stops at once: the CPU has executed nothing.
+            if (at := self.rip(cpu)) != before or stays(self._code(at), at):
+                return at
+
+    def run(self, cpu: int) -> int:
+        """Let one CPU alone run to the next breakpoint; returns where it is then."""
+        if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
+            # A CPU that stands on a breakpoint would stop again at once, therefore the step.
+            return at
+        self._resume(f"vCont;c:p1.{cpu + 1:x}", cpu)
+        return self.rip(cpu)
+
+    def run_unless(self, cpu: int, given_up: Callable[[], bool]) -> int | None:
+        """Let one CPU alone run to the next breakpoint; returns where. None: it was stopped on the way.
+
+        Args:
+            given_up: asked every now and then while the CPU runs; True stops it.
+        """
+        if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
+            return at
+        while True:
+            self._at.pop(cpu, None)
+            self._send(f"vCont;c:p1.{cpu + 1:x}")
+            in_time = self._answered(given_up)
+            if in_time:
+                self._expect_stopped(cpu, "vCont;c")
+            else:
+                self._sock.sendall(INTERRUPT)
+                self._stopped()  # it names any CPU
+            # It may have come to a breakpoint just when it was stopped.
+            if (at := self.rip(cpu)) in self._breakpoints:
+                return at
+            if not in_time:
+                return None
+
+    def jump(self, cpu: int, vaddr: int) -> None:
+        """Let a CPU go on at another instruction."""
+        self._select(cpu)
+        self._expect_ok(f"P{RIP:x}={vaddr.to_bytes(8, 'little').hex()}")
+        self._at[cpu] = vaddr
+
+    def registers(self, cpu: int) -> tuple[int, ...]:
+        """RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8 to R15, RIP of a CPU."""
+        self._select(cpu)
+        answer = self.ask("g")
+        if len(answer) < 16 * (RIP + 1):
+            raise DebuggerError(
+                "debugger", "g", expected=f"{16 * (RIP + 1)} hex digits", actual=repr(answer[:40])
+            )
+        data = bytes.fromhex(answer[: 16 * (RIP + 1)].decode("ascii"))
+        return tuple(int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8))
+
+    def run_all(self) -> int:
+        """Let all CPUs run to the next breakpoint of one of them; returns which one that was."""
+        self._at.clear()
+        self._send("vCont;c")
+        return self._stopped()
+
+    def rip(self, cpu: int) -> int:
+        """The address of the instruction that a CPU is about to execute."""
+        # While others run alone, a CPU stays where it is.
+        if cpu not in self._at:
+            self._select(cpu)
+            answer = self.ask(f"p{RIP:x}")
+            if len(answer) != 16:
+                raise DebuggerError("debugger", "rip", expected="16 hex digits", actual=repr(answer))
+            self._at[cpu] = int.from_bytes(bytes.fromhex(answer.decode("ascii")), "little")
+        return self._at[cpu]
+
+    def _select(self, cpu: int) -> None:
+        if cpu != self._selected:
+            self._expect_ok(f"Hgp1.{cpu + 1:x}")
+            self._selected = cpu
+
+    def detach(self) -> None:
+        """Let everything run freely; the guest can be stopped again by a new debugger."""
+        for vaddr in tuple(self._breakpoints):
+            self.clear(vaddr)
+        self._send("vCont;c")
+
+    def ask(self, packet: str) -> bytes:
+        """Send one packet to a stopped guest; returns the answer."""
+        self._send(packet)
+        return self._packet()
+
+    def _resume(self, packet: str, cpu: int) -> None:
+        self._at.pop(cpu, None)
+        self._send(packet)
+        self._expect_stopped(cpu, packet)
+
+    def _expect_stopped(self, cpu: int, packet: str) -> None:
+        stopped = self._stopped()
+        if stopped != cpu:
+            raise DebuggerError("debugger", packet, expected=f"cpu {cpu} to stop", actual=f"cpu {stopped}")
+
+    def _code(self, vaddr: int) -> bytes:
+        answer = self.ask(f"m{vaddr:x},{LONGEST:x}")
+        return b"" if answer.startswith(b"E") else bytes.fromhex(answer.decode("ascii"))
+
+    def _expect_ok(self, packet: str) -> None:
+        if (answer := self.ask(packet)) != b"OK":
+            raise DebuggerError("debugger", packet, expected="OK", actual=repr(answer))
+
+    def _stopped(self) -> int:
+        answer = self._packet()
+        match = _STOP.match(answer)
+        if match is None and not answer.startswith(b"T"):
+            raise DebuggerError("debugger", "stop reply", expected="T…thread:…", actual=repr(answer))
+        # Before multiprocess was agreed on there is only "thread:01". The stub selects the CPU that stopped.
+        self._selected = int(match[2], 16) - 1 if match else -1
+        return self._selected
+
+    def _send(self, packet: str) -> None:
+        data = packet.encode("ascii")
+        self._sock.sendall(b"$%s#%02x" % (data, sum(data) & 0xFF))
+
+    def _answered(self, given_up: Callable[[], bool]) -> bool:
+        """Wait until the stub says something; False when the waiting was given up."""
+        while b"$" not in self._buffer:
+            if select.select([self._sock], [], [], GLANCE_S)[0]:
+                self._take()
+            elif not self._alive():
+                raise DebuggerError("debugger", "answer", detail="none came; QEMU is gone")
+            elif given_up():
+                return False
+        return True
+
+    def _packet(self) -> bytes:
+        """The next packet of the stub.
+
+        It needs no acknowledgement of its own: whatever is sent next is one (gdbstub.c, `gdb_read_byte`).
+        """
+        until = time.monotonic() + self._limit_s
+        while True:
+            start = self._buffer.find(b"$")
+            end = self._buffer.find(b"#", start)
+            if 0 <= start < end and len(self._buffer) >= end + 3:
+                data = self._buffer[start + 1 : end]
+                self._buffer = self._buffer[end + 3 :]
+                return data
+            self._receive(until)
+
+    def _receive(self, until: float) -> None:
+        while not select.select([self._sock], [], [], SLICE_S)[0]:
+            if not self._alive() or time.monotonic() > until:
+                raise DebuggerError("debugger", "answer", detail="none came; QEMU is gone, or no CPU stops")
+        self._take()
+
+    def _take(self) -> None:
+        piece = self._sock.recv(1 << 16)
+        if not piece:
+            raise DebuggerError("debugger", "connection", detail="it ended")
+        self._buffer += piece

@@ -1,0 +1,330 @@
+"""One running machine under the harness's control."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shlex
+import socket
+import time
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+from frame_harness.errors import MachineError, UsageError
+from frame_harness.machine.argv import Handles, qemu_argv
+from frame_harness.machine.deadline import PROGRESS_S, Deadline, GuestTimeout, TimeoutReport
+from frame_harness.machine.definition import Machine
+from frame_harness.machine.exit_status import ExitStatus, classify
+from frame_harness.machine.firmware import bios_argument, find_qemu
+from frame_harness.machine.flatview import RamRange, parse_flat_view
+from frame_harness.machine.process import QemuProcess
+from frame_harness.machine.qmp import SLICE_S, Guard, MonitorGone, Qmp
+from frame_harness.machine.ram import GuestRam
+from frame_harness.machine.vcpu import VcpuState, parse_registers
+
+GARBAGE_SEED: Final = 1
+_LIVE: Final[dict[int, Guest]] = {}
+_FLAT_VIEWS: Final[dict[Hashable, tuple[RamRange, ...]]] = {}
+
+
+class Guest:
+    """A QEMU that was started paused, is watched, and never outlives its owner.
+
+    Made by `start`; a context manager. Not for use by two threads at once.
+    """
+
+    def __init__(
+        self, machine: Machine, process: QemuProcess, console: socket.socket, monitor: socket.socket
+    ) -> None:
+        self.machine = machine
+        self.process = process
+        self.console = console
+        self.timeout: TimeoutReport | None = None
+        """Set by the deadline that stopped this guest."""
+        self._asked_at = self._progress_at = time.monotonic()
+        self._progress_cpu_s = 0.0
+        self._monitor = Qmp(monitor, self._still_alive)
+        self._ram: GuestRam | None = None
+        self._tids: tuple[int, ...] = ()
+        self._ran = False
+        self._killed = False
+        self._status: ExitStatus | None = None
+        _LIVE[id(self)] = self
+
+    @classmethod
+    def start(
+        cls,
+        machine: Machine,
+        elf: Path,
+        *,
+        append: str = "",
+        ram_fill: int | None = GARBAGE_SEED,
+        cpus: int | None = None,
+        ram: int | str | None = None,
+        resume: bool = True,
+        debugger: int | None = None,
+    ) -> Guest:
+        """Start QEMU paused with a kernel, learn where its RAM lies, then let it run.
+
+        Args:
+            append: the kernel's command line.
+            ram_fill: seed of the garbage in RAM; None leaves zeroes.
+            resume: False leaves the guest paused, before its first instruction, until `resume()`.
+            debugger: a socket's descriptor, through which QEMU talks to a debugger; the caller closes it.
+        Raises:
+            MissingToolError: QEMU, setpriv or a firmware file is not installed.
+            MachineError: QEMU did not come up; the text holds its own words.
+            UsageError: no such machine can be started.
+        """
+        machine = machine.override(cpus=cpus, ram=ram)
+        if not Path(elf).is_file():
+            raise UsageError("kernel", str(elf), detail="no such file", next_step="build it first")
+        qemu = find_qemu(machine.qemu)
+        bios = bios_argument(machine, qemu)
+        guest_ram = GuestRam(machine.ram, ram_fill)
+        console, console_far = socket.socketpair()
+        monitor, monitor_far = socket.socketpair()
+        try:
+            handles = Handles(
+                ram=guest_ram.fd,
+                console=console_far.fileno(),
+                monitor=monitor_far.fileno(),
+                debugger=debugger,
+            )
+            argv = qemu_argv(machine, handles, qemu=qemu, elf=Path(elf), append=append, bios=bios)
+            process = QemuProcess(argv, handles.inherited)
+        except BaseException:
+            console.close()
+            monitor.close()
+            raise
+        finally:
+            # QEMU's ends must be QEMU's alone, or its death would not be the end of the stream.
+            console_far.close()
+            monitor_far.close()
+        try:
+            guest = cls(machine, process, console, monitor)
+        except BaseException:
+            process.close()
+            raise
+        try:
+            guest._come_up(guest_ram)
+            if resume:
+                guest.resume()
+        except BaseException:
+            guest.close()
+            raise
+        return guest
+
+    def _come_up(self, ram: GuestRam) -> None:
+        try:
+            self._monitor.connect()
+            ram.ranges = self._flat_view()
+        except MonitorGone as error:
+            raise self._refused() from error
+        except MachineError as error:
+            self.process.kill()
+            error.evidence = f"{self.stderr_text().strip()}\n{shlex.join(self.argv)}".strip()
+            raise
+        self._ram = ram
+
+    def _refused(self) -> MachineError:
+        # The connection is gone before the process is; what it still has to say comes first.
+        while not self.process.ended(SLICE_S):
+            self._still_alive()
+        text = self.process.stderr_text().strip()
+        first = text.splitlines()[0] if text else "it said nothing"
+        return MachineError(
+            "qemu",
+            self.machine.name,
+            detail=f"ended at once with status {self.process.returncode}: {first}",
+            evidence=f"{text}\n{shlex.join(self.argv)}",
+        )
+
+    @property
+    def argv(self) -> list[str]:
+        """QEMU's command."""
+        return self.process.argv
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id."""
+        return self.process.pid
+
+    @property
+    def console_fd(self) -> int:
+        """The host's end of the serial console."""
+        return self.console.fileno()
+
+    @property
+    def ram(self) -> GuestRam:
+        """The guest's memory; readable also after the guest died, until the last view is gone."""
+        if self._ram is None:
+            raise MachineError("guest RAM", self.machine.name, detail="QEMU never told where it lies")
+        return self._ram
+
+    def _flat_view(self) -> tuple[RamRange, ...]:
+        """Where RAM lies, asked of QEMU once for each way to start it: no guest can change it."""
+        machine = self.machine
+        options = tuple(sorted(machine.options.items()))
+        way = (self.argv[0], machine.type, options, machine.extra_args, machine.ram, machine.firmware)
+        if way not in _FLAT_VIEWS:
+            _FLAT_VIEWS[way] = parse_flat_view(self.hmp("info mtree -f"))
+        return _FLAT_VIEWS[way]
+
+    def resume(self) -> None:
+        """Let the guest run; it may have ended before this returns."""
+        self._ran = True
+        with contextlib.suppress(MonitorGone):
+            # A guest that ends at once takes QEMU along before the answer is out; its end is seen by `wait`.
+            self.qmp("cont")
+
+    def qmp(self, command: str, **arguments: object) -> Any:
+        """Run a QMP command (underscores in argument names stand for dashes), return what QEMU returns.
+
+        Raises:
+            MonitorGone: QEMU ended.
+            MachineError: QEMU refused, or does not run any more.
+        """
+        self._asked_at = self._progress_at = time.monotonic()
+        return self._monitor.execute(command, {key.replace("_", "-"): arguments[key] for key in arguments})
+
+    def hmp(self, text: str) -> str:
+        """Run a command of the human monitor, return what it prints."""
+        self._asked_at = self._progress_at = time.monotonic()
+        return self._monitor.hmp(text)
+
+    def events(self) -> tuple[dict[str, Any], ...]:
+        """Return the QMP events so far."""
+        if self._status is None:
+            with contextlib.suppress(MonitorGone):
+                # Events precede the answer to whatever is asked after them.
+                self.qmp("query-status")
+        return self._monitor.events()
+
+    def cpu_time_s(self) -> float:
+        """Return the CPU time that QEMU has used, all threads, in seconds."""
+        return self.process.cpu_time_s()
+
+    def stderr_text(self) -> str:
+        """Return the end of what QEMU itself has printed."""
+        return self.process.stderr_text()
+
+    def boot_deadline(self, *, tail: Callable[[], Sequence[str]] | None = None) -> Deadline:
+        """Return the limits for the way to the banner; `tail` gives the console's last lines."""
+        limits = self.machine.limits
+        return self.deadline("the banner", cpu_s=limits.boot_cpu_s, max_bytes=limits.boot_bytes, tail=tail)
+
+    def deadline(
+        self,
+        what: str,
+        *,
+        cpu_s: float | None = None,
+        max_bytes: int | None = None,
+        tail: Callable[[], Sequence[str]] | None = None,
+    ) -> Deadline:
+        """Return the limits for one thing that the guest is to do, by default those of one request."""
+        limits = self.machine.limits
+        seconds = limits.request_cpu_s if cpu_s is None else cpu_s
+        n_bytes = limits.console_bytes if max_bytes is None else max_bytes
+        return Deadline(self, what, cpu_s=seconds, max_bytes=n_bytes, tail=tail)
+
+    def vcpus(self, guard: Guard | None = None) -> tuple[VcpuState, ...]:
+        """Return the state of every virtual CPU, now."""
+        return parse_registers(self._monitor.hmp("info registers -a", guard))
+
+    def vcpu_threads(self, guard: Guard | None = None) -> tuple[int, ...]:
+        """Return the host's thread id of every virtual CPU."""
+        if not self._tids:
+            answer = cast("list[dict[str, Any]]", self._monitor.execute("query-cpus-fast", None, guard))
+            self._tids = tuple(int(each["thread-id"]) for each in answer)
+        return self._tids
+
+    def stop_and_look(self) -> tuple[str, tuple[VcpuState, ...]]:
+        """Stop the guest, return its registers as text with what was read of them; empty if QEMU is gone."""
+        try:
+            self.qmp("stop")
+            text = self.hmp("info registers -a")
+        except MachineError:
+            # It died, or hangs: the report of the limit says the rest.
+            return "", ()
+        return text, parse_registers(text)
+
+    def _still_alive(self) -> None:
+        """While QEMU owes an answer: give up when it does not run at all, or runs without ever answering."""
+        now, cpu_s, limits = time.monotonic(), self.cpu_time_s(), self.machine.limits
+        if cpu_s - self._progress_cpu_s > PROGRESS_S:
+            self._progress_at, self._progress_cpu_s = now, cpu_s
+        if now - self._progress_at > limits.stall_wall_s:
+            why = f"used no CPU time for {now - self._progress_at:.1f} s"
+        elif now - self._asked_at > limits.total_wall_s:
+            why = f"answered nothing for {now - self._asked_at:.1f} s"
+        elif not self._ran and cpu_s > limits.boot_cpu_s:
+            why = f"did not come up within {limits.boot_cpu_s:g} s of CPU time"
+        else:
+            return
+        raise MachineError("qemu", self.machine.name, detail=why, evidence=self.stderr_text())
+
+    def wait(self, deadline: Deadline | None = None) -> ExitStatus:
+        """Wait for the guest to end of its own accord, return how it ended; it is killed at the deadline.
+
+        The console should have been read to its end first: a guest that prints on blocks when nobody reads.
+        """
+        if self._status is None and self.timeout is None and not self.process.ended():
+            limit = deadline or self.deadline("the end of QEMU", cpu_s=self.machine.limits.exit_cpu_s)
+            with contextlib.suppress(GuestTimeout):
+                # The deadline left its report in `timeout`, from which `kill` draws the conclusion.
+                while not self.process.ended(limit.poll_s):
+                    limit.check(0)
+        return self.kill()
+
+    def kill(self) -> ExitStatus:
+        """End QEMU now if it still runs, reap it, return how it ended."""
+        if self._status is None:
+            self._killed = not self.process.ended()
+            returncode = self.process.kill()
+            self._monitor.drain()
+            reasons = [
+                e["data"].get("reason", "") for e in self._monitor.events() if e.get("event") == "SHUTDOWN"
+            ]
+            kind = classify(
+                returncode,
+                tuple(reasons),
+                ran=self._ran,
+                timed_out=self.timeout is not None,
+                killed=self._killed,
+            )
+            self._status = ExitStatus(kind, returncode, tuple(reasons), self.stderr_text())
+            _LIVE.pop(id(self), None)
+            self._monitor.close()
+        return self._status
+
+    def close(self) -> None:
+        """End QEMU, release every descriptor; `ram`, `wait()` and `stderr_text()` go on working."""
+        self.kill()
+        self.process.close()
+        self.console.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def live_guests() -> tuple[Guest, ...]:
+    """Return every guest of this process that has not been ended."""
+    return tuple(_LIVE.values())
+
+
+def _end_all(owner: int = os.getpid()) -> None:
+    if os.getpid() == owner:
+        for guest in live_guests():
+            guest.close()
+
+
+atexit.register(_end_all)

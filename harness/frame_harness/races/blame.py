@@ -1,0 +1,86 @@
+"""Which clause a race breaks; which operations are made of several steps by their own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from frame_harness.campaign.attribution import OF_COMMAND
+
+OF_METHOD: Final[Mapping[str, str]] = {
+    **OF_COMMAND,
+    "slot.set_flags": "CONST-04",
+    "slot.get_flags": "CONST-04",
+    "slot.set_order": "LAYOUT-02",
+    "slot.get_order": "LAYOUT-02",
+    "slot.generation": "GEN-02",
+    "slot.set_generation": "GEN-02",
+    "slot.inc_ref": "REF-04",
+    "slot.dec_ref": "REF-04",
+    "slot.cas_refcount": "REF-05",
+    "slot.mark_poisoned": "GUARD-09",
+    "slot.debug_snapshot": "ARRAY-08",
+    "alloc": "ALLOC-16",
+}
+"""The clause that a method breaks when it is not of one piece: that about its result, or about its races."""
+OF_PART: Final[Mapping[tuple[str, str], str]] = {
+    ("slot.note_new_allocation_epoch", "generation"): "GEN-01",
+    ("slot.note_new_allocation_epoch", "guard"): "GUARD-05",
+    ("slot.note_new_allocation_epoch", "vtable"): "GUARD-05",
+    # What is lost there is the mark of a frame that is found corrupt at that moment.
+    ("slot.reset_with_free_list_meta", "guard"): "GUARD-09",
+    ("alloc", "generation"): "GEN-01",
+    ("alloc", "guard"): "GUARD-08",
+    ("alloc", "flags"): "GUARD-08",
+    ("alloc", "refcount"): "ALLOC-10",
+}
+"""The same, where it depends on the field."""
+OF_FIELD: Final[Mapping[str, str]] = {
+    "next": "FREE-07",
+    "prev": "FREE-07",
+    "vtable": "VT-02",
+    "flags": "CONST-04",
+    "order": "LAYOUT-02",
+    "refcount": "REF-04",
+    "generation": "GEN-02",
+    "guard": "GUARD-01",
+    "meta_aux": "FRAME-08",
+}
+"""The same, of a method that has no row above: the clause about the field's own loads and stores."""
+OF_THE_REST: Final = "LAYOUT-02"
+"""Of bytes that the contract reserves."""
+CLAUSES: Final = (
+    "ALLOC-10", "ALLOC-16", "ARRAY-08", "CONST-04", "FRAME-07", "FRAME-08", "FREE-07", "GEN-01", "GEN-02",
+    "GUARD-01", "GUARD-03", "GUARD-04", "GUARD-05", "GUARD-06", "GUARD-08", "GUARD-09", "LAYOUT-02",
+    "REF-01", "REF-03", "REF-04", "REF-05", "VT-02", "VT-04",
+)  # fmt: skip
+"""Everything that a race can be found to break."""
+
+IN_STEPS: Final[Mapping[str, str]] = {
+    "slot.debug_snapshot": "diagnostics: three loads, each of its own moment",
+    "array.snapshot": "diagnostics: three loads, each of its own moment",
+    "slot.note_new_allocation_epoch": "vtable, guard, generation one by one, ahead of the publication",
+    "slot.reset_with_free_list_meta": "vtable, then guard, of a frame that nobody uses any more",
+    "slot.mark_poisoned": "the guard's bit, then that of the flags: neither implies the other (CONST-05)",
+    "alloc": "a life is set up field by field, then published; readers are judged by ALLOC-16",
+}
+"""By method, with the reason: each step is of one piece; what lies between two of them may be seen."""
+LEFT_BEHIND: Final[Mapping[tuple[str, str], tuple[int, str]]] = {
+    ("alloc", "flags"): (
+        1 << 12,
+        "a frame that is found poisoned after its flags were stored goes back with them: of the flags of a"
+        " frame in quarantine POISONED alone means anything",
+    ),
+}
+"""By the method that is held and part of the outcome: the bits that are judged, why no others are."""
+ON_A_FREE_FRAME: Final[Mapping[str, str]] = {
+    "alloc": "it is the buddy's to hand out",
+    "slot.mark_poisoned": "whoever finds it corrupt may say so at any time (GUARD-08)",
+    "slot.fetch_or_guard": "whoever finds it corrupt may say so at any time (GUARD-08)",
+}
+"""Methods that may write to the slot of a free frame; others may read it."""
+
+
+def clause_of(method: str, field: str) -> str:
+    """The clause that a method breaks whose accesses to a field are not of one piece."""
+    return OF_PART.get((method, field)) or OF_METHOD.get(method) or OF_FIELD.get(field) or OF_THE_REST

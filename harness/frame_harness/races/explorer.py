@@ -1,0 +1,231 @@
+"""Derives which two operations to interleave, where, from what each of them does to a slot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from frame_harness.contract.layout import EXPECTED
+from frame_harness.contract.names import lacking, needs_of_command
+from frame_harness.errors import HarnessError
+from frame_harness.kernel_errors import GuestFailure, NotInThisVersion
+from frame_harness.races.accesses import Access, Trace
+from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
+from frame_harness.races.operations import Method, Operation, left_out, methods, operations
+from frame_harness.races.outcome import Outcome
+from frame_harness.races.scenes import IN_USE, LIVES, OFFERED, VARIANTS, Scene
+from frame_harness.races.stage import Stage
+
+ALLOCATES = "alloc"
+END = "end"
+"""The part of an outcome that there is none of."""
+
+
+@dataclass(frozen=True)
+class Play:
+    """One operation held ahead of one access, another one that runs meanwhile."""
+
+    scene: Scene
+    held: Operation
+    trace: Trace
+    at: Access
+    meanwhile: Operation
+
+    @property
+    def field(self) -> str:
+        """The field of the access."""
+        return field_at(self.at.offset)
+
+    @property
+    def clause(self) -> str:
+        return clause_of(self.held.method.name, self.field)
+
+
+@dataclass(frozen=True)
+class Race:
+    """An outcome that no order of the two operations explains.
+
+    Attributes:
+        part: of the outcome, such as a field or an answer.
+        expected: the part in each of the two orders.
+        place: the instruction ahead of which the first operation was held.
+        frame: physical address of the frame whose slot it was.
+    """
+
+    play: Play
+    part: str
+    expected: str
+    got: str
+    place: str
+    frame: int
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the guest may have been left out of order."""
+        return self.part == END or self.got.startswith("fault")
+
+    @property
+    def what(self) -> str:
+        play = self.play
+        where = "between load and store of" if play.at.inside else "before"
+        return (
+            f"{play.meanwhile.shown} while {play.held.shown} is held {where} its access to {play.field}"
+            f" at {self.place}; frame {play.scene.name}: {self.part}"
+        )
+
+
+@dataclass
+class Explorer:
+    """What the operations of one guest do, found out once.
+
+    Attributes:
+        strangers: commands that should enter the subject and did not, with their answers.
+        absent: commands that take no part because this version of the subject lacks a name that they need:
+            those names, by command.
+    """
+
+    stage: Stage
+    traces: dict[tuple[Scene, Operation], Trace] = field(default_factory=dict)
+    strangers: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _touched: dict[Method, set[Access]] = field(default_factory=dict)
+    _orders: dict[tuple[Scene, Operation, Operation, bool], Outcome] = field(default_factory=dict)
+    _plays: dict[str, list[Play]] | None = None
+
+    @classmethod
+    def of(cls, stage: Stage) -> Explorer:
+        """Run every operation of the guest's table alone.
+
+        Raises:
+            HarnessError: one of them belongs to a clause that nobody would ask for.
+        """
+        explorer = cls(stage)
+        for method in methods(stage.table):
+            if lacks := lacking(needs_of_command(method.name), stage.kernel.image.lacks):
+                explorer.absent[method.name] = lacks
+            elif left_out(method.name) is None:
+                for operation in operations(method, stage.known):
+                    explorer._learn(operation)
+        if strange := explorer.clauses() - set(CLAUSES):
+            raise HarnessError("races", "clauses", expected="those of the table", actual=str(sorted(strange)))
+        return explorer
+
+    def plays(self, clause: str) -> Sequence[Play]:
+        """What can break a clause, in an order of its own."""
+        if self._plays is None:
+            self._plays = {}
+            for play in self._all():
+                self._plays.setdefault(play.clause, []).append(play)
+        return self._plays.get(clause, [])
+
+    def require_plays(self, clause: str) -> None:
+        """Go on only where nothing is absent, or something is left that can break a clause.
+
+        Raises:
+            NotInThisVersion: all operations that could are among those that are absent.
+        """
+        if self.absent and not self.plays(clause):
+            names = dict.fromkeys(name for lacks in self.absent.values() for name in lacks)
+            raise NotInThisVersion(tuple(names), "interleaving of two operations")
+
+    def clauses(self) -> set[str]:
+        """Those that the methods break whose accesses were seen."""
+        return {
+            clause_of(operation.method.name, field_at(access.offset))
+            for (_, operation), trace in self.traces.items()
+            for access in trace.accesses
+        }
+
+    def _all(self) -> Iterator[Play]:
+        others = list(dict.fromkeys(operation for _, operation in self.traces))
+        for (scene, held), trace in self.traces.items():
+            for meanwhile in others:
+                if not self._may_meet(scene, held, meanwhile):
+                    continue
+                clashing = trace.clashing(self._touched[meanwhile.method])
+                fields = {field_at(access.offset) for access in clashing}
+                if scene.changes and not fields & scene.changes.keys():
+                    continue  # all the same as where nothing is changed
+                for at in clashing[1:]:
+                    yield Play(scene, held, trace, at, meanwhile)
+
+    def judge(self, play: Play) -> Race | None:
+        """Interleave two operations; None when an order of the two explains what comes of it."""
+        try:
+            got = self.stage.interleaved(play.held.line, play.trace, play.at, play.meanwhile.line, play.scene)
+        except GuestFailure as failure:
+            return self._race(play, END, "both come to their end", failure.summary)
+        got = _judged(play, got)
+        first = _judged(play, self._in_order(play, swapped=False))
+        if got == first:
+            return None
+        legal = first, _judged(play, self._in_order(play, swapped=True))
+        in_steps = {play.held.method.name, play.meanwhile.method.name} & IN_STEPS.keys()
+        for part in got.differences(legal, each_part=bool(in_steps)):
+            expected = " or ".join(dict.fromkeys(one.parts.get(part, "") or "nothing" for one in legal))
+            return self._race(play, part, expected, got.parts[part] or "nothing")
+        return None
+
+    def _race(self, play: Play, part: str, expected: str, got: str) -> Race:
+        place = self.stage.place(play.trace, play.at)
+        return Race(play, part, expected, got, place, self.stage.known["frame"])
+
+    def _in_order(self, play: Play, *, swapped: bool) -> Outcome:
+        key = play.scene, play.held, play.meanwhile, swapped
+        if key not in self._orders:
+            self._orders[key] = self.stage.in_order(
+                play.held.line, play.meanwhile.line, play.scene, swapped=swapped
+            )
+        return self._orders[key]
+
+    def _learn(self, operation: Operation) -> None:
+        if operation.method.name == ALLOCATES:
+            self._trace(operation, OFFERED)
+            return
+        trace = self._trace(operation, IN_USE)
+        if trace is None:
+            return
+        touched = {field_at(access.offset) for access in trace.accesses}
+        for scene in VARIANTS:
+            if touched & (scene.changes or {}).keys():
+                self._trace(operation, scene)
+        if not trace.writes or operation.method.name in ON_A_FREE_FRAME:
+            self._trace(operation, OFFERED)
+
+    def _trace(self, operation: Operation, scene: Scene) -> Trace | None:
+        trace, answer = self.stage.trace(operation.line, scene)
+        if trace is None:
+            self.strangers[operation.line] = answer
+            return None
+        self._touched.setdefault(operation.method, set()).update(trace.accesses)
+        self.traces[scene, operation] = trace
+        return trace
+
+    def _may_meet(self, scene: Scene, held: Operation, meanwhile: Operation) -> bool:
+        if not scene.free:
+            return meanwhile.method.name != ALLOCATES
+        if meanwhile.method.name in ON_A_FREE_FRAME:
+            # Two allocations get two frames.
+            return not held.method.name == meanwhile.method.name == ALLOCATES
+        # What a reader sees of a life that is being set up is ALLOC-16, which has checks of its own.
+        writes = any(access.writes for access in self._touched[meanwhile.method])
+        return not writes and held.method.name != ALLOCATES
+
+
+def _judged(play: Play, outcome: Outcome) -> Outcome:
+    """An outcome without what nobody is to look at."""
+    for (method, part), (mask, _) in LEFT_BEHIND.items():
+        if method == play.held.method.name:
+            outcome = outcome.masked(part, mask)
+    return outcome
+
+
+@cache
+def field_at(offset: int) -> str:
+    """The field of a slot that a byte belongs to; `reserved` where the contract has none."""
+    for name in LIVES:
+        place = EXPECTED["MetaSlot"].field(name)
+        if place is not None and place.offset <= offset < place.offset + place.size:
+            return name
+    return "reserved"

@@ -1,0 +1,296 @@
+"""A guest in which two CPUs run commands under a debugger, one after the other or one inside of the other."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import iced_x86
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.absence import require_names
+from frame_harness.campaign.snapshot import Snapshot
+from frame_harness.contract.names import WHOLE_SLOT
+from frame_harness.errors import MachineError, ProtocolError
+from frame_harness.kernel import Kernel
+from frame_harness.kernel_errors import GuestCrashed, GuestTimeout
+from frame_harness.machine.debugger import Debugger
+from frame_harness.machine.instruction import LONGEST, is_private, touches
+from frame_harness.races.accesses import Access, Trace
+from frame_harness.races.operations import GENERATION
+from frame_harness.races.outcome import Outcome, answer_parts
+from frame_harness.races.scenes import Scene
+from frame_harness.smp import Cpus, Job
+from frame_harness.units import PAGE_SHIFT
+
+CPUS: Final = 3
+"""CPU 0 serves the console; the other two run commands, only one of them at a time."""
+FIRST, SECOND = 1, 2
+RAM: Final = "32 MiB"
+"""Little: all slots are written back before each play."""
+MOST_INSTRUCTIONS: Final = 50_000
+"""Of one call of the subject."""
+PATIENCE_CPU_S: Final = 0.3
+"""QEMU's CPU time after which a command is taken to wait for another CPU; it needs a hundredth of that."""
+SLOT_BYTES: Final = 64
+PADDR_BITS: Final = 52
+STOPS: Final = ("on_unmap", "on_last_ref", "buddy")
+HOOKS: Final = "kernel_shim::memory::hooks"
+_R: Final = iced_x86.Register
+_GDB_ORDER: Final = (
+    _R.RAX, _R.RBX, _R.RCX, _R.RDX, _R.RSI, _R.RDI, _R.RBP, _R.RSP,
+    _R.R8, _R.R9, _R.R10, _R.R11, _R.R12, _R.R13, _R.R14, _R.R15,
+)  # fmt: skip
+
+
+class Stage:
+    """Two CPUs of a guest that run commands on one frame, from the same state each time.
+
+    Attributes:
+        known: addresses by name: `frame`, physical; those of vtables, virtual.
+        table: the guest's commands, as the lines of `help`.
+    """
+
+    def __init__(self, kernel: Kernel, cpus: Cpus) -> None:
+        """Take a frame, arm both CPUs; `attach` lets them begin.
+
+        Raises:
+            NotInThisVersion: its slots lack fields that the scenes write.
+        """
+        require_names(kernel.image, WHOLE_SLOT, "interleaving of any two operations")
+        self.kernel, self._cpus = kernel, cpus
+        self.table = kernel.call("help").data
+        frame = kernel.buddy_alloc(0, "unmovable")
+        vtables = {name: kernel.vtable(name) for name in ("both", "unmap", "lastref")}
+        self.known: Mapping[str, int] = {"frame": frame, **vtables, "misaligned": vtables["both"] + 4}
+        self._pfn = frame >> PAGE_SHIFT
+        self._table: NDArray[Any] = kernel.slots()
+        self._slot = self._table[self._pfn : self._pfn + 1]
+        self._slot["generation"] = GENERATION
+        kernel.call("vt.clear")
+        self._in_use = Snapshot(kernel)
+        kernel.offer(frame)
+        self._offered = Snapshot(kernel)
+        self._kept = self._table.copy()
+        self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + self._pfn * SLOT_BYTES
+        self._hook_count, self._hooks = (
+            kernel.bytes_at(*kernel.image.static(f"{HOOKS}::{name}")).view("<u8")
+            for name in ("COUNT", "RECORDS")
+        )
+        self._cells = {cpu: cpus.table["cpus"][cpu] for cpu in (FIRST, SECOND)}
+        self._threads = {cpu: cpus.thread(cpu) for cpu in (FIRST, SECOND)}
+        names = ("smp_step_begins", "smp_call_begins", "smp_call_ended", "smp_step_panics")
+        self._idle, self._begins, self._ended, self._panics = (kernel.image.symbol(n)[0] for n in names)
+
+    def attach(self, debugger: Debugger) -> None:
+        """Hold both CPUs ahead of their first command."""
+        self._debugger = debugger
+        debugger.breakpoint(self._idle)
+        self._cpus.go()
+        for cpu in (FIRST, SECOND):
+            self._finish(cpu)
+
+    @property
+    def dead(self) -> bool:
+        """Whether QEMU has ended."""
+        return self.kernel.guest.process.ended()
+
+    def trace(self, line: str, scene: Scene) -> tuple[Trace | None, str]:
+        """Run one command alone; returns what the subject does to the slot meanwhile, and the answer.
+
+        None where the command never enters the subject. As of here, `GuestTimeout` is a command that hangs,
+        `GuestCrashed` the end of the guest.
+        """
+        self._set(scene)
+        self._give(FIRST, line)
+        if not self._enter(FIRST):
+            return None, self._answer(FIRST)
+        before = self._slot.view(np.uint8).copy()
+        trace = self._watch()
+        changed = np.flatnonzero(self._slot.view(np.uint8) != before).tolist()
+        unseen = [at for at in changed if not any(one.writes and one.covers(at) for one in trace.accesses)]
+        if unseen:
+            raise ProtocolError(
+                "races", line, expected="a store for each byte that changes", actual=f"none to bytes {unseen}"
+            )
+        self._finish(FIRST)
+        return trace, self._answer(FIRST)
+
+    def in_order(self, first: str, second: str, scene: Scene, *, swapped: bool = False) -> Outcome:
+        """Run two commands one after the other, each on its CPU; `swapped` runs the second one first."""
+        self._set(scene)
+        self._give(FIRST, first)
+        self._give(SECOND, second)
+        for cpu in (SECOND, FIRST) if swapped else (FIRST, SECOND):
+            self._finish(cpu)
+        return self._outcome()
+
+    def interleaved(self, first: str, trace: Trace, at: Access, second: str, scene: Scene) -> Outcome:
+        """Hold the first command ahead of one of its accesses, run the second one, let the first go on."""
+        self._set(scene)
+        self._give(FIRST, first)
+        self._give(SECOND, second)
+        if not self._enter(FIRST):
+            raise ProtocolError(
+                "interleaving", first, detail="it entered the subject before, and does not now"
+            )
+        self._advance(trace, at.instruction)
+        operand = self._slot.view(np.uint8)[at.offset : at.offset + at.width] if at.inside else None
+        loaded = None if operand is None else operand.copy()
+        waits = self._run_unless_stuck(SECOND) is None
+        if operand is not None and loaded is not None:
+            # The load came first: the instruction finds what was there then, stores what it makes of that.
+            operand[:] = loaded
+            self._debugger.step(self._threads[FIRST])
+        self._finish(FIRST)
+        if waits:
+            self._finish(SECOND)
+        return self._outcome()
+
+    def place(self, trace: Trace, at: Access) -> str:
+        """Where a command is held, as `function+0x12 (file:line)`."""
+        return self.kernel.image.symbolize(trace.addresses[at.instruction])
+
+    # Running
+
+    def _enter(self, cpu: int) -> bool:
+        """Let a CPU run until it is about to call the subject; False when its command ended before."""
+        self._debugger.breakpoint(self._begins)
+        at = self._run_unless_stuck(cpu)
+        self._debugger.clear(self._begins)
+        if at is None:
+            raise self._hangs(cpu)
+        return at == self._begins
+
+    def _advance(self, trace: Trace, instruction: int) -> None:
+        """Let the first CPU come to one of the instructions of its call."""
+        vaddr = trace.addresses[instruction]
+        self._debugger.breakpoint(vaddr)
+        for _ in range(trace.addresses[: instruction + 1].count(vaddr)):
+            if self._run_unless_stuck(FIRST) != vaddr:
+                raise ProtocolError("interleaving", expected=f"an instruction at {vaddr:#x} again")
+        self._debugger.clear(vaddr)
+
+    def _finish(self, cpu: int) -> None:
+        """Let a CPU run to the end of its command."""
+        if self._run_unless_stuck(cpu) is None:
+            raise self._hangs(cpu)
+
+    def _run_unless_stuck(self, cpu: int) -> int | None:
+        thread, process = self._threads[cpu], self.kernel.guest.process
+        if (at := self._debugger.rip(thread)) in (self._idle, self._begins):
+            # A CPU would have to be stepped off its breakpoint; these stand at a NOP of one byte.
+            self._debugger.jump(thread, at + 1)
+        until = process.cpu_time_s() + PATIENCE_CPU_S
+        try:
+            return self._debugger.run_unless(thread, lambda: process.cpu_time_s() > until)
+        except MachineError as error:
+            if not self.dead:
+                raise
+            raise GuestCrashed(self._line(cpu), detail="the guest ended in the middle of it") from error
+
+    def _hangs(self, cpu: int) -> GuestTimeout:
+        """For a command that does not come to its end though nobody holds the other CPU."""
+        return GuestTimeout(self._line(cpu), detail="it does not come to its end")
+
+    def _line(self, cpu: int) -> str:
+        return _text(self._cells[cpu]["line"])
+
+    def _watch(self) -> Trace:
+        """Let the first CPU, which is about to call the subject, do so instruction by instruction."""
+        thread, at = self._threads[FIRST], self._begins
+        addresses: list[int] = []
+        accesses: list[Access] = []
+        while at not in (self._ended, self._panics, self._idle):
+            code = self.kernel.bytes_at(at, LONGEST).tobytes()
+            if not is_private(code):
+                accesses += self._accesses(code, len(addresses))
+            addresses.append(at)
+            if len(addresses) > MOST_INSTRUCTIONS:
+                raise self._hangs(FIRST)
+            at = self._debugger.step(thread)
+        return Trace(tuple(addresses), tuple(accesses))
+
+    def _accesses(self, code: bytes, instruction: int) -> Iterator[Access]:
+        registers = self._debugger.registers(self._threads[FIRST])
+        stored = [touch for touch in touches(code, dict(zip(_GDB_ORDER, registers, strict=False)))]
+        for number, touch in enumerate(stored):
+            offset = touch.vaddr - self._vaddr
+            if -touch.width < offset < SLOT_BYTES:
+                inside = number > 0 and touch.writes and stored[number - 1].vaddr == touch.vaddr
+                yield Access(offset, touch.width, touch.reads, touch.writes, instruction, inside)
+
+    # What the commands find and leave
+
+    def _set(self, scene: Scene) -> None:
+        (self._offered if scene.free else self._in_use).restore()
+        for field, value in scene.fields.items():
+            self._slot[field] = self.known[value] if isinstance(value, str) else value
+
+    def _give(self, cpu: int, line: str) -> None:
+        cell = self._cells[cpu]["line"]
+        data = line.encode("ascii") + b"\0"
+        cell[: len(data)] = np.frombuffer(data, np.uint8)
+
+    def _answer(self, cpu: int) -> str:
+        return _text(self._cells[cpu]["answer"])
+
+    def _outcome(self) -> Outcome:
+        parts: dict[str, str] = {}
+        for cpu in (FIRST, SECOND):
+            parts |= answer_parts(cpu, self._answer(cpu))
+        slot = self._slot[0]
+        parts |= {str(name): _shown(slot[name]) for name in self._table.dtype.names or ()}
+        parts["hooks"] = ", ".join(self._called())
+        parts["other slots"] = self._changed()
+        return Outcome(parts)
+
+    def _called(self) -> Iterator[str]:
+        for word in self._hooks[: int(self._hook_count[0])].tolist():
+            yield f"{STOPS[word >> 62]}({word & ((1 << PADDR_BITS) - 1):#x})"
+
+    def _changed(self) -> str:
+        """Slots of other frames that the commands changed, with what they hold now."""
+        now, before = (t.view("<u8").reshape(-1, SLOT_BYTES // 8) for t in (self._table, self._kept))
+        pfns = np.flatnonzero((now != before).any(axis=1))
+        return ", ".join(f"{n:#x}: {now[n].tobytes().hex()}" for n in pfns.tolist() if n != self._pfn)
+
+
+def _text(cells: NDArray[np.uint8]) -> str:
+    return bytes(cells).partition(b"\0")[0].decode("ascii", "replace")
+
+
+def _shown(value: Any) -> str:
+    return f"{int(value):#x}" if np.ndim(value) == 0 else bytes(value).hex()
+
+
+@contextlib.contextmanager
+def staged(boot: Callable[..., Kernel]) -> Iterator[Stage]:
+    """Boot a guest with two CPUs that take commands; it can go on to serve its console afterwards.
+
+    Args:
+        boot: starts a guest with options of `Kernel.boot`.
+    """
+    ours, theirs = socket.socketpair()
+    with ours:
+        try:
+            kernel = boot(cpus=CPUS, ram=RAM, debugger=theirs.fileno())
+        finally:
+            theirs.close()
+        cpus = Cpus(kernel)
+        stage = Stage(kernel, cpus)
+        jobs = {cpu: Job(("call",), traced=True) for cpu in (FIRST, SECOND)}
+        cpus.arm(jobs)
+        alive = kernel.guest.process
+        debugger = Debugger(ours, lambda: not alive.ended(), limit_s=kernel.machine.limits.stall_wall_s)
+        stage.attach(debugger)
+        try:
+            yield stage
+        finally:
+            # Nobody waits for them: a command may hang for ever, which does not keep CPU 0 from its exit.
+            if not stage.dead:
+                cpus.stop()
+                debugger.detach()

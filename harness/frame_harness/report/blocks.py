@@ -1,0 +1,171 @@
+"""What was seen of one check, as an indented block for the terminal."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from frame_harness.judge.evidence import CheckResult
+from frame_harness.judge.findings import Finding
+from frame_harness.report.text import plural, printable
+from frame_harness.report.width import ByWidth
+
+LABEL = "dim"
+_LABEL_WIDTH = 9
+_NAME_WIDTH = 11
+_INDENT = 4
+_LAST_LINES = 6
+_EXHIBIT_LINES = 24
+_CONSEQUENCES = 8
+_NAMED = 3
+
+
+def headline(left: Text, right: Text) -> RenderableType:
+    """Two texts on one line, the right one at the edge; the left one wraps below itself."""
+    line = Table.grid(expand=True, padding=(0, 1))
+    line.add_column(ratio=1, overflow="fold")
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(left, right)
+    return ByWidth(line, Text.assemble(left, "  " if right.plain else "", right))
+
+
+def clause_line(name: Text, words: Text, where: str) -> RenderableType:
+    """A name in its column, words that wrap in theirs, a place at the edge."""
+    line = Table.grid(expand=True, padding=(0, 1))
+    line.add_column(width=_NAME_WIDTH, no_wrap=True)
+    line.add_column(ratio=1, overflow="fold")
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(Text("  ") + name, words, Text(where, style=LABEL))
+    gap = " " * max(1, _NAME_WIDTH - 2 - len(name.plain) + 1)
+    pipe = Text.assemble("  ", name, gap, words, ("  " if where else "") + where)
+    return ByWidth(line, pipe)
+
+
+def finding_block(finding: Finding, consequences: Sequence[Finding] = ()) -> RenderableType:
+    """Clause and words, where it shows, then the first violation; what it explains in one line each."""
+    style = "yellow" if finding.known else "red"
+    name = Text(finding.clause, style=f"bold {style}")
+    parts: list[RenderableType] = [clause_line(name, Text(finding.title), finding.where)]
+    parts.append(result_block(finding.first))
+    others = _other_sights(finding)
+    if others:
+        parts.append(_fields([("also", other) for other in others]))
+    parts += _again(finding.first)
+    if consequences:
+        parts.append(_fields(_explained(consequences)))
+    return Group(*parts)
+
+
+def broken_off_block(
+    result: CheckResult, others: Sequence[CheckResult] = (), where: str = ""
+) -> RenderableType:
+    """A check that came to no end: what it checks, how it ended, what was seen last.
+
+    Args:
+        others: that ended in the same way.
+    """
+    clauses = " ".join(result.clauses)
+    title = Text.assemble((f"  {result.outcome.upper()}  ", "bold red"), printable(result.check))
+    parts = [
+        headline(title, Text(where or str(result.run), style=LABEL)),
+        _fields([("clauses", clauses)]),
+        result_block(result),
+    ]
+    if others:
+        names = dict.fromkeys(other.check.rpartition("::")[2] for other in others)
+        shown = ", ".join(list(names)[:_NAMED])
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        parts.append(_fields([("likewise", f"{plural(len(others), 'check')}: {shown}{more}")]))
+    return Group(*parts, *_again(result))
+
+
+def result_block(result: CheckResult) -> RenderableType:
+    """Expected, got and where on the slot; then exhibit, last commands, CPUs, console."""
+    place = "" if result.frame is None else f"{result.frame:#018x}"
+    if result.field:
+        place = f"{place}, {result.field}" if place else result.field
+    rows = [
+        ("what", result.message),
+        ("expected", result.expected),
+        ("got", result.got),
+        ("frame" if result.frame is not None else "field", place),
+        ("at", result.at),
+    ]
+    parts = [_fields(rows)]
+    parts += _exhibit(result.exhibit.splitlines())
+    parts.append(
+        _fields(
+            [
+                *_block("commands", result.commands[-_LAST_LINES:], len(result.commands)),
+                *_block("registers", result.registers, len(result.registers)),
+                *_block("backtrace", result.backtrace[:_LAST_LINES], len(result.backtrace)),
+                *_block("console", result.console_tail[-_LAST_LINES:], len(result.console_tail)),
+            ]
+        )
+    )
+    return Group(*parts)
+
+
+def verbatim(line: str) -> Text:
+    """A line that is never wrapped or cut, so that it can be copied or stays a picture."""
+    return Text(printable(line), no_wrap=True, overflow="ignore")
+
+
+def _exhibit(lines: Sequence[str]) -> list[RenderableType]:
+    """A picture or a script as it is, as far as a screen holds it."""
+    shown: list[RenderableType] = [verbatim(" " * _INDENT + line) for line in lines[:_EXHIBIT_LINES]]
+    if left_out := len(lines) - len(shown):
+        words = f"… {plural(left_out, 'more line')}: --json FILE keeps all"
+        shown.append(Text(" " * _INDENT + words, style=LABEL))
+    return shown
+
+
+def _explained(consequences: Sequence[Finding]) -> Iterable[tuple[str, str]]:
+    for place, one in enumerate(consequences[:_CONSEQUENCES]):
+        check = one.first.check.rpartition("::")[2]
+        yield ("explains" if place == 0 else "", f"{one.clause}: {one.title} ({check})")
+    if left_out := consequences[_CONSEQUENCES:]:
+        yield ("", f"… {len(left_out)} more: {' '.join(one.clause for one in left_out)}")
+
+
+def _again(result: CheckResult) -> list[RenderableType]:
+    if not result.reproduce:
+        return []
+    command = Text.assemble(("    see it again: ", LABEL), (printable(result.reproduce), "bold"))
+    command.no_wrap, command.overflow = True, "ignore"
+    return [command]
+
+
+def _other_sights(finding: Finding) -> list[str]:
+    """Violations of the same clause that look different from the first, each once."""
+    first = finding.first
+    seen = {(first.message, first.expected, first.got)}
+    sights = []
+    for result in finding.results[1:]:
+        sight = (result.message, result.expected, result.got)
+        if sight not in seen:
+            seen.add(sight)
+            what = result.message or f"expected {result.expected}, got {result.got}"
+            sights.append(f"{what} ({result.run}, {result.check.rpartition('::')[2]})")
+    if len(sights) <= 2:
+        return sights
+    return [*sights[:2], f"{plural(len(sights) - 2, 'more way')} that it shows: --json FILE keeps all"]
+
+
+def _block(label: str, lines: Sequence[str], total: int) -> Iterable[tuple[str, str]]:
+    for place, line in enumerate(lines):
+        yield (label if place == 0 else "", line)
+    if total > len(lines):
+        yield ("", f"… {total - len(lines)} more: --json FILE keeps all")
+
+
+def _fields(rows: Iterable[tuple[str, str]]) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=_LABEL_WIDTH, style=LABEL, no_wrap=True)
+    grid.add_column(overflow="fold")
+    filled = [(label, value) for label, value in rows if value]
+    for label, value in filled:
+        grid.add_row(label, Text(printable(value)))
+    return Padding(grid, (0, 0, 0, _INDENT), expand=False) if filled else Group()

@@ -1,0 +1,66 @@
+"""The run as one JSON document, for programs."""
+
+import json
+from typing import Any
+
+from frame_harness.judge.baseline import Baseline
+from frame_harness.judge.evidence import Evidence, plain
+from frame_harness.judge.findings import findings
+from frame_harness.judge.verdict import Verdict
+
+SCHEMA = 1
+
+
+def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[str, Any]:
+    """Everything the terminal report says and all it leaves out.
+
+    Fields are only ever added; a change of meaning raises `schema`.
+    """
+    return {
+        "schema": SCHEMA,
+        "verdict": str(verdict.kind),
+        "subject": plain(evidence.subject),
+        "clauses": {id_: plain(judgement) for id_, judgement in verdict.clauses.items()},
+        "runs": [
+            {
+                **plain(run),
+                "checks": [
+                    {key: value for key, value in plain(result).items() if key != "run"}
+                    for result in evidence.checks
+                    if result.run == run.run
+                ],
+            }
+            for run in evidence.runs
+        ],
+        "reasons": [plain(reason) for reason in verdict.reasons],
+        "errors": [plain(trouble) for trouble in evidence.errors],
+        "findings": [
+            {
+                "clause": finding.clause,
+                "title": finding.title,
+                "where": finding.where,
+                "known": finding.known or None,
+                "explained_by": finding.explained_by or None,
+                "level": str(finding.first.level),
+                "function": finding.first.function or None,
+                "at": finding.first.at or None,
+                "runs": [str(run) for run in finding.runs],
+                "checks": list(dict.fromkeys(result.check for result in finding.results)),
+            }
+            for finding in findings(evidence, verdict)
+        ],
+        "baseline": {
+            "source": baseline.source,
+            "known": [plain(entry) for entry in verdict.known],
+            "stale": [plain(entry) for entry in verdict.stale],
+        },
+        "lacks": list(evidence.lacks),
+        "selection": evidence.selection,
+        "duration_s": evidence.duration_s,
+        "build_s": evidence.build_s,
+    }
+
+
+def dumps(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> str:
+    """The document as ASCII text, one newline at its end."""
+    return json.dumps(document(evidence, verdict, baseline), indent=2) + "\n"

@@ -1,0 +1,298 @@
+"""The report that a person reads at the end of a run."""
+
+import io
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import IO
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from frame_harness.judge.baseline import Baseline, BaselineEntry
+from frame_harness.judge.conjuncts import Reason
+from frame_harness.judge.evidence import Evidence, Outcome, RunEvidence, RunKey, Trouble
+from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.findings import Finding, findings
+from frame_harness.judge.verdict import ClauseOutcome, Verdict
+from frame_harness.report.blocks import (
+    LABEL,
+    broken_off_block,
+    clause_line,
+    finding_block,
+    headline,
+    verbatim,
+)
+from frame_harness.report.causes import causes_of, shared
+from frame_harness.report.text import id_ranges, matrix, plural, printable, seconds
+from frame_harness.report.width import PIPE_WIDTH, ByWidth
+
+WIDEST = 110
+LEAST_BUILD_S = 0.1
+_SHA_SHOWN = 12
+ABSENT = "not in this version"
+_KIND_STYLE = {
+    Kind.PASS: "bold green",
+    Kind.SKIP: "bold yellow",
+    Kind.NO_TESTS: "bold yellow",
+    Kind.UNJUDGEABLE: "bold yellow",
+    Kind.FAIL: "bold red",
+    Kind.TIMEOUT: "bold red",
+    Kind.CRASH: "bold red",
+    Kind.ERROR: "bold magenta",
+    Kind.INTERRUPTED: "bold yellow",
+}
+# Tables fill their columns; a line that is copied should end where its words end.
+_TRAILING_BLANKS = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
+_BROKEN_OFF = (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR)
+# Reasons that have a place of their own in the report.
+_SHOWN_ELSEWHERE = {"trouble", "violation", *(f"check-{outcome}" for outcome in _BROKEN_OFF)}
+
+
+def console_for(file: IO[str] | None = None) -> Console:
+    """A console that has color only on a terminal and reads nothing into the text it is given.
+
+    A terminal that cannot show a sign gets its escape instead: no verdict is lost to an encoding. What is no
+    terminal gets one record a line, however long.
+    """
+    stream = sys.stdout if file is None else file
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    console.width = min(console.width, WIDEST) if console.is_terminal else PIPE_WIDTH
+    return console
+
+
+def print_report(evidence: Evidence, verdict: Verdict, baseline: Baseline, console: Console) -> None:
+    """Print everything there is to know, the verdict as the very last line."""
+    alone = verdict.kind is Kind.UNJUDGEABLE and not evidence.runs  # one line says it all
+    with console.capture() as capture:
+        for part in [] if alone else _parts(evidence, verdict, baseline):
+            console.print(part, crop=False)
+            console.print()
+    console.file.write(_TRAILING_BLANKS.sub(r"\1", capture.get()))
+    console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
+
+
+def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[RenderableType]:
+    found = findings(evidence, verdict)
+    fresh = [finding for finding in found if not finding.known]
+    parts = [_header(evidence)]
+    if evidence.runs:
+        parts.append(_runs(evidence))
+    if fresh:
+        roots = [finding for finding in fresh if not finding.explained_by]
+        words = "clauses that this subject breaks"
+        if len(roots) < len(fresh):
+            words += f"; {len(fresh) - len(roots)} more come of these, each is listed below its cause"
+        parts.append(_title(plural(len(roots), "finding"), words))
+        parts += [
+            finding_block(root, [one for one in fresh if one.explained_by == root.clause]) for root in roots
+        ]
+    stopped = [result for result in evidence.checks if result.outcome in _BROKEN_OFF]
+    parts += [
+        broken_off_block(cause.first, cause.results[1:], _runs_in_short(cause.runs, evidence))
+        for cause in causes_of(stopped, evidence.errors)
+    ]
+    parts += [
+        _trouble(one.first, _runs_in_short(one.runs, evidence) if one.runs else "", one.stopped)
+        for one in shared(evidence.errors, stopped)
+    ]
+    parts += _layouts(evidence)
+    parts += _known([finding for finding in found if finding.known], baseline)
+    parts += _stale(verdict.stale, baseline)
+    parts += _not_evaluated(verdict)
+    parts += _lacking(evidence)
+    others = (reason for reason in verdict.reasons if reason.code not in _SHOWN_ELSEWHERE)
+    parts += _reasons(others, evidence)
+    return parts
+
+
+def verdict_line(evidence: Evidence, verdict: Verdict) -> Text:
+    """`PASS: 128 checks, 92 clauses held, 3 machines × 2 profiles; 12.3 s in all`."""
+    if verdict.kind is Kind.UNJUDGEABLE:
+        said = (reason.message for reason in verdict.reasons if reason.kind is Kind.UNJUDGEABLE)
+        return Text.assemble((f"{verdict.kind}:", _KIND_STYLE[verdict.kind]), " ", printable(next(said)))
+    facts = [
+        plural(len({result.check for result in evidence.checks}), "check"),
+        f"{plural(verdict.count(ClauseOutcome.HELD), 'clause')} held",
+    ]
+    facts += [
+        f"{count} {word}"
+        for outcome, word in ((ClauseOutcome.VIOLATED, "broken"), (ClauseOutcome.KNOWN, "known"))
+        if (count := verdict.count(outcome))
+    ]
+    if verdict.absent:
+        facts.append(f"{verdict.absent} not in this version")
+    facts.append(matrix(run.run for run in evidence.runs))
+    time = f"{seconds(evidence.duration_s)} in all"
+    if evidence.build_s >= LEAST_BUILD_S:
+        time += f", {seconds(evidence.build_s)} of it for the build"
+    return Text.assemble((f"{verdict.kind}:", _KIND_STYLE[verdict.kind]), " ", ", ".join(facts), f"; {time}")
+
+
+def _title(words: str, explained: str = "") -> Text:
+    return Text.assemble((words, "bold"), (f"  {explained}" if explained else "", LABEL))
+
+
+def _header(evidence: Evidence) -> RenderableType:
+    subject = evidence.subject
+    name = Text.assemble(("subject  ", LABEL), (printable(subject.name), "bold"))
+    sha = Text(f"sha256 {subject.sha256[:_SHA_SHOWN]}", style=LABEL)
+    lines: list[RenderableType] = [headline(name, sha)]
+    if subject.path:
+        lines.append(Text.assemble(("file     ", LABEL), printable(subject.path), overflow="fold"))
+    if evidence.selection:
+        lines.append(Text.assemble(("only     ", LABEL), printable(evidence.selection), overflow="fold"))
+    tools = _common({(run.qemu_version, run.accelerator, run.toolchain) for run in evidence.runs})
+    if tools:
+        lines.append(Text.assemble(("with     ", LABEL), printable(tools), overflow="fold"))
+    return Group(*lines)
+
+
+def _common(tools: set[tuple[str, str, str]]) -> str:
+    return "; ".join(f"QEMU {qemu} ({accel}), {toolchain}" for qemu, accel, toolchain in sorted(tools))
+
+
+def _runs(evidence: Evidence) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style=LABEL, show_edge=False)
+    table.add_column("run", no_wrap=True)
+    for column in ("checks", "passed", "broken", "skipped", "stopped", "guests", "guest time"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for run in evidence.runs:
+        table.add_row(*_run_row(run, evidence))
+    return table
+
+
+def _run_row(run: RunEvidence, evidence: Evidence) -> Iterable[Text]:
+    results = [result for result in evidence.checks if result.run == run.run]
+    counts = Counter(result.outcome for result in results)
+    stopped = sum(counts[outcome] for outcome in (*_BROKEN_OFF, Outcome.NOT_EVALUATED))
+    yield Text(printable(str(run.run)))
+    yield Text(str(len(run.planned)))
+    yield _count(counts[Outcome.PASSED], "green")
+    yield _count(counts[Outcome.VIOLATED], "red")
+    yield _count(counts[Outcome.SKIPPED] + counts[Outcome.ABSENT], "yellow")
+    yield _count(stopped, "bold red")
+    yield Text(str(run.guests_booted))
+    yield Text(seconds(sum(result.duration_s for result in results)))
+
+
+def _count(count: int, style: str) -> Text:
+    return Text(str(count), style=style) if count else Text("·", style=LABEL)
+
+
+def _not_evaluated(verdict: Verdict) -> list[RenderableType]:
+    by_reason: dict[str, list[str]] = {}
+    for id_, clause in verdict.clauses.items():
+        if clause.outcome is ClauseOutcome.NOT_EVALUATED:
+            outcome = clause.message.partition(": ")[0]
+            reason = clause.message if outcome == Outcome.SKIPPED else outcome
+            if outcome == Outcome.NOT_EVALUATED:
+                reason = clause.message.partition(": ")[2]
+            if clause.lacks:
+                reason = ABSENT
+            by_reason.setdefault(reason, []).append(id_)
+    if not by_reason:
+        return []
+    count = sum(map(len, by_reason.values()))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=LABEL, max_width=34, overflow="fold")
+    grid.add_column(overflow="fold")
+    for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+        grid.add_row(Text(f"  {printable(reason)}"), Text(id_ranges(ids)))
+    lines = [
+        Text(f"  {printable(reason)}  {id_ranges(ids)}")
+        for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    ]
+    title = _title(f"{plural(count, 'clause')} not evaluated")
+    return [Group(title, ByWidth(grid, Group(*lines)))]
+
+
+def _lacking(evidence: Evidence) -> list[RenderableType]:
+    if not evidence.lacks:
+        return []
+    names = Text(f"  {', '.join(evidence.lacks)}", overflow="fold")
+    return [Group(_title("names that this version lacks", "their clauses are not judged"), names)]
+
+
+def _known(found: Sequence[Finding], baseline: Baseline) -> list[RenderableType]:
+    if not found:
+        return []
+    lines: list[RenderableType] = [_title(plural(len(found), "known finding"), f"from {baseline.source}")]
+    for finding in found:
+        words = Text(printable(finding.known))
+        lines.append(clause_line(Text(finding.clause, style="yellow"), words, finding.where))
+    return [Group(*lines)]
+
+
+def _stale(entries: Sequence[BaselineEntry], baseline: Baseline) -> list[RenderableType]:
+    if not entries:
+        return []
+    one = len(entries) == 1
+    noun = "entry of the baseline fires" if one else "entries of the baseline fire"
+    them = "it" if one else "them"
+    lines: list[RenderableType] = [
+        _title(f"{len(entries)} {noun} no longer", f"take {them} out of {baseline.source}")
+    ]
+    for entry in entries:
+        scope = f" ({entry.profile})" if entry.profile else ""
+        lines.append(Text.assemble((f"  {entry.id:<9} ", "yellow"), printable(entry.reason), scope))
+    return [Group(*lines)]
+
+
+def _trouble(trouble: Trouble, where: str, stopped: int) -> RenderableType:
+    title = Text.assemble(
+        (f"  {printable(trouble.what)}: ", _KIND_STYLE[Kind.ERROR]), printable(trouble.message)
+    )
+    lines: list[RenderableType] = [title]
+    if where:
+        lines.append(Text.assemble(("    runs: ", LABEL), where))
+    detail = trouble.detail.splitlines()
+    lines += [verbatim(f"    {line}") for line in detail[detail[:1] == [trouble.message] :]]
+    if stopped:
+        lines.append(Text.assemble(("    stopped: ", LABEL), plural(stopped, "check")))
+    if trouble.next:
+        lines.append(Text.assemble(("    next: ", LABEL), printable(trouble.next)))
+    return Group(*lines)
+
+
+def _layouts(evidence: Evidence) -> list[RenderableType]:
+    """Each layout text once, unless a finding shows it already."""
+    exhibits = {result.exhibit for result in evidence.checks}
+    runs_by_text: dict[str, list[RunKey]] = {}
+    for run in evidence.runs:
+        if run.layout.text and run.layout.text not in exhibits:
+            runs_by_text.setdefault(run.layout.text, []).append(run.run)
+    return [
+        Group(
+            _title("layout", _runs_in_short(runs, evidence)),
+            *(verbatim(f"  {line}") for line in text.splitlines()),
+        )
+        for text, runs in runs_by_text.items()
+    ]
+
+
+def _reasons(reasons: Iterable[Reason], evidence: Evidence) -> list[RenderableType]:
+    """Everything else that stands against a PASS, the same words of several runs on one line."""
+    runs_by_words: dict[tuple[Kind, str], list[RunKey]] = {}
+    for reason in reasons:
+        runs = runs_by_words.setdefault((reason.kind, reason.message), [])
+        if reason.run:
+            runs.append(reason.run)
+    if not runs_by_words:
+        return []
+    lines: list[RenderableType] = [_title("against a pass")]
+    for (kind, message), runs in runs_by_words.items():
+        label = Text(kind, style=_KIND_STYLE[kind])
+        lines.append(clause_line(label, Text(printable(message)), _runs_in_short(runs, evidence)))
+    return [Group(*lines)]
+
+
+def _runs_in_short(runs: Sequence[RunKey], evidence: Evidence) -> str:
+    if len(runs) > 1 and set(runs) == set(evidence.planned_runs):
+        return "every run"
+    shown = ", ".join(map(str, runs[:2]))
+    return shown if len(runs) <= 2 else f"{shown}, {len(runs) - 2} more"

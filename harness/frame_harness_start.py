@@ -1,0 +1,106 @@
+"""Starts the program `frame-harness`, whatever is in the way.
+
+It lies beside the package, not in it: a folder of the package's name that Python finds first, a package that
+is not installed, Ctrl-C while modules are read must all end with a status that is no verdict. Python's own
+status of an error would be 1, which means FAIL.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "frame_harness"
+ERROR, INTERRUPTED = 3, 130
+_REPORTS = ("--json", "--junit")
+_READ = ("--frame-rs", "--baseline", "--machine")
+
+
+def main() -> None:
+    """Run the command line, exit with its status; what keeps it from starting is one line."""
+    try:
+        _stop_like_ctrl_c()
+        _open_closed_streams()
+        if sys.argv[1:2] == ["check"]:
+            forget_reports(sys.argv[2:])
+        _import_cli().main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    finally:
+        # Python still ends its threads and its guests: nothing there is to be cut off by a second Ctrl-C.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def forget_reports(words: list[str]) -> None:
+    """Remove the reports that the words after `check` name, unless the run reads the same file.
+
+    Before anything can refuse the command line: a typo must not leave the report of an earlier run in place.
+    """
+    read = {
+        os.path.realpath(path) for path in [*_values(words, _READ), os.environ.get("FRAME_RS", "")] if path
+    }
+    for name in _values(words, _REPORTS):
+        report = Path(name)
+        try:
+            if report.is_file() and not report.is_symlink() and os.path.realpath(report) not in read:
+                report.unlink()
+        except (OSError, ValueError):
+            continue  # the program itself says why it cannot be written
+
+
+def _values(words: list[str], options: tuple[str, ...]) -> list[str]:
+    found = [after for word, after in itertools.pairwise(words) if word in options]
+    return found + [
+        word.partition("=")[2] for word in words if word.partition("=")[0] in options and "=" in word
+    ]
+
+
+def _stop_like_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does; one that is ignored (nohup) stays ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+def _open_closed_streams() -> None:
+    """Let each closed standard descriptor lead nowhere: the next file that is opened would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            # Both names, as Python has it: whoever wraps the one must not close it for want of the other.
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
+def _import_cli() -> Any:
+    try:
+        return importlib.import_module(f"{PACKAGE}.cli")
+    except Exception as error:  # whatever a foreign or a broken package raises
+        print(f"error: frame-harness cannot start: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"next: {_advice()}", file=sys.stderr)
+        sys.exit(ERROR)
+
+
+def _advice() -> str:
+    found = sys.modules.get(PACKAGE)
+    places = [Path(place).resolve() for place in getattr(found, "__path__", [])]
+    own = Path(__file__).resolve().parent / PACKAGE
+    foreign = [place for place in places if place != own]
+    if foreign:
+        return f"{foreign[0]} hides the package of that name: take its folder out of PYTHONPATH"
+    return "install it again: make setup in a clone, else pip install --force-reinstall"
