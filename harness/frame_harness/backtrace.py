@@ -1,8 +1,10 @@
-"""Follows the frame pointers of a stopped guest through its RAM."""
+"""Follows the frame pointers of a stopped guest through its RAM; reads the lines that come of it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from frame_harness.errors import RamError
 from frame_harness.machine.ram import GuestRam
@@ -12,6 +14,28 @@ DEEPEST = 32  # calls; a chain that is longer is none
 HIGHER_HALF = 1 << 63
 
 Read = Callable[[int], int | None]
+# kernel_shim::memory::frame::init_metadata_array+0x1b (/home/me/frame.rs:493)
+# kernel_shim::memory::frame::init_metadata_array in kernel_shim::memory::init+0x132 (/home/me/frame.rs:493)
+_LINE: Final = re.compile(r"(?P<function>.+?)(?: in .+)?(?:\+0x[0-9a-f]+)? \((?P<file>.+):(?P<line>\d+)\)")
+
+
+class CodeLine(NamedTuple):
+    """One line of a backtrace: the function that the source line belongs to."""
+
+    function: str
+    file: str
+    line: int
+
+    @property
+    def in_module(self) -> str:
+        """The function's path in the frame module: `MetaSlot::inc_ref`; empty elsewhere."""
+        return re.sub(r"[<>]", "", self.function).rpartition("memory::frame::")[2]
+
+
+def code_line(text: str) -> CodeLine | None:
+    """Read a line of a symbolized backtrace; None for one without a source line."""
+    found = _LINE.fullmatch(text)
+    return CodeLine(found["function"], found["file"], int(found["line"])) if found else None
 
 
 def reader(ram: GuestRam, hhdm: int | None) -> Read:

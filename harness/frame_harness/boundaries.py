@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from frame_harness.absence import require_names
 from frame_harness.checks import ClauseViolated
-from frame_harness.contract.boundaries import WIDTHS, Case, Method, Outcome
+from frame_harness.contract.boundaries import OF_EVERY_FIELD, WIDTHS, Case, Method, Outcome, Slot
 from frame_harness.contract.layout import META_SLOT
 from frame_harness.contract.names import WHOLE_SLOT
 from frame_harness.kernel import BATCH_BYTES, Kernel
@@ -110,12 +110,15 @@ def write_slots(table: NDArray[Any], cases: Sequence[Case]) -> None:
 
 def _is_allowed(case: Case, reply: Reply, slot: Any) -> bool:
     return any(
-        reply.status == one.status
-        and all(reply[key] == value for key, value in one.reply.items())
+        _replied(reply, one)
         and all(int(slot[name]) == value for name, value in one.after.items())
         and _reserved(slot) == {RESERVED_BYTE}
         for one in case.allowed
     )
+
+
+def _replied(reply: Reply, outcome: Outcome) -> bool:
+    return reply.status == outcome.status and all(reply[key] == value for key, value in outcome.reply.items())
 
 
 def _reserved(slot: Any) -> set[int]:
@@ -125,6 +128,7 @@ def _reserved(slot: Any) -> set[int]:
 
 def _violation(method: Method, case: Case, reply: Reply, slot: Any, paddr: int) -> ClauseViolated:
     after = {name: int(slot[name]) for name in WIDTHS}
+    leaks = _leaks(method, case, reply, after)
     changed = [name for name in WIDTHS if after[name] != case.allowed[0].after[name]]
     shown = [name for name in (*method.stored, *changed)]
     arguments = ", ".join(f"{value:#x}" for value in case.arguments)
@@ -138,7 +142,20 @@ def _violation(method: Method, case: Case, reply: Reply, slot: Any, paddr: int) 
         got=got,
         frame=paddr,
         field=changed[0] if changed else "",
+        breaks=(OF_EVERY_FIELD,) if leaks else method.clauses,
     )
+
+
+def _leaks(method: Method, case: Case, reply: Reply, after: Slot) -> bool:
+    """Whether a method did its own work right, and changed a field or a byte that is none of its own."""
+    own = {*method.stored}.union(*(_changed_by(one, case.before) for one in case.allowed))
+    return any(
+        _replied(reply, one) and all(after[name] == one.after[name] for name in own) for one in case.allowed
+    )
+
+
+def _changed_by(outcome: Outcome, before: Slot) -> set[str]:
+    return {name for name in WIDTHS if outcome.after[name] != before[name]}
 
 
 def _fields(reply: Reply) -> list[tuple[str, int]]:

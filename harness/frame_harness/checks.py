@@ -22,7 +22,7 @@ class ClauseViolated(AssertionError):
         function: path of the subject's item that is to blame, where the check's marker does not say it:
             `MetaSlot::inc_ref`, `meta_guard::POISONED`.
         calls: paths of the functions that were called, where that happened out of the check's own sight.
-        clause: the one that is broken, of a check that looks at several; empty means all of them.
+        breaks: the clauses that are broken, of a check that looks at others, too; empty means all of them.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class ClauseViolated(AssertionError):
         at: str = "",
         function: str = "",
         calls: Iterable[str] = (),
-        clause: str = "",
+        breaks: Iterable[str] = (),
     ) -> None:
         self.what, self.expected, self.got = what, expected, got
         self.frame, self.field, self.exhibit, self.at = frame, field, exhibit, at
-        self.function, self.calls, self.clause = function, frozenset(calls), clause
+        self.function, self.calls, self.breaks = function, frozenset(calls), tuple(breaks)
         where = "" if frame is None else f" on frame {frame:#x}"
         where += f" ({field})" if field else ""
         text = f"{what}{where}: expected {expected}, got {got}"
@@ -56,9 +56,20 @@ class ImpossibleValue(ClauseViolated):
     """
 
     def __init__(
-        self, clause: str, what: str, *, expected: str, got: str, frame: int | None = None, field: str = ""
+        self,
+        clause: str,
+        what: str,
+        *,
+        expected: str,
+        got: str,
+        frame: int | None = None,
+        field: str = "",
+        function: str = "",
     ) -> None:
-        super().__init__(what, expected=expected, got=got, frame=frame, field=field, clause=clause)
+        super().__init__(
+            what, expected=expected, got=got, frame=frame, field=field, function=function, breaks=(clause,)
+        )
+        self.clause = clause
 
 
 class NotEvaluated(HarnessError):
@@ -94,7 +105,7 @@ def expect(
             frame=frame,
             field=field,
             function=function,
-            clause=clause,
+            breaks=(clause,) if clause else (),
         )
 
 

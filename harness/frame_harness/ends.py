@@ -1,16 +1,48 @@
-"""Tells when the guests of a run all end in the same way, so that no more of them need to be started."""
+"""Tells when guests end where others did, so that no more are started, or none is waited for as long."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
+from frame_harness.backtrace import code_line
 from frame_harness.errors import HarnessError
+from frame_harness.image.placed import is_part_of
 from frame_harness.judge.ways import way
 from frame_harness.kernel_errors import GuestCrashed, GuestFailure, GuestTimeout
 
 ENOUGH: Final = 3
 """Checks in a row whose guest ended in the same place before any check came to an end in a guest."""
+
+
+HUNG_ENOUGH: Final = 2
+"""Guests that used up a whole limit in one function of the subject before a shorter one holds there."""
+
+
+class Hangs:
+    """Where in the subject guests of this process hung."""
+
+    def __init__(self, subject: Path) -> None:
+        self._subject = str(subject)
+        self._functions = Counter[str]()
+
+    def note(self, error: BaseException | None) -> None:
+        """Add the end of a guest; all but a timeout in the subject's own code says nothing."""
+        if isinstance(error, GuestTimeout):
+            innermost = next(filter(None, map(code_line, error.backtrace)), None)
+            if innermost and is_part_of(innermost.file, self._subject):
+                self._functions[innermost.function] += 1
+
+    def known(self, line: str) -> bool:
+        """Whether the place that a line of a backtrace tells is one where guests hung."""
+        found = code_line(line)
+        return (
+            found is not None
+            and is_part_of(found.file, self._subject)
+            and self._functions[found.function] >= HUNG_ENOUGH
+        )
 
 
 @dataclass

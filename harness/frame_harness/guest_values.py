@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 LINK_NONE = 2**64 - 1
 
 
-def block_handed_out(kernel: Kernel, paddr: int, order: int = 0) -> int:
+def block_handed_out(kernel: Kernel, paddr: int, order: int = 0, *, by: str = "") -> int:
     """Return the address of a block that the guest handed out.
 
+    Args:
+        by: path of the subject's function that handed it out, where one did.
     Raises:
         ImpossibleValue: it is no block of frames that have slots and RAM.
     """
@@ -35,6 +37,7 @@ def block_handed_out(kernel: Kernel, paddr: int, order: int = 0) -> int:
             expected="frames of RAM that have slots",
             got=f"{paddr:#x}",
             frame=paddr,
+            function=by,
         )
     return paddr
 
@@ -62,6 +65,7 @@ def slot_table(kernel: Kernel, witness: Witness) -> NDArray[Any]:
         got=f"{witness.hhdm_base + witness.meta_paddr:#x}"
         if witness.meta_paddr
         else "an address below the HHDM",
+        function="init_metadata_array",
     )
 
 

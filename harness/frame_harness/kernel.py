@@ -19,7 +19,7 @@ from frame_harness.console import dump
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner
 from frame_harness.console.stream import Watch
-from frame_harness.contract.functions import functions_of
+from frame_harness.contract.functions import ALLOCATE, functions_of
 from frame_harness.contract.memory_state import Canary, MemoryState
 from frame_harness.errors import BootError, HarnessError, ProtocolError, UsageError
 from frame_harness.guest_end import explain, spoiled, status_of, symbolized
@@ -120,6 +120,7 @@ class Kernel:
         seed: int | None = 1,
         extra: Sequence[str] = (),
         debugger: int | None = None,
+        hung_before: Callable[[str], bool] | None = None,
     ) -> Kernel:
         """Start QEMU and wait for the prompt.
 
@@ -132,6 +133,8 @@ class Kernel:
             seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
             extra: more words of the kernel's command line.
             debugger: descriptor of the socket through which QEMU talks to a debugger.
+            hung_before: tells of a line of a backtrace whether guests hung there; one that stays there is
+                given less time.
         Raises:
             GuestCrashed, GuestTimeout: it did not come to the prompt.
             ImageTooLarge: nothing was started.
@@ -150,6 +153,8 @@ class Kernel:
         require_room(image, machine.name, machine.ram)
         append = " ".join([*words, *extra])
         guest = Guest.start(machine, image.elf, append=append, ram_fill=seed, debugger=debugger)
+        if hung_before is not None:
+            guest.hung_at = lambda rip: hung_before(image.symbolize(rip))
         channel = Channel(guest.console)
         try:
             watch = guest.boot_deadline(tail=channel.tail)
@@ -235,7 +240,7 @@ class Kernel:
         """
         steps = [f"{name}={int(v) if isinstance(v, bool) else v}" for name, v in builder_calls.items()]
         reply = self.call("alloc", "default" if default else "new", *steps)
-        return guest_values.block_handed_out(self, reply["paddr"])
+        return guest_values.block_handed_out(self, reply["paddr"], by=ALLOCATE)
 
     def release(self, paddr: int, order: int = 0) -> None:
         """Give a block back the way the kernel does: hooks, then the buddy."""

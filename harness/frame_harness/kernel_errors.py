@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frame_harness.errors import HarnessError
+from frame_harness.errors import HarnessError, ProtocolError
 from frame_harness.judge.evidence import GuestStatus
 
 
@@ -37,6 +37,20 @@ class AllocFailed(Exception):
     def __init__(self, kind: str, request: str) -> None:
         self.kind, self.request = kind, request
         super().__init__(f"`{request}` returned {kind}")
+
+
+class OtherAnswer(ProtocolError):
+    """The subject answered a request otherwise than whoever reads the reply expects.
+
+    Attributes:
+        request: the console command.
+        key: of the field that the reply lacks.
+        answer: the reply line.
+    """
+
+    def __init__(self, request: str, key: str, answer: str) -> None:
+        super().__init__("reply", f"`{request}`", expected=f"{key}=", actual=answer)
+        self.request, self.key, self.answer = request, key, answer
 
 
 class CommandRefused(HarnessError):

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 
+from frame_harness.backtrace import code_line
 from frame_harness.canary import PayloadWatch
 from frame_harness.checks import ImpossibleValue
 from frame_harness.console import ktap
-from frame_harness.contract.functions import keeper_of
+from frame_harness.contract.functions import MUST_RETURN, keeper_of
 from frame_harness.contract.invariants import InvariantResult, Violation, check_all
 from frame_harness.contract.invariants.base import MAX_COUNTEREXAMPLES
 from frame_harness.contract.layout import EXPECTED, FieldLayout, StructLayout, diff
@@ -19,9 +20,16 @@ from frame_harness.contract.names import lacking, needs_of_clause
 from frame_harness.errors import HarnessError
 from frame_harness.guest_values import LINK_NONE
 from frame_harness.image.image import Image
+from frame_harness.image.placed import is_part_of
 from frame_harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
 from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import AllocFailed, GuestCrashed, SubjectPanic, WitnessesDisagree
+from frame_harness.kernel_errors import (
+    AllocFailed,
+    GuestCrashed,
+    GuestFailure,
+    SubjectPanic,
+    WitnessesDisagree,
+)
 from frame_harness.memory_view import MISSING_FIELDS
 from frame_harness.run import Run
 from frame_harness.table_witness import contradiction
@@ -56,6 +64,14 @@ def prepare(run: Run) -> None:
         GuestCrashed: the subject panicked where no check looks: none of their clauses is to blame.
         HarnessError: the subject refused there what it may not refuse.
     """
+    try:
+        _look(run)
+    except GuestFailure as failure:
+        note_no_return(run, failure)
+        raise
+
+
+def _look(run: Run) -> None:
     kernel = run.boot()
     try:
         run.selftest = selftest(kernel)
@@ -192,6 +208,19 @@ def note_impossible(run: Run, value: ImpossibleValue) -> None:
         run.layout = msgspec.structs.replace(
             run.layout, text="; ".join(filter(None, [run.layout.text, text]))
         )
+
+
+def note_no_return(run: Run, failure: GuestFailure) -> None:
+    """Remember the clause of the subject's function that ended the guest: preflight calls nothing in vain."""
+    for found in filter(None, map(code_line, failure.backtrace)):
+        function = found.in_module
+        if function in MUST_RETURN and is_part_of(found.file, str(run.image.subject.path)):
+            one = ViolatedInvariant(
+                name="boot", clauses=(MUST_RETURN[function],), function=function,
+                text=f"{function} does not return: {failure.detail}", at=f"{found.file}:{found.line}",
+            )  # fmt: skip
+            run.violated = (*run.violated, one)
+            return
 
 
 def selftest(kernel: Kernel) -> SelftestEvidence:

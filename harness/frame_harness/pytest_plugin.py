@@ -185,7 +185,7 @@ def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) ->
     result = results.result_of(item, key, image, layout, phases, kernels, reproduce(item, key))
     report.user_properties.append((RESULT, encode(result)))
     for _, error in phases.values():
-        if (seen := results.seen_on_the_way(item, result, error)) is not None:
+        if (seen := results.seen_on_the_way(item, result, error, image)) is not None:
             report.user_properties.append((SEEN, encode(seen)))
     if run is not None and had_a_guest(phases, kernels):
         run.note_end(next((error for one, error in phases.values() if one.failed), None))

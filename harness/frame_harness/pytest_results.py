@@ -36,6 +36,7 @@ from frame_harness.kernel_errors import (
     GuestFailure,
     GuestTimeout,
     NotInThisVersion,
+    OtherAnswer,
     SubjectPanic,
 )
 
@@ -169,7 +170,7 @@ def _of_a_failure(
 
 
 def seen_on_the_way(
-    item: pytest.Item, result: CheckResult, error: BaseException | None
+    item: pytest.Item, result: CheckResult, error: BaseException | None, image: Image | None
 ) -> CheckResult | None:
     """What a check met that is broken and not its own to judge, as a result of that clause.
 
@@ -188,6 +189,8 @@ def seen_on_the_way(
         got=error.got,
         frame=error.frame,
         field=error.field,
+        at=_line_of(error.function, image),
+        function=error.function,
         commands=result.commands,
         console_tail=result.console_tail,
         reproduce=result.reproduce,
@@ -239,13 +242,19 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "got": error.got, "frame": error.frame, "field": error.field, "exhibit": error.exhibit,
                 "at": error.at or _panic_line(error, image) or own or at,
                 "function": error.function or blamed, "calls": error.calls,
-                "breaks": (error.clause,) if error.clause else (),
+                "breaks": error.breaks,
             }  # fmt: skip
         case SubjectPanic():
             return {
                 "outcome": Outcome.VIOLATED, "message": f"`{error.request}` panicked",
                 "expected": "no panic", "got": error.message, "at": _panic_line(error, image) or at,
                 "function": blamed, "backtrace": error.backtrace, "incidental": True,
+            }  # fmt: skip
+        case OtherAnswer():
+            return {
+                "outcome": Outcome.VIOLATED, "message": f"`{error.request}` answered otherwise",
+                "expected": f"an answer with {error.key}", "got": error.answer, "at": at, "function": blamed,
+                "incidental": True,
             }  # fmt: skip
         case AllocFailed():
             return {

@@ -7,9 +7,11 @@ import shlex
 import time
 import traceback
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frame_harness.ends import Hangs
 from frame_harness.errors import HarnessError
 from frame_harness.image.build import PROFILES, build
 from frame_harness.image.errors import WrongBuild
@@ -167,6 +169,10 @@ class Session:
             )
         ]
 
+    @cached_property
+    def _hangs(self) -> Hangs:
+        return Hangs(self.subject.path)
+
     def image(self, profile: str) -> Image:
         """Build the subject once a session; a failure is raised again for every check."""
         if profile not in self._images:
@@ -203,7 +209,7 @@ class Session:
                 talk=PROBE,
                 say=self._say,
             )
-            run = Run(key, image, machine, extra)
+            run = Run(key, image, machine, extra, self._hangs)
             self._runs[key] = run
             try:
                 prepare(run)
@@ -215,6 +221,7 @@ class Session:
                 # Else the checks would go on as if all witnesses had been compared.
                 error = caught if isinstance(caught, HarnessError) else _breakdown(caught)
                 run.broken = error
+                self._hangs.note(error)
                 self._troubles.append(
                     Trouble(
                         what="preflight",

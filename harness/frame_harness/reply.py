@@ -8,7 +8,7 @@ from frame_harness.checks import ImpossibleValue
 from frame_harness.console.protocol import Fields, parse_batch_line, parse_fields
 from frame_harness.console.protocol import Reply as Outcome
 from frame_harness.errors import ProtocolError
-from frame_harness.kernel_errors import AllocFailed, CommandRefused, SubjectPanic
+from frame_harness.kernel_errors import AllocFailed, CommandRefused, OtherAnswer, SubjectPanic
 
 SLOT_LEADS_NOWHERE = "slot"
 """The code of a refusal that is not the caller's mistake."""
@@ -30,12 +30,25 @@ class Reply:
         return self.outcome.status
 
     def __getitem__(self, key: str) -> int:
-        """A number of the reply line."""
-        return self.outcome.fields.int(key)
+        """A number of the reply line.
+
+        Raises:
+            OtherAnswer: the line lacks it.
+        """
+        return self._with(key).int(key)
 
     def text(self, key: str) -> str:
-        """A word of the reply line."""
-        return self.outcome.fields[key]
+        """A word of the reply line.
+
+        Raises:
+            OtherAnswer: the line lacks it.
+        """
+        return self._with(key)[key]
+
+    def _with(self, key: str) -> Fields:
+        if key not in self.outcome.fields:
+            raise OtherAnswer(self.request, key, self.shown)
+        return self.outcome.fields
 
     @property
     def shown(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from frame_harness.ends import Ends
+from frame_harness.ends import Ends, Hangs
 from frame_harness.errors import HarnessError
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import (
@@ -65,12 +65,14 @@ class Run:
 
     Attributes:
         extra: words on the kernel command line of every guest.
+        hangs: where guests of this process hung, this run's and others'; they are added to it.
     """
 
     key: RunKey
     image: Image
     machine: Machine
     extra: tuple[str, ...] = ()
+    hangs: Hangs | None = None
     layout: LayoutEvidence = UNREAD_LAYOUT
     selftest: SelftestEvidence = NO_SELFTEST
     invariants: dict[str, int] = field(default_factory=dict)
@@ -101,7 +103,10 @@ class Run:
         self._seed += 1
         try:
             extra = (*self.extra, *options.pop("extra", ()))
-            kernel = Kernel.boot(self.image, self.machine, seed=self._seed, extra=extra, **options)
+            hung = self.hangs.known if self.hangs else None
+            kernel = Kernel.boot(
+                self.image, self.machine, seed=self._seed, extra=extra, hung_before=hung, **options
+            )
         except GuestFailure as failure:
             # Any other error means that it never came up, and says why.
             self._booted += 1
@@ -159,6 +164,8 @@ class Run:
         Args:
             error: what the check died of; None when it passed, or broke nothing but a clause.
         """
+        if self.hangs:
+            self.hangs.note(error)
         if self.stopped is None:
             self.stopped = self._ends.stops(error)
 

@@ -123,7 +123,7 @@ def expect_explained(
             frame=frame,
             field="refcount",
             function=function,
-            clause=clause,
+            breaks=(clause,) if clause else (),
             exhibit="\n".join(f"cpu {c.cpu} {c.began}..{c.ended} {c.name} -> {c.result:#x}" for c in calls),
         )
 

@@ -184,24 +184,28 @@ def test_a_module_may_be_quiet_and_may_keep_a_poisoned_frame_to_itself(tmp_path:
     assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
 
 
+FIRST_OF_INIT = "    let frames = frames_covering(total_ram);\n    if"
 PITY: Edit = (
-    "    let frames = frames_covering(total_ram);\n    if",
-    '    let frames = frames_covering(total_ram);\n    assert!(frames == 1, "what a pity");\n    if',
+    FIRST_OF_INIT,
+    FIRST_OF_INIT.replace("    if", '    assert!(frames == 1, "what a pity");\n    if'),
+)
+STUCK: Edit = (
+    FIRST_OF_INIT,
+    FIRST_OF_INIT.replace("    if", "    while core::hint::black_box(true) {}\n    if"),
 )
 
 
 def test_a_module_that_panics_at_init_is_told_once(tmp_path: Path) -> None:
-    """Whatever the number of checks and runs: the panic, where, how many checks it stopped."""
-    first = "    let frames = frames_covering(total_ram);\n    if"
-    subject = mutated(
-        tmp_path, ((first, first.replace("    if", '    assert!(frames == 1, "what a pity");\n    if')),)
-    )
+    """Whatever the number of checks and runs: the clause, the panic, where, how many checks it stopped."""
+    subject = mutated(tmp_path, (PITY,))
     machines = ("--machine", write_machine(tmp_path), "--machine", "q35")
     checks = ("--profile", "release", "-n", "1", "-k", "CONST-01 or REF-01 or ALLOC-09")
     result = check(tmp_path, "--frame-rs", subject, *machines, *checks)
     assert (result.status, result.kind, result.survivors) == (ExitCode.CRASH, Kind.CRASH, ()), result.out
     assert result.out.count("frame::init_metadata_array+") == 1, result.out
     assert result.says(f"{subject}:") and result.says("what a pity")
+    assert result.violated == {"ARRAY-03"}, result.out
+    assert result.report["findings"][0]["function"] == "init_metadata_array"
     crashed = [one for run in result.report["runs"] for one in run["checks"] if one["outcome"] == "crashed"]
     assert result.says(f"stopped: {len(crashed)} checks") and len(crashed) > 10
     assert [run["guests_booted"] for run in result.report["runs"]] == [1, 1]
@@ -220,6 +224,38 @@ import pytest
 def test_x(kernel, n):
     kernel.slot(kernel.alloc()).inc_ref()
 """
+
+
+def test_a_module_that_hangs_at_init_is_a_timeout_with_its_clause(tmp_path: Path) -> None:
+    """The third run knows the place from two before, and waits less; it is told as the same trouble."""
+    subject = mutated(tmp_path, (STUCK,))
+    machine = write_machine(tmp_path, cpu_s=1.0)
+    other = tmp_path / "other.toml"
+    other.write_text(machine.read_text())
+    third = tmp_path / "third.toml"
+    third.write_text(machine.read_text())
+    machines = ("--machine", machine, "--machine", other, "--machine", third)
+    result = check(
+        tmp_path, "--frame-rs", subject, *machines, "--profile", "release", "-n", "1", "-k", "REF-01"
+    )
+    assert (result.status, result.kind, result.survivors) == (ExitCode.TIMEOUT, Kind.TIMEOUT, ()), result.out
+    assert result.violated == {"ARRAY-03"}, result.out
+    assert result.out.count("preflight: timeout") == 1, result.out
+    assert result.says("limit 0.1 s where other guests hung before"), result.out
+
+
+def test_a_method_that_hangs_costs_its_whole_limit_twice(tmp_path: Path) -> None:
+    """Checks that do not call it come to their end, and the run goes on."""
+    subject = mutated(tmp_path, (LOOP,))
+    checks = ("--profile", "release", "-n", "1", "-k", "(REF-01 or CONST) and not test_s_ and not test_w_")
+    result = check(tmp_path, "--frame-rs", subject, "--machine", write_machine(tmp_path, cpu_s=1.0), *checks)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.TIMEOUT, Kind.TIMEOUT, ()), result.out
+    [run] = result.report["runs"]
+    hung = [one for one in run["checks"] if one["outcome"] == "timeout"]
+    whole = [one for one in hung if "limit 1 s of QEMU's CPU time" in one["message"]]
+    short = [one for one in hung if "limit 0.1 s where other guests hung before" in one["message"]]
+    assert len(whole) == 2 and len(short) > 2, result.out
+    assert any(one["outcome"] == "passed" for one in run["checks"]), result.out
 
 
 def test_a_run_whose_guests_all_die_in_one_method_is_stopped(tmp_path: Path) -> None:

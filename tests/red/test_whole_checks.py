@@ -24,7 +24,6 @@ ONCE_AN_ERROR = ("generation before refcount",)
 # What a user reads first is about something else, and why; the clause is among the findings all the same.
 BLAMED_ELSEWHERE = {
     "the same frame twice": "freed at once, the frame has nothing of a new life: ALLOC-02",
-    "race take-poison-last-and-generation": "one of its bugs loses a life after a panic, on one CPU: GEN-01",
 }
 WELL_BLAMED = 0.95
 

@@ -18,6 +18,15 @@ from tests.support.ordering_mutants_own import BUILTIN
 from tests.support.race_mutants import LOOKED_AHEAD, SEEDED
 from tests.support.worst_mutants import WORST
 
+# What a bug breaks beside the clause that it is there for.
+OR_FIRST = {
+    # A bit of the flags that an earlier life left keeps a frame from being handed out.
+    "allocation asks the flags for poison": frozenset({"ALLOC-02"}),
+    # A count that is looked at, then changed, is wrong where two CPUs do it.
+    "drop-and-claim": frozenset({"REF-04"}),
+    "take-poison-last-and-generation": frozenset({"REF-04"}),
+}
+
 VERDICTS = frozenset({Kind.FAIL, Kind.CRASH})
 """Of a broken subject. None of the bugs here makes a guest hang, so TIMEOUT is none of them."""
 
@@ -30,6 +39,7 @@ class WholeCase:
         text: of the module.
         clauses: that must be among the findings; where there are `any_of`, one of them suffices.
         also_blamed: paths of items that may be blamed beside those that were changed.
+        or_first: clauses that are broken as well, and that a user may read first.
         measured: whether the finding that is read first counts; a weakened ordering may break more than the
             ordering clause that it declares.
     """
@@ -41,6 +51,7 @@ class WholeCase:
     machine: str = "microvm"
     any_of: bool = False
     also_blamed: frozenset[str] = frozenset()
+    or_first: frozenset[str] = frozenset()
     measured: bool = True
 
     @property
@@ -62,7 +73,7 @@ def whole_cases() -> list[WholeCase]:
     cases = [
         WholeCase(
             bug.name, apply(text, bug.edits, name=bug.name), bug.clauses, bug.profile, bug.machine,
-            also_blamed=bug.functions,
+            also_blamed=bug.functions, or_first=OR_FIRST.get(bug.name, frozenset()),
         )
         for bug in (*MUTANTS, *WORST)
     ]  # fmt: skip
@@ -71,9 +82,12 @@ def whole_cases() -> list[WholeCase]:
         for name, (edits, _, _, clause) in SEEDED.items()
     ]
     cases += [
-        WholeCase(f"race {name}", apply(text, edits, name=name), frozenset(clauses))
+        WholeCase(
+            f"race {name}", apply(text, edits, name=name), frozenset(clauses),
+            or_first=OR_FIRST.get(name, frozenset()),
+        )
         for name, (edits, _, clauses) in LOOKED_AHEAD.items()
-    ]
+    ]  # fmt: skip
     cases += [
         WholeCase(each.name, each.apply(text), each.clauses, any_of=True)
         for each in (AFTER_REFILL, POISON_IN_CACHE)
@@ -106,5 +120,6 @@ def expect_blamed(case: WholeCase, result: Judged) -> None:
     """Require that the finding which a user reads first names a declared clause and what was changed."""
     first = first_finding(result.report, case.text)
     assert first is not None, result.out
-    assert first.clause in case.clauses, f"{first} instead of {sorted(case.clauses)}\n{result.out}"
+    expected = case.clauses | case.or_first
+    assert first.clause in expected, f"{first} instead of {sorted(expected)}\n{result.out}"
     assert first.item in case.changed, f"{first} instead of {sorted(case.changed)}\n{result.out}"

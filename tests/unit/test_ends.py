@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from frame_harness.checks import ClauseViolated
-from frame_harness.ends import ENOUGH, Ends
+from frame_harness.ends import ENOUGH, HUNG_ENOUGH, Ends, Hangs
 from frame_harness.kernel_errors import GuestCrashed, GuestFailure, GuestTimeout
 
 
@@ -47,3 +49,35 @@ def test_a_run_in_which_one_guest_lived_goes_on(lived: BaseException | None) -> 
     ends = Ends()
     assert ends.stops(lived) is None
     assert [ends.stops(crash()) for _ in range(2 * ENOUGH)] == [None] * (2 * ENOUGH)
+
+
+HERE = "kernel::MetaSlot::inc_ref+0x12 (/home/me/frame.rs:7)"
+
+
+def test_a_place_is_known_once_guests_hung_there_until_their_limit() -> None:
+    hangs = Hangs(Path("/home/me/frame.rs"))
+    for _ in range(HUNG_ENOUGH):
+        assert not hangs.known(HERE)
+        hangs.note(hang(HERE, "3 s"))
+    assert hangs.known(HERE)
+    assert hangs.known("kernel::MetaSlot::inc_ref in kernel::commands::run+0x99 (/home/me/frame.rs:9)")
+    assert not hangs.known("kernel::MetaSlot::dec_ref+0x12 (/home/me/frame.rs:7)")
+    assert not hangs.known("kernel::MetaSlot::inc_ref+0x12 (/elsewhere/frame.rs:7)")
+    assert not hangs.known("0xffffffff80100000")
+
+
+@pytest.mark.parametrize("line", ["kernel::smp::wait+0x1 (/home/me/shim/smp.rs:5)", "CPU 0:", "f+0x1"])
+def test_a_place_outside_of_the_subject_is_never_known(line: str) -> None:
+    """A kernel waits there for other CPUs, as long as they need."""
+    hangs = Hangs(Path("/home/me/frame.rs"))
+    for _ in range(HUNG_ENOUGH):
+        hangs.note(hang(line, "3 s"))
+    assert not hangs.known(line)
+
+
+def test_a_crash_is_no_hang() -> None:
+    hangs = Hangs(Path("/home/me/frame.rs"))
+    for _ in range(HUNG_ENOUGH):
+        hangs.note(crash(HERE))
+        hangs.note(None)
+    assert not hangs.known(HERE)

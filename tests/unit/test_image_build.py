@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness import resources
+from frame_harness.backtrace import code_line
 from frame_harness.contract.layout import EXPECTED, diff
 from frame_harness.image import (
     BuildError,
@@ -76,6 +77,21 @@ def test_inlined_code_of_a_library_is_shown_as_the_line_that_uses_it(profile: st
     assert all(found[-1][0] == str(image.subject.path) for found in places)
     shown = [image.symbolize(vaddr) for vaddr in range(at, at + size)]
     assert all(f"({image.subject.path}:" in line for line in shown)
+
+
+def test_line_of_an_inlined_function_is_shown_with_its_name() -> None:
+    image = build(Subject.builtin(), "release")
+    lines = [image.symbolize(at) for at, size, _ in image._elf.functions if size]
+    lines += [image.symbolize(at + size // 2) for at, size, _ in image._elf.functions if size]
+    inlined = [line for line in lines if " in " in line.partition(" (")[0]]
+    parsed = [code_line(line) for line in inlined]
+    assert len(inlined) > 10
+    for line, found in zip(inlined, parsed, strict=True):
+        assert found is not None
+        text = Path(found.file).read_text(encoding="utf-8").splitlines() if Path(found.file).is_file() else []
+        assert line.startswith(f"{found.function} in ") and (not text or found.line <= len(text))
+    frame = [one for one in parsed if one and one.in_module.startswith("MetaSlot::")]
+    assert frame and all(one.file == str(image.subject.path) for one in frame)
 
 
 def test_address_that_is_no_code_is_shown_as_it_is() -> None:

@@ -14,7 +14,7 @@ from frame_harness.checks import ClauseViolated, ImpossibleValue, NotEvaluated
 from frame_harness.errors import ProtocolError, RamError
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
-from frame_harness.kernel_errors import CommandRefused
+from frame_harness.kernel_errors import CommandRefused, OtherAnswer
 from frame_harness.pytest_results import ON_THE_WAY, result_of, seen_on_the_way
 
 RUN = RunKey("q35", "dev")
@@ -45,7 +45,7 @@ def judged(
     phases: dict[str, tuple[pytest.TestReport, BaseException | None]] = {}
     phases["call"] = (cast("pytest.TestReport", cast("Any", report)), error)
     result = result_of(item, RUN, image, None, phases, [], "see it again")
-    return result, seen_on_the_way(item, result, error)
+    return result, seen_on_the_way(item, result, error, image)
 
 
 def test_a_value_that_leads_nowhere_blames_the_clause_that_promises_it_once() -> None:
@@ -128,3 +128,12 @@ def test_field_of_a_slot_is_absent_only_where_the_compiler_says_so(
         look(np.zeros(1, np.dtype([("flags", "<u4")])))
     result, _ = judged(raised.value, image=cast("Image", image))
     assert (result.outcome, result.lacks) == (Outcome.ABSENT if lacks else Outcome.ERROR, lacks)
+
+
+def test_an_answer_without_what_the_check_reads_is_a_violation() -> None:
+    """`try_vtable_ref` that says None where a vtable is registered: the reply has no hooks."""
+    result, seen = judged(OtherAnswer("slot.try_vtable_ref 0x0", "on_last_ref", "ok some=0"))
+    assert (result.outcome, result.expected, result.got) == (
+        Outcome.VIOLATED, "an answer with on_last_ref", "ok some=0",
+    )  # fmt: skip
+    assert result.incidental and seen is None

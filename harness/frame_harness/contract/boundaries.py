@@ -13,6 +13,9 @@ MAX_ORDER = 11
 LINK_NONE = 2**64 - 1
 REFCOUNT_UNUSED = 2**32 - 1
 
+OF_EVERY_FIELD = "LAYOUT-07"
+"""The clause that says of each field what others say of one: a write changes its own field alone."""
+
 Slot = dict[str, int]
 """The fields of one slot that are not reserved, by name."""
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final
 
+from frame_harness.contract.slot_methods import SLOT_METHODS
+
 SLOT_FIELDS: Final = frozenset(
     {"next", "prev", "vtable", "flags", "order", "refcount", "generation", "guard", "meta_aux"}
 )
@@ -166,6 +168,16 @@ OF_CLAUSE: Final[Mapping[str, frozenset[str]]] = {
     for clause in clauses.split()
 }
 """By clause the functions that can break it, for every clause that a history can find broken."""
+MUST_RETURN: Final[Mapping[str, str]] = {
+    **{f"MetaSlot::{method.name}": method.clauses[0] for method in reversed(SLOT_METHODS)},
+    "metadata_size_for": "ARRAY-01",
+    "init_metadata_array": "ARRAY-03",
+    "get_meta_slot": "ARRAY-06",
+    "get_meta": "ARRAY-06",
+    "block_phys_has_poison_guard": "GUARD-06",
+    ALLOCATE: "ALLOC-09",
+}
+"""By function the clause that is broken where an allowed call of it never returns."""
 _PROGRAM: Final = "smp.job"
 _BATCH: Final = "batch"
 _END_OF_NAME: Final = re.compile(r"[@=~]")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,14 @@ import numpy as np
 from elftools.elf.elffile import ELFFile
 
 from frame_harness.contract.layout import StructLayout
-from frame_harness.image import dies, inlines, lines, types
+from frame_harness.image import dies, types
 from frame_harness.image.demangle import demangle
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.errors import ImageError
 from frame_harness.image.kept import kept
+from frame_harness.image.places import Place, Places
 
-_KEYS = {
-    "names": {"structs", "functions", "variants"},
-    "lines": {"files", "addresses", "numbers", "lines"},
-    "inlines": {"files", "outer", "first", "end", "numbers", "lines"},
-}
+_KEYS = frozenset({"structs", "functions", "variants"})
 _SCOPES = frozenset(
     {"DW_TAG_namespace", "DW_TAG_structure_type", "DW_TAG_enumeration_type", "DW_TAG_union_type"}
 )  # fmt: skip
@@ -78,14 +75,9 @@ class Dwarf:
         found = _by_suffix(functions, name)
         return (str(found[0][1][0]), int(found[0][1][1])) if found else None
 
-    def places_of(self, vaddr: int) -> list[tuple[str, int]]:
-        """Return (file, line) of the code at an address, then of each call that it was inlined into."""
-        found = lines.look_up(self._lines, vaddr)
-        if found is None:
-            return []
-        # What the compiler made up in between belongs to no call, but still to the line before it.
-        file, line, first = found
-        return [(file, line), *inlines.callers(self._inlines, first)]
+    def places_of(self, vaddr: int) -> list[Place]:
+        """Return the place of the code at an address, then that of each call that it was inlined into."""
+        return self._places.at(vaddr)
 
     def _shape(self, type_name: str) -> types.Shape:
         structs: dict[str, types.Shape] = self._index["structs"]
@@ -101,22 +93,15 @@ class Dwarf:
 
     @cached_property
     def _index(self) -> dict[str, Any]:
-        return self._kept("names", _read_names)
-
-    @cached_property
-    def _lines(self) -> dict[str, Any]:
-        return self._kept("lines", lines.decode)
-
-    @cached_property
-    def _inlines(self) -> dict[str, Any]:
-        return self._kept("inlines", inlines.decode)
-
-    def _kept(self, what: str, read: Callable[[ELFFile], dict[str, Any]]) -> dict[str, Any]:
         def whole() -> dict[str, Any]:
             with reading(self._path):
-                return read(self._open())
+                return _read_names(self._open())
 
-        return kept(self._sha256, what, _KEYS[what], whole)
+        return kept(self._sha256, "names", _KEYS, whole)
+
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self._path)
 
     def _open(self) -> ELFFile:
         file = open_elf(self._path)
@@ -138,9 +123,25 @@ def _read_names(file: ELFFile) -> dict[str, Any]:
         if _crate(_attribute(top, "DW_AT_name")) in _FOREIGN_CRATES:
             continue
         program = dwarf.line_program_for_CU(unit.cu)
-        files = lines.file_names(program, _attribute(top, "DW_AT_comp_dir")) if program else []
+        files = _file_names(program, _attribute(top, "DW_AT_comp_dir")) if program else []
         _read_unit(unit, shapes, files, structs, functions, variants)
     return {"structs": structs, "functions": functions, "variants": variants}
+
+
+def _file_names(program: Any, comp_dir: str) -> list[str]:
+    """Return the files of a line program, by the number that the debug information uses for them.
+
+    DWARF 5 counts from 0; DWARF 4 from 1, where 0 means "no file".
+    """
+    header = program.header
+    folders = [_text(folder) for folder in header.include_directory]
+    if header.version < 5:
+        folders.insert(0, comp_dir)
+    names = [] if header.version >= 5 else [""]
+    for entry in header.file_entry:
+        folder = folders[entry.dir_index] if entry.dir_index < len(folders) else ""
+        names.append(posixpath.normpath(posixpath.join(comp_dir, folder, _text(entry.name))))
+    return names
 
 
 def _read_unit(
@@ -207,5 +208,8 @@ def _crate(unit_name: str) -> str:
 
 
 def _attribute(attributes: Any, name: str) -> str:
-    raw = attributes[name].value if name in attributes else b""
+    return _text(attributes[name].value) if name in attributes else ""
+
+
+def _text(raw: Any) -> str:
     return raw.decode("utf-8", errors="replace") if isinstance(raw, bytes) else str(raw)

@@ -17,6 +17,7 @@ from frame_harness.image.dwarf import Dwarf
 from frame_harness.image.elf import Elf
 from frame_harness.image.errors import ImageError
 from frame_harness.image.placed import is_part_of
+from frame_harness.image.places import Place
 from frame_harness.image.subject import Subject
 
 
@@ -67,23 +68,27 @@ class Image:
     def symbolize(self, vaddr: int) -> str:
         """Return `function+0x12 (file:line)` for an address in the kernel's text, else the address.
 
-        Where a library's code was inlined, the line is the subject's own, or else the shim's.
+        Where a library's code was inlined, the line is the subject's own, or else the shim's. A line of a
+        function that was inlined is `inlined in function+0x12 (file:line)`.
         A return address lies behind its call: pass it minus one to get the call's line.
         """
         name = self._elf.name_of(vaddr)
         if name is None:
             return f"{vaddr:#018x}"
         places = self.places(vaddr)
+        if not places:
+            return name
         shim = str(resources.shim_dir())
         ours = (
-            *(place for place in places if is_part_of(place[0], str(self.subject.path))),
-            *(place for place in places if place[0].startswith(shim)),
+            *(place for place in places if is_part_of(place.file, str(self.subject.path))),
+            *(place for place in places if place.file.startswith(shim)),
             *places,
         )
-        return f"{name} ({ours[0][0]}:{ours[0][1]})" if ours else name
+        inlined = "" if ours[0] is places[-1] else f"{ours[0].function} in "
+        return f"{inlined}{name} ({ours[0].file}:{ours[0].line})"
 
-    def places(self, vaddr: int) -> list[tuple[str, int]]:
-        """Return (file, line) of the code at an address, then of each call that it was inlined into."""
+    def places(self, vaddr: int) -> list[Place]:
+        """Return the place of the code at an address, then that of each call that it was inlined into."""
         return self._dwarf.places_of(vaddr)
 
     def function_at(self, vaddr: int) -> str | None:

@@ -69,7 +69,7 @@ def _features(image: Image) -> list[Difference]:
     shim, subject = str(resources.shim_dir()), str(image.subject.path)
     found: dict[str, str] = {}
     for one in machine_code.foreign(image.elf):
-        files = [file for file, _ in image.places(one.vaddr)]
+        files = [place.file for place in image.places(one.vaddr)]
         ours = [file for file in files if file.startswith(shim) and not is_part_of(file, subject)]
         if ours and all(file in ours or _LIBRARY.search(file) for file in files):
             for feature in one.features:

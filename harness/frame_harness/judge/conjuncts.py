@@ -33,6 +33,8 @@ _MISMATCH = {
 _SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
 _BROKEN_OFF = {Outcome.CRASHED: Kind.CRASH, Outcome.TIMEOUT: Kind.TIMEOUT, Outcome.ERROR: Kind.ERROR}
 _UNASKED = (Outcome.SKIPPED, Outcome.ABSENT)
+_UNREAD = ("layout-unread", "no-selftest", "no-invariants")
+"""Codes of what a run lacks when it broke off before its first check."""
 
 
 class Reason(Record, frozen=True, kw_only=True):
@@ -312,8 +314,12 @@ def reasons_against_runs(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _against_run(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
-    yield from run_is_identified(run, evidence)
-    yield from layout_witnesses_agree(run)
+    reasons = list(run_is_identified(run, evidence))
+    reasons += layout_witnesses_agree(run)
     if not stopped_at_layout(run):
         for of_run in _OF_A_BOOTED_RUN:
-            yield from of_run(run)
+            reasons += of_run(run)
+    if any(trouble.run == run.run and trouble.outcome in _BROKEN_OFF for trouble in evidence.errors):
+        # The trouble stands against a PASS already, and says why nothing of this was read.
+        reasons = [reason for reason in reasons if reason.code not in _UNREAD]
+    yield from reasons

@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
+from frame_harness.contract.boundaries import OF_EVERY_FIELD
 from frame_harness.contract.clauses import CLAUSES
 from frame_harness.contract.functions import NESTED, called_by, decided_by
 from frame_harness.judge.evidence import CheckResult, Level, RunKey
 
-OF_EVERY_FIELD: Final = "LAYOUT-07"
-"""Says of each field what other clauses say of one, and more precisely."""
 _RANK: Final = {id_: rank for rank, id_ in enumerate(CLAUSES)}
 
 
@@ -42,8 +41,12 @@ S = TypeVar("S", bound=Sighting)
 
 
 def simplest_first(results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
-    """Results of one clause, those of the simplest checks first, then those that called the least."""
-    return tuple(sorted(results, key=lambda result: (result.level.rank, _vague(result), len(result.calls))))
+    """Results of one clause: the simplest checks first, then functions that call the fewest others."""
+    return tuple(sorted(results, key=_simplicity))
+
+
+def _simplicity(result: CheckResult) -> tuple[int, bool, int, int]:
+    return result.level.rank, _vague(result), len(called_by(result.function)), len(result.calls)
 
 
 def in_order(found: Sequence[S]) -> list[S]:

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
-# CPU times, addresses, counters differ between guests; line numbers, which follow a colon, do not.
-_VARIES = re.compile(r"0x[0-9a-f]+|(?<![:\w.])\d[\d.,]*")
+# Limits, CPU times, addresses, counters differ between guests; line numbers, which follow a colon, do not.
+_VARIES = re.compile(r"\(limit [^;)]*|0x[0-9a-f]+|(?<![:\w.])\d[\d.,]*")
 _OFFSET = re.compile(r"\+0x[0-9a-f]+")
 _WRAPPER = re.compile(r"^core::|\{closure")  # what was inlined into it may be anything
 

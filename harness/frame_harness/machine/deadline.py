@@ -22,6 +22,11 @@ MAX_POLL_S: Final = 0.25
 CONFIRMATIONS: Final = 3
 """How many round trips through QEMU's main loop must find every CPU halted. The first makes the loop handle
 all that was sent to the guest before; the others see that it woke nobody."""
+HANG_SHARE: Final = 0.1
+"""Of its CPU time, what a guest gets where others hung."""
+HANG_LOOKS: Final = 5
+"""How often in a row it must be seen there; the looks lie apart by `HANG_STEP_S` of its CPU time."""
+HANG_STEP_S: Final = 0.1
 PROGRESS_S: Final = 0.001  # QEMU's CPU time that counts as a sign of life
 TAIL_LINES: Final = 20
 
@@ -104,6 +109,7 @@ class Deadline:
         self._first_received: int | None = None
         self._received = 0
         self._sleep = _SleepWatch(guest)
+        self._hang = _HangWatch(guest, cpu_s * HANG_SHARE)
         self.poll_s = POLL_S
         """How long to wait for bytes before `check` must be called again."""
 
@@ -126,6 +132,8 @@ class Deadline:
             self._reached(LimitKind.FLOOD, f"{self._max_bytes} bytes")
         if cpu_s - self._began_cpu_s > self._cpu_s:
             self._reached(LimitKind.CPU, f"{self._cpu_s:g} s of QEMU's CPU time")
+        if self._hang.seen(cpu_s - self._began_cpu_s, self.check_progress):
+            self._reached(LimitKind.CPU, f"{HANG_SHARE * self._cpu_s:g} s where other guests hung before")
         self.poll_s = min(2 * self.poll_s, MAX_POLL_S) if silent else POLL_S
         if not silent:
             self._sleep.reset()
@@ -167,6 +175,29 @@ class Deadline:
             report = replace(report, tail=tuple(self._tail())[-TAIL_LINES:])
         self._guest.timeout = report
         raise GuestTimeout(report)
+
+
+class _HangWatch:
+    """Finds out whether the guest stays where other guests hung until their limit."""
+
+    def __init__(self, guest: Guest, from_s: float) -> None:
+        self._guest = guest
+        self._next_s = from_s
+        self._looks = 0
+
+    def seen(self, spent_s: float, guard: Guard) -> bool:
+        """Look, when it is time for it, with the guest's CPU time so far."""
+        hung_at = self._guest.hung_at
+        if hung_at is None or spent_s < self._next_s:
+            return False
+        self._next_s = spent_s + HANG_STEP_S
+        try:
+            vcpus = self._guest.vcpus(guard)
+        except MonitorGone:
+            return False  # the end of the console's stream tells the reader
+        there = any(hung_at(vcpu.rip) for vcpu in vcpus if not vcpu.halted)
+        self._looks = self._looks + 1 if there else 0
+        return self._looks >= HANG_LOOKS
 
 
 class _SleepWatch:

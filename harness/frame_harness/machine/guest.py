@@ -44,6 +44,8 @@ class Guest:
         self.console = console
         self.timeout: TimeoutReport | None = None
         """Set by the deadline that stopped this guest."""
+        self.hung_at: Callable[[int], bool] | None = None
+        """Tells of a code address whether other guests hung there."""
         self._asked_at = self._progress_at = time.monotonic()
         self._progress_cpu_s = 0.0
         self._monitor = Qmp(monitor, self._still_alive)

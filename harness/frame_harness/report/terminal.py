@@ -153,7 +153,13 @@ def _header(evidence: Evidence) -> RenderableType:
 
 
 def _common(tools: set[tuple[str, str, str]]) -> str:
-    return "; ".join(f"QEMU {qemu} ({accel}), {toolchain}" for qemu, accel, toolchain in sorted(tools))
+    """A run without a version of QEMU is one whose guests never came up."""
+    known = {tool for tool in tools if tool[0]} or tools
+    return "; ".join(_tools(*tool) for tool in sorted(known))
+
+
+def _tools(qemu: str, accel: str, toolchain: str) -> str:
+    return f"QEMU {qemu} ({accel}), {toolchain}" if qemu else toolchain
 
 
 def _runs(evidence: Evidence) -> Table:
