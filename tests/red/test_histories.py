@@ -17,6 +17,7 @@ from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
+from tests.support.doors import check
 from tests.support.history_mutants import AFTER_REFILL, POISON_IN_CACHE, HistoryMutant
 from tests.support.mutants import broken, kept
 
@@ -44,6 +45,19 @@ def test_bug_that_takes_a_history_is_found(mutant: HistoryMutant, seed: int) -> 
 
     assert set(tally.found) <= mutant.clauses
     assert tally.found, f"{tally.histories} histories, {tally.commands} commands"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", [AFTER_REFILL, POISON_IN_CACHE], ids=["after-refill", "poison-in-cache"])
+def test_bug_that_takes_a_situation_is_found_in_it(mutant: HistoryMutant, tmp_path: Path) -> None:
+    """A run of all checks needs no luck with a history's seed."""
+    path = kept(mutant.apply(Subject.builtin().path.read_text(encoding="utf-8")))
+    result = check(
+        tmp_path, "--frame-rs", path, "--machine", "microvm", "--profile", "release", "-n", "1",
+        "-k", "test_a_new_life_is_the_same",
+    )  # fmt: skip
+    assert (result.status, result.survivors) == (ExitCode.FAIL, ()), result.out
+    assert result.violated == mutant.clauses, result.out
 
 
 def test_module_that_is_wrong_at_boot_is_found_at_once() -> None:

@@ -1,0 +1,138 @@
+"""The contract of an allocation in every situation of the buddy: a new life is always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import cycle, islice
+
+import numpy as np
+import pytest
+
+from frame_harness.checks import expect, expect_panic
+from frame_harness.kernel import Boot, Kernel
+
+pytestmark = pytest.mark.one_machine
+
+ALLOCATE = "FrameAllocOptions::allocate"
+ALLOCATED, KERNEL, USER, MOVABLE = 1 << 8, 1 << 10, 1 << 11, 1 << 13
+DIRT = 0xA5
+SMALL_RAM = "24 MiB"
+LIVES = 24
+"""Allocations in each situation: more than a cache holds."""
+BUILDERS = (
+    ("kernel", True, KERNEL | ALLOCATED),
+    ("user", False, USER | ALLOCATED | MOVABLE),
+    ("pagetable", True, KERNEL | ALLOCATED),
+    ("custom:0x5", False, 0x5 | ALLOCATED),
+    ("user", True, USER | ALLOCATED | MOVABLE),
+    ("kernel", False, KERNEL | ALLOCATED),
+)
+
+
+def nothing(_kernel: Kernel) -> None:
+    """As boot left it."""
+
+
+def frames_in_the_cache(kernel: Kernel) -> None:
+    taken = [kernel.alloc(purpose=purpose) for purpose in ("kernel", "user") for _ in range(6)]
+    for paddr in taken:
+        kernel.release(paddr)
+
+
+def poison(kernel: Kernel, frames: Iterable[int]) -> None:
+    for paddr in frames:
+        kernel.slot(paddr).mark_poisoned()
+
+
+def poison_in_the_cache(kernel: Kernel) -> None:
+    frames_in_the_cache(kernel)
+    poison(kernel, sorted(kernel.cached_frames())[::2])
+
+
+def poison_first_on_each_list(kernel: Kernel) -> None:
+    frames_in_the_cache(kernel)
+    kernel.call("buddy.drain")
+    poison(kernel, [first << 12 for first, order, _ in kernel.free_blocks() if order < 2])
+
+
+def memory_was_out(kernel: Kernel) -> None:
+    before = set(kernel.live_frames())
+    kernel.call("alloc.all", "new", "zeroed=0")
+    for pfn in sorted(set(kernel.live_frames()) - before)[::7]:
+        kernel.release(pfn << 12)
+
+
+def lists_without_a_cache(kernel: Kernel) -> None:
+    frames_in_the_cache(kernel)
+    kernel.call("buddy.drain")
+
+
+def a_claim_was_refused(kernel: Kernel) -> None:
+    paddr = kernel.alloc()
+    kernel.offer(paddr)
+    with expect_panic("allocation of a live frame", f"{paddr:#x}"):
+        kernel.alloc()
+
+
+def the_buddy_refused(kernel: Kernel) -> None:
+    kernel.inject("buddy.refuse", 1)
+    expect("status of an allocation without memory", kernel.request("alloc new").status, "fail")
+
+
+SITUATIONS: tuple[Callable[[Kernel], None], ...] = (
+    nothing,
+    frames_in_the_cache,
+    poison_in_the_cache,
+    poison_first_on_each_list,
+    memory_was_out,
+    lists_without_a_cache,
+    a_claim_was_refused,
+    the_buddy_refused,
+)
+
+
+@pytest.mark.level("sequence")
+@pytest.mark.clause("ALLOC-02", "ALLOC-04", "ALLOC-05", "ALLOC-09", "GEN-01", at=ALLOCATE)
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.__name__)
+def test_a_new_life_is_the_same_in_each_situation(boot: Boot, situation: Callable[[Kernel], None]) -> None:
+    kernel = boot(ram=SMALL_RAM)
+    situation(kernel)
+    dirty_free_memory(kernel)
+    for purpose, zeroed, flags in islice(cycle(BUILDERS), LIVES):
+        before = kernel.slots().copy()
+        paddr = kernel.alloc(purpose=purpose, zeroed=int(zeroed))
+        expect_life(kernel, before[paddr >> 12], paddr, flags)
+        expect_payload(kernel, paddr, zeroed=zeroed)
+
+
+def dirty_free_memory(kernel: Kernel) -> None:
+    """Fill every frame that an allocation may get, and give its slot a hint of an earlier life."""
+    free = {first + page for first, order, _ in kernel.free_blocks() for page in range(1 << order)}
+    free |= {paddr >> 12 for paddr in kernel.cached_frames()}
+    for pfn in sorted(free):
+        kernel.payload(pfn << 12)[:] = DIRT
+    kernel.slots()["meta_aux"][sorted(free)] = 0xBEEF
+
+
+def expect_life(kernel: Kernel, before: np.void, paddr: int, flags: int) -> None:
+    after = kernel.slots()[paddr >> 12]
+    wanted = {
+        "flags": (flags, "ALLOC-02"),
+        "refcount": (1, "ALLOC-09"),
+        "order": (0, "ALLOC-09"),
+        "vtable": (0, "ALLOC-09"),
+        "guard": (0, "ALLOC-09"),
+        "meta_aux": (int(before["meta_aux"]), "ALLOC-09"),
+        "generation": (int(before["generation"]) + 1 & 0xFFFF_FFFF, "GEN-01"),
+    }
+    for name, (value, clause) in wanted.items():
+        expect(
+            f"{name} of a new life", int(after[name]), value, base=16, frame=paddr, field=name, clause=clause
+        )
+
+
+def expect_payload(kernel: Kernel, paddr: int, *, zeroed: bool) -> None:
+    other = int(np.count_nonzero(kernel.payload(paddr) != (0 if zeroed else DIRT)))
+    what = "bytes of a zeroed frame that are not zero" if zeroed else "bytes that changed, unasked"
+    clause = "ALLOC-04" if zeroed else "ALLOC-05"
+    expect(what, other, 0, frame=paddr, field="payload", clause=clause)
