@@ -9,6 +9,7 @@ from frame_harness.checks import expect, expect_panic, number
 from frame_harness.kernel import Boot, Kernel
 
 GIB = 1 << 30
+LOW_RAM = 16 << 20  # holds the kernel image, and has no room for a large table
 NEW_SLOT = b"\xff" * 16 + bytes(48)
 
 
@@ -220,6 +221,28 @@ def test_frames_behind_the_pci_hole_have_their_own_slots(kernel: Kernel) -> None
         [int(kernel.slots()[p >> 12]["meta_aux"]) for p in paddrs],
         [0xA0, 0xA1, 0xA2],
     )
+
+
+@pytest.mark.clause("ARRAY-06", "GUARD-06", at="get_meta_slot")
+@pytest.mark.machine("q35-5g")
+def test_a_table_that_begins_at_4_gib_is_a_table(boot: Boot) -> None:
+    """All 32 low bits of its address are zero: whether there is a table must not be asked of them alone."""
+    kernel = boot(init="array", reserve=[(LOW_RAM, 4 * GIB - LOW_RAM)])
+    expect("physical address of the table", kernel.witness.meta_paddr, 4 * GIB, base=16, clause="ARRAY-06")
+    expect(
+        "slot of frame 0", kernel.slot_vaddr(0), kernel.hhdm + 4 * GIB, base=16, frame=0, clause="ARRAY-06"
+    )
+    kernel.slots()["guard"][1] |= 1 << 31
+    for paddr, poisoned in ((0, 0), (4096, 1)):
+        expect(
+            "whether the block of one frame is poisoned",
+            kernel.call("array.poisoned", paddr, 0)["v"],
+            poisoned,
+            frame=paddr,
+            field="guard",
+            function="block_phys_has_poison_guard",
+            clause="GUARD-06",
+        )
 
 
 @pytest.mark.clause("ARRAY-10", "ALLOC-09", at="FrameAllocOptions::allocate")

@@ -24,7 +24,6 @@ TEXT = Subject.builtin().path.read_text(encoding="utf-8")
 GENERATED = generate(TEXT)
 
 IN_32_BITS = "the table of 2^32 frames is that of 16 TiB of RAM, which is no machine of ours"
-NOT_AT_4_GIB = "the shim's boot allocator puts no table at a multiple of 4 GiB"
 LOW_BITS = "the flags that it is asked for are bits 0 and 1"
 NO_ROUND_LEFT = "frame 0 and the table itself are never free, so memory is out before the rounds are"
 POISONED_AGAIN = "make_live marks the frame again, before anybody else can have it"
@@ -48,9 +47,6 @@ EQUIVALENT = {
     "get_meta_slot: `pfn < frames`, right side in 32 bits": IN_32_BITS,
     "fill_table: `done < count`, left side in 32 bits": IN_32_BITS,
     "fill_table: `done < count`, right side in 32 bits": IN_32_BITS,
-    "get_meta_slot: `base != 0`, left side in 32 bits": NOT_AT_4_GIB,
-    "block_phys_has_poison_guard: `METADATA_BASE_VIRT.load(Acquire) == 0`, left side in 32 bits":
-        NOT_AT_4_GIB,
 }  # fmt: skip
 
 
