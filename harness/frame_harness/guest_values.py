@@ -6,21 +6,19 @@ clause that promises what was followed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from frame_harness.checks import ImpossibleValue
 from frame_harness.errors import BootError, RamError
+from frame_harness.guest_view import GuestView, Witness
 from frame_harness.units import PAGE_SHIFT, PAGE_SIZE
-
-if TYPE_CHECKING:
-    from frame_harness.kernel import Kernel, Witness
 
 LINK_NONE = 2**64 - 1
 
 
-def block_handed_out(kernel: Kernel, paddr: int, order: int = 0, *, by: str = "") -> int:
+def block_handed_out(kernel: GuestView, paddr: int, order: int = 0, *, by: str = "") -> int:
     """Return the address of a block that the guest handed out.
 
     Args:
@@ -42,7 +40,7 @@ def block_handed_out(kernel: Kernel, paddr: int, order: int = 0, *, by: str = ""
     return paddr
 
 
-def slot_table(kernel: Kernel, witness: Witness) -> NDArray[Any]:
+def slot_table(kernel: GuestView, witness: Witness) -> NDArray[Any]:
     """The slots in guest RAM, from where the guest says that they are; no copy.
 
     Raises:
@@ -69,7 +67,7 @@ def slot_table(kernel: Kernel, witness: Witness) -> NDArray[Any]:
     )
 
 
-def free_blocks(kernel: Kernel) -> set[tuple[int, int, str]]:
+def free_blocks(kernel: GuestView) -> set[tuple[int, int, str]]:
     """Every block on a free list as (first pfn, order, migratetype), read by walking the links in RAM.
 
     Raises:
@@ -104,13 +102,13 @@ def _bad_link(block: tuple[int, int, str], got: str, expected: str) -> Impossibl
     )
 
 
-def cached_frames(kernel: Kernel) -> set[int]:
+def cached_frames(kernel: GuestView) -> set[int]:
     """Physical addresses of the frames in the CPU caches, whatever they are."""
     caches = kernel.buddy()["caches"].reshape(-1)
     return {int(p) for cache in caches for p in cache["frames"][: int(cache["len"])]}
 
 
-def frames_of_the_buddy(kernel: Kernel, pfns: set[int]) -> set[int]:
+def frames_of_the_buddy(kernel: GuestView, pfns: set[int]) -> set[int]:
     """Return frames that slots call allocated.
 
     Raises:

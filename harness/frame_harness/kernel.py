@@ -6,7 +6,6 @@ import secrets
 import shlex
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from frame_harness.contract.functions import ALLOCATE, functions_of
 from frame_harness.contract.memory_state import Canary, MemoryState
 from frame_harness.errors import BootError, HarnessError, ProtocolError, UsageError
 from frame_harness.guest_end import explain, spoiled, status_of, symbolized
+from frame_harness.guest_view import Region, Witness
 from frame_harness.image.guest_word import check_profile
 from frame_harness.image.image import Image
 from frame_harness.image.room import require_room
@@ -39,39 +39,6 @@ from frame_harness.units import KERNEL_VMA, PAGE_SIZE
 COMMANDS_KEPT = 12
 CONSOLE_KEPT = 20
 BATCH_BYTES = 4000
-
-
-@dataclass(frozen=True)
-class Region:
-    """One range of the guest's memory map, addresses in bytes, `end` exclusive."""
-
-    base: int
-    end: int
-    kind: str
-
-    @classmethod
-    def parsed(cls, line: str) -> Region:
-        """Read a line of `map`.
-
-        Raises:
-            ProtocolError: it is none.
-        """
-        try:
-            base, end, kind = line.split()
-            return cls(int(base, 0), int(end, 0), kind)
-        except ValueError:
-            raise ProtocolError("map", repr(line), expected="<base> <end> <kind>") from None
-
-
-@dataclass(frozen=True)
-class Witness:
-    """What the shim publishes in its `WITNESS` static; addresses in bytes."""
-
-    hhdm_base: int
-    meta_paddr: int
-    meta_bytes: int
-    n_frames: int
-    buddy_vaddr: int
 
 
 Watching = Callable[[Watch], Watch]

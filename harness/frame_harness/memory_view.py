@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,8 @@ from frame_harness.contract.memory_state import (
     cached_frames,
     pfn_ranges,
 )
+from frame_harness.guest_view import GuestView, Region
 from frame_harness.units import PAGE_SHIFT, PAGE_SIZE
-
-if TYPE_CHECKING:
-    from frame_harness.kernel import Kernel, Region
 
 ZONE_NAMES = ("DMA", "Normal", "HighMem")
 MISSING_FIELDS = {"vtable": "<u8", "generation": "<u4", "guard": "<u4", "meta_aux": "<u4"}
@@ -28,7 +26,7 @@ COUNTERS = ("managed", "free", "cached", "allocated", "quarantined", "reserved")
 
 
 def memory_state(
-    kernel: Kernel, canary: Canary | None = None, quarantined: Sequence[int] | None = None
+    kernel: GuestView, canary: Canary | None = None, quarantined: Sequence[int] | None = None
 ) -> MemoryState:
     """Everything that the invariants need; the slot table stays a live view of guest RAM.
 

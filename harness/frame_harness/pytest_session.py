@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from frame_harness.ends import Hangs
 from frame_harness.errors import HarnessError
 from frame_harness.image.build import PROFILES, build
+from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
-from frame_harness.image.toolchain import Toolchain, find_toolchain
+from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import (
     CheckResult,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from frame_harness.contract.layout import EXPECTED
+from frame_harness.guest_view import GuestView
 from frame_harness.kernel_errors import AllocFailed
-
-if TYPE_CHECKING:
-    from frame_harness.kernel import Kernel
-    from frame_harness.reply import Reply
+from frame_harness.reply import Reply
 
 
 class Slot:
     """Calls `MetaSlot` methods on the frame at a physical address; every call is one console command."""
 
-    def __init__(self, kernel: Kernel, paddr: int) -> None:
+    def __init__(self, kernel: GuestView, paddr: int) -> None:
         self.kernel, self.paddr = kernel, paddr
 
     def __repr__(self) -> str:

@@ -15,8 +15,9 @@ from frame_harness.canary import PayloadWatch
 from frame_harness.checks import ImpossibleValue
 from frame_harness.contract.clauses import CLAUSES
 from frame_harness.contract.invariants import INVARIANTS, check_all
+from frame_harness.guest_view import Region
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, ViolatedInvariant, decode, encode
-from frame_harness.kernel import Kernel, Region
+from frame_harness.kernel import Kernel
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_view import memory_state

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from frame_harness.contract.ordering_report import OrderingReport
+from frame_harness.image.compiler import Toolchain
 from frame_harness.image.orderings import check_orderings
 from frame_harness.image.subject import Subject
-from frame_harness.image.toolchain import Toolchain, find_toolchain
+from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import check
 from tests.support.ordering_mutants import COMMON, HARMLESS

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frame_harness.image.cargo import target_dir_of
-from frame_harness.image.toolchain import TARGET, find_toolchain
+from frame_harness.image.compiler import TARGET
+from frame_harness.image.toolchain import find_toolchain
 from frame_harness.progress import run, speaker
 
 ROOT = Path(__file__).resolve().parents[2]

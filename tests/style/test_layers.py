@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import sys
 import tomllib
@@ -119,3 +120,38 @@ def test_elftools_enters_through_the_image_alone() -> None:
         room_of(path) for path in MODULES if any(name.split(".")[0] == "elftools" for name in imports(path))
     }
     assert users == {"image"}
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Which module of the package imports which, inside functions and for types alone included."""
+    names = {module_name(path): path for path in MODULES}
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        # `from a.b import c` is the module a.b.c where there is one, else the module a.b.
+        found = {full if full in names else full.rpartition(".")[0] for full in imports(path)}
+        graph[name] = (found & names.keys()) - {name}
+    return graph
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def cycle_of(graph: dict[str, set[str]]) -> tuple[str, ...]:
+    """Return a cycle; empty where there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return tuple(error.args[1])
+    return ()
+
+
+def test_no_module_imports_itself_in_a_roundabout_way() -> None:
+    assert cycle_of(import_graph()) == ()
+
+
+def test_a_roundabout_import_is_seen() -> None:
+    graph = import_graph()
+    graph["frame_harness.machine.definition"] |= {"frame_harness.machine.guest"}
+    assert {"frame_harness.machine.definition", "frame_harness.machine.guest"} <= set(cycle_of(graph))

@@ -21,8 +21,8 @@ Made from the docstrings by `.venv/bin/python -m tests.support.api_page`; do not
 [README.md](../README.md#your-own-tests).
 """
 CLASSES = (
-    ("kernel.py", "Kernel"), ("slot.py", "Slot"), ("reply.py", "Reply"), ("kernel.py", "Region"),
-    ("kernel.py", "Witness"), ("image/image.py", "Image"),
+    ("kernel.py", "Kernel"), ("slot.py", "Slot"), ("reply.py", "Reply"), ("guest_view.py", "Region"),
+    ("guest_view.py", "Witness"), ("image/image.py", "Image"),
 )  # fmt: skip
 ERRORS = ("SubjectPanic", "AllocFailed", "CommandRefused", "GuestFailure", "GuestCrashed", "GuestTimeout")
 CHECKS = ("ClauseViolated", "expect", "expect_loud", "expect_panic", "number")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.image.compiler import TARGET
 from frame_harness.image.errors import ToolchainError
-from frame_harness.image.toolchain import TARGET, find_toolchain
+from frame_harness.image.toolchain import find_toolchain
 from frame_harness.progress import run
 
 SOURCE = """#![no_std]

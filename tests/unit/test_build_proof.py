@@ -28,11 +28,11 @@ from frame_harness.image import (
     proof,
 )
 from frame_harness.image.asked import asked
+from frame_harness.image.compiler import TARGET
 from frame_harness.image.errors import Difference, WrongBuild
 from frame_harness.image.guest_word import check_profile
 from frame_harness.image.image import Image
 from frame_harness.image.ir_build import compile_ir
-from frame_harness.image.toolchain import TARGET
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.kernel import Kernel
 from frame_harness.machine.definition import load_machine

@@ -11,7 +11,8 @@ import pytest
 from frame_harness import packages
 from frame_harness.image import Subject, ToolchainError, build, find_toolchain
 from frame_harness.image import toolchain as toolchain_module
-from frame_harness.image.toolchain import CHOICES, TARGET, Toolchain, oldest_release
+from frame_harness.image.compiler import TARGET, Toolchain
+from frame_harness.image.toolchain import CHOICES, oldest_release
 from frame_harness.progress import run
 
 

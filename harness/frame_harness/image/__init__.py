@@ -1,10 +1,11 @@
 """Turns a subject into a bootable image that explains itself."""
 
 from frame_harness.image.build import PROFILES, build
+from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import BuildError, NotJudgeable, SubjectError, ToolchainError
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
-from frame_harness.image.toolchain import Toolchain, find_toolchain
+from frame_harness.image.toolchain import find_toolchain
 
 __all__ = [
     "PROFILES",

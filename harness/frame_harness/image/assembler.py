@@ -16,8 +16,8 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
 from frame_harness.image.asm_block import NotUnderstood
+from frame_harness.image.compiler import Toolchain
 from frame_harness.image.isolation import environment
-from frame_harness.image.toolchain import Toolchain
 from frame_harness.progress import run
 
 BEGIN: Final = "frame_harness_block"

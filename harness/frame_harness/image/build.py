@@ -12,12 +12,13 @@ from typing import Literal
 
 from frame_harness import resources
 from frame_harness.image import cache_limit, cargo, store
+from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import BuildError
 from frame_harness.image.image import Image
 from frame_harness.image.offer import lacking_names, questions
 from frame_harness.image.proof import prove_image
 from frame_harness.image.subject import Subject
-from frame_harness.image.toolchain import Toolchain, find_toolchain
+from frame_harness.image.toolchain import find_toolchain
 from frame_harness.progress import Say
 
 Profile = Literal["dev", "release"]

@@ -15,11 +15,11 @@ from typing import Any
 from frame_harness import resources
 from frame_harness.image import disk
 from frame_harness.image.cargo_progress import Packages
+from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import BuildError
 from frame_harness.image.isolation import ROOT, CargoHome, cargo_home, environment
 from frame_harness.image.store import built_name
 from frame_harness.image.subject import Subject
-from frame_harness.image.toolchain import TARGET, Toolchain
 from frame_harness.progress import Finished, HowFar, Say, run
 
 _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo

@@ -16,12 +16,12 @@ from frame_harness import resources
 from frame_harness.image import evidence, store
 from frame_harness.image.asked import Asked, asked, manifest
 from frame_harness.image.cargo import NOT_THE_SUBJECT, invocation
+from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import BuildError
 from frame_harness.image.ir_proof import prove_ir
 from frame_harness.image.isolation import environment
 from frame_harness.image.placed import memory_module
 from frame_harness.image.subject import Subject
-from frame_harness.image.toolchain import TARGET, Toolchain
 from frame_harness.progress import Say, run
 
 # The subject is compiled in a crate of its own rather than in the shim:

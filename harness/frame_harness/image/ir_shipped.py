@@ -15,6 +15,7 @@ from frame_harness.image import store
 from frame_harness.image.asked import asked
 from frame_harness.image.assembler import Assemble, assembler, without
 from frame_harness.image.cargo import shim_invocation
+from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import BuildError, ImageError
 from frame_harness.image.ir_build import compile_ir, evidence_ir, target_of
 from frame_harness.image.ir_paths import PathError, Walker
@@ -23,7 +24,6 @@ from frame_harness.image.llvm_ir import CompiledFunction, Module
 from frame_harness.image.offer import lacking_names
 from frame_harness.image.placed import is_part_of
 from frame_harness.image.subject import Subject
-from frame_harness.image.toolchain import TARGET, Toolchain
 from frame_harness.progress import Say
 
 _KINDS: Final = {

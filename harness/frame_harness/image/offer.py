@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from frame_harness.contract.names import FALLIBLE_BOOT, INFALLIBLE, NAMES, Name
 from frame_harness.image.asked import asked
+from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import BuildError, NotJudgeable
 from frame_harness.image.ir_build import HOST, SOURCE, host_argv, host_env, write_host
 from frame_harness.image.placed import KERNEL_S_NAME
 from frame_harness.image.subject import Subject
-from frame_harness.image.toolchain import Toolchain
 from frame_harness.progress import Say, run
 
 NO_SUCH_FILE: Final = "E0583"

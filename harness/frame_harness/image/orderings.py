@@ -14,6 +14,7 @@ from frame_harness.contract.ordering_table import DEC_REF, FUNCTIONS
 from frame_harness.contract.orderings import judge
 from frame_harness.errors import HarnessError
 from frame_harness.image.assembler import Assemble, assembler, without
+from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import ImageError
 from frame_harness.image.ir_build import compile_ir, target_of
 from frame_harness.image.ir_paths import PathError, Walker
@@ -21,7 +22,7 @@ from frame_harness.image.llvm_ir import Module
 from frame_harness.image.offer import lacking_names
 from frame_harness.image.placed import is_part_of
 from frame_harness.image.subject import Subject
-from frame_harness.image.toolchain import Toolchain, find_toolchain
+from frame_harness.image.toolchain import find_toolchain
 from frame_harness.progress import Say
 
 CANARY: Final = Path(__file__).with_name("ir_canary.rs")

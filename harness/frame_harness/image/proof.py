@@ -17,10 +17,10 @@ from frame_harness import resources
 from frame_harness.image import evidence, machine_code
 from frame_harness.image.asked import Asked, asked
 from frame_harness.image.cargo import shim_flags
+from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import Difference, WrongBuild
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
-from frame_harness.image.toolchain import TARGET, Toolchain
 
 Shapes = dict[str, machine_code.Shape]
 # Sources of the core library, and of crates.

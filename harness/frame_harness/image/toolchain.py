@@ -8,18 +8,16 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from frame_harness import packages, resources
 from frame_harness.image import toolchain_memory
 from frame_harness.image.asked import manifest
+from frame_harness.image.compiler import TARGET, Toolchain, target_libraries
 from frame_harness.image.errors import ToolchainError
 from frame_harness.image.isolation import environment
 from frame_harness.progress import Say, run
 
-TARGET = "x86_64-unknown-none"
 FORCE_VARIABLE = "FRAME_HARNESS_TOOLCHAIN"
 CHOICES = ("installed-target", "rustup-add", "debian")
 
@@ -36,60 +34,6 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! { loop {} }
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! { loop {} }
 """
-
-
-@dataclass(frozen=True)
-class Toolchain:
-    """One compiler with its cargo, able to build for the bare machine.
-
-    Attributes:
-        choice: one of `CHOICES`.
-        release: of the compiler, such as `1.95.0`.
-        cargo_args: what `cargo build` needs beyond the usual.
-        rustflags: what the compiler needs beyond the crate's own flags.
-        env: variables to set for cargo.
-        sysroot: with the compiler's own libraries.
-        key: differs whenever what it compiles may differ.
-    """
-
-    choice: str
-    cargo: Path
-    rustc: Path
-    release: str
-    cargo_args: tuple[str, ...]
-    rustflags: tuple[str, ...]
-    env: tuple[tuple[str, str], ...]
-    sysroot: Path
-    key: str
-
-    @classmethod
-    def restored(cls, fields: dict[str, Any]) -> Toolchain:
-        """Return the toolchain whose fields went through JSON."""
-        return cls(
-            choice=fields["choice"],
-            cargo=Path(fields["cargo"]),
-            rustc=Path(fields["rustc"]),
-            release=fields["release"],
-            cargo_args=tuple(fields["cargo_args"]),
-            rustflags=tuple(fields["rustflags"]),
-            env=tuple((name, value) for name, value in fields["env"]),
-            sysroot=Path(fields["sysroot"]),
-            key=fields["key"],
-        )
-
-    @property
-    def parts(self) -> tuple[Path, ...]:
-        """The files that decide what it compiles."""
-        return (self.rustc, self.cargo, *_libraries(self.sysroot))
-
-    def describe(self) -> str:
-        """Return one line for people: what was chosen, with versions."""
-        source = {
-            "installed-target": f"target {TARGET} installed",
-            "rustup-add": f"target {TARGET} added by rustup",
-            "debian": "Debian's rustc-web, core built from rust-web-src",
-        }[self.choice]
-        return f"toolchain: rustc {self.release} ({source}), {self.rustc}"
 
 
 def find_toolchain(force: str | None = None, say: Say | None = None, *, install: bool = False) -> Toolchain:
@@ -293,11 +237,7 @@ def _numbers(release: str) -> tuple[int, ...]:
 def _key(verbose: str, sysroot: Path, programs: Sequence[Path], flags: Sequence[str]) -> str:
     """Name a compiler by all that decides what it compiles: two of one version may differ."""
     parts = [verbose, str(sysroot), *flags]
-    for file in (*programs, *_libraries(sysroot)):
+    for file in (*programs, *target_libraries(sysroot)):
         stat = file.stat()
         parts.append(f"{file} {stat.st_size} {stat.st_mtime_ns}")
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:12]
-
-
-def _libraries(sysroot: Path) -> list[Path]:
-    return sorted((sysroot / "lib" / "rustlib" / TARGET / "lib").glob("*"))

@@ -8,13 +8,11 @@ import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from frame_harness import resources
 from frame_harness.image import store
-
-if TYPE_CHECKING:
-    from frame_harness.image.toolchain import Toolchain
+from frame_harness.image.compiler import Toolchain
 
 # Another one for each change of what is noted, or of how a toolchain's key is made.
 _SHAPE = "2"

@@ -6,14 +6,13 @@ import enum
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Protocol
 
 from frame_harness.errors import HarnessError
+from frame_harness.machine.definition import Machine
+from frame_harness.machine.process import QemuProcess
 from frame_harness.machine.qmp import Guard, MonitorGone
 from frame_harness.machine.vcpu import VcpuState
-
-if TYPE_CHECKING:
-    from frame_harness.machine.guest import Guest
 
 POLL_S: Final = (
     0.02  # how long a reader may wait for bytes before it asks again; doubles while there are none
@@ -81,6 +80,25 @@ class GuestTimeout(HarnessError):
         self.report = report
 
 
+class Watched(Protocol):
+    """A running QEMU, as far as its limits look at it."""
+
+    machine: Machine
+    process: QemuProcess
+    timeout: TimeoutReport | None
+    hung_at: Callable[[int], bool] | None
+
+    def cpu_time_s(self) -> float: ...
+
+    def qmp(self, command: str, **arguments: object) -> Any: ...
+
+    def vcpus(self, guard: Guard | None = None) -> tuple[VcpuState, ...]: ...
+
+    def vcpu_threads(self, guard: Guard | None = None) -> tuple[int, ...]: ...
+
+    def stop_and_look(self) -> tuple[str, tuple[VcpuState, ...]]: ...
+
+
 class Deadline:
     """What a guest may still use up until it has done one thing.
 
@@ -90,7 +108,7 @@ class Deadline:
 
     def __init__(
         self,
-        guest: Guest,
+        guest: Watched,
         what: str,
         *,
         cpu_s: float,
@@ -180,7 +198,7 @@ class Deadline:
 class _HangWatch:
     """Finds out whether the guest stays where other guests hung until their limit."""
 
-    def __init__(self, guest: Guest, from_s: float) -> None:
+    def __init__(self, guest: Watched, from_s: float) -> None:
         self._guest = guest
         self._next_s = from_s
         self._looks = 0
@@ -209,7 +227,7 @@ class _SleepWatch:
     still be to come, so that the state must last for a while.
     """
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: Watched) -> None:
         self._guest = guest
         self._looks = 0
         self._since = 0.0

@@ -5,13 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from frame_harness.errors import UsageError
 from frame_harness.units import GIB, MIB, PAGE_SIZE, format_bytes
-
-if TYPE_CHECKING:
-    from frame_harness.machine.definition import Machine
 
 ACCELERATORS: Final = ("tcg", "auto", "kvm")
 FIRMWARE: Final = ("default", "qboot", "seabios")
@@ -44,6 +41,28 @@ _SERVED_BY: Final = {
     "append": "boot(extra=…) in a test",
     **dict.fromkeys(("serial", "mon", "monitor", "qmp", "qmp-pretty"), "`frame-harness console` talks to it"),
 }  # fmt: skip
+
+
+class Values(Protocol):
+    """What is checked of a machine once it is made."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def accel(self) -> str: ...
+
+    @property
+    def firmware(self) -> str: ...
+
+    @property
+    def cpus(self) -> int: ...
+
+    @property
+    def ram(self) -> int: ...
+
+    @property
+    def limits(self) -> object: ...
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -112,7 +131,7 @@ def check_limits(where: str, limits: Mapping[str, Any]) -> None:
             raise _wrong(where, f"limits.{key}", f"more than 0 {unit}", value)
 
 
-def check_values(where: str, machine: Machine) -> None:
+def check_values(where: str, machine: Values) -> None:
     """Require every field of a machine to have a type and a value that QEMU can be given."""
     for key in ("name", "summary", "qemu", "type", "accel", "cpu", "firmware"):
         if not isinstance(getattr(machine, key), str):

@@ -4,22 +4,44 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.contract.invariants.walk import cut_merges, walk
-from frame_harness.contract.memory_state import N_MIGRATETYPES
+from frame_harness.contract.memory_state import N_MIGRATETYPES, Constants, MemoryState
 from frame_harness.units import PAGE_SHIFT
-
-if TYPE_CHECKING:
-    from frame_harness.contract.invariants.columns import Columns
 
 NO_FRAME = -1
 """Where a link of LINK_NONE leads."""
 NOWHERE = -2
 """Where a link leads that is no frame's address or lies outside the table."""
+
+
+class Columns(Protocol):
+    """The columns of a slot table that the graph is made of; shapes as in `columns.Columns`."""
+
+    state: MemoryState
+    constants: Constants
+    n_frames: int
+    order: NDArray[np.uint8]
+    has_link: NDArray[np.bool_]
+
+    @property
+    def zone_of(self) -> NDArray[np.int8]: ...
+
+    @property
+    def movable(self) -> NDArray[np.bool_]: ...
+
+    @property
+    def listed_free(self) -> NDArray[np.bool_]: ...
+
+    @property
+    def starts(self) -> NDArray[np.bool_]: ...
+
+    @property
+    def in_ram(self) -> NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True, eq=False)

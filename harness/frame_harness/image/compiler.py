@@ -1,0 +1,68 @@
+"""A Rust toolchain that builds for the bare machine, once it is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TARGET = "x86_64-unknown-none"
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """One compiler with its cargo, able to build for the bare machine.
+
+    Attributes:
+        choice: one of `CHOICES`.
+        release: of the compiler, such as `1.95.0`.
+        cargo_args: what `cargo build` needs beyond the usual.
+        rustflags: what the compiler needs beyond the crate's own flags.
+        env: variables to set for cargo.
+        sysroot: with the compiler's own libraries.
+        key: differs whenever what it compiles may differ.
+    """
+
+    choice: str
+    cargo: Path
+    rustc: Path
+    release: str
+    cargo_args: tuple[str, ...]
+    rustflags: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    sysroot: Path
+    key: str
+
+    @classmethod
+    def restored(cls, fields: dict[str, Any]) -> Toolchain:
+        """Return the toolchain whose fields went through JSON."""
+        return cls(
+            choice=fields["choice"],
+            cargo=Path(fields["cargo"]),
+            rustc=Path(fields["rustc"]),
+            release=fields["release"],
+            cargo_args=tuple(fields["cargo_args"]),
+            rustflags=tuple(fields["rustflags"]),
+            env=tuple((name, value) for name, value in fields["env"]),
+            sysroot=Path(fields["sysroot"]),
+            key=fields["key"],
+        )
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The files that decide what it compiles."""
+        return (self.rustc, self.cargo, *target_libraries(self.sysroot))
+
+    def describe(self) -> str:
+        """Return one line for people: what was chosen, with versions."""
+        source = {
+            "installed-target": f"target {TARGET} installed",
+            "rustup-add": f"target {TARGET} added by rustup",
+            "debian": "Debian's rustc-web, core built from rust-web-src",
+        }[self.choice]
+        return f"toolchain: rustc {self.release} ({source}), {self.rustc}"
+
+
+def target_libraries(sysroot: Path) -> list[Path]:
+    """Return the files of the libraries that were compiled for the target."""
+    return sorted((sysroot / "lib" / "rustlib" / TARGET / "lib").glob("*"))
