@@ -24,7 +24,7 @@ setup: ## prepare this clone (every other target does it too)
 	@sh harness/bootstrap.sh
 
 doctor: ## tell what was found on this machine, and what is missing; installs nothing
-	@sh harness/bootstrap.sh look && $(PYTHON) -m frame_harness.doctor $(ARGS)
+	@sh harness/bootstrap.sh look && $(PYTHON) -m frame_harness.cli.doctor $(ARGS)
 
 qemu-test: setup ## judge a frame.rs (FRAME_RS=…, else the built-in one) under QEMU
 	@$(HARNESS) check $(CHECK) $(ARGS)

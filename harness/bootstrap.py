@@ -14,12 +14,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "harness"))
 
-from frame_harness import packages  # noqa: E402  # found by the line above
-from frame_harness.errors import HarnessError, MissingToolError  # noqa: E402
-from frame_harness.progress import Finished, HowFar, Say, run, speaker  # noqa: E402
+from frame_harness.base import packages  # noqa: E402  # found by the line above
+from frame_harness.base.errors import HarnessError, MissingToolError  # noqa: E402
+from frame_harness.base.progress import Finished, HowFar, Say, run, speaker  # noqa: E402
 
 VENV = ROOT / ".venv"
-LOCK = ROOT / "harness" / "frame_harness" / "requirements.lock"
+LOCK = ROOT / "harness" / "frame_harness" / "cli" / "requirements.lock"
 # Program on the path, Debian packages that bring it, what it is for.
 TOOLS = (
     ("qemu-system-x86_64", ("qemu-system-x86",), "QEMU, which boots the kernel"),
@@ -117,7 +117,7 @@ def _pip(arguments: list[str], *, what: str, say: Say, how_far: HowFar | None = 
 def find_rust() -> int:
     """Let the harness itself find its Rust toolchain, which may take a download."""
     return subprocess.run(
-        [VENV / "bin" / "python", "-m", "frame_harness.doctor", "--rust"], cwd=ROOT, check=False
+        [VENV / "bin" / "python", "-m", "frame_harness.cli.doctor", "--rust"], cwd=ROOT, check=False
     ).returncode
 
 

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 what_it_depends_on() {
     # A clone that was moved has a virtualenv full of paths that are wrong by now.
     pwd
-    cat pyproject.toml harness/frame_harness/requirements.lock harness/bootstrap.py
+    cat pyproject.toml harness/frame_harness/cli/requirements.lock harness/bootstrap.py
 }
 
 is_ready() {

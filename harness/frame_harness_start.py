@@ -89,7 +89,7 @@ def _open_closed_streams() -> None:
 
 def _import_cli() -> Any:
     try:
-        return importlib.import_module(f"{PACKAGE}.cli")
+        return importlib.import_module(f"{PACKAGE}.cli.main")
     except Exception as error:  # whatever a foreign or a broken package raises
         print(f"error: frame-harness cannot start: {type(error).__name__}: {error}", file=sys.stderr)
         print(f"next: {_advice()}", file=sys.stderr)

@@ -7,11 +7,11 @@ import itertools
 import numpy as np
 import pytest
 
-from frame_harness.checks import ClauseViolated, expect
 from frame_harness.contract import layout_map
 from frame_harness.contract.layout import EXPECTED, diff
+from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
-from frame_harness.kernel import Kernel
 
 LINK_NONE = 2**64 - 1
 NEW_SLOT = b"\xff" * 16 + bytes(48)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frame_harness.checks import expect, expect_panic, number
-from frame_harness.kernel import Boot, Kernel
+from frame_harness.guest.checks import expect, expect_panic, number
+from frame_harness.guest.kernel import Boot, Kernel
 
 GIB = 1 << 30
 LOW_RAM = 16 << 20  # holds the kernel image, and has no room for a large table

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frame_harness.checks import expect, expect_panic, number
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import AllocFailed
+from frame_harness.guest.checks import expect, expect_panic, number
+from frame_harness.guest.errors import AllocFailed
+from frame_harness.guest.kernel import Kernel
 
 ALLOCATED, KERNEL, USER, MOVABLE = 1 << 8, 1 << 10, 1 << 11, 1 << 13
 UNUSED = 2**32 - 1

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from frame_harness.checks import expect, expect_panic
-from frame_harness.kernel import Kernel
+from frame_harness.guest.checks import expect, expect_panic
+from frame_harness.guest.kernel import Kernel
 
 
 def generation_in_ram(kernel: Kernel, paddr: int) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frame_harness.checks import ClauseViolated, expect
-from frame_harness.kernel import Boot, Kernel
+from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.kernel import Boot, Kernel
 
 POISONED_GUARD, POISONED_FLAG = 1 << 31, 1 << 12
 GUARD_FLAGS_POISONED = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.checks import expect
 from frame_harness.console.protocol import Fields
-from frame_harness.kernel import Kernel
+from frame_harness.guest.checks import expect
+from frame_harness.guest.kernel import Kernel
 
 
 def hook_calls(kernel: Kernel) -> list[tuple[str, int]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.checks import expect
+from frame_harness.guest.checks import expect
+from frame_harness.guest.errors import AllocFailed
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import AllocFailed
 
 LAST = 2**52 - 4096
 

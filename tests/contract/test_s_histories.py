@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from frame_harness.checks import ClauseViolated, expect
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.concurrency.interleaving import FIRST, SECOND, interleaved
+from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.contract.linear import Call, Sequential, linearization
 from frame_harness.contract.model import Done, Fail, Model, Outcome, booted_model
-from frame_harness.interleaving import FIRST, SECOND, interleaved
-from frame_harness.kernel import Boot, Kernel
-from frame_harness.smp import Cpus, Job
-from frame_harness.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.kernel import Boot, Kernel
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from frame_harness.campaign.snapshot import Snapshot
-from frame_harness.checks import ClauseViolated, expect, expect_loud
-from frame_harness.interleaving import FIRST, SECOND, Interleaving, Turn, interleaved
-from frame_harness.kernel import Boot, Kernel
-from frame_harness.smp import Cpus
-from frame_harness.units import PAGE_SHIFT
+from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.concurrency.interleaving import FIRST, SECOND, Interleaving, Turn, interleaved
+from frame_harness.concurrency.smp import Cpus
+from frame_harness.guest.checks import ClauseViolated, expect, expect_loud
+from frame_harness.guest.kernel import Boot, Kernel
+from frame_harness.histories.snapshot import Snapshot
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 

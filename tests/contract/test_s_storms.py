@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from frame_harness.kernel import Boot
-from frame_harness.pytest_plugin import STORM
-from frame_harness.smp import Outcome
-from frame_harness.storms import STORMS, rage
+from frame_harness.concurrency.smp import Outcome
+from frame_harness.concurrency.storms import STORMS, rage
+from frame_harness.guest.kernel import Boot
+from frame_harness.session.plugin import STORM
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("storm")]
 

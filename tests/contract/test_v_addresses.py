@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from frame_harness.boundaries import outcomes, tell
-from frame_harness.checks import ClauseViolated, expect
 from frame_harness.contract import frame_values as values
 from frame_harness.contract.boundaries import around, one_bit_off
-from frame_harness.kernel import Kernel
-from frame_harness.reply import Reply
+from frame_harness.guest.boundaries import outcomes, tell
+from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.reply import Reply
 
 pytestmark = pytest.mark.one_machine
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from frame_harness.boundaries import outcomes, tell, write_slots
-from frame_harness.checks import ClauseViolated, expect
 from frame_harness.contract.boundaries import (
     MAX_ORDER,
     REFCOUNT_UNUSED,
@@ -19,8 +17,10 @@ from frame_harness.contract.boundaries import (
     background,
 )
 from frame_harness.contract.frame_values import WIDE_RAM, boundary_frames, boundary_indexes
-from frame_harness.kernel import Boot, Kernel
-from frame_harness.reply import Reply
+from frame_harness.guest.boundaries import outcomes, tell, write_slots
+from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.kernel import Boot, Kernel
+from frame_harness.guest.reply import Reply
 
 pytestmark = pytest.mark.one_machine
 

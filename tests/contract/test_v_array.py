@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from frame_harness.boundaries import outcomes
-from frame_harness.checks import expect, expect_panic, number
 from frame_harness.contract.boundaries import around
-from frame_harness.kernel import Boot, Kernel
-from frame_harness.reply import Reply
+from frame_harness.guest.boundaries import outcomes
+from frame_harness.guest.checks import expect, expect_panic, number
+from frame_harness.guest.kernel import Boot, Kernel
+from frame_harness.guest.reply import Reply
 
 pytestmark = pytest.mark.one_machine
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.boundaries import play
 from frame_harness.contract.boundaries import OF_EVERY_FIELD, Method
 from frame_harness.contract.slot_methods import SLOT_METHODS
-from frame_harness.kernel import Kernel
+from frame_harness.guest.boundaries import play
+from frame_harness.guest.kernel import Kernel
 
 pytestmark = pytest.mark.one_machine
 

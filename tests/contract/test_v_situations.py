@@ -8,8 +8,8 @@ from itertools import cycle, islice
 import numpy as np
 import pytest
 
-from frame_harness.checks import expect, expect_panic
-from frame_harness.kernel import Boot, Kernel
+from frame_harness.guest.checks import expect, expect_panic
+from frame_harness.guest.kernel import Boot, Kernel
 
 pytestmark = pytest.mark.one_machine
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from frame_harness.campaign.attribution import CLAUSES
-from frame_harness.campaign.campaign import QUICK_HISTORIES, QUICK_SEED, Tally, campaign
-from frame_harness.checks import ClauseViolated
+from frame_harness.base.text import plural
 from frame_harness.contract.clauses import in_contract_order
+from frame_harness.guest.checks import ClauseViolated
+from frame_harness.histories.attribution import CLAUSES
+from frame_harness.histories.campaign import QUICK_HISTORIES, QUICK_SEED, Tally, campaign
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
-from frame_harness.report.text import plural
-from frame_harness.run import Run
+from frame_harness.session.run import Run
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("history")]
 

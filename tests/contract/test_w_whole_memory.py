@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from frame_harness.campaign.lives import Life
-from frame_harness.campaign.whole_memory import HistoryBrokenOff, Watched
+from frame_harness.base.units import KERNEL_VMA, KIB, MIB, align_up
+from frame_harness.guest.errors import AllocFailed, SubjectPanic
+from frame_harness.guest.kernel import Kernel
+from frame_harness.histories.lives import Life
+from frame_harness.histories.whole_memory import HistoryBrokenOff, Watched
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import AllocFailed, SubjectPanic
-from frame_harness.pytest_plugin import KERNELS
-from frame_harness.run import Run
-from frame_harness.units import KERNEL_VMA, KIB, MIB, align_up
+from frame_harness.session.plugin import KERNELS
+from frame_harness.session.run import Run
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("memory")]
 

@@ -8,9 +8,9 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frame_harness.base.errors import DumpError, ProtocolError
 from frame_harness.console import dump, ktap
 from frame_harness.console.protocol import Fields, parse_batch_line, parse_crash, parse_fields, parse_line
-from frame_harness.errors import DumpError, ProtocolError
 
 MARKS = st.sampled_from(
     [b"", b"=", b"=1 ", b"=1 ok ", b"=1 panic ", b"!", b"! ", b"!panic ", b"*frame-harness ", b":", b"#"]

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from frame_harness import guest_values
-from frame_harness.canary import PayloadWatch
-from frame_harness.checks import ImpossibleValue
+from frame_harness.base.units import KERNEL_VMA, MIB, PAGE_SHIFT, PAGE_SIZE
+from frame_harness.concurrency.smp import Cpus
 from frame_harness.contract.clauses import CLAUSES
-from frame_harness.contract.invariants import INVARIANTS, check_all
-from frame_harness.guest_view import Region
+from frame_harness.guest import values as guest_values
+from frame_harness.guest.canary import PayloadWatch
+from frame_harness.guest.checks import ImpossibleValue
+from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.memory_view import memory_state
+from frame_harness.guest.view import Region
+from frame_harness.invariants import INVARIANTS, check_all
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, ViolatedInvariant, decode, encode
-from frame_harness.kernel import Kernel
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
-from frame_harness.memory_view import memory_state
-from frame_harness.pytest_results import invariant_results
-from frame_harness.smp import Cpus
-from frame_harness.units import KERNEL_VMA, MIB, PAGE_SHIFT, PAGE_SIZE
+from frame_harness.session.results import invariant_results
 from tests.support.synthetic import SLOT
 
 HHDM = 0xFFFF_8000_0000_0000

@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frame_harness.errors import MachineError, UsageError
+from frame_harness.base.errors import MachineError, UsageError
+from frame_harness.base.units import parse_bytes
 from frame_harness.machine.definition import Machine, machine_from
 from frame_harness.machine.flatview import parse_flat_view
 from frame_harness.machine.ram import FILL_ALL_LIMIT, GARBAGE_PERIOD, filled_parts, garbage_at, garbage_block
 from frame_harness.machine.vcpu import parse_registers
-from frame_harness.units import parse_bytes
 
 KEYS = st.sampled_from(
     ["type", "ram", "cpus", "cpu", "options", "limits", "extra_args", "firmware", "accel", "qemu", "x"]

@@ -7,7 +7,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from frame_harness.contract.invariants import Past, check_all
 from frame_harness.contract.memory_state import Constants, Migratetype, pfn_ranges
 from frame_harness.contract.model import (
     KERNEL_DATA,
@@ -24,6 +23,7 @@ from frame_harness.contract.model import (
     custom,
 )
 from frame_harness.contract.model.expected import expected_state
+from frame_harness.invariants import Past, check_all
 from tests.support.synthetic import SLOT
 
 C = Constants()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.contract.ordering_report import OrderingReport
-from frame_harness.image.orderings import check_orderings
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.orderings.checker import check_orderings
+from frame_harness.orderings.report import OrderingReport
 from tests.support.assembly_variants import BROKEN, OBSCURE, SOUND, AssemblyVariant, zero
 from tests.support.doors import check
 

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 
-from frame_harness.campaign.arena import OwnHost
-from frame_harness.campaign.corruption_table import CORRUPTIONS
-from frame_harness.campaign.corruptions import Corruption
-from frame_harness.campaign.matrix import Laboratory, Row
-from frame_harness.campaign.matrix_command import COLUMNS, NOBODY, cells, summary
-from frame_harness.cli import cli
+from frame_harness.cli.main import cli
+from frame_harness.cli.matrix import COLUMNS, NOBODY, cells, summary
 from frame_harness.contract.clauses import CLAUSES
-from frame_harness.contract.invariants import INVARIANTS
+from frame_harness.guest.kernel import Kernel
+from frame_harness.histories.arena import OwnHost
+from frame_harness.histories.corruption_table import CORRUPTIONS
+from frame_harness.histories.corruptions import Corruption
+from frame_harness.histories.matrix import Laboratory, Row
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
+from frame_harness.invariants import INVARIANTS
 from frame_harness.judge.exit_codes import ExitCode
-from frame_harness.kernel import Kernel
 from frame_harness.machine.definition import load_machine
 
 MACHINES = [("q35", "dev"), ("microvm", "release"), ("pc", "dev")]

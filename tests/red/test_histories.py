@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from frame_harness.campaign.arena import Arena, OwnHost
-from frame_harness.campaign.campaign import Tally, campaign
-from frame_harness.campaign.fuzz_command import play_script
-from frame_harness.campaign.grounds import ISLANDS
-from frame_harness.campaign.scripts import Script
-from frame_harness.cli import cli
+from frame_harness.cli.fuzz import play_script
+from frame_harness.cli.main import cli
+from frame_harness.histories.arena import Arena, OwnHost
+from frame_harness.histories.campaign import Tally, campaign
+from frame_harness.histories.grounds import ISLANDS
+from frame_harness.histories.scripts import Script
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode

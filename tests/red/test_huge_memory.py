@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.campaign.lives import Life
-from frame_harness.campaign.whole_memory import Watched
+from frame_harness.base.units import GIB
 from frame_harness.contract.clauses import CLAUSES
+from frame_harness.guest.kernel import Kernel
+from frame_harness.histories.lives import Life
+from frame_harness.histories.whole_memory import Watched
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.kernel import Kernel
 from frame_harness.machine.definition import load_machine
-from frame_harness.units import GIB
 
 RAM = 64 * GIB
 LIMITS = {"boot_cpu_s": 240.0, "request_cpu_s": 240.0}

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.resources import shim_dir
+from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.guest.errors import GuestCrashed
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import Kind, exit_code
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import GuestCrashed
 from frame_harness.machine.definition import load_machine
-from frame_harness.resources import shim_dir
-from frame_harness.smp import Cpus, Job
 from tests.support.doors import Judged, check, write_machine
 from tests.support.mutants import Edit, mutated
 

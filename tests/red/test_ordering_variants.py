@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.contract.ordering_report import OrderingReport
 from frame_harness.image.compiler import Toolchain
-from frame_harness.image.orderings import check_orderings
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.orderings.checker import check_orderings
+from frame_harness.orderings.report import OrderingReport
 from tests.support.doors import check
 from tests.support.ordering_mutants import COMMON, HARMLESS
 from tests.support.ordering_mutants_own import BUILTIN, BUILTIN_HARMLESS, CLAIM_IS_PUBLICATION

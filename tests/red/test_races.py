@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.checks import ClauseViolated
+from frame_harness.concurrency.storms import STORMS, rage
+from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.errors import GuestCrashed, SubjectPanic
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode, Kind
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import GuestCrashed, SubjectPanic
 from frame_harness.machine.definition import load_machine
-from frame_harness.storms import STORMS, rage
 from tests.support.doors import check, write_machine
 from tests.support.mutants import broken
 from tests.support.race_mutants import (

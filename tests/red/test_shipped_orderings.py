@@ -9,10 +9,10 @@ import pytest
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import ImageError
 from frame_harness.image.ir_build import compile_ir
-from frame_harness.image.ir_shipped import check_shipped, compare
-from frame_harness.image.llvm_ir import Module
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
+from frame_harness.orderings.ir_shipped import check_shipped, compare
+from frame_harness.orderings.llvm_ir import Module
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.guest.errors import SubjectPanic
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image import Subject, build
 from frame_harness.judge.exit_codes import ExitCode, Kind
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import SubjectPanic
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import ROOT, SOURCES, Judged, check
 from tests.support.mutants import broken, mutated
 from tests.support.versions import BEFORE_MOVABLE, CHATTY, OLDER, UNJUDGEABLE, split
 
 RUN = ("--machine", "microvm", "--profile", "release", "-n", "1")
-PROGRAM = (sys.executable, "-c", "from frame_harness.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from frame_harness.cli.main import main; main()")
 AFTER = "case $? in 0) exit 0;; 1|4|5) exit 1;; 2|130) exit 255;; *) exit 125;; esac"
 FORGED = ("(1..REFCOUNT_UNUSED).contains(&count).then(|| count - 1)", "Some(count.wrapping_sub(1))")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from frame_harness.cli import cli
+from frame_harness.cli.main import cli
 from frame_harness.contract.clauses import CLAUSES
 from frame_harness.judge.exit_codes import table
 

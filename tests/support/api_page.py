@@ -21,8 +21,9 @@ Made from the docstrings by `.venv/bin/python -m tests.support.api_page`; do not
 [README.md](../README.md#your-own-tests).
 """
 CLASSES = (
-    ("kernel.py", "Kernel"), ("slot.py", "Slot"), ("reply.py", "Reply"), ("guest_view.py", "Region"),
-    ("guest_view.py", "Witness"), ("image/image.py", "Image"),
+    ("guest/kernel.py", "Kernel"), ("guest/slot.py", "Slot"), ("guest/reply.py", "Reply"),
+    ("guest/view.py", "Region"),
+    ("guest/view.py", "Witness"), ("image/image.py", "Image"),
 )  # fmt: skip
 ERRORS = ("SubjectPanic", "AllocFailed", "CommandRefused", "GuestFailure", "GuestCrashed", "GuestTimeout")
 CHECKS = ("ClauseViolated", "expect", "expect_loud", "expect_panic", "number")
@@ -40,10 +41,10 @@ def page() -> str:
             f"`frame_harness.{file[:-3].replace('/', '.')}`\n",
             *_class(_find(file, name)),
         ]
-    parts.append("## Errors\n\n`frame_harness.kernel_errors`\n")
-    parts += [_entry(_find("kernel_errors.py", name)) for name in ERRORS]
-    parts.append("## Checks\n\n`frame_harness.checks`\n")
-    parts += [_entry(_find("checks.py", name)) for name in CHECKS]
+    parts.append("## Errors\n\n`frame_harness.guest.errors`\n")
+    parts += [_entry(_find("guest/errors.py", name)) for name in ERRORS]
+    parts.append("## Checks\n\n`frame_harness.guest.checks`\n")
+    parts += [_entry(_find("guest/checks.py", name)) for name in CHECKS]
     return "\n".join(parts)
 
 
@@ -59,7 +60,7 @@ def _find(file: str, name: str) -> Node:
 
 
 def _fixtures() -> Iterator[Function]:
-    for node in _tree("pytest_plugin.py").body:
+    for node in _tree("session/plugin.py").body:
         decorators = [ast.unparse(one) for one in getattr(node, "decorator_list", [])]
         if isinstance(node, ast.FunctionDef) and any(one.startswith("pytest.fixture") for one in decorators):
             yield node
@@ -73,7 +74,7 @@ def _fixture(node: Function) -> str:
 
 def _markers() -> Iterator[str]:
     """The markers as the plugin tells them to pytest."""
-    for node in ast.walk(_tree("pytest_plugin.py")):
+    for node in ast.walk(_tree("session/plugin.py")):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "config.addinivalue_line":
             kind, text = (ast.literal_eval(argument) for argument in node.args)
             if kind == "markers":

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from frame_harness.checks import ClauseViolated
 from frame_harness.contract.frame_values import WIDE_RAM
 from frame_harness.contract.slot_methods import SLOT_METHODS
+from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.errors import AllocFailed, GuestFailure, SubjectPanic
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import AllocFailed, GuestFailure, SubjectPanic
 from frame_harness.machine.definition import Machine, load_machine
 from tests.support.bugs import Bug
 

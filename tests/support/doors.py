@@ -26,7 +26,7 @@ SOURCES = ROOT / "harness"
 CHECK = (sys.executable, "-c", "import frame_harness_start; frame_harness_start.main()", "check")
 PYTEST = (
     *(sys.executable, "-m", "pytest", "-c", "no-pytest.ini", "--rootdir=."),
-    *("-p", "frame_harness.pytest_plugin", "-p", "no:cacheprovider"),
+    *("-p", "frame_harness.session.plugin", "-p", "no:cacheprovider"),
 )
 PATIENCE_S = 300.0
 """For a whole process, on a host that is busy with other things; every limit of a guest is far below."""

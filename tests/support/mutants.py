@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from frame_harness.base.resources import build_dir
 from frame_harness.image.store import write_whole
 from frame_harness.image.subject import Subject
-from frame_harness.resources import build_dir
 
 Edit = tuple[str, str]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from frame_harness.kernel import Kernel
-from frame_harness.reply import Reply
+from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.reply import Reply
 
 FILE = "FRAME_HARNESS_RECORDED"
 

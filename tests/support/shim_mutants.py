@@ -6,8 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from frame_harness.base.resources import build_dir
 from frame_harness.image.store import write_whole
-from frame_harness.resources import build_dir
 from tests.support.doors import ROOT
 from tests.support.mutants import Edit, apply
 

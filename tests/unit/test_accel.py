@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.errors import MachineError
+from frame_harness.base.errors import MachineError
 from frame_harness.machine import accel, load_machine, settle_accel
 from frame_harness.machine.firmware import find_qemu
 from tests.support import tiny_guest as tiny

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.errors import UsageError
+from frame_harness.base.errors import UsageError
 from frame_harness.machine import load_machine
 from frame_harness.machine.argv import Handles, qemu_argv
 

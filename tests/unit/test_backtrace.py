@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from frame_harness.backtrace import DEEPEST, return_addresses
-from frame_harness.units import KERNEL_VMA
+from frame_harness.base.units import KERNEL_VMA
+from frame_harness.guest.backtrace import DEEPEST, return_addresses
 
 STACK, TEXT = KERNEL_VMA + 0x10_0000, KERNEL_VMA + 0x1000
 

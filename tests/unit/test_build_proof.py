@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.check_command import Request, check
+from frame_harness.base.progress import run
+from frame_harness.cli.check import Request, check
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image import (
     Subject,
     Toolchain,
@@ -34,9 +36,7 @@ from frame_harness.image.guest_word import check_profile
 from frame_harness.image.image import Image
 from frame_harness.image.ir_build import compile_ir
 from frame_harness.judge.exit_codes import ExitCode
-from frame_harness.kernel import Kernel
 from frame_harness.machine.definition import load_machine
-from frame_harness.progress import run
 
 _KERNEL = """#![no_std]
 #![no_main]

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness import check_command, doctor
-from frame_harness.errors import UsageError
+from frame_harness.base.errors import UsageError
+from frame_harness.base.units import MIB
+from frame_harness.cli import check as check_command
+from frame_harness.cli import doctor
 from frame_harness.image import cache_limit, disk
 from frame_harness.image.cache_limit import hold, limit_bytes, trim
-from frame_harness.units import MIB
 from tests.support.doors import SOURCES
 
 

@@ -9,21 +9,21 @@ from dataclasses import replace
 
 import pytest
 
-from frame_harness.campaign.arena import Ground
-from frame_harness.campaign.attribution import AT_BOOT, AT_THE_END, BOOT, CLAUSES, OF_COMMAND, Blame, blame
-from frame_harness.campaign.author import Author
-from frame_harness.campaign.differences import Difference
-from frame_harness.campaign.grounds import ISLANDS
-from frame_harness.campaign.history import Failure
-from frame_harness.campaign.interpreter import HANDLERS, Interpreter, Prediction, ScriptError, set_of_vtables
-from frame_harness.campaign.scripts import Script, parse
-from frame_harness.campaign.shrink import shrink
-from frame_harness.campaign.steps import Cached, Got, Listed, Step
+from frame_harness.base.errors import UsageError
 from frame_harness.contract.clauses import CLAUSES as CONTRACT
 from frame_harness.contract.functions import OF_CLAUSE, functions_of_all
 from frame_harness.contract.model import Done, Fail, Model, Outcome, Panic, PanicKind, booted_model
 from frame_harness.contract.model.slots import C
-from frame_harness.errors import UsageError
+from frame_harness.histories.arena import Ground
+from frame_harness.histories.attribution import AT_BOOT, AT_THE_END, BOOT, CLAUSES, OF_COMMAND, Blame, blame
+from frame_harness.histories.author import Author
+from frame_harness.histories.differences import Difference
+from frame_harness.histories.grounds import ISLANDS
+from frame_harness.histories.history import Failure
+from frame_harness.histories.interpreter import HANDLERS, Interpreter, Prediction, ScriptError, set_of_vtables
+from frame_harness.histories.scripts import Script, parse
+from frame_harness.histories.shrink import shrink
+from frame_harness.histories.steps import Cached, Got, Listed, Step
 
 N_FRAMES = 6000
 GIVEN = [range(1, 2100), range(4200, N_FRAMES - 1)]

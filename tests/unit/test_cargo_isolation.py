@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from frame_harness import resources
+from frame_harness.base import resources
 from frame_harness.image import Subject, Toolchain, cargo, cargo_config, find_toolchain
 from frame_harness.image.build import build
 from frame_harness.image.errors import CargoConfigError

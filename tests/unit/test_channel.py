@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from frame_harness.base.errors import BootError, ConsoleError, ProtocolError, UsageError
 from frame_harness.console import Channel, GuestCrashed, GuestGone
 from frame_harness.console.stream import MAX_LINE_BYTES
-from frame_harness.errors import BootError, ConsoleError, ProtocolError, UsageError
 
 BANNER = b"*frame-harness proto=1 build=ab nonce=cafe profile=dev\n"
 REPORT = b"!panic file=src/a.rs line=3 col=5\n! msg no slot\n! bt 0xffffffff80100010\n!end\n"

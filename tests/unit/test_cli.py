@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from frame_harness.bench import tables
-from frame_harness.cli import cli
+from frame_harness.cli.main import cli
 from frame_harness.contract.clauses import CLAUSES
-from frame_harness.contract.ordering_table import ORDERING_CLAUSES
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import known_machines, load_machine
+from frame_harness.orderings.table import ORDERING_CLAUSES
 from tests.support.mutants import mutated
 
 IN_RELEASE = ("--machine", "microvm", "--profile", "release")
@@ -27,7 +27,7 @@ def told(*words: str, said: str = "") -> Result:
 
 def run_alone(*words: str) -> subprocess.CompletedProcess[str]:
     """What a command answers that collects the suite: not inside of another collection."""
-    argv = [sys.executable, "-c", "from frame_harness.cli import main; main()", *words]
+    argv = [sys.executable, "-c", "from frame_harness.cli.main import main; main()", *words]
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 

@@ -10,7 +10,7 @@ import pexpect
 import pytest
 from click.testing import CliRunner, Result
 
-from frame_harness.cli import cli
+from frame_harness.cli.main import cli
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.doors import SOURCES
 
@@ -50,7 +50,7 @@ def test_what_follows_the_exit_of_the_guest_is_named() -> None:
 
 @pytest.fixture
 def terminal() -> Iterator[pexpect.spawn]:
-    argv = ["-c", "from frame_harness.cli import main; main()", *ON]
+    argv = ["-c", "from frame_harness.cli.main import main; main()", *ON]
     env = {
         **os.environ,
         "PYTHONPATH": str(SOURCES),

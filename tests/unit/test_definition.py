@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from frame_harness.errors import UsageError
+from frame_harness.base.errors import UsageError
+from frame_harness.base.resources import machines_dir
+from frame_harness.base.units import GIB, MIB
 from frame_harness.machine import DEFAULT_MACHINE, Limits, Machine, known_machines, load_machine
 from frame_harness.machine.definition import load_machines, machine_from
-from frame_harness.resources import machines_dir
-from frame_harness.units import GIB, MIB
 
 GOOD: dict[str, Any] = {"type": "q35", "ram": "64 MiB"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness import doctor
+from frame_harness.cli import doctor
 
 
 def test_report_covers_everything_a_run_needs() -> None:

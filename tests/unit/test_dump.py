@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
+from frame_harness.base.errors import DumpError
 from frame_harness.console import dump
-from frame_harness.errors import DumpError
 
 FREE, LIVE = b"\xff" * 16 + bytes(48), bytes(range(64))
 

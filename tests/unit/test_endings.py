@@ -12,17 +12,19 @@ from typing import NoReturn
 
 import pytest
 
-from frame_harness import check_command, cli, streams
-from frame_harness.check_command import Request
-from frame_harness.checks import ClauseViolated
-from frame_harness.errors import BootError, HarnessError, UsageError
+from frame_harness.base import streams
+from frame_harness.base.errors import BootError, HarnessError, UsageError
+from frame_harness.cli import check as check_command
+from frame_harness.cli import main as cli
+from frame_harness.cli.check import Request
+from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.errors import AllocFailed, GuestCrashed, GuestTimeout, SubjectPanic
 from frame_harness.image.errors import BuildError, ToolchainError
 from frame_harness.judge.exit_codes import ExitCode
-from frame_harness.kernel_errors import AllocFailed, GuestCrashed, GuestTimeout, SubjectPanic
 from frame_harness.report import files
 from tests.support.doors import SOURCES
 
-MAIN = (sys.executable, "-c", "from frame_harness.cli import main; main()")
+MAIN = (sys.executable, "-c", "from frame_harness.cli.main import main; main()")
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.checks import ClauseViolated
-from frame_harness.ends import ENOUGH, HUNG_ENOUGH, Ends, Hangs
-from frame_harness.kernel_errors import GuestCrashed, GuestFailure, GuestTimeout
+from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.errors import GuestCrashed, GuestFailure, GuestTimeout
+from frame_harness.session.ends import ENOUGH, HUNG_ENOUGH, Ends, Hangs
 
 
 def crash(place: str = "f+0x12 (frame.rs:7)") -> GuestCrashed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frame_harness.errors import DumpError, HarnessError, ProtocolError, quote_bytes
+from frame_harness.base.errors import DumpError, HarnessError, ProtocolError, quote_bytes
 
 
 def test_message_is_one_line_with_the_next_step_below() -> None:

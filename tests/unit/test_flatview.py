@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.errors import MachineError
+from frame_harness.base.errors import MachineError
 from frame_harness.machine.flatview import RamRange, parse_flat_view
 
 # QEMU 7.2, -machine microvm -m 5G, shortened

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.errors import MachineError, MissingToolError, RamError, UsageError
+from frame_harness.base.errors import MachineError, MissingToolError, RamError, UsageError
+from frame_harness.base.units import GIB, MIB
 from frame_harness.machine import Guest, GuestExit, MonitorGone, known_machines, live_guests, load_machine
 from frame_harness.machine.process import PARENT_CHECK
-from frame_harness.units import GIB, MIB
 from tests.support import tiny_guest as tiny
 from tests.support.children import child_ends_too
 from tests.support.fake_qemu import write_python, write_script, write_talker

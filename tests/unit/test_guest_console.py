@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from frame_harness.console.protocol import MAX_REQUEST_BYTES
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.kernel import Kernel
 from frame_harness.machine.definition import load_machine
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.guest.errors import GuestCrashed
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import GuestStatus
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import GuestCrashed
 from frame_harness.machine.definition import load_machine
 
 # The kind of crash with what the harness says about it.

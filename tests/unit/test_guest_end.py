@@ -10,9 +10,9 @@ import pytest
 
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner, parse_line
-from frame_harness.guest_end import spoiled
+from frame_harness.guest.ending import spoiled
+from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.evidence import GuestStatus
-from frame_harness.kernel import Kernel
 from frame_harness.machine import Guest, load_machine
 from tests.support import tiny_guest as tiny
 

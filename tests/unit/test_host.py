@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness import check_command
-from frame_harness.check_command import Request
-from frame_harness.errors import MissingToolError, UsageError
+from frame_harness.base.errors import MissingToolError, UsageError
+from frame_harness.base.units import GIB
+from frame_harness.cli import check as check_command
+from frame_harness.cli.check import Request
 from frame_harness.machine.definition import load_machine, machine_from
 from frame_harness.machine.firmware import require_host
-from frame_harness.units import GIB
 
 Q35 = load_machine("q35")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness import resources
-from frame_harness.backtrace import code_line
+from frame_harness.base import resources
 from frame_harness.contract.layout import EXPECTED, diff
+from frame_harness.guest.backtrace import code_line
 from frame_harness.image import (
     BuildError,
     NotJudgeable,

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 
 from frame_harness.contract.clauses import CLAUSES
-from frame_harness.contract.invariants import INVARIANTS, Outcome, Past, check_all
-from frame_harness.contract.invariants.columns import Columns
 from frame_harness.contract.memory_state import (
     Canary,
     Constants,
@@ -20,6 +18,8 @@ from frame_harness.contract.memory_state import (
     MemoryStateError,
     digest_frames,
 )
+from frame_harness.invariants import INVARIANTS, Outcome, Past, check_all
+from frame_harness.invariants.columns import Columns
 from tests.support.corruption import CORRUPTIONS, Corruption, Subjects, touch_payload
 from tests.support.synthetic import LARGEST, SMALL, Shape, healthy_state
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.base.errors import KtapError
 from frame_harness.console import ktap
-from frame_harness.errors import KtapError
 
 GOOD = ["KTAP version 1", "1..3", "ok 1 - split", "# why", "ok 2 coalesce", "ok 3 - cache # SKIP one CPU"]
 

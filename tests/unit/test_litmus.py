@@ -2,8 +2,8 @@
 
 import pytest
 
-from frame_harness.contract.litmus import Litmus, Move
-from frame_harness.contract.ordering_events import Order
+from frame_harness.orderings.events import Order
+from frame_harness.orderings.litmus import Litmus, Move
 
 RLX, ACQ, REL, AR = Order.MONOTONIC, Order.ACQUIRE, Order.RELEASE, Order.ACQ_REL
 

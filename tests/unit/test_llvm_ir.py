@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.contract.ordering_events import Access, Function, Op, Order, Path, Space
 from frame_harness.image.errors import ImageError
-from frame_harness.image.ir_paths import PathError, Walker
-from frame_harness.image.ir_syntax import parse_instruction
-from frame_harness.image.ir_text import Global, Register, split_top
-from frame_harness.image.llvm_ir import Module
+from frame_harness.orderings.events import Access, Function, Op, Order, Path, Space
+from frame_harness.orderings.ir_paths import PathError, Walker
+from frame_harness.orderings.ir_syntax import parse_instruction
+from frame_harness.orderings.ir_text import Global, Register, split_top
+from frame_harness.orderings.llvm_ir import Module
 
 FILE = "/k/frame.rs"
 

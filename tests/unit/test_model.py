@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frame_harness.contract.invariants import check_all
 from frame_harness.contract.memory_state import Constants, MemoryState, Migratetype, pfn_ranges
 from frame_harness.contract.model import (
     PAGE_TABLE,
@@ -29,6 +28,7 @@ from frame_harness.contract.model import (
     frames_of_map,
     model_of,
 )
+from frame_harness.invariants import check_all
 from tests.support.synthetic import SLOT
 
 C = Constants()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.check_command import DEFAULT_MACHINES
+from frame_harness.cli.check import DEFAULT_MACHINES
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.kernel import Kernel
 from frame_harness.machine.definition import known_machines, load_machine
 from tests.unit.test_guest_crashes import CRASHES
 
@@ -21,8 +21,13 @@ PACKAGE = ROOT / "harness" / "frame_harness"
 SHIM = ROOT / "kernel_shim" / "src"
 SUITE = sorted((ROOT / "tests" / "contract").glob("*.py"))
 # Modules of the harness through which the suite talks to the guest, or plays what it plays.
-THROUGH = [PACKAGE / name for name in ("kernel.py", "storms.py", "interleaving.py", "pytest_plugin.py")]
-CAMPAIGN = sorted((PACKAGE / "campaign").glob("*.py"))
+THROUGH = [
+    PACKAGE / name
+    for name in (
+        "guest/kernel.py", "concurrency/storms.py", "concurrency/interleaving.py", "session/plugin.py",
+    )
+]  # fmt: skip
+CAMPAIGN = sorted((PACKAGE / "histories").glob("*.py"))
 OTHER_TESTS = [path for part in ("unit", "red") for path in sorted((ROOT / "tests" / part).glob("*.py"))]
 
 OF_THE_HARNESS = {
@@ -125,7 +130,7 @@ def test_every_stage_of_the_start_is_used_by_a_check() -> None:
     """`full` is what a guest does when it is not told."""
     stages = re.findall(r'Some\("(\w+)"\) => Self::', text_of(SHIM / "memory/mod.rs"))
     stages += re.findall(r'None \| Some\("(\w+)"\) => Self::', text_of(SHIM / "memory/mod.rs"))
-    used = keywords_of([*SUITE, PACKAGE / "pytest_plugin.py"])
+    used = keywords_of([*SUITE, PACKAGE / "session" / "plugin.py"])
     assert set(stages) == {"none", "array", "full"}
     assert [stage for stage in stages if stage != "full" and ("init", repr(stage)) not in used] == []
 
@@ -143,7 +148,7 @@ def test_every_machine_is_judged_on() -> None:
 def test_every_step_of_a_program_is_run_by_a_check(guest: Kernel) -> None:
     """By a storm or by two CPUs whose turns are forced."""
     steps = {line.split()[0] for line in guest.call("smp.ops").data}
-    words = words_of([*SUITE, PACKAGE / "storms.py", PACKAGE / "races" / "stage.py"])
+    words = words_of([*SUITE, PACKAGE / "concurrency" / "storms.py", PACKAGE / "races" / "stage.py"])
     run = {step for step in steps if re.search(rf"^{re.escape(step)}(?:[@=~].*)?$", words, re.M)}
     assert steps - run - FOR_TESTS == set()
     tested = words_of(OTHER_TESTS)

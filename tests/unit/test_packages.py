@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness import packages
-from frame_harness.packages import MissingPackages
+from frame_harness.base import packages
+from frame_harness.base.packages import MissingPackages
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may install packages: run as root")
 

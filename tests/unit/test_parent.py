@@ -12,7 +12,7 @@ from tests.support.children import child_ends_too
 
 CHILD = """
 import os, signal
-from frame_harness.parent import die_with_parent
+from frame_harness.base.parent import die_with_parent
 die_with_parent(os.getppid())
 print(os.getpid(), flush=True)
 signal.pause()
@@ -24,7 +24,7 @@ sys.exit(subprocess.run([sys.executable, "-c", {CHILD!r}]).returncode)
 
 STRANGER = """
 import ctypes, os
-from frame_harness.parent import die_with_parent
+from frame_harness.base.parent import die_with_parent
 die_with_parent(os.getpid())
 number, PR_GET_PDEATHSIG = ctypes.c_int(-1), 2
 assert ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(number), 0, 0, 0) == 0

@@ -6,12 +6,12 @@ import io
 
 from rich.console import Console
 
-from frame_harness.bench.command import table_of as bench_table
 from frame_harness.bench.rows import Row
-from frame_harness.campaign.corruption_table import CORRUPTIONS
-from frame_harness.campaign.matrix import Row as MatrixRow
-from frame_harness.campaign.matrix_command import table_of
+from frame_harness.cli.bench import table_of as bench_table
+from frame_harness.cli.matrix import table_of
 from frame_harness.contract.clauses import CLAUSES
+from frame_harness.histories.corruption_table import CORRUPTIONS
+from frame_harness.histories.matrix import Row as MatrixRow
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.verdict import judge
 from frame_harness.report.clause_table import clause_table

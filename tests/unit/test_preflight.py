@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from frame_harness.errors import HarnessError
-from frame_harness.kernel_errors import AllocFailed, GuestCrashed, SubjectPanic
-from frame_harness.preflight import prepare
-from frame_harness.run import Run
+from frame_harness.base.errors import HarnessError
+from frame_harness.guest.errors import AllocFailed, GuestCrashed, SubjectPanic
+from frame_harness.session.preflight import prepare
+from frame_harness.session.run import Run
 
 PANIC = SubjectPanic(file="frame.rs", line=7, message="no", request="selftest", backtrace=("deep", "shallow"))
 

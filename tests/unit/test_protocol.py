@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.base.errors import ProtocolError
 from frame_harness.console.protocol import (
     Banner,
     Crash,
@@ -17,7 +18,6 @@ from frame_harness.console.protocol import (
     parse_line,
     quote_line,
 )
-from frame_harness.errors import ProtocolError
 
 BANNER = b"*frame-harness proto=1 build=ab12 nonce=cafe profile=dev hhdm=0xffff800000000000 frames=16 cpus=1"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.resources import machines_dir
 from frame_harness.judge.evidence import Evidence, Outcome, decode
-from frame_harness.resources import machines_dir
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
@@ -259,7 +259,7 @@ def test_a_crash_that_a_test_asks_for_is_no_trouble(door: pytest.Pytester) -> No
     door.makepyfile(
         """
         import pytest
-        from frame_harness.kernel_errors import GuestCrashed
+        from frame_harness.guest.errors import GuestCrashed
 
         def test_x(kernel):
             with pytest.raises(GuestCrashed, match="#UD"):

@@ -10,12 +10,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from frame_harness.checks import ClauseViolated, ImpossibleValue, NotEvaluated
-from frame_harness.errors import ProtocolError, RamError
+from frame_harness.base.errors import ProtocolError, RamError
+from frame_harness.guest.checks import ClauseViolated, ImpossibleValue, NotEvaluated
+from frame_harness.guest.errors import CommandRefused, OtherAnswer
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
-from frame_harness.kernel_errors import CommandRefused, OtherAnswer
-from frame_harness.pytest_results import ON_THE_WAY, result_of, seen_on_the_way
+from frame_harness.session.results import ON_THE_WAY, result_of, seen_on_the_way
 
 RUN = RunKey("q35", "dev")
 FRAME = 1 << 48

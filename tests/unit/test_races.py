@@ -9,12 +9,13 @@ from typing import cast
 import numpy as np
 import pytest
 
+from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.contract.clauses import CLAUSES as CONTRACT
+from frame_harness.guest.errors import NotInThisVersion
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import NotInThisVersion
 from frame_harness.machine.definition import load_machine
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
@@ -23,7 +24,6 @@ from frame_harness.races.operations import ANY_VALUE, LEFT_OUT, left_out, method
 from frame_harness.races.outcome import Outcome, answer_parts
 from frame_harness.races.scenes import IN_USE
 from frame_harness.races.stage import Stage, staged
-from frame_harness.smp import Cpus, Job
 
 LOAD, STORE = (True, False), (False, True)
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from frame_harness.errors import RamError, UsageError
+from frame_harness.base.errors import RamError, UsageError
+from frame_harness.base.units import GIB, MIB
 from frame_harness.machine import ram as ram_module
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import (
@@ -21,7 +22,6 @@ from frame_harness.machine.ram import (
     garbage_at,
     garbage_block,
 )
-from frame_harness.units import GIB, MIB
 
 SIZE = 8 * MIB
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from frame_harness.errors import MachineError
+from frame_harness.base.errors import MachineError
+from frame_harness.guest.errors import GuestCrashed
+from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.evidence import GuestStatus, RunKey
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import GuestCrashed
-from frame_harness.run import Run
+from frame_harness.session.run import Run
 
 PASSED = GuestStatus.PASS, "the guest reported success"
 

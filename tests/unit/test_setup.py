@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness import resources
-from frame_harness.errors import HarnessError
-from frame_harness.progress import run
+from frame_harness.base import resources
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.progress import run
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -118,8 +118,8 @@ def test_wheel_carries_what_a_user_needs_and_nothing_else(wheel: Path) -> None:
         "frame_harness/_data/kernel_shim/.cargo/config.toml",
         "frame_harness/_data/kernel_shim/src/memory/frame.rs",
         "frame_harness/_data/qemu/q35.toml",
-        "frame_harness/cli.py",
-        "frame_harness/requirements.lock",
+        "frame_harness/cli/main.py",
+        "frame_harness/cli/requirements.lock",
     ):
         assert needed in names
     assert any(name.startswith("frame_harness/_data/suite/test_") for name in names)

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from frame_harness import progress
-from frame_harness.progress import Step, run, speaker
+from frame_harness.base import progress
+from frame_harness.base.progress import Step, run, speaker
 
 
 @pytest.fixture(autouse=True)

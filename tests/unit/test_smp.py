@@ -7,17 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from frame_harness.base.errors import BootError
+from frame_harness.concurrency.smp import OPERATIONS, Cpus, Job
 from frame_harness.console.channel import Channel
-from frame_harness.errors import BootError
+from frame_harness.guest.errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import GuestStatus
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.guest import Guest
-from frame_harness.smp import OPERATIONS, Cpus, Job
 
 
 @pytest.fixture(scope="module")

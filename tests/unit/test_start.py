@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import frame_harness_start
-from frame_harness.cli import cli
+from frame_harness.cli.main import cli
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.doors import SOURCES
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from frame_harness import pytest_plugin, storm_command
-from frame_harness.checks import ClauseViolated
-from frame_harness.cli import cli
+from frame_harness.cli import storm as storm_command
+from frame_harness.cli.main import cli
+from frame_harness.concurrency.smp import Outcome
+from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.exit_codes import ExitCode
-from frame_harness.kernel_errors import GuestTimeout
-from frame_harness.smp import Outcome
+from frame_harness.session import plugin as pytest_plugin
 
 ENV = {"FRAME_RS": ""}
 

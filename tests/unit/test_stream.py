@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from frame_harness.base.errors import ConsoleError
 from frame_harness.console.stream import MAX_LINE_BYTES, LineStream
-from frame_harness.errors import ConsoleError
 
 
 class Silence(Exception):

@@ -13,9 +13,9 @@ import pytest
 
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.surface import COMMANDS, OF_THE_SHIM, WITHOUT_OPERANDS
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.kernel import Kernel
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import ROOT, SOURCES
 from tests.support.recorder import FILE

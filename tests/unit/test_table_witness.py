@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.table_witness import CHUNK_SLOTS, RUNS_IN_ALL, Contradiction, contradiction, parts_of
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.kernel import Kernel
 from frame_harness.machine.definition import load_machine
-from frame_harness.table_witness import CHUNK_SLOTS, RUNS_IN_ALL, Contradiction, contradiction, parts_of
 
 SLOT = np.dtype([("word", "<u8"), ("other", "<u8")])
 CONSOLE_BYTES = 64 << 10

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.errors import UsageError
-from frame_harness.units import (
+from frame_harness.base.errors import UsageError
+from frame_harness.base.units import (
     GIB,
     MIB,
     Paddr,

@@ -1,7 +1,7 @@
 """As many guests at a time as the host can serve, and no more."""
 
-from frame_harness.units import GIB
-from frame_harness.workers import WORKER_BYTES, available_memory, usable_cpus, worker_count
+from frame_harness.base.units import GIB
+from frame_harness.session.workers import WORKER_BYTES, available_memory, usable_cpus, worker_count
 
 
 def test_usually_one_guest_a_cpu() -> None:

@@ -7,12 +7,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 
+from frame_harness.base.errors import MachineError
 from frame_harness.bench.rows import Row, beside, timed
-from frame_harness.errors import MachineError
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
-from frame_harness.kernel import Kernel
 from frame_harness.machine.argv import Handles, qemu_argv
 from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.machine.firmware import bios_argument, find_qemu

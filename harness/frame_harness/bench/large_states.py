@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.contract.memory_state import MemoryState, Migratetype, Zone, pfn_ranges
 from frame_harness.contract.model import Done, ExpectedTable, booted_model, expected_state
 from frame_harness.contract.model.slots import C
-from frame_harness.units import PAGE_SHIFT
 
 TILE_FRAMES = 1 << 15
 """A multiple of two 8 MiB blocks, so that migratetypes repeat from tile to tile."""

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Iterator
 
 from frame_harness.bench.rows import Row
+from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.kernel import Kernel
 from frame_harness.machine.definition import load_machine
-from frame_harness.smp import Cpus, Job
 
 CPUS = (1, 2, 4)
 ROUNDS = 5

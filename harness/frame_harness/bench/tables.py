@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from frame_harness.bench.rows import Row, beside, timed
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.kernel import Kernel
 from frame_harness.machine.definition import load_machine
 
 RAM = "1 GiB"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from frame_harness.base.errors import BootError, ConsoleError, HarnessError, ProtocolError, UsageError
 from frame_harness.console.protocol import (
     MAX_REQUEST_BYTES,
     PROTOCOL_VERSION,
@@ -26,7 +27,6 @@ from frame_harness.console.protocol import (
 )
 from frame_harness.console.stream import LineStream, Watch
 from frame_harness.console.transcript import Transcript
-from frame_harness.errors import BootError, ConsoleError, HarnessError, ProtocolError, UsageError
 
 T = TypeVar("T")
 HISTORY: Final = 100

@@ -31,7 +31,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from frame_harness.errors import DumpError
+from frame_harness.base.errors import DumpError
 
 SLOT_BYTES: Final = 64
 _NUMBER: Final = "(?:0x[0-9a-f]{1,16}|[0-9]{1,20})"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from frame_harness.errors import KtapError
+from frame_harness.base.errors import KtapError
 
 _PLAN: Final = re.compile(r"1\.\.([0-9]{1,9})")
 # "ok 3 - split_gives_both_halves # SKIP no memory", "not ok 4 - coalesce"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, cast
 from urllib.parse import unquote_to_bytes
 
-from frame_harness.errors import ProtocolError, quote_bytes
+from frame_harness.base.errors import ProtocolError, quote_bytes
 
 PROTOCOL_VERSION: Final = 1
 MAX_REQUEST_BYTES: Final = 4096

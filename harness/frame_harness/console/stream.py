@@ -12,8 +12,8 @@ from typing import Final, Protocol
 import pexpect
 from pexpect.socket_pexpect import SocketSpawn
 
+from frame_harness.base.errors import ConsoleError
 from frame_harness.console.transcript import Transcript
-from frame_harness.errors import ConsoleError
 
 MAX_LINE_BYTES: Final = 16 << 10
 """Longer than any line of the protocol; what goes on without a newline is cut here."""

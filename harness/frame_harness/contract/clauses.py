@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from frame_harness.errors import UsageError
+from frame_harness.base.errors import UsageError
 
 
 class UnknownClauseError(UsageError):

@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from frame_harness.errors import HarnessError
+from frame_harness.base.errors import HarnessError
 
 PfnRanges = NDArray[np.int64]
 """Shape (k, 2): half-open [first, end) ranges of page frame numbers."""

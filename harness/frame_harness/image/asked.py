@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any, Final
 
-from frame_harness import resources
+from frame_harness.base import resources
 
 _CHECKS: Final = {"dev": True, "release": False}
 _CARGO_DEFAULT_LEVEL: Final = {"dev": "0", "release": "3"}

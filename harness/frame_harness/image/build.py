@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from frame_harness import resources
+from frame_harness.base import resources
+from frame_harness.base.progress import Say
 from frame_harness.image import cache_limit, cargo, store
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import BuildError
@@ -19,7 +20,6 @@ from frame_harness.image.offer import lacking_names, questions
 from frame_harness.image.proof import prove_image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
-from frame_harness.progress import Say
 
 Profile = Literal["dev", "release"]
 Kept = tuple[Path, str, tuple[str, ...]]

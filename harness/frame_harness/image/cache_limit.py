@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from frame_harness import resources
-from frame_harness.errors import UsageError
-from frame_harness.units import format_bytes, parse_bytes
+from frame_harness.base import resources
+from frame_harness.base.errors import UsageError
+from frame_harness.base.units import format_bytes, parse_bytes
 
 VARIABLE: Final = "FRAME_HARNESS_CACHE_LIMIT"
 DEFAULT: Final = "2 GiB"

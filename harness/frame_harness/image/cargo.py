@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from frame_harness import resources
+from frame_harness.base import resources
+from frame_harness.base.progress import Finished, HowFar, Say, run
 from frame_harness.image import disk
 from frame_harness.image.cargo_progress import Packages
 from frame_harness.image.compiler import TARGET, Toolchain
@@ -20,7 +21,6 @@ from frame_harness.image.errors import BuildError
 from frame_harness.image.isolation import ROOT, CargoHome, cargo_home, environment
 from frame_harness.image.store import built_name
 from frame_harness.image.subject import Subject
-from frame_harness.progress import Finished, HowFar, Say, run
 
 _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
 _LACKS = "FRAME_HARNESS_LACKS"  # likewise

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from frame_harness.errors import HarnessError
+from frame_harness.base.errors import HarnessError
 
 # What libc, Rust and linkers say of ENOSPC and EDQUOT.
 _WORDS: Final = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")

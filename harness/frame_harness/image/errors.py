@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from frame_harness import errors
-from frame_harness.errors import ImageError, MissingToolError, UsageError
+from frame_harness.base import errors
+from frame_harness.base.errors import ImageError, MissingToolError, UsageError
 
 __all__ = [
     "BuildError",

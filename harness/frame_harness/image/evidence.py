@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
-from frame_harness import resources
+from frame_harness.base import resources
+from frame_harness.base.progress import run
 from frame_harness.image.asked import Asked, manifest
 from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import BuildError
 from frame_harness.image.isolation import environment
-from frame_harness.progress import run
 
 ASSERTION: Final = "codegen_assertion"
 OVERFLOW: Final = "codegen_overflow"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from frame_harness import resources
+from frame_harness.base import resources
 from frame_harness.contract.layout import StructLayout
 from frame_harness.image.declarations import declaration_line
 from frame_harness.image.demangle import demangle

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from frame_harness import resources
+from frame_harness.base import resources
+from frame_harness.base.progress import Say, run
 from frame_harness.image import evidence, store
 from frame_harness.image.asked import Asked, asked, manifest
 from frame_harness.image.cargo import NOT_THE_SUBJECT, invocation
@@ -22,7 +23,6 @@ from frame_harness.image.ir_proof import prove_ir
 from frame_harness.image.isolation import environment
 from frame_harness.image.placed import memory_module
 from frame_harness.image.subject import Subject
-from frame_harness.progress import Say, run
 
 # The subject is compiled in a crate of its own rather than in the shim:
 # - nothing of the shim is inlined into `allocate`, so what is read is the subject's doing;

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from frame_harness import resources
+from frame_harness.base import resources
 from frame_harness.image import cargo_config, store
 
 ROOT: Final = Path("/")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import elftools
 
-from frame_harness import resources
+from frame_harness.base import resources
 from frame_harness.image import store
 
 _READERS: Final = Path(__file__).parent

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from frame_harness.base.progress import Say, run
 from frame_harness.contract.names import FALLIBLE_BOOT, INFALLIBLE, NAMES, Name
 from frame_harness.image.asked import asked
 from frame_harness.image.compiler import Toolchain
@@ -17,7 +18,6 @@ from frame_harness.image.errors import BuildError, NotJudgeable
 from frame_harness.image.ir_build import HOST, SOURCE, host_argv, host_env, write_host
 from frame_harness.image.placed import KERNEL_S_NAME
 from frame_harness.image.subject import Subject
-from frame_harness.progress import Say, run
 
 NO_SUCH_FILE: Final = "E0583"
 PROBE: Final = "probe.rs"

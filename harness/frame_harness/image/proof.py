@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from frame_harness import resources
+from frame_harness.base import resources
 from frame_harness.image import evidence, machine_code
 from frame_harness.image.asked import Asked, asked
 from frame_harness.image.cargo import shim_flags

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from frame_harness.errors import HarnessError
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import GIB, KERNEL_VMA, format_bytes
 from frame_harness.image.image import Image
-from frame_harness.units import GIB, KERNEL_VMA, format_bytes
 
 MAPPED: Final = GIB
 """Bytes that the kernel maps for itself; the other CPUs' stacks lie above (kernel_shim/src/arch/stack.rs)."""

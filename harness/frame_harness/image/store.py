@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from frame_harness import resources
-from frame_harness.progress import Say, Step
+from frame_harness.base import resources
+from frame_harness.base.progress import Say, Step
 
 KEEP_S = 7 * 24 * 3600.0  # an image that nobody used for a week is dropped
 

@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from frame_harness import resources
+from frame_harness.base import resources
 from frame_harness.image.errors import SubjectError
 
 BUILTIN_NAME = "built-in"

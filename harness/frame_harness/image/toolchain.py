@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from frame_harness import packages, resources
+from frame_harness.base import packages, resources
+from frame_harness.base.progress import Say, run
 from frame_harness.image import toolchain_memory
 from frame_harness.image.asked import manifest
 from frame_harness.image.compiler import TARGET, Toolchain, target_libraries
 from frame_harness.image.errors import ToolchainError
 from frame_harness.image.isolation import environment
-from frame_harness.progress import Say, run
 
 FORCE_VARIABLE = "FRAME_HARNESS_TOOLCHAIN"
 CHOICES = ("installed-target", "rustup-add", "debian")

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from frame_harness import resources
+from frame_harness.base import resources
 from frame_harness.image import store
 from frame_harness.image.compiler import Toolchain
 

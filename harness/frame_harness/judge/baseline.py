@@ -5,8 +5,8 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from frame_harness.base.errors import UsageError
 from frame_harness.contract.clauses import CLAUSES, nearest
-from frame_harness.errors import UsageError
 from frame_harness.judge.evidence import Record, RunKey
 
 PROFILES = ("dev", "release")

@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from frame_harness.errors import HarnessError
+from frame_harness.base.errors import HarnessError
 
 
 class EvidenceError(HarnessError):

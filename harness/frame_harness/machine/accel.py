@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from frame_harness.errors import HarnessError, MachineError
+from frame_harness.base.errors import HarnessError, MachineError
+from frame_harness.base.progress import Say
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.guest import Guest
-from frame_harness.progress import Say
 
 Talk = Sequence[tuple[bytes, bytes]]
 """What is sent to the console, with what must come back, in turns."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from frame_harness.errors import UsageError
+from frame_harness.base.errors import UsageError
 from frame_harness.machine.definition import Machine
 
 DEBUG_EXIT_PORT: Final = 0xF4

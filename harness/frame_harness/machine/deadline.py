@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from frame_harness.errors import HarnessError
+from frame_harness.base.errors import HarnessError
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.process import QemuProcess
 from frame_harness.machine.qmp import Guard, MonitorGone

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from frame_harness.errors import MachineError
+from frame_harness.base.errors import MachineError
 from frame_harness.machine.instruction import LONGEST, stays
 
 SLICE_S: Final = 0.25

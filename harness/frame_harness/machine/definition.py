@@ -10,10 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from frame_harness.errors import UsageError
+from frame_harness.base.errors import UsageError
+from frame_harness.base.resources import machines_dir
+from frame_harness.base.units import parse_bytes
 from frame_harness.machine import schema
-from frame_harness.resources import machines_dir
-from frame_harness.units import parse_bytes
 
 DEFAULT_MACHINE: Final = "q35"
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from frame_harness.errors import MissingToolError, UsageError
+from frame_harness.base.errors import MissingToolError, UsageError
 from frame_harness.machine.definition import Machine
 
 QBOOT: Final = "qboot.rom"

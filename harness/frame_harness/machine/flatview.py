@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from frame_harness.errors import MachineError
+from frame_harness.base.errors import MachineError
 from frame_harness.machine.argv import RAM_ID
 
 # "  0000000000100000-000000007fffffff (prio 0, ram): ram @0000000000100000 KVM", or without "@": offset 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
-from frame_harness.errors import MachineError, UsageError
+from frame_harness.base.errors import MachineError, UsageError
 from frame_harness.machine.argv import Handles, qemu_argv
 from frame_harness.machine.deadline import PROGRESS_S, Deadline, GuestTimeout, TimeoutReport
 from frame_harness.machine.definition import Machine

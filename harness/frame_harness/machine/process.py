@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from frame_harness.errors import MissingToolError
+from frame_harness.base.errors import MissingToolError
 
 STDERR_TAIL_BYTES: Final = 16 << 10
 # sh's own parent is compared with the process that asked for it: when that died before the signal was armed,

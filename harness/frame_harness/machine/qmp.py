@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError
 from qemu.qmp.protocol import ConnectError, Runstate, StateError
 
-from frame_harness.errors import MachineError
+from frame_harness.base.errors import MachineError
 
 T = TypeVar("T")
 Guard = Callable[[], None]

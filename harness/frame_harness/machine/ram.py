@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from frame_harness.errors import RamError, UsageError
+from frame_harness.base.errors import RamError, UsageError
+from frame_harness.base.units import GIB, MIB, format_bytes
 from frame_harness.machine.flatview import RamRange
-from frame_harness.units import GIB, MIB, format_bytes
 
 FILL_ALL_LIMIT: Final = 256 * MIB
 """RAM up to this size is filled with garbage entirely."""

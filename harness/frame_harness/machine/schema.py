@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePath
 from typing import Any, Final, Protocol
 
-from frame_harness.errors import UsageError
-from frame_harness.units import GIB, MIB, PAGE_SIZE, format_bytes
+from frame_harness.base.errors import UsageError
+from frame_harness.base.units import GIB, MIB, PAGE_SIZE, format_bytes
 
 ACCELERATORS: Final = ("tcg", "auto", "kvm")
 FIRMWARE: Final = ("default", "qboot", "seabios")

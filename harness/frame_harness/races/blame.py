@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from frame_harness.campaign.attribution import OF_COMMAND
+from frame_harness.histories.attribution import OF_COMMAND
 
 OF_METHOD: Final[Mapping[str, str]] = {
     **OF_COMMAND,

@@ -11,20 +11,20 @@ import iced_x86
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.absence import require_names
-from frame_harness.campaign.snapshot import Snapshot
+from frame_harness.base.errors import MachineError, ProtocolError
+from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.contract.names import WHOLE_SLOT
-from frame_harness.errors import MachineError, ProtocolError
-from frame_harness.kernel import Kernel
-from frame_harness.kernel_errors import GuestCrashed, GuestTimeout
+from frame_harness.guest.absence import require_names
+from frame_harness.guest.errors import GuestCrashed, GuestTimeout
+from frame_harness.guest.kernel import Kernel
+from frame_harness.histories.snapshot import Snapshot
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import LONGEST, is_private, touches
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.operations import GENERATION
 from frame_harness.races.outcome import Outcome, answer_parts
 from frame_harness.races.scenes import Scene
-from frame_harness.smp import Cpus, Job
-from frame_harness.units import PAGE_SHIFT
 
 CPUS: Final = 3
 """CPU 0 serves the console; the other two run commands, only one of them at a time."""

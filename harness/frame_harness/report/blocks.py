@@ -7,9 +7,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from frame_harness.base.text import plural, printable
 from frame_harness.judge.evidence import CheckResult
 from frame_harness.judge.findings import Finding
-from frame_harness.report.text import plural, printable
 from frame_harness.report.width import ByWidth
 
 LABEL = "dim"

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from frame_harness.errors import HarnessError, UsageError
+from frame_harness.base.errors import HarnessError, UsageError
 
 
 def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> None:

@@ -4,11 +4,11 @@
 # into characters that XML allows is ours to do either way.
 import xml.etree.ElementTree as ET
 
+from frame_harness.base.text import printable
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.verdict import Verdict, what_was_seen
-from frame_harness.report.text import printable
 
 _SUITE = "frame-harness"
 

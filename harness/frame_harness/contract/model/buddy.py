@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 
+from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.contract.memory_state import Migratetype
 from frame_harness.contract.model.outcome import Panicked, PanicKind
 from frame_harness.contract.model.slots import C, SlotTable
 from frame_harness.contract.model.zones import MAX_ORDER, Block, ZoneModel, block_at
-from frame_harness.units import PAGE_SHIFT
 
 N_CPUS = 8
 CACHE_CAPACITY = 64

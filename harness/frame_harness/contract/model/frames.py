@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.contract.memory_state import Migratetype
 from frame_harness.contract.model.buddy import BuddyModel
 from frame_harness.contract.model.hooks import HookCall, Vtable
@@ -13,8 +15,6 @@ from frame_harness.contract.model.options import AllocOptions
 from frame_harness.contract.model.outcome import Done, Fail, Illegal, Outcome, Panic, Panicked, PanicKind
 from frame_harness.contract.model.slots import U32, C, Slot, SlotTable
 from frame_harness.contract.model.zones import MAX_ORDER
-from frame_harness.errors import HarnessError
-from frame_harness.units import PAGE_SHIFT, PAGE_SIZE
 
 P = ParamSpec("P")
 

@@ -1,0 +1,340 @@
+"""Runs the suite on a subject, then judges what it saw."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from _pytest.mark.expression import Expression
+
+from frame_harness.base import resources
+from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.program import program
+from frame_harness.contract.clauses import CLAUSES, clause
+from frame_harness.image import disk
+from frame_harness.image.build import PROFILES, build
+from frame_harness.image.errors import BuildError, NotJudgeable
+from frame_harness.image.image import Image
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import find_toolchain
+from frame_harness.judge import baseline as baselines
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey, SubjectInfo, Trouble, decode
+from frame_harness.judge.exit_codes import ExitCode, exit_code
+from frame_harness.judge.verdict import judge
+from frame_harness.machine.accel import settle_accel
+from frame_harness.machine.definition import load_machines
+from frame_harness.machine.firmware import require_host
+from frame_harness.report import files as report_files
+from frame_harness.report import json_report, junit
+from frame_harness.report.progress import Progress
+from frame_harness.report.terminal import console_for, print_report
+from frame_harness.session import plugin as pytest_plugin
+from frame_harness.session.results import run_id
+from frame_harness.session.session import BUILD, PROBE, RESULT
+from frame_harness.session.settings import alone, settings
+from frame_harness.session.workers import available_memory, usable_cpus, worker_count
+
+DEFAULT_MACHINES = ("microvm", "q35", "pc")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to judge, on what, and where the reports go.
+
+    Attributes:
+        red: the kernel of `kernel_shim/src/red` to boot instead of one that behaves, for the tests that prove
+            that no such kernel passes.
+    """
+
+    frame_rs: Path | None = None
+    machines: tuple[str, ...] = ()
+    profile: str = "both"
+    accel: str | None = None
+    select: str = ""
+    baseline: Path | None = None
+    json: Path | None = None
+    junit: Path | None = None
+    workers: int | None = None
+    red: str = ""
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        return PROFILES if self.profile == "both" else (self.profile,)
+
+    @property
+    def command(self) -> str:
+        """The command that a finding names; machine, profile and check are added to it."""
+        words = [program(), "check"]
+        if self.frame_rs:
+            words += ["--frame-rs", str(self.frame_rs)]
+        if self.accel:
+            words += ["--accel", self.accel]
+        return shlex.join(words)
+
+
+def check(request: Request) -> ExitCode:
+    """Judge a subject, print the report, return the process exit status.
+
+    Raises:
+        HarnessError: the request makes no sense: a wrong path, machine or baseline.
+    """
+    began = time.monotonic()
+    read = (request.frame_rs, request.baseline, *map(Path, request.machines))
+    report_files.make_way((request.json, request.junit), read)
+    _check_selection(request.select)
+    known = baselines.load(request.baseline) if request.baseline else baselines.EMPTY
+    subject = Subject.from_file(request.frame_rs) if request.frame_rs else Subject.builtin()
+    for machine in load_machines(request.machines or DEFAULT_MACHINES).values():
+        require_host(machine)
+    console = console_for()
+    with Progress(console) as progress:
+        evidence = _evidence(subject, request, progress)
+    evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
+    verdict = judge(evidence, known, required=_required(request))
+    print_report(evidence, verdict, known, console)
+    if request.json:
+        report_files.write(request.json, json_report.dumps(evidence, verdict, known))
+    if request.junit:
+        report_files.write(request.junit, junit.dumps(evidence, verdict, known))
+    if evidence.interrupted:
+        console.print("interrupted; every guest is gone")
+    return exit_code(verdict.kind)
+
+
+def _evidence(subject: Subject, request: Request, progress: Progress) -> Evidence:
+    """Build, then run the suite; whatever ends that early is part of the evidence."""
+    began, build_s = time.monotonic(), 0.0
+    try:
+        trouble, images = _build_first(subject, request, progress)
+        build_s = time.monotonic() - began
+        if trouble is None:
+            trouble, request = _settle_accelerator(request, images, progress)
+        evidence = _broken_build(subject, trouble) if trouble else _run_suite(subject, request, progress)
+    except OSError as error:
+        evidence = _broken_build(subject, _of_the_host(error))
+    except KeyboardInterrupt:
+        evidence = Evidence(subject=_info(subject), planned_runs=(), interrupted=True)
+    return msgspec.structs.replace(evidence, build_s=build_s)
+
+
+def _settle_accelerator(
+    request: Request, images: Sequence[Image], progress: Progress
+) -> tuple[Trouble | None, Request]:
+    """Find out once, before there are workers, whether the accelerator that was asked for works here."""
+    machines = load_machines(request.machines or DEFAULT_MACHINES).values()
+    wanted = [machine.override(accel=request.accel) for machine in machines]
+    wanted = [machine for machine in wanted if machine.accel != "tcg"]
+    if not wanted:
+        return None, request
+    try:
+        settled = settle_accel(wanted[0], images[0].elf, append="nonce=probe", talk=PROBE, say=progress.note)
+    except HarnessError as error:
+        message = error.summary.removeprefix("accelerator: ")
+        return Trouble(what="accelerator", message=message, next=error.next_step), request
+    return None, replace(request, accel=settled.accel) if request.accel else request
+
+
+def _check_selection(select: str) -> None:
+    """Refuse what is no expression here: deep inside of pytest's workers it is a crash.
+
+    Raises:
+        UsageError: names the place of the mistake.
+        UnknownClauseError: it has the form of a clause's id, and is none.
+    """
+    if not select:
+        return
+    for word in re.findall(r"\b[A-Z]+-[0-9]{2,}\b", select):
+        clause(word)
+    try:
+        Expression.compile(select)
+    except Exception as error:  # a ParseError in pytest 8, a SyntaxError in pytest 9
+        raise UsageError(
+            "selection", repr(select), detail=str(error), next_step='write it like "ALLOC-07 or not CONST"'
+        ) from error
+
+
+def _required(request: Request) -> list[str]:
+    """A whole run must have looked at every clause; a chosen part need not."""
+    if request.select or request.machines:
+        return []
+    return list(CLAUSES)
+
+
+def _build_first(
+    subject: Subject, request: Request, progress: Progress
+) -> tuple[Trouble | None, list[Image]]:
+    images: list[Image] = []
+    try:
+        toolchain = find_toolchain(say=progress.step)
+        features = ["red"] if request.red else []
+        for profile in request.profiles:
+            images.append(build(subject, profile, features=features, toolchain=toolchain, say=progress.step))
+    except NotJudgeable as error:
+        return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images
+    except BuildError as error:
+        trouble = Trouble(
+            what=BUILD,
+            message=error.first,
+            detail=error.rendered,
+            next=error.next_step,
+        )
+        return trouble, images
+    except HarnessError as error:
+        trouble = Trouble(what=BUILD, message=error.summary, detail=error.evidence, next=error.next_step)
+        return trouble, images
+    return None, images
+
+
+def _of_the_host(error: OSError) -> Trouble:
+    if full := disk.no_room(error, resources.build_dir()):
+        return Trouble(what="files", message=full.summary, detail=full.evidence, next=full.next_step)
+    return Trouble(
+        what="files",
+        message=str(error),
+        next="make room or get leave to write there; TMPDIR and FRAME_HARNESS_CACHE name other folders",
+    )
+
+
+def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:
+    return Evidence(subject=_info(subject), planned_runs=(), errors=troubles)
+
+
+def _info(subject: Subject) -> SubjectInfo:
+    return SubjectInfo(name=subject.name, path=str(subject.path), sha256=subject.sha256)
+
+
+def _run_suite(subject: Subject, request: Request, progress: Progress) -> Evidence:
+    """Run pytest on the suite; what it saw so far when it was interrupted."""
+    watcher = _Watcher(progress)
+    with tempfile.TemporaryDirectory(prefix="frame-harness-") as folder, alone():
+        file = Path(folder) / "evidence.json"
+        workers = _workers(request, progress)
+        code = pytest.main(_arguments(request, file, Path(folder), workers), plugins=[watcher])
+        if code == pytest.ExitCode.INTERRUPTED and not watcher.troubles and not file.exists():
+            return Evidence(subject=_info(subject), planned_runs=(), interrupted=True)
+        if not file.exists():
+            watcher.troubles.append(
+                Trouble(what="suite", message=f"pytest ended with status {int(code)} and left no evidence")
+            )
+            return Evidence(subject=_info(subject), planned_runs=(), errors=tuple(watcher.troubles))
+        evidence = decode(file.read_bytes(), Evidence)
+    builds = [trouble for trouble in evidence.errors if trouble.what == BUILD]
+    if builds:
+        # Nothing that a wrong build showed counts, and no check needs to say so again.
+        return msgspec.structs.replace(_broken_build(subject, *builds), interrupted=evidence.interrupted)
+    if evidence.interrupted:
+        return evidence  # that workers died is what was asked of them
+    return _with_troubles(evidence, watcher.troubles)
+
+
+def _with_troubles(evidence: Evidence, troubles: Sequence[Trouble]) -> Evidence:
+    return msgspec.structs.replace(evidence, errors=(*evidence.errors, *troubles))
+
+
+def _arguments(request: Request, evidence: Path, scratch: Path, workers: int) -> list[str]:
+    arguments = [
+        *settings(resources.suite_dir(), scratch), "-n", str(workers),
+        "--dist", "worksteal", "--profile", request.profile, "--evidence", str(evidence),
+        "--reproduce-with", request.command,
+    ]  # fmt: skip
+    for machine in request.machines or DEFAULT_MACHINES:
+        arguments += ["--machine", machine]
+    if not request.machines:
+        arguments.append("--marked-machines")
+    if request.frame_rs:
+        arguments += ["--frame-rs", str(request.frame_rs)]
+    if request.accel:
+        arguments += ["--accel", request.accel]
+    if request.red:
+        arguments += ["--red", request.red]
+    if request.select:
+        arguments += ["-k", request.select]
+    return arguments
+
+
+def _workers(request: Request, progress: Progress) -> int:
+    count, why = worker_count(request.workers, usable_cpus(), available_memory())
+    if why:
+        progress.note(why)
+    if not request.select or count == 1:
+        return count
+    return max(1, min(count, _selected(request)))
+
+
+def _selected(request: Request) -> int:
+    """Count the checks of a selection: no more workers are started than there is work for."""
+    collected: list[str] = []
+
+    class Collector:
+        def pytest_collection_finish(self, session: pytest.Session) -> None:
+            collected.extend(item.nodeid for item in session.items)
+
+    with tempfile.TemporaryDirectory(prefix="frame-harness-") as folder:
+        words = _arguments(request, Path(folder) / "evidence.json", Path(folder), 0)
+        pytest.main([*words, "--collect-only"], plugins=[Collector()])
+    return len(collected)
+
+
+class _Watcher:
+    """Passes events of the suite on to the progress line, keeps what kept the suite from running."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.troubles: list[Trouble] = []
+        self._progress = progress
+        self._runs: dict[str, RunKey] = {}
+        self._begun = False
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        if not self._begun:
+            self._begun = True
+            self._begin(node.config, ids)
+
+    def _begin(self, config: pytest.Config, ids: Sequence[str]) -> None:
+        keys = config.stash[pytest_plugin.SESSION].all_keys()
+        totals: dict[RunKey, int] = {}
+        for nodeid in ids:
+            key = next(
+                (key for key in keys if f"[{run_id(key)}" in nodeid or f"-{run_id(key)}" in nodeid), None
+            )
+            if key is not None:
+                self._runs[nodeid] = key
+                totals[key] = totals.get(key, 0) + 1
+        for key, total in totals.items():
+            self._progress.begin(key, total)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if key := self._runs.get(nodeid):
+            name = nodeid.replace(f"{run_id(key)}-", "").replace(f"[{run_id(key)}]", "")
+            self._progress.check(key, name, ())
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, value in report.user_properties:
+            if name == RESULT and report.when == "teardown":
+                self._progress.result(decode(str(value), CheckResult))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.troubles.append(
+                Trouble(
+                    what="suite", message=f"{report.nodeid} cannot be collected", detail=str(report.longrepr)
+                )
+            )
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object | None) -> None:
+        if error:
+            self.troubles.append(
+                Trouble(what="suite", message=f"worker {node.gateway.id} died", detail=str(error))
+            )
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        self.troubles.append(Trouble(what="suite", message="pytest broke down", detail=str(excrepr)))

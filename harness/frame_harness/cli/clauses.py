@@ -1,0 +1,41 @@
+"""Finds out which check of the suite names which clause, without running any."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.resources import suite_dir
+from frame_harness.report.clause_table import ClauseTable, clause_table
+from frame_harness.session.results import clauses_of
+from frame_harness.session.settings import alone, settings
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.pairs: list[tuple[str, tuple[str, ...]]] = []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            function = getattr(item, "originalname", item.name)
+            self.pairs.append((f"{item.path.name}::{function}", clauses_of(item)))
+
+
+def suite_clauses() -> ClauseTable:
+    """The table of the suite as it is installed; no guest is started.
+
+    Raises:
+        HarnessError: the suite cannot be collected.
+    """
+    collector = _Collector()
+    with tempfile.TemporaryDirectory(prefix="frame-harness-") as scratch, alone():
+        arguments = [*settings(suite_dir(), Path(scratch)), "--collect-only", "--marked-machines"]
+        code = pytest.main(arguments, plugins=[collector])
+    if code != pytest.ExitCode.OK:
+        raise HarnessError(
+            "suite", str(suite_dir()), detail=f"cannot be collected: pytest status {int(code)}"
+        )
+    return clause_table(dict.fromkeys(collector.pairs))

@@ -1,0 +1,133 @@
+"""Lets a person talk to a guest."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import click
+
+from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.progress import speaker
+from frame_harness.cli.console_text import answer_lines, failure_lines
+from frame_harness.cli.endings import ending
+from frame_harness.guest.errors import GuestFailure, NotInThisVersion
+from frame_harness.guest.kernel import Kernel
+from frame_harness.image.build import build
+from frame_harness.image.image import Image
+from frame_harness.image.subject import Subject
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine
+from frame_harness.machine.firmware import require_host
+
+HINT = "`help` lists the commands, Tab completes them, Ctrl-C stops one, Ctrl-D ends"
+
+
+def talk(frame_rs: Path | None, machine: str | None, profile: str, init: str) -> ExitCode:
+    """Boot, then send each line of standard input as a request, until its end or the guest's.
+
+    Returns PASS when the guest was there to the end, else the status of how it ended.
+    """
+    subject = Subject.from_file(frame_rs) if frame_rs else Subject.builtin()
+    definition = load_machine(machine or DEFAULT_MACHINE)  # before a build, which takes longer to say no
+    require_host(definition)
+    image = build(subject, profile, say=speaker(sys.stderr))
+    with _Talk(image, definition, init) as conversation:
+        if sys.stdin.isatty():
+            return conversation.with_a_person()
+        return conversation.with_a_pipe([line.strip() for line in sys.stdin if line.strip()])
+
+
+class _Talk:
+    """A guest with what is said to it; after Ctrl-C in the middle of a request, a new guest."""
+
+    def __init__(self, image: Image, machine: Machine, init: str) -> None:
+        self._image, self._machine, self._init = image, machine, init
+        self._kernel = self._boot()
+        self._slot = image.dtype("MetaSlot")
+        self._exited = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and not self._exited:
+            self._kernel.finish()
+        self._kernel.guest.close()
+
+    def _boot(self) -> Kernel:
+        kernel = Kernel.boot(self._image, self._machine, init=self._init)
+        click.echo("\n".join(kernel.console_tail(1)))
+        return kernel
+
+    def with_a_pipe(self, lines: Sequence[str]) -> ExitCode:
+        """Run all lines; when the guest ends before, say which did not run."""
+        left = deque(lines)
+        status: ExitCode | None = None
+        while left and status is None:
+            status = self._say(left.popleft())
+        if left:
+            click.echo("not run, the guest is gone:", err=True)
+            for line in left:
+                click.echo(f"  {line}", err=True)
+        return status or ExitCode.PASS
+
+    def with_a_person(self) -> ExitCode:
+        """Read lines with a history, until Ctrl-D or the end of the guest."""
+        click.echo(f"a guest at its prompt; {HINT}", err=True)
+        self._complete()
+        while True:
+            try:
+                line = input("> ").strip()
+            except EOFError:
+                return ExitCode.PASS
+            except KeyboardInterrupt:  # leaves the line, as in a shell
+                click.echo()
+                continue
+            try:
+                status = self._say(line) if line else None
+            except KeyboardInterrupt:
+                click.echo(f"\ninterrupted during `{line}`; this is a new guest:", err=True)
+                self._kernel.guest.close()
+                self._kernel = self._boot()
+                continue
+            if status is not None:
+                return status
+
+    def _say(self, line: str) -> ExitCode | None:
+        """Send one request and show its answer; returns the session's status once the guest is gone."""
+        try:
+            reply = self._kernel.request(line)
+        except (UsageError, NotInThisVersion) as error:
+            click.echo(str(error), err=True)
+            return None
+        except HarnessError as error:
+            shown = failure_lines(error) if isinstance(error, GuestFailure) else [str(error)]
+            click.echo("\n".join(shown))
+            status, _ = ending(error)
+            click.echo(f"the guest is gone: {status.name}, status {int(status)}", err=True)
+            return status
+        click.echo("\n".join(answer_lines(reply, self._slot)))
+        self._exited = line.split(maxsplit=1)[0] == "exit" and reply.status == "ok"
+        return ExitCode.PASS if self._exited else None
+
+    def _complete(self) -> None:
+        """Give `input` its history, and the guest's commands to the Tab key."""
+        readline: Any = importlib.import_module("readline")
+        # slot.peek <paddr> - the bytes of a slot
+        commands = sorted(line.split()[0] for line in self._kernel.call("help").data)
+
+        def matching(begun: str, number: int) -> str | None:
+            found = [f"{command} " for command in commands if command.startswith(begun)]
+            return found[number] if number < len(found) else None
+
+        readline.set_completer(matching)
+        readline.set_completer_delims(" ;")
+        readline.parse_and_bind("tab: complete")

@@ -1,0 +1,58 @@
+"""What the command says when it cannot go on, with the exit status that is true of it."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from pathlib import Path
+
+from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.console.channel import GuestCrashed as ConsoleCrashed
+from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.errors import AllocFailed, GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
+from frame_harness.image.disk import no_room
+from frame_harness.image.errors import NotJudgeable
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.machine.deadline import GuestTimeout as DeadlinePassed
+
+_STATUS: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (UsageError, ExitCode.USAGE),
+    (GuestTimeout, ExitCode.TIMEOUT),
+    (DeadlinePassed, ExitCode.TIMEOUT),
+    (GuestCrashed, ExitCode.CRASH),
+    (ConsoleCrashed, ExitCode.CRASH),
+    (SubjectPanic, ExitCode.CRASH),
+    (AllocFailed, ExitCode.FAIL),
+    (ClauseViolated, ExitCode.FAIL),
+    (NotJudgeable, ExitCode.UNJUDGEABLE),
+    (NotInThisVersion, ExitCode.UNJUDGEABLE),
+    (HarnessError, ExitCode.ERROR),
+    (OSError, ExitCode.ERROR),
+)
+
+
+def ending(error: Exception) -> tuple[ExitCode, str]:
+    """Return the exit status and the words for an error that nothing caught.
+
+    An error that nobody thought of is the harness's own: one line, while its stack trace goes into a file.
+    """
+    if isinstance(error, OSError) and (full := no_room(error, Path(tempfile.gettempdir()))):
+        return ExitCode.ERROR, f"error: {full}"
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            return status, f"error: {error}"
+    said = " ".join(str(error).split())
+    line = f"error: bug in the harness: {type(error).__name__}: {said}"
+    return ExitCode.ERROR, f"{line}\nnext: report it with {_kept_trace(error)}"
+
+
+def _kept_trace(error: Exception) -> str:
+    trace = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="frame-harness-bug-", suffix=".txt", encoding="utf-8", errors="replace", delete=False
+        ) as file:
+            file.write(trace)
+    except OSError:
+        return f"this\n{trace}"
+    return file.name

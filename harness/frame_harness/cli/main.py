@@ -1,0 +1,268 @@
+"""The command line door."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from frame_harness.base.streams import survive_closed_pipes
+from frame_harness.judge.exit_codes import ExitCode, table
+
+F = TypeVar("F", bound=Callable[..., Any])
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def frame_rs_option(what: str) -> Callable[[F], F]:
+    """Return the option that names a frame.rs; `what` the command does with it."""
+    return click.option(
+        "--frame-rs", type=FILE, envvar="FRAME_RS", show_envvar=True,
+        help=f"The module {what}; default: the built-in one.",
+    )  # fmt: skip
+
+
+class _Group(click.Group):
+    """Lists each command with its whole first sentence; click cuts it at the width of a terminal."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [
+            (name, self.commands[name].get_short_help_str(limit=1000)) for name in self.list_commands(ctx)
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="frame-harness", prog_name="frame-harness", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Judges a kernel's frame metadata by booting it under QEMU."""
+
+
+@cli.command("help")
+@click.argument("command", default="")
+def help_command(command: str) -> None:
+    """Show this list, or what a COMMAND does and takes."""
+    parent = click.get_current_context().parent
+    if parent is None:
+        raise AssertionError("help is a command of the group")
+    shown = cli.get_command(parent, command) if command else cli
+    if shown is None:
+        raise click.UsageError(f"No such command '{command}'. Known: {', '.join(cli.commands)}")
+    context = click.Context(shown, info_name=command, parent=parent) if command else parent
+    click.echo(shown.get_help(context))
+
+
+@cli.command(
+    "check", epilog="\b\nExit status:\n" + "\n".join(f"  {int(c):3}  {c.name}: {c.words}" for c in ExitCode)
+)
+@frame_rs_option("to judge")
+@click.option(
+    "--machine", "machines", multiple=True,
+    help="A machine's name or TOML file; repeat for more. Default: microvm, q35, pc, and others for the "
+    "checks that need them.",
+)  # fmt: skip
+@click.option("--profile", type=click.Choice(["dev", "release", "both"]), default="both", show_default=True)
+@click.option(
+    "--accel", type=click.Choice(["tcg", "auto", "kvm"]), help="Accelerator; default: the machine's."
+)
+@click.option(
+    "-k", "select", default="", metavar="EXPR", help="Only checks that match: clause ids, test names."
+)
+@click.option("--baseline", type=FILE, help="Known findings (TOML): they are listed, and are no failure.")
+@click.option("--json", "json_", type=FILE, help="Write the verdict as JSON.")
+@click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
+@click.option("-n", "workers", type=click.IntRange(1), help="Guests at the same time; default: one a CPU.")
+@click.option("--red", default="", hidden=True)  # a kernel that must not pass, for the tests of the harness
+def check_command(
+    frame_rs: Path | None,
+    machines: tuple[str, ...],
+    profile: str,
+    accel: str | None,
+    select: str,
+    baseline: Path | None,
+    json_: Path | None,
+    junit: Path | None,
+    workers: int | None,
+    red: str,
+) -> NoReturn:
+    """Judge a frame module against the contract."""
+    from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
+
+    request = Request(
+        frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
+        json=json_, junit=junit, workers=workers, red=red,
+    )  # fmt: skip
+    sys.exit(int(check(request)))
+
+
+@cli.command("machines")
+def machines_command() -> None:
+    """List the machines that `--machine` knows."""
+    from frame_harness.machine.definition import known_machines, load_machine  # noqa: PLC0415
+
+    for name in known_machines():
+        click.echo(f"{name:10} {load_machine(name).summary}")
+
+
+@cli.command("clauses")
+@click.option("--markdown", is_flag=True, help="As Markdown, for a document.")
+def clauses_command(markdown: bool) -> NoReturn:
+    """List the contract's clauses with the checks that look at each."""
+    from frame_harness.cli.clauses import suite_clauses  # noqa: PLC0415
+    from frame_harness.report.terminal import console_for  # noqa: PLC0415
+
+    found = suite_clauses()
+    if markdown:
+        click.echo(found.markdown())
+    else:
+        console = console_for()
+        console.print(found.terminal() if console.is_terminal else found.lines(), soft_wrap=True)
+        click.echo(found.legend())
+        click.echo(found.summary())
+    sys.exit(int(ExitCode.NO_TESTS if found.missing else ExitCode.PASS))
+
+
+@cli.command("bench")
+@click.argument("names", nargs=-1)
+def bench_command(names: tuple[str, ...]) -> NoReturn:
+    """Measure speeds as ratios to floors timed in the same run; NAMES choose some."""
+    from frame_harness.cli.bench import bench  # noqa: PLC0415
+    from frame_harness.report.terminal import console_for  # noqa: PLC0415
+
+    sys.exit(int(ExitCode.PASS if bench(names, console_for()) else ExitCode.FAIL))
+
+
+@cli.command("storm")
+@click.argument("names", nargs=-1)
+@click.option(
+    "--seconds", "--time", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+    help="In all.",
+)  # fmt: skip
+@click.option("--steps", type=click.IntRange(1), help="Stop after so many of each storm, not by the clock.")
+@click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--again", is_flag=True,
+    help="Repeat storms that broke something until they do so again; status 8 when they do not.",
+)  # fmt: skip
+@frame_rs_option("to judge")
+@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
+def storm_command(
+    names: tuple[str, ...],
+    seconds: float,
+    steps: int | None,
+    cpus: int,
+    seed: int,
+    again: bool,
+    frame_rs: Path | None,
+    machine: str,
+    profile: str,
+) -> NoReturn:
+    """Let several CPUs at the same frames for a long time; NAMES choose some storms."""
+    from frame_harness.cli.storm import StormRequest, storm  # noqa: PLC0415
+
+    sys.exit(int(storm(StormRequest(seconds, steps, names, cpus, frame_rs, machine, profile, seed, again))))
+
+
+@cli.command("fuzz")
+@click.option(
+    "--time", "seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
+)
+@click.option("--commands", type=click.IntRange(1), help="Stop after so many commands, not by the clock.")
+@click.option("--seed", type=click.IntRange(0), help="Plays the same histories again; default: a new one.")
+@frame_rs_option("to judge")
+@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@click.option("--scripts", type=FOLDER, help="Where findings are saved; default: in the build folder.")
+def fuzz_command(
+    seconds: float,
+    commands: int | None,
+    seed: int | None,
+    frame_rs: Path | None,
+    machine: str,
+    profile: str,
+    scripts: Path | None,
+) -> NoReturn:
+    """Play random histories against the reference model; each broken clause becomes a short script."""
+    from frame_harness.cli.fuzz import FuzzRequest, fuzz  # noqa: PLC0415
+
+    sys.exit(int(fuzz(FuzzRequest(seconds, commands, seed, frame_rs, machine, profile, scripts))))
+
+
+@cli.command("replay")
+@click.argument("file", type=FILE)
+@frame_rs_option("to judge")
+@click.option("--machine", default=None, help="Instead of the script's own.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), help="Instead of the script's own.")
+def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profile: str | None) -> NoReturn:
+    """Play a saved script against any module, judged by the reference model."""
+    from frame_harness.cli.fuzz import replay  # noqa: PLC0415
+
+    sys.exit(int(replay(file, frame_rs, machine, profile)))
+
+
+@cli.command("matrix")
+@frame_rs_option("in the guest")
+@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@click.option("--markdown", is_flag=True, help="As Markdown, for a document.")
+def matrix_command(frame_rs: Path | None, machine: str, profile: str, markdown: bool) -> NoReturn:
+    """Corrupt a guest's memory field by field; show who notices: the kernel, an invariant, nobody."""
+    from frame_harness.cli.matrix import show_matrix  # noqa: PLC0415
+    from frame_harness.report.terminal import console_for  # noqa: PLC0415
+
+    sys.exit(int(show_matrix(frame_rs, machine, profile, console_for(), markdown=markdown)))
+
+
+@cli.command("orderings")
+@frame_rs_option("to read")
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
+@click.option("--kernel", is_flag=True, help="Compare with the whole kernel around it, too.")
+def orderings_command(frame_rs: Path | None, profile: str, kernel: bool) -> NoReturn:
+    """Show the memory orderings in a module's compiled code, function by function."""
+    from frame_harness.cli.orderings import show_orderings  # noqa: PLC0415
+
+    sys.exit(int(show_orderings(frame_rs, profile, kernel=kernel)))
+
+
+@cli.command("console")
+@frame_rs_option("in the guest")
+@click.option("--machine", default=None, help="A machine's name or TOML file.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@click.option("--init", type=click.Choice(["none", "array", "full"]), default="full", show_default=True)
+def console_command(frame_rs: Path | None, machine: str | None, profile: str, init: str) -> NoReturn:
+    """Boot a guest and talk to it: one command a line, `help` lists them, Ctrl-D ends."""
+    from frame_harness.cli.console import talk  # noqa: PLC0415
+
+    sys.exit(int(talk(frame_rs, machine, profile, init)))
+
+
+@cli.command("exit-codes")
+def exit_codes_command() -> None:
+    """Print the table of exit status."""
+    click.echo(table())
+
+
+def main() -> NoReturn:
+    """Run the command line; what goes wrong is one line, never a stack trace."""
+    survive_closed_pipes()
+    try:
+        cli.main(standalone_mode=False)
+        sys.exit(int(ExitCode.PASS))
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(int(ExitCode.INTERRUPTED))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(int(ExitCode.USAGE))
+    except Exception as error:  # anything that is let through would end with the status of a FAIL
+        from frame_harness.cli.endings import ending  # noqa: PLC0415  the commands start faster without it
+
+        status, words = ending(error)
+        click.echo(words, err=True)
+        sys.exit(int(status))

@@ -1,0 +1,1 @@
+"""Programs for several CPUs: what they run, what must hold afterwards, in which turns."""

@@ -1,0 +1,288 @@
+"""Forced interleavings: two CPUs of a guest take turns where the host says so, instruction by instruction."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.guest.checks import NotEvaluated
+from frame_harness.guest.errors import AllocFailed, SubjectPanic
+from frame_harness.guest.kernel import Kernel
+from frame_harness.machine.debugger import Debugger
+from frame_harness.machine.instruction import LONGEST, is_private, unlocked_width
+
+CPUS: Final = 3
+"""CPU 0 serves the console; the other two take turns, so only one of them ever runs."""
+FIRST, SECOND = 1, 2
+MOST_INSTRUCTIONS: Final = 20_000
+"""Of one step of a program: a step that takes more never ends."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where the first CPU stood while the second one ran.
+
+    Attributes:
+        instructions: how many of its step the first CPU had executed.
+        place: the instruction that was next, as `function+0x12 (file:line)`.
+        inside: it had done the load of that instruction, not yet the store.
+        ended: the first CPU was through with its step.
+        panicked: its step, or that of the second CPU, came to no end: it refused.
+    """
+
+    instructions: int
+    place: str
+    inside: bool = False
+    ended: bool = False
+    panicked: bool = False
+
+    def describe(self) -> str:
+        where = "between load and store of" if self.inside else "before"
+        return f"cpu {FIRST} stopped {where} instruction {self.instructions + 1}, {self.place}"
+
+
+@dataclass(frozen=True)
+class _Instruction:
+    """One instruction of the first CPU's step, with what it wrote to the watched memory."""
+
+    vaddr: int
+    fresh: bool
+    """The step had not come here before."""
+    written: slice | None
+
+
+class _StepPanicked(Exception):
+    """A step ends in a panic, about which the guest has more to say."""
+
+
+class Interleaving:
+    """Two CPUs whose programs of one step each are repeated under a debugger."""
+
+    def __init__(self, kernel: Kernel, cpus: Cpus, debugger: Debugger) -> None:
+        self.kernel, self.cpus, self._debugger = kernel, cpus, debugger
+        self._first, self._second = cpus.thread(FIRST), cpus.thread(SECOND)
+        self._begins, _ = kernel.image.symbol("smp_step_begins")
+        self._ended, _ = kernel.image.symbol("smp_step_ended")
+        self._panics, _ = kernel.image.symbol("smp_step_panics")
+        for vaddr in (self._begins, self._ended, self._panics):
+            debugger.breakpoint(vaddr)
+
+    def every_preemption(self, watched: NDArray[np.uint8], reset: Callable[[], None]) -> Iterator[Turn]:
+        """Run both steps again and again, the second CPU's step each time at another point of the first's.
+
+        The points are: before each instruction that touches memory which the other CPU can see, up to the
+        last that writes; behind that one, as what the step reads later is all the same; inside of each that
+        loads and stores. At any other point the second CPU would find and leave what it does at the next
+        of these. A store of what is there already counts for none.
+
+        Yields when both are through; `reset` is called before each time, while nothing runs.
+
+        Args:
+            watched: live bytes of the guest's RAM that the steps are about, aligned to 8.
+        """
+        trace = self._trace(watched, reset)
+        writes = [index for index, instruction in enumerate(trace) if instruction.written is not None]
+        behind = max(writes, default=-1) + 1
+        for index in range(min(behind + 1, len(trace))):
+            if index != behind and is_private(self._code(trace[index])):
+                continue
+            yield self._preempt(trace, index, reset, None)
+            operand = self._operand(trace[index])
+            if operand is not None:
+                yield self._preempt(trace, index, reset, watched[operand])
+
+    def preempted_write(
+        self,
+        watched: NDArray[np.uint8],
+        number: int,
+        reset: Callable[[], None],
+        between: Callable[[], None] = lambda: None,
+    ) -> Turn | None:
+        """Run both steps, the second CPU's where the first one is about to write to what is watched.
+
+        A step that panics ends the turn, and the `Interleaving` with it.
+
+        Args:
+            number: of the write, as an index: 0 is the first one, -1 the last.
+            reset: called before each time that the first CPU's step begins: once to find its writes.
+            between: called where the first CPU stands before its write, ahead of the second CPU's step.
+        Returns:
+            None when the first CPU's step writes nothing, or panics without any help.
+        """
+        with contextlib.suppress(_StepPanicked):
+            trace = self._trace(watched, reset)
+            writes = [index for index, instruction in enumerate(trace) if instruction.written is not None]
+            return self._refusable(trace, writes[number], reset, between) if writes else None
+        return None
+
+    def _refusable(
+        self,
+        trace: list[_Instruction],
+        index: int,
+        reset: Callable[[], None],
+        between: Callable[[], None],
+    ) -> Turn:
+        try:
+            return self._preempt(trace, index, reset, None, between)
+        except _StepPanicked:
+            return Turn(index, self._name(trace[index].vaddr), panicked=True)
+
+    def every_change(self, watched: NDArray[np.uint8]) -> Iterator[Turn]:
+        """Run the first CPU's step once; the second CPU's whole step whenever what is watched has changed.
+
+        Yields when the second CPU is through, once more when the first CPU's step has ended.
+        """
+        self._park()
+        before = watched.tobytes()
+        for instructions in range(1, MOST_INSTRUCTIONS):
+            at = self._debugger.step(self._first)
+            if at == self._panics:
+                raise _StepPanicked
+            now = watched.tobytes()
+            if now != before or at == self._ended:
+                self._run_to(self._second, self._ended)
+                yield Turn(instructions, self._name(at), ended=at == self._ended)
+                self._run_to(self._second, self._begins)
+                before = now
+            if at == self._ended:
+                return
+        raise self._endless()
+
+    def _trace(self, watched: NDArray[np.uint8], reset: Callable[[], None]) -> list[_Instruction]:
+        self._park()
+        reset()
+        trace: list[_Instruction] = []
+        seen: set[int] = set()
+        at = self._begins
+        while at != self._ended:
+            before = watched.copy()
+            following = self._debugger.step(self._first)
+            changed = np.flatnonzero(watched != before)
+            written = slice(int(changed[0]), int(changed[-1]) + 1) if len(changed) else None
+            trace.append(_Instruction(at, at not in seen, written))
+            seen.add(at)
+            at = following
+            if at == self._panics:
+                raise _StepPanicked
+            if len(trace) > MOST_INSTRUCTIONS:
+                raise self._endless()
+        return trace
+
+    def _operand(self, instruction: _Instruction) -> slice | None:
+        """The watched bytes that an instruction loads, then stores, without the bus lock."""
+        if instruction.written is None:
+            return None
+        width = unlocked_width(self._code(instruction))
+        if width is None:
+            return None
+        first = instruction.written.start // width * width
+        return slice(first, first + width)
+
+    def _preempt(
+        self,
+        trace: list[_Instruction],
+        index: int,
+        reset: Callable[[], None],
+        operand: NDArray[np.uint8] | None,
+        between: Callable[[], None] = lambda: None,
+    ) -> Turn:
+        self._park()
+        reset()
+        at = self._advance(trace, index)
+        between()
+        loaded = None if operand is None else operand.copy()
+        self._run_to(self._second, self._ended)
+        if operand is not None and loaded is not None:
+            # The load came first: the instruction finds what was there then, stores what it makes of that.
+            operand[:] = loaded
+            self._debugger.step(self._first)
+        self._run_to(self._first, self._ended)
+        return Turn(index, self._name(at), inside=operand is not None)
+
+    def _advance(self, trace: list[_Instruction], index: int) -> int:
+        """Let the first CPU execute the first `index` instructions of its step."""
+        nearest = max(i for i in range(index + 1) if trace[i].fresh)
+        at = trace[nearest].vaddr
+        if at != self._begins:
+            self._debugger.breakpoint(at)
+            self._run_to(self._first, at)
+            self._debugger.clear(at)
+        for _ in range(index - nearest):
+            at = self._debugger.step(self._first)
+        return at
+
+    def _park(self) -> None:
+        for cpu in (self._first, self._second):
+            self._run_to(cpu, self._begins)
+
+    def _run_to(self, cpu: int, vaddr: int) -> None:
+        at = self._debugger.rip(cpu)
+        while at != vaddr:
+            at = self._debugger.run(cpu)
+            if at == self._panics:
+                raise _StepPanicked
+
+    def _code(self, instruction: _Instruction) -> bytes:
+        return self.kernel.bytes_at(instruction.vaddr, LONGEST).tobytes()
+
+    def _name(self, vaddr: int) -> str:
+        return self.kernel.image.symbolize(vaddr)
+
+    def _endless(self) -> HarnessError:
+        return NotEvaluated(
+            "interleaving",
+            detail=f"a step takes over {MOST_INSTRUCTIONS} instructions: too many to go one by one",
+        )
+
+
+@contextlib.contextmanager
+def interleaved(
+    boot: Callable[..., Kernel], prepare: Callable[[Kernel, Cpus], tuple[str, str]]
+) -> Iterator[Interleaving]:
+    """Boot a guest, let two of its CPUs begin their steps under a debugger.
+
+    Args:
+        boot: starts a guest with options of `Kernel.boot`.
+        prepare: readies the guest, names its frames; returns the step of the first CPU, that of the second.
+    Raises:
+        SubjectPanic: on leaving, when a step panicked.
+    """
+    ours, theirs = socket.socketpair()
+    with ours:
+        try:
+            kernel = boot(cpus=CPUS, debugger=theirs.fileno())
+        finally:
+            theirs.close()
+        cpus = Cpus(kernel)
+        steps = prepare(kernel, cpus)
+        jobs = {cpu: Job((step,), traced=True) for cpu, step in zip((FIRST, SECOND), steps, strict=True)}
+        cpus.arm(jobs)
+        alive = kernel.guest.process
+        limit_s = kernel.machine.limits.stall_wall_s
+        debugger = Debugger(ours, lambda: not alive.ended(), limit_s=limit_s)
+        cpus.go()
+        try:
+            with contextlib.suppress(_StepPanicked):
+                yield Interleaving(kernel, cpus, debugger)
+        except Exception:
+            # Nobody may talk to the guest before its CPUs are through: they may be reporting a panic. What
+            # was found counts, not what they say now; a guest that ends here is on record by itself.
+            with contextlib.suppress(HarnessError, SubjectPanic, AllocFailed):
+                _let_go(cpus, debugger)
+                cpus.wait(jobs)
+            raise
+        _let_go(cpus, debugger)
+        cpus.wait(jobs)
+
+
+def _let_go(cpus: Cpus, debugger: Debugger) -> None:
+    cpus.stop()
+    debugger.detach()

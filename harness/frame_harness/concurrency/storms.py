@@ -1,0 +1,242 @@
+"""The storms: what several CPUs do to frames at the same time, with what must be true afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.concurrency.smp import Cpus, Job, Outcome, generation_growth, generations
+from frame_harness.contract.functions import ALLOCATE, keeper_of
+from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.kernel import Kernel
+from frame_harness.invariants import check_all
+
+UNUSED: Final = 2**32 - 1
+COW, DLL, POISONED_FLAG = 1 << 0, 1 << 1, 1 << 12
+POISONED_GUARD: Final = 1 << 31
+LEAST_ROUNDS: Final = 20
+"""Of a storm whose CPUs meet at a barrier; on a busy host they rarely run at the same time."""
+MOST_TRIES: Final = 50
+
+Jobs = dict[int, Job]
+
+
+@dataclass
+class Weather:
+    """One guest in a storm: what was there before, what the storm needs."""
+
+    kernel: Kernel
+    cpus: Cpus
+    seed: int = 1
+    frames: list[int] = field(default_factory=list)
+    free_blocks: set[tuple[int, int, str]] = field(default_factory=set)
+    generations: Any = None
+    outcome: Outcome = field(default_factory=lambda: Outcome({}, (), 0.0))
+
+    def everyone(self, *steps: str) -> Jobs:
+        """The same program for all, each with its own random numbers."""
+        return {cpu: Job(steps, seed=self.seed * 64 + cpu) for cpu in range(self.cpus.count)}
+
+    def slot(self, index: int) -> Any:
+        """The slot of a frame that the storm has named, live in guest RAM."""
+        return self.kernel.slots()[self.frames[index] >> PAGE_SHIFT]
+
+
+@dataclass(frozen=True)
+class Storm:
+    """One kind of storm.
+
+    Attributes:
+        clauses: what it settles.
+        ready: readies the frames; the jobs come from it.
+        frames: how many frames it needs, that all CPUs know.
+        judge: looks at what is left, beside what every storm must leave.
+        in_rounds: the CPUs meet at barriers; `rounds` counts how often.
+    """
+
+    name: str
+    clauses: tuple[str, ...]
+    ready: Callable[[Weather], Jobs]
+    frames: int = 0
+    judge: Callable[[Weather], None] | None = None
+    in_rounds: bool = False
+
+
+def rage(
+    storm: Storm,
+    kernel: Kernel,
+    *,
+    seconds: float,
+    seed: int = 1,
+    seen: Callable[[Outcome], None] | None = None,
+) -> Outcome:
+    """Let a storm rage, judge it; all of memory is as sound afterwards, with the same blocks free.
+
+    Args:
+        seconds: of wall-clock time; what was done by then is judged.
+        seen: is given what was done before it is judged, so that a storm that breaks something counts, too.
+    Raises:
+        ClauseViolated, SubjectPanic: the subject does not stand it.
+        HarnessError: nothing came about: the CPUs never ran at the same time.
+    """
+    weather = Weather(kernel, Cpus(kernel), seed)
+    kernel.call("buddy.drain")
+    weather.free_blocks = kernel.free_blocks()
+    weather.frames = [kernel.alloc(zeroed=False) for _ in range(storm.frames)]
+    if weather.frames:
+        weather.cpus.frames(weather.frames)
+    weather.outcome = _blow(storm, weather, seconds)
+    if seen is not None:
+        seen(weather.outcome)
+    weather.outcome.expect_none(storm.name)
+    if storm.judge is not None:
+        storm.judge(weather)
+    _expect_sound(weather)
+    return weather.outcome
+
+
+def _blow(storm: Storm, weather: Weather, seconds: float) -> Outcome:
+    # Half of the CPU time that a request may use, should all CPUs run all the time.
+    longest_s = weather.kernel.machine.limits.request_cpu_s / 2 / weather.cpus.count
+    for tries in range(1, MOST_TRIES):
+        jobs = storm.ready(weather)
+        weather.generations = generations(weather.kernel)
+        outcome = weather.cpus.run(jobs, seconds=min(seconds * tries, longest_s))
+        rounds = outcome.total("rounds")
+        if outcome.violations or not storm.in_rounds or rounds >= LEAST_ROUNDS:
+            return outcome
+    raise HarnessError("storm", storm.name, expected=f"{LEAST_ROUNDS} rounds", actual=str(rounds))
+
+
+def _expect_sound(weather: Weather) -> None:
+    kernel, outcome = weather.kernel, weather.outcome
+    growth = generation_growth(kernel, weather.generations)
+    began = "generations that began, over all frames"
+    expect(began, growth, outcome.total("allocated"), field="generation", function=ALLOCATE)
+    for paddr in weather.frames:
+        kernel.slot(paddr).set_refcount(1)
+        kernel.slot(paddr).set_guard(0)
+        kernel.release(paddr)
+    kernel.call("buddy.drain")
+    report = check_all(kernel.state())
+    if report.violated:
+        violations = [violation for result in report for violation in result.violations]
+        fields = {violation.field for violation in violations}
+        first = violations[0]
+        field = first.field if len(fields) == 1 else ""
+        raise ClauseViolated(
+            f"memory after {outcome.steps} steps of a storm: {', '.join(sorted(report.violated))}",
+            expected=first.expected,
+            got=first.got,
+            frame=None if first.pfn is None else first.pfn << PAGE_SHIFT,
+            field=field,
+            function=keeper_of(field),
+            exhibit=report.text,
+        )
+    now = kernel.free_blocks()
+    expect("blocks missing from the free lists", sorted(weather.free_blocks - now)[:5], [])
+    expect("blocks that were not there at first", sorted(now - weather.free_blocks)[:5], [])
+
+
+def _all_released(weather: Weather) -> None:
+    outcome = weather.outcome
+    expect("frames given back", outcome.total("released"), outcome.total("allocated"))
+
+
+def _balanced(weather: Weather) -> Jobs:
+    return weather.everyone("inc@0", "inc@1~8", "dec@0", "dec@1~8")
+
+
+def _balance_kept(weather: Weather) -> None:
+    outcome = weather.outcome
+    for index, paddr in enumerate(weather.frames):
+        what = f"reference count after {outcome.steps // 2} balanced pairs on {len(outcome.counters)} cpus"
+        expect(what, int(weather.slot(index)["refcount"]), 1, frame=paddr, field="refcount")
+
+
+def _claims(weather: Weather) -> Jobs:
+    weather.kernel.slot(weather.frames[0]).set_refcount(UNUSED)
+    return weather.everyone("own@0~4")
+
+
+def _rounds(weather: Weather, reset: int, step: str) -> Jobs:
+    weather.kernel.slot(weather.frames[0]).set_refcount(reset)
+    jobs = weather.everyone("barrier", step, "barrier")
+    first = jobs[0]
+    return {**jobs, 0: Job((*first.steps, "tally=1", f"set@0={reset:#x}"), seed=first.seed)}
+
+
+def _claim_rounds(weather: Weather) -> Jobs:
+    return _rounds(weather, UNUSED, "claim@0~4")
+
+
+def _last_references(weather: Weather) -> Jobs:
+    return _rounds(weather, weather.cpus.count, "dec@0~4")
+
+
+def _hooks(weather: Weather) -> Jobs:
+    return weather.everyone("alloc", "hook", "alloc.user", "hook", "drop", "drop")
+
+
+def _poisoning(weather: Weather) -> Jobs:
+    kernel, frame = weather.kernel, weather.frames[0]
+    kernel.slot(frame).set_flags(0x500)
+    kernel.slot(frame).set_guard(0)
+    writers = weather.everyone("or@0=0x1~4", "has@0=0x1", "andnot@0=0x1~4", "hasnot@0=0x1")
+    # One flag bit a writer: what it finds there is nobody else's doing.
+    jobs = {
+        cpu: Job(
+            tuple(step.replace("=0x1", f"={1 << (cpu - 1) % 3:#x}") for step in job.steps), seed=job.seed
+        )
+        for cpu, job in writers.items()
+    }
+    poisoner = ("poison@0", f"has@0={POISONED_FLAG:#x}", f"andnot@0={POISONED_FLAG:#x}", "heal@0")
+    return {**jobs, 0: Job(poisoner, seed=weather.seed)}
+
+
+def _flags_as_before(weather: Weather) -> None:
+    slot = weather.slot(0)
+    found = (int(slot["flags"]), int(slot["guard"]))
+    expect("flags and guard when all is undone", found, (0x500, 0), base=16, frame=weather.frames[0])
+
+
+def _lives(weather: Weather) -> Jobs:
+    kernel = weather.kernel
+    paddr = kernel.alloc(zeroed=False)
+    kernel.release(paddr)  # on top of this CPU's cache: every life is its
+    weather.cpus.frames([paddr])
+    parity = int(kernel.slots()[paddr >> PAGE_SHIFT]["generation"]) + 1 & 1
+    mortal = (f"alloc.custom={COW:#x}", "drop", f"alloc.custom={DLL:#x}", "drop")
+    return {**weather.everyone(f"life@0={parity}"), 0: Job(mortal, seed=weather.seed)}
+
+
+def _hooks_called(weather: Weather) -> None:
+    outcome = weather.outcome
+    released = outcome.total("released")
+    calls = (outcome.total("on_last_ref"), outcome.total("on_unmap"))
+    expect("calls of (on_last_ref, on_unmap)", calls, (released, released))
+    _all_released(weather)
+
+
+def _churn(order: int, delay: int = 0) -> Callable[[Weather], Jobs]:
+    return lambda weather: weather.everyone(f"churn={order}~{delay}")
+
+
+STORMS: Final = {
+    storm.name: storm
+    for storm in (
+        Storm("balanced references", ("REF-04",), _balanced, frames=2, judge=_balance_kept),
+        Storm("claims", ("REF-05",), _claims, frames=1),
+        Storm("claim rounds", ("REF-05",), _claim_rounds, frames=1, in_rounds=True),
+        Storm("last references", ("REF-06",), _last_references, frames=1, in_rounds=True),
+        Storm("frames and blocks", ("ALLOC-14",), _churn(3)),
+        Storm("single frames", ("GEN-05",), _churn(0), judge=_all_released),
+        Storm("large blocks", ("FREE-03", "FREE-04", "FREE-05", "FREE-06"), _churn(9, delay=16)),
+        Storm("hooks", ("VT-05",), _hooks, judge=_hooks_called),
+        Storm("poison", ("GUARD-09",), _poisoning, frames=1, judge=_flags_as_before),
+        Storm("lives", ("ALLOC-16",), _lives, judge=_all_released),
+    )
+}

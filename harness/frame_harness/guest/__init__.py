@@ -1,0 +1,1 @@
+"""One booted guest: its console commands, its memory, how it ended."""

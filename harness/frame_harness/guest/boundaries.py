@@ -1,0 +1,171 @@
+"""Plays the declared cases of methods on a guest, many calls in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.contract.boundaries import OF_EVERY_FIELD, WIDTHS, Case, Method, Outcome, Slot
+from frame_harness.contract.layout import META_SLOT
+from frame_harness.contract.names import WHOLE_SLOT
+from frame_harness.guest.absence import require_names
+from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.errors import CommandRefused
+from frame_harness.guest.kernel import BATCH_BYTES, Kernel
+from frame_harness.guest.reply import Reply
+
+RESERVED_BYTE = 0x6B
+"""What the reserved bytes of a slot hold during a case: no method may touch them."""
+
+
+def outcomes(kernel: Kernel, requests: Sequence[str]) -> list[Reply]:
+    """Run commands in few round trips, go on behind one that panics; returns one reply for each.
+
+    Raises:
+        CommandRefused: the guest does not know a command or its arguments.
+    """
+    replies: list[Reply] = []
+    size = BATCH_BYTES
+    while len(replies) < len(requests):
+        group = _first_group(requests[len(replies) :], size)
+        replies += kernel.call("batch " + ";".join(group)).parts(group)
+        kernel.commands.pop()  # a line of thousands of characters says nothing; see `tell`
+        last = replies[-1]
+        if last.status == "err":
+            raise CommandRefused("console command", repr(last.request), detail=last.shown)
+        # Where one call panics the next often does, too: what stands behind it would be sent again each time.
+        size = 1 if last.status == "panic" else min(2 * size, BATCH_BYTES)
+    return replies
+
+
+def tell(kernel: Kernel, replies: Sequence[Reply], index: int) -> None:
+    """Show the call that went wrong, with those just before it, as the last commands of the guest."""
+    kernel.commands.clear()
+    for reply in replies[max(0, index - 3) : index + 1]:
+        outcome = "panic" if reply.status == "panic" else reply.shown
+        kernel.commands.append(f"{reply.request} → {outcome}")
+
+
+def _first_group(requests: Sequence[str], limit: int) -> list[str]:
+    size, group = 0, list[str]()
+    for request in requests:
+        size += len(request) + 1
+        if group and size > limit:
+            break
+        group.append(request)
+    return group
+
+
+def play(kernel: Kernel, method: Method, *, first_pfn: int = 0, cases: Sequence[Case] | None = None) -> int:
+    """Call a method once for each of its cases, on a slot of its own; returns how many there were.
+
+    The slots are written and read by the host, so that no other method has a say. Nobody in the guest may
+    use them: boot with `init="array"`.
+
+    Args:
+        cases: instead of those that the method declares.
+    Raises:
+        ClauseViolated: names the operands with the first slot or reply that is not allowed.
+        NotInThisVersion: its slots lack fields that a case writes and reads.
+    """
+    require_names(kernel.image, WHOLE_SLOT, f"cases of {method.name}")
+    cases = method.cases() if cases is None else cases
+    n_slots = len(kernel.slots()) - first_pfn
+    left = iter(enumerate(cases))
+    while part := list(islice(left, n_slots)):
+        _play_part(kernel, method, first_pfn, [case for _, case in part])
+    return len(cases)
+
+
+def _play_part(kernel: Kernel, method: Method, first_pfn: int, cases: Sequence[Case]) -> None:
+    table = kernel.slots()[first_pfn : first_pfn + len(cases)]
+    kept = table.copy()
+    write_slots(table, cases)
+    requests = [
+        " ".join([method.command, f"{first_pfn + index << PAGE_SHIFT:#x}", *(f"{v:#x}" for v in c.arguments)])
+        for index, c in enumerate(cases)
+    ]
+    try:
+        replies = outcomes(kernel, requests)
+        wrong = next((i for i, case in enumerate(cases) if not _is_allowed(case, replies[i], table[i])), None)
+        if wrong is not None:
+            paddr = first_pfn + wrong << PAGE_SHIFT
+            tell(kernel, replies[wrong : wrong + 1], 0)
+            raise _violation(method, cases[wrong], replies[wrong], table[wrong].copy(), paddr)
+    finally:
+        table[:] = kept
+
+
+def write_slots(table: NDArray[Any], cases: Sequence[Case]) -> None:
+    """Put the slot that each case finds into the table."""
+    table.view(np.uint8)[:] = RESERVED_BYTE
+    for name in WIDTHS:
+        table[name] = np.array([case.before[name] for case in cases], dtype=table.dtype[name])
+
+
+def _is_allowed(case: Case, reply: Reply, slot: Any) -> bool:
+    return any(
+        _replied(reply, one)
+        and all(int(slot[name]) == value for name, value in one.after.items())
+        and _reserved(slot) == {RESERVED_BYTE}
+        for one in case.allowed
+    )
+
+
+def _replied(reply: Reply, outcome: Outcome) -> bool:
+    return reply.status == outcome.status and all(reply[key] == value for key, value in outcome.reply.items())
+
+
+def _reserved(slot: Any) -> set[int]:
+    raw = slot.tobytes()
+    return {byte for field in META_SLOT.fields if field.reserved for byte in raw[field.offset : field.end]}
+
+
+def _violation(method: Method, case: Case, reply: Reply, slot: Any, paddr: int) -> ClauseViolated:
+    after = {name: int(slot[name]) for name in WIDTHS}
+    leaks = _leaks(method, case, reply, after)
+    changed = [name for name in WIDTHS if after[name] != case.allowed[0].after[name]]
+    shown = [name for name in (*method.stored, *changed)]
+    arguments = ", ".join(f"{value:#x}" for value in case.arguments)
+    before = ", ".join(f"{name} {case.before[name]:#x}" for name in dict.fromkeys(shown))
+    got = _said(reply.status, dict(_fields(reply)), {name: after[name] for name in dict.fromkeys(shown)})
+    if _reserved(slot) != {RESERVED_BYTE}:
+        got += ", reserved bytes changed"
+    return ClauseViolated(
+        f"{method.name}({arguments}) on a slot with {before}" if before else f"{method.name}({arguments})",
+        expected=" or ".join(_wanted(one, shown) for one in case.allowed),
+        got=got,
+        frame=paddr,
+        field=changed[0] if changed else "",
+        breaks=(OF_EVERY_FIELD,) if leaks else method.clauses,
+    )
+
+
+def _leaks(method: Method, case: Case, reply: Reply, after: Slot) -> bool:
+    """Whether a method did its own work right, and changed a field or a byte that is none of its own."""
+    own = {*method.stored}.union(*(_changed_by(one, case.before) for one in case.allowed))
+    return any(
+        _replied(reply, one) and all(after[name] == one.after[name] for name in own) for one in case.allowed
+    )
+
+
+def _changed_by(outcome: Outcome, before: Slot) -> set[str]:
+    return {name for name in WIDTHS if outcome.after[name] != before[name]}
+
+
+def _fields(reply: Reply) -> list[tuple[str, int]]:
+    return [(key, reply[key]) for key in reply.outcome.fields] if reply.status in ("ok", "fail") else []
+
+
+def _wanted(outcome: Outcome, shown: Sequence[str]) -> str:
+    return _said(outcome.status, dict(outcome.reply), {n: outcome.after[n] for n in dict.fromkeys(shown)})
+
+
+def _said(status: str, reply: dict[str, int], after: dict[str, int]) -> str:
+    words = [status, *(f"{key}={value:#x}" for key, value in reply.items())]
+    return " ".join(words) + "".join(f", {name} {value:#x}" for name, value in after.items())

@@ -1,0 +1,173 @@
+"""What a check says when a clause does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.guest.errors import SubjectPanic
+
+
+class ClauseViolated(AssertionError):
+    """The subject breaks a promise; the parts stay readable for reports.
+
+    Attributes:
+        frame: physical address of the frame it shows on, if any.
+        field: the slot's field, or `payload`.
+        exhibit: text that is shown as it is, such as a layout map.
+        at: `file:line` in the subject, where it is known better than by the function that the check blames.
+        function: path of the subject's item that is to blame, where the check's marker does not say it:
+            `MetaSlot::inc_ref`, `meta_guard::POISONED`.
+        calls: paths of the functions that were called, where that happened out of the check's own sight.
+        breaks: the clauses that are broken, of a check that looks at others, too; empty means all of them.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: str,
+        got: str,
+        frame: int | None = None,
+        field: str = "",
+        exhibit: str = "",
+        at: str = "",
+        function: str = "",
+        calls: Iterable[str] = (),
+        breaks: Iterable[str] = (),
+    ) -> None:
+        self.what, self.expected, self.got = what, expected, got
+        self.frame, self.field, self.exhibit, self.at = frame, field, exhibit, at
+        self.function, self.calls, self.breaks = function, frozenset(calls), tuple(breaks)
+        where = "" if frame is None else f" on frame {frame:#x}"
+        where += f" ({field})" if field else ""
+        text = f"{what}{where}: expected {expected}, got {got}"
+        super().__init__(f"{text}\n{exhibit}" if exhibit else text)
+
+
+class ImpossibleValue(ClauseViolated):
+    """A value of the guest leads nowhere, whatever it was read for.
+
+    Attributes:
+        clause: promises that it can be followed. It is broken; the check that met it cannot look at its own.
+    """
+
+    def __init__(
+        self,
+        clause: str,
+        what: str,
+        *,
+        expected: str,
+        got: str,
+        frame: int | None = None,
+        field: str = "",
+        function: str = "",
+    ) -> None:
+        super().__init__(
+            what, expected=expected, got=got, frame=frame, field=field, function=function, breaks=(clause,)
+        )
+        self.clause = clause
+
+
+class NotEvaluated(HarnessError):
+    """A check cannot tell whether its clause holds; the text says why, and what to do. Never a PASS."""
+
+
+def expect(
+    what: str,
+    got: Any,
+    expected: Any,
+    *,
+    base: int = 10,
+    frame: int | None = None,
+    field: str = "",
+    function: str = "",
+    clause: str = "",
+) -> None:
+    """Require equality.
+
+    Args:
+        base: 16 shows integers as addresses or bit masks.
+        frame: physical address of the frame that `got` was read from.
+        function: path of the subject's item to blame, where the check's marker names another one.
+        clause: what is broken then, in a check that looks at several clauses.
+    Raises:
+        ClauseViolated: they differ.
+    """
+    if got != expected:
+        raise ClauseViolated(
+            what,
+            expected=_show(expected, base),
+            got=_show(got, base),
+            frame=frame,
+            field=field,
+            function=function,
+            breaks=(clause,) if clause else (),
+        )
+
+
+def _show(value: Any, base: int) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and base == 16:
+        return f"{value:#x}"
+    if isinstance(value, tuple | list):
+        inside = ", ".join(_show(item, base) for item in value)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    return str(value)
+
+
+@dataclass
+class Call:
+    """What became of the calls inside `expect_loud`."""
+
+    panic: SubjectPanic | None = field(default=None)
+
+    @property
+    def panicked(self) -> bool:
+        return self.panic is not None
+
+
+@contextmanager
+def expect_loud() -> Iterator[Call]:
+    """Allow a panic: for calls that may refuse loudly; what they leave behind is for the caller to check."""
+    call = Call()
+    try:
+        yield call
+    except SubjectPanic as panic:
+        call.panic = panic
+
+
+@contextmanager
+def expect_panic(what: str, *words: str) -> Iterator[None]:
+    """Require a panic whose message has all the words, whatever their case.
+
+    Args:
+        words: each one a text, or several of which one suffices: `0x40|64`.
+    Raises:
+        ClauseViolated: no panic, or one that does not say it.
+    """
+    try:
+        yield
+    except SubjectPanic as panic:
+        message = panic.message.lower()
+        missing = [word for word in words if not any(text.lower() in message for text in word.split("|"))]
+        if missing:
+            raise ClauseViolated(
+                what, expected=f"a panic that names {_named(missing)}", got=f'the panic "{panic.message}"'
+            ) from panic
+    else:
+        named = f" that names {_named(words)}" if words else ""
+        raise ClauseViolated(what, expected=f"a panic{named}", got="no panic")
+
+
+def _named(words: Sequence[str]) -> str:
+    return ", ".join(word.replace("|", " or ") for word in words)
+
+
+def number(value: int) -> str:
+    """A number for `expect_panic`, in hexadecimal or decimal, as the subject likes."""
+    return f"{value:#x}|{value}"

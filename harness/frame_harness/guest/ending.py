@@ -1,0 +1,184 @@
+"""Says how a guest ended, from all that is known at that moment."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.resources import shim_dir
+from frame_harness.console import channel as console
+from frame_harness.console.channel import Channel, Ending
+from frame_harness.console.protocol import CrashReport
+from frame_harness.guest.backtrace import reader, return_addresses
+from frame_harness.guest.errors import GuestCrashed
+from frame_harness.guest.errors import GuestTimeout as Timeout
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import GuestStatus
+from frame_harness.machine.deadline import GuestTimeout
+from frame_harness.machine.exit_status import ExitStatus, GuestExit
+from frame_harness.machine.guest import Guest, live_guests
+from frame_harness.machine.vcpu import VcpuState
+
+_STATUS = {
+    GuestExit.GUEST_PASS: GuestStatus.PASS,
+    GuestExit.GUEST_FAIL: GuestStatus.FAIL,
+    GuestExit.GUEST_PANIC: GuestStatus.PANIC,
+    GuestExit.RESET: GuestStatus.RESET,
+    GuestExit.UNEXPECTED_EXIT: GuestStatus.UNEXPECTED,
+    GuestExit.TIMEOUT: GuestStatus.TIMEOUT,
+    GuestExit.KILLED: GuestStatus.SIGNALED,
+    GuestExit.SIGNALLED: GuestStatus.SIGNALED,
+    GuestExit.QEMU_FAILED: GuestStatus.REFUSED,
+    GuestExit.CONTRADICTION: GuestStatus.UNEXPECTED,
+    GuestExit.UNKNOWN: GuestStatus.UNEXPECTED,
+}
+_PANIC_MACHINERY = ("core::panicking::", "core::result::unwrap_failed", "core::option::unwrap_failed")
+_PLACES = (
+    (re.compile(r"/rustc/[0-9a-f]+/library/"), "library/"),
+    (re.compile(r"/\S*/registry/src/[^/]+/"), ""),
+    (re.compile(rf"{re.escape(str(shim_dir()))}/"), "kernel_shim/"),
+)
+_RECURSION_LINES = 8
+_OF_AN_ANSWER = ("=", ":")
+_CRASHES = (GuestExit.GUEST_PANIC, GuestExit.RESET, GuestExit.UNEXPECTED_EXIT, GuestExit.GUEST_FAIL)
+
+
+def status_of(guest: Guest, channel: Channel) -> tuple[GuestStatus, str]:
+    """Reap a guest that was asked to exit, or that is gone; returns its status with the evidence in words.
+
+    A guest that goes on talking after its last answer did not exit as asked, whatever its exit status.
+    Never raises a `HarnessError`: what goes wrong on the way is told in the words.
+    """
+    status, ending, trouble = _reap(guest, channel)
+    end = _STATUS[status.kind], status.describe()
+    if trouble:
+        end = spoiled(end, trouble)
+    if ending.crash is not None:
+        return spoiled(end, ending.crash.describe())
+    answers = [line for line in ending.lines if line.startswith(_OF_AN_ANSWER)]
+    return spoiled(end, f"it answered once more: {answers[0]}") if answers else end
+
+
+def spoiled(end: tuple[GuestStatus, str], trouble: str) -> tuple[GuestStatus, str]:
+    """How a guest ended that had trouble on its way out: its word that all is well counts for nothing."""
+    status, text = end
+    return (GuestStatus.UNEXPECTED, f"{trouble}; then {text}") if status is GuestStatus.PASS else end
+
+
+def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -> HarnessError:
+    """Turn a broken conversation into what became of the guest: crash or timeout, symbolized.
+
+    Anything else, such as a line that breaks the protocol, is returned as it is.
+    """
+    tail = channel.tail()
+    if isinstance(error, GuestTimeout):
+        return Timeout(
+            "timeout",
+            detail=f"{error.report.what}: {error.report.describe()}",
+            status=GuestStatus.TIMEOUT,
+            console_tail=tuple(error.report.tail) or tail,
+            backtrace=_stacks(error.report.vcpus, guest, channel, image),
+            registers=tuple(
+                line for vcpu in error.report.vcpus for line in (vcpu.describe(), f"  {vcpu.essentials()}")
+            ),
+        )
+    if isinstance(error, console.GuestCrashed):
+        status, _, _ = _reap(guest, channel)
+        return GuestCrashed(
+            "crash" if error.report.overflow else error.report.kind,
+            detail=_described(error.report, image),
+            status=_STATUS[status.kind],
+            console_tail=tail,
+            backtrace=_without_recursion(symbolized(error.report, image), error.report),
+            registers=_registers(error.report),
+        )
+    if isinstance(error, console.GuestGone):
+        status, _, _ = _reap(guest, channel)
+        if status.kind in _CRASHES:
+            return GuestCrashed(
+                "guest gone", detail=status.describe(), status=_STATUS[status.kind], console_tail=tail
+            )
+        return HarnessError("guest gone", detail=status.describe(), evidence=status.stderr_tail)
+    return error
+
+
+def _described(report: CrashReport, image: Image) -> str:
+    """Say what crashed; of a stack that ran over, also where, and which functions called each other."""
+    if report.overflow is None:
+        return report.describe()
+    where = symbolized(report, image)[:1]
+    inside = f", in {where[0]}" if where else ""
+    return f"{report.describe()}{inside}{_recursion(report, image)}"
+
+
+def _without_recursion(backtrace: tuple[str, ...], report: CrashReport) -> tuple[str, ...]:
+    """Keep the innermost calls of a stack that ran over: the rest is the same again and again."""
+    left_out = len(backtrace) - _RECURSION_LINES
+    if report.overflow is None or left_out <= 0:
+        return backtrace
+    return (*backtrace[:_RECURSION_LINES], f"… {left_out} more calls")
+
+
+def _recursion(report: CrashReport, image: Image) -> str:
+    calls = Counter(image.function_at(address - 1) for address in report.backtrace)
+    again = [name for name, count in calls.items() if name and count > 1]
+    return f" (recursion through {', '.join(again)})" if again else ""
+
+
+def _registers(report: CrashReport) -> tuple[str, ...]:
+    """The registers of a crash report, four on a line."""
+    words = [f"{name}={value:#x}" for name, value in report.registers.items()]
+    return tuple(" ".join(words[at : at + 4]) for at in range(0, len(words), 4))
+
+
+def symbolized(report: CrashReport, image: Image) -> tuple[str, ...]:
+    """The backtrace of a crash report as `function+0x12 (file:line)`, innermost first."""
+    rip = [report.fields.int("rip")] if "rip" in report.fields else []
+    return _symbolized(rip, report.backtrace, image)
+
+
+def _symbolized(rip: Iterable[int], returns: Iterable[int], image: Image) -> tuple[str, ...]:
+    # A return address lies behind its call.
+    addresses = [*rip, *(address - 1 for address in returns)]
+    lines = [_shortened(image.symbolize(address)) for address in addresses]
+    return tuple(line for line in lines if not line.startswith(_PANIC_MACHINERY))
+
+
+def _stacks(vcpus: Sequence[VcpuState], guest: Guest, channel: Channel, image: Image) -> tuple[str, ...]:
+    """The backtrace of every CPU of a guest that was stopped, those of several under a line for each."""
+    fields = channel.banner.fields if channel.banner else {}
+    read = reader(guest.ram, int(fields["hhdm"], 0) if "hhdm" in fields else None)
+    lines: list[str] = []
+    for vcpu in vcpus:
+        if len(vcpus) > 1:
+            lines.append(f"CPU {vcpu.index}:")
+        lines += _symbolized([vcpu.rip], return_addresses(vcpu.registers.get("bp", 0), read), image)
+    return tuple(lines)
+
+
+def _shortened(line: str) -> str:
+    """Leave out what is the same in every path of the compiler, of cargo and of the shim."""
+    for pattern, instead in _PLACES:
+        line = pattern.sub(instead, line)
+    return line
+
+
+def _reap(guest: Guest, channel: Channel) -> tuple[ExitStatus, Ending, str]:
+    """End a guest for certain; returns how it ended, its last words, what went wrong while they were read."""
+    ending, trouble = Ending((), None), ""
+    # One that was ended already has no monitor left to ask while its console is read.
+    if guest.timeout is None and guest in live_guests():
+        limit = guest.deadline("the end of the console", cpu_s=guest.machine.limits.exit_cpu_s)
+        # After a timeout, `guest.timeout` holds the report, from which `wait` draws its conclusion.
+        try:
+            ending = channel.finish(limit)
+        except GuestTimeout:
+            pass
+        except HarnessError as error:
+            trouble = error.summary
+    try:
+        return guest.wait(), ending, trouble
+    except HarnessError as error:
+        return guest.kill(), ending, error.summary

@@ -1,0 +1,111 @@
+"""How a request to a booted guest can end other than well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from frame_harness.base.errors import HarnessError, ProtocolError
+from frame_harness.judge.evidence import GuestStatus
+
+
+class SubjectPanic(Exception):
+    """The subject, or the shim on its behalf, panicked during a request; the guest recovered.
+
+    Attributes:
+        file, line: where the panic was raised, as the compiler names the file.
+        message: the panic's own words.
+        request: the console command that was running.
+        backtrace: symbolized, innermost first; empty for a panic inside a batch.
+    """
+
+    def __init__(
+        self, *, file: str, line: int, message: str, request: str, backtrace: tuple[str, ...] = ()
+    ) -> None:
+        self.file, self.line, self.message, self.request = file, line, message, request
+        self.backtrace = backtrace
+        super().__init__(f"panic during `{request}` at {file}:{line}: {message}")
+
+
+class AllocFailed(Exception):
+    """The subject returned an error for a request.
+
+    Attributes:
+        kind: `OutOfMemory`, `InvalidOrder`, `InvalidAddress`, or `Err` where the error has no name.
+        request: the console command that was running.
+    """
+
+    def __init__(self, kind: str, request: str) -> None:
+        self.kind, self.request = kind, request
+        super().__init__(f"`{request}` returned {kind}")
+
+
+class OtherAnswer(ProtocolError):
+    """The subject answered a request otherwise than whoever reads the reply expects.
+
+    Attributes:
+        request: the console command.
+        key: of the field that the reply lacks.
+        answer: the reply line.
+    """
+
+    def __init__(self, request: str, key: str, answer: str) -> None:
+        super().__init__("reply", f"`{request}`", expected=f"{key}=", actual=answer)
+        self.request, self.key, self.answer = request, key, answer
+
+
+class CommandRefused(HarnessError):
+    """The guest did not carry out a request: its words or operands make no sense."""
+
+
+class NotInThisVersion(HarnessError):
+    """Something was asked of a frame module that this version of it does not have.
+
+    Attributes:
+        lacks: the names that it would need.
+    """
+
+    def __init__(self, lacks: Sequence[str], what: str) -> None:
+        super().__init__(
+            what, detail=f"not in this version of the frame module, which lacks {', '.join(lacks)}"
+        )
+        self.lacks = tuple(lacks)
+
+
+class GuestFailure(HarnessError):
+    """The guest did not survive a request.
+
+    Attributes:
+        status: how the guest ended.
+        console_tail: the last lines of the transcript.
+        backtrace: symbolized return addresses, innermost first.
+        registers: of every CPU, where the guest was stopped.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        detail: str,
+        status: GuestStatus = GuestStatus.UNEXPECTED,
+        console_tail: tuple[str, ...] = (),
+        backtrace: tuple[str, ...] = (),
+        registers: tuple[str, ...] = (),
+    ) -> None:
+        # A crash report is told decoded, by registers and backtrace.
+        printed = [line for line in console_tail if not (backtrace and line.startswith("!"))]
+        seen = [*registers, *backtrace, *(f"console: {line}" for line in printed)]
+        super().__init__(what, detail=detail, evidence="\n".join(seen))
+        self.status, self.console_tail, self.backtrace = status, console_tail, backtrace
+        self.registers = registers
+
+
+class GuestCrashed(GuestFailure):
+    """A panic that was not recovered, an exception, a reset, or an exit nobody asked for."""
+
+
+class GuestTimeout(GuestFailure):
+    """The guest used up its CPU time, sleeps for ever, or floods the console."""
+
+
+class WitnessesDisagree(HarnessError):
+    """What the guest says, what its RAM holds, what DWARF says: two of them differ."""

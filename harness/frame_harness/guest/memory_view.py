@@ -1,0 +1,87 @@
+"""Reads a guest's whole memory bookkeeping into the value that invariants judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.contract.memory_state import (
+    SLOT_FIELDS,
+    Canary,
+    MemoryState,
+    Zone,
+    cached_frames,
+    pfn_ranges,
+)
+from frame_harness.guest.view import GuestView, Region
+
+ZONE_NAMES = ("DMA", "Normal", "HighMem")
+MISSING_FIELDS = {"vtable": "<u8", "generation": "<u4", "guard": "<u4", "meta_aux": "<u4"}
+"""Of a slot's fields those that older versions have not; none there, nothing registered, nothing poisoned."""
+COUNTERS = ("managed", "free", "cached", "allocated", "quarantined", "reserved")
+
+
+def memory_state(
+    kernel: GuestView, canary: Canary | None = None, quarantined: Sequence[int] | None = None
+) -> MemoryState:
+    """Everything that the invariants need; the slot table stays a live view of guest RAM.
+
+    The guest must stand at its prompt. The memory map comes over the console, the rest from RAM.
+    """
+    buddy, regions = kernel.buddy(), kernel.memory_map()
+    zones = buddy["zones"][: int(buddy["n_zones"])]
+    return MemoryState(
+        slots=_with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
+        zones=tuple(_zone(name, zone) for name, zone in zip(ZONE_NAMES, zones, strict=False)),
+        cached=cached_frames(_cached(buddy["caches"])),
+        ram=pfn_ranges([_frames(region) for region in regions if region.kind not in ("reserved", "acpi")]),
+        off_limits=pfn_ranges([_frames(region) for region in regions if region.kind != "ram"]),
+        canary=canary,
+        quarantined=None if quarantined is None else _pfns(quarantined),
+    )
+
+
+def _pfns(paddrs: Sequence[int]) -> NDArray[np.int64]:
+    """The frames at some addresses, which the guest may have made up."""
+    return (np.array(paddrs, dtype=np.uint64) >> np.uint64(PAGE_SHIFT)).astype(np.int64)
+
+
+def _with_all_fields(slots: NDArray[Any]) -> NDArray[Any]:
+    """Add the fields that a version lacks, zero in each slot; a copy where there are any."""
+    names = slots.dtype.names or ()
+    missing = [(name, MISSING_FIELDS[name]) for name in MISSING_FIELDS if name not in names]
+    if not missing:
+        return slots
+    kept = [(name, slots.dtype[name]) for name in SLOT_FIELDS if name in names]
+    whole = np.zeros(slots.shape, dtype=np.dtype([*kept, *missing]))
+    for name, _ in kept:
+        whole[name] = slots[name]
+    return whole
+
+
+def _zone(name: str, zone: Any) -> Zone:
+    return Zone(
+        name=name,
+        first_pfn=int(zone["first_pfn"]),
+        end_pfn=int(zone["end_pfn"]),
+        heads=np.array(zone["heads"], dtype=np.uint64),
+        **{counter: int(zone[counter]) for counter in COUNTERS},
+    )
+
+
+def _cached(caches: Any) -> list[tuple[int, int, int]]:
+    return [
+        (paddr >> PAGE_SHIFT, migratetype, cpu)
+        for cpu, of_cpu in enumerate(caches)
+        for migratetype, cache in enumerate(of_cpu)
+        for paddr in cache["frames"][: int(cache["len"])].tolist()
+    ]
+
+
+def _frames(region: Region) -> tuple[int, int]:
+    """The frames that a region touches."""
+    return region.base >> PAGE_SHIFT, (region.end + PAGE_SIZE - 1) >> PAGE_SHIFT

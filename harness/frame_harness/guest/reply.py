@@ -1,0 +1,106 @@
+"""What a request to the guest brought back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frame_harness.base.errors import ProtocolError
+from frame_harness.console.protocol import Fields, parse_batch_line, parse_fields
+from frame_harness.console.protocol import Reply as Outcome
+from frame_harness.guest.checks import ImpossibleValue
+from frame_harness.guest.errors import AllocFailed, CommandRefused, OtherAnswer, SubjectPanic
+
+SLOT_LEADS_NOWHERE = "slot"
+"""The code of a refusal that is not the caller's mistake."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One outcome with the data lines that came before it."""
+
+    request: str
+    outcome: Outcome
+    data: tuple[str, ...] = ()
+    backtrace: tuple[str, ...] = ()
+    """Of a panic: symbolized, innermost first."""
+
+    @property
+    def status(self) -> str:
+        """`ok`, `fail` (the subject returned an error), `panic` (recovered) or `err` (refused)."""
+        return self.outcome.status
+
+    def __getitem__(self, key: str) -> int:
+        """A number of the reply line.
+
+        Raises:
+            OtherAnswer: the line lacks it.
+        """
+        return self._with(key).int(key)
+
+    def text(self, key: str) -> str:
+        """A word of the reply line.
+
+        Raises:
+            OtherAnswer: the line lacks it.
+        """
+        return self._with(key)[key]
+
+    def _with(self, key: str) -> Fields:
+        if key not in self.outcome.fields:
+            raise OtherAnswer(self.request, key, self.shown)
+        return self.outcome.fields
+
+    @property
+    def shown(self) -> str:
+        """The reply line for a person."""
+        outcome = self.outcome
+        words = [outcome.status, outcome.code, outcome.text, repr(outcome.fields)]
+        return " ".join(word for word in words if word)
+
+    def rows(self) -> list[Fields]:
+        """The data lines as `key=value` words."""
+        return [parse_fields(line) for line in self.data]
+
+    def parts(self, requests: list[str]) -> list[Reply]:
+        """The outcomes of a batch, one for each request that was carried out."""
+        outcomes = dict(parse_batch_line(line) for line in self.data)
+        if any(number >= len(requests) for number in outcomes):
+            numbers = f"numbers below {len(requests)}"
+            raise ProtocolError("batch", "outcomes", expected=numbers, actual=max(outcomes))
+        return [Reply(requests[number], outcome) for number, outcome in sorted(outcomes.items())]
+
+
+def checked(reply: Reply) -> Reply:
+    """Return a reply that is `ok`.
+
+    Raises:
+        SubjectPanic, AllocFailed: what the subject made of the request.
+        ImpossibleValue: the guest did not follow what a slot holds.
+        CommandRefused: the guest does not know the command or its arguments.
+    """
+    outcome = reply.outcome
+    match outcome.status:
+        case "ok":
+            return reply
+        case "fail":
+            raise AllocFailed(outcome.code, reply.request)
+        case "panic":
+            raise SubjectPanic(
+                file=outcome.file,
+                line=outcome.line,
+                message=outcome.text,
+                request=reply.request,
+                backtrace=reply.backtrace,
+            )
+        case "err" if outcome.code == SLOT_LEADS_NOWHERE:
+            raise ImpossibleValue(
+                "FREE-02",
+                f"`{reply.request}` follows the vtable of a slot",
+                expected="0 since the frame was free, or what was stored there since",
+                got=outcome.text,
+                field="vtable",
+            )
+        case "err":
+            raise CommandRefused(
+                "console command", repr(reply.request), detail=f"{outcome.code}: {outcome.text}"
+            )

@@ -1,0 +1,102 @@
+"""One frame's slot, reached through the subject's own methods."""
+
+from __future__ import annotations
+
+from frame_harness.contract.layout import EXPECTED
+from frame_harness.guest.errors import AllocFailed
+from frame_harness.guest.reply import Reply
+from frame_harness.guest.view import GuestView
+
+
+class Slot:
+    """Calls `MetaSlot` methods on the frame at a physical address; every call is one console command."""
+
+    def __init__(self, kernel: GuestView, paddr: int) -> None:
+        self.kernel, self.paddr = kernel, paddr
+
+    def __repr__(self) -> str:
+        return f"<Slot of frame {self.paddr:#x}>"
+
+    def call(self, method: str, *arguments: int) -> Reply:
+        """Call any `MetaSlot` method by its name in Rust."""
+        return self.kernel.call(f"slot.{method}", self.paddr, *arguments)
+
+    def value(self, method: str, *arguments: int) -> int:
+        """Call a method that returns one number or truth value."""
+        return self.call(method, *arguments)["v"]
+
+    def get_refcount(self) -> int:
+        return self.value("get_refcount")
+
+    def set_refcount(self, count: int) -> None:
+        self.call("set_refcount", count)
+
+    def inc_ref(self) -> None:
+        self.call("inc_ref")
+
+    def dec_ref(self) -> int:
+        """Returns the count before."""
+        return self.value("dec_ref")
+
+    def cas_refcount(self, expected: int, new: int) -> tuple[bool, int]:
+        """Returns whether it was swapped, with the value found."""
+        request = f"slot.cas_refcount {self.paddr:#x} {expected:#x} {new:#x}"
+        reply = self.kernel.request(request)
+        if reply.status == "fail":
+            return False, reply["v"]
+        if reply.status != "ok":
+            raise AllocFailed(reply.status, request)
+        return True, reply["v"]
+
+    def get_flags(self) -> int:
+        return self.value("get_flags")
+
+    def set_flags(self, flags: int) -> None:
+        self.call("set_flags", flags)
+
+    def get_guard(self) -> int:
+        return self.value("get_guard")
+
+    def set_guard(self, bits: int) -> None:
+        self.call("set_guard", bits)
+
+    def is_guard_poisoned(self) -> int:
+        return self.value("is_guard_poisoned")
+
+    def mark_poisoned(self) -> None:
+        self.call("mark_poisoned")
+
+    def generation(self) -> int:
+        return self.value("generation")
+
+    def set_generation(self, generation: int) -> None:
+        self.call("set_generation", generation)
+
+    def vtable_bits(self) -> int:
+        return self.value("vtable_bits")
+
+    def set_vtable_bits(self, bits: int) -> None:
+        self.call("set_vtable_bits", bits)
+
+    def vtable_ref(self) -> Reply:
+        return self.call("vtable_ref")
+
+    def meta_aux_store(self, value: int) -> None:
+        self.call("meta_aux_store", value)
+
+    def peek(self) -> bytes:
+        """The slot's bytes as the guest prints them, past the subject."""
+        return self.kernel.call("slot.peek", self.paddr).outcome.fields.bytes("bytes")
+
+    def poke(self, offset: int, data: bytes) -> None:
+        """Overwrite bytes of the slot through the guest, past the subject."""
+        self.kernel.call("slot.poke", self.paddr, offset, data.hex())
+
+    def poke_field(self, name: str, value: int) -> None:
+        """Overwrite one field where the contract puts it, past the subject; in old versions where it is."""
+        image = self.kernel.image
+        layout = EXPECTED["MetaSlot"] if self.kernel.image.has("MetaSlot") else image.layout(image.slot_type)
+        field = layout.field(name)
+        if field is None:
+            raise KeyError(name)
+        self.poke(field.offset, value.to_bytes(field.size, "little"))

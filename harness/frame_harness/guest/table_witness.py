@@ -1,0 +1,129 @@
+"""Compares the slot table as the guest reads it with the table in RAM, at a cost that has a bound.
+
+What is made of runs of equal slots, as a healthy table is, the guest prints slot by slot. Of the rest it
+tells a checksum for each chunk, which is compared with that of the same bytes in RAM; the first chunk that
+differs is then printed, too. So every slot is compared, and garbage costs no more than reading it once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from frame_harness.guest.kernel import Kernel
+
+CHUNK_SLOTS = 1024
+RUNS_OF_A_CHUNK = 64
+"""A chunk of no more runs is printed, as long as those are no more than RUNS_IN_ALL together."""
+RUNS_IN_ALL = 4096
+
+Table = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive slots.
+
+    Args:
+        runs: of equal slots in it, when it is to be printed; 0 when its checksums do.
+    """
+
+    first: int
+    count: int
+    runs: int
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """The first slot of which guest and host say different things, with how many of those compared differ."""
+
+    pfn: int
+    printed: bytes
+    in_ram: bytes
+    differing: int
+
+
+def contradiction(kernel: Kernel, table: Table) -> Contradiction | None:
+    """Hold every slot of the guest's own reading against RAM.
+
+    Args:
+        table: the whole table in RAM; the guest must stand at its prompt.
+    """
+    for part in parts_of(table):
+        found = _by_bytes(kernel, part, table) if part.runs else _by_sums(kernel, part, table)
+        if found is not None:
+            return found
+    return None
+
+
+def parts_of(table: Table) -> Iterator[Part]:
+    """What to ask the guest for, in order; the parts tile the table."""
+    if not len(table):
+        return
+    begins = np.ones(len(table), dtype=np.bool_)
+    begins[1:] = differing(table[1:], table[:-1])
+    edges = np.arange(0, len(table), CHUNK_SLOTS)
+    runs = np.add.reduceat(begins, edges, dtype=np.int64) + ~begins[edges]
+    plain = runs <= RUNS_OF_A_CHUNK
+    plain &= np.cumsum(runs * plain) <= RUNS_IN_ALL
+    borders = [0, *(np.flatnonzero(plain[1:] != plain[:-1]) + 1).tolist(), len(edges)]
+    for low, high in itertools.pairwise(borders):
+        first, end = low * CHUNK_SLOTS, min(high * CHUNK_SLOTS, len(table))
+        n_runs = 1 + int(np.count_nonzero(begins[first + 1 : end])) if plain[low] else 0
+        yield Part(first, end - first, n_runs)
+
+
+def differing(one: Table, other: Table) -> NDArray[np.bool_]:
+    """Which slots of two tables of one type and length differ in any byte."""
+    word = "<u8" if one.dtype.itemsize % 8 == 0 else "u1"
+    words, others = (
+        np.ascontiguousarray(table)
+        .view(word)
+        .reshape(len(table), one.dtype.itemsize // np.dtype(word).itemsize)
+        for table in (one, other)
+    )
+    differs: NDArray[np.bool_] = np.zeros(len(one), dtype=np.bool_)
+    for column in range(words.shape[1]):
+        differs |= words[:, column] != others[:, column]
+    return differs
+
+
+def _by_bytes(kernel: Kernel, part: Part, table: Table) -> Contradiction | None:
+    printed = kernel.dump(part.first, part.count, part.runs)
+    found = _compare(part.first, printed, table)
+    if found is None and len(printed) < part.count:
+        # More runs than in RAM, and all that were printed are as in RAM: the next slot ends a run too early.
+        behind = part.first + len(printed)
+        found = _compare(behind, kernel.dump(behind, 1), table)
+    return found
+
+
+def _by_sums(kernel: Kernel, part: Part, table: Table) -> Contradiction | None:
+    told = kernel.dump_sums(part.first, part.count, CHUNK_SLOTS)
+    end = part.first + part.count
+    for index, sum_ in enumerate(told):
+        first = part.first + index * CHUNK_SLOTS
+        rows = table[first : min(first + CHUNK_SLOTS, end)]
+        if sum_ != zlib.crc32(np.ascontiguousarray(rows).tobytes()):
+            printed = kernel.dump(first, len(rows))
+            # Printed again it may be as in RAM after all: then the checksum alone is what contradicts.
+            return _compare(first, printed, table) or Contradiction(
+                first, sum_.to_bytes(4, "little"), rows[0].tobytes(), 0
+            )
+    return None
+
+
+def _compare(first: int, printed: Table, table: Table) -> Contradiction | None:
+    in_ram = table[first : first + len(printed)]
+    differ = np.flatnonzero(differing(printed, in_ram))
+    if not differ.size:
+        return None
+    at = int(differ[0])
+    return Contradiction(first + at, printed[at].tobytes(), in_ram[at].tobytes(), int(differ.size))

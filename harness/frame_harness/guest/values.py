@@ -1,0 +1,129 @@
+"""Follows values that come from a guest: addresses, links, counts, what they lead to.
+
+A broken subject may put anything there. Following it raises nothing but `ImpossibleValue`, which names the
+clause that promises what was followed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from frame_harness.base.errors import BootError, RamError
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.guest.checks import ImpossibleValue
+from frame_harness.guest.view import GuestView, Witness
+
+LINK_NONE = 2**64 - 1
+
+
+def block_handed_out(kernel: GuestView, paddr: int, order: int = 0, *, by: str = "") -> int:
+    """Return the address of a block that the guest handed out.
+
+    Args:
+        by: path of the subject's function that handed it out, where one did.
+    Raises:
+        ImpossibleValue: it is no block of frames that have slots and RAM.
+    """
+    length = PAGE_SIZE << order
+    whole = paddr % PAGE_SIZE == 0 and paddr + length <= kernel.frames << PAGE_SHIFT
+    if not whole or not kernel.ram.holds(paddr, length):
+        raise ImpossibleValue(
+            "ALLOC-14",
+            "frame handed out" if order == 0 else f"block of order {order} handed out",
+            expected="frames of RAM that have slots",
+            got=f"{paddr:#x}",
+            frame=paddr,
+            function=by,
+        )
+    return paddr
+
+
+def slot_table(kernel: GuestView, witness: Witness) -> NDArray[Any]:
+    """The slots in guest RAM, from where the guest says that they are; no copy.
+
+    Raises:
+        BootError: there is no table yet.
+        ImpossibleValue: it is not where the HHDM shows RAM.
+    """
+    if witness.n_frames == 0:
+        raise BootError("slot table", detail="the metadata array does not exist yet")
+    dtype = kernel.image.dtype(kernel.image.slot_type)
+    # The guest knows the table by `get_meta(0)`; an address below the HHDM is told as 0.
+    if witness.meta_paddr != 0:
+        try:
+            return kernel.ram.array(witness.meta_paddr, dtype, witness.n_frames)
+        except RamError:
+            pass
+    raise ImpossibleValue(
+        "ARRAY-02",
+        "slot of frame 0, from which all others follow",
+        expected=f"{witness.n_frames} slots of {dtype.itemsize} bytes in RAM, seen through the HHDM",
+        got=f"{witness.hhdm_base + witness.meta_paddr:#x}"
+        if witness.meta_paddr
+        else "an address below the HHDM",
+        function="init_metadata_array",
+    )
+
+
+def free_blocks(kernel: GuestView) -> set[tuple[int, int, str]]:
+    """Every block on a free list as (first pfn, order, migratetype), read by walking the links in RAM.
+
+    Raises:
+        ImpossibleValue: a link leads to no frame, or back.
+    """
+    state, following = kernel.buddy(), kernel.slots()["next"]
+    blocks: set[tuple[int, int, str]] = set()
+    for zone in state["zones"][: int(state["n_zones"])]:
+        for kind, heads in zip(("unmovable", "movable"), zone["heads"], strict=True):
+            for order, head in enumerate(heads.tolist()):
+                paddr = head
+                while paddr != LINK_NONE:
+                    block = (paddr >> PAGE_SHIFT, order, kind)
+                    if paddr % PAGE_SIZE or block[0] + (1 << order) > len(following):
+                        raise _bad_link(block, f"a link to {paddr:#x}", "links to blocks that have slots")
+                    if block in blocks:
+                        raise _bad_link(block, f"a link back to {paddr:#x}", "links that come to an end")
+                    blocks.add(block)
+                    paddr = int(following[block[0]])
+    return blocks
+
+
+def _bad_link(block: tuple[int, int, str], got: str, expected: str) -> ImpossibleValue:
+    pfn, order, kind = block
+    return ImpossibleValue(
+        "FREE-03",
+        f"{kind} free list of order {order}",
+        expected=expected,
+        got=got,
+        frame=pfn << PAGE_SHIFT,
+        field="next",
+    )
+
+
+def cached_frames(kernel: GuestView) -> set[int]:
+    """Physical addresses of the frames in the CPU caches, whatever they are."""
+    caches = kernel.buddy()["caches"].reshape(-1)
+    return {int(p) for cache in caches for p in cache["frames"][: int(cache["len"])]}
+
+
+def frames_of_the_buddy(kernel: GuestView, pfns: set[int]) -> set[int]:
+    """Return frames that slots call allocated.
+
+    Raises:
+        ImpossibleValue: one of them was never the buddy's to give.
+    """
+    given = [region for region in kernel.memory_map() if region.kind == "ram"]
+    for pfn in sorted(pfns):
+        first, end = pfn << PAGE_SHIFT, (pfn + 1) << PAGE_SHIFT
+        if not any(region.base <= first and end <= region.end for region in given):
+            raise ImpossibleValue(
+                "ARRAY-11",
+                "slot that calls its frame allocated",
+                expected="a frame that the buddy may hand out",
+                got=f"frame {first:#x}",
+                frame=first,
+                field="flags",
+            )
+    return pfns

@@ -1,0 +1,64 @@
+"""What a booted guest shows of itself, whoever holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from frame_harness.base.errors import ProtocolError
+from frame_harness.guest.reply import Reply
+from frame_harness.image.image import Image
+from frame_harness.machine.ram import GuestRam
+
+
+@dataclass(frozen=True)
+class Region:
+    """One range of the guest's memory map, addresses in bytes, `end` exclusive."""
+
+    base: int
+    end: int
+    kind: str
+
+    @classmethod
+    def parsed(cls, line: str) -> Region:
+        """Read a line of `map`.
+
+        Raises:
+            ProtocolError: it is none.
+        """
+        try:
+            base, end, kind = line.split()
+            return cls(int(base, 0), int(end, 0), kind)
+        except ValueError:
+            raise ProtocolError("map", repr(line), expected="<base> <end> <kind>") from None
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What the shim publishes in its `WITNESS` static; addresses in bytes."""
+
+    hhdm_base: int
+    meta_paddr: int
+    meta_bytes: int
+    n_frames: int
+    buddy_vaddr: int
+
+
+class GuestView(Protocol):
+    """A guest's console and memory."""
+
+    image: Image
+    ram: GuestRam
+    frames: int
+
+    def request(self, command: str) -> Reply: ...
+
+    def call(self, command: str, *arguments: int | str) -> Reply: ...
+
+    def slots(self) -> NDArray[Any]: ...
+
+    def buddy(self) -> Any: ...
+
+    def memory_map(self) -> list[Region]: ...

@@ -1,0 +1,331 @@
+"""One guest beside the reference model: each command is carried out by both, then everything is compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.contract.model import ExpectedTable, Model, booted_model, frames_of_map
+from frame_harness.contract.model.slots import C
+from frame_harness.guest.errors import GuestFailure, NotInThisVersion
+from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
+from frame_harness.histories.buddy_words import BuddyWords
+from frame_harness.histories.differences import (
+    Difference,
+    of_crash,
+    of_hooks,
+    of_invariants,
+    of_payload,
+    of_reply,
+)
+from frame_harness.histories.differences import of_slots as difference_of_slots
+from frame_harness.histories.interpreter import VTABLES, Interpreter, Prediction, is_refusal, set_of_vtables
+from frame_harness.histories.snapshot import Snapshot
+from frame_harness.image.image import Image
+from frame_harness.invariants import Past, check_all
+from frame_harness.machine.definition import Machine
+
+WATCHED_PAGES = 24
+DIRT = 0xD1
+EVERY_BYTE = 0x0101_0101_0101_0101
+
+
+_ABLED = {"0": "disabled", "1": "enabled"}
+_VTABLE = re.compile(r"@(both|unmap|lastref|empty)(?:\+(\d))?")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """How a guest comes up: what a script must say so that its addresses mean the same again.
+
+    Args:
+        options: of `Kernel.boot`: `ram`, `reserve`, `ramtop`.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+
+
+class Host(Protocol):
+    """Where guests of one image come from; a `Run` of the suite is one."""
+
+    @property
+    def image(self) -> Image: ...
+
+    @property
+    def machine(self) -> Machine: ...
+
+    def boot(self, **options: Any) -> Kernel: ...
+
+    def finish(self, kernel: Kernel) -> object: ...
+
+
+@dataclass(frozen=True)
+class OwnHost:
+    """Boots guests for oneself, without a record of them."""
+
+    image: Image
+    machine: Machine
+
+    def boot(self, **options: Any) -> Kernel:
+        return Kernel.boot(self.image, self.machine, **options)
+
+    def finish(self, kernel: Kernel) -> object:
+        return kernel.finish()
+
+
+class Arena:
+    """A guest and a model, brought back to the state after boot as often as it takes.
+
+    Going back writes what the guest held after boot into its RAM while it waits at its prompt: slots, statics
+    of the allocators and of the subject. A guest that crashed is replaced by a new one.
+    """
+
+    def __init__(self, host: Host, ground: Ground) -> None:
+        if lacks := [name for name in host.image.lacks if name != "frame_flags::MOVABLE"]:
+            raise NotInThisVersion(lacks, "reference model")
+        self.host, self.ground = host, ground
+        self.commands = 0
+        """Commands that were carried out and compared."""
+        self._kernel: Kernel | None = None
+        self._boot()
+
+    # ---- a fresh guest -----------------------------------------------------------------------------------
+
+    def _boot(self) -> None:
+        kernel = self.host.boot(**self.ground.options)
+        self._kernel = kernel
+        try:
+            self._take_over(kernel)
+        except BaseException:
+            self.close()
+            raise
+
+    def _take_over(self, kernel: Kernel) -> None:
+        addresses = {name: kernel.vtable(name) for name in VTABLES}
+        self.vtables: Mapping[str, int] = addresses
+        regions = [(region.base, region.end, region.kind) for region in kernel.memory_map()]
+        ram, given = frames_of_map(regions)
+        self._booted = booted_model(
+            kernel.frames, ram, given, vtables=set_of_vtables(addresses),
+            movable=kernel.image.has("frame_flags::MOVABLE"),
+        )  # fmt: skip
+        self._table = kernel.slots()
+        self._after_boot = Snapshot(kernel)
+        self._buddy = BuddyWords(kernel)
+        self.given = np.concatenate([np.arange(part.start, part.stop) for part in given])
+        self._pages: dict[int, NDArray[np.uint8]] = {
+            pfn: kernel.payload(pfn << PAGE_SHIFT) for pfn in self.given.tolist()
+        }
+        self._ranges = [
+            (int(np.searchsorted(self.given, part.start)), _words(kernel, part)) for part in given
+        ]
+        self._dirty: set[int] = set()
+        self._spoilt = True
+        self.reset()
+        self.at_boot: Difference | None = self._compare_slots()
+        """What is different before the first command."""
+
+    @property
+    def kernel(self) -> Kernel:
+        if self._kernel is None:
+            raise HarnessError("arena", detail="it is closed")
+        return self._kernel
+
+    def renew(self) -> None:
+        """Replace the guest by one that has just booted."""
+        self.host.finish(self.kernel)
+        self._boot()
+
+    def close(self) -> None:
+        if self._kernel is not None:
+            kernel, self._kernel = self._kernel, None
+            self.host.finish(kernel)
+
+    def __enter__(self) -> Arena:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- from the start again ----------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Bring guest and model back to the state after boot, every frame full of dirt."""
+        if not self.kernel.alive:
+            self.renew()
+            return
+        self._after_boot.restore()
+        if self._spoilt:
+            # Whoever did one thing wrong may have written anywhere.
+            self._dirty, self._spoilt = set(self._pages), False
+        for pfn, byte in zip(self._dirty, _dirt(np.fromiter(self._dirty, np.int64)).tolist(), strict=True):
+            self._pages[pfn].fill(byte)
+        self._dirty = set()
+        self.model: Model = self._booted.copied()
+        self.interpreter = Interpreter(self.model)
+        self._expected = ExpectedTable(self.model, self._table.dtype)
+        self._past: Past | None = None
+        self.last: Prediction | None = None
+        """Of the command that was carried out last."""
+        self._filled: dict[int, int] = {}
+        self.parted = False
+        """The module did what the contract allows and the model cannot follow: nothing more can be told."""
+
+    # ---- one command -------------------------------------------------------------------------------------
+
+    def run(self, line: str) -> tuple[Difference | None, tuple[int, ...]]:
+        """Carry one command out in both worlds; returns what is different, and the addresses handed out.
+
+        Raises:
+            ScriptError: the model does not know the command.
+            HarnessError: the guest refused the command, or the harness broke down.
+        """
+        line = self.resolved(line)
+        self.last = prediction = self.interpreter.follow(line)
+        touched = self._expected.follow()
+        watched = self._watch(prediction)
+        self.commands += 1
+        try:
+            reply = self.kernel.request(line)
+        except GuestFailure as failure:
+            return of_crash(failure), ()
+        self._note_payload(prediction)
+        refused = reply.status == "err" and reply.outcome.code != SLOT_LEADS_NOWHERE
+        if refused and not is_refusal(prediction.outcome):
+            raise HarnessError("console command", repr(line), detail=f"refused: {reply.outcome.text}")
+        difference = (
+            of_reply(prediction, reply)
+            or self._compare_slots()
+            or self._compare_pages(watched, prediction)
+            or (self._compare_all_payload() if line.startswith("alloc.all") else None)
+            or self._buddy.compare(self.model)
+            or self._compare_hooks(prediction, reply)
+        )
+        self._spoilt = self._spoilt or difference is not None
+        if difference is not None and self._is_leak(prediction, reply, watched):
+            self.parted, difference = True, None
+        return difference, self._handed_out(line, prediction, touched)
+
+    def _is_leak(self, prediction: Prediction, reply: Reply, watched: Mapping[int, bytes]) -> bool:
+        """Whether a poisoned frame that was offered is kept from everybody, yet not in quarantine.
+
+        GUARD-08 asks that it is not handed out and not healed; where it is to go the clause leaves open.
+        """
+        met = prediction.poison_met
+        return bool(
+            met
+            and set(self._expected.differing(self._table).tolist()) <= met
+            and all(int(self._table["guard"][pfn]) & C.guard_poisoned for pfn in met)
+            and of_reply(prediction, reply) is None
+            and self._compare_pages(watched, prediction) is None
+            and self._buddy.compare_lists(self.model) is None
+        )
+
+    def resolved(self, line: str) -> str:
+        """The line with the addresses of this build's vtables: `@both`, `@unmap+4`."""
+        if "@" not in line:
+            return line
+        return _VTABLE.sub(lambda word: f"{self.vtables[word[1]] + int(word[2] or 0):#x}", line)
+
+    def finish(self) -> Difference | None:
+        """Look at what is too much to look at after each command: all payload, all invariants."""
+        difference = self._compare_all_payload() or self.judge()
+        self._spoilt = self._spoilt or difference is not None
+        return difference
+
+    def judge(self) -> Difference | None:
+        """Hold all invariants against the guest, unless its user broke the lists himself."""
+        if not self.interpreter.sound:
+            return None
+        kernel = self.kernel
+        state = kernel.state(quarantined=[pfn << PAGE_SHIFT for pfn in sorted(self.model.buddy.quarantined)])
+        excused = np.array(self.model.poisoned_while_free, dtype=np.int64)
+        past = None if self.interpreter.rewound else self._past
+        self.interpreter.rewound = False
+        report = check_all(replace(state, poisoned_while_free=excused), past)
+        self._past = Past(report.past.generation.copy(), report.past.poisoned)
+        return of_invariants(report)
+
+    # ---- comparing ---------------------------------------------------------------------------------------
+
+    def _compare_slots(self) -> Difference | None:
+        differences = self._expected.compare(self._table)
+        return difference_of_slots(differences.examples, differences.total_slots) if differences else None
+
+    def _watch(self, prediction: Prediction) -> dict[int, bytes]:
+        """What the frames hold that a command is about, and their neighbors."""
+        near = {pfn + step for pfn in sorted(prediction.frames)[:WATCHED_PAGES] for step in (-1, 0, 1)}
+        chosen = sorted(near & self._pages.keys())[: 3 * WATCHED_PAGES]
+        return {pfn: self._pages[pfn].tobytes() for pfn in chosen}
+
+    def _compare_pages(self, watched: Mapping[int, bytes], prediction: Prediction) -> Difference | None:
+        for pfn, before in watched.items():
+            byte = prediction.payload.get(pfn)
+            expected = before if byte is None else bytes([byte]) * PAGE_SIZE
+            if self._pages[pfn].tobytes() != expected:
+                return of_payload(pfn, np.frombuffer(expected, np.uint8), self._pages[pfn], byte)
+        return None
+
+    def _note_payload(self, prediction: Prediction) -> None:
+        self._filled.update(prediction.payload)
+        self._dirty.update(prediction.payload.keys() & self._pages.keys())
+
+    def _compare_all_payload(self) -> Difference | None:
+        """Every frame that the buddy was ever given holds one byte throughout: its dirt, or what was told."""
+        expected = _dirt(self.given)
+        index = np.searchsorted(self.given, list(self._filled))
+        expected[index] = list(self._filled.values())
+        for first, pages in self._ranges:
+            words = expected[first : first + len(pages)].astype(np.uint64) * np.uint64(EVERY_BYTE)
+            wrong = pages != words[:, None]
+            if wrong.any():
+                at = first + int(np.flatnonzero(wrong.any(axis=1))[0])
+                pfn = int(self.given[at])
+                told = self._filled.get(pfn)
+                return of_payload(pfn, np.full(PAGE_SIZE, expected[at], np.uint8), self._pages[pfn], told)
+        return None
+
+    def _compare_hooks(self, prediction: Prediction, reply: Reply) -> Difference | None:
+        if prediction.hooks is None:
+            return None
+        expected = [f"{call.hook} of {call.paddr:#x}, interrupts disabled" for call in prediction.hooks]
+        got = [
+            f"{row['hook']} of {int(row['paddr'], 0):#x}, interrupts {_ABLED[row['if']]}"
+            for row in reply.rows()
+        ]
+        return of_hooks(expected, got)
+
+    def _handed_out(
+        self, line: str, prediction: Prediction, touched: Sequence[int] | set[int]
+    ) -> tuple[int, ...]:
+        values = getattr(prediction.outcome, "values", {})
+        if "paddr" in values:
+            return (values["paddr"],)
+        if not line.startswith("alloc.all"):
+            return ()
+        claimed = sorted(pfn for pfn in touched if self.model.slots[pfn].refcount == 1)
+        return tuple(pfn << PAGE_SHIFT for pfn in claimed if self.model.slots[pfn].flags & C.flag_allocated)
+
+
+def _dirt(pfns: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The byte that fills each frame before a history begins: never zero, not that of its neighbors."""
+    dirt: NDArray[np.uint8] = ((pfns + DIRT) % 255 + 1).astype(np.uint8)
+    return dirt
+
+
+def _words(kernel: Kernel, pfns: range) -> NDArray[np.uint64]:
+    """The payload of consecutive frames as words, one row a frame; no copy."""
+    view = kernel.payload(pfns.start << PAGE_SHIFT, len(pfns))
+    return view.view(np.uint64).reshape(len(pfns), -1)

@@ -1,0 +1,73 @@
+"""Compares the buddy's own state, where the host reads it in RAM, with the model's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.contract.model import Model
+from frame_harness.contract.model.slots import C
+from frame_harness.guest.kernel import Kernel
+from frame_harness.histories.differences import Difference
+
+COUNTERS = ("free", "cached", "allocated", "quarantined")
+
+
+class BuddyWords:
+    """Live views of a guest's counters, list heads and CPU caches."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        state = kernel.image.dtype("BuddyState")
+        vaddr = kernel.witness.buddy_vaddr
+        record = kernel.bytes_at(vaddr, state.itemsize).view(state)
+        zones = record["zones"][0]
+        self._counters = {name: zones[name] for name in COUNTERS}
+        self._heads = zones["heads"]
+        self._lengths = record["caches"][0]["len"]
+        self._cached = record["caches"][0]["frames"]
+        self._expected_heads = np.empty_like(self._heads)
+
+    def compare(self, model: Model) -> Difference | None:
+        """The first word that is not as predicted."""
+        return self._compare_counters(model) or self.compare_lists(model)
+
+    def compare_lists(self, model: Model) -> Difference | None:
+        """The same of what can be handed out alone."""
+        return self._compare_heads(model) or self._compare_caches(model)
+
+    def _compare_counters(self, model: Model) -> Difference | None:
+        for name, found in self._counters.items():
+            for zone, got in zip(model.buddy.zones, found.tolist(), strict=True):
+                expected = getattr(zone, name)
+                if expected != got:
+                    return Difference("counter", f"zone {zone.name} {name}", str(expected), str(got))
+        return None
+
+    def _compare_heads(self, model: Model) -> Difference | None:
+        expected = self._expected_heads
+        expected.fill(C.link_none)
+        for index, zone in enumerate(model.buddy.zones):
+            for (migratetype, order), head in zone.heads.items():
+                expected[index, migratetype, order] = head
+        if np.array_equal(expected, self._heads):
+            return None
+        at = tuple(np.argwhere(expected != self._heads)[0].tolist())
+        where = f"head of zone {model.buddy.zones[at[0]].name} migratetype {at[1]} order {at[2]}"
+        return Difference("list", where, f"{int(expected[at]):#x}", f"{int(self._heads[at]):#x}")
+
+    def _compare_caches(self, model: Model) -> Difference | None:
+        for (cpu, migratetype), frames in model.buddy.caches.items():
+            length = int(self._lengths[cpu, migratetype])
+            if not frames and not length:
+                continue
+            expected = [pfn << PAGE_SHIFT for pfn in frames]
+            got = self._cached[cpu, migratetype, :length].tolist()
+            if got != expected:
+                where = f"cache of cpu {cpu} migratetype {int(migratetype)}"
+                return Difference("cache", where, _shown(expected), _shown(got))
+        return None
+
+
+def _shown(paddrs: list[int]) -> str:
+    """The frames that leave a cache next, and how many there are."""
+    return f"{len(paddrs)} frames, next " + (", ".join(f"{paddr:#x}" for paddr in paddrs[:-4:-1]) or "none")

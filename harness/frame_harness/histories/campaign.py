@@ -1,0 +1,121 @@
+"""Plays random histories until time or commands run out; keeps one short history for each broken clause."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.contract.clauses import clause
+from frame_harness.histories.arena import Arena, Ground, Host
+from frame_harness.histories.author import Author
+from frame_harness.histories.grounds import grounds_for
+from frame_harness.histories.history import Failure, play_again, play_random
+from frame_harness.histories.scripts import Script
+from frame_harness.histories.shrink import shrink
+from frame_harness.machine.definition import Machine
+
+HISTORY_STEPS = 200
+QUICK_SEED, QUICK_HISTORIES = 1, 12
+"""What the suite plays, the same each time; `frame-harness fuzz` plays others."""
+WHOLE_EVERY = 4
+"""Of so many histories one is played on all of memory, where it takes long to run out."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A broken clause with the shortest history found that shows it."""
+
+    clause: str
+    failure: Failure
+    script: Script
+    length: int
+    """Commands of the history that found it first."""
+
+
+@dataclass
+class Tally:
+    """What a campaign has done so far."""
+
+    seed: int
+    found: dict[str, Found] = field(default_factory=dict)
+    again: dict[str, int] = field(default_factory=dict)
+    """How often a history ended at a clause that was known by then."""
+    histories: int = 0
+    commands: int = 0
+    """That were compared with the model, those of shortening included."""
+
+
+Go = Callable[[Tally], bool]
+Say = Callable[[Found], None]
+
+
+def campaign(host: Host, seed: int, go_on: Go, say: Say = lambda _: None) -> Tally:
+    """Play history after history as long as `go_on` says so.
+
+    The same seed plays the same histories, whatever the subject, until the first finding.
+
+    Args:
+        say: is told of each finding once it is as short as it gets.
+    """
+    tally = Tally(seed)
+    with ExitStack() as stack:
+        arenas: dict[str, Arena] = {}
+        while go_on(tally):
+            ground = _ground_of(host.machine, tally.histories)
+            if ground.name not in arenas:
+                arenas[ground.name] = stack.enter_context(Arena(host, ground))
+            arena = arenas[ground.name]
+            name = f"{seed}:{tally.histories}"
+            tally.histories += 1
+            before = arena.commands
+            failure = play_random(arena, Author(random.Random(name), tuple(tally.found)), HISTORY_STEPS)
+            if failure and failure.clause in tally.found:
+                tally.again[failure.clause] = tally.again.get(failure.clause, 0) + 1
+            elif failure:
+                tally.found[failure.clause] = found = _shortened(arena, failure, name)
+                say(found)
+            tally.commands += arena.commands - before
+            if failure and not failure.lines:
+                break  # wrong before the first command: so is every history
+    return tally
+
+
+def _ground_of(machine: Machine, history: int) -> Ground:
+    grounds = grounds_for(machine)
+    whole = len(grounds) > 1 and history % WHOLE_EVERY == WHOLE_EVERY - 1
+    return grounds[1] if whole else grounds[0]
+
+
+def _shortened(arena: Arena, failure: Failure, name: str) -> Found:
+    shortest = shrink(failure, lambda steps: play_again(arena, steps))
+    arena.renew()
+    again = play_again(arena, shortest.steps)
+    if again is None or again.clause != failure.clause:
+        raise HarnessError(
+            "history", name, expected=f"{failure.clause} on a fresh guest",
+            actual=again.clause if again else "nothing", detail=failure.difference.line,
+            next_step="report this: a guest that was reset is not as a fresh one",
+        )  # fmt: skip
+    return Found(failure.clause, again, _script(arena, again, name), len(failure.lines))
+
+
+def _script(arena: Arena, failure: Failure, name: str) -> Script:
+    subject = arena.host.image.subject
+    last = len(failure.lines) - 1
+    where = " (seen when all of memory was looked at)" if failure.at_the_end else ""
+    return Script(
+        machine=arena.host.machine.name,
+        profile=arena.host.image.profile,
+        ground=arena.ground,
+        lines=failure.lines,
+        clause=f"{failure.clause}: {clause(failure.clause).title}",
+        facts={
+            "seen": failure.difference.line + where,
+            "subject": f"{subject.name} sha256 {subject.sha256}",
+            "seed": name,
+        },
+        remarks={last: f"expect {failure.difference.expected_line}"} if failure.lines else {},
+    )

@@ -1,0 +1,179 @@
+"""What a guest did other than predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.contract.model import Done, Fail, Panic, PanicKind
+from frame_harness.contract.model.expected import SlotDifference
+from frame_harness.guest.errors import GuestFailure
+from frame_harness.guest.reply import Reply
+from frame_harness.histories.interpreter import Prediction, expected_status, is_refusal
+from frame_harness.invariants import Report
+
+LAST_REFERENCE = 1
+"""What `dec_ref` returns to whoever has to give the frame back."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as predicted.
+
+    Args:
+        kind: `status`, `value`, `slot`, `payload`, `counter`, `list`, `cache`, `hooks`, `invariant`, `crash`.
+        what: where it shows, in words.
+        field: of a slot or of a reply.
+        served: clauses that an invariant serves.
+        got_status: of the reply: `ok`, `fail`, `panic`.
+        zeroed: whether a payload had to be zero, rather than to stay.
+        values: of a slot's field, as predicted and as found.
+    """
+
+    kind: str
+    what: str
+    expected: str
+    got: str
+    pfn: int | None = None
+    field: str = ""
+    served: tuple[str, ...] = ()
+    got_status: str = ""
+    zeroed: bool = False
+    values: tuple[int, int] | None = None
+
+    @property
+    def frame(self) -> int | None:
+        """Physical address of the frame that it shows on."""
+        return None if self.pfn is None else self.pfn << PAGE_SHIFT
+
+    @property
+    def text(self) -> str:
+        return f"{self.what}: expected {self.expected}, got {self.got}"
+
+    @property
+    def line(self) -> str:
+        """The same in one line, whatever words a panic had."""
+        return " ".join(self.text.split())
+
+    @property
+    def expected_line(self) -> str:
+        """What would have been right, in one line."""
+        return " ".join(f"{self.what}: {self.expected}".split())
+
+
+def of_reply(prediction: Prediction, reply: Reply) -> Difference | None:
+    """The reply's status, then each number of it that the model knows."""
+    outcome = prediction.outcome
+    if reply.status == "err" and is_refusal(outcome):
+        return None
+    if reply.status == "ok" and isinstance(outcome, Panic) and outcome.kind is PanicKind.REFERENCE:
+        return _of_quiet_refusal(reply)
+    if reply.status != expected_status(outcome):
+        return Difference(
+            "status",
+            f"`{reply.request}`",
+            _in_words(prediction),
+            _reply_in_words(reply),
+            got_status=reply.status,
+        )
+    if isinstance(outcome, Fail) and reply.outcome.code != outcome.error:
+        return Difference(
+            "status", f"`{reply.request}`", outcome.error, reply.outcome.code, got_status="fail"
+        )
+    if not isinstance(outcome, Done | Fail):
+        return None
+    for name, value in outcome.values.items():
+        if reply[name] != value:
+            what = f"{name} of `{reply.request}`"
+            return Difference("value", what, f"{value:#x}", f"{reply[name]:#x}", field=name)
+    return None
+
+
+def _of_quiet_refusal(reply: Reply) -> Difference | None:
+    """REF-07 lets a module refuse without a panic; the slot tells that it did, unless it says otherwise."""
+    if "v" not in reply.outcome.fields or reply["v"] != LAST_REFERENCE:
+        return None
+    what = f"v of `{reply.request}`, on a frame without a reference"
+    return Difference("value", what, "a panic, or a count that is not 1", "1: the last reference", field="v")
+
+
+def _in_words(prediction: Prediction) -> str:
+    outcome = prediction.outcome
+    if isinstance(outcome, Panic):
+        return f"a panic: {outcome.kind}"
+    if isinstance(outcome, Fail):
+        return outcome.error
+    return "success"
+
+
+def _reply_in_words(reply: Reply) -> str:
+    if reply.status == "panic":
+        return f'the panic "{reply.outcome.text}"'
+    words = {"ok": "success", "fail": reply.outcome.code, "err": reply.outcome.text}
+    return words.get(reply.status, reply.status)
+
+
+def of_slots(examples: Sequence[SlotDifference], total: int) -> Difference:
+    """The first field of the first slot that differs."""
+    first = examples[0]
+    more = f" ({total} slots differ)" if total > 1 else ""
+    return Difference(
+        "slot",
+        f"slot of frame {first.pfn << PAGE_SHIFT:#x}, {first.field}",
+        f"{first.expected:#x}",
+        f"{first.got:#x}{more}",
+        pfn=first.pfn,
+        field=first.field,
+        values=(first.expected, first.got),
+    )
+
+
+def of_payload(pfn: int, expected: NDArray[np.uint8], got: NDArray[np.uint8], byte: int | None) -> Difference:
+    """A frame whose content is not what it must be."""
+    wrong = np.flatnonzero(expected != got)
+    at = int(wrong[0])
+    rule = "untouched" if byte is None else f"all {byte:#04x}"
+    return Difference(
+        "payload",
+        f"payload of frame {pfn << PAGE_SHIFT:#x}",
+        f"{rule} ({int(expected[at]):#04x} at {at:#x})",
+        f"{int(got[at]):#04x} there ({len(wrong)} bytes differ)",
+        pfn=pfn,
+        field="payload",
+        zeroed=byte == 0,
+    )
+
+
+def of_hooks(expected: list[str], got: list[str]) -> Difference | None:
+    """The first stop on a block's way back that is not as predicted."""
+    for index in range(max(len(expected), len(got))):
+        want, have = (stops[index] if index < len(stops) else "nothing more" for stops in (expected, got))
+        if want != have:
+            return Difference("hooks", f"stop {index + 1} of the record of hooks", want, have)
+    return None
+
+
+def of_invariants(report: Report) -> Difference | None:
+    """The first invariant that the whole state violates."""
+    for result in report:
+        if result.total:
+            first = result.violations[0]
+            return Difference(
+                "invariant",
+                f"{result.id}, {first.field}" + ("" if first.pfn is None else f" of pfn {first.pfn:#x}"),
+                first.expected,
+                first.got,
+                pfn=first.pfn,
+                field=first.field,
+                served=result.clauses,
+            )
+    return None
+
+
+def of_crash(failure: GuestFailure) -> Difference:
+    """The guest did not survive."""
+    return Difference("crash", "guest", "an answer", failure.summary)

@@ -1,0 +1,78 @@
+"""Makes a failing history as short as it can be, then each of its steps as plain as it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from frame_harness.histories.history import Failure
+from frame_harness.histories.steps import Step
+
+TRADED_AT_MOST = 10
+"""Steps of a history in which every pair is tried."""
+Play = Callable[[Sequence[Step]], Failure | None]
+
+
+def shrink(failure: Failure, play: Play) -> Failure:
+    """The shortest history found that breaks the same clause.
+
+    Args:
+        play: carries a history out from the state after boot.
+    """
+    best = failure
+    while True:
+        shorter = _traded(_plainer(_without(best, play), play), play)
+        if shorter.steps == best.steps:
+            return best
+        best = shorter
+
+
+def _better(steps: Sequence[Step], clause: str, play: Play) -> Failure | None:
+    failure = play(steps)
+    return failure if failure is not None and failure.clause == clause else None
+
+
+def _without(failure: Failure, play: Play) -> Failure:
+    """Leave out halves, quarters and so on, from the end: what comes last depends on least."""
+    best, size = failure, max(len(failure.steps) // 2, 1)
+    while True:
+        end = len(best.steps)
+        while end > 0:
+            first = max(end - size, 0)
+            kept = (*best.steps[:first], *best.steps[end:])
+            found = _better(kept, best.clause, play) if kept else None
+            if found is not None and len(found.steps) < len(best.steps):
+                best = found
+            end = min(first, len(best.steps))
+        if size == 1:
+            return best
+        size //= 2
+
+
+def _traded(failure: Failure, play: Play) -> Failure:
+    """Leave out one step of a short history by doing another one differently."""
+    steps = failure.steps
+    if len(steps) > TRADED_AT_MOST:
+        return failure
+    for dropped in range(len(steps)):
+        for at, step in enumerate(steps):
+            for other in step.instead() if at != dropped else ():
+                changed = [*steps[:at], other, *steps[at + 1 :]]
+                del changed[dropped]
+                found = _better(changed, failure.clause, play)
+                if found is not None and len(found.steps) < len(steps):
+                    return found
+    return failure
+
+
+def _plainer(failure: Failure, play: Play) -> Failure:
+    best = failure
+    at = 0
+    while at < len(best.steps):
+        for step in best.steps[at].simpler():
+            found = _better((*best.steps[:at], step, *best.steps[at + 1 :]), best.clause, play)
+            if found is not None and len(found.steps) <= len(best.steps):
+                best = found
+                break
+        else:
+            at += 1
+    return best

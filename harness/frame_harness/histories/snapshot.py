@@ -1,0 +1,26 @@
+"""Brings a guest's bookkeeping back to an earlier moment by writing its RAM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from frame_harness.guest.kernel import Kernel
+
+STATICS = "kernel_shim::memory"
+"""Everything that the subject, the buddy and the hooks remember outside of the slots."""
+
+
+class Snapshot:
+    """Slots and statics of the memory modules as they were; the guest must stand at its prompt."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        slots: NDArray[Any] = kernel.slots()
+        statics = [kernel.bytes_at(at, size) for at, size in kernel.image.statics(STATICS)]
+        self._kept = [(live, live.copy()) for live in (slots, *statics)]
+
+    def restore(self) -> None:
+        """Write everything back as it was."""
+        for live, kept in self._kept:
+            live[:] = kept

@@ -1,0 +1,129 @@
+"""Judges everything a guest's memory holds by all invariants, moment after moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import PAGE_SHIFT, align_down, align_up
+from frame_harness.contract.functions import OF_CLAUSE, keeper_of
+from frame_harness.contract.memory_state import MemoryState, pfn_ranges
+from frame_harness.guest.canary import PayloadWatch
+from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.errors import AllocFailed, SubjectPanic
+from frame_harness.guest.kernel import Kernel
+from frame_harness.invariants import INVARIANTS, InvariantResult, Outcome, Past, Report, check_all
+
+
+class HistoryBrokenOff(Exception):
+    """A history ended early, which is reported for another clause."""
+
+
+def broken_by(request: str) -> str:
+    """The clause of a call that fails in the hands of a well-behaved kernel."""
+    return "ALLOC-14" if request.startswith("alloc") else "FREE-03"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All invariants on one state; `name` says when, such as `after exhaustion`."""
+
+    name: str
+    report: Report
+
+
+@dataclass
+class Watched:
+    """One guest with all that was seen of its memory.
+
+    Args:
+        islands: (base, length) in bytes of what the host itself took out of the memory map.
+        quarantined: addresses of all frames that are in quarantine by now.
+        problems: what a history saw at one step, by the clause that it breaks; the first counts.
+        broken: a call that failed and ended the history; what was seen before it still counts.
+    """
+
+    kernel: Kernel
+    islands: Sequence[tuple[int, int]] = ()
+    quarantined: list[int] = field(default_factory=list)
+    payload: PayloadWatch | None = None
+    moments: list[Moment] = field(default_factory=list)
+    problems: dict[str, ClauseViolated] = field(default_factory=dict)
+    broken: SubjectPanic | AllocFailed | None = None
+
+    def state(self) -> MemoryState:
+        """The guest's state; what is off limits is not the guest's word alone."""
+        kernel = self.kernel
+        canary = self.payload.read() if self.payload else None
+        state = kernel.state(canary=canary, quarantined=self.quarantined)
+        known = pfn_ranges([_frames(base, length) for base, length in (*self.islands, *_taken(kernel))])
+        return replace(state, off_limits=np.concatenate([state.off_limits, known]))
+
+    def look(self, name: str) -> Report:
+        """Judge the state that the guest is in now, against the last one."""
+        past: Past | None = self.moments[-1].report.past if self.moments else None
+        report = check_all(self.state(), past)
+        self.moments.append(Moment(name, report))
+        return report
+
+    def require(self, clause: str) -> None:
+        """Hold a clause against everything that was seen.
+
+        Raises:
+            ClauseViolated: what the history or an invariant that serves the clause saw, its counterexamples
+                as exhibit.
+            SubjectPanic, AllocFailed: the call that ended the history, for the one clause that it breaks.
+            HistoryBrokenOff: such a call left the clause undecided.
+            HarnessError: no invariant that serves the clause ever looked at anything.
+        """
+        if clause in self.problems:
+            raise self.problems[clause]
+        serving = [name for name, invariant in INVARIANTS.items() if clause in invariant.clauses]
+        for moment in self.moments:
+            for name in serving:
+                if moment.report[name].outcome is Outcome.VIOLATED:
+                    raise violated(moment.report[name], moment.name, clause)
+        if self.broken is not None:
+            if clause == broken_by(self.broken.request):
+                raise self.broken
+            raise HistoryBrokenOff(
+                f"`{self.broken.request}` failed: that is judged as {broken_by(self.broken.request)}"
+            )
+        seen = sum(moment.report[name].evaluated for moment in self.moments for name in serving)
+        if not seen:
+            raise HarnessError("invariants", clause, expected="frames to look at", actual="none")
+
+    @property
+    def violated(self) -> frozenset[str]:
+        """Ids of the invariants that any moment violated."""
+        return frozenset().union(*(moment.report.violated for moment in self.moments))
+
+
+def violated(result: InvariantResult, moment: str, clause: str) -> ClauseViolated:
+    """An invariant's answer as a report shows it: the first counterexample, the rest as exhibit."""
+    first = result.violations[0]
+    keeper = keeper_of(first.field)
+    return ClauseViolated(
+        f"{INVARIANTS[result.id].holds} ({result.id}, {moment}, {result.total} of {result.evaluated})",
+        expected=first.expected,
+        got=first.got,
+        frame=None if first.pfn is None else first.pfn << PAGE_SHIFT,
+        field=first.field,
+        function=keeper if keeper in OF_CLAUSE.get(clause, ()) else "",
+        exhibit=result.text,
+    )
+
+
+def _frames(base: int, length: int) -> tuple[int, int]:
+    """The frames that some bytes touch."""
+    return align_down(base) >> PAGE_SHIFT, align_up(base + length) >> PAGE_SHIFT
+
+
+def _taken(kernel: Kernel) -> list[tuple[int, int]]:
+    """Memory that the host sees taken in RAM itself: the kernel image, the slot table."""
+    record = kernel.static("WITNESS", "Witness")
+    first, end = int(record["kernel_first_paddr"]), int(record["kernel_end_paddr"])
+    return [(first, end - first), (int(record["meta_paddr"]), int(record["meta_bytes"]))]

@@ -1,0 +1,110 @@
+"""Invariants of the zones' counters against slots, against each other."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from frame_harness.contract.memory_state import Zone
+from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Finding, Invariant
+from frame_harness.invariants.columns import Columns, Mask
+
+Example = tuple[int | None, str, str, str]
+
+
+def _finding(evaluated: int, bad: list[Example]) -> Finding:
+    return Finding(evaluated, len(bad), tuple(bad[:MAX_COUNTEREXAMPLES]))
+
+
+def sums_agree(columns: Columns) -> Finding:
+    bad: list[Example] = []
+    for zone in columns.state.zones:
+        parts = zone.free + zone.cached + zone.allocated + zone.quarantined + zone.reserved
+        if parts != zone.managed:
+            words = "free + cached + allocated + quarantined + reserved"
+            bad.append((None, f"zone {zone.name} {words}", f"managed {zone.managed}", str(parts)))
+    return _finding(len(columns.state.zones), bad)
+
+
+def counters_recounted(columns: Columns) -> Finding:
+    bad: list[Example] = []
+    evaluated = 0
+    for zone in columns.state.zones:
+        counts = _recount(columns, zone)
+        evaluated += len(counts)
+        for name, (counted, published) in counts.items():
+            if counted != published:
+                bad.append((None, f"zone {zone.name} {name}", f"{counted} by the slots", str(published)))
+    return _finding(evaluated, bad)
+
+
+def _recount(columns: Columns, zone: Zone) -> dict[str, tuple[int, int]]:
+    """Each counter by the slots, with what the zone says; a slot does not tell held from quarantined."""
+    rows = columns.rows_of(zone)
+
+    def count(mask: Mask) -> int:
+        return int(np.count_nonzero(mask[rows]))
+
+    def count_of(pfns: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
+        return int(np.count_nonzero((pfns >= rows.start) & (pfns < rows.stop)))
+
+    away = count(columns.given_away)
+    counts = {
+        "managed": (count(columns.in_ram), zone.managed),
+        "free": (count(columns.listed_free & columns.in_ram), zone.free),
+        "cached": (count_of(columns.cached_pfns), zone.cached),
+        "reserved": (count(columns.in_ram & columns.off_limits), zone.reserved),
+        "allocated + quarantined": (away, zone.allocated + zone.quarantined),
+    }
+    if columns.state.quarantined is not None:
+        known = count_of(np.unique(columns.state.quarantined))
+        counts["quarantined"] = (known, zone.quarantined)
+    return counts
+
+
+def zones_tile(columns: Columns) -> Finding:
+    bad: list[Example] = []
+    zones = columns.state.zones
+    for zone in zones:
+        if not 0 <= zone.first_pfn <= zone.end_pfn:
+            bounds = f"[{zone.first_pfn:#x}, {zone.end_pfn:#x})"
+            bad.append((None, f"zone {zone.name} bounds", "first_pfn <= end_pfn", bounds))
+    for low, high in pairwise(zones):
+        if high.first_pfn < low.end_pfn:
+            names = f"zone {high.name} first_pfn"
+            bad.append(
+                (None, names, f"from {low.end_pfn:#x} on, where {low.name} ends", f"{high.first_pfn:#x}")
+            )
+    homeless = np.flatnonzero(columns.in_ram & (columns.zone_of < 0))
+    finding = _finding(len(zones), bad)
+    examples = tuple(
+        (int(pfn), "zone", "a zone, as it is RAM", "none") for pfn in homeless[:MAX_COUNTEREXAMPLES]
+    )
+    return finding + Finding(int(np.count_nonzero(columns.in_ram)), len(homeless), examples)
+
+
+INVARIANTS = (
+    Invariant(
+        "W-ACCOUNT-SUM",
+        ("FREE-06",),
+        holds="for every zone: free + cached + allocated + quarantined + reserved == managed",
+        blind_to="two counters that are wrong by the same amount; the recount judges those",
+        evaluate=sums_agree,
+    ),
+    Invariant(
+        "W-ACCOUNT-RECOUNT",
+        ("FREE-06", "GUARD-07", "ALLOC-14"),
+        holds="per zone: managed, free, cached, reserved and allocated + quarantined are what memory map, "
+        "slots and caches add up to; quarantined alone where the caller knows it",
+        blind_to="held frames counted as quarantined or the reverse, where the caller does not know which",
+        evaluate=counters_recounted,
+    ),
+    Invariant(
+        "W-ZONE-TILES",
+        ("FREE-04", "FREE-06"),
+        holds="zones are ascending and disjoint; every RAM frame is in one",
+        blind_to="a boundary between two zones that moved",
+        evaluate=zones_tile,
+    ),
+)

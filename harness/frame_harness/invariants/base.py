@@ -1,0 +1,169 @@
+"""What an invariant is, with what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.contract.memory_state import MemoryState
+from frame_harness.invariants.columns import Columns, Past
+
+MAX_COUNTEREXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One counterexample; `pfn` is None where no single frame is to blame (a counter of a zone)."""
+
+    invariant: str
+    pfn: int | None
+    field: str
+    expected: str
+    got: str
+
+    @property
+    def text(self) -> str:
+        where = f"pfn {self.pfn:#x} {self.field}" if self.pfn is not None else self.field
+        return f"{self.invariant}: {where}: expected {self.expected}, got {self.got}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one evaluation saw, before it carries the invariant's name.
+
+    Args:
+        evaluated: frames, blocks, links or counters that were looked at.
+        total: counterexamples in all.
+        examples: at most `MAX_COUNTEREXAMPLES` of (pfn or None, field, expected, got).
+    """
+
+    evaluated: int
+    total: int = 0
+    examples: tuple[tuple[int | None, str, str, str], ...] = ()
+
+    def __add__(self, other: Finding) -> Finding:
+        return Finding(
+            self.evaluated + other.evaluated,
+            self.total + other.total,
+            (self.examples + other.examples)[:MAX_COUNTEREXAMPLES],
+        )
+
+
+class Outcome(StrEnum):
+    """What one invariant says about one state."""
+
+    HELD = "held"
+    VIOLATED = "violated"
+    NOT_EVALUATED = "not-evaluated"
+
+
+@dataclass(frozen=True)
+class InvariantResult:
+    """One invariant's answer: how much it looked at, at most five counterexamples, how many there are."""
+
+    id: str
+    clauses: tuple[str, ...]
+    evaluated: int
+    violations: tuple[Violation, ...]
+    total: int
+
+    @property
+    def outcome(self) -> Outcome:
+        """Nothing looked at is never held."""
+        if self.total:
+            return Outcome.VIOLATED
+        return Outcome.HELD if self.evaluated else Outcome.NOT_EVALUATED
+
+    @property
+    def text(self) -> str:
+        lines = [violation.text for violation in self.violations]
+        if self.total > len(lines):
+            lines.append(f"{self.id}: and {self.total - len(lines)} more")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """A named property of a whole memory state.
+
+    Args:
+        clauses: ids of the contract that it serves.
+        holds: the formula; p and q range over pfns, s(p) is the slot.
+        blind_to: what breaks the clause yet passes here.
+        evaluate: sees shared columns, never raises on any content of the slots, lists and counters.
+        needs_previous: whether it compares with an earlier state.
+    """
+
+    id: str
+    clauses: tuple[str, ...]
+    holds: str
+    blind_to: str
+    evaluate: Callable[[Columns], Finding]
+    needs_previous: bool = False
+
+    def judge(self, columns: Columns) -> InvariantResult:
+        """Evaluate on columns that other invariants share."""
+        finding = self.evaluate(columns)
+        violations = tuple(Violation(self.id, *example) for example in finding.examples)
+        return InvariantResult(self.id, self.clauses, finding.evaluated, violations, finding.total)
+
+    def check(self, state: MemoryState, previous: MemoryState | Past | None = None) -> InvariantResult:
+        """Evaluate this invariant alone; `check_all` is cheaper for several."""
+        return self.judge(Columns(state, previous))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every invariant's answer about one state.
+
+    Args:
+        past: what to hand to `check_all` with the next state.
+    """
+
+    results: Mapping[str, InvariantResult]
+    past: Past
+
+    def __iter__(self) -> Iterator[InvariantResult]:
+        return iter(self.results.values())
+
+    def __getitem__(self, invariant_id: str) -> InvariantResult:
+        return self.results[invariant_id]
+
+    def ids(self, outcome: Outcome) -> frozenset[str]:
+        return frozenset(result.id for result in self if result.outcome is outcome)
+
+    @property
+    def violated(self) -> frozenset[str]:
+        return self.ids(Outcome.VIOLATED)
+
+    @property
+    def held(self) -> frozenset[str]:
+        return self.ids(Outcome.HELD)
+
+    @property
+    def not_evaluated(self) -> frozenset[str]:
+        return self.ids(Outcome.NOT_EVALUATED)
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """The counterexamples of all invariants, at most five each."""
+        return tuple(violation for result in self for violation in result.violations)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(result.text for result in self if result.total)
+
+
+def frames_finding(
+    evaluated: int,
+    bad: NDArray[np.signedinteger[Any]],
+    describe: Callable[[int], tuple[str, str, str]],
+) -> Finding:
+    """A finding from the pfns that break a rule; `describe` gives (field, expected, got) of one pfn."""
+    examples = tuple((int(pfn), *describe(int(pfn))) for pfn in bad[:MAX_COUNTEREXAMPLES])
+    return Finding(evaluated, len(bad), examples)

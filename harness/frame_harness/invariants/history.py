@@ -1,0 +1,95 @@
+"""Invariants of a state against an earlier one, or against what was planted in it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from frame_harness.invariants.base import Finding, Invariant, frames_finding
+from frame_harness.invariants.columns import Columns
+
+HALF_TURN = np.uint32(1 << 31)
+
+
+def generation_forward(columns: Columns) -> Finding:
+    past = columns.previous
+    if past is None:
+        return Finding(0)
+    common = min(columns.n_frames, len(past.generation))
+    # Modulo 2^32 a step back by a little is a step forward by nearly a full turn.
+    steps = columns.generation[:common] - past.generation[:common]
+    return frames_finding(
+        common,
+        np.flatnonzero(steps >= HALF_TURN),
+        lambda pfn: (
+            "generation",
+            f"from {int(past.generation[pfn]):#x} on",
+            f"{int(columns.generation[pfn]):#x}",
+        ),
+    )
+
+
+def poison_stays(columns: Columns) -> Finding:
+    past = columns.previous
+    if past is None:
+        return Finding(0)
+    common = min(columns.n_frames, len(past.generation))
+    domain = past.poisoned[:common]
+    healed = ~columns.guard_poisoned[:common]
+    reborn = columns.generation[:common] != past.generation[:common]
+    return frames_finding(
+        int(np.count_nonzero(domain)),
+        np.flatnonzero(domain & (healed | reborn)),
+        lambda pfn: (
+            "guard",
+            f"POISONED, generation {int(past.generation[pfn]):#x}, as before",
+            f"{int(columns.guard[pfn]):#x}, generation {int(columns.generation[pfn]):#x}",
+        ),
+    )
+
+
+def payload_untouched(columns: Columns) -> Finding:
+    canary = columns.state.canary
+    if canary is None:
+        return Finding(0)
+    known = (canary.pfns >= 0) & (canary.pfns < columns.n_frames)
+    still_free = known.copy()
+    still_free[known] = columns.free[canary.pfns[known]]
+    bad = np.flatnonzero(still_free & (canary.found != canary.expected))
+    by_pfn = {int(canary.pfns[at]): at for at in bad[::-1]}
+    return frames_finding(
+        int(np.count_nonzero(still_free)),
+        canary.pfns[bad],
+        lambda pfn: (
+            "payload",
+            f"digest {int(canary.expected[by_pfn[pfn]]):#x} of its fill",
+            f"{int(canary.found[by_pfn[pfn]]):#x}",
+        ),
+    )
+
+
+INVARIANTS = (
+    Invariant(
+        "W-GENERATION-FORWARD",
+        ("GEN-01", "GEN-02", "GEN-03"),
+        holds="for every slot: (generation - earlier generation) mod 2^32 < 2^31",
+        blind_to="steps that are too many; 2^31 claims of one frame between the two states",
+        evaluate=generation_forward,
+        needs_previous=True,
+    ),
+    Invariant(
+        "W-POISON-STAYS",
+        ("GUARD-07", "GUARD-08"),
+        holds="guard POISONED earlier, while nobody held the frame => still POISONED, same generation",
+        blind_to="frames that were held when the earlier state was taken: their holder may clear the guard; "
+        "where the quarantine is not named, refcount 0 counts as held by nobody",
+        evaluate=poison_stays,
+        needs_previous=True,
+    ),
+    Invariant(
+        "W-PAYLOAD-CANARY",
+        ("FREE-01",),
+        holds="for every filled frame that is FREE: digest of its 4 KiB == digest of the fill",
+        blind_to="frames that were not filled, bytes that were changed and put back, frames not free now",
+        evaluate=payload_untouched,
+    ),
+)

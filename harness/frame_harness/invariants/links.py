@@ -1,0 +1,233 @@
+"""Invariants of the free lists: links, heads, what they reach."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Finding, Invariant, frames_finding
+from frame_harness.invariants.columns import Columns, Mask
+from frame_harness.invariants.lists import NO_FRAME, NOWHERE
+
+
+def links_in_table(columns: Columns) -> Finding:
+    lists = columns.lists
+    finding = Finding(0)
+    for field, pfns, links in (
+        ("next", lists.next_pfns, lists.next_links),
+        ("prev", lists.prev_pfns, lists.prev_links),
+    ):
+        bad = np.flatnonzero(pfns == NOWHERE)
+        examples = tuple(
+            (
+                int(lists.pfns[node]),
+                field,
+                "a frame's address in the table or LINK_NONE",
+                f"{int(links[node]):#x}",
+            )
+            for node in bad[:MAX_COUNTEREXAMPLES]
+        )
+        finding += Finding(int(np.count_nonzero(pfns != NO_FRAME)), len(bad), examples)
+    return finding
+
+
+def links_symmetric(columns: Columns) -> Finding:
+    lists = columns.lists
+    has_next, has_prev = lists.next_pfns >= 0, lists.prev_pfns >= 0
+    if lists.symmetric:
+        return Finding(int(np.count_nonzero(has_next) + np.count_nonzero(has_prev)))
+    return _unanswered(columns, "next", has_next) + _unanswered(columns, "prev", has_prev)
+
+
+def _unanswered(columns: Columns, field: str, has_link: Mask) -> Finding:
+    lists = columns.lists
+    forth, back, other = lists.next_pfns, lists.prev_pfns, "prev"
+    if field == "prev":
+        forth, back, other = back, forth, "next"
+    sources = np.flatnonzero(has_link)
+    targets = lists.nodes_at(forth[sources])
+    bad = np.flatnonzero(back[targets] != lists.pfns[sources])
+    examples = tuple(
+        (
+            int(lists.pfns[sources[at]]),
+            field,
+            f"a slot whose {other} leads back",
+            f"pfn {int(forth[sources[at]]):#x} whose {other} leads to {_place(int(back[targets[at]]))}",
+        )
+        for at in bad[:MAX_COUNTEREXAMPLES]
+    )
+    return Finding(len(sources), len(bad), examples)
+
+
+def _place(pfn: int) -> str:
+    return {NO_FRAME: "LINK_NONE", NOWHERE: "no frame"}.get(pfn, f"pfn {pfn:#x}")
+
+
+def only_heads_linked(columns: Columns) -> Finding:
+    lists = columns.lists
+    linked = columns.has_link[lists.pfns]
+    bad = lists.pfns[linked & ~lists.is_block]
+
+    def describe(pfn: int) -> tuple[str, str, str]:
+        slot = columns.state.slots[pfn]
+        field = "next" if int(slot["next"]) != columns.constants.link_none else "prev"
+        return field, "LINK_NONE, as it starts no free block", f"{int(slot[field]):#x}"
+
+    return frames_finding(columns.n_frames - len(lists.blocks), bad, describe)
+
+
+def head_pointers(columns: Columns) -> Finding:
+    lists = columns.lists
+    bad = np.flatnonzero(lists.head_pfns == NOWHERE)
+    examples = tuple(
+        (
+            None,
+            f"head of {lists.name(int(number))}",
+            "a frame's address in the table or LINK_NONE",
+            f"{int(lists.head_links[number]):#x}",
+        )
+        for number in bad[:MAX_COUNTEREXAMPLES]
+    )
+    return Finding(len(lists.head_pfns), len(bad), examples)
+
+
+def head_has_no_prev(columns: Columns) -> Finding:
+    lists = columns.lists
+    heads = np.unique(lists.head_pfns[lists.head_pfns >= 0])
+    bad = heads[lists.prev_pfns[lists.nodes_at(heads)] != NO_FRAME]
+    return frames_finding(
+        len(heads),
+        bad,
+        lambda pfn: (
+            "prev",
+            "LINK_NONE, as a list starts here",
+            f"{int(columns.state.slots['prev'][pfn]):#x}",
+        ),
+    )
+
+
+def no_cycle(columns: Columns) -> Finding:
+    lists = columns.lists
+    merges = lists.merges
+    closing = merges.targets[merges.closes_cycle]
+    rings = np.flatnonzero(lists.in_rootless_cycle)
+    bad = np.unique(lists.pfns[np.concatenate([closing, rings])])
+    examples = tuple(
+        (int(pfn), "next", "a list that ends", "one that comes back to this frame")
+        for pfn in bad[:MAX_COUNTEREXAMPLES]
+    )
+    return Finding(len(lists.pfns), len(bad), examples)
+
+
+def reached_once(columns: Columns) -> Finding:
+    lists = columns.lists
+    blocks = lists.blocks
+    finding = frames_finding(
+        len(blocks),
+        lists.pfns[blocks[lists.list_of[blocks] < 0]],
+        lambda pfn: ("next", f"free block of order {columns.order[pfn]} on one list", "on none"),
+    )
+    merges = lists.merges
+    again = np.unique(lists.pfns[merges.targets])
+    examples = tuple(
+        (int(pfn), "next", "a frame that one link leads to", "two") for pfn in again[:MAX_COUNTEREXAMPLES]
+    )
+    return finding + Finding(0, len(again), examples)
+
+
+def at_home(columns: Columns) -> Finding:
+    lists = columns.lists
+    nodes = lists.blocks[lists.list_of[lists.blocks] >= 0]
+    home, found = lists.home_of(nodes), lists.list_of[nodes]
+    bad = np.flatnonzero(home != found)
+    examples = tuple(
+        (
+            int(lists.pfns[nodes[at]]),
+            "list",
+            lists.name(int(home[at])),
+            lists.name(int(found[at])),
+        )
+        for at in bad[:MAX_COUNTEREXAMPLES]
+    )
+    return Finding(len(nodes), len(bad), examples)
+
+
+def only_free_listed(columns: Columns) -> Finding:
+    lists = columns.lists
+    reached = np.flatnonzero(lists.list_of >= 0)
+    bad = lists.pfns[reached[~lists.listed_free[reached]]]
+    return frames_finding(
+        len(reached),
+        bad,
+        lambda pfn: (
+            "flags",
+            "FREE and in no cache, as a list holds it",
+            f"{int(columns.flags[pfn]):#x}{' in a cache' if columns.cached[pfn] else ''}",
+        ),
+    )
+
+
+INVARIANTS = (
+    Invariant(
+        "W-LINK-IN-TABLE",
+        ("FREE-03",),
+        holds="every next and prev: LINK_NONE, or a multiple of 4096 whose frame has a slot",
+        blind_to="a link to the wrong frame",
+        evaluate=links_in_table,
+    ),
+    Invariant(
+        "W-LINK-SYMMETRIC",
+        ("FREE-03",),
+        holds="next(p) == q <=> prev(q) == p",
+        blind_to="a chain that is consistent in itself but on no list",
+        evaluate=links_symmetric,
+    ),
+    Invariant(
+        "W-LINK-HEADS-ONLY",
+        ("FREE-03", "FREE-01", "ALLOC-09"),
+        holds="a slot that starts no free block: next == prev == LINK_NONE",
+        blind_to="links of a free block that is alone on its list and should have none",
+        evaluate=only_heads_linked,
+    ),
+    Invariant(
+        "W-LIST-HEAD",
+        ("FREE-03",),
+        holds="every list's head pointer: LINK_NONE, or a multiple of 4096 whose frame has a slot",
+        blind_to="a head pointer to the wrong frame",
+        evaluate=head_pointers,
+    ),
+    Invariant(
+        "W-LIST-HEAD-NO-PREV",
+        ("FREE-03",),
+        holds="every list head h: prev(h) == LINK_NONE",
+        blind_to="blocks behind the head",
+        evaluate=head_has_no_prev,
+    ),
+    Invariant(
+        "W-LIST-ACYCLIC",
+        ("FREE-03",),
+        holds="following next from any slot ends",
+        blind_to="two lists that share a tail",
+        evaluate=no_cycle,
+    ),
+    Invariant(
+        "W-LIST-REACHES-ONCE",
+        ("FREE-03", "FREE-04"),
+        holds="every free block is reached from exactly one list's head, by one path",
+        blind_to="which list; behind a link that is not answered only one of two paths is followed",
+        evaluate=reached_once,
+    ),
+    Invariant(
+        "W-LIST-HOME",
+        ("FREE-03", "FREE-05"),
+        holds="a free block is on the list of its zone, its 8 MiB block's migratetype and its order",
+        blind_to="blocks that no list reaches",
+        evaluate=at_home,
+    ),
+    Invariant(
+        "W-LIST-ONLY-FREE",
+        ("FREE-03", "ALLOC-14", "GUARD-07", "ARRAY-11"),
+        holds="whatever a list reaches is FREE and in no CPU cache",
+        blind_to="what no list reaches",
+        evaluate=only_free_listed,
+    ),
+)

@@ -1,0 +1,232 @@
+"""Performs the memory accesses of a path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from frame_harness.image.placed import is_part_of
+from frame_harness.orderings.events import Access, Op, Order, Space, Step
+from frame_harness.orderings.ir_compute import bits_of, evaluate
+from frame_harness.orderings.ir_state import State
+from frame_harness.orderings.ir_syntax import Instruction
+from frame_harness.orderings.ir_values import Sum, Symbol, Value, binary, compare, show, unknown
+from frame_harness.orderings.llvm_ir import Module
+
+SLOT_BYTES: Final = 64
+FAILURES: Final = 1  # of one cmpxchg on one path: a second try shows all that a third one would
+_RMW: Final = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor"}
+
+
+@dataclass(frozen=True)
+class Where:
+    """What an address means: a shared place (`space`, `item`, `which`), or memory of this path alone."""
+
+    space: Space
+    item: str = ""
+    which: str = ""
+    key: tuple[object, int] = (None, 0)
+    local: bool = False
+
+
+class Accesses:
+    """Performs accesses in the light of one module's debug metadata."""
+
+    def __init__(self, module: Module, subject: str) -> None:
+        self._module = module
+        self._subject = subject
+        self.fields = module.debug.fields("MetaSlot")
+
+    # ---- Addresses
+
+    def where(self, state: State, pointer: Value) -> Where:
+        """Resolve an address."""
+        if not isinstance(pointer, Sum):
+            return Where(Space.MEMORY, "address", key=(None, pointer if isinstance(pointer, int) else 0))
+        key = (pointer.terms, pointer.constant)
+        kinds = {symbol.kind: symbol for symbol, factor in pointer.terms if factor == 1}
+        if "alloca" in kinds or "argument" in kinds:
+            return Where(Space.MEMORY, key=key, local=True)
+        if "global" in kinds:
+            return self._global(kinds["global"], pointer, key)
+        which = state.objects.setdefault(pointer.terms, f"#{len(state.objects) + 1}")
+        if "slot" in kinds or "static" in kinds:
+            offset = pointer.constant % SLOT_BYTES
+            return Where(Space.SLOT, self.fields.get(offset, f"+{offset}"), which, key)
+        return Where(Space.MEMORY, "payload", which, key)
+
+    def _global(self, symbol: Symbol, pointer: Sum, key: tuple[object, int]) -> Where:
+        if not self._module.is_variable(symbol.name):
+            return Where(Space.MEMORY, key=key, local=True)
+        name = self._module.static_name(symbol.name)
+        return Where(Space.STATIC, f"{name}+{pointer.constant}" if pointer.constant else name, key=key)
+
+    def trail(self, state: State) -> tuple[Step, ...]:
+        """Return the places in the subject's source that lead to what runs, innermost first."""
+        found = [
+            Step(place.function, place.file, place.line)
+            for frame in reversed(state.frames)
+            for place in self._module.debug.places(frame.instruction.dbg)
+            if is_part_of(place.file, self._subject) and place.line
+        ]
+        return tuple(found)
+
+    # ---- Instructions
+
+    def load(self, state: State, instruction: Instruction) -> list[State]:
+        """Perform a load; what other CPUs may have written is unknown, and new each time."""
+        where = self.where(state, evaluate(state.frame.values, instruction.operands[0]))
+        if where.local:
+            state.define(self.local(state, where))
+            return []
+        value = self.shared(state, where)
+        order = Order(instruction.order)
+        if where.space is not Space.MEMORY or order.atomic:
+            state.note(self._access(state, Op.LOAD, where, instruction, read=show(value)), value)
+        state.define(value)
+        return []
+
+    def local(self, state: State, where: Where) -> Value:
+        """Return what memory of this path alone holds."""
+        known = state.local.get(where.key)
+        return known if known is not None else unknown(Symbol("local", name=repr(where.key)))
+
+    def shared(self, state: State, where: Where) -> Value:
+        """Return what a read of a shared place finds: something new, unless nobody else writes there."""
+        if where.space is Space.SLOT and where.item in state.owned:
+            return state.owned[where.item]
+        kind = {Space.STATIC: "static", Space.SLOT: "field"}.get(where.space, "memory")
+        return state.fresh(kind, where.item)
+
+    def store(self, state: State, instruction: Instruction) -> list[State]:
+        """Perform a store."""
+        values = state.frame.values
+        value = evaluate(values, instruction.operands[0], bits_of(instruction.type))
+        self.write(state, evaluate(values, instruction.operands[1]), value, instruction)
+        state.define(value)
+        return []
+
+    def write(self, state: State, pointer: Value, value: Value, instruction: Instruction) -> None:
+        """Write a value to an address."""
+        where = self.where(state, pointer)
+        if where.local:
+            state.local[where.key] = value
+            return
+        self.own(state, where, value)
+        access = self._access(state, Op.STORE, where, instruction, written=show(value))
+        state.note(replace(access, nontemporal=instruction.nontemporal))
+
+    @staticmethod
+    def own(state: State, where: Where, value: Value) -> None:
+        """Keep what is written to a place to which nobody else writes."""
+        if where.space is Space.SLOT and where.item in state.owned:
+            state.owned[where.item] = value
+
+    def rmw(self, state: State, instruction: Instruction) -> list[State]:
+        """Perform an atomicrmw."""
+        values, bits = state.frame.values, bits_of(instruction.type)
+        where = self.where(state, evaluate(values, instruction.operands[0]))
+        operand = evaluate(values, instruction.operands[1], bits)
+        old = self.shared(state, where)
+        if instruction.detail in _RMW:
+            new: Value = binary(_RMW[instruction.detail], old, operand, bits)
+        else:
+            new = operand if instruction.detail == "xchg" else state.fresh("update", where.item)
+        self.own(state, where, new)
+        access = self._access(state, Op.RMW, where, instruction, read=show(old), written=show(new))
+        state.note(access, old)
+        state.define(old)
+        return []
+
+    def cmpxchg(self, state: State, instruction: Instruction) -> list[State]:
+        """Perform a cmpxchg: both ends of it, as far as both can happen."""
+        values, bits = state.frame.values, bits_of(instruction.type)
+        where = self.where(state, evaluate(values, instruction.operands[0]))
+        expected, new = (evaluate(values, operand, bits) for operand in instruction.operands[1:])
+        owned = state.owned.get(where.item) if where.space is Space.SLOT else None
+        equal = None if owned is None else compare("eq", owned, expected, bits)
+        fails = equal != 1 or instruction.detail == "weak"
+        failed = [self._failed(state.copy(), where, instruction, owned, expected)] if fails else []
+        if equal == 0:
+            state.end = "impossible"
+            return failed
+        self.own(state, where, new)
+        state.note(
+            self._access(
+                state, self._op(instruction), where, instruction, read=show(expected), written=show(new)
+            ),
+            expected,
+        )
+        state.define((expected, 1))
+        return failed
+
+    def _failed(
+        self, state: State, where: Where, instruction: Instruction, owned: Value | None, expected: Value
+    ) -> State:
+        found = owned if owned is not None else state.fresh("field", where.item)
+        access = self._access(state, self._op(instruction), where, instruction, read=show(found), done=False)
+        state.note(access, found)
+        equal = compare("eq", found, expected, bits_of(instruction.type))
+        if instruction.detail == "weak":
+            state.spurious[len(state.accesses) - 1] = equal
+        else:
+            state.assume(equal, False)
+        if state.frame.count(f"{state.frame.block.label}:{state.frame.at} failed") > FAILURES:
+            state.end = "cut"
+        state.define((found, 0))
+        return state
+
+    @staticmethod
+    def _op(instruction: Instruction) -> Op:
+        return Op.CAS_WEAK if instruction.detail == "weak" else Op.CAS
+
+    def fence(self, state: State, instruction: Instruction) -> list[State]:
+        """Perform a fence."""
+        state.note(Access(Op.FENCE, Space.NONE, "", order=Order(instruction.order), trail=self.trail(state)))
+        state.define(0)
+        return []
+
+    def x86_fence(self, state: State, order: Order, name: str) -> None:
+        """Note a fence that the code asks for by the name of the instruction."""
+        state.note(Access(Op.FENCE, Space.NONE, "", order=order, trail=self.trail(state), asm=name))
+
+    def called(self, state: State, name: str) -> None:
+        """Note a call of something that is not walked into."""
+        state.note(Access(Op.CALL, Space.NONE, name, trail=self.trail(state)))
+
+    def _access(
+        self,
+        state: State,
+        op: Op,
+        where: Where,
+        instruction: Instruction,
+        *,
+        read: int | str | None = None,
+        written: int | str | None = None,
+        done: bool = True,
+    ) -> Access:
+        is_memory_access = instruction.op in ("load", "store", "atomicrmw", "cmpxchg")
+        return Access(
+            op,
+            where.space,
+            where.item,
+            which=where.which,
+            order=Order(instruction.order) if is_memory_access else Order.PLAIN,
+            failure=Order(instruction.failure) if instruction.failure else None,
+            detail=instruction.detail if op is Op.RMW else "",
+            done=done,
+            read=read,
+            written=written,
+            trail=self.trail(state),
+        )
+
+    def handlers(self) -> dict[str, Callable[[State, Instruction], list[State]]]:
+        """Return which instruction is performed by what."""
+        return {
+            "load": self.load,
+            "store": self.store,
+            "atomicrmw": self.rmw,
+            "cmpxchg": self.cmpxchg,
+            "fence": self.fence,
+        }

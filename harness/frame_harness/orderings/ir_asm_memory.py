@@ -1,0 +1,181 @@
+"""Performs what assembly does to memory, in the terms in which the orderings are judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from frame_harness.orderings.asm_block import NotUnderstood
+from frame_harness.orderings.events import Access, Op, Order, Space
+from frame_harness.orderings.ir_access import SLOT_BYTES, Accesses, Where
+from frame_harness.orderings.ir_state import State
+from frame_harness.orderings.ir_values import Symbol, Value, add, compare, show, unknown
+
+# x86 moves no store ahead of an earlier load or store, no load ahead of an earlier load, and a locked
+# instruction is a full barrier (Intel SDM vol. 3A, 9.2.2). Non-temporal stores are the exception: they are
+# ordered by SFENCE, MFENCE and locked instructions alone. The compiler is another matter: it keeps its
+# accesses where they are only around a block that may touch memory.
+ANY_BYTES: Final = -1
+_PREFIXES: Final = ("lock", "rep", "repe", "repne", "xacquire", "xrelease")
+
+
+@dataclass(frozen=True)
+class By:
+    """The instruction that does it; `ordered`: in its place as far as the compiler is concerned."""
+
+    text: str
+    ordered: bool
+
+    @property
+    def word(self) -> str:
+        """The instruction's name."""
+        return next(word for word in self.text.split() if word not in _PREFIXES)
+
+
+class Memory:
+    """Notes the accesses of a block."""
+
+    def __init__(self, accesses: Accesses) -> None:
+        self._accesses = accesses
+
+    def load(self, state: State, by: By, address: Value, size: int, order: Order = Order.ACQUIRE) -> Value:
+        """Read, and return what was read."""
+        read: Value | None = None
+        for where in self._spots(state, address, size):
+            if where.local:
+                value = self._accesses.local(state, where)
+            else:
+                value = self._accesses.shared(state, where)
+                if where.space is not Space.MEMORY:
+                    self._note(state, by, Op.LOAD, where, order, value=value, read=show(value))
+            read = value if read is None else read
+        return read if read is not None else unknown(Symbol("nothing"))
+
+    def store(
+        self,
+        state: State,
+        by: By,
+        address: Value,
+        size: int,
+        value: Value,
+        order: Order = Order.RELEASE,
+        *,
+        nontemporal: bool = False,
+    ) -> None:
+        """Write; `size` may be `ANY_BYTES`."""
+        first = True
+        for where in self._spots(state, address, size):
+            written = value if first else unknown(Symbol("part of", (value,), name=where.item))
+            first = False
+            if where.local:
+                if size in (1, 2, 4, 8):
+                    state.local[where.key] = written
+                else:
+                    state.forget(address)
+                continue
+            self._may_touch(by)
+            self._accesses.own(state, where, written)
+            self._note(state, by, Op.STORE, where, order, written=show(written), nontemporal=nontemporal)
+
+    def update(self, state: State, by: By, address: Value, size: int, new: Value | None, old: Value) -> None:
+        """Read `old`, write `new`, in one locked step; write nothing when `new` is None."""
+        where = self.only(state, address, size)
+        self.fence(state, by, Order.SEQ_CST)
+        if where.local:
+            if new is not None:
+                state.local[where.key] = new
+            return
+        self._may_touch(by)
+        done = new is not None
+        if new is not None:
+            self._accesses.own(state, where, new)
+        self._note(
+            state,
+            by,
+            Op.CAS if by.word == "cmpxchg" else Op.RMW,
+            where,
+            Order.ACQ_REL if by.ordered else Order.PLAIN,
+            value=old,
+            read=show(old),
+            written=show(new),
+            failure=None if done else Order.ACQUIRE,
+            done=done,
+        )
+        self.fence(state, by, Order.SEQ_CST)
+
+    def found(self, state: State, address: Value, size: int) -> Value:
+        """Return what a locked instruction finds, without noting that it reads."""
+        where = self.only(state, address, size)
+        return self._accesses.local(state, where) if where.local else self._accesses.shared(state, where)
+
+    def fence(self, state: State, by: By, order: Order) -> None:
+        """Order what comes before and after; not when the compiler may move its accesses across."""
+        if by.ordered:
+            trail = self._accesses.trail(state)
+            state.note(Access(Op.FENCE, Space.NONE, "", order=order, trail=trail, asm=by.text))
+
+    def only(self, state: State, address: Value, size: int) -> Where:
+        """Return the one place that an update touches."""
+        spots = self._spots(state, address, size)
+        if len(spots) != 1:
+            raise NotUnderstood(f"it updates {' and '.join(spot.item for spot in spots)} in one step")
+        return spots[0]
+
+    def _spots(self, state: State, address: Value, size: int) -> list[Where]:
+        """Return the places that an access of some bytes touches: each field of a slot is one."""
+        where = self._accesses.where(state, address)
+        if where.space is not Space.SLOT or where.local:
+            return [where]
+        offset = where.key[1] % SLOT_BYTES
+        end = SLOT_BYTES if size == ANY_BYTES else min(offset + size, SLOT_BYTES)
+        return [
+            where,
+            *(
+                self._accesses.where(state, add(address, at - offset, 64))
+                for at in self._accesses.fields
+                if offset < at < end
+            ),
+        ]
+
+    @staticmethod
+    def _may_touch(by: By) -> None:
+        if not by.ordered:
+            raise NotUnderstood(
+                f"`{by.text}` writes to memory, which options(nomem) or options(pure) rules out"
+            )
+
+    def _note(
+        self,
+        state: State,
+        by: By,
+        op: Op,
+        where: Where,
+        order: Order,
+        *,
+        value: Value | None = None,
+        read: int | str | None = None,
+        written: int | str | None = None,
+        failure: Order | None = None,
+        done: bool = True,
+        nontemporal: bool = False,
+    ) -> None:
+        access = Access(
+            op,
+            where.space,
+            where.item,
+            which=where.which,
+            order=order if by.ordered else Order.PLAIN,
+            failure=failure,
+            detail=by.word if op is Op.RMW else "",
+            done=done,
+            read=read,
+            written=written,
+            trail=self._accesses.trail(state),
+            asm=by.text,
+            nontemporal=nontemporal,
+        )
+        state.note(access, value)
+
+
+def equality(found: Value, expected: Value, size: int) -> Value:
+    return compare("eq", found, expected, size * 8)

@@ -1,0 +1,176 @@
+"""Performs the calls of a path: walks in where it matters, gives an unknown where it does not."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Final
+
+from frame_harness.image.placed import is_part_of
+from frame_harness.orderings.events import Order
+from frame_harness.orderings.ir_access import Accesses
+from frame_harness.orderings.ir_assembly import Assembly
+from frame_harness.orderings.ir_compute import bits_of, evaluate
+from frame_harness.orderings.ir_state import Frame, State
+from frame_harness.orderings.ir_syntax import Instruction
+from frame_harness.orderings.ir_values import Sum, Symbol, Value, binary, compare, unknown
+from frame_harness.orderings.llvm_ir import CompiledFunction, Module
+
+MAX_DEPTH: Final = 24
+SHORT: Final = 80  # lines: cheap enough to walk into for the sake of its result
+_SILENT: Final = (
+    "llvm.lifetime.",
+    "llvm.assume",
+    "llvm.dbg.",
+    "llvm.experimental.noalias",
+    "llvm.invariant.",
+)
+_FILLS: Final = re.compile(r"llvm\.memset\.|memset$")
+_COPIES: Final = re.compile(r"llvm\.mem(?:cpy|move)\.|mem(?:cpy|move)$")
+
+_FENCES: Final = {
+    "llvm.x86.sse.sfence": (Order.RELEASE, "sfence"),
+    "llvm.x86.sse2.lfence": (Order.ACQUIRE, "lfence"),
+    "llvm.x86.sse2.mfence": (Order.SEQ_CST, "mfence"),
+}
+# They take addresses, and leave alone what lies there.
+_VALUES: Final = (
+    "llvm.expect.", "llvm.ptrmask.", "llvm.launder.", "llvm.strip.", "llvm.prefetch.", "llvm.is.constant.",
+    "llvm.objectsize.", "llvm.threadlocal.", "llvm.returnaddress", "llvm.frameaddress", "llvm.stack",
+    "llvm.va_", "llvm.x86.sse2.clflush", "llvm.x86.clflushopt", "llvm.x86.clwb",
+)  # fmt: skip
+_RUST: Final = re.compile(r"_ZN\d|_R[A-Z]")
+_PLAIN: Final = frozenset({"memcmp", "bcmp", "strlen", "rust_begin_unwind"})
+
+
+class Calls:
+    """Performs calls within one module.
+
+    What belongs to the crate but not to the subject (the buddy, the address translation) is not the subject's
+    doing: calls of it are noted by name, its result is unknown.
+    """
+
+    def __init__(self, module: Module, subject: str, accesses: Accesses, assembly: Assembly) -> None:
+        self._module = module
+        self._subject = subject
+        self._accesses = accesses
+        self._assembly = assembly
+
+    def call(self, state: State, instruction: Instruction) -> list[State]:
+        """Perform a call."""
+        symbol = instruction.detail
+        arguments = [evaluate(state.frame.values, operand) for operand in instruction.operands]
+        if symbol.startswith(_SILENT):
+            state.define(0)
+        elif symbol not in self._module.functions and self._assembly.defines(symbol):
+            return self._assembly.call(state, symbol, arguments)
+        elif _FILLS.match(symbol):
+            self._accesses.write(state, arguments[0], arguments[1], instruction)
+            state.define(arguments[0])
+        elif _COPIES.match(symbol):
+            self._copy(state, arguments, instruction)
+        elif symbol in _FENCES:
+            self._accesses.x86_fence(state, *_FENCES[symbol])
+            state.define(0)
+        elif symbol.startswith("llvm."):
+            self._computed(state, symbol, arguments)
+        else:
+            self._enter(state, symbol, arguments)
+        return []
+
+    def _computed(self, state: State, symbol: str, arguments: list[Value]) -> None:
+        """Perform an operation of LLVM's own; one that is given addresses must be known."""
+        takes_pointers = re.search(r"\bptr\b", self._module.declared.get(symbol, ""))
+        if takes_pointers and not symbol.startswith(_VALUES):
+            self._assembly.opaque(state, f"`{symbol}`: what it does to memory is not known here", arguments)
+        state.define(_intrinsic(symbol, arguments, state))
+
+    def _copy(self, state: State, arguments: list[Value], instruction: Instruction) -> None:
+        target, source = arguments[:2]
+        if self._accesses.where(state, target).local:
+            state.forget(target)
+            if isinstance(target, Sum) and isinstance(source, Sum):
+                moved: dict[tuple[object, int], Value] = {
+                    (target.terms, target.constant + key[1] - source.constant): value
+                    for key, value in state.local.items()
+                    if key[0] == source.terms and key[1] >= source.constant
+                }
+                state.local.update(moved)
+        else:
+            self._accesses.write(state, target, unknown(Symbol("copied")), instruction)
+        state.define(target)
+
+    def _enter(self, state: State, symbol: str, arguments: list[Value]) -> None:
+        function = self._module.function(symbol)
+        if function is not None and len(state.frames) < MAX_DEPTH and self._is_inside(function):
+            named = dict(zip((name for name, _ in function.parameters), arguments, strict=False))
+            state.frames.append(Frame(function, next(iter(function.blocks.values())), named))
+            return
+        if function is None and self._is_foreign(symbol):
+            why = f"the function `{symbol}`: its code is not in the module"
+            self._assembly.opaque(state, why, arguments)
+            state.define(state.fresh("call", symbol))
+            return
+        self._accesses.called(state, self._name(symbol))
+        for argument in arguments:
+            state.forget(argument)
+        state.define(state.fresh("call", self._name(symbol)))
+
+    def _is_foreign(self, symbol: str) -> bool:
+        """Tell whether a function without a body here is none of Rust's own, and may do anything."""
+        return symbol in self._module.declared and not _RUST.match(symbol) and symbol not in _PLAIN
+
+    def _name(self, symbol: str) -> str:
+        program = self._module.subprograms.get(symbol)
+        return program.name if program is not None else symbol
+
+    def _is_inside(self, function: CompiledFunction) -> bool:
+        program = self._module.subprograms.get(function.symbol)
+        if program is None:
+            return function.length <= SHORT
+        if is_part_of(program.file, self._subject):
+            return True
+        if program.file.startswith(self._module.debug.crate_dir + "/"):
+            return False
+        return function.length <= SHORT or function.symbol in self._reaching_atomics
+
+    @cached_property
+    def _reaching_atomics(self) -> frozenset[str]:
+        """Functions that perform atomics themselves or through what they call."""
+        functions = self._module.functions
+        reaching = {symbol for symbol, function in functions.items() if function.orders}
+        grown = True
+        while grown:
+            more = {
+                name
+                for name, function in functions.items()
+                if name not in reaching and function.callees & reaching
+            }
+            reaching |= more
+            grown = bool(more)
+        return frozenset(reaching)
+
+
+def _intrinsic(symbol: str, arguments: list[Value], state: State) -> Value:
+    # llvm.uadd.with.overflow.i64  llvm.umin.i32  llvm.usub.sat.i32
+    match = re.fullmatch(r"llvm\.([us])(add|sub|mul)\.with\.overflow\.i(\d+)", symbol)
+    if match:
+        return _with_overflow(match[1] == "s", match[2], arguments, int(match[3]), state)
+    match = re.fullmatch(r"llvm\.([us])(min|max)\.(i\d+)", symbol)
+    if match:
+        bits = bits_of(match[3])
+        smaller = compare(f"{match[1]}lt", arguments[0], arguments[1], bits)
+        if isinstance(smaller, int):
+            return arguments[0] if (smaller == 1) == (match[2] == "min") else arguments[1]
+    if symbol.startswith(("llvm.expect.", "llvm.ptrmask.", "llvm.launder.", "llvm.strip.")):
+        return arguments[0]
+    return unknown(Symbol(symbol, tuple(arguments)))
+
+
+def _with_overflow(signed: bool, op: str, arguments: list[Value], bits: int, state: State) -> Value:
+    left, right = arguments
+    result = binary(op, left, right, bits)
+    if isinstance(left, int) and isinstance(right, int) and not signed:
+        exact = {"add": left + right, "sub": left - right, "mul": left * right}[op]
+        return (result, int(exact != result))
+    return (result, state.fresh("overflow"))

@@ -1,0 +1,218 @@
+"""Walks every path through a compiled function of the subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.orderings.assembler import Assemble, without
+from frame_harness.orderings.events import Function, Path, distinct
+from frame_harness.orderings.ir_access import Accesses
+from frame_harness.orderings.ir_assembly import Assembly
+from frame_harness.orderings.ir_calls import Calls
+from frame_harness.orderings.ir_compute import bits_of, evaluate, value_of
+from frame_harness.orderings.ir_state import Frame, State
+from frame_harness.orderings.ir_syntax import Instruction
+from frame_harness.orderings.ir_values import Symbol, Value, compare, sources, unknown
+from frame_harness.orderings.llvm_ir import CompiledFunction, Module
+
+MAX_PATHS: Final = 4_000
+MAX_STEPS: Final = 400_000
+# A loop whose end is open is walked through not at all, once and twice: enough to see what follows what. One
+# that counts to a known number is walked to its end.
+OPEN_VISITS: Final = 2
+VISITS: Final = 10_000
+
+
+class PathError(HarnessError):
+    """A function has more paths than can be walked."""
+
+
+class Walker:
+    """Walks functions of one module.
+
+    Every load of a shared place gives a new unknown, since other CPUs write there too. The exception are the
+    fields in `owned`: nobody else writes to these in this walk.
+
+    Args:
+        subject: the source file whose functions are walked into, as debug metadata names it.
+        assemble: needed where there is assembly; without, no block of it is understood.
+    """
+
+    def __init__(self, module: Module, subject: str, assemble: Assemble = without) -> None:
+        self._module = module
+        self._subject = subject
+        accesses = Accesses(module, subject)
+        assembly = Assembly(module, accesses, assemble)
+        self._handlers: dict[str, Callable[[State, Instruction], list[State]]] = {
+            **accesses.handlers(),
+            "call": Calls(module, subject, accesses, assembly).call,
+            "asm": assembly.inline,
+            "br": _branch,
+            "switch": _switch,
+            "select": _select,
+            "phi": _phi,
+            "ret": _return,
+            "unreachable": _unreachable,
+            "alloca": _alloca,
+        }
+
+    def functions(self) -> tuple[str, ...]:
+        """Return the names of the subject's functions that were compiled."""
+        return tuple(self._module.defined(self._subject))
+
+    def function(self, name: str, *, owned: Mapping[str, int] | None = None) -> Function:
+        """Return a function of the subject with every path through it.
+
+        Args:
+            owned: what fields of the slot hold at the start, when no other CPU writes to them.
+        Raises:
+            KeyError: no such function was compiled.
+            PathError: there are too many paths.
+        """
+        function = self._module.defined(self._subject)[name]
+        program = self._module.subprograms[function.symbol]
+        return Function(name, program.file, program.line, self._walk(function, name, dict(owned or {})))
+
+    def _walk(self, function: CompiledFunction, name: str, owned: dict[str, int]) -> tuple[Path, ...]:
+        is_method = name.startswith("MetaSlot::")
+        arguments: dict[str, Value] = {
+            parameter: unknown(
+                Symbol("slot" if is_method and parameter == "self" else "argument", name=parameter)
+            )
+            for parameter, _ in function.parameters
+        }
+        entry = next(iter(function.blocks.values()))
+        pending = [State([Frame(function, entry, arguments)], dict(owned))]
+        paths: dict[Path, None] = {}
+        steps = 0
+        while pending:
+            state = pending.pop()
+            while not state.end:
+                pending += self._step(state)
+                steps += 1
+            if state.end != "impossible":
+                paths.setdefault(_path(state))
+            if len(paths) > MAX_PATHS or steps > MAX_STEPS:
+                raise PathError("compiled paths", name, expected=f"at most {MAX_PATHS}", actual="more")
+        return distinct(list(paths))
+
+    def _step(self, state: State) -> list[State]:
+        instruction = state.frame.instruction
+        handler = self._handlers.get(instruction.op)
+        if handler is not None:
+            return handler(state, instruction)
+        state.define(value_of(self._module, state.frame.values, instruction))
+        return []
+
+
+def _path(state: State) -> Path:
+    found = sources(state.result) if state.result is not None else ()
+    used = {symbol.serial for symbol in found if symbol.serial}
+    spurious = {index for index, equal in state.spurious.items() if state.truth(equal) is not False}
+    return Path(
+        tuple(
+            replace(access, returned=serial in used, spurious=index in spurious)
+            for index, (access, serial) in enumerate(zip(state.accesses, state.read_by, strict=True))
+        ),
+        state.end,
+    )
+
+
+def _jump(state: State, label: str, *, is_open: bool = False) -> None:
+    frame = state.frame
+    frame.came_from, frame.block, frame.at = frame.block.label, frame.function.blocks[label], 0
+    if frame.count(label) > VISITS or (is_open and frame.count(f"{label} (open)") > OPEN_VISITS):
+        state.end = "cut"
+
+
+def _branch(state: State, instruction: Instruction) -> list[State]:
+    if len(instruction.labels) == 1:
+        _jump(state, instruction.labels[0])
+        return []
+    condition = evaluate(state.frame.values, instruction.operands[0], 1)
+    truth = state.truth(condition)
+    if truth is not None:
+        _jump(state, instruction.labels[0 if truth else 1])
+        return []
+    other = state.copy()
+    other.assume(condition, False)
+    _jump(other, instruction.labels[1], is_open=True)
+    state.assume(condition, True)
+    _jump(state, instruction.labels[0], is_open=True)
+    return [other]
+
+
+def _switch(state: State, instruction: Instruction) -> list[State]:
+    bits = bits_of(instruction.type)
+    value = evaluate(state.frame.values, instruction.operands[0], bits)
+    default, *labels = instruction.labels
+    others = []
+    for number, label in zip(instruction.operands[1:], labels, strict=True):
+        case = evaluate({}, number, bits)
+        condition = compare("eq", value, case, bits)
+        truth = state.truth(condition)
+        if truth is None:
+            taken = state.copy()
+            taken.assume(condition, True)
+            _jump(taken, label, is_open=True)
+            others.append(taken)
+            state.assume(condition, False)
+        elif truth:
+            _jump(state, label)
+            return others
+    _jump(state, default, is_open=bool(others))
+    return others
+
+
+def _select(state: State, instruction: Instruction) -> list[State]:
+    values, bits = state.frame.values, bits_of(instruction.type)
+    condition = evaluate(values, instruction.operands[0], 1)
+    truth = state.truth(condition)
+    others = []
+    if truth is None:
+        truth = True
+        other = state.copy()
+        other.assume(condition, False)
+        other.define(evaluate(values, instruction.operands[2], bits))
+        others.append(other)
+        state.assume(condition, True)
+    state.define(evaluate(values, instruction.operands[1 if truth else 2], bits))
+    return others
+
+
+def _phi(state: State, _: Instruction) -> list[State]:
+    # All phis of a block read their inputs at once.
+    frame = state.frame
+    found: dict[str, Value] = {}
+    while frame.instruction.op == "phi":
+        phi = frame.instruction
+        chosen = phi.operands[phi.labels.index(frame.came_from)]
+        found[phi.result or ""] = evaluate(frame.values, chosen, bits_of(phi.type))
+        frame.at += 1
+    frame.values |= found
+    return []
+
+
+def _return(state: State, instruction: Instruction) -> list[State]:
+    value: Value = 0
+    if instruction.operands:
+        value = evaluate(state.frame.values, instruction.operands[0], bits_of(instruction.type))
+    if len(state.frames) == 1:
+        state.end, state.result = "return", value
+        return []
+    state.frames.pop()
+    state.define(value)
+    return []
+
+
+def _unreachable(state: State, _: Instruction) -> list[State]:
+    state.end = "panic"
+    return []
+
+
+def _alloca(state: State, _: Instruction) -> list[State]:
+    state.define(state.fresh("alloca"))
+    return []

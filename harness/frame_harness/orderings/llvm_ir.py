@@ -1,0 +1,214 @@
+"""Reads the text of an LLVM module: its functions, globals, types."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from frame_harness.image.errors import ImageError
+from frame_harness.image.placed import is_part_of
+from frame_harness.orderings.ir_debug import DebugInfo, Subprogram
+from frame_harness.orderings.ir_syntax import Instruction, parse_instruction
+from frame_harness.orderings.ir_text import parse_type, plain_text, split_top, unquoted
+
+_DEFINE = re.compile(r'^define [^@\n]*@("[^"]*"|[-\w.$]+)\((.*)\) [^\n]*\{$', re.MULTILINE)
+_GLOBAL = re.compile(r'^@("[^"]*"|[-\w.$]+) = ([^\n]*)$', re.MULTILINE)
+_ALIAS = re.compile(r'alias .*@("[^"]*"|[-\w.$]+)')
+_NAMED_TYPE = re.compile(r'^(%(?:"[^"]*"|[-\w.$]+)) = type ([^\n]*)$', re.MULTILINE)
+_LABEL = re.compile(r'^("[^"]*"|[-\w.$]+):')
+_DBG = re.compile(r"!dbg !(\d+)")
+_ATOMIC = re.compile(r"\b(?:load atomic|store atomic|atomicrmw|cmpxchg|fence)\b")
+# What else other CPUs can tell apart from an ordinary access.
+_ASSEMBLY = re.compile(r"\basm (?:\w+ )*\"|@llvm\.x86\.|!nontemporal")
+_MODULE_ASM = re.compile(r'^module asm "([^"]*)"$', re.MULTILINE)
+_DECLARE = re.compile(r'^declare [^@\n]*@("[^"]*"|[-\w.$]+)\((.*)\)', re.MULTILINE)
+
+POINTER_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of instructions that is left only at its end."""
+
+    label: str
+    instructions: tuple[Instruction, ...]
+
+
+class CompiledFunction:
+    """One function with a body; parsed when it is first looked at."""
+
+    def __init__(self, symbol: str, parameters: str, header: str, body: str) -> None:
+        self.symbol = symbol
+        self._parameters = parameters
+        self._body = body
+        found = _DBG.search(header)
+        self.dbg = int(found[1]) if found else None
+
+    @cached_property
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """Name and text (type, attributes) of each parameter."""
+        found = []
+        for part in split_top(self._parameters):
+            text, _, name = part.rpartition(" ")
+            found.append((unquoted(name.removeprefix("%")), text))
+        return tuple(found)
+
+    @cached_property
+    def has_atomics(self) -> bool:
+        """Whether the body itself holds an atomic access or a fence."""
+        return _ATOMIC.search(self._body) is not None
+
+    @cached_property
+    def orders(self) -> bool:
+        """Whether the body itself has a say in what other CPUs see: atomics, fences, assembly."""
+        return self.has_atomics or _ASSEMBLY.search(self._body) is not None
+
+    @cached_property
+    def callees(self) -> frozenset[str]:
+        """Symbols that the body names."""
+        return frozenset(unquoted(name) for name in re.findall(r'@("[^"]*"|[-\w.$]+)', self._body))
+
+    @cached_property
+    def length(self) -> int:
+        """Lines of the body, a measure of what reading it costs."""
+        return self._body.count("\n")
+
+    @cached_property
+    def blocks(self) -> dict[str, Block]:
+        """The blocks by label; the first one is the entry."""
+        blocks: dict[str, Block] = {}
+        label, found = "", list[Instruction]()
+        for line in _joined(self._body):
+            if match := _LABEL.match(line):
+                if found:
+                    blocks[label] = Block(label, tuple(found))
+                label, found = unquoted(match[1]), []
+            else:
+                found.append(parse_instruction(line))
+        blocks[label] = Block(label, tuple(found))
+        return blocks
+
+
+def _joined(body: str) -> list[str]:
+    """Return the lines that mean something, a switch with all its cases as one."""
+    lines: list[str] = []
+    inside_switch = False
+    for line in body.splitlines():
+        if line.startswith("          to label "):
+            lines[-1] += line  # of a callbr
+            continue
+        if inside_switch:
+            lines[-1] += " " + line.strip()
+            inside_switch = not line.lstrip().startswith("]")
+        elif line and not line.lstrip().startswith((";", "#dbg")):
+            lines.append(line)
+            inside_switch = line.startswith("  switch ") and line.endswith("[")
+    return lines
+
+
+class Module:
+    """The text of one `.ll` file."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.debug = DebugInfo(text)
+        self.functions = dict(self._find_functions())
+        self._globals = {unquoted(match[1]): match[2] for match in _GLOBAL.finditer(text)}
+        self._types = {match[1]: match[2] for match in _NAMED_TYPE.finditer(text)}
+
+    @cached_property
+    def assembly(self) -> str:
+        """The assembly that stands outside of functions, in AT&T syntax until it says otherwise."""
+        return "\n".join(plain_text(line) for line in _MODULE_ASM.findall(self._text)) + "\n"
+
+    @cached_property
+    def declared(self) -> dict[str, str]:
+        """The parameters, as text, of each function whose body is elsewhere."""
+        return {unquoted(match[1]): match[2] for match in _DECLARE.finditer(self._text)}
+
+    def _find_functions(self) -> list[tuple[str, CompiledFunction]]:
+        found = []
+        for match in _DEFINE.finditer(self._text):
+            end = self._text.find("\n}", match.end())
+            symbol = unquoted(match[1])
+            body = self._text[match.end() : end]
+            found.append((symbol, CompiledFunction(symbol, match[2], match[0], body)))
+        return found
+
+    def function(self, symbol: str) -> CompiledFunction | None:
+        """Return the function with a body behind a symbol; an alias leads to its target."""
+        seen = set[str]()
+        while symbol not in self.functions and symbol not in seen:
+            seen.add(symbol)
+            match = _ALIAS.search(self._globals.get(symbol, ""))
+            symbol = unquoted(match[1]) if match else symbol
+        return self.functions.get(symbol)
+
+    @cached_property
+    def subprograms(self) -> dict[str, Subprogram]:
+        """What debug metadata says about each function with a body, by symbol."""
+        return {
+            symbol: self.debug.subprogram(function.dbg)
+            for symbol, function in self.functions.items()
+            if function.dbg is not None
+        }
+
+    def defined(self, file: str) -> dict[str, CompiledFunction]:
+        """Return the functions that a source file defines, by `Type::method` or name; closures left out."""
+        return {
+            program.name: self.functions[symbol]
+            for symbol, program in self.subprograms.items()
+            if is_part_of(program.file, file) and "{" not in program.name
+        }
+
+    def is_variable(self, symbol: str) -> bool:
+        """Tell whether a global can change while the kernel runs."""
+        return re.search(r"(?:^|\s)global\s", self._globals.get(symbol, "")) is not None
+
+    def static_name(self, symbol: str) -> str:
+        """Return a global's name in the source, or its symbol when debug metadata has none."""
+        found = _DBG.search(self._globals.get(symbol, ""))
+        return (self.debug.static_name(int(found[1])) if found else "") or symbol
+
+    def size_of(self, kind: str) -> int:
+        """Return the size in bytes of a type, padding included.
+
+        Raises:
+            ImageError: a type that has no size here.
+        """
+        return self._layout(kind)[0]
+
+    def offset_of(self, kind: str, index: int) -> tuple[int, str]:
+        """Return where an aggregate's member lies, in bytes, with its type."""
+        kind = self._types.get(kind, kind)
+        if kind.startswith("["):
+            element = kind[1:-1].split(" x ", 1)[1]
+            return index * self.size_of(element), element
+        offset = 0
+        for at, member in enumerate(split_top(kind.strip("<>{} "))):
+            size, alignment = self._layout(member)
+            offset = -(-offset // alignment) * alignment
+            if at == index:
+                return offset, member
+            offset += size
+        raise ImageError(f"LLVM type: {kind}: expected member {index}, got fewer")
+
+    def _layout(self, kind: str) -> tuple[int, int]:
+        kind = self._types.get(kind, kind)
+        if match := re.fullmatch(r"i(\d+)", kind):
+            size = max(1, int(match[1]) // 8)
+            return size, size
+        if kind == "ptr":
+            return POINTER_BYTES, POINTER_BYTES
+        if kind.startswith("["):
+            count, element = kind[1:-1].split(" x ", 1)
+            size, alignment = self._layout(element)
+            return int(count) * size, alignment
+        if kind.startswith(("{", "<{")):
+            members = split_top(kind.strip("<>{} "))
+            layouts = [self._layout(member) for member in members]
+            alignment = max((alignment for _, alignment in layouts), default=1)
+            offset = self.offset_of(kind, len(members) - 1)[0] + layouts[-1][0] if members else 0
+            return -(-offset // alignment) * alignment, alignment
+        raise ImageError(f"LLVM type: {parse_type(kind)[0]}: expected one with a size, got something else")

@@ -1,0 +1,108 @@
+"""The values that the judge of memory orderings returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from frame_harness.orderings.events import Access, Function, Path
+
+WHAT_TO_DO: Final = (
+    "Use core::sync::atomic and core::ptr there, or instructions that are understood: mov, strings, "
+    "movnt*, fences, xchg, anything with lock"
+)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A subject's functions as the compiler left them.
+
+    Attributes:
+        functions: by `Type::method` or name.
+        unread: functions that were compiled yet could not be walked, with the reason.
+        earlier_drop: ways through `dec_ref` from a count of 2 that no other CPU touches.
+        last_drop: ways through it from a count of 1.
+        file: the subject's path, for functions that are missing.
+        places: (file, line) where functions begin that were compiled.
+        lacks: names that this version of the subject has not; what they would do is not judged.
+    """
+
+    functions: Mapping[str, Function]
+    earlier_drop: tuple[Path, ...]
+    last_drop: tuple[Path, ...]
+    file: str
+    unread: Mapping[str, str]
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    lacks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class OrderingViolation:
+    """One place where compiled code promises less than the contract.
+
+    Attributes:
+        consequence: what another CPU could see because of it.
+    """
+
+    clause: str
+    function: str
+    field: str
+    expected: str
+    got: str
+    file: str
+    line: int
+    consequence: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: " if self.line else ""
+        return (
+            f"{place}{self.clause}: {self.function}: expected {self.expected}, got {self.got}\n"
+            f"  seen elsewhere: {self.consequence}"
+        )
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """Code that was not understood, and a clause that cannot be judged because of it."""
+
+    clause: str
+    function: str
+    why: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.function}: {self.why}"
+
+
+@dataclass(frozen=True)
+class OrderingReport:
+    """What the compiled code of one subject says about the clauses of kind O.
+
+    Attributes:
+        clauses: `held`, `violated`, `not-evaluated` or `not in this version`, by id.
+        unjudged: what keeps clauses from being evaluated.
+        notes: what is worth knowing and breaks nothing.
+        events: what each function does, in words.
+        proofs: how the checker showed, in this very run, that it sees.
+    """
+
+    clauses: Mapping[str, str]
+    violations: tuple[OrderingViolation, ...]
+    notes: tuple[str, ...]
+    events: Mapping[str, tuple[str, ...]]
+    proofs: tuple[str, ...] = ()
+    unjudged: tuple[Unjudged, ...] = ()
+
+
+def place_of(function: Function, access: Access | None, *, outermost: bool = False) -> tuple[str, int]:
+    """Return the source line of an access, or the function's own.
+
+    Args:
+        outermost: the line of the function itself that leads there, not that of the accessor it calls.
+    """
+    if access is not None and access.trail:
+        step = access.trail[-1 if outermost else 0]
+        return step.file, step.line
+    return function.file, function.line

@@ -1,0 +1,1 @@
+"""A pytest session that judges: plug-in, runs, results, witnesses."""

@@ -1,0 +1,311 @@
+"""The pytest door: guests as fixtures, clauses as markers, evidence as a file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.text import printable
+from frame_harness.contract.clauses import clause
+from frame_harness.contract.frame_values import WIDE_RAM
+from frame_harness.contract.names import lacking, needs_of_clause
+from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
+from frame_harness.guest.kernel import Boot, Kernel
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import GuestStatus, PlannedCheck, RunKey, encode
+from frame_harness.session import results
+from frame_harness.session.run import Run
+from frame_harness.session.session import PARENT, RESULT, SEEN, Session
+from frame_harness.session.words import compared, users_lines
+
+SESSION = pytest.StashKey[Session]()
+PHASES = pytest.StashKey[dict[str, tuple[pytest.TestReport, BaseException | None]]]()
+RUN = pytest.StashKey[Run]()
+KERNELS = pytest.StashKey[list[Kernel]]()
+HAS_GUEST = pytest.StashKey[bool]()
+STORM = pytest.StashKey[str]()
+"""The storm that a check lets rage: to see it again takes repeating, which a check does not."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("frame-harness", "kernels under QEMU")
+    group.addoption("--frame-rs", metavar="PATH", help="judge this frame.rs; default: the built-in module")
+    group.addoption(
+        "--machine",
+        action="append",
+        metavar="NAME",
+        help="a machine of qemu/*.toml or a file; repeat for more",
+    )
+    group.addoption("--profile", choices=["dev", "release", "both"], help="cargo profile; default: dev")
+    group.addoption(
+        "--accel", choices=["tcg", "auto", "kvm"], help="accelerator; default: the machine's, tcg"
+    )
+    group.addoption("--evidence", metavar="FILE", help="write what was seen, for a verdict, as JSON")
+    group.addoption(
+        "--marked-machines", action="store_true",
+        help="run checks that name a machine on it, also when --machine does not",
+    )  # fmt: skip
+    group.addoption("--reproduce-with", metavar="COMMAND", help="what a finding names to see it again")
+    group.addoption(
+        "--storm-seconds", metavar="S", type=float, default=0.15,
+        help="how long each storm of several CPUs rages; default: 0.15",
+    )  # fmt: skip
+    # For the tests of the harness itself: a kernel that misbehaves on purpose and must not pass.
+    group.addoption("--red", metavar="NAME", help=argparse.SUPPRESS)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "clause(id, ..., at=function): contract clauses that a check looks at")
+    config.addinivalue_line("markers", "machine(name, ...): run on these machines only")
+    config.addinivalue_line("markers", "level(name): how much goes on in it; `call` where it is not said")
+    config.addinivalue_line("markers", "one_machine: the same everywhere, so run it on the first machine")
+    try:
+        session = Session(config)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[SESSION] = session
+    if not session.is_worker:
+        config.pluginmanager.register(session, "frame-harness-session")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker whose guests it is going to boot."""
+    node.workerinput[PARENT] = os.getpid()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "frame_run" not in metafunc.fixturenames:
+        return
+    named = [name for mark in metafunc.definition.iter_markers("machine") for name in mark.args]
+    session = metafunc.config.stash[SESSION]
+    try:
+        keys = session.keys_for(named)
+        if metafunc.definition.get_closest_marker("one_machine"):
+            keys = [key for key in keys if key.machine == keys[0].machine]
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+    params = [pytest.param(key, id=results.run_id(key)) for key in keys]
+    if not params:
+        skip = pytest.mark.skip(reason=f"needs machine {', '.join(named)}, which was not selected")
+        params = [pytest.param(key, id=results.run_id(key), marks=skip) for key in session.keys_for([])]
+    metafunc.parametrize("frame_run", params, indirect=True, scope="session")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        named = results.clauses_of(item)
+        for id_ in named:
+            try:
+                clause(id_)
+            except HarnessError as error:
+                raise pytest.UsageError(f"{item.nodeid}: {error}") from error
+        item.extra_keyword_matches.update(named)
+        try:
+            results.level_of(item)
+        except ValueError as error:
+            raise pytest.UsageError(f"{item.nodeid}: {error}") from error
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    planned = []
+    for item in session.items:
+        key = planned_run(item)
+        clauses = results.clauses_of(item)
+        if key is not None and clauses:
+            planned.append(PlannedCheck(run=key, check=results.check_name(item, key), clauses=clauses))
+    session.config.stash[SESSION].plan(planned)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    ours = session.config.stash[SESSION]
+    ours.finish()
+    if ours.reasons() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reasons = config.stash[SESSION].reasons()
+    if reasons:
+        terminalreporter.section("frame-harness: against a pass, whatever the tests say")
+    for reason in reasons:
+        where = f"{reason.run}: " if reason.run else ""
+        terminalreporter.line(f"{reason.kind} {printable(f'{where}{reason.message}')}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what an xdist worker saw; one that died leaves nothing, and its checks stay unfinished."""
+    output = getattr(node, "workeroutput", {}).get("frame_harness")
+    if output is not None:
+        node.config.stash[SESSION].add_worker(output)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    with users_lines(call.excinfo if planned_run(item) else None) as instead:
+        report = yield
+    if instead and report.failed:
+        report.longrepr = instead
+    phases = item.stash.setdefault(PHASES, {})
+    phases[str(report.when)] = (report, call.excinfo.value if call.excinfo else None)
+    key = planned_run(item)
+    if key is None:
+        return report
+    kernels = item.stash.get(KERNELS, [])
+    if report.failed:
+        if RUN in item.stash:
+            item.stash[RUN].taint_shared()
+        for title, text in results.sections(item, kernels):
+            report.sections.append((title, text))
+    if report.when == "teardown" and results.clauses_of(item):
+        _report_result(item, key, report)
+    if report.when == "teardown":
+        # A kernel holds its guest's RAM: kept until the end of the session, a thousand of them fill the host.
+        item.stash[KERNELS], item.stash[PHASES] = [], {}
+    return report
+
+
+def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) -> None:
+    """Attach to a check's last report what came of it, and note in its run how its guest ended."""
+    phases, kernels = item.stash[PHASES], item.stash.get(KERNELS, [])
+    run = item.stash.get(RUN, None)
+    image, layout = (run.image, run.layout) if run else (None, None)
+    result = results.result_of(item, key, image, layout, phases, kernels, reproduce(item, key))
+    report.user_properties.append((RESULT, encode(result)))
+    for _, error in phases.values():
+        if (seen := results.seen_on_the_way(item, result, error, image)) is not None:
+            report.user_properties.append((SEEN, encode(seen)))
+    if run is not None and had_a_guest(phases, kernels):
+        run.note_end(next((error for one, error in phases.values() if one.failed), None))
+
+
+def had_a_guest(
+    phases: dict[str, tuple[pytest.TestReport, BaseException | None]], kernels: list[Kernel]
+) -> bool:
+    """Whether a check had a guest, or died of one that never came up."""
+    return bool(kernels) or any(isinstance(error, GuestFailure) for _, error in phases.values())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember whether the running test has a guest: only then are numbers likely to be addresses."""
+    item.config.stash[HAS_GUEST] = planned_run(item) is not None
+
+
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> list[str] | None:
+    """Show addresses in hex."""
+    return compared(op, left, right) if config.stash.get(HAS_GUEST, False) else None
+
+
+def planned_run(item: pytest.Item) -> RunKey | None:
+    """The run that a check was collected for; None for a test that needs no guest."""
+    callspec = getattr(item, "callspec", None)
+    key = callspec.params.get("frame_run") if callspec else None
+    return key if isinstance(key, RunKey) else None
+
+
+def reproduce(item: pytest.Item, key: RunKey) -> str:
+    """One shell command that runs this check again."""
+    door = item.config.stash[SESSION].door(key, str(item.path))
+    if (storm := item.stash.get(STORM, "")) and "check" in door:
+        return shlex.join(_storm_again(door, storm))
+    name = getattr(item, "originalname", item.name)
+    return shlex.join([*door, "-k", name])
+
+
+def _storm_again(door: list[str], storm: str) -> list[str]:
+    """The words of a `check` command turned into those that repeat one storm until it breaks something."""
+    at = door.index("check")
+    rest = list(door[at + 1 :])
+    if "--accel" in rest:  # storms take the machine's own
+        del rest[(accel := rest.index("--accel")) : accel + 2]
+    return [*door[:at], "storm", storm, "--again", *rest]
+
+
+@pytest.fixture(scope="session")
+def frame_run(request: pytest.FixtureRequest) -> Run:
+    """The build on the machine that this check runs on, its witnesses compared."""
+    return request.config.stash[SESSION].run(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _clauses_are_in_this_version(request: pytest.FixtureRequest) -> None:
+    """Let no check judge a clause whose words name what this version of the subject lacks."""
+    if planned_run(request.node) is None:
+        return
+    run: Run = request.getfixturevalue("frame_run")
+    needs = [name for id_ in results.clauses_of(request.node) for name in needs_of_clause(id_)]
+    if lacks := lacking(needs, run.image.lacks):
+        request.node.stash[RUN] = run
+        raise NotInThisVersion(lacks, request.node.name)
+
+
+@pytest.fixture
+def image(frame_run: Run, request: pytest.FixtureRequest) -> Image:
+    """The built kernel: symbols, DWARF, layout; no guest is started for it."""
+    request.node.stash[RUN] = frame_run
+    return frame_run.image
+
+
+@pytest.fixture
+def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
+    """Start guests with options of `Kernel.boot`; each must exit well when the check is over."""
+    request.node.stash[RUN] = frame_run
+    shown = request.node.stash.setdefault(KERNELS, [])
+    started: list[Kernel] = []  # without the shared one, which is for others to go on with
+
+    def start(**options: Any) -> Kernel:
+        kernel = frame_run.boot(**options)
+        shown.append(kernel)
+        started.append(kernel)
+        return kernel
+
+    yield start
+    told = [kernel.failure is not None for kernel in started]
+    with ExitStack() as stack:  # each of them, also when one cannot be ended in good order
+        for kernel in reversed(started):
+            stack.callback(frame_run.finish, kernel)
+    for known, status in zip(told, (kernel.end[0] for kernel in started), strict=True):
+        if status is not GuestStatus.PASS and not known:
+            raise GuestCrashed("exit status", detail=f"expected pass, got {status}", status=status)
+
+
+@pytest.fixture
+def kernel(boot: Boot) -> Kernel:
+    """A fresh guest at its prompt."""
+    return boot()
+
+
+@pytest.fixture
+def shared_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
+    """A guest for checks that touch only frames they allocated; a new one after a failure."""
+    request.node.stash[RUN] = frame_run
+    kernel = frame_run.shared()
+    kernel.commands.clear()
+    kernel.called.clear()
+    request.node.stash.setdefault(KERNELS, []).append(kernel)
+    return kernel
+
+
+@pytest.fixture
+def bare_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
+    """A guest with RAM in every zone, whose slots nobody uses; a check puts back those that it changed."""
+    request.node.stash[RUN] = frame_run
+    kernel = frame_run.shared(init="array", ram=WIDE_RAM)
+    kernel.commands.clear()
+    request.node.stash.setdefault(KERNELS, []).append(kernel)
+    return kernel

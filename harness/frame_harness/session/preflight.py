@@ -1,0 +1,312 @@
+"""Compares the witnesses once, before any check of a run is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import GIB, PAGE_SHIFT
+from frame_harness.console import ktap
+from frame_harness.contract.functions import MUST_RETURN, keeper_of
+from frame_harness.contract.layout import EXPECTED, FieldLayout, StructLayout, diff
+from frame_harness.contract.memory_state import mask_of_ranges
+from frame_harness.contract.names import lacking, needs_of_clause
+from frame_harness.guest.backtrace import code_line
+from frame_harness.guest.canary import PayloadWatch
+from frame_harness.guest.checks import ImpossibleValue
+from frame_harness.guest.errors import (
+    AllocFailed,
+    GuestCrashed,
+    GuestFailure,
+    SubjectPanic,
+    WitnessesDisagree,
+)
+from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.memory_view import MISSING_FIELDS
+from frame_harness.guest.table_witness import contradiction
+from frame_harness.guest.values import LINK_NONE
+from frame_harness.image.image import Image
+from frame_harness.image.placed import is_part_of
+from frame_harness.invariants import InvariantResult, Violation, check_all
+from frame_harness.invariants.base import MAX_COUNTEREXAMPLES
+from frame_harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
+from frame_harness.session.run import Run
+
+# Every setter of the module with the field that it owns.
+SETTERS = {
+    "set_next": "next",
+    "set_prev": "prev",
+    "set_vtable_bits": "vtable",
+    "set_flags": "flags",
+    "set_order": "order",
+    "set_refcount": "refcount",
+    "set_generation": "generation",
+    "set_guard": "guard",
+    "meta_aux_store": "meta_aux",
+}
+SLOT_ADDRESS, NEW_SLOTS = "A-SLOT-ADDRESS", "A-NEW-SLOTS"
+"""The names under which a broken array is reported, beside the invariants."""
+WATCHED_FRAMES = 1024  # of payload; the check of the clause watches all of them
+PROBES = (
+    0x11,
+    0x22,
+)  # written one after the other, so that a byte that held the first by chance still changes
+
+
+def prepare(run: Run) -> None:
+    """Boot one guest and take down what the verdict needs beside the checks.
+
+    Raises:
+        WitnessesDisagree: the dump and RAM differ, or the guest's own checks are incomplete.
+        GuestCrashed: the subject panicked where no check looks: none of their clauses is to blame.
+        HarnessError: the subject refused there what it may not refuse.
+    """
+    try:
+        _look(run)
+    except GuestFailure as failure:
+        note_no_return(run, failure)
+        raise
+
+
+def _look(run: Run) -> None:
+    kernel = run.boot()
+    try:
+        run.selftest = selftest(kernel)
+        run.layout = dwarf_evidence(kernel)
+        judged = run.layout.dwarf is Witness.EQUAL  # invariants know the contract's slots alone
+        try:
+            # The array as boot left it comes first. Where it is broken, so is what invariants say of it: the
+            # checks tell what else is.
+            array = judge_slot_addresses(kernel)
+            if judged and not array.total:
+                array = judge_new_slots(kernel)
+            note_invariants(run, [array])
+            run.layout = layout_evidence(kernel)
+            compare_dump(run, kernel)
+            if judged and not array.total:
+                note_invariants(run, [array, *judge_invariants(kernel)])
+        except ImpossibleValue as value:
+            note_impossible(run, value)
+    except SubjectPanic as panic:
+        raise GuestCrashed("preflight", detail=str(panic), backtrace=panic.backtrace) from panic
+    except AllocFailed as failed:
+        raise HarnessError("preflight", detail=str(failed)) from failed
+    finally:
+        run.finish(kernel)
+
+
+def judge_slot_addresses(kernel: Kernel) -> InvariantResult:
+    """Ask the subject for the slots at every border of memory, and of every size of memory below.
+
+    The shim reaches all slots from that of frame 0, others ask the subject: both must mean the same.
+    """
+    slot_bytes = kernel.slots().dtype.itemsize
+    base = kernel.hhdm + kernel.witness.meta_paddr
+    pfns = {border >> PAGE_SHIFT for region in kernel.memory_map() for border in (region.base, region.end)}
+    pfns |= {1 << bit for bit in range(kernel.frames.bit_length())}
+    pfns |= {pfn - 1 for pfn in pfns} | {kernel.frames - 1}
+    asked = sorted(pfn for pfn in pfns if 0 <= pfn < kernel.frames)
+    wrong = []
+    for pfn in asked:
+        expected = base + pfn * slot_bytes
+        try:
+            got = f"{kernel.slot_vaddr(pfn << PAGE_SHIFT):#x}"
+        except SubjectPanic as panic:
+            got = f'the panic "{panic.message}"'
+        if got != f"{expected:#x}":
+            wrong.append(Violation(SLOT_ADDRESS, pfn, "address of its slot", f"{expected:#x}", got))
+    clauses = ("ARRAY-06", "ARRAY-10") if wrong and all(_behind(one) for one in wrong) else ("ARRAY-06",)
+    shown = tuple(wrong[:MAX_COUNTEREXAMPLES])
+    return InvariantResult(SLOT_ADDRESS, clauses, len(asked), shown, len(wrong))
+
+
+def judge_new_slots(kernel: Kernel) -> InvariantResult:
+    """Look for slots that boot left as memory was.
+
+    The slots of frames that nobody may have are as new. Of all others boot writes flags, order, count, links
+    alone: two more fields that are not 0 were never initialized (one may be a setter that leaks).
+    """
+    slots, state = kernel.slots(), kernel.state()
+    later = [name for name in MISSING_FIELDS if name in (slots.dtype.names or ())]
+    dirty = sum(((slots[name] != 0).astype(np.uint8) for name in later), np.zeros(len(slots), np.uint8))
+    nobodys = mask_of_ranges(state.off_limits, len(slots)) | ~mask_of_ranges(state.ram, len(slots))
+    new = (slots["next"] == LINK_NONE) & (slots["prev"] == LINK_NONE)
+    for name in ("flags", "order", "refcount"):
+        new &= slots[name] == 0
+    bad = np.flatnonzero((dirty > 1) | nobodys & (~new | (dirty > 0)))
+    shown = tuple(
+        Violation(NEW_SLOTS, pfn, "slot", "as MetaSlot::new() makes it", slots[pfn].tobytes().hex())
+        for pfn in bad[:MAX_COUNTEREXAMPLES].tolist()
+    )
+    return InvariantResult(NEW_SLOTS, ("ARRAY-03",), len(slots), shown, len(bad))
+
+
+def _behind(violation: Violation) -> bool:
+    """Whether it shows only on frames behind the hole below 4 GiB."""
+    return violation.pfn is not None and violation.pfn << PAGE_SHIFT >= 4 * GIB
+
+
+def judge_invariants(kernel: Kernel) -> Iterable[InvariantResult]:
+    """Live a little, so that every invariant has something to look at; returns what each saw.
+
+    A subject that cannot even live so far is seen by the checks of the clauses: then there is nothing.
+    """
+    try:
+        sick = kernel.alloc()
+        poisons = kernel.image.has("MetaSlot::mark_poisoned")
+        if poisons:
+            kernel.slot(sick).mark_poisoned()
+        kernel.release(sick)
+        kernel.release(kernel.alloc())
+        before, watch = kernel.state().copied(), PayloadWatch(kernel, limit=WATCHED_FRAMES)
+        kernel.alloc(purpose="user")
+        kernel.buddy_alloc(2, "unmovable")
+        state = kernel.state(canary=watch.read(), quarantined=[sick] if poisons else [])
+        return check_all(state, before)
+    except (SubjectPanic, AllocFailed):
+        return ()
+
+
+def note_invariants(run: Run, results: Iterable[InvariantResult]) -> None:
+    """Remember how many frames each invariant looked at, with those that did not hold.
+
+    Args:
+        results: of several moments, in order; of those that one invariant violates the first counts.
+    """
+    run.invariants = {}
+    violated: dict[str, ViolatedInvariant] = {}
+    for result in results:
+        # Where nothing can be poisoned, there is nothing in quarantine to look at.
+        needs = [name for id_ in result.clauses for name in needs_of_clause(id_)]
+        if not result.evaluated and lacking(needs, run.image.lacks):
+            continue
+        run.invariants[result.id] = max(result.evaluated, run.invariants.get(result.id, 0))
+        if result.total:
+            violated.setdefault(result.id, _violated(result, run.image))
+    run.violated = tuple(violated.values())
+
+
+def _violated(result: InvariantResult, image: Image) -> ViolatedInvariant:
+    field = result.violations[0].field
+    function = keeper_of(field)
+    line = image.item_line(function) if function else None
+    return ViolatedInvariant(
+        name=result.id, clauses=result.clauses, text=result.text, field=field, function=function,
+        at=f"{line[0]}:{line[1]}" if line else "",
+    )  # fmt: skip
+
+
+def note_impossible(run: Run, value: ImpossibleValue) -> None:
+    """Remember what kept the rest from being looked at; the checks go on without it."""
+    text = f"{value.what}: expected {value.expected}, got {value.got}"
+    one = ViolatedInvariant(name=f"{value.clause} on the way", clauses=(value.clause,), text=text)
+    run.violated = (*run.violated, one)
+    if run.layout.guest_bytes is Witness.UNREAD:
+        run.layout = msgspec.structs.replace(
+            run.layout, text="; ".join(filter(None, [run.layout.text, text]))
+        )
+
+
+def note_no_return(run: Run, failure: GuestFailure) -> None:
+    """Remember the clause of the subject's function that ended the guest: preflight calls nothing in vain."""
+    for found in filter(None, map(code_line, failure.backtrace)):
+        function = found.in_module
+        if function in MUST_RETURN and is_part_of(found.file, str(run.image.subject.path)):
+            one = ViolatedInvariant(
+                name="boot", clauses=(MUST_RETURN[function],), function=function,
+                text=f"{function} does not return: {failure.detail}", at=f"{found.file}:{found.line}",
+            )  # fmt: skip
+            run.violated = (*run.violated, one)
+            return
+
+
+def selftest(kernel: Kernel) -> SelftestEvidence:
+    """Run the guest's own checks and read their KTAP."""
+    result = ktap.parse(kernel.call("selftest").data)
+    if result.problems and (result.plan or result.tests):  # that nothing was planned is for the judge to say
+        raise WitnessesDisagree("selftest", detail="; ".join(result.problems))
+    failed = len(result.failures)
+    return SelftestEvidence(plan=result.plan or 0, passed=len(result.ran) - failed, failed=failed)
+
+
+def dwarf_evidence(kernel: Kernel) -> LayoutEvidence:
+    """Measure DWARF against the contract; the guest's bytes are still to be looked at."""
+    differences = diff(slot_layout(kernel), kernel.image.layout(kernel.image.slot_type))
+    return LayoutEvidence(
+        dwarf=Witness.DIFFERS if differences else Witness.EQUAL,
+        guest_bytes=Witness.UNREAD,
+        text="; ".join(str(difference) for difference in differences),
+    )
+
+
+def slot_layout(kernel: Kernel) -> StructLayout:
+    """The contract's layout of a slot, or the compiler's where the contract names another type."""
+    return (
+        EXPECTED["MetaSlot"] if kernel.image.has("MetaSlot") else kernel.image.layout(kernel.image.slot_type)
+    )
+
+
+def layout_evidence(kernel: Kernel) -> LayoutEvidence:
+    """Measure DWARF and the guest's bytes against the contract.
+
+    A subject that gives out no frame is seen by the checks: the bytes stay unread, the text says why.
+    """
+    dwarf, contract = dwarf_evidence(kernel), slot_layout(kernel)
+    setters = {setter: name for setter, name in SETTERS.items() if kernel.image.has(f"MetaSlot::{setter}")}
+    try:
+        moved = [
+            text for setter, name in setters.items() if (text := _probe(kernel, setter, contract.field(name)))
+        ]
+        guest_bytes = Witness.DIFFERS if moved else Witness.EQUAL
+    except (SubjectPanic, AllocFailed) as refused:
+        moved, guest_bytes = [str(refused)], Witness.UNREAD
+    return LayoutEvidence(
+        dwarf=dwarf.dwarf, guest_bytes=guest_bytes, text="; ".join(filter(None, [dwarf.text, *moved]))
+    )
+
+
+def _probe(kernel: Kernel, setter: str, wanted: FieldLayout | None) -> str:
+    """Say which bytes of a slot a setter changes, when those are not the contract's."""
+    if wanted is None:
+        raise KeyError(setter)
+    paddr = kernel.buddy_alloc(0, "unmovable")
+    row = kernel.slots()[paddr >> 12 : (paddr >> 12) + 1].view(np.uint8)
+    kept = row.copy()
+    changed, refused = np.zeros(row.shape, dtype=bool), ""
+    for probe in PROBES:
+        before = row.copy()
+        try:
+            kernel.slot(paddr).call(setter, int.from_bytes(bytes([probe]) * wanted.size, "little"))
+        except SubjectPanic as panic:
+            refused = refused or f"{setter} panics: {panic.message}"
+        changed |= row != before
+    row[:] = kept
+    kernel.buddy_free(paddr, 0)
+    if refused:
+        return refused
+    offsets = np.flatnonzero(changed).tolist()
+    if offsets == list(range(wanted.offset, wanted.end)):
+        return ""
+    return f"{setter} changes bytes {offsets} of the slot, expected {wanted.offset} to {wanted.end - 1}"
+
+
+def compare_dump(run: Run, kernel: Kernel) -> None:
+    """Require that the whole table, as the guest reads it, is the table in RAM.
+
+    Raises:
+        WitnessesDisagree: names the first frame that differs, with both words for it.
+    """
+    table = kernel.slots()
+    found = contradiction(kernel, table)
+    if found is not None:
+        run.contradicted += 1
+        raise WitnessesDisagree(
+            "slot table",
+            f"frame {found.pfn << 12:#x}",
+            expected=f"{found.in_ram.hex()} (guest RAM)",
+            actual=f"{found.printed.hex()} (serial dump)",
+            detail=f"{found.differing} of the slots that were printed with it differ",
+        )

@@ -1,0 +1,337 @@
+"""Turns what pytest saw of one check into the evidence that is judged."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import struct
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from frame_harness.base.errors import HarnessError, RamError
+from frame_harness.contract.clauses import CLAUSES
+from frame_harness.contract.functions import functions_of_all
+from frame_harness.guest.checks import ClauseViolated, ImpossibleValue, NotEvaluated
+from frame_harness.guest.errors import (
+    AllocFailed,
+    CommandRefused,
+    GuestCrashed,
+    GuestFailure,
+    GuestTimeout,
+    NotInThisVersion,
+    OtherAnswer,
+    SubjectPanic,
+)
+from frame_harness.guest.kernel import Kernel
+from frame_harness.image.image import Image
+from frame_harness.image.placed import is_part_of
+from frame_harness.judge.evidence import (
+    CheckResult,
+    LayoutEvidence,
+    Level,
+    Outcome,
+    RunKey,
+    ViolatedInvariant,
+    Witness,
+)
+
+CONSOLE_TAIL = 8
+_OF_THE_PROTOCOL = ("=", ":", "*", "!")
+TRACEBACK_LINES = 4
+ON_THE_WAY = "on-the-way::"
+"""Begins the names of results that no check was planned for: what checks of other clauses met."""
+UNREADABLE = (LookupError, ValueError, OverflowError, struct.error, RamError, CommandRefused)
+"""What reading a guest's data, or asking for more with it, raises where nobody foresaw what is there."""
+# What preflight calls before it looks at all of memory.
+_LIVED = tuple(
+    sorted(functions_of_all(["array.init", "alloc", "buddy.alloc", "release", "slot.mark_poisoned"]))
+)
+# How numpy says it of an array and of its dtype.
+_NO_FIELD = re.compile(r"no field of name (\w+)|Field named '(\w+)' not found\.")
+_PLACE = re.compile(r"\((.*:\d+)\)")
+
+
+def check_name(item: pytest.Item, run: RunKey | None) -> str:
+    """The name of a check without its run: `test_d_allocation.py::test_x[pagetable]`."""
+    name = item.name
+    if run is not None:
+        token = run_id(run)
+        for part, instead in ((f"[{token}]", ""), (f"{token}-", ""), (f"-{token}", "")):
+            if part in name:
+                name = name.replace(part, instead, 1)
+                break
+    return f"{item.path.name}::{name}"
+
+
+def run_id(run: RunKey) -> str:
+    """How a run is written in a test's id: in signs that pytest leaves as they are."""
+    return f"{quote(run.machine)}:{run.profile}"
+
+
+def clauses_of(item: pytest.Item) -> tuple[str, ...]:
+    """The contract clauses that a check names in its markers."""
+    names = [name for mark in item.iter_markers("clause") for name in mark.args]
+    return tuple(dict.fromkeys(names))
+
+
+def blamed_function(item: pytest.Item) -> str:
+    """The subject's function that a check blames; empty when it names none."""
+    return next((mark.kwargs["at"] for mark in item.iter_markers("clause") if "at" in mark.kwargs), "")
+
+
+def level_of(item: pytest.Item) -> Level:
+    """How much goes on in a check, as its nearest marker says.
+
+    Raises:
+        ValueError: the marker does not say it in a word that is known.
+    """
+    mark = item.get_closest_marker("level")
+    if mark is None:
+        return Level.CALL
+    if len(mark.args) != 1:
+        raise ValueError(f"level: expected one of {', '.join(Level)}")
+    return Level(mark.args[0])
+
+
+def result_of(
+    item: pytest.Item,
+    run: RunKey,
+    image: Image | None,
+    layout: LayoutEvidence | None,
+    reports: dict[str, tuple[pytest.TestReport, BaseException | None]],
+    kernels: list[Kernel],
+    reproduce: str,
+) -> CheckResult:
+    """Judge one check from its three phases: the first that did not pass decides.
+
+    Args:
+        layout: what the run's preflight saw of it, if it came so far.
+    """
+    duration = sum(report.duration for report, _ in reports.values())
+    facts = _of_the_phases(item, image, layout, reports)
+    met = next((error for _, error in reports.values() if isinstance(error, ImpossibleValue)), None)
+    if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT) or met is not None:
+        facts["reproduce"] = reproduce
+    if "reproduce" in facts and kernels:
+        last = kernels[-1]
+        facts.setdefault("commands", tuple(last.commands))
+        tail = last.console_tail(CONSOLE_TAIL)
+        if facts["outcome"] is Outcome.VIOLATED:
+            # The guest lives: commands with their replies say all but what it printed of its own accord.
+            tail = tuple(line for line in tail if not line.startswith(_OF_THE_PROTOCOL))
+        facts.setdefault("console_tail", tail)
+    if facts["outcome"] is Outcome.VIOLATED:
+        called = facts.get("calls") or frozenset().union(*(kernel.called for kernel in kernels))
+        facts["calls"] = tuple(sorted(called))
+    return CheckResult(
+        check=check_name(item, run), clauses=clauses_of(item), run=run, level=level_of(item),
+        duration_s=duration, **facts,
+    )  # fmt: skip
+
+
+def _of_the_phases(
+    item: pytest.Item,
+    image: Image | None,
+    layout: LayoutEvidence | None,
+    reports: dict[str, tuple[pytest.TestReport, BaseException | None]],
+) -> dict[str, Any]:
+    """What the first phase that did not pass shows."""
+    for phase in ("setup", "call", "teardown"):
+        if phase not in reports:
+            continue
+        report, error = reports[phase]
+        if report.skipped:
+            return {"outcome": Outcome.SKIPPED, "message": skip_reason(report)}
+        if report.failed:
+            return _of_a_failure(error, item, image, layout)
+    return {"outcome": Outcome.PASSED}
+
+
+def _of_a_failure(
+    error: BaseException | None, item: pytest.Item, image: Image | None, layout: LayoutEvidence | None
+) -> dict[str, Any]:
+    if isinstance(error, ImpossibleValue) and error.clause not in clauses_of(item):
+        return {"outcome": Outcome.SKIPPED, "message": f"{error.clause} is broken: {error}"}
+    if isinstance(error, NotInThisVersion):
+        return {"outcome": Outcome.ABSENT, "message": error.summary, "lacks": error.lacks}
+    if image and isinstance(error, (ValueError, KeyError)) and (field := _no_such_field(error, image.lacks)):
+        return {"outcome": Outcome.ABSENT, "message": f"a slot has no {field}", "lacks": (field,)}
+    facts = _facts(error, item, image)
+    if facts["outcome"] is Outcome.ERROR and layout is not None and layout.dwarf is Witness.DIFFERS:
+        # The check looks at slots through names and widths that this subject has not. The verdict is
+        # a FAIL already, for the layout; that the check cannot look is no fault of the harness.
+        return {"outcome": Outcome.SKIPPED, "message": f"the layout differs: {facts['message']}"}
+    return facts
+
+
+def seen_on_the_way(
+    item: pytest.Item, result: CheckResult, error: BaseException | None, image: Image | None
+) -> CheckResult | None:
+    """What a check met that is broken and not its own to judge, as a result of that clause.
+
+    Its name is the same whichever check meets it, so that one cause is one finding.
+    """
+    if not isinstance(error, ImpossibleValue) or error.clause in clauses_of(item):
+        return None
+    return CheckResult(
+        check=f"{ON_THE_WAY}{error.clause}",
+        clauses=(error.clause,),
+        run=result.run,
+        outcome=Outcome.VIOLATED,
+        duration_s=0.0,
+        message=error.what,
+        expected=error.expected,
+        got=error.got,
+        frame=error.frame,
+        field=error.field,
+        at=_line_of(error.function, image),
+        function=error.function,
+        commands=result.commands,
+        console_tail=result.console_tail,
+        reproduce=result.reproduce,
+    )
+
+
+def invariant_results(run: RunKey, violated: Iterable[ViolatedInvariant], door: str) -> list[CheckResult]:
+    """Invariants that did not hold in preflight, as checks that found their clause broken.
+
+    Of the clauses that an invariant serves it states the first; others it can only cast doubt on.
+
+    Args:
+        door: the shell command to see it again, but for what chooses checks.
+    """
+    return [
+        CheckResult(
+            check=f"preflight::{one.name}",
+            clauses=one.clauses[:1],
+            run=run,
+            outcome=Outcome.VIOLATED,
+            duration_s=0.0,
+            level=Level.MEMORY,
+            message=one.text.partition("\n")[0],
+            field=one.field,
+            function=one.function,
+            calls=_LIVED,
+            at=one.at,
+            exhibit=one.text if "\n" in one.text else "",
+            reproduce=f"{door} -k {shlex.quote(one.clauses[0])}",
+        )
+        for one in violated
+    ]
+
+
+def skip_reason(report: pytest.TestReport) -> str:
+    """The words of a skip, without pytest's prefix."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) -> dict[str, Any]:
+    blamed = blamed_function(item)
+    at = _line_of(blamed, image)
+    match error:
+        case ClauseViolated():
+            own = _line_of(error.function, image)
+            return {
+                "outcome": Outcome.VIOLATED, "message": error.what, "expected": error.expected,
+                "got": error.got, "frame": error.frame, "field": error.field, "exhibit": error.exhibit,
+                "at": error.at or _panic_line(error, image) or own or at,
+                "function": error.function or blamed, "calls": error.calls,
+                "breaks": error.breaks,
+            }  # fmt: skip
+        case SubjectPanic():
+            return {
+                "outcome": Outcome.VIOLATED, "message": f"`{error.request}` panicked",
+                "expected": "no panic", "got": error.message, "at": _panic_line(error, image) or at,
+                "function": blamed, "backtrace": error.backtrace, "incidental": True,
+            }  # fmt: skip
+        case OtherAnswer():
+            return {
+                "outcome": Outcome.VIOLATED, "message": f"`{error.request}` answered otherwise",
+                "expected": f"an answer with {error.key}", "got": error.answer, "at": at, "function": blamed,
+                "incidental": True,
+            }  # fmt: skip
+        case AllocFailed():
+            return {
+                "outcome": Outcome.VIOLATED, "message": f"`{error.request}` failed", "expected": "success",
+                "got": error.kind, "at": at, "function": blamed, "incidental": True,
+            }  # fmt: skip
+        case NotEvaluated():
+            return {"outcome": Outcome.NOT_EVALUATED, "message": error.summary, "at": at}
+        case (
+            AssertionError() | pytest.fail.Exception()
+        ):  # the latter of `pytest.raises` where nothing was raised
+            return {
+                "outcome": Outcome.VIOLATED, "message": str(error).split("\n")[0], "at": at,
+                "function": blamed,
+            }  # fmt: skip
+        case GuestFailure():
+            return {
+                "outcome": broken_off(error), "message": error.summary, "at": at,
+                "console_tail": error.console_tail, "backtrace": error.backtrace,
+                "registers": error.registers,
+            }  # fmt: skip
+        case HarnessError():
+            return {
+                "outcome": Outcome.ERROR, "unreadable": isinstance(error, UNREADABLE),
+                "message": error.summary, "at": at,
+            }  # fmt: skip
+        case None:
+            return {"outcome": Outcome.ERROR, "message": "failed without an exception"}
+        case _:
+            where = traceback.extract_tb(error.__traceback__)[-TRACEBACK_LINES:]
+            return {
+                "outcome": Outcome.ERROR,
+                "unreadable": isinstance(error, UNREADABLE),
+                "message": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                "backtrace": tuple(
+                    f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in reversed(where)
+                ),
+            }
+
+
+def _no_such_field(error: ValueError | KeyError, lacks: Sequence[str]) -> str:
+    """The field of a slot that numpy did not find, where this version of the subject lacks it."""
+    found = _NO_FIELD.fullmatch(str(error.args[0]) if error.args else "")
+    name = f"MetaSlot.{found[1] or found[2]}" if found else ""
+    return name if name in lacks else ""
+
+
+def broken_off(error: HarnessError) -> Outcome:
+    """How the guest that an error tells about came to its end."""
+    if isinstance(error, GuestCrashed):
+        return Outcome.CRASHED
+    return Outcome.TIMEOUT if isinstance(error, GuestTimeout) else Outcome.ERROR
+
+
+def _panic_line(error: BaseException, image: Image | None) -> str:
+    """The subject's line that a panic comes from, when that is what a violation is about."""
+    cause = error if isinstance(error, SubjectPanic) else error.__cause__
+    if image is None or not isinstance(cause, SubjectPanic):
+        return ""
+    subject = str(image.subject.path)
+    if is_part_of(cause.file, subject):
+        return f"{cause.file}:{cause.line}"
+    # It panicked in a library: the innermost line of the subject on the way there.
+    places = (found[1] for line in cause.backtrace if (found := _PLACE.search(line)))
+    return next((place for place in places if is_part_of(place.rpartition(":")[0], subject)), "")
+
+
+def _line_of(function: str, image: Image | None) -> str:
+    place = image.item_line(function) if image and function else None
+    return f"{place[0]}:{place[1]}" if place else ""
+
+
+def sections(item: pytest.Item, kernels: list[Kernel]) -> list[tuple[str, str]]:
+    """What a failing test shows beside its traceback: the clauses' words, the last commands, the console."""
+    shown = [("contract", "\n".join(f"{id_}: {CLAUSES[id_].title}" for id_ in clauses_of(item)))]
+    if kernels:
+        last = kernels[-1]
+        shown.append(("last commands", "\n".join(last.commands)))
+        shown.append(("console", "\n".join(last.console_tail(CONSOLE_TAIL))))
+    return [(title, text) for title, text in shown if text]

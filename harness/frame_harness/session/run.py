@@ -1,0 +1,292 @@
+"""One image on one machine: its guests, with the record of what became of them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.guest.errors import GuestFailure
+from frame_harness.guest.kernel import Kernel
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import (
+    DumpEvidence,
+    GuestExits,
+    GuestStatus,
+    LayoutEvidence,
+    Record,
+    RunEvidence,
+    RunKey,
+    SelftestEvidence,
+    ViolatedInvariant,
+    Witness,
+)
+from frame_harness.machine.definition import Machine
+from frame_harness.session.ends import Ends, Hangs
+
+UNREAD_LAYOUT = LayoutEvidence(dwarf=Witness.UNREAD, guest_bytes=Witness.UNREAD)
+NO_SELFTEST = SelftestEvidence(plan=0, passed=0, failed=0)
+
+
+class Ledger(Record, frozen=True, kw_only=True):
+    """What one process saw of a run, as a value that can be added to another's.
+
+    `raised` are those of `exits` that came as an exception to whoever drove the guest.
+    """
+
+    run: RunKey
+    image_sha256: str
+    build_id: str
+    subject_sha256: str
+    accelerator: str = ""
+    qemu_version: str = ""
+    guests_booted: int = 0
+    exits: tuple[GuestExits, ...] = ()
+    raised: tuple[GuestExits, ...] = ()
+    layout: LayoutEvidence = UNREAD_LAYOUT
+    dumps: DumpEvidence = DumpEvidence(requested=0, whole=0)
+    selftest: SelftestEvidence = NO_SELFTEST
+    invariants: dict[str, int] = msgspec.field(default_factory=dict)
+    violated: tuple[ViolatedInvariant, ...] = ()
+    duration_s: float = 0.0
+
+
+@dataclass
+class Run:
+    """Boots the guests of one run and remembers how each ended.
+
+    Preflight facts (layout, self-test, invariants) are recorded once in each process, before its first check.
+
+    Attributes:
+        extra: words on the kernel command line of every guest.
+        hangs: where guests of this process hung, this run's and others'; they are added to it.
+    """
+
+    key: RunKey
+    image: Image
+    machine: Machine
+    extra: tuple[str, ...] = ()
+    hangs: Hangs | None = None
+    layout: LayoutEvidence = UNREAD_LAYOUT
+    selftest: SelftestEvidence = NO_SELFTEST
+    invariants: dict[str, int] = field(default_factory=dict)
+    violated: tuple[ViolatedInvariant, ...] = ()
+    contradicted: int = 0
+    broken: HarnessError | None = None
+    stopped: HarnessError | None = None
+    """What the run was stopped for after it began: no further guest is started."""
+    _ends: Ends = field(default_factory=Ends)
+    _booted: int = 0
+    _exits: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
+    _raised: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
+    _dumps: list[int] = field(default_factory=lambda: [0, 0])
+    _open: dict[int, Kernel] = field(default_factory=dict)
+    """Guests that were booted and are not finished; by identity."""
+    _shared: dict[frozenset[tuple[str, Any]], Kernel] = field(default_factory=dict)
+    _tainted: bool = False
+    _seed: int = 0
+    _accelerator: str = ""
+    _qemu_version: str = ""
+    _busy_s: float = 0.0
+
+    def boot(self, **options: Any) -> Kernel:
+        """Start a guest of this run; `finish` it, or `finish_all` does at the end of the session."""
+        if self.stopped is not None:
+            raise self.stopped
+        started = time.monotonic()
+        self._seed += 1
+        try:
+            extra = (*self.extra, *options.pop("extra", ()))
+            hung = self.hangs.known if self.hangs else None
+            kernel = Kernel.boot(
+                self.image, self.machine, seed=self._seed, extra=extra, hung_before=hung, **options
+            )
+        except GuestFailure as failure:
+            # Any other error means that it never came up, and says why.
+            self._booted += 1
+            end = failure.status or GuestStatus.UNEXPECTED, failure.summary
+            self._exits[end] += 1
+            self._raised[end] += 1
+            raise
+        self._booted += 1
+        self._open[id(kernel)] = kernel
+        try:
+            self._note_qemu(kernel)
+        except BaseException:
+            self.finish(kernel)
+            raise
+        self._busy_s += time.monotonic() - started
+        return kernel
+
+    def _note_qemu(self, kernel: Kernel) -> None:
+        self._accelerator = kernel.machine.accel
+        if not self._qemu_version:
+            version = kernel.guest.qmp("query-version")["qemu"]
+            self._qemu_version = ".".join(str(version[part]) for part in ("major", "minor", "micro"))
+
+    def finish(self, kernel: Kernel) -> GuestStatus:
+        """Ask a guest to exit, reap it, remember its exit status; a second time only tells it again."""
+        if self._open.pop(id(kernel), None) is None:
+            return kernel.end[0]
+        started = time.monotonic()
+        raised = kernel.failure is not None
+        try:
+            kernel.finish()
+        finally:
+            # Also while an exception passes: whatever was booted has an end in the record.
+            self._exits[kernel.end] += 1
+            self._raised[kernel.end] += raised
+            self._dumps[0] += kernel.dumps_requested
+            self._dumps[1] += kernel.dumps_whole
+            self._busy_s += time.monotonic() - started
+        return kernel.end[0]
+
+    def shared(self, **options: Any) -> Kernel:
+        """The guest with these options that modest checks share; a new one after a check that failed."""
+        if self.stopped is not None:
+            raise self.stopped
+        if self._tainted or not all(kernel.alive for kernel in self._shared.values()):
+            self.finish_shared()
+        key = frozenset(options.items())
+        if key not in self._shared:
+            self._shared[key] = self.boot(**options)
+        return self._shared[key]
+
+    def note_end(self, error: BaseException | None) -> None:
+        """Remember how a check of this run ended, and stop the run when its guests all end the same.
+
+        Args:
+            error: what the check died of; None when it passed, or broke nothing but a clause.
+        """
+        if self.hangs:
+            self.hangs.note(error)
+        if self.stopped is None:
+            self.stopped = self._ends.stops(error)
+
+    def taint_shared(self) -> None:
+        """Let no further check meet the shared guests: one failed in one, others must not suffer."""
+        self._tainted = True
+
+    def finish_shared(self) -> None:
+        """End the shared guests, if there are any."""
+        self._tainted = False
+        kernels, self._shared = list(self._shared.values()), {}
+        for kernel in kernels:
+            self.finish(kernel)
+
+    def finish_all(self) -> None:
+        """End every guest that is left: the shared ones, and those that an exception kept from `finish`."""
+        self._shared = {}
+        with ExitStack() as stack:
+            for kernel in self._open.values():
+                stack.callback(self.finish, kernel)
+
+    def ledger(self) -> Ledger:
+        """What this process saw of the run so far."""
+        return Ledger(
+            run=self.key,
+            image_sha256=self.image.sha256,
+            build_id=self.image.build_id,
+            subject_sha256=self.image.subject.sha256,
+            accelerator=self._accelerator,
+            qemu_version=self._qemu_version,
+            guests_booted=self._booted,
+            exits=_as_evidence(self._exits),
+            raised=_as_evidence(+self._raised),
+            layout=self.layout,
+            dumps=DumpEvidence(
+                requested=self._dumps[0], whole=self._dumps[1], contradicted=self.contradicted
+            ),
+            selftest=self.selftest,
+            invariants=self.invariants,
+            violated=self.violated,
+            duration_s=self._busy_s,
+        )
+
+
+def _as_evidence(exits: Counter[tuple[GuestStatus, str]]) -> tuple[GuestExits, ...]:
+    return tuple(
+        GuestExits(expected=GuestStatus.PASS, got=status, count=count, text=text)
+        for (status, text), count in exits.items()
+    )
+
+
+def unhandled(ledger: Ledger) -> Ledger:
+    """The same without guests whose end was raised: who caught it has judged it, who did not has failed."""
+    ends = Counter({(entry.got, entry.text): entry.count for entry in ledger.exits})
+    caught = Counter({(entry.got, entry.text): entry.count for entry in ledger.raised})
+    return msgspec.structs.replace(
+        ledger,
+        exits=_as_evidence(ends - caught),
+        raised=(),
+        guests_booted=ledger.guests_booted - caught.total(),
+    )
+
+
+def merge(
+    ledgers: Iterable[Ledger],
+    subject_sha256: str,
+    toolchain: str,
+    planned: Iterable[str],
+    finished: Iterable[str],
+) -> RunEvidence:
+    """Add up what several processes saw of the same run.
+
+    The worst word counts: a witness that differs in one process differs, and so does the subject.
+
+    Args:
+        subject_sha256: of the subject that is to be judged.
+    """
+    parts = list(ledgers)
+    if not parts:
+        raise ValueError("no process saw this run")
+    exits: Counter[tuple[GuestStatus, str]] = Counter()
+    invariants: dict[str, int] = {}
+    for part in parts:
+        for entry in part.exits:
+            exits[entry.got, entry.text] += entry.count
+        for name, frames in part.invariants.items():
+            invariants[name] = min(frames, invariants.get(name, frames))
+    used = [part for part in parts if part.guests_booted] or parts
+    shown = next((part for part in parts if part.subject_sha256 != subject_sha256), used[0])
+    return RunEvidence(
+        run=parts[0].run,
+        accelerator=used[0].accelerator,
+        qemu_version=used[0].qemu_version,
+        image_sha256=shown.image_sha256,
+        build_id=shown.build_id,
+        subject_sha256=shown.subject_sha256,
+        toolchain=toolchain,
+        guests_booted=sum(part.guests_booted for part in parts),
+        exits=_as_evidence(exits),
+        layout=_worst_layout([part.layout for part in used]),
+        dumps=DumpEvidence(
+            requested=sum(part.dumps.requested for part in parts),
+            whole=sum(part.dumps.whole for part in parts),
+            contradicted=sum(part.dumps.contradicted for part in parts),
+        ),
+        selftest=_worst_selftest([part.selftest for part in used]),
+        planned=tuple(planned),
+        finished=tuple(finished),
+        invariants=invariants,
+        duration_s=sum(part.duration_s for part in parts),
+    )
+
+
+def _worst_layout(layouts: list[LayoutEvidence]) -> LayoutEvidence:
+    order = [Witness.EQUAL, Witness.UNREAD, Witness.DIFFERS]
+    return LayoutEvidence(
+        dwarf=max((layout.dwarf for layout in layouts), key=order.index),
+        guest_bytes=max((layout.guest_bytes for layout in layouts), key=order.index),
+        text=next((layout.text for layout in layouts if layout.text), ""),
+    )
+
+
+def _worst_selftest(tests: list[SelftestEvidence]) -> SelftestEvidence:
+    return max(tests, key=lambda test: (test.plan == 0, test.plan - test.passed, test.failed))
