@@ -1,4 +1,4 @@
-"""Proves that rooms depend on each other in one direction only."""
+"""Proves that packages depend on each other in one direction only, as DESIGN says."""
 
 from __future__ import annotations
 
@@ -16,26 +16,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "harness" / "frame_harness"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
 
-GROUND = {"errors", "units", "resources", "progress", "packages"}
-# What a room may import of the rest of the harness. What is not named here (kernel, plugin, commands) lies
-# above the rooms: it may use them all.
-ROOMS = {
-    "errors": set[str](),
-    "units": {"errors"},
-    "program": set[str](),
-    "resources": {"errors"},
-    "progress": {"errors"},
-    "packages": {"errors", "progress"},
-    "bootstrap": {"errors", "progress", "packages"},
-    "contract": {"errors", "units"},
-    "image": GROUND | {"contract"},
-    "machine": GROUND,
-    "console": {"errors", "units"},
-    "judge": {"errors", "units", "contract"},
-    "report": {"errors", "units", "contract", "judge"},
-}
+DESIGN = ROOT / "DESIGN.md"
 # Values in, values out: no clock, process, socket, file, thread, environment.
-PURE = ["contract/", "console/protocol.py", "console/dump.py", "console/ktap.py"]
+PURE = [
+    "contract/",
+    "invariants/",
+    "judge/verdict.py",
+    "judge/conjuncts.py",
+    "console/protocol.py",
+    "console/dump.py",
+    "console/ktap.py",
+]
 IMPURE = frozenset(
     {
         "asyncio", "fcntl", "glob", "importlib", "io", "logging", "mmap", "multiprocessing", "os", "pathlib",
@@ -57,8 +48,20 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def table() -> dict[str, set[str]]:
+    """What each package may import, as DESIGN's table says; `all` stands for every other one."""
+    # | `image` | toolchain, subject | `base` `contract` |
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \|([^|]*)\|$", DESIGN.read_text(encoding="utf-8"), re.MULTILINE)
+    allowed = {name: set(re.findall(r"`(\w+)`", words)) for name, words in rows}
+    everything = {name for name, words in rows if words.strip() == "all"}
+    return allowed | {name: set(allowed) - {name} for name in everything}
+
+
+ALLOWED = table()
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -70,15 +73,35 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def rooms_used(path: Path) -> set[str]:
+def packages_used(path: Path) -> set[str]:
     parts = [name.split(".") for name in imports(path)]
     return {name[1] for name in parts if name[0] == "frame_harness" and len(name) > 1}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_module_uses_only_rooms_below_its_own(path: Path) -> None:
-    room = room_of(path)
-    assert rooms_used(path) - {room} <= ROOMS.get(room, rooms_used(path))
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != PACKAGE], ids=name_of)
+def test_module_imports_what_the_row_of_its_package_allows(path: Path) -> None:
+    package = package_of(path)
+    assert packages_used(path) - {package} <= ALLOWED[package]
+
+
+def test_the_table_has_a_row_for_each_package_and_no_other() -> None:
+    assert ALLOWED.keys() == {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+
+
+def test_the_table_allows_nothing_that_is_not_used() -> None:
+    used: dict[str, set[str]] = {}
+    for path in MODULES:
+        used.setdefault(package_of(path), set()).update(packages_used(path))
+    unused = {name: allowed - used[name] for name, allowed in ALLOWED.items() if name != "cli"}
+    assert {name: rest for name, rest in unused.items() if rest} == {}
+
+
+def test_the_table_has_no_cycle() -> None:
+    assert cycle_of(ALLOWED) == ()
+
+
+def test_nothing_but_init_lies_at_the_top_of_the_package() -> None:
+    assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -115,11 +138,9 @@ def test_pexpect_enters_through_one_module() -> None:
     assert users[0].startswith("harness/frame_harness/console/")
 
 
-def test_elftools_enters_through_the_image_alone() -> None:
-    users = {
-        room_of(path) for path in MODULES if any(name.split(".")[0] == "elftools" for name in imports(path))
-    }
-    assert users == {"image"}
+def test_elftools_enters_where_object_files_are_read() -> None:
+    users = [path for path in MODULES if any(name.split(".")[0] == "elftools" for name in imports(path))]
+    assert {package_of(path) for path in users} == {"image", "orderings"}
 
 
 def import_graph() -> dict[str, set[str]]:

@@ -35,10 +35,8 @@ def first_line(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", PRODUCT, ids=name_of)
-def test_module_begins_with_one_sentence_about_one_thing(path: Path) -> None:
-    line = first_line(path)
-    assert line.endswith("."), "expected a sentence in the first line"
-    assert " and " not in line, "a module that does this and that should be two"
+def test_module_begins_with_a_sentence(path: Path) -> None:
+    assert first_line(path).endswith("."), "expected a sentence in the first line"
 
 
 @pytest.mark.parametrize("path", PRODUCT, ids=name_of)

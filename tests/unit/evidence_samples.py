@@ -4,12 +4,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.judge.evidence import (
     CheckResult,
     DumpEvidence,
     Evidence,
     GuestExits,
-    GuestStatus,
     LayoutEvidence,
     Outcome,
     PlannedCheck,
@@ -48,8 +48,8 @@ def healthy_run(key: RunKey) -> RunEvidence:
         toolchain="rustc 1.95.0",
         guests_booted=3,
         exits=(
-            GuestExits(expected=GuestStatus.PASS, got=GuestStatus.PASS, count=2),
-            GuestExits(expected=GuestStatus.PANIC, got=GuestStatus.PANIC, count=1),
+            GuestExits(expected=GuestEnd.PASS, got=GuestEnd.PASS, count=2),
+            GuestExits(expected=GuestEnd.PANIC, got=GuestEnd.PANIC, count=1),
         ),
         layout=LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=Witness.EQUAL),
         dumps=DumpEvidence(requested=2, whole=2),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.machine import Deadline, Guest, GuestExit, GuestTimeout, LimitKind, load_machine
+from frame_harness.base.guest_end import GuestEnd
+from frame_harness.machine import Deadline, Guest, GuestTimeout, LimitKind, load_machine
 from tests.support import tiny_guest as tiny
 
 Kernel = Callable[..., Path]
@@ -45,7 +46,7 @@ def limit_of(guest: Guest, cpu_s: float | None = None) -> GuestTimeout:
     with pytest.raises(GuestTimeout) as caught:
         listen(guest, guest.deadline("a word", cpu_s=cpu_s))
     assert guest.timeout is caught.value.report
-    assert guest.wait().kind is GuestExit.TIMEOUT
+    assert guest.wait().kind is GuestEnd.TIMEOUT
     return caught.value
 
 
@@ -134,5 +135,5 @@ def test_death_of_qemu_is_left_to_the_reader_to_notice(kernel: Kernel) -> None:
 
 def test_wait_kills_a_guest_that_does_not_end(kernel: Kernel) -> None:
     with Guest.start(load_machine("microvm"), kernel(tiny.SPIN)) as guest:
-        assert guest.wait(guest.deadline("the end", cpu_s=0.2)).kind is GuestExit.TIMEOUT
+        assert guest.wait(guest.deadline("the end", cpu_s=0.2)).kind is GuestEnd.TIMEOUT
         assert guest.timeout is not None and guest.timeout.kind is LimitKind.CPU

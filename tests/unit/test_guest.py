@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.errors import MachineError, MissingToolError, RamError, UsageError
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import GIB, MIB
-from frame_harness.machine import Guest, GuestExit, MonitorGone, known_machines, live_guests, load_machine
+from frame_harness.machine import Guest, MonitorGone, known_machines, live_guests, load_machine
 from frame_harness.machine.process import PARENT_CHECK
 from tests.support import tiny_guest as tiny
 from tests.support.children import child_ends_too
@@ -52,7 +53,7 @@ def test_every_machine_boots_talks_then_passes(name: str, kernel: Kernel) -> Non
     with Guest.start(load_machine(name), kernel(tiny.say(READY), tiny.leave(0x10))) as guest:
         hear(guest, READY)
         status = guest.wait()
-    assert status.kind is GuestExit.GUEST_PASS, status.describe()
+    assert status.kind is GuestEnd.PASS, status.describe()
     assert gone(guest.pid) and guest not in live_guests()
 
 
@@ -61,20 +62,20 @@ def test_every_machine_boots_talks_then_passes(name: str, kernel: Kernel) -> Non
 def test_every_machine_boots_with_each_firmware(name: str, firmware: str, kernel: Kernel) -> None:
     machine = load_machine(name).override(firmware=firmware)
     with Guest.start(machine, kernel(tiny.leave(0x10))) as guest:
-        assert guest.wait().kind is GuestExit.GUEST_PASS
+        assert guest.wait().kind is GuestEnd.PASS
 
 
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        (tiny.leave(0x11), GuestExit.GUEST_FAIL),
-        (tiny.leave(0x12), GuestExit.GUEST_PANIC),
-        (tiny.leave(0x00), GuestExit.QEMU_FAILED),
-        (tiny.leave(0x7F), GuestExit.UNKNOWN),
-        (tiny.triple_fault(), GuestExit.RESET),
+        (tiny.leave(0x11), GuestEnd.FAIL),
+        (tiny.leave(0x12), GuestEnd.PANIC),
+        (tiny.leave(0x00), GuestEnd.REFUSED),
+        (tiny.leave(0x7F), GuestEnd.UNKNOWN),
+        (tiny.triple_fault(), GuestEnd.RESET),
     ],
 )
-def test_end_of_a_guest_is_what_it_is(code: bytes, kind: GuestExit, kernel: Kernel) -> None:
+def test_end_of_a_guest_is_what_it_is(code: bytes, kind: GuestEnd, kernel: Kernel) -> None:
     with Guest.start(load_machine("microvm"), kernel(code)) as guest:
         assert guest.wait().kind is kind
 
@@ -114,7 +115,7 @@ def test_paused_guest_does_not_run_before_it_is_told_to(kernel: Kernel) -> None:
     with Guest.start(load_machine("microvm"), kernel(tiny.leave(0x10)), resume=False) as guest:
         assert guest.qmp("query-status")["status"] == "prelaunch"
         guest.resume()
-        assert guest.wait().kind is GuestExit.GUEST_PASS
+        assert guest.wait().kind is GuestEnd.PASS
 
 
 def test_overrides_of_ram_and_cpus_reach_the_guest(kernel: Kernel) -> None:
@@ -142,13 +143,13 @@ def test_command_to_a_dead_guest_says_that_it_is_gone(kernel: Kernel) -> None:
         with pytest.raises(MonitorGone):
             while True:
                 guest.qmp("query-status")
-        assert guest.wait().kind is GuestExit.SIGNALLED
+        assert guest.wait().kind is GuestEnd.SIGNALED
 
 
 def test_kill_is_told_from_an_end_of_its_own(kernel: Kernel) -> None:
     guest = Guest.start(load_machine("microvm"), kernel(tiny.SPIN))
     assert guest in live_guests()
-    assert guest.kill().kind is GuestExit.KILLED and gone(guest.pid)
+    assert guest.kill().kind is GuestEnd.KILLED and gone(guest.pid)
     assert guest.kill() == guest.wait()
     guest.close()
     guest.close()
@@ -242,7 +243,7 @@ signal.pause()
 def test_qemu_that_kills_itself_is_never_a_pass(tmp_path: Path, kernel: Kernel) -> None:
     machine = write_talker(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
     with Guest.start(machine, kernel(tiny.HALT)) as guest:
-        assert guest.wait().kind is GuestExit.SIGNALLED
+        assert guest.wait().kind is GuestEnd.SIGNALED
 
 
 def test_qemu_that_passes_without_running_the_guest_is_caught(tmp_path: Path, kernel: Kernel) -> None:
@@ -250,7 +251,7 @@ def test_qemu_that_passes_without_running_the_guest_is_caught(tmp_path: Path, ke
         tmp_path, "send({'event': 'SHUTDOWN', 'data': {'reason': 'guest-reset'}})\nsys.exit(33)"
     )
     with Guest.start(machine, kernel(tiny.HALT)) as guest:
-        assert guest.wait().kind is GuestExit.CONTRADICTION
+        assert guest.wait().kind is GuestEnd.CONTRADICTION
 
 
 def test_stderr_of_qemu_is_kept(tmp_path: Path, kernel: Kernel) -> None:

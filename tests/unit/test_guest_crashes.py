@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import GuestStatus
 from frame_harness.machine.definition import load_machine
 
 # The kind of crash with what the harness says about it.
 CRASHES = {
-    "nested": ("the report itself crashed", GuestStatus.PANIC),
-    "ud": ("vector=6 name=#UD", GuestStatus.PANIC),
-    "pf": ("vector=14 name=#PF", GuestStatus.PANIC),
-    "gp": ("vector=13 name=#GP", GuestStatus.PANIC),
-    "de": ("vector=0 name=#DE", GuestStatus.PANIC),
-    "df": ("vector=8 name=#DF", GuestStatus.PANIC),
-    "stack": ("", GuestStatus.PANIC),
-    "triple": ("the guest reset itself", GuestStatus.RESET),
+    "nested": ("the report itself crashed", GuestEnd.PANIC),
+    "ud": ("vector=6 name=#UD", GuestEnd.PANIC),
+    "pf": ("vector=14 name=#PF", GuestEnd.PANIC),
+    "gp": ("vector=13 name=#GP", GuestEnd.PANIC),
+    "de": ("vector=0 name=#DE", GuestEnd.PANIC),
+    "df": ("vector=8 name=#DF", GuestEnd.PANIC),
+    "stack": ("", GuestEnd.PANIC),
+    "triple": ("the guest reset itself", GuestEnd.RESET),
 }
 
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner, parse_line
 from frame_harness.guest.ending import spoiled
 from frame_harness.guest.kernel import Kernel
-from frame_harness.judge.evidence import GuestStatus
 from frame_harness.machine import Guest, load_machine
 from tests.support import tiny_guest as tiny
 
@@ -20,7 +20,7 @@ BANNER = b"*frame-harness proto=1 build=ab nonce=cafe hhdm=0x0 frames=1"
 REPORT = b"!panic file=src/a.rs line=3 col=5\n! msg too late\n!end\n"
 
 
-def end_of(folder: Path, last_words: bytes) -> tuple[GuestStatus, str]:
+def end_of(folder: Path, last_words: bytes) -> tuple[GuestEnd, str]:
     """Ask a guest to exit that says these words, then reports success."""
     elf = tiny.write_kernel(folder, tiny.say(last_words) + tiny.leave(0x10))
     guest = Guest.start(load_machine("microvm"), elf)
@@ -29,7 +29,7 @@ def end_of(folder: Path, last_words: bytes) -> tuple[GuestStatus, str]:
 
 
 def test_a_guest_that_answers_and_exits_has_passed(tmp_path: Path) -> None:
-    assert end_of(tmp_path, b"# bye\n=1 ok\n# gone\n")[0] is GuestStatus.PASS
+    assert end_of(tmp_path, b"# bye\n=1 ok\n# gone\n")[0] is GuestEnd.PASS
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_a_guest_that_answers_and_exits_has_passed(tmp_path: Path) -> None:
 )
 def test_trouble_on_the_way_out_is_no_pass(last_words: bytes, told: str, tmp_path: Path) -> None:
     status, text = end_of(tmp_path, last_words)
-    assert status is GuestStatus.UNEXPECTED
+    assert status is GuestEnd.UNEXPECTED
     assert told in text and "the guest wrote 0x10" in text
 
 
 def test_trouble_does_not_soften_what_is_worse_than_a_pass() -> None:
-    assert spoiled((GuestStatus.RESET, "reset"), "trouble") == (GuestStatus.RESET, "reset")
+    assert spoiled((GuestEnd.RESET, "reset"), "trouble") == (GuestEnd.RESET, "reset")

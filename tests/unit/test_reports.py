@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
-from frame_harness.base.text import id_ranges, matrix, printable
+from frame_harness.base.text import printable
 from frame_harness.judge.baseline import EMPTY, Baseline, parse
 from frame_harness.judge.evidence import (
     DumpEvidence,
@@ -26,6 +26,7 @@ from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.verdict import judge
 from frame_harness.report import json_report, junit
 from frame_harness.report.terminal import console_for, print_report, verdict_line
+from frame_harness.report.text import id_ranges, matrix
 from tests.unit.evidence_samples import (
     DEV,
     LIFE,

@@ -9,12 +9,13 @@ from typing import Any, cast
 import pytest
 
 from frame_harness.base.errors import MachineError
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.guest.kernel import Kernel
-from frame_harness.judge.evidence import GuestStatus, RunKey
+from frame_harness.judge.evidence import RunKey
 from frame_harness.session.run import Run
 
-PASSED = GuestStatus.PASS, "the guest reported success"
+PASSED = GuestEnd.PASS, "the guest reported success"
 
 
 @dataclass
@@ -47,9 +48,9 @@ class FakeKernel:
             raise self.breaks_down
 
     @property
-    def end(self) -> tuple[GuestStatus, str]:
+    def end(self) -> tuple[GuestEnd, str]:
         if self.breaks_down:
-            return GuestStatus.SIGNALED, "unknown"
+            return GuestEnd.SIGNALED, "unknown"
         return PASSED
 
 
@@ -85,7 +86,7 @@ def test_a_guest_whose_end_breaks_down_is_on_record_as_no_pass(run: Run, next_gu
     with pytest.raises(OSError, match="no more descriptors"):
         run.finish(kernel)
     assert booted_and_ended(run) == (1, 1)
-    assert [entry.got for entry in run.ledger().exits] == [GuestStatus.SIGNALED]
+    assert [entry.got for entry in run.ledger().exits] == [GuestEnd.SIGNALED]
 
 
 def test_a_guest_that_nobody_finished_is_finished_with_the_session(run: Run, next_guests: list[Any]) -> None:
@@ -102,7 +103,7 @@ def test_a_guest_that_nobody_finished_is_finished_with_the_session(run: Run, nex
 def test_a_guest_that_is_finished_twice_counts_once(run: Run, next_guests: list[Any]) -> None:
     next_guests.append(FakeKernel())
     kernel = run.boot()
-    assert run.finish(kernel) is run.finish(kernel) is GuestStatus.PASS
+    assert run.finish(kernel) is run.finish(kernel) is GuestEnd.PASS
     run.finish_all()
     assert booted_and_ended(run) == (1, 1)
 
@@ -117,7 +118,7 @@ def test_a_guest_of_which_qemu_tells_no_version_is_ended(run: Run, next_guests: 
 
 
 def test_a_guest_that_crashed_at_boot_is_booted_and_ended(run: Run, next_guests: list[Any]) -> None:
-    next_guests += [GuestCrashed("panic", detail="early", status=GuestStatus.PANIC), MachineError("qemu")]
+    next_guests += [GuestCrashed("panic", detail="early", status=GuestEnd.PANIC), MachineError("qemu")]
     with pytest.raises(GuestCrashed):
         run.boot()
     with pytest.raises(MachineError):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.errors import BootError
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.concurrency.smp import OPERATIONS, Cpus, Job
 from frame_harness.console.channel import Channel
 from frame_harness.guest.errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
@@ -15,7 +16,6 @@ from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import GuestStatus
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.guest import Guest
 
@@ -83,7 +83,7 @@ def test_a_cpu_that_nobody_asked_for_sleeps_through_every_run(image: Image) -> N
         cpus = Cpus(kernel)
         assert (cpus.count, len(guest.vcpus())) == (2, 3)
         assert cpus.run({cpu: Job(("nothing",), 10) for cpu in (0, 1)}).steps == 20
-        assert kernel.finish()[0] is GuestStatus.PASS
+        assert kernel.finish()[0] is GuestEnd.PASS
 
 
 def test_a_cpu_that_takes_no_part_knows_of_the_run_before_it_begins(kernel: Kernel) -> None:
@@ -187,13 +187,13 @@ def test_a_panic_on_another_cpu_is_recovered_and_ends_the_run(kernel: Kernel) ->
     with pytest.raises(SubjectPanic, match="a program asked for a panic"):
         cpus.run({0: Job(("churn=3",)), 1: Job(("alloc", "drop", "panic"), 1)})
     assert Cpus(kernel).run({1: Job(("alloc", "drop"), 10)}).total("released") == 10
-    assert kernel.finish()[0] is GuestStatus.PASS
+    assert kernel.finish()[0] is GuestEnd.PASS
 
 
 def test_panics_on_every_cpu_are_reported_once(kernel: Kernel) -> None:
     with pytest.raises(SubjectPanic, match="a program asked for a panic"):
         Cpus(kernel).run({cpu: Job(("barrier", "panic"), 1) for cpu in (0, 1)})
-    assert kernel.finish()[0] is GuestStatus.PASS
+    assert kernel.finish()[0] is GuestEnd.PASS
 
 
 def test_a_panic_that_is_not_recovered_names_its_cpu(kernel: Kernel) -> None:

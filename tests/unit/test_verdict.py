@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.judge.baseline import parse
 from frame_harness.judge.evidence import (
     DumpEvidence,
     Evidence,
     EvidenceError,
     GuestExits,
-    GuestStatus,
     LayoutEvidence,
     Outcome,
     RunKey,
@@ -197,30 +197,28 @@ def test_what_one_check_cannot_judge_is_not_held_though_others_passed() -> None:
     assert verdict.clauses[CLAUSES_LOOKED_AT[0]].outcome is ClauseOutcome.NOT_EVALUATED
 
 
-EXITS = GuestExits(expected=GuestStatus.PASS, got=GuestStatus.PASS, count=3)
+EXITS = GuestExits(expected=GuestEnd.PASS, got=GuestEnd.PASS, count=3)
 
 
 @pytest.mark.parametrize(
     ("got", "kind"),
     [
-        (GuestStatus.FAIL, Kind.FAIL),
-        (GuestStatus.PANIC, Kind.CRASH),
-        (GuestStatus.RESET, Kind.CRASH),
-        (GuestStatus.UNEXPECTED, Kind.CRASH),
-        (GuestStatus.TIMEOUT, Kind.TIMEOUT),
-        (GuestStatus.SIGNALED, Kind.ERROR),
-        (GuestStatus.REFUSED, Kind.ERROR),
+        (GuestEnd.FAIL, Kind.FAIL),
+        (GuestEnd.PANIC, Kind.CRASH),
+        (GuestEnd.RESET, Kind.CRASH),
+        (GuestEnd.UNEXPECTED, Kind.CRASH),
+        (GuestEnd.TIMEOUT, Kind.TIMEOUT),
+        (GuestEnd.SIGNALED, Kind.ERROR),
+        (GuestEnd.REFUSED, Kind.ERROR),
     ],
 )
-def test_a_guest_that_ends_otherwise_is_never_a_pass(got: GuestStatus, kind: Kind) -> None:
+def test_a_guest_that_ends_otherwise_is_never_a_pass(got: GuestEnd, kind: Kind) -> None:
     verdict = judge(with_run(healthy(), DEV, exits=(replace(EXITS, got=got),)))
     assert (verdict.kind, codes(verdict)) == (kind, {"exit"})
 
 
-@pytest.mark.parametrize(
-    "status", [status for status in GuestStatus if status not in ("pass", "fail", "panic")]
-)
-def test_an_end_that_no_guest_writes_may_not_be_expected(status: GuestStatus) -> None:
+@pytest.mark.parametrize("status", [status for status in GuestEnd if status not in ("pass", "fail", "panic")])
+def test_an_end_that_no_guest_writes_may_not_be_expected(status: GuestEnd) -> None:
     exits = (replace(EXITS, expected=status, got=status),)
     assert judge(with_run(healthy(), DEV, exits=exits)).kind is Kind.ERROR
 
@@ -353,16 +351,16 @@ def test_a_build_that_failed_before_any_run_was_planned_is_that_one_error() -> N
 @pytest.mark.parametrize(
     ("outcome", "got", "kind"),
     [
-        (Outcome.CRASHED, GuestStatus.PANIC, Kind.CRASH),
-        (Outcome.CRASHED, GuestStatus.RESET, Kind.CRASH),
-        (Outcome.TIMEOUT, GuestStatus.TIMEOUT, Kind.TIMEOUT),
-        (Outcome.ERROR, GuestStatus.SIGNALED, Kind.ERROR),
+        (Outcome.CRASHED, GuestEnd.PANIC, Kind.CRASH),
+        (Outcome.CRASHED, GuestEnd.RESET, Kind.CRASH),
+        (Outcome.TIMEOUT, GuestEnd.TIMEOUT, Kind.TIMEOUT),
+        (Outcome.ERROR, GuestEnd.SIGNALED, Kind.ERROR),
     ],
 )
 def test_what_the_guest_did_before_the_first_check_names_the_verdict(
-    outcome: Outcome, got: GuestStatus, kind: Kind
+    outcome: Outcome, got: GuestEnd, kind: Kind
 ) -> None:
-    ended = GuestExits(expected=GuestStatus.PASS, got=got, count=1)
+    ended = GuestExits(expected=GuestEnd.PASS, got=got, count=1)
     evidence = with_run(
         healthy(), DEV, guests_booted=1, exits=(ended,), layout=layout("UNREAD", "UNREAD"), invariants={}
     )

@@ -1,8 +1,4 @@
-"""Small pieces of text that all reports share."""
-
-from collections.abc import Iterable, Sequence
-
-from frame_harness.judge.evidence import RunKey
+"""Makes numbers and foreign text fit to be read by a person."""
 
 _KEPT = "\n\t"
 
@@ -25,34 +21,3 @@ def plural(count: int, noun: str) -> str:
 def seconds(duration_s: float) -> str:
     minutes, rest = divmod(duration_s, 60)
     return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
-
-
-def matrix(runs: Iterable[RunKey]) -> str:
-    """`3 machines × 2 profiles`, or the plain number of runs when some pairs are missing."""
-    runs = set(runs)
-    if not runs:
-        return "no run"
-    machines, profiles = {run.machine for run in runs}, {run.profile for run in runs}
-    if len(runs) == len(machines) * len(profiles):
-        return f"{plural(len(machines), 'machine')} × {plural(len(profiles), 'profile')}"
-    return plural(len(runs), "run")
-
-
-def id_ranges(ids: Sequence[str]) -> str:
-    """`CONST-01…05 REF-07`: neighbors in contract order that count on are drawn together."""
-    groups: list[list[str]] = []
-    for id_ in ids:
-        family, _, number = id_.rpartition("-")
-        if groups and groups[-1][-1] == f"{family}-{int(number) - 1:02}":
-            groups[-1].append(id_)
-        else:
-            groups.append([id_])
-    return " ".join(
-        group[0] if len(group) == 1 else f"{group[0]}…{group[-1].rpartition('-')[2]}" for group in groups
-    )
-
-
-def short_check(check: str) -> str:
-    """A check's own words: `new life is whole` of `…/test_d.py::test_new_life_is_whole`."""
-    name = check.rpartition("::")[2]
-    return name.removeprefix("test_").replace("_", " ")

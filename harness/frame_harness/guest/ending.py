@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.resources import shim_dir
 from frame_harness.console import channel as console
 from frame_harness.console.channel import Channel, Ending
@@ -15,25 +16,11 @@ from frame_harness.guest.backtrace import reader, return_addresses
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.guest.errors import GuestTimeout as Timeout
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import GuestStatus
 from frame_harness.machine.deadline import GuestTimeout
-from frame_harness.machine.exit_status import ExitStatus, GuestExit
+from frame_harness.machine.exit_status import ExitStatus
 from frame_harness.machine.guest import Guest, live_guests
 from frame_harness.machine.vcpu import VcpuState
 
-_STATUS = {
-    GuestExit.GUEST_PASS: GuestStatus.PASS,
-    GuestExit.GUEST_FAIL: GuestStatus.FAIL,
-    GuestExit.GUEST_PANIC: GuestStatus.PANIC,
-    GuestExit.RESET: GuestStatus.RESET,
-    GuestExit.UNEXPECTED_EXIT: GuestStatus.UNEXPECTED,
-    GuestExit.TIMEOUT: GuestStatus.TIMEOUT,
-    GuestExit.KILLED: GuestStatus.SIGNALED,
-    GuestExit.SIGNALLED: GuestStatus.SIGNALED,
-    GuestExit.QEMU_FAILED: GuestStatus.REFUSED,
-    GuestExit.CONTRADICTION: GuestStatus.UNEXPECTED,
-    GuestExit.UNKNOWN: GuestStatus.UNEXPECTED,
-}
 _PANIC_MACHINERY = ("core::panicking::", "core::result::unwrap_failed", "core::option::unwrap_failed")
 _PLACES = (
     (re.compile(r"/rustc/[0-9a-f]+/library/"), "library/"),
@@ -42,17 +29,17 @@ _PLACES = (
 )
 _RECURSION_LINES = 8
 _OF_AN_ANSWER = ("=", ":")
-_CRASHES = (GuestExit.GUEST_PANIC, GuestExit.RESET, GuestExit.UNEXPECTED_EXIT, GuestExit.GUEST_FAIL)
+_CRASHES = (GuestEnd.PANIC, GuestEnd.RESET, GuestEnd.UNEXPECTED, GuestEnd.FAIL)
 
 
-def status_of(guest: Guest, channel: Channel) -> tuple[GuestStatus, str]:
+def status_of(guest: Guest, channel: Channel) -> tuple[GuestEnd, str]:
     """Reap a guest that was asked to exit, or that is gone; returns its status with the evidence in words.
 
     A guest that goes on talking after its last answer did not exit as asked, whatever its exit status.
     Never raises a `HarnessError`: what goes wrong on the way is told in the words.
     """
     status, ending, trouble = _reap(guest, channel)
-    end = _STATUS[status.kind], status.describe()
+    end = status.kind, status.describe()
     if trouble:
         end = spoiled(end, trouble)
     if ending.crash is not None:
@@ -61,10 +48,10 @@ def status_of(guest: Guest, channel: Channel) -> tuple[GuestStatus, str]:
     return spoiled(end, f"it answered once more: {answers[0]}") if answers else end
 
 
-def spoiled(end: tuple[GuestStatus, str], trouble: str) -> tuple[GuestStatus, str]:
+def spoiled(end: tuple[GuestEnd, str], trouble: str) -> tuple[GuestEnd, str]:
     """How a guest ended that had trouble on its way out: its word that all is well counts for nothing."""
     status, text = end
-    return (GuestStatus.UNEXPECTED, f"{trouble}; then {text}") if status is GuestStatus.PASS else end
+    return (GuestEnd.UNEXPECTED, f"{trouble}; then {text}") if status is GuestEnd.PASS else end
 
 
 def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -> HarnessError:
@@ -77,7 +64,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
         return Timeout(
             "timeout",
             detail=f"{error.report.what}: {error.report.describe()}",
-            status=GuestStatus.TIMEOUT,
+            status=GuestEnd.TIMEOUT,
             console_tail=tuple(error.report.tail) or tail,
             backtrace=_stacks(error.report.vcpus, guest, channel, image),
             registers=tuple(
@@ -89,7 +76,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
         return GuestCrashed(
             "crash" if error.report.overflow else error.report.kind,
             detail=_described(error.report, image),
-            status=_STATUS[status.kind],
+            status=status.kind,
             console_tail=tail,
             backtrace=_without_recursion(symbolized(error.report, image), error.report),
             registers=_registers(error.report),
@@ -97,9 +84,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
     if isinstance(error, console.GuestGone):
         status, _, _ = _reap(guest, channel)
         if status.kind in _CRASHES:
-            return GuestCrashed(
-                "guest gone", detail=status.describe(), status=_STATUS[status.kind], console_tail=tail
-            )
+            return GuestCrashed("guest gone", detail=status.describe(), status=status.kind, console_tail=tail)
         return HarnessError("guest gone", detail=status.describe(), evidence=status.stderr_tail)
     return error
 

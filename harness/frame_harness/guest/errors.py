@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frame_harness.base.errors import HarnessError, ProtocolError
-from frame_harness.judge.evidence import GuestStatus
+from frame_harness.base.guest_end import GuestEnd
 
 
 class SubjectPanic(Exception):
@@ -86,7 +86,7 @@ class GuestFailure(HarnessError):
         what: str,
         *,
         detail: str,
-        status: GuestStatus = GuestStatus.UNEXPECTED,
+        status: GuestEnd = GuestEnd.UNEXPECTED,
         console_tail: tuple[str, ...] = (),
         backtrace: tuple[str, ...] = (),
         registers: tuple[str, ...] = (),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import BootError, HarnessError, ProtocolError, UsageError
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import KERNEL_VMA, PAGE_SIZE
 from frame_harness.console import dump
 from frame_harness.console.channel import Channel
@@ -32,7 +33,6 @@ from frame_harness.guest.view import Region, Witness
 from frame_harness.image.guest_word import check_profile
 from frame_harness.image.image import Image
 from frame_harness.image.room import require_room
-from frame_harness.judge.evidence import GuestStatus
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.guest import Guest
 
@@ -70,7 +70,7 @@ class Kernel:
         self.dumps_requested = 0
         self.dumps_whole = 0
         self._tail: tuple[str, ...] = ()
-        self._end: tuple[GuestStatus, str] | None = None
+        self._end: tuple[GuestEnd, str] | None = None
         self._slots: NDArray[Any] | None = None
 
     @classmethod
@@ -374,7 +374,7 @@ class Kernel:
         """The last lines of the console before the guest was asked to exit."""
         return (self._tail or self.channel.tail(CONSOLE_KEPT))[-lines:]
 
-    def finish(self, how: str = "pass") -> tuple[GuestStatus, str]:
+    def finish(self, how: str = "pass") -> tuple[GuestEnd, str]:
         """Ask the guest to exit if it still can, reap it; returns how it ended, also in words."""
         if self._end is None:
             self._tail, asked = self.channel.tail(CONSOLE_KEPT), tuple(self.commands)
@@ -398,9 +398,9 @@ class Kernel:
         return self.end
 
     @property
-    def end(self) -> tuple[GuestStatus, str]:
+    def end(self) -> tuple[GuestEnd, str]:
         """How the guest ended, as `finish` learned it."""
-        return self._end or (GuestStatus.SIGNALED, "the harness broke down before it knew the end")
+        return self._end or (GuestEnd.SIGNALED, "the harness broke down before it knew the end")
 
     def __enter__(self) -> Kernel:
         return self

@@ -4,11 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.contract.clauses import CLAUSES, nearest
 from frame_harness.judge.evidence import (
     CheckResult,
     Evidence,
-    GuestStatus,
     Outcome,
     Record,
     RunEvidence,
@@ -19,16 +19,19 @@ from frame_harness.judge.exit_codes import Kind
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BUILD_ID = re.compile(r"[0-9a-f]{8,}")
-_GUEST_WRITTEN = {GuestStatus.PASS, GuestStatus.FAIL, GuestStatus.PANIC}
+_GUEST_WRITTEN = {GuestEnd.PASS, GuestEnd.FAIL, GuestEnd.PANIC}
 _MISMATCH = {
-    GuestStatus.PASS: Kind.ERROR,
-    GuestStatus.FAIL: Kind.FAIL,
-    GuestStatus.PANIC: Kind.CRASH,
-    GuestStatus.RESET: Kind.CRASH,
-    GuestStatus.UNEXPECTED: Kind.CRASH,
-    GuestStatus.TIMEOUT: Kind.TIMEOUT,
-    GuestStatus.SIGNALED: Kind.ERROR,
-    GuestStatus.REFUSED: Kind.ERROR,
+    GuestEnd.PASS: Kind.ERROR,
+    GuestEnd.FAIL: Kind.FAIL,
+    GuestEnd.PANIC: Kind.CRASH,
+    GuestEnd.RESET: Kind.CRASH,
+    GuestEnd.UNEXPECTED: Kind.CRASH,
+    GuestEnd.TIMEOUT: Kind.TIMEOUT,
+    GuestEnd.CONTRADICTION: Kind.CRASH,
+    GuestEnd.UNKNOWN: Kind.CRASH,
+    GuestEnd.KILLED: Kind.ERROR,
+    GuestEnd.SIGNALED: Kind.ERROR,
+    GuestEnd.REFUSED: Kind.ERROR,
 }
 _SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
 _BROKEN_OFF = {Outcome.CRASHED: Kind.CRASH, Outcome.TIMEOUT: Kind.TIMEOUT, Outcome.ERROR: Kind.ERROR}

@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.guest_end import GuestEnd
 
 
 class EvidenceError(HarnessError):
@@ -56,19 +57,6 @@ class Witness(StrEnum):
     EQUAL = "equal"
     DIFFERS = "differs"
     UNREAD = "unread"
-
-
-class GuestStatus(StrEnum):
-    """How a guest ended. Only the first three are written by a guest, and so may be expected."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    PANIC = "panic"
-    RESET = "reset"
-    TIMEOUT = "timeout"
-    SIGNALED = "signaled"
-    REFUSED = "refused"
-    UNEXPECTED = "unexpected"
 
 
 class RunKey(Record, frozen=True, order=True):
@@ -144,10 +132,10 @@ class PlannedCheck(Record, frozen=True, kw_only=True):
 
 
 class GuestExits(Record, frozen=True, kw_only=True):
-    """How many guests ended one way; `expected` and `got` are each a `GuestStatus`."""
+    """How many guests ended one way; `expected` and `got` are each a `GuestEnd`."""
 
-    expected: GuestStatus
-    got: GuestStatus
+    expected: GuestEnd
+    got: GuestEnd
     count: Count
     text: str = ""
 

@@ -3,7 +3,7 @@
 from frame_harness.machine.accel import settle_accel
 from frame_harness.machine.deadline import Deadline, GuestTimeout, LimitKind, TimeoutReport
 from frame_harness.machine.definition import DEFAULT_MACHINE, Limits, Machine, known_machines, load_machine
-from frame_harness.machine.exit_status import ExitStatus, GuestExit
+from frame_harness.machine.exit_status import ExitStatus
 from frame_harness.machine.guest import Guest, live_guests
 from frame_harness.machine.qmp import MonitorGone
 from frame_harness.machine.ram import GuestRam
@@ -14,7 +14,6 @@ __all__ = [
     "Deadline",
     "ExitStatus",
     "Guest",
-    "GuestExit",
     "GuestRam",
     "GuestTimeout",
     "LimitKind",

@@ -1,1 +1,1 @@
-"""Reads the memory orderings of compiled code and judges them."""
+"""Judges the memory orderings of compiled code."""

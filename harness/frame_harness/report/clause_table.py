@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from frame_harness.base.text import id_ranges
 from frame_harness.contract.clauses import CLAUSES, SECTIONS, Clause, ClauseKind, clause
 from frame_harness.judge.evidence import Evidence
+from frame_harness.report.text import id_ranges
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from frame_harness.base.text import plural, printable, seconds, short_check
+from frame_harness.base.text import plural, printable, seconds
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
+from frame_harness.report.text import short_check
 
 _WORDS = {
     Outcome.PASSED: "passed",

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from frame_harness.base.text import id_ranges, matrix, plural, printable, seconds
+from frame_harness.base.text import plural, printable, seconds
 from frame_harness.judge.baseline import Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import Evidence, Outcome, RunEvidence, RunKey, Trouble
@@ -27,6 +27,7 @@ from frame_harness.report.blocks import (
     verbatim,
 )
 from frame_harness.report.causes import causes_of, shared
+from frame_harness.report.text import id_ranges, matrix
 from frame_harness.report.width import PIPE_WIDTH, ByWidth
 
 WIDEST = 110

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.text import printable
 from frame_harness.contract.clauses import clause
 from frame_harness.contract.frame_values import WIDE_RAM
@@ -19,7 +20,7 @@ from frame_harness.contract.names import lacking, needs_of_clause
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import GuestStatus, PlannedCheck, RunKey, encode
+from frame_harness.judge.evidence import PlannedCheck, RunKey, encode
 from frame_harness.session import results
 from frame_harness.session.run import Run
 from frame_harness.session.session import PARENT, RESULT, SEEN, Session
@@ -280,7 +281,7 @@ def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
         for kernel in reversed(started):
             stack.callback(frame_run.finish, kernel)
     for known, status in zip(told, (kernel.end[0] for kernel in started), strict=True):
-        if status is not GuestStatus.PASS and not known:
+        if status is not GuestEnd.PASS and not known:
             raise GuestCrashed("exit status", detail=f"expected pass, got {status}", status=status)
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import (
     DumpEvidence,
     GuestExits,
-    GuestStatus,
     LayoutEvidence,
     Record,
     RunEvidence,
@@ -83,8 +83,8 @@ class Run:
     """What the run was stopped for after it began: no further guest is started."""
     _ends: Ends = field(default_factory=Ends)
     _booted: int = 0
-    _exits: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
-    _raised: Counter[tuple[GuestStatus, str]] = field(default_factory=Counter)
+    _exits: Counter[tuple[GuestEnd, str]] = field(default_factory=Counter)
+    _raised: Counter[tuple[GuestEnd, str]] = field(default_factory=Counter)
     _dumps: list[int] = field(default_factory=lambda: [0, 0])
     _open: dict[int, Kernel] = field(default_factory=dict)
     """Guests that were booted and are not finished; by identity."""
@@ -110,7 +110,7 @@ class Run:
         except GuestFailure as failure:
             # Any other error means that it never came up, and says why.
             self._booted += 1
-            end = failure.status or GuestStatus.UNEXPECTED, failure.summary
+            end = failure.status or GuestEnd.UNEXPECTED, failure.summary
             self._exits[end] += 1
             self._raised[end] += 1
             raise
@@ -130,7 +130,7 @@ class Run:
             version = kernel.guest.qmp("query-version")["qemu"]
             self._qemu_version = ".".join(str(version[part]) for part in ("major", "minor", "micro"))
 
-    def finish(self, kernel: Kernel) -> GuestStatus:
+    def finish(self, kernel: Kernel) -> GuestEnd:
         """Ask a guest to exit, reap it, remember its exit status; a second time only tells it again."""
         if self._open.pop(id(kernel), None) is None:
             return kernel.end[0]
@@ -210,9 +210,9 @@ class Run:
         )
 
 
-def _as_evidence(exits: Counter[tuple[GuestStatus, str]]) -> tuple[GuestExits, ...]:
+def _as_evidence(exits: Counter[tuple[GuestEnd, str]]) -> tuple[GuestExits, ...]:
     return tuple(
-        GuestExits(expected=GuestStatus.PASS, got=status, count=count, text=text)
+        GuestExits(expected=GuestEnd.PASS, got=status, count=count, text=text)
         for (status, text), count in exits.items()
     )
 
@@ -246,7 +246,7 @@ def merge(
     parts = list(ledgers)
     if not parts:
         raise ValueError("no process saw this run")
-    exits: Counter[tuple[GuestStatus, str]] = Counter()
+    exits: Counter[tuple[GuestEnd, str]] = Counter()
     invariants: dict[str, int] = {}
     for part in parts:
         for entry in part.exits:
