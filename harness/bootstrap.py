@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "harness"))
 
 from frame_harness.base import packages  # noqa: E402  # found by the line above
+from frame_harness.base.commands import Finished, HowFar, Say, run, speaker  # noqa: E402
 from frame_harness.base.errors import HarnessError, MissingToolError  # noqa: E402
-from frame_harness.base.progress import Finished, HowFar, Say, run, speaker  # noqa: E402
 
 VENV = ROOT / ".venv"
 LOCK = ROOT / "harness" / "frame_harness" / "cli" / "requirements.lock"

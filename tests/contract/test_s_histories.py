@@ -13,7 +13,7 @@ from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.concurrency.interleaving import FIRST, SECOND, interleaved
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.contract.linear import Call, Sequential, linearization
-from frame_harness.contract.model import Done, Fail, Model, Outcome, booted_model
+from frame_harness.contract.model import Done, Fail, Model, ModelResult, booted_model
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Boot, Kernel
 
@@ -36,7 +36,7 @@ def random_step(rng: random.Random) -> str:
     return f"{step}~{rng.choice([0, 0, 4, 16])}"
 
 
-def ask_model(model: Model, step: str) -> Outcome:
+def ask_model(model: Model, step: str) -> ModelResult:
     """The call that a step makes, made to the model."""
     name, _, value = step.partition("~")[0].partition("=")
     number = int(value or "0", 0)

@@ -6,25 +6,25 @@ from collections.abc import Callable
 
 import pytest
 
-from frame_harness.concurrency.smp import Outcome
-from frame_harness.concurrency.storms import STORMS, rage
+from frame_harness.concurrency.smp import ProgramResult
+from frame_harness.concurrency.storms import STORMS, run_storm
 from frame_harness.guest.kernel import Boot
 from frame_harness.session.plugin import STORM
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("storm")]
 
 CPUS = 2
-Rage = Callable[[str], Outcome]
+Rage = Callable[[str], ProgramResult]
 
 
 @pytest.fixture
 def storm(boot: Boot, request: pytest.FixtureRequest) -> Rage:
-    """Let one storm rage in a guest of its own, judge what is left; memory is as sound as it was."""
+    """Let one storm run_storm in a guest of its own, judge what is left; memory is as sound as it was."""
     seconds = float(request.config.getoption("--storm-seconds"))
 
-    def let_rage(name: str) -> Outcome:
+    def let_rage(name: str) -> ProgramResult:
         request.node.stash[STORM] = name
-        return rage(STORMS[name], boot(cpus=CPUS), seconds=seconds)
+        return run_storm(STORMS[name], boot(cpus=CPUS), seconds=seconds)
 
     return let_rage
 

@@ -10,8 +10,8 @@ import pytest
 from frame_harness.contract.boundaries import (
     MAX_ORDER,
     REFCOUNT_UNUSED,
+    CallEnd,
     Case,
-    Outcome,
     Slot,
     around,
     background,
@@ -57,7 +57,7 @@ def free_slot(**fields: int) -> Slot:
 
 
 def claims(cases: Sequence[tuple[Slot, int]]) -> list[Case]:
-    return [Case(before, (flags,), (Outcome(new_life(before, flags)),)) for before, flags in cases]
+    return [Case(before, (flags,), (CallEnd(new_life(before, flags)),)) for before, flags in cases]
 
 
 def claim(kernel: Kernel, cases: Sequence[Case]) -> tuple[list[Reply], np.ndarray]:

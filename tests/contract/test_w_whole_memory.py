@@ -11,7 +11,7 @@ import pytest
 from frame_harness.base.units import KERNEL_VMA, KIB, MIB, align_up
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
-from frame_harness.histories.lives import Life
+from frame_harness.histories.scenarios import Scenario
 from frame_harness.histories.whole_memory import HistoryBrokenOff, Watched
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
@@ -85,7 +85,7 @@ class Lives:
             kernel = run.boot(**memory.options)
             watched = Watched(kernel, memory.islands)
             try:
-                self._seen[key] = Life(watched, seed=len(name)).live()
+                self._seen[key] = Scenario(watched, seed=len(name)).live()
             except (SubjectPanic, AllocFailed) as error:
                 watched.broken, self._seen[key] = error, watched
             except Exception as error:

@@ -17,7 +17,7 @@ from frame_harness.contract.model import (
     ExpectedTable,
     Fail,
     Model,
-    Outcome,
+    ModelResult,
     Vtable,
     booted_model,
     custom,
@@ -111,7 +111,7 @@ class WellBehavedUser(RuleBasedStateMachine):
         self.model, self.table = held, ExpectedTable(held, SLOT)
 
     @staticmethod
-    def _paddr(outcome: Outcome) -> int:
+    def _paddr(outcome: ModelResult) -> int:
         assert isinstance(outcome, Done), outcome
         return outcome.values["paddr"]
 

@@ -11,10 +11,10 @@ from frame_harness.cli.main import cli
 from frame_harness.cli.matrix import COLUMNS, NOBODY, cells, summary
 from frame_harness.contract.clauses import CLAUSES
 from frame_harness.guest.kernel import Kernel
-from frame_harness.histories.arena import OwnHost
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import Corruption
-from frame_harness.histories.matrix import Laboratory, Row
+from frame_harness.histories.lockstep import OwnHost
+from frame_harness.histories.matrix import CorruptionRunner, Row
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.invariants import INVARIANTS
@@ -25,28 +25,28 @@ MACHINES = [("q35", "dev"), ("microvm", "release"), ("pc", "dev")]
 
 
 @pytest.fixture(scope="module", params=MACHINES, ids=":".join)
-def laboratory(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
+def laboratory(request: pytest.FixtureRequest) -> Iterator[CorruptionRunner]:
     machine, profile = request.param
     host = OwnHost(build(Subject.builtin(), profile), load_machine(machine))
     kernel: Kernel = host.boot()
-    yield Laboratory(kernel)
+    yield CorruptionRunner(kernel)
     host.finish(kernel)
 
 
-def test_nothing_fires_before_the_corruption(laboratory: Laboratory) -> None:
+def test_nothing_fires_before_the_corruption(laboratory: CorruptionRunner) -> None:
     assert not laboratory.violated_before
     assert len(set(laboratory.scene.pfns.values())) == len(laboratory.scene.pfns)
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda corruption: corruption.name)
 def test_corruption_is_noticed_by_exactly_the_invariants_that_should(
-    corruption: Corruption, laboratory: Laboratory
+    corruption: Corruption, laboratory: CorruptionRunner
 ) -> None:
     row = laboratory.row(corruption)
     assert row.as_expected, row
 
 
-def test_guest_is_healthy_again_after_the_corruptions(laboratory: Laboratory) -> None:
+def test_guest_is_healthy_again_after_the_corruptions(laboratory: CorruptionRunner) -> None:
     for corruption in CORRUPTIONS[:3]:
         laboratory.row(corruption)
     assert not laboratory.look()
@@ -66,7 +66,7 @@ def test_kernel_itself_notices_what_it_trips_over() -> None:
     host = OwnHost(build(Subject.builtin(), "dev"), load_machine("q35"))
     kernel = host.boot()
     try:
-        laboratory = Laboratory(kernel)
+        laboratory = CorruptionRunner(kernel)
         rows = {each.name: laboratory.row(each) for each in CORRUPTIONS if each.kind in ("cached", "held")}
     finally:
         host.finish(kernel)

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from frame_harness.cli.fuzz import play_script
 from frame_harness.cli.main import cli
-from frame_harness.histories.arena import Arena, OwnHost
+from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.campaign import Tally, campaign
-from frame_harness.histories.grounds import ISLANDS
+from frame_harness.histories.lockstep import Lockstep, OwnHost
 from frame_harness.histories.scripts import Script
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
@@ -120,11 +120,12 @@ def test_guest_that_was_reset_is_as_a_fresh_one() -> None:
         "alloc",
     )
     script = Script("q35", "dev", ISLANDS, lines)
-    with Arena(host(Subject.builtin()), ISLANDS) as arena:
-        assert play_script(arena, script) is None
-        first = arena.kernel.slots().copy()
+    with Lockstep(host(Subject.builtin()), ISLANDS) as lockstep:
+        assert play_script(lockstep, script) is None
+        first = lockstep.kernel.slots().copy()
         assert (
-            play_script(arena, Script("q35", "dev", ISLANDS, ("alloc.all", "slot.inc_ref 0x1180000"))) is None
+            play_script(lockstep, Script("q35", "dev", ISLANDS, ("alloc.all", "slot.inc_ref 0x1180000")))
+            is None
         )
-        assert play_script(arena, script) is None
-        assert (arena.kernel.slots() == first).all()
+        assert play_script(lockstep, script) is None
+        assert (lockstep.kernel.slots() == first).all()

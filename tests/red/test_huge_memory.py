@@ -7,7 +7,7 @@ import pytest
 from frame_harness.base.units import GIB
 from frame_harness.contract.clauses import CLAUSES
 from frame_harness.guest.kernel import Kernel
-from frame_harness.histories.lives import Life
+from frame_harness.histories.scenarios import Scenario
 from frame_harness.histories.whole_memory import Watched
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
@@ -17,7 +17,7 @@ RAM = 64 * GIB
 LIMITS = {"boot_cpu_s": 240.0, "request_cpu_s": 240.0}
 
 
-class ShortLife(Life):
+class ShortLife(Scenario):
     """Without exhaustion: sixteen million frames, taken one by one, take too long for a test."""
 
     def exhaust(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.concurrency.storms import STORMS, rage
+from frame_harness.concurrency.storms import STORMS, run_storm
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestCrashed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
@@ -35,14 +35,14 @@ SLICE_S = 1.0
 
 
 def seconds_until_found(image: Image, name: str, *, extra: tuple[str, ...] = ()) -> float:
-    """Let a storm rage until it breaks something."""
+    """Let a storm run_storm until it breaks something."""
     began = time.monotonic()
     seed = 0
     while (spent := time.monotonic() - began) < LIMIT_S:
         seed += 1
         with Kernel.boot(image, load_machine("q35"), cpus=2, seed=seed, extra=extra) as kernel:
             try:
-                rage(STORMS[name], kernel, seconds=SLICE_S, seed=seed)
+                run_storm(STORMS[name], kernel, seconds=SLICE_S, seed=seed)
             except (ClauseViolated, SubjectPanic, GuestCrashed):
                 return time.monotonic() - began
     return spent

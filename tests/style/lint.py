@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from frame_harness.base.progress import run, speaker
+from frame_harness.base.commands import run, speaker
 from frame_harness.image.cargo import target_dir_of
 from frame_harness.image.compiler import TARGET
 from frame_harness.image.toolchain import find_toolchain

@@ -23,7 +23,7 @@ Made from the docstrings by `.venv/bin/python -m tests.support.api_page`; do not
 CLASSES = (
     ("guest/kernel.py", "Kernel"), ("guest/slot.py", "Slot"), ("guest/reply.py", "Reply"),
     ("guest/view.py", "Region"),
-    ("guest/view.py", "Witness"), ("image/image.py", "Image"),
+    ("guest/view.py", "GuestAddresses"), ("image/image.py", "Image"),
 )  # fmt: skip
 ERRORS = ("SubjectPanic", "AllocFailed", "CommandRefused", "GuestFailure", "GuestCrashed", "GuestTimeout")
 CHECKS = ("ClauseViolated", "expect", "expect_loud", "expect_panic", "number")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.base.progress import run
+from frame_harness.base.commands import run
 from frame_harness.image.compiler import TARGET
 from frame_harness.image.errors import ToolchainError
 from frame_harness.image.toolchain import find_toolchain

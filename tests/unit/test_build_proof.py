@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.base.progress import run
+from frame_harness.base.commands import run
 from frame_harness.cli.check import Request, check
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image import (
@@ -31,7 +31,7 @@ from frame_harness.image import (
 )
 from frame_harness.image.asked import asked
 from frame_harness.image.compiler import TARGET
-from frame_harness.image.errors import Difference, WrongBuild
+from frame_harness.image.errors import BuildDifference, WrongBuild
 from frame_harness.image.guest_word import check_profile
 from frame_harness.image.image import Image
 from frame_harness.image.ir_build import compile_ir
@@ -175,7 +175,7 @@ def test_ir_that_was_compiled_otherwise_is_named(
 def test_ir_of_another_level_than_the_evidence_alone_is_named(tmp_path: Path, toolchain: Toolchain) -> None:
     with pytest.raises(WrongBuild) as raised:
         compile_ir(Subject.builtin(), "dev", twice_optimized(toolchain, tmp_path))
-    assert raised.value.differences == (Difference("optimization", "level 1", "level 2 or 3"),)
+    assert raised.value.differences == (BuildDifference("optimization", "level 1", "level 2 or 3"),)
 
 
 def twice_optimized(toolchain: Toolchain, folder: Path) -> Toolchain:

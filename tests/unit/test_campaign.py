@@ -12,15 +12,15 @@ import pytest
 from frame_harness.base.errors import UsageError
 from frame_harness.contract.clauses import CLAUSES as CONTRACT
 from frame_harness.contract.functions import OF_CLAUSE, functions_of_all
-from frame_harness.contract.model import Done, Fail, Model, Outcome, Panic, PanicKind, booted_model
+from frame_harness.contract.model import Done, Fail, Model, ModelResult, Panic, PanicKind, booted_model
 from frame_harness.contract.model.slots import C
-from frame_harness.histories.arena import Ground
 from frame_harness.histories.attribution import AT_BOOT, AT_THE_END, BOOT, CLAUSES, OF_COMMAND, Blame, blame
-from frame_harness.histories.author import Author
+from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.differences import Difference
-from frame_harness.histories.grounds import ISLANDS
+from frame_harness.histories.generator import Generator
 from frame_harness.histories.history import Failure
 from frame_harness.histories.interpreter import HANDLERS, Interpreter, Prediction, ScriptError, set_of_vtables
+from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.scripts import Script, parse
 from frame_harness.histories.shrink import shrink
 from frame_harness.histories.steps import Cached, Got, Listed, Step
@@ -45,11 +45,11 @@ def follow(interpreter: Interpreter, *lines: str) -> object:
     return [interpreter.follow(line) for line in lines][-1].outcome
 
 
-def live(author: Author, model: Model, steps: int) -> list[object]:
+def live(generator: Generator, model: Model, steps: int) -> list[object]:
     """Play a history on the model alone; returns the outcomes."""
     interpreter, results, outcomes = Interpreter(model), dict[int, tuple[int, ...]](), list[object]()
     for _ in range(steps):
-        step = author.next(model)
+        step = generator.next(model)
         line = step.line(results, model)
         if line is None:
             continue
@@ -58,7 +58,7 @@ def live(author: Author, model: Model, steps: int) -> list[object]:
         outcome = interpreter.follow(line).outcome
         values = getattr(outcome, "values", {})
         results[step.number] = (values["paddr"],) if "paddr" in values else ()
-        author.note(step, results[step.number])
+        generator.note(step, results[step.number])
         outcomes.append(outcome)
     return outcomes
 
@@ -117,15 +117,15 @@ def test_what_the_model_does_not_know_is_refused(interpreter: Interpreter, line:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_histories_are_followed_by_the_model_to_their_end(model: Model, seed: int) -> None:
-    outcomes = live(Author(random.Random(seed)), model, 150)
+    outcomes = live(Generator(random.Random(seed)), model, 150)
     assert sum(isinstance(outcome, Done) for outcome in outcomes) > len(outcomes) / 2
 
 
 def test_the_same_seed_writes_the_same_history() -> None:
     def written() -> list[str]:
         model = booted_model(N_FRAMES, [range(N_FRAMES)], GIVEN)
-        author = Author(random.Random(5))
-        return [author.next(model).text for _ in range(60)]
+        generator = Generator(random.Random(5))
+        return [generator.next(model).text for _ in range(60)]
 
     assert written() == written()
 
@@ -133,7 +133,7 @@ def test_the_same_seed_writes_the_same_history() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_known_is_not_provoked_again(model: Model, seed: int) -> None:
     avoid = ("REF-07", "ALLOC-15", "GUARD-08", "ALLOC-07", "VT-03")
-    outcomes = live(Author(random.Random(seed), avoid), model, 150)
+    outcomes = live(Generator(random.Random(seed), avoid), model, 150)
     assert not [outcome for outcome in outcomes if isinstance(outcome, Panic)]
 
 
@@ -244,7 +244,7 @@ OPERANDS = {
 def test_no_history_names_a_clause_whose_functions_it_did_not_call(command: str) -> None:
     """Whatever is different after whatever command: the clause is one that the calls made can break."""
     line = f"{command} {OPERANDS.get(command, f'{FRAME:#x} 1 1')}".strip()
-    outcomes: tuple[Outcome, ...] = (Done(), Fail("OutOfMemory"), *(Panic(kind) for kind in PanicKind))
+    outcomes: tuple[ModelResult, ...] = (Done(), Fail("OutOfMemory"), *(Panic(kind) for kind in PanicKind))
     predictions = [
         Prediction(outcome, frames=frozenset({FRAME >> 12}), wrapped=wrapped, poison_met=met)
         for outcome in outcomes
@@ -386,19 +386,22 @@ def test_shortening_keeps_to_the_clause_it_began_with() -> None:
 # ---- scripts ----------------------------------------------------------------------------------------------
 
 
-def script(ground: Ground = ISLANDS) -> Script:
+def script(boot_config: BootConfig = ISLANDS) -> Script:
     return Script(
-        machine="q35", profile="dev", ground=ground, lines=("alloc", "slot.set_vtable_bits 0x1000 @both+4"),
+        machine="q35", profile="dev", boot_config=boot_config,
+        lines=("alloc", "slot.set_vtable_bits 0x1000 @both+4"),
         clause="VT-03", facts={"seed": "1:2"}, remarks={1: "expect success"},
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("ground", [ISLANDS, Ground("whole", {}), Ground("small", {"ram": "8 MiB"})])
-def test_script_is_read_back_as_it_was_written(ground: Ground) -> None:
-    again = parse(script(ground).text, "x")
-    assert (again.lines, again.ground, again.clause) == (script().lines, ground, "VT-03")
+@pytest.mark.parametrize(
+    "boot_config", [ISLANDS, BootConfig("whole", {}), BootConfig("small", {"ram": "8 MiB"})]
+)
+def test_script_is_read_back_as_it_was_written(boot_config: BootConfig) -> None:
+    again = parse(script(boot_config).text, "x")
+    assert (again.lines, again.boot_config, again.clause) == (script().lines, boot_config, "VT-03")
     assert again.facts == {"seed": "1:2"}
-    assert again.text.splitlines()[1:-1] == script(ground).text.splitlines()[1:-1]
+    assert again.text.splitlines()[1:-1] == script(boot_config).text.splitlines()[1:-1]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from frame_harness.base.errors import BootError, ConsoleError, ProtocolError, UsageError
-from frame_harness.console import Channel, GuestCrashed, GuestGone
+from frame_harness.console import Channel, CrashReported, GuestGone
 from frame_harness.console.stream import MAX_LINE_BYTES
 
 BANNER = b"*frame-harness proto=1 build=ab nonce=cafe profile=dev\n"
@@ -129,7 +129,7 @@ def test_first_failure_ends_the_conversation_for_good(channel: Channel, guest: s
 def test_crash_that_ends_the_guest_is_reported_whole(channel: Channel, guest: socket.socket) -> None:
     guest.sendall(b": half a li\n" + REPORT)
     guest.close()
-    with pytest.raises(GuestCrashed) as caught:
+    with pytest.raises(CrashReported) as caught:
         channel.request("crash panic", Patience())
     report = caught.value.report
     assert report.complete and report.message == "no slot" and report.backtrace == (0xFFFFFFFF80100010,)
@@ -138,21 +138,21 @@ def test_crash_that_ends_the_guest_is_reported_whole(channel: Channel, guest: so
 def test_crash_that_cuts_a_reply_off_is_still_a_crash(channel: Channel, guest: socket.socket) -> None:
     guest.sendall(b"=1 o\n" + REPORT)
     guest.close()
-    with pytest.raises(GuestCrashed):
+    with pytest.raises(CrashReported):
         channel.request("x", Patience())
 
 
 def test_crash_report_that_breaks_off_says_so(channel: Channel, guest: socket.socket) -> None:
     guest.sendall(REPORT[:40])
     guest.close()
-    with pytest.raises(GuestCrashed, match="cut off"):
+    with pytest.raises(CrashReported, match="cut off"):
         channel.request("x", Patience())
 
 
 def test_crash_while_booting_is_a_crash(channel: Channel, guest: socket.socket) -> None:
     guest.sendall(REPORT)
     guest.close()
-    with pytest.raises(GuestCrashed):
+    with pytest.raises(CrashReported):
         channel.boot(Patience(), nonce="cafe")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.machine import Deadline, Guest, GuestTimeout, LimitKind, load_machine
+from frame_harness.machine import Deadline, Guest, LimitKind, LimitReached, load_machine
 from tests.support import tiny_guest as tiny
 
 Kernel = Callable[..., Path]
@@ -42,8 +42,8 @@ def listen(guest: Guest, deadline: Deadline, until: bytes = b"\0") -> bytes:
     return said
 
 
-def limit_of(guest: Guest, cpu_s: float | None = None) -> GuestTimeout:
-    with pytest.raises(GuestTimeout) as caught:
+def limit_of(guest: Guest, cpu_s: float | None = None) -> LimitReached:
+    with pytest.raises(LimitReached) as caught:
         listen(guest, guest.deadline("a word", cpu_s=cpu_s))
     assert guest.timeout is caught.value.report
     assert guest.wait().kind is GuestEnd.TIMEOUT
@@ -84,7 +84,7 @@ def test_flood_before_the_banner_is_ended_sooner(kernel: Kernel) -> None:
     machine = load_machine("microvm").override(limits={"boot_bytes": 1000})
     with Guest.start(machine, kernel(tiny.say_for_ever(b"flood\n"))) as guest:
         deadline = guest.boot_deadline()
-        with pytest.raises(GuestTimeout, match="the banner: the guest printed without end"):
+        with pytest.raises(LimitReached, match="the banner: the guest printed without end"):
             listen(guest, deadline)
 
 
@@ -120,7 +120,7 @@ def test_guest_that_waits_for_input_is_not_asleep_once_it_is_sent(kernel: Kernel
 def test_report_carries_the_last_lines_of_the_console(kernel: Kernel) -> None:
     with Guest.start(load_machine("microvm"), kernel(tiny.HALT)) as guest:
         deadline = guest.deadline("a word", tail=lambda: ["one", "two"])
-        with pytest.raises(GuestTimeout) as caught:
+        with pytest.raises(LimitReached) as caught:
             listen(guest, deadline)
     assert caught.value.report.tail == ("one", "two") and "console: two" in str(caught.value)
 

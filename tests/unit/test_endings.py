@@ -19,7 +19,7 @@ from frame_harness.cli import main as cli
 from frame_harness.cli.check import Request
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed, GuestCrashed, GuestTimeout, SubjectPanic
-from frame_harness.image.errors import BuildError, ToolchainError
+from frame_harness.image.errors import CompileError, ToolchainError
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.report import files
 from tests.support.doors import SOURCES
@@ -45,7 +45,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
     [
         (UsageError("option", "x", detail="makes no sense"), ExitCode.USAGE),
         (ToolchainError("toolchain", detail="none"), ExitCode.ERROR),
-        (BuildError(subject="frame.rs", profile="dev", first="error[E0425]"), ExitCode.ERROR),
+        (CompileError(subject="frame.rs", profile="dev", first="error[E0425]"), ExitCode.ERROR),
         (BootError("boot", detail="another kernel"), ExitCode.ERROR),
         (GuestCrashed("panic", detail="at frame.rs:1"), ExitCode.CRASH),
         (GuestTimeout("timeout", detail="3 s of CPU time"), ExitCode.TIMEOUT),

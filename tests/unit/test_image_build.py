@@ -17,7 +17,7 @@ from frame_harness.base import resources
 from frame_harness.contract.layout import EXPECTED, diff
 from frame_harness.guest.backtrace import code_line
 from frame_harness.image import (
-    BuildError,
+    CompileError,
     NotJudgeable,
     Subject,
     SubjectError,
@@ -150,7 +150,7 @@ def test_included_file_that_changes_while_it_is_compiled_is_never_judged(
     words = shlex.quote(str(toolchain.cargo)), shlex.quote(str(more))
     slow.write_text('#!/bin/sh\n{} "$@"\nstatus=$?\necho >> {}\nexit $status\n'.format(*words))
     slow.chmod(0o755)
-    with pytest.raises(BuildError, match="changed while it was compiled"):
+    with pytest.raises(CompileError, match="changed while it was compiled"):
         build(Subject.from_file(subject_file), "dev", toolchain=dataclasses.replace(toolchain, cargo=slow))
 
 
@@ -179,7 +179,7 @@ def test_edit_of_a_file_that_the_subject_includes_is_noticed(subject_file: Path)
     build(Subject.from_file(subject_file), "dev")
     more.write_text('compile_error!("noticed");', encoding="utf-8")
     os.utime(more, (0, 0))
-    with pytest.raises(BuildError, match="noticed"):
+    with pytest.raises(CompileError, match="noticed"):
         build(Subject.from_file(subject_file), "dev")
 
 
@@ -195,7 +195,7 @@ def test_switch_between_two_subjects_never_mixes_them_up(subject_file: Path) -> 
 def test_subject_that_does_not_compile_is_the_compilers_verdict(subject_file: Path) -> None:
     with subject_file.open("a", encoding="utf-8") as file:
         file.write("\npub fn broken() -> u32 { no_such_thing }\n")
-    with pytest.raises(BuildError) as raised:
+    with pytest.raises(CompileError) as raised:
         build(Subject.from_file(subject_file), "release")
     assert "error[E0425]: cannot find value `no_such_thing`" in raised.value.first
     assert "frame.rs:" in raised.value.first
@@ -230,7 +230,7 @@ def test_failure_that_is_not_the_subjects_is_not_blamed_on_it(
     cargo = subject_file.with_name("cargo")
     cargo.write_text(script.replace("\n{", "{"))
     cargo.chmod(0o755)
-    with pytest.raises(BuildError) as raised:
+    with pytest.raises(CompileError) as raised:
         build(Subject.from_file(subject_file), "dev", toolchain=dataclasses.replace(toolchain, cargo=cargo))
     assert "not about the frame module" in raised.value.next_step
 
@@ -240,7 +240,7 @@ def test_failure_that_is_not_the_subjects_is_not_blamed_on_it(
 )
 def test_subject_of_any_text_is_an_error_in_one_line(subject_file: Path, text: str) -> None:
     subject_file.write_text(text, encoding="utf-8")
-    with pytest.raises((BuildError, NotJudgeable)) as raised:
+    with pytest.raises((CompileError, NotJudgeable)) as raised:
         build(Subject.from_file(subject_file), "dev")
     assert "\n" not in raised.value.summary
 
@@ -251,7 +251,7 @@ def test_error_in_a_line_of_the_shim_s_is_not_blamed_on_the_subject(
     """Should the names ever be asked for wrongly, nobody is told to change the file."""
     subject_file.write_text("", encoding="utf-8")
     monkeypatch.setattr(sys.modules["frame_harness.image.build"], "lacking_names", lambda *_, **__: ())
-    with pytest.raises(BuildError) as raised:
+    with pytest.raises(CompileError) as raised:
         build(Subject.from_file(subject_file), "dev")
     assert "not about the frame module" in raised.value.next_step
     assert "mend " + str(subject_file) not in str(raised.value)
@@ -259,7 +259,7 @@ def test_error_in_a_line_of_the_shim_s_is_not_blamed_on_the_subject(
 
 def test_subject_that_is_no_text_is_an_error_in_one_line(subject_file: Path) -> None:
     subject_file.write_bytes(bytes(range(256)))
-    with pytest.raises(BuildError) as raised:
+    with pytest.raises(CompileError) as raised:
         build(Subject.from_file(subject_file), "dev")
     assert "\n" not in raised.value.summary
 
@@ -283,7 +283,7 @@ def test_path_that_no_source_can_name_is_refused(tmp_path: Path, name: bytes) ->
 def test_build_script_takes_no_path_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["frame_harness.image.build"], "lacking_names", lambda *_, **__: ())
     file = Path(shutil.copy(Subject.builtin().path, tmp_path / os.fsdecode(b"frame-\xff.rs")))
-    with pytest.raises(BuildError, match="expected a path in UTF-8"):
+    with pytest.raises(CompileError, match="expected a path in UTF-8"):
         build(dataclasses.replace(Subject.builtin(), path=file, name="not UTF-8"), "dev")
 
 
@@ -296,7 +296,7 @@ def test_image_of_another_module_is_refused(subject_file: Path, monkeypatch: pyt
     elf = build(Subject.builtin(), "dev").elf
     other = cargo.Built(elf, (Subject.builtin().path,))
     monkeypatch.setattr(cargo, "compile_shim", lambda *_, **__: other)
-    with pytest.raises(BuildError, match="none of the sources"):
+    with pytest.raises(CompileError, match="none of the sources"):
         build(subject, "dev")
 
 
@@ -308,12 +308,12 @@ def test_subject_that_vanished_is_refused(subject_file: Path) -> None:
 
 
 def test_unknown_profile_is_refused() -> None:
-    with pytest.raises(BuildError, match="no such profile"):
+    with pytest.raises(CompileError, match="no such profile"):
         build(Subject.builtin(), "fastest")
 
 
 def test_unknown_feature_is_refused_with_cargos_words() -> None:
-    with pytest.raises(BuildError, match="no-such-feature"):
+    with pytest.raises(CompileError, match="no-such-feature"):
         build(Subject.builtin(), "dev", features=["no-such-feature"])
 
 

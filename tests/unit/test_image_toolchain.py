@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base import packages
-from frame_harness.base.progress import run
+from frame_harness.base.commands import run
 from frame_harness.image import Subject, ToolchainError, build, find_toolchain
 from frame_harness.image import toolchain as toolchain_module
 from frame_harness.image.compiler import TARGET, Toolchain

@@ -18,7 +18,7 @@ from frame_harness.contract.memory_state import (
     MemoryStateError,
     digest_frames,
 )
-from frame_harness.invariants import INVARIANTS, Outcome, Past, check_all
+from frame_harness.invariants import INVARIANTS, InvariantStatus, Past, check_all
 from frame_harness.invariants.columns import Columns
 from tests.support.corruption import CORRUPTIONS, Corruption, Subjects, touch_payload
 from tests.support.synthetic import LARGEST, SMALL, Shape, healthy_state
@@ -92,7 +92,7 @@ def test_nothing_evaluated_is_never_held() -> None:
         "W-GENERATION-FORWARD",
         "W-POISON-STAYS",
     }
-    assert report["W-PAYLOAD-CANARY"].outcome is Outcome.NOT_EVALUATED
+    assert report["W-PAYLOAD-CANARY"].outcome is InvariantStatus.NOT_EVALUATED
 
 
 def test_empty_slot_table_holds_nothing() -> None:

@@ -2,21 +2,21 @@
 
 import pytest
 
-from frame_harness.orderings.events import Order
+from frame_harness.orderings.events import MemoryOrder
 from frame_harness.orderings.litmus import Litmus, Move
 
-RLX, ACQ, REL, AR = Order.MONOTONIC, Order.ACQUIRE, Order.RELEASE, Order.ACQ_REL
+RLX, ACQ, REL, AR = MemoryOrder.MONOTONIC, MemoryOrder.ACQUIRE, MemoryOrder.RELEASE, MemoryOrder.ACQ_REL
 
 
-def store(place: str, value: int, order: Order = RLX) -> Move:
+def store(place: str, value: int, order: MemoryOrder = RLX) -> Move:
     return Move("store", place, order, value=value)
 
 
-def load(place: str, register: str, order: Order = RLX) -> Move:
+def load(place: str, register: str, order: MemoryOrder = RLX) -> Move:
     return Move("load", place, order, register=register)
 
 
-def fence(order: Order) -> Move:
+def fence(order: MemoryOrder) -> Move:
     return Move("fence", order=order)
 
 

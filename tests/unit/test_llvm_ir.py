@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.image.errors import ImageError
-from frame_harness.orderings.events import Access, Function, Op, Order, Path, Space
+from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
 from frame_harness.orderings.ir_paths import PathError, Walker
 from frame_harness.orderings.ir_syntax import parse_instruction
 from frame_harness.orderings.ir_text import Global, Register, split_top
@@ -118,14 +118,14 @@ def test_an_access_carries_field_order_and_its_inlined_source() -> None:
         Op.STORE,
         Space.SLOT,
         "flags",
-        Order.RELEASE,
+        MemoryOrder.RELEASE,
     )
     assert [(step.function, step.line) for step in access.trail] == [("g", 21), ("MetaSlot::f", 11)]
 
 
 def test_a_plain_access_through_self_is_told_as_plain() -> None:
     (access,) = only(walked("  %v = load i32, ptr %self, align 4\n  ret void"))
-    assert (access.item, access.order) == ("next", Order.PLAIN)
+    assert (access.item, access.order) == ("next", MemoryOrder.PLAIN)
 
 
 def test_memory_of_the_function_itself_is_not_an_access() -> None:
@@ -150,7 +150,7 @@ end:
 
 def test_a_condition_is_decided_once_on_a_path() -> None:
     orders = {tuple(access.order for access in path) for path in walked(BRANCHES).paths}
-    assert orders == {(Order.ACQUIRE,), (Order.RELEASE,)}
+    assert orders == {(MemoryOrder.ACQUIRE,), (MemoryOrder.RELEASE,)}
 
 
 LOOP = """  br label %again
@@ -230,7 +230,7 @@ def test_calls_are_walked_into_with_their_arguments() -> None:
         "  call void @g(ptr noundef %p, i8 noundef 1), !dbg !130\n  ret void"
     )
     (access,) = only(walked(body, more=HELPER))
-    assert (access.item, access.order) == ("flags", Order.RELEASE)
+    assert (access.item, access.order) == ("flags", MemoryOrder.RELEASE)
 
 
 OUTSIDE = "define i64 @take() #0 !dbg !122 {\nstart:\n  fence seq_cst\n  ret i64 0\n}"
@@ -275,31 +275,35 @@ def test_too_many_paths_are_an_error_rather_than_a_verdict() -> None:
 @pytest.mark.parametrize(
     ("accesses", "effective"),
     [
-        ([Order.RELEASE], Order.RELEASE),
-        ([Order.MONOTONIC], Order.MONOTONIC),
+        ([MemoryOrder.RELEASE], MemoryOrder.RELEASE),
+        ([MemoryOrder.MONOTONIC], MemoryOrder.MONOTONIC),
     ],
 )
-def test_a_store_alone_is_what_it_says(accesses: list[Order], effective: Order) -> None:
+def test_a_store_alone_is_what_it_says(accesses: list[MemoryOrder], effective: MemoryOrder) -> None:
     path = Path(tuple(Access(Op.STORE, Space.SLOT, "flags", order=order, written=1) for order in accesses))
     assert path.effective(0) is effective
 
 
 def test_a_fence_counts_only_next_to_its_access() -> None:
-    fence = Access(Op.FENCE, Space.NONE, "", order=Order.RELEASE)
-    store = Access(Op.STORE, Space.SLOT, "flags", order=Order.MONOTONIC, written=1)
-    other = Access(Op.STORE, Space.SLOT, "guard", order=Order.MONOTONIC, written=1)
-    assert Path((fence, store)).effective(1) is Order.RELEASE
-    assert Path((fence, other, store)).effective(2) is Order.MONOTONIC
-    assert Path((store, fence)).effective(0) is Order.MONOTONIC
+    fence = Access(Op.FENCE, Space.NONE, "", order=MemoryOrder.RELEASE)
+    store = Access(Op.STORE, Space.SLOT, "flags", order=MemoryOrder.MONOTONIC, written=1)
+    other = Access(Op.STORE, Space.SLOT, "guard", order=MemoryOrder.MONOTONIC, written=1)
+    assert Path((fence, store)).effective(1) is MemoryOrder.RELEASE
+    assert Path((fence, other, store)).effective(2) is MemoryOrder.MONOTONIC
+    assert Path((store, fence)).effective(0) is MemoryOrder.MONOTONIC
 
 
 @pytest.mark.parametrize(
     ("order", "weaker"),
     [
-        (Order.MONOTONIC, Order.PLAIN), (Order.MONOTONIC, Order.UNORDERED), (Order.ACQUIRE, Order.RELEASE),
-        (Order.RELEASE, Order.ACQUIRE), (Order.ACQ_REL, Order.RELEASE), (Order.SEQ_CST, Order.ACQ_REL),
+        (MemoryOrder.MONOTONIC, MemoryOrder.PLAIN),
+        (MemoryOrder.MONOTONIC, MemoryOrder.UNORDERED),
+        (MemoryOrder.ACQUIRE, MemoryOrder.RELEASE),
+        (MemoryOrder.RELEASE, MemoryOrder.ACQUIRE),
+        (MemoryOrder.ACQ_REL, MemoryOrder.RELEASE),
+        (MemoryOrder.SEQ_CST, MemoryOrder.ACQ_REL),
     ],
-)  # fmt: skip
-def test_a_weaker_ordering_is_not_enough(order: Order, weaker: Order) -> None:
+)
+def test_a_weaker_ordering_is_not_enough(order: MemoryOrder, weaker: MemoryOrder) -> None:
     assert order.at_least(order)
     assert not weaker.at_least(order)

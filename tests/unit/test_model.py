@@ -17,7 +17,7 @@ from frame_harness.contract.model import (
     Illegal,
     Model,
     ModelError,
-    Outcome,
+    ModelResult,
     Panic,
     PanicKind,
     Slot,
@@ -47,7 +47,7 @@ def model() -> Model:
     return booted_model(N_FRAMES, RAM, GIVEN, vtables=VTABLES)
 
 
-def paddr_of(outcome: Outcome) -> int:
+def paddr_of(outcome: ModelResult) -> int:
     assert isinstance(outcome, Done), outcome
     return outcome.values["paddr"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from frame_harness.contract.clauses import CLAUSES
 from frame_harness.contract.names import NAMES, needs_of_clause, needs_of_command
-from frame_harness.image import BuildError, NotJudgeable, Subject, find_toolchain
+from frame_harness.image import CompileError, NotJudgeable, Subject, find_toolchain
 from frame_harness.image.offer import lacking_names
 from tests.support.mutants import Edit, mutated
 from tests.support.versions import BEFORE_MOVABLE, OLDER, UNJUDGEABLE, split
@@ -41,7 +41,7 @@ def test_a_folder_with_a_mod_rs_is_a_layout_of_kernels_too(tmp_path: Path) -> No
 def test_modules_of_a_file_of_another_name_are_told_where_they_belong(tmp_path: Path) -> None:
     path = split(tmp_path)
     path.with_name("frame").rename(path.with_name("mine"))
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(CompileError) as caught:
         lacks(path.rename(path.with_name("mine.rs")))
     assert caught.value.next_step.startswith("call the file frame.rs, the folder mine/ of its modules frame/")
 
@@ -149,7 +149,7 @@ def test_both_sides_are_told_in_one_line(tmp_path: Path) -> None:
 def test_what_does_not_compile_is_the_file_s_own_trouble(text: str, first: str, tmp_path: Path) -> None:
     path = mutated(tmp_path, ())
     path.write_text(f"{path.read_text(encoding='utf-8')}\n{text}\n", encoding="utf-8")
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(CompileError) as caught:
         lacks(path)
     assert caught.value.first.startswith(first.format(path=path))
     assert caught.value.next_step.startswith(f"mend {path}")

@@ -11,7 +11,7 @@ from frame_harness.console.protocol import (
     Data,
     Log,
     Noise,
-    Reply,
+    ReplyLine,
     parse_batch_line,
     parse_crash,
     parse_fields,
@@ -22,9 +22,9 @@ from frame_harness.console.protocol import (
 BANNER = b"*frame-harness proto=1 build=ab12 nonce=cafe profile=dev hhdm=0xffff800000000000 frames=16 cpus=1"
 
 
-def reply(text: str) -> Reply:
+def reply(text: str) -> ReplyLine:
     line = parse_line(text.encode())
-    assert isinstance(line, Reply)
+    assert isinstance(line, ReplyLine)
     return line
 
 

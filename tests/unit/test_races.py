@@ -21,7 +21,7 @@ from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
 from frame_harness.races.explorer import Explorer, field_at
 from frame_harness.races.operations import ANY_VALUE, LEFT_OUT, left_out, methods, operations
-from frame_harness.races.outcome import Outcome, answer_parts
+from frame_harness.races.outcome import RaceResult, answer_parts
 from frame_harness.races.scenes import IN_USE
 from frame_harness.races.stage import Stage, staged
 
@@ -158,14 +158,14 @@ def test_an_operation_is_held_ahead_of_its_second_access_that_clashes() -> None:
 
 
 def test_an_outcome_is_legal_when_one_order_has_all_of_it() -> None:
-    orders = Outcome({"flags": "1", "guard": "1"}), Outcome({"flags": "2", "guard": "2"})
+    orders = RaceResult({"flags": "1", "guard": "1"}), RaceResult({"flags": "2", "guard": "2"})
     assert orders[0].differences(orders, each_part=False) == []
-    mixed = Outcome({"flags": "1", "guard": "2"})
+    mixed = RaceResult({"flags": "1", "guard": "2"})
     assert mixed.differences(orders, each_part=True) == []
     assert mixed.differences(orders, each_part=False) == ["flags", "guard"]
-    alien = Outcome({"flags": "1", "guard": "3"})
+    alien = RaceResult({"flags": "1", "guard": "3"})
     assert alien.differences(orders, each_part=True) == ["guard"]
-    assert alien.masked("guard", 1) == Outcome({"flags": "1", "guard": "0x1"})
+    assert alien.masked("guard", 1) == RaceResult({"flags": "1", "guard": "0x1"})
 
 
 @pytest.mark.parametrize(

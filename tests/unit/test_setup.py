@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base import resources
+from frame_harness.base.commands import run
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.progress import run
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow

@@ -7,18 +7,18 @@ import sys
 
 import pytest
 
-from frame_harness.base import progress
-from frame_harness.base.progress import Step, run, speaker
+from frame_harness.base import commands
+from frame_harness.base.commands import Step, run, speaker
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(progress, "REPEAT_S", 0.05)
+    monkeypatch.setattr(commands, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(commands, "REPEAT_S", 0.05)
 
 
 def test_short_step_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(commands, "PATIENCE_S", 60.0)
     said: list[str] = []
     with Step("tying a shoe", said.append):
         pass

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from frame_harness.cli import storm as storm_command
 from frame_harness.cli.main import cli
-from frame_harness.concurrency.smp import Outcome
+from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.exit_codes import ExitCode
@@ -45,8 +45,8 @@ def test_storm_that_hangs_the_guest_is_a_finding_of_its_clauses(monkeypatch: pyt
 
 
 def test_storm_that_breaks_something_counts_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any, seen: Callable[[Outcome], None], **__: Any) -> None:
-        seen(Outcome({0: {"steps": 1194970}}, (), 0.5))
+    def broken(*_: Any, seen: Callable[[ProgramResult], None], **__: Any) -> None:
+        seen(ProgramResult({0: {"steps": 1194970}}, (), 0.5))
         raise ClauseViolated("reference count", expected="1", got="2")
 
     monkeypatch.setattr(storm_command, "rage", broken)

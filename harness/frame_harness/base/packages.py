@@ -7,8 +7,8 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 
+from frame_harness.base.commands import Say, run
 from frame_harness.base.errors import MissingToolError
-from frame_harness.base.progress import Say, run
 
 
 class MissingPackages(MissingToolError):

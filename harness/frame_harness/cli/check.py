@@ -21,7 +21,7 @@ from frame_harness.base.program import program
 from frame_harness.contract.clauses import CLAUSES, clause
 from frame_harness.image import disk
 from frame_harness.image.build import PROFILES, build
-from frame_harness.image.errors import BuildError, NotJudgeable
+from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
@@ -179,7 +179,7 @@ def _build_first(
             images.append(build(subject, profile, features=features, toolchain=toolchain, say=progress.step))
     except NotJudgeable as error:
         return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images
-    except BuildError as error:
+    except CompileError as error:
         trouble = Trouble(
             what=BUILD,
             message=error.first,

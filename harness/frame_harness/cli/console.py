@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import click
 
+from frame_harness.base.commands import speaker
 from frame_harness.base.errors import HarnessError, UsageError
-from frame_harness.base.progress import speaker
 from frame_harness.cli.console_text import answer_lines, failure_lines
 from frame_harness.cli.endings import ending
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion

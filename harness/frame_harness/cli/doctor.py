@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frame_harness.base import resources
+from frame_harness.base.commands import Say, run, speaker
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.progress import Say, run, speaker
 from frame_harness.base.units import MIB, format_bytes
 from frame_harness.image import cache_limit, cargo_config
 from frame_harness.image.isolation import cargo_home, users_home

@@ -7,20 +7,20 @@ import traceback
 from pathlib import Path
 
 from frame_harness.base.errors import HarnessError, UsageError
-from frame_harness.console.channel import GuestCrashed as ConsoleCrashed
+from frame_harness.console.channel import CrashReported
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed, GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
 from frame_harness.image.disk import no_room
 from frame_harness.image.errors import NotJudgeable
 from frame_harness.judge.exit_codes import ExitCode
-from frame_harness.machine.deadline import GuestTimeout as DeadlinePassed
+from frame_harness.machine.deadline import LimitReached
 
 _STATUS: tuple[tuple[type[Exception], ExitCode], ...] = (
     (UsageError, ExitCode.USAGE),
     (GuestTimeout, ExitCode.TIMEOUT),
-    (DeadlinePassed, ExitCode.TIMEOUT),
+    (LimitReached, ExitCode.TIMEOUT),
     (GuestCrashed, ExitCode.CRASH),
-    (ConsoleCrashed, ExitCode.CRASH),
+    (CrashReported, ExitCode.CRASH),
     (SubjectPanic, ExitCode.CRASH),
     (AllocFailed, ExitCode.FAIL),
     (ClauseViolated, ExitCode.FAIL),

@@ -15,9 +15,9 @@ from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
 from frame_harness.contract.clauses import clause, in_contract_order
-from frame_harness.histories.arena import Arena, OwnHost
 from frame_harness.histories.campaign import Found, Tally, campaign
 from frame_harness.histories.history import Failure, play
+from frame_harness.histories.lockstep import Lockstep, OwnHost
 from frame_harness.histories.scripts import Script, parse
 from frame_harness.histories.steps import Step
 from frame_harness.image.build import build
@@ -122,8 +122,8 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
     definition = load_machine(machine or script.machine)
     require_host(definition)
     image = _image(frame_rs, profile or script.profile)
-    with Arena(OwnHost(image, definition), script.ground) as arena:
-        failure = play_script(arena, script)
+    with Lockstep(OwnHost(image, definition), script.boot_config) as lockstep:
+        failure = play_script(lockstep, script)
     click.echo(f"replay: {file} on {image.subject.name}, {machine or script.machine}:{image.profile}")
     for line in failure.lines if failure else script.lines:
         click.echo(f"    {line}")
@@ -135,7 +135,7 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
     return ExitCode.FAIL
 
 
-def play_script(arena: Arena, script: Script) -> Failure | None:
+def play_script(lockstep: Lockstep, script: Script) -> Failure | None:
     """Play the lines of a script as they stand."""
     steps = iter([Step(number, line.replace("{", "{{")) for number, line in enumerate(script.lines)])
-    return play(arena, lambda: next(steps, None))
+    return play(lockstep, lambda: next(steps, None))

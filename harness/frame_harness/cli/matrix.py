@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from frame_harness.histories.arena import OwnHost
+from frame_harness.histories.lockstep import OwnHost
 from frame_harness.histories.matrix import Row, matrix
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject

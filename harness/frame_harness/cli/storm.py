@@ -1,4 +1,4 @@
-"""Lets storms rage for as long as one likes."""
+"""Lets storms run_storm for as long as one likes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import click
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
-from frame_harness.concurrency.smp import Outcome
-from frame_harness.concurrency.storms import STORMS, Storm, rage
+from frame_harness.concurrency.smp import ProgramResult
+from frame_harness.concurrency.storms import STORMS, Storm, run_storm
 from frame_harness.contract.clauses import clause
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout, SubjectPanic
@@ -64,7 +64,7 @@ class _Tally:
     guests: int = 0
     broken: str = ""
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: ProgramResult) -> None:
         """Count what a guest did, whether or not that broke something."""
         self.steps += outcome.steps
         self.seconds += outcome.seconds
@@ -80,7 +80,7 @@ class _Tally:
 
 
 def storm(request: StormRequest) -> ExitCode:
-    """Let storms rage by turns, print what was seen of each.
+    """Let storms run_storm by turns, print what was seen of each.
 
     Raises:
         UsageError: no such storm.
@@ -140,7 +140,7 @@ def _turn(tally: _Tally, image: Image, machine: Machine, request: StormRequest, 
     tally.guests += 1
     with Kernel.boot(image, machine, cpus=request.cpus, seed=seed) as kernel:
         try:
-            rage(tally.storm, kernel, seconds=seconds, seed=seed, seen=tally.add)
+            run_storm(tally.storm, kernel, seconds=seconds, seed=seed, seen=tally.add)
         except (ClauseViolated, SubjectPanic, GuestCrashed, GuestTimeout) as error:
             tally.broken = f"BROKEN, {str(error).splitlines()[0]}"
             for id_ in tally.storm.clauses:

@@ -55,7 +55,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Violation:
+class OpViolation:
     """An expectation of a program that failed."""
 
     cpu: int
@@ -81,7 +81,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProgramResult:
     """What a run left behind.
 
     Attributes:
@@ -91,7 +91,7 @@ class Outcome:
     """
 
     counters: dict[int, dict[str, int]]
-    violations: tuple[Violation, ...]
+    violations: tuple[OpViolation, ...]
     seconds: float
 
     def total(self, name: str) -> int:
@@ -138,7 +138,7 @@ class Cpus:
             self.kernel.call(job.command(cpu))
         return sum(1 << cpu for cpu in jobs)
 
-    def run(self, jobs: dict[int, Job], *, seconds: float | None = None) -> Outcome:
+    def run(self, jobs: dict[int, Job], *, seconds: float | None = None) -> ProgramResult:
         """Let CPUs run their programs to the end, or until the time is up; each ends with a whole iteration.
 
         Raises:
@@ -171,7 +171,7 @@ class Cpus:
         """Let the armed CPUs begin."""
         self.table["go"] = self.table["run"]
 
-    def wait(self, jobs: dict[int, Job]) -> Outcome:
+    def wait(self, jobs: dict[int, Job]) -> ProgramResult:
         """Wait for the end of the armed run."""
         began = time.monotonic()
         self.kernel.call("smp.wait")
@@ -198,16 +198,16 @@ class Cpus:
             for e in record["log"][:length]
         ]
 
-    def _outcome(self, cpus: Sequence[int], seconds: float) -> Outcome:
+    def _outcome(self, cpus: Sequence[int], seconds: float) -> ProgramResult:
         records = {cpu: self.table["cpus"][cpu] for cpu in cpus}
         counters = {cpu: _numbers(record, "counters", COUNTERS) for cpu, record in records.items()}
         first = {cpu: _numbers(record, "first", VIOLATION) for cpu, record in records.items()}
         violations = tuple(
-            Violation(cpu, _operation(v["op"] - 1), v["paddr"], v["expected"], v["got"], v["iteration"])
+            OpViolation(cpu, _operation(v["op"] - 1), v["paddr"], v["expected"], v["got"], v["iteration"])
             for cpu, v in first.items()
             if v["op"]
         )
-        return Outcome(counters, violations, seconds)
+        return ProgramResult(counters, violations, seconds)
 
 
 def _operation(number: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT
-from frame_harness.concurrency.smp import Cpus, Job, Outcome, generation_growth, generations
+from frame_harness.concurrency.smp import Cpus, Job, ProgramResult, generation_growth, generations
 from frame_harness.contract.functions import ALLOCATE, keeper_of
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Kernel
@@ -25,7 +25,7 @@ Jobs = dict[int, Job]
 
 
 @dataclass
-class Weather:
+class StormContext:
     """One guest in a storm: what was there before, what the storm needs."""
 
     kernel: Kernel
@@ -34,7 +34,7 @@ class Weather:
     frames: list[int] = field(default_factory=list)
     free_blocks: set[tuple[int, int, str]] = field(default_factory=set)
     generations: Any = None
-    outcome: Outcome = field(default_factory=lambda: Outcome({}, (), 0.0))
+    outcome: ProgramResult = field(default_factory=lambda: ProgramResult({}, (), 0.0))
 
     def everyone(self, *steps: str) -> Jobs:
         """The same program for all, each with its own random numbers."""
@@ -59,21 +59,21 @@ class Storm:
 
     name: str
     clauses: tuple[str, ...]
-    ready: Callable[[Weather], Jobs]
+    ready: Callable[[StormContext], Jobs]
     frames: int = 0
-    judge: Callable[[Weather], None] | None = None
+    judge: Callable[[StormContext], None] | None = None
     in_rounds: bool = False
 
 
-def rage(
+def run_storm(
     storm: Storm,
     kernel: Kernel,
     *,
     seconds: float,
     seed: int = 1,
-    seen: Callable[[Outcome], None] | None = None,
-) -> Outcome:
-    """Let a storm rage, judge it; all of memory is as sound afterwards, with the same blocks free.
+    seen: Callable[[ProgramResult], None] | None = None,
+) -> ProgramResult:
+    """Let a storm run_storm, judge it; all of memory is as sound afterwards, with the same blocks free.
 
     Args:
         seconds: of wall-clock time; what was done by then is judged.
@@ -82,41 +82,41 @@ def rage(
         ClauseViolated, SubjectPanic: the subject does not stand it.
         HarnessError: nothing came about: the CPUs never ran at the same time.
     """
-    weather = Weather(kernel, Cpus(kernel), seed)
+    context = StormContext(kernel, Cpus(kernel), seed)
     kernel.call("buddy.drain")
-    weather.free_blocks = kernel.free_blocks()
-    weather.frames = [kernel.alloc(zeroed=False) for _ in range(storm.frames)]
-    if weather.frames:
-        weather.cpus.frames(weather.frames)
-    weather.outcome = _blow(storm, weather, seconds)
+    context.free_blocks = kernel.free_blocks()
+    context.frames = [kernel.alloc(zeroed=False) for _ in range(storm.frames)]
+    if context.frames:
+        context.cpus.frames(context.frames)
+    context.outcome = _run_until_done(storm, context, seconds)
     if seen is not None:
-        seen(weather.outcome)
-    weather.outcome.expect_none(storm.name)
+        seen(context.outcome)
+    context.outcome.expect_none(storm.name)
     if storm.judge is not None:
-        storm.judge(weather)
-    _expect_sound(weather)
-    return weather.outcome
+        storm.judge(context)
+    _expect_sound(context)
+    return context.outcome
 
 
-def _blow(storm: Storm, weather: Weather, seconds: float) -> Outcome:
+def _run_until_done(storm: Storm, context: StormContext, seconds: float) -> ProgramResult:
     # Half of the CPU time that a request may use, should all CPUs run all the time.
-    longest_s = weather.kernel.machine.limits.request_cpu_s / 2 / weather.cpus.count
+    longest_s = context.kernel.machine.limits.request_cpu_s / 2 / context.cpus.count
     for tries in range(1, MOST_TRIES):
-        jobs = storm.ready(weather)
-        weather.generations = generations(weather.kernel)
-        outcome = weather.cpus.run(jobs, seconds=min(seconds * tries, longest_s))
+        jobs = storm.ready(context)
+        context.generations = generations(context.kernel)
+        outcome = context.cpus.run(jobs, seconds=min(seconds * tries, longest_s))
         rounds = outcome.total("rounds")
         if outcome.violations or not storm.in_rounds or rounds >= LEAST_ROUNDS:
             return outcome
     raise HarnessError("storm", storm.name, expected=f"{LEAST_ROUNDS} rounds", actual=str(rounds))
 
 
-def _expect_sound(weather: Weather) -> None:
-    kernel, outcome = weather.kernel, weather.outcome
-    growth = generation_growth(kernel, weather.generations)
+def _expect_sound(context: StormContext) -> None:
+    kernel, outcome = context.kernel, context.outcome
+    growth = generation_growth(kernel, context.generations)
     began = "generations that began, over all frames"
     expect(began, growth, outcome.total("allocated"), field="generation", function=ALLOCATE)
-    for paddr in weather.frames:
+    for paddr in context.frames:
         kernel.slot(paddr).set_refcount(1)
         kernel.slot(paddr).set_guard(0)
         kernel.release(paddr)
@@ -137,55 +137,55 @@ def _expect_sound(weather: Weather) -> None:
             exhibit=report.text,
         )
     now = kernel.free_blocks()
-    expect("blocks missing from the free lists", sorted(weather.free_blocks - now)[:5], [])
-    expect("blocks that were not there at first", sorted(now - weather.free_blocks)[:5], [])
+    expect("blocks missing from the free lists", sorted(context.free_blocks - now)[:5], [])
+    expect("blocks that were not there at first", sorted(now - context.free_blocks)[:5], [])
 
 
-def _all_released(weather: Weather) -> None:
-    outcome = weather.outcome
+def _all_released(context: StormContext) -> None:
+    outcome = context.outcome
     expect("frames given back", outcome.total("released"), outcome.total("allocated"))
 
 
-def _balanced(weather: Weather) -> Jobs:
-    return weather.everyone("inc@0", "inc@1~8", "dec@0", "dec@1~8")
+def _balanced(context: StormContext) -> Jobs:
+    return context.everyone("inc@0", "inc@1~8", "dec@0", "dec@1~8")
 
 
-def _balance_kept(weather: Weather) -> None:
-    outcome = weather.outcome
-    for index, paddr in enumerate(weather.frames):
+def _balance_kept(context: StormContext) -> None:
+    outcome = context.outcome
+    for index, paddr in enumerate(context.frames):
         what = f"reference count after {outcome.steps // 2} balanced pairs on {len(outcome.counters)} cpus"
-        expect(what, int(weather.slot(index)["refcount"]), 1, frame=paddr, field="refcount")
+        expect(what, int(context.slot(index)["refcount"]), 1, frame=paddr, field="refcount")
 
 
-def _claims(weather: Weather) -> Jobs:
-    weather.kernel.slot(weather.frames[0]).set_refcount(UNUSED)
-    return weather.everyone("own@0~4")
+def _claims(context: StormContext) -> Jobs:
+    context.kernel.slot(context.frames[0]).set_refcount(UNUSED)
+    return context.everyone("own@0~4")
 
 
-def _rounds(weather: Weather, reset: int, step: str) -> Jobs:
-    weather.kernel.slot(weather.frames[0]).set_refcount(reset)
-    jobs = weather.everyone("barrier", step, "barrier")
+def _rounds(context: StormContext, reset: int, step: str) -> Jobs:
+    context.kernel.slot(context.frames[0]).set_refcount(reset)
+    jobs = context.everyone("barrier", step, "barrier")
     first = jobs[0]
     return {**jobs, 0: Job((*first.steps, "tally=1", f"set@0={reset:#x}"), seed=first.seed)}
 
 
-def _claim_rounds(weather: Weather) -> Jobs:
-    return _rounds(weather, UNUSED, "claim@0~4")
+def _claim_rounds(context: StormContext) -> Jobs:
+    return _rounds(context, UNUSED, "claim@0~4")
 
 
-def _last_references(weather: Weather) -> Jobs:
-    return _rounds(weather, weather.cpus.count, "dec@0~4")
+def _last_references(context: StormContext) -> Jobs:
+    return _rounds(context, context.cpus.count, "dec@0~4")
 
 
-def _hooks(weather: Weather) -> Jobs:
-    return weather.everyone("alloc", "hook", "alloc.user", "hook", "drop", "drop")
+def _hooks(context: StormContext) -> Jobs:
+    return context.everyone("alloc", "hook", "alloc.user", "hook", "drop", "drop")
 
 
-def _poisoning(weather: Weather) -> Jobs:
-    kernel, frame = weather.kernel, weather.frames[0]
+def _poisoning(context: StormContext) -> Jobs:
+    kernel, frame = context.kernel, context.frames[0]
     kernel.slot(frame).set_flags(0x500)
     kernel.slot(frame).set_guard(0)
-    writers = weather.everyone("or@0=0x1~4", "has@0=0x1", "andnot@0=0x1~4", "hasnot@0=0x1")
+    writers = context.everyone("or@0=0x1~4", "has@0=0x1", "andnot@0=0x1~4", "hasnot@0=0x1")
     # One flag bit a writer: what it finds there is nobody else's doing.
     jobs = {
         cpu: Job(
@@ -194,35 +194,35 @@ def _poisoning(weather: Weather) -> Jobs:
         for cpu, job in writers.items()
     }
     poisoner = ("poison@0", f"has@0={POISONED_FLAG:#x}", f"andnot@0={POISONED_FLAG:#x}", "heal@0")
-    return {**jobs, 0: Job(poisoner, seed=weather.seed)}
+    return {**jobs, 0: Job(poisoner, seed=context.seed)}
 
 
-def _flags_as_before(weather: Weather) -> None:
-    slot = weather.slot(0)
+def _flags_as_before(context: StormContext) -> None:
+    slot = context.slot(0)
     found = (int(slot["flags"]), int(slot["guard"]))
-    expect("flags and guard when all is undone", found, (0x500, 0), base=16, frame=weather.frames[0])
+    expect("flags and guard when all is undone", found, (0x500, 0), base=16, frame=context.frames[0])
 
 
-def _lives(weather: Weather) -> Jobs:
-    kernel = weather.kernel
+def _lives(context: StormContext) -> Jobs:
+    kernel = context.kernel
     paddr = kernel.alloc(zeroed=False)
     kernel.release(paddr)  # on top of this CPU's cache: every life is its
-    weather.cpus.frames([paddr])
+    context.cpus.frames([paddr])
     parity = int(kernel.slots()[paddr >> PAGE_SHIFT]["generation"]) + 1 & 1
     mortal = (f"alloc.custom={COW:#x}", "drop", f"alloc.custom={DLL:#x}", "drop")
-    return {**weather.everyone(f"life@0={parity}"), 0: Job(mortal, seed=weather.seed)}
+    return {**context.everyone(f"life@0={parity}"), 0: Job(mortal, seed=context.seed)}
 
 
-def _hooks_called(weather: Weather) -> None:
-    outcome = weather.outcome
+def _hooks_called(context: StormContext) -> None:
+    outcome = context.outcome
     released = outcome.total("released")
     calls = (outcome.total("on_last_ref"), outcome.total("on_unmap"))
     expect("calls of (on_last_ref, on_unmap)", calls, (released, released))
-    _all_released(weather)
+    _all_released(context)
 
 
-def _churn(order: int, delay: int = 0) -> Callable[[Weather], Jobs]:
-    return lambda weather: weather.everyone(f"churn={order}~{delay}")
+def _churn(order: int, delay: int = 0) -> Callable[[StormContext], Jobs]:
+    return lambda context: context.everyone(f"churn={order}~{delay}")
 
 
 STORMS: Final = {

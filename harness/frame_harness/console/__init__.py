@@ -1,7 +1,7 @@
 """Talks with the kernel in the guest over its serial console."""
 
-from frame_harness.console.channel import Answer, Channel, Ending, GuestCrashed, GuestGone
-from frame_harness.console.protocol import Banner, CrashReport, Fields, Reply
+from frame_harness.console.channel import Answer, Channel, CrashReported, Ending, GuestGone
+from frame_harness.console.protocol import Banner, CrashReport, Fields, ReplyLine
 from frame_harness.console.stream import Watch
 from frame_harness.console.transcript import Transcript
 
@@ -10,11 +10,11 @@ __all__ = [
     "Banner",
     "Channel",
     "CrashReport",
+    "CrashReported",
     "Ending",
     "Fields",
-    "GuestCrashed",
     "GuestGone",
-    "Reply",
+    "ReplyLine",
     "Transcript",
     "Watch",
 ]

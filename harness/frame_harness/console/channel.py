@@ -20,7 +20,7 @@ from frame_harness.console.protocol import (
     Line,
     Log,
     Noise,
-    Reply,
+    ReplyLine,
     parse_crash,
     parse_line,
     quote_line,
@@ -43,7 +43,7 @@ class GuestGone(ConsoleError):
         self.tail = tail
 
 
-class GuestCrashed(ConsoleError):
+class CrashReported(ConsoleError):
     """The guest reported a panic or an exception, then ended."""
 
     def __init__(self, what: str, report: CrashReport) -> None:
@@ -56,7 +56,7 @@ class Answer:
     """All that a request brought."""
 
     command: str
-    reply: Reply
+    reply: ReplyLine
     data: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
     crashes: tuple[CrashReport, ...] = ()
@@ -97,7 +97,7 @@ class Channel:
 
         Raises:
             BootError: somebody else speaks.
-            GuestCrashed, GuestGone, ProtocolError, what the watch raises.
+            CrashReported, GuestGone, ProtocolError, what the watch raises.
         """
         return self._guarded(lambda: self._boot(watch, nonce, build_id))
 
@@ -106,7 +106,7 @@ class Channel:
 
         Raises:
             UsageError: this is not one line of visible ASCII, or it is too long; nothing was sent.
-            GuestCrashed, GuestGone, ProtocolError, what the watch raises.
+            CrashReported, GuestGone, ProtocolError, what the watch raises.
         """
         line = f"{self._seq + 1} {command}"
         if not command.isascii() or not command.isprintable() or not command.strip():
@@ -186,7 +186,7 @@ class Channel:
         crashes: list[CrashReport] = []
         while True:
             answer = self._parsed(self._raw_line(what, watch, crashes), watch)
-            if isinstance(answer, Reply):
+            if isinstance(answer, ReplyLine):
                 if answer.seq != self._seq:
                     raise ProtocolError("reply", what, expected=f"={self._seq}", actual=f"={answer.seq}")
                 whole = Answer(command, answer, tuple(data), tuple(log), tuple(crashes))
@@ -209,7 +209,7 @@ class Channel:
         while True:
             raw = self._stream.next_line(watch)
             if raw is None:
-                raise GuestCrashed(what, parse_crash(self._report, complete=False))
+                raise CrashReported(what, parse_crash(self._report, complete=False))
             line = parse_line(raw)
             if not isinstance(line, Crash):
                 raise ProtocolError("crash report", what, expected="its end", actual=quote_line(raw)[:80])
@@ -224,7 +224,7 @@ class Channel:
         if raw is not None:
             return raw
         if crashes:
-            raise GuestCrashed(what, crashes[-1])
+            raise CrashReported(what, crashes[-1])
         raise GuestGone(what, self.tail())
 
     def _parsed(self, raw: bytes, watch: Watch) -> Line:

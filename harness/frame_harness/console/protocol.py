@@ -84,7 +84,7 @@ class Fields(Mapping[str, str]):
 
 
 @dataclass(frozen=True)
-class Reply:
+class ReplyLine:
     """The one answer to a request."""
 
     seq: int
@@ -146,7 +146,7 @@ class Noise:
     raw: bytes
 
 
-Line = Reply | Banner | Log | Data | Crash | Noise
+Line = ReplyLine | Banner | Log | Data | Crash | Noise
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def parse_fields(words: str) -> Fields:
     return Fields(values)
 
 
-def parse_batch_line(text: str) -> tuple[int, Reply]:
+def parse_batch_line(text: str) -> tuple[int, ReplyLine]:
     """Read the text of a data line of `batch`: its number, its outcome (whose `seq` is that number, too)."""
     match = _BATCH.fullmatch(text)
     if match is None:
@@ -291,28 +291,28 @@ def _crash_line(rest: str) -> Crash:
     raise ProtocolError("console line", repr("!" + rest[:200]), expected="a line of a crash report")
 
 
-def _reply(rest: str) -> Reply:
+def _reply(rest: str) -> ReplyLine:
     match = _REPLY.fullmatch(rest)
     if match is None:
         raise ProtocolError("reply", repr("=" + rest[:200]), expected="=<number> ok, fail, err or panic")
     return _outcome(int(match["seq"]), match["status"], match["rest"] or "")
 
 
-def _outcome(seq: int, status: str, rest: str) -> Reply:
+def _outcome(seq: int, status: str, rest: str) -> ReplyLine:
     if status == "ok":
-        return Reply(seq, "ok", fields=parse_fields(rest))
+        return ReplyLine(seq, "ok", fields=parse_fields(rest))
     if status == "panic":
         panic = _PANIC_REPLY.fullmatch(rest)
         if panic is None:
             raise ProtocolError("reply", repr(rest[:200]), expected="panic file=… line=… msg=…")
         file, message = _decoded(panic["file"]), _decoded(panic["message"])
-        return Reply(seq, "panic", text=message, file=file, line=int(panic["line"]))
+        return ReplyLine(seq, "panic", text=message, file=file, line=int(panic["line"]))
     code, _, text = rest.partition(" ")
     if not code or "=" in code:
         raise ProtocolError("reply", repr(rest[:200]), expected=f"a word after {status}")
     if status == "err":
-        return Reply(seq, "err", code=code, text=text)
-    return Reply(seq, cast("Status", status), code=code, fields=parse_fields(text))
+        return ReplyLine(seq, "err", code=code, text=text)
+    return ReplyLine(seq, cast("Status", status), code=code, fields=parse_fields(text))
 
 
 def _banner(text: str) -> Banner:

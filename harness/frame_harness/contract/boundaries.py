@@ -62,7 +62,7 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallEnd:
     """One way in which a call may end.
 
     Attributes:
@@ -76,7 +76,7 @@ class Outcome:
     status: str = "ok"
 
 
-Effect = Callable[[Slot, Sequence[int]], tuple[Outcome, ...]]
+Effect = Callable[[Slot, Sequence[int]], tuple[CallEnd, ...]]
 """From the slot before and the operands to what is allowed."""
 
 
@@ -86,7 +86,7 @@ class Case:
 
     before: Slot
     arguments: tuple[int, ...]
-    allowed: tuple[Outcome, ...]
+    allowed: tuple[CallEnd, ...]
 
 
 @dataclass(frozen=True)

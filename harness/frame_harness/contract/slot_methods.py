@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from frame_harness.contract.boundaries import (
     REFCOUNT_UNUSED,
     WIDTHS,
+    CallEnd,
     Effect,
     Method,
-    Outcome,
     Slot,
     around,
     one_bit_off,
@@ -18,23 +18,23 @@ from frame_harness.contract.boundaries import (
 
 POISONED_GUARD, POISONED_FLAG = 1 << 31, 1 << 12
 WORD = (1 << 32) - 1
-Outcomes = tuple[Outcome, ...]
+Outcomes = tuple[CallEnd, ...]
 
 
 def _stores(name: str) -> Effect:
-    return lambda before, arguments: (Outcome(before | {name: arguments[0]}),)
+    return lambda before, arguments: (CallEnd(before | {name: arguments[0]}),)
 
 
 def _loads(name: str) -> Effect:
-    return lambda before, _arguments: (Outcome(before, {"v": before[name]}),)
+    return lambda before, _arguments: (CallEnd(before, {"v": before[name]}),)
 
 
 def _tells(truth: Callable[[Slot], bool]) -> Effect:
-    return lambda before, _arguments: (Outcome(before, {"v": int(truth(before))}),)
+    return lambda before, _arguments: (CallEnd(before, {"v": int(truth(before))}),)
 
 
 def _changes(change: Callable[[Slot], Slot]) -> Effect:
-    return lambda before, _arguments: (Outcome(before | change(before)),)
+    return lambda before, _arguments: (CallEnd(before | change(before)),)
 
 
 def _setter(name: str, field: str, clause: str, argument: str) -> Method:
@@ -53,8 +53,8 @@ def _swap(before: Slot, arguments: Sequence[int]) -> Outcomes:
     expect, new = arguments
     found = before["refcount"]
     if found == expect:
-        return (Outcome(before | {"refcount": new}, {"v": found}),)
-    return (Outcome(before, {"v": found}, "fail"),)
+        return (CallEnd(before | {"refcount": new}, {"v": found}),)
+    return (CallEnd(before, {"v": found}, "fail"),)
 
 
 def _swaps() -> tuple[tuple[int, ...], ...]:
@@ -70,7 +70,7 @@ def _swaps() -> tuple[tuple[int, ...], ...]:
 
 
 def _or_guard(before: Slot, arguments: Sequence[int]) -> Outcomes:
-    return (Outcome(before | {"guard": before["guard"] | arguments[0]}, {"v": before["guard"]}),)
+    return (CallEnd(before | {"guard": before["guard"] | arguments[0]}, {"v": before["guard"]}),)
 
 
 def _poison(before: Slot) -> Slot:
@@ -86,28 +86,28 @@ def _to_free_list(before: Slot) -> Slot:
 
 
 def _snapshot(before: Slot, _arguments: Sequence[int]) -> Outcomes:
-    return (Outcome(before, {name: before[name] for name in ("generation", "guard", "vtable")}),)
+    return (CallEnd(before, {name: before[name] for name in ("generation", "guard", "vtable")}),)
 
 
 # ---- Reference operations at the sentinel: they may refuse, loudly or quietly ----------------------------
 
 
 def _refuses(before: Slot, reply: dict[str, int]) -> Outcomes:
-    return Outcome(before, reply), Outcome(before, status="panic")
+    return CallEnd(before, reply), CallEnd(before, status="panic")
 
 
 def _inc(before: Slot, _arguments: Sequence[int]) -> Outcomes:
     found = before["refcount"]
     if found >= REFCOUNT_UNUSED - 1:
         return _refuses(before, {})
-    return (Outcome(before | {"refcount": found + 1}),)
+    return (CallEnd(before | {"refcount": found + 1}),)
 
 
 def _dec(before: Slot, _arguments: Sequence[int]) -> Outcomes:
     found = before["refcount"]
     if found in (0, REFCOUNT_UNUSED):
         return _refuses(before, {})
-    return (Outcome(before | {"refcount": found - 1}, {"v": found}),)
+    return (CallEnd(before | {"refcount": found - 1}, {"v": found}),)
 
 
 def _at_sentinel(*counts: int) -> Callable[[Slot, Sequence[int]], bool]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
-from frame_harness.contract.boundaries import OF_EVERY_FIELD, WIDTHS, Case, Method, Outcome, Slot
+from frame_harness.contract.boundaries import OF_EVERY_FIELD, WIDTHS, CallEnd, Case, Method, Slot
 from frame_harness.contract.layout import META_SLOT
 from frame_harness.contract.names import WHOLE_SLOT
 from frame_harness.guest.absence import require_names
@@ -117,7 +117,7 @@ def _is_allowed(case: Case, reply: Reply, slot: Any) -> bool:
     )
 
 
-def _replied(reply: Reply, outcome: Outcome) -> bool:
+def _replied(reply: Reply, outcome: CallEnd) -> bool:
     return reply.status == outcome.status and all(reply[key] == value for key, value in outcome.reply.items())
 
 
@@ -154,7 +154,7 @@ def _leaks(method: Method, case: Case, reply: Reply, after: Slot) -> bool:
     )
 
 
-def _changed_by(outcome: Outcome, before: Slot) -> set[str]:
+def _changed_by(outcome: CallEnd, before: Slot) -> set[str]:
     return {name for name in WIDTHS if outcome.after[name] != before[name]}
 
 
@@ -162,7 +162,7 @@ def _fields(reply: Reply) -> list[tuple[str, int]]:
     return [(key, reply[key]) for key in reply.outcome.fields] if reply.status in ("ok", "fail") else []
 
 
-def _wanted(outcome: Outcome, shown: Sequence[str]) -> str:
+def _wanted(outcome: CallEnd, shown: Sequence[str]) -> str:
     return _said(outcome.status, dict(outcome.reply), {n: outcome.after[n] for n in dict.fromkeys(shown)})
 
 

@@ -13,10 +13,9 @@ from frame_harness.console import channel as console
 from frame_harness.console.channel import Channel, Ending
 from frame_harness.console.protocol import CrashReport
 from frame_harness.guest.backtrace import reader, return_addresses
-from frame_harness.guest.errors import GuestCrashed
-from frame_harness.guest.errors import GuestTimeout as Timeout
+from frame_harness.guest.errors import GuestCrashed, GuestTimeout
 from frame_harness.image.image import Image
-from frame_harness.machine.deadline import GuestTimeout
+from frame_harness.machine.deadline import LimitReached
 from frame_harness.machine.exit_status import ExitStatus
 from frame_harness.machine.guest import Guest, live_guests
 from frame_harness.machine.vcpu import VcpuState
@@ -60,8 +59,8 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
     Anything else, such as a line that breaks the protocol, is returned as it is.
     """
     tail = channel.tail()
-    if isinstance(error, GuestTimeout):
-        return Timeout(
+    if isinstance(error, LimitReached):
+        return GuestTimeout(
             "timeout",
             detail=f"{error.report.what}: {error.report.describe()}",
             status=GuestEnd.TIMEOUT,
@@ -71,7 +70,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
                 line for vcpu in error.report.vcpus for line in (vcpu.describe(), f"  {vcpu.essentials()}")
             ),
         )
-    if isinstance(error, console.GuestCrashed):
+    if isinstance(error, console.CrashReported):
         status, _, _ = _reap(guest, channel)
         return GuestCrashed(
             "crash" if error.report.overflow else error.report.kind,

@@ -29,7 +29,7 @@ from frame_harness.guest.memory_view import memory_state
 from frame_harness.guest.reply import Reply, checked
 from frame_harness.guest.request import argument, grouped
 from frame_harness.guest.slot import Slot
-from frame_harness.guest.view import Region, Witness
+from frame_harness.guest.view import GuestAddresses, Region
 from frame_harness.image.guest_word import check_profile
 from frame_harness.image.image import Image
 from frame_harness.image.room import require_room
@@ -251,9 +251,9 @@ class Kernel:
     # The host's own eyes
 
     @property
-    def witness(self) -> Witness:
+    def witness(self) -> GuestAddresses:
         record = self.static("WITNESS", "Witness")
-        return Witness(
+        return GuestAddresses(
             hhdm_base=int(record["hhdm_base"]),
             meta_paddr=int(record["meta_paddr"]),
             meta_bytes=int(record["meta_bytes"]),

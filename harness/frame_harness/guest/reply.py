@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from frame_harness.base.errors import ProtocolError
-from frame_harness.console.protocol import Fields, parse_batch_line, parse_fields
-from frame_harness.console.protocol import Reply as Outcome
+from frame_harness.console.protocol import Fields, ReplyLine, parse_batch_line, parse_fields
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.errors import AllocFailed, CommandRefused, OtherAnswer, SubjectPanic
 
@@ -19,7 +18,7 @@ class Reply:
     """One outcome with the data lines that came before it."""
 
     request: str
-    outcome: Outcome
+    outcome: ReplyLine
     data: tuple[str, ...] = ()
     backtrace: tuple[str, ...] = ()
     """Of a panic: symbolized, innermost first."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import BootError, RamError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.guest.checks import ImpossibleValue
-from frame_harness.guest.view import GuestView, Witness
+from frame_harness.guest.view import GuestAddresses, GuestView
 
 LINK_NONE = 2**64 - 1
 
@@ -40,7 +40,7 @@ def block_handed_out(kernel: GuestView, paddr: int, order: int = 0, *, by: str =
     return paddr
 
 
-def slot_table(kernel: GuestView, witness: Witness) -> NDArray[Any]:
+def slot_table(kernel: GuestView, witness: GuestAddresses) -> NDArray[Any]:
     """The slots in guest RAM, from where the guest says that they are; no copy.
 
     Raises:

@@ -36,7 +36,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Witness:
+class GuestAddresses:
     """What the shim publishes in its `WITNESS` static; addresses in bytes."""
 
     hhdm_base: int

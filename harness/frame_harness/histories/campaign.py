@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.contract.clauses import clause
-from frame_harness.histories.arena import Arena, Ground, Host
-from frame_harness.histories.author import Author
-from frame_harness.histories.grounds import grounds_for
+from frame_harness.histories.boot_configs import boot_configs_for
+from frame_harness.histories.generator import Generator
 from frame_harness.histories.history import Failure, play_again, play_random
+from frame_harness.histories.lockstep import BootConfig, Host, Lockstep
 from frame_harness.histories.scripts import Script
 from frame_harness.histories.shrink import shrink
 from frame_harness.machine.definition import Machine
@@ -62,54 +62,54 @@ def campaign(host: Host, seed: int, go_on: Go, say: Say = lambda _: None) -> Tal
     """
     tally = Tally(seed)
     with ExitStack() as stack:
-        arenas: dict[str, Arena] = {}
+        by_config: dict[str, Lockstep] = {}
         while go_on(tally):
-            ground = _ground_of(host.machine, tally.histories)
-            if ground.name not in arenas:
-                arenas[ground.name] = stack.enter_context(Arena(host, ground))
-            arena = arenas[ground.name]
+            boot_config = _boot_config_of(host.machine, tally.histories)
+            if boot_config.name not in by_config:
+                by_config[boot_config.name] = stack.enter_context(Lockstep(host, boot_config))
+            lockstep = by_config[boot_config.name]
             name = f"{seed}:{tally.histories}"
             tally.histories += 1
-            before = arena.commands
-            failure = play_random(arena, Author(random.Random(name), tuple(tally.found)), HISTORY_STEPS)
+            before = lockstep.commands
+            failure = play_random(lockstep, Generator(random.Random(name), tuple(tally.found)), HISTORY_STEPS)
             if failure and failure.clause in tally.found:
                 tally.again[failure.clause] = tally.again.get(failure.clause, 0) + 1
             elif failure:
-                tally.found[failure.clause] = found = _shortened(arena, failure, name)
+                tally.found[failure.clause] = found = _shortened(lockstep, failure, name)
                 say(found)
-            tally.commands += arena.commands - before
+            tally.commands += lockstep.commands - before
             if failure and not failure.lines:
                 break  # wrong before the first command: so is every history
     return tally
 
 
-def _ground_of(machine: Machine, history: int) -> Ground:
-    grounds = grounds_for(machine)
-    whole = len(grounds) > 1 and history % WHOLE_EVERY == WHOLE_EVERY - 1
-    return grounds[1] if whole else grounds[0]
+def _boot_config_of(machine: Machine, history: int) -> BootConfig:
+    configs = boot_configs_for(machine)
+    whole = len(configs) > 1 and history % WHOLE_EVERY == WHOLE_EVERY - 1
+    return configs[1] if whole else configs[0]
 
 
-def _shortened(arena: Arena, failure: Failure, name: str) -> Found:
-    shortest = shrink(failure, lambda steps: play_again(arena, steps))
-    arena.renew()
-    again = play_again(arena, shortest.steps)
+def _shortened(lockstep: Lockstep, failure: Failure, name: str) -> Found:
+    shortest = shrink(failure, lambda steps: play_again(lockstep, steps))
+    lockstep.renew()
+    again = play_again(lockstep, shortest.steps)
     if again is None or again.clause != failure.clause:
         raise HarnessError(
             "history", name, expected=f"{failure.clause} on a fresh guest",
             actual=again.clause if again else "nothing", detail=failure.difference.line,
             next_step="report this: a guest that was reset is not as a fresh one",
         )  # fmt: skip
-    return Found(failure.clause, again, _script(arena, again, name), len(failure.lines))
+    return Found(failure.clause, again, _script(lockstep, again, name), len(failure.lines))
 
 
-def _script(arena: Arena, failure: Failure, name: str) -> Script:
-    subject = arena.host.image.subject
+def _script(lockstep: Lockstep, failure: Failure, name: str) -> Script:
+    subject = lockstep.host.image.subject
     last = len(failure.lines) - 1
     where = " (seen when all of memory was looked at)" if failure.at_the_end else ""
     return Script(
-        machine=arena.host.machine.name,
-        profile=arena.host.image.profile,
-        ground=arena.ground,
+        machine=lockstep.host.machine.name,
+        profile=lockstep.host.image.profile,
+        boot_config=lockstep.boot_config,
         lines=failure.lines,
         clause=f"{failure.clause}: {clause(failure.clause).title}",
         facts={

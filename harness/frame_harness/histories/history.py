@@ -1,14 +1,14 @@
-"""Plays histories in an arena: random ones, given ones, ever shorter ones."""
+"""Plays histories in an lockstep: random ones, given ones, ever shorter ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from frame_harness.histories.arena import Arena
 from frame_harness.histories.attribution import AT_BOOT, AT_THE_END, Blame, blame
-from frame_harness.histories.author import Author
 from frame_harness.histories.differences import Difference
+from frame_harness.histories.generator import Generator
+from frame_harness.histories.lockstep import Lockstep
 from frame_harness.histories.steps import Step
 
 JUDGE_EVERY = 100
@@ -40,41 +40,41 @@ Choose = Callable[[], Step | None]
 
 
 def play(
-    arena: Arena, choose: Choose, note: Callable[[Step, tuple[int, ...]], None] | None = None
+    lockstep: Lockstep, choose: Choose, note: Callable[[Step, tuple[int, ...]], None] | None = None
 ) -> Failure | None:
     """Carry out steps from the state after boot until one is not as predicted, or there are no more."""
-    arena.reset()
+    lockstep.reset()
     results: dict[int, tuple[int, ...]] = {}
     steps: list[Step] = []
     lines: list[str] = []
 
     def failure(line: str, difference: Difference) -> Failure:
-        blamed = blame(lines, line, arena.last, difference)
+        blamed = blame(lines, line, lockstep.last, difference)
         return Failure(blamed, difference, tuple(steps), tuple(lines), line == AT_THE_END)
 
-    if arena.at_boot is not None:
-        return failure(AT_BOOT, arena.at_boot)
+    if lockstep.at_boot is not None:
+        return failure(AT_BOOT, lockstep.at_boot)
     while (step := choose()) is not None:
-        line = step.line(results, arena.model)
+        line = step.line(results, lockstep.model)
         if line is None:
             continue
         steps.append(step)
         lines.append(line)
-        difference, results[step.number] = arena.run(line)
+        difference, results[step.number] = lockstep.run(line)
         if difference is not None:
             return failure(line, difference)
-        if arena.parted:
+        if lockstep.parted:
             return None
         if note is not None:
             note(step, results[step.number])
-        if len(lines) % JUDGE_EVERY == 0 and (difference := arena.judge()):
+        if len(lines) % JUDGE_EVERY == 0 and (difference := lockstep.judge()):
             return failure(AT_THE_END, difference)
-    if difference := arena.finish():
+    if difference := lockstep.finish():
         return failure(AT_THE_END, difference)
     return None
 
 
-def play_random(arena: Arena, author: Author, length: int) -> Failure | None:
+def play_random(lockstep: Lockstep, generator: Generator, length: int) -> Failure | None:
     """A history of so many steps; a shorter one when its user breaks the lists."""
     left = length
 
@@ -83,14 +83,14 @@ def play_random(arena: Arena, author: Author, length: int) -> Failure | None:
         if left <= 0:
             return None
         left -= 1
-        if not arena.interpreter.sound:
+        if not lockstep.interpreter.sound:
             left = min(left, STEPS_AFTER_ABUSE)
-        return author.next(arena.model)
+        return generator.next(lockstep.model)
 
-    return play(arena, choose, author.note)
+    return play(lockstep, choose, generator.note)
 
 
-def play_again(arena: Arena, steps: Sequence[Step]) -> Failure | None:
+def play_again(lockstep: Lockstep, steps: Sequence[Step]) -> Failure | None:
     """Given steps; those whose operands mean nothing are left out."""
     left = iter(steps)
-    return play(arena, lambda: next(left, None))
+    return play(lockstep, lambda: next(left, None))

@@ -17,7 +17,7 @@ from frame_harness.contract.model import (
     Fail,
     HookCall,
     Model,
-    Outcome,
+    ModelResult,
     Panic,
     PanicKind,
     Purpose,
@@ -58,7 +58,7 @@ class Prediction:
         claim_rejected: whether this command or one before it had to reject a claim.
     """
 
-    outcome: Outcome
+    outcome: ModelResult
     payload: Mapping[int, int] = field(default_factory=dict)
     frames: frozenset[int] = frozenset()
     wrapped: frozenset[int] = frozenset()
@@ -112,7 +112,7 @@ def set_of_vtables(addresses: Mapping[str, int]) -> dict[int, Vtable]:
     return {address: VTABLES[name] for name, address in addresses.items()}
 
 
-Handler = Callable[[Model, Words], Outcome]
+Handler = Callable[[Model, Words], ModelResult]
 
 
 def _paddr(words: Words, index: int = 0) -> int:
@@ -139,7 +139,7 @@ def _calls(method: str) -> Handler:
     return lambda model, words: getattr(model, method)(_paddr(words))
 
 
-def _inject(model: Model, words: Words) -> Outcome:
+def _inject(model: Model, words: Words) -> ModelResult:
     faults = model.buddy.faults
     match words.args:
         case ("buddy.next", _):
@@ -155,29 +155,29 @@ def _inject(model: Model, words: Words) -> Outcome:
     return Done()
 
 
-def _matches(model: Model, words: Words) -> Outcome:
+def _matches(model: Model, words: Words) -> ModelResult:
     return Done({"v": int(model.slot(_paddr(words)).generation == words.number(1))})
 
 
-def _poisoned(model: Model, words: Words) -> Outcome:
+def _poisoned(model: Model, words: Words) -> ModelResult:
     paddr, order = _block(words)
     frames = range(1 << order)
     return Done({"v": int(any(model.slot(paddr + index * PAGE_SIZE).is_poisoned for index in frames))})
 
 
-def _snapshot(model: Model, words: Words) -> Outcome:
+def _snapshot(model: Model, words: Words) -> ModelResult:
     slot = model.slot(_paddr(words))
     return Done({"generation": slot.generation, "guard": slot.guard, "vtable": slot.vtable})
 
 
-def _try_vtable(model: Model, words: Words) -> Outcome:
+def _try_vtable(model: Model, words: Words) -> ModelResult:
     bits = model.slot(_paddr(words)).vtable
     if bits % 8:
         return Done({"some": 0})
     return Done({"some": 1, "addr": bits} if bits else {"some": 1, "default": 1})
 
 
-def _vtable(model: Model, words: Words) -> Outcome:
+def _vtable(model: Model, words: Words) -> ModelResult:
     bits = model.slot(_paddr(words)).vtable
     return Done({"default": 1} if bits == 0 or bits % 8 else {"addr": bits, "default": 0})
 
@@ -186,7 +186,7 @@ def _hook(name: str) -> Handler:
     return lambda model, words: _invoke(model, name, _paddr(words))
 
 
-def _invoke(model: Model, hook: str, paddr: int) -> Outcome:
+def _invoke(model: Model, hook: str, paddr: int) -> ModelResult:
     """VT-04."""
     bits = model.slot(paddr).vtable
     if bits and bits % 8 == 0 and getattr(model.vtables[bits], hook):
@@ -194,29 +194,29 @@ def _invoke(model: Model, hook: str, paddr: int) -> Outcome:
     return Done()
 
 
-def _forget_hooks(model: Model, _: Words) -> Outcome:
+def _forget_hooks(model: Model, _: Words) -> ModelResult:
     model.hook_calls.clear()
     return Done()
 
 
-def _fill(model: Model, words: Words) -> Outcome:
+def _fill(model: Model, words: Words) -> ModelResult:
     frames = words.number(2) if words.args[2:] else 1
     return model.fill_payload(_paddr(words), words.number(1), frames)
 
 
-def _alloc(model: Model, words: Words) -> Outcome:
+def _alloc(model: Model, words: Words) -> ModelResult:
     return model.alloc(options_of(words.args))
 
 
-def _alloc_all(model: Model, words: Words) -> Outcome:
+def _alloc_all(model: Model, words: Words) -> ModelResult:
     return model.alloc_all(options_of(words.args))
 
 
-def _buddy_alloc(model: Model, words: Words) -> Outcome:
+def _buddy_alloc(model: Model, words: Words) -> ModelResult:
     return model.buddy_alloc(words.number(0), MIGRATETYPES[words.word(1, MIGRATETYPES)])
 
 
-def _trait_alloc(model: Model, words: Words) -> Outcome:
+def _trait_alloc(model: Model, words: Words) -> ModelResult:
     return model.buddy_alloc(words.number(0) if words.args else 0, Migratetype.UNMOVABLE)
 
 
@@ -385,13 +385,13 @@ class Interpreter:
         self.sound = self.sound and not abused
 
 
-def is_refusal(outcome: Outcome) -> bool:
+def is_refusal(outcome: ModelResult) -> bool:
     """Whether the console refuses such a command before the subject sees it."""
     kinds = (PanicKind.NOT_A_BLOCK, PanicKind.OUT_OF_BOUNDS)
     return isinstance(outcome, Panic) and outcome.kind in kinds
 
 
-def expected_status(outcome: Outcome) -> str:
+def expected_status(outcome: ModelResult) -> str:
     """The word that the reply of such an outcome begins with."""
     if isinstance(outcome, Done):
         return "ok"

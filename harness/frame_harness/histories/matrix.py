@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.kernel import Kernel
-from frame_harness.histories.arena import Host
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import ORDER, Corruption, Scene
+from frame_harness.histories.lockstep import Host
 from frame_harness.histories.snapshot import Snapshot
 from frame_harness.invariants import Past, check_all
 
@@ -42,7 +42,7 @@ class Row:
         return self.corruption.fires <= seen <= self.corruption.fires | self.corruption.may
 
 
-class Laboratory:
+class CorruptionRunner:
     """A guest that has lived a little, and is brought back there after each corruption."""
 
     def __init__(self, kernel: Kernel) -> None:
@@ -133,7 +133,7 @@ def matrix(host: Host, corruptions: Sequence[Corruption] = CORRUPTIONS) -> Itera
     """One row for each corruption, all on one guest."""
     kernel = host.boot()
     try:
-        laboratory = Laboratory(kernel)
+        laboratory = CorruptionRunner(kernel)
         for corruption in corruptions:
             yield laboratory.row(corruption)
     finally:

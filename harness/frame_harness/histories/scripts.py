@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frame_harness.base.errors import UsageError
-from frame_harness.histories.arena import Ground
+from frame_harness.histories.lockstep import BootConfig
 
 FORMAT = "frame-harness script 1"
 _HEADER = re.compile(r"#\s*([a-z]+): (.*)")
@@ -27,7 +27,7 @@ class Script:
 
     machine: str
     profile: str
-    ground: Ground
+    boot_config: BootConfig
     lines: tuple[str, ...]
     clause: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Script:
     @property
     def text(self) -> str:
         header = {"clause": self.clause, **self.facts, "machine": self.machine, "profile": self.profile}
-        header |= {"ground": self.ground.name, **_written(self.ground.options)}
+        header |= {"memory": self.boot_config.name, **_written(self.boot_config.options)}
         rows = [f"# {FORMAT}", *(f"# {key}: {value}" for key, value in header.items() if value)]
         for index, line in enumerate(self.lines):
             remark = self.remarks.get(index, "")
@@ -65,11 +65,11 @@ def parse(text: str, where: str) -> Script:
         if key not in header:
             raise UsageError("script", where, expected=f"a line `# {key}: …`", actual="none")
     options = _read(header, where)
-    own = {"clause", "machine", "profile", "ground", *options}
+    own = {"clause", "machine", "profile", "memory", "ground", *options}
     return Script(
         machine=header["machine"],
         profile=header["profile"],
-        ground=Ground(header.get("ground", where), options),
+        boot_config=BootConfig(header.get("memory", header.get("ground", where)), options),
         lines=commands,
         clause=header.get("clause", "").partition(":")[0],
         facts={key: value for key, value in header.items() if key not in own},

@@ -15,7 +15,7 @@ from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
-from frame_harness.invariants import INVARIANTS, InvariantResult, Outcome, Past, Report, check_all
+from frame_harness.invariants import INVARIANTS, InvariantResult, InvariantStatus, Past, Report, check_all
 
 
 class HistoryBrokenOff(Exception):
@@ -84,7 +84,7 @@ class Watched:
         serving = [name for name, invariant in INVARIANTS.items() if clause in invariant.clauses]
         for moment in self.moments:
             for name in serving:
-                if moment.report[name].outcome is Outcome.VIOLATED:
+                if moment.report[name].outcome is InvariantStatus.VIOLATED:
                     raise violated(moment.report[name], moment.name, clause)
         if self.broken is not None:
             if clause == broken_by(self.broken.request):

@@ -2,14 +2,14 @@
 
 from frame_harness.image.build import PROFILES, build
 from frame_harness.image.compiler import Toolchain
-from frame_harness.image.errors import BuildError, NotJudgeable, SubjectError, ToolchainError
+from frame_harness.image.errors import CompileError, NotJudgeable, SubjectError, ToolchainError
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 
 __all__ = [
     "PROFILES",
-    "BuildError",
+    "CompileError",
     "Image",
     "NotJudgeable",
     "Subject",

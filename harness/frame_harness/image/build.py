@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from frame_harness.base import resources
-from frame_harness.base.progress import Say
+from frame_harness.base.commands import Say
 from frame_harness.image import cache_limit, cargo, store
 from frame_harness.image.compiler import Toolchain
-from frame_harness.image.errors import BuildError
+from frame_harness.image.errors import CompileError
 from frame_harness.image.image import Image
 from frame_harness.image.offer import lacking_names, questions
 from frame_harness.image.proof import prove_image
@@ -45,7 +45,7 @@ def build(
         features: of the shim, such as `red`.
         toolchain: the one that `find_toolchain` gives when not named.
     Raises:
-        BuildError: it does not compile; carries the compiler's words.
+        CompileError: it does not compile; carries the compiler's words.
         CargoConfigError: cargo's configuration keeps it from being compiled as it must be.
         NotJudgeable: it is no frame module, or one of a version that is compiled against something else.
         WrongBuild: it was compiled otherwise than the profile asks for.
@@ -53,7 +53,7 @@ def build(
         ToolchainError: nothing here compiles for the target.
     """
     if profile not in PROFILES:
-        raise BuildError(
+        raise CompileError(
             subject=subject.name, profile=profile, first="no such profile (dev, release)", rendered=""
         )
     toolchain = toolchain or find_toolchain(say=say)
@@ -79,14 +79,14 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
     ours = (resources.shim_dir(), cargo.target_dir_of(order.toolchain))
     outside = [file for file in built.sources if not any(file.is_relative_to(folder) for folder in ours)]
     if subject.refreshed() != subject or any(_changed(file, began) for file in outside):
-        raise BuildError(
+        raise CompileError(
             subject=subject.name,
             profile=profile,
             first="a file that changed while it was compiled",
             rendered="",
         )
     if subject.path not in built.sources:
-        raise BuildError(
+        raise CompileError(
             subject=subject.name,
             profile=profile,
             first=f"another frame module: {subject.path} is none of the sources that the compiler read",

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from frame_harness.base import resources
-from frame_harness.base.progress import Finished, HowFar, Say, run
+from frame_harness.base.commands import Finished, HowFar, Say, run
 from frame_harness.image import disk
 from frame_harness.image.cargo_progress import Packages
 from frame_harness.image.compiler import TARGET, Toolchain
-from frame_harness.image.errors import BuildError
+from frame_harness.image.errors import CompileError
 from frame_harness.image.isolation import ROOT, CargoHome, cargo_home, environment
 from frame_harness.image.store import built_name
 from frame_harness.image.subject import Subject
@@ -147,7 +147,7 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
     Args:
         order: what `image_invocation` gives for them, with the names that the subject lacks.
     Raises:
-        BuildError: it does not compile, or cargo could not get what it needs.
+        CompileError: it does not compile, or cargo could not get what it needs.
         DiskFull: there is no room for what is built.
     """
     what = f"compiling the shim around {subject.name} ({profile})"
@@ -160,7 +160,7 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
         raise _error(subject, profile, finished, messages)
     elf = next((Path(path) for path in map(_executable, messages) if path), None)
     if elf is None:
-        raise BuildError(
+        raise CompileError(
             subject=subject.name, profile=profile, first="no binary from cargo", rendered=finished.err
         )
     return Built(elf, _sources(elf), next((Path(core) for core in map(_core, messages) if core), None))
@@ -196,13 +196,15 @@ def _core(message: dict[str, Any]) -> str | None:
     return next((file for file in message["filenames"] if file.endswith(".rlib")), None)
 
 
-def _error(subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]) -> BuildError:
+def _error(
+    subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]
+) -> CompileError:
     compiled = [message for message in messages if message.get("reason") == "compiler-message"]
     said = [message["message"] for message in compiled]
     errors = [message for message in said if message["level"].startswith("error")]
     if not errors:
         # Cargo itself gave up: a crate that cannot be had, a lock file that does not fit, a build script.
-        return BuildError(
+        return CompileError(
             subject=subject.name, profile=profile, first=finished.last_words(),
             rendered=finished.err.strip(), next_step=NOT_THE_SUBJECT,
         )  # fmt: skip
@@ -217,7 +219,7 @@ def _error(subject: Subject, profile: str, finished: Finished, messages: list[di
         if message["message"] in errors and _is_about(subject, message)
     ]
     next_step = f"mend {subject.path}, then run the same command" if own else NOT_THE_SUBJECT
-    return BuildError(
+    return CompileError(
         subject=subject.name, profile=profile, first=_one_line([*own, *errors][0]), rendered=rendered,
         next_step=next_step,
     )  # fmt: skip

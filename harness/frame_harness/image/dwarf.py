@@ -16,8 +16,8 @@ from frame_harness.contract.layout import StructLayout
 from frame_harness.image import dies, types
 from frame_harness.image.demangle import demangle
 from frame_harness.image.elf import open_elf, reading
+from frame_harness.image.elf_cache import cached
 from frame_harness.image.errors import ImageError
-from frame_harness.image.kept import kept
 from frame_harness.image.places import Place, Places
 
 _KEYS = frozenset({"structs", "functions", "variants"})
@@ -34,7 +34,7 @@ _PLAIN = re.compile(r"[\w:]+")  # neither generic nor made up by the compiler: t
 
 
 class Dwarf:
-    """The debug information of one file, read once and kept on disk."""
+    """The debug information of one file, read once and cached on disk."""
 
     def __init__(self, path: Path, sha256: str) -> None:
         self._path = path
@@ -42,7 +42,7 @@ class Dwarf:
 
     @classmethod
     def of(cls, path: Path, sha256: str | None = None) -> Dwarf:
-        """Return the view of a file; its sha256 names what is kept on disk."""
+        """Return the view of a file; its sha256 names what is cached on disk."""
         return cls(path, sha256 or hashlib.sha256(open_elf(path).stream.read()).hexdigest())
 
     def layout(self, type_name: str) -> StructLayout:
@@ -97,7 +97,7 @@ class Dwarf:
             with reading(self._path):
                 return _read_names(self._open())
 
-        return kept(self._sha256, "names", _KEYS, whole)
+        return cached(self._sha256, "names", _KEYS, whole)
 
     @cached_property
     def _places(self) -> Places:
@@ -188,13 +188,13 @@ def _function_path(path: str, linkage_name: str) -> str:
     implemented = re.match(r"<(.+?) as .+>::(\w+)$", demangle(linkage_name)) if "{impl#" in path else None
     if implemented:
         path = f"{implemented[1]}::{implemented[2]}"
-    depth, kept = 0, []
+    depth, cached = 0, []
     for at, char in enumerate(path):
         closes = char == ">" and path[at - 1] != "-"
         depth += (char == "<") - closes
         if depth == 0 and not closes:
-            kept.append(char)
-    return "".join(kept)
+            cached.append(char)
+    return "".join(cached)
 
 
 def _by_suffix(names: dict[str, Any], wanted: str) -> list[tuple[str, Any]]:

@@ -14,8 +14,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection, SymbolTableSection
 
 from frame_harness.image.demangle import demangle
+from frame_harness.image.elf_cache import cached
 from frame_harness.image.errors import ImageError
-from frame_harness.image.kept import kept
 
 _CODE = "STT_FUNC"
 _DATA = frozenset({"STT_FUNC", "STT_OBJECT", "STT_NOTYPE"})
@@ -38,7 +38,7 @@ class Elf:
 
     @classmethod
     def of(cls, path: Path, sha256: str) -> Elf:
-        """Read a file whose sha256 is known, or what was kept when it was read before.
+        """Read a file whose sha256 is known, or what was cached when it was read before.
 
         Raises:
             ImageError: not an ELF file, or one that names nothing.
@@ -48,7 +48,7 @@ class Elf:
             elf = cls.read(path)
             return {"symbols": elf.symbols, "functions": elf.functions, "build_id": elf.build_id}
 
-        found = kept(sha256, "symbols", {"symbols", "functions", "build_id"}, whole)
+        found = cached(sha256, "symbols", {"symbols", "functions", "build_id"}, whole)
         return cls(
             path,
             symbols={name: (at, size) for name, (at, size) in found["symbols"].items()},

@@ -9,9 +9,9 @@ from frame_harness.base import errors
 from frame_harness.base.errors import ImageError, MissingToolError, UsageError
 
 __all__ = [
-    "BuildError",
+    "BuildDifference",
     "CargoConfigError",
-    "Difference",
+    "CompileError",
     "ImageError",
     "NotJudgeable",
     "SubjectError",
@@ -33,7 +33,7 @@ class CargoConfigError(errors.BuildError):
 
 
 @dataclass(frozen=True)
-class Difference:
+class BuildDifference:
     """One way in which a build is not the one that was asked for."""
 
     what: str
@@ -47,7 +47,7 @@ class Difference:
 class WrongBuild(errors.BuildError):
     """What was compiled is not what was asked for: nothing that it does says anything about the subject."""
 
-    def __init__(self, which: str, differences: Sequence[Difference]) -> None:
+    def __init__(self, which: str, differences: Sequence[BuildDifference]) -> None:
         super().__init__(
             which,
             expected=", ".join(f"{one.what} {one.expected}" for one in differences),
@@ -59,7 +59,7 @@ class WrongBuild(errors.BuildError):
         self.differences = tuple(differences)
 
 
-class BuildError(errors.BuildError):
+class CompileError(errors.BuildError):
     """The shim with this subject does not become a kernel.
 
     Attributes:

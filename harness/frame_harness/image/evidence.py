@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from frame_harness.base import resources
-from frame_harness.base.progress import run
+from frame_harness.base.commands import run
 from frame_harness.image.asked import Asked, manifest
 from frame_harness.image.compiler import TARGET, Toolchain
-from frame_harness.image.errors import BuildError
+from frame_harness.image.errors import CompileError
 from frame_harness.image.isolation import environment
 
 ASSERTION: Final = "codegen_assertion"
@@ -44,7 +44,7 @@ def compiled(
         flags: for the compiler, beyond those of the profile.
         core: the core library, where the compiler brings none for the target.
     Raises:
-        BuildError: it does not compile.
+        CompileError: it does not compile.
     """
     with tempfile.TemporaryDirectory(prefix="frame-harness-evidence-") as folder:
         library, out = Path(folder, "lib.rs"), Path(folder, "evidence")
@@ -63,5 +63,5 @@ def compiled(
         finished = run(argv, what="compiling the evidence of the profile", env=env, cwd=Path(folder))
         if finished.status != 0:
             first, said = finished.last_words(), finished.err
-            raise BuildError(subject=path().name, profile=wanted.profile, first=first, rendered=said)
+            raise CompileError(subject=path().name, profile=wanted.profile, first=first, rendered=said)
         yield out

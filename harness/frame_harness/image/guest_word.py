@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from frame_harness.image.asked import asked
-from frame_harness.image.errors import Difference, WrongBuild
+from frame_harness.image.errors import BuildDifference, WrongBuild
 
 NO_FEATURES = "none"
 
@@ -29,7 +29,7 @@ def check_profile(profile: str, banner: Mapping[str, str]) -> None:
         ("optimization", _on(optimized), _on(banner["optimized"] != "0")),
         ("CPU features", NO_FEATURES, banner["features"]),
     )
-    differences = [Difference(*row) for row in rows if row[1] != row[2]]
+    differences = [BuildDifference(*row) for row in rows if row[1] != row[2]]
     if differences:
         raise WrongBuild(f"code that runs in the guest ({profile})", differences)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from frame_harness.base import resources
-from frame_harness.base.progress import Say, run
+from frame_harness.base.commands import Say, run
 from frame_harness.image import evidence, store
 from frame_harness.image.asked import Asked, asked, manifest
 from frame_harness.image.cargo import NOT_THE_SUBJECT, invocation
 from frame_harness.image.compiler import TARGET, Toolchain
-from frame_harness.image.errors import BuildError
+from frame_harness.image.errors import CompileError
 from frame_harness.image.ir_proof import prove_ir
 from frame_harness.image.isolation import environment
 from frame_harness.image.placed import memory_module
@@ -65,7 +65,7 @@ def compile_ir(
         profile: `dev` (debug assertions and overflow checks, as that profile has them) or `release`.
         flags: for the compiler, beyond its own.
     Raises:
-        BuildError: it does not compile; carries the compiler's words.
+        CompileError: it does not compile; carries the compiler's words.
         WrongBuild: it was compiled otherwise than it was asked for.
     """
     wanted = replace(asked(profile), opt_level=LEVEL)
@@ -121,12 +121,12 @@ def host_env(folder: Path, toolchain: Toolchain) -> dict[str, str]:
     return environment() | dict(toolchain.env) | {"FRAME_HARNESS_SUBJECT": str(folder / MODULE)}
 
 
-def _refused(subject: Subject, profile: str, said: str) -> BuildError:
+def _refused(subject: Subject, profile: str, said: str) -> CompileError:
     messages = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     errors = [message for message in messages if message.get("level") == "error"]
     first = " ".join(str(errors[0]["message"]).split()) if errors else said.strip()[-200:]
     rendered = "\n".join(str(message.get("rendered") or "").rstrip() for message in errors)
-    return BuildError(subject=subject.name, profile=profile, first=first, rendered=rendered)
+    return CompileError(subject=subject.name, profile=profile, first=first, rendered=rendered)
 
 
 @cache
@@ -145,7 +145,7 @@ def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
         )  # fmt: skip
         finished = order.run(what="compiling what a frame module depends on", say=say)
     if finished.status != 0:
-        raise BuildError(
+        raise CompileError(
             subject="dependencies", profile="release", first=finished.last_words(), rendered=finished.err,
             next_step=NOT_THE_SUBJECT,
         )  # fmt: skip

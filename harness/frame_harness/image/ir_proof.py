@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from frame_harness.image.asked import Asked
-from frame_harness.image.errors import Difference, ImageError, WrongBuild
+from frame_harness.image.errors import BuildDifference, ImageError, WrongBuild
 from frame_harness.image.evidence import ASSERTION, FEATURES, OVERFLOW, RECURSION
 
 _CPU: Final = "x86-64"
@@ -35,28 +35,28 @@ def prove_ir(text: str, which: str, wanted: Asked, alone: Callable[[], str]) -> 
     # Which loops are removed at which level depends on the compiler's version: ask this one.
     if left != _LEFT[wanted.opt_level] and (left not in _OPTIMIZED or left != _left(alone())):
         levels = " or ".join(level for level, rest in _LEFT.items() if rest == left)
-        found.append(Difference("optimization", f"level {wanted.opt_level}", f"level {levels}"))
+        found.append(BuildDifference("optimization", f"level {wanted.opt_level}", f"level {levels}"))
     if found:
         raise WrongBuild(which, found)
 
 
-def _checks(text: str, wanted: Asked) -> Iterator[Difference]:
+def _checks(text: str, wanted: Asked) -> Iterator[BuildDifference]:
     for what, name in (("debug assertions", ASSERTION), ("overflow checks", OVERFLOW)):
         there = bool(_called(_body(text, name)))
         if there != wanted.checks:
-            yield Difference(what, _on(wanted.checks), _on(there))
+            yield BuildDifference(what, _on(wanted.checks), _on(there))
 
 
-def _target(text: str) -> Iterator[Difference]:
+def _target(text: str) -> Iterator[BuildDifference]:
     attributes = _attributes(text, FEATURES)
     # "target-cpu"="x86-64" "target-features"="-mmx,-sse,+soft-float"
     values = dict(re.findall(r'"(target-cpu|target-features)"="([^"]*)"', attributes))
     if (cpu := values.get("target-cpu", _CPU)) != _CPU:
-        yield Difference("CPU", _CPU, cpu)
+        yield BuildDifference("CPU", _CPU, cpu)
     features = values.get("target-features", "").split(",")
     more = sorted({one for one in features if one.startswith("+")} - _ALLOWED)
     if more:
-        yield Difference("CPU features", "none beyond those of the target", ", ".join(more))
+        yield BuildDifference("CPU features", "none beyond those of the target", ", ".join(more))
 
 
 def _left(text: str) -> str:

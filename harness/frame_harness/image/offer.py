@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from frame_harness.base.progress import Say, run
+from frame_harness.base.commands import Say, run
 from frame_harness.contract.names import FALLIBLE_BOOT, INFALLIBLE, NAMES, Name
 from frame_harness.image.asked import asked
 from frame_harness.image.compiler import Toolchain
-from frame_harness.image.errors import BuildError, NotJudgeable
+from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.ir_build import HOST, SOURCE, host_argv, host_env, write_host
 from frame_harness.image.placed import KERNEL_S_NAME
 from frame_harness.image.subject import Subject
@@ -83,7 +83,7 @@ def lacking_names(
 
     Raises:
         NotJudgeable: it lacks what everything else stands on, or asks its crate for what nobody offers.
-        BuildError: it does not compile, for a reason of its own.
+        CompileError: it does not compile, for a reason of its own.
     """
     if subject.is_builtin:
         return ()
@@ -101,7 +101,7 @@ def lacking_names(
         _refuse(subject, profile, lacks, own)
         if not said:
             return tuple(lacks)
-    raise BuildError(subject=subject.name, profile=profile, first="names that change from turn to turn")
+    raise CompileError(subject=subject.name, profile=profile, first="names that change from turn to turn")
 
 
 def _refuse(subject: Subject, profile: str, lacks: Iterable[str], own: Sequence[_Said]) -> None:
@@ -112,7 +112,7 @@ def _refuse(subject: Subject, profile: str, lacks: Iterable[str], own: Sequence[
         first = foreign[0]
         place = f" at {first.file}:{first.line}" if first.file else ""
         code = f"[{first.code}]" if first.code else ""
-        raise BuildError(
+        raise CompileError(
             subject=subject.name, profile=profile, first=f"error{code}: {first.message}{place}",
             rendered="\n".join(error.rendered.rstrip() for error in foreign),
             next_step="report it: this is not about the frame module" if ours else _next(subject, first),
@@ -160,7 +160,7 @@ def _ask(
         finished = run(argv, what=f"asking {subject.name} for its names", say=say, env=env, cwd=Path(folder))
     errors = [_said(message) for message in _errors(finished.err)]
     if finished.status != 0 and not errors:
-        raise BuildError(
+        raise CompileError(
             subject=subject.name, profile=profile, first=finished.last_words(), rendered=finished.err
         )
     # The line that names the slot's type fails with the type; it stands for no name of its own.

@@ -18,7 +18,7 @@ from frame_harness.image import evidence, machine_code
 from frame_harness.image.asked import Asked, asked
 from frame_harness.image.cargo import shim_flags
 from frame_harness.image.compiler import TARGET, Toolchain
-from frame_harness.image.errors import Difference, WrongBuild
+from frame_harness.image.errors import BuildDifference, WrongBuild
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
 
@@ -42,7 +42,7 @@ def prove_image(image: Image, toolchain: Toolchain, core: Path | None = None) ->
         raise WrongBuild(f"image of {image.subject.name} ({image.profile})", found)
 
 
-def differences(image: Image, toolchain: Toolchain, core: Path | None = None) -> list[Difference]:
+def differences(image: Image, toolchain: Toolchain, core: Path | None = None) -> list[BuildDifference]:
     """Return every way in which an image is not what its profile asks for."""
     wanted = asked(image.profile)
     found = [*_checks(image, wanted), *_features(image)]
@@ -53,18 +53,18 @@ def differences(image: Image, toolchain: Toolchain, core: Path | None = None) ->
     return found
 
 
-def _checks(image: Image, wanted: Asked) -> Iterator[Difference]:
+def _checks(image: Image, wanted: Asked) -> Iterator[BuildDifference]:
     for what, name in (("debug assertions", evidence.ASSERTION), ("overflow checks", evidence.OVERFLOW)):
         there = machine_code.calls(machine_code.function_code(image.elf, name))
         if there != wanted.checks:
-            yield Difference(what, _on(wanted.checks), _on(there))
+            yield BuildDifference(what, _on(wanted.checks), _on(there))
 
 
 def _on(there: bool) -> str:
     return "on" if there else "off"
 
 
-def _features(image: Image) -> list[Difference]:
+def _features(image: Image) -> list[BuildDifference]:
     """Look for instructions beyond the target's; those in the subject may be assembly, and prove nothing."""
     shim, subject = str(resources.shim_dir()), str(image.subject.path)
     found: dict[str, str] = {}
@@ -78,20 +78,24 @@ def _features(image: Image) -> list[Difference]:
         return []
     shown = [f"{name} in {where}" for name, where in list(found.items())[:_SHOWN]]
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return [Difference("CPU features", f"none beyond those of {TARGET}", ", ".join(shown) + more)]
+    return [BuildDifference("CPU features", f"none beyond those of {TARGET}", ", ".join(shown) + more)]
 
 
-def _optimization(shapes: Shapes, wanted: Asked, toolchain: Toolchain, core: Path | None) -> list[Difference]:
+def _optimization(
+    shapes: Shapes, wanted: Asked, toolchain: Toolchain, core: Path | None
+) -> list[BuildDifference]:
     """Find the level that gives what is in the image."""
     for level in _LEVELS:
         if level != wanted.opt_level and shapes == _alone(replace(wanted, opt_level=level), toolchain, core):
-            return [Difference("optimization", f"level {wanted.opt_level}", f"level {level}")]
+            return [BuildDifference("optimization", f"level {wanted.opt_level}", f"level {level}")]
     return []
 
 
-def _flags(shapes: Shapes, alone: Shapes, wanted: Asked) -> Difference:
+def _flags(shapes: Shapes, alone: Shapes, wanted: Asked) -> BuildDifference:
     others = ", ".join(name for name in evidence.ALL if shapes[name] != alone[name])
-    return Difference("compiler flags", " ".join(wanted.flags), f"others, by the instructions of {others}")
+    return BuildDifference(
+        "compiler flags", " ".join(wanted.flags), f"others, by the instructions of {others}"
+    )
 
 
 def _alone(wanted: Asked, toolchain: Toolchain, core: Path | None) -> Shapes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from frame_harness.base import resources
-from frame_harness.base.progress import Say, Step
+from frame_harness.base.commands import Say, Step
 
 KEEP_S = 7 * 24 * 3600.0  # an image that nobody used for a week is dropped
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from frame_harness.base import packages, resources
-from frame_harness.base.progress import Say, run
+from frame_harness.base.commands import Say, run
 from frame_harness.image import toolchain_memory
 from frame_harness.image.asked import manifest
 from frame_harness.image.compiler import TARGET, Toolchain, target_libraries

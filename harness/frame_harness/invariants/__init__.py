@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from frame_harness.contract.memory_state import MemoryState
 from frame_harness.invariants import accounting, blocks, free_frames, history, links, owners, slots
-from frame_harness.invariants.base import Invariant, InvariantResult, Outcome, Report, Violation
+from frame_harness.invariants.base import Invariant, InvariantResult, InvariantStatus, Report, Violation
 from frame_harness.invariants.columns import Columns, Past
 
 __all__ = [
     "INVARIANTS",
     "Invariant",
     "InvariantResult",
+    "InvariantStatus",
     "MemoryState",
-    "Outcome",
     "Past",
     "Report",
     "Violation",

@@ -7,17 +7,17 @@ from itertools import pairwise
 import numpy as np
 
 from frame_harness.contract.memory_state import Zone
-from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Finding, Invariant
+from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Invariant, Sighting
 from frame_harness.invariants.columns import Columns, Mask
 
 Example = tuple[int | None, str, str, str]
 
 
-def _finding(evaluated: int, bad: list[Example]) -> Finding:
-    return Finding(evaluated, len(bad), tuple(bad[:MAX_COUNTEREXAMPLES]))
+def _finding(evaluated: int, bad: list[Example]) -> Sighting:
+    return Sighting(evaluated, len(bad), tuple(bad[:MAX_COUNTEREXAMPLES]))
 
 
-def sums_agree(columns: Columns) -> Finding:
+def sums_agree(columns: Columns) -> Sighting:
     bad: list[Example] = []
     for zone in columns.state.zones:
         parts = zone.free + zone.cached + zone.allocated + zone.quarantined + zone.reserved
@@ -27,7 +27,7 @@ def sums_agree(columns: Columns) -> Finding:
     return _finding(len(columns.state.zones), bad)
 
 
-def counters_recounted(columns: Columns) -> Finding:
+def counters_recounted(columns: Columns) -> Sighting:
     bad: list[Example] = []
     evaluated = 0
     for zone in columns.state.zones:
@@ -63,7 +63,7 @@ def _recount(columns: Columns, zone: Zone) -> dict[str, tuple[int, int]]:
     return counts
 
 
-def zones_tile(columns: Columns) -> Finding:
+def zones_tile(columns: Columns) -> Sighting:
     bad: list[Example] = []
     zones = columns.state.zones
     for zone in zones:
@@ -81,7 +81,7 @@ def zones_tile(columns: Columns) -> Finding:
     examples = tuple(
         (int(pfn), "zone", "a zone, as it is RAM", "none") for pfn in homeless[:MAX_COUNTEREXAMPLES]
     )
-    return finding + Finding(int(np.count_nonzero(columns.in_ram)), len(homeless), examples)
+    return finding + Sighting(int(np.count_nonzero(columns.in_ram)), len(homeless), examples)
 
 
 INVARIANTS = (

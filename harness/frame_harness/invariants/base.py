@@ -33,7 +33,7 @@ class Violation:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Sighting:
     """What one evaluation saw, before it carries the invariant's name.
 
     Args:
@@ -46,15 +46,15 @@ class Finding:
     total: int = 0
     examples: tuple[tuple[int | None, str, str, str], ...] = ()
 
-    def __add__(self, other: Finding) -> Finding:
-        return Finding(
+    def __add__(self, other: Sighting) -> Sighting:
+        return Sighting(
             self.evaluated + other.evaluated,
             self.total + other.total,
             (self.examples + other.examples)[:MAX_COUNTEREXAMPLES],
         )
 
 
-class Outcome(StrEnum):
+class InvariantStatus(StrEnum):
     """What one invariant says about one state."""
 
     HELD = "held"
@@ -73,11 +73,11 @@ class InvariantResult:
     total: int
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> InvariantStatus:
         """Nothing looked at is never held."""
         if self.total:
-            return Outcome.VIOLATED
-        return Outcome.HELD if self.evaluated else Outcome.NOT_EVALUATED
+            return InvariantStatus.VIOLATED
+        return InvariantStatus.HELD if self.evaluated else InvariantStatus.NOT_EVALUATED
 
     @property
     def text(self) -> str:
@@ -103,7 +103,7 @@ class Invariant:
     clauses: tuple[str, ...]
     holds: str
     blind_to: str
-    evaluate: Callable[[Columns], Finding]
+    evaluate: Callable[[Columns], Sighting]
     needs_previous: bool = False
 
     def judge(self, columns: Columns) -> InvariantResult:
@@ -134,20 +134,20 @@ class Report:
     def __getitem__(self, invariant_id: str) -> InvariantResult:
         return self.results[invariant_id]
 
-    def ids(self, outcome: Outcome) -> frozenset[str]:
+    def ids(self, outcome: InvariantStatus) -> frozenset[str]:
         return frozenset(result.id for result in self if result.outcome is outcome)
 
     @property
     def violated(self) -> frozenset[str]:
-        return self.ids(Outcome.VIOLATED)
+        return self.ids(InvariantStatus.VIOLATED)
 
     @property
     def held(self) -> frozenset[str]:
-        return self.ids(Outcome.HELD)
+        return self.ids(InvariantStatus.HELD)
 
     @property
     def not_evaluated(self) -> frozenset[str]:
-        return self.ids(Outcome.NOT_EVALUATED)
+        return self.ids(InvariantStatus.NOT_EVALUATED)
 
     @property
     def violations(self) -> tuple[Violation, ...]:
@@ -163,7 +163,7 @@ def frames_finding(
     evaluated: int,
     bad: NDArray[np.signedinteger[Any]],
     describe: Callable[[int], tuple[str, str, str]],
-) -> Finding:
+) -> Sighting:
     """A finding from the pfns that break a rule; `describe` gives (field, expected, got) of one pfn."""
     examples = tuple((int(pfn), *describe(int(pfn))) for pfn in bad[:MAX_COUNTEREXAMPLES])
-    return Finding(evaluated, len(bad), examples)
+    return Sighting(evaluated, len(bad), examples)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Finding, Invariant, frames_finding
+from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
 from frame_harness.invariants.columns import Columns
 
 
-def aligned(columns: Columns) -> Finding:
+def aligned(columns: Columns) -> Sighting:
     lists = columns.lists
     pfns = lists.pfns[lists.blocks]
     bad = pfns[columns.order[pfns] > columns.alignment[pfns]]
@@ -23,7 +23,7 @@ def aligned(columns: Columns) -> Finding:
     )
 
 
-def one_zone(columns: Columns) -> Finding:
+def one_zone(columns: Columns) -> Sighting:
     lists = columns.lists
     pfns, ends = lists.pfns[lists.blocks], lists.ends[lists.blocks]
     zone = columns.zone_of[pfns]
@@ -36,7 +36,7 @@ def one_zone(columns: Columns) -> Finding:
     )
 
 
-def slots_agree(columns: Columns) -> Finding:
+def slots_agree(columns: Columns) -> Sighting:
     # A free slot that starts no block must continue the block of the slot before it: then, step by step, it
     # belongs to the aligned start below it. A block whose last slot does so is complete.
     listed, order = columns.listed_free, columns.order
@@ -68,7 +68,7 @@ def slots_agree(columns: Columns) -> Finding:
     )
 
 
-def disjoint(columns: Columns) -> Finding:
+def disjoint(columns: Columns) -> Sighting:
     lists = columns.lists
     pfns, ends = lists.pfns[lists.blocks], lists.ends[lists.blocks]
     ends_before = np.maximum.accumulate(np.concatenate([np.zeros(1, np.int32), ends]))[:-1]
@@ -83,7 +83,7 @@ def disjoint(columns: Columns) -> Finding:
     )
 
 
-def coalesced(columns: Columns) -> Finding:
+def coalesced(columns: Columns) -> Sighting:
     # The upper of two free buddies is the next free block behind the lower one.
     lists = columns.lists
     nodes = lists.blocks
@@ -103,7 +103,7 @@ def coalesced(columns: Columns) -> Finding:
         )
         for pfn in bad[:MAX_COUNTEREXAMPLES]
     )
-    return Finding(int(np.count_nonzero(order < columns.constants.max_order)), len(bad), examples)
+    return Sighting(int(np.count_nonzero(order < columns.constants.max_order)), len(bad), examples)
 
 
 INVARIANTS = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.invariants.base import Finding, Invariant, frames_finding
+from frame_harness.invariants.base import Invariant, Sighting, frames_finding
 from frame_harness.invariants.columns import Columns, Mask
 
 
-def _judge(columns: Columns, bad: Mask, field: str, expected: str) -> Finding:
+def _judge(columns: Columns, bad: Mask, field: str, expected: str) -> Sighting:
     bad &= columns.free_in_ram
     return frames_finding(
         len(columns.free_pfns),
@@ -17,23 +17,23 @@ def _judge(columns: Columns, bad: Mask, field: str, expected: str) -> Finding:
     )
 
 
-def refcount_unused(columns: Columns) -> Finding:
+def refcount_unused(columns: Columns) -> Sighting:
     unused = columns.constants.refcount_unused
     return _judge(columns, columns.refcount != np.uint32(unused), "refcount", f"{unused:#x}")
 
 
-def vtable_default(columns: Columns) -> Finding:
+def vtable_default(columns: Columns) -> Sighting:
     return _judge(columns, columns.has_vtable.copy(), "vtable", "0x0")
 
 
-def guard_clear(columns: Columns) -> Finding:
+def guard_clear(columns: Columns) -> Sighting:
     bad = columns.guard != 0
     if len(columns.state.poisoned_while_free):
         bad &= (columns.guard != columns.constants.guard_poisoned) | ~columns.poisoned_while_free
     return _judge(columns, bad, "guard", "0x0")
 
 
-def flags_of_nobody(columns: Columns) -> Finding:
+def flags_of_nobody(columns: Columns) -> Sighting:
     constants = columns.constants
     # ALLOCATED beside FREE is a question of ownership, and judged there.
     judged = np.uint32(~constants.flag_allocated & 0xFFFF_FFFF)

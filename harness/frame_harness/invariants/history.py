@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.invariants.base import Finding, Invariant, frames_finding
+from frame_harness.invariants.base import Invariant, Sighting, frames_finding
 from frame_harness.invariants.columns import Columns
 
 HALF_TURN = np.uint32(1 << 31)
 
 
-def generation_forward(columns: Columns) -> Finding:
+def generation_forward(columns: Columns) -> Sighting:
     past = columns.previous
     if past is None:
-        return Finding(0)
+        return Sighting(0)
     common = min(columns.n_frames, len(past.generation))
     # Modulo 2^32 a step back by a little is a step forward by nearly a full turn.
     steps = columns.generation[:common] - past.generation[:common]
@@ -28,10 +28,10 @@ def generation_forward(columns: Columns) -> Finding:
     )
 
 
-def poison_stays(columns: Columns) -> Finding:
+def poison_stays(columns: Columns) -> Sighting:
     past = columns.previous
     if past is None:
-        return Finding(0)
+        return Sighting(0)
     common = min(columns.n_frames, len(past.generation))
     domain = past.poisoned[:common]
     healed = ~columns.guard_poisoned[:common]
@@ -47,10 +47,10 @@ def poison_stays(columns: Columns) -> Finding:
     )
 
 
-def payload_untouched(columns: Columns) -> Finding:
+def payload_untouched(columns: Columns) -> Sighting:
     canary = columns.state.canary
     if canary is None:
-        return Finding(0)
+        return Sighting(0)
     known = (canary.pfns >= 0) & (canary.pfns < columns.n_frames)
     still_free = known.copy()
     still_free[known] = columns.free[canary.pfns[known]]

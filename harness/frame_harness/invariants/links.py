@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Finding, Invariant, frames_finding
+from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
 from frame_harness.invariants.columns import Columns, Mask
 from frame_harness.invariants.lists import NO_FRAME, NOWHERE
 
 
-def links_in_table(columns: Columns) -> Finding:
+def links_in_table(columns: Columns) -> Sighting:
     lists = columns.lists
-    finding = Finding(0)
+    finding = Sighting(0)
     for field, pfns, links in (
         ("next", lists.next_pfns, lists.next_links),
         ("prev", lists.prev_pfns, lists.prev_links),
@@ -26,19 +26,19 @@ def links_in_table(columns: Columns) -> Finding:
             )
             for node in bad[:MAX_COUNTEREXAMPLES]
         )
-        finding += Finding(int(np.count_nonzero(pfns != NO_FRAME)), len(bad), examples)
+        finding += Sighting(int(np.count_nonzero(pfns != NO_FRAME)), len(bad), examples)
     return finding
 
 
-def links_symmetric(columns: Columns) -> Finding:
+def links_symmetric(columns: Columns) -> Sighting:
     lists = columns.lists
     has_next, has_prev = lists.next_pfns >= 0, lists.prev_pfns >= 0
     if lists.symmetric:
-        return Finding(int(np.count_nonzero(has_next) + np.count_nonzero(has_prev)))
+        return Sighting(int(np.count_nonzero(has_next) + np.count_nonzero(has_prev)))
     return _unanswered(columns, "next", has_next) + _unanswered(columns, "prev", has_prev)
 
 
-def _unanswered(columns: Columns, field: str, has_link: Mask) -> Finding:
+def _unanswered(columns: Columns, field: str, has_link: Mask) -> Sighting:
     lists = columns.lists
     forth, back, other = lists.next_pfns, lists.prev_pfns, "prev"
     if field == "prev":
@@ -55,14 +55,14 @@ def _unanswered(columns: Columns, field: str, has_link: Mask) -> Finding:
         )
         for at in bad[:MAX_COUNTEREXAMPLES]
     )
-    return Finding(len(sources), len(bad), examples)
+    return Sighting(len(sources), len(bad), examples)
 
 
 def _place(pfn: int) -> str:
     return {NO_FRAME: "LINK_NONE", NOWHERE: "no frame"}.get(pfn, f"pfn {pfn:#x}")
 
 
-def only_heads_linked(columns: Columns) -> Finding:
+def only_heads_linked(columns: Columns) -> Sighting:
     lists = columns.lists
     linked = columns.has_link[lists.pfns]
     bad = lists.pfns[linked & ~lists.is_block]
@@ -75,7 +75,7 @@ def only_heads_linked(columns: Columns) -> Finding:
     return frames_finding(columns.n_frames - len(lists.blocks), bad, describe)
 
 
-def head_pointers(columns: Columns) -> Finding:
+def head_pointers(columns: Columns) -> Sighting:
     lists = columns.lists
     bad = np.flatnonzero(lists.head_pfns == NOWHERE)
     examples = tuple(
@@ -87,10 +87,10 @@ def head_pointers(columns: Columns) -> Finding:
         )
         for number in bad[:MAX_COUNTEREXAMPLES]
     )
-    return Finding(len(lists.head_pfns), len(bad), examples)
+    return Sighting(len(lists.head_pfns), len(bad), examples)
 
 
-def head_has_no_prev(columns: Columns) -> Finding:
+def head_has_no_prev(columns: Columns) -> Sighting:
     lists = columns.lists
     heads = np.unique(lists.head_pfns[lists.head_pfns >= 0])
     bad = heads[lists.prev_pfns[lists.nodes_at(heads)] != NO_FRAME]
@@ -105,7 +105,7 @@ def head_has_no_prev(columns: Columns) -> Finding:
     )
 
 
-def no_cycle(columns: Columns) -> Finding:
+def no_cycle(columns: Columns) -> Sighting:
     lists = columns.lists
     merges = lists.merges
     closing = merges.targets[merges.closes_cycle]
@@ -115,10 +115,10 @@ def no_cycle(columns: Columns) -> Finding:
         (int(pfn), "next", "a list that ends", "one that comes back to this frame")
         for pfn in bad[:MAX_COUNTEREXAMPLES]
     )
-    return Finding(len(lists.pfns), len(bad), examples)
+    return Sighting(len(lists.pfns), len(bad), examples)
 
 
-def reached_once(columns: Columns) -> Finding:
+def reached_once(columns: Columns) -> Sighting:
     lists = columns.lists
     blocks = lists.blocks
     finding = frames_finding(
@@ -131,10 +131,10 @@ def reached_once(columns: Columns) -> Finding:
     examples = tuple(
         (int(pfn), "next", "a frame that one link leads to", "two") for pfn in again[:MAX_COUNTEREXAMPLES]
     )
-    return finding + Finding(0, len(again), examples)
+    return finding + Sighting(0, len(again), examples)
 
 
-def at_home(columns: Columns) -> Finding:
+def at_home(columns: Columns) -> Sighting:
     lists = columns.lists
     nodes = lists.blocks[lists.list_of[lists.blocks] >= 0]
     home, found = lists.home_of(nodes), lists.list_of[nodes]
@@ -148,10 +148,10 @@ def at_home(columns: Columns) -> Finding:
         )
         for at in bad[:MAX_COUNTEREXAMPLES]
     )
-    return Finding(len(nodes), len(bad), examples)
+    return Sighting(len(nodes), len(bad), examples)
 
 
-def only_free_listed(columns: Columns) -> Finding:
+def only_free_listed(columns: Columns) -> Sighting:
     lists = columns.lists
     reached = np.flatnonzero(lists.list_of >= 0)
     bad = lists.pfns[reached[~lists.listed_free[reached]]]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Finding, Invariant, frames_finding
+from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
 from frame_harness.invariants.columns import Columns
 
 
-def one_owner(columns: Columns) -> Finding:
+def one_owner(columns: Columns) -> Sighting:
     nobodys = columns.usable & (columns.free == columns.allocated)
     nobodys &= columns.free | ~columns.guard_poisoned
     return frames_finding(
@@ -22,7 +22,7 @@ def one_owner(columns: Columns) -> Finding:
     )
 
 
-def off_limits(columns: Columns) -> Finding:
+def off_limits(columns: Columns) -> Sighting:
     domain = columns.off_limits | ~columns.in_ram
     bad = np.flatnonzero(domain & (columns.free | columns.allocated | columns.cached))
     return frames_finding(
@@ -32,7 +32,7 @@ def off_limits(columns: Columns) -> Finding:
     )
 
 
-def holder_counted(columns: Columns) -> Finding:
+def holder_counted(columns: Columns) -> Sighting:
     unused = np.uint32(columns.constants.refcount_unused)
     domain = columns.held_for_purpose
     bad = np.flatnonzero(domain & (columns.refcount == unused))
@@ -43,7 +43,7 @@ def holder_counted(columns: Columns) -> Finding:
     )
 
 
-def holder_single(columns: Columns) -> Finding:
+def holder_single(columns: Columns) -> Sighting:
     domain = columns.held_for_purpose
     bad = np.flatnonzero(domain & (columns.order != 0))
     return frames_finding(
@@ -51,10 +51,10 @@ def holder_single(columns: Columns) -> Finding:
     )
 
 
-def cache_entries(columns: Columns) -> Finding:
+def cache_entries(columns: Columns) -> Sighting:
     entries = columns.state.cached["pfn"]
     outside = entries[entries >= columns.n_frames]
-    finding = Finding(
+    finding = Sighting(
         len(outside),
         len(outside),
         tuple(
@@ -74,10 +74,10 @@ def cache_entries(columns: Columns) -> Finding:
     return finding + frames_finding(len(pfns), pfns[wrong], describe)
 
 
-def quarantine(columns: Columns) -> Finding:
+def quarantine(columns: Columns) -> Sighting:
     known = columns.state.quarantined
     if known is None:
-        return Finding(0)
+        return Sighting(0)
     pfns = np.unique(columns.in_table(known))
     wrong = columns.free[pfns] | columns.cached[pfns] | (columns.refcount[pfns] != 0) | columns.has_link[pfns]
     return frames_finding(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from frame_harness.contract.memory_state import PfnRanges
-from frame_harness.invariants.base import Finding, Invariant, frames_finding
+from frame_harness.invariants.base import Invariant, Sighting, frames_finding
 from frame_harness.invariants.columns import Columns, ranges_of, reserved_bytes
 
 
-def order_in_range(columns: Columns) -> Finding:
+def order_in_range(columns: Columns) -> Sighting:
     top = columns.constants.max_order
     bad = np.flatnonzero((columns.order > top) & columns.in_ram)
     return frames_finding(
@@ -19,7 +19,7 @@ def order_in_range(columns: Columns) -> Finding:
     )
 
 
-def reserved_bytes_zero(columns: Columns) -> Finding:
+def reserved_bytes_zero(columns: Columns) -> Sighting:
     bad = np.flatnonzero(columns.has_reserved & columns.in_ram)
     return frames_finding(
         int(np.count_nonzero(columns.in_ram)), bad, lambda pfn: _reserved_byte(columns, pfn)
@@ -33,16 +33,16 @@ def _reserved_byte(columns: Columns, pfn: int) -> tuple[str, str, str]:
     return f"reserved byte {at}", "0x0", f"{int(row[at]):#x}"
 
 
-def holes_untouched(columns: Columns) -> Finding:
+def holes_untouched(columns: Columns) -> Sighting:
     return _as_new(columns, columns.holes)
 
 
-def off_limits_untouched(columns: Columns) -> Finding:
+def off_limits_untouched(columns: Columns) -> Sighting:
     return _as_new(columns, ranges_of(columns.off_limits & columns.in_ram))
 
 
-def _as_new(columns: Columns, ranges: PfnRanges) -> Finding:
-    finding = Finding(0)
+def _as_new(columns: Columns, ranges: PfnRanges) -> Sighting:
+    finding = Sighting(0)
     for first, end in ranges.tolist():
         rows = slice(first, end)
         meta_aux = columns.state.slots["meta_aux"][rows]

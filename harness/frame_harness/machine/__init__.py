@@ -1,7 +1,7 @@
 """Runs one QEMU guest under control: definition, process, memory, limits, exit."""
 
 from frame_harness.machine.accel import settle_accel
-from frame_harness.machine.deadline import Deadline, GuestTimeout, LimitKind, TimeoutReport
+from frame_harness.machine.deadline import Deadline, LimitKind, LimitReached, TimeoutReport
 from frame_harness.machine.definition import DEFAULT_MACHINE, Limits, Machine, known_machines, load_machine
 from frame_harness.machine.exit_status import ExitStatus
 from frame_harness.machine.guest import Guest, live_guests
@@ -15,8 +15,8 @@ __all__ = [
     "ExitStatus",
     "Guest",
     "GuestRam",
-    "GuestTimeout",
     "LimitKind",
+    "LimitReached",
     "Limits",
     "Machine",
     "MonitorGone",

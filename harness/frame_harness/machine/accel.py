@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError, MachineError
-from frame_harness.base.progress import Say
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.guest import Guest
 

@@ -70,7 +70,7 @@ class TimeoutReport:
         return f"{self.kind.value}{off} (limit {self.limit}; {spent})"
 
 
-class GuestTimeout(HarnessError):
+class LimitReached(HarnessError):
     """The guest reached a limit; it is stopped, its state is in `report`."""
 
     def __init__(self, report: TimeoutReport) -> None:
@@ -135,7 +135,7 @@ class Deadline:
         """Ask whether the guest may go on.
 
         Raises:
-            GuestTimeout: it may not.
+            LimitReached: it may not.
         """
         # The first call only tells where counting begins: nobody knows whether the guest was silent before.
         silent = self._first_received is not None and received == self._received
@@ -192,7 +192,7 @@ class Deadline:
         if self._tail is not None:
             report = replace(report, tail=tuple(self._tail())[-TAIL_LINES:])
         self._guest.timeout = report
-        raise GuestTimeout(report)
+        raise LimitReached(report)
 
 
 class _HangWatch:

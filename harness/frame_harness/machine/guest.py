@@ -15,7 +15,7 @@ from typing import Any, Final, Self, cast
 
 from frame_harness.base.errors import MachineError, UsageError
 from frame_harness.machine.argv import Handles, qemu_argv
-from frame_harness.machine.deadline import PROGRESS_S, Deadline, GuestTimeout, TimeoutReport
+from frame_harness.machine.deadline import PROGRESS_S, Deadline, LimitReached, TimeoutReport
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.exit_status import ExitStatus, classify
 from frame_harness.machine.firmware import bios_argument, find_qemu
@@ -276,7 +276,7 @@ class Guest:
         """
         if self._status is None and self.timeout is None and not self.process.ended():
             limit = deadline or self.deadline("the end of QEMU", cpu_s=self.machine.limits.exit_cpu_s)
-            with contextlib.suppress(GuestTimeout):
+            with contextlib.suppress(LimitReached):
                 # The deadline left its report in `timeout`, from which `kill` draws the conclusion.
                 while not self.process.ended(limit.poll_s):
                     limit.check(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from frame_harness.orderings.events import Access, Function, Op, Order, Path, Space
+from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
 from frame_harness.orderings.outcomes import REFCOUNT_UNUSED, stale_parts
 from frame_harness.orderings.report import Compiled, OrderingViolation, place_of
 from frame_harness.orderings.table import ALLOCATE
@@ -147,7 +147,7 @@ class _Judge:
 
     def _claim(self, index: int) -> Iterator[OrderingViolation]:
         access = self._accesses[index]
-        strong = access.is_update and self._attempt.path.effective(index).at_least(Order.ACQ_REL)
+        strong = access.is_update and self._attempt.path.effective(index).at_least(MemoryOrder.ACQ_REL)
         if not strong:
             yield self._broken(index, "refcount", CLAIM, access.describe())
 

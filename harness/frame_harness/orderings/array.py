@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from frame_harness.orderings.events import Access, Function, Order, Path, Space
+from frame_harness.orderings.events import Access, Function, MemoryOrder, Path, Space
 from frame_harness.orderings.outcomes import hides_writes, misses_writes
 from frame_harness.orderings.report import Compiled, OrderingViolation, place_of
 from frame_harness.orderings.table import FUNCTIONS, INIT, LOOKUP
@@ -68,12 +68,14 @@ def _weak(function: Function, statics: set[str]) -> Iterator[OrderingViolation]:
                 continue
             effective = path.effective(index)
             if access.reads and not effective.acquires:
-                yield _too_weak(function, path, index, Order.ACQUIRE, misses_writes(path, index))
+                yield _too_weak(function, path, index, MemoryOrder.ACQUIRE, misses_writes(path, index))
             if access.writes and not effective.releases:
-                yield _too_weak(function, path, index, Order.RELEASE, hides_writes(path, index))
+                yield _too_weak(function, path, index, MemoryOrder.RELEASE, hides_writes(path, index))
 
 
-def _too_weak(function: Function, path: Path, index: int, order: Order, shown: bool) -> OrderingViolation:
+def _too_weak(
+    function: Function, path: Path, index: int, order: MemoryOrder, shown: bool
+) -> OrderingViolation:
     access = path.accesses[index]
     consequence = (
         UNORDERED if shown else "nothing that two CPUs can show here; the contract asks for it by name"

@@ -15,7 +15,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
-from frame_harness.base.progress import run
+from frame_harness.base.commands import run
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.isolation import environment
 from frame_harness.orderings.asm_block import NotUnderstood

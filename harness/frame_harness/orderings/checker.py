@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.progress import Say
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import ImageError
 from frame_harness.image.ir_build import compile_ir, target_of

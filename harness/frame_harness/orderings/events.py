@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Order(StrEnum):
+class MemoryOrder(StrEnum):
     """A memory ordering as LLVM writes it; `na` is a plain access."""
 
     PLAIN = "na"
@@ -20,34 +20,34 @@ class Order(StrEnum):
 
     @property
     def acquires(self) -> bool:
-        return self in (Order.ACQUIRE, Order.ACQ_REL, Order.SEQ_CST)
+        return self in (MemoryOrder.ACQUIRE, MemoryOrder.ACQ_REL, MemoryOrder.SEQ_CST)
 
     @property
     def releases(self) -> bool:
-        return self in (Order.RELEASE, Order.ACQ_REL, Order.SEQ_CST)
+        return self in (MemoryOrder.RELEASE, MemoryOrder.ACQ_REL, MemoryOrder.SEQ_CST)
 
     @property
     def atomic(self) -> bool:
         """Whether Rust's memory model calls the access atomic; LLVM's `unordered` has no name there."""
-        return self not in (Order.PLAIN, Order.UNORDERED)
+        return self not in (MemoryOrder.PLAIN, MemoryOrder.UNORDERED)
 
-    def at_least(self, other: Order) -> bool:
+    def at_least(self, other: MemoryOrder) -> bool:
         """Tell whether this ordering promises everything that the other one promises."""
         return (
             self.atomic >= other.atomic
             and self.acquires >= other.acquires
             and self.releases >= other.releases
-            and (self is Order.SEQ_CST or other is not Order.SEQ_CST)
+            and (self is MemoryOrder.SEQ_CST or other is not MemoryOrder.SEQ_CST)
         )
 
 
-def order_of(*, acquires: bool, releases: bool) -> Order:
+def order_of(*, acquires: bool, releases: bool) -> MemoryOrder:
     """Return the weakest atomic ordering with these two properties."""
     if acquires and releases:
-        return Order.ACQ_REL
+        return MemoryOrder.ACQ_REL
     if acquires:
-        return Order.ACQUIRE
-    return Order.RELEASE if releases else Order.MONOTONIC
+        return MemoryOrder.ACQUIRE
+    return MemoryOrder.RELEASE if releases else MemoryOrder.MONOTONIC
 
 
 class Op(StrEnum):
@@ -106,8 +106,8 @@ class Access:
     space: Space
     item: str
     which: str = ""
-    order: Order = Order.PLAIN
-    failure: Order | None = None
+    order: MemoryOrder = MemoryOrder.PLAIN
+    failure: MemoryOrder | None = None
     detail: str = ""
     done: bool = True
     spurious: bool = False
@@ -127,8 +127,8 @@ class Access:
         XCHG, a fence that is seq_cst an MFENCE or a locked instruction; weaker fences are nothing at all.
         """
         if self.op is Op.FENCE:
-            return self.order is Order.SEQ_CST or self.asm == "sfence"
-        return self.is_update or (self.op is Op.STORE and self.order is Order.SEQ_CST)
+            return self.order is MemoryOrder.SEQ_CST or self.asm == "sfence"
+        return self.is_update or (self.op is Op.STORE and self.order is MemoryOrder.SEQ_CST)
 
     @property
     def is_update(self) -> bool:
@@ -177,7 +177,7 @@ class Path:
     def __iter__(self) -> Iterator[Access]:
         return iter(self.accesses)
 
-    def effective(self, index: int) -> Order:
+    def effective(self, index: int) -> MemoryOrder:
         """Return what an access promises together with the fences that touch it.
 
         A release fence with nothing but fences between it and the access makes a store a release store, an
@@ -187,7 +187,7 @@ class Path:
         if not access.order.atomic or access.op is Op.FENCE:
             return access.order
         own = access.order if access.done or access.failure is None else access.failure
-        if own is Order.SEQ_CST:
+        if own is MemoryOrder.SEQ_CST:
             return own
         acquires = own.acquires or any(fence.acquires for fence in self._fences(index, 1))
         releases = own.releases or any(fence.releases for fence in self._fences(index, -1))
@@ -225,7 +225,7 @@ class Path:
             a.is_update and a.touches(access.item, access.space) for a in later
         )
 
-    def _fences(self, index: int, step: int) -> Iterator[Order]:
+    def _fences(self, index: int, step: int) -> Iterator[MemoryOrder]:
         at = index + step
         while 0 <= at < len(self.accesses) and self.accesses[at].op is Op.FENCE:
             yield self.accesses[at].order

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from frame_harness.image.placed import is_part_of
-from frame_harness.orderings.events import Access, Op, Order, Space, Step
+from frame_harness.orderings.events import Access, MemoryOrder, Op, Space, Step
 from frame_harness.orderings.ir_compute import bits_of, evaluate
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_syntax import Instruction
@@ -81,7 +81,7 @@ class Accesses:
             state.define(self.local(state, where))
             return []
         value = self.shared(state, where)
-        order = Order(instruction.order)
+        order = MemoryOrder(instruction.order)
         if where.space is not Space.MEMORY or order.atomic:
             state.note(self._access(state, Op.LOAD, where, instruction, read=show(value)), value)
         state.define(value)
@@ -183,11 +183,13 @@ class Accesses:
 
     def fence(self, state: State, instruction: Instruction) -> list[State]:
         """Perform a fence."""
-        state.note(Access(Op.FENCE, Space.NONE, "", order=Order(instruction.order), trail=self.trail(state)))
+        state.note(
+            Access(Op.FENCE, Space.NONE, "", order=MemoryOrder(instruction.order), trail=self.trail(state))
+        )
         state.define(0)
         return []
 
-    def x86_fence(self, state: State, order: Order, name: str) -> None:
+    def x86_fence(self, state: State, order: MemoryOrder, name: str) -> None:
         """Note a fence that the code asks for by the name of the instruction."""
         state.note(Access(Op.FENCE, Space.NONE, "", order=order, trail=self.trail(state), asm=name))
 
@@ -212,8 +214,8 @@ class Accesses:
             where.space,
             where.item,
             which=where.which,
-            order=Order(instruction.order) if is_memory_access else Order.PLAIN,
-            failure=Order(instruction.failure) if instruction.failure else None,
+            order=MemoryOrder(instruction.order) if is_memory_access else MemoryOrder.PLAIN,
+            failure=MemoryOrder(instruction.failure) if instruction.failure else None,
             detail=instruction.detail if op is Op.RMW else "",
             done=done,
             read=read,

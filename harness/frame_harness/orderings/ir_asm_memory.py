@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.orderings.asm_block import NotUnderstood
-from frame_harness.orderings.events import Access, Op, Order, Space
+from frame_harness.orderings.events import Access, MemoryOrder, Op, Space
 from frame_harness.orderings.ir_access import SLOT_BYTES, Accesses, Where
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_values import Symbol, Value, add, compare, show, unknown
@@ -38,7 +38,9 @@ class Memory:
     def __init__(self, accesses: Accesses) -> None:
         self._accesses = accesses
 
-    def load(self, state: State, by: By, address: Value, size: int, order: Order = Order.ACQUIRE) -> Value:
+    def load(
+        self, state: State, by: By, address: Value, size: int, order: MemoryOrder = MemoryOrder.ACQUIRE
+    ) -> Value:
         """Read, and return what was read."""
         read: Value | None = None
         for where in self._spots(state, address, size):
@@ -58,7 +60,7 @@ class Memory:
         address: Value,
         size: int,
         value: Value,
-        order: Order = Order.RELEASE,
+        order: MemoryOrder = MemoryOrder.RELEASE,
         *,
         nontemporal: bool = False,
     ) -> None:
@@ -80,7 +82,7 @@ class Memory:
     def update(self, state: State, by: By, address: Value, size: int, new: Value | None, old: Value) -> None:
         """Read `old`, write `new`, in one locked step; write nothing when `new` is None."""
         where = self.only(state, address, size)
-        self.fence(state, by, Order.SEQ_CST)
+        self.fence(state, by, MemoryOrder.SEQ_CST)
         if where.local:
             if new is not None:
                 state.local[where.key] = new
@@ -94,21 +96,21 @@ class Memory:
             by,
             Op.CAS if by.word == "cmpxchg" else Op.RMW,
             where,
-            Order.ACQ_REL if by.ordered else Order.PLAIN,
+            MemoryOrder.ACQ_REL if by.ordered else MemoryOrder.PLAIN,
             value=old,
             read=show(old),
             written=show(new),
-            failure=None if done else Order.ACQUIRE,
+            failure=None if done else MemoryOrder.ACQUIRE,
             done=done,
         )
-        self.fence(state, by, Order.SEQ_CST)
+        self.fence(state, by, MemoryOrder.SEQ_CST)
 
     def found(self, state: State, address: Value, size: int) -> Value:
         """Return what a locked instruction finds, without noting that it reads."""
         where = self.only(state, address, size)
         return self._accesses.local(state, where) if where.local else self._accesses.shared(state, where)
 
-    def fence(self, state: State, by: By, order: Order) -> None:
+    def fence(self, state: State, by: By, order: MemoryOrder) -> None:
         """Order what comes before and after; not when the compiler may move its accesses across."""
         if by.ordered:
             trail = self._accesses.trail(state)
@@ -150,12 +152,12 @@ class Memory:
         by: By,
         op: Op,
         where: Where,
-        order: Order,
+        order: MemoryOrder,
         *,
         value: Value | None = None,
         read: int | str | None = None,
         written: int | str | None = None,
-        failure: Order | None = None,
+        failure: MemoryOrder | None = None,
         done: bool = True,
         nontemporal: bool = False,
     ) -> None:
@@ -164,7 +166,7 @@ class Memory:
             where.space,
             where.item,
             which=where.which,
-            order=order if by.ordered else Order.PLAIN,
+            order=order if by.ordered else MemoryOrder.PLAIN,
             failure=failure,
             detail=by.word if op is Op.RMW else "",
             done=done,

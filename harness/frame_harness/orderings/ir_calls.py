@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final
 
 from frame_harness.image.placed import is_part_of
-from frame_harness.orderings.events import Order
+from frame_harness.orderings.events import MemoryOrder
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_assembly import Assembly
 from frame_harness.orderings.ir_compute import bits_of, evaluate
@@ -29,9 +29,9 @@ _FILLS: Final = re.compile(r"llvm\.memset\.|memset$")
 _COPIES: Final = re.compile(r"llvm\.mem(?:cpy|move)\.|mem(?:cpy|move)$")
 
 _FENCES: Final = {
-    "llvm.x86.sse.sfence": (Order.RELEASE, "sfence"),
-    "llvm.x86.sse2.lfence": (Order.ACQUIRE, "lfence"),
-    "llvm.x86.sse2.mfence": (Order.SEQ_CST, "mfence"),
+    "llvm.x86.sse.sfence": (MemoryOrder.RELEASE, "sfence"),
+    "llvm.x86.sse2.lfence": (MemoryOrder.ACQUIRE, "lfence"),
+    "llvm.x86.sse2.mfence": (MemoryOrder.SEQ_CST, "mfence"),
 }
 # They take addresses, and leave alone what lies there.
 _VALUES: Final = (

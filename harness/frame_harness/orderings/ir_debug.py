@@ -15,7 +15,7 @@ _ATTRIBUTE = re.compile(r'(\w+): ("(?:[^"\\]|\\.)*"|![0-9]+|[^,"]+)')
 
 
 @dataclass(frozen=True)
-class Place:
+class IrPlace:
     """One source position with the function it belongs to, as `Type::method` or `function`."""
 
     function: str
@@ -65,15 +65,15 @@ class DebugInfo:
             scope = self._reference(scope, "scope")
         return scope
 
-    def _places(self, location: int | None) -> tuple[Place, ...]:
+    def _places(self, location: int | None) -> tuple[IrPlace, ...]:
         """Return where an instruction comes from, innermost inlined function first."""
-        found: list[Place] = []
+        found: list[IrPlace] = []
         while location is not None:
             node = self._attributes(location)
             function = self._subprogram_of(self._reference(location, "scope"))
             if function is not None:
                 program = self.subprogram(function)
-                found.append(Place(program.name, program.file, int(node.get("line", "0"))))
+                found.append(IrPlace(program.name, program.file, int(node.get("line", "0"))))
             location = self._reference(location, "inlinedAt")
         return tuple(found)
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.base import resources
+from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.progress import Say
 from frame_harness.image import store
 from frame_harness.image.asked import asked
 from frame_harness.image.cargo import shim_invocation
 from frame_harness.image.compiler import TARGET, Toolchain
-from frame_harness.image.errors import BuildError, ImageError
+from frame_harness.image.errors import CompileError, ImageError
 from frame_harness.image.ir_build import compile_ir, evidence_ir, target_of
 from frame_harness.image.ir_proof import prove_ir
 from frame_harness.image.offer import lacking_names
@@ -73,7 +73,7 @@ def check_shipped(
     for all of a crate: an incremental build may inline other functions, which touches no ordering.
 
     Raises:
-        BuildError: it does not compile.
+        CompileError: it does not compile.
         ImageError: the kernel has no atomic access of the subject, so there is nothing to compare.
     """
     file = str(subject.path)
@@ -163,7 +163,7 @@ def _whole_kernel(subject: Subject, profile: str, toolchain: Toolchain, say: Say
         finished = order.run(what=f"compiling the shim around {subject.name} to LLVM IR", say=say)
         if finished.status != 0:
             first, said = finished.last_words(), finished.err.strip()
-            raise BuildError(subject=subject.name, profile=profile, first=first, rendered=said)
+            raise CompileError(subject=subject.name, profile=profile, first=first, rendered=said)
         try:
             text = out.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError as error:

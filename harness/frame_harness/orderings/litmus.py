@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from frame_harness.orderings.events import Order
+from frame_harness.orderings.events import MemoryOrder
 
 # A view-based machine in the manner of "A Promising Semantics for Relaxed-Memory Concurrency" (Kang et al.,
 # POPL 2017), without promises: every place keeps all its messages in modification order, a thread knows for
@@ -34,7 +34,7 @@ class Move:
 
     op: str
     place: str = ""
-    order: Order = Order.MONOTONIC
+    order: MemoryOrder = MemoryOrder.MONOTONIC
     expect: int | str | None = None
     value: int | str | None = None
     register: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from frame_harness.orderings.events import Access, Op, Order, Path, Space
+from frame_harness.orderings.events import Access, MemoryOrder, Op, Path, Space
 from frame_harness.orderings.litmus import Litmus, Move
 
 REFCOUNT_UNUSED = 0xFFFF_FFFF
@@ -93,7 +93,7 @@ def stale_parts(path: Path, place: str, value: int | str | None = None) -> list[
 def _stale_parts(writer: tuple[Move, ...], place: str, value: int | str) -> list[str] | None:
     final = _last_written(writer)
     first = {name: OLD for name in (*LIFE, place)} | first_values(writer) | {"refcount": REFCOUNT_UNUSED}
-    reader = Move("load", place, Order.ACQUIRE, expect=value)
+    reader = Move("load", place, MemoryOrder.ACQUIRE, expect=value)
     if not Litmus([writer, [reader]], first).outcomes():
         return None
     stale = []
@@ -115,7 +115,7 @@ def hides_writes(path: Path, index: int) -> bool:
     value = token(access, index)
     writer = [Move("store", "before", value="new"), *moves_of(path, range(index + 1))]
     reader = [
-        Move("load", place_of(access), Order.ACQUIRE, expect=value),
+        Move("load", place_of(access), MemoryOrder.ACQUIRE, expect=value),
         Move("load", "before", register="seen"),
     ]
     litmus = Litmus([writer, reader], first_values([*writer, *reader]))
@@ -125,7 +125,7 @@ def hides_writes(path: Path, index: int) -> bool:
 def misses_writes(path: Path, index: int) -> bool:
     """Tell whether this read may return what another CPU released, yet not show that CPU's earlier writes."""
     place = place_of(path.accesses[index])
-    writer = [Move("store", "before", value="new"), Move("store", place, Order.RELEASE, value="sent")]
+    writer = [Move("store", "before", value="new"), Move("store", place, MemoryOrder.RELEASE, value="sent")]
     own = moves_of(path, range(index, len(path.accesses)))
     first_move = Move(own[0].op, place, own[0].order, expect="sent", value=own[0].value, register="read")
     # What follows on the path counts only as far as it orders: its own reads and writes are not asked.

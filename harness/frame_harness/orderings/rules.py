@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from frame_harness.contract.names import lacking, needs_of_clause
 from frame_harness.orderings import allocate as ordering_allocate
 from frame_harness.orderings import array as ordering_array
-from frame_harness.orderings.events import Access, Function, Op, Order, Path, Space
+from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
 from frame_harness.orderings.outcomes import (
     hides_writes,
     last_reference_is_blind,
@@ -246,7 +246,7 @@ def _stronger(need: Need, function: Function) -> Iterator[str]:
         if not access.touches(need.field) or not _serves(need, access):
             continue
         ceiling = need.ceiling or (
-            Order.ACQ_REL if access.is_update and need.what != "update" else need.order
+            MemoryOrder.ACQ_REL if access.is_update and need.what != "update" else need.order
         )
         if not ceiling.at_least(access.order) and access.order.atomic:
             file, line = place_of(function, access)

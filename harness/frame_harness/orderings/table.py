@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from frame_harness.orderings.events import Order
+from frame_harness.orderings.events import MemoryOrder
 
-MON, ACQ, REL, ACQ_REL = Order.MONOTONIC, Order.ACQUIRE, Order.RELEASE, Order.ACQ_REL
+MON, ACQ, REL, ACQ_REL = MemoryOrder.MONOTONIC, MemoryOrder.ACQUIRE, MemoryOrder.RELEASE, MemoryOrder.ACQ_REL
 
 ORDERING_CLAUSES: Final = (
     "ARRAY-12", "ALLOC-12", "ALLOC-16", "REF-08", "REF-09", "GEN-04", "GUARD-10", "VT-07", "FREE-07",
@@ -45,9 +45,9 @@ class Need:
     function: str
     what: str
     field: str
-    order: Order
-    failure: Order | None = None
-    ceiling: Order | None = None
+    order: MemoryOrder
+    failure: MemoryOrder | None = None
+    ceiling: MemoryOrder | None = None
     always: bool = True
     optional: bool = False
 
@@ -58,7 +58,7 @@ class Need:
         return f"{self.what} {self.field} at least {self.order}{failed}"
 
 
-def _slot(clause: str, method: str, what: str, field: str, order: Order) -> Need:
+def _slot(clause: str, method: str, what: str, field: str, order: MemoryOrder) -> Need:
     return Need(clause, f"MetaSlot::{method}", what, field, order)
 
 

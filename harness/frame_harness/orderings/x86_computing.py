@@ -7,7 +7,7 @@ from iced_x86 import Instruction, Mnemonic, OpKind
 
 from frame_harness.orderings import x86_words as words
 from frame_harness.orderings.asm_block import NotUnderstood
-from frame_harness.orderings.events import Order
+from frame_harness.orderings.events import MemoryOrder
 from frame_harness.orderings.ir_asm_memory import By
 from frame_harness.orderings.ir_values import Symbol, Value, binary, unknown
 from frame_harness.orderings.x86_operands import Run
@@ -85,20 +85,20 @@ class Computing(Updates):
                 continue
             size = int(iced_x86.MemorySizeExt.size(instruction.memory_size))
             access = _INFO.info(instruction).op_access(index)
-            wide = Order.PLAIN if size > 8 else None
+            wide = MemoryOrder.PLAIN if size > 8 else None
             address = self._address(run, instruction)
             if access not in (
                 iced_x86.OpAccess.WRITE,
                 iced_x86.OpAccess.COND_WRITE,
                 iced_x86.OpAccess.NO_MEM_ACCESS,
             ):
-                self._memory.load(run.state, by, address, size, wide or Order.ACQUIRE)
+                self._memory.load(run.state, by, address, size, wide or MemoryOrder.ACQUIRE)
             if access in (
                 iced_x86.OpAccess.WRITE, iced_x86.OpAccess.READ_WRITE, iced_x86.OpAccess.COND_WRITE,
                 iced_x86.OpAccess.READ_COND_WRITE,
             ):  # fmt: skip
                 value = run.state.fresh("computed")
-                self._memory.store(run.state, by, address, size, value, wide or Order.RELEASE)
+                self._memory.store(run.state, by, address, size, value, wide or MemoryOrder.RELEASE)
 
     def _conditional(self, run: Run, instruction: Instruction) -> Value | None:
         """Return what a SETcc stores, when the flags tell."""

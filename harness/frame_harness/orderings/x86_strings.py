@@ -8,7 +8,7 @@ from iced_x86 import Instruction, Mnemonic, Register
 
 from frame_harness.orderings import x86_words as words
 from frame_harness.orderings.asm_block import NotUnderstood
-from frame_harness.orderings.events import Order
+from frame_harness.orderings.events import MemoryOrder
 from frame_harness.orderings.ir_asm_memory import ANY_BYTES, By
 from frame_harness.orderings.ir_values import Value, scale, single
 from frame_harness.orderings.x86_computing import Computing
@@ -25,18 +25,18 @@ class Strings(Computing):
         address, size = self._address(run, instruction), self._size(instruction, 0)
         is_vector = not RegisterExt.is_gpr(instruction.op_register(1))
         value = run.state.fresh("computed") if is_vector else self._read(run, instruction, 1, by)
-        order = Order.MONOTONIC if size <= 8 else Order.PLAIN
+        order = MemoryOrder.MONOTONIC if size <= 8 else MemoryOrder.PLAIN
         self._memory.store(run.state, by, address, size, value, order, nontemporal=True)
 
     def _full_fence(self, run: Run, instruction: Instruction, by: By) -> None:
-        self._memory.fence(run.state, by, Order.SEQ_CST)
+        self._memory.fence(run.state, by, MemoryOrder.SEQ_CST)
         self._harmless(run, instruction, by)
 
     def _store_fence(self, run: Run, _: Instruction, by: By) -> None:
-        self._memory.fence(run.state, by, Order.RELEASE)
+        self._memory.fence(run.state, by, MemoryOrder.RELEASE)
 
     def _load_fence(self, run: Run, _: Instruction, by: By) -> None:
-        self._memory.fence(run.state, by, Order.ACQUIRE)
+        self._memory.fence(run.state, by, MemoryOrder.ACQUIRE)
 
     def _movsd(self, run: Run, instruction: Instruction, by: By) -> None:
         if instruction.is_string_instruction:
@@ -54,7 +54,9 @@ class Strings(Computing):
             self._bound_to(source, target)
             self._memory.load(run.state, by, source, size, order)
             value = run.state.fresh("copied")
-            self._memory.store(run.state, by, target, size, value, Order.RELEASE if order.atomic else order)
+            self._memory.store(
+                run.state, by, target, size, value, MemoryOrder.RELEASE if order.atomic else order
+            )
         self._advance(run, instruction, width, Register.RSI, Register.RDI)
 
     def _store_string(self, run: Run, instruction: Instruction, by: By) -> None:
@@ -66,10 +68,12 @@ class Strings(Computing):
             value = run.registers.read(
                 {1: Register.AL, 2: Register.AX, 4: Register.EAX, 8: Register.RAX}[width]
             )
-            self._memory.store(run.state, by, target, size, value, Order.RELEASE if order.atomic else order)
+            self._memory.store(
+                run.state, by, target, size, value, MemoryOrder.RELEASE if order.atomic else order
+            )
         self._advance(run, instruction, width, Register.RDI)
 
-    def _extent(self, run: Run, instruction: Instruction, width: int) -> tuple[int, Order]:
+    def _extent(self, run: Run, instruction: Instruction, width: int) -> tuple[int, MemoryOrder]:
         """Return how many bytes a string instruction touches, and how.
 
         The stores of a repeated one may become visible in any order (SDM vol. 3A, 9.2.4), though not after
@@ -78,11 +82,11 @@ class Strings(Computing):
         if not run.registers.forward:
             raise NotUnderstood("the flags that it loads may turn string instructions around")
         if not (instruction.has_rep_prefix or instruction.has_repne_prefix):
-            return width, Order.ACQUIRE
+            return width, MemoryOrder.ACQUIRE
         count = run.registers.read(Register.RCX)
         if count == UNBOUND:
             raise NotUnderstood("it repeats an instruction as often as rcx says, which it was not given")
-        return (count * width if isinstance(count, int) else ANY_BYTES), Order.PLAIN
+        return (count * width if isinstance(count, int) else ANY_BYTES), MemoryOrder.PLAIN
 
     @staticmethod
     def _advance(run: Run, instruction: Instruction, width: int, *pointers: int) -> None:

@@ -13,7 +13,7 @@ from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
 from frame_harness.races.operations import Method, Operation, left_out, methods, operations
-from frame_harness.races.outcome import Outcome
+from frame_harness.races.outcome import RaceResult
 from frame_harness.races.scenes import IN_USE, LIVES, OFFERED, VARIANTS, Scene
 from frame_harness.races.stage import Stage
 
@@ -90,7 +90,7 @@ class Explorer:
     strangers: dict[str, str] = field(default_factory=dict)
     absent: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _touched: dict[Method, set[Access]] = field(default_factory=dict)
-    _orders: dict[tuple[Scene, Operation, Operation, bool], Outcome] = field(default_factory=dict)
+    _orders: dict[tuple[Scene, Operation, Operation, bool], RaceResult] = field(default_factory=dict)
     _plays: dict[str, list[Play]] | None = None
 
     @classmethod
@@ -171,7 +171,7 @@ class Explorer:
         place = self.stage.place(play.trace, play.at)
         return Race(play, part, expected, got, place, self.stage.known["frame"])
 
-    def _in_order(self, play: Play, *, swapped: bool) -> Outcome:
+    def _in_order(self, play: Play, *, swapped: bool) -> RaceResult:
         key = play.scene, play.held, play.meanwhile, swapped
         if key not in self._orders:
             self._orders[key] = self.stage.in_order(
@@ -213,7 +213,7 @@ class Explorer:
         return not writes and held.method.name != ALLOCATES
 
 
-def _judged(play: Play, outcome: Outcome) -> Outcome:
+def _judged(play: Play, outcome: RaceResult) -> RaceResult:
     """An outcome without what nobody is to look at."""
     for (method, part), (mask, _) in LEFT_BEHIND.items():
         if method == play.held.method.name:

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RaceResult:
     """Parts by name: a field of the slot, `hooks`, `other slots`, `answer 1`, `answer 1: v`."""
 
     parts: dict[str, str]
 
-    def masked(self, part: str, mask: int) -> Outcome:
+    def masked(self, part: str, mask: int) -> RaceResult:
         """The same with nothing but some bits of a part that is a number."""
         if part not in self.parts:
             return self
-        return Outcome({**self.parts, part: f"{int(self.parts[part], 0) & mask:#x}"})
+        return RaceResult({**self.parts, part: f"{int(self.parts[part], 0) & mask:#x}"})
 
-    def differences(self, legal: Collection[Outcome], *, each_part: bool) -> list[str]:
+    def differences(self, legal: Collection[RaceResult], *, each_part: bool) -> list[str]:
         """Return the parts that no legal outcome explains; none when this outcome is legal.
 
         Args:

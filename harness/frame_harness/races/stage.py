@@ -23,7 +23,7 @@ from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import LONGEST, is_private, touches
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.operations import GENERATION
-from frame_harness.races.outcome import Outcome, answer_parts
+from frame_harness.races.outcome import RaceResult, answer_parts
 from frame_harness.races.scenes import Scene
 
 CPUS: Final = 3
@@ -119,7 +119,7 @@ class Stage:
         self._finish(FIRST)
         return trace, self._answer(FIRST)
 
-    def in_order(self, first: str, second: str, scene: Scene, *, swapped: bool = False) -> Outcome:
+    def in_order(self, first: str, second: str, scene: Scene, *, swapped: bool = False) -> RaceResult:
         """Run two commands one after the other, each on its CPU; `swapped` runs the second one first."""
         self._set(scene)
         self._give(FIRST, first)
@@ -128,7 +128,7 @@ class Stage:
             self._finish(cpu)
         return self._outcome()
 
-    def interleaved(self, first: str, trace: Trace, at: Access, second: str, scene: Scene) -> Outcome:
+    def interleaved(self, first: str, trace: Trace, at: Access, second: str, scene: Scene) -> RaceResult:
         """Hold the first command ahead of one of its accesses, run the second one, let the first go on."""
         self._set(scene)
         self._give(FIRST, first)
@@ -238,7 +238,7 @@ class Stage:
     def _answer(self, cpu: int) -> str:
         return _text(self._cells[cpu]["answer"])
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self) -> RaceResult:
         parts: dict[str, str] = {}
         for cpu in (FIRST, SECOND):
             parts |= answer_parts(cpu, self._answer(cpu))
@@ -246,7 +246,7 @@ class Stage:
         parts |= {str(name): _shown(slot[name]) for name in self._table.dtype.names or ()}
         parts["hooks"] = ", ".join(self._called())
         parts["other slots"] = self._changed()
-        return Outcome(parts)
+        return RaceResult(parts)
 
     def _called(self) -> Iterator[str]:
         for word in self._hooks[: int(self._hook_count[0])].tolist():

@@ -32,7 +32,7 @@ RUN = pytest.StashKey[Run]()
 KERNELS = pytest.StashKey[list[Kernel]]()
 HAS_GUEST = pytest.StashKey[bool]()
 STORM = pytest.StashKey[str]()
-"""The storm that a check lets rage: to see it again takes repeating, which a check does not."""
+"""The storm that a check runs: to see it again takes repeating, which a check does not."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -167,7 +167,7 @@ def pytest_runtest_makereport(
     kernels = item.stash.get(KERNELS, [])
     if report.failed:
         if RUN in item.stash:
-            item.stash[RUN].taint_shared()
+            item.stash[RUN].retire_shared()
         for title, text in results.sections(item, kernels):
             report.sections.append((title, text))
     if report.when == "teardown" and results.clauses_of(item):

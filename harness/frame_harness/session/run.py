@@ -169,7 +169,7 @@ class Run:
         if self.stopped is None:
             self.stopped = self._ends.stops(error)
 
-    def taint_shared(self) -> None:
+    def retire_shared(self) -> None:
         """Let no further check meet the shared guests: one failed in one, others must not suffer."""
         self._tainted = True
 

@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frame_harness.base.commands import speaker
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import die_with_parent
-from frame_harness.base.progress import speaker
 from frame_harness.image.build import PROFILES, build
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild

@@ -14,7 +14,7 @@ from frame_harness.contract.model.options import (
     Purpose,
     custom,
 )
-from frame_harness.contract.model.outcome import Done, Fail, Illegal, Outcome, Panic, PanicKind
+from frame_harness.contract.model.outcome import Done, Fail, Illegal, ModelResult, Panic, PanicKind
 from frame_harness.contract.model.slots import NEW_SLOT, Slot
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "Illegal",
     "Model",
     "ModelError",
-    "Outcome",
+    "ModelResult",
     "Panic",
     "PanicKind",
     "Purpose",

@@ -12,7 +12,7 @@ from frame_harness.contract.memory_state import Migratetype
 from frame_harness.contract.model.buddy import BuddyModel
 from frame_harness.contract.model.hooks import HookCall, Vtable
 from frame_harness.contract.model.options import AllocOptions
-from frame_harness.contract.model.outcome import Done, Fail, Illegal, Outcome, Panic, Panicked, PanicKind
+from frame_harness.contract.model.outcome import Done, Fail, Illegal, ModelResult, Panic, Panicked, PanicKind
 from frame_harness.contract.model.slots import U32, C, Slot, SlotTable
 from frame_harness.contract.model.zones import MAX_ORDER
 
@@ -29,14 +29,14 @@ class ModelError(HarnessError):
     """The model was asked for something that no guest can be asked for either."""
 
 
-Operation = Callable[Concatenate["Model", P], Outcome]
+Operation = Callable[Concatenate["Model", P], ModelResult]
 
 
 def operation(body: Operation[P]) -> Operation[P]:
     """Ends in a `Panic` where the guest must panic; what was changed before stays changed."""
 
     @wraps(body)
-    def guarded(self: Model, /, *args: P.args, **kwargs: P.kwargs) -> Outcome:
+    def guarded(self: Model, /, *args: P.args, **kwargs: P.kwargs) -> ModelResult:
         try:
             return body(self, *args, **kwargs)
         except Panicked as panicked:
@@ -92,7 +92,9 @@ class Model:
     # ---- allocation --------------------------------------------------------------------------------------
 
     @operation
-    def alloc(self, options: AllocOptions = KERNEL, *, chosen: int | None = None, cpu: int = 0) -> Outcome:
+    def alloc(
+        self, options: AllocOptions = KERNEL, *, chosen: int | None = None, cpu: int = 0
+    ) -> ModelResult:
         """Allocate one frame; a poisoned one that the buddy offers goes back, into quarantine (GUARD-08)."""
         if chosen is not None:
             taken = self.buddy.take_chosen(chosen, 0)
@@ -110,7 +112,7 @@ class Model:
             return self._claim(block.pfn, options)
         return Fail(OUT_OF_MEMORY)
 
-    def _claim(self, pfn: int, options: AllocOptions) -> Outcome:
+    def _claim(self, pfn: int, options: AllocOptions) -> ModelResult:
         """ALLOC-02, ALLOC-04, ALLOC-09, ALLOC-10, ALLOC-15, GUARD-05, GEN-01."""
         if self.slots[pfn].refcount != C.refcount_unused:
             raise Panicked(PanicKind.CLAIM)
@@ -128,7 +130,7 @@ class Model:
             self.payload[pfn] = 0
         return Done({"paddr": pfn << PAGE_SHIFT})
 
-    def alloc_all(self, options: AllocOptions = KERNEL, *, cpu: int = 0) -> Outcome:
+    def alloc_all(self, options: AllocOptions = KERNEL, *, cpu: int = 0) -> ModelResult:
         """Allocate until there is none; `n` counts the frames."""
         count = 0
         while True:
@@ -140,7 +142,7 @@ class Model:
             count += 1
 
     @operation
-    def release(self, paddr: int, order: int, *, cpu: int = 0) -> Outcome:
+    def release(self, paddr: int, order: int, *, cpu: int = 0) -> ModelResult:
         """Call the hooks of a block, then give it to the buddy (VT-05), poisoned or not."""
         self._call_hook("on_last_ref", paddr)
         for index in range(1 << order):
@@ -168,7 +170,7 @@ class Model:
     @operation
     def buddy_alloc(
         self, order: int, migratetype: Migratetype, *, chosen: int | None = None, cpu: int = 0
-    ) -> Outcome:
+    ) -> ModelResult:
         """Take a block without a claim: its slots keep the sentinel (FRAME-05, FRAME-06)."""
         if order > MAX_ORDER:
             return Fail(INVALID_ORDER)
@@ -179,20 +181,20 @@ class Model:
         return Fail(OUT_OF_MEMORY) if block is None else Done({"paddr": block.paddr})
 
     @operation
-    def buddy_free(self, paddr: int, order: int, *, cpu: int = 0) -> Outcome:
+    def buddy_free(self, paddr: int, order: int, *, cpu: int = 0) -> ModelResult:
         """Give a block back without hooks."""
         self._to_buddy(paddr, order, cpu)
         return Done()
 
     @operation
-    def drain(self) -> Outcome:
+    def drain(self) -> ModelResult:
         """Empty the caches of all CPUs."""
         return Done({"n": self.buddy.drain()})
 
     # ---- reference count ---------------------------------------------------------------------------------
 
     @operation
-    def inc_ref(self, paddr: int) -> Outcome:
+    def inc_ref(self, paddr: int) -> ModelResult:
         """One reference more, never onto the sentinel nor off it (REF-01, REF-07)."""
         count = self.slot(paddr).refcount
         if count >= C.refcount_unused - 1:
@@ -201,7 +203,7 @@ class Model:
         return Done()
 
     @operation
-    def dec_ref(self, paddr: int) -> Outcome:
+    def dec_ref(self, paddr: int) -> ModelResult:
         """One reference less; `v` is the count before (REF-01, REF-07)."""
         count = self.slot(paddr).refcount
         if count in (0, C.refcount_unused):
@@ -210,7 +212,7 @@ class Model:
         return Done({"v": count})
 
     @operation
-    def cas_refcount(self, paddr: int, expect: int, new: int) -> Outcome:
+    def cas_refcount(self, paddr: int, expect: int, new: int) -> ModelResult:
         """REF-02; `v` is the count before, either way."""
         count = self.slot(paddr).refcount
         if count != expect:
@@ -219,82 +221,82 @@ class Model:
         return Done({"v": count})
 
     @operation
-    def set_refcount(self, paddr: int, count: int) -> Outcome:
+    def set_refcount(self, paddr: int, count: int) -> ModelResult:
         """REF-03."""
         return self._write(paddr, refcount=count)
 
-    def reset_refcount(self, paddr: int) -> Outcome:
+    def reset_refcount(self, paddr: int) -> ModelResult:
         """REF-03."""
         return self.set_refcount(paddr, 0)
 
     # ---- the other fields --------------------------------------------------------------------------------
 
     @operation
-    def set_flags(self, paddr: int, flags: int) -> Outcome:
+    def set_flags(self, paddr: int, flags: int) -> ModelResult:
         return self._write(paddr, flags=flags)
 
     @operation
-    def set_order(self, paddr: int, order: int) -> Outcome:
+    def set_order(self, paddr: int, order: int) -> ModelResult:
         return self._write(paddr, order=order)
 
     @operation
-    def set_next(self, paddr: int, link: int) -> Outcome:
+    def set_next(self, paddr: int, link: int) -> ModelResult:
         """FREE-07."""
         return self._write(paddr, next=link)
 
     @operation
-    def set_prev(self, paddr: int, link: int) -> Outcome:
+    def set_prev(self, paddr: int, link: int) -> ModelResult:
         """FREE-07."""
         return self._write(paddr, prev=link)
 
     @operation
-    def set_generation(self, paddr: int, generation: int) -> Outcome:
+    def set_generation(self, paddr: int, generation: int) -> ModelResult:
         return self._write(paddr, generation=generation)
 
     @operation
-    def set_meta_aux(self, paddr: int, value: int) -> Outcome:
+    def set_meta_aux(self, paddr: int, value: int) -> ModelResult:
         """FRAME-08."""
         return self._write(paddr, meta_aux=value)
 
     @operation
-    def set_vtable_bits(self, paddr: int, bits: int) -> Outcome:
+    def set_vtable_bits(self, paddr: int, bits: int) -> ModelResult:
         return self._write(paddr, vtable=bits)
 
     @operation
-    def set_guard(self, paddr: int, bits: int) -> Outcome:
+    def set_guard(self, paddr: int, bits: int) -> ModelResult:
         """GUARD-01."""
         return self._write(paddr, guard=bits)
 
     @operation
-    def fetch_or_guard(self, paddr: int, bits: int) -> Outcome:
+    def fetch_or_guard(self, paddr: int, bits: int) -> ModelResult:
         """GUARD-01; `v` is the guard before."""
         before = self.slot(paddr).guard
         self._write(paddr, guard=before | bits)
         return Done({"v": before})
 
     @operation
-    def mark_poisoned(self, paddr: int) -> Outcome:
+    def mark_poisoned(self, paddr: int) -> ModelResult:
         """Both marks, and every other bit stays (GUARD-02)."""
         slot = self.slot(paddr)
         return self._write(paddr, guard=slot.guard | C.guard_poisoned, flags=slot.flags | C.flag_poisoned)
 
     @operation
-    def reset_with_free_list_meta(self, paddr: int) -> Outcome:
+    def reset_with_free_list_meta(self, paddr: int) -> ModelResult:
         """GUARD-04."""
         return self._write(paddr, vtable=0, guard=self.slot(paddr).guard & C.guard_poisoned)
 
     @operation
-    def note_new_allocation_epoch(self, paddr: int) -> Outcome:
+    def note_new_allocation_epoch(self, paddr: int) -> ModelResult:
         """GUARD-05, GEN-01, GEN-03."""
         return self._write(paddr, vtable=0, guard=0, generation=(self.slot(paddr).generation + 1) % U32)
 
-    def _write(self, paddr: int, **fields: int) -> Outcome:
+    def _write(self, paddr: int, **fields: int) -> ModelResult:
         self.slots.write(paddr >> PAGE_SHIFT, **fields)
         return Done()
 
     # ---- payload -----------------------------------------------------------------------------------------
 
-    def fill_payload(self, paddr: int, byte: int, frames: int = 1) -> Outcome:
+    def fill_payload(self, paddr: int, byte: int, frames: int = 1) -> ModelResult:
         """A test fills frames with one byte."""
         first = paddr >> PAGE_SHIFT
         self.payload.update(dict.fromkeys(range(first, first + frames), byte))

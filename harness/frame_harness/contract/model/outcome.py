@@ -62,7 +62,7 @@ class Illegal:
     clauses: tuple[str, ...] = ("ALLOC-14",)
 
 
-Outcome = Done | Fail | Panic | Illegal
+ModelResult = Done | Fail | Panic | Illegal
 
 
 class Panicked(Exception):

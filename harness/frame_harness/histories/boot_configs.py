@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frame_harness.base.units import MIB
-from frame_harness.histories.arena import Ground
+from frame_harness.histories.lockstep import BootConfig
 from frame_harness.machine.definition import Machine
 
 LARGEST_WHOLE = 256 * MIB
@@ -11,7 +11,7 @@ LARGEST_WHOLE = 256 * MIB
 
 # The kernel image lies inside the first island, so that no build of it moves a frame that is handed out. Some
 # hundred frames are left of each zone and migratetype, between edges that no block fits: memory is soon out.
-ISLANDS = Ground(
+ISLANDS = BootConfig(
     "islands",
     {
         "reserve": [
@@ -24,9 +24,9 @@ ISLANDS = Ground(
         "ramtop": 31 * MIB + 0x801,
     },
 )
-WHOLE = Ground("whole", {})
+WHOLE = BootConfig("whole", {})
 
 
-def grounds_for(machine: Machine) -> tuple[Ground, ...]:
+def boot_configs_for(machine: Machine) -> tuple[BootConfig, ...]:
     """The maps for a machine; the first one is played on most."""
     return (ISLANDS, WHOLE) if machine.ram <= LARGEST_WHOLE else (ISLANDS,)

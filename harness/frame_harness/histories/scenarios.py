@@ -27,7 +27,7 @@ WATCHED_FRAMES = 1 << 14
 
 
 @dataclass
-class Life:
+class Scenario:
     """One guest, driven by what a well-behaved kernel may do: each block is freed once, by its holder."""
 
     watched: Watched

@@ -18,10 +18,10 @@ from frame_harness.image import store
 _READERS: Final = Path(__file__).parent
 
 
-def kept(sha256: str, what: str, keys: Set[str], read: Callable[[], Any]) -> dict[str, Any]:
+def cached(sha256: str, what: str, keys: Set[str], read: Callable[[], Any]) -> dict[str, Any]:
     """Return what `read` makes of a file, as JSON keeps it: tuples are lists, keys are strings.
 
-    What another version of the readers kept, or what was damaged, is not believed: it is read again.
+    What another version of the readers cached, or what was damaged, is not believed: it is read again.
 
     Args:
         sha256: of the file.

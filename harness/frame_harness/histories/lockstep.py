@@ -44,7 +44,7 @@ _VTABLE = re.compile(r"@(both|unmap|lastref|empty)(?:\+(\d))?")
 
 
 @dataclass(frozen=True)
-class Ground:
+class BootConfig:
     """How a guest comes up: what a script must say so that its addresses mean the same again.
 
     Args:
@@ -83,17 +83,17 @@ class OwnHost:
         return kernel.finish()
 
 
-class Arena:
+class Lockstep:
     """A guest and a model, brought back to the state after boot as often as it takes.
 
     Going back writes what the guest held after boot into its RAM while it waits at its prompt: slots, statics
     of the allocators and of the subject. A guest that crashed is replaced by a new one.
     """
 
-    def __init__(self, host: Host, ground: Ground) -> None:
+    def __init__(self, host: Host, boot_config: BootConfig) -> None:
         if lacks := [name for name in host.image.lacks if name != "frame_flags::MOVABLE"]:
             raise NotInThisVersion(lacks, "reference model")
-        self.host, self.ground = host, ground
+        self.host, self.boot_config = host, boot_config
         self.commands = 0
         """Commands that were carried out and compared."""
         self._kernel: Kernel | None = None
@@ -102,7 +102,7 @@ class Arena:
     # ---- a fresh guest -----------------------------------------------------------------------------------
 
     def _boot(self) -> None:
-        kernel = self.host.boot(**self.ground.options)
+        kernel = self.host.boot(**self.boot_config.options)
         self._kernel = kernel
         try:
             self._take_over(kernel)
@@ -151,7 +151,7 @@ class Arena:
             kernel, self._kernel = self._kernel, None
             self.host.finish(kernel)
 
-    def __enter__(self) -> Arena:
+    def __enter__(self) -> Lockstep:
         return self
 
     def __exit__(
