@@ -310,8 +310,8 @@ def test_code_that_does_not_compile_shows_the_compiler_s_words_alone(door: pytes
     wrong = door.makefile(".rs", wrong="fn oops( {")
     door.makepyfile(TEN_LINES)
     text = run(door, "--frame-rs", str(wrong)).stdout.str()
-    assert "BuildError: build: wrong.rs (dev)" in text and "wrong.rs:1" in text
-    assert "image/build.py" not in text and "pytest_plugin.py" not in text
+    assert "CompileError: build: wrong.rs (dev)" in text and "wrong.rs:1" in text
+    assert "image/build.py" not in text and "session/plugin.py" not in text
 
 
 def test_addresses_are_shown_in_hex(door: pytest.Pytester) -> None:
