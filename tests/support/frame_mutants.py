@@ -172,6 +172,7 @@ ALLOCATION = [
         "page tables need not be zero",
         "ALLOC-06 ALLOC-07",
         ("if self.zeroed || self.purpose.requires_zero() {", "if self.zeroed {"),
+        functions=frozenset({"FrameAllocOptions::purpose"}),  # where another module would settle it
     ),
     mutant(
         "the last builder call wins",
