@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "harness"))
 
 from frame_harness.base import packages  # noqa: E402  # found by the line above
 from frame_harness.base.commands import Finished, HowFar, Say, run, speaker  # noqa: E402
+from frame_harness.base.disk import run_writing  # noqa: E402
 from frame_harness.base.errors import HarnessError, MissingToolError  # noqa: E402
 
 VENV = ROOT / ".venv"
@@ -75,7 +76,7 @@ def make_venv(say: Say) -> None:
 
 
 def _venv(what: str, say: Say) -> Finished:
-    return run([sys.executable, "-m", "venv", "--clear", VENV], what=what, say=say)
+    return run_writing(ROOT, [sys.executable, "-m", "venv", "--clear", VENV], what=what, say=say)
 
 
 def install_locked(say: Say) -> None:
@@ -107,7 +108,7 @@ def _pip(arguments: list[str], *, what: str, say: Say, how_far: HowFar | None = 
         for name, value in os.environ.items()
         if name not in {"PIP_USER", "PIP_TARGET", "PYTHONPATH"}
     }
-    finished = run(argv, what=what, say=say, env=env, how_far=how_far)
+    finished = run_writing(ROOT, argv, what=what, say=say, env=env, how_far=how_far)
     if finished.status != 0:
         raise MissingToolError(
             "pip", what, detail=finished.last_words(), next_step="make setup, once that is solved"

@@ -168,6 +168,35 @@ def test_a_file_that_changes_while_it_is_judged_is_an_error(left: str, tmp_path:
     assert result.says("changed while it was judged")
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("frame/more.rs", "mod more;"), ("more.txt", 'const _: &str = include_str!("more.txt");')],
+    ids=["module", "included"],
+)
+@pytest.mark.parametrize("door", ["check", "pytest"])
+def test_another_file_of_the_module_that_changes_while_it_is_judged_is_an_error(
+    door: str, name: str, line: str, tmp_path: Path
+) -> None:
+    subject, other = mutated(tmp_path, ()), tmp_path / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("// a word\n")
+    subject.write_text(f"{subject.read_text()}\n{line}\n")
+    with announced(tmp_path) as announcer:
+        words = ("--machine", write_machine(tmp_path, qemu=announcer.program), "--frame-rs", subject)
+        test = "def test_it(kernel):\n    assert kernel.alloc()\n"
+        with (
+            open_check(tmp_path, *words, *ONE_CHECK)
+            if door == "check"
+            else open_pytest(tmp_path, test, *words, "--profile", "release", evidence=False)
+        ) as process:
+            announcer.next_pid()
+            other.write_text("// another word\n")
+            status, out = process.end()
+    words_of = f"{other} changed while it was judged"
+    assert status == (ExitCode.ERROR if door == "check" else pytest.ExitCode.TESTS_FAILED), out
+    assert out.count(words_of) == 1 and f"{subject} changed" not in out
+
+
 def test_the_built_in_module_in_a_file_of_its_own_passes(tmp_path: Path) -> None:
     """What the others here differ from."""
     subject = mutated(tmp_path, ())

@@ -142,6 +142,14 @@ class Door:
         self._log.seek(0)
         return status, self._log.read()
 
+    def said(self, words: str) -> bool:
+        """Wait until the process printed some words; false when it is over before."""
+        while words not in Path(self._log.name).read_text(errors="replace"):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.02)
+                return False
+        return True
+
     def left_behind(self) -> tuple[psutil.Process, ...]:
         """What still runs when everything had time to end: the kernel ends a killed process's guests."""
         _, alive = psutil.wait_procs(self.living(), timeout=GONE_S)
@@ -168,13 +176,19 @@ def check(folder: Path, *arguments: str | Path, env: dict[str, str] | None = Non
         return close_check(door, folder)
 
 
-def open_pytest(folder: Path, test: str, *arguments: str | Path, evidence: bool = True) -> Door:
+def open_pytest(
+    folder: Path,
+    test: str,
+    *arguments: str | Path,
+    evidence: bool = True,
+    env: dict[str, str] | None = None,
+) -> Door:
     """Start pytest with the plugin on a user's own test file."""
     (folder / "no-pytest.ini").write_text("[pytest]\n")
     file = folder / "test_user.py"
     file.write_text(test)
     written: list[str | Path] = ["--evidence", folder / "evidence.json"] if evidence else []
-    return Door([*PYTEST, file, *written, *arguments], folder)
+    return Door([*PYTEST, file, *written, *arguments], folder, env)
 
 
 def evidence_of(folder: Path) -> tuple[Evidence, Verdict]:

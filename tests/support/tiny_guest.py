@@ -12,6 +12,7 @@ HALT = b"\xfa\xf4\xeb\xfd"  # cli; again: hlt; jmp again
 HALT_ENABLED = b"\xf4\xeb\xfd"  # again: hlt; jmp again (the firmware leaves interrupts disabled, see `doze`)
 SPIN = b"\xeb\xfe"  # jmp self
 ECHO = bytes.fromhex("66bafd03eca80174fb66baf803eceeebef")  # for ever: send back each byte that COM1 receives
+ECHO_POLLS = 4  # where in it the CPU is while there is none: it asks the chip again and again
 
 
 def say(text: bytes) -> bytes:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.resources import build_dir
 from frame_harness.base.units import MIB
-from frame_harness.cli import check as check_command
 from frame_harness.cli import doctor
-from frame_harness.image import cache_limit, disk
+from frame_harness.image import cache_limit, elf_cache
+from frame_harness.image.build import build
 from frame_harness.image.cache_limit import hold, limit_bytes, trim
+from frame_harness.image.ir_build import target_of
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import find_toolchain
 from tests.support.doors import SOURCES
 
 
@@ -27,11 +37,26 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def made(cache: Path, name: str, used: int, n_bytes: int = MIB) -> Path:
+    """Write a file that was used `used` seconds after some moment of today."""
     path = cache / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * n_bytes)
-    os.utime(path, (used, used))
+    at = time.time() - 1000 + used
+    os.utime(path, (at, at))
     return path
+
+
+@contextlib.contextmanager
+def another_process(statement: str, *words: object) -> Iterator[subprocess.Popen[str]]:
+    """Let another process run a statement that prints one line; it lives until the end of the block."""
+    imports = "import fcntl, sys; from pathlib import Path; from frame_harness.image import cache_limit"
+    argv = [sys.executable, "-c", f"{imports}; {statement}; sys.stdin.read()", *map(str, words)]
+    pipe = subprocess.PIPE
+    env = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    with subprocess.Popen(argv, env=env, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        yield other
+        other.kill()
 
 
 def test_least_recently_used_goes_first(cache: Path) -> None:
@@ -63,43 +88,132 @@ def test_what_is_needed_now_and_what_fuzz_saved_stays(cache: Path) -> None:
 
 def test_image_that_another_process_may_boot_stays(cache: Path) -> None:
     image = made(cache, "images/a/kernel_shim", used=1, n_bytes=5 * MIB)
-    text = "import sys; from pathlib import Path; from frame_harness.image.cache_limit import hold; "
-    text += "print(hold(Path(sys.argv[1])), flush=True); sys.stdin.read()"
-    argv = [sys.executable, "-c", text, str(image)]
-    env = {**os.environ, "PYTHONPATH": str(SOURCES)}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(argv, env=env, stdin=pipe, stdout=pipe, text=True) as other:
-        assert other.stdout is not None and other.stdout.readline() == "True\n"
+    with another_process("print(cache_limit.hold(Path(sys.argv[1])), flush=True)", image):
         trim()
         assert image.exists()
-        other.communicate()
     trim()
     assert not image.exists() and not hold(image)
+
+
+FOLDERS = ("target/k", "target/k-clippy", "ir/target/k", "ir/shim/k", "ir/crates/k-1", "cargo/1")
+PLACES = ("images/a/kernel_shim", "notes/k.json", "dwarf/k.json", "toolchains/k.json", *FOLDERS)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_whatever_can_be_built_again_counts_and_goes(place: str, cache: Path) -> None:
+    file = made(cache, f"{place}/release/big" if place in FOLDERS else place, used=1, n_bytes=5 * MIB)
+    assert cache_limit.described().startswith("5 MiB of at most 4 MiB")
+    trim()
+    assert not file.exists() and not (cache / place).exists()
+
+
+def test_every_folder_that_the_sources_name_is_counted() -> None:
+    sources = [file.read_text(encoding="utf-8") for file in SOURCES.glob("frame_harness/**/*.py")]
+    named = {name for text in sources for name in re.findall(r'build_dir\(\) / "(\w+)"', text)}
+    counted = {pattern.partition("/")[0] for pattern in (*cache_limit.BUILT, *cache_limit.KEPT)}
+    assert {"target", "ir", "cargo", "images", "scripts"} <= named <= counted
+
+
+def test_scripts_of_the_user_count_and_stay(cache: Path) -> None:
+    script = made(cache, "scripts/ALLOC-07.txt", used=0, n_bytes=5 * MIB)
+    image = made(cache, "images/a/kernel_shim", used=1)
+    trim()
+    assert script.exists() and not image.exists()
+
+
+def test_file_with_two_names_takes_its_room_once(cache: Path) -> None:
+    file = made(cache, "target/k/release/deps/big", used=1, n_bytes=3 * MIB)
+    (cache / "target/k/release/big").hardlink_to(file)
+    assert cache_limit.described().startswith("3 MiB")
+
+
+@pytest.mark.parametrize("place", FOLDERS)
+def test_folder_that_a_living_process_uses_stays(place: str, cache: Path) -> None:
+    file = made(cache, f"{place}/big", used=1, n_bytes=5 * MIB)
+    with another_process("print(cache_limit.hold_folder(Path(sys.argv[1])), flush=True)", cache / place):
+        trim()
+        assert file.exists()
+    trim()
+    assert not file.exists()
+
+
+def test_folder_in_which_cargo_runs_by_itself_stays(cache: Path) -> None:
+    file = made(cache, "target/k-clippy/x86_64/release/big", used=1, n_bytes=5 * MIB)
+    lock = made(cache, "target/k-clippy/x86_64/release/.cargo-lock", used=1, n_bytes=0)
+    take = "file = open(sys.argv[1], 'rb'); print(fcntl.flock(file, fcntl.LOCK_EX), flush=True)"
+    with another_process(take, lock):
+        trim()
+        assert file.exists()
+    trim()
+    assert not file.exists()
+
+
+def test_folder_s_last_use_counts_not_its_last_change(cache: Path) -> None:
+    used_now = made(cache, "ir/target/old/big", used=1, n_bytes=3 * MIB)
+    changed_later = made(cache, "target/new/big", used=2, n_bytes=3 * MIB)
+    with cache_limit.used(cache / "ir" / "target" / "old"):
+        pass
+    trim()
+    assert (used_now.exists(), changed_later.exists()) == (True, False)
+
+
+def test_what_a_home_of_cargo_links_to_stays(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    users = tmp_path_factory.mktemp("users")
+    crate = made(users, "registry/crate", used=1, n_bytes=5 * MIB)
+    made(cache, "cargo/1/config.toml", used=1, n_bytes=5 * MIB)
+    (cache / "cargo/1/registry").symlink_to(users / "registry")
+    assert cache_limit.described().startswith("5 MiB")
+    trim()
+    assert crate.exists() and not (cache / "cargo/1").exists()
+
+
+def test_what_nobody_used_for_a_week_goes_though_there_is_room(cache: Path) -> None:
+    week = -int(cache_limit.KEEP_S)
+    places = ("images/a/kernel_shim", "notes/k.json", "dwarf/k.json", "cargo/1/config.toml")
+    old = [made(cache, place, used=week, n_bytes=1) for place in places]
+    held = made(cache, "images/b/kernel_shim", used=week, n_bytes=1)
+    target = made(cache, "target/k/release/big", used=week, n_bytes=1)
+    with another_process("print(cache_limit.hold(Path(sys.argv[1])), flush=True)", held):
+        trim()
+    assert not [file for file in old if file.exists()]
+    assert held.exists() and target.exists()
+
+
+def test_reading_again_what_was_kept_is_a_use(cache: Path) -> None:
+    read = partial(elf_cache.cached, "0" * 64, "names", {"name"}, lambda: {"name": 1})
+    read()
+    [file] = (cache / "dwarf").iterdir()
+    os.utime(file, (1, 1))
+    assert read() == {"name": 1} and file.stat().st_mtime > 1
+
+
+def test_image_that_is_not_built_anew_is_used_with_its_note() -> None:
+    image = build(Subject.builtin(), "release")
+    files = [image.elf, *(build_dir() / "notes").glob("*.json")]
+    notes = [file for file in files if file == image.elf or image.sha256 in file.read_text()]
+    for file in notes:
+        os.utime(file, (at := time.time() - 1000, at))
+    build(Subject.builtin(), "release")
+    assert len(notes) > 1 and max(file.stat().st_mtime for file in notes[1:]) > at < notes[0].stat().st_mtime
+
+
+def test_building_for_llvm_ir_trims_and_keeps_what_it_made(
+    cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    big = made(cache, "images/a/kernel_shim", used=1, n_bytes=5 * MIB)
+    toolchain = replace(find_toolchain(), cargo=tmp_path_factory.mktemp("tools") / "cargo", key="fake")
+    made_there = cache / "ir" / "target" / "fake" / "lib.rlib"
+    making = f"mkdir -p {made_there.parent}; head -c 9000000 /dev/zero > {made_there}"
+    toolchain.cargo.write_text(f"#!/bin/sh\n{making}\n")
+    toolchain.cargo.chmod(0o755)
+    target_of(toolchain)
+    assert made_there.exists() and not big.exists() and not list(cache.glob("ir/crates/*"))
 
 
 def test_bound_that_is_no_size_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache_limit.VARIABLE, "much")
     with pytest.raises(UsageError, match="FRAME_HARNESS_CACHE_LIMIT: much: expected a size"):
         limit_bytes()
-
-
-@pytest.mark.parametrize("said", ["ld: final link failed: No space left on device", "(os error 28)"])
-def test_full_disk_is_named_with_folder_room_and_next_step(said: str, tmp_path: Path) -> None:
-    full = disk.no_room_for_build(tmp_path, f"error: linking failed\n{said}\n")
-    assert full is not None
-    assert full.summary.startswith(f"disk full: {tmp_path}: ") and "MiB free of" in full.summary
-    assert said in str(full) and "FRAME_HARNESS_CACHE" in full.next_step
-
-
-def test_linker_that_fails_with_room_is_no_full_disk(tmp_path: Path) -> None:
-    assert disk.no_room_for_build(tmp_path, "ld: undefined symbol") is None
-
-
-def test_file_that_finds_no_room_is_named(tmp_path: Path) -> None:
-    error = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "images"))
-    trouble = check_command._of_the_host(error)
-    assert f"disk full: {tmp_path}" in trouble.message and "make room" in trouble.next
-    assert disk.no_room(OSError(errno.EACCES, "no"), tmp_path) is None
 
 
 def test_doctor_on_a_cache_that_cannot_be_written_says_so(

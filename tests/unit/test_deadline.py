@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.machine import Deadline, Guest, LimitKind, LimitReached, load_machine
+from frame_harness.machine.debugger import Debugger
 from tests.support import tiny_guest as tiny
 
 Kernel = Callable[..., Path]
@@ -101,6 +105,43 @@ def test_guest_that_qemu_paused_is_reported_as_that(kernel: Kernel) -> None:
     with Guest.start(load_machine("microvm"), kernel(tiny.SPIN)) as guest:
         guest.qmp("stop")
         assert limit_of(guest).report.kind is LimitKind.PAUSED
+
+
+@contextmanager
+def debugged(elf: Path, **limits: float) -> Iterator[tuple[Guest, Debugger]]:
+    """A guest at its prompt with a debugger attached, which has paused it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        machine = load_machine("microvm")
+        with Guest.start(machine, elf, debugger=theirs.fileno()) as guest:
+            theirs.close()
+            listen(guest, guest.deadline("boot"), READY)
+            guest.machine = machine.override(limits=limits)
+            yield guest, Debugger(ours, lambda: not guest.process.ended(), limit_s=60)
+
+
+@pytest.mark.parametrize("where", ["attached", "breakpoint"])
+def test_guest_that_a_debugger_holds_reaches_no_limit_then_goes_on(where: str, kernel: Kernel) -> None:
+    elf = kernel(tiny.say(READY), tiny.ECHO)
+    with debugged(elf, stall_wall_s=0.3, asleep_wall_s=0.1) as (guest, debugger):
+        if where == "breakpoint":
+            debugger.breakpoint(tiny.BASE + len(tiny.say(READY)) + tiny.ECHO_POLLS)
+            debugger.run_all()
+        deadline = guest.deadline("an echo", cpu_s=0.3)
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            guest.console.settimeout(deadline.poll_s)
+            with pytest.raises(TimeoutError):
+                guest.console.recv(1)
+            deadline.check(0)
+        debugger.detach()
+        guest.console.sendall(b"z")
+        assert listen(guest, guest.deadline("an echo"), b"z") == b"z"
+
+
+def test_last_resort_ends_a_guest_that_a_debugger_holds(kernel: Kernel) -> None:
+    with debugged(kernel(tiny.say(READY), tiny.ECHO), total_wall_s=0.3) as (guest, _):
+        assert limit_of(guest).report.kind is LimitKind.WALL
 
 
 def test_last_resort_ends_a_guest_that_is_busy_with_nothing(kernel: Kernel) -> None:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import pytest
 
+from frame_harness.base import report_files as files
 from frame_harness.base import streams
 from frame_harness.base.errors import BootError, HarnessError, UsageError
 from frame_harness.cli import check as check_command
@@ -21,7 +22,6 @@ from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed, GuestCrashed, GuestTimeout, SubjectPanic
 from frame_harness.image.errors import CompileError, ToolchainError
 from frame_harness.judge.exit_codes import ExitCode
-from frame_harness.report import files
 from tests.support.doors import SOURCES
 
 MAIN = (sys.executable, "-c", "from frame_harness.cli.main import main; main()")
@@ -66,7 +66,7 @@ def test_every_error_has_a_status_and_one_line(
     assert run_main(monkeypatch, error) == status
     said = capsys.readouterr().err
     assert "Traceback" not in said
-    assert len(said.strip().splitlines()) == 1
+    assert len([line for line in said.strip().splitlines() if not line.startswith("next: ")]) == 1
 
 
 def test_error_that_nobody_thought_of_is_no_fail_and_keeps_its_trace(
@@ -151,14 +151,16 @@ def test_run_without_a_verdict_leaves_no_older_report(tmp_path: Path) -> None:
 
 def test_device_as_a_report_stays_a_device() -> None:
     files.make_way([Path("/dev/null")], [])
-    files.write(Path("/dev/null"), "text")
+    files.write({Path("/dev/null"): "text"})
     assert Path("/dev/null").is_char_device()
 
 
-def test_report_for_which_there_is_no_room_is_an_error() -> None:
-    with pytest.raises(HarnessError, match="No space left"):
-        files.write(Path("/dev/full"), "text")
-    assert Path("/dev/full").is_char_device()
+def test_report_for_which_there_is_no_room_is_an_error_and_the_other_is_written(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    with pytest.raises(HarnessError, match=r"disk full: /dev/full: \d+ KiB free") as raised:
+        files.write({Path("/dev/full"): "text", other: "text"})
+    assert "name another file" in raised.value.next_step
+    assert Path("/dev/full").is_char_device() and other.read_text() == "text"
 
 
 def test_host_without_room_is_an_error_in_the_report(
@@ -171,4 +173,5 @@ def test_host_without_room_is_an_error_in_the_report(
     report = tmp_path / "report.json"
     assert check_command.check(Request(json=report)) is ExitCode.ERROR
     assert json.loads(report.read_text())["verdict"] == "ERROR"
-    assert "No space left on device" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "disk full: /full/images" in out and "next: make room there" in out

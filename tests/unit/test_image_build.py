@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base import resources
+from frame_harness.base.commands import TOLD, tell_through
 from frame_harness.contract.layout import EXPECTED, diff
 from frame_harness.guest.backtrace import code_line
 from frame_harness.image import (
@@ -183,6 +184,52 @@ def test_edit_of_a_file_that_the_subject_includes_is_noticed(subject_file: Path)
         build(Subject.from_file(subject_file), "dev")
 
 
+def test_variable_that_the_subject_reads_is_part_of_what_is_compiled(
+    subject_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subject_file.open("a", encoding="utf-8") as file:
+        file.write(
+            '\nconst _: () = assert!(!matches!(option_env!("USER"), Some(name) if name.len() == 3));\n'
+        )
+    monkeypatch.setenv("USER", "alice")
+    first = build(Subject.from_file(subject_file), "dev")
+    monkeypatch.setenv("USER", "bob")
+    with pytest.raises(CompileError, match="assertion failed"):
+        build(Subject.from_file(subject_file), "dev")
+    monkeypatch.setenv("USER", "carol")
+    monkeypatch.setenv("LOGNAME", "somebody, whom it does not ask for")
+    again = build(Subject.from_file(subject_file), "dev")
+    assert again.sha256 == first.sha256
+
+
+def test_variable_that_is_kept_from_the_subject_is_named_each_time(
+    subject_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subject_file.open("a", encoding="utf-8") as file:
+        file.write('\nconst _: () = assert!(option_env!("KERNEL_FEATURE").is_none());\n')
+    said: list[str] = []
+    tell_through(said.append)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    for value in ("", "1", "2"):
+        monkeypatch.setenv(TOLD, "")
+        if value:
+            monkeypatch.setenv("KERNEL_FEATURE", value)
+        build(Subject.from_file(subject_file), "dev")
+    words = "frame.rs reads KERNEL_FEATURE while it is compiled: no variable of yours reaches the compiler"
+    assert [line.startswith(f"note: {words}") for line in said] == [True, True]
+
+
+def test_variable_that_the_subject_cannot_do_without_has_a_next_step(
+    subject_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERNEL_FEATURE", "1")
+    with subject_file.open("a", encoding="utf-8") as file:
+        file.write('\npub const FEATURE: &str = env!("KERNEL_FEATURE");\n')
+    with pytest.raises(CompileError, match="environment variable `KERNEL_FEATURE` not defined") as raised:
+        build(Subject.from_file(subject_file), "dev")
+    assert "no variable of yours reaches the compiler" in raised.value.next_step
+
+
 def test_switch_between_two_subjects_never_mixes_them_up(subject_file: Path) -> None:
     for _ in range(2):
         assert build(Subject.builtin(), "dev").subject.is_builtin
@@ -294,7 +341,7 @@ def test_file_named_like_the_built_in_subject_is_not_taken_for_it(subject_file: 
 def test_image_of_another_module_is_refused(subject_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = Subject.from_file(subject_file)
     elf = build(Subject.builtin(), "dev").elf
-    other = cargo.Built(elf, (Subject.builtin().path,))
+    other = cargo.Built(elf, (Subject.builtin().path,), ())
     monkeypatch.setattr(cargo, "compile_shim", lambda *_, **__: other)
     with pytest.raises(CompileError, match="none of the sources"):
         build(subject, "dev")

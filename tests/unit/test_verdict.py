@@ -33,6 +33,7 @@ from tests.unit.evidence_samples import (
     CLAUSES_LOOKED_AT,
     DEV,
     LIFE,
+    RANGE,
     RELEASE,
     TABLE,
     VTABLE,
@@ -584,3 +585,44 @@ def test_a_broken_clause_weighs_more_than_what_is_not_in_a_version() -> None:
     broken = replace(evidence.checks[0], outcome=Outcome.VIOLATED, message="no")
     verdict = judge(replace(evidence, checks=(broken, *evidence.checks[1:])))
     assert verdict.kind is Kind.FAIL
+
+
+def interrupted(evidence: Evidence) -> Verdict:
+    """Judge an interrupted run in which one check of each run never came to its end."""
+    short = tuple(result for result in evidence.checks if result.check != RANGE)
+    runs = tuple(replace(run, finished=run.finished[:-1]) for run in evidence.runs)
+    return judge(replace(evidence, checks=short, runs=runs, interrupted=True))
+
+
+def test_interruption_names_the_verdict_and_says_how_much_was_seen() -> None:
+    verdict = interrupted(healthy())
+    assert verdict.kind is Kind.INTERRUPTED and codes(verdict) == {"interrupted"}
+    assert verdict.reasons[0].message.startswith("stopped after 6 results")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [(Outcome.CRASHED, Kind.CRASH), (Outcome.TIMEOUT, Kind.TIMEOUT), (Outcome.VIOLATED, Kind.FAIL)],
+)
+def test_what_was_known_before_an_interruption_is_kept_with_its_check(outcome: Outcome, kind: Kind) -> None:
+    verdict = interrupted(with_outcome(healthy(), TABLE, outcome, DEV))
+    assert verdict.kind is Kind.INTERRUPTED
+    assert [(one.kind, one.check, one.run) for one in verdict.reasons[1:]] == [(kind, TABLE, DEV)]
+
+
+@pytest.mark.parametrize(
+    ("got", "kept"),
+    [(GuestEnd.RESET, {"exit"}), (GuestEnd.TIMEOUT, {"exit"}), (GuestEnd.SIGNALED, set())],
+)
+def test_end_of_a_guest_is_kept_unless_the_interruption_is_why(got: GuestEnd, kept: set[str]) -> None:
+    exits = (GuestExits(expected=GuestEnd.PASS, got=got, count=3),)
+    assert codes(interrupted(with_run(healthy(), DEV, exits=exits))) == {"interrupted", *kept}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kept"),
+    [(Outcome.CRASHED, {"trouble"}), (Outcome.TIMEOUT, {"trouble"}), (Outcome.ERROR, set())],
+)
+def test_run_that_broke_off_before_an_interruption_is_kept(outcome: Outcome, kept: set[str]) -> None:
+    trouble = Trouble(what="preflight", message="panic: at frame.rs:1", run=DEV, outcome=outcome)
+    assert codes(interrupted(replace(healthy(), errors=(trouble,)))) == {"interrupted", *kept}

@@ -6,19 +6,24 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TextIO
+from typing import IO, Final, TextIO
 
 Say = Callable[[str], None]
 """Shows one line to the person who waits."""
 
 HowFar = Callable[[str], str | None]
 """Given a line that a tool printed, returns what to show of it, or None."""
+
+TOLD: Final = "FRAME_HARNESS_TOLD"
+"""The variable by which a process tells those that it starts what need not be said again."""
+_SAY: Final[list[Say]] = []
 
 PATIENCE_S = 2.0  # a step that is over by then is not worth a line
 GRACE_S = 2.0  # for a tool that is told to end
@@ -168,16 +173,56 @@ def _drain(child: subprocess.Popen[str], step: Step, how_far: HowFar | None) -> 
     return "".join(out), "".join(err)
 
 
-def speaker(stream: TextIO) -> Say:
-    """Return a way to show lines: on a terminal a line about the same step replaces the one before."""
+def speaker(stream: TextIO, *, alone: bool = True, begin: Callable[[], None] | None = None) -> Say:
+    """Return a way to show lines: on a terminal a line about the same step replaces the one before.
+
+    Args:
+        alone: nobody else writes to the terminal meanwhile; else every line stays.
+        begin: makes a fresh line on the terminal, where somebody else may have begun one.
+    """
     last = ""
 
     def say(line: str) -> None:
         nonlocal last
         step = line.partition(" … ")[0].partition(": done")[0]
-        again = stream.isatty() and bool(last) and step == last
+        terminal = stream.isatty()
+        if terminal:
+            line = _cut(line, stream)
+            if begin is not None:
+                begin()
+        again = terminal and alone and bool(last) and step == last
         stream.write(f"\x1b[1A\x1b[2K{line}\n" if again else f"{line}\n")
         stream.flush()
         last = step
 
     return say
+
+
+def _cut(line: str, stream: TextIO) -> str:
+    """Make a line fit a terminal: of one that wraps, only the last part would be replaced."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except OSError:  # a stream that only says that it is one
+        return line
+    return line if columns < 2 or len(line) < columns else f"{line[: columns - 2]}…"
+
+
+def tell_through(say: Say) -> None:
+    """Set who shows what `tell_once` has to say; else it goes to stderr."""
+    _SAY[:] = [say]
+
+
+def tell_once(text: str, *, cause: str = "") -> None:
+    """Say something that is good to know, once for all processes of a run.
+
+    Args:
+        cause: the same of all texts of which one is enough; else it is the text.
+    """
+    told = os.environ.get(TOLD, "").splitlines()
+    if (cause or text) in told or os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+        return
+    os.environ[TOLD] = "\n".join([*told, cause or text])
+    if _SAY:
+        _SAY[0](f"note: {text}")
+    else:
+        print(f"note: {text}", file=sys.stderr, flush=True)

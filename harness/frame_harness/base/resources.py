@@ -38,7 +38,7 @@ def build_dir() -> Path:
     `FRAME_HARNESS_CACHE` names it. Else a clone uses its own `.build`: two clones never share state;
     and an installed package the user's cache folder (`XDG_CACHE_HOME`, XDG Base Directory Specification 0.8).
     """
-    folder = _build_dir_by_rule()
+    folder = build_place()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -52,7 +52,8 @@ def build_dir() -> Path:
     return folder
 
 
-def _build_dir_by_rule() -> Path:
+def build_place() -> Path:
+    """Return where that folder is, whether it is there or not."""
     named = os.environ.get("FRAME_HARNESS_CACHE")
     if named:
         return Path(named).expanduser().resolve()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +14,11 @@ import msgspec
 import pytest
 from _pytest.mark.expression import Expression
 
-from frame_harness.base import resources
+from frame_harness.base import disk, report_files, resources
+from frame_harness.base.commands import tell_through
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.contract.clauses import CLAUSES, clause
-from frame_harness.image import disk
 from frame_harness.image.build import PROFILES, build
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
@@ -32,7 +31,6 @@ from frame_harness.judge.verdict import judge
 from frame_harness.machine.accel import settle_accel
 from frame_harness.machine.definition import load_machines
 from frame_harness.machine.firmware import require_host
-from frame_harness.report import files as report_files
 from frame_harness.report import json_report, junit
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for, print_report
@@ -96,14 +94,13 @@ def check(request: Request) -> ExitCode:
         require_host(machine)
     console = console_for()
     with Progress(console) as progress:
+        tell_through(progress.note)
         evidence = _evidence(subject, request, progress)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
     verdict = judge(evidence, known, required=_required(request))
     print_report(evidence, verdict, known, console)
-    if request.json:
-        report_files.write(request.json, json_report.dumps(evidence, verdict, known))
-    if request.junit:
-        report_files.write(request.junit, junit.dumps(evidence, verdict, known))
+    writers = {request.json: json_report.dumps, request.junit: junit.dumps}
+    report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
     if evidence.interrupted:
         console.print("interrupted; every guest is gone")
     return exit_code(verdict.kind)
@@ -118,8 +115,10 @@ def _evidence(subject: Subject, request: Request, progress: Progress) -> Evidenc
         if trouble is None:
             trouble, request = _settle_accelerator(request, images, progress)
         evidence = _broken_build(subject, trouble) if trouble else _run_suite(subject, request, progress)
-    except OSError as error:
+    except disk.Unwritable as error:
         evidence = _broken_build(subject, _of_the_host(error))
+    except OSError as error:
+        evidence = _broken_build(subject, _of_the_host(disk.unwritable(error) or error))
     except KeyboardInterrupt:
         evidence = Evidence(subject=_info(subject), planned_runs=(), interrupted=True)
     return msgspec.structs.replace(evidence, build_s=build_s)
@@ -193,9 +192,9 @@ def _build_first(
     return None, images
 
 
-def _of_the_host(error: OSError) -> Trouble:
-    if full := disk.no_room(error, resources.build_dir()):
-        return Trouble(what="files", message=full.summary, detail=full.evidence, next=full.next_step)
+def _of_the_host(error: OSError | disk.Unwritable) -> Trouble:
+    if isinstance(error, disk.Unwritable):
+        return Trouble(what="files", message=error.summary, detail=error.evidence, next=error.next_step)
     return Trouble(
         what="files",
         message=str(error),
@@ -214,12 +213,14 @@ def _info(subject: Subject) -> SubjectInfo:
 def _run_suite(subject: Subject, request: Request, progress: Progress) -> Evidence:
     """Run pytest on the suite; what it saw so far when it was interrupted."""
     watcher = _Watcher(progress)
-    with tempfile.TemporaryDirectory(prefix="frame-harness-") as folder, alone():
-        file = Path(folder) / "evidence.json"
+    with disk.scratch() as folder, alone():
+        file = folder / "evidence.json"
         workers = _workers(request, progress)
-        code = pytest.main(_arguments(request, file, Path(folder), workers), plugins=[watcher])
+        code = pytest.main(_arguments(request, file, folder, workers), plugins=[watcher])
         if code == pytest.ExitCode.INTERRUPTED and not watcher.troubles and not file.exists():
             return Evidence(subject=_info(subject), planned_runs=(), interrupted=True)
+        if error := watcher.unwritten():
+            raise error
         if not file.exists():
             watcher.troubles.append(
                 Trouble(what="suite", message=f"pytest ended with status {int(code)} and left no evidence")
@@ -239,12 +240,13 @@ def _with_troubles(evidence: Evidence, troubles: Sequence[Trouble]) -> Evidence:
     return msgspec.structs.replace(evidence, errors=(*evidence.errors, *troubles))
 
 
-def _arguments(request: Request, evidence: Path, scratch: Path, workers: int) -> list[str]:
+def _arguments(request: Request, evidence: Path | None, scratch: Path, workers: int) -> list[str]:
     arguments = [
         *settings(resources.suite_dir(), scratch), "-n", str(workers),
-        "--dist", "worksteal", "--profile", request.profile, "--evidence", str(evidence),
-        "--reproduce-with", request.command,
+        "--dist", "worksteal", "--profile", request.profile, "--reproduce-with", request.command,
     ]  # fmt: skip
+    if evidence:
+        arguments += ["--evidence", str(evidence)]
     for machine in request.machines or DEFAULT_MACHINES:
         arguments += ["--machine", machine]
     if not request.machines:
@@ -277,8 +279,8 @@ def _selected(request: Request) -> int:
         def pytest_collection_finish(self, session: pytest.Session) -> None:
             collected.extend(item.nodeid for item in session.items)
 
-    with tempfile.TemporaryDirectory(prefix="frame-harness-") as folder:
-        words = _arguments(request, Path(folder) / "evidence.json", Path(folder), 0)
+    with disk.scratch() as folder:
+        words = _arguments(request, None, folder, 0)
         pytest.main([*words, "--collect-only"], plugins=[Collector()])
     return len(collected)
 
@@ -291,6 +293,14 @@ class _Watcher:
         self._progress = progress
         self._runs: dict[str, RunKey] = {}
         self._begun = False
+        self._config: pytest.Config | None = None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._config = session.config
+
+    def unwritten(self) -> disk.Unwritable | None:
+        """Why there is no evidence, where there was no room for it."""
+        return self._config.stash[pytest_plugin.SESSION].unwritten if self._config else None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
@@ -336,5 +346,8 @@ class _Watcher:
                 Trouble(what="suite", message=f"worker {node.gateway.id} died", detail=str(error))
             )
 
-    def pytest_internalerror(self, excrepr: object) -> None:
-        self.troubles.append(Trouble(what="suite", message="pytest broke down", detail=str(excrepr)))
+    def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        error = excinfo.value
+        full = disk.unwritable(error) if isinstance(error, OSError) else None
+        broke = Trouble(what="suite", message="pytest broke down", detail=str(excrepr))
+        self.troubles.append(_of_the_host(full) if full else broke)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pytest
 
+from frame_harness.base.disk import scratch
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.resources import suite_dir
 from frame_harness.report.clause_table import ClauseTable, clause_table
@@ -31,8 +29,8 @@ def suite_clauses() -> ClauseTable:
         HarnessError: the suite cannot be collected.
     """
     collector = _Collector()
-    with tempfile.TemporaryDirectory(prefix="frame-harness-") as scratch, alone():
-        arguments = [*settings(suite_dir(), Path(scratch)), "--collect-only", "--marked-machines"]
+    with scratch() as folder, alone():
+        arguments = [*settings(suite_dir(), folder), "--collect-only", "--marked-machines"]
         code = pytest.main(arguments, plugins=[collector])
     if code != pytest.ExitCode.OK:
         raise HarnessError(

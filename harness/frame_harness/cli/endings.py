@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import traceback
-from pathlib import Path
 
+from frame_harness.base.disk import unwritable
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.console.channel import CrashReported
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed, GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
-from frame_harness.image.disk import no_room
 from frame_harness.image.errors import NotJudgeable
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.deadline import LimitReached
@@ -36,8 +35,8 @@ def ending(error: Exception) -> tuple[ExitCode, str]:
 
     An error that nobody thought of is the harness's own: one line, while its stack trace goes into a file.
     """
-    if isinstance(error, OSError) and (full := no_room(error, Path(tempfile.gettempdir()))):
-        return ExitCode.ERROR, f"error: {full}"
+    if isinstance(error, OSError):
+        error = unwritable(error) or error
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return status, f"error: {error}"

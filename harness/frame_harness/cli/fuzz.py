@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import secrets
 import shlex
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from frame_harness.base.disk import writing
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
+from frame_harness.base.units import PAGE_SIZE
 from frame_harness.contract.clauses import clause, in_contract_order
 from frame_harness.histories.campaign import Found, Tally, campaign
 from frame_harness.histories.history import Failure, play
@@ -22,6 +25,7 @@ from frame_harness.histories.scripts import Script, parse
 from frame_harness.histories.steps import Step
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
+from frame_harness.image.store import write_whole
 from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
@@ -48,14 +52,17 @@ def fuzz(request: FuzzRequest) -> ExitCode:
     """Play random histories for some time; every broken clause becomes a script.
 
     Raises:
-        HarnessError: the subject does not build, or the machine does not run.
+        HarnessError: the subject does not build, the machine does not run, or no script can be saved.
     """
     seed = secrets.randbits(SEED_BITS) if request.seed is None else request.seed
     machine = load_machine(request.machine)
     require_host(machine)
     image = _image(request.frame_rs, request.profile)
     folder = request.folder or build_dir() / "scripts"
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, instead="name another folder: --scripts"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as trial:  # better to know now than with the first finding
+            trial.write(bytes(PAGE_SIZE))
     limit = f"{request.seconds:g} s" if request.commands is None else f"{request.commands} commands"
     click.echo(f"fuzz: {image.subject.name} on {machine.name}:{image.profile}, seed {seed}, {limit}")
     began = time.monotonic()
@@ -81,11 +88,11 @@ def _image(frame_rs: Path | None, profile: str) -> Image:
 def _save(found: Found, folder: Path, request: FuzzRequest) -> None:
     script = found.script
     path = folder / f"{found.clause}-{script.profile}-{script.facts['subject'][-64:][:8]}.txt"
-    path.write_text(script.text, encoding="utf-8")
     click.echo(f"\n{script.clause}")
     click.echo(f"  {script.facts['seen']}")
     for line in script.lines:
         click.echo(f"    {line}")
+    write_whole(path, script.text.encode())  # after it was shown: there may be no room
     words = [program(), "replay", str(path)]
     if request.frame_rs:
         words += ["--frame-rs", str(request.frame_rs)]

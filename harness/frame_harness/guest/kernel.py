@@ -99,7 +99,7 @@ class Kernel:
             cpus: number of CPUs instead of the machine's, at most 8.
             seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
             extra: more words of the kernel's command line.
-            debugger: descriptor of the socket through which QEMU talks to a debugger.
+            debugger: descriptor of a socket to a debugger; a guest that it holds meets only `total_wall_s`.
             hung_before: tells of a line of a backtrace whether guests hung there; one that stays there is
                 given less time.
         Raises:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say
+from frame_harness.base.commands import Say, tell_once
 from frame_harness.image import cache_limit, cargo, store
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError
@@ -22,9 +22,18 @@ from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 
 Profile = Literal["dev", "release"]
-Kept = tuple[Path, str, tuple[str, ...]]
-"""An image that is kept: the file, its sha256, the names that the subject lacks."""
 PROFILES: tuple[Profile, ...] = ("dev", "release")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """An image that is kept: the file, its sha256, what the subject lacks, what it was compiled from."""
+
+    elf: Path
+    sha256: str
+    lacks: tuple[str, ...]
+    sources: tuple[tuple[str, str], ...]
+    variables: tuple[str, ...]
 
 
 def build(
@@ -60,18 +69,26 @@ def build(
     subject = subject.refreshed()
     order = cargo.image_invocation(subject, profile, features, toolchain)
     key = _key(subject, order)
-    elf = _known(key)
-    if elf is None or not cache_limit.hold(elf[0]):
+    kept = _known(key)
+    if kept is None or not cache_limit.hold(kept.elf):
         # One lock a target folder: cargo has its own, but cannot say who waits for whom.
-        with store.locked(f"build-{toolchain.key}", say=say):
-            elf = _known(key) or _build(subject, profile, order, key, say)
-            cache_limit.hold(elf[0])
-    with contextlib.suppress(PermissionError):  # somebody else's cache: their clock for what is unused
-        os.utime(elf[0])
-    return Image(elf=elf[0], sha256=elf[1], profile=profile, subject=subject, lacks=elf[2])
+        folder = cargo.target_dir_of(toolchain)
+        with store.locked(f"build-{toolchain.key}", say=say), cache_limit.used(folder):
+            kept = _known(key) or _build(subject, profile, order, key, say)
+            cache_limit.hold(kept.elf)
+    cache_limit.touch(kept.elf)
+    cache_limit.touch(store.note_path(key))
+    _tell_of_variables(subject, kept.variables)
+    return Image(kept.elf, kept.sha256, profile, subject, kept.lacks, kept.sources)
 
 
-def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None) -> Kept:
+def changed_sources(image: Image) -> list[Path]:
+    """Return the files that came with an image's subject and are not any more as they were."""
+    files = [(Path(file), content) for file, content in image.sources]
+    return [file for file, content in files if file != image.subject.path and _digest([file]) != content]
+
+
+def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None) -> _Kept:
     began = time.time_ns()
     lacks = lacking_names(subject, profile, order.toolchain, say=say)
     built = cargo.compile_shim(subject, profile, order.lacking(lacks), say=say)
@@ -93,13 +110,21 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
         )
     path, digest = store.keep_elf(built.elf)
     prove_image(Image(path, digest, profile, subject), order.toolchain, built.core)
+    sources = {str(file): _digest([file]) for file in outside}
+    read = cargo.values_of(built.variables)
     store.write_json(
-        store.note_path(key),
-        {"elf": digest, "sources": {str(file): _digest([file]) for file in outside}, "lacks": lacks},
+        store.note_path(key), {"elf": digest, "sources": sources, "lacks": lacks, "variables": read}
     )
-    store.drop_unused()
-    cache_limit.trim(path, store.note_path(key), built.elf)
-    return path, digest, lacks
+    cache_limit.trim(path, store.note_path(key))
+    return _Kept(path, digest, lacks, tuple(sources.items()), tuple(read))
+
+
+def _tell_of_variables(subject: Subject, read: Iterable[str]) -> None:
+    """Say which variables of the user's the subject asks for, in vain."""
+    hidden = [name for name, value in cargo.values_of(read).items() if value is None and name in os.environ]
+    # What cargo sets has cargo's value.
+    if names := ", ".join(name for name in hidden if not cargo.OWN_VARIABLE.match(name)):
+        tell_once(f"{subject.name} reads {names} while it is compiled: {cargo.HIDDEN}")
 
 
 def _changed(file: Path, since_ns: int) -> bool:
@@ -111,13 +136,13 @@ def _changed(file: Path, since_ns: int) -> bool:
     return any(since_ns <= at <= time.time_ns() for at in (stat.st_mtime_ns, stat.st_ctime_ns))
 
 
-def _known(key: str) -> Kept | None:
-    """Return the image of an earlier build whose every source is still the same."""
+def _known(key: str) -> _Kept | None:
+    """Return the image of an earlier build if all that it read, sources and variables, is still the same."""
     match store.read_json(store.note_path(key)):
-        case {"elf": str(digest), "sources": dict(sources), "lacks": list(lacks)}:
-            path = store.elf_path(digest)
+        case {"elf": str(digest), "sources": dict(sources), "lacks": list(lacks), "variables": dict(read)}:
+            kept = _Kept(store.elf_path(digest), digest, tuple(lacks), tuple(sources.items()), tuple(read))
             same = all(_digest([Path(file)]) == content for file, content in sources.items())
-            return (path, digest, tuple(lacks)) if same and path.is_file() else None
+            return kept if same and cargo.values_of(read) == read and kept.elf.is_file() else None
     return None
 
 

@@ -6,6 +6,8 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,15 +15,24 @@ from pathlib import Path
 from typing import IO, Final
 
 from frame_harness.base import resources
+from frame_harness.base.disk import writing
 from frame_harness.base.errors import UsageError
 from frame_harness.base.units import format_bytes, parse_bytes
 
 VARIABLE: Final = "FRAME_HARNESS_CACHE_LIMIT"
 DEFAULT: Final = "2 GiB"
-_FILES: Final = ("images/*/*", "notes/*", "dwarf/*")
-_FOLDERS: Final = ("target/*",)
+BUILT: Final = ("images/*/*", "notes/*", "dwarf/*", "toolchains/*", "target/*", "ir/*/*", "cargo/*")
+"""What can be built again, each as a whole: a file, or a folder with all that is in it."""
+KEPT: Final = ("scripts/*",)
+"""What counts and stays: it is the user's."""
+LOCKS: Final = "locks"
+"""The folder of files that are empty."""
+KEEP_S: Final = 7 * 24 * 3600.0
+_DROPPED: Final = ("images", "notes", "dwarf", "toolchains", "cargo")
+"""What goes when nobody used it for a week, however much room there is."""
 MOST_HELD: Final = 32
 _HELD: Final[OrderedDict[Path, IO[bytes]]] = OrderedDict()
+_FOLDERS: Final = contextlib.ExitStack()
 
 
 @dataclass(frozen=True)
@@ -58,85 +69,152 @@ def hold(image: Path) -> bool:
         file = image.open("rb")
     except FileNotFoundError:
         return False
-    with contextlib.suppress(OSError):  # a file system without locks: then it may be removed
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    _share(file)
     _HELD[image] = file
     while len(_HELD) > MOST_HELD:
         _HELD.popitem(last=False)[1].close()
     return image.exists()
 
 
-def trim(*keep: Path) -> None:
-    """Remove what was used least recently until the folder is small enough; call it under a build's lock.
+@contextlib.contextmanager
+def used(*folders: Path) -> Iterator[None]:
+    """Keep folders of the build folder from being removed by any process, and note that they are in use.
 
-    Images that a process holds stay, as do the scripts that `fuzz` saved: they count, but are the user's.
+    It goes with the process, however that ends.
+    """
+    with contextlib.ExitStack() as stack:
+        for folder in folders:
+            lock = _lock_of(folder)
+            if lock is not None:
+                with writing(lock):
+                    lock.parent.mkdir(parents=True, exist_ok=True)
+                    file = stack.enter_context(lock.open("ab"))
+                _share(file)
+                touch(lock)
+        yield
+
+
+def hold_folder(folder: Path) -> None:
+    """Keep a folder of the build folder from being removed as long as this process lives."""
+    _FOLDERS.enter_context(used(folder))
+
+
+def touch(path: Path) -> None:
+    """Note that a file is in use now, where that can be noted: the folder may be somebody else's."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def trim(*keep: Path) -> None:
+    """Remove what nobody used for a week, then what was used least recently until the folder is small enough.
+
+    What a living process holds or works in stays.
 
     Args:
         keep: files, and files in folders, that are needed now.
     """
-    root = resources.build_dir()
-    entries = sorted(_entries(root), key=lambda entry: entry.used)
-    excess = sum(entry.n_bytes for entry in entries) - limit_bytes()
+    entries = sorted(_entries(BUILT), key=lambda entry: entry.used)
+    excess = sum(entry.n_bytes for entry in [*entries, *_entries(KEPT)]) - limit_bytes()
+    oldest = time.time() - KEEP_S
     for entry in entries:
-        if excess <= 0:
-            return
+        old = entry.used < oldest and _kind(entry.path) in _DROPPED
         needed = any(path == entry.path or path.is_relative_to(entry.path) for path in keep)
-        if not needed and _remove(entry.path):
+        if (old or excess > 0) and not needed and _remove(entry.path):
             excess -= entry.n_bytes
-            with contextlib.suppress(OSError):  # not empty
-                if entry.path.parent.parent.name == "images":
-                    entry.path.parent.rmdir()
 
 
 def described() -> str:
     """Say how large the build folder is, of how much it may be."""
-    used = sum(entry.n_bytes for entry in _entries(resources.build_dir()))
-    return f"{used >> 20} MiB of at most {format_bytes(limit_bytes())} ({VARIABLE})"
+    n_bytes = sum(entry.n_bytes for entry in _entries((*BUILT, *KEPT)))
+    return f"{n_bytes >> 20} MiB of at most {format_bytes(limit_bytes())} ({VARIABLE})"
 
 
-def _entries(root: Path) -> Iterator[_Entry]:
-    for pattern in _FILES:
-        for file in root.glob(pattern):
-            with contextlib.suppress(OSError):
-                stat = file.stat()
-                yield _Entry(stat.st_mtime, stat.st_blocks * 512, file)
-    for pattern in _FOLDERS:
-        for folder in root.glob(pattern):
-            yield _folder(folder)
+def _entries(patterns: tuple[str, ...]) -> Iterator[_Entry]:
+    root = resources.build_dir()
+    for pattern in patterns:
+        for path in root.glob(pattern):
+            # A link is no folder: what it leads to is not the harness's to count or to remove.
+            yield _Entry(*_measured(path), path)
 
 
-def _folder(folder: Path) -> _Entry:
-    used, n_bytes = 0.0, 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                stat = os.lstat(os.path.join(place, name))  # noqa: PTH118  thousands of files
-                used, n_bytes = max(used, stat.st_mtime), n_bytes + stat.st_blocks * 512
-    return _Entry(used, n_bytes, folder)
+def _measured(path: Path) -> tuple[float, int]:
+    """Return when a file, or anything in a folder, was used, and how much room it takes.
+
+    Cargo has many files under two names; each takes its room once.
+    """
+    last, rooms = 0.0, dict[tuple[int, int], int]()
+    for file in _parts(path):
+        with contextlib.suppress(OSError):
+            found = file.lstat()
+            rooms[found.st_dev, found.st_ino] = found.st_blocks * 512
+            if not stat.S_ISDIR(found.st_mode):
+                last = max(last, found.st_mtime)
+    return last, sum(rooms.values())
+
+
+def _parts(path: Path) -> Iterator[Path]:
+    """Yield a file; or a folder with all that is in it, and the file that notes its use."""
+    yield path
+    if path.is_symlink() or not path.is_dir():
+        return
+    for place, folders, names in os.walk(path):
+        yield from (Path(place, name) for name in (*folders, *names))
+    if (lock := _lock_of(path)) is not None:
+        yield lock
+
+
+def _kind(path: Path) -> str:
+    return path.relative_to(resources.build_dir()).parts[0]
+
+
+def _lock_of(folder: Path) -> Path | None:
+    """Return the file whose lock says that a folder is in use; None of one that lies somewhere else."""
+    root = resources.build_dir()
+    if not folder.is_relative_to(root):
+        return None
+    return root / LOCKS / f"use-{'-'.join(folder.relative_to(root).parts)}"
 
 
 def _remove(path: Path) -> bool:
-    """Remove a file that nobody holds, or a folder that no build works in."""
-    if path.is_dir():
-        lock = resources.build_dir() / "locks" / f"build-{path.name}"
-        if lock.exists() and _is_held(lock):
+    """Remove a file that nobody holds, or a folder that nobody works in; tell whether it is gone."""
+    with contextlib.ExitStack() as stack:
+        if not all(_take(lock, stack) for lock in _locks(path)):
             return False
-        shutil.rmtree(path, ignore_errors=True)
-        return not path.exists()
-    if _is_held(path):
-        return False
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
-        return True
-    return False
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        if path.parent.parent.name == "images":
+            with contextlib.suppress(OSError):  # not empty
+                path.parent.rmdir()
+    return not path.exists()
 
 
-def _is_held(path: Path) -> bool:
+def _locks(path: Path) -> list[Path]:
+    """Return the files of which one is locked while a path is in use."""
+    if not path.is_dir():
+        return [path]
+    own = [lock for lock in [_lock_of(path)] if lock is not None]
+    for lock in own:  # who begins to work there meanwhile must find it taken
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.open("ab").close()
+    return [*own, *path.glob("**/.cargo-lock")]  # cargo's: it may run there without the harness
+
+
+def _take(lock: Path, stack: contextlib.ExitStack) -> bool:
+    """Keep everybody else from a lock until the stack ends; tell whether nobody had it."""
     try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file = stack.enter_context(lock.open("rb"))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    except OSError:
         return False
-    return False
+    except OSError:  # it is not there, or the file system has no locks
+        return True
+    return True
+
+
+def _share(file: IO[bytes]) -> None:
+    """Take part in a lock; who removes what it stands for has it for a moment."""
+    with contextlib.suppress(OSError):  # a file system without locks: then it may be removed
+        fcntl.flock(file, fcntl.LOCK_SH)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import secrets
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Finished, HowFar, Say, run
-from frame_harness.image import disk
+from frame_harness.base.commands import Finished, HowFar, Say
+from frame_harness.base.disk import run_writing
+from frame_harness.image import cache_limit
 from frame_harness.image.cargo_progress import Packages
 from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import CompileError
@@ -25,6 +27,9 @@ from frame_harness.image.subject import Subject
 _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
 _LACKS = "FRAME_HARNESS_LACKS"  # likewise
 _SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
+OWN_VARIABLE = re.compile(r"CARGO(?:_|$)|OUT_DIR$|RUSTC|FRAME_RS$|FRAME_HARNESS_")
+"""What cargo, or the harness, sets itself."""
+HIDDEN = "no variable of yours reaches the compiler, so it is not set"
 NOT_THE_SUBJECT = "mend what the compiler's tools say above; it is not about the frame module"
 
 
@@ -35,12 +40,14 @@ class Invocation:
     Attributes:
         settings: the variables that the harness sets; the others only let cargo run.
         home: with all the configuration that cargo reads.
+        places: folders that cargo works in beside its home.
     """
 
     argv: tuple[str, ...]
     settings: dict[str, str]
     home: CargoHome
     toolchain: Toolchain
+    places: tuple[Path, ...] = ()
 
     @property
     def told(self) -> str:
@@ -56,12 +63,16 @@ class Invocation:
 
         Cargo believes time stamps: another text under an older one counts as compiled already. It runs only
         when no image of these very sources is kept, so that a value never seen before wastes nothing.
+
+        Raises:
+            Unwritable: it failed because it could not write.
         """
-        self.home.make()
-        env = (
-            environment() | self.settings | {"CARGO_HOME": str(self.home.path), _NONCE: secrets.token_hex(16)}
-        )
-        return run(self.argv, what=what, say=say, cwd=ROOT, env=env, how_far=how_far)
+        own = {"CARGO_HOME": str(self.home.path), _NONCE: secrets.token_hex(16)}
+        env = environment() | self.settings | own
+        with cache_limit.used(self.home.path, *self.places):
+            self.home.make()
+            folder = resources.build_dir()
+            return run_writing(folder, self.argv, what=what, say=say, cwd=ROOT, env=env, how_far=how_far)
 
 
 def invocation(
@@ -76,7 +87,7 @@ def invocation(
         str(toolchain.cargo), command, "--locked", f"--manifest-path={manifest}", f"--target={target}",
         f"--target-dir={target_dir}", *arguments,
     )  # fmt: skip
-    return Invocation(argv, settings(toolchain), cargo_home(), toolchain)
+    return Invocation(argv, settings(toolchain), cargo_home(), toolchain, (manifest.parent, target_dir))
 
 
 def settings(toolchain: Toolchain) -> dict[str, str]:
@@ -130,14 +141,16 @@ def image_invocation(
 
 @dataclass(frozen=True)
 class Built:
-    """What cargo left: the linked file, and every source that went into it.
+    """What cargo left: the linked file, and everything that went into it.
 
     Attributes:
+        variables: names of those that the code reads while it is compiled (`env!`).
         core: the core library, where cargo compiled that, too.
     """
 
     elf: Path
     sources: tuple[Path, ...]
+    variables: tuple[str, ...]
     core: Path | None = None
 
 
@@ -148,22 +161,21 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
         order: what `image_invocation` gives for them, with the names that the subject lacks.
     Raises:
         CompileError: it does not compile, or cargo could not get what it needs.
-        DiskFull: there is no room for what is built.
+        Unwritable: there is no room for what is built.
     """
     what = f"compiling the shim around {subject.name} ({profile})"
     how_far = Packages(resources.shim_dir(), with_core=bool(order.toolchain.cargo_args))
     finished = order.run(what=what, say=say, how_far=how_far)
     messages = _messages(finished)
     if finished.status != 0:
-        if full := disk.no_room_for_build(resources.build_dir(), finished.out + finished.err):
-            raise full
         raise _error(subject, profile, finished, messages)
     elf = next((Path(path) for path in map(_executable, messages) if path), None)
     if elf is None:
         raise CompileError(
             subject=subject.name, profile=profile, first="no binary from cargo", rendered=finished.err
         )
-    return Built(elf, _sources(elf), next((Path(core) for core in map(_core, messages) if core), None))
+    core = next((Path(core) for core in map(_core, messages) if core), None)
+    return Built(elf, _sources(elf), _variables(elf), core)
 
 
 def target_dir_of(toolchain: Toolchain) -> Path:
@@ -247,6 +259,26 @@ def _one_line(message: dict[str, Any]) -> str:
     )
     text = " ".join(str(message["message"]).split())
     return f"error{code}: {text}{place}"
+
+
+def values_of(names: Iterable[str]) -> dict[str, str | None]:
+    """Return a digest of what a compiler that is started now is passed in each variable; None for nothing.
+
+    What cargo sets itself follows from what it is told.
+    """
+    passed = {name: os.fsencode(value) for name, value in environment().items()}
+    return {name: hashlib.sha256(passed[name]).hexdigest() if name in passed else None for name in names}
+
+
+def _variables(elf: Path) -> tuple[str, ...]:
+    """Read which variables the compiler was asked for, in the newest of the lists that it leaves in `deps`.
+
+    Cargo's list beside the binary has files alone.
+    """
+    # # env-dep:USER=alice          not set: # env-dep:KERNEL_FEATURES
+    lists = elf.parent.glob(f"deps/{built_name()}-*.d")
+    text = max(lists, key=lambda file: file.stat().st_mtime_ns).read_text(errors="surrogateescape")
+    return tuple(dict.fromkeys(re.findall(r"^# env-dep:([^=\n]+)", text, flags=re.MULTILINE)))
 
 
 def _sources(elf: Path) -> tuple[Path, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -12,8 +11,8 @@ from typing import Any, Final
 
 import elftools
 
-from frame_harness.base import resources
-from frame_harness.image import store
+from frame_harness.base import disk, resources
+from frame_harness.image import cache_limit, store
 
 _READERS: Final = Path(__file__).parent
 
@@ -31,10 +30,13 @@ def cached(sha256: str, what: str, keys: Set[str], read: Callable[[], Any]) -> d
     place = resources.build_dir() / "dwarf" / f"{sha256[:24]}-{_version()}-{what}.json"
     found = store.read_json(place)
     if isinstance(found, dict) and found.keys() == keys:
+        cache_limit.touch(place)
         return found
     text = json.dumps(read(), separators=(",", ":"))
-    with contextlib.suppress(OSError):  # somebody else's cache, or no room: it can be read again
+    try:
         store.write_whole(place, text.encode())
+    except disk.Unwritable as error:  # somebody else's cache, or no room: it can be read again
+        disk.tell(error)
     # What comes first must not differ from what comes later.
     return dict(json.loads(text))
 

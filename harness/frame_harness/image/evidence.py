@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
 from frame_harness.base import resources
-from frame_harness.base.commands import run
+from frame_harness.base.disk import run_writing, scratch
 from frame_harness.image.asked import Asked, manifest
 from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import CompileError
@@ -46,8 +45,8 @@ def compiled(
     Raises:
         CompileError: it does not compile.
     """
-    with tempfile.TemporaryDirectory(prefix="frame-harness-evidence-") as folder:
-        library, out = Path(folder, "lib.rs"), Path(folder, "evidence")
+    with scratch("evidence") as folder:
+        library, out = folder / "lib.rs", folder / "evidence"
         shutil.copyfile(path(), library.with_name(path().name))
         library.write_text(f"#![no_std]\npub mod {path().stem};\n", encoding="utf-8")
         # As cargo names a core library that it compiled.
@@ -60,7 +59,8 @@ def compiled(
             f"--emit={emit}={out}", library,
         ]  # fmt: skip
         env = environment() | dict(toolchain.env)
-        finished = run(argv, what="compiling the evidence of the profile", env=env, cwd=Path(folder))
+        what = "compiling the evidence of the profile"
+        finished = run_writing(folder, argv, what=what, env=env, cwd=folder)
         if finished.status != 0:
             first, said = finished.last_words(), finished.err
             raise CompileError(subject=path().name, profile=wanted.profile, first=first, rendered=said)

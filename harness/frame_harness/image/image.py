@@ -31,6 +31,7 @@ class Image:
         profile: `dev` or `release`.
         subject: what was compiled into it, as it was then.
         lacks: those of `contract.names` that this version of the subject lacks.
+        sources: each file that is the user's, with a digest of what was compiled.
     """
 
     elf: Path
@@ -38,6 +39,7 @@ class Image:
     profile: str
     subject: Subject
     lacks: tuple[str, ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def _elf(self) -> Elf:

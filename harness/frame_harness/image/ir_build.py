@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say, run
-from frame_harness.image import evidence, store
+from frame_harness.base.commands import Say
+from frame_harness.base.disk import run_writing, scratch
+from frame_harness.image import cache_limit, evidence, store
 from frame_harness.image.asked import Asked, asked, manifest
 from frame_harness.image.cargo import NOT_THE_SUBJECT, invocation
 from frame_harness.image.compiler import TARGET, Toolchain
@@ -66,15 +66,16 @@ def compile_ir(
         flags: for the compiler, beyond its own.
     Raises:
         CompileError: it does not compile; carries the compiler's words.
+        Unwritable: there is no room for what the compiler makes.
         WrongBuild: it was compiled otherwise than it was asked for.
     """
     wanted = replace(asked(profile), opt_level=LEVEL)
-    with tempfile.TemporaryDirectory(prefix="frame-harness-ir-") as folder:
-        out = Path(folder, "subject.ll")
-        write_host(Path(folder), subject)
+    with scratch("ir") as folder:
+        out = folder / "subject.ll"
+        write_host(folder, subject)
         argv = [*host_argv(wanted, toolchain, say), *flags, f"--emit=llvm-ir={out}", SOURCE]
-        env = host_env(Path(folder), toolchain)
-        finished = run(argv, what=f"compiling {subject.name} to LLVM IR", say=say, env=env, cwd=Path(folder))
+        env, what = host_env(folder, toolchain), f"compiling {subject.name} to LLVM IR"
+        finished = run_writing(folder, argv, what=what, say=say, env=env, cwd=folder)
         if finished.status != 0:
             raise _refused(subject, profile, finished.err)
         text = out.read_text(encoding="utf-8", errors="surrogateescape")
@@ -136,14 +137,16 @@ def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
     # A toolchain that builds its own core for the bare machine has one for the host: orderings are the same.
     has_target = (sysroot / "lib" / "rustlib" / TARGET / "lib").is_dir()
     target = TARGET if has_target else "x86_64-unknown-linux-gnu"
+    target_dir = resources.build_dir() / "ir" / "target" / toolchain.key
+    cache_limit.hold_folder(target_dir)  # the compiler reads there whenever it is asked for IR
     with store.locked(f"ir-{toolchain.key}", say=say):
         folder = _dependency_crate(toolchain)
         order = invocation(
-            "build", folder / "Cargo.toml", target,
-            resources.build_dir() / "ir" / "target" / toolchain.key, toolchain,
+            "build", folder / "Cargo.toml", target, target_dir, toolchain,
             "--lib", "--release", "--message-format=json",
         )  # fmt: skip
         finished = order.run(what="compiling what a frame module depends on", say=say)
+        cache_limit.trim()
     if finished.status != 0:
         raise CompileError(
             subject="dependencies", profile="release", first=finished.last_words(), rendered=finished.err,
@@ -161,7 +164,7 @@ def _dependency_crate(toolchain: Toolchain) -> Path:
     lock = (resources.shim_dir() / "Cargo.lock").read_bytes()
     text = "\n".join([*lines, ""]).encode()
     key = hashlib.sha256(text + lock).hexdigest()[:12]
-    folder = resources.build_dir() / "ir" / f"{toolchain.key}-{key}"
+    folder = resources.build_dir() / "ir" / "crates" / f"{toolchain.key}-{key}"
     store.write_whole(folder / "Cargo.toml", text)
     store.write_whole(folder / "Cargo.lock", lock)
     if not (folder / "lib.rs").is_file():  # a new time stamp would compile it again

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.base import resources
+from frame_harness.base.disk import writing
 from frame_harness.image import cargo_config, store
 
 ROOT: Final = Path("/")
@@ -62,10 +63,14 @@ class CargoHome:
     at_root: str = ""
 
     def make(self) -> None:
-        """Make it, unless that was done."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        os.utime(self.path)
-        self._share()
+        """Make it, unless that was done.
+
+        Raises:
+            Unwritable: there is no room, or no leave.
+        """
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._share()
         config, data = self.path / "config.toml", self.text.encode(errors="surrogateescape")
         if not config.is_file() or config.read_bytes() != data:
             store.write_whole(config, data, mode=0o600)  # there may be a token in it

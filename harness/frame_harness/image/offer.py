@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from frame_harness.base.commands import Say, run
+from frame_harness.base.commands import Say
+from frame_harness.base.disk import run_writing, scratch
 from frame_harness.contract.names import FALLIBLE_BOOT, INFALLIBLE, NAMES, Name
 from frame_harness.image.asked import asked
+from frame_harness.image.cargo import HIDDEN
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.ir_build import HOST, SOURCE, host_argv, host_env, write_host
@@ -35,6 +35,7 @@ _UNRESOLVED: Final = frozenset(
     {"E0405", "E0412", "E0422", "E0423", "E0425", "E0432", "E0433", "E0531", "E0599"}
 )
 _IN_THE_ROOT: Final = re.compile(r"in `crate`|in the crate root")
+_VARIABLE: Final = re.compile("environment variable `.*` not defined")
 _WORD: Final = re.compile(r"[\w:]+")
 
 
@@ -127,6 +128,8 @@ def _next(subject: Subject, first: _Said) -> str:
     if first.code == NO_SUCH_FILE and subject.path.with_suffix("").is_dir():
         folder = subject.path.stem
         return f"call the file {KERNEL_S_NAME}, the folder {folder}/ of its modules frame/"
+    if _VARIABLE.search(first.message):
+        return f"use `option_env!` in {subject.path}: {HIDDEN}"
     return f"mend {subject.path}, then run the same command"
 
 
@@ -147,17 +150,17 @@ def _ask(
     ]
     head = f"{_HEAD}use {'MetaSlot' if has_slot else 'FrameMeta'} as Slot;\n"
     first = head.count("\n") + 1
-    with tempfile.TemporaryDirectory(prefix="frame-harness-offer-") as folder:
-        write_host(Path(folder), subject, extra="mod probe;\n")
-        Path(folder, PROBE).write_text(head + "\n".join([*statements, ""]), encoding="utf-8")
+    with scratch("offer") as folder:
+        write_host(folder, subject, extra="mod probe;\n")
+        (folder / PROBE).write_text(head + "\n".join([*statements, ""]), encoding="utf-8")
         argv = [
             *host_argv(asked(profile), toolchain, say),
             *flags,
-            f"--emit=metadata={Path(folder, 'out')}",
+            f"--emit=metadata={folder / 'out'}",
             SOURCE,
         ]
-        env = host_env(Path(folder), toolchain)
-        finished = run(argv, what=f"asking {subject.name} for its names", say=say, env=env, cwd=Path(folder))
+        env, what = host_env(folder, toolchain), f"asking {subject.name} for its names"
+        finished = run_writing(folder, argv, what=what, say=say, env=env, cwd=folder)
     errors = [_said(message) for message in _errors(finished.err)]
     if finished.status != 0 and not errors:
         raise CompileError(

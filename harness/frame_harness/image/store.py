@@ -7,17 +7,15 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from frame_harness.base import resources
 from frame_harness.base.commands import Say, Step
-
-KEEP_S = 7 * 24 * 3600.0  # an image that nobody used for a week is dropped
+from frame_harness.base.disk import writing
+from frame_harness.image import cache_limit
 
 
 def keep_elf(built: Path) -> tuple[Path, str]:
@@ -62,46 +60,35 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write bytes so that a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(mode)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    """Write bytes so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        Unwritable: there is no room, or no leave.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(name).chmod(mode)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager
 def locked(name: str, *, say: Say | None = None) -> Iterator[None]:
     """Hold a lock that other processes respect; it goes when the holder dies, however it dies."""
-    folder = resources.build_dir() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("a") as file:
+    path = resources.build_dir() / cache_limit.LOCKS / name
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with Step("waiting for another build", say):
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def drop_unused() -> None:
-    """Remove what was made or used more than a week ago; call it under a lock."""
-    limit = time.time() - KEEP_S
-    root = resources.build_dir()
-    for file in [
-        file for kind in ("images/*", "notes", "dwarf", "toolchains") for file in root.glob(f"{kind}/*")
-    ]:
-        with contextlib.suppress(FileNotFoundError):
-            if file.stat().st_mtime < limit:
-                file.unlink()
-    for folder in root.glob("cargo/*"):  # homes of cargo; what they link to stays
-        if folder.stat().st_mtime < limit:
-            shutil.rmtree(folder, ignore_errors=True)
-    for folder in root.glob("images/*"):
-        with contextlib.suppress(OSError):  # not empty
-            folder.rmdir()

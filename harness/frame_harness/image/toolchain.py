@@ -6,12 +6,12 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from frame_harness.base import packages, resources
 from frame_harness.base.commands import Say, run
+from frame_harness.base.disk import run_writing, scratch
 from frame_harness.image import toolchain_memory
 from frame_harness.image.asked import manifest
 from frame_harness.image.compiler import TARGET, Toolchain, target_libraries
@@ -199,13 +199,13 @@ def _debian_is_whole(rustc: Path, cargo: Path) -> bool:
 
 
 def _try_out(rustc: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="frame-harness-trial-") as folder:
-        source = Path(folder, "trial.rs")
+    with scratch("trial") as folder:
+        source = folder / "trial.rs"
         source.write_text(_TRIAL, encoding="utf-8")
         argv: list[str | Path] = [
-            rustc, "--edition=2024", "--target", TARGET, "-Cpanic=abort", "-o", Path(folder, "trial"), source,
+            rustc, "--edition=2024", "--target", TARGET, "-Cpanic=abort", "-o", folder / "trial", source,
         ]  # fmt: skip
-        finished = run(argv, what="trying the Rust toolchain", env=environment())
+        finished = run_writing(folder, argv, what="trying the Rust toolchain", env=environment())
     if finished.status != 0:
         raise ToolchainError(f"rustc cannot compile for {TARGET}: {finished.last_words()}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -10,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from frame_harness.base import resources
-from frame_harness.image import store
+from frame_harness.base import disk, resources
+from frame_harness.image import cache_limit, store
 from frame_harness.image.compiler import Toolchain
 
 # Another one for each change of what is noted, or of how a toolchain's key is made.
@@ -21,10 +20,14 @@ _VARIABLES = ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN")
 
 def recall(force: str | None) -> dict[str, Any] | None:
     """Return the fields of the toolchain that was found before; None when it must be looked for."""
-    note = store.read_json(_place(force))
+    place = _place(force)
+    note = store.read_json(place)
     match note:
         case {"watched": dict(watched), "toolchain": dict(fields), "shape": str(shape)} if shape == _SHAPE:
-            return None if any(_stamp(path) != stamp for path, stamp in watched.items()) else fields
+            if any(_stamp(path) != stamp for path, stamp in watched.items()):
+                return None
+            cache_limit.touch(place)
+            return fields
     return None
 
 
@@ -38,8 +41,10 @@ def remember(toolchain: Toolchain, force: str | None, sysroot: Path | None) -> N
         name: str(value) if isinstance(value, Path) else value for name, value in asdict(toolchain).items()
     }
     watched = {str(path): _stamp(path) for path in _watched(toolchain, sysroot)}
-    with contextlib.suppress(OSError):  # somebody else's cache, or no room: it can be found again
+    try:
         store.write_json(_place(force), {"shape": _SHAPE, "watched": watched, "toolchain": fields})
+    except disk.Unwritable as error:  # somebody else's cache, or no room: it can be found again
+        disk.tell(error)
 
 
 def _watched(toolchain: Toolchain, sysroot: Path | None) -> list[Path]:

@@ -11,8 +11,10 @@ from frame_harness.judge.conjuncts import Reason, reasons_against, reasons_again
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
 from frame_harness.judge.exit_codes import Kind
 
-# Of an interrupted run: what holds though much is missing.
+# Of an interrupted run: what holds though much is missing. Its end makes no guest crash or use up its time;
+# an error of the harness may come from it.
 _SEEN_SO_FAR = {"violation", "layout", "layout-witness", "dump-witness", "selftest"}
+_ENDS_SO_FAR = {Kind.CRASH, Kind.TIMEOUT}
 
 
 class ClauseOutcome(StrEnum):
@@ -67,7 +69,8 @@ def judge(evidence: Evidence, baseline: Baseline = EMPTY, required: Collection[s
         *_unjudged(clauses, _unexplained(required, evidence)),
     ]
     if evidence.interrupted:
-        reasons = [_interrupted(evidence), *(reason for reason in reasons if reason.code in _SEEN_SO_FAR)]
+        known = [one for one in reasons if one.code in _SEEN_SO_FAR or one.kind in _ENDS_SO_FAR]
+        reasons = [_interrupted(evidence), *known]
     fired, stale = _baseline_use(evidence, baseline)
     verdict = Verdict(clauses=clauses, known=fired, stale=stale)
     return _promote(verdict, reasons)

@@ -87,6 +87,7 @@ class Watched(Protocol):
     process: QemuProcess
     timeout: TimeoutReport | None
     hung_at: Callable[[int], bool] | None
+    debugged: bool
 
     def cpu_time_s(self) -> float: ...
 
@@ -249,8 +250,8 @@ class _SleepWatch:
             vcpus = self._guest.vcpus(guard)
             halted = bool(vcpus) and all(vcpu.halted for vcpu in vcpus)
             status = "running" if halted else self._guest.qmp("query-status")["status"]
-            self.held = status == "debug"
-            paused = status not in ("running", "debug")
+            self.held = status == "debug" or (status == "paused" and self._guest.debugged)
+            paused = status != "running" and not self.held
             same = self._sleeping_ticks(guard) == before and (not self._looks or before == self._ticks)
         except MonitorGone:
             # The end of the console's stream tells the reader.

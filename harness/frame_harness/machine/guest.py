@@ -37,9 +37,17 @@ class Guest:
     """
 
     def __init__(
-        self, machine: Machine, process: QemuProcess, console: socket.socket, monitor: socket.socket
+        self,
+        machine: Machine,
+        process: QemuProcess,
+        console: socket.socket,
+        monitor: socket.socket,
+        *,
+        debugged: bool = False,
     ) -> None:
         self.machine = machine
+        self.debugged = debugged
+        """Whether a debugger may hold it."""
         self.process = process
         self.console = console
         self.timeout: TimeoutReport | None = None
@@ -75,7 +83,8 @@ class Guest:
             append: the kernel's command line.
             ram_fill: seed of the garbage in RAM; None leaves zeroes.
             resume: False leaves the guest paused, before its first instruction, until `resume()`.
-            debugger: a socket's descriptor, through which QEMU talks to a debugger; the caller closes it.
+            debugger: a socket's descriptor, through which QEMU talks to a debugger; the caller closes it. A
+                guest that it holds reaches no limit but `total_wall_s`.
         Raises:
             MissingToolError: QEMU, setpriv or a firmware file is not installed.
             MachineError: QEMU did not come up; the text holds its own words.
@@ -107,7 +116,7 @@ class Guest:
             console_far.close()
             monitor_far.close()
         try:
-            guest = cls(machine, process, console, monitor)
+            guest = cls(machine, process, console, monitor, debugged=debugger is not None)
         except BaseException:
             process.close()
             raise

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from frame_harness.base.disk import scratch_place, writing
 from frame_harness.base.errors import MissingToolError
 
 STDERR_TAIL_BYTES: Final = 16 << 10
@@ -37,9 +38,11 @@ class QemuProcess:
 
         Raises:
             MissingToolError: setpriv or sh is not installed, or the program is not one.
+            Unwritable: there is no room for what it prints.
         """
         self.argv = list(argv)
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (`close` closes it)
+        with writing(scratch_place()):
+            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (`close` closes it)
         command = [*_die_with_parent(), *argv]
         try:
             self._child = _in_lasting_thread(lambda: self._spawn(command, pass_fds))

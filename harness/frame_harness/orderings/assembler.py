@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from elftools.common.exceptions import ELFError
@@ -15,7 +13,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
-from frame_harness.base.commands import run
+from frame_harness.base.disk import run_writing, scratch
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.isolation import environment
 from frame_harness.orderings.asm_block import NotUnderstood
@@ -71,20 +69,21 @@ def without(_text: str, _intel: bool) -> Assembled:
 
 def _object(toolchain: Toolchain, target: str, text: str, intel: bool) -> bytes:
     syntax = "options(raw)" if intel else "options(att_syntax, raw)"
-    with tempfile.TemporaryDirectory(prefix="frame-harness-asm-") as folder:
-        Path(folder, "block.s").write_text(text, encoding="utf-8", errors="surrogateescape")
+    with scratch("asm") as folder:
+        (folder / "block.s").write_text(text, encoding="utf-8", errors="surrogateescape")
         crate = f'#![no_std]\ncore::arch::global_asm!(include_str!("block.s"), {syntax});\n'
-        Path(folder, "block.rs").write_text(crate, encoding="utf-8")
-        argv: list[str | Path] = [
-            toolchain.rustc, "--crate-type=rlib", "--crate-name=block", "--edition=2021", "-Cpanic=abort",
-            "-Ccodegen-units=1", f"--target={target}", "--emit=obj=block.o", "block.rs",
+        (folder / "block.rs").write_text(crate, encoding="utf-8")
+        argv: list[str] = [
+            str(toolchain.rustc), "--crate-type=rlib", "--crate-name=block", "--edition=2021",
+            "-Cpanic=abort", "-Ccodegen-units=1", f"--target={target}", "--emit=obj=block.o", "block.rs",
         ]  # fmt: skip
         what = "assembling what a frame module has"
-        finished = run(argv, what=what, env=environment() | dict(toolchain.env), cwd=Path(folder))
+        env = environment() | dict(toolchain.env)
+        finished = run_writing(folder, argv, what=what, env=env, cwd=folder)
         if finished.status != 0:
             first = next((line for line in finished.err.splitlines() if line.startswith("error")), "refused")
             raise NotUnderstood(f"the assembler refuses it: {first.removeprefix('error: ')}")
-        return Path(folder, "block.o").read_bytes()
+        return (folder / "block.o").read_bytes()
 
 
 def _read(data: bytes) -> Assembled:

@@ -9,7 +9,7 @@ from typing import Final
 from frame_harness.base import resources
 from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError
-from frame_harness.image import store
+from frame_harness.image import cache_limit, store
 from frame_harness.image.asked import asked
 from frame_harness.image.cargo import shim_invocation
 from frame_harness.image.compiler import TARGET, Toolchain
@@ -158,7 +158,7 @@ def _whole_kernel(subject: Subject, profile: str, toolchain: Toolchain, say: Say
     lacks = lacking_names(subject, profile, toolchain, say=say)
     shaped = shim_invocation("rustc", subject, profile, folder, toolchain, "--", f"--emit=llvm-ir={out}")
     order = shaped.lacking(lacks)
-    with store.locked(f"ir-shim-{toolchain.key}-{profile}", say=say):
+    with store.locked(f"ir-shim-{toolchain.key}-{profile}", say=say), cache_limit.used(folder):
         # The same path each time: another one would be another build for cargo.
         finished = order.run(what=f"compiling the shim around {subject.name} to LLVM IR", say=say)
         if finished.status != 0:
@@ -168,6 +168,7 @@ def _whole_kernel(subject: Subject, profile: str, toolchain: Toolchain, say: Say
             text = out.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError as error:
             raise HarnessError("LLVM IR", str(out), expected="a file", actual=str(error.strerror)) from error
+        cache_limit.trim()
     wanted = asked(profile)
     which = f"LLVM IR of the shim around {subject.name} ({profile})"
     prove_ir(text, which, wanted, lambda: evidence_ir(wanted, toolchain, TARGET))

@@ -130,12 +130,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     ours = session.config.stash[SESSION]
     ours.finish()
+    if ours.unwritten:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     if ours.reasons() and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    reasons = config.stash[SESSION].reasons()
+    reasons, unwritten = config.stash[SESSION].reasons(), config.stash[SESSION].unwritten
+    if unwritten:
+        terminalreporter.section("frame-harness: no evidence")
+        terminalreporter.line(str(unwritten))
     if reasons:
         terminalreporter.section("frame-harness: against a pass, whatever the tests say")
     for reason in reasons:

@@ -11,10 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frame_harness.base.commands import speaker
+from frame_harness.base import report_files
+from frame_harness.base.commands import speaker, tell_through
+from frame_harness.base.disk import Unwritable
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import die_with_parent
-from frame_harness.image.build import PROFILES, build
+from frame_harness.image.build import PROFILES, build, changed_sources
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild
 from frame_harness.image.image import Image
@@ -64,6 +66,7 @@ class WorkerOutput(Record, frozen=True, kw_only=True):
     planned: tuple[PlannedCheck, ...]
     ledgers: tuple[Ledger, ...]
     troubles: tuple[Trouble, ...]
+    changed: tuple[Trouble, ...] = ()
     lacks: tuple[str, ...] = ()
     toolchain: str = ""
 
@@ -105,9 +108,23 @@ class Session:
         self._troubles: list[Trouble] = []
         self._reasons: tuple[Reason, ...] = ()
         self._interrupted = False
+        self.unwritten: Unwritable | None = None
         # Pytest captures what tests print; this leads past it, and is made while nothing is captured yet.
         self._stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
-        self._say = speaker(self._stderr)
+        self._ended_at_width = 0
+        self._say = speaker(self._stderr, alone=not self.is_worker, begin=self._fresh_line)
+        tell_through(self._say)
+
+    def _fresh_line(self) -> None:
+        """End the line that pytest's terminal report has begun, unless that was done already.
+
+        What pytest itself would write now goes to what is captured of the running test.
+        """
+        if self.config.pluginmanager.has_plugin("terminalreporter"):
+            width = self.config.get_terminal_writer().width_of_current_line
+            if width not in (0, self._ended_at_width):
+                self._stderr.write("\n")
+            self._ended_at_width = width
 
     @property
     def _asked_for(self) -> Sequence[str]:
@@ -153,21 +170,22 @@ class Session:
     def _find_subject(self) -> Subject:
         return Subject.from_file(self._frame_rs) if self._frame_rs else Subject.builtin()
 
-    def _changed_subject(self) -> list[Trouble]:
-        """Say so when the subject is not any more what it was at the beginning."""
+    def _changed_files(self) -> tuple[Trouble, ...]:
+        """Say which files are not any more what they were at the beginning, or when they were compiled."""
+        others = dict.fromkeys(one for output in self._outputs for one in output.changed)
         try:
             if self.subject.refreshed() == self.subject:
-                return []
+                return tuple(others)
             detail = ""
         except HarnessError as error:
             detail = str(error)
+        return (_changed(self.subject.path, detail), *others)
+
+    def _changed_sources(self) -> list[Trouble]:
+        """Say so of what came with the subject: its modules, what they include."""
+        images = [image for image in self._images.values() if isinstance(image, Image)]
         return [
-            Trouble(
-                what="subject",
-                message=f"{self.subject.path} changed while it was judged",
-                detail=detail,
-                next="leave the file alone, run the same command again",
-            )
+            _changed(file) for file in dict.fromkeys(file for one in images for file in changed_sources(one))
         ]
 
     @cached_property
@@ -278,6 +296,7 @@ class Session:
             planned=self._planned,
             ledgers=tuple(run.ledger() for run in self._runs.values()),
             troubles=tuple(self._troubles),
+            changed=tuple(self._changed_sources()),
             lacks=self._lacks(),
             toolchain=self._toolchain.describe().removeprefix("toolchain: ") if self._toolchain else "",
         )
@@ -285,11 +304,18 @@ class Session:
             vars(self.config)["workeroutput"]["frame_harness"] = encode(mine)
         elif self._evidence:
             self._outputs.append(mine)
-            Path(self._evidence).write_text(encode(self.evidence()), encoding="utf-8")
+            self._write(Path(self._evidence), encode(self.evidence()))
         else:
             self._outputs.append(mine)
             evidence = self._evidence_of_runs() if self._ledgers() else None
             self._reasons = judge_runs(evidence) if evidence else ()
+
+    def _write(self, file: Path, evidence: str) -> None:
+        """Write the evidence, or remember why that cannot be done."""
+        try:
+            report_files.write({file: evidence})
+        except Unwritable as error:
+            self.unwritten = error
 
     def reasons(self) -> tuple[Reason, ...]:
         """What stands against this session beside its tests; nothing where evidence is left to be judged."""
@@ -344,7 +370,7 @@ class Session:
             planned_runs=keys,
             runs=tuple(runs),
             checks=tuple(result for key in keys for result in self._violated(key)),
-            errors=tuple(self._changed_subject()),
+            errors=self._changed_files(),
         )
 
     def evidence(self) -> Evidence:
@@ -377,12 +403,18 @@ class Session:
             plan=(*planned, *(_planned(result) for found in invariants.values() for result in found)),
             runs=tuple(runs),
             checks=(*self._results, *(result for found in invariants.values() for result in found)),
-            errors=(*troubles, *self._changed_subject()),
+            errors=(*troubles, *self._changed_files()),
             lacks=tuple(dict.fromkeys(name for output in self._outputs for name in output.lacks)),
             selection=str(self.config.getoption("keyword") or ""),
             duration_s=time.monotonic() - self._started,
             interrupted=self._interrupted,
         )
+
+
+def _changed(file: Path, detail: str = "") -> Trouble:
+    message = f"{file} changed while it was judged"
+    todo = "leave the file alone, run the same command again"
+    return Trouble(what="subject", message=message, detail=detail, next=todo)
 
 
 def _breakdown(error: Exception) -> HarnessError:

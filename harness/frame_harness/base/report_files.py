@@ -1,10 +1,11 @@
 """The report files: refused before a run when they cannot be written, gone until it has a verdict."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.disk import Unwritable, writing
+from frame_harness.base.errors import UsageError
 
 
 def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> None:
@@ -14,6 +15,7 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
         sources: files that the run reads, none of which may be overwritten.
     Raises:
         UsageError: a report cannot be written where it should go.
+        Unwritable: there is no room, or no leave.
     """
     read = [path.resolve() for path in sources if path]
     named: list[Path] = []
@@ -32,24 +34,34 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
                 "report", str(report), detail="its folder does not exist", next_step=f"mkdir -p {folder}"
             )
         try:
-            report.open("w").close()
+            with writing(report, instead="name another file"):
+                report.open("w").close()
         except OSError as error:
-            raise UsageError("report", str(report), detail=f"cannot be written: {error.strerror}") from error
+            raise UsageError(
+                "report", str(report), detail=f"cannot be written: {error.strerror}",
+                next_step="name another file",
+            ) from error  # fmt: skip
         named.append(report.resolve())
         _drop(report)
 
 
-def write(report: Path, text: str) -> None:
-    """Write one report.
+def write(reports: Mapping[Path, str]) -> None:
+    """Write all reports; what one cannot have, another may.
 
     Raises:
-        HarnessError: it could be written when the run began, and cannot any more.
+        Unwritable: there was room, or leave, when the run began, and there is not any more.
+        OSError: it went wrong otherwise.
     """
-    try:
-        report.write_text(text, encoding="utf-8")
-    except OSError as error:
-        _drop(report)  # a part would be read as a whole
-        raise HarnessError("report", str(report), detail=f"cannot be written: {error.strerror}") from error
+    failed: list[Exception] = []
+    for report, text in reports.items():
+        try:
+            with writing(report, instead="name another file"):
+                report.write_text(text, encoding="utf-8")
+        except (OSError, Unwritable) as error:
+            _drop(report)  # a part would be read as a whole
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def _drop(report: Path) -> None:
