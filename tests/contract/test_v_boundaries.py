@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.contract.boundaries import OF_EVERY_FIELD, Method
+from frame_harness.contract.boundaries import Method
 from frame_harness.contract.slot_methods import SLOT_METHODS
 from frame_harness.guest.boundaries import play
 from frame_harness.guest.kernel import Kernel
@@ -13,8 +13,7 @@ pytestmark = pytest.mark.one_machine
 
 
 def declared(method: Method) -> object:
-    clauses = dict.fromkeys((*method.clauses, OF_EVERY_FIELD))
-    return pytest.param(method, id=method.id, marks=pytest.mark.clause(*clauses, at=method.at))
+    return pytest.param(method, id=method.id, marks=pytest.mark.clause(*method.clauses, at=method.at))
 
 
 @pytest.mark.parametrize("method", [declared(method) for method in SLOT_METHODS])

@@ -14,7 +14,7 @@ from frame_harness.contract.boundaries import OF_EVERY_FIELD, WIDTHS, CallEnd, C
 from frame_harness.contract.layout import META_SLOT
 from frame_harness.contract.names import WHOLE_SLOT
 from frame_harness.guest.absence import require_names
-from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import CommandRefused
 from frame_harness.guest.kernel import BATCH_BYTES, Kernel
 from frame_harness.guest.reply import Reply
@@ -136,14 +136,14 @@ def _violation(method: Method, case: Case, reply: Reply, slot: Any, paddr: int) 
     got = _said(reply.status, dict(_fields(reply)), {name: after[name] for name in dict.fromkeys(shown)})
     if _reserved(slot) != {RESERVED_BYTE}:
         got += ", reserved bytes changed"
-    return ClauseViolated(
-        f"{method.name}({arguments}) on a slot with {before}" if before else f"{method.name}({arguments})",
-        expected=" or ".join(_wanted(one, shown) for one in case.allowed),
-        got=got,
-        frame=paddr,
-        field=changed[0] if changed else "",
-        breaks=(OF_EVERY_FIELD,) if leaks else method.clauses,
-    )
+    what = f"{method.name}({arguments})" + (f" on a slot with {before}" if before else "")
+    expected = " or ".join(_wanted(one, shown) for one in case.allowed)
+    field = changed[0] if changed else ""
+    if leaks and OF_EVERY_FIELD not in method.clauses:
+        return OtherClauseViolated(
+            OF_EVERY_FIELD, what, expected=expected, got=got, frame=paddr, field=field, function=method.at
+        )
+    return ClauseViolated(what, expected=expected, got=got, frame=paddr, field=field)
 
 
 def _leaks(method: Method, case: Case, reply: Reply, after: Slot) -> bool:

@@ -48,11 +48,11 @@ class ClauseViolated(AssertionError):
         super().__init__(f"{text}\n{exhibit}" if exhibit else text)
 
 
-class ImpossibleValue(ClauseViolated):
-    """A value of the guest leads nowhere, whatever it was read for.
+class OtherClauseViolated(ClauseViolated):
+    """A clause is broken that the check may not look at; it cannot tell whether its own holds.
 
     Attributes:
-        clause: promises that it can be followed. It is broken; the check that met it cannot look at its own.
+        clause: the one that is broken.
     """
 
     def __init__(
@@ -70,6 +70,10 @@ class ImpossibleValue(ClauseViolated):
             what, expected=expected, got=got, frame=frame, field=field, function=function, breaks=(clause,)
         )
         self.clause = clause
+
+
+class ImpossibleValue(OtherClauseViolated):
+    """A value of the guest leads nowhere, whatever it was read for; `clause` promises otherwise."""
 
 
 class NotEvaluated(HarnessError):

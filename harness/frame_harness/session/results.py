@@ -16,7 +16,7 @@ import pytest
 from frame_harness.base.errors import HarnessError, RamError
 from frame_harness.contract.clauses import CLAUSES
 from frame_harness.contract.functions import functions_of_all
-from frame_harness.guest.checks import ClauseViolated, ImpossibleValue, NotEvaluated
+from frame_harness.guest.checks import ClauseViolated, NotEvaluated, OtherClauseViolated
 from frame_harness.guest.errors import (
     AllocFailed,
     CommandRefused,
@@ -114,7 +114,7 @@ def result_of(
     """
     duration = sum(report.duration for report, _ in reports.values())
     facts = _of_the_phases(item, image, layout, reports)
-    met = next((error for _, error in reports.values() if isinstance(error, ImpossibleValue)), None)
+    met = next((error for _, error in reports.values() if isinstance(error, OtherClauseViolated)), None)
     if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT) or met is not None:
         facts["reproduce"] = reproduce
     if "reproduce" in facts and kernels:
@@ -155,7 +155,7 @@ def _of_the_phases(
 def _of_a_failure(
     error: BaseException | None, item: pytest.Item, image: Image | None, layout: LayoutEvidence | None
 ) -> dict[str, Any]:
-    if isinstance(error, ImpossibleValue) and error.clause not in clauses_of(item):
+    if isinstance(error, OtherClauseViolated) and error.clause not in clauses_of(item):
         return {"outcome": Outcome.SKIPPED, "message": f"{error.clause} is broken: {error}"}
     if isinstance(error, NotInThisVersion):
         return {"outcome": Outcome.ABSENT, "message": error.summary, "lacks": error.lacks}
@@ -176,7 +176,7 @@ def seen_on_the_way(
 
     Its name is the same whichever check meets it, so that one cause is one finding.
     """
-    if not isinstance(error, ImpossibleValue) or error.clause in clauses_of(item):
+    if not isinstance(error, OtherClauseViolated) or error.clause in clauses_of(item):
         return None
     return CheckResult(
         check=f"{ON_THE_WAY}{error.clause}",
