@@ -100,6 +100,8 @@ class Method:
         stored: fields of which every boundary value is tried as what the slot holds before.
         pairs: (value of `stored[0]`, operands...) that are tried, too, where two values are compared.
         where: whether a case is this declaration's.
+        by_field: clauses of fields that the method leaves wrong, where each has one of its own; it may be one
+            that another declaration of the method is about.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Method:
     pairs: tuple[tuple[int, ...], ...] = ()
     where: Callable[[Slot, Sequence[int]], bool] = lambda _before, _arguments: True
     part: str = ""
+    by_field: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

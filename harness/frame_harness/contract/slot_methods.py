@@ -188,6 +188,7 @@ OTHERS = (
         _changes(_new_epoch),
         stored=("generation", "guard", "vtable"),
         where=lambda before, _: before["generation"] != ONE_FROM_WRAP,
+        by_field={"guard": "GUARD-05", "vtable": "GUARD-05", "generation": "GEN-01"},
     ),
     Method(
         "note_new_allocation_epoch",
@@ -196,6 +197,7 @@ OTHERS = (
         stored=("generation",),
         where=lambda before, _: before["generation"] == ONE_FROM_WRAP,
         part="wrap",
+        by_field={"guard": "GUARD-05", "vtable": "GUARD-05", "generation": "GEN-03"},
     ),
     Method("debug_snapshot", ("ARRAY-08",), _snapshot, stored=("generation", "guard", "vtable")),
 )

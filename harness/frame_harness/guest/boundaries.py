@@ -128,7 +128,6 @@ def _reserved(slot: Any) -> set[int]:
 
 def _violation(method: Method, case: Case, reply: Reply, slot: Any, paddr: int) -> ClauseViolated:
     after = {name: int(slot[name]) for name in WIDTHS}
-    leaks = _leaks(method, case, reply, after)
     changed = [name for name in WIDTHS if after[name] != case.allowed[0].after[name]]
     shown = [name for name in (*method.stored, *changed)]
     arguments = ", ".join(f"{value:#x}" for value in case.arguments)
@@ -139,11 +138,22 @@ def _violation(method: Method, case: Case, reply: Reply, slot: Any, paddr: int) 
     what = f"{method.name}({arguments})" + (f" on a slot with {before}" if before else "")
     expected = " or ".join(_wanted(one, shown) for one in case.allowed)
     field = changed[0] if changed else ""
-    if leaks and OF_EVERY_FIELD not in method.clauses:
+    broken = _broken(method, case, reply, after)
+    if broken[0] not in method.clauses:
         return OtherClauseViolated(
-            OF_EVERY_FIELD, what, expected=expected, got=got, frame=paddr, field=field, function=method.at
+            broken[0], what, expected=expected, got=got, frame=paddr, field=field, function=method.at
         )
-    return ClauseViolated(what, expected=expected, got=got, frame=paddr, field=field)
+    return ClauseViolated(what, expected=expected, got=got, frame=paddr, field=field, breaks=broken)
+
+
+def _broken(method: Method, case: Case, reply: Reply, after: Slot) -> Sequence[str]:
+    """The clauses that a wrong outcome breaks, those that the method's declaration is about first."""
+    if _leaks(method, case, reply, after):
+        return (OF_EVERY_FIELD,)
+    wrong = (name for name in WIDTHS if after[name] != case.allowed[0].after[name])
+    clauses = dict.fromkeys(method.by_field[name] for name in wrong if name in method.by_field)
+    own = [clause for clause in clauses if clause in method.clauses]
+    return own or list(clauses) or method.clauses
 
 
 def _leaks(method: Method, case: Case, reply: Reply, after: Slot) -> bool:

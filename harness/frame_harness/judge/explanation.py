@@ -88,12 +88,14 @@ def _vague(result: CheckResult) -> bool:
 
 
 def _wrote(writer: Sighting, noticer: Sighting) -> bool:
-    """Whether one blames a function that the other one only used, in the field that both saw wrong."""
+    """Whether one blames a function that the other one only used: called by it, or in the same field."""
     wrote, noticed = writer.results[0], noticer.results[0]
-    if wrote.function == noticed.function or not _same_field(wrote, noticed):
+    if wrote.function == noticed.function:
         return False
+    if wrote.function in called_by(noticed.function):
+        return True
     used = wrote.function in noticed.calls and noticed.function not in wrote.calls
-    return used or wrote.function in called_by(noticed.function)
+    return used and _same_field(wrote, noticed)
 
 
 def _explains(cause: Sighting, effect: Sighting) -> bool:
