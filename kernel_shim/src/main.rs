@@ -19,6 +19,7 @@ mod heap;
 // For rustfmt, which formats what is declared here. The compiler gets the same text from `memory.rs`, below.
 #[cfg(any())]
 mod memory;
+#[path = "../parts/memory_map.rs"]
 mod memory_map;
 mod red;
 mod report;

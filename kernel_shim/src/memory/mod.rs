@@ -3,7 +3,9 @@
 // `build.rs` includes this text in the module `memory`, beside the subject.
 
 pub mod boot_alloc;
+#[path = "../../parts/buddy.rs"]
 pub mod buddy;
+#[path = "../../parts/frame_ranges.rs"]
 pub mod frame_ranges;
 pub mod hooks;
 pub mod layout;
@@ -11,6 +13,7 @@ pub mod release;
 pub mod scan;
 pub mod slot_table;
 pub mod subject;
+#[path = "../../parts/zone.rs"]
 pub mod zone;
 
 #[cfg(older)]

@@ -9,13 +9,21 @@
 //!   that everything is judged by, whatever the module does about it.
 //! * A request for a single frame gets what a test has put in its way, see [`faults`].
 
+#[path = "buddy/block.rs"]
 pub mod block;
+#[path = "buddy/cache.rs"]
 mod cache;
+#[path = "buddy/faults.rs"]
 pub mod faults;
+#[path = "buddy/lists.rs"]
 pub mod lists;
+#[path = "buddy/log.rs"]
 pub mod log;
+#[path = "buddy/populate.rs"]
 mod populate;
+#[path = "buddy/stamp.rs"]
 mod stamp;
+#[path = "buddy/state.rs"]
 pub mod state;
 
 use super::frame_ranges::FrameRanges;
