@@ -1,4 +1,4 @@
-//! Tells cargo what the kernel is linked by, around which frame module.
+//! Tells cargo how to link the kernel, and which frame module to compile in it.
 
 use std::{env, fs, path::Path};
 
@@ -14,9 +14,9 @@ fn link_arguments(here: &str) {
     let script = format!("{here}/linker.ld");
     println!("cargo:rerun-if-changed={script}");
     println!("cargo:rustc-link-arg-bins=-T{script}");
-    // The banner and the host compare it: a stale guest cannot be talked to.
+    // The host compares it with the banner, so that it never talks to a stale guest.
     println!("cargo:rustc-link-arg-bins=--build-id=sha1");
-    // Segments are aligned to 4 KiB pages; the 2 MiB default would only inflate the file.
+    // Segments are aligned to 4 KiB pages. The default of 2 MiB would only enlarge the file.
     println!("cargo:rustc-link-arg-bins=-zmax-page-size=0x1000");
     println!("cargo:rustc-link-arg-bins=-znoexecstack");
 }
@@ -28,16 +28,17 @@ fn subject_module(here: &str, out: &str) {
     // Another value in each run that the harness starts: time stamps alone do not say whether a text is the same.
     println!("cargo:rerun-if-env-changed=FRAME_HARNESS_BUILD");
     let builtin = format!("{here}/src/memory/frame.rs");
-    // A path that cannot be written into Rust must not be taken for none.
+    // A path that is not UTF-8 must not be treated as unset.
     let foreign = env::var_os("FRAME_RS").filter(|path| !path.is_empty()).map(|path| {
         path.into_string().unwrap_or_else(|path| panic!("FRAME_RS: expected a path in UTF-8, got {path:?}"))
     });
-    // Our lints are not the subject's: a foreign file is judged by what it does, not by its style. Those that
-    // Cargo.toml denies are named, because `warnings` are those that warn.
+    // Our lints do not apply to a foreign file: it is judged by what it does, not by its style. The lints that Cargo.toml
+    // denies are named, because `warnings` are only those that warn.
     let allow = if foreign.is_some() {
-        "#[allow(warnings, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks)]"
+        "#[allow(warnings, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks, \
+         clippy::multiple_unsafe_ops_per_block)]"
     } else {
-        // The shim is no kernel: it has no use for all that the module offers.
+        // The shim does not use everything that the module offers.
         "#[allow(dead_code)]"
     };
     let subject = foreign.unwrap_or(builtin);
@@ -66,7 +67,7 @@ fn memory_module(here: &str, subject: &str, allow: &str) -> String {
 }
 
 /// Tells the compiler which names the frame module lacks: `cfg(lacks = "MetaSlot")` for each, `cfg(older)` for any.
-/// The harness finds them out; a build by hand takes the module for complete.
+/// The harness finds them. A build by hand assumes that the module is complete.
 fn lacking_names() {
     println!("cargo:rerun-if-env-changed=FRAME_HARNESS_LACKS");
     println!("cargo:rustc-check-cfg=cfg(older)");

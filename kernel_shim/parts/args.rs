@@ -1,6 +1,6 @@
 //! Typed access to the words of a request.
 
-use super::command::{refused, Code, CommandError};
+use crate::refusal::{refused, Code, CommandError};
 
 /// The words after the command's name, consumed from the left. A bad word is refused with `err usage`.
 pub struct Args<'a> {
@@ -13,7 +13,7 @@ impl<'a> Args<'a> {
     }
 
     /// The next word, if there is one.
-    pub fn next(&mut self) -> Option<&'a str> {
+    pub fn next_word(&mut self) -> Option<&'a str> {
         if self.rest.is_empty() {
             return None;
         }
@@ -27,12 +27,12 @@ impl<'a> Args<'a> {
         self.rest.is_empty()
     }
 
-    /// The next word, which must be there; `name` is for the message.
+    /// The next word, which must be there. `name` is for the message.
     pub fn word(&mut self, name: &str) -> Result<&'a str, CommandError> {
-        self.next().ok_or_else(|| refused(Code::Usage, format_args!("missing argument: {name}")))
+        self.next_word().ok_or_else(|| refused(Code::Usage, format_args!("missing argument: {name}")))
     }
 
-    /// Everything that is left, as it was typed.
+    /// All text that is left.
     pub fn rest(&mut self) -> &'a str {
         core::mem::take(&mut self.rest)
     }
@@ -51,7 +51,7 @@ impl<'a> Args<'a> {
 
     /// A number if a word is left, else `default`.
     pub fn u64_or(&mut self, name: &str, default: u64) -> Result<u64, CommandError> {
-        self.next().map_or(Ok(default), |word| parse(name, word, u64::MAX))
+        self.next_word().map_or(Ok(default), |word| parse(name, word, u64::MAX))
     }
 
     /// Bytes from hexadecimal digits, two each, written to the front of `buffer`.
@@ -60,10 +60,7 @@ impl<'a> Args<'a> {
         let bytes = word.len() / 2;
         if word.len() % 2 != 0 || bytes > buffer.len() {
             let limit = buffer.len();
-            return Err(refused(
-                Code::Usage,
-                format_args!("{name}: expected at most {limit} bytes of two hex digits"),
-            ));
+            return Err(refused(Code::Usage, format_args!("{name}: expected at most {limit} bytes of two hex digits")));
         }
         for (byte, digits) in buffer.iter_mut().zip(word.chunks_exact(2)) {
             let [high, low] = [digits[0], digits[1]].map(|digit| char::from(digit).to_digit(16));
@@ -75,9 +72,9 @@ impl<'a> Args<'a> {
         Ok(&buffer[..bytes])
     }
 
-    /// Refuses words that nobody asked for; to be called before anything is changed.
+    /// Refuses words that are left. To be called before anything is changed.
     pub fn end(&mut self) -> Result<(), CommandError> {
-        match self.next() {
+        match self.next_word() {
             None => Ok(()),
             Some(word) => Err(refused(Code::Usage, format_args!("unexpected argument: {word}"))),
         }
@@ -87,14 +84,12 @@ impl<'a> Args<'a> {
 /// Decimal or `0x…`, at most `limit`.
 pub fn parse(name: &str, word: &str, limit: u64) -> Result<u64, CommandError> {
     let value = match word.strip_prefix("0x") {
-        // `from_str_radix` accepts a sign; a number on the wire has none.
-        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
-            u64::from_str_radix(digits, 16).ok()
-        }
+        // `from_str_radix` accepts a sign, which a number of a request must not have.
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => u64::from_str_radix(digits, 16).ok(),
         None if word.bytes().all(|digit| digit.is_ascii_digit()) => word.parse().ok(),
         _ => None,
     };
-    value.filter(|&value| value <= limit).ok_or_else(|| {
-        refused(Code::Usage, format_args!("{name}: expected a number up to {limit:#x}, got {word}"))
-    })
+    value
+        .filter(|&value| value <= limit)
+        .ok_or_else(|| refused(Code::Usage, format_args!("{name}: expected a number up to {limit:#x}, got {word}")))
 }

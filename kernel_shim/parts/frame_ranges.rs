@@ -1,10 +1,11 @@
-//! A short sorted list of ranges of frames.
+//! A sorted list of ranges of frame numbers.
 
 use core::ops::Range;
 
-/// More than the memory map has regions, with room for what is cut out of them.
+/// More than the regions of a memory map, with room for the parts that are cut out of them.
 const CAPACITY: usize = 192;
 
+#[derive(Clone)]
 pub struct FrameRanges {
     ranges: [(u64, u64); CAPACITY],
     len: usize,
@@ -20,7 +21,7 @@ impl FrameRanges {
         self.ranges[..self.len].iter().map(|&(start, end)| start..end)
     }
 
-    /// How many frames, of all ranges together.
+    /// The number of frames in all ranges.
     pub fn len(&self) -> u64 {
         self.iter().map(|range| range.end - range.start).sum()
     }
@@ -34,19 +35,16 @@ impl FrameRanges {
         self.iter().any(|range| range.start <= pfns.start && pfns.end <= range.end)
     }
 
-    /// Adds frames behind all that are in the list; what touches the last range extends it.
+    /// Appends frames. A range that touches the last one extends it.
     ///
     /// # Panics
-    /// When the list is full.
+    /// When the list is full, and when the frames are not behind all that are in the list.
     pub fn push(&mut self, pfns: Range<u64>) {
         if pfns.is_empty() {
             return;
         }
         if let Some(last) = self.ranges[..self.len].last_mut() {
-            assert!(
-                last.1 <= pfns.start,
-                "frame ranges: {pfns:x?} after {last:x?}: expected ascending order"
-            );
+            assert!(last.1 <= pfns.start, "frame ranges: {pfns:x?} after {last:x?}: expected ascending order");
             if last.1 == pfns.start {
                 last.1 = pfns.end;
                 return;
@@ -57,7 +55,7 @@ impl FrameRanges {
         self.len += 1;
     }
 
-    /// Cuts frames out.
+    /// Removes frames from the list.
     pub fn remove(&mut self, pfns: &Range<u64>) {
         let before = core::mem::replace(self, Self::new());
         for range in before.iter() {

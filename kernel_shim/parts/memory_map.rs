@@ -1,12 +1,11 @@
 //! The memory map: what each range of physical addresses is, sorted, without overlaps.
 //!
-//! Built from the loader's table at boot; `reserve=` and `ramtop=` of the command line and the kernel image are
-//! applied to it, then it is published and never changes.
+//! It is built from the loader's table. The command line (`reserve=`, `ramtop=`) and the kernel image are applied to it.
 
-use crate::arch::paging;
-use crate::boot::start_info::{MemoryMapEntry, StartInfo};
-use crate::{cmdline, red};
-use spin::Once;
+use crate::command_line::parse_hex;
+use crate::frame_ranges::FrameRanges;
+use crate::PAGE_SIZE;
+use core::ops::Range;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RegionKind {
@@ -33,7 +32,7 @@ impl RegionKind {
         }
     }
 
-    /// Whether there is memory behind these addresses that software may use, now or by having taken it.
+    /// Whether there is memory at these addresses that software may use or already uses.
     pub fn is_memory(self) -> bool {
         matches!(self, Self::Ram | Self::Kernel | Self::Boot | Self::Meta)
     }
@@ -48,7 +47,15 @@ impl RegionKind {
     }
 }
 
-/// Physical addresses `base..end`; neither need be a multiple of 4096.
+/// One entry of the loader's table. `kind` is that of an e820 table.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub base: u64,
+    pub bytes: u64,
+    pub kind: u32,
+}
+
+/// Physical addresses `base..end`. Neither has to be a multiple of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Region {
     pub base: u64,
@@ -63,7 +70,7 @@ impl Region {
     }
 }
 
-/// More than any machine of ours with some dozens of reserved islands.
+/// More regions than any machine has, with some dozens of reserved islands.
 const CAPACITY: usize = 128;
 
 /// A memory map under construction.
@@ -73,79 +80,22 @@ pub struct Map {
     length: usize,
 }
 
-static MAP: Once<Map> = Once::new();
-
-/// The regions of the published map; none before [`publish`].
-pub fn regions() -> &'static [Region] {
-    MAP.get().map_or(&[], Map::regions)
-}
-
-/// The published map as a whole, to derive others from. Panics before [`publish`].
-pub fn published() -> &'static Map {
-    MAP.get().expect("memory map: expected to be published")
-}
-
-/// The map that stays.
-pub fn publish(map: Map) {
-    MAP.call_once(|| map);
-}
-
 /// No x86-64 CPU has more than 52 bits of physical address (Intel SDM volume 3, 4.1.4).
 const PHYSICAL_SPACE: u64 = 1 << 52;
 
-/// Reads the loader's table and applies command line and kernel image. Panics when no RAM is left.
-pub fn read(start_info: &StartInfo) -> Map {
-    let entries = red::memory_map(start_info.memory_map);
-    let mut map = Map::from_entries(entries);
-    apply_command_line(&mut map);
-    assert!(
-        map.regions().iter().any(|region| region.kind == RegionKind::Ram),
-        "memory map: {} entries of the loader: expected usable RAM, got none",
-        entries.len()
-    );
-    let image = paging::kernel_image();
-    let end_of_ram = map.end_of_ram();
-    assert!(
-        image.end <= end_of_ram,
-        "memory map: end of RAM: expected above {:#x}, got {end_of_ram:#x}",
-        image.end
-    );
-    map.paint(Region { base: image.start, end: image.end, kind: RegionKind::Kernel });
-    map
-}
-
-fn apply_command_line(map: &mut Map) {
-    if let Some(top) = cmdline::get("ramtop") {
-        map.recolor(parse_hex("ramtop", top)..u64::MAX, RegionKind::Ram, None);
-    }
-    for island in cmdline::get("reserve").iter().flat_map(|list| list.split(',')) {
-        let Some((base, length)) = island.split_once('+') else {
-            panic!("command line: reserve: expected <base>+<length>, got {island}");
-        };
-        let (base, length) = (parse_hex("reserve", base), parse_hex("reserve", length));
-        map.recolor(base..base.saturating_add(length), RegionKind::Ram, Some(RegionKind::Reserved));
-    }
-}
-
-fn parse_hex(key: &str, text: &str) -> u64 {
-    u64::from_str_radix(text.trim_start_matches("0x"), 16)
-        .unwrap_or_else(|_| panic!("command line: {key}: expected a hexadecimal number, got {text}"))
-}
-
 impl Map {
-    const fn new() -> Self {
+    pub const fn new() -> Self {
         Self { regions: [Region { base: 0, end: 0, kind: RegionKind::Reserved }; CAPACITY], length: 0 }
     }
 
-    /// RAM first, the rest over it: where entries overlap, RAM loses.
-    fn from_entries(entries: &[MemoryMapEntry]) -> Self {
+    /// Builds the map of the loader's entries. Where entries overlap, the address is not RAM.
+    pub fn from_entries<I: Iterator<Item = Entry>>(entries: impl Fn() -> I) -> Self {
         let mut map = Self::new();
         for ram in [true, false] {
-            for entry in entries {
+            for entry in entries() {
                 let kind = RegionKind::from_e820(entry.kind);
-                // qboot (as in QEMU 7.2) counts one entry too many on microvm, and leaves in it what RAM held.
-                let Some(end) = entry.base.checked_add(entry.bytes).filter(|&end| end <= PHYSICAL_SPACE)
-                else {
+                // qboot (as in QEMU 7.2) counts one entry too many on microvm, which holds the former content of RAM.
+                let Some(end) = entry.base.checked_add(entry.bytes).filter(|&end| end <= PHYSICAL_SPACE) else {
                     continue;
                 };
                 if (kind == RegionKind::Ram) == ram {
@@ -156,21 +106,122 @@ impl Map {
         map
     }
 
+    /// Applies the options of the command line.
+    ///
+    /// # Panics
+    /// When an option is malformed.
+    pub fn restrict(&mut self, ramtop: Option<&str>, reserve: Option<&str>) {
+        if let Some(top) = ramtop {
+            self.recolor(parse_hex("ramtop", top)..u64::MAX, RegionKind::Ram, None);
+        }
+        for island in reserve.iter().flat_map(|list| list.split(',')) {
+            let Some((base, length)) = island.split_once('+') else {
+                panic!("command line: reserve: expected <base>+<length>, got {island}");
+            };
+            let (base, length) = (parse_hex("reserve", base), parse_hex("reserve", length));
+            self.recolor(base..base.saturating_add(length), RegionKind::Ram, Some(RegionKind::Reserved));
+        }
+    }
+
+    /// Notes where the kernel lies.
+    ///
+    /// # Panics
+    /// When there is no RAM, or none where the kernel lies.
+    pub fn place_kernel(&mut self, image: &Range<u64>, entries: usize) {
+        assert!(
+            self.of_kind(RegionKind::Ram).next().is_some(),
+            "memory map: {entries} entries of the loader: expected usable RAM, got none"
+        );
+        let end_of_ram = self.end_of_ram();
+        assert!(
+            image.end <= end_of_ram,
+            "memory map: end of RAM: expected above {:#x}, got {end_of_ram:#x}",
+            image.end
+        );
+        self.paint(Region { base: image.start, end: image.end, kind: RegionKind::Kernel });
+    }
+
     pub fn regions(&self) -> &[Region] {
         &self.regions[..self.length]
     }
 
-    /// The highest address of memory, exclusive.
-    pub fn end_of_ram(&self) -> u64 {
-        self.regions()
-            .iter()
-            .filter(|region| region.kind.is_memory())
-            .map(|region| region.end)
-            .max()
-            .unwrap_or(0)
+    pub fn of_kind(&self, kind: RegionKind) -> impl Iterator<Item = &Region> {
+        self.regions().iter().filter(move |region| region.kind == kind)
     }
 
-    /// Makes `new` the truth about its addresses.
+    fn memory(&self) -> impl Iterator<Item = &Region> {
+        self.regions().iter().filter(|region| region.kind.is_memory())
+    }
+
+    /// The highest address of memory, exclusive.
+    pub fn end_of_ram(&self) -> u64 {
+        self.memory().map(|region| region.end).max().unwrap_or(0)
+    }
+
+    /// Frames from address 0 to the end of memory, holes included.
+    pub fn frame_count(&self) -> u64 {
+        self.end_of_ram().div_ceil(PAGE_SIZE)
+    }
+
+    /// Bytes of memory without the holes. Memory that is taken counts.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory().map(Region::bytes).sum()
+    }
+
+    /// Whole frames of RAM that nobody uses. Frame 0 is never among them: in too many places its address means "none".
+    pub fn free_frames(&self) -> FrameRanges {
+        let mut frames = FrameRanges::new();
+        for region in self.of_kind(RegionKind::Ram) {
+            frames.push(region.base.div_ceil(PAGE_SIZE).max(1)..region.end / PAGE_SIZE);
+        }
+        frames
+    }
+
+    /// The frames that hold memory. Memory that is taken counts, and so does a frame that is memory only in part: it is
+    /// one of those that the buddy is never given.
+    pub fn frames_of_memory(&self) -> FrameRanges {
+        let mut frames = FrameRanges::new();
+        let mut end_of_last = 0;
+        for region in self.memory() {
+            // Neighbors may meet in the middle of a frame, which counts once.
+            let (first, end) = (region.base / PAGE_SIZE, region.end.div_ceil(PAGE_SIZE));
+            frames.push(first.max(end_of_last)..end);
+            end_of_last = end;
+        }
+        frames
+    }
+
+    /// The map with the frames that the boot allocator handed out. RAM that it can hand out to nobody is shown as taken
+    /// at boot: frame 0, and the part of a frame at an end where no other region begins.
+    pub fn with_taken(&self, taken: &FrameRanges) -> Self {
+        let mut map = self.clone();
+        for region in self.of_kind(RegionKind::Ram) {
+            let whole_frames = region.base.next_multiple_of(PAGE_SIZE)..region.end / PAGE_SIZE * PAGE_SIZE;
+            map.take(region.base, region.end.min(PAGE_SIZE));
+            if self.is_free_standing(region.base) {
+                map.take(region.base, whole_frames.start.min(region.end));
+            }
+            if self.is_free_standing(region.end) {
+                map.take(whole_frames.end.max(region.base), region.end);
+            }
+        }
+        for pfns in taken.iter() {
+            let (base, end) = (pfns.start * PAGE_SIZE, pfns.end * PAGE_SIZE);
+            map.paint(Region { base, end, kind: RegionKind::Meta });
+        }
+        map
+    }
+
+    fn take(&mut self, base: u64, end: u64) {
+        self.paint(Region { base, end, kind: RegionKind::Boot });
+    }
+
+    /// Whether only one region touches `address`.
+    fn is_free_standing(&self, address: u64) -> bool {
+        self.regions().iter().filter(|region| region.base == address || region.end == address).count() == 1
+    }
+
+    /// Replaces whatever the map says about the addresses of `new`.
     pub fn paint(&mut self, new: Region) {
         if new.base >= new.end {
             return;
@@ -190,7 +241,7 @@ impl Map {
         pending.into_iter().for_each(|new| self.push(new));
     }
 
-    /// Appends, merged with the last region where both touch and agree; empty ones vanish.
+    /// Appends a region. It is merged with the last one where both touch and have one kind. An empty one is dropped.
     fn push(&mut self, region: Region) {
         if region.base >= region.end {
             return;
@@ -205,8 +256,8 @@ impl Map {
         self.length += 1;
     }
 
-    /// Turns what is `from` inside `range` into `to`, or takes it out of the map.
-    fn recolor(&mut self, range: core::ops::Range<u64>, from: RegionKind, to: Option<RegionKind>) {
+    /// Turns what is `from` inside `range` into `to`, or removes it from the map.
+    fn recolor(&mut self, range: Range<u64>, from: RegionKind, to: Option<RegionKind>) {
         let old = self.clone();
         self.length = 0;
         for &region in old.regions() {
@@ -216,43 +267,25 @@ impl Map {
             }
             self.push(Region { end: region.end.min(range.start), ..region });
             if let Some(kind) = to {
-                self.push(Region {
-                    base: region.base.max(range.start),
-                    end: region.end.min(range.end),
-                    kind,
-                });
+                let (base, end) = (region.base.max(range.start), region.end.min(range.end));
+                self.push(Region { base, end, kind });
             }
             self.push(Region { base: region.base.max(range.end), ..region });
         }
     }
 
-    /// Takes the lowest whole page of RAM above the kernel image and below `limit`, and returns its address.
-    pub fn take_page_below(&mut self, limit: u64, kind: RegionKind) -> u64 {
-        self.take_page_within(paging::kernel_image().end..limit, kind)
-    }
-
-    /// Takes the lowest whole page of RAM in a range of addresses, and returns its address. Panics without one.
-    pub fn take_page_within(&mut self, range: core::ops::Range<u64>, kind: RegionKind) -> u64 {
-        const PAGE: u64 = 4096;
+    /// Takes the lowest whole page of RAM in a range of addresses, and returns its address.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn take_page_within(&mut self, range: Range<u64>, kind: RegionKind) -> u64 {
         let page = self
-            .regions()
-            .iter()
-            .filter(|region| region.kind == RegionKind::Ram)
-            .map(|region| (region.base.max(range.start).next_multiple_of(PAGE), region.end.min(range.end)))
-            .find(|&(page, end)| page < end && end - page >= PAGE)
+            .of_kind(RegionKind::Ram)
+            .map(|region| (region.base.max(range.start).next_multiple_of(PAGE_SIZE), region.end.min(range.end)))
+            .find(|&(page, end)| page < end && end - page >= PAGE_SIZE)
             .map(|(page, _)| page)
             .unwrap_or_else(|| panic!("memory map: page for {}: expected free RAM, got none", kind.name()));
-        self.paint(Region { base: page, end: page + PAGE, kind });
+        self.paint(Region { base: page, end: page + PAGE_SIZE, kind });
         page
     }
-}
-
-/// Frames from address 0 to the end of memory, holes included.
-pub fn frame_count() -> u64 {
-    MAP.get().map_or(0, Map::end_of_ram).div_ceil(4096)
-}
-
-/// Bytes of memory, what is taken included, holes not.
-pub fn memory_bytes() -> u64 {
-    regions().iter().filter(|region| region.kind.is_memory()).map(Region::bytes).sum()
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Up to `N` bytes of UTF-8; what does not fit is dropped and remembered as dropped.
+/// Up to `N` bytes of UTF-8. Text that does not fit is dropped, and the value says so.
 #[derive(Clone)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
@@ -17,7 +17,7 @@ impl<const N: usize> Text<N> {
 
     pub fn from_args(args: fmt::Arguments<'_>) -> Self {
         let mut text = Self::new();
-        // Overflow is kept in the value; a failing `Display` leaves what it wrote.
+        // The value keeps the overflow. A `Display` that fails leaves a part of its text.
         let _ = fmt::write(&mut text, args);
         text
     }
@@ -64,5 +64,14 @@ impl fmt::Display for PercentEncoded<'_> {
             0x21..=0x7e => fmt::Write::write_char(f, char::from(byte)),
             _ => write!(f, "%{byte:02x}"),
         })
+    }
+}
+
+/// Displays bytes as hex digits, in address order.
+pub struct HexBytes<'a>(pub &'a [u8]);
+
+impl fmt::Display for HexBytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

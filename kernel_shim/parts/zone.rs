@@ -1,4 +1,4 @@
-//! Zones, migratetypes: what a frame's address alone says about it.
+//! Zones with migratetypes: what follows from a frame's number.
 
 use core::ops::Range;
 
@@ -18,8 +18,8 @@ impl Zone {
     pub const COUNT: usize = 3;
     pub const ALL: [Self; Self::COUNT] = [Self::Dma, Self::Normal, Self::HighMem];
 
-    /// The frames of the zone, whether there is RAM behind them or not. Every boundary is a multiple of
-    /// the largest block, so no block and no pair of buddies lies in two zones.
+    /// The frame numbers of the zone, with and without RAM behind them. Every boundary is a multiple of the largest
+    /// block, so no block and no pair of buddies lies in two zones.
     pub const fn pfns(self) -> Range<u64> {
         const NORMAL: u64 = (16 << 20) >> 12;
         const HIGH_MEM: u64 = (896 << 20) >> 12;
@@ -48,7 +48,7 @@ impl Zone {
         }
     }
 
-    /// The zones in the order in which a request tries them: memory that devices need goes last.
+    /// The zones in the order in which a request tries them. The memory that devices need comes last.
     pub const fn preferred(migratetype: Migratetype) -> [Self; Self::COUNT] {
         match migratetype {
             Migratetype::Unmovable => [Self::Normal, Self::HighMem, Self::Dma],
@@ -57,7 +57,7 @@ impl Zone {
     }
 }
 
-/// Whether what a frame holds can be moved elsewhere; keeps the immovable from being strewn everywhere.
+/// Whether the content of a frame can be moved to another frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Migratetype {
@@ -69,8 +69,8 @@ impl Migratetype {
     pub const COUNT: usize = 2;
     pub const ALL: [Self; Self::COUNT] = [Self::Unmovable, Self::Movable];
 
-    /// The list that a frame goes home to. It never changes, and frames of one largest block agree on
-    /// it, so that buddies always meet on the same list.
+    /// The list that a freed frame returns to. It never changes, and all frames of one largest block have the same, so
+    /// that buddies always meet on one list.
     pub fn home(pfn: u64) -> Self {
         let largest_block = pfn >> MAX_ORDER;
         if Zone::of(pfn) == Zone::Dma || largest_block % 2 == 0 {
@@ -80,7 +80,7 @@ impl Migratetype {
         }
     }
 
-    /// The lists to search, its own first.
+    /// The lists to search, the own one first.
     pub const fn fallbacks(self) -> [Self; Self::COUNT] {
         [self, Self::ALL[(self.index() + 1) % Self::COUNT]]
     }

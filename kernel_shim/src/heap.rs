@@ -1,7 +1,7 @@
-//! The global allocator: a small heap for what a frame module allocates itself. The shim allocates nothing.
+//! The global allocator: a small heap for a frame module. The shim itself allocates nothing.
 //!
-//! It lies in the kernel image, apart from the frames that are judged; a module that never allocates gets none. First
-//! fit over granules: simple, and a module that frees what it allocates can go on for ever.
+//! It lies in the kernel image, apart from the frames that are judged. A module that never allocates gets none. It takes
+//! the first granules that fit. A module that frees what it allocates never runs out.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -15,13 +15,13 @@ const BYTES: usize = GRANULE * GRANULES;
 #[repr(C, align(4096))]
 struct Arena(UnsafeCell<[u8; BYTES]>);
 
-// SAFETY: nobody makes a reference to the bytes; each is reached only through the pointers of the one block that it is
-// part of, which `USED` gives to one caller at a time.
+// SAFETY: nobody makes a reference to the bytes. Each byte is reached only through the pointer of the block that it is part
+// of, and `USED` gives a block to one caller at a time.
 unsafe impl Sync for Arena {}
 
 static ARENA: Arena = Arena(UnsafeCell::new([0; BYTES]));
 
-/// Which granules are part of a block.
+/// Whether a granule is part of a block.
 static USED: Mutex<[bool; GRANULES]> = Mutex::new([false; GRANULES]);
 
 struct Heap;
@@ -29,8 +29,8 @@ struct Heap;
 #[global_allocator]
 static HEAP: Heap = Heap;
 
-// SAFETY: a block is made of granules that were free and are marked used under the lock, so blocks are disjoint; it is
-// as long as asked for, and aligned, since the arena is aligned to a page and a larger alignment gets no block. Neither
+// SAFETY: a block is made of granules that were free and are marked used under the lock, so blocks are disjoint. It is as
+// long as asked for. It is aligned, since the arena is aligned to a page and a larger alignment gets no block. Neither
 // function panics.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -42,7 +42,7 @@ unsafe impl GlobalAlloc for Heap {
                 return ARENA.0.get().cast::<u8>().wrapping_add(first * GRANULE);
             }
         }
-        // Most callers panic now, and their message does not say whose heap it is.
+        // Most callers panic now, and their message does not name this heap.
         crate::serial_println!("heap: no {layout:?}: the frame module's own heap has {BYTES} bytes");
         ptr::null_mut()
     }

@@ -1,43 +1,37 @@
-//! Crash reports: what panicked or trapped, with the way there.
+//! Crash reports: what panicked or trapped, with the calls that led there.
 //!
 //! Nothing here allocates or takes a lock. A crash inside a report ends the guest at once, so a report never loops.
 
 use crate::arch::backtrace::Backtrace;
 use crate::arch::exceptions::TrapFrame;
-use crate::arch::exit::{exit, ExitCode};
+use crate::arch::exit::exit;
 use crate::arch::stack::{overflowed, Overflow};
-use crate::arch::{cpu_index, interrupts, recovery};
+use crate::arch::{cpu, interrupts, recovery};
 use crate::console::output::{crash_line, kind};
-use crate::console::text::Text;
-use crate::smp::{self, call};
+use crate::smp::panics;
+use crate::smp::record::SMP;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use shim_parts::reply::{ExitCode, PanicReport};
+use shim_parts::text::Text;
 use spin::Mutex;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 
 /// Whether the panic of a command is survived.
 static RECOVERS: AtomicBool = AtomicBool::new(false);
-/// Whether a panic is what was asked for; set only while the guest has one CPU at work, before its banner.
+/// Whether a panic is expected. Set only while one CPU is at work, before the banner.
 static QUIET: AtomicBool = AtomicBool::new(false);
 /// Reports that were begun and not finished.
 static DEPTH: AtomicU32 = AtomicU32::new(0);
-/// The CPU that reports; others wait their turn.
+/// The CPU that reports. Others wait.
 static REPORTER: AtomicUsize = AtomicUsize::new(NOBODY);
 const NOBODY: usize = usize::MAX;
 
 /// The panic that was recovered last.
-#[derive(Clone)]
-pub struct LastPanic {
-    pub file: Text<256>,
-    pub line: u32,
-    pub message: Text<1024>,
-}
+static LAST_PANIC: Mutex<PanicReport> = Mutex::new(PanicReport::none());
 
-static LAST_PANIC: Mutex<LastPanic> =
-    Mutex::new(LastPanic { file: Text::new(), line: 0, message: Text::new() });
-
-/// Whether `f` panics, found out by calling it; nothing is reported.
-pub fn panics(f: impl FnOnce()) -> bool {
+/// Whether `f` panics, found out by calling it. Nothing is reported. `f` must hold no lock when it panics.
+pub fn panics_in(f: impl FnOnce()) -> bool {
     QUIET.store(true, Ordering::Relaxed);
     let panicked = recovery::call(f).is_none();
     QUIET.store(false, Ordering::Relaxed);
@@ -52,17 +46,18 @@ pub fn recovers() -> bool {
     RECOVERS.load(Ordering::Relaxed)
 }
 
-pub fn last_panic() -> LastPanic {
+pub fn last_panic() -> PanicReport {
     LAST_PANIC.lock().clone()
 }
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     if QUIET.load(Ordering::Relaxed) && recovery::is_armed() {
-        recovery::abandon();
+        // SAFETY: `panics_in` runs code that holds no lock and changes nothing.
+        unsafe { recovery::abandon() }
     }
-    if recovers() && recovery::is_armed() && (taken(info) || !smp::may_report()) {
-        recovery::abandon();
+    if recovers() && recovery::is_armed() && (taken(info) || !panics::may_report()) {
+        abandon_command()
     }
     begin();
     let (file, line, column) = info.location().map_or(("?", 0, 0), |at| (at.file(), at.line(), at.column()));
@@ -72,7 +67,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     return_addresses(Backtrace::here());
     if recovers() && recovery::is_armed() {
         if let Some(mut last) = LAST_PANIC.try_lock() {
-            *last = LastPanic {
+            *last = PanicReport {
                 file: Text::from_args(format_args!("{file}")),
                 line,
                 message: Text::from_args(format_args!("{}", info.message())),
@@ -82,26 +77,34 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         DEPTH.store(0, Ordering::Relaxed);
         // Release: pairs with the exchange in `begin` of a CPU that waits.
         REPORTER.store(NOBODY, Ordering::Release);
-        recovery::abandon()
+        abandon_command()
     }
     end()
+}
+
+/// Leaves the command or the program that panicked.
+fn abandon_command() -> ! {
+    // SAFETY: the callers of `recovery::call`, `dispatch::run` and `smp`, free the allocators' locks that the command may
+    // have held, and expect any content of slots and lists. The lock of the console is held only while bytes are sent, which
+    // does not panic. The reply that the command borrowed is only read afterwards, and every content of it is valid.
+    unsafe { recovery::abandon() }
 }
 
 /// Whether the panic is the answer of a command that a program runs.
 fn taken(info: &PanicInfo<'_>) -> bool {
     let (file, line) = info.location().map_or(("?", 0), |at| (at.file(), at.line()));
-    call::takes(format_args!("panic {file}:{line} {}", info.message()))
+    panics::takes(format_args!("panic {file}:{line} {}", info.message()))
 }
 
-/// Reports an exception and ends the guest; one that a program's command raised is the answer of that command.
+/// Reports an exception and ends the guest. An exception of a program's command is the answer of that command.
 pub fn exception(frame: &TrapFrame, name: &str) -> ! {
     let TrapFrame { vector, error_code, rip, .. } = *frame;
     let cr2 = Cr2::read_raw();
     if recovers()
         && recovery::is_armed()
-        && call::takes(format_args!("fault {name} rip={rip:#x} error={error_code:#x} cr2={cr2:#x}"))
+        && panics::takes(format_args!("fault {name} rip={rip:#x} error={error_code:#x} cr2={cr2:#x}"))
     {
-        recovery::abandon();
+        abandon_command();
     }
     begin();
     crash_line(
@@ -109,7 +112,7 @@ pub fn exception(frame: &TrapFrame, name: &str) -> ! {
         format_args!("exception vector={vector} name={name} error={error_code:#x} rip={rip:#x} cr2={cr2:#x}"),
     );
     name_cpu();
-    // #DF as well: a page fault that finds no room on its own stack ends there, with cr2 as it was.
+    // #DF as well: a page fault without room on its own stack becomes one, and cr2 stays.
     if let 8 | 14 = vector {
         if let Some(Overflow { cpu, name, guard }) = overflowed(cr2, frame.rsp) {
             crash_line(kind::CRASH_DETAIL, format_args!("stack cpu={cpu} name={name} guard={guard:#x}"));
@@ -120,18 +123,18 @@ pub fn exception(frame: &TrapFrame, name: &str) -> ! {
     end()
 }
 
-/// Says where it happened, where there is more than one CPU.
+/// Names the CPU, if there is more than one.
 fn name_cpu() {
-    if smp::ready() > 1 {
-        crash_line(kind::CRASH_DETAIL, format_args!("cpu {}", cpu_index()));
+    if SMP.ready() > 1 {
+        crash_line(kind::CRASH_DETAIL, format_args!("cpu {}", cpu::index()));
     }
 }
 
-/// Ends the guest when this CPU has a report under way already; waits for that of another one, which may end the
-/// guest. Interrupts stay off from here, also for a recovered console.
+/// Begins a report. It ends the guest when this CPU is reporting already, and waits for the report of another CPU, which may
+/// end the guest. Interrupts stay off from here on, also for a recovered console.
 fn begin() {
     interrupts::disable();
-    let me = cpu_index();
+    let me = cpu::index();
     while let Err(other) = REPORTER.compare_exchange(NOBODY, me, Ordering::Acquire, Ordering::Relaxed) {
         if other == me {
             break;

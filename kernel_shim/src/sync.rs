@@ -1,12 +1,12 @@
-//! Proof that interrupts are off, which is what the allocators ask for.
+//! Proof that interrupts are off, which the allocators ask for.
 
 use crate::arch::interrupts;
 
-/// Exists only while interrupts are disabled on the CPU that holds it, so no interrupt handler can come
-/// in between and wait for a lock that this CPU holds.
+/// Exists only while interrupts are disabled on the CPU that holds it. So no interrupt handler of this CPU can wait for a
+/// lock that the CPU holds.
 pub struct IrqDisabledToken(());
 
-/// Runs `f` with interrupts disabled; afterwards they are as they were.
+/// Runs `f` with interrupts disabled, then restores their state.
 pub fn with_irqs_disabled<R>(f: impl FnOnce(&IrqDisabledToken) -> R) -> R {
     let were_enabled = interrupts::are_enabled();
     interrupts::disable();

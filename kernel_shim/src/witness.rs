@@ -1,25 +1,25 @@
-//! Where the host finds, in guest RAM, what the console also tells it.
+//! Tells the host, in guest RAM, what the console tells it, too.
 
 use crate::arch::paging;
 use core::sync::atomic::{AtomicU64, Ordering::Release};
 
-/// `WITNESS` in bytes; the first thing the host compares.
+/// `FWITNESS` in bytes, which the host compares first.
 const MAGIC: u64 = 0x5353_454e_5449_5746;
 
-/// Read by the host through the ELF's symbol and debug information. Fields are only ever appended.
+/// The host reads it through the ELF's symbols and debug information. Fields are only ever appended.
 ///
-/// Release throughout: pairs with no load in the guest, but keeps a reader on another CPU's thread of the
-/// host, where loads are ordered, from seeing a table announced before it was filled.
+/// Release throughout: it pairs with no load in the guest. It keeps a reader in another thread of the host, where loads are
+/// ordered, from seeing a table announced before it was filled.
 #[repr(C)]
 pub struct Witness {
     magic: u64,
     version: u64,
     hhdm_base: u64,
-    /// Slot table; 0 when there is none.
+    /// The slot table. 0 when there is none.
     meta_paddr: AtomicU64,
     meta_bytes: AtomicU64,
     n_frames: AtomicU64,
-    /// Address of the `BuddyState`; 0 as long as it manages nothing.
+    /// The address of the `BuddyState`. 0 as long as it manages nothing.
     buddy_vaddr: AtomicU64,
     kernel_first_paddr: AtomicU64,
     kernel_end_paddr: AtomicU64,

@@ -120,7 +120,7 @@ def open_cold(name: str, folder: Path) -> Door:
     env = {"FRAME_HARNESS_CACHE": str(folder / "cache"), "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir()
     if name == "pytest":
-        text = f"import frame_harness.base.commands\nframe_harness.progress.PATIENCE_S = 0.01\n{WAITS}"
+        text = f"import frame_harness.base.commands\nframe_harness.base.commands.PATIENCE_S = 0.01\n{WAITS}"
         return open_pytest(folder, text, "--machine", "microvm", evidence=False, env=env)
     if name == "check":
         return open_check(folder, "--junit", folder / "report.xml", "--machine", "microvm", env=env)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.base.resources import shim_dir
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.guest.kernel import Kernel
@@ -17,6 +16,7 @@ from frame_harness.judge.exit_codes import Kind, exit_code
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import Judged, check, write_machine
 from tests.support.mutants import Edit, mutated
+from tests.support.red_kernels import MODULE
 
 # Calls itself until its stack has run over, on a value that nothing else stores.
 ENDLESS: Edit = (
@@ -120,7 +120,7 @@ def test_a_silent_hang_before_the_banner_is_a_timeout(tmp_path: Path) -> None:
 def test_a_kernel_that_spins_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "hang-spin", cpu_s=1.5)
     assert (result.kind, result.says("the guest used up its CPU time")) == (Kind.TIMEOUT, True)
-    assert shows_where(result.out, "CPU 0: running at", "red::kernels::", "kernel_main"), result.out
+    assert shows_where(result.out, "CPU 0: running at", "red::after_banner", "kernel_main"), result.out
 
 
 def test_a_flood_of_log_lines_is_a_timeout(tmp_path: Path) -> None:
@@ -222,12 +222,12 @@ def test_a_red_kernel_that_nobody_wrote_is_a_crash(tmp_path: Path) -> None:
 
 def test_a_kernel_that_cannot_misbehave_refuses_to_be_asked_to(tmp_path: Path) -> None:
     image = build(Subject.builtin(), "release")
-    with pytest.raises(GuestCrashed, match="red=panic: this kernel was built without the feature"):
+    with pytest.raises(GuestCrashed, match="command line: red=panic: no such option"):
         Kernel.boot(image, load_machine(write_machine(tmp_path)), extra=["red=panic"])
 
 
 def test_every_red_kernel_has_its_test() -> None:
-    text = (shim_dir() / "src" / "red" / "kernels.rs").read_text(encoding="utf-8")
+    text = MODULE.read_text(encoding="utf-8")
     names = re.findall(r'^    "([a-z-]+)",', text, flags=re.MULTILINE)
     asked = re.findall(r'judged\(tmp_path, "([a-z-]+)"', Path(__file__).read_text(encoding="utf-8"))
     assert len(names) > 20

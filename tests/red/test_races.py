@@ -27,6 +27,7 @@ from tests.support.race_mutants import (
     SILENT_STORE,
     TOUCHED_TWICE,
 )
+from tests.support.red_kernels import red_shim
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +120,8 @@ def test_cleared_hooks_silent_stores_waits_are_told_from_locks(tmp_path: Path) -
 
 
 def test_a_storm_finds_an_unlocked_free_list_within_a_minute() -> None:
-    image = build(Subject.builtin(), "release", features=("red",))
+    with red_shim():
+        image = build(Subject.builtin(), "release")
     spent = seconds_until_found(image, "frames and blocks", extra=("red=unlocked-buddy",))
     assert spent < LIMIT_S
 

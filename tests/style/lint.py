@@ -15,6 +15,7 @@ from frame_harness.image.toolchain import find_toolchain
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ("harness", "tests")
 SAY = speaker(sys.stderr)
+UNSAFE = ("undocumented_unsafe_blocks", "multiple_unsafe_ops_per_block")
 
 Linter = tuple[str, list[str | Path]]
 
@@ -42,13 +43,10 @@ def _rust() -> Iterator[Linter]:
     cargo = toolchain.cargo
     if _has(cargo, "clippy"):
         target_dir = f"--target-dir={target_dir_of(toolchain)}-clippy"
-        for features in ("", "red"):
-            name = f"cargo clippy {features}".rstrip()
-            clippy: list[str | Path] = [
-                cargo, "clippy", "--locked", "--quiet", f"--target={TARGET}", target_dir,
-                f"--features={features}", "--", "-Dwarnings", "-Dclippy::undocumented_unsafe_blocks",
-            ]  # fmt: skip
-            yield name, clippy
+        yield "cargo clippy", [
+            cargo, "clippy", "--locked", "--quiet", f"--target={TARGET}", target_dir, "--", "-Dwarnings",
+            *(f"-Dclippy::{name}" for name in UNSAFE),
+        ]  # fmt: skip
     if _has(cargo, "fmt"):
         yield "cargo fmt", [cargo, "fmt", "--check"]
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sorted(path for path in (ROOT / "harness").rglob("*.py") if "_data" not in path.parts)
-RUST = sorted((ROOT / "kernel_shim" / "src").rglob("*.rs"))
+RUST = sorted(path for path in (ROOT / "kernel_shim").rglob("*.rs") if "target" not in path.parts)
 PRODUCT = [*PYTHON, *RUST]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 SHELL = sorted((ROOT / "harness").rglob("*.sh"))

@@ -19,8 +19,10 @@ import psutil
 from frame_harness.judge.evidence import Evidence, decode
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.verdict import Verdict, judge
+from tests.support import red_kernels
+from tests.support.red_kernels import red_environment
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = red_kernels.ROOT
 SOURCES = ROOT / "harness"
 """The folder that holds the package, for PYTHONPATH."""
 CHECK = (sys.executable, "-c", "import frame_harness_start; frame_harness_start.main()", "check")
@@ -91,7 +93,10 @@ class Judged:
 
 
 class Door:
-    """One process that judges, with a mark in its environment that all it starts inherits."""
+    """One process that judges, with a mark in its environment that all it starts inherits.
+
+    With `--red` it is one of the copy of the project whose kernel misbehaves.
+    """
 
     def __init__(self, argv: Sequence[str | Path], folder: Path, env: dict[str, str] | None = None) -> None:
         self._mark = uuid.uuid4().hex
@@ -102,6 +107,8 @@ class Door:
         }
         for name in WORDS_OF_THE_CALLER & environment.keys():
             del environment[name]
+        if "--red" in argv:
+            environment |= red_environment()
         environment |= {MARK: self._mark, **(env or {})}
         for name in [name for name in environment if name.startswith("PYTEST_XDIST")]:
             del environment[name]

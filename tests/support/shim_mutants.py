@@ -8,11 +8,8 @@ from pathlib import Path
 
 from frame_harness.base.resources import build_dir
 from frame_harness.image.store import write_whole
-from tests.support.doors import ROOT
 from tests.support.mutants import Edit, apply
-
-PARTS = ("harness", "kernel_shim", "qemu", "tests/contract")
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "target", "_data")
+from tests.support.red_kernels import LEFT_OUT, PARTS, ROOT
 
 
 @dataclass(frozen=True)
@@ -33,37 +30,37 @@ SHIM_MUTANTS = [
     mutant(
         "blocks of 8 frames are never merged",
         "FREE-05 FREE-09",
-        "memory/buddy/lists.rs",
+        "parts/buddy/lists.rs",
         ("while (merged.order as usize) < MAX_ORDER && ", "while merged.order < 3 && "),
     ),
     mutant(
         "a poisoned block is as good as any other",
         "GUARD-07",
-        "memory/buddy.rs",
+        "parts/buddy.rs",
         ("        if poisoned {\n", "        if poisoned && order > 11 {\n"),
     ),
     mutant(
         "hooks are called from the last frame on",
         "VT-05",
-        "memory/release.rs",
+        "src/memory/release.rs",
         ("for index in 0..1 << order {", "for index in (0..1 << order).rev() {"),
     ),
     mutant(
         "interrupts stay as they are",
         "VT-06",
-        "sync.rs",
+        "src/sync.rs",
         ("    interrupts::disable();\n    let result", "    let result"),
     ),
     mutant(
         "no order is too large",
         "FRAME-05",
-        "memory/buddy.rs",
+        "parts/buddy.rs",
         ("return Err(AllocError::InvalidOrder);", "return Err(AllocError::OutOfMemory);"),
     ),
     mutant(
         "frames of the cache are counted twice",
         "FREE-06",
-        "memory/buddy/cache.rs",
+        "parts/buddy/cache.rs",
         (
             "        self.caches[cpu][home].push(pfn * PAGE_SIZE);\n        self.zone_of(pfn).cached += 1;\n",
             "        self.caches[cpu][home].push(pfn * PAGE_SIZE);\n        self.zone_of(pfn).cached += 2;\n",
@@ -84,6 +81,6 @@ def broken_project() -> tuple[Path, Path]:
         shutil.rmtree(copy / part, ignore_errors=True)
         shutil.copytree(ROOT / part, copy / part, ignore=LEFT_OUT)
     for bug in SHIM_MUTANTS:
-        path = copy / "kernel_shim" / "src" / bug.file
+        path = copy / "kernel_shim" / bug.file
         write_whole(path, apply(path.read_text(encoding="utf-8"), bug.edits, name=bug.name).encode())
     return copy, cache

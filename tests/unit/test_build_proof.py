@@ -212,7 +212,7 @@ def test_guest_that_sees_something_else_is_not_believed(word: str, value: str, w
 @pytest.fixture(scope="module")
 def forged(toolchain: Toolchain) -> Iterator[cargo.Built]:
     """The shim around the built-in module as a dev build without assertions, compiled by cargo."""
-    order = cargo.image_invocation(Subject.builtin(), "dev", (), toolchain)
+    order = cargo.image_invocation(Subject.builtin(), "dev", toolchain)
     setting = "--config=profile.dev.package.kernel_shim.debug-assertions=false"
     with tempfile.TemporaryDirectory(prefix="frame-harness-test-") as name:
         built = cargo.compile_shim(Subject.builtin(), "dev", replace(order, argv=(*order.argv, setting)))

@@ -96,7 +96,7 @@ def place(
 
 
 def order(toolchain: Toolchain) -> cargo.Invocation:
-    return cargo.image_invocation(Subject.builtin(), "dev", (), toolchain)
+    return cargo.image_invocation(Subject.builtin(), "dev", toolchain)
 
 
 def seen_by_cargo(toolchain: Toolchain, told: cargo.Invocation) -> dict[str, Any]:
@@ -183,10 +183,10 @@ def test_no_variable_that_is_not_named_reaches_cargo_or_the_compiler(
 
 
 def test_everything_that_is_told_is_in_the_key(clone: Path, tmp_path: Path, toolchain: Toolchain) -> None:
-    def told(profile: str = "dev", features: tuple[str, ...] = ()) -> str:
-        return cargo.image_invocation(Subject.builtin(), profile, features, toolchain).told
+    def told(profile: str = "dev") -> str:
+        return cargo.image_invocation(Subject.builtin(), profile, toolchain).told
 
-    whole = cargo.image_invocation(Subject.builtin(), "dev", (), toolchain)
+    whole = cargo.image_invocation(Subject.builtin(), "dev", toolchain)
     assert whole.lacking(["MetaSlot"]).told != whole.told
     first = told()
     write(tmp_path / "home", MIRROR)
@@ -194,7 +194,7 @@ def test_everything_that_is_told_is_in_the_key(clone: Path, tmp_path: Path, tool
     config = clone / ".cargo" / "config.toml"
     config.write_text(config.read_text().replace("static", "pic"))
     flags = told()
-    assert len({first, mirrored, flags, told("release"), told(features=("red",))}) == 5
+    assert len({first, mirrored, flags, told("release")}) == 4
 
 
 @pytest.mark.parametrize(

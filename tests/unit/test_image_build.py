@@ -359,11 +359,6 @@ def test_unknown_profile_is_refused() -> None:
         build(Subject.builtin(), "fastest")
 
 
-def test_unknown_feature_is_refused_with_cargos_words() -> None:
-    with pytest.raises(CompileError, match="no-such-feature"):
-        build(Subject.builtin(), "dev", features=["no-such-feature"])
-
-
 def test_variables_of_other_builds_change_nothing(
     subject_file: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
 ) -> None:

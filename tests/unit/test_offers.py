@@ -19,6 +19,7 @@ from tests.unit.test_guest_crashes import CRASHES
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "harness" / "frame_harness"
 SHIM = ROOT / "kernel_shim" / "src"
+PARTS = ROOT / "kernel_shim" / "parts"
 SUITE = sorted((ROOT / "tests" / "contract").glob("*.py"))
 # Modules of the harness through which the suite talks to the guest, or plays what it plays.
 THROUGH = [
@@ -31,7 +32,6 @@ CAMPAIGN = sorted((PACKAGE / "histories").glob("*.py"))
 OTHER_TESTS = [path for part in ("unit", "red") for path in sorted((ROOT / "tests" / part).glob("*.py"))]
 
 OF_THE_HARNESS = {
-    "red": "the kernels of tests/red, which must not pass",
     "nonce": "of every guest: the proof that it is this start of it",
     "onpanic": "of every guest",
 }
@@ -102,7 +102,7 @@ def test_every_fault_is_injected_by_a_check(guest: Kernel) -> None:
 def test_every_fault_of_the_boot_allocator_is_injected_by_a_check_of_its_own() -> None:
     """A history begins behind it, so none can play it."""
     fields = re.findall(
-        r"^    pub (\w+): ", text_of(SHIM / "memory/boot_alloc.rs").split("struct Faults {")[1], re.M
+        r"^    pub (\w+): ", text_of(PARTS / "boot_frames.rs").split("struct Faults {")[1], re.M
     )
     words = words_of(SUITE)
     assert {"refuse", "misalign"} <= set(fields)
@@ -118,18 +118,18 @@ def test_every_vtable_with_hooks_is_registered_by_a_check(guest: Kernel) -> None
 
 
 def test_every_option_of_the_command_line_is_used_by_a_check() -> None:
-    options = {
-        key for path in SHIM.rglob("*.rs") for key in re.findall(r'cmdline::get\("(\w+)"\)', text_of(path))
-    }
+    options = set(
+        re.findall(r'"(\w+)"', text_of(PARTS / "command_line.rs").split("const KEYS")[1].split(";\n")[0])
+    )
     used = {name for name, _ in keywords_of(SUITE)}
-    assert options >= {"init", "reserve", "ramtop", "cpus", "red"}
+    assert options >= {"init", "reserve", "ramtop", "cpus"}
     assert options - used - OF_THE_HARNESS.keys() == set()
 
 
 def test_every_stage_of_the_start_is_used_by_a_check() -> None:
     """`full` is what a guest does when it is not told."""
-    stages = re.findall(r'Some\("(\w+)"\) => Self::', text_of(SHIM / "memory/mod.rs"))
-    stages += re.findall(r'None \| Some\("(\w+)"\) => Self::', text_of(SHIM / "memory/mod.rs"))
+    stages = re.findall(r'Some\("(\w+)"\) => Self::', text_of(PARTS / "command_line.rs"))
+    stages += re.findall(r'None \| Some\("(\w+)"\) => Self::', text_of(PARTS / "command_line.rs"))
     used = keywords_of([*SUITE, PACKAGE / "session" / "plugin.py"])
     assert set(stages) == {"none", "array", "full"}
     assert [stage for stage in stages if stage != "full" and ("init", repr(stage)) not in used] == []

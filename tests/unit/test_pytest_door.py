@@ -10,6 +10,7 @@ import pytest
 
 from frame_harness.base.resources import machines_dir
 from frame_harness.judge.evidence import Evidence, Outcome, decode
+from tests.support.red_kernels import red_environment
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
@@ -246,8 +247,14 @@ def test_the_shared_guest_outlives_a_test_that_has_one_of_its_own(door: pytest.P
     ids=["selftest", "exit-in-a-worker"],
 )
 def test_passed_tests_of_a_run_that_is_no_pass_are_not_green(
-    red: str, words: str, workers: tuple[str, ...], door: pytest.Pytester
+    red: str,
+    words: str,
+    workers: tuple[str, ...],
+    door: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name, value in red_environment().items():
+        monkeypatch.setenv(name, value)
     door.makepyfile("def test_x(shared_kernel): shared_kernel.alloc()")
     result = run(door, "--profile", "release", "--red", red, *workers)
     result.assert_outcomes(passed=1)

@@ -115,6 +115,7 @@ def test_wheel_carries_what_a_user_needs_and_nothing_else(wheel: Path) -> None:
     for needed in (
         "frame_harness/_data/kernel_shim/Cargo.toml",
         "frame_harness/_data/kernel_shim/Cargo.lock",
+        "frame_harness/_data/kernel_shim/parts/lib.rs",
         "frame_harness/_data/kernel_shim/.cargo/config.toml",
         "frame_harness/_data/kernel_shim/src/memory/frame.rs",
         "frame_harness/_data/qemu/q35.toml",

@@ -17,6 +17,7 @@ from frame_harness.guest.table_witness import CHUNK_SLOTS, RUNS_IN_ALL, Contradi
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
+from tests.support.red_kernels import red_shim
 
 SLOT = np.dtype([("word", "<u8"), ("other", "<u8")])
 CONSOLE_BYTES = 64 << 10
@@ -108,7 +109,8 @@ def test_what_is_printed_has_a_bound_whatever_the_slots_hold(longest: int) -> No
 @pytest.fixture
 def full_of_garbage(request: pytest.FixtureRequest) -> Iterator[Kernel]:
     """A guest whose slots the host has overwritten; the words are for its command line."""
-    image = build(Subject.builtin(), "release", features=["red"])
+    with red_shim():
+        image = build(Subject.builtin(), "release")
     with Kernel.boot(image, load_machine("microvm"), extra=request.param) as kernel:
         table = kernel.slots()
         kept = table.copy()

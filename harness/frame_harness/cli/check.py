@@ -48,8 +48,7 @@ class Request:
     """What to judge, on what, and where the reports go.
 
     Attributes:
-        red: the kernel of `kernel_shim/src/red` to boot instead of one that behaves, for the tests that prove
-            that no such kernel passes.
+        red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
 
     frame_rs: Path | None = None
@@ -173,9 +172,8 @@ def _build_first(
     images: list[Image] = []
     try:
         toolchain = find_toolchain(say=progress.step)
-        features = ["red"] if request.red else []
         for profile in request.profiles:
-            images.append(build(subject, profile, features=features, toolchain=toolchain, say=progress.step))
+            images.append(build(subject, profile, toolchain=toolchain, say=progress.step))
     except NotJudgeable as error:
         return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images
     except CompileError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,7 +40,6 @@ def build(
     subject: Subject,
     profile: str,
     *,
-    features: Sequence[str] = (),
     toolchain: Toolchain | None = None,
     say: Say | None = None,
 ) -> Image:
@@ -51,7 +50,6 @@ def build(
 
     Args:
         profile: `dev` (little optimization, debug assertions) or `release`.
-        features: of the shim, such as `red`.
         toolchain: the one that `find_toolchain` gives when not named.
     Raises:
         CompileError: it does not compile; carries the compiler's words.
@@ -67,7 +65,7 @@ def build(
         )
     toolchain = toolchain or find_toolchain(say=say)
     subject = subject.refreshed()
-    order = cargo.image_invocation(subject, profile, features, toolchain)
+    order = cargo.image_invocation(subject, profile, toolchain)
     key = _key(subject, order)
     kept = _known(key)
     if kept is None or not cache_limit.hold(kept.elf):

@@ -126,17 +126,14 @@ def shim_invocation(
     return replace(shaped, settings=shaped.settings | named)
 
 
-def image_invocation(
-    subject: Subject, profile: str, features: Sequence[str], toolchain: Toolchain
-) -> Invocation:
+def image_invocation(subject: Subject, profile: str, toolchain: Toolchain) -> Invocation:
     """Return the run of cargo that makes an image.
 
     All subjects share the target folder: what they have in common (the core library, the crates) is compiled
     once, and changing the subject costs one crate.
     """
-    listed = f"--features={','.join(sorted(features))}"
     target_dir = target_dir_of(toolchain)
-    return shim_invocation("build", subject, profile, target_dir, toolchain, "--message-format=json", listed)
+    return shim_invocation("build", subject, profile, target_dir, toolchain, "--message-format=json")
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ class Packages:
         """Take one line of either stream; return what to show, or None."""
         if line.startswith('{"reason":"compiler-artifact"'):
             message = json.loads(line)
-            # A package with a build script has two artifacts; the script's comes first and is not the whole.
-            if "custom-build" not in message["target"]["kind"]:
-                self._done.add(_name(message["package_id"]))
+            # The shim has three artifacts: its build script and its library come first and are not the whole.
+            kinds, package = message["target"]["kind"], message["package_id"]
+            if "custom-build" not in kinds and ("path+file:" not in package or "bin" in kinds):
+                self._done.add(_name(package))
         elif line.lstrip().startswith("Compiling "):
             #    Compiling x86_64 v0.15.5
             self._begun[line.split()[1]] = None

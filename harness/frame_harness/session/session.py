@@ -197,10 +197,7 @@ class Session:
         if profile not in self._images:
             try:
                 self._toolchain = self._toolchain or find_toolchain(say=self._say)
-                self._images[profile] = build(
-                    self.subject, profile, features=["red"] if self._red else [], toolchain=self._toolchain,
-                    say=self._say,
-                )  # fmt: skip
+                self._images[profile] = build(self.subject, profile, toolchain=self._toolchain, say=self._say)
             except HarnessError as error:
                 self._no_image(profile, error)
         image = self._images[profile]

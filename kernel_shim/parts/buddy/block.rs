@@ -1,7 +1,7 @@
 //! A block: `2^order` frames, the first of them at a multiple of that.
 
-use crate::memory::subject::PAGE_SIZE;
-use crate::memory::zone::{Migratetype, MAX_ORDER};
+use crate::zone::{Migratetype, MAX_ORDER};
+use crate::PAGE_SIZE;
 use core::fmt;
 use core::ops::Range;
 
@@ -42,18 +42,18 @@ impl Block {
         self.first_pfn * PAGE_SIZE
     }
 
-    /// How many frames.
-    pub const fn len(self) -> u64 {
+    /// The number of frames.
+    pub const fn n_frames(self) -> u64 {
         1 << self.order
     }
 
     pub const fn pfns(self) -> Range<u64> {
-        self.first_pfn..self.first_pfn + self.len()
+        self.first_pfn..self.first_pfn + self.n_frames()
     }
 
-    /// The block that this one was split from together with.
+    /// The other half of the block that this one was split from.
     pub const fn buddy(self) -> Self {
-        Self { first_pfn: self.first_pfn ^ self.len(), order: self.order }
+        Self { first_pfn: self.first_pfn ^ self.n_frames(), order: self.order }
     }
 
     /// This block and its buddy together.
@@ -61,7 +61,8 @@ impl Block {
         Self::containing(self.first_pfn, self.order + 1)
     }
 
-    /// What is left of a block around this one without it: one block of each order between, the largest first.
+    /// The parts of `block`, which contains this one, without this one: one block of each order between, the largest
+    /// first.
     pub fn rest_of(self, block: Self) -> impl Iterator<Item = Self> {
         (self.order..block.order).rev().map(move |order| Self::containing(self.first_pfn, order).buddy())
     }

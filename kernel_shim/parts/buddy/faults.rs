@@ -1,4 +1,4 @@
-//! Faults to order: what a test makes the buddy do wrong.
+//! The faults that a test injects into the buddy.
 
 use super::stamp::StampUnused;
 
@@ -13,7 +13,7 @@ impl Faults {
         Self { next_frame: None, refusals: 0, missing_stamps: 0 }
     }
 
-    /// The next request for a single frame gets this one, whatever its state.
+    /// The next request for a single frame gets this frame, whatever its state.
     pub fn offer_next(&mut self, pfn: u64) {
         self.next_frame = Some(pfn);
     }
@@ -23,7 +23,7 @@ impl Faults {
         self.refusals = requests;
     }
 
-    /// The next `frees` leave the reference counts as they find them.
+    /// The next `frees` leave the reference counts unchanged.
     pub fn skip_stamps(&mut self, frees: u64) {
         self.missing_stamps = frees;
     }

@@ -1,110 +1,111 @@
 //! The free lists of a zone: push, unlink, split, coalesce.
 //!
-//! The links live in slots, where anything may have been written to them, by the subject or through it.
-//! Every link is checked before it is followed and before anything is changed: corruption is a panic that
-//! says where, never a wild access and never a list that is worse than before.
+//! The links lie in slots, where the subject may have overwritten them. Every link is checked before it is followed and
+//! before anything is changed. So corruption is a panic that names the place, never a wild access, and never damages a
+//! list further.
 
 use super::block::Block;
-use super::stamp::{self, slot};
-use super::state::{ZoneState, LINK_NONE};
-use crate::memory::subject::{MetaSlot, PAGE_SIZE};
-use crate::memory::zone::{Migratetype, MAX_ORDER};
+use super::slots::{Slot, Slots};
+use super::stamp;
+use super::state::ZoneState;
+use crate::zone::{Migratetype, MAX_ORDER};
+use crate::PAGE_SIZE;
 
 impl ZoneState {
-    /// Takes a block of that order, split from a larger one when none is free: from the lists of its
-    /// own migratetype, then from those of the other.
-    pub fn take(&mut self, order: u8, migratetype: Migratetype) -> Option<Block> {
-        migratetype.fallbacks().into_iter().find_map(|list| self.take_from(order, list))
+    /// Takes a block of that order, from the lists of its own migratetype, then from those of the other. When none is free,
+    /// it splits a larger one.
+    pub fn take<S: Slots>(&mut self, slots: &S, order: u8, migratetype: Migratetype) -> Option<Block> {
+        migratetype.fallbacks().into_iter().find_map(|list| self.take_from(slots, order, list))
     }
 
-    fn take_from(&mut self, order: u8, list: Migratetype) -> Option<Block> {
+    fn take_from<S: Slots>(&mut self, slots: &S, order: u8, list: Migratetype) -> Option<Block> {
         let heads = &self.heads[list.index()];
-        let found = (order..=MAX_ORDER as u8).find(|&k| heads[k as usize] != LINK_NONE)?;
-        let block = self.listed_block(heads[found as usize], found);
+        let found = (order..=MAX_ORDER as u8).find(|&k| heads[k as usize] != S::LINK_NONE)?;
+        let block = self.listed_block(slots, heads[found as usize], found);
         let taken = Block { first_pfn: block.first_pfn, order };
-        self.carve(block, taken);
+        self.carve(slots, block, taken);
         if taken != block {
-            stamp::order(taken);
+            stamp::order(slots, taken);
         }
         Some(taken)
     }
 
-    /// Takes the single frame `pfn` out of the free block that it lies in, if it does. The order in the frame's own
-    /// slot is left as it is; only what stays behind is told its new one.
-    pub fn take_frame(&mut self, pfn: u64) -> Option<Block> {
-        let block = self.block_covering(pfn)?;
-        self.carve(block, Block::frame(pfn));
+    /// Takes the single frame `pfn` out of the free block that it lies in. The order in the frame's own slot stays as it is.
+    /// Only the slots of the parts that stay get their new order.
+    pub fn take_frame<S: Slots>(&mut self, slots: &S, pfn: u64) -> Option<Block> {
+        let block = self.block_covering(slots, pfn)?;
+        self.carve(slots, block, Block::frame(pfn));
         Some(Block::frame(pfn))
     }
 
-    /// Takes a block off its list, puts all of it back but `taken`. Each part goes onto a list of another order, so
-    /// what is checked first holds until it is relied on.
-    fn carve(&mut self, block: Block, taken: Block) {
-        self.neighbors(block);
+    /// Takes a block off its list and puts back all parts of it except `taken`. Each part goes onto a list of another order,
+    /// so the links that were checked first are still valid when they are used.
+    fn carve<S: Slots>(&mut self, slots: &S, block: Block, taken: Block) {
+        self.neighbors(slots, block);
         for part in taken.rest_of(block) {
-            self.first_on_list_of(part);
+            self.first_on_list_of(slots, part);
         }
-        self.unlink(block);
+        self.unlink(slots, block);
         for part in taken.rest_of(block) {
-            stamp::order(part);
-            self.push(part);
+            stamp::order(slots, part);
+            self.push(slots, part);
         }
     }
 
-    /// Puts a block on its list, coalesced with every free buddy it meets. Its slots must have been
-    /// stamped free, those of a coalesced block all get the new order.
+    /// Puts a block on its list, coalesced with every free buddy that it meets. Its slots must have been stamped free. All
+    /// slots of a coalesced block get the new order.
     ///
     /// # Panics
     /// As [`Self::coalesced`], with nothing changed.
-    pub fn insert(&mut self, block: Block) {
-        let merged = self.coalesced(block);
+    pub fn insert<S: Slots>(&mut self, slots: &S, block: Block) {
+        let merged = self.coalesced(slots, block);
         let mut part = block;
         while part != merged {
-            self.unlink(part.buddy());
+            self.unlink(slots, part.buddy());
             part = part.parent();
         }
         if merged != block {
-            stamp::order(merged);
+            stamp::order(slots, merged);
         }
-        self.push(merged);
+        self.push(slots, merged);
     }
 
-    /// What becomes of a block that is inserted.
+    /// The block that a block becomes when it is inserted.
     ///
     /// # Panics
     /// When the block is on a list already, and when a link that its insertion follows is broken.
-    pub fn coalesced(&self, block: Block) -> Block {
-        if let Some(listed) = self.block_covering(block.first_pfn) {
+    pub fn coalesced<S: Slots>(&self, slots: &S, block: Block) -> Block {
+        if let Some(listed) = self.block_covering(slots, block.first_pfn) {
             panic!("buddy: double free: {block} is on a free list already, in {listed}");
         }
         let mut merged = block;
-        while (merged.order as usize) < MAX_ORDER && self.is_listed(merged.buddy()) {
-            self.neighbors(merged.buddy());
+        while (merged.order as usize) < MAX_ORDER && self.is_listed(slots, merged.buddy()) {
+            self.neighbors(slots, merged.buddy());
             merged = merged.parent();
         }
-        self.first_on_list_of(merged);
+        self.first_on_list_of(slots, merged);
         merged
     }
 
     /// The free block on a list that `pfn` lies in.
-    pub fn block_covering(&self, pfn: u64) -> Option<Block> {
-        let order = slot(pfn).get_order();
+    pub fn block_covering<S: Slots>(&self, slots: &S, pfn: u64) -> Option<Block> {
+        let order = slots.slot(pfn).block_order();
         if order as usize > MAX_ORDER {
             return None;
         }
         let block = Block::containing(pfn, order);
-        self.is_listed(block).then_some(block)
+        self.is_listed(slots, block).then_some(block)
     }
 
-    /// Whether exactly this block is on its list. A frame in a CPU's cache says free as well, so the
-    /// links decide: whoever is on a list has a predecessor or is its head.
-    fn is_listed(&self, block: Block) -> bool {
+    /// Whether exactly this block is on its list. A frame in a CPU's cache is marked free as well, so the links decide: a
+    /// block on a list has a predecessor or is the head.
+    fn is_listed<S: Slots>(&self, slots: &S, block: Block) -> bool {
         let pfns = block.pfns();
-        if pfns.start < self.first_pfn || pfns.end > self.end_pfn || !stamp::says_free(pfns.start) {
+        if pfns.start < self.first_pfn || pfns.end > self.end_pfn || !stamp::says_free(slots, pfns.start) {
             return false;
         }
-        let head = slot(block.first_pfn);
-        head.get_order() == block.order && (head.prev() != LINK_NONE || self.head(block) == block.paddr())
+        let head = slots.slot(block.first_pfn);
+        head.block_order() == block.order && (head.previous_link() != S::LINK_NONE || self.head(block) == block.paddr())
     }
 
     fn head(&self, block: Block) -> u64 {
@@ -115,52 +116,52 @@ impl ZoneState {
         self.heads[block.home().index()][block.order as usize] = paddr;
     }
 
-    pub(super) fn push(&mut self, block: Block) {
-        let this = slot(block.first_pfn);
-        if let Some(first) = self.first_on_list_of(block) {
-            slot(first.first_pfn).set_prev(block.paddr());
+    pub(super) fn push<S: Slots>(&mut self, slots: &S, block: Block) {
+        let this = slots.slot(block.first_pfn);
+        if let Some(first) = self.first_on_list_of(slots, block) {
+            slots.slot(first.first_pfn).set_previous_link(block.paddr());
         }
-        this.set_next(self.head(block));
-        this.set_prev(LINK_NONE);
+        this.set_next_link(self.head(block));
+        this.set_previous_link(S::LINK_NONE);
         self.set_head(block, block.paddr());
-        self.free += block.len();
+        self.free += block.n_frames();
     }
 
-    fn unlink(&mut self, block: Block) {
-        let this = slot(block.first_pfn);
-        let (next, prev) = (this.next(), this.prev());
-        let (before, after) = self.neighbors(block);
+    fn unlink<S: Slots>(&mut self, slots: &S, block: Block) {
+        let this = slots.slot(block.first_pfn);
+        let (next, prev) = (this.next_link(), this.previous_link());
+        let (before, after) = self.neighbors(slots, block);
         if let Some(after) = after {
-            after.set_prev(prev);
+            after.set_previous_link(prev);
         }
         match before {
-            Some(before) => before.set_next(next),
+            Some(before) => before.set_next_link(next),
             None => self.set_head(block, next),
         }
-        this.set_next(LINK_NONE);
-        this.set_prev(LINK_NONE);
-        self.free -= block.len();
+        this.set_next_link(S::LINK_NONE);
+        this.set_previous_link(S::LINK_NONE);
+        self.free -= block.n_frames();
     }
 
     /// The first block on the list that a block belongs on.
-    fn first_on_list_of(&self, block: Block) -> Option<Block> {
+    fn first_on_list_of<S: Slots>(&self, slots: &S, block: Block) -> Option<Block> {
         let head = self.head(block);
-        (head != LINK_NONE).then(|| self.listed_block(head, block.order))
+        (head != S::LINK_NONE).then(|| self.listed_block(slots, head, block.order))
     }
 
     /// The slots before and behind a listed block.
     ///
     /// # Panics
     /// When they do not lead back to it.
-    fn neighbors(&self, block: Block) -> (Option<&'static MetaSlot>, Option<&'static MetaSlot>) {
-        let this = slot(block.first_pfn);
-        let (next, prev) = (this.next(), this.prev());
-        let before = (prev != LINK_NONE).then(|| slot(self.listed_block(prev, block.order).first_pfn));
-        let after = (next != LINK_NONE).then(|| slot(self.listed_block(next, block.order).first_pfn));
-        let pointing_here = before.map_or(self.head(block), |before| before.next());
+    fn neighbors<'s, S: Slots>(&self, slots: &'s S, block: Block) -> (Option<&'s S::Slot>, Option<&'s S::Slot>) {
+        let this = slots.slot(block.first_pfn);
+        let (next, prev) = (this.next_link(), this.previous_link());
+        let before = (prev != S::LINK_NONE).then(|| slots.slot(self.listed_block(slots, prev, block.order).first_pfn));
+        let after = (next != S::LINK_NONE).then(|| slots.slot(self.listed_block(slots, next, block.order).first_pfn));
+        let pointing_here = before.map_or(self.head(block), |before| before.next_link());
         expect_link(block, "is pointed to by the list before it", block.paddr(), pointing_here);
         if let Some(after) = after {
-            expect_link(block, "is pointed to by the list behind it", block.paddr(), after.prev());
+            expect_link(block, "is pointed to by the list behind it", block.paddr(), after.previous_link());
         }
         (before, after)
     }
@@ -169,13 +170,13 @@ impl ZoneState {
     ///
     /// # Panics
     /// When it leads to anything but a free block of this zone and order.
-    pub fn listed_block(&self, link: u64, order: u8) -> Block {
+    pub fn listed_block<S: Slots>(&self, slots: &S, link: u64, order: u8) -> Block {
         let pfn = link / PAGE_SIZE;
         match Block::starting_at(link, order) {
             Some(block)
                 if (self.first_pfn..self.end_pfn).contains(&pfn)
-                    && stamp::says_free(pfn)
-                    && slot(pfn).get_order() == order =>
+                    && stamp::says_free(slots, pfn)
+                    && slots.slot(pfn).block_order() == order =>
             {
                 block
             }

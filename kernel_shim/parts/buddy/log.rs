@@ -1,8 +1,8 @@
-//! The buddy's diary: the last requests it served.
+//! The log of the buddy: the last requests that it served.
 
-use crate::memory::zone::Migratetype;
+use crate::zone::Migratetype;
 
-/// Events that are kept.
+/// The number of events that are kept.
 const CAPACITY: usize = 256;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,10 +26,10 @@ impl Operation {
 pub struct Event {
     pub operation: Operation,
     pub order: u8,
-    /// As requested for an allocation, else that of the block's home list.
+    /// For an allocation the one that was requested, otherwise that of the block's home list.
     pub migratetype: Migratetype,
     pub paddr: u64,
-    /// It came out of a CPU's cache without a refill, or went into one.
+    /// Whether it came out of a CPU's cache without a refill, or went into one.
     pub cached: bool,
 }
 

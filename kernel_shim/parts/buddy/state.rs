@@ -1,16 +1,12 @@
-//! What the buddy knows, laid out for the host to read from outside.
+//! The state of the buddy, in a layout that the host reads from guest RAM.
 
-use crate::memory::zone::{Migratetype, Zone, MAX_ORDER};
+use crate::zone::{Migratetype, Zone, MAX_ORDER};
+use crate::MAX_CPUS;
 
-/// No block: ends a free list, as head, next or prev.
-pub use crate::memory::subject::FRAME_META_LINK_NONE as LINK_NONE;
-
-/// CPUs that have a cache of their own.
-pub use crate::arch::MAX_CPUS;
-/// Frames in a CPU's cache at most.
+/// The largest number of frames in a CPU's cache.
 pub const CACHE_CAPACITY: usize = 64;
 
-/// Everything but the links, which live in the slots of the free blocks' heads.
+/// Everything except the links, which lie in the slots of the free blocks' first frames.
 #[repr(C)]
 pub struct BuddyState {
     pub n_zones: u64,
@@ -19,7 +15,7 @@ pub struct BuddyState {
     pub caches: [[FrameCache; Migratetype::COUNT]; MAX_CPUS],
 }
 
-/// One zone: its frames by what became of them (their sum is `managed`), and its free lists.
+/// One zone: the number of its frames in each state (the sum is `managed`), and its free lists.
 #[repr(C)]
 pub struct ZoneState {
     pub first_pfn: u64,
@@ -40,19 +36,19 @@ pub struct ZoneState {
     pub heads: [[u64; MAX_ORDER + 1]; Migratetype::COUNT],
 }
 
-/// Single free frames that one CPU keeps at hand; the last one in is the first one out.
+/// The single free frames that one CPU keeps. The last one in is the first one out.
 #[repr(C)]
 pub struct FrameCache {
     pub len: u64,
-    /// Physical addresses; only the first `len` mean anything.
+    /// Physical addresses. Only the first `len` are valid.
     pub frames: [u64; CACHE_CAPACITY],
 }
 
 impl BuddyState {
-    pub const fn new() -> Self {
+    pub const fn new(link_none: u64) -> Self {
         Self {
             n_zones: Zone::COUNT as u64,
-            zones: [const { ZoneState::new() }; Zone::COUNT],
+            zones: [ZoneState::new(link_none), ZoneState::new(link_none), ZoneState::new(link_none)],
             caches: [const { [const { FrameCache::new() }; Migratetype::COUNT] }; MAX_CPUS],
         }
     }
@@ -63,7 +59,7 @@ impl BuddyState {
 }
 
 impl ZoneState {
-    const fn new() -> Self {
+    const fn new(link_none: u64) -> Self {
         Self {
             first_pfn: 0,
             end_pfn: 0,
@@ -73,12 +69,12 @@ impl ZoneState {
             allocated: 0,
             quarantined: 0,
             reserved: 0,
-            heads: [[LINK_NONE; MAX_ORDER + 1]; Migratetype::COUNT],
+            heads: [[link_none; MAX_ORDER + 1]; Migratetype::COUNT],
         }
     }
 
-    /// Frames that left the holders. Saturates: a frame freed twice came back more often than it was
-    /// handed out, and finding that out is not the buddy's part.
+    /// Counts frames that their holders gave back. It saturates: a frame that was freed twice came back more often than it
+    /// was handed out, and finding that out is the subject's part.
     pub fn note_returned(&mut self, frames: u64) {
         self.allocated = self.allocated.saturating_sub(frames);
     }
@@ -89,7 +85,7 @@ impl FrameCache {
         Self { len: 0, frames: [0; CACHE_CAPACITY] }
     }
 
-    /// The frames at hand, oldest first.
+    /// The frames in the cache, oldest first.
     pub fn frames(&self) -> &[u64] {
         &self.frames[..self.len as usize]
     }
@@ -111,7 +107,7 @@ impl FrameCache {
         Some(last)
     }
 
-    /// The oldest frame becomes the youngest, and so on.
+    /// Reverses the order of the frames.
     pub fn turn_round(&mut self) {
         self.frames[..self.len as usize].reverse();
     }
@@ -123,7 +119,7 @@ impl FrameCache {
         Some(oldest)
     }
 
-    /// Takes one occurrence of `paddr` out; false when there is none.
+    /// Removes one occurrence of `paddr`. Returns false when there is none.
     pub fn remove(&mut self, paddr: u64) -> bool {
         let found = self.frames().iter().position(|&frame| frame == paddr);
         if let Some(index) = found {

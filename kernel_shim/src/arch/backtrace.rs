@@ -4,10 +4,10 @@
 
 use super::{paging, stack};
 
-/// Deeper chains are cut: the innermost frames tell what happened.
+/// Longer chains are cut. The innermost frames tell what happened.
 const MAX_DEPTH: usize = 64;
 
-/// Walks from a frame pointer outwards; stops at the first link that is not believable.
+/// Walks from a frame pointer outwards, and stops at the first link that cannot be right.
 pub struct Backtrace {
     frame: u64,
     left: usize,
@@ -23,7 +23,7 @@ impl Backtrace {
     #[inline(always)]
     pub fn here() -> Self {
         let frame: u64;
-        // SAFETY: copies a register.
+        // SAFETY: copies a register, and touches neither memory nor flags.
         unsafe { core::arch::asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) };
         Self::from_frame_pointer(frame)
     }
@@ -39,12 +39,14 @@ impl Iterator for Backtrace {
             return None;
         }
         let pair = self.frame as *const u64;
-        // SAFETY: both words lie inside one of our stacks, which stay mapped for ever; the address is aligned.
-        let (caller, address) = unsafe { (pair.read(), pair.add(1).read()) };
+        // SAFETY: the word lies inside one of our stacks, which stay mapped, and its address is aligned.
+        let caller = unsafe { pair.read() };
+        // SAFETY: the same holds for the second word: it ends at `frame + 16`, which is at most the stack's end.
+        let address = unsafe { pair.wrapping_add(1).read() };
         if !paging::kernel_text().contains(&address) {
             return None;
         }
-        // A chain only goes up: anything else would be garbage, or a circle.
+        // A chain only goes up. Anything else is garbage or a circle.
         self.frame = if caller > self.frame { caller } else { 0 };
         Some(address)
     }

@@ -4,8 +4,8 @@
 //! vol. 3A, 8.2.2), so a CPU's selector tells which one it is.
 
 use super::stack::{self, IST_STACKS};
-use super::MAX_CPUS;
 use core::arch::asm;
+use shim_parts::MAX_CPUS;
 use spin::Once;
 use x86_64::instructions::segmentation::{Segment, CS, DS, ES, SS};
 use x86_64::instructions::tables::load_tss;
@@ -27,7 +27,7 @@ struct Descriptors {
 static TSS: Once<[TaskStateSegment; MAX_CPUS]> = Once::new();
 static DESCRIPTORS: Once<Descriptors> = Once::new();
 
-/// Builds both tables; loads them on the CPU that booted.
+/// Builds both tables, and loads them on the CPU that booted.
 pub fn init() {
     const { assert!(IST_STACKS == 7, "the TSS has seven IST entries") };
     let tss = TSS.call_once(|| core::array::from_fn(task_state));
@@ -50,39 +50,40 @@ fn task_state(cpu: usize) -> TaskStateSegment {
     tss
 }
 
-/// Loads both tables on this CPU, which is `cpu` from now on. Panics before [`init`].
+/// Loads both tables on this CPU, whose number is `cpu` from now on. Panics before [`init`].
 pub fn load(cpu: usize) {
     let descriptors = DESCRIPTORS.get().expect("gdt: expected to be built");
     descriptors.gdt.load();
-    // SAFETY: the selectors name the code, data and TSS descriptors of the table just loaded, which is never freed;
-    // the TSS is this CPU's own, so its descriptor is not busy.
-    unsafe {
-        CS::set_reg(descriptors.code);
-        SS::set_reg(descriptors.data);
-        DS::set_reg(descriptors.data);
-        ES::set_reg(descriptors.data);
-        load_tss(tss_selector(cpu));
-    }
+    // SAFETY: `code` names the 64-bit code segment of the table that was just loaded and is never freed.
+    unsafe { CS::set_reg(descriptors.code) };
+    // SAFETY: `data` names the writable data segment of that table.
+    unsafe { SS::set_reg(descriptors.data) };
+    // SAFETY: as above.
+    unsafe { DS::set_reg(descriptors.data) };
+    // SAFETY: as above.
+    unsafe { ES::set_reg(descriptors.data) };
+    // SAFETY: the selector names the TSS descriptor of this CPU alone in that table, so the descriptor is not busy.
+    unsafe { load_tss(tss_selector(cpu)) };
 }
 
 const fn tss_selector(cpu: usize) -> SegmentSelector {
     SegmentSelector::new((FIRST_TSS + ENTRIES_PER_TSS * cpu) as u16, PrivilegeLevel::Ring0)
 }
 
-/// Whose TSS a selector names; 0 for none at all.
+/// The CPU whose TSS a selector names. 0 when it names none.
 pub fn cpu_of(tss: SegmentSelector) -> usize {
     (tss.index() as usize).saturating_sub(FIRST_TSS) / ENTRIES_PER_TSS
 }
 
-/// What the CPU uses as its TSS.
+/// The selector of the running CPU's TSS.
 pub fn task_register() -> SegmentSelector {
     let selector: u16;
-    // SAFETY: copies a register.
+    // SAFETY: copies a register, and touches neither memory nor flags.
     unsafe { asm!("str {0:x}", out(reg) selector, options(nomem, nostack, preserves_flags)) };
     SegmentSelector(selector)
 }
 
-/// The selectors of code and of the boot CPU's TSS; `None` before [`init`].
+/// The selectors of code and of the boot CPU's TSS. `None` before [`init`].
 pub fn selectors() -> Option<(SegmentSelector, SegmentSelector)> {
     DESCRIPTORS.get().map(|descriptors| (descriptors.code, tss_selector(0)))
 }

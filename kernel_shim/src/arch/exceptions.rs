@@ -1,11 +1,12 @@
-//! The IDT: whatever interrupts the CPU ends in one handler with all registers saved.
+//! The IDT: everything that interrupts the CPU ends in one handler with all registers saved.
 //!
 //! Intel SDM vol. 3A, 6.14 "Exception and Interrupt Handling in 64-bit Mode".
 
-use super::{interrupts, probe};
-use crate::report;
+use super::exit::exit;
+use super::{cpu, interrupts, probe};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
+use shim_parts::reply::ExitCode;
 use spin::Once;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::idt::{Entry, HandlerFunc};
@@ -20,12 +21,11 @@ const WITH_ERROR_CODE: u64 = 0x6022_7d00;
 
 /// SDM table 6-1; `#?` is reserved.
 const NAMES: [&str; 32] = [
-    "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "#CSO", "#TS", "#NP", "#SS", "#GP", "#PF",
-    "#?", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP", "#?", "#?", "#?", "#?", "#?", "#?", "#HV", "#VC", "#SX",
-    "#?",
+    "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "#CSO", "#TS", "#NP", "#SS", "#GP", "#PF", "#?",
+    "#MF", "#AC", "#MC", "#XM", "#VE", "#CP", "#?", "#?", "#?", "#?", "#?", "#?", "#HV", "#VC", "#SX", "#?",
 ];
 
-/// What the stubs below leave on the stack, lowest address first.
+/// The words that the stubs below leave on the stack, lowest address first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct TrapFrame {
@@ -71,39 +71,15 @@ global_asm!(
     ".set vector, vector + 1",
     ".endr",
     "trap_common:",
-    "push rax",
-    "push rbx",
-    "push rcx",
-    "push rdx",
-    "push rsi",
-    "push rdi",
-    "push rbp",
-    "push r8",
-    "push r9",
-    "push r10",
-    "push r11",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
+    ".irp register, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15",
+    "push \\register",
+    ".endr",
     "mov rdi, rsp",
     "cld",
     "call {handler}",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop r11",
-    "pop r10",
-    "pop r9",
-    "pop r8",
-    "pop rbp",
-    "pop rdi",
-    "pop rsi",
-    "pop rdx",
-    "pop rcx",
-    "pop rbx",
-    "pop rax",
+    ".irp register, r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax",
+    "pop \\register",
+    ".endr",
     "add rsp, 16",
     "iretq",
     VECTORS = const VECTORS,
@@ -120,13 +96,19 @@ unsafe extern "C" {
 type Table = [Entry<HandlerFunc>; VECTORS];
 static IDT: Once<Table> = Once::new();
 
-/// Breakpoints to step over instead of reporting; see [`count_breakpoints`].
+/// The number of breakpoints that were stepped over; see [`count_breakpoints`].
 static BREAKPOINTS: AtomicU64 = AtomicU64::new(NOT_COUNTING);
 const NOT_COUNTING: u64 = u64::MAX;
 static BREAKPOINT_STACK: AtomicU64 = AtomicU64::new(0);
 
-/// Builds and loads the table on this CPU.
-pub fn init() {
+/// Reports an exception that nobody handles, and does not return.
+pub type Report = fn(&TrapFrame, &str) -> !;
+
+static REPORT: Once<Report> = Once::new();
+
+/// Builds and loads the table on this CPU. `report` gets the exceptions that nobody handles.
+pub fn init(report: Report) {
+    REPORT.call_once(|| report);
     load(IDT.call_once(|| core::array::from_fn(|vector| entry(vector as u64))));
 }
 
@@ -135,29 +117,27 @@ pub fn load_on_this_cpu() {
     load(IDT.get().expect("idt: expected to be built"));
 }
 
-/// Loads a table that lives for ever.
+/// Loads a table.
 fn load(table: &'static Table) {
-    let pointer =
-        DescriptorTablePointer { limit: (size_of::<Table>() - 1) as u16, base: VirtAddr::from_ptr(table) };
-    // SAFETY: every present entry leads to a stub above, in the kernel's code segment.
+    let pointer = DescriptorTablePointer { limit: (size_of::<Table>() - 1) as u16, base: VirtAddr::from_ptr(table) };
+    // SAFETY: every present entry leads to a stub above, in the kernel's code segment, and the table is never freed.
     unsafe { lidt(&pointer) };
 }
 
 fn entry(vector: u64) -> Entry<HandlerFunc> {
     let stub = &raw const trap_stubs as u64 + vector * STUB_BYTES;
     let mut entry = Entry::missing();
-    // SAFETY: the stub saves every register and returns by `iretq`; the IST index is below 7.
-    unsafe {
-        let options = entry.set_handler_addr(VirtAddr::new(stub));
-        if let Some(index) = ist_index(vector) {
-            options.set_stack_index(index);
-        }
+    // SAFETY: the stub saves every register and returns by `iretq`, so it is a handler for any vector.
+    let options = unsafe { entry.set_handler_addr(VirtAddr::new(stub)) };
+    if let Some(index) = ist_index(vector) {
+        // SAFETY: the index is below 7, and each CPU's TSS has a stack of its own for it.
+        unsafe { options.set_stack_index(index) };
     }
     entry
 }
 
-/// A stack of its own for each exception that can interrupt another one's handler, one for the rest; none for
-/// devices, whose interrupts are on only while the console idles.
+/// A stack of its own for each exception that can interrupt another one's handler, one stack for the other exceptions, and
+/// none for devices, whose interrupts are on only while the console idles.
 fn ist_index(vector: u64) -> Option<u16> {
     match vector {
         8 => Some(1),
@@ -171,7 +151,7 @@ fn ist_index(vector: u64) -> Option<u16> {
     }
 }
 
-/// Called by the stubs; returning resumes what was interrupted.
+/// Called by the stubs. Returning resumes the interrupted code.
 extern "C" fn handle(frame: &mut TrapFrame) {
     if interrupts::handle(frame.vector) {
         return;
@@ -179,21 +159,26 @@ extern "C" fn handle(frame: &mut TrapFrame) {
     let counting = BREAKPOINTS.load(Ordering::Relaxed);
     let vector = frame.vector;
     match vector {
-        // Wakes a CPU that sleeps, and has no other meaning to it.
-        2 if super::cpu_index() != 0 => {}
+        // It only wakes a CPU that sleeps.
+        2 if cpu::index() != 0 => {}
         3 if counting != NOT_COUNTING => {
             BREAKPOINTS.store(counting + 1, Ordering::Relaxed);
             BREAKPOINT_STACK.store(core::ptr::from_ref(frame) as u64, Ordering::Relaxed);
         }
-        13 | 14 if let_fixup(frame) => {}
+        13 | 14 if apply_fixup(frame) => {}
         _ => {
             let name = NAMES.get(vector as usize).copied().unwrap_or("interrupt");
-            report::exception(frame, name)
+            match REPORT.get() {
+                Some(report) => report(frame, name),
+                // `init` sets it before it loads the table.
+                None => exit(ExitCode::Crash),
+            }
         }
     }
 }
 
-fn let_fixup(frame: &mut TrapFrame) -> bool {
+/// Goes on behind an access that may fault; returns whether `frame` was one.
+fn apply_fixup(frame: &mut TrapFrame) -> bool {
     let fixup = probe::fixup(frame.rip);
     if let Some(address) = fixup {
         frame.rip = address;
@@ -201,14 +186,14 @@ fn let_fixup(frame: &mut TrapFrame) -> bool {
     fixup.is_some()
 }
 
-/// How many breakpoints `f` ran into; each is resumed after.
+/// The number of breakpoints that `f` ran into. Each is resumed behind the breakpoint.
 pub fn count_breakpoints(f: impl FnOnce()) -> u64 {
     BREAKPOINTS.store(0, Ordering::Relaxed);
     f();
     BREAKPOINTS.swap(NOT_COUNTING, Ordering::Relaxed)
 }
 
-/// Where the last counted breakpoint left its frame.
+/// The address of the last counted breakpoint's trap frame.
 pub fn breakpoint_stack() -> u64 {
     BREAKPOINT_STACK.load(Ordering::Relaxed)
 }
@@ -224,6 +209,6 @@ pub fn forget_page_faults() {
 /// Loads a table without any entry: the next exception resets the machine (triple fault).
 pub fn forget_everything() {
     let pointer = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
-    // SAFETY: no entry is ever read from a table of limit 0; that every trap then resets the CPU is the purpose.
+    // SAFETY: no entry is ever read from a table of limit 0. Every trap then resets the CPU, which is the purpose.
     unsafe { lidt(&pointer) };
 }

@@ -7,7 +7,7 @@ use super::local_apic;
 use x86_64::instructions::interrupts;
 use x86_64::instructions::port::Port;
 
-/// First vector of the 16 lines: the lowest one that is no exception.
+/// The first vector of the 16 lines: the lowest one that is no exception.
 pub const FIRST_VECTOR: u64 = 32;
 const COM1_LINE: u8 = 4;
 
@@ -27,7 +27,7 @@ pub fn are_enabled() -> bool {
     interrupts::are_enabled()
 }
 
-/// Sleeps until an interrupt was handled; interrupts are off before and after.
+/// Sleeps until an interrupt was handled. Interrupts are off before and after.
 ///
 /// `sti` takes effect after the next instruction (Intel SDM vol. 2B, STI), so an interrupt that arrived before the
 /// `hlt` wakes it.
@@ -49,10 +49,10 @@ pub fn init() {
     local_apic::pass_external_interrupts();
 }
 
-/// Ends a device interrupt; false when `vector` is none that can arrive.
+/// Ends a device interrupt. Returns false when `vector` is none that can arrive.
 ///
-/// COM1's data stays in the UART: the console reads it once [`wait`] returns. Lines 7 and 15 are what an 8259
-/// reports when a request went away (datasheet, "default IR7"): they are not in service, so only the cascade is ended.
+/// COM1's data stays in the UART: the console reads it once [`wait`] returns. An 8259 reports a request that went away as
+/// line 7 or 15 (datasheet, "default IR7"). These are not in service, so only the cascade is ended.
 pub fn handle(vector: u64) -> bool {
     const COM1: u64 = FIRST_VECTOR + COM1_LINE as u64;
     const SPURIOUS_7: u64 = FIRST_VECTOR + 7;
@@ -66,6 +66,6 @@ pub fn handle(vector: u64) -> bool {
 }
 
 fn write(port: u16, value: u8) {
-    // SAFETY: the callers pass ports of the two 8259; with interrupts off during `init` and inside the handler.
+    // SAFETY: the callers pass ports of the two 8259, with interrupts off. Neither device touches memory.
     unsafe { Port::new(port).write(value) }
 }

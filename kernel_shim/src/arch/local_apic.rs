@@ -1,12 +1,12 @@
 //! The local APIC, as far as it passes the 8259's interrupts on or signals other CPUs.
 //!
 //! Intel SDM vol. 3A, 11.4 "Local APIC", 11.5.1 "Local Vector Table", 11.6.1 "Interrupt Command Register". Firmware on
-//! pc and q35 opens LINT0 to the 8259; on microvm nobody does, and it is masked after reset.
+//! pc and q35 opens LINT0 to the 8259. On microvm nobody does, and it is masked after reset.
 
 use super::paging;
 use x86_64::registers::model_specific::Msr;
 
-/// What a spurious interrupt arrives as; its handler must not signal an end.
+/// The vector of a spurious interrupt. Its handler must not signal an end.
 pub const SPURIOUS_VECTOR: u64 = 48;
 
 const IA32_APIC_BASE: Msr = Msr::new(0x1b);
@@ -15,7 +15,7 @@ const BASE_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 const SPURIOUS: u64 = 0xf0;
 const COMMAND: u64 = 0x300;
-/// The high half of the command register; writing the low half sends.
+/// The high half of the command register. Writing the low half sends.
 const DESTINATION: u64 = 0x310;
 const LINT0: u64 = 0x350;
 const SOFTWARE_ENABLE: u32 = 1 << 8;
@@ -28,13 +28,13 @@ const ASSERT: u32 = 1 << 14;
 /// Destination shorthand "all excluding self".
 const ALL_OTHERS: u32 = 3 << 18;
 
-/// What the other CPUs are told, by the delivery mode of the command register.
+/// A signal to another CPU, by the delivery mode of the command register.
 #[derive(Clone, Copy)]
 pub enum Signal {
     Nmi,
     /// Resets them into waiting for `Startup`.
     Init,
-    /// Lets those that wait run in real mode from the page of that number.
+    /// Lets the CPUs that wait run in real mode from the page of that number.
     Startup(u8),
 }
 
@@ -45,12 +45,12 @@ pub fn pass_external_interrupts() {
     write(LINT0, EXTERNAL);
 }
 
-/// Sends to every CPU but this one; returns once it is sent.
+/// Sends to every CPU except this one. Returns once it is sent.
 pub fn signal_others(signal: Signal) {
     send(ALL_OTHERS, signal);
 }
 
-/// Sends to the CPU of that id; returns once it is sent.
+/// Sends to the CPU of that id. Returns once it is sent.
 pub fn signal(apic_id: u8, signal: Signal) {
     write(DESTINATION, u32::from(apic_id) << 24);
     send(0, signal);
@@ -69,18 +69,18 @@ fn send(shorthand: u32, signal: Signal) {
 }
 
 fn write(offset: u64, value: u32) {
-    // SAFETY: a register of this CPU's APIC, see `register`; those written here change interrupt delivery only.
+    // SAFETY: `register` gives a register of this CPU's APIC. Those written here change interrupt delivery only.
     unsafe { register(offset).write_volatile(value) }
 }
 
 fn read(offset: u64) -> u32 {
-    // SAFETY: a register of this CPU's APIC, see `register`; the one read here changes by no read.
+    // SAFETY: `register` gives a register of this CPU's APIC. Reading the one that is read here changes nothing.
     unsafe { register(offset).read_volatile() }
 }
 
 /// The registers are whole aligned words (SDM 11.4.1) at a base that boot.s maps uncached where it usually is.
 fn register(offset: u64) -> *mut u32 {
-    // SAFETY: IA32_APIC_BASE exists on every CPU with long mode; reading it changes nothing.
+    // SAFETY: IA32_APIC_BASE exists on every CPU with long mode. Reading it changes nothing.
     let base = unsafe { IA32_APIC_BASE.read() } & BASE_MASK;
     assert!(base < paging::BOOT_HHDM_BYTES, "local apic: base: expected below 4 GiB, got {base:#x}");
     paging::phys_to_virt(base + offset) as *mut u32

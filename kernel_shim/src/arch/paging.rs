@@ -1,11 +1,12 @@
-//! The two mappings that stay: all physical memory (HHDM), the kernel image with its protections.
+//! The two mappings of the kernel: all physical memory (HHDM), the kernel image with its protections.
 //!
 //! Intel SDM vol. 3A, 4.5 "4-Level Paging". The boot tables (boot.s) already map the first 4 GiB at the HHDM.
 
-use super::{stack, MAX_CPUS};
-use crate::memory_map::{Map, RegionKind};
+use super::stack;
 use core::cell::UnsafeCell;
 use core::ops::Range;
+use shim_parts::memory_map::{Map, RegionKind};
+use shim_parts::{MAX_CPUS, PAGE_SIZE as PAGE};
 use x86_64::registers::model_specific::{Efer, EferFlags};
 use x86_64::structures::paging::{PageTable, PageTableFlags as Flags};
 use x86_64::{instructions::tlb, PhysAddr};
@@ -14,12 +15,11 @@ use x86_64::{instructions::tlb, PhysAddr};
 pub const HHDM_BASE: u64 = 0xffff_8000_0000_0000;
 /// The kernel image runs at `KERNEL_BASE + paddr`. Repeated in linker.ld.
 pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
-/// What the boot tables map at the HHDM.
+/// The number of bytes that the boot tables map at the HHDM.
 pub const BOOT_HHDM_BYTES: u64 = 4 << 30;
-/// What one PML4 entry, the HHDM's only one, can map.
+/// The number of bytes that one PML4 entry can map. The HHDM has one.
 pub const MAX_HHDM_BYTES: u64 = 512 << 30;
 
-const PAGE: u64 = 4096;
 const LARGE_PAGE: u64 = 2 << 20;
 const HUGE_PAGE: u64 = 1 << 30;
 
@@ -51,9 +51,21 @@ unsafe extern "C" {
     static __data_end: u8;
 }
 
+fn pml4() -> *mut PageTable {
+    &raw mut boot_pml4
+}
+
+fn hhdm_pdpt() -> *mut PageTable {
+    &raw mut boot_hhdm_pdpt
+}
+
+fn kernel_pdpt() -> *mut PageTable {
+    &raw mut boot_kernel_pdpt
+}
+
 /// Where the HHDM shows `paddr`.
 pub const fn phys_to_virt(paddr: u64) -> u64 {
-    HHDM_BASE + paddr
+    HHDM_BASE.wrapping_add(paddr)
 }
 
 /// Physical addresses of the kernel image, page aligned.
@@ -81,35 +93,40 @@ pub fn is_image(vaddr: u64) -> bool {
     vaddr.checked_sub(KERNEL_BASE).is_some_and(|paddr| kernel_image().contains(&paddr))
 }
 
-/// Whether code cannot run from the HHDM: a bit of its only top entry, obeyed when EFER says so.
+/// Whether code cannot run from the HHDM: its only top entry forbids it, and EFER lets the CPU obey.
 pub fn hhdm_is_no_execute() -> bool {
     const HHDM_ENTRY: usize = (HHDM_BASE >> 39 & 511) as usize;
-    // SAFETY: a read of an aligned entry of a table that stays; only the boot CPU writes it, and not now.
-    let flags = unsafe { exclusive(&raw mut boot_pml4) }[HHDM_ENTRY].flags();
+    // SAFETY: only the boot CPU, which runs this, refers to the table, and it holds no other reference now.
+    let flags = unsafe { exclusive(pml4()) }[HHDM_ENTRY].flags();
     flags.contains(Flags::NO_EXECUTE) && Efer::read().contains(EferFlags::NO_EXECUTE_ENABLE)
 }
 
-/// Drops the identity map, protects the kernel image, lets the HHDM reach the end of RAM.
+/// Removes the identity map, protects the kernel image, and extends the HHDM to the end of RAM.
 pub fn init(map: &mut Map) {
     protect_kernel();
-    // SAFETY: the boot CPU runs in the higher half, on a stack there; nothing refers to the identity map any more.
-    let pml4 = unsafe { exclusive(&raw mut boot_pml4) };
+    // SAFETY: only the boot CPU runs, in the higher half and on a stack there, and it holds no other reference to the table.
+    let pml4 = unsafe { exclusive(pml4()) };
     pml4[0].set_unused();
     flush();
     let end_of_ram = map.end_of_ram();
     if end_of_ram > BOOT_HHDM_BYTES {
-        extend_hhdm(end_of_ram, || map.take_page_below(BOOT_HHDM_BYTES, RegionKind::Boot));
+        extend_hhdm(end_of_ram, || take_page(map));
     }
+}
+
+/// Takes a page that the boot tables map, for the kernel's own use during boot.
+pub fn take_page(map: &mut Map) -> u64 {
+    map.take_page_within(kernel_image().end..BOOT_HHDM_BYTES, RegionKind::Boot)
 }
 
 /// Maps the HHDM up to `up_to`, with 2 MiB pages in tables that `new_table` (paddr of an unused, mapped page) gives.
 ///
-/// Works before any allocator exists. What is mapped already stays as it is. Panics beyond [`MAX_HHDM_BYTES`].
+/// Works before any allocator exists. Existing mappings stay. Panics beyond [`MAX_HHDM_BYTES`].
 pub fn extend_hhdm(up_to: u64, mut new_table: impl FnMut() -> u64) {
     assert!(up_to <= MAX_HHDM_BYTES, "hhdm: end: expected at most {MAX_HHDM_BYTES:#x}, got {up_to:#x}");
     for huge in 0..up_to.div_ceil(HUGE_PAGE) {
         // SAFETY: only the boot CPU runs, and it holds no other reference to the table.
-        let entry = &mut unsafe { exclusive(&raw mut boot_hhdm_pdpt) }[huge as usize];
+        let entry = &mut unsafe { exclusive(hhdm_pdpt()) }[huge as usize];
         if !entry.is_unused() {
             continue;
         }
@@ -132,9 +149,10 @@ pub fn map_secondary_stacks(cpus: usize, mut new_page: impl FnMut() -> u64) {
     const PDPT_ENTRY: usize = (stack::SECONDARY_AREA >> 30 & 511) as usize;
     const { assert!((MAX_CPUS as u64 - 1) * stack::SECONDARY_STRIDE <= LARGE_PAGE, "one page table maps them") };
     let (directory, table) = (new_page(), new_page());
-    // SAFETY: the caller gives pages that nobody uses and the HHDM maps, each for one reference; they are cleared
-    // before they are looked at.
-    let (directory, table) = unsafe { (cleared_table(directory), cleared_table(table)) };
+    // SAFETY: the caller gives a page that nobody uses and the HHDM maps.
+    let directory = unsafe { cleared_table(directory) };
+    // SAFETY: the caller gives another page that nobody uses and the HHDM maps.
+    let table = unsafe { cleared_table(table) };
     for page in (1..cpus).flat_map(stack::secondary_stacks).flat_map(|range| range.step_by(PAGE as usize)) {
         let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE;
         table[((page - stack::SECONDARY_AREA) / PAGE) as usize].set_addr(PhysAddr::new(new_page()), flags);
@@ -142,7 +160,7 @@ pub fn map_secondary_stacks(cpus: usize, mut new_page: impl FnMut() -> u64) {
     directory[0].set_addr(hhdm_paddr(table), Flags::PRESENT | Flags::WRITABLE);
     // SAFETY: only the boot CPU runs, and it holds no other reference to the table. The entry was not present, so
     // nothing is cached of it.
-    let pdpt = unsafe { exclusive(&raw mut boot_kernel_pdpt) };
+    let pdpt = unsafe { exclusive(kernel_pdpt()) };
     pdpt[PDPT_ENTRY].set_addr(hhdm_paddr(directory), Flags::PRESENT | Flags::WRITABLE);
     stack::note_mapped(cpus);
 }
@@ -153,8 +171,10 @@ pub fn map_secondary_stacks(cpus: usize, mut new_page: impl FnMut() -> u64) {
 /// # Safety
 /// The page is memory that nobody uses.
 pub unsafe fn write_transition_table(paddr: u64) {
-    // SAFETY: the boot CPU alone changes the kernel's tables, and not now; the page is as the caller promises.
-    let (kernel, table) = unsafe { (exclusive(&raw mut boot_pml4), cleared_table(paddr)) };
+    // SAFETY: only the boot CPU, which runs this, refers to the table, and it holds no other reference now.
+    let kernel = unsafe { exclusive(pml4()) };
+    // SAFETY: the caller promises that nobody uses the page; it is RAM, which the HHDM maps.
+    let table = unsafe { cleared_table(paddr) };
     for (entry, of_kernel) in table.iter_mut().zip(kernel.iter()) {
         *entry = of_kernel.clone();
     }
@@ -166,11 +186,10 @@ pub unsafe fn write_transition_table(paddr: u64) {
 /// The page is memory that the HHDM maps and that nobody uses.
 unsafe fn cleared_table(paddr: u64) -> &'static mut PageTable {
     let table = phys_to_virt(paddr) as *mut PageTable;
-    // SAFETY: a whole page, aligned, mapped, ours alone; all zero is a table without entries.
-    unsafe {
-        table.write_bytes(0, 1);
-        &mut *table
-    }
+    // SAFETY: the caller promises that the page is mapped and that nobody uses it; it is aligned, as every page is.
+    unsafe { table.write_bytes(0, 1) };
+    // SAFETY: as above, and a page of zeros is a table without entries.
+    unsafe { &mut *table }
 }
 
 fn hhdm_paddr(table: &PageTable) -> PhysAddr {
@@ -179,15 +198,15 @@ fn hhdm_paddr(table: &PageTable) -> PhysAddr {
 
 /// Replaces the boot mapping of the image (2 MiB pages, everything allowed) by 4 KiB pages with their protections.
 fn protect_kernel() {
-    // SAFETY: the boot CPU is the only one, and this is the only function that touches these tables.
-    let (directory, tables) = unsafe { (&mut (*KERNEL_DIRECTORY.0.get())[0], &mut *KERNEL_PAGES.0.get()) };
+    // SAFETY: only the boot CPU runs, and only this function, which is called once, refers to these tables.
+    let [directory] = unsafe { &mut *KERNEL_DIRECTORY.0.get() };
+    // SAFETY: as above.
+    let tables = unsafe { &mut *KERNEL_PAGES.0.get() };
     let guards = |page: u64| stack::image_guards().any(|guard| guard == page);
     let read_only = Flags::PRESENT | Flags::NO_EXECUTE;
-    for (range, flags) in [
-        (kernel_rodata(), read_only),
-        (kernel_text(), Flags::PRESENT),
-        (kernel_data(), read_only | Flags::WRITABLE),
-    ] {
+    for (range, flags) in
+        [(kernel_rodata(), read_only), (kernel_text(), Flags::PRESENT), (kernel_data(), read_only | Flags::WRITABLE)]
+    {
         for page in range.step_by(PAGE as usize).filter(|&page| !guards(page)) {
             let paddr = page - KERNEL_BASE;
             let table = (paddr / LARGE_PAGE) as usize;
@@ -201,7 +220,7 @@ fn protect_kernel() {
     }
     // SAFETY: the new directory maps all of the image but guard pages, at the same addresses, so the running code,
     // its stack and its data stay where they are.
-    let pdpt = unsafe { exclusive(&raw mut boot_kernel_pdpt) };
+    let pdpt = unsafe { exclusive(kernel_pdpt()) };
     pdpt[510].set_addr(image_paddr(directory), Flags::PRESENT | Flags::WRITABLE);
     flush();
 }

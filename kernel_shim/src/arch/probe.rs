@@ -1,4 +1,4 @@
-//! Memory accesses that may fault: the trap handler skips them instead of ending the guest.
+//! Memory accesses that may fault. The trap handler skips them instead of ending the guest.
 
 use core::arch::global_asm;
 
@@ -31,22 +31,25 @@ unsafe extern "C" {
 /// The byte at `address`, or `None` when reading it faults.
 pub fn read(address: u64) -> Option<u8> {
     let mut value = 0;
-    // SAFETY: a faulting access is skipped by the trap handler; a read of memory has no side effect (callers probe
-    // memory, not device registers).
+    // SAFETY: the trap handler skips an access that faults. A read of memory has no side effect, and callers probe memory,
+    // not device registers.
     let faulted = unsafe { probe_read(address, &mut value) };
     (faulted == 0).then_some(value)
 }
 
-/// Whether the byte at `address` can be overwritten by the value that it holds.
+/// Whether the byte at `address` can be written.
 ///
 /// # Safety
 /// Nothing else may write that byte meanwhile.
 pub unsafe fn is_writable(address: u64) -> bool {
-    // SAFETY: a faulting access is skipped; one that succeeds changes nothing.
-    read(address).is_some_and(|value| unsafe { probe_write(address, value) } == 0)
+    read(address).is_some_and(|value| {
+        // SAFETY: the trap handler skips an access that faults. One that succeeds stores the value that is there already,
+        // since the caller promises that nobody else writes the byte.
+        (unsafe { probe_write(address, value) }) == 0
+    })
 }
 
-/// Where to go on after a fault at `instruction`, when that is one of the two accesses above.
+/// The instruction to go on at after a fault at `instruction`, when that is one of the two accesses above.
 pub fn fixup(instruction: u64) -> Option<u64> {
     let accesses = [&raw const probe_read_access as u64, &raw const probe_write_access as u64];
     accesses.contains(&instruction).then_some(&raw const probe_faulted as u64)

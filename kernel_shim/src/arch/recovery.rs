@@ -1,54 +1,48 @@
-//! Leaving a panicked command: a call that can be abandoned from below.
+//! Leaves a command that panicked: a call that can be abandoned from below.
 //!
-//! This is `setjmp`/`longjmp` shaped as one call that returns once, so that the compiler's view of the caller stays
-//! true. **No destructor of the abandoned frames runs**: locks that they held stay locked, values that they owned
-//! are leaked, and a half-done change stays half done. It is meant for judging what panicked, not for repairing it.
+//! This is `setjmp` and `longjmp` in the form of one call that returns once, so that the compiler's assumptions about the
+//! caller hold. **No destructor of the abandoned frames runs**: locks that they held stay locked, values that they owned
+//! are leaked, and a half-done change stays half done. Its purpose is to look at what panicked, not to repair it.
 
-use super::{cpu_index, MAX_CPUS};
+use super::cpu;
 use core::arch::global_asm;
-use core::cell::UnsafeCell;
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use shim_parts::MAX_CPUS;
 
-/// The stack pointer to go back to, valid while `armed`.
+/// The stack pointer to go back to, valid while `armed`. Only the CPU that it belongs to uses it, so all accesses are
+/// relaxed.
 struct Landing {
-    stack_pointer: UnsafeCell<u64>,
+    stack_pointer: AtomicU64,
     armed: AtomicBool,
 }
 
-// SAFETY: only the CPU that it belongs to uses it, see `landing`, and interrupt handlers never touch it.
-unsafe impl Sync for Landing {}
-
 static LANDINGS: [Landing; MAX_CPUS] =
-    [const { Landing { stack_pointer: UnsafeCell::new(0), armed: AtomicBool::new(false) } }; MAX_CPUS];
+    [const { Landing { stack_pointer: AtomicU64::new(0), armed: AtomicBool::new(false) } }; MAX_CPUS];
 
-/// This CPU's own.
+/// The landing of this CPU.
 fn landing() -> &'static Landing {
-    &LANDINGS[cpu_index()]
+    &LANDINGS[cpu::index()]
 }
 
-/// Calls `f`; `None` when [`abandon`] was called below it. Calls nest: the innermost is the one that is abandoned.
+/// Calls `f`. Returns `None` when [`abandon`] was called below it. Calls nest: the innermost one is abandoned.
 pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
     struct Job<F, R> {
         f: Option<F>,
         result: Option<R>,
     }
     extern "C" fn run<F: FnOnce() -> R, R>(job: *mut c_void) {
-        // SAFETY: `job` is the `Job` on the frame below, which outlives this call and is not used meanwhile.
+        // SAFETY: `job` is the `Job` of the frame below, which outlives this call and is not used meanwhile.
         let job = unsafe { &mut *job.cast::<Job<F, R>>() };
         job.result = job.f.take().map(|f| f());
     }
     let mut job = Job { f: Some(f), result: None };
     let landing = landing();
     let outer_armed = landing.armed.swap(true, Ordering::Relaxed);
-    // SAFETY: `run::<F, R>` gets the pointer that it expects; landings outlive everything, and only this CPU uses its
-    // own.
-    let abandoned = unsafe {
-        let outer = *landing.stack_pointer.get();
-        let abandoned = call_abandonable(landing.stack_pointer.get(), run::<F, R>, (&raw mut job).cast());
-        *landing.stack_pointer.get() = outer;
-        abandoned
-    };
+    let outer = landing.stack_pointer.load(Ordering::Relaxed);
+    // SAFETY: `run::<F, R>` gets the pointer that it expects. The landing is static, and only this CPU uses it.
+    let abandoned = unsafe { call_abandonable(landing.stack_pointer.as_ptr(), run::<F, R>, (&raw mut job).cast()) };
+    landing.stack_pointer.store(outer, Ordering::Relaxed);
     landing.armed.store(outer_armed, Ordering::Relaxed);
     if abandoned == 0 {
         job.result
@@ -62,12 +56,21 @@ pub fn is_armed() -> bool {
     landing().armed.load(Ordering::Relaxed)
 }
 
-/// Makes the innermost [`call`] return `None`; see the module's warning. Panics outside of one.
-pub fn abandon() -> ! {
+/// Makes the innermost [`call`] return `None`. Panics outside of one.
+///
+/// # Safety
+/// The frames between [`call`] and here are gone without their destructors. The caller promises that this breaks no value
+/// that is used later:
+/// * a lock that one of these frames may hold is freed by its `unlock_after_panic`, or stays locked for good;
+/// * nothing that borrows from these frames is reachable from outside of them;
+/// * data that these frames were changing is read as it is, by code that expects any content.
+pub unsafe fn abandon() -> ! {
     let landing = landing();
     assert!(landing.armed.swap(false, Ordering::Relaxed), "recovery: no call to abandon");
-    // SAFETY: armed, so `call_abandonable` is still on this CPU's stack and its saved registers are intact.
-    unsafe { resume(*landing.stack_pointer.get()) }
+    let stack_pointer = landing.stack_pointer.load(Ordering::Relaxed);
+    // SAFETY: the landing is armed, so `call_abandonable` is still on this CPU's stack and the registers that it saved are
+    // intact. The caller answers for the frames between.
+    unsafe { resume(stack_pointer) }
 }
 
 unsafe extern "C" {

@@ -1,15 +1,16 @@
-//! The CPUs other than the one that booted: memory for them, their start.
+//! Starts the CPUs other than the one that booted, with memory for them.
 //!
 //! Intel SDM vol. 3A, 9.4 "Multiple-Processor (MP) Initialization": INIT, then a start-up IPI, both to all others at
 //! once, because not every machine has an ACPI table that lists them. Each takes the next number as it arrives. The
 //! 10 ms after INIT that chips need are left out: an emulated CPU is reset before it looks at the start-up IPI.
 
+use super::exit::halt;
 use super::local_apic::{signal, signal_others, Signal};
-use super::{descriptors, exceptions, paging, stack, MAX_CPUS};
-use crate::memory_map::{Map, RegionKind};
-use crate::{cmdline, smp};
+use super::{cpu, descriptors, exceptions, paging, stack};
 use core::sync::atomic::{AtomicU64, Ordering};
-use core::{arch::global_asm, ptr, slice};
+use core::{arch::global_asm, ptr};
+use shim_parts::memory_map::{Map, RegionKind};
+use shim_parts::PAGE_SIZE as PAGE;
 use spin::Once;
 
 global_asm!(
@@ -30,15 +31,14 @@ unsafe extern "C" {
     static trampoline_end: u8;
 }
 
-const PAGE: u64 = 4096;
-/// A start-up IPI reaches pages below 1 MiB; the first one is real mode's interrupt table.
+/// A start-up IPI reaches pages below 1 MiB. The first one is real mode's interrupt table.
 const REAL_MODE: core::ops::Range<u64> = PAGE..1 << 20;
 
-/// CPUs that run or are about to, the boot CPU included; the next one to arrive takes this number.
+/// CPUs that run or are about to, the boot CPU included. The next one to arrive takes this number.
 static ARRIVED: AtomicU64 = AtomicU64::new(1);
-/// CPUs that have stacks, the boot CPU included; whoever arrives beyond halts for good.
+/// CPUs that have stacks, the boot CPU included. A CPU that arrives beyond halts for good.
 static EXPECTED: AtomicU64 = AtomicU64::new(1);
-/// What was taken from the memory map for the others.
+/// The pages that were taken from the memory map for the others.
 static RESERVED: Once<Reserved> = Once::new();
 
 struct Reserved {
@@ -46,7 +46,7 @@ struct Reserved {
     top_table: u64,
 }
 
-/// What trampoline.s cannot know before its page is chosen; addresses are linear.
+/// What trampoline.s cannot know before its page is chosen. Addresses are linear.
 #[repr(C, packed)]
 struct Parameters {
     gdt_limit: u16,
@@ -58,56 +58,49 @@ struct Parameters {
     top_table: u32,
 }
 
-/// How many CPUs the command line asks for (`cpus=`), by default the one that booted.
-fn asked_for() -> usize {
-    let Some(text) = cmdline::get("cpus") else {
-        return 1;
-    };
-    match text.parse() {
-        Ok(cpus) if (1..=MAX_CPUS).contains(&cpus) => cpus,
-        _ => panic!("command line: cpus: expected 1 to {MAX_CPUS}, got {text}"),
-    }
-}
+/// Runs a CPU for ever. It gets the CPU's number.
+type Serve = fn(usize) -> !;
 
-/// Takes memory for as many CPUs as were asked for: the trampoline, tables, stacks. Takes none for one.
-pub fn reserve(map: &mut Map) {
-    let cpus = asked_for();
+static SERVE: Once<Serve> = Once::new();
+
+/// Takes memory for that many CPUs: the trampoline, tables, stacks. Takes none for one CPU.
+pub fn reserve(map: &mut Map, cpus: usize) {
     if cpus == 1 {
         return;
     }
     let trampoline_page = map.take_page_within(REAL_MODE, RegionKind::Boot);
-    let mut page = || map.take_page_below(paging::BOOT_HHDM_BYTES, RegionKind::Boot);
+    let mut page = || paging::take_page(map);
     RESERVED.call_once(|| Reserved { trampoline_page, top_table: page() });
     paging::map_secondary_stacks(cpus, page);
     // Release: pairs with the plain read in trampoline.s, in CPUs that are not started before.
     EXPECTED.store(cpus as u64, Ordering::Release);
 }
 
-/// Starts the other CPUs that there is memory for; returns how many run, the boot CPU included.
+/// Starts the other CPUs that there is memory for. Each calls `serve`; `ready` counts those that run, the boot CPU
+/// included.
 ///
 /// Fewer than asked for is no error here: the banner says how many there are.
-pub fn start() -> u64 {
+pub fn start(serve: Serve, ready: fn() -> u64) {
     let Some(reserved) = RESERVED.get() else {
-        return 1;
+        return;
     };
+    SERVE.call_once(|| serve);
     let expected = EXPECTED.load(Ordering::Relaxed);
-    // SAFETY: both pages were taken from the memory map for this alone.
-    unsafe {
-        paging::write_transition_table(reserved.top_table);
-        write_trampoline(reserved);
-    }
+    // SAFETY: the page was taken from the memory map for this table alone.
+    unsafe { paging::write_transition_table(reserved.top_table) };
+    // SAFETY: the page was taken from the memory map for the trampoline alone.
+    unsafe { write_trampoline(reserved) };
     let page_number = (reserved.trampoline_page / PAGE) as u8;
     signal_others(Signal::Init);
-    // The second start-up IPI is for CPUs that missed the first; the others ignore it (SDM 9.4.4.1, step 15).
+    // The second start-up IPI is for CPUs that missed the first. The others ignore it (SDM 9.4.4.1, step 15).
     for _ in 0..2 {
         signal_others(Signal::Startup(page_number));
-        if wait_until(|| smp::ready() == expected) {
+        if wait_until(|| ready() == expected) {
             break;
         }
     }
-    // Who comes too late halts for good: it must not find out that it has a number nobody knows.
-    EXPECTED.store(smp::ready(), Ordering::Relaxed);
-    smp::ready()
+    // A CPU that comes too late halts for good, because nobody would know its number.
+    EXPECTED.store(ready(), Ordering::Relaxed);
 }
 
 /// # Safety
@@ -117,27 +110,26 @@ unsafe fn write_trampoline(reserved: &Reserved) {
     let (length, parameters) =
         (end as usize - start as usize, &raw const trampoline_parameters as usize - start as usize);
     assert!(length <= PAGE as usize && reserved.top_table < 1 << 32, "trampoline: does not fit");
-    let page =
-        ptr::with_exposed_provenance_mut::<u8>(paging::phys_to_virt(reserved.trampoline_page) as usize);
-    // SAFETY: the code lies in the image between its two symbols; the page is mapped, at least as long, and nobody's.
-    // The parameters lie inside the copy; the type is packed, so it needs no alignment.
-    unsafe {
-        page.copy_from_nonoverlapping(slice::from_raw_parts(start, length).as_ptr(), length);
-        let parameters = &mut *page.add(parameters).cast::<Parameters>();
-        let base = reserved.trampoline_page as u32;
-        parameters.gdt_base += base;
-        parameters.protected_mode += base;
-        parameters.long_mode += base;
-        parameters.top_table = reserved.top_table as u32;
-    }
+    let page = ptr::with_exposed_provenance_mut::<u8>(paging::phys_to_virt(reserved.trampoline_page) as usize);
+    // SAFETY: the code lies in the image between its two symbols. The page is mapped, at least as long, and the caller
+    // promises that nobody uses it.
+    unsafe { page.copy_from_nonoverlapping(start, length) };
+    // SAFETY: the parameters lie inside the copy, which nobody else refers to. The type is packed, so it needs no alignment,
+    // and all of its bits are valid.
+    let parameters = unsafe { &mut *page.wrapping_add(parameters).cast::<Parameters>() };
+    let base = reserved.trampoline_page as u32;
+    parameters.gdt_base += base;
+    parameters.protected_mode += base;
+    parameters.long_mode += base;
+    parameters.top_table = reserved.top_table as u32;
 }
 
-/// Waits a few seconds at most (of the time stamp counter; a busy host lets a CPU come late).
+/// Waits a few seconds at most, by the time stamp counter: on a busy host a CPU comes late.
 fn wait_until(condition: impl Fn() -> bool) -> bool {
     const TICKS: u64 = 1 << 33;
-    let began = super::time_stamp();
+    let began = cpu::time_stamp();
     while !condition() {
-        if super::time_stamp().wrapping_sub(began) > TICKS {
+        if cpu::time_stamp().wrapping_sub(began) > TICKS {
             return false;
         }
         core::hint::spin_loop();
@@ -149,7 +141,10 @@ fn wait_until(condition: impl Fn() -> bool) -> bool {
 extern "C" fn secondary_main(cpu: u64) -> ! {
     descriptors::load(cpu as usize);
     exceptions::load_on_this_cpu();
-    smp::serve(cpu as usize)
+    match SERVE.get() {
+        Some(serve) => serve(cpu as usize),
+        None => halt(),
+    }
 }
 
 /// Halts with interrupts disabled until a non-maskable interrupt was handled.
@@ -157,7 +152,7 @@ pub fn halt_until_signal() {
     x86_64::instructions::hlt();
 }
 
-/// Wakes one other CPU from [`halt_until_signal`]. Never all at once: who halted for good has no handler for it.
+/// Wakes one other CPU from [`halt_until_signal`]. Never signal all at once: a CPU that halted for good has no handler.
 pub fn wake(apic_id: u64) {
     signal(apic_id as u8, Signal::Nmi);
 }

@@ -1,9 +1,9 @@
-//! Stacks with a guard page below each, so that an overflow faults instead of eating what lies beneath.
+//! Stacks with a guard page below each, so that an overflow faults instead of overwriting what lies below.
 
-use super::MAX_CPUS;
 use core::cell::UnsafeCell;
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use shim_parts::MAX_CPUS;
 
 pub const GUARD_BYTES: usize = 4096;
 
@@ -14,7 +14,7 @@ pub struct Stack<const BYTES: usize> {
     body: UnsafeCell<[u8; BYTES]>,
 }
 
-// SAFETY: Rust code never reads or writes a stack through this type; only the CPU does, one at a time.
+// SAFETY: Rust code never reads or writes a stack through this type. Only the CPU that owns the stack does.
 unsafe impl<const BYTES: usize> Sync for Stack<BYTES> {}
 
 impl<const BYTES: usize> Stack<BYTES> {
@@ -29,7 +29,7 @@ impl<const BYTES: usize> Stack<BYTES> {
     }
 }
 
-/// Code of a foreign subject runs on it, in a dev build with little optimization.
+/// Large, because code of a foreign subject runs on it, in a dev build with little optimization.
 pub static BOOT_STACK: Stack<{ 128 * 1024 }> = Stack::new();
 
 /// One per IST index (Intel SDM vol. 3A, 6.14.5).
@@ -37,16 +37,15 @@ pub const IST_STACKS: usize = 7;
 const IST_BYTES: usize = 16 * 1024;
 static IST: [Stack<IST_BYTES>; IST_STACKS] = [const { Stack::new() }; IST_STACKS];
 
-/// Where the stacks of the other CPUs are mapped: the 1 GiB above the kernel image's. They are no part of the image,
-/// so a guest with one CPU pays nothing for them.
+/// Where the stacks of the other CPUs are mapped: the 1 GiB above the kernel image. They are no part of the image, so a
+/// guest with one CPU has none.
 pub const SECONDARY_AREA: u64 = 0xffff_ffff_c000_0000;
-/// From one CPU's stacks to the next one's: the main stack, then the interrupt stacks, each above its guard.
+/// The distance from one CPU's stacks to the next one's: the main stack, then the interrupt stacks, each above its guard.
 pub const SECONDARY_STRIDE: u64 = 256 * 1024;
 /// The main stack of a CPU that runs programs, never commands.
 const SECONDARY_BYTES: usize = 64 * 1024;
-const _: () = assert!(
-    SECONDARY_BYTES + GUARD_BYTES + IST_STACKS * (IST_BYTES + GUARD_BYTES) <= SECONDARY_STRIDE as usize
-);
+const _: () =
+    assert!(SECONDARY_BYTES + GUARD_BYTES + IST_STACKS * (IST_BYTES + GUARD_BYTES) <= SECONDARY_STRIDE as usize);
 /// CPUs whose stacks are mapped, the boot CPU included.
 static MAPPED: AtomicUsize = AtomicUsize::new(1);
 
@@ -105,7 +104,7 @@ fn guard_below(stack: Range<u64>) -> u64 {
     stack.start - GUARD_BYTES as u64
 }
 
-/// A stack that ran over: whose it is, which of the CPU's stacks (`main`, or `ist1` to `ist7`), its guard page.
+/// A stack that ran over: its CPU, its name (`main`, or `ist1` to `ist7`), its guard page.
 pub struct Overflow {
     pub cpu: usize,
     pub name: &'static str,
@@ -114,18 +113,18 @@ pub struct Overflow {
 
 /// Names of a CPU's stacks, lowest first.
 const STACK_NAMES: [&str; 1 + IST_STACKS] = ["main", "ist1", "ist2", "ist3", "ist4", "ist5", "ist6", "ist7"];
-/// Bytes above the bottom of a stack that a push or a call still reaches the guard from.
+/// The number of bytes above the bottom of a stack from which a push or a call can still reach the guard.
 const LAST_BYTES: u64 = 128;
 
 /// The stack whose guard page an access hit because the stack has no more room.
 ///
-/// A stray pointer may hit a guard, too: then the stack pointer is elsewhere. A large frame may have moved it past
-/// the guard's end before the compiler's probe of the page faulted.
+/// A stray pointer may hit a guard, too. Then the stack pointer is elsewhere. A large frame may have moved the stack pointer
+/// past the guard's end before the compiler's probe of the page faulted.
 pub fn overflowed(vaddr: u64, rsp: u64) -> Option<Overflow> {
     let of_image = image_stacks().enumerate().map(|(index, range)| (0, index, range));
     let cpus = MAPPED.load(Ordering::Acquire).min(MAX_CPUS);
-    let of_others = (1..cpus)
-        .flat_map(|cpu| secondary_stacks(cpu).enumerate().map(move |(index, range)| (cpu, index, range)));
+    let of_others =
+        (1..cpus).flat_map(|cpu| secondary_stacks(cpu).enumerate().map(move |(index, range)| (cpu, index, range)));
     of_image.chain(of_others).find_map(|(cpu, index, range)| {
         let guard = guard_below(range.clone());
         let hit = (guard..range.start).contains(&vaddr);

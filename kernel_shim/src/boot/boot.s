@@ -72,7 +72,7 @@ pvh_start:
     lea {BOOT_STACK} + {BOOT_STACK_BYTES}(%rip), %rsp
     mov %esi, %edi                  // first argument, zero-extended
     xor %ebp, %ebp                  // ends the frame-pointer chain
-    call {KERNEL_MAIN}
+    call kernel_main
     ud2
     .global pvh_end
 pvh_end:

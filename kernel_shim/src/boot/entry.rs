@@ -9,7 +9,6 @@ global_asm!(
     KERNEL_BASE = const KERNEL_BASE,
     BOOT_STACK = sym stack::BOOT_STACK,
     BOOT_STACK_BYTES = const core::mem::size_of_val(&stack::BOOT_STACK),
-    KERNEL_MAIN = sym crate::kernel_main,
     options(att_syntax),
 );
 
@@ -18,7 +17,7 @@ unsafe extern "C" {
     static pvh_end: u8;
 }
 
-/// Addresses of the boot code, the outermost caller of everything.
+/// Addresses of the boot code, which calls everything else.
 pub fn code() -> Range<u64> {
     &raw const pvh_start as u64..&raw const pvh_end as u64
 }

@@ -4,6 +4,7 @@
 
 use crate::arch::paging;
 use core::slice;
+use shim_parts::memory_map::Entry;
 
 const MAGIC: u32 = 0x336e_c578;
 
@@ -22,36 +23,36 @@ struct RawStartInfo {
     reserved: u32,
 }
 
-/// One line of the loader's memory map; `kind` as in an e820 table.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct MemoryMapEntry {
-    pub base: u64,
-    pub bytes: u64,
-    pub kind: u32,
+struct RawEntry {
+    base: u64,
+    bytes: u64,
+    kind: u32,
     reserved: u32,
 }
 
-/// What the loader said; the slices lie in memory that it chose, so they are copied before RAM is handed out.
+/// What the loader tells. The slices lie in memory that the loader chose, so they are copied before RAM is handed out.
 pub struct StartInfo {
     pub command_line: &'static [u8],
-    pub memory_map: &'static [MemoryMapEntry],
+    memory_map: &'static [RawEntry],
 }
 
-/// No command line that is meant for this kernel is longer; bounds the search for the terminating zero.
+/// No command line for this kernel is longer. It bounds the search for the terminating zero.
 const MAX_COMMAND_LINE: u64 = 4096;
 
 impl StartInfo {
-    /// Panics when the structure is not one.
+    /// The entries of the loader's memory map.
+    pub fn memory_map(&self) -> impl Iterator<Item = Entry> {
+        self.memory_map.iter().map(|&RawEntry { base, bytes, kind, .. }| Entry { base, bytes, kind })
+    }
+
+    /// Panics when there is no such structure at `paddr`.
     pub fn read(paddr: u64) -> Self {
         // SAFETY: the structure is plain integers, valid for every bit pattern.
         let raw = unsafe { boot_slice::<RawStartInfo>(paddr, 1) }[0];
         assert!(raw.magic == MAGIC, "start info: magic: expected {MAGIC:#x}, got {:#x}", raw.magic);
-        assert!(
-            raw.version >= 1,
-            "start info: version: expected at least 1 (memory map), got {}",
-            raw.version
-        );
+        assert!(raw.version >= 1, "start info: version: expected at least 1 (memory map), got {}", raw.version);
         let text = match raw.cmdline_paddr {
             0 => &[],
             // SAFETY: bytes, valid for every bit pattern.
@@ -64,7 +65,7 @@ impl StartInfo {
     }
 }
 
-/// `count` values of the loader's at `paddr`, seen through the HHDM.
+/// `count` values of the loader at `paddr`, seen through the HHDM.
 ///
 /// # Safety
 /// `T` must be valid for every bit pattern.
@@ -76,7 +77,7 @@ unsafe fn boot_slice<T>(paddr: u64, count: u64) -> &'static [T] {
     );
     let pointer = paging::phys_to_virt(paddr) as *const T;
     assert!(pointer.is_aligned(), "start info: address {paddr:#x}: expected alignment {}", align_of::<T>());
-    // SAFETY: the boot tables map the first 4 GiB, checked above, for reading; the alignment is checked; nothing
-    // writes there before the caller has copied what it needs (RAM is handed out only later); any bits are a `T`.
+    // SAFETY: the boot tables map the first 4 GiB for reading, and the range and the alignment were checked above. Nothing
+    // writes there before the caller has copied what it needs: RAM is handed out later. All bits are a valid `T`.
     unsafe { slice::from_raw_parts(pointer, count as usize) }
 }

@@ -1,4 +1,4 @@
-//! Functions that are of no use but for what the compiler makes of them.
+//! Functions whose only use is to show how the compiler compiles them.
 //!
 //! The guest runs some and says in its banner what they did. The host compiles this file alone, with the flags that
 //! it asked for, and compares the instructions. So it needs nothing but `core`, and names no other module.
@@ -26,26 +26,19 @@ pub extern "C" fn codegen_recursion(depth: u64) -> u64 {
     }
     let stack_pointer: u64;
     // SAFETY: copies a register, and touches neither memory nor flags.
-    unsafe {
-        core::arch::asm!("mov {}, rsp", out(reg) stack_pointer, options(nomem, nostack, preserves_flags))
-    };
+    unsafe { core::arch::asm!("mov {}, rsp", out(reg) stack_pointer, options(nomem, nostack, preserves_flags)) };
     stack_pointer
 }
 
-/// Each level of optimization has its own way with this: a load that only one path makes again, a condition that no
-/// turn of the loop changes, a loop to unroll, a product that a small program adds up.
+/// Each level of optimization compiles this differently: a load that only one path repeats, a condition that does not change
+/// in the loop, a loop to unroll, a product that a small program computes by additions.
 ///
 /// # Safety
 ///
 /// `words` are `count` of them, and `last` can be written.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn codegen_optimization(
-    words: *const u64,
-    count: usize,
-    twice: bool,
-    last: &mut u64,
-) -> u64 {
+pub unsafe extern "C" fn codegen_optimization(words: *const u64, count: usize, twice: bool, last: &mut u64) -> u64 {
     // SAFETY: the caller's promise.
     let words = unsafe { core::slice::from_raw_parts(words, count) };
     let mut sum = 0u64;
@@ -61,7 +54,7 @@ pub unsafe extern "C" fn codegen_optimization(
     sum.wrapping_add(*last)
 }
 
-/// Has an instruction of its own for each step on a CPU with more than the target's features.
+/// On a CPU with more features than the target's, each step is one special instruction.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn codegen_features(from: &[u64; 8], to: &mut [u64; 8]) -> u32 {

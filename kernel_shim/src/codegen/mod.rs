@@ -1,23 +1,22 @@
-//! What the compiler made of the crate that the frame module is part of: seen by running it.
+//! Finds out by running code how the compiler compiled the crate that the frame module is part of.
 
 mod evidence;
 
-use crate::{red, report};
+use crate::report;
 use core::fmt;
 use core::hint::black_box;
 
 /// Whether debug assertions fire, whether overflow traps, whether the code was optimized.
 pub fn witnessed() -> [bool; 3] {
-    let assertions = report::panics(|| evidence::codegen_assertion(black_box(0)));
-    let overflow = report::panics(|| {
+    let assertions = report::panics_in(|| evidence::codegen_assertion(black_box(0)));
+    let overflow = report::panics_in(|| {
         black_box(evidence::codegen_overflow(black_box(u64::MAX)));
     });
-    let optimized =
-        evidence::codegen_recursion(black_box(0)) == evidence::codegen_recursion(black_box(DEPTH));
-    [red::assertions(assertions), overflow, optimized]
+    let optimized = evidence::codegen_recursion(black_box(0)) == evidence::codegen_recursion(black_box(DEPTH));
+    [assertions, overflow, optimized]
 }
 
-/// Calls that an optimizer saves.
+/// The number of calls that an optimizer turns into a loop.
 const DEPTH: u64 = 8;
 
 /// Displays the CPU features that the compiler might use and should not, such as `sse2,avx`, or `none`.

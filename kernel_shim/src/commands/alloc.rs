@@ -1,37 +1,23 @@
-//! Commands for `FrameAllocOptions`, with the way back of what was allocated.
+//! Commands for `FrameAllocOptions`, with the release of what was allocated.
 
 use super::{operand, slot};
 use crate::arch::interrupts;
-use crate::console::args::{parse, Args};
-use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
-use crate::console::reply::Reply;
-use crate::memory::release_owned_block;
-use crate::memory::subject::{get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame, PAGE_SIZE};
+use crate::memory::release::release_owned_block;
+use crate::memory::subject::{get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame};
 use crate::smp::call::subject;
 use crate::sync::with_irqs_disabled;
+use shim_parts::args::{parse, Args};
+use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
+use shim_parts::reply::Reply;
+use shim_parts::PAGE_SIZE;
 
 const BUILDER: &str = "[new|default] [zeroed=0|1 | purpose=pagetable|kernel|user|custom:<n>]...";
 
 pub const COMMANDS: &[Command] = &[
-    Command { name: "alloc", usage: BUILDER, help: "allocate a frame; the builder as given", run: alloc },
-    Command {
-        name: "alloc.all",
-        usage: BUILDER,
-        help: "allocate frames until there is none",
-        run: alloc_all,
-    },
-    Command {
-        name: "purpose.zero",
-        usage: "pagetable|kernel|user|custom:<n>",
-        help: "FramePurpose::requires_zero",
-        run: requires_zero,
-    },
-    Command {
-        name: "release",
-        usage: "<paddr> <order>",
-        help: "give a block back: its hooks, then the buddy",
-        run: release,
-    },
+    Command::new("alloc", BUILDER, "allocate a frame; the builder as given", alloc),
+    Command::new("alloc.all", BUILDER, "allocate frames until there is none", alloc_all),
+    Command::new("purpose.zero", "pagetable|kernel|user|custom:<n>", "FramePurpose::requires_zero", requires_zero),
+    Command::new("release", "<paddr> <order>", "give a block back: its hooks, then the buddy", release),
 ];
 
 /// One call of the builder.
@@ -41,7 +27,7 @@ enum Step {
     Purpose(FramePurpose),
 }
 
-/// What the words of a request ask of the builder; checked as a whole before the subject sees any.
+/// The calls of the builder that a request asks for. All words are checked before the subject is called.
 struct Recipe {
     through_default: bool,
     steps: [Option<Step>; Self::CAPACITY],
@@ -54,7 +40,7 @@ impl Recipe {
         let mut recipe = Self { through_default: false, steps: [None; Self::CAPACITY] };
         let mut count = 0;
         let mut first = true;
-        while let Some(word) = args.next() {
+        while let Some(word) = args.next_word() {
             match word {
                 "new" | "default" if first => recipe.through_default = word == "default",
                 _ if count == Self::CAPACITY => {
@@ -81,8 +67,7 @@ impl Recipe {
 
     /// Calls the subject as it is asked to.
     fn allocate(&self) -> Result<PhysFrame, AllocError> {
-        let start =
-            if self.through_default { FrameAllocOptions::default() } else { FrameAllocOptions::new() };
+        let start = if self.through_default { FrameAllocOptions::default() } else { FrameAllocOptions::new() };
         let options = self.steps.iter().flatten().fold(start, |options, step| match *step {
             Step::Zeroed(zeroed) => options.zeroed(zeroed),
             Step::Purpose(purpose) => options.purpose(purpose),

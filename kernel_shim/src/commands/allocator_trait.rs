@@ -1,17 +1,17 @@
 //! Commands for the subject's `FrameAllocator` trait, implemented by the shim's buddy.
 
 use super::operand;
-use crate::console::args::Args;
-use crate::console::command::{Command, CommandResult};
-use crate::console::reply::Reply;
 use crate::memory::buddy::BuddyFrameAllocator;
 use crate::memory::subject::{AllocError, FrameAllocator, PhysFrame};
 use crate::sync::with_irqs_disabled;
+use shim_parts::args::Args;
+use shim_parts::command::{Command, CommandResult};
+use shim_parts::reply::Reply;
 
 pub const COMMANDS: &[Command] = &[
-    Command { name: "trait.alloc", usage: "<order>", help: "FrameAllocator::alloc", run: alloc },
-    Command { name: "trait.alloc_frame", usage: "", help: "FrameAllocator::alloc_frame", run: alloc_frame },
-    Command { name: "trait.free", usage: "<paddr> <order>", help: "FrameAllocator::free", run: free },
+    Command::new("trait.alloc", "<order>", "FrameAllocator::alloc", alloc),
+    Command::new("trait.alloc_frame", "", "FrameAllocator::alloc_frame", alloc_frame),
+    Command::new("trait.free", "<paddr> <order>", "FrameAllocator::free", free),
 ];
 
 fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {

@@ -1,31 +1,28 @@
 //! Commands for the slot table, with the functions that take a physical address.
 
 use super::{operand, slot};
-use crate::console::args::Args;
-use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
-use crate::console::reply::Reply;
-use crate::memory::subject::{self as frame, MetaSlot, PAGE_SIZE};
+use crate::memory::subject::{self as frame, MetaSlot};
 use crate::memory::{boot_alloc, buddy, slot_table};
 use crate::smp::call::subject;
 use core::ptr;
+use shim_parts::args::Args;
+use shim_parts::boot_frames::Request;
+use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
+use shim_parts::reply::Reply;
+use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
 pub const COMMANDS: &[Command] = &[
-    Command { name: "array.size", usage: "<ram>", help: "metadata_size_for", run: size },
-    Command { name: "array.init", usage: "<total_ram>", help: "init_metadata_array", run: init },
-    Command { name: "array.get", usage: "<paddr>", help: "get_meta", run: get },
-    Command { name: "array.slot", usage: "<paddr>", help: "get_meta_slot", run: get_slot },
-    Command { name: "array.snapshot", usage: "<paddr>", help: "frame_meta_debug_snapshot", run: snapshot },
-    Command { name: "array.matches", usage: "<paddr> <gen>", help: "meta_generation_matches", run: matches },
-    Command {
-        name: "array.poisoned",
-        usage: "<paddr> <order>",
-        help: "block_phys_has_poison_guard",
-        run: poisoned,
-    },
-    Command { name: "array.unmap", usage: "<paddr>", help: "invoke_vtable_on_unmap", run: unmap },
-    Command { name: "array.lastref", usage: "<paddr>", help: "invoke_vtable_on_last_ref", run: last_ref },
-    Command { name: "boot.log", usage: "", help: "what the boot allocator was asked for", run: boot_log },
+    Command::new("array.size", "<ram>", "metadata_size_for", size),
+    Command::new("array.init", "<total_ram>", "init_metadata_array", init),
+    Command::new("array.get", "<paddr>", "get_meta", get),
+    Command::new("array.slot", "<paddr>", "get_meta_slot", get_slot),
+    Command::new("array.snapshot", "<paddr>", "frame_meta_debug_snapshot", snapshot),
+    Command::new("array.matches", "<paddr> <gen>", "meta_generation_matches", matches),
+    Command::new("array.poisoned", "<paddr> <order>", "block_phys_has_poison_guard", poisoned),
+    Command::new("array.unmap", "<paddr>", "invoke_vtable_on_unmap", unmap),
+    Command::new("array.lastref", "<paddr>", "invoke_vtable_on_last_ref", last_ref),
+    Command::new("boot.log", "", "what the boot allocator was asked for", boot_log),
 ];
 
 fn only_paddr(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
@@ -45,10 +42,7 @@ fn init(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let total_ram = args.u64("total_ram")?;
     args.end()?;
     if buddy::with(|buddy| buddy.is_populated()) {
-        return Err(refused(
-            Code::State,
-            format_args!("the buddy uses the table there is, boot with init=none"),
-        ));
+        return Err(refused(Code::State, format_args!("the buddy uses the table there is, boot with init=none")));
     }
     slot_table::init(total_ram);
     Ok(())
@@ -96,7 +90,7 @@ fn poisoned(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-/// The address of a frame whose hooks can be called: where its vtable bits lead must be known.
+/// The address of a frame whose hooks can be called, because its vtable bits may be followed.
 fn hooked_paddr(args: &mut Args<'_>) -> Result<PhysAddr, CommandError> {
     let paddr = only_paddr(args)?;
     slot::require_followable(frame::get_meta(paddr))?;
@@ -117,9 +111,9 @@ fn last_ref(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 
 fn boot_log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
-    let allocator = boot_alloc::get().lock();
+    let allocator = boot_alloc::lock();
     for request in allocator.log() {
-        let boot_alloc::Request { size, align, paddr } = *request;
+        let Request { size, align, paddr } = *request;
         reply.data(format_args!("path=accessible size={size} align={align} paddr={paddr:#x}"));
     }
     reply.field("n", allocator.log().count());

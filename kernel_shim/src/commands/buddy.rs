@@ -1,31 +1,21 @@
 //! Commands that talk to the buddy without the subject in between.
 
 use super::operand;
-use crate::console::args::Args;
-use crate::console::command::{refused, Code, Command, CommandResult};
-use crate::console::reply::Reply;
 use crate::memory::buddy;
-use crate::memory::buddy::log::Event;
 use crate::memory::subject::PhysFrame;
-use crate::memory::zone::Migratetype;
 use crate::sync::with_irqs_disabled;
+use shim_parts::args::Args;
+use shim_parts::buddy::log::Event;
+use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::reply::Reply;
+use shim_parts::zone::Migratetype;
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "buddy.alloc",
-        usage: "<order> movable|unmovable",
-        help: "take a block, without claiming it",
-        run: alloc,
-    },
-    Command {
-        name: "buddy.free",
-        usage: "<paddr> <order>",
-        help: "give a block back, without hooks",
-        run: free,
-    },
-    Command { name: "buddy.drain", usage: "", help: "empty the caches of all CPUs", run: drain },
-    Command { name: "buddy.cache", usage: "", help: "show the caches of all CPUs", run: cache },
-    Command { name: "buddy.log", usage: "[clear]", help: "show the last requests, or forget them", run: log },
+    Command::new("buddy.alloc", "<order> movable|unmovable", "take a block, without claiming it", alloc),
+    Command::new("buddy.free", "<paddr> <order>", "give a block back, without hooks", free),
+    Command::new("buddy.drain", "", "empty the caches of all CPUs", drain),
+    Command::new("buddy.cache", "", "show the caches of all CPUs", cache),
+    Command::new("buddy.log", "[clear]", "show the last requests, or forget them", log),
 ];
 
 fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -47,7 +37,7 @@ fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 fn drain(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     operand::require_buddy()?;
-    reply.field("n", buddy::with(|buddy| buddy.state.drain()));
+    reply.field("n", buddy::with(|buddy| buddy.drain()));
     Ok(())
 }
 
@@ -70,7 +60,7 @@ fn cache(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    match args.next() {
+    match args.next_word() {
         None => show_log(reply),
         Some("clear") => {
             args.end()?;

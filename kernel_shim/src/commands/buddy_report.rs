@@ -1,26 +1,23 @@
-//! Commands that sum the buddy up: counters, free lists.
+//! Commands that report on the buddy as a whole.
 
 use super::operand;
-use crate::console::args::Args;
-use crate::console::command::{Command, CommandResult};
-use crate::console::reply::Reply;
 use crate::memory::buddy;
-use crate::memory::buddy::state::{ZoneState, LINK_NONE};
-use crate::memory::subject::{get_meta, PAGE_SIZE};
-use crate::memory::zone::{Migratetype, Zone, MAX_ORDER};
+use crate::memory::buddy::SubjectSlots;
+use crate::memory::subject::{get_meta, FRAME_META_LINK_NONE as LINK_NONE};
+use shim_parts::args::Args;
+use shim_parts::buddy::state::ZoneState;
+use shim_parts::command::{Command, CommandResult};
+use shim_parts::reply::Reply;
+use shim_parts::zone::{Migratetype, Zone, MAX_ORDER};
+use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "stats",
-        usage: "",
-        help: "what became of the frames of each zone, and the sums",
-        run: stats,
-    },
-    Command { name: "lists", usage: "", help: "the free lists that are not empty", run: lists },
+    Command::new("stats", "", "what became of the frames of each zone, and the sums", stats),
+    Command::new("lists", "", "the free lists that are not empty", lists),
 ];
 
-/// A key with the counter that it stands for.
+/// A key with its counter.
 type Counter = (&'static str, fn(&ZoneState) -> u64);
 
 const COUNTERS: [Counter; 6] = [
@@ -39,8 +36,7 @@ fn stats(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
         for zone in Zone::ALL {
             let state = &buddy.state.zones[zone as usize];
             let (name, first, end) = (zone.name(), state.first_pfn, state.end_pfn);
-            let [managed, free, cached, allocated, quarantined, reserved] =
-                COUNTERS.map(|(_, counter)| counter(state));
+            let [managed, free, cached, allocated, quarantined, reserved] = COUNTERS.map(|(_, counter)| counter(state));
             reply.data(format_args!(
                 "zone={name} first_pfn={first} end_pfn={end} managed={managed} free={free} cached={cached} \
                  allocated={allocated} quarantined={quarantined} reserved={reserved}"
@@ -66,9 +62,7 @@ fn lists(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
                     let count = length(state, head, order);
                     if count > 0 {
                         let (zone, mt) = (zone.name(), migratetype.name());
-                        reply.data(format_args!(
-                            "zone={zone} mt={mt} order={order} head={head:#x} count={count}"
-                        ));
+                        reply.data(format_args!("zone={zone} mt={mt} order={order} head={head:#x} count={count}"));
                     }
                     blocks += count;
                     frames += count << order;
@@ -81,12 +75,13 @@ fn lists(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-/// Follows a list; a cycle, which the zone has not frames enough for, is a panic like any other corruption.
+/// The length of a list. A list with more blocks than the zone has frames is a cycle, which is a panic like any other
+/// corruption.
 fn length(zone: &ZoneState, head: u64, order: u8) -> u64 {
     let mut count = 0;
     let mut link = head;
     while link != LINK_NONE {
-        let block = zone.listed_block(link, order);
+        let block = zone.listed_block(&SubjectSlots, link, order);
         count += 1;
         assert!(count <= zone.end_pfn, "buddy: the free list of order {order} at {head:#x} is a cycle");
         link = get_meta(PhysAddr::new(block.first_pfn * PAGE_SIZE)).next();

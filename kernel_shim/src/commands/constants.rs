@@ -1,23 +1,18 @@
 //! The command that prints every constant of the subject.
 
-use crate::console::args::Args;
-use crate::console::command::{Command, CommandResult};
-use crate::console::reply::Reply;
 #[cfg(older)]
 use crate::memory::subject::SlotMethods as _;
 use crate::memory::subject::{
     frame_flags, meta_guard, FrameMeta, FrameMetaVtable, FreeListLink, MetaSlot, PhysFrame, FRAME_META_ALIGN,
     FRAME_META_LINK_NONE, FRAME_META_SIZE, META_SLOT_REFCOUNT_BYTE_OFFSET, PAGE_SIZE, REFCOUNT_UNUSED,
 };
-use crate::memory::zone::MAX_ORDER;
 use core::any::TypeId;
+use shim_parts::args::Args;
+use shim_parts::command::{Command, CommandResult};
+use shim_parts::reply::Reply;
+use shim_parts::zone::MAX_ORDER;
 
-pub const COMMANDS: &[Command] = &[Command {
-    name: "const",
-    usage: "",
-    help: "the subject's constants, sizes, alignments",
-    run: constants,
-}];
+pub const COMMANDS: &[Command] = &[Command::new("const", "", "the subject's constants, sizes, alignments", constants)];
 
 fn constants(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
@@ -61,12 +56,7 @@ fn numbers() -> [(&'static str, u64); 20] {
 fn sizes() -> [(&'static str, usize, &'static str, usize); 4] {
     [
         ("size.MetaSlot", size_of::<MetaSlot>(), "align.MetaSlot", align_of::<MetaSlot>()),
-        (
-            "size.FrameMetaVtable",
-            size_of::<FrameMetaVtable>(),
-            "align.FrameMetaVtable",
-            align_of::<FrameMetaVtable>(),
-        ),
+        ("size.FrameMetaVtable", size_of::<FrameMetaVtable>(), "align.FrameMetaVtable", align_of::<FrameMetaVtable>()),
         ("size.FreeListLink", size_of::<FreeListLink>(), "align.FreeListLink", align_of::<FreeListLink>()),
         ("size.PhysFrame", size_of::<PhysFrame>(), "align.PhysFrame", align_of::<PhysFrame>()),
     ]

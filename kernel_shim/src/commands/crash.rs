@@ -1,19 +1,19 @@
-//! The command that crashes the guest on purpose, in every way that a subject could.
+//! The command that crashes the guest, in every way in which a subject could crash it.
 
 use crate::arch::{exceptions, exit, stack};
-use crate::console::args::Args;
-use crate::console::command::{refused, Code, Command, CommandResult};
-use crate::console::reply::Reply;
 use core::arch::asm;
 use core::fmt;
 use core::hint::black_box;
+use shim_parts::args::Args;
+use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::reply::Reply;
 
-pub const COMMANDS: &[Command] = &[Command {
-    name: "crash",
-    usage: "panic|nested|ud|pf|guard|gp|de|df|stack|triple|hang",
-    help: "panic, raise an exception, overflow the stack, reset, or hang with interrupts off",
-    run: crash,
-}];
+pub const COMMANDS: &[Command] = &[Command::new(
+    "crash",
+    "panic|nested|ud|pf|guard|gp|de|df|stack|triple|hang",
+    "panic, raise an exception, overflow the stack, reset, or hang with interrupts off",
+    crash,
+)];
 
 /// Canonical, and in neither of the mappings.
 const UNMAPPED: u64 = 0xdead_0000;
@@ -26,12 +26,12 @@ fn crash(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     match how {
         "panic" => panic!("crash requested: the console asked for a panic"),
         "nested" => panic!("{}", FaultsWhenShown),
-        // SAFETY: raises #UD, whose handler does not return.
+        // SAFETY: raises #UD, whose handler does not return. Touches no memory.
         "ud" => unsafe { asm!("ud2", options(noreturn)) },
         "pf" => load(UNMAPPED),
         "guard" => stack::guards().take(1).for_each(load),
         "gp" => load(NOT_CANONICAL),
-        // SAFETY: divides by zero: raises #DE, whose handler does not return.
+        // SAFETY: a division by zero raises #DE, whose handler does not return. Touches no memory.
         "de" => unsafe { asm!("xor ecx, ecx", "div ecx", out("ecx") _, out("eax") _, out("edx") _) },
         "df" => {
             exceptions::forget_page_faults();
@@ -47,9 +47,9 @@ fn crash(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-/// A load that faults: in assembly, because the compiler may assume that its own loads do not.
+/// A load that faults. It is in assembly, because the compiler may assume that its own loads do not fault.
 fn load(address: u64) {
-    // SAFETY: the address is in no mapping, so the load never yields a value; its fault does not return.
+    // SAFETY: the address is in no mapping, so the load faults, and the handler does not return.
     unsafe { asm!("mov {0}, [{0}]", inout(reg) address => _, options(readonly, nostack)) };
 }
 
@@ -64,13 +64,13 @@ impl fmt::Display for FaultsWhenShown {
 }
 
 /// Resets the machine.
-pub fn triple_fault() -> ! {
+fn triple_fault() -> ! {
     exceptions::forget_everything();
-    // SAFETY: raises #BP, for which there is no handler left, nor for the faults that follow.
+    // SAFETY: raises #BP. Neither it nor the faults that follow have a handler, so the machine resets.
     unsafe { asm!("int3", options(noreturn)) }
 }
 
-/// Recurses until the guard page stops it; `black_box` keeps it from becoming a loop.
+/// Recurses until the guard page stops it. `black_box` keeps it from becoming a loop.
 #[expect(unconditional_recursion, reason = "running out of stack is the purpose")]
 #[inline(never)]
 fn overflow(depth: u64) -> u64 {

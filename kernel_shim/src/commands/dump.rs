@@ -1,28 +1,27 @@
 //! The commands that print slots: run-length coded, counted, with a checksum, or as checksums alone.
 
-use crate::console::args::Args;
-use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
-use crate::console::reply::{HexBytes, Reply};
 use crate::memory::slot_table::{self, SLOT_BYTES};
-use crate::red;
 use crc32fast::Hasher;
+use shim_parts::args::Args;
+use shim_parts::checksum;
+use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
+use shim_parts::reply::Reply;
+use shim_parts::text::HexBytes;
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "dump",
-        usage: "<first_pfn> <count> [most]",
-        help: "the bytes of slots: runs of equal ones, then crc32 of all; ends after so many runs",
-        run: dump,
-    },
-    Command {
-        name: "dump.sums",
-        usage: "<first_pfn> <count> <chunk>",
-        help: "crc32 of each chunk of so many slots, then crc32 of these",
-        run: sums,
-    },
+    Command::new(
+        "dump",
+        "<first_pfn> <count> [most]",
+        "the bytes of slots: runs of equal ones, then crc32 of all; ends after so many runs",
+        dump,
+    ),
+    Command::new(
+        "dump.sums",
+        "<first_pfn> <count> <chunk>",
+        "crc32 of each chunk of so many slots, then crc32 of these",
+        sums,
+    ),
 ];
-
-type Bytes = [u8; SLOT_BYTES];
 
 fn dump(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (first, count) = (args.u64("first_pfn")?, args.u64("count")?);
@@ -33,10 +32,10 @@ fn dump(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut crc = Hasher::new();
     let (mut runs, mut pfn) = (0_u64, first);
     while pfn < end && runs < most {
-        let slot = read(pfn, first);
-        let run = if is_told_wrong(pfn, first) { 1 } else { slot_table::run_length(pfn, end) };
-        checksum_run(&mut crc, &slot, run);
-        reply.data(format_args!("{run} {}", HexBytes(&corrupted(slot, runs))));
+        let slot = slot_table::peek(pfn);
+        let run = slot_table::run_length(pfn, end);
+        checksum::add_run(&mut crc, &slot, run);
+        reply.data(format_args!("{run} {}", HexBytes(&slot)));
         runs += 1;
         pfn += run;
     }
@@ -46,7 +45,7 @@ fn dump(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-/// What the host compares with RAM where the slots are too different from each other to be printed one by one.
+/// The host compares these sums with RAM where the slots differ too much to be printed one by one.
 fn sums(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (first, count, chunk) = (args.u64("first_pfn")?, args.u64("count")?, args.u64("chunk")?);
     args.end()?;
@@ -61,7 +60,7 @@ fn sums(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
         let length = chunk.min(end - pfn);
         let mut crc = Hasher::new();
         slot_table::visit(pfn, length, |bytes| crc.update(bytes));
-        let sum = crc.finalize() ^ u32::from(is_told_wrong(pfn, first));
+        let sum = crc.finalize();
         all.update(&sum.to_le_bytes());
         reply.data(format_args!("{sum:08x}"));
         chunks += 1;
@@ -75,46 +74,8 @@ fn sums(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 /// The end of a part of the table.
 fn end_of(first: u64, count: u64) -> Result<u64, CommandError> {
     let frames = slot_table::frames();
-    first.checked_add(count).filter(|&end| end <= frames).ok_or_else(|| {
-        refused(Code::Range, format_args!("{count} from {first}: the table has {frames} slots"))
-    })
-}
-
-/// Adds `run` equal slots to a checksum, in as many steps as `run` has bits.
-fn checksum_run(crc: &mut Hasher, slot: &Bytes, run: u64) {
-    let mut part = Hasher::new();
-    part.update(slot);
-    let mut left = run;
-    loop {
-        if left & 1 == 1 {
-            crc.combine(&part);
-        }
-        left >>= 1;
-        if left == 0 {
-            return;
-        }
-        part.combine(&part.clone());
-    }
-}
-
-/// A slot as the dump shows it.
-fn read(pfn: u64, first: u64) -> Bytes {
-    let mut slot = slot_table::peek(pfn);
-    if is_told_wrong(pfn, first) {
-        slot[SLOT_BYTES / 2] ^= 1;
-    }
-    slot
-}
-
-/// The red kernel `lie-dump` shows the first slot with a changed bit; all else about its dump is right.
-fn is_told_wrong(pfn: u64, first: u64) -> bool {
-    pfn == first && red::is("lie-dump")
-}
-
-/// The red kernel `corrupt-dump` loses a bit of the first run on the way to the console.
-fn corrupted(mut slot: Bytes, run: u64) -> Bytes {
-    if run == 0 && red::is("corrupt-dump") {
-        slot[SLOT_BYTES / 2] ^= 1;
-    }
-    slot
+    first
+        .checked_add(count)
+        .filter(|&end| end <= frames)
+        .ok_or_else(|| refused(Code::Range, format_args!("{count} from {first}: the table has {frames} slots")))
 }

@@ -1,37 +1,28 @@
-//! Commands for `PhysFrame` with its ranges.
+//! Commands for `PhysFrame`, alone or in ranges.
 
 use super::operand;
-use crate::console::args::Args;
-use crate::console::command::{failed, Command, CommandError, CommandResult};
-use crate::console::reply::Reply;
 use crate::memory::subject::PhysFrame;
 use core::cmp::Ordering;
+use shim_parts::args::Args;
+use shim_parts::command::{failed, Command, CommandError, CommandResult};
+use shim_parts::reply::Reply;
+use shim_parts::PAGE_SIZE;
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "frame.containing",
-        usage: "<addr>",
-        help: "PhysFrame::containing_address",
-        run: containing,
-    },
-    Command {
-        name: "frame.from_start",
-        usage: "<addr>",
-        help: "PhysFrame::from_start_address",
-        run: from_start,
-    },
-    Command {
-        name: "frame.range",
-        usage: "<start> <end> [limit]",
-        help: "count PhysFrame::range_inclusive, then poll it twice more",
-        run: range,
-    },
-    Command { name: "frame.cmp", usage: "<a> <b>", help: "compare two frames", run: compare },
+    Command::new("frame.containing", "<addr>", "PhysFrame::containing_address", containing),
+    Command::new("frame.from_start", "<addr>", "PhysFrame::from_start_address", from_start),
+    Command::new(
+        "frame.range",
+        "<start> <end> [limit]",
+        "count PhysFrame::range_inclusive, then poll it twice more",
+        range,
+    ),
+    Command::new("frame.cmp", "<a> <b>", "compare two frames", compare),
 ];
 
-/// The frame an address lies in; built without the subject's functions, which are asked elsewhere.
+/// The frame of an address, built without the subject's functions, which other commands call.
 fn frame(args: &mut Args<'_>) -> Result<PhysFrame, CommandError> {
-    Ok(PhysFrame { start_address: operand::paddr(args)?.align_down(4096_u64) })
+    Ok(PhysFrame { start_address: operand::paddr(args)?.align_down(PAGE_SIZE) })
 }
 
 fn containing(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -67,7 +58,7 @@ fn range(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
         reply.hex("last", last.start_address);
     }
     reply.field("count", count);
-    // At the limit there may be more; then the answer is no.
+    // At the limit there may be more frames. Then the answer is no.
     reply.flag("then_none", frames.next().is_none() && frames.next().is_none());
     Ok(())
 }

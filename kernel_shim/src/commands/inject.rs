@@ -1,18 +1,19 @@
 //! The command that makes the allocators misbehave.
 
 use super::operand;
-use crate::console::args::Args;
-use crate::console::command::{refused, Code, Command, CommandResult};
-use crate::console::reply::Reply;
-use crate::memory::boot_alloc::{self, Faults as BootFaults};
-use crate::memory::buddy::{self, faults::Faults};
+use crate::memory::{boot_alloc, buddy};
+use shim_parts::args::Args;
+use shim_parts::boot_frames::Faults as BootFaults;
+use shim_parts::buddy::faults::Faults;
+use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::reply::Reply;
 
-pub const COMMANDS: &[Command] = &[Command {
-    name: "inject",
-    usage: "buddy.next <paddr> | buddy.refuse <n> | buddy.nostamp <n> | boot.refuse | boot.misalign <bytes> | clear",
-    help: "offer this frame next, fail requests, skip UNUSED stamps; fail or misalign at boot; stop it all",
-    run: inject,
-}];
+pub const COMMANDS: &[Command] = &[Command::new(
+    "inject",
+    "buddy.next <paddr> | buddy.refuse <n> | buddy.nostamp <n> | boot.refuse | boot.misalign <bytes> | clear",
+    "offer this frame next, fail requests, skip UNUSED stamps; fail or misalign at boot; stop it all",
+    inject,
+)];
 
 fn inject(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     match args.word("fault")? {
@@ -49,9 +50,6 @@ fn in_buddy(args: &mut Args<'_>, change: impl FnOnce(&mut Faults)) -> CommandRes
 
 fn at_boot(args: &mut Args<'_>, change: impl FnOnce(&mut BootFaults)) -> CommandResult {
     args.end()?;
-    let mut allocator = boot_alloc::get().lock();
-    let mut faults = allocator.faults();
-    change(&mut faults);
-    allocator.set_faults(faults);
+    change(boot_alloc::lock().faults());
     Ok(())
 }

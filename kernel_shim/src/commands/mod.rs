@@ -6,7 +6,7 @@ mod array;
 mod buddy;
 mod buddy_report;
 mod constants;
-pub mod crash;
+mod crash;
 mod dump;
 mod frame;
 mod inject;
@@ -19,11 +19,10 @@ mod smp;
 mod system;
 mod vtable;
 
-use crate::console::batch;
-use crate::console::command::Command;
+use crate::console::{batch, table};
 
 /// In the order that `help` shows.
-const TABLES: &[&[Command]] = &[
+pub const TABLES: table::Tables = &[
     system::COMMANDS,
     batch::COMMANDS,
     constants::COMMANDS,
@@ -43,8 +42,3 @@ const TABLES: &[&[Command]] = &[
     selftest::COMMANDS,
     crash::COMMANDS,
 ];
-
-/// Every command.
-pub fn all() -> impl Iterator<Item = &'static Command> {
-    TABLES.iter().copied().flatten()
-}

@@ -1,12 +1,13 @@
-//! Arguments that name memory, checked before the subject or the CPU sees them.
+//! Arguments that name memory. They are checked before the subject or the CPU gets them.
 
-use crate::console::args::Args;
-use crate::console::command::{failed, refused, Code, CommandError};
 use crate::memory::buddy;
-use crate::memory::subject::{self as frame, AllocError, FramePurpose, MetaSlot, PAGE_SIZE};
-use crate::memory::zone::{Migratetype, MAX_ORDER};
+use crate::memory::subject::{self as frame, AllocError, FramePurpose, MetaSlot};
 use crate::memory::{layout, slot_table};
-use crate::memory_map::RegionKind;
+use shim_parts::args::Args;
+use shim_parts::command::{failed, refused, Code, CommandError};
+use shim_parts::memory_map::RegionKind;
+use shim_parts::zone::{Migratetype, MAX_ORDER};
+use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
 /// A physical address: anything of 52 bits.
@@ -52,9 +53,7 @@ pub fn block(args: &mut Args<'_>) -> Result<(PhysAddr, u8), CommandError> {
     require_buddy()?;
     match buddy::with(|buddy| buddy.block(paddr.as_u64(), order)) {
         Some(_) => Ok((paddr, order)),
-        None => {
-            Err(refused(Code::Range, format_args!("{paddr:#x}: no block of order {order} of the buddy's")))
-        }
+        None => Err(refused(Code::Range, format_args!("{paddr:#x}: no block of order {order} of the buddy's"))),
     }
 }
 
@@ -71,20 +70,16 @@ pub fn purpose(word: &str) -> Result<FramePurpose, CommandError> {
         None if word == "kernel" => Ok(FramePurpose::KernelData),
         None if word == "user" => Ok(FramePurpose::UserData),
         Some(("custom", flags)) => Ok(FramePurpose::Custom(Args::new(flags).u32("flags")?)),
-        _ => {
-            Err(refused(Code::Usage, format_args!("{word}: expected pagetable, kernel, user or custom:<n>")))
-        }
+        _ => Err(refused(Code::Usage, format_args!("{word}: expected pagetable, kernel, user or custom:<n>"))),
     }
 }
 
-/// Refuses bytes that are not all RAM for anybody's use: a stray write must not hit the kernel or the slots.
+/// Refuses bytes that are not all free RAM, because a stray write must not hit the kernel or the slots.
 pub fn require_ram(paddr: PhysAddr, length: u64) -> Result<(), CommandError> {
     let base = paddr.as_u64();
     let inside = base.checked_add(length).is_some_and(|end| {
         let map = layout::current();
-        map.regions()
-            .iter()
-            .any(|region| region.kind == RegionKind::Ram && region.base <= base && end <= region.end)
+        map.regions().iter().any(|region| region.kind == RegionKind::Ram && region.base <= base && end <= region.end)
     });
     if inside {
         Ok(())
@@ -107,7 +102,7 @@ pub fn alloc_failed(error: AllocError) -> CommandError {
         AllocError::OutOfMemory => "OutOfMemory",
         AllocError::InvalidOrder => "InvalidOrder",
         AllocError::InvalidAddress => "InvalidAddress",
-        // A subject with a fourth kind breaks a clause; it must compile to be told so.
+        // A subject with a fourth kind breaks a clause. It must compile for the check to find that.
         #[allow(unreachable_patterns)]
         _ => "Err",
     })

@@ -1,30 +1,30 @@
 //! Commands for the content of frames.
 
 use super::operand;
-use crate::console::args::Args;
-use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
-use crate::console::reply::Reply;
-use crate::memory::subject::PAGE_SIZE;
 use crate::memory::{phys_to_virt, scan};
 use core::ptr;
+use shim_parts::args::Args;
+use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
+use shim_parts::reply::Reply;
+use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
 pub const COMMANDS: &[Command] = &[
-    Command { name: "payload.fill", usage: "<paddr> <byte> [frames]", help: "fill whole frames", run: fill },
-    Command {
-        name: "payload.verify",
-        usage: "<paddr> <byte> [frames]",
-        help: "whether whole frames hold nothing else; at is the first that differs",
-        run: verify,
-    },
-    Command { name: "payload.peek", usage: "<paddr> <len>", help: "show up to 1024 bytes", run: peek },
-    Command { name: "payload.poke", usage: "<paddr> <hex>", help: "overwrite bytes", run: poke },
+    Command::new("payload.fill", "<paddr> <byte> [frames]", "fill whole frames", fill),
+    Command::new(
+        "payload.verify",
+        "<paddr> <byte> [frames]",
+        "whether whole frames hold nothing else; at is the first that differs",
+        verify,
+    ),
+    Command::new("payload.peek", "<paddr> <len>", "show up to 1024 bytes", peek),
+    Command::new("payload.poke", "<paddr> <hex>", "overwrite bytes", poke),
 ];
 
-/// What fits into a reply as hex digits.
+/// The number of bytes that fit into a reply as hex digits.
 const MAX_PEEK: u64 = 1024;
 
-/// Bytes of RAM. Raw, not a slice: the frames may be anybody's, so nothing is known about who else looks.
+/// Bytes of RAM. A pointer, not a slice: anybody may own the frames and access them at the same time.
 struct Bytes {
     first: *mut u8,
     length: usize,
@@ -44,16 +44,15 @@ impl Bytes {
         let frames = args.u64_or("frames", 1)?;
         args.end()?;
         let length = frames.checked_mul(PAGE_SIZE).filter(|&length| length > 0);
-        let length =
-            length.ok_or_else(|| refused(Code::Range, format_args!("{frames} frames: none, or too many")))?;
+        let length = length.ok_or_else(|| refused(Code::Range, format_args!("{frames} frames: none, or too many")))?;
         Ok((start, Self::checked(start, length)?, byte))
     }
 
     fn read(&self, index: usize) -> u8 {
         assert!(index < self.length, "payload: byte {index}: expected below {}", self.length);
-        // SAFETY: `checked` made sure that these bytes are RAM, which the HHDM maps; the index is inside. Whoever
-        // owns the frame may write meanwhile: volatile, so the byte is read once, as it is.
-        unsafe { self.first.add(index).read_volatile() }
+        // SAFETY: `checked` made sure that these bytes are RAM, which the HHDM maps, and the index is inside. The owner of the
+        // frame may write meanwhile: a volatile read loads the byte once, as it is.
+        unsafe { self.first.wrapping_add(index).read_volatile() }
     }
 
     fn first_other(&self, byte: u8) -> Option<usize> {
@@ -62,19 +61,14 @@ impl Bytes {
     }
 
     fn fill(&self, byte: u8) {
-        // SAFETY: `checked` made sure that these bytes are usable RAM, writable through the HHDM, so neither
-        // the kernel nor the slot table is among them, and frames of RAM hold no value of Rust's.
+        // SAFETY: `checked` made sure that these bytes are usable RAM, which the HHDM maps writable. Neither the kernel nor the
+        // slot table is among them, and the frames hold no value of the shim.
         unsafe { self.first.write_bytes(byte, self.length) }
     }
 
     fn write(&self, bytes: &[u8]) {
-        assert!(
-            bytes.len() <= self.length,
-            "payload: {} bytes: expected at most {}",
-            bytes.len(),
-            self.length
-        );
-        // SAFETY: as for `fill`; `bytes` lies on the kernel's stack, which is no usable RAM.
+        assert!(bytes.len() <= self.length, "payload: {} bytes: expected at most {}", bytes.len(), self.length);
+        // SAFETY: as for `fill`. `bytes` lies on the kernel's stack, which is no usable RAM, so the two do not overlap.
         unsafe { self.first.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
     }
 }

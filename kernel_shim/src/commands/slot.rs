@@ -1,131 +1,90 @@
 //! Commands for the methods of `MetaSlot`, each under the method's own name.
 
 use super::operand;
-use crate::console::args::Args;
-use crate::console::command::{failed, refused, Code, Command, CommandError, CommandResult};
-use crate::console::reply::Reply;
-use crate::memory::hooks;
 #[cfg(older)]
 use crate::memory::subject::SlotMethods as _;
 use crate::memory::subject::{FrameMetaVtable, MetaSlot, DEFAULT_FRAME_META_VTABLE};
+use crate::memory::vtables;
 use crate::smp::call::subject;
 use core::ptr;
+use shim_parts::args::Args;
+use shim_parts::command::{failed, refused, Code, Command, CommandError, CommandResult};
+use shim_parts::reply::Reply;
 
-/// A method without arguments that returns a number.
-macro_rules! number {
-    ($method:ident, $help:literal) => {
-        Command {
-            name: concat!("slot.", stringify!($method)),
-            usage: "<paddr>",
-            help: $help,
-            run: |args, reply| {
-                let slot = only_slot(args)?;
-                reply.hex("v", subject(|| slot.$method()));
-                Ok(())
-            },
-        }
+/// The command of a method without arguments whose result goes into the reply as `v`.
+macro_rules! result {
+    ($method:ident, $reply:ident, $help:literal) => {
+        Command::new(concat!("slot.", stringify!($method)), "<paddr>", $help, |args, reply| {
+            let slot = only_slot(args)?;
+            reply.$reply("v", subject(|| slot.$method()));
+            Ok(())
+        })
     };
 }
 
-/// A method without arguments that returns a truth value.
-macro_rules! truth {
-    ($method:ident, $help:literal) => {
-        Command {
-            name: concat!("slot.", stringify!($method)),
-            usage: "<paddr>",
-            help: $help,
-            run: |args, reply| {
-                let slot = only_slot(args)?;
-                reply.flag("v", subject(|| slot.$method()));
-                Ok(())
-            },
-        }
-    };
-}
-
-/// A method that returns nothing, with a number as argument or without.
+/// The command of a method that returns nothing, with a number as argument or without.
 macro_rules! action {
     ($method:ident, $help:literal) => {
-        Command {
-            name: concat!("slot.", stringify!($method)),
-            usage: "<paddr>",
-            help: $help,
-            run: |args, _reply| {
-                let slot = only_slot(args)?;
-                subject(|| slot.$method());
-                Ok(())
-            },
-        }
+        Command::new(concat!("slot.", stringify!($method)), "<paddr>", $help, |args, _| {
+            let slot = only_slot(args)?;
+            subject(|| slot.$method());
+            Ok(())
+        })
     };
     ($method:ident($argument:ident: $kind:ident), $help:literal) => {
-        Command {
-            name: concat!("slot.", stringify!($method)),
-            usage: concat!("<paddr> <", stringify!($argument), ">"),
-            help: $help,
-            run: |args, _reply| {
+        Command::new(
+            concat!("slot.", stringify!($method)),
+            concat!("<paddr> <", stringify!($argument), ">"),
+            $help,
+            |args, _| {
                 let slot = operand::slot(args)?;
                 let $argument = args.$kind(stringify!($argument))?;
                 args.end()?;
                 subject(|| slot.$method($argument));
                 Ok(())
             },
-        }
+        )
     };
 }
 
 pub const COMMANDS: &[Command] = &[
-    number!(next, "the link to the next block"),
+    result!(next, hex, "the link to the next block"),
     action!(set_next(next: u64), "store the link to the next block"),
-    number!(prev, "the link to the block before"),
+    result!(prev, hex, "the link to the block before"),
     action!(set_prev(prev: u64), "store the link to the block before"),
-    number!(get_flags, "the flags"),
+    result!(get_flags, hex, "the flags"),
     action!(set_flags(flags: u32), "store the flags"),
-    number!(get_order, "the block's order"),
+    result!(get_order, hex, "the block's order"),
     action!(set_order(order: u8), "store the block's order"),
-    truth!(is_cow, "whether the flags say copy-on-write"),
-    truth!(is_dll, "whether the flags say shared library"),
-    number!(meta_aux_load, "the auxiliary word"),
+    result!(is_cow, flag, "whether the flags say copy-on-write"),
+    result!(is_dll, flag, "whether the flags say shared library"),
+    result!(meta_aux_load, hex, "the auxiliary word"),
     action!(meta_aux_store(value: u32), "store the auxiliary word"),
-    number!(get_refcount, "the reference count"),
+    result!(get_refcount, hex, "the reference count"),
     action!(set_refcount(count: u32), "store the reference count"),
     action!(reset_refcount, "store a reference count of 0"),
     action!(inc_ref, "take a reference"),
-    number!(dec_ref, "drop a reference; v is the count before"),
-    Command {
-        name: "slot.cas_refcount",
-        usage: "<paddr> <expect> <new>",
-        help: "swap the reference count if it is as expected",
-        run: cas_refcount,
-    },
-    number!(generation, "the generation"),
+    result!(dec_ref, hex, "drop a reference; v is the count before"),
+    Command::new(
+        "slot.cas_refcount",
+        "<paddr> <expect> <new>",
+        "swap the reference count if it is as expected",
+        cas_refcount,
+    ),
+    result!(generation, hex, "the generation"),
     action!(set_generation(generation: u32), "store the generation"),
     action!(note_new_allocation_epoch, "begin a new life: vtable, guard, generation"),
     action!(reset_with_free_list_meta, "what a free does: vtable, guard"),
-    number!(get_guard, "the guard"),
+    result!(get_guard, hex, "the guard"),
     action!(set_guard(bits: u32), "store the guard"),
-    Command {
-        name: "slot.fetch_or_guard",
-        usage: "<paddr> <bits>",
-        help: "add guard bits; v is the guard before",
-        run: fetch_or_guard,
-    },
-    truth!(is_guard_poisoned, "whether the guard says poisoned"),
+    Command::new("slot.fetch_or_guard", "<paddr> <bits>", "add guard bits; v is the guard before", fetch_or_guard),
+    result!(is_guard_poisoned, flag, "whether the guard says poisoned"),
     action!(mark_poisoned, "poison guard and flags"),
-    number!(vtable_bits, "the vtable's address"),
+    result!(vtable_bits, hex, "the vtable's address"),
     action!(set_vtable_bits(bits: u64), "store the vtable's address"),
-    Command { name: "slot.vtable_ref", usage: "<paddr>", help: "the vtable to use", run: vtable_ref },
-    Command {
-        name: "slot.try_vtable_ref",
-        usage: "<paddr>",
-        help: "the vtable to use, if the bits make sense",
-        run: try_vtable_ref,
-    },
-    Command {
-        name: "slot.debug_snapshot",
-        usage: "<paddr>",
-        help: "generation, guard, vtable",
-        run: debug_snapshot,
-    },
+    Command::new("slot.vtable_ref", "<paddr>", "the vtable to use", vtable_ref),
+    Command::new("slot.try_vtable_ref", "<paddr>", "the vtable to use, if the bits make sense", try_vtable_ref),
+    Command::new("slot.debug_snapshot", "<paddr>", "generation, guard, vtable", debug_snapshot),
 ];
 
 fn only_slot(args: &mut Args<'_>) -> Result<&'static MetaSlot, CommandError> {
@@ -187,10 +146,10 @@ fn slot_with_vtable(args: &mut Args<'_>) -> Result<&'static MetaSlot, CommandErr
     Ok(slot)
 }
 
-/// Refuses to let the subject follow an aligned address at which there is no vtable: that it would is known.
+/// Refuses to let the subject follow an aligned address at which there is no vtable. It would follow it.
 pub fn require_followable(slot: &MetaSlot) -> CommandResult {
     let bits = slot.vtable_bits();
-    if hooks::may_be_followed(bits) {
+    if vtables::may_be_followed(bits) {
         return Ok(());
     }
     Err(refused(Code::Slot, format_args!("vtable bits {bits:#x}: no vtable there, see vt.addr")))

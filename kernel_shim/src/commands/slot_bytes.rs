@@ -1,37 +1,31 @@
-//! Commands that look at slots, or change them, past the subject.
+//! Commands that show or change the bytes of slots without the subject's functions.
 
 use super::operand;
-use crate::console::args::Args;
-use crate::console::command::{refused, Code, Command, CommandResult};
-use crate::console::reply::Reply;
 use crate::memory::slot_table::{self, SLOT_BYTES};
 use crate::memory::subject::MetaSlot;
 use core::arch::asm;
 use core::mem::MaybeUninit;
+use shim_parts::args::Args;
+use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::reply::Reply;
 
 pub const COMMANDS: &[Command] = &[
-    Command { name: "slot.new", usage: "", help: "the bytes of MetaSlot::new()", run: new },
-    Command { name: "slot.peek", usage: "<paddr>", help: "the bytes of a slot", run: peek },
-    Command {
-        name: "slot.poke",
-        usage: "<paddr> <offset> <hex>",
-        help: "overwrite bytes of a slot",
-        run: poke,
-    },
+    Command::new("slot.new", "", "the bytes of MetaSlot::new()", new),
+    Command::new("slot.peek", "<paddr>", "the bytes of a slot", peek),
+    Command::new("slot.poke", "<paddr> <offset> <hex>", "overwrite bytes of a slot", poke),
 ];
 
 fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     let mut slot = MaybeUninit::<MetaSlot>::uninit();
-    // Another value than any that a new slot has, to show bytes that `new` leaves alone.
-    // SAFETY: the place of one slot, of this function alone.
+    // No byte of a new slot has this value, so it shows which bytes `new` does not write.
+    // SAFETY: writes the place of one slot, which only this function knows.
     unsafe { slot.as_mut_ptr().write_bytes(0xa5, 1) };
     slot.write(MetaSlot::new());
     let mut bytes = [0; SLOT_BYTES];
-    // To Rust, padding of the slot holds no value; to the machine it holds some byte like any other.
-    // SAFETY: reads the bytes of `slot`, writes as many of `bytes`, both of this function alone, forward, as the
-    // direction flag is clear in Rust code (x86-64 psABI 3.2.1). What `bytes` then holds is the CPU's doing, thus
-    // initialized whatever the compiler thinks of its source.
+    // Padding of the slot holds no value in Rust, but a byte like any other in the machine.
+    // SAFETY: reads the bytes of `slot` and writes as many of `bytes`. Only this function knows both. The direction flag is
+    // clear in Rust code (x86-64 psABI 3.2.1). The CPU wrote `bytes`, so they are initialized, whatever their source was.
     unsafe {
         asm!(
             "rep movsb",
@@ -60,10 +54,7 @@ fn poke(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     args.end()?;
     if offset > (SLOT_BYTES - bytes.len()) as u64 {
         let length = bytes.len();
-        return Err(refused(
-            Code::Range,
-            format_args!("{length} bytes at {offset}: a slot has {SLOT_BYTES}"),
-        ));
+        return Err(refused(Code::Range, format_args!("{length} bytes at {offset}: a slot has {SLOT_BYTES}")));
     }
     slot_table::poke(pfn, offset as usize, bytes);
     Ok(())

@@ -1,44 +1,29 @@
 //! Commands that let several CPUs run programs at the same time.
 
 use super::operand;
-use crate::console::args::{parse, Args};
-use crate::console::command::{refused, Code, Command, CommandError, CommandResult};
-use crate::console::reply::Reply;
-use crate::memory::subject::PAGE_SIZE;
-use crate::smp::operation::Op;
-use crate::smp::record::{Cpu, LOG_CAPACITY, MAX_FRAMES, MAX_STEPS, SMP};
-use crate::smp::{self, record};
+use crate::smp;
+use crate::smp::record::{participants_of, Cpu, LogEntry, LOG_CAPACITY, MAX_STEPS, SMP};
 use core::sync::atomic::Ordering::Relaxed;
+use shim_parts::args::{parse, Args};
+use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
+use shim_parts::reply::Reply;
+use shim_parts::step::{Op, Step, MAX_FRAMES};
+use shim_parts::PAGE_SIZE;
 
 pub const COMMANDS: &[Command] = &[
-    Command { name: "smp.ops", usage: "", help: "list the operations of programs", run: operations },
-    Command {
-        name: "smp.frames",
-        usage: "<paddr> [<paddr>...]",
-        help: "the frames that steps name as @0, @1, ...",
-        run: frames,
-    },
-    Command {
-        name: "smp.job",
-        usage: "<cpu> <iterations> [traced|logged|seed=<n>] <op>[@frame][=value][~delay] ...",
-        help: "give a CPU a program",
-        run: job,
-    },
-    Command {
-        name: "smp.run",
-        usage: "<cpu mask>",
-        help: "let CPUs run their programs, wait for all",
-        run: run_programs,
-    },
-    Command {
-        name: "smp.arm",
-        usage: "<cpu mask>",
-        help: "wake CPUs for a run that begins when the host says so",
-        run: arm,
-    },
-    Command { name: "smp.wait", usage: "", help: "wait for the end of an armed run", run: wait },
-    Command { name: "smp.result", usage: "<cpu>", help: "what a CPU counted in the last run", run: result },
-    Command { name: "smp.log", usage: "<cpu>", help: "the first logged steps of the last run", run: log },
+    Command::new("smp.ops", "", "list the operations of programs", operations),
+    Command::new("smp.frames", "<paddr> [<paddr>...]", "the frames that steps name as @0, @1, ...", frames),
+    Command::new(
+        "smp.job",
+        "<cpu> <iterations> [traced|logged|seed=<n>] <op>[@frame][=value][~delay] ...",
+        "give a CPU a program",
+        job,
+    ),
+    Command::new("smp.run", "<cpu mask>", "let CPUs run their programs, wait for all", run_programs),
+    Command::new("smp.arm", "<cpu mask>", "wake CPUs for a run that begins when the host says so", arm),
+    Command::new("smp.wait", "", "wait for the end of an armed run", wait),
+    Command::new("smp.result", "<cpu>", "what a CPU counted in the last run", result),
+    Command::new("smp.log", "<cpu>", "the first logged steps of the last run", log),
 ];
 
 fn operations(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -75,20 +60,12 @@ fn cpu(args: &mut Args<'_>) -> Result<&'static Cpu, CommandError> {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Step {
-    op: Op,
-    frame: u64,
-    value: u64,
-    delay: u64,
-}
-
 fn job(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let (cpu, iterations) = (cpu(args)?, args.u64("iterations")?);
     let (mut traced, mut logged, mut seed) = (false, false, 1);
-    let mut steps = [Step { op: Op::Nothing, frame: 0, value: 0, delay: 0 }; MAX_STEPS];
+    let mut steps = [Step::NOTHING; MAX_STEPS];
     let mut count = 0;
-    while let Some(word) = args.next() {
+    while let Some(word) = args.next_word() {
         match word.split_once('=') {
             None if word == "traced" => traced = true,
             None if word == "logged" => logged = true,
@@ -97,7 +74,7 @@ fn job(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
                 return Err(refused(Code::TooLong, format_args!("expected at most {MAX_STEPS} steps")));
             }
             _ => {
-                steps[count] = step(word)?;
+                steps[count] = Step::parse(word)?;
                 count += 1;
             }
         }
@@ -117,21 +94,6 @@ fn job(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     ];
     settings.iter().for_each(|(cell, value)| cell.store(*value, Relaxed));
     Ok(())
-}
-
-/// `op[@frame][=value][~delay]`.
-fn step(word: &str) -> Result<Step, CommandError> {
-    let (word, delay) = word.split_once('~').unwrap_or((word, "0"));
-    let (word, value) = word.split_once('=').unwrap_or((word, "0"));
-    let (name, frame) = word.split_once('@').unwrap_or((word, "0"));
-    let op = Op::ALL.iter().find(|op| op.name() == name);
-    Ok(Step {
-        op: *op
-            .ok_or_else(|| refused(Code::Usage, format_args!("{name}: no such operation, see smp.ops")))?,
-        frame: parse("frame", frame, MAX_FRAMES as u64 - 1)?,
-        value: parse("value", value, u64::MAX)?,
-        delay: parse("delay", delay, u64::from(u32::MAX))?,
-    })
 }
 
 fn run_programs(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -176,13 +138,13 @@ fn mask(args: &mut Args<'_>) -> Result<u64, CommandError> {
 
 fn report_sums(mask: u64, reply: &mut Reply) {
     let sum = |name: &str| -> u64 {
-        let named = smp::participants_of(mask).flat_map(|cpu| cpu.counters.named());
+        let named = participants_of(mask).flat_map(|cpu| cpu.counters.named());
         named.filter(|(known, _)| *known == name).map(|(_, counter)| counter.load(Relaxed)).sum()
     };
     for name in ["iterations", "steps", "violations"] {
         reply.field(name, sum(name));
     }
-    reply.flag("stopped", smp::stopped());
+    reply.flag("stopped", SMP.stopped());
 }
 
 fn result(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -193,8 +155,7 @@ fn result(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     }
     reply.field("ticks", cpu.ended_tsc.load(Relaxed).wrapping_sub(cpu.began_tsc.load(Relaxed)));
     let first = &cpu.first;
-    if let Some(op) = (first.op.load(Relaxed) as usize).checked_sub(1).and_then(|number| Op::ALL.get(number))
-    {
+    if let Some(op) = (first.op.load(Relaxed) as usize).checked_sub(1).and_then(|number| Op::ALL.get(number)) {
         reply.field("first", op.name());
         reply.hex("paddr", first.paddr.load(Relaxed));
         reply.hex("expected", first.expected.load(Relaxed));
@@ -209,7 +170,7 @@ fn log(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     let total = cpu.n_logged.load(Relaxed);
     for entry in &cpu.log[..(total as usize).min(LOG_CAPACITY)] {
-        let record::LogEntry { began_tsc, ended_tsc, op, paddr, result } = entry;
+        let LogEntry { began_tsc, ended_tsc, op, paddr, result } = entry;
         let name = Op::ALL.get(op.load(Relaxed) as usize).map_or("?", |op| op.name());
         reply.data(format_args!(
             "{} {} {name} {:#x} {:#x}",

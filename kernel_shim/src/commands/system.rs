@@ -1,26 +1,26 @@
 //! Commands about the guest itself.
 
-use crate::arch::exit::ExitCode;
-use crate::console::args::Args;
 use crate::console::banner::Banner;
-use crate::console::command::{refused, Code, Command, CommandResult};
-use crate::console::reply::Reply;
+use crate::console::table;
 use crate::memory::layout;
-use crate::{commands, report};
+use crate::report;
+use shim_parts::args::Args;
+use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::reply::{ExitCode, Reply};
 
 pub const COMMANDS: &[Command] = &[
-    Command { name: "help", usage: "[prefix]", help: "list the commands", run: help },
-    Command { name: "banner", usage: "", help: "show the banner again", run: banner },
-    Command { name: "map", usage: "", help: "show the memory map: base, end, kind", run: map },
-    Command { name: "onpanic", usage: "halt|recover", help: "what a panic of a command does", run: onpanic },
-    Command { name: "exit", usage: "pass|fail|panic", help: "reply, then end the guest", run: exit },
+    Command::new("help", "[prefix]", "list the commands", help),
+    Command::new("banner", "", "show the banner again", banner),
+    Command::new("map", "", "show the memory map: base, end, kind", map),
+    Command::new("onpanic", "halt|recover", "what a panic of a command does", onpanic),
+    Command::new("exit", "pass|fail|panic", "reply, then end the guest", exit),
 ];
 
 fn help(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let prefix = args.next().unwrap_or("");
+    let prefix = args.next_word().unwrap_or("");
     args.end()?;
     let mut count = 0;
-    for command in commands::all().filter(|command| command.name.starts_with(prefix)) {
+    for command in table::all().filter(|command| command.name.starts_with(prefix)) {
         let gap = if command.usage.is_empty() { "" } else { " " };
         reply.data(format_args!("{}{gap}{} - {}", command.name, command.usage, command.help));
         count += 1;

@@ -1,27 +1,21 @@
 //! Commands for the vtables with recording hooks.
 
-use crate::console::args::Args;
-use crate::console::command::{refused, Code, Command, CommandResult};
-use crate::console::reply::Reply;
-use crate::memory::hooks;
+use crate::memory::{hooks, vtables};
+use shim_parts::args::Args;
+use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::reply::Reply;
 
 pub const COMMANDS: &[Command] = &[
-    Command {
-        name: "vt.addr",
-        usage: "both|unmap|lastref|empty|shifted",
-        help: "the address of a vtable with these hooks",
-        run: address,
-    },
-    Command { name: "vt.log", usage: "", help: "the hooks that were called, in order", run: log },
-    Command { name: "vt.clear", usage: "", help: "forget the hooks that were called", run: clear },
+    Command::new("vt.addr", "both|unmap|lastref|empty|shifted", "the address of a vtable with these hooks", address),
+    Command::new("vt.log", "", "the hooks that were called, in order", log),
+    Command::new("vt.clear", "", "forget the hooks that were called", clear),
 ];
 
 fn address(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let name = args.word("name")?;
     args.end()?;
-    let unknown =
-        || refused(Code::Usage, format_args!("{name}: expected both, unmap, lastref, empty or shifted"));
-    reply.hex("addr", hooks::vtable_address(name).ok_or_else(unknown)?);
+    let unknown = || refused(Code::Usage, format_args!("{name}: expected both, unmap, lastref, empty or shifted"));
+    reply.hex("addr", vtables::address(name).ok_or_else(unknown)?);
     Ok(())
 }
 

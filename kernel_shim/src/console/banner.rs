@@ -1,12 +1,13 @@
-//! The banner: who is speaking, so that a stale guest cannot be mistaken for a fresh one.
+//! The banner: what identifies this guest, so that a stale guest cannot be mistaken for a new one.
 
 use super::output::{self, kind};
-use super::reply::HexBytes;
 use crate::arch::paging;
-use crate::{cmdline, codegen, memory, memory_map, red, smp};
+use crate::{cmdline, codegen, memory_map, smp};
 use core::fmt;
+use shim_parts::command_line::Stage;
+use shim_parts::text::HexBytes;
 
-/// Raised with every change that a host would trip over.
+/// Raised with every change that breaks a host.
 const PROTOCOL: u32 = 1;
 
 /// As one line, `*frame-harness …`.
@@ -19,30 +20,27 @@ pub struct Banner;
 
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let build = red::build_id(build_id());
-        let nonce = red::nonce(cmdline::get("nonce").unwrap_or("-"));
+        let build = build_id();
+        let nonce = cmdline::get("nonce").unwrap_or("-");
         let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-        let init = memory::Stage::from_cmdline().name();
-        write!(
-            f,
-            "frame-harness proto={PROTOCOL} build={} nonce={nonce} profile={profile}",
-            HexBytes(build)
-        )?;
-        write!(f, " init={init} hhdm={:#x} frames={}", paging::HHDM_BASE, memory_map::frame_count())?;
-        write!(f, " ram={} cpus={}", memory_map::memory_bytes(), smp::ready())?;
+        let init = Stage::parse(cmdline::get("init")).name();
+        write!(f, "frame-harness proto={PROTOCOL} build={} nonce={nonce} profile={profile}", HexBytes(build))?;
+        let map = memory_map::published();
+        write!(f, " init={init} hhdm={:#x} frames={}", paging::HHDM_BASE, map.frame_count())?;
+        write!(f, " ram={} cpus={}", map.memory_bytes(), smp::ready())?;
         let [assertions, overflow, optimized] = codegen::witnessed().map(u8::from);
         write!(f, " assertions={assertions} overflow={overflow} optimized={optimized}")?;
         write!(f, " features={}", codegen::features())
     }
 }
 
-// Symbols of linker.ld around the ELF note: only their addresses mean something.
+// Symbols of linker.ld around the ELF note. Only their addresses have a meaning.
 unsafe extern "C" {
     static __build_id_start: u8;
     static __build_id_end: u8;
 }
 
-/// The descriptor of the note `NT_GNU_BUILD_ID`; empty when the linker made none.
+/// The descriptor of the note `NT_GNU_BUILD_ID`. Empty when the linker made none.
 pub fn build_id() -> &'static [u8] {
     /// Header of three words, then the name "GNU\0".
     const BEFORE_DESCRIPTOR: usize = 16;

@@ -1,16 +1,12 @@
 //! Several commands in one request.
 
-use super::args::Args;
-use super::command::{refused, Code, Command, CommandError, CommandResult};
-use super::dispatch::{self, Answer, Outcome};
-use super::reply::Reply;
+use super::dispatch;
+use shim_parts::args::Args;
+use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::reply::{Answer, Outcome, Reply};
 
-pub const COMMANDS: &[Command] = &[Command {
-    name: NAME,
-    usage: "<command>;<command>...",
-    help: "run several commands, stop after the first err or panic",
-    run,
-}];
+pub const COMMANDS: &[Command] =
+    &[Command::new(NAME, "<command>;<command>...", "run several commands, stop after the first err or panic", run)];
 
 const NAME: &str = "batch";
 
@@ -21,7 +17,7 @@ fn run(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut done = 0;
     let requests = args.rest().split(';').map(str::trim).filter(|request| !request.is_empty());
     for (index, request) in requests.enumerate() {
-        let mut inner = Reply::new();
+        let mut inner = dispatch::new_reply();
         let outcome = if NOT_INSIDE.contains(&request.split(' ').next().unwrap_or("")) {
             Outcome::Returned(Err(refused(Code::State, format_args!("{request}: not inside a batch"))))
         } else {
@@ -29,7 +25,7 @@ fn run(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
         };
         reply.data(format_args!("{index} {}", Answer { outcome: &outcome, reply: &inner }));
         done += 1;
-        if matches!(outcome, Outcome::Panicked | Outcome::Returned(Err(CommandError::Refused(_)))) {
+        if outcome.stops() {
             break;
         }
     }

@@ -1,14 +1,16 @@
 //! COM1, a 16550 (National PC16550D datasheet), as an interrupt-driven receiver with a polled transmitter.
 //!
-//! The registers are written here and not by a crate: the crate that offers trigger levels needs Rust 1.91, the one
-//! that Debian 12's compiler accepts sets level 14 and another baud rate. DESIGN, D23.
+//! No crate writes the registers: the crate that offers trigger levels needs Rust 1.91, and the version that Debian 12's
+//! compiler accepts sets level 14 and another baud rate. DESIGN, D23.
 
+use crate::arch::exit::exit;
+use shim_parts::reply::ExitCode;
 use spin::Mutex;
 use x86_64::instructions::port::Port;
 
 const COM1: u16 = 0x3f8;
 
-/// The transmit FIFO's size: that many bytes fit once it is empty.
+/// The size of the transmit FIFO: that many bytes fit once it is empty.
 const FIFO_BYTES: usize = 16;
 
 /// Divisor of the 115200 Hz clock (datasheet, table III).
@@ -69,7 +71,7 @@ impl Uart {
         }
     }
 
-    /// Whether a register keeps what is written to it; a port without a device reads as 0xff.
+    /// Whether a register keeps what is written to it. A port without a device reads as 0xff.
     fn is_present(&mut self) -> bool {
         [0x5a, 0xa5].into_iter().all(|pattern| {
             write(&mut self.scratch, pattern);
@@ -84,10 +86,7 @@ impl Uart {
         write(&mut self.data, low);
         write(&mut self.interrupt_enable, high);
         write(&mut self.line_control, line_control::EIGHT_BITS);
-        write(
-            &mut self.fifo_control,
-            fifo_control::ENABLE | fifo_control::CLEAR_BOTH | fifo_control::LEVEL_1,
-        );
+        write(&mut self.fifo_control, fifo_control::ENABLE | fifo_control::CLEAR_BOTH | fifo_control::LEVEL_1);
         write(&mut self.modem_control, modem_control::READY | modem_control::OUT2);
         write(&mut self.interrupt_enable, interrupt_enable::DATA_READY);
     }
@@ -109,22 +108,22 @@ impl Uart {
 }
 
 fn read(port: &mut Port<u8>) -> u8 {
-    // SAFETY: every port of this module is a register of COM1; reading one touches no memory.
+    // SAFETY: every port of this module is a register of COM1. Reading one touches no memory.
     unsafe { port.read() }
 }
 
 fn write(port: &mut Port<u8>, value: u8) {
-    // SAFETY: every port of this module is a register of COM1; a 16550 does no DMA, so no value touches memory.
+    // SAFETY: every port of this module is a register of COM1. A 16550 does no DMA, so no value touches memory.
     unsafe { port.write(value) }
 }
 
-/// Receive trigger level 1 makes FCR 0x07: every byte that arrives wakes a sleeper. At the customary level 14, each
-/// command would cost the receiver's character time-out, 4 characters at 115200 baud, before it is even begun.
+/// Sets receive trigger level 1 (FCR 0x07), at which every byte that arrives wakes the CPU. At the usual level 14, each
+/// command would wait for the receiver's character time-out, 4 characters at 115200 baud.
 pub fn init() {
     let mut uart = UART.lock();
-    // Without a UART nobody hears a complaint; the exit status is all that is left.
+    // Without a UART no message arrives. Only the exit status can tell.
     if !uart.is_present() {
-        crate::arch::exit::exit(crate::arch::exit::ExitCode::Crash);
+        exit(ExitCode::Crash);
     }
     uart.init();
 }
@@ -132,14 +131,14 @@ pub fn init() {
 /// When received bytes are announced by an interrupt: each at once, or when the FIFO is nearly full or its bytes have
 /// waited for the time of 4 characters (datasheet, "FIFO Interrupt Mode Operation").
 ///
-/// QEMU hands over as many bytes at once as are missing up to the trigger level (hw/char/serial.c,
-/// `serial_can_receive`, 7.2): one at level 1, each at the price of a turn of its main loop.
+/// QEMU hands over as many bytes at once as are missing up to the trigger level (hw/char/serial.c, `serial_can_receive`,
+/// 7.2): at level 1 one byte in each turn of its main loop.
 pub enum Announce {
     EachByte,
     Burst,
 }
 
-/// Chooses; what the FIFO holds stays in it.
+/// Chooses when received bytes are announced. The content of the FIFO stays.
 pub fn announce(when: Announce) {
     let level = match when {
         Announce::EachByte => fifo_control::LEVEL_1,
@@ -159,7 +158,7 @@ pub fn send(bytes: &[u8]) {
     UART.lock().send(bytes);
 }
 
-/// As [`send`], for crash reports: takes no lock, because whoever holds it was interrupted and never goes on.
+/// As [`send`], for crash reports: it takes no lock, because the holder was interrupted and never goes on.
 pub fn send_in_crash(bytes: &[u8]) {
     Uart::com1().send(bytes);
 }

@@ -1,28 +1,35 @@
 //! Stand-ins for names that an older version of the frame module lacks, so that the shim compiles around it.
 //!
-//! What the shim itself calls does nothing, as before there was such a thing. What only a command calls is never reached
-//! from the host, which asks for nothing that the version lacks.
+//! A stand-in that the shim itself calls does nothing, as before the name existed. A stand-in that only a command calls
+//! panics. The host never reaches it, because it asks for nothing that the version lacks.
 
 use super::frame;
-use super::subject::{FrameMetaVtable as Vtable, MetaSlot};
+#[cfg(lacks = "MetaSlot")]
+use super::frame::FrameMeta as MetaSlot;
+#[cfg(not(lacks = "FrameMetaVtable"))]
+use super::frame::FrameMetaVtable as Vtable;
+#[cfg(not(lacks = "MetaSlot"))]
+use super::frame::MetaSlot;
 use core::sync::atomic::{AtomicU32, Ordering::Release};
 use x86_64::PhysAddr;
+#[cfg(lacks = "FrameMetaVtable")]
+use FrameMetaVtable as Vtable;
 
-/// Poison was not known: no block has any.
+/// Poison did not exist: no block has any.
 #[allow(dead_code)]
 pub fn block_phys_has_poison_guard(_paddr: u64, _order: u8) -> bool {
     false
 }
 
-/// Hooks were not known.
+/// Hooks did not exist.
 #[allow(dead_code)]
 pub fn invoke_vtable_on_last_ref(_paddr: PhysAddr) {}
 
-/// Hooks were not known.
+/// Hooks did not exist.
 #[allow(dead_code)]
 pub fn invoke_vtable_on_unmap(_paddr: PhysAddr) {}
 
-/// The flags of the version, with the one that the shim's buddy sets in free frames all the same.
+/// The flags of the version, with the one that the shim's buddy sets in free frames.
 pub mod frame_flags {
     #[allow(unused_imports)]
     pub use super::frame::frame_flags::*;
@@ -70,12 +77,44 @@ pub fn meta_generation_matches(_paddr: PhysAddr, _generation: u32) -> bool {
     absent("meta_generation_matches")
 }
 
-/// Methods of a slot. Where the version has one of its own, calls mean that one: inherent methods go first.
-#[allow(dead_code)]
-pub trait SlotMethods {
+/// Declares the trait, with a body that panics for each method in braces.
+macro_rules! slot_methods {
+    ({ $(fn $name:ident(&self $(, $argument:ident: $type:ty)*) $(-> $result:ty)?;)* } $($others:tt)*) => {
+        /// Methods of a slot. Where the version has a method of that name, calls mean that one: Rust prefers inherent methods.
+        #[allow(dead_code)]
+        pub trait SlotMethods {
+            $(fn $name(&self $(, $argument: $type)*) $(-> $result)? {
+                $(let _ = $argument;)*
+                absent(concat!("MetaSlot::", stringify!($name)))
+            })*
+
+            $($others)*
+        }
+    };
+}
+
+slot_methods! {
+    {
+        fn meta_aux_load(&self) -> u32;
+        fn meta_aux_store(&self, value: u32);
+        fn note_new_allocation_epoch(&self);
+        fn get_guard(&self) -> u32;
+        fn set_guard(&self, bits: u32);
+        fn fetch_or_guard(&self, bits: u32) -> u32;
+        fn is_guard_poisoned(&self) -> bool;
+        fn mark_poisoned(&self);
+        fn debug_snapshot(&self) -> (u32, u32, u64);
+        fn set_vtable_bits(&self, bits: u64);
+        fn vtable_ref(&self) -> &'static Vtable;
+        fn try_vtable_ref(&self) -> Option<&'static Vtable>;
+        fn generation(&self) -> u32;
+        fn set_generation(&self, generation: u32);
+        fn cas_refcount(&self, expect: u32, new: u32) -> Result<u32, u32>;
+    }
+
     const REFCOUNT_BYTE_OFFSET: usize = 0;
 
-    /// Guard and vtable were not known: there is nothing to reset.
+    /// Guard and vtable did not exist: there is nothing to reset.
     fn reset_with_free_list_meta(&self) {}
 
     /// No vtable is registered.
@@ -83,68 +122,8 @@ pub trait SlotMethods {
         0
     }
 
-    fn meta_aux_load(&self) -> u32 {
-        absent("MetaSlot::meta_aux_load")
-    }
-
-    fn meta_aux_store(&self, _value: u32) {
-        absent("MetaSlot::meta_aux_store")
-    }
-
-    fn note_new_allocation_epoch(&self) {
-        absent("MetaSlot::note_new_allocation_epoch")
-    }
-
-    fn get_guard(&self) -> u32 {
-        absent("MetaSlot::get_guard")
-    }
-
-    fn set_guard(&self, _bits: u32) {
-        absent("MetaSlot::set_guard")
-    }
-
-    fn fetch_or_guard(&self, _bits: u32) -> u32 {
-        absent("MetaSlot::fetch_or_guard")
-    }
-
-    fn is_guard_poisoned(&self) -> bool {
-        absent("MetaSlot::is_guard_poisoned")
-    }
-
-    fn mark_poisoned(&self) {
-        absent("MetaSlot::mark_poisoned")
-    }
-
-    fn debug_snapshot(&self) -> (u32, u32, u64) {
-        absent("MetaSlot::debug_snapshot")
-    }
-
-    fn set_vtable_bits(&self, _bits: u64) {
-        absent("MetaSlot::set_vtable_bits")
-    }
-
-    fn vtable_ref(&self) -> &'static Vtable {
-        absent("MetaSlot::vtable_ref")
-    }
-
-    fn try_vtable_ref(&self) -> Option<&'static Vtable> {
-        absent("MetaSlot::try_vtable_ref")
-    }
-
-    fn generation(&self) -> u32 {
-        absent("MetaSlot::generation")
-    }
-
-    fn set_generation(&self, _generation: u32) {
-        absent("MetaSlot::set_generation")
-    }
-
     /// The buddy stamps free frames with it.
     fn set_refcount(&self, count: u32);
-
-    fn cas_refcount(&self, _expect: u32, _new: u32) -> Result<u32, u32> {
-        absent("MetaSlot::cas_refcount")
-    }
 }
 
 impl SlotMethods for MetaSlot {

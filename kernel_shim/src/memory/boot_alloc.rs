@@ -1,110 +1,56 @@
-//! The allocator of the time before the buddy: hands out RAM for good.
+//! The allocator that a frame module uses before the buddy exists. It hands out RAM for good.
 
-use super::frame_ranges::FrameRanges;
+use super::cpu_lock::{CpuLock, Held};
 use super::phys_to_virt;
-use super::subject::PAGE_SIZE;
-use super::zone::Zone;
-use crate::memory_map::{self, RegionKind};
-use core::ops::Range;
 use core::ptr;
-use spin::Mutex;
+use shim_parts::boot_frames::{BootFrames, Faults, Request};
+use shim_parts::frame_ranges::FrameRanges;
+use shim_parts::random::garbage_page;
+use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
-static BOOT_ALLOCATOR: Mutex<BootAllocator> = Mutex::new(BootAllocator::new());
+/// The allocator that took over the RAM of the memory map at boot.
+pub static LOCK: CpuLock<BootAllocator> = CpuLock::new(BootAllocator { frames: BootFrames::new() });
 
-/// The one there is, as the memory map left it at boot.
-pub fn get() -> &'static Mutex<BootAllocator> {
-    &BOOT_ALLOCATOR
+/// Waits for the allocator.
+pub fn lock() -> Held<'static, BootAllocator> {
+    LOCK.lock()
 }
 
-/// Allows one more caller after a panic abandoned the holder of the lock.
-///
-/// # Safety
-/// Whoever holds the lock must never run again.
-pub unsafe fn unlock_after_panic() {
-    if BOOT_ALLOCATOR.is_locked() {
-        // SAFETY: the caller says that the holder's guard is gone without having been dropped.
-        unsafe { BOOT_ALLOCATOR.force_unlock() }
-    }
+/// Takes over RAM that nobody uses.
+pub fn init(free: FrameRanges) {
+    lock().frames.add(free);
 }
 
-/// Whole frames of RAM that nobody has been given. Frame 0 is never among them: its address reads as
-/// "none" in too many places.
+/// The allocator with the interface that frame modules know.
 pub struct BootAllocator {
-    free: FrameRanges,
-    taken: FrameRanges,
-    faults: Faults,
-    log: RequestLog,
-}
-
-/// A request that was served.
-#[derive(Clone, Copy)]
-pub struct Request {
-    pub size: usize,
-    pub align: usize,
-    pub paddr: u64,
-}
-
-/// The first requests. At boot there are a few; a test that builds the table at every alignment makes many.
-type RequestLog = [Option<Request>; LOG_CAPACITY];
-const LOG_CAPACITY: usize = 256;
-
-/// What a test makes the allocator do wrong.
-#[derive(Clone, Copy, Default)]
-pub struct Faults {
-    /// Serve nobody.
-    pub refuse: bool,
-    /// Hand out addresses that are this many bytes off.
-    pub misalign: u64,
+    frames: BootFrames,
 }
 
 impl BootAllocator {
-    const fn new() -> Self {
-        Self {
-            free: FrameRanges::new(),
-            taken: FrameRanges::new(),
-            faults: Faults { refuse: false, misalign: 0 },
-            log: [None; LOG_CAPACITY],
-        }
-    }
-
-    /// Takes over all RAM of the memory map that is not in use.
-    pub fn init(&mut self) {
-        for region in memory_map::regions().iter().filter(|region| region.kind == RegionKind::Ram) {
-            let whole = region.base.div_ceil(PAGE_SIZE).max(1)..region.end / PAGE_SIZE;
-            self.free.push(whole);
-        }
-    }
-
-    /// `size` bytes at a multiple of `align` (a power of two) that the HHDM maps, which is all RAM.
+    /// `size` bytes at a multiple of `align` (a power of two) that the HHDM maps. The HHDM maps all RAM.
     ///
-    /// The memory is full of garbage, on purpose: whoever forgets to initialize it finds out. The scarce
-    /// zones are left alone as long as there is other memory.
+    /// The memory is full of garbage, so that a module that forgets to initialize it is found out. The scarce zones come
+    /// last.
     pub fn try_alloc_accessible(&mut self, size: usize, align: usize) -> Option<PhysAddr> {
-        if self.faults.refuse || size == 0 {
-            return None;
+        let grant = self.frames.take(size, align)?;
+        let page = garbage_page(grant.pfns.start);
+        for pfn in grant.pfns {
+            let frame = ptr::with_exposed_provenance_mut::<u8>(phys_to_virt(pfn * PAGE_SIZE) as usize);
+            // SAFETY: the frame is RAM that the HHDM maps. It was free until this call, so nothing refers to it. `page`
+            // lies on the kernel's stack, which is never free RAM.
+            unsafe { frame.copy_from_nonoverlapping(page.as_ptr(), page.len()) }
         }
-        let bytes = (size as u64).checked_add(self.faults.misalign)?;
-        let pfns = [Zone::HighMem, Zone::Normal, Zone::Dma]
-            .into_iter()
-            .find_map(|zone| self.find(bytes.div_ceil(PAGE_SIZE), align as u64, zone.pfns().start))?;
-        self.free.remove(&pfns);
-        self.note_taken(&pfns);
-        fill_with_garbage(&pfns);
-        let paddr = pfns.start * PAGE_SIZE + self.faults.misalign;
-        if let Some(unused) = self.log.iter_mut().find(|entry| entry.is_none()) {
-            *unused = Some(Request { size, align, paddr });
-        }
-        Some(PhysAddr::new(paddr))
+        Some(PhysAddr::new(grant.paddr))
     }
 
-    /// As frame modules asked for it before there was memory that the HHDM does not map.
+    /// The same under its older name.
     #[allow(dead_code)]
     pub fn try_alloc(&mut self, size: usize, align: usize) -> Option<PhysAddr> {
         self.try_alloc_accessible(size, align)
     }
 
-    /// The same for callers that cannot do without.
+    /// The same for callers that cannot go on without memory.
     #[allow(dead_code)]
     pub fn alloc(&mut self, size: usize, align: usize) -> PhysAddr {
         let found = self.try_alloc(size, align);
@@ -113,62 +59,21 @@ impl BootAllocator {
 
     /// The requests that were served, in order.
     pub fn log(&self) -> impl Iterator<Item = &Request> {
-        self.log.iter().flatten()
+        self.frames.log()
     }
 
-    /// The lowest free frames not below `floor` that suffice.
-    fn find(&self, frames: u64, align: u64, floor: u64) -> Option<Range<u64>> {
-        let step = align.div_ceil(PAGE_SIZE);
-        self.free.iter().find_map(|range| {
-            let start = range.start.max(floor).next_multiple_of(step);
-            let end = start.checked_add(frames)?;
-            (end <= range.end).then_some(start..end)
-        })
-    }
-
-    fn note_taken(&mut self, pfns: &Range<u64>) {
-        let mut taken = FrameRanges::new();
-        let (below, above) = (|r: &Range<u64>| r.end <= pfns.start, |r: &Range<u64>| r.start >= pfns.end);
-        self.taken.iter().filter(below).for_each(|range| taken.push(range));
-        taken.push(pfns.clone());
-        self.taken.iter().filter(above).for_each(|range| taken.push(range));
-        self.taken = taken;
-    }
-
-    /// What has been handed out, rounded to whole frames.
+    /// The frames that have been handed out.
     pub fn taken(&self) -> &FrameRanges {
-        &self.taken
+        self.frames.taken()
     }
 
-    /// Gives up all that is left; nobody is served any more.
+    /// Gives up all frames that are left. Later requests fail.
     pub fn hand_over(&mut self) -> FrameRanges {
-        core::mem::replace(&mut self.free, FrameRanges::new())
+        self.frames.hand_over()
     }
 
-    pub fn set_faults(&mut self, faults: Faults) {
-        self.faults = faults;
-    }
-
-    pub fn faults(&self) -> Faults {
-        self.faults
-    }
-}
-
-/// Fills frames with bytes that are neither zero nor the same everywhere.
-fn fill_with_garbage(pfns: &Range<u64>) {
-    let mut page = [0; PAGE_SIZE as usize];
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ pfns.start;
-    for byte in &mut page {
-        // xorshift64 (Marsaglia, 2003); never 0, as the state never is.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        *byte = (state >> 56) as u8 | 1;
-    }
-    for pfn in pfns.clone() {
-        let frame = ptr::with_exposed_provenance_mut::<u8>(phys_to_virt(pfn * PAGE_SIZE) as usize);
-        // SAFETY: the frame is RAM that the HHDM maps; it has just been taken out of `free`, where every
-        // frame is nobody's, so nothing refers to it. `page` lies in the kernel's stack, which is none of them.
-        unsafe { frame.copy_from_nonoverlapping(page.as_ptr(), page.len()) }
+    /// The faults to inject.
+    pub fn faults(&mut self) -> &mut Faults {
+        &mut self.frames.faults
     }
 }

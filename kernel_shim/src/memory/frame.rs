@@ -529,10 +529,12 @@ unsafe fn fill_table(table: *mut MetaSlot, count: usize) {
     let mut done = 1;
     while done < count {
         let step = done.min(count - done);
+        // SAFETY: `done < count`, so the pointer stays inside of the room.
+        let rest = unsafe { table.add(done) };
         // SAFETY: `step <= done`, so the source is initialized and ends before the destination begins, and
         // `done + step <= count`, so the destination lies inside. Nobody stores to either meanwhile, so a copy of
         // the bytes is a copy of the atomics.
-        unsafe { table.copy_to_nonoverlapping(table.add(done), step) };
+        unsafe { table.copy_to_nonoverlapping(rest, step) };
         done += step;
     }
 }
@@ -550,10 +552,12 @@ pub fn get_meta_slot(phys: PhysAddr) -> &'static MetaSlot {
     assert!(pfn < frames, "frame metadata array: {phys:#x} is out of bounds, it covers {frames} frames");
 
     let table = ptr::with_exposed_provenance::<MetaSlot>(base as usize);
-    // SAFETY: `base` is not 0, so `init_metadata_array` stored it after it had initialized the slots, which
-    // the Acquire load makes visible. `pfn < frames` keeps the pointer inside them. The reservation is never
-    // taken back, hence 'static; it is written through atomics only, hence shared.
-    unsafe { &*table.add(pfn as usize) }
+    // SAFETY: `base` is not 0, so `init_metadata_array` stored it after it had reserved `frames` slots.
+    // `pfn < frames` keeps the pointer inside of them.
+    let slot = unsafe { table.add(pfn as usize) };
+    // SAFETY: the Acquire load makes the initialized slots visible. The reservation is never taken back, hence
+    // 'static. It is written through atomics only, hence shared.
+    unsafe { &*slot }
 }
 
 /// [`get_meta_slot`] by its short name.

@@ -1,12 +1,12 @@
-//! Reading memory that somebody else may be writing to.
+//! Reads memory that another CPU may write to.
 //!
-//! In assembly for two reasons: a reference, which a slice comparison needs, would promise that nobody
-//! writes; and without optimization a loop over a table of slots takes minutes.
+//! It is written in assembly for two reasons. A slice comparison needs a reference, which would promise that nobody writes.
+//! And a loop over a table of slots takes minutes without optimization.
 
 use core::arch::asm;
 
-/// How many of the `words` u64 from `first` on equal the one `distance` words behind them, before the first
-/// that does not.
+/// The number of u64, of `words` from `first` on, that equal the u64 `distance` words behind them, up to the first that does
+/// not.
 ///
 /// # Safety
 /// All `words + distance` u64 from `first` on must be mapped memory.
@@ -16,8 +16,8 @@ pub unsafe fn words_equal_at_distance(first: *const u64, distance: usize, words:
     }
     let left: usize;
     let differs: u8;
-    // SAFETY: reads the words that the caller vouches for, and nothing else. The direction flag is clear
-    // between functions (System V ABI 3.2.1), so the scan goes upwards.
+    // SAFETY: reads the words that the caller promises to be mapped, and nothing else. The direction flag is clear between
+    // functions (System V ABI 3.2.1), so the scan goes upwards.
     unsafe {
         asm!(
             "repe cmpsq",
@@ -42,7 +42,8 @@ pub unsafe fn first_other_byte(first: *const u8, length: usize, byte: u8) -> Opt
     }
     let left: usize;
     let differs: u8;
-    // SAFETY: as in `words_equal_at_distance`.
+    // SAFETY: reads the bytes that the caller promises to be mapped, and nothing else. The direction flag is clear, as in
+    // `words_equal_at_distance`.
     unsafe {
         asm!(
             "repe scasb",
@@ -63,8 +64,8 @@ pub unsafe fn first_other_byte(first: *const u8, length: usize, byte: u8) -> Opt
 /// `into.len()` bytes from `first` on must be mapped memory, none of them in `into`.
 pub unsafe fn copy(first: *const u8, into: &mut [u8]) {
     const WORD: usize = size_of::<u64>();
-    // SAFETY: reads as many bytes as `into` has, which the caller vouches for, writes those of `into`. The direction
-    // flag is clear, as in `words_equal_at_distance`; the registers go on from the words to the bytes that are left.
+    // SAFETY: reads as many bytes as `into` has, which the caller promises to be mapped, and writes those of `into`. The
+    // direction flag is clear, as in `words_equal_at_distance`. The registers go on from the words to the other bytes.
     unsafe {
         asm!(
             "rep movsq",

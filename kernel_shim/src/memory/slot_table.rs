@@ -1,12 +1,13 @@
-//! What the shim itself knows about the slot table, for looking at it past the subject.
+//! The slot table as the shim accesses it, without the subject's functions.
 
-use super::subject::{self as frame, MetaSlot, PAGE_SIZE};
+use super::subject::{self as frame, MetaSlot};
 use super::{boot_alloc, scan};
 use crate::arch::paging::HHDM_BASE;
 use crate::witness;
 use core::ptr;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Release};
+use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
 /// Bytes of a slot, as the subject declares it.
@@ -16,9 +17,9 @@ pub const SLOT_BYTES: usize = size_of::<MetaSlot>();
 static BASE: AtomicU64 = AtomicU64::new(0);
 static FRAMES: AtomicU64 = AtomicU64::new(0);
 
-/// Lets the subject build its table, and tells the host where it is.
+/// Lets the subject build its table, and tells the host where the table is.
 pub fn init(total_ram: u64) {
-    frame::init_metadata_array(total_ram, &mut boot_alloc::get().lock());
+    frame::init_metadata_array(total_ram, &mut boot_alloc::lock());
     let frames = total_ram.div_ceil(PAGE_SIZE);
     let base = match frames {
         0 => 0,
@@ -29,7 +30,7 @@ pub fn init(total_ram: u64) {
     witness::announce_slot_table(base.saturating_sub(HHDM_BASE), frames * SLOT_BYTES as u64, frames);
 }
 
-/// How many frames have a slot; 0 as long as there is no table.
+/// The number of frames that have a slot. 0 as long as there is no table.
 pub fn frames() -> u64 {
     match BASE.load(Acquire) {
         0 => 0,
@@ -43,12 +44,14 @@ pub fn frames() -> u64 {
 /// When there is no slot for `pfn`.
 pub fn peek(pfn: u64) -> [u8; SLOT_BYTES] {
     let slot = address(pfn);
-    // SAFETY: `address` is that of a slot of the table, which is initialized, mapped and never freed. Bytes
-    // may change meanwhile, by atomic stores of the subject: volatile, so each is read once, as it is.
-    core::array::from_fn(|offset| unsafe { slot.add(offset).read_volatile() })
+    core::array::from_fn(|offset| {
+        // SAFETY: `slot` is the address of a slot of the table, which is initialized, mapped and never freed, and `offset`
+        // is inside of the slot. The subject may change the byte meanwhile: a volatile read loads it once, as it is.
+        unsafe { slot.wrapping_add(offset).read_volatile() }
+    })
 }
 
-/// How many slots from `pfn` on, and before `end`, have the same bytes as the first of them.
+/// The number of slots from `pfn` on, and before `end`, that have the same bytes as the first of them.
 ///
 /// # Panics
 /// When there is no slot for one of them.
@@ -62,7 +65,7 @@ pub fn run_length(pfn: u64, end: u64) -> u64 {
     1 + (equal / WORDS) as u64
 }
 
-/// Shows the bytes of `count` slots from `pfn` on, in order, some at a time. They may change while they are read.
+/// Shows the bytes of `count` slots from `pfn` on, in order, some at a time. The bytes may change while they are read.
 ///
 /// # Panics
 /// When there is no slot for one of them.
@@ -91,9 +94,9 @@ pub fn poke(pfn: u64, offset: usize, bytes: &[u8]) {
     let slot = address(pfn);
     assert!(offset + bytes.len() <= SLOT_BYTES, "slot: {offset} + {}: expected to end inside", bytes.len());
     for (index, &byte) in bytes.iter().enumerate() {
-        // SAFETY: `address` is that of a slot of the table, the offset lies inside of it. All of its fields
-        // are atomics of plain integers, so any byte is a valid one.
-        unsafe { slot.add(offset + index).write_volatile(byte) }
+        // SAFETY: `slot` is the address of a slot of the table, and the offset is inside of the slot. All of its fields are
+        // atomics of plain integers, so every byte is valid.
+        unsafe { slot.wrapping_add(offset + index).write_volatile(byte) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The subject as the shim uses it: its own names, with stand-ins for those that an older version lacks.
+//! The subject as the shim uses it: its names, with stand-ins for those that an older version lacks.
 
 pub use super::frame::*;
 

@@ -1,9 +1,10 @@
-//! Checks of what the kernel believes about memory.
+//! Checks of the memory map, the mappings, the stacks.
 
-use super::{expect, Check, Verdict};
+use super::check::{expect, Check, Verdict};
 use crate::arch::{paging, probe, stack};
-use crate::memory_map::{self, RegionKind};
+use crate::memory_map;
 use core::sync::atomic::{AtomicU64, Ordering};
+use shim_parts::memory_map::RegionKind;
 
 pub const CHECKS: &[Check] = &[
     Check { name: "memory map is sorted and disjoint", run: map_is_sorted },
@@ -34,10 +35,7 @@ fn map_has_kernel() -> Verdict {
     let image = paging::kernel_image();
     let mut kernels = memory_map::regions().iter().filter(|region| region.kind == RegionKind::Kernel);
     let only = kernels.next().filter(|region| region.base == image.start && region.end == image.end);
-    expect(
-        only.is_some() && kernels.next().is_none(),
-        format_args!("expected {:#x}..{:#x}", image.start, image.end),
-    )
+    expect(only.is_some() && kernels.next().is_none(), format_args!("expected {:#x}..{:#x}", image.start, image.end))
 }
 
 /// The first and last aligned words of each region of RAM, at most [`MAX_WORDS`].
@@ -51,8 +49,12 @@ fn words_of_ram() -> impl Iterator<Item = &'static AtomicU64> {
         .filter(|(first, last)| first < last)
         .flat_map(|(first, last)| [first, last])
         .take(MAX_WORDS)
-        // SAFETY: an aligned word of RAM, which the HHDM maps for ever; atomics may alias whatever owns it.
-        .map(|paddr| unsafe { AtomicU64::from_ptr(paging::phys_to_virt(paddr) as *mut u64) })
+        .map(|paddr| {
+            let word = paging::phys_to_virt(paddr) as *mut u64;
+            // SAFETY: an aligned word of RAM, which the HHDM always maps. Only one CPU runs, and nobody holds a reference to
+            // the first or last word of a region.
+            unsafe { AtomicU64::from_ptr(word) }
+        })
 }
 
 /// All words get distinct values before one is read, so that two addresses of one byte show. Restored in reverse.
@@ -64,8 +66,7 @@ fn hhdm_round_trip() -> Verdict {
         saved[index] = word.swap(pattern(index), Ordering::Relaxed);
         count += 1;
     }
-    let wrong =
-        words_of_ram().enumerate().find(|(index, word)| word.load(Ordering::Relaxed) != pattern(*index));
+    let wrong = words_of_ram().enumerate().find(|(index, word)| word.load(Ordering::Relaxed) != pattern(*index));
     let wrong = wrong.map(|(_, word)| word.as_ptr() as u64);
     for index in (0..count).rev() {
         words_of_ram().nth(index).into_iter().for_each(|word| word.store(saved[index], Ordering::Relaxed));
@@ -98,9 +99,9 @@ fn identity_map_is_gone() -> Verdict {
 fn image_protections() -> Verdict {
     static DATA: AtomicU64 = AtomicU64::new(1);
     let (text, rodata) = (paging::kernel_text().start, paging::kernel_rodata().start);
-    // SAFETY: nothing writes code or constants, and only this function knows DATA; one CPU, interrupts off.
-    let [text, rodata, data] =
-        unsafe { [text, rodata, DATA.as_ptr() as u64].map(|address| probe::is_writable(address)) };
+    // SAFETY: nothing writes code or constants, and only this function knows DATA. One CPU runs, with interrupts off.
+    let is_writable = |address| unsafe { probe::is_writable(address) };
+    let [text, rodata, data] = [text, rodata, DATA.as_ptr() as u64].map(is_writable);
     expect(!text, format_args!("code is writable"))?;
     expect(!rodata, format_args!("constants are writable"))?;
     expect(data, format_args!("data is not writable"))
@@ -127,7 +128,7 @@ fn overflows_are_told() -> Verdict {
     Ok(())
 }
 
-/// Guest RAM may hold anything at power-on; these words are never written.
+/// Guest RAM may hold anything at power-on. Nobody writes these words.
 fn bss_is_zero() -> Verdict {
     static UNTOUCHED: [AtomicU64; 512] = [const { AtomicU64::new(0) }; 512];
     let dirty = UNTOUCHED.iter().find(|word| word.load(Ordering::Relaxed) != 0);

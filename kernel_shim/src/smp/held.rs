@@ -1,21 +1,23 @@
-//! The frames that a CPU's program has in its hands.
+//! The frames that a CPU's program holds.
 
 use super::record::{count, Counters};
 #[cfg(lacks = "MetaSlot.meta_aux")]
 use crate::memory::absent::meta_aux;
 use crate::memory::buddy;
+use crate::memory::phys_to_virt;
+use crate::memory::release::release_owned_block;
 #[cfg(older)]
 use crate::memory::subject::SlotMethods as _;
-use crate::memory::subject::{get_meta, FrameAllocOptions, FramePurpose, MetaSlot, PhysFrame, PAGE_SIZE};
-use crate::memory::zone::Migratetype;
-use crate::memory::{phys_to_virt, release_owned_block};
+use crate::memory::subject::{get_meta, FrameAllocOptions, FramePurpose, MetaSlot, PhysFrame};
 use crate::sync::with_irqs_disabled;
 use core::ptr;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use core::sync::atomic::{AtomicU32, AtomicU64};
+use shim_parts::zone::Migratetype;
+use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
-/// Blocks in one hand at most.
+/// The largest number of blocks that a CPU holds.
 const CAPACITY: usize = 64;
 
 #[derive(Clone, Copy)]
@@ -73,7 +75,7 @@ impl Held {
         }
     }
 
-    /// A block from the buddy, without a claim.
+    /// A block from the buddy, which nobody claims.
     pub fn take_block(&mut self, order: u8, wanted: Migratetype, tally: &Counters) -> Result<u64, Broken> {
         match with_irqs_disabled(|token| buddy::alloc_migratetype(token, order, wanted)) {
             Ok(frame) => self.take(frame, order),
@@ -84,7 +86,7 @@ impl Held {
         }
     }
 
-    /// Marks each frame as this CPU's; nobody else's mark may be there.
+    /// Marks each frame as this CPU's. No other mark may be there.
     fn take(&mut self, frame: PhysFrame, order: u8) -> Result<u64, Broken> {
         let paddr = frame.start_address.as_u64();
         self.blocks[self.length] = Block { paddr, order, hooked: false };
@@ -95,8 +97,8 @@ impl Held {
         Ok(paddr)
     }
 
-    /// The owner field is the only one that neither the buddy nor the subject ever writes. AcqRel: whoever finds the
-    /// wrong mark sees what its owner did before.
+    /// The owner field is the only one that neither the buddy nor the subject ever writes. AcqRel: a CPU that finds the wrong
+    /// mark sees what its owner did before.
     fn exchange_marks(&self, block: Block, expected: u32, mark: u32) -> Result<(), Broken> {
         for index in 0..1_u64 << block.order {
             let paddr = block.paddr + index * PAGE_SIZE;
@@ -108,7 +110,7 @@ impl Held {
         Ok(())
     }
 
-    /// Leaves this CPU's mark in the slot of a frame for a moment; nobody else's may be there, or come there.
+    /// Leaves this CPU's mark in the slot of a frame for a moment. No other mark may be there or come there.
     pub fn own(&self, paddr: u64) -> Result<u64, Broken> {
         let block = Block { paddr, order: 0, hooked: false };
         self.exchange_marks(block, 0, self.mark)?;
@@ -128,7 +130,7 @@ impl Held {
         }
     }
 
-    /// Registers hooks for what is on top, if it is a frame of the subject's.
+    /// Registers hooks for the frame on top. A block of the buddy gets none.
     pub fn hook_if_frame(&mut self, vtable: u64) {
         if self.top().is_some_and(|block| block.order == 0) {
             self.hook(vtable);
@@ -186,7 +188,7 @@ fn meta_aux(slot: &MetaSlot) -> &AtomicU32 {
 /// The first word of a frame.
 pub fn payload(paddr: u64) -> &'static AtomicU64 {
     let word = ptr::with_exposed_provenance_mut::<u64>(phys_to_virt(paddr) as usize);
-    // SAFETY: the frame has a slot, so it is RAM that the HHDM maps for ever; its start is aligned. Programs, who may
-    // hold the same frame by mistake, reach this word by atomic accesses only.
+    // SAFETY: the frame has a slot, so it is RAM that the HHDM always maps, and its start is aligned. Programs that hold the
+    // same frame by mistake reach this word by atomic accesses only.
     unsafe { AtomicU64::from_ptr(word) }
 }

@@ -1,7 +1,7 @@
 //! Places at which a debugger stops a CPU.
 //!
-//! They have a page of their own: QEMU executes all code of a page with a breakpoint one instruction at a time. Each
-//! begins with a NOP of one byte, which a debugger may jump over.
+//! They have a page of their own, because QEMU executes all code of a page with a breakpoint one instruction at a time. Each
+//! begins with a NOP of one byte, which a debugger may skip.
 
 use core::arch::global_asm;
 

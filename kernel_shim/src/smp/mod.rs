@@ -1,42 +1,38 @@
 //! Programs that several CPUs run at the same time.
 //!
-//! Idle CPUs halt with interrupts disabled; a run wakes them by a non-maskable interrupt. One may come between a CPU's
-//! look at the table and its `hlt`, so it is sent until each CPU has answered. All are asked, whether they take part or
-//! not: a CPU that still looked at the last run would take the next one's programs for that one's.
+//! Idle CPUs halt with interrupts disabled. A run wakes them by a non-maskable interrupt. The interrupt may come between a
+//! CPU's look at the table and its `hlt`, so it is sent until each CPU has answered. Every CPU must answer, whether it takes
+//! part or not: otherwise a CPU that still looks at the last run would run the programs of the next one for it.
 
+mod barrier;
 pub mod call;
 mod held;
 mod markers;
-pub mod operation;
-pub mod program;
+mod operation;
+pub mod panics;
+mod program;
 pub mod record;
 
-use crate::arch::{self, recovery, secondary};
-use crate::memory::hooks::Stop;
-use crate::{memory, report};
-use core::sync::atomic::AtomicBool;
+use crate::arch::{cpu, recovery, secondary};
+use crate::memory::recover::after_panic_of;
+use crate::report;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use record::{count, Cpu, SMP};
+use panics::{REPORTED, RUNNING};
+use record::{count, participants_of, Cpu, SMP};
 
-/// A run was begun and not waited for.
-static RUNNING: AtomicBool = AtomicBool::new(false);
-/// A panic of the present run was reported.
-static REPORTED: AtomicBool = AtomicBool::new(false);
-
-/// CPUs that have come up, the boot CPU included.
+/// The number of CPUs that run, the boot CPU included.
 pub fn ready() -> u64 {
-    // Acquire: pairs with the count in `serve`.
-    SMP.ready.load(Acquire)
+    SMP.ready()
 }
 
-/// What a CPU other than the boot CPU does for ever.
+/// Runs the programs of a CPU other than the boot CPU, for ever.
 pub fn serve(cpu: usize) -> ! {
     let me = &SMP.cpus[cpu];
-    me.apic_id.store(arch::initial_apic_id(), Relaxed);
+    me.apic_id.store(cpu::initial_apic_id(), Relaxed);
     // Release: pairs with the load in `ready`.
     SMP.ready.fetch_add(1, AcqRel);
     loop {
-        // Acquire: pairs with the store in `run`; the programs were written before.
+        // Acquire: pairs with the store in `arm`. The programs were written before.
         let run = SMP.run.load(Acquire);
         if run == me.acknowledged.load(Relaxed) {
             secondary::halt_until_signal();
@@ -57,10 +53,10 @@ pub fn serve(cpu: usize) -> ! {
     }
 }
 
-/// Lets the CPUs of `participants` run their programs, this one among them; returns when all are done.
+/// Lets the CPUs of `participants` run their programs, and returns when all are done.
 ///
-/// Called on the boot CPU. After a panic that is recovered the others end with their present iteration; then the
-/// caller is abandoned in its turn.
+/// Called on the boot CPU. After a panic that is recovered the other CPUs end with their present iteration. Then the caller
+/// is abandoned, too.
 pub fn run(participants: u64) {
     let run = arm(participants);
     // Release: pairs with the load in `serve`.
@@ -71,8 +67,8 @@ pub fn run(participants: u64) {
     wait();
 }
 
-/// Wakes the other CPUs for a run of `participants` that begins when its number, which is returned, is stored in
-/// `SMP.go`: by the host, for example.
+/// Wakes the other CPUs for a run of `participants`, and returns the run's number. The run begins when somebody, such as the
+/// host, stores that number in `SMP.go`.
 pub fn arm(participants: u64) -> u64 {
     participants_of(participants).for_each(Cpu::clear_results);
     REPORTED.store(false, Relaxed);
@@ -88,18 +84,7 @@ pub fn arm(participants: u64) -> u64 {
     run
 }
 
-/// The CPUs whose bits are set.
-pub fn participants_of(mask: u64) -> impl Iterator<Item = &'static Cpu> {
-    SMP.cpus.iter().enumerate().filter(move |(cpu, _)| mask >> cpu & 1 == 1).map(|(_, cpu)| cpu)
-}
-
-/// Whether the present run is to end: the host said so, maybe before it began, or a CPU panicked.
-pub fn stopped() -> bool {
-    // Acquire: pairs with the store in `execute`; whoever stops for it finds the locks free.
-    SMP.stop.load(Acquire) == SMP.run.load(Relaxed)
-}
-
-/// Waits until the other CPUs have ended the present run; abandons the caller if one of them panicked.
+/// Waits until the other CPUs have ended the present run. Abandons the caller if one of them panicked.
 pub fn wait() {
     let run = SMP.run.load(Relaxed);
     let others = || participants_of(SMP.participants.load(Relaxed) & !1);
@@ -109,7 +94,9 @@ pub fn wait() {
     }
     RUNNING.store(false, Relaxed);
     if REPORTED.load(Relaxed) {
-        recovery::abandon();
+        // SAFETY: the caller is the command `smp.run` or `smp.wait`, which holds no lock here. Its reply is only read
+        // afterwards.
+        unsafe { recovery::abandon() }
     }
 }
 
@@ -123,8 +110,8 @@ fn wake_others(run: u64) {
     };
     while asleep().next().is_some() {
         asleep().for_each(|cpu| secondary::wake(cpu.apic_id.load(Relaxed)));
-        let sent = arch::time_stamp();
-        while asleep().next().is_some() && arch::time_stamp().wrapping_sub(sent) < PATIENCE_TICKS {
+        let sent = cpu::time_stamp();
+        while asleep().next().is_some() && cpu::time_stamp().wrapping_sub(sent) < PATIENCE_TICKS {
             core::hint::spin_loop();
         }
     }
@@ -139,9 +126,9 @@ fn execute(me: &'static Cpu) {
     };
     if !through {
         count(&me.counters.panics);
-        // SAFETY: what this CPU was doing was abandoned for good.
-        unsafe { memory::after_panic_of(arch::cpu_index()) };
-        // Release: pairs with the load in `stopped`.
+        // SAFETY: the program of this CPU was abandoned, so it never runs again.
+        unsafe { after_panic_of(cpu::index()) };
+        // Release: pairs with the load in `Smp::stopped`.
         SMP.stop.store(SMP.run.load(Relaxed), Release);
     }
 }
@@ -149,26 +136,4 @@ fn execute(me: &'static Cpu) {
 /// Whether a run was armed and not waited for.
 pub fn is_armed() -> bool {
     RUNNING.load(Relaxed)
-}
-
-/// Whether a panic is to be reported: of those of one run only the first, the others follow from it. What a CPU does
-/// that takes no part, such as a command while others are armed, is nothing of the run's.
-pub fn may_report() -> bool {
-    let takes_part = SMP.participants.load(Relaxed) >> arch::cpu_index() & 1 == 1;
-    if !(RUNNING.load(Relaxed) && takes_part) {
-        return true;
-    }
-    markers::smp_step_panics();
-    // AcqRel: one CPU alone gets the answer yes.
-    !REPORTED.swap(true, AcqRel)
-}
-
-/// Counts a hook that is called on this CPU.
-pub fn note_hook(stop: Stop) {
-    let counters = &SMP.cpus[arch::cpu_index()].counters;
-    match stop {
-        Stop::OnLastRef => count(&counters.on_last_ref),
-        Stop::OnUnmap => count(&counters.on_unmap),
-        Stop::Buddy => {}
-    }
 }

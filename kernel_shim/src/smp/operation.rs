@@ -1,68 +1,20 @@
-//! What a step of a program can do.
+//! Carries out the steps of a program.
 
+use super::barrier::barrier;
 use super::call;
 use super::held::{payload, slot, Broken, Held};
-use super::program::barrier;
 use super::record::{count, Cpu, SMP};
-use crate::memory::hooks;
 #[cfg(older)]
 use crate::memory::subject::SlotMethods as _;
 use crate::memory::subject::{frame_flags, FramePurpose, REFCOUNT_UNUSED};
-use crate::memory::zone::Migratetype;
+use crate::memory::vtables;
 use core::arch::asm;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
+use shim_parts::random::Random;
+use shim_parts::step::Op;
+use shim_parts::zone::Migratetype;
 
-macro_rules! operations {
-    ($($variant:ident $name:literal $help:literal,)*) => {
-        /// The operations; a step holds the number of one.
-        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-        pub enum Op { $($variant,)* }
-
-        impl Op {
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-
-            pub const fn help(self) -> &'static str {
-                match self { $(Self::$variant => $help,)* }
-            }
-        }
-    };
-}
-
-operations! {
-    Inc "inc" "take a reference",
-    Dec "dec" "drop a reference; the last one is tallied",
-    Claim "claim" "swap the count from unused to 1; success is tallied",
-    Own "own" "claim; while it is ours, expect nobody else's mark in the slot; then unused again",
-    Cas "cas" "swap the count from the low half of the value to the high half",
-    Set "set" "store the count",
-    Alloc "alloc" "allocate for the kernel, not zeroed",
-    AllocUser "alloc.user" "allocate for a user, not zeroed",
-    AllocZeroed "alloc.zeroed" "allocate for the kernel, zeroed",
-    AllocCustom "alloc.custom" "allocate with these flags, not zeroed",
-    Hook "hook" "register hooks for the frame allocated last",
-    Drop "drop" "release the frame allocated last",
-    Churn "churn" "allocate or release at random, blocks up to this order among them",
-    Poison "poison" "mark as poisoned",
-    Or "or" "set flag bits, atomically",
-    AndNot "andnot" "clear flag bits, atomically",
-    Has "has" "expect flag bits to be set",
-    HasNot "hasnot" "expect flag bits to be clear",
-    Heal "heal" "store a guard without poison",
-    Look "look" "read count, generation, guard, vtable, flags, order, payload",
-    Life "life" "where the count is 1: expect COW or DLL by generation, COW where its low bit is the value",
-    Barrier "barrier" "wait for the other CPUs",
-    Tally "tally" "expect this many tallied, begin again",
-    Nothing "nothing" "do nothing",
-    Panic "panic" "panic",
-    Fault "fault" "raise an exception",
-    Call "call" "run the command line that the host wrote for this CPU",
-}
-
-/// A step, read once from the table.
+/// A step, as it was read from the table.
 #[derive(Clone, Copy)]
 pub struct Step {
     pub op: Op,
@@ -71,9 +23,9 @@ pub struct Step {
     pub delay: u64,
 }
 
-/// What became of a step.
+/// The result of a step.
 pub enum Done {
-    /// With what the subject returned.
+    /// The value that the subject returned.
     Value(u64),
     Broken(Broken),
     /// The run is over.
@@ -81,7 +33,7 @@ pub enum Done {
 }
 
 impl Done {
-    /// What the subject returned; 0 where that does not matter any more.
+    /// The value that the subject returned, or 0 when there is none.
     pub fn value(&self) -> u64 {
         match self {
             Self::Value(value) => *value,
@@ -99,28 +51,11 @@ impl From<Result<u64, Broken>> for Done {
     }
 }
 
-/// What a CPU has while its program runs.
+/// The state of a CPU while its program runs.
 pub struct Context {
     pub me: &'static Cpu,
     pub held: Held,
     pub random: Random,
-}
-
-/// xorshift64 (Marsaglia, 2003).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// A number below `limit`, which is not 0.
-    pub fn below(&mut self, limit: u64) -> u64 {
-        (self.next() >> 16) % limit
-    }
 }
 
 impl Context {
@@ -155,7 +90,7 @@ impl Context {
             Op::Nothing => Done::Value(0),
             Op::Call => Done::Value(call::carry_out(self.me)),
             Op::Panic => panic!("crash requested: a program asked for a panic"),
-            // SAFETY: raises #UD, whose handler does not return.
+            // SAFETY: raises #UD, whose handler does not return. Touches no memory.
             Op::Fault => unsafe { asm!("ud2", options(noreturn)) },
         }
     }
@@ -171,7 +106,7 @@ impl Context {
                 let before = slot.dec_ref();
                 if before == 1 {
                     count(&tally.last_refs);
-                    // Relaxed: whoever reads the tally has met this CPU at a barrier since.
+                    // Relaxed: a reader of the tally has met this CPU at a barrier since.
                     SMP.tally.fetch_add(1, Relaxed);
                 }
                 before.into()
@@ -198,7 +133,7 @@ impl Context {
         }
     }
 
-    /// Uses the count as a lock: whoever claims the frame has it alone, until the count is the sentinel again.
+    /// Uses the count as a lock: a CPU that claims the frame has it alone, until the count is the sentinel again.
     fn own(&mut self, step: Step) -> Done {
         if self.count(Step { op: Op::Claim, ..step }) == 0 {
             return Done::Value(0);
@@ -216,7 +151,7 @@ impl Context {
     }
 
     fn churn(&mut self, max_order: u8) -> Done {
-        let dice = self.random.next() >> 16;
+        let dice = self.random.number() >> 16;
         let held = self.held.len() as u64;
         if held > 0 && (self.held.is_full() || dice & 1 == 0) {
             let index = self.random.below(held) as usize;
@@ -286,10 +221,10 @@ impl Context {
 }
 
 fn hooks_address() -> u64 {
-    hooks::vtable_address("both").unwrap_or(0)
+    vtables::address("both").unwrap_or(0)
 }
 
-/// Changes flags or guard of a frame, as other parts of a kernel do.
+/// Changes the flags or the guard of a frame, as other parts of a kernel do.
 fn mark(Step { op, paddr, value, .. }: Step) -> u64 {
     let (slot, bits) = (slot(paddr), value as u32);
     match op {

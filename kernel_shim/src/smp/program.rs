@@ -2,42 +2,44 @@
 
 use super::held::Held;
 use super::markers::{smp_step_begins, smp_step_ended};
-use super::operation::{Context, Done, Op, Random, Step};
+use super::operation::{Context, Done, Step};
 use super::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
-use crate::arch;
+use crate::arch::cpu;
 use core::hint::black_box;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::Relaxed;
+use shim_parts::random::Random;
+use shim_parts::step::Op;
 
-/// Runs the program of `me`, which is this CPU's, until it is through or the run is stopped.
+/// Runs the program of `me`, which must be this CPU, to its end or until the run is stopped.
 pub fn run(me: &'static Cpu) {
     let (steps, n_steps) = read(me);
     let (traced, logged) = (me.traced.load(Relaxed) != 0, me.logged.load(Relaxed) != 0);
-    let random = Random(me.seed.load(Relaxed).max(1));
-    let mut context = Context { me, held: Held::new(arch::cpu_index()), random };
-    me.began_tsc.store(arch::time_stamp(), Relaxed);
+    let random = Random::new(me.seed.load(Relaxed));
+    let mut context = Context { me, held: Held::new(cpu::index()), random };
+    me.began_tsc.store(cpu::time_stamp(), Relaxed);
     for _ in 0..me.iterations.load(Relaxed) {
-        if super::stopped() || !iterate(&mut context, &steps[..n_steps], traced, logged) {
+        if SMP.stopped() || !iterate(&mut context, &steps[..n_steps], traced, logged) {
             break;
         }
         count(&me.counters.iterations);
     }
-    me.ended_tsc.store(arch::time_stamp(), Relaxed);
+    me.ended_tsc.store(cpu::time_stamp(), Relaxed);
     while context.held.len() > 0 {
         let index = context.held.len() - 1;
         let done = context.held.release(index, &me.counters).into();
         note(&context, Op::Drop, done);
     }
-    me.seed.store(context.random.0, Relaxed);
+    me.seed.store(context.random.state(), Relaxed);
 }
 
-/// False when the run is over.
+/// Runs the steps once. Returns false when the run is over.
 fn iterate(context: &mut Context, steps: &[Step], traced: bool, logged: bool) -> bool {
     let me = context.me;
     for &step in steps {
         if step.delay > 0 {
             idle(context.random.below(step.delay + 1));
         }
-        let began = if logged { arch::time_stamp() } else { 0 };
+        let began = if logged { cpu::time_stamp() } else { 0 };
         if traced {
             smp_step_begins();
         }
@@ -57,7 +59,7 @@ fn iterate(context: &mut Context, steps: &[Step], traced: bool, logged: bool) ->
     true
 }
 
-/// Keeps the first violation, counts the others; false when the run is over.
+/// Keeps the first violation, counts the others. Returns false when the run is over.
 fn note(context: &Context, op: Op, done: Done) -> bool {
     let broken = match done {
         Done::Value(_) => return true,
@@ -70,7 +72,7 @@ fn note(context: &Context, op: Op, done: Done) -> bool {
         first.expected.store(broken.expected, Relaxed);
         first.got.store(broken.got, Relaxed);
         first.iteration.store(counters.iterations.load(Relaxed), Relaxed);
-        first.tsc.store(arch::time_stamp(), Relaxed);
+        first.tsc.store(cpu::time_stamp(), Relaxed);
         first.op.store(op as u64 + 1, Relaxed);
     }
     count(&counters.violations);
@@ -82,7 +84,7 @@ fn log(me: &Cpu, step: Step, began: u64, done: &Done) {
     if index < LOG_CAPACITY {
         let entry = &me.log[index];
         entry.began_tsc.store(began, Relaxed);
-        entry.ended_tsc.store(arch::time_stamp(), Relaxed);
+        entry.ended_tsc.store(cpu::time_stamp(), Relaxed);
         entry.op.store(step.op as u64, Relaxed);
         entry.paddr.store(step.paddr, Relaxed);
         entry.result.store(done.value(), Relaxed);
@@ -90,10 +92,10 @@ fn log(me: &Cpu, step: Step, began: u64, done: &Done) {
     count(&me.n_logged);
 }
 
-/// Copies the program out of the table, where the host may write at any time.
+/// Copies the program out of the table, because the host may write there at any time.
 ///
 /// # Panics
-/// When it is none: an operation or a frame that does not exist.
+/// When an operation or a frame does not exist.
 fn read(me: &Cpu) -> ([Step; MAX_STEPS], usize) {
     let mut steps = [Step { op: Op::Nothing, paddr: 0, value: 0, delay: 0 }; MAX_STEPS];
     let n_steps = me.n_steps.load(Relaxed) as usize;
@@ -114,25 +116,4 @@ fn idle(turns: u64) {
     for turn in 0..turns {
         black_box(turn);
     }
-}
-
-/// Waits until every CPU of the run has come here; false when the run is over before.
-pub fn barrier() -> bool {
-    let everybody = SMP.participants.load(Relaxed).count_ones().into();
-    // Acquire: pairs with the store below, of the time before; this CPU was let through by it.
-    let phase = SMP.phase.load(Acquire);
-    // AcqRel: the last to arrive has seen what the others did before, and hands it on.
-    if SMP.arrived.fetch_add(1, AcqRel) + 1 == everybody {
-        SMP.arrived.store(0, Relaxed);
-        // Release: pairs with the load below.
-        SMP.phase.store(phase + 1, Release);
-        return true;
-    }
-    while SMP.phase.load(Acquire) == phase {
-        if super::stopped() {
-            return false;
-        }
-        core::hint::spin_loop();
-    }
-    true
 }

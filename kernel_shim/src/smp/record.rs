@@ -1,17 +1,17 @@
-//! The table through which programs are given to CPUs, laid out for the host to use it from outside.
+//! The table through which CPUs get programs, in a layout that the host uses, too.
 
-use crate::arch::MAX_CPUS;
-use core::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::{AtomicU64, AtomicU8};
+use shim_parts::step::MAX_FRAMES;
+use shim_parts::MAX_CPUS;
 
-/// Steps of one program.
+/// The largest number of steps of a program.
 pub const MAX_STEPS: usize = 16;
-/// Frames that steps can name.
-pub const MAX_FRAMES: usize = 16;
-/// Steps that a log has room for; later ones are only counted.
+/// The number of steps that a log has room for. Later ones are only counted.
 pub const LOG_CAPACITY: usize = 64;
-/// Of the command line of a step `call`.
+/// The room for the command line of a step `call`.
 pub const LINE_BYTES: usize = 128;
-/// Of its answer.
+/// The room for its answer.
 pub const ANSWER_BYTES: usize = 256;
 
 /// Everything that CPUs share while programs run.
@@ -42,7 +42,7 @@ pub struct Smp {
     pub cpus: [Cpu; MAX_CPUS],
 }
 
-/// One CPU: its program, what came of it.
+/// One CPU: its program and the results.
 #[repr(C)]
 pub struct Cpu {
     /// The initial APIC id, by which a debugger tells CPUs apart.
@@ -57,16 +57,16 @@ pub struct Cpu {
     pub traced: AtomicU64,
     /// Not 0: it writes the log.
     pub logged: AtomicU64,
-    /// Of its random numbers; never 0.
+    /// The seed of its random numbers. Never 0.
     pub seed: AtomicU64,
     pub n_steps: AtomicU64,
     pub steps: [Step; MAX_STEPS],
     pub counters: Counters,
     /// The first violation.
     pub first: Violation,
-    /// What `look` saw last.
+    /// The last result of `look`.
     pub seen: Seen,
-    /// What the last step returned.
+    /// The result of the last step.
     pub last: AtomicU64,
     pub began_tsc: AtomicU64,
     pub ended_tsc: AtomicU64,
@@ -75,83 +75,105 @@ pub struct Cpu {
     pub log: [LogEntry; LOG_CAPACITY],
     /// Not 0: it runs a command for a step `call`.
     pub calling: AtomicU64,
-    /// The command line for `call`, which the host writes; a 0 ends it.
+    /// The command line for `call`, which the host writes, up to a 0.
     pub line: [AtomicU8; LINE_BYTES],
-    /// What came of it; a 0 ends it.
+    /// Its answer, up to a 0.
     pub answer: [AtomicU8; ANSWER_BYTES],
 }
 
-/// One operation; `op` is the number of an [`super::operation::Op`].
-#[repr(C)]
-pub struct Step {
-    pub op: AtomicU64,
-    /// Index into `frames`.
-    pub frame: AtomicU64,
-    pub value: AtomicU64,
-    /// Turns of an empty loop before the step, up to this many, at random.
-    pub delay: AtomicU64,
+/// Declares structures of words that are all 0 at first.
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$of_field:meta])* $field:ident,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[repr(C)]
+            pub struct $name {
+                $($(#[$of_field])* pub $field: AtomicU64,)*
+            }
+
+            impl $name {
+                const fn new() -> Self {
+                    Self { $($field: zero(),)* }
+                }
+
+                /// Each word under its name.
+                #[allow(dead_code)]
+                pub fn named(&self) -> impl Iterator<Item = (&'static str, &AtomicU64)> {
+                    [$((stringify!($field), &self.$field),)*].into_iter()
+                }
+            }
+        )*
+    };
 }
 
-/// What happened in a run, counted by the CPU alone.
-#[repr(C)]
-pub struct Counters {
-    pub iterations: AtomicU64,
-    pub steps: AtomicU64,
-    pub allocated: AtomicU64,
-    pub released: AtomicU64,
-    pub out_of_memory: AtomicU64,
-    /// Claims that succeeded.
-    pub won: AtomicU64,
-    /// Claims that found the frame taken.
-    pub lost: AtomicU64,
-    /// `dec_ref` that returned 1.
-    pub last_refs: AtomicU64,
-    /// Times that `tally` was as expected.
-    pub rounds: AtomicU64,
-    /// Looks that found the frame live.
-    pub live: AtomicU64,
-    /// Hooks that were called on this CPU.
-    pub on_last_ref: AtomicU64,
-    pub on_unmap: AtomicU64,
-    /// Expectations that failed; the first is in `first`.
-    pub violations: AtomicU64,
-    pub panics: AtomicU64,
-}
+words! {
+    /// One step. `op` is the number of an [`shim_parts::step::Op`].
+    Step {
+        op,
+        /// Index into `frames`.
+        frame,
+        value,
+        /// Turns of an empty loop before the step, up to this many, at random.
+        delay,
+    }
 
-/// An expectation that failed.
-#[repr(C)]
-pub struct Violation {
-    /// Number of the operation, plus 1; 0 when there was none.
-    pub op: AtomicU64,
-    pub paddr: AtomicU64,
-    pub expected: AtomicU64,
-    pub got: AtomicU64,
-    pub iteration: AtomicU64,
-    pub tsc: AtomicU64,
-}
+    /// What happened in a run, counted by the CPU alone.
+    Counters {
+        iterations,
+        steps,
+        allocated,
+        released,
+        out_of_memory,
+        /// Claims that succeeded.
+        won,
+        /// Claims that found the frame taken.
+        lost,
+        /// `dec_ref` that returned 1.
+        last_refs,
+        /// Times that `tally` was as expected.
+        rounds,
+        /// Looks that found the frame live.
+        live,
+        /// Hooks that were called on this CPU.
+        on_last_ref,
+        on_unmap,
+        /// Expectations that failed. The first is in `first`.
+        violations,
+        panics,
+    }
 
-/// One slot as a reader found it, in the order of the loads; the count first.
-#[repr(C)]
-pub struct Seen {
-    pub refcount: AtomicU64,
-    pub generation: AtomicU64,
-    pub guard: AtomicU64,
-    pub vtable: AtomicU64,
-    pub flags: AtomicU64,
-    pub order: AtomicU64,
-    pub payload: AtomicU64,
-    pub looks: AtomicU64,
-}
+    /// An expectation that failed.
+    Violation {
+        /// Number of the operation, plus 1. 0 when there was none.
+        op,
+        paddr,
+        expected,
+        got,
+        iteration,
+        tsc,
+    }
 
-/// One step that was carried out.
-#[repr(C)]
-pub struct LogEntry {
-    pub began_tsc: AtomicU64,
-    pub ended_tsc: AtomicU64,
-    pub op: AtomicU64,
-    pub paddr: AtomicU64,
-    /// What the subject's function returned.
-    pub result: AtomicU64,
+    /// One slot as a reader found it, in the order of the loads.
+    Seen {
+        refcount,
+        generation,
+        guard,
+        vtable,
+        flags,
+        order,
+        payload,
+        looks,
+    }
+
+    /// One step that was carried out.
+    LogEntry {
+        began_tsc,
+        ended_tsc,
+        op,
+        paddr,
+        /// The result of the subject's function.
+        result,
+    }
 }
 
 const fn zero() -> AtomicU64 {
@@ -173,6 +195,25 @@ pub static SMP: Smp = Smp {
     cpus: [const { Cpu::new() }; MAX_CPUS],
 };
 
+impl Smp {
+    /// The number of CPUs that run, the boot CPU included.
+    pub fn ready(&self) -> u64 {
+        // Acquire: pairs with the count in `smp::serve`.
+        self.ready.load(Acquire)
+    }
+
+    /// Whether the present run is to end: the host said so, perhaps before it began, or a CPU panicked.
+    pub fn stopped(&self) -> bool {
+        // Acquire: pairs with the store in `smp::execute`. A CPU that stops because of it finds the locks free.
+        self.stop.load(Acquire) == self.run.load(Relaxed)
+    }
+}
+
+/// The CPUs whose bits are set.
+pub fn participants_of(mask: u64) -> impl Iterator<Item = &'static Cpu> {
+    SMP.cpus.iter().enumerate().filter(move |(cpu, _)| mask >> cpu & 1 == 1).map(|(_, cpu)| cpu)
+}
+
 impl Cpu {
     const fn new() -> Self {
         Self {
@@ -184,40 +225,22 @@ impl Cpu {
             logged: zero(),
             seed: AtomicU64::new(1),
             n_steps: zero(),
-            steps: [const { Step { op: zero(), frame: zero(), value: zero(), delay: zero() } }; MAX_STEPS],
+            steps: [const { Step::new() }; MAX_STEPS],
             counters: Counters::new(),
-            first: Violation {
-                op: zero(),
-                paddr: zero(),
-                expected: zero(),
-                got: zero(),
-                iteration: zero(),
-                tsc: zero(),
-            },
-            seen: Seen {
-                refcount: zero(),
-                generation: zero(),
-                guard: zero(),
-                vtable: zero(),
-                flags: zero(),
-                order: zero(),
-                payload: zero(),
-                looks: zero(),
-            },
+            first: Violation::new(),
+            seen: Seen::new(),
             last: zero(),
             began_tsc: zero(),
             ended_tsc: zero(),
             n_logged: zero(),
-            log: [const {
-                LogEntry { began_tsc: zero(), ended_tsc: zero(), op: zero(), paddr: zero(), result: zero() }
-            }; LOG_CAPACITY],
+            log: [const { LogEntry::new() }; LOG_CAPACITY],
             calling: zero(),
             line: [const { AtomicU8::new(0) }; LINE_BYTES],
             answer: [const { AtomicU8::new(0) }; ANSWER_BYTES],
         }
     }
 
-    /// Forgets what the last run left; the program stays.
+    /// Forgets the results of the last run. The program stays.
     pub fn clear_results(&self) {
         for (_, counter) in self.counters.named() {
             counter.store(0, Relaxed);
@@ -228,48 +251,7 @@ impl Cpu {
     }
 }
 
-impl Counters {
-    const fn new() -> Self {
-        Self {
-            iterations: zero(),
-            steps: zero(),
-            allocated: zero(),
-            released: zero(),
-            out_of_memory: zero(),
-            won: zero(),
-            lost: zero(),
-            last_refs: zero(),
-            rounds: zero(),
-            live: zero(),
-            on_last_ref: zero(),
-            on_unmap: zero(),
-            violations: zero(),
-            panics: zero(),
-        }
-    }
-
-    /// Each counter under its name.
-    pub fn named(&self) -> [(&'static str, &AtomicU64); 14] {
-        [
-            ("iterations", &self.iterations),
-            ("steps", &self.steps),
-            ("allocated", &self.allocated),
-            ("released", &self.released),
-            ("out_of_memory", &self.out_of_memory),
-            ("won", &self.won),
-            ("lost", &self.lost),
-            ("last_refs", &self.last_refs),
-            ("rounds", &self.rounds),
-            ("live", &self.live),
-            ("on_last_ref", &self.on_last_ref),
-            ("on_unmap", &self.on_unmap),
-            ("violations", &self.violations),
-            ("panics", &self.panics),
-        ]
-    }
-}
-
-/// Counts up a number that only this CPU writes: cheaper than an atomic step, and as good.
+/// Counts up a number that only this CPU writes. It needs no atomic step.
 pub fn count(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed) + 1, Relaxed);
 }

@@ -1,13 +1,16 @@
-//! The misbehaviors, each under the name that `red=` takes.
+//! Kernels that must never be judged a pass, each under the name that `red=` takes on the command line.
+//!
+//! `red_kernels.py` adds this module to a copy of the shim, with calls at the places where a kernel can go wrong.
 
-use crate::arch::exit::{self, ExitCode};
-use crate::arch::interrupts;
-use crate::boot::start_info::MemoryMapEntry;
+use crate::arch::{exceptions, exit, interrupts};
 use crate::cmdline;
-use crate::commands::crash::triple_fault;
 use crate::console::output::{self, kind};
 use crate::console::uart;
 use crate::report;
+use core::arch::asm;
+use shim_parts::memory_map::Entry;
+use shim_parts::reply::ExitCode;
+use x86_64::instructions::port::PortWriteOnly;
 
 /// Every name; any other one is an error of the host.
 const NAMES: &[&str] = &[
@@ -41,7 +44,7 @@ const NAMES: &[&str] = &[
 const BUG: &str = "bug:";
 
 /// The bug that is asked for, 0 for none. Modules with generated bugs call it.
-#[no_mangle]
+#[unsafe(no_mangle)]
 extern "C" fn red_bug() -> u32 {
     let number = cmdline::get("red").and_then(|red| red.strip_prefix(BUG));
     number.and_then(|number| number.parse().ok()).unwrap_or(0)
@@ -52,18 +55,15 @@ pub fn is(name: &str) -> bool {
     cmdline::get("red") == Some(name)
 }
 
-pub fn memory_map(entries: &[MemoryMapEntry]) -> &[MemoryMapEntry] {
+/// The entries of the loader's memory map. The first of the calls, so that an unknown name ends the guest at once.
+pub fn memory_map(entries: impl Iterator<Item = Entry>) -> impl Iterator<Item = Entry> {
     let asked = cmdline::get("red");
     assert!(
         asked.is_none_or(|name| NAMES.contains(&name) || name.starts_with(BUG)),
         "command line: red: no such kernel: {}",
         asked.unwrap_or("")
     );
-    if is("no-ram") {
-        &[]
-    } else {
-        entries
-    }
+    entries.take(if is("no-ram") { 0 } else { usize::MAX })
 }
 
 pub fn before_banner() {
@@ -79,6 +79,13 @@ pub fn before_banner() {
     if is("garbage") {
         garbage();
     }
+}
+
+/// Resets the machine.
+fn triple_fault() -> ! {
+    exceptions::forget_everything();
+    // SAFETY: raises #BP. Neither it nor the faults that follow have a handler, so the machine resets.
+    unsafe { asm!("int3", options(noreturn)) }
 }
 
 /// Reproducible noise with every byte value in it (the generator of Numerical Recipes, section 7.1).
@@ -124,14 +131,10 @@ pub fn before_answer() {
     }
 }
 
-/// Whether the buddy lets several CPUs in at once.
-pub fn unlocks_buddy() -> bool {
-    is("unlocked-buddy")
-}
-
 pub fn before_exit() {
     if is("wrong-exit") {
-        exit::exit_with(0);
+        // SAFETY: the port belongs to isa-debug-exit, which ends QEMU.
+        unsafe { PortWriteOnly::new(0xf4).write(0_u8) };
     }
     if is("wrong-exit-zero") {
         triple_fault();
@@ -157,7 +160,7 @@ pub fn replies() -> usize {
     }
 }
 
-/// Whether debug assertions fired.
+/// Whether debug assertions are reported as fired.
 pub fn assertions(fired: bool) -> bool {
     fired != is("other-profile")
 }
@@ -178,11 +181,28 @@ pub fn build_id(id: &[u8]) -> &[u8] {
     }
 }
 
-/// Checks that the KTAP plan claims, checks that are run.
+/// The number of checks that the KTAP plan claims, the number of checks that run.
 pub fn ktap_plan(checks: usize) -> (usize, usize) {
     match cmdline::get("red") {
         Some("ktap-claims-more") => (checks + 3, checks),
         Some("ktap-zero") => (0, 0),
         _ => (checks, checks),
     }
+}
+
+/// Whether the dump shows the slot with a changed bit. All else about that dump is right.
+pub fn tells_wrong(pfn: u64, first: u64) -> bool {
+    pfn == first && is("lie-dump")
+}
+
+/// A slot as the dump shows it.
+pub fn seen<const N: usize>(mut slot: [u8; N], pfn: u64, first: u64) -> [u8; N] {
+    slot[N / 2] ^= u8::from(tells_wrong(pfn, first));
+    slot
+}
+
+/// A slot as its line of the dump has it: the first line of `corrupt-dump` loses a bit.
+pub fn printed<const N: usize>(mut slot: [u8; N], run: u64) -> [u8; N] {
+    slot[N / 2] ^= u8::from(run == 0 && is("corrupt-dump"));
+    slot
 }

@@ -1,0 +1,34 @@
+//! The parts of the shim that touch no hardware: values in, values out.
+//!
+//! The kernel (`src/`) uses this library. Its tests run on the host: `cargo test --lib --target <host>`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+#[cfg(test)]
+mod tests;
+
+pub mod args;
+pub mod boot_frames;
+pub mod buddy;
+pub mod checksum;
+pub mod command;
+pub mod command_line;
+pub mod frame_ranges;
+pub mod input;
+pub mod memory_map;
+pub mod output;
+pub mod random;
+pub mod refusal;
+pub mod reply;
+pub mod step;
+pub mod stops;
+pub mod text;
+pub mod zone;
+
+/// Bytes in a frame. The processor decides this, so the subject's constant of the same name is not used.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// The number of CPUs that the tables have room for.
+pub const MAX_CPUS: usize = 8;

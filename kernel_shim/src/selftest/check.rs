@@ -1,0 +1,20 @@
+//! The form of a check of the shim itself.
+
+use shim_parts::text::Text;
+
+/// Why a check failed.
+pub type Verdict = Result<(), Text<160>>;
+
+pub struct Check {
+    pub name: &'static str,
+    pub run: fn() -> Verdict,
+}
+
+/// `Ok` when `holds`.
+pub fn expect(holds: bool, otherwise: core::fmt::Arguments<'_>) -> Verdict {
+    if holds {
+        Ok(())
+    } else {
+        Err(Text::from_args(otherwise))
+    }
+}
