@@ -34,19 +34,6 @@ def unclaimed(kernel: Kernel, order: int = 2) -> int:
     return kernel.buddy_alloc(order, "unmovable") + (4096 if order else 0)
 
 
-def expect_offered_frame(got: int, paddr: int) -> None:
-    """The flags may say poisoned, which is not for them to say: a healthy frame is taken."""
-    expect(
-        "frame handed out, of one whose flags alone say poisoned",
-        got,
-        paddr,
-        base=16,
-        frame=paddr,
-        field="flags",
-        clause="GUARD-08",
-    )
-
-
 @pytest.mark.clause("ALLOC-01", at="FrameAllocOptions::new")
 @pytest.mark.parametrize("default", [False, True], ids=["new", "default"])
 def test_defaults_are_zeroed_kernel_data(shared_kernel: Kernel, default: bool) -> None:
@@ -71,17 +58,18 @@ def test_defaults_are_zeroed_kernel_data(shared_kernel: Kernel, default: bool) -
     )
 
 
-@pytest.mark.clause("ALLOC-02", "GUARD-08", at="FrameAllocOptions::allocate")
-def test_purpose_decides_all_flags_of_the_new_life(shared_kernel: Kernel) -> None:
-    """The frame arrives with every flag bit of an earlier life set, POISONED too; none may survive.
+def alloc_with_old_flags(kernel: Kernel, purpose: str) -> tuple[int, int]:
+    """Offer a frame with every flag bit of an earlier life set, POISONED too; return it and the one taken."""
+    paddr = unclaimed(kernel)
+    kernel.slot(paddr).poke_field("flags", 0xFFFF_FFFF)
+    kernel.offer(paddr)
+    return paddr, kernel.alloc(purpose=purpose)
 
-    Whether a frame is poisoned is its guard's business, which is clear.
-    """
+
+@pytest.mark.clause("ALLOC-02", at="FrameAllocOptions::allocate")
+def test_purpose_decides_all_flags_of_the_new_life(shared_kernel: Kernel) -> None:
     for purpose, flags in PURPOSE_FLAGS:
-        paddr = unclaimed(shared_kernel)
-        shared_kernel.slot(paddr).poke_field("flags", 0xFFFF_FFFF)
-        shared_kernel.offer(paddr)
-        expect_offered_frame(shared_kernel.alloc(purpose=purpose), paddr)
+        _, paddr = alloc_with_old_flags(shared_kernel, purpose)
         expect(
             f"flags after allocation for {purpose}",
             shared_kernel.slot(paddr).get_flags(),
@@ -89,8 +77,22 @@ def test_purpose_decides_all_flags_of_the_new_life(shared_kernel: Kernel) -> Non
             base=16,
             frame=paddr,
             field="flags",
-            clause="ALLOC-02",
         )
+
+
+@pytest.mark.clause("GUARD-08", at="FrameAllocOptions::allocate")
+@pytest.mark.parametrize("purpose", [p for p, _ in PURPOSE_FLAGS])
+def test_flags_of_an_earlier_life_poison_no_frame(shared_kernel: Kernel, purpose: str) -> None:
+    """Whether a frame is poisoned is its guard's business, which is clear."""
+    paddr, taken = alloc_with_old_flags(shared_kernel, purpose)
+    expect(
+        "frame handed out, of one whose flags alone say poisoned",
+        taken,
+        paddr,
+        base=16,
+        frame=paddr,
+        field="flags",
+    )
 
 
 @pytest.mark.clause("ALLOC-03", at="FramePurpose::requires_zero")
@@ -320,8 +322,14 @@ def test_a_frame_from_the_cpu_cache_passes_the_same_claim(kernel: Kernel) -> Non
 
 
 @pytest.mark.level("sequence")
-@pytest.mark.clause("ALLOC-13", "ALLOC-10", at="FrameAllocOptions::allocate")
-def test_a_live_frame_in_the_cpu_cache_is_refused(kernel: Kernel) -> None:
+@pytest.mark.parametrize(
+    "promise",
+    [
+        pytest.param(id_, marks=pytest.mark.clause(id_, at="FrameAllocOptions::allocate"))
+        for id_ in ("ALLOC-10", "ALLOC-13")
+    ],
+)
+def test_a_live_frame_in_the_cpu_cache_is_refused(kernel: Kernel, promise: str) -> None:
     paddr = kernel.alloc()
     kernel.release(paddr)
     kernel.slot(paddr).poke_field("refcount", 1)

@@ -58,7 +58,7 @@ def test_a_claim_adds_one_and_nothing_else_does(kernel: Kernel) -> None:
     )
 
 
-@pytest.mark.clause("GEN-01", "ALLOC-10", at="FrameAllocOptions::allocate")
+@pytest.mark.clause("GEN-01", at="FrameAllocOptions::allocate")
 def test_a_refused_claim_begins_no_epoch(kernel: Kernel) -> None:
     paddr = kernel.alloc()
     first = generation_in_ram(kernel, paddr)

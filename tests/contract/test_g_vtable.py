@@ -28,25 +28,25 @@ def padded(rows: list[tuple[str, int]], size: int) -> list[tuple[str, int] | Non
 
 
 @pytest.mark.clause("VT-01", at="MetaSlot::vtable_ref")
-def test_no_bits_mean_the_default_vtable_without_hooks(shared_kernel: Kernel) -> None:
+@pytest.mark.parametrize("method", ["vtable_ref", "try_vtable_ref"])
+def test_no_bits_mean_the_default_vtable_without_hooks(shared_kernel: Kernel, method: str) -> None:
     paddr = shared_kernel.alloc()
-    slot = shared_kernel.slot(paddr)
+    reply = shared_kernel.slot(paddr).call(method)
+    if method == "try_vtable_ref":
+        some = reply["some"]
+        expect(f"whether {method} with bits 0 is Some", some, 1, frame=paddr, function=f"MetaSlot::{method}")
     expect(
-        "whether try_vtable_ref with bits 0 is Some",
-        slot.call("try_vtable_ref")["some"],
-        1,
+        f"{method} with bits 0: default, on_last_ref, on_unmap",
+        (reply["default"], reply["on_last_ref"], reply["on_unmap"]),
+        (1, 0, 0),
         frame=paddr,
-        function="MetaSlot::try_vtable_ref",
+        function=f"MetaSlot::{method}",
     )
-    for method in ("vtable_ref", "try_vtable_ref"):
-        reply = slot.call(method)
-        expect(
-            f"{method} with bits 0: default, on_last_ref, on_unmap",
-            (reply["default"], reply["on_last_ref"], reply["on_unmap"]),
-            (1, 0, 0),
-            frame=paddr,
-            function=f"MetaSlot::{method}",
-        )
+
+
+@pytest.mark.clause("VT-01", at="invoke_vtable_on_unmap")
+def test_no_bits_call_no_hook(shared_kernel: Kernel) -> None:
+    paddr = shared_kernel.alloc()
     shared_kernel.call("vt.clear")
     shared_kernel.call("array.unmap", paddr)
     shared_kernel.call("array.lastref", paddr)

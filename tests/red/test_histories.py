@@ -54,7 +54,7 @@ def test_bug_that_takes_a_situation_is_found_in_it(mutant: HistoryMutant, tmp_pa
     path = kept(mutant.apply(Subject.builtin().path.read_text(encoding="utf-8")))
     result = check(
         tmp_path, "--frame-rs", path, "--machine", "microvm", "--profile", "release", "-n", "1",
-        "-k", "test_a_new_life_is_the_same",
+        "-k", "in_each_situation",
     )  # fmt: skip
     assert (result.status, result.survivors) == (ExitCode.FAIL, ()), result.out
     assert result.violated == mutant.clauses, result.out

@@ -32,7 +32,6 @@ def outcome(result: Judged, clause: str) -> tuple[str, str]:
 
 def test_a_version_is_judged_by_the_names_that_it_has(tmp_path: Path) -> None:
     subject = broken(BEFORE_MOVABLE)
-    # GUARD-08, too: the check of ALLOC-02, which is left out, looks at it as well; others see that it holds.
     selected = "CONST or ALLOC-02 or ALLOC-08 or ALLOC-09 or GUARD-08"
     result = check(tmp_path, "--frame-rs", subject, *RUN, "-k", selected)
     assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out

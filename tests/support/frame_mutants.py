@@ -133,7 +133,7 @@ ARRAY = [
     ),
     mutant(
         "no zero above 4 GiB",
-        "ARRAY-10 ALLOC-09",
+        "ARRAY-10",
         (
             "    unsafe { payload.write_bytes(0, PAGE_SIZE as usize) }\n",
             "    if frame.start_address.as_u64() >> 32 == 0 {\n"

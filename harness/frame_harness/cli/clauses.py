@@ -28,6 +28,15 @@ def suite_clauses() -> ClauseTable:
     Raises:
         HarnessError: the suite cannot be collected.
     """
+    return clause_table(dict.fromkeys(suite_checks()))
+
+
+def suite_checks() -> list[tuple[str, tuple[str, ...]]]:
+    """The name of each check of the suite, with the clauses that it looks at; once for each of its cases.
+
+    Raises:
+        HarnessError: the suite cannot be collected.
+    """
     collector = _Collector()
     with scratch() as folder, alone():
         arguments = [*settings(suite_dir(), folder), "--collect-only", "--marked-machines"]
@@ -36,4 +45,4 @@ def suite_clauses() -> ClauseTable:
         raise HarnessError(
             "suite", str(suite_dir()), detail=f"cannot be collected: pytest status {int(code)}"
         )
-    return clause_table(dict.fromkeys(collector.pairs))
+    return collector.pairs

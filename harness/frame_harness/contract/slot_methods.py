@@ -184,11 +184,18 @@ OTHERS = (
     Method("reset_with_free_list_meta", ("GUARD-04",), _changes(_to_free_list), stored=("guard", "vtable")),
     Method(
         "note_new_allocation_epoch",
-        ("GUARD-05", "GEN-01"),
+        ("GEN-01",),
         _changes(_new_epoch),
-        stored=("generation", "guard", "vtable"),
+        stored=("generation",),
         where=lambda before, _: before["generation"] != ONE_FROM_WRAP,
         by_field={"guard": "GUARD-05", "vtable": "GUARD-05", "generation": "GEN-01"},
+    ),
+    Method(
+        "note_new_allocation_epoch",
+        ("GUARD-05",),
+        _changes(_new_epoch),
+        stored=("guard", "vtable"),
+        part="clears",
     ),
     Method(
         "note_new_allocation_epoch",
