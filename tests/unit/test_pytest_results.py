@@ -44,7 +44,7 @@ def judged(
     report = SimpleNamespace(failed=True, skipped=False, duration=0.1, when="call")
     phases: dict[str, tuple[pytest.TestReport, BaseException | None]] = {}
     phases["call"] = (cast("pytest.TestReport", cast("Any", report)), error)
-    result = result_of(item, RUN, image, None, phases, [], "see it again")
+    result = result_of(item, RUN, image, None, phases, [], lambda: "see it again")
     return result, seen_on_the_way(item, result, error, image)
 
 

@@ -23,6 +23,7 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import PlannedCheck, RunKey, encode
 from frame_harness.session import results
 from frame_harness.session.run import Run
+from frame_harness.session.selection import selection_of
 from frame_harness.session.session import PARENT, RESULT, SEEN, Session
 from frame_harness.session.words import compared, users_lines
 
@@ -31,6 +32,8 @@ PHASES = pytest.StashKey[dict[str, tuple[pytest.TestReport, BaseException | None
 RUN = pytest.StashKey[Run]()
 KERNELS = pytest.StashKey[list[Kernel]]()
 HAS_GUEST = pytest.StashKey[bool]()
+COLLECTED = pytest.StashKey[tuple[pytest.Item, ...]]()
+"""All checks, before any was left out."""
 STORM = pytest.StashKey[str]()
 """The storm that a check runs: to see it again takes repeating, which a check does not."""
 
@@ -101,7 +104,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.stash[COLLECTED] = tuple(items)
     for item in items:
         named = results.clauses_of(item)
         for id_ in named:
@@ -188,7 +192,7 @@ def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) ->
     phases, kernels = item.stash[PHASES], item.stash.get(KERNELS, [])
     run = item.stash.get(RUN, None)
     image, layout = (run.image, run.layout) if run else (None, None)
-    result = results.result_of(item, key, image, layout, phases, kernels, reproduce(item, key))
+    result = results.result_of(item, key, image, layout, phases, kernels, lambda: reproduce(item, key))
     report.user_properties.append((RESULT, encode(result)))
     for _, error in phases.values():
         if (seen := results.seen_on_the_way(item, result, error, image)) is not None:
@@ -225,12 +229,12 @@ def planned_run(item: pytest.Item) -> RunKey | None:
 
 
 def reproduce(item: pytest.Item, key: RunKey) -> str:
-    """One shell command that runs this check again."""
+    """One shell command that runs this check again, of several cases this one alone."""
     door = item.config.stash[SESSION].door(key, str(item.path))
     if (storm := item.stash.get(STORM, "")) and "check" in door:
         return shlex.join(_storm_again(door, storm))
-    name = getattr(item, "originalname", item.name)
-    return shlex.join([*door, "-k", name])
+    among = [other for other in item.config.stash[COLLECTED] if planned_run(other) == key]
+    return shlex.join([*door, "-k", selection_of(item, among)])
 
 
 def _storm_again(door: list[str], storm: str) -> list[str]:

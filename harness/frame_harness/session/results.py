@@ -6,7 +6,7 @@ import re
 import shlex
 import struct
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -105,18 +105,19 @@ def result_of(
     layout: LayoutEvidence | None,
     reports: dict[str, tuple[pytest.TestReport, BaseException | None]],
     kernels: list[Kernel],
-    reproduce: str,
+    reproduce: Callable[[], str],
 ) -> CheckResult:
     """Judge one check from its three phases: the first that did not pass decides.
 
     Args:
         layout: what the run's preflight saw of it, if it came so far.
+        reproduce: says how to see it again.
     """
     duration = sum(report.duration for report, _ in reports.values())
     facts = _of_the_phases(item, image, layout, reports)
     met = next((error for _, error in reports.values() if isinstance(error, OtherClauseViolated)), None)
     if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT) or met is not None:
-        facts["reproduce"] = reproduce
+        facts["reproduce"] = reproduce()
     if "reproduce" in facts and kernels:
         last = kernels[-1]
         facts.setdefault("commands", tuple(last.commands))

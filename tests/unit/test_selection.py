@@ -1,0 +1,88 @@
+"""What a finding names for `-k` selects the case that failed, and no other one."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from _pytest.mark import KeywordMatcher
+from _pytest.mark.expression import Expression
+
+from frame_harness.base.resources import suite_dir
+from frame_harness.cli.check import _check_selection
+from frame_harness.session.selection import selection_of
+from frame_harness.session.settings import alone, settings
+
+pytest_plugins = ["pytester"]
+
+HARD = """
+import pytest
+
+@pytest.mark.parametrize("case", [
+    "plain", "two words", "two", "words", "not", "a and b", "'quoted'", '"both"', "$HOME", "`id`", "a*",
+    "größe", "(x)", "a=b", "a,b", "back\\\\slash", "tab\\t", "UPPER", "100%",
+])
+def test_it(case): ...
+
+def test_it_more(): ...
+
+def test_alone(): ...
+"""
+
+
+class Collector:
+    def __init__(self) -> None:
+        self.items: list[pytest.Item] = []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.items += session.items
+
+
+def selected(selection: str, items: Sequence[pytest.Item]) -> list[str]:
+    expression = Expression.compile(selection)
+    return [item.name for item in items if expression.evaluate(KeywordMatcher.from_item(item))]
+
+
+def through_a_shell(selections: Sequence[str]) -> list[str]:
+    """What a program sees of words that are pasted into a shell."""
+    script = f'for word in {shlex.join(selections)}; do printf "%s\\n" "$word"; done'
+    return subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+def test_each_check_of_the_suite_is_selected_alone(tmp_path: Path) -> None:
+    collector = Collector()
+    with alone():
+        words = [*settings(suite_dir(), tmp_path), "--collect-only", "--machine", "microvm"]
+        pytest.main([*words, "--marked-machines"], plugins=[collector])
+    items = collector.items
+    selections = [selection_of(item, items) for item in items]
+    assert len(items) > 300 and any("[" in one for one in selections)
+    for item, selection in zip(items, selections, strict=True):
+        _check_selection(selection)
+        assert selected(selection, items) == [item.name]
+    assert through_a_shell(selections) == selections
+
+
+def test_function_without_cases_is_named_by_its_name(pytester: pytest.Pytester) -> None:
+    items = pytester.getitems(HARD)
+    assert selection_of(items[-1], items) == "test_alone"
+    assert selection_of(items[-2], items) == "test_it_more"
+
+
+def test_case_is_selected_alone_unless_it_differs_only_in_what_k_does_not_know(
+    pytester: pytest.Pytester,
+) -> None:
+    items = pytester.getitems(HARD)
+    by_case = {item.name: selection_of(item, items) for item in items if "[" in item.name}
+    chosen = {name: selected(selection, items) for name, selection in by_case.items()}
+    assert all(name in names for name, names in chosen.items())
+    beside = {"test_it[a and b]", "test_it[a*]", "test_it[(x)]", "test_it[a=b]", "test_it[a,b]"}
+    assert {name for name, names in chosen.items() if names != [name]} == beside
+    assert len(chosen["test_it[(x)]"]) < len(by_case)
+    assert by_case["test_it[two words]"] == "test_it[two and words]"
+    assert through_a_shell(list(by_case.values())) == list(by_case.values())
