@@ -13,13 +13,14 @@ from click.testing import CliRunner, Result
 from frame_harness.cli.main import cli
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.doors import SOURCES
+from tests.support.versions import OLDER
 
 ON = ("console", "--machine", "microvm", "--profile", "release")
 PATIENCE_S = 300
 
 
-def piped(lines: str) -> Result:
-    return CliRunner().invoke(cli, ON, input=lines, env={"FRAME_RS": ""})
+def piped(lines: str, *words: str) -> Result:
+    return CliRunner().invoke(cli, [*ON, *words], input=lines, env={"FRAME_RS": ""})
 
 
 def test_guest_that_crashed_is_no_success_and_what_did_not_run_is_named() -> None:
@@ -46,6 +47,20 @@ def test_slot_is_shown_by_its_fields() -> None:
 def test_what_follows_the_exit_of_the_guest_is_named() -> None:
     run = piped("exit pass\nconst\n")
     assert run.exit_code == ExitCode.PASS and "not run, the guest is gone:\n  const\n" in run.output
+
+
+@pytest.mark.parametrize("word", ["quit", "exit"])
+def test_quit_ends_the_conversation(word: str) -> None:
+    run = piped(f"banner\n{word}\nconst\n")
+    assert run.exit_code == ExitCode.PASS, run.output
+    assert "err " not in run.output and "PAGE_SIZE" not in run.output
+
+
+def test_older_module_shows_the_fields_that_its_slots_have() -> None:
+    run = piped("slot.peek 0x1000\nslot.generation 0x1000\n", "--frame-rs", str(OLDER))
+    assert run.exit_code == ExitCode.PASS, run.output
+    assert " refcount=0x" in run.output and " generation=0x" not in run.output
+    assert "which lacks MetaSlot::generation" in run.output
 
 
 @pytest.fixture
@@ -76,6 +91,15 @@ def test_ctrl_c_leaves_the_line_or_the_command_and_the_session_goes_on(terminal:
     terminal.expect("PAGE_SIZE=0x1000")
     terminal.expect("> ")
     terminal.sendeof()
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == ExitCode.PASS
+
+
+def test_person_is_told_whom_they_talk_to_and_how_to_leave(terminal: pexpect.spawn) -> None:
+    terminal.expect(r"a guest with built-in \(release\) on microvm; `help` lists .* `quit` ends")
+    terminal.expect("> ")
+    terminal.sendline("quit")
     terminal.expect(pexpect.EOF)
     terminal.close()
     assert terminal.exitstatus == ExitCode.PASS

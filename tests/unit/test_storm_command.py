@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from frame_harness.base.errors import UsageError
 from frame_harness.cli import storm as storm_command
 from frame_harness.cli.main import cli
 from frame_harness.concurrency.smp import ProgramResult
@@ -17,6 +18,7 @@ from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.session import plugin as pytest_plugin
+from tests.support.versions import OLDER
 
 ENV = {"FRAME_RS": ""}
 
@@ -85,3 +87,25 @@ def test_finding_of_a_storm_check_names_the_storm_that_is_repeated() -> None:
     words = pytest_plugin._storm_again(door, "large blocks")
     assert words[:4] == ["frame-harness", "storm", "large blocks", "--again"]
     assert words[4:] == ["--frame-rs", "f.rs", "--machine", "q35"]
+
+
+def test_older_module_is_judged_by_the_storms_that_it_has_the_names_for() -> None:
+    words = ["storm", "balanced references", "lives", "frames and blocks", "--time", "0.5"]
+    run = CliRunner().invoke(cli, [*words, "--frame-rs", str(OLDER)], env=ENV)
+    assert run.exit_code == ExitCode.PASS, run.output
+    lines = {line[:20].strip(): line for line in run.output.splitlines()}
+    assert lines["balanced references"].endswith("REF-04: held")
+    for name in ("lives", "frames and blocks"):
+        assert "did not rage" in lines[name] and "not in this version, which lacks MetaSlot." in lines[name]
+
+
+def test_storm_that_is_not_in_a_version_is_no_pass() -> None:
+    run = CliRunner().invoke(cli, ["storm", "poison", "--frame-rs", str(OLDER)], env=ENV)
+    assert run.exit_code == ExitCode.UNJUDGEABLE, run.output
+    assert "GUARD-09: not in this version, which lacks meta_guard, MetaSlot.guard" in run.output
+
+
+def test_names_of_storms_are_shown_as_a_shell_takes_them() -> None:
+    run = CliRunner().invoke(cli, ["storm", "nosuch"], env=ENV)
+    assert isinstance(run.exception, UsageError)
+    assert "'balanced references', claims, " in run.exception.next_step

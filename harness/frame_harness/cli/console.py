@@ -25,7 +25,9 @@ from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine
 from frame_harness.machine.firmware import require_host
 
-HINT = "`help` lists the commands, Tab completes them, Ctrl-C stops one, Ctrl-D ends"
+HINT = "`help` lists the commands, Tab completes them, Ctrl-C stops one, Ctrl-D or `quit` ends"
+_QUIT = ("quit", "exit")
+"""What ends the conversation; with a word behind it, `exit` is a command of the guest's."""
 
 
 def talk(frame_rs: Path | None, machine: str | None, profile: str, init: str) -> ExitCode:
@@ -49,7 +51,7 @@ class _Talk:
     def __init__(self, image: Image, machine: Machine, init: str) -> None:
         self._image, self._machine, self._init = image, machine, init
         self._kernel = self._boot()
-        self._slot = image.dtype("MetaSlot")
+        self._slot = image.dtype(image.slot_type)
         self._exited = False
 
     def __enter__(self) -> Self:
@@ -72,7 +74,10 @@ class _Talk:
         left = deque(lines)
         status: ExitCode | None = None
         while left and status is None:
-            status = self._say(left.popleft())
+            line = left.popleft()
+            if line in _QUIT:
+                return ExitCode.PASS
+            status = self._say(line)
         if left:
             click.echo("not run, the guest is gone:", err=True)
             for line in left:
@@ -81,7 +86,8 @@ class _Talk:
 
     def with_a_person(self) -> ExitCode:
         """Read lines with a history, until Ctrl-D or the end of the guest."""
-        click.echo(f"a guest at its prompt; {HINT}", err=True)
+        subject = f"{self._image.subject.name} ({self._image.profile})"
+        click.echo(f"a guest with {subject} on {self._machine.name}; {HINT}", err=True)
         self._complete()
         while True:
             try:
@@ -91,6 +97,8 @@ class _Talk:
             except KeyboardInterrupt:  # leaves the line, as in a shell
                 click.echo()
                 continue
+            if line in _QUIT:
+                return ExitCode.PASS
             try:
                 status = self._say(line) if line else None
             except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from frame_harness.base.commands import Step
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
@@ -18,11 +19,13 @@ from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.contract.clauses import clause, in_contract_order
+from frame_harness.contract.model import ModelError
 from frame_harness.histories.campaign import Found, Tally, campaign
 from frame_harness.histories.history import Failure, play
-from frame_harness.histories.lockstep import Lockstep, OwnHost
-from frame_harness.histories.scripts import Script, parse
-from frame_harness.histories.steps import Step
+from frame_harness.histories.interpreter import ScriptError
+from frame_harness.histories.lockstep import LineRefused, Lockstep, OwnHost
+from frame_harness.histories.scripts import NEXT_STEP, Script, parse
+from frame_harness.histories.steps import Step as ScriptStep
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.image.store import write_whole
@@ -70,19 +73,29 @@ def fuzz(request: FuzzRequest) -> ExitCode:
     def go_on(tally: Tally) -> bool:
         if request.commands is not None:
             return tally.commands < request.commands
-        return time.monotonic() - began < request.seconds
+        return not tally.histories or time.monotonic() - began < request.seconds
 
     def say(found: Found) -> None:
         _save(found, folder, request)
 
-    tally = campaign(OwnHost(image, machine), seed, go_on, say)
+    with Step("fuzz", _say) as step:
+
+        def counted(tally: Tally) -> bool:
+            step.at(f"{plural(tally.commands, 'command')}, {len(tally.found)} found")
+            return go_on(tally)
+
+        tally = campaign(OwnHost(image, machine), seed, counted, say)
     _summary(tally, time.monotonic() - began)
     return ExitCode.FAIL if tally.found else ExitCode.PASS
 
 
 def _image(frame_rs: Path | None, profile: str) -> Image:
     subject = Subject.from_file(frame_rs) if frame_rs else Subject.builtin()
-    return build(subject, profile, say=lambda text: click.echo(text, err=True))
+    return build(subject, profile, say=_say)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _save(found: Found, folder: Path, request: FuzzRequest) -> None:
@@ -122,18 +135,25 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
     """
     try:
         script = parse(file.read_text(encoding="utf-8"), str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            "script", str(file), detail=str(error), next_step="name a file that fuzz has saved"
-        ) from error
+    except OSError as error:
+        detail = f"cannot be read: {error.strerror}"
+        raise UsageError("script", str(file), detail=detail, next_step=NEXT_STEP) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("script", str(file), detail="it is no text", next_step=NEXT_STEP) from error
     definition = load_machine(machine or script.machine)
     require_host(definition)
     image = _image(frame_rs, profile or script.profile)
     with Lockstep(OwnHost(image, definition), script.boot_config) as lockstep:
-        failure = play_script(lockstep, script)
+        failure = play_script(lockstep, script, str(file))
+        parted = lockstep.parted
     click.echo(f"replay: {file} on {image.subject.name}, {machine or script.machine}:{image.profile}")
+    if found_on := _another_subject(script, image.subject):
+        click.echo(f"it was found on {found_on}; --frame-rs names the module to judge")
     for line in failure.lines if failure else script.lines:
         click.echo(f"    {line}")
+    if failure is None and parted:
+        click.echo("not all was played: what the module did is allowed, and the model cannot follow it")
+        return ExitCode.NO_TESTS
     if failure is None:
         click.echo("all as the model says" + (f"; {script.clause} holds" if script.clause else ""))
         return ExitCode.PASS
@@ -142,7 +162,45 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
     return ExitCode.FAIL
 
 
-def play_script(lockstep: Lockstep, script: Script) -> Failure | None:
-    """Play the lines of a script as they stand."""
-    steps = iter([Step(number, line.replace("{", "{{")) for number, line in enumerate(script.lines)])
-    return play(lockstep, lambda: next(steps, None))
+def _another_subject(script: Script, subject: Subject) -> str:
+    """The module that a script was found on, where it is not the one that it is played on."""
+    found = script.facts.get("subject", "")
+    return "" if not found or subject.sha256 in found else found
+
+
+def play_script(lockstep: Lockstep, script: Script, where: str = "script") -> Failure | None:
+    """Play the lines of a script as they stand.
+
+    Raises:
+        UsageError: names the line that nobody can play.
+    """
+    left = iter([ScriptStep(number, _literal(line)) for number, line in enumerate(script.lines)])
+    last = ScriptStep(-1, "")
+
+    def choose() -> ScriptStep | None:
+        nonlocal last
+        step = next(left, None)
+        last = step or last
+        return step
+
+    try:
+        return play(lockstep, choose)
+    except ModelError as error:
+        raise _unplayable(where, script.lines[last.number], error.summary) from error
+    except (ScriptError, LineRefused) as error:
+        detail = error.summary.removeprefix(f"{error.what}: ").removeprefix(f"{error.which}: ")
+        raise _unplayable(where, script.lines[last.number], detail) from error
+    except LookupError as error:
+        detail = "it leads to something that the model does not know"
+        raise _unplayable(where, script.lines[last.number], detail) from error
+
+
+def _unplayable(where: str, line: str, detail: str) -> UsageError:
+    return UsageError(
+        "script", f"{where}: `{line}`", detail=detail, next_step="mend that line, or one before it"
+    )
+
+
+def _literal(line: str) -> str:
+    """A line as the text of a step, in which braces stand for operands."""
+    return line.replace("{", "{{").replace("}", "}}")

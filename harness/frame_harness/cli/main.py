@@ -143,8 +143,14 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
     help="In all.",
 )  # fmt: skip
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many of each storm, not by the clock.")
-@click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True, help="CPUs of each guest.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Of the first guest's random numbers.",
+)
 @click.option(
     "--again", is_flag=True,
     help="Repeat storms that broke something until they do so again; status 8 when they do not.",
@@ -163,7 +169,10 @@ def storm_command(
     machine: str,
     profile: str,
 ) -> NoReturn:
-    """Let several CPUs at the same frames for a long time; NAMES choose some storms."""
+    """Let several CPUs at the same frames for a long time; NAMES choose some storms.
+
+    A wrong name lists those that there are.
+    """
     from frame_harness.cli.storm import StormRequest, storm  # noqa: PLC0415
 
     sys.exit(int(storm(StormRequest(seconds, steps, names, cpus, frame_rs, machine, profile, seed, again))))
@@ -232,11 +241,14 @@ def orderings_command(frame_rs: Path | None, profile: str, kernel: bool) -> NoRe
 
 @cli.command("console")
 @frame_rs_option("in the guest")
-@click.option("--machine", default=None, help="A machine's name or TOML file.")
+@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
-@click.option("--init", type=click.Choice(["none", "array", "full"]), default="full", show_default=True)
-def console_command(frame_rs: Path | None, machine: str | None, profile: str, init: str) -> NoReturn:
-    """Boot a guest and talk to it: one command a line, `help` lists them, Ctrl-D ends."""
+@click.option(
+    "--init", type=click.Choice(["none", "array", "full"]), default="full", show_default=True,
+    help="What the guest readies before its prompt: nothing, the slot table, the buddy allocator, too.",
+)  # fmt: skip
+def console_command(frame_rs: Path | None, machine: str, profile: str, init: str) -> NoReturn:
+    """Boot a guest and talk to it: one command a line, `help` lists them, `quit` or Ctrl-D ends."""
     from frame_harness.cli.console import talk  # noqa: PLC0415
 
     sys.exit(int(talk(frame_rs, machine, profile, init)))

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import click
 
+from frame_harness.base.commands import Step
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
 from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.concurrency.storms import STORMS, Storm, run_storm
 from frame_harness.contract.clauses import clause
+from frame_harness.contract.names import lacking, needs_of_clause
 from frame_harness.guest.checks import ClauseViolated
-from frame_harness.guest.errors import GuestCrashed, GuestTimeout, SubjectPanic
+from frame_harness.guest.errors import GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
@@ -63,6 +65,13 @@ class _Tally:
     seconds: float = 0.0
     guests: int = 0
     broken: str = ""
+    absent: str = ""
+    """Why this version of the module cannot be asked."""
+
+    @property
+    def over(self) -> bool:
+        """Whether no guest of it is to come."""
+        return bool(self.broken or self.absent)
 
     def add(self, outcome: ProgramResult) -> None:
         """Count what a guest did, whether or not that broke something."""
@@ -72,6 +81,8 @@ class _Tally:
     @property
     def line(self) -> str:
         names = ", ".join(self.storm.clauses)
+        if self.absent:
+            return f"{self.storm.name:20} {'did not rage':39}  {names}: {self.absent}"
         said = self.broken or "held"
         if not self.steps:
             return f"{self.storm.name:20} {'broke off before its steps were counted':39}  {names}: {said}"
@@ -88,33 +99,53 @@ def storm(request: StormRequest) -> ExitCode:
     """
     for name in request.names:
         if name not in STORMS:
-            raise UsageError("storm", name, detail="no such storm", next_step=f"known: {', '.join(STORMS)}")
+            raise UsageError("storm", name, detail="no such storm", next_step=f"known: {names_of_storms()}")
     subject = Subject.from_file(request.frame_rs) if request.frame_rs else Subject.builtin()
     machine = load_machine(request.machine)
     require_host(machine)
-    image = build(subject, request.profile, say=lambda text: click.echo(text, err=True))
-    tallies = [_Tally(STORMS[name]) for name in request.names or STORMS]
+    image = build(subject, request.profile, say=_say)
+    tallies = [_Tally(STORMS[name], absent=_absent(STORMS[name], image)) for name in request.names or STORMS]
     until = time.monotonic() + request.seconds
 
     def goes_on(tally: _Tally) -> bool:
         if request.steps is not None:
-            return not tally.broken and tally.steps < request.steps
-        return not tally.broken and (time.monotonic() < until or not tally.guests)
+            return not tally.over and tally.steps < request.steps
+        return not tally.over and (time.monotonic() < until or not tally.guests)
 
-    # What broke something once is played again as it was; else each guest gets random numbers of its own.
-    for seed in itertools.repeat(request.seed) if request.again else itertools.count(request.seed):
-        for tally in filter(goes_on, tallies):
-            _turn(tally, image, machine, request, seed)
-        if not any(map(goes_on, tallies)):
-            break
+    with Step(f"storms on {subject.name}", _say) as step:
+        # What broke something is played again as it was; else each guest gets random numbers of its own.
+        for seed in itertools.repeat(request.seed) if request.again else itertools.count(request.seed):
+            for tally in filter(goes_on, tallies):
+                step.at(tally.storm.name)
+                _turn(tally, image, machine, request, seed)
+            if not any(map(goes_on, tallies)):
+                break
     for tally in tallies:
         click.echo(tally.line)
     return _ending(tallies, request)
 
 
+def names_of_storms() -> str:
+    """The names of all storms as a shell takes them."""
+    return ", ".join(map(shlex.quote, STORMS))
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _absent(storm: Storm, image: Image) -> str:
+    """Say for want of which names a storm's clauses are not in a version; nothing where they are."""
+    needs = [name for id_ in storm.clauses for name in needs_of_clause(id_)]
+    lacks = lacking(needs, image.lacks)
+    return f"not in this version, which lacks {', '.join(lacks)}" if lacks else ""
+
+
 def _ending(tallies: Sequence[_Tally], request: StormRequest) -> ExitCode:
     if any(tally.broken for tally in tallies):
         return ExitCode.FAIL
+    if all(tally.absent for tally in tallies):
+        return ExitCode.UNJUDGEABLE
     if not request.again:
         return ExitCode.PASS
     guests = sum(tally.guests for tally in tallies)
@@ -141,6 +172,8 @@ def _turn(tally: _Tally, image: Image, machine: Machine, request: StormRequest, 
     with Kernel.boot(image, machine, cpus=request.cpus, seed=seed) as kernel:
         try:
             run_storm(tally.storm, kernel, seconds=seconds, seed=seed, seen=tally.add)
+        except NotInThisVersion as error:
+            tally.absent = f"not in this version, which lacks {', '.join(error.lacks)}"
         except (ClauseViolated, SubjectPanic, GuestCrashed, GuestTimeout) as error:
             tally.broken = f"BROKEN, {str(error).splitlines()[0]}"
             for id_ in tally.storm.clauses:

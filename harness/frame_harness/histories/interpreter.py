@@ -24,7 +24,9 @@ from frame_harness.contract.model import (
     Vtable,
     custom,
 )
+from frame_harness.contract.model.outcome import Panicked
 from frame_harness.contract.model.slots import C
+from frame_harness.machine.schema import nearest
 
 MIGRATETYPES = {"movable": Migratetype.MOVABLE, "unmovable": Migratetype.UNMOVABLE}
 PURPOSES = {"pagetable": PAGE_TABLE, "kernel": KERNEL_DATA, "user": USER_DATA}
@@ -36,6 +38,8 @@ VTABLES = {
 }
 """The shim's recording vtables by the name that `vt.addr` knows."""
 LAST_GENERATION = 2**32 - 1
+ORDERS = 21
+"""How many orders a command may name: no block has the last of them, and its frames can still be counted."""
 
 
 class ScriptError(UsageError):
@@ -82,11 +86,19 @@ class Words:
         name, *args = line.split()
         return cls(line, name, tuple(args))
 
-    def number(self, index: int) -> int:
+    def number(self, index: int, below: int = 1 << 64) -> int:
         try:
-            return int(self.args[index], 0)
+            value = int(self.args[index], 0)
         except (IndexError, ValueError) as error:
             raise ScriptError("command", self.line, expected=f"a number as argument {index + 1}") from error
+        if not 0 <= value < below:
+            raise ScriptError(
+                "command",
+                self.line,
+                expected=f"0 to {below - 1:#x} as argument {index + 1}",
+                actual=f"{value:#x}",
+            )
+        return value
 
     def word(self, index: int, known: Mapping[str, object]) -> str:
         word = self.args[index] if index < len(self.args) else ""
@@ -96,15 +108,26 @@ class Words:
 
 
 def options_of(args: tuple[str, ...]) -> AllocOptions:
-    """The builder calls of an `alloc` command, in order."""
-    calls: list[bool | Purpose] = []
-    for word in args:
-        key, _, value = word.partition("=")
-        if key == "zeroed":
-            calls.append(value == "1")
-        elif key == "purpose":
-            calls.append(custom(int(value[7:], 0)) if value.startswith("custom:") else PURPOSES[value])
+    """The builder calls of an `alloc` command, in order.
+
+    Raises:
+        ScriptError: one of them is none.
+    """
+    calls = [_builder_call(word) for word in args if word not in ("new", "default")]
     return AllocOptions(tuple(calls))
+
+
+def _builder_call(word: str) -> bool | Purpose:
+    key, _, value = word.partition("=")
+    if key == "zeroed" and value in ("0", "1"):
+        return value == "1"
+    if key == "purpose" and value in PURPOSES:
+        return PURPOSES[value]
+    if key == "purpose" and value.startswith("custom:"):
+        number = Words(word, key, (value.removeprefix("custom:"),))
+        return custom(number.number(0, below=1 << 32))
+    wanted = f"zeroed=0|1 or purpose={'|'.join(PURPOSES)}|custom:<n>"
+    raise ScriptError("option of alloc", word, expected=wanted)
 
 
 def set_of_vtables(addresses: Mapping[str, int]) -> dict[int, Vtable]:
@@ -120,7 +143,7 @@ def _paddr(words: Words, index: int = 0) -> int:
 
 
 def _block(words: Words) -> tuple[int, int]:
-    return words.number(0), words.number(1)
+    return words.number(0), words.number(1, below=ORDERS)
 
 
 def _reads(name: str) -> Handler:
@@ -306,7 +329,8 @@ class Interpreter:
         words = Words.of(line)
         handler = HANDLERS.get(words.name)
         if handler is None:
-            raise ScriptError("command", line, detail="its effect is not known to the model")
+            near = nearest(words.name, HANDLERS)
+            raise ScriptError("command", line, detail=f"its effect is not known to the model{near}")
         model = self.model
         named = self._named(words)
         misaligned = words.name in FOLLOWS_VTABLE and any(
@@ -316,7 +340,10 @@ class Interpreter:
         self._notice_abuse(words, named)
         named |= self._offered(words)
         model.payload.clear()
-        outcome = handler(model, words)
+        try:
+            outcome = handler(model, words)
+        except Panicked as panicked:  # of what only looks at a slot
+            outcome = Panic(panicked.kind)
         self.claim_rejected |= isinstance(outcome, Panic) and outcome.kind is PanicKind.CLAIM
         met = model.buddy.quarantined - quarantined if words.name in ALLOCATES else set()
         if isinstance(outcome, Done) and "paddr" in outcome.values:
@@ -366,7 +393,7 @@ class Interpreter:
         free = any(slot.says_free for slot in slots) or bool(named & self.model.buddy.quarantined)
         match words.name:
             case "inject":
-                abused = words.args[0] == "buddy.nostamp"
+                abused = words.args[:1] == ("buddy.nostamp",)
             case "slot.set_order" | "slot.set_next" | "slot.set_prev":
                 abused = True
             case (

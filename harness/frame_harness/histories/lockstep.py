@@ -83,6 +83,10 @@ class OwnHost:
         return kernel.finish()
 
 
+class LineRefused(HarnessError):
+    """The guest does not know a command that the model knows, or takes other operands."""
+
+
 class Lockstep:
     """A guest and a model, brought back to the state after boot as often as it takes.
 
@@ -190,7 +194,8 @@ class Lockstep:
 
         Raises:
             ScriptError: the model does not know the command.
-            HarnessError: the guest refused the command, or the harness broke down.
+            LineRefused: the guest refused the command.
+            HarnessError: the harness broke down.
         """
         line = self.resolved(line)
         self.last = prediction = self.interpreter.follow(line)
@@ -204,7 +209,7 @@ class Lockstep:
         self._note_payload(prediction)
         refused = reply.status == "err" and reply.outcome.code != SLOT_LEADS_NOWHERE
         if refused and not is_refusal(prediction.outcome):
-            raise HarnessError("console command", repr(line), detail=f"refused: {reply.outcome.text}")
+            raise LineRefused("console command", repr(line), detail=f"refused: {reply.outcome.text}")
         difference = (
             of_reply(prediction, reply)
             or self._compare_slots()

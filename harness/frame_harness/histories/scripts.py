@@ -9,8 +9,10 @@ from typing import Any
 
 from frame_harness.base.errors import UsageError
 from frame_harness.histories.lockstep import BootConfig
+from frame_harness.image.build import PROFILES
 
 FORMAT = "frame-harness script 1"
+NEXT_STEP = "name a file that fuzz has saved"
 _HEADER = re.compile(r"#\s*([a-z]+): (.*)")
 
 
@@ -56,15 +58,19 @@ def parse(text: str, where: str) -> Script:
     if not rows or rows[0] != f"# {FORMAT}":
         raise UsageError(
             "script", where, expected=f"`# {FORMAT}` in its first line",
-            actual=repr(rows[0][:60]) if rows else "an empty file",
-            next_step="name a file that fuzz has saved",
+            actual=repr(rows[0][:60]) if rows else "an empty file", next_step=NEXT_STEP,
         )  # fmt: skip
     header = {found[1]: found[2] for row in rows[1:] if (found := _HEADER.fullmatch(row))}
     commands = tuple(line for row in rows if (line := row.partition("#")[0].strip()))
     for key in ("machine", "profile"):
         if key not in header:
             raise UsageError("script", where, expected=f"a line `# {key}: …`", actual="none")
+    if header["profile"] not in PROFILES:
+        wanted = " or ".join(f"`# profile: {profile}`" for profile in PROFILES)
+        raise UsageError("script", where, expected=wanted, actual=f"`# profile: {header['profile']}`")
     options = _read(header, where)
+    if not commands:
+        raise UsageError("script", where, expected="a command", actual="none", next_step=NEXT_STEP)
     own = {"clause", "machine", "profile", "memory", "ground", *options}
     return Script(
         machine=header["machine"],

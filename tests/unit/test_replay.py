@@ -1,0 +1,120 @@
+"""A script that somebody wrote or changed is played as far as it makes sense, or refused with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from frame_harness.base.errors import UsageError
+from frame_harness.cli.fuzz import play_script
+from frame_harness.cli.main import cli
+from frame_harness.histories.boot_configs import ISLANDS
+from frame_harness.histories.lockstep import Lockstep, OwnHost
+from frame_harness.histories.scripts import Script
+from frame_harness.image.build import build
+from frame_harness.image.subject import Subject
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.machine.definition import load_machine
+from tests.support.mutants import broken
+
+HEAD = "# frame-harness script 1\n# clause: GUARD-08: some words\n# machine: q35\n# profile: release\n"
+LEAK = ("            buddy::free(token, frame, 0);\n", "")
+FOUND_ON = "frame.rs sha256 " + "0" * 64
+
+
+@pytest.fixture(scope="module")
+def lockstep() -> Iterator[Lockstep]:
+    host = OwnHost(build(Subject.builtin(), "release"), load_machine("q35"))
+    with Lockstep(host, ISLANDS) as lockstep:
+        yield lockstep
+
+
+def replay(folder: Path, *lines: str, frame_rs: Path | None = None) -> Result:
+    file = folder / "script.txt"
+    file.write_text(HEAD + "\n".join([*lines, ""]), encoding="utf-8")
+    named = ["--frame-rs", str(frame_rs)] if frame_rs else []
+    return CliRunner().invoke(cli, ["replay", str(file), *named], env={"FRAME_RS": ""})
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("allloc", "not known to the model, did you mean 'alloc'"),
+        ("crash hang", "not known to the model"),
+        ("alloc purpose=nosuch", r"expected zeroed=0\|1 or purpose=pagetable\|"),
+        ("alloc purpose=custom:x", "expected a number"),
+        ("alloc purpose=custom:0x100000000", "expected 0 to 0xffffffff"),
+        ("alloc sideways", "expected zeroed="),
+        ("slot.set_flags 0x1180000", "expected a number as argument 2"),
+        ("slot.set_flags 0x1180000 {0}", "expected a number as argument 2"),
+        ("slot.set_flags 0x1180000 1 2", "refused: unexpected argument"),
+        ("slot.set_flags -1 1", "expected 0 to 0xffffffffffffffff as argument 1"),
+        ("release 0x1180000 40", "expected 0 to 0x14 as argument 2"),
+        ("inject", "no such fault is known"),
+    ],
+)
+def test_line_that_nobody_can_play_is_named(line: str, words: str, lockstep: Lockstep) -> None:
+    script = Script("q35", "release", ISLANDS, ("alloc", line, "alloc"))
+    with pytest.raises(UsageError, match=words) as raised:
+        play_script(lockstep, script, "my.txt")
+    assert raised.value.which == f"my.txt: `{line}`"
+    assert raised.value.next_step == "mend that line, or one before it"
+
+
+@pytest.mark.parametrize("last", ["release 0x1180000 0", "array.unmap 0x1180000"])
+def test_vtable_that_nobody_registered_is_a_mistake_of_the_script(last: str, lockstep: Lockstep) -> None:
+    lines = ("alloc", "slot.set_vtable_bits 0x1180000 0x1000", last)
+    with pytest.raises(UsageError, match=r"script: my\.txt: `"):
+        play_script(lockstep, Script("q35", "release", ISLANDS, lines), "my.txt")
+
+
+@pytest.mark.parametrize("line", ["slot.get_refcount 0xffffffffffff", "array.snapshot 0xffffffffff000"])
+def test_address_without_a_slot_must_panic_as_the_contract_says(line: str, lockstep: Lockstep) -> None:
+    assert play_script(lockstep, Script("q35", "release", ISLANDS, (line, "alloc"))) is None
+
+
+def test_script_without_a_command_is_no_pass(tmp_path: Path) -> None:
+    run = replay(tmp_path, "# nothing is left")
+    assert isinstance(run.exception, UsageError)
+    assert run.exception.summary.endswith("script.txt: expected a command, got none")
+
+
+def test_script_of_a_profile_that_there_is_not_is_a_usage_error(tmp_path: Path) -> None:
+    file = tmp_path / "script.txt"
+    file.write_text(HEAD.replace("release", "fast") + "alloc\n")
+    run = CliRunner().invoke(cli, ["replay", str(file)], env={"FRAME_RS": ""})
+    assert isinstance(run.exception, UsageError)
+    assert "expected `# profile: dev` or `# profile: release`, got `# profile: fast`" in str(run.exception)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"\xff\xfe\x00", "it is no text"), (None, "cannot be read: No such file")]
+)
+def test_file_that_cannot_be_read_is_one_line(data: bytes | None, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "script.txt"
+    if data is not None:
+        file.write_bytes(data)
+    run = CliRunner().invoke(cli, ["replay", str(file)], env={"FRAME_RS": ""})
+    assert isinstance(run.exception, UsageError) and words in run.exception.summary
+    assert run.exception.summary.count(str(file)) == 1
+
+
+def test_module_that_a_script_was_found_on_is_named_where_it_is_another(tmp_path: Path) -> None:
+    run = replay(tmp_path, f"# subject: {FOUND_ON}", "alloc")
+    assert run.exit_code == ExitCode.PASS, run.output
+    assert f"it was found on {FOUND_ON}; --frame-rs names the module to judge" in run.output
+    same = replay(tmp_path, f"# subject: built-in sha256 {Subject.builtin().sha256}", "alloc")
+    assert "it was found on" not in same.output
+
+
+def test_script_that_cannot_be_followed_to_its_end_is_no_pass(tmp_path: Path) -> None:
+    """The module keeps a poisoned frame to itself, which is allowed; where that is the model cannot tell."""
+    lines = ("buddy.drain", "slot.mark_poisoned 0x1180000", "inject buddy.next 0x1180000", "alloc")
+    sound = replay(tmp_path, *lines)
+    assert sound.exit_code == ExitCode.PASS and "GUARD-08 holds" in sound.output, sound.output
+    leaky = replay(tmp_path, *lines, frame_rs=broken([LEAK]))
+    assert leaky.exit_code == ExitCode.NO_TESTS, leaky.output
+    assert "not all was played" in leaky.output and "holds" not in leaky.output
