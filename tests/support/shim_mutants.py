@@ -54,7 +54,7 @@ SHIM_MUTANTS = [
     mutant(
         "no order is too large",
         "FRAME-05",
-        "parts/buddy.rs",
+        "src/memory/buddy.rs",
         ("return Err(AllocError::InvalidOrder);", "return Err(AllocError::OutOfMemory);"),
     ),
     mutant(
