@@ -12,6 +12,9 @@ HARNESS := .venv/bin/frame-harness
 # FRAME_RS reaches the program by the environment, so that any path may be in it.
 CHECK   := $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(addprefix --baseline ,$(BASELINE))
 
+# A user's settings of Python (another home, modules to find first, warnings as errors) are for other programs.
+unexport $(filter-out PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX PYTHONUNBUFFERED,$(filter PYTHON%,$(.VARIABLES)))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup doctor qemu-test test mutants lint check bench fuzz storm clauses clean
 

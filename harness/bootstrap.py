@@ -5,7 +5,9 @@ Runs before anything is installed: the standard library only, from Python 3.11 o
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,51 +16,109 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "harness"))
 
-from frame_harness.base import packages  # noqa: E402  # found by the line above
+from frame_harness.base import packages, pip_settings  # noqa: E402  # found by the line above
 from frame_harness.base.commands import Finished, HowFar, Say, run, speaker  # noqa: E402
 from frame_harness.base.disk import run_writing  # noqa: E402
 from frame_harness.base.errors import HarnessError, MissingToolError  # noqa: E402
+from frame_harness.base.host_tools import HOST_TOOLS  # noqa: E402
 
 VENV = ROOT / ".venv"
 LOCK = ROOT / "harness" / "frame_harness" / "cli" / "requirements.lock"
-# Program on the path, Debian packages that bring it, what it is for.
-TOOLS = (
-    ("qemu-system-x86_64", ("qemu-system-x86",), "QEMU, which boots the kernel"),
-    ("cc", ("gcc", "libc6-dev"), "C linker, for the build scripts of Rust crates"),
-)
+INTERRUPTED = 130
 
 
 def main() -> int:
     """Do what is missing; return 0, or 1 after one line that says what a person must do."""
-    if sys.argv[1:] == ["look"]:
-        return look()
-    say = speaker(sys.stderr)
     try:
-        for program, names, purpose in TOOLS:
-            if shutil.which(program) is None:
-                packages.install(names, purpose=purpose, say=say)
-        make_venv(say)
-        install_locked(say)
-        return find_rust()
+        return look() if sys.argv[1:] == ["look"] else set_up(speaker(sys.stderr))
     except HarnessError as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        print(
+            f"set-up: {error}\nnext: see that this can be read and written, then make setup", file=sys.stderr
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted\nnext: make setup, which goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def set_up(say: Say) -> int:
+    """Install what is missing; return 0, or what the look for a Rust toolchain ends with."""
+    require_place()
+    require_rights()
+    for tool in HOST_TOOLS:
+        if not tool.works():
+            packages.install(tool.packages, purpose=tool.purpose, say=say)
+            if (tried := tool.try_out()).status != 0:
+                raise MissingToolError(
+                    tool.purpose,
+                    shutil.which(tool.program) or tool.program,
+                    expected="one that works",
+                    actual=tried.last_words(),
+                    next_step="take it off the PATH, or apt-get install --reinstall "
+                    + " ".join(tool.packages),
+                )
+    make_venv(say)
+    install_locked(say)
+    return find_rust()
 
 
 def look() -> int:
     """Say what the set-up would install, and install nothing; return 1, as something is missing."""
-    for program, names, purpose in TOOLS:
-        if shutil.which(program) is None:
-            print(f"MISSING  {purpose}: {program}\nnext: apt-get install {' '.join(names)}")
+    for tool in HOST_TOOLS:
+        if not tool.works():
+            print(f"MISSING  {tool.purpose}: {tool.program}\nnext: apt-get install {' '.join(tool.packages)}")
     print("MISSING  the virtualenv .venv, or it is out of date\nnext: make setup, which installs all of this")
     return 1
 
 
+def require_place() -> None:
+    """Require that this clone is the caller's to write.
+
+    Raises:
+        HarnessError: names what is not.
+    """
+    if os.pathsep in os.fspath(ROOT):
+        _refuse(ROOT, f"a path without {os.pathsep!r}, which separates those in PATH", "one with it")
+    if os.statvfs(ROOT).f_flag & os.ST_NOEXEC:
+        _refuse(ROOT, "a file system whose programs may run", "one that is mounted noexec")
+    for place in (ROOT, VENV):
+        if place.exists() and not os.access(place, os.W_OK):
+            _refuse(place, "a folder that you may write", f"one that user {os.geteuid()} may not")
+
+
+def _refuse(place: Path, expected: str, actual: str) -> None:
+    raise HarnessError(
+        "set-up",
+        os.fspath(place),
+        expected=expected,
+        actual=actual,
+        next_step="make a clone of your own, in a folder where that holds",
+    )
+
+
+def require_rights() -> None:
+    """Require root where Debian packages are missing; name all of them at once.
+
+    Raises:
+        MissingPackages: this process may not install them.
+    """
+    if packages.may_install():
+        return
+    names = [name for tool in HOST_TOOLS if not tool.works() for name in tool.packages]
+    if not VENV.exists() and not importlib.util.find_spec("ensurepip"):
+        names.append("python3-venv")
+    if not (shutil.which("rustc") or shutil.which("rustup")):
+        names += packages.RUST
+    if names:
+        packages.install(names, purpose="set-up")
+
+
 def make_venv(say: Say) -> None:
     """Make the private virtualenv, unless there is one that works."""
-    python = VENV / "bin" / "python"
-    check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
-    if python.exists() and run([python, "-c", check], what="looking at .venv").status == 0:
+    if _venv_works():
         return
     what = "making the virtualenv .venv"
     made = _venv(what, say)
@@ -71,8 +131,17 @@ def make_venv(say: Say) -> None:
             "virtualenv",
             str(VENV),
             detail=(made.out + made.err).strip().rpartition("\n")[2],
-            next_step="install Python's venv module",
+            next_step="make setup, once that is solved; it needs a Python 3.11 or later with its venv module",
         )
+
+
+def _venv_works() -> bool:
+    activate, python = VENV / "bin" / "activate", VENV / "bin" / "python"
+    # Of a clone that was moved, its own scripts name an interpreter that is no longer there.
+    if not activate.is_file() or os.fspath(VENV) not in activate.read_text(encoding="utf-8"):
+        return False
+    check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
+    return run([python, "-c", check], what="looking at .venv").status == 0
 
 
 def _venv(what: str, say: Say) -> Finished:
@@ -98,21 +167,25 @@ def install_locked(say: Say) -> None:
 
 
 def _pip(arguments: list[str], *, what: str, say: Say, how_far: HowFar | None = None) -> None:
-    argv: list[str | Path] = [
-        VENV / "bin" / "python", "-m", "pip", "install",
-        "--disable-pip-version-check", "--no-input", "--progress-bar=off", *arguments,
-    ]  # fmt: skip
-    # A user's pip settings may send packages elsewhere than into the virtualenv.
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"PIP_USER", "PIP_TARGET", "PYTHONPATH"}
-    }
+    pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip"]
+    listed = run([*pip, "config", "list"], what="asking pip", env=pip_settings.to_ask(os.environ))
+    if listed.status != 0:
+        raise MissingToolError("pip", detail=listed.last_words(), next_step="mend pip's settings")
+    argv = [*pip, "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off", *arguments]
+    env = pip_settings.environment(os.environ, listed.out)
     finished = run_writing(ROOT, argv, what=what, say=say, env=env, how_far=how_far)
     if finished.status != 0:
         raise MissingToolError(
-            "pip", what, detail=finished.last_words(), next_step="make setup, once that is solved"
+            "pip", what, detail=_why(finished), next_step="make setup, once that is solved"
         )
+
+
+def _why(finished: Finished) -> str:
+    """Return why pip failed; without a connection it says that there is no such package."""
+    # WARNING: Retrying (Retry(total=0, …)) after connection broken by 'ProxyError('…', …)': /simple/click/
+    broken = re.search(r"connection broken by (.+): /", finished.out + finished.err)
+    # …, NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection object at 0x7f…>: Failed to …
+    return "no connection: " + re.sub(r"<[^>]*>: ", "", broken[1]) if broken else finished.last_words()
 
 
 def find_rust() -> int:

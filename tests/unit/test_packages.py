@@ -21,6 +21,7 @@ def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
     calls = tmp_path / "calls"
     fake(tmp_path, "apt-get", f'echo "$*" >>{calls}\neval "$FAKE_APT"\n')
+    fake(tmp_path, "dpkg-query", "exit 1\n")
     fake(
         tmp_path,
         "apt-cache",
@@ -98,6 +99,100 @@ def test_package_that_is_too_old_everywhere_is_one_line_and_not_installed(
     assert words(apt) == ["update"]
     assert said in raised.value.summary and "rustc-web" in raised.value.summary
     assert "\n" not in raised.value.summary
+
+
+@needs_root
+def test_installation_that_was_interrupted_is_finished_first(
+    apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(apt.parent, "dpkg", f'echo "dpkg $*" >>{apt}\n')
+    monkeypatch.setenv(
+        "FAKE_APT",
+        f"grep -q '^dpkg' {apt} || {{ echo \"E: dpkg was interrupted, you must manually run"
+        " 'dpkg --configure -a' to correct the problem. \" >&2; exit 100; }",
+    )
+    said: list[str] = []
+    packages.install(["one"], purpose="test", say=said.append)
+    assert words(apt) == ["install", "dpkg", "install"]
+    assert "dpkg --configure -a" in said[0]
+
+
+@needs_root
+@pytest.mark.parametrize("installed", [True, False])
+def test_package_of_somebody_else_that_is_broken_counts_only_if_ours_are_not_installed(
+    installed: bool, apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "FAKE_APT",
+        "echo 'dpkg: error processing package bad (--configure):' >&2;"
+        "echo 'Errors were encountered while processing:' >&2;"
+        "echo 'E: Sub-process /usr/bin/dpkg returned an error code (1)' >&2; exit 100",
+    )
+    if installed:
+        fake(apt.parent, "dpkg-query", "echo installed\n")
+        packages.install(["one"], purpose="test")
+    else:
+        with pytest.raises(MissingPackages, match=r"Sub-process .* error code \(1\), bad"):
+            packages.install(["one"], purpose="test")
+
+
+@needs_root
+def test_nothing_is_removed_for_what_is_installed(apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "FAKE_APT",
+        "[ $1 = update ] && exit;"
+        "echo 'The following packages will be REMOVED:\n  cargo rustc\nThe following NEW …';"
+        "echo 'E: Packages need to be removed but remove is disabled.' >&2; exit 100",
+    )
+    with pytest.raises(MissingPackages, match="apt-get refused: it would remove cargo rustc") as raised:
+        packages.install(["one"], purpose="test")
+    assert "\n" not in raised.value.summary
+    assert all(
+        "--no-remove" in call
+        for call in apt.read_text(encoding="utf-8").splitlines()
+        if call.startswith("install")
+    )
+
+
+@needs_root
+def test_lists_that_cannot_be_renewed_say_why(apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_OLD", "(none)")
+    monkeypatch.setenv("FAKE_NEW", "(none)")
+    monkeypatch.setenv("FAKE_APT", "echo 'W: Failed to fetch http://x/InRelease  Could not connect' >&2")
+    with pytest.raises(MissingPackages, match="Failed to fetch http://x/InRelease  Could not connect"):
+        packages.install(["one"], purpose="test")
+
+
+@needs_root
+def test_lists_that_another_apt_renews_are_waited_for(apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = apt.parent / "lists" / "lock"
+    lock.parent.mkdir()
+    monkeypatch.setenv("FAKE_OLD", "(none)")
+    monkeypatch.setenv(
+        "FAKE_APT",
+        f'[ "$1" != update ] || [ -e {lock} ] || {{ echo "E: Could not get lock {lock}. It is'
+        ' held by process 1" >&2; exit 100; }',
+    )
+    packages.install(["one"], purpose="test")
+    assert words(apt) == ["update", "update", "install"]
+
+
+@needs_root
+def test_apt_is_run_as_it_expects_whatever_the_users_settings_are(
+    apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/no/such/folder")
+    monkeypatch.setenv("FAKE_APT", f'echo "$PATH ${{TMPDIR-unset}} $(umask) $LC_ALL" >>{apt}')
+    mask = os.umask(0o077)
+    try:
+        packages.install(["one"], purpose="test")
+    finally:
+        os.umask(mask)
+    call, seen = apt.read_text(encoding="utf-8").splitlines()
+    assert "--no-remove" in call
+    path, tmpdir, umask, locale = seen.split()
+    assert {"/usr/sbin", "/sbin"} <= set(path.split(":"))
+    assert (tmpdir, umask, locale) == ("unset", "0022", "C")
 
 
 def test_machine_without_apt_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

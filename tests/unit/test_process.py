@@ -72,6 +72,13 @@ def test_output_of_both_streams_is_kept_after_the_end(spawn: Spawn) -> None:
     assert process.stderr_text() == "out\nerr\n"
 
 
+def is_running(process: Path) -> bool:
+    try:
+        return (process / "stat").read_text(encoding="ascii").split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # while it is opened; while it is read
+        return False
+
+
 def test_children_of_the_process_die_with_it(spawn: Spawn) -> None:
     process = spawn(
         "import subprocess as s; p = s.Popen(['sleep', '600']); print(p.pid, flush=True); p.wait()"
@@ -80,7 +87,7 @@ def test_children_of_the_process_die_with_it(spawn: Spawn) -> None:
         assert not process.ended(0.01)
     child = Path("/proc") / process.stderr_text().strip()
     process.kill()
-    while child.exists() and (child / "stat").read_text().split()[2] != "Z":
+    while is_running(child):
         pass
 
 

@@ -12,7 +12,9 @@ from tests.unit.evidence_samples import CHECKS, DEV, RELEASE, VTABLE, healthy, w
 
 def watched(terminal: bool) -> str:
     file = io.StringIO()
-    console = Console(file=file, width=60, force_terminal=terminal, highlight=False, markup=False)
+    console = Console(
+        file=file, width=60, force_terminal=terminal, highlight=False, markup=False, _environ={}
+    )
     evidence = with_outcome(healthy(), VTABLE, Outcome.VIOLATED, DEV)
     with Progress(console) as progress:
         progress.step("building dev")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
-from frame_harness.base.text import printable
+from frame_harness.base.text import printable, seconds
 from frame_harness.judge.baseline import EMPTY, Baseline, parse
 from frame_harness.judge.evidence import (
     DumpEvidence,
@@ -95,7 +95,7 @@ every_sample = pytest.mark.parametrize("evidence", SAMPLES.values(), ids=SAMPLES
 def shown(evidence: Evidence, baseline: Baseline = EMPTY, width: int = 80, color: bool = False) -> str:
     file = io.StringIO()
     console = Console(
-        file=file, width=width, force_terminal=color, highlight=False, markup=False, emoji=False
+        file=file, width=width, force_terminal=color, highlight=False, markup=False, emoji=False, _environ={}
     )
     print_report(evidence, judge(evidence, baseline), baseline, console)
     return file.getvalue()
@@ -263,3 +263,10 @@ def test_small_texts() -> None:
     assert matrix([DEV]) == "1 machine × 1 profile"
     assert matrix([DEV, RELEASE]) == "2 runs"
     assert matrix([]) == "no run"
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "shown"), [(0.04, "0.0 s"), (59.4, "59.4 s"), (60.2, "1 min 0 s"), (419.6, "7 min 0 s")]
+)
+def test_a_minute_has_sixty_seconds(duration_s: float, shown: str) -> None:
+    assert seconds(duration_s) == shown

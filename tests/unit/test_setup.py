@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from frame_harness.base import resources
 from frame_harness.base.commands import run
 from frame_harness.base.errors import HarnessError
+from tests.support.fresh_machine import copy_clone
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -25,17 +26,8 @@ NO_OP_LIMIT_S = 1.0  # of CPU time: a loaded machine is no failure
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what git would hand out, edits that are not committed yet included."""
-    listed = run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], what="git", cwd=ROOT
-    )
-    if listed.status != 0:
-        pytest.skip("not a git clone: clone the project to test its set-up")
     folder = tmp_path_factory.mktemp("a clone")
-    for name in filter(None, listed.out.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    copy_clone(folder)
     return folder
 
 
@@ -84,6 +76,9 @@ def test_fresh_clone_is_ready_after_one_command_then_says_nothing(clone: Path) -
     doctor = make(clone, "doctor")
     assert doctor.returncode == 0, doctor.stdout
     assert "nothing is missing" in doctor.stdout
+    # A user's settings of Python are for other programs.
+    doctor = make(clone, "doctor", env={"PYTHONHOME": "/nothing", "PYTHONPATH": "/nothing"})
+    assert doctor.returncode == 0, doctor.stderr
 
 
 def test_menu_is_shown_without_any_set_up(clone: Path) -> None:
@@ -199,12 +194,19 @@ def wheel_info(wheel: Path) -> str:
     return "-".join(wheel.name.split("-")[:2]) + ".dist-info"
 
 
-def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def make(
+    clone: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     # What an outer make wants, in the variables that it exports too, must not reach this one.
     kept = dict(os.environ)
     for name in os.environ:
         if name in MENU or name.startswith(("MAKE", "MFLAGS", "GNUMAKEFLAGS", "PYTHON")):
             del kept[name]
     return subprocess.run(
-        ["make", *arguments], cwd=clone, env=kept, capture_output=True, text=True, check=False
+        ["make", *arguments],
+        cwd=clone,
+        env=kept | dict(env or {}),
+        capture_output=True,
+        text=True,
+        check=False,
     )

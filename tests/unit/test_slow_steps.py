@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,11 @@ def test_both_streams_are_read_however_much_comes() -> None:
     [
         ("import sys; sys.exit('error: no luck')", 1, "error: no luck"),
         ("import sys; sys.exit('first\\nE: second\\nlast')", 1, "E: second"),
+        (
+            "import sys; sys.exit('main.c:1: fatal error: disk full\\ngiving up')",
+            1,
+            "main.c:1: fatal error: disk full",
+        ),
         ("import sys; sys.exit(3)", 3, "exit status 3"),
         ("import os; os.kill(os.getpid(), 9)", -9, "exit status -9"),
         ("import sys; sys.stdout.buffer.write(b'\\xff'); sys.exit(1)", 1, "\ufffd"),
@@ -83,3 +89,13 @@ def test_terminal_shows_one_line_a_step() -> None:
         for line in ("one … 2 s", "one … 7 s, half", "one: done in 9 s", "two … 2 s"):
             say(line)
         assert stream.getvalue().count("\x1b[1A") == n_replaced
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_folder_for_temporary_files_is_passed_on_if_it_is_there(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path if there else tmp_path / "not there"
+    monkeypatch.setenv("TMPDIR", str(folder))
+    asked = run(["sh", "-c", 'echo "${TMPDIR-none}"'], what="asking")
+    assert asked.out.strip() == (str(folder) if there else "none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,7 +95,7 @@ class Finished:
         marked = [
             line
             for line in lines
-            if line.lower().startswith(("error", "e:")) and "Can not write log" not in line
+            if re.match(r"error|e:|.*\bfatal error: ", line.lower()) and "Can not write log" not in line
         ]
         return (marked or lines or [f"exit status {self.status}"])[0 if marked else -1]
 
@@ -107,8 +108,13 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     how_far: HowFar | None = None,
+    umask: int = -1,
 ) -> Finished:
-    """Run a command to its end; a missing program counts as exit status 127, as in a shell."""
+    """Run a command to its end; a missing program counts as exit status 127, as in a shell.
+
+    Args:
+        umask: of the command; the caller's when negative.
+    """
     with Step(what, say) as step:
         try:
             child = subprocess.Popen(
@@ -117,10 +123,11 @@ def run(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=cwd,
-                env=env,
+                env=_with_a_tmpdir_that_is_there(os.environ if env is None else env),
                 text=True,
                 errors="replace",
                 process_group=0,
+                umask=umask,
             )
         except FileNotFoundError as error:
             return Finished(127, "", f"{error.filename}: not found")
@@ -133,6 +140,13 @@ def run(
                 _end_group(child)
                 raise
             return Finished(child.wait(), out, err)
+
+
+def _with_a_tmpdir_that_is_there(env: Mapping[str, str]) -> Mapping[str, str]:
+    """Leave out a folder for temporary files that does not exist: compilers and scripts of packages fail."""
+    if Path(env.get("TMPDIR") or "/").is_dir():
+        return env
+    return {name: value for name, value in env.items() if name != "TMPDIR"}
 
 
 def _end_group(child: subprocess.Popen[str]) -> None:

@@ -52,6 +52,14 @@ def build_dir() -> Path:
     return folder
 
 
+def home() -> Path:
+    """Return the caller's home; where nobody knows one, a folder that is not there, named as Debian does."""
+    try:
+        return Path.home()
+    except RuntimeError:  # no HOME, and a user without an entry, as in many containers
+        return Path("/nonexistent")
+
+
 def build_place() -> Path:
     """Return where that folder is, whether it is there or not."""
     named = os.environ.get("FRAME_HARNESS_CACHE")
@@ -62,7 +70,7 @@ def build_place() -> Path:
         return root / ".build"
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The specification: a relative path there is invalid and must be ignored.
-    cache = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+    cache = Path(base) if Path(base).is_absolute() else home() / ".cache"
     return cache / "frame-harness"
 
 

@@ -19,5 +19,5 @@ def plural(count: int, noun: str) -> str:
 
 
 def seconds(duration_s: float) -> str:
-    minutes, rest = divmod(duration_s, 60)
-    return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
+    minutes, rest = divmod(round(duration_s), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{duration_s:.1f} s"

@@ -16,6 +16,7 @@ from pathlib import Path
 from frame_harness.base import resources
 from frame_harness.base.commands import Say, run, speaker
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.host_tools import LINKER
 from frame_harness.base.units import MIB, format_bytes
 from frame_harness.image import cache_limit, cargo_config
 from frame_harness.image.isolation import cargo_home, users_home
@@ -157,10 +158,11 @@ def _cargo() -> Line:
 
 
 def _linker() -> Line:
-    found = shutil.which("cc")
-    if found is None:
-        return Line("linker", "", "cc, for the build scripts of crates\nnext: apt-get install gcc libc6-dev")
-    return Line("linker", found)
+    tried = LINKER.try_out()
+    if tried.status != 0:
+        todo = f"apt-get install {' '.join(LINKER.packages)}"
+        return Line("linker", "", f"{LINKER.purpose}: {tried.last_words()}\nnext: {todo}")
+    return Line("linker", shutil.which(LINKER.program) or LINKER.program)
 
 
 def _accelerator() -> Line:

@@ -109,4 +109,4 @@ def cargo_home() -> CargoHome:
 def users_home() -> Path:
     """Return the home that the user's own cargo has."""
     given = os.environ.get("CARGO_HOME")
-    return (resources.shim_dir() / given).absolute() if given else Path.home() / ".cargo"
+    return (resources.shim_dir() / given).absolute() if given else resources.home() / ".cargo"

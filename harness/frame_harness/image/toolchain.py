@@ -21,9 +21,8 @@ from frame_harness.image.isolation import environment
 FORCE_VARIABLE = "FRAME_HARNESS_TOOLCHAIN"
 CHOICES = ("installed-target", "rustup-add", "debian")
 
-# Debian 12's matched set: a compiler, its cargo, the sources of its core library; a linker for the kernel.
-DEBIAN_PACKAGES = ("rustc-web", "cargo-web", "rust-web-src", "binutils")
-_RUST_PACKAGES = ("rustc-web", "cargo-web", "rust-web-src")
+# A compiler with what belongs to it; a linker for the kernel.
+DEBIAN_PACKAGES = (*packages.RUST, "binutils")
 _DEBIAN_BIN = Path("/usr/bin")
 
 # What a trial must show: core is there for the target and something links.
@@ -156,7 +155,7 @@ def _debian(say: Say | None, *, install: bool) -> Toolchain:
     if not _debian_is_whole(rustc, cargo):
         if not install:
             raise ToolchainError(f"not installed: {' '.join(DEBIAN_PACKAGES)}")
-        oldest = dict.fromkeys(_RUST_PACKAGES, oldest_release())
+        oldest = dict.fromkeys(packages.RUST, oldest_release())
         try:
             packages.install(DEBIAN_PACKAGES, purpose="Rust toolchain", at_least=oldest, say=say)
         except packages.MissingPackages as missing:

@@ -48,7 +48,7 @@ def remember(toolchain: Toolchain, force: str | None, sysroot: Path | None) -> N
 
 
 def _watched(toolchain: Toolchain, sysroot: Path | None) -> list[Path]:
-    rustup_home = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
+    rustup_home = Path(os.environ.get("RUSTUP_HOME") or resources.home() / ".rustup")
     shim = resources.shim_dir()
     found = [*toolchain.parts, rustup_home / "settings.toml", rustup_home / "toolchains"]
     found += [Path(path) for path in map(shutil.which, ("rustc", "rustup", "ld")) if path]

@@ -13,6 +13,8 @@ FAIL_STATUS: Final = 35
 PANIC_STATUS: Final = 37
 # isa-debug-exit: QEMU exits with (value << 1) | 1 (hw/misc/debugexit.c, QEMU 7.2); values 0x10, 0x11, 0x12.
 _GUEST_WROTE: Final = {PASS_STATUS: 0x10, FAIL_STATUS: 0x11, PANIC_STATUS: 0x12}
+# What the monitor says of such an end: QEMU 7.2 exits on the spot, QEMU 10 shuts down, with that status.
+_BY_DEBUG_EXIT: Final = ((), ("guest-shutdown",))
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def classify(
     if returncode < 0:
         return GuestEnd.SIGNALED
     if returncode in _GUEST_WROTE:
-        if shutdown_reasons or not ran:
+        if shutdown_reasons not in _BY_DEBUG_EXIT or not ran:
             return GuestEnd.CONTRADICTION
         by_status = {PASS_STATUS: GuestEnd.PASS, FAIL_STATUS: GuestEnd.FAIL}
         return by_status.get(returncode, GuestEnd.PANIC)

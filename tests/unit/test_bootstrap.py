@@ -1,0 +1,130 @@
+"""What keeps a clone from being set up is one line; what cannot be used is made anew."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from frame_harness.base import packages
+from frame_harness.base.commands import Finished
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.host_tools import HostTool
+from tests.support.doors import SOURCES
+
+
+@pytest.fixture
+def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program that prepares a clone, for a clone in a folder of its own."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    spec = importlib.util.spec_from_file_location("bootstrap", SOURCES / "bootstrap.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    return module
+
+
+def test_virtualenv_of_a_clone_that_was_moved_is_none(bootstrap: ModuleType) -> None:
+    programs = bootstrap.VENV / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(sys.executable)
+    assert not bootstrap._venv_works()
+    (programs / "activate").write_text("VIRTUAL_ENV=/elsewhere/.venv\n", encoding="utf-8")
+    assert not bootstrap._venv_works()
+    (programs / "activate").write_text(f"VIRTUAL_ENV='{bootstrap.VENV}'\n", encoding="utf-8")
+    assert bootstrap._venv_works()
+
+
+def test_clone_that_no_virtualenv_can_lie_in_is_named(
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap.require_place()
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path / "a:b")
+    with pytest.raises(HarnessError, match="a path without ':'"):
+        bootstrap.require_place()
+
+
+def test_clone_where_no_program_may_run_is_named(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_NOEXEC))
+    with pytest.raises(HarnessError, match="noexec"):
+        bootstrap.require_place()
+
+
+def test_clone_of_somebody_else_is_named(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(HarnessError, match=f"{bootstrap.ROOT}: expected a folder that you may write"):
+        bootstrap.require_place()
+
+
+def test_user_without_rights_is_told_all_packages_at_once(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> Finished:
+        return Finished(127, "", "not found")
+
+    tools = [HostTool("one", ("one", "libone"), "", missing), HostTool("two", ("two",), "", missing)]
+    monkeypatch.setattr(bootstrap, "HOST_TOOLS", tools)
+    monkeypatch.setattr(packages, "may_install", lambda: False)
+    monkeypatch.setenv("PATH", "/nothing")
+    with pytest.raises(packages.MissingPackages, match=r"one libone two .*rustc-web") as raised:
+        bootstrap.require_rights()
+    assert "\n" not in raised.value.summary
+
+
+def test_tool_that_is_installed_but_does_not_work_is_named_with_its_words(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = HostTool("sh", ("dash",), "shell", lambda: Finished(1, "", "error: no libc"))
+    monkeypatch.setattr(bootstrap, "HOST_TOOLS", [tool])
+    monkeypatch.setattr(packages, "may_install", lambda: True)
+    monkeypatch.setattr(packages, "install", lambda *_, **__: None)
+    with pytest.raises(HarnessError, match=r"shell: /.*sh: expected one that works, got error: no libc"):
+        bootstrap.set_up(print)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/x"), 1, "set-up: [Errno 13] Permission denied: '/x'"),
+        (HarnessError("set-up", "x", next_step="do"), 1, "set-up: x"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+    ids=["permission", "missing", "ctrl-c"],
+)
+def test_set_up_that_ends_early_says_one_line_and_what_to_do(
+    error: BaseException,
+    status: int,
+    said: str,
+    bootstrap: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(say: object) -> int:
+        raise error
+
+    monkeypatch.setattr(bootstrap, "set_up", fail)
+    monkeypatch.setattr(sys, "argv", ["bootstrap.py"])
+    assert bootstrap.main() == status
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == said
+    assert second.startswith("next: ")
+
+
+def test_broken_connection_is_what_pip_failed_for(bootstrap: ModuleType) -> None:
+    words = (
+        "WARNING: Retrying (Retry(total=4)) after connection broken by 'ProxyError('Cannot connect to proxy.'"
+        ", NewConnectionError('<pip.Connection object at 0x7f>: Failed to establish one'))': /simple/click/\n"
+        "ERROR: No matching distribution found for click\n"
+    )
+    why = bootstrap._why(Finished(1, "", words))
+    assert why.startswith("no connection: 'ProxyError('Cannot connect to proxy.'")
+    assert "0x7f" not in why and "Failed to establish" in why
+    assert bootstrap._why(Finished(1, "", "ERROR: no luck\n")) == "ERROR: no luck"
