@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.resources import shim_dir
 from frame_harness.contract.clauses import CLAUSES, ClauseKind
 from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode, Kind
@@ -20,7 +21,7 @@ from tests.support.mutants import Batch, apply, batches, kept
 from tests.support.ordering_mutants import COMMON
 from tests.support.ordering_mutants_own import BUILTIN
 from tests.support.race_mutants import LOOKED_AHEAD, SEEDED
-from tests.support.shim_mutants import SELECTION, SHIM_MUTANTS, broken_project
+from tests.support.shim_mutants import SELECTION, SHIM_MUTANTS, ShimMutant, broken_project
 
 TEXT = Subject.builtin().path.read_text(encoding="utf-8")
 ALONE = os.environ.get("FRAME_HARNESS_MUTANTS") == "alone"
@@ -50,6 +51,12 @@ def test_every_bug_of_the_buddy_is_found(tmp_path: Path) -> None:
     missed = {mutant.name: mutant.clauses - result.violated for mutant in SHIM_MUTANTS}
     assert {name: clauses for name, clauses in missed.items() if clauses} == {}, result.out
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+
+
+@pytest.mark.parametrize("bug", SHIM_MUTANTS, ids=lambda bug: bug.name)
+def test_every_bug_of_the_buddy_has_its_place(bug: ShimMutant) -> None:
+    text = (shim_dir() / bug.file).read_text(encoding="utf-8")
+    assert apply(text, bug.edits, name=bug.name) != text
 
 
 def test_every_clause_is_broken_by_some_bug() -> None:
