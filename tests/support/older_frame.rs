@@ -18,11 +18,12 @@ pub mod frame_flags {
     pub const COW: u32 = 1 << 0;
     pub const DLL: u32 = 1 << 1;
     pub const ANONYMOUS: u32 = 1 << 2;
-    pub const ALLOCATED: u32 = 1 << 8;
-    pub const FREE: u32 = 1 << 9;
-    pub const KERNEL: u32 = 1 << 10;
-    pub const USER: u32 = 1 << 11;
-    pub const POISONED: u32 = 1 << 12;
+    // What a frame is used for.
+    pub const FREE: u32 = 0x200;
+    pub const ALLOCATED: u32 = 0x100;
+    pub const USER: u32 = 0x800;
+    pub const KERNEL: u32 = 0x400;
+    pub const POISONED: u32 = 0x1000;
 }
 
 #[repr(C, align(64))]
@@ -266,12 +267,15 @@ impl Iterator for FrameRangeInclusive {
 pub enum AllocError {
     OutOfMemory,
     InvalidOrder,
+    // Of `free` alone.
     InvalidAddress,
 }
 
+/// What the older versions hand out frames through.
 pub trait FrameAllocator {
-    fn alloc(&mut self, order: u8, token: &IrqDisabledToken) -> Result<PhysFrame, AllocError>;
     fn free(&mut self, frame: PhysFrame, order: u8, token: &IrqDisabledToken);
+
+    fn alloc(&mut self, order: u8, token: &IrqDisabledToken) -> Result<PhysFrame, AllocError>;
 
     fn alloc_frame(&mut self, token: &IrqDisabledToken) -> Result<PhysFrame, AllocError> {
         self.alloc(0, token)
