@@ -92,46 +92,51 @@ SITUATIONS: tuple[Callable[[Kernel], None], ...] = (
     frames_in_the_cache,
     poison_in_the_cache,
     poison_first_on_each_list,
-    memory_was_out,
     lists_without_a_cache,
     a_claim_was_refused,
     the_buddy_refused,
+    memory_was_out,
 )
-
-
-in_each_situation = pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.__name__)
 
 
 @pytest.mark.level("sequence")
-@in_each_situation
 @pytest.mark.parametrize(
     "clause", [pytest.param(id_, marks=pytest.mark.clause(id_, at=ALLOCATE)) for id_ in FIELDS]
 )
-def test_a_new_life_is_the_same_in_each_situation(
-    boot: Boot, clause: str, situation: Callable[[Kernel], None]
-) -> None:
+def test_a_new_life_is_the_same_in_each_situation(boot: Boot, clause: str) -> None:
     """Each clause by itself: not every version of a module has what another one speaks of."""
     kernel = boot(ram=SMALL_RAM)
-    situation(kernel)
-    frames = free_frames(kernel)
-    if "meta_aux" in FIELDS[clause]:
-        kernel.slots()["meta_aux"][frames] = 0xBEEF  # a hint of an earlier life
-    for purpose, zeroed, flags in islice(cycle(BUILDERS), LIVES):
-        before = kernel.slots().copy()
-        paddr = kernel.alloc(purpose=purpose, zeroed=int(zeroed))
-        expect_life(kernel, before[paddr >> 12], paddr, flags, FIELDS[clause])
+    for situation in SITUATIONS:
+        situation(kernel)
+        if "meta_aux" in FIELDS[clause]:
+            kernel.slots()["meta_aux"][free_frames(kernel)] = 0xBEEF  # a hint of an earlier life
+        for purpose, zeroed, flags in islice(cycle(BUILDERS), LIVES):
+            before = kernel.slots().copy()
+            paddr = kernel.alloc(purpose=purpose, zeroed=int(zeroed))
+            expect_life(kernel, before[paddr >> 12], paddr, flags, FIELDS[clause], words(situation))
 
 
 @pytest.mark.level("sequence")
 @pytest.mark.clause("ALLOC-04", "ALLOC-05", at=ALLOCATE)
-@in_each_situation
-def test_a_new_payload_is_the_same_in_each_situation(boot: Boot, situation: Callable[[Kernel], None]) -> None:
+def test_a_new_payload_is_the_same_in_each_situation(boot: Boot) -> None:
     kernel = boot(ram=SMALL_RAM)
-    situation(kernel)
-    for pfn in free_frames(kernel):
-        kernel.payload(pfn << 12)[:] = DIRT
-    for purpose, zeroed, _ in islice(cycle(BUILDERS), LIVES):
-        expect_payload(kernel, kernel.alloc(purpose=purpose, zeroed=int(zeroed)), zeroed=zeroed)
+    for situation in SITUATIONS:
+        situation(kernel)
+        dirty_free_memory(kernel)
+        for purpose, zeroed, _ in islice(cycle(BUILDERS), LIVES):
+            paddr = kernel.alloc(purpose=purpose, zeroed=int(zeroed))
+            expect_payload(kernel, paddr, words(situation), zeroed=zeroed)
+
+
+def dirty_free_memory(kernel: Kernel) -> None:
+    for first, order, _ in kernel.free_blocks():
+        kernel.payload(first << 12, frames=1 << order)[:] = DIRT
+    for paddr in kernel.cached_frames():
+        kernel.payload(paddr)[:] = DIRT
+
+
+def words(situation: Callable[[Kernel], None]) -> str:
+    return situation.__name__.replace("_", " ")
 
 
 def free_frames(kernel: Kernel) -> list[int]:
@@ -140,7 +145,9 @@ def free_frames(kernel: Kernel) -> list[int]:
     return sorted(free | {paddr >> 12 for paddr in kernel.cached_frames()})
 
 
-def expect_life(kernel: Kernel, before: np.void, paddr: int, flags: int, fields: Iterable[str]) -> None:
+def expect_life(
+    kernel: Kernel, before: np.void, paddr: int, flags: int, fields: Iterable[str], after_what: str
+) -> None:
     after = kernel.slots()[paddr >> 12]
     for name in fields:
         match name:
@@ -152,11 +159,18 @@ def expect_life(kernel: Kernel, before: np.void, paddr: int, flags: int, fields:
                 value = int(before[name]) + 1 & 0xFFFF_FFFF
             case _:
                 value = int(name == "refcount")
-        expect(f"{name} of a new life", int(after[name]), value, base=16, frame=paddr, field=name)
+        expect(
+            f"{name} of a new life after: {after_what}",
+            int(after[name]),
+            value,
+            base=16,
+            frame=paddr,
+            field=name,
+        )
 
 
-def expect_payload(kernel: Kernel, paddr: int, *, zeroed: bool) -> None:
+def expect_payload(kernel: Kernel, paddr: int, after_what: str, *, zeroed: bool) -> None:
     other = int(np.count_nonzero(kernel.payload(paddr) != (0 if zeroed else DIRT)))
     what = "bytes of a zeroed frame that are not zero" if zeroed else "bytes that changed, unasked"
     clause = "ALLOC-04" if zeroed else "ALLOC-05"
-    expect(what, other, 0, frame=paddr, field="payload", clause=clause)
+    expect(f"{what} after: {after_what}", other, 0, frame=paddr, field="payload", clause=clause)
