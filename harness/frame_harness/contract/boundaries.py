@@ -102,6 +102,7 @@ class Method:
         where: whether a case is this declaration's.
         by_field: clauses of fields that the method leaves wrong, where each has one of its own; it may be one
             that another declaration of the method is about.
+        accessor: it reads or writes one field; that it leaves all others alone is LAYOUT-07's to say.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Method:
     where: Callable[[Slot, Sequence[int]], bool] = lambda _before, _arguments: True
     part: str = ""
     by_field: Mapping[str, str] = field(default_factory=dict)
+    accessor: bool = False
 
     @property
     def id(self) -> str:

@@ -42,11 +42,11 @@ def _setter(name: str, field: str, clause: str, argument: str) -> Method:
     bits = WIDTHS[field]
     ones = (1 << bits) - 1
     pairs = tuple((ones ^ value, value) for value in around(bits))
-    return Method(name, (clause,), _stores(field), (operand(argument, bits),), (field,), pairs)
+    return Method(name, (clause,), _stores(field), (operand(argument, bits),), (field,), pairs, accessor=True)
 
 
 def _getter(name: str, field: str, clause: str) -> Method:
-    return Method(name, (clause,), _loads(field), stored=(field,))
+    return Method(name, (clause,), _loads(field), stored=(field,), accessor=True)
 
 
 def _swap(before: Slot, arguments: Sequence[int]) -> Outcomes:

@@ -148,7 +148,7 @@ def _violation(method: Method, case: Case, reply: Reply, slot: Any, paddr: int) 
 
 def _broken(method: Method, case: Case, reply: Reply, after: Slot) -> Sequence[str]:
     """The clauses that a wrong outcome breaks, those that the method's declaration is about first."""
-    if _leaks(method, case, reply, after):
+    if method.accessor and _leaks(method, case, reply, after):
         return (OF_EVERY_FIELD,)
     wrong = (name for name in WIDTHS if after[name] != case.allowed[0].after[name])
     clauses = dict.fromkeys(method.by_field[name] for name in wrong if name in method.by_field)
