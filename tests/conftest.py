@@ -15,9 +15,11 @@ REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 
 
 def pytest_configure() -> None:
-    """A shell's background job ignores SIGINT, as do its children: those that tests interrupt must not."""
+    """A background job ignores SIGINT, one under nohup SIGHUP, as do children: those that tests end must not."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
