@@ -15,7 +15,7 @@ REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 
 
 def pytest_configure() -> None:
-    """A background job ignores SIGINT, one under nohup SIGHUP, as do children: those that tests end must not."""
+    """A background job ignores SIGINT, under nohup SIGHUP, as do children: those that tests end must not."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
