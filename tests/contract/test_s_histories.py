@@ -13,7 +13,7 @@ from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.concurrency.interleaving import FIRST, SECOND, interleaved
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.contract.linear import Call, Sequential, linearization
-from frame_harness.contract.model import Done, Fail, Model, ModelResult, booted_model
+from frame_harness.frame_metadata.model import Done, Fail, Model, ModelResult, booted_model
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Boot, Kernel
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from frame_harness.contract import frame_values as values
 from frame_harness.contract.boundaries import around, one_bit_off
+from frame_harness.frame_metadata import frame_values as values
 from frame_harness.guest.boundaries import outcomes, tell
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Kernel

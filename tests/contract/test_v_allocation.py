@@ -16,7 +16,7 @@ from frame_harness.contract.boundaries import (
     around,
     background,
 )
-from frame_harness.contract.frame_values import WIDE_RAM, boundary_frames, boundary_indexes
+from frame_harness.frame_metadata.frame_values import WIDE_RAM, boundary_frames, boundary_indexes
 from frame_harness.guest.boundaries import outcomes, tell, write_slots
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Boot, Kernel

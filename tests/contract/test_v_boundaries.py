@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.contract.boundaries import Method
-from frame_harness.contract.slot_methods import SLOT_METHODS
+from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
 from frame_harness.guest.boundaries import play
 from frame_harness.guest.kernel import Kernel
 

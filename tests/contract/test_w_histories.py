@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from frame_harness.base.text import plural
-from frame_harness.contract.clauses import in_contract_order
+from frame_harness.frame_metadata.clauses import in_contract_order
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.histories.attribution import CLAUSES
 from frame_harness.histories.campaign import QUICK_HISTORIES, QUICK_SEED, Tally, campaign

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from frame_harness.base.units import KERNEL_VMA, MIB, PAGE_SHIFT, PAGE_SIZE
 from frame_harness.concurrency.smp import Cpus
-from frame_harness.contract.clauses import CLAUSES
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.invariants import INVARIANTS, check_all
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.memory_view import memory_state
 from frame_harness.guest.view import Region
-from frame_harness.invariants import INVARIANTS, check_all
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, ViolatedInvariant, decode, encode
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam

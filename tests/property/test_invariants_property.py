@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from frame_harness.contract.memory_state import Constants, MemoryState, cached_frames, pfn_ranges
-from frame_harness.invariants import INVARIANTS, check_all
-from frame_harness.invariants.walk import cut_merges, walk
+from frame_harness.frame_metadata.invariants import INVARIANTS, check_all
+from frame_harness.frame_metadata.invariants.walk import cut_merges, walk
+from frame_harness.frame_metadata.memory_state import Constants, MemoryState, cached_frames, pfn_ranges
 from tests.support.synthetic import LARGEST, SMALL, Shape, healthy_state
 
 C = Constants()

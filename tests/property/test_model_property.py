@@ -7,8 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from frame_harness.contract.memory_state import Constants, Migratetype, pfn_ranges
-from frame_harness.contract.model import (
+from frame_harness.frame_metadata.invariants import Past, check_all
+from frame_harness.frame_metadata.memory_state import Constants, Migratetype, pfn_ranges
+from frame_harness.frame_metadata.model import (
     KERNEL_DATA,
     PAGE_TABLE,
     USER_DATA,
@@ -22,8 +23,7 @@ from frame_harness.contract.model import (
     booted_model,
     custom,
 )
-from frame_harness.contract.model.expected import expected_state
-from frame_harness.invariants import Past, check_all
+from frame_harness.frame_metadata.model.expected import expected_state
 from tests.support.synthetic import SLOT
 
 C = Constants()

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from frame_harness.cli.main import cli
 from frame_harness.cli.matrix import COLUMNS, NOBODY, cells, summary
-from frame_harness.contract.clauses import CLAUSES
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import Corruption
@@ -17,7 +18,6 @@ from frame_harness.histories.lockstep import OwnHost
 from frame_harness.histories.matrix import CorruptionRunner, Row
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.invariants import INVARIANTS
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.resources import shim_dir
-from frame_harness.contract.clauses import CLAUSES, ClauseKind
+from frame_harness.frame_metadata.clauses import CLAUSES, ClauseKind
 from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import check

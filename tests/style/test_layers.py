@@ -20,7 +20,7 @@ DESIGN = ROOT / "DESIGN.md"
 # Values in, values out: no clock, process, socket, file, thread, environment.
 PURE = [
     "contract/",
-    "invariants/",
+    "frame_metadata/",
     "judge/verdict.py",
     "judge/conjuncts.py",
     "console/protocol.py",

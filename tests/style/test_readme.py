@@ -9,7 +9,7 @@ import click
 import pytest
 
 from frame_harness.cli.main import cli
-from frame_harness.contract.clauses import CLAUSES
+from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.judge.exit_codes import table
 
 ROOT = Path(__file__).resolve().parents[2]

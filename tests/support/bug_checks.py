@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from frame_harness.contract.frame_values import WIDE_RAM
-from frame_harness.contract.slot_methods import SLOT_METHODS
+from frame_harness.frame_metadata.frame_values import WIDE_RAM
+from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed, GuestFailure, SubjectPanic
 from frame_harness.guest.kernel import Kernel

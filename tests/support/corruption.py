@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.contract.memory_state import Constants, MemoryState, cached_frames, pfn_ranges
+from frame_harness.frame_metadata.memory_state import Constants, MemoryState, cached_frames, pfn_ranges
 from tests.support.synthetic import LARGEST, SMALL
 
 C = Constants()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from frame_harness.contract.names import needs_of_command
+from frame_harness.frame_metadata.names import needs_of_command
 from frame_harness.guest import absence, boundaries
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.reply import Reply

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.contract.memory_state import (
+from frame_harness.frame_metadata.memory_state import (
     CACHED_FRAME,
     Constants,
     MemoryState,

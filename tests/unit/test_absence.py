@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.cli.clauses import suite_checks
-from frame_harness.contract.names import NAMES, needs_of_clause
+from frame_harness.frame_metadata.names import NAMES, needs_of_clause
 from tests.support.doors import ROOT, SOURCES
 from tests.support.name_recorder import FILE
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from frame_harness.base.errors import UsageError
-from frame_harness.contract.clauses import CLAUSES as CONTRACT
-from frame_harness.contract.functions import OF_CLAUSE, functions_of_all
-from frame_harness.contract.model import Done, Fail, Model, ModelResult, Panic, PanicKind, booted_model
-from frame_harness.contract.model.slots import C
+from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
+from frame_harness.frame_metadata.functions import OF_CLAUSE, functions_of_all
+from frame_harness.frame_metadata.model import Done, Fail, Model, ModelResult, Panic, PanicKind, booted_model
+from frame_harness.frame_metadata.model.slots import C
 from frame_harness.histories.attribution import AT_BOOT, AT_THE_END, BOOT, CLAUSES, OF_COMMAND, Blame, blame
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.differences import Difference

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.contract.clauses import (
+from frame_harness.frame_metadata.clauses import (
     CLAUSES,
     SECTIONS,
     ClauseKind,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from frame_harness.contract.clauses import clause
+from frame_harness.frame_metadata.clauses import clause
 from frame_harness.judge.baseline import EMPTY, parse
 from frame_harness.judge.evidence import Evidence, Outcome, RunKey
 from frame_harness.judge.findings import Finding, findings

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from frame_harness.frame_metadata.invariants import check_all
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.invariants import check_all
 from frame_harness.machine.definition import load_machine
 
 CACHE_CAPACITY = 64

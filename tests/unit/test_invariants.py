@@ -10,16 +10,16 @@ from functools import cache
 import numpy as np
 import pytest
 
-from frame_harness.contract.clauses import CLAUSES
-from frame_harness.contract.memory_state import (
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.invariants import INVARIANTS, InvariantStatus, Past, check_all
+from frame_harness.frame_metadata.invariants.columns import Columns
+from frame_harness.frame_metadata.memory_state import (
     Canary,
     Constants,
     MemoryState,
     MemoryStateError,
     digest_frames,
 )
-from frame_harness.invariants import INVARIANTS, InvariantStatus, Past, check_all
-from frame_harness.invariants.columns import Columns
 from tests.support.corruption import CORRUPTIONS, Corruption, Subjects, touch_payload
 from tests.support.synthetic import LARGEST, SMALL, Shape, healthy_state
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.bench.large_states import TILE_FRAMES, tiled_state
-from frame_harness.invariants import check_all
+from frame_harness.frame_metadata.invariants import check_all
 from tests.support.synthetic import SLOT
 
 

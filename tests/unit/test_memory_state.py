@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from frame_harness.contract.memory_state import (
+from frame_harness.frame_metadata.memory_state import (
     MAX_FRAMES,
     Constants,
     MemoryStateError,

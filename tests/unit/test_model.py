@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frame_harness.contract.memory_state import Constants, MemoryState, Migratetype, pfn_ranges
-from frame_harness.contract.model import (
+from frame_harness.frame_metadata.invariants import check_all
+from frame_harness.frame_metadata.memory_state import Constants, MemoryState, Migratetype, pfn_ranges
+from frame_harness.frame_metadata.model import (
     PAGE_TABLE,
     USER_DATA,
     AllocOptions,
@@ -28,7 +29,6 @@ from frame_harness.contract.model import (
     frames_of_map,
     model_of,
 )
-from frame_harness.invariants import check_all
 from tests.support.synthetic import SLOT
 
 C = Constants()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.contract.clauses import CLAUSES
-from frame_harness.contract.names import NAMES, needs_of_clause, needs_of_command
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.names import NAMES, needs_of_clause, needs_of_command
 from frame_harness.image import CompileError, NotJudgeable, Subject, find_toolchain
 from frame_harness.image.offer import lacking_names
 from tests.support.mutants import Edit, mutated

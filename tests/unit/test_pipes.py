@@ -9,7 +9,7 @@ from rich.console import Console
 from frame_harness.bench.rows import Row
 from frame_harness.cli.bench import table_of as bench_table
 from frame_harness.cli.matrix import table_of
-from frame_harness.contract.clauses import CLAUSES
+from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.matrix import Row as MatrixRow
 from frame_harness.judge.baseline import EMPTY

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from frame_harness.concurrency.smp import Cpus, Job
-from frame_harness.contract.clauses import CLAUSES as CONTRACT
+from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.guest.errors import NotInThisVersion
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build

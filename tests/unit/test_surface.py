@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.contract.boundaries import around
-from frame_harness.contract.surface import COMMANDS, OF_THE_SHIM, WITHOUT_OPERANDS
+from frame_harness.frame_metadata.surface import COMMANDS, OF_THE_SHIM, WITHOUT_OPERANDS
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject

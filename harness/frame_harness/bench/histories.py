@@ -10,13 +10,13 @@ import numpy as np
 
 from frame_harness.bench.large_states import TILE_FRAMES, tiled_state
 from frame_harness.bench.rows import Row, beside, timed
-from frame_harness.contract.memory_state import MemoryState
+from frame_harness.frame_metadata.invariants import check_all
+from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.campaign import campaign
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
-from frame_harness.invariants import check_all
 from frame_harness.machine.definition import load_machine
 
 REFERENCE = 1 << 20

@@ -18,7 +18,7 @@ from frame_harness.base import disk, report_files, resources
 from frame_harness.base.commands import tell_through
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
-from frame_harness.contract.clauses import CLAUSES, clause
+from frame_harness.frame_metadata.clauses import CLAUSES, clause
 from frame_harness.image.build import PROFILES, build
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image

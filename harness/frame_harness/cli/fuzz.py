@@ -18,8 +18,8 @@ from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
-from frame_harness.contract.clauses import clause, in_contract_order
-from frame_harness.contract.model import ModelError
+from frame_harness.frame_metadata.clauses import clause, in_contract_order
+from frame_harness.frame_metadata.model import ModelError
 from frame_harness.histories.campaign import Found, Tally, campaign
 from frame_harness.histories.history import Failure, play
 from frame_harness.histories.interpreter import ScriptError

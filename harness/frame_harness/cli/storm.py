@@ -16,8 +16,8 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
 from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.concurrency.storms import STORMS, Storm, run_storm
-from frame_harness.contract.clauses import clause
-from frame_harness.contract.names import lacking, needs_of_clause
+from frame_harness.frame_metadata.clauses import clause
+from frame_harness.frame_metadata.names import lacking, needs_of_clause
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
 from frame_harness.guest.kernel import Kernel

@@ -9,10 +9,10 @@ from typing import Any, Final
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.concurrency.smp import Cpus, Job, ProgramResult, generation_growth, generations
-from frame_harness.contract.functions import ALLOCATE, keeper_of
+from frame_harness.frame_metadata.functions import ALLOCATE, keeper_of
+from frame_harness.frame_metadata.invariants import check_all
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Kernel
-from frame_harness.invariants import check_all
 
 UNUSED: Final = 2**32 - 1
 COW, DLL, POISONED_FLAG = 1 << 0, 1 << 1, 1 << 12

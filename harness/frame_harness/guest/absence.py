@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from frame_harness.contract.names import lacking, needs_of_command
+from frame_harness.frame_metadata.names import lacking, needs_of_command
 from frame_harness.guest.errors import NotInThisVersion
 from frame_harness.image.image import Image
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.contract.boundaries import OF_EVERY_FIELD, WIDTHS, CallEnd, Case, Method, Slot
 from frame_harness.contract.layout import META_SLOT
-from frame_harness.contract.names import WHOLE_SLOT
+from frame_harness.frame_metadata.names import WHOLE_SLOT
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import CommandRefused

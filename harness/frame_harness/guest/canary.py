@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
-from frame_harness.contract.memory_state import Canary, PfnRanges, digest_frames, mask_of_ranges, pfn_ranges
+from frame_harness.frame_metadata.memory_state import (
+    Canary,
+    PfnRanges,
+    digest_frames,
+    mask_of_ranges,
+    pfn_ranges,
+)
 
 if TYPE_CHECKING:
     from frame_harness.guest.kernel import Kernel

@@ -19,8 +19,8 @@ from frame_harness.console import dump
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner
 from frame_harness.console.stream import Watch
-from frame_harness.contract.functions import ALLOCATE, functions_of
-from frame_harness.contract.memory_state import Canary, MemoryState
+from frame_harness.frame_metadata.functions import ALLOCATE, functions_of
+from frame_harness.frame_metadata.memory_state import Canary, MemoryState
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.absence import require_names_of
 from frame_harness.guest.ending import explain, spoiled, status_of, symbolized

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
-from frame_harness.contract.memory_state import (
+from frame_harness.frame_metadata.memory_state import (
     SLOT_FIELDS,
     Canary,
     MemoryState,

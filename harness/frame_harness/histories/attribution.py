@@ -8,12 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from frame_harness.contract.functions import ALLOCATE, EPOCH, OF_CLAUSE, RETURN, functions_of_all, keeper_of
-from frame_harness.contract.model import Fail, Panic, PanicKind, Purpose
-from frame_harness.contract.model.slots import C
+from frame_harness.frame_metadata.functions import (
+    ALLOCATE,
+    EPOCH,
+    OF_CLAUSE,
+    RETURN,
+    functions_of_all,
+    keeper_of,
+)
+from frame_harness.frame_metadata.invariants import INVARIANTS
+from frame_harness.frame_metadata.model import Fail, Panic, PanicKind, Purpose
+from frame_harness.frame_metadata.model.slots import C
 from frame_harness.histories.differences import Difference
 from frame_harness.histories.interpreter import ALLOCATES, GIVES_BACK, TAKES, Prediction, Words, options_of
-from frame_harness.invariants import INVARIANTS
 
 # The clause of a command, where nothing more is known than that it went wrong.
 OF_COMMAND = {

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.contract.clauses import clause
+from frame_harness.frame_metadata.clauses import clause
 from frame_harness.histories.boot_configs import boot_configs_for
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.history import Failure, play_again, play_random

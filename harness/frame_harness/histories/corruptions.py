@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
-from frame_harness.contract.memory_state import Constants
+from frame_harness.frame_metadata.memory_state import Constants
 from frame_harness.guest.kernel import Kernel
 
 C = Constants()

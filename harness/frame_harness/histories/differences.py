@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
-from frame_harness.contract.model import Done, Fail, Panic, PanicKind
-from frame_harness.contract.model.expected import SlotDifference
+from frame_harness.frame_metadata.invariants import Report
+from frame_harness.frame_metadata.model import Done, Fail, Panic, PanicKind
+from frame_harness.frame_metadata.model.expected import SlotDifference
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.reply import Reply
 from frame_harness.histories.interpreter import Prediction, expected_status, is_refusal
-from frame_harness.invariants import Report
 
 LAST_REFERENCE = 1
 """What `dec_ref` returns to whoever has to give the frame back."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
-from frame_harness.contract.memory_state import Migratetype
-from frame_harness.contract.model import (
+from frame_harness.frame_metadata.memory_state import Migratetype
+from frame_harness.frame_metadata.model import (
     KERNEL_DATA,
     PAGE_TABLE,
     USER_DATA,
@@ -24,8 +24,8 @@ from frame_harness.contract.model import (
     Vtable,
     custom,
 )
-from frame_harness.contract.model.outcome import Panicked
-from frame_harness.contract.model.slots import C
+from frame_harness.frame_metadata.model.outcome import Panicked
+from frame_harness.frame_metadata.model.slots import C
 from frame_harness.machine.schema import nearest
 
 MIGRATETYPES = {"movable": Migratetype.MOVABLE, "unmovable": Migratetype.UNMOVABLE}

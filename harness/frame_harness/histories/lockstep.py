@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
-from frame_harness.contract.model import ExpectedTable, Model, booted_model, frames_of_map
-from frame_harness.contract.model.slots import C
+from frame_harness.frame_metadata.invariants import Past, check_all
+from frame_harness.frame_metadata.model import ExpectedTable, Model, booted_model, frames_of_map
+from frame_harness.frame_metadata.model.slots import C
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
@@ -31,7 +32,6 @@ from frame_harness.histories.differences import of_slots as difference_of_slots
 from frame_harness.histories.interpreter import VTABLES, Interpreter, Prediction, is_refusal, set_of_vtables
 from frame_harness.histories.snapshot import Snapshot
 from frame_harness.image.image import Image
-from frame_harness.invariants import Past, check_all
 from frame_harness.machine.definition import Machine
 
 WATCHED_PAGES = 24

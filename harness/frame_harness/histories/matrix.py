@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.frame_metadata.invariants import Past, check_all
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import ORDER, Corruption, Scene
 from frame_harness.histories.lockstep import Host
 from frame_harness.histories.snapshot import Snapshot
-from frame_harness.invariants import Past, check_all
 
 HOLE = 0xA0  # no machine has RAM at 640 KiB, where the display's memory begins on a PC
 BLOCKS = 12  # of one order, every other one given back, so that a list of it holds several

@@ -9,13 +9,20 @@ import numpy as np
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT, align_down, align_up
-from frame_harness.contract.functions import OF_CLAUSE, keeper_of
-from frame_harness.contract.memory_state import MemoryState, pfn_ranges
+from frame_harness.frame_metadata.functions import OF_CLAUSE, keeper_of
+from frame_harness.frame_metadata.invariants import (
+    INVARIANTS,
+    InvariantResult,
+    InvariantStatus,
+    Past,
+    Report,
+    check_all,
+)
+from frame_harness.frame_metadata.memory_state import MemoryState, pfn_ranges
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
-from frame_harness.invariants import INVARIANTS, InvariantResult, InvariantStatus, Past, Report, check_all
 
 
 class HistoryBrokenOff(Exception):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from frame_harness.base.commands import Say
 from frame_harness.base.disk import run_writing, scratch
-from frame_harness.contract.names import FALLIBLE_BOOT, INFALLIBLE, NAMES, Name
+from frame_harness.frame_metadata.names import FALLIBLE_BOOT, INFALLIBLE, NAMES, Name
 from frame_harness.image.asked import asked
 from frame_harness.image.cargo import HIDDEN
 from frame_harness.image.compiler import Toolchain

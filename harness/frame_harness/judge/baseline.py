@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from frame_harness.base.errors import UsageError
-from frame_harness.contract.clauses import CLAUSES, nearest
+from frame_harness.frame_metadata.clauses import CLAUSES, nearest
 from frame_harness.judge.evidence import Record, RunKey
 
 PROFILES = ("dev", "release")

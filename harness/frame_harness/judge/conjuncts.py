@@ -5,16 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.contract.clauses import CLAUSES, nearest
-from frame_harness.judge.evidence import (
-    CheckResult,
-    Evidence,
-    Outcome,
-    Record,
-    RunEvidence,
-    RunKey,
-    Witness,
-)
+from frame_harness.frame_metadata.clauses import CLAUSES, nearest
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunEvidence, RunKey, Witness
 from frame_harness.judge.exit_codes import Kind
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
 from frame_harness.contract.boundaries import OF_EVERY_FIELD
-from frame_harness.contract.clauses import CLAUSES
-from frame_harness.contract.functions import NESTED, called_by, decided_by
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.functions import NESTED, called_by, decided_by
 from frame_harness.judge.evidence import CheckResult, Level, RunKey
 
 _RANK: Final = {id_: rank for rank, id_ in enumerate(CLAUSES)}

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
-from frame_harness.contract.clauses import CLAUSES, Clause, clause, in_contract_order
+from frame_harness.frame_metadata.clauses import CLAUSES, Clause, clause, in_contract_order
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
 from frame_harness.judge.explanation import causes, in_order, simplest_first
 from frame_harness.judge.verdict import ClauseOutcome, Verdict

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from frame_harness.contract.clauses import CLAUSES, Clause
+from frame_harness.frame_metadata.clauses import CLAUSES, Clause
 from frame_harness.judge.baseline import EMPTY, Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import Reason, reasons_against, reasons_against_runs
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from frame_harness.contract.names import lacking, needs_of_clause
+from frame_harness.frame_metadata.names import lacking, needs_of_clause
 from frame_harness.orderings import allocate as ordering_allocate
 from frame_harness.orderings import array as ordering_array
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space

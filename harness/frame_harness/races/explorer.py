@@ -8,7 +8,7 @@ from functools import cache
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.contract.layout import EXPECTED
-from frame_harness.contract.names import lacking, needs_of_command
+from frame_harness.frame_metadata.names import lacking, needs_of_command
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of

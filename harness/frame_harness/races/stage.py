@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.concurrency.smp import Cpus, Job
-from frame_harness.contract.names import WHOLE_SLOT
+from frame_harness.frame_metadata.names import WHOLE_SLOT
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
 from frame_harness.guest.kernel import Kernel

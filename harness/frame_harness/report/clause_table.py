@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from frame_harness.contract.clauses import CLAUSES, SECTIONS, Clause, ClauseKind, clause
+from frame_harness.frame_metadata.clauses import CLAUSES, SECTIONS, Clause, ClauseKind, clause
 from frame_harness.judge.evidence import Evidence
 from frame_harness.report.text import id_ranges
 

@@ -14,9 +14,9 @@ import pytest
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.text import printable
-from frame_harness.contract.clauses import clause
-from frame_harness.contract.frame_values import WIDE_RAM
-from frame_harness.contract.names import lacking, needs_of_clause
+from frame_harness.frame_metadata.clauses import clause
+from frame_harness.frame_metadata.frame_values import WIDE_RAM
+from frame_harness.frame_metadata.names import lacking, needs_of_clause
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image

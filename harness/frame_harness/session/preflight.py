@@ -10,10 +10,12 @@ import numpy as np
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import GIB, PAGE_SHIFT
 from frame_harness.console import ktap
-from frame_harness.contract.functions import MUST_RETURN, keeper_of
 from frame_harness.contract.layout import EXPECTED, FieldLayout, StructLayout, diff
-from frame_harness.contract.memory_state import mask_of_ranges
-from frame_harness.contract.names import lacking, needs_of_clause
+from frame_harness.frame_metadata.functions import MUST_RETURN, keeper_of
+from frame_harness.frame_metadata.invariants import InvariantResult, Violation, check_all
+from frame_harness.frame_metadata.invariants.base import MAX_COUNTEREXAMPLES
+from frame_harness.frame_metadata.memory_state import mask_of_ranges
+from frame_harness.frame_metadata.names import lacking, needs_of_clause
 from frame_harness.guest.backtrace import code_line
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ImpossibleValue
@@ -30,8 +32,6 @@ from frame_harness.guest.table_witness import contradiction
 from frame_harness.guest.values import LINK_NONE
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
-from frame_harness.invariants import InvariantResult, Violation, check_all
-from frame_harness.invariants.base import MAX_COUNTEREXAMPLES
 from frame_harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
 from frame_harness.session.run import Run
 

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import pytest
 
 from frame_harness.base.errors import HarnessError, RamError
-from frame_harness.contract.clauses import CLAUSES
-from frame_harness.contract.functions import functions_of_all
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.functions import functions_of_all
 from frame_harness.guest.checks import ClauseViolated, NotEvaluated, OtherClauseViolated
 from frame_harness.guest.errors import (
     AllocFailed,

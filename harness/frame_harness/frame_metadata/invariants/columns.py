@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.contract.memory_state import (
+from frame_harness.frame_metadata.invariants.lists import FreeLists
+from frame_harness.frame_metadata.memory_state import (
     SLOT_FIELDS,
     MemoryState,
     PfnRanges,
@@ -17,7 +18,6 @@ from frame_harness.contract.memory_state import (
     mask_of_ranges,
     movable_mask,
 )
-from frame_harness.invariants.lists import FreeLists
 
 Mask = NDArray[np.bool_]
 

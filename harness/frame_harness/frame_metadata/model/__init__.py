@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from frame_harness.contract.model.expected import Differences, ExpectedTable, SlotDifference, expected_state
-from frame_harness.contract.model.frames import Model, ModelError
-from frame_harness.contract.model.hooks import HookCall, Vtable
-from frame_harness.contract.model.loading import booted_model, frames_of_map, model_of
-from frame_harness.contract.model.options import (
+from frame_harness.frame_metadata.model.expected import (
+    Differences,
+    ExpectedTable,
+    SlotDifference,
+    expected_state,
+)
+from frame_harness.frame_metadata.model.frames import Model, ModelError
+from frame_harness.frame_metadata.model.hooks import HookCall, Vtable
+from frame_harness.frame_metadata.model.loading import booted_model, frames_of_map, model_of
+from frame_harness.frame_metadata.model.options import (
     KERNEL_DATA,
     PAGE_TABLE,
     USER_DATA,
@@ -14,8 +19,8 @@ from frame_harness.contract.model.options import (
     Purpose,
     custom,
 )
-from frame_harness.contract.model.outcome import Done, Fail, Illegal, ModelResult, Panic, PanicKind
-from frame_harness.contract.model.slots import NEW_SLOT, Slot
+from frame_harness.frame_metadata.model.outcome import Done, Fail, Illegal, ModelResult, Panic, PanicKind
+from frame_harness.frame_metadata.model.slots import NEW_SLOT, Slot
 
 __all__ = [
     "KERNEL_DATA",

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from frame_harness.base.units import PAGE_SIZE
-from frame_harness.contract.memory_state import MemoryState, Migratetype, Zone
-from frame_harness.contract.model.buddy import BuddyModel
-from frame_harness.contract.model.frames import Model
-from frame_harness.contract.model.hooks import Vtable
-from frame_harness.contract.model.slots import C, Slot, SlotTable
-from frame_harness.contract.model.zones import ZoneModel
+from frame_harness.frame_metadata.memory_state import MemoryState, Migratetype, Zone
+from frame_harness.frame_metadata.model.buddy import BuddyModel
+from frame_harness.frame_metadata.model.frames import Model
+from frame_harness.frame_metadata.model.hooks import Vtable
+from frame_harness.frame_metadata.model.slots import C, Slot, SlotTable
+from frame_harness.frame_metadata.model.zones import ZoneModel
 
 # The shim's zones end at 16 MiB, 896 MiB and the end of memory.
 ZONES = (("dma", 0, 1 << 12), ("normal", 1 << 12, 7 << 15), ("highmem", 7 << 15, 1 << 52))

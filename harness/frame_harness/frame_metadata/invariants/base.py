@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.contract.memory_state import MemoryState
-from frame_harness.invariants.columns import Columns, Past
+from frame_harness.frame_metadata.invariants.columns import Columns, Past
+from frame_harness.frame_metadata.memory_state import MemoryState
 
 MAX_COUNTEREXAMPLES = 5
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from frame_harness.contract.memory_state import Zone
-from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Invariant, Sighting
-from frame_harness.invariants.columns import Columns, Mask
+from frame_harness.frame_metadata.invariants.base import MAX_COUNTEREXAMPLES, Invariant, Sighting
+from frame_harness.frame_metadata.invariants.columns import Columns, Mask
+from frame_harness.frame_metadata.memory_state import Zone
 
 Example = tuple[int | None, str, str, str]
 

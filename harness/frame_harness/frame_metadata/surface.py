@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from frame_harness.contract import frame_values as frames
 from frame_harness.contract.boundaries import MAX_ORDER, PAGE_SIZE, around
-from frame_harness.contract.slot_methods import SLOT_METHODS
+from frame_harness.frame_metadata import frame_values as frames
+from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
 
 N_FRAMES = frames.WIDE_RAM // PAGE_SIZE
 Values = frozenset[int] | frozenset[str]

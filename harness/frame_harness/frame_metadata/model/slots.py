@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from frame_harness.contract.memory_state import Constants
-from frame_harness.contract.model.outcome import Panicked, PanicKind
+from frame_harness.frame_metadata.memory_state import Constants
+from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
 
 C: Final = Constants()
 U32: Final = 2**32

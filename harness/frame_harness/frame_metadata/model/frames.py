@@ -8,13 +8,21 @@ from typing import Concatenate, ParamSpec, cast
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
-from frame_harness.contract.memory_state import Migratetype
-from frame_harness.contract.model.buddy import BuddyModel
-from frame_harness.contract.model.hooks import HookCall, Vtable
-from frame_harness.contract.model.options import AllocOptions
-from frame_harness.contract.model.outcome import Done, Fail, Illegal, ModelResult, Panic, Panicked, PanicKind
-from frame_harness.contract.model.slots import U32, C, Slot, SlotTable
-from frame_harness.contract.model.zones import MAX_ORDER
+from frame_harness.frame_metadata.memory_state import Migratetype
+from frame_harness.frame_metadata.model.buddy import BuddyModel
+from frame_harness.frame_metadata.model.hooks import HookCall, Vtable
+from frame_harness.frame_metadata.model.options import AllocOptions
+from frame_harness.frame_metadata.model.outcome import (
+    Done,
+    Fail,
+    Illegal,
+    ModelResult,
+    Panic,
+    Panicked,
+    PanicKind,
+)
+from frame_harness.frame_metadata.model.slots import U32, C, Slot, SlotTable
+from frame_harness.frame_metadata.model.zones import MAX_ORDER
 
 P = ParamSpec("P")
 

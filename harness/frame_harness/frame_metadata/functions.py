@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final
 
-from frame_harness.contract.slot_methods import SLOT_METHODS
+from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
 
 SLOT_FIELDS: Final = frozenset(
     {"next", "prev", "vtable", "flags", "order", "refcount", "generation", "guard", "meta_aux"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.invariants.base import Invariant, Sighting, frames_finding
-from frame_harness.invariants.columns import Columns, Mask
+from frame_harness.frame_metadata.invariants.base import Invariant, Sighting, frames_finding
+from frame_harness.frame_metadata.invariants.columns import Columns, Mask
 
 
 def _judge(columns: Columns, bad: Mask, field: str, expected: str) -> Sighting:

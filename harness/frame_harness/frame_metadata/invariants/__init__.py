@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from frame_harness.contract.memory_state import MemoryState
-from frame_harness.invariants import accounting, blocks, free_frames, history, links, owners, slots
-from frame_harness.invariants.base import Invariant, InvariantResult, InvariantStatus, Report, Violation
-from frame_harness.invariants.columns import Columns, Past
+from frame_harness.frame_metadata.invariants import (
+    accounting,
+    blocks,
+    free_frames,
+    history,
+    links,
+    owners,
+    slots,
+)
+from frame_harness.frame_metadata.invariants.base import (
+    Invariant,
+    InvariantResult,
+    InvariantStatus,
+    Report,
+    Violation,
+)
+from frame_harness.frame_metadata.invariants.columns import Columns, Past
+from frame_harness.frame_metadata.memory_state import MemoryState
 
 __all__ = [
     "INVARIANTS",

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
-from frame_harness.invariants.columns import Columns
+from frame_harness.frame_metadata.invariants.base import (
+    MAX_COUNTEREXAMPLES,
+    Invariant,
+    Sighting,
+    frames_finding,
+)
+from frame_harness.frame_metadata.invariants.columns import Columns
 
 
 def aligned(columns: Columns) -> Sighting:

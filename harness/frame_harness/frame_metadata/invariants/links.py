@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.invariants.base import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
-from frame_harness.invariants.columns import Columns, Mask
-from frame_harness.invariants.lists import NO_FRAME, NOWHERE
+from frame_harness.frame_metadata.invariants.base import (
+    MAX_COUNTEREXAMPLES,
+    Invariant,
+    Sighting,
+    frames_finding,
+)
+from frame_harness.frame_metadata.invariants.columns import Columns, Mask
+from frame_harness.frame_metadata.invariants.lists import NO_FRAME, NOWHERE
 
 
 def links_in_table(columns: Columns) -> Sighting:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.contract.memory_state import PfnRanges
-from frame_harness.invariants.base import Invariant, Sighting, frames_finding
-from frame_harness.invariants.columns import Columns, ranges_of, reserved_bytes
+from frame_harness.frame_metadata.invariants.base import Invariant, Sighting, frames_finding
+from frame_harness.frame_metadata.invariants.columns import Columns, ranges_of, reserved_bytes
+from frame_harness.frame_metadata.memory_state import PfnRanges
 
 
 def order_in_range(columns: Columns) -> Sighting:
