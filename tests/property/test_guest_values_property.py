@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from frame_harness.base.units import KERNEL_VMA, MIB, PAGE_SHIFT, PAGE_SIZE
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_metadata.clauses import CLAUSES
-from frame_harness.frame_metadata.invariants import INVARIANTS, check_all
+from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ImpossibleValue
@@ -99,7 +99,7 @@ def look_at_everything(kernel: FakeKernel) -> None:
     state = memory_state(
         kernel, watch.read(), quarantined=[int(x) for x in kernel.buddy()["caches"]["len"].flat]
     )
-    report = check_all(state, check_all(state).past)
+    report = INVARIANTS.check_all(state, INVARIANTS.check_all(state).past)
     assert set(report.results) == set(INVARIANTS)
     run = RunKey("m", "dev")
     found = [ViolatedInvariant(name=r.id, clauses=r.clauses, text=r.text) for r in report if r.total]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from frame_harness.frame_metadata.invariants import INVARIANTS, check_all
+from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.walk import cut_merges, walk
 from frame_harness.frame_metadata.memory_state import Constants, MemoryState, cached_frames, pfn_ranges
 from tests.support.synthetic import LARGEST, SMALL, Shape, healthy_state
@@ -18,7 +18,7 @@ C = Constants()
 WORDS = st.integers(0, 2**64 - 1)
 CHANCES = st.floats(0, 1)
 HEALTHY = healthy_state(SMALL)
-PAST = check_all(HEALTHY).past
+PAST = INVARIANTS.check_all(HEALTHY).past
 
 
 @st.composite
@@ -49,7 +49,7 @@ def shapes(draw: st.DrawFn) -> Shape:
 @settings(deadline=None)
 def test_healthy_state_of_any_shape_violates_nothing(shape: Shape) -> None:
     state = healthy_state(shape)
-    report = check_all(state, state)
+    report = INVARIANTS.check_all(state, state)
     assert not report.violated, report.text
 
 
@@ -63,7 +63,7 @@ def copy() -> MemoryState:
 def test_one_changed_byte_anywhere_is_judged(pfn: int, byte: int, change: int) -> None:
     state = copy()
     state.slots.view(np.uint8).reshape(-1, 64)[pfn, byte] ^= change
-    assert len(check_all(state, PAST).results) == len(INVARIANTS)
+    assert len(INVARIANTS.check_all(state, PAST).results) == len(INVARIANTS)
 
 
 @given(
@@ -88,7 +88,7 @@ def test_many_hostile_slots_are_judged(seed: int, what: str, rows: int, plausibl
         state.slots["order"][at] = rng.integers(0, 13 if plausible else 256, rows)
     if what in ("flags", "all"):
         state.slots["flags"][at] = rng.integers(0, 2**32, rows, dtype=np.uint32)
-    assert len(check_all(state, PAST).results) == len(INVARIANTS)
+    assert len(INVARIANTS.check_all(state, PAST).results) == len(INVARIANTS)
 
 
 @given(
@@ -120,7 +120,7 @@ def test_hostile_heads_caches_ranges_and_zones_are_judged(
         quarantined=np.array(bounds),
         poisoned_while_free=np.array(bounds),
     )
-    assert len(check_all(wild, PAST).results) == len(INVARIANTS)
+    assert len(INVARIANTS.check_all(wild, PAST).results) == len(INVARIANTS)
 
 
 # ---- the walk, against one that follows link by link ------------------------------------------------------

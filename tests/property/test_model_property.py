@@ -7,7 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from frame_harness.frame_metadata.invariants import Past, check_all
+from frame_harness.frame_metadata.invariants import INVARIANTS
+from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.memory_state import Constants, Migratetype, pfn_ranges
 from frame_harness.frame_metadata.model import (
     KERNEL_DATA,
@@ -121,7 +122,7 @@ class WellBehavedUser(RuleBasedStateMachine):
 
     def _assert_healthy(self) -> Past:
         state = expected_state(self.model, self.table, pfn_ranges([(0, N_FRAMES)]), OFF_LIMITS)
-        report = check_all(state, self.past)
+        report = INVARIANTS.check_all(state, self.past)
         assert not report.violated, report.text
         return Past(report.past.generation.copy(), report.past.poisoned)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from frame_harness.frame_metadata.invariants import check_all
+from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
@@ -54,7 +54,7 @@ def test_single_frame_that_is_freed_twice_into_a_full_cache_is_noticed(kernel: K
         kernel.release(paddr)
     with pytest.raises(SubjectPanic, match="double free"):
         kernel.release(frames[0])
-    assert check_all(kernel.state()).violated == frozenset()
+    assert INVARIANTS.check_all(kernel.state()).violated == frozenset()
 
 
 def test_block_that_cannot_be_merged_leaves_every_list_as_it_was(kernel: Kernel) -> None:
@@ -88,4 +88,4 @@ def test_frames_that_were_fetched_before_a_panic_wait_in_the_cache(kernel: Kerne
         kernel.alloc()
     kernel.slot(broken).set_flags(flags)
     assert kernel.cached_frames() & {*frames[::2], *on_list}
-    assert check_all(kernel.state()).violated == frozenset()
+    assert INVARIANTS.check_all(kernel.state()).violated == frozenset()

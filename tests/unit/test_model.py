@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frame_harness.frame_metadata.invariants import check_all
+from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.memory_state import Constants, MemoryState, Migratetype, pfn_ranges
 from frame_harness.frame_metadata.model import (
     PAGE_TABLE,
@@ -58,7 +58,7 @@ def state_of(model: Model) -> MemoryState:
 
 
 def assert_healthy(model: Model) -> None:
-    report = check_all(state_of(model))
+    report = INVARIANTS.check_all(state_of(model))
     assert not report.violated, report.text
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from frame_harness.bench.large_states import TILE_FRAMES, tiled_state
 from frame_harness.bench.rows import Row, beside, timed
-from frame_harness.frame_metadata.invariants import check_all
+from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.campaign import campaign
@@ -69,7 +69,7 @@ def _invariants(dtype: np.dtype[np.void]) -> Iterator[Row]:
 
 
 def _judge(state: MemoryState) -> None:
-    report = check_all(state)
+    report = INVARIANTS.check_all(state)
     if report.violated:
         raise AssertionError(report.text)
 

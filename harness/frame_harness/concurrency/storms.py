@@ -10,7 +10,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.concurrency.smp import Cpus, Job, ProgramResult, generation_growth, generations
 from frame_harness.frame_metadata.functions import ALLOCATE, keeper_of
-from frame_harness.frame_metadata.invariants import check_all
+from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Kernel
 
@@ -125,7 +125,7 @@ def _expect_sound(context: StormContext) -> None:
                 context.slot(index)[name] = value
         kernel.release(paddr)
     kernel.call("buddy.drain")
-    report = check_all(kernel.state())
+    report = INVARIANTS.check_all(kernel.state())
     if report.violated:
         violations = [violation for result in report for violation in result.violations]
         fields = {violation.field for violation in violations}

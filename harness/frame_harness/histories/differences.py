@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
-from frame_harness.frame_metadata.invariants import Report
+from frame_harness.contract.invariant import Report
+from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import Done, Fail, Panic, PanicKind
 from frame_harness.frame_metadata.model.expected import SlotDifference
 from frame_harness.guest.errors import GuestFailure
@@ -157,7 +158,7 @@ def of_hooks(expected: list[str], got: list[str]) -> Difference | None:
     return None
 
 
-def of_invariants(report: Report) -> Difference | None:
+def of_invariants(report: Report[Past]) -> Difference | None:
     """The first invariant that the whole state violates."""
     for result in report:
         if result.total:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
-from frame_harness.frame_metadata.invariants import Past, check_all
+from frame_harness.frame_metadata.invariants import INVARIANTS
+from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import ExpectedTable, Model, booted_model, frames_of_map
 from frame_harness.frame_metadata.model.slots import C
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
@@ -259,7 +260,7 @@ class Lockstep:
         excused = np.array(self.model.poisoned_while_free, dtype=np.int64)
         past = None if self.interpreter.rewound else self._past
         self.interpreter.rewound = False
-        report = check_all(replace(state, poisoned_while_free=excused), past)
+        report = INVARIANTS.check_all(replace(state, poisoned_while_free=excused), past)
         self._past = Past(report.past.generation.copy(), report.past.poisoned)
         return of_invariants(report)
 

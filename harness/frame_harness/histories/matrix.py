@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from frame_harness.base.units import PAGE_SHIFT
-from frame_harness.frame_metadata.invariants import Past, check_all
+from frame_harness.frame_metadata.invariants import INVARIANTS
+from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.corruption_table import CORRUPTIONS
@@ -51,7 +52,7 @@ class CorruptionRunner:
         self.scene = self._live()
         self._watch = PayloadWatch(kernel)
         self._healthy = Snapshot(kernel)
-        report = check_all(kernel.state(canary=self._watch.read(), quarantined=self.quarantined))
+        report = INVARIANTS.check_all(kernel.state(canary=self._watch.read(), quarantined=self.quarantined))
         self._past = Past(report.past.generation.copy(), report.past.poisoned.copy())
         self.violated_before = report.violated
         listed = self.scene.pfns["listed"] << PAGE_SHIFT
@@ -113,7 +114,7 @@ class CorruptionRunner:
     def look(self) -> frozenset[str]:
         """The invariants that the guest violates as it is."""
         state = self.kernel.state(canary=self._watch.read(), quarantined=self.quarantined)
-        return check_all(state, self._past).violated
+        return INVARIANTS.check_all(state, self._past).violated
 
     def row(self, corruption: Corruption) -> Row:
         """Let everybody look at one corruption."""

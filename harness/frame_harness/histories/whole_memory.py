@@ -9,15 +9,10 @@ import numpy as np
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT, align_down, align_up
+from frame_harness.contract.invariant import InvariantResult, InvariantStatus, Report
 from frame_harness.frame_metadata.functions import OF_CLAUSE, keeper_of
-from frame_harness.frame_metadata.invariants import (
-    INVARIANTS,
-    InvariantResult,
-    InvariantStatus,
-    Past,
-    Report,
-    check_all,
-)
+from frame_harness.frame_metadata.invariants import INVARIANTS
+from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.memory_state import MemoryState, pfn_ranges
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ClauseViolated
@@ -39,7 +34,7 @@ class Moment:
     """All invariants on one state; `name` says when, such as `after exhaustion`."""
 
     name: str
-    report: Report
+    report: Report[Past]
 
 
 @dataclass
@@ -69,10 +64,10 @@ class Watched:
         known = pfn_ranges([_frames(base, length) for base, length in (*self.islands, *_taken(kernel))])
         return replace(state, off_limits=np.concatenate([state.off_limits, known]))
 
-    def look(self, name: str) -> Report:
+    def look(self, name: str) -> Report[Past]:
         """Judge the state that the guest is in now, against the last one."""
         past: Past | None = self.moments[-1].report.past if self.moments else None
-        report = check_all(self.state(), past)
+        report = INVARIANTS.check_all(self.state(), past)
         self.moments.append(Moment(name, report))
         return report
 

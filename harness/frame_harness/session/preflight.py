@@ -10,10 +10,10 @@ import numpy as np
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import GIB, PAGE_SHIFT
 from frame_harness.console import ktap
+from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantResult, Violation
 from frame_harness.contract.layout import EXPECTED, FieldLayout, StructLayout, diff
 from frame_harness.frame_metadata.functions import MUST_RETURN, keeper_of
-from frame_harness.frame_metadata.invariants import InvariantResult, Violation, check_all
-from frame_harness.frame_metadata.invariants.base import MAX_COUNTEREXAMPLES
+from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.memory_state import mask_of_ranges
 from frame_harness.frame_metadata.names import lacking, needs_of_clause
 from frame_harness.guest.backtrace import code_line
@@ -165,7 +165,7 @@ def judge_invariants(kernel: Kernel) -> Iterable[InvariantResult]:
         kernel.alloc(purpose="user")
         kernel.buddy_alloc(2, "unmovable")
         state = kernel.state(canary=watch.read(), quarantined=[sick] if poisons else [])
-        return check_all(state, before)
+        return INVARIANTS.check_all(state, before)
     except (SubjectPanic, AllocFailed):
         return ()
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from frame_harness.frame_metadata.invariants.base import MAX_COUNTEREXAMPLES, Invariant, Sighting
+from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Invariant, Sighting
 from frame_harness.frame_metadata.invariants.columns import Columns, Mask
 from frame_harness.frame_metadata.memory_state import Zone
 

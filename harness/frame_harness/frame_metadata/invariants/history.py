@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.frame_metadata.invariants.base import Invariant, Sighting, frames_finding
+from frame_harness.contract.invariant import Invariant, Sighting, frames_finding
 from frame_harness.frame_metadata.invariants.columns import Columns
 
 HALF_TURN = np.uint32(1 << 31)

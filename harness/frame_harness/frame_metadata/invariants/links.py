@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.frame_metadata.invariants.base import (
-    MAX_COUNTEREXAMPLES,
-    Invariant,
-    Sighting,
-    frames_finding,
-)
+from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
 from frame_harness.frame_metadata.invariants.columns import Columns, Mask
 from frame_harness.frame_metadata.invariants.lists import NO_FRAME, NOWHERE
 

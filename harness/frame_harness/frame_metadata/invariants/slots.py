@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.frame_metadata.invariants.base import Invariant, Sighting, frames_finding
+from frame_harness.contract.invariant import Invariant, Sighting, frames_finding
 from frame_harness.frame_metadata.invariants.columns import Columns, ranges_of, reserved_bytes
 from frame_harness.frame_metadata.memory_state import PfnRanges
 

@@ -1,19 +1,30 @@
-"""What an invariant is, with what it answers."""
+"""What an invariant is, what it answers, how those of one contract judge a state together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.frame_metadata.invariants.columns import Columns, Past
-from frame_harness.frame_metadata.memory_state import MemoryState
-
 MAX_COUNTEREXAMPLES = 5
+
+S = TypeVar("S")
+C = TypeVar("C", bound="SharedColumns[Any]")
+P = TypeVar("P")
+P_co = TypeVar("P_co", covariant=True)
+
+
+class SharedColumns(Protocol[P_co]):
+    """What several invariants need of one state, each part computed once."""
+
+    @property
+    def past(self) -> P_co:
+        """What a later state is compared with."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ class InvariantResult:
 
 
 @dataclass(frozen=True)
-class Invariant:
+class Invariant(Generic[C]):
     """A named property of a whole memory state.
 
     Args:
@@ -103,30 +114,26 @@ class Invariant:
     clauses: tuple[str, ...]
     holds: str
     blind_to: str
-    evaluate: Callable[[Columns], Sighting]
+    evaluate: Callable[[C], Sighting]
     needs_previous: bool = False
 
-    def judge(self, columns: Columns) -> InvariantResult:
+    def judge(self, columns: C) -> InvariantResult:
         """Evaluate on columns that other invariants share."""
         finding = self.evaluate(columns)
         violations = tuple(Violation(self.id, *example) for example in finding.examples)
         return InvariantResult(self.id, self.clauses, finding.evaluated, violations, finding.total)
 
-    def check(self, state: MemoryState, previous: MemoryState | Past | None = None) -> InvariantResult:
-        """Evaluate this invariant alone; `check_all` is cheaper for several."""
-        return self.judge(Columns(state, previous))
-
 
 @dataclass(frozen=True)
-class Report:
+class Report(Generic[P]):
     """Every invariant's answer about one state.
 
     Args:
-        past: what to hand to `check_all` with the next state.
+        past: what to hand to `Invariants.check_all` with the next state.
     """
 
     results: Mapping[str, InvariantResult]
-    past: Past
+    past: P
 
     def __iter__(self) -> Iterator[InvariantResult]:
         return iter(self.results.values())
@@ -157,6 +164,37 @@ class Report:
     @property
     def text(self) -> str:
         return "\n".join(result.text for result in self if result.total)
+
+
+@dataclass(frozen=True, eq=False)
+class Invariants(Mapping[str, Invariant[C]], Generic[S, C, P]):
+    """The invariants of one contract by id, in the order of reports.
+
+    Args:
+        columns: of a state, and of what an earlier state of the same guest left: that state, or the `past` of
+            its report, which is cheaper.
+    """
+
+    columns: Callable[[S, S | P | None], C]
+    each: tuple[Invariant[C], ...]
+
+    def __getitem__(self, invariant_id: str) -> Invariant[C]:
+        return self._by_id[invariant_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_id)
+
+    def __len__(self) -> int:
+        return len(self.each)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Invariant[C]]:
+        return {invariant.id: invariant for invariant in self.each}
+
+    def check_all(self, state: S, previous: S | P | None = None) -> Report[P]:
+        """Judge every invariant on columns that are computed once."""
+        columns = self.columns(state, previous)
+        return Report({one.id: one.judge(columns) for one in self.each}, columns.past)
 
 
 def frames_finding(
