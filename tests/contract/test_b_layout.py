@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from frame_harness.contract import layout_map
-from frame_harness.contract.layout import EXPECTED, diff
+from frame_harness.frame_metadata.layouts import LAYOUTS, META_SLOT
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
@@ -34,8 +34,8 @@ SETTERS = [
 
 
 def expect_layout(image: Image, name: str) -> None:
-    expected, actual = EXPECTED[name], image.layout(name)
-    if differences := diff(expected, actual):
+    expected, actual = LAYOUTS[name], image.layout(name)
+    if differences := LAYOUTS.diff(expected, actual):
         raise ClauseViolated(
             f"layout of {name}",
             expected=f"{expected.size} bytes as in the contract",
@@ -124,7 +124,7 @@ def test_three_witnesses_agree_on_each_field_set_alone(shared_kernel: Kernel) ->
     """Setting one field changes exactly its bytes: no overlap, no leak into a neighbor or a reserved byte."""
     pair = shared_kernel.buddy_alloc(1, "unmovable")  # a method may go by the slot's own address
     for (setter, field, pattern), paddr in itertools.product(SETTERS, (pair, pair + 4096)):
-        contract = {f.name: f for f in EXPECTED["MetaSlot"].fields}[field]
+        contract = {f.name: f for f in META_SLOT.fields}[field]
         shared_kernel.slot(paddr).poke(0, NEW_SLOT)
         shared_kernel.slot(paddr).call(setter, pattern)
 

@@ -7,16 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from frame_harness.contract.boundaries import (
-    MAX_ORDER,
-    REFCOUNT_UNUSED,
-    CallEnd,
-    Case,
-    Slot,
-    around,
-    background,
-)
+from frame_harness.contract.boundaries import around
+from frame_harness.contract.methods import CallEnd, Case, Slot, background
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_values import WIDE_RAM, boundary_frames, boundary_indexes
+from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.boundaries import outcomes, tell, write_slots
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Boot, Kernel
@@ -24,11 +19,10 @@ from frame_harness.guest.reply import Reply
 
 pytestmark = pytest.mark.one_machine
 
-ALLOCATED, MOVABLE, POISONED = 1 << 8, 1 << 13, 1 << 31
 ROOM_ORDER = 8
 """Of the block whose frames the cases live in; there are at most 193 boundary values of 64 bits."""
 BLOCKS_RAM = "128 MiB"
-INVALID_ORDERS = [order for order in around(8) if order > MAX_ORDER]
+INVALID_ORDERS = [order for order in around(8) if order > C.max_order]
 
 # What the slot held before at its boundaries: the field with the clause that says what becomes of it.
 EARLIER_LIVES = {
@@ -47,13 +41,13 @@ def new_life(before: Slot, flags: int) -> Slot:
     """The slot that an allocation leaves of a free one."""
     generation = before["generation"] + 1 & 0xFFFF_FFFF
     fixed = {"refcount": 1, "order": 0, "vtable": 0, "guard": 0, "generation": generation}
-    return before | fixed | {"flags": flags | ALLOCATED}
+    return before | fixed | {"flags": flags | C.flag_allocated}
 
 
 def free_slot(**fields: int) -> Slot:
     """A slot as the buddy hands it out: unused, healthy; all else are patterns of an earlier life."""
-    slot = background()
-    return slot | {"refcount": REFCOUNT_UNUSED, "guard": slot["guard"] & ~POISONED} | fields
+    slot = background(META_SLOT)
+    return slot | {"refcount": C.refcount_unused, "guard": slot["guard"] & ~C.guard_poisoned} | fields
 
 
 def claims(cases: Sequence[tuple[Slot, int]]) -> list[Case]:
@@ -67,7 +61,7 @@ def claim(kernel: Kernel, cases: Sequence[Case]) -> tuple[list[Reply], np.ndarra
     assert len(cases) <= 1 << ROOM_ORDER, "more cases than frames"
     table = kernel.slots()[first : first + len(cases)]
     kept = table.copy()
-    write_slots(table, cases)
+    write_slots(table, cases, META_SLOT)
     kernel.call("buddy.log clear")
     requests = []
     for index, case in enumerate(cases):
@@ -82,7 +76,7 @@ def claim(kernel: Kernel, cases: Sequence[Case]) -> tuple[list[Reply], np.ndarra
 
 def expect_lives(cases: Sequence[Case], replies: Sequence[Reply], after: np.ndarray) -> None:
     wanted = after.copy()
-    write_slots(wanted, [Case(dict(c.allowed[0].after), (), ()) for c in cases])
+    write_slots(wanted, [Case(dict(c.allowed[0].after), (), ()) for c in cases], META_SLOT)
     for index, case in enumerate(cases):
         expect(f"`{replies[index].request}`", replies[index].status, "ok")
         for name in case.before:
@@ -121,7 +115,7 @@ def test_each_custom_flag_but_movable_leaves_the_migratetype(shared_kernel: Kern
     cases = claims([(free_slot(), flags) for flags in around(32)])
     claim(shared_kernel, cases)
     asked = [row for row in shared_kernel.call("buddy.log").rows() if row["op"] == "alloc"]
-    wanted = ["movable" if flags & MOVABLE else "unmovable" for flags in around(32)]
+    wanted = ["movable" if flags & C.flag_movable else "unmovable" for flags in around(32)]
     expect("migratetype asked for", [row["mt"] for row in asked], wanted)
     expect("order asked for", {row["order"] for row in asked}, {"0"})
 
@@ -164,7 +158,7 @@ def test_there_is_a_frame_in_a_memory_of_two_to_the_power_of_16_frames(boot: Boo
 
 @pytest.mark.clause("ALLOC-10", at="FrameAllocOptions::allocate")
 def test_each_count_but_the_sentinel_is_refused(shared_kernel: Kernel) -> None:
-    counts = [count for count in around(32) if count != REFCOUNT_UNUSED]
+    counts = [count for count in around(32) if count != C.refcount_unused]
     replies, after = claim(shared_kernel, claims([(free_slot(refcount=count), 0) for count in counts]))
     frames = {int(row["paddr"], 0) for row in shared_kernel.call("buddy.log").rows() if row["op"] == "alloc"}
     for paddr, count, reply in zip(sorted(frames), counts, replies, strict=True):
@@ -175,7 +169,9 @@ def test_each_count_but_the_sentinel_is_refused(shared_kernel: Kernel) -> None:
 @pytest.mark.clause("GUARD-08", at="FrameAllocOptions::allocate")
 def test_poison_is_seen_beside_each_other_guard_bit(kernel: Kernel) -> None:
     block = kernel.buddy_alloc(ROOM_ORDER, "unmovable")
-    guards = [POISONED | others for others in (0, *(1 << bit for bit in range(31)), POISONED - 1)]
+    guards = [
+        C.guard_poisoned | others for others in (0, *(1 << bit for bit in range(31)), C.guard_poisoned - 1)
+    ]
     sick = [block + (index << 12) for index in range(len(guards))]
     first = block >> 12
     kernel.slots()["guard"][first : first + len(guards)] = guards
@@ -187,8 +183,8 @@ def test_poison_is_seen_beside_each_other_guard_bit(kernel: Kernel) -> None:
         tell(kernel, replies, handed_out[0])
     found = [f"{guards[index]:#x}" for index in handed_out[:3]]
     expect("first guards of poisoned frames that were handed out", found, [])
-    left = kernel.slots()["guard"][first : first + len(guards)] & np.uint32(POISONED)
-    expect("poison left in them", set(left.tolist()), {POISONED}, base=16, field="guard")
+    left = kernel.slots()["guard"][first : first + len(guards)] & np.uint32(C.guard_poisoned)
+    expect("poison left in them", set(left.tolist()), {C.guard_poisoned}, base=16, field="guard")
 
 
 def usable(kernel: Kernel) -> set[int]:
@@ -220,7 +216,7 @@ def test_block_of_each_order_comes_and_goes(boot: Boot) -> None:
     kernel = boot(ram=BLOCKS_RAM)
     kernel.call("buddy.drain")
     initial = kernel.free_blocks()
-    for order in range(MAX_ORDER + 1):
+    for order in range(C.max_order + 1):
         for give in ("buddy.alloc {} movable", "buddy.alloc {} unmovable", "trait.alloc {}"):
             block = kernel.call(give.format(order))["paddr"]
             expect(f"address of a block of order {order}, modulo its size", block % (4096 << order), 0)
@@ -245,13 +241,13 @@ def test_hooks_of_a_released_block_of_each_order(boot: Boot, poisoned: bool) -> 
     """Frames around each power of two have hooks; those of the poisoned block's last frame run, too."""
     kernel = boot(ram=BLOCKS_RAM)
     both = kernel.vtable("both")
-    for order in range(MAX_ORDER + 1):
+    for order in range(C.max_order + 1):
         block = kernel.buddy_alloc(order, "unmovable")
         first, hooked = block >> 12, boundary_indexes(order, thorough=True)
         for index in hooked:
             kernel.slots()["vtable"][first + index] = both
         if poisoned:
-            kernel.slots()["guard"][first + (1 << order) - 1] = POISONED
+            kernel.slots()["guard"][first + (1 << order) - 1] = C.guard_poisoned
         kernel.call("vt.clear")
         kernel.release(block, order)
         seen = [(row["hook"], int(row["paddr"], 0)) for row in kernel.call("vt.log").rows()]
@@ -265,11 +261,11 @@ def test_poison_in_each_place_of_a_block_of_each_order_is_quarantined(boot: Boot
     """Taken before any is freed, so that no block is taken twice."""
     kernel = boot(ram=BLOCKS_RAM)
     blocks: list[tuple[int, int, int]] = []
-    for order in range(MAX_ORDER + 1):
+    for order in range(C.max_order + 1):
         for index in boundary_indexes(order, thorough=False):
             blocks.append((kernel.buddy_alloc(order, "unmovable"), order, index))
     sick = [(block >> 12) + index for block, _, index in blocks]
-    kernel.slots()["guard"][sick] |= np.uint32(POISONED)
+    kernel.slots()["guard"][sick] |= np.uint32(C.guard_poisoned)
     kernel.call("buddy.log clear")
     outcomes(kernel, [f"release {block:#x} {order}" for block, order, _ in blocks])
     done = [(row["op"], int(row["paddr"], 0), int(row["order"])) for row in kernel.call("buddy.log").rows()]
@@ -278,5 +274,5 @@ def test_poison_in_each_place_of_a_block_of_each_order_is_quarantined(boot: Boot
         expect("what became of a poisoned block (paddr, order)", got, want, frame=want[1])
     frames = sum(1 << order for _, order, _ in blocks)
     expect("frames counted in quarantine", kernel.stats()["quarantined"], frames)
-    left = kernel.slots()["guard"][sick] & np.uint32(POISONED)
-    expect("poison left in them", set(left.tolist()), {POISONED}, base=16, field="guard")
+    left = kernel.slots()["guard"][sick] & np.uint32(C.guard_poisoned)
+    expect("poison left in them", set(left.tolist()), {C.guard_poisoned}, base=16, field="guard")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.contract.boundaries import Method
-from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
+from frame_harness.contract.methods import Method
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.boundaries import play
 from frame_harness.guest.kernel import Kernel
 
@@ -13,9 +13,10 @@ pytestmark = pytest.mark.one_machine
 
 
 def declared(method: Method) -> object:
-    return pytest.param(method, id=method.id, marks=pytest.mark.clause(*method.clauses, at=method.at))
+    mark = pytest.mark.clause(*method.clauses, at=FRAME_METADATA.path_of(method))
+    return pytest.param(method, id=method.id, marks=mark)
 
 
-@pytest.mark.parametrize("method", [declared(method) for method in SLOT_METHODS])
+@pytest.mark.parametrize("method", [declared(method) for method in FRAME_METADATA.methods])
 def test_slot_method_at_the_boundaries(bare_kernel: Kernel, method: Method) -> None:
     play(bare_kernel, method)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from frame_harness.base.text import plural
-from frame_harness.frame_metadata.clauses import in_contract_order
+from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.histories.attribution import CLAUSES
 from frame_harness.histories.campaign import QUICK_HISTORIES, QUICK_SEED, Tally, campaign
@@ -17,7 +17,7 @@ from frame_harness.session.run import Run
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("history")]
 
-JUDGED = [pytest.param(id_, marks=pytest.mark.clause(id_), id=id_) for id_ in in_contract_order(CLAUSES)]
+JUDGED = [pytest.param(id_, marks=pytest.mark.clause(id_), id=id_) for id_ in CONTRACT.in_order(CLAUSES)]
 
 
 class Campaigns:

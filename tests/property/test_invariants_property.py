@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.walk import cut_merges, walk
-from frame_harness.frame_metadata.memory_state import Constants, MemoryState, cached_frames, pfn_ranges
+from frame_harness.frame_metadata.memory_state import MemoryState, cached_frames, pfn_ranges
 from tests.support.synthetic import LARGEST, SMALL, Shape, healthy_state
 
-C = Constants()
 WORDS = st.integers(0, 2**64 - 1)
 CHANCES = st.floats(0, 1)
 HEALTHY = healthy_state(SMALL)

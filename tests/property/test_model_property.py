@@ -7,9 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
-from frame_harness.frame_metadata.memory_state import Constants, Migratetype, pfn_ranges
+from frame_harness.frame_metadata.memory_state import Migratetype, pfn_ranges
 from frame_harness.frame_metadata.model import (
     KERNEL_DATA,
     PAGE_TABLE,
@@ -27,7 +28,6 @@ from frame_harness.frame_metadata.model import (
 from frame_harness.frame_metadata.model.expected import expected_state
 from tests.support.synthetic import SLOT
 
-C = Constants()
 N_FRAMES = 6000
 # Little memory in many pieces, so that exhaustion is near.
 GIVEN = [range(3, 300), range(2041, 2313), range(2560, 2817), range(4090, 4700)]

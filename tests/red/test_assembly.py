@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.image.subject import Subject
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.orderings.checker import check_orderings
@@ -17,8 +17,8 @@ from tests.support.doors import check
 
 def judged(variant: AssemblyVariant, folder: Path, profile: str) -> OrderingReport:
     path = folder / "frame.rs"
-    path.write_text(variant.apply(Subject.builtin().path.read_text(encoding="utf-8")), encoding="utf-8")
-    return check_orderings(Subject.from_file(path), profile, find_toolchain())
+    path.write_text(variant.apply(frame_module().path.read_text(encoding="utf-8")), encoding="utf-8")
+    return check_orderings(frame_module(path), profile, find_toolchain())
 
 
 def having(report: OrderingReport, outcome: str) -> set[str]:
@@ -60,7 +60,7 @@ def test_assembly_that_is_not_understood_is_never_held(variant: AssemblyVariant,
 def test_a_run_with_assembly_that_is_not_understood_is_no_pass(tmp_path: Path) -> None:
     """Other checks of the clause pass here: what one of them could not judge still stands against it."""
     subject = tmp_path / "frame.rs"
-    text = Subject.builtin().path.read_text(encoding="utf-8")
+    text = frame_module().path.read_text(encoding="utf-8")
     code = 'if false { core::arch::asm!("xrstor [{}]", in(reg) p); } p.write_bytes(0, 4096); '
     code += 'core::arch::asm!("test rsp, rsp", "jnz 2f", "xrstor [{}]", "2:", in(reg) p);'
     subject.write_text(zero(code)(text), encoding="utf-8")

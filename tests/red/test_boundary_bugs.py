@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
-from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.bug_checks import Call, checks_of, rejections
 from tests.support.bugs import Bug, BugError, generate, leftovers
@@ -21,7 +21,7 @@ from tests.support.frame_mutants import MUTANTS
 from tests.support.mutants import broken, kept
 from tests.support.red_kernels import red_shim
 
-TEXT = Subject.builtin().path.read_text(encoding="utf-8")
+TEXT = frame_module().path.read_text(encoding="utf-8")
 GENERATED = generate(TEXT)
 
 IN_32_BITS = "the table of 2^32 frames is that of 16 TiB of RAM, which is no machine of ours"
@@ -54,7 +54,7 @@ EQUIVALENT = {
 @pytest.fixture(scope="module")
 def image() -> Image:
     with red_shim():
-        return build(Subject.from_file(str(kept(GENERATED.text))), "release")
+        return build(frame_module(str(kept(GENERATED.text))), "release")
 
 
 @pytest.mark.parametrize(

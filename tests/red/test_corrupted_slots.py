@@ -11,13 +11,13 @@ from frame_harness.cli.main import cli
 from frame_harness.cli.matrix import COLUMNS, NOBODY, cells, summary
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.invariants import INVARIANTS
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import Corruption
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.histories.matrix import CorruptionRunner, Row
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 
@@ -27,7 +27,7 @@ MACHINES = [("q35", "dev"), ("microvm", "release"), ("pc", "dev")]
 @pytest.fixture(scope="module", params=MACHINES, ids=":".join)
 def laboratory(request: pytest.FixtureRequest) -> Iterator[CorruptionRunner]:
     machine, profile = request.param
-    host = OwnHost(build(Subject.builtin(), profile), load_machine(machine))
+    host = OwnHost(build(frame_module(), profile), load_machine(machine))
     kernel: Kernel = host.boot()
     yield CorruptionRunner(kernel)
     host.finish(kernel)
@@ -63,7 +63,7 @@ def test_every_whole_memory_clause_has_a_corruption_that_breaks_it() -> None:
 
 
 def test_kernel_itself_notices_what_it_trips_over() -> None:
-    host = OwnHost(build(Subject.builtin(), "dev"), load_machine("q35"))
+    host = OwnHost(build(frame_module(), "dev"), load_machine("q35"))
     kernel = host.boot()
     try:
         laboratory = CorruptionRunner(kernel)

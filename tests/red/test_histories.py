@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from frame_harness.cli.fuzz import play_script
 from frame_harness.cli.main import cli
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.campaign import Tally, campaign
 from frame_harness.histories.lockstep import Lockstep, OwnHost
@@ -39,9 +40,9 @@ def first_finding(subject: Subject, seed: int) -> Tally:
 @pytest.mark.parametrize("mutant", [AFTER_REFILL, POISON_IN_CACHE], ids=["after-refill", "poison-in-cache"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_bug_that_takes_a_history_is_found(mutant: HistoryMutant, seed: int) -> None:
-    path = kept(mutant.apply(Subject.builtin().path.read_text(encoding="utf-8")))
+    path = kept(mutant.apply(frame_module().path.read_text(encoding="utf-8")))
 
-    tally = first_finding(Subject.from_file(path), seed)
+    tally = first_finding(frame_module(path), seed)
 
     assert set(tally.found) <= mutant.clauses
     assert tally.found, f"{tally.histories} histories, {tally.commands} commands"
@@ -51,7 +52,7 @@ def test_bug_that_takes_a_history_is_found(mutant: HistoryMutant, seed: int) -> 
 @pytest.mark.parametrize("mutant", [AFTER_REFILL, POISON_IN_CACHE], ids=["after-refill", "poison-in-cache"])
 def test_bug_that_takes_a_situation_is_found_in_it(mutant: HistoryMutant, tmp_path: Path) -> None:
     """A run of all checks needs no luck with a history's seed."""
-    path = kept(mutant.apply(Subject.builtin().path.read_text(encoding="utf-8")))
+    path = kept(mutant.apply(frame_module().path.read_text(encoding="utf-8")))
     result = check(
         tmp_path, "--frame-rs", path, "--machine", "microvm", "--profile", "release", "-n", "1",
         "-k", "in_each_situation",
@@ -65,7 +66,7 @@ def test_module_that_is_wrong_at_boot_is_found_at_once() -> None:
     new = "            meta_aux: atomic::AtomicU32::new(0),\n"
     path = broken([(new, new.replace("new(0)", "new(3)"))])
 
-    tally = first_finding(Subject.from_file(path), 1)
+    tally = first_finding(frame_module(path), 1)
 
     assert set(tally.found) == {"ARRAY-03"}
     assert tally.histories == 1
@@ -74,7 +75,7 @@ def test_module_that_is_wrong_at_boot_is_found_at_once() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["dev", "release"])
 def test_what_a_real_module_is_known_for_is_found_alone(real: Path, profile: str) -> None:
-    tally = campaign(host(Subject.from_file(real), profile), 1, lambda tally: tally.commands < A_MINUTE // 4)
+    tally = campaign(host(frame_module(real), profile), 1, lambda tally: tally.commands < A_MINUTE // 4)
 
     assert set(tally.found) == KNOWN_IN[profile]
     assert max(len(found.script.lines) for found in tally.found.values()) <= 5
@@ -84,9 +85,7 @@ def test_what_a_real_module_is_known_for_is_found_alone(real: Path, profile: str
 @pytest.mark.parametrize("profile", ["dev", "release"])
 @pytest.mark.parametrize("machine", ["q35", "microvm", "pc"])
 def test_nothing_is_found_in_the_builtin_module(machine: str, profile: str) -> None:
-    tally = campaign(
-        host(Subject.builtin(), profile, machine), 4, lambda tally: tally.commands < A_MINUTE // 8
-    )
+    tally = campaign(host(frame_module(), profile, machine), 4, lambda tally: tally.commands < A_MINUTE // 8)
 
     assert not tally.found, [found.script.text for found in tally.found.values()]
 
@@ -120,7 +119,7 @@ def test_guest_that_was_reset_is_as_a_fresh_one() -> None:
         "alloc",
     )
     script = Script("q35", "dev", ISLANDS, lines)
-    with Lockstep(host(Subject.builtin()), ISLANDS) as lockstep:
+    with Lockstep(host(frame_module()), ISLANDS) as lockstep:
         assert play_script(lockstep, script) is None
         first = lockstep.kernel.slots().copy()
         assert (

@@ -6,11 +6,11 @@ import pytest
 
 from frame_harness.base.units import GIB
 from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.scenarios import Scenario
 from frame_harness.histories.whole_memory import Watched
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 
 RAM = 64 * GIB
@@ -28,7 +28,7 @@ class ShortLife(Scenario):
 @pytest.mark.slow
 def test_every_whole_memory_clause_holds_on_64_gib() -> None:
     machine = load_machine("q35").override(limits=LIMITS)
-    with Kernel.boot(build(Subject.builtin(), "release"), machine, ram=RAM) as kernel:
+    with Kernel.boot(build(frame_module(), "release"), machine, ram=RAM) as kernel:
         assert kernel.frames >= RAM >> 12
         watched = ShortLife(Watched(kernel), seed=64).live()
         for id_, clause in CLAUSES.items():

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import Kind, exit_code
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import Judged, check, write_machine
@@ -61,7 +61,7 @@ def test_a_kernel_that_panics_in_a_request_is_a_crash(tmp_path: Path) -> None:
 
 
 def test_a_panic_that_was_to_halt_the_guest_is_a_crash(tmp_path: Path) -> None:
-    image = build(Subject.builtin(), "release")
+    image = build(frame_module(), "release")
     with Kernel.boot(image, load_machine(write_machine(tmp_path))) as kernel:
         kernel.call("onpanic halt")
         with pytest.raises(GuestCrashed, match="the console asked for a panic") as crash:
@@ -70,7 +70,7 @@ def test_a_panic_that_was_to_halt_the_guest_is_a_crash(tmp_path: Path) -> None:
 
 
 def test_a_stack_that_runs_over_is_called_that(tmp_path: Path) -> None:
-    image = build(Subject.builtin(), "release")
+    image = build(frame_module(), "release")
     words = "stack overflow on CPU 0: guard page of its main"
     with (
         Kernel.boot(image, load_machine(write_machine(tmp_path))) as kernel,
@@ -82,7 +82,7 @@ def test_a_stack_that_runs_over_is_called_that(tmp_path: Path) -> None:
 
 
 def test_a_stack_of_another_cpu_that_runs_over_is_called_that(tmp_path: Path) -> None:
-    image = build(Subject.from_file(mutated(tmp_path, (ENDLESS, DEEP))), "release")
+    image = build(frame_module(mutated(tmp_path, (ENDLESS, DEEP))), "release")
     with Kernel.boot(image, load_machine(write_machine(tmp_path)), cpus=2) as kernel:
         cpus = Cpus(kernel)
         cpus.frames([kernel.alloc()])
@@ -92,7 +92,7 @@ def test_a_stack_of_another_cpu_that_runs_over_is_called_that(tmp_path: Path) ->
 
 
 def test_a_stray_pointer_into_a_guard_page_is_no_stack_overflow(tmp_path: Path) -> None:
-    image = build(Subject.builtin(), "release")
+    image = build(frame_module(), "release")
     with (
         Kernel.boot(image, load_machine(write_machine(tmp_path))) as kernel,
         pytest.raises(GuestCrashed, match="name=#PF") as crash,
@@ -221,7 +221,7 @@ def test_a_red_kernel_that_nobody_wrote_is_a_crash(tmp_path: Path) -> None:
 
 
 def test_a_kernel_that_cannot_misbehave_refuses_to_be_asked_to(tmp_path: Path) -> None:
-    image = build(Subject.builtin(), "release")
+    image = build(frame_module(), "release")
     with pytest.raises(GuestCrashed, match="command line: red=panic: no such option"):
         Kernel.boot(image, load_machine(write_machine(tmp_path)), extra=["red=panic"])
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.resources import shim_dir
-from frame_harness.frame_metadata.clauses import CLAUSES, ClauseKind
-from frame_harness.image.subject import Subject
+from frame_harness.contract.clauses import ClauseKind
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import check
 from tests.support.frame_mutants import MUTANTS
@@ -23,7 +24,7 @@ from tests.support.ordering_mutants_own import BUILTIN
 from tests.support.race_mutants import LOOKED_AHEAD, SEEDED
 from tests.support.shim_mutants import SELECTION, SHIM_MUTANTS, ShimMutant, broken_project
 
-TEXT = Subject.builtin().path.read_text(encoding="utf-8")
+TEXT = frame_module().path.read_text(encoding="utf-8")
 ALONE = os.environ.get("FRAME_HARNESS_MUTANTS") == "alone"
 BATCHES = batches(MUTANTS, TEXT, size=1 if ALONE else 6)
 

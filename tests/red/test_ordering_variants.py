@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
@@ -34,7 +35,7 @@ def judged(variant: Variant, subject: Subject, folder: Path, toolchain: Toolchai
     path.write_text(variant.apply(subject.path.read_text(encoding="utf-8")), encoding="utf-8")
     # Every other variant in the other profile: the same for each run, both are exercised.
     profile = PROFILES[sum(variant.name.encode()) % 2]
-    return check_orderings(Subject.from_file(path), profile, toolchain)
+    return check_orderings(frame_module(path), profile, toolchain)
 
 
 def name_of(variant: Variant) -> str:
@@ -43,7 +44,7 @@ def name_of(variant: Variant) -> str:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_builtin_module_holds_every_ordering_clause(profile: str, toolchain: Toolchain) -> None:
-    report = check_orderings(Subject.builtin(), profile, toolchain)
+    report = check_orderings(frame_module(), profile, toolchain)
     assert report.violations == ()
     assert set(report.clauses.values()) == {"held"}
     assert report.notes == ()
@@ -52,14 +53,14 @@ def test_the_builtin_module_holds_every_ordering_clause(profile: str, toolchain:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_real_module_breaks_the_two_hazards_alone(profile: str, real: Path, toolchain: Toolchain) -> None:
-    report = check_orderings(Subject.from_file(real), profile, toolchain)
+    report = check_orderings(frame_module(real), profile, toolchain)
     assert violated(report) == {"REF-09", "ALLOC-16"}
     assert any("GUARD-09" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("variant", [*COMMON, *BUILTIN], ids=name_of)
 def test_a_weakened_builtin_is_caught(variant: Variant, tmp_path: Path, toolchain: Toolchain) -> None:
-    report = judged(variant, Subject.builtin(), tmp_path, toolchain)
+    report = judged(variant, frame_module(), tmp_path, toolchain)
     assert violated(report) >= variant.clauses
     for violation in report.violations:
         assert violation.line > 0
@@ -71,7 +72,7 @@ def test_a_weakened_builtin_is_caught(variant: Variant, tmp_path: Path, toolchai
 def test_a_harmless_rewrite_of_the_builtin_is_not(
     variant: Variant, tmp_path: Path, toolchain: Toolchain
 ) -> None:
-    report = judged(variant, Subject.builtin(), tmp_path, toolchain)
+    report = judged(variant, frame_module(), tmp_path, toolchain)
     assert report.violations == ()
 
 
@@ -79,7 +80,7 @@ def test_a_harmless_rewrite_of_the_builtin_is_not(
 def test_a_weakened_real_module_is_caught(
     variant: Variant, tmp_path: Path, real: Path, toolchain: Toolchain
 ) -> None:
-    report = judged(variant, Subject.from_file(real), tmp_path, toolchain)
+    report = judged(variant, frame_module(real), tmp_path, toolchain)
     assert violated(report) >= variant.clauses
 
 
@@ -89,13 +90,13 @@ def test_a_weakened_real_module_is_caught(
 def test_a_harmless_rewrite_of_a_real_module_is_not(
     variant: Variant, tmp_path: Path, real: Path, toolchain: Toolchain
 ) -> None:
-    report = judged(variant, Subject.from_file(real), tmp_path, toolchain)
+    report = judged(variant, frame_module(real), tmp_path, toolchain)
     assert violated(report) <= {"REF-09", "ALLOC-16"}
 
 
 def test_a_stronger_ordering_is_a_note(tmp_path: Path, toolchain: Toolchain) -> None:
     variant = next(v for v in HARMLESS if v.name == "get_flags-seq_cst")
-    report = judged(variant, Subject.builtin(), tmp_path, toolchain)
+    report = judged(variant, frame_module(), tmp_path, toolchain)
     assert any("stronger" in note and "get_flags" in note for note in report.notes)
 
 
@@ -103,7 +104,7 @@ def test_a_weakened_accessor_gets_a_verdict(tmp_path: Path) -> None:
     """What is read in the code counts under clauses that one CPU can show, too."""
     variant = next(v for v in COMMON if v.name == "meta_aux-not-atomic")
     subject = tmp_path / "frame.rs"
-    subject.write_text(variant.apply(Subject.builtin().path.read_text(encoding="utf-8")), encoding="utf-8")
+    subject.write_text(variant.apply(frame_module().path.read_text(encoding="utf-8")), encoding="utf-8")
     [id_] = variant.clauses
     result = check(
         tmp_path, "--frame-rs", subject, "--machine", "microvm", "--profile", "release", "-n", "1",

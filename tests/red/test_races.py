@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from frame_harness.concurrency.storms import STORMS, run_storm
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestCrashed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
-from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import check, write_machine
@@ -52,7 +52,7 @@ def seconds_until_found(image: Image, name: str, *, extra: tuple[str, ...] = ())
 @pytest.mark.parametrize("name", SEEDED)
 def test_a_storm_finds_a_seeded_race_within_a_minute(name: str) -> None:
     edits, storm, _, _ = SEEDED[name]
-    image = build(Subject.from_file(broken(edits)), "release")
+    image = build(frame_module(broken(edits)), "release")
     assert seconds_until_found(image, storm) < LIMIT_S
 
 
@@ -121,7 +121,7 @@ def test_cleared_hooks_silent_stores_waits_are_told_from_locks(tmp_path: Path) -
 
 def test_a_storm_finds_an_unlocked_free_list_within_a_minute() -> None:
     with red_shim():
-        image = build(Subject.builtin(), "release")
+        image = build(frame_module(), "release")
     spent = seconds_until_found(image, "frames and blocks", extra=("red=unlocked-buddy",))
     assert spent < LIMIT_S
 
@@ -141,5 +141,5 @@ def test_a_real_frame_rs_shows_its_races_in_one_command(
 
 @pytest.mark.parametrize("storm", ["poison", "lives"])
 def test_a_real_frame_rs_breaks_in_a_storm_within_a_minute(real: Path, storm: str) -> None:
-    image = build(Subject.from_file(real), "release")
+    image = build(frame_module(real), "release")
     assert seconds_until_found(image, storm) < LIMIT_S

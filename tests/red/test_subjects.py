@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.image.subject import Subject
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import announced, check, close_check, open_check, open_pytest, write_machine
 from tests.support.mutants import Edit, broken, mutated
@@ -202,7 +202,7 @@ def test_the_built_in_module_in_a_file_of_its_own_passes(tmp_path: Path) -> None
     subject = mutated(tmp_path, ())
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *ONE_CHECK)
     assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ())
-    assert result.report["subject"]["sha256"] == Subject.builtin().sha256
+    assert result.report["subject"]["sha256"] == frame_module().sha256
 
 
 def test_a_module_may_be_quiet_and_may_keep_a_poisoned_frame_to_itself(tmp_path: Path) -> None:

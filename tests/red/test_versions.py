@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.guest.kernel import Kernel
-from frame_harness.image import Subject, build
+from frame_harness.image import build
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import ROOT, SOURCES, Judged, check
@@ -96,7 +97,7 @@ def test_what_cannot_be_judged_is_one_line_with_a_status_of_its_own(text: str, t
 def test_a_module_with_modules_of_its_own_is_judged_in_place(tmp_path: Path) -> None:
     """They allocate, print and log besides, as a kernel's do."""
     subject = split(tmp_path, CHATTY)
-    image = build(Subject.from_file(subject), "release")
+    image = build(frame_module(subject), "release")
     place = image.function_line("MetaSlot::dec_ref")
     assert place is not None and Path(place[0]) == subject.with_name("frame") / "slot.rs"
     with Kernel.boot(image, load_machine("microvm")) as kernel:
@@ -149,7 +150,7 @@ def test_git_bisect_run_finds_the_commit_that_brought_a_fault(tmp_path: Path) ->
     repository = tmp_path / "kernel"
     repository.mkdir()
     git(repository, "init", "-q")
-    good = Subject.builtin().path.read_text(encoding="utf-8")
+    good = frame_module().path.read_text(encoding="utf-8")
     bad = mutated(tmp_path, (("        self == Self::PageTable\n", "        self == Self::KernelData\n"),))
     history = [
         ("begin", good), ("texts", good), ("interface", UNJUDGEABLE), ("syntax", "fn frame("), ("back", good),

@@ -20,7 +20,13 @@ DESIGN = ROOT / "DESIGN.md"
 # Values in, values out: no clock, process, socket, file, thread, environment.
 PURE = [
     "contract/",
-    "frame_metadata/",
+    "frame_metadata/invariants/",
+    "frame_metadata/model/",
+    "frame_metadata/clauses.py",
+    "frame_metadata/contract.py",
+    "frame_metadata/functions.py",
+    "frame_metadata/slot_methods.py",
+    "frame_metadata/versions.py",
     "judge/verdict.py",
     "judge/conjuncts.py",
     "console/protocol.py",

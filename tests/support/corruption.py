@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.frame_metadata.memory_state import Constants, MemoryState, cached_frames, pfn_ranges
+from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.memory_state import MemoryState, cached_frames, pfn_ranges
 from tests.support.synthetic import LARGEST, SMALL
 
-C = Constants()
 NONE = C.link_none
 ALL_OF_A_LIST = frozenset({"W-LINK-SYMMETRIC", "W-LIST-REACHES-ONCE"})
 

@@ -18,8 +18,9 @@ import psutil
 
 from frame_harness.judge.evidence import Evidence, decode
 from frame_harness.judge.exit_codes import Kind
-from frame_harness.judge.verdict import Verdict, judge
+from frame_harness.judge.verdict import Verdict
 from tests.support import red_kernels
+from tests.support.judging import judge
 from tests.support.red_kernels import red_environment
 
 ROOT = red_kernels.ROOT

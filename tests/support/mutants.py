@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frame_harness.base.resources import build_dir
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.store import write_whole
-from frame_harness.image.subject import Subject
 
 Edit = tuple[str, str]
 
@@ -55,13 +55,13 @@ def apply(text: str, edits: Sequence[Edit], *, name: str = "mutant") -> str:
 def mutated(folder: Path, edits: Sequence[Edit]) -> Path:
     """Write a changed copy of the built-in module; return its path."""
     path = folder / "frame.rs"
-    path.write_text(apply(Subject.builtin().path.read_text(encoding="utf-8"), edits), encoding="utf-8")
+    path.write_text(apply(frame_module().path.read_text(encoding="utf-8"), edits), encoding="utf-8")
     return path
 
 
 def broken(edits: Sequence[Edit]) -> Path:
     """Return the path of a changed copy of the built-in module, which nobody may change further."""
-    return kept(apply(Subject.builtin().path.read_text(encoding="utf-8"), edits))
+    return kept(apply(frame_module().path.read_text(encoding="utf-8"), edits))
 
 
 def kept(text: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from frame_harness.frame_metadata.names import needs_of_command
+from frame_harness.frame_metadata.versions import VERSIONS
 from frame_harness.guest import absence, boundaries
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.reply import Reply
@@ -31,7 +31,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
     def recorded(kernel: Kernel, command: str, **options: Any) -> Reply:
         for one in command.removeprefix("batch ").split(";"):
-            names.update(needs_of_command(one))
+            names.update(VERSIONS.of_line(one))
         return request(kernel, command, **options)
 
     def required(image: Image, needs: Collection[str], what: str) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import (
     CACHED_FRAME,
-    Constants,
     MemoryState,
     PfnRanges,
     Zone,
@@ -18,7 +18,6 @@ from frame_harness.frame_metadata.memory_state import (
     pfn_ranges,
 )
 
-C = Constants()
 LARGEST = 1 << C.max_order
 ZONE_NAMES = ("dma", "normal", "highmem")
 

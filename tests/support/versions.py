@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from frame_harness.image.subject import Subject
+from frame_harness.frame_metadata.subject import frame_module
 from tests.support.mutants import Edit, apply
 
 OLDER = Path(__file__).with_name("older_frame.rs")
@@ -45,7 +45,7 @@ CHATTY: tuple[Edit, ...] = (
 
 def split(folder: Path, edits: tuple[Edit, ...] = ()) -> Path:
     """Write the built-in module as `memory/frame.rs` with modules in `memory/frame/`; return its path."""
-    text = apply(Subject.builtin().path.read_text(encoding="utf-8"), edits)
+    text = apply(frame_module().path.read_text(encoding="utf-8"), edits)
     head, _, rest = text.partition("impl MetaSlot {\n")
     methods, _, rest = rest.partition("\n}\n")
     middle, _, physical = rest.partition("// ---- Frames by address")

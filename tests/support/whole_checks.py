@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from frame_harness.image.subject import Subject
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.exit_codes import Kind, exit_code
 from tests.support.blame import first_finding
 from tests.support.doors import Judged, check
@@ -58,7 +58,7 @@ class WholeCase:
     @property
     def changed(self) -> frozenset[str]:
         """Paths of the items of the built-in module that are not what they were."""
-        before = Subject.builtin().path.read_text(encoding="utf-8")
+        before = frame_module().path.read_text(encoding="utf-8")
         return changed_items(before, self.text) | self.also_blamed
 
     def missed(self, found: set[str]) -> frozenset[str]:
@@ -70,7 +70,7 @@ class WholeCase:
 
 def whole_cases() -> list[WholeCase]:
     """Every bug of the red suite that lies in the frame module, each in a build of its own."""
-    text = Subject.builtin().path.read_text(encoding="utf-8")
+    text = frame_module().path.read_text(encoding="utf-8")
     cases = [
         WholeCase(
             bug.name, apply(text, bug.edits, name=bug.name), bug.clauses, bug.profile, bug.machine,

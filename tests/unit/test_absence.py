@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from frame_harness.cli.clauses import suite_checks
-from frame_harness.frame_metadata.names import NAMES, needs_of_clause
+from frame_harness.frame_metadata.versions import VERSIONS
 from tests.support.doors import ROOT, SOURCES
 from tests.support.name_recorder import FILE
 
 Check = tuple[tuple[str, ...], Collection[str]]
 """The clauses that one case of a check looks at, the names that it needs."""
-LATER = tuple(name.path for name in NAMES if not name.needed)
+LATER = tuple(name.path for name in VERSIONS.names if not name.needed)
 # Clauses of which every check needs a name that their words do not speak of, with the reason.
 ALL_CHECKS_NEED = {
     "GEN-05": {
@@ -29,14 +29,14 @@ ALL_CHECKS_NEED = {
 
 
 def check_of(clauses: tuple[str, ...], names: Iterable[str] = ()) -> Check:
-    return clauses, {*names, *(name for id_ in clauses for name in needs_of_clause(id_))}
+    return clauses, {*names, *(name for id_ in clauses for name in VERSIONS.of_clause(id_))}
 
 
 def lost(checks: Collection[Check], name: str) -> list[str]:
     """The clauses that some of these checks look at, and none without a name that they do not speak of."""
     judged = {id_ for clauses, needs in checks if name not in needs for id_ in clauses}
     named = {id_ for clauses, _ in checks for id_ in clauses}
-    return sorted(id_ for id_ in named - judged if name not in needs_of_clause(id_))
+    return sorted(id_ for id_ in named - judged if name not in VERSIONS.of_clause(id_))
 
 
 def test_clause_that_is_lost_with_the_name_of_another_is_found() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.judge.baseline import BaselineError, load, parse
 from frame_harness.judge.evidence import RunKey
 
@@ -12,7 +13,7 @@ def test_entries_keep_id_reason_and_profile() -> None:
     text = (
         '[[finding]]\nid = "ALLOC-07"\nreason = "order"\n[[finding]]\nid="VT-03"\nreason="x"\nprofile="dev"\n'
     )
-    baseline = parse(text, "known.toml")
+    baseline = parse(text, "known.toml", CLAUSES)
     assert [(entry.id, entry.reason, entry.profile) for entry in baseline.entries] == [
         ("ALLOC-07", "order", None),
         ("VT-03", "x", "dev"),
@@ -22,7 +23,7 @@ def test_entries_keep_id_reason_and_profile() -> None:
 
 
 def test_an_empty_file_knows_nothing() -> None:
-    assert parse("", "known.toml").entries == ()
+    assert parse("", "known.toml", CLAUSES).entries == ()
 
 
 ENTRY = '[[finding]]\nid = "ALLOC-07"\nreason = "x"\n'
@@ -47,16 +48,16 @@ ENTRY = '[[finding]]\nid = "ALLOC-07"\nreason = "x"\n'
 )
 def test_a_mistake_is_refused_in_words(text: str, words: str) -> None:
     with pytest.raises(BaselineError, match=words) as caught:
-        parse(text, "known.toml")
+        parse(text, "known.toml", CLAUSES)
     assert "\n" not in caught.value.summary
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BaselineError, match="No such file"):
-        load(tmp_path / "known.toml")
+        load(tmp_path / "known.toml", CLAUSES)
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "known.toml"
     path.write_text(ENTRY, encoding="utf-8")
-    assert len(load(path).entries) == 1
+    assert len(load(path, CLAUSES).entries) == 1

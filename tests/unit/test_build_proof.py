@@ -17,9 +17,9 @@ import pytest
 
 from frame_harness.base.commands import run
 from frame_harness.cli.check import Request, check
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image import (
-    Subject,
     Toolchain,
     ToolchainError,
     build,
@@ -81,7 +81,7 @@ def linked(folder: Path, toolchain: Toolchain, profile: str, *flags: str) -> Ima
     finished = run(argv, what="compiling a sample")
     assert finished.status == 0, finished.err
     digest = hashlib.sha256(elf.read_bytes()).hexdigest()
-    return Image(elf=elf, sha256=digest, profile=profile, subject=Subject.builtin())
+    return Image(elf=elf, sha256=digest, profile=profile, subject=frame_module())
 
 
 @pytest.mark.parametrize("profile", ["dev", "release"])
@@ -166,7 +166,7 @@ def test_ir_that_was_compiled_otherwise_is_named(
     tmp_path: Path, toolchain: Toolchain, profile: str, flag: str, what: str, got: str
 ) -> None:
     with pytest.raises(WrongBuild, match="LLVM IR of built-in") as raised:
-        compile_ir(Subject.builtin(), profile, wrapped(toolchain, tmp_path, flag))
+        compile_ir(frame_module(), profile, wrapped(toolchain, tmp_path, flag))
     difference = next(one for one in raised.value.differences if one.what == what)
     assert got in f"{difference.expected} {difference.got}"
 
@@ -174,7 +174,7 @@ def test_ir_that_was_compiled_otherwise_is_named(
 @pytest.mark.usefixtures("crates")
 def test_ir_of_another_level_than_the_evidence_alone_is_named(tmp_path: Path, toolchain: Toolchain) -> None:
     with pytest.raises(WrongBuild) as raised:
-        compile_ir(Subject.builtin(), "dev", twice_optimized(toolchain, tmp_path))
+        compile_ir(frame_module(), "dev", twice_optimized(toolchain, tmp_path))
     assert raised.value.differences == (BuildDifference("optimization", "level 1", "level 2 or 3"),)
 
 
@@ -212,10 +212,10 @@ def test_guest_that_sees_something_else_is_not_believed(word: str, value: str, w
 @pytest.fixture(scope="module")
 def forged(toolchain: Toolchain) -> Iterator[cargo.Built]:
     """The shim around the built-in module as a dev build without assertions, compiled by cargo."""
-    order = cargo.image_invocation(Subject.builtin(), "dev", toolchain)
+    order = cargo.image_invocation(frame_module(), "dev", toolchain)
     setting = "--config=profile.dev.package.kernel_shim.debug-assertions=false"
     with tempfile.TemporaryDirectory(prefix="frame-harness-test-") as name:
-        built = cargo.compile_shim(Subject.builtin(), "dev", replace(order, argv=(*order.argv, setting)))
+        built = cargo.compile_shim(frame_module(), "dev", replace(order, argv=(*order.argv, setting)))
         # The next build of anything takes its place.
         elf = Path(name, "kernel_shim")
         elf.write_bytes(built.elf.read_bytes())
@@ -225,7 +225,7 @@ def forged(toolchain: Toolchain) -> Iterator[cargo.Built]:
 def test_image_whose_assertions_a_package_setting_took_away_is_refused(
     toolchain: Toolchain, forged: cargo.Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = Subject.builtin()
+    subject = frame_module()
     monkeypatch.setattr(cargo, "compile_shim", lambda *_, **__: forged)
     # Under a key that no image has.
     monkeypatch.setattr(import_module("frame_harness.image.build"), "_known", lambda _: None)
@@ -235,7 +235,7 @@ def test_image_whose_assertions_a_package_setting_took_away_is_refused(
 
 def test_guest_without_assertions_says_so_when_it_boots(forged: cargo.Built) -> None:
     digest = hashlib.sha256(forged.elf.read_bytes()).hexdigest()
-    image = Image(elf=forged.elf, sha256=digest, profile="dev", subject=Subject.builtin())
+    image = Image(elf=forged.elf, sha256=digest, profile="dev", subject=frame_module())
     with pytest.raises(WrongBuild, match="code that runs in the guest") as raised:
         Kernel.boot(image, load_machine("microvm"))
     whats = [one.what for one in raised.value.differences]

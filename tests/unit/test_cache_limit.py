@@ -20,11 +20,11 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.resources import build_dir
 from frame_harness.base.units import MIB
 from frame_harness.cli import doctor
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image import cache_limit, elf_cache
 from frame_harness.image.build import build
 from frame_harness.image.cache_limit import hold, limit_bytes, trim
 from frame_harness.image.ir_build import target_of
-from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from tests.support.doors import SOURCES
 
@@ -188,12 +188,12 @@ def test_reading_again_what_was_kept_is_a_use(cache: Path) -> None:
 
 
 def test_image_that_is_not_built_anew_is_used_with_its_note() -> None:
-    image = build(Subject.builtin(), "release")
+    image = build(frame_module(), "release")
     files = [image.elf, *(build_dir() / "notes").glob("*.json")]
     notes = [file for file in files if file == image.elf or image.sha256 in file.read_text()]
     for file in notes:
         os.utime(file, (at := time.time() - 1000, at))
-    build(Subject.builtin(), "release")
+    build(frame_module(), "release")
     assert len(notes) > 1 and max(file.stat().st_mtime for file in notes[1:]) > at < notes[0].stat().st_mtime
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from frame_harness.base.errors import UsageError
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
-from frame_harness.frame_metadata.functions import OF_CLAUSE, functions_of_all
+from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.frame_metadata.model import Done, Fail, Model, ModelResult, Panic, PanicKind, booted_model
-from frame_harness.frame_metadata.model.slots import C
 from frame_harness.histories.attribution import AT_BOOT, AT_THE_END, BOOT, CLAUSES, OF_COMMAND, Blame, blame
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.differences import Difference
@@ -251,17 +251,17 @@ def test_no_history_names_a_clause_whose_functions_it_did_not_call(command: str)
         for wrapped in (frozenset(), frozenset({FRAME >> 12}))
         for met in (frozenset(), frozenset({FRAME >> 12}))
     ]
-    calls = functions_of_all([line]) or functions_of_all([*BOOT, line])
+    calls = FUNCTIONS.of_lines([line]) or FUNCTIONS.of_lines([*BOOT, line])
     for prediction, kind, field in itertools.product(predictions, KINDS, FIELDS):
         difference = Difference(kind, "", "", "overflow", pfn=FRAME >> 12, field=field, got_status="panic")
         blamed = blame([line], line, prediction, difference)
-        assert OF_CLAUSE[blamed.clause] & calls, (line, prediction, difference)
+        assert FUNCTIONS.of_clause[blamed.clause] & calls, (line, prediction, difference)
         assert blamed.clause in CLAUSES
 
 
 def test_every_clause_that_a_history_can_find_has_functions_that_break_it() -> None:
-    assert CLAUSES - OF_CLAUSE.keys() == set()
-    assert all(OF_CLAUSE.values())
+    assert CLAUSES - FUNCTIONS.of_clause.keys() == set()
+    assert all(FUNCTIONS.of_clause.values())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from frame_harness.base import resources
-from frame_harness.image import Subject, Toolchain, cargo, cargo_config, find_toolchain
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image import Toolchain, cargo, cargo_config, find_toolchain
 from frame_harness.image.build import build
 from frame_harness.image.errors import CargoConfigError
 from frame_harness.image.isolation import ROOT, environment
@@ -96,7 +97,7 @@ def place(
 
 
 def order(toolchain: Toolchain) -> cargo.Invocation:
-    return cargo.image_invocation(Subject.builtin(), "dev", toolchain)
+    return cargo.image_invocation(frame_module(), "dev", toolchain)
 
 
 def seen_by_cargo(toolchain: Toolchain, told: cargo.Invocation) -> dict[str, Any]:
@@ -184,9 +185,9 @@ def test_no_variable_that_is_not_named_reaches_cargo_or_the_compiler(
 
 def test_everything_that_is_told_is_in_the_key(clone: Path, tmp_path: Path, toolchain: Toolchain) -> None:
     def told(profile: str = "dev") -> str:
-        return cargo.image_invocation(Subject.builtin(), profile, toolchain).told
+        return cargo.image_invocation(frame_module(), profile, toolchain).told
 
-    whole = cargo.image_invocation(Subject.builtin(), "dev", toolchain)
+    whole = cargo.image_invocation(frame_module(), "dev", toolchain)
     assert whole.lacking(["MetaSlot"]).told != whole.told
     first = told()
     write(tmp_path / "home", MIRROR)
@@ -263,7 +264,7 @@ def test_build_among_forged_settings_is_the_same_to_the_byte(
     users = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
     (home / "registry").symlink_to(users / "registry")
     monkeypatch.setenv("CARGO_HOME", str(home))
-    subject = Subject.from_file(shutil.copy(Subject.builtin().path, tmp_path / "frame.rs"))
+    subject = frame_module(shutil.copy(frame_module().path, tmp_path / "frame.rs"))
     plain = build(subject, "dev", toolchain=toolchain)
     for note in (resources.build_dir() / "notes").iterdir():
         if plain.sha256 in note.read_text():

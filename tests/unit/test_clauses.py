@@ -6,14 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.frame_metadata.clauses import (
-    CLAUSES,
-    SECTIONS,
-    ClauseKind,
-    UnknownClauseError,
-    clause,
-    in_contract_order,
-)
+from frame_harness.contract.clauses import ClauseKind, UnknownClauseError
+from frame_harness.frame_metadata.clauses import CLAUSES
 
 CONTRACT = "FRAME_HARNESS_CONTRACT"
 
@@ -44,15 +38,15 @@ def test_sections_of_the_contract_document_are_ours() -> None:
 
 def test_every_clause_has_a_section_kinds_and_words_that_fit_a_line() -> None:
     for entry in CLAUSES.values():
-        assert entry.section in SECTIONS
+        assert entry.section in CLAUSES.sections
         assert entry.kinds
         assert 10 <= len(entry.title) <= 90
     assert len({entry.title for entry in CLAUSES.values()}) == len(CLAUSES)
 
 
 def test_a_clause_may_be_of_two_kinds() -> None:
-    assert clause("GUARD-09").kinds == {ClauseKind.PARALLEL, ClauseKind.HAZARD}
-    assert clause("VT-03").hazard
+    assert CLAUSES["GUARD-09"].kinds == {ClauseKind.PARALLEL, ClauseKind.HAZARD}
+    assert CLAUSES["VT-03"].hazard
 
 
 @pytest.mark.parametrize(
@@ -60,13 +54,13 @@ def test_a_clause_may_be_of_two_kinds() -> None:
 )
 def test_a_misspelled_id_names_the_nearest_clause(typo: str, near: str) -> None:
     with pytest.raises(UnknownClauseError, match=f"did you mean {near}"):
-        clause(typo)
+        CLAUSES.known(typo)
 
 
 def test_an_id_like_no_other_names_the_range_of_ids() -> None:
     with pytest.raises(UnknownClauseError, match="use an id from CONST-01 to FRAME-08"):
-        clause("zzz")
+        CLAUSES.known("zzz")
 
 
 def test_order_of_the_contract_puts_strangers_last() -> None:
-    assert in_contract_order(["x", "VT-01", "CONST-01", "VT-01"]) == ["CONST-01", "VT-01", "x"]
+    assert CLAUSES.in_order(["x", "VT-01", "CONST-01", "VT-01"]) == ["CONST-01", "VT-01", "x"]

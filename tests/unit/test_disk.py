@@ -16,11 +16,11 @@ from frame_harness.base.disk import Unwritable, refused, run_writing, scratch, u
 from frame_harness.base.errors import HarnessError
 from frame_harness.cli import fuzz as fuzz_command
 from frame_harness.cli.fuzz import FuzzRequest
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.campaign import Found
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.scripts import Script
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.doors import CHECK
 from tests.support.small_disk import run_on
@@ -38,7 +38,7 @@ def nothing_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def built() -> None:
     """What these runs judge is there already: they are about other things than the build of an image."""
-    build(Subject.builtin(), "release")
+    build(frame_module(), "release")
 
 
 def told_once(run: subprocess.CompletedProcess[str], first: str) -> str:
@@ -71,7 +71,7 @@ def test_source_for_the_compiler_without_room_names_the_copy(tmp_path: Path) -> 
 
 def test_names_of_a_module_that_cannot_be_asked_for_are_a_full_disk(tmp_path: Path) -> None:
     subject, place = tmp_path / "frame.rs", tmp_path / "tmp"
-    subject.write_text(Subject.builtin().path.read_text() + f"// {tmp_path}\n")
+    subject.write_text(frame_module().path.read_text() + f"// {tmp_path}\n")
     run = run_on(place, "100k", [*MAIN, *QUICK, "--frame-rs", subject], env={"TMPDIR": str(place)})
     assert run.returncode == ExitCode.ERROR
     assert f"build: disk full: {place}/frame-harness-" in told_once(run, "disk full")

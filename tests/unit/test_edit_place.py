@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.image.subject import Subject
+from frame_harness.frame_metadata.subject import frame_module
 from tests.support.edit_place import changed_items, item_at
 from tests.support.mutants import apply
 
-TEXT = Subject.builtin().path.read_text(encoding="utf-8")
+TEXT = frame_module().path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

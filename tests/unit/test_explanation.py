@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from frame_harness.judge.baseline import EMPTY, parse
+from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunKey
 from frame_harness.judge.exit_codes import Kind
-from frame_harness.judge.findings import Finding, findings
-from frame_harness.judge.verdict import judge
+from frame_harness.judge.findings import Finding
 from frame_harness.report import json_report
+from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import SUBJECT, healthy_run
 
 KEY = RunKey("q35", "dev")
@@ -38,7 +38,7 @@ def evidence_of(*results: CheckResult) -> Evidence:
 
 def found(*results: CheckResult, known: str = "") -> tuple[Finding, ...]:
     evidence = evidence_of(*results)
-    return findings(evidence, judge(evidence, parse(known, "known.toml") if known else EMPTY))
+    return judge(evidence, known_findings(known) if known else EMPTY).findings
 
 
 def explained(*results: CheckResult, known: str = "") -> dict[str, str]:
@@ -165,7 +165,7 @@ def test_a_known_finding_explains_nothing_and_is_no_consequence() -> None:
 
 def test_a_consequence_counts_for_the_verdict_and_stays_in_the_json_report() -> None:
     evidence = evidence_of(ALONE, RACE)
-    baseline = parse('[[finding]]\nid = "REF-01"\nreason = "audited"\n', "known.toml")
+    baseline = known_findings('[[finding]]\nid = "REF-01"\nreason = "audited"\n')
     verdict = judge(evidence, baseline)
     messages = [reason.message for reason in verdict.reasons if reason.kind is Kind.FAIL]
     assert any("REF-04" in message for message in messages)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from frame_harness.frame_metadata.clauses import clause
-from frame_harness.judge.baseline import EMPTY, parse
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import Evidence, Outcome, RunKey
-from frame_harness.judge.findings import Finding, findings
-from frame_harness.judge.verdict import judge
+from frame_harness.judge.findings import Finding
+from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import (
     CHECKS,
     LIFE,
@@ -28,8 +28,8 @@ def on_four_runs() -> Evidence:
 
 
 def found(evidence: Evidence, known: str = "") -> tuple[Finding, ...]:
-    baseline = parse(known, "known.toml") if known else EMPTY
-    return findings(evidence, judge(evidence, baseline))
+    baseline = known_findings(known) if known else EMPTY
+    return judge(evidence, baseline).findings
 
 
 def test_healthy_evidence_has_no_finding() -> None:
@@ -67,7 +67,7 @@ def test_broken_promises_come_before_hazards_and_known_findings_last() -> None:
     known = found(evidence, '[[finding]]\nid = "ALLOC-02"\nreason = "seen"\n')
     assert [finding.clause for finding in known] == ["ALLOC-09", "ALLOC-07", "FRAME-03", "ALLOC-02"]
     assert known[-1].known == "seen"
-    assert known[0].title == clause("ALLOC-09").title
+    assert known[0].title == CLAUSES["ALLOC-09"].title
 
 
 def test_a_violation_that_names_its_clause_is_a_finding_of_that_clause_alone() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from frame_harness.frame_metadata.invariants import INVARIANTS
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 
 CACHE_CAPACITY = 64
@@ -20,7 +20,7 @@ FREE, ALLOCATED = 1 << 9, 1 << 8
 
 @pytest.fixture
 def kernel() -> Iterator[Kernel]:
-    with Kernel.boot(build(Subject.builtin(), "release"), load_machine("q35")) as kernel:
+    with Kernel.boot(build(frame_module(), "release"), load_machine("q35")) as kernel:
         yield kernel
 
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from frame_harness.console.protocol import MAX_REQUEST_BYTES
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 
 
 @pytest.fixture(params=["microvm", "q35"])
 def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
-    with Kernel.boot(build(Subject.builtin(), "dev"), load_machine(request.param)) as kernel:
+    with Kernel.boot(build(frame_module(), "dev"), load_machine(request.param)) as kernel:
         yield kernel
 
 

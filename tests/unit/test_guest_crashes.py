@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 
 # The kind of crash with what the harness says about it.
@@ -27,7 +27,7 @@ CRASHES = {
 @pytest.mark.parametrize("kind", CRASHES)
 def test_crash_is_called_by_its_name(kind: str) -> None:
     words, status = CRASHES[kind]
-    with Kernel.boot(build(Subject.builtin(), "release"), load_machine("microvm")) as kernel:
+    with Kernel.boot(build(frame_module(), "release"), load_machine("microvm")) as kernel:
         with pytest.raises(GuestCrashed) as crash:
             kernel.call("crash", kind)
         assert words in str(crash.value)

@@ -11,6 +11,7 @@ import pytest
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner, parse_line
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.ending import spoiled
 from frame_harness.guest.kernel import Kernel
 from frame_harness.machine import Guest, load_machine
@@ -24,7 +25,7 @@ def end_of(folder: Path, last_words: bytes) -> tuple[GuestEnd, str]:
     """Ask a guest to exit that says these words, then reports success."""
     elf = tiny.write_kernel(folder, tiny.say(last_words) + tiny.leave(0x10))
     guest = Guest.start(load_machine("microvm"), elf)
-    image = cast("Any", SimpleNamespace(lacks=()))  # nothing else of it is looked at
+    image = cast("Any", SimpleNamespace(lacks=(), subject=frame_module()))  # nothing else is looked at
     return Kernel(guest, Channel(guest.console), image, cast("Banner", parse_line(BANNER))).finish()
 
 

@@ -15,12 +15,12 @@ import pytest
 
 from frame_harness.base import resources
 from frame_harness.base.commands import TOLD, tell_through
-from frame_harness.contract.layout import EXPECTED, diff
+from frame_harness.frame_metadata.layouts import LAYOUTS
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.backtrace import code_line
 from frame_harness.image import (
     CompileError,
     NotJudgeable,
-    Subject,
     SubjectError,
     Toolchain,
     build,
@@ -39,16 +39,16 @@ def subject_file(tmp_path: Path) -> Path:
     """A copy of the built-in module, at a path that quoting gets wrong when it can."""
     folder = tmp_path / 'my kernel\'s "größe" $HOME #1'
     folder.mkdir()
-    return Path(shutil.copy(Subject.builtin().path, folder / "frame.rs"))
+    return Path(shutil.copy(frame_module().path, folder / "frame.rs"))
 
 
 @pytest.mark.parametrize("profile", ["dev", "release"])
 def test_built_in_subject_becomes_an_image_that_explains_itself(profile: str) -> None:
-    image = build(Subject.builtin(), profile)
+    image = build(frame_module(), profile)
     assert image.elf.read_bytes()[:4] == b"\x7fELF"
     assert len(bytes.fromhex(image.build_id)) == 20
-    for name, expected in EXPECTED.items():
-        assert diff(expected, image.layout(name)) == []
+    for name, expected in LAYOUTS.items():
+        assert LAYOUTS.diff(expected, image.layout(name)) == []
     vaddr, size = image.symbol("WITNESS")
     assert vaddr >= 0xFFFF_FFFF_8000_0000
     assert size == image.dtype("Witness").itemsize
@@ -68,7 +68,7 @@ def test_built_in_subject_becomes_an_image_that_explains_itself(profile: str) ->
 
 @pytest.mark.parametrize("profile", ["dev", "release"])
 def test_inlined_code_of_a_library_is_shown_as_the_line_that_uses_it(profile: str) -> None:
-    image = build(Subject.builtin(), profile)
+    image = build(frame_module(), profile)
     [(at, size)] = [
         (at, size) for at, size, name in image._elf.functions if name.endswith("FrameAllocOptions::allocate")
     ]
@@ -81,7 +81,7 @@ def test_inlined_code_of_a_library_is_shown_as_the_line_that_uses_it(profile: st
 
 
 def test_line_of_an_inlined_function_is_shown_with_its_name() -> None:
-    image = build(Subject.builtin(), "release")
+    image = build(frame_module(), "release")
     lines = [image.symbolize(at) for at, size, _ in image._elf.functions if size]
     lines += [image.symbolize(at + size // 2) for at, size, _ in image._elf.functions if size]
     inlined = [line for line in lines if " in " in line.partition(" (")[0]]
@@ -96,12 +96,12 @@ def test_line_of_an_inlined_function_is_shown_with_its_name() -> None:
 
 
 def test_address_that_is_no_code_is_shown_as_it_is() -> None:
-    image = build(Subject.builtin(), "dev")
+    image = build(frame_module(), "dev")
     assert image.symbolize(0x1234) == "0x0000000000001234"
 
 
 def test_file_under_any_path_is_compiled_in_place(subject_file: Path) -> None:
-    image = build(Subject.from_file(subject_file), "dev")
+    image = build(frame_module(subject_file), "dev")
     found = image.function_line("MetaSlot::dec_ref")
     assert found is not None
     assert Path(found[0]) == subject_file
@@ -110,34 +110,34 @@ def test_file_under_any_path_is_compiled_in_place(subject_file: Path) -> None:
 def test_lints_of_the_shim_are_not_the_subject_s(subject_file: Path) -> None:
     with subject_file.open("a", encoding="utf-8") as file:
         file.write("pub unsafe fn Read(at: *const u8) -> u8 {\n    let unused = 1;\n    *at\n}\n")
-    assert build(Subject.from_file(subject_file), "release").elf.is_file()
+    assert build(frame_module(subject_file), "release").elf.is_file()
 
 
 def test_second_build_runs_no_compiler(subject_file: Path, toolchain: Toolchain) -> None:
-    first = build(Subject.from_file(subject_file), "dev", toolchain=toolchain)
+    first = build(frame_module(subject_file), "dev", toolchain=toolchain)
     broken = dataclasses.replace(toolchain, cargo=Path("/nonexistent/cargo"))
-    assert build(Subject.from_file(subject_file), "dev", toolchain=broken).elf == first.elf
+    assert build(frame_module(subject_file), "dev", toolchain=broken).elf == first.elf
 
 
 def test_image_is_known_again_after_another_subject_was_built(
     subject_file: Path, toolchain: Toolchain
 ) -> None:
-    first = build(Subject.from_file(subject_file), "dev", toolchain=toolchain)
+    first = build(frame_module(subject_file), "dev", toolchain=toolchain)
     other = subject_file.with_name("other.rs")
     other.write_text(subject_file.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    build(Subject.from_file(other), "dev", toolchain=toolchain)
+    build(frame_module(other), "dev", toolchain=toolchain)
     broken = dataclasses.replace(toolchain, cargo=Path("/nonexistent/cargo"))
-    assert build(Subject.from_file(subject_file), "dev", toolchain=broken).elf == first.elf
+    assert build(frame_module(subject_file), "dev", toolchain=broken).elf == first.elf
 
 
 @pytest.mark.parametrize("damage", ["{}", '{"elf": 5, "sources": {}}', '{"elf": "a", "sources": []}'])
 def test_damaged_note_of_a_build_is_no_note(damage: str, subject_file: Path) -> None:
-    first = build(Subject.from_file(subject_file), "dev")
+    first = build(frame_module(subject_file), "dev")
     notes = [file for file in (resources.build_dir() / "notes").iterdir() if first.sha256 in file.read_text()]
     assert notes
     for note in notes:
         note.write_text(damage)
-    assert build(Subject.from_file(subject_file), "dev").subject == first.subject
+    assert build(frame_module(subject_file), "dev").subject == first.subject
 
 
 def test_included_file_that_changes_while_it_is_compiled_is_never_judged(
@@ -152,13 +152,13 @@ def test_included_file_that_changes_while_it_is_compiled_is_never_judged(
     slow.write_text('#!/bin/sh\n{} "$@"\nstatus=$?\necho >> {}\nexit $status\n'.format(*words))
     slow.chmod(0o755)
     with pytest.raises(CompileError, match="changed while it was compiled"):
-        build(Subject.from_file(subject_file), "dev", toolchain=dataclasses.replace(toolchain, cargo=slow))
+        build(frame_module(subject_file), "dev", toolchain=dataclasses.replace(toolchain, cargo=slow))
 
 
 def test_edit_of_the_subject_under_an_old_time_stamp_makes_another_image_and_spares_the_first(
     subject_file: Path,
 ) -> None:
-    subject = Subject.from_file(subject_file)
+    subject = frame_module(subject_file)
     before = build(subject, "dev")
     content = before.elf.read_bytes()
     text = subject_file.read_text(encoding="utf-8")
@@ -177,11 +177,11 @@ def test_edit_of_a_file_that_the_subject_includes_is_noticed(subject_file: Path)
     more.write_text("", encoding="utf-8")
     with subject_file.open("a", encoding="utf-8") as file:
         file.write('\ninclude!("more.rs");\n')
-    build(Subject.from_file(subject_file), "dev")
+    build(frame_module(subject_file), "dev")
     more.write_text('compile_error!("noticed");', encoding="utf-8")
     os.utime(more, (0, 0))
     with pytest.raises(CompileError, match="noticed"):
-        build(Subject.from_file(subject_file), "dev")
+        build(frame_module(subject_file), "dev")
 
 
 def test_variable_that_the_subject_reads_is_part_of_what_is_compiled(
@@ -192,13 +192,13 @@ def test_variable_that_the_subject_reads_is_part_of_what_is_compiled(
             '\nconst _: () = assert!(!matches!(option_env!("USER"), Some(name) if name.len() == 3));\n'
         )
     monkeypatch.setenv("USER", "alice")
-    first = build(Subject.from_file(subject_file), "dev")
+    first = build(frame_module(subject_file), "dev")
     monkeypatch.setenv("USER", "bob")
     with pytest.raises(CompileError, match="assertion failed"):
-        build(Subject.from_file(subject_file), "dev")
+        build(frame_module(subject_file), "dev")
     monkeypatch.setenv("USER", "carol")
     monkeypatch.setenv("LOGNAME", "somebody, whom it does not ask for")
-    again = build(Subject.from_file(subject_file), "dev")
+    again = build(frame_module(subject_file), "dev")
     assert again.sha256 == first.sha256
 
 
@@ -214,7 +214,7 @@ def test_variable_that_is_kept_from_the_subject_is_named_each_time(
         monkeypatch.setenv(TOLD, "")
         if value:
             monkeypatch.setenv("KERNEL_FEATURE", value)
-        build(Subject.from_file(subject_file), "dev")
+        build(frame_module(subject_file), "dev")
     words = "frame.rs reads KERNEL_FEATURE while it is compiled: no variable of yours reaches the compiler"
     assert [line.startswith(f"note: {words}") for line in said] == [True, True]
 
@@ -226,14 +226,14 @@ def test_variable_that_the_subject_cannot_do_without_has_a_next_step(
     with subject_file.open("a", encoding="utf-8") as file:
         file.write('\npub const FEATURE: &str = env!("KERNEL_FEATURE");\n')
     with pytest.raises(CompileError, match="environment variable `KERNEL_FEATURE` not defined") as raised:
-        build(Subject.from_file(subject_file), "dev")
+        build(frame_module(subject_file), "dev")
     assert "no variable of yours reaches the compiler" in raised.value.next_step
 
 
 def test_switch_between_two_subjects_never_mixes_them_up(subject_file: Path) -> None:
     for _ in range(2):
-        assert build(Subject.builtin(), "dev").subject.is_builtin
-        image = build(Subject.from_file(subject_file), "dev")
+        assert build(frame_module(), "dev").subject.is_builtin
+        image = build(frame_module(subject_file), "dev")
         found = image.function_line("MetaSlot::dec_ref")
         assert found is not None
         assert Path(found[0]) == subject_file
@@ -243,7 +243,7 @@ def test_subject_that_does_not_compile_is_the_compilers_verdict(subject_file: Pa
     with subject_file.open("a", encoding="utf-8") as file:
         file.write("\npub fn broken() -> u32 { no_such_thing }\n")
     with pytest.raises(CompileError) as raised:
-        build(Subject.from_file(subject_file), "release")
+        build(frame_module(subject_file), "release")
     assert "error[E0425]: cannot find value `no_such_thing`" in raised.value.first
     assert "frame.rs:" in raised.value.first
     assert "\n" not in raised.value.first
@@ -278,7 +278,7 @@ def test_failure_that_is_not_the_subjects_is_not_blamed_on_it(
     cargo.write_text(script.replace("\n{", "{"))
     cargo.chmod(0o755)
     with pytest.raises(CompileError) as raised:
-        build(Subject.from_file(subject_file), "dev", toolchain=dataclasses.replace(toolchain, cargo=cargo))
+        build(frame_module(subject_file), "dev", toolchain=dataclasses.replace(toolchain, cargo=cargo))
     assert "not about the frame module" in raised.value.next_step
 
 
@@ -288,7 +288,7 @@ def test_failure_that_is_not_the_subjects_is_not_blamed_on_it(
 def test_subject_of_any_text_is_an_error_in_one_line(subject_file: Path, text: str) -> None:
     subject_file.write_text(text, encoding="utf-8")
     with pytest.raises((CompileError, NotJudgeable)) as raised:
-        build(Subject.from_file(subject_file), "dev")
+        build(frame_module(subject_file), "dev")
     assert "\n" not in raised.value.summary
 
 
@@ -299,7 +299,7 @@ def test_error_in_a_line_of_the_shim_s_is_not_blamed_on_the_subject(
     subject_file.write_text("", encoding="utf-8")
     monkeypatch.setattr(sys.modules["frame_harness.image.build"], "lacking_names", lambda *_, **__: ())
     with pytest.raises(CompileError) as raised:
-        build(Subject.from_file(subject_file), "dev")
+        build(frame_module(subject_file), "dev")
     assert "not about the frame module" in raised.value.next_step
     assert "mend " + str(subject_file) not in str(raised.value)
 
@@ -307,48 +307,48 @@ def test_error_in_a_line_of_the_shim_s_is_not_blamed_on_the_subject(
 def test_subject_that_is_no_text_is_an_error_in_one_line(subject_file: Path) -> None:
     subject_file.write_bytes(bytes(range(256)))
     with pytest.raises(CompileError) as raised:
-        build(Subject.from_file(subject_file), "dev")
+        build(frame_module(subject_file), "dev")
     assert "\n" not in raised.value.summary
 
 
 @pytest.mark.parametrize("name", ["absent.rs", "", "frame.rs/below"])
 def test_subject_that_cannot_be_read_is_refused_before_any_build(subject_file: Path, name: str) -> None:
     with pytest.raises(SubjectError) as raised:
-        Subject.from_file(subject_file.parent / name)
+        frame_module(subject_file.parent / name)
     assert "\n" not in raised.value.summary
 
 
 @pytest.mark.parametrize("name", [b"frame-\xff.rs", b"frame\n.rs"])
 def test_path_that_no_source_can_name_is_refused(tmp_path: Path, name: bytes) -> None:
     file = tmp_path / os.fsdecode(name)
-    shutil.copy(Subject.builtin().path, file)
+    shutil.copy(frame_module().path, file)
     with pytest.raises(SubjectError, match="expected a path in UTF-8") as raised:
-        Subject.from_file(file)
+        frame_module(file)
     str(raised.value).encode()
 
 
 def test_build_script_takes_no_path_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["frame_harness.image.build"], "lacking_names", lambda *_, **__: ())
-    file = Path(shutil.copy(Subject.builtin().path, tmp_path / os.fsdecode(b"frame-\xff.rs")))
+    file = Path(shutil.copy(frame_module().path, tmp_path / os.fsdecode(b"frame-\xff.rs")))
     with pytest.raises(CompileError, match="expected a path in UTF-8"):
-        build(dataclasses.replace(Subject.builtin(), path=file, name="not UTF-8"), "dev")
+        build(dataclasses.replace(frame_module(), path=file, name="not UTF-8"), "dev")
 
 
 def test_file_named_like_the_built_in_subject_is_not_taken_for_it(subject_file: Path) -> None:
-    assert not Subject.from_file(subject_file.rename(subject_file.with_name("built-in"))).is_builtin
+    assert not frame_module(subject_file.rename(subject_file.with_name("built-in"))).is_builtin
 
 
 def test_image_of_another_module_is_refused(subject_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    subject = Subject.from_file(subject_file)
-    elf = build(Subject.builtin(), "dev").elf
-    other = cargo.Built(elf, (Subject.builtin().path,), ())
+    subject = frame_module(subject_file)
+    elf = build(frame_module(), "dev").elf
+    other = cargo.Built(elf, (frame_module().path,), ())
     monkeypatch.setattr(cargo, "compile_shim", lambda *_, **__: other)
     with pytest.raises(CompileError, match="none of the sources"):
         build(subject, "dev")
 
 
 def test_subject_that_vanished_is_refused(subject_file: Path) -> None:
-    subject = Subject.from_file(subject_file)
+    subject = frame_module(subject_file)
     subject_file.unlink()
     with pytest.raises(SubjectError, match="No such file"):
         build(subject, "dev")
@@ -356,7 +356,7 @@ def test_subject_that_vanished_is_refused(subject_file: Path) -> None:
 
 def test_unknown_profile_is_refused() -> None:
     with pytest.raises(CompileError, match="no such profile"):
-        build(Subject.builtin(), "fastest")
+        build(frame_module(), "fastest")
 
 
 def test_variables_of_other_builds_change_nothing(
@@ -368,15 +368,16 @@ def test_variables_of_other_builds_change_nothing(
         "CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_INCREMENTAL": "maybe", "FRAME_RS": "/nonexistent/frame.rs",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    image = build(Subject.from_file(subject_file), "dev", toolchain=toolchain)
+    image = build(frame_module(subject_file), "dev", toolchain=toolchain)
     assert image.layout("MetaSlot").size == 64
     assert not (resources.shim_dir() / "elsewhere").exists()
 
 
 def test_two_processes_that_want_one_image_share_it(subject_file: Path) -> None:
     script = (
-        "import sys; from frame_harness.image import Subject, build;"
-        "print(build(Subject.from_file(sys.argv[1]), 'release').elf)"
+        "import sys; from frame_harness.image.build import build;"
+        "from frame_harness.frame_metadata.subject import frame_module;"
+        "print(build(frame_module(sys.argv[1]), 'release').elf)"
     )
     argv = [sys.executable, "-c", script, str(subject_file)]
     children = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -388,8 +389,8 @@ def test_two_processes_that_want_one_image_share_it(subject_file: Path) -> None:
 def test_real_frame_rs_compiles_unmodified_in_both_profiles(real: Path) -> None:
     before = real.read_bytes()
     for profile in ("dev", "release"):
-        image = build(Subject.from_file(real), profile)
-        for name, expected in EXPECTED.items():
-            assert diff(expected, image.layout(name)) == []
+        image = build(frame_module(real), profile)
+        for name, expected in LAYOUTS.items():
+            assert LAYOUTS.diff(expected, image.layout(name)) == []
         assert image.function_line("FrameAllocOptions::allocate") is not None
     assert real.read_bytes() == before

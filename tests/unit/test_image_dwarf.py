@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frame_harness.contract.layout import EXPECTED, diff
+from frame_harness.frame_metadata.layouts import LAYOUTS
 from frame_harness.image.dwarf import Dwarf
 from frame_harness.image.elf import Elf
 from frame_harness.image.errors import ImageError
@@ -32,9 +32,9 @@ def tiny(request: pytest.FixtureRequest) -> Path:
     return image_samples.compiled(*FLAVORS[str(request.param)])
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_layout_from_debug_information_is_the_expected_one(tiny: Path, name: str) -> None:
-    assert diff(EXPECTED[name], Dwarf.of(tiny).layout(name)) == []
+    assert LAYOUTS.diff(LAYOUTS[name], Dwarf.of(tiny).layout(name)) == []
 
 
 def test_nested_links_are_fields_of_the_slot(tiny: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.commands import run
-from frame_harness.image import Subject, ToolchainError, build, find_toolchain
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image import ToolchainError, build, find_toolchain
 from frame_harness.image import toolchain as toolchain_module
 from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.toolchain import CHOICES, oldest_release
@@ -75,7 +76,7 @@ def test_installed_target_builds_the_shim_and_shows_how_far_it_is(
     installed: Toolchain, own_cache: Path
 ) -> None:
     said: list[str] = []
-    image = build(Subject.builtin(), "release", toolchain=installed, say=said.append)
+    image = build(frame_module(), "release", toolchain=installed, say=said.append)
     assert own_cache in image.elf.parents
     assert image.layout("MetaSlot").size == 64
     assert all("\n" not in line for line in said)
@@ -92,7 +93,7 @@ def test_rustup_adds_the_target_then_builds_the_shim(own_cache: Path, rustup_cop
     toolchain = find_toolchain("rustup-add", install=True)
     assert toolchain.choice == "rustup-add"
     assert toolchain.rustc.is_relative_to(rustup_copy)
-    image = build(Subject.builtin(), "dev", toolchain=toolchain)
+    image = build(frame_module(), "dev", toolchain=toolchain)
     assert own_cache in image.elf.parents
     assert image.layout("MetaSlot").size == 64
 
@@ -107,7 +108,7 @@ def test_debian_set_builds_the_shim() -> None:
         toolchain = find_toolchain("debian")
     except ToolchainError as error:
         pytest.skip(f"Debian's set is not here: {error.evidence}")
-    image = build(Subject.builtin(), "dev", toolchain=toolchain)
+    image = build(frame_module(), "dev", toolchain=toolchain)
     assert toolchain.choice == "debian"
     assert image.layout("MetaSlot").size == 64
     assert image.function_line("MetaSlot::dec_ref") is not None

@@ -12,11 +12,11 @@ import pytest
 
 from frame_harness.contract.invariant import InvariantStatus
 from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Columns, Past
 from frame_harness.frame_metadata.memory_state import (
     Canary,
-    Constants,
     MemoryState,
     MemoryStateError,
     digest_frames,
@@ -24,7 +24,6 @@ from frame_harness.frame_metadata.memory_state import (
 from tests.support.corruption import CORRUPTIONS, Corruption, Subjects, touch_payload
 from tests.support.synthetic import LARGEST, SMALL, Shape, healthy_state
 
-C = Constants()
 NONE = C.link_none
 
 

@@ -6,15 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frame_harness.contract.layout import (
-    EXPECTED,
-    FRAME_META_VTABLE,
-    META_SLOT,
-    FieldLayout,
-    StructLayout,
-    diff,
-)
+from frame_harness.contract.layout import FieldLayout, StructLayout
 from frame_harness.contract.layout_map import render
+from frame_harness.frame_metadata.layouts import FRAME_META_VTABLE, LAYOUTS, META_SLOT
 
 NAMED = [field.leaf for field in META_SLOT.fields if not field.reserved]
 
@@ -29,11 +23,11 @@ def with_field(
     return replace(layout, fields=fields)
 
 
-@pytest.mark.parametrize("layout", EXPECTED.values(), ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
 def test_expected_layouts_cover_each_byte_once_and_equal_themselves(layout: StructLayout) -> None:
     covered = [place for field in layout.fields for place in range(field.offset, field.end)]
     assert sorted(covered) == list(range(layout.size))
-    assert diff(layout, layout) == []
+    assert LAYOUTS.diff(layout, layout) == []
 
 
 def test_nested_names_atomic_wrappers_and_other_cuts_of_reserved_bytes_are_equal() -> None:
@@ -44,7 +38,7 @@ def test_nested_names_atomic_wrappers_and_other_cuts_of_reserved_bytes_are_equal
         if not field.reserved
     )
     tail = (FieldLayout("_reserved_tail", 48, 8, "[u8; 8]"), FieldLayout("_pad2", 56, 8, "u64"))
-    assert diff(META_SLOT, StructLayout("MetaSlot", 64, 8, (*fields, *tail))) == []
+    assert LAYOUTS.diff(META_SLOT, StructLayout("MetaSlot", 64, 8, (*fields, *tail))) == []
 
 
 @given(st.sampled_from(NAMED), st.integers(0, 63), st.sampled_from([1, 2, 4, 8]))
@@ -53,46 +47,46 @@ def test_any_other_place_or_width_of_a_field_is_a_difference(leaf: str, offset: 
     want = META_SLOT.field(leaf)
     assert want is not None
     same = (want.offset, want.size) == (offset, size)
-    assert [difference.field for difference in diff(META_SLOT, moved)] == ([] if same else [leaf])
+    assert [difference.field for difference in LAYOUTS.diff(META_SLOT, moved)] == ([] if same else [leaf])
     assert max(map(len, render(META_SLOT, moved).splitlines())) <= 76
 
 
 @pytest.mark.parametrize("size", [0, 63, 72, 128])
 def test_another_size_is_a_difference_of_the_size_clause(size: int) -> None:
-    [difference] = diff(META_SLOT, replace(META_SLOT, size=size))
+    [difference] = LAYOUTS.diff(META_SLOT, replace(META_SLOT, size=size))
     assert str(difference) == f"size: MetaSlot: expected 64 bytes, got {size} bytes"
     assert difference.clause == "LAYOUT-01"
 
 
 @pytest.mark.parametrize(("alignment", "fine"), [(0, False), (1, True), (8, True), (64, True), (128, False)])
 def test_alignment_is_an_upper_bound(alignment: int, fine: bool) -> None:
-    assert (diff(META_SLOT, replace(META_SLOT, alignment=alignment)) == []) is fine
+    assert (LAYOUTS.diff(META_SLOT, replace(META_SLOT, alignment=alignment)) == []) is fine
 
 
 @pytest.mark.parametrize("leaf", NAMED)
 def test_a_missing_and_a_doubled_field_are_differences(leaf: str) -> None:
     without = tuple(field for field in META_SLOT.fields if field.leaf != leaf)
-    [gone] = diff(META_SLOT, replace(META_SLOT, fields=without))
+    [gone] = LAYOUTS.diff(META_SLOT, replace(META_SLOT, fields=without))
     assert (gone.field, gone.actual, gone.clause) == (leaf, "no such field", "LAYOUT-02")
     again = FieldLayout(f"shadow.{leaf}", 48, 4, "u32")
-    [doubled] = diff(META_SLOT, replace(META_SLOT, fields=(*META_SLOT.fields, again)))
+    [doubled] = LAYOUTS.diff(META_SLOT, replace(META_SLOT, fields=(*META_SLOT.fields, again)))
     assert "two, at" in doubled.actual
 
 
 def test_a_new_field_in_reserved_bytes_is_a_difference() -> None:
     owner = FieldLayout("owner", 50, 4, "u32")
-    [difference] = diff(META_SLOT, replace(META_SLOT, fields=(*META_SLOT.fields, owner)))
+    [difference] = LAYOUTS.diff(META_SLOT, replace(META_SLOT, fields=(*META_SLOT.fields, owner)))
     assert (difference.field, difference.expected) == ("owner", "no such field")
 
 
 def test_a_signed_field_is_a_difference() -> None:
     signed = with_field(META_SLOT, "refcount", 32, 4, "AtomicI32")
-    assert [difference.what for difference in diff(META_SLOT, signed)] == ["type"]
+    assert [difference.what for difference in LAYOUTS.diff(META_SLOT, signed)] == ["type"]
 
 
 def test_swapped_hooks_are_two_differences_of_the_vtable_clause() -> None:
     swapped = with_field(with_field(FRAME_META_VTABLE, "on_last_ref", 8, 8), "on_unmap", 0, 8)
-    differences = diff(FRAME_META_VTABLE, swapped)
+    differences = LAYOUTS.diff(FRAME_META_VTABLE, swapped)
     assert {difference.field for difference in differences} == {"on_last_ref", "on_unmap"}
     assert {difference.clause for difference in differences} == {"LAYOUT-05"}
 

@@ -9,7 +9,6 @@ import pytest
 
 from frame_harness.frame_metadata.memory_state import (
     MAX_FRAMES,
-    Constants,
     MemoryStateError,
     cached_frames,
     digest_frames,
@@ -18,8 +17,6 @@ from frame_harness.frame_metadata.memory_state import (
     pfn_ranges,
 )
 from tests.support.synthetic import SLOT, SMALL, healthy_state
-
-C = Constants()
 
 
 def test_ranges_are_half_open_and_cut_at_the_table() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
-from frame_harness.frame_metadata.memory_state import Constants, MemoryState, Migratetype, pfn_ranges
+from frame_harness.frame_metadata.memory_state import MemoryState, Migratetype, pfn_ranges
 from frame_harness.frame_metadata.model import (
     PAGE_TABLE,
     USER_DATA,
@@ -31,7 +32,6 @@ from frame_harness.frame_metadata.model import (
 )
 from tests.support.synthetic import SLOT
 
-C = Constants()
 UNUSED = C.refcount_unused
 MOVABLE, UNMOVABLE = Migratetype.MOVABLE, Migratetype.UNMOVABLE
 N_FRAMES = 12288

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from frame_harness.frame_metadata.clauses import CLAUSES
-from frame_harness.frame_metadata.names import NAMES, needs_of_clause, needs_of_command
-from frame_harness.image import CompileError, NotJudgeable, Subject, find_toolchain
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.frame_metadata.versions import VERSIONS
+from frame_harness.image import CompileError, NotJudgeable, find_toolchain
 from frame_harness.image.offer import lacking_names
 from tests.support.mutants import Edit, mutated
 from tests.support.versions import BEFORE_MOVABLE, OLDER, UNJUDGEABLE, split
@@ -22,7 +23,7 @@ TAKEN: Edit = (
 
 
 def lacks(path: Path) -> set[str]:
-    return set(lacking_names(Subject.from_file(path), "release", find_toolchain()))
+    return set(lacking_names(frame_module(path), "release", find_toolchain()))
 
 
 def test_a_copy_of_the_built_in_module_lacks_nothing(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_what_came_later_is_lacking_in_an_older_version(tmp_path: Path) -> None:
     assert lacks(mutated(tmp_path, BEFORE_MOVABLE)) == {"frame_flags::MOVABLE"}
     older = lacks(OLDER)
     assert {"MetaSlot", "MetaSlot.generation", "MetaSlot::mark_poisoned", "meta_guard"} < older
-    assert not older & {name.path for name in NAMES if name.needed}
+    assert not older & set(VERSIONS.needed)
 
 
 @pytest.mark.parametrize(
@@ -156,16 +157,16 @@ def test_what_does_not_compile_is_the_file_s_own_trouble(text: str, first: str, 
 
 
 def test_every_name_that_something_depends_on_is_asked_for() -> None:
-    known = {name.path for name in NAMES if not name.needed} | {"use of BootAllocator::try_alloc"}
+    known = {name.path for name in VERSIONS.names if not name.needed} | {"use of BootAllocator::try_alloc"}
     for id_ in CLAUSES:
-        assert set(needs_of_clause(id_)) <= known, id_
+        assert set(VERSIONS.of_clause(id_)) <= known, id_
     commands = [
         "slot.generation 0x1000",
         "array.slot 0",
         "vt.addr both",
         "smp.job 1 9 seed=2 look@0 churn=3~4 claim",
     ]
-    needs = {name for command in commands for name in needs_of_command(command)}
+    needs = {name for command in commands for name in VERSIONS.of_line(command)}
     assert needs <= known
     assert {"MetaSlot::generation", "get_meta_slot", "FrameMetaVtable", "MetaSlot::cas_refcount"} <= needs
-    assert needs_of_command("slot.peek 0x1000") == needs_of_command("alloc new") == ()
+    assert VERSIONS.of_line("slot.peek 0x1000") == VERSIONS.of_line("alloc new") == ()

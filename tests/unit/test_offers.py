@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from frame_harness.cli.check import DEFAULT_MACHINES
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import known_machines, load_machine
 from tests.unit.test_guest_crashes import CRASHES
 
@@ -80,7 +80,7 @@ def spoken(word: str, text: str) -> bool:
 
 @pytest.fixture(scope="module")
 def guest() -> Iterator[Kernel]:
-    with Kernel.boot(build(Subject.builtin(), "release"), load_machine("microvm"), cpus=2) as kernel:
+    with Kernel.boot(build(frame_module(), "release"), load_machine("microvm"), cpus=2) as kernel:
         yield kernel
 
 

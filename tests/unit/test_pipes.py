@@ -13,9 +13,9 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.matrix import Row as MatrixRow
 from frame_harness.judge.baseline import EMPTY
-from frame_harness.judge.verdict import judge
 from frame_harness.report.clause_table import clause_table
 from frame_harness.report.terminal import console_for, print_report
+from tests.support.judging import judge
 from tests.unit.test_reports import broken
 
 
@@ -36,7 +36,7 @@ def test_finding_is_named_on_one_line_with_its_place() -> None:
 
 def test_clause_is_one_line_with_all_its_checks() -> None:
     name = "test_" + "a_long_name_" * 20
-    lines = clause_table([(f"test_d.py::{name}", ["ALLOC-07"])]).lines().splitlines()
+    lines = clause_table(CLAUSES, [(f"test_d.py::{name}", ["ALLOC-07"])]).lines().splitlines()
     assert len(lines) == len(CLAUSES)
     [line] = [line for line in lines if line.startswith("ALLOC-07")]
     assert line.endswith(f"[{name}]")

@@ -11,11 +11,11 @@ import pytest
 
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import NotInThisVersion
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
@@ -35,7 +35,7 @@ def access(offset: int, kind: tuple[bool, bool], number: int = 0, *, width: int 
 
 @pytest.fixture(scope="module")
 def image() -> Image:
-    return build(Subject.builtin(), "release")
+    return build(frame_module(), "release")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_every_command_of_the_guest_takes_part_or_has_a_reason_not_to(explorer: 
 
 
 def test_command_of_an_absent_name_is_left_out_and_its_clause_not_judged() -> None:
-    image = SimpleNamespace(lacks=("MetaSlot::cas_refcount",))
+    image = SimpleNamespace(lacks=("MetaSlot::cas_refcount",), subject=frame_module())
     table = ["slot.cas_refcount <paddr> <expect> <new> - MetaSlot::cas_refcount"]
     old = cast("Stage", SimpleNamespace(table=table, known={}, kernel=SimpleNamespace(image=image)))
     explorer = Explorer.of(old)

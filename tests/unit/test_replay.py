@@ -11,11 +11,11 @@ from click.testing import CliRunner, Result
 from frame_harness.base.errors import UsageError
 from frame_harness.cli.fuzz import play_script
 from frame_harness.cli.main import cli
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.lockstep import Lockstep, OwnHost
 from frame_harness.histories.scripts import Script
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from tests.support.mutants import broken
@@ -27,7 +27,7 @@ FOUND_ON = "frame.rs sha256 " + "0" * 64
 
 @pytest.fixture(scope="module")
 def lockstep() -> Iterator[Lockstep]:
-    host = OwnHost(build(Subject.builtin(), "release"), load_machine("q35"))
+    host = OwnHost(build(frame_module(), "release"), load_machine("q35"))
     with Lockstep(host, ISLANDS) as lockstep:
         yield lockstep
 
@@ -106,7 +106,7 @@ def test_module_that_a_script_was_found_on_is_named_where_it_is_another(tmp_path
     run = replay(tmp_path, f"# subject: {FOUND_ON}", "alloc")
     assert run.exit_code == ExitCode.PASS, run.output
     assert f"it was found on {FOUND_ON}; --frame-rs names the module to judge" in run.output
-    same = replay(tmp_path, f"# subject: built-in sha256 {Subject.builtin().sha256}", "alloc")
+    same = replay(tmp_path, f"# subject: built-in sha256 {frame_module().sha256}", "alloc")
     assert "it was found on" not in same.output
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from frame_harness.base.text import printable, seconds
-from frame_harness.judge.baseline import EMPTY, Baseline, parse
+from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import (
     DumpEvidence,
     Evidence,
@@ -23,10 +23,10 @@ from frame_harness.judge.evidence import (
     Witness,
 )
 from frame_harness.judge.exit_codes import Kind
-from frame_harness.judge.verdict import judge
 from frame_harness.report import json_report, junit
 from frame_harness.report.terminal import console_for, print_report, verdict_line
 from frame_harness.report.text import id_ranges, matrix
+from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import (
     DEV,
     LIFE,
@@ -50,7 +50,7 @@ SEEN = {
     "backtrace": ("frame::allocate+0x12 (src/memory/frame.rs:187)",),
     "reproduce": "frame-harness check --frame-rs /home/u/kernel/src/memory/frame.rs --profile dev -k a_name",
 }
-KNOWN = parse('[[finding]]\nid = "ALLOC-07"\nreason = "builder order"\n', "known.toml")
+KNOWN = known_findings('[[finding]]\nid = "ALLOC-07"\nreason = "builder order"\n')
 
 
 def broken() -> Evidence:

@@ -148,8 +148,9 @@ def test_installed_wheel_builds_the_shim_in_an_empty_folder(
     site, env = installed
     before = sorted((path, path.stat().st_mtime_ns) for path in site.rglob("*") if path.is_file())
     script = (
-        "import frame_harness; from frame_harness.image import Subject, build;"
-        "image = build(Subject.builtin(), 'dev'); print(frame_harness.__file__); print(image.elf);"
+        "import frame_harness; from frame_harness.image.build import build;"
+        "from frame_harness.frame_metadata.subject import frame_module;"
+        "image = build(frame_module(), 'dev'); print(frame_harness.__file__); print(image.elf);"
         "print(image.layout('MetaSlot').size)"
     )
     finished = run([sys.executable, "-c", script], what="building the shim", cwd=tmp_path, env=env)

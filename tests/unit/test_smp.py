@@ -11,18 +11,18 @@ from frame_harness.base.errors import BootError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.concurrency.smp import OPERATIONS, Cpus, Job
 from frame_harness.console.channel import Channel
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.guest import Guest
 
 
 @pytest.fixture(scope="module")
 def image() -> Image:
-    return build(Subject.builtin(), "release")
+    return build(frame_module(), "release")
 
 
 @pytest.fixture

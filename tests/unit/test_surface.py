@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from frame_harness.contract.boundaries import around
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_metadata.surface import COMMANDS, OF_THE_SHIM, WITHOUT_OPERANDS
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import ROOT, SOURCES
 from tests.support.recorder import FILE
@@ -34,7 +34,7 @@ NOT_CALLED = {"alloc_frame": "of a trait; `trait.alloc_frame`"}
 
 @pytest.fixture(scope="module")
 def help_lines() -> list[str]:
-    with Kernel.boot(build(Subject.builtin(), "release"), load_machine("microvm")) as kernel:
+    with Kernel.boot(build(frame_module(), "release"), load_machine("microvm")) as kernel:
         return list(kernel.call("help").data)
 
 
@@ -70,7 +70,7 @@ def test_an_operand_that_nobody_declared_is_seen() -> None:
 
 
 def test_every_function_of_the_module_is_reached_by_a_command() -> None:
-    text = Subject.builtin().path.read_text(encoding="utf-8")
+    text = frame_module().path.read_text(encoding="utf-8")
     declared = set(re.findall(r"^ *pub (?:const )?fn (\w+)", text, flags=re.MULTILINE))
     reached = {function for command in COMMANDS.values() for function in command.functions}
     assert declared - reached == set()

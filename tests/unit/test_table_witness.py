@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.table_witness import CHUNK_SLOTS, RUNS_IN_ALL, Contradiction, contradiction, parts_of
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 from tests.support.red_kernels import red_shim
 
@@ -110,7 +110,7 @@ def test_what_is_printed_has_a_bound_whatever_the_slots_hold(longest: int) -> No
 def full_of_garbage(request: pytest.FixtureRequest) -> Iterator[Kernel]:
     """A guest whose slots the host has overwritten; the words are for its command line."""
     with red_shim():
-        image = build(Subject.builtin(), "release")
+        image = build(frame_module(), "release")
     with Kernel.boot(image, load_machine("microvm"), extra=request.param) as kernel:
         table = kernel.slots()
         kept = table.copy()

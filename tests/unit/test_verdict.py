@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.judge.baseline import parse
 from frame_harness.judge.evidence import (
     DumpEvidence,
     Evidence,
@@ -27,7 +26,9 @@ from frame_harness.judge.evidence import (
     encode,
 )
 from frame_harness.judge.exit_codes import Kind
-from frame_harness.judge.verdict import ClauseOutcome, Verdict, judge
+from frame_harness.judge.judgement import ClauseOutcome
+from frame_harness.judge.verdict import Verdict
+from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import (
     CHECKS,
     CLAUSES_LOOKED_AT,
@@ -423,7 +424,7 @@ def test_an_error_of_the_harness_is_one_whatever_is_broken() -> None:
 
 def test_data_that_could_not_be_read_is_no_pass_beside_a_known_finding() -> None:
     broken = with_outcome(healthy(), TABLE, Outcome.VIOLATED, DEV)
-    known = parse('[[finding]]\nid = "ALLOC-07"\nreason = "known"\n', "known.toml")
+    known = known_findings('[[finding]]\nid = "ALLOC-07"\nreason = "known"\n')
     assert judge(broken, known).kind is Kind.PASS
     assert judge(with_outcome(broken, LIFE, Outcome.ERROR, DEV, unreadable=True), known).kind is Kind.NO_TESTS
 
@@ -457,8 +458,8 @@ def test_an_unknown_clause_of_a_check_names_the_nearest() -> None:
     assert "did you mean ALLOC-07" in verdict.reasons[0].message
 
 
-KNOWN = parse('[[finding]]\nid = "ALLOC-07"\nreason = "builder order"\n', "known.toml")
-KNOWN_IN_DEV = parse('[[finding]]\nid = "VT-03"\nprofile = "dev"\nreason = "assertion"\n', "known.toml")
+KNOWN = known_findings('[[finding]]\nid = "ALLOC-07"\nreason = "builder order"\n')
+KNOWN_IN_DEV = known_findings('[[finding]]\nid = "VT-03"\nprofile = "dev"\nreason = "assertion"\n')
 
 
 def test_a_known_violation_passes_and_is_listed_with_its_reason() -> None:
@@ -494,7 +495,7 @@ def test_an_entry_whose_clause_was_not_settled_is_not_stale(outcome: Outcome) ->
 
 
 def test_a_known_clause_does_not_cover_another_clause_of_the_same_check() -> None:
-    both = parse('[[finding]]\nid = "ALLOC-09"\nreason = "known"\n', "known.toml")
+    both = known_findings('[[finding]]\nid = "ALLOC-09"\nreason = "known"\n')
     verdict = judge(with_outcome(healthy(), LIFE, Outcome.VIOLATED), both)
     assert verdict.kind is Kind.FAIL
     assert verdict.clauses["ALLOC-09"].outcome is ClauseOutcome.KNOWN

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from frame_harness.base.errors import MachineError
 from frame_harness.bench.rows import Row, beside, timed
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
-from frame_harness.image.subject import Subject
 from frame_harness.machine.argv import Handles, qemu_argv
 from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.machine.firmware import bios_argument, find_qemu
@@ -27,7 +27,7 @@ def measure() -> Iterator[Row]:
 
     Filling RAM with garbage comes before QEMU, and is left out of both.
     """
-    image = build(Subject.builtin(), "release")
+    image = build(frame_module(), "release")
     for name, goal in GOALS.items():
         machine = load_machine(name)
         yield beside(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from frame_harness.bench.rows import Row, beside, timed
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 
 ROUNDS = 9
@@ -17,7 +17,7 @@ SLOTS = 200
 
 def measure() -> Iterator[Row]:
     """A long request that is refused, a long answer to a short one; both go through the same chip."""
-    with Kernel.boot(build(Subject.builtin(), "release"), load_machine("microvm")) as kernel:
+    with Kernel.boot(build(frame_module(), "release"), load_machine("microvm")) as kernel:
         question = f"dump 0 {SLOTS}"
         n_bytes = sum(len(line) + len(": \n") for line in kernel.request(question).data)
         yield beside(

@@ -12,11 +12,11 @@ from frame_harness.bench.large_states import TILE_FRAMES, tiled_state
 from frame_harness.bench.rows import Row, beside, timed
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.memory_state import MemoryState
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.campaign import campaign
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 
 REFERENCE = 1 << 20
@@ -33,7 +33,7 @@ KIB_OF_GIB = 1 << 20
 
 def measure() -> Iterator[Row]:
     """Invariants over growing tables, then commands in batches, one by one, compared with the model."""
-    image = build(Subject.builtin(), "dev")
+    image = build(frame_module(), "dev")
     yield from _invariants(image.dtype("MetaSlot"))
     yield from _commands(OwnHost(image, load_machine("q35")))
 

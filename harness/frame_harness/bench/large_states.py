@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import MemoryState, Migratetype, Zone, pfn_ranges
 from frame_harness.frame_metadata.model import Done, ExpectedTable, booted_model, expected_state
-from frame_harness.frame_metadata.model.slots import C
 
 TILE_FRAMES = 1 << 15
 """A multiple of two 8 MiB blocks, so that migratetypes repeat from tile to tile."""

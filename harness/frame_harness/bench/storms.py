@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from frame_harness.bench.rows import Row
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 
 CPUS = (1, 2, 4)
@@ -25,7 +25,7 @@ PROGRAMS = {
 
 def measure() -> Iterator[Row]:
     """Steps on one, two, four CPUs, beside what one CPU does alone: above 1 the CPUs gain by each other."""
-    image = build(Subject.builtin(), "release")
+    image = build(frame_module(), "release")
     for name, steps in PROGRAMS.items():
         speeds: dict[int, list[float]] = {cpus: [] for cpus in CPUS}
         for _ in range(ROUNDS):

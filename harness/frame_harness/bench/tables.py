@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from frame_harness.bench.rows import Row, beside, timed
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 
 RAM = "1 GiB"
@@ -23,7 +23,7 @@ def measure() -> Iterator[Row]:
 
     Right after boot nearly all slots are equal, which run-length coding makes the most of.
     """
-    image = build(Subject.builtin(), "release")
+    image = build(frame_module(), "release")
     with Kernel.boot(image, load_machine("q35"), ram=RAM) as kernel:
         yield _row(kernel, "after boot", goal="")
         used = [kernel.alloc(purpose="user", zeroed=False) for _ in range(FRAMES_USED)]

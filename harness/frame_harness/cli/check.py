@@ -18,7 +18,8 @@ from frame_harness.base import disk, report_files, resources
 from frame_harness.base.commands import tell_through
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
-from frame_harness.frame_metadata.clauses import CLAUSES, clause
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import PROFILES, build
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
@@ -87,8 +88,8 @@ def check(request: Request) -> ExitCode:
     read = (request.frame_rs, request.baseline, *map(Path, request.machines))
     report_files.make_way((request.json, request.junit), read)
     _check_selection(request.select)
-    known = baselines.load(request.baseline) if request.baseline else baselines.EMPTY
-    subject = Subject.from_file(request.frame_rs) if request.frame_rs else Subject.builtin()
+    known = baselines.load(request.baseline, FRAME_METADATA.clauses) if request.baseline else baselines.EMPTY
+    subject = frame_module(request.frame_rs)
     for machine in load_machines(request.machines or DEFAULT_MACHINES).values():
         require_host(machine)
     console = console_for()
@@ -96,7 +97,7 @@ def check(request: Request) -> ExitCode:
         tell_through(progress.note)
         evidence = _evidence(subject, request, progress)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
-    verdict = judge(evidence, known, required=_required(request))
+    verdict = judge(evidence, subject.contract, known, required=_required(request))
     print_report(evidence, verdict, known, console)
     writers = {request.json: json_report.dumps, request.junit: junit.dumps}
     report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
@@ -150,7 +151,7 @@ def _check_selection(select: str) -> None:
     if not select:
         return
     for word in re.findall(r"\b[A-Z]+-[0-9]{2,}\b", select):
-        clause(word)
+        FRAME_METADATA.clauses.known(word)
     try:
         Expression.compile(select)
     except Exception as error:  # a ParseError in pytest 8, a SyntaxError in pytest 9
@@ -163,7 +164,7 @@ def _required(request: Request) -> list[str]:
     """A whole run must have looked at every clause; a chosen part need not."""
     if request.select or request.machines:
         return []
-    return list(CLAUSES)
+    return list(FRAME_METADATA.clauses)
 
 
 def _build_first(

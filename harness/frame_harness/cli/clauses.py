@@ -7,6 +7,7 @@ import pytest
 from frame_harness.base.disk import scratch
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.resources import suite_dir
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.report.clause_table import ClauseTable, clause_table
 from frame_harness.session.results import clauses_of
 from frame_harness.session.settings import alone, settings
@@ -28,7 +29,7 @@ def suite_clauses() -> ClauseTable:
     Raises:
         HarnessError: the suite cannot be collected.
     """
-    return clause_table(dict.fromkeys(suite_checks()))
+    return clause_table(FRAME_METADATA.clauses, dict.fromkeys(suite_checks()))
 
 
 def suite_checks() -> list[tuple[str, tuple[str, ...]]]:

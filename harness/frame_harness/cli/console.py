@@ -16,11 +16,11 @@ from frame_harness.base.commands import speaker
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.cli.console_text import answer_lines, failure_lines
 from frame_harness.cli.endings import ending
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
-from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine
 from frame_harness.machine.firmware import require_host
@@ -35,7 +35,7 @@ def talk(frame_rs: Path | None, machine: str | None, profile: str, init: str) ->
 
     Returns PASS when the guest was there to the end, else the status of how it ended.
     """
-    subject = Subject.from_file(frame_rs) if frame_rs else Subject.builtin()
+    subject = frame_module(frame_rs)
     definition = load_machine(machine or DEFAULT_MACHINE)  # before a build, which takes longer to say no
     require_host(definition)
     image = build(subject, profile, say=speaker(sys.stderr))

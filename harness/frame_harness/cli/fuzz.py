@@ -18,8 +18,9 @@ from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
-from frame_harness.frame_metadata.clauses import clause, in_contract_order
+from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.model import ModelError
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.campaign import Found, Tally, campaign
 from frame_harness.histories.history import Failure, play
 from frame_harness.histories.interpreter import ScriptError
@@ -90,7 +91,7 @@ def fuzz(request: FuzzRequest) -> ExitCode:
 
 
 def _image(frame_rs: Path | None, profile: str) -> Image:
-    subject = Subject.from_file(frame_rs) if frame_rs else Subject.builtin()
+    subject = frame_module(frame_rs)
     return build(subject, profile, say=_say)
 
 
@@ -115,7 +116,7 @@ def _save(found: Found, folder: Path, request: FuzzRequest) -> None:
 
 
 def _summary(tally: Tally, seconds: float) -> None:
-    names = ", ".join(in_contract_order(tally.found)) or "nothing"
+    names = ", ".join(CLAUSES.in_order(tally.found)) or "nothing"
     again = sum(tally.again.values())
     more = f", seen again {again} times" if again else ""
     click.echo(
@@ -157,7 +158,7 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
     if failure is None:
         click.echo("all as the model says" + (f"; {script.clause} holds" if script.clause else ""))
         return ExitCode.PASS
-    click.echo(f"{failure.clause}: {clause(failure.clause).title}")
+    click.echo(f"{failure.clause}: {CLAUSES[failure.clause].title}")
     click.echo(f"  {failure.difference.line}")
     return ExitCode.FAIL
 

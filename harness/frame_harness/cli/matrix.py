@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.histories.matrix import Row, matrix
 from frame_harness.image.build import build
-from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.firmware import require_host
@@ -29,7 +29,7 @@ def show_matrix(
     Raises:
         HarnessError: the subject does not build, or the machine does not run.
     """
-    subject = Subject.from_file(frame_rs) if frame_rs else Subject.builtin()
+    subject = frame_module(frame_rs)
     definition = load_machine(machine)
     require_host(definition)
     host = OwnHost(build(subject, profile), definition)

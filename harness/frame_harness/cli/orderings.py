@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from frame_harness.image.subject import Subject
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.orderings.checker import check_orderings
@@ -26,7 +26,7 @@ def show_orderings(frame_rs: Path | None, profile: str, *, kernel: bool = False)
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    subject = Subject.from_file(frame_rs) if frame_rs else Subject.builtin()
+    subject = frame_module(frame_rs)
     toolchain = find_toolchain(say=say)
     report = check_orderings(subject, profile, toolchain, say=say)
     click.echo("\n".join(lines_of(report)))

@@ -16,14 +16,14 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
 from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.concurrency.storms import STORMS, Storm, run_storm
-from frame_harness.frame_metadata.clauses import clause
-from frame_harness.frame_metadata.names import lacking, needs_of_clause
+from frame_harness.contract.versions import lacking
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
-from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.machine.firmware import require_host
@@ -100,7 +100,7 @@ def storm(request: StormRequest) -> ExitCode:
     for name in request.names:
         if name not in STORMS:
             raise UsageError("storm", name, detail="no such storm", next_step=f"known: {names_of_storms()}")
-    subject = Subject.from_file(request.frame_rs) if request.frame_rs else Subject.builtin()
+    subject = frame_module(request.frame_rs)
     machine = load_machine(request.machine)
     require_host(machine)
     image = build(subject, request.profile, say=_say)
@@ -136,8 +136,7 @@ def _say(text: str) -> None:
 
 def _absent(storm: Storm, image: Image) -> str:
     """Say for want of which names a storm's clauses are not in a version; nothing where they are."""
-    needs = [name for id_ in storm.clauses for name in needs_of_clause(id_)]
-    lacks = lacking(needs, image.lacks)
+    lacks = lacking(image.subject.contract.versions.of_clauses(storm.clauses), image.lacks)
     return f"not in this version, which lacks {', '.join(lacks)}" if lacks else ""
 
 
@@ -177,5 +176,5 @@ def _turn(tally: _Tally, image: Image, machine: Machine, request: StormRequest, 
         except (ClauseViolated, SubjectPanic, GuestCrashed, GuestTimeout) as error:
             tally.broken = f"BROKEN, {str(error).splitlines()[0]}"
             for id_ in tally.storm.clauses:
-                click.echo(f"{id_}: {clause(id_).title}")
+                click.echo(f"{id_}: {FRAME_METADATA.clauses[id_].title}")
             click.echo(f"  {error}\n  see it again: {request.command(tally.storm, seed)}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.concurrency.smp import Cpus, Job, ProgramResult, generation_growth, generations
-from frame_harness.frame_metadata.functions import ALLOCATE, keeper_of
+from frame_harness.frame_metadata.functions import ALLOCATE, FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Kernel
@@ -137,7 +137,7 @@ def _expect_sound(context: StormContext) -> None:
             got=first.got,
             frame=None if first.pfn is None else first.pfn << PAGE_SHIFT,
             field=field,
-            function=keeper_of(field),
+            function=FUNCTIONS.keeper_of(field),
             exhibit=report.text,
         )
     now = kernel.free_blocks()

@@ -1,8 +1,11 @@
-"""The expected layout of the frame module's three structures, written by hand from the contract."""
+"""Layouts of structures, and how an actual one differs from the contract's."""
+
+from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 RESERVED = "reserved"
 _RESERVED_NAME = re.compile(r"_?_?(reserved|padding|pad)", re.IGNORECASE)
@@ -38,12 +41,17 @@ class FieldLayout:
 
 @dataclass(frozen=True)
 class StructLayout:
-    """One structure; size in bytes. In `EXPECTED`, alignment is the largest that is allowed."""
+    """One structure; size in bytes. In a contract, alignment is the largest that is allowed."""
 
     name: str
     size: int
     alignment: int
     fields: tuple[FieldLayout, ...]
+
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        """Bits of each field that is not reserved, by its leaf name."""
+        return {field.leaf: 8 * field.size for field in self.fields if not field.reserved}
 
     def field(self, leaf: str) -> FieldLayout | None:
         return next((field for field in self.fields if field.leaf == leaf), None)
@@ -65,59 +73,50 @@ class LayoutDifference:
         return f"{self.what}: {which}: expected {self.expected}, got {self.actual}"
 
 
-META_SLOT = StructLayout(
-    "MetaSlot",
-    size=64,
-    alignment=64,
-    fields=(
-        FieldLayout("next", 0, 8, "u64"),
-        FieldLayout("prev", 8, 8, "u64"),
-        FieldLayout("vtable", 16, 8, "u64"),
-        FieldLayout("flags", 24, 4, "u32"),
-        FieldLayout("order", 28, 1, "u8"),
-        FieldLayout("reserved0", 29, 3, RESERVED),
-        FieldLayout("refcount", 32, 4, "u32"),
-        FieldLayout("generation", 36, 4, "u32"),
-        FieldLayout("guard", 40, 4, "u32"),
-        FieldLayout("meta_aux", 44, 4, "u32"),
-        FieldLayout("reserved_tail", 48, 16, RESERVED),
-    ),
-)
-FREE_LIST_LINK = StructLayout(
-    "FreeListLink",
-    size=16,
-    alignment=64,
-    fields=(FieldLayout("next", 0, 8, "u64"), FieldLayout("prev", 8, 8, "u64")),
-)
-FRAME_META_VTABLE = StructLayout(
-    "FrameMetaVtable",
-    size=64,
-    alignment=64,
-    fields=(
-        FieldLayout("on_last_ref", 0, 8, "pointer"),
-        FieldLayout("on_unmap", 8, 8, "pointer"),
-        FieldLayout("reserved", 16, 48, RESERVED),
-    ),
-)
-EXPECTED: dict[str, StructLayout] = {
-    layout.name: layout for layout in (META_SLOT, FREE_LIST_LINK, FRAME_META_VTABLE)
-}
+@dataclass(frozen=True, eq=False)
+class Layouts(Mapping[str, StructLayout]):
+    """The structures of one contract by name, with the clauses that speak of them.
 
-_SIZE_CLAUSE = {"MetaSlot": "LAYOUT-01", "FreeListLink": "LAYOUT-04", "FrameMetaVtable": "LAYOUT-05"}
-_FIELD_CLAUSE = {"MetaSlot": "LAYOUT-02", "FreeListLink": "LAYOUT-04", "FrameMetaVtable": "LAYOUT-05"}
-
-
-def diff(expected: StructLayout, actual: StructLayout) -> list[LayoutDifference]:
-    """Compare by leaf name; names and cuts of reserved bytes do not count, their use does.
-
-    Returns:
-        Differences in address order; empty when the layouts agree.
+    Args:
+        size_clause: by structure the clause about its size and alignment.
+        field_clause: by structure the clause about its fields.
+        general: the clause of every other structure.
     """
-    return [*_whole(expected, actual), *_fields(expected, actual), *_strangers(expected, actual)]
+
+    each: tuple[StructLayout, ...]
+    size_clause: Mapping[str, str]
+    field_clause: Mapping[str, str]
+    general: str
+
+    def __getitem__(self, name: str) -> StructLayout:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self.each)
+
+    @cached_property
+    def _by_name(self) -> dict[str, StructLayout]:
+        return {layout.name: layout for layout in self.each}
+
+    def diff(self, expected: StructLayout, actual: StructLayout) -> list[LayoutDifference]:
+        """Compare by leaf name; names and cuts of reserved bytes do not count, their use does.
+
+        Returns:
+            Differences in address order; empty when the layouts agree.
+        """
+        of_size = self.size_clause.get(expected.name, self.general)
+        of_fields = self.field_clause.get(expected.name, self.general)
+        return [
+            *_whole(expected, actual, of_size),
+            *_fields(expected, actual, of_fields),
+            *_strangers(expected, actual, of_fields),
+        ]
 
 
-def _whole(expected: StructLayout, actual: StructLayout) -> Iterator[LayoutDifference]:
-    clause = _SIZE_CLAUSE.get(expected.name, "LAYOUT-07")
+def _whole(expected: StructLayout, actual: StructLayout, clause: str) -> Iterator[LayoutDifference]:
     if actual.size != expected.size:
         sizes = (f"{expected.size} bytes", f"{actual.size} bytes")
         yield LayoutDifference(expected.name, "size", "", *sizes, clause)
@@ -126,8 +125,7 @@ def _whole(expected: StructLayout, actual: StructLayout) -> Iterator[LayoutDiffe
         yield LayoutDifference(expected.name, "alignment", "", *bounds, clause)
 
 
-def _fields(expected: StructLayout, actual: StructLayout) -> Iterator[LayoutDifference]:
-    clause = _FIELD_CLAUSE.get(expected.name, "LAYOUT-07")
+def _fields(expected: StructLayout, actual: StructLayout, clause: str) -> Iterator[LayoutDifference]:
     for want in expected.fields:
         if want.reserved:
             continue
@@ -143,8 +141,7 @@ def _fields(expected: StructLayout, actual: StructLayout) -> Iterator[LayoutDiff
             yield LayoutDifference(expected.name, "type", want.leaf, want.kind, found[0].kind, clause)
 
 
-def _strangers(expected: StructLayout, actual: StructLayout) -> Iterator[LayoutDifference]:
-    clause = _FIELD_CLAUSE.get(expected.name, "LAYOUT-07")
+def _strangers(expected: StructLayout, actual: StructLayout, clause: str) -> Iterator[LayoutDifference]:
     known = {field.leaf for field in expected.fields if not field.reserved}
     for field in sorted(actual.fields, key=lambda field: field.offset):
         if not field.reserved and field.leaf not in known:

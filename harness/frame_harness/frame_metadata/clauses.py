@@ -1,49 +1,8 @@
-"""The clauses of the contract: stable id, kind, words."""
+"""The clauses of a frame module's contract."""
 
-import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import cached_property
+from frame_harness.contract.clauses import Clauses
 
-from frame_harness.base.errors import UsageError
-
-
-class UnknownClauseError(UsageError):
-    """An id that the contract does not have; the text names the nearest one that it has."""
-
-
-class ClauseKind(StrEnum):
-    """What sort of evidence settles a clause; the value is the contract's letter."""
-
-    LAYOUT = "L"
-    FUNCTIONAL = "F"
-    PANIC = "P"
-    PARALLEL = "S"
-    ORDERING = "O"
-    WHOLE_MEMORY = "W"
-    HAZARD = "H"
-
-
-@dataclass(frozen=True)
-class Clause:
-    """One promise of the frame module; `kind` is as the contract writes it, `S/H` for two kinds."""
-
-    id: str
-    kind: str
-    section: str
-    title: str
-
-    @cached_property
-    def kinds(self) -> frozenset[ClauseKind]:
-        return frozenset(ClauseKind(letter) for letter in self.kind.split("/"))
-
-    @property
-    def hazard(self) -> bool:
-        return ClauseKind.HAZARD in self.kinds
-
-
-SECTIONS = {
+_SECTIONS = {
     "A": "Constants",
     "B": "Layout",
     "C": "Metadata array",
@@ -169,33 +128,4 @@ _ROWS = {
     ),
 }
 
-CLAUSES: dict[str, Clause] = {
-    id_: Clause(id_, kind, section, title) for section, rows in _ROWS.items() for id_, kind, title in rows
-}
-
-
-def clause(id_: str) -> Clause:
-    """Look up a clause.
-
-    Raises:
-        UnknownClauseError: names the nearest id of the contract.
-    """
-    found = CLAUSES.get(id_)
-    if found is None:
-        raise UnknownClauseError("clause", repr(id_), detail="not in the contract", next_step=nearest(id_))
-    return found
-
-
-def nearest(id_: str) -> str:
-    """What to do about an id that the contract does not have."""
-    near = difflib.get_close_matches(id_.upper(), CLAUSES, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]}"
-    first, *_, last = CLAUSES
-    return f"use an id from {first} to {last}"
-
-
-def in_contract_order(ids: Iterable[str]) -> list[str]:
-    """Sort known ids by section, unknown ones last, each once."""
-    rank = {id_: place for place, id_ in enumerate(CLAUSES)}
-    return sorted(set(ids), key=lambda id_: (rank.get(id_, len(rank)), id_))
+CLAUSES = Clauses(_SECTIONS, _ROWS)

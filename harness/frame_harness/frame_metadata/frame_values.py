@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from frame_harness.contract.boundaries import MAX_ORDER, PAGE_SIZE, around
+from frame_harness.contract.boundaries import around
+from frame_harness.frame_metadata.constants import C
 
 PHYSICAL_BITS = 52
-LAST_FRAME = (1 << PHYSICAL_BITS) - PAGE_SIZE
-ZONE_STARTS = (0, (16 << 20) // PAGE_SIZE, (896 << 20) // PAGE_SIZE)
+LAST_FRAME = (1 << PHYSICAL_BITS) - C.page_size
+ZONE_STARTS = (0, (16 << 20) // C.page_size, (896 << 20) // C.page_size)
 """Frame numbers at which DMA, Normal and HighMem begin; each zone ends where the next begins."""
 WIDE_RAM = 904 << 20
 """Bytes of RAM with a block of the largest order in each zone."""
@@ -25,8 +26,8 @@ def addresses_inside(frames: int) -> tuple[int, ...]:
     thorough = {0, ZONE_STARTS[1], frames - 1}
     found = set()
     for pfn in boundary_frames(frames):
-        offsets = around(12) if pfn in thorough else (0, PAGE_SIZE - 1)
-        found |= {pfn * PAGE_SIZE + offset for offset in offsets}
+        offsets = around(12) if pfn in thorough else (0, C.page_size - 1)
+        found |= {pfn * C.page_size + offset for offset in offsets}
     return tuple(sorted(found))
 
 
@@ -35,22 +36,22 @@ def addresses_outside(frames: int) -> tuple[int, ...]:
 
     Cut to fewer bits, each of those around a power of two is the address of a frame that has a slot.
     """
-    end = frames * PAGE_SIZE
+    end = frames * C.page_size
     powers = [1 << bit for bit in range(PHYSICAL_BITS) if 1 << bit > end]
-    near = {end, end + 1, end + PAGE_SIZE - 1, LAST_FRAME, LAST_FRAME + PAGE_SIZE - 1}
-    return tuple(sorted(near.union(*({p - 1, p, p + 1, p + PAGE_SIZE} for p in powers))))
+    near = {end, end + 1, end + C.page_size - 1, LAST_FRAME, LAST_FRAME + C.page_size - 1}
+    return tuple(sorted(near.union(*({p - 1, p, p + 1, p + C.page_size} for p in powers))))
 
 
 def powers_outside(frames: int) -> tuple[int, ...]:
     """One address for each bit that is too high: for functions that only hand an address on."""
-    end = frames * PAGE_SIZE
-    return (end, *(bit + PAGE_SIZE for bit in (1 << k for k in range(PHYSICAL_BITS)) if bit > end))
+    end = frames * C.page_size
+    return (end, *(bit + C.page_size for bit in (1 << k for k in range(PHYSICAL_BITS)) if bit > end))
 
 
 def blocks(frames: int) -> Iterator[tuple[int, int]]:
     """(first pfn, order): of each order the first and the last block of memory and of each zone."""
     ends = [*ZONE_STARTS[1:], frames]
-    for order in range(MAX_ORDER + 1):
+    for order in range(C.max_order + 1):
         size = 1 << order
         starts = [-(-start // size) * size for start in ZONE_STARTS]
         lasts = [end // size * size - size for end in ends]
@@ -70,17 +71,17 @@ def ranges() -> Iterator[tuple[int, int]]:
     for bit in range(13, PHYSICAL_BITS):
         edge = 1 << bit
         yield edge, edge
-        yield edge - PAGE_SIZE, edge + PAGE_SIZE
-        yield edge, edge - PAGE_SIZE  # none
-        yield edge + PAGE_SIZE, PAGE_SIZE  # none, though not so in fewer bits
-    for length in around(MAX_ORDER + 2)[1:]:
-        yield PAGE_SIZE, length * PAGE_SIZE
-    yield 0, ((1 << 16) + 1) * PAGE_SIZE
+        yield edge - C.page_size, edge + C.page_size
+        yield edge, edge - C.page_size  # none
+        yield edge + C.page_size, C.page_size  # none, though not so in fewer bits
+    for length in around(C.max_order + 2)[1:]:
+        yield C.page_size, length * C.page_size
+    yield 0, ((1 << 16) + 1) * C.page_size
 
 
 def last_ranges() -> tuple[tuple[int, int], ...]:
     """Ranges that end at the last frame of the address space."""
-    return tuple((LAST_FRAME - n * PAGE_SIZE, LAST_FRAME) for n in (0, 1, 2, 3, 255, 256, 257, 4095))
+    return tuple((LAST_FRAME - n * C.page_size, LAST_FRAME) for n in (0, 1, 2, 3, 255, 256, 257, 4095))
 
 
 def pairs_of_frames() -> tuple[tuple[int, int], ...]:

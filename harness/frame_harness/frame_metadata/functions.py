@@ -1,31 +1,26 @@
-"""Which functions of the module answer for a clause, for a field, for a console command."""
+"""Which functions of the frame module answer for a clause, for a field, for a console command."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Final
 
-from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
+from frame_harness.contract.functions import Functions
+from frame_harness.frame_metadata.layouts import META_SLOT
+from frame_harness.frame_metadata.slot_methods import CALLS, SLOT_METHODS
 
-SLOT_FIELDS: Final = frozenset(
-    {"next", "prev", "vtable", "flags", "order", "refcount", "generation", "guard", "meta_aux"}
-)
 ALLOCATE: Final = "FrameAllocOptions::allocate"
 EPOCH: Final = "MetaSlot::note_new_allocation_epoch"
 RETURN: Final = "MetaSlot::reset_with_free_list_meta"
 
-DECIDES: Final[Mapping[str, frozenset[str]]] = {
+_DECIDES: Final[Mapping[str, frozenset[str]]] = {
     "FRAME_META_LINK_NONE": frozenset({"next", "prev"}),
     "REFCOUNT_UNUSED": frozenset({"refcount"}),
-    "MetaSlot": SLOT_FIELDS,
+    "MetaSlot": frozenset(META_SLOT.widths),
     "FreeListLink": frozenset({"next", "prev"}),
+    "meta_guard": frozenset({"guard"}),
+    "frame_flags": frozenset({"flags"}),
 }
-"""By constant or type the fields of a slot that cannot be right unless it is."""
-NESTED: Final = frozenset({("FreeListLink", "MetaSlot")})
-"""(inner, outer) types: what is wrong inside is seen in both."""
-_BITS: Final = {"meta_guard": frozenset({"guard"}), "frame_flags": frozenset({"flags"})}
 
 _KEEPS_IN_FREE_MEMORY: Final = {
     "next": "MetaSlot::set_next",
@@ -84,15 +79,6 @@ _OF_COMMAND: Final[Mapping[str, tuple[str, ...]]] = {
     "frame.from_start": ("PhysFrame::from_start_address", "PhysFrame::containing_address"),
     "frame.range": ("PhysFrame::range_inclusive", "FrameRangeInclusive::next"),
 }
-_OF_METHOD: Final[Mapping[str, tuple[str, ...]]] = {
-    "mark_poisoned": ("MetaSlot::fetch_or_guard",),
-    "reset_refcount": ("MetaSlot::set_refcount",),
-    "vtable_ref": ("MetaSlot::try_vtable_ref", "MetaSlot::vtable_bits"),
-    "try_vtable_ref": ("MetaSlot::vtable_bits",),
-    "is_guard_poisoned": ("MetaSlot::get_guard",),
-    "note_new_allocation_epoch": ("MetaSlot::set_vtable_bits", "MetaSlot::set_guard"),
-    "reset_with_free_list_meta": ("MetaSlot::set_vtable_bits",),
-}
 _LIFE: Final = (*_ALLOCATION, *_HOOKS)
 _OF_STEP: Final[Mapping[str, tuple[str, ...]]] = {
     "inc": ("MetaSlot::inc_ref",),
@@ -116,18 +102,9 @@ _OF_STEP: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _LINKS: Final = tuple(f"MetaSlot::{name}" for name in ("next", "set_next", "prev", "set_prev"))
 _FILLED: Final = ("init_metadata_array", "MetaSlot::new")
-_READERS: Final = (
-    *("next", "prev", "get_flags", "is_cow", "is_dll", "get_order", "meta_aux_load", "get_refcount"),
-    *("generation", "get_guard", "is_guard_poisoned", "vtable_bits", "vtable_ref", "try_vtable_ref"),
-)
-_WRITERS: Final = (
-    *("set_next", "set_prev", "set_flags", "set_order", "meta_aux_store", "set_refcount", "reset_refcount"),
-    *("cas_refcount", "inc_ref", "dec_ref", "set_generation", "set_guard", "fetch_or_guard"),
-    *("mark_poisoned", "set_vtable_bits", "note_new_allocation_epoch", "reset_with_free_list_meta"),
-)
-_SLOT: Final = tuple(f"MetaSlot::{name}" for name in (*_READERS, *_WRITERS))
+_SLOT: Final = tuple(f"MetaSlot::{name}" for name in CALLS)
 _SNAPSHOTS: Final = ("frame_meta_debug_snapshot", "meta_generation_matches", "block_phys_has_poison_guard")
-OF_CLAUSE: Final[Mapping[str, frozenset[str]]] = {
+_OF_CLAUSE: Final[Mapping[str, frozenset[str]]] = {
     clause: frozenset(functions)
     for clauses, functions in (
         ("ALLOC-02 ALLOC-04 ALLOC-05 ALLOC-06 ALLOC-07 ALLOC-08 ALLOC-09 ALLOC-10 ALLOC-11", (ALLOCATE,)),
@@ -167,8 +144,7 @@ OF_CLAUSE: Final[Mapping[str, frozenset[str]]] = {
     )
     for clause in clauses.split()
 }
-"""By clause the functions that can break it, for every clause that a history can find broken."""
-MUST_RETURN: Final[Mapping[str, str]] = {
+_MUST_RETURN: Final[Mapping[str, str]] = {
     **{f"MetaSlot::{method.name}": method.clauses[0] for method in reversed(SLOT_METHODS)},
     "metadata_size_for": "ARRAY-01",
     "init_metadata_array": "ARRAY-03",
@@ -177,54 +153,21 @@ MUST_RETURN: Final[Mapping[str, str]] = {
     "block_phys_has_poison_guard": "GUARD-06",
     ALLOCATE: "ALLOC-09",
 }
-"""By function the clause that is broken where an allowed call of it never returns."""
-_PROGRAM: Final = "smp.job"
-_BATCH: Final = "batch"
-_END_OF_NAME: Final = re.compile(r"[@=~]")
+_CALLS: Final[Mapping[str, frozenset[str]]] = {
+    ALLOCATE: frozenset(_ALLOCATION) - {ALLOCATE},
+    **{f"MetaSlot::{name}": frozenset(f"MetaSlot::{one}" for one in calls) for name, calls in CALLS.items()},
+}
 
-
-def decided_by(item: str) -> frozenset[str]:
-    """The fields of a slot whose values a constant or a type decides; none for a function."""
-    return DECIDES.get(item) or _BITS.get(item.partition("::")[0], frozenset())
-
-
-def keeper_of(field: str) -> str:
-    """The function that has to leave a field of a free frame's slot as it must be; empty for others."""
-    return _KEEPS_IN_FREE_MEMORY.get(field, "")
-
-
-def called_by(function: str) -> frozenset[str]:
-    """The functions that another one may call; none where that is not known."""
-    owner, _, method = function.rpartition("::")
-    if function == ALLOCATE:
-        return frozenset(_ALLOCATION) - {ALLOCATE}
-    return frozenset(_OF_METHOD.get(method, ())) if owner == "MetaSlot" else frozenset()
-
-
-def functions_of(command: str) -> frozenset[str]:
-    """The public functions of the module that a console command may call, by their paths.
-
-    Past the subject, as with `slot.peek`, there are none. A batch, or a program for one of several CPUs,
-    calls what its parts call.
-    """
-    name, *words = command.split()
-    if name == _BATCH:
-        parts = command.removeprefix(_BATCH).split(";")
-        return frozenset().union(*(functions_of(part) for part in parts if part.strip()))
-    if name == _PROGRAM:
-        steps = (_END_OF_NAME.split(word, maxsplit=1)[0] for word in words)
-        return frozenset(function for step in steps for function in _OF_STEP.get(step, ()))
-    return _of_name(name)
-
-
-def functions_of_all(commands: Iterable[str]) -> frozenset[str]:
-    """What several commands call."""
-    return frozenset().union(*map(functions_of, commands))
-
-
-@cache
-def _of_name(name: str) -> frozenset[str]:
-    prefix, _, method = name.partition(".")
-    if prefix == "slot" and method not in ("peek", "poke"):
-        return frozenset({f"MetaSlot::{method}", *_OF_METHOD.get(method, ())})
-    return frozenset(_OF_COMMAND.get(name, ()))
+FUNCTIONS: Final = Functions(
+    of_command={
+        **{f"slot.{name}": {f"MetaSlot::{name}", *_CALLS[f"MetaSlot::{name}"]} for name in CALLS},
+        **_OF_COMMAND,
+    },
+    of_step=_OF_STEP,
+    calls=_CALLS,
+    decides=_DECIDES,
+    nested=frozenset({("FreeListLink", "MetaSlot")}),
+    keeps=_KEEPS_IN_FREE_MEMORY,
+    of_clause=_OF_CLAUSE,
+    must_return=_MUST_RETURN,
+)

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from frame_harness.contract.boundaries import (
-    REFCOUNT_UNUSED,
-    WIDTHS,
-    CallEnd,
-    Effect,
-    Method,
-    Slot,
-    around,
-    one_bit_off,
-    operand,
-)
+from frame_harness.contract.boundaries import around, one_bit_off
+from frame_harness.contract.methods import CallEnd, Effect, Method, Slot, operand
+from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.layouts import META_SLOT
 
-POISONED_GUARD, POISONED_FLAG = 1 << 31, 1 << 12
 WORD = (1 << 32) - 1
 Outcomes = tuple[CallEnd, ...]
 
@@ -39,7 +31,7 @@ def _changes(change: Callable[[Slot], Slot]) -> Effect:
 
 def _setter(name: str, field: str, clause: str, argument: str) -> Method:
     """The field holds the opposite of some values before, so a bit that is not stored is seen."""
-    bits = WIDTHS[field]
+    bits = META_SLOT.widths[field]
     ones = (1 << bits) - 1
     pairs = tuple((ones ^ value, value) for value in around(bits))
     return Method(name, (clause,), _stores(field), (operand(argument, bits),), (field,), pairs, accessor=True)
@@ -63,7 +55,7 @@ def _swaps() -> tuple[tuple[int, ...], ...]:
     new = [(7, 7, value) for value in around(32)]
     near = [
         (found, expect, 0xA5)
-        for expect in (0, 1, 0x5A5A_5A5A, REFCOUNT_UNUSED)
+        for expect in (0, 1, 0x5A5A_5A5A, C.refcount_unused)
         for found in one_bit_off(expect, 32)
     ]
     return (*equal, *new, *near)
@@ -74,7 +66,7 @@ def _or_guard(before: Slot, arguments: Sequence[int]) -> Outcomes:
 
 
 def _poison(before: Slot) -> Slot:
-    return {"guard": before["guard"] | POISONED_GUARD, "flags": before["flags"] | POISONED_FLAG}
+    return {"guard": before["guard"] | C.guard_poisoned, "flags": before["flags"] | C.flag_poisoned}
 
 
 def _new_epoch(before: Slot) -> Slot:
@@ -82,7 +74,7 @@ def _new_epoch(before: Slot) -> Slot:
 
 
 def _to_free_list(before: Slot) -> Slot:
-    return {"vtable": 0, "guard": before["guard"] & POISONED_GUARD}
+    return {"vtable": 0, "guard": before["guard"] & C.guard_poisoned}
 
 
 def _snapshot(before: Slot, _arguments: Sequence[int]) -> Outcomes:
@@ -98,14 +90,14 @@ def _refuses(before: Slot, reply: dict[str, int]) -> Outcomes:
 
 def _inc(before: Slot, _arguments: Sequence[int]) -> Outcomes:
     found = before["refcount"]
-    if found >= REFCOUNT_UNUSED - 1:
+    if found >= C.refcount_unused - 1:
         return _refuses(before, {})
     return (CallEnd(before | {"refcount": found + 1}),)
 
 
 def _dec(before: Slot, _arguments: Sequence[int]) -> Outcomes:
     found = before["refcount"]
-    if found in (0, REFCOUNT_UNUSED):
+    if found in (0, C.refcount_unused):
         return _refuses(before, {})
     return (CallEnd(before | {"refcount": found - 1}, {"v": found}),)
 
@@ -118,8 +110,8 @@ def _off_sentinel(*counts: int) -> Callable[[Slot, Sequence[int]], bool]:
     return lambda before, _arguments: before["refcount"] not in counts
 
 
-INC_REFUSED = (REFCOUNT_UNUSED - 1, REFCOUNT_UNUSED)
-DEC_REFUSED = (0, REFCOUNT_UNUSED)
+INC_REFUSED = (C.refcount_unused - 1, C.refcount_unused)
+DEC_REFUSED = (0, C.refcount_unused)
 ONE_FROM_WRAP = 2**32 - 1
 
 ACCESSORS = (
@@ -144,7 +136,13 @@ ACCESSORS = (
 )
 
 REFERENCES = (
-    Method("reset_refcount", ("REF-03",), _changes(lambda _: {"refcount": 0}), stored=("refcount",)),
+    Method(
+        "reset_refcount",
+        ("REF-03",),
+        _changes(lambda _: {"refcount": 0}),
+        stored=("refcount",),
+        calls=("set_refcount",),
+    ),
     Method("inc_ref", ("REF-01",), _inc, stored=("refcount",), where=_off_sentinel(*INC_REFUSED)),
     Method(
         "inc_ref", ("REF-07",), _inc, stored=("refcount",), where=_at_sentinel(*INC_REFUSED), part="sentinel"
@@ -169,8 +167,9 @@ OTHERS = (
     Method(
         "is_guard_poisoned",
         ("GUARD-03",),
-        _tells(lambda slot: bool(slot["guard"] & POISONED_GUARD)),
+        _tells(lambda slot: bool(slot["guard"] & C.guard_poisoned)),
         stored=("guard", "flags"),
+        calls=("get_guard",),
     ),
     Method(
         "fetch_or_guard",
@@ -180,8 +179,20 @@ OTHERS = (
         ("guard",),
         tuple((WORD ^ value, value) for value in around(32)),
     ),
-    Method("mark_poisoned", ("GUARD-02",), _changes(_poison), stored=("guard", "flags")),
-    Method("reset_with_free_list_meta", ("GUARD-04",), _changes(_to_free_list), stored=("guard", "vtable")),
+    Method(
+        "mark_poisoned",
+        ("GUARD-02",),
+        _changes(_poison),
+        stored=("guard", "flags"),
+        calls=("fetch_or_guard",),
+    ),
+    Method(
+        "reset_with_free_list_meta",
+        ("GUARD-04",),
+        _changes(_to_free_list),
+        stored=("guard", "vtable"),
+        calls=("set_vtable_bits",),
+    ),
     Method(
         "note_new_allocation_epoch",
         ("GEN-01",),
@@ -189,6 +200,7 @@ OTHERS = (
         stored=("generation",),
         where=lambda before, _: before["generation"] != ONE_FROM_WRAP,
         by_field={"guard": "GUARD-05", "vtable": "GUARD-05", "generation": "GEN-01"},
+        calls=("set_vtable_bits", "set_guard"),
     ),
     Method(
         "note_new_allocation_epoch",
@@ -211,3 +223,11 @@ OTHERS = (
 
 SLOT_METHODS = (*ACCESSORS, *REFERENCES, *OTHERS)
 """All but those that follow the vtable, which only the guest knows the addresses of."""
+
+CALLS: dict[str, tuple[str, ...]] = {
+    **{name: () for name in dict.fromkeys(method.name for method in SLOT_METHODS)},
+    **{method.name: method.calls for method in SLOT_METHODS if method.calls},
+    "vtable_ref": ("try_vtable_ref", "vtable_bits"),
+    "try_vtable_ref": ("vtable_bits",),
+}
+"""Every method of a slot, those that follow the vtable included, with the methods that it may call."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from frame_harness.contract.boundaries import MAX_ORDER, PAGE_SIZE, around
+from frame_harness.contract.boundaries import around
 from frame_harness.frame_metadata import frame_values as frames
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
 
-N_FRAMES = frames.WIDE_RAM // PAGE_SIZE
+N_FRAMES = frames.WIDE_RAM // C.page_size
 Values = frozenset[int] | frozenset[str]
 
 
@@ -32,10 +33,10 @@ def _numbers(values: Iterable[int]) -> frozenset[int]:
 
 ANY_SLOT: frozenset[int] = frozenset()
 """The address only chooses a slot, through `get_meta`, whose own addresses are tried with `array.get`."""
-ORDERS = _numbers(range(MAX_ORDER + 1))
-ORDERS_ASKED_FOR = ORDERS | _numbers(order for order in around(8) if order > MAX_ORDER)
+ORDERS = _numbers(range(C.max_order + 1))
+ORDERS_ASKED_FOR = ORDERS | _numbers(order for order in around(8) if order > C.max_order)
 HANDED_ON = _numbers(frames.powers_outside(N_FRAMES))
-FRAME_STARTS = _numbers(pfn * PAGE_SIZE for pfn in frames.boundary_frames(N_FRAMES))
+FRAME_STARTS = _numbers(pfn * C.page_size for pfn in frames.boundary_frames(N_FRAMES))
 ADDRESSES = _numbers(around(frames.PHYSICAL_BITS))
 PURPOSES = frozenset({"custom:" + f"{flags:#x}" for flags in around(32)})
 TABLE_SIZES = _numbers(ram for ram in around(64) if 0 < ram <= 1 << 28) | _numbers(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from frame_harness.frame_metadata.names import lacking, needs_of_command
+from frame_harness.contract.requests import commands_of
+from frame_harness.contract.versions import lacking
 from frame_harness.guest.errors import NotInThisVersion
 from frame_harness.image.image import Image
 
@@ -29,5 +30,5 @@ def require_names_of(image: Image, line: str) -> None:
     """
     if not image.lacks:
         return
-    for command in line.removeprefix("batch ").split(";"):
-        require_names(image, needs_of_command(command), f"`{command}`")
+    for command in commands_of(line):
+        require_names(image, image.subject.contract.versions.of_line(command), f"`{command}`")

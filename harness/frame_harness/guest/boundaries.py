@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
-from frame_harness.contract.boundaries import OF_EVERY_FIELD, WIDTHS, CallEnd, Case, Method, Slot
-from frame_harness.contract.layout import META_SLOT
-from frame_harness.frame_metadata.names import WHOLE_SLOT
+from frame_harness.contract.contract import Contract
+from frame_harness.contract.layout import StructLayout
+from frame_harness.contract.methods import CallEnd, Case, Method, Slot
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import CommandRefused
@@ -73,8 +73,9 @@ def play(kernel: Kernel, method: Method, *, first_pfn: int = 0, cases: Sequence[
         ClauseViolated: names the operands with the first slot or reply that is not allowed.
         NotInThisVersion: its slots lack fields that a case writes and reads.
     """
-    require_names(kernel.image, WHOLE_SLOT, f"cases of {method.name}")
-    cases = method.cases() if cases is None else cases
+    contract = kernel.image.subject.contract
+    require_names(kernel.image, contract.versions.whole_slot, f"cases of {method.name}")
+    cases = method.cases(contract.slot) if cases is None else cases
     n_slots = len(kernel.slots()) - first_pfn
     left = iter(enumerate(cases))
     while part := list(islice(left, n_slots)):
@@ -83,36 +84,39 @@ def play(kernel: Kernel, method: Method, *, first_pfn: int = 0, cases: Sequence[
 
 
 def _play_part(kernel: Kernel, method: Method, first_pfn: int, cases: Sequence[Case]) -> None:
-    table = kernel.slots()[first_pfn : first_pfn + len(cases)]
+    contract, table = kernel.image.subject.contract, kernel.slots()[first_pfn : first_pfn + len(cases)]
     kept = table.copy()
-    write_slots(table, cases)
+    write_slots(table, cases, contract.slot)
     requests = [
         " ".join([method.command, f"{first_pfn + index << PAGE_SHIFT:#x}", *(f"{v:#x}" for v in c.arguments)])
         for index, c in enumerate(cases)
     ]
     try:
         replies = outcomes(kernel, requests)
-        wrong = next((i for i, case in enumerate(cases) if not _is_allowed(case, replies[i], table[i])), None)
+        wrong = next(
+            (i for i, case in enumerate(cases) if not _is_allowed(case, replies[i], table[i], contract.slot)),
+            None,
+        )
         if wrong is not None:
             paddr = first_pfn + wrong << PAGE_SHIFT
             tell(kernel, replies[wrong : wrong + 1], 0)
-            raise _violation(method, cases[wrong], replies[wrong], table[wrong].copy(), paddr)
+            raise _violation(contract, method, cases[wrong], replies[wrong], table[wrong].copy(), paddr)
     finally:
         table[:] = kept
 
 
-def write_slots(table: NDArray[Any], cases: Sequence[Case]) -> None:
+def write_slots(table: NDArray[Any], cases: Sequence[Case], slot: StructLayout) -> None:
     """Put the slot that each case finds into the table."""
     table.view(np.uint8)[:] = RESERVED_BYTE
-    for name in WIDTHS:
+    for name in slot.widths:
         table[name] = np.array([case.before[name] for case in cases], dtype=table.dtype[name])
 
 
-def _is_allowed(case: Case, reply: Reply, slot: Any) -> bool:
+def _is_allowed(case: Case, reply: Reply, slot: Any, layout: StructLayout) -> bool:
     return any(
         _replied(reply, one)
         and all(int(slot[name]) == value for name, value in one.after.items())
-        and _reserved(slot) == {RESERVED_BYTE}
+        and _reserved(slot, layout) <= {RESERVED_BYTE}
         for one in case.allowed
     )
 
@@ -121,36 +125,48 @@ def _replied(reply: Reply, outcome: CallEnd) -> bool:
     return reply.status == outcome.status and all(reply[key] == value for key, value in outcome.reply.items())
 
 
-def _reserved(slot: Any) -> set[int]:
+def _reserved(slot: Any, layout: StructLayout) -> set[int]:
     raw = slot.tobytes()
-    return {byte for field in META_SLOT.fields if field.reserved for byte in raw[field.offset : field.end]}
+    return {byte for field in layout.fields if field.reserved for byte in raw[field.offset : field.end]}
 
 
-def _violation(method: Method, case: Case, reply: Reply, slot: Any, paddr: int) -> ClauseViolated:
-    after = {name: int(slot[name]) for name in WIDTHS}
-    changed = [name for name in WIDTHS if after[name] != case.allowed[0].after[name]]
+def _violation(
+    contract: Contract, method: Method, case: Case, reply: Reply, slot: Any, paddr: int
+) -> ClauseViolated:
+    after = {name: int(slot[name]) for name in contract.slot.widths}
+    changed = [name for name in after if after[name] != case.allowed[0].after[name]]
     shown = [name for name in (*method.stored, *changed)]
     arguments = ", ".join(f"{value:#x}" for value in case.arguments)
     before = ", ".join(f"{name} {case.before[name]:#x}" for name in dict.fromkeys(shown))
     got = _said(reply.status, dict(_fields(reply)), {name: after[name] for name in dict.fromkeys(shown)})
-    if _reserved(slot) != {RESERVED_BYTE}:
+    if not _reserved(slot, contract.slot) <= {RESERVED_BYTE}:
         got += ", reserved bytes changed"
     what = f"{method.name}({arguments})" + (f" on a slot with {before}" if before else "")
     expected = " or ".join(_wanted(one, shown) for one in case.allowed)
     field = changed[0] if changed else ""
-    broken = _broken(method, case, reply, after)
+    broken = _broken(method, case, reply, after, contract.layouts.general)
     if broken[0] not in method.clauses:
         return OtherClauseViolated(
-            broken[0], what, expected=expected, got=got, frame=paddr, field=field, function=method.at
+            broken[0],
+            what,
+            expected=expected,
+            got=got,
+            frame=paddr,
+            field=field,
+            function=contract.path_of(method),
         )
     return ClauseViolated(what, expected=expected, got=got, frame=paddr, field=field, breaks=broken)
 
 
-def _broken(method: Method, case: Case, reply: Reply, after: Slot) -> Sequence[str]:
-    """The clauses that a wrong outcome breaks, those that the method's declaration is about first."""
+def _broken(method: Method, case: Case, reply: Reply, after: Slot, general: str) -> Sequence[str]:
+    """The clauses that a wrong outcome breaks, those that the method's declaration is about first.
+
+    Args:
+        general: the clause that a write changes its own field alone.
+    """
     if method.accessor and _leaks(method, case, reply, after):
-        return (OF_EVERY_FIELD,)
-    wrong = (name for name in WIDTHS if after[name] != case.allowed[0].after[name])
+        return (general,)
+    wrong = (name for name in after if after[name] != case.allowed[0].after[name])
     clauses = dict.fromkeys(method.by_field[name] for name in wrong if name in method.by_field)
     own = [clause for clause in clauses if clause in method.clauses]
     return own or list(clauses) or method.clauses
@@ -165,7 +181,7 @@ def _leaks(method: Method, case: Case, reply: Reply, after: Slot) -> bool:
 
 
 def _changed_by(outcome: CallEnd, before: Slot) -> set[str]:
-    return {name for name in WIDTHS if outcome.after[name] != before[name]}
+    return {name for name, value in before.items() if outcome.after[name] != value}
 
 
 def _fields(reply: Reply) -> list[tuple[str, int]]:

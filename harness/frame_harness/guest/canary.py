@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import (
     Canary,
     PfnRanges,
@@ -19,7 +20,6 @@ from frame_harness.frame_metadata.memory_state import (
 if TYPE_CHECKING:
     from frame_harness.guest.kernel import Kernel
 
-FLAG_FREE = 1 << 9
 BATCH_FRAMES = 4096  # digests are computed piece by piece: a copy of all of RAM would not fit
 
 
@@ -35,7 +35,7 @@ class PayloadWatch:
         A slot may call a frame free that is no RAM: that is for the invariants to judge, there is no payload.
         """
         self._kernel = kernel
-        says_free = (kernel.slots()["flags"] & FLAG_FREE) != 0
+        says_free = (kernel.slots()["flags"] & C.flag_free) != 0
         says_free &= mask_of_ranges(ranges_of_ram(kernel), len(says_free))
         free = np.flatnonzero(says_free).astype(np.int64)
         self.pfns = free if limit is None else free[-limit:]

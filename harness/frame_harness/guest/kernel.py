@@ -19,7 +19,8 @@ from frame_harness.console import dump
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner
 from frame_harness.console.stream import Watch
-from frame_harness.frame_metadata.functions import ALLOCATE, functions_of
+from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.functions import ALLOCATE
 from frame_harness.frame_metadata.memory_state import Canary, MemoryState
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.absence import require_names_of
@@ -159,7 +160,7 @@ class Kernel:
         """
         require_names_of(self.image, command)
         self.commands.append(command)
-        self.called |= functions_of(command)
+        self.called |= self.image.subject.contract.functions.of_line(command)
         watch: Watch = self.guest.deadline(command, tail=self.channel.tail)
         try:
             answer = self.channel.request(command, watching(watch) if watching else watch)
@@ -349,8 +350,8 @@ class Kernel:
     def live_frames(self) -> set[int]:
         """Numbers of the frames with a reference count that says they are in use."""
         counts = self.slots()["refcount"]
-        allocated = (self.slots()["flags"] & (1 << 8)) != 0
-        return set(np.flatnonzero(allocated & (counts >= 1) & (counts < 2**32 - 1)).tolist())
+        allocated = (self.slots()["flags"] & C.flag_allocated) != 0
+        return set(np.flatnonzero(allocated & (counts >= 1) & (counts < C.refcount_unused)).tolist())
 
     def generation_changes(self, action: Callable[[], object]) -> set[int]:
         """Numbers of the frames whose generation an action changed: those that began a new life."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from frame_harness.contract.layout import EXPECTED
 from frame_harness.guest.errors import AllocFailed
 from frame_harness.guest.reply import Reply
 from frame_harness.guest.view import GuestView
@@ -94,9 +93,7 @@ class Slot:
 
     def poke_field(self, name: str, value: int) -> None:
         """Overwrite one field where the contract puts it, past the subject; in old versions where it is."""
-        image = self.kernel.image
-        layout = EXPECTED["MetaSlot"] if self.kernel.image.has("MetaSlot") else image.layout(image.slot_type)
-        field = layout.field(name)
+        field = self.kernel.image.slot_layout.field(name)
         if field is None:
             raise KeyError(name)
         self.poke(field.offset, value.to_bytes(field.size, "little"))

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import BootError, RamError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.frame_metadata.constants import C
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.view import GuestAddresses, GuestView
-
-LINK_NONE = 2**64 - 1
 
 
 def block_handed_out(kernel: GuestView, paddr: int, order: int = 0, *, by: str = "") -> int:
@@ -79,7 +78,7 @@ def free_blocks(kernel: GuestView) -> set[tuple[int, int, str]]:
         for kind, heads in zip(("unmovable", "movable"), zone["heads"], strict=True):
             for order, head in enumerate(heads.tolist()):
                 paddr = head
-                while paddr != LINK_NONE:
+                while paddr != C.link_none:
                     block = (paddr >> PAGE_SHIFT, order, kind)
                     if paddr % PAGE_SIZE or block[0] + (1 << order) > len(following):
                         raise _bad_link(block, f"a link to {paddr:#x}", "links to blocks that have slots")

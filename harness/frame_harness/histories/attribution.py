@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.functions import (
     ALLOCATE,
     EPOCH,
-    OF_CLAUSE,
+    FUNCTIONS,
     RETURN,
-    functions_of_all,
-    keeper_of,
 )
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.model import Fail, Panic, PanicKind, Purpose
-from frame_harness.frame_metadata.model.slots import C
 from frame_harness.histories.differences import Difference
 from frame_harness.histories.interpreter import ALLOCATES, GIVES_BACK, TAKES, Prediction, Words, options_of
 
@@ -142,10 +140,10 @@ def blame(lines: Sequence[str], line: str, prediction: Prediction | None, differ
         lines: all commands of the history, in the order in which they were sent.
         line: the command after which it showed, or `AT_BOOT`, or `AT_THE_END`.
     """
-    by_one = frozenset() if line in (AT_BOOT, AT_THE_END) else functions_of_all([line])
-    called = by_one or functions_of_all([*BOOT, *lines])
+    by_one = frozenset() if line in (AT_BOOT, AT_THE_END) else FUNCTIONS.of_lines([line])
+    called = by_one or FUNCTIONS.of_lines([*BOOT, *lines])
     candidates = [*_candidates(lines, line, prediction, difference), *_LAST_RESORTS]
-    clause = next(id_ for id_ in candidates if OF_CLAUSE.get(id_, frozenset()) & called)
+    clause = next(id_ for id_ in candidates if FUNCTIONS.of_clause.get(id_, frozenset()) & called)
     return Blame(clause, _function(clause, line, difference), called)
 
 
@@ -167,14 +165,14 @@ def _candidates(
 def _function(clause: str, line: str, difference: Difference) -> str:
     """The method that the command names; where it calls several, the one that answers for the field."""
     if line == AT_BOOT:
-        return "init_metadata_array" if clause.startswith("ARRAY") else keeper_of(difference.field)
+        return "init_metadata_array" if clause.startswith("ARRAY") else FUNCTIONS.keeper_of(difference.field)
     name = line.split(maxsplit=1)[0]
     if name.startswith("slot."):
         return f"MetaSlot::{name.removeprefix('slot.')}"
     if name in ALLOCATES:
         return ALLOCATE
-    called = OF_CLAUSE[clause] & functions_of_all([line])
-    keeper = keeper_of(difference.field)
+    called = FUNCTIONS.of_clause[clause] & FUNCTIONS.of_lines([line])
+    keeper = FUNCTIONS.keeper_of(difference.field)
     if keeper in called or not called:
         return keeper
     # What a block's way back does to its slots, but for links and order, is done here.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model
-from frame_harness.frame_metadata.model.slots import C
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.differences import Difference
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.frame_metadata.clauses import clause
+from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.histories.boot_configs import boot_configs_for
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.history import Failure, play_again, play_random
@@ -111,7 +111,7 @@ def _script(lockstep: Lockstep, failure: Failure, name: str) -> Script:
         profile=lockstep.host.image.profile,
         boot_config=lockstep.boot_config,
         lines=failure.lines,
-        clause=f"{failure.clause}: {clause(failure.clause).title}",
+        clause=f"{failure.clause}: {CLAUSES[failure.clause].title}",
         facts={
             "seen": failure.difference.line + where,
             "subject": f"{subject.name} sha256 {subject.sha256}",

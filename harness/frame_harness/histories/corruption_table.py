@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.frame_metadata.constants import C
 from frame_harness.histories.corruptions import (
     NONE,
     ORDER,
     UNUSED,
-    C,
     Corruption,
     buddys,
     byte,

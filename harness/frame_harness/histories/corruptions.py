@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
-from frame_harness.frame_metadata.memory_state import Constants
+from frame_harness.frame_metadata.constants import C
 from frame_harness.guest.kernel import Kernel
 
-C = Constants()
 NONE, UNUSED = C.link_none, C.refcount_unused
 ORDER = 3
 """Of the list that is corrupted; it holds several blocks whose buddies are held."""

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model
-from frame_harness.frame_metadata.model.slots import C
 from frame_harness.frame_metadata.model.zones import MAX_ORDER
 from frame_harness.histories.steps import Cached, Got, Listed, Operand, Step
 

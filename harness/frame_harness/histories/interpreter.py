@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import (
     KERNEL_DATA,
@@ -25,7 +26,6 @@ from frame_harness.frame_metadata.model import (
     custom,
 )
 from frame_harness.frame_metadata.model.outcome import Panicked
-from frame_harness.frame_metadata.model.slots import C
 from frame_harness.machine.schema import nearest
 
 MIGRATETYPES = {"movable": Migratetype.MOVABLE, "unmovable": Migratetype.UNMOVABLE}

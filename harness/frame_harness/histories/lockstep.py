@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import ExpectedTable, Model, booted_model, frames_of_map
-from frame_harness.frame_metadata.model.slots import C
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model
-from frame_harness.frame_metadata.model.slots import C
 
 Results = Mapping[int, tuple[int, ...]]
 """By a step's number the addresses that it handed out."""

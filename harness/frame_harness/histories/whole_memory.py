@@ -10,7 +10,7 @@ import numpy as np
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT, align_down, align_up
 from frame_harness.contract.invariant import InvariantResult, InvariantStatus, Report
-from frame_harness.frame_metadata.functions import OF_CLAUSE, keeper_of
+from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.memory_state import MemoryState, pfn_ranges
@@ -107,14 +107,14 @@ class Watched:
 def violated(result: InvariantResult, moment: str, clause: str) -> ClauseViolated:
     """An invariant's answer as a report shows it: the first counterexample, the rest as exhibit."""
     first = result.violations[0]
-    keeper = keeper_of(first.field)
+    keeper = FUNCTIONS.keeper_of(first.field)
     return ClauseViolated(
         f"{INVARIANTS[result.id].holds} ({result.id}, {moment}, {result.total} of {result.evaluated})",
         expected=first.expected,
         got=first.got,
         frame=None if first.pfn is None else first.pfn << PAGE_SHIFT,
         field=first.field,
-        function=keeper if keeper in OF_CLAUSE.get(clause, ()) else "",
+        function=keeper if keeper in FUNCTIONS.of_clause.get(clause, ()) else "",
         exhibit=result.text,
     )
 

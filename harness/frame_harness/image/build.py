@@ -151,7 +151,8 @@ def _key(subject: Subject, order: cargo.Invocation) -> str:
     decides it stands for it: the subject, the compiler, the questions.
     """
     parts = [
-        order.told, str(subject.path), subject.sha256, _digest(_files(resources.shim_dir())), questions(),
+        order.told, str(subject.path), subject.sha256, _digest(_files(resources.shim_dir())),
+        questions(subject.contract.versions),
     ]  # fmt: skip
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
 

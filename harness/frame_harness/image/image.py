@@ -30,7 +30,7 @@ class Image:
         sha256: of that file.
         profile: `dev` or `release`.
         subject: what was compiled into it, as it was then.
-        lacks: those of `contract.names` that this version of the subject lacks.
+        lacks: those of the names in the contract's `versions` that this version of the subject lacks.
         sources: each file that is the user's, with a digest of what was compiled.
     """
 
@@ -55,13 +55,20 @@ class Image:
         return self._elf.build_id
 
     def has(self, name: str) -> bool:
-        """Whether this version of the subject has a name of `contract.names`."""
+        """Whether this version of the subject has a name of the contract's `versions`."""
         return name not in self.lacks
 
     @property
     def slot_type(self) -> str:
         """What this version of the subject calls the type of a slot."""
-        return "FrameMeta" if "MetaSlot" in self.lacks else "MetaSlot"
+        names = self.subject.contract.versions.slot
+        return next((name for name in names if self.has(name)), names[-1])
+
+    @property
+    def slot_layout(self) -> StructLayout:
+        """The contract's layout of a slot, or the compiler's where this version has another type."""
+        slot = self.subject.contract.slot
+        return slot if self.slot_type == slot.name else self.layout(self.slot_type)
 
     def symbol(self, name: str) -> tuple[int, int]:
         """Return (vaddr, size in bytes) of a symbol."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from frame_harness.base.commands import Say
 from frame_harness.base.disk import run_writing, scratch
-from frame_harness.frame_metadata.names import FALLIBLE_BOOT, INFALLIBLE, NAMES, Name
+from frame_harness.contract.versions import Name, Versions
 from frame_harness.image.asked import asked
 from frame_harness.image.cargo import HIDDEN
 from frame_harness.image.compiler import Toolchain
@@ -21,13 +21,7 @@ from frame_harness.image.subject import Subject
 
 NO_SUCH_FILE: Final = "E0583"
 PROBE: Final = "probe.rs"
-_HEAD: Final = """\
-#![allow(warnings)]
-use crate::memory::boot_alloc::BootAllocator;
-use crate::memory::frame::*;
-use crate::sync::IrqDisabledToken;
-use x86_64::PhysAddr;
-"""
+_HEAD: Final = "#![allow(warnings)]\n"
 # Resolution of names and of types each have a turn: later ones are silent until earlier ones agree.
 _TURNS: Final = 6
 # A name that nobody has: what to compile against differs, and not what the file itself makes of it.
@@ -70,15 +64,17 @@ class _Said:
         return self.word if self.word.startswith(name) else name
 
 
-def questions() -> str:
-    """Return all that decides what is asked of a frame module, and in which crate, as one text."""
-    return json.dumps([HOST.read_text(encoding="utf-8"), _HEAD, [(name.path, name.use) for name in NAMES]])
+def questions(versions: Versions) -> str:
+    """Return all that decides what is asked of a module, and in which crate, as one text."""
+    asked_for = [(name.path, name.use) for name in versions.names]
+    around = [HOST.read_text(encoding="utf-8"), versions.scope, versions.arguments, versions.slot]
+    return json.dumps([around, asked_for])
 
 
 def lacking_names(
     subject: Subject, profile: str, toolchain: Toolchain, *, say: Say | None = None
 ) -> tuple[str, ...]:
-    """Return which of `NAMES` a frame module lacks in a profile.
+    """Return which of the names that the harness uses a module lacks in a profile.
 
     The compiler decides: it knows macros, attributes, aliases, re-exports and modules in other files.
 
@@ -89,12 +85,14 @@ def lacking_names(
     if subject.is_builtin:
         return ()
     lacks: dict[str, None] = {}
+    versions = subject.contract.versions
+    two_forms = versions.alternative
     for _ in range(_TURNS):
-        names = [name for name in NAMES if name.path not in lacks]
-        flags = [] if FALLIBLE_BOOT in lacks else ["--cfg=may_fail"]
+        names = [name for name in versions.names if name.path not in lacks]
+        flags = [two_forms.flag] if two_forms and two_forms.name not in lacks else []
         said = _ask(subject, profile, toolchain, names, flags, say)
-        if flags and any(error.asked_of_the_crate == INFALLIBLE for error in said):
-            lacks[FALLIBLE_BOOT] = None
+        if two_forms and flags and any(error.asked_of_the_crate == two_forms.asked for error in said):
+            lacks[two_forms.name] = None
             continue
         lacks.update(dict.fromkeys(error.word for error in said if error.file == PROBE))
         # The crate around it uses some of the same names, so it fails with them.
@@ -118,7 +116,7 @@ def _refuse(subject: Subject, profile: str, lacks: Iterable[str], own: Sequence[
             rendered="\n".join(error.rendered.rstrip() for error in foreign),
             next_step="report it: this is not about the frame module" if ours else _next(subject, first),
         )  # fmt: skip
-    needed = [name.path for name in NAMES if name.needed and name.path in set(lacks)]
+    needed = [one for one in subject.contract.versions.needed if one in set(lacks)]
     asked = list(dict.fromkeys(error.asked_of_the_crate for error in own))
     if needed or asked:
         raise NotJudgeable(subject.name, needed, asked)
@@ -142,13 +140,10 @@ def _ask(
     say: Say | None,
 ) -> list[_Said]:
     """Compile the module with one statement for each name; an error in one has its name as word."""
-    has_slot = any(name.path == "MetaSlot" for name in names)
-    statements = [
-        f"fn _{at}(slot: &Slot, paddr: PhysAddr, token: &IrqDisabledToken, boot: &mut BootAllocator) "
-        f"{{ {name.use} }}"
-        for at, name in enumerate(names)
-    ]
-    head = f"{_HEAD}use {'MetaSlot' if has_slot else 'FrameMeta'} as Slot;\n"
+    versions, there = subject.contract.versions, {name.path for name in names}
+    slot = next((name for name in versions.slot if name in there), versions.slot[-1])
+    statements = [f"fn _{at}({versions.arguments}) {{ {name.use} }}" for at, name in enumerate(names)]
+    head = f"{_HEAD}{versions.scope}use {slot} as Slot;\n"
     first = head.count("\n") + 1
     with scratch("offer") as folder:
         write_host(folder, subject, extra="mod probe;\n")

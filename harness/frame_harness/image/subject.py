@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from frame_harness.base import resources
+from frame_harness.contract.contract import Contract
 from frame_harness.image.errors import SubjectError
 
 BUILTIN_NAME = "built-in"
@@ -16,7 +17,7 @@ BUILTIN_NAME = "built-in"
 
 @dataclass(frozen=True)
 class Subject:
-    """One frame module, compiled in place.
+    """One module of a kernel, compiled in place, with the contract that it has to keep.
 
     Attributes:
         path: absolute, with links resolved, as the compiler will print it.
@@ -27,15 +28,16 @@ class Subject:
     path: Path
     sha256: str
     name: str
+    contract: Contract = field(compare=False, repr=False)
 
     @classmethod
-    def builtin(cls) -> Subject:
-        """Return the shim's own frame module, in which every clause holds."""
-        path = builtin_path()
-        return cls(path, _digest(path), BUILTIN_NAME)
+    def builtin(cls, contract: Contract) -> Subject:
+        """Return the shim's own module, in which every clause holds."""
+        path = builtin_path(contract)
+        return cls(path, _digest(path), BUILTIN_NAME, contract)
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Subject:
+    def from_file(cls, path: str | Path, contract: Contract) -> Subject:
         """Return the subject in a file; its text may be anything.
 
         Raises:
@@ -43,21 +45,21 @@ class Subject:
         """
         resolved = Path(path).expanduser().resolve()
         _check_name(resolved)
-        return cls(resolved, _digest(resolved), resolved.name)
+        return cls(resolved, _digest(resolved), resolved.name, contract)
 
     @property
     def is_builtin(self) -> bool:
         """Tell whether this is the shim's own module."""
-        return self.path == builtin_path()
+        return self.path == builtin_path(self.contract)
 
     def refreshed(self) -> Subject:
         """Return the subject as its file is now."""
-        return Subject(self.path, _digest(self.path), self.name)
+        return replace(self, sha256=_digest(self.path))
 
 
-def builtin_path() -> Path:
-    """Return where the shim's own frame module is."""
-    return resources.shim_dir() / "src" / "memory" / "frame.rs"
+def builtin_path(contract: Contract) -> Path:
+    """Return where the shim's own module is."""
+    return resources.shim_dir() / contract.reference
 
 
 def _check_name(path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from frame_harness.base.errors import UsageError
-from frame_harness.frame_metadata.clauses import CLAUSES, nearest
+from frame_harness.contract.clauses import Clauses
 from frame_harness.judge.evidence import Record, RunKey
 
 PROFILES = ("dev", "release")
@@ -42,7 +42,7 @@ class Baseline(Record, frozen=True, kw_only=True):
 EMPTY = Baseline()
 
 
-def load(path: Path) -> Baseline:
+def load(path: Path, clauses: Clauses) -> Baseline:
     """Read a baseline file.
 
     Raises:
@@ -59,11 +59,11 @@ def load(path: Path) -> Baseline:
             actual=str(got),
             next_step="name another file",
         ) from error
-    return parse(text, str(path))
+    return parse(text, str(path), clauses)
 
 
-def parse(text: str, source: str) -> Baseline:
-    """Read a baseline from text; `source` names it in errors.
+def parse(text: str, source: str, clauses: Clauses) -> Baseline:
+    """Read a baseline of known findings from text; `source` names it in errors.
 
     Accepts:
         [[finding]]
@@ -81,18 +81,20 @@ def parse(text: str, source: str) -> Baseline:
         raise BaselineError(
             "baseline", source, expected=f"[[{_TABLE}]] tables", actual=f"{_TABLE} = {rows!r}"
         )
-    entries = tuple(_entry(row, f"{source}: finding {place}") for place, row in enumerate(rows, start=1))
+    entries = tuple(
+        _entry(row, f"{source}: finding {place}", clauses) for place, row in enumerate(rows, start=1)
+    )
     _no_twins(entries, source)
     return Baseline(entries=entries, source=source)
 
 
-def _entry(row: Mapping[str, object], where: str) -> BaselineEntry:
+def _entry(row: Mapping[str, object], where: str, clauses: Clauses) -> BaselineEntry:
     _known_keys(row, _KEYS, where)
     for key in row:
         _text(row, key, where)
     id_, reason = _text(row, "id", where), _text(row, "reason", where)
-    if id_ not in CLAUSES:
-        raise BaselineError("baseline", where, detail=f"no clause {id_!r}", next_step=nearest(id_))
+    if id_ not in clauses:
+        raise BaselineError("baseline", where, detail=f"no clause {id_!r}", next_step=clauses.nearest(id_))
     profile = _text(row, "profile", where) if "profile" in row else None
     if profile is not None and profile not in PROFILES:
         raise BaselineError(

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.frame_metadata.clauses import CLAUSES, nearest
+from frame_harness.contract.clauses import Clauses
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunEvidence, RunKey, Witness
 from frame_harness.judge.exit_codes import Kind
 
@@ -82,10 +82,11 @@ def every_check_belongs_to_a_run(evidence: Evidence) -> Iterator[Reason]:
             )
 
 
-def every_check_speaks_of_the_contract(evidence: Evidence) -> Iterator[Reason]:
+def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> Iterator[Reason]:
     named: dict[str, tuple[str, ...]] = {}
     for result in evidence.checks:
-        complaints = [f"no clause {id_!r}, {nearest(id_)}" for id_ in result.clauses if id_ not in CLAUSES]
+        unknown = [id_ for id_ in result.clauses if id_ not in clauses]
+        complaints = [f"no clause {id_!r}, {clauses.nearest(id_)}" for id_ in unknown]
         complaints += [
             f"breaks {id_}, which it does not check" for id_ in result.breaks if id_ not in result.clauses
         ]
@@ -278,7 +279,6 @@ _OF_ALL: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     subject_is_identified,
     every_planned_run_happened_once,
     every_check_belongs_to_a_run,
-    every_check_speaks_of_the_contract,
     checks_came_to_an_end,
     checks_could_judge,
     absence_is_known,
@@ -286,10 +286,11 @@ _OF_ALL: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
 )
 
 
-def reasons_against(evidence: Evidence) -> Iterator[Reason]:
+def reasons_against(evidence: Evidence, clauses: Clauses) -> Iterator[Reason]:
     """Everything but violated clauses that stands against a PASS."""
     for of_all in _OF_ALL:
         yield from of_all(evidence)
+    yield from every_check_speaks_of_the_contract(evidence, clauses)
     for run in evidence.runs:
         results = tuple(result for result in evidence.checks if result.run == run.run)
         if never_needed(run, results):

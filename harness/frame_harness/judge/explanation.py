@@ -11,14 +11,11 @@ stays a finding, behind its likely cause.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from frame_harness.contract.boundaries import OF_EVERY_FIELD
-from frame_harness.frame_metadata.clauses import CLAUSES
-from frame_harness.frame_metadata.functions import NESTED, called_by, decided_by
+from frame_harness.contract.contract import Contract
 from frame_harness.judge.evidence import CheckResult, Level, RunKey
-
-_RANK: Final = {id_: rank for rank, id_ in enumerate(CLAUSES)}
 
 
 class Sighting(Protocol):
@@ -40,87 +37,105 @@ class Sighting(Protocol):
 S = TypeVar("S", bound=Sighting)
 
 
-def simplest_first(results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
-    """Results of one clause: the simplest checks first, then functions that call the fewest others."""
-    return tuple(sorted(results, key=_simplicity))
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Orders what is known of broken clauses, and finds causes among them, by the tables of a contract."""
 
+    contract: Contract
 
-def _simplicity(result: CheckResult) -> tuple[int, bool, int, int]:
-    return result.level.rank, _vague(result), len(called_by(result.function)), len(result.calls)
+    def simplest_first(self, results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+        """Results of one clause: the simplest checks first, then functions that call the fewest others."""
+        return tuple(sorted(results, key=self._simplicity))
 
+    def in_order(self, found: Sequence[S]) -> list[S]:
+        """New before known, promises before hazards, simple before involved checks, writer before noticer."""
+        left, ordered = sorted(found, key=self._place), list[S]()
+        while left:
+            first = self._place(left[0])[:3]
+            peers = [one for one in left if self._place(one)[:3] == first]
+            chosen = next(
+                (one for one in peers if not any(self._wrote(other, one) for other in peers)), peers[0]
+            )
+            left.remove(chosen)
+            ordered.append(chosen)
+        return ordered
 
-def in_order(found: Sequence[S]) -> list[S]:
-    """New before known, promises before hazards, simple before involved checks, writers before noticers."""
-    left, ordered = sorted(found, key=_place), list[S]()
-    while left:
-        first = _place(left[0])[:3]
-        peers = [one for one in left if _place(one)[:3] == first]
-        chosen = next((one for one in peers if not any(_wrote(other, one) for other in peers)), peers[0])
-        left.remove(chosen)
-        ordered.append(chosen)
-    return ordered
+    def causes(self, ordered: Sequence[Sighting]) -> dict[str, str]:
+        """By the clause of each consequence that of the finding which explains it; the first explains most.
 
+        Args:
+            ordered: by `in_order`.
+        """
+        found: dict[str, str] = {}
+        for effect in ordered:
+            for cause in ordered:
+                if self._explains(cause, effect) and effect.clause not in _chain(found, cause.clause):
+                    found[effect.clause] = cause.clause
+                    break
+        return {clause: _chain(found, clause)[-1] for clause in found}
 
-def causes(ordered: Sequence[Sighting]) -> dict[str, str]:
-    """By the clause of each consequence that of the finding which explains it; the first explains most.
+    def _simplicity(self, result: CheckResult) -> tuple[int, bool, int, int]:
+        return (
+            result.level.rank,
+            _vague(result),
+            len(self.contract.functions.called_by(result.function)),
+            len(result.calls),
+        )
 
-    Args:
-        ordered: by `in_order`.
-    """
-    found: dict[str, str] = {}
-    for effect in ordered:
-        for cause in ordered:
-            if _explains(cause, effect) and effect.clause not in _chain(found, cause.clause):
-                found[effect.clause] = cause.clause
-                break
-    return {clause: _chain(found, clause)[-1] for clause in found}
+    def _place(self, one: Sighting) -> tuple[bool, bool, int, bool, bool, int]:
+        level, vague = min((result.level.rank, _vague(result)) for result in one.results)
+        general = one.clause == self.contract.layouts.general
+        return (
+            bool(one.known),
+            self.contract.clauses[one.clause].hazard,
+            level,
+            vague,
+            general,
+            self.contract.clauses.rank(one.clause),
+        )
 
+    def _wrote(self, writer: Sighting, noticer: Sighting) -> bool:
+        """Whether one blames a function that the other one only used: called by it, or in the same field."""
+        wrote, noticed = writer.results[0], noticer.results[0]
+        if wrote.function == noticed.function:
+            return False
+        if wrote.function in self.contract.functions.called_by(noticed.function):
+            return True
+        used = wrote.function in noticed.calls and noticed.function not in wrote.calls
+        return used and _same_field(wrote, noticed)
 
-def _place(one: Sighting) -> tuple[bool, bool, int, bool, bool, int]:
-    level, vague = min((result.level.rank, _vague(result)) for result in one.results)
-    general = one.clause == OF_EVERY_FIELD
-    return bool(one.known), CLAUSES[one.clause].hazard, level, vague, general, _RANK[one.clause]
+    def _explains(self, cause: Sighting, effect: Sighting) -> bool:
+        if (
+            cause.clause == effect.clause
+            or cause.known
+            or effect.known
+            or self.contract.clauses[effect.clause].hazard
+        ):
+            return False
+        if not set(effect.runs) <= set(cause.runs):
+            return False
+        return all(any(self._accounts_for(first, then) for first in cause.results) for then in effect.results)
+
+    def _accounts_for(self, cause: CheckResult, effect: CheckResult) -> bool:
+        if not cause.function or Level.COMPILED in (cause.level, effect.level):
+            return False
+        simpler = cause.level.rank < effect.level.rank
+        if cause.level is Level.DECLARATION:
+            decides = effect.field in self.contract.functions.decided_by(cause.function)
+            inner = (cause.function, effect.function) in self.contract.functions.nested and decides
+            return inner or (simpler and (decides or _same_values(cause, effect)))
+        if not _same_field(cause, effect):
+            return False
+        general = effect.level is cause.level and effect.clauses == (self.contract.layouts.general,)
+        if (simpler or general) and cause.function == effect.function:
+            return True
+        not_before = cause.level.rank <= effect.level.rank
+        return not_before and cause.function in effect.calls and _same_values(cause, effect)
 
 
 def _vague(result: CheckResult) -> bool:
     """Whether a check was broken off on its way, or can blame no function for what it saw."""
     return result.incidental or not result.function
-
-
-def _wrote(writer: Sighting, noticer: Sighting) -> bool:
-    """Whether one blames a function that the other one only used: called by it, or in the same field."""
-    wrote, noticed = writer.results[0], noticer.results[0]
-    if wrote.function == noticed.function:
-        return False
-    if wrote.function in called_by(noticed.function):
-        return True
-    used = wrote.function in noticed.calls and noticed.function not in wrote.calls
-    return used and _same_field(wrote, noticed)
-
-
-def _explains(cause: Sighting, effect: Sighting) -> bool:
-    if cause.clause == effect.clause or cause.known or effect.known or CLAUSES[effect.clause].hazard:
-        return False
-    if not set(effect.runs) <= set(cause.runs):
-        return False
-    return all(any(_accounts_for(first, then) for first in cause.results) for then in effect.results)
-
-
-def _accounts_for(cause: CheckResult, effect: CheckResult) -> bool:
-    if not cause.function or Level.COMPILED in (cause.level, effect.level):
-        return False
-    simpler = cause.level.rank < effect.level.rank
-    if cause.level is Level.DECLARATION:
-        decides = effect.field in decided_by(cause.function)
-        inner = (cause.function, effect.function) in NESTED and decides
-        return inner or (simpler and (decides or _same_values(cause, effect)))
-    if not _same_field(cause, effect):
-        return False
-    general = effect.level is cause.level and effect.clauses == (OF_EVERY_FIELD,)
-    if (simpler or general) and cause.function == effect.function:
-        return True
-    not_before = cause.level.rank <= effect.level.rank
-    return not_before and cause.function in effect.calls and _same_values(cause, effect)
 
 
 def _same_field(cause: CheckResult, effect: CheckResult) -> bool:

@@ -1,13 +1,14 @@
 """The clauses that a subject breaks, each with everything seen of it, causes before consequences."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from msgspec.structs import replace
 
-from frame_harness.frame_metadata.clauses import CLAUSES, Clause, clause, in_contract_order
+from frame_harness.contract.clauses import Clause
+from frame_harness.contract.contract import Contract
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
-from frame_harness.judge.explanation import causes, in_order, simplest_first
-from frame_harness.judge.verdict import ClauseOutcome, Verdict
+from frame_harness.judge.explanation import Explanation
+from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 
 
 class Finding(Record, frozen=True, kw_only=True):
@@ -33,14 +34,19 @@ class Finding(Record, frozen=True, kw_only=True):
         return tuple(dict.fromkeys(result.run for result in self.results))
 
 
-def findings(evidence: Evidence, verdict: Verdict) -> tuple[Finding, ...]:
+def findings_of(
+    evidence: Evidence, judgements: Mapping[str, ClauseJudgement], contract: Contract
+) -> tuple[Finding, ...]:
     """Group violations by clause: new before known, promises before hazards, simple before involved checks.
 
     A finding that another one explains follows it, whatever its own place would be.
     """
-    broken = in_contract_order(id_ for result in evidence.checks for id_ in result.broken if id_ in CLAUSES)
-    ordered = in_order([_finding(clause(id_), evidence, verdict) for id_ in broken])
-    cause = causes(ordered)
+    clauses, explanation = contract.clauses, Explanation(contract)
+    broken = clauses.in_order(id_ for result in evidence.checks for id_ in result.broken if id_ in clauses)
+    ordered = explanation.in_order(
+        [_finding(clauses[id_], evidence, judgements[id_], explanation) for id_ in broken]
+    )
+    cause = explanation.causes(ordered)
     explained = [replace(one, explained_by=cause.get(one.clause, "")) for one in ordered]
     return tuple(
         one
@@ -50,19 +56,20 @@ def findings(evidence: Evidence, verdict: Verdict) -> tuple[Finding, ...]:
     )
 
 
-def _finding(broken: Clause, evidence: Evidence, verdict: Verdict) -> Finding:
+def _finding(
+    broken: Clause, evidence: Evidence, judgement: ClauseJudgement, explanation: Explanation
+) -> Finding:
     results = tuple(result for result in evidence.checks if broken.id in result.broken)
     looked_at = [
         result.run
         for result in evidence.checks
         if broken.id in result.clauses and result.outcome in (Outcome.PASSED, Outcome.VIOLATED)
     ]
-    judgement = verdict.clauses[broken.id]
     return Finding(
         clause=broken.id,
         title=broken.title,
         where=_where({result.run for result in results}, set(looked_at)),
-        results=simplest_first(results),
+        results=explanation.simplest_first(results),
         known=judgement.message if judgement.outcome is ClauseOutcome.KNOWN else "",
     )
 

@@ -1,15 +1,17 @@
 """The judgement: evidence in, one verdict with its reasons out."""
 
 from collections.abc import Collection, Iterable, Iterator
-from enum import StrEnum
 
 import msgspec
 
-from frame_harness.frame_metadata.clauses import CLAUSES, Clause
+from frame_harness.contract.clauses import Clause
+from frame_harness.contract.contract import Contract
 from frame_harness.judge.baseline import EMPTY, Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import Reason, reasons_against, reasons_against_runs
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
 from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.findings import Finding, findings_of
+from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 
 # Of an interrupted run: what holds though much is missing. Its end makes no guest crash or use up its time;
 # an error of the harness may come from it.
@@ -17,33 +19,18 @@ _SEEN_SO_FAR = {"violation", "layout", "layout-witness", "dump-witness", "selfte
 _ENDS_SO_FAR = {Kind.CRASH, Kind.TIMEOUT}
 
 
-class ClauseOutcome(StrEnum):
-    HELD = "held"
-    VIOLATED = "violated"
-    KNOWN = "known"
-    NOT_EVALUATED = "not-evaluated"
-
-
-class ClauseJudgement(Record, frozen=True, kw_only=True):
-    """What became of one clause; `checks` are those that looked at it, each once.
-
-    `lacks` are the names for want of which it is not in this version of the module.
-    """
-
-    outcome: ClauseOutcome
-    checks: tuple[str, ...] = ()
-    message: str = ""
-    lacks: tuple[str, ...] = ()
-
-
 class Verdict(Record, frozen=True, kw_only=True):
-    """The judgement; born ERROR, and anything else only through `judge`."""
+    """The judgement; born ERROR, and anything else only through `judge`.
+
+    `findings` are the broken clauses, new before known, causes before consequences.
+    """
 
     kind: Kind = Kind.ERROR
     reasons: tuple[Reason, ...] = ()
     clauses: dict[str, ClauseJudgement] = msgspec.field(default_factory=dict)
     known: tuple[BaselineEntry, ...] = ()
     stale: tuple[BaselineEntry, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def count(self, outcome: ClauseOutcome) -> int:
         return sum(clause.outcome is outcome for clause in self.clauses.values())
@@ -54,7 +41,9 @@ class Verdict(Record, frozen=True, kw_only=True):
         return sum(bool(clause.lacks) for clause in self.clauses.values())
 
 
-def judge(evidence: Evidence, baseline: Baseline = EMPTY, required: Collection[str] = ()) -> Verdict:
+def judge(
+    evidence: Evidence, contract: Contract, baseline: Baseline = EMPTY, required: Collection[str] = ()
+) -> Verdict:
     """Judge a whole run.
 
     Args:
@@ -62,9 +51,9 @@ def judge(evidence: Evidence, baseline: Baseline = EMPTY, required: Collection[s
     Returns:
         PASS when no reason stands against it, else the worst kind among the reasons, worst first.
     """
-    clauses = {id_: _judge_clause(clause, evidence, baseline) for id_, clause in CLAUSES.items()}
+    clauses = {id_: _judge_clause(clause, evidence, baseline) for id_, clause in contract.clauses.items()}
     reasons = [
-        *reasons_against(evidence),
+        *reasons_against(evidence, contract.clauses),
         *_violations(evidence, baseline),
         *_unjudged(clauses, _unexplained(required, evidence)),
     ]
@@ -72,7 +61,8 @@ def judge(evidence: Evidence, baseline: Baseline = EMPTY, required: Collection[s
         known = [one for one in reasons if one.code in _SEEN_SO_FAR or one.kind in _ENDS_SO_FAR]
         reasons = [_interrupted(evidence), *known]
     fired, stale = _baseline_use(evidence, baseline)
-    verdict = Verdict(clauses=clauses, known=fired, stale=stale)
+    found = findings_of(evidence, clauses, contract)
+    verdict = Verdict(clauses=clauses, known=fired, stale=stale, findings=found)
     return _promote(verdict, reasons)
 
 

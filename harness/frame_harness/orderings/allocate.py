@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
-from frame_harness.orderings.outcomes import REFCOUNT_UNUSED, stale_parts
+from frame_harness.orderings.outcomes import stale_parts
 from frame_harness.orderings.report import Compiled, OrderingViolation, place_of
 from frame_harness.orderings.table import ALLOCATE
 
@@ -44,7 +45,7 @@ class Attempt:
     def succeeds(self) -> bool:
         """Whether the frame is live in the end: an attempt may give up by storing the free sentinel again."""
         counts = self.find("refcount")
-        return bool(counts) and self.path.accesses[counts[-1]].written != REFCOUNT_UNUSED
+        return bool(counts) and self.path.accesses[counts[-1]].written != C.refcount_unused
 
 
 def violations(compiled: Compiled) -> Iterator[OrderingViolation]:

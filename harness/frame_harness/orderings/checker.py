@@ -10,6 +10,7 @@ from typing import Final
 
 from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError
+from frame_harness.contract.contract import Contract
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import ImageError
 from frame_harness.image.ir_build import compile_ir, target_of
@@ -55,11 +56,12 @@ def check_orderings(
         ImageError: the compiled code has no `MetaSlot`.
     """
     toolchain = toolchain or find_toolchain(say=say)
-    proofs = prove(toolchain, profile)
+    proofs = prove(toolchain, profile, subject.contract)
     lacks = lacking_names(subject, profile, toolchain, say=say)
     text = compile_ir(subject, profile, toolchain, say=say)
     assemble = assembler(toolchain, target_of(toolchain, say))
-    return replace(judge(read_compiled(text, str(subject.path), assemble, lacks)), proofs=proofs)
+    compiled = read_compiled(text, str(subject.path), assemble, lacks)
+    return replace(judge(compiled, subject.contract.versions), proofs=proofs)
 
 
 def read_compiled(text: str, file: str, assemble: Assemble = without, lacks: Sequence[str] = ()) -> Compiled:
@@ -102,19 +104,21 @@ def read_compiled(text: str, file: str, assemble: Assemble = without, lacks: Seq
 
 
 @cache
-def prove(toolchain: Toolchain, profile: str) -> tuple[str, ...]:
+def prove(toolchain: Toolchain, profile: str, contract: Contract) -> tuple[str, ...]:
     """Judge two canaries, compiled in this very process, and return what they showed.
 
     Raises:
         BlindChecker: a sound module was found guilty, or a broken one was not.
     """
-    canary = Subject.from_file(CANARY)
+    canary = Subject.from_file(CANARY, contract)
     proofs = []
     for weak in (False, True):
         text = compile_ir(canary, profile, toolchain, flags=("--cfg=weak",) if weak else ())
         compiled = read_compiled(text, str(canary.path))
         seen = {
-            (v.clause, v.function) for v in judge(compiled).violations if v.function in compiled.functions
+            (v.clause, v.function)
+            for v in judge(compiled, contract.versions).violations
+            if v.function in compiled.functions
         }
         expected = MUST_SEE if weak else frozenset()
         if not (seen >= expected and (weak or not seen)):

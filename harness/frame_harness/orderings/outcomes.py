@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.orderings.events import Access, MemoryOrder, Op, Path, Space
 from frame_harness.orderings.litmus import Litmus, Move
 
-REFCOUNT_UNUSED = 0xFFFF_FFFF
 PAYLOAD = "payload"
 OLD = "old"
 
@@ -92,7 +92,7 @@ def stale_parts(path: Path, place: str, value: int | str | None = None) -> list[
 @cache
 def _stale_parts(writer: tuple[Move, ...], place: str, value: int | str) -> list[str] | None:
     final = _last_written(writer)
-    first = {name: OLD for name in (*LIFE, place)} | first_values(writer) | {"refcount": REFCOUNT_UNUSED}
+    first = {name: OLD for name in (*LIFE, place)} | first_values(writer) | {"refcount": C.refcount_unused}
     reader = Move("load", place, MemoryOrder.ACQUIRE, expect=value)
     if not Litmus([writer, [reader]], first).outcomes():
         return None

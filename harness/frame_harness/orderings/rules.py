@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from frame_harness.frame_metadata.names import lacking, needs_of_clause
+from frame_harness.contract.versions import Versions, lacking
 from frame_harness.orderings import allocate as ordering_allocate
 from frame_harness.orderings import array as ordering_array
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
@@ -41,9 +41,9 @@ BLIND = (
 )
 
 
-def judge(compiled: Compiled) -> OrderingReport:
+def judge(compiled: Compiled, versions: Versions) -> OrderingReport:
     """Return what the compiled functions say about each clause."""
-    absent = {clause for clause in ORDERING_CLAUSES if lacking(needs_of_clause(clause), compiled.lacks)}
+    absent = {one for one in ORDERING_CLAUSES if lacking(versions.of_clause(one), compiled.lacks)}
     unknown = tuple(one for one in unjudged(compiled) if one.clause not in absent)
     present = (one for one in dict.fromkeys(_violations(compiled)) if one.clause not in absent)
     found = certain(present, unknown)

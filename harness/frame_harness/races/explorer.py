@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.contract.layout import EXPECTED
-from frame_harness.frame_metadata.names import lacking, needs_of_command
+from frame_harness.contract.versions import lacking
+from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
@@ -100,9 +100,9 @@ class Explorer:
         Raises:
             HarnessError: one of them belongs to a clause that nobody would ask for.
         """
-        explorer = cls(stage)
+        explorer, versions = cls(stage), stage.kernel.image.subject.contract.versions
         for method in methods(stage.table):
-            if lacks := lacking(needs_of_command(method.name), stage.kernel.image.lacks):
+            if lacks := lacking(versions.of_line(method.name), stage.kernel.image.lacks):
                 explorer.absent[method.name] = lacks
             elif left_out(method.name) is None:
                 for operation in operations(method, stage.known):
@@ -225,7 +225,7 @@ def _judged(play: Play, outcome: RaceResult) -> RaceResult:
 def field_at(offset: int) -> str:
     """The field of a slot that a byte belongs to; `reserved` where the contract has none."""
     for name in LIVES:
-        place = EXPECTED["MetaSlot"].field(name)
+        place = META_SLOT.field(name)
         if place is not None and place.offset <= offset < place.offset + place.size:
             return name
     return "reserved"

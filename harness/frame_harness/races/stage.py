@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.concurrency.smp import Cpus, Job
-from frame_harness.frame_metadata.names import WHOLE_SLOT
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
 from frame_harness.guest.kernel import Kernel
@@ -60,7 +59,11 @@ class Stage:
         Raises:
             NotInThisVersion: its slots lack fields that the scenes write.
         """
-        require_names(kernel.image, WHOLE_SLOT, "interleaving of any two operations")
+        require_names(
+            kernel.image,
+            kernel.image.subject.contract.versions.whole_slot,
+            "interleaving of any two operations",
+        )
         self.kernel, self._cpus = kernel, cpus
         self.table = kernel.call("help").data
         frame = kernel.buddy_alloc(0, "unmovable")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from frame_harness.frame_metadata.clauses import CLAUSES, SECTIONS, Clause, ClauseKind, clause
+from frame_harness.contract.clauses import Clause, ClauseKind, Clauses
 from frame_harness.judge.evidence import Evidence
 from frame_harness.report.text import id_ranges
 
@@ -15,6 +15,7 @@ from frame_harness.report.text import id_ranges
 class ClauseTable:
     """Every clause of the contract in order, with the checks that name it."""
 
+    clauses: Clauses
     checks: dict[str, tuple[str, ...]]
 
     @property
@@ -25,9 +26,9 @@ class ClauseTable:
     def markdown(self) -> str:
         """A heading and a table for each section."""
         lines = []
-        for letter, title in SECTIONS.items():
+        for letter, title in self.clauses.sections.items():
             lines += [f"## {letter}. {title}", "", "| clause | kind | words | checks |", "|---|---|---|---|"]
-            for entry in _of_section(letter):
+            for entry in self._of_section(letter):
                 cell = "<br>".join(f"`{check}`" for check in self.checks[entry.id]) or "no check"
                 lines.append(f"| {entry.id} | {entry.kind} | {entry.title} | {cell} |")
             lines.append("")
@@ -39,9 +40,9 @@ class ClauseTable:
         for column in (9, 3):
             table.add_column(width=column, no_wrap=True)
         table.add_column(overflow="fold")
-        for letter, title in SECTIONS.items():
+        for letter, title in self.clauses.sections.items():
             table.add_row(Text(letter, style="bold"), "", Text(title, style="bold"))
-            for entry in _of_section(letter):
+            for entry in self._of_section(letter):
                 names = self._names(entry)
                 style = "red" if entry.id in self.missing else "dim"
                 below = Text("".join(f"\n{name}" for name in names), style=style)
@@ -52,9 +53,12 @@ class ClauseTable:
         """The same for a pipe: one clause a line, its checks at the end."""
         return "\n".join(
             f"{entry.id:<9}  {entry.kind:<3}  {entry.title}  [{', '.join(self._names(entry))}]"
-            for letter in SECTIONS
-            for entry in _of_section(letter)
+            for letter in self.clauses.sections
+            for entry in self._of_section(letter)
         )
+
+    def _of_section(self, letter: str) -> list[Clause]:
+        return [entry for entry in self.clauses.values() if entry.section == letter]
 
     def _names(self, entry: Clause) -> list[str]:
         return [check.rpartition("::")[2] for check in self.checks[entry.id]] or ["no check"]
@@ -62,7 +66,8 @@ class ClauseTable:
     def summary(self) -> str:
         """`87 of 89 clauses have checks; without: REF-01…02`."""
         gap = f"; without: {id_ranges(self.missing)}" if self.missing else ""
-        return f"{len(CLAUSES) - len(self.missing)} of {len(CLAUSES)} clauses have checks{gap}"
+        there = len(self.clauses)
+        return f"{there - len(self.missing)} of {there} clauses have checks{gap}"
 
     def legend(self) -> str:
         """What the letters of the kinds stand for."""
@@ -70,7 +75,7 @@ class ClauseTable:
         return f"kinds: {', '.join(kinds)}"
 
 
-def clause_table(collected: Iterable[tuple[str, Sequence[str]]]) -> ClauseTable:
+def clause_table(clauses: Clauses, collected: Iterable[tuple[str, Sequence[str]]]) -> ClauseTable:
     """Turn check → clauses around.
 
     Args:
@@ -78,17 +83,13 @@ def clause_table(collected: Iterable[tuple[str, Sequence[str]]]) -> ClauseTable:
     Raises:
         UnknownClauseError: a check names an id that the contract does not have.
     """
-    checks: dict[str, dict[str, None]] = {id_: {} for id_ in CLAUSES}
+    checks: dict[str, dict[str, None]] = {id_: {} for id_ in clauses}
     for check, ids in collected:
         for id_ in ids:
-            checks[clause(id_).id][check] = None
-    return ClauseTable({id_: tuple(names) for id_, names in checks.items()})
+            checks[clauses.known(id_).id][check] = None
+    return ClauseTable(clauses, {id_: tuple(names) for id_, names in checks.items()})
 
 
 def pairs_of(evidence: Evidence) -> list[tuple[str, Sequence[str]]]:
     """What a finished run says about check and clause."""
     return [(result.check, result.clauses) for result in evidence.checks]
-
-
-def _of_section(letter: str) -> list[Clause]:
-    return [entry for entry in CLAUSES.values() if entry.section == letter]

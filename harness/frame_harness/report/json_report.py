@@ -5,7 +5,6 @@ from typing import Any
 
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import Evidence, plain
-from frame_harness.judge.findings import findings
 from frame_harness.judge.verdict import Verdict
 
 SCHEMA = 1
@@ -47,7 +46,7 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
                 "runs": [str(run) for run in finding.runs],
                 "checks": list(dict.fromkeys(result.check for result in finding.results)),
             }
-            for finding in findings(evidence, verdict)
+            for finding in verdict.findings
         ],
         "baseline": {
             "source": baseline.source,

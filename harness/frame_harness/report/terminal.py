@@ -16,8 +16,9 @@ from frame_harness.judge.baseline import Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import Evidence, Outcome, RunEvidence, RunKey, Trouble
 from frame_harness.judge.exit_codes import Kind
-from frame_harness.judge.findings import Finding, findings
-from frame_harness.judge.verdict import ClauseOutcome, Verdict
+from frame_harness.judge.findings import Finding
+from frame_harness.judge.judgement import ClauseOutcome
+from frame_harness.judge.verdict import Verdict
 from frame_harness.report.blocks import (
     LABEL,
     broken_off_block,
@@ -78,7 +79,7 @@ def print_report(evidence: Evidence, verdict: Verdict, baseline: Baseline, conso
 
 
 def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[RenderableType]:
-    found = findings(evidence, verdict)
+    found = verdict.findings
     fresh = [finding for finding in found if not finding.known]
     parts = [_header(evidence)]
     if evidence.runs:

@@ -14,9 +14,9 @@ import pytest
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.text import printable
-from frame_harness.frame_metadata.clauses import clause
+from frame_harness.contract.versions import lacking
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.frame_values import WIDE_RAM
-from frame_harness.frame_metadata.names import lacking, needs_of_clause
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
@@ -110,7 +110,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         named = results.clauses_of(item)
         for id_ in named:
             try:
-                clause(id_)
+                FRAME_METADATA.clauses.known(id_)
             except HarnessError as error:
                 raise pytest.UsageError(f"{item.nodeid}: {error}") from error
         item.extra_keyword_matches.update(named)
@@ -258,7 +258,7 @@ def _clauses_are_in_this_version(request: pytest.FixtureRequest) -> None:
     if planned_run(request.node) is None:
         return
     run: Run = request.getfixturevalue("frame_run")
-    needs = [name for id_ in results.clauses_of(request.node) for name in needs_of_clause(id_)]
+    needs = run.image.subject.contract.versions.of_clauses(results.clauses_of(request.node))
     if lacks := lacking(needs, run.image.lacks):
         request.node.stash[RUN] = run
         raise NotInThisVersion(lacks, request.node.name)

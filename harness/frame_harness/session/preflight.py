@@ -11,11 +11,11 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import GIB, PAGE_SHIFT
 from frame_harness.console import ktap
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantResult, Violation
-from frame_harness.contract.layout import EXPECTED, FieldLayout, StructLayout, diff
-from frame_harness.frame_metadata.functions import MUST_RETURN, keeper_of
+from frame_harness.contract.layout import FieldLayout
+from frame_harness.contract.versions import lacking
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.memory_state import mask_of_ranges
-from frame_harness.frame_metadata.names import lacking, needs_of_clause
 from frame_harness.guest.backtrace import code_line
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ImpossibleValue
@@ -29,24 +29,11 @@ from frame_harness.guest.errors import (
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.memory_view import MISSING_FIELDS
 from frame_harness.guest.table_witness import contradiction
-from frame_harness.guest.values import LINK_NONE
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
 from frame_harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
 from frame_harness.session.run import Run
 
-# Every setter of the module with the field that it owns.
-SETTERS = {
-    "set_next": "next",
-    "set_prev": "prev",
-    "set_vtable_bits": "vtable",
-    "set_flags": "flags",
-    "set_order": "order",
-    "set_refcount": "refcount",
-    "set_generation": "generation",
-    "set_guard": "guard",
-    "meta_aux_store": "meta_aux",
-}
 SLOT_ADDRESS, NEW_SLOTS = "A-SLOT-ADDRESS", "A-NEW-SLOTS"
 """The names under which a broken array is reported, beside the invariants."""
 WATCHED_FRAMES = 1024  # of payload; the check of the clause watches all of them
@@ -133,7 +120,7 @@ def judge_new_slots(kernel: Kernel) -> InvariantResult:
     later = [name for name in MISSING_FIELDS if name in (slots.dtype.names or ())]
     dirty = sum(((slots[name] != 0).astype(np.uint8) for name in later), np.zeros(len(slots), np.uint8))
     nobodys = mask_of_ranges(state.off_limits, len(slots)) | ~mask_of_ranges(state.ram, len(slots))
-    new = (slots["next"] == LINK_NONE) & (slots["prev"] == LINK_NONE)
+    new = (slots["next"] == C.link_none) & (slots["prev"] == C.link_none)
     for name in ("flags", "order", "refcount"):
         new &= slots[name] == 0
     bad = np.flatnonzero((dirty > 1) | nobodys & (~new | (dirty > 0)))
@@ -180,7 +167,7 @@ def note_invariants(run: Run, results: Iterable[InvariantResult]) -> None:
     violated: dict[str, ViolatedInvariant] = {}
     for result in results:
         # Where nothing can be poisoned, there is nothing in quarantine to look at.
-        needs = [name for id_ in result.clauses for name in needs_of_clause(id_)]
+        needs = run.image.subject.contract.versions.of_clauses(result.clauses)
         if not result.evaluated and lacking(needs, run.image.lacks):
             continue
         run.invariants[result.id] = max(result.evaluated, run.invariants.get(result.id, 0))
@@ -191,7 +178,7 @@ def note_invariants(run: Run, results: Iterable[InvariantResult]) -> None:
 
 def _violated(result: InvariantResult, image: Image) -> ViolatedInvariant:
     field = result.violations[0].field
-    function = keeper_of(field)
+    function = image.subject.contract.functions.keeper_of(field)
     line = image.item_line(function) if function else None
     return ViolatedInvariant(
         name=result.id, clauses=result.clauses, text=result.text, field=field, function=function,
@@ -213,10 +200,10 @@ def note_impossible(run: Run, value: ImpossibleValue) -> None:
 def note_no_return(run: Run, failure: GuestFailure) -> None:
     """Remember the clause of the subject's function that ended the guest: preflight calls nothing in vain."""
     for found in filter(None, map(code_line, failure.backtrace)):
-        function = found.in_module
-        if function in MUST_RETURN and is_part_of(found.file, str(run.image.subject.path)):
+        function, must_return = found.in_module, run.image.subject.contract.functions.must_return
+        if function in must_return and is_part_of(found.file, str(run.image.subject.path)):
             one = ViolatedInvariant(
-                name="boot", clauses=(MUST_RETURN[function],), function=function,
+                name="boot", clauses=(must_return[function],), function=function,
                 text=f"{function} does not return: {failure.detail}", at=f"{found.file}:{found.line}",
             )  # fmt: skip
             run.violated = (*run.violated, one)
@@ -234,18 +221,12 @@ def selftest(kernel: Kernel) -> SelftestEvidence:
 
 def dwarf_evidence(kernel: Kernel) -> LayoutEvidence:
     """Measure DWARF against the contract; the guest's bytes are still to be looked at."""
-    differences = diff(slot_layout(kernel), kernel.image.layout(kernel.image.slot_type))
+    image = kernel.image
+    differences = image.subject.contract.layouts.diff(image.slot_layout, image.layout(image.slot_type))
     return LayoutEvidence(
         dwarf=Witness.DIFFERS if differences else Witness.EQUAL,
         guest_bytes=Witness.UNREAD,
         text="; ".join(str(difference) for difference in differences),
-    )
-
-
-def slot_layout(kernel: Kernel) -> StructLayout:
-    """The contract's layout of a slot, or the compiler's where the contract names another type."""
-    return (
-        EXPECTED["MetaSlot"] if kernel.image.has("MetaSlot") else kernel.image.layout(kernel.image.slot_type)
     )
 
 
@@ -254,11 +235,16 @@ def layout_evidence(kernel: Kernel) -> LayoutEvidence:
 
     A subject that gives out no frame is seen by the checks: the bytes stay unread, the text says why.
     """
-    dwarf, contract = dwarf_evidence(kernel), slot_layout(kernel)
-    setters = {setter: name for setter, name in SETTERS.items() if kernel.image.has(f"MetaSlot::{setter}")}
+    image, dwarf, layout = kernel.image, dwarf_evidence(kernel), kernel.image.slot_layout
+    contract = image.subject.contract
+    setters = {
+        setter: field
+        for setter, field in contract.setters.items()
+        if image.has(f"{contract.slot.name}::{setter}")
+    }
     try:
         moved = [
-            text for setter, name in setters.items() if (text := _probe(kernel, setter, contract.field(name)))
+            text for setter, name in setters.items() if (text := _probe(kernel, setter, layout.field(name)))
         ]
         guest_bytes = Witness.DIFFERS if moved else Witness.EQUAL
     except (SubjectPanic, AllocFailed) as refused:

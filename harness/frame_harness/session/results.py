@@ -14,8 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from frame_harness.base.errors import HarnessError, RamError
-from frame_harness.frame_metadata.clauses import CLAUSES
-from frame_harness.frame_metadata.functions import functions_of_all
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.checks import ClauseViolated, NotEvaluated, OtherClauseViolated
 from frame_harness.guest.errors import (
     AllocFailed,
@@ -49,7 +48,11 @@ UNREADABLE = (LookupError, ValueError, OverflowError, struct.error, RamError, Co
 """What reading a guest's data, or asking for more with it, raises where nobody foresaw what is there."""
 # What preflight calls before it looks at all of memory.
 _LIVED = tuple(
-    sorted(functions_of_all(["array.init", "alloc", "buddy.alloc", "release", "slot.mark_poisoned"]))
+    sorted(
+        FRAME_METADATA.functions.of_lines(
+            ["array.init", "alloc", "buddy.alloc", "release", "slot.mark_poisoned"]
+        )
+    )
 )
 # How numpy says it of an array and of its dtype.
 _NO_FIELD = re.compile(r"no field of name (\w+)|Field named '(\w+)' not found\.")
@@ -330,7 +333,9 @@ def _line_of(function: str, image: Image | None) -> str:
 
 def sections(item: pytest.Item, kernels: list[Kernel]) -> list[tuple[str, str]]:
     """What a failing test shows beside its traceback: the clauses' words, the last commands, the console."""
-    shown = [("contract", "\n".join(f"{id_}: {CLAUSES[id_].title}" for id_ in clauses_of(item)))]
+    shown = [
+        ("contract", "\n".join(f"{id_}: {FRAME_METADATA.clauses[id_].title}" for id_ in clauses_of(item)))
+    ]
     if kernels:
         last = kernels[-1]
         shown.append(("last commands", "\n".join(last.commands)))

@@ -16,6 +16,7 @@ from frame_harness.base.commands import speaker, tell_through
 from frame_harness.base.disk import Unwritable
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import die_with_parent
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import PROFILES, build, changed_sources
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild
@@ -168,7 +169,7 @@ class Session:
         return self._subject
 
     def _find_subject(self) -> Subject:
-        return Subject.from_file(self._frame_rs) if self._frame_rs else Subject.builtin()
+        return frame_module(self._frame_rs)
 
     def _changed_files(self) -> tuple[Trouble, ...]:
         """Say which files are not any more what they were at the beginning, or when they were compiled."""

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.frame_metadata.constants import Constants
 from frame_harness.frame_metadata.invariants.walk import cut_merges, walk
-from frame_harness.frame_metadata.memory_state import N_MIGRATETYPES, Constants, MemoryState
+from frame_harness.frame_metadata.memory_state import N_MIGRATETYPES, MemoryState
 
 NO_FRAME = -1
 """Where a link of LINK_NONE leads."""

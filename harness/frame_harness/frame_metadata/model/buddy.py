@@ -6,9 +6,10 @@ import copy
 from dataclasses import dataclass, replace
 
 from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
-from frame_harness.frame_metadata.model.slots import C, SlotTable
+from frame_harness.frame_metadata.model.slots import SlotTable
 from frame_harness.frame_metadata.model.zones import MAX_ORDER, Block, ZoneModel, block_at
 
 N_CPUS = 8

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import MemoryState, PfnRanges, Zone, cached_frames
 from frame_harness.frame_metadata.model.frames import Model
-from frame_harness.frame_metadata.model.slots import C, Slot
+from frame_harness.frame_metadata.model.slots import Slot
 from frame_harness.frame_metadata.model.zones import MAX_ORDER
 
 MAX_EXAMPLES = 5

@@ -8,6 +8,7 @@ from typing import Concatenate, ParamSpec, cast
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model.buddy import BuddyModel
 from frame_harness.frame_metadata.model.hooks import HookCall, Vtable
@@ -21,7 +22,7 @@ from frame_harness.frame_metadata.model.outcome import (
     Panicked,
     PanicKind,
 )
-from frame_harness.frame_metadata.model.slots import U32, C, Slot, SlotTable
+from frame_harness.frame_metadata.model.slots import U32, Slot, SlotTable
 from frame_harness.frame_metadata.model.zones import MAX_ORDER
 
 P = ParamSpec("P")

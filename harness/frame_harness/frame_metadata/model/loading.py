@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from frame_harness.base.units import PAGE_SIZE
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import MemoryState, Migratetype, Zone
 from frame_harness.frame_metadata.model.buddy import BuddyModel
 from frame_harness.frame_metadata.model.frames import Model
 from frame_harness.frame_metadata.model.hooks import Vtable
-from frame_harness.frame_metadata.model.slots import C, Slot, SlotTable
+from frame_harness.frame_metadata.model.slots import Slot, SlotTable
 from frame_harness.frame_metadata.model.zones import ZoneModel
 
 # The shim's zones end at 16 MiB, 896 MiB and the end of memory.

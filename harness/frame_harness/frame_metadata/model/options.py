@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
-from frame_harness.frame_metadata.model.slots import C
 
 
 @dataclass(frozen=True)

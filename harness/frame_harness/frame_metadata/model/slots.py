@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from frame_harness.frame_metadata.memory_state import Constants
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
 
-C: Final = Constants()
 U32: Final = 2**32
 U64: Final = 2**64
 

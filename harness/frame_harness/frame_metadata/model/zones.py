@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import PAGEBLOCK_SHIFT, Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
-from frame_harness.frame_metadata.model.slots import C, SlotTable
+from frame_harness.frame_metadata.model.slots import SlotTable
 
 NONE = C.link_none
 MAX_ORDER = C.max_order

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 
-
-@dataclass(frozen=True)
-class Name:
-    """One public name of the frame module.
-
-    Attributes:
-        path: as it is written inside of the module; a field has a dot: `MetaSlot.meta_aux`.
-        use: a Rust statement that compiles when the name is there and is of use to the shim. In scope are
-            all names of the module, `Slot` (the type of a slot), `slot: &Slot`, `paddr: PhysAddr`,
-            `token: &IrqDisabledToken`, `boot: &mut BootAllocator`.
-        needed: without it, nothing can be judged.
-    """
-
-    path: str
-    use: str
-    needed: bool = False
+from frame_harness.contract.versions import Alternative, Name, Versions
 
 
 def _constant(path: str, kind: str, *, needed: bool = False) -> Name:
@@ -34,6 +17,7 @@ def _method(name: str, result: str, *arguments: str, needed: bool = False) -> Na
     return Name(f"MetaSlot::{name}", f"let _: {result} = {call};" if result else f"{call};", needed)
 
 
+_SLOT: Final = "MetaSlot::"
 _FLAGS: Final = ("COW", "DLL", "ANONYMOUS", "ALLOCATED", "FREE", "KERNEL", "USER", "POISONED")
 _NEEDED: Final = (
     _constant("PAGE_SIZE", "u64", needed=True),
@@ -125,37 +109,35 @@ _LATER: Final = (
     Name("invoke_vtable_on_last_ref", "invoke_vtable_on_last_ref(paddr);"),
 )
 # Not a name of the module's: it calls what cannot fail, so nothing that it says of a failure is its own.
-FALLIBLE_BOOT: Final = "use of BootAllocator::try_alloc"
-INFALLIBLE: Final = "BootAllocator::alloc"
-NAMES: Final[tuple[Name, ...]] = (*_NEEDED, *_LATER)
-_PATHS: Final = frozenset(name.path for name in _LATER)
+_FALLIBLE_BOOT: Final = Alternative(
+    name="use of BootAllocator::try_alloc", asked="BootAllocator::alloc", flag="--cfg=may_fail"
+)
 
 # What a clause speaks of beyond what every version must have; a field stands for its accessors, too.
-WHOLE_SLOT: Final = (
+_WHOLE_SLOT: Final = (
     "MetaSlot",
     "MetaSlot.vtable",
     "MetaSlot.generation",
     "MetaSlot.guard",
     "MetaSlot.meta_aux",
 )
-"""The type of a slot and those of its fields that not every version has."""
 _HOOKS: Final = ("FrameMetaVtable", "MetaSlot.vtable", "MetaSlot::set_vtable_bits")
 _BY_CLAUSE: Final[Mapping[str, tuple[str, ...]]] = {
     "CONST-03": ("meta_guard",),
     "CONST-04": ("frame_flags::MOVABLE",),
     "CONST-05": ("MetaSlot.guard", "MetaSlot::mark_poisoned"),
     "LAYOUT-01": ("MetaSlot",),
-    "LAYOUT-02": WHOLE_SLOT,
+    "LAYOUT-02": _WHOLE_SLOT,
     "LAYOUT-03": ("META_SLOT_REFCOUNT_BYTE_OFFSET", "MetaSlot::REFCOUNT_BYTE_OFFSET"),
     "LAYOUT-04": ("FreeListLink",),
     "LAYOUT-05": ("FrameMetaVtable", "MetaSlot.vtable"),
     "LAYOUT-06": ("MetaSlot",),
-    "LAYOUT-07": WHOLE_SLOT,
-    "ARRAY-05": (FALLIBLE_BOOT,),
+    "LAYOUT-07": _WHOLE_SLOT,
+    "ARRAY-05": (_FALLIBLE_BOOT.name,),
     "ARRAY-08": ("get_meta_slot", "frame_meta_debug_snapshot"),
     "ALLOC-02": ("frame_flags::MOVABLE",),
     "ALLOC-08": ("frame_flags::MOVABLE",),
-    "ALLOC-09": WHOLE_SLOT,
+    "ALLOC-09": _WHOLE_SLOT,
     "ALLOC-12": ("MetaSlot.vtable", "MetaSlot.generation", "MetaSlot.guard"),
     "ALLOC-13": ("MetaSlot.generation",),
     "ALLOC-16": ("MetaSlot.vtable", "MetaSlot.generation", "MetaSlot.guard"),
@@ -171,14 +153,15 @@ _BY_SECTION: Final[Mapping[str, tuple[str, ...]]] = {
     "GUARD": ("meta_guard", "MetaSlot.guard"),
     "VT": _HOOKS,
 }
-_BY_COMMAND: Final[Mapping[str, str]] = {
-    "array.slot": "get_meta_slot",
-    "array.snapshot": "frame_meta_debug_snapshot",
-    "array.matches": "meta_generation_matches",
-    "array.poisoned": "block_phys_has_poison_guard",
-    "array.unmap": "invoke_vtable_on_unmap",
-    "array.lastref": "invoke_vtable_on_last_ref",
-    "vt.addr": "FrameMetaVtable",
+_BY_COMMAND: Final[Mapping[str, tuple[str, ...]]] = {
+    **{f"slot.{one.path.removeprefix(_SLOT)}": (one.path,) for one in _LATER if one.path.startswith(_SLOT)},
+    "array.slot": ("get_meta_slot",),
+    "array.snapshot": ("frame_meta_debug_snapshot",),
+    "array.matches": ("meta_generation_matches",),
+    "array.poisoned": ("block_phys_has_poison_guard",),
+    "array.unmap": ("invoke_vtable_on_unmap",),
+    "array.lastref": ("invoke_vtable_on_last_ref",),
+    "vt.addr": ("FrameMetaVtable",),
 }
 _BY_STEP: Final[Mapping[str, tuple[str, ...]]] = {
     "claim": ("MetaSlot::cas_refcount",),
@@ -199,24 +182,20 @@ _BY_STEP: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def needs_of_clause(id_: str) -> tuple[str, ...]:
-    """The names that a clause speaks of, but for those that every version has."""
-    own = _BY_CLAUSE.get(id_, ())
-    return (*own, *_BY_SECTION.get(id_.partition("-")[0], ()))
-
-
-def needs_of_command(line: str) -> tuple[str, ...]:
-    """The names that the guest uses for a console command, but for those that every version has."""
-    command, *arguments = line.split()
-    if command == "smp.job":
-        steps = [re.split("[@=~]", word, maxsplit=1)[0] for word in arguments]
-        return tuple(dict.fromkeys(name for step in steps for name in _BY_STEP.get(step, ())))
-    if command.startswith("slot."):
-        name = f"MetaSlot::{command.removeprefix('slot.')}"
-        return (name,) if name in _PATHS else ()
-    return (_BY_COMMAND[command],) if command in _BY_COMMAND else ()
-
-
-def lacking(needs: Collection[str], lacks: Collection[str]) -> tuple[str, ...]:
-    """Those of some names that a version lacks, each once."""
-    return tuple(dict.fromkeys(name for name in needs if name in lacks))
+VERSIONS: Final = Versions(
+    names=(*_NEEDED, *_LATER),
+    scope="""\
+use crate::memory::boot_alloc::BootAllocator;
+use crate::memory::frame::*;
+use crate::sync::IrqDisabledToken;
+use x86_64::PhysAddr;
+""",
+    arguments="slot: &Slot, paddr: PhysAddr, token: &IrqDisabledToken, boot: &mut BootAllocator",
+    slot=("MetaSlot", "FrameMeta"),
+    alternative=_FALLIBLE_BOOT,
+    by_clause=_BY_CLAUSE,
+    by_section=_BY_SECTION,
+    by_command=_BY_COMMAND,
+    by_step=_BY_STEP,
+    whole_slot=_WHOLE_SLOT,
+)

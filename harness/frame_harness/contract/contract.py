@@ -1,0 +1,47 @@
+"""A contract as one value: what the engines take instead of knowing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from frame_harness.contract.clauses import Clauses
+from frame_harness.contract.functions import Functions
+from frame_harness.contract.invariant import Invariants
+from frame_harness.contract.layout import Layouts, StructLayout
+from frame_harness.contract.methods import Method
+from frame_harness.contract.versions import Versions
+
+
+@dataclass(frozen=True, eq=False)
+class Contract:
+    """What all modules of one kind promise about their metadata: one slot for each frame of memory.
+
+    Attributes:
+        name: of the kind, for people.
+        reference: where in the shim's folder the module is in which every clause holds.
+        slot: the structure of one slot; it is among `layouts`.
+        methods: of a slot, each with its operands, what it does, and the clauses that a wrong outcome breaks.
+        functions: which of the module's functions answer for a clause, a field, a command.
+        versions: what versions of such a module differ in.
+        invariants: of a whole memory state.
+    """
+
+    name: str
+    reference: str
+    clauses: Clauses
+    layouts: Layouts
+    slot: StructLayout
+    methods: tuple[Method, ...]
+    functions: Functions
+    versions: Versions
+    invariants: Invariants[Any, Any, Any]
+
+    def path_of(self, method: Method) -> str:
+        """The path of a slot's method, as `MetaSlot::dec_ref`."""
+        return f"{self.slot.name}::{method.name}"
+
+    @property
+    def setters(self) -> dict[str, str]:
+        """By each method that stores one field and does nothing else that field."""
+        return {method.name: method.owns for method in self.methods if method.owns}

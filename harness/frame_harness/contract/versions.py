@@ -1,0 +1,97 @@
+"""The names that the harness uses of a module, with what depends on those that a version lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from frame_harness.contract.requests import commands_of, steps_of
+
+
+@dataclass(frozen=True)
+class Name:
+    """One public name of a module.
+
+    Attributes:
+        path: as it is written inside of the module; a field has a dot: `MetaSlot.meta_aux`.
+        use: a Rust statement that compiles when the name is there and is of use to the shim. In scope is what
+            `Versions` brings there.
+        needed: without it, nothing can be judged.
+    """
+
+    path: str
+    use: str
+    needed: bool = False
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Something that the crate around the module offers in one of two forms.
+
+    Attributes:
+        name: under which its absence is known, beside the names of the module.
+        asked: what a module that needs the other form asks for in vain.
+        flag: of the compiler, for a crate with the first form.
+    """
+
+    name: str
+    asked: str
+    flag: str
+
+
+@dataclass(frozen=True, eq=False)
+class Versions:
+    """What the versions of a module differ in.
+
+    Attributes:
+        names: all that the harness uses.
+        scope: Rust lines in front of the statements that use them.
+        arguments: of the function around each statement, as Rust declares them.
+        slot: names for the type of a slot, today's first; `Slot` stands for the one that is there.
+        alternative: what the crate offers in two forms, if there is such a thing.
+        by_clause: names that a clause speaks of beyond what every version must have.
+        by_section: the same for all clauses of a section, by the letters ahead of the dash.
+        by_command: names that the guest uses for a console command.
+        by_step: the same for a step of a program for one of several CPUs.
+        whole_slot: the type of a slot and those of its fields that not every version has.
+    """
+
+    names: tuple[Name, ...]
+    scope: str
+    arguments: str
+    slot: tuple[str, ...]
+    alternative: Alternative | None = None
+    by_clause: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    by_section: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    by_command: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    by_step: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    whole_slot: tuple[str, ...] = ()
+
+    def of_clause(self, id_: str) -> tuple[str, ...]:
+        """The names that a clause speaks of, but for those that every version has."""
+        return (*self.by_clause.get(id_, ()), *self.by_section.get(id_.partition("-")[0], ()))
+
+    def of_clauses(self, ids: Collection[str]) -> tuple[str, ...]:
+        """The same for several clauses, each name once."""
+        return tuple(dict.fromkeys(name for id_ in ids for name in self.of_clause(id_)))
+
+    def of_line(self, line: str) -> tuple[str, ...]:
+        """The names that the guest uses for a console command, but for those that every version has."""
+        return tuple(dict.fromkeys(name for command in commands_of(line) for name in self._of_one(command)))
+
+    def _of_one(self, command: str) -> tuple[str, ...]:
+        steps = steps_of(command)
+        if steps is None:
+            return self.by_command.get(command.split(maxsplit=1)[0], ())
+        return tuple(name for step in steps for name in self.by_step.get(step, ()))
+
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """The names without which nothing can be judged."""
+        return tuple(name.path for name in self.names if name.needed)
+
+
+def lacking(needs: Collection[str], lacks: Collection[str]) -> tuple[str, ...]:
+    """Those of some names that a version lacks, each once."""
+    return tuple(dict.fromkeys(name for name in needs if name in lacks))

@@ -1,0 +1,23 @@
+"""The contract of a frame module as the engines take it."""
+
+from typing import Final
+
+from frame_harness.contract.contract import Contract
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.functions import FUNCTIONS
+from frame_harness.frame_metadata.invariants import INVARIANTS
+from frame_harness.frame_metadata.layouts import LAYOUTS, META_SLOT
+from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
+from frame_harness.frame_metadata.versions import VERSIONS
+
+FRAME_METADATA: Final = Contract(
+    name="frame metadata",
+    reference="src/memory/frame.rs",
+    clauses=CLAUSES,
+    layouts=LAYOUTS,
+    slot=META_SLOT,
+    methods=SLOT_METHODS,
+    functions=FUNCTIONS,
+    versions=VERSIONS,
+    invariants=INVARIANTS,
+)

@@ -1,0 +1,24 @@
+"""What becomes of one clause."""
+
+from enum import StrEnum
+
+from frame_harness.judge.evidence import Record
+
+
+class ClauseOutcome(StrEnum):
+    HELD = "held"
+    VIOLATED = "violated"
+    KNOWN = "known"
+    NOT_EVALUATED = "not-evaluated"
+
+
+class ClauseJudgement(Record, frozen=True, kw_only=True):
+    """What became of one clause; `checks` are those that looked at it, each once.
+
+    `lacks` are the names for want of which it is not in this version of the module.
+    """
+
+    outcome: ClauseOutcome
+    checks: tuple[str, ...] = ()
+    message: str = ""
+    lacks: tuple[str, ...] = ()
