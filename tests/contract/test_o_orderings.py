@@ -50,5 +50,5 @@ def violated(broken: list[OrderingViolation]) -> ClauseViolated:
         field=first.field,
         function=first.function,
         at=f"{first.file}:{first.line}",
-        exhibit="\n".join(["another CPU could see:", f"  {first.consequence}", *map(str, broken[1:])]),
+        exhibit="\n".join([f"consequence: {first.consequence}", *(f"also: {one}" for one in broken[1:])]),
     )

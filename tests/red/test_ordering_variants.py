@@ -94,6 +94,22 @@ def test_a_harmless_rewrite_of_a_real_module_is_not(
     assert violated(report) <= {"REF-09", "ALLOC-16"}
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("dec_ref-relaxed", "the Acquire after it has no Release to pair with"),
+        ("last-reference-without-its-fence", "no Acquire after it"),
+    ],
+)
+def test_a_lost_edge_between_drops_says_which_end_is_missing(
+    name: str, words: str, tmp_path: Path, toolchain: Toolchain
+) -> None:
+    variant = next(v for v in (*COMMON, *BUILTIN) if v.name == name)
+    report = judged(variant, frame_module(), tmp_path, toolchain)
+    [got] = [violation.got for violation in report.violations if violation.clause == "REF-09"]
+    assert words in got
+
+
 def test_a_stronger_ordering_is_a_note(tmp_path: Path, toolchain: Toolchain) -> None:
     variant = next(v for v in HARMLESS if v.name == "get_flags-seq_cst")
     report = judged(variant, frame_module(), tmp_path, toolchain)

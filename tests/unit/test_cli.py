@@ -67,7 +67,7 @@ def test_clauses_ends_with_what_its_letters_stand_for() -> None:
 def test_orderings_lists_accesses_by_function_then_what_they_break(tmp_path: Path) -> None:
     sound = told("orderings")
     assert sound.exit_code == ExitCode.PASS, sound.output
-    assert "MetaSlot::set_guard\n    store guard release\n" in sound.output
+    assert "MetaSlot::set_guard\n    store guard Release\n" in sound.output
     assert all(f"{id_}  held\n" in sound.output for id_ in ORDERING_CLAUSES)
     weak = mutated(tmp_path, [("self.guard.store(bits, Release)", "self.guard.store(bits, Relaxed)")])
     found = told("orderings", "--frame-rs", str(weak))

@@ -13,7 +13,7 @@ from frame_harness.orderings.table import ALLOCATE
 
 SOURCES_OF_FRAMES = ("alloc_migratetype", "alloc")  # the second before there were migratetypes
 LIVE = 1
-CLAIM = "the claim: one update of refcount, at least acq_rel, acquire on failure"
+CLAIM = "the claim: one update of refcount, at least AcqRel, Acquire on failure"
 FOR_NOTHING = "the claim may fail although the frame is free"
 UNSEEN = "nothing that the small programs tried here can show; the contract asks for it by name"
 
@@ -89,9 +89,11 @@ def _at(
     expected: str,
     got: str,
     consequence: str,
+    *,
+    weak: bool = False,
 ) -> OrderingViolation:
     # Steps in the wrong order are told by where `allocate` takes them; a weak one by where it is weak.
-    file, line = place_of(function, access, outermost="at least" not in expected)
+    file, line = place_of(function, access, outermost=not weak)
     return OrderingViolation(clause, function.name, field, expected, got, file, line, consequence)
 
 
@@ -102,10 +104,10 @@ def _refusals(function: Function, attempts: Iterable[Attempt]) -> Iterator[Order
         for index, access in enumerate(path.accesses):
             if access.done or access.trail not in claims:
                 continue
-            if not path.effective(index).acquires:
-                yield _at(function, access, "ALLOC-12", "refcount", CLAIM, access.describe(), UNSEEN)
-            elif path.gives_up(index):
-                yield _at(function, access, "ALLOC-12", "refcount", CLAIM, access.describe(), FOR_NOTHING)
+            acquires, got = path.effective(index).acquires, access.describe()
+            if not acquires or path.gives_up(index):
+                why = FOR_NOTHING if acquires else UNSEEN
+                yield _at(function, access, "ALLOC-12", "refcount", CLAIM, got, why, weak=True)
 
 
 class _Judge:
@@ -128,6 +130,10 @@ class _Judge:
         access = self._accesses[index] if index is not None else None
         return _at(self._function, access, "ALLOC-12", field, expected, got, self._consequence())
 
+    def _weak(self, index: int, field: str, expected: str) -> OrderingViolation:
+        access, got = self._accesses[index], self._attempt.path.describe(index)
+        return _at(self._function, access, "ALLOC-12", field, expected, got, self._consequence(), weak=True)
+
     def _before(self, claim: int) -> Iterator[OrderingViolation]:
         flags = self._attempt.find("flags")
         if not flags or flags[0] > claim:
@@ -135,8 +141,7 @@ class _Judge:
             yield self._broken(flags[0] if flags else None, "flags", "flags stored before the claim", got)
         for index in flags[:1]:
             if not self._attempt.path.effective(index).releases:
-                got = self._attempt.path.describe(index)
-                yield self._broken(index, "flags", "flags stored with at least release", got)
+                yield self._weak(index, "flags", "flags stored with at least Release")
         order = self._attempt.find("order")
         if not order or order[0] > claim:
             got = "order after the claim" if order else "no store of order"
@@ -150,7 +155,7 @@ class _Judge:
         access = self._accesses[index]
         strong = access.is_update and self._attempt.path.effective(index).at_least(MemoryOrder.ACQ_REL)
         if not strong:
-            yield self._broken(index, "refcount", CLAIM, access.describe())
+            yield self._weak(index, "refcount", CLAIM)
 
     def _after(self, claim: int) -> Iterator[OrderingViolation]:
         generation = [at for at in self._attempt.find("generation") if at > claim]
@@ -160,8 +165,7 @@ class _Judge:
             yield self._broken(early, "generation", "generation bumped after the claim", "a bump before it")
         for index in generation:
             if not self._attempt.path.effective(index).releases:
-                got = self._attempt.path.describe(index)
-                yield self._broken(index, "generation", "generation bumped with at least release", got)
+                yield self._weak(index, "generation", "generation bumped with at least Release")
         for field in ("vtable", "guard"):
             yield from self._epoch_field(field, claim, generation)
 
@@ -173,8 +177,7 @@ class _Judge:
             yield self._broken(writes[0] if writes else claim, field, expected, got)
         for index in writes:
             if not self._attempt.path.effective(index).releases:
-                got = self._attempt.path.describe(index)
-                yield self._broken(index, field, f"{field} stored with at least release", got)
+                yield self._weak(index, field, f"{field} stored with at least Release")
 
     def _consequence(self) -> str:
         """Return what a CPU could see that acquires the count, the flags or the generation."""

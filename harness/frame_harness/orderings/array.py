@@ -16,7 +16,10 @@ STALE_COUNT = (
 RAW_SLOTS = (
     "a CPU that sees the table may still see the garbage that lay there before the slots were initialized"
 )
-UNORDERED = "nothing ties the value to the writes ahead of it on the other CPU"
+UNORDERED = (
+    "a CPU that reads the new value may still see the table as it was before: an old count, or slots that "
+    "are not initialized yet"
+)
 
 
 def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
@@ -80,7 +83,9 @@ def _too_weak(
     consequence = (
         UNORDERED if shown else "nothing that two CPUs can show here; the contract asks for it by name"
     )
-    return _violation(function, access, access.item, f"at least {order}", path.describe(index), consequence)
+    return _violation(
+        function, access, access.item, f"at least {order.shown}", path.describe(index), consequence
+    )
 
 
 def _looked_up_backwards(lookup: Function, bases: set[str], counts: set[str]) -> Iterator[OrderingViolation]:

@@ -19,6 +19,11 @@ class MemoryOrder(StrEnum):
     SEQ_CST = "seq_cst"
 
     @property
+    def shown(self) -> str:
+        """Rust's word for it."""
+        return _IN_RUST[self]
+
+    @property
     def acquires(self) -> bool:
         return self in (MemoryOrder.ACQUIRE, MemoryOrder.ACQ_REL, MemoryOrder.SEQ_CST)
 
@@ -41,6 +46,19 @@ class MemoryOrder(StrEnum):
         )
 
 
+_IN_RUST = {
+    MemoryOrder.PLAIN: "not atomic",
+    MemoryOrder.UNORDERED: "unordered",
+    MemoryOrder.MONOTONIC: "Relaxed",
+    MemoryOrder.ACQUIRE: "Acquire",
+    MemoryOrder.RELEASE: "Release",
+    MemoryOrder.ACQ_REL: "AcqRel",
+    MemoryOrder.SEQ_CST: "SeqCst",
+}
+_METHODS = {"xchg": "swap", "umax": "fetch_max", "umin": "fetch_min"}
+"""Rust's names for what LLVM's `atomicrmw` does, where it is not `fetch_` and LLVM's own."""
+
+
 def order_of(*, acquires: bool, releases: bool) -> MemoryOrder:
     """Return the weakest atomic ordering with these two properties."""
     if acquires and releases:
@@ -56,8 +74,8 @@ class Op(StrEnum):
     LOAD = "load"
     STORE = "store"
     RMW = "rmw"
-    CAS = "cmpxchg"
-    CAS_WEAK = "cmpxchg weak"
+    CAS = "compare_exchange"
+    CAS_WEAK = "compare_exchange_weak"
     FENCE = "fence"
     CALL = "call"
     OPAQUE = "opaque"  # code of which nobody here can say what it does to memory
@@ -151,9 +169,11 @@ class Access:
         return self.space is space and self.item == item
 
     def describe(self) -> str:
-        """Return the access in the words of the compiler, such as `cmpxchg refcount acq_rel/acquire`."""
-        orders = f"{self.order}/{self.failure}" if self.failure is not None else str(self.order)
-        name = f"rmw {self.detail}" if self.op is Op.RMW else str(self.op)
+        """Return the access in Rust's words, such as `compare_exchange refcount AcqRel/Acquire`."""
+        orders = f"{self.order.shown}/{self.failure.shown}" if self.failure is not None else self.order.shown
+        name = str(self.op)
+        if self.op is Op.RMW:
+            name = _METHODS.get(self.detail, f"fetch_{self.detail}")
         words = [
             name,
             self.item,

@@ -58,7 +58,7 @@ class OrderingViolation:
         place = f"{self.file}:{self.line}: " if self.line else ""
         return (
             f"{place}{self.clause}: {self.function}: expected {self.expected}, got {self.got}\n"
-            f"  seen elsewhere: {self.consequence}"
+            f"  consequence: {self.consequence}"
         )
 
 

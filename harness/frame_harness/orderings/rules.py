@@ -28,10 +28,10 @@ from frame_harness.orderings.unjudged import ATOMIC, certain, unjudged
 
 RACE = "a data race: the compiler may tear, repeat or invent the access, and nothing orders it"
 LOST = "two CPUs that do this at once may both start from the same value, and one of the two is lost"
-HIDDEN = (
-    "a CPU that acquires the value written here may still see what was there before the writes ahead of it"
+HIDDEN = "a CPU that acquires the value written here may still see older values of what was written before it"
+MISSED = (
+    "it may return what another CPU released, and this CPU still sees older values of what was written before"
 )
-MISSED = "after it returns what another CPU released, that CPU's earlier writes may still be invisible"
 SPURIOUS = "it may refuse although the expected value is there: a free frame looks taken"
 BY_NAME = "nothing that the small programs tried here can show; the contract asks for it by name"
 UNKNOWN = "unknown: what is not there cannot be judged"
@@ -213,10 +213,20 @@ def _last_reference(compiled: Compiled) -> Iterator[OrderingViolation]:
         return
     drop = next((access for path in compiled.last_drop for access in path if access.is_update), None)
     got = drop.describe() if drop is not None else "no update of refcount"
-    expected = "an acquire on the way on which the previous value was 1"
+    expected = "Release on each drop, Acquire on the way on which the previous value was 1"
     if blind and drop is not None:
-        got += " and no acquire after it"
+        alone = all(_acquires_after_drop(path) for path in compiled.last_drop if path.returns)
+        got += ": the Acquire after it has no Release to pair with" if alone else ", no Acquire after it"
     yield _violation("REF-09", function, drop, "refcount", expected, got, BLIND if blind else UNKNOWN)
+
+
+def _acquires_after_drop(path: Path) -> bool:
+    """Whether a way on which the last reference is dropped acquires, by the drop itself or behind it."""
+    drops = [index for index, access in enumerate(path.accesses) if access.is_update and access.done]
+    return any(
+        path.effective(drop).acquires or any(one.order.acquires for one in path.accesses[drop + 1 :])
+        for drop in drops
+    )
 
 
 # ---- Notes
@@ -250,5 +260,5 @@ def _stronger(need: Need, function: Function) -> Iterator[str]:
         )
         if not ceiling.at_least(access.order) and access.order.atomic:
             file, line = place_of(function, access)
-            asked = f"is stronger than {need.clause} asks ({need.order})"
+            asked = f"is stronger than {need.clause} asks ({need.order.shown})"
             yield f"{file}:{line}: {function.name}: {access.describe()} {asked}"

@@ -53,9 +53,9 @@ class Need:
 
     @property
     def expected(self) -> str:
-        """The need in words, such as `update refcount at least release`."""
-        failed = f", {self.failure} on failure" if self.failure is not None else ""
-        return f"{self.what} {self.field} at least {self.order}{failed}"
+        """The need in words, such as `update refcount, at least Release`."""
+        failed = f", {self.failure.shown} on failure" if self.failure is not None else ""
+        return f"{self.what} {self.field}, at least {self.order.shown}{failed}"
 
 
 def _slot(clause: str, method: str, what: str, field: str, order: MemoryOrder) -> Need:
