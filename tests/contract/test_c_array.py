@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.guest.checks import expect, expect_panic, number
 from frame_harness.guest.kernel import Boot, Kernel
 
@@ -125,19 +126,21 @@ def test_slot_address_is_base_plus_64_for_each_frame(shared_kernel: Kernel) -> N
 @pytest.mark.clause("ARRAY-07", at="get_meta_slot")
 def test_access_before_initialization_panics(boot: Boot) -> None:
     kernel = boot(init="none")
-    for function in ("array.get", "array.slot", "array.snapshot"):
-        with expect_panic(f"{function} before init_metadata_array", "not initialized"):
-            kernel.call(function, 0x1000)
+    for command in ("array.get", "array.slot", "array.snapshot"):
+        function = FUNCTIONS.named_by(command)
+        with expect_panic(f"{function} before init_metadata_array", "not initialized", function=function):
+            kernel.call(command, 0x1000)
 
 
 @pytest.mark.clause("ARRAY-07", at="get_meta_slot")
 def test_access_past_the_last_slot_panics(shared_kernel: Kernel) -> None:
-    for function in ("array.get", "array.slot", "array.snapshot"):
-        end = shared_kernel.frames << 12
-        shared_kernel.call(function, end - 1)
+    for command in ("array.get", "array.slot", "array.snapshot"):
+        function, end = FUNCTIONS.named_by(command), shared_kernel.frames << 12
+        shared_kernel.call(command, end - 1)
         for paddr in (end, end + 4095, end + (1 << 30), 2**44, 2**44 + 4096, 2**52 - 1):
-            with expect_panic(f"{function} of {paddr:#x}, {end:#x} being the end", "out of bounds"):
-                shared_kernel.call(function, paddr)
+            what = f"{function} of {paddr:#x}, {end:#x} being the end"
+            with expect_panic(what, "out of bounds", function=function):
+                shared_kernel.call(command, paddr)
 
 
 @pytest.mark.clause("ARRAY-08", at="get_meta")

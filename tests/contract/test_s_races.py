@@ -16,7 +16,6 @@ import pytest
 from frame_harness.base.errors import HarnessError
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.kernel import Kernel
-from frame_harness.image.image import Image
 from frame_harness.races.blame import CLAUSES
 from frame_harness.races.explorer import Explorer, Race
 from frame_harness.races.stage import staged
@@ -77,13 +76,12 @@ def races(guests: Guests, clause: str) -> Iterator[Race]:
 
 
 @pytest.mark.parametrize("clause", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in CLAUSES])
-def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Guests, image: Image) -> None:
+def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Guests) -> None:
     guests.explorer().require_plays(clause)
     found = list(races(guests, clause))
     if not found:
         return
     first = found[0]
-    place = image.function_line(first.play.held.method.function)
     raise ClauseViolated(
         first.what,
         expected=first.expected,
@@ -91,5 +89,6 @@ def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Gue
         frame=first.frame,
         field=first.play.field,
         exhibit="\n".join(race.what for race in found[1:SHOWN]),
-        at=f"{place[0]}:{place[1]}" if place else "",
+        at=first.place,
+        function=first.play.held.method.function,
     )

@@ -8,6 +8,7 @@ import pytest
 
 from frame_harness.contract.boundaries import around, one_bit_off
 from frame_harness.frame_metadata import frame_values as values
+from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.guest.boundaries import outcomes, tell
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Kernel
@@ -48,7 +49,8 @@ def expect_each(
             tell(kernel, replies, index)
             what = f"`{reply.request}`" + (f" with {given[index]}" if given else "")
             wish = f'a panic that says "{want}"' if want == "out of bounds" else shown(want)
-            raise ClauseViolated(what, expected=wish, got=shown(got))
+            function = FUNCTIONS.named_by(reply.request)
+            raise ClauseViolated(what, expected=wish, got=shown(got), function=function)
 
 
 def shown(value: object) -> str:

@@ -268,10 +268,10 @@ def test_poison_in_each_place_of_a_block_of_each_order_is_quarantined(boot: Boot
     kernel.slots()["guard"][sick] |= np.uint32(C.guard_poisoned)
     kernel.call("buddy.log clear")
     outcomes(kernel, [f"release {block:#x} {order}" for block, order, _ in blocks])
-    done = [(row["op"], int(row["paddr"], 0), int(row["order"])) for row in kernel.call("buddy.log").rows()]
-    wanted = [("quarantine", block, order) for block, order, _ in blocks]
-    for got, want in zip(done, wanted, strict=True):
-        expect("what became of a poisoned block (paddr, order)", got, want, frame=want[1])
+    done = [f"{row['op']} {row['paddr']} order {row['order']}" for row in kernel.call("buddy.log").rows()]
+    for got, (block, order, _) in zip(done, blocks, strict=True):
+        wanted = f"quarantine {block:#x} order {order}"
+        expect("what became of a poisoned block that was freed", got, wanted, frame=block)
     frames = sum(1 << order for _, order, _ in blocks)
     expect("frames counted in quarantine", kernel.stats()["quarantined"], frames)
     left = kernel.slots()["guard"][sick] & np.uint32(C.guard_poisoned)

@@ -157,6 +157,45 @@ def test_the_violation_that_is_shown_is_the_one_of_the_simplest_check() -> None:
     assert [result.check for result in finding.results] == [ALONE.check, "b", "a"]
 
 
+POISON = "block_phys_has_poison_guard"
+
+
+def test_a_clause_about_the_blamed_function_comes_before_one_about_others() -> None:
+    """In contract order ARRAY-07 would be the first."""
+    own = violation("GUARD-06", Level.CALL, POISON, "")
+    foreign = violation("ARRAY-07", Level.CALL, POISON, "", got="3")
+    assert [one.clause for one in found(foreign, own)] == ["GUARD-06", "ARRAY-07"]
+
+
+def test_the_same_observation_is_one_finding() -> None:
+    allocate = "FrameAllocOptions::allocate"
+    failed = {"expected": "success", "got": "OutOfMemory", "incidental": True}
+    first = violation("ALLOC-02", Level.SEQUENCE, allocate, "", **failed)
+    again = violation("GEN-01", Level.SEQUENCE, allocate, "", **failed)
+    assert explained(first, again) == {"ALLOC-02": "", "GEN-01": "ALLOC-02"}
+    for other in ({"got": "panic"}, {"frame": 0x1000}, {"message": "another call"}):
+        assert explained(first, replace(again, **other))["GEN-01"] == "", other
+
+
+def test_a_check_that_judged_nothing_is_explained_by_a_broken_function_that_it_called() -> None:
+    cause = violation("GUARD-06", Level.CALL, POISON, "")
+    on_the_way = violation(
+        "ALLOC-05", Level.SEQUENCE, "FrameAllocOptions::allocate", "", got="OutOfMemory",
+        incidental=True, calls=("FrameAllocOptions::allocate", POISON),
+    )  # fmt: skip
+    assert explained(cause, on_the_way)["ALLOC-05"] == "GUARD-06"
+    assert explained(cause, replace(on_the_way, calls=()))["ALLOC-05"] == ""
+    assert explained(cause, replace(on_the_way, incidental=False))["ALLOC-05"] == ""
+    assert explained(replace(cause, level=Level.STORM), on_the_way)["ALLOC-05"] == ""
+
+
+def test_of_equally_simple_results_that_of_the_first_run_is_shown() -> None:
+    later = replace(ALONE, run=OTHER)
+    evidence = replace(evidence_of(later, ALONE), planned_runs=(KEY, OTHER))
+    [finding] = judge(evidence).findings
+    assert finding.first.run == KEY
+
+
 def test_a_known_finding_explains_nothing_and_is_no_consequence() -> None:
     known = '[[finding]]\nid = "REF-01"\nreason = "audited"\n'
     assert explained(ALONE, RACE, known=known) == {"REF-04": "", "REF-01": ""}

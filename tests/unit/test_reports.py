@@ -121,6 +121,26 @@ def test_the_verdict_line_counts_checks_clauses_machines_and_profiles() -> None:
     assert line == "FAIL: 4 checks, 3 clauses held, 1 broken, 1 known, 2 runs; 5.0 s in all"
 
 
+def test_clauses_that_were_not_judged_for_one_reason_share_a_line() -> None:
+    evidence = healthy()
+    verdict = judge(evidence, EMPTY, required=["CONST-01", "CONST-02", "CONST-03", "FRAME-01"])
+    reasons = [reason for reason in verdict.reasons if reason.code == "clause-unjudged"]
+    assert len(reasons) > 2
+    file = io.StringIO()
+    print_report(evidence, verdict, EMPTY, console_for(file))
+    assert file.getvalue().count("not evaluated: no check of it ran") == 1
+    assert "CONST-01…03 FRAME-01: not evaluated: no check of it ran" in file.getvalue()
+
+
+def test_a_command_of_thousands_of_characters_is_cut_in_the_middle() -> None:
+    long = "batch " + ";".join(f"release {n:#x} 0" for n in range(300))
+    evidence = with_outcome(healthy(), TABLE, Outcome.VIOLATED, commands=(long,))
+    text = shown(evidence, width=300)
+    assert long not in text
+    assert long[:80] in text
+    assert long[-80:] in text
+
+
 def test_a_finding_shows_all_that_was_seen_and_one_command() -> None:
     text = shown(broken())
     for part in (

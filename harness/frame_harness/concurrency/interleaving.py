@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.guest.backtrace import short_place
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
@@ -234,7 +235,7 @@ class Interleaving:
         return self.kernel.bytes_at(instruction.vaddr, LONGEST).tobytes()
 
     def _name(self, vaddr: int) -> str:
-        return self.kernel.image.symbolize(vaddr)
+        return short_place(self.kernel.image.symbolize(vaddr))
 
     def _endless(self) -> HarnessError:
         return NotEvaluated(

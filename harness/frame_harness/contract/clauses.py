@@ -86,7 +86,7 @@ class Clauses(Mapping[str, Clause]):
 
     def nearest(self, id_: str) -> str:
         """What to do about an id that the contract does not have."""
-        near = difflib.get_close_matches(id_.upper(), self, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(id_.upper(), self, n=1, cutoff=0.7)
         if near:
             return f"did you mean {near[0]}"
         ids = list(self)

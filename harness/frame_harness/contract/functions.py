@@ -20,6 +20,7 @@ class Functions:
         of_command: by console command the functions that it may call, those that these call included.
         of_step: the same by the name of a step of a program for one of several CPUs.
         calls: by function those that it may call in turn.
+        named: by console command the function that it is there to call, where it is one.
         decides: by constant, type or module of constants the fields that cannot be right unless it is.
         nested: (inner, outer) types: what is wrong inside is seen in both.
         keeps: by field the function that has to leave it, in a free frame's slot, as it must be.
@@ -30,6 +31,7 @@ class Functions:
     of_command: Mapping[str, Iterable[str]] = field(default_factory=dict)
     of_step: Mapping[str, Iterable[str]] = field(default_factory=dict)
     calls: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
     decides: Mapping[str, frozenset[str]] = field(default_factory=dict)
     nested: frozenset[tuple[str, str]] = frozenset()
     keeps: Mapping[str, str] = field(default_factory=dict)
@@ -39,6 +41,10 @@ class Functions:
     def called_by(self, function: str) -> frozenset[str]:
         """The functions that another one may call; none where that is not known."""
         return frozenset(self.calls.get(function, _NONE))
+
+    def named_by(self, line: str) -> str:
+        """The function that a console command is there to call; empty where there is no such one."""
+        return self.named.get(line.split(maxsplit=1)[0], "")
 
     def decided_by(self, item: str) -> frozenset[str]:
         """The fields of a slot whose values a constant or a type decides; none for a function."""

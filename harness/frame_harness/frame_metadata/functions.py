@@ -153,8 +153,21 @@ _MUST_RETURN: Final[Mapping[str, str]] = {
     "block_phys_has_poison_guard": "GUARD-06",
     ALLOCATE: "ALLOC-09",
 }
+_NAMED: Final = {
+    **{f"slot.{name}": f"MetaSlot::{name}" for name in CALLS},
+    **{
+        command: functions[0]
+        for command, functions in _OF_COMMAND.items()
+        if command.startswith(("array.", "frame.", "purpose."))
+    },
+}
 _CALLS: Final[Mapping[str, frozenset[str]]] = {
     ALLOCATE: frozenset(_ALLOCATION) - {ALLOCATE},
+    **{
+        functions[0]: frozenset((*functions[1:], "get_meta_slot")) - {functions[0]}
+        for command, functions in _OF_COMMAND.items()
+        if command.startswith("array.") and "get_meta" in functions
+    },
     **{f"MetaSlot::{name}": frozenset(f"MetaSlot::{one}" for one in calls) for name, calls in CALLS.items()},
 }
 
@@ -165,6 +178,7 @@ FUNCTIONS: Final = Functions(
     },
     of_step=_OF_STEP,
     calls=_CALLS,
+    named=_NAMED,
     decides=_DECIDES,
     nested=frozenset({("FreeListLink", "MetaSlot")}),
     keeps=_KEEPS_IN_FREE_MEMORY,

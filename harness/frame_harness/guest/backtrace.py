@@ -38,6 +38,12 @@ def code_line(text: str) -> CodeLine | None:
     return CodeLine(found["function"], found["file"], int(found["line"])) if found else None
 
 
+def short_place(text: str) -> str:
+    """A line of a symbolized backtrace as `file:line`, or as it is where it has no source line."""
+    found = code_line(text)
+    return f"{found.file}:{found.line}" if found else text
+
+
 def reader(ram: GuestRam, hhdm: int | None) -> Read:
     """Read a word at a virtual address: of the kernel image, of the HHDM where that is known, else identity.
 

@@ -146,11 +146,12 @@ def expect_loud() -> Iterator[Call]:
 
 
 @contextmanager
-def expect_panic(what: str, *words: str) -> Iterator[None]:
+def expect_panic(what: str, *words: str, function: str = "") -> Iterator[None]:
     """Require a panic whose message has all the words, whatever their case.
 
     Args:
         words: each one a text, or several of which one suffices: `0x40|64`.
+        function: path of the subject's item to blame, where the check's marker names another one.
     Raises:
         ClauseViolated: no panic, or one that does not say it.
     """
@@ -160,12 +161,11 @@ def expect_panic(what: str, *words: str) -> Iterator[None]:
         message = panic.message.lower()
         missing = [word for word in words if not any(text.lower() in message for text in word.split("|"))]
         if missing:
-            raise ClauseViolated(
-                what, expected=f"a panic that names {_named(missing)}", got=f'the panic "{panic.message}"'
-            ) from panic
+            wish, got = f"a panic that names {_named(missing)}", f'the panic "{panic.message}"'
+            raise ClauseViolated(what, expected=wish, got=got, function=function) from panic
     else:
         named = f" that names {_named(words)}" if words else ""
-        raise ClauseViolated(what, expected=f"a panic{named}", got="no panic")
+        raise ClauseViolated(what, expected=f"a panic{named}", got="no panic", function=function)
 
 
 def _named(words: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ _PLACES = (
 )
 _RECURSION_LINES = 8
 _OF_AN_ANSWER = ("=", ":")
+_WHAT = {"panic": "guest"}  # a report calls itself a panic in its first word
 _CRASHES = (GuestEnd.PANIC, GuestEnd.RESET, GuestEnd.UNEXPECTED, GuestEnd.FAIL)
 
 
@@ -73,7 +74,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
     if isinstance(error, console.CrashReported):
         status, _, _ = _reap(guest, channel)
         return GuestCrashed(
-            "crash" if error.report.overflow else error.report.kind,
+            "crash" if error.report.overflow else _WHAT.get(error.report.kind, error.report.kind),
             detail=_described(error.report, image),
             status=status.kind,
             console_tail=tail,

@@ -33,13 +33,17 @@ _UNREAD = ("layout-unread", "no-selftest", "no-invariants")
 
 
 class Reason(Record, frozen=True, kw_only=True):
-    """One fact that stands against a PASS; `code` is stable, for programs."""
+    """One fact that stands against a PASS; `code` is stable, for programs.
+
+    `clause` is what `message` begins with, where one clause alone was not judged.
+    """
 
     kind: Kind
     code: str
     message: str
     run: RunKey | None = None
     check: str = ""
+    clause: str = ""
 
 
 def troubles(evidence: Evidence) -> Iterator[Reason]:

@@ -3,9 +3,10 @@
 A finding is a consequence only when everything seen of it can come of the cause: the same function
 writes the same field wrong in a simpler check; or a constant or a type is wrong that decides about the
 field; or the very values of the cause are seen again in the same field, by a check that called the
-function. And the cause shows in every run in which the other one does. Hazards, known findings and memory
-orderings are never consequences: each can be there for its own sake. What only looks like a consequence
-stays a finding, behind its likely cause.
+function; or it is the very same observation; or a check judged nothing, because a call failed on its way
+after it had called the function. And the cause shows in every run in which the other one does. Hazards,
+known findings and memory orderings are never consequences: each can be there for its own sake. What only
+looks like a consequence stays a finding, behind its likely cause.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Explanation:
     """Orders what is known of broken clauses, and finds causes among them, by the tables of a contract."""
 
     contract: Contract
+    runs: Sequence[RunKey] = ()
+    """Those of the evidence, in order: of equally simple results that of the first is shown."""
 
     def simplest_first(self, results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
         """Results of one clause: the simplest checks first, then functions that call the fewest others."""
@@ -67,32 +70,30 @@ class Explanation:
             ordered: by `in_order`.
         """
         found: dict[str, str] = {}
-        for effect in ordered:
-            for cause in ordered:
-                if self._explains(cause, effect) and effect.clause not in _chain(found, cause.clause):
+        for index, effect in enumerate(ordered):
+            for place, cause in enumerate(ordered):
+                if effect.clause in _chain(found, cause.clause):
+                    continue
+                if self._explains(cause, effect) or (place < index and self._is_the_same(cause, effect)):
                     found[effect.clause] = cause.clause
                     break
         return {clause: _chain(found, clause)[-1] for clause in found}
 
-    def _simplicity(self, result: CheckResult) -> tuple[int, bool, int, int]:
-        return (
-            result.level.rank,
-            _vague(result),
-            len(self.contract.functions.called_by(result.function)),
-            len(result.calls),
-        )
+    def _simplicity(self, result: CheckResult) -> tuple[int, bool, int, int, int]:
+        calls = len(self.contract.functions.called_by(result.function))
+        place = self.runs.index(result.run) if result.run in self.runs else len(self.runs)
+        return result.level.rank, _vague(result), calls, len(result.calls), place
 
-    def _place(self, one: Sighting) -> tuple[bool, bool, int, bool, bool, int]:
+    def _place(self, one: Sighting) -> tuple[bool, bool, int, bool, bool, bool, int]:
+        clauses, hazard = self.contract.clauses, self.contract.clauses[one.clause].hazard
         level, vague = min((result.level.rank, _vague(result)) for result in one.results)
         general = one.clause == self.contract.layouts.general
-        return (
-            bool(one.known),
-            self.contract.clauses[one.clause].hazard,
-            level,
-            vague,
-            general,
-            self.contract.clauses.rank(one.clause),
-        )
+        return bool(one.known), hazard, level, vague, self._foreign(one), general, clauses.rank(one.clause)
+
+    def _foreign(self, one: Sighting) -> bool:
+        """Whether a clause is about other functions than the one that breaks it."""
+        about, function = self.contract.functions.of_clause.get(one.clause), one.results[0].function
+        return about is not None and bool(function) and function not in about
 
     def _wrote(self, writer: Sighting, noticer: Sighting) -> bool:
         """Whether one blames a function that the other one only used: called by it, or in the same field."""
@@ -105,21 +106,26 @@ class Explanation:
         return used and _same_field(wrote, noticed)
 
     def _explains(self, cause: Sighting, effect: Sighting) -> bool:
-        if (
-            cause.clause == effect.clause
-            or cause.known
-            or effect.known
-            or self.contract.clauses[effect.clause].hazard
-        ):
+        return self._may_explain(cause, effect) and all(
+            any(self._accounts_for(first, then) for first in cause.results) for then in effect.results
+        )
+
+    def _is_the_same(self, one: Sighting, later: Sighting) -> bool:
+        return self._may_explain(one, later) and all(
+            any(_same_observation(first, then) for first in one.results) for then in later.results
+        )
+
+    def _may_explain(self, cause: Sighting, effect: Sighting) -> bool:
+        if cause.clause == effect.clause or cause.known or effect.known:
             return False
-        if not set(effect.runs) <= set(cause.runs):
-            return False
-        return all(any(self._accounts_for(first, then) for first in cause.results) for then in effect.results)
+        return not self.contract.clauses[effect.clause].hazard and set(effect.runs) <= set(cause.runs)
 
     def _accounts_for(self, cause: CheckResult, effect: CheckResult) -> bool:
         if not cause.function or Level.COMPILED in (cause.level, effect.level):
             return False
         simpler = cause.level.rank < effect.level.rank
+        if effect.incidental and not cause.incidental:
+            return cause.level.rank <= effect.level.rank and cause.function in effect.calls
         if cause.level is Level.DECLARATION:
             decides = effect.field in self.contract.functions.decided_by(cause.function)
             inner = (cause.function, effect.function) in self.contract.functions.nested and decides
@@ -136,6 +142,15 @@ class Explanation:
 def _vague(result: CheckResult) -> bool:
     """Whether a check was broken off on its way, or can blame no function for what it saw."""
     return result.incidental or not result.function
+
+
+def _same_observation(one: CheckResult, other: CheckResult) -> bool:
+    """Whether the same was expected and seen of the same call; which check saw it does not matter."""
+    seen, again = (
+        (result.run, result.message, result.expected, result.got, result.frame, result.field)
+        for result in (one, other)
+    )
+    return seen == again and one.function == other.function and bool(one.got)
 
 
 def _same_field(cause: CheckResult, effect: CheckResult) -> bool:

@@ -41,7 +41,7 @@ def findings_of(
 
     A finding that another one explains follows it, whatever its own place would be.
     """
-    clauses, explanation = contract.clauses, Explanation(contract)
+    clauses, explanation = contract.clauses, Explanation(contract, evidence.planned_runs)
     broken = clauses.in_order(id_ for result in evidence.checks for id_ in result.broken if id_ in clauses)
     ordered = explanation.in_order(
         [_finding(clauses[id_], evidence, judgements[id_], explanation) for id_ in broken]

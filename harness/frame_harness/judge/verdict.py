@@ -111,7 +111,8 @@ def _unjudged(clauses: dict[str, ClauseJudgement], required: Collection[str]) ->
             continue
         if judgement is None or judgement.outcome is ClauseOutcome.NOT_EVALUATED:
             words = judgement.message if judgement else "not in the contract"
-            yield Reason(kind=Kind.NO_TESTS, code="clause-unjudged", message=f"{id_}: not evaluated: {words}")
+            message = f"{id_}: not evaluated: {words}"
+            yield Reason(kind=Kind.NO_TESTS, code="clause-unjudged", message=message, clause=id_)
 
 
 def _judge_clause(clause: Clause, evidence: Evidence, baseline: Baseline) -> ClauseJudgement:

@@ -20,6 +20,7 @@ _LAST_LINES = 6
 _EXHIBIT_LINES = 24
 _CONSEQUENCES = 8
 _NAMED = 3
+_LINE_WIDTH = 160
 
 
 def headline(left: Text, right: Text) -> RenderableType:
@@ -91,7 +92,7 @@ def result_block(result: CheckResult) -> RenderableType:
         ("expected", result.expected),
         ("got", result.got),
         ("frame" if result.frame is not None else "field", place),
-        ("at", result.at),
+        ("at", f"{result.at}, in {result.function}" if result.at and result.function else result.at),
     ]
     parts = [_fields(rows)]
     parts += _exhibit(result.exhibit.splitlines())
@@ -156,9 +157,17 @@ def _other_sights(finding: Finding) -> list[str]:
 
 def _block(label: str, lines: Sequence[str], total: int) -> Iterable[tuple[str, str]]:
     for place, line in enumerate(lines):
-        yield (label if place == 0 else "", line)
+        yield (label if place == 0 else "", _cut(line))
     if total > len(lines):
         yield ("", f"… {total - len(lines)} more: --json FILE keeps all")
+
+
+def _cut(line: str) -> str:
+    """A line of a guest, which may have thousands of characters, as far as it helps a reader."""
+    if len(line) <= _LINE_WIDTH:
+        return line
+    half = _LINE_WIDTH // 2
+    return f"{line[:half]} … {len(line) - 2 * half} characters … {line[-half:]}"
 
 
 def _fields(rows: Iterable[tuple[str, str]]) -> RenderableType:

@@ -43,6 +43,12 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
                 "level": str(finding.first.level),
                 "function": finding.first.function or None,
                 "at": finding.first.at or None,
+                "what": finding.first.message or None,
+                "expected": finding.first.expected or None,
+                "got": finding.first.got or None,
+                "frame": finding.first.frame,
+                "field": finding.first.field or None,
+                "reproduce": finding.first.reproduce or None,
                 "runs": [str(run) for run in finding.runs],
                 "checks": list(dict.fromkeys(result.check for result in finding.results)),
             }

@@ -106,6 +106,7 @@ def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[Ren
     parts += _known([finding for finding in found if finding.known], baseline)
     parts += _stale(verdict.stale, baseline)
     parts += _not_evaluated(verdict)
+    parts += _skipped(evidence)
     parts += _lacking(evidence)
     others = (reason for reason in verdict.reasons if reason.code not in _SHOWN_ELSEWHERE)
     parts += _reasons(others, evidence)
@@ -219,6 +220,15 @@ def _not_evaluated(verdict: Verdict) -> list[RenderableType]:
     return [Group(title, ByWidth(grid, Group(*lines)))]
 
 
+def _skipped(evidence: Evidence) -> list[RenderableType]:
+    """Why checks were skipped, each reason once."""
+    reasons = Counter(result.message for result in evidence.checks if result.outcome is Outcome.SKIPPED)
+    if not reasons:
+        return []
+    lines = [Text(f"  {printable(why)}: {plural(count, 'check')}") for why, count in reasons.most_common()]
+    return [Group(_title(f"{plural(reasons.total(), 'check')} skipped"), *lines)]
+
+
 def _lacking(evidence: Evidence) -> list[RenderableType]:
     if not evidence.lacks:
         return []
@@ -284,17 +294,18 @@ def _layouts(evidence: Evidence) -> list[RenderableType]:
 
 
 def _reasons(reasons: Iterable[Reason], evidence: Evidence) -> list[RenderableType]:
-    """Everything else that stands against a PASS, the same words of several runs on one line."""
-    runs_by_words: dict[tuple[Kind, str], list[RunKey]] = {}
+    """Everything else that stands against a PASS, the same words of several runs or clauses on one line."""
+    by_words: dict[tuple[Kind, str], tuple[list[RunKey], list[str]]] = {}
     for reason in reasons:
-        runs = runs_by_words.setdefault((reason.kind, reason.message), [])
-        if reason.run:
-            runs.append(reason.run)
-    if not runs_by_words:
+        words = reason.message.removeprefix(reason.clause)
+        runs, clauses = by_words.setdefault((reason.kind, words), ([], []))
+        runs += [reason.run] if reason.run else []
+        clauses += [reason.clause] if reason.clause else []
+    if not by_words:
         return []
     lines: list[RenderableType] = [_title("against a pass")]
-    for (kind, message), runs in runs_by_words.items():
-        label = Text(kind, style=_KIND_STYLE[kind])
+    for (kind, words), (runs, clauses) in by_words.items():
+        label, message = Text(kind, style=_KIND_STYLE[kind]), id_ranges(clauses) + words
         lines.append(clause_line(label, Text(printable(message)), _runs_in_short(runs, evidence)))
     return [Group(*lines)]
 

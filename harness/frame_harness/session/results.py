@@ -276,7 +276,8 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             }  # fmt: skip
         case GuestFailure():
             return {
-                "outcome": broken_off(error), "message": error.summary, "at": at,
+                "outcome": broken_off(error), "message": error.summary,
+                "at": _innermost_line(error.backtrace, image) or at,
                 "console_tail": error.console_tail, "backtrace": error.backtrace,
                 "registers": error.registers,
             }  # fmt: skip
@@ -322,7 +323,15 @@ def _panic_line(error: BaseException, image: Image | None) -> str:
     if is_part_of(cause.file, subject):
         return f"{cause.file}:{cause.line}"
     # It panicked in a library: the innermost line of the subject on the way there.
-    places = (found[1] for line in cause.backtrace if (found := _PLACE.search(line)))
+    return _innermost_line(cause.backtrace, image)
+
+
+def _innermost_line(backtrace: Sequence[str], image: Image | None) -> str:
+    """The subject's innermost line in a backtrace; empty where it has none."""
+    if image is None:
+        return ""
+    places = (found[1] for line in backtrace if (found := _PLACE.search(line)))
+    subject = str(image.subject.path)
     return next((place for place in places if is_part_of(place.rpartition(":")[0], subject)), "")
 
 
