@@ -147,7 +147,8 @@ def test_hook_of_each_boundary_frame(bare_kernel: Kernel, command: str, hook: st
         vtables[pfn] = 0
     called = [(row["hook"], int(row["paddr"], 0)) for row in bare_kernel.call("vt.log").rows()]
     expect_each(bare_kernel, replies, [{}] * len(frames))
-    expect(f"hooks that {command} called", called, [(hook, pfn << 12) for pfn in frames])
+    wanted = [(hook, pfn << 12) for pfn in frames]
+    expect(f"hooks that {command} called", called, wanted, base=16, function=FUNCTIONS.named_by(command))
 
 
 @pytest.mark.clause("VT-04", at="invoke_vtable_on_unmap")

@@ -11,9 +11,10 @@ from frame_harness.contract.boundaries import around
 from frame_harness.contract.methods import CallEnd, Case, Slot, background
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_values import WIDE_RAM, boundary_frames, boundary_indexes
+from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.boundaries import outcomes, tell, write_slots
-from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, expect
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.guest.reply import Reply
 
@@ -205,10 +206,25 @@ def test_each_boundary_frame_is_zeroed_and_no_byte_beside_it(boot: Boot) -> None
             kernel.payload(other << 12)[:] = 0xFF
         kernel.offer(pfn << 12)
         expect("frame handed out", kernel.alloc(zeroed=True, purpose="user"), pfn << 12, base=16)
+        for other in near:
+            if other != pfn:
+                expect_no_writing(kernel, other << 12)
         left = [int(np.count_nonzero(kernel.payload(other << 12))) for other in near]
         wanted = [0 if other == pfn else 4096 for other in near]
         expect("bytes other than 0 in the frame and its neighbors", left, wanted, frame=pfn << 12)
         free.remove(pfn)
+
+
+def expect_no_writing(kernel: Kernel, paddr: int) -> None:
+    """Require that a free frame full of ones holds ones alone, or zeroes, which zeroing may have left."""
+    written = kernel.payload(paddr)
+    found = written[(written != 0xFF) & (written != 0)]
+    if found.size:
+        raise OtherClauseViolated(
+            "FREE-01", "bytes of a free frame that were written", expected="none",
+            got=f"{found.size}, the first of them {int(found[0]):#x}", frame=paddr, field="payload",
+            function=FUNCTIONS.keeper_of("payload"),
+        )  # fmt: skip
 
 
 @pytest.mark.clause("FREE-09", at="MetaSlot::set_next")
@@ -221,7 +237,10 @@ def test_block_of_each_order_comes_and_goes(boot: Boot) -> None:
             block = kernel.call(give.format(order))["paddr"]
             expect(f"address of a block of order {order}, modulo its size", block % (4096 << order), 0)
             orders = kernel.slots()["order"][block >> 12 : (block >> 12) + (1 << order)]
-            expect(f"order in each slot of a block of order {order}", set(orders.tolist()), {order})
+            expect(
+                f"order in each slot of a block of order {order}", set(orders.tolist()), {order},
+                field="order", function=FUNCTIONS.keeper_of("order"),
+            )  # fmt: skip
             kernel.call("trait.free" if "trait" in give else "buddy.free", block, order)
     kernel.call("buddy.drain")
     expect("free blocks that changed", sorted(initial ^ kernel.free_blocks())[:5], [])
