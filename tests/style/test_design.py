@@ -1,0 +1,69 @@
+"""The tables of DESIGN agree with the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DESIGN = (ROOT / "DESIGN.md").read_text(encoding="utf-8")
+TYPE_STUBS = "types-"
+
+
+def section(title: str) -> str:
+    return DESIGN.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def classes() -> set[str]:
+    files = (ROOT / "harness").rglob("*.py")
+    return {
+        node.name
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def test_every_class_of_the_glossary_is_in_the_code() -> None:
+    named = set(re.findall(r"`([A-Z][a-z]\w+)`", section("Words"))) - {"MetaSlot"}
+    assert len(named) > 5
+    assert named - classes() == set()
+
+
+def test_a_word_is_explained_once() -> None:
+    rows = re.findall(r"(?m)^\| ([^|]+) \| [^|]+ \|$", section("Words"))
+    words = [word for row in rows[1:] for word in row.split(", ")]
+    assert sorted(words) == sorted(set(words))
+
+
+def documented() -> set[str]:
+    """The packages of the table of dependencies."""
+    rows = re.findall(r"(?m)^\| ([^|]+) \|", section("Dependencies"))[1:]
+    names = (name for row in rows for name in re.sub(r"\(.*\)|crate|`", "", row).split(","))
+    return {name.strip() for name in names}
+
+
+def required() -> set[str]:
+    """The packages that the two build files ask for; type stubs have no role of their own."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    python = {re.split(r"[><=~]", one)[0] for one in wanted if not one.startswith(TYPE_STUBS)}
+    shim = tomllib.loads((ROOT / "kernel_shim" / "Cargo.toml").read_text(encoding="utf-8"))
+    return python | set(shim["dependencies"])
+
+
+def test_every_dependency_has_its_reason() -> None:
+    assert documented() == required()
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    numbers = re.findall(r"(?m)^\*\*D([0-9?]+)\.", DESIGN)
+    assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+
+
+def test_decisions_that_the_code_names_exist() -> None:
+    texts = [file.read_text(encoding="utf-8") for file in (ROOT / "harness").rglob("*.py")]
+    named = {number for text in texts for number in re.findall(r"\(D(\d+)\)", text)}
+    assert [number for number in sorted(named) if f"**D{number}." not in DESIGN] == []
