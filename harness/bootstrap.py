@@ -170,7 +170,7 @@ def _pip(arguments: list[str], *, what: str, say: Say, how_far: HowFar | None = 
     pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip"]
     listed = run([*pip, "config", "list"], what="asking pip", env=pip_settings.to_ask(os.environ))
     if listed.status != 0:
-        raise MissingToolError("pip", detail=listed.last_words(), next_step="mend pip's settings")
+        raise MissingToolError("pip", detail=listed.last_words(), next_step="fix pip's settings")
     argv = [*pip, "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off", *arguments]
     env = pip_settings.environment(os.environ, listed.out)
     finished = run_writing(ROOT, argv, what=what, say=say, env=env, how_far=how_far)

@@ -82,7 +82,7 @@ def _open_closed_streams() -> None:
         if getattr(sys, name) is None:
             mode = "r" if number == 0 else "w"
             stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
-            # Both names, as Python has it: whoever wraps the one must not close it for want of the other.
+            # Both names, as in Python: a program that wraps one must not close it if the other is missing.
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
 

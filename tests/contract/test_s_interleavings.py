@@ -197,7 +197,7 @@ def count_of(slot: NDArray[np.void]) -> NDArray[np.uint8]:
 
 
 class Offer:
-    """A free frame that the buddy offers to whoever asks next, as often as it is renewed."""
+    """A free frame that the buddy offers to the next caller, as often as it is renewed."""
 
     frame: int
     slot: NDArray[np.void]

@@ -1,4 +1,4 @@
-"""Proves that no QEMU is left, whoever is interrupted, killed or fails."""
+"""Proves that no QEMU is left when a process is interrupted, killed or fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Constants and types are found in the subject's text, whoever laid it out."""
+"""Constants and types are found in the subject's text, whatever its layout."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def test_subject_that_does_not_compile_is_the_compilers_verdict(subject_file: Pa
     assert "\n" not in raised.value.first
     assert "^^^^^^^^^^^^^ not found in this scope" in raised.value.rendered
     assert raised.value.rendered.splitlines()[0] in str(raised.value)
-    assert raised.value.next_step.startswith(f"mend {subject_file}")
+    assert raised.value.next_step.startswith(f"fix {subject_file}")
 
 
 _NO_LINKER = """\
@@ -301,7 +301,7 @@ def test_error_in_a_line_of_the_shim_s_is_not_blamed_on_the_subject(
     with pytest.raises(CompileError) as raised:
         build(frame_module(subject_file), "dev")
     assert "not about the frame module" in raised.value.next_step
-    assert "mend " + str(subject_file) not in str(raised.value)
+    assert "fix " + str(subject_file) not in str(raised.value)
 
 
 def test_subject_that_is_no_text_is_an_error_in_one_line(subject_file: Path) -> None:

@@ -123,7 +123,7 @@ def test_what_nobody_offers_is_told_by_name_and_no_fault_of_the_file(
     with pytest.raises(NotJudgeable) as caught:
         lacks(path)
     assert (caught.value.lacks, caught.value.asks) == ((), (asked,))
-    assert "mend" not in str(caught.value) and "\n" not in str(caught.value)
+    assert "fix " not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_both_sides_are_told_in_one_line(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_what_does_not_compile_is_the_file_s_own_trouble(text: str, first: str, 
     with pytest.raises(CompileError) as caught:
         lacks(path)
     assert caught.value.first.startswith(first.format(path=path))
-    assert caught.value.next_step.startswith(f"mend {path}")
+    assert caught.value.next_step.startswith(f"fix {path}")
 
 
 def test_every_name_that_something_depends_on_is_asked_for() -> None:

@@ -61,7 +61,7 @@ def test_line_that_nobody_can_play_is_named(line: str, words: str, lockstep: Loc
     with pytest.raises(UsageError, match=words) as raised:
         play_script(lockstep, script, "my.txt")
     assert raised.value.which == f"my.txt: `{line}`"
-    assert raised.value.next_step == "mend that line, or one before it"
+    assert raised.value.next_step == "fix that line, or one before it"
 
 
 @pytest.mark.parametrize("last", ["release 0x1180000 0", "array.unmap 0x1180000"])

@@ -79,7 +79,7 @@ def _why_not() -> str:
 
 
 def _install(packages: Sequence[str], say: Say | None, *, renewed: bool) -> str:
-    """Run apt-get, mend what it says to mend, try again; return what it refuses, or nothing."""
+    """Run apt-get, repair what it says to repair, try again; return what it refuses, or nothing."""
     what = f"installing {' '.join(packages)}"
     argv = [
         "apt-get", "install", "-y", "-q", "--no-install-recommends", "--no-remove",

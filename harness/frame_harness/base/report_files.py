@@ -1,4 +1,4 @@
-"""The report files: refused before a run when they cannot be written, gone until it has a verdict."""
+"""Checks that report files can be written, and deletes those of an earlier run before this one."""
 
 import contextlib
 from collections.abc import Iterable, Mapping

@@ -12,7 +12,7 @@ _GONE = (errno.EPIPE, errno.EIO)  # a pipe without its reader, a terminal that w
 
 
 class PatientStream(io.TextIOWrapper):
-    """Goes on into nothing when its reader is gone: `check … | head -1` ends with the verdict's status."""
+    """Discards output once its reader has closed the pipe: `check … | head -1` keeps its status."""
 
     def write(self, text: str, /) -> int:
         try:

@@ -1,4 +1,4 @@
-"""What the command says when it cannot go on, with the exit status that is true of it."""
+"""Maps errors that end a command to one message and an exit status."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def play_script(lockstep: Lockstep, script: Script, where: str = "script") -> Fa
 
 def _unplayable(where: str, line: str, detail: str) -> UsageError:
     return UsageError(
-        "script", f"{where}: `{line}`", detail=detail, next_step="mend that line, or one before it"
+        "script", f"{where}: `{line}`", detail=detail, next_step="fix that line, or one before it"
     )
 
 

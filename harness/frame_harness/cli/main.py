@@ -75,7 +75,7 @@ def help_command(command: str) -> None:
 @click.option("--baseline", type=FILE, help="Known findings (TOML): they are listed, and are no failure.")
 @click.option("--json", "json_", type=FILE, help="Write the verdict as JSON.")
 @click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
-@click.option("-n", "workers", type=click.IntRange(1), help="Guests at the same time; default: one a CPU.")
+@click.option("-n", "workers", type=click.IntRange(1), help="Parallel guests; default: one per CPU.")
 @click.option("--red", default="", hidden=True)  # a kernel that must not pass, for the tests of the harness
 def check_command(
     frame_rs: Path | None,

@@ -47,7 +47,7 @@ def show_matrix(
 
 
 def cells(row: Row) -> tuple[str, str, str, str, str]:
-    """One row of the table; whoever is alone in not noticing says so."""
+    """One row of the table; it is marked where nobody noticed."""
     corruption = row.corruption
     ids = ", ".join(id_.removeprefix("W-") for id_ in row.invariants)
     nobody = NOBODY if not row.noticed else ""

@@ -159,7 +159,7 @@ class Cpus:
     def stop(self, run: int | None = None) -> None:
         """End a run, by default the present one; a program stops after its iteration or at a barrier.
 
-        A run that has not begun yet ends at once when it does; one that has ended is past caring.
+        A run that has not begun yet ends at once when it does; one that has ended ignores it.
         """
         self.table["stop"] = self.table["run"] if run is None else run
 

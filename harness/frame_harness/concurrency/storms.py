@@ -79,8 +79,8 @@ def run_storm(
         seconds: of wall-clock time; what was done by then is judged.
         seen: is given what was done before it is judged, so that a storm that breaks something counts, too.
     Raises:
-        ClauseViolated, SubjectPanic: the subject does not stand it.
-        HarnessError: nothing came about: the CPUs never ran at the same time.
+        ClauseViolated, SubjectPanic: the subject violated a clause or panicked.
+        HarnessError: inconclusive: the CPUs never ran at the same time.
     """
     context = StormContext(kernel, Cpus(kernel), seed)
     kernel.call("buddy.drain")

@@ -36,7 +36,7 @@ _PANIC_IN_BATCH: Final = re.compile(r"[0-9]{1,6} panic file=")
 
 
 class GuestGone(ConsoleError):
-    """The console ended in the middle of something; why is for QEMU's exit status to say."""
+    """The console ended in the middle of something; the reason is in QEMU's exit status."""
 
     def __init__(self, what: str, tail: tuple[str, ...]) -> None:
         super().__init__("console", what, detail="the guest is gone", evidence="\n".join(tail))

@@ -141,7 +141,7 @@ class Crash:
 
 @dataclass(frozen=True)
 class Noise:
-    """A line that is nobody's answer."""
+    """A line that is not part of the protocol."""
 
     raw: bytes
 

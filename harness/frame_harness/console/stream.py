@@ -117,7 +117,7 @@ class LineStream:
         return self._ready[0] if self._ready else None
 
     def send(self, data: bytes) -> None:
-        """Send bytes to the guest; whoever is gone shows in the next read.
+        """Send bytes to the guest; that it is gone shows in the next read.
 
         Raises:
             ConsoleError: the guest has not read what was sent before.

@@ -40,7 +40,7 @@ class AllocFailed(Exception):
 
 
 class OtherAnswer(ProtocolError):
-    """The subject answered a request otherwise than whoever reads the reply expects.
+    """The subject's answer to a request lacks what its reader expects.
 
     Attributes:
         request: the console command.

@@ -54,7 +54,7 @@ class Boot(Protocol):
 class Kernel:
     """A guest at its prompt, with panics of requests recovered.
 
-    Whoever boots it ends it: `finish`, or leaving it as a context manager.
+    The caller of `boot` ends it: by `finish`, or by leaving it as a context manager.
     Every array is a live view of guest RAM: no copy, writable, valid also after the guest's death.
     """
 
@@ -249,7 +249,7 @@ class Kernel:
     def memory_map(self) -> list[Region]:
         return [Region.parsed(line) for line in self.call("map").data]
 
-    # The host's own eyes
+    # What the host reads in RAM
 
     @property
     def witness(self) -> GuestAddresses:
@@ -384,7 +384,7 @@ class Kernel:
                 if self.alive:
                     self.request(f"exit {how}")
                 elif not isinstance(self.failure, GuestFailure):
-                    # It runs on, and nobody talks to it any more.
+                    # It may still be running, and cannot be asked to exit.
                     self.guest.kill()
             except HarnessError as error:
                 trouble = error.summary

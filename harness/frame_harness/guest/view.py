@@ -1,4 +1,4 @@
-"""What a booted guest shows of itself, whoever holds it."""
+"""What a booted guest shows of itself."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's 
 OWN_VARIABLE = re.compile(r"CARGO(?:_|$)|OUT_DIR$|RUSTC|FRAME_RS$|FRAME_HARNESS_")
 """What cargo, or the harness, sets itself."""
 HIDDEN = "no variable of yours reaches the compiler, so it is not set"
-NOT_THE_SUBJECT = "mend what the compiler's tools say above; it is not about the frame module"
+NOT_THE_SUBJECT = "fix what the compiler's tools report above; it is not about the frame module"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Invocation:
     def run(self, *, what: str, say: Say | None = None, how_far: HowFar | None = None) -> Finished:
         """Run cargo.
 
-        Cargo believes time stamps: another text under an older one counts as compiled already. It runs only
+        Cargo trusts time stamps: a changed file with an older one is not rebuilt. It runs only
         when no image of these very sources is kept, so that a value never seen before wastes nothing.
 
         Raises:
@@ -221,13 +221,13 @@ def _error(
         message["rendered"].rstrip() for message in [*errors, *(m for m in said if m not in errors)]
     )
     # What is said of no line, such as a linker that is not there, of another crate, or of a line of the shim
-    # is nothing that an edit of the module would mend.
+    # is nothing that an edit of the module would fix.
     own = [
         message["message"]
         for message in compiled
         if message["message"] in errors and _is_about(subject, message)
     ]
-    next_step = f"mend {subject.path}, then run the same command" if own else NOT_THE_SUBJECT
+    next_step = f"fix {subject.path}, then run the same command" if own else NOT_THE_SUBJECT
     return CompileError(
         subject=subject.name, profile=profile, first=_one_line([*own, *errors][0]), rendered=rendered,
         next_step=next_step,

@@ -126,7 +126,7 @@ def _read(file: Path) -> dict[str, Any]:
             str(file),
             expected="a file in TOML",
             actual=words,
-            next_step="mend the file: it may name the mirror that crates come from",
+            next_step="fix the file: it may name the mirror that crates come from",
         ) from error
 
 

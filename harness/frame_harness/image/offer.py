@@ -128,7 +128,7 @@ def _next(subject: Subject, first: _Said) -> str:
         return f"call the file {KERNEL_S_NAME}, the folder {folder}/ of its modules frame/"
     if _VARIABLE.search(first.message):
         return f"use `option_env!` in {subject.path}: {HIDDEN}"
-    return f"mend {subject.path}, then run the same command"
+    return f"fix {subject.path}, then run the same command"
 
 
 def _ask(

@@ -192,7 +192,7 @@ def _debian_is_whole(rustc: Path, cargo: Path) -> bool:
     try:
         _release(_ask(rustc, "-vV"))
         sysroot = Path(_ask(rustc, "--print", "sysroot"))
-    except ToolchainError:  # too old, or half installed: apt may mend it
+    except ToolchainError:  # too old, or half installed: apt may fix it
         return False
     return (sysroot / "lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
 

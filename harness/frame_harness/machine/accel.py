@@ -18,7 +18,7 @@ Talk = Sequence[tuple[bytes, bytes]]
 KVM_DEVICE: Final = Path("/dev/kvm")
 PROBE_WALL_S: Final = 5.0
 """How long the kernel may take to speak under KVM. Wall clock, because a guest that hangs inside KVM uses no
-CPU time; with KVM this boot takes a fraction of a second, so whoever is slower loses nothing by TCG."""
+CPU time; with KVM this boot takes a fraction of a second, so a slower machine loses nothing by TCG."""
 _DOUBTS: Final[dict[tuple[Machine, Path], str]] = {}
 
 

@@ -103,7 +103,7 @@ class Watched(Protocol):
 class Deadline:
     """What a guest may still use up until it has done one thing.
 
-    Whoever reads the console waits at most `poll_s` at a time, then calls `check` with how much has been
+    The reader of the console waits at most `poll_s` at a time, then calls `check` with how much has been
     received in all; `check` raises when a limit is reached. Limits count from the making of the object.
     """
 

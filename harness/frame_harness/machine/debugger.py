@@ -46,7 +46,7 @@ class Debugger:
         self._sock.sendall(INTERRUPT)
         self._stopped()
         self.ask("qSupported:multiprocess+")
-        # Single registers are for those alone who have seen what registers there are.
+        # QEMU answers `p` only after the client has read its list of registers.
         self.ask("qXfer:features:read:target.xml:0,ffb")
 
     def breakpoint(self, vaddr: int) -> None:

@@ -196,7 +196,7 @@ class _Judge:
     def _life(self) -> Iterator[OrderingViolation]:
         stale = stale_parts(self._attempt.path, "refcount", LIVE)
         counts = self._attempt.find("refcount")
-        expected = "whoever acquires refcount 1 sees the whole new life"
+        expected = "a CPU that acquires refcount 1 sees the whole new life"
         access = self._accesses[counts[-1]] if counts else None
         if stale is None:
             got = "refcount 1 is never stored"

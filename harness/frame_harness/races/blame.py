@@ -75,8 +75,8 @@ LEFT_BEHIND: Final[Mapping[tuple[str, str], tuple[int, str]]] = {
 """By the method that is held and part of the outcome: the bits that are judged, why no others are."""
 ON_A_FREE_FRAME: Final[Mapping[str, str]] = {
     "alloc": "it is the buddy's to hand out",
-    "slot.mark_poisoned": "whoever finds it corrupt may say so at any time (GUARD-08)",
-    "slot.fetch_or_guard": "whoever finds it corrupt may say so at any time (GUARD-08)",
+    "slot.mark_poisoned": "a function that finds it corrupt may say so at any time (GUARD-08)",
+    "slot.fetch_or_guard": "a function that finds it corrupt may say so at any time (GUARD-08)",
 }
 """Methods that may write to the slot of a free frame; others may read it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 PIPE_WIDTH = 20_000
-"""Of a console that is no terminal: whoever reads lines wants whole ones."""
+"""Columns of a console that is no terminal: programs read whole lines."""
 _WIDE = 1_000
 
 

@@ -1,4 +1,4 @@
-"""Invariants of every slot, whoever owns its frame."""
+"""Invariants of every slot, whatever its frame is used for."""
 
 from __future__ import annotations
 

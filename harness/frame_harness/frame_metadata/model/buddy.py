@@ -224,7 +224,7 @@ class BuddyModel:
             zone.cached += 1
 
     def _quarantine(self, block: Block, zone: ZoneModel) -> None:
-        """Neither free nor anybody's; all else stays for whoever looks into the corruption."""
+        """Take a block out of circulation; all other fields stay, as evidence of the corruption."""
         for pfn in block.frames:
             self.slots.write(pfn, flags=self.slots[pfn].flags & ~C.flag_free, refcount=0)
         zone.note_returned(len(block.frames))

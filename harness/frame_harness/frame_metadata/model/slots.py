@@ -40,7 +40,7 @@ NEW_SLOT: Final = Slot()
 class SlotTable:
     """Every frame's slot by pfn; slots nobody wrote to are new.
 
-    `touched` collects the pfns that were written to, for whoever empties it.
+    `touched` collects the pfns that were written to; its reader empties it.
     """
 
     def __init__(self, n_frames: int) -> None:
