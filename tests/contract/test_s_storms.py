@@ -19,7 +19,7 @@ Rage = Callable[[str], ProgramResult]
 
 @pytest.fixture
 def storm(boot: Boot, request: pytest.FixtureRequest) -> Rage:
-    """Let one storm run_storm in a guest of its own, judge what is left; memory is as sound as it was."""
+    """Run one storm in a guest of its own and judge what is left; memory is as sound as it was."""
     seconds = float(request.config.getoption("--storm-seconds"))
 
     def let_rage(name: str) -> ProgramResult:

@@ -9,7 +9,7 @@ import pytest
 
 from frame_harness.concurrency.storms import STORMS, run_storm
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import GuestCrashed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
@@ -17,6 +17,7 @@ from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import check, write_machine
+from tests.support.frame_mutants import MUTANTS
 from tests.support.mutants import broken
 from tests.support.race_mutants import (
     ASKED_TWICE,
@@ -36,7 +37,7 @@ SLICE_S = 1.0
 
 
 def seconds_until_found(image: Image, name: str, *, extra: tuple[str, ...] = ()) -> float:
-    """Let a storm run_storm until it breaks something."""
+    """Repeat a storm until it breaks something."""
     began = time.monotonic()
     seed = 0
     while (spent := time.monotonic() - began) < LIMIT_S:
@@ -54,6 +55,19 @@ def test_a_storm_finds_a_seeded_race_within_a_minute(name: str) -> None:
     edits, storm, _, _ = SEEDED[name]
     image = build(frame_module(broken(edits)), "release")
     assert seconds_until_found(image, storm) < LIMIT_S
+
+
+def test_a_storm_names_the_clause_that_memory_breaks_after_it() -> None:
+    """Odd orders break no promise about references, though a storm of references finds them."""
+    [bug] = [each for each in MUTANTS if each.name == "odd frames of a block have an order of their own"]
+    image = build(frame_module(broken(bug.edits)), "release")
+    with (
+        Kernel.boot(image, load_machine("q35"), cpus=2) as kernel,
+        pytest.raises(OtherClauseViolated, match="W-ORDER-RANGE") as raised,
+    ):
+        run_storm(STORMS["balanced references"], kernel, seconds=0.1)
+    assert raised.value.clause == "FREE-04"
+    assert raised.value.function == "MetaSlot::set_order"
 
 
 @pytest.mark.parametrize("name", SEEDED)

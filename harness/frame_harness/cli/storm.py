@@ -19,7 +19,7 @@ from frame_harness.concurrency.storms import STORMS, Storm, run_storm
 from frame_harness.contract.versions import lacking
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
@@ -175,6 +175,7 @@ def _turn(tally: _Tally, image: Image, machine: Machine, request: StormRequest, 
             tally.absent = f"not in this version, which lacks {', '.join(error.lacks)}"
         except (ClauseViolated, SubjectPanic, GuestCrashed, GuestTimeout) as error:
             tally.broken = f"BROKEN, {str(error).splitlines()[0]}"
-            for id_ in tally.storm.clauses:
+            broken = error.breaks if isinstance(error, OtherClauseViolated) else tally.storm.clauses
+            for id_ in broken:
                 click.echo(f"{id_}: {FRAME_METADATA.clauses[id_].title}")
             click.echo(f"  {error}\n  see it again: {request.command(tally.storm, seed)}")

@@ -11,7 +11,7 @@ from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.concurrency.smp import Cpus, Job, ProgramResult, generation_growth, generations
 from frame_harness.frame_metadata.functions import ALLOCATE, FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
-from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, expect
 from frame_harness.guest.kernel import Kernel
 
 UNUSED: Final = 2**32 - 1
@@ -73,7 +73,7 @@ def run_storm(
     seed: int = 1,
     seen: Callable[[ProgramResult], None] | None = None,
 ) -> ProgramResult:
-    """Let a storm run_storm, judge it; all of memory is as sound afterwards, with the same blocks free.
+    """Run a storm and judge it; all of memory must be as sound afterwards, with the same blocks free.
 
     Args:
         seconds: of wall-clock time; what was done by then is judged.
@@ -94,7 +94,7 @@ def run_storm(
     context.outcome.expect_none(storm.name)
     if storm.judge is not None:
         storm.judge(context)
-    _expect_sound(context)
+    _expect_sound(storm, context)
     return context.outcome
 
 
@@ -112,7 +112,7 @@ def _run_until_done(storm: Storm, context: StormContext, seconds: float) -> Prog
     raise HarnessError("storm", storm.name, expected=f"{LEAST_ROUNDS} rounds", actual=str(rounds))
 
 
-def _expect_sound(context: StormContext) -> None:
+def _expect_sound(storm: Storm, context: StormContext) -> None:
     kernel, outcome = context.kernel, context.outcome
     if context.generations is not None:
         growth = generation_growth(kernel, context.generations)
@@ -131,15 +131,18 @@ def _expect_sound(context: StormContext) -> None:
         fields = {violation.field for violation in violations}
         first = violations[0]
         field = first.field if len(fields) == 1 else ""
-        raise ClauseViolated(
-            f"memory after {outcome.steps} steps of a storm: {', '.join(sorted(report.violated))}",
-            expected=first.expected,
-            got=first.got,
-            frame=None if first.pfn is None else first.pfn << PAGE_SHIFT,
-            field=field,
-            function=FUNCTIONS.keeper_of(field),
-            exhibit=report.text,
-        )
+        what = f"memory after {outcome.steps} steps of a storm: {', '.join(sorted(report.violated))}"
+        broken = [clause for result in report if result.total for clause in result.clauses]
+        facts: dict[str, Any] = {
+            "expected": first.expected, "got": first.got,
+            "frame": None if first.pfn is None else first.pfn << PAGE_SHIFT,
+        }  # fmt: skip
+        if set(broken).isdisjoint(storm.clauses):
+            # The first invariant is the most basic one; what else does not hold may follow from it.
+            keeper = FUNCTIONS.keeper_of(first.field)
+            raise OtherClauseViolated(broken[0], what, field=first.field, function=keeper, **facts)
+        keeper = FUNCTIONS.keeper_of(field)
+        raise ClauseViolated(what, exhibit=report.text, field=field, function=keeper, **facts)
     now = kernel.free_blocks()
     expect("blocks missing from the free lists", sorted(context.free_blocks - now)[:5], [])
     expect("blocks that were not there at first", sorted(now - context.free_blocks)[:5], [])

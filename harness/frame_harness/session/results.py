@@ -188,6 +188,7 @@ def seen_on_the_way(
         run=result.run,
         outcome=Outcome.VIOLATED,
         duration_s=0.0,
+        level=result.level,
         message=error.what,
         expected=error.expected,
         got=error.got,
