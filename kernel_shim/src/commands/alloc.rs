@@ -3,11 +3,12 @@
 use super::{operand, slot};
 use crate::arch::interrupts;
 use crate::memory::release::release_owned_block;
+use crate::memory::slot_table;
 use crate::memory::subject::{get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame};
 use crate::smp::call::subject;
 use crate::sync::with_irqs_disabled;
 use shim_parts::args::{parse, Args};
-use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
+use shim_parts::command::{failed, refused, Code, Command, CommandError, CommandResult};
 use shim_parts::reply::Reply;
 use shim_parts::PAGE_SIZE;
 
@@ -88,17 +89,21 @@ fn alloc_all(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let recipe = Recipe::parse(args)?;
     operand::require_buddy()?;
     let mut count = 0_u64;
-    let ended_by = loop {
+    // A subject that hands out one frame twice would go on for ever.
+    while count <= slot_table::frames() {
         match recipe.allocate() {
             Ok(_) => count += 1,
-            Err(error) => break error,
+            Err(ended_by) => {
+                reply.field("n", count);
+                return match ended_by {
+                    AllocError::OutOfMemory => Ok(()),
+                    other => Err(operand::alloc_failed(other)),
+                };
+            }
         }
-    };
-    reply.field("n", count);
-    match ended_by {
-        AllocError::OutOfMemory => Ok(()),
-        other => Err(operand::alloc_failed(other)),
     }
+    reply.field("n", count);
+    Err(failed("MoreThanAllFrames"))
 }
 
 fn requires_zero(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
