@@ -56,7 +56,7 @@ def test_no_history_breaks_the_clause(
     if found is not None:
         difference = found.failure.difference
         raise ClauseViolated(
-            f"history of {plural(len(found.script.lines), 'command')}: {difference.what}",
+            f"history of {plural(len(found.script.commands), 'command')}: {difference.what}",
             expected=difference.expected,
             got=" ".join(difference.got.split()),
             frame=difference.frame,

@@ -13,6 +13,7 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
+from frame_harness.histories.commands import Op
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import Corruption
 from frame_harness.histories.lockstep import OwnHost
@@ -70,13 +71,13 @@ def test_kernel_itself_notices_what_it_trips_over() -> None:
         rows = {each.name: laboratory.row(each) for each in CORRUPTIONS if each.kind in ("cached", "held")}
     finally:
         host.finish(kernel)
-    assert rows["cached refcount of a live frame"].panics == ("alloc new zeroed=0", "alloc.all new zeroed=0")
-    assert rows["cached flags FREE lost"].panics[0] == "buddy.drain"
+    assert rows["cached refcount of a live frame"].panics == (Op.ALLOC, Op.ALLOC_ALL)
+    assert rows["cached flags FREE lost"].panics[0] is Op.DRAIN
     assert not rows["held meta_aux written"].noticed
 
 
 def test_matrix_names_who_notices() -> None:
-    noticed = Row(CORRUPTIONS[0], ("alloc",), ("W-LINK-IN-TABLE", "W-LINK-SYMMETRIC"))
+    noticed = Row(CORRUPTIONS[0], (Op.ALLOC,), ("W-LINK-IN-TABLE", "W-LINK-SYMMETRIC"))
     unnoticed = Row(CORRUPTIONS[0], (), ())
     assert cells(noticed)[3:] == ("alloc", "LINK-IN-TABLE, LINK-SYMMETRIC")
     assert cells(unnoticed)[3:] == ("", NOBODY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.campaign import Tally, campaign
+from frame_harness.histories.commands import decode
 from frame_harness.histories.lockstep import Lockstep, OwnHost
-from frame_harness.histories.scripts import Script
+from frame_harness.histories.scripts import parse
 from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode
@@ -78,7 +80,7 @@ def test_what_a_real_module_is_known_for_is_found_alone(real: Path, profile: str
     tally = campaign(host(frame_module(real), profile), 1, lambda tally: tally.commands < A_MINUTE // 4)
 
     assert set(tally.found) == KNOWN_IN[profile]
-    assert max(len(found.script.lines) for found in tally.found.values()) <= 5
+    assert max(len(found.script.commands) for found in tally.found.values()) <= 5
 
 
 @pytest.mark.slow
@@ -111,20 +113,15 @@ def test_saved_script_fails_again_on_its_subject_and_passes_on_a_sound_one(tmp_p
 
 def test_guest_that_was_reset_is_as_a_fresh_one() -> None:
     """The same history before and after others, on the same guest, leaves the same memory."""
-    lines = (
-        "alloc new purpose=user",
-        "alloc.all new zeroed=0",
-        "buddy.drain",
-        "release 0x1180000 0",
-        "alloc",
+    script = parse(
+        "# frame-harness script 1\n# machine: q35\n# profile: dev\n"
+        "alloc new purpose=user\nalloc.all new zeroed=0\nbuddy.drain\nrelease 0x1180000 0\nalloc\n",
+        "script",
     )
-    script = Script("q35", "dev", ISLANDS, lines)
+    other = replace(script, commands=(*map(decode, ("alloc.all", "slot.inc_ref 0x1180000")),))
     with Lockstep(host(frame_module()), ISLANDS) as lockstep:
         assert play_script(lockstep, script) is None
         first = lockstep.kernel.slots().copy()
-        assert (
-            play_script(lockstep, Script("q35", "dev", ISLANDS, ("alloc.all", "slot.inc_ref 0x1180000")))
-            is None
-        )
+        assert play_script(lockstep, other) is None
         assert play_script(lockstep, script) is None
         assert (lockstep.kernel.slots() == first).all()

@@ -13,15 +13,26 @@ from frame_harness.base.errors import UsageError
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.functions import FUNCTIONS
-from frame_harness.frame_metadata.model import Done, Fail, Model, ModelResult, Panic, PanicKind, booted_model
-from frame_harness.histories.attribution import AT_BOOT, AT_THE_END, BOOT, CLAUSES, OF_COMMAND, Blame, blame
+from frame_harness.frame_metadata.memory_state import Migratetype
+from frame_harness.frame_metadata.model import (
+    USER_DATA,
+    Done,
+    Fail,
+    Model,
+    ModelResult,
+    Panic,
+    PanicKind,
+    booted_model,
+)
+from frame_harness.histories.attribution import CALLED_AT_BOOT, CLAUSES, OF_COMMAND, Blame, blame
 from frame_harness.histories.boot_configs import ISLANDS
-from frame_harness.histories.differences import Difference
+from frame_harness.histories.commands import Command, Kind, Op, Operand, Recipe, ScriptError, VtableAt, decode
+from frame_harness.histories.differences import Difference, Look
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.history import Failure
-from frame_harness.histories.interpreter import HANDLERS, Interpreter, Prediction, ScriptError, set_of_vtables
+from frame_harness.histories.interpreter import HANDLERS, Interpreter, Prediction, set_of_vtables
 from frame_harness.histories.lockstep import BootConfig
-from frame_harness.histories.scripts import Script, parse
+from frame_harness.histories.scripts import FoundOn, Script, parse
 from frame_harness.histories.shrink import shrink
 from frame_harness.histories.steps import Cached, Got, Listed, Step
 
@@ -42,7 +53,7 @@ def interpreter(model: Model) -> Interpreter:
 
 def follow(interpreter: Interpreter, *lines: str) -> object:
     """The outcome of the last line."""
-    return [interpreter.follow(line) for line in lines][-1].outcome
+    return [interpreter.follow(decode(line)) for line in lines][-1].outcome
 
 
 def live(generator: Generator, model: Model, steps: int) -> list[object]:
@@ -50,12 +61,10 @@ def live(generator: Generator, model: Model, steps: int) -> list[object]:
     interpreter, results, outcomes = Interpreter(model), dict[int, tuple[int, ...]](), list[object]()
     for _ in range(steps):
         step = generator.next(model)
-        line = step.line(results, model)
-        if line is None:
+        command = step.command(results, model)
+        if command is None:
             continue
-        for name, address in VTABLES.items():
-            line = line.replace(f"@{name}+", f"{address // 16:#x}").replace(f"@{name}", f"{address:#x}")
-        outcome = interpreter.follow(line).outcome
+        outcome = interpreter.follow(command.on(VTABLES)).outcome
         values = getattr(outcome, "values", {})
         results[step.number] = (values["paddr"],) if "paddr" in values else ()
         generator.note(step, results[step.number])
@@ -67,12 +76,12 @@ def live(generator: Generator, model: Model, steps: int) -> list[object]:
 
 
 def test_every_command_has_a_clause() -> None:
-    assert set(HANDLERS) <= set(OF_COMMAND)
+    assert set(OF_COMMAND) == set(Op)
     assert set(CONTRACT) >= CLAUSES
 
 
 def test_commands_change_the_model_as_the_console_changes_the_guest(interpreter: Interpreter) -> None:
-    first = interpreter.follow("alloc new purpose=user zeroed=1").outcome
+    first = interpreter.follow(decode("alloc new purpose=user zeroed=1")).outcome
     assert isinstance(first, Done)
     paddr = f"{first.values['paddr']:#x}"
     assert follow(interpreter, f"slot.inc_ref {paddr}", f"slot.dec_ref {paddr}") == Done({"v": 2})
@@ -81,10 +90,10 @@ def test_commands_change_the_model_as_the_console_changes_the_guest(interpreter:
 
 
 def test_prediction_names_the_frames_the_payload_and_the_poison(interpreter: Interpreter) -> None:
-    interpreter.follow("alloc")
+    interpreter.follow(decode("alloc"))
     poisoned = interpreter.model.buddy.cached_frames()[-1][0]
-    interpreter.follow(f"slot.mark_poisoned {poisoned << 12:#x}")
-    prediction = interpreter.follow("alloc")
+    interpreter.follow(Command(Op.MARK_POISONED, (poisoned << 12,)))
+    prediction = interpreter.follow(decode("alloc"))
     assert prediction.poison_met == {poisoned}
     assert isinstance(prediction.outcome, Done)
     assert prediction.payload == {prediction.outcome.values["paddr"] >> 12: 0}
@@ -102,14 +111,18 @@ def test_prediction_names_the_frames_the_payload_and_the_poison(interpreter: Int
 )
 def test_a_user_who_breaks_the_lists_is_noticed(interpreter: Interpreter, lines: list[str]) -> None:
     for line in lines:
-        prediction = interpreter.follow(line)
+        prediction = interpreter.follow(decode(line))
     assert not prediction.sound
 
 
 @pytest.mark.parametrize("line", ["", "crash panic", "release nowhere 0", "buddy.alloc 1 sideways"])
-def test_what_the_model_does_not_know_is_refused(interpreter: Interpreter, line: str) -> None:
-    with pytest.raises((ScriptError, ValueError)):
-        interpreter.follow(line)
+def test_what_the_model_does_not_know_is_refused(line: str) -> None:
+    with pytest.raises(ScriptError):
+        decode(line)
+
+
+def test_the_model_follows_every_command_that_there_is() -> None:
+    assert set(HANDLERS) == set(Op)
 
 
 # ---- writing ----------------------------------------------------------------------------------------------
@@ -122,10 +135,10 @@ def test_histories_are_followed_by_the_model_to_their_end(model: Model, seed: in
 
 
 def test_the_same_seed_writes_the_same_history() -> None:
-    def written() -> list[str]:
+    def written() -> list[Step]:
         model = booted_model(N_FRAMES, [range(N_FRAMES)], GIVEN)
         generator = Generator(random.Random(5))
-        return [generator.next(model).text for _ in range(60)]
+        return [generator.next(model) for _ in range(60)]
 
     assert written() == written()
 
@@ -141,7 +154,7 @@ def test_what_is_known_is_not_provoked_again(model: Model, seed: int) -> None:
 
 
 def test_operands_find_frames_by_their_place(model: Model) -> None:
-    Interpreter(model).follow("alloc")
+    Interpreter(model).follow(decode("alloc"))
     assert Got(3, shift=2).resolve({3: (0x5000,)}, model) == 0x7000
     assert Got(4).resolve({3: (0x5000,)}, model) is None
     assert Cached(0).resolve({}, model) == model.buddy.cached_frames()[-1][0] << 12
@@ -151,7 +164,7 @@ def test_operands_find_frames_by_their_place(model: Model) -> None:
 
 
 def test_step_without_its_frame_means_nothing(model: Model) -> None:
-    assert Step(0, "release {0} 0", (Got(9),)).line({}, model) is None
+    assert Step(0, Op.RELEASE, (Got(9), 0)).command({}, model) is None
 
 
 # ---- attribution ------------------------------------------------------------------------------------------
@@ -204,46 +217,38 @@ def test_difference_names_the_clause_that_it_breaks(
 ) -> None:
     """`{a}` is a frame that is held, `{c}` the one that leaves the CPU cache next; pfn -1 stands for a frame
     that the last command is about."""
-    held = interpreter.follow("alloc").outcome
+    held = interpreter.follow(decode("alloc")).outcome
     assert isinstance(held, Done)
     names = {"a": hex(held.values["paddr"]), "c": hex(interpreter.model.buddy.cached_frames()[-1][0] << 12)}
-    for line in lines:
-        prediction = interpreter.follow(line.format(**names))
+    sent = [decode(line.format(**names)) for line in lines]
+    for command in sent:
+        prediction = interpreter.follow(command)
     if difference.pfn == -1:
         difference = replace(difference, pfn=max(prediction.frames))
-    sent = [line.format(**names) for line in lines]
-    assert blame(["alloc", *sent], sent[-1], prediction, difference).clause == clause
+    assert blame([decode("alloc"), *sent], sent[-1], prediction, difference).clause == clause
 
 
 def test_what_an_invariant_finds_is_the_clause_that_it_serves() -> None:
     found = Difference("invariant", "", "", "", served=("FREE-05", "FREE-03"))
-    assert blame([], AT_THE_END, None, found).clause == "FREE-05"
-    assert blame([], AT_THE_END, None, Difference("payload", "", "", "")).clause == "FREE-01"
+    assert blame([], Look.AT_THE_END, None, found).clause == "FREE-05"
+    assert blame([], Look.AT_THE_END, None, Difference("payload", "", "", "")).clause == "FREE-01"
 
 
 KINDS = ("status", "value", "slot", "payload", "counter", "list", "cache", "hooks", "crash")
 FIELDS = ("", "next", "vtable", "flags", "order", "refcount", "generation", "guard", "meta_aux", "payload")
 FRAME = 0x106_0000
-OPERANDS = {
-    "buddy.alloc": "0 movable",
-    "buddy.drain": "",
-    "alloc": "new purpose=user",
-    "alloc.all": "",
-    "trait.alloc": "0",
-    "trait.alloc_frame": "",
-    "vt.log": "",
-    "vt.clear": "",
-    "inject": f"buddy.next {FRAME:#x}",
-    "array.poisoned": f"{FRAME:#x} 0",
-    "payload.fill": f"{FRAME:#x} 1 1",
-    **dict.fromkeys(("release", "buddy.free", "trait.free"), f"{FRAME:#x} 0"),
+OPERANDS: dict[Kind, Operand] = {
+    **dict.fromkeys(Kind, 1),
+    Kind.FRAME: FRAME,
+    Kind.MIGRATETYPE: Migratetype.MOVABLE,
+    Kind.RECIPE: Recipe("new", (USER_DATA,)),
 }
 
 
-@pytest.mark.parametrize("command", HANDLERS)
-def test_no_history_names_a_clause_whose_functions_it_did_not_call(command: str) -> None:
+@pytest.mark.parametrize("op", Op, ids=lambda op: op.words)
+def test_no_history_names_a_clause_whose_functions_it_did_not_call(op: Op) -> None:
     """Whatever is different after whatever command: the clause is one that the calls made can break."""
-    line = f"{command} {OPERANDS.get(command, f'{FRAME:#x} 1 1')}".strip()
+    command = Command(op, tuple(OPERANDS[kind] for kind in op.kinds))
     outcomes: tuple[ModelResult, ...] = (Done(), Fail("OutOfMemory"), *(Panic(kind) for kind in PanicKind))
     predictions = [
         Prediction(outcome, frames=frozenset({FRAME >> 12}), wrapped=wrapped, poison_met=met)
@@ -251,11 +256,11 @@ def test_no_history_names_a_clause_whose_functions_it_did_not_call(command: str)
         for wrapped in (frozenset(), frozenset({FRAME >> 12}))
         for met in (frozenset(), frozenset({FRAME >> 12}))
     ]
-    calls = FUNCTIONS.of_lines([line]) or FUNCTIONS.of_lines([*BOOT, line])
+    calls = FUNCTIONS.of_lines([op.words]) or CALLED_AT_BOOT
     for prediction, kind, field in itertools.product(predictions, KINDS, FIELDS):
         difference = Difference(kind, "", "", "overflow", pfn=FRAME >> 12, field=field, got_status="panic")
-        blamed = blame([line], line, prediction, difference)
-        assert FUNCTIONS.of_clause[blamed.clause] & calls, (line, prediction, difference)
+        blamed = blame([command], command, prediction, difference)
+        assert FUNCTIONS.of_clause[blamed.clause] & calls, (command, prediction, difference)
         assert blamed.clause in CLAUSES
 
 
@@ -303,7 +308,8 @@ def test_difference_names_the_function_that_wrote_it(
     line: str, difference: Difference, blamed: tuple[str, str]
 ) -> None:
     prediction = Prediction(Done(), frames=frozenset({5}))
-    found = blame([line], line, prediction, difference)
+    command = decode(line)
+    found = blame([command], command, prediction, difference)
     assert found.clause == blamed[0]
     if blamed[1]:
         assert found.function == blamed[1]
@@ -325,60 +331,56 @@ def test_a_wrapped_generation_is_blamed_for_generations_alone(
     wrapped: set[int], difference: Difference, clause: str
 ) -> None:
     prediction = Prediction(Done(), frames=frozenset({5}), wrapped=frozenset(wrapped))
-    assert blame(["alloc"], "alloc", prediction, difference).clause == clause
+    command = decode("alloc")
+    assert blame([command], command, prediction, difference).clause == clause
 
 
 def test_hooks_without_a_release_are_the_invokers_business() -> None:
     found = Difference("hooks", "", "", "")
-    asked = ["array.unmap 0x5000", "vt.log"]
-    assert blame(asked, "vt.log", Prediction(Done()), found).clause == "VT-04"
-    given_back = ["release 0x5000 0", "vt.log"]
-    assert blame(given_back, "vt.log", Prediction(Done()), found).clause == "VT-05"
+    log = Command(Op.HOOK_LOG)
+    asked = [Command(Op.UNMAP, (0x5000,)), log]
+    assert blame(asked, log, Prediction(Done()), found).clause == "VT-04"
+    given_back = [Command(Op.RELEASE, (0x5000, 0)), log]
+    assert blame(given_back, log, Prediction(Done()), found).clause == "VT-05"
 
 
 def test_what_is_wrong_at_boot_is_blamed_on_who_filled_the_table() -> None:
-    found = blame([], AT_BOOT, None, slot_difference("meta_aux"))
+    found = blame([], Look.AT_BOOT, None, slot_difference("meta_aux"))
     assert (found.clause, found.function) == ("ARRAY-03", "init_metadata_array")
 
 
 # ---- shortening -------------------------------------------------------------------------------------------
 
 
+def failure(clause: str, steps: Sequence[Step]) -> Failure:
+    difference = Difference("slot", "", "", "")
+    return Failure(Blame(clause, "", frozenset()), difference, tuple(steps), (), Look.AT_THE_END)
+
+
 def test_history_is_shortened_to_the_steps_that_it_takes() -> None:
     """It takes an allocation, then its release; anything else is ballast."""
-    history = [Step(number, f"alloc new zeroed={number % 2}") for number in range(40)]
-    history[30] = Step(30, "release {0} 0", (Got(7, 3),))
+    history = [Step(number, Op.ALLOC, (Recipe("new", (bool(number % 2),)),)) for number in range(40)]
+    history[30] = Step(30, Op.RELEASE, (Got(7, 3), 0))
 
     def play(steps: Sequence[Step]) -> Failure | None:
         known: set[int] = set()
         for at, step in enumerate(steps):
-            if step.text.startswith("release") and 7 in known:
-                done = tuple(steps[: at + 1])
-                return Failure(
-                    Blame("X", "", frozenset()),
-                    Difference("slot", "", "", ""),
-                    done,
-                    tuple(s.text for s in done),
-                    False,
-                )
+            if step.op is Op.RELEASE and 7 in known:
+                return failure("X", steps[: at + 1])
             known.add(step.number)
         return None
 
     first = play(history)
     assert first is not None
-    assert [step.text for step in shrink(first, play).steps] == ["alloc", "release {0} 0"]
+    shortest = (Step(7, Op.ALLOC, (Recipe(),)), Step(30, Op.RELEASE, (Got(7), 0)))
+    assert shrink(first, play).steps == shortest
 
 
 def test_shortening_keeps_to_the_clause_it_began_with() -> None:
     def play(steps: Sequence[Step]) -> Failure | None:
-        clause = "A" if len(steps) > 3 else "B"
-        return (
-            Failure(Blame(clause, "", frozenset()), Difference("slot", "", "", ""), tuple(steps), (), False)
-            if steps
-            else None
-        )
+        return failure("A" if len(steps) > 3 else "B", steps) if steps else None
 
-    first = play([Step(number, "alloc") for number in range(9)])
+    first = play([Step(number, Op.ALLOC, (Recipe(),)) for number in range(9)])
     assert first is not None
     assert len(shrink(first, play).steps) == 4
 
@@ -389,8 +391,9 @@ def test_shortening_keeps_to_the_clause_it_began_with() -> None:
 def script(boot_config: BootConfig = ISLANDS) -> Script:
     return Script(
         machine="q35", profile="dev", boot_config=boot_config,
-        lines=("alloc", "slot.set_vtable_bits 0x1000 @both+4"),
-        clause="VT-03", facts={"seed": "1:2"}, remarks={1: "expect success"},
+        commands=(decode("alloc"), Command(Op.SET_VTABLE_BITS, (0x1000, VtableAt("both", 4)))),
+        clause="VT-03", seen="words", subject=FoundOn("frame.rs", "0" * 64), seed="1:2",
+        remarks={1: "expect success"},
     )  # fmt: skip
 
 
@@ -398,10 +401,11 @@ def script(boot_config: BootConfig = ISLANDS) -> Script:
     "boot_config", [ISLANDS, BootConfig("whole", {}), BootConfig("small", {"ram": "8 MiB"})]
 )
 def test_script_is_read_back_as_it_was_written(boot_config: BootConfig) -> None:
-    again = parse(script(boot_config).text, "x")
-    assert (again.lines, again.boot_config, again.clause) == (script().lines, boot_config, "VT-03")
-    assert again.facts == {"seed": "1:2"}
-    assert again.text.splitlines()[1:-1] == script(boot_config).text.splitlines()[1:-1]
+    assert parse(script(boot_config).text, "x") == replace(script(boot_config), remarks={})
+
+
+def test_script_is_saved_by_clause_profile_and_module() -> None:
+    assert script().file_name == "VT-03-dev-00000000.txt"
 
 
 @pytest.mark.parametrize(

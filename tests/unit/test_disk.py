@@ -18,6 +18,7 @@ from frame_harness.cli import fuzz as fuzz_command
 from frame_harness.cli.fuzz import FuzzRequest
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.campaign import Found
+from frame_harness.histories.commands import decode
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.scripts import Script
 from frame_harness.image.build import build
@@ -199,9 +200,7 @@ def test_no_folder_for_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPat
 def test_finding_is_shown_though_its_script_cannot_be_saved(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    script = Script(
-        "q35", "dev", BootConfig("small", {}), ("alloc new",), "ALLOC-07", {"seen": "x", "subject": "s"}
-    )
+    script = Script("q35", "dev", BootConfig("small", {}), (decode("alloc new"),), "ALLOC-07", seen="x")
     found = Found("ALLOC-07", None, script, 9)  # type: ignore[arg-type]
 
     def full(path: Path, _: bytes) -> NoReturn:

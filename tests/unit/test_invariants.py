@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import weakref
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
@@ -14,45 +13,35 @@ from frame_harness.contract.invariant import InvariantStatus
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
-from frame_harness.frame_metadata.invariants.columns import Columns, Past
-from frame_harness.frame_metadata.memory_state import (
-    Canary,
-    MemoryState,
-    MemoryStateError,
-    digest_frames,
-)
-from tests.support.corruption import CORRUPTIONS, Corruption, Subjects, touch_payload
-from tests.support.synthetic import LARGEST, SMALL, Shape, healthy_state
+from frame_harness.frame_metadata.invariants.columns import Columns
+from frame_harness.frame_metadata.memory_state import MemoryStateError, pfn_ranges
+from frame_harness.histories.corruption_table import CORRUPTIONS
+from frame_harness.histories.corruptions import Corruption
+from tests.support.scene import MadeUp, healthy
+from tests.support.synthetic import LARGEST, Shape, healthy_state
 
 NONE = C.link_none
-
-
-@cache
-def healthy() -> tuple[MemoryState, Past]:
-    """Never written to: corruptions get a copy."""
-    state = healthy_state(SMALL)
-    payload = np.arange(3 * 4096, dtype=np.uint32).astype(np.uint8).reshape(3, 4096)
-    pfns = np.flatnonzero(state.slots["flags"] & C.flag_free)[:3]
-    canary = Canary(pfns, digest_frames(payload), digest_frames(payload))
-    state = replace(state, canary=canary)
-    return state, INVARIANTS.check_all(state).past
-
-
-def subjects() -> Subjects:
-    state, _ = healthy()
-    zones = tuple(replace(zone, heads=zone.heads.copy()) for zone in state.zones)
-    return Subjects(replace(state.copied(), zones=zones, cached=state.cached.copy()))
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda corruption: corruption.name)
 def test_corruption_is_noticed_by_exactly_the_invariants_that_should(corruption: Corruption) -> None:
     _, past = healthy()
-    damaged = subjects()
-    state = corruption.edit(damaged) or damaged.state
+    scene = MadeUp.fresh()
+    corruption.edit(scene)
 
-    report = INVARIANTS.check_all(state, past)
+    report = INVARIANTS.check_all(scene.judged(), past)
 
-    assert report.violated == corruption.fires, report.text
+    assert corruption.explains(report.violated), report.text
+
+
+def test_kernel_image_over_a_listed_block_is_noticed() -> None:
+    state, past = healthy()
+    pfn = MadeUp.fresh().pfns["listed"]
+    grown = pfn_ranges([*map(tuple, state.off_limits.tolist()), (pfn, pfn + 1)])
+
+    report = INVARIANTS.check_all(replace(state, off_limits=grown), past)
+
+    assert report.violated == {"W-OFF-LIMITS", "W-OFF-LIMITS-UNTOUCHED", "W-ACCOUNT-RECOUNT"}, report.text
 
 
 def test_every_invariant_is_proved_able_to_fail() -> None:
@@ -108,11 +97,11 @@ def test_empty_slot_table_holds_nothing() -> None:
 
 
 def test_violations_are_five_at_most_with_a_count_of_the_rest() -> None:
-    damaged = subjects()
-    free = np.flatnonzero(damaged.state.slots["flags"] & C.flag_free)[:40]
-    damaged.state.slots["refcount"][free] = 3
+    scene = MadeUp.fresh()
+    free = np.flatnonzero(scene.slots["flags"] & C.flag_free)[:40]
+    scene.slots["refcount"][free] = 3
 
-    result = INVARIANTS.check_all(damaged.state)["W-FREE-REFCOUNT"]
+    result = INVARIANTS.check_all(scene.judged())["W-FREE-REFCOUNT"]
 
     assert (result.total, len(result.violations)) == (40, 5)
     assert result.violations[0].text == (
@@ -136,39 +125,39 @@ def test_columns_go_with_their_last_user() -> None:
 
 
 def test_generation_may_wrap_to_zero() -> None:
-    before, after = subjects(), subjects()
-    before.write(before.held(), generation=2**32 - 1)
-    after.write(after.held(), generation=0)
+    before, after = MadeUp.fresh(), MadeUp.fresh()
+    before.slots["generation"][before.pfns["held"]] = 2**32 - 1
+    after.slots["generation"][after.pfns["held"]] = 0
 
-    assert "W-GENERATION-FORWARD" in INVARIANTS.check_all(after.state, before.state).held
+    assert "W-GENERATION-FORWARD" in INVARIANTS.check_all(after.judged(), before.judged()).held
 
 
 def test_frames_poisoned_while_free_are_excused_by_name_alone() -> None:
-    damaged = subjects()
-    pfn = damaged.middle()
-    damaged.write(pfn, guard=C.guard_poisoned, flags=damaged.read(pfn, "flags") | C.flag_poisoned)
-    excused = replace(damaged.state, poisoned_while_free=np.array([pfn]))
+    scene = MadeUp.fresh()
+    pfn = scene.pfns["listed"]
+    scene.slots["guard"][pfn] = C.guard_poisoned
+    scene.slots["flags"][pfn] |= C.flag_poisoned
+    excused = replace(scene.judged(), poisoned_while_free=np.array([pfn]))
 
-    assert INVARIANTS.check_all(damaged.state).violated == {"W-FREE-GUARD", "W-FREE-FLAGS"}
+    assert INVARIANTS.check_all(scene.judged()).violated == {"W-FREE-GUARD", "W-FREE-FLAGS"}
     assert not INVARIANTS.check_all(excused).violated
 
 
 def test_frame_poisoned_while_free_must_not_come_back_healed() -> None:
-    before, after = subjects(), subjects()
-    pfn = before.cached()
-    before.write(pfn, guard=C.guard_poisoned)
-    after.write(pfn, generation=before.read(pfn, "generation") + 1)
+    before, after = MadeUp.fresh(), MadeUp.fresh()
+    pfn = before.pfns["cached"]
+    before.slots["guard"][pfn] = C.guard_poisoned
+    after.slots["generation"][pfn] += 1
 
-    assert "W-POISON-STAYS" in INVARIANTS.check_all(after.state, before.state).violated
+    assert "W-POISON-STAYS" in INVARIANTS.check_all(after.judged(), before.judged()).violated
 
 
 def test_canary_ignores_frames_that_were_handed_out_since() -> None:
-    damaged = subjects()
-    state = touch_payload(damaged)
-    assert state.canary is not None
-    damaged.flip(int(state.canary.pfns[1]), "flags", C.flag_free)
+    scene = MadeUp.fresh()
+    scene.payload[8] ^= 1
+    scene.slots["flags"][scene.pfns["listed"]] ^= C.flag_free
 
-    assert "W-PAYLOAD-CANARY" in INVARIANTS.check_all(state).held
+    assert "W-PAYLOAD-CANARY" in INVARIANTS.check_all(scene.judged()).held
 
 
 def test_state_refuses_a_slot_table_without_a_field() -> None:

@@ -10,6 +10,7 @@ from frame_harness.bench.rows import Row
 from frame_harness.cli.bench import table_of as bench_table
 from frame_harness.cli.matrix import table_of
 from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.histories.commands import Op
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.matrix import Row as MatrixRow
 from frame_harness.judge.baseline import EMPTY
@@ -45,7 +46,7 @@ def test_clause_is_one_line_with_all_its_checks() -> None:
 def test_matrix_names_whole_invariants() -> None:
     console, file = piped()
     ids = ("W-OFF-LIMITS-UNTOUCHED", "W-FREE-REFCOUNT", "W-" + "LONG-" * 30)
-    console.print(table_of([MatrixRow(CORRUPTIONS[0], ("alloc new",), ids)]))
+    console.print(table_of([MatrixRow(CORRUPTIONS[0], (Op.ALLOC,), ids)]))
     [_, line] = file.getvalue().splitlines()
     assert "OFF-LIMITS-UNTOUCHED, FREE-REFCOUNT" in line and "LONG-" * 30 in line
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.lockstep import Lockstep, OwnHost
-from frame_harness.histories.scripts import Script
+from frame_harness.histories.scripts import Script, parse
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
@@ -30,6 +31,10 @@ def lockstep() -> Iterator[Lockstep]:
     host = OwnHost(build(frame_module(), "release"), load_machine("q35"))
     with Lockstep(host, ISLANDS) as lockstep:
         yield lockstep
+
+
+def script(*lines: str) -> Script:
+    return replace(parse(HEAD + "\n".join([*lines, ""]), "my.txt"), boot_config=ISLANDS)
 
 
 def replay(folder: Path, *lines: str, frame_rs: Path | None = None) -> Result:
@@ -50,30 +55,36 @@ def replay(folder: Path, *lines: str, frame_rs: Path | None = None) -> Result:
         ("alloc sideways", "expected zeroed="),
         ("slot.set_flags 0x1180000", "expected a number as argument 2"),
         ("slot.set_flags 0x1180000 {0}", "expected a number as argument 2"),
-        ("slot.set_flags 0x1180000 1 2", "refused: unexpected argument"),
+        ("slot.set_flags 0x1180000 1 2", "unexpected argument: 2"),
         ("slot.set_flags -1 1", "expected 0 to 0xffffffffffffffff as argument 1"),
         ("release 0x1180000 40", "expected 0 to 0x14 as argument 2"),
         ("inject", "no such fault is known"),
     ],
 )
-def test_line_that_nobody_can_play_is_named(line: str, words: str, lockstep: Lockstep) -> None:
-    script = Script("q35", "release", ISLANDS, ("alloc", line, "alloc"))
+def test_line_that_nobody_can_play_is_named(line: str, words: str) -> None:
+    """Also behind others that can be played, and before any guest is started."""
     with pytest.raises(UsageError, match=words) as raised:
-        play_script(lockstep, script, "my.txt")
+        script("alloc", line, "alloc")
     assert raised.value.which == f"my.txt: `{line}`"
     assert raised.value.next_step == "fix that line, or one before it"
 
 
 @pytest.mark.parametrize("last", ["release 0x1180000 0", "array.unmap 0x1180000"])
 def test_vtable_that_nobody_registered_is_a_mistake_of_the_script(last: str, lockstep: Lockstep) -> None:
-    lines = ("alloc", "slot.set_vtable_bits 0x1180000 0x1000", last)
-    with pytest.raises(UsageError, match=r"script: my\.txt: `"):
-        play_script(lockstep, Script("q35", "release", ISLANDS, lines), "my.txt")
+    vtable = script("alloc", "slot.set_vtable_bits 0x1180000 0x1000", last)
+    with pytest.raises(UsageError, match=rf"script: my\.txt: `{last}`"):
+        play_script(lockstep, vtable, "my.txt")
+
+
+def test_command_that_the_guest_alone_refuses_is_named(lockstep: Lockstep) -> None:
+    calls = " ".join(["zeroed=0"] * 17)
+    with pytest.raises(UsageError, match=rf"my\.txt: `alloc {calls}`: refused: expected at most 16 calls"):
+        play_script(lockstep, script("alloc", f"alloc {calls}", "alloc"), "my.txt")
 
 
 @pytest.mark.parametrize("line", ["slot.get_refcount 0xffffffffffff", "array.snapshot 0xffffffffff000"])
 def test_address_without_a_slot_must_panic_as_the_contract_says(line: str, lockstep: Lockstep) -> None:
-    assert play_script(lockstep, Script("q35", "release", ISLANDS, (line, "alloc"))) is None
+    assert play_script(lockstep, script(line, "alloc")) is None
 
 
 def test_script_without_a_command_is_no_pass(tmp_path: Path) -> None:

@@ -22,15 +22,14 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.model import ModelError
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.campaign import Found, Tally, campaign
+from frame_harness.histories.commands import encode
 from frame_harness.histories.history import Failure, play
-from frame_harness.histories.interpreter import ScriptError
 from frame_harness.histories.lockstep import LineRefused, Lockstep, OwnHost
-from frame_harness.histories.scripts import NEXT_STEP, Script, parse
+from frame_harness.histories.scripts import NEXT_STEP, Script, parse, unplayable
 from frame_harness.histories.steps import Step as ScriptStep
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.image.store import write_whole
-from frame_harness.image.subject import Subject
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.firmware import require_host
@@ -101,9 +100,9 @@ def _say(text: str) -> None:
 
 def _save(found: Found, folder: Path, request: FuzzRequest) -> None:
     script = found.script
-    path = folder / f"{found.clause}-{script.profile}-{script.facts['subject'][-64:][:8]}.txt"
-    click.echo(f"\n{script.clause}")
-    click.echo(f"  {script.facts['seen']}")
+    path = folder / script.file_name
+    click.echo(f"\n{script.title}")
+    click.echo(f"  {script.seen}")
     for line in script.lines:
         click.echo(f"    {line}")
     write_whole(path, script.text.encode())  # after it was shown: there may be no room
@@ -111,7 +110,7 @@ def _save(found: Found, folder: Path, request: FuzzRequest) -> None:
     if request.frame_rs:
         words += ["--frame-rs", str(request.frame_rs)]
     click.echo(
-        f"  shortened from {found.length} to {plural(len(script.lines), 'command')}: {shlex.join(words)}"
+        f"  shortened from {found.length} to {plural(len(script.commands), 'command')}: {shlex.join(words)}"
     )
 
 
@@ -148,10 +147,10 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
         failure = play_script(lockstep, script, str(file))
         parted = lockstep.parted
     click.echo(f"replay: {file} on {image.subject.name}, {machine or script.machine}:{image.profile}")
-    if found_on := _another_subject(script, image.subject):
-        click.echo(f"it was found on {found_on}; --frame-rs names the module to judge")
-    for line in failure.lines if failure else script.lines:
-        click.echo(f"    {line}")
+    if script.subject and script.subject.sha256 != image.subject.sha256:
+        click.echo(f"it was found on {script.subject.text}; --frame-rs names the module to judge")
+    for command in (failure or script).commands:
+        click.echo(f"    {encode(command)}")
     if failure is None and parted:
         click.echo("not all was played: what the module did is allowed, and the model cannot follow it")
         return ExitCode.NO_TESTS
@@ -163,45 +162,27 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
     return ExitCode.FAIL
 
 
-def _another_subject(script: Script, subject: Subject) -> str:
-    """The module that a script was found on, where it is not the one that it is played on."""
-    found = script.facts.get("subject", "")
-    return "" if not found or subject.sha256 in found else found
-
-
 def play_script(lockstep: Lockstep, script: Script, where: str = "script") -> Failure | None:
-    """Play the lines of a script as they stand.
+    """Play the commands of a script as they stand.
 
     Raises:
         UsageError: names the line that nobody can play.
     """
-    left = iter([ScriptStep(number, _literal(line)) for number, line in enumerate(script.lines)])
-    last = ScriptStep(-1, "")
+    left = iter([ScriptStep(n, each.op, each.operands) for n, each in enumerate(script.commands)])
+    last = 0
 
     def choose() -> ScriptStep | None:
         nonlocal last
         step = next(left, None)
-        last = step or last
+        last = step.number if step else last
         return step
 
     try:
         return play(lockstep, choose)
     except ModelError as error:
-        raise _unplayable(where, script.lines[last.number], error.summary) from error
-    except (ScriptError, LineRefused) as error:
-        detail = error.summary.removeprefix(f"{error.what}: ").removeprefix(f"{error.which}: ")
-        raise _unplayable(where, script.lines[last.number], detail) from error
+        raise unplayable(where, script.lines[last], error.summary) from error
+    except LineRefused as error:
+        raise unplayable(where, script.lines[last], error.detail) from error
     except LookupError as error:
         detail = "it leads to something that the model does not know"
-        raise _unplayable(where, script.lines[last.number], detail) from error
-
-
-def _unplayable(where: str, line: str, detail: str) -> UsageError:
-    return UsageError(
-        "script", f"{where}: `{line}`", detail=detail, next_step="fix that line, or one before it"
-    )
-
-
-def _literal(line: str) -> str:
-    """A line as the text of a step, in which braces stand for operands."""
-    return line.replace("{", "{{").replace("}", "}}")
+        raise unplayable(where, script.lines[last], detail) from error

@@ -51,7 +51,7 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
     corruption = row.corruption
     ids = ", ".join(id_.removeprefix("W-") for id_ in row.invariants)
     nobody = NOBODY if not row.noticed else ""
-    panics = ", ".join(panic.split()[0] for panic in row.panics)
+    panics = ", ".join(op.words for op in row.panics)
     return corruption.kind, corruption.field, corruption.change, panics, ids or nobody
 
 

@@ -1,76 +1,44 @@
 """Names the clause that a difference breaks with the function to blame.
 
-A clause is named only when the history called a function that can break it: `OF_CLAUSE` says which those are.
+A clause is named only when the history called a function that can break it: `FUNCTIONS` says which those are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.functions import (
-    ALLOCATE,
-    EPOCH,
-    FUNCTIONS,
-    RETURN,
-)
+from frame_harness.frame_metadata.functions import ALLOCATE, FUNCTIONS, RETURN
 from frame_harness.frame_metadata.invariants import INVARIANTS
-from frame_harness.frame_metadata.model import Fail, Panic, PanicKind, Purpose
-from frame_harness.histories.differences import Difference
-from frame_harness.histories.interpreter import ALLOCATES, GIVES_BACK, TAKES, Prediction, Words, options_of
+from frame_harness.frame_metadata.model import AllocOptions, Fail, Panic, PanicKind, Purpose
+from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
+from frame_harness.histories.commands import ALLOCATES, GIVES_BACK, TAKES, WRITES_SLOT, Command, Op, Recipe
+from frame_harness.histories.differences import Difference, Look
+from frame_harness.histories.interpreter import Prediction
 
+_OF_METHOD = {method.name: method.clauses[0] for method in reversed(SLOT_METHODS)}
 # The clause of a command, where nothing more is known than that it went wrong.
-OF_COMMAND = {
-    "alloc": "ALLOC-09",
-    "alloc.all": "ALLOC-09",
-    "buddy.alloc": "ALLOC-14",
-    "trait.alloc": "FRAME-06",
-    "trait.alloc_frame": "FRAME-06",
-    "trait.free": "FRAME-06",
-    "release": "VT-05",
-    "buddy.free": "FREE-02",
-    "buddy.drain": "FREE-09",
-    "slot.inc_ref": "REF-01",
-    "slot.dec_ref": "REF-01",
-    "slot.get_refcount": "REF-01",
-    "slot.cas_refcount": "REF-02",
-    "slot.set_refcount": "REF-03",
-    "slot.reset_refcount": "REF-03",
-    "slot.set_flags": "LAYOUT-07",
-    "slot.get_flags": "LAYOUT-07",
-    "slot.set_order": "LAYOUT-07",
-    "slot.get_order": "LAYOUT-07",
-    "slot.set_next": "FREE-07",
-    "slot.set_prev": "FREE-07",
-    "slot.next": "FREE-07",
-    "slot.prev": "FREE-07",
-    "slot.generation": "LAYOUT-07",
-    "slot.set_generation": "LAYOUT-07",
-    "slot.meta_aux_store": "FRAME-08",
-    "slot.meta_aux_load": "FRAME-08",
-    "slot.set_vtable_bits": "VT-02",
-    "slot.vtable_bits": "VT-02",
-    "slot.vtable_ref": "VT-02",
-    "slot.try_vtable_ref": "VT-02",
-    "slot.set_guard": "GUARD-01",
-    "slot.get_guard": "GUARD-01",
-    "slot.fetch_or_guard": "GUARD-01",
-    "slot.mark_poisoned": "GUARD-02",
-    "slot.is_guard_poisoned": "GUARD-03",
-    "slot.is_cow": "FRAME-07",
-    "slot.is_dll": "FRAME-07",
-    "slot.reset_with_free_list_meta": "GUARD-04",
-    "slot.note_new_allocation_epoch": "GUARD-05",
-    "array.snapshot": "ARRAY-08",
-    "array.matches": "GEN-02",
-    "array.poisoned": "GUARD-06",
-    "array.unmap": "VT-04",
-    "array.lastref": "VT-04",
-    "vt.log": "VT-05",
-    "vt.clear": "VT-05",
-    "payload.fill": "ARRAY-11",
-    "inject": "ARRAY-11",
+OF_COMMAND: Mapping[Op, str] = {
+    **{op: _OF_METHOD[op.method] for op in Op if op.method in _OF_METHOD},
+    Op.NOTE_NEW_ALLOCATION_EPOCH: "GUARD-05",
+    **dict.fromkeys((Op.SET_VTABLE_BITS, Op.VTABLE_BITS, Op.VTABLE_REF, Op.TRY_VTABLE_REF), "VT-02"),
+    **dict.fromkeys(ALLOCATES, "ALLOC-09"),
+    Op.BUDDY_ALLOC: "ALLOC-14",
+    **dict.fromkeys((Op.TRAIT_ALLOC, Op.TRAIT_ALLOC_FRAME, Op.TRAIT_FREE), "FRAME-06"),
+    Op.BUDDY_FREE: "FREE-02",
+    Op.DRAIN: "FREE-09",
+    Op.SNAPSHOT: "ARRAY-08",
+    Op.MATCHES: "GEN-02",
+    Op.POISONED: "GUARD-06",
+    **dict.fromkeys((Op.UNMAP, Op.LAST_REF), "VT-04"),
+    **dict.fromkeys((Op.RELEASE, Op.HOOK_LOG, Op.HOOK_CLEAR), "VT-05"),
+    **dict.fromkeys((Op.FILL, Op.OFFER, Op.REFUSE, Op.SKIP_STAMPS, Op.CLEAR_FAULTS), "ARRAY-11"),
+}
+# The fields that a method may change; one that only reads is not here.
+OWNED = {
+    op: {name for method in SLOT_METHODS if method.name == op.method for name in method.stored}
+    for op in WRITES_SLOT
 }
 # A field of the slot of the frame that was allocated, or given back.
 OF_NEW_LIFE = {"flags": "ALLOC-02", "generation": "GEN-01", "guard": "GUARD-05", "vtable": "GUARD-05"}
@@ -93,21 +61,19 @@ OF_PANIC = {
 OF_BOOT = {"refcount": "FREE-02", "next": "FREE-03", "prev": "FREE-03", "order": "FREE-04"}
 # A method that writes one field, and the field that is no business of its own.
 OF_TWO_POISONS = {
-    ("set_guard", "flags"): "CONST-05",
-    ("fetch_or_guard", "flags"): "CONST-05",
-    ("set_flags", "guard"): "CONST-05",
+    (Op.SET_GUARD, "flags"): "CONST-05",
+    (Op.FETCH_OR_GUARD, "flags"): "CONST-05",
+    (Op.SET_FLAGS, "guard"): "CONST-05",
 }
-AT_BOOT = "at boot"
-"""Stands for the command where the difference showed before the first."""
-AT_THE_END = "at the end"
-"""Stands for the command where the difference showed when everything was looked at."""
-BOOT = ("array.init 0", "buddy.free 0 0")
-"""What every guest does before its first command, as commands."""
+# What every guest calls before its first command.
+CALLED_AT_BOOT = FUNCTIONS.of_lines(["array.init", Op.BUDDY_FREE.words])
 
 _LAST_RESORTS = ("FREE-03", "FREE-02", "LAYOUT-07", "ARRAY-03")
 _BY_RULE = frozenset(
-    {"ALLOC-04", "ALLOC-05", "ALLOC-06", "ALLOC-07", "ALLOC-08", "ALLOC-11", "ALLOC-14", "ALLOC-15"}
-    | {"FREE-01", "GEN-03", "GUARD-08", "LAYOUT-07", "VT-03", "ARRAY-03", "ARRAY-07"}
+    {
+        *("ALLOC-04", "ALLOC-05", "ALLOC-06", "ALLOC-07", "ALLOC-08", "ALLOC-11", "ALLOC-14", "ALLOC-15"),
+        *("ARRAY-03", "ARRAY-07", "FREE-01", "GEN-03", "GUARD-08", "LAYOUT-07", "VT-03"),
+    }
 )
 _BY_INVARIANT = frozenset(invariant.clauses[0] for invariant in INVARIANTS.values())
 _BY_TABLE = frozenset(
@@ -133,46 +99,52 @@ class Blame:
     called: frozenset[str]
 
 
-def blame(lines: Sequence[str], line: str, prediction: Prediction | None, difference: Difference) -> Blame:
+def blame(
+    commands: Sequence[Command], seen: Command | Look, prediction: Prediction | None, difference: Difference
+) -> Blame:
     """Name clause and function of a difference that showed after the last of some commands.
 
     Args:
-        lines: all commands of the history, in the order in which they were sent.
-        line: the command after which it showed, or `AT_BOOT`, or `AT_THE_END`.
+        commands: all of the history, in the order in which they were sent.
+        seen: the command after which it showed, or the look that showed it.
     """
-    by_one = frozenset() if line in (AT_BOOT, AT_THE_END) else FUNCTIONS.of_lines([line])
-    called = by_one or FUNCTIONS.of_lines([*BOOT, *lines])
-    candidates = [*_candidates(lines, line, prediction, difference), *_LAST_RESORTS]
+    by_one = _called([seen]) if isinstance(seen, Command) else frozenset()
+    called = by_one or CALLED_AT_BOOT | _called(commands)
+    candidates = [*_candidates(commands, seen, prediction, difference), *_LAST_RESORTS]
     clause = next(id_ for id_ in candidates if FUNCTIONS.of_clause.get(id_, frozenset()) & called)
-    return Blame(clause, _function(clause, line, difference), called)
+    return Blame(clause, _function(clause, seen, difference), called)
+
+
+def _called(commands: Sequence[Command]) -> frozenset[str]:
+    return FUNCTIONS.of_lines(command.op.words for command in commands)
 
 
 def _candidates(
-    lines: Sequence[str], line: str, prediction: Prediction | None, difference: Difference
+    commands: Sequence[Command], seen: Command | Look, prediction: Prediction | None, difference: Difference
 ) -> Iterator[str]:
     """The clauses that it may break, the likeliest first."""
     yield from difference.served
-    if line == AT_BOOT:
+    if seen is Look.AT_BOOT:
         yield OF_BOOT.get(difference.field, "ARRAY-03")
-    elif prediction is None or line == AT_THE_END:
+    elif prediction is None or isinstance(seen, Look):
         yield _of_the_end(prediction, difference)
     elif isinstance(prediction.outcome, Panic):
         yield _of_refused(prediction.outcome, difference)
     else:
-        yield _provoked(prediction, difference) or _of_command(lines, Words.of(line), prediction, difference)
+        yield _provoked(prediction, difference) or _of_command(commands, seen, prediction, difference)
 
 
-def _function(clause: str, line: str, difference: Difference) -> str:
+def _function(clause: str, seen: Command | Look, difference: Difference) -> str:
     """The method that the command names; where it calls several, the one that answers for the field."""
-    if line == AT_BOOT:
-        return "init_metadata_array" if clause.startswith("ARRAY") else FUNCTIONS.keeper_of(difference.field)
-    name = line.split(maxsplit=1)[0]
-    if name.startswith("slot."):
-        return f"MetaSlot::{name.removeprefix('slot.')}"
-    if name in ALLOCATES:
-        return ALLOCATE
-    called = FUNCTIONS.of_clause[clause] & FUNCTIONS.of_lines([line])
     keeper = FUNCTIONS.keeper_of(difference.field)
+    if isinstance(seen, Look):
+        by_init = seen is Look.AT_BOOT and clause.startswith("ARRAY")
+        return "init_metadata_array" if by_init else keeper
+    if seen.op.method:
+        return f"MetaSlot::{seen.op.method}"
+    if seen.op in ALLOCATES:
+        return ALLOCATE
+    called = FUNCTIONS.of_clause[clause] & _called([seen])
     if keeper in called or not called:
         return keeper
     # What a block's way back does to its slots, but for links and order, is done here.
@@ -186,21 +158,23 @@ def _of_the_end(prediction: Prediction | None, difference: Difference) -> str:
     return "ALLOC-15" if prediction is not None and prediction.claim_rejected else "FREE-01"
 
 
-def _of_command(lines: Sequence[str], words: Words, prediction: Prediction, difference: Difference) -> str:
+def _of_command(
+    commands: Sequence[Command], last: Command, prediction: Prediction, difference: Difference
+) -> str:
     if difference.kind == "payload":
-        return _of_payload(words, prediction, difference)
-    if words.name in ALLOCATES:
-        return _of_allocation(words, prediction, difference)
+        return _of_payload(last, prediction, difference)
+    if last.op in ALLOCATES:
+        return _of_allocation(last.op, prediction, difference)
     if difference.kind in OF_KIND:
         return OF_KIND[difference.kind]
     if difference.kind == "hooks":
-        return "VT-05" if any(each.startswith("release") for each in lines) else "VT-04"
+        return "VT-05" if any(each.op is Op.RELEASE for each in commands) else "VT-04"
     if difference.kind == "slot":
-        if words.name in GIVES_BACK | TAKES:
+        if last.op in GIVES_BACK | TAKES:
             return _of_return(prediction, difference)
-        if words.name.startswith("slot."):
-            return _of_method(words, prediction, difference)
-    return OF_COMMAND.get(words.name, "LAYOUT-07")
+        if last.op.method:
+            return _of_method(last.op, prediction, difference)
+    return OF_COMMAND[last.op]
 
 
 def _of_refused(outcome: Panic, difference: Difference) -> str:
@@ -229,22 +203,24 @@ def _is_wrap(prediction: Prediction, difference: Difference) -> bool:
     return bool(prediction.wrapped) and difference.got_status == "panic" and "overflow" in difference.got
 
 
-def _of_payload(words: Words, prediction: Prediction, difference: Difference) -> str:
-    if words.name not in ALLOCATES:
-        return "FREE-01"
-    if difference.zeroed:
-        calls = options_of(words.args).calls
-        table = max((at for at, call in enumerate(calls) if isinstance(call, Purpose)), default=-1)
-        if table >= 0 and isinstance(call := calls[table], Purpose) and call.requires_zero:
-            after = [call for call in calls[table + 1 :] if call is False]
-            before = [call for call in calls[:table] if call is False]
-            return "ALLOC-07" if after else "ALLOC-06" if before else "ALLOC-04"
+def _of_payload(last: Command, prediction: Prediction, difference: Difference) -> str:
+    match last.operands:
+        case (Recipe(calls=calls),) if difference.zeroed:
+            return _of_unzeroed(calls)
+        case (Recipe(),):
+            # Of the frame itself: it should have been left alone; of another one: zeroing went too far.
+            return "ALLOC-05" if difference.pfn in prediction.frames else "ALLOC-04"
+    return "FREE-01"
+
+
+def _of_unzeroed(calls: Sequence[bool | Purpose]) -> str:
+    last = max((at for at, call in enumerate(calls) if isinstance(call, Purpose)), default=-1)
+    if not AllocOptions(tuple(calls)).purpose.requires_zero:
         return "ALLOC-04"
-    # Of the frame itself: it should have been left alone; of another one: zeroing went too far.
-    return "ALLOC-05" if difference.pfn in prediction.frames else "ALLOC-04"
+    return "ALLOC-07" if False in calls[last + 1 :] else "ALLOC-06" if False in calls[:last] else "ALLOC-04"
 
 
-def _of_allocation(words: Words, prediction: Prediction, difference: Difference) -> str:
+def _of_allocation(op: Op, prediction: Prediction, difference: Difference) -> str:
     if isinstance(prediction.outcome, Fail):
         return "ALLOC-11"
     if difference.kind == "status":
@@ -253,7 +229,7 @@ def _of_allocation(words: Words, prediction: Prediction, difference: Difference)
         # Lists, caches and counters are the buddy's: the module decides what it is asked for, and how often.
         return "ALLOC-08"
     if difference.kind == "slot":
-        mine = difference.pfn in prediction.frames or words.name == "alloc.all"
+        mine = difference.pfn in prediction.frames or op is Op.ALLOC_ALL
         return OF_NEW_LIFE.get(difference.field, "ALLOC-09") if mine else "ALLOC-14"
     return "ALLOC-09"
 
@@ -272,38 +248,12 @@ def _of_return(prediction: Prediction, difference: Difference) -> str:
     return OF_RETURN.get(difference.field, "FREE-02")
 
 
-def _of_method(words: Words, prediction: Prediction, difference: Difference) -> str:
+def _of_method(op: Op, prediction: Prediction, difference: Difference) -> str:
     """A field that the method owns has a wrong value, or another one changed."""
-    method = words.name.removeprefix("slot.")
-    mine = difference.pfn in prediction.frames
-    if mine and difference.field in OWNED.get(method, ()):
-        return (
-            "GEN-01"
-            if difference.field == "generation" and method != "set_generation"
-            else OF_COMMAND[words.name]
-        )
-    if difference.field == "generation":
+    field, mine = difference.field, difference.pfn in prediction.frames
+    owned = mine and field in OWNED.get(op, ())
+    if field == "generation" and not (owned and op is Op.SET_GENERATION):
         return "GEN-01"
-    return OF_TWO_POISONS.get((method, difference.field), "LAYOUT-07") if mine else "LAYOUT-07"
-
-
-OWNED = {
-    "inc_ref": ("refcount",),
-    "dec_ref": ("refcount",),
-    "cas_refcount": ("refcount",),
-    "set_refcount": ("refcount",),
-    "reset_refcount": ("refcount",),
-    "set_flags": ("flags",),
-    "set_order": ("order",),
-    "set_next": ("next",),
-    "set_prev": ("prev",),
-    "set_generation": ("generation",),
-    "meta_aux_store": ("meta_aux",),
-    "set_vtable_bits": ("vtable",),
-    "set_guard": ("guard",),
-    "fetch_or_guard": ("guard",),
-    "mark_poisoned": ("guard", "flags"),
-    EPOCH.removeprefix("MetaSlot::"): ("generation", "guard", "vtable"),
-    RETURN.removeprefix("MetaSlot::"): ("guard", "vtable"),
-}
-"""The fields that a method may change; one that only reads is not here."""
+    if owned:
+        return OF_COMMAND[op]
+    return OF_TWO_POISONS.get((op, field), "LAYOUT-07") if mine else "LAYOUT-07"

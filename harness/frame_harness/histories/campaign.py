@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.histories.boot_configs import boot_configs_for
+from frame_harness.histories.differences import Look
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.history import Failure, play_again, play_random
 from frame_harness.histories.lockstep import BootConfig, Host, Lockstep
-from frame_harness.histories.scripts import Script
+from frame_harness.histories.scripts import FoundOn, Script
 from frame_harness.histories.shrink import shrink
 from frame_harness.machine.definition import Machine
 
@@ -78,7 +78,7 @@ def campaign(host: Host, seed: int, go_on: Go, say: Say = lambda _: None) -> Tal
                 tally.found[failure.clause] = found = _shortened(lockstep, failure, name)
                 say(found)
             tally.commands += lockstep.commands - before
-            if failure and not failure.lines:
+            if failure and not failure.commands:
                 break  # wrong before the first command: so is every history
     return tally
 
@@ -99,23 +99,21 @@ def _shortened(lockstep: Lockstep, failure: Failure, name: str) -> Found:
             actual=again.clause if again else "nothing", detail=failure.difference.line,
             next_step="report this: a guest that was reset is not as a fresh one",
         )  # fmt: skip
-    return Found(failure.clause, again, _script(lockstep, again, name), len(failure.lines))
+    return Found(failure.clause, again, _script(lockstep, again, name), len(failure.commands))
 
 
 def _script(lockstep: Lockstep, failure: Failure, name: str) -> Script:
     subject = lockstep.host.image.subject
-    last = len(failure.lines) - 1
-    where = " (seen when all of memory was looked at)" if failure.at_the_end else ""
+    last = len(failure.commands) - 1
+    where = f" (seen {failure.seen.value})" if failure.seen is Look.AT_THE_END else ""
     return Script(
         machine=lockstep.host.machine.name,
         profile=lockstep.host.image.profile,
         boot_config=lockstep.boot_config,
-        lines=failure.lines,
-        clause=f"{failure.clause}: {CLAUSES[failure.clause].title}",
-        facts={
-            "seen": failure.difference.line + where,
-            "subject": f"{subject.name} sha256 {subject.sha256}",
-            "seed": name,
-        },
-        remarks={last: f"expect {failure.difference.expected_line}"} if failure.lines else {},
+        commands=failure.commands,
+        clause=failure.clause,
+        seen=failure.difference.line + where,
+        subject=FoundOn(subject.name, subject.sha256),
+        seed=name,
+        remarks={last: f"expect {failure.difference.expected_line}"} if failure.commands else {},
     )

@@ -1,9 +1,10 @@
-"""What a corruption of a guest's memory is, with the ways to make one."""
+"""What a corruption of the memory bookkeeping is, with the ways to make one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,58 +12,89 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.constants import C
-from frame_harness.guest.kernel import Kernel
 
 NONE, UNUSED = C.link_none, C.refcount_unused
 ORDER = 3
-"""Of the list that is corrupted; it holds several blocks whose buddies are held."""
+"""Of the lists that are corrupted; the buddies of their blocks are held."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A guest that has lived a little, with one frame of each kind.
+    """Bookkeeping as numpy rows, a guest's live ones or made up, with one frame of each kind.
 
     Args:
-        pfns: by kind: `listed` (a block in the middle of a list), `head` (its first one), `inside` (a block),
-            `cached`, `held`, `quarantined`, `hole`, `reserved`.
+        zones: rows with bounds, counters and heads.
+        caches: rows with `len` and the physical addresses `frames`.
+        payload: of the listed frame.
+        pfns: by kind: `head` (first block of a list), `listed` (its `middle_of`), `inside` (that one),
+            `last` (its last frame), `elsewhere` (first block of another list of the same order), `cached`
+            (the next one to leave its cache), `held`, `quarantined`, `hole`, `reserved`.
     """
 
-    kernel: Kernel
     slots: NDArray[Any]
-    buddy: Any
+    zones: NDArray[Any]
+    caches: NDArray[Any]
+    payload: NDArray[np.uint8]
     pfns: Mapping[str, int]
 
-    def slot(self, kind: str) -> Any:
-        """One row of the slot table, live."""
-        return self.slots[self.pfns[kind]]
+    def paddr(self, kind: str) -> int:
+        return self.pfns[kind] << PAGE_SHIFT
 
-    def head(self, order: int = ORDER) -> tuple[Any, int, int]:
-        """The list of the head block: its zone's heads, migratetype, order."""
-        zones = self.buddy["zones"]
-        address = self.pfns["head"] << PAGE_SHIFT
-        for zone in zones:
-            for migratetype in (0, 1):
-                if int(zone["heads"][migratetype, order]) == address:
-                    return zone["heads"], migratetype, order
-        raise LookupError(f"no list of order {order} begins at {address:#x}")
+    def list_from(self, head: int) -> tuple[Any, tuple[int, int]]:
+        """The list that begins at an address, or at none: the heads of its zone, its place among them."""
+        for zone in self.zones:
+            for at, each in np.ndenumerate(zone["heads"]):
+                if int(each) == head:
+                    return zone["heads"], (at[0], at[1])
+        raise LookupError(f"no list begins at {head:#x}")
 
     def cache(self) -> Any:
         """The CPU cache that holds the cached frame."""
-        address = self.pfns["cached"] << PAGE_SHIFT
-        for cache in self.buddy["caches"].reshape(-1):
-            if address in cache["frames"][: int(cache["len"])]:
-                return cache
-        raise LookupError(f"no cache holds {address:#x}")
+        caches = self.caches.reshape(-1)
+        return next(row for row in caches if self.paddr("cached") in row["frames"][: int(row["len"])])
 
-    def zone(self) -> Any:
-        """The zone of the held frame."""
-        pfn = self.pfns["held"]
-        return next(z for z in self.buddy["zones"] if int(z["first_pfn"]) <= pfn < int(z["end_pfn"]))
+    def zone(self, kind: str) -> Any:
+        """The zone of a frame."""
+        pfn = self.pfns[kind]
+        return next(row for row in self.zones if int(row["first_pfn"]) <= pfn < int(row["end_pfn"]))
+
+    def links(self, kind: str) -> tuple[int, int]:
+        """Where the links of a frame lead: before and behind."""
+        row = self.slots[self.pfns[kind]]
+        return int(row["prev"]), int(row["next"])
+
+    def tie(self, before: int, behind: int) -> None:
+        """Make two addresses neighbors on a list; one that is none has no slot to write to."""
+        for field, at, to in (("next", before, behind), ("prev", behind, before)):
+            if at != NONE:
+                self.slots[field][at >> PAGE_SHIFT] = to
+
+    def tail(self, kind: str) -> int:
+        """The address of the last block of the list that begins with a frame."""
+        *_, last = blocks_of(self.slots, self.paddr(kind))
+        return last
+
+
+def blocks_of(slots: NDArray[Any], head: int) -> Iterator[int]:
+    """The addresses of the blocks of a list."""
+    while head != NONE:
+        yield head
+        head = int(slots["next"][head >> PAGE_SHIFT])
+
+
+def middle_of(slots: NDArray[Any], head: int) -> int:
+    """A block behind a list's first one; four times as large it would reach over another free one."""
+    size = C.page_size << ORDER
+    return next(
+        paddr
+        for paddr in islice(blocks_of(slots, head), 1, None)
+        if paddr % (4 * size) == 0 and slots["flags"][paddr + 2 * size >> PAGE_SHIFT] & C.flag_free
+    )
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One field of one frame's slot, or one word of the buddy's, changed by the host.
+    """One thing about the bookkeeping changed by the host.
 
     Args:
         fires: who must notice; nobody else may.
@@ -80,114 +112,196 @@ class Corruption:
     def name(self) -> str:
         return f"{self.kind} {self.field} {self.change}"
 
-
-def store(kind: str, field: str, value: int, change: str, *fires: str) -> Corruption:
-    """A field gets a value."""
-
-    def edit(scene: Scene) -> None:
-        scene.slots[field][scene.pfns[kind]] = value
-
-    return Corruption(kind, field, change, edit, frozenset(fires))
+    def explains(self, seen: frozenset[str]) -> bool:
+        """Whether exactly those invariants fired that should."""
+        return self.fires <= seen <= self.fires | self.may
 
 
-def flip(kind: str, field: str, bits: int, change: str, *fires: str) -> Corruption:
-    """Bits of a field flip."""
-
-    def edit(scene: Scene) -> None:
-        scene.slots[field][scene.pfns[kind]] ^= bits
-
-    return Corruption(kind, field, change, edit, frozenset(fires))
-
-
-def step(kind: str, field: str, by: int, change: str, *fires: str) -> Corruption:
-    """A field moves by so much, modulo its width."""
-
-    def edit(scene: Scene) -> None:
-        before = int(scene.slots[field][scene.pfns[kind]])
-        scene.slots[field][scene.pfns[kind]] = (before + by) % 2**32
-
-    return Corruption(kind, field, change, edit, frozenset(fires))
+def corruption(
+    kind: str, field: str, change: str, edit: Callable[[Scene], None], fires: str = "", may: str = ""
+) -> Corruption:
+    """Anything; `fires` and `may` name invariants without their `W-`."""
+    must, can = (frozenset(f"W-{name}" for name in names.split()) for names in (fires, may))
+    return Corruption(kind, field, change, edit, must, can)
 
 
-def link(kind: str, field: str, to: str, change: str, *fires: str) -> Corruption:
-    """A link leads to another kind of frame."""
+# ---- one field of one slot --------------------------------------------------------------------------------
+
+Change = Callable[[Scene, int], int]
+"""From what a field holds to what it is to hold."""
+
+
+def slot(kind: str, field: str, change: str, new: Change, fires: str = "", may: str = "") -> Corruption:
+    """A field of a frame's slot changes."""
 
     def edit(scene: Scene) -> None:
-        scene.slots[field][scene.pfns[kind]] = scene.pfns[to] << PAGE_SHIFT
+        row = scene.slots[scene.pfns[kind]]
+        row[field] = new(scene, int(row[field]))
 
-    return Corruption(kind, field, change, edit, frozenset(fires))
+    return corruption(kind, field, change, edit, fires, may)
 
 
-def byte(kind: str, offset: int, *fires: str) -> Corruption:
-    """A reserved byte is written."""
+def to(value: int) -> Change:
+    return lambda _scene, _before: value
+
+
+def flip(bits: int) -> Change:
+    return lambda _scene, before: before ^ bits
+
+
+def step(by: int) -> Change:
+    return lambda _scene, before: (before + by) % 2**32
+
+
+def link(kind: str) -> Change:
+    return lambda scene, _before: scene.paddr(kind)
+
+
+def past_the_table(scene: Scene, _before: int) -> int:
+    return len(scene.slots) << PAGE_SHIFT
+
+
+def byte(kind: str, offset: int, fires: str) -> Corruption:
+    """A reserved byte of a slot is written."""
 
     def edit(scene: Scene) -> None:
         pfn = scene.pfns[kind]
         scene.slots[pfn : pfn + 1].view(np.uint8)[offset] = 0x5A
 
-    return Corruption(kind, "reserved", f"byte {offset} written", edit, frozenset(fires))
+    return corruption(kind, "reserved", f"byte {offset} written", edit, fires)
 
 
-def buddys(kind: str, field: str, change: str, edit: Callable[[Scene], None], *fires: str) -> Corruption:
-    """A word outside the slots."""
-    return Corruption(kind, field, change, edit, frozenset(fires))
+def garbage(change: str, fires: str, flags: int) -> Corruption:
+    """The slot of a frame that is no RAM is written all over."""
+
+    def edit(scene: Scene) -> None:
+        row = scene.slots[scene.pfns["hole"]]
+        fields = {"next": 0x3039, "prev": 5 << PAGE_SHIFT, "vtable": 7, "order": 200, "refcount": 9}
+        fields |= {"generation": 1, "guard": 3, "meta_aux": 8, "flags": flags % 2**32}
+        for name, value in fields.items():
+            row[name] = value
+
+    return corruption("hole", "slot", change, edit, fires)
 
 
-def set_head(scene: Scene, link: int) -> None:
-    heads, migratetype, order = scene.head()
-    heads[migratetype, order] = link
+# ---- lists ------------------------------------------------------------------------------------------------
 
 
-def count(scene: Scene, **by: int) -> None:
-    zone = scene.zone()
-    for counter, more in by.items():
-        zone[counter] = int(zone[counter]) + more
+Address = Callable[[Scene], int]
 
 
-def enter(scene: Scene, kind: str) -> None:
-    cache = scene.cache()
-    cache["frames"][int(cache["len"])] = scene.pfns[kind] << PAGE_SHIFT
-    cache["len"] += 1
+def first(scene: Scene) -> int:
+    return scene.paddr("head")
+
+
+def head(change: str, new: Address, fires: str, old: Address = first) -> Corruption:
+    """The pointer to a list's first block changes."""
+
+    def edit(scene: Scene) -> None:
+        heads, at = scene.list_from(old(scene))
+        heads[at] = new(scene)
+
+    return corruption("list", "head", change, edit, fires)
+
+
+def swap_lists(scene: Scene) -> None:
+    """Swaps the heads of two whole lists of one order."""
+    one, other = scene.paddr("head"), scene.paddr("elsewhere")
+    (heads, at), (others, there) = scene.list_from(one), scene.list_from(other)
+    heads[at], others[there] = other, one
+
+
+def close_to_a_ring(scene: Scene) -> None:
+    scene.slots["next"][scene.tail("head") >> PAGE_SHIFT] = scene.paddr("head")
+
+
+def share_a_tail(scene: Scene) -> None:
+    """The last block of one list leads to the first of another."""
+    scene.slots["next"][scene.tail("head") >> PAGE_SHIFT] = scene.paddr("elsewhere")
+
+
+def unlink(scene: Scene) -> None:
+    """Takes a block out of its list soundly: lost, nothing else."""
+    scene.tie(*scene.links("listed"))
+    row = scene.slots[scene.pfns["listed"]]
+    row["prev"] = row["next"] = NONE
+
+
+def detach_a_ring(scene: Scene) -> None:
+    """Takes two neighbors out of their list, leaves it sound, ties them to each other."""
+    one, (before, other) = scene.paddr("listed"), scene.links("listed")
+    scene.tie(before, int(scene.slots["next"][other >> PAGE_SHIFT]))
+    scene.tie(one, other)
+    scene.tie(other, one)
+
+
+def shift_block(scene: Scene) -> None:
+    """A free block starts one frame late: its first slot is somebody's, its links lead to the second."""
+    before, behind = scene.links("listed")
+    late = scene.paddr("listed") + C.page_size
+    scene.tie(before, late)
+    scene.tie(late, behind)
+    row = scene.slots[scene.pfns["listed"]]
+    row["prev"] = row["next"] = NONE
+    row["flags"] = C.flag_allocated
+
+
+def split_larger(scene: Scene) -> None:
+    """A free block becomes two halves on their own list: all sound, but not merged."""
+    heads, (migratetype, _) = scene.list_from(first(scene))
+    order = next(k for k in range(C.max_order, ORDER, -1) if int(heads[migratetype, k]) != NONE)
+    low, old = int(heads[migratetype, order]), int(heads[migratetype, order - 1])
+    pfn, half = low >> PAGE_SHIFT, 1 << (order - 1)
+    heads[migratetype, order] = behind = int(scene.slots["next"][pfn])
+    scene.tie(NONE, behind)
+    scene.slots["order"][pfn : pfn + 2 * half] = order - 1
+    high = low + (half << PAGE_SHIFT)
+    heads[migratetype, order - 1] = low
+    scene.tie(NONE, low)
+    scene.tie(low, high)
+    scene.tie(high, old)
+
+
+# ---- zones, caches, payload -------------------------------------------------------------------------------
+
+
+def count(kind: str, field: str, change: str, fires: str, **by: int) -> Corruption:
+    """Counters of a frame's zone change."""
+
+    def edit(scene: Scene) -> None:
+        zone = scene.zone(kind)
+        for counter, more in by.items():
+            zone[counter] = int(zone[counter]) + more
+
+    return corruption("zone", field, change, edit, fires)
+
+
+def overlap_zones(scene: Scene) -> None:
+    scene.zones[1]["first_pfn"] = int(scene.zones[1]["first_pfn"]) - 1
+
+
+def move_zone_edge(scene: Scene) -> None:
+    """The edge between the first two zones comes to lie inside a free block."""
+    low, high = scene.zones[0], scene.zones[1]
+    heads = [int(low["heads"][0, order]) for order in range(C.max_order, ORDER, -1)]
+    edge = (next(head for head in heads if head != NONE) >> PAGE_SHIFT) + 5
+    low["end_pfn"] = high["first_pfn"] = edge
+
+
+def enter(change: str, paddr: Address, fires: str) -> Corruption:
+    """The cache of the cached frame gets one frame more."""
+
+    def edit(scene: Scene) -> None:
+        cache = scene.cache()
+        cache["frames"][int(cache["len"])] = paddr(scene)
+        cache["len"] += 1
+
+    return corruption("cache", "frames", change, edit, fires)
 
 
 def drop_cached(scene: Scene) -> None:
     scene.cache()["len"] -= 1
 
 
-def split_largest(scene: Scene) -> None:
-    """A free block becomes two halves on their own list: all sound, but not merged."""
-    heads, migratetype, _ = scene.head()
-    order = next(k for k in range(C.max_order, ORDER, -1) if int(heads[migratetype, k]) != NONE)
-    first = int(heads[migratetype, order])
-    pfn, half = first >> PAGE_SHIFT, 1 << (order - 1)
-    second, slots = first + (half << PAGE_SHIFT), scene.slots
-    _unlink_head(scene, heads, migratetype, order)
-    slots["order"][pfn : pfn + 2 * half] = order - 1
-    old = int(heads[migratetype, order - 1])
-    heads[migratetype, order - 1] = first
-    slots["prev"][pfn], slots["next"][pfn] = NONE, second
-    slots["prev"][pfn + half], slots["next"][pfn + half] = first, old
-    if old != NONE:
-        slots["prev"][old >> PAGE_SHIFT] = second
-
-
-def _unlink_head(scene: Scene, heads: Any, migratetype: int, order: int) -> None:
-    behind = int(scene.slots["next"][int(heads[migratetype, order]) >> PAGE_SHIFT])
-    heads[migratetype, order] = behind
-    if behind != NONE:
-        scene.slots["prev"][behind >> PAGE_SHIFT] = NONE
-
-
-def overlap_zones(scene: Scene) -> None:
-    scene.buddy["zones"][1]["first_pfn"] = int(scene.buddy["zones"][1]["first_pfn"]) - 1
-
-
-def move_zone_edge(scene: Scene) -> None:
-    """The edge between the first two zones comes to lie inside a free block."""
-    low, high = scene.buddy["zones"][0], scene.buddy["zones"][1]
-    edge = (int(low["heads"][0, C.max_order]) >> PAGE_SHIFT) + 5
-    low["end_pfn"] = high["first_pfn"] = edge
-
-
 def write_payload(scene: Scene) -> None:
-    scene.kernel.payload(scene.pfns["listed"] << PAGE_SHIFT)[8] ^= 1
+    scene.payload[8] ^= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,13 @@ from frame_harness.histories.interpreter import Prediction, expected_status, is_
 
 LAST_REFERENCE = 1
 """What `dec_ref` returns to whoever has to give the frame back."""
+
+
+class Look(Enum):
+    """A look at all of the guest, which is no command."""
+
+    AT_BOOT = "before the first command"
+    AT_THE_END = "when all of memory was looked at"
 
 
 @dataclass(frozen=True)

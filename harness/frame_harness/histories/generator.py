@@ -8,12 +8,25 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.model import Model
+from frame_harness.frame_metadata.memory_state import Migratetype
+from frame_harness.frame_metadata.model import KERNEL_DATA, PAGE_TABLE, USER_DATA, Model, Purpose, custom
 from frame_harness.frame_metadata.model.zones import MAX_ORDER
-from frame_harness.histories.steps import Cached, Got, Listed, Operand, Step
+from frame_harness.histories.commands import (
+    ALLOCATES,
+    READS_FIELD,
+    STARTS,
+    VTABLES,
+    Op,
+    Operand,
+    Recipe,
+    VtableAt,
+)
+from frame_harness.histories.steps import Cached, Got, Listed, Origin, Step
 
-HOOKED = ("both", "unmap", "lastref", "empty")
-FOLLOWERS = ("array.unmap", "array.lastref", "slot.try_vtable_ref", "slot.vtable_ref")
+HOOKED = tuple(VTABLES)
+FOLLOWERS = (Op.UNMAP, Op.LAST_REF, Op.TRY_VTABLE_REF, Op.VTABLE_REF)
+MIGRATETYPES = (Migratetype.MOVABLE, Migratetype.UNMOVABLE)
+READS = (*READS_FIELD, Op.IS_GUARD_POISONED, Op.IS_COW, Op.IS_DLL)
 LARGE = 9  # from this order on a block is taken whole: frame by frame it would take too long
 MOST_HELD = 400
 MOST_FREED = 24
@@ -65,9 +78,9 @@ class Generator:
 
     def note(self, step: Step, handed_out: tuple[int, ...]) -> None:
         """Learn what a step handed out."""
-        name, *words = step.text.split()
-        claimed = name.startswith("alloc")
-        order = int(words[0]) if name in ("buddy.alloc", "trait.alloc") else 0
+        claimed = step.op in ALLOCATES
+        asked = step.operands[0] if step.op in (Op.BUDDY_ALLOC, Op.TRAIT_ALLOC) else 0
+        order = asked if isinstance(asked, int) else 0
         self.held += [Held(Got(step.number, index), order, claimed) for index in range(len(handed_out))]
 
     @property
@@ -76,11 +89,21 @@ class Generator:
             raise ValueError("no state to write for")
         return self._model
 
-    def add(self, text: str, *operands: Operand) -> int:
+    def add(self, op: Op, *operands: Operand | Origin) -> int:
         """Append a step; returns its number."""
-        self._queue.append(Step(self._number, text, operands))
+        self._queue.append(Step(self._number, op, operands))
         self._number += 1
         return self._number - 1
+
+    def release(self, held: Held, op: Op = Op.RELEASE) -> None:
+        """Append the step that gives a block back."""
+        self.drop(held)
+        self.add(op, held.got, held.order)
+
+    def show_hooks(self) -> None:
+        """Append the steps that show the record of hooks, then empty it."""
+        self.add(Op.HOOK_LOG)
+        self.add(Op.HOOK_CLEAR)
 
     # ---- choosing ----------------------------------------------------------------------------------------
 
@@ -99,26 +122,21 @@ class Generator:
         self.held.remove(held)
         self.freed = [*self.freed[-MOST_FREED:], held.got]
 
-    def recipe(self) -> str:
+    def recipe(self) -> Recipe:
         """Builder calls in any order."""
-        words = [self.rng.choice(["new", "default"])]
-        calls: list[str] = []
+        start = self.rng.choice(STARTS)
+        calls: list[bool | Purpose] = []
         for _ in range(self.rng.choice((0, 0, 1, 1, 2, 2, 3))):
             if self.rng.random() < 0.5:
-                calls.append(f"zeroed={self.rng.randrange(2)}")
+                calls.append(bool(self.rng.randrange(2)))
             else:
                 flags = self.rng.choice((0, C.flag_movable, self.rng.getrandbits(32)))
                 flags &= ~(C.flag_free | C.flag_poisoned)
-                calls.append(self.rng.choice(["purpose=pagetable", "purpose=kernel", "purpose=user",
-                                              f"purpose=custom:{flags:#x}"]))  # fmt: skip
-        if self.provokes_unzeroed_table(calls):
-            calls = [call for call in calls if call != "zeroed=0"]
-        return " ".join(words + calls)
-
-    def provokes_unzeroed_table(self, calls: list[str]) -> bool:
-        """Whether page tables are asked for that a known finding leaves unzeroed."""
-        wanted = {"ALLOC-06", "ALLOC-07"} & set(self.avoid)
-        return bool(wanted) and "purpose=pagetable" in calls and "zeroed=0" in calls
+                calls.append(self.rng.choice((PAGE_TABLE, KERNEL_DATA, USER_DATA, custom(flags))))
+        # A known finding may leave page tables unzeroed.
+        if {"ALLOC-06", "ALLOC-07"} & set(self.avoid) and PAGE_TABLE in calls:
+            calls = [call for call in calls if call is not False]
+        return Recipe(start, tuple(calls))
 
 
 KEPT = 0.75  # chance that a history has steps of a kind at all
@@ -128,146 +146,133 @@ RECENT = 0.6
 
 
 def alloc(generator: Generator) -> None:
-    generator.add(f"alloc {generator.recipe()}")
+    generator.add(Op.ALLOC, generator.recipe())
 
 
 def take_block(generator: Generator) -> None:
     order = min(int(generator.rng.expovariate(0.4)), MAX_ORDER + 1)
     match generator.rng.randrange(4):
         case 0:
-            generator.add(f"trait.alloc {order}")
+            generator.add(Op.TRAIT_ALLOC, order)
         case 1:
-            generator.add("trait.alloc_frame")
+            generator.add(Op.TRAIT_ALLOC_FRAME)
         case _:
-            generator.add(f"buddy.alloc {order} {generator.rng.choice(['movable', 'unmovable'])}")
+            generator.add(Op.BUDDY_ALLOC, order, generator.rng.choice(MIGRATETYPES))
 
 
 def release(generator: Generator) -> None:
     if held := generator.pick():
-        generator.drop(held)
-        name = generator.rng.choice(["release"] * 6 + ["buddy.free", "trait.free"])
-        generator.add(f"{name} {{0}} {held.order}", held.got)
-        if name == "release" and generator.rng.random() < 0.3:
-            generator.add("vt.log")
-            generator.add("vt.clear")
+        op = generator.rng.choice([Op.RELEASE] * 6 + [Op.BUDDY_FREE, Op.TRAIT_FREE])
+        generator.release(held, op)
+        if op is Op.RELEASE and generator.rng.random() < 0.3:
+            generator.show_hooks()
 
 
 def drain(generator: Generator) -> None:
-    generator.add("buddy.drain")
+    generator.add(Op.DRAIN)
 
 
 def exhaust(generator: Generator) -> None:
     """Take everything, the largest blocks as such, then give some single frames back."""
     for (_, _, order), blocks in generator.model.buddy.listed().items():
         for _ in blocks if order >= LARGE else ():
-            generator.add(f"buddy.alloc {order} {generator.rng.choice(['movable', 'unmovable'])}")
-    recipe = generator.recipe() if generator.rng.random() < 0.3 else "new zeroed=0"
-    number = generator.add(f"alloc.all {recipe}")
-    indices = generator.rng.sample(range(1 << 10), generator.rng.randrange(1, 40))
-    for index in indices:
-        generator.add("release {0} 0", Got(number, index))
+            generator.add(Op.BUDDY_ALLOC, order, generator.rng.choice(MIGRATETYPES))
+    recipe = generator.recipe() if generator.rng.random() < 0.3 else Recipe("new", (False,))
+    number = generator.add(Op.ALLOC_ALL, recipe)
+    for index in generator.rng.sample(range(1 << 10), generator.rng.randrange(1, 40)):
+        generator.add(Op.RELEASE, Got(number, index), 0)
 
 
 def refer(generator: Generator) -> None:
     if held := generator.pick(claimed=True):
-        names = generator.rng.choice((["inc_ref"], ["inc_ref", "dec_ref"], ["dec_ref"]))
-        if "REF-07" in generator.avoid:
-            names = ["inc_ref", "dec_ref"]
-        for name in names:
-            generator.add(f"slot.{name} {{0}}", held.got)
+        ops = generator.rng.choice(([Op.INC_REF], [Op.INC_REF, Op.DEC_REF], [Op.DEC_REF]))
+        for op in [Op.INC_REF, Op.DEC_REF] if "REF-07" in generator.avoid else ops:
+            generator.add(op, held.got)
 
 
 def swap_count(generator: Generator) -> None:
     if held := generator.pick(claimed=True):
         expected = generator.rng.choice((0, 1, 1, 1, 2, 3))
-        generator.add(f"slot.cas_refcount {{0}} {expected} {generator.rng.randrange(1, 9)}", held.got)
+        generator.add(Op.CAS_REFCOUNT, held.got, expected, generator.rng.randrange(1, 9))
 
 
 def store_count(generator: Generator) -> None:
     if held := generator.pick(claimed=True):
         count = generator.rng.choice((1, 2, 7, 0x7FFF_FFFF, 0xFFFF_FFFD))
-        generator.add(f"slot.set_refcount {{0}} {count:#x}", held.got)
+        generator.add(Op.SET_REFCOUNT, held.got, count)
 
 
 def guard(generator: Generator) -> None:
     if held := generator.pick():
-        name = generator.rng.choice(["set_guard", "fetch_or_guard"])
+        op = generator.rng.choice((Op.SET_GUARD, Op.FETCH_OR_GUARD))
         bits = generator.rng.choice((0, 1, generator.rng.getrandbits(31)))
-        generator.add(f"slot.{name} {{0}} {bits:#x}", generator.frame_of(held))
+        generator.add(op, generator.frame_of(held), bits)
 
 
 def poison_held(generator: Generator) -> None:
     if held := generator.pick():
-        generator.add("slot.mark_poisoned {0}", generator.frame_of(held))
+        generator.add(Op.MARK_POISONED, generator.frame_of(held))
 
 
 def hook(generator: Generator) -> None:
     if held := generator.pick():
-        generator.add(f"slot.set_vtable_bits {{0}} @{generator.rng.choice(HOOKED)}", generator.frame_of(held))
+        vtable = VtableAt(generator.rng.choice(HOOKED))
+        generator.add(Op.SET_VTABLE_BITS, generator.frame_of(held), vtable)
         if generator.rng.random() < 0.5:
-            generator.drop(held)
-            generator.add(f"release {{0}} {held.order}", held.got)
-            generator.add("vt.log")
-            generator.add("vt.clear")
+            generator.release(held)
+            generator.show_hooks()
 
 
 def invoke(generator: Generator) -> None:
     if held := generator.pick():
-        name = generator.rng.choice(FOLLOWERS)
-        generator.add(f"{name} {{0}}", held.got)
-        if name.startswith("array."):
-            generator.add("vt.log")
-            generator.add("vt.clear")
+        op = generator.rng.choice(FOLLOWERS)
+        generator.add(op, held.got)
+        if op in (Op.UNMAP, Op.LAST_REF):
+            generator.show_hooks()
 
 
 def flags(generator: Generator) -> None:
     if held := generator.pick(claimed=True):
         bits = generator.rng.choice((0x500, 0x2907, generator.rng.getrandbits(32)))
         bits = (bits | C.flag_allocated) & ~(C.flag_free | C.flag_poisoned)
-        generator.add(f"slot.set_flags {{0}} {bits:#x}", held.got)
+        generator.add(Op.SET_FLAGS, held.got, bits)
 
 
 def hint(generator: Generator) -> None:
     if held := generator.pick():
-        generator.add(
-            f"slot.meta_aux_store {{0}} {generator.rng.choice((0, generator.rng.getrandbits(32))):#x}",
-            held.got,
-        )
+        value = generator.rng.choice((0, generator.rng.getrandbits(32)))
+        generator.add(Op.META_AUX_STORE, held.got, value)
 
 
 def dirty(generator: Generator) -> None:
     if held := generator.pick():
-        generator.add(
-            f"payload.fill {{0}} {generator.rng.choice((0xDE, 0xFF, 0x01)):#x}", generator.frame_of(held)
-        )
+        byte = generator.rng.choice((0xDE, 0xFF, 0x01))
+        generator.add(Op.FILL, generator.frame_of(held), byte)
 
 
 def read(generator: Generator) -> None:
-    operand = generator.frame_of(held) if (held := generator.pick()) else Cached(generator.rng.randrange(8))
-    name = generator.rng.choice(
-        ["get_refcount", "get_flags", "get_order", "get_guard", "generation", "vtable_bits", "next", "prev",
-         "meta_aux_load", "is_guard_poisoned", "is_cow", "is_dll"]
-    )  # fmt: skip
+    frame = generator.frame_of(held) if (held := generator.pick()) else Cached(generator.rng.randrange(8))
+    op = generator.rng.choice(READS)
     match generator.rng.randrange(4):
         case 0:
-            generator.add(f"array.matches {{0}} {generator.rng.randrange(4)}", operand)
+            generator.add(Op.MATCHES, frame, generator.rng.randrange(4))
         case 1:
-            generator.add("array.snapshot {0}", operand)
+            generator.add(Op.SNAPSHOT, frame)
         case 2 if held:
-            generator.add(f"array.poisoned {{0}} {held.order}", held.got)
+            generator.add(Op.POISONED, held.got, held.order)
         case _:
-            generator.add(f"slot.{name} {{0}}", operand)
+            generator.add(op, frame)
 
 
 def reset_slot(generator: Generator) -> None:
     if held := generator.pick(claimed=True):
-        name = generator.rng.choice(["reset_with_free_list_meta", "note_new_allocation_epoch"])
-        generator.add(f"slot.{name} {{0}}", held.got)
+        resets = (Op.RESET_WITH_FREE_LIST_META, Op.NOTE_NEW_ALLOCATION_EPOCH)
+        generator.add(generator.rng.choice(resets), held.got)
 
 
 def refuse(generator: Generator) -> None:
-    generator.add(f"inject buddy.refuse {generator.rng.randrange(1, 3)}")
-    generator.add(f"alloc {generator.recipe()}")
+    generator.add(Op.REFUSE, generator.rng.randrange(1, 3))
+    generator.add(Op.ALLOC, generator.recipe())
 
 
 # ---- what a broken one does -------------------------------------------------------------------------------
@@ -277,72 +282,69 @@ def refer_beyond(generator: Generator) -> None:
     """References to what nobody holds, or to one that is held as often as can be."""
     match generator.rng.randrange(3):
         case 0:
-            generator.add(f"slot.{generator.rng.choice(['inc_ref', 'dec_ref'])} {{0}}", free_frame(generator))
+            op = generator.rng.choice((Op.INC_REF, Op.DEC_REF))
+            generator.add(op, free_frame(generator))
         case 1:
             if held := generator.pick(claimed=True):
-                generator.add("slot.reset_refcount {0}", held.got)
-                generator.add("slot.dec_ref {0}", held.got)
+                generator.add(Op.RESET_REFCOUNT, held.got)
+                generator.add(Op.DEC_REF, held.got)
         case _:
             if held := generator.pick(claimed=True):
-                generator.add("slot.set_refcount {0} 0xfffffffe", held.got)
-                generator.add("slot.inc_ref {0}", held.got)
+                generator.add(Op.SET_REFCOUNT, held.got, C.refcount_unused - 1)
+                generator.add(Op.INC_REF, held.got)
 
 
-def free_frame(generator: Generator) -> Operand:
+def free_frame(generator: Generator) -> Origin:
     cached = Cached(generator.rng.randrange(4))
     listed = Listed(generator.rng.randrange(24), generator.rng.randrange(1 << 4))
     return cached if generator.rng.random() < 0.6 and generator.model.buddy.cached_frames() else listed
 
 
 def poison_free(generator: Generator) -> None:
-    generator.add("slot.mark_poisoned {0}", free_frame(generator))
+    generator.add(Op.MARK_POISONED, free_frame(generator))
 
 
 def age(generator: Generator) -> None:
     """A frame close to the end of its generations."""
-    operand = (
-        held.got if (held := generator.pick()) and generator.rng.random() < 0.5 else free_frame(generator)
-    )
-    generator.add(f"slot.set_generation {{0}} {generator.rng.choice((0xFFFF_FFFF, 0xFFFF_FFFE)):#x}", operand)
+    held = generator.pick()
+    frame = held.got if held and generator.rng.random() < 0.5 else free_frame(generator)
+    generator.add(Op.SET_GENERATION, frame, generator.rng.choice((0xFFFF_FFFF, 0xFFFF_FFFE)))
 
 
 def misalign(generator: Generator) -> None:
     if held := generator.pick():
-        near = f"@{generator.rng.choice(HOOKED)}+{generator.rng.choice((1, 2, 4))}"
-        bits = generator.rng.choice((near, near, "0x1", "0xffffffffffffffff"))
-        generator.add(f"slot.set_vtable_bits {{0}} {bits}", held.got)
+        near = VtableAt(generator.rng.choice(HOOKED), generator.rng.choice((1, 2, 4)))
+        generator.add(Op.SET_VTABLE_BITS, held.got, generator.rng.choice((near, near, 1, 2**64 - 1)))
         if generator.rng.random() < 0.5:
-            generator.drop(held)
-            generator.add(f"release {{0}} {held.order}", held.got)
+            generator.release(held)
         else:
-            generator.add(f"{generator.rng.choice(FOLLOWERS)} {{0}}", held.got)
+            generator.add(generator.rng.choice(FOLLOWERS), held.got)
 
 
 def free_twice(generator: Generator) -> None:
     if generator.freed:
-        generator.add("release {0} 0", generator.rng.choice(generator.freed))
+        generator.add(Op.RELEASE, generator.rng.choice(generator.freed), 0)
     elif held := generator.pick():
-        generator.drop(held)
-        generator.add(f"release {{0}} {held.order}", held.got)
-        generator.add(f"release {{0}} {held.order}", held.got)
+        generator.release(held)
+        generator.add(Op.RELEASE, held.got, held.order)
 
 
 def offer(generator: Generator) -> None:
     """The buddy hands out what somebody holds."""
     if held := generator.pick(claimed=True):
         if generator.rng.random() < 0.5:
-            generator.add("payload.fill {0} 0xde", held.got)
-        generator.add("inject buddy.next {0}", held.got)
-        generator.add(f"alloc {generator.recipe()}")
+            generator.add(Op.FILL, held.got, 0xDE)
+        generator.add(Op.OFFER, held.got)
+        generator.add(Op.ALLOC, generator.recipe())
 
 
 def skip_stamp(generator: Generator) -> None:
     """A free that leaves the count of its holder."""
     if held := generator.pick(claimed=True):
         generator.drop(held)
-        generator.add("inject buddy.nostamp 1")
-        generator.add("release {0} 0", held.got)
-        generator.add(f"alloc {generator.recipe()}")
+        generator.add(Op.SKIP_STAMPS, 1)
+        generator.add(Op.RELEASE, held.got, 0)
+        generator.add(Op.ALLOC, generator.recipe())
 
 
 @dataclass(frozen=True)

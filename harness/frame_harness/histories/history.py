@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from frame_harness.histories.attribution import AT_BOOT, AT_THE_END, Blame, blame
-from frame_harness.histories.differences import Difference
+from frame_harness.histories.attribution import Blame, blame
+from frame_harness.histories.commands import Command
+from frame_harness.histories.differences import Difference, Look
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.lockstep import Lockstep
 from frame_harness.histories.steps import Step
@@ -22,14 +23,15 @@ class Failure:
 
     Args:
         steps: those that were carried out, the last one at fault, or all when it showed at the end.
-        lines: the same as they were sent.
+        commands: the same with the frames that they named.
+        seen: the command after which it showed, or the look that showed it.
     """
 
     blame: Blame
     difference: Difference
     steps: tuple[Step, ...]
-    lines: tuple[str, ...]
-    at_the_end: bool
+    commands: tuple[Command, ...]
+    seen: Command | Look
 
     @property
     def clause(self) -> str:
@@ -46,31 +48,31 @@ def play(
     lockstep.reset()
     results: dict[int, tuple[int, ...]] = {}
     steps: list[Step] = []
-    lines: list[str] = []
+    commands: list[Command] = []
 
-    def failure(line: str, difference: Difference) -> Failure:
-        blamed = blame(lines, line, lockstep.last, difference)
-        return Failure(blamed, difference, tuple(steps), tuple(lines), line == AT_THE_END)
+    def failure(seen: Command | Look, difference: Difference) -> Failure:
+        blamed = blame(commands, seen, lockstep.last, difference)
+        return Failure(blamed, difference, tuple(steps), tuple(commands), seen)
 
     if lockstep.at_boot is not None:
-        return failure(AT_BOOT, lockstep.at_boot)
+        return failure(Look.AT_BOOT, lockstep.at_boot)
     while (step := choose()) is not None:
-        line = step.line(results, lockstep.model)
-        if line is None:
+        command = step.command(results, lockstep.model)
+        if command is None:
             continue
         steps.append(step)
-        lines.append(line)
-        difference, results[step.number] = lockstep.run(line)
+        commands.append(command)
+        difference, results[step.number] = lockstep.run(command)
         if difference is not None:
-            return failure(line, difference)
+            return failure(command, difference)
         if lockstep.parted:
             return None
         if note is not None:
             note(step, results[step.number])
-        if len(lines) % JUDGE_EVERY == 0 and (difference := lockstep.judge()):
-            return failure(AT_THE_END, difference)
+        if len(commands) % JUDGE_EVERY == 0 and (difference := lockstep.judge()):
+            return failure(Look.AT_THE_END, difference)
     if difference := lockstep.finish():
-        return failure(AT_THE_END, difference)
+        return failure(Look.AT_THE_END, difference)
     return None
 
 

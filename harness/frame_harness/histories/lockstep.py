@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -21,6 +20,7 @@ from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
 from frame_harness.histories.buddy_words import BuddyWords
+from frame_harness.histories.commands import VTABLES, Command, Op, encode
 from frame_harness.histories.differences import (
     Difference,
     of_crash,
@@ -30,7 +30,7 @@ from frame_harness.histories.differences import (
     of_reply,
 )
 from frame_harness.histories.differences import of_slots as difference_of_slots
-from frame_harness.histories.interpreter import VTABLES, Interpreter, Prediction, is_refusal, set_of_vtables
+from frame_harness.histories.interpreter import Interpreter, Prediction, is_refusal, set_of_vtables
 from frame_harness.histories.snapshot import Snapshot
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
@@ -41,7 +41,6 @@ EVERY_BYTE = 0x0101_0101_0101_0101
 
 
 _ABLED = {"0": "disabled", "1": "enabled"}
-_VTABLE = re.compile(r"@(both|unmap|lastref|empty)(?:\+(\d))?")
 
 
 @dataclass(frozen=True)
@@ -190,39 +189,38 @@ class Lockstep:
 
     # ---- one command -------------------------------------------------------------------------------------
 
-    def run(self, line: str) -> tuple[Difference | None, tuple[int, ...]]:
+    def run(self, command: Command) -> tuple[Difference | None, tuple[int, ...]]:
         """Carry one command out in both worlds; returns what is different, and the addresses handed out.
 
         Raises:
-            ScriptError: the model does not know the command.
             LineRefused: the guest refused the command.
             HarnessError: the harness broke down.
         """
-        line = self.resolved(line)
-        self.last = prediction = self.interpreter.follow(line)
+        command = command.on(self.vtables)
+        self.last = prediction = self.interpreter.follow(command)
         touched = self._expected.follow()
         watched = self._watch(prediction)
         self.commands += 1
         try:
-            reply = self.kernel.request(line)
+            reply = self.kernel.request(encode(command))
         except GuestFailure as failure:
             return of_crash(failure), ()
         self._note_payload(prediction)
         refused = reply.status == "err" and reply.outcome.code != SLOT_LEADS_NOWHERE
         if refused and not is_refusal(prediction.outcome):
-            raise LineRefused("console command", repr(line), detail=f"refused: {reply.outcome.text}")
+            raise LineRefused("console command", repr(reply.request), detail=f"refused: {reply.outcome.text}")
         difference = (
             of_reply(prediction, reply)
             or self._compare_slots()
             or self._compare_pages(watched, prediction)
-            or (self._compare_all_payload() if line.startswith("alloc.all") else None)
+            or (self._compare_all_payload() if command.op is Op.ALLOC_ALL else None)
             or self._buddy.compare(self.model)
             or self._compare_hooks(prediction, reply)
         )
         self._spoilt = self._spoilt or difference is not None
         if difference is not None and self._is_leak(prediction, reply, watched):
             self.parted, difference = True, None
-        return difference, self._handed_out(line, prediction, touched)
+        return difference, self._handed_out(command, prediction, touched)
 
     def _is_leak(self, prediction: Prediction, reply: Reply, watched: Mapping[int, bytes]) -> bool:
         """Whether a poisoned frame that was offered is kept from everybody, yet not in quarantine.
@@ -238,12 +236,6 @@ class Lockstep:
             and self._compare_pages(watched, prediction) is None
             and self._buddy.compare_lists(self.model) is None
         )
-
-    def resolved(self, line: str) -> str:
-        """The line with the addresses of this build's vtables: `@both`, `@unmap+4`."""
-        if "@" not in line:
-            return line
-        return _VTABLE.sub(lambda word: f"{self.vtables[word[1]] + int(word[2] or 0):#x}", line)
 
     def finish(self) -> Difference | None:
         """Look at what is too much to look at after each command: all payload, all invariants."""
@@ -314,12 +306,12 @@ class Lockstep:
         return of_hooks(expected, got)
 
     def _handed_out(
-        self, line: str, prediction: Prediction, touched: Sequence[int] | set[int]
+        self, command: Command, prediction: Prediction, touched: Sequence[int] | set[int]
     ) -> tuple[int, ...]:
         values = getattr(prediction.outcome, "values", {})
         if "paddr" in values:
             return (values["paddr"],)
-        if not line.startswith("alloc.all"):
+        if command.op is not Op.ALLOC_ALL:
             return ()
         claimed = sorted(pfn for pfn in touched if self.model.slots[pfn].refcount == 1)
         return tuple(pfn << PAGE_SHIFT for pfn in claimed if self.model.slots[pfn].flags & C.flag_allocated)

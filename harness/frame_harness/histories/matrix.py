@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
+from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.kernel import Kernel
+from frame_harness.histories.commands import Command, Op, Recipe, encode
 from frame_harness.histories.corruption_table import CORRUPTIONS
-from frame_harness.histories.corruptions import ORDER, Corruption, Scene
+from frame_harness.histories.corruptions import ORDER, Corruption, Scene, middle_of
 from frame_harness.histories.lockstep import Host
 from frame_harness.histories.snapshot import Snapshot
 
 HOLE = 0xA0  # no machine has RAM at 640 KiB, where the display's memory begins on a PC
-BLOCKS = 12  # of one order, every other one given back, so that a list of it holds several
+BLOCKS = 10  # of one order, every other one given back, so that a list of it holds several
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Row:
     """
 
     corruption: Corruption
-    panics: tuple[str, ...]
+    panics: tuple[Op, ...]
     invariants: tuple[str, ...]
 
     @property
@@ -39,8 +41,7 @@ class Row:
     @property
     def as_expected(self) -> bool:
         """Whether exactly those invariants fired that should."""
-        seen = frozenset(self.invariants)
-        return self.corruption.fires <= seen <= self.corruption.fires | self.corruption.may
+        return self.corruption.explains(frozenset(self.invariants))
 
 
 class CorruptionRunner:
@@ -55,36 +56,28 @@ class CorruptionRunner:
         report = INVARIANTS.check_all(kernel.state(canary=self._watch.read(), quarantined=self.quarantined))
         self._past = Past(report.past.generation.copy(), report.past.poisoned.copy())
         self.violated_before = report.violated
-        listed = self.scene.pfns["listed"] << PAGE_SHIFT
-        self._payload = kernel.payload(listed)
-        self._content = self._payload.copy()
+        self._content = self.scene.payload.copy()
 
     def _live(self) -> Scene:
         """One frame of each kind; a list of one order with several blocks, whose buddies are held."""
         kernel = self.kernel
         held, sick = kernel.alloc(), kernel.alloc()
-        self.raw = kernel.buddy_alloc(2, "unmovable")
         kernel.slot(sick).mark_poisoned()
         kernel.release(sick)
         self.quarantined.append(sick)
         blocks = [kernel.buddy_alloc(ORDER, "unmovable") for _ in range(BLOCKS)]
         for block in blocks[::2]:
             kernel.buddy_free(block, ORDER)
-        self.neighbor = blocks[1]
-        slots, pfn = kernel.slots(), blocks[-2] >> PAGE_SHIFT
-        # The block that came last is the head; the one behind it has neighbors on both sides.
-        listed = int(slots["next"][pfn]) >> PAGE_SHIFT
-        pfns = {
-            "head": pfn,
-            "listed": listed,
-            "inside": listed + 3,
-            "cached": self._next_cached() >> PAGE_SHIFT,
-            "held": held >> PAGE_SHIFT,
-            "quarantined": sick >> PAGE_SHIFT,
-            "hole": HOLE,
-            "reserved": 0,
-        }
-        return Scene(kernel, slots, kernel.buddy(), pfns)
+        self.neighbor, head = blocks[1], blocks[-2]
+        slots, buddy = kernel.slots(), kernel.buddy()
+        zones = buddy["zones"][: int(buddy["n_zones"])]
+        # The block that came last is the head.
+        listed, elsewhere = middle_of(slots, head), int(zones[0]["heads"][0, ORDER])
+        paddrs = {"head": head, "listed": listed, "elsewhere": elsewhere, "held": held, "quarantined": sick}
+        paddrs |= {"cached": self._next_cached(), "hole": HOLE << PAGE_SHIFT, "reserved": 0}
+        pfns = {kind: paddr >> PAGE_SHIFT for kind, paddr in paddrs.items()}
+        pfns |= {"inside": pfns["listed"] + 3, "last": pfns["listed"] + (1 << ORDER) - 1}
+        return Scene(slots, zones, buddy["caches"], kernel.payload(listed), pfns)
 
     def _next_cached(self) -> int:
         """The frame that the next allocation gets."""
@@ -93,22 +86,22 @@ class CorruptionRunner:
         return int(cache["frames"][int(cache["len"]) - 1])
 
     @property
-    def probes(self) -> Sequence[str]:
+    def probes(self) -> Sequence[Command]:
         """What the kernel does next, each time on a freshly corrupted guest."""
-        scene = self.scene
+        recipe = Recipe("new", (False,))
         return (
-            "alloc new zeroed=0",
-            "buddy.drain",
-            f"buddy.alloc {ORDER} unmovable",
-            f"release {scene.pfns['held'] << PAGE_SHIFT:#x} 0",
-            f"buddy.free {self.neighbor:#x} {ORDER}",
-            "alloc.all new zeroed=0",
+            Command(Op.ALLOC, (recipe,)),
+            Command(Op.DRAIN),
+            Command(Op.BUDDY_ALLOC, (ORDER, Migratetype.UNMOVABLE)),
+            Command(Op.RELEASE, (self.scene.paddr("held"), 0)),
+            Command(Op.BUDDY_FREE, (self.neighbor, ORDER)),
+            Command(Op.ALLOC_ALL, (recipe,)),
         )
 
     def corrupted(self, corruption: Corruption) -> None:
         """Bring the guest back, then corrupt it."""
         self._healthy.restore()
-        self._payload[:] = self._content
+        self.scene.payload[:] = self._content
         corruption.edit(self.scene)
 
     def look(self) -> frozenset[str]:
@@ -120,13 +113,13 @@ class CorruptionRunner:
         """Let everybody look at one corruption."""
         self.corrupted(corruption)
         violated = self.look()
-        panics = []
+        panics: list[Op] = []
         for probe in self.probes:
             self.corrupted(corruption)
-            if self.kernel.request(probe).status == "panic":
-                panics.append(" ".join(word for word in probe.split() if not word.startswith("0x")))
+            if self.kernel.request(encode(probe)).status == "panic":
+                panics.append(probe.op)
         self._healthy.restore()
-        self._payload[:] = self._content
+        self.scene.payload[:] = self._content
         return Row(corruption, tuple(panics), tuple(sorted(violated)))
 
 

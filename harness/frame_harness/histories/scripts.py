@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frame_harness.base.errors import UsageError
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.histories.commands import Command, ScriptError, decode, encode
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.image.build import PROFILES
 
@@ -17,27 +19,57 @@ _HEADER = re.compile(r"#\s*([a-z]+): (.*)")
 
 
 @dataclass(frozen=True)
+class FoundOn:
+    """The module that a script was found on, by its name and the sum of its text."""
+
+    name: str
+    sha256: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.name} sha256 {self.sha256}"
+
+
+@dataclass(frozen=True)
 class Script:
     """A history that can be played again.
 
     Args:
         clause: that it was found to break; empty for one written by hand.
-        facts: what else the header says, such as the subject and the seed, for readers.
-        lines: commands; `@both`, `@unmap`, `@lastref`, `@empty` stand for addresses of the kernel's vtables.
-        remarks: by a line's index what is said beside it.
+        seen: the difference that it shows, for readers; so is the seed of the history that it was made of.
+        remarks: by a command's index what is said beside it.
     """
 
     machine: str
     profile: str
     boot_config: BootConfig
-    lines: tuple[str, ...]
+    commands: tuple[Command, ...]
     clause: str = ""
-    facts: Mapping[str, str] = field(default_factory=dict)
+    seen: str = ""
+    subject: FoundOn | None = None
+    seed: str = ""
     remarks: Mapping[int, str] = field(default_factory=dict)
 
     @property
+    def title(self) -> str:
+        """The clause with what it says."""
+        return f"{self.clause}: {CLAUSES[self.clause].title}" if self.clause else ""
+
+    @property
+    def file_name(self) -> str:
+        """What it is saved as: one file for each clause, profile and module."""
+        parts = [self.clause, self.profile, *([self.subject.sha256[:8]] if self.subject else [])]
+        return "-".join(parts) + ".txt"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The commands as text; `@both` and others stand for addresses of the kernel's vtables."""
+        return tuple(encode(command) for command in self.commands)
+
+    @property
     def text(self) -> str:
-        header = {"clause": self.clause, **self.facts, "machine": self.machine, "profile": self.profile}
+        header = {"clause": self.title, "seen": self.seen, "subject": self.subject and self.subject.text}
+        header |= {"seed": self.seed, "machine": self.machine, "profile": self.profile}
         header |= {"memory": self.boot_config.name, **_written(self.boot_config.options)}
         rows = [f"# {FORMAT}", *(f"# {key}: {value}" for key, value in header.items() if value)]
         for index, line in enumerate(self.lines):
@@ -61,7 +93,6 @@ def parse(text: str, where: str) -> Script:
             actual=repr(rows[0][:60]) if rows else "an empty file", next_step=NEXT_STEP,
         )  # fmt: skip
     header = {found[1]: found[2] for row in rows[1:] if (found := _HEADER.fullmatch(row))}
-    commands = tuple(line for row in rows if (line := row.partition("#")[0].strip()))
     for key in ("machine", "profile"):
         if key not in header:
             raise UsageError("script", where, expected=f"a line `# {key}: …`", actual="none")
@@ -69,16 +100,33 @@ def parse(text: str, where: str) -> Script:
         wanted = " or ".join(f"`# profile: {profile}`" for profile in PROFILES)
         raise UsageError("script", where, expected=wanted, actual=f"`# profile: {header['profile']}`")
     options = _read(header, where)
+    commands = tuple(_command(line, where) for row in rows if (line := row.partition("#")[0].strip()))
     if not commands:
         raise UsageError("script", where, expected="a command", actual="none", next_step=NEXT_STEP)
-    own = {"clause", "machine", "profile", "memory", "ground", *options}
+    name, _, sha256 = header.get("subject", "").rpartition(" sha256 ")
     return Script(
         machine=header["machine"],
         profile=header["profile"],
         boot_config=BootConfig(header.get("memory", header.get("ground", where)), options),
-        lines=commands,
+        commands=commands,
         clause=header.get("clause", "").partition(":")[0],
-        facts={key: value for key, value in header.items() if key not in own},
+        seen=header.get("seen", ""),
+        subject=FoundOn(name, sha256) if name else None,
+        seed=header.get("seed", ""),
+    )
+
+
+def _command(line: str, where: str) -> Command:
+    try:
+        return decode(line)
+    except ScriptError as error:
+        raise unplayable(where, line, error.summary.removeprefix(f"{error.what}: {error.which}: ")) from error
+
+
+def unplayable(where: str, line: str, detail: str) -> UsageError:
+    """For a line of a script that nobody can play."""
+    return UsageError(
+        "script", f"{where}: `{line}`", detail=detail, next_step="fix that line, or one before it"
     )
 
 

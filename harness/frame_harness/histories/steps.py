@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.model import Model
+from frame_harness.frame_metadata.model import Model, custom
+from frame_harness.histories.commands import GIVES_BACK, Command, Op, Operand, Recipe
 
 Results = Mapping[int, tuple[int, ...]]
 """By a step's number the addresses that it handed out."""
@@ -25,7 +26,7 @@ class Got:
         frames = results.get(self.step, ())
         return frames[self.index % len(frames)] + self.shift * PAGE_SIZE if frames else None
 
-    def simpler(self) -> list[Operand]:
+    def simpler(self) -> list[Origin]:
         zeroed = [replace(self, index=0)] if self.index else []
         return [*zeroed, *([replace(self, shift=0)] if self.shift else [])]
 
@@ -40,7 +41,7 @@ class Cached:
         frames = [pfn for pfn, _, _ in reversed(model.buddy.cached_frames())]
         return frames[self.index % len(frames)] << PAGE_SHIFT if frames else None
 
-    def simpler(self) -> list[Operand]:
+    def simpler(self) -> list[Origin]:
         return [Cached(0)] if self.index else []
 
 
@@ -63,54 +64,49 @@ class Listed:
         head, order = heads[self.index % len(heads)]
         return head + self.shift % (1 << order) * PAGE_SIZE
 
-    def simpler(self) -> list[Operand]:
+    def simpler(self) -> list[Origin]:
         return [Cached(0), *([Listed(self.index)] if self.shift else [])]
 
 
-Operand = Got | Cached | Listed
+Origin = Got | Cached | Listed
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command; `{0}`, `{1}` in its text stand for the addresses of its operands."""
+    """One command whose frames may be named by where they come from."""
 
     number: int
-    text: str
-    operands: tuple[Operand, ...] = ()
+    op: Op
+    operands: tuple[Operand | Origin, ...] = ()
 
-    def line(self, results: Results, model: Model) -> str | None:
-        """The command as it is sent; None when an operand means nothing here."""
-        addresses = [operand.resolve(results, model) for operand in self.operands]
-        known = [f"{address:#x}" for address in addresses if address is not None]
-        return self.text.format(*known) if len(known) == len(addresses) else None
+    def command(self, results: Results, model: Model) -> Command | None:
+        """The command with the frames of this moment; None when an operand means nothing here."""
+        found = [each.resolve(results, model) if isinstance(each, Origin) else each for each in self.operands]
+        known = tuple(each for each in found if each is not None)
+        return Command(self.op, known) if len(known) == len(found) else None
 
     def simpler(self) -> list[Step]:
         """Steps that do less, the least first."""
-        return [*self._fewer_words(), *self._plainer_operands()]
+        return [*self._shorter_recipes(), *self._plainer_operands()]
 
     def instead(self) -> list[Step]:
         """Steps that do something else, which may make another step unnecessary."""
-        if self.text.split()[0] == "alloc":
-            return [replace(self, text=text) for text in ("alloc zeroed=0", "alloc purpose=custom:0x1")]
-        return self._offered_instead()
+        if self.op is Op.ALLOC:
+            return [replace(self, operands=(Recipe(calls=(call,)),)) for call in (False, custom(1))]
+        if self.op in GIVES_BACK and self.operands[1] == 0:
+            # Offering a frame that is held takes fewer steps than freeing it twice, and shows the same.
+            return [Step(self.number, Op.OFFER, self.operands[:1])]
+        return []
 
-    def _offered_instead(self) -> list[Step]:
-        """Offering a frame that is held takes fewer steps than freeing it twice, and shows the same."""
-        freed = self.text in ("release {0} 0", "buddy.free {0} 0", "trait.free {0} 0")
-        return [replace(self, text="inject buddy.next {0}")] if freed else []
-
-    def _fewer_words(self) -> list[Step]:
-        name, *words = self.text.split()
-        if name not in ("alloc", "alloc.all"):
-            return []
-        without = [words[:at] + words[at + 1 :] for at in range(len(words))]
-        shorter = [replace(self, text=" ".join([name, *rest])) for rest in without]
-        return [replace(self, text="alloc " + " ".join(words)), *shorter] if name == "alloc.all" else shorter
+    def _shorter_recipes(self) -> list[Step]:
+        single = [replace(self, op=Op.ALLOC)] if self.op is Op.ALLOC_ALL else []
+        recipes = [each for each in self.operands if isinstance(each, Recipe)]
+        return single + [replace(self, operands=(less,)) for each in recipes for less in each.shorter()]
 
     def _plainer_operands(self) -> list[Step]:
         plainer = []
         for at, operand in enumerate(self.operands):
-            for instead in operand.simpler():
+            for instead in operand.simpler() if isinstance(operand, Origin) else ():
                 operands = (*self.operands[:at], instead, *self.operands[at + 1 :])
                 plainer.append(replace(self, operands=operands))
         return plainer

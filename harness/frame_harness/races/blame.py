@@ -8,7 +8,7 @@ from typing import Final
 from frame_harness.histories.attribution import OF_COMMAND
 
 OF_METHOD: Final[Mapping[str, str]] = {
-    **OF_COMMAND,
+    **{op.words: clause for op, clause in OF_COMMAND.items()},
     "slot.set_flags": "CONST-04",
     "slot.get_flags": "CONST-04",
     "slot.set_order": "LAYOUT-02",
