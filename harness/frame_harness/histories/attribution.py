@@ -17,6 +17,7 @@ from frame_harness.histories.commands import ALLOCATES, GIVES_BACK, TAKES, WRITE
 from frame_harness.histories.differences import Difference, Look
 from frame_harness.histories.interpreter import Prediction
 
+SCAN = "block_phys_has_poison_guard"
 _OF_METHOD = {method.name: method.clauses[0] for method in reversed(SLOT_METHODS)}
 # The clause of a command, where nothing more is known than that it went wrong.
 OF_COMMAND: Mapping[Op, str] = {
@@ -72,7 +73,7 @@ _LAST_RESORTS = ("FREE-03", "FREE-02", "LAYOUT-07", "ARRAY-03")
 _BY_RULE = frozenset(
     {
         *("ALLOC-04", "ALLOC-05", "ALLOC-06", "ALLOC-07", "ALLOC-08", "ALLOC-11", "ALLOC-14", "ALLOC-15"),
-        *("ARRAY-03", "ARRAY-07", "FREE-01", "GEN-03", "GUARD-08", "LAYOUT-07", "VT-03"),
+        *("ARRAY-03", "ARRAY-07", "FREE-01", "GEN-03", "GUARD-07", "GUARD-08", "LAYOUT-07", "VT-03"),
     }
 )
 _BY_INVARIANT = frozenset(invariant.clauses[0] for invariant in INVARIANTS.values())
@@ -145,6 +146,8 @@ def _function(clause: str, seen: Command | Look, difference: Difference) -> str:
     if seen.op in ALLOCATES:
         return ALLOCATE
     called = FUNCTIONS.of_clause[clause] & _called([seen])
+    if clause == "GUARD-07" and SCAN in called:
+        return SCAN
     if keeper in called or not called:
         return keeper
     # What a block's way back does to its slots, but for links and order, is done here.
@@ -165,6 +168,8 @@ def _of_command(
         return _of_payload(last, prediction, difference)
     if last.op in ALLOCATES:
         return _of_allocation(last.op, prediction, difference)
+    if _escaped(prediction, difference):
+        return "GUARD-07"
     if difference.kind in OF_KIND:
         return OF_KIND[difference.kind]
     if difference.kind == "hooks":
@@ -175,6 +180,13 @@ def _of_command(
         if last.op.method:
             return _of_method(last.op, prediction, difference)
     return OF_COMMAND[last.op]
+
+
+def _escaped(prediction: Prediction, difference: Difference) -> bool:
+    """Whether a poisoned block that was given back is not in quarantine; its guard is another clause's."""
+    if difference.kind == "slot":
+        return difference.pfn in prediction.quarantined and difference.field != "guard"
+    return bool(prediction.quarantined) and difference.kind in OF_KIND
 
 
 def _of_refused(outcome: Panic, difference: Difference) -> str:

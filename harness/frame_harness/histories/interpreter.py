@@ -43,6 +43,7 @@ class Prediction:
         frames: pfns that the command is about: named by it, handed out or quarantined.
         wrapped: pfns on which a life begins whose generation follows the last one.
         poison_met: pfns that the command had to put into quarantine although nobody freed them.
+        quarantined: pfns of a poisoned block that the command gave back.
         follows_misaligned: it looks at vtable bits that can be no vtable's address.
         hooks: what the record of hooks must show, where the command shows it.
         sound: whether the lists are still in order by the contract's own rules.
@@ -54,6 +55,7 @@ class Prediction:
     frames: frozenset[int] = frozenset()
     wrapped: frozenset[int] = frozenset()
     poison_met: frozenset[int] = frozenset()
+    quarantined: frozenset[int] = frozenset()
     follows_misaligned: bool = False
     hooks: tuple[HookCall, ...] | None = None
     sound: bool = True
@@ -212,7 +214,8 @@ class Interpreter:
         except Panicked as panicked:  # of what only looks at a slot
             outcome = Panic(panicked.kind)
         self.claim_rejected |= isinstance(outcome, Panic) and outcome.kind is PanicKind.CLAIM
-        met = model.buddy.quarantined - quarantined if op in ALLOCATES else set()
+        fresh = model.buddy.quarantined - quarantined
+        met = fresh if op in ALLOCATES else set()
         if isinstance(outcome, Done) and "paddr" in outcome.values:
             named |= {outcome.values["paddr"] >> PAGE_SHIFT}
         return Prediction(
@@ -221,6 +224,7 @@ class Interpreter:
             frames=frozenset(named | met),
             wrapped=frozenset(pfn for pfn in aged if model.slots[pfn].generation != LAST_GENERATION),
             poison_met=frozenset(met),
+            quarantined=frozenset(fresh if op in GIVES_BACK else ()),
             follows_misaligned=misaligned,
             hooks=tuple(model.hook_calls) if op is Op.HOOK_LOG else None,
             sound=self.sound,
