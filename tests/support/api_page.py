@@ -21,8 +21,8 @@ Made from the docstrings by `.venv/bin/python -m tests.support.api_page`; do not
 [README.md](../README.md#your-own-tests).
 """
 CLASSES = (
-    ("guest/kernel.py", "Kernel"), ("guest/slot.py", "Slot"), ("guest/reply.py", "Reply"),
-    ("guest/view.py", "Region"),
+    ("guest/kernel.py", "Kernel"), ("guest/booted.py", "BootedGuest"), ("guest/slot.py", "Slot"),
+    ("guest/reply.py", "Reply"), ("guest/view.py", "Region"),
     ("guest/view.py", "GuestAddresses"), ("image/image.py", "Image"),
 )  # fmt: skip
 ERRORS = ("SubjectPanic", "AllocFailed", "CommandRefused", "GuestFailure", "GuestCrashed", "GuestTimeout")
@@ -62,7 +62,9 @@ def _find(file: str, name: str) -> Node:
 def _fixtures() -> Iterator[Function]:
     for node in _tree("session/plugin.py").body:
         decorators = [ast.unparse(one) for one in getattr(node, "decorator_list", [])]
-        if isinstance(node, ast.FunctionDef) and any(one.startswith("pytest.fixture") for one in decorators):
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        if any(one.startswith("pytest.fixture") for one in decorators):
             yield node
 
 

@@ -25,7 +25,8 @@ SUITE = sorted((ROOT / "tests" / "contract").glob("*.py"))
 THROUGH = [
     PACKAGE / name
     for name in (
-        "guest/kernel.py", "concurrency/storms.py", "concurrency/interleaving.py", "session/plugin.py",
+        "guest/kernel.py", "guest/booted.py", "concurrency/storms.py", "concurrency/interleaving.py",
+        "session/plugin.py",
     )
 ]  # fmt: skip
 CAMPAIGN = sorted((PACKAGE / "histories").glob("*.py"))

@@ -14,16 +14,16 @@ from frame_harness.contract.contract import Contract
 from frame_harness.contract.layout import StructLayout
 from frame_harness.contract.methods import CallEnd, Case, Method, Slot
 from frame_harness.guest.absence import require_names
+from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import CommandRefused
-from frame_harness.guest.kernel import BATCH_BYTES, Kernel
 from frame_harness.guest.reply import Reply
 
 RESERVED_BYTE = 0x6B
 """What the reserved bytes of a slot hold during a case: no method may touch them."""
 
 
-def outcomes(kernel: Kernel, requests: Sequence[str]) -> list[Reply]:
+def outcomes(kernel: BootedGuest, requests: Sequence[str]) -> list[Reply]:
     """Run commands in few round trips, go on behind one that panics; returns one reply for each.
 
     Raises:
@@ -43,7 +43,7 @@ def outcomes(kernel: Kernel, requests: Sequence[str]) -> list[Reply]:
     return replies
 
 
-def tell(kernel: Kernel, replies: Sequence[Reply], index: int) -> None:
+def tell(kernel: BootedGuest, replies: Sequence[Reply], index: int) -> None:
     """Show the call that went wrong, with those just before it, as the last commands of the guest."""
     kernel.commands.clear()
     for reply in replies[max(0, index - 3) : index + 1]:
@@ -61,7 +61,9 @@ def _first_group(requests: Sequence[str], limit: int) -> list[str]:
     return group
 
 
-def play(kernel: Kernel, method: Method, *, first_pfn: int = 0, cases: Sequence[Case] | None = None) -> int:
+def play(
+    kernel: BootedGuest, method: Method, *, first_pfn: int = 0, cases: Sequence[Case] | None = None
+) -> int:
     """Call a method once for each of its cases, on a slot of its own; returns how many there were.
 
     The slots are written and read by the host, so that no other method has a say. Nobody in the guest may
@@ -83,7 +85,7 @@ def play(kernel: Kernel, method: Method, *, first_pfn: int = 0, cases: Sequence[
     return len(cases)
 
 
-def _play_part(kernel: Kernel, method: Method, first_pfn: int, cases: Sequence[Case]) -> None:
+def _play_part(kernel: BootedGuest, method: Method, first_pfn: int, cases: Sequence[Case]) -> None:
     contract, table = kernel.image.subject.contract, kernel.slots()[first_pfn : first_pfn + len(cases)]
     kept = table.copy()
     write_slots(table, cases, contract.slot)

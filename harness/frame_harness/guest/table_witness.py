@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from frame_harness.guest.kernel import Kernel
+    from frame_harness.guest.booted import BootedGuest
 
 CHUNK_SLOTS = 1024
 RUNS_OF_A_CHUNK = 64
@@ -50,7 +50,7 @@ class Contradiction:
     differing: int
 
 
-def contradiction(kernel: Kernel, table: Table) -> Contradiction | None:
+def contradiction(kernel: BootedGuest, table: Table) -> Contradiction | None:
     """Hold every slot of the guest's own reading against RAM.
 
     Args:
@@ -95,7 +95,7 @@ def differing(one: Table, other: Table) -> NDArray[np.bool_]:
     return differs
 
 
-def _by_bytes(kernel: Kernel, part: Part, table: Table) -> Contradiction | None:
+def _by_bytes(kernel: BootedGuest, part: Part, table: Table) -> Contradiction | None:
     printed = kernel.dump(part.first, part.count, part.runs)
     found = _compare(part.first, printed, table)
     if found is None and len(printed) < part.count:
@@ -105,7 +105,7 @@ def _by_bytes(kernel: Kernel, part: Part, table: Table) -> Contradiction | None:
     return found
 
 
-def _by_sums(kernel: Kernel, part: Part, table: Table) -> Contradiction | None:
+def _by_sums(kernel: BootedGuest, part: Part, table: Table) -> Contradiction | None:
     told = kernel.dump_sums(part.first, part.count, CHUNK_SLOTS)
     end = part.first + part.count
     for index, sum_ in enumerate(told):

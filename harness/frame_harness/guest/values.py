@@ -14,7 +14,7 @@ from frame_harness.base.errors import BootError, RamError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.frame_metadata.constants import C
 from frame_harness.guest.checks import ImpossibleValue
-from frame_harness.guest.view import GuestAddresses, GuestView
+from frame_harness.guest.view import GuestAddresses, GuestView, TableView
 
 
 def block_handed_out(kernel: GuestView, paddr: int, order: int = 0, *, by: str = "") -> int:
@@ -39,7 +39,7 @@ def block_handed_out(kernel: GuestView, paddr: int, order: int = 0, *, by: str =
     return paddr
 
 
-def slot_table(kernel: GuestView, witness: GuestAddresses) -> NDArray[Any]:
+def slot_table(kernel: TableView, witness: GuestAddresses) -> NDArray[Any]:
     """The slots in guest RAM, from where the guest says that they are; no copy.
 
     Raises:

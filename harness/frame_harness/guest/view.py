@@ -46,11 +46,16 @@ class GuestAddresses:
     buddy_vaddr: int
 
 
-class GuestView(Protocol):
-    """A guest's console and memory."""
+class TableView(Protocol):
+    """Where a guest's slot table is looked for."""
 
     image: Image
     ram: GuestRam
+
+
+class GuestView(TableView, Protocol):
+    """A guest's console and memory."""
+
     frames: int
 
     def request(self, command: str) -> Reply: ...

@@ -1,0 +1,331 @@
+"""One booted guest: its console, its memory, its end."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.base.errors import BootError, HarnessError, ProtocolError, UsageError
+from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.units import KERNEL_VMA, PAGE_SIZE
+from frame_harness.console import dump
+from frame_harness.console.channel import Channel
+from frame_harness.console.protocol import Banner
+from frame_harness.console.stream import Watch
+from frame_harness.guest import values as guest_values
+from frame_harness.guest.absence import require_names_of
+from frame_harness.guest.ending import explain, spoiled, status_of, symbolized
+from frame_harness.guest.errors import GuestFailure
+from frame_harness.guest.reply import Reply, checked
+from frame_harness.guest.request import argument, grouped
+from frame_harness.guest.view import GuestAddresses, Region
+from frame_harness.image.guest_word import check_profile
+from frame_harness.image.image import Image
+from frame_harness.image.room import require_room
+from frame_harness.machine.definition import Machine
+from frame_harness.machine.guest import Guest
+
+COMMANDS_KEPT = 12
+CONSOLE_KEPT = 20
+BATCH_BYTES = 4000
+
+
+Watching = Callable[[Watch], Watch]
+
+
+class BootedGuest:
+    """A guest at its prompt, with panics of requests recovered.
+
+    The caller of `boot` ends it: by `finish`, or by leaving it as a context manager.
+    Every array is a live view of guest RAM: no copy, writable, valid also after the guest's death.
+    """
+
+    def __init__(self, guest: Guest, channel: Channel, image: Image, banner: Banner) -> None:
+        self.guest, self.channel, self.image = guest, channel, image
+        self.machine, self.ram = guest.machine, guest.ram
+        self.build_id, self.nonce = banner.build, banner.nonce
+        self.hhdm = banner.fields.int("hhdm")
+        self.frames = banner.fields.int("frames")
+        self.commands: deque[str] = deque(maxlen=COMMANDS_KEPT)
+        self.called: set[str] = set()
+        """Paths of the subject's functions that commands called."""
+        self.failure: HarnessError | None = None
+        self.dumps_requested = 0
+        self.dumps_whole = 0
+        self._tail: tuple[str, ...] = ()
+        self._end: tuple[GuestEnd, str] | None = None
+        self._slots: NDArray[Any] | None = None
+
+    @classmethod
+    def boot(
+        cls,
+        image: Image,
+        machine: Machine,
+        *,
+        init: str = "full",
+        ram: int | str | None = None,
+        reserve: Sequence[tuple[int, int]] = (),
+        ramtop: int | None = None,
+        cpus: int | None = None,
+        seed: int | None = 1,
+        extra: Sequence[str] = (),
+        debugger: int | None = None,
+        hung_before: Callable[[str], bool] | None = None,
+    ) -> Self:
+        """Start QEMU and wait for the prompt.
+
+        Args:
+            init: how far the guest goes by itself: `none`, `array` or `full`.
+            ram: size instead of the machine's, in bytes or as "32 MiB".
+            reserve: (base, length) in bytes of islands cut out of the memory map.
+            ramtop: address at which RAM ends, if lower than the machine's; any alignment.
+            cpus: number of CPUs instead of the machine's, at most 8.
+            seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
+            extra: more words of the kernel's command line.
+            debugger: descriptor of a socket to a debugger; a guest that it holds meets only `total_wall_s`.
+            hung_before: tells of a line of a backtrace whether guests hung there; one that stays there is
+                given less time.
+        Raises:
+            GuestCrashed, GuestTimeout: it did not come to the prompt.
+            ImageTooLarge: nothing was started.
+            BootError: what came up is not this image, or is not the guest that was started.
+            WrongBuild: the code that runs was compiled otherwise than the image's profile asks for.
+        """
+        nonce = secrets.token_hex(8)
+        machine = machine.override(ram=ram, cpus=cpus)
+        require_room(image, machine.name, machine.ram)
+        append = _command_line(machine, nonce, init, reserve, ramtop, extra)
+        guest = Guest.start(machine, image.elf, append=append, ram_fill=seed, debugger=debugger)
+        if hung_before is not None:
+            guest.hung_at = lambda rip: hung_before(image.symbolize(rip))
+        channel = Channel(guest.console)
+        try:
+            watch = guest.boot_deadline(tail=channel.tail)
+            banner = channel.boot(watch, nonce=nonce, build_id=image.build_id)
+            if (running := banner.fields.int("cpus")) != machine.cpus:
+                raise BootError("banner", "cpus", expected=str(machine.cpus), actual=str(running))
+            check_profile(image.profile, banner.fields)
+            kernel = cls(guest, channel, image, banner)
+        except HarnessError as error:
+            failure = explain(error, guest, channel, image)
+            guest.close()
+            if failure is error:
+                raise
+            raise failure from error
+        except BaseException:
+            guest.close()
+            raise
+        return kernel
+
+    def __repr__(self) -> str:
+        how = "alive" if self.alive else self._end[0] if self._end else "gone"
+        subject, profile = self.image.subject.name, self.image.profile
+        return f"<Kernel {subject} on {self.machine.name}/{profile}, {self.frames} frames, {how}>"
+
+    # Requests
+
+    def request(self, command: str, *, watching: Watching | None = None) -> Reply:
+        """Send one command line; the reply is returned whatever its status.
+
+        Args:
+            watching: makes another watch out of the one with the guest's own limits.
+        Raises:
+            GuestCrashed, GuestTimeout: there is no guest any more.
+            NotInThisVersion: the command calls what the frame module does not have; nothing was sent.
+        """
+        require_names_of(self.image, command)
+        self.commands.append(command)
+        self.called |= self.image.subject.contract.functions.of_line(command)
+        watch: Watch = self.guest.deadline(command, tail=self.channel.tail)
+        try:
+            answer = self.channel.request(command, watching(watch) if watching else watch)
+        except UsageError:
+            raise  # nothing was sent
+        except HarnessError as error:
+            self.failure = explain(error, self.guest, self.channel, self.image)
+            if self.failure is error:
+                raise
+            raise self.failure from error
+        backtrace = symbolized(answer.crashes[-1], self.image) if answer.crashes else ()
+        reply = Reply(command, answer.reply, answer.data, backtrace)
+        self.commands[-1] = f"{command} → {'panic' if reply.status == 'panic' else reply.shown}"
+        return reply
+
+    def call(self, command: str, *arguments: int | str, watching: Watching | None = None) -> Reply:
+        """Run a console command; integers are sent in hex.
+
+        Raises:
+            SubjectPanic: it panicked, and the guest recovered.
+            AllocFailed: the subject returned an error.
+            CommandRefused: the guest does not know the command or its arguments.
+            GuestCrashed, GuestTimeout: there is no guest any more.
+        """
+        line = " ".join([command, *(argument(a) for a in arguments)])
+        return checked(self.request(line, watching=watching))
+
+    def batch(self, commands: Sequence[str]) -> list[Reply]:
+        """Run many commands in few round trips; stops like `call` at the first that does not succeed."""
+        replies: list[Reply] = []
+        for group in grouped(commands, BATCH_BYTES):
+            done = self.call("batch " + ";".join(group)).parts(group)
+            replies += [checked(reply) for reply in done]
+            if len(done) != len(group):
+                raise ProtocolError("batch", expected=f"{len(group)} outcomes", actual=len(done))
+        return replies
+
+    # What the host reads in RAM
+
+    @property
+    def witness(self) -> GuestAddresses:
+        record = self.static("WITNESS", "Witness")
+        return GuestAddresses(
+            hhdm_base=int(record["hhdm_base"]),
+            meta_paddr=int(record["meta_paddr"]),
+            meta_bytes=int(record["meta_bytes"]),
+            n_frames=int(record["n_frames"]),
+            buddy_vaddr=int(record["buddy_vaddr"]),
+        )
+
+    def slots(self) -> NDArray[Any]:
+        """The whole slot table in guest RAM, shape (n_frames,), dtype from the ELF's DWARF; no copy."""
+        witness = self.witness
+        if self._slots is None or len(self._slots) != witness.n_frames:
+            self._slots = guest_values.slot_table(self, witness)
+        return self._slots
+
+    def forget_views(self) -> None:
+        """Make the next `slots` a view of its own: for measuring what that costs."""
+        self._slots = None
+
+    def dump(
+        self, first_pfn: int = 0, count: int | None = None, most_runs: int | None = None
+    ) -> NDArray[Any]:
+        """The slots as the guest prints them, decoded; slow, and independent of mapped RAM.
+
+        Args:
+            most_runs: of equal slots, after which the guest ends; then there may be fewer slots.
+        """
+        count = self.frames - first_pfn if count is None else count
+        dtype = self.image.dtype(self.image.slot_type)
+        self.dumps_requested += 1
+        limit = () if most_runs is None else (most_runs,)
+        lines = self.call("dump", first_pfn, count, *limit).data
+        decoded = dump.decode(
+            lines, first_pfn=first_pfn, count=count, slot_bytes=dtype.itemsize, most_runs=most_runs
+        )
+        self.dumps_whole += 1
+        return decoded.slots.view(dtype).reshape(-1)
+
+    def dump_sums(self, first_pfn: int, count: int, chunk: int) -> list[int]:
+        """The CRC-32 of each `chunk` slots, as the guest reads them, whatever they hold."""
+        slot_bytes = self.image.dtype(self.image.slot_type).itemsize
+        self.dumps_requested += 1
+        lines = self.call("dump.sums", first_pfn, count, chunk).data
+        sums = dump.decode_sums(lines, first_pfn=first_pfn, count=count, chunk=chunk, slot_bytes=slot_bytes)
+        self.dumps_whole += 1
+        return sums
+
+    def payload(self, paddr: int, frames: int = 1) -> NDArray[np.uint8]:
+        """The bytes of a frame in guest RAM; no copy."""
+        return self.ram.view(paddr & ~(PAGE_SIZE - 1), frames * PAGE_SIZE)
+
+    def bytes_at(self, vaddr: int, length: int) -> NDArray[np.uint8]:
+        """Guest RAM behind a virtual address of the kernel image or of the HHDM; no copy."""
+        base = KERNEL_VMA if vaddr >= KERNEL_VMA else self.hhdm
+        return self.ram.view(vaddr - base, length)
+
+    def static(self, symbol: str, type_name: str) -> Any:
+        """A `repr(C)` static of the kernel, typed by DWARF, live in guest RAM."""
+        vaddr, _ = self.image.symbol(symbol)
+        return self.record(vaddr, type_name)
+
+    def record(self, vaddr: int, type_name: str) -> Any:
+        """A `repr(C)` value at a virtual address, typed by DWARF, live in guest RAM."""
+        dtype = self.image.dtype(type_name)
+        return self.bytes_at(vaddr, dtype.itemsize).view(dtype)[0]
+
+    def subject_static(self, name: str) -> int | None:
+        """A u64 static of the subject, None where the subject has none of that name."""
+        vaddr = self.image.subject_static(name)
+        return None if vaddr is None else int(self.bytes_at(vaddr, 8).view("<u8")[0])
+
+    def memory_map(self) -> list[Region]:
+        return [Region.parsed(line) for line in self.call("map").data]
+
+    # The end
+
+    @property
+    def command_line(self) -> str:
+        """The QEMU command line, for a shell."""
+        return shlex.join(self.guest.argv)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the guest can still be asked something."""
+        return self.failure is None and self._end is None
+
+    def console_tail(self, lines: int = 8) -> tuple[str, ...]:
+        """The last lines of the console before the guest was asked to exit."""
+        return (self._tail or self.channel.tail(CONSOLE_KEPT))[-lines:]
+
+    def finish(self, how: str = "pass") -> tuple[GuestEnd, str]:
+        """Ask the guest to exit if it still can, reap it; returns how it ended, also in words."""
+        if self._end is None:
+            self._tail, asked = self.channel.tail(CONSOLE_KEPT), tuple(self.commands)
+            trouble = ""
+            try:
+                if self.alive:
+                    self.request(f"exit {how}")
+                elif not isinstance(self.failure, GuestFailure):
+                    # It may still be running, and cannot be asked to exit.
+                    self.guest.kill()
+            except HarnessError as error:
+                trouble = error.summary
+            finally:
+                # Also when something else passes that nobody foresaw: the end is known, whatever happens.
+                try:
+                    end = status_of(self.guest, self.channel)
+                    self._end = spoiled(end, trouble) if trouble else end
+                finally:
+                    self.guest.close()
+                    self.commands = deque(asked, maxlen=COMMANDS_KEPT)
+        return self.end
+
+    @property
+    def end(self) -> tuple[GuestEnd, str]:
+        """How the guest ended, as `finish` learned it."""
+        return self._end or (GuestEnd.SIGNALED, "the harness broke down before it knew the end")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish()
+
+
+def _command_line(
+    machine: Machine,
+    nonce: str,
+    init: str,
+    reserve: Sequence[tuple[int, int]],
+    ramtop: int | None,
+    extra: Sequence[str],
+) -> str:
+    """What the kernel is told when it boots."""
+    words = [f"nonce={nonce}", f"init={init}", "onpanic=recover"]
+    if reserve:
+        words.append("reserve=" + ",".join(f"{base:#x}+{length:#x}" for base, length in reserve))
+    if ramtop is not None:
+        words.append(f"ramtop={ramtop:#x}")
+    if machine.cpus > 1:
+        words.append(f"cpus={machine.cpus}")
+    return " ".join([*words, *extra])
