@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.frame_metadata.orderings.table import ORDERING_CLAUSES
 from frame_harness.guest.checks import ClauseViolated, NotEvaluated
 from frame_harness.image.image import Image
 from frame_harness.orderings.checker import check_orderings
 from frame_harness.orderings.report import WHAT_TO_DO, OrderingReport, OrderingViolation, Unjudged
-from frame_harness.orderings.table import ORDERING_CLAUSES
 
 REPORTS: dict[tuple[str, str], OrderingReport] = {}
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from frame_harness.cli.clauses import suite_clauses
 from frame_harness.contract.clauses import UnknownClauseError
 from frame_harness.frame_metadata.clauses import CLAUSES
-from frame_harness.orderings.table import ORDERING_CLAUSES
+from frame_harness.frame_metadata.orderings.table import ORDERING_CLAUSES
 from frame_harness.report.clause_table import clause_table, pairs_of
 from tests.unit.evidence_samples import LIFE, TABLE, healthy
 

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from frame_harness.bench import tables
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.orderings.table import ORDERING_CLAUSES
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import known_machines, load_machine
-from frame_harness.orderings.table import ORDERING_CLAUSES
 from tests.support.mutants import mutated
 
 IN_RELEASE = ("--machine", "microvm", "--profile", "release")

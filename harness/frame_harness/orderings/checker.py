@@ -11,6 +11,7 @@ from typing import Final
 from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError
 from frame_harness.contract.contract import Contract
+from frame_harness.frame_metadata.orderings.table import DEC_REF, FUNCTIONS
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import ImageError
 from frame_harness.image.ir_build import compile_ir, target_of
@@ -24,9 +25,8 @@ from frame_harness.orderings.ir_paths import PathError, Walker
 from frame_harness.orderings.llvm_ir import Module
 from frame_harness.orderings.report import Compiled, OrderingReport
 from frame_harness.orderings.rules import judge
-from frame_harness.orderings.table import DEC_REF, FUNCTIONS
 
-CANARY: Final = Path(__file__).with_name("ir_canary.rs")
+CANARY: Final = Path(__file__).parents[1] / "frame_metadata" / "orderings" / "ir_canary.rs"
 # What the checker must see in the canary when it is weakened; and nothing when it is not.
 MUST_SEE: Final = frozenset(
     {

@@ -9,6 +9,7 @@ from typing import Final
 from frame_harness.base import resources
 from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError
+from frame_harness.frame_metadata.orderings.table import CLAUSE_OF_FIELD
 from frame_harness.image import cache_limit, store
 from frame_harness.image.asked import asked
 from frame_harness.image.cargo import shim_invocation
@@ -24,7 +25,6 @@ from frame_harness.orderings.events import Op
 from frame_harness.orderings.ir_paths import PathError, Walker
 from frame_harness.orderings.llvm_ir import CompiledFunction, Module
 from frame_harness.orderings.report import OrderingViolation
-from frame_harness.orderings.table import CLAUSE_OF_FIELD
 
 _KINDS: Final = {
     "load": "load",

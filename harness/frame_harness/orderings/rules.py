@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from frame_harness.contract.versions import Versions, lacking
-from frame_harness.orderings import allocate as ordering_allocate
-from frame_harness.orderings import array as ordering_array
-from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
-from frame_harness.orderings.outcomes import (
-    hides_writes,
-    last_reference_is_blind,
-    loses_updates,
-    misses_writes,
-)
-from frame_harness.orderings.report import Compiled, OrderingReport, OrderingViolation, place_of
-from frame_harness.orderings.table import (
+from frame_harness.frame_metadata.orderings import allocate as ordering_allocate
+from frame_harness.frame_metadata.orderings import array as ordering_array
+from frame_harness.frame_metadata.orderings.table import (
     ALLOCATE,
     CLAUSE_OF_FIELD,
     DEC_REF,
@@ -24,6 +16,14 @@ from frame_harness.orderings.table import (
     ORDERING_CLAUSES,
     Need,
 )
+from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
+from frame_harness.orderings.outcomes import (
+    hides_writes,
+    last_reference_is_blind,
+    loses_updates,
+    misses_writes,
+)
+from frame_harness.orderings.report import Compiled, OrderingReport, OrderingViolation, place_of
 from frame_harness.orderings.unjudged import ATOMIC, certain, unjudged
 
 RACE = "a data race: the compiler may tear, repeat or invent the access, and nothing orders it"

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from frame_harness.orderings.events import Access, Function, Op, Space
-from frame_harness.orderings.report import Compiled, OrderingViolation, Unjudged, place_of
-from frame_harness.orderings.table import (
+from frame_harness.frame_metadata.orderings.table import (
     ALLOCATE,
     CLAUSE_OF_FIELD,
     DEC_REF,
@@ -17,6 +15,8 @@ from frame_harness.orderings.table import (
     NEEDS,
     READERS,
 )
+from frame_harness.orderings.events import Access, Function, Op, Space
+from frame_harness.orderings.report import Compiled, OrderingViolation, Unjudged, place_of
 
 ATOMIC: Final = "an atomic access"
 """What is expected of every access to a slot: that one is none is true whatever else the function does."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from frame_harness.frame_metadata.orderings.table import FUNCTIONS, INIT, LOOKUP
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Path, Space
 from frame_harness.orderings.outcomes import hides_writes, misses_writes
 from frame_harness.orderings.report import Compiled, OrderingViolation, place_of
-from frame_harness.orderings.table import FUNCTIONS, INIT, LOOKUP
 
 CLAUSE = "ARRAY-12"
 STALE_COUNT = (

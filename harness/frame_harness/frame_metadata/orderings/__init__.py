@@ -1,0 +1,1 @@
+"""What the frame module's contract asks of memory orderings."""
