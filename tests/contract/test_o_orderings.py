@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.frame_metadata.orderings.rules import ORDERINGS
 from frame_harness.frame_metadata.orderings.table import ORDERING_CLAUSES
 from frame_harness.guest.checks import ClauseViolated, NotEvaluated
 from frame_harness.image.image import Image
@@ -18,7 +19,7 @@ def report(image: Image) -> OrderingReport:
     """What the compiled code says, read once for each subject and profile."""
     key = (image.subject.sha256, image.profile)
     if key not in REPORTS:
-        REPORTS[key] = check_orderings(image.subject, image.profile)
+        REPORTS[key] = check_orderings(image.subject, image.profile, ORDERINGS)
     return REPORTS[key]
 
 

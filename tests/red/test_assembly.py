@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.frame_metadata.orderings.rules import ORDERINGS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.exit_codes import ExitCode, Kind
@@ -18,7 +19,7 @@ from tests.support.doors import check
 def judged(variant: AssemblyVariant, folder: Path, profile: str) -> OrderingReport:
     path = folder / "frame.rs"
     path.write_text(variant.apply(frame_module().path.read_text(encoding="utf-8")), encoding="utf-8")
-    return check_orderings(frame_module(path), profile, find_toolchain())
+    return check_orderings(frame_module(path), profile, ORDERINGS, find_toolchain())
 
 
 def having(report: OrderingReport, outcome: str) -> set[str]:

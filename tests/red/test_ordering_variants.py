@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.frame_metadata.orderings.rules import ORDERINGS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.subject import Subject
@@ -35,7 +36,7 @@ def judged(variant: Variant, subject: Subject, folder: Path, toolchain: Toolchai
     path.write_text(variant.apply(subject.path.read_text(encoding="utf-8")), encoding="utf-8")
     # Every other variant in the other profile: the same for each run, both are exercised.
     profile = PROFILES[sum(variant.name.encode()) % 2]
-    return check_orderings(frame_module(path), profile, toolchain)
+    return check_orderings(frame_module(path), profile, ORDERINGS, toolchain)
 
 
 def name_of(variant: Variant) -> str:
@@ -44,7 +45,7 @@ def name_of(variant: Variant) -> str:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_builtin_module_holds_every_ordering_clause(profile: str, toolchain: Toolchain) -> None:
-    report = check_orderings(frame_module(), profile, toolchain)
+    report = check_orderings(frame_module(), profile, ORDERINGS, toolchain)
     assert report.violations == ()
     assert set(report.clauses.values()) == {"held"}
     assert report.notes == ()
@@ -53,7 +54,7 @@ def test_the_builtin_module_holds_every_ordering_clause(profile: str, toolchain:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_real_module_breaks_the_two_hazards_alone(profile: str, real: Path, toolchain: Toolchain) -> None:
-    report = check_orderings(frame_module(real), profile, toolchain)
+    report = check_orderings(frame_module(real), profile, ORDERINGS, toolchain)
     assert violated(report) == {"REF-09", "ALLOC-16"}
     assert any("GUARD-09" in note for note in report.notes)
 

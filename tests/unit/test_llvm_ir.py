@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.image.errors import ImageError
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
 from frame_harness.orderings.ir_paths import PathError, Walker
@@ -47,7 +48,7 @@ def module(body: str, *, more: str = "") -> Module:
 
 
 def walked(body: str, *, more: str = "", **owned: int) -> Function:
-    return Walker(module(body, more=more), FILE).function("MetaSlot::f", owned=owned)
+    return Walker(module(body, more=more), FILE, META_SLOT).function("MetaSlot::f", owned=owned)
 
 
 def only(function: Function) -> tuple[Access, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from frame_harness.frame_metadata.orderings.rules import ORDERINGS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.exit_codes import ExitCode
@@ -28,9 +29,9 @@ def show_orderings(frame_rs: Path | None, profile: str, *, kernel: bool = False)
 
     subject = frame_module(frame_rs)
     toolchain = find_toolchain(say=say)
-    report = check_orderings(subject, profile, toolchain, say=say)
+    report = check_orderings(subject, profile, ORDERINGS, toolchain, say=say)
     click.echo("\n".join(lines_of(report)))
-    shipped = check_shipped(subject, profile, toolchain, say=say) if kernel else None
+    shipped = check_shipped(subject, profile, ORDERINGS, toolchain, say=say) if kernel else None
     if shipped:
         click.echo("\n".join(_lines_of_kernel(shipped)))
     broken = bool(report.violations) or bool(shipped and shipped.violations)

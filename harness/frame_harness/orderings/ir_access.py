@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from frame_harness.contract.layout import StructLayout
 from frame_harness.image.placed import is_part_of
 from frame_harness.orderings.events import Access, MemoryOrder, Op, Space, Step
 from frame_harness.orderings.ir_compute import bits_of, evaluate
@@ -14,7 +15,6 @@ from frame_harness.orderings.ir_syntax import Instruction
 from frame_harness.orderings.ir_values import Sum, Symbol, Value, binary, compare, show, unknown
 from frame_harness.orderings.llvm_ir import Module
 
-SLOT_BYTES: Final = 64
 FAILURES: Final = 1  # of one cmpxchg on one path: a second try shows all that a third one would
 _RMW: Final = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor"}
 
@@ -33,10 +33,11 @@ class Where:
 class Accesses:
     """Performs accesses in the light of one module's debug metadata."""
 
-    def __init__(self, module: Module, subject: str) -> None:
+    def __init__(self, module: Module, subject: str, slot: StructLayout) -> None:
         self._module = module
         self._subject = subject
-        self.fields = module.debug.fields("MetaSlot")
+        self.fields = module.debug.fields(slot.name)
+        self.slot_bytes = slot.size
 
     # ---- Addresses
 
@@ -52,7 +53,7 @@ class Accesses:
             return self._global(kinds["global"], pointer, key)
         which = state.objects.setdefault(pointer.terms, f"#{len(state.objects) + 1}")
         if "slot" in kinds or "static" in kinds:
-            offset = pointer.constant % SLOT_BYTES
+            offset = pointer.constant % self.slot_bytes
             return Where(Space.SLOT, self.fields.get(offset, f"+{offset}"), which, key)
         return Where(Space.MEMORY, "payload", which, key)
 

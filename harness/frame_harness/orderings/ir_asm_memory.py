@@ -7,7 +7,7 @@ from typing import Final
 
 from frame_harness.orderings.asm_block import NotUnderstood
 from frame_harness.orderings.events import Access, MemoryOrder, Op, Space
-from frame_harness.orderings.ir_access import SLOT_BYTES, Accesses, Where
+from frame_harness.orderings.ir_access import Accesses, Where
 from frame_harness.orderings.ir_state import State
 from frame_harness.orderings.ir_values import Symbol, Value, add, compare, show, unknown
 
@@ -128,8 +128,9 @@ class Memory:
         where = self._accesses.where(state, address)
         if where.space is not Space.SLOT or where.local:
             return [where]
-        offset = where.key[1] % SLOT_BYTES
-        end = SLOT_BYTES if size == ANY_BYTES else min(offset + size, SLOT_BYTES)
+        slot_bytes = self._accesses.slot_bytes
+        offset = where.key[1] % slot_bytes
+        end = slot_bytes if size == ANY_BYTES else min(offset + size, slot_bytes)
         return [
             where,
             *(

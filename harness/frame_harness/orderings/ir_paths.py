@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.contract.layout import StructLayout
 from frame_harness.orderings.assembler import Assemble, without
 from frame_harness.orderings.events import Function, Path, distinct
 from frame_harness.orderings.ir_access import Accesses
@@ -38,13 +39,17 @@ class Walker:
 
     Args:
         subject: the source file whose functions are walked into, as debug metadata names it.
+        slot: the structure whose fields are told apart; its methods get one as `self`.
         assemble: needed where there is assembly; without, no block of it is understood.
     """
 
-    def __init__(self, module: Module, subject: str, assemble: Assemble = without) -> None:
+    def __init__(
+        self, module: Module, subject: str, slot: StructLayout, assemble: Assemble = without
+    ) -> None:
         self._module = module
         self._subject = subject
-        accesses = Accesses(module, subject)
+        self._methods = f"{slot.name}::"
+        accesses = Accesses(module, subject, slot)
         assembly = Assembly(module, accesses, assemble)
         self._handlers: dict[str, Callable[[State, Instruction], list[State]]] = {
             **accesses.handlers(),
@@ -77,7 +82,7 @@ class Walker:
         return Function(name, program.file, program.line, self._walk(function, name, dict(owned or {})))
 
     def _walk(self, function: CompiledFunction, name: str, owned: dict[str, int]) -> tuple[Path, ...]:
-        is_method = name.startswith("MetaSlot::")
+        is_method = name.startswith(self._methods)
         arguments: dict[str, Value] = {
             parameter: unknown(
                 Symbol("slot" if is_method and parameter == "self" else "argument", name=parameter)

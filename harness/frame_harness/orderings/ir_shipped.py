@@ -9,7 +9,7 @@ from typing import Final
 from frame_harness.base import resources
 from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError
-from frame_harness.frame_metadata.orderings.table import CLAUSE_OF_FIELD
+from frame_harness.contract.layout import StructLayout
 from frame_harness.image import cache_limit, store
 from frame_harness.image.asked import asked
 from frame_harness.image.cargo import shim_invocation
@@ -21,7 +21,8 @@ from frame_harness.image.offer import lacking_names
 from frame_harness.image.placed import is_part_of
 from frame_harness.image.subject import Subject
 from frame_harness.orderings.assembler import Assemble, assembler, without
-from frame_harness.orderings.events import Op
+from frame_harness.orderings.demands import OrderingRules
+from frame_harness.orderings.events import MemoryOrder, Op
 from frame_harness.orderings.ir_paths import PathError, Walker
 from frame_harness.orderings.llvm_ir import CompiledFunction, Module
 from frame_harness.orderings.report import OrderingViolation
@@ -46,7 +47,8 @@ class Site:
     failure: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.order}{'/' + self.failure if self.failure else ''}"
+        orders = [MemoryOrder(order).shown for order in (self.order, self.failure) if order]
+        return f"{self.kind} {'/'.join(orders)}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Agreement:
 
 
 def check_shipped(
-    subject: Subject, profile: str, toolchain: Toolchain, *, say: Say | None = None
+    subject: Subject, profile: str, rules: OrderingRules, toolchain: Toolchain, *, say: Say | None = None
 ) -> Agreement:
     """Compile the shim around a subject as it is shipped, to LLVM IR; compare each call site's orderings.
 
@@ -79,10 +81,18 @@ def check_shipped(
     file = str(subject.path)
     alone = Module(compile_ir(subject, profile, toolchain, say=say))
     assemble = assembler(toolchain, target_of(toolchain, say))
-    return compare(Module(_whole_kernel(subject, profile, toolchain, say)), alone, file, assemble)
+    kernel = Module(_whole_kernel(subject, profile, toolchain, say))
+    return compare(kernel, alone, file, subject.contract.slot, rules, assemble)
 
 
-def compare(kernel: Module, alone: Module, file: str, assemble: Assemble = without) -> Agreement:
+def compare(
+    kernel: Module,
+    alone: Module,
+    file: str,
+    slot: StructLayout,
+    rules: OrderingRules,
+    assemble: Assemble = without,
+) -> Agreement:
     """Compare the atomic accesses of a source file in two modules.
 
     Args:
@@ -92,12 +102,12 @@ def compare(kernel: Module, alone: Module, file: str, assemble: Assemble = witho
     """
     expected: dict[tuple[str, int, str], set[Site]] = {}
     fields: dict[tuple[str, int], str] = {}
-    for site, field in _walked(alone, file, assemble):
+    for site, field in _walked(alone, file, slot, assemble):
         expected.setdefault((site.function, site.line, site.kind), set()).add(site)
         fields[site.function, site.line] = field
     for site in _written(alone, file):
         expected.setdefault((site.function, site.line, site.kind), set()).add(site)
-    found = [*_written(kernel, file), *(site for site, _ in _walked(kernel, file, assemble))]
+    found = [*_written(kernel, file), *(site for site, _ in _walked(kernel, file, slot, assemble))]
     if not found:
         raise ImageError(f"kernel: {file}: expected atomic accesses that come from it, got none")
     violations = []
@@ -105,7 +115,8 @@ def compare(kernel: Module, alone: Module, file: str, assemble: Assemble = witho
         same_place = expected.get((site.function, site.line, site.kind), set())
         if site not in same_place:
             wanted = ", ".join(sorted(map(str, same_place))) or "no such access, as in the subject alone"
-            clause = CLAUSE_OF_FIELD.get(fields.get((site.function, site.line), ""), "ARRAY-12")
+            field = fields.get((site.function, site.line), "")
+            clause = rules.clause_of_field.get(field, rules.clause_of_statics)
             consequence = "the image does something else than what was judged"
             violations.append(
                 OrderingViolation(clause, site.function, "", wanted, str(site), file, site.line, consequence)
@@ -136,9 +147,9 @@ def _in(module: Module, function: CompiledFunction, file: str) -> Iterator[Site]
                 yield Site(place.function, place.line, kind, instruction.order, instruction.failure)
 
 
-def _walked(module: Module, file: str, assemble: Assemble) -> Iterator[tuple[Site, str]]:
+def _walked(module: Module, file: str, slot: StructLayout, assemble: Assemble) -> Iterator[tuple[Site, str]]:
     """Yield the atomic accesses of the file's own functions, those in functions they call included."""
-    walker = Walker(module, file, assemble)
+    walker = Walker(module, file, slot, assemble)
     for name in walker.functions():
         try:
             function = walker.function(name)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable
 
-from frame_harness.frame_metadata.constants import C
 from frame_harness.orderings.events import Access, MemoryOrder, Op, Path, Space
 from frame_harness.orderings.litmus import Litmus, Move
 
 PAYLOAD = "payload"
 OLD = "old"
-
-# What a life consists of, in the order in which messages name it.
-LIFE = ("flags", "order", PAYLOAD, "generation", "guard", "vtable")
 
 
 def moves_of(path: Path, indices: Iterable[int] | None = None, *, concrete: bool = False) -> list[Move]:
@@ -65,7 +60,7 @@ def token(access: Access, index: int) -> int | str:
     return f"new{index}"
 
 
-def _last_written(moves: Iterable[Move]) -> dict[str, int | str]:
+def last_written(moves: Iterable[Move]) -> dict[str, int | str]:
     """Return what each place holds in the end."""
     return {move.place: move.value for move in moves if move.value is not None}
 
@@ -73,38 +68,6 @@ def _last_written(moves: Iterable[Move]) -> dict[str, int | str]:
 def first_values(moves: Iterable[Move], **given: int | str) -> dict[str, int | str]:
     """Return first values for every place that some step touches."""
     return {move.place: OLD for move in moves if move.place} | given
-
-
-def stale_parts(path: Path, place: str, value: int | str | None = None) -> list[str] | None:
-    """Return which parts of a new life may look old to a CPU that acquires `value` in `place`.
-
-    Args:
-        path: the accesses that make the life.
-        value: the one that tells of the new life; the last one written when None.
-    Returns:
-        the names of stale parts; None when nobody can ever see that value.
-    """
-    writer = moves_of(path)
-    value = _last_written(writer).get(place) if value is None else value
-    return None if value is None else _stale_parts(tuple(writer), place, value)
-
-
-@cache
-def _stale_parts(writer: tuple[Move, ...], place: str, value: int | str) -> list[str] | None:
-    final = _last_written(writer)
-    first = {name: OLD for name in (*LIFE, place)} | first_values(writer) | {"refcount": C.refcount_unused}
-    reader = Move("load", place, MemoryOrder.ACQUIRE, expect=value)
-    if not Litmus([writer, [reader]], first).outcomes():
-        return None
-    stale = []
-    for part in LIFE:
-        if part in final and part != place:
-            looks = [reader, Move("load", part, register="seen")]
-            if any(
-                dict(outcome)["seen"] != final[part] for outcome in Litmus([writer, looks], first).outcomes()
-            ):
-                stale.append(part)
-    return stale
 
 
 def hides_writes(path: Path, index: int) -> bool:
@@ -149,34 +112,3 @@ def loses_updates(path: Path, field: str) -> bool:
     ]
     litmus = Litmus([moves, other], first_values(moves))
     return litmus.reaches(lambda registers: registers.get(read) == registers.get("other") == OLD)
-
-
-def last_reference_is_blind(earlier: Sequence[Path], last: Sequence[Path]) -> bool | None:
-    """Tell whether the CPU that drops the last reference may miss what an earlier holder wrote.
-
-    Args:
-        earlier: ways through `dec_ref` from a count of 2.
-        last: ways through it from a count of 1.
-    Returns:
-        None when no way through drops a reference.
-    """
-    ways = [
-        (one, two)
-        for one in earlier
-        for two in last
-        if one.returns and two.returns and _drops(one) and _drops(two)
-    ]
-    if not ways:
-        return None
-    return any(_blind(one, two) for one, two in ways)
-
-
-def _drops(path: Path) -> bool:
-    return any(access.writes and access.touches("refcount") for access in path)
-
-
-def _blind(one: Path, two: Path) -> bool:
-    earlier = [Move("store", PAYLOAD, value="mine"), *moves_of(one, concrete=True)]
-    last = [*moves_of(two, concrete=True), Move("load", PAYLOAD, register="seen")]
-    litmus = Litmus([earlier, last], first_values([*earlier, *last], refcount=2))
-    return litmus.reaches(lambda registers: registers["seen"] == OLD)

@@ -21,16 +21,14 @@ class Compiled:
     Attributes:
         functions: by `Type::method` or name.
         unread: functions that were compiled yet could not be walked, with the reason.
-        earlier_drop: ways through `dec_ref` from a count of 2 that no other CPU touches.
-        last_drop: ways through it from a count of 1.
+        walks: by name the ways through a function from known values of fields; see `OrderingRules`.
         file: the subject's path, for functions that are missing.
         places: (file, line) where functions begin that were compiled.
         lacks: names that this version of the subject has not; what they would do is not judged.
     """
 
     functions: Mapping[str, Function]
-    earlier_drop: tuple[Path, ...]
-    last_drop: tuple[Path, ...]
+    walks: Mapping[str, tuple[Path, ...]]
     file: str
     unread: Mapping[str, str]
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict)

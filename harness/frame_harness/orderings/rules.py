@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from frame_harness.contract.versions import Versions, lacking
-from frame_harness.frame_metadata.orderings import allocate as ordering_allocate
-from frame_harness.frame_metadata.orderings import array as ordering_array
-from frame_harness.frame_metadata.orderings.table import (
-    ALLOCATE,
-    CLAUSE_OF_FIELD,
-    DEC_REF,
-    FUNCTIONS,
-    NEEDS,
-    ORDERING_CLAUSES,
-    Need,
-)
+from frame_harness.orderings.demands import Need, OrderingRules
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
-from frame_harness.orderings.outcomes import (
-    hides_writes,
-    last_reference_is_blind,
-    loses_updates,
-    misses_writes,
-)
+from frame_harness.orderings.outcomes import hides_writes, loses_updates, misses_writes
 from frame_harness.orderings.report import Compiled, OrderingReport, OrderingViolation, place_of
 from frame_harness.orderings.unjudged import ATOMIC, certain, unjudged
 
@@ -35,20 +20,16 @@ MISSED = (
 SPURIOUS = "it may refuse although the expected value is there: a free frame looks taken"
 BY_NAME = "nothing that the small programs tried here can show; the contract asks for it by name"
 UNKNOWN = "unknown: what is not there cannot be judged"
-BLIND = (
-    "the CPU that drops the last reference may reuse the frame while an earlier holder's writes to it "
-    "are still to become visible"
-)
 
 
-def judge(compiled: Compiled, versions: Versions) -> OrderingReport:
+def judge(compiled: Compiled, rules: OrderingRules, versions: Versions) -> OrderingReport:
     """Return what the compiled functions say about each clause."""
-    absent = {one for one in ORDERING_CLAUSES if lacking(versions.of_clause(one), compiled.lacks)}
-    unknown = tuple(one for one in unjudged(compiled) if one.clause not in absent)
-    present = (one for one in dict.fromkeys(_violations(compiled)) if one.clause not in absent)
-    found = certain(present, unknown)
+    absent = {one for one in rules.clauses if lacking(versions.of_clause(one), compiled.lacks)}
+    unknown = tuple(one for one in unjudged(compiled, rules) if one.clause not in absent)
+    present = (one for one in dict.fromkeys(_violations(compiled, rules)) if one.clause not in absent)
+    found = certain(present, unknown, rules)
     outcomes = {
-        **dict.fromkeys(ORDERING_CLAUSES, "held"),
+        **dict.fromkeys(rules.clauses, "held"),
         **dict.fromkeys((one.clause for one in unknown), "not-evaluated"),
         **dict.fromkeys((violation.clause for violation in found), "violated"),
         **dict.fromkeys(absent, "not in this version"),
@@ -57,7 +38,7 @@ def judge(compiled: Compiled, versions: Versions) -> OrderingReport:
         clauses=outcomes,
         unjudged=unknown,
         violations=tuple(found),
-        notes=tuple(dict.fromkeys(_notes(compiled))),
+        notes=tuple(dict.fromkeys(_notes(compiled, rules))),
         events={
             name: tuple(access.describe() for access in function.accesses() if access.op is not Op.CALL)
             for name, function in compiled.functions.items()
@@ -65,8 +46,8 @@ def judge(compiled: Compiled, versions: Versions) -> OrderingReport:
     )
 
 
-def _violations(compiled: Compiled) -> Iterator[OrderingViolation]:
-    for need in NEEDS:
+def _violations(compiled: Compiled, rules: OrderingRules) -> Iterator[OrderingViolation]:
+    for need in rules.needs:
         function = compiled.functions.get(need.function)
         if need.function in compiled.lacks:
             continue
@@ -77,22 +58,21 @@ def _violations(compiled: Compiled) -> Iterator[OrderingViolation]:
             yield OrderingViolation(
                 need.clause, need.function, need.field, need.expected, got, compiled.file, 0, UNKNOWN
             )
-    for name in FUNCTIONS:
+    for name in rules.functions:
         if name in compiled.functions:
-            yield from _plain(compiled.functions[name])
-    yield from ordering_array.violations(compiled)
-    yield from ordering_allocate.violations(compiled)
-    yield from _last_reference(compiled)
+            yield from _plain(compiled.functions[name], rules)
+    for steps in rules.steps:
+        yield from steps(compiled)
 
 
-def _plain(function: Function) -> Iterator[OrderingViolation]:
+def _plain(function: Function, rules: OrderingRules) -> Iterator[OrderingViolation]:
     for access in function.accesses():
         if access.space is Space.SLOT and not access.order.atomic:
-            clause = CLAUSE_OF_FIELD.get(access.item, "REF-08")
-            yield _violation(clause, function, access, access.item, ATOMIC, access.describe(), RACE)
+            clause = rules.clause_of_field.get(access.item, rules.clause_of_slot)
+            yield violation_at(clause, function, access, access.item, ATOMIC, access.describe(), RACE)
 
 
-def _violation(
+def violation_at(
     clause: str,
     function: Function,
     access: Access | None,
@@ -101,6 +81,7 @@ def _violation(
     got: str,
     consequence: str,
 ) -> OrderingViolation:
+    """A violation at an access of a function, or at the function itself."""
     file, line = place_of(function, access)
     return OrderingViolation(clause, function.name, field, expected, got, file, line, consequence)
 
@@ -133,7 +114,7 @@ def _missing(need: Need, function: Function, path: Path | None) -> OrderingViola
     got = " then ".join(access.describe() for access in touching) or "nothing of the kind"
     loses = path is not None and need.what == "update" and loses_updates(path, need.field)
     first = touching[0] if touching else None
-    return _violation(
+    return violation_at(
         need.clause, function, first, need.field, need.expected, got, LOST if loses else BY_NAME
     )
 
@@ -143,7 +124,7 @@ def _too_weak(need: Need, function: Function, path: Path, index: int) -> Iterato
     checks = {"update": _weak_update, "read": _weak_read, "write": _weak_write}
     consequence = checks[need.what](need, path, index)
     if consequence:
-        yield _violation(
+        yield violation_at(
             need.clause, function, access, need.field, need.expected, _with_fences(path, index), consequence
         )
 
@@ -201,57 +182,19 @@ def _when(shown: bool, words: str) -> str:
     return words if shown else BY_NAME
 
 
-# ---- What spans two calls
-
-
-def _last_reference(compiled: Compiled) -> Iterator[OrderingViolation]:
-    function = compiled.functions.get(DEC_REF)
-    if function is None:
-        return  # REF-08 says so already, and nothing is known about this clause
-    blind = last_reference_is_blind(compiled.earlier_drop, compiled.last_drop)
-    if blind is False:
-        return
-    drop = next((access for path in compiled.last_drop for access in path if access.is_update), None)
-    got = drop.describe() if drop is not None else "no update of refcount"
-    expected = "Release on each drop, Acquire on the way on which the previous value was 1"
-    if blind and drop is not None:
-        alone = all(_acquires_after_drop(path) for path in compiled.last_drop if path.returns)
-        got += ": the Acquire after it has no Release to pair with" if alone else ", no Acquire after it"
-    yield _violation("REF-09", function, drop, "refcount", expected, got, BLIND if blind else UNKNOWN)
-
-
-def _acquires_after_drop(path: Path) -> bool:
-    """Whether a way on which the last reference is dropped acquires, by the drop itself or behind it."""
-    drops = [index for index, access in enumerate(path.accesses) if access.is_update and access.done]
-    return any(
-        path.effective(drop).acquires or any(one.order.acquires for one in path.accesses[drop + 1 :])
-        for drop in drops
-    )
-
-
 # ---- Notes
 
 
-def _notes(compiled: Compiled) -> Iterator[str]:
-    for need in NEEDS:
+def _notes(compiled: Compiled, rules: OrderingRules) -> Iterator[str]:
+    for need in rules.needs:
         function = compiled.functions.get(need.function)
-        if function is not None:
+        if function is not None and need.function not in rules.no_notes:
             yield from _stronger(need, function)
-    poison = compiled.functions.get("MetaSlot::mark_poisoned")
-    if poison is not None and any(loses_updates(path, "flags") for path in poison.paths if path.returns):
-        file, line = place_of(poison, _first_store(poison.paths, "flags"))
-        yield f"{file}:{line}: {poison.name}: flags are loaded, then stored: {LOST} (GUARD-09)"
-
-
-def _first_store(paths: Iterable[Path], field: str) -> Access | None:
-    return next(
-        (access for path in paths for access in path if access.writes and access.touches(field)), None
-    )
+    for notes in rules.notes:
+        yield from notes(compiled)
 
 
 def _stronger(need: Need, function: Function) -> Iterator[str]:
-    if need.function == ALLOCATE:
-        return
     for access in function.accesses():
         if not access.touches(need.field) or not _serves(need, access):
             continue

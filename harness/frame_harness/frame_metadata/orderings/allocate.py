@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.orderings.new_life import stale_parts
 from frame_harness.frame_metadata.orderings.table import ALLOCATE
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
-from frame_harness.orderings.outcomes import stale_parts
 from frame_harness.orderings.report import Compiled, OrderingViolation, place_of
 
 SOURCES_OF_FRAMES = ("alloc_migratetype", "alloc")  # the second before there were migratetypes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from frame_harness.frame_metadata.orderings.table import FUNCTIONS, INIT, LOOKUP
+from frame_harness.frame_metadata.orderings.table import INIT, LOOKUP
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Path, Space
 from frame_harness.orderings.outcomes import hides_writes, misses_writes
 from frame_harness.orderings.report import Compiled, OrderingViolation, place_of
@@ -45,9 +45,8 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
         got = ", ".join(dict.fromkeys(access.describe() for access in loads)) or "none"
         yield _violation(lookup, None, "", expected, got, UNORDERED)
         return
-    for name in FUNCTIONS:
-        if name in compiled.functions:
-            yield from _weak(compiled.functions[name], bases | counts)
+    for function in compiled.functions.values():
+        yield from _weak(function, bases | counts)
     yield from _looked_up_backwards(lookup, bases, counts)
     yield from _published_backwards(init, bases, counts)
 

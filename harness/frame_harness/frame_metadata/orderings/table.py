@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from frame_harness.orderings.demands import Need
 from frame_harness.orderings.events import MemoryOrder
 
 MON, ACQ, REL, ACQ_REL = MemoryOrder.MONOTONIC, MemoryOrder.ACQUIRE, MemoryOrder.RELEASE, MemoryOrder.ACQ_REL
@@ -26,36 +26,6 @@ CLAUSE_OF_FIELD: Final = {
     "guard": "GUARD-10",
     "meta_aux": "FRAME-08",
 }
-
-
-@dataclass(frozen=True)
-class Need:
-    """What one function must do to one field, at least.
-
-    Attributes:
-        what: `read` (a load or update that acquires), `write` (a store or update that releases) or `update`
-            (read and write in one step: nothing else will do).
-        failure: for an update that may be refused, also by a look ahead of it: the ordering of the refusal.
-        ceiling: what may be there without a note about a stronger ordering than asked for.
-        always: on every path that returns; otherwise on some path.
-        optional: the contract does not name the function, so it may be missing.
-    """
-
-    clause: str
-    function: str
-    what: str
-    field: str
-    order: MemoryOrder
-    failure: MemoryOrder | None = None
-    ceiling: MemoryOrder | None = None
-    always: bool = True
-    optional: bool = False
-
-    @property
-    def expected(self) -> str:
-        """The need in words, such as `update refcount, at least Release`."""
-        failed = f", {self.failure.shown} on failure" if self.failure is not None else ""
-        return f"{self.what} {self.field}, at least {self.order.shown}{failed}"
 
 
 def _slot(clause: str, method: str, what: str, field: str, order: MemoryOrder) -> Need:
@@ -136,5 +106,3 @@ LOOKUP: Final = "get_meta_slot"
 DEC_REF: Final = "MetaSlot::dec_ref"
 # Reached through `get_meta_slot`, or asking the statics on their own account.
 READERS: Final = (LOOKUP, "get_meta", "block_phys_has_poison_guard")
-
-FUNCTIONS: Final = tuple(dict.fromkeys([*(need.function for need in NEEDS), INIT, *READERS]))

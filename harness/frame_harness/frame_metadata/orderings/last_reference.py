@@ -1,0 +1,76 @@
+"""Judges the edge between the drops of one frame's references (REF-09)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from frame_harness.frame_metadata.orderings.table import DEC_REF
+from frame_harness.orderings.demands import Walk
+from frame_harness.orderings.events import Path
+from frame_harness.orderings.litmus import Litmus, Move
+from frame_harness.orderings.outcomes import OLD, PAYLOAD, first_values, moves_of
+from frame_harness.orderings.report import Compiled, OrderingViolation
+from frame_harness.orderings.rules import UNKNOWN, violation_at
+
+BLIND = (
+    "the CPU that drops the last reference may reuse the frame while an earlier holder's writes to it "
+    "are still to become visible"
+)
+EARLIER, LAST = "earlier drop", "last drop"
+WALKS = {EARLIER: Walk(DEC_REF, {"refcount": 2}), LAST: Walk(DEC_REF, {"refcount": 1})}
+
+
+def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
+    function = compiled.functions.get(DEC_REF)
+    if function is None:
+        return  # REF-08 says so already, and nothing is known about this clause
+    blind = last_reference_is_blind(compiled.walks[EARLIER], compiled.walks[LAST])
+    if blind is False:
+        return
+    drop = next((access for path in compiled.walks[LAST] for access in path if access.is_update), None)
+    got = drop.describe() if drop is not None else "no update of refcount"
+    expected = "Release on each drop, Acquire on the way on which the previous value was 1"
+    if blind and drop is not None:
+        alone = all(_acquires_after_drop(path) for path in compiled.walks[LAST] if path.returns)
+        got += ": the Acquire after it has no Release to pair with" if alone else ", no Acquire after it"
+    yield violation_at("REF-09", function, drop, "refcount", expected, got, BLIND if blind else UNKNOWN)
+
+
+def _acquires_after_drop(path: Path) -> bool:
+    """Whether a way on which the last reference is dropped acquires, by the drop itself or behind it."""
+    drops = [index for index, access in enumerate(path.accesses) if access.is_update and access.done]
+    return any(
+        path.effective(drop).acquires or any(one.order.acquires for one in path.accesses[drop + 1 :])
+        for drop in drops
+    )
+
+
+def last_reference_is_blind(earlier: Sequence[Path], last: Sequence[Path]) -> bool | None:
+    """Tell whether the CPU that drops the last reference may miss what an earlier holder wrote.
+
+    Args:
+        earlier: ways through `dec_ref` from a count of 2.
+        last: ways through it from a count of 1.
+    Returns:
+        None when no way through drops a reference.
+    """
+    ways = [
+        (one, two)
+        for one in earlier
+        for two in last
+        if one.returns and two.returns and _drops(one) and _drops(two)
+    ]
+    if not ways:
+        return None
+    return any(_blind(one, two) for one, two in ways)
+
+
+def _drops(path: Path) -> bool:
+    return any(access.writes and access.touches("refcount") for access in path)
+
+
+def _blind(one: Path, two: Path) -> bool:
+    earlier = [Move("store", PAYLOAD, value="mine"), *moves_of(one, concrete=True)]
+    last = [*moves_of(two, concrete=True), Move("load", PAYLOAD, register="seen")]
+    litmus = Litmus([earlier, last], first_values([*earlier, *last], refcount=2))
+    return litmus.reaches(lambda registers: registers["seen"] == OLD)

@@ -1,0 +1,97 @@
+"""What a contract asks of memory orderings, as the checker takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from frame_harness.orderings.events import MemoryOrder
+from frame_harness.orderings.report import Compiled, OrderingViolation
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one function must do to one field, at least.
+
+    Attributes:
+        what: `read` (a load or update that acquires), `write` (a store or update that releases) or `update`
+            (read and write in one step: nothing else will do).
+        failure: for an update that may be refused, also by a look ahead of it: the ordering of the refusal.
+        ceiling: what may be there without a note about a stronger ordering than asked for.
+        always: on every path that returns; otherwise on some path.
+        optional: the contract does not name the function, so it may be missing.
+    """
+
+    clause: str
+    function: str
+    what: str
+    field: str
+    order: MemoryOrder
+    failure: MemoryOrder | None = None
+    ceiling: MemoryOrder | None = None
+    always: bool = True
+    optional: bool = False
+
+    @property
+    def expected(self) -> str:
+        """The need in words, such as `update refcount, at least Release`."""
+        failed = f", {self.failure.shown} on failure" if self.failure is not None else ""
+        return f"{self.what} {self.field}, at least {self.order.shown}{failed}"
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A function that is also walked with known values of fields, which no other CPU writes to meanwhile."""
+
+    function: str
+    owned: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A source that the checker must judge right before its word counts.
+
+    Attributes:
+        source: sound as it is, broken under `--cfg=weak`.
+        must_see: (clause, function) that it has to find in the broken one.
+    """
+
+    source: Path
+    must_see: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class OrderingRules:
+    """The ordering clauses of one contract.
+
+    Attributes:
+        clause_of_field: the clause that is broken when a field is touched by anything but an atomic.
+        clause_of_slot: the same for bytes of a slot that are no field.
+        clause_of_statics: about the statics of the module.
+        also: functions that are read beside those of the needs.
+        in_steps: clauses that are judged over several accesses of a function, by function.
+        walks: by a name that `steps` know.
+        steps: judge several accesses together.
+        notes: on what is worth knowing and breaks nothing.
+        no_notes: functions whose stronger orderings are not worth a note.
+    """
+
+    clauses: tuple[str, ...]
+    needs: tuple[Need, ...]
+    clause_of_field: Mapping[str, str]
+    clause_of_slot: str
+    clause_of_statics: str
+    canary: Canary
+    also: tuple[str, ...] = ()
+    in_steps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    walks: Mapping[str, Walk] = field(default_factory=dict)
+    steps: tuple[Callable[[Compiled], Iterator[OrderingViolation]], ...] = ()
+    notes: tuple[Callable[[Compiled], Iterator[str]], ...] = ()
+    no_notes: frozenset[str] = frozenset()
+
+    @cached_property
+    def functions(self) -> tuple[str, ...]:
+        """All functions that are read."""
+        return tuple(dict.fromkeys([*(need.function for need in self.needs), *self.also]))
