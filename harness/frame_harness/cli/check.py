@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,31 +13,32 @@ import msgspec
 import pytest
 from _pytest.mark.expression import Expression
 
-from frame_harness.base import disk, report_files, resources
+from frame_harness.base import disk, report_files
 from frame_harness.base.commands import tell_through
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.image.build import PROFILES, build
+from frame_harness.image.build import build
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey, SubjectInfo, Trouble, decode
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey, Trouble, decode
 from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.accel import settle_accel
-from frame_harness.machine.definition import load_machines
+from frame_harness.machine.definition import Machine, load_machines
 from frame_harness.machine.firmware import require_host
 from frame_harness.report import json_report, junit
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for, print_report
-from frame_harness.session import plugin as pytest_plugin
+from frame_harness.session.plugin import SESSION
+from frame_harness.session.request import SessionRequest, info_of, profiles_named
 from frame_harness.session.results import run_id
 from frame_harness.session.session import BUILD, PROBE, RESULT
-from frame_harness.session.settings import alone, settings
+from frame_harness.session.suite import run_suite
 from frame_harness.session.workers import available_memory, usable_cpus, worker_count
 
 DEFAULT_MACHINES = ("microvm", "q35", "pc")
@@ -63,19 +63,19 @@ class Request:
     workers: int | None = None
     red: str = ""
 
-    @property
-    def profiles(self) -> tuple[str, ...]:
-        return PROFILES if self.profile == "both" else (self.profile,)
-
-    @property
-    def command(self) -> str:
-        """The command that a finding names; machine, profile and check are added to it."""
-        words = [program(), "check"]
-        if self.frame_rs:
-            words += ["--frame-rs", str(self.frame_rs)]
-        if self.accel:
-            words += ["--accel", self.accel]
-        return shlex.join(words)
+    def of_a_session(self, subject: Subject, machines: Mapping[str, Machine]) -> SessionRequest:
+        """What pytest is asked for."""
+        return SessionRequest(
+            subject=subject,
+            machines=machines,
+            profiles=profiles_named(self.profile),
+            any_machine=not self.machines,
+            accel=self.accel,
+            frame_rs=str(self.frame_rs or ""),
+            program=program(),
+            evidence=True,
+            red=self.red,
+        )
 
 
 def check(request: Request) -> ExitCode:
@@ -90,12 +90,13 @@ def check(request: Request) -> ExitCode:
     _check_selection(request.select)
     known = baselines.load(request.baseline, FRAME_METADATA.clauses) if request.baseline else baselines.EMPTY
     subject = frame_module(request.frame_rs)
-    for machine in load_machines(request.machines or DEFAULT_MACHINES).values():
+    machines = load_machines(request.machines or DEFAULT_MACHINES)
+    for machine in machines.values():
         require_host(machine)
     console = console_for()
     with Progress(console) as progress:
         tell_through(progress.note)
-        evidence = _evidence(subject, request, progress)
+        evidence = _evidence(request, request.of_a_session(subject, machines), progress)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
     verdict = judge(evidence, subject.contract, known, required=_required(request))
     print_report(evidence, verdict, known, console)
@@ -106,39 +107,38 @@ def check(request: Request) -> ExitCode:
     return exit_code(verdict.kind)
 
 
-def _evidence(subject: Subject, request: Request, progress: Progress) -> Evidence:
+def _evidence(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:
     """Build, then run the suite; whatever ends that early is part of the evidence."""
-    began, build_s = time.monotonic(), 0.0
+    began, build_s, subject = time.monotonic(), 0.0, asked.subject
     try:
-        trouble, images = _build_first(subject, request, progress)
+        trouble, images = _build_first(asked, progress)
         build_s = time.monotonic() - began
         if trouble is None:
-            trouble, request = _settle_accelerator(request, images, progress)
-        evidence = _broken_build(subject, trouble) if trouble else _run_suite(subject, request, progress)
+            trouble, asked = _settle_accelerator(asked, images, progress)
+        evidence = _broken_build(subject, trouble) if trouble else _run_suite(request, asked, progress)
     except disk.Unwritable as error:
         evidence = _broken_build(subject, _of_the_host(error))
     except OSError as error:
         evidence = _broken_build(subject, _of_the_host(disk.unwritable(error) or error))
     except KeyboardInterrupt:
-        evidence = Evidence(subject=_info(subject), planned_runs=(), interrupted=True)
+        evidence = Evidence(subject=info_of(subject), planned_runs=(), interrupted=True)
     return msgspec.structs.replace(evidence, build_s=build_s)
 
 
 def _settle_accelerator(
-    request: Request, images: Sequence[Image], progress: Progress
-) -> tuple[Trouble | None, Request]:
+    asked: SessionRequest, images: Sequence[Image], progress: Progress
+) -> tuple[Trouble | None, SessionRequest]:
     """Find out once, before there are workers, whether the accelerator that was asked for works here."""
-    machines = load_machines(request.machines or DEFAULT_MACHINES).values()
-    wanted = [machine.override(accel=request.accel) for machine in machines]
+    wanted = [machine.override(accel=asked.accel) for machine in asked.machines.values()]
     wanted = [machine for machine in wanted if machine.accel != "tcg"]
     if not wanted:
-        return None, request
+        return None, asked
     try:
         settled = settle_accel(wanted[0], images[0].elf, append="nonce=probe", talk=PROBE, say=progress.note)
     except HarnessError as error:
         message = error.summary.removeprefix("accelerator: ")
-        return Trouble(what="accelerator", message=message, next=error.next_step), request
-    return None, replace(request, accel=settled.accel) if request.accel else request
+        return Trouble(what="accelerator", message=message, next=error.next_step), asked
+    return None, replace(asked, accel=settled.accel) if asked.accel else asked
 
 
 def _check_selection(select: str) -> None:
@@ -167,14 +167,12 @@ def _required(request: Request) -> list[str]:
     return list(FRAME_METADATA.clauses)
 
 
-def _build_first(
-    subject: Subject, request: Request, progress: Progress
-) -> tuple[Trouble | None, list[Image]]:
+def _build_first(asked: SessionRequest, progress: Progress) -> tuple[Trouble | None, list[Image]]:
     images: list[Image] = []
     try:
         toolchain = find_toolchain(say=progress.step)
-        for profile in request.profiles:
-            images.append(build(subject, profile, toolchain=toolchain, say=progress.step))
+        for profile in asked.profiles:
+            images.append(build(asked.subject, profile, toolchain=toolchain, say=progress.step))
     except NotJudgeable as error:
         return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images
     except CompileError as error:
@@ -202,75 +200,45 @@ def _of_the_host(error: OSError | disk.Unwritable) -> Trouble:
 
 
 def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:
-    return Evidence(subject=_info(subject), planned_runs=(), errors=troubles)
+    return Evidence(subject=info_of(subject), planned_runs=(), errors=troubles)
 
 
-def _info(subject: Subject) -> SubjectInfo:
-    return SubjectInfo(name=subject.name, path=str(subject.path), sha256=subject.sha256)
-
-
-def _run_suite(subject: Subject, request: Request, progress: Progress) -> Evidence:
+def _run_suite(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:
     """Run pytest on the suite; what it saw so far when it was interrupted."""
     watcher = _Watcher(progress)
-    with disk.scratch() as folder, alone():
-        file = folder / "evidence.json"
-        workers = _workers(request, progress)
-        code = pytest.main(_arguments(request, file, folder, workers), plugins=[watcher])
-        if code == pytest.ExitCode.INTERRUPTED and not watcher.troubles and not file.exists():
-            return Evidence(subject=_info(subject), planned_runs=(), interrupted=True)
-        if error := watcher.unwritten():
-            raise error
-        if not file.exists():
-            watcher.troubles.append(
-                Trouble(what="suite", message=f"pytest ended with status {int(code)} and left no evidence")
-            )
-            return Evidence(subject=_info(subject), planned_runs=(), errors=tuple(watcher.troubles))
-        evidence = decode(file.read_bytes(), Evidence)
+    words = ["-n", str(_workers(request, asked, progress)), "--dist", "worksteal", *_selection(request)]
+    code = run_suite(asked, watcher, *words)
+    evidence = watcher.evidence()
+    if evidence is None:
+        if code == pytest.ExitCode.INTERRUPTED and not watcher.troubles:
+            return Evidence(subject=info_of(asked.subject), planned_runs=(), interrupted=True)
+        message = f"pytest ended with status {code} and left no evidence"
+        return _broken_build(asked.subject, *watcher.troubles, Trouble(what="suite", message=message))
     builds = [trouble for trouble in evidence.errors if trouble.what == BUILD]
     if builds:
         # Nothing that a wrong build showed counts, and no check needs to say so again.
-        return msgspec.structs.replace(_broken_build(subject, *builds), interrupted=evidence.interrupted)
+        return msgspec.structs.replace(
+            _broken_build(asked.subject, *builds), interrupted=evidence.interrupted
+        )
     if evidence.interrupted:
         return evidence  # that workers died is what was asked of them
-    return _with_troubles(evidence, watcher.troubles)
+    return msgspec.structs.replace(evidence, errors=(*evidence.errors, *watcher.troubles))
 
 
-def _with_troubles(evidence: Evidence, troubles: Sequence[Trouble]) -> Evidence:
-    return msgspec.structs.replace(evidence, errors=(*evidence.errors, *troubles))
+def _selection(request: Request) -> list[str]:
+    return ["-k", request.select] if request.select else []
 
 
-def _arguments(request: Request, evidence: Path | None, scratch: Path, workers: int) -> list[str]:
-    arguments = [
-        *settings(resources.suite_dir(), scratch), "-n", str(workers),
-        "--dist", "worksteal", "--profile", request.profile, "--reproduce-with", request.command,
-    ]  # fmt: skip
-    if evidence:
-        arguments += ["--evidence", str(evidence)]
-    for machine in request.machines or DEFAULT_MACHINES:
-        arguments += ["--machine", machine]
-    if not request.machines:
-        arguments.append("--marked-machines")
-    if request.frame_rs:
-        arguments += ["--frame-rs", str(request.frame_rs)]
-    if request.accel:
-        arguments += ["--accel", request.accel]
-    if request.red:
-        arguments += ["--red", request.red]
-    if request.select:
-        arguments += ["-k", request.select]
-    return arguments
-
-
-def _workers(request: Request, progress: Progress) -> int:
+def _workers(request: Request, asked: SessionRequest, progress: Progress) -> int:
     count, why = worker_count(request.workers, usable_cpus(), available_memory())
     if why:
         progress.note(why)
     if not request.select or count == 1:
         return count
-    return max(1, min(count, _selected(request)))
+    return max(1, min(count, _selected(request, asked)))
 
 
-def _selected(request: Request) -> int:
+def _selected(request: Request, asked: SessionRequest) -> int:
     """Count the checks of a selection: no more workers are started than there is work for."""
     collected: list[str] = []
 
@@ -278,9 +246,7 @@ def _selected(request: Request) -> int:
         def pytest_collection_finish(self, session: pytest.Session) -> None:
             collected.extend(item.nodeid for item in session.items)
 
-    with disk.scratch() as folder:
-        words = _arguments(request, None, folder, 0)
-        pytest.main([*words, "--collect-only"], plugins=[Collector()])
+    run_suite(replace(asked, evidence=False), Collector(), "--collect-only", *_selection(request))
     return len(collected)
 
 
@@ -297,9 +263,9 @@ class _Watcher:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._config = session.config
 
-    def unwritten(self) -> disk.Unwritable | None:
-        """Why there is no evidence, where there was no room for it."""
-        return self._config.stash[pytest_plugin.SESSION].unwritten if self._config else None
+    def evidence(self) -> Evidence | None:
+        """What the session saw; nothing where it did not come to its end."""
+        return self._config.stash[SESSION].evidence if self._config else None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
@@ -308,7 +274,7 @@ class _Watcher:
             self._begin(node.config, ids)
 
     def _begin(self, config: pytest.Config, ids: Sequence[str]) -> None:
-        keys = config.stash[pytest_plugin.SESSION].all_keys()
+        keys = config.stash[SESSION].all_keys()
         totals: dict[RunKey, int] = {}
         for nodeid in ids:
             key = next(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.base.disk import scratch
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.resources import suite_dir
 from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.machine.definition import DEFAULT_MACHINE, load_machines
 from frame_harness.report.clause_table import ClauseTable, clause_table
+from frame_harness.session.request import SessionRequest
 from frame_harness.session.results import clauses_of
-from frame_harness.session.settings import alone, settings
+from frame_harness.session.suite import run_suite
 
 
 class _Collector:
@@ -39,9 +41,13 @@ def suite_checks() -> list[tuple[str, tuple[str, ...]]]:
         HarnessError: the suite cannot be collected.
     """
     collector = _Collector()
-    with scratch() as folder, alone():
-        arguments = [*settings(suite_dir(), folder), "--collect-only", "--marked-machines"]
-        code = pytest.main(arguments, plugins=[collector])
+    request = SessionRequest(
+        subject=frame_module(),
+        machines=load_machines([DEFAULT_MACHINE]),
+        profiles=("dev",),
+        any_machine=True,
+    )
+    code = run_suite(request, collector, "--collect-only")
     if code != pytest.ExitCode.OK:
         raise HarnessError(
             "suite", str(suite_dir()), detail=f"cannot be collected: pytest status {int(code)}"

@@ -1,10 +1,8 @@
-"""The pytest door: guests as fixtures, clauses as markers, evidence as a file."""
+"""The pytest door: guests as fixtures, clauses as markers, evidence for a verdict."""
 
 from __future__ import annotations
 
-import argparse
 import os
-import shlex
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -22,9 +20,10 @@ from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import PlannedCheck, RunKey, encode
 from frame_harness.session import results
+from frame_harness.session.request import REQUEST, SessionRequest, received, request_of_options, sent
 from frame_harness.session.run import Run
 from frame_harness.session.selection import selection_of
-from frame_harness.session.session import PARENT, RESULT, SEEN, Session
+from frame_harness.session.session import PARENT, RESULT, SEEN, SENT, Session
 from frame_harness.session.words import compared, users_lines
 
 SESSION = pytest.StashKey[Session]()
@@ -51,18 +50,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--accel", choices=["tcg", "auto", "kvm"], help="accelerator; default: the machine's, tcg"
     )
-    group.addoption("--evidence", metavar="FILE", help="write what was seen, for a verdict, as JSON")
-    group.addoption(
-        "--marked-machines", action="store_true",
-        help="run checks that name a machine on it, also when --machine does not",
-    )  # fmt: skip
-    group.addoption("--reproduce-with", metavar="COMMAND", help="what a finding names to see it again")
     group.addoption(
         "--storm-seconds", metavar="S", type=float, default=0.15,
         help="how long each storm of several CPUs rages; default: 0.15",
     )  # fmt: skip
-    # For the tests of the harness itself: a kernel that misbehaves on purpose and must not pass.
-    group.addoption("--red", metavar="NAME", help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,17 +62,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "level(name): how much goes on in it; `call` where it is not said")
     config.addinivalue_line("markers", "one_machine: the same everywhere, so run it on the first machine")
     try:
-        session = Session(config)
+        request = _request_of(config)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[SESSION] = session
+    session = config.stash[SESSION] = Session(config, request)
     if not session.is_worker:
         config.pluginmanager.register(session, "frame-harness-session")
 
 
+def _request_of(config: pytest.Config) -> SessionRequest:
+    """What this process is asked for: a worker by its parent, others by who started pytest, or by options."""
+    if data := getattr(config, "workerinput", {}).get(SENT):
+        return received(data)
+    return config.stash.get(REQUEST, None) or request_of_options(config)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell an xdist worker whose guests it is going to boot."""
+    """Tell an xdist worker what it is asked for, and whose guests it is going to boot."""
+    node.workerinput[SENT] = sent(node.config.stash[SESSION].request)
     node.workerinput[PARENT] = os.getpid()
 
 
@@ -89,9 +88,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "frame_run" not in metafunc.fixturenames:
         return
     named = [name for mark in metafunc.definition.iter_markers("machine") for name in mark.args]
-    session = metafunc.config.stash[SESSION]
+    request = metafunc.config.stash[SESSION].request
     try:
-        keys = session.keys_for(named)
+        keys = request.keys_for(named)
         if metafunc.definition.get_closest_marker("one_machine"):
             keys = [key for key in keys if key.machine == keys[0].machine]
     except HarnessError as error:
@@ -99,7 +98,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     params = [pytest.param(key, id=results.run_id(key)) for key in keys]
     if not params:
         skip = pytest.mark.skip(reason=f"needs machine {', '.join(named)}, which was not selected")
-        params = [pytest.param(key, id=results.run_id(key), marks=skip) for key in session.keys_for([])]
+        params = [pytest.param(key, id=results.run_id(key), marks=skip) for key in request.keys_for([])]
     metafunc.parametrize("frame_run", params, indirect=True, scope="session")
 
 
@@ -134,17 +133,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     ours = session.config.stash[SESSION]
     ours.finish()
-    if ours.unwritten:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     if ours.reasons() and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    reasons, unwritten = config.stash[SESSION].reasons(), config.stash[SESSION].unwritten
-    if unwritten:
-        terminalreporter.section("frame-harness: no evidence")
-        terminalreporter.line(str(unwritten))
+    reasons = config.stash[SESSION].reasons()
     if reasons:
         terminalreporter.section("frame-harness: against a pass, whatever the tests say")
     for reason in reasons:
@@ -230,20 +224,11 @@ def planned_run(item: pytest.Item) -> RunKey | None:
 
 def reproduce(item: pytest.Item, key: RunKey) -> str:
     """One shell command that runs this check again, of several cases this one alone."""
-    door = item.config.stash[SESSION].door(key, str(item.path))
-    if (storm := item.stash.get(STORM, "")) and "check" in door:
-        return shlex.join(_storm_again(door, storm))
+    request = item.config.stash[SESSION].request
+    if request.program and (storm := item.stash.get(STORM, "")):
+        return request.storm_again(key, storm)
     among = [other for other in item.config.stash[COLLECTED] if planned_run(other) == key]
-    return shlex.join([*door, "-k", selection_of(item, among)])
-
-
-def _storm_again(door: list[str], storm: str) -> list[str]:
-    """The words of a `check` command turned into those that repeat one storm until it breaks something."""
-    at = door.index("check")
-    rest = list(door[at + 1 :])
-    if "--accel" in rest:  # storms take the machine's own
-        del rest[(accel := rest.index("--accel")) : accel + 2]
-    return [*door[:at], "storm", storm, "--again", *rest]
+    return request.check_again(key, selection_of(item, among), str(item.path))
 
 
 @pytest.fixture(scope="session")

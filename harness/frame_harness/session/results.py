@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import struct
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -202,13 +201,15 @@ def seen_on_the_way(
     )
 
 
-def invariant_results(run: RunKey, violated: Iterable[ViolatedInvariant], door: str) -> list[CheckResult]:
+def invariant_results(
+    run: RunKey, violated: Iterable[ViolatedInvariant], again: Callable[[str], str]
+) -> list[CheckResult]:
     """Invariants that did not hold in preflight, as checks that found their clause broken.
 
     Of the clauses that an invariant serves it states the first; others it can only cast doubt on.
 
     Args:
-        door: the shell command to see it again, but for what chooses checks.
+        again: given what `-k` takes, says how to see it again.
     """
     return [
         CheckResult(
@@ -224,7 +225,7 @@ def invariant_results(run: RunKey, violated: Iterable[ViolatedInvariant], door: 
             calls=_LIVED,
             at=one.at,
             exhibit=one.text if "\n" in one.text else "",
-            reproduce=f"{door} -k {shlex.quote(one.clauses[0])}",
+            reproduce=again(one.clauses[0]),
         )
         for one in violated
     ]

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 import traceback
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frame_harness.base import report_files
 from frame_harness.base.commands import speaker, tell_through
-from frame_harness.base.disk import Unwritable
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import die_with_parent
-from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import PROFILES, build, changed_sources
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild
 from frame_harness.image.image import Image
-from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import (
@@ -31,22 +26,16 @@ from frame_harness.judge.evidence import (
     PlannedCheck,
     Record,
     RunKey,
-    SubjectInfo,
     Trouble,
     decode,
     encode,
 )
 from frame_harness.judge.verdict import judge_runs
 from frame_harness.machine.accel import settle_accel
-from frame_harness.machine.definition import (
-    DEFAULT_MACHINE,
-    Machine,
-    known_machines,
-    load_machine,
-    load_machines,
-)
+from frame_harness.machine.definition import known_machines
 from frame_harness.session.ends import Hangs
 from frame_harness.session.preflight import prepare
+from frame_harness.session.request import SessionRequest, info_of
 from frame_harness.session.results import broken_off, invariant_results
 from frame_harness.session.run import Ledger, Run, merge, unhandled
 
@@ -57,6 +46,7 @@ BUILD = "build"  # what a trouble is called that says an image is not there, or 
 RESULT = "frame_harness_result"
 SEEN = "frame_harness_seen"
 PARENT = "frame_harness_parent"
+SENT = "frame_harness_request"
 # The banner, then the guest's own checks: what a guest must manage before its accelerator is believed.
 PROBE = [(b"", b"*frame-harness"), (b"1 selftest\n", b"=1 ok"), (b"2 exit pass\n", b"=2 ok")]
 
@@ -73,33 +63,16 @@ class WorkerOutput(Record, frozen=True, kw_only=True):
 
 
 class Session:
-    """Builds images when a check first asks for one, boots on the chosen machines, collects evidence.
+    """Builds images when a check first asks for one, boots on the chosen machines, collects evidence."""
 
-    Raises:
-        SubjectError: the file that is to be judged cannot be read.
-        UsageError: a machine is unknown, or two have one name.
-    """
-
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, request: SessionRequest) -> None:
         self.config = config
+        self.request = request
         self.is_worker = hasattr(config, "workerinput")
-        option = config.getoption
-        self.chosen_machines: list[str] | None = option("--machine")
-        profile = option("--profile") or "dev"
-        self.profiles: tuple[str, ...] = PROFILES if profile == "both" else (profile,)
-        self._frame_rs: str | None = option("--frame-rs")
-        self._marked: bool = option("--marked-machines")
-        self._accel: str | None = option("--accel")
-        self._evidence: str | None = option("--evidence")
-        self._red: str | None = option("--red")
+        self.evidence: Evidence | None = None
+        """What was seen, once all is over; where the request asks for it."""
         self._started = time.monotonic()
-        # Whoever reports on a subject says which text it was, whatever becomes of the file meanwhile.
-        self._subject = self._find_subject() if self._evidence or self._frame_rs else None
         self._toolchain: Toolchain | None = None
-        self._chosen = {
-            machine.name: (argument, machine) for argument, machine in load_machines(self._asked_for).items()
-        }
-        self._machines: dict[str, Machine] = {}
         self._images: dict[str, Image | HarnessError] = {}
         self._runs: dict[RunKey, Run] = {}
         self._planned: tuple[PlannedCheck, ...] = ()
@@ -109,7 +82,6 @@ class Session:
         self._troubles: list[Trouble] = []
         self._reasons: tuple[Reason, ...] = ()
         self._interrupted = False
-        self.unwritten: Unwritable | None = None
         # Pytest captures what tests print; this leads past it, and is made while nothing is captured yet.
         self._stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
         self._ended_at_width = 0
@@ -127,60 +99,22 @@ class Session:
                 self._stderr.write("\n")
             self._ended_at_width = width
 
-    @property
-    def _asked_for(self) -> Sequence[str]:
-        return self.chosen_machines or [DEFAULT_MACHINE]
-
-    @property
-    def machines(self) -> Sequence[str]:
-        """Names of the machines that a check without a marker runs on."""
-        return list(self._chosen)
-
-    def machine_argument(self, name: str) -> str:
-        """What to give `--machine` for a machine of this session: its name, or a file as the user gave it."""
-        return self._chosen[name][0] if name in self._chosen else name
-
-    def keys_for(self, named: Sequence[str]) -> list[RunKey]:
-        """The runs of a check whose marker names some machines; none where the choice excludes them all."""
-        machines = list(self.machines)
-        if named:
-            free = self.chosen_machines is None or self._marked
-            machines = [name for name in named if free or name in machines]
-        return [RunKey(machine=name, profile=profile) for profile in self.profiles for name in machines]
-
     def all_keys(self) -> list[RunKey]:
         """Every run that a check of this session can belong to, longer machine names first."""
-        names = {*self.machines, *known_machines()}
+        names = {*(machine.name for machine in self.request.machines.values()), *known_machines()}
         ordered = sorted(names, key=len, reverse=True)
         return [RunKey(machine=name, profile=profile) for name in ordered for profile in PROFILES]
-
-    def machine(self, name: str) -> Machine:
-        """Load a machine once; its accelerator is the one that was asked for."""
-        if name not in self._machines:
-            machine = self._chosen[name][1] if name in self._chosen else load_machine(name)
-            self._machines[name] = machine.override(accel=self._accel)
-        return self._machines[name]
-
-    @property
-    def subject(self) -> Subject:
-        """The frame module under test, as it was when it was first asked for."""
-        if self._subject is None:
-            self._subject = self._find_subject()
-        return self._subject
-
-    def _find_subject(self) -> Subject:
-        return frame_module(self._frame_rs)
 
     def _changed_files(self) -> tuple[Trouble, ...]:
         """Say which files are not any more what they were at the beginning, or when they were compiled."""
         others = dict.fromkeys(one for output in self._outputs for one in output.changed)
         try:
-            if self.subject.refreshed() == self.subject:
+            if self.request.subject.refreshed() == self.request.subject:
                 return tuple(others)
             detail = ""
         except HarnessError as error:
             detail = str(error)
-        return (_changed(self.subject.path, detail), *others)
+        return (_changed(self.request.subject.path, detail), *others)
 
     def _changed_sources(self) -> list[Trouble]:
         """Say so of what came with the subject: its modules, what they include."""
@@ -191,14 +125,16 @@ class Session:
 
     @cached_property
     def _hangs(self) -> Hangs:
-        return Hangs(self.subject.path)
+        return Hangs(self.request.subject.path)
 
     def image(self, profile: str) -> Image:
         """Build the subject once a session; a failure is raised again for every check."""
         if profile not in self._images:
             try:
                 self._toolchain = self._toolchain or find_toolchain(say=self._say)
-                self._images[profile] = build(self.subject, profile, toolchain=self._toolchain, say=self._say)
+                self._images[profile] = build(
+                    self.request.subject, profile, toolchain=self._toolchain, say=self._say
+                )
             except HarnessError as error:
                 self._no_image(profile, error)
         image = self._images[profile]
@@ -216,11 +152,11 @@ class Session:
     def run(self, key: RunKey) -> Run:
         """The run of a key, its witnesses compared; what is wrong with it is raised again for every check."""
         if key not in self._runs:
-            extra = (f"red={self._red}",) if self._red else ()
+            extra = (f"red={self.request.red}",) if self.request.red else ()
             image = self.image(key.profile)
             self._die_with_parent()
             machine = settle_accel(
-                self.machine(key.machine),
+                self.request.machine(key.machine),
                 image.elf,
                 append="nonce=probe",
                 talk=PROBE,
@@ -300,20 +236,12 @@ class Session:
         )
         if self.is_worker:
             vars(self.config)["workeroutput"]["frame_harness"] = encode(mine)
-        elif self._evidence:
-            self._outputs.append(mine)
-            self._write(Path(self._evidence), encode(self.evidence()))
-        else:
-            self._outputs.append(mine)
-            evidence = self._evidence_of_runs() if self._ledgers() else None
-            self._reasons = judge_runs(evidence) if evidence else ()
-
-    def _write(self, file: Path, evidence: str) -> None:
-        """Write the evidence, or remember why that cannot be done."""
-        try:
-            report_files.write({file: evidence})
-        except Unwritable as error:
-            self.unwritten = error
+            return
+        self._outputs.append(mine)
+        if self.request.evidence:
+            self.evidence = self._evidence()
+        elif self._ledgers():
+            self._reasons = judge_runs(self._evidence_of_runs())
 
     def reasons(self) -> tuple[Reason, ...]:
         """What stands against this session beside its tests; nothing where evidence is left to be judged."""
@@ -324,21 +252,10 @@ class Session:
         outcomes = {result.check: result.outcome for result in self._results if result.run == key}
         if not self._interrupted and any(outcomes.get(check) is not Outcome.SKIPPED for check in planned):
             return []
-        return [Ledger(run=key, image_sha256="", build_id="", subject_sha256=self.subject.sha256)]
-
-    def door(self, key: RunKey, file: str = "") -> list[str]:
-        """The words of a shell command that makes this run again; which checks is for the caller to add."""
-        given = self.config.getoption("--reproduce-with")
-        words = shlex.split(given) if given else ["pytest", *filter(None, [file])]
-        if not given and self._frame_rs:
-            words += ["--frame-rs", self._frame_rs]
-        return [*words, "--machine", self.machine_argument(key.machine), "--profile", key.profile]
+        return [Ledger(run=key, image_sha256="", build_id="", subject_sha256=self.request.subject.sha256)]
 
     def _ledgers(self) -> list[Ledger]:
         return [ledger for output in self._outputs for ledger in output.ledgers]
-
-    def _subject_info(self) -> SubjectInfo:
-        return SubjectInfo(name=self.subject.name, path=str(self.subject.path), sha256=self.subject.sha256)
 
     def _toolchain_used(self) -> str:
         return next((output.toolchain for output in self._outputs if output.toolchain), "")
@@ -351,8 +268,9 @@ class Session:
     def _violated(self, key: RunKey) -> list[CheckResult]:
         """What was found broken without a check of it: by preflight, in each process; on the way."""
         violated = {one.name: one for part in self._ledgers() if part.run == key for one in part.violated}
+        again = partial(self.request.check_again, key)
         on_the_way = [seen for (run, _), seen in self._seen.items() if run == key]
-        return [*invariant_results(key, violated.values(), shlex.join(self.door(key))), *on_the_way]
+        return [*invariant_results(key, violated.values(), again), *on_the_way]
 
     def _evidence_of_runs(self) -> Evidence:
         """Of runs in which tests were made that nobody planned; a broken run failed each of them already."""
@@ -360,18 +278,18 @@ class Session:
         ledgers = [unhandled(ledger) for ledger in self._ledgers() if ledger.run not in broken]
         keys = tuple(dict.fromkeys(ledger.run for ledger in ledgers))
         runs = [
-            merge([part for part in ledgers if part.run == key], self.subject.sha256, "", (), ())
+            merge([part for part in ledgers if part.run == key], self.request.subject.sha256, "", (), ())
             for key in keys
         ]
         return Evidence(
-            subject=self._subject_info(),
+            subject=info_of(self.request.subject),
             planned_runs=keys,
             runs=tuple(runs),
             checks=tuple(result for key in keys for result in self._violated(key)),
             errors=self._changed_files(),
         )
 
-    def evidence(self) -> Evidence:
+    def _evidence(self) -> Evidence:
         """Everything that was seen, by this process and its workers."""
         # Every process collects the same checks; the others make up for one that died before it could say so.
         planned = max((output.planned for output in self._outputs), key=len, default=())
@@ -389,14 +307,14 @@ class Session:
                 runs.append(
                     merge(
                         parts,
-                        self.subject.sha256,
+                        self.request.subject.sha256,
                         self._toolchain_used(),
                         [*checks, *(result.check for result in invariants[key])],
                         [result.check for result in [*self._results, *invariants[key]] if result.run == key],
                     )
                 )
         return Evidence(
-            subject=self._subject_info(),
+            subject=info_of(self.request.subject),
             planned_runs=keys,
             plan=(*planned, *(_planned(result) for found in invariants.values() for result in found)),
             runs=tuple(runs),
