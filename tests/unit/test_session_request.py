@@ -9,10 +9,29 @@ import pytest
 
 from frame_harness.base.resources import machines_dir
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.judge.evidence import RunKey
+from frame_harness.judge.evidence import PlannedCheck, RunKey
 from frame_harness.machine.definition import load_machines
 from frame_harness.session.request import SessionRequest, received, sent
+from frame_harness.session.results import planned_check
 
+pytest_plugins = ["pytester"]
+
+CASES = """
+import pytest
+
+@pytest.fixture(params=["first", "second"])
+def way(request): ...
+
+@pytest.mark.clause("ALLOC-09")
+@pytest.mark.parametrize("case", ["microvm:dev", "my-q35:dev", "x-q35:dev"])
+def test_it(kernel, case): ...
+
+@pytest.mark.clause("ALLOC-09")
+def test_way(way, kernel): ...
+
+@pytest.mark.clause("ALLOC-09")
+def test_alone(kernel): ...
+"""
 ASKED = SessionRequest(
     subject=frame_module(),
     machines=load_machines(["microvm", "q35"]),
@@ -74,3 +93,23 @@ def test_machine_of_a_file_is_named_by_the_file(tmp_path: Path) -> None:
 def test_worker_is_asked_for_the_same() -> None:
     there = received(sent(BY_CHECK))
     assert there == BY_CHECK and there.subject.contract is BY_CHECK.subject.contract
+
+
+def test_check_has_its_run_and_the_same_name_in_each_whatever_its_cases_are_called(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makefile(".toml", **{"my-q35": 'type = "q35"\nram = "64 MiB"'})
+    test = pytester.makepyfile(CASES)
+    collected: list[PlannedCheck] = []
+
+    class Listener:
+        def pytest_collection_finish(self, session: pytest.Session) -> None:
+            collected.extend(filter(None, map(planned_check, session.items)))
+
+    machines = ("--machine", "microvm", "--machine", "q35", "--machine", "my-q35.toml")
+    pytester.inline_run("--collect-only", *machines, plugins=[Listener()])
+    names = ["test_alone", *(f"test_it[{case}]" for case in ("microvm:dev", "my-q35:dev", "x-q35:dev"))]
+    names += ["test_way[first]", "test_way[second]"]
+    assert sorted((one.run.machine, one.check) for one in collected) == [
+        (machine, f"{test.name}::{name}") for machine in ("microvm", "my-q35", "q35") for name in names
+    ]

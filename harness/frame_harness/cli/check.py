@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +11,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from _pytest.mark.expression import Expression
 
 from frame_harness.base import disk, report_files
 from frame_harness.base.commands import tell_through
-from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
@@ -25,7 +24,7 @@ from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey, Trouble, decode
+from frame_harness.judge.evidence import Evidence, Outcome, PlannedCheck, Trouble
 from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.accel import settle_accel
@@ -36,8 +35,8 @@ from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for, print_report
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.request import SessionRequest, info_of, profiles_named
-from frame_harness.session.results import run_id
-from frame_harness.session.session import BUILD, PROBE, RESULT
+from frame_harness.session.selection import require_selection
+from frame_harness.session.session import BUILD, PROBE
 from frame_harness.session.suite import run_suite
 from frame_harness.session.workers import available_memory, usable_cpus, worker_count
 
@@ -87,7 +86,7 @@ def check(request: Request) -> ExitCode:
     began = time.monotonic()
     read = (request.frame_rs, request.baseline, *map(Path, request.machines))
     report_files.make_way((request.json, request.junit), read)
-    _check_selection(request.select)
+    require_selection(request.select, FRAME_METADATA.clauses)
     known = baselines.load(request.baseline, FRAME_METADATA.clauses) if request.baseline else baselines.EMPTY
     subject = frame_module(request.frame_rs)
     machines = load_machines(request.machines or DEFAULT_MACHINES)
@@ -114,6 +113,7 @@ def _evidence(request: Request, asked: SessionRequest, progress: Progress) -> Ev
         trouble, images = _build_first(asked, progress)
         build_s = time.monotonic() - began
         if trouble is None:
+            asked = replace(asked, subject=images[-1].subject)  # as it was when it was compiled
             trouble, asked = _settle_accelerator(asked, images, progress)
         evidence = _broken_build(subject, trouble) if trouble else _run_suite(request, asked, progress)
     except disk.Unwritable as error:
@@ -139,25 +139,6 @@ def _settle_accelerator(
         message = error.summary.removeprefix("accelerator: ")
         return Trouble(what="accelerator", message=message, next=error.next_step), asked
     return None, replace(asked, accel=settled.accel) if asked.accel else asked
-
-
-def _check_selection(select: str) -> None:
-    """Refuse what is no expression here: deep inside of pytest's workers it is a crash.
-
-    Raises:
-        UsageError: names the place of the mistake.
-        UnknownClauseError: it has the form of a clause's id, and is none.
-    """
-    if not select:
-        return
-    for word in re.findall(r"\b[A-Z]+-[0-9]{2,}\b", select):
-        FRAME_METADATA.clauses.known(word)
-    try:
-        Expression.compile(select)
-    except Exception as error:  # a ParseError in pytest 8, a SyntaxError in pytest 9
-        raise UsageError(
-            "selection", repr(select), detail=str(error), next_step='write it like "ALLOC-07 or not CONST"'
-        ) from error
 
 
 def _required(request: Request) -> list[str]:
@@ -205,14 +186,15 @@ def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:
 
 def _run_suite(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:
     """Run pytest on the suite; what it saw so far when it was interrupted."""
-    watcher = _Watcher(progress)
-    words = ["-n", str(_workers(request, asked, progress)), "--dist", "worksteal", *_selection(request)]
-    code = run_suite(asked, watcher, *words)
-    evidence = watcher.evidence()
-    if evidence is None:
-        if code == pytest.ExitCode.INTERRUPTED and not watcher.troubles:
-            return Evidence(subject=info_of(asked.subject), planned_runs=(), interrupted=True)
-        message = f"pytest ended with status {code} and left no evidence"
+    selection = ["-k", request.select] if request.select else []
+    plan = _plan(asked, selection)
+    watcher = _Watcher(plan, progress)
+    workers = str(_workers(request.workers, len(plan), progress))
+    status, session = run_suite(asked, "-n", workers, "--dist", "worksteal", *selection, listener=watcher)
+    if session is None or (evidence := session.evidence) is None:
+        if status == pytest.ExitCode.INTERRUPTED and not watcher.troubles:
+            raise KeyboardInterrupt
+        message = f"pytest ended with status {status} and left no evidence"
         return _broken_build(asked.subject, *watcher.troubles, Trouble(what="suite", message=message))
     builds = [trouble for trouble in evidence.errors if trouble.what == BUILD]
     if builds:
@@ -225,76 +207,37 @@ def _run_suite(request: Request, asked: SessionRequest, progress: Progress) -> E
     return msgspec.structs.replace(evidence, errors=(*evidence.errors, *watcher.troubles))
 
 
-def _selection(request: Request) -> list[str]:
-    return ["-k", request.select] if request.select else []
+def _plan(asked: SessionRequest, selection: Sequence[str]) -> Mapping[str, PlannedCheck]:
+    """Collect the checks that will be made, by node id: their number and runs are known before any begins."""
+    _, session = run_suite(replace(asked, evidence=False), "--collect-only", *selection)
+    if session is not None and session.interrupted:
+        raise KeyboardInterrupt
+    return session.planned if session else {}
 
 
-def _workers(request: Request, asked: SessionRequest, progress: Progress) -> int:
-    count, why = worker_count(request.workers, usable_cpus(), available_memory())
+def _workers(wanted: int | None, checks: int, progress: Progress) -> int:
+    """How many guests run at once: no more than there is work for."""
+    count, why = worker_count(wanted, usable_cpus(), available_memory())
     if why:
         progress.note(why)
-    if not request.select or count == 1:
-        return count
-    return max(1, min(count, _selected(request, asked)))
-
-
-def _selected(request: Request, asked: SessionRequest) -> int:
-    """Count the checks of a selection: no more workers are started than there is work for."""
-    collected: list[str] = []
-
-    class Collector:
-        def pytest_collection_finish(self, session: pytest.Session) -> None:
-            collected.extend(item.nodeid for item in session.items)
-
-    run_suite(replace(asked, evidence=False), Collector(), "--collect-only", *_selection(request))
-    return len(collected)
+    return max(1, min(count, checks))
 
 
 class _Watcher:
     """Passes events of the suite on to the progress line, keeps what kept the suite from running."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, plan: Mapping[str, PlannedCheck], progress: Progress) -> None:
         self.troubles: list[Trouble] = []
-        self._progress = progress
-        self._runs: dict[str, RunKey] = {}
-        self._begun = False
-        self._config: pytest.Config | None = None
+        self._plan, self._progress = plan, progress
+        for run, total in Counter(check.run for check in plan.values()).items():
+            progress.begin(run, total)
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        self._config = session.config
-
-    def evidence(self) -> Evidence | None:
-        """What the session saw; nothing where it did not come to its end."""
-        return self._config.stash[SESSION].evidence if self._config else None
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
-        if not self._begun:
-            self._begun = True
-            self._begin(node.config, ids)
-
-    def _begin(self, config: pytest.Config, ids: Sequence[str]) -> None:
-        keys = config.stash[SESSION].all_keys()
-        totals: dict[RunKey, int] = {}
-        for nodeid in ids:
-            key = next(
-                (key for key in keys if f"[{run_id(key)}" in nodeid or f"-{run_id(key)}" in nodeid), None
-            )
-            if key is not None:
-                self._runs[nodeid] = key
-                totals[key] = totals.get(key, 0) + 1
-        for key, total in totals.items():
-            self._progress.begin(key, total)
+        session.config.stash[SESSION].listener = self._progress.result
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        if key := self._runs.get(nodeid):
-            name = nodeid.replace(f"{run_id(key)}-", "").replace(f"[{run_id(key)}]", "")
-            self._progress.check(key, name, ())
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for name, value in report.user_properties:
-            if name == RESULT and report.when == "teardown":
-                self._progress.result(decode(str(value), CheckResult))
+        if planned := self._plan.get(nodeid):
+            self._progress.check(planned.run, planned.check, ())
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

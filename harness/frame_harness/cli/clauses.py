@@ -47,9 +47,7 @@ def suite_checks() -> list[tuple[str, tuple[str, ...]]]:
         profiles=("dev",),
         any_machine=True,
     )
-    code = run_suite(request, collector, "--collect-only")
-    if code != pytest.ExitCode.OK:
-        raise HarnessError(
-            "suite", str(suite_dir()), detail=f"cannot be collected: pytest status {int(code)}"
-        )
+    status, _ = run_suite(request, "--collect-only", listener=collector)
+    if status != pytest.ExitCode.OK:
+        raise HarnessError("suite", str(suite_dir()), detail=f"cannot be collected: pytest status {status}")
     return collector.pairs

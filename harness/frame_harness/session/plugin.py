@@ -18,7 +18,7 @@ from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import PlannedCheck, RunKey, encode
+from frame_harness.judge.evidence import RunKey, encode
 from frame_harness.session import results
 from frame_harness.session.request import REQUEST, SessionRequest, received, request_of_options, sent
 from frame_harness.session.run import Run
@@ -84,6 +84,7 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput[PARENT] = os.getpid()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "frame_run" not in metafunc.fixturenames:
         return
@@ -120,13 +121,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    planned = []
-    for item in session.items:
-        key = planned_run(item)
-        clauses = results.clauses_of(item)
-        if key is not None and clauses:
-            planned.append(PlannedCheck(run=key, check=results.check_name(item, key), clauses=clauses))
-    session.config.stash[SESSION].plan(planned)
+    planned = {item.nodeid: check for item in session.items if (check := results.planned_check(item))}
+    session.config.stash[SESSION].planned = planned
 
 
 @pytest.hookimpl(trylast=True)
@@ -158,13 +154,13 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    with users_lines(call.excinfo if planned_run(item) else None) as instead:
+    with users_lines(call.excinfo if results.planned_run(item) else None) as instead:
         report = yield
     if instead and report.failed:
         report.longrepr = instead
     phases = item.stash.setdefault(PHASES, {})
     phases[str(report.when)] = (report, call.excinfo.value if call.excinfo else None)
-    key = planned_run(item)
+    key = results.planned_run(item)
     if key is None:
         return report
     kernels = item.stash.get(KERNELS, [])
@@ -205,7 +201,7 @@ def had_a_guest(
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remember whether the running test has a guest: only then are numbers likely to be addresses."""
-    item.config.stash[HAS_GUEST] = planned_run(item) is not None
+    item.config.stash[HAS_GUEST] = results.planned_run(item) is not None
 
 
 def pytest_assertrepr_compare(
@@ -215,19 +211,12 @@ def pytest_assertrepr_compare(
     return compared(op, left, right) if config.stash.get(HAS_GUEST, False) else None
 
 
-def planned_run(item: pytest.Item) -> RunKey | None:
-    """The run that a check was collected for; None for a test that needs no guest."""
-    callspec = getattr(item, "callspec", None)
-    key = callspec.params.get("frame_run") if callspec else None
-    return key if isinstance(key, RunKey) else None
-
-
 def reproduce(item: pytest.Item, key: RunKey) -> str:
     """One shell command that runs this check again, of several cases this one alone."""
     request = item.config.stash[SESSION].request
     if request.program and (storm := item.stash.get(STORM, "")):
         return request.storm_again(key, storm)
-    among = [other for other in item.config.stash[COLLECTED] if planned_run(other) == key]
+    among = [other for other in item.config.stash[COLLECTED] if results.planned_run(other) == key]
     return request.check_again(key, selection_of(item, among), str(item.path))
 
 
@@ -240,7 +229,7 @@ def frame_run(request: pytest.FixtureRequest) -> Run:
 @pytest.fixture(autouse=True)
 def _clauses_are_in_this_version(request: pytest.FixtureRequest) -> None:
     """Let no check judge a clause whose words name what this version of the subject lacks."""
-    if planned_run(request.node) is None:
+    if results.planned_run(request.node) is None:
         return
     run: Run = request.getfixturevalue("frame_run")
     needs = run.image.subject.contract.versions.of_clauses(results.clauses_of(request.node))

@@ -33,6 +33,7 @@ from frame_harness.judge.evidence import (
     LayoutEvidence,
     Level,
     Outcome,
+    PlannedCheck,
     RunKey,
     ViolatedInvariant,
     Witness,
@@ -58,15 +59,26 @@ _NO_FIELD = re.compile(r"no field of name (\w+)|Field named '(\w+)' not found\."
 _PLACE = re.compile(r"\((.*:\d+)\)")
 
 
-def check_name(item: pytest.Item, run: RunKey | None) -> str:
+def planned_run(item: pytest.Item) -> RunKey | None:
+    """The run that a check was collected for; None for a test that needs no guest."""
+    callspec = getattr(item, "callspec", None)
+    key = callspec.params.get("frame_run") if callspec else None
+    return key if isinstance(key, RunKey) else None
+
+
+def planned_check(item: pytest.Item) -> PlannedCheck | None:
+    """A check with its run and its clauses; None for a test that lacks either."""
+    run, clauses = planned_run(item), clauses_of(item)
+    return PlannedCheck(run=run, check=check_name(item), clauses=clauses) if run and clauses else None
+
+
+def check_name(item: pytest.Item) -> str:
     """The name of a check without its run: `test_d_allocation.py::test_x[pagetable]`."""
     name = item.name
-    if run is not None:
-        token = run_id(run)
-        for part, instead in ((f"[{token}]", ""), (f"{token}-", ""), (f"-{token}", "")):
-            if part in name:
-                name = name.replace(part, instead, 1)
-                break
+    if isinstance(item, pytest.Function) and (run := planned_run(item)) is not None:
+        # The plugin gives a check its run before anybody else gives it a case.
+        case = item.callspec.id.removeprefix(run_id(run)).removeprefix("-")
+        name = f"{item.originalname}[{case}]" if case else item.originalname
     return f"{item.path.name}::{name}"
 
 
@@ -132,7 +144,7 @@ def result_of(
         called = facts.get("calls") or frozenset().union(*(kernel.called for kernel in kernels))
         facts["calls"] = tuple(sorted(called))
     return CheckResult(
-        check=check_name(item, run), clauses=clauses_of(item), run=run, level=level_of(item),
+        check=check_name(item), clauses=clauses_of(item), run=run, level=level_of(item),
         duration_s=duration, **facts,
     )  # fmt: skip
 

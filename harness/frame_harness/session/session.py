@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from frame_harness.base.commands import speaker, tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import die_with_parent
-from frame_harness.image.build import PROFILES, build, changed_sources
+from frame_harness.image.build import build, changed_sources
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild
 from frame_harness.image.image import Image
@@ -32,7 +32,6 @@ from frame_harness.judge.evidence import (
 )
 from frame_harness.judge.verdict import judge_runs
 from frame_harness.machine.accel import settle_accel
-from frame_harness.machine.definition import known_machines
 from frame_harness.session.ends import Hangs
 from frame_harness.session.preflight import prepare
 from frame_harness.session.request import SessionRequest, info_of
@@ -75,7 +74,10 @@ class Session:
         self._toolchain: Toolchain | None = None
         self._images: dict[str, Image | HarnessError] = {}
         self._runs: dict[RunKey, Run] = {}
-        self._planned: tuple[PlannedCheck, ...] = ()
+        self.planned: Mapping[str, PlannedCheck] = {}
+        """The checks that must come to an end, by node id."""
+        self.listener: Callable[[CheckResult], None] | None = None
+        """Is told each result."""
         self._outputs: list[WorkerOutput] = []
         self._results: list[CheckResult] = []
         self._seen: dict[tuple[RunKey, str], CheckResult] = {}
@@ -98,12 +100,6 @@ class Session:
             if width not in (0, self._ended_at_width):
                 self._stderr.write("\n")
             self._ended_at_width = width
-
-    def all_keys(self) -> list[RunKey]:
-        """Every run that a check of this session can belong to, longer machine names first."""
-        names = {*(machine.name for machine in self.request.machines.values()), *known_machines()}
-        ordered = sorted(names, key=len, reverse=True)
-        return [RunKey(machine=name, profile=profile) for name in ordered for profile in PROFILES]
 
     def _changed_files(self) -> tuple[Trouble, ...]:
         """Say which files are not any more what they were at the beginning, or when they were compiled."""
@@ -189,21 +185,25 @@ class Session:
             raise run.broken
         return run
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped it."""
+        return self._interrupted
+
     def _die_with_parent(self) -> None:
         """Once there are guests: they and a worker whose session was killed would last for seconds more."""
         workerinput = getattr(self.config, "workerinput", {})
         if PARENT in workerinput:
             die_with_parent(int(workerinput[PARENT]))
 
-    def plan(self, checks: Iterable[PlannedCheck]) -> None:
-        """Remember which checks must come to an end."""
-        self._planned = tuple(checks)
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the result that a check's last report carries; registered where the evidence is written."""
         for name, value in report.user_properties:
             if name == RESULT and report.when == "teardown":
-                self._results.append(decode(str(value), CheckResult))
+                result = decode(str(value), CheckResult)
+                self._results.append(result)
+                if self.listener is not None:
+                    self.listener(result)
             elif name == SEEN:
                 seen = decode(str(value), CheckResult)
                 self._seen.setdefault((seen.run, seen.check), seen)
@@ -227,7 +227,7 @@ class Session:
                 self._troubles.append(Trouble(what="guests", message=message, run=key))
         self._stderr.close()
         mine = WorkerOutput(
-            planned=self._planned,
+            planned=tuple(self.planned.values()),
             ledgers=tuple(run.ledger() for run in self._runs.values()),
             troubles=tuple(self._troubles),
             changed=tuple(self._changed_sources()),

@@ -5,17 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import pytest
 
 from frame_harness.base.disk import scratch
 from frame_harness.base.resources import suite_dir
+from frame_harness.session.plugin import SESSION
 from frame_harness.session.request import REQUEST, SessionRequest
+from frame_harness.session.session import Session
 
 _VARIABLES: Final = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 _PLUGINS: Final = ("xdist", "frame_harness.session.plugin")
 _NOT: Final = ("terminal", "cacheprovider", "logging", "doctest")
+
+
+class SuiteEnd(NamedTuple):
+    """Pytest's status, with its session unless it came to none."""
+
+    status: int
+    session: Session | None
 
 
 class _Asks:
@@ -23,18 +32,23 @@ class _Asks:
 
     def __init__(self, request: SessionRequest) -> None:
         self._request = request
+        self.session: Session | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[REQUEST] = self._request
 
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self.session = session.config.stash[SESSION]
 
-def run_suite(request: SessionRequest, listener: object, *arguments: str) -> int:
-    """Run pytest on the suite; return its status.
+
+def run_suite(request: SessionRequest, *arguments: str, listener: object = None) -> SuiteEnd:
+    """Run pytest on the suite.
 
     Args:
         listener: a plugin of pytest; it hears of what happens in this process.
     """
+    asks = _Asks(request)
     suite = suite_dir()
     with scratch() as folder, _alone():
         configuration = folder / "pytest.ini"
@@ -43,7 +57,8 @@ def run_suite(request: SessionRequest, listener: object, *arguments: str) -> int
         words.append(f"--basetemp={folder / 'tmp'}")  # else a folder stays in TMPDIR
         for plugin in (*_PLUGINS, *(f"no:{name}" for name in _NOT)):
             words += ["-p", plugin]
-        return pytest.main([*words, *arguments], plugins=[_Asks(request), listener])
+        status = pytest.main([*words, *arguments], plugins=[asks, *([listener] if listener else [])])
+    return SuiteEnd(int(status), asks.session)
 
 
 @contextlib.contextmanager
