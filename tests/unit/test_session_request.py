@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from frame_harness.base.resources import machines_dir
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.evidence import PlannedCheck, RunKey
 from frame_harness.machine.definition import load_machines
-from frame_harness.session.request import SessionRequest, received, sent
+from frame_harness.session.request import SessionRequest
 from frame_harness.session.results import planned_check
 
 pytest_plugins = ["pytester"]
@@ -91,7 +92,7 @@ def test_machine_of_a_file_is_named_by_the_file(tmp_path: Path) -> None:
 
 
 def test_worker_is_asked_for_the_same() -> None:
-    there = received(sent(BY_CHECK))
+    there = pickle.loads(pickle.dumps(BY_CHECK))
     assert there == BY_CHECK and there.subject.contract is BY_CHECK.subject.contract
 
 

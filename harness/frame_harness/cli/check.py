@@ -27,7 +27,6 @@ from frame_harness.judge import baseline as baselines
 from frame_harness.judge.evidence import Evidence, Outcome, PlannedCheck, Trouble
 from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import judge
-from frame_harness.machine.accel import settle_accel
 from frame_harness.machine.definition import Machine, load_machines
 from frame_harness.machine.firmware import require_host
 from frame_harness.report import json_report, junit
@@ -35,8 +34,8 @@ from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for, print_report
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.request import SessionRequest, info_of, profiles_named
+from frame_harness.session.runs import BUILD, settled, trouble_of
 from frame_harness.session.selection import require_selection
-from frame_harness.session.session import BUILD, PROBE
 from frame_harness.session.suite import run_suite
 from frame_harness.session.workers import available_memory, usable_cpus, worker_count
 
@@ -134,11 +133,11 @@ def _settle_accelerator(
     if not wanted:
         return None, asked
     try:
-        settled = settle_accel(wanted[0], images[0].elf, append="nonce=probe", talk=PROBE, say=progress.note)
+        machine = settled(wanted[0], images[0], progress.note)
     except HarnessError as error:
         message = error.summary.removeprefix("accelerator: ")
         return Trouble(what="accelerator", message=message, next=error.next_step), asked
-    return None, replace(asked, accel=settled.accel) if asked.accel else asked
+    return None, replace(asked, accel=machine.accel) if asked.accel else asked
 
 
 def _required(request: Request) -> list[str]:
@@ -157,22 +156,16 @@ def _build_first(asked: SessionRequest, progress: Progress) -> tuple[Trouble | N
     except NotJudgeable as error:
         return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images
     except CompileError as error:
-        trouble = Trouble(
-            what=BUILD,
-            message=error.first,
-            detail=error.rendered,
-            next=error.next_step,
-        )
+        trouble = Trouble(what=BUILD, message=error.first, detail=error.rendered, next=error.next_step)
         return trouble, images
     except HarnessError as error:
-        trouble = Trouble(what=BUILD, message=error.summary, detail=error.evidence, next=error.next_step)
-        return trouble, images
+        return trouble_of(BUILD, error), images
     return None, images
 
 
 def _of_the_host(error: OSError | disk.Unwritable) -> Trouble:
     if isinstance(error, disk.Unwritable):
-        return Trouble(what="files", message=error.summary, detail=error.evidence, next=error.next_step)
+        return trouble_of("files", error)
     return Trouble(
         what="files",
         message=str(error),
@@ -241,21 +234,19 @@ class _Watcher:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.troubles.append(
-                Trouble(
-                    what="suite", message=f"{report.nodeid} cannot be collected", detail=str(report.longrepr)
-                )
-            )
+            self._note(f"{report.nodeid} cannot be collected", report.longrepr)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         if error:
-            self.troubles.append(
-                Trouble(what="suite", message=f"worker {node.gateway.id} died", detail=str(error))
-            )
+            self._note(f"worker {node.gateway.id} died", error)
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         error = excinfo.value
-        full = disk.unwritable(error) if isinstance(error, OSError) else None
-        broke = Trouble(what="suite", message="pytest broke down", detail=str(excrepr))
-        self.troubles.append(_of_the_host(full) if full else broke)
+        if isinstance(error, OSError) and (full := disk.unwritable(error)):
+            self.troubles.append(_of_the_host(full))
+        else:
+            self._note("pytest broke down", excrepr)
+
+    def _note(self, message: str, detail: object) -> None:
+        self.troubles.append(Trouble(what="suite", message=message, detail=str(detail)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -20,7 +21,7 @@ from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey, encode
 from frame_harness.session import results
-from frame_harness.session.request import REQUEST, SessionRequest, received, request_of_options, sent
+from frame_harness.session.request import REQUEST, SessionRequest, request_of_options
 from frame_harness.session.run import Run
 from frame_harness.session.selection import selection_of
 from frame_harness.session.session import PARENT, RESULT, SEEN, SENT, Session
@@ -72,15 +73,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _request_of(config: pytest.Config) -> SessionRequest:
     """What this process is asked for: a worker by its parent, others by who started pytest, or by options."""
-    if data := getattr(config, "workerinput", {}).get(SENT):
-        return received(data)
+    if sent := getattr(config, "workerinput", {}).get(SENT):
+        request: SessionRequest = pickle.loads(sent)
+        return request
     return config.stash.get(REQUEST, None) or request_of_options(config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker what it is asked for, and whose guests it is going to boot."""
-    node.workerinput[SENT] = sent(node.config.stash[SESSION].request)
+    node.workerinput[SENT] = pickle.dumps(node.config.stash[SESSION].request)
     node.workerinput[PARENT] = os.getpid()
 
 
@@ -129,12 +131,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     ours = session.config.stash[SESSION]
     ours.finish()
-    if ours.reasons() and session.exitstatus == pytest.ExitCode.OK:
+    if ours.reasons and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    reasons = config.stash[SESSION].reasons()
+    reasons = config.stash[SESSION].reasons
     if reasons:
         terminalreporter.section("frame-harness: against a pass, whatever the tests say")
     for reason in reasons:

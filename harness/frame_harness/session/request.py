@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import pickle
+import copyreg
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,47 +63,26 @@ class SessionRequest:
             test: the file of the checks, which the suite's own do not need.
         """
         words = [self.program, "check"] if self.program else ["pytest", *filter(None, [test])]
-        accel = ["--accel", self.accel] if self.program and self.accel else []
-        return shlex.join([*words, *self._module, *accel, *self._words_of(run), "-k", select])
+        options = self._options(run, self.accel if self.program else None)
+        return shlex.join([*words, *options, "-k", select])
 
     def storm_again(self, run: RunKey, storm: str) -> str:
         """The shell command that repeats one storm until it breaks something; it takes no accelerator."""
-        words = [self.program, "storm", storm, "--again"]
-        return shlex.join([*words, *self._module, *self._words_of(run)])
+        return shlex.join([self.program, "storm", storm, "--again", *self._options(run)])
 
-    @property
-    def _module(self) -> list[str]:
-        return ["--frame-rs", self.frame_rs] if self.frame_rs else []
-
-    def _words_of(self, run: RunKey) -> list[str]:
+    def _options(self, run: RunKey, accel: str | None = None) -> list[str]:
         given = (argument for argument, machine in self.machines.items() if machine.name == run.machine)
-        return ["--machine", next(given, run.machine), "--profile", run.profile]
+        options = {"--frame-rs": self.frame_rs, "--accel": accel}
+        options |= {"--machine": next(given, run.machine), "--profile": run.profile}
+        return [word for option, value in options.items() if value for word in (option, value)]
 
 
-def sent(request: SessionRequest) -> bytes:
-    """A request on its way to another process of the same program."""
-    data = io.BytesIO()
-    _Sender(data).dump(request)
-    return data.getvalue()
+def _contract(name: str) -> Contract:
+    return {FRAME_METADATA.name: FRAME_METADATA}[name]
 
 
-def received(data: bytes) -> SessionRequest:
-    """The request that another process sent."""
-    request: SessionRequest = _Receiver(io.BytesIO(data)).load()
-    return request
-
-
-class _Sender(pickle.Pickler):
-    """Sends the name of a contract: it is made of functions, and the other process has it."""
-
-    def persistent_id(self, value: object) -> str | None:
-        return value.name if isinstance(value, Contract) else None
-
-
-class _Receiver(pickle.Unpickler):
-    def persistent_load(self, name: str) -> Contract:
-        return {FRAME_METADATA.name: FRAME_METADATA}[name]
-
+# A contract is made of functions, so another process is told its name.
+copyreg.pickle(Contract, lambda contract: (_contract, (contract.name,)))
 
 REQUEST: Final = pytest.StashKey[SessionRequest]()
 """Where the plug-in finds the request of who started pytest; without one it is what the options say."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import pytest
 
@@ -18,13 +18,6 @@ from frame_harness.session.session import Session
 _VARIABLES: Final = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 _PLUGINS: Final = ("xdist", "frame_harness.session.plugin")
 _NOT: Final = ("terminal", "cacheprovider", "logging", "doctest")
-
-
-class SuiteEnd(NamedTuple):
-    """Pytest's status, with its session unless it came to none."""
-
-    status: int
-    session: Session | None
 
 
 class _Asks:
@@ -42,8 +35,10 @@ class _Asks:
         self.session = session.config.stash[SESSION]
 
 
-def run_suite(request: SessionRequest, *arguments: str, listener: object = None) -> SuiteEnd:
-    """Run pytest on the suite.
+def run_suite(
+    request: SessionRequest, *arguments: str, listener: object = None
+) -> tuple[int, Session | None]:
+    """Run pytest on the suite; return its status, with its session unless it came to none.
 
     Args:
         listener: a plugin of pytest; it hears of what happens in this process.
@@ -58,7 +53,7 @@ def run_suite(request: SessionRequest, *arguments: str, listener: object = None)
         for plugin in (*_PLUGINS, *(f"no:{name}" for name in _NOT)):
             words += ["-p", plugin]
         status = pytest.main([*words, *arguments], plugins=[asks, *([listener] if listener else [])])
-    return SuiteEnd(int(status), asks.session)
+    return int(status), asks.session
 
 
 @contextlib.contextmanager
