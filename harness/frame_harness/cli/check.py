@@ -96,7 +96,9 @@ def check(request: Request) -> ExitCode:
         tell_through(progress.note)
         evidence = _evidence(request, request.of_a_session(subject, machines), progress)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
-    verdict = judge(evidence, subject.contract, known, required=_required(request))
+    # A whole run must have looked at every clause; a chosen part need not.
+    required = [] if request.select or request.machines else list(FRAME_METADATA.clauses)
+    verdict = judge(evidence, subject.contract, known, required)
     print_report(evidence, verdict, known, console)
     writers = {request.json: json_report.dumps, request.junit: junit.dumps}
     report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
@@ -138,13 +140,6 @@ def _settle_accelerator(
         message = error.summary.removeprefix("accelerator: ")
         return Trouble(what="accelerator", message=message, next=error.next_step), asked
     return None, replace(asked, accel=machine.accel) if asked.accel else asked
-
-
-def _required(request: Request) -> list[str]:
-    """A whole run must have looked at every clause; a chosen part need not."""
-    if request.select or request.machines:
-        return []
-    return list(FRAME_METADATA.clauses)
 
 
 def _build_first(asked: SessionRequest, progress: Progress) -> tuple[Trouble | None, list[Image]]:

@@ -11,18 +11,7 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.machine.definition import DEFAULT_MACHINE, load_machines
 from frame_harness.report.clause_table import ClauseTable, clause_table
 from frame_harness.session.request import SessionRequest
-from frame_harness.session.results import clauses_of
 from frame_harness.session.suite import run_suite
-
-
-class _Collector:
-    def __init__(self) -> None:
-        self.pairs: list[tuple[str, tuple[str, ...]]] = []
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        for item in session.items:
-            function = getattr(item, "originalname", item.name)
-            self.pairs.append((f"{item.path.name}::{function}", clauses_of(item)))
 
 
 def suite_clauses() -> ClauseTable:
@@ -40,14 +29,13 @@ def suite_checks() -> list[tuple[str, tuple[str, ...]]]:
     Raises:
         HarnessError: the suite cannot be collected.
     """
-    collector = _Collector()
     request = SessionRequest(
         subject=frame_module(),
         machines=load_machines([DEFAULT_MACHINE]),
         profiles=("dev",),
         any_machine=True,
     )
-    status, _ = run_suite(request, "--collect-only", listener=collector)
-    if status != pytest.ExitCode.OK:
+    status, session = run_suite(request, "--collect-only")
+    if session is None or status != pytest.ExitCode.OK:
         raise HarnessError("suite", str(suite_dir()), detail=f"cannot be collected: pytest status {status}")
-    return collector.pairs
+    return [(one.check.partition("[")[0], one.clauses) for one in session.planned.values()]
