@@ -103,7 +103,7 @@ def look_at_everything(kernel: FakeKernel) -> None:
     assert set(report.results) == set(INVARIANTS)
     run = RunKey("m", "dev")
     found = [ViolatedInvariant(name=r.id, clauses=r.clauses, text=r.text) for r in report if r.total]
-    for result in invariant_results(run, found, "frame-harness check"):
+    for result in invariant_results(run, found, str):
         assert decode(encode(result), CheckResult).outcome is Outcome.VIOLATED
     kernel.live_frames()
     kernel.cached_frames()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+
+import msgspec
 
 from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
@@ -178,8 +179,8 @@ class Guests:
 def impatient(name: str) -> Machine:
     """A machine that soon gives up on a guest which goes on for ever."""
     machine = load_machine(name)
-    limits = dataclasses.replace(machine.limits, boot_cpu_s=PATIENCE_CPU_S, request_cpu_s=PATIENCE_CPU_S)
-    return dataclasses.replace(machine, limits=limits)
+    limits = msgspec.structs.replace(machine.limits, boot_cpu_s=PATIENCE_CPU_S, request_cpu_s=PATIENCE_CPU_S)
+    return msgspec.structs.replace(machine, limits=limits)
 
 
 def rejections(

@@ -31,6 +31,8 @@ PYTEST = (
     *(sys.executable, "-m", "pytest", "-c", "no-pytest.ini", "--rootdir=."),
     *("-p", "frame_harness.session.plugin", "-p", "no:cacheprovider"),
 )
+ASKING = ("-p", "tests.support.asking")
+"""Lets pytest take options that no user has."""
 PATIENCE_S = 300.0
 """For a whole process, on a host that is busy with other things; every limit of a guest is far below."""
 GONE_S = 60.0
@@ -103,7 +105,7 @@ class Door:
         self._mark = uuid.uuid4().hex
         environment = {
             **os.environ,
-            "PYTHONPATH": str(SOURCES),
+            "PYTHONPATH": f"{SOURCES}:{ROOT}",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         }
         for name in WORDS_OF_THE_CALLER & environment.keys():
@@ -195,8 +197,8 @@ def open_pytest(
     (folder / "no-pytest.ini").write_text("[pytest]\n")
     file = folder / "test_user.py"
     file.write_text(test)
-    written: list[str | Path] = ["--evidence", folder / "evidence.json"] if evidence else []
-    return Door([*PYTEST, file, *written, *arguments], folder, env)
+    asking: list[str | Path] = [*ASKING, "--evidence", folder / "evidence.json"] if evidence else []
+    return Door([*PYTEST, *asking, file, *arguments], folder, env)
 
 
 def evidence_of(folder: Path) -> tuple[Evidence, Verdict]:

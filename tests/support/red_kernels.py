@@ -103,7 +103,7 @@ def red_environment() -> dict[str, str]:
     """Return the variables with which a program of the harness is the copy's."""
     project = red_project()
     return {
-        "PYTHONPATH": os.fspath(project / "harness"),
+        "PYTHONPATH": f"{project / 'harness'}:{ROOT}",  # the tests' own plugins are not in the copy
         "FRAME_HARNESS_CACHE": os.fspath(resources.build_dir()),
     }
 

@@ -13,7 +13,7 @@ import pytest
 
 from frame_harness.cli.clauses import suite_checks
 from frame_harness.frame_metadata.versions import VERSIONS
-from tests.support.doors import ROOT, SOURCES
+from tests.support.doors import ASKING, ROOT, SOURCES
 from tests.support.name_recorder import FILE
 
 Check = tuple[tuple[str, ...], Collection[str]]
@@ -68,7 +68,7 @@ def test_no_clause_is_lost_with_a_name_that_its_checks_use_by_the_way(tmp_path: 
     argv = [
         *(sys.executable, "-m", "pytest", "-q", "-c", os.devnull, f"--rootdir={ROOT}", "-p", "no:xdist"),
         *("-p", "no:cacheprovider", "-p", "tests.support.name_recorder", "--machine", "microvm"),
-        *("--marked-machines", "--profile", "release", str(ROOT / "tests" / "contract")),
+        *(*ASKING, "--any-machine", "--profile", "release", str(ROOT / "tests" / "contract")),
     ]
     env = {**os.environ, "PYTHONPATH": f"{SOURCES}:{ROOT}", FILE: str(file)}
     finished = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)

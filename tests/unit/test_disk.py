@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -80,12 +79,10 @@ def test_names_of_a_module_that_cannot_be_asked_for_are_a_full_disk(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("built")
-def test_evidence_without_room_is_an_error_in_the_report(tmp_path: Path) -> None:
-    place, report = tmp_path / "tmp", tmp_path / "report.json"
-    run = run_on(place, "4k", [*MAIN, *QUICK, "--json", report], env={"TMPDIR": str(place)})
-    assert run.returncode == ExitCode.ERROR
-    assert told_once(run, "disk full").startswith(f"files: disk full: {place}/frame-harness-*/evidence.json")
-    assert json.loads(report.read_text())["verdict"] == "ERROR" and "set TMPDIR" in run.stdout
+def test_what_was_seen_needs_no_room_to_be_judged(tmp_path: Path) -> None:
+    place = tmp_path / "tmp"
+    run = run_on(place, "4k", [*MAIN, *QUICK], env={"TMPDIR": str(place)})
+    assert run.returncode == ExitCode.PASS, run.stdout + run.stderr
 
 
 @pytest.mark.usefixtures("built")

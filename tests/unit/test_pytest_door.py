@@ -10,6 +10,7 @@ import pytest
 
 from frame_harness.base.resources import machines_dir
 from frame_harness.judge.evidence import Evidence, Outcome, decode
+from tests.support.doors import ASKING, ROOT
 from tests.support.red_kernels import red_environment
 
 pytest_plugins = ["pytester"]
@@ -32,6 +33,7 @@ TEN_LINES = """
 def door(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A folder of a user's, with no settings but the plugin."""
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("HOME", HOME)  # pytester gives an empty one, in which rustup finds no toolchain
     return pytester
 
@@ -40,9 +42,14 @@ def run(door: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return door.runpytest_subprocess("-p", "no:cacheprovider", "--machine", "microvm", *arguments)
 
 
+def run_asking(door: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """With options that no user has."""
+    return run(door, *ASKING, *arguments)
+
+
 def evidence_of(door: pytest.Pytester, *arguments: str) -> Evidence:
     file = Path(door.path) / "evidence.json"
-    run(door, "--evidence", str(file), *arguments)
+    run_asking(door, "--evidence", str(file), *arguments)
     return decode(file.read_bytes(), Evidence)
 
 
@@ -126,7 +133,7 @@ def test_a_machine_of_the_user_s_is_named_by_its_file_to_see_a_check_again(door:
     )
     Path(door.path, "größe.toml").write_text(MICROVM.read_text(encoding="utf-8"), encoding="utf-8")
     file = Path(door.path) / "evidence.json"
-    door.runpytest_subprocess("--machine", "./größe.toml", "--evidence", str(file))
+    door.runpytest_subprocess("--machine", "./größe.toml", *ASKING, "--evidence", str(file))
     evidence = decode(file.read_bytes(), Evidence)
     (result,) = evidence.checks
     assert str(result.run) == "größe/dev" and "größe" not in result.check and "%" not in result.check
@@ -233,7 +240,7 @@ def test_the_shared_guest_outlives_a_test_that_has_one_of_its_own(door: pytest.P
         """
     )
     file = Path(door.path) / "evidence.json"
-    run(door, "--evidence", str(file)).assert_outcomes(passed=2)
+    run_asking(door, "--evidence", str(file)).assert_outcomes(passed=2)
     (run_,) = decode(file.read_bytes(), Evidence).runs
     assert run_.guests_booted == sum(entry.count for entry in run_.exits)
 
@@ -256,7 +263,7 @@ def test_passed_tests_of_a_run_that_is_no_pass_are_not_green(
     for name, value in red_environment().items():
         monkeypatch.setenv(name, value)
     door.makepyfile("def test_x(shared_kernel): shared_kernel.alloc()")
-    result = run(door, "--profile", "release", "--red", red, *workers)
+    result = run_asking(door, "--profile", "release", "--red", red, *workers)
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert words in result.stdout.str()
@@ -298,7 +305,7 @@ def test_guests_do_not_pile_up_in_memory(door: pytest.Pytester) -> None:
 def test_json_evidence_has_no_word_of_a_guest_that_is_not_text(door: pytest.Pytester) -> None:
     door.makepyfile(TEN_LINES)
     file = Path(door.path) / "evidence.json"
-    run(door, "--evidence", str(file))
+    run_asking(door, "--evidence", str(file))
     assert json.loads(file.read_text(encoding="utf-8"))["runs"]
 
 

@@ -15,7 +15,7 @@ TELLS = """\
 from frame_harness.session.plugin import SESSION
 
 def test_it(request):
-    say = request.config.stash[SESSION]._say
+    say = request.config.stash[SESSION].say
     for what in ("2 s", "7 s, " + "far " * 40):
         say("compiling a module … " + what)
     say("compiling a module: done in 8 s")

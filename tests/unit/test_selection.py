@@ -5,16 +5,17 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from _pytest.mark import KeywordMatcher
 from _pytest.mark.expression import Expression
 
-from frame_harness.base.resources import suite_dir
-from frame_harness.cli.check import _check_selection
-from frame_harness.session.selection import selection_of
-from frame_harness.session.settings import alone, settings
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.machine.definition import load_machines
+from frame_harness.session.request import SessionRequest
+from frame_harness.session.selection import require_selection, selection_of
+from frame_harness.session.suite import run_suite
 
 pytest_plugins = ["pytester"]
 
@@ -54,16 +55,17 @@ def through_a_shell(selections: Sequence[str]) -> list[str]:
     ).stdout.splitlines()
 
 
-def test_each_check_of_the_suite_is_selected_alone(tmp_path: Path) -> None:
+def test_each_check_of_the_suite_is_selected_alone() -> None:
     collector = Collector()
-    with alone():
-        words = [*settings(suite_dir(), tmp_path), "--collect-only", "--machine", "microvm"]
-        pytest.main([*words, "--marked-machines"], plugins=[collector])
+    request = SessionRequest(
+        subject=frame_module(), machines=load_machines(["microvm"]), profiles=("dev",), any_machine=True
+    )
+    run_suite(request, "--collect-only", listener=collector)
     items = collector.items
     selections = [selection_of(item, items) for item in items]
     assert len(items) > 300 and any("[" in one for one in selections)
     for item, selection in zip(items, selections, strict=True):
-        _check_selection(selection)
+        require_selection(selection, FRAME_METADATA.clauses)
         assert selected(selection, items) == [item.name]
     assert through_a_shell(selections) == selections
 

@@ -17,7 +17,6 @@ from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.exit_codes import ExitCode
-from frame_harness.session import plugin as pytest_plugin
 from tests.support.versions import OLDER
 
 ENV = {"FRAME_RS": ""}
@@ -80,13 +79,6 @@ def test_race_is_repeated_until_it_shows(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(storm_command, "run_storm", at_the_third)
     run = CliRunner().invoke(cli, ["storm", "poison", "--again", "--time", "600"], env=ENV)
     assert (run.exit_code, len(guests)) == (ExitCode.FAIL, 3), run.output
-
-
-def test_finding_of_a_storm_check_names_the_storm_that_is_repeated() -> None:
-    door = ["frame-harness", "check", "--frame-rs", "f.rs", "--accel", "tcg", "--machine", "q35"]
-    words = pytest_plugin._storm_again(door, "large blocks")
-    assert words[:4] == ["frame-harness", "storm", "large blocks", "--again"]
-    assert words[4:] == ["--frame-rs", "f.rs", "--machine", "q35"]
 
 
 def test_older_module_is_judged_by_the_storms_that_it_has_the_names_for() -> None:

@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from _pytest.mark.expression import Expression
 
-from frame_harness.base import disk, report_files, resources
+from frame_harness.base import disk, report_files
 from frame_harness.base.commands import tell_through
-from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.image.build import PROFILES, build
+from frame_harness.image.build import build
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey, SubjectInfo, Trouble, decode
+from frame_harness.judge.evidence import Evidence, Outcome, PlannedCheck, Trouble
 from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import judge
-from frame_harness.machine.accel import settle_accel
-from frame_harness.machine.definition import load_machines
+from frame_harness.machine.definition import Machine, load_machines
 from frame_harness.machine.firmware import require_host
 from frame_harness.report import json_report, junit
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for, print_report
-from frame_harness.session import plugin as pytest_plugin
-from frame_harness.session.results import run_id
-from frame_harness.session.session import BUILD, PROBE, RESULT
-from frame_harness.session.settings import alone, settings
+from frame_harness.session.plugin import SESSION
+from frame_harness.session.request import SessionRequest, info_of, profiles_named
+from frame_harness.session.runs import BUILD, settled, trouble_of
+from frame_harness.session.selection import require_selection
+from frame_harness.session.suite import run_suite
 from frame_harness.session.workers import available_memory, usable_cpus, worker_count
 
 DEFAULT_MACHINES = ("microvm", "q35", "pc")
@@ -63,19 +61,19 @@ class Request:
     workers: int | None = None
     red: str = ""
 
-    @property
-    def profiles(self) -> tuple[str, ...]:
-        return PROFILES if self.profile == "both" else (self.profile,)
-
-    @property
-    def command(self) -> str:
-        """The command that a finding names; machine, profile and check are added to it."""
-        words = [program(), "check"]
-        if self.frame_rs:
-            words += ["--frame-rs", str(self.frame_rs)]
-        if self.accel:
-            words += ["--accel", self.accel]
-        return shlex.join(words)
+    def of_a_session(self, subject: Subject, machines: Mapping[str, Machine]) -> SessionRequest:
+        """What pytest is asked for."""
+        return SessionRequest(
+            subject=subject,
+            machines=machines,
+            profiles=profiles_named(self.profile),
+            any_machine=not self.machines,
+            accel=self.accel,
+            frame_rs=str(self.frame_rs or ""),
+            program=program(),
+            evidence=True,
+            red=self.red,
+        )
 
 
 def check(request: Request) -> ExitCode:
@@ -87,17 +85,20 @@ def check(request: Request) -> ExitCode:
     began = time.monotonic()
     read = (request.frame_rs, request.baseline, *map(Path, request.machines))
     report_files.make_way((request.json, request.junit), read)
-    _check_selection(request.select)
+    require_selection(request.select, FRAME_METADATA.clauses)
     known = baselines.load(request.baseline, FRAME_METADATA.clauses) if request.baseline else baselines.EMPTY
     subject = frame_module(request.frame_rs)
-    for machine in load_machines(request.machines or DEFAULT_MACHINES).values():
+    machines = load_machines(request.machines or DEFAULT_MACHINES)
+    for machine in machines.values():
         require_host(machine)
     console = console_for()
     with Progress(console) as progress:
         tell_through(progress.note)
-        evidence = _evidence(subject, request, progress)
+        evidence = _evidence(request, request.of_a_session(subject, machines), progress)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
-    verdict = judge(evidence, subject.contract, known, required=_required(request))
+    # A whole run must have looked at every clause; a chosen part need not.
+    required = [] if request.select or request.machines else list(FRAME_METADATA.clauses)
+    verdict = judge(evidence, subject.contract, known, required)
     print_report(evidence, verdict, known, console)
     writers = {request.json: json_report.dumps, request.junit: junit.dumps}
     report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
@@ -106,94 +107,60 @@ def check(request: Request) -> ExitCode:
     return exit_code(verdict.kind)
 
 
-def _evidence(subject: Subject, request: Request, progress: Progress) -> Evidence:
+def _evidence(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:
     """Build, then run the suite; whatever ends that early is part of the evidence."""
-    began, build_s = time.monotonic(), 0.0
+    began, build_s, subject = time.monotonic(), 0.0, asked.subject
     try:
-        trouble, images = _build_first(subject, request, progress)
+        trouble, images = _build_first(asked, progress)
         build_s = time.monotonic() - began
         if trouble is None:
-            trouble, request = _settle_accelerator(request, images, progress)
-        evidence = _broken_build(subject, trouble) if trouble else _run_suite(subject, request, progress)
+            asked = replace(asked, subject=images[-1].subject)  # as it was when it was compiled
+            trouble, asked = _settle_accelerator(asked, images, progress)
+        evidence = _broken_build(subject, trouble) if trouble else _run_suite(request, asked, progress)
     except disk.Unwritable as error:
         evidence = _broken_build(subject, _of_the_host(error))
     except OSError as error:
         evidence = _broken_build(subject, _of_the_host(disk.unwritable(error) or error))
     except KeyboardInterrupt:
-        evidence = Evidence(subject=_info(subject), planned_runs=(), interrupted=True)
+        evidence = Evidence(subject=info_of(subject), planned_runs=(), interrupted=True)
     return msgspec.structs.replace(evidence, build_s=build_s)
 
 
 def _settle_accelerator(
-    request: Request, images: Sequence[Image], progress: Progress
-) -> tuple[Trouble | None, Request]:
+    asked: SessionRequest, images: Sequence[Image], progress: Progress
+) -> tuple[Trouble | None, SessionRequest]:
     """Find out once, before there are workers, whether the accelerator that was asked for works here."""
-    machines = load_machines(request.machines or DEFAULT_MACHINES).values()
-    wanted = [machine.override(accel=request.accel) for machine in machines]
+    wanted = [machine.override(accel=asked.accel) for machine in asked.machines.values()]
     wanted = [machine for machine in wanted if machine.accel != "tcg"]
     if not wanted:
-        return None, request
+        return None, asked
     try:
-        settled = settle_accel(wanted[0], images[0].elf, append="nonce=probe", talk=PROBE, say=progress.note)
+        machine = settled(wanted[0], images[0], progress.note)
     except HarnessError as error:
         message = error.summary.removeprefix("accelerator: ")
-        return Trouble(what="accelerator", message=message, next=error.next_step), request
-    return None, replace(request, accel=settled.accel) if request.accel else request
+        return Trouble(what="accelerator", message=message, next=error.next_step), asked
+    return None, replace(asked, accel=machine.accel) if asked.accel else asked
 
 
-def _check_selection(select: str) -> None:
-    """Refuse what is no expression here: deep inside of pytest's workers it is a crash.
-
-    Raises:
-        UsageError: names the place of the mistake.
-        UnknownClauseError: it has the form of a clause's id, and is none.
-    """
-    if not select:
-        return
-    for word in re.findall(r"\b[A-Z]+-[0-9]{2,}\b", select):
-        FRAME_METADATA.clauses.known(word)
-    try:
-        Expression.compile(select)
-    except Exception as error:  # a ParseError in pytest 8, a SyntaxError in pytest 9
-        raise UsageError(
-            "selection", repr(select), detail=str(error), next_step='write it like "ALLOC-07 or not CONST"'
-        ) from error
-
-
-def _required(request: Request) -> list[str]:
-    """A whole run must have looked at every clause; a chosen part need not."""
-    if request.select or request.machines:
-        return []
-    return list(FRAME_METADATA.clauses)
-
-
-def _build_first(
-    subject: Subject, request: Request, progress: Progress
-) -> tuple[Trouble | None, list[Image]]:
+def _build_first(asked: SessionRequest, progress: Progress) -> tuple[Trouble | None, list[Image]]:
     images: list[Image] = []
     try:
         toolchain = find_toolchain(say=progress.step)
-        for profile in request.profiles:
-            images.append(build(subject, profile, toolchain=toolchain, say=progress.step))
+        for profile in asked.profiles:
+            images.append(build(asked.subject, profile, toolchain=toolchain, say=progress.step))
     except NotJudgeable as error:
         return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images
     except CompileError as error:
-        trouble = Trouble(
-            what=BUILD,
-            message=error.first,
-            detail=error.rendered,
-            next=error.next_step,
-        )
+        trouble = Trouble(what=BUILD, message=error.first, detail=error.rendered, next=error.next_step)
         return trouble, images
     except HarnessError as error:
-        trouble = Trouble(what=BUILD, message=error.summary, detail=error.evidence, next=error.next_step)
-        return trouble, images
+        return trouble_of(BUILD, error), images
     return None, images
 
 
 def _of_the_host(error: OSError | disk.Unwritable) -> Trouble:
     if isinstance(error, disk.Unwritable):
-        return Trouble(what="files", message=error.summary, detail=error.evidence, next=error.next_step)
+        return trouble_of("files", error)
     return Trouble(
         what="files",
         message=str(error),
@@ -202,151 +169,79 @@ def _of_the_host(error: OSError | disk.Unwritable) -> Trouble:
 
 
 def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:
-    return Evidence(subject=_info(subject), planned_runs=(), errors=troubles)
+    return Evidence(subject=info_of(subject), planned_runs=(), errors=troubles)
 
 
-def _info(subject: Subject) -> SubjectInfo:
-    return SubjectInfo(name=subject.name, path=str(subject.path), sha256=subject.sha256)
-
-
-def _run_suite(subject: Subject, request: Request, progress: Progress) -> Evidence:
+def _run_suite(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:
     """Run pytest on the suite; what it saw so far when it was interrupted."""
-    watcher = _Watcher(progress)
-    with disk.scratch() as folder, alone():
-        file = folder / "evidence.json"
-        workers = _workers(request, progress)
-        code = pytest.main(_arguments(request, file, folder, workers), plugins=[watcher])
-        if code == pytest.ExitCode.INTERRUPTED and not watcher.troubles and not file.exists():
-            return Evidence(subject=_info(subject), planned_runs=(), interrupted=True)
-        if error := watcher.unwritten():
-            raise error
-        if not file.exists():
-            watcher.troubles.append(
-                Trouble(what="suite", message=f"pytest ended with status {int(code)} and left no evidence")
-            )
-            return Evidence(subject=_info(subject), planned_runs=(), errors=tuple(watcher.troubles))
-        evidence = decode(file.read_bytes(), Evidence)
+    selection = ["-k", request.select] if request.select else []
+    plan = _plan(asked, selection)
+    watcher = _Watcher(plan, progress)
+    workers = str(_workers(request.workers, len(plan), progress))
+    status, session = run_suite(asked, "-n", workers, "--dist", "worksteal", *selection, listener=watcher)
+    if session is None or (evidence := session.evidence) is None:
+        if status == pytest.ExitCode.INTERRUPTED and not watcher.troubles:
+            raise KeyboardInterrupt
+        message = f"pytest ended with status {status} and left no evidence"
+        return _broken_build(asked.subject, *watcher.troubles, Trouble(what="suite", message=message))
     builds = [trouble for trouble in evidence.errors if trouble.what == BUILD]
     if builds:
         # Nothing that a wrong build showed counts, and no check needs to say so again.
-        return msgspec.structs.replace(_broken_build(subject, *builds), interrupted=evidence.interrupted)
+        return msgspec.structs.replace(
+            _broken_build(asked.subject, *builds), interrupted=evidence.interrupted
+        )
     if evidence.interrupted:
         return evidence  # that workers died is what was asked of them
-    return _with_troubles(evidence, watcher.troubles)
+    return msgspec.structs.replace(evidence, errors=(*evidence.errors, *watcher.troubles))
 
 
-def _with_troubles(evidence: Evidence, troubles: Sequence[Trouble]) -> Evidence:
-    return msgspec.structs.replace(evidence, errors=(*evidence.errors, *troubles))
+def _plan(asked: SessionRequest, selection: Sequence[str]) -> Mapping[str, PlannedCheck]:
+    """Collect the checks that will be made, by node id: their number and runs are known before any begins."""
+    _, session = run_suite(replace(asked, evidence=False), "--collect-only", *selection)
+    if session is not None and session.interrupted:
+        raise KeyboardInterrupt
+    return session.planned if session else {}
 
 
-def _arguments(request: Request, evidence: Path | None, scratch: Path, workers: int) -> list[str]:
-    arguments = [
-        *settings(resources.suite_dir(), scratch), "-n", str(workers),
-        "--dist", "worksteal", "--profile", request.profile, "--reproduce-with", request.command,
-    ]  # fmt: skip
-    if evidence:
-        arguments += ["--evidence", str(evidence)]
-    for machine in request.machines or DEFAULT_MACHINES:
-        arguments += ["--machine", machine]
-    if not request.machines:
-        arguments.append("--marked-machines")
-    if request.frame_rs:
-        arguments += ["--frame-rs", str(request.frame_rs)]
-    if request.accel:
-        arguments += ["--accel", request.accel]
-    if request.red:
-        arguments += ["--red", request.red]
-    if request.select:
-        arguments += ["-k", request.select]
-    return arguments
-
-
-def _workers(request: Request, progress: Progress) -> int:
-    count, why = worker_count(request.workers, usable_cpus(), available_memory())
+def _workers(wanted: int | None, checks: int, progress: Progress) -> int:
+    """How many guests run at once: no more than there is work for."""
+    count, why = worker_count(wanted, usable_cpus(), available_memory())
     if why:
         progress.note(why)
-    if not request.select or count == 1:
-        return count
-    return max(1, min(count, _selected(request)))
-
-
-def _selected(request: Request) -> int:
-    """Count the checks of a selection: no more workers are started than there is work for."""
-    collected: list[str] = []
-
-    class Collector:
-        def pytest_collection_finish(self, session: pytest.Session) -> None:
-            collected.extend(item.nodeid for item in session.items)
-
-    with disk.scratch() as folder:
-        words = _arguments(request, None, folder, 0)
-        pytest.main([*words, "--collect-only"], plugins=[Collector()])
-    return len(collected)
+    return max(1, min(count, checks))
 
 
 class _Watcher:
     """Passes events of the suite on to the progress line, keeps what kept the suite from running."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, plan: Mapping[str, PlannedCheck], progress: Progress) -> None:
         self.troubles: list[Trouble] = []
-        self._progress = progress
-        self._runs: dict[str, RunKey] = {}
-        self._begun = False
-        self._config: pytest.Config | None = None
+        self._plan, self._progress = plan, progress
+        for run, total in Counter(check.run for check in plan.values()).items():
+            progress.begin(run, total)
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        self._config = session.config
-
-    def unwritten(self) -> disk.Unwritable | None:
-        """Why there is no evidence, where there was no room for it."""
-        return self._config.stash[pytest_plugin.SESSION].unwritten if self._config else None
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
-        if not self._begun:
-            self._begun = True
-            self._begin(node.config, ids)
-
-    def _begin(self, config: pytest.Config, ids: Sequence[str]) -> None:
-        keys = config.stash[pytest_plugin.SESSION].all_keys()
-        totals: dict[RunKey, int] = {}
-        for nodeid in ids:
-            key = next(
-                (key for key in keys if f"[{run_id(key)}" in nodeid or f"-{run_id(key)}" in nodeid), None
-            )
-            if key is not None:
-                self._runs[nodeid] = key
-                totals[key] = totals.get(key, 0) + 1
-        for key, total in totals.items():
-            self._progress.begin(key, total)
+        session.config.stash[SESSION].listener = self._progress.result
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        if key := self._runs.get(nodeid):
-            name = nodeid.replace(f"{run_id(key)}-", "").replace(f"[{run_id(key)}]", "")
-            self._progress.check(key, name, ())
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for name, value in report.user_properties:
-            if name == RESULT and report.when == "teardown":
-                self._progress.result(decode(str(value), CheckResult))
+        if planned := self._plan.get(nodeid):
+            self._progress.check(planned.run, planned.check, ())
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.troubles.append(
-                Trouble(
-                    what="suite", message=f"{report.nodeid} cannot be collected", detail=str(report.longrepr)
-                )
-            )
+            self._note(f"{report.nodeid} cannot be collected", report.longrepr)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         if error:
-            self.troubles.append(
-                Trouble(what="suite", message=f"worker {node.gateway.id} died", detail=str(error))
-            )
+            self._note(f"worker {node.gateway.id} died", error)
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         error = excinfo.value
-        full = disk.unwritable(error) if isinstance(error, OSError) else None
-        broke = Trouble(what="suite", message="pytest broke down", detail=str(excrepr))
-        self.troubles.append(_of_the_host(full) if full else broke)
+        if isinstance(error, OSError) and (full := disk.unwritable(error)):
+            self.troubles.append(_of_the_host(full))
+        else:
+            self._note("pytest broke down", excrepr)
+
+    def _note(self, message: str, detail: object) -> None:
+        self.troubles.append(Trouble(what="suite", message=message, detail=str(detail)))

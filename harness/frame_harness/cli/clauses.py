@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.base.disk import scratch
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.resources import suite_dir
 from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.machine.definition import DEFAULT_MACHINE, load_machines
 from frame_harness.report.clause_table import ClauseTable, clause_table
-from frame_harness.session.results import clauses_of
-from frame_harness.session.settings import alone, settings
-
-
-class _Collector:
-    def __init__(self) -> None:
-        self.pairs: list[tuple[str, tuple[str, ...]]] = []
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        for item in session.items:
-            function = getattr(item, "originalname", item.name)
-            self.pairs.append((f"{item.path.name}::{function}", clauses_of(item)))
+from frame_harness.session.request import SessionRequest
+from frame_harness.session.suite import run_suite
 
 
 def suite_clauses() -> ClauseTable:
@@ -38,12 +29,13 @@ def suite_checks() -> list[tuple[str, tuple[str, ...]]]:
     Raises:
         HarnessError: the suite cannot be collected.
     """
-    collector = _Collector()
-    with scratch() as folder, alone():
-        arguments = [*settings(suite_dir(), folder), "--collect-only", "--marked-machines"]
-        code = pytest.main(arguments, plugins=[collector])
-    if code != pytest.ExitCode.OK:
-        raise HarnessError(
-            "suite", str(suite_dir()), detail=f"cannot be collected: pytest status {int(code)}"
-        )
-    return collector.pairs
+    request = SessionRequest(
+        subject=frame_module(),
+        machines=load_machines([DEFAULT_MACHINE]),
+        profiles=("dev",),
+        any_machine=True,
+    )
+    status, session = run_suite(request, "--collect-only")
+    if session is None or status != pytest.ExitCode.OK:
+        raise HarnessError("suite", str(suite_dir()), detail=f"cannot be collected: pytest status {status}")
+    return [(one.check.partition("[")[0], one.clauses) for one in session.planned.values()]

@@ -90,17 +90,16 @@ def parse(text: str, source: str, clauses: Clauses) -> Baseline:
 
 def _entry(row: Mapping[str, object], where: str, clauses: Clauses) -> BaselineEntry:
     _known_keys(row, _KEYS, where)
-    for key in row:
-        _text(row, key, where)
-    id_, reason = _text(row, "id", where), _text(row, "reason", where)
-    if id_ not in clauses:
-        raise BaselineError("baseline", where, detail=f"no clause {id_!r}", next_step=clauses.nearest(id_))
-    profile = _text(row, "profile", where) if "profile" in row else None
-    if profile is not None and profile not in PROFILES:
+    entry = BaselineEntry(**{key: _text(row, key, where) for key in dict.fromkeys([*row, "id", "reason"])})
+    if entry.id not in clauses:
         raise BaselineError(
-            "baseline", where, expected="profile " + " or ".join(PROFILES), actual=repr(profile)
+            "baseline", where, detail=f"no clause {entry.id!r}", next_step=clauses.nearest(entry.id)
         )
-    return BaselineEntry(id=id_, reason=reason, profile=profile)
+    if entry.profile not in (None, *PROFILES):
+        raise BaselineError(
+            "baseline", where, expected="profile " + " or ".join(PROFILES), actual=repr(entry.profile)
+        )
+    return entry
 
 
 def _text(row: Mapping[str, object], key: str, where: str) -> str:

@@ -46,7 +46,7 @@ def qemu_argv(
         raise UsageError("machine", f"{machine.name}: accel", expected="tcg or kvm", actual="auto")
     argv = [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-S"]
     argv += ["-name", "frame-harness"]
-    argv += ["-machine", _options(machine.type, {"memory-backend": RAM_ID, **machine.options})]
+    argv += ["-machine", _options(machine.type, {"memory-backend": RAM_ID, **dict(machine.options)})]
     argv += ["-accel", _accelerator(machine), "-cpu", machine.cpu, "-smp", str(machine.cpus)]
     argv += ["-m", f"size={machine.ram}B", "-object", _ram_backend(machine.ram, handles.ram)]
     argv += ["-chardev", f"socket,id=console,fd={handles.console}", "-serial", "chardev:console"]

@@ -2,67 +2,66 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct, structs
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.resources import machines_dir
-from frame_harness.base.units import parse_bytes
 from frame_harness.machine import schema
 
 DEFAULT_MACHINE: Final = "q35"
+DEFAULT_QEMU: Final = "qemu-system-x86_64"
+
+Seconds = Annotated[float, Meta(gt=0, description="more than 0 seconds")]
+Bytes = Annotated[int, Meta(gt=0, description="more than 0 bytes, a whole number")]
+Cpus = Annotated[int, Meta(ge=1, le=255, description="a whole number from 1 to 255")]
+Texts = Annotated[tuple[str, ...], Meta(description="a list of texts")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a guest may take before it counts as hung.
 
     Seconds are QEMU's own CPU time unless the name says otherwise, so that a loaded host changes nothing.
     """
 
-    boot_cpu_s: float = 20.0
+    boot_cpu_s: Seconds = 20.0
     """From `cont` to the banner."""
-    request_cpu_s: float = 20.0
+    request_cpu_s: Seconds = 20.0
     """For one request at the console, unless the caller asks for more."""
-    exit_cpu_s: float = 5.0
+    exit_cpu_s: Seconds = 5.0
     """From the reply to `exit` to the end of QEMU."""
-    asleep_wall_s: float = 1.0
+    asleep_wall_s: Seconds = 1.0
     """How long every CPU must be halted with interrupts enabled before the guest counts as asleep."""
-    stall_wall_s: float = 60.0
+    stall_wall_s: Seconds = 60.0
     """How long QEMU may use no CPU time at all, while it owes something."""
-    total_wall_s: float = 900.0
+    total_wall_s: Seconds = 900.0
     """The last resort against a QEMU that runs, but never gets anywhere."""
-    boot_bytes: int = 1 << 20
+    boot_bytes: Bytes = 1 << 20
     """How much a guest may print before the banner."""
-    console_bytes: int = 64 << 20
+    console_bytes: Bytes = 64 << 20
     """How much a guest may print in answer to one request."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
+class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to run QEMU; every field is a key of the TOML file, documented in `qemu/README.md`."""
 
     name: str
     summary: str = ""
-    qemu: str = "qemu-system-x86_64"
-    type: str
-    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    accel: str = "tcg"
+    qemu: str = DEFAULT_QEMU
+    type: Literal["microvm", "q35", "pc"]
+    options: tuple[tuple[str, str], ...] = ()
+    accel: Literal["tcg", "auto", "kvm"] = "tcg"
     cpu: str = "qemu64"
-    cpus: int = 1
+    cpus: Cpus = 1
     ram: int
     """Bytes."""
     firmware: str = "default"
-    extra_args: tuple[str, ...] = ()
+    extra_args: Texts = ()
     limits: Limits = Limits()
-
-    def __post_init__(self) -> None:
-        schema.check_values(self.name, self)
 
     def override(
         self,
@@ -79,14 +78,10 @@ class Machine:
         Raises:
             UsageError: a value that no machine may have.
         """
-        changes: dict[str, Any] = {"cpus": cpus, "accel": accel, "firmware": firmware, "qemu": qemu}
-        changes = {key: value for key, value in changes.items() if value is not None}
-        if ram is not None:
-            changes["ram"] = parse_bytes(ram)
-        if limits:
-            schema.check_keys(self.name, "limit", limits, _keys(Limits))
-            changes["limits"] = dataclasses.replace(self.limits, **limits)
-        return dataclasses.replace(self, **changes)
+        changes = {"ram": ram, "cpus": cpus, "accel": accel, "firmware": firmware, "qemu": qemu}
+        table = structs.asdict(self) | {key: value for key, value in changes.items() if value is not None}
+        table |= {"options": dict(self.options), "limits": structs.asdict(self.limits) | dict(limits or {})}
+        return machine_from(table.pop("name"), table, where=self.name)
 
 
 def known_machines() -> tuple[str, ...]:
@@ -147,27 +142,6 @@ def load_machines(arguments: Iterable[str | Path]) -> dict[str, Machine]:
 
 def machine_from(name: str, data: Mapping[str, Any], *, where: str) -> Machine:
     """Turn the content of a TOML file into a machine; `where` names the source in errors."""
-    allowed = _keys(Machine) - {"name"}
-    schema.check_keys(where, "key", data, allowed)
-    for required in ("type", "ram"):
-        if required not in data:
-            raise UsageError("machine", where, detail=f"key {required!r} is missing")
-    values = dict(data)
-    try:
-        values["ram"] = parse_bytes(values["ram"])
-    except UsageError as error:
-        raise UsageError("machine", f"{where}: ram", expected=error.expected, actual=error.which) from error
-    if "options" in values:
-        values["options"] = MappingProxyType(schema.check_options(where, values["options"]))
-    if "extra_args" in values:
-        values["extra_args"] = schema.check_extra_args(where, values["extra_args"])
-    if "limits" in values:
-        limits = schema.check_table(where, "limits", values["limits"])
-        schema.check_keys(where, "limit", limits, _keys(Limits))
-        schema.check_limits(where, limits)
-        values["limits"] = Limits(**limits)
-    return Machine(name=name, **values)
-
-
-def _keys(of: type[Machine] | type[Limits]) -> frozenset[str]:
-    return frozenset(item.name for item in dataclasses.fields(of))
+    machine = Machine(name=name, **schema.fields_from(where, Machine, data))
+    schema.check_ram(where, machine.type, machine.ram)
+    return machine

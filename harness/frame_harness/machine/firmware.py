@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.base.errors import MissingToolError, UsageError
-from frame_harness.machine.definition import Machine
+from frame_harness.machine.definition import DEFAULT_QEMU, Machine
 
 QBOOT: Final = "qboot.rom"
 SHARED: Final = (Path("/usr/local/share/qemu"), Path("/usr/share/qemu"))
@@ -41,7 +41,7 @@ def require_host(machine: Machine) -> None:
         bios_argument(machine, find_qemu(machine.qemu))
     except MissingToolError as error:
         named = machine.qemu if error.what == "qemu" else machine.firmware
-        if named in (Machine.qemu, Machine.firmware):
+        if named in (DEFAULT_QEMU, "default"):
             raise
         raise UsageError(
             "machine", f"{machine.name}: {error.what}", detail=f"{named}: not found",

@@ -179,7 +179,7 @@ class Guest:
     def _flat_view(self) -> tuple[RamRange, ...]:
         """Where RAM lies, asked of QEMU once for each way to start it: no guest can change it."""
         machine = self.machine
-        options = tuple(sorted(machine.options.items()))
+        options = tuple(sorted(machine.options))
         way = (self.argv[0], machine.type, options, machine.extra_args, machine.ram, machine.firmware)
         if way not in _FLAT_VIEWS:
             _FLAT_VIEWS[way] = parse_flat_view(self.hmp("info mtree -f"))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from pathlib import PurePath
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+
+import msgspec
 
 from frame_harness.base.errors import UsageError
-from frame_harness.base.units import GIB, MIB, PAGE_SIZE, format_bytes
+from frame_harness.base.units import GIB, MIB, PAGE_SIZE, format_bytes, parse_bytes
 
-ACCELERATORS: Final = ("tcg", "auto", "kvm")
 FIRMWARE: Final = ("default", "qboot", "seabios")
-MACHINE_TYPES: Final = ("microvm", "q35", "pc")
 MIN_RAM: Final = 2 * MIB  # the kernel itself is loaded at 1 MiB
-MAX_CPUS: Final = 255
 # What the shim can map at its HHDM (kernel_shim/src/arch/paging.rs, MAX_HHDM_BYTES). RAM that does not fit
 # below the hole for devices goes on at 4 GiB; the hole begins here at the earliest (QEMU 7.2,
 # hw/i386/pc_q35.c, pc_piix.c, microvm.c).
@@ -43,123 +42,111 @@ _SERVED_BY: Final = {
 }  # fmt: skip
 
 
-class Values(Protocol):
-    """What is checked of a machine once it is made."""
-
-    @property
-    def type(self) -> str: ...
-
-    @property
-    def accel(self) -> str: ...
-
-    @property
-    def firmware(self) -> str: ...
-
-    @property
-    def cpus(self) -> int: ...
-
-    @property
-    def ram(self) -> int: ...
-
-    @property
-    def limits(self) -> object: ...
-
-
 def nearest(word: str, known: Collection[str]) -> str:
     """Return `, did you mean "x"`, or nothing when no known word is near."""
     found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)
     return f", did you mean {found[0]!r}" if found else ""
 
 
-def check_keys(where: str, what: str, given: Mapping[str, Any], allowed: Collection[str]) -> None:
-    """Refuse a key that is not one of `allowed`."""
-    for key in given:
-        if key not in allowed:
+def fields_from(where: str, of: type[msgspec.Struct], table: object, within: str = "") -> dict[str, Any]:
+    """Read a table whose keys are the fields of a struct, each of its field's type.
+
+    Args:
+        within: the key of the table in a larger one.
+    """
+    if not isinstance(table, Mapping):
+        raise _wrong(where, within, "a table", table)
+    fields = {field.name: field for field in msgspec.structs.fields(of) if field.name != "name"}
+    for key in table:
+        if key not in fields:
             raise UsageError(
                 "machine",
                 where,
-                detail=f"unknown {what} {key!r}{nearest(key, allowed)}",
-                next_step=f"known: {', '.join(sorted(allowed))}",
+                detail=f"unknown {'limit' if within else 'key'} {key!r}{nearest(key, fields)}",
+                next_step=f"known: {', '.join(sorted(fields))}",
             )
+    for key, field in fields.items():
+        if field.required and key not in table:
+            raise UsageError("machine", where, detail=f"key {key!r} is missing")
+    path = f"{within}." if within else ""
+    return {key: _field(where, path + key, fields[key].type, value) for key, value in table.items()}
 
 
-def check_table(where: str, key: str, value: object) -> dict[str, Any]:
-    """Require a TOML table."""
-    if not isinstance(value, Mapping):
-        raise _wrong(where, key, "a table", value)
-    return dict(value)
+def _field(where: str, key: str, type_: Any, value: Any) -> Any:
+    """Read one value; what msgspec says of a wrong one lacks what it was, and the words that it might be."""
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        return type_(**fields_from(where, type_, value, within=key))
+    try:
+        return msgspec.convert(_READERS[key](where, value) if key in _READERS else value, type_)
+    except msgspec.ValidationError as error:
+        kind = get_origin(type_)
+        if kind is Literal:
+            raise _no_choice(where, key, get_args(type_), value) from error
+        words = type_.__metadata__[0].description if kind is Annotated else "a text"
+        raise _wrong(where, key, words, value) from error
 
 
-def check_options(where: str, value: object) -> dict[str, str]:
+def _size(where: str, value: Any) -> int:
+    try:
+        return parse_bytes(value)
+    except UsageError as error:
+        raise UsageError("machine", f"{where}: ram", expected=error.expected, actual=error.which) from error
+
+
+def _options(where: str, value: object) -> tuple[tuple[str, str], ...]:
     """Read `options`, the sub-options of `-machine`; true and false become on and off."""
-    options = {}
-    for name, setting in check_table(where, "options", value).items():
-        if isinstance(setting, bool):
-            options[name] = "on" if setting else "off"
-        elif isinstance(setting, str | int):
-            options[name] = str(setting)
-        else:
+    if not isinstance(value, Mapping):
+        raise _wrong(where, "options", "a table", value)
+    options = []
+    for name, setting in value.items():
+        if not isinstance(setting, str | int):
             raise _wrong(where, f"options.{name}", "a text, a number or a boolean", setting)
-        if "," in name + options[name] or name == "memory-backend":
-            raise _wrong(
-                where, f"options.{name}", "a sub-option of -machine that the harness does not set", setting
-            )
-    return options
+        word = ("off", "on")[setting] if isinstance(setting, bool) else str(setting)
+        if "," in name + word or name == "memory-backend":
+            wanted = "a sub-option of -machine that the harness does not set"
+            raise _wrong(where, f"options.{name}", wanted, setting)
+        options.append((name, word))
+    return tuple(options)
 
 
-def check_extra_args(where: str, value: object) -> tuple[str, ...]:
-    """Read `extra_args`, refusing what would break the harness's hold on QEMU."""
-    if not isinstance(value, list) or not all(isinstance(arg, str) for arg in value):
-        raise _wrong(where, "extra_args", "a list of texts", value)
-    for arg in value:
-        if arg.startswith("-") and arg.lstrip("-") in _RESERVED:
+def _extra_args(where: str, value: Any) -> Any:
+    """Refuse what would break the harness's hold on QEMU."""
+    for arg in value if isinstance(value, list | tuple) else ():
+        bare = str(arg).lstrip("-")
+        if str(arg).startswith("-") and bare in _RESERVED:
             raise UsageError(
                 "machine", f"{where}: extra_args", expected="no argument that the harness sets itself",
                 actual=f'"{arg}"',
-                next_step=_SERVED_BY.get(arg.lstrip("-"), "leave it out: the harness needs its own setting"),
+                next_step=_SERVED_BY.get(bare, "leave it out: the harness needs its own setting"),
             )  # fmt: skip
-    return tuple(value)
+    return value
 
 
-def check_limits(where: str, limits: Mapping[str, Any]) -> None:
-    """Require positive numbers, whole ones for byte counts."""
-    for key, value in limits.items():
-        wanted: type[int] | type[float] = int if key.endswith("_bytes") else float
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or (wanted is int and not isinstance(value, int)) or not value > 0:
-            unit = "bytes, a whole number" if wanted is int else "seconds"
-            raise _wrong(where, f"limits.{key}", f"more than 0 {unit}", value)
+def _firmware(where: str, value: Any) -> Any:
+    if isinstance(value, str) and value not in FIRMWARE and not PurePath(value).is_absolute():
+        raise _no_choice(where, "firmware", FIRMWARE, value, other=", or an absolute path")
+    return value
 
 
-def check_values(where: str, machine: Values) -> None:
-    """Require every field of a machine to have a type and a value that QEMU can be given."""
-    for key in ("name", "summary", "qemu", "type", "accel", "cpu", "firmware"):
-        if not isinstance(getattr(machine, key), str):
-            raise _wrong(where, key, "a text", getattr(machine, key))
-    _choice(where, "type", machine.type, MACHINE_TYPES)
-    _choice(where, "accel", machine.accel, ACCELERATORS)
-    if not PurePath(machine.firmware).is_absolute():
-        _choice(where, "firmware", machine.firmware, FIRMWARE, other="an absolute path")
-    whole = isinstance(machine.cpus, int) and not isinstance(machine.cpus, bool)
-    if not whole or not 1 <= machine.cpus <= MAX_CPUS:
-        raise _wrong(where, "cpus", f"a whole number from 1 to {MAX_CPUS}", machine.cpus)
-    if machine.ram < MIN_RAM or machine.ram % PAGE_SIZE:
+_READERS: Final = {"ram": _size, "options": _options, "extra_args": _extra_args, "firmware": _firmware}
+
+
+def check_ram(where: str, kind: str, ram: int) -> None:
+    """Require an amount of RAM, in bytes, that the kernel can be given on a type of machine."""
+    if ram < MIN_RAM or ram % PAGE_SIZE:
         wanted = f"a multiple of {PAGE_SIZE} bytes, at least {format_bytes(MIN_RAM)}"
-        raise _wrong(where, "ram", wanted, format_bytes(machine.ram))
-    below = _BELOW_HOLE[machine.type]
-    end = machine.ram if machine.ram <= below else 4 * GIB + machine.ram - below
+        raise _wrong(where, "ram", wanted, format_bytes(ram))
+    below = _BELOW_HOLE[kind]
+    end = ram if ram <= below else 4 * GIB + ram - below
     if end > MAX_RAM_END:
         most = format_bytes(MAX_RAM_END - 4 * GIB + below)
-        raise _wrong(where, "ram", f"at most {most}, which the kernel can map", format_bytes(machine.ram))
-    check_limits(where, vars(machine.limits))
+        raise _wrong(where, "ram", f"at most {most}, which the kernel can map", format_bytes(ram))
 
 
-def _choice(where: str, key: str, value: str, allowed: Collection[str], other: str = "") -> None:
-    if value not in allowed:
-        wanted = f"one of {', '.join(allowed)}" + (f", or {other}" if other else "")
-        raise UsageError(
-            "machine", f"{where}: {key}", expected=wanted, actual=f"{value!r}{nearest(value, allowed)}"
-        )
+def _no_choice(where: str, key: str, allowed: Collection[str], value: object, other: str = "") -> UsageError:
+    near = nearest(value, allowed) if isinstance(value, str) else ""
+    wanted = f"one of {', '.join(allowed)}{other}"
+    return UsageError("machine", f"{where}: {key}", expected=wanted, actual=f"{value!r}{near}")
 
 
 def _wrong(where: str, key: str, expected: str, value: object) -> UsageError:

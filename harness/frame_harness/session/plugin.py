@@ -1,10 +1,9 @@
-"""The pytest door: guests as fixtures, clauses as markers, evidence as a file."""
+"""The pytest door: guests as fixtures, clauses as markers, evidence for a verdict."""
 
 from __future__ import annotations
 
-import argparse
 import os
-import shlex
+import pickle
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -20,11 +19,12 @@ from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import PlannedCheck, RunKey, encode
+from frame_harness.judge.evidence import RunKey, encode
 from frame_harness.session import results
+from frame_harness.session.request import REQUEST, SessionRequest, request_of_options
 from frame_harness.session.run import Run
 from frame_harness.session.selection import selection_of
-from frame_harness.session.session import PARENT, RESULT, SEEN, Session
+from frame_harness.session.session import PARENT, RESULT, SEEN, SENT, Session
 from frame_harness.session.words import compared, users_lines
 
 SESSION = pytest.StashKey[Session]()
@@ -51,18 +51,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--accel", choices=["tcg", "auto", "kvm"], help="accelerator; default: the machine's, tcg"
     )
-    group.addoption("--evidence", metavar="FILE", help="write what was seen, for a verdict, as JSON")
-    group.addoption(
-        "--marked-machines", action="store_true",
-        help="run checks that name a machine on it, also when --machine does not",
-    )  # fmt: skip
-    group.addoption("--reproduce-with", metavar="COMMAND", help="what a finding names to see it again")
     group.addoption(
         "--storm-seconds", metavar="S", type=float, default=0.15,
         help="how long each storm of several CPUs rages; default: 0.15",
     )  # fmt: skip
-    # For the tests of the harness itself: a kernel that misbehaves on purpose and must not pass.
-    group.addoption("--red", metavar="NAME", help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,27 +63,37 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "level(name): how much goes on in it; `call` where it is not said")
     config.addinivalue_line("markers", "one_machine: the same everywhere, so run it on the first machine")
     try:
-        session = Session(config)
+        request = _request_of(config)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[SESSION] = session
+    session = config.stash[SESSION] = Session(config, request)
     if not session.is_worker:
         config.pluginmanager.register(session, "frame-harness-session")
 
 
+def _request_of(config: pytest.Config) -> SessionRequest:
+    """What this process is asked for: a worker by its parent, others by who started pytest, or by options."""
+    if sent := getattr(config, "workerinput", {}).get(SENT):
+        request: SessionRequest = pickle.loads(sent)
+        return request
+    return config.stash.get(REQUEST, None) or request_of_options(config)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell an xdist worker whose guests it is going to boot."""
+    """Tell an xdist worker what it is asked for, and whose guests it is going to boot."""
+    node.workerinput[SENT] = pickle.dumps(node.config.stash[SESSION].request)
     node.workerinput[PARENT] = os.getpid()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "frame_run" not in metafunc.fixturenames:
         return
     named = [name for mark in metafunc.definition.iter_markers("machine") for name in mark.args]
-    session = metafunc.config.stash[SESSION]
+    request = metafunc.config.stash[SESSION].request
     try:
-        keys = session.keys_for(named)
+        keys = request.keys_for(named)
         if metafunc.definition.get_closest_marker("one_machine"):
             keys = [key for key in keys if key.machine == keys[0].machine]
     except HarnessError as error:
@@ -99,7 +101,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     params = [pytest.param(key, id=results.run_id(key)) for key in keys]
     if not params:
         skip = pytest.mark.skip(reason=f"needs machine {', '.join(named)}, which was not selected")
-        params = [pytest.param(key, id=results.run_id(key), marks=skip) for key in session.keys_for([])]
+        params = [pytest.param(key, id=results.run_id(key), marks=skip) for key in request.keys_for([])]
     metafunc.parametrize("frame_run", params, indirect=True, scope="session")
 
 
@@ -121,30 +123,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    planned = []
-    for item in session.items:
-        key = planned_run(item)
-        clauses = results.clauses_of(item)
-        if key is not None and clauses:
-            planned.append(PlannedCheck(run=key, check=results.check_name(item, key), clauses=clauses))
-    session.config.stash[SESSION].plan(planned)
+    planned = {item.nodeid: check for item in session.items if (check := results.planned_check(item))}
+    session.config.stash[SESSION].planned = planned
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     ours = session.config.stash[SESSION]
     ours.finish()
-    if ours.unwritten:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-    if ours.reasons() and session.exitstatus == pytest.ExitCode.OK:
+    if ours.reasons and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    reasons, unwritten = config.stash[SESSION].reasons(), config.stash[SESSION].unwritten
-    if unwritten:
-        terminalreporter.section("frame-harness: no evidence")
-        terminalreporter.line(str(unwritten))
+    reasons = config.stash[SESSION].reasons
     if reasons:
         terminalreporter.section("frame-harness: against a pass, whatever the tests say")
     for reason in reasons:
@@ -164,13 +156,13 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    with users_lines(call.excinfo if planned_run(item) else None) as instead:
+    with users_lines(call.excinfo if results.planned_run(item) else None) as instead:
         report = yield
     if instead and report.failed:
         report.longrepr = instead
     phases = item.stash.setdefault(PHASES, {})
     phases[str(report.when)] = (report, call.excinfo.value if call.excinfo else None)
-    key = planned_run(item)
+    key = results.planned_run(item)
     if key is None:
         return report
     kernels = item.stash.get(KERNELS, [])
@@ -211,7 +203,7 @@ def had_a_guest(
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remember whether the running test has a guest: only then are numbers likely to be addresses."""
-    item.config.stash[HAS_GUEST] = planned_run(item) is not None
+    item.config.stash[HAS_GUEST] = results.planned_run(item) is not None
 
 
 def pytest_assertrepr_compare(
@@ -221,29 +213,13 @@ def pytest_assertrepr_compare(
     return compared(op, left, right) if config.stash.get(HAS_GUEST, False) else None
 
 
-def planned_run(item: pytest.Item) -> RunKey | None:
-    """The run that a check was collected for; None for a test that needs no guest."""
-    callspec = getattr(item, "callspec", None)
-    key = callspec.params.get("frame_run") if callspec else None
-    return key if isinstance(key, RunKey) else None
-
-
 def reproduce(item: pytest.Item, key: RunKey) -> str:
     """One shell command that runs this check again, of several cases this one alone."""
-    door = item.config.stash[SESSION].door(key, str(item.path))
-    if (storm := item.stash.get(STORM, "")) and "check" in door:
-        return shlex.join(_storm_again(door, storm))
-    among = [other for other in item.config.stash[COLLECTED] if planned_run(other) == key]
-    return shlex.join([*door, "-k", selection_of(item, among)])
-
-
-def _storm_again(door: list[str], storm: str) -> list[str]:
-    """The words of a `check` command turned into those that repeat one storm until it breaks something."""
-    at = door.index("check")
-    rest = list(door[at + 1 :])
-    if "--accel" in rest:  # storms take the machine's own
-        del rest[(accel := rest.index("--accel")) : accel + 2]
-    return [*door[:at], "storm", storm, "--again", *rest]
+    request = item.config.stash[SESSION].request
+    if request.program and (storm := item.stash.get(STORM, "")):
+        return request.storm_again(key, storm)
+    among = [other for other in item.config.stash[COLLECTED] if results.planned_run(other) == key]
+    return request.check_again(key, selection_of(item, among), str(item.path))
 
 
 @pytest.fixture(scope="session")
@@ -255,7 +231,7 @@ def frame_run(request: pytest.FixtureRequest) -> Run:
 @pytest.fixture(autouse=True)
 def _clauses_are_in_this_version(request: pytest.FixtureRequest) -> None:
     """Let no check judge a clause whose words name what this version of the subject lacks."""
-    if planned_run(request.node) is None:
+    if results.planned_run(request.node) is None:
         return
     run: Run = request.getfixturevalue("frame_run")
     needs = run.image.subject.contract.versions.of_clauses(results.clauses_of(request.node))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import struct
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +33,7 @@ from frame_harness.judge.evidence import (
     LayoutEvidence,
     Level,
     Outcome,
+    PlannedCheck,
     RunKey,
     ViolatedInvariant,
     Witness,
@@ -59,15 +59,26 @@ _NO_FIELD = re.compile(r"no field of name (\w+)|Field named '(\w+)' not found\."
 _PLACE = re.compile(r"\((.*:\d+)\)")
 
 
-def check_name(item: pytest.Item, run: RunKey | None) -> str:
+def planned_run(item: pytest.Item) -> RunKey | None:
+    """The run that a check was collected for; None for a test that needs no guest."""
+    callspec = getattr(item, "callspec", None)
+    key = callspec.params.get("frame_run") if callspec else None
+    return key if isinstance(key, RunKey) else None
+
+
+def planned_check(item: pytest.Item) -> PlannedCheck | None:
+    """A check with its run and its clauses; None for a test that lacks either."""
+    run, clauses = planned_run(item), clauses_of(item)
+    return PlannedCheck(run=run, check=check_name(item), clauses=clauses) if run and clauses else None
+
+
+def check_name(item: pytest.Item) -> str:
     """The name of a check without its run: `test_d_allocation.py::test_x[pagetable]`."""
     name = item.name
-    if run is not None:
-        token = run_id(run)
-        for part, instead in ((f"[{token}]", ""), (f"{token}-", ""), (f"-{token}", "")):
-            if part in name:
-                name = name.replace(part, instead, 1)
-                break
+    if isinstance(item, pytest.Function) and (run := planned_run(item)) is not None:
+        # The plugin gives a check its run before anybody else gives it a case.
+        case = item.callspec.id.removeprefix(run_id(run)).removeprefix("-")
+        name = f"{item.originalname}[{case}]" if case else item.originalname
     return f"{item.path.name}::{name}"
 
 
@@ -133,7 +144,7 @@ def result_of(
         called = facts.get("calls") or frozenset().union(*(kernel.called for kernel in kernels))
         facts["calls"] = tuple(sorted(called))
     return CheckResult(
-        check=check_name(item, run), clauses=clauses_of(item), run=run, level=level_of(item),
+        check=check_name(item), clauses=clauses_of(item), run=run, level=level_of(item),
         duration_s=duration, **facts,
     )  # fmt: skip
 
@@ -202,13 +213,15 @@ def seen_on_the_way(
     )
 
 
-def invariant_results(run: RunKey, violated: Iterable[ViolatedInvariant], door: str) -> list[CheckResult]:
+def invariant_results(
+    run: RunKey, violated: Iterable[ViolatedInvariant], again: Callable[[str], str]
+) -> list[CheckResult]:
     """Invariants that did not hold in preflight, as checks that found their clause broken.
 
     Of the clauses that an invariant serves it states the first; others it can only cast doubt on.
 
     Args:
-        door: the shell command to see it again, but for what chooses checks.
+        again: given what `-k` takes, says how to see it again.
     """
     return [
         CheckResult(
@@ -224,7 +237,7 @@ def invariant_results(run: RunKey, violated: Iterable[ViolatedInvariant], door: 
             calls=_LIVED,
             at=one.at,
             exhibit=one.text if "\n" in one.text else "",
-            reproduce=f"{door} -k {shlex.quote(one.clauses[0])}",
+            reproduce=again(one.clauses[0]),
         )
         for one in violated
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -230,22 +230,19 @@ def unhandled(ledger: Ledger) -> Ledger:
 
 
 def merge(
-    ledgers: Iterable[Ledger],
+    parts: Sequence[Ledger],
     subject_sha256: str,
     toolchain: str,
     planned: Iterable[str],
     finished: Iterable[str],
 ) -> RunEvidence:
-    """Add up what several processes saw of the same run.
+    """Add up what several processes, at least one, saw of the same run.
 
     The worst word counts: a witness that differs in one process differs, and so does the subject.
 
     Args:
         subject_sha256: of the subject that is to be judged.
     """
-    parts = list(ledgers)
-    if not parts:
-        raise ValueError("no process saw this run")
     exits: Counter[tuple[GuestEnd, str]] = Counter()
     invariants: dict[str, int] = {}
     for part in parts:

@@ -1,4 +1,8 @@
-"""Names one case of a check in such a way that `-k` selects it alone."""
+"""Reads what `-k` takes, and names one case of a check so that `-k` selects it alone.
+
+pytest has no public reader of `-k`. One of ours would read it otherwise one day: pytest's own is used, here
+alone.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,31 @@ import pytest
 from _pytest.mark import KeywordMatcher
 from _pytest.mark.expression import Expression
 
+from frame_harness.base.errors import UsageError
+from frame_harness.contract.clauses import Clauses
+
 # What `-k` reads as one word; of an id with other characters it takes the words between them.
 _WORD: Final = re.compile(r"[\w:+\-.\[\]\\/]+")
 _OPERATORS: Final = frozenset({"and", "or", "not"})
+
+
+def require_selection(select: str, clauses: Clauses) -> None:
+    """Refuse what is no expression here: deep inside of pytest's workers it is a crash.
+
+    Raises:
+        UsageError: names the place of the mistake.
+        UnknownClauseError: it has the form of a clause's id, and is none.
+    """
+    if not select:
+        return
+    for word in re.findall(r"\b[A-Z]+-[0-9]{2,}\b", select):
+        clauses.known(word)
+    try:
+        Expression.compile(select)
+    except Exception as error:  # a ParseError in pytest 8, a SyntaxError in pytest 9
+        raise UsageError(
+            "selection", repr(select), detail=str(error), next_step='write it like "ALLOC-07 or not CONST"'
+        ) from error
 
 
 def selection_of(item: pytest.Item, among: Iterable[pytest.Item]) -> str:

@@ -1,0 +1,117 @@
+"""What a pytest session judges, as a value: `check` makes one, or pytest's options do."""
+
+from __future__ import annotations
+
+import copyreg
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from frame_harness.contract.contract import Contract
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.build import PROFILES
+from frame_harness.image.subject import Subject
+from frame_harness.judge.evidence import RunKey, SubjectInfo
+from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine, load_machines
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRequest:
+    """The subject with the runs that checks of it may have.
+
+    Attributes:
+        machines: those of a check that names none, by what `--machine` calls each.
+        any_machine: a check that names a machine has it, also one that is not among `machines`.
+        accel: instead of the machine's own.
+        frame_rs: the module as the user named it.
+        program: how the user called frame-harness, for commands that show a finding again; else pytest does.
+        evidence: somebody else judges what was seen; else the session says what stands against a pass.
+        red: value of `red=` on the guest's command line, which only kernels of our own tests know.
+    """
+
+    subject: Subject
+    machines: Mapping[str, Machine]
+    profiles: tuple[str, ...]
+    any_machine: bool
+    accel: str | None = None
+    frame_rs: str = ""
+    program: str = ""
+    evidence: bool = False
+    red: str = ""
+
+    def machine(self, name: str) -> Machine:
+        """The machine of this name, with the accelerator that was asked for."""
+        chosen = (machine for machine in self.machines.values() if machine.name == name)
+        return (next(chosen, None) or load_machine(name)).override(accel=self.accel)
+
+    def keys_for(self, named: Sequence[str]) -> list[RunKey]:
+        """The runs of a check whose marker names some machines; none where the choice excludes them all."""
+        machines = [machine.name for machine in self.machines.values()]
+        if named:
+            machines = [name for name in named if self.any_machine or name in machines]
+        return [RunKey(machine=name, profile=profile) for profile in self.profiles for name in machines]
+
+    def check_again(self, run: RunKey, select: str, test: str = "") -> str:
+        """The shell command that makes some checks of a run again.
+
+        Args:
+            select: what `-k` takes.
+            test: the file of the checks, which the suite's own do not need.
+        """
+        words = [self.program, "check"] if self.program else ["pytest", *filter(None, [test])]
+        options = self._options(run, self.accel if self.program else None)
+        return shlex.join([*words, *options, "-k", select])
+
+    def storm_again(self, run: RunKey, storm: str) -> str:
+        """The shell command that repeats one storm until it breaks something; it takes no accelerator."""
+        return shlex.join([self.program, "storm", storm, "--again", *self._options(run)])
+
+    def _options(self, run: RunKey, accel: str | None = None) -> list[str]:
+        given = (argument for argument, machine in self.machines.items() if machine.name == run.machine)
+        options = {"--frame-rs": self.frame_rs, "--accel": accel}
+        options |= {"--machine": next(given, run.machine), "--profile": run.profile}
+        return [word for option, value in options.items() if value for word in (option, value)]
+
+
+def _contract(name: str) -> Contract:
+    return {FRAME_METADATA.name: FRAME_METADATA}[name]
+
+
+# A contract is made of functions, so another process is told its name.
+copyreg.pickle(Contract, lambda contract: (_contract, (contract.name,)))
+
+REQUEST: Final = pytest.StashKey[SessionRequest]()
+"""Where the plug-in finds the request of who started pytest; without one it is what the options say."""
+
+
+def info_of(subject: Subject) -> SubjectInfo:
+    """What evidence says of a subject."""
+    return SubjectInfo(name=subject.name, path=str(subject.path), sha256=subject.sha256)
+
+
+def profiles_named(word: str) -> tuple[str, ...]:
+    """What `--profile` stands for."""
+    return PROFILES if word == "both" else (word,)
+
+
+def request_of_options(config: pytest.Config) -> SessionRequest:
+    """What a user of pytest asks for.
+
+    Raises:
+        SubjectError: the file that is to be judged cannot be read.
+        UsageError: a machine is unknown, or two have one name.
+    """
+    option = config.getoption
+    named, frame_rs = option("--machine"), option("--frame-rs")
+    return SessionRequest(
+        subject=frame_module(frame_rs),
+        machines=load_machines(named or [DEFAULT_MACHINE]),
+        profiles=profiles_named(option("--profile") or "dev"),
+        any_machine=named is None,
+        accel=option("--accel"),
+        frame_rs=frame_rs or "",
+    )

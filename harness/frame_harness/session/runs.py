@@ -1,0 +1,146 @@
+"""What one process builds and boots in a session, each thing when a check first asks for it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from frame_harness.base.commands import Say
+from frame_harness.base.errors import HarnessError
+from frame_harness.image.build import build, changed_sources
+from frame_harness.image.compiler import Toolchain
+from frame_harness.image.errors import WrongBuild
+from frame_harness.image.image import Image
+from frame_harness.image.toolchain import find_toolchain
+from frame_harness.judge.evidence import PlannedCheck, Record, RunKey, Trouble
+from frame_harness.machine.accel import settle_accel
+from frame_harness.machine.definition import Machine
+from frame_harness.session.ends import Hangs
+from frame_harness.session.preflight import prepare
+from frame_harness.session.request import SessionRequest
+from frame_harness.session.results import broken_off
+from frame_harness.session.run import Ledger, Run
+
+BUILD: Final = "build"
+"""What a trouble is called that says an image is not there, or not what it should be."""
+# The banner, then the guest's own checks: what a guest must manage before its accelerator is believed.
+_PROBE: Final = [(b"", b"*frame-harness"), (b"1 selftest\n", b"=1 ok"), (b"2 exit pass\n", b"=2 ok")]
+
+
+class WorkerOutput(Record, frozen=True, kw_only=True):
+    """What one process hands to the one that makes the evidence."""
+
+    planned: tuple[PlannedCheck, ...]
+    ledgers: tuple[Ledger, ...]
+    troubles: tuple[Trouble, ...]
+    changed: tuple[Trouble, ...] = ()
+    lacks: tuple[str, ...] = ()
+    toolchain: str = ""
+
+
+class Runs:
+    """Images by profile, runs by their keys; what is wrong with one is raised again for every check of it.
+
+    Args:
+        before_guests: is called before there are any.
+    """
+
+    def __init__(self, request: SessionRequest, say: Say, before_guests: Callable[[], None]) -> None:
+        self._request, self._say, self._before_guests = request, say, before_guests
+        self._hangs = Hangs(request.subject.path)
+        self._toolchain: Toolchain | None = None
+        self._images: dict[str, Image | HarnessError] = {}
+        self._runs: dict[RunKey, Run] = {}
+        self._troubles: list[Trouble] = []
+
+    def of(self, key: RunKey) -> Run:
+        """The run of a key, its witnesses compared."""
+        if key not in self._runs:
+            self._prepare(key)
+        run = self._runs[key]
+        if run.broken is not None:
+            raise run.broken
+        return run
+
+    def finish(self, planned: Iterable[PlannedCheck]) -> WorkerOutput:
+        """End the guests that are left; return what this process saw, beside the results of checks."""
+        for key, run in self._runs.items():
+            try:
+                run.finish_all()
+            except Exception as error:
+                # Evidence is written all the same: what is on record must not be lost to this.
+                message = f"a guest could not be ended in good order: {type(error).__name__}: {error}"
+                self._troubles.append(Trouble(what="guests", message=message, run=key))
+        images = [image for image in self._images.values() if isinstance(image, Image)]
+        files = dict.fromkeys(file for image in images for file in changed_sources(image))
+        return WorkerOutput(
+            planned=tuple(planned),
+            ledgers=tuple(run.ledger() for run in self._runs.values()),
+            troubles=tuple(self._troubles),
+            changed=tuple(map(changed, files)),
+            lacks=tuple(dict.fromkeys(name for image in images for name in image.lacks)),
+            toolchain=self._toolchain.describe().removeprefix("toolchain: ") if self._toolchain else "",
+        )
+
+    def _image(self, profile: str) -> Image:
+        if profile not in self._images:
+            try:
+                found = self._toolchain = self._toolchain or find_toolchain(say=self._say)
+                self._images[profile] = build(self._request.subject, profile, toolchain=found, say=self._say)
+            except HarnessError as error:
+                self._refuse(profile, error)
+        image = self._images[profile]
+        if isinstance(image, HarnessError):
+            raise image
+        return image
+
+    def _refuse(self, profile: str, error: HarnessError) -> None:
+        """Remember that a profile cannot be judged at all; once for all of its runs."""
+        self._images[profile] = error
+        if (trouble := trouble_of(BUILD, error)) not in self._troubles:
+            self._troubles.append(trouble)
+
+    def _prepare(self, key: RunKey) -> None:
+        image = self._image(key.profile)
+        self._before_guests()
+        machine = settled(self._request.machine(key.machine), image, self._say)
+        extra = (f"red={self._request.red}",) if self._request.red else ()
+        self._runs[key] = run = Run(key, image, machine, extra, self._hangs)
+        try:
+            prepare(run)
+        except WrongBuild as wrong:
+            del self._runs[key]
+            self._refuse(key.profile, wrong)
+            raise
+        except Exception as caught:
+            # Else the checks would go on as if all witnesses had been compared.
+            run.broken = error = caught if isinstance(caught, HarnessError) else _breakdown(caught)
+            self._hangs.note(error)
+            how = broken_off(error)
+            self._troubles.append(
+                Trouble(what="preflight", message=error.summary, run=key, outcome=how, detail=str(error))
+            )
+
+
+def settled(machine: Machine, image: Image, say: Say) -> Machine:
+    """The machine with an accelerator under which this image boots and answers."""
+    return settle_accel(machine, image.elf, append="nonce=probe", talk=_PROBE, say=say)
+
+
+def trouble_of(what: str, error: HarnessError) -> Trouble:
+    """Say what an error kept from being judged."""
+    return Trouble(what=what, message=error.summary, detail=error.evidence, next=error.next_step)
+
+
+def changed(file: Path, detail: str = "") -> Trouble:
+    """Say that a file is not any more what it was."""
+    message = f"{file} changed while it was judged"
+    todo = "leave the file alone, run the same command again"
+    return Trouble(what="subject", message=message, detail=detail, next=todo)
+
+
+def _breakdown(error: Exception) -> HarnessError:
+    where = "".join(traceback.format_exception(error))
+    return HarnessError("preflight", detail=f"{type(error).__name__}: {error}", evidence=where)

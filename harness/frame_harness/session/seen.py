@@ -1,0 +1,128 @@
+"""What the processes of a session saw, made into evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, RunKey, Trouble
+from frame_harness.session.request import SessionRequest, info_of
+from frame_harness.session.results import invariant_results
+from frame_harness.session.run import Ledger, merge, unhandled
+from frame_harness.session.runs import WorkerOutput, changed
+
+
+@dataclass
+class Seen:
+    """What a session saw, in the process that hears of all of it.
+
+    Attributes:
+        selection: what `-k` was.
+        outputs: of every process.
+        results: of the checks that came to their end.
+        on_the_way: what checks met of other clauses, each once a run.
+        interrupted: somebody stopped the session.
+    """
+
+    request: SessionRequest
+    selection: str
+    outputs: list[WorkerOutput] = field(default_factory=list)
+    results: list[CheckResult] = field(default_factory=list)
+    on_the_way: dict[tuple[RunKey, str], CheckResult] = field(default_factory=dict)
+    interrupted: bool = False
+    _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def ledgers(self) -> list[Ledger]:
+        """What each process saw of each run."""
+        return [ledger for output in self.outputs for ledger in output.ledgers]
+
+    @property
+    def _troubles(self) -> list[Trouble]:
+        return [trouble for output in self.outputs for trouble in output.troubles]
+
+    def of_the_plan(self) -> Evidence:
+        """Everything, measured by the checks that were planned."""
+        # Every process collects the same checks; the others make up for one that died before it could say so.
+        planned = max((output.planned for output in self.outputs), key=len, default=())
+        if self.interrupted and not planned:  # the workers were ended before they could say
+            planned = tuple(map(_plan_of, self.results))
+        return self._evidence(planned, planned, self.ledgers, self.results, self._troubles)
+
+    def of_the_runs(self) -> Evidence:
+        """Of runs in which tests were made that nobody planned; a broken run failed each of them already."""
+        broken = {trouble.run for trouble in self._troubles}
+        ledgers = [unhandled(ledger) for ledger in self.ledgers if ledger.run not in broken]
+        return self._evidence(ledgers, (), ledgers, (), ())
+
+    def _evidence(
+        self,
+        needed: Iterable[PlannedCheck | Ledger],
+        planned: Sequence[PlannedCheck],
+        ledgers: Sequence[Ledger],
+        results: Sequence[CheckResult],
+        troubles: Iterable[Trouble],
+    ) -> Evidence:
+        """Put together what counts; `needed` are the runs that had to happen."""
+        keys = tuple(dict.fromkeys(one.run for one in needed))
+        found = [result for key in keys for result in self._violated(key)]
+        plan, results = (*planned, *map(_plan_of, found)), (*results, *found)
+        runs = []
+        for key in keys:
+            parts = [ledger for ledger in ledgers if ledger.run == key]
+            if parts := parts or self._never_needed(key, [one.check for one in planned if one.run == key]):
+                runs.append(
+                    merge(
+                        parts,
+                        self.request.subject.sha256,
+                        next((output.toolchain for output in self.outputs if output.toolchain), ""),
+                        [one.check for one in plan if one.run == key],
+                        [one.check for one in results if one.run == key],
+                    )
+                )
+        return Evidence(
+            subject=info_of(self.request.subject),
+            planned_runs=keys,
+            plan=plan,
+            runs=tuple(runs),
+            checks=results,
+            errors=(*dict.fromkeys(troubles), *self._changed_files()),
+            lacks=tuple(dict.fromkeys(name for output in self.outputs for name in output.lacks)),
+            selection=self.selection,
+            duration_s=time.monotonic() - self._began,
+            interrupted=self.interrupted,
+        )
+
+    def _violated(self, key: RunKey) -> list[CheckResult]:
+        """What was found broken without a check of it: by preflight, in each process; on the way."""
+        violated = {one.name: one for part in self.ledgers if part.run == key for one in part.violated}
+        on_the_way = [seen for (run, _), seen in self.on_the_way.items() if run == key]
+        again = partial(self.request.check_again, key)
+        return [*invariant_results(key, violated.values(), again), *on_the_way]
+
+    def _never_needed(self, key: RunKey, planned: Sequence[str]) -> list[Ledger]:
+        """The blank record of a run of which none is left: each check was skipped, or it was interrupted."""
+        outcomes = {result.check: result.outcome for result in self.results if result.run == key}
+        if not self.interrupted and any(outcomes.get(check) is not Outcome.SKIPPED for check in planned):
+            return []
+        return [Ledger(run=key, image_sha256="", build_id="", subject_sha256=self.request.subject.sha256)]
+
+    def _changed_files(self) -> tuple[Trouble, ...]:
+        """Say which files are not any more what they were at the beginning, or when they were compiled."""
+        others = dict.fromkeys(one for output in self.outputs for one in output.changed)
+        subject = self.request.subject
+        try:
+            if subject.refreshed() == subject:
+                return tuple(others)
+            detail = ""
+        except HarnessError as error:
+            detail = str(error)
+        return (changed(subject.path, detail), *others)
+
+
+def _plan_of(result: CheckResult) -> PlannedCheck:
+    """The plan of what came to its end without one."""
+    return PlannedCheck(run=result.run, check=result.check, clauses=result.clauses)

@@ -1,0 +1,119 @@
+"""Evidence is made in one way, of checks that were planned as of tests that nobody planned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from frame_harness.base.guest_end import GuestEnd
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.judge.evidence import (
+    CheckResult,
+    GuestExits,
+    Outcome,
+    PlannedCheck,
+    RunKey,
+    Trouble,
+    ViolatedInvariant,
+)
+from frame_harness.machine.definition import load_machines
+from frame_harness.session.request import SessionRequest
+from frame_harness.session.run import Ledger
+from frame_harness.session.runs import WorkerOutput
+from frame_harness.session.seen import Seen
+
+RUN, OTHER = RunKey("q35", "dev"), RunKey("q35", "release")
+REQUEST = SessionRequest(
+    subject=frame_module(), machines=load_machines(["q35"]), profiles=("dev", "release"), any_machine=False
+)
+INVARIANT = ViolatedInvariant(name="A-LISTS", clauses=("FREE-03", "FREE-04"), text="a list ends nowhere")
+
+
+def planned(check: str, run: RunKey = RUN) -> PlannedCheck:
+    return PlannedCheck(run=run, check=check, clauses=("ALLOC-07",))
+
+
+def result(check: str, outcome: Outcome = Outcome.PASSED, run: RunKey = RUN) -> CheckResult:
+    return CheckResult(check=check, clauses=("ALLOC-07",), run=run, outcome=outcome, duration_s=0.1)
+
+
+def ended(end: GuestEnd, count: int = 1) -> GuestExits:
+    return GuestExits(expected=GuestEnd.PASS, got=end, count=count)
+
+
+def ledger(run: RunKey = RUN, **facts: Any) -> Ledger:
+    subject = REQUEST.subject.sha256
+    return Ledger(run=run, image_sha256="a" * 64, build_id="b" * 8, subject_sha256=subject, **facts)
+
+
+def output(*checks: PlannedCheck, **facts: Any) -> WorkerOutput:
+    return WorkerOutput(planned=checks, **{"ledgers": (), "troubles": (), **facts})
+
+
+def seen(*outputs: WorkerOutput, results: tuple[CheckResult, ...] = (), interrupted: bool = False) -> Seen:
+    return Seen(REQUEST, selection="x", outputs=list(outputs), results=list(results), interrupted=interrupted)
+
+
+def test_processes_add_up_and_the_plan_is_that_of_one_that_lived() -> None:
+    lived = output(planned("a"), planned("b"), ledgers=(ledger(guests_booted=2),), toolchain="rustc 1.95.0")
+    evidence = seen(output(), lived, output(ledgers=(ledger(guests_booted=1),)), results=(result("a"),))
+    [run] = evidence.of_the_plan().runs
+    assert (run.planned, run.finished, run.guests_booted) == (("a", "b"), ("a",), 3)
+    assert run.toolchain == "rustc 1.95.0"
+    assert evidence.of_the_plan().selection == "x"
+
+
+def test_invariant_that_two_processes_found_broken_is_planned_and_finished_once() -> None:
+    found = ledger(violated=(INVARIANT,))
+    evidence = seen(
+        output(planned("a"), ledgers=(found,)), output(ledgers=(found,)), results=(result("a"),)
+    ).of_the_plan()
+    [run] = evidence.runs
+    assert run.planned == run.finished == ("a", "preflight::A-LISTS")
+    assert [one.check for one in evidence.plan] == ["a", "preflight::A-LISTS"]
+    assert evidence.checks[1].reproduce == "pytest --machine q35 --profile dev -k FREE-03"
+
+
+def test_run_whose_checks_were_all_skipped_has_a_blank_record_and_one_that_is_lost_has_none() -> None:
+    both = output(planned("a"), planned("b", OTHER))
+    evidence = seen(both, results=(result("a", Outcome.SKIPPED), result("b", run=OTHER))).of_the_plan()
+    assert evidence.planned_runs == (RUN, OTHER)
+    assert [(run.run, run.image_sha256, run.guests_booted) for run in evidence.runs] == [(RUN, "", 0)]
+
+
+def test_plan_of_a_session_that_was_stopped_before_its_workers_spoke_is_what_came_to_its_end() -> None:
+    evidence = seen(output(), results=(result("a"),), interrupted=True).of_the_plan()
+    assert (evidence.interrupted, evidence.planned_runs) == (True, (RUN,))
+    assert [one.check for one in evidence.plan] == ["a"]
+
+
+def test_same_trouble_of_several_processes_is_one() -> None:
+    trouble = Trouble(what="build", message="no core")
+    evidence = seen(output(troubles=(trouble,)), output(troubles=(trouble,))).of_the_plan()
+    assert evidence.errors == (trouble,)
+
+
+def test_tests_that_nobody_planned_leave_what_no_test_has_judged() -> None:
+    """Neither results, nor guests whose end was raised to a test, nor a run that failed all of its tests."""
+    broken = ledger(OTHER, violated=(INVARIANT,))
+    caught = ledger(
+        guests_booted=3,
+        exits=(ended(GuestEnd.PASS, 2), ended(GuestEnd.PANIC)),
+        raised=(ended(GuestEnd.PANIC),),
+        violated=(INVARIANT,),
+    )
+    trouble = Trouble(what="preflight", message="no banner", run=OTHER)
+    told = output(planned("a"), ledgers=(caught, broken), troubles=(trouble,))
+    evidence = seen(told, results=(result("a", Outcome.VIOLATED),)).of_the_runs()
+    assert (evidence.planned_runs, evidence.errors) == ((RUN,), ())
+    assert [one.check for one in evidence.checks] == ["preflight::A-LISTS"]
+    assert (evidence.runs[0].guests_booted, evidence.runs[0].exits) == (2, (ended(GuestEnd.PASS, 2),))
+
+
+@pytest.mark.parametrize("way", [Seen.of_the_plan, Seen.of_the_runs])
+def test_met_on_the_way_is_found_once_a_run(way: Any) -> None:
+    met = result("on-the-way::ALLOC-14", Outcome.VIOLATED)
+    some = seen(output(planned("a"), ledgers=(ledger(),)))
+    some.on_the_way[RUN, met.check] = met
+    assert way(some).checks == (met,)
