@@ -96,25 +96,11 @@ class Guest:
         qemu = find_qemu(machine.qemu)
         bios = bios_argument(machine, qemu)
         guest_ram = GuestRam(machine.ram, ram_fill)
-        console, console_far = socket.socketpair()
-        monitor, monitor_far = socket.socketpair()
-        try:
-            handles = Handles(
-                ram=guest_ram.fd,
-                console=console_far.fileno(),
-                monitor=monitor_far.fileno(),
-                debugger=debugger,
-            )
-            argv = qemu_argv(machine, handles, qemu=qemu, elf=Path(elf), append=append, bios=bios)
-            process = QemuProcess(argv, handles.inherited)
-        except BaseException:
-            console.close()
-            monitor.close()
-            raise
-        finally:
-            # QEMU's ends must be QEMU's alone, or its death would not be the end of the stream.
-            console_far.close()
-            monitor_far.close()
+
+        def argv(handles: Handles) -> list[str]:
+            return qemu_argv(machine, handles, qemu=qemu, elf=Path(elf), append=append, bios=bios)
+
+        process, console, monitor = _launch(argv, guest_ram, debugger)
         try:
             guest = cls(machine, process, console, monitor, debugged=debugger is not None)
         except BaseException:
@@ -339,3 +325,24 @@ def _end_all(owner: int = os.getpid()) -> None:
 
 
 atexit.register(_end_all)
+
+
+def _launch(
+    argv: Callable[[Handles], list[str]], ram: GuestRam, debugger: int | None
+) -> tuple[QemuProcess, socket.socket, socket.socket]:
+    """Start QEMU, paused; return it with our ends of its console and of its monitor."""
+    console, console_far = socket.socketpair()
+    monitor, monitor_far = socket.socketpair()
+    try:
+        handles = Handles(
+            ram=ram.fd, console=console_far.fileno(), monitor=monitor_far.fileno(), debugger=debugger
+        )
+        return QemuProcess(argv(handles), handles.inherited), console, monitor
+    except BaseException:
+        console.close()
+        monitor.close()
+        raise
+    finally:
+        # QEMU's ends must be QEMU's alone, or its death would not be the end of the stream.
+        console_far.close()
+        monitor_far.close()

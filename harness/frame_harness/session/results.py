@@ -303,15 +303,17 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
         case None:
             return {"outcome": Outcome.ERROR, "message": "failed without an exception"}
         case _:
-            where = traceback.extract_tb(error.__traceback__)[-TRACEBACK_LINES:]
-            return {
-                "outcome": Outcome.ERROR,
-                "unreadable": isinstance(error, UNREADABLE),
-                "message": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-                "backtrace": tuple(
-                    f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in reversed(where)
-                ),
-            }
+            return _unforeseen(error)
+
+
+def _unforeseen(error: BaseException) -> dict[str, Any]:
+    where = traceback.extract_tb(error.__traceback__)[-TRACEBACK_LINES:]
+    return {
+        "outcome": Outcome.ERROR,
+        "unreadable": isinstance(error, UNREADABLE),
+        "message": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+        "backtrace": tuple(f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in reversed(where)),
+    }
 
 
 def _no_such_field(error: ValueError | KeyError, lacks: Sequence[str]) -> str:
