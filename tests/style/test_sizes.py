@@ -1,0 +1,47 @@
+"""Modules, functions and classes stay small enough to be read at once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted((ROOT / "harness").rglob("*.py"))
+MODULE_LINES, FUNCTION_LINES, PUBLIC_METHODS = 400, 60, 20
+LARGER = {
+    "Model": "a method for each operation of the frame module",
+    "Columns": "a property for each column that several invariants read",
+    "Slot": "a method for each method of `MetaSlot` that tests call",
+}
+"""Classes with more public methods, each with the reason."""
+
+
+def nodes() -> Iterator[ast.AST]:
+    for path in MODULES:
+        yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def public_methods(node: ast.ClassDef) -> list[str]:
+    names = (each.name for each in node.body if isinstance(each, ast.FunctionDef))
+    return [name for name in names if not name.startswith("_")]
+
+
+def test_no_module_is_too_long() -> None:
+    lines = {path.name: path.read_text(encoding="utf-8").count("\n") for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > MODULE_LINES} == {}
+
+
+def test_no_function_is_too_long() -> None:
+    lengths = {
+        node.name: (node.end_lineno or 0) - node.lineno + 1
+        for node in nodes()
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert {name: length for name, length in lengths.items() if length > FUNCTION_LINES} == {}
+
+
+def test_no_class_has_too_many_public_methods() -> None:
+    classes = [node for node in nodes() if isinstance(node, ast.ClassDef)]
+    large = {node.name for node in classes if len(public_methods(node)) > PUBLIC_METHODS}
+    assert large == set(LARGER)
