@@ -14,7 +14,7 @@ RUST = sorted(path for path in (ROOT / "kernel_shim").rglob("*.rs") if "target" 
 PRODUCT = [*PYTHON, *RUST]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 SHELL = sorted((ROOT / "harness").rglob("*.sh"))
-LONGEST_MODULE = 450
+LONGEST_MODULE = 400
 ONE_FILE_BY_NATURE = {"kernel_shim/src/memory/frame.rs"}  # what stands in for a kernel's own file is one, too
 
 # Included in a module of another file, where Rust takes no comment for the module's documentation.

@@ -19,7 +19,7 @@ from frame_harness.guest.reply import Reply
 from frame_harness.histories.interpreter import Prediction, expected_status, is_refusal
 
 LAST_REFERENCE = 1
-"""What `dec_ref` returns to whoever has to give the frame back."""
+"""What `dec_ref` returns to the caller that has to give the frame back."""
 
 
 class Look(Enum):

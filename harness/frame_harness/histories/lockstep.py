@@ -172,7 +172,7 @@ class Lockstep:
             return
         self._after_boot.restore()
         if self._spoilt:
-            # Whoever did one thing wrong may have written anywhere.
+            # A function that did one thing wrong may have written anywhere.
             self._dirty, self._spoilt = set(self._pages), False
         for pfn, byte in zip(self._dirty, _dirt(np.fromiter(self._dirty, np.int64)).tolist(), strict=True):
             self._pages[pfn].fill(byte)
@@ -185,7 +185,7 @@ class Lockstep:
         """Of the command that was carried out last."""
         self._filled: dict[int, int] = {}
         self.parted = False
-        """The module did what the contract allows and the model cannot follow: nothing more can be told."""
+        """The module took a permitted choice that the model cannot follow: the history has no verdict."""
 
     # ---- one command -------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ _TABLE = "finding"
 
 
 class BaselineError(UsageError):
-    """A baseline file that cannot be meant; one line names the entry and the mistake."""
+    """An invalid baseline file; one line names the entry and the mistake."""
 
 
 class BaselineEntry(Record, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ def load(path: Path, clauses: Clauses) -> Baseline:
     """Read a baseline file.
 
     Raises:
-        BaselineError: unreadable, not TOML, or an entry that cannot be meant.
+        BaselineError: unreadable, not TOML, or an invalid entry.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def parse(text: str, source: str, clauses: Clauses) -> Baseline:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BaselineError("baseline", source, detail=str(error), next_step="mend the TOML") from error
+        raise BaselineError("baseline", source, detail=str(error), next_step="fix the TOML") from error
     _known_keys(document, (_TABLE,), source)
     rows = document.get(_TABLE, [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

@@ -137,9 +137,9 @@ def _behind(violation: Violation) -> bool:
 
 
 def judge_invariants(kernel: Kernel) -> Iterable[InvariantResult]:
-    """Live a little, so that every invariant has something to look at; returns what each saw.
+    """Use the allocator, so that every invariant has data; return what each of them saw.
 
-    A subject that cannot even live so far is seen by the checks of the clauses: then there is nothing.
+    If the subject fails here, return nothing: the checks of the clauses report it.
     """
     try:
         sick = kernel.alloc()

@@ -37,7 +37,7 @@ NO_SELFTEST = SelftestEvidence(plan=0, passed=0, failed=0)
 class Ledger(Record, frozen=True, kw_only=True):
     """What one process saw of a run, as a value that can be added to another's.
 
-    `raised` are those of `exits` that came as an exception to whoever drove the guest.
+    `raised` are those of `exits` that came as an exception to the caller that drove the guest.
     """
 
     run: RunKey
@@ -218,7 +218,7 @@ def _as_evidence(exits: Counter[tuple[GuestEnd, str]]) -> tuple[GuestExits, ...]
 
 
 def unhandled(ledger: Ledger) -> Ledger:
-    """The same without guests whose end was raised: who caught it has judged it, who did not has failed."""
+    """The same without guests whose end was raised: the check that met the exception was judged by it."""
     ends = Counter({(entry.got, entry.text): entry.count for entry in ledger.exits})
     caught = Counter({(entry.got, entry.text): entry.count for entry in ledger.raised})
     return msgspec.structs.replace(

@@ -53,7 +53,7 @@ class Seen:
         return self._evidence(planned, planned, self.ledgers, self.results, self._troubles)
 
     def of_the_runs(self) -> Evidence:
-        """Of runs in which tests were made that nobody planned; a broken run failed each of them already."""
+        """Evidence of tests that were not planned, without broken runs: their tests failed already."""
         broken = {trouble.run for trouble in self._troubles}
         ledgers = [unhandled(ledger) for ledger in self.ledgers if ledger.run not in broken]
         return self._evidence(ledgers, (), ledgers, (), ())

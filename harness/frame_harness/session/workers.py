@@ -20,7 +20,7 @@ def worker_count(asked: int | None, cpus: int, available_bytes: int) -> tuple[in
     """Return how many guests may run at once, with a line that says why it is not what was asked for.
 
     Args:
-        asked: by the user; None for one a CPU.
+        asked: by the user; None for one per CPU.
         available_bytes: of the host's memory.
     """
     fitting = max(1, available_bytes // WORKER_BYTES)
