@@ -45,8 +45,8 @@ class Held:
 class Generator:
     """Chooses one step after the other.
 
-    Each history uses a subset of the kinds of steps: a bug that a full mixture hides shows in a small one. What
-    provokes a clause in `avoid` is left out, so that a known finding hides no other.
+    Each history uses a subset of the kinds of steps: a bug that a full mixture hides shows in a small one.
+    What provokes a clause in `avoid` is left out, so that a known finding hides no other.
     """
 
     rng: random.Random
