@@ -21,8 +21,8 @@ fn link_arguments(here: &str) {
     println!("cargo:rustc-link-arg-bins=-znoexecstack");
 }
 
-/// Writes `memory.rs`: the module that the frame module, the built-in one or that of `FRAME_RS`, is compiled in, in
-/// place and unmodified.
+/// Writes `subject.rs`: the module under test, the built-in one or that of `FRAME_RS`, compiled in place and unmodified,
+/// with what is around it.
 fn subject_module(here: &str, out: &str) {
     println!("cargo:rerun-if-env-changed=FRAME_RS");
     // Another value in each run that the harness starts: time stamps alone do not say whether a text is the same.
@@ -45,8 +45,11 @@ fn subject_module(here: &str, out: &str) {
     assert!(Path::new(&subject).is_absolute(), "FRAME_RS: expected an absolute path, got {subject}");
     println!("cargo:rerun-if-changed={subject}");
     lacking_names();
-    let text = memory_module(here, &subject, allow);
-    fs::write(Path::new(out).join("memory.rs"), text).expect("OUT_DIR is writable");
+    let text = match other_adapter() {
+        Some(adapter) => beside_adapter(&adapter, &subject, allow),
+        None => memory_module(here, &subject, allow),
+    };
+    fs::write(Path::new(out).join("subject.rs"), text).expect("OUT_DIR is writable");
 }
 
 /// The module `memory`: the shim's part of it, and the frame module in a file.
@@ -64,6 +67,27 @@ fn memory_module(here: &str, subject: &str, allow: &str) -> String {
     };
     let ours = format!("{here}/src/memory/mod.rs");
     format!("{on_memory}mod memory {{\ninclude!({ours:?});\n{allow}\n{on_frame}pub mod frame;\n}}\n")
+}
+
+/// The file that takes the place of `src/adapter.rs`, for a module that is no frame module: `FRAME_HARNESS_ADAPTER`.
+/// `cfg(other_adapter)` then leaves out what only frame metadata has.
+fn other_adapter() -> Option<String> {
+    println!("cargo:rerun-if-env-changed=FRAME_HARNESS_ADAPTER");
+    println!("cargo:rustc-check-cfg=cfg(other_adapter)");
+    let adapter = env::var("FRAME_HARNESS_ADAPTER").ok().filter(|path| !path.is_empty())?;
+    assert!(Path::new(&adapter).is_absolute(), "FRAME_HARNESS_ADAPTER: expected an absolute path, got {adapter}");
+    println!("cargo:rerun-if-changed={adapter}");
+    println!("cargo:rustc-cfg=other_adapter");
+    Some(adapter)
+}
+
+/// The module under test as `crate::subject`, beside its adapter. It finds the adapter's public modules where a kernel has
+/// its own, in the crate's root: `crate::memory` is the adapter's `pub mod memory`.
+fn beside_adapter(adapter: &str, subject: &str, allow: &str) -> String {
+    format!(
+        "#[path = {adapter:?}]\nmod adapter;\n#[allow(unused_imports)]\nuse adapter::*;\n\
+         {allow}\n#[path = {subject:?}]\nmod subject;\n"
+    )
 }
 
 /// Tells the compiler which names the frame module lacks: `cfg(lacks = "MetaSlot")` for each, `cfg(older)` for any.

@@ -1,7 +1,7 @@
 //! The shape of a command.
 //!
 //! A command is one row of a table. A module with commands has `pub const COMMANDS: &[Command]`, and
-//! `src/commands/mod.rs` lists the tables. Nothing else is needed to add one:
+//! `src/frame_commands/mod.rs`, or another adapter, lists the tables. Nothing else is needed to add one:
 //!
 //! ```text
 //! pub const COMMANDS: &[Command] = &[Command::new("slot.flags", "<paddr>", "show the flags", |args, reply| {

@@ -1,6 +1,8 @@
 //! The kernel shim: the smallest kernel in which a frame module can be driven from a console.
 #![no_std]
 #![no_main]
+// An adapter need not use all that the shim offers.
+#![cfg_attr(other_adapter, allow(dead_code))]
 
 // Kernels have it, so a frame module may use it.
 extern crate alloc;
@@ -15,22 +17,31 @@ mod cmdline;
 mod codegen;
 mod commands;
 mod console;
+mod cpus;
 mod heap;
-// For rustfmt, which formats what is declared here. The compiler gets the same text from `memory.rs`, below.
-#[cfg(any())]
-mod memory;
 mod memory_map;
 mod report;
 mod selftest;
-mod smp;
 mod sync;
 mod witness;
+
+// What only frame metadata has. `build.rs` leaves it out where it is given another adapter.
+#[cfg(not(other_adapter))]
+mod adapter;
+#[cfg(not(other_adapter))]
+mod frame_commands;
+#[cfg(not(other_adapter))]
+mod smp;
+// For rustfmt, which formats what is declared here. The compiler gets the same text from `subject.rs`, below.
+#[cfg(any())]
+mod memory;
 
 use boot::start_info::StartInfo;
 use shim_parts::command_line::{parse_cpus, Stage};
 
-// `mod memory` again, with the frame module in it, compiled in place from the file that the build was given.
-include!(concat!(env!("OUT_DIR"), "/memory.rs"));
+// The module under test, compiled in place from the file that the build was given: in `mod memory`, or beside the adapter
+// that the build was given.
+include!(concat!(env!("OUT_DIR"), "/subject.rs"));
 
 /// Called by `boot.s` in the higher half, on the boot stack, interrupts off, with the address that the loader passed.
 ///
@@ -48,9 +59,9 @@ extern "C" fn kernel_main(start_info_paddr: u64) -> ! {
     arch::secondary::reserve(&mut map, parse_cpus(cmdline::get("cpus")));
     memory_map::publish(map);
     arch::interrupts::init();
-    memory::start::init(Stage::parse(cmdline::get("init")));
-    arch::secondary::start(smp::serve, smp::ready);
+    witness::announce_kernel();
+    adapter::start(Stage::parse(cmdline::get("init")));
     console::banner::print();
     report::set_recovers(cmdline::get("onpanic") == Some("recover"));
-    console::dispatch::serve(commands::TABLES)
+    console::dispatch::serve(adapter::TABLES, adapter::after_panic_of)
 }

@@ -146,10 +146,10 @@ def test_the_circle_of_the_subject_is_one_and_goes_through_the_allocators() -> N
     ("name", "added"),
     [
         ("src/arch/exit.rs", "use crate::report;\n"),
-        ("src/arch/exit.rs", "use crate::{cmdline, smp::{self, record as table}};\n"),
+        ("src/arch/exit.rs", "use crate::{cmdline, smp::{self, program as table}};\n"),
         ("src/console/output.rs", "fn f() { crate::console::dispatch::new_reply(); }\n"),
-        ("src/smp/record.rs", "use super::panics::RUNNING;\n"),
-        ("src/smp/record.rs", "fn f() { super::super::report::recovers(); }\n"),
+        ("src/cpus/record.rs", "use super::panics::RUNNING;\n"),
+        ("src/cpus/record.rs", "fn f() { super::super::report::recovers(); }\n"),
         ("src/console/uart.rs", 'fn f() { crate::log!("x"); }\n'),
         ("src/memory/zone_of.rs", "use crate::memory::buddy; mod buddy_of;\n"),
         ("parts/text.rs", "use crate::reply::Reply;\n"),

@@ -69,7 +69,7 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         ("1..{planned}", "1..{claimed}"),
         (".zip(selftest::checks())", ".zip(selftest::checks().take(planned))"),
     ),
-    "src/commands/dump.rs": (
+    "src/frame_commands/dump.rs": (
         ("slot_table::peek(pfn);", "crate::red::seen(slot_table::peek(pfn), pfn, first);"),
         (
             "slot_table::run_length(pfn, end);",

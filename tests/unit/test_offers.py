@@ -107,7 +107,7 @@ def test_every_fault_of_the_boot_allocator_is_injected_by_a_check_of_its_own() -
     )
     words = words_of(SUITE)
     assert {"refuse", "misalign"} <= set(fields)
-    offered = [name for name in fields if f"boot.{name}" in text_of(SHIM / "commands/inject.rs")]
+    offered = [name for name in fields if f"boot.{name}" in text_of(SHIM / "frame_commands/inject.rs")]
     assert [name for name in offered if not spoken(f"boot.{name}", words)] == []
 
 

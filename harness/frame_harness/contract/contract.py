@@ -13,18 +13,30 @@ from frame_harness.contract.methods import Method
 from frame_harness.contract.versions import Versions
 
 
+@dataclass(frozen=True)
+class TablePromise:
+    """That the slots are an array in RAM: the clause that says so, the function that makes it so."""
+
+    clause: str
+    function: str
+
+
 @dataclass(frozen=True, eq=False)
 class Contract:
     """What all modules of one kind promise about their metadata: one slot for each frame of memory.
 
     Attributes:
         name: of the kind, for people.
-        reference: where in the shim's folder the module is in which every clause holds.
+        reference: path of the module in which every clause holds; relative to the shim's folder.
         slot: the structure of one slot; it is among `layouts`.
         methods: of a slot, each with its operands, what it does, and the clauses that a wrong outcome breaks.
         functions: which of the module's functions answer for a clause, a field, a command.
         versions: what versions of such a module differ in.
         invariants: of a whole memory state.
+        table: who is to blame where the table of slots is not in RAM.
+        adapter: absolute path of the Rust file that the shim is built with in place of the one for frame
+            metadata: it brings what the module needs around it, and a console command for each method. None
+            for frame metadata.
     """
 
     name: str
@@ -36,6 +48,8 @@ class Contract:
     functions: Functions
     versions: Versions
     invariants: Invariants[Any, Any, Any]
+    table: TablePromise
+    adapter: str | None = None
 
     def path_of(self, method: Method) -> str:
         """The path of a slot's method, as `MetaSlot::dec_ref`."""

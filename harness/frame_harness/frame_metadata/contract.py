@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from frame_harness.contract.contract import Contract
+from frame_harness.contract.contract import Contract, TablePromise
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
@@ -20,4 +20,5 @@ FRAME_METADATA: Final = Contract(
     functions=FUNCTIONS,
     versions=VERSIONS,
     invariants=INVARIANTS,
+    table=TablePromise("ARRAY-02", "init_metadata_array"),
 )

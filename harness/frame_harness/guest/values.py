@@ -48,7 +48,7 @@ def slot_table(kernel: TableView, witness: GuestAddresses) -> NDArray[Any]:
     """
     if witness.n_frames == 0:
         raise BootError("slot table", detail="the metadata array does not exist yet")
-    dtype = kernel.image.dtype(kernel.image.slot_type)
+    dtype, promise = kernel.image.dtype(kernel.image.slot_type), kernel.image.subject.contract.table
     # The guest knows the table by `get_meta(0)`; an address below the HHDM is told as 0.
     if witness.meta_paddr != 0:
         try:
@@ -56,13 +56,13 @@ def slot_table(kernel: TableView, witness: GuestAddresses) -> NDArray[Any]:
         except RamError:
             pass
     raise ImpossibleValue(
-        "ARRAY-02",
+        promise.clause,
         "slot of frame 0, from which all others follow",
         expected=f"{witness.n_frames} slots of {dtype.itemsize} bytes in RAM, seen through the HHDM",
         got=f"{witness.hhdm_base + witness.meta_paddr:#x}"
         if witness.meta_paddr
         else "an address below the HHDM",
-        function="init_metadata_array",
+        function=promise.function,
     )
 
 

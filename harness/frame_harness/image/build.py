@@ -154,6 +154,8 @@ def _key(subject: Subject, order: cargo.Invocation) -> str:
         order.told, str(subject.path), subject.sha256, _digest(_files(resources.shim_dir())),
         questions(subject.contract.versions),
     ]  # fmt: skip
+    if subject.contract.adapter is not None:
+        parts.append(_digest([Path(subject.contract.adapter)]))
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
 
 

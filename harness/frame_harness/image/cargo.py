@@ -26,6 +26,7 @@ from frame_harness.image.subject import Subject
 
 _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
 _LACKS = "FRAME_HARNESS_LACKS"  # likewise
+_ADAPTER = "FRAME_HARNESS_ADAPTER"  # likewise
 _SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
 OWN_VARIABLE = re.compile(r"CARGO(?:_|$)|OUT_DIR$|RUSTC|FRAME_RS$|FRAME_HARNESS_")
 """What cargo, or the harness, sets itself."""
@@ -121,9 +122,14 @@ def shim_invocation(
         f"--bin={built_name()}", f"--profile={profile}", *toolchain.cargo_args, *arguments,
     )  # fmt: skip
     shaped = shaped.lacking(())
-    # Unset means the built-in one; a path would do the same, but build differently.
-    named = {} if subject.is_builtin else {"FRAME_RS": os.fspath(subject.path)}
-    return replace(shaped, settings=shaped.settings | named)
+    return replace(shaped, settings=shaped.settings | _what_is_built(subject))
+
+
+def _what_is_built(subject: Subject) -> dict[str, str]:
+    adapter = subject.contract.adapter
+    if adapter is None and subject.is_builtin:
+        return {}  # a path would do the same, but build differently
+    return {"FRAME_RS": os.fspath(subject.path)} | ({_ADAPTER: adapter} if adapter else {})
 
 
 def image_invocation(subject: Subject, profile: str, toolchain: Toolchain) -> Invocation:

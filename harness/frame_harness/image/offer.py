@@ -82,7 +82,7 @@ def lacking_names(
         NotJudgeable: it lacks what everything else stands on, or asks its crate for what nobody offers.
         CompileError: it does not compile, for a reason of its own.
     """
-    if subject.is_builtin:
+    if subject.is_builtin or not subject.contract.versions.names:
         return ()
     lacks: dict[str, None] = {}
     versions = subject.contract.versions

@@ -1,44 +1,5 @@
-//! The tables of commands.
+//! Commands about the guest itself, whatever module it is built around.
 
-mod alloc;
-mod allocator_trait;
-mod array;
-mod buddy;
-mod buddy_report;
-mod constants;
-mod crash;
-mod dump;
-mod frame;
-mod inject;
-mod operand;
-mod payload;
-mod selftest;
-mod slot;
-mod slot_bytes;
-mod smp;
-mod system;
-mod vtable;
-
-use crate::console::{batch, table};
-
-/// In the order that `help` shows.
-pub const TABLES: table::Tables = &[
-    system::COMMANDS,
-    batch::COMMANDS,
-    constants::COMMANDS,
-    array::COMMANDS,
-    slot::COMMANDS,
-    slot_bytes::COMMANDS,
-    dump::COMMANDS,
-    alloc::COMMANDS,
-    allocator_trait::COMMANDS,
-    frame::COMMANDS,
-    payload::COMMANDS,
-    vtable::COMMANDS,
-    buddy::COMMANDS,
-    buddy_report::COMMANDS,
-    inject::COMMANDS,
-    smp::COMMANDS,
-    selftest::COMMANDS,
-    crash::COMMANDS,
-];
+pub mod crash;
+pub mod selftest;
+pub mod system;

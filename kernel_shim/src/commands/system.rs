@@ -2,8 +2,7 @@
 
 use crate::console::banner::Banner;
 use crate::console::table;
-use crate::memory::layout;
-use crate::report;
+use crate::{memory_map, report};
 use shim_parts::args::Args;
 use shim_parts::command::{refused, Code, Command, CommandResult};
 use shim_parts::reply::{ExitCode, Reply};
@@ -37,7 +36,7 @@ fn banner(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 
 fn map(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
-    let map = layout::current();
+    let map = memory_map::current();
     let regions = map.regions();
     for region in regions {
         reply.data(format_args!("{:#x} {:#x} {}", region.base, region.end, region.kind.name()));

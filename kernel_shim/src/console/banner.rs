@@ -2,7 +2,8 @@
 
 use super::output::{self, kind};
 use crate::arch::paging;
-use crate::{cmdline, codegen, memory_map, smp};
+use crate::cpus::record::SMP;
+use crate::{cmdline, codegen, memory_map};
 use core::fmt;
 use shim_parts::command_line::Stage;
 use shim_parts::text::HexBytes;
@@ -27,7 +28,7 @@ impl fmt::Display for Banner {
         write!(f, "frame-harness proto={PROTOCOL} build={} nonce={nonce} profile={profile}", HexBytes(build))?;
         let map = memory_map::published();
         write!(f, " init={init} hhdm={:#x} frames={}", paging::HHDM_BASE, map.frame_count())?;
-        write!(f, " ram={} cpus={}", map.memory_bytes(), smp::ready())?;
+        write!(f, " ram={} cpus={}", map.memory_bytes(), SMP.ready())?;
         let [assertions, overflow, optimized] = codegen::witnessed().map(u8::from);
         write!(f, " assertions={assertions} overflow={overflow} optimized={optimized}")?;
         write!(f, " features={}", codegen::features())

@@ -4,17 +4,23 @@ use super::output::{self, kind};
 use super::reader::LineReader;
 use super::table::{self, Tables};
 use crate::arch::{cpu, exit, recovery};
-use crate::memory::recover::after_panic_of;
 use crate::report;
 use core::fmt;
 use shim_parts::args::Args;
 use shim_parts::command::{refused, Code};
 use shim_parts::input::{split_sequence, Line, MAX_LINE};
 use shim_parts::reply::{Answer, Outcome, Reply};
+use spin::Once;
 
-/// Answers requests for ever.
-pub fn serve(tables: Tables) -> ! {
+/// Frees the locks that a CPU holds. The code that panicked on the CPU must never run again.
+pub type AfterPanic = unsafe fn(usize);
+
+static AFTER_PANIC: Once<AfterPanic> = Once::new();
+
+/// Answers requests for ever. `after_panic` is called after a command panicked, and before the next one.
+pub fn serve(tables: Tables, after_panic: AfterPanic) -> ! {
     table::set(tables);
+    AFTER_PANIC.call_once(|| after_panic);
     let mut reader = LineReader::new();
     loop {
         answer(reader.next());
@@ -63,8 +69,10 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
     match returned {
         Some(result) => Outcome::Returned(result),
         None => {
-            // SAFETY: the code that panicked on this CPU was abandoned, so it never runs again.
-            unsafe { after_panic_of(cpu::index()) };
+            if let Some(after_panic) = AFTER_PANIC.get() {
+                // SAFETY: the code that panicked on this CPU was abandoned, so it never runs again.
+                unsafe { after_panic(cpu::index()) };
+            }
             Outcome::Panicked(report::last_panic())
         }
     }

@@ -3,7 +3,7 @@
 //! A hook must not lock or allocate, so the record is an array of atomic words.
 
 use crate::arch::{cpu, interrupts};
-use crate::smp::record::{count as count_up, SMP};
+use crate::cpus::record::{count as count_up, SMP};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use shim_parts::stops::{Record, Stop};
 use x86_64::PhysAddr;

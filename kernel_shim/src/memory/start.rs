@@ -6,8 +6,8 @@ use shim_parts::command_line::Stage;
 
 /// Sets memory up as far as `stage`.
 pub fn init(stage: Stage) {
-    witness::announce_kernel();
     boot_alloc::init(memory_map::published().free_frames());
+    memory_map::set_current(layout::current);
     if stage >= Stage::Array {
         slot_table::init(layout::end_of_memory());
     }

@@ -1,6 +1,6 @@
 //! The place at which the CPUs of a run wait for each other.
 
-use super::record::SMP;
+use crate::cpus::record::SMP;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// Waits until every CPU of the run has come here. Returns false when the run ends before.

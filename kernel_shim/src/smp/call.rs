@@ -1,9 +1,9 @@
 //! A console command as the step of a program: other CPUs can run every command of the table.
 
-use super::markers::{smp_call_begins, smp_call_ended};
-use super::panics::answer;
-use super::record::{Cpu, LINE_BYTES};
 use crate::console::dispatch;
+use crate::cpus::markers::{smp_call_begins, smp_call_ended};
+use crate::cpus::panics::answer;
+use crate::cpus::record::{Cpu, LINE_BYTES};
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::reply::{Answer, Outcome};
 

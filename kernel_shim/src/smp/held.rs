@@ -1,6 +1,6 @@
 //! The frames that a CPU's program holds.
 
-use super::record::{count, Counters};
+use crate::cpus::record::{count, Counters};
 #[cfg(lacks = "MetaSlot.meta_aux")]
 use crate::memory::absent::meta_aux;
 use crate::memory::buddy;

@@ -7,18 +7,15 @@
 mod barrier;
 pub mod call;
 mod held;
-mod markers;
 mod operation;
-pub mod panics;
 mod program;
-pub mod record;
 
 use crate::arch::{cpu, recovery, secondary};
+use crate::cpus::panics::{REPORTED, RUNNING};
+use crate::cpus::record::{count, participants_of, Cpu, SMP};
 use crate::memory::recover::after_panic_of;
 use crate::report;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use panics::{REPORTED, RUNNING};
-use record::{count, participants_of, Cpu, SMP};
 
 /// The number of CPUs that run, the boot CPU included.
 pub fn ready() -> u64 {

@@ -3,7 +3,7 @@
 use super::barrier::barrier;
 use super::call;
 use super::held::{payload, slot, Broken, Held};
-use super::record::{count, Cpu, SMP};
+use crate::cpus::record::{count, Cpu, SMP};
 #[cfg(older)]
 use crate::memory::subject::SlotMethods as _;
 use crate::memory::subject::{frame_flags, FramePurpose, REFCOUNT_UNUSED};

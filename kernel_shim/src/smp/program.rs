@@ -1,10 +1,10 @@
 //! Runs a CPU's program, step by step, iteration by iteration.
 
 use super::held::Held;
-use super::markers::{smp_step_begins, smp_step_ended};
 use super::operation::{Context, Done, Step};
-use super::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
 use crate::arch::cpu;
+use crate::cpus::markers::{smp_step_begins, smp_step_ended};
+use crate::cpus::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::random::Random;

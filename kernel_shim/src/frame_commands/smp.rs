@@ -1,8 +1,8 @@
 //! Commands that let several CPUs run programs at the same time.
 
 use super::operand;
+use crate::cpus::record::{participants_of, Cpu, LogEntry, LOG_CAPACITY, MAX_STEPS, SMP};
 use crate::smp;
-use crate::smp::record::{participants_of, Cpu, LogEntry, LOG_CAPACITY, MAX_STEPS, SMP};
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::args::{parse, Args};
 use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};

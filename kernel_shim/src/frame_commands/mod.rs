@@ -1,0 +1,42 @@
+//! Commands for frame metadata and for the allocators around it.
+
+mod alloc;
+mod allocator_trait;
+mod array;
+mod buddy;
+mod buddy_report;
+mod constants;
+mod dump;
+mod frame;
+mod inject;
+mod operand;
+mod payload;
+mod slot;
+mod slot_bytes;
+mod smp;
+mod vtable;
+
+use crate::commands::{crash, selftest, system};
+use crate::console::{batch, table};
+
+/// In the order that `help` shows.
+pub const TABLES: table::Tables = &[
+    system::COMMANDS,
+    batch::COMMANDS,
+    constants::COMMANDS,
+    array::COMMANDS,
+    slot::COMMANDS,
+    slot_bytes::COMMANDS,
+    dump::COMMANDS,
+    alloc::COMMANDS,
+    allocator_trait::COMMANDS,
+    frame::COMMANDS,
+    payload::COMMANDS,
+    vtable::COMMANDS,
+    buddy::COMMANDS,
+    buddy_report::COMMANDS,
+    inject::COMMANDS,
+    smp::COMMANDS,
+    selftest::COMMANDS,
+    crash::COMMANDS,
+];
