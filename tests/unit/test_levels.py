@@ -18,6 +18,7 @@ LEVELS = {
     "test_s_histories": SEVERAL_CPUS,
     "test_s_interleavings": {Level.INTERLEAVING},
     "test_s_storms": {Level.STORM},
+    "test_v_method_histories": {Level.HISTORY},
     "test_w_histories": {Level.HISTORY},
     "test_w_whole_memory": {Level.MEMORY},
 }

@@ -96,13 +96,13 @@ def _play_part(kernel: BootedGuest, method: Method, first_pfn: int, cases: Seque
     try:
         replies = outcomes(kernel, requests)
         wrong = next(
-            (i for i, case in enumerate(cases) if not _is_allowed(case, replies[i], table[i], contract.slot)),
+            (i for i, case in enumerate(cases) if not is_allowed(case, replies[i], table[i], contract.slot)),
             None,
         )
         if wrong is not None:
             paddr = first_pfn + wrong << PAGE_SHIFT
             tell(kernel, replies[wrong : wrong + 1], 0)
-            raise _violation(contract, method, cases[wrong], replies[wrong], table[wrong].copy(), paddr)
+            raise violation(contract, method, cases[wrong], replies[wrong], table[wrong].copy(), paddr)
     finally:
         table[:] = kept
 
@@ -114,7 +114,8 @@ def write_slots(table: NDArray[Any], cases: Sequence[Case], slot: StructLayout) 
         table[name] = np.array([case.before[name] for case in cases], dtype=table.dtype[name])
 
 
-def _is_allowed(case: Case, reply: Reply, slot: Any, layout: StructLayout) -> bool:
+def is_allowed(case: Case, reply: Reply, slot: Any, layout: StructLayout) -> bool:
+    """Whether a call ended in one of the allowed ways, in its reply and in every byte of the slot."""
     return any(
         _replied(reply, one)
         and all(int(slot[name]) == value for name, value in one.after.items())
@@ -132,9 +133,10 @@ def _reserved(slot: Any, layout: StructLayout) -> set[int]:
     return {byte for field in layout.fields if field.reserved for byte in raw[field.offset : field.end]}
 
 
-def _violation(
+def violation(
     contract: Contract, method: Method, case: Case, reply: Reply, slot: Any, paddr: int
 ) -> ClauseViolated:
+    """What a call that ended in no allowed way breaks: clauses of the method, else `OtherClauseViolated`."""
     after = {name: int(slot[name]) for name in contract.slot.widths}
     changed = [name for name in after if after[name] != case.allowed[0].after[name]]
     shown = [name for name in (*method.stored, *changed)]

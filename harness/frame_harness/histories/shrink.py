@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from frame_harness.histories.history import Failure
-from frame_harness.histories.steps import Step
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
 
 TRADED_AT_MOST = 10
 """Steps of a history in which every pair is tried."""
-Play = Callable[[Sequence[Step]], Failure | None]
 
 
-def shrink(failure: Failure, play: Play) -> Failure:
+class StepLike(Protocol):
+    """What one step may become."""
+
+    def simpler(self) -> Iterable[Any]: ...
+
+    def instead(self) -> Iterable[Any]: ...
+
+
+class FailureLike(Protocol):
+    """A history that breaks a clause; its last step is at fault, or it shows at the end."""
+
+    @property
+    def steps(self) -> Sequence[StepLike]: ...
+
+    @property
+    def clause(self) -> str: ...
+
+
+F = TypeVar("F", bound=FailureLike)
+Play = Callable[[Sequence[Any]], F | None]
+
+
+def shrink(failure: F, play: Play[F]) -> F:
     """The shortest history found that breaks the same clause.
 
     Args:
@@ -26,12 +45,12 @@ def shrink(failure: Failure, play: Play) -> Failure:
         best = shorter
 
 
-def _better(steps: Sequence[Step], clause: str, play: Play) -> Failure | None:
+def _better(steps: Sequence[StepLike], clause: str, play: Play[F]) -> F | None:
     failure = play(steps)
     return failure if failure is not None and failure.clause == clause else None
 
 
-def _without(failure: Failure, play: Play) -> Failure:
+def _without(failure: F, play: Play[F]) -> F:
     """Leave out halves, quarters and so on, from the end: what comes last depends on least."""
     best, size = failure, max(len(failure.steps) // 2, 1)
     while True:
@@ -48,7 +67,7 @@ def _without(failure: Failure, play: Play) -> Failure:
         size //= 2
 
 
-def _traded(failure: Failure, play: Play) -> Failure:
+def _traded(failure: F, play: Play[F]) -> F:
     """Leave out one step of a short history by doing another one differently."""
     steps = failure.steps
     if len(steps) > TRADED_AT_MOST:
@@ -64,7 +83,7 @@ def _traded(failure: Failure, play: Play) -> Failure:
     return failure
 
 
-def _plainer(failure: Failure, play: Play) -> Failure:
+def _plainer(failure: F, play: Play[F]) -> F:
     best = failure
     at = 0
     while at < len(best.steps):
