@@ -15,6 +15,7 @@ from frame_harness.image.toolchain import find_toolchain
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ("harness", "tests")
 SAY = speaker(sys.stderr)
+TINY = ROOT / "tests" / "tiny_contract"
 UNSAFE = ("undocumented_unsafe_blocks", "multiple_unsafe_ops_per_block")
 
 Linter = tuple[str, list[str | Path]]
@@ -43,12 +44,15 @@ def _rust() -> Iterator[Linter]:
     cargo = toolchain.cargo
     if _has(cargo, "clippy"):
         target_dir = f"--target-dir={target_dir_of(toolchain)}-clippy"
-        yield "cargo clippy", [
+        clippy: list[str | Path] = [
             cargo, "clippy", "--locked", "--quiet", f"--target={TARGET}", target_dir, "--", "-Dwarnings",
             *(f"-Dclippy::{name}" for name in UNSAFE),
         ]  # fmt: skip
+        yield "cargo clippy", clippy
+        around = [f"FRAME_RS={TINY / 'slot.rs'}", f"FRAME_HARNESS_ADAPTER={TINY / 'adapter.rs'}"]
+        yield "cargo clippy around another adapter", ["env", *around, *clippy]
     if _has(cargo, "fmt"):
-        yield "cargo fmt", [cargo, "fmt", "--check"]
+        yield "cargo fmt", [cargo, "fmt", "--check", "--", "--config-path=.", *TINY.glob("*.rs")]
 
 
 def _has(cargo: Path, tool: str) -> bool:

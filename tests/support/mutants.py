@@ -64,10 +64,10 @@ def broken(edits: Sequence[Edit]) -> Path:
     return kept(apply(frame_module().path.read_text(encoding="utf-8"), edits))
 
 
-def kept(text: str) -> Path:
+def kept(text: str, name: str = "frame.rs") -> Path:
     """Return the path of a module with this text, each time the same: what was built once is built."""
     data = text.encode()
-    path = build_dir() / "mutants" / hashlib.sha256(data).hexdigest()[:16] / "frame.rs"
+    path = build_dir() / "mutants" / hashlib.sha256(data).hexdigest()[:16] / name
     if not path.exists():
         write_whole(path, data)
     return path
