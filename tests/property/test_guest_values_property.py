@@ -14,6 +14,7 @@ from frame_harness.base.units import KERNEL_VMA, MIB, PAGE_SHIFT, PAGE_SIZE
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.invariants import INVARIANTS
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ImpossibleValue
@@ -48,6 +49,7 @@ NUMBERS = st.one_of(
 class FakeImage:
     lacks: tuple[str, ...] = ()
     slot_type = "MetaSlot"
+    subject = frame_module()
 
     def dtype(self, name: str) -> np.dtype[Any]:
         return {"MetaSlot": SLOT, "Witness": WITNESS, "BuddyState": STATE}[name]
