@@ -62,6 +62,7 @@ _OF_COMMAND: Final[Mapping[str, tuple[str, ...]]] = {
     "trait.alloc": (*_BUDDY, "FrameAllocator::alloc"),
     "trait.alloc_frame": (*_BUDDY, "FrameAllocator::alloc_frame", "FrameAllocator::alloc"),
     "trait.free": (*_FREE, "FrameAllocator::free"),
+    "slot.new": ("MetaSlot::new",),
     "array.init": ("init_metadata_array", "metadata_size_for", "MetaSlot::new"),
     "array.size": ("metadata_size_for",),
     "array.get": ("get_meta", "get_meta_slot"),

@@ -127,7 +127,8 @@ class BootedGuest:
     def __repr__(self) -> str:
         how = "alive" if self.alive else self._end[0] if self._end else "gone"
         subject, profile = self.image.subject.name, self.image.profile
-        return f"<Kernel {subject} on {self.machine.name}/{profile}, {self.frames} frames, {how}>"
+        kind = type(self).__name__
+        return f"<{kind} {subject} on {self.machine.name}/{profile}, {self.frames} frames, {how}>"
 
     # Requests
 

@@ -29,7 +29,7 @@ class SessionRequest:
         accel: instead of the machine's own.
         frame_rs: the module as the user named it.
         program: how the user called frame-harness, for commands that show a finding again; else pytest does.
-        evidence: somebody else judges what was seen; else the session says what stands against a pass.
+        evidence: the caller judges what was seen; else the session itself says what stands against a pass.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
 
@@ -85,7 +85,7 @@ def _contract(name: str) -> Contract:
 copyreg.pickle(Contract, lambda contract: (_contract, (contract.name,)))
 
 REQUEST: Final = pytest.StashKey[SessionRequest]()
-"""Where the plug-in finds the request of who started pytest; without one it is what the options say."""
+"""Where the plug-in finds the request of the program that started pytest; without one the options say it."""
 
 
 def info_of(subject: Subject) -> SubjectInfo:
