@@ -2,6 +2,11 @@
 
 use std::{env, fs, path::Path};
 
+/// Our lints do not apply to a foreign file: it is judged by what it does, not by its style. The lints that Cargo.toml
+/// denies are named, because `warnings` are only those that warn.
+const ALLOW_FOREIGN: &str = "#[allow(warnings, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks, \
+                             clippy::multiple_unsafe_ops_per_block)]";
+
 fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
@@ -32,11 +37,8 @@ fn subject_module(here: &str, out: &str) {
     let foreign = env::var_os("FRAME_RS").filter(|path| !path.is_empty()).map(|path| {
         path.into_string().unwrap_or_else(|path| panic!("FRAME_RS: expected a path in UTF-8, got {path:?}"))
     });
-    // Our lints do not apply to a foreign file: it is judged by what it does, not by its style. The lints that Cargo.toml
-    // denies are named, because `warnings` are only those that warn.
     let allow = if foreign.is_some() {
-        "#[allow(warnings, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks, \
-         clippy::multiple_unsafe_ops_per_block)]"
+        ALLOW_FOREIGN
     } else {
         // The shim does not use everything that the module offers.
         "#[allow(dead_code)]"
@@ -45,9 +47,10 @@ fn subject_module(here: &str, out: &str) {
     assert!(Path::new(&subject).is_absolute(), "FRAME_RS: expected an absolute path, got {subject}");
     println!("cargo:rerun-if-changed={subject}");
     lacking_names();
-    let text = match other_adapter() {
-        Some(adapter) => beside_adapter(&adapter, &subject, allow),
-        None => memory_module(here, &subject, allow),
+    let text = match (tree(), other_adapter()) {
+        (Some(tree), _) => tree_module(here, out, &tree),
+        (None, Some(adapter)) => beside_adapter(&adapter, &subject, allow),
+        (None, None) => memory_module(here, &subject, allow),
     };
     fs::write(Path::new(out).join("subject.rs"), text).expect("OUT_DIR is writable");
 }
@@ -88,6 +91,75 @@ fn beside_adapter(adapter: &str, subject: &str, allow: &str) -> String {
         "#[path = {adapter:?}]\nmod adapter;\n#[allow(unused_imports)]\nuse adapter::*;\n\
          {allow}\n#[path = {subject:?}]\nmod subject;\n"
     )
+}
+
+/// The files of a kernel tree's memory core. Each one's text tells which of the names in `ASKED_OF` it has.
+const CORE: [&str; 4] = ["zone", "frame", "boot_alloc", "buddy"];
+
+/// What versions of a core differ in: `cfg(tree_has = "name")` for a name, by the text that shows it, in which file.
+const ASKED_OF: [(&str, &str, &str); 5] = [
+    ("protected", "boot_alloc", "pub fn set_protected_ranges"),
+    ("alloc_migratetype", "buddy", "pub fn alloc_migratetype"),
+    ("alloc_zone_migratetype", "buddy", "pub fn alloc_zone_migratetype"),
+    ("mark_poisoned", "frame", "pub fn mark_poisoned"),
+    ("is_hhdm_range_mapped_now", "boot_alloc", "is_hhdm_range_mapped_now"),
+];
+
+/// The folder of a kernel's sources whose memory core takes the place of the frame module: `FRAME_HARNESS_TREE`.
+/// `cfg(kernel_tree)` then brings what such a core asks its kernel for; `cfg(other_adapter)` leaves out what only frame
+/// metadata has.
+fn tree() -> Option<String> {
+    println!("cargo:rerun-if-env-changed=FRAME_HARNESS_TREE");
+    println!("cargo:rustc-check-cfg=cfg(kernel_tree)");
+    println!("cargo:rustc-check-cfg=cfg(tree_has, values(any()))");
+    let tree = env::var("FRAME_HARNESS_TREE").ok().filter(|path| !path.is_empty())?;
+    assert!(Path::new(&tree).is_absolute(), "FRAME_HARNESS_TREE: expected an absolute path, got {tree}");
+    println!("cargo:rustc-check-cfg=cfg(other_adapter)");
+    println!("cargo:rustc-cfg=other_adapter");
+    println!("cargo:rustc-cfg=kernel_tree");
+    Some(tree)
+}
+
+/// The core's files as `crate::memory`, each in place, with the adapter that drives them.
+fn tree_module(here: &str, out: &str, tree: &str) -> String {
+    let mut files = String::new();
+    let mut texts = Vec::new();
+    for name in CORE {
+        let file = format!("{tree}/memory/{name}.rs");
+        println!("cargo:rerun-if-changed={file}");
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        files += &format!("{ALLOW_FOREIGN}\n#[path = {file:?}]\npub mod {name};\n");
+        texts.push((name, text));
+    }
+    for (name, file, shown_by) in ASKED_OF {
+        if texts.iter().any(|(named, text)| *named == file && text.contains(shown_by)) {
+            println!("cargo:rustc-cfg=tree_has=\"{name}\"");
+        }
+    }
+    let modules = loader_modules(texts.iter().map(|(_, text)| text.as_str()));
+    fs::write(Path::new(out).join("limine.rs"), modules).expect("OUT_DIR is writable");
+    let (ours, adapter) = (format!("{here}/src/tree/memory.rs"), format!("{here}/src/tree/mod.rs"));
+    format!("#[path = {adapter:?}]\nmod adapter;\nmod memory {{\ninclude!({ours:?});\n{files}}}\n")
+}
+
+/// A function for each module of the boot loader that the core asks for by name.
+fn loader_modules<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    const PATH: &str = "boot::limine::";
+    let mut names: Vec<&str> = Vec::new();
+    for text in texts {
+        for (at, _) in text.match_indices(PATH) {
+            let rest = &text[at + PATH.len()..];
+            let end = rest.find(|char: char| !char.is_alphanumeric() && char != '_').unwrap_or(rest.len());
+            if end > 0 && !names.contains(&&rest[..end]) {
+                names.push(&rest[..end]);
+            }
+        }
+    }
+    let mut text = format!("/// In the order of the core's text.\npub const NAMES: &[&str] = &{names:?};\n");
+    for (index, name) in names.iter().enumerate() {
+        text += &format!("pub fn {name}() -> Option<(u64, u64)> {{\n    super::region::protected({index})\n}}\n");
+    }
+    text
 }
 
 /// Tells the compiler which names the frame module lacks: `cfg(lacks = "MetaSlot")` for each, `cfg(older)` for any.

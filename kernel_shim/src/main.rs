@@ -35,6 +35,12 @@ mod smp;
 // For rustfmt, which formats what is declared here. The compiler gets the same text from `subject.rs`, below.
 #[cfg(any())]
 mod memory;
+#[cfg(any())]
+mod tree;
+
+// What the memory core of a kernel tree asks its kernel for.
+#[cfg(kernel_tree)]
+mod silo;
 
 use boot::start_info::StartInfo;
 use shim_parts::command_line::{parse_cpus, Stage};

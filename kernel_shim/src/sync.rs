@@ -2,6 +2,11 @@
 
 use crate::arch::interrupts;
 
+#[cfg(kernel_tree)]
+mod spinlock;
+#[cfg(kernel_tree)]
+pub use spinlock::{debug_set_trace_buddy_addr, SpinLock, SpinLockGuard};
+
 /// Exists only while interrupts are disabled on the CPU that holds it. So no interrupt handler of this CPU can wait for a
 /// lock that the CPU holds.
 pub struct IrqDisabledToken(());

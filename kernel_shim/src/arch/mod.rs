@@ -12,3 +12,5 @@ pub mod probe;
 pub mod recovery;
 pub mod secondary;
 pub mod stack;
+#[cfg(kernel_tree)]
+pub mod x86_64;

@@ -4,6 +4,10 @@ use crate::arch::{paging::KERNEL_BASE, stack};
 use core::arch::global_asm;
 use core::ops::Range;
 
+// A kernel tree has its memory map here.
+#[cfg(kernel_tree)]
+pub use super::region::{MemoryKind, MemoryRegion};
+
 global_asm!(
     include_str!("boot.s"),
     KERNEL_BASE = const KERNEL_BASE,

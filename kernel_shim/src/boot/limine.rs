@@ -1,0 +1,4 @@
+//! The modules of the boot loader that older memory cores protect by name. Each name that the core asks for stands for one
+//! of the ranges that the host protects, in the order of the core's text.
+
+include!(concat!(env!("OUT_DIR"), "/limine.rs"));

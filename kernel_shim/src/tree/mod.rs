@@ -1,0 +1,20 @@
+//! What binds the shim to the memory core of a kernel tree, whose files are compiled in place.
+
+mod commands;
+mod operand;
+
+use crate::commands::{crash, selftest, system};
+use crate::console::{batch, table::Tables};
+use shim_parts::command_line::Stage;
+
+pub const TABLES: Tables =
+    &[system::COMMANDS, batch::COMMANDS, commands::COMMANDS, selftest::COMMANDS, crash::COMMANDS];
+
+/// The host starts the core, by `core.start`, once it has written a memory map.
+pub fn start(_stage: Stage) {}
+
+/// A core that panicked is not asked anything further: the host puts its memory back as it was before.
+///
+/// # Safety
+/// The code that panicked on `_cpu` must never run again.
+pub unsafe fn after_panic_of(_cpu: usize) {}
