@@ -83,7 +83,7 @@ def build(
 def changed_sources(image: Image) -> list[Path]:
     """Return the files that came with an image's subject and are not any more as they were."""
     files = [(Path(file), content) for file, content in image.sources]
-    return [file for file, content in files if file != image.subject.path and _digest([file]) != content]
+    return [file for file, content in files if file not in image.subject.files and _digest([file]) != content]
 
 
 def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None) -> _Kept:
@@ -100,11 +100,11 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
             first="a file that changed while it was compiled",
             rendered="",
         )
-    if subject.path not in built.sources:
+    if unread := [file for file in subject.files if file not in built.sources]:
         raise CompileError(
             subject=subject.name,
             profile=profile,
-            first=f"another frame module: {subject.path} is none of the sources that the compiler read",
+            first=f"another subject: {unread[0]} is none of the sources that the compiler read",
         )
     path, digest = store.keep_elf(built.elf)
     prove_image(Image(path, digest, profile, subject), order.toolchain, built.core)

@@ -27,6 +27,7 @@ from frame_harness.image.subject import Subject
 _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
 _LACKS = "FRAME_HARNESS_LACKS"  # likewise
 _ADAPTER = "FRAME_HARNESS_ADAPTER"  # likewise
+_TREE = "FRAME_HARNESS_TREE"  # likewise
 _SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
 OWN_VARIABLE = re.compile(r"CARGO(?:_|$)|OUT_DIR$|RUSTC|FRAME_RS$|FRAME_HARNESS_")
 """What cargo, or the harness, sets itself."""
@@ -127,6 +128,8 @@ def shim_invocation(
 
 def _what_is_built(subject: Subject) -> dict[str, str]:
     adapter = subject.contract.adapter
+    if subject.parts:
+        return {_TREE: os.fspath(subject.path.parent)}
     if adapter is None and subject.is_builtin:
         return {}  # a path would do the same, but build differently
     return {"FRAME_RS": os.fspath(subject.path)} | ({_ADAPTER: adapter} if adapter else {})
@@ -248,7 +251,7 @@ def _is_about(subject: Subject, message: dict[str, Any]) -> bool:
     ours = (resources.shim_dir(), resources.build_dir())  # what lies in the first is named relative to it
     places = [Path(span["file_name"]) for span in message["message"]["spans"] if span["is_primary"]]
     return any(
-        place == subject.path
+        place in subject.files
         or (place.is_absolute() and not any(place.is_relative_to(folder) for folder in ours))
         for place in places
     )

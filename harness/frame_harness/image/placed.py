@@ -35,8 +35,8 @@ def _path_attribute(path: Path) -> str:
 
 
 def is_part_of(file: str, subject: str) -> bool:
-    """Tell whether a source file is the frame module or one of its own modules, by the paths of both."""
-    if file == subject:
+    """Tell whether a source file is the subject or one of its own modules, by the paths of both."""
+    if file == subject or file.startswith(f"{subject}/"):
         return True
     path = Path(subject)
     if path.name == "mod.rs":

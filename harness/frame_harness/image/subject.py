@@ -1,4 +1,4 @@
-"""Names the frame module under test."""
+"""Names what is under test: a module in a file, or the memory core of a kernel tree."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ BUILTIN_NAME = "built-in"
 
 @dataclass(frozen=True)
 class Subject:
-    """One module of a kernel, compiled in place, with the contract that it has to keep.
+    """One module of a kernel, or several that belong together, compiled in place, with their contract.
 
     Attributes:
-        path: absolute, with links resolved, as the compiler will print it.
+        path: absolute, with links resolved, as the compiler will print it; a folder where there are `parts`.
         sha256: of the text when this value was made.
         name: what reports call it.
+        parts: names of the files in the folder `path` that are judged together.
     """
 
     path: Path
     sha256: str
     name: str
     contract: Contract = field(compare=False, repr=False)
+    parts: tuple[str, ...] = ()
 
     @classmethod
     def builtin(cls, contract: Contract) -> Subject:
@@ -47,6 +49,22 @@ class Subject:
         _check_name(resolved)
         return cls(resolved, _digest(resolved), resolved.name, contract)
 
+    @classmethod
+    def from_folder(cls, path: Path, parts: tuple[str, ...], name: str, contract: Contract) -> Subject:
+        """Return the subject that some files of a folder are together.
+
+        Raises:
+            SubjectError: one may not be read, or no Rust source can name the folder.
+        """
+        resolved = path.resolve()
+        _check_name(resolved)
+        return cls(resolved, _digest_of_parts(resolved, parts), name, contract, parts)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are judged."""
+        return tuple(self.path / part for part in self.parts) or (self.path,)
+
     @property
     def is_builtin(self) -> bool:
         """Tell whether this is the shim's own module."""
@@ -54,7 +72,8 @@ class Subject:
 
     def refreshed(self) -> Subject:
         """Return the subject as its file is now."""
-        return replace(self, sha256=_digest(self.path))
+        new = _digest_of_parts(self.path, self.parts) if self.parts else _digest(self.path)
+        return replace(self, sha256=new)
 
 
 def builtin_path(contract: Contract) -> Path:
@@ -73,6 +92,11 @@ def _check_name(path: Path) -> None:
             actual="another",
             next_step="rename the file or the folder",
         )
+
+
+def _digest_of_parts(folder: Path, parts: tuple[str, ...]) -> str:
+    digests = " ".join(f"{part} {_digest(folder / part)}" for part in parts)
+    return hashlib.sha256(digests.encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

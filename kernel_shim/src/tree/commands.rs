@@ -2,6 +2,7 @@
 
 use super::operand::{self, Kind};
 use crate::boot::region;
+use crate::memory::zone::ZoneType;
 use crate::memory::{boot_alloc, buddy, frame, paging};
 use crate::sync::{with_irqs_disabled, IrqDisabledToken};
 use frame::{AllocError, PhysFrame};
@@ -16,6 +17,12 @@ pub const COMMANDS: &[Command] = &[
     Command::new("core.offers", "", "which requests this version of the core knows", offers),
     Command::new("core.start", "[end of the HHDM]", "start the core on the map that the host wrote", start),
     Command::new("core.alloc", "<order> unmovable|movable any|dma|normal|highmem", "allocate a block", alloc),
+    Command::new(
+        "core.fill",
+        "<order> unmovable|movable any|dma|normal|highmem <most>",
+        "allocate blocks until there is none; a line for each",
+        fill,
+    ),
     Command::new("core.free", "<paddr> <order>", "free a block", free),
     Command::new("core.poison", "<paddr>", "poison a frame: its guard, as the frame module does it", poison),
     Command::new("core.totals", "", "the pages that the core manages, and those that it says are allocated", totals),
@@ -62,20 +69,43 @@ fn end_of_memory(map: &[MemoryRegion]) -> u64 {
     usable.map(|region| region.base.saturating_add(region.size)).max().unwrap_or(0)
 }
 
+/// What to allocate.
+struct Wanted {
+    order: u8,
+    kind: Kind,
+    zone: Option<ZoneType>,
+}
+
+impl Wanted {
+    fn parse(args: &mut Args<'_>) -> Result<Self, CommandError> {
+        Ok(Self { order: args.u8("order")?, kind: Kind::parse(args)?, zone: operand::zone(args)? })
+    }
+
+    fn allocate(&self) -> Result<PhysFrame, AllocError> {
+        let Some(zone) = self.zone else {
+            return with_irqs_disabled(|token| alloc_anywhere(token, self.order, self.kind));
+        };
+        buddy::get_allocator().lock().with_mut_and_token(|core, token| match core.as_mut() {
+            Some(core) => alloc_in(core, self.order, zone, self.kind, token),
+            None => Err(AllocError::OutOfMemory),
+        })
+    }
+}
+
 fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let (order, kind, zone) = (args.u8("order")?, Kind::parse(args)?, operand::zone(args)?);
+    let wanted = Wanted::parse(args)?;
     args.end()?;
-    let result = match zone {
-        None => with_irqs_disabled(|token| alloc_anywhere(token, order, kind)),
-        Some(zone) => {
-            let mut core = buddy::get_allocator().lock();
-            core.with_mut_and_token(|core, token| {
-                core.as_mut().map_or(Err(AllocError::OutOfMemory), |core| alloc_in(core, order, zone, kind, token))
-            })
-        }
-    };
-    let block = result.map_err(error)?;
-    reply.hex("paddr", block.start_address.as_u64());
+    reply.hex("paddr", wanted.allocate().map_err(error)?.start_address.as_u64());
+    Ok(())
+}
+
+/// Fails when it stopped at an error before it had the most blocks that it may take.
+fn fill(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (wanted, most) = (Wanted::parse(args)?, args.u64("most")?);
+    args.end()?;
+    for _ in 0..most {
+        reply.data(format_args!("{:#x}", wanted.allocate().map_err(error)?.start_address.as_u64()));
+    }
     Ok(())
 }
 
@@ -93,7 +123,7 @@ fn alloc_anywhere(token: &IrqDisabledToken, order: u8, _kind: Kind) -> Result<Ph
 fn alloc_in(
     core: &mut buddy::BuddyAllocator,
     order: u8,
-    zone: crate::memory::zone::ZoneType,
+    zone: ZoneType,
     kind: Kind,
     token: &IrqDisabledToken,
 ) -> Result<PhysFrame, AllocError> {
@@ -104,7 +134,7 @@ fn alloc_in(
 fn alloc_in(
     core: &mut buddy::BuddyAllocator,
     order: u8,
-    zone: crate::memory::zone::ZoneType,
+    zone: ZoneType,
     _kind: Kind,
     token: &IrqDisabledToken,
 ) -> Result<PhysFrame, AllocError> {

@@ -1,0 +1,150 @@
+"""Starts a core on map after map, plays operations, keeps one short case for each fault."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from frame_harness.base.units import PAGE_SIZE
+from frame_harness.histories.shrink import shrink
+from frame_harness.memory_core.catalogue import GIB, MIB, catalogue, large_catalogue, random_map
+from frame_harness.memory_core.generate import Writer
+from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.maps import MemoryMap, Region, Span
+from frame_harness.memory_core.play import Failure, play
+from frame_harness.memory_core.steps import Step, operations_of, steps_of
+
+HISTORIES, STEPS = 260, 24
+"""What a whole run plays on each build: so many histories of about so many operations."""
+SPOILT = 2
+"""So many starts that end at a known fault, and a map is left alone: nothing else can be seen behind it."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A fault with the shortest case found that shows it.
+
+    Attributes:
+        map_name: of the map on which it was seen first.
+        fresh: whether a guest that has just booted shows it, too.
+    """
+
+    failure: Failure
+    map_name: str
+    fresh: bool
+
+
+@dataclass
+class Tally:
+    """What a campaign has done so far."""
+
+    found: dict[Key, Found] = field(default_factory=dict)
+    again: Counter[Key] = field(default_factory=Counter)
+    """How often a history ended at a fault that was known by then."""
+    maps: int = 0
+    histories: int = 0
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Site:
+    """A guest with the maps that its RAM has room for."""
+
+    core: CoreGuest
+    maps: tuple[MemoryMap, ...]
+    spans: tuple[Span, ...]
+
+
+def small_site(core: CoreGuest) -> Site:
+    """Maps of a machine with little memory: each start takes milliseconds."""
+    spans = tuple(core.available())
+    start, end = _piece(spans)
+    return Site(core, tuple(catalogue(start, end)), spans)
+
+
+def large_site(core: CoreGuest) -> Site:
+    """Maps that need memory in every zone."""
+    spans = tuple(core.available())
+    start, _ = _piece(spans)
+    return Site(core, tuple(large_catalogue(start, spans[-1][1])), spans)
+
+
+def _piece(spans: Sequence[Span]) -> Span:
+    first, end = max(spans, key=lambda span: span[1] - span[0])
+    return -(-first // (2 * MIB)) * 2 * MIB, end // MIB * MIB
+
+
+def campaign(sites: Sequence[Site], seed: int, say: Callable[[Found], None] = lambda _: None) -> Tally:
+    """Start on every map of the catalogue, then play random operations on these and on random maps."""
+    tally = Tally()
+    spoilt: Counter[str] = Counter()
+    for site in sites:
+        for memory in site.maps:
+            tally.maps += 1
+            _try(site.core, memory.name, steps_of(memory), tally, spoilt, say)
+    rng = random.Random(f"{seed}")
+    offers = {what: sites[0].core.offers(what) for what in ("kinds", "poison", "protected")}
+    for number in range(HISTORIES):
+        site = sites[0] if rng.random() < 0.85 else rng.choice(sites)
+        memory = _map_for(rng, site, spoilt, number, protects=offers["protected"])
+        writer = Writer(rng, kinds=offers["kinds"], poison=offers["poison"])
+        tally.histories += 1
+        steps = (*steps_of(memory), *writer.write(rng.randint(1, STEPS)))
+        _try(site.core, memory.name, steps, tally, spoilt, say)
+    return tally
+
+
+def _map_for(rng: random.Random, site: Site, spoilt: Counter[str], number: int, *, protects: bool) -> MemoryMap:
+    roll = rng.random()
+    if roll < 0.3:
+        return random_map(rng, f"random {number}", site.spans, protects)
+    if roll < 0.6:
+        return _small_map(rng, site)
+    fit = [one for one in site.maps if spoilt[one.name] < SPOILT]
+    return rng.choice(fit or site.maps)
+
+
+def _small_map(rng: random.Random, site: Site) -> MemoryMap:
+    """A map whose memory can be used up in a few steps; all of its pieces begin at 2 MiB."""
+    start, end = _piece(site.spans)
+    first = start + rng.randrange((end - start) // (4 * MIB)) * 2 * MIB
+    size = rng.choice((1, 2, 4)) * MIB + first // PAGE_SIZE * 64
+    return MemoryMap("little memory", (Region(first, min(size // MIB * MIB + MIB, end - first)),))
+
+
+def _try(
+    core: CoreGuest,
+    name: str,
+    steps: Sequence[Step],
+    tally: Tally,
+    spoilt: Counter[str],
+    say: Callable[[Found], None],
+) -> None:
+    tally.steps += len(steps)
+    failure = play(core, steps, tally.found)
+    if failure is None:
+        return
+    if not operations_of(failure.steps):
+        spoilt[name] += 1
+    key = failure.clause
+    if key in tally.found:
+        tally.again[key] += 1
+        return
+    found = _shortened(core, failure, name, tuple(tally.found))
+    tally.found[key] = found
+    say(found)
+    _try(core, name, steps, tally, spoilt, say)  # behind it there may be more
+
+
+def _shortened(core: CoreGuest, failure: Failure, name: str, known: tuple[Key, ...]) -> Found:
+    shortest = shrink(failure, lambda steps: play(core, steps, known))
+    core.renew()
+    again = play(core, shortest.steps, known)
+    fresh = again is not None and again.clause == failure.clause
+    return Found(again if again is not None and fresh else shortest, name, fresh)
+
+
+__all__ = ["GIB", "Found", "Site", "Tally", "campaign", "large_site", "small_site"]

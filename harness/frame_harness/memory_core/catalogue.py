@@ -1,0 +1,139 @@
+"""Memory maps to start a core on: shapes of real machines, and every way in which a map can be strange."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from frame_harness.base.units import PAGE_SIZE
+from frame_harness.memory_core.maps import Kind, MemoryMap, Protected, Region, Span
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+LOW_END, HIGH_START = 640 * KIB, MIB
+"""Where memory below 1 MiB ends in a PC, and where it goes on."""
+DMA_END, NORMAL_END = 16 * MIB, 896 * MIB
+"""Where a core of this design puts the borders of its zones."""
+PCI_HOLE: Span = (3 * GIB, 4 * GIB)
+
+
+def free(first: int, end: int) -> Region:
+    """Usable memory."""
+    return Region(first, end - first)
+
+
+def reserved(first: int, end: int) -> Region:
+    """Memory that nobody may use."""
+    return Region(first, end - first, Kind.RESERVED)
+
+
+def catalogue(start: int, end: int) -> Iterator[MemoryMap]:
+    """Maps of a machine whose RAM from `start` to `end` is free, with what is free below 640 KiB.
+
+    Args:
+        start: a multiple of 2 MiB above the kernel image, below 14 MiB.
+        end: a multiple of 1 MiB.
+    """
+    low = free(PAGE_SIZE, LOW_END - 4 * KIB)
+    yield MemoryMap("one piece", (free(start, end),))
+    yield MemoryMap(
+        "a PC's map",
+        (
+            free(0, LOW_END - 4 * KIB), reserved(LOW_END - 4 * KIB, LOW_END), reserved(0xF0000, HIGH_START),
+            free(start, end - 128 * KIB), reserved(end - 128 * KIB, end),
+        ),
+    )  # fmt: skip
+    yield MemoryMap("low memory and high memory", (low, free(start, end)))
+    yield MemoryMap("low memory alone", (free(PAGE_SIZE, LOW_END // 2),))
+    yield MemoryMap("a free region at 0", (free(0, LOW_END // 2), free(start, end)))
+    yield MemoryMap("starts and ends at odd frames", (free(start + PAGE_SIZE, end - 3 * PAGE_SIZE),))
+    yield MemoryMap("starts and ends inside of frames", (free(start + 0x123, end - 0x777),))
+    yield MemoryMap("reserved inside of free", (free(start, end), reserved(start + 8 * MIB, start + 9 * MIB)))
+    yield MemoryMap("reserved across a border of free", (free(start, end - MIB), reserved(end - 2 * MIB, end)))
+    yield MemoryMap("free regions that overlap", (free(start, end - 8 * MIB), free(start + 8 * MIB, end)))
+    yield MemoryMap("the same region twice", (free(start, end), free(start, end)))
+    yield MemoryMap("regions in descending order", (free(end - 16 * MIB, end), free(start, start + 16 * MIB), low))
+    yield MemoryMap("regions that touch", (free(start, start + 5 * MIB), free(start + 5 * MIB, end)))
+    yield MemoryMap(
+        "free and reclaimable", (free(start, end - 4 * MIB), Region(end - 4 * MIB, 4 * MIB, Kind.RECLAIM))
+    )
+    yield MemoryMap("zero length", (Region(start + MIB, 0), free(start, end), Region(end, 0, Kind.RESERVED)))
+    yield MemoryMap("wraps around", (free(start, end), Region((1 << 64) - PAGE_SIZE, 2 * PAGE_SIZE)))
+    yield MemoryMap("reaches the last address", (free(start, end), reserved((1 << 64) - MIB, 1 << 64)))
+    yield MemoryMap("null regions", (Region(0, 0, Kind.NULL), free(start, end), Region(start, MIB, Kind.NULL)))
+    yield MemoryMap(
+        "ACPI islands",
+        (
+            free(start, end - 6 * MIB), reserved(end - 6 * MIB, end - 6 * MIB + 52 * KIB),
+            free(end - 6 * MIB + 52 * KIB, end - 2 * MIB), reserved(end - 2 * MIB, end - 2 * MIB + 4 * KIB),
+            free(end - 2 * MIB + 4 * KIB, end),
+        ),
+    )  # fmt: skip
+    yield MemoryMap("protected ranges", (free(start, end),), (Protected(start + 8 * MIB, MIB),))
+    yield MemoryMap(
+        "protected inside of frames", (free(start, end),), (Protected(start + 8 * MIB + 0x800, PAGE_SIZE),)
+    )
+    yield MemoryMap(
+        "protected at both ends", (free(start, end),), (Protected(start, 64 * KIB), Protected(end - MIB, MIB))
+    )
+    yield MemoryMap("protected beyond the map", (free(start, end),), (Protected(end + GIB, MIB),))
+    yield MemoryMap("across a zone border", (free(DMA_END - MIB, DMA_END + MIB),))
+    yield MemoryMap("the first zone alone", (free(start, DMA_END),))
+    yield MemoryMap("boot reaches half of it", (free(start, end),), hhdm_end=(start + end) // 2 // MIB * MIB)
+    yield MemoryMap("boot reaches the second piece alone", (free(end - MIB, end), free(start, start + 8 * MIB)),
+                    hhdm_end=end - MIB)  # fmt: skip
+    yield MemoryMap("a frame in another zone", (free(start, DMA_END - MIB), free(end - PAGE_SIZE, end)))
+    yield MemoryMap("200 islands of a frame", (free(start, start + 2 * MIB), *islands(start + 4 * MIB, 200, 1)))
+    yield MemoryMap("50 islands of 9 frames", (free(start, start + 2 * MIB), *islands(start + 4 * MIB, 50, 9)))
+    yield MemoryMap("islands alone", tuple(islands(start, 40, 64)))
+    yield MemoryMap("too little memory", (free(start, start + 16 * KIB),))
+    yield MemoryMap("nothing to use", (reserved(start, end),))
+    yield MemoryMap("no region at all", ())
+
+
+def large_catalogue(start: int, end: int) -> Iterator[MemoryMap]:
+    """Maps of a machine with more than 1 GiB: `end` is above the PCI hole where it has memory there."""
+    yield MemoryMap("all three zones", (free(start, GIB),))
+    yield MemoryMap("the last zone alone", (free(NORMAL_END + 4 * MIB, GIB),))
+    yield MemoryMap("across the last zone border", (free(start, 8 * MIB), free(NORMAL_END - MIB, NORMAL_END + MIB)))
+    yield MemoryMap(
+        "little in each zone",
+        (free(start, start + 24 * MIB), free(NORMAL_END + MIB, NORMAL_END + 3 * MIB), free(GIB - MIB, GIB)),
+    )
+    if end > PCI_HOLE[1]:
+        yield MemoryMap("on both sides of the PCI hole", (free(start, PCI_HOLE[0]), free(PCI_HOLE[1], end)))
+        yield MemoryMap(
+            "behind the PCI hole", (free(start, start + 512 * MIB), free(PCI_HOLE[1] + PAGE_SIZE, end - MIB))
+        )
+
+
+def islands(first: int, count: int, frames: int) -> list[Region]:
+    """Free regions with one frame between them."""
+    stride = (frames + 1) * PAGE_SIZE
+    return [Region(first + at * stride, frames * PAGE_SIZE) for at in range(count)]
+
+
+def random_map(rng: random.Random, name: str, spans: Sequence[Span], protects: bool) -> MemoryMap:
+    """A map of one to six regions inside of RAM, many of them small, aligned or not.
+
+    Args:
+        spans: RAM that is free.
+    """
+    regions: list[Region] = []
+    for _ in range(rng.choice((1, 1, 2, 2, 3, 4, 6))):
+        first, end = rng.choice(spans)
+        unit = rng.choice((1, 16, PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 64 * KIB, MIB, 2 * MIB))
+        base = rng.randrange(first, end) // unit * unit
+        size = min(int(2 ** rng.uniform(12, 26)) // unit * unit or unit, end - base)
+        kind = rng.choice((Kind.FREE, Kind.FREE, Kind.FREE, Kind.RECLAIM, Kind.RESERVED))
+        if base >= first and size > 0:
+            regions.append(Region(base, size, kind))
+    if rng.random() < 0.8:  # room for the core itself
+        first, end = max(spans, key=lambda span: span[1] - span[0])
+        base = rng.randrange(first, (first + end) // 2) // (2 * MIB) * 2 * MIB
+        regions.insert(rng.randrange(len(regions) + 1), free(max(base, first), min(base + 8 * MIB, end)))
+    protected = [
+        Protected(rng.randrange(one.base, one.end), rng.choice((1, PAGE_SIZE, 64 * KIB)))
+        for one in regions
+        if protects and rng.random() < 0.15
+    ]
+    return MemoryMap(name, tuple(regions), tuple(protected))

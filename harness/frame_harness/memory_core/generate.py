@@ -1,0 +1,123 @@
+"""Writes random operations for a core, in styles that each reach something else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+from frame_harness.memory_core.state import KINDS, ZONES
+from frame_harness.memory_core.steps import ANY_ZONE, Alloc, Fill, Free, FreeOne, Operation, Poison, WrongFree
+from frame_harness.memory_core.wrong_frees import WRONG_FREES
+
+MAX_ORDER = 11
+"""The largest order that is asked for; a core may have a smaller one, and then returns an error."""
+
+
+class Writer:
+    """Writes operations; remembers which blocks may be there."""
+
+    def __init__(self, rng: random.Random, *, kinds: bool, poison: bool) -> None:
+        self._rng = rng
+        self._kinds = KINDS if kinds else KINDS[:1]
+        self._poison = poison
+        self._count = 0
+        self._there: list[str] = []
+
+    def write(self, budget: int) -> list[Operation]:
+        """About `budget` operations; then all is freed, or one free is wrong, or neither."""
+        style = self._rng.choice((self._churn, self._churn, self._exhaust, self._use_up, self._stack, self._sizes))
+        steps = list(style(budget))
+        end = self._rng.random()
+        if end < 0.35:
+            steps += self._free_all()
+            steps.append(self._alloc(self._rng.randint(4, MAX_ORDER)))
+        elif end < 0.6:
+            steps += self._wrong()
+        return steps
+
+    def _alloc(self, order: int, kind: str | None = None, zone: str = ANY_ZONE) -> Alloc:
+        self._count += 1
+        name = f"b{self._count}"
+        self._there.append(name)
+        return Alloc(name, order, kind or self._rng.choice(self._kinds), zone)
+
+    def _order(self) -> int:
+        return min(int(self._rng.expovariate(0.5)), MAX_ORDER)
+
+    def _zone(self) -> str:
+        return self._rng.choice((*[ANY_ZONE] * 6, *ZONES))
+
+    def _churn(self, budget: int) -> Iterator[Operation]:
+        for _ in range(budget):
+            roll = self._rng.random()
+            if not self._there or roll < 0.55:
+                yield self._alloc(self._order(), zone=self._zone())
+            elif roll < 0.95 or not self._poison:
+                yield self._free_one()
+            else:
+                name = self._rng.choice(self._there)
+                yield Poison(name)
+                self._there.remove(name)
+                yield Free(name)
+
+    def _exhaust(self, budget: int) -> Iterator[Operation]:
+        """Ask for one sort of block until there is none, give some back, ask again."""
+        order, kind, zone = self._order(), self._rng.choice(self._kinds), self._zone()
+        other = self._rng.choice(self._kinds)
+        for _ in range(budget):
+            yield self._alloc(order, kind, zone)
+        for _ in range(self._rng.randint(0, budget // 2)):
+            if self._there:
+                yield self._free_one()
+        for _ in range(self._rng.randint(1, budget // 2 + 1)):
+            yield self._alloc(max(order + self._rng.choice((-1, 0, 0, 1)), 0), other, self._zone())
+
+    def _use_up(self, budget: int) -> Iterator[Operation]:
+        """Take all memory in one or two sorts of blocks, give a few back, ask for others."""
+        for order in sorted({self._order(), 0}, reverse=True):
+            self._count += 1
+            name = f"b{self._count}"
+            self._there.append(name)
+            yield Fill(name, order, self._rng.choice(self._kinds), self._zone())
+        for _ in range(self._rng.randint(1, max(budget // 2, 1))):
+            yield FreeOne(self._rng.choice(self._there))
+        for _ in range(self._rng.randint(1, 4)):
+            yield self._alloc(self._rng.choice((0, 0, 1, self._order())), zone=self._zone())
+
+    def _stack(self, budget: int) -> Iterator[Operation]:
+        """Single frames, given back in the order in which they came, or the other way round."""
+        kind = self._rng.choice(self._kinds)
+        for _ in range(budget):
+            yield self._alloc(0, kind)
+        backwards = self._rng.random() < 0.5
+        while self._there:
+            yield Free(self._there.pop(-1 if backwards else 0))
+
+    def _sizes(self, budget: int) -> Iterator[Operation]:
+        """Each order once, the largest or the smallest first."""
+        orders = list(range(MAX_ORDER + 1))
+        if self._rng.random() < 0.5:
+            orders.reverse()
+        for order in orders[: max(budget, 4)]:
+            yield self._alloc(order)
+        yield from self._free_all()
+
+    def _free_one(self) -> Free:
+        return Free(self._there.pop(self._rng.randrange(len(self._there))))
+
+    def _free_all(self) -> list[Operation]:
+        names, self._there = self._there, []
+        self._rng.shuffle(names)
+        return [Free(name) for name in names]
+
+    def _wrong(self) -> Iterator[Operation]:
+        how = self._rng.choice(WRONG_FREES)
+        if not self._there:
+            yield self._alloc(self._order())
+        name = self._rng.choice(self._there)
+        if how == "again":
+            yield Free(name)
+        yield WrongFree(how, name)
+
+
+Write = Callable[[random.Random], list[Operation]]

@@ -1,0 +1,104 @@
+"""A guest with a memory core that is started on one map after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from frame_harness.guest.booted import BootedGuest
+from frame_harness.guest.reply import Reply
+from frame_harness.memory_core.maps import MAX_PROTECTED, MAX_REGIONS, MemoryMap, Span, rounded_in
+from frame_harness.memory_core.reading import CoreReader
+from frame_harness.memory_core.state import CoreState
+
+STATICS = ("kernel_shim::memory", "kernel_shim::heap")
+"""Where the core keeps what it remembers outside of the memory that it manages."""
+
+Boot = Callable[[], BootedGuest]
+
+
+class CoreGuest:
+    """Puts a core back to where it was before its start, as often as asked; a guest that died is replaced.
+
+    What the core remembers is put back; memory that it managed keeps what it held, as after a warm reset.
+    """
+
+    def __init__(self, boot: Boot, finish: Callable[[BootedGuest], object]) -> None:
+        self._boot, self._finish = boot, finish
+        self._guest: BootedGuest | None = None
+        self.last_request = ""
+        self.starts = 0
+        """How often the core was started."""
+
+    @property
+    def guest(self) -> BootedGuest:
+        """The guest as it is now; a new one where the last one died."""
+        if self._guest is not None and not self._guest.alive:
+            self.renew()
+        if self._guest is None:
+            self._guest = guest = self._boot()
+            self._reader = CoreReader(guest)
+            live = [guest.bytes_at(at, size) for name in STATICS for at, size in guest.image.statics(name)]
+            self._kept = [(now, now.copy()) for now in live]
+            self._given = guest.static("GIVEN", "region::GivenMap")
+        return self._guest
+
+    def renew(self) -> None:
+        """End the guest; the next question goes to one that has just booted."""
+        if self._guest is not None:
+            guest, self._guest = self._guest, None
+            self._finish(guest)
+
+    def available(self) -> list[Span]:
+        """RAM that the core may be given: the shim's own memory is not in it."""
+        regions = self.guest.memory_map()
+        return rounded_in([(one.base, one.end) for one in regions if one.kind == "ram"])
+
+    def offers(self, what: str) -> bool:
+        """Whether this version of the core knows `protected` ranges, `kinds`, `poison`, a limited `hhdm`."""
+        return bool(self.guest.call("core.offers")[what])
+
+    def start(self, memory: MemoryMap) -> Reply:
+        """Start the core on a map; it may panic.
+
+        Raises:
+            GuestCrashed, GuestTimeout: the core did not come back.
+        """
+        assert self.guest.alive
+        for now, kept in self._kept:
+            now[:] = kept
+        self._write(memory)
+        self.starts += 1
+        limit = "" if memory.hhdm_end is None else f" {memory.hhdm_end:#x}"
+        return self.request(f"core.start{limit}")
+
+    def request(self, line: str) -> Reply:
+        """Send one request to the core.
+
+        Raises:
+            GuestCrashed, GuestTimeout: the core did not come back.
+        """
+        self.last_request = line
+        return self.guest.request(line)
+
+    def state(self) -> CoreState:
+        """Everything that the core remembers now."""
+        return self._reader.read()
+
+    def _write(self, memory: MemoryMap) -> None:
+        regions, protected = memory.regions[:MAX_REGIONS], memory.protected[:MAX_PROTECTED]
+        given = self._given
+        given["count"], given["protected_count"] = len(regions), len(protected)
+        for at, region in enumerate(regions):
+            given["regions"][at] = (region.base, region.size, int(region.kind))
+        for at, one in enumerate(protected):
+            given["protected"][at] = (one.base, one.size)
+
+    def __enter__(self) -> CoreGuest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.renew()
+

@@ -1,0 +1,342 @@
+"""Decides whether a state of a memory core, and what it answered, is what the clauses permit."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.memory_core.maps import MemoryMap, Span, common, length, merged, rounded_out, without
+from frame_harness.memory_core.state import KINDS, ZONES, CoreState, FreeBlock, spans_of
+
+
+Key = tuple[str, str]
+"""The clause and the cause of a fault."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A clause that does not hold, with what shows it.
+
+    Attributes:
+        cause: tells it from another fault that breaks the same clause; a panic's place, for example.
+    """
+
+    clause: str
+    what: str
+    expected: str
+    got: str
+    paddr: int | None = None
+    cause: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What all sightings of one fault have in common."""
+        return self.clause, self.cause
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A block that was given to a caller."""
+
+    pfn: int
+    order: int
+    kind: str
+
+    @property
+    def end(self) -> int:
+        """One past its last frame."""
+        return self.pfn + (1 << self.order)
+
+
+class Owner(StrEnum):
+    """Who has some frames; the value is for a sentence."""
+
+    LISTED = "on a free list"
+    CACHED = "in a CPU's cache"
+    CALLER = "given to a caller"
+    CORE = "the core's own"
+    QUARANTINE = "in quarantine"
+
+    @property
+    def free(self) -> bool:
+        return self in (Owner.LISTED, Owner.CACHED)
+
+
+Holding = tuple[int, int, Owner]
+"""First frame, one past the last, whose."""
+
+
+LASTING = frozenset({"CORE-02", "CORE-03", "CORE-04", "CORE-05", "CORE-06", "CORE-08", "CORE-10", "CORE-13",
+                     "CORE-16", "CORE-18", "CORE-20"})  # fmt: skip
+"""Clauses behind whose violation a core still can be judged by the others: nobody lost a frame by it so far."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What was wrong from the start on, and is not told again at each step.
+
+    Attributes:
+        stray: free memory that is not usable memory of the map.
+        given_up: the core's own memory that was free.
+    """
+
+    stray: tuple[Span, ...] = ()
+    given_up: tuple[Span, ...] = ()
+
+
+def accepted(state: CoreState, memory: MemoryMap) -> Accepted:
+    """What is wrong with the first state of a core."""
+    free = [(block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT) for block in state.blocks]
+    own = merged(rounded_out(spans_of(state.structures)))
+    return Accepted(tuple(without(free, memory.usable)), tuple(common(own, free)))
+
+
+def judge_state(
+    state: CoreState,
+    memory: MemoryMap,
+    owned: Sequence[Owned],
+    quarantine: Sequence[Owned],
+    known: Accepted = Accepted(),
+) -> Iterator[Violation]:
+    """Everything that is wrong with a state, what tells most first.
+
+    Args:
+        owned: what callers hold.
+        quarantine: poisoned blocks that were freed.
+    """
+    yield from _structures(state, memory)
+    yield from (
+        Violation("CORE-07", one.what, one.expected, one.got, one.pfn << PAGE_SHIFT, "links")
+        for one in state.faults
+    )
+    holdings = sorted(_holdings(state, owned, quarantine, known))
+    yield from _two_owners(holdings)
+    yield from _outside(holdings, memory, known)
+    yield from _misaligned(state.blocks)
+    yield from _unmerged(state)
+    yield from _counters(state, owned, quarantine)
+
+
+def _holdings(
+    state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Owned], known: Accepted
+) -> Iterator[Holding]:
+    yield from ((block.pfn, block.end, Owner.LISTED) for block in state.blocks)
+    yield from ((pfn, pfn + 1, Owner.CACHED) for pfn, _, _ in state.cached)
+    yield from ((block.pfn, block.end, Owner.CALLER) for block in owned)
+    yield from ((block.pfn, block.end, Owner.QUARANTINE) for block in quarantine)
+    for first, end in without(merged(rounded_out(spans_of(state.structures))), known.given_up):
+        yield first >> PAGE_SHIFT, end >> PAGE_SHIFT, Owner.CORE
+
+
+def _two_owners(holdings: Sequence[Holding]) -> Iterator[Violation]:
+    reach, holder = 0, Owner.CORE
+    for first, end, owner in holdings:
+        if first < reach:
+            yield _shared(first, holder, owner)
+        if end > reach:
+            reach, holder = end, owner
+
+
+def _shared(pfn: int, one: Owner, other: Owner) -> Violation:
+    owners = {one, other}
+    if Owner.QUARANTINE in owners:
+        clause = "CORE-19"
+    elif Owner.CALLER in owners:
+        clause = "CORE-14"
+    else:
+        clause = "CORE-04" if Owner.CORE in owners else "CORE-07"
+    words = " and ".join(sorted(owners)) if one is not other else f"{one} twice"
+    return Violation(clause, "a frame has two owners", "one owner", words, pfn << PAGE_SHIFT, words)
+
+
+def _outside(holdings: Iterable[Holding], memory: MemoryMap, known: Accepted) -> Iterator[Violation]:
+    usable = merged([*memory.usable, *known.stray])
+    firsts = [first for first, _ in usable]
+    for first, end, owner in holdings:
+        if not owner.free:
+            continue
+        span = (first << PAGE_SHIFT, end << PAGE_SHIFT)
+        at = bisect_right(firsts, span[0]) - 1
+        if at >= 0 and span[1] <= usable[at][1]:
+            continue
+        [stray, *_] = without([span], usable)
+        where = _what_is_there(stray, memory)
+        yield Violation("CORE-03", "a free block", "usable memory of the map alone", where, stray[0], where)
+        return
+
+
+def _what_is_there(stray: Span, memory: MemoryMap) -> str:
+    if stray[0] < PAGE_SIZE:
+        return "frame 0"
+    for one in memory.protected:
+        if common([stray], rounded_out([(one.base, one.end)])):
+            return "a protected range"
+    if common([stray], memory.forbidden):
+        return "a reserved region"
+    inside = [one for one in memory.regions if one.kind.usable and one.base < stray[1] and stray[0] < one.end]
+    return "a frame that is not whole" if inside else "memory that the map does not have"
+
+
+def _misaligned(blocks: Iterable[FreeBlock]) -> Iterator[Violation]:
+    for block in blocks:
+        if block.pfn & ((1 << block.order) - 1):
+            what = f"a free block of order {block.order}"
+            expected = f"a multiple of {PAGE_SIZE << block.order:#x}"
+            at = block.pfn << PAGE_SHIFT
+            yield Violation("CORE-06", what, expected, f"{at:#x}", at)
+            return
+
+
+def _unmerged(state: CoreState) -> Iterator[Violation]:
+    found = {(block.segment, block.order, block.kind, block.pfn) for block in state.blocks}
+    for block in state.blocks:
+        buddy = block.pfn ^ (1 << block.order)
+        if (
+            block.order < state.max_order
+            and not block.pfn & ((1 << block.order) - 1)
+            and (block.segment, block.order, block.kind, buddy) in found
+        ):
+            what = f"two free {KINDS[block.kind]} buddies of order {block.order}"
+            got = f"{block.pfn << PAGE_SHIFT:#x} and {buddy << PAGE_SHIFT:#x}, both on its list"
+            yield Violation(
+                "CORE-08", what, f"one block of order {block.order + 1}", got, block.pfn << PAGE_SHIFT
+            )
+            return
+
+
+def _structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]:
+    usable = memory.usable
+    for one in state.structures:
+        if stray := without([one.span], usable):
+            where = _what_is_there(stray[0], memory)
+            yield Violation("CORE-02", one.name, "usable memory of the map", where, one.span[0], f"in {where}")
+        if memory.hhdm_end is not None and one.span[1] > memory.hhdm_end:
+            limit = f"below {memory.hhdm_end:#x}, which the core can reach"
+            yield Violation("CORE-02", one.name, limit, f"up to {one.span[1]:#x}", one.span[0], "out of reach")
+        if one.within is not None and without([one.span], [one.within]):
+            pool = f"inside of {one.within[0]:#x}..{one.within[1]:#x}, which was taken for it"
+            got = f"{one.span[0]:#x}..{one.span[1]:#x}"
+            yield Violation("CORE-02", one.name, pool, got, one.span[0], "outgrown")
+    apart = [one for one in state.structures if one.within is None and one.span[0] < one.span[1]]
+    ordered = sorted(apart, key=lambda one: one.span)
+    for before, after in zip(ordered, ordered[1:], strict=False):
+        if after.span[0] < before.span[1]:
+            got = f"{before.name} ends at {before.span[1]:#x}, {after.name} begins at {after.span[0]:#x}"
+            yield Violation("CORE-02", "two parts of the core's own", "apart", got, after.span[0], "overlap")
+            return
+
+
+def _counters(state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Owned]) -> Iterator[Violation]:
+    """Hold each zone's counters against what is in its lists and caches; nothing is known of other zones."""
+    given = [0] * len(state.zones)
+    for block in owned:
+        if (zone := state.zone_of(block.pfn)) is not None:
+            given[zone] += 1 << block.order
+    for zone, counters in enumerate(state.zones):
+        cached = sum(state.zone_of(pfn) == zone for pfn, _, _ in state.cached)
+        if counters.cached is not None and counters.cached != cached:
+            yield _miscounted(f"cached frames of zone {ZONES[zone]}", cached, counters.cached)
+        if counters.allocated != given[zone] + cached:
+            yield _miscounted(f"allocated frames of zone {ZONES[zone]}", given[zone] + cached, counters.allocated)
+        frames = sum(one.end - one.first for one in state.segments if one.zone == zone)
+        if counters.managed != frames:
+            yield _miscounted(f"managed frames of zone {ZONES[zone]}", frames, counters.managed)
+    poisoned = sum(1 << block.order for block in quarantine)
+    if state.quarantined is not None and state.quarantined != poisoned:
+        yield Violation("CORE-19", "frames in quarantine", str(poisoned), str(state.quarantined), None, "count")
+
+
+def _miscounted(what: str, there: int, counted: int) -> Violation:
+    cause = what.partition(" of ")[0]
+    return Violation("CORE-18", what, f"{there}, as lists and caches show", str(counted), None, cause)
+
+
+def judge_start(state: CoreState, memory: MemoryMap) -> Iterator[Violation]:
+    """What is wrong with the first state alone: memory that the core forgot."""
+    if memory.strange:
+        return
+    free = [(block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT) for block in state.blocks]
+    kept = merged([*free, *rounded_out(spans_of(state.structures))])
+    lost = without(memory.usable, kept)
+    if lost:
+        got = f"{length(lost) // PAGE_SIZE} frames are neither, the first at {lost[0][0]:#x}"
+        yield Violation("CORE-05", "usable memory after boot", "free, or the core's own", got, lost[0][0])
+
+
+def can_serve(state: CoreState, order: int, zone: str) -> int | None:
+    """The first frame of free frames that could serve a request, whatever kind they are of; None without any.
+
+    They may lie in smaller blocks and in caches: the core can put these together.
+    """
+    free = sorted(
+        [*((block.pfn, block.end) for block in state.blocks), *((pfn, pfn + 1) for pfn, _, _ in state.cached)]
+    )
+    size = 1 << order
+    for segment in state.segments:
+        if zone not in ("any", ZONES[segment.zone]):
+            continue
+        run, reach = 0, -1
+        for first, end in free:
+            first, end = max(first, segment.first), min(end, segment.end)
+            if first >= end:
+                continue
+            if first > reach:
+                run = first
+            reach = max(reach, end)
+            aligned = -(-run // size) * size
+            if aligned + size <= reach:
+                return aligned
+    return None
+
+
+def why_not(state: CoreState, order: int, kind: str, zone: str) -> str:
+    """In what a failed allocation finds no block, though frames are free: in words that tell faults apart."""
+    zones = [at for at, name in enumerate(ZONES) if zone in ("any", name)]
+    listed = any(block.order >= order and state.segments[block.segment].zone in zones for block in state.blocks)
+    cached = [one for one in state.cached if state.zone_of(one[0]) in zones]
+    if listed:
+        return "a block on a free list"
+    if not cached:
+        return "free blocks that were not merged"
+    kinds = " and ".join(sorted({KINDS[one[1]] for one in cached}))
+    where = "of one zone alone" if zone != "any" else f"for {kind} memory"
+    return f"{kinds} frames in caches, asked {where}"
+
+
+def is_misaligned(block: Owned) -> bool:
+    """Whether a block begins where no block of its size does."""
+    return bool(block.pfn & ((1 << block.order) - 1))
+
+
+def follows_from(key: Key, known: Iterable[Key]) -> bool:
+    """Whether a fault is only another side of one that is known: a core that takes memory gives it, too."""
+    clause, cause = key
+    return clause == "CORE-02" and cause.startswith("in ") and ("CORE-03", cause.removeprefix("in ")) in known
+
+
+_DEFECTS = (
+    "attempt to", "index out of bounds", "out of range", "assertion", "called `", "unreachable", "range start",
+    "range end", "slice index", "ptr::", "unsafe precondition", "capacity overflow", "null pointer", "misaligned",
+    "deadlock:", "inconsistency",
+)  # fmt: skip
+_SLOT_BYTES, _BITS_BYTES, _REGION_BYTES, _SPARE = 64, 4, 1024, 512 << 10
+
+
+def may_refuse(memory: MemoryMap, words: str) -> bool:
+    """Whether a panic while the core starts is a refusal in words, of a map that may be refused.
+
+    It may be where the largest piece of usable memory cannot hold twice what a core of this design needs: a slot
+    for each frame up to the highest, bits and tags, a table of segments.
+    """
+    if any(sign in words for sign in _DEFECTS):
+        return False
+    if memory.strange:
+        return True
+    within = memory.usable if memory.hhdm_end is None else common(memory.usable, [(0, memory.hhdm_end)])
+    largest = max((end - first for first, end in within), default=0)
+    frames, slots = length(memory.usable) // PAGE_SIZE, memory.top // PAGE_SIZE
+    need = slots * _SLOT_BYTES + frames * _BITS_BYTES + len(memory.regions) * _REGION_BYTES + _SPARE
+    return largest < 2 * need

@@ -1,0 +1,187 @@
+"""Memory maps as data: what a core is given, and what it may make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from frame_harness.base.units import PAGE_SIZE
+
+ADDRESS_SPACE = 1 << 64
+MAX_REGIONS = 1024
+"""As many as the shim has room for."""
+MAX_PROTECTED = 32
+"""Likewise."""
+
+Span = tuple[int, int]
+"""Addresses in bytes, the end exclusive."""
+
+
+class Kind(IntEnum):
+    """What a region is; the value is the kernel's."""
+
+    NULL = 0
+    FREE = 1
+    RECLAIM = 2
+    RESERVED = 3
+
+    @property
+    def usable(self) -> bool:
+        """Whether a core may use such memory."""
+        return self in (Kind.FREE, Kind.RECLAIM)
+
+
+@dataclass(frozen=True)
+class Region:
+    """`size` bytes at `base`; nothing says that they are aligned, or that they are not beyond 2^64."""
+
+    base: int
+    size: int
+    kind: Kind = Kind.FREE
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+    @property
+    def wraps(self) -> bool:
+        """Whether it goes on beyond the last address, so that it cannot be."""
+        return self.end > ADDRESS_SPACE
+
+    def __str__(self) -> str:
+        return f"{self.base:#x}..{self.end:#x} {self.kind.name.lower()}"
+
+    def simpler(self) -> Iterator[Region]:
+        """Other regions that say less about themselves, the simplest first; none is as large, so that they end."""
+        if self.kind is Kind.RECLAIM:
+            yield replace(self, kind=Kind.FREE)
+        for unit in (1 << 20, PAGE_SIZE):
+            base, end = -(-self.base // unit) * unit, self.end // unit * unit
+            if (base, end) != (self.base, self.end) and base < end:
+                yield Region(base, end - base, self.kind)
+        whole = self.size // PAGE_SIZE
+        for frames in (whole // 4, whole // 2, whole * 3 // 4, whole - 16, whole - 4, whole - 1):
+            if 0 < frames < whole:
+                yield replace(self, size=frames * PAGE_SIZE)
+
+    def instead(self) -> Iterator[Region]:
+        """Nothing takes the place of another region."""
+        return iter(())
+
+
+@dataclass(frozen=True)
+class Protected:
+    """`size` bytes at `base` that the kernel keeps for itself, whatever the map says."""
+
+    base: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+    def __str__(self) -> str:
+        return f"{self.base:#x}..{self.end:#x} protected"
+
+    def simpler(self) -> Iterator[Protected]:
+        """Whole frames."""
+        [span] = rounded_out([(self.base, self.end)])
+        if span != (self.base, self.end):
+            yield Protected(span[0], span[1] - span[0])
+
+    def instead(self) -> Iterator[Protected]:
+        """Nothing takes its place."""
+        return iter(())
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """What a core is started on.
+
+    Attributes:
+        hhdm_end: where the core can reach no memory any more while it boots; None for no such limit.
+    """
+
+    name: str
+    regions: tuple[Region, ...]
+    protected: tuple[Protected, ...] = ()
+    hhdm_end: int | None = None
+
+    @property
+    def top(self) -> int:
+        """The highest end of memory that a core may use; no core can know slots beyond it."""
+        return max((one.end for one in self.regions if one.kind.usable and not one.wraps), default=0)
+
+    @property
+    def strange(self) -> bool:
+        """Whether it says what cannot be: a core may refuse such a map for that alone."""
+        return any(one.wraps for one in self.regions)
+
+    @property
+    def forbidden(self) -> list[Span]:
+        """Where no frame may be used, in whole frames: reserved regions and protected ranges."""
+        reserved = [(one.base, min(one.end, ADDRESS_SPACE)) for one in self.regions if one.size and _forbids(one)]
+        kept = [(one.base, one.end) for one in self.protected if one.size]
+        return merged(rounded_out([*reserved, *kept]))
+
+    @property
+    def usable(self) -> list[Span]:
+        """The whole frames that a core may use, and has to: frame 0 belongs to nobody."""
+        free = [(one.base, one.end) for one in self.regions if one.kind.usable and not one.wraps]
+        return without(rounded_in(merged(free)), [(0, PAGE_SIZE), *self.forbidden])
+
+    @property
+    def lines(self) -> list[str]:
+        """In words, a line for each part."""
+        limit = [] if self.hhdm_end is None else [f"reachable while booting: below {self.hhdm_end:#x}"]
+        return [*map(str, self.regions), *map(str, self.protected), *limit]
+
+
+def _forbids(region: Region) -> bool:
+    return not region.kind.usable and region.kind is not Kind.NULL
+
+
+def rounded_in(spans: Iterable[Span]) -> list[Span]:
+    """The whole frames inside of each."""
+    found = ((-(-first // PAGE_SIZE) * PAGE_SIZE, end // PAGE_SIZE * PAGE_SIZE) for first, end in spans)
+    return [(first, end) for first, end in found if first < end]
+
+
+def rounded_out(spans: Iterable[Span]) -> list[Span]:
+    """The whole frames that each touches."""
+    return [(first // PAGE_SIZE * PAGE_SIZE, -(-end // PAGE_SIZE) * PAGE_SIZE) for first, end in spans]
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The same addresses in order, each once."""
+    found: list[Span] = []
+    for first, end in sorted(span for span in spans if span[0] < span[1]):
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((first, end))
+    return found
+
+
+def without(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
+    """What is left of some spans, in order and disjoint."""
+    left = list(spans)
+    for first, end in holes:
+        cut: list[Span] = []
+        for at, stop in left:
+            cut += [(at, min(stop, first)), (max(at, end), stop)]
+        left = [span for span in cut if span[0] < span[1]]
+    return left
+
+
+def common(one: Iterable[Span], other: Iterable[Span]) -> list[Span]:
+    """The addresses that are in both."""
+    others = list(other)
+    both = ((max(a, c), min(b, d)) for a, b in one for c, d in others)
+    return sorted((first, end) for first, end in both if first < end)
+
+
+def length(spans: Iterable[Span]) -> int:
+    """How many bytes."""
+    return sum(end - first for first, end in spans)

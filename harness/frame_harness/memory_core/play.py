@@ -1,0 +1,346 @@
+"""Carries a case out on a core, and judges each of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from frame_harness.base.errors import RamError
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.guest.backtrace import code_line
+from frame_harness.guest.errors import GuestFailure, GuestTimeout
+from frame_harness.guest.reply import Reply
+from frame_harness.memory_core import judging
+from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
+from frame_harness.memory_core.maps import MemoryMap, merged, without
+from frame_harness.memory_core.state import ZONES, CoreState
+from frame_harness.memory_core.steps import (
+    ANY_ZONE,
+    MOST_FILLED,
+    Alloc,
+    Fill,
+    Free,
+    FreeOne,
+    Operation,
+    Poison,
+    Step,
+    WrongFree,
+    map_of,
+    operations_of,
+)
+from frame_harness.memory_core.wrong_frees import SHOWS, Target, target_of
+
+START, ALLOC, ALLOC_ZONE, FREE = (
+    "buddy::init_buddy_allocator",
+    "buddy::alloc",
+    "BuddyAllocator::alloc_zone",
+    "buddy::free",
+)
+"""The functions of a core that steps call."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case whose last step shows that a clause is broken.
+
+    Attributes:
+        function: of the core that the last step called.
+        at: `file:line` of a panic, or where the core hung or faulted.
+        commands: as the guest got them, with its answers.
+        behind: known faults that showed earlier in the same case.
+    """
+
+    steps: tuple[Step, ...]
+    violation: Violation
+    function: str
+    at: str = ""
+    commands: tuple[str, ...] = ()
+    backtrace: tuple[str, ...] = ()
+    behind: tuple[Key, ...] = ()
+
+    @property
+    def clause(self) -> Key:
+        """What a shorter case must show, too: the clause with the cause."""
+        return self.violation.key
+
+
+@dataclass
+class _Play:
+    """What is known while a case is carried out."""
+
+    core: CoreGuest
+    memory: MemoryMap
+    known: frozenset[Key]
+    """Faults that do not end a case, where the core can be judged further."""
+    behind: dict[Key, None] = field(default_factory=dict)
+    accepted: Accepted = field(default_factory=Accepted)
+    owned: dict[str, list[Owned]] = field(default_factory=dict)
+    """What callers hold, by name."""
+    given: dict[str, Owned] = field(default_factory=dict)
+    """The last block that was given under each name."""
+    poisoned: set[Owned] = field(default_factory=set)
+    quarantine: list[Owned] = field(default_factory=list)
+    state: CoreState | None = None
+    first: CoreState | None = None
+    """The state after the start."""
+    function: str = START
+    commands: list[str] = field(default_factory=list)
+    over: bool = False
+    """Nothing can be judged behind the last step."""
+
+    # ---- the core ----------------------------------------------------------------------------------------
+
+    def ask(self, line: str) -> Reply:
+        reply = self.core.request(line)
+        more = f" ({len(reply.data)} lines)" if reply.data else ""
+        self.commands.append(f"{line} → {reply.shown}{more}")
+        return reply
+
+    def held(self) -> list[Owned]:
+        """Every block that a caller holds."""
+        return [block for blocks in self.owned.values() for block in blocks]
+
+    def judged(self) -> Iterator[Violation]:
+        """What is wrong with the state as it is now."""
+        try:
+            self.state = self.core.state()
+        except RamError as error:
+            text = error.summary
+            yield Violation("CORE-07", "what the core remembers", "addresses in RAM", text, None, "out of RAM")
+            return
+        yield from self._of(self.state)
+
+    def _of(self, state: CoreState) -> Iterator[Violation]:
+        return judging.judge_state(state, self.memory, self.held(), self.quarantine, self.accepted)
+
+    def first_new(self, found: Iterable[Violation]) -> Violation | None:
+        """The first that is not known; all are looked at, since what follows needs what they find out."""
+        new: list[Violation] = []
+        for one in found:
+            if one.key in self.known or judging.follows_from(one.key, self.known):
+                self.behind[one.key] = None
+            else:
+                new.append(one)
+        return new[0] if new else None
+
+    # ---- the start ---------------------------------------------------------------------------------------
+
+    def start(self) -> Iterator[Violation]:
+        """Start the core, judge what it made of the map."""
+        reply = self.core.start(self.memory)
+        self.commands.append(f"core.start → {reply.shown}")
+        if reply.status == "panic":
+            self.over = True
+            if not judging.may_refuse(self.memory, reply.outcome.text):
+                yield _panicked("CORE-01", "the start of the core", "a core that runs: there is room for it", reply)
+            return
+        yield from self.judged()
+        self.first = self.state
+        if self.first is None:
+            self.over = True
+            return
+        yield from judging.judge_start(self.first, self.memory)
+        yield from self._totals(self.first)
+        self.accepted = judging.accepted(self.first, self.memory)
+
+    def _totals(self, state: CoreState) -> Iterator[Violation]:
+        reply = self.ask("core.totals")
+        if reply.status == "panic":
+            yield _panicked("CORE-20", "the totals", "an answer", reply)
+            return
+        managed = sum(one.end - one.first for one in state.segments)
+        allocated = sum(1 << block.order for block in self.held())
+        for what, wanted in (("managed", managed), ("allocated", allocated)):
+            if reply[what] != wanted:
+                yield Violation("CORE-20", f"{what} pages in all", str(wanted), str(reply[what]), None, what)
+
+    # ---- operations --------------------------------------------------------------------------------------
+
+    def carry_out(self, step: Operation) -> Iterator[Violation]:
+        """Carry one operation out, judge the answer, then the state."""
+        if self.state is None:
+            return
+        match step:
+            case Alloc():
+                yield from self._alloc(step, self.state)
+            case Fill():
+                yield from self._fill(step, self.state)
+            case Free(name):
+                yield from self._free(name, self.owned.get(name, []))
+            case FreeOne(name):
+                yield from self._free(name, self.owned.get(name, [])[-1:])
+            case Poison(name):
+                self._poison(name)
+            case WrongFree():
+                yield from self._wrong_free(step, self.state)
+
+    def _alloc(self, step: Alloc, before: CoreState) -> Iterator[Violation]:
+        line = f"core.alloc {step.order} {step.kind} {step.zone}"
+        self.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
+        reply = self.ask(line)
+        if reply.status == "panic":
+            yield _panicked("CORE-09", f"an allocation of order {step.order}", "a block or an error", reply)
+            return
+        if reply.status == "ok":
+            yield from self._take(step, reply["paddr"], before)
+        else:
+            yield from self._failed(step, reply, line, before)
+        yield from self.judged()
+        yield from self._totals(self.state)
+
+    def _fill(self, step: Fill, before: CoreState) -> Iterator[Violation]:
+        self.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
+        reply = self.ask(f"core.fill {step.order} {step.kind} {step.zone} {MOST_FILLED}")
+        for line in reply.data:
+            yield from self._take(step, int(line, 0), before)
+        if reply.status == "panic":
+            what = f"allocation {len(reply.data) + 1} of order {step.order}"
+            yield _panicked("CORE-09", what, "a block or an error", reply)
+            return
+        yield from self.judged()
+        if reply.status == "fail" and self.state is not None:
+            yield from self._refused(step, reply, self.state)
+
+    def _take(self, step: Alloc | Fill, paddr: int, before: CoreState) -> Iterator[Violation]:
+        block = Owned(paddr >> PAGE_SHIFT, step.order, step.kind)
+        yield from self._wrong_block(step, block, paddr, before)
+        self.owned.setdefault(step.name, []).append(block)
+        self.given[step.name] = block
+
+    def _wrong_block(self, step: Alloc | Fill, block: Owned, paddr: int, before: CoreState) -> Iterator[Violation]:
+        what = f"the block of order {step.order} that was given"
+        span = (block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT)
+        if without([span], merged([*self.memory.usable, *self.accepted.stray])):
+            yield Violation("CORE-12", what, "usable memory of the map", f"{span[0]:#x}..{span[1]:#x}", paddr)
+        if paddr & ((PAGE_SIZE << step.order) - 1) and not _was_misaligned(block, before):
+            yield Violation("CORE-13", what, f"a multiple of {PAGE_SIZE << step.order:#x}", f"{paddr:#x}", paddr)
+        zone = before.zone_of(block.pfn)
+        if step.zone != ANY_ZONE and zone is not None and ZONES[zone] != step.zone:
+            yield Violation("CORE-12", what, f"zone {step.zone}", f"zone {ZONES[zone]}", paddr, "zone")
+
+    def _failed(self, step: Alloc, reply: Reply, line: str, before: CoreState) -> Iterator[Violation]:
+        yield from self._refused(step, reply, before)
+        again = self.ask(line)
+        if again.status != "fail":
+            got = f"ok paddr={again['paddr']:#x}" if again.status == "ok" else again.shown
+            yield Violation("CORE-11", "the same allocation again, at once", reply.outcome.code, got)
+            self.over = True
+
+    def _refused(self, step: Alloc | Fill, reply: Reply, state: CoreState) -> Iterator[Violation]:
+        """Whether an allocation may fail in a state."""
+        if step.order > state.max_order:
+            return
+        there = judging.can_serve(state, step.order, step.zone)
+        if there is not None:
+            what = f"an allocation of order {step.order}, {step.kind}, in zone {step.zone}"
+            expected = f"a block, for frames are free from {there << PAGE_SHIFT:#x} on"
+            cause = judging.why_not(state, step.order, step.kind, step.zone)
+            got = f"{reply.outcome.code}, with {cause}"
+            yield Violation("CORE-10", what, expected, got, there << PAGE_SHIFT, cause)
+
+    def _free(self, name: str, blocks: Sequence[Owned]) -> Iterator[Violation]:
+        self.function = FREE
+        for block in reversed(blocks):
+            reply = self.ask(f"core.free {block.pfn << PAGE_SHIFT:#x} {block.order}")
+            if reply.status == "panic":
+                if judging.is_misaligned(block):
+                    self.over = True  # it should not have been given
+                else:
+                    what = f"the free of a block of order {block.order}"
+                    yield _panicked("CORE-15", what, "a return", reply)
+                return
+            self.owned[name].remove(block)
+            if block in self.poisoned:
+                self.quarantine.append(block)
+        if blocks:
+            yield from self.judged()
+            yield from self._all_freed()
+
+    def _all_freed(self) -> Iterator[Violation]:
+        if self.held() or self.quarantine or self.first is None or self.state is None:
+            return
+        if gone := self.first.population() - self.state.population():
+            got = f"{len(gone)} frames are not, the first at {min(gone) << PAGE_SHIFT:#x}"
+            expected = "the frames of the start are free again"
+            yield Violation("CORE-16", "all is freed", expected, got, min(gone) << PAGE_SHIFT)
+
+    def _poison(self, name: str) -> None:
+        if blocks := [block for block in self.owned.get(name, []) if block not in self.poisoned]:
+            self.ask(f"core.poison {blocks[-1].pfn << PAGE_SHIFT:#x}")
+            self.poisoned.add(blocks[-1])
+
+    def _wrong_free(self, step: WrongFree, before: CoreState) -> Iterator[Violation]:
+        held = self.owned.get(step.name, [])
+        old = self.given.get(step.name)
+        target = target_of(step.how, Target(before, self.memory, held[-1] if held else None, old, self.held()))
+        if target is None:
+            return
+        self.function, self.over = FREE, True
+        there = {one.key for one in self._of(before)}
+        reply = self.ask(f"core.free {target.paddr:#x} {target.order}")
+        if target.gives_up:
+            held.remove(held[-1])  # the caller has given it up, whatever became of it
+        seen = [one for one in self.judged() if one.key not in there and one.clause in SHOWS]
+        if seen:
+            did = "panicked too late" if reply.status == "panic" else "took it"
+            what = f"a wrong free ({step.how}) of {target.paddr:#x}, order {target.order}: the core {did}"
+            got = f"{seen[0].what}: {seen[0].got}"
+            yield Violation("CORE-17", what, "a refusal before a frame has two owners", got, seen[0].paddr, step.how)
+
+
+def _was_misaligned(block: Owned, before: CoreState) -> bool:
+    """Whether it was part of a free block that began at the wrong place, which is a fault of its own."""
+    return any(
+        one.pfn & ((1 << one.order) - 1) and one.pfn < block.end and block.pfn < one.end for one in before.blocks
+    )
+
+
+def _panicked(clause: str, what: str, expected: str, reply: Reply) -> Violation:
+    words = " ".join(reply.outcome.text.split())
+    place = f"{reply.outcome.file}:{reply.outcome.line}"
+    return Violation(clause, what, expected, f"a panic: {words}", None, place)
+
+
+def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> Failure | None:
+    """Carry a case out on a core that has not started; returns the first thing that is wrong.
+
+    Args:
+        known: faults that do not end a case, as far as the core can be judged behind them.
+    Raises:
+        HarnessError: the harness broke down.
+    """
+    playing = _Play(core, map_of(steps), frozenset(key for key in known if key[0] in judging.LASTING))
+    done: list[Step] = [step for step in steps if not isinstance(step, Operation)]
+    try:
+        found = playing.first_new(playing.start())
+        for step in operations_of(steps):
+            if found is not None or playing.over or playing.state is None:
+                break
+            done.append(step)
+            found = playing.first_new(playing.carry_out(step))
+    except GuestFailure as failure:
+        return _of_a_dead_guest(playing, done, failure)
+    if found is None:
+        return None
+    place = found.cause if ".rs:" in found.cause else ""
+    return Failure(
+        tuple(done), found, playing.function, place, tuple(playing.commands), behind=tuple(playing.behind)
+    )
+
+
+def _of_a_dead_guest(playing: _Play, done: Sequence[Step], failure: GuestFailure) -> Failure:
+    """A core that hangs, or that faults so that nothing can be believed any more."""
+    asked = playing.core.last_request
+    clauses = {"core.start": "CORE-01", "core.alloc": "CORE-09", "core.fill": "CORE-09", "core.free": "CORE-15"}
+    frames = [found for line in failure.backtrace if (found := code_line(line))]
+    inner = next((one for one in frames if "::memory::" in one.function), None)
+    how = "does not come back" if isinstance(failure, GuestTimeout) else "faults"
+    violation = Violation(
+        clauses.get(asked.split()[0], "CORE-20"), f"`{asked}`", "an answer", f"it {how}: {failure.summary}", None,
+        f"{how} in {inner.function if inner else 'the core'}",
+    )  # fmt: skip
+    return Failure(
+        tuple(done), violation, playing.function, f"{inner.file}:{inner.line}" if inner else "",
+        (*playing.commands, f"{asked} → no answer"), failure.backtrace, tuple(playing.behind),
+    )  # fmt: skip

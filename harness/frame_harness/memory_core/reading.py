@@ -1,0 +1,243 @@
+"""Reads the state of a memory core in a guest's RAM, by debug information alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.guest.booted import BootedGuest
+from frame_harness.image.errors import ImageError
+from frame_harness.machine.ram import RamError
+from frame_harness.memory_core.maps import Span
+from frame_harness.memory_core.state import (
+    KINDS,
+    ZONES,
+    CoreState,
+    FreeBlock,
+    ListFault,
+    Segment,
+    Structure,
+    ZoneCounters,
+)
+
+_CORE = "kernel_shim::memory::"
+_BEHIND_OWNER = 8
+"""Where the value of the shim's `SpinLock` begins; see `sync/spinlock.rs`."""
+_NO_LINK = (0, (1 << 64) - 1)
+_SLOT_TYPES = ("frame::MetaSlot", "frame::FrameMeta")
+
+
+class CoreReader:
+    """Knows where an image keeps the core's state; reads it as often as asked."""
+
+    def __init__(self, guest: BootedGuest) -> None:
+        """Look up every name once.
+
+        Raises:
+            ImageError: the core keeps its state under other names, or in structures with other members.
+        """
+        self._guest, image = guest, guest.image
+        self._slot = _first_type(image, _SLOT_TYPES)
+        self._buddy = image.dtype("buddy::BuddyAllocator")
+        self._zone = image.dtype("zone::Zone")
+        self._has_segments = "segments" in _names(self._zone)
+        self._segment = image.dtype("zone::ZoneSegment") if self._has_segments else self._zone
+        self._cache = image.dtype("buddy::LocalFrameCache")
+        at, size = image.static(f"{_CORE}buddy::BUDDY_ALLOCATOR")
+        # `Option` keeps its own word in front of the value, unless a value that never occurs stands for `None`.
+        before = size - _BEHIND_OWNER - self._buddy.itemsize
+        if before not in (0, 8):
+            raise ImageError(
+                "buddy::BUDDY_ALLOCATOR", "size", expected="an Option<BuddyAllocator> in a SpinLock",
+                actual=f"{size} bytes, of which a BuddyAllocator has {self._buddy.itemsize}",
+            )  # fmt: skip
+        self._allocator = at + _BEHIND_OWNER + before
+        self._caches, self._caches_bytes = image.static(f"{_CORE}buddy::LOCAL_FRAME_CACHES")
+        self._table_base = image.static(f"{_CORE}frame::METADATA_BASE_VIRT")[0]
+        self._table_count = image.static(f"{_CORE}frame::METADATA_FRAME_COUNT")[0]
+        self._words = {
+            name: place
+            for name in ("LOCAL_CACHED_ZONE_FRAMES", "POISON_QUARANTINE_PAGES")
+            if (place := _static_if_any(image, f"{_CORE}buddy::{name}"))
+        }
+
+    def read(self) -> CoreState:
+        """The state as it is now; the guest must stand at its prompt.
+
+        Raises:
+            RamError: an address that the core remembers leads out of RAM.
+        """
+        allocator = self._guest.bytes_at(self._allocator, self._buddy.itemsize).view(self._buddy)[0]
+        slots = self.slots()
+        segments = [one for zone in range(len(allocator["zones"])) for one in self._segments(allocator, zone)]
+        lists = [self._lists(at, record) for at, (_, record) in enumerate(segments)]
+        max_order = int(self._segment["free_lists"].shape[-1]) - 1
+        blocks, faults = self._walk([one for some in lists for one in some], slots)
+        cached_words = self._word("LOCAL_CACHED_ZONE_FRAMES")
+        return CoreState(
+            segments=tuple(self._as_segment(zone, record) for zone, record in segments),
+            blocks=tuple(blocks),
+            faults=tuple(faults),
+            cached=tuple(self._cached()),
+            zones=tuple(
+                ZoneCounters(
+                    managed=int(zone["page_count"]),
+                    allocated=int(zone["allocated"]),
+                    cached=None if cached_words is None else int(cached_words[at]),
+                    present=int(zone["present_pages"]) if "present_pages" in _names(self._zone) else None,
+                )
+                for at, zone in enumerate(allocator["zones"])
+            ),
+            structures=tuple(self._structures(allocator, slots)),
+            max_order=max_order,
+            quarantined=self._quarantined(),
+            slots=slots,
+        )
+
+    def slots(self) -> NDArray[Any]:
+        """The slots in RAM, no copy."""
+        base, count = self._number(self._table_base), self._number(self._table_count)
+        if not base or not count:
+            return np.empty(0, self._slot)
+        return self._guest.bytes_at(base, count * self._slot.itemsize).view(self._slot)
+
+    def _segments(self, allocator: Any, zone: int) -> Iterator[tuple[int, Any]]:
+        record = allocator["zones"][zone]
+        if not self._has_segments:
+            if record["page_count"]:
+                yield zone, record
+            return
+        count, at = int(record["segment_count"]), int(record["segments"])
+        if count:
+            table = self._guest.bytes_at(at, count * self._segment.itemsize).view(self._segment)
+            yield from ((zone, one) for one in table)
+
+    def _as_segment(self, zone: int, record: Any) -> Segment:
+        first = int(record["base"]) >> PAGE_SHIFT
+        # A zone without segments covers its holes, too.
+        pages = "page_count" if self._has_segments or "span_pages" not in _names(self._zone) else "span_pages"
+        return Segment(zone, first, first + int(record[pages]), tuple(self._pairs(record)))
+
+    def _pairs(self, record: Any) -> Iterator[tuple[NDArray[np.uint8], int] | None]:
+        for bitmap in record["buddy_bitmaps"]:
+            at, bits = int(bitmap["data"]), int(bitmap["num_bits"])
+            yield (self._guest.bytes_at(at, -(-bits // 8)), bits) if at and bits else None
+
+    def _lists(self, segment: int, record: Any) -> list[tuple[int, int, int, int]]:
+        """(segment, kind, order, physical address of the head) of each list that is not empty."""
+        heads = record["free_lists"]
+        by_kind = heads if heads.ndim == 2 else heads[None, :]
+        kinds, orders = np.nonzero(by_kind)
+        return [
+            (segment, kind, order, int(by_kind[kind, order]))
+            for kind, order in zip(kinds.tolist(), orders.tolist(), strict=True)
+        ]
+
+    def _walk(
+        self, lists: list[tuple[int, int, int, int]], slots: NDArray[Any]
+    ) -> tuple[list[FreeBlock], list[ListFault]]:
+        blocks: list[FreeBlock] = []
+        faults: list[ListFault] = []
+        following, before = slots["next"], slots["prev"]
+        for segment, kind, order, head in lists:
+            seen: set[int] = set()
+            at, previous = head, 0
+            while at not in _NO_LINK:
+                where = f"the list of free {KINDS[kind]} blocks of order {order}"
+                pfn = at >> PAGE_SHIFT
+                if at % PAGE_SIZE or pfn >= len(slots):
+                    faults.append(ListFault(f"{where} leads nowhere", "a frame of the table", f"{at:#x}", previous))
+                    break
+                if pfn in seen:
+                    faults.append(ListFault(f"{where} runs in a circle", "each block once", f"{at:#x} again", pfn))
+                    break
+                back = int(before[pfn])
+                if (0 if back in _NO_LINK else back) != previous << PAGE_SHIFT:
+                    expected = f"prev {previous << PAGE_SHIFT:#x}" if previous else "no prev"
+                    faults.append(ListFault(f"{where} does not lead back", expected, f"prev {back:#x}", pfn))
+                    break
+                seen.add(pfn)
+                blocks.append(FreeBlock(pfn, order, kind, segment))
+                at, previous = int(following[pfn]), pfn
+        return blocks, faults
+
+    def _cached(self) -> Iterator[tuple[int, int, int]]:
+        stride = _BEHIND_OWNER + self._cache.itemsize
+        count = self._caches_bytes // stride
+        raw = self._guest.bytes_at(self._caches, self._caches_bytes).reshape(count, stride)
+        caches = np.ascontiguousarray(raw[:, _BEHIND_OWNER:]).view(self._cache).reshape(count)
+        kinds = 2 if self._segment["free_lists"].ndim == 2 else 1
+        cpus = count // kinds
+        for index in np.flatnonzero(caches["len"]).tolist():
+            frames = caches["frames"][index][: int(caches["len"][index])]
+            for paddr in frames.tolist():
+                yield paddr >> PAGE_SHIFT, index // cpus, index % cpus
+
+    def _structures(self, allocator: Any, slots: NDArray[Any]) -> Iterator[Structure]:
+        if len(slots):
+            yield self._structure("slot table", self._number(self._table_base), slots.nbytes)
+        for zone, record in enumerate(allocator["zones"]):
+            pool = self._pool(allocator, zone)
+            if pool is not None:
+                yield Structure(f"bitmaps of zone {ZONES[zone]}", pool)
+            if self._has_segments and record["segment_count"]:
+                size = int(record["segment_capacity"]) * self._segment.itemsize
+                yield self._structure(f"segments of zone {ZONES[zone]}", int(record["segments"]), size)
+            for _, segment in self._segments(allocator, zone):
+                yield from self._bits(segment, zone, pool)
+
+    def _pool(self, allocator: Any, zone: int) -> Span | None:
+        """Where a zone's bitmaps lie together, in versions that say so."""
+        if "bitmap_pool" not in _names(self._buddy):
+            return None
+        first, end = (int(allocator["bitmap_pool"][zone][part]) for part in ("__0", "__1"))
+        return (first, end) if first < end else None
+
+    def _bits(self, segment: Any, zone: int, pool: Span | None) -> Iterator[Structure]:
+        for order, bitmap in enumerate(segment["buddy_bitmaps"]):
+            if bitmap["num_bits"] and bitmap["data"]:
+                name, size = f"pair bits of order {order} in zone {ZONES[zone]}", -(-int(bitmap["num_bits"]) // 8)
+                yield self._structure(name, int(bitmap["data"]), size, pool)
+
+    def _structure(self, name: str, vaddr: int, size: int, within: Span | None = None) -> Structure:
+        first = vaddr - self._guest.hhdm
+        return Structure(name, (first, first + size), within)
+
+    def _number(self, vaddr: int) -> int:
+        return int(self._guest.bytes_at(vaddr, 8).view("<u8")[0])
+
+    def _word(self, name: str) -> NDArray[Any] | None:
+        place = self._words.get(name)
+        return None if place is None else self._guest.bytes_at(*place).view("<u8")
+
+    def _quarantined(self) -> int | None:
+        words = self._word("POISON_QUARANTINE_PAGES")
+        return None if words is None else int(words[0])
+
+
+def _names(dtype: np.dtype[Any]) -> tuple[str, ...]:
+    return dtype.names or ()
+
+
+def _first_type(image: Any, names: tuple[str, ...]) -> np.dtype[np.void]:
+    for name in names[:-1]:
+        try:
+            return image.dtype(name)
+        except ImageError:
+            continue
+    return image.dtype(names[-1])
+
+
+def _static_if_any(image: Any, path: str) -> tuple[int, int] | None:
+    """A counter that this version lacks, or that nothing in it reads, is not in the image."""
+    try:
+        return image.static(path)
+    except ImageError:
+        return None
+
+
+__all__ = ["CoreReader", "RamError"]

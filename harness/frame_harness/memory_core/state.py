@@ -1,0 +1,118 @@
+"""One moment of a memory core, as values that are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.memory_core.maps import Span
+
+KINDS = ("unmovable", "movable")
+ZONES = ("dma", "normal", "highmem")
+
+
+@dataclass(frozen=True)
+class FreeBlock:
+    """A block on a free list.
+
+    Attributes:
+        kind: index of its list, as in `KINDS`.
+        segment: index among the state's segments.
+    """
+
+    pfn: int
+    order: int
+    kind: int
+    segment: int
+
+    @property
+    def end(self) -> int:
+        """One past its last frame."""
+        return self.pfn + (1 << self.order)
+
+
+@dataclass(frozen=True)
+class ListFault:
+    """What is wrong with a list's links, in words; the walk ended there."""
+
+    what: str
+    expected: str
+    got: str
+    pfn: int
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Frames without a hole that are managed together.
+
+    Attributes:
+        pairs: for each order the bits that say which one of two buddies is free, with their number; None where
+            the core has no such bits.
+    """
+
+    zone: int
+    first: int
+    end: int
+    pairs: tuple[tuple[NDArray[np.uint8], int] | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class ZoneCounters:
+    """What a core says of a zone, in frames; None where this version has no such counter."""
+
+    managed: int
+    allocated: int
+    cached: int | None
+    present: int | None
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Memory that the core took for itself at boot.
+
+    Attributes:
+        within: where it must lie, if it is a part of something larger.
+    """
+
+    name: str
+    span: Span
+    within: Span | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CoreState:
+    """Everything that a core remembers, read in RAM.
+
+    Attributes:
+        cached: (pfn, kind, CPU) of each frame in a CPU's cache.
+        quarantined: frames that the core counts as quarantined; None where it does not count them.
+        slots: the table in RAM, a live view; empty before there is one.
+    """
+
+    segments: tuple[Segment, ...]
+    blocks: tuple[FreeBlock, ...]
+    faults: tuple[ListFault, ...]
+    cached: tuple[tuple[int, int, int], ...]
+    zones: tuple[ZoneCounters, ...]
+    structures: tuple[Structure, ...]
+    max_order: int
+    quarantined: int | None = None
+    slots: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def zone_of(self, pfn: int) -> int | None:
+        """The zone of the segment that a frame lies in."""
+        return next((one.zone for one in self.segments if one.first <= pfn < one.end), None)
+
+    def population(self) -> frozenset[int]:
+        """Every free frame, in lists and caches."""
+        listed = (pfn for block in self.blocks for pfn in range(block.pfn, block.end))
+        return frozenset([*listed, *(pfn for pfn, _, _ in self.cached)])
+
+
+def spans_of(structures: Sequence[Structure]) -> list[Span]:
+    """Where they lie."""
+    return [one.span for one in structures]

@@ -1,0 +1,216 @@
+"""A case as a value: the parts of a map, then operations. Each part can be left out or made simpler."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from frame_harness.base.errors import UsageError
+from frame_harness.memory_core.maps import Kind, MemoryMap, Protected, Region
+from frame_harness.memory_core.state import KINDS, ZONES
+from frame_harness.memory_core.wrong_frees import WRONG_FREES
+
+ANY_ZONE: Final = "any"
+MOST_FILLED: Final = 2000
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where memory ends that the core can reach while it boots."""
+
+    end: int
+
+    def simpler(self) -> Iterator[Reach]:
+        return iter(())
+
+    instead = simpler
+
+    def __str__(self) -> str:
+        return f"reach {self.end:#x}"
+
+
+@dataclass(frozen=True)
+class Alloc:
+    """Ask for a block of `2^order` frames, which other steps call by its name."""
+
+    name: str
+    order: int
+    kind: str = KINDS[0]
+    zone: str = ANY_ZONE
+
+    def simpler(self) -> Iterator[Alloc]:
+        if self.zone != ANY_ZONE:
+            yield replace(self, zone=ANY_ZONE)
+        if self.kind != KINDS[0]:
+            yield replace(self, kind=KINDS[0])
+        for order in (0, self.order // 2, self.order - 1):
+            if 0 <= order < self.order:
+                yield replace(self, order=order)
+
+    def instead(self) -> Iterator[Alloc]:
+        return iter(())
+
+    def __str__(self) -> str:
+        return f"{self.name} = alloc {self.order} {self.kind} {self.zone}"
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Ask for blocks of one sort until there is none, `MOST_FILLED` at most; they have one name together."""
+
+    name: str
+    order: int
+    kind: str = KINDS[0]
+    zone: str = ANY_ZONE
+
+    def simpler(self) -> Iterator[Fill | Alloc]:
+        yield Alloc(self.name, self.order, self.kind, self.zone)
+        if self.zone != ANY_ZONE:
+            yield replace(self, zone=ANY_ZONE)
+        if self.kind != KINDS[0]:
+            yield replace(self, kind=KINDS[0])
+
+    def instead(self) -> Iterator[Fill]:
+        return iter(())
+
+    def __str__(self) -> str:
+        return f"{self.name} = fill {self.order} {self.kind} {self.zone}"
+
+
+@dataclass(frozen=True)
+class FreeOne:
+    """Give back the last one of the blocks that a name stands for."""
+
+    name: str
+
+    def simpler(self) -> Iterator[FreeOne]:
+        return iter(())
+
+    instead = simpler
+
+    def __str__(self) -> str:
+        return f"free one of {self.name}"
+
+
+@dataclass(frozen=True)
+class Free:
+    """Give back all blocks that a name stands for; nothing where there is none."""
+
+    name: str
+
+    def simpler(self) -> Iterator[Free]:
+        return iter(())
+
+    instead = simpler
+
+    def __str__(self) -> str:
+        return f"free {self.name}"
+
+
+@dataclass(frozen=True)
+class Poison:
+    """Poison the first frame of a block; of several blocks the last one."""
+
+    name: str
+
+    def simpler(self) -> Iterator[Poison]:
+        return iter(())
+
+    instead = simpler
+
+    def __str__(self) -> str:
+        return f"poison {self.name}"
+
+
+@dataclass(frozen=True)
+class WrongFree:
+    """Free what must not be freed; `how` is one of `WRONG_FREES`, near the block of that name."""
+
+    how: str
+    name: str
+
+    def simpler(self) -> Iterator[WrongFree]:
+        return iter(())
+
+    instead = simpler
+
+    def __str__(self) -> str:
+        return f"wrongly free {self.how} {self.name}"
+
+
+Operation = Alloc | Fill | Free | FreeOne | Poison | WrongFree
+Step = Region | Protected | Reach | Operation
+
+
+def map_of(steps: Sequence[Step], name: str = "") -> MemoryMap:
+    """The map that some steps describe."""
+    reach = [step.end for step in steps if isinstance(step, Reach)]
+    return MemoryMap(
+        name,
+        tuple(step for step in steps if isinstance(step, Region)),
+        tuple(step for step in steps if isinstance(step, Protected)),
+        min(reach, default=None),
+    )
+
+
+def steps_of(memory: MemoryMap) -> tuple[Step, ...]:
+    """The steps that describe a map."""
+    reach = () if memory.hhdm_end is None else (Reach(memory.hhdm_end),)
+    return (*memory.regions, *memory.protected, *reach)
+
+
+def operations_of(steps: Sequence[Step]) -> tuple[Operation, ...]:
+    """What is done on the map."""
+    return tuple(step for step in steps if isinstance(step, Operation))
+
+
+def written(steps: Sequence[Step]) -> str:
+    """One line that `parsed` reads."""
+    return "; ".join(map(str, steps))
+
+
+_NUMBER: Final = r"(0x[0-9a-f]+|\d+)"
+_FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
+    (
+        re.compile(rf"{_NUMBER}\.\.{_NUMBER} (null|free|reclaim|reserved)"),
+        lambda base, end, kind: Region(int(base, 0), int(end, 0) - int(base, 0), Kind[kind.upper()]),
+    ),
+    (
+        re.compile(rf"{_NUMBER}\.\.{_NUMBER} protected"),
+        lambda base, end: Protected(int(base, 0), int(end, 0) - int(base, 0)),
+    ),
+    (re.compile(rf"reach {_NUMBER}"), lambda end: Reach(int(end, 0))),
+    (
+        re.compile(rf"(\w+) = alloc (\d+) ({'|'.join(KINDS)}) ({'|'.join((ANY_ZONE, *ZONES))})"),
+        lambda name, order, kind, zone: Alloc(name, int(order), kind, zone),
+    ),
+    (
+        re.compile(rf"(\w+) = fill (\d+) ({'|'.join(KINDS)}) ({'|'.join((ANY_ZONE, *ZONES))})"),
+        lambda name, order, kind, zone: Fill(name, int(order), kind, zone),
+    ),
+    (re.compile(r"free one of (\w+)"), FreeOne),
+    (re.compile(r"free (\w+)"), Free),
+    (re.compile(r"poison (\w+)"), Poison),
+    (re.compile(rf"wrongly free ({'|'.join(WRONG_FREES)}) (\w+)"), WrongFree),
+)
+
+
+def parsed(text: str) -> tuple[Step, ...]:
+    """Read what `written` wrote.
+
+    Raises:
+        UsageError: a part is none of these.
+    """
+    return tuple(_parsed(part.strip()) for part in text.split(";") if part.strip())
+
+
+def _parsed(part: str) -> Step:
+    for form, make in _FORMS:
+        if found := form.fullmatch(part):
+            return make(*found.groups())
+    raise UsageError(
+        "case", repr(part), expected="a region, `reach`, `alloc`, `free`, `poison` or `wrongly free`",
+        next_step="copy the case from a report as it is",
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""Frees that a core has to refuse: of what was not given, or otherwise than it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.memory_core.judging import Owned
+from frame_harness.memory_core.maps import MemoryMap
+from frame_harness.memory_core.state import CoreState
+
+SHOWS: Final = frozenset({"CORE-03", "CORE-04", "CORE-07", "CORE-14", "CORE-19"})
+"""What shows that a frame has two owners, or one that may not have it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a wrong free can be near to.
+
+    Attributes:
+        block: that a caller holds; None where he holds none any more.
+        old: the block as it was given.
+        held: all that callers hold.
+    """
+
+    state: CoreState
+    memory: MemoryMap
+    block: Owned | None
+    old: Owned | None
+    held: Sequence[Owned]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The operands of a wrong free; `gives_up`: the caller does not hold the block any more afterwards."""
+
+    paddr: int
+    order: int
+    gives_up: bool = False
+
+
+def target_of(how: str, near: Target) -> Request | None:
+    """The operands of a wrong free; None where there is nothing of that sort."""
+    return _WAYS[how](near)
+
+
+def _again(near: Target) -> Request | None:
+    old = near.old
+    if old is None or near.block is not None:
+        return None
+    taken = any(one.pfn < old.end and old.pfn < one.end for one in near.held)
+    return None if taken else Request(old.pfn << PAGE_SHIFT, old.order)
+
+
+def _larger(near: Target) -> Request | None:
+    block = near.block
+    if block is None or block.order >= near.state.max_order:
+        return None
+    return Request(block.pfn << PAGE_SHIFT, block.order + 1, gives_up=True)
+
+
+def _inside(near: Target) -> Request | None:
+    block = near.block
+    return Request(block.pfn + 1 << PAGE_SHIFT, 0) if block and block.order else None
+
+
+def _neighbour(near: Target) -> Request | None:
+    block = near.block
+    if block is None or not any(one.pfn <= block.end < one.end for one in near.state.blocks):
+        return None
+    return Request(block.end << PAGE_SHIFT, block.order)
+
+
+def _free(near: Target) -> Request | None:
+    blocks = near.state.blocks
+    return Request(blocks[0].pfn << PAGE_SHIFT, 0) if blocks else None
+
+
+def _structure(near: Target) -> Request | None:
+    own = near.state.structures
+    return Request(own[0].span[0] // PAGE_SIZE * PAGE_SIZE, 0) if own else None
+
+
+def _reserved(near: Target) -> Request | None:
+    there = [first for first, end in near.memory.forbidden if end <= near.memory.top]
+    return Request(there[0], 0) if there else None
+
+
+def _odd(near: Target) -> Request | None:
+    block = near.block
+    return Request((block.pfn << PAGE_SHIFT) + 16, block.order) if block else None
+
+
+_WAYS: Final[Mapping[str, Callable[[Target], Request | None]]] = {
+    "again": _again,
+    "larger": _larger,
+    "inside": _inside,
+    "neighbour": _neighbour,
+    "free": _free,
+    "structure": _structure,
+    "reserved": _reserved,
+    "odd": _odd,
+}
+WRONG_FREES: Final = tuple(_WAYS)
+"""How a free can be wrong: a block again; with a larger order; a frame inside of it; what lies behind it and is free;
+a frame that is free; one of the core's own; one of a reserved region; an address inside of a frame."""
