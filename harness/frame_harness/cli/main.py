@@ -61,6 +61,11 @@ def help_command(command: str) -> None:
 )
 @frame_rs_option("to judge")
 @click.option(
+    "--kernel-src", type=click.Path(path_type=Path), envvar="KERNEL_SRC", show_envvar=True,
+    help="A kernel tree instead: judge its memory core, the real files together.",
+)  # fmt: skip
+@click.option("--case", default="", metavar="CASE", help="With --kernel-src: play this case of a report again.")
+@click.option(
     "--machine", "machines", multiple=True,
     help="A machine's name or TOML file; repeat for more. Default: microvm, q35, pc, and others for the "
     "checks that need them.",
@@ -79,6 +84,8 @@ def help_command(command: str) -> None:
 @click.option("--red", default="", hidden=True)  # a kernel that must not pass, for the tests of the harness
 def check_command(
     frame_rs: Path | None,
+    kernel_src: Path | None,
+    case: str,
     machines: tuple[str, ...],
     profile: str,
     accel: str | None,
@@ -89,7 +96,19 @@ def check_command(
     workers: int | None,
     red: str,
 ) -> NoReturn:
-    """Judge a frame module against the contract."""
+    """Judge a frame module, or a kernel's memory core, against the contract."""
+    if kernel_src is not None:
+        from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
+
+        others = {"--frame-rs": frame_rs, "--machine": machines, "--accel": accel, "-n": workers}
+        if given := [name for name, value in others.items() if value]:
+            raise click.UsageError(f"{given[0]} does not go with --kernel-src")
+        of_core = CoreRequest(
+            kernel_src, profile=profile, select=select, case=case, baseline=baseline, json=json_, junit=junit
+        )
+        sys.exit(int(check_core(of_core)))
+    if case:
+        raise click.UsageError("--case goes with --kernel-src")
     from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
 
     request = Request(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 TRADED_AT_MOST = 10
@@ -24,7 +24,7 @@ class FailureLike(Protocol):
     def steps(self) -> Sequence[StepLike]: ...
 
     @property
-    def clause(self) -> str: ...
+    def clause(self) -> Hashable: ...
 
 
 F = TypeVar("F", bound=FailureLike)
@@ -45,7 +45,7 @@ def shrink(failure: F, play: Play[F]) -> F:
         best = shorter
 
 
-def _better(steps: Sequence[StepLike], clause: str, play: Play[F]) -> F | None:
+def _better(steps: Sequence[StepLike], clause: Hashable, play: Play[F]) -> F | None:
     failure = play(steps)
     return failure if failure is not None and failure.clause == clause else None
 

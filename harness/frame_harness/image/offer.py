@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from frame_harness.base.commands import Say
@@ -17,51 +16,15 @@ from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.ir_build import HOST, SOURCE, host_argv, host_env, write_host
 from frame_harness.image.placed import KERNEL_S_NAME
+from frame_harness.image.said import Said, said
 from frame_harness.image.subject import Subject
 
 NO_SUCH_FILE: Final = "E0583"
 PROBE: Final = "probe.rs"
+_VARIABLE: Final = re.compile("environment variable `.*` not defined")
 _HEAD: Final = "#![allow(warnings)]\n"
 # Resolution of names and of types each have a turn: later ones are silent until earlier ones agree.
 _TURNS: Final = 6
-# A name that nobody has: what to compile against differs, and not what the file itself makes of it.
-_UNRESOLVED: Final = frozenset(
-    {"E0405", "E0412", "E0422", "E0423", "E0425", "E0432", "E0433", "E0531", "E0599"}
-)
-_IN_THE_ROOT: Final = re.compile(r"in `crate`|in the crate root")
-_VARIABLE: Final = re.compile("environment variable `.*` not defined")
-_WORD: Final = re.compile(r"[\w:]+")
-
-
-@dataclass(frozen=True)
-class _Said:
-    """One error of the compiler's, with its first place."""
-
-    code: str
-    message: str
-    file: str
-    line: int
-    word: str
-    rendered: str
-
-    @property
-    def asked_of_the_crate(self) -> str:
-        """The name that the frame module asks its crate for, in vain; empty where that is not the trouble."""
-        if self.code not in _UNRESOLVED:
-            return ""
-        quoted = re.findall("`([^`]*)`", self.message)
-        if self.code == "E0599":
-            owner = re.search(r"\b(BootAllocator|IrqDisabledToken|Migratetype)\b", self.message)
-            return f"{owner[1]}::{quoted[0]}" if owner and quoted else ""
-        if _IN_THE_ROOT.search(self.message):
-            return f"crate::{self.word.removeprefix('crate::')}"
-        paths = [text for text in (*quoted, self.word) if text.startswith(("crate::", "super::"))]
-        if not paths:
-            return ""
-        name = paths[0]
-        if quoted and "::" not in quoted[0] and name != self.word and not name.endswith(f"::{quoted[0]}"):
-            name = f"{name}::{quoted[0]}"
-        return self.word if self.word.startswith(name) else name
 
 
 def questions(versions: Versions) -> str:
@@ -103,7 +66,7 @@ def lacking_names(
     raise CompileError(subject=subject.name, profile=profile, first="names that change from turn to turn")
 
 
-def _refuse(subject: Subject, profile: str, lacks: Iterable[str], own: Sequence[_Said]) -> None:
+def _refuse(subject: Subject, profile: str, lacks: Iterable[str], own: Sequence[Said]) -> None:
     """Say what is wrong with a module that cannot be judged, if it cannot."""
     foreign = [error for error in own if not error.asked_of_the_crate]
     if foreign:
@@ -122,7 +85,7 @@ def _refuse(subject: Subject, profile: str, lacks: Iterable[str], own: Sequence[
         raise NotJudgeable(subject.name, needed, asked)
 
 
-def _next(subject: Subject, first: _Said) -> str:
+def _next(subject: Subject, first: Said) -> str:
     if first.code == NO_SUCH_FILE and subject.path.with_suffix("").is_dir():
         folder = subject.path.stem
         return f"call the file {KERNEL_S_NAME}, the folder {folder}/ of its modules frame/"
@@ -138,7 +101,7 @@ def _ask(
     names: Sequence[Name],
     flags: Sequence[str],
     say: Say | None,
-) -> list[_Said]:
+) -> list[Said]:
     """Compile the module with one statement for each name; an error in one has its name as word."""
     versions, there = subject.contract.versions, {name.path for name in names}
     slot = next((name for name in versions.slot if name in there), versions.slot[-1])
@@ -156,14 +119,14 @@ def _ask(
         ]
         env, what = host_env(folder, toolchain), f"asking {subject.name} for its names"
         finished = run_writing(folder, argv, what=what, say=say, env=env, cwd=folder)
-    errors = [_said(message) for message in _errors(finished.err)]
+    errors = [said(message) for message in _errors(finished.err)]
     if finished.status != 0 and not errors:
         raise CompileError(
             subject=subject.name, profile=profile, first=finished.last_words(), rendered=finished.err
         )
     # The line that names the slot's type fails with the type; it stands for no name of its own.
     return [
-        _Said(error.code, error.message, PROBE, error.line, names[error.line - first].path, error.rendered)
+        Said(error.code, error.message, PROBE, error.line, names[error.line - first].path, error.rendered)
         if error.file == PROBE and error.line >= first
         else error
         for error in errors
@@ -171,8 +134,8 @@ def _ask(
     ]
 
 
-def _errors(said: str) -> list[dict[str, Any]]:
-    messages = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+def _errors(words: str) -> list[dict[str, Any]]:
+    messages = [json.loads(line) for line in words.splitlines() if line.startswith("{")]
     # "aborting due to ..." has no place and no code, and comes after what it is about.
     return [
         message
@@ -180,25 +143,3 @@ def _errors(said: str) -> list[dict[str, Any]]:
         if message.get("level", "").startswith("error")
         and not message["message"].startswith("aborting due to")
     ]
-
-
-def _said(message: dict[str, Any]) -> _Said:
-    spans = [span for span in message["spans"] if span["is_primary"]]
-    span = spans[0] if spans else {}
-    return _Said(
-        code=(message.get("code") or {}).get("code") or "",
-        message=" ".join(message["message"].split()),
-        file=span.get("file_name", ""),
-        line=span.get("line_start", 0),
-        word=_word_at(span),
-        rendered=message.get("rendered") or "",
-    )
-
-
-def _word_at(span: dict[str, Any]) -> str:
-    """Return the whole path in the source that a place is part of."""
-    for line in span.get("text", [])[:1]:
-        for found in _WORD.finditer(line["text"]):
-            if found.start() <= line["highlight_start"] - 1 < found.end():
-                return found[0]
-    return ""

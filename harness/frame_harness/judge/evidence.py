@@ -87,7 +87,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
     judged anything. `commands`, `console_tail` and `backtrace` are lines, oldest first, the backtrace
     innermost first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of
     an error that it came from data of the guest: a broken subject may have put it there. `lacks` are the
-    names that an absent one would need.
+    names that an absent one would need. `cause` tells faults apart that break the same clause, where that is
+    known: each is a finding.
     """
 
     check: str
@@ -114,6 +115,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     reproduce: str = ""
     unreadable: bool = False
     lacks: tuple[str, ...] = ()
+    cause: str = ""
 
     @property
     def broken(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 
 
 class Finding(Record, frozen=True, kw_only=True):
-    """One broken clause; `known` holds the baseline's reason, empty when the baseline lacks it.
+    """One broken clause, or one `cause` of several that break it; `known` holds the baseline's reason, empty when the baseline lacks it.
 
     `where` says in which runs it shows, in words; the first of `results`, seen by the simplest check, is the
     violation to show. `explained_by` is the clause of the finding that this one is a consequence of.
@@ -24,6 +24,7 @@ class Finding(Record, frozen=True, kw_only=True):
     results: tuple[CheckResult, ...]
     known: str = ""
     explained_by: str = ""
+    cause: str = ""
 
     @property
     def first(self) -> CheckResult:
@@ -43,8 +44,9 @@ def findings_of(
     """
     clauses, explanation = contract.clauses, Explanation(contract, evidence.planned_runs)
     broken = clauses.in_order(id_ for result in evidence.checks for id_ in result.broken if id_ in clauses)
+    faults = [(id_, cause) for id_ in broken for cause in _causes(id_, evidence)]
     ordered = explanation.in_order(
-        [_finding(clauses[id_], evidence, judgements[id_], explanation) for id_ in broken]
+        [_finding(clauses[id_], cause, evidence, judgements[id_], explanation) for id_, cause in faults]
     )
     cause = explanation.causes(ordered)
     explained = [replace(one, explained_by=cause.get(one.clause, "")) for one in ordered]
@@ -56,10 +58,17 @@ def findings_of(
     )
 
 
+def _causes(clause: str, evidence: Evidence) -> Collection[str]:
+    """What tells faults apart that break a clause, in the order in which they were seen."""
+    return dict.fromkeys(result.cause for result in evidence.checks if clause in result.broken)
+
+
 def _finding(
-    broken: Clause, evidence: Evidence, judgement: ClauseJudgement, explanation: Explanation
+    broken: Clause, cause: str, evidence: Evidence, judgement: ClauseJudgement, explanation: Explanation
 ) -> Finding:
-    results = tuple(result for result in evidence.checks if broken.id in result.broken)
+    results = tuple(
+        result for result in evidence.checks if broken.id in result.broken and result.cause == cause
+    )
     looked_at = [
         result.run
         for result in evidence.checks
@@ -71,6 +80,7 @@ def _finding(
         where=_where({result.run for result in results}, set(looked_at)),
         results=explanation.simplest_first(results),
         known=judgement.message if judgement.outcome is ClauseOutcome.KNOWN else "",
+        cause=cause,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.histories.shrink import shrink
-from frame_harness.memory_core.catalogue import GIB, MIB, catalogue, large_catalogue, random_map
+from frame_harness.memory_core.catalogue import MIB, catalogue, large_catalogue, random_map
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
@@ -44,9 +44,10 @@ class Tally:
     found: dict[Key, Found] = field(default_factory=dict)
     again: Counter[Key] = field(default_factory=Counter)
     """How often a history ended at a fault that was known by then."""
+    planned: int = 0
+    """How many cases it will play, those of shortening apart."""
     maps: int = 0
     histories: int = 0
-    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,21 @@ def _piece(spans: Sequence[Span]) -> Span:
     return -(-first // (2 * MIB)) * 2 * MIB, end // MIB * MIB
 
 
-def campaign(sites: Sequence[Site], seed: int, say: Callable[[Found], None] = lambda _: None) -> Tally:
-    """Start on every map of the catalogue, then play random operations on these and on random maps."""
-    tally = Tally()
+def campaign(sites: Sequence[Site], seed: int, say: Callable[[Tally], None] = lambda _: None) -> Tally:
+    """Start on every map of the catalogue, then play random operations on these and on random maps.
+
+    The same seed plays the same cases as long as the core finds them right.
+
+    Args:
+        say: is told after each case.
+    """
+    tally = Tally(planned=sum(len(site.maps) for site in sites) + HISTORIES)
     spoilt: Counter[str] = Counter()
     for site in sites:
         for memory in site.maps:
             tally.maps += 1
-            _try(site.core, memory.name, steps_of(memory), tally, spoilt, say)
+            _try(site.core, memory.name, steps_of(memory), tally, spoilt)
+            say(tally)
     rng = random.Random(f"{seed}")
     offers = {what: sites[0].core.offers(what) for what in ("kinds", "poison", "protected")}
     for number in range(HISTORIES):
@@ -93,7 +101,8 @@ def campaign(sites: Sequence[Site], seed: int, say: Callable[[Found], None] = la
         writer = Writer(rng, kinds=offers["kinds"], poison=offers["poison"])
         tally.histories += 1
         steps = (*steps_of(memory), *writer.write(rng.randint(1, STEPS)))
-        _try(site.core, memory.name, steps, tally, spoilt, say)
+        _try(site.core, memory.name, steps, tally, spoilt)
+        say(tally)
     return tally
 
 
@@ -115,28 +124,16 @@ def _small_map(rng: random.Random, site: Site) -> MemoryMap:
     return MemoryMap("little memory", (Region(first, min(size // MIB * MIB + MIB, end - first)),))
 
 
-def _try(
-    core: CoreGuest,
-    name: str,
-    steps: Sequence[Step],
-    tally: Tally,
-    spoilt: Counter[str],
-    say: Callable[[Found], None],
-) -> None:
-    tally.steps += len(steps)
-    failure = play(core, steps, tally.found)
-    if failure is None:
-        return
-    if not operations_of(failure.steps):
-        spoilt[name] += 1
-    key = failure.clause
-    if key in tally.found:
-        tally.again[key] += 1
-        return
-    found = _shortened(core, failure, name, tuple(tally.found))
-    tally.found[key] = found
-    say(found)
-    _try(core, name, steps, tally, spoilt, say)  # behind it there may be more
+def _try(core: CoreGuest, name: str, steps: Sequence[Step], tally: Tally, spoilt: Counter[str]) -> None:
+    """Play a case as often as it shows something new: behind one fault there may be another."""
+    while (failure := play(core, steps, tally.found)) is not None:
+        if not operations_of(failure.steps):
+            spoilt[name] += 1
+        key = failure.clause
+        if key in tally.found:
+            tally.again[key] += 1
+            return
+        tally.found[key] = _shortened(core, failure, name, tuple(tally.found))
 
 
 def _shortened(core: CoreGuest, failure: Failure, name: str, known: tuple[Key, ...]) -> Found:
@@ -145,6 +142,3 @@ def _shortened(core: CoreGuest, failure: Failure, name: str, known: tuple[Key, .
     again = play(core, shortest.steps, known)
     fresh = again is not None and again.clause == failure.clause
     return Found(again if again is not None and fresh else shortest, name, fresh)
-
-
-__all__ = ["GIB", "Found", "Site", "Tally", "campaign", "large_site", "small_site"]

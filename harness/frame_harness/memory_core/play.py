@@ -187,7 +187,8 @@ class _Play:
         else:
             yield from self._failed(step, reply, line, before)
         yield from self.judged()
-        yield from self._totals(self.state)
+        if self.state is not None:
+            yield from self._totals(self.state)
 
     def _fill(self, step: Fill, before: CoreState) -> Iterator[Violation]:
         self.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE

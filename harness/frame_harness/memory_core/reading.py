@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.errors import ImageError
-from frame_harness.machine.ram import RamError
+from frame_harness.image.image import Image
 from frame_harness.memory_core.maps import Span
 from frame_harness.memory_core.state import (
     KINDS,
@@ -223,7 +223,7 @@ def _names(dtype: np.dtype[Any]) -> tuple[str, ...]:
     return dtype.names or ()
 
 
-def _first_type(image: Any, names: tuple[str, ...]) -> np.dtype[np.void]:
+def _first_type(image: Image, names: tuple[str, ...]) -> np.dtype[np.void]:
     for name in names[:-1]:
         try:
             return image.dtype(name)
@@ -232,12 +232,10 @@ def _first_type(image: Any, names: tuple[str, ...]) -> np.dtype[np.void]:
     return image.dtype(names[-1])
 
 
-def _static_if_any(image: Any, path: str) -> tuple[int, int] | None:
+def _static_if_any(image: Image, path: str) -> tuple[int, int] | None:
     """A counter that this version lacks, or that nothing in it reads, is not in the image."""
     try:
         return image.static(path)
     except ImageError:
         return None
 
-
-__all__ = ["CoreReader", "RamError"]

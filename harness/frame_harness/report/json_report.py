@@ -40,6 +40,7 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
                 "where": finding.where,
                 "known": finding.known or None,
                 "explained_by": finding.explained_by or None,
+                "cause": finding.cause or None,
                 "level": str(finding.first.level),
                 "function": finding.first.function or None,
                 "at": finding.first.at or None,

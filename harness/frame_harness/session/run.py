@@ -13,6 +13,7 @@ import msgspec
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
@@ -146,6 +147,11 @@ class Run:
             self._dumps[1] += kernel.dumps_whole
             self._busy_s += time.monotonic() - started
         return kernel.end[0]
+
+    def finish_any(self, guest: BootedGuest) -> GuestEnd:
+        """The same for a caller that knows of a frame module no more than that there is a guest."""
+        kernel = self._open.get(id(guest))
+        return guest.end[0] if kernel is None else self.finish(kernel)
 
     def shared(self, **options: Any) -> Kernel:
         """The guest with these options that modest checks share; a new one after a check that failed."""

@@ -2,7 +2,7 @@
 
 use super::operand::{self, Kind};
 use crate::boot::region;
-use crate::memory::zone::ZoneType;
+use crate::memory::zone::{Zone, ZoneType};
 use crate::memory::{boot_alloc, buddy, frame, paging};
 use crate::sync::{with_irqs_disabled, IrqDisabledToken};
 use frame::{AllocError, PhysFrame};
@@ -15,6 +15,7 @@ use x86_64::PhysAddr;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("core.offers", "", "which requests this version of the core knows", offers),
+    Command::new("core.layout", "", "where the compiler put members that the host looks for by name", layout),
     Command::new("core.start", "[end of the HHDM]", "start the core on the map that the host wrote", start),
     Command::new("core.alloc", "<order> unmovable|movable any|dma|normal|highmem", "allocate a block", alloc),
     Command::new(
@@ -34,6 +35,15 @@ fn offers(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     reply.flag("kinds", cfg!(tree_has = "alloc_migratetype"));
     reply.flag("poison", cfg!(tree_has = "mark_poisoned"));
     reply.flag("hhdm", cfg!(tree_has = "is_hhdm_range_mapped_now"));
+    Ok(())
+}
+
+/// A second witness of what the host knows from debug information.
+fn layout(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    reply.field("zone_bytes", size_of::<Zone>());
+    reply.field("page_count", core::mem::offset_of!(Zone, page_count));
+    reply.field("allocated", core::mem::offset_of!(Zone, allocated));
     Ok(())
 }
 

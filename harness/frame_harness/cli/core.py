@@ -1,0 +1,188 @@
+"""Judges the memory core of a kernel tree."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+from _pytest.mark.expression import Expression
+
+from frame_harness.base import report_files
+from frame_harness.base.commands import Say, tell_through
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.program import program
+from frame_harness.image.build import build
+from frame_harness.image.compiler import Toolchain
+from frame_harness.image.errors import CompileError, NotJudgeable
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import find_toolchain
+from frame_harness.judge import baseline as baselines
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, RunKey, Trouble
+from frame_harness.judge.exit_codes import ExitCode, exit_code
+from frame_harness.judge.verdict import judge
+from frame_harness.machine.definition import load_machine
+from frame_harness.memory_core.checks import NAME, planned
+from frame_harness.memory_core.clauses import CORE_CLAUSES
+from frame_harness.memory_core.contract import MEMORY_CORE
+from frame_harness.memory_core.processes import Outcomes, judge_builds
+from frame_harness.memory_core.steps import parsed
+from frame_harness.memory_core.tree import described, memory_core
+from frame_harness.memory_core.worker import Judged, Task
+from frame_harness.report import json_report, junit
+from frame_harness.report.progress import Progress
+from frame_harness.report.terminal import console_for, print_report
+from frame_harness.session.request import info_of, profiles_named
+from frame_harness.session.run import merge
+from frame_harness.session.runs import BUILD, trouble_of
+from frame_harness.session.selection import require_selection
+
+MACHINE = "microvm"
+
+
+@dataclass(frozen=True)
+class CoreRequest:
+    """What to judge, and where the reports go.
+
+    Attributes:
+        case: the only one to play, as a report writes it; empty for a whole campaign.
+    """
+
+    kernel_src: Path
+    profile: str = "both"
+    select: str = ""
+    case: str = ""
+    baseline: Path | None = None
+    json: Path | None = None
+    junit: Path | None = None
+
+    @property
+    def again(self) -> str:
+        """The command that plays a case again, before the profile and the case."""
+        return f"{program()} check --kernel-src {shlex.quote(str(self.kernel_src))}"
+
+
+@dataclass
+class _Builds:
+    """Makes the images one by one; what goes wrong is kept."""
+
+    request: CoreRequest
+    subject: Subject
+    say: Say
+    seconds: float = 0.0
+    troubles: list[Trouble] = field(default_factory=list)
+    toolchain: Toolchain | None = None
+
+    def tasks(self) -> Iterator[Task]:
+        """What is to be judged, each as soon as it is built."""
+        case = parsed(self.request.case) if self.request.case else None
+        for profile in profiles_named(self.request.profile):
+            began = time.monotonic()
+            try:
+                self.toolchain = self.toolchain or find_toolchain(say=self.say)
+                image = build(self.subject, profile, toolchain=self.toolchain, say=self.say)
+            except HarnessError as error:
+                self.troubles.append(_of_a_build(error))
+                return
+            finally:
+                self.seconds += time.monotonic() - began
+            self.subject = image.subject
+            again = f"{self.request.again} --profile {profile}"
+            yield Task(RunKey(MACHINE, profile), image, load_machine(MACHINE), again, case)
+
+
+def check_core(request: CoreRequest) -> ExitCode:
+    """Judge a memory core, print the report, return the process exit status.
+
+    Raises:
+        HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
+    """
+    began = time.monotonic()
+    report_files.make_way((request.json, request.junit), (request.baseline,))
+    require_selection(request.select, CORE_CLAUSES)
+    parsed(request.case)
+    known = baselines.load(request.baseline, CORE_CLAUSES) if request.baseline else baselines.EMPTY
+    subject = memory_core(request.kernel_src)
+    console = console_for()
+    with Progress(console) as progress:
+        tell_through(progress.note)
+        progress.note(described(subject))
+        evidence = _evidence(request, subject, progress)
+    evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began, selection=request.select)
+    required = [] if request.select or request.case else list(CORE_CLAUSES)
+    verdict = judge(evidence, MEMORY_CORE, known, required)
+    print_report(evidence, verdict, known, console)
+    writers = {request.json: json_report.dumps, request.junit: junit.dumps}
+    report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
+    if evidence.interrupted:
+        console.print("interrupted; every guest is gone")
+    return exit_code(verdict.kind)
+
+
+def _evidence(request: CoreRequest, subject: Subject, progress: Progress) -> Evidence:
+    builds = _Builds(request, subject, progress.step)
+    selected = _selected(request.select)
+    try:
+        outcomes = judge_builds(builds.tasks(), lambda run, words: progress.step(f"{run}: {words}"))
+    except KeyboardInterrupt:
+        return Evidence(subject=info_of(subject), planned_runs=(), interrupted=True)
+    if builds.troubles:
+        return Evidence(subject=info_of(subject), planned_runs=(), errors=tuple(builds.troubles))
+    runs = tuple(RunKey(MACHINE, profile) for profile in profiles_named(request.profile))
+    described_by = builds.toolchain.describe().removeprefix("toolchain: ") if builds.toolchain else ""
+    return _of_outcomes(outcomes, builds.subject, runs, selected, described_by, builds.seconds)
+
+
+def _of_outcomes(
+    outcomes: Outcomes,
+    subject: Subject,
+    runs: tuple[RunKey, ...],
+    selected: tuple[str, ...],
+    toolchain: str,
+    build_s: float,
+) -> Evidence:
+    plan: list[PlannedCheck] = []
+    checks: list[CheckResult] = []
+    evidence = []
+    for judged in sorted(outcomes.judged, key=lambda one: runs.index(one.ledger.run)):
+        results = [result for result in judged.results if result.clauses[0] in selected]
+        of_run = _plan_of(judged, results, selected)
+        names = [one.check for one in of_run]
+        finished = [result.check for result in results]
+        evidence.append(merge([judged.ledger], subject.sha256, toolchain, names, finished))
+        plan += of_run
+        checks += results
+    return Evidence(
+        subject=info_of(subject), planned_runs=runs, plan=tuple(plan), runs=tuple(evidence),
+        checks=tuple(checks), errors=outcomes.troubles, build_s=build_s,
+    )  # fmt: skip
+
+
+def _plan_of(judged: Judged, results: list[CheckResult], selected: tuple[str, ...]) -> list[PlannedCheck]:
+    """A check for each clause, and one more for each further fault that breaks it."""
+    plan = planned(judged.ledger.run, selected)
+    names = {one.check for one in plan}
+    more = [result for result in results if result.check not in names]
+    return [*plan, *(PlannedCheck(run=one.run, check=one.check, clauses=one.clauses) for one in more)]
+
+
+def _selected(select: str) -> tuple[str, ...]:
+    if not select:
+        return tuple(CORE_CLAUSES)
+    expression = Expression.compile(select)
+    return tuple(id_ for id_ in CORE_CLAUSES if expression.evaluate(_matcher(id_)))
+
+
+def _matcher(clause: str) -> Callable[..., bool]:
+    return lambda word, **_: word.lower() in f"{NAME}[{clause}]".lower()
+
+
+def _of_a_build(error: HarnessError) -> Trouble:
+    if isinstance(error, NotJudgeable):
+        return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT)
+    if isinstance(error, CompileError):
+        return Trouble(what=BUILD, message=error.first, detail=error.rendered, next=error.next_step)
+    return trouble_of(BUILD, error)

@@ -1,0 +1,69 @@
+"""Reads what the compiler says: of which name, at which place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+# A name that nobody has: what to compile against differs, and not what the file itself makes of it.
+_UNRESOLVED: Final = frozenset(
+    {"E0405", "E0412", "E0422", "E0423", "E0425", "E0432", "E0433", "E0531", "E0599"}
+)
+_IN_THE_ROOT: Final = re.compile(r"in `crate`|in the crate root")
+_WORD: Final = re.compile(r"[\w:]+")
+
+
+@dataclass(frozen=True)
+class Said:
+    """One error of the compiler's, with its first place."""
+
+    code: str
+    message: str
+    file: str
+    line: int
+    word: str
+    rendered: str
+
+    @property
+    def asked_of_the_crate(self) -> str:
+        """The name that the frame module asks its crate for, in vain; empty where that is not the trouble."""
+        if self.code not in _UNRESOLVED:
+            return ""
+        quoted = re.findall("`([^`]*)`", self.message)
+        if self.code == "E0599":
+            owner = re.search(r"\b(BootAllocator|IrqDisabledToken|Migratetype)\b", self.message)
+            return f"{owner[1]}::{quoted[0]}" if owner and quoted else ""
+        if _IN_THE_ROOT.search(self.message):
+            return f"crate::{self.word.removeprefix('crate::')}"
+        paths = [text for text in (*quoted, self.word) if text.startswith(("crate::", "super::"))]
+        if not paths:
+            return ""
+        name = paths[0]
+        if quoted and "::" not in quoted[0] and name != self.word and not name.endswith(f"::{quoted[0]}"):
+            name = f"{name}::{quoted[0]}"
+        return self.word if self.word.startswith(name) else name
+
+
+def said(message: Mapping[str, Any]) -> Said:
+    """Read one message of the compiler, as it writes it in JSON."""
+    spans = [span for span in message["spans"] if span["is_primary"]]
+    span = spans[0] if spans else {}
+    return Said(
+        code=(message.get("code") or {}).get("code") or "",
+        message=" ".join(message["message"].split()),
+        file=span.get("file_name", ""),
+        line=span.get("line_start", 0),
+        word=_word_at(span),
+        rendered=message.get("rendered") or "",
+    )
+
+
+def _word_at(span: dict[str, Any]) -> str:
+    """Return the whole path in the source that a place is part of."""
+    for line in span.get("text", [])[:1]:
+        for found in _WORD.finditer(line["text"]):
+            if found.start() <= line["highlight_start"] - 1 < found.end():
+                return found[0]
+    return ""

@@ -1,0 +1,85 @@
+"""Turns the faults of a campaign into results of checks: one check for each clause, one more for each further fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from frame_harness.base.units import PAGE_SIZE
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedCheck, RunKey
+from frame_harness.memory_core.campaign import Found
+from frame_harness.memory_core.clauses import CORE_CLAUSES
+from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.steps import map_of, operations_of, written
+
+NAME = "cases"
+
+
+def check_of(clause: str, number: int = 1) -> str:
+    """The name of a check: the clause, and which fault of it."""
+    return f"{NAME}[{clause}]" if number == 1 else f"{NAME}[{clause}-{number}]"
+
+
+def planned(run: RunKey, selected: Iterable[str] = CORE_CLAUSES) -> list[PlannedCheck]:
+    """The checks that every run makes."""
+    return [PlannedCheck(run=run, check=check_of(clause), clauses=(clause,)) for clause in selected]
+
+
+def results_of(
+    run: RunKey, found: Mapping[Key, Found], image: Image, again: str, duration_s: float, lacks: Mapping[str, str]
+) -> list[CheckResult]:
+    """Results of every clause.
+
+    Args:
+        again: the command that plays a case again, before the case.
+        duration_s: of the campaign, which is the time of all checks together.
+        lacks: by clause why this version of the core cannot be judged by it.
+    """
+    results: list[CheckResult] = []
+    each_s = duration_s / len(CORE_CLAUSES)
+    for clause in CORE_CLAUSES:
+        faults = [one for key, one in found.items() if key[0] == clause]
+        for number, fault in enumerate(faults, start=1):
+            results.append(_violated(run, clause, number, fault, image, again, each_s if number == 1 else 0))
+        if not faults:
+            why = lacks.get(clause, "")
+            outcome = Outcome.ABSENT if why else Outcome.PASSED
+            results.append(
+                CheckResult(
+                    check=check_of(clause), clauses=(clause,), run=run, outcome=outcome, duration_s=each_s,
+                    lacks=(why,) if why else (), level=Level.HISTORY,
+                )  # fmt: skip
+            )
+    return results
+
+
+def _violated(
+    run: RunKey, clause: str, number: int, fault: Found, image: Image, again: str, duration_s: float
+) -> CheckResult:
+    failure, violation = fault.failure, fault.failure.violation
+    operations = operations_of(failure.steps)
+    place = failure.at or _line_of(failure.function, image)
+    return CheckResult(
+        check=check_of(clause, number), clauses=(clause,), run=run, outcome=Outcome.VIOLATED,
+        duration_s=duration_s, message=violation.what, expected=violation.expected, got=violation.got,
+        frame=None if violation.paddr is None else violation.paddr // PAGE_SIZE * PAGE_SIZE,
+        function=failure.function, at=place, level=Level.SEQUENCE if operations else Level.CALL,
+        exhibit="\n".join(_exhibit(fault)), commands=failure.commands, backtrace=failure.backtrace,
+        reproduce=f"{again} --case '{written(failure.steps)}'", cause=violation.cause,
+    )  # fmt: skip
+
+
+def _exhibit(fault: Found) -> list[str]:
+    steps = fault.failure.steps
+    memory = map_of(steps)
+    lines = ["map", *(f"  {line}" for line in memory.lines or ["no region"])]
+    if behind := sorted({clause for clause, _ in fault.failure.behind}):
+        lines.append(f"this case breaks {', '.join(behind)}, too")
+    if not fault.fresh:
+        lines.append("a guest that has just booted does not show it: it depends on what memory held before")
+    return lines
+
+
+def _line_of(function: str, image: Image) -> str:
+    place = image.function_line(function)
+    return f"{place[0]}:{place[1]}" if place else ""

@@ -1,0 +1,92 @@
+"""Judges the builds of a core at the same time, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+
+import msgspec
+
+from frame_harness.base.errors import HarnessError, ImageError
+from frame_harness.judge.evidence import Outcome, RunKey, Trouble
+from frame_harness.memory_core.worker import Judged, Task, decoded, encoded, judge_build
+
+_SAY, _DONE, _TROUBLE = b"s", b"d", b"t"
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of the builds."""
+
+    judged: tuple[Judged, ...]
+    troubles: tuple[Trouble, ...]
+
+
+def judge_builds(tasks: Iterable[Task], say: Callable[[RunKey, str], None]) -> Outcomes:
+    """Judge each task as soon as it comes, while the next is still being made.
+
+    Args:
+        tasks: made one by one, such as by a build.
+        say: is told how far a build is.
+    """
+    context = multiprocessing.get_context("fork")
+    open_: dict[Connection, tuple[RunKey, multiprocessing.process.BaseProcess]] = {}
+    judged: list[Judged] = []
+    troubles: list[Trouble] = []
+    try:
+        for task in tasks:
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(task, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            open_[ours] = (task.key, process)
+        while open_:
+            for ready in wait(list(open_)):
+                assert isinstance(ready, Connection)
+                key, process = open_[ready]
+                for outcome in _heard(ready, key, say):
+                    (judged if isinstance(outcome, Judged) else troubles).append(outcome)  # type: ignore[arg-type]
+                    process.join()
+                    del open_[ready]
+    finally:
+        # Guests die with the process that started them.
+        for _, process in open_.values():
+            process.kill()
+            process.join()
+    return Outcomes(tuple(judged), tuple(troubles))
+
+
+def _heard(connection: Connection, key: RunKey, say: Callable[[RunKey, str], None]) -> Iterator[Judged | Trouble]:
+    """What a process says next; its end, if that was the end."""
+    try:
+        message = connection.recv_bytes()
+    except EOFError:
+        yield Trouble(what="memory core", message="the process that judged it died", run=key)
+        return
+    kind, body = message[:1], message[1:]
+    if kind == _SAY:
+        say(key, body.decode())
+    elif kind == _DONE:
+        yield decoded(body)
+    else:
+        yield msgspec.json.decode(body, type=Trouble)
+
+
+def _work(task: Task, connection: Connection) -> None:
+    """What the process does; it ends with one last message."""
+    try:
+        judged = judge_build(task, lambda words: connection.send_bytes(_SAY + words.encode()))
+        connection.send_bytes(_DONE + encoded(judged))
+    except KeyboardInterrupt:
+        pass  # the parent hears it, too
+    except HarnessError as error:
+        connection.send_bytes(_TROUBLE + msgspec.json.encode(_trouble(task.key, error)))
+
+
+def _trouble(key: RunKey, error: HarnessError) -> Trouble:
+    if isinstance(error, ImageError):
+        message = f"this version cannot be judged: its state is kept in another way: {error.summary}"
+        return Trouble(what="version", message=message, run=key, outcome=Outcome.ABSENT)
+    return Trouble(what="memory core", message=error.summary, run=key, next=error.next_step, detail=error.evidence)

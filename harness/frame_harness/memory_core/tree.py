@@ -1,0 +1,91 @@
+"""Finds the memory core in a kernel tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from frame_harness.image.errors import SubjectError
+from frame_harness.image.subject import Subject
+from frame_harness.memory_core.contract import MEMORY_CORE
+
+FOLDER: Final = "memory"
+NEEDED: Final = ("zone.rs", "frame.rs", "boot_alloc.rs", "buddy.rs")
+"""The files that are compiled in place, in the order in which they build on each other."""
+NOT_JUDGED: Final = ("mod.rs", "block.rs", "block_meta.rs", "ownership.rs", "cow.rs")
+"""Files of such a folder whose work the harness does itself, or that nothing here calls."""
+_DEEPEST = 6
+_SKIPPED = frozenset({"target", ".git", "node_modules"})
+
+
+def memory_core(path: str | Path) -> Subject:
+    """The memory core of a kernel tree.
+
+    Args:
+        path: the repository, the kernel's crate, its `src`, or the folder `memory` in that.
+    Raises:
+        SubjectError: there is no such folder, or more than one, or it lacks a file.
+    """
+    given = Path(path).expanduser()
+    if not given.is_dir():
+        actual = "a file" if given.exists() else "nothing"
+        raise SubjectError(
+            "kernel tree", str(given), expected="a folder", actual=actual,
+            next_step="name the repository, the kernel's crate or its src",
+        )  # fmt: skip
+    given = given.resolve()
+    found = [given] if _is_core(given) else sorted(_cores_in(given))
+    if len(found) != 1:
+        raise SubjectError(
+            "kernel tree", str(given), expected=f"one folder {FOLDER}/ with {', '.join(NEEDED)}",
+            actual=_several(found, given) if found else _nearest(given),
+            next_step="name the src folder of the kernel's crate",
+        )  # fmt: skip
+    return Subject.from_folder(found[0], NEEDED, _name_of(found[0]), MEMORY_CORE)
+
+
+def described(subject: Subject) -> str:
+    """Which files are judged, and which are not, in one line."""
+    beside = [name for name in NOT_JUDGED if (subject.path / name).is_file()]
+    others = f"; not judged: {', '.join(beside)}" if beside else ""
+    return f"memory core in {subject.path}: {', '.join(subject.parts)}, compiled in place{others}"
+
+
+def _is_core(folder: Path) -> bool:
+    return folder.name == FOLDER and all((folder / name).is_file() for name in NEEDED)
+
+
+def _folders_in(given: Path) -> Iterator[Path]:
+    for root, folders, _ in os.walk(given):
+        depth = len(Path(root).relative_to(given).parts)
+        folders[:] = [] if depth >= _DEEPEST else sorted(set(folders) - _SKIPPED)
+        yield Path(root)
+
+
+def _cores_in(given: Path) -> Iterator[Path]:
+    return filter(_is_core, _folders_in(given))
+
+
+def _several(found: list[Path], given: Path) -> str:
+    return ", ".join(str(folder.relative_to(given)) for folder in found)
+
+
+def _nearest(given: Path) -> str:
+    """What the folder that has most of the files lacks."""
+    folders = [folder for folder in _folders_in(given) if folder.name == FOLDER]
+    lacks = [(folder, [name for name in NEEDED if not (folder / name).is_file()]) for folder in folders]
+    if not lacks:
+        return f"no folder {FOLDER}/"
+    folder, missing = min(lacks, key=lambda one: len(one[1]))
+    return f"{folder} without {', '.join(missing)}"
+
+
+def _name_of(core: Path) -> str:
+    """The name of the repository; of the folder above `src` where there is none."""
+    for folder in core.parents:
+        if (folder / ".git").exists():
+            return folder.name
+    above = [part for part in core.parent.parts if part not in ("src", "kernel", "workspace", "/")]
+    return above[-1] if above else "kernel"

@@ -1,0 +1,145 @@
+"""Judges one build of a memory core, in a process of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.console import ktap
+from frame_harness.guest.booted import BootedGuest
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import CheckResult, LayoutEvidence, Record, RunKey, SelftestEvidence, Witness
+from frame_harness.machine.definition import Machine
+from frame_harness.memory_core.campaign import Found, Tally, campaign, large_site, small_site
+from frame_harness.memory_core.checks import results_of
+from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.play import play
+from frame_harness.memory_core.steps import Step
+from frame_harness.session.run import Ledger, Run, unhandled
+
+SMALL, LARGE = "64 MiB", "5 GiB"
+"""RAM of the guests: one that is put back fast, one with memory in every zone and behind the PCI hole."""
+SEED = 1
+
+
+class Judged(Record, frozen=True, kw_only=True):
+    """What one process saw of one build."""
+
+    ledger: Ledger
+    results: tuple[CheckResult, ...]
+    cases: int
+    """How many were played, those of shortening included."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One build on one machine, with what to play on it.
+
+    Attributes:
+        again: the command that plays a case again, before the case.
+        case: the only one to play; None for a whole campaign.
+    """
+
+    key: RunKey
+    image: Image
+    machine: Machine
+    again: str
+    case: tuple[Step, ...] | None = None
+    seed: int = SEED
+
+
+Say = Callable[[str], None]
+
+
+def judge_build(task: Task, say: Say) -> Judged:
+    """Play everything, return what was seen.
+
+    Raises:
+        HarnessError: no guest comes up, or the harness broke down.
+    """
+    began = time.monotonic()
+    run = Run(task.key, task.image, task.machine)
+    try:
+        with _core(run, SMALL) as small, _core(run, LARGE) as large:
+            run.selftest = _selftest(small.guest)
+            run.layout = _layout(small)
+            lacks = _lacks(small)
+            found, looked_at = _play(task, small, large, say)
+            run.invariants["state of the core"] = looked_at
+            cases = small.starts + large.starts
+    finally:
+        run.finish_all()
+    took = time.monotonic() - began
+    results = results_of(task.key, found, task.image, task.again, took, lacks)
+    # A guest that a core brought down is a finding by itself.
+    return Judged(ledger=unhandled(run.ledger()), results=tuple(results), cases=cases)
+
+
+def _core(run: Run, ram: str) -> CoreGuest:
+    return CoreGuest(lambda: run.boot(init="none", ram=ram), run.finish_any)
+
+
+def _play(task: Task, small: CoreGuest, large: CoreGuest, say: Say) -> tuple[dict[Key, Found], int]:
+    if task.case is not None:
+        return _all_of(task.case, large), 1
+    told = 0
+
+    def tell(tally: Tally) -> None:
+        nonlocal told
+        if tally.maps + tally.histories >= told + 25:
+            told = tally.maps + tally.histories
+            say(f"{told} of {tally.planned} cases, {len(tally.found)} faults")
+
+    tally = campaign([small_site(small), large_site(large)], task.seed, tell)
+    return tally.found, tally.maps + tally.histories
+
+
+def _all_of(case: tuple[Step, ...], core: CoreGuest) -> dict[Key, Found]:
+    """Everything that one case shows, not only what comes first."""
+    found: dict[Key, Found] = {}
+    while (failure := play(core, case, found)) is not None and failure.clause not in found:
+        found[failure.clause] = Found(failure, "", fresh=True)
+        core.renew()
+    return found
+
+
+def _selftest(guest: BootedGuest) -> SelftestEvidence:
+    result = ktap.parse(guest.call("selftest").data)
+    if result.problems:
+        raise HarnessError("selftest", detail="; ".join(result.problems))
+    failed = len(result.failures)
+    return SelftestEvidence(plan=result.plan or 0, passed=len(result.ran) - failed, failed=failed)
+
+
+def _layout(core: CoreGuest) -> LayoutEvidence:
+    """Hold what debug information says against what the compiler says in the guest."""
+    said, known = core.guest.call("core.layout"), core.guest.image.dtype("zone::Zone")
+    fields = dict(known.fields or {})
+    read = {"zone_bytes": known.itemsize} | {name: int(fields[name][1]) for name in ("page_count", "allocated")}
+    differs = [
+        f"{name}: {said[name]} in the guest, {value} in DWARF"
+        for name, value in read.items()
+        if said[name] != value
+    ]
+    guest_bytes = Witness.DIFFERS if differs else Witness.EQUAL
+    return LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=guest_bytes, text="; ".join(differs))
+
+
+def _lacks(core: CoreGuest) -> dict[str, str]:
+    """By clause the name that this version of the core lacks for it."""
+    return {} if core.offers("poison") else {"CORE-19": "MetaSlot::mark_poisoned"}
+
+
+def encoded(judged: Judged) -> bytes:
+    """For the way to another process."""
+    return msgspec.json.encode(judged)
+
+
+def decoded(data: bytes) -> Judged:
+    """What `encoded` made."""
+    return msgspec.json.decode(data, type=Judged)
