@@ -1,0 +1,1 @@
+../../../../kernel_shim/src/memory/frame.rs
