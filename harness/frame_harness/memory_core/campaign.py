@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.histories.shrink import shrink
-from frame_harness.memory_core.catalogue import MIB, catalogue, large_catalogue, random_map
+from frame_harness.memory_core.catalogue import KIB, MIB, catalogue, large_catalogue, random_map
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
@@ -44,55 +46,66 @@ class Tally:
     found: dict[Key, Found] = field(default_factory=dict)
     again: Counter[Key] = field(default_factory=Counter)
     """How often a history ended at a fault that was known by then."""
-    planned: int = 0
-    """How many cases it will play, those of shortening apart."""
     maps: int = 0
     histories: int = 0
 
+    @property
+    def words(self) -> str:
+        """How far it is."""
+        faults = plural(len(self.found), "fault")
+        return f"{plural(self.maps, 'map')}, {self.histories} of {HISTORIES} histories, {faults}"
 
-@dataclass(frozen=True)
+
 class Site:
-    """A guest with the maps that its RAM has room for."""
+    """A guest with the maps that its RAM has room for; it boots when it is first used."""
 
-    core: CoreGuest
-    maps: tuple[MemoryMap, ...]
-    spans: tuple[Span, ...]
+    def __init__(self, core: CoreGuest, maps: Callable[[int, int], Iterator[MemoryMap]]) -> None:
+        self.core, self._catalogue = core, maps
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """RAM that is free."""
+        return tuple(self.core.available())
+
+    @cached_property
+    def piece(self) -> Span:
+        """The largest piece of it, cut to whole numbers."""
+        first, end = max(self.spans, key=lambda span: span[1] - span[0])
+        return -(-first // (2 * MIB)) * 2 * MIB, end // MIB * MIB
+
+    @cached_property
+    def maps(self) -> tuple[MemoryMap, ...]:
+        """The catalogue's maps for this RAM."""
+        start, end = self.piece
+        return tuple(self._catalogue(start, max(end, self.spans[-1][1])))
 
 
 def small_site(core: CoreGuest) -> Site:
     """Maps of a machine with little memory: each start takes milliseconds."""
-    spans = tuple(core.available())
-    start, end = _piece(spans)
-    return Site(core, tuple(catalogue(start, end)), spans)
+    return Site(core, catalogue)
 
 
 def large_site(core: CoreGuest) -> Site:
     """Maps that need memory in every zone."""
-    spans = tuple(core.available())
-    start, _ = _piece(spans)
-    return Site(core, tuple(large_catalogue(start, spans[-1][1])), spans)
+    return Site(core, large_catalogue)
 
 
-def _piece(spans: Sequence[Span]) -> Span:
-    first, end = max(spans, key=lambda span: span[1] - span[0])
-    return -(-first // (2 * MIB)) * 2 * MIB, end // MIB * MIB
-
-
-def campaign(sites: Sequence[Site], seed: int, say: Callable[[Tally], None] = lambda _: None) -> Tally:
+def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = lambda _: True) -> Tally:
     """Start on every map of the catalogue, then play random operations on these and on random maps.
 
     The same seed plays the same cases as long as the core finds them right.
 
     Args:
-        say: is told after each case.
+        go_on: is asked after each case.
     """
-    tally = Tally(planned=sum(len(site.maps) for site in sites) + HISTORIES)
+    tally = Tally()
     spoilt: Counter[str] = Counter()
     for site in sites:
         for memory in site.maps:
             tally.maps += 1
             _try(site.core, memory.name, steps_of(memory), tally, spoilt)
-            say(tally)
+            if not go_on(tally):
+                return tally
     rng = random.Random(f"{seed}")
     offers = {what: sites[0].core.offers(what) for what in ("kinds", "poison", "protected")}
     for number in range(HISTORIES):
@@ -102,7 +115,8 @@ def campaign(sites: Sequence[Site], seed: int, say: Callable[[Tally], None] = la
         tally.histories += 1
         steps = (*steps_of(memory), *writer.write(rng.randint(1, STEPS)))
         _try(site.core, memory.name, steps, tally, spoilt)
-        say(tally)
+        if not go_on(tally):
+            break
     return tally
 
 
@@ -118,10 +132,11 @@ def _map_for(rng: random.Random, site: Site, spoilt: Counter[str], number: int, 
 
 def _small_map(rng: random.Random, site: Site) -> MemoryMap:
     """A map whose memory can be used up in a few steps; all of its pieces begin at 2 MiB."""
-    start, end = _piece(site.spans)
+    start, end = site.piece
     first = start + rng.randrange((end - start) // (4 * MIB)) * 2 * MIB
-    size = rng.choice((1, 2, 4)) * MIB + first // PAGE_SIZE * 64
-    return MemoryMap("little memory", (Region(first, min(size // MIB * MIB + MIB, end - first)),))
+    slots = (first + MIB) // PAGE_SIZE * 64
+    size = (slots + rng.choice((128, 256, 512, 1024, 2048)) * KIB) // PAGE_SIZE * PAGE_SIZE
+    return MemoryMap("little memory", (Region(first, min(size, end - first)),))
 
 
 def _try(core: CoreGuest, name: str, steps: Sequence[Step], tally: Tally, spoilt: Counter[str]) -> None:

@@ -79,6 +79,7 @@ def catalogue(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap("across a zone border", (free(DMA_END - MIB, DMA_END + MIB),))
     yield MemoryMap("the first zone alone", (free(start, DMA_END),))
     yield MemoryMap("boot reaches half of it", (free(start, end),), hhdm_end=(start + end) // 2 // MIB * MIB)
+    yield MemoryMap("boot reaches too little", (free(start, end),), hhdm_end=start + 64 * KIB)
     yield MemoryMap("boot reaches the second piece alone", (free(end - MIB, end), free(start, start + 8 * MIB)),
                     hhdm_end=end - MIB)  # fmt: skip
     yield MemoryMap("a frame in another zone", (free(start, DMA_END - MIB), free(end - PAGE_SIZE, end)))

@@ -10,6 +10,7 @@ from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedChe
 from frame_harness.memory_core.campaign import Found
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.play import OLDER
 from frame_harness.memory_core.steps import map_of, operations_of, written
 
 NAME = "cases"
@@ -81,5 +82,5 @@ def _exhibit(fault: Found) -> list[str]:
 
 
 def _line_of(function: str, image: Image) -> str:
-    place = image.function_line(function)
+    place = image.function_line(function) or image.function_line(OLDER.get(function, function))
     return f"{place[0]}:{place[1]}" if place else ""

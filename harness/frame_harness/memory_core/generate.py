@@ -10,7 +10,9 @@ from frame_harness.memory_core.steps import ANY_ZONE, Alloc, Fill, Free, FreeOne
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 MAX_ORDER = 11
-"""The largest order that is asked for; a core may have a smaller one, and then returns an error."""
+"""The largest order of a core; one that has a smaller largest order returns an error."""
+TOO_LARGE = (MAX_ORDER + 1, 63, 64, 255)
+"""Orders that no core has: it returns an error."""
 
 
 class Writer:
@@ -42,6 +44,8 @@ class Writer:
         return Alloc(name, order, kind or self._rng.choice(self._kinds), zone)
 
     def _order(self) -> int:
+        if self._rng.random() < 0.01:
+            return self._rng.choice(TOO_LARGE)
         return min(int(self._rng.expovariate(0.5)), MAX_ORDER)
 
     def _zone(self) -> str:

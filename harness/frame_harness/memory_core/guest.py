@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
-from frame_harness.guest.booted import BootedGuest
+from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.reply import Reply
+from frame_harness.guest.request import grouped
 from frame_harness.memory_core.maps import MAX_PROTECTED, MAX_REGIONS, MemoryMap, Span, rounded_in
 from frame_harness.memory_core.reading import CoreReader
 from frame_harness.memory_core.state import CoreState
@@ -81,9 +82,26 @@ class CoreGuest:
         self.last_request = line
         return self.guest.request(line)
 
-    def state(self) -> CoreState:
-        """Everything that the core remembers now."""
-        return self._reader.read()
+    def request_all(self, lines: Sequence[str]) -> Iterator[Reply]:
+        """Send many requests in few round trips; the replies end behind one that is no `ok`.
+
+        Raises:
+            GuestCrashed, GuestTimeout: the core did not come back.
+        """
+        for group in grouped(lines, BATCH_BYTES):
+            self.last_request = group[0]
+            replies = self.guest.call("batch " + ";".join(group)).parts(group)
+            yield from replies
+            if len(replies) < len(group) or replies[-1].status != "ok":
+                return
+
+    def state(self, before: CoreState | None = None) -> CoreState:
+        """Everything that the core remembers now.
+
+        Args:
+            before: an earlier state of the same start.
+        """
+        return self._reader.read(before.structures if before else None)
 
     def _write(self, memory: MemoryMap) -> None:
         regions, protected = memory.regions[:MAX_REGIONS], memory.protected[:MAX_PROTECTED]

@@ -107,7 +107,6 @@ def judge_state(
         owned: what callers hold.
         quarantine: poisoned blocks that were freed.
     """
-    yield from _structures(state, memory)
     yield from (
         Violation("CORE-07", one.what, one.expected, one.got, one.pfn << PAGE_SHIFT, "links")
         for one in state.faults
@@ -207,7 +206,8 @@ def _unmerged(state: CoreState) -> Iterator[Violation]:
             return
 
 
-def _structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]:
+def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]:
+    """What is wrong with the memory that the core took for itself at boot."""
     usable = memory.usable
     for one in state.structures:
         if stray := without([one.span], usable):
@@ -254,8 +254,8 @@ def _miscounted(what: str, there: int, counted: int) -> Violation:
     return Violation("CORE-18", what, f"{there}, as lists and caches show", str(counted), None, cause)
 
 
-def judge_start(state: CoreState, memory: MemoryMap) -> Iterator[Violation]:
-    """What is wrong with the first state alone: memory that the core forgot."""
+def judge_population(state: CoreState, memory: MemoryMap) -> Iterator[Violation]:
+    """What memory the core forgot at boot."""
     if memory.strange:
         return
     free = [(block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT) for block in state.blocks]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 
 from frame_harness.base.units import PAGE_SIZE
 
@@ -118,14 +119,14 @@ class MemoryMap:
         """Whether it says what cannot be: a core may refuse such a map for that alone."""
         return any(one.wraps for one in self.regions)
 
-    @property
+    @cached_property
     def forbidden(self) -> list[Span]:
         """Where no frame may be used, in whole frames: reserved regions and protected ranges."""
         reserved = [(one.base, min(one.end, ADDRESS_SPACE)) for one in self.regions if one.size and _forbids(one)]
         kept = [(one.base, one.end) for one in self.protected if one.size]
         return merged(rounded_out([*reserved, *kept]))
 
-    @property
+    @cached_property
     def usable(self) -> list[Span]:
         """The whole frames that a core may use, and has to: frame 0 belongs to nobody."""
         free = [(one.base, one.end) for one in self.regions if one.kind.usable and not one.wraps]

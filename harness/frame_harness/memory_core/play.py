@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
@@ -13,7 +14,7 @@ from frame_harness.guest.reply import Reply
 from frame_harness.memory_core import judging
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
-from frame_harness.memory_core.maps import MemoryMap, merged, without
+from frame_harness.memory_core.maps import MemoryMap, length, merged, without
 from frame_harness.memory_core.state import ZONES, CoreState
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
@@ -33,11 +34,15 @@ from frame_harness.memory_core.wrong_frees import SHOWS, Target, target_of
 
 START, ALLOC, ALLOC_ZONE, FREE = (
     "buddy::init_buddy_allocator",
-    "buddy::alloc",
-    "BuddyAllocator::alloc_zone",
+    "buddy::alloc_migratetype",
+    "BuddyAllocator::alloc_zone_migratetype",
     "buddy::free",
 )
-"""The functions of a core that steps call."""
+"""The functions of a core that steps call, by today's names."""
+CORE: Final = "::memory::"
+"""What the path of every function of a core has in it."""
+OLDER: Final = {ALLOC: "buddy::alloc", ALLOC_ZONE: "BuddyAllocator::alloc_zone"}
+"""What a version calls them that has no kinds."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,10 @@ class _Play:
     commands: list[str] = field(default_factory=list)
     over: bool = False
     """Nothing can be judged behind the last step."""
+    blamed: str = ""
+    """The core's function that panicked."""
+    panicked_at: str = ""
+    backtrace: tuple[str, ...] = ()
 
     # ---- the core ----------------------------------------------------------------------------------------
 
@@ -97,6 +106,14 @@ class _Play:
         self.commands.append(f"{line} → {reply.shown}{more}")
         return reply
 
+    def ask_all(self, lines: list[str]) -> Iterator[Reply]:
+        if len(lines) == 1:
+            yield self.ask(lines[0])
+            return
+        for line, reply in zip(lines, self.core.request_all(lines), strict=False):
+            self.commands.append(f"{line} → {reply.shown}")
+            yield reply
+
     def held(self) -> list[Owned]:
         """Every block that a caller holds."""
         return [block for blocks in self.owned.values() for block in blocks]
@@ -104,7 +121,7 @@ class _Play:
     def judged(self) -> Iterator[Violation]:
         """What is wrong with the state as it is now."""
         try:
-            self.state = self.core.state()
+            self.state = self.core.state(self.first)
         except RamError as error:
             text = error.summary
             yield Violation("CORE-07", "what the core remembers", "addresses in RAM", text, None, "out of RAM")
@@ -124,6 +141,16 @@ class _Play:
                 new.append(one)
         return new[0] if new else None
 
+    def panicked(self, clause: str, what: str, expected: str, reply: Reply) -> Violation:
+        """The panic of a request that must not panic; it ends the case."""
+        self.over, self.backtrace = True, reply.backtrace
+        frames = [found for line in reply.backtrace if (found := code_line(line))]
+        inner = next((one for one in frames if CORE in one.function), None)
+        self.blamed = inner.function.rpartition(CORE)[2] if inner else ""
+        self.panicked_at = place = f"{reply.outcome.file}:{reply.outcome.line}"
+        words = " ".join(reply.outcome.text.split())
+        return Violation(clause, what, expected, f"a panic: {words}", None, place)
+
     # ---- the start ---------------------------------------------------------------------------------------
 
     def start(self) -> Iterator[Violation]:
@@ -133,21 +160,25 @@ class _Play:
         if reply.status == "panic":
             self.over = True
             if not judging.may_refuse(self.memory, reply.outcome.text):
-                yield _panicked("CORE-01", "the start of the core", "a core that runs: there is room for it", reply)
+                yield self.panicked("CORE-01", "the start of the core", "a core that runs: there is room for it", reply)
             return
-        yield from self.judged()
+        found = list(self.judged())
         self.first = self.state
+        if self.first is not None:
+            # What lies where it must not explains whatever is wrong besides.
+            yield from judging.judge_structures(self.first, self.memory)
+        yield from found
         if self.first is None:
             self.over = True
             return
-        yield from judging.judge_start(self.first, self.memory)
+        yield from judging.judge_population(self.first, self.memory)
         yield from self._totals(self.first)
         self.accepted = judging.accepted(self.first, self.memory)
 
     def _totals(self, state: CoreState) -> Iterator[Violation]:
-        reply = self.ask("core.totals")
+        reply = self.core.request("core.totals")
         if reply.status == "panic":
-            yield _panicked("CORE-20", "the totals", "an answer", reply)
+            yield self.panicked("CORE-20", "the totals", "an answer", reply)
             return
         managed = sum(one.end - one.first for one in state.segments)
         allocated = sum(1 << block.order for block in self.held())
@@ -167,9 +198,9 @@ class _Play:
             case Fill():
                 yield from self._fill(step, self.state)
             case Free(name):
-                yield from self._free(name, self.owned.get(name, []))
+                yield from self._free(name, tuple(self.owned.get(name, [])))
             case FreeOne(name):
-                yield from self._free(name, self.owned.get(name, [])[-1:])
+                yield from self._free(name, tuple(self.owned.get(name, [])[-1:]))
             case Poison(name):
                 self._poison(name)
             case WrongFree():
@@ -180,7 +211,7 @@ class _Play:
         self.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
         reply = self.ask(line)
         if reply.status == "panic":
-            yield _panicked("CORE-09", f"an allocation of order {step.order}", "a block or an error", reply)
+            yield self.panicked("CORE-09", f"an allocation of order {step.order}", "a block or an error", reply)
             return
         if reply.status == "ok":
             yield from self._take(step, reply["paddr"], before)
@@ -197,7 +228,7 @@ class _Play:
             yield from self._take(step, int(line, 0), before)
         if reply.status == "panic":
             what = f"allocation {len(reply.data) + 1} of order {step.order}"
-            yield _panicked("CORE-09", what, "a block or an error", reply)
+            yield self.panicked("CORE-09", what, "a block or an error", reply)
             return
         yield from self.judged()
         if reply.status == "fail" and self.state is not None:
@@ -242,16 +273,16 @@ class _Play:
 
     def _free(self, name: str, blocks: Sequence[Owned]) -> Iterator[Violation]:
         self.function = FREE
-        for block in reversed(blocks):
-            reply = self.ask(f"core.free {block.pfn << PAGE_SHIFT:#x} {block.order}")
+        lines = [f"core.free {block.pfn << PAGE_SHIFT:#x} {block.order}" for block in reversed(blocks)]
+        for block, reply in zip(reversed(blocks), self.ask_all(lines), strict=False):
             if reply.status == "panic":
                 if judging.is_misaligned(block):
                     self.over = True  # it should not have been given
                 else:
                     what = f"the free of a block of order {block.order}"
-                    yield _panicked("CORE-15", what, "a return", reply)
+                    yield self.panicked("CORE-15", what, "a return", reply)
                 return
-            self.owned[name].remove(block)
+            self.owned[name].pop()
             if block in self.poisoned:
                 self.quarantine.append(block)
         if blocks:
@@ -261,10 +292,10 @@ class _Play:
     def _all_freed(self) -> Iterator[Violation]:
         if self.held() or self.quarantine or self.first is None or self.state is None:
             return
-        if gone := self.first.population() - self.state.population():
-            got = f"{len(gone)} frames are not, the first at {min(gone) << PAGE_SHIFT:#x}"
+        if gone := without(self.first.population(), self.state.population()):
+            got = f"{length(gone) // PAGE_SIZE} frames are not, the first at {gone[0][0]:#x}"
             expected = "the frames of the start are free again"
-            yield Violation("CORE-16", "all is freed", expected, got, min(gone) << PAGE_SHIFT)
+            yield Violation("CORE-16", "all is freed", expected, got, gone[0][0])
 
     def _poison(self, name: str) -> None:
         if blocks := [block for block in self.owned.get(name, []) if block not in self.poisoned]:
@@ -297,12 +328,6 @@ def _was_misaligned(block: Owned, before: CoreState) -> bool:
     )
 
 
-def _panicked(clause: str, what: str, expected: str, reply: Reply) -> Violation:
-    words = " ".join(reply.outcome.text.split())
-    place = f"{reply.outcome.file}:{reply.outcome.line}"
-    return Violation(clause, what, expected, f"a panic: {words}", None, place)
-
-
 def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> Failure | None:
     """Carry a case out on a core that has not started; returns the first thing that is wrong.
 
@@ -324,10 +349,10 @@ def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> F
         return _of_a_dead_guest(playing, done, failure)
     if found is None:
         return None
-    place = found.cause if ".rs:" in found.cause else ""
     return Failure(
-        tuple(done), found, playing.function, place, tuple(playing.commands), behind=tuple(playing.behind)
-    )
+        tuple(done), found, playing.blamed or playing.function, playing.panicked_at, tuple(playing.commands),
+        playing.backtrace, tuple(playing.behind),
+    )  # fmt: skip
 
 
 def _of_a_dead_guest(playing: _Play, done: Sequence[Step], failure: GuestFailure) -> Failure:
@@ -335,7 +360,7 @@ def _of_a_dead_guest(playing: _Play, done: Sequence[Step], failure: GuestFailure
     asked = playing.core.last_request
     clauses = {"core.start": "CORE-01", "core.alloc": "CORE-09", "core.fill": "CORE-09", "core.free": "CORE-15"}
     frames = [found for line in failure.backtrace if (found := code_line(line))]
-    inner = next((one for one in frames if "::memory::" in one.function), None)
+    inner = next((one for one in frames if CORE in one.function), None)
     how = "does not come back" if isinstance(failure, GuestTimeout) else "faults"
     violation = Violation(
         clauses.get(asked.split()[0], "CORE-20"), f"`{asked}`", "an answer", f"it {how}: {failure.summary}", None,

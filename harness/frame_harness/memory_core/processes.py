@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
 
 import msgspec
 
 from frame_harness.base.errors import HarnessError, ImageError
+from frame_harness.base.parent import die_with_parent
 from frame_harness.judge.evidence import Outcome, RunKey, Trouble
 from frame_harness.memory_core.worker import Judged, Task, decoded, encoded, judge_build
 
@@ -32,13 +35,13 @@ def judge_builds(tasks: Iterable[Task], say: Callable[[RunKey, str], None]) -> O
         say: is told how far a build is.
     """
     context = multiprocessing.get_context("fork")
-    open_: dict[Connection, tuple[RunKey, multiprocessing.process.BaseProcess]] = {}
-    judged: list[Judged] = []
-    troubles: list[Trouble] = []
+    parent = os.getpid()
+    open_: dict[Connection, tuple[RunKey, ForkProcess]] = {}
+    ended: list[Judged | Trouble] = []
     try:
         for task in tasks:
             ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(task, theirs), daemon=True)
+            process = context.Process(target=_work, args=(task, theirs, parent), daemon=True)
             process.start()
             theirs.close()
             open_[ours] = (task.key, process)
@@ -46,8 +49,9 @@ def judge_builds(tasks: Iterable[Task], say: Callable[[RunKey, str], None]) -> O
             for ready in wait(list(open_)):
                 assert isinstance(ready, Connection)
                 key, process = open_[ready]
-                for outcome in _heard(ready, key, say):
-                    (judged if isinstance(outcome, Judged) else troubles).append(outcome)  # type: ignore[arg-type]
+                outcome = _heard(ready, key, say)
+                if outcome is not None:
+                    ended.append(outcome)
                     process.join()
                     del open_[ready]
     finally:
@@ -55,27 +59,32 @@ def judge_builds(tasks: Iterable[Task], say: Callable[[RunKey, str], None]) -> O
         for _, process in open_.values():
             process.kill()
             process.join()
-    return Outcomes(tuple(judged), tuple(troubles))
+    return Outcomes(
+        tuple(one for one in ended if isinstance(one, Judged)),
+        tuple(one for one in ended if isinstance(one, Trouble)),
+    )
 
 
-def _heard(connection: Connection, key: RunKey, say: Callable[[RunKey, str], None]) -> Iterator[Judged | Trouble]:
-    """What a process says next; its end, if that was the end."""
+def _heard(connection: Connection, key: RunKey, say: Callable[[RunKey, str], None]) -> Judged | Trouble | None:
+    """What a process came to; None where it only says how far it is."""
     try:
         message = connection.recv_bytes()
     except EOFError:
-        yield Trouble(what="memory core", message="the process that judged it died", run=key)
-        return
+        return Trouble(what="memory core", message="the process that judged it died", run=key)
     kind, body = message[:1], message[1:]
-    if kind == _SAY:
-        say(key, body.decode())
-    elif kind == _DONE:
-        yield decoded(body)
-    else:
-        yield msgspec.json.decode(body, type=Trouble)
+    if kind == _DONE:
+        return decoded(body)
+    if kind == _TROUBLE:
+        return msgspec.json.decode(body, type=Trouble)
+    say(key, body.decode())
+    return None
 
 
-def _work(task: Task, connection: Connection) -> None:
+def _work(task: Task, connection: Connection, parent: int) -> None:
     """What the process does; it ends with one last message."""
+    if os.getppid() != parent:
+        return  # it ended before this process began
+    die_with_parent(parent)
     try:
         judged = judge_build(task, lambda words: connection.send_bytes(_SAY + words.encode()))
         connection.send_bytes(_DONE + encoded(judged))

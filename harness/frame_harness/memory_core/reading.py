@@ -65,9 +65,11 @@ class CoreReader:
             if (place := _static_if_any(image, f"{_CORE}buddy::{name}"))
         }
 
-    def read(self) -> CoreState:
+    def read(self, structures: tuple[Structure, ...] | None = None) -> CoreState:
         """The state as it is now; the guest must stand at its prompt.
 
+        Args:
+            structures: as an earlier state of the same start has them: they never move.
         Raises:
             RamError: an address that the core remembers leads out of RAM.
         """
@@ -92,7 +94,7 @@ class CoreReader:
                 )
                 for at, zone in enumerate(allocator["zones"])
             ),
-            structures=tuple(self._structures(allocator, slots)),
+            structures=tuple(self._structures(allocator, slots)) if structures is None else structures,
             max_order=max_order,
             quarantined=self._quarantined(),
             slots=slots,
@@ -120,12 +122,7 @@ class CoreReader:
         first = int(record["base"]) >> PAGE_SHIFT
         # A zone without segments covers its holes, too.
         pages = "page_count" if self._has_segments or "span_pages" not in _names(self._zone) else "span_pages"
-        return Segment(zone, first, first + int(record[pages]), tuple(self._pairs(record)))
-
-    def _pairs(self, record: Any) -> Iterator[tuple[NDArray[np.uint8], int] | None]:
-        for bitmap in record["buddy_bitmaps"]:
-            at, bits = int(bitmap["data"]), int(bitmap["num_bits"])
-            yield (self._guest.bytes_at(at, -(-bits // 8)), bits) if at and bits else None
+        return Segment(zone, first, first + int(record[pages]))
 
     def _lists(self, segment: int, record: Any) -> list[tuple[int, int, int, int]]:
         """(segment, kind, order, physical address of the head) of each list that is not empty."""
@@ -184,7 +181,8 @@ class CoreReader:
             pool = self._pool(allocator, zone)
             if pool is not None:
                 yield Structure(f"bitmaps of zone {ZONES[zone]}", pool)
-            if self._has_segments and record["segment_count"]:
+            # Also where nothing was left to manage.
+            if self._has_segments and record["segment_capacity"] and record["segments"]:
                 size = int(record["segment_capacity"]) * self._segment.itemsize
                 yield self._structure(f"segments of zone {ZONES[zone]}", int(record["segments"]), size)
             for _, segment in self._segments(allocator, zone):

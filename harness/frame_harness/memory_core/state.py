@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.memory_core.maps import Span
+from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.memory_core.maps import Span, merged
 
 KINDS = ("unmovable", "movable")
 ZONES = ("dma", "normal", "highmem")
@@ -45,19 +46,13 @@ class ListFault:
     pfn: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Segment:
-    """Frames without a hole that are managed together.
-
-    Attributes:
-        pairs: for each order the bits that say which one of two buddies is free, with their number; None where
-            the core has no such bits.
-    """
+    """Frames without a hole that are managed together."""
 
     zone: int
     first: int
     end: int
-    pairs: tuple[tuple[NDArray[np.uint8], int] | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,10 +102,10 @@ class CoreState:
         """The zone of the segment that a frame lies in."""
         return next((one.zone for one in self.segments if one.first <= pfn < one.end), None)
 
-    def population(self) -> frozenset[int]:
-        """Every free frame, in lists and caches."""
-        listed = (pfn for block in self.blocks for pfn in range(block.pfn, block.end))
-        return frozenset([*listed, *(pfn for pfn, _, _ in self.cached)])
+    def population(self) -> list[Span]:
+        """Where free frames are, in lists and caches."""
+        listed = [(block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT) for block in self.blocks]
+        return merged([*listed, *((pfn << PAGE_SHIFT, pfn + 1 << PAGE_SHIFT) for pfn, _, _ in self.cached)])
 
 
 def spans_of(structures: Sequence[Structure]) -> list[Span]:

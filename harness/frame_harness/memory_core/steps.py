@@ -13,7 +13,7 @@ from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 ANY_ZONE: Final = "any"
-MOST_FILLED: Final = 2000
+MOST_FILLED: Final = 600
 
 
 @dataclass(frozen=True)

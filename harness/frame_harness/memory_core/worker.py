@@ -25,6 +25,8 @@ from frame_harness.session.run import Ledger, Run, unhandled
 SMALL, LARGE = "64 MiB", "5 GiB"
 """RAM of the guests: one that is put back fast, one with memory in every zone and behind the PCI hole."""
 SEED = 1
+TOLD_EVERY = 50
+"""Cases between two words about how far it is."""
 
 
 class Judged(Record, frozen=True, kw_only=True):
@@ -89,11 +91,12 @@ def _play(task: Task, small: CoreGuest, large: CoreGuest, say: Say) -> tuple[dic
         return _all_of(task.case, large), 1
     told = 0
 
-    def tell(tally: Tally) -> None:
+    def tell(tally: Tally) -> bool:
         nonlocal told
-        if tally.maps + tally.histories >= told + 25:
+        if tally.maps + tally.histories >= told + TOLD_EVERY:
             told = tally.maps + tally.histories
-            say(f"{told} of {tally.planned} cases, {len(tally.found)} faults")
+            say(tally.words)
+        return True
 
     tally = campaign([small_site(small), large_site(large)], task.seed, tell)
     return tally.found, tally.maps + tally.histories

@@ -1,0 +1,54 @@
+"""Proves that each clause of a memory core notices a core that breaks it, and that a correct core breaks none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from frame_harness.guest.booted import BootedGuest
+from frame_harness.image.build import build
+from frame_harness.machine.definition import load_machine
+from frame_harness.memory_core.campaign import campaign, large_site, small_site
+from frame_harness.memory_core.clauses import CORE_CLAUSES
+from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.play import play
+from frame_harness.memory_core.steps import parsed, written
+from frame_harness.memory_core.tree import memory_core
+from frame_harness.memory_core.worker import LARGE, SEED, SMALL
+from tests.support.core_mutants import CORE_MUTANTS, CoreMutant, broken_tree
+
+MOST_STEPS = 12
+
+
+def core_guest(tree: Path, ram: str) -> CoreGuest:
+    """A guest with the tree's core in it, built as it is shipped."""
+    image, machine = build(memory_core(tree), "release"), load_machine("microvm")
+    return CoreGuest(
+        lambda: BootedGuest.boot(image, machine, init="none", ram=ram), lambda guest: guest.finish()
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", CORE_MUTANTS, ids=str)
+def test_every_bug_of_a_core_is_found_first_by_its_clause(bug: CoreMutant, tmp_path: Path) -> None:
+    tree = broken_tree(tmp_path, bug)
+    with core_guest(tree, SMALL) as small, core_guest(tree, LARGE) as large:
+        sites = [small_site(small), large_site(large)]
+        tally = campaign(sites, SEED, lambda so_far: not so_far.found)
+        assert tally.found, f"nothing was found in {tally.maps} maps and {tally.histories} histories"
+        failure = next(iter(tally.found.values())).failure
+        case = written(failure.steps)
+        again = play(large, parsed(case))
+    assert failure.violation.clause == bug.clause, f"{failure.violation} {failure.commands}"
+    assert again is not None and again.violation.clause == bug.clause, "its text shows something else"
+    assert len(failure.steps) <= MOST_STEPS, case
+
+
+def test_every_clause_of_a_core_has_a_bug() -> None:
+    assert {bug.clause for bug in CORE_MUTANTS} == set(CORE_CLAUSES)
+
+
+@pytest.mark.parametrize("bug", CORE_MUTANTS, ids=str)
+def test_every_bug_of_a_core_has_its_place(bug: CoreMutant, tmp_path: Path) -> None:
+    assert broken_tree(tmp_path, bug).is_dir()
