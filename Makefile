@@ -1,6 +1,7 @@
 # The menu. Every line names one program that does the work; whatever is missing on this machine is installed first.
 
 FRAME_RS ?=     # the frame.rs to judge; the built-in one when empty
+KERNEL_SRC ?=   # a kernel tree instead: judge its memory core
 MACHINE  ?=     # machines to judge on, such as: q35 microvm
 PROFILE  ?=     # dev or release; for qemu-test both, too
 BASELINE ?=     # file of known findings
@@ -9,7 +10,7 @@ ARGS     ?=     # anything else for the program behind the target
 
 PYTHON  := .venv/bin/python
 HARNESS := .venv/bin/frame-harness
-# FRAME_RS reaches the program by the environment, so that any path may be in it.
+# FRAME_RS and KERNEL_SRC reach the program by the environment, so that any path may be in them.
 CHECK   := $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(addprefix --baseline ,$(BASELINE))
 
 # A user's settings of Python (another home, modules to find first, warnings as errors) are for other programs.

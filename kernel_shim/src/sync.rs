@@ -1,23 +1,11 @@
-//! Proof that interrupts are off, which the allocators ask for.
+//! What keeps interrupts and CPUs apart, at the paths where a kernel has it.
 
-use crate::arch::interrupts;
-
+mod irq;
 #[cfg(kernel_tree)]
 mod spinlock;
+
+pub use irq::{with_irqs_disabled, IrqDisabledToken};
+// A core uses what it needs.
 #[cfg(kernel_tree)]
+#[allow(unused_imports)]
 pub use spinlock::{debug_set_trace_buddy_addr, SpinLock, SpinLockGuard};
-
-/// Exists only while interrupts are disabled on the CPU that holds it. So no interrupt handler of this CPU can wait for a
-/// lock that the CPU holds.
-pub struct IrqDisabledToken(());
-
-/// Runs `f` with interrupts disabled, then restores their state.
-pub fn with_irqs_disabled<R>(f: impl FnOnce(&IrqDisabledToken) -> R) -> R {
-    let were_enabled = interrupts::are_enabled();
-    interrupts::disable();
-    let result = f(&IrqDisabledToken(()));
-    if were_enabled {
-        interrupts::enable();
-    }
-    result
-}

@@ -1,4 +1,4 @@
-"""Proves that each clause of a memory core notices a core that breaks it, and that a correct core breaks none."""
+"""Proves that each clause of a memory core notices a core that breaks it."""
 
 from __future__ import annotations
 

@@ -23,83 +23,316 @@ class CoreMutant:
         return f"{self.clause}-{self.name.replace(' ', '_')}"
 
 
-def _bug(clause: str, name: str, file: str, *edits: tuple[str, str]) -> CoreMutant:
-    return CoreMutant(clause, name, file, edits)
-
-
 CORE_MUTANTS = (
-    _bug("CORE-01", "room for few pieces", "boot_alloc.rs", ("MAX_PIECES: usize = 1024", "MAX_PIECES: usize = 2")),
-    _bug(
+    CoreMutant(
+        "CORE-01", "room for few pieces", "boot_alloc.rs",
+        (
+            (
+                "MAX_PIECES: usize = 1024",
+                "MAX_PIECES: usize = 2",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-01", "adds without a check", "boot_alloc.rs",
-        ("region.base.checked_add(region.size)", "Some(region.base).map(|base| base.strict_sum(region.size))"),
-        ("fn is_usable", """trait StrictSum { fn strict_sum(self, other: u64) -> u64; }
-impl StrictSum for u64 {
-    fn strict_sum(self, other: u64) -> u64 { self.checked_add(other).expect("attempt to add with overflow") }
-}
-
-fn is_usable"""),
+        (
+            (
+                "region.base.checked_add(region.size)",
+                "Some(region.base).map(|base| base.strict_sum(region.size))",
+            ),
+            (
+                "fn is_usable",
+                "trait StrictSum { fn strict_sum(self, other: u64) -> u64; }\n"
+                "impl StrictSum for u64 {\n"
+                "    fn strict_sum(self, other: u64) -> u64 { "
+                "self.checked_add(other).expect(\"attempt to add with overflow\") }\n"
+                "}\n"
+                "\n"
+                "fn is_usable",
+            ),
+        ),
     ),
-    _bug("CORE-02", "takes what it cannot reach", "boot_alloc.rs", (" && is_hhdm_range_mapped_now(start, size)", "")),
-    _bug("CORE-02", "bits outgrow their memory", "buddy.rs", ("    pages + (0..ORDERS)", "    (0..ORDERS)")),
-    _bug("CORE-02", "takes frame 0", "boot_alloc.rs", ("        self.exclude((0, PAGE_SIZE));\n", "")),
-    _bug("CORE-03", "forgets protected ranges", "boot_alloc.rs", ("|(_, size)| *size != 0", "|(_, size)| *size == 1")),
-    _bug(
+    CoreMutant(
+        "CORE-02", "takes what it cannot reach", "boot_alloc.rs",
+        (
+            (
+                " && is_hhdm_range_mapped_now(start, size)",
+                "",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-02", "bits outgrow their memory", "buddy.rs",
+        (
+            (
+                "    pages + (0..ORDERS)",
+                "    (0..ORDERS)",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-02", "takes frame 0", "boot_alloc.rs",
+        (
+            (
+                "        self.exclude((0, PAGE_SIZE));\n",
+                "",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-03", "forgets protected ranges", "boot_alloc.rs",
+        (
+            (
+                "|(_, size)| *size != 0",
+                "|(_, size)| *size == 1",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-02", "rounds to the wrong side", "boot_alloc.rs",
-        ("let start = first.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);",
-         "let start = first / PAGE_SIZE * PAGE_SIZE;"),
+        (
+            (
+                "let start = first.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);",
+                "let start = first / PAGE_SIZE * PAGE_SIZE;",
+            ),
+        ),
     ),
-    _bug(
+    CoreMutant(
         "CORE-04", "begins a page too early", "buddy.rs",
-        ("new_segment(first, end, &mut at)",
-         "new_segment(first - PAGE_SIZE * u64::from(zone_type == ZoneType::DMA), end, &mut at)"),
+        (
+            (
+                "new_segment(first, end, &mut at)",
+                "new_segment(first - PAGE_SIZE * u64::from(zone_type == ZoneType::DMA), end, "
+                "&mut at)",
+            ),
+        ),
     ),
-    _bug("CORE-05", "forgets the last page", "buddy.rs", ("segment.end());\n    while", "segment.end() - PAGE_SIZE);\n    while")),
-    _bug("CORE-06", "any place will do", "buddy.rs", ("paddr % (PAGE_SIZE << order) == 0 && ", "")),
-    _bug("CORE-07", "the next block keeps its link", "buddy.rs", ("            get_meta(PhysAddr::new(next)).set_prev(prev);\n", "")),
-    _bug("CORE-07", "a cache takes a page twice", "buddy.rs",
-         ("    cache.len += 1;\n", "    cache.len += 1;\n    let len = cache.len;\n    if len == 3 {\n        cache.frames[len] = paddr;\n        cache.len += 1;\n    }\n")),
-    _bug("CORE-08", "merges small blocks alone", "buddy.rs", ("while usize::from(order) < MAX_ORDER {", "while usize::from(order) < 5 {")),
-    _bug("CORE-09", "expects memory", "buddy.rs",
-         ("found.map(frame_at).ok_or(AllocError::OutOfMemory)", "Ok(frame_at(found.expect(\"there is memory\")))")),
-    _bug("CORE-10", "leaves caches alone", "buddy.rs", ("            self.drain();\n", "")),
-    _bug("CORE-10", "looks in lists of its own kind alone", "buddy.rs",
-         ("for kind in kind.searched() {", "for kind in [kind] {")),
-    _bug(
+    CoreMutant(
+        "CORE-05", "forgets the last page", "buddy.rs",
+        (
+            (
+                "segment.end());\n"
+                "    while",
+                "segment.end() - PAGE_SIZE);\n"
+                "    while",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-06", "any place will do", "buddy.rs",
+        (
+            (
+                "paddr % (PAGE_SIZE << order) == 0 && ",
+                "",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-07", "the next block keeps its link", "buddy.rs",
+        (
+            (
+                "            get_meta(PhysAddr::new(next)).set_prev(prev);\n",
+                "",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-07", "a cache takes a page twice", "buddy.rs",
+        (
+            (
+                "    cache.len += 1;\n",
+                "    cache.len += 1;\n"
+                "    let len = cache.len;\n"
+                "    if len == 3 {\n"
+                "        cache.frames[len] = paddr;\n"
+                "        cache.len += 1;\n"
+                "    }\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-08", "merges small blocks alone", "buddy.rs",
+        (
+            (
+                "while usize::from(order) < MAX_ORDER {",
+                "while usize::from(order) < 5 {",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-09", "expects memory", "buddy.rs",
+        (
+            (
+                "found.map(frame_at).ok_or(AllocError::OutOfMemory)",
+                "Ok(frame_at(found.expect(\"there is memory\")))",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-10", "leaves caches alone", "buddy.rs",
+        (
+            (
+                "            self.drain();\n",
+                "",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-10", "looks in lists of its own kind alone", "buddy.rs",
+        (
+            (
+                "for kind in kind.searched() {",
+                "for kind in [kind] {",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-11", "changes its mind", "buddy.rs",
-        ("found.map(frame_at).ok_or(AllocError::OutOfMemory)",
-         "static ASKED: AtomicUsize = AtomicUsize::new(0);\n        "
-         "found.map(frame_at).or_else(|| (ASKED.fetch_add(1, Relaxed) % 2 == 1)"
-         ".then(|| frame_at(self.bitmap_pool[0].0.max(self.bitmap_pool[1].0)))).ok_or(AllocError::OutOfMemory)"),
+        (
+            (
+                "found.map(frame_at).ok_or(AllocError::OutOfMemory)",
+                "static ASKED: AtomicUsize = AtomicUsize::new(0);\n"
+                "        found.map(frame_at).or_else(|| (ASKED.fetch_add(1, Relaxed) % 2 == "
+                "1).then(|| "
+                "frame_at(self.bitmap_pool[0].0.max(self.bitmap_pool[1].0)))).ok_or(AllocError:"
+                ":OutOfMemory)",
+            ),
+        ),
     ),
-    _bug("CORE-12", "another zone", "buddy.rs", ("self.alloc(order, kind, &[zone])", "self.alloc(order, kind, &[zone, ZoneType::Normal, ZoneType::DMA])")),
-    _bug(
+    CoreMutant(
+        "CORE-12", "another zone", "buddy.rs",
+        (
+            (
+                "self.alloc(order, kind, &[zone])",
+                "self.alloc(order, kind, &[zone, ZoneType::Normal, ZoneType::DMA])",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-13", "the wrong half", "buddy.rs",
-        ("            self.push(paddr + (PAGE_SIZE << smaller), smaller);\n        }\n        Some(paddr)",
-         "            self.push(paddr + (PAGE_SIZE << smaller), smaller);\n        }\n"
-         "        Some(if order == 2 { paddr + PAGE_SIZE } else { paddr })"),
+        (
+            (
+                "            self.push(paddr + (PAGE_SIZE << smaller), smaller);\n"
+                "        }\n"
+                "        Some(paddr)",
+                "            self.push(paddr + (PAGE_SIZE << smaller), smaller);\n"
+                "        }\n"
+                "        Some(if order == 2 { paddr + PAGE_SIZE } else { paddr })",
+            ),
+        ),
     ),
-    _bug(
+    CoreMutant(
         "CORE-14", "a cached page stays cached", "buddy.rs",
-        ("    cache.len = cache.len.checked_sub(1)?;\n    let paddr = cache.frames[cache.len];",
-         "    let last = cache.len.checked_sub(1)?;\n    let paddr = cache.frames[last];"),
-        ("    LOCAL_CACHED_ZONE_FRAMES[zone_of(paddr) as usize].fetch_sub(1, Relaxed);\n    stamp", "    stamp"),
+        (
+            (
+                "    cache.len = cache.len.checked_sub(1)?;\n"
+                "    let paddr = cache.frames[cache.len];",
+                "    let last = cache.len.checked_sub(1)?;\n"
+                "    let paddr = cache.frames[last];",
+            ),
+            (
+                "    LOCAL_CACHED_ZONE_FRAMES[zone_of(paddr) as usize].fetch_sub(1, Relaxed);\n"
+                "    stamp",
+                "    stamp",
+            ),
+        ),
     ),
-    _bug("CORE-15", "refuses what it gave", "buddy.rs", ("        assert!(was_given,", "        assert!(was_given && order != 3,")),
-    _bug(
+    CoreMutant(
+        "CORE-15", "refuses what it gave", "buddy.rs",
+        (
+            (
+                "        assert!(was_given,",
+                "        assert!(was_given && order != 3,",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-16", "loses a freed block", "buddy.rs",
-        ("        found.expect(\"the block was given from a segment\").put(paddr, order);\n",
-         "        if order != 1 {\n            found.expect(\"the block was given from a segment\").put(paddr, order);\n        }\n"),
+        (
+            (
+                "        found.expect(\"the block was given from a segment\").put(paddr, order);\n",
+                "        if order != 1 {\n"
+                "            found.expect(\"the block was given from a segment\").put(paddr, "
+                "order);\n"
+                "        }\n",
+            ),
+        ),
     ),
-    _bug("CORE-17", "believes every free", "buddy.rs",
-         ("is_some_and(|byte| byte.load(Relaxed) == given::block(order))", "is_some_and(|byte| byte.load(Relaxed) < 99)")),
-    _bug("CORE-17", "believes every order", "buddy.rs",
-         ("byte.load(Relaxed) == given::block(order)", "(1..99).contains(&byte.load(Relaxed))")),
-    _bug("CORE-18", "a cached page is counted for ever", "buddy.rs",
-         ("    LOCAL_CACHED_ZONE_FRAMES[zone_of(paddr) as usize].fetch_sub(1, Relaxed);\n    stamp", "    stamp")),
-    _bug("CORE-18", "a freed block is not counted", "buddy.rs", ("        zone.allocated -= 1 << order;\n    }\n\n    /// Checks", "        zone.allocated -= 1;\n    }\n\n    /// Checks")),
-    _bug("CORE-19", "poisoned blocks count as frames", "buddy.rs", ("POISON_QUARANTINE_PAGES.fetch_add(1 << order, Relaxed)", "POISON_QUARANTINE_PAGES.fetch_add(1, Relaxed)")),
-    _bug("CORE-19", "poison comes back", "buddy.rs", ("        if self.take_back(paddr, order) {\n            return;\n        }", "        self.take_back(paddr, order);")),
-    _bug("CORE-20", "cached pages count as given", "buddy.rs", ("(managed, allocated - cached)", "{\n            let _ = cached;\n            (managed, allocated)\n        }")),
+    CoreMutant(
+        "CORE-17", "believes every free", "buddy.rs",
+        (
+            (
+                "is_some_and(|byte| byte.load(Relaxed) == given::block(order))",
+                "is_some_and(|byte| byte.load(Relaxed) < 99)",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-17", "believes every order", "buddy.rs",
+        (
+            (
+                "byte.load(Relaxed) == given::block(order)",
+                "(1..99).contains(&byte.load(Relaxed))",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-18", "a cached page is counted for ever", "buddy.rs",
+        (
+            (
+                "    LOCAL_CACHED_ZONE_FRAMES[zone_of(paddr) as usize].fetch_sub(1, Relaxed);\n"
+                "    stamp",
+                "    stamp",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-18", "a freed block is not counted", "buddy.rs",
+        (
+            (
+                "        zone.allocated -= 1 << order;\n"
+                "    }\n"
+                "\n"
+                "    /// Checks",
+                "        zone.allocated -= 1;\n"
+                "    }\n"
+                "\n"
+                "    /// Checks",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-19", "poisoned blocks count as frames", "buddy.rs",
+        (
+            (
+                "POISON_QUARANTINE_PAGES.fetch_add(1 << order, Relaxed)",
+                "POISON_QUARANTINE_PAGES.fetch_add(1, Relaxed)",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-19", "poison comes back", "buddy.rs",
+        (
+            (
+                "        if self.take_back(paddr, order) {\n"
+                "            return;\n"
+                "        }",
+                "        self.take_back(paddr, order);",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-20", "cached pages count as given", "buddy.rs",
+        (
+            (
+                "(managed, allocated - cached)",
+                "{\n"
+                "            let _ = cached;\n"
+                "            (managed, allocated)\n"
+                "        }",
+            ),
+        ),
+    ),
 )  # fmt: skip
 
 

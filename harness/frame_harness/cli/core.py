@@ -111,7 +111,9 @@ def check_core(request: CoreRequest) -> ExitCode:
         tell_through(progress.note)
         progress.note(described(subject))
         evidence = _evidence(request, subject, progress)
-    evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began, selection=request.select)
+    evidence = msgspec.structs.replace(
+        evidence, duration_s=time.monotonic() - began, selection=request.select
+    )
     required = [] if request.select or request.case else list(CORE_CLAUSES)
     verdict = judge(evidence, MEMORY_CORE, known, required)
     print_report(evidence, verdict, known, console)

@@ -64,7 +64,9 @@ def help_command(command: str) -> None:
     "--kernel-src", type=click.Path(path_type=Path), envvar="KERNEL_SRC", show_envvar=True,
     help="A kernel tree instead: judge its memory core, the real files together.",
 )  # fmt: skip
-@click.option("--case", default="", metavar="CASE", help="With --kernel-src: play this case of a report again.")
+@click.option(
+    "--case", default="", metavar="CASE", help="With --kernel-src: play this case of a report again."
+)
 @click.option(
     "--machine", "machines", multiple=True,
     help="A machine's name or TOML file; repeat for more. Default: microvm, q35, pc, and others for the "

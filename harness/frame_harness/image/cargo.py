@@ -19,8 +19,9 @@ from frame_harness.base.disk import run_writing
 from frame_harness.image import cache_limit
 from frame_harness.image.cargo_progress import Packages
 from frame_harness.image.compiler import TARGET, Toolchain
-from frame_harness.image.errors import CompileError
+from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.isolation import ROOT, CargoHome, cargo_home, environment
+from frame_harness.image.said import said
 from frame_harness.image.store import built_name
 from frame_harness.image.subject import Subject
 
@@ -167,6 +168,7 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
         order: what `image_invocation` gives for them, with the names that the subject lacks.
     Raises:
         CompileError: it does not compile, or cargo could not get what it needs.
+        NotJudgeable: its files ask for names that nobody offers, or lack some that the shim needs.
         Unwritable: there is no room for what is built.
     """
     what = f"compiling the shim around {subject.name} ({profile})"
@@ -216,7 +218,7 @@ def _core(message: dict[str, Any]) -> str | None:
 
 def _error(
     subject: Subject, profile: str, finished: Finished, messages: list[dict[str, Any]]
-) -> CompileError:
+) -> CompileError | NotJudgeable:
     compiled = [message for message in messages if message.get("reason") == "compiler-message"]
     said = [message["message"] for message in compiled]
     errors = [message for message in said if message["level"].startswith("error")]
@@ -226,6 +228,8 @@ def _error(
             subject=subject.name, profile=profile, first=finished.last_words(),
             rendered=finished.err.strip(), next_step=NOT_THE_SUBJECT,
         )  # fmt: skip
+    if subject.parts and (foreign := _another_interface(subject, errors)):
+        return foreign
     rendered = "\n".join(
         message["rendered"].rstrip() for message in [*errors, *(m for m in said if m not in errors)]
     )
@@ -241,6 +245,21 @@ def _error(
         subject=subject.name, profile=profile, first=_one_line([*own, *errors][0]), rendered=rendered,
         next_step=next_step,
     )  # fmt: skip
+
+
+def _another_interface(subject: Subject, errors: Sequence[dict[str, Any]]) -> NotJudgeable | None:
+    """What files of a tree ask their kernel for, in vain, or lack for the shim; None for other errors."""
+    asks: dict[str, None] = {}
+    lacks: dict[str, None] = {}
+    for error in (said(message) for message in errors if message["spans"]):
+        in_subject = Path(error.file) in subject.files
+        if in_subject and error.asked_of_the_crate:
+            asks[f"{error.asked_of_the_crate} ({Path(error.file).name}:{error.line})"] = None
+        elif not in_subject and error.is_a_name:
+            lacks[error.named] = None
+        else:
+            return None
+    return NotJudgeable(subject.name, tuple(lacks), tuple(asks)) if asks or lacks else None
 
 
 def _is_about(subject: Subject, message: dict[str, Any]) -> bool:

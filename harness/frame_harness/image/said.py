@@ -27,6 +27,17 @@ class Said:
     rendered: str
 
     @property
+    def is_a_name(self) -> bool:
+        """Whether something was named that nobody has."""
+        return self.code in _UNRESOLVED
+
+    @property
+    def named(self) -> str:
+        """The name, as far as the message quotes it, with the type or module that it was looked for in."""
+        quoted = [text for text in re.findall("`([^`]*)`", self.message) if _WORD.fullmatch(text)]
+        return "::".join(dict.fromkeys(reversed(quoted[:2]))) or self.word
+
+    @property
     def asked_of_the_crate(self) -> str:
         """The name that the frame module asks its crate for, in vain; empty where that is not the trouble."""
         if self.code not in _UNRESOLVED:

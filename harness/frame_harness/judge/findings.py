@@ -12,7 +12,9 @@ from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 
 
 class Finding(Record, frozen=True, kw_only=True):
-    """One broken clause, or one `cause` of several that break it; `known` holds the baseline's reason, empty when the baseline lacks it.
+    """One broken clause, or one `cause` of several that break it.
+
+    `known` holds the baseline's reason, empty when the baseline lacks it.
 
     `where` says in which runs it shows, in words; the first of `results`, seen by the simplest check, is the
     violation to show. `explained_by` is the clause of the finding that this one is a consequence of.

@@ -120,7 +120,9 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
     return tally
 
 
-def _map_for(rng: random.Random, site: Site, spoilt: Counter[str], number: int, *, protects: bool) -> MemoryMap:
+def _map_for(
+    rng: random.Random, site: Site, spoilt: Counter[str], number: int, *, protects: bool
+) -> MemoryMap:
     roll = rng.random()
     if roll < 0.3:
         return random_map(rng, f"random {number}", site.spans, protects)

@@ -33,6 +33,14 @@ def catalogue(start: int, end: int) -> Iterator[MemoryMap]:
         start: a multiple of 2 MiB above the kernel image, below 14 MiB.
         end: a multiple of 1 MiB.
     """
+    yield from _machines(start, end)
+    yield from _strange(start, end)
+    yield from _protected(start, end)
+    yield from _scarce(start, end)
+
+
+def _machines(start: int, end: int) -> Iterator[MemoryMap]:
+    """What firmware says of ordinary machines."""
     low = free(PAGE_SIZE, LOW_END - 4 * KIB)
     yield MemoryMap("one piece", (free(start, end),))
     yield MemoryMap(
@@ -47,19 +55,10 @@ def catalogue(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap("a free region at 0", (free(0, LOW_END // 2), free(start, end)))
     yield MemoryMap("starts and ends at odd frames", (free(start + PAGE_SIZE, end - 3 * PAGE_SIZE),))
     yield MemoryMap("starts and ends inside of frames", (free(start + 0x123, end - 0x777),))
-    yield MemoryMap("reserved inside of free", (free(start, end), reserved(start + 8 * MIB, start + 9 * MIB)))
-    yield MemoryMap("reserved across a border of free", (free(start, end - MIB), reserved(end - 2 * MIB, end)))
-    yield MemoryMap("free regions that overlap", (free(start, end - 8 * MIB), free(start + 8 * MIB, end)))
-    yield MemoryMap("the same region twice", (free(start, end), free(start, end)))
-    yield MemoryMap("regions in descending order", (free(end - 16 * MIB, end), free(start, start + 16 * MIB), low))
     yield MemoryMap("regions that touch", (free(start, start + 5 * MIB), free(start + 5 * MIB, end)))
     yield MemoryMap(
         "free and reclaimable", (free(start, end - 4 * MIB), Region(end - 4 * MIB, 4 * MIB, Kind.RECLAIM))
     )
-    yield MemoryMap("zero length", (Region(start + MIB, 0), free(start, end), Region(end, 0, Kind.RESERVED)))
-    yield MemoryMap("wraps around", (free(start, end), Region((1 << 64) - PAGE_SIZE, 2 * PAGE_SIZE)))
-    yield MemoryMap("reaches the last address", (free(start, end), reserved((1 << 64) - MIB, 1 << 64)))
-    yield MemoryMap("null regions", (Region(0, 0, Kind.NULL), free(start, end), Region(start, MIB, Kind.NULL)))
     yield MemoryMap(
         "ACPI islands",
         (
@@ -68,6 +67,32 @@ def catalogue(start: int, end: int) -> Iterator[MemoryMap]:
             free(end - 2 * MIB + 4 * KIB, end),
         ),
     )  # fmt: skip
+
+
+def _strange(start: int, end: int) -> Iterator[MemoryMap]:
+    """Regions that overlap, repeat, say nothing, or say what cannot be."""
+    low = free(PAGE_SIZE, LOW_END - 4 * KIB)
+    yield MemoryMap("reserved inside of free", (free(start, end), reserved(start + 8 * MIB, start + 9 * MIB)))
+    yield MemoryMap(
+        "reserved across a border of free", (free(start, end - MIB), reserved(end - 2 * MIB, end))
+    )
+    yield MemoryMap("free regions that overlap", (free(start, end - 8 * MIB), free(start + 8 * MIB, end)))
+    yield MemoryMap("the same region twice", (free(start, end), free(start, end)))
+    yield MemoryMap(
+        "regions in descending order", (free(end - 16 * MIB, end), free(start, start + 16 * MIB), low)
+    )
+    yield MemoryMap("zero length", (Region(start + MIB, 0), free(start, end), Region(end, 0, Kind.RESERVED)))
+    yield MemoryMap("wraps around", (free(start, end), Region((1 << 64) - PAGE_SIZE, 2 * PAGE_SIZE)))
+    yield MemoryMap("reaches the last address", (free(start, end), reserved((1 << 64) - MIB, 1 << 64)))
+    yield MemoryMap(
+        "null regions", (Region(0, 0, Kind.NULL), free(start, end), Region(start, MIB, Kind.NULL))
+    )
+    yield MemoryMap("nothing to use", (reserved(start, end),))
+    yield MemoryMap("no region at all", ())
+
+
+def _protected(start: int, end: int) -> Iterator[MemoryMap]:
+    """What a kernel keeps for itself, and what it cannot reach while it boots."""
     yield MemoryMap("protected ranges", (free(start, end),), (Protected(start + 8 * MIB, MIB),))
     yield MemoryMap(
         "protected inside of frames", (free(start, end),), (Protected(start + 8 * MIB + 0x800, PAGE_SIZE),)
@@ -76,26 +101,39 @@ def catalogue(start: int, end: int) -> Iterator[MemoryMap]:
         "protected at both ends", (free(start, end),), (Protected(start, 64 * KIB), Protected(end - MIB, MIB))
     )
     yield MemoryMap("protected beyond the map", (free(start, end),), (Protected(end + GIB, MIB),))
-    yield MemoryMap("across a zone border", (free(DMA_END - MIB, DMA_END + MIB),))
-    yield MemoryMap("the first zone alone", (free(start, DMA_END),))
     yield MemoryMap("boot reaches half of it", (free(start, end),), hhdm_end=(start + end) // 2 // MIB * MIB)
     yield MemoryMap("boot reaches too little", (free(start, end),), hhdm_end=start + 64 * KIB)
-    yield MemoryMap("boot reaches the second piece alone", (free(end - MIB, end), free(start, start + 8 * MIB)),
-                    hhdm_end=end - MIB)  # fmt: skip
+    yield MemoryMap(
+        "boot reaches the second region alone", (free(end - MIB, end), free(start, start + 8 * MIB)),
+        hhdm_end=end - MIB,
+    )  # fmt: skip
+
+
+def _scarce(start: int, end: int) -> Iterator[MemoryMap]:
+    """Little memory, in small pieces, or in one zone alone."""
+    yield MemoryMap("across a zone border", (free(DMA_END - MIB, DMA_END + MIB),))
+    yield MemoryMap("the first zone alone", (free(start, DMA_END),))
     yield MemoryMap("a frame in another zone", (free(start, DMA_END - MIB), free(end - PAGE_SIZE, end)))
-    yield MemoryMap("200 islands of a frame", (free(start, start + 2 * MIB), *islands(start + 4 * MIB, 200, 1)))
-    yield MemoryMap("50 islands of 9 frames", (free(start, start + 2 * MIB), *islands(start + 4 * MIB, 50, 9)))
+    yield MemoryMap(
+        "200 islands of a frame", (free(start, start + 2 * MIB), *islands(start + 4 * MIB, 200, 1))
+    )
+    yield MemoryMap(
+        "50 islands of 9 frames", (free(start, start + 2 * MIB), *islands(start + 4 * MIB, 50, 9))
+    )
     yield MemoryMap("islands alone", tuple(islands(start, 40, 64)))
     yield MemoryMap("too little memory", (free(start, start + 16 * KIB),))
-    yield MemoryMap("nothing to use", (reserved(start, end),))
-    yield MemoryMap("no region at all", ())
+    yield MemoryMap(
+        "600 islands of a frame", (free(start, start + 2 * MIB), *islands(start + 4 * MIB, 600, 1))
+    )
 
 
 def large_catalogue(start: int, end: int) -> Iterator[MemoryMap]:
     """Maps of a machine with more than 1 GiB: `end` is above the PCI hole where it has memory there."""
     yield MemoryMap("all three zones", (free(start, GIB),))
     yield MemoryMap("the last zone alone", (free(NORMAL_END + 4 * MIB, GIB),))
-    yield MemoryMap("across the last zone border", (free(start, 8 * MIB), free(NORMAL_END - MIB, NORMAL_END + MIB)))
+    yield MemoryMap(
+        "across the last zone border", (free(start, 8 * MIB), free(NORMAL_END - MIB, NORMAL_END + MIB))
+    )
     yield MemoryMap(
         "little in each zone",
         (free(start, start + 24 * MIB), free(NORMAL_END + MIB, NORMAL_END + 3 * MIB), free(GIB - MIB, GIB)),

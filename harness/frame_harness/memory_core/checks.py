@@ -1,4 +1,4 @@
-"""Turns the faults of a campaign into results of checks: one check for each clause, one more for each further fault."""
+"""Turns the faults of a campaign into results of checks: one a clause, one more for each further fault."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ def planned(run: RunKey, selected: Iterable[str] = CORE_CLAUSES) -> list[Planned
 
 
 def results_of(
-    run: RunKey, found: Mapping[Key, Found], image: Image, again: str, duration_s: float, lacks: Mapping[str, str]
+    run: RunKey,
+    found: Mapping[Key, Found],
+    image: Image,
+    again: str,
+    duration_s: float,
+    lacks: Mapping[str, str],
 ) -> list[CheckResult]:
     """Results of every clause.
 
@@ -47,9 +52,14 @@ def results_of(
             outcome = Outcome.ABSENT if why else Outcome.PASSED
             results.append(
                 CheckResult(
-                    check=check_of(clause), clauses=(clause,), run=run, outcome=outcome, duration_s=each_s,
-                    lacks=(why,) if why else (), level=Level.HISTORY,
-                )  # fmt: skip
+                    check=check_of(clause),
+                    clauses=(clause,),
+                    run=run,
+                    outcome=outcome,
+                    duration_s=each_s,
+                    lacks=(why,) if why else (),
+                    level=Level.HISTORY,
+                )
             )
     return results
 

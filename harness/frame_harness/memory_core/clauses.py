@@ -10,7 +10,11 @@ CORE_CLAUSES: Final = Clauses(
     {"K": "The memory core"},
     {
         "K": [
-            ("CORE-01", "W", "the core starts on every map that has room for it, and refuses others in words"),
+            (
+                "CORE-01",
+                "W",
+                "the core starts on every map that has room for it, and refuses others in words",
+            ),
             ("CORE-02", "W", "what the core takes for itself at boot is usable memory, each part apart"),
             ("CORE-03", "W", "no free block lies outside of the map's usable memory"),
             ("CORE-04", "W", "no free block covers what the core took for itself"),
@@ -19,13 +23,21 @@ CORE_CLAUSES: Final = Clauses(
             ("CORE-07", "W", "free lists lead from block to block and back; no frame is free twice"),
             ("CORE-08", "W", "free buddies of one kind are merged"),
             ("CORE-09", "F", "an allocation returns: a block or an error"),
-            ("CORE-10", "F", "an allocation fails only when no free frames could serve it, cached ones included"),
+            (
+                "CORE-10",
+                "F",
+                "an allocation fails only when no free frames could serve it, cached ones included",
+            ),
             ("CORE-11", "F", "an allocation that failed fails again as long as nothing is freed"),
             ("CORE-12", "F", "a block that is given is usable memory in the zone asked for"),
             ("CORE-13", "F", "a block that is given begins at a multiple of its size"),
             ("CORE-14", "W", "a frame has one owner: what was given is not free, and is not given again"),
             ("CORE-15", "F", "a free of a block that was given returns"),
-            ("CORE-16", "W", "when all is freed, the frames of the start are free, and the largest block can be had"),
+            (
+                "CORE-16",
+                "W",
+                "when all is freed, the frames of the start are free, and the largest block can be had",
+            ),
             ("CORE-17", "F", "a free of what was not given is refused before a frame has two owners"),
             ("CORE-18", "W", "counters agree with lists and caches"),
             ("CORE-19", "W", "a poisoned block that is freed is counted, and neither free nor allocated"),

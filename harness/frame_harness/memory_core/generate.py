@@ -27,7 +27,9 @@ class Writer:
 
     def write(self, budget: int) -> list[Operation]:
         """About `budget` operations; then all is freed, or one free is wrong, or neither."""
-        style = self._rng.choice((self._churn, self._churn, self._exhaust, self._use_up, self._stack, self._sizes))
+        style = self._rng.choice(
+            (self._churn, self._churn, self._exhaust, self._use_up, self._stack, self._sizes)
+        )
         steps = list(style(budget))
         end = self._rng.random()
         if end < 0.35:

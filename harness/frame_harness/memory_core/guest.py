@@ -119,4 +119,3 @@ class CoreGuest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.renew()
-

@@ -6,11 +6,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.memory_core.maps import MemoryMap, Span, common, length, merged, rounded_out, without
 from frame_harness.memory_core.state import KINDS, ZONES, CoreState, FreeBlock, spans_of
-
 
 Key = tuple[str, str]
 """The clause and the cause of a fault."""
@@ -71,7 +71,7 @@ Holding = tuple[int, int, Owner]
 
 LASTING = frozenset({"CORE-02", "CORE-03", "CORE-04", "CORE-05", "CORE-06", "CORE-08", "CORE-10", "CORE-13",
                      "CORE-16", "CORE-18", "CORE-20"})  # fmt: skip
-"""Clauses behind whose violation a core still can be judged by the others: nobody lost a frame by it so far."""
+"""Clauses behind whose violation the others still can be judged: nobody lost a frame by it so far."""
 
 
 @dataclass(frozen=True)
@@ -212,17 +212,21 @@ def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]
     for one in state.structures:
         if stray := without([one.span], usable):
             where = _what_is_there(stray[0], memory)
-            yield Violation("CORE-02", one.name, "usable memory of the map", where, one.span[0], f"in {where}")
+            yield Violation(
+                "CORE-02", one.name, "usable memory of the map", where, one.span[0], f"in {where}"
+            )
         if memory.hhdm_end is not None and one.span[1] > memory.hhdm_end:
             limit = f"below {memory.hhdm_end:#x}, which the core can reach"
-            yield Violation("CORE-02", one.name, limit, f"up to {one.span[1]:#x}", one.span[0], "out of reach")
+            yield Violation(
+                "CORE-02", one.name, limit, f"up to {one.span[1]:#x}", one.span[0], "out of reach"
+            )
         if one.within is not None and without([one.span], [one.within]):
             pool = f"inside of {one.within[0]:#x}..{one.within[1]:#x}, which was taken for it"
             got = f"{one.span[0]:#x}..{one.span[1]:#x}"
             yield Violation("CORE-02", one.name, pool, got, one.span[0], "outgrown")
     apart = [one for one in state.structures if one.within is None and one.span[0] < one.span[1]]
     ordered = sorted(apart, key=lambda one: one.span)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if after.span[0] < before.span[1]:
             got = f"{before.name} ends at {before.span[1]:#x}, {after.name} begins at {after.span[0]:#x}"
             yield Violation("CORE-02", "two parts of the core's own", "apart", got, after.span[0], "overlap")
@@ -240,13 +244,17 @@ def _counters(state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Own
         if counters.cached is not None and counters.cached != cached:
             yield _miscounted(f"cached frames of zone {ZONES[zone]}", cached, counters.cached)
         if counters.allocated != given[zone] + cached:
-            yield _miscounted(f"allocated frames of zone {ZONES[zone]}", given[zone] + cached, counters.allocated)
+            yield _miscounted(
+                f"allocated frames of zone {ZONES[zone]}", given[zone] + cached, counters.allocated
+            )
         frames = sum(one.end - one.first for one in state.segments if one.zone == zone)
         if counters.managed != frames:
             yield _miscounted(f"managed frames of zone {ZONES[zone]}", frames, counters.managed)
     poisoned = sum(1 << block.order for block in quarantine)
     if state.quarantined is not None and state.quarantined != poisoned:
-        yield Violation("CORE-19", "frames in quarantine", str(poisoned), str(state.quarantined), None, "count")
+        yield Violation(
+            "CORE-19", "frames in quarantine", str(poisoned), str(state.quarantined), None, "count"
+        )
 
 
 def _miscounted(what: str, there: int, counted: int) -> Violation:
@@ -280,12 +288,12 @@ def can_serve(state: CoreState, order: int, zone: str) -> int | None:
             continue
         run, reach = 0, -1
         for first, end in free:
-            first, end = max(first, segment.first), min(end, segment.end)
-            if first >= end:
+            inside, inside_end = max(first, segment.first), min(end, segment.end)
+            if inside >= inside_end:
                 continue
-            if first > reach:
-                run = first
-            reach = max(reach, end)
+            if inside > reach:
+                run = inside
+            reach = max(reach, inside_end)
             aligned = -(-run // size) * size
             if aligned + size <= reach:
                 return aligned
@@ -295,7 +303,9 @@ def can_serve(state: CoreState, order: int, zone: str) -> int | None:
 def why_not(state: CoreState, order: int, kind: str, zone: str) -> str:
     """In what a failed allocation finds no block, though frames are free: in words that tell faults apart."""
     zones = [at for at, name in enumerate(ZONES) if zone in ("any", name)]
-    listed = any(block.order >= order and state.segments[block.segment].zone in zones for block in state.blocks)
+    listed = any(
+        block.order >= order and state.segments[block.segment].zone in zones for block in state.blocks
+    )
     cached = [one for one in state.cached if state.zone_of(one[0]) in zones]
     if listed:
         return "a block on a free list"
@@ -318,9 +328,9 @@ def follows_from(key: Key, known: Iterable[Key]) -> bool:
 
 
 _DEFECTS = (
-    "attempt to", "index out of bounds", "out of range", "assertion", "called `", "unreachable", "range start",
-    "range end", "slice index", "ptr::", "unsafe precondition", "capacity overflow", "null pointer", "misaligned",
-    "deadlock:", "inconsistency",
+    "attempt to", "index out of bounds", "out of range", "assertion", "called `", "unreachable",
+    "range start", "range end", "slice index", "ptr::", "unsafe precondition", "capacity overflow",
+    "null pointer", "misaligned", "deadlock:", "inconsistency",
 )  # fmt: skip
 _SLOT_BYTES, _BITS_BYTES, _REGION_BYTES, _SPARE = 64, 4, 1024, 512 << 10
 
@@ -328,8 +338,8 @@ _SLOT_BYTES, _BITS_BYTES, _REGION_BYTES, _SPARE = 64, 4, 1024, 512 << 10
 def may_refuse(memory: MemoryMap, words: str) -> bool:
     """Whether a panic while the core starts is a refusal in words, of a map that may be refused.
 
-    It may be where the largest piece of usable memory cannot hold twice what a core of this design needs: a slot
-    for each frame up to the highest, bits and tags, a table of segments.
+    It may be where the largest piece of usable memory cannot hold twice what a core of this design needs: a
+    slot for each frame up to the highest, bits and tags, a table of segments.
     """
     if any(sign in words for sign in _DEFECTS):
         return False

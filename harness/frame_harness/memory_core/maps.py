@@ -54,7 +54,7 @@ class Region:
         return f"{self.base:#x}..{self.end:#x} {self.kind.name.lower()}"
 
     def simpler(self) -> Iterator[Region]:
-        """Other regions that say less about themselves, the simplest first; none is as large, so that they end."""
+        """Regions that say less about themselves, the simplest first; each is smaller, so that they end."""
         if self.kind is Kind.RECLAIM:
             yield replace(self, kind=Kind.FREE)
         for unit in (1 << 20, PAGE_SIZE):
@@ -122,7 +122,9 @@ class MemoryMap:
     @cached_property
     def forbidden(self) -> list[Span]:
         """Where no frame may be used, in whole frames: reserved regions and protected ranges."""
-        reserved = [(one.base, min(one.end, ADDRESS_SPACE)) for one in self.regions if one.size and _forbids(one)]
+        reserved = [
+            (one.base, min(one.end, ADDRESS_SPACE)) for one in self.regions if one.size and _forbids(one)
+        ]
         kept = [(one.base, one.end) for one in self.protected if one.size]
         return merged(rounded_out([*reserved, *kept]))
 

@@ -124,7 +124,9 @@ class _Play:
             self.state = self.core.state(self.first)
         except RamError as error:
             text = error.summary
-            yield Violation("CORE-07", "what the core remembers", "addresses in RAM", text, None, "out of RAM")
+            yield Violation(
+                "CORE-07", "what the core remembers", "addresses in RAM", text, None, "out of RAM"
+            )
             return
         yield from self._of(self.state)
 
@@ -160,7 +162,9 @@ class _Play:
         if reply.status == "panic":
             self.over = True
             if not judging.may_refuse(self.memory, reply.outcome.text):
-                yield self.panicked("CORE-01", "the start of the core", "a core that runs: there is room for it", reply)
+                yield self.panicked(
+                    "CORE-01", "the start of the core", "a core that runs: there is room for it", reply
+                )
             return
         found = list(self.judged())
         self.first = self.state
@@ -211,7 +215,9 @@ class _Play:
         self.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
         reply = self.ask(line)
         if reply.status == "panic":
-            yield self.panicked("CORE-09", f"an allocation of order {step.order}", "a block or an error", reply)
+            yield self.panicked(
+                "CORE-09", f"an allocation of order {step.order}", "a block or an error", reply
+            )
             return
         if reply.status == "ok":
             yield from self._take(step, reply["paddr"], before)
@@ -240,13 +246,17 @@ class _Play:
         self.owned.setdefault(step.name, []).append(block)
         self.given[step.name] = block
 
-    def _wrong_block(self, step: Alloc | Fill, block: Owned, paddr: int, before: CoreState) -> Iterator[Violation]:
+    def _wrong_block(
+        self, step: Alloc | Fill, block: Owned, paddr: int, before: CoreState
+    ) -> Iterator[Violation]:
         what = f"the block of order {step.order} that was given"
         span = (block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT)
         if without([span], merged([*self.memory.usable, *self.accepted.stray])):
             yield Violation("CORE-12", what, "usable memory of the map", f"{span[0]:#x}..{span[1]:#x}", paddr)
         if paddr & ((PAGE_SIZE << step.order) - 1) and not _was_misaligned(block, before):
-            yield Violation("CORE-13", what, f"a multiple of {PAGE_SIZE << step.order:#x}", f"{paddr:#x}", paddr)
+            yield Violation(
+                "CORE-13", what, f"a multiple of {PAGE_SIZE << step.order:#x}", f"{paddr:#x}", paddr
+            )
         zone = before.zone_of(block.pfn)
         if step.zone != ANY_ZONE and zone is not None and ZONES[zone] != step.zone:
             yield Violation("CORE-12", what, f"zone {step.zone}", f"zone {ZONES[zone]}", paddr, "zone")
@@ -305,7 +315,9 @@ class _Play:
     def _wrong_free(self, step: WrongFree, before: CoreState) -> Iterator[Violation]:
         held = self.owned.get(step.name, [])
         old = self.given.get(step.name)
-        target = target_of(step.how, Target(before, self.memory, held[-1] if held else None, old, self.held()))
+        target = target_of(
+            step.how, Target(before, self.memory, held[-1] if held else None, old, self.held())
+        )
         if target is None:
             return
         self.function, self.over = FREE, True
@@ -318,13 +330,16 @@ class _Play:
             did = "panicked too late" if reply.status == "panic" else "took it"
             what = f"a wrong free ({step.how}) of {target.paddr:#x}, order {target.order}: the core {did}"
             got = f"{seen[0].what}: {seen[0].got}"
-            yield Violation("CORE-17", what, "a refusal before a frame has two owners", got, seen[0].paddr, step.how)
+            yield Violation(
+                "CORE-17", what, "a refusal before a frame has two owners", got, seen[0].paddr, step.how
+            )
 
 
 def _was_misaligned(block: Owned, before: CoreState) -> bool:
     """Whether it was part of a free block that began at the wrong place, which is a fault of its own."""
     return any(
-        one.pfn & ((1 << one.order) - 1) and one.pfn < block.end and block.pfn < one.end for one in before.blocks
+        one.pfn & ((1 << one.order) - 1) and one.pfn < block.end and block.pfn < one.end
+        for one in before.blocks
     )
 
 
@@ -358,13 +373,18 @@ def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> F
 def _of_a_dead_guest(playing: _Play, done: Sequence[Step], failure: GuestFailure) -> Failure:
     """A core that hangs, or that faults so that nothing can be believed any more."""
     asked = playing.core.last_request
-    clauses = {"core.start": "CORE-01", "core.alloc": "CORE-09", "core.fill": "CORE-09", "core.free": "CORE-15"}
+    clauses = {
+        "core.start": "CORE-01",
+        "core.alloc": "CORE-09",
+        "core.fill": "CORE-09",
+        "core.free": "CORE-15",
+    }
     frames = [found for line in failure.backtrace if (found := code_line(line))]
     inner = next((one for one in frames if CORE in one.function), None)
     how = "does not come back" if isinstance(failure, GuestTimeout) else "faults"
     violation = Violation(
-        clauses.get(asked.split()[0], "CORE-20"), f"`{asked}`", "an answer", f"it {how}: {failure.summary}", None,
-        f"{how} in {inner.function if inner else 'the core'}",
+        clauses.get(asked.split()[0], "CORE-20"), f"`{asked}`", "an answer",
+        f"it {how}: {failure.summary}", None, f"{how} in {inner.function if inner else 'the core'}",
     )  # fmt: skip
     return Failure(
         tuple(done), violation, playing.function, f"{inner.file}:{inner.line}" if inner else "",

@@ -65,7 +65,9 @@ def judge_builds(tasks: Iterable[Task], say: Callable[[RunKey, str], None]) -> O
     )
 
 
-def _heard(connection: Connection, key: RunKey, say: Callable[[RunKey, str], None]) -> Judged | Trouble | None:
+def _heard(
+    connection: Connection, key: RunKey, say: Callable[[RunKey, str], None]
+) -> Judged | Trouble | None:
     """What a process came to; None where it only says how far it is."""
     try:
         message = connection.recv_bytes()
@@ -96,6 +98,9 @@ def _work(task: Task, connection: Connection, parent: int) -> None:
 
 def _trouble(key: RunKey, error: HarnessError) -> Trouble:
     if isinstance(error, ImageError):
-        message = f"this version cannot be judged: its state is kept in another way: {error.summary}"
+        missing = f"expected {error.expected}, got {error.actual}"
+        message = f"this version cannot be judged: its state is kept in another way: {missing}"
         return Trouble(what="version", message=message, run=key, outcome=Outcome.ABSENT)
-    return Trouble(what="memory core", message=error.summary, run=key, next=error.next_step, detail=error.evidence)
+    return Trouble(
+        what="memory core", message=error.summary, run=key, next=error.next_step, detail=error.evidence
+    )

@@ -48,7 +48,7 @@ class CoreReader:
         self._segment = image.dtype("zone::ZoneSegment") if self._has_segments else self._zone
         self._cache = image.dtype("buddy::LocalFrameCache")
         at, size = image.static(f"{_CORE}buddy::BUDDY_ALLOCATOR")
-        # `Option` keeps its own word in front of the value, unless a value that never occurs stands for `None`.
+        # `Option` keeps a word in front of the value, unless a value that never occurs stands for `None`.
         before = size - _BEHIND_OWNER - self._buddy.itemsize
         if before not in (0, 8):
             raise ImageError(
@@ -147,10 +147,14 @@ class CoreReader:
                 where = f"the list of free {KINDS[kind]} blocks of order {order}"
                 pfn = at >> PAGE_SHIFT
                 if at % PAGE_SIZE or pfn >= len(slots):
-                    faults.append(ListFault(f"{where} leads nowhere", "a frame of the table", f"{at:#x}", previous))
+                    faults.append(
+                        ListFault(f"{where} leads nowhere", "a frame of the table", f"{at:#x}", previous)
+                    )
                     break
                 if pfn in seen:
-                    faults.append(ListFault(f"{where} runs in a circle", "each block once", f"{at:#x} again", pfn))
+                    faults.append(
+                        ListFault(f"{where} runs in a circle", "each block once", f"{at:#x} again", pfn)
+                    )
                     break
                 back = int(before[pfn])
                 if (0 if back in _NO_LINK else back) != previous << PAGE_SHIFT:
@@ -198,7 +202,10 @@ class CoreReader:
     def _bits(self, segment: Any, zone: int, pool: Span | None) -> Iterator[Structure]:
         for order, bitmap in enumerate(segment["buddy_bitmaps"]):
             if bitmap["num_bits"] and bitmap["data"]:
-                name, size = f"pair bits of order {order} in zone {ZONES[zone]}", -(-int(bitmap["num_bits"]) // 8)
+                name, size = (
+                    f"pair bits of order {order} in zone {ZONES[zone]}",
+                    -(-int(bitmap["num_bits"]) // 8),
+                )
                 yield self._structure(name, int(bitmap["data"]), size, pool)
 
     def _structure(self, name: str, vaddr: int, size: int, within: Span | None = None) -> Structure:
@@ -236,4 +243,3 @@ def _static_if_any(image: Image, path: str) -> tuple[int, int] | None:
         return image.static(path)
     except ImageError:
         return None
-

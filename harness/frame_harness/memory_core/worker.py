@@ -12,7 +12,14 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.console import ktap
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import CheckResult, LayoutEvidence, Record, RunKey, SelftestEvidence, Witness
+from frame_harness.judge.evidence import (
+    CheckResult,
+    LayoutEvidence,
+    Record,
+    RunKey,
+    SelftestEvidence,
+    Witness,
+)
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.campaign import Found, Tally, campaign, large_site, small_site
 from frame_harness.memory_core.checks import results_of
@@ -123,7 +130,9 @@ def _layout(core: CoreGuest) -> LayoutEvidence:
     """Hold what debug information says against what the compiler says in the guest."""
     said, known = core.guest.call("core.layout"), core.guest.image.dtype("zone::Zone")
     fields = dict(known.fields or {})
-    read = {"zone_bytes": known.itemsize} | {name: int(fields[name][1]) for name in ("page_count", "allocated")}
+    read = {"zone_bytes": known.itemsize} | {
+        name: int(fields[name][1]) for name in ("page_count", "allocated")
+    }
     differs = [
         f"{name}: {said[name]} in the guest, {value} in DWARF"
         for name, value in read.items()

@@ -104,5 +104,5 @@ _WAYS: Final[Mapping[str, Callable[[Target], Request | None]]] = {
     "odd": _odd,
 }
 WRONG_FREES: Final = tuple(_WAYS)
-"""How a free can be wrong: a block again; with a larger order; a frame inside of it; what lies behind it and is free;
-a frame that is free; one of the core's own; one of a reserved region; an address inside of a frame."""
+"""How a free can be wrong: a block again; with a larger order; a frame inside of it; what lies behind it and
+is free; a frame that is free; one of the core's own; a reserved one; an address inside of a frame."""

@@ -1,4 +1,5 @@
-//! The modules of the boot loader that older memory cores protect by name. Each name that the core asks for stands for one
-//! of the ranges that the host protects, in the order of the core's text.
+//! Modules of the boot loader, which older memory cores protect by name.
+//!
+//! Each name that a core asks for stands for one of the ranges that the host protects, in the order of the core's text.
 
 include!(concat!(env!("OUT_DIR"), "/limine.rs"));

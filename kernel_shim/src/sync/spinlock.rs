@@ -1,6 +1,6 @@
 //! The lock of a kernel's memory core: with interrupts off, by test and set.
 
-use super::IrqDisabledToken;
+use super::irq::IrqDisabledToken;
 use crate::arch::{cpu, interrupts};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};

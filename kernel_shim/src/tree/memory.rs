@@ -1,4 +1,4 @@
-// Physical memory: the core of a kernel tree, with what it asks the rest of its kernel's `memory` for.
+// The memory core of a kernel tree, with what it asks the rest of its kernel's `memory` for.
 //
 // `build.rs` includes this text in the module `memory`, beside the tree's files.
 

@@ -1,0 +1,18 @@
+//! Proof that interrupts are off, which the allocators ask for.
+
+use crate::arch::interrupts;
+
+/// Exists only while interrupts are disabled on the CPU that holds it. So no interrupt handler of this CPU can wait for a
+/// lock that the CPU holds.
+pub struct IrqDisabledToken(pub(super) ());
+
+/// Runs `f` with interrupts disabled, then restores their state.
+pub fn with_irqs_disabled<R>(f: impl FnOnce(&IrqDisabledToken) -> R) -> R {
+    let were_enabled = interrupts::are_enabled();
+    interrupts::disable();
+    let result = f(&IrqDisabledToken(()));
+    if were_enabled {
+        interrupts::enable();
+    }
+    result
+}

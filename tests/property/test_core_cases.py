@@ -1,0 +1,65 @@
+"""Proves that every case can be written and read again, and that anything else is refused in one line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frame_harness.base.errors import UsageError
+from frame_harness.memory_core.maps import Kind, Protected, Region
+from frame_harness.memory_core.state import KINDS, ZONES
+from frame_harness.memory_core.steps import (
+    Alloc,
+    Fill,
+    Free,
+    FreeOne,
+    Poison,
+    Reach,
+    Step,
+    WrongFree,
+    map_of,
+    operations_of,
+    parsed,
+    steps_of,
+    written,
+)
+from frame_harness.memory_core.wrong_frees import WRONG_FREES
+
+ADDRESSES = st.integers(0, (1 << 64) - 1)
+NAMES = st.from_regex(r"b[0-9]{1,3}", fullmatch=True)
+ORDERS = st.integers(0, 255)
+KIND, ZONE = st.sampled_from(KINDS), st.sampled_from(("any", *ZONES))
+STEPS: st.SearchStrategy[Step] = st.one_of(
+    st.builds(Region, ADDRESSES, ADDRESSES, st.sampled_from(Kind)),
+    st.builds(Protected, ADDRESSES, ADDRESSES),
+    st.builds(Reach, ADDRESSES),
+    st.builds(Alloc, NAMES, ORDERS, KIND, ZONE),
+    st.builds(Fill, NAMES, ORDERS, KIND, ZONE),
+    st.builds(Free, NAMES),
+    st.builds(FreeOne, NAMES),
+    st.builds(Poison, NAMES),
+    st.builds(WrongFree, st.sampled_from(WRONG_FREES), NAMES),
+)
+
+
+@given(st.lists(STEPS, max_size=8))
+def test_a_case_is_read_as_it_was_written(steps: list[Step]) -> None:
+    assert parsed(written(steps)) == tuple(steps)
+
+
+@given(st.lists(STEPS, max_size=8))
+def test_a_map_and_operations_are_all_there_is_in_a_case(steps: list[Step]) -> None:
+    memory, operations = map_of(steps), operations_of(steps)
+    again = (*steps_of(memory), *operations)
+    assert map_of(again) == memory and operations_of(again) == operations
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["free", "b1 = alloc 0 movable", "0x1..0x2", "0x2..0x1 used", "wrongly free badly b1", "b1 = alloc -1"],
+)
+def test_what_is_no_step_is_refused_with_its_words(text: str) -> None:
+    with pytest.raises(UsageError, match="expected a region") as error:
+        parsed(f"0x1000..0x2000 free; {text}")
+    assert repr(text) in error.value.summary
