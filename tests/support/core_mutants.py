@@ -336,6 +336,26 @@ CORE_MUTANTS = (
 )  # fmt: skip
 
 
+_FREE = "    core.free(frame.start_address.as_u64(), order);\n"
+HANGS = CoreMutant(
+    "CORE-15", "waits for ever", "buddy.rs",
+    ((_FREE, f"    while order == 1 {{\n        core::hint::spin_loop();\n    }}\n{_FREE}"),),
+)  # fmt: skip
+FAULTS = CoreMutant(
+    "CORE-15", "jumps to nowhere", "buddy.rs",
+    (
+        (
+            _FREE,
+            "    if order == 1 {\n"
+            "        // SAFETY: there is no function at this address: that is the bug.\n"
+            "        let nowhere: fn() = unsafe { core::mem::transmute(0x6666_0000usize) };\n"
+            f"        nowhere();\n    }}\n{_FREE}",
+        ),
+    ),
+)  # fmt: skip
+"""Bugs behind which a guest cannot be asked any more."""
+
+
 def broken_tree(folder: Path, bug: CoreMutant) -> Path:
     """A copy of the tests' kernel tree with a bug in it."""
     tree = folder / "kernel"

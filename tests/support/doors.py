@@ -38,7 +38,7 @@ PATIENCE_S = 300.0
 GONE_S = 60.0
 MARK = "FRAME_HARNESS_TEST_MARK"
 # They change what a program judges or, for pytest, how it prints its summary.
-WORDS_OF_THE_CALLER = frozenset({"FRAME_RS", "CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"})
+WORDS_OF_THE_CALLER = frozenset({"FRAME_RS", "KERNEL_SRC", "CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"})
 
 # As microvm.toml, with little patience: what these guests do wrong, they do at once.
 MACHINE = """\

@@ -1,0 +1,147 @@
+"""Proves through the command line that a sound core passes, and that a broken one never does."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.memory_core.clauses import CORE_CLAUSES
+from tests.support.core_mutants import CORE_MUTANTS, FAULTS, HANGS, MEMORY, TREE, CoreMutant, broken_tree
+from tests.support.doors import check, open_check
+
+REAL = "FRAME_HARNESS_KERNEL_SRC"
+RELEASE = ("--profile", "release")
+ONE_PIECE = "0x400000..0x4000000 free"
+EARLY = next(bug for bug in CORE_MUTANTS if bug.clause == "CORE-04")
+TOTALS = next(bug for bug in CORE_MUTANTS if bug.clause == "CORE-20")
+
+
+@pytest.mark.slow
+def test_every_clause_holds_for_a_sound_core(tmp_path: Path) -> None:
+    result = check(tmp_path, "--kernel-src", TREE)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
+    outcomes = {judgement["outcome"] for judgement in result.report["clauses"].values()}
+    assert outcomes == {"held"} and set(result.report["clauses"]) == set(CORE_CLAUSES)
+    assert [run["run"]["profile"] for run in result.report["runs"]] == ["dev", "release"]
+
+
+def test_a_case_is_played_again_and_shows_all_that_it_breaks(tmp_path: Path) -> None:
+    tree = broken_tree(tmp_path, EARLY)
+    result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", ONE_PIECE)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert EARLY.clause in result.violated
+    [finding] = [one for one in result.report["findings"] if one["clause"] == EARLY.clause]
+    assert finding["at"].startswith(f"{tree}/src/memory/buddy.rs:")
+    assert finding["reproduce"].endswith(f"--kernel-src {tree} --profile release --case '{ONE_PIECE}'")
+
+
+def test_a_selected_clause_alone_decides(tmp_path: Path) -> None:
+    tree = broken_tree(tmp_path, TOTALS)
+    case = f"{ONE_PIECE}; b1 = alloc 0 unmovable any; free b1; b2 = alloc 1 unmovable any"
+    arguments = ("--kernel-src", tree, *RELEASE, "--case", case)
+    result = check(tmp_path, *arguments, "-k", "CORE-04 or CORE-06")
+    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    result = check(tmp_path, *arguments, "-k", TOTALS.clause)
+    assert (result.status, result.violated) == (ExitCode.FAIL, {TOTALS.clause}), result.out
+
+
+def test_known_fault_of_a_core_is_no_failure(tmp_path: Path) -> None:
+    tree = broken_tree(tmp_path, EARLY)
+    known = tmp_path / "known.toml"
+    case = ("--kernel-src", tree, *RELEASE, "--case", ONE_PIECE, "-k", EARLY.clause)
+    known.write_text(f'[[finding]]\nid = "{EARLY.clause}"\nreason = "audited"\n')
+    result = check(tmp_path, *case, "--baseline", known)
+    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+
+
+@pytest.mark.parametrize("bug", [HANGS, FAULTS], ids=lambda bug: bug.name)
+def test_core_that_does_not_come_back_is_a_finding_with_its_function(bug: CoreMutant, tmp_path: Path) -> None:
+    tree = broken_tree(tmp_path, bug)
+    case = f"{ONE_PIECE}; b1 = alloc 1 unmovable any; free b1"
+    result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", case)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert result.violated == {bug.clause}, result.out
+    [finding] = result.report["findings"]
+    assert finding["at"].startswith(f"{tree}/src/memory/buddy.rs:"), finding
+
+
+def edited(folder: Path, old: str, new: str, file: str = "buddy.rs") -> Path:
+    return broken_tree(folder, CoreMutant("", "edited", file, ((old, new),)))
+
+
+def test_core_that_asks_for_what_nobody_offers_is_one_line_and_a_status_of_its_own(tmp_path: Path) -> None:
+    use = "use super::boot_alloc::{self, Piece};"
+    tree = edited(tmp_path, use, f"use crate::memory::slab::Slab;\n{use}")
+    result = check(tmp_path, "--kernel-src", tree, *RELEASE)
+    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE), result.out
+    assert "it asks its crate for crate::memory::slab::Slab (buddy.rs:" in result.out.splitlines()[-1]
+
+
+def test_core_that_lacks_what_is_called_is_named(tmp_path: Path) -> None:
+    tree = edited(tmp_path, "pub fn page_totals", "pub fn page_sums")
+    result = check(tmp_path, "--kernel-src", tree, *RELEASE)
+    assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE), result.out
+    assert "it lacks page_totals" in result.out.splitlines()[-1]
+
+
+def test_core_that_keeps_its_state_elsewhere_cannot_be_judged(tmp_path: Path) -> None:
+    tree = broken_tree(tmp_path, CoreMutant("", "renamed", "buddy.rs", ()))
+    file = tree / "src" / "memory" / "buddy.rs"
+    file.write_text(file.read_text().replace("BUDDY_ALLOCATOR", "THE_ALLOCATOR"))
+    result = check(tmp_path, "--kernel-src", tree, *RELEASE)
+    assert (result.status, result.kind, result.survivors) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE, ())
+    assert "buddy::BUDDY_ALLOCATOR" in result.out.splitlines()[-1]
+
+
+def test_core_that_does_not_compile_is_shown_in_the_compiler_s_words(tmp_path: Path) -> None:
+    tree = edited(tmp_path, "pub fn page_totals", "pub fun page_totals")
+    result = check(tmp_path, "--kernel-src", tree, *RELEASE)
+    assert (result.status, result.kind) == (ExitCode.ERROR, Kind.ERROR)
+    assert f"fix {tree}/src/memory, then run the same command" in result.out
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT], ids=lambda signum: signum.name)
+def test_campaign_that_is_stopped_leaves_no_guest(signum: signal.Signals, tmp_path: Path) -> None:
+    with open_check(tmp_path, "--kernel-src", TREE, *RELEASE) as door:
+        assert door.said("histories, 0 faults"), "it never told how far it is"
+        os.killpg(door.process.pid, signum) if signum is signal.SIGINT else door.process.send_signal(signum)
+        status, out = door.end()
+        assert door.left_behind() == ()
+    if signum is signal.SIGINT:
+        assert status == ExitCode.INTERRUPTED, out
+        assert "interrupted; every guest is gone" in out and "Traceback" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--kernel-src", MEMORY, "--machine", "q35"), "--machine does not go with --kernel-src"),
+        (
+            ("--kernel-src", MEMORY, "--frame-rs", MEMORY / "frame.rs"),
+            "--frame-rs does not go with --kernel-src",
+        ),
+        (("--case", ONE_PIECE), "--case goes with --kernel-src"),
+        (("--kernel-src", MEMORY, "--case", "0x1000"), "copy the case from a report as it is"),
+        (("--kernel-src", MEMORY, "-k", "CORE-99"), "did you mean CORE-"),
+        (("--kernel-src", "/nowhere"), "expected a folder, got nothing"),
+    ],
+)
+def test_wrong_command_line_is_refused_before_anything_is_built(
+    words: tuple[str | Path, ...], said: str, tmp_path: Path
+) -> None:
+    result = check(tmp_path, *words)
+    assert result.status == ExitCode.USAGE and result.says(said), result.out
+    assert "compiling" not in result.out and "Traceback" not in result.out
+
+
+@pytest.mark.slow
+def test_core_of_a_real_kernel_is_judged(tmp_path: Path) -> None:
+    tree = os.environ.get(REAL)
+    if not tree:
+        pytest.skip(f"{REAL} is not set: set it to the folder of a real kernel's sources")
+    result = check(tmp_path, "--kernel-src", tree)
+    assert result.kind in (Kind.PASS, Kind.FAIL) and result.survivors == (), result.out
