@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_harness.base.errors import UsageError
-from frame_harness.memory_core.maps import Kind, Protected, Region
+from frame_harness.memory_core.maps import Islands, Kind, Protected, Region
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.steps import (
     Alloc,
@@ -32,6 +32,7 @@ ORDERS = st.integers(0, 255)
 KIND, ZONE = st.sampled_from(KINDS), st.sampled_from(("any", *ZONES))
 STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Region, ADDRESSES, ADDRESSES, st.sampled_from(Kind)),
+    st.builds(Islands, ADDRESSES, st.integers(0, 40), st.integers(1, 99)),
     st.builds(Protected, ADDRESSES, ADDRESSES),
     st.builds(Reach, ADDRESSES),
     st.builds(Alloc, NAMES, ORDERS, KIND, ZONE),

@@ -21,6 +21,8 @@ from frame_harness.memory_core.steps import Step, operations_of, steps_of
 
 HISTORIES, STEPS = 260, 24
 """What a whole run plays on each build: so many histories of about so many operations."""
+MOST_TRIES = 400
+"""So often a case is played to shorten it; most need a tenth of that."""
 SPOILT = 2
 """So many starts that end at a known fault, and a map is left alone: nothing else can be seen behind it."""
 
@@ -154,7 +156,12 @@ def _try(core: CoreGuest, name: str, steps: Sequence[Step], tally: Tally, spoilt
 
 
 def _shortened(core: CoreGuest, failure: Failure, name: str, known: tuple[Key, ...]) -> Found:
-    shortest = shrink(failure, lambda steps: play(core, steps, known))
+    tries = iter(range(MOST_TRIES))
+
+    def shorter(steps: Sequence[Step]) -> Failure | None:
+        return play(core, steps, known) if next(tries, None) is not None else None
+
+    shortest = shrink(failure, shorter)
     core.renew()
     again = play(core, shortest.steps, known)
     fresh = again is not None and again.clause == failure.clause

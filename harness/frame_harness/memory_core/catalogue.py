@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from frame_harness.base.units import PAGE_SIZE
-from frame_harness.memory_core.maps import Kind, MemoryMap, Protected, Region, Span
+from frame_harness.memory_core.maps import Islands, Kind, MemoryMap, Protected, Region, Span
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 LOW_END, HIGH_START = 640 * KIB, MIB
@@ -115,15 +115,13 @@ def _scarce(start: int, end: int) -> Iterator[MemoryMap]:
     yield MemoryMap("the first zone alone", (free(start, DMA_END),))
     yield MemoryMap("a frame in another zone", (free(start, DMA_END - MIB), free(end - PAGE_SIZE, end)))
     yield MemoryMap(
-        "200 islands of a frame", (free(start, start + 2 * MIB), *islands(start + 4 * MIB, 200, 1))
+        "200 islands of a frame", (free(start, start + 2 * MIB), Islands(start + 4 * MIB, 200, 1))
     )
-    yield MemoryMap(
-        "50 islands of 9 frames", (free(start, start + 2 * MIB), *islands(start + 4 * MIB, 50, 9))
-    )
-    yield MemoryMap("islands alone", tuple(islands(start, 40, 64)))
+    yield MemoryMap("50 islands of 9 frames", (free(start, start + 2 * MIB), Islands(start + 4 * MIB, 50, 9)))
+    yield MemoryMap("islands alone", (Islands(start, 40, 64),))
     yield MemoryMap("too little memory", (free(start, start + 16 * KIB),))
     yield MemoryMap(
-        "600 islands of a frame", (free(start, start + 2 * MIB), *islands(start + 4 * MIB, 600, 1))
+        "600 islands of a frame", (free(start, start + 2 * MIB), Islands(start + 4 * MIB, 600, 1))
     )
 
 
@@ -143,12 +141,6 @@ def large_catalogue(start: int, end: int) -> Iterator[MemoryMap]:
         yield MemoryMap(
             "behind the PCI hole", (free(start, start + 512 * MIB), free(PCI_HOLE[1] + PAGE_SIZE, end - MIB))
         )
-
-
-def islands(first: int, count: int, frames: int) -> list[Region]:
-    """Free regions with one frame between them."""
-    stride = (frames + 1) * PAGE_SIZE
-    return [Region(first + at * stride, frames * PAGE_SIZE) for at in range(count)]
 
 
 def random_map(rng: random.Random, name: str, spans: Sequence[Span], protects: bool) -> MemoryMap:

@@ -72,6 +72,36 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Islands:
+    """`count` free regions of `frames` frames each, with one frame between them."""
+
+    base: int
+    count: int
+    frames: int
+
+    @property
+    def regions(self) -> list[Region]:
+        """All of them."""
+        stride = (self.frames + 1) * PAGE_SIZE
+        return [Region(self.base + at * stride, self.frames * PAGE_SIZE) for at in range(self.count)]
+
+    def __str__(self) -> str:
+        return f"{self.count} islands of {self.frames} from {self.base:#x}"
+
+    def simpler(self) -> Iterator[Islands]:
+        """Fewer and smaller ones."""
+        for count in (1, self.count // 2, self.count * 3 // 4, self.count - 8, self.count - 1):
+            if 0 < count < self.count:
+                yield replace(self, count=count)
+        if self.frames > 1:
+            yield replace(self, frames=1)
+
+    def instead(self) -> Iterator[Islands]:
+        """Nothing takes their place."""
+        return iter(())
+
+
+@dataclass(frozen=True)
 class Protected:
     """`size` bytes at `base` that the kernel keeps for itself, whatever the map says."""
 
@@ -105,9 +135,18 @@ class MemoryMap:
     """
 
     name: str
-    regions: tuple[Region, ...]
+    parts: tuple[Region | Islands, ...]
     protected: tuple[Protected, ...] = ()
     hhdm_end: int | None = None
+
+    @cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """Each region by itself, in the order in which the core gets them."""
+        return tuple(
+            region
+            for part in self.parts
+            for region in (part.regions if isinstance(part, Islands) else (part,))
+        )
 
     @property
     def top(self) -> int:
@@ -138,7 +177,7 @@ class MemoryMap:
     def lines(self) -> list[str]:
         """In words, a line for each part."""
         limit = [] if self.hhdm_end is None else [f"reachable while booting: below {self.hhdm_end:#x}"]
-        return [*map(str, self.regions), *map(str, self.protected), *limit]
+        return [*map(str, self.parts), *map(str, self.protected), *limit]
 
 
 def _forbids(region: Region) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from frame_harness.base.errors import UsageError
-from frame_harness.memory_core.maps import Kind, MemoryMap, Protected, Region
+from frame_harness.memory_core.maps import Islands, Kind, MemoryMap, Protected, Region
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
@@ -141,7 +141,7 @@ class WrongFree:
 
 
 Operation = Alloc | Fill | Free | FreeOne | Poison | WrongFree
-Step = Region | Protected | Reach | Operation
+Step = Region | Islands | Protected | Reach | Operation
 
 
 def map_of(steps: Sequence[Step], name: str = "") -> MemoryMap:
@@ -149,7 +149,7 @@ def map_of(steps: Sequence[Step], name: str = "") -> MemoryMap:
     reach = [step.end for step in steps if isinstance(step, Reach)]
     return MemoryMap(
         name,
-        tuple(step for step in steps if isinstance(step, Region)),
+        tuple(step for step in steps if isinstance(step, Region | Islands)),
         tuple(step for step in steps if isinstance(step, Protected)),
         min(reach, default=None),
     )
@@ -158,7 +158,7 @@ def map_of(steps: Sequence[Step], name: str = "") -> MemoryMap:
 def steps_of(memory: MemoryMap) -> tuple[Step, ...]:
     """The steps that describe a map."""
     reach = () if memory.hhdm_end is None else (Reach(memory.hhdm_end),)
-    return (*memory.regions, *memory.protected, *reach)
+    return (*memory.parts, *memory.protected, *reach)
 
 
 def operations_of(steps: Sequence[Step]) -> tuple[Operation, ...]:
@@ -180,6 +180,10 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
     (
         re.compile(rf"{_NUMBER}\.\.{_NUMBER} protected"),
         lambda base, end: Protected(int(base, 0), int(end, 0) - int(base, 0)),
+    ),
+    (
+        re.compile(rf"(\d+) islands of (\d+) from {_NUMBER}"),
+        lambda count, frames, base: Islands(int(base, 0), int(count), int(frames)),
     ),
     (re.compile(rf"reach {_NUMBER}"), lambda end: Reach(int(end, 0))),
     (
