@@ -4,7 +4,8 @@ use std::{env, fs, path::Path};
 
 /// Our lints do not apply to a foreign file: it is judged by what it does, not by its style. The lints that Cargo.toml
 /// denies are named, because `warnings` are only those that warn.
-const ALLOW_FOREIGN: &str = "#[allow(warnings, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks, \
+const ALLOW_FOREIGN: &str =
+    "#[allow(warnings, unsafe_op_in_unsafe_fn, clippy::all, clippy::undocumented_unsafe_blocks, \
                              clippy::multiple_unsafe_ops_per_block)]";
 
 fn main() {

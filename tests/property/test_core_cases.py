@@ -17,6 +17,7 @@ from frame_harness.memory_core.steps import (
     Poison,
     Reach,
     Step,
+    Storm,
     WrongFree,
     map_of,
     operations_of,
@@ -40,6 +41,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Free, NAMES),
     st.builds(FreeOne, NAMES),
     st.builds(Poison, NAMES),
+    st.builds(Storm, st.integers(1, 8), ORDERS, ORDERS),
     st.builds(WrongFree, st.sampled_from(WRONG_FREES), NAMES),
 )
 

@@ -9,7 +9,7 @@ import pytest
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
-from frame_harness.memory_core.campaign import campaign, large_site, small_site
+from frame_harness.memory_core.campaign import STORM_CPUS, campaign, large_site, small_site
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.play import play
@@ -25,7 +25,8 @@ def core_guest(tree: Path, ram: str) -> CoreGuest:
     """A guest with the tree's core in it, built as it is shipped."""
     image, machine = build(memory_core(tree), "release"), load_machine("microvm")
     return CoreGuest(
-        lambda: BootedGuest.boot(image, machine, init="none", ram=ram), lambda guest: guest.finish()
+        lambda: BootedGuest.boot(image, machine, init="none", ram=ram, cpus=STORM_CPUS),
+        lambda guest: guest.finish(),
     )
 
 

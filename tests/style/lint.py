@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ("harness", "tests")
 SAY = speaker(sys.stderr)
 TINY = ROOT / "tests" / "tiny_contract"
+TREE = ROOT / "tests" / "kernel_tree" / "src"
+CORE = [TREE / "memory" / name for name in ("zone.rs", "boot_alloc.rs", "buddy.rs")]
 UNSAFE = ("undocumented_unsafe_blocks", "multiple_unsafe_ops_per_block")
 
 Linter = tuple[str, list[str | Path]]
@@ -51,8 +53,9 @@ def _rust() -> Iterator[Linter]:
         yield "cargo clippy", clippy
         around = [f"FRAME_RS={TINY / 'slot.rs'}", f"FRAME_HARNESS_ADAPTER={TINY / 'adapter.rs'}"]
         yield "cargo clippy around another adapter", ["env", *around, *clippy]
+        yield "cargo clippy around a kernel tree", ["env", f"FRAME_HARNESS_TREE={TREE}", *clippy]
     if _has(cargo, "fmt"):
-        yield "cargo fmt", [cargo, "fmt", "--check", "--", "--config-path=.", *TINY.glob("*.rs")]
+        yield "cargo fmt", [cargo, "fmt", "--check", "--", "--config-path=.", *TINY.glob("*.rs"), *CORE]
 
 
 def _has(cargo: Path, tool: str) -> bool:

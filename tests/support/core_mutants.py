@@ -322,6 +322,34 @@ CORE_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-21", "a cache without a lock", "buddy.rs",
+        (
+            (
+                "    let mut core = BUDDY_ALLOCATOR.lock();\n"
+                "    let core = core.as_mut().ok_or(AllocError::OutOfMemory)?;\n"
+                "    if order == 0 {\n"
+                "        if let Some(paddr) = cached(kind) {\n",
+                "    let from_cache = if order == 0 { cached(kind) } else { None };\n"
+                "    let mut core = BUDDY_ALLOCATOR.lock();\n"
+                "    let core = core.as_mut().ok_or(AllocError::OutOfMemory)?;\n"
+                "    if order == 0 {\n"
+                "        if let Some(paddr) = from_cache {\n",
+            ),
+            (
+                "    let mut cache = cache_of(kind).lock();\n"
+                "    cache.len = cache.len.checked_sub(1)?;\n"
+                "    let paddr = cache.frames[cache.len];\n",
+                "    let (last, paddr) = {\n"
+                "        let cache = cache_of(kind).lock();\n"
+                "        let last = cache.len.checked_sub(1)?;\n"
+                "        (last, cache.frames[last])\n"
+                "    };\n"
+                "    cache_of(kind).lock().len = last;\n",
+            ),
+            ("MAX_CPUS + current_cpu_index()]", "MAX_CPUS + current_cpu_index() / MAX_CPUS]"),
+        ),
+    ),
+    CoreMutant(
         "CORE-20", "cached pages count as given", "buddy.rs",
         (
             (

@@ -163,6 +163,7 @@ def _of_outcomes(
     return Evidence(
         subject=info_of(subject), planned_runs=runs, plan=tuple(plan), runs=tuple(evidence),
         checks=tuple(checks), errors=outcomes.troubles, build_s=build_s,
+        lacks=tuple(dict.fromkeys(name for result in checks for name in result.lacks)),
     )  # fmt: skip
 
 

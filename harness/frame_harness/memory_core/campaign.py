@@ -12,13 +12,17 @@ from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.histories.shrink import shrink
 from frame_harness.memory_core.catalogue import KIB, MIB, catalogue, large_catalogue, random_map
+from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.maps import MemoryMap, Region, Span
-from frame_harness.memory_core.play import Failure, play
-from frame_harness.memory_core.steps import Step, operations_of, steps_of
+from frame_harness.memory_core.play import play
+from frame_harness.memory_core.steps import Step, Storm, operations_of, steps_of
 
+STORM_CPUS, STORM_TURNS, STORMS = 3, 3000, 4
+"""CPUs at once, requests of each, storms on each map that has them."""
+STORM_MAPS = ("one piece", "low memory and high memory", "ACPI islands", "little in each zone")
 HISTORIES, STEPS = 260, 24
 """What a whole run plays on each build: so many histories of about so many operations."""
 MOST_TRIES = 400
@@ -50,6 +54,7 @@ class Tally:
     """How often a history ended at a fault that was known by then."""
     maps: int = 0
     histories: int = 0
+    storms: int = 0
 
     @property
     def words(self) -> str:
@@ -93,7 +98,7 @@ def large_site(core: CoreGuest) -> Site:
 
 
 def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = lambda _: True) -> Tally:
-    """Start on every map of the catalogue, then play random operations on these and on random maps.
+    """Start on every map of the catalogue, play random operations on these and on random maps, then storms.
 
     The same seed plays the same cases as long as the core finds them right.
 
@@ -118,8 +123,27 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
         steps = (*steps_of(memory), *writer.write(rng.randint(1, STEPS)))
         _try(site.core, memory.name, steps, tally, spoilt)
         if not go_on(tally):
-            break
+            return tally
+    _storms(sites, seed, tally, go_on)
     return tally
+
+
+def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tally], bool]) -> None:
+    """Let several CPUs work where one CPU alone breaks nothing: what they break comes of their number."""
+    for site in sites:
+        for memory in (one for one in site.maps if one.name in STORM_MAPS):
+            for number in range(seed, seed + STORMS):
+                alone, together = (Storm(cpus, STORM_TURNS, number) for cpus in (1, STORM_CPUS))
+                tally.storms += 1
+                failure = play(site.core, (*steps_of(memory), alone), tally.found)
+                if failure is None:
+                    failure = play(site.core, (*steps_of(memory), together), tally.found)
+                if failure is not None and failure.clause not in tally.found:
+                    # A race does not show each time: the case stays as it is.
+                    tally.found[failure.clause] = Found(failure, memory.name, fresh=True)
+                    site.core.renew()
+                if not go_on(tally):
+                    return
 
 
 def _map_for(

@@ -42,6 +42,7 @@ CORE_CLAUSES: Final = Clauses(
             ("CORE-18", "W", "counters agree with lists and caches"),
             ("CORE-19", "W", "a poisoned block that is freed is counted, and neither free nor allocated"),
             ("CORE-20", "F", "the totals that the core tells agree with what it holds"),
+            ("CORE-21", "S", "several CPUs at once: no frame in two hands, and all of the above afterwards"),
         ]
     },
 )

@@ -9,9 +9,10 @@ from typing import Final
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.guest.backtrace import code_line
-from frame_harness.guest.errors import GuestFailure, GuestTimeout
+from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core import judging
+from frame_harness.memory_core.failure import CORE, Failure, of_a_dead_guest
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
 from frame_harness.memory_core.maps import MemoryMap, length, merged, without
@@ -26,6 +27,7 @@ from frame_harness.memory_core.steps import (
     Operation,
     Poison,
     Step,
+    Storm,
     WrongFree,
     map_of,
     operations_of,
@@ -39,35 +41,8 @@ START, ALLOC, ALLOC_ZONE, FREE = (
     "buddy::free",
 )
 """The functions of a core that steps call, by today's names."""
-CORE: Final = "::memory::"
-"""What the path of every function of a core has in it."""
 OLDER: Final = {ALLOC: "buddy::alloc", ALLOC_ZONE: "BuddyAllocator::alloc_zone"}
 """What a version calls them that has no kinds."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A case whose last step shows that a clause is broken.
-
-    Attributes:
-        function: of the core that the last step called.
-        at: `file:line` of a panic, or where the core hung or faulted.
-        commands: as the guest got them, with its answers.
-        behind: known faults that showed earlier in the same case.
-    """
-
-    steps: tuple[Step, ...]
-    violation: Violation
-    function: str
-    at: str = ""
-    commands: tuple[str, ...] = ()
-    backtrace: tuple[str, ...] = ()
-    behind: tuple[Key, ...] = ()
-
-    @property
-    def clause(self) -> Key:
-        """What a shorter case must show, too: the clause with the cause."""
-        return self.violation.key
 
 
 @dataclass
@@ -206,9 +181,11 @@ class _Play:
             case FreeOne(name):
                 yield from self._free(name, tuple(self.owned.get(name, [])[-1:]))
             case Poison(name):
-                self._poison(name)
+                yield from self._poison(name)
             case WrongFree():
                 yield from self._wrong_free(step, self.state)
+            case Storm():
+                yield from self._storm(step, self.state)
 
     def _alloc(self, step: Alloc, before: CoreState) -> Iterator[Violation]:
         line = f"core.alloc {step.order} {step.kind} {step.zone}"
@@ -307,10 +284,35 @@ class _Play:
             expected = "the frames of the start are free again"
             yield Violation("CORE-16", "all is freed", expected, got, gone[0][0])
 
-    def _poison(self, name: str) -> None:
-        if blocks := [block for block in self.owned.get(name, []) if block not in self.poisoned]:
-            self.ask(f"core.poison {blocks[-1].pfn << PAGE_SHIFT:#x}")
-            self.poisoned.add(blocks[-1])
+    def _poison(self, name: str) -> Iterator[Violation]:
+        blocks = [block for block in self.owned.get(name, []) if block not in self.poisoned]
+        if not blocks:
+            return
+        reply = self.ask(f"core.poison {blocks[-1].pfn << PAGE_SHIFT:#x}")
+        if reply.status == "panic":
+            yield self.panicked("CORE-19", "a frame that is poisoned", "a return", reply)
+        self.poisoned.add(blocks[-1])
+
+    def _storm(self, step: Storm, before: CoreState) -> Iterator[Violation]:
+        """What one CPU breaks alone breaks the clause of that; what several break, theirs."""
+        self.function, alone = ALLOC, step.cpus == 1
+        there = {one.key for one in self._of(before)}
+        what = f"{step.cpus} CPUs at once, {step.turns} requests each"
+        reply = self.ask(f"core.storm {step.cpus} {step.turns} {step.seed}")
+        if reply.status == "panic":
+            clause = "CORE-09" if alone else "CORE-21"
+            yield self.panicked(clause, what, "each allocation and each free returns", reply)
+            return
+        if reply["violations"]:
+            self.over, cause = True, "a frame in two hands"
+            got = f"{cause}, {reply['violations']} times"
+            yield Violation("CORE-14" if alone else "CORE-21", what, "one owner", got, reply["paddr"], cause)
+        for one in [*self.judged(), *self._all_freed()]:
+            if alone or one.key in there or one.key in self.known:
+                yield one
+            else:
+                self.over, got = True, f"{one.what}: {one.got}"
+                yield Violation("CORE-21", f"after {what}", one.expected, got, one.paddr, one.clause)
 
     def _wrong_free(self, step: WrongFree, before: CoreState) -> Iterator[Violation]:
         held = self.owned.get(step.name, [])
@@ -361,32 +363,12 @@ def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> F
             done.append(step)
             found = playing.first_new(playing.carry_out(step))
     except GuestFailure as failure:
-        return _of_a_dead_guest(playing, done, failure)
+        return of_a_dead_guest(
+            done, core.last_request, playing.function, playing.commands, playing.behind, failure
+        )
     if found is None:
         return None
     return Failure(
         tuple(done), found, playing.blamed or playing.function, playing.panicked_at, tuple(playing.commands),
         playing.backtrace, tuple(playing.behind),
-    )  # fmt: skip
-
-
-def _of_a_dead_guest(playing: _Play, done: Sequence[Step], failure: GuestFailure) -> Failure:
-    """A core that hangs, or that faults so that nothing can be believed any more."""
-    asked = playing.core.last_request
-    clauses = {
-        "core.start": "CORE-01",
-        "core.alloc": "CORE-09",
-        "core.fill": "CORE-09",
-        "core.free": "CORE-15",
-    }
-    frames = [found for line in failure.backtrace if (found := code_line(line))]
-    inner = next((one for one in frames if CORE in one.function), None)
-    how = "does not come back" if isinstance(failure, GuestTimeout) else "faults"
-    violation = Violation(
-        clauses.get(asked.split()[0], "CORE-20"), f"`{asked}`", "an answer",
-        f"it {how}: {failure.summary}", None, f"{how} in {inner.function if inner else 'the core'}",
-    )  # fmt: skip
-    return Failure(
-        tuple(done), violation, playing.function, f"{inner.file}:{inner.line}" if inner else "",
-        (*playing.commands, f"{asked} → no answer"), failure.backtrace, tuple(playing.behind),
     )  # fmt: skip

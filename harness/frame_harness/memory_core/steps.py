@@ -140,7 +140,27 @@ class WrongFree:
         return f"wrongly free {self.how} {self.name}"
 
 
-Operation = Alloc | Fill | Free | FreeOne | Poison | WrongFree
+@dataclass(frozen=True)
+class Storm:
+    """Random work of several CPUs at the same time, `turns` requests each; then all is given back."""
+
+    cpus: int
+    turns: int
+    seed: int
+
+    def simpler(self) -> Iterator[Storm]:
+        for turns in (self.turns // 8, self.turns // 2):
+            if turns:
+                yield replace(self, turns=turns)
+
+    def instead(self) -> Iterator[Storm]:
+        return iter(())
+
+    def __str__(self) -> str:
+        return f"storm of {self.cpus} for {self.turns} seed {self.seed}"
+
+
+Operation = Alloc | Fill | Free | FreeOne | Poison | WrongFree | Storm
 Step = Region | Islands | Protected | Reach | Operation
 
 
@@ -194,6 +214,10 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
         re.compile(rf"(\w+) = fill (\d+) ({'|'.join(KINDS)}) ({'|'.join((ANY_ZONE, *ZONES))})"),
         lambda name, order, kind, zone: Fill(name, int(order), kind, zone),
     ),
+    (
+        re.compile(r"storm of (\d) for (\d+) seed (\d+)"),
+        lambda cpus, turns, seed: Storm(int(cpus), int(turns), int(seed)),
+    ),
     (re.compile(r"free one of (\w+)"), FreeOne),
     (re.compile(r"free (\w+)"), Free),
     (re.compile(r"poison (\w+)"), Poison),
@@ -215,6 +239,6 @@ def _parsed(part: str) -> Step:
         if found := form.fullmatch(part):
             return make(*found.groups())
     raise UsageError(
-        "case", repr(part), expected="a region, `reach`, `alloc`, `free`, `poison` or `wrongly free`",
+        "case", repr(part), expected="a region or an operation of a core",
         next_step="copy the case from a report as it is",
     )  # fmt: skip

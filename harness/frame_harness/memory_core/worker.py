@@ -21,7 +21,7 @@ from frame_harness.judge.evidence import (
     Witness,
 )
 from frame_harness.machine.definition import Machine
-from frame_harness.memory_core.campaign import Found, Tally, campaign, large_site, small_site
+from frame_harness.memory_core.campaign import STORM_CPUS, Found, Tally, campaign, large_site, small_site
 from frame_harness.memory_core.checks import results_of
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
@@ -90,7 +90,7 @@ def judge_build(task: Task, say: Say) -> Judged:
 
 
 def _core(run: Run, ram: str) -> CoreGuest:
-    return CoreGuest(lambda: run.boot(init="none", ram=ram), run.finish_any)
+    return CoreGuest(lambda: run.boot(init="none", ram=ram, cpus=STORM_CPUS), run.finish_any)
 
 
 def _play(task: Task, small: CoreGuest, large: CoreGuest, say: Say) -> tuple[dict[Key, Found], int]:

@@ -1,5 +1,6 @@
-//! What CPUs share, whatever they run: the table of programs, the effects of a panic on them, stops for a debugger.
+//! What CPUs share, whatever they run: rounds, the table of programs, effects of a panic, stops for a debugger.
 
 pub mod markers;
 pub mod panics;
 pub mod record;
+pub mod rounds;

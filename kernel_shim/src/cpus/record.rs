@@ -198,13 +198,13 @@ pub static SMP: Smp = Smp {
 impl Smp {
     /// The number of CPUs that run, the boot CPU included.
     pub fn ready(&self) -> u64 {
-        // Acquire: pairs with the count in `smp::serve`.
+        // Acquire: pairs with the count in `rounds::serve`.
         self.ready.load(Acquire)
     }
 
     /// Whether the present run is to end: the host said so, perhaps before it began, or a CPU panicked.
     pub fn stopped(&self) -> bool {
-        // Acquire: pairs with the store in `smp::execute`. A CPU that stops because of it finds the locks free.
+        // Acquire: pairs with the store in `rounds::execute`. A CPU that stops because of it finds the locks free.
         self.stop.load(Acquire) == self.run.load(Relaxed)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::operand;
 use crate::cpus::record::{participants_of, Cpu, LogEntry, LOG_CAPACITY, MAX_STEPS, SMP};
-use crate::smp;
+use crate::cpus::rounds;
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::args::{parse, Args};
 use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
@@ -52,7 +52,7 @@ fn frames(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 
 fn cpu(args: &mut Args<'_>) -> Result<&'static Cpu, CommandError> {
     let cpu = args.u64("cpu")?;
-    let ready = smp::ready();
+    let ready = rounds::ready();
     if cpu < ready {
         Ok(&SMP.cpus[cpu as usize])
     } else {
@@ -98,7 +98,7 @@ fn job(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 
 fn run_programs(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mask = mask(args)?;
-    smp::run(mask);
+    rounds::run(mask);
     report_sums(mask, reply);
     Ok(())
 }
@@ -108,16 +108,16 @@ fn arm(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     if mask & 1 == 1 {
         return Err(refused(Code::State, format_args!("cpu 0 serves the console, it cannot be armed")));
     }
-    reply.field("run", smp::arm(mask));
+    reply.field("run", rounds::arm(mask));
     Ok(())
 }
 
 fn wait(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
-    if !smp::is_armed() {
+    if !rounds::is_armed() {
         return Err(refused(Code::State, format_args!("no run is armed")));
     }
-    smp::wait();
+    rounds::wait();
     report_sums(SMP.participants.load(Relaxed), reply);
     Ok(())
 }
@@ -126,10 +126,10 @@ fn mask(args: &mut Args<'_>) -> Result<u64, CommandError> {
     let mask = args.u64("cpu mask")?;
     args.end()?;
     operand::require_buddy()?;
-    if smp::is_armed() {
+    if rounds::is_armed() {
         return Err(refused(Code::State, format_args!("a run is armed: smp.wait ends it")));
     }
-    let ready = smp::ready();
+    let ready = rounds::ready();
     if mask == 0 || mask >> ready != 0 {
         return Err(refused(Code::Range, format_args!("cpu mask {mask:#x}: this guest has {ready} cpus")));
     }

@@ -2,9 +2,12 @@
 
 use super::operand::{self, Kind};
 use crate::boot::region;
+use crate::cpus::record::{Counters, SMP};
+use crate::cpus::rounds;
 use crate::memory::zone::{Zone, ZoneType};
 use crate::memory::{boot_alloc, buddy, frame, paging};
 use crate::sync::{with_irqs_disabled, IrqDisabledToken};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use frame::{AllocError, PhysFrame};
 use region::{MemoryKind, MemoryRegion};
 use shim_parts::args::Args;
@@ -26,6 +29,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command::new("core.free", "<paddr> <order>", "free a block", free),
     Command::new("core.poison", "<paddr>", "poison a frame: its guard, as the frame module does it", poison),
+    Command::new("core.storm", "<cpus> <iterations> <seed>", "random work of several CPUs at the same time", storm),
     Command::new("core.totals", "", "the pages that the core manages, and those that it says are allocated", totals),
 ];
 
@@ -80,10 +84,10 @@ fn end_of_memory(map: &[MemoryRegion]) -> u64 {
 }
 
 /// What to allocate.
-struct Wanted {
-    order: u8,
-    kind: Kind,
-    zone: Option<ZoneType>,
+pub struct Wanted {
+    pub order: u8,
+    pub kind: Kind,
+    pub zone: Option<ZoneType>,
 }
 
 impl Wanted {
@@ -91,7 +95,7 @@ impl Wanted {
         Ok(Self { order: args.u8("order")?, kind: Kind::parse(args)?, zone: operand::zone(args)? })
     }
 
-    fn allocate(&self) -> Result<PhysFrame, AllocError> {
+    pub fn allocate(&self) -> Result<PhysFrame, AllocError> {
         let Some(zone) = self.zone else {
             return with_irqs_disabled(|token| alloc_anywhere(token, self.order, self.kind));
         };
@@ -190,6 +194,29 @@ fn poison(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 #[cfg(not(tree_has = "mark_poisoned"))]
 fn poison(_args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     Err(refused(Code::State, format_args!("this version of the core knows no poison")))
+}
+
+fn storm(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (cpus, iterations, seed) = (args.u64("cpus")?, args.u64("iterations")?, args.u64("seed")?);
+    args.end()?;
+    let ready = rounds::ready();
+    if !(1..=ready).contains(&cpus) {
+        return Err(refused(Code::Range, format_args!("cpus: expected 1 to {ready}, got {cpus}")));
+    }
+    let workers = || SMP.cpus[..cpus as usize].iter();
+    for (number, cpu) in workers().enumerate() {
+        cpu.iterations.store(iterations, Relaxed);
+        cpu.seed.store((seed << 8) + number as u64 + 1, Relaxed);
+    }
+    rounds::run((1 << cpus) - 1);
+    let sum =
+        |counter: fn(&Counters) -> &AtomicU64| workers().map(|cpu| counter(&cpu.counters).load(Relaxed)).sum::<u64>();
+    reply.field("allocated", sum(|counters| &counters.allocated));
+    reply.field("released", sum(|counters| &counters.released));
+    reply.field("violations", sum(|counters| &counters.violations));
+    let first = workers().find(|cpu| cpu.first.op.load(Relaxed) != 0);
+    reply.hex("paddr", first.map_or(0, |cpu| cpu.first.paddr.load(Relaxed)));
+    Ok(())
 }
 
 fn totals(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {

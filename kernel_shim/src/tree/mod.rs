@@ -2,16 +2,20 @@
 
 mod commands;
 mod operand;
+mod storm;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table::Tables};
+use crate::cpus::rounds::{self, Work};
 use shim_parts::command_line::Stage;
 
 pub const TABLES: Tables =
     &[system::COMMANDS, batch::COMMANDS, commands::COMMANDS, selftest::COMMANDS, crash::COMMANDS];
 
 /// The host starts the core, by `core.start`, once it has written a memory map.
-pub fn start(_stage: Stage) {}
+pub fn start(_stage: Stage) {
+    rounds::start(Work { run: storm::work, after_panic: after_panic_of });
+}
 
 /// A core that panicked is not asked anything further: the host puts its memory back as it was before.
 ///

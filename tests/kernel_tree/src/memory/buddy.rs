@@ -203,7 +203,11 @@ impl BuddyAllocator {
                 if let Some(paddr) = found {
                     zone.allocated += 1 << order;
                     for page in 0..1 << order {
-                        stamp(paddr + page * PAGE_SIZE, order, frame_flags::ALLOCATED | movable(Migratetype::home(paddr)));
+                        stamp(
+                            paddr + page * PAGE_SIZE,
+                            order,
+                            frame_flags::ALLOCATED | movable(Migratetype::home(paddr)),
+                        );
                     }
                     return Some(paddr);
                 }

@@ -1,0 +1,106 @@
+//! Random work of several CPUs on the core at the same time.
+//!
+//! A CPU writes its mark into the first word of each frame that it gets, and looks for it when it gives the frame back. Marks
+//! of another CPU, or of the CPU itself in a frame that it gets, show that a frame is in two hands.
+
+use super::commands::Wanted;
+use super::operand::Kind;
+use crate::arch::paging::phys_to_virt;
+use crate::cpus::record::{count, Cpu, SMP};
+use crate::memory::{buddy, frame::PhysFrame};
+use crate::sync::with_irqs_disabled;
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use shim_parts::random::Random;
+use x86_64::PhysAddr;
+
+/// The most blocks that a CPU holds at once.
+const HELD: usize = 24;
+/// What marks begin with. The number of the round and that of the CPU follow.
+const MARK: u64 = 0x7374_6f72 << 32;
+const CPU_BITS: u64 = 0xff;
+const FREE: u64 = 0;
+const PAGE_SIZE: u64 = shim_parts::PAGE_SIZE;
+
+#[derive(Clone, Copy)]
+struct Held {
+    paddr: u64,
+    order: u8,
+}
+
+/// The work of one CPU in a round: `iterations` requests, then all is given back.
+pub fn work(me: &'static Cpu) {
+    let mut random = Random::new(me.seed.load(Relaxed));
+    let mut held = [Held { paddr: 0, order: 0 }; HELD];
+    let mut count_of_held = 0;
+    for _ in 0..me.iterations.load(Relaxed) {
+        if SMP.stopped() {
+            return;
+        }
+        count(&me.counters.iterations);
+        if count_of_held < HELD && (count_of_held == 0 || random.below(2) == 0) {
+            if let Some(block) = allocate(me, &mut random) {
+                held[count_of_held] = block;
+                count_of_held += 1;
+            }
+        } else {
+            let at = random.below(count_of_held as u64) as usize;
+            release(me, held[at]);
+            count_of_held -= 1;
+            held[at] = held[count_of_held];
+        }
+    }
+    held[..count_of_held].iter().for_each(|&block| release(me, block));
+}
+
+fn allocate(me: &'static Cpu, random: &mut Random) -> Option<Held> {
+    let order = random.below(8).saturating_sub(4) as u8;
+    let kind = if random.below(2) == 0 { Kind::Unmovable } else { Kind::Movable };
+    let Ok(block) = (Wanted { order, kind, zone: None }).allocate() else {
+        count(&me.counters.out_of_memory);
+        return None;
+    };
+    count(&me.counters.allocated);
+    let held = Held { paddr: block.start_address.as_u64(), order };
+    write_marks(me, held, mark_of(me), |before| before & !CPU_BITS != mark_of(me) & !CPU_BITS);
+    Some(held)
+}
+
+fn release(me: &'static Cpu, block: Held) {
+    let mine = mark_of(me);
+    write_marks(me, block, FREE, |before| before == mine);
+    let start_address = PhysAddr::new(block.paddr);
+    with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, block.order));
+    count(&me.counters.released);
+}
+
+/// Writes a mark into each frame of a block. A word that was there before, and is not right, is a violation.
+fn write_marks(me: &'static Cpu, block: Held, mark: u64, is_right: impl Fn(u64) -> bool) {
+    for page in 0..1 << block.order {
+        let paddr = block.paddr + page * PAGE_SIZE;
+        let word = ptr::with_exposed_provenance::<AtomicU64>(phys_to_virt(paddr) as usize);
+        // SAFETY: the host lets a storm run only on a core whose memory is RAM that the HHDM maps. Words of frames are reached
+        // through such atomics alone as long as a storm lasts.
+        let before = unsafe { &*word }.swap(mark, Relaxed);
+        if !is_right(before) {
+            violated(me, paddr, mark, before);
+        }
+    }
+}
+
+fn mark_of(me: &'static Cpu) -> u64 {
+    // No round has the number of an earlier one, whose marks may still be in memory.
+    MARK | (SMP.run.load(Relaxed) & 0xff_ffff) << 8 | ((me.apic_id.load(Relaxed) + 1) & CPU_BITS)
+}
+
+/// Keeps the first violation.
+fn violated(me: &'static Cpu, paddr: u64, mark: u64, before: u64) {
+    count(&me.counters.violations);
+    if me.first.op.load(Relaxed) == 0 {
+        for (cell, value) in
+            [(&me.first.op, 1), (&me.first.paddr, paddr), (&me.first.expected, mark), (&me.first.got, before)]
+        {
+            cell.store(value, Relaxed);
+        }
+    }
+}
