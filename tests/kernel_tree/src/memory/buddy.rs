@@ -2,7 +2,7 @@
 
 use super::boot_alloc::{self, Piece};
 use super::frame::{self, frame_flags, get_meta, AllocError, PhysFrame, PAGE_SIZE};
-use super::zone::{BuddyBitmap, Migratetype, Zone, ZoneSegment, ZoneType, MAX_ORDER, ORDERS};
+use super::zone::{BuddyBitmap, Migratetype, Zone, ZoneSegment, ZoneType, KINDS, MAX_ORDER, ORDERS};
 use crate::arch::x86_64::percpu::{current_cpu_index, MAX_CPUS};
 use crate::boot::entry::MemoryRegion;
 use crate::memory::phys_to_virt;
@@ -39,8 +39,8 @@ struct LocalFrameCache {
     frames: [u64; CAPACITY],
 }
 
-static LOCAL_FRAME_CACHES: [SpinLock<LocalFrameCache>; Migratetype::COUNT * MAX_CPUS] =
-    [const { SpinLock::new(LocalFrameCache { len: 0, frames: [0; CAPACITY] }) }; Migratetype::COUNT * MAX_CPUS];
+static LOCAL_FRAME_CACHES: [SpinLock<LocalFrameCache>; KINDS * MAX_CPUS] =
+    [const { SpinLock::new(LocalFrameCache { len: 0, frames: [0; CAPACITY] }) }; KINDS * MAX_CPUS];
 static LOCAL_CACHED_ZONE_FRAMES: [AtomicUsize; ZoneType::COUNT] = [const { AtomicUsize::new(0) }; ZoneType::COUNT];
 
 impl ZoneSegment {
@@ -324,7 +324,7 @@ fn new_segment(first: u64, end: u64, at: &mut *mut u8) -> ZoneSegment {
         let num_bits = ((end - 1) / size - first / size + 1) as usize;
         BuddyBitmap { data: claim(num_bits.div_ceil(8)), num_bits }
     });
-    let free_lists = [[0; ORDERS]; Migratetype::COUNT];
+    let free_lists = [[0; ORDERS]; KINDS];
     ZoneSegment { base: PhysAddr::new(first), page_count, free_lists, buddy_bitmaps, given }
 }
 

@@ -40,10 +40,10 @@ pub enum Migratetype {
     Movable = 1,
 }
 
-impl Migratetype {
-    pub const COUNT: usize = 2;
-    pub const ALL: [Self; Self::COUNT] = [Self::Unmovable, Self::Movable];
+/// The number of kinds.
+pub const KINDS: usize = 2;
 
+impl Migratetype {
     /// The list of a block. It follows from the address of the largest block around it, so that buddies have the same.
     pub fn home(paddr: u64) -> Self {
         let block = paddr / (PAGE_SIZE << MAX_ORDER);
@@ -55,11 +55,9 @@ impl Migratetype {
     }
 
     /// Where to look for a block of this kind, the best place first.
-    pub fn searched(self) -> [Self; Self::COUNT] {
-        match self {
-            Self::Unmovable => [Self::Unmovable, Self::Movable],
-            Self::Movable => [Self::Movable, Self::Unmovable],
-        }
+    pub fn searched(self) -> [Self; KINDS] {
+        let other = if self == Self::Movable { Self::Unmovable } else { Self::Movable };
+        [self, other]
     }
 }
 
@@ -86,7 +84,7 @@ pub struct ZoneSegment {
     pub base: PhysAddr,
     pub page_count: usize,
     /// The physical address of each list's first block, 0 for none.
-    pub free_lists: [[u64; ORDERS]; Migratetype::COUNT],
+    pub free_lists: [[u64; ORDERS]; KINDS],
     pub buddy_bitmaps: [BuddyBitmap; ORDERS],
     /// For each page what was given there: see `buddy::given`.
     pub given: *mut u8,
@@ -125,9 +123,11 @@ pub struct Zone {
     pub page_count: usize,
     /// Pages that callers hold, or CPUs in their caches.
     pub allocated: usize,
+    /// How many there are.
     pub segment_count: usize,
-    pub segment_capacity: usize,
     pub segments: *mut ZoneSegment,
+    /// How many there is room for.
+    pub segment_capacity: usize,
 }
 
 impl Zone {
@@ -137,9 +137,9 @@ impl Zone {
             base: PhysAddr::new(0),
             page_count: 0,
             allocated: 0,
+            segments: core::ptr::null_mut(),
             segment_count: 0,
             segment_capacity: 0,
-            segments: core::ptr::null_mut(),
         }
     }
 
