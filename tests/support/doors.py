@@ -33,7 +33,7 @@ PYTEST = (
 )
 ASKING = ("-p", "tests.support.asking")
 """Lets pytest take options that no user has."""
-PATIENCE_S = 300.0
+PATIENCE_S = 900.0
 """For a whole process, on a host that is busy with other things; every limit of a guest is far below."""
 GONE_S = 60.0
 MARK = "FRAME_HARNESS_TEST_MARK"
