@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.memory_core.clauses import CORE_CLAUSES
+from frame_harness.memory_core.generate import Writer
+from frame_harness.memory_core.steps import Operation
 from tests.support.core_mutants import CORE_MUTANTS, FAULTS, HANGS, MEMORY, TREE, CoreMutant, broken_tree
 from tests.support.doors import check, open_check
 
@@ -37,6 +40,28 @@ def test_a_case_is_played_again_and_shows_all_that_it_breaks(tmp_path: Path) -> 
     [finding] = [one for one in result.report["findings"] if one["clause"] == EARLY.clause]
     assert finding["at"].startswith(f"{tree}/src/memory/buddy.rs:")
     assert finding["reproduce"].endswith(f"--kernel-src {tree} --profile release --case '{ONE_PIECE}'")
+
+
+def test_a_finding_is_written_as_a_text_that_can_be_sent(tmp_path: Path) -> None:
+    tree, texts = broken_tree(tmp_path, EARLY), tmp_path / "texts"
+    texts.mkdir()
+    (texts / "CORE-01.md").write_text("of an earlier run")
+    (texts / "mine.md").write_text("of somebody else")
+    arguments = ("--kernel-src", tree, *RELEASE, "--case", ONE_PIECE, "-k", EARLY.clause)
+    result = check(tmp_path, *arguments, "--upstream", texts)
+    assert {file.name for file in texts.iterdir()} == {f"{EARLY.clause}.md", "mine.md"}, result.out
+    text = (texts / f"{EARLY.clause}.md").read_text()
+    assert CORE_CLAUSES[EARLY.clause].title in text and ONE_PIECE in text
+    told, _, command = text.partition("## See it again")
+    assert "Code: `buddy.rs:" in told and str(tmp_path) not in told
+    assert f"--case '{ONE_PIECE}'" in command
+
+
+def test_other_seeds_play_other_histories() -> None:
+    def operations(seed: int) -> list[Operation]:
+        return Writer(random.Random(f"{seed}"), kinds=True, poison=True).write(20)
+
+    assert operations(1) == operations(1) != operations(2)
 
 
 def test_a_selected_clause_alone_decides(tmp_path: Path) -> None:
@@ -126,6 +151,8 @@ def test_campaign_that_is_stopped_leaves_no_guest(signum: signal.Signals, tmp_pa
         ),
         (("--case", ONE_PIECE), "--case goes with --kernel-src"),
         (("--kernel-src", MEMORY, "--case", "0x1000"), "copy the case from a report as it is"),
+        (("--kernel-src", MEMORY, "--case", f"{ONE_PIECE}; free b1"), "expected `b1 = alloc …` before it"),
+        (("--kernel-src", MEMORY, "--case", "2000 islands of 1 from 0x400000"), "expected at most 1024"),
         (("--kernel-src", MEMORY, "-k", "CORE-99"), "did you mean CORE-"),
         (("--kernel-src", "/nowhere"), "expected a folder, got nothing"),
     ],
@@ -136,6 +163,18 @@ def test_wrong_command_line_is_refused_before_anything_is_built(
     result = check(tmp_path, *words)
     assert result.status == ExitCode.USAGE and result.says(said), result.out
     assert "compiling" not in result.out and "Traceback" not in result.out
+
+
+def test_a_case_that_the_core_refuses_judges_nothing(tmp_path: Path) -> None:
+    result = check(tmp_path, "--kernel-src", TREE, *RELEASE, "--case", "0x400000..0x404000 free")
+    assert (result.status, result.kind) == (ExitCode.NO_TESTS, Kind.NO_TESTS), result.out
+    assert result.says("the core refused the map: ")
+
+
+def test_a_case_on_memory_that_is_not_there_blames_nobody(tmp_path: Path) -> None:
+    result = check(tmp_path, "--kernel-src", TREE, *RELEASE, "--case", "0x100000..0x4000000 free")
+    assert (result.status, result.kind) == (ExitCode.ERROR, Kind.ERROR), result.out
+    assert result.says("change the regions of the case") and not result.report["findings"]
 
 
 @pytest.mark.slow

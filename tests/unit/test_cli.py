@@ -15,6 +15,7 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.orderings.table import ORDERING_CLAUSES
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import known_machines, load_machine
+from frame_harness.memory_core.clauses import CORE_CLAUSES
 from tests.support.mutants import mutated
 
 IN_RELEASE = ("--machine", "microvm", "--profile", "release")
@@ -53,6 +54,13 @@ def test_clauses_lists_all_of_them_with_checks() -> None:
         assert any(id_ in line and "test_" in line for line in run.stdout.splitlines()), id_
     in_code = [line for line in run.stdout.splitlines() if "::test_compiled_code_orders_memory" in line]
     assert {line.split(" | ")[0].lstrip("| ") for line in in_code} == set(ORDERING_CLAUSES)
+
+
+def test_clauses_lists_those_of_a_memory_core() -> None:
+    run = told("clauses", "--core", "--markdown")
+    assert run.exit_code == ExitCode.PASS
+    assert all(f"| {id_} | " in run.output for id_ in CORE_CLAUSES)
+    assert f"{len(CORE_CLAUSES)} of {len(CORE_CLAUSES)} clauses have checks" in run.output
 
 
 def test_clauses_ends_with_what_its_letters_stand_for() -> None:

@@ -16,6 +16,7 @@ from frame_harness.base import disk, report_files
 from frame_harness.base.commands import tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
+from frame_harness.cli import upstream
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
@@ -58,6 +59,7 @@ class Request:
     baseline: Path | None = None
     json: Path | None = None
     junit: Path | None = None
+    upstream: Path | None = None
     workers: int | None = None
     red: str = ""
 
@@ -85,6 +87,7 @@ def check(request: Request) -> ExitCode:
     began = time.monotonic()
     read = (request.frame_rs, request.baseline, *map(Path, request.machines))
     report_files.make_way((request.json, request.junit), read)
+    upstream.make_room(request.upstream)
     require_selection(request.select, FRAME_METADATA.clauses)
     known = baselines.load(request.baseline, FRAME_METADATA.clauses) if request.baseline else baselines.EMPTY
     subject = frame_module(request.frame_rs)
@@ -102,6 +105,8 @@ def check(request: Request) -> ExitCode:
     print_report(evidence, verdict, known, console)
     writers = {request.json: json_report.dumps, request.junit: junit.dumps}
     report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
+    if saved := upstream.save(request.upstream, evidence, verdict, subject):
+        console.print(saved, soft_wrap=True)
     if evidence.interrupted:
         console.print("interrupted; every guest is gone")
     return exit_code(verdict.kind)

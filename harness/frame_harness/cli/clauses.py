@@ -8,7 +8,10 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.resources import suite_dir
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.judge.evidence import RunKey
 from frame_harness.machine.definition import DEFAULT_MACHINE, load_machines
+from frame_harness.memory_core.checks import planned
+from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.report.clause_table import ClauseTable, clause_table
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.suite import run_suite
@@ -21,6 +24,11 @@ def suite_clauses() -> ClauseTable:
         HarnessError: the suite cannot be collected.
     """
     return clause_table(FRAME_METADATA.clauses, dict.fromkeys(suite_checks()))
+
+
+def core_clauses() -> ClauseTable:
+    """The table of a memory core's clauses; one campaign looks at all of them."""
+    return clause_table(CORE_CLAUSES, [(one.check, one.clauses) for one in planned(RunKey("", ""))])
 
 
 def suite_checks() -> list[tuple[str, tuple[str, ...]]]:

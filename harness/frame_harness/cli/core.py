@@ -15,6 +15,7 @@ from frame_harness.base import report_files
 from frame_harness.base.commands import Say, tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
+from frame_harness.cli import upstream
 from frame_harness.image.build import build
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
@@ -29,9 +30,9 @@ from frame_harness.memory_core.checks import NAME, planned
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.processes import Outcomes, judge_builds
-from frame_harness.memory_core.steps import parsed
+from frame_harness.memory_core.steps import parsed, require_sense
 from frame_harness.memory_core.tree import described, memory_core
-from frame_harness.memory_core.worker import Judged, Task
+from frame_harness.memory_core.worker import SEED, Judged, Task
 from frame_harness.report import json_report, junit
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for, print_report
@@ -60,6 +61,15 @@ class CoreRequest:
     baseline: Path | None = None
     json: Path | None = None
     junit: Path | None = None
+    upstream: Path | None = None
+    seed: int = SEED
+
+    @property
+    def selection(self) -> str:
+        """What was asked for alone, for a report."""
+        return " of ".join(
+            part for part in (self.select, f"the case {self.case}" if self.case else "") if part
+        )
 
     @property
     def again(self) -> str:
@@ -94,7 +104,7 @@ class _Builds:
             self.subject = image.subject
             again = f"{self.request.again} --profile {profile}"
             machine = load_machine(MACHINE).override(limits={"request_cpu_s": REQUEST_CPU_S})
-            yield Task(RunKey(MACHINE, profile), image, machine, again, case)
+            yield Task(RunKey(MACHINE, profile), image, machine, again, case, self.request.seed)
 
 
 def check_core(request: CoreRequest) -> ExitCode:
@@ -105,8 +115,9 @@ def check_core(request: CoreRequest) -> ExitCode:
     """
     began = time.monotonic()
     report_files.make_way((request.json, request.junit), (request.baseline,))
+    upstream.make_room(request.upstream)
     require_selection(request.select, CORE_CLAUSES)
-    parsed(request.case)
+    require_sense(parsed(request.case))
     known = baselines.load(request.baseline, CORE_CLAUSES) if request.baseline else baselines.EMPTY
     subject = memory_core(request.kernel_src)
     console = console_for()
@@ -115,13 +126,15 @@ def check_core(request: CoreRequest) -> ExitCode:
         progress.note(described(subject))
         evidence = _evidence(request, subject, progress)
     evidence = msgspec.structs.replace(
-        evidence, duration_s=time.monotonic() - began, selection=request.select
+        evidence, duration_s=time.monotonic() - began, selection=request.selection
     )
     required = [] if request.select or request.case else list(CORE_CLAUSES)
     verdict = judge(evidence, MEMORY_CORE, known, required)
     print_report(evidence, verdict, known, console)
     writers = {request.json: json_report.dumps, request.junit: junit.dumps}
     report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
+    if saved := upstream.save(request.upstream, evidence, verdict, subject):
+        console.print(saved, soft_wrap=True)
     if evidence.interrupted:
         console.print("interrupted; every guest is gone")
     return exit_code(verdict.kind)

@@ -82,6 +82,13 @@ def help_command(command: str) -> None:
 @click.option("--baseline", type=FILE, help="Known findings (TOML): they are listed, and are no failure.")
 @click.option("--json", "json_", type=FILE, help="Write the verdict as JSON.")
 @click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
+@click.option("--upstream", type=FOLDER, help="Write each finding as a text for the kernel's maintainers.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=None,
+    help="With --kernel-src: play other histories; default: 1.",
+)
 @click.option("-n", "workers", type=click.IntRange(1), help="Parallel guests; default: one per CPU.")
 @click.option("--red", default="", hidden=True)  # a kernel that must not pass, for the tests of the harness
 def check_command(
@@ -95,6 +102,8 @@ def check_command(
     baseline: Path | None,
     json_: Path | None,
     junit: Path | None,
+    upstream: Path | None,
+    seed: int | None,
     workers: int | None,
     red: str,
 ) -> NoReturn:
@@ -106,16 +115,19 @@ def check_command(
         if given := [name for name, value in others.items() if value]:
             raise click.UsageError(f"{given[0]} does not go with --kernel-src")
         of_core = CoreRequest(
-            kernel_src, profile=profile, select=select, case=case, baseline=baseline, json=json_, junit=junit
-        )
+            kernel_src, profile=profile, select=select, case=case, baseline=baseline, json=json_, junit=junit,
+            upstream=upstream, seed=1 if seed is None else seed,
+        )  # fmt: skip
         sys.exit(int(check_core(of_core)))
-    if case:
-        raise click.UsageError("--case goes with --kernel-src")
+    if alone := [
+        name for name, value in {"--case": case or None, "--seed": seed}.items() if value is not None
+    ]:
+        raise click.UsageError(f"{alone[0]} goes with --kernel-src")
     from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        json=json_, junit=junit, workers=workers, red=red,
+        json=json_, junit=junit, upstream=upstream, workers=workers, red=red,
     )  # fmt: skip
     sys.exit(int(check(request)))
 
@@ -131,12 +143,13 @@ def machines_command() -> None:
 
 @cli.command("clauses")
 @click.option("--markdown", is_flag=True, help="As Markdown, for a document.")
-def clauses_command(markdown: bool) -> NoReturn:
+@click.option("--core", is_flag=True, help="Those of a memory core, which --kernel-src judges.")
+def clauses_command(markdown: bool, core: bool) -> NoReturn:
     """List the contract's clauses with the checks that look at each."""
-    from frame_harness.cli.clauses import suite_clauses  # noqa: PLC0415
+    from frame_harness.cli.clauses import core_clauses, suite_clauses  # noqa: PLC0415
     from frame_harness.report.terminal import console_for  # noqa: PLC0415
 
-    found = suite_clauses()
+    found = core_clauses() if core else suite_clauses()
     if markdown:
         click.echo(found.markdown())
     else:

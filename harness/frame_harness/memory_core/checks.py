@@ -33,12 +33,14 @@ def results_of(
     again: str,
     duration_s: float,
     lacks: Mapping[str, str],
+    refused: str = "",
 ) -> list[CheckResult]:
     """Results of every clause.
 
     Args:
         again: the command that plays a case again, before the case.
         duration_s: of the campaign, which is the time of all checks together.
+        refused: the words in which the core refused the only map, so that nothing was judged.
         lacks: by clause why this version of the core cannot be judged by it.
     """
     results: list[CheckResult] = []
@@ -49,7 +51,7 @@ def results_of(
             results.append(_violated(run, clause, number, fault, image, again, each_s if number == 1 else 0))
         if not faults:
             why = lacks.get(clause, "")
-            outcome = Outcome.ABSENT if why else Outcome.PASSED
+            outcome = Outcome.ABSENT if why else Outcome.NOT_EVALUATED if refused else Outcome.PASSED
             results.append(
                 CheckResult(
                     check=check_of(clause),
@@ -57,6 +59,7 @@ def results_of(
                     run=run,
                     outcome=outcome,
                     duration_s=each_s,
+                    message=f"the core refused the map: {refused}" if refused and not why else "",
                     lacks=(why,) if why else (),
                     level=Level.HISTORY,
                 )

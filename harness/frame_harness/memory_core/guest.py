@@ -8,7 +8,7 @@ from types import TracebackType
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.reply import Reply
 from frame_harness.guest.request import grouped
-from frame_harness.memory_core.maps import MAX_PROTECTED, MAX_REGIONS, MemoryMap, Span, rounded_in
+from frame_harness.memory_core.maps import MemoryMap, Span, rounded_in
 from frame_harness.memory_core.reading import CoreReader
 from frame_harness.memory_core.state import CoreState
 
@@ -28,6 +28,8 @@ class CoreGuest:
         self._boot, self._finish = boot, finish
         self._guest: BootedGuest | None = None
         self.last_request = ""
+        self.refused = ""
+        """The words in which the core refused the last map; empty where it did not."""
         self.starts = 0
         """How often the core was started."""
 
@@ -70,6 +72,7 @@ class CoreGuest:
             now[:] = kept
         self._write(memory)
         self.starts += 1
+        self.refused = ""
         limit = "" if memory.hhdm_end is None else f" {memory.hhdm_end:#x}"
         return self.request(f"core.start{limit}")
 
@@ -104,8 +107,7 @@ class CoreGuest:
         return self._reader.read(before.structures if before else None)
 
     def _write(self, memory: MemoryMap) -> None:
-        regions, protected = memory.regions[:MAX_REGIONS], memory.protected[:MAX_PROTECTED]
-        given = self._given
+        regions, protected, given = memory.regions, memory.protected, self._given
         given["count"], given["protected_count"] = len(regions), len(protected)
         for at, region in enumerate(regions):
             given["regions"][at] = (region.base, region.size, int(region.kind))

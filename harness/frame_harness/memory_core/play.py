@@ -136,10 +136,12 @@ class _Play:
         self.commands.append(f"core.start → {reply.shown}")
         if reply.status == "panic":
             self.over = True
-            if not judging.may_refuse(self.memory, reply.outcome.text):
-                yield self.panicked(
-                    "CORE-01", "the start of the core", "a core that runs: there is room for it", reply
-                )
+            if judging.may_refuse(self.memory, reply.outcome.text):
+                self.core.refused = reply.outcome.text
+                return
+            yield self.panicked(
+                "CORE-01", "the start of the core", "a core that runs: there is room for it", reply
+            )
             return
         found = list(self.judged())
         self.first = self.state

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from frame_harness.base.errors import UsageError
-from frame_harness.memory_core.maps import Islands, Kind, MemoryMap, Protected, Region
+from frame_harness.memory_core.maps import (
+    MAX_PROTECTED,
+    MAX_REGIONS,
+    Islands,
+    Kind,
+    MemoryMap,
+    Protected,
+    Region,
+)
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
@@ -232,6 +240,29 @@ def parsed(text: str) -> tuple[Step, ...]:
         UsageError: a part is none of these.
     """
     return tuple(_parsed(part.strip()) for part in text.split(";") if part.strip())
+
+
+def require_sense(steps: Sequence[Step]) -> None:
+    """Refuse a case that speaks of blocks that are never asked for, or has more parts than there is room for.
+
+    Raises:
+        UsageError: says which.
+    """
+    asked: set[str] = set()
+    for step in operations_of(steps):
+        if isinstance(step, Alloc | Fill):
+            asked.add(step.name)
+        elif isinstance(step, Free | FreeOne | Poison) and step.name not in asked:
+            raise UsageError(
+                "case", str(step), expected=f"`{step.name} = alloc …` before it", actual="nothing"
+            )
+    memory = map_of(steps)
+    for what, count, most in (
+        ("regions", len(memory.regions), MAX_REGIONS),
+        ("protected ranges", len(memory.protected), MAX_PROTECTED),
+    ):
+        if count > most:
+            raise UsageError("case", what, expected=f"at most {most}", actual=count)
 
 
 def _parsed(part: str) -> Step:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from frame_harness.base.errors import HarnessError
+from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.console import ktap
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.image import Image
@@ -25,12 +25,15 @@ from frame_harness.memory_core.campaign import STORM_CPUS, Found, Tally, campaig
 from frame_harness.memory_core.checks import results_of
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.maps import merged, without
 from frame_harness.memory_core.play import play
-from frame_harness.memory_core.steps import Step
+from frame_harness.memory_core.steps import Step, map_of
 from frame_harness.session.run import Ledger, Run, unhandled
 
 SMALL, LARGE = "64 MiB", "5 GiB"
 """RAM of the guests: one that is put back fast, one with memory in every zone and behind the PCI hole."""
+LOW_MEMORY = (0, 0x9F000)
+"""Free but for the page from which other CPUs were started: nobody needs that any more."""
 SEED = 1
 TOLD_EVERY = 50
 """Cases between two words about how far it is."""
@@ -81,10 +84,11 @@ def judge_build(task: Task, say: Say) -> Judged:
             found, looked_at = _play(task, small, large, say)
             run.invariants["state of the core"] = looked_at
             cases = small.starts + large.starts
+            refused = large.refused if task.case is not None else ""
     finally:
         run.finish_all()
     took = time.monotonic() - began
-    results = results_of(task.key, found, task.image, task.again, took, lacks)
+    results = results_of(task.key, found, task.image, task.again, took, lacks, refused)
     # A guest that a core brought down is a finding by itself.
     return Judged(ledger=unhandled(run.ledger()), results=tuple(results), cases=cases)
 
@@ -95,6 +99,7 @@ def _core(run: Run, ram: str) -> CoreGuest:
 
 def _play(task: Task, small: CoreGuest, large: CoreGuest, say: Say) -> tuple[dict[Key, Found], int]:
     if task.case is not None:
+        require_room(task.case, large)
         return _all_of(task.case, large), 1
     told = 0
 
@@ -107,6 +112,21 @@ def _play(task: Task, small: CoreGuest, large: CoreGuest, say: Say) -> tuple[dic
 
     tally = campaign([small_site(small), large_site(large)], task.seed, tell)
     return tally.found, tally.maps + tally.histories
+
+
+def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:
+    """Refuse a map whose memory is not there, or is the shim's: a core that used it would break anything.
+
+    Raises:
+        UsageError: says what there is.
+    """
+    there = merged([*core.available(), LOW_MEMORY])
+    if stray := without(map_of(case).usable, there):
+        spans = ", ".join(f"{first:#x}..{end:#x}" for first, end in there)
+        raise UsageError(
+            "case", f"{stray[0][0]:#x}..{stray[0][1]:#x} free", expected=f"inside of {spans}",
+            actual="outside", next_step="change the regions of the case",
+        )  # fmt: skip
 
 
 def _all_of(case: tuple[Step, ...], core: CoreGuest) -> dict[Key, Found]:

@@ -1,0 +1,65 @@
+"""Writes findings as texts for the maintainers of a kernel into a folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from frame_harness.base import report_files
+from frame_harness.base.commands import run
+from frame_harness.base.disk import writing
+from frame_harness.base.errors import UsageError
+from frame_harness.image.subject import Subject
+from frame_harness.judge.evidence import Evidence
+from frame_harness.judge.verdict import Verdict
+from frame_harness.report import upstream
+
+_OURS = re.compile(r"[A-Z]+-[0-9]{2}(-[0-9]+)?\.md")
+
+
+def make_room(folder: Path | None) -> None:
+    """Make the folder, and remove what an earlier run left in it: a fault that is mended must not be sent.
+
+    Raises:
+        UsageError: it is a file, or cannot be made.
+        Unwritable: there is no room, or no leave.
+    """
+    if folder is None:
+        return
+    try:
+        with writing(folder, instead="name another folder"):
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in folder.iterdir():
+                if _OURS.fullmatch(file.name):
+                    file.unlink()
+    except OSError as error:
+        raise UsageError(
+            "folder", str(folder), detail=f"cannot be used: {error.strerror}", next_step="name another folder"
+        ) from error
+
+
+def save(folder: Path | None, evidence: Evidence, verdict: Verdict, subject: Subject) -> str:
+    """Write a file for each finding; returns what was written, in a line, or nothing.
+
+    Raises:
+        Unwritable: there is no room, or no leave.
+    """
+    if folder is None:
+        return ""
+    root, version = _repository(subject.path)
+    found = upstream.texts(evidence, verdict, root, version)
+    report_files.write({folder / name: text for name, text in found.items()})
+    return f"{len(found)} texts for the kernel's maintainers in {folder}" if found else ""
+
+
+def _repository(path: Path) -> tuple[Path, str]:
+    """The root of the repository around a path, with its commit; without git the path's folder alone."""
+    folder = path if path.is_dir() else path.parent
+    root = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
+    if root is None:
+        return folder, ""
+    commit = run(["git", "-C", root, "rev-parse", "--short=12", "HEAD"], what="git rev-parse")
+    changed = run(["git", "-C", root, "status", "--porcelain", "--", folder], what="git status")
+    if commit.status != 0:
+        return root, ""
+    return root, f"commit {commit.out.strip()}{' with changes' if changed.out.strip() else ''}"

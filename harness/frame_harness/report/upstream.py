@@ -1,0 +1,65 @@
+"""Findings as texts that can be sent to the people who maintain a kernel, a file each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from frame_harness.judge.evidence import CheckResult, Evidence, RunEvidence
+from frame_harness.judge.findings import Finding
+from frame_harness.judge.verdict import Verdict
+
+
+def texts(evidence: Evidence, verdict: Verdict, root: Path, version: str) -> Mapping[str, str]:
+    """By file name the Markdown text of each finding that the baseline does not know.
+
+    Args:
+        root: of the kernel; paths below it are shown relative to it.
+        version: of the kernel, such as a commit; empty where nobody knows it.
+    """
+    found: dict[str, str] = {}
+    for finding in verdict.findings:
+        if not finding.known:
+            count = sum(name.startswith(finding.clause) for name in found)
+            name = finding.clause if not count else f"{finding.clause}-{count + 1}"
+            found[f"{name}.md"] = _text(finding, evidence, f"{root}/", version)
+    return found
+
+
+def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
+    result = finding.first
+    lines = [f"# {_title(result)}", "", f"Broken promise ({finding.clause}): {finding.title}.", ""]
+    lines += [f"- Expected: {result.expected}", f"- Got: {result.got}"]
+    if result.frame is not None:
+        lines.append(f"- Physical address: `{result.frame:#x}`")
+    if result.at:
+        lines.append(f"- Code: `{result.at.removeprefix(root)}`, in `{result.function}`")
+    lines += ["", *_block("Memory map and case", result.exhibit.splitlines())]
+    lines += _block("Requests to the kernel's memory core, with its answers", result.commands)
+    lines += _block("Backtrace", [line.replace(root, "") for line in result.backtrace])
+    lines += ["## Seen with", "", f"- Kernel: {version or evidence.subject.sha256[:12]}"]
+    lines += [f"- {line}" for line in _tools(finding, evidence)]
+    lines += ["", *_block("See it again", [result.reproduce])]
+    return "\n".join(lines)
+
+
+def _title(result: CheckResult) -> str:
+    words = result.message[:1].upper() + result.message[1:]
+    return f"{words}: {result.got}" if len(words) + len(result.got) < 100 else words
+
+
+def _block(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if any(lines):
+        yield from (f"## {title}", "", "```", *lines, "```", "")
+
+
+def _tools(finding: Finding, evidence: Evidence) -> list[str]:
+    """The builds that show it, and what they were made and run with."""
+    runs = [run for run in evidence.runs if run.run in finding.runs]
+    builds = ", ".join(run.run.profile for run in runs)
+    return [f"Builds: {builds}", *dict.fromkeys(map(_tool, runs))]
+
+
+def _tool(run: RunEvidence) -> str:
+    compiler = run.toolchain.partition(",")[0]
+    return f"QEMU {run.qemu_version} ({run.accelerator}), {compiler}"
