@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from frame_harness.base.errors import UsageError
 from frame_harness.memory_core.maps import Islands, Kind, Protected, Region
+from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.steps import (
     Alloc,
     Fill,
     Free,
     FreeOne,
+    PageTables,
     Poison,
     Reach,
     Step,
@@ -42,6 +44,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(FreeOne, NAMES),
     st.builds(Poison, NAMES),
     st.builds(Storm, st.integers(1, 8), ORDERS, ORDERS),
+    st.builds(PageTables, st.sampled_from(VARIANTS), ORDERS),
     st.builds(WrongFree, st.sampled_from(WRONG_FREES), NAMES),
 )
 

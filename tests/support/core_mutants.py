@@ -350,6 +350,24 @@ CORE_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-22", "believes that nobody wants it zeroed", "frame.rs",
+        (
+            (
+                "if self.zeroed || self.purpose.requires_zero() {",
+                "if self.zeroed {",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-22", "zeroes the upper part of a table", "frame.rs",
+        (
+            (
+                "unsafe { payload.write_bytes(0, PAGE_SIZE as usize) }",
+                "unsafe { payload.wrapping_add(2048).write_bytes(0, 2048) }",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-20", "cached pages count as given", "buddy.rs",
         (
             (

@@ -17,8 +17,9 @@ from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.maps import MemoryMap, Region, Span
+from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
-from frame_harness.memory_core.steps import Step, Storm, operations_of, steps_of
+from frame_harness.memory_core.steps import PageTables, Step, Storm, operations_of, steps_of
 
 STORM_CPUS, STORM_TURNS, STORMS = 3, 3000, 4
 """CPUs at once, requests of each, storms on each map that has them."""
@@ -114,7 +115,7 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
             if not go_on(tally):
                 return tally
     rng = random.Random(f"{seed}")
-    offers = {what: sites[0].core.offers(what) for what in ("kinds", "poison", "protected")}
+    offers = {what: sites[0].core.offers(what) for what in ("kinds", "poison", "protected", "tables")}
     for number in range(HISTORIES):
         site = sites[0] if rng.random() < 0.85 else rng.choice(sites)
         memory = _map_for(rng, site, spoilt, number, protects=offers["protected"])
@@ -124,6 +125,18 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
         _try(site.core, memory.name, steps, tally, spoilt)
         if not go_on(tally):
             return tally
+    if offers["tables"]:
+        for number, variant in enumerate(VARIANTS * 2):
+            site = sites[number % len(sites)]
+            _try(
+                site.core,
+                site.maps[0].name,
+                (*steps_of(site.maps[0]), PageTables(variant, seed + number)),
+                tally,
+                spoilt,
+            )
+            if not go_on(tally):
+                return tally
     _storms(sites, seed, tally, go_on)
     return tally
 

@@ -43,6 +43,7 @@ CORE_CLAUSES: Final = Clauses(
             ("CORE-19", "W", "a poisoned block that is freed is counted, and neither free nor allocated"),
             ("CORE-20", "F", "the totals that the core tells agree with what it holds"),
             ("CORE-21", "S", "several CPUs at once: no frame in two hands, and all of the above afterwards"),
+            ("CORE-22", "F", "page tables in the core's frames lead nowhere but where a page was mapped"),
         ]
     },
 )

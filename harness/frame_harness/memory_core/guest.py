@@ -12,8 +12,8 @@ from frame_harness.memory_core.maps import MemoryMap, Span, rounded_in
 from frame_harness.memory_core.reading import CoreReader
 from frame_harness.memory_core.state import CoreState
 
-STATICS = ("kernel_shim::memory", "kernel_shim::heap")
-"""Where the core keeps what it remembers outside of the memory that it manages."""
+STATICS = ("kernel_shim::memory", "kernel_shim::heap", "kernel_shim::adapter")
+"""Where the core, and what drives it, keep what they remember outside of the memory that the core manages."""
 
 Boot = Callable[[], BootedGuest]
 

@@ -16,6 +16,7 @@ from frame_harness.memory_core.failure import CORE, Failure, of_a_dead_guest
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
 from frame_harness.memory_core.maps import MemoryMap, length, merged, without
+from frame_harness.memory_core.page_tables import Tables
 from frame_harness.memory_core.state import ZONES, CoreState
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
@@ -25,6 +26,7 @@ from frame_harness.memory_core.steps import (
     Free,
     FreeOne,
     Operation,
+    PageTables,
     Poison,
     Step,
     Storm,
@@ -41,6 +43,9 @@ START, ALLOC, ALLOC_ZONE, FREE = (
     "buddy::free",
 )
 """The functions of a core that steps call, by today's names."""
+TABLE: Final = "FrameAllocOptions::allocate"
+TARGETS: Final = 5
+"""Frames that are mapped by the page tables of a case."""
 OLDER: Final = {ALLOC: "buddy::alloc", ALLOC_ZONE: "BuddyAllocator::alloc_zone"}
 """What a version calls them that has no kinds."""
 
@@ -188,6 +193,8 @@ class _Play:
                 yield from self._wrong_free(step, self.state)
             case Storm():
                 yield from self._storm(step, self.state)
+            case PageTables():
+                yield from self._page_tables(step, self.state)
 
     def _alloc(self, step: Alloc, before: CoreState) -> Iterator[Violation]:
         line = f"core.alloc {step.order} {step.kind} {step.zone}"
@@ -315,6 +322,23 @@ class _Play:
             else:
                 self.over, got = True, f"{one.what}: {one.got}"
                 yield Violation("CORE-21", f"after {what}", one.expected, got, one.paddr, one.clause)
+
+    def _page_tables(self, step: PageTables, before: CoreState) -> Iterator[Violation]:
+        self.function = TABLE
+        targets = [self.ask("core.alloc 0 unmovable any") for _ in range(TARGETS)]
+        if any(reply.status != "ok" for reply in targets):
+            return  # too little memory
+        paddrs = [reply["paddr"] for reply in targets]
+        free = without(before.population(), [(paddr, paddr + PAGE_SIZE) for paddr in paddrs])
+        tables = Tables(self.ask, self.core.guest.ram, free, paddrs, step.variant, step.seed)
+        if (found := next(tables.use(), None)) is not None:
+            self.over = True
+            yield found
+            return
+        for paddr in paddrs:
+            self.ask(f"core.free {paddr:#x} 0")
+        yield from self.judged()
+        yield from self._all_freed()
 
     def _wrong_free(self, step: WrongFree, before: CoreState) -> Iterator[Violation]:
         held = self.owned.get(step.name, [])

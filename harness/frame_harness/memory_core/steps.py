@@ -17,6 +17,7 @@ from frame_harness.memory_core.maps import (
     Protected,
     Region,
 )
+from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
@@ -168,7 +169,25 @@ class Storm:
         return f"storm of {self.cpus} for {self.turns} seed {self.seed}"
 
 
-Operation = Alloc | Fill | Free | FreeOne | Poison | WrongFree | Storm
+@dataclass(frozen=True)
+class PageTables:
+    """Make, use and give back page tables in frames of the core; `variant` is one of `VARIANTS`."""
+
+    variant: str
+    seed: int
+
+    def simpler(self) -> Iterator[PageTables]:
+        if self.variant != VARIANTS[0]:
+            yield replace(self, variant=VARIANTS[0])
+
+    def instead(self) -> Iterator[PageTables]:
+        return iter(())
+
+    def __str__(self) -> str:
+        return f"page tables {self.variant} seed {self.seed}"
+
+
+Operation = Alloc | Fill | Free | FreeOne | Poison | WrongFree | Storm | PageTables
 Step = Region | Islands | Protected | Reach | Operation
 
 
@@ -225,6 +244,10 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
     (
         re.compile(r"storm of (\d) for (\d+) seed (\d+)"),
         lambda cpus, turns, seed: Storm(int(cpus), int(turns), int(seed)),
+    ),
+    (
+        re.compile(rf"page tables ({'|'.join(VARIANTS)}) seed (\d+)"),
+        lambda variant, seed: PageTables(variant, int(seed)),
     ),
     (re.compile(r"free one of (\w+)"), FreeOne),
     (re.compile(r"free (\w+)"), Free),

@@ -164,7 +164,8 @@ def _layout(core: CoreGuest) -> LayoutEvidence:
 
 def _lacks(core: CoreGuest) -> dict[str, str]:
     """By clause the name that this version of the core lacks for it."""
-    return {} if core.offers("poison") else {"CORE-19": "MetaSlot::mark_poisoned"}
+    needed = {"CORE-19": ("poison", "MetaSlot::mark_poisoned"), "CORE-22": ("tables", "FramePurpose")}
+    return {clause: name for clause, (what, name) in needed.items() if not core.offers(what)}
 
 
 def encoded(judged: Judged) -> bytes:

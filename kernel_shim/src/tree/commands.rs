@@ -38,6 +38,7 @@ fn offers(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     reply.flag("protected", cfg!(tree_has = "protected") || !crate::boot::limine::NAMES.is_empty());
     reply.flag("kinds", cfg!(tree_has = "alloc_migratetype"));
     reply.flag("poison", cfg!(tree_has = "mark_poisoned"));
+    reply.flag("tables", cfg!(tree_has = "frame_options"));
     reply.flag("hhdm", cfg!(tree_has = "is_hhdm_range_mapped_now"));
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 mod commands;
 mod operand;
+#[cfg(tree_has = "frame_options")]
+mod page_tables;
 mod storm;
 
 use crate::commands::{crash, selftest, system};
@@ -9,8 +11,20 @@ use crate::console::{batch, table::Tables};
 use crate::cpus::rounds::{self, Work};
 use shim_parts::command_line::Stage;
 
-pub const TABLES: Tables =
-    &[system::COMMANDS, batch::COMMANDS, commands::COMMANDS, selftest::COMMANDS, crash::COMMANDS];
+/// Older versions have no builder for frames with a purpose.
+#[cfg(not(tree_has = "frame_options"))]
+mod page_tables {
+    pub const COMMANDS: &[shim_parts::command::Command] = &[];
+}
+
+pub const TABLES: Tables = &[
+    system::COMMANDS,
+    batch::COMMANDS,
+    commands::COMMANDS,
+    page_tables::COMMANDS,
+    selftest::COMMANDS,
+    crash::COMMANDS,
+];
 
 /// The host starts the core, by `core.start`, once it has written a memory map.
 pub fn start(_stage: Stage) {
