@@ -98,6 +98,12 @@ def test_a_block_in_two_hands_is_told_by_who_has_it() -> None:
     assert "CORE-19" in broken(STATE, quarantine=(Owned(20, 2, "unmovable"),))
 
 
+def test_zone_that_covers_holes_counts_what_it_has() -> None:
+    spread = replace(STATE, segments=(Segment(0, 18, 100, holes=True),))
+    assert broken(spread) == set()
+    assert broken(replace(spread, zones=(ZoneCounters(82, 0, 0, None),))) == {"CORE-18"}
+
+
 def test_block_of_the_other_kind_is_no_buddy() -> None:
     halves = (FreeBlock(32, 3, 0, 0), FreeBlock(40, 3, 1, 0))
     assert broken(replace(STATE, blocks=(*STATE.blocks[:3], *halves))) == set()

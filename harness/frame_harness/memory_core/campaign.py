@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
@@ -21,6 +22,8 @@ from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.steps import PageTables, Step, Storm, operations_of, steps_of
 
+OFFERS = ("kinds", "poison", "protected", "tables", "hhdm")
+"""What versions of a core know or do not know; see `CoreGuest.offers`."""
 STORM_CPUS, STORM_TURNS, STORMS = 3, 3000, 4
 """CPUs at once, requests of each, storms on each map that has them."""
 STORM_MAPS = ("one piece", "low memory and high memory", "ACPI islands", "little in each zone")
@@ -88,6 +91,11 @@ class Site:
         return tuple(self._catalogue(start, max(end, self.spans[-1][1])))
 
 
+Offers = Mapping[str, bool]
+Case = tuple[Site, str, tuple[Step, ...]]
+"""Where, the name of the map, what."""
+
+
 def small_site(core: CoreGuest) -> Site:
     """Maps of a machine with little memory: each start takes milliseconds."""
     return Site(core, catalogue)
@@ -99,46 +107,54 @@ def large_site(core: CoreGuest) -> Site:
 
 
 def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = lambda _: True) -> Tally:
-    """Start on every map of the catalogue, play random operations on these and on random maps, then storms.
+    """Start on every map of the catalogue, play operations on these and on random maps, then storms.
 
     The same seed plays the same cases as long as the core finds them right.
 
     Args:
         go_on: is asked after each case.
     """
-    tally = Tally()
-    spoilt: Counter[str] = Counter()
+    tally, spoilt = Tally(), Counter[str]()
+    offers = {what: sites[0].core.offers(what) for what in OFFERS}
+    for site in sites:
+        site.maps = tuple(memory for memory in site.maps if _is_for(memory, offers))
+    starts, histories = _starts(sites, seed, offers, tally), _histories(sites, seed, offers, tally, spoilt)
+    for site, name, steps in chain(starts, histories):
+        _try(site.core, name, steps, tally, spoilt)
+        if not go_on(tally):
+            return tally
+    _storms(sites, seed, tally, go_on)
+    return tally
+
+
+def _is_for(memory: MemoryMap, offers: Offers) -> bool:
+    """Whether this version of a core knows all that a map has."""
+    return (offers["hhdm"] or memory.hhdm_end is None) and (offers["protected"] or not memory.protected)
+
+
+def _starts(sites: Sequence[Site], seed: int, offers: Offers, tally: Tally) -> Iterator[Case]:
+    """Every map alone, and page tables on the first one of each site."""
     for site in sites:
         for memory in site.maps:
             tally.maps += 1
-            _try(site.core, memory.name, steps_of(memory), tally, spoilt)
-            if not go_on(tally):
-                return tally
+            yield site, memory.name, steps_of(memory)
+    for number, variant in enumerate(VARIANTS * 2 if offers["tables"] else ()):
+        site = sites[number % len(sites)]
+        memory = site.maps[0]
+        yield site, memory.name, (*steps_of(memory), PageTables(variant, seed + number))
+
+
+def _histories(
+    sites: Sequence[Site], seed: int, offers: Offers, tally: Tally, spoilt: Counter[str]
+) -> Iterator[Case]:
+    """Random operations, on maps that show nothing wrong by themselves as far as there are such."""
     rng = random.Random(f"{seed}")
-    offers = {what: sites[0].core.offers(what) for what in ("kinds", "poison", "protected", "tables")}
     for number in range(HISTORIES):
         site = sites[0] if rng.random() < 0.85 else rng.choice(sites)
         memory = _map_for(rng, site, spoilt, number, protects=offers["protected"])
         writer = Writer(rng, kinds=offers["kinds"], poison=offers["poison"])
         tally.histories += 1
-        steps = (*steps_of(memory), *writer.write(rng.randint(1, STEPS)))
-        _try(site.core, memory.name, steps, tally, spoilt)
-        if not go_on(tally):
-            return tally
-    if offers["tables"]:
-        for number, variant in enumerate(VARIANTS * 2):
-            site = sites[number % len(sites)]
-            _try(
-                site.core,
-                site.maps[0].name,
-                (*steps_of(site.maps[0]), PageTables(variant, seed + number)),
-                tally,
-                spoilt,
-            )
-            if not go_on(tally):
-                return tally
-    _storms(sites, seed, tally, go_on)
-    return tally
+        yield site, memory.name, (*steps_of(memory), *writer.write(rng.randint(1, STEPS)))
 
 
 def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tally], bool]) -> None:

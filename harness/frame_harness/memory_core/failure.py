@@ -9,7 +9,17 @@ from typing import Final
 from frame_harness.guest.backtrace import code_line
 from frame_harness.guest.errors import GuestFailure, GuestTimeout
 from frame_harness.memory_core.judging import Key, Violation
-from frame_harness.memory_core.steps import Step
+from frame_harness.memory_core.steps import (
+    Alloc,
+    Fill,
+    Free,
+    FreeOne,
+    PageTables,
+    Poison,
+    Step,
+    Storm,
+    WrongFree,
+)
 
 CORE: Final = "::memory::"
 """What the path of every function of a core has in it."""
@@ -54,21 +64,34 @@ def of_a_dead_guest(
         asked: the request that the guest did not survive.
         function: of the core that the last step called.
     """
-    clauses = {
-        "core.start": "CORE-01",
-        "core.alloc": "CORE-09",
-        "core.fill": "CORE-09",
-        "core.free": "CORE-15",
-        "core.storm": "CORE-21",
-    }
     frames = [found for line in failure.backtrace if (found := code_line(line))]
     inner = next((one for one in frames if CORE in one.function), None)
     how = "does not come back" if isinstance(failure, GuestTimeout) else "faults"
     violation = Violation(
-        clauses.get(asked.split(maxsplit=1)[0], "CORE-20"), f"`{asked}`", "an answer",
+        _clause_of(done, asked), f"`{asked}`", "an answer",
         f"it {how}: {failure.summary}", None, f"{how} in {inner.function if inner else 'the core'}",
     )  # fmt: skip
     return Failure(
         tuple(done), violation, function, f"{inner.file}:{inner.line}" if inner else "",
         (*commands, f"{asked} → no answer"), failure.backtrace, tuple(behind),
     )  # fmt: skip
+
+
+def _clause_of(done: Sequence[Step], asked: str) -> str:
+    """What a step promises that never came back."""
+    match done[-1] if done else None:
+        case Alloc() | Fill() | Storm(cpus=1):
+            clause = "CORE-09"
+        case Free() | FreeOne():
+            clause = "CORE-15"
+        case WrongFree():
+            clause = "CORE-17"
+        case Poison():
+            clause = "CORE-19"
+        case Storm():
+            clause = "CORE-21"
+        case PageTables():
+            clause = "CORE-22"
+        case _:
+            clause = "CORE-01"
+    return "CORE-20" if asked == "core.totals" else clause

@@ -235,10 +235,11 @@ def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]
 
 def _counters(state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Owned]) -> Iterator[Violation]:
     """Hold each zone's counters against what is in its lists and caches; nothing is known of other zones."""
-    given = [0] * len(state.zones)
-    for block in owned:
-        if (zone := state.zone_of(block.pfn)) is not None:
-            given[zone] += 1 << block.order
+    given, apart = ([0] * len(state.zones) for _ in range(2))
+    for blocks, counts in ((owned, given), (quarantine, apart)):
+        for block in blocks:
+            if (zone_of := state.zone_of(block.pfn)) is not None:
+                counts[zone_of] += 1 << block.order
     for zone, counters in enumerate(state.zones):
         cached = sum(state.zone_of(pfn) == zone for pfn, _, _ in state.cached)
         if counters.cached is not None and counters.cached != cached:
@@ -247,7 +248,7 @@ def _counters(state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Own
             yield _miscounted(
                 f"allocated frames of zone {ZONES[zone]}", given[zone] + cached, counters.allocated
             )
-        frames = sum(one.end - one.first for one in state.segments if one.zone == zone)
+        frames = _managed(state, zone, given[zone] + cached + apart[zone])
         if counters.managed != frames:
             yield _miscounted(f"managed frames of zone {ZONES[zone]}", frames, counters.managed)
     poisoned = sum(1 << block.order for block in quarantine)
@@ -255,6 +256,19 @@ def _counters(state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Own
         yield Violation(
             "CORE-19", "frames in quarantine", str(poisoned), str(state.quarantined), None, "count"
         )
+
+
+def _managed(state: CoreState, zone: int, elsewhere: int) -> int:
+    """How many frames of a zone are managed: all of its segments; where these have holes, all that are known.
+
+    Args:
+        elsewhere: frames of the zone that are on no list.
+    """
+    segments = [one for one in state.segments if one.zone == zone]
+    if not any(one.holes for one in segments):
+        return sum(one.end - one.first for one in segments)
+    listed = (block for block in state.blocks if state.segments[block.segment].zone == zone)
+    return sum(1 << block.order for block in listed) + elsewhere
 
 
 def _miscounted(what: str, there: int, counted: int) -> Violation:

@@ -11,6 +11,7 @@ from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.guest.backtrace import code_line
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.reply import Reply
+from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
 from frame_harness.memory_core.failure import CORE, Failure, of_a_dead_guest
 from frame_harness.memory_core.guest import CoreGuest
@@ -129,7 +130,10 @@ class _Play:
         frames = [found for line in reply.backtrace if (found := code_line(line))]
         inner = next((one for one in frames if CORE in one.function), None)
         self.blamed = inner.function.rpartition(CORE)[2] if inner else ""
-        self.panicked_at = place = f"{reply.outcome.file}:{reply.outcome.line}"
+        panicked = f"{reply.outcome.file}:{reply.outcome.line}"
+        in_core = is_part_of(reply.outcome.file, str(self.core.guest.image.subject.path))
+        # A panic in a library is that of the core's line which called it.
+        self.panicked_at = place = panicked if in_core or not inner else f"{inner.file}:{inner.line}"
         words = " ".join(reply.outcome.text.split())
         return Violation(clause, what, expected, f"a panic: {words}", None, place)
 
@@ -166,7 +170,7 @@ class _Play:
         if reply.status == "panic":
             yield self.panicked("CORE-20", "the totals", "an answer", reply)
             return
-        managed = sum(one.end - one.first for one in state.segments)
+        managed = sum(zone.managed for zone in state.zones)
         allocated = sum(1 << block.order for block in self.held())
         for what, wanted in (("managed", managed), ("allocated", allocated)):
             if reply[what] != wanted:

@@ -121,8 +121,8 @@ class CoreReader:
     def _as_segment(self, zone: int, record: Any) -> Segment:
         first = int(record["base"]) >> PAGE_SHIFT
         # A zone without segments covers its holes, too.
-        pages = "page_count" if self._has_segments or "span_pages" not in _names(self._zone) else "span_pages"
-        return Segment(zone, first, first + int(record[pages]))
+        holes = not self._has_segments and "span_pages" in _names(self._zone)
+        return Segment(zone, first, first + int(record["span_pages" if holes else "page_count"]), holes)
 
     def _lists(self, segment: int, record: Any) -> list[tuple[int, int, int, int]]:
         """(segment, kind, order, physical address of the head) of each list that is not empty."""

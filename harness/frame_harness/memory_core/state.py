@@ -48,11 +48,12 @@ class ListFault:
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames without a hole that are managed together."""
+    """Frames that are managed together; `holes`: some inside of it may not be managed at all."""
 
     zone: int
     first: int
     end: int
+    holes: bool = False
 
 
 @dataclass(frozen=True)
