@@ -12,13 +12,13 @@ from frame_harness.guest.backtrace import code_line
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.reply import Reply
 from frame_harness.image.placed import is_part_of
-from frame_harness.memory_core import judging
+from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.failure import CORE, Failure, of_a_dead_guest
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
 from frame_harness.memory_core.maps import MemoryMap, length, merged, without
 from frame_harness.memory_core.page_tables import Tables
-from frame_harness.memory_core.state import ZONES, CoreState
+from frame_harness.memory_core.state import CoreState
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
     MOST_FILLED,
@@ -228,48 +228,22 @@ class _Play:
             return
         yield from self.judged()
         if reply.status == "fail" and self.state is not None:
-            yield from self._refused(step, reply, self.state)
+            yield from answers.judge_error(step, reply.outcome.code, self.state)
 
     def _take(self, step: Alloc | Fill, paddr: int, before: CoreState) -> Iterator[Violation]:
         block = Owned(paddr >> PAGE_SHIFT, step.order, step.kind)
-        yield from self._wrong_block(step, block, paddr, before)
+        usable = merged([*self.memory.usable, *self.accepted.stray])
+        yield from answers.judge_block(step, block, paddr, before, usable)
         self.owned.setdefault(step.name, []).append(block)
         self.given[step.name] = block
 
-    def _wrong_block(
-        self, step: Alloc | Fill, block: Owned, paddr: int, before: CoreState
-    ) -> Iterator[Violation]:
-        what = f"the block of order {step.order} that was given"
-        span = (block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT)
-        if without([span], merged([*self.memory.usable, *self.accepted.stray])):
-            yield Violation("CORE-12", what, "usable memory of the map", f"{span[0]:#x}..{span[1]:#x}", paddr)
-        if paddr & ((PAGE_SIZE << step.order) - 1) and not _was_misaligned(block, before):
-            yield Violation(
-                "CORE-13", what, f"a multiple of {PAGE_SIZE << step.order:#x}", f"{paddr:#x}", paddr
-            )
-        zone = before.zone_of(block.pfn)
-        if step.zone != ANY_ZONE and zone is not None and ZONES[zone] != step.zone:
-            yield Violation("CORE-12", what, f"zone {step.zone}", f"zone {ZONES[zone]}", paddr, "zone")
-
     def _failed(self, step: Alloc, reply: Reply, line: str, before: CoreState) -> Iterator[Violation]:
-        yield from self._refused(step, reply, before)
+        yield from answers.judge_error(step, reply.outcome.code, before)
         again = self.ask(line)
         if again.status != "fail":
             got = f"ok paddr={again['paddr']:#x}" if again.status == "ok" else again.shown
             yield Violation("CORE-11", "the same allocation again, at once", reply.outcome.code, got)
             self.over = True
-
-    def _refused(self, step: Alloc | Fill, reply: Reply, state: CoreState) -> Iterator[Violation]:
-        """Whether an allocation may fail in a state."""
-        if step.order > state.max_order:
-            return
-        there = judging.can_serve(state, step.order, step.zone)
-        if there is not None:
-            what = f"an allocation of order {step.order}, {step.kind}, in zone {step.zone}"
-            expected = f"a block, for frames are free from {there << PAGE_SHIFT:#x} on"
-            cause = judging.why_not(state, step.order, step.kind, step.zone)
-            got = f"{reply.outcome.code}, with {cause}"
-            yield Violation("CORE-10", what, expected, got, there << PAGE_SHIFT, cause)
 
     def _free(self, name: str, blocks: Sequence[Owned]) -> Iterator[Violation]:
         self.function = FREE
@@ -365,14 +339,6 @@ class _Play:
             yield Violation(
                 "CORE-17", what, "a refusal before a frame has two owners", got, seen[0].paddr, step.how
             )
-
-
-def _was_misaligned(block: Owned, before: CoreState) -> bool:
-    """Whether it was part of a free block that began at the wrong place, which is a fault of its own."""
-    return any(
-        one.pfn & ((1 << one.order) - 1) and one.pfn < block.end and block.pfn < one.end
-        for one in before.blocks
-    )
 
 
 def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> Failure | None:

@@ -1,0 +1,56 @@
+"""Decides whether what a core answered to a request was permitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.memory_core import judging
+from frame_harness.memory_core.judging import Owned, Violation
+from frame_harness.memory_core.maps import Span, without
+from frame_harness.memory_core.state import ZONES, CoreState
+from frame_harness.memory_core.steps import ANY_ZONE, Alloc, Fill
+
+
+def judge_block(
+    step: Alloc | Fill, block: Owned, paddr: int, before: CoreState, usable: Sequence[Span]
+) -> Iterator[Violation]:
+    """What is wrong with a block that was given.
+
+    Args:
+        before: the state in which it was asked for.
+        usable: memory that the core may give.
+    """
+    what = f"the block of order {step.order} that was given"
+    span = (block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT)
+    if without([span], usable):
+        yield Violation("CORE-12", what, "usable memory of the map", f"{span[0]:#x}..{span[1]:#x}", paddr)
+    if paddr & ((PAGE_SIZE << step.order) - 1) and not _was_misaligned(block, before):
+        yield Violation("CORE-13", what, f"a multiple of {PAGE_SIZE << step.order:#x}", f"{paddr:#x}", paddr)
+    zone = before.zone_of(block.pfn)
+    if step.zone != ANY_ZONE and zone is not None and ZONES[zone] != step.zone:
+        yield Violation("CORE-12", what, f"zone {step.zone}", f"zone {ZONES[zone]}", paddr, "zone")
+
+
+def judge_error(step: Alloc | Fill, code: str, state: CoreState) -> Iterator[Violation]:
+    """Whether an allocation may fail in a state.
+
+    Args:
+        code: the core's word for the error.
+    """
+    if step.order > state.max_order:
+        return
+    there = judging.can_serve(state, step.order, step.zone)
+    if there is not None:
+        what = f"an allocation of order {step.order}, {step.kind}, in zone {step.zone}"
+        expected = f"a block, for frames are free from {there << PAGE_SHIFT:#x} on"
+        cause = judging.why_not(state, step.order, step.kind, step.zone)
+        yield Violation("CORE-10", what, expected, f"{code}, with {cause}", there << PAGE_SHIFT, cause)
+
+
+def _was_misaligned(block: Owned, before: CoreState) -> bool:
+    """Whether it was part of a free block that began at the wrong place, which is a fault of its own."""
+    return any(
+        one.pfn & ((1 << one.order) - 1) and one.pfn < block.end and block.pfn < one.end
+        for one in before.blocks
+    )
