@@ -19,6 +19,10 @@ from frame_harness.memory_core.worker import LARGE, SEED, SMALL
 from tests.support.core_mutants import CORE_MUTANTS, CoreMutant, broken_tree
 
 MOST_STEPS = 12
+RACE_TRIES = 20
+
+
+ONE_A_CLAUSE = tuple({bug.clause: bug for bug in CORE_MUTANTS}.values())
 
 
 def core_guest(tree: Path, ram: str) -> CoreGuest:
@@ -31,8 +35,19 @@ def core_guest(tree: Path, ram: str) -> CoreGuest:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", CORE_MUTANTS, ids=str)
-def test_every_bug_of_a_core_is_found_first_by_its_clause(bug: CoreMutant, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bug", ONE_A_CLAUSE, ids=str)
+def test_a_bug_of_each_clause_of_a_core_is_found_first_by_it(bug: CoreMutant, tmp_path: Path) -> None:
+    find(bug, tmp_path)
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("bug", [bug for bug in CORE_MUTANTS if bug not in ONE_A_CLAUSE], ids=str)
+def test_every_other_bug_of_a_core_is_found_first_by_its_clause(bug: CoreMutant, tmp_path: Path) -> None:
+    find(bug, tmp_path)
+
+
+def find(bug: CoreMutant, tmp_path: Path) -> None:
+    """Let a campaign find a bug; what it finds first has to be the bug's clause, in a short case."""
     tree = broken_tree(tmp_path, bug)
     with core_guest(tree, SMALL) as small, core_guest(tree, LARGE) as large:
         sites = [small_site(small), large_site(large)]
@@ -40,7 +55,9 @@ def test_every_bug_of_a_core_is_found_first_by_its_clause(bug: CoreMutant, tmp_p
         assert tally.found, f"nothing was found in {tally.maps} maps and {tally.histories} histories"
         failure = next(iter(tally.found.values())).failure
         case = written(failure.steps)
-        again = play(large, parsed(case))
+        # A race does not show each time.
+        tries = RACE_TRIES if bug.clause == "CORE-21" else 1
+        again = next(filter(None, (play(large, parsed(case)) for _ in range(tries))), None)
     assert failure.violation.clause == bug.clause, f"{failure.violation} {failure.commands}"
     assert again is not None and again.violation.clause == bug.clause, "its text shows something else"
     assert len(failure.steps) <= MOST_STEPS, case

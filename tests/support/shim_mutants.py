@@ -48,7 +48,7 @@ SHIM_MUTANTS = [
     mutant(
         "interrupts stay as they are",
         "VT-06",
-        "src/sync.rs",
+        "src/sync/irq.rs",
         ("    interrupts::disable();\n    let result", "    let result"),
     ),
     mutant(

@@ -20,7 +20,7 @@ from tests.support.fresh_machine import copy_clone
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
-MENU = ("FRAME_RS", "MACHINE", "PROFILE", "BASELINE", "TIME", "ARGS")
+MENU = ("FRAME_RS", "KERNEL_SRC", "MACHINE", "PROFILE", "BASELINE", "TIME", "ARGS")
 NO_OP_LIMIT_S = 1.0  # of CPU time: a loaded machine is no failure
 
 

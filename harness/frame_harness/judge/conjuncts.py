@@ -96,6 +96,8 @@ def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> 
         ]
         if result.breaks and result.outcome is not Outcome.VIOLATED:
             complaints.append(f"breaks {result.breaks[0]}, yet is {result.outcome}")
+        if result.cause and result.outcome is not Outcome.VIOLATED:
+            complaints.append(f"has a cause, yet is {result.outcome}")
         if not result.clauses:
             complaints.append("names no clause")
         if named.setdefault(result.check, result.clauses) != result.clauses:

@@ -20,7 +20,19 @@ from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.maps import MemoryMap, Region, Span
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
-from frame_harness.memory_core.steps import PageTables, Step, Storm, operations_of, steps_of
+from frame_harness.memory_core.steps import (
+    Alloc,
+    Fill,
+    Free,
+    FreeOne,
+    PageTables,
+    Poison,
+    Step,
+    Storm,
+    WrongFree,
+    operations_of,
+    steps_of,
+)
 
 OFFERS = ("kinds", "poison", "protected", "tables", "hhdm")
 """What versions of a core know or do not know; see `CoreGuest.offers`."""
@@ -29,6 +41,8 @@ STORM_CPUS, STORM_TURNS, STORMS = 3, 3000, 4
 STORM_MAPS = ("one piece", "low memory and high memory", "ACPI islands", "little in each zone")
 HISTORIES, STEPS = 260, 24
 """What a whole run plays on each build: so many histories of about so many operations."""
+MANY = 6
+"""So many requests of one sort are tried as one that takes all there is."""
 MOST_TRIES = 400
 """So often a case is played to shorten it; most need a tenth of that."""
 SPOILT = 2
@@ -67,11 +81,16 @@ class Tally:
         return f"{plural(self.maps, 'map')}, {self.histories} of {HISTORIES} histories, {faults}"
 
 
+Offers = Mapping[str, bool]
+
+
 class Site:
     """A guest with the maps that its RAM has room for; it boots when it is first used."""
 
     def __init__(self, core: CoreGuest, maps: Callable[[int, int], Iterator[MemoryMap]]) -> None:
         self.core, self._catalogue = core, maps
+        self.offers: Offers = {}
+        """What the core knows; known before its maps are asked for."""
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
@@ -86,12 +105,12 @@ class Site:
 
     @cached_property
     def maps(self) -> tuple[MemoryMap, ...]:
-        """The catalogue's maps for this RAM."""
+        """The catalogue's maps for this RAM, as far as this version of the core knows all that they have."""
         start, end = self.piece
-        return tuple(self._catalogue(start, max(end, self.spans[-1][1])))
+        maps = self._catalogue(start, max(end, self.spans[-1][1]))
+        return tuple(memory for memory in maps if _is_for(memory, self.offers))
 
 
-Offers = Mapping[str, bool]
 Case = tuple[Site, str, tuple[Step, ...]]
 """Where, the name of the map, what."""
 
@@ -117,9 +136,10 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
     tally, spoilt = Tally(), Counter[str]()
     offers = {what: sites[0].core.offers(what) for what in OFFERS}
     for site in sites:
-        site.maps = tuple(memory for memory in site.maps if _is_for(memory, offers))
-    starts, histories = _starts(sites, seed, offers, tally), _histories(sites, seed, offers, tally, spoilt)
-    for site, name, steps in chain(starts, histories):
+        site.offers = offers
+    histories = _histories(sites, seed, offers, tally, spoilt)
+    tables = _page_tables(sites, seed) if offers["tables"] else ()
+    for site, name, steps in chain(_starts(sites, tally), histories, tables):
         _try(site.core, name, steps, tally, spoilt)
         if not go_on(tally):
             return tally
@@ -128,17 +148,20 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
 
 
 def _is_for(memory: MemoryMap, offers: Offers) -> bool:
-    """Whether this version of a core knows all that a map has."""
     return (offers["hhdm"] or memory.hhdm_end is None) and (offers["protected"] or not memory.protected)
 
 
-def _starts(sites: Sequence[Site], seed: int, offers: Offers, tally: Tally) -> Iterator[Case]:
-    """Every map alone, and page tables on the first one of each site."""
+def _starts(sites: Sequence[Site], tally: Tally) -> Iterator[Case]:
+    """Every map alone."""
     for site in sites:
         for memory in site.maps:
             tally.maps += 1
             yield site, memory.name, steps_of(memory)
-    for number, variant in enumerate(VARIANTS * 2 if offers["tables"] else ()):
+
+
+def _page_tables(sites: Sequence[Site], seed: int) -> Iterator[Case]:
+    """Page tables on the first map of each site."""
+    for number, variant in enumerate(VARIANTS * 2):
         site = sites[number % len(sites)]
         memory = site.maps[0]
         yield site, memory.name, (*steps_of(memory), PageTables(variant, seed + number))
@@ -208,13 +231,39 @@ def _try(core: CoreGuest, name: str, steps: Sequence[Step], tally: Tally, spoilt
         tally.found[key] = _shortened(core, failure, name, tuple(tally.found))
 
 
+def _filled(failure: Failure, play_again: Callable[[Sequence[Step]], Failure | None]) -> Failure:
+    """The same with one request for many blocks in place of many for one each, where that shows it, too."""
+    sorts = Counter((step.order, step.kind, step.zone) for step in failure.steps if isinstance(step, Alloc))
+    for (order, kind, zone), count in sorts.most_common():
+        if count < MANY:
+            break
+        of_sort = [
+            step.name
+            for step in failure.steps
+            if isinstance(step, Alloc) and (step.order, step.kind, step.zone) == (order, kind, zone)
+        ]
+        name, others = of_sort[0], set(of_sort[1:])
+        steps: list[Step] = []
+        for step in failure.steps:
+            if isinstance(step, Alloc) and step.name in of_sort:
+                steps += [Fill(name, order, kind, zone)] if step.name == name else []
+            elif isinstance(step, Free) and step.name in of_sort:
+                steps.append(FreeOne(name))
+            elif not (isinstance(step, Poison | WrongFree) and step.name in others):
+                steps.append(step)
+        found = play_again(steps)
+        if found is not None and found.clause == failure.clause:
+            return found
+    return failure
+
+
 def _shortened(core: CoreGuest, failure: Failure, name: str, known: tuple[Key, ...]) -> Found:
     tries = iter(range(MOST_TRIES))
 
     def shorter(steps: Sequence[Step]) -> Failure | None:
         return play(core, steps, known) if next(tries, None) is not None else None
 
-    shortest = shrink(failure, shorter)
+    shortest = shrink(_filled(failure, shorter), shorter)
     core.renew()
     again = play(core, shortest.steps, known)
     fresh = again is not None and again.clause == failure.clause

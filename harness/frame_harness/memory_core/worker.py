@@ -24,7 +24,7 @@ from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.campaign import STORM_CPUS, Found, Tally, campaign, large_site, small_site
 from frame_harness.memory_core.checks import results_of
 from frame_harness.memory_core.guest import CoreGuest
-from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.judging import LASTING, Key
 from frame_harness.memory_core.maps import merged, without
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.steps import Step, map_of
@@ -135,6 +135,8 @@ def _all_of(case: tuple[Step, ...], core: CoreGuest) -> dict[Key, Found]:
     while (failure := play(core, case, found)) is not None and failure.clause not in found:
         found[failure.clause] = Found(failure, "", fresh=True)
         core.renew()
+        if failure.clause[0] not in LASTING:
+            break  # nothing is judged behind it
     return found
 
 
