@@ -94,6 +94,17 @@ def test_core_that_does_not_come_back_is_a_finding_with_its_function(bug: CoreMu
     assert finding["at"].startswith(f"{tree}/src/memory/buddy.rs:"), finding
 
 
+def test_panic_of_another_cpu_is_told_and_not_the_wait_for_its_lock(tmp_path: Path) -> None:
+    call = "    core.free(frame.start_address.as_u64(), order);"
+    tree = edited(tmp_path, call, f'    assert!(current_cpu_index() == 0, "only CPU 0");\n{call}')
+    case = f"{ONE_PIECE}; storm of 3 for 300 seed 1"
+    result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", case)
+    assert (result.status, result.violated) == (ExitCode.FAIL, {"CORE-21"}), result.out
+    [finding] = result.report["findings"]
+    assert finding["got"] == "a panic: only CPU 0"
+    assert finding["at"].startswith(f"{tree}/src/memory/buddy.rs:"), finding
+
+
 def edited(folder: Path, old: str, new: str, file: str = "buddy.rs") -> Path:
     return broken_tree(folder, CoreMutant("", "edited", file, ((old, new),)))
 

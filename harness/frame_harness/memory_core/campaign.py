@@ -190,12 +190,18 @@ def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tal
                 failure = play(site.core, (*steps_of(memory), alone), tally.found)
                 if failure is None:
                     failure = play(site.core, (*steps_of(memory), together), tally.found)
-                if failure is not None and failure.clause not in tally.found:
+                if failure is not None and not _is_known(failure, tally):
                     # A race does not show each time: the case stays as it is.
                     tally.found[failure.clause] = Found(failure, memory.name, fresh=True)
                     site.core.renew()
                 if not go_on(tally):
                     return
+
+
+def _is_known(failure: Failure, tally: Tally) -> bool:
+    """Whether it is known, or panics where one CPU alone does."""
+    known = {cause for _, cause in tally.found}
+    return failure.clause in tally.found or bool(failure.at and failure.violation.cause in known)
 
 
 def _map_for(

@@ -16,9 +16,9 @@ from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.failure import CORE, Failure, of_a_dead_guest
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
-from frame_harness.memory_core.maps import MemoryMap, length, merged, without
+from frame_harness.memory_core.maps import MemoryMap, length, merged, rounded_out, without
 from frame_harness.memory_core.page_tables import Tables
-from frame_harness.memory_core.state import CoreState
+from frame_harness.memory_core.state import CoreState, spans_of
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
     MOST_FILLED,
@@ -307,7 +307,9 @@ class _Play:
         if any(reply.status != "ok" for reply in targets):
             return  # too little memory
         paddrs = [reply["paddr"] for reply in targets]
-        free = without(before.population(), [(paddr, paddr + PAGE_SIZE) for paddr in paddrs])
+        # What is the core's own is left alone, also where it is free: that is a fault of its own.
+        kept = [*((paddr, paddr + PAGE_SIZE) for paddr in paddrs), *rounded_out(spans_of(before.structures))]
+        free = without(before.population(), kept)
         tables = Tables(self.ask, self.core.guest.ram, free, paddrs, step.variant, step.seed)
         if (found := next(tables.use(), None)) is not None:
             self.over = True

@@ -12,6 +12,12 @@ pub static RUNNING: AtomicBool = AtomicBool::new(false);
 /// A panic of the present run was reported.
 pub static REPORTED: AtomicBool = AtomicBool::new(false);
 
+/// Whether a CPU that takes part in the present round has panicked.
+#[cfg_attr(not(kernel_tree), allow(dead_code))]
+pub fn ended_the_round() -> bool {
+    RUNNING.load(Relaxed) && REPORTED.load(Relaxed)
+}
+
 /// Whether a panic is to be reported. Of the panics of one run only the first is, the others follow from it. A CPU that
 /// takes no part, such as one that runs a command while others are armed, is not part of the run.
 pub fn may_report() -> bool {

@@ -2,6 +2,7 @@
 
 use super::irq::IrqDisabledToken;
 use crate::arch::{cpu, interrupts};
+use crate::cpus::panics;
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::panic::Location;
@@ -41,6 +42,8 @@ impl<T: ?Sized> SpinLock<T> {
             if owner == me {
                 panic!("deadlock: the CPU waits at {} for a lock that it holds", Location::caller());
             }
+            // A CPU that panicked keeps its locks: the core cannot be asked anything further.
+            assert!(!panics::ended_the_round(), "another CPU panicked while it held a lock");
             core::hint::spin_loop();
         }
         SpinLockGuard { lock: self, token: IrqDisabledToken(()), were_enabled }
