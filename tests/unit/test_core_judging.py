@@ -169,6 +169,6 @@ def test_core_may_refuse_what_it_cannot_reach_and_what_cannot_be() -> None:
 
 
 def test_taking_reserved_memory_follows_from_having_it() -> None:
-    assert follows_from(("CORE-02", "in a reserved region"), [("CORE-03", "a reserved region")])
-    assert not follows_from(("CORE-02", "in a reserved region"), [("CORE-03", "a protected range")])
-    assert not follows_from(("CORE-04", "in a reserved region"), [("CORE-03", "a reserved region")])
+    assert follows_from(("CORE-02", "a reserved region"), [("CORE-03", "a reserved region")])
+    assert not follows_from(("CORE-02", "a reserved region"), [("CORE-03", "a protected range")])
+    assert not follows_from(("CORE-04", "a reserved region"), [("CORE-03", "a reserved region")])

@@ -45,6 +45,8 @@ MANY = 6
 """So many requests of one sort are tried as one that takes all there is."""
 MOST_TRIES = 400
 """So often a case is played to shorten it; most need a tenth of that."""
+HUNG_TRIES, MOST_HANGS = 12, 6
+"""The same for a case that hangs; so many cases that hang, and a campaign ends."""
 SPOILT = 2
 """So many starts that end at a known fault, and a map is left alone: nothing else can be seen behind it."""
 
@@ -73,6 +75,7 @@ class Tally:
     maps: int = 0
     histories: int = 0
     storms: int = 0
+    hangs: int = 0
 
     @property
     def words(self) -> str:
@@ -141,7 +144,7 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
     tables = _page_tables(sites, seed) if offers["tables"] else ()
     for site, name, steps in chain(_starts(sites, tally), histories, tables):
         _try(site.core, name, steps, tally, spoilt)
-        if not go_on(tally):
+        if tally.hangs >= MOST_HANGS or not go_on(tally):
             return tally
     _storms(sites, seed, tally, go_on)
     return tally
@@ -190,11 +193,12 @@ def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tal
                 failure = play(site.core, (*steps_of(memory), alone), tally.found)
                 if failure is None:
                     failure = play(site.core, (*steps_of(memory), together), tally.found)
+                tally.hangs += failure is not None and failure.hung
                 if failure is not None and not _is_known(failure, tally):
                     # A race does not show each time: the case stays as it is.
                     tally.found[failure.clause] = Found(failure, memory.name, fresh=True)
                     site.core.renew()
-                if not go_on(tally):
+                if tally.hangs >= MOST_HANGS or not go_on(tally):
                     return
 
 
@@ -228,6 +232,7 @@ def _small_map(rng: random.Random, site: Site) -> MemoryMap:
 def _try(core: CoreGuest, name: str, steps: Sequence[Step], tally: Tally, spoilt: Counter[str]) -> None:
     """Play a case as often as it shows something new: behind one fault there may be another."""
     while (failure := play(core, steps, tally.found)) is not None:
+        tally.hangs += failure.hung
         if not operations_of(failure.steps):
             spoilt[name] += 1
         key = failure.clause
@@ -264,7 +269,7 @@ def _filled(failure: Failure, play_again: Callable[[Sequence[Step]], Failure | N
 
 
 def _shortened(core: CoreGuest, failure: Failure, name: str, known: tuple[Key, ...]) -> Found:
-    tries = iter(range(MOST_TRIES))
+    tries = iter(range(HUNG_TRIES if failure.hung else MOST_TRIES))
 
     def shorter(steps: Sequence[Step]) -> Failure | None:
         return play(core, steps, known) if next(tries, None) is not None else None

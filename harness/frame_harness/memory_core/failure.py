@@ -43,6 +43,8 @@ class Failure:
     commands: tuple[str, ...] = ()
     backtrace: tuple[str, ...] = ()
     behind: tuple[Key, ...] = ()
+    hung: bool = False
+    """The guest used up its time: to play such a case costs all of it."""
 
     @property
     def clause(self) -> Key:
@@ -74,6 +76,7 @@ def of_a_dead_guest(
     return Failure(
         tuple(done), violation, function, f"{inner.file}:{inner.line}" if inner else "",
         (*commands, f"{asked} → no answer"), failure.backtrace, tuple(behind),
+        hung=isinstance(failure, GuestTimeout),
     )  # fmt: skip
 
 

@@ -212,9 +212,7 @@ def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]
     for one in state.structures:
         if stray := without([one.span], usable):
             where = _what_is_there(stray[0], memory)
-            yield Violation(
-                "CORE-02", one.name, "usable memory of the map", where, one.span[0], f"in {where}"
-            )
+            yield Violation("CORE-02", one.name, "usable memory of the map", where, one.span[0], where)
         if memory.hhdm_end is not None and one.span[1] > memory.hhdm_end:
             limit = f"below {memory.hhdm_end:#x}, which the core can reach"
             yield Violation(
@@ -243,14 +241,12 @@ def _counters(state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Own
     for zone, counters in enumerate(state.zones):
         cached = sum(state.zone_of(pfn) == zone for pfn, _, _ in state.cached)
         if counters.cached is not None and counters.cached != cached:
-            yield _miscounted(f"cached frames of zone {ZONES[zone]}", cached, counters.cached)
+            yield _miscounted("cached frames", zone, cached, counters.cached)
         if counters.allocated != given[zone] + cached:
-            yield _miscounted(
-                f"allocated frames of zone {ZONES[zone]}", given[zone] + cached, counters.allocated
-            )
+            yield _miscounted("allocated frames", zone, given[zone] + cached, counters.allocated)
         frames = _managed(state, zone, given[zone] + cached + apart[zone])
         if counters.managed != frames:
-            yield _miscounted(f"managed frames of zone {ZONES[zone]}", frames, counters.managed)
+            yield _miscounted("managed frames", zone, frames, counters.managed)
     poisoned = sum(1 << block.order for block in quarantine)
     if state.quarantined is not None and state.quarantined != poisoned:
         yield Violation(
@@ -271,9 +267,9 @@ def _managed(state: CoreState, zone: int, elsewhere: int) -> int:
     return sum(1 << block.order for block in listed) + elsewhere
 
 
-def _miscounted(what: str, there: int, counted: int) -> Violation:
-    cause = what.partition(" of ")[0]
-    return Violation("CORE-18", what, f"{there}, as lists and caches show", str(counted), None, cause)
+def _miscounted(counter: str, zone: int, there: int, counted: int) -> Violation:
+    what, expected = f"{counter} of zone {ZONES[zone]}", f"{there}, as lists and caches show"
+    return Violation("CORE-18", what, expected, str(counted), None, counter)
 
 
 def judge_population(state: CoreState, memory: MemoryMap) -> Iterator[Violation]:
@@ -338,7 +334,7 @@ def is_misaligned(block: Owned) -> bool:
 def follows_from(key: Key, known: Iterable[Key]) -> bool:
     """Whether a fault is only another side of one that is known: a core that takes memory gives it, too."""
     clause, cause = key
-    return clause == "CORE-02" and cause.startswith("in ") and ("CORE-03", cause.removeprefix("in ")) in known
+    return clause == "CORE-02" and ("CORE-03", cause) in known
 
 
 _DEFECTS = (

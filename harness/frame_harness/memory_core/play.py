@@ -306,11 +306,17 @@ class _Play:
         targets = [self.ask("core.alloc 0 unmovable any") for _ in range(TARGETS)]
         if any(reply.status != "ok" for reply in targets):
             return  # too little memory
-        paddrs = [reply["paddr"] for reply in targets]
+        paddrs, ram = [reply["paddr"] for reply in targets], self.core.guest.ram
+        if stray := [paddr for paddr in paddrs if not ram.holds(paddr, PAGE_SIZE)]:
+            self.over = True
+            yield Violation(
+                "CORE-12", "a frame that was given", "memory", f"no RAM at {stray[0]:#x}", stray[0]
+            )
+            return
         # What is the core's own is left alone, also where it is free: that is a fault of its own.
         kept = [*((paddr, paddr + PAGE_SIZE) for paddr in paddrs), *rounded_out(spans_of(before.structures))]
         free = without(before.population(), kept)
-        tables = Tables(self.ask, self.core.guest.ram, free, paddrs, step.variant, step.seed)
+        tables = Tables(self.ask, ram, free, paddrs, step.variant, step.seed)
         if (found := next(tables.use(), None)) is not None:
             self.over = True
             yield found
