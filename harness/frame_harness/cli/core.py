@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,7 +151,9 @@ def _evidence(request: CoreRequest, subject: Subject, progress: Progress) -> Evi
         return Evidence(subject=info_of(subject), planned_runs=(), errors=tuple(builds.troubles))
     runs = tuple(RunKey(MACHINE, profile) for profile in profiles_named(request.profile))
     described_by = builds.toolchain.describe().removeprefix("toolchain: ") if builds.toolchain else ""
-    return _of_outcomes(outcomes, builds.subject, runs, selected, described_by, builds.seconds)
+    return _of_outcomes(
+        outcomes, builds.subject, runs, selected, described_by, builds.seconds, not request.case
+    )
 
 
 def _of_outcomes(
@@ -161,13 +163,19 @@ def _of_outcomes(
     selected: tuple[str, ...],
     toolchain: str,
     build_s: float,
+    whole: bool,
 ) -> Evidence:
+    """What the processes saw, as evidence.
+
+    Args:
+        whole: every clause that is selected was to be looked at; one case looks at what it reaches.
+    """
     plan: list[PlannedCheck] = []
     checks: list[CheckResult] = []
     evidence = []
     for judged in sorted(outcomes.judged, key=lambda one: runs.index(one.ledger.run)):
         results = [result for result in judged.results if result.clauses[0] in selected]
-        of_run = _plan_of(judged, results, selected)
+        of_run = _plan_of(judged, results, selected if whole else {one.clauses[0]: None for one in results})
         names = [one.check for one in of_run]
         finished = [result.check for result in results]
         evidence.append(merge([judged.ledger], subject.sha256, toolchain, names, finished))
@@ -180,7 +188,7 @@ def _of_outcomes(
     )  # fmt: skip
 
 
-def _plan_of(judged: Judged, results: list[CheckResult], selected: tuple[str, ...]) -> list[PlannedCheck]:
+def _plan_of(judged: Judged, results: list[CheckResult], selected: Iterable[str]) -> list[PlannedCheck]:
     """A check for each clause, and one more for each further fault that breaks it."""
     plan = planned(judged.ledger.run, selected)
     names = {one.check for one in plan}

@@ -57,12 +57,12 @@ class Found:
 
     Attributes:
         map_name: of the map on which it was seen first.
-        fresh: whether a guest that has just booted shows it, too.
+        fresh: whether a guest that has just booted shows it, too; None where that was not tried.
     """
 
     failure: Failure
     map_name: str
-    fresh: bool
+    fresh: bool | None
 
 
 @dataclass
@@ -196,7 +196,7 @@ def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tal
                 tally.hangs += failure is not None and failure.hung
                 if failure is not None and not _is_known(failure, tally):
                     # A race does not show each time: the case stays as it is.
-                    tally.found[failure.clause] = Found(failure, memory.name, fresh=True)
+                    tally.found[failure.clause] = Found(failure, memory.name, fresh=None)
                     site.core.renew()
                 if tally.hangs >= MOST_HANGS or not go_on(tally):
                     return

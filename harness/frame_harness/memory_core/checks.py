@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.image.image import Image
@@ -33,15 +33,17 @@ def results_of(
     again: str,
     duration_s: float,
     lacks: Mapping[str, str],
-    refused: str = "",
+    looked_at: Collection[str],
+    unseen: str,
 ) -> list[CheckResult]:
     """Results of every clause.
 
     Args:
         again: the command that plays a case again, before the case.
         duration_s: of the campaign, which is the time of all checks together.
-        refused: the words in which the core refused the only map, so that nothing was judged.
         lacks: by clause why this version of the core cannot be judged by it.
+        looked_at: the clauses that some case was judged by.
+        unseen: why others were not; empty leaves them out.
     """
     results: list[CheckResult] = []
     each_s = duration_s / len(CORE_CLAUSES)
@@ -49,9 +51,15 @@ def results_of(
         faults = [one for key, one in found.items() if key[0] == clause]
         for number, fault in enumerate(faults, start=1):
             results.append(_violated(run, clause, number, fault, image, again, each_s if number == 1 else 0))
-        if not faults:
-            why = lacks.get(clause, "")
-            outcome = Outcome.ABSENT if why else Outcome.NOT_EVALUATED if refused else Outcome.PASSED
+        if faults:
+            continue
+        names: tuple[str, ...] = ()
+        outcome, why = Outcome.PASSED, ""
+        if clause in lacks:
+            outcome, names = Outcome.ABSENT, (lacks[clause],)
+        elif clause not in looked_at:
+            outcome, why = Outcome.NOT_EVALUATED, unseen
+        if outcome is not Outcome.NOT_EVALUATED or unseen:
             results.append(
                 CheckResult(
                     check=check_of(clause),
@@ -59,8 +67,8 @@ def results_of(
                     run=run,
                     outcome=outcome,
                     duration_s=each_s,
-                    message=f"the core refused the map: {refused}" if refused and not why else "",
-                    lacks=(why,) if why else (),
+                    message=why,
+                    lacks=names,
                     level=Level.HISTORY,
                 )
             )
@@ -89,7 +97,7 @@ def _exhibit(fault: Found) -> list[str]:
     lines = ["map", *(f"  {line}" for line in memory.lines or ["no region"])]
     if behind := sorted({clause for clause, _ in fault.failure.behind}):
         lines.append(f"this case breaks {', '.join(behind)}, too")
-    if not fault.fresh:
+    if fault.fresh is False:
         lines.append("a guest that has just booted does not show it: it depends on what memory held before")
     return lines
 

@@ -30,8 +30,8 @@ class CoreGuest:
         self.last_request = ""
         self.refused = ""
         """The words in which the core refused the last map; empty where it did not."""
-        self.starts = 0
-        """How often the core was started."""
+        self.looked_at: set[str] = set()
+        """Clauses that some case was judged by; any other one was not."""
 
     @property
     def guest(self) -> BootedGuest:
@@ -71,7 +71,6 @@ class CoreGuest:
         for now, kept in self._kept:
             now[:] = kept
         self._write(memory)
-        self.starts += 1
         self.refused = ""
         limit = "" if memory.hhdm_end is None else f" {memory.hhdm_end:#x}"
         return self.request(f"core.start{limit}")

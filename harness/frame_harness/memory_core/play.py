@@ -44,6 +44,8 @@ START, ALLOC, ALLOC_ZONE, FREE = (
     "buddy::free",
 )
 """The functions of a core that steps call, by today's names."""
+STATE_CLAUSES: Final = frozenset({"CORE-03", "CORE-04", "CORE-06", "CORE-07", "CORE-08", "CORE-18"})
+"""What every state is judged by."""
 TABLE: Final = "FrameAllocOptions::allocate"
 TARGETS: Final = 5
 """Frames that are mapped by the page tables of a case."""
@@ -109,6 +111,7 @@ class _Play:
                 "CORE-07", "what the core remembers", "addresses in RAM", text, None, "out of RAM"
             )
             return
+        self.core.looked_at |= STATE_CLAUSES
         yield from self._of(self.state)
 
     def _of(self, state: CoreState) -> Iterator[Violation]:
@@ -143,6 +146,7 @@ class _Play:
         """Start the core, judge what it made of the map."""
         reply = self.core.start(self.memory)
         self.commands.append(f"core.start → {reply.shown}")
+        self.core.looked_at.add("CORE-01")
         if reply.status == "panic":
             self.over = True
             if judging.may_refuse(self.memory, reply.outcome.text):
@@ -156,6 +160,7 @@ class _Play:
         self.first = self.state
         if self.first is not None:
             # What lies where it must not explains whatever is wrong besides.
+            self.core.looked_at |= {"CORE-02", "CORE-05"}
             yield from judging.judge_structures(self.first, self.memory)
         yield from found
         if self.first is None:
@@ -166,6 +171,7 @@ class _Play:
         self.accepted = judging.accepted(self.first, self.memory)
 
     def _totals(self, state: CoreState) -> Iterator[Violation]:
+        self.core.looked_at.add("CORE-20")
         reply = self.core.request("core.totals")
         if reply.status == "panic":
             yield self.panicked("CORE-20", "the totals", "an answer", reply)
@@ -203,6 +209,7 @@ class _Play:
     def _alloc(self, step: Alloc, before: CoreState) -> Iterator[Violation]:
         line = f"core.alloc {step.order} {step.kind} {step.zone}"
         self.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
+        self.core.looked_at.add("CORE-09")
         reply = self.ask(line)
         if reply.status == "panic":
             yield self.panicked(
@@ -219,6 +226,7 @@ class _Play:
 
     def _fill(self, step: Fill, before: CoreState) -> Iterator[Violation]:
         self.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
+        self.core.looked_at.add("CORE-09")
         reply = self.ask(f"core.fill {step.order} {step.kind} {step.zone} {MOST_FILLED}")
         for line in reply.data:
             yield from self._take(step, int(line, 0), before)
@@ -228,16 +236,19 @@ class _Play:
             return
         yield from self.judged()
         if reply.status == "fail" and self.state is not None:
+            self.core.looked_at.add("CORE-10")
             yield from answers.judge_error(step, reply.outcome.code, self.state)
 
     def _take(self, step: Alloc | Fill, paddr: int, before: CoreState) -> Iterator[Violation]:
         block = Owned(paddr >> PAGE_SHIFT, step.order, step.kind)
+        self.core.looked_at |= {"CORE-12", "CORE-13", "CORE-14"}
         usable = merged([*self.memory.usable, *self.accepted.stray])
         yield from answers.judge_block(step, block, paddr, before, usable)
         self.owned.setdefault(step.name, []).append(block)
         self.given[step.name] = block
 
     def _failed(self, step: Alloc, reply: Reply, line: str, before: CoreState) -> Iterator[Violation]:
+        self.core.looked_at |= {"CORE-10", "CORE-11"}
         yield from answers.judge_error(step, reply.outcome.code, before)
         again = self.ask(line)
         if again.status != "fail":
@@ -249,6 +260,7 @@ class _Play:
         self.function = FREE
         lines = [f"core.free {block.pfn << PAGE_SHIFT:#x} {block.order}" for block in reversed(blocks)]
         for block, reply in zip(reversed(blocks), self.ask_all(lines), strict=False):
+            self.core.looked_at.add("CORE-15")
             if reply.status == "panic":
                 if judging.is_misaligned(block):
                     self.over = True  # it should not have been given
@@ -259,6 +271,7 @@ class _Play:
             self.owned[name].pop()
             if block in self.poisoned:
                 self.quarantine.append(block)
+                self.core.looked_at.add("CORE-19")
         if blocks:
             yield from self.judged()
             yield from self._all_freed()
@@ -266,6 +279,7 @@ class _Play:
     def _all_freed(self) -> Iterator[Violation]:
         if self.held() or self.quarantine or self.first is None or self.state is None:
             return
+        self.core.looked_at.add("CORE-16")
         if gone := without(self.first.population(), self.state.population()):
             got = f"{length(gone) // PAGE_SIZE} frames are not, the first at {gone[0][0]:#x}"
             expected = "the frames of the start are free again"
@@ -285,6 +299,7 @@ class _Play:
         self.function, alone = ALLOC, step.cpus == 1
         there = {one.key for one in self._of(before)}
         what = f"{step.cpus} CPUs at once, {step.turns} requests each"
+        self.core.looked_at |= set() if alone else {"CORE-21"}
         reply = self.ask(f"core.storm {step.cpus} {step.turns} {step.seed}")
         if reply.status == "panic":
             clause = "CORE-09" if alone else "CORE-21"
@@ -316,6 +331,7 @@ class _Play:
         # What is the core's own is left alone, also where it is free: that is a fault of its own.
         kept = [*((paddr, paddr + PAGE_SIZE) for paddr in paddrs), *rounded_out(spans_of(before.structures))]
         free = without(before.population(), kept)
+        self.core.looked_at.add("CORE-22")
         tables = Tables(self.ask, ram, free, paddrs, step.variant, step.seed)
         if (found := next(tables.use(), None)) is not None:
             self.over = True
@@ -335,6 +351,7 @@ class _Play:
         if target is None:
             return
         self.function, self.over = FREE, True
+        self.core.looked_at.add("CORE-17")
         there = {one.key for one in self._of(before)}
         reply = self.ask(f"core.free {target.paddr:#x} {target.order}")
         if target.gives_up:

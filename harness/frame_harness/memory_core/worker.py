@@ -44,8 +44,6 @@ class Judged(Record, frozen=True, kw_only=True):
 
     ledger: Ledger
     results: tuple[CheckResult, ...]
-    cases: int
-    """How many were played, those of shortening included."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +79,20 @@ def judge_build(task: Task, say: Say) -> Judged:
             run.selftest = _selftest(small.guest)
             run.layout = _layout(small)
             lacks = _lacks(small)
-            found, looked_at = _play(task, small, large, say)
-            run.invariants["state of the core"] = looked_at
-            cases = small.starts + large.starts
+            found, cases = _play(task, small, large, say)
+            run.invariants["state of the core"] = cases
+            looked_at = small.looked_at | large.looked_at
             refused = large.refused if task.case is not None else ""
     finally:
         run.finish_all()
     took = time.monotonic() - began
-    results = results_of(task.key, found, task.image, task.again, took, lacks, refused)
+    if refused:
+        looked_at, unseen = set(), f"the core refused the map: {refused}"
+    else:
+        unseen = "" if task.case else "no case came so far"
+    results = results_of(task.key, found, task.image, task.again, took, lacks, looked_at, unseen)
     # A guest that a core brought down is a finding by itself.
-    return Judged(ledger=unhandled(run.ledger()), results=tuple(results), cases=cases)
+    return Judged(ledger=unhandled(run.ledger()), results=tuple(results))
 
 
 def _core(run: Run, ram: str) -> CoreGuest:
@@ -133,7 +135,7 @@ def _all_of(case: tuple[Step, ...], core: CoreGuest) -> dict[Key, Found]:
     """Everything that one case shows, not only what comes first."""
     found: dict[Key, Found] = {}
     while (failure := play(core, case, found)) is not None and failure.clause not in found:
-        found[failure.clause] = Found(failure, "", fresh=True)
+        found[failure.clause] = Found(failure, "", fresh=None)
         core.renew()
         if failure.clause[0] not in LASTING:
             break  # nothing is judged behind it
