@@ -28,7 +28,7 @@ STATE = CoreState(
     blocks=(FreeBlock(18, 1, 0, 0), FreeBlock(20, 2, 0, 0), FreeBlock(24, 3, 0, 0), FreeBlock(32, 4, 0, 0)),
     faults=(),
     cached=(),
-    zones=(ZoneCounters(managed=30, allocated=0, cached=0, present=None),),
+    zones=(ZoneCounters(managed=30, allocated=0, cached=0),),
     structures=(Structure("slot table", (0x10000, 0x12000)),),
     max_order=11,
     quarantined=0,
@@ -55,7 +55,7 @@ def test_sound_state_with_blocks_in_each_place_breaks_nothing() -> None:
         STATE,
         blocks=STATE.blocks[3:],
         cached=((18, 0, 0), (19, 0, 3)),
-        zones=(ZoneCounters(managed=30, allocated=10, cached=2, present=None),),
+        zones=(ZoneCounters(managed=30, allocated=10, cached=2),),
         quarantined=4,
     )
     assert broken(state, Owned(24, 3, "movable"), quarantine=(Owned(20, 2, "unmovable"),)) == set()
@@ -82,9 +82,9 @@ def test_sound_state_with_blocks_in_each_place_breaks_nothing() -> None:
             "CORE-08",
             replace(STATE, blocks=(*STATE.blocks[:3], FreeBlock(32, 3, 0, 0), FreeBlock(40, 3, 0, 0))),
         ),
-        ("CORE-18", replace(STATE, zones=(ZoneCounters(30, 1, 0, None),))),
-        ("CORE-18", replace(STATE, zones=(ZoneCounters(30, 0, 1, None),))),
-        ("CORE-18", replace(STATE, zones=(ZoneCounters(31, 0, 0, None),))),
+        ("CORE-18", replace(STATE, zones=(ZoneCounters(30, 1, 0),))),
+        ("CORE-18", replace(STATE, zones=(ZoneCounters(30, 0, 1),))),
+        ("CORE-18", replace(STATE, zones=(ZoneCounters(31, 0, 0),))),
         ("CORE-19", replace(STATE, quarantined=1)),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_block_in_two_hands_is_told_by_who_has_it() -> None:
 def test_zone_that_covers_holes_counts_what_it_has() -> None:
     spread = replace(STATE, segments=(Segment(0, 18, 100, holes=True),))
     assert broken(spread) == set()
-    assert broken(replace(spread, zones=(ZoneCounters(82, 0, 0, None),))) == {"CORE-18"}
+    assert broken(replace(spread, zones=(ZoneCounters(82, 0, 0),))) == {"CORE-18"}
 
 
 def test_block_of_the_other_kind_is_no_buddy() -> None:

@@ -56,12 +56,10 @@ class Found:
     """A fault with the shortest case found that shows it.
 
     Attributes:
-        map_name: of the map on which it was seen first.
         fresh: whether a guest that has just booted shows it, too; None where that was not tried.
     """
 
     failure: Failure
-    map_name: str
     fresh: bool | None
 
 
@@ -70,8 +68,6 @@ class Tally:
     """What a campaign has done so far."""
 
     found: dict[Key, Found] = field(default_factory=dict)
-    again: Counter[Key] = field(default_factory=Counter)
-    """How often a history ended at a fault that was known by then."""
     maps: int = 0
     histories: int = 0
     storms: int = 0
@@ -196,7 +192,7 @@ def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tal
                 tally.hangs += failure is not None and failure.hung
                 if failure is not None and not _is_known(failure, tally):
                     # A race does not show each time: the case stays as it is.
-                    tally.found[failure.clause] = Found(failure, memory.name, fresh=None)
+                    tally.found[failure.clause] = Found(failure, fresh=None)
                     site.core.renew()
                 if tally.hangs >= MOST_HANGS or not go_on(tally):
                     return
@@ -237,9 +233,8 @@ def _try(core: CoreGuest, name: str, steps: Sequence[Step], tally: Tally, spoilt
             spoilt[name] += 1
         key = failure.clause
         if key in tally.found:
-            tally.again[key] += 1
             return
-        tally.found[key] = _shortened(core, failure, name, tuple(tally.found))
+        tally.found[key] = _shortened(core, failure, tuple(tally.found))
 
 
 def _filled(failure: Failure, play_again: Callable[[Sequence[Step]], Failure | None]) -> Failure:
@@ -268,7 +263,7 @@ def _filled(failure: Failure, play_again: Callable[[Sequence[Step]], Failure | N
     return failure
 
 
-def _shortened(core: CoreGuest, failure: Failure, name: str, known: tuple[Key, ...]) -> Found:
+def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Found:
     tries = iter(range(HUNG_TRIES if failure.hung else MOST_TRIES))
 
     def shorter(steps: Sequence[Step]) -> Failure | None:
@@ -278,4 +273,4 @@ def _shortened(core: CoreGuest, failure: Failure, name: str, known: tuple[Key, .
     core.renew()
     again = play(core, shortest.steps, known)
     fresh = again is not None and again.clause == failure.clause
-    return Found(again if again is not None and fresh else shortest, name, fresh)
+    return Found(again if again is not None and fresh else shortest, fresh)

@@ -75,14 +75,19 @@ class CoreGuest:
         limit = "" if memory.hhdm_end is None else f" {memory.hhdm_end:#x}"
         return self.request(f"core.start{limit}")
 
-    def request(self, line: str) -> Reply:
+    def request(self, line: str, cpu_s: float | None = None) -> Reply:
         """Send one request to the core.
 
+        Args:
+            cpu_s: CPU time of all CPUs together that it may take, instead of the machine's limit.
         Raises:
             GuestCrashed, GuestTimeout: the core did not come back.
         """
-        self.last_request = line
-        return self.guest.request(line)
+        self.last_request, booted = line, self.guest
+        if cpu_s is None:
+            return booted.request(line)
+        watch = booted.guest.deadline(line, cpu_s=cpu_s, tail=booted.channel.tail)
+        return booted.request(line, watching=lambda _: watch)
 
     def request_all(self, lines: Sequence[str]) -> Iterator[Reply]:
         """Send many requests in few round trips; the replies end behind one that is no `ok`.

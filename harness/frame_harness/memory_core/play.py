@@ -46,6 +46,8 @@ START, ALLOC, ALLOC_ZONE, FREE = (
 """The functions of a core that steps call, by today's names."""
 STATE_CLAUSES: Final = frozenset({"CORE-03", "CORE-04", "CORE-06", "CORE-07", "CORE-08", "CORE-18"})
 """What every state is judged by."""
+STORM_CPU_S: Final = 60.0
+"""Of a storm: CPUs that wait for a lock use CPU time, too."""
 TABLE: Final = "FrameAllocOptions::allocate"
 TARGETS: Final = 5
 """Frames that are mapped by the page tables of a case."""
@@ -83,8 +85,8 @@ class _Play:
 
     # ---- the core ----------------------------------------------------------------------------------------
 
-    def ask(self, line: str) -> Reply:
-        reply = self.core.request(line)
+    def ask(self, line: str, cpu_s: float | None = None) -> Reply:
+        reply = self.core.request(line, cpu_s)
         more = f" ({len(reply.data)} lines)" if reply.data else ""
         self.commands.append(f"{line} → {reply.shown}{more}")
         return reply
@@ -300,7 +302,7 @@ class _Play:
         there = {one.key for one in self._of(before)}
         what = f"{step.cpus} CPUs at once, {step.turns} requests each"
         self.core.looked_at |= set() if alone else {"CORE-21"}
-        reply = self.ask(f"core.storm {step.cpus} {step.turns} {step.seed}")
+        reply = self.ask(f"core.storm {step.cpus} {step.turns} {step.seed}", STORM_CPU_S)
         if reply.status == "panic":
             clause = "CORE-09" if alone else "CORE-21"
             yield self.panicked(clause, what, "each allocation and each free returns", reply)

@@ -90,14 +90,12 @@ class CoreReader:
                     managed=int(zone["page_count"]),
                     allocated=int(zone["allocated"]),
                     cached=None if cached_words is None else int(cached_words[at]),
-                    present=int(zone["present_pages"]) if "present_pages" in _names(self._zone) else None,
                 )
                 for at, zone in enumerate(allocator["zones"])
             ),
             structures=tuple(self._structures(allocator, slots)) if structures is None else structures,
             max_order=max_order,
             quarantined=self._quarantined(),
-            slots=slots,
         )
 
     def slots(self) -> NDArray[Any]:

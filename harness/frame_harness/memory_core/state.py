@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.memory_core.maps import Span, merged
@@ -63,7 +59,6 @@ class ZoneCounters:
     managed: int
     allocated: int
     cached: int | None
-    present: int | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,6 @@ class CoreState:
     Attributes:
         cached: (pfn, kind, CPU) of each frame in a CPU's cache.
         quarantined: frames that the core counts as quarantined; None where it does not count them.
-        slots: the table in RAM, a live view; empty before there is one.
     """
 
     segments: tuple[Segment, ...]
@@ -97,7 +91,6 @@ class CoreState:
     structures: tuple[Structure, ...]
     max_order: int
     quarantined: int | None = None
-    slots: NDArray[Any] = field(default_factory=lambda: np.empty(0, np.uint8))
 
     def zone_of(self, pfn: int) -> int | None:
         """The zone of the segment that a frame lies in."""

@@ -135,7 +135,7 @@ def _all_of(case: tuple[Step, ...], core: CoreGuest) -> dict[Key, Found]:
     """Everything that one case shows, not only what comes first."""
     found: dict[Key, Found] = {}
     while (failure := play(core, case, found)) is not None and failure.clause not in found:
-        found[failure.clause] = Found(failure, "", fresh=None)
+        found[failure.clause] = Found(failure, fresh=None)
         core.renew()
         if failure.clause[0] not in LASTING:
             break  # nothing is judged behind it
