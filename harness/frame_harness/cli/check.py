@@ -17,6 +17,7 @@ from frame_harness.base.commands import tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
 from frame_harness.cli import upstream
+from frame_harness.cli.reporting import publish
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
@@ -26,13 +27,12 @@ from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
 from frame_harness.judge.evidence import Evidence, Outcome, PlannedCheck, Trouble
-from frame_harness.judge.exit_codes import ExitCode, exit_code
+from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import Machine, load_machines
 from frame_harness.machine.firmware import require_host
-from frame_harness.report import json_report, junit
 from frame_harness.report.progress import Progress
-from frame_harness.report.terminal import console_for, print_report
+from frame_harness.report.terminal import console_for
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.request import SessionRequest, info_of, profiles_named
 from frame_harness.session.runs import BUILD, settled, trouble_of
@@ -102,14 +102,7 @@ def check(request: Request) -> ExitCode:
     # A whole run must have looked at every clause; a chosen part need not.
     required = [] if request.select or request.machines else list(FRAME_METADATA.clauses)
     verdict = judge(evidence, subject.contract, known, required)
-    print_report(evidence, verdict, known, console)
-    writers = {request.json: json_report.dumps, request.junit: junit.dumps}
-    report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
-    if saved := upstream.save(request.upstream, evidence, verdict, subject):
-        console.print(saved, soft_wrap=True)
-    if evidence.interrupted:
-        console.print("interrupted; every guest is gone")
-    return exit_code(verdict.kind)
+    return publish(evidence, verdict, known, console, request, subject)
 
 
 def _evidence(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:

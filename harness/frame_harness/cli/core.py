@@ -16,6 +16,7 @@ from frame_harness.base.commands import Say, tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
 from frame_harness.cli import upstream
+from frame_harness.cli.reporting import publish
 from frame_harness.image.build import build
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
@@ -23,7 +24,7 @@ from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, RunKey, Trouble
-from frame_harness.judge.exit_codes import ExitCode, exit_code
+from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.checks import NAME, planned
@@ -33,9 +34,8 @@ from frame_harness.memory_core.processes import Outcomes, judge_builds
 from frame_harness.memory_core.steps import parsed, require_sense
 from frame_harness.memory_core.tree import described, memory_core
 from frame_harness.memory_core.worker import SEED, Judged, Task
-from frame_harness.report import json_report, junit
 from frame_harness.report.progress import Progress
-from frame_harness.report.terminal import console_for, print_report
+from frame_harness.report.terminal import console_for
 from frame_harness.session.request import info_of, profiles_named
 from frame_harness.session.run import merge
 from frame_harness.session.runs import BUILD, trouble_of
@@ -130,14 +130,7 @@ def check_core(request: CoreRequest) -> ExitCode:
     )
     required = [] if request.select or request.case else list(CORE_CLAUSES)
     verdict = judge(evidence, MEMORY_CORE, known, required)
-    print_report(evidence, verdict, known, console)
-    writers = {request.json: json_report.dumps, request.junit: junit.dumps}
-    report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
-    if saved := upstream.save(request.upstream, evidence, verdict, subject):
-        console.print(saved, soft_wrap=True)
-    if evidence.interrupted:
-        console.print("interrupted; every guest is gone")
-    return exit_code(verdict.kind)
+    return publish(evidence, verdict, known, console, request, subject)
 
 
 def _evidence(request: CoreRequest, subject: Subject, progress: Progress) -> Evidence:
