@@ -301,7 +301,7 @@ class _Play:
         self.function, alone = ALLOC, step.cpus == 1
         there = {one.key for one in self._of(before)}
         what = f"{step.cpus} CPUs at once, {step.turns} requests each"
-        self.core.looked_at |= set() if alone else {"CORE-21"}
+        self.core.looked_at |= {"CORE-09"} if alone else {"CORE-21"}
         reply = self.ask(f"core.storm {step.cpus} {step.turns} {step.seed}", STORM_CPU_S)
         if reply.status == "panic":
             clause = "CORE-09" if alone else "CORE-21"
@@ -385,6 +385,7 @@ def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> F
                 break
             done.append(step)
             found = playing.first_new(playing.carry_out(step))
+        core.steps_done = len(operations_of(done))
     except GuestFailure as failure:
         return of_a_dead_guest(
             done, core.last_request, playing.function, playing.commands, playing.behind, failure

@@ -1,0 +1,229 @@
+"""Plays cases on a build of some version of a core, and tells whether a known fault shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
+
+from frame_harness.base.errors import HarnessError, ImageError
+from frame_harness.base.units import PAGE_SIZE
+from frame_harness.judge.evidence import Record
+from frame_harness.judge.ways import words_of
+from frame_harness.memory_core.campaign import OFFERS, Found
+from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.history import Shown
+from frame_harness.memory_core.judging import LASTING, Key
+from frame_harness.memory_core.maps import Region, Span, common, without
+from frame_harness.memory_core.play import play
+from frame_harness.memory_core.state import KINDS
+from frame_harness.memory_core.steps import (
+    Alloc,
+    Fill,
+    PageTables,
+    Poison,
+    Step,
+    Storm,
+    map_of,
+    operations_of,
+)
+
+NEAR: Final = (*range(1, 17), 64, 256)
+"""By so many frames the maps are longer that are tried, too, before a fault counts as not shown."""
+RACE_TRIES: Final = 6
+"""So often a storm is played before a version counts as one that does not show a race."""
+EACH_TOLD: Final = frozenset({"CORE-02", "CORE-04", "CORE-18", "CORE-20"})
+"""Clauses of which one state tells every cause: one does not hide another."""
+SUCCEEDS: Final = {"CORE-10": "CORE-09", "CORE-11": "CORE-09"}
+"""Clauses of requests that failed: where they succeed, the other clause was looked at, and these hold."""
+_PLACE: Final = re.compile(r".*\.rs:\d+")
+
+
+class Fault(Record, frozen=True, kw_only=True):
+    """What all sightings of a fault have in common in different versions of a core.
+
+    Lines move from one version to the next. So a panic is known by its words, without their numbers; any
+    other fault by the cause that the judge names.
+    """
+
+    clause: str
+    cause: str
+
+    @classmethod
+    def of(cls, clause: str, cause: str, got: str) -> Fault:
+        """The fault of a violation; `got` is what was seen."""
+        return cls(clause=clause, cause=words_of(got) if _PLACE.fullmatch(cause) else cause)
+
+
+class Sighting(Record, frozen=True, kw_only=True):
+    """What one case showed on one version.
+
+    Attributes:
+        ended: why it was not played to its end; empty where it was.
+        looked_at: the clauses that it was judged by.
+    """
+
+    faults: tuple[Fault, ...] = ()
+    ended: str = ""
+    looked_at: tuple[str, ...] = ()
+
+    def of(self, fault: Fault) -> tuple[Shown, str]:
+        """Whether a fault showed, with the reason where that cannot be said."""
+        if fault in self.faults:
+            return Shown.BAD, ""
+        if self.ended:
+            return Shown.UNKNOWN, self.ended
+        if SUCCEEDS.get(fault.clause, fault.clause) not in self.looked_at:
+            return Shown.UNKNOWN, f"its case is not judged by {fault.clause} there"
+        others = [one for one in self.faults if one.clause == fault.clause]
+        if others and fault.clause not in EACH_TOLD:
+            return Shown.UNKNOWN, f"its case breaks {fault.clause} in another way: {others[0].cause}"
+        return Shown.GOOD, ""
+
+
+class Sightings(Record, frozen=True, kw_only=True):
+    """What the cases showed on one build, in the order in which they were asked for."""
+
+    seen: tuple[Sighting, ...]
+
+
+Question = tuple[Sequence[Step], Collection[Fault]]
+"""A case, with the faults that it is played for."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """Everything that a case shows on a core.
+
+    Attributes:
+        last: the fault behind which nothing could be judged; None where the case came to its end.
+    """
+
+    found: Mapping[Key, Found]
+    last: Key | None
+
+
+def all_of(case: Sequence[Step], core: CoreGuest, *, anew: bool = True) -> Played:
+    """Everything that one case shows, not only what comes first.
+
+    Args:
+        anew: for each fault in a guest that has just booted.
+    """
+    found: dict[Key, Found] = {}
+    while (failure := play(core, case, found)) is not None and failure.clause not in found:
+        found[failure.clause] = Found(failure, fresh=None)
+        if failure.clause[0] not in LASTING:
+            core.renew()
+            return Played(found, failure.clause)
+        if anew:
+            core.renew()
+    return Played(found, None)
+
+
+def is_race(case: Sequence[Step]) -> bool:
+    """Whether several CPUs work at once in a case: what they break may not show each time."""
+    return any(isinstance(step, Storm) and step.cpus > 1 for step in case)
+
+
+def sightings(core: CoreGuest, questions: Iterable[Question]) -> Iterator[Sighting]:
+    """Play each case in a guest that has just booted.
+
+    Raises:
+        ImageError: this version keeps its state in another way: no case can be judged.
+    """
+    offers = {what: core.offers(what) for what in OFFERS}
+    for case, faults in questions:
+        if lacking := _lacking(case, offers):
+            yield Sighting(ended=f"it knows no {lacking}")
+            continue
+        try:
+            yield _sighting(core, case, faults)
+        except ImageError:
+            raise
+        except HarnessError as error:
+            core.renew()
+            yield Sighting(ended=f"it cannot be judged: {error.summary}")
+
+
+def _sighting(core: CoreGuest, case: Sequence[Step], faults: Collection[Fault]) -> Sighting:
+    """Play a case; where it does not show a fault, the same on maps near by.
+
+    Where the core puts its own memory differs from one version to the next, and a case is as small as the
+    newest version allows. A few frames decide whether a block is misaligned, or a pool too small. What
+    does not show there says nothing: the newest version may not show it there, either.
+    """
+    core.renew()
+    seen = _played(core, case)
+    for other in near(case, core.available()):
+        if all(seen.of(fault)[0] is Shown.BAD for fault in faults):
+            break
+        nearby = _played(core, other)
+        more = tuple(one for one in nearby.faults if one in faults and one not in seen.faults)
+        seen = msgspec.structs.replace(seen, faults=(*seen.faults, *more))
+    return seen
+
+
+def near(case: Sequence[Step], ram: Sequence[Span]) -> Iterator[tuple[Step, ...]]:
+    """The same case on maps whose free pieces are some frames longer; what takes long is not played again.
+
+    Args:
+        ram: what is there for a core.
+    """
+    if any(isinstance(step, Storm | PageTables) for step in case):
+        return
+    taken = [(one.base, one.end) for one in map_of(case).regions]
+    for size in (frames * PAGE_SIZE for frames in NEAR):
+        longer = {
+            step: replace(step, size=step.size + size)
+            for step in case
+            if isinstance(step, Region)
+            and step.kind.usable
+            and _is_free((step.end, step.end + size), taken, ram)
+        }
+        if not longer:
+            return
+        yield tuple(longer.get(step, step) if isinstance(step, Region) else step for step in case)
+
+
+def _is_free(gap: Span, taken: Sequence[Span], ram: Sequence[Span]) -> bool:
+    return not without([gap], ram) and not common([gap], taken)
+
+
+def _played(core: CoreGuest, case: Sequence[Step]) -> Sighting:
+    core.looked_at = set()
+    for _ in range(RACE_TRIES if is_race(case) else 1):
+        played = all_of(case, core, anew=False)
+        if played.last is not None:
+            break
+        if is_race(case):
+            core.renew()
+    faults = [Fault.of(*key, one.failure.violation.got) for key, one in played.found.items()]
+    ended = ""
+    if core.refused:
+        ended = f"it refuses the map: {core.refused}"
+    elif played.last is not None:
+        ended = f"its case ends at another fault, of {faults[-1].clause}"
+        ended += f": {faults[-1].cause}" if faults[-1].cause else ""
+    elif core.steps_done < len(operations_of(case)):
+        ended = "its case does not come to its end there"
+    return Sighting(faults=tuple(faults), ended=ended, looked_at=tuple(sorted(core.looked_at)))
+
+
+def _lacking(case: Sequence[Step], offers: Mapping[str, bool]) -> str:
+    """What a case asks for and a version does not know, in words; empty where it knows all."""
+    memory = map_of(case)
+    needs = {
+        "protected": ("protected ranges", bool(memory.protected)),
+        "hhdm": ("memory that it cannot reach", memory.hhdm_end is not None),
+        "kinds": ("kinds of blocks", any(_kind_of(step) != KINDS[0] for step in case)),
+        "poison": ("poison", any(isinstance(step, Poison) for step in case)),
+        "tables": ("frames for page tables", any(isinstance(step, PageTables) for step in case)),
+    }
+    return next((words for what, (words, needed) in needs.items() if needed and not offers[what]), "")
+
+
+def _kind_of(step: Step) -> str:
+    return step.kind if isinstance(step, Alloc | Fill) else KINDS[0]
