@@ -234,8 +234,8 @@ class Unjudged(Record, frozen=True, kw_only=True):
 class Origin(Record, frozen=True, kw_only=True):
     """Which commit brought the fault of a finding, by its clause and cause.
 
-    `commit` and `before` were played, in builds of `profile`. `tries` is how often a race was played on each
-    version; 0 for what shows each time.
+    `commit` and `before` were played, in builds of `profile`. `case` shows the fault in `commit` where the
+    finding's own does not. `tries` is how often a race was played on each version; 0 where none was.
     """
 
     clause: str
@@ -245,6 +245,7 @@ class Origin(Record, frozen=True, kw_only=True):
     commit: Commit
     before: Commit | None = None
     unjudged: tuple[Unjudged, ...] = ()
+    case: str = ""
     versions: Count = 0
     tries: Count = 0
 

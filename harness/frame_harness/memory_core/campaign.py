@@ -17,7 +17,7 @@ from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
-from frame_harness.memory_core.maps import MemoryMap, Region, Span
+from frame_harness.memory_core.maps import ADDRESS_SPACE, MemoryMap, Region, Span
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.steps import (
@@ -114,9 +114,13 @@ Case = tuple[Site, str, tuple[Step, ...]]
 """Where, the name of the map, what."""
 
 
-def small_site(core: CoreGuest) -> Site:
-    """Maps of a machine with little memory: each start takes milliseconds."""
-    return Site(core, catalogue)
+def small_site(core: CoreGuest, most: int = ADDRESS_SPACE) -> Site:
+    """Maps of a machine with little memory: each start takes milliseconds.
+
+    Args:
+        most: where that memory ends, in bytes, on a machine that has more.
+    """
+    return Site(core, lambda start, end: catalogue(start, min(end, most)))
 
 
 def large_site(core: CoreGuest) -> Site:

@@ -175,8 +175,13 @@ class Follower:
             clause=one.clause, cause=one.cause, kind=kind, profile=one.profile, commit=versions[bad].commit,
             before=None if answer.good is None else versions[answer.good].commit,
             unjudged=tuple(Unjudged(commit=versions[at].commit, why=shown[at][1]) for at in silent),
-            versions=len(versions), tries=RACE_TRIES if is_race(parsed(one.case)) else 0,
+            case=self._case_of(one, versions[bad]), versions=len(versions),
+            tries=RACE_TRIES if is_race(parsed(one.case)) else 0,
         )  # fmt: skip
+
+    def _case_of(self, one: Wanted, version: Version) -> str:
+        seen = self._seen.get(((version.content, one.profile), one.case, one.fault))
+        return seen.case_of(one.fault) if seen is not None else ""
 
 
 def _name(version: Version, profile: str) -> str:

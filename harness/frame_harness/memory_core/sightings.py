@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -13,7 +14,7 @@ from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.judge.evidence import Record
 from frame_harness.judge.ways import words_of
-from frame_harness.memory_core.campaign import OFFERS, Found
+from frame_harness.memory_core.campaign import OFFERS, Found, Offers, small_site
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.history import Shown
 from frame_harness.memory_core.judging import LASTING, Key
@@ -29,10 +30,14 @@ from frame_harness.memory_core.steps import (
     Storm,
     map_of,
     operations_of,
+    steps_of,
+    written,
 )
 
-NEAR: Final = (*range(1, 17), 64, 256)
-"""By so many frames the maps are longer that are tried, too, before a fault counts as not shown."""
+NEAR: Final = (*((0, longer) for longer in (*range(1, 17), 64, 256)), *((1, longer) for longer in range(17)))
+"""So many frames later the free pieces of maps near by begin, and so many later they end."""
+SMALL_BYTES: Final = 64 << 20
+"""Where the memory of the catalogue's small maps ends."""
 RACE_TRIES: Final = 6
 """So often a storm is played before a version counts as one that does not show a race."""
 EACH_TOLD: Final = frozenset({"CORE-02", "CORE-04", "CORE-18", "CORE-20"})
@@ -64,15 +69,17 @@ class Sighting(Record, frozen=True, kw_only=True):
     Attributes:
         ended: why it was not played to its end; empty where it was.
         looked_at: the clauses that it was judged by.
+        elsewhere: faults that another case showed, with that case.
     """
 
     faults: tuple[Fault, ...] = ()
     ended: str = ""
     looked_at: tuple[str, ...] = ()
+    elsewhere: tuple[tuple[Fault, str], ...] = ()
 
     def of(self, fault: Fault) -> tuple[Shown, str]:
         """Whether a fault showed, with the reason where that cannot be said."""
-        if fault in self.faults:
+        if fault in self.faults or self.case_of(fault):
             return Shown.BAD, ""
         if self.ended:
             return Shown.UNKNOWN, self.ended
@@ -82,6 +89,10 @@ class Sighting(Record, frozen=True, kw_only=True):
         if others and fault.clause not in EACH_TOLD:
             return Shown.UNKNOWN, f"its case breaks {fault.clause} in another way: {others[0].cause}"
         return Shown.GOOD, ""
+
+    def case_of(self, fault: Fault) -> str:
+        """The other case that showed a fault; empty where the case itself did, or none."""
+        return next((case for one, case in self.elsewhere if one == fault), "")
 
 
 class Sightings(Record, frozen=True, kw_only=True):
@@ -135,12 +146,13 @@ def sightings(core: CoreGuest, questions: Iterable[Question]) -> Iterator[Sighti
         ImageError: this version keeps its state in another way: no case can be judged.
     """
     offers = {what: core.offers(what) for what in OFFERS}
+    player = _Player(core, offers)
     for case, faults in questions:
         if lacking := _lacking(case, offers):
             yield Sighting(ended=f"it knows no {lacking}")
             continue
         try:
-            yield _sighting(core, case, faults)
+            yield player.sighting(case, faults)
         except ImageError:
             raise
         except HarnessError as error:
@@ -148,26 +160,52 @@ def sightings(core: CoreGuest, questions: Iterable[Question]) -> Iterator[Sighti
             yield Sighting(ended=f"it cannot be judged: {error.summary}")
 
 
-def _sighting(core: CoreGuest, case: Sequence[Step], faults: Collection[Fault]) -> Sighting:
-    """Play a case; where it does not show a fault, the same on maps near by.
+@dataclass
+class _Player:
+    """Plays cases on one build; where a case does not show a fault, others that may.
 
-    Where the core puts its own memory differs from one version to the next, and a case is as small as the
-    newest version allows. A few frames decide whether a block is misaligned, or a pool too small. What
-    does not show there says nothing: the newest version may not show it there, either.
+    Where a core puts its own memory differs from one version to the next, and a case is as small as the
+    newest version allows: a few frames decide whether a block is misaligned, or a pool too small. So the
+    same is tried on maps near by, and for what a start alone shows, on the maps of every campaign.
+    What does not show there says nothing: the newest version may not show it there, either.
     """
-    core.renew()
-    seen = _played(core, case)
-    for other in near(case, core.available()):
-        if all(seen.of(fault)[0] is Shown.BAD for fault in faults):
-            break
-        nearby = _played(core, other)
-        more = tuple(one for one in nearby.faults if one in faults and one not in seen.faults)
-        seen = msgspec.structs.replace(seen, faults=(*seen.faults, *more))
-    return seen
+
+    core: CoreGuest
+    offers: Offers
+
+    def sighting(self, case: Sequence[Step], faults: Collection[Fault]) -> Sighting:
+        """What a case shows, with those of the faults that others show."""
+        self.core.renew()
+        seen = _played(self.core, case)
+        missing = [fault for fault in faults if seen.of(fault)[0] is not Shown.BAD]
+        elsewhere: list[tuple[Fault, str]] = []
+        if missing and not operations_of(case):
+            elsewhere = [(one, self._starts[one]) for one in missing if one in self._starts]
+            missing = [one for one in missing if one not in self._starts]
+        for other in near(case, self.core.available()) if missing else ():
+            shown = [one for one in _played(self.core, other).faults if one in missing]
+            elsewhere += [(one, written(other)) for one in shown]
+            missing = [one for one in missing if one not in shown]
+            if not missing:
+                break
+        return msgspec.structs.replace(seen, elsewhere=tuple(elsewhere))
+
+    @cached_property
+    def _starts(self) -> Mapping[Fault, str]:
+        """What the starts on the catalogue's maps show, each with the first map that does."""
+        self.core.renew()
+        site = small_site(self.core, SMALL_BYTES)
+        site.offers = self.offers
+        found: dict[Fault, str] = {}
+        for memory in site.maps:
+            case = steps_of(memory)
+            for fault in _played(self.core, case).faults:
+                found.setdefault(fault, written(case))
+        return found
 
 
 def near(case: Sequence[Step], ram: Sequence[Span]) -> Iterator[tuple[Step, ...]]:
-    """The same case on maps whose free pieces are some frames longer; what takes long is not played again.
+    """The same case with other ends of free pieces; what takes long is not played again.
 
     Args:
         ram: what is there for a core.
@@ -175,21 +213,25 @@ def near(case: Sequence[Step], ram: Sequence[Span]) -> Iterator[tuple[Step, ...]
     if any(isinstance(step, Storm | PageTables) for step in case):
         return
     taken = [(one.base, one.end) for one in map_of(case).regions]
-    for size in (frames * PAGE_SIZE for frames in NEAR):
-        longer = {
-            step: replace(step, size=step.size + size)
+    for later, longer in NEAR:
+        moved = {
+            step: other
             for step in case
             if isinstance(step, Region)
             and step.kind.usable
-            and _is_free((step.end, step.end + size), taken, ram)
+            and (other := _moved(step, later * PAGE_SIZE, longer * PAGE_SIZE)).size > 0
+            and _is_free((step.end, other.end), taken, ram)
         }
-        if not longer:
-            return
-        yield tuple(longer.get(step, step) if isinstance(step, Region) else step for step in case)
+        if moved:
+            yield tuple(moved.get(step, step) if isinstance(step, Region) else step for step in case)
+
+
+def _moved(region: Region, later: int, longer: int) -> Region:
+    return replace(region, base=region.base + later, size=region.size - later + longer)
 
 
 def _is_free(gap: Span, taken: Sequence[Span], ram: Sequence[Span]) -> bool:
-    return not without([gap], ram) and not common([gap], taken)
+    return gap[0] == gap[1] or (not without([gap], ram) and not common([gap], taken))
 
 
 def _played(core: CoreGuest, case: Sequence[Step]) -> Sighting:

@@ -14,6 +14,8 @@ def origin_words(origin: Origin) -> str:
     if origin.unjudged and origin.kind is not OriginKind.NOT_SHOWN:
         first = origin.unjudged[-1]
         words += f" ({first.commit.short}: {first.why})"
+    if origin.case:
+        words += f"; there by --case '{origin.case}'"
     if origin.tries and origin.kind is not OriginKind.NOT_SHOWN:
         words += f"; a race: each version was given {origin.tries} tries"
     return words
