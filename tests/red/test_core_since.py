@@ -120,6 +120,7 @@ def test_fault_in_the_oldest_version_and_one_that_is_not_committed_are_told_apar
 def test_selected_clause_alone_is_followed(tmp_path: Path) -> None:
     kernel = Kernel.make(tmp_path / "kernel")
     kernel.commit("Both", (*EARLY.edits, *TOTALS.edits))
+    kernel.commit("Say more", (("pub fn page_totals", "// All zones.\npub fn page_totals"),))
     result = check(
         tmp_path, "--kernel-src", kernel.repo.root, "--since", "HEAD~1", *ONE_CASE, "-k", "CORE-20"
     )

@@ -17,7 +17,7 @@ from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
-from frame_harness.memory_core.maps import ADDRESS_SPACE, MemoryMap, Region, Span
+from frame_harness.memory_core.maps import MemoryMap, Region, Span
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.steps import (
@@ -114,13 +114,9 @@ Case = tuple[Site, str, tuple[Step, ...]]
 """Where, the name of the map, what."""
 
 
-def small_site(core: CoreGuest, most: int = ADDRESS_SPACE) -> Site:
-    """Maps of a machine with little memory: each start takes milliseconds.
-
-    Args:
-        most: where that memory ends, in bytes, on a machine that has more.
-    """
-    return Site(core, lambda start, end: catalogue(start, min(end, most)))
+def small_site(core: CoreGuest) -> Site:
+    """Maps of a machine with little memory: each start takes milliseconds."""
+    return Site(core, catalogue)
 
 
 def large_site(core: CoreGuest) -> Site:
@@ -137,17 +133,27 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
         go_on: is asked after each case.
     """
     tally, spoilt = Tally(), Counter[str]()
-    offers = {what: sites[0].core.offers(what) for what in OFFERS}
-    for site in sites:
-        site.offers = offers
-    histories = _histories(sites, seed, offers, tally, spoilt)
-    tables = _page_tables(sites, seed) if offers["tables"] else ()
-    for site, name, steps in chain(_starts(sites, tally), histories, tables):
+    for site, name, steps in cases_of(sites, seed, tally, spoilt):
         _try(site.core, name, steps, tally, spoilt)
         if tally.hangs >= MOST_HANGS or not go_on(tally):
             return tally
     _storms(sites, seed, tally, go_on)
     return tally
+
+
+def cases_of(sites: Sequence[Site], seed: int, tally: Tally, spoilt: Counter[str]) -> Iterator[Case]:
+    """Every case of a campaign but storms.
+
+    Args:
+        tally: what was yielded so far is counted there.
+        spoilt: by map how often its start showed a known fault; the caller counts.
+    """
+    offers = {what: sites[0].core.offers(what) for what in OFFERS}
+    for site in sites:
+        site.offers = offers
+    histories = _histories(sites, seed, offers, tally, spoilt)
+    tables = _page_tables(sites, seed) if offers["tables"] else ()
+    yield from chain(_starts(sites, tally), histories, tables)
 
 
 def _is_for(memory: MemoryMap, offers: Offers) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 
 from frame_harness.base.commands import Say
 from frame_harness.base.text import plural
@@ -21,10 +22,18 @@ from frame_harness.memory_core.campaign import STORM_CPUS
 from frame_harness.memory_core.children import Job, in_processes
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.history import Answer, Shown, next_step
-from frame_harness.memory_core.sightings import RACE_TRIES, Fault, Sighting, Sightings, is_race, sightings
+from frame_harness.memory_core.sightings import (
+    RACE_TRIES,
+    Fault,
+    Sighting,
+    Sightings,
+    is_race,
+    sightings,
+    survey,
+)
 from frame_harness.memory_core.steps import parsed
 from frame_harness.memory_core.versions import Lineage, NoCore, Sources, Version, sources
-from frame_harness.memory_core.worker import LARGE
+from frame_harness.memory_core.worker import LARGE, SEED, SMALL
 from frame_harness.session.workers import usable_cpus
 
 
@@ -43,8 +52,37 @@ TOLD_EVERY = 10
 """Cases between two words about how far a build is."""
 Place = tuple[str, str]
 """What is built: the content of a version, the profile."""
-Asked = Mapping[tuple[Version, str], Mapping[str, Sequence[Fault]]]
-"""By version and profile the cases to play, with the faults that each is played for."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Versions to play a fault's case on; `survey`: and whatever else a campaign plays."""
+
+    versions: tuple[int, ...]
+    survey: bool
+
+
+@dataclass
+class Task:
+    """What to play on one build: cases, each with the faults that it is played for, and a survey or none."""
+
+    version: Version
+    profile: str
+    cases: dict[str, list[Fault]] = field(default_factory=dict)
+    survey: bool = False
+
+    @property
+    def place(self) -> Place:
+        """The build."""
+        return self.version.content, self.profile
+
+    @property
+    def name(self) -> str:
+        """For the person who waits."""
+        return f"history: {self.version.commit.short or 'working tree'} ({self.profile})"
+
+
+Asked = Sequence[Task]
 
 
 def wanted_of(findings: Sequence[Finding]) -> tuple[Wanted, ...]:
@@ -82,6 +120,10 @@ class Follower:
     """What a case showed in a build when it was played for a fault."""
     _unbuilt: dict[Place, str] = field(default_factory=dict)
     """Why there is no build."""
+    _surveys: dict[Place, Mapping[Fault, str]] = field(default_factory=dict)
+    """The faults that a survey of a build showed, each with a case."""
+    _elusive: set[Fault] = field(default_factory=set)
+    """Faults that a survey showed where their case did not: by its case alone no version counts as good."""
 
     def origins(self, wanted: Sequence[Wanted], found: Callable[[Origin], None]) -> None:
         """Tell where each fault came from, as soon as that is known.
@@ -91,7 +133,7 @@ class Follower:
         """
         left = list(wanted)
         with sources(self.lineage, self.say) as taken_out:
-            for number in range(1, 3 + len(self.lineage.versions)):
+            for number in count(1):
                 steps = [(one, self._next(one)) for one in left]
                 for one, step in steps:
                     if isinstance(step, Answer):
@@ -100,66 +142,88 @@ class Follower:
                 asked = self._asked(steps)
                 if not asked:
                     return
-                words = f"{plural(len(asked), 'build')}, {plural(sum(map(len, asked.values())), 'case')}"
-                self.say(f"history: round {number}, {plural(len(left), 'fault')} to follow: {words}")
+                self.say(f"history: round {number}, {plural(len(left), 'fault')} to follow: {_size(asked)}")
                 self._play(asked, taken_out)
 
-    def _next(self, one: Wanted) -> tuple[int, ...] | Answer:
-        return next_step(len(self.lineage.versions), {at: shown for at, (shown, _) in self._shown(one)})
+    def _next(self, one: Wanted) -> Question | Answer:
+        """What to find out next: no version is called good in an answer before it was surveyed."""
+        seen = {at: shown for at, (shown, _) in self._shown(one)}
+        step = next_step(len(self.lineage.versions), seen)
+        if not isinstance(step, Answer):
+            return Question(step, survey=one.fault in self._elusive)
+        if step.good is None or is_race(parsed(one.case)):
+            return step
+        place = self.lineage.versions[step.good].content, one.profile
+        return step if place in self._surveys else Question((step.good,), survey=True)
 
     def _shown(self, one: Wanted) -> Iterator[tuple[int, tuple[Shown, str]]]:
         """What every version that was asked says of a fault, with the reason where it says nothing."""
         for at, version in enumerate(self.lineage.versions):
             place = version.content, one.profile
+            seen, survey = self._seen.get((place, one.case, one.fault)), self._surveys.get(place)
             if place in self._unbuilt:
                 yield at, (Shown.UNKNOWN, self._unbuilt[place])
-            elif (seen := self._seen.get((place, one.case, one.fault))) is not None:
-                yield at, seen.of(one.fault)
+            elif survey is not None and one.fault in survey:
+                yield at, (Shown.BAD, "")
+            elif seen is not None:
+                shown = seen.of(one.fault)
+                if shown[0] is Shown.BAD or survey is not None or one.fault not in self._elusive:
+                    yield at, shown
 
-    def _asked(self, steps: Sequence[tuple[Wanted, tuple[int, ...] | Answer]]) -> Asked:
-        """By version and profile the cases to play, each with its faults, the newest version first."""
-        asked: dict[Place, dict[str, list[Fault]]] = {}
-        versions: dict[str, Version] = {}
+    def _asked(self, steps: Sequence[tuple[Wanted, Question | Answer]]) -> Asked:
+        """What to play on each build, the newest version first."""
+        asked: dict[Place, Task] = {}
         for one, step in steps:
-            for at in () if isinstance(step, Answer) else step:
+            if isinstance(step, Answer):
+                continue
+            for at in step.versions:
                 version = self.lineage.versions[at]
-                versions.setdefault(version.content, version)
-                of_build = asked.setdefault((version.content, one.profile), {})
-                of_build.setdefault(one.case, []).append(one.fault)
+                place = version.content, one.profile
+                task = asked.setdefault(place, Task(version, one.profile))
+                task.survey |= step.survey and place not in self._surveys
+                if (place, one.case, one.fault) not in self._seen:
+                    task.cases.setdefault(one.case, []).append(one.fault)
         order = [version.content for version in reversed(self.lineage.versions)]
-        places = sorted(asked, key=lambda place: order.index(place[0]))
-        return {(versions[content], profile): asked[content, profile] for content, profile in places}
+        return sorted(asked.values(), key=lambda task: order.index(task.version.content))
 
     def _play(self, asked: Asked, taken_out: Sources) -> None:
         ended = in_processes(
             self._jobs(asked, taken_out), Sightings, lambda name, words: self.say(f"{name}: {words}"),
             most=usable_cpus(),
         )  # fmt: skip
-        of_name = {_name(version, profile): (version, profile) for version, profile in asked}
+        of_name = {task.name: task for task in asked}
         for job, outcome in ended:
-            version, profile = of_name[job.name]
-            place = version.content, profile
-            if isinstance(outcome, Sightings):
-                for (case, faults), one in zip(asked[version, profile].items(), outcome.seen, strict=True):
-                    self._seen |= {(place, case, fault): one for fault in faults}
-            else:
-                self._unbuilt[place] = outcome.message
+            task = of_name[job.name]
+            if not isinstance(outcome, Sightings):
+                self._unbuilt[task.place] = outcome.message
+                continue
+            for (case, faults), one in zip(task.cases.items(), outcome.seen, strict=True):
+                self._seen |= {(task.place, case, fault): one for fault in faults}
+            if outcome.survey is not None:
+                self._surveys[task.place] = found = dict(outcome.survey)
+                self._elusive |= self._unseen_by_their_cases(task.place) & found.keys()
+
+    def _unseen_by_their_cases(self, place: Place) -> set[Fault]:
+        return {
+            fault
+            for (where, _, fault), seen in self._seen.items()
+            if where == place and seen.of(fault)[0] is not Shown.BAD
+        }
 
     def _jobs(self, asked: Asked, taken_out: Sources) -> Iterator[Job[Sightings]]:
-        for (version, profile), cases in asked.items():
-            name = _name(version, profile)
+        for task in asked:
             try:
-                subject = taken_out.subject(version)
-                image = build(subject, profile, toolchain=self.toolchain, say=self.say)
+                subject = taken_out.subject(task.version)
+                image = build(subject, task.profile, toolchain=self.toolchain, say=self.say)
             except CompileError as error:
-                self._unbuilt[version.content, profile] = f"it does not compile: {error.first}"
+                self._unbuilt[task.place] = f"it does not compile: {error.first}"
             except NotJudgeable as error:
-                self._unbuilt[version.content, profile] = error.detail
+                self._unbuilt[task.place] = error.detail
             except (NoCore, SubjectError) as error:
-                self._unbuilt[version.content, profile] = str(error)
+                self._unbuilt[task.place] = str(error)
             else:
-                run = RunKey(self.machine.name, profile)
-                yield Job(name, run, partial(_sightings, image, self.machine, cases))
+                run = RunKey(self.machine.name, task.profile)
+                yield Job(task.name, run, partial(_sightings, image, self.machine, task))
 
     def _origin(self, one: Wanted, answer: Answer) -> Origin:
         versions, shown = self.lineage.versions, dict(self._shown(one))
@@ -180,24 +244,41 @@ class Follower:
         )  # fmt: skip
 
     def _case_of(self, one: Wanted, version: Version) -> str:
-        seen = self._seen.get(((version.content, one.profile), one.case, one.fault))
-        return seen.case_of(one.fault) if seen is not None else ""
+        """The case that shows a fault in a version, where its own does not."""
+        place = version.content, one.profile
+        seen = self._seen.get((place, one.case, one.fault))
+        if seen is not None and seen.of(one.fault)[0] is Shown.BAD:
+            return seen.case_of(one.fault)
+        return self._surveys.get(place, {}).get(one.fault, "")
 
 
-def _name(version: Version, profile: str) -> str:
-    return f"history: {version.commit.short or 'working tree'} ({profile})"
+def _size(asked: Asked) -> str:
+    surveys = sum(task.survey for task in asked)
+    parts = [plural(len(asked), "build"), plural(sum(len(task.cases) for task in asked), "case")]
+    return ", ".join(parts + ([plural(surveys, "survey")] if surveys else []))
 
 
-def _sightings(image: Image, machine: Machine, cases: Mapping[str, Sequence[Fault]], say: Say) -> Sightings:
+def _sightings(image: Image, machine: Machine, task: Task, say: Say) -> Sightings:
     """Play cases on one build, in a process of its own."""
     seen: list[Sighting] = []
-    core = CoreGuest(
-        lambda: BootedGuest.boot(image, machine, init="none", ram=LARGE, cpus=STORM_CPUS),
+    found: dict[Fault, str] | None = None
+    with _core(image, machine, LARGE) as core:
+        for one in (
+            ()
+            if not task.cases
+            else sightings(core, [(parsed(case), faults) for case, faults in task.cases.items()])
+        ):
+            seen.append(one)
+            if len(seen) in (*range(0, len(task.cases), TOLD_EVERY), len(task.cases)):
+                say(f"{len(seen)} of {plural(len(task.cases), 'case')}")
+    if task.survey:
+        with _core(image, machine, SMALL) as core:
+            found = survey(core, SEED, say)
+    return Sightings(seen=tuple(seen), survey=None if found is None else tuple(found.items()))
+
+
+def _core(image: Image, machine: Machine, ram: str) -> CoreGuest:
+    return CoreGuest(
+        lambda: BootedGuest.boot(image, machine, init="none", ram=ram, cpus=STORM_CPUS),
         lambda guest: guest.finish(),
     )
-    with core:
-        for one in sightings(core, [(parsed(case), faults) for case, faults in cases.items()]):
-            seen.append(one)
-            if len(seen) in (*range(0, len(cases), TOLD_EVERY), len(cases)):
-                say(f"{len(seen)} of {plural(len(cases), 'case')}")
-    return Sightings(seen=tuple(seen))

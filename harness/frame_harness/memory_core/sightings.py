@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.judge.evidence import Record
 from frame_harness.judge.ways import words_of
-from frame_harness.memory_core.campaign import OFFERS, Found, Offers, small_site
+from frame_harness.memory_core.campaign import MOST_HANGS, OFFERS, Found, Tally, cases_of, small_site
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.history import Shown
 from frame_harness.memory_core.judging import LASTING, Key
@@ -30,14 +30,13 @@ from frame_harness.memory_core.steps import (
     Storm,
     map_of,
     operations_of,
-    steps_of,
     written,
 )
 
 NEAR: Final = (*((0, longer) for longer in (*range(1, 17), 64, 256)), *((1, longer) for longer in range(17)))
 """So many frames later the free pieces of maps near by begin, and so many later they end."""
-SMALL_BYTES: Final = 64 << 20
-"""Where the memory of the catalogue's small maps ends."""
+TOLD_EVERY: Final = 100
+"""Histories of a survey between two words about how far it is."""
 RACE_TRIES: Final = 6
 """So often a storm is played before a version counts as one that does not show a race."""
 EACH_TOLD: Final = frozenset({"CORE-02", "CORE-04", "CORE-18", "CORE-20"})
@@ -96,9 +95,14 @@ class Sighting(Record, frozen=True, kw_only=True):
 
 
 class Sightings(Record, frozen=True, kw_only=True):
-    """What the cases showed on one build, in the order in which they were asked for."""
+    """What the cases showed on one build, in the order in which they were asked for.
+
+    Attributes:
+        survey: the faults of a survey, each with a case; None where none was asked for.
+    """
 
     seen: tuple[Sighting, ...]
+    survey: tuple[tuple[Fault, str], ...] | None = None
 
 
 Question = tuple[Sequence[Step], Collection[Fault]]
@@ -146,13 +150,12 @@ def sightings(core: CoreGuest, questions: Iterable[Question]) -> Iterator[Sighti
         ImageError: this version keeps its state in another way: no case can be judged.
     """
     offers = {what: core.offers(what) for what in OFFERS}
-    player = _Player(core, offers)
     for case, faults in questions:
         if lacking := _lacking(case, offers):
             yield Sighting(ended=f"it knows no {lacking}")
             continue
         try:
-            yield player.sighting(case, faults)
+            yield _sighting(core, case, faults)
         except ImageError:
             raise
         except HarnessError as error:
@@ -160,48 +163,49 @@ def sightings(core: CoreGuest, questions: Iterable[Question]) -> Iterator[Sighti
             yield Sighting(ended=f"it cannot be judged: {error.summary}")
 
 
-@dataclass
-class _Player:
-    """Plays cases on one build; where a case does not show a fault, others that may.
+def _sighting(core: CoreGuest, case: Sequence[Step], faults: Collection[Fault]) -> Sighting:
+    """Play a case; where it does not show a fault, the same on maps near by.
 
     Where a core puts its own memory differs from one version to the next, and a case is as small as the
-    newest version allows: a few frames decide whether a block is misaligned, or a pool too small. So the
-    same is tried on maps near by, and for what a start alone shows, on the maps of every campaign.
-    What does not show there says nothing: the newest version may not show it there, either.
+    newest version allows: a few frames decide whether a block is misaligned, or a pool too small. What does
+    not show on a map near by says nothing: the newest version may not show it there, either.
     """
+    core.renew()
+    seen = _played(core, case)
+    missing = [fault for fault in faults if seen.of(fault)[0] is not Shown.BAD]
+    elsewhere: list[tuple[Fault, str]] = []
+    for other in near(case, core.available()) if missing else ():
+        shown = [one for one in _played(core, other).faults if one in missing]
+        elsewhere += [(one, written(other)) for one in shown]
+        missing = [one for one in missing if one not in shown]
+        if not missing:
+            break
+    return msgspec.structs.replace(seen, elsewhere=tuple(elsewhere))
 
-    core: CoreGuest
-    offers: Offers
 
-    def sighting(self, case: Sequence[Step], faults: Collection[Fault]) -> Sighting:
-        """What a case shows, with those of the faults that others show."""
-        self.core.renew()
-        seen = _played(self.core, case)
-        missing = [fault for fault in faults if seen.of(fault)[0] is not Shown.BAD]
-        elsewhere: list[tuple[Fault, str]] = []
-        if missing and not operations_of(case):
-            elsewhere = [(one, self._starts[one]) for one in missing if one in self._starts]
-            missing = [one for one in missing if one not in self._starts]
-        for other in near(case, self.core.available()) if missing else ():
-            shown = [one for one in _played(self.core, other).faults if one in missing]
-            elsewhere += [(one, written(other)) for one in shown]
-            missing = [one for one in missing if one not in shown]
-            if not missing:
+def survey(core: CoreGuest, seed: int, say: Callable[[str], None]) -> dict[Fault, str]:
+    """Play what a campaign plays on a machine with little memory; returns the faults, each with a case.
+
+    No case is shortened: it only tells that a version has a fault. Races are not looked for.
+    """
+    tally, spoilt = Tally(), Counter[str]()
+    told = 0
+    for site, name, steps in cases_of([small_site(core)], seed, tally, spoilt):
+        while (failure := play(site.core, steps, tally.found)) is not None:
+            spoilt[name] += not operations_of(failure.steps)
+            tally.hangs += failure.hung
+            if failure.clause in tally.found:
                 break
-        return msgspec.structs.replace(seen, elsewhere=tuple(elsewhere))
-
-    @cached_property
-    def _starts(self) -> Mapping[Fault, str]:
-        """What the starts on the catalogue's maps show, each with the first map that does."""
-        self.core.renew()
-        site = small_site(self.core, SMALL_BYTES)
-        site.offers = self.offers
-        found: dict[Fault, str] = {}
-        for memory in site.maps:
-            case = steps_of(memory)
-            for fault in _played(self.core, case).faults:
-                found.setdefault(fault, written(case))
-        return found
+            tally.found[failure.clause] = Found(failure, fresh=None)
+            if failure.clause[0] not in LASTING:
+                core.renew()
+        if tally.hangs >= MOST_HANGS:
+            break
+        if tally.histories >= told + TOLD_EVERY:
+            told = tally.histories
+            say(tally.words)
+    seen = ((key, one.failure) for key, one in tally.found.items())
+    return {Fault.of(*key, failure.violation.got): written(failure.steps) for key, failure in seen}
 
 
 def near(case: Sequence[Step], ram: Sequence[Span]) -> Iterator[tuple[Step, ...]]:
