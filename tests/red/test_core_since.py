@@ -117,6 +117,32 @@ def test_fault_in_the_oldest_version_and_one_that_is_not_committed_are_told_apar
     assert result.says("the oldest one looked at") and result.says("not committed yet; ")
 
 
+@pytest.mark.slow
+def test_fault_that_showed_by_other_cases_first_is_older_than_its_own_case(tmp_path: Path) -> None:
+    kernel = Kernel.make(tmp_path / "kernel")
+    [(sound, bad)] = EARLY.edits
+    condition = "zone_type == ZoneType::DMA"
+    hidden = bad.replace(condition, f"{condition} && end != 0x800000")
+    oldest = kernel.commit("Begin early, but in one place", ((sound, hidden),))
+    kernel.commit("Begin early", ((hidden, bad),))
+    case = "0x400000..0x800000 free; 0x800000..0x900000 reserved"
+    arguments = (
+        "--kernel-src",
+        kernel.repo.root,
+        "--since",
+        "HEAD~1",
+        "--profile",
+        "release",
+        "--case",
+        case,
+    )
+    result = check(tmp_path, *arguments, "-k", EARLY.clause)
+    assert result.status == ExitCode.FAIL, result.out
+    origin = followed(result)[EARLY.clause]
+    assert (origin["kind"], origin["commit"]["id"]) == ("already", oldest), result.out
+    assert origin["case"] not in ("", case) and f"there by --case '{origin['case']}'" in result.out
+
+
 def test_selected_clause_alone_is_followed(tmp_path: Path) -> None:
     kernel = Kernel.make(tmp_path / "kernel")
     kernel.commit("Both", (*EARLY.edits, *TOTALS.edits))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
@@ -141,17 +141,20 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
     return tally
 
 
-def cases_of(sites: Sequence[Site], seed: int, tally: Tally, spoilt: Counter[str]) -> Iterator[Case]:
+def cases_of(
+    sites: Sequence[Site], seed: int, tally: Tally, spoilt: Counter[str], most: int = HISTORIES
+) -> Iterator[Case]:
     """Every case of a campaign but storms.
 
     Args:
+        most: so many histories.
         tally: what was yielded so far is counted there.
         spoilt: by map how often its start showed a known fault; the caller counts.
     """
     offers = {what: sites[0].core.offers(what) for what in OFFERS}
     for site in sites:
         site.offers = offers
-    histories = _histories(sites, seed, offers, tally, spoilt)
+    histories = islice(_histories(sites, seed, offers, tally, spoilt), most)
     tables = _page_tables(sites, seed) if offers["tables"] else ()
     yield from chain(_starts(sites, tally), histories, tables)
 

@@ -35,8 +35,8 @@ from frame_harness.memory_core.steps import (
 
 NEAR: Final = (*((0, longer) for longer in (*range(1, 17), 64, 256)), *((1, longer) for longer in range(17)))
 """So many frames later the free pieces of maps near by begin, and so many later they end."""
-TOLD_EVERY: Final = 100
-"""Histories of a survey between two words about how far it is."""
+SURVEYED: Final = 120
+"""Histories of a survey."""
 RACE_TRIES: Final = 6
 """So often a storm is played before a version counts as one that does not show a race."""
 EACH_TOLD: Final = frozenset({"CORE-02", "CORE-04", "CORE-18", "CORE-20"})
@@ -184,13 +184,13 @@ def _sighting(core: CoreGuest, case: Sequence[Step], faults: Collection[Fault]) 
 
 
 def survey(core: CoreGuest, seed: int, say: Callable[[str], None]) -> dict[Fault, str]:
-    """Play what a campaign plays on a machine with little memory; returns the faults, each with a case.
+    """Play a good part of a campaign on a machine with little memory; returns the faults, each with a case.
 
     No case is shortened: it only tells that a version has a fault. Races are not looked for.
     """
     tally, spoilt = Tally(), Counter[str]()
-    told = 0
-    for site, name, steps in cases_of([small_site(core)], seed, tally, spoilt):
+    say("survey")
+    for site, name, steps in cases_of([small_site(core)], seed, tally, spoilt, SURVEYED):
         while (failure := play(site.core, steps, tally.found)) is not None:
             spoilt[name] += not operations_of(failure.steps)
             tally.hangs += failure.hung
@@ -201,9 +201,6 @@ def survey(core: CoreGuest, seed: int, say: Callable[[str], None]) -> dict[Fault
                 core.renew()
         if tally.hangs >= MOST_HANGS:
             break
-        if tally.histories >= told + TOLD_EVERY:
-            told = tally.histories
-            say(tally.words)
     seen = ((key, one.failure) for key, one in tally.found.items())
     return {Fault.of(*key, failure.violation.got): written(failure.steps) for key, failure in seen}
 
