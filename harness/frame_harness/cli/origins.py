@@ -24,6 +24,7 @@ def with_origins(
     """The evidence with what is known of where each finding came from; what went wrong is part of it."""
     wanted = wanted_of(findings)
     if not wanted:
+        progress.note("history: there is no finding to follow")
         return evidence
     versions = plural(len(lineage.versions), "version")
     progress.note(f"history: {plural(len(wanted), 'finding')} to follow over {versions} of {lineage.core}")

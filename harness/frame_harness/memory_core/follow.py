@@ -119,7 +119,7 @@ class Follower:
     _seen: dict[tuple[Place, str, Fault], Sighting] = field(default_factory=dict)
     """What a case showed in a build when it was played for a fault."""
     _unbuilt: dict[Place, str] = field(default_factory=dict)
-    """Why there is no build."""
+    """Why there is no build, or nothing that can be played on it."""
     _surveys: dict[Place, Mapping[Fault, str]] = field(default_factory=dict)
     """The faults that a survey of a build showed, each with a case."""
     _elusive: set[Fault] = field(default_factory=set)
@@ -161,14 +161,12 @@ class Follower:
         for at, version in enumerate(self.lineage.versions):
             place = version.content, one.profile
             seen, survey = self._seen.get((place, one.case, one.fault)), self._surveys.get(place)
-            if place in self._unbuilt:
-                yield at, (Shown.UNKNOWN, self._unbuilt[place])
-            elif survey is not None and one.fault in survey:
+            if one.fault in (survey or ()) or (seen is not None and seen.of(one.fault)[0] is Shown.BAD):
                 yield at, (Shown.BAD, "")
-            elif seen is not None:
-                shown = seen.of(one.fault)
-                if shown[0] is Shown.BAD or survey is not None or one.fault not in self._elusive:
-                    yield at, shown
+            elif place in self._unbuilt:
+                yield at, (Shown.UNKNOWN, self._unbuilt[place])
+            elif seen is not None and (survey is not None or one.fault not in self._elusive):
+                yield at, seen.of(one.fault)
 
     def _asked(self, steps: Sequence[tuple[Wanted, Question | Answer]]) -> Asked:
         """What to play on each build, the newest version first."""
