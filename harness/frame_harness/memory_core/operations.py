@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
@@ -11,18 +11,20 @@ from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.judging import Owned, Violation
 from frame_harness.memory_core.maps import merged, rounded_out, without
 from frame_harness.memory_core.page_tables import Tables
-from frame_harness.memory_core.playing import Playing
-from frame_harness.memory_core.state import CoreState, spans_of
+from frame_harness.memory_core.playing import Perform, Playing
+from frame_harness.memory_core.slots import Claim
+from frame_harness.memory_core.state import CoreState, free_frame, spans_of
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
     MOST_FILLED,
     Alloc,
     Fill,
+    FrameAlloc,
     Free,
     FreeOne,
-    Operation,
     PageTables,
     Poison,
+    PoisonFree,
     Storm,
     WrongFree,
 )
@@ -43,30 +45,7 @@ TARGETS: Final = 5
 """Frames that are mapped by the page tables of a case."""
 
 
-def carry_out(play: Playing, step: Operation) -> Iterator[Violation]:
-    """Carry one operation out, judge the answer, then the state."""
-    if play.state is None:
-        return
-    match step:
-        case Alloc():
-            yield from _alloc(play, step, play.state)
-        case Fill():
-            yield from _fill(play, step, play.state)
-        case Free(name):
-            yield from _free(play, name, tuple(play.owned.get(name, [])))
-        case FreeOne(name):
-            yield from _free(play, name, tuple(play.owned.get(name, [])[-1:]))
-        case Poison(name):
-            yield from _poison(play, name)
-        case WrongFree():
-            yield from _wrong_free(play, step, play.state)
-        case Storm():
-            yield from _storm(play, step, play.state)
-        case PageTables():
-            yield from _page_tables(play, step, play.state)
-
-
-def _alloc(play: Playing, step: Alloc, before: CoreState) -> Iterator[Violation]:
+def _alloc(step: Alloc, play: Playing, before: CoreState) -> Iterator[Violation]:
     line = f"core.alloc {step.order} {step.kind} {step.zone}"
     play.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
     play.core.looked_at.add("CORE-09")
@@ -83,7 +62,7 @@ def _alloc(play: Playing, step: Alloc, before: CoreState) -> Iterator[Violation]
         yield from play.totals(play.state)
 
 
-def _fill(play: Playing, step: Fill, before: CoreState) -> Iterator[Violation]:
+def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[Violation]:
     play.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
     play.core.looked_at.add("CORE-09")
     reply = play.ask(f"core.fill {step.order} {step.kind} {step.zone} {MOST_FILLED}")
@@ -99,13 +78,47 @@ def _fill(play: Playing, step: Fill, before: CoreState) -> Iterator[Violation]:
         yield from answers.judge_error(step, reply.outcome.code, play.state)
 
 
-def _take(play: Playing, step: Alloc | Fill, paddr: int, before: CoreState) -> Iterator[Violation]:
+def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[Violation]:
+    if play.watch is None or (step.writes and play.accepted.given_up):
+        return  # the frame may be one that the core still needs, which is a fault of its own
+    play.function = TABLE
+    play.core.looked_at.add("CORE-34")
+    reply = play.ask(f"frame.alloc {step.purpose} {'zeroed' if step.zeroed else 'unzeroed'}")
+    if reply.status == "panic":
+        what = f"the allocation of a frame for {step.purpose}"
+        yield play.panicked("CORE-34", what, "a frame or an error", reply)
+        return
+    if reply.status == "ok":
+        claim = Claim(reply["paddr"] >> PAGE_SHIFT, step.purpose, step.zeroed)
+        yield from _take(play, step, reply["paddr"], before)
+        if claim.pfn < len(play.core.slots()):
+            yield from play.watch.judge_claim(claim)
+    else:
+        play.core.looked_at.add("CORE-10")
+        yield from answers.judge_error(step, reply.outcome.code, before)
+    yield from play.judged()
+    if play.state is not None:
+        yield from play.totals(play.state)
+
+
+def _take(
+    play: Playing, step: Alloc | Fill | FrameAlloc, paddr: int, before: CoreState
+) -> Iterator[Violation]:
     block = Owned(paddr >> PAGE_SHIFT, step.order, step.kind)
     play.core.looked_at |= {"CORE-12", "CORE-13", "CORE-14"}
     usable = merged([*play.memory.usable, *play.accepted.stray])
     yield from answers.judge_block(step, block, paddr, before, usable)
     play.owned.setdefault(step.name, []).append(block)
     play.given[step.name] = block
+    if sick := [pfn for pfn in range(block.pfn, block.end) if pfn in play.sick]:
+        play.over = True
+        what, got = (
+            f"the block of order {step.order} that was given",
+            f"{sick[0] << PAGE_SHIFT:#x} is poisoned",
+        )
+        yield Violation(
+            "CORE-37", what, "no frame that was poisoned while it was free", got, sick[0] << PAGE_SHIFT
+        )
 
 
 def _failed(play: Playing, step: Alloc, reply: Reply, line: str, before: CoreState) -> Iterator[Violation]:
@@ -118,9 +131,17 @@ def _failed(play: Playing, step: Alloc, reply: Reply, line: str, before: CoreSta
         play.over = True
 
 
-def _free(play: Playing, name: str, blocks: Sequence[Owned]) -> Iterator[Violation]:
+def _free(step: Free, play: Playing, _before: CoreState) -> Iterator[Violation]:
+    yield from _give_back(play, step.name, tuple(play.owned.get(step.name, [])))
+
+
+def _free_one(step: FreeOne, play: Playing, _before: CoreState) -> Iterator[Violation]:
+    yield from _give_back(play, step.name, tuple(play.owned.get(step.name, [])[-1:]))
+
+
+def _give_back(play: Playing, name: str, blocks: Sequence[Owned]) -> Iterator[Violation]:
     play.function = FREE
-    lines = [f"core.free {block.pfn << PAGE_SHIFT:#x} {block.order}" for block in reversed(blocks)]
+    lines = [_line_of_free(play, block) for block in reversed(blocks)]
     for block, reply in zip(reversed(blocks), play.ask_all(lines), strict=False):
         play.core.looked_at.add("CORE-15")
         if reply.status == "panic":
@@ -131,6 +152,8 @@ def _free(play: Playing, name: str, blocks: Sequence[Owned]) -> Iterator[Violati
                 yield play.panicked("CORE-15", what, "a return", reply)
             return
         play.owned[name].pop()
+        if play.watch is not None:
+            play.watch.released(block)
         if block in play.poisoned:
             play.quarantine.append(block)
             play.core.looked_at.add("CORE-19")
@@ -139,17 +162,37 @@ def _free(play: Playing, name: str, blocks: Sequence[Owned]) -> Iterator[Violati
         yield from play.all_freed()
 
 
-def _poison(play: Playing, name: str) -> Iterator[Violation]:
-    blocks = [block for block in play.owned.get(name, []) if block not in play.poisoned]
+def _line_of_free(play: Playing, block: Owned) -> str:
+    paddr = block.pfn << PAGE_SHIFT
+    if play.watch is not None and play.watch.is_claimed(block):
+        return f"frame.free {paddr:#x}"
+    return f"core.free {paddr:#x} {block.order}"
+
+
+def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[Violation]:
+    blocks = [block for block in play.owned.get(step.name, []) if block not in play.poisoned]
     if not blocks:
         return
     reply = play.ask(f"core.poison {blocks[-1].pfn << PAGE_SHIFT:#x}")
     if reply.status == "panic":
         yield play.panicked("CORE-19", "a frame that is poisoned", "a return", reply)
     play.poisoned.add(blocks[-1])
+    if play.watch is not None:
+        play.watch.was_poisoned(blocks[-1].pfn)
 
 
-def _storm(play: Playing, step: Storm, before: CoreState) -> Iterator[Violation]:
+def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator[Violation]:
+    pfn = free_frame(before, step.where)
+    if pfn is None or play.watch is None:
+        return
+    reply = play.ask(f"core.poison {pfn << PAGE_SHIFT:#x}")
+    if reply.status == "panic":
+        yield play.panicked("CORE-37", "a free frame that is poisoned", "a return", reply)
+    play.core.looked_at.add("CORE-37")
+    play.sick.add(pfn)
+
+
+def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]:
     """What one CPU breaks alone breaks the clause of that; what several break, theirs."""
     play.function, alone = ALLOC, step.cpus == 1
     there = {one.key for one in play.of(before)}
@@ -172,7 +215,7 @@ def _storm(play: Playing, step: Storm, before: CoreState) -> Iterator[Violation]
             yield Violation("CORE-21", f"after {what}", one.expected, got, one.paddr, one.clause)
 
 
-def _page_tables(play: Playing, step: PageTables, before: CoreState) -> Iterator[Violation]:
+def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator[Violation]:
     play.function = TABLE
     targets = [play.ask("core.alloc 0 unmovable any") for _ in range(TARGETS)]
     if any(reply.status != "ok" for reply in targets):
@@ -193,11 +236,13 @@ def _page_tables(play: Playing, step: PageTables, before: CoreState) -> Iterator
         return
     for paddr in paddrs:
         play.ask(f"core.free {paddr:#x} 0")
+    if play.watch is not None:
+        play.watch.forget_lives()
     yield from play.judged()
     yield from play.all_freed()
 
 
-def _wrong_free(play: Playing, step: WrongFree, before: CoreState) -> Iterator[Violation]:
+def _wrong_free(step: WrongFree, play: Playing, before: CoreState) -> Iterator[Violation]:
     held = play.owned.get(step.name, [])
     old = play.given.get(step.name)
     target = target_of(step.how, Target(before, play.memory, held[-1] if held else None, old, play.held()))
@@ -217,3 +262,17 @@ def _wrong_free(play: Playing, step: WrongFree, before: CoreState) -> Iterator[V
         yield Violation(
             "CORE-17", what, "a refusal before a frame has two owners", got, seen[0].paddr, step.how
         )
+
+
+OPERATIONS: Final[Mapping[type, Perform]] = {
+    Alloc: _alloc,
+    Fill: _fill,
+    FrameAlloc: _frame,
+    Free: _free,
+    FreeOne: _free_one,
+    Poison: _poison,
+    PoisonFree: _poison_free,
+    WrongFree: _wrong_free,
+    Storm: _storm,
+    PageTables: _page_tables,
+}

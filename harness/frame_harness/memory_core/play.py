@@ -9,7 +9,7 @@ from frame_harness.memory_core import judging
 from frame_harness.memory_core.failure import Failure, of_a_dead_guest
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
-from frame_harness.memory_core.operations import carry_out
+from frame_harness.memory_core.operations import OPERATIONS
 from frame_harness.memory_core.playing import Playing
 from frame_harness.memory_core.steps import Operation, Step, map_of, operations_of
 
@@ -30,7 +30,7 @@ def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> F
             if found is not None or playing.over or playing.state is None:
                 break
             done.append(step)
-            found = playing.first_new(carry_out(playing, step))
+            found = playing.first_new(OPERATIONS[type(step)](step, playing, playing.state))
     except GuestFailure as failure:
         return of_a_dead_guest(
             done, core.last_request, playing.function, playing.commands, playing.behind, failure

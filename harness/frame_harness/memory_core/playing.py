@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import PAGE_SIZE
@@ -16,11 +16,17 @@ from frame_harness.memory_core.failure import CORE
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
 from frame_harness.memory_core.maps import MemoryMap, length, without
+from frame_harness.memory_core.slots import SlotWatch
 from frame_harness.memory_core.state import CoreState
 
 START: Final = "buddy::init_buddy_allocator"
 STATE_CLAUSES: Final = frozenset({"CORE-03", "CORE-04", "CORE-06", "CORE-07", "CORE-08", "CORE-18"})
 """What every state is judged by."""
+SLOT_CLAUSES: Final = frozenset({"CORE-32", "CORE-33", "CORE-35", "CORE-36"})
+"""What the slots of every state are judged by."""
+UNSURE: Final = frozenset({"CORE-08", "CORE-10", "CORE-16", "CORE-18", "CORE-19", "CORE-20"})
+"""Not judged behind a frame that was poisoned while it was free: a core may take it out of its lists at any
+time, alone or with its neighbours."""
 
 
 @dataclass
@@ -39,6 +45,10 @@ class Playing:
     """The last block that was given under each name."""
     poisoned: set[Owned] = field(default_factory=set)
     quarantine: list[Owned] = field(default_factory=list)
+    sick: set[int] = field(default_factory=set)
+    """Frames that were poisoned while they were free."""
+    watch: SlotWatch | None = None
+    """None before the start, and where this version's slots say too little."""
     state: CoreState | None = None
     first: CoreState | None = None
     """The state after the start."""
@@ -85,12 +95,19 @@ class Playing:
         yield from self.of(self.state)
 
     def of(self, state: CoreState) -> Iterator[Violation]:
-        return judging.judge_state(state, self.memory, self.held(), self.quarantine, self.accepted)
+        """What is wrong with what the core remembers, then with slots."""
+        held = self.held()
+        yield from judging.judge_state(state, self.memory, held, self.quarantine, self.accepted)
+        if self.watch is not None:
+            self.core.looked_at |= SLOT_CLAUSES
+            yield from self.watch.judge(state, held, self.sick)
 
     def first_new(self, found: Iterable[Violation]) -> Violation | None:
         """The first that is not known; all are looked at, since what follows needs what they find out."""
         new: list[Violation] = []
         for one in found:
+            if self.sick and one.clause in UNSURE:
+                continue
             if one.key in self.known or judging.follows_from(one.key, self.known):
                 self.behind[one.key] = None
             else:
@@ -128,6 +145,11 @@ class Playing:
             return
         found = list(self.judged())
         self.first = self.state
+        if self.first is not None and (words := self.core.slot_words) is not None:
+            self.watch = SlotWatch(words, self.core.slots(), self.core.guest.ram)
+            self.watch.fill(self.first)
+            self.core.looked_at |= SLOT_CLAUSES
+            found += self.watch.judge(self.first, [])
         if self.first is not None:
             # What lies where it must not explains whatever is wrong besides.
             self.core.looked_at |= {"CORE-02", "CORE-05"}
@@ -160,3 +182,7 @@ class Playing:
             got = f"{length(gone) // PAGE_SIZE} frames are not, the first at {gone[0][0]:#x}"
             expected = "the frames of the start are free again"
             yield Violation("CORE-16", "all is freed", expected, got, gone[0][0])
+
+
+Perform = Callable[[Any, Playing, CoreState], Iterator[Violation]]
+"""Carries an operation out: its step, the case, the state in which the core is asked."""

@@ -39,6 +39,7 @@ fn offers(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     reply.flag("kinds", cfg!(tree_has = "alloc_migratetype"));
     reply.flag("poison", cfg!(tree_has = "mark_poisoned"));
     reply.flag("tables", cfg!(tree_has = "frame_options"));
+    reply.flag("slots", cfg!(all(tree_has = "frame_options", tree_has = "unused")));
     reply.flag("hhdm", cfg!(tree_has = "is_hhdm_range_mapped_now"));
     Ok(())
 }
@@ -166,7 +167,7 @@ fn migratetype(kind: Kind) -> crate::memory::zone::Migratetype {
 }
 
 /// The refusal that says which error the core returned. Its variants differ between versions.
-fn error(error: AllocError) -> CommandError {
+pub fn error(error: AllocError) -> CommandError {
     match Text::<32>::from_args(format_args!("{error:?}")).as_str() {
         "OutOfMemory" => failed("OutOfMemory"),
         "InvalidOrder" => failed("InvalidOrder"),
