@@ -6,7 +6,7 @@ use crate::cpus::record::{Counters, SMP};
 use crate::cpus::rounds;
 use crate::memory::zone::{Zone, ZoneType};
 use crate::memory::{boot_alloc, buddy, frame, paging};
-use crate::sync::{with_irqs_disabled, IrqDisabledToken};
+use crate::sync::{noise, with_irqs_disabled, IrqDisabledToken};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use frame::{AllocError, PhysFrame};
 use region::{MemoryKind, MemoryRegion};
@@ -57,6 +57,7 @@ fn layout(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 fn start(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let hhdm_end = args.u64_or("end of the HHDM", u64::MAX)?;
     args.end()?;
+    noise::end(); // a panic may have left it on
     paging::set_hhdm_end(hhdm_end);
     protect();
     let map = region::regions();
