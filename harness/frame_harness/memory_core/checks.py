@@ -10,7 +10,7 @@ from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedChe
 from frame_harness.memory_core.campaign import Found
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.judging import Key
-from frame_harness.memory_core.play import OLDER
+from frame_harness.memory_core.operations import OLDER
 from frame_harness.memory_core.steps import map_of, operations_of, written
 
 NAME = "cases"

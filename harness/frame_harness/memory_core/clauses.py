@@ -44,6 +44,20 @@ CORE_CLAUSES: Final = Clauses(
             ("CORE-20", "F", "the totals that the core tells agree with what it holds"),
             ("CORE-21", "S", "several CPUs at once: no frame in two hands, and all of the above afterwards"),
             ("CORE-22", "F", "page tables in the core's frames lead nowhere but where a page was mapped"),
+            (
+                "CORE-32",
+                "W",
+                "the slot of each free frame says so: FREE, the count of nobody, no owner, its block's order",
+            ),
+            ("CORE-33", "W", "the slot of a frame in use is not FREE; only its owner changes it"),
+            (
+                "CORE-34",
+                "F",
+                "a frame that FrameAllocOptions gives begins a new life: flags, count, generation, payload",
+            ),
+            ("CORE-35", "W", "a generation grows by one with each claim of its frame, and by nothing else"),
+            ("CORE-36", "W", "no byte of a frame changes while it is free: links lie in slots alone"),
+            ("CORE-37", "F", "a frame that is poisoned while it is free is not given"),
         ]
     },
 )

@@ -24,8 +24,10 @@ from frame_harness.memory_core.state import KINDS
 from frame_harness.memory_core.steps import (
     Alloc,
     Fill,
+    FrameAlloc,
     PageTables,
     Poison,
+    PoisonFree,
     Step,
     Storm,
     map_of,
@@ -262,7 +264,8 @@ def _lacking(case: Sequence[Step], offers: Mapping[str, bool]) -> str:
         "protected": ("protected ranges", bool(memory.protected)),
         "hhdm": ("memory that it cannot reach", memory.hhdm_end is not None),
         "kinds": ("kinds of blocks", any(_kind_of(step) != KINDS[0] for step in case)),
-        "poison": ("poison", any(isinstance(step, Poison) for step in case)),
+        "poison": ("poison", any(isinstance(step, Poison | PoisonFree) for step in case)),
+        "slots": ("slots of today", any(isinstance(step, FrameAlloc | PoisonFree) for step in case)),
         "tables": ("frames for page tables", any(isinstance(step, PageTables) for step in case)),
     }
     return next((words for what, (words, needed) in needs.items() if needed and not offers[what]), "")

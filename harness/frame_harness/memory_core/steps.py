@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import ClassVar, Final
 
 from frame_harness.base.errors import UsageError
 from frame_harness.memory_core.maps import (
@@ -18,11 +18,14 @@ from frame_harness.memory_core.maps import (
     Region,
 )
 from frame_harness.memory_core.page_tables import VARIANTS
+from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 ANY_ZONE: Final = "any"
 MOST_FILLED: Final = 600
+FREE_PLACES: Final = ("listed", "inside", "cached")
+"""Where a free frame is: the first of a block on a list, the last of one, or in a CPU's cache."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,55 @@ class Free:
 
 
 @dataclass(frozen=True)
+class FrameAlloc:
+    """Ask the frame module for a frame; `purpose` is one of `PURPOSES`."""
+
+    name: str
+    purpose: str
+    zeroed: bool
+
+    order: ClassVar[int] = 0
+    zone: ClassVar[str] = ANY_ZONE
+
+    @property
+    def kind(self) -> str:
+        return KINDS[self.purpose == "user"]
+
+    @property
+    def writes(self) -> bool:
+        """Whether the frame module writes into the frame."""
+        return self.zeroed or self.purpose == "pagetable"
+
+    def simpler(self) -> Iterator[FrameAlloc | Alloc]:
+        yield Alloc(self.name, 0)
+        if self.purpose != PURPOSES[0]:
+            yield replace(self, purpose=PURPOSES[0])
+        if self.zeroed:
+            yield replace(self, zeroed=False)
+
+    def instead(self) -> Iterator[FrameAlloc]:
+        return iter(())
+
+    def __str__(self) -> str:
+        return f"{self.name} = frame {self.purpose} {'zeroed' if self.zeroed else 'unzeroed'}"
+
+
+@dataclass(frozen=True)
+class PoisonFree:
+    """Poison a frame that is free; `where` is one of `FREE_PLACES`."""
+
+    where: str
+
+    def simpler(self) -> Iterator[PoisonFree]:
+        return iter(())
+
+    instead = simpler
+
+    def __str__(self) -> str:
+        return f"poison free {self.where}"
+
+
+@dataclass(frozen=True)
 class Poison:
     """Poison the first frame of a block; of several blocks the last one."""
 
@@ -187,7 +239,7 @@ class PageTables:
         return f"page tables {self.variant} seed {self.seed}"
 
 
-Operation = Alloc | Fill | Free | FreeOne | Poison | WrongFree | Storm | PageTables
+Operation = Alloc | Fill | FrameAlloc | Free | FreeOne | Poison | PoisonFree | WrongFree | Storm | PageTables
 Step = Region | Islands | Protected | Reach | Operation
 
 
@@ -249,6 +301,11 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
         re.compile(rf"page tables ({'|'.join(VARIANTS)}) seed (\d+)"),
         lambda variant, seed: PageTables(variant, int(seed)),
     ),
+    (
+        re.compile(rf"(\w+) = frame ({'|'.join(PURPOSES)}) (zeroed|unzeroed)"),
+        lambda name, purpose, zeroed: FrameAlloc(name, purpose, zeroed == "zeroed"),
+    ),
+    (re.compile(rf"poison free ({'|'.join(FREE_PLACES)})"), PoisonFree),
     (re.compile(r"free one of (\w+)"), FreeOne),
     (re.compile(r"free (\w+)"), Free),
     (re.compile(r"poison (\w+)"), Poison),
@@ -273,7 +330,7 @@ def require_sense(steps: Sequence[Step]) -> None:
     """
     asked: set[str] = set()
     for step in operations_of(steps):
-        if isinstance(step, Alloc | Fill):
+        if isinstance(step, Alloc | Fill | FrameAlloc):
             asked.add(step.name)
         elif isinstance(step, Free | FreeOne | Poison) and step.name not in asked:
             raise UsageError(
