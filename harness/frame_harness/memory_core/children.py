@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -17,6 +18,7 @@ from frame_harness.base.parent import die_with_parent
 from frame_harness.judge.evidence import Outcome, Record, RunKey, Trouble
 
 _SAY, _DONE, _TROUBLE = b"s", b"d", b"t"
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ANY_NUMBER: Final = 1 << 30
 
 R = TypeVar("R", bound=Record)
@@ -59,10 +61,15 @@ def in_processes(
             while len(open_) >= most:
                 ended += _next_messages(open_, kind, say)
             ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(job, theirs, parent), daemon=True)
-            process.start()
+            # Python ignores what a handler raises while it forks: Ctrl-C would be lost.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+            try:
+                process = context.Process(target=_work, args=(job, theirs, parent, before), daemon=True)
+                process.start()
+                open_[ours] = (job, process)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
-            open_[ours] = (job, process)
         while open_:
             ended += _next_messages(open_, kind, say)
     finally:
@@ -106,12 +113,17 @@ def _heard(
     return None
 
 
-def _work(job: Job[R], connection: Connection, parent: int) -> None:
-    """What the process does; it ends with one last message."""
+def _work(job: Job[R], connection: Connection, parent: int, signals: set[signal.Signals]) -> None:
+    """What the process does; it ends with one last message.
+
+    Args:
+        signals: that are blocked while it works.
+    """
     if os.getppid() != parent:
         return  # it ended before this process began
     die_with_parent(parent)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         result = job.do(lambda words: connection.send_bytes(_SAY + words.encode()))
         connection.send_bytes(_DONE + msgspec.json.encode(result))
     except KeyboardInterrupt:
