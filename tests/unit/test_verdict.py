@@ -47,7 +47,7 @@ from tests.unit.evidence_samples import (
 INFORMATIVE = frozenset({
     "accelerator", "at", "duration_s", "expected", "field", "exhibit", "frame", "got", "message", "name",
     "path", "qemu_version", "reproduce", "selection", "text", "toolchain", "unreadable",
-    "commands", "console_tail", "backtrace", "function", "calls", "level", "incidental",
+    "commands", "console_tail", "backtrace", "function", "calls", "level", "incidental", "case",
 })  # fmt: skip
 
 

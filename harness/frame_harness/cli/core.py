@@ -16,6 +16,7 @@ from frame_harness.base.commands import Say, tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
 from frame_harness.cli import upstream
+from frame_harness.cli.origins import with_origins
 from frame_harness.cli.reporting import publish
 from frame_harness.image.build import build
 from frame_harness.image.compiler import Toolchain
@@ -26,13 +27,14 @@ from frame_harness.judge import baseline as baselines
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, RunKey, Trouble
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
-from frame_harness.machine.definition import load_machine
+from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.memory_core.checks import NAME, planned
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.processes import Outcomes, judge_builds
 from frame_harness.memory_core.steps import parsed, require_sense
 from frame_harness.memory_core.tree import described, memory_core
+from frame_harness.memory_core.versions import lineage_of
 from frame_harness.memory_core.worker import SEED, Judged, Task
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
@@ -52,6 +54,7 @@ class CoreRequest:
 
     Attributes:
         case: the only one to play, as a report writes it; empty for a whole campaign.
+        since: the commit that findings are followed back to; empty where they are not followed.
     """
 
     kernel_src: Path
@@ -63,6 +66,7 @@ class CoreRequest:
     junit: Path | None = None
     upstream: Path | None = None
     seed: int = SEED
+    since: str = ""
 
     @property
     def selection(self) -> str:
@@ -103,8 +107,11 @@ class _Builds:
                 self.seconds += time.monotonic() - began
             self.subject = image.subject
             again = f"{self.request.again} --profile {profile}"
-            machine = load_machine(MACHINE).override(limits={"request_cpu_s": REQUEST_CPU_S})
-            yield Task(RunKey(MACHINE, profile), image, machine, again, case, self.request.seed)
+            yield Task(RunKey(MACHINE, profile), image, _machine(), again, case, self.request.seed)
+
+
+def _machine() -> Machine:
+    return load_machine(MACHINE).override(limits={"request_cpu_s": REQUEST_CPU_S})
 
 
 def check_core(request: CoreRequest) -> ExitCode:
@@ -120,15 +127,19 @@ def check_core(request: CoreRequest) -> ExitCode:
     require_sense(parsed(request.case))
     known = baselines.load(request.baseline, CORE_CLAUSES) if request.baseline else baselines.EMPTY
     subject = memory_core(request.kernel_src)
+    lineage = lineage_of(subject.path, request.since) if request.since else None
+    required = [] if request.select or request.case else list(CORE_CLAUSES)
     console = console_for()
     with Progress(console) as progress:
         tell_through(progress.note)
         progress.note(described(subject))
         evidence = _evidence(request, subject, progress)
+        if lineage is not None and not evidence.interrupted:
+            verdict = judge(evidence, MEMORY_CORE, known, required)
+            evidence = with_origins(evidence, verdict.findings, lineage, _machine(), progress)
     evidence = msgspec.structs.replace(
         evidence, duration_s=time.monotonic() - began, selection=request.selection
     )
-    required = [] if request.select or request.case else list(CORE_CLAUSES)
     verdict = judge(evidence, MEMORY_CORE, known, required)
     return publish(evidence, verdict, known, console, request, subject)
 

@@ -68,6 +68,10 @@ def help_command(command: str) -> None:
     "--case", default="", metavar="CASE", help="With --kernel-src: play this case of a report again."
 )
 @click.option(
+    "--since", default="", metavar="COMMIT",
+    help="With --kernel-src: follow each finding back to the commit that brought it, no further than COMMIT.",
+)  # fmt: skip
+@click.option(
     "--machine", "machines", multiple=True,
     help="A machine's name or TOML file; repeat for more. Default: microvm, q35, pc, and others for the "
     "checks that need them.",
@@ -99,6 +103,7 @@ def check_command(
     frame_rs: Path | None,
     kernel_src: Path | None,
     case: str,
+    since: str,
     machines: tuple[str, ...],
     profile: str,
     accel: str | None,
@@ -122,12 +127,11 @@ def check_command(
             raise click.UsageError(f"{given[0]} does not go with --kernel-src")
         of_core = CoreRequest(
             kernel_src, profile=profile, select=select, case=case, baseline=baseline, json=json_, junit=junit,
-            upstream=upstream, seed=1 if seed is None else seed,
+            upstream=upstream, seed=1 if seed is None else seed, since=since,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
-    if alone := [
-        name for name, value in {"--case": case or None, "--seed": seed}.items() if value is not None
-    ]:
+    of_a_tree = {"--case": case or None, "--since": since or None, "--seed": seed}
+    if alone := [name for name, value in of_a_tree.items() if value is not None]:
         raise click.UsageError(f"{alone[0]} goes with --kernel-src")
     from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from frame_harness.base import report_files
-from frame_harness.base.commands import run
 from frame_harness.base.disk import writing
-from frame_harness.base.errors import UsageError
+from frame_harness.base.errors import MissingToolError, UsageError
+from frame_harness.base.git import Repository
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.verdict import Verdict
@@ -55,11 +55,11 @@ def save(folder: Path | None, evidence: Evidence, verdict: Verdict, subject: Sub
 def _repository(path: Path) -> tuple[Path, str]:
     """The root of the repository around a path, with its commit; without git the path's folder alone."""
     folder = path if path.is_dir() else path.parent
-    root = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
-    if root is None:
+    try:
+        repository = Repository.around(folder)
+    except (UsageError, MissingToolError):
         return folder, ""
-    commit = run(["git", "-C", root, "rev-parse", "--short=12", "HEAD"], what="git rev-parse")
-    changed = run(["git", "-C", root, "status", "--porcelain", "--", folder], what="git status")
-    if commit.status != 0:
-        return root, ""
-    return root, f"commit {commit.out.strip()}{' with changes' if changed.out.strip() else ''}"
+    if (head := repository.id_of("HEAD")) is None:
+        return repository.root, ""
+    changed = repository.changed(repository.path_of(folder))
+    return repository.root, f"commit {head[:12]}{' with changes' if changed else ''}"

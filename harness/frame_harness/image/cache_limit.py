@@ -22,14 +22,14 @@ from frame_harness.base.units import format_bytes, parse_bytes
 VARIABLE: Final = "FRAME_HARNESS_CACHE_LIMIT"
 DEFAULT: Final = "2 GiB"
 BUILT: Final = ("images/*/*", "notes/*", "dwarf/*", "toolchains/*", "target/*", "ir/*/*", "cargo/*",
-                "last/*")  # fmt: skip
+                "last/*", "versions/*")  # fmt: skip
 """What can be built again, each as a whole: a file, or a folder with all that is in it."""
 KEPT: Final = ("scripts/*",)
 """What counts and stays: it is the user's."""
 LOCKS: Final = "locks"
 """The folder of files that are empty."""
 KEEP_S: Final = 7 * 24 * 3600.0
-_DROPPED: Final = ("images", "notes", "dwarf", "toolchains", "cargo")
+_DROPPED: Final = ("images", "notes", "dwarf", "toolchains", "cargo", "versions")
 """What goes when nobody used it for a week, however much room there is."""
 MOST_HELD: Final = 32
 _HELD: Final[OrderedDict[Path, IO[bytes]]] = OrderedDict()

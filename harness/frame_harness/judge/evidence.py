@@ -95,7 +95,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     innermost first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of
     an error that it came from data of the guest: a broken subject may have put it there. `lacks` are the
     names that an absent one would need. `cause` tells faults apart that break the same clause, where that is
-    known: each is a finding.
+    known: each is a finding. `case` shows it, in the words that `--case` takes.
     """
 
     check: str
@@ -123,6 +123,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     unreadable: bool = False
     lacks: tuple[str, ...] = ()
     cause: str = ""
+    case: str = ""
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -208,6 +209,54 @@ class RunEvidence(Record, frozen=True, kw_only=True):
     duration_s: Seconds
 
 
+class Commit(Record, frozen=True, kw_only=True):
+    """One commit of the repository that a subject lies in; without an `id` it is what is not committed yet.
+
+    `short` is the id as far as it is unique, `date` the author's, as YYYY-MM-DD.
+    """
+
+    id: str = ""
+    short: str = ""
+    date: str = ""
+    subject: str = ""
+    merge: bool = False
+
+
+class OriginKind(StrEnum):
+    """What is known of where a fault came from."""
+
+    BROUGHT = "brought"  # by `commit`: it has the fault, `before` has not
+    ALREADY = "already"  # in `commit`, the oldest version that could be asked
+    BETWEEN = "between"  # behind `before`, and not behind `commit`; the versions between tell nothing
+    NOT_SHOWN = "not-shown"  # the newest version does not show it when its case is played alone
+
+
+class Unjudged(Record, frozen=True, kw_only=True):
+    """A version that tells nothing about a fault, with the reason."""
+
+    commit: Commit
+    why: str
+
+
+class Origin(Record, frozen=True, kw_only=True):
+    """Which commit brought the fault of a finding, by its clause and cause.
+
+    `commit` and `before` were played, in builds of `profile`. `case` shows the fault in `commit` where the
+    finding's own does not. `tries` is how often a race was played on each version; 0 where none was.
+    """
+
+    clause: str
+    cause: str
+    kind: OriginKind
+    profile: str
+    commit: Commit
+    before: Commit | None = None
+    unjudged: tuple[Unjudged, ...] = ()
+    case: str = ""
+    versions: Count = 0
+    tries: Count = 0
+
+
 class Trouble(Record, frozen=True, kw_only=True):
     """What kept the harness from judging; `detail` is shown whole, such as a compiler's words.
 
@@ -228,7 +277,8 @@ class Evidence(Record, frozen=True, kw_only=True):
 
     `plan` says what each planned check would have looked at: one that died cannot say it any more. `lacks`
     are the names that this version of the module lacks, as the compiler says. `interrupted` says that
-    somebody stopped it; then it is what was seen so far.
+    somebody stopped it; then it is what was seen so far. `origins` say which commits brought faults, where
+    that was asked for.
     """
 
     subject: SubjectInfo
@@ -242,6 +292,11 @@ class Evidence(Record, frozen=True, kw_only=True):
     duration_s: Seconds = 0.0
     build_s: Seconds = 0.0
     interrupted: bool = False
+    origins: tuple[Origin, ...] = ()
+
+    def origin_of(self, clause: str, cause: str) -> Origin | None:
+        """Where a fault came from; None where nobody followed it."""
+        return next((one for one in self.origins if (one.clause, one.cause) == (clause, cause)), None)
 
 
 def encode(value: Record) -> str:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from frame_harness.contract.clauses import Clause
 from frame_harness.contract.contract import Contract
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Record, RunKey
+from frame_harness.judge.evidence import CheckResult, Evidence, Origin, Outcome, Record, RunKey
 from frame_harness.judge.explanation import Explanation
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
 
@@ -18,6 +18,7 @@ class Finding(Record, frozen=True, kw_only=True):
 
     `where` says in which runs it shows, in words; the first of `results`, seen by the simplest check, is the
     violation to show. `explained_by` is the clause of the finding that this one is a consequence of.
+    `origin` is known where it was followed back over the subject's history.
     """
 
     clause: str
@@ -27,6 +28,7 @@ class Finding(Record, frozen=True, kw_only=True):
     known: str = ""
     explained_by: str = ""
     cause: str = ""
+    origin: Origin | None = None
 
     @property
     def first(self) -> CheckResult:
@@ -83,6 +85,7 @@ def _finding(
         results=explanation.simplest_first(results),
         known=judgement.message if judgement.outcome is ClauseOutcome.KNOWN else "",
         cause=cause,
+        origin=evidence.origin_of(broken.id, cause),
     )
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
@@ -135,17 +135,30 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
         go_on: is asked after each case.
     """
     tally, spoilt = Tally(), Counter[str]()
-    offers = {what: sites[0].core.offers(what) for what in OFFERS}
-    for site in sites:
-        site.offers = offers
-    histories = _histories(sites, seed, offers, tally, spoilt)
-    tables = _page_tables(sites, seed) if offers["tables"] else ()
-    for site, name, steps in chain(_starts(sites, tally), histories, tables):
+    for site, name, steps in cases_of(sites, seed, tally, spoilt):
         _try(site.core, name, steps, tally, spoilt)
         if tally.hangs >= MOST_HANGS or not go_on(tally):
             return tally
     _storms(sites, seed, tally, go_on)
     return tally
+
+
+def cases_of(
+    sites: Sequence[Site], seed: int, tally: Tally, spoilt: Counter[str], most: int = HISTORIES
+) -> Iterator[Case]:
+    """Every case of a campaign but storms.
+
+    Args:
+        most: so many histories.
+        tally: what was yielded so far is counted there.
+        spoilt: by map how often its start showed a known fault; the caller counts.
+    """
+    offers = {what: sites[0].core.offers(what) for what in OFFERS}
+    for site in sites:
+        site.offers = offers
+    histories = islice(_histories(sites, seed, offers, tally, spoilt), most)
+    tables = _page_tables(sites, seed) if offers["tables"] else ()
+    yield from chain(_starts(sites, tally), histories, tables)
 
 
 def _is_for(memory: MemoryMap, offers: Offers) -> bool:

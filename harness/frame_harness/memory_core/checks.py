@@ -80,14 +80,14 @@ def _violated(
 ) -> CheckResult:
     failure, violation = fault.failure, fault.failure.violation
     operations = operations_of(failure.steps)
-    place = failure.at or _line_of(failure.function, image)
+    place, case = failure.at or _line_of(failure.function, image), written(failure.steps)
     return CheckResult(
         check=check_of(clause, number), clauses=(clause,), run=run, outcome=Outcome.VIOLATED,
         duration_s=duration_s, message=violation.what, expected=violation.expected, got=violation.got,
         frame=None if violation.paddr is None else violation.paddr // PAGE_SIZE * PAGE_SIZE,
         function=failure.function, at=place, level=Level.SEQUENCE if operations else Level.CALL,
         exhibit="\n".join(_exhibit(fault)), commands=failure.commands, backtrace=failure.backtrace,
-        reproduce=f"{again} --case '{written(failure.steps)}'", cause=violation.cause,
+        reproduce=f"{again} --case '{case}'", cause=violation.cause, case=case,
     )  # fmt: skip
 
 

@@ -37,6 +37,8 @@ class CoreGuest:
         """The words in which the core refused the last map; empty where it did not."""
         self.looked_at: set[str] = set()
         """Clauses that some case was judged by; any other one was not."""
+        self.steps_done = 0
+        """How many operations of the last case were carried out before it came to its end."""
 
     @property
     def guest(self) -> BootedGuest:

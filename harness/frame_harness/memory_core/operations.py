@@ -197,7 +197,7 @@ def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]
     play.function, alone = ALLOC, step.cpus == 1
     there = {one.key for one in play.of(before)}
     what = f"{step.cpus} CPUs at once, {step.turns} requests each"
-    play.core.looked_at |= set() if alone else {"CORE-21"}
+    play.core.looked_at |= {"CORE-09"} if alone else {"CORE-21"}
     reply = play.ask(f"core.storm {step.cpus} {step.turns} {step.seed}", STORM_CPU_S)
     if reply.status == "panic":
         clause = "CORE-09" if alone else "CORE-21"

@@ -31,6 +31,7 @@ def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> F
                 break
             done.append(step)
             found = playing.first_new(OPERATIONS[type(step)](step, playing, playing.state))
+        core.steps_done = len(operations_of(done))
     except GuestFailure as failure:
         return of_a_dead_guest(
             done, core.last_request, playing.function, playing.commands, playing.behind, failure

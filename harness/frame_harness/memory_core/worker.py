@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.console import ktap
 from frame_harness.guest.booted import BootedGuest
@@ -24,10 +22,10 @@ from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.campaign import STORM_CPUS, Found, Tally, campaign, large_site, small_site
 from frame_harness.memory_core.checks import results_of
 from frame_harness.memory_core.guest import CoreGuest
-from frame_harness.memory_core.judging import LASTING, Key
+from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.maps import merged, without
-from frame_harness.memory_core.play import play
 from frame_harness.memory_core.playing import SLOT_CLAUSES
+from frame_harness.memory_core.sightings import all_of
 from frame_harness.memory_core.steps import Step, map_of
 from frame_harness.session.run import Ledger, Run, unhandled
 
@@ -103,7 +101,7 @@ def _core(run: Run, ram: str) -> CoreGuest:
 def _play(task: Task, small: CoreGuest, large: CoreGuest, say: Say) -> tuple[dict[Key, Found], int]:
     if task.case is not None:
         require_room(task.case, large)
-        return _all_of(task.case, large), 1
+        return dict(all_of(task.case, large).found), 1
     told = 0
 
     def tell(tally: Tally) -> bool:
@@ -130,17 +128,6 @@ def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:
             "case", f"{stray[0][0]:#x}..{stray[0][1]:#x} free", expected=f"inside of {spans}",
             actual="outside", next_step="change the regions of the case",
         )  # fmt: skip
-
-
-def _all_of(case: tuple[Step, ...], core: CoreGuest) -> dict[Key, Found]:
-    """Everything that one case shows, not only what comes first."""
-    found: dict[Key, Found] = {}
-    while (failure := play(core, case, found)) is not None and failure.clause not in found:
-        found[failure.clause] = Found(failure, fresh=None)
-        core.renew()
-        if failure.clause[0] not in LASTING:
-            break  # nothing is judged behind it
-    return found
 
 
 def _selftest(guest: BootedGuest) -> SelftestEvidence:
@@ -176,13 +163,3 @@ def _lacks(core: CoreGuest) -> dict[str, str]:
         **dict.fromkeys((*SLOT_CLAUSES, "CORE-34"), ("slots", "REFCOUNT_UNUSED")),
     }
     return {clause: name for clause, (what, name) in needed.items() if not core.offers(what)}
-
-
-def encoded(judged: Judged) -> bytes:
-    """For the way to another process."""
-    return msgspec.json.encode(judged)
-
-
-def decoded(data: bytes) -> Judged:
-    """What `encoded` made."""
-    return msgspec.json.decode(data, type=Judged)

@@ -10,6 +10,7 @@ from rich.text import Text
 from frame_harness.base.text import plural, printable
 from frame_harness.judge.evidence import CheckResult
 from frame_harness.judge.findings import Finding
+from frame_harness.report.origins import origin_words
 from frame_harness.report.width import ByWidth
 
 LABEL = "dim"
@@ -53,6 +54,8 @@ def finding_block(finding: Finding, consequences: Sequence[Finding] = ()) -> Ren
     others = _other_sights(finding)
     if others:
         parts.append(_fields([("also", other) for other in others]))
+    if finding.origin is not None:
+        parts.append(_fields([("history", origin_words(finding.origin))]))
     parts += _again(finding.first)
     if consequences:
         parts.append(_fields(_explained(consequences)))

@@ -9,6 +9,7 @@ from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.verdict import Verdict, what_was_seen
+from frame_harness.report.origins import origin_words
 
 _SUITE = "frame-harness"
 
@@ -20,7 +21,7 @@ def dumps(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> str:
         suite = ET.SubElement(root, "testsuite", name=str(run.run), time=f"{run.duration_s:.3f}")
         for result in evidence.checks:
             if result.run == run.run:
-                _case(suite, result, baseline)
+                _case(suite, result, evidence, baseline)
     _verdict_case(ET.SubElement(root, "testsuite", name="verdict", time="0"), evidence, verdict)
     for suite in root:
         _count(suite)
@@ -29,7 +30,7 @@ def dumps(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> str:
     return text.decode("utf-8") + "\n"
 
 
-def _case(suite: ET.Element, result: CheckResult, baseline: Baseline) -> None:
+def _case(suite: ET.Element, result: CheckResult, evidence: Evidence, baseline: Baseline) -> None:
     module, _, name = result.check.rpartition("::")
     case = ET.SubElement(
         suite,
@@ -53,12 +54,14 @@ def _case(suite: ET.Element, result: CheckResult, baseline: Baseline) -> None:
             if entries and len(known) == len(entries):
                 ET.SubElement(case, "skipped", message=f"known: {printable('; '.join(known))}")
             else:
-                _body(ET.SubElement(case, "failure", type=" ".join(result.broken), message=words), result)
+                failure = ET.SubElement(case, "failure", type=" ".join(result.broken), message=words)
+                origins = (evidence.origin_of(id_, result.cause) for id_ in result.broken)
+                _body(failure, result, "; ".join(origin_words(one) for one in origins if one))
         case Outcome.CRASHED | Outcome.TIMEOUT | Outcome.ERROR | Outcome.NOT_EVALUATED:
             _body(ET.SubElement(case, "error", type=str(result.outcome), message=words), result)
 
 
-def _body(element: ET.Element, result: CheckResult) -> None:
+def _body(element: ET.Element, result: CheckResult, history: str = "") -> None:
     frame = "" if result.frame is None else f"{result.frame:#x}"
     facts = {
         "expected": result.expected,
@@ -66,6 +69,7 @@ def _body(element: ET.Element, result: CheckResult) -> None:
         "frame": frame,
         "field": result.field,
         "at": result.at,
+        "history": history,
         "see it again": result.reproduce,
     }
     lines = [f"{name}: {value}" for name, value in facts.items() if value]

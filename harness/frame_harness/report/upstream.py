@@ -8,6 +8,7 @@ from pathlib import Path
 from frame_harness.judge.evidence import CheckResult, Evidence, RunEvidence
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.verdict import Verdict
+from frame_harness.report.origins import origin_words
 
 
 def texts(evidence: Evidence, verdict: Verdict, root: Path, version: str) -> Mapping[str, str]:
@@ -34,6 +35,8 @@ def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
         lines.append(f"- Physical address: `{result.frame:#x}`")
     if result.at:
         lines.append(f"- Code: `{result.at.removeprefix(root)}`, in `{result.function}`")
+    if finding.origin is not None:
+        lines.append(f"- History: {origin_words(finding.origin)}")
     lines += ["", *_block("Memory map and case", result.exhibit.splitlines())]
     lines += _block("Requests to the kernel's memory core, with its answers", result.commands)
     lines += _block("Backtrace", [line.replace(root, "") for line in result.backtrace])

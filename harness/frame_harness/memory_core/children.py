@@ -1,0 +1,142 @@
+"""Does pieces of work at the same time, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from frame_harness.base.errors import HarnessError, ImageError
+from frame_harness.base.parent import die_with_parent
+from frame_harness.judge.evidence import Outcome, Record, RunKey, Trouble
+
+_SAY, _DONE, _TROUBLE = b"s", b"d", b"t"
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ANY_NUMBER: Final = 1 << 30
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Job(Generic[R]):
+    """Work on one build.
+
+    Attributes:
+        name: for the person who waits.
+        do: is given a way to say how far it is.
+    """
+
+    name: str
+    run: RunKey
+    do: Callable[[Callable[[str], None]], R]
+
+
+Ended = tuple[Job[R], R | Trouble]
+
+
+def in_processes(
+    jobs: Iterable[Job[R]], kind: type[R], say: Callable[[str, str], None], most: int = ANY_NUMBER
+) -> list[Ended[R]]:
+    """Begin each job as soon as it comes, while the next is still being made; return what became of them.
+
+    Args:
+        jobs: made one by one, such as by a build.
+        kind: of the results.
+        say: is told the name of a job, and how far it is.
+        most: at the same time.
+    """
+    context = multiprocessing.get_context("fork")
+    parent = os.getpid()
+    open_: dict[Connection, tuple[Job[R], ForkProcess]] = {}
+    ended: list[Ended[R]] = []
+    try:
+        for job in jobs:
+            while len(open_) >= most:
+                ended += _next_messages(open_, kind, say)
+            ours, theirs = context.Pipe(duplex=False)
+            # Python ignores what a handler raises while it forks: Ctrl-C would be lost.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+            try:
+                process = context.Process(target=_work, args=(job, theirs, parent, before), daemon=True)
+                process.start()
+                open_[ours] = (job, process)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
+        while open_:
+            ended += _next_messages(open_, kind, say)
+    finally:
+        # Guests die with the process that started them.
+        for _, process in open_.values():
+            process.kill()
+            process.join()
+    return ended
+
+
+def _next_messages(
+    open_: dict[Connection, tuple[Job[R], ForkProcess]], kind: type[R], say: Callable[[str, str], None]
+) -> list[Ended[R]]:
+    """Wait for some process to say something; those that ended are taken out."""
+    ended: list[Ended[R]] = []
+    for ready in wait(list(open_)):
+        assert isinstance(ready, Connection)
+        job, process = open_[ready]
+        outcome = _heard(ready, job, kind, say)
+        if outcome is not None:
+            ended.append((job, outcome))
+            process.join()
+            del open_[ready]
+    return ended
+
+
+def _heard(
+    connection: Connection, job: Job[R], kind: type[R], say: Callable[[str, str], None]
+) -> R | Trouble | None:
+    """What a process came to; None where it only says how far it is."""
+    try:
+        message = connection.recv_bytes()
+    except EOFError:
+        return Trouble(what="memory core", message="the process that judged it died", run=job.run)
+    what, body = message[:1], message[1:]
+    if what == _DONE:
+        return msgspec.json.decode(body, type=kind)
+    if what == _TROUBLE:
+        return msgspec.json.decode(body, type=Trouble)
+    say(job.name, body.decode())
+    return None
+
+
+def _work(job: Job[R], connection: Connection, parent: int, signals: set[signal.Signals]) -> None:
+    """What the process does; it ends with one last message.
+
+    Args:
+        signals: that are blocked while it works.
+    """
+    if os.getppid() != parent:
+        return  # it ended before this process began
+    die_with_parent(parent)
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        result = job.do(lambda words: connection.send_bytes(_SAY + words.encode()))
+        connection.send_bytes(_DONE + msgspec.json.encode(result))
+    except KeyboardInterrupt:
+        pass  # the parent hears it, too
+    except HarnessError as error:
+        connection.send_bytes(_TROUBLE + msgspec.json.encode(_trouble(job.run, error)))
+
+
+def _trouble(key: RunKey, error: HarnessError) -> Trouble:
+    if isinstance(error, ImageError):
+        missing = f"expected {error.expected}, got {error.actual}"
+        message = f"this version cannot be judged: its state is kept in another way: {missing}"
+        return Trouble(what="version", message=message, run=key, outcome=Outcome.ABSENT)
+    return Trouble(
+        what="memory core", message=error.summary, run=key, next=error.next_step, detail=error.evidence
+    )

@@ -1,0 +1,282 @@
+"""Follows faults of a core back over its history, all of them together: a build of a version serves each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+
+from frame_harness.base.commands import Say
+from frame_harness.base.text import plural
+from frame_harness.guest.booted import BootedGuest
+from frame_harness.image.build import build
+from frame_harness.image.compiler import Toolchain
+from frame_harness.image.errors import CompileError, NotJudgeable, SubjectError
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import CheckResult, Origin, OriginKind, RunKey, Unjudged
+from frame_harness.judge.findings import Finding
+from frame_harness.machine.definition import Machine
+from frame_harness.memory_core.campaign import STORM_CPUS
+from frame_harness.memory_core.children import Job, in_processes
+from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.history import Answer, Shown, next_step
+from frame_harness.memory_core.sightings import (
+    RACE_TRIES,
+    Fault,
+    Sighting,
+    Sightings,
+    is_race,
+    sightings,
+    survey,
+)
+from frame_harness.memory_core.steps import parsed
+from frame_harness.memory_core.versions import Lineage, NoCore, Sources, Version, sources
+from frame_harness.memory_core.worker import LARGE, SEED, SMALL
+from frame_harness.session.workers import usable_cpus
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A fault to follow, with the case and the profile that show it."""
+
+    clause: str
+    cause: str
+    fault: Fault
+    case: str
+    profile: str
+
+
+TOLD_EVERY = 10
+"""Cases between two words about how far a build is."""
+Place = tuple[str, str]
+"""What is built: the content of a version, the profile."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Versions to play a fault's case on; `survey`: and whatever else a campaign plays."""
+
+    versions: tuple[int, ...]
+    survey: bool
+
+
+@dataclass
+class Task:
+    """What to play on one build: cases, each with the faults that it is played for, and a survey or none."""
+
+    version: Version
+    profile: str
+    cases: dict[str, list[Fault]] = field(default_factory=dict)
+    survey: bool = False
+
+    @property
+    def place(self) -> Place:
+        """The build."""
+        return self.version.content, self.profile
+
+    @property
+    def name(self) -> str:
+        """For the person who waits."""
+        return f"history: {self.version.commit.short or 'working tree'} ({self.profile})"
+
+
+Asked = Sequence[Task]
+
+
+def wanted_of(findings: Sequence[Finding]) -> tuple[Wanted, ...]:
+    """What to follow of each finding that nobody knows: once, in the profile that serves most of them."""
+    fresh = [finding for finding in findings if not finding.known]
+    shows_in = Counter(profile for finding in fresh for profile in {run.profile for run in finding.runs})
+    # Of two that serve as many, the build without debug assertions: they may end a case early.
+    order = sorted(shows_in, key=lambda profile: (-shows_in[profile], profile != "release"))
+    return tuple(_wanted(finding, _first_in(order, finding)) for finding in fresh)
+
+
+def _first_in(order: Sequence[str], finding: Finding) -> CheckResult:
+    return min(finding.results, key=lambda result: order.index(result.run.profile))
+
+
+def _wanted(finding: Finding, result: CheckResult) -> Wanted:
+    fault = Fault.of(finding.clause, finding.cause, result.got)
+    return Wanted(finding.clause, finding.cause, fault, result.case, result.run.profile)
+
+
+@dataclass
+class Follower:
+    """Plays the cases of faults on the versions that `next_step` asks for, round by round.
+
+    Attributes:
+        toolchain: what to build with.
+        say: is told how far it is.
+    """
+
+    lineage: Lineage
+    toolchain: Toolchain
+    machine: Machine
+    say: Say
+    _seen: dict[tuple[Place, str, Fault], Sighting] = field(default_factory=dict)
+    """What a case showed in a build when it was played for a fault."""
+    _unbuilt: dict[Place, str] = field(default_factory=dict)
+    """Why there is no build, or nothing that can be played on it."""
+    _surveys: dict[Place, Mapping[Fault, str]] = field(default_factory=dict)
+    """The faults that a survey of a build showed, each with a case."""
+    _elusive: set[Fault] = field(default_factory=set)
+    """Faults that a survey showed where their case did not: by its case alone no version counts as good."""
+
+    def origins(self, wanted: Sequence[Wanted], found: Callable[[Origin], None]) -> None:
+        """Tell where each fault came from, as soon as that is known.
+
+        Raises:
+            HarnessError: something else than a version is at fault.
+        """
+        left = list(wanted)
+        with sources(self.lineage, self.say) as taken_out:
+            for number in count(1):
+                steps = [(one, self._next(one)) for one in left]
+                for one, step in steps:
+                    if isinstance(step, Answer):
+                        found(self._origin(one, step))
+                left = [one for one, step in steps if not isinstance(step, Answer)]
+                asked = self._asked(steps)
+                if not asked:
+                    return
+                self.say(f"history: round {number}, {plural(len(left), 'fault')} to follow: {_size(asked)}")
+                self._play(asked, taken_out)
+
+    def _next(self, one: Wanted) -> Question | Answer:
+        """What to find out next: no version is called good in an answer before it was surveyed."""
+        seen = {at: shown for at, (shown, _) in self._shown(one)}
+        step = next_step(len(self.lineage.versions), seen)
+        if not isinstance(step, Answer):
+            return Question(step, survey=one.fault in self._elusive)
+        if step.good is None or is_race(parsed(one.case)):
+            return step
+        place = self.lineage.versions[step.good].content, one.profile
+        return step if place in self._surveys else Question((step.good,), survey=True)
+
+    def _shown(self, one: Wanted) -> Iterator[tuple[int, tuple[Shown, str]]]:
+        """What every version that was asked says of a fault, with the reason where it says nothing."""
+        for at, version in enumerate(self.lineage.versions):
+            place = version.content, one.profile
+            seen, survey = self._seen.get((place, one.case, one.fault)), self._surveys.get(place)
+            if one.fault in (survey or ()) or (seen is not None and seen.of(one.fault)[0] is Shown.BAD):
+                yield at, (Shown.BAD, "")
+            elif place in self._unbuilt:
+                yield at, (Shown.UNKNOWN, self._unbuilt[place])
+            elif seen is not None and (survey is not None or one.fault not in self._elusive):
+                yield at, seen.of(one.fault)
+
+    def _asked(self, steps: Sequence[tuple[Wanted, Question | Answer]]) -> Asked:
+        """What to play on each build, the newest version first."""
+        asked: dict[Place, Task] = {}
+        for one, step in steps:
+            if isinstance(step, Answer):
+                continue
+            for at in step.versions:
+                version = self.lineage.versions[at]
+                place = version.content, one.profile
+                task = asked.setdefault(place, Task(version, one.profile))
+                task.survey |= step.survey and place not in self._surveys
+                if (place, one.case, one.fault) not in self._seen:
+                    task.cases.setdefault(one.case, []).append(one.fault)
+        order = [version.content for version in reversed(self.lineage.versions)]
+        return sorted(asked.values(), key=lambda task: order.index(task.version.content))
+
+    def _play(self, asked: Asked, taken_out: Sources) -> None:
+        ended = in_processes(
+            self._jobs(asked, taken_out), Sightings, lambda name, words: self.say(f"{name}: {words}"),
+            most=usable_cpus(),
+        )  # fmt: skip
+        of_name = {task.name: task for task in asked}
+        for job, outcome in ended:
+            task = of_name[job.name]
+            if not isinstance(outcome, Sightings):
+                self._unbuilt[task.place] = outcome.message
+                continue
+            for (case, faults), one in zip(task.cases.items(), outcome.seen, strict=True):
+                self._seen |= {(task.place, case, fault): one for fault in faults}
+            if outcome.survey is not None:
+                self._surveys[task.place] = found = dict(outcome.survey)
+                self._elusive |= self._unseen_by_their_cases(task.place) & found.keys()
+
+    def _unseen_by_their_cases(self, place: Place) -> set[Fault]:
+        return {
+            fault
+            for (where, _, fault), seen in self._seen.items()
+            if where == place and seen.of(fault)[0] is not Shown.BAD
+        }
+
+    def _jobs(self, asked: Asked, taken_out: Sources) -> Iterator[Job[Sightings]]:
+        for task in asked:
+            try:
+                subject = taken_out.subject(task.version)
+                image = build(subject, task.profile, toolchain=self.toolchain, say=self.say)
+            except CompileError as error:
+                self._unbuilt[task.place] = f"it does not compile: {error.first}"
+            except NotJudgeable as error:
+                self._unbuilt[task.place] = error.detail
+            except (NoCore, SubjectError) as error:
+                self._unbuilt[task.place] = str(error)
+            else:
+                run = RunKey(self.machine.name, task.profile)
+                yield Job(task.name, run, partial(_sightings, image, self.machine, task))
+
+    def _origin(self, one: Wanted, answer: Answer) -> Origin:
+        versions, shown = self.lineage.versions, dict(self._shown(one))
+        bad = len(versions) - 1 if answer.bad is None else answer.bad
+        if answer.bad is None:
+            kind, silent = OriginKind.NOT_SHOWN, [bad]
+        elif answer.good is None:
+            kind, silent = OriginKind.ALREADY, [at for at in range(bad) if at in shown]
+        else:
+            silent = [*range(answer.good + 1, bad)]
+            kind = OriginKind.BETWEEN if silent else OriginKind.BROUGHT
+        return Origin(
+            clause=one.clause, cause=one.cause, kind=kind, profile=one.profile, commit=versions[bad].commit,
+            before=None if answer.good is None else versions[answer.good].commit,
+            unjudged=tuple(Unjudged(commit=versions[at].commit, why=shown[at][1]) for at in silent),
+            case=self._case_of(one, versions[bad]), versions=len(versions),
+            tries=RACE_TRIES if is_race(parsed(one.case)) else 0,
+        )  # fmt: skip
+
+    def _case_of(self, one: Wanted, version: Version) -> str:
+        """The case that shows a fault in a version, where its own does not."""
+        place = version.content, one.profile
+        seen = self._seen.get((place, one.case, one.fault))
+        if seen is not None and seen.of(one.fault)[0] is Shown.BAD:
+            return seen.case_of(one.fault)
+        return self._surveys.get(place, {}).get(one.fault, "")
+
+
+def _size(asked: Asked) -> str:
+    surveys = sum(task.survey for task in asked)
+    parts = [plural(len(asked), "build"), plural(sum(len(task.cases) for task in asked), "case")]
+    return ", ".join(parts + ([plural(surveys, "survey")] if surveys else []))
+
+
+def _sightings(image: Image, machine: Machine, task: Task, say: Say) -> Sightings:
+    """Play cases on one build, in a process of its own."""
+    seen: list[Sighting] = []
+    found: dict[Fault, str] | None = None
+    with _core(image, machine, LARGE) as core:
+        for one in (
+            ()
+            if not task.cases
+            else sightings(core, [(parsed(case), faults) for case, faults in task.cases.items()])
+        ):
+            seen.append(one)
+            if len(seen) in (*range(0, len(task.cases), TOLD_EVERY), len(task.cases)):
+                say(f"{len(seen)} of {plural(len(task.cases), 'case')}")
+    if task.survey:
+        with _core(image, machine, SMALL) as core:
+            found = survey(core, SEED, say)
+    return Sightings(seen=tuple(seen), survey=None if found is None else tuple(found.items()))
+
+
+def _core(image: Image, machine: Machine, ram: str) -> CoreGuest:
+    return CoreGuest(
+        lambda: BootedGuest.boot(image, machine, init="none", ram=ram, cpus=STORM_CPUS),
+        lambda guest: guest.finish(),
+    )
