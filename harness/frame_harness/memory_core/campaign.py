@@ -12,7 +12,14 @@ from itertools import chain
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.histories.shrink import shrink
-from frame_harness.memory_core.catalogue import KIB, MIB, catalogue, large_catalogue, random_map
+from frame_harness.memory_core.catalogue import (
+    KIB,
+    MIB,
+    catalogue,
+    large_catalogue,
+    random_map,
+    work_catalogue,
+)
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
@@ -20,6 +27,7 @@ from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.maps import MemoryMap, Region, Span
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
+from frame_harness.memory_core.state import KINDS
 from frame_harness.memory_core.steps import (
     Alloc,
     Fill,
@@ -29,7 +37,10 @@ from frame_harness.memory_core.steps import (
     Poison,
     Step,
     Storm,
+    WorkOf,
+    WorkOfBoot,
     WrongFree,
+    counts_work,
     operations_of,
     steps_of,
 )
@@ -45,8 +56,17 @@ MANY = 6
 """So many requests of one sort are tried as one that takes all there is."""
 MOST_TRIES = 400
 """So often a case is played to shorten it; most need a tenth of that."""
+WORK_TRIES = 30
+"""The same for a case that counts instructions: each starts the core several times."""
 HUNG_TRIES, MOST_HANGS = 12, 6
 """The same for a case that hangs; so many cases that hang, and a campaign ends."""
+WORK_OF = (
+    *((0, order, "unmovable") for order in range(12)),
+    *((0, order, "movable") for order in (0, 1, 4)),
+    *((2, order, "unmovable") for order in (0, 3)),
+    *((3, order, "unmovable") for order in (0, 2)),
+)
+"""Of which operations work is counted: the number of the map, order, kind."""
 SPOILT = 2
 """So many starts that end at a known fault, and a map is left alone: nothing else can be seen behind it."""
 
@@ -124,13 +144,24 @@ def large_site(core: CoreGuest) -> Site:
     return Site(core, large_catalogue)
 
 
-def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = lambda _: True) -> Tally:
+def work_site(core: CoreGuest) -> Site:
+    """Maps on which work is counted."""
+    return Site(core, work_catalogue)
+
+
+def campaign(
+    sites: Sequence[Site],
+    seed: int,
+    go_on: Callable[[Tally], bool] = lambda _: True,
+    counting: Site | None = None,
+) -> Tally:
     """Start on every map of the catalogue, play operations on these and on random maps, then storms.
 
     The same seed plays the same cases as long as the core finds them right.
 
     Args:
         go_on: is asked after each case.
+        counting: where work is counted, behind the maps of the first site: they show what is plainly wrong.
     """
     tally, spoilt = Tally(), Counter[str]()
     offers = {what: sites[0].core.offers(what) for what in OFFERS}
@@ -138,7 +169,9 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
         site.offers = offers
     histories = _histories(sites, seed, offers, tally, spoilt)
     tables = _page_tables(sites, seed) if offers["tables"] else ()
-    for site, name, steps in chain(_starts(sites, tally), histories, tables):
+    work = _work(counting, offers) if counting else ()
+    starts = chain(_starts(sites[:1], tally), work, _starts(sites[1:], tally))
+    for site, name, steps in chain(starts, histories, tables):
         _try(site.core, name, steps, tally, spoilt)
         if tally.hangs >= MOST_HANGS or not go_on(tally):
             return tally
@@ -156,6 +189,16 @@ def _starts(sites: Sequence[Site], tally: Tally) -> Iterator[Case]:
         for memory in site.maps:
             tally.maps += 1
             yield site, memory.name, steps_of(memory)
+
+
+def _work(site: Site, offers: Offers) -> Iterator[Case]:
+    """What starts and operations cost."""
+    site.offers = offers
+    for memory in site.maps:
+        yield site, memory.name, (*steps_of(memory), WorkOfBoot())
+    for at, order, kind in WORK_OF:
+        if kind in KINDS[: 1 + offers["kinds"]]:
+            yield site, site.maps[at].name, (*steps_of(site.maps[at]), WorkOf(order, kind))
 
 
 def _page_tables(sites: Sequence[Site], seed: int) -> Iterator[Case]:
@@ -264,7 +307,8 @@ def _filled(failure: Failure, play_again: Callable[[Sequence[Step]], Failure | N
 
 
 def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Found:
-    tries = iter(range(HUNG_TRIES if failure.hung else MOST_TRIES))
+    most = WORK_TRIES if counts_work(failure.steps) else MOST_TRIES
+    tries = iter(range(HUNG_TRIES if failure.hung else most))
 
     def shorter(steps: Sequence[Step]) -> Failure | None:
         return play(core, steps, known) if next(tries, None) is not None else None

@@ -9,8 +9,8 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedCheck, RunKey
 from frame_harness.memory_core.campaign import Found
 from frame_harness.memory_core.clauses import CORE_CLAUSES
+from frame_harness.memory_core.functions import OLDER
 from frame_harness.memory_core.judging import Key
-from frame_harness.memory_core.play import OLDER
 from frame_harness.memory_core.steps import map_of, operations_of, written
 
 NAME = "cases"

@@ -61,9 +61,11 @@ class CoreGuest:
         """Whether this version of the core knows `protected` ranges, `kinds`, `poison`, a limited `hhdm`."""
         return bool(self.guest.call("core.offers")[what])
 
-    def start(self, memory: MemoryMap) -> Reply:
+    def start(self, memory: MemoryMap, command: str = "core.start") -> Reply:
         """Start the core on a map; it may panic.
 
+        Args:
+            command: the request that starts it.
         Raises:
             GuestCrashed, GuestTimeout: the core did not come back.
         """
@@ -73,7 +75,7 @@ class CoreGuest:
         self._write(memory)
         self.refused = ""
         limit = "" if memory.hhdm_end is None else f" {memory.hhdm_end:#x}"
-        return self.request(f"core.start{limit}")
+        return self.request(command + limit)
 
     def request(self, line: str, cpu_s: float | None = None) -> Reply:
         """Send one request to the core.

@@ -14,10 +14,11 @@ from frame_harness.guest.reply import Reply
 from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.failure import CORE, Failure, of_a_dead_guest
+from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, START, TABLE
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
 from frame_harness.memory_core.maps import MemoryMap, length, merged, rounded_out, without
-from frame_harness.memory_core.page_tables import Tables
+from frame_harness.memory_core.page_tables import Tables, outside_of
 from frame_harness.memory_core.state import CoreState, spans_of
 from frame_harness.memory_core.steps import (
     ANY_ZONE,
@@ -31,28 +32,21 @@ from frame_harness.memory_core.steps import (
     Poison,
     Step,
     Storm,
+    WorkOf,
+    WorkOfBoot,
     WrongFree,
     map_of,
     operations_of,
 )
+from frame_harness.memory_core.work import Meter
 from frame_harness.memory_core.wrong_frees import SHOWS, Target, target_of
 
-START, ALLOC, ALLOC_ZONE, FREE = (
-    "buddy::init_buddy_allocator",
-    "buddy::alloc_migratetype",
-    "BuddyAllocator::alloc_zone_migratetype",
-    "buddy::free",
-)
-"""The functions of a core that steps call, by today's names."""
 STATE_CLAUSES: Final = frozenset({"CORE-03", "CORE-04", "CORE-06", "CORE-07", "CORE-08", "CORE-18"})
 """What every state is judged by."""
 STORM_CPU_S: Final = 60.0
 """Of a storm: CPUs that wait for a lock use CPU time, too."""
-TABLE: Final = "FrameAllocOptions::allocate"
 TARGETS: Final = 5
 """Frames that are mapped by the page tables of a case."""
-OLDER: Final = {ALLOC: "buddy::alloc", ALLOC_ZONE: "BuddyAllocator::alloc_zone"}
-"""What a version calls them that has no kinds."""
 
 
 @dataclass
@@ -195,10 +189,9 @@ class _Play:
                 yield from self._alloc(step, self.state)
             case Fill():
                 yield from self._fill(step, self.state)
-            case Free(name):
-                yield from self._free(name, tuple(self.owned.get(name, [])))
-            case FreeOne(name):
-                yield from self._free(name, tuple(self.owned.get(name, [])[-1:]))
+            case Free(name) | FreeOne(name):
+                last = -1 if isinstance(step, FreeOne) else 0
+                yield from self._free(name, tuple(self.owned.get(name, [])[last:]))
             case Poison(name):
                 yield from self._poison(name)
             case WrongFree():
@@ -207,6 +200,8 @@ class _Play:
                 yield from self._storm(step, self.state)
             case PageTables():
                 yield from self._page_tables(step, self.state)
+            case WorkOfBoot() | WorkOf():
+                yield from self._work(step)
 
     def _alloc(self, step: Alloc, before: CoreState) -> Iterator[Violation]:
         line = f"core.alloc {step.order} {step.kind} {step.zone}"
@@ -324,11 +319,9 @@ class _Play:
         if any(reply.status != "ok" for reply in targets):
             return  # too little memory
         paddrs, ram = [reply["paddr"] for reply in targets], self.core.guest.ram
-        if stray := [paddr for paddr in paddrs if not ram.holds(paddr, PAGE_SIZE)]:
+        if (stray := outside_of(ram, paddrs)) is not None:
             self.over = True
-            yield Violation(
-                "CORE-12", "a frame that was given", "memory", f"no RAM at {stray[0]:#x}", stray[0]
-            )
+            yield stray
             return
         # What is the core's own is left alone, also where it is free: that is a fault of its own.
         kept = [*((paddr, paddr + PAGE_SIZE) for paddr in paddrs), *rounded_out(spans_of(before.structures))]
@@ -344,12 +337,22 @@ class _Play:
         yield from self.judged()
         yield from self._all_freed()
 
+    def _work(self, step: WorkOfBoot | WorkOf) -> Iterator[Violation]:
+        """The core is started again for it: what was done before it does not count."""
+        self.over = True
+        meter = Meter(self.core, self.memory, self.commands)
+        found = meter.boot() if isinstance(step, WorkOfBoot) else meter.operations(step.order, step.kind)
+        if meter.panic is not None and not self.behind:
+            clause, self.function, reply = meter.panic
+            yield self.panicked(clause, "a call whose work is counted", "a return", reply)
+        if found is not None:
+            self.function = found.function
+            yield found.violation
+
     def _wrong_free(self, step: WrongFree, before: CoreState) -> Iterator[Violation]:
-        held = self.owned.get(step.name, [])
-        old = self.given.get(step.name)
-        target = target_of(
-            step.how, Target(before, self.memory, held[-1] if held else None, old, self.held())
-        )
+        held, old = self.owned.get(step.name, []), self.given.get(step.name)
+        near = Target(before, self.memory, held[-1] if held else None, old, self.held())
+        target = target_of(step.how, near)
         if target is None:
             return
         self.function, self.over = FREE, True

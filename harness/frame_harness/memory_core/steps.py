@@ -187,7 +187,41 @@ class PageTables:
         return f"page tables {self.variant} seed {self.seed}"
 
 
-Operation = Alloc | Fill | Free | FreeOne | Poison | WrongFree | Storm | PageTables
+@dataclass(frozen=True)
+class WorkOfBoot:
+    """Count the instructions of a start on the map, and on an eighth of it."""
+
+    def simpler(self) -> Iterator[WorkOfBoot]:
+        return iter(())
+
+    instead = simpler
+
+    def __str__(self) -> str:
+        return "work of boot"
+
+
+@dataclass(frozen=True)
+class WorkOf:
+    """Count the instructions of operations among scattered blocks, on the map and on an eighth of it."""
+
+    order: int
+    kind: str = KINDS[0]
+
+    def simpler(self) -> Iterator[WorkOf]:
+        if self.kind != KINDS[0]:
+            yield replace(self, kind=KINDS[0])
+        for order in (0, self.order // 2, self.order - 1):
+            if 0 <= order < self.order:
+                yield replace(self, order=order)
+
+    def instead(self) -> Iterator[WorkOf]:
+        return iter(())
+
+    def __str__(self) -> str:
+        return f"work of order {self.order} {self.kind}"
+
+
+Operation = Alloc | Fill | Free | FreeOne | Poison | WrongFree | Storm | PageTables | WorkOfBoot | WorkOf
 Step = Region | Islands | Protected | Reach | Operation
 
 
@@ -211,6 +245,11 @@ def steps_of(memory: MemoryMap) -> tuple[Step, ...]:
 def operations_of(steps: Sequence[Step]) -> tuple[Operation, ...]:
     """What is done on the map."""
     return tuple(step for step in steps if isinstance(step, Operation))
+
+
+def counts_work(steps: Sequence[Step]) -> bool:
+    """Whether it needs a guest that counts instructions."""
+    return any(isinstance(step, WorkOfBoot | WorkOf) for step in steps)
 
 
 def written(steps: Sequence[Step]) -> str:
@@ -249,6 +288,11 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
         re.compile(rf"page tables ({'|'.join(VARIANTS)}) seed (\d+)"),
         lambda variant, seed: PageTables(variant, int(seed)),
     ),
+    (re.compile(r"work of boot"), WorkOfBoot),
+    (
+        re.compile(rf"work of order (\d+) ({'|'.join(KINDS)})"),
+        lambda order, kind: WorkOf(int(order), kind),
+    ),
     (re.compile(r"free one of (\w+)"), FreeOne),
     (re.compile(r"free (\w+)"), Free),
     (re.compile(r"poison (\w+)"), Poison),
@@ -279,6 +323,9 @@ def require_sense(steps: Sequence[Step]) -> None:
             raise UsageError(
                 "case", str(step), expected=f"`{step.name} = alloc …` before it", actual="nothing"
             )
+    if counts_work(steps) and len(operations_of(steps)) > 1:
+        [counted, *_] = [step for step in operations_of(steps) if isinstance(step, WorkOfBoot | WorkOf)]
+        raise UsageError("case", str(counted), expected="no other operation", actual="some beside it")
     memory = map_of(steps)
     for what, count, most in (
         ("regions", len(memory.regions), MAX_REGIONS),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -21,17 +23,28 @@ from frame_harness.judge.evidence import (
     Witness,
 )
 from frame_harness.machine.definition import Machine
-from frame_harness.memory_core.campaign import STORM_CPUS, Found, Tally, campaign, large_site, small_site
+from frame_harness.memory_core.campaign import (
+    STORM_CPUS,
+    Found,
+    Tally,
+    campaign,
+    large_site,
+    small_site,
+    work_site,
+)
 from frame_harness.memory_core.checks import results_of
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import LASTING, Key
 from frame_harness.memory_core.maps import merged, without
 from frame_harness.memory_core.play import play
-from frame_harness.memory_core.steps import Step, map_of
+from frame_harness.memory_core.steps import Step, counts_work, map_of
+from frame_harness.memory_core.work import require_counting
 from frame_harness.session.run import Ledger, Run, unhandled
 
 SMALL, LARGE = "64 MiB", "5 GiB"
 """RAM of the guests: one that is put back fast, one with memory in every zone and behind the PCI hole."""
+COUNTING = "144 MiB"
+"""RAM of the guest that counts instructions: enough for lists of ten thousand blocks."""
 LOW_MEMORY = (0, 0x9F000)
 """Free but for the page from which other CPUs were started: nobody needs that any more."""
 SEED = 1
@@ -75,14 +88,13 @@ def judge_build(task: Task, say: Say) -> Judged:
     began = time.monotonic()
     run = Run(task.key, task.image, task.machine)
     try:
-        with _core(run, SMALL) as small, _core(run, LARGE) as large:
-            run.selftest = _selftest(small.guest)
-            run.layout = _layout(small)
-            lacks = _lacks(small)
-            found, cases = _play(task, small, large, say)
+        with _Cores(run) as cores:
+            run.selftest = _selftest(cores.small.guest)
+            run.layout = _layout(cores.small)
+            lacks = _lacks(cores.small)
+            found, cases, refused = _play(task, cores, say)
             run.invariants["state of the core"] = cases
-            looked_at = small.looked_at | large.looked_at
-            refused = large.refused if task.case is not None else ""
+            looked_at = cores.looked_at
     finally:
         run.finish_all()
     took = time.monotonic() - began
@@ -95,14 +107,35 @@ def judge_build(task: Task, say: Say) -> Judged:
     return Judged(ledger=unhandled(run.ledger()), results=tuple(results))
 
 
-def _core(run: Run, ram: str) -> CoreGuest:
-    return CoreGuest(lambda: run.boot(init="none", ram=ram, cpus=STORM_CPUS), run.finish_any)
+class _Cores(ExitStack):
+    """The guests of a run; each boots when it is first used."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.small = self._core(run, ram=SMALL, cpus=STORM_CPUS)
+        self.large = self._core(run, ram=LARGE, cpus=STORM_CPUS)
+        self.counting = self._core(run, ram=COUNTING, counts_instructions=True)
+
+    def _core(self, run: Run, **options: Any) -> CoreGuest:
+        return self.enter_context(CoreGuest(lambda: run.boot(init="none", **options), run.finish_any))
+
+    @property
+    def looked_at(self) -> set[str]:
+        """The clauses that some case was judged by."""
+        return self.small.looked_at | self.large.looked_at | self.counting.looked_at
+
+    def of_case(self, case: Sequence[Step]) -> CoreGuest:
+        """Where a single case is played."""
+        return self.counting if counts_work(case) else self.large
 
 
-def _play(task: Task, small: CoreGuest, large: CoreGuest, say: Say) -> tuple[dict[Key, Found], int]:
+def _play(task: Task, cores: _Cores, say: Say) -> tuple[dict[Key, Found], int, str]:
+    """What was found, in how many cases; the words in which the core refused the map of the only case."""
     if task.case is not None:
-        require_room(task.case, large)
-        return _all_of(task.case, large), 1
+        core = cores.of_case(task.case)
+        require_room(task.case, core)
+        return _all_of(task.case, core), 1, core.refused
+    require_counting(cores.counting)
     told = 0
 
     def tell(tally: Tally) -> bool:
@@ -112,8 +145,9 @@ def _play(task: Task, small: CoreGuest, large: CoreGuest, say: Say) -> tuple[dic
             say(tally.words)
         return True
 
-    tally = campaign([small_site(small), large_site(large)], task.seed, tell)
-    return tally.found, tally.maps + tally.histories
+    sites = [small_site(cores.small), large_site(cores.large)]
+    tally = campaign(sites, task.seed, tell, work_site(cores.counting))
+    return tally.found, tally.maps + tally.histories, ""
 
 
 def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:

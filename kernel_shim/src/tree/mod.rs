@@ -5,6 +5,7 @@ mod operand;
 #[cfg(tree_has = "frame_options")]
 mod page_tables;
 mod storm;
+mod work;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table::Tables};
@@ -22,6 +23,7 @@ pub const TABLES: Tables = &[
     batch::COMMANDS,
     commands::COMMANDS,
     page_tables::COMMANDS,
+    work::COMMANDS,
     selftest::COMMANDS,
     crash::COMMANDS,
 ];
