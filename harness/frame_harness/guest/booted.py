@@ -36,7 +36,7 @@ COMMANDS_KEPT = 12
 CONSOLE_KEPT = 20
 BATCH_BYTES = 4000
 COUNT_INSTRUCTIONS = ("-icount", "shift=0,sleep=off")
-"""Arguments of QEMU: an instruction takes a nanosecond of the guest's time, and nobody waits for idle time."""
+"""Arguments of QEMU: an instruction takes a nanosecond of the guest's time; idle time is skipped."""
 
 
 Watching = Callable[[Watch], Watch]
