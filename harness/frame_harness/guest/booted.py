@@ -35,8 +35,9 @@ from frame_harness.machine.guest import Guest
 COMMANDS_KEPT = 12
 CONSOLE_KEPT = 20
 BATCH_BYTES = 4000
-COUNT_INSTRUCTIONS = ("-icount", "shift=0,sleep=off")
-"""Arguments of QEMU: an instruction takes a nanosecond of the guest's time; idle time is skipped."""
+COUNT_INSTRUCTIONS = ("-icount", "shift=0,sleep=on")
+"""Arguments of QEMU: an instruction takes a nanosecond of the guest's time. A guest that is idle sleeps: with
+`sleep=off` it would run from timer to timer and use up a CPU of the host."""
 
 
 Watching = Callable[[Watch], Watch]
