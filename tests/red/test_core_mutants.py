@@ -9,9 +9,17 @@ import pytest
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
-from frame_harness.memory_core.campaign import STORM_CPUS, campaign, large_site, small_site, work_site
+from frame_harness.memory_core.campaign import (
+    STORM_CPUS,
+    campaign,
+    huge_site,
+    large_site,
+    small_site,
+    work_site,
+)
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.machines import RAM, is_huge
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.steps import counts_work, parsed, written
 from frame_harness.memory_core.tree import memory_core
@@ -54,15 +62,16 @@ def find(bug: CoreMutant, tmp_path: Path) -> None:
         core_guest(tree, SMALL) as small,
         core_guest(tree, LARGE) as large,
         core_guest(tree, COUNTING, counts=True) as counting,
+        core_guest(tree, RAM) as huge,
     ):
         sites = [small_site(small), large_site(large)]
-        tally = campaign(sites, SEED, lambda so_far: not so_far.found, work_site(counting))
+        tally = campaign(sites, SEED, lambda so_far: not so_far.found, work_site(counting), huge_site(huge))
         assert tally.found, f"nothing was found in {tally.maps} maps and {tally.histories} histories"
         failure = next(iter(tally.found.values())).failure
         case = written(failure.steps)
         # A race does not show each time.
         tries = RACE_TRIES if bug.clause == "CORE-21" else 1
-        core = counting if counts_work(parsed(case)) else large
+        core = counting if counts_work(parsed(case)) else huge if is_huge(parsed(case)) else large
         again = next(filter(None, (play(core, parsed(case)) for _ in range(tries))), None)
     assert failure.violation.clause == bug.clause, f"{failure.violation} {failure.commands}"
     assert again is not None and again.violation.clause == bug.clause, "its text shows something else"

@@ -118,6 +118,15 @@ CORE_MUTANTS = (
         ),
     ),
     CoreMutant(
+        "CORE-05", "forgets what lies above 32 GiB", "buddy.rs",
+        (
+            (
+                "end.min(zone_end));\n",
+                "end.min(zone_end).min(1 << 35));\n",
+            ),
+        ),
+    ),
+    CoreMutant(
         "CORE-05", "forgets the last page", "buddy.rs",
         (
             (
@@ -378,21 +387,6 @@ CORE_MUTANTS = (
         ),
     ),
     CoreMutant(
-        "CORE-23", "looks at all pages before each one", "buddy.rs",
-        (
-            (
-                "        segment.push(paddr, order);\n        paddr += PAGE_SIZE << order;\n    }\n",
-                "        segment.push(paddr, order);\n        paddr += PAGE_SIZE << order;\n    }\n"
-                "    let pages = segment.page_count / 8;\n"
-                "    for page in 0..pages {\n"
-                "        for before in 0..page {\n"
-                "            core::hint::black_box(before);\n"
-                "        }\n"
-                "    }\n",
-            ),
-        ),
-    ),
-    CoreMutant(
         "CORE-23", "holds regions against pairs of others", "boot_alloc.rs",
         (
             (
@@ -405,6 +399,21 @@ CORE_MUTANTS = (
                 "            }\n"
                 "        }\n"
                 "        self.merge();\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-23", "looks at all pages before each one", "buddy.rs",
+        (
+            (
+                "        segment.push(paddr, order);\n        paddr += PAGE_SIZE << order;\n    }\n",
+                "        segment.push(paddr, order);\n        paddr += PAGE_SIZE << order;\n    }\n"
+                "    let pages = segment.page_count / 8;\n"
+                "    for page in 0..pages {\n"
+                "        for before in 0..page {\n"
+                "            core::hint::black_box(before);\n"
+                "        }\n"
+                "    }\n",
             ),
         ),
     ),

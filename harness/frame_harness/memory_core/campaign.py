@@ -24,6 +24,7 @@ from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.machines import fewer, is_huge, machines, operations, room_for
 from frame_harness.memory_core.maps import MemoryMap, Region, Span
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
@@ -60,6 +61,8 @@ WORK_TRIES = 30
 """The same for a case that counts instructions: each starts the core several times."""
 HUNG_TRIES, MOST_HANGS = 12, 6
 """The same for a case that hangs; so many cases that hang, and a campaign ends."""
+HUGE_TRIES = 24
+"""The same for a case on a map of tens of GiB, of which a start takes seconds."""
 WORK_OF = (
     *((0, order, "unmovable") for order in range(12)),
     *((0, order, "movable") for order in (0, 1, 4)),
@@ -92,6 +95,8 @@ class Tally:
     histories: int = 0
     storms: int = 0
     hangs: int = 0
+    left_out: str = ""
+    """Which maps the host had no room for, and why."""
 
     @property
     def words(self) -> str:
@@ -144,6 +149,11 @@ def large_site(core: CoreGuest) -> Site:
     return Site(core, large_catalogue)
 
 
+def huge_site(core: CoreGuest) -> Site:
+    """Maps in the shape of machines with tens of GiB."""
+    return Site(core, machines)
+
+
 def work_site(core: CoreGuest) -> Site:
     """Maps on which work is counted."""
     return Site(core, work_catalogue)
@@ -154,6 +164,7 @@ def campaign(
     seed: int,
     go_on: Callable[[Tally], bool] = lambda _: True,
     counting: Site | None = None,
+    huge: Site | None = None,
 ) -> Tally:
     """Start on every map of the catalogue, play operations on these and on random maps, then storms.
 
@@ -162,6 +173,7 @@ def campaign(
     Args:
         go_on: is asked after each case.
         counting: where work is counted, behind the maps of the first site: they show what is plainly wrong.
+        huge: where maps of tens of GiB are played, last of all but storms: each start takes seconds.
     """
     tally, spoilt = Tally(), Counter[str]()
     offers = {what: sites[0].core.offers(what) for what in OFFERS}
@@ -171,7 +183,8 @@ def campaign(
     tables = _page_tables(sites, seed) if offers["tables"] else ()
     work = _work(counting, offers) if counting else ()
     starts = chain(_starts(sites[:1], tally), work, _starts(sites[1:], tally))
-    for site, name, steps in chain(starts, histories, tables):
+    largest = _machines(huge, offers, tally) if huge else ()
+    for site, name, steps in chain(starts, histories, tables, largest):
         _try(site.core, name, steps, tally, spoilt)
         if tally.hangs >= MOST_HANGS or not go_on(tally):
             return tally
@@ -199,6 +212,16 @@ def _work(site: Site, offers: Offers) -> Iterator[Case]:
     for at, order, kind in WORK_OF:
         if kind in KINDS[: 1 + offers["kinds"]]:
             yield site, site.maps[at].name, (*steps_of(site.maps[at]), WorkOf(order, kind))
+
+
+def _machines(site: Site, offers: Offers, tally: Tally) -> Iterator[Case]:
+    """Maps of real machines with a few operations; the guest ends behind them, for the host's memory."""
+    room = room_for(site.core)
+    tally.left_out = room.why
+    for memory in room.maps:
+        tally.maps += 1
+        yield site, memory.name, (*steps_of(memory), *operations(KINDS[offers["kinds"]]))
+    site.core.renew()
 
 
 def _page_tables(sites: Sequence[Site], seed: int) -> Iterator[Case]:
@@ -307,12 +330,16 @@ def _filled(failure: Failure, play_again: Callable[[Sequence[Step]], Failure | N
 
 
 def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Found:
-    most = WORK_TRIES if counts_work(failure.steps) else MOST_TRIES
+    most = HUGE_TRIES if is_huge(failure.steps) else MOST_TRIES
+    most = WORK_TRIES if counts_work(failure.steps) else most
     tries = iter(range(HUNG_TRIES if failure.hung else most))
 
     def shorter(steps: Sequence[Step]) -> Failure | None:
         return play(core, steps, known) if next(tries, None) is not None else None
 
+    if is_huge(failure.steps):
+        small = (found for steps in fewer(failure.steps) if (found := shorter(steps)) is not None)
+        failure = next((found for found in small if found.clause == failure.clause), failure)
     shortest = shrink(_filled(failure, shorter), shorter)
     core.renew()
     again = play(core, shortest.steps, known)

@@ -75,6 +75,14 @@ def results_of(
     return results
 
 
+def left_out(run: RunKey, why: str) -> CheckResult:
+    """A check that is skipped because the host has no room for it."""
+    return CheckResult(
+        check=f"{NAME}[maps of tens of GiB]", clauses=("CORE-01",), run=run, outcome=Outcome.SKIPPED,
+        duration_s=0.0, message=why, level=Level.HISTORY,
+    )  # fmt: skip
+
+
 def _violated(
     run: RunKey, clause: str, number: int, fault: Found, image: Image, again: str, duration_s: float
 ) -> CheckResult:

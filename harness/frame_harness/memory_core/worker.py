@@ -23,16 +23,18 @@ from frame_harness.judge.evidence import (
     Witness,
 )
 from frame_harness.machine.definition import Machine
+from frame_harness.memory_core import machines
 from frame_harness.memory_core.campaign import (
     STORM_CPUS,
     Found,
     Tally,
     campaign,
+    huge_site,
     large_site,
     small_site,
     work_site,
 )
-from frame_harness.memory_core.checks import results_of
+from frame_harness.memory_core.checks import left_out, results_of
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import LASTING, Key
 from frame_harness.memory_core.maps import merged, without
@@ -92,17 +94,19 @@ def judge_build(task: Task, say: Say) -> Judged:
             run.selftest = _selftest(cores.small.guest)
             run.layout = _layout(cores.small)
             lacks = _lacks(cores.small)
-            found, cases, refused = _play(task, cores, say)
-            run.invariants["state of the core"] = cases
+            played = _play(task, cores, say)
+            run.invariants["state of the core"] = played.cases
             looked_at = cores.looked_at
     finally:
         run.finish_all()
     took = time.monotonic() - began
-    if refused:
-        looked_at, unseen = set(), f"the core refused the map: {refused}"
+    if played.refused:
+        looked_at, unseen = set(), f"the core refused the map: {played.refused}"
     else:
         unseen = "" if task.case else "no case came so far"
-    results = results_of(task.key, found, task.image, task.again, took, lacks, looked_at, unseen)
+    results = results_of(task.key, played.found, task.image, task.again, took, lacks, looked_at, unseen)
+    if played.left_out:
+        results.append(left_out(task.key, played.left_out))
     # A guest that a core brought down is a finding by itself.
     return Judged(ledger=unhandled(run.ledger()), results=tuple(results))
 
@@ -114,6 +118,7 @@ class _Cores(ExitStack):
         super().__init__()
         self.small = self._core(run, ram=SMALL, cpus=STORM_CPUS)
         self.large = self._core(run, ram=LARGE, cpus=STORM_CPUS)
+        self.huge = self._core(run, ram=machines.RAM, cpus=STORM_CPUS)
         self.counting = self._core(run, ram=COUNTING, counts_instructions=True)
 
     def _core(self, run: Run, **options: Any) -> CoreGuest:
@@ -122,19 +127,31 @@ class _Cores(ExitStack):
     @property
     def looked_at(self) -> set[str]:
         """The clauses that some case was judged by."""
-        return self.small.looked_at | self.large.looked_at | self.counting.looked_at
+        cores = (self.small, self.large, self.huge, self.counting)
+        return {clause for core in cores for clause in core.looked_at}
 
     def of_case(self, case: Sequence[Step]) -> CoreGuest:
         """Where a single case is played."""
-        return self.counting if counts_work(case) else self.large
+        if counts_work(case):
+            return self.counting
+        return self.huge if machines.is_huge(case) else self.large
 
 
-def _play(task: Task, cores: _Cores, say: Say) -> tuple[dict[Key, Found], int, str]:
-    """What was found, in how many cases; the words in which the core refused the map of the only case."""
+@dataclass(frozen=True)
+class _Played:
+    """What was found, in how many cases; why something was not played, or judged nothing."""
+
+    found: dict[Key, Found]
+    cases: int
+    refused: str = ""
+    left_out: str = ""
+
+
+def _play(task: Task, cores: _Cores, say: Say) -> _Played:
     if task.case is not None:
         core = cores.of_case(task.case)
         require_room(task.case, core)
-        return _all_of(task.case, core), 1, core.refused
+        return _Played(_all_of(task.case, core), 1, refused=core.refused)
     require_counting(cores.counting)
     told = 0
 
@@ -146,8 +163,8 @@ def _play(task: Task, cores: _Cores, say: Say) -> tuple[dict[Key, Found], int, s
         return True
 
     sites = [small_site(cores.small), large_site(cores.large)]
-    tally = campaign(sites, task.seed, tell, work_site(cores.counting))
-    return tally.found, tally.maps + tally.histories, ""
+    tally = campaign(sites, task.seed, tell, work_site(cores.counting), huge_site(cores.huge))
+    return _Played(tally.found, tally.maps + tally.histories, left_out=tally.left_out)
 
 
 def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:
