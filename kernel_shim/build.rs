@@ -98,12 +98,14 @@ fn beside_adapter(adapter: &str, subject: &str, allow: &str) -> String {
 const CORE: [&str; 4] = ["zone", "frame", "boot_alloc", "buddy"];
 
 /// What versions of a core differ in: `cfg(tree_has = "name")` for a name, by the text that shows it, in which file.
-const ASKED_OF: [(&str, &str, &str); 6] = [
+const ASKED_OF: [(&str, &str, &str); 8] = [
     ("protected", "boot_alloc", "pub fn set_protected_ranges"),
     ("alloc_migratetype", "buddy", "pub fn alloc_migratetype"),
     ("alloc_zone_migratetype", "buddy", "pub fn alloc_zone_migratetype"),
     ("frame_options", "frame", "pub enum FramePurpose"),
     ("mark_poisoned", "frame", "pub fn mark_poisoned"),
+    ("movable", "frame", "pub const MOVABLE"),
+    ("unused", "frame", "pub const REFCOUNT_UNUSED"),
     ("is_hhdm_range_mapped_now", "boot_alloc", "is_hhdm_range_mapped_now"),
 ];
 

@@ -2,6 +2,8 @@
 
 mod irq;
 #[cfg(kernel_tree)]
+pub mod noise;
+#[cfg(kernel_tree)]
 mod spinlock;
 
 // An adapter, and what it is around, use what they need.

@@ -9,14 +9,18 @@ from hypothesis import strategies as st
 from frame_harness.base.errors import UsageError
 from frame_harness.memory_core.maps import Islands, Kind, Protected, Region
 from frame_harness.memory_core.page_tables import VARIANTS
+from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
 from frame_harness.memory_core.steps import (
+    FREE_PLACES,
     Alloc,
     Fill,
+    FrameAlloc,
     Free,
     FreeOne,
     PageTables,
     Poison,
+    PoisonFree,
     Reach,
     Step,
     Storm,
@@ -42,6 +46,8 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Fill, NAMES, ORDERS, KIND, ZONE),
     st.builds(Free, NAMES),
     st.builds(FreeOne, NAMES),
+    st.builds(FrameAlloc, NAMES, st.sampled_from(PURPOSES), st.booleans()),
+    st.builds(PoisonFree, st.sampled_from(FREE_PLACES)),
     st.builds(Poison, NAMES),
     st.builds(Storm, st.integers(1, 8), ORDERS, ORDERS),
     st.builds(PageTables, st.sampled_from(VARIANTS), ORDERS),

@@ -59,7 +59,7 @@ def test_a_finding_is_written_as_a_text_that_can_be_sent(tmp_path: Path) -> None
 
 def test_other_seeds_play_other_histories() -> None:
     def operations(seed: int) -> list[Operation]:
-        return Writer(random.Random(f"{seed}"), kinds=True, poison=True).write(20)
+        return Writer(random.Random(f"{seed}"), kinds=True, poison=True, slots=True).write(20)
 
     assert operations(1) == operations(1) != operations(2)
 

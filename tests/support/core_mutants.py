@@ -347,12 +347,12 @@ CORE_MUTANTS = (
                 "    let mut core = BUDDY_ALLOCATOR.lock();\n"
                 "    let core = core.as_mut().ok_or(AllocError::OutOfMemory)?;\n"
                 "    if order == 0 {\n"
-                "        if let Some(paddr) = cached(kind) {\n",
-                "    let from_cache = if order == 0 { cached(kind) } else { None };\n"
+                "        while let Some(paddr) = cached(kind) {\n",
+                "    let mut from_cache = if order == 0 { cached(kind) } else { None };\n"
                 "    let mut core = BUDDY_ALLOCATOR.lock();\n"
                 "    let core = core.as_mut().ok_or(AllocError::OutOfMemory)?;\n"
                 "    if order == 0 {\n"
-                "        if let Some(paddr) = from_cache {\n",
+                "        while let Some(paddr) = from_cache.take() {\n",
             ),
             (
                 "    let mut cache = cache_of(kind).lock();\n"
@@ -369,7 +369,20 @@ CORE_MUTANTS = (
         ),
     ),
     CoreMutant(
-        "CORE-22", "believes that nobody wants it zeroed", "frame.rs",
+        "CORE-22", "is told last that a table need not be zeroed", "frame.rs",
+        (
+            (
+                "Self { purpose: p, ..self }",
+                "Self { purpose: p, zeroed: self.zeroed || p.requires_zero(), ..self }",
+            ),
+            (
+                "if self.zeroed || self.purpose.requires_zero() {",
+                "if self.zeroed {",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-34", "believes that nobody wants it zeroed", "frame.rs",
         (
             (
                 "if self.zeroed || self.purpose.requires_zero() {",
@@ -378,7 +391,7 @@ CORE_MUTANTS = (
         ),
     ),
     CoreMutant(
-        "CORE-22", "zeroes the upper part of a table", "frame.rs",
+        "CORE-34", "zeroes the upper part of a frame", "frame.rs",
         (
             (
                 "unsafe { payload.write_bytes(0, PAGE_SIZE as usize) }",
@@ -476,6 +489,100 @@ CORE_MUTANTS = (
                 "            let _ = cached;\n"
                 "            (managed, allocated)\n"
                 "        }",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-34", "user data that cannot move", "frame.rs",
+        (
+            (
+                "Self::UserData => frame_flags::USER | frame_flags::MOVABLE,",
+                "Self::UserData => frame_flags::USER,",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-32", "a cached page says that it is given", "buddy.rs",
+        (
+            (
+                "    cache.len += 1;\n"
+                "    stamp(paddr, 0, frame_flags::FREE | movable(Migratetype::home(paddr)));\n",
+                "    cache.len += 1;\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-32", "free pages are blocks of one page", "buddy.rs",
+        (
+            (
+                "stamp(paddr + page * PAGE_SIZE, order, frame_flags::FREE | movable(kind));",
+                "stamp(paddr + page * PAGE_SIZE, 0, frame_flags::FREE | movable(kind));",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-33", "marks the head of a block alone", "buddy.rs",
+        (
+            (
+                "                    for page in 0..1 << order {\n"
+                "                        stamp(\n",
+                "                    for page in 0..1 {\n"
+                "                        stamp(\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-33", "clears the slot behind a freed page", "buddy.rs",
+        (
+            (
+                "        if order > 0 || !cache(paddr) {\n",
+                "        if order == 0 && get_meta(PhysAddr::new(paddr ^ PAGE_SIZE)).get_refcount() == 1 {\n"
+                "            get_meta(PhysAddr::new(paddr ^ PAGE_SIZE)).set_order(1);\n"
+                "        }\n"
+                "        if order > 0 || !cache(paddr) {\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-35", "each stamp is a life", "buddy.rs",
+        (
+            (
+                "    slot.set_refcount(frame::REFCOUNT_UNUSED);\n",
+                "    slot.set_refcount(frame::REFCOUNT_UNUSED);\n"
+                "    slot.set_generation(slot.generation().wrapping_add(1));\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-36", "links in the page itself", "buddy.rs",
+        (
+            (
+                "        *head = paddr;\n",
+                "        // SAFETY: nobody has the page, and the kernel reaches it.\n"
+                "        unsafe { ptr::write(phys_to_virt(paddr) as *mut u64, *head) };\n"
+                "        *head = paddr;\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-37", "looks at poison when a block comes back alone", "buddy.rs",
+        (
+            (
+                "if !frame::block_phys_has_poison_guard(paddr, order) {",
+                "if !frame::block_phys_has_poison_guard(paddr, order) || order < u8::MAX {",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-37", "gives poisoned pages from a cache", "buddy.rs",
+        (
+            (
+                "        if frame::block_phys_has_poison_guard(paddr, 0) {\n"
+                "            segment.quarantine(paddr, 0);\n"
+                "            zone.allocated -= 1;\n"
+                "            return false;\n"
+                "        }\n",
+                "",
             ),
         ),
     ),

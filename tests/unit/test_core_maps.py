@@ -62,6 +62,10 @@ def test_reclaimable_memory_is_usable() -> None:
     assert usable(Region(0x1000, 0x1000), Region(0x2000, 0x1000, Kind.RECLAIM)) == [(0x1000, 0x3000)]
 
 
+def test_a_hole_without_length_cuts_nothing() -> None:
+    assert without([(6, 15)], [(14, 14)]) == [(6, 15)]
+
+
 def test_spans_are_cut_merged_and_compared() -> None:
     assert merged([(5, 7), (1, 3), (3, 5), (9, 9)]) == [(1, 7)]
     assert without([(0, 10)], [(2, 3), (5, 20)]) == [(0, 2), (3, 5)]

@@ -7,8 +7,9 @@ import pytest
 from frame_harness.base.errors import UsageError
 from frame_harness.memory_core.catalogue import DMA_END, MIB, reserved, work_catalogue
 from frame_harness.memory_core.maps import Islands, MemoryMap, Protected, Region, length
-from frame_harness.memory_core.steps import WorkOf, WorkOfBoot, counts_work, parsed, require_sense, written
+from frame_harness.memory_core.steps import counts_work, parsed, require_sense, written
 from frame_harness.memory_core.work import ALLOWANCE, PART, SLACK, growth_of_boot, part_of, too_much
+from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
 
 PAGE = 0x1000
 

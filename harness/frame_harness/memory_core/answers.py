@@ -9,11 +9,11 @@ from frame_harness.memory_core import judging
 from frame_harness.memory_core.judging import Owned, Violation
 from frame_harness.memory_core.maps import Span, without
 from frame_harness.memory_core.state import ZONES, CoreState
-from frame_harness.memory_core.steps import ANY_ZONE, Alloc, Fill
+from frame_harness.memory_core.steps import ANY_ZONE, Alloc, Fill, FrameAlloc
 
 
 def judge_block(
-    step: Alloc | Fill, block: Owned, paddr: int, before: CoreState, usable: Sequence[Span]
+    step: Alloc | Fill | FrameAlloc, block: Owned, paddr: int, before: CoreState, usable: Sequence[Span]
 ) -> Iterator[Violation]:
     """What is wrong with a block that was given.
 
@@ -32,7 +32,7 @@ def judge_block(
         yield Violation("CORE-12", what, f"zone {step.zone}", f"zone {ZONES[zone]}", paddr, "zone")
 
 
-def judge_error(step: Alloc | Fill, code: str, state: CoreState) -> Iterator[Violation]:
+def judge_error(step: Alloc | Fill | FrameAlloc, code: str, state: CoreState) -> Iterator[Violation]:
     """Whether an allocation may fail in a state.
 
     Args:

@@ -25,7 +25,7 @@ from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import fewer, is_huge, machines, operations, room_for
-from frame_harness.memory_core.maps import MemoryMap, Region, Span
+from frame_harness.memory_core.maps import MemoryMap, Region, Span, length
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.state import KINDS
@@ -38,21 +38,22 @@ from frame_harness.memory_core.steps import (
     Poison,
     Step,
     Storm,
-    WorkOf,
-    WorkOfBoot,
     WrongFree,
     counts_work,
     operations_of,
     steps_of,
 )
+from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
 
-OFFERS = ("kinds", "poison", "protected", "tables", "hhdm")
+OFFERS = ("kinds", "poison", "protected", "tables", "hhdm", "slots")
 """What versions of a core know or do not know; see `CoreGuest.offers`."""
 STORM_CPUS, STORM_TURNS, STORMS = 3, 3000, 4
 """CPUs at once, requests of each, storms on each map that has them."""
 STORM_MAPS = ("one piece", "low memory and high memory", "ACPI islands", "little in each zone")
 HISTORIES, STEPS = 260, 24
 """What a whole run plays on each build: so many histories of about so many operations."""
+AMPLE_BYTES = 8 * MIB
+"""Memory that page tables never use up."""
 MANY = 6
 """So many requests of one sort are tried as one that takes all there is."""
 MOST_TRIES = 400
@@ -225,10 +226,11 @@ def _machines(site: Site, offers: Offers, tally: Tally) -> Iterator[Case]:
 
 
 def _page_tables(sites: Sequence[Site], seed: int) -> Iterator[Case]:
-    """Page tables on the first map of each site."""
+    """Page tables on the smallest map of each site that is not scarce: all of its free memory is filled."""
     for number, variant in enumerate(VARIANTS * 2):
         site = sites[number % len(sites)]
-        memory = site.maps[0]
+        ample = [one for one in site.maps if not one.strange and length(one.usable) >= AMPLE_BYTES]
+        memory = min(ample or site.maps, key=lambda one: length(one.usable))
         yield site, memory.name, (*steps_of(memory), PageTables(variant, seed + number))
 
 
@@ -240,7 +242,7 @@ def _histories(
     for number in range(HISTORIES):
         site = sites[0] if rng.random() < 0.85 else rng.choice(sites)
         memory = _map_for(rng, site, spoilt, number, protects=offers["protected"])
-        writer = Writer(rng, kinds=offers["kinds"], poison=offers["poison"])
+        writer = Writer(rng, kinds=offers["kinds"], poison=offers["poison"], slots=offers["slots"])
         tally.histories += 1
         yield site, memory.name, (*steps_of(memory), *writer.write(rng.randint(1, STEPS)))
 

@@ -46,6 +46,20 @@ CORE_CLAUSES: Final = Clauses(
             ("CORE-22", "F", "page tables in the core's frames lead nowhere but where a page was mapped"),
             ("CORE-23", "F", "the work of boot is bounded: linear in frames, quadratic in regions"),
             ("CORE-24", "F", "the work of an operation depends on its order, not on how much memory is free"),
+            (
+                "CORE-32",
+                "W",
+                "the slot of each free frame says so: FREE, the count of nobody, no owner, its block's order",
+            ),
+            ("CORE-33", "W", "the slot of a frame in use is not FREE; only its owner changes it"),
+            (
+                "CORE-34",
+                "F",
+                "a frame that FrameAllocOptions gives begins a new life: flags, count, generation, payload",
+            ),
+            ("CORE-35", "W", "a generation grows by one with each claim of its frame, and by nothing else"),
+            ("CORE-36", "W", "no byte of a frame changes while it is free: links lie in slots alone"),
+            ("CORE-37", "F", "a frame that is poisoned while it is free is not given"),
         ]
     },
 )

@@ -12,10 +12,12 @@ from frame_harness.memory_core.judging import Key, Violation
 from frame_harness.memory_core.steps import (
     Alloc,
     Fill,
+    FrameAlloc,
     Free,
     FreeOne,
     PageTables,
     Poison,
+    PoisonFree,
     Step,
     Storm,
     WrongFree,
@@ -95,6 +97,10 @@ def _clause_of(done: Sequence[Step], asked: str) -> str:
             clause = "CORE-21"
         case PageTables():
             clause = "CORE-22"
+        case FrameAlloc():
+            clause = "CORE-34"
+        case PoisonFree():
+            clause = "CORE-37"
         case _:
             clause = "CORE-01"
     return "CORE-20" if asked == "core.totals" else clause

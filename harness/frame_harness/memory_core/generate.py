@@ -5,8 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
+from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
-from frame_harness.memory_core.steps import ANY_ZONE, Alloc, Fill, Free, FreeOne, Operation, Poison, WrongFree
+from frame_harness.memory_core.steps import (
+    ANY_ZONE,
+    FREE_PLACES,
+    Alloc,
+    Fill,
+    FrameAlloc,
+    Free,
+    FreeOne,
+    Operation,
+    Poison,
+    PoisonFree,
+    WrongFree,
+)
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 MAX_ORDER = 11
@@ -18,18 +31,21 @@ TOO_LARGE = (MAX_ORDER + 1, 63, 64, 255)
 class Writer:
     """Writes operations; remembers which blocks may be there."""
 
-    def __init__(self, rng: random.Random, *, kinds: bool, poison: bool) -> None:
+    def __init__(self, rng: random.Random, *, kinds: bool, poison: bool, slots: bool) -> None:
         self._rng = rng
         self._kinds = KINDS if kinds else KINDS[:1]
-        self._poison = poison
+        self._poison, self._slots = poison, slots
         self._count = 0
         self._there: list[str] = []
 
     def write(self, budget: int) -> list[Operation]:
         """About `budget` operations; then all is freed, or one free is wrong, or neither."""
-        style = self._rng.choice(
-            (self._churn, self._churn, self._exhaust, self._use_up, self._stack, self._sizes)
-        )
+        styles = [self._churn, self._churn, self._exhaust, self._use_up, self._stack, self._sizes]
+        if self._slots:
+            styles += [self._frames, self._frames]
+        if self._slots and self._poison:
+            styles.append(self._sicken)
+        style = self._rng.choice(styles)
         steps = list(style(budget))
         end = self._rng.random()
         if end < 0.35:
@@ -107,6 +123,37 @@ class Writer:
         for order in orders[: max(budget, 4)]:
             yield self._alloc(order)
         yield from self._free_all()
+
+    def _frame(self) -> FrameAlloc:
+        self._count += 1
+        name = f"f{self._count}"
+        self._there.append(name)
+        return FrameAlloc(name, self._rng.choice(PURPOSES), self._rng.random() < 0.5)
+
+    def _frames(self, budget: int) -> Iterator[Operation]:
+        """Frames of the frame module among blocks."""
+        for _ in range(budget):
+            roll = self._rng.random()
+            if not self._there or roll < 0.4:
+                yield self._frame()
+            elif roll < 0.55:
+                yield self._alloc(self._order())
+            else:
+                yield self._free_one()
+
+    def _sicken(self, budget: int) -> Iterator[Operation]:
+        """Poison free frames, then ask for whatever there is."""
+        yield from self._churn(budget // 2)
+        if self._there and self._rng.random() < 0.5:
+            yield self._free_one()
+        for _ in range(self._rng.randint(1, 2)):
+            yield PoisonFree(self._rng.choice(FREE_PLACES))
+        for _ in range(self._rng.randint(1, 3)):
+            yield self._alloc(self._order())
+        self._count += 1
+        name = f"b{self._count}"
+        self._there.append(name)
+        yield Fill(name, 0, self._rng.choice(self._kinds))
 
     def _free_one(self) -> Free:
         return Free(self._there.pop(self._rng.randrange(len(self._there))))

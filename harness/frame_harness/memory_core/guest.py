@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from types import TracebackType
+from typing import Any
+
+from numpy.typing import NDArray
 
 from frame_harness.base.units import GIB
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
@@ -11,6 +15,7 @@ from frame_harness.guest.reply import Reply
 from frame_harness.guest.request import grouped
 from frame_harness.memory_core.maps import MemoryMap, Span, rounded_in
 from frame_harness.memory_core.reading import CoreReader
+from frame_harness.memory_core.slots import SlotWords
 from frame_harness.memory_core.state import CoreState
 
 STATICS = ("kernel_shim::memory", "kernel_shim::heap", "kernel_shim::adapter")
@@ -64,8 +69,17 @@ class CoreGuest:
         return rounded_in([(one.base, one.end) for one in regions if one.kind == "ram"])
 
     def offers(self, what: str) -> bool:
-        """Whether this version of the core knows `protected` ranges, `kinds`, `poison`, a limited `hhdm`."""
+        """Whether this version of the core knows `protected` ranges, `kinds`, `poison`, `slots` …"""
         return bool(self.guest.call("core.offers")[what])
+
+    @cached_property
+    def slot_words(self) -> SlotWords | None:
+        """What this version of the frame module writes into slots; None where it has no count for nobody."""
+        return SlotWords.told_by(self.guest.call("frame.words")) if self.offers("slots") else None
+
+    def slots(self) -> NDArray[Any]:
+        """The slots of a core that has started, no copy."""
+        return self._reader.slots()
 
     def start(self, memory: MemoryMap, command: str = "core.start") -> Reply:
         """Start the core on a map; it may panic.

@@ -70,7 +70,8 @@ Holding = tuple[int, int, Owner]
 
 
 LASTING = frozenset({"CORE-02", "CORE-03", "CORE-04", "CORE-05", "CORE-06", "CORE-08", "CORE-10", "CORE-13",
-                     "CORE-16", "CORE-18", "CORE-20"})  # fmt: skip
+                     "CORE-16", "CORE-18", "CORE-20", "CORE-32", "CORE-33", "CORE-34", "CORE-35",
+                     "CORE-36"})  # fmt: skip
 """Clauses behind whose violation the others still can be judged: nobody lost a frame by it so far."""
 
 
@@ -209,8 +210,10 @@ def _unmerged(state: CoreState) -> Iterator[Violation]:
 def judge_structures(state: CoreState, memory: MemoryMap) -> Iterator[Violation]:
     """What is wrong with the memory that the core took for itself at boot."""
     usable = memory.usable
+    # Maps of hundreds of pieces have thousands of structures: all are looked at together first.
+    any_stray = bool(without(spans_of(state.structures), usable))
     for one in state.structures:
-        if stray := without([one.span], usable):
+        if any_stray and (stray := without([one.span], usable)):
             where = _what_is_there(stray[0], memory)
             yield Violation("CORE-02", one.name, "usable memory of the map", where, one.span[0], where)
         if memory.hhdm_end is not None and one.span[1] > memory.hhdm_end:

@@ -25,8 +25,8 @@ RAM: Final = "64 GiB"
 HIGH_MEMORY: Final = 4 * GIB
 LARGE_TOP: Final = 6 * GIB
 """Where memory ends in the guest for smaller maps."""
-_SLOT_PART: Final = PAGE_SIZE // 64
-"""A slot for each frame: so many bytes of memory cost one."""
+_FRAME_BYTES: Final = 2 * 64
+"""What a frame costs the host: its slot, and as much while slots are judged."""
 _GARBAGE: Final = 512 * MIB
 """What the guest's other memory costs the host: garbage around each GiB, QEMU, what the core writes."""
 _PROCESSES: Final = 2
@@ -109,8 +109,8 @@ def fewer(steps: Sequence[Step]) -> Iterator[tuple[Step, ...]]:
 
 
 def cost_of(memory: MemoryMap) -> int:
-    """Bytes of the host's memory that a guest takes while a core runs on a map."""
-    return memory.top // _SLOT_PART + _GARBAGE
+    """Bytes of the host's memory that it takes to judge a core on a map."""
+    return memory.top // PAGE_SIZE * _FRAME_BYTES + _GARBAGE
 
 
 class HasRam(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -213,20 +214,33 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def without(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
-    """What is left of some spans, in order and disjoint."""
-    left = list(spans)
-    for first, end in holes:
-        cut: list[Span] = []
-        for at, stop in left:
-            cut += [(at, min(stop, first)), (max(at, end), stop)]
-        left = [span for span in cut if span[0] < span[1]]
+    """What is left of each span, in the order of the spans; the pieces of one in ascending order."""
+    cuts = merged(holes)
+    ends = [end for _, end in cuts]
+    left: list[Span] = []
+    for first, end in spans:
+        at = first
+        for hole, hole_end in cuts[bisect_right(ends, first) :]:
+            if hole >= end:
+                break
+            if at < hole:
+                left.append((at, hole))
+            at = hole_end
+        if at < end:
+            left.append((at, end))
     return left
 
 
 def common(one: Iterable[Span], other: Iterable[Span]) -> list[Span]:
-    """The addresses that are in both."""
-    others = list(other)
-    both = ((max(a, c), min(b, d)) for a, b in one for c, d in others)
+    """The addresses that are in both, in order."""
+    others = merged(other)
+    ends = [end for _, end in others]
+    both: list[Span] = []
+    for first, end in one:
+        for start, stop in others[bisect_right(ends, first) :]:
+            if start >= end:
+                break
+            both.append((max(first, start), min(end, stop)))
     return sorted((first, end) for first, end in both if first < end)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from frame_harness.base.units import PAGE_SIZE
 from frame_harness.guest.reply import Reply
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.judging import Violation
@@ -47,14 +46,6 @@ def pages(rng: random.Random) -> list[int]:
         other[level] = (way[level] + rng.randint(2, 100)) & (_LOWER if level == 0 else _INDEX)
         found.append(page_at((other[0], other[1], other[2], other[3])))
     return list(dict.fromkeys(found))
-
-
-def outside_of(ram: GuestRam, paddrs: Sequence[int]) -> Violation | None:
-    """What is wrong with frames that were given where there is no memory."""
-    stray = next((paddr for paddr in paddrs if not ram.holds(paddr, PAGE_SIZE)), None)
-    if stray is None:
-        return None
-    return Violation("CORE-12", "a frame that was given", "memory", f"no RAM at {stray:#x}", stray)
 
 
 @dataclass

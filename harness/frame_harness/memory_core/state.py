@@ -105,3 +105,14 @@ class CoreState:
 def spans_of(structures: Sequence[Structure]) -> list[Span]:
     """Where they lie."""
     return [one.span for one in structures]
+
+
+def free_frame(state: CoreState, where: str) -> int | None:
+    """A free frame: `listed`, the first of the smallest block; `inside`, its last; `cached`, the latest."""
+    if where == "cached":
+        return state.cached[-1][0] if state.cached else None
+    blocks = [block for block in state.blocks if where == "listed" or block.order]
+    smallest = min(blocks, key=lambda block: (block.order, block.pfn), default=None)
+    if smallest is None:
+        return None
+    return smallest.pfn if where == "listed" else smallest.end - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import ClassVar, Final
 
 from frame_harness.base.errors import UsageError
 from frame_harness.memory_core.maps import (
@@ -18,11 +18,15 @@ from frame_harness.memory_core.maps import (
     Region,
 )
 from frame_harness.memory_core.page_tables import VARIANTS
+from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
+from frame_harness.memory_core.work_steps import Work, WorkOf, WorkOfBoot
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 ANY_ZONE: Final = "any"
 MOST_FILLED: Final = 600
+FREE_PLACES: Final = ("listed", "inside", "cached")
+"""Where a free frame is: the first of a block on a list, the last of one, or in a CPU's cache."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,55 @@ class Free:
 
 
 @dataclass(frozen=True)
+class FrameAlloc:
+    """Ask the frame module for a frame; `purpose` is one of `PURPOSES`."""
+
+    name: str
+    purpose: str
+    zeroed: bool
+
+    order: ClassVar[int] = 0
+    zone: ClassVar[str] = ANY_ZONE
+
+    @property
+    def kind(self) -> str:
+        return KINDS[self.purpose == "user"]
+
+    @property
+    def writes(self) -> bool:
+        """Whether the frame module writes into the frame."""
+        return self.zeroed or self.purpose == "pagetable"
+
+    def simpler(self) -> Iterator[FrameAlloc | Alloc]:
+        yield Alloc(self.name, 0)
+        if self.purpose != PURPOSES[0]:
+            yield replace(self, purpose=PURPOSES[0])
+        if self.zeroed:
+            yield replace(self, zeroed=False)
+
+    def instead(self) -> Iterator[FrameAlloc]:
+        return iter(())
+
+    def __str__(self) -> str:
+        return f"{self.name} = frame {self.purpose} {'zeroed' if self.zeroed else 'unzeroed'}"
+
+
+@dataclass(frozen=True)
+class PoisonFree:
+    """Poison a frame that is free; `where` is one of `FREE_PLACES`."""
+
+    where: str
+
+    def simpler(self) -> Iterator[PoisonFree]:
+        return iter(())
+
+    instead = simpler
+
+    def __str__(self) -> str:
+        return f"poison free {self.where}"
+
+
+@dataclass(frozen=True)
 class Poison:
     """Poison the first frame of a block; of several blocks the last one."""
 
@@ -187,41 +240,9 @@ class PageTables:
         return f"page tables {self.variant} seed {self.seed}"
 
 
-@dataclass(frozen=True)
-class WorkOfBoot:
-    """Count the instructions of a start on the map, and on an eighth of it."""
-
-    def simpler(self) -> Iterator[WorkOfBoot]:
-        return iter(())
-
-    instead = simpler
-
-    def __str__(self) -> str:
-        return "work of boot"
-
-
-@dataclass(frozen=True)
-class WorkOf:
-    """Count the instructions of operations among scattered blocks, on the map and on an eighth of it."""
-
-    order: int
-    kind: str = KINDS[0]
-
-    def simpler(self) -> Iterator[WorkOf]:
-        if self.kind != KINDS[0]:
-            yield replace(self, kind=KINDS[0])
-        for order in (0, self.order // 2, self.order - 1):
-            if 0 <= order < self.order:
-                yield replace(self, order=order)
-
-    def instead(self) -> Iterator[WorkOf]:
-        return iter(())
-
-    def __str__(self) -> str:
-        return f"work of order {self.order} {self.kind}"
-
-
-Operation = Alloc | Fill | Free | FreeOne | Poison | WrongFree | Storm | PageTables | WorkOfBoot | WorkOf
+Operation = (
+    Alloc | Fill | FrameAlloc | Free | FreeOne | Poison | PoisonFree | WrongFree | Storm | PageTables | Work
+)
 Step = Region | Islands | Protected | Reach | Operation
 
 
@@ -249,7 +270,7 @@ def operations_of(steps: Sequence[Step]) -> tuple[Operation, ...]:
 
 def counts_work(steps: Sequence[Step]) -> bool:
     """Whether it needs a guest that counts instructions."""
-    return any(isinstance(step, WorkOfBoot | WorkOf) for step in steps)
+    return any(isinstance(step, Work) for step in steps)
 
 
 def written(steps: Sequence[Step]) -> str:
@@ -288,6 +309,11 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
         re.compile(rf"page tables ({'|'.join(VARIANTS)}) seed (\d+)"),
         lambda variant, seed: PageTables(variant, int(seed)),
     ),
+    (
+        re.compile(rf"(\w+) = frame ({'|'.join(PURPOSES)}) (zeroed|unzeroed)"),
+        lambda name, purpose, zeroed: FrameAlloc(name, purpose, zeroed == "zeroed"),
+    ),
+    (re.compile(rf"poison free ({'|'.join(FREE_PLACES)})"), PoisonFree),
     (re.compile(r"work of boot"), WorkOfBoot),
     (
         re.compile(rf"work of order (\d+) ({'|'.join(KINDS)})"),
@@ -317,14 +343,14 @@ def require_sense(steps: Sequence[Step]) -> None:
     """
     asked: set[str] = set()
     for step in operations_of(steps):
-        if isinstance(step, Alloc | Fill):
+        if isinstance(step, Alloc | Fill | FrameAlloc):
             asked.add(step.name)
         elif isinstance(step, Free | FreeOne | Poison) and step.name not in asked:
             raise UsageError(
                 "case", str(step), expected=f"`{step.name} = alloc …` before it", actual="nothing"
             )
     if counts_work(steps) and len(operations_of(steps)) > 1:
-        [counted, *_] = [step for step in operations_of(steps) if isinstance(step, WorkOfBoot | WorkOf)]
+        [counted, *_] = [step for step in operations_of(steps) if isinstance(step, Work)]
         raise UsageError("case", str(counted), expected="no other operation", actual="some beside it")
     memory = map_of(steps)
     for what, count, most in (

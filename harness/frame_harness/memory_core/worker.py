@@ -39,6 +39,7 @@ from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import LASTING, Key
 from frame_harness.memory_core.maps import merged, without
 from frame_harness.memory_core.play import play
+from frame_harness.memory_core.playing import SLOT_CLAUSES
 from frame_harness.memory_core.steps import Step, counts_work, map_of
 from frame_harness.memory_core.work import require_counting
 from frame_harness.session.run import Ledger, Run, unhandled
@@ -219,7 +220,12 @@ def _layout(core: CoreGuest) -> LayoutEvidence:
 
 def _lacks(core: CoreGuest) -> dict[str, str]:
     """By clause the name that this version of the core lacks for it."""
-    needed = {"CORE-19": ("poison", "MetaSlot::mark_poisoned"), "CORE-22": ("tables", "FramePurpose")}
+    needed = {
+        "CORE-19": ("poison", "MetaSlot::mark_poisoned"),
+        "CORE-22": ("tables", "FramePurpose"),
+        "CORE-37": ("poison", "MetaSlot::mark_poisoned"),
+        **dict.fromkeys((*SLOT_CLAUSES, "CORE-34"), ("slots", "REFCOUNT_UNUSED")),
+    }
     return {clause: name for clause, (what, name) in needed.items() if not core.offers(what)}
 
 

@@ -1,6 +1,7 @@
 //! The lock of a kernel's memory core: with interrupts off, by test and set.
 
 use super::irq::IrqDisabledToken;
+use super::noise;
 use crate::arch::{cpu, interrupts};
 use crate::cpus::panics;
 use core::cell::UnsafeCell;
@@ -36,6 +37,7 @@ impl<T: ?Sized> SpinLock<T> {
     pub fn lock(&self) -> SpinLockGuard<'_, T> {
         let were_enabled = interrupts::are_enabled();
         interrupts::disable();
+        noise::wait();
         let me = cpu::index() as u64 + 1;
         // Acquire: pairs with the release in `drop`, so that what the holder before wrote is seen.
         while let Err(owner) = self.owner.compare_exchange_weak(FREE, me, Ordering::Acquire, Ordering::Relaxed) {

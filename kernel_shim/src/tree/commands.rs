@@ -6,7 +6,7 @@ use crate::cpus::record::{Counters, SMP};
 use crate::cpus::rounds;
 use crate::memory::zone::{Zone, ZoneType};
 use crate::memory::{boot_alloc, buddy, frame, paging};
-use crate::sync::{with_irqs_disabled, IrqDisabledToken};
+use crate::sync::{noise, with_irqs_disabled, IrqDisabledToken};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use frame::{AllocError, PhysFrame};
 use region::{MemoryKind, MemoryRegion};
@@ -39,6 +39,7 @@ fn offers(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     reply.flag("kinds", cfg!(tree_has = "alloc_migratetype"));
     reply.flag("poison", cfg!(tree_has = "mark_poisoned"));
     reply.flag("tables", cfg!(tree_has = "frame_options"));
+    reply.flag("slots", cfg!(all(tree_has = "frame_options", tree_has = "unused")));
     reply.flag("hhdm", cfg!(tree_has = "is_hhdm_range_mapped_now"));
     Ok(())
 }
@@ -61,6 +62,7 @@ fn start(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 
 /// The order of the steps is that of a kernel: protected ranges, boot allocator, slots, buddy allocator.
 pub fn start_core(hhdm_end: u64) {
+    noise::end(); // a panic may have left it on
     paging::set_hhdm_end(hhdm_end);
     protect();
     let map = region::regions();
@@ -170,7 +172,7 @@ fn migratetype(kind: Kind) -> crate::memory::zone::Migratetype {
 }
 
 /// The refusal that says which error the core returned. Its variants differ between versions.
-fn error(error: AllocError) -> CommandError {
+pub fn error(error: AllocError) -> CommandError {
     match Text::<32>::from_args(format_args!("{error:?}")).as_str() {
         "OutOfMemory" => failed("OutOfMemory"),
         "InvalidOrder" => failed("InvalidOrder"),

@@ -1,6 +1,8 @@
 //! What binds the shim to the memory core of a kernel tree, whose files are compiled in place.
 
 mod commands;
+#[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
+mod frames;
 mod operand;
 #[cfg(tree_has = "frame_options")]
 mod page_tables;
@@ -18,10 +20,17 @@ mod page_tables {
     pub const COMMANDS: &[shim_parts::command::Command] = &[];
 }
 
+/// Older versions have no count that says that nobody has a frame.
+#[cfg(not(all(tree_has = "frame_options", tree_has = "unused")))]
+mod frames {
+    pub const COMMANDS: &[shim_parts::command::Command] = &[];
+}
+
 pub const TABLES: Tables = &[
     system::COMMANDS,
     batch::COMMANDS,
     commands::COMMANDS,
+    frames::COMMANDS,
     page_tables::COMMANDS,
     work::COMMANDS,
     selftest::COMMANDS,

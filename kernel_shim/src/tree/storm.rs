@@ -8,7 +8,7 @@ use super::operand::Kind;
 use crate::arch::paging::phys_to_virt;
 use crate::cpus::record::{count, Cpu, SMP};
 use crate::memory::{buddy, frame::PhysFrame};
-use crate::sync::with_irqs_disabled;
+use crate::sync::{noise, with_irqs_disabled};
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use shim_parts::random::Random;
@@ -30,6 +30,12 @@ struct Held {
 
 /// The work of one CPU in a round: `iterations` requests, then all is given back.
 pub fn work(me: &'static Cpu) {
+    noise::begin(me.seed.load(Relaxed));
+    request_and_release(me);
+    noise::end();
+}
+
+fn request_and_release(me: &'static Cpu) {
     let mut random = Random::new(me.seed.load(Relaxed));
     let mut held = [Held { paddr: 0, order: 0 }; HELD];
     let mut count_of_held = 0;

@@ -108,6 +108,27 @@ impl ZoneSegment {
         Some(paddr)
     }
 
+    /// The same, of no poisoned frame: a block that has one goes to quarantine.
+    fn take_sound(&mut self, order: u8, kind: Migratetype) -> Option<u64> {
+        loop {
+            let paddr = self.take(order, kind)?;
+            if !frame::block_phys_has_poison_guard(paddr, order) {
+                return Some(paddr);
+            }
+            self.quarantine(paddr, order);
+        }
+    }
+
+    /// Notes that nobody gets a block again, which is on no list.
+    fn quarantine(&mut self, paddr: u64, order: u8) {
+        self.given()[self.index(paddr)].store(given::QUARANTINE, Relaxed);
+        POISON_QUARANTINE_PAGES.fetch_add(1 << order, Relaxed);
+        for page in 0..1 << order {
+            let slot = get_meta(PhysAddr::new(paddr + page * PAGE_SIZE));
+            slot.set_flags(slot.get_flags() & !frame_flags::FREE);
+        }
+    }
+
     /// Puts a block back, merged with its buddies.
     fn put(&mut self, mut paddr: u64, mut order: u8) {
         while usize::from(order) < MAX_ORDER {
@@ -196,7 +217,7 @@ impl BuddyAllocator {
             let zone = &mut self.zones[zone_type as usize];
             for kind in kind.searched() {
                 let found = zone.segments_mut().iter_mut().find_map(|segment| {
-                    let paddr = segment.take(order, kind)?;
+                    let paddr = segment.take_sound(order, kind)?;
                     segment.given()[segment.index(paddr)].store(given::block(order), Relaxed);
                     Some(paddr)
                 });
@@ -259,12 +280,13 @@ impl BuddyAllocator {
         let was_given = byte.is_some_and(|byte| byte.load(Relaxed) == given::block(order));
         assert!(was_given, "buddy allocator: a free of {paddr:#x}, order {order}, which was not given");
         let poisoned = frame::block_phys_has_poison_guard(paddr, order);
-        if let Some(byte) = byte {
-            byte.store(if poisoned { given::QUARANTINE } else { given::NOTHING }, Relaxed);
-        }
-        if poisoned {
-            zone.allocated -= 1 << order;
-            POISON_QUARANTINE_PAGES.fetch_add(1 << order, Relaxed);
+        match segment {
+            Some(segment) if poisoned => {
+                segment.quarantine(paddr, order);
+                zone.allocated -= 1 << order;
+            }
+            Some(segment) => segment.given()[segment.index(paddr)].store(given::NOTHING, Relaxed),
+            None => {}
         }
         poisoned
     }
@@ -430,9 +452,10 @@ pub fn alloc_migratetype(_token: &IrqDisabledToken, order: u8, kind: Migratetype
     let mut core = BUDDY_ALLOCATOR.lock();
     let core = core.as_mut().ok_or(AllocError::OutOfMemory)?;
     if order == 0 {
-        if let Some(paddr) = cached(kind) {
-            core.give_cached(paddr);
-            return Ok(frame_at(paddr));
+        while let Some(paddr) = cached(kind) {
+            if core.give_cached(paddr) {
+                return Ok(frame_at(paddr));
+            }
         }
     }
     let zones = match kind {
@@ -443,12 +466,18 @@ pub fn alloc_migratetype(_token: &IrqDisabledToken, order: u8, kind: Migratetype
 }
 
 impl BuddyAllocator {
-    /// Notes that a page from a cache was given.
-    fn give_cached(&mut self, paddr: u64) {
+    /// Notes that a page from a cache was given. Whether it may be: a poisoned one goes to quarantine.
+    fn give_cached(&mut self, paddr: u64) -> bool {
         let zone = &mut self.zones[zone_of(paddr) as usize];
         let found = zone.segments_mut().iter_mut().find(|segment| segment.contains(paddr, 0));
         let segment = found.expect("a cached page is of a segment");
+        if frame::block_phys_has_poison_guard(paddr, 0) {
+            segment.quarantine(paddr, 0);
+            zone.allocated -= 1;
+            return false;
+        }
         segment.given()[segment.index(paddr)].store(given::block(0), Relaxed);
+        true
     }
 }
 

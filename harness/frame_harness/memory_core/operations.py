@@ -1,0 +1,288 @@
+"""The operations of a case: what each asks of the core, and how its answer is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.guest.reply import Reply
+from frame_harness.memory_core import answers, judging
+from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, TABLE
+from frame_harness.memory_core.judging import Owned, Violation
+from frame_harness.memory_core.maps import merged, rounded_out, without
+from frame_harness.memory_core.page_tables import Tables
+from frame_harness.memory_core.playing import Perform, Playing
+from frame_harness.memory_core.slots import Claim
+from frame_harness.memory_core.state import CoreState, free_frame, spans_of
+from frame_harness.memory_core.steps import (
+    ANY_ZONE,
+    MOST_FILLED,
+    Alloc,
+    Fill,
+    FrameAlloc,
+    Free,
+    FreeOne,
+    PageTables,
+    Poison,
+    PoisonFree,
+    Storm,
+    WrongFree,
+)
+from frame_harness.memory_core.work import Meter
+from frame_harness.memory_core.work_steps import Work, WorkOf, WorkOfBoot
+from frame_harness.memory_core.wrong_frees import SHOWS, Target, target_of
+
+STORM_CPU_S: Final = 60.0
+"""Of a storm: CPUs that wait for a lock use CPU time, too."""
+TARGETS: Final = 5
+"""Frames that are mapped by the page tables of a case."""
+
+
+def _alloc(step: Alloc, play: Playing, before: CoreState) -> Iterator[Violation]:
+    line = f"core.alloc {step.order} {step.kind} {step.zone}"
+    play.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
+    play.core.looked_at.add("CORE-09")
+    reply = play.ask(line)
+    if reply.status == "panic":
+        yield play.panicked("CORE-09", f"an allocation of order {step.order}", "a block or an error", reply)
+        return
+    if reply.status == "ok":
+        yield from _take(play, step, reply["paddr"], before)
+    else:
+        yield from _failed(play, step, reply, line, before)
+    yield from play.judged()
+    if play.state is not None:
+        yield from play.totals(play.state)
+
+
+def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[Violation]:
+    play.function = ALLOC if step.zone == ANY_ZONE else ALLOC_ZONE
+    play.core.looked_at.add("CORE-09")
+    reply = play.ask(f"core.fill {step.order} {step.kind} {step.zone} {MOST_FILLED}")
+    for line in reply.data:
+        yield from _take(play, step, int(line, 0), before)
+    if reply.status == "panic":
+        what = f"allocation {len(reply.data) + 1} of order {step.order}"
+        yield play.panicked("CORE-09", what, "a block or an error", reply)
+        return
+    yield from play.judged()
+    if reply.status == "fail" and play.state is not None:
+        play.core.looked_at.add("CORE-10")
+        yield from answers.judge_error(step, reply.outcome.code, play.state)
+
+
+def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[Violation]:
+    if play.watch is None or (step.writes and play.accepted.given_up):
+        return  # the frame may be one that the core still needs, which is a fault of its own
+    play.function = TABLE
+    play.core.looked_at.add("CORE-34")
+    reply = play.ask(f"frame.alloc {step.purpose} {'zeroed' if step.zeroed else 'unzeroed'}")
+    if reply.status == "panic":
+        what = f"the allocation of a frame for {step.purpose}"
+        yield play.panicked("CORE-34", what, "a frame or an error", reply)
+        return
+    if reply.status == "ok":
+        claim = Claim(reply["paddr"] >> PAGE_SHIFT, step.purpose, step.zeroed)
+        yield from _take(play, step, reply["paddr"], before)
+        if claim.pfn < len(play.core.slots()):
+            yield from play.watch.judge_claim(claim)
+    else:
+        play.core.looked_at.add("CORE-10")
+        yield from answers.judge_error(step, reply.outcome.code, before)
+    yield from play.judged()
+    if play.state is not None:
+        yield from play.totals(play.state)
+
+
+def _take(
+    play: Playing, step: Alloc | Fill | FrameAlloc, paddr: int, before: CoreState
+) -> Iterator[Violation]:
+    block = Owned(paddr >> PAGE_SHIFT, step.order, step.kind)
+    play.core.looked_at |= {"CORE-12", "CORE-13", "CORE-14"}
+    usable = merged([*play.memory.usable, *play.accepted.stray])
+    yield from answers.judge_block(step, block, paddr, before, usable)
+    play.owned.setdefault(step.name, []).append(block)
+    play.given[step.name] = block
+    if sick := [pfn for pfn in range(block.pfn, block.end) if pfn in play.sick]:
+        play.over = True
+        what, got = (
+            f"the block of order {step.order} that was given",
+            f"{sick[0] << PAGE_SHIFT:#x} is poisoned",
+        )
+        yield Violation(
+            "CORE-37", what, "no frame that was poisoned while it was free", got, sick[0] << PAGE_SHIFT
+        )
+
+
+def _failed(play: Playing, step: Alloc, reply: Reply, line: str, before: CoreState) -> Iterator[Violation]:
+    play.core.looked_at |= {"CORE-10", "CORE-11"}
+    yield from answers.judge_error(step, reply.outcome.code, before)
+    again = play.ask(line)
+    if again.status != "fail":
+        got = f"ok paddr={again['paddr']:#x}" if again.status == "ok" else again.shown
+        yield Violation("CORE-11", "the same allocation again, at once", reply.outcome.code, got)
+        play.over = True
+
+
+def _free(step: Free, play: Playing, _before: CoreState) -> Iterator[Violation]:
+    yield from _give_back(play, step.name, tuple(play.owned.get(step.name, [])))
+
+
+def _free_one(step: FreeOne, play: Playing, _before: CoreState) -> Iterator[Violation]:
+    yield from _give_back(play, step.name, tuple(play.owned.get(step.name, [])[-1:]))
+
+
+def _give_back(play: Playing, name: str, blocks: Sequence[Owned]) -> Iterator[Violation]:
+    play.function = FREE
+    lines = [_line_of_free(play, block) for block in reversed(blocks)]
+    for block, reply in zip(reversed(blocks), play.ask_all(lines), strict=False):
+        play.core.looked_at.add("CORE-15")
+        if reply.status == "panic":
+            if judging.is_misaligned(block):
+                play.over = True  # it should not have been given
+            else:
+                what = f"the free of a block of order {block.order}"
+                yield play.panicked("CORE-15", what, "a return", reply)
+            return
+        play.owned[name].pop()
+        if play.watch is not None:
+            play.watch.released(block)
+        if block in play.poisoned:
+            play.quarantine.append(block)
+            play.core.looked_at.add("CORE-19")
+    if blocks:
+        yield from play.judged()
+        yield from play.all_freed()
+
+
+def _line_of_free(play: Playing, block: Owned) -> str:
+    paddr = block.pfn << PAGE_SHIFT
+    if play.watch is not None and play.watch.is_claimed(block):
+        return f"frame.free {paddr:#x}"
+    return f"core.free {paddr:#x} {block.order}"
+
+
+def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[Violation]:
+    blocks = [block for block in play.owned.get(step.name, []) if block not in play.poisoned]
+    if not blocks:
+        return
+    reply = play.ask(f"core.poison {blocks[-1].pfn << PAGE_SHIFT:#x}")
+    if reply.status == "panic":
+        yield play.panicked("CORE-19", "a frame that is poisoned", "a return", reply)
+    play.poisoned.add(blocks[-1])
+    if play.watch is not None:
+        play.watch.was_poisoned(blocks[-1].pfn)
+
+
+def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator[Violation]:
+    pfn = free_frame(before, step.where)
+    if pfn is None or play.watch is None:
+        return
+    reply = play.ask(f"core.poison {pfn << PAGE_SHIFT:#x}")
+    if reply.status == "panic":
+        yield play.panicked("CORE-37", "a free frame that is poisoned", "a return", reply)
+    play.core.looked_at.add("CORE-37")
+    play.sick.add(pfn)
+
+
+def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]:
+    """What one CPU breaks alone breaks the clause of that; what several break, theirs."""
+    play.function, alone = ALLOC, step.cpus == 1
+    there = {one.key for one in play.of(before)}
+    what = f"{step.cpus} CPUs at once, {step.turns} requests each"
+    play.core.looked_at |= set() if alone else {"CORE-21"}
+    reply = play.ask(f"core.storm {step.cpus} {step.turns} {step.seed}", STORM_CPU_S)
+    if reply.status == "panic":
+        clause = "CORE-09" if alone else "CORE-21"
+        yield play.panicked(clause, what, "each allocation and each free returns", reply)
+        return
+    if reply["violations"]:
+        play.over, cause = True, "a frame in two hands"
+        got = f"{cause}, {reply['violations']} times"
+        yield Violation("CORE-14" if alone else "CORE-21", what, "one owner", got, reply["paddr"], cause)
+    for one in [*play.judged(), *play.all_freed()]:
+        if alone or one.key in there or one.key in play.known:
+            yield one
+        else:
+            play.over, got = True, f"{one.what}: {one.got}"
+            yield Violation("CORE-21", f"after {what}", one.expected, got, one.paddr, one.clause)
+
+
+def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator[Violation]:
+    play.function = TABLE
+    targets = [play.ask("core.alloc 0 unmovable any") for _ in range(TARGETS)]
+    if any(reply.status != "ok" for reply in targets):
+        return  # too little memory
+    paddrs, ram = [reply["paddr"] for reply in targets], play.core.guest.ram
+    if stray := [paddr for paddr in paddrs if not ram.holds(paddr, PAGE_SIZE)]:
+        play.over = True
+        yield Violation("CORE-12", "a frame that was given", "memory", f"no RAM at {stray[0]:#x}", stray[0])
+        return
+    # What is the core's own is left alone, also where it is free: that is a fault of its own.
+    kept = [*((paddr, paddr + PAGE_SIZE) for paddr in paddrs), *rounded_out(spans_of(before.structures))]
+    free = without(before.population(), kept)
+    play.core.looked_at.add("CORE-22")
+    tables = Tables(play.ask, ram, free, paddrs, step.variant, step.seed)
+    if (found := next(tables.use(), None)) is not None:
+        play.over = True
+        yield found
+        return
+    for paddr in paddrs:
+        play.ask(f"core.free {paddr:#x} 0")
+    if play.watch is not None:
+        play.watch.forget_lives()
+    yield from play.judged()
+    yield from play.all_freed()
+
+
+def _wrong_free(step: WrongFree, play: Playing, before: CoreState) -> Iterator[Violation]:
+    held = play.owned.get(step.name, [])
+    old = play.given.get(step.name)
+    target = target_of(step.how, Target(before, play.memory, held[-1] if held else None, old, play.held()))
+    if target is None:
+        return
+    play.function, play.over = FREE, True
+    play.core.looked_at.add("CORE-17")
+    there = {one.key for one in play.of(before)}
+    reply = play.ask(f"core.free {target.paddr:#x} {target.order}")
+    if target.gives_up:
+        held.remove(held[-1])  # the caller has given it up, whatever became of it
+    seen = [one for one in play.judged() if one.key not in there and one.clause in SHOWS]
+    if seen:
+        did = "panicked too late" if reply.status == "panic" else "took it"
+        what = f"a wrong free ({step.how}) of {target.paddr:#x}, order {target.order}: the core {did}"
+        got = f"{seen[0].what}: {seen[0].got}"
+        yield Violation(
+            "CORE-17", what, "a refusal before a frame has two owners", got, seen[0].paddr, step.how
+        )
+
+
+def _work(step: Work, play: Playing, _before: CoreState) -> Iterator[Violation]:
+    """The core is started again for it: what was done before it does not count."""
+    play.over = True
+    meter = Meter(play.core, play.memory, play.commands)
+    found = meter.boot() if isinstance(step, WorkOfBoot) else meter.operations(step.order, step.kind)
+    if meter.panic is not None and not play.behind:
+        clause, play.function, reply = meter.panic
+        yield play.panicked(clause, "a call whose work is counted", "a return", reply)
+        return
+    if found is not None:
+        play.function = found.function
+        yield found.violation
+
+
+OPERATIONS: Final[Mapping[type, Perform]] = {
+    Alloc: _alloc,
+    Fill: _fill,
+    FrameAlloc: _frame,
+    Free: _free,
+    FreeOne: _free_one,
+    Poison: _poison,
+    PoisonFree: _poison_free,
+    WrongFree: _wrong_free,
+    Storm: _storm,
+    PageTables: _page_tables,
+    WorkOfBoot: _work,
+    WorkOf: _work,
+}

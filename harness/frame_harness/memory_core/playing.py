@@ -1,0 +1,188 @@
+"""What is known while a case is carried out on a core, and the questions that every step asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from frame_harness.base.errors import RamError
+from frame_harness.base.units import PAGE_SIZE
+from frame_harness.guest.backtrace import code_line
+from frame_harness.guest.reply import Reply
+from frame_harness.image.placed import is_part_of
+from frame_harness.memory_core import judging
+from frame_harness.memory_core.failure import CORE
+from frame_harness.memory_core.functions import START
+from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
+from frame_harness.memory_core.maps import MemoryMap, length, without
+from frame_harness.memory_core.slots import SlotWatch
+from frame_harness.memory_core.state import CoreState
+
+STATE_CLAUSES: Final = frozenset({"CORE-03", "CORE-04", "CORE-06", "CORE-07", "CORE-08", "CORE-18"})
+"""What every state is judged by."""
+SLOT_CLAUSES: Final = frozenset({"CORE-32", "CORE-33", "CORE-35", "CORE-36"})
+"""What the slots of every state are judged by."""
+UNSURE: Final = frozenset({"CORE-08", "CORE-10", "CORE-16", "CORE-18", "CORE-19", "CORE-20"})
+"""Not judged behind a frame that was poisoned while it was free: a core may take it out of its lists at any
+time, alone or with its neighbours."""
+
+
+@dataclass
+class Playing:
+    """What is known while a case is carried out."""
+
+    core: CoreGuest
+    memory: MemoryMap
+    known: frozenset[Key]
+    """Faults that do not end a case, where the core can be judged further."""
+    behind: dict[Key, None] = field(default_factory=dict)
+    accepted: Accepted = field(default_factory=Accepted)
+    owned: dict[str, list[Owned]] = field(default_factory=dict)
+    """What callers hold, by name."""
+    given: dict[str, Owned] = field(default_factory=dict)
+    """The last block that was given under each name."""
+    poisoned: set[Owned] = field(default_factory=set)
+    quarantine: list[Owned] = field(default_factory=list)
+    sick: set[int] = field(default_factory=set)
+    """Frames that were poisoned while they were free."""
+    watch: SlotWatch | None = None
+    """None before the start, and where this version's slots say too little."""
+    state: CoreState | None = None
+    first: CoreState | None = None
+    """The state after the start."""
+    function: str = START
+    commands: list[str] = field(default_factory=list)
+    over: bool = False
+    """Nothing can be judged behind the last step."""
+    blamed: str = ""
+    """The core's function that panicked."""
+    panicked_at: str = ""
+    backtrace: tuple[str, ...] = ()
+
+    # ---- the core ----------------------------------------------------------------------------------------
+
+    def ask(self, line: str, cpu_s: float | None = None) -> Reply:
+        reply = self.core.request(line, cpu_s)
+        more = f" ({len(reply.data)} lines)" if reply.data else ""
+        self.commands.append(f"{line} → {reply.shown}{more}")
+        return reply
+
+    def ask_all(self, lines: list[str]) -> Iterator[Reply]:
+        if len(lines) == 1:
+            yield self.ask(lines[0])
+            return
+        for line, reply in zip(lines, self.core.request_all(lines), strict=False):
+            self.commands.append(f"{line} → {reply.shown}")
+            yield reply
+
+    def held(self) -> list[Owned]:
+        """Every block that a caller holds."""
+        return [block for blocks in self.owned.values() for block in blocks]
+
+    def judged(self) -> Iterator[Violation]:
+        """What is wrong with the state as it is now."""
+        try:
+            self.state = self.core.state(self.first)
+        except RamError as error:
+            text = error.summary
+            yield Violation(
+                "CORE-07", "what the core remembers", "addresses in RAM", text, None, "out of RAM"
+            )
+            return
+        self.core.looked_at |= STATE_CLAUSES
+        yield from self.of(self.state)
+
+    def of(self, state: CoreState) -> Iterator[Violation]:
+        """What is wrong with what the core remembers, then with slots."""
+        held = self.held()
+        yield from judging.judge_state(state, self.memory, held, self.quarantine, self.accepted)
+        if self.watch is not None:
+            self.core.looked_at |= SLOT_CLAUSES
+            yield from self.watch.judge(state, held, self.sick)
+
+    def first_new(self, found: Iterable[Violation]) -> Violation | None:
+        """The first that is not known; all are looked at, since what follows needs what they find out."""
+        new: list[Violation] = []
+        for one in found:
+            if self.sick and one.clause in UNSURE:
+                continue
+            if one.key in self.known or judging.follows_from(one.key, self.known):
+                self.behind[one.key] = None
+            else:
+                new.append(one)
+        return new[0] if new else None
+
+    def panicked(self, clause: str, what: str, expected: str, reply: Reply) -> Violation:
+        """The panic of a request that must not panic; it ends the case."""
+        self.over, self.backtrace = True, reply.backtrace
+        frames = [found for line in reply.backtrace if (found := code_line(line))]
+        inner = next((one for one in frames if CORE in one.function), None)
+        self.blamed = inner.function.rpartition(CORE)[2] if inner else ""
+        panicked = f"{reply.outcome.file}:{reply.outcome.line}"
+        in_core = is_part_of(reply.outcome.file, str(self.core.guest.image.subject.path))
+        # A panic in a library is that of the core's line which called it.
+        self.panicked_at = place = panicked if in_core or not inner else f"{inner.file}:{inner.line}"
+        words = " ".join(reply.outcome.text.split())
+        return Violation(clause, what, expected, f"a panic: {words}", None, place)
+
+    # ---- the start ---------------------------------------------------------------------------------------
+
+    def start(self) -> Iterator[Violation]:
+        """Start the core, judge what it made of the map."""
+        reply = self.core.start(self.memory)
+        self.commands.append(f"core.start → {reply.shown}")
+        self.core.looked_at.add("CORE-01")
+        if reply.status == "panic":
+            self.over = True
+            if judging.may_refuse(self.memory, reply.outcome.text):
+                self.core.refused = reply.outcome.text
+                return
+            yield self.panicked(
+                "CORE-01", "the start of the core", "a core that runs: there is room for it", reply
+            )
+            return
+        found = list(self.judged())
+        self.first = self.state
+        if self.first is not None and (words := self.core.slot_words) is not None:
+            self.watch = SlotWatch(words, self.core.slots(), self.core.guest.ram)
+            self.watch.fill(self.first)
+            self.core.looked_at |= SLOT_CLAUSES
+            found += self.watch.judge(self.first, [])
+        if self.first is not None:
+            # What lies where it must not explains whatever is wrong besides.
+            self.core.looked_at |= {"CORE-02", "CORE-05"}
+            yield from judging.judge_structures(self.first, self.memory)
+        yield from found
+        if self.first is None:
+            self.over = True
+            return
+        yield from judging.judge_population(self.first, self.memory)
+        yield from self.totals(self.first)
+        self.accepted = judging.accepted(self.first, self.memory)
+
+    def totals(self, state: CoreState) -> Iterator[Violation]:
+        self.core.looked_at.add("CORE-20")
+        reply = self.core.request("core.totals")
+        if reply.status == "panic":
+            yield self.panicked("CORE-20", "the totals", "an answer", reply)
+            return
+        managed = sum(zone.managed for zone in state.zones)
+        allocated = sum(1 << block.order for block in self.held())
+        for what, wanted in (("managed", managed), ("allocated", allocated)):
+            if reply[what] != wanted:
+                yield Violation("CORE-20", f"{what} pages in all", str(wanted), str(reply[what]), None, what)
+
+    def all_freed(self) -> Iterator[Violation]:
+        if self.held() or self.quarantine or self.first is None or self.state is None:
+            return
+        self.core.looked_at.add("CORE-16")
+        if gone := without(self.first.population(), self.state.population()):
+            got = f"{length(gone) // PAGE_SIZE} frames are not, the first at {gone[0][0]:#x}"
+            expected = "the frames of the start are free again"
+            yield Violation("CORE-16", "all is freed", expected, got, gone[0][0])
+
+
+Perform = Callable[[Any, Playing, CoreState], Iterator[Violation]]
+"""Carries an operation out: its step, the case, the state in which the core is asked."""

@@ -1,0 +1,274 @@
+"""What slots say of frames, and what free frames hold, from moment to moment of a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.guest.reply import Reply
+from frame_harness.machine.ram import GuestRam
+from frame_harness.memory_core.judging import Owned, Violation
+from frame_harness.memory_core.maps import rounded_out, without
+from frame_harness.memory_core.state import CoreState, FreeBlock, spans_of
+
+PURPOSES: Final = ("kernel", "user", "pagetable")
+FEW_SLOTS: Final = 1 << 16
+"""Of tables up to this size every free slot is judged after each step; of larger ones those of new blocks."""
+MOST_FILLED_BYTES: Final = 4 << 20
+"""Free frames are filled where all of them together have no more bytes."""
+_WORDS: Final = PAGE_SIZE // 8
+_SPREAD: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
+_LINKS: Final = ("next", "prev")
+
+Pfns = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SlotWords:
+    """What the frame module writes into slots; `movable` is 0 where it has no such flag."""
+
+    unused: int
+    free: int
+    allocated: int
+    kernel: int
+    user: int
+    movable: int
+
+    @classmethod
+    def told_by(cls, reply: Reply) -> SlotWords:
+        """The words as the guest tells them."""
+        return cls(**{name: reply[name] for name in cls.__dataclass_fields__})
+
+    def flags_of(self, purpose: str) -> int:
+        """The flags of a frame that was allocated for a purpose."""
+        own = self.user | self.movable if purpose == "user" else self.kernel
+        return own | self.allocated
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A frame that the frame module gave, and what it was asked for."""
+
+    pfn: int
+    purpose: str
+    zeroed: bool
+
+
+class SlotWatch:
+    """Knows what slots and free frames have to hold, from the first state of a case on.
+
+    Fields that this version's slots lack are not judged. The slots are a live view of guest RAM.
+    """
+
+    def __init__(self, words: SlotWords, slots: NDArray[Any], ram: GuestRam) -> None:
+        self._words, self._slots, self._ram = words, slots, ram
+        names = slots.dtype.names or ()
+        self._fields = tuple(name for name in names if name not in _LINKS and not name.startswith("_"))
+        self._few = len(slots) <= FEW_SLOTS
+        self._generations = slots["generation"].copy() if "generation" in names else None
+        self._claims: dict[int, dict[str, int]] = {}
+        """What the slot of each claimed frame says, by the frame."""
+        self._filled = np.zeros(len(slots), dtype=np.bool_)
+        self._judged: frozenset[FreeBlock] = frozenset()
+
+    # ---- what is known -----------------------------------------------------------------------------------
+
+    def fill(self, state: CoreState) -> None:
+        """Fill free frames, where they are few, each with another word; the core's own are left alone."""
+        own = rounded_out(spans_of(state.structures))
+        spans = [
+            span for span in without(state.population(), own) if self._ram.holds(span[0], span[1] - span[0])
+        ]
+        if sum(end - first for first, end in spans) > MOST_FILLED_BYTES:
+            return
+        for first, end in spans:
+            pfns = np.arange(first >> PAGE_SHIFT, min(end >> PAGE_SHIFT, len(self._slots)))
+            self._payload(first, first + len(pfns) * PAGE_SIZE)[:] = _fill_of(pfns)[:, None]
+            self._filled[pfns] = True
+
+    def is_claimed(self, block: Owned) -> bool:
+        """Whether the frame module gave this frame."""
+        return block.order == 0 and block.pfn in self._claims
+
+    def released(self, block: Owned) -> None:
+        """Its owner gave a frame back."""
+        self._claims.pop(block.pfn, None)
+
+    def was_poisoned(self, pfn: int) -> None:
+        """The harness changed the slot of a frame."""
+        if pfn in self._claims:
+            self._claims[pfn] = self._row(pfn)
+
+    def forget_lives(self) -> None:
+        """Frames were claimed, and nobody knows which."""
+        if self._generations is not None:
+            self._generations = self._slots["generation"].copy()
+
+    # ---- what is wrong -----------------------------------------------------------------------------------
+
+    def judge_claim(self, claim: Claim) -> Iterator[Violation]:
+        """What is wrong with the new life of a frame; its slot is what has to stay from now on."""
+        pfn, row = claim.pfn, self._row(claim.pfn)
+        wanted = {
+            "flags": self._words.flags_of(claim.purpose),
+            "refcount": 1,
+            "order": 0,
+            "vtable": 0,
+            "guard": 0,
+        }
+        if self._generations is not None:
+            wanted["generation"] = (int(self._generations[pfn]) + 1) & 0xFFFF_FFFF
+            self._generations[pfn] = row["generation"]
+        self._claims[pfn] = row
+        what = f"the slot of a frame that was allocated for {claim.purpose}"
+        for field, value in wanted.items():
+            if field in row and row[field] != value:
+                got = f"{field} {row[field]:#x}"
+                yield Violation("CORE-34", what, f"{field} {value:#x}", got, pfn << PAGE_SHIFT, field)
+        yield from self._judge_payload(claim)
+        self._filled[pfn] = False
+
+    def judge(self, state: CoreState, held: Sequence[Owned], sick: Iterable[int] = ()) -> Iterator[Violation]:
+        """What is wrong with slots and free frames now.
+
+        Args:
+            held: what callers hold.
+            sick: frames that were poisoned while they were free: their slots are not judged.
+        """
+        blocks = frozenset([*state.blocks, *(FreeBlock(pfn, 0, kind, -1) for pfn, kind, _ in state.cached)])
+        pfns, orders = _frames_of(blocks if self._few else blocks - self._judged, len(self._slots))
+        self._judged = blocks
+        well = ~np.isin(pfns, np.fromiter(sick, np.int64))
+        yield from self._judge_free(pfns[well], orders[well])
+        yield from self._judge_held(held)
+        yield from self._judge_lives()
+        yield from self._judge_filled(blocks)
+
+    def _judge_free(self, pfns: Pfns, orders: NDArray[np.int64]) -> Iterator[Violation]:
+        words, slots = self._words, self._slots
+        marks = np.uint32(words.free | words.allocated)
+        wrong: dict[str, Callable[[], NDArray[np.bool_]]] = {
+            "refcount": lambda: slots["refcount"][pfns] != words.unused,
+            "flags": lambda: (slots["flags"][pfns] & marks) != words.free,
+            "order": lambda: slots["order"][pfns] != orders,
+            "vtable": lambda: slots["vtable"][pfns] != 0,
+            "guard": lambda: slots["guard"][pfns] != 0,
+        }
+        for field in (field for field in wrong if field in self._fields):
+            if (at := np.flatnonzero(wrong[field]())).size:
+                pfn, order = int(pfns[at[0]]), int(orders[at[0]])
+                expected = {
+                    "refcount": f"{words.unused:#x}", "flags": "FREE, and not ALLOCATED", "order": str(order)
+                }.get(field, "0")  # fmt: skip
+                what = f"the slot of a frame of a free block of order {order}"
+                got = f"{field} {int(slots[field][pfn]):#x}"
+                yield Violation("CORE-32", what, f"{field} {expected}", got, pfn << PAGE_SHIFT, field)
+                return
+
+    def _judge_held(self, held: Sequence[Owned]) -> Iterator[Violation]:
+        blocks = [FreeBlock(block.pfn, block.order, 0, -1) for block in held]
+        pfns, _ = _frames_of(blocks, len(self._slots))
+        free = np.flatnonzero(self._slots["flags"][pfns] & self._words.free)
+        if free.size:
+            pfn = int(pfns[free[0]])
+            what, got = (
+                "the slot of a frame that a caller holds",
+                f"flags {int(self._slots['flags'][pfn]):#x}",
+            )
+            yield Violation("CORE-33", what, "not FREE", got, pfn << PAGE_SHIFT, "free")
+            return
+        for pfn, row in self._claims.items():
+            now = self._row(pfn)
+            for field in (field for field in row if now[field] != row[field]):
+                what = "the slot of a frame that is in use"
+                expected, got = f"{field} {row[field]:#x}, as before", f"{field} {now[field]:#x}"
+                yield Violation("CORE-33", what, expected, got, pfn << PAGE_SHIFT, field)
+                return
+
+    def _judge_lives(self) -> Iterator[Violation]:
+        if self._generations is None or not self._few:
+            return
+        now = self._slots["generation"]
+        changed = np.flatnonzero(now != self._generations)
+        if changed.size:
+            pfn = int(changed[0])
+            expected, got = f"{int(self._generations[pfn]):#x}", f"{int(now[pfn]):#x}"
+            what = "the generation of a frame that nobody claimed in this step"
+            self._generations = now.copy()
+            yield Violation("CORE-35", what, expected, got, pfn << PAGE_SHIFT)
+
+    def _judge_filled(self, blocks: Iterable[FreeBlock]) -> Iterator[Violation]:
+        if not self._filled.any():
+            return
+        free = np.zeros(len(self._slots), dtype=np.bool_)
+        free[_frames_of(blocks, len(self._slots))[0]] = True
+        self._filled &= free
+        pfns = np.flatnonzero(self._filled)
+        for run in np.split(pfns, np.flatnonzero(np.diff(pfns) > 1) + 1):
+            if not run.size:
+                continue
+            first = int(run[0]) << PAGE_SHIFT
+            wrong = self._payload(first, first + len(run) * PAGE_SIZE) != _fill_of(run)[:, None]
+            if wrong.any():
+                at, word = (int(found[0]) for found in np.nonzero(wrong))
+                paddr = first + at * PAGE_SIZE + word * 8
+                expected, got = (
+                    f"{int(value):#018x}"
+                    for value in (_fill_of(run)[at], self._payload(paddr, paddr + 8)[0, 0])
+                )
+                yield Violation(
+                    "CORE-36", "8 bytes of a frame that is free all the time", expected, got, paddr
+                )
+                return
+
+    def _judge_payload(self, claim: Claim) -> Iterator[Violation]:
+        paddr = claim.pfn << PAGE_SHIFT
+        payload = self._payload(paddr, paddr + PAGE_SIZE)[0]
+        if claim.zeroed or claim.purpose == "pagetable":
+            wrong, expected = payload != 0, "0 in each byte"
+        elif self._filled[claim.pfn]:
+            wrong, expected = payload != _fill_of(np.array([claim.pfn]))[0], "what it held while it was free"
+        else:
+            return
+        if wrong.any():
+            at = int(np.flatnonzero(wrong)[0])
+            what = f"the bytes of a frame that was allocated for {claim.purpose}"
+            yield Violation(
+                "CORE-34",
+                what,
+                expected,
+                f"{int(payload[at]):#018x} at {paddr + at * 8:#x}",
+                paddr,
+                "payload",
+            )
+
+    # ---- RAM ---------------------------------------------------------------------------------------------
+
+    def _row(self, pfn: int) -> dict[str, int]:
+        slot = self._slots[pfn]
+        return {name: int(slot[name]) for name in self._fields if slot.dtype[name].kind == "u"}
+
+    def _payload(self, first: int, end: int) -> NDArray[np.uint64]:
+        """Words of RAM, a row for each frame or for less than one."""
+        words: NDArray[np.uint64] = self._ram.view(first, end - first).view("<u8")
+        return words.reshape(-1, min(_WORDS, len(words)))
+
+
+def _frames_of(blocks: Iterable[FreeBlock], limit: int) -> tuple[Pfns, NDArray[np.int64]]:
+    """Every frame below `limit` of some blocks, and the order of its block."""
+    pairs = np.array([(block.pfn, block.order) for block in blocks], dtype=np.int64).reshape(-1, 2)
+    counts = 1 << pairs[:, 1]
+    before = np.cumsum(counts) - counts
+    pfns = np.repeat(pairs[:, 0] - before, counts) + np.arange(counts.sum())
+    orders = np.repeat(pairs[:, 1], counts)
+    return pfns[pfns < limit], orders[pfns < limit]
+
+
+def _fill_of(pfns: Pfns) -> NDArray[np.uint64]:
+    """The word that fills each frame: another one for each, never 0."""
+    return (pfns.astype(np.uint64) + np.uint64(1)) * _SPREAD
