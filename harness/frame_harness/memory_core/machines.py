@@ -17,7 +17,7 @@ from frame_harness.base.units import GIB, KIB, MIB, PAGE_SIZE, format_bytes
 from frame_harness.memory_core.catalogue import free, reserved
 from frame_harness.memory_core.maps import Kind, MemoryMap, Region, Span
 from frame_harness.memory_core.state import KINDS
-from frame_harness.memory_core.steps import Alloc, Fill, Free, Operation, Step, map_of, operations_of
+from frame_harness.memory_core.steps import Alloc, Free, Operation, Step, map_of, operations_of
 from frame_harness.session.workers import available_memory
 
 RAM: Final = "64 GiB"
@@ -36,7 +36,7 @@ _PROCESSES: Final = 2
 def operations(kind: str) -> tuple[Operation, ...]:
     """What is done on each of these maps: it reaches blocks at high addresses."""
     return (
-        Alloc("b1", 0, kind), Alloc("b2", 9, kind, "highmem"), Fill("b3", 11, KINDS[0], "highmem"),
+        Alloc("b1", 0, kind), Alloc("b2", 9, kind, "highmem"), Alloc("b3", 11, KINDS[0], "highmem"),
         Free("b2"), Free("b3"), Free("b1"),
     )  # fmt: skip
 
