@@ -14,9 +14,11 @@ import pytest
 
 from frame_harness.base import disk, report_files
 from frame_harness.base.commands import tell_through
-from frame_harness.base.errors import HarnessError
+from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
+from frame_harness.base.text import plural
 from frame_harness.cli import upstream
+from frame_harness.cli.last_broken import broken_in, broken_last, remember
 from frame_harness.cli.reporting import publish
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
@@ -26,7 +28,7 @@ from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
-from frame_harness.judge.evidence import Evidence, Outcome, PlannedCheck, Trouble
+from frame_harness.judge.evidence import CheckInRun, Evidence, Outcome, PlannedCheck, Trouble
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import Machine, load_machines
@@ -41,6 +43,8 @@ from frame_harness.session.suite import run_suite
 from frame_harness.session.workers import available_memory, usable_cpus, worker_count
 
 DEFAULT_MACHINES = ("microvm", "q35", "pc")
+LAST_RUN = Path("-")
+"""In place of a report: the last run of the same file."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Request:
     """What to judge, on what, and where the reports go.
 
     Attributes:
+        last_failed: a JSON report whose broken checks are the only ones, or `LAST_RUN`.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
 
@@ -61,6 +66,7 @@ class Request:
     junit: Path | None = None
     upstream: Path | None = None
     workers: int | None = None
+    last_failed: Path | None = None
     red: str = ""
 
     def of_a_session(self, subject: Subject, machines: Mapping[str, Machine]) -> SessionRequest:
@@ -91,18 +97,38 @@ def check(request: Request) -> ExitCode:
     require_selection(request.select, FRAME_METADATA.clauses)
     known = baselines.load(request.baseline, FRAME_METADATA.clauses) if request.baseline else baselines.EMPTY
     subject = frame_module(request.frame_rs)
+    only = _broken_before(request, subject)
     machines = load_machines(request.machines or DEFAULT_MACHINES)
     for machine in machines.values():
         require_host(machine)
     console = console_for()
     with Progress(console) as progress:
         tell_through(progress.note)
-        evidence = _evidence(request, request.of_a_session(subject, machines), progress)
+        if request.last_failed and not only:
+            progress.note(f"nothing was broken in {_before(request)}: every check is made")
+        asked = replace(request.of_a_session(subject, machines), only=only)
+        evidence = _evidence(request, asked, progress)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
+    if only:
+        chosen = " of ".join(filter(None, [evidence.selection, f"what was broken in {_before(request)}"]))
+        evidence = msgspec.structs.replace(evidence, selection=chosen)
     # A whole run must have looked at every clause; a chosen part need not.
-    required = [] if request.select or request.machines else list(FRAME_METADATA.clauses)
+    required = [] if request.select or request.machines or only else list(FRAME_METADATA.clauses)
     verdict = judge(evidence, subject.contract, known, required)
-    return publish(evidence, verdict, known, console, request, subject)
+    status = publish(evidence, verdict, known, console, request, subject)
+    remember(subject, evidence.checks)
+    return status
+
+
+def _broken_before(request: Request, subject: Subject) -> frozenset[CheckInRun]:
+    """The checks that are to be made again; none for all of them."""
+    if request.last_failed is None:
+        return frozenset()
+    return broken_last(subject) if request.last_failed == LAST_RUN else broken_in(request.last_failed)
+
+
+def _before(request: Request) -> str:
+    return "the last run" if request.last_failed == LAST_RUN else str(request.last_failed)
 
 
 def _evidence(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:
@@ -174,6 +200,11 @@ def _run_suite(request: Request, asked: SessionRequest, progress: Progress) -> E
     """Run pytest on the suite; what it saw so far when it was interrupted."""
     selection = ["-k", request.select] if request.select else []
     plan = _plan(asked, selection)
+    if asked.only and not plan:
+        raise UsageError(
+            "--last-failed", plural(len(asked.only), "check"), expected="of the chosen machines and checks",
+            actual="others", next_step="leave --machine, --profile and -k away",
+        )  # fmt: skip
     watcher = _Watcher(plan, progress)
     workers = str(_workers(request.workers, len(plan), progress))
     status, session = run_suite(asked, "-n", workers, "--dist", "worksteal", *selection, listener=watcher)

@@ -79,6 +79,10 @@ def help_command(command: str) -> None:
 @click.option(
     "-k", "select", default="", metavar="EXPR", help="Only checks that match: clause ids, test names."
 )
+@click.option(
+    "--last-failed", is_flag=False, flag_value="-", type=FILE, metavar="[JSON]",
+    help="Only checks that were broken when they last ran, or that are broken in a report of --json.",
+)  # fmt: skip
 @click.option("--baseline", type=FILE, help="Known findings (TOML): they are listed, and are no failure.")
 @click.option("--json", "json_", type=FILE, help="Write the verdict as JSON.")
 @click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
@@ -99,6 +103,7 @@ def check_command(
     profile: str,
     accel: str | None,
     select: str,
+    last_failed: Path | None,
     baseline: Path | None,
     json_: Path | None,
     junit: Path | None,
@@ -111,7 +116,8 @@ def check_command(
     if kernel_src is not None:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
-        others = {"--frame-rs": frame_rs, "--machine": machines, "--accel": accel, "-n": workers}
+        others = {"--frame-rs": frame_rs, "--machine": machines, "--accel": accel, "-n": workers,
+                  "--last-failed": last_failed}  # fmt: skip
         if given := [name for name, value in others.items() if value]:
             raise click.UsageError(f"{given[0]} does not go with --kernel-src")
         of_core = CoreRequest(
@@ -127,7 +133,7 @@ def check_command(
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        json=json_, junit=junit, upstream=upstream, workers=workers, red=red,
+        json=json_, junit=junit, upstream=upstream, workers=workers, last_failed=last_failed, red=red,
     )  # fmt: skip
     sys.exit(int(check(request)))
 

@@ -69,6 +69,13 @@ class RunKey(Record, frozen=True, order=True):
         return f"{self.machine}/{self.profile}"
 
 
+class CheckInRun(Record, frozen=True, order=True):
+    """A check in one of its runs, by its name without the run."""
+
+    run: RunKey
+    check: str
+
+
 class SubjectInfo(Record, frozen=True, kw_only=True):
     """The frame module under test; sha256 in hex."""
 

@@ -15,7 +15,7 @@ from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import PROFILES
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import RunKey, SubjectInfo
+from frame_harness.judge.evidence import CheckInRun, RunKey, SubjectInfo
 from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine, load_machines
 
 
@@ -30,6 +30,7 @@ class SessionRequest:
         frame_rs: the module as the user named it.
         program: how the user called frame-harness, for commands that show a finding again; else pytest does.
         evidence: the caller judges what was seen; else the session itself says what stands against a pass.
+        only: the checks to make, as far as others do not leave them out; empty for all.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
 
@@ -41,6 +42,7 @@ class SessionRequest:
     frame_rs: str = ""
     program: str = ""
     evidence: bool = False
+    only: frozenset[CheckInRun] = frozenset()
     red: str = ""
 
     def machine(self, name: str) -> Machine:

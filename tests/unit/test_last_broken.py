@@ -1,0 +1,75 @@
+"""Proves which checks count as broken before, in a report and in the note of earlier runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from frame_harness.base.errors import UsageError
+from frame_harness.cli.last_broken import broken_in, broken_last, remember
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.subject import Subject
+from frame_harness.judge.evidence import CheckInRun, Outcome
+from tests.unit.evidence_samples import DEV, LIFE, RELEASE, TABLE, VTABLE, passed
+
+BROKEN = [Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR, Outcome.NOT_EVALUATED]
+
+
+@pytest.fixture
+def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "frame.rs"
+    file.write_text("// a module\n")
+    return frame_module(file)
+
+
+def test_nothing_was_broken_where_nothing_ran(subject: Subject) -> None:
+    assert broken_last(subject) == frozenset()
+
+
+@pytest.mark.parametrize("outcome", BROKEN)
+def test_each_way_to_break_is_remembered(subject: Subject, outcome: Outcome) -> None:
+    remember(subject, [msgspec.structs.replace(passed(TABLE, DEV), outcome=outcome), passed(LIFE, DEV)])
+    assert broken_last(subject) == {CheckInRun(run=DEV, check=TABLE)}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT])
+def test_what_is_no_fault_is_not_remembered(subject: Subject, outcome: Outcome) -> None:
+    remember(subject, [msgspec.structs.replace(passed(TABLE, DEV), outcome=outcome)])
+    assert broken_last(subject) == frozenset()
+
+
+def test_what_did_not_run_again_stays_broken_and_what_passes_is_forgotten(subject: Subject) -> None:
+    broken = [msgspec.structs.replace(passed(name, DEV), outcome=Outcome.VIOLATED) for name in (TABLE, LIFE)]
+    remember(subject, broken)
+    remember(subject, [passed(TABLE, DEV), passed(LIFE, RELEASE), passed(VTABLE, DEV)])
+    assert broken_last(subject) == {CheckInRun(run=DEV, check=LIFE)}
+
+
+def test_each_file_has_a_note_of_its_own(subject: Subject, tmp_path: Path) -> None:
+    other = tmp_path / "other.rs"
+    other.write_text("// a module\n")
+    remember(subject, [msgspec.structs.replace(passed(TABLE, DEV), outcome=Outcome.VIOLATED)])
+    assert broken_last(frame_module(other)) == frozenset()
+
+
+def test_an_edit_of_the_file_keeps_the_note(subject: Subject) -> None:
+    remember(subject, [msgspec.structs.replace(passed(TABLE, DEV), outcome=Outcome.VIOLATED)])
+    subject.path.write_text("// mended\n")
+    assert broken_last(subject.refreshed())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"runs": [{"checks": []}]}', '{"runs": "none"}'])
+def test_what_is_no_report_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "report.json"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=r"--last-failed.*expected a JSON report") as refused:
+        broken_in(file)
+    assert "\n" not in refused.value.summary
+
+
+def test_missing_report_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        broken_in(tmp_path / "none.json")
