@@ -64,9 +64,13 @@ def test_a_step_that_counts_work_is_read_as_it_is_written(text: str) -> None:
     require_sense(steps)
 
 
-def test_work_is_counted_alone() -> None:
-    with pytest.raises(UsageError, match=r"^case: "):
-        require_sense(parsed("b1 = alloc 0 unmovable any; work of boot"))
+@pytest.mark.parametrize(
+    "text",
+    ["b1 = alloc 0 unmovable any; work of boot", "work of order 12 movable", "work of boot; work of boot"],
+)
+def test_work_that_cannot_be_counted_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="case"):
+        require_sense(parsed(text))
 
 
 def test_a_case_that_counts_work_becomes_simpler_until_it_is_plain() -> None:

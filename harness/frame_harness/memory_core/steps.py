@@ -20,7 +20,7 @@ from frame_harness.memory_core.maps import (
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
-from frame_harness.memory_core.work_steps import Work, WorkOf, WorkOfBoot
+from frame_harness.memory_core.work_steps import Work, WorkOf, WorkOfBoot, require_countable
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 ANY_ZONE: Final = "any"
@@ -349,9 +349,9 @@ def require_sense(steps: Sequence[Step]) -> None:
             raise UsageError(
                 "case", str(step), expected=f"`{step.name} = alloc …` before it", actual="nothing"
             )
-    if counts_work(steps) and len(operations_of(steps)) > 1:
-        [counted, *_] = [step for step in operations_of(steps) if isinstance(step, Work)]
-        raise UsageError("case", str(counted), expected="no other operation", actual="some beside it")
+    for step in operations_of(steps):
+        if isinstance(step, Work):
+            require_countable(step, len(operations_of(steps)))
     memory = map_of(steps)
     for what, count, most in (
         ("regions", len(memory.regions), MAX_REGIONS),

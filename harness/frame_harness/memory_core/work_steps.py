@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from frame_harness.base.errors import UsageError
 from frame_harness.memory_core.state import KINDS
+
+MOST_ORDER = 11
+"""The largest order of a core of this design."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,17 @@ class WorkOf:
 
 
 Work = WorkOfBoot | WorkOf
+
+
+def require_countable(step: Work, operations: int) -> None:
+    """Refuse work that cannot be counted.
+
+    Args:
+        operations: of the case, this one included.
+    Raises:
+        UsageError: it is not alone, since the core is started again for it; or no core has such an order.
+    """
+    if operations > 1:
+        raise UsageError("case", str(step), expected="no other operation", actual="some beside it")
+    if isinstance(step, WorkOf) and step.order > MOST_ORDER:
+        raise UsageError("case", str(step), expected=f"an order of at most {MOST_ORDER}", actual=step.order)

@@ -11,7 +11,7 @@ use crate::sync::with_irqs_disabled;
 use core::hint::black_box;
 use core::sync::atomic::{compiler_fence, Ordering::SeqCst};
 use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
 use shim_parts::reply::Reply;
 use spin::Mutex;
 use x86_64::PhysAddr;
@@ -19,7 +19,12 @@ use x86_64::PhysAddr;
 const WANTED: &str = "<order> unmovable|movable any|dma|normal|highmem";
 
 pub const COMMANDS: &[Command] = &[
-    Command::new("work.loop", "<rounds>", "a loop of two instructions a round: what it costs", known_loop),
+    Command::new(
+        "work.loop",
+        "<rounds>",
+        "a loop of two instructions a round: its ticks, which are instructions with -icount alone",
+        known_loop,
+    ),
     Command::new("work.start", "[end of the HHDM]", "core.start, and what it costs", start),
     Command::new("work.scatter", WANTED, "take all blocks of a sort, give every second place back", scatter),
     Command::new("work.alloc", "<order> unmovable|movable any|dma|normal|highmem <most>", "allocate blocks", alloc),
@@ -29,6 +34,7 @@ pub const COMMANDS: &[Command] = &[
 
 /// Frames below 1 GiB: the guests that count instructions have less memory.
 const FRAMES: usize = 1 << 18;
+const MOST_ORDER: u8 = 17;
 const MOST_TAKEN: usize = 1024;
 const PAGE_SIZE: u64 = shim_parts::PAGE_SIZE;
 
@@ -101,10 +107,19 @@ fn start(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
+/// What to allocate, of an order whose blocks have an address.
+fn parse(args: &mut Args<'_>) -> Result<Wanted, CommandError> {
+    let wanted = Wanted::parse(args)?;
+    if wanted.order > MOST_ORDER {
+        return Err(refused(Code::Range, format_args!("order: expected at most {MOST_ORDER}, got {}", wanted.order)));
+    }
+    Ok(wanted)
+}
+
 /// Kept for good are blocks that begin at a wrong place, or behind the frames that are noted, or whose neighbor the core did
 /// not give: nobody can say what their free does.
 fn scatter(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let wanted = Wanted::parse(args)?;
+    let wanted = parse(args)?;
     args.end()?;
     let size = PAGE_SIZE << wanted.order;
     let mut blocks = BLOCKS.lock();
@@ -146,7 +161,7 @@ fn scatter(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 
 /// Stops at the first request that fails, which is told apart from the others.
 fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let (wanted, most) = (Wanted::parse(args)?, args.u64("most")?);
+    let (wanted, most) = (parse(args)?, args.u64("most")?);
     args.end()?;
     if most > MOST_TAKEN as u64 {
         return Err(refused(Code::Range, format_args!("most: expected at most {MOST_TAKEN}, got {most}")));
