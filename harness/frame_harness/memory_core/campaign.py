@@ -173,7 +173,7 @@ def campaign(
 
     Args:
         go_on: is asked after each case.
-        counting: where work is counted, behind the maps of the first site: they show what is plainly wrong.
+        counting: where work is counted, that of starts behind the maps of the first site.
         huge: where maps of tens of GiB are played, last of all but storms: each start takes seconds.
     """
     tally, spoilt = Tally(), Counter[str]()
@@ -182,10 +182,12 @@ def campaign(
         site.offers = offers
     histories = _histories(sites, seed, offers, tally, spoilt)
     tables = _page_tables(sites, seed) if offers["tables"] else ()
-    work = _work(counting, offers) if counting else ()
-    starts = chain(_starts(sites[:1], tally), work, _starts(sites[1:], tally))
+    # A start whose work grows too fast would take for ever on a large map: so it is counted before.
+    boot = _work_of_boot(counting, offers) if counting else ()
+    work = _work_of_operations(counting, offers) if counting else ()
+    starts = chain(_starts(sites[:1], tally), boot, _starts(sites[1:], tally))
     largest = _machines(huge, offers, tally) if huge else ()
-    for site, name, steps in chain(starts, histories, tables, largest):
+    for site, name, steps in chain(starts, histories, tables, work, largest):
         _try(site.core, name, steps, tally, spoilt)
         if tally.hangs >= MOST_HANGS or not go_on(tally):
             return tally
@@ -205,11 +207,16 @@ def _starts(sites: Sequence[Site], tally: Tally) -> Iterator[Case]:
             yield site, memory.name, steps_of(memory)
 
 
-def _work(site: Site, offers: Offers) -> Iterator[Case]:
-    """What starts and operations cost."""
+def _work_of_boot(site: Site, offers: Offers) -> Iterator[Case]:
+    """What starts cost."""
     site.offers = offers
     for memory in site.maps:
         yield site, memory.name, (*steps_of(memory), WorkOfBoot())
+
+
+def _work_of_operations(site: Site, offers: Offers) -> Iterator[Case]:
+    """What operations cost; nobody looks at the core's state between them, so other cases come first."""
+    site.offers = offers
     for at, order, kind in WORK_OF:
         if kind in KINDS[: 1 + offers["kinds"]]:
             yield site, site.maps[at].name, (*steps_of(site.maps[at]), WorkOf(order, kind))
