@@ -31,6 +31,7 @@ from frame_harness.memory_core.steps import (
     steps_of,
     written,
 )
+from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 ADDRESSES = st.integers(0, (1 << 64) - 1)
@@ -52,6 +53,8 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Storm, st.integers(1, 8), ORDERS, ORDERS),
     st.builds(PageTables, st.sampled_from(VARIANTS), ORDERS),
     st.builds(WrongFree, st.sampled_from(WRONG_FREES), NAMES),
+    st.builds(WorkOfBoot),
+    st.builds(WorkOf, ORDERS, KIND),
 )
 
 

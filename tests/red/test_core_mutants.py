@@ -9,13 +9,22 @@ import pytest
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
-from frame_harness.memory_core.campaign import STORM_CPUS, campaign, large_site, small_site
+from frame_harness.memory_core.campaign import (
+    STORM_CPUS,
+    campaign,
+    huge_site,
+    large_site,
+    small_site,
+    work_site,
+)
 from frame_harness.memory_core.clauses import CORE_CLAUSES
+from frame_harness.memory_core.cores import COUNTING, LARGE, SMALL
 from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.machines import RAM, is_huge
 from frame_harness.memory_core.play import play
-from frame_harness.memory_core.steps import parsed, written
+from frame_harness.memory_core.steps import counts_work, parsed, written
 from frame_harness.memory_core.tree import memory_core
-from frame_harness.memory_core.worker import LARGE, SEED, SMALL
+from frame_harness.memory_core.worker import SEED
 from tests.support.core_mutants import CORE_MUTANTS, CoreMutant, broken_tree
 
 MOST_STEPS = 12
@@ -25,11 +34,12 @@ RACE_TRIES = 20
 ONE_A_CLAUSE = tuple({bug.clause: bug for bug in CORE_MUTANTS}.values())
 
 
-def core_guest(tree: Path, ram: str) -> CoreGuest:
-    """A guest with the tree's core in it, built as it is shipped."""
+def core_guest(tree: Path, ram: str, *, counts: bool = False) -> CoreGuest:
+    """A guest with the tree's core in it, built as it is shipped; `counts` instructions, on one CPU."""
     image, machine = build(memory_core(tree), "release"), load_machine("microvm")
+    cpus = 1 if counts else STORM_CPUS
     return CoreGuest(
-        lambda: BootedGuest.boot(image, machine, init="none", ram=ram, cpus=STORM_CPUS),
+        lambda: BootedGuest.boot(image, machine, init="none", ram=ram, cpus=cpus, counts_instructions=counts),
         lambda guest: guest.finish(),
     )
 
@@ -49,15 +59,21 @@ def test_every_other_bug_of_a_core_is_found_first_by_its_clause(bug: CoreMutant,
 def find(bug: CoreMutant, tmp_path: Path) -> None:
     """Let a campaign find a bug; what it finds first has to be the bug's clause, in a short case."""
     tree = broken_tree(tmp_path, bug)
-    with core_guest(tree, SMALL) as small, core_guest(tree, LARGE) as large:
+    with (
+        core_guest(tree, SMALL) as small,
+        core_guest(tree, LARGE) as large,
+        core_guest(tree, COUNTING, counts=True) as counting,
+        core_guest(tree, RAM) as huge,
+    ):
         sites = [small_site(small), large_site(large)]
-        tally = campaign(sites, SEED, lambda so_far: not so_far.found)
+        tally = campaign(sites, SEED, lambda so_far: not so_far.found, work_site(counting), huge_site(huge))
         assert tally.found, f"nothing was found in {tally.maps} maps and {tally.histories} histories"
         failure = next(iter(tally.found.values())).failure
         case = written(failure.steps)
         # A race does not show each time.
         tries = RACE_TRIES if bug.clause == "CORE-21" else 1
-        again = next(filter(None, (play(large, parsed(case)) for _ in range(tries))), None)
+        core = counting if counts_work(parsed(case)) else huge if is_huge(parsed(case)) else large
+        again = next(filter(None, (play(core, parsed(case)) for _ in range(tries))), None)
     assert failure.violation.clause == bug.clause, f"{failure.violation} {failure.commands}"
     assert again is not None and again.violation.clause == bug.clause, "its text shows something else"
     assert len(failure.steps) <= MOST_STEPS, case

@@ -23,6 +23,16 @@ class CoreMutant:
         return f"{self.clause}-{self.name.replace(' ', '_')}"
 
 
+_WALK = (
+    "if let Some(segment) = segment.as_ref() {\n"
+    "            let kind = Migratetype::home(paddr) as usize;\n"
+    "            let mut at = segment.free_lists[kind][usize::from(order)];\n"
+    "            while at != 0 && at != paddr {\n"
+    "                at = unlinked(get_meta(PhysAddr::new(at)).next());\n"
+    "            }\n"
+    "        }"
+)
+
 CORE_MUTANTS = (
     CoreMutant(
         "CORE-01", "room for few pieces", "boot_alloc.rs",
@@ -104,6 +114,15 @@ CORE_MUTANTS = (
                 "new_segment(first, end, &mut at)",
                 "new_segment(first - PAGE_SIZE * u64::from(zone_type == ZoneType::DMA), end, "
                 "&mut at)",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-05", "forgets what lies above 32 GiB", "buddy.rs",
+        (
+            (
+                "end.min(zone_end));\n",
+                "end.min(zone_end).min(1 << 35));\n",
             ),
         ),
     ),
@@ -377,6 +396,87 @@ CORE_MUTANTS = (
             (
                 "unsafe { payload.write_bytes(0, PAGE_SIZE as usize) }",
                 "unsafe { payload.wrapping_add(2048).write_bytes(0, 2048) }",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-23", "holds regions against pairs of others", "boot_alloc.rs",
+        (
+            (
+                "        self.merge();\n",
+                "        for one in regions {\n"
+                "            for other in regions {\n"
+                "                for third in regions {\n"
+                "                    core::hint::black_box((one.base, other.base, third.base));\n"
+                "                }\n"
+                "            }\n"
+                "        }\n"
+                "        self.merge();\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-23", "looks at all pages before each one", "buddy.rs",
+        (
+            (
+                "        segment.push(paddr, order);\n        paddr += PAGE_SIZE << order;\n    }\n",
+                "        segment.push(paddr, order);\n        paddr += PAGE_SIZE << order;\n    }\n"
+                "    let pages = segment.page_count / 8;\n"
+                "    for page in 0..pages {\n"
+                "        for before in 0..page {\n"
+                "            core::hint::black_box(before);\n"
+                "        }\n"
+                "    }\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-24", "a free looks for its block in the whole list", "buddy.rs",
+        (
+            (
+                "        let was_given = byte",
+                f"        {_WALK}\n        let was_given = byte",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-24", "an allocation takes the last block", "buddy.rs",
+        (
+            (
+                "        let paddr = self.free_lists[kind as usize][usize::from(found)];\n",
+                "        let mut paddr = self.free_lists[kind as usize][usize::from(found)];\n"
+                "        while unlinked(get_meta(PhysAddr::new(paddr)).next()) != 0 {\n"
+                "            paddr = get_meta(PhysAddr::new(paddr)).next();\n"
+                "        }\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-24", "a merge looks for the buddy from the head on", "buddy.rs",
+        (
+            (
+                "            self.unlink(buddy, order);\n",
+                "            let lists = &self.free_lists[Migratetype::home(buddy) as usize];\n"
+                "            let mut at = lists[usize::from(order)];\n"
+                "            while at != buddy {\n"
+                "                at = get_meta(PhysAddr::new(at)).next();\n"
+                "            }\n"
+                "            self.unlink(buddy, order);\n",
+            ),
+        ),
+    ),
+    CoreMutant(
+        "CORE-24", "a refusal counts what is free", "buddy.rs",
+        (
+            (
+                "            self.drain();\n",
+                "            for zone in &mut self.zones {\n"
+                "                let pages = zone.page_count;\n"
+                "                for page in 0..pages {\n"
+                "                    core::hint::black_box(page);\n"
+                "                }\n"
+                "            }\n"
+                "            self.drain();\n",
             ),
         ),
     ),

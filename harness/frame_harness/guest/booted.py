@@ -35,6 +35,9 @@ from frame_harness.machine.guest import Guest
 COMMANDS_KEPT = 12
 CONSOLE_KEPT = 20
 BATCH_BYTES = 4000
+COUNT_INSTRUCTIONS = ("-icount", "shift=0,sleep=on")
+"""Arguments of QEMU: an instruction takes a nanosecond of the guest's time. A guest that is idle sleeps: with
+`sleep=off` it would run from timer to timer and use up a CPU of the host."""
 
 
 Watching = Callable[[Watch], Watch]
@@ -77,6 +80,7 @@ class BootedGuest:
         seed: int | None = 1,
         extra: Sequence[str] = (),
         debugger: int | None = None,
+        counts_instructions: bool = False,
         hung_before: Callable[[str], bool] | None = None,
     ) -> Self:
         """Start QEMU and wait for the prompt.
@@ -90,6 +94,7 @@ class BootedGuest:
             seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
             extra: more words of the kernel's command line.
             debugger: descriptor of a socket to a debugger; a guest that it holds meets only `total_wall_s`.
+            counts_instructions: the time stamp counter ticks once for each instruction; one CPU, TCG.
             hung_before: tells of a line of a backtrace whether guests hung there; one that stays there is
                 given less time.
         Raises:
@@ -99,7 +104,8 @@ class BootedGuest:
             WrongBuild: the code that runs was compiled otherwise than the image's profile asks for.
         """
         nonce = secrets.token_hex(8)
-        machine = machine.override(ram=ram, cpus=cpus)
+        args = (*machine.extra_args, *COUNT_INSTRUCTIONS) if counts_instructions else None
+        machine = machine.override(ram=ram, cpus=cpus, extra_args=args)
         require_room(image, machine.name, machine.ram)
         append = _command_line(machine, nonce, init, reserve, ramtop, extra)
         guest = Guest.start(machine, image.elf, append=append, ram_fill=seed, debugger=debugger)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -71,6 +71,7 @@ class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         accel: str | None = None,
         firmware: str | None = None,
         qemu: str | None = None,
+        extra_args: Sequence[str] | None = None,
         limits: Mapping[str, Any] | None = None,
     ) -> Machine:
         """Return this machine with what the caller asks for instead.
@@ -78,7 +79,8 @@ class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises:
             UsageError: a value that no machine may have.
         """
-        changes = {"ram": ram, "cpus": cpus, "accel": accel, "firmware": firmware, "qemu": qemu}
+        changes: dict[str, Any] = {"ram": ram, "cpus": cpus, "accel": accel, "firmware": firmware}
+        changes |= {"qemu": qemu, "extra_args": extra_args}
         table = structs.asdict(self) | {key: value for key, value in changes.items() if value is not None}
         table |= {"options": dict(self.options), "limits": structs.asdict(self.limits) | dict(limits or {})}
         return machine_from(table.pop("name"), table, where=self.name)

@@ -7,19 +7,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.histories.shrink import shrink
-from frame_harness.memory_core.catalogue import KIB, MIB, catalogue, large_catalogue, random_map
+from frame_harness.memory_core.catalogue import (
+    KIB,
+    MIB,
+    catalogue,
+    large_catalogue,
+    random_map,
+    work_catalogue,
+)
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.machines import fewer, is_huge, machines, operations, room_for
 from frame_harness.memory_core.maps import MemoryMap, Region, Span, length
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
+from frame_harness.memory_core.state import KINDS
 from frame_harness.memory_core.steps import (
     Alloc,
     Fill,
@@ -30,9 +39,11 @@ from frame_harness.memory_core.steps import (
     Step,
     Storm,
     WrongFree,
+    counts_work,
     operations_of,
     steps_of,
 )
+from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
 
 OFFERS = ("kinds", "poison", "protected", "tables", "hhdm", "slots")
 """What versions of a core know or do not know; see `CoreGuest.offers`."""
@@ -47,8 +58,19 @@ MANY = 6
 """So many requests of one sort are tried as one that takes all there is."""
 MOST_TRIES = 400
 """So often a case is played to shorten it; most need a tenth of that."""
+WORK_TRIES = 30
+"""The same for a case that counts instructions: each starts the core several times."""
 HUNG_TRIES, MOST_HANGS = 12, 6
 """The same for a case that hangs; so many cases that hang, and a campaign ends."""
+HUGE_TRIES = 24
+"""The same for a case on a map of tens of GiB, of which a start takes seconds."""
+WORK_OF = (
+    *((0, order, "unmovable") for order in range(12)),
+    *((0, order, "movable") for order in (0, 1, 4)),
+    *((2, order, "unmovable") for order in (0, 3)),
+    *((3, order, "unmovable") for order in (0, 2)),
+)
+"""Of which operations work is counted: the number of the map, order, kind."""
 SPOILT = 2
 """So many starts that end at a known fault, and a map is left alone: nothing else can be seen behind it."""
 
@@ -74,6 +96,8 @@ class Tally:
     histories: int = 0
     storms: int = 0
     hangs: int = 0
+    left_out: str = ""
+    """Which maps the host had no room for, and why."""
 
     @property
     def words(self) -> str:
@@ -126,16 +150,34 @@ def large_site(core: CoreGuest) -> Site:
     return Site(core, large_catalogue)
 
 
-def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = lambda _: True) -> Tally:
+def huge_site(core: CoreGuest) -> Site:
+    """Maps in the shape of machines with tens of GiB."""
+    return Site(core, machines)
+
+
+def work_site(core: CoreGuest) -> Site:
+    """Maps on which work is counted."""
+    return Site(core, work_catalogue)
+
+
+def campaign(
+    sites: Sequence[Site],
+    seed: int,
+    go_on: Callable[[Tally], bool] = lambda _: True,
+    counting: Site | None = None,
+    huge: Site | None = None,
+) -> Tally:
     """Start on every map of the catalogue, play operations on these and on random maps, then storms.
 
     The same seed plays the same cases as long as the core finds them right.
 
     Args:
         go_on: is asked after each case.
+        counting: where work is counted, that of starts behind the maps of the first site.
+        huge: where maps of tens of GiB are played, last of all but storms: each start takes seconds.
     """
     tally, spoilt = Tally(), Counter[str]()
-    for site, name, steps in cases_of(sites, seed, tally, spoilt):
+    for site, name, steps in cases_of(sites, seed, tally, spoilt, counting=counting, huge=huge):
         _try(site.core, name, steps, tally, spoilt)
         if tally.hangs >= MOST_HANGS or not go_on(tally):
             return tally
@@ -144,21 +186,37 @@ def campaign(sites: Sequence[Site], seed: int, go_on: Callable[[Tally], bool] = 
 
 
 def cases_of(
-    sites: Sequence[Site], seed: int, tally: Tally, spoilt: Counter[str], most: int = HISTORIES
+    sites: Sequence[Site],
+    seed: int,
+    tally: Tally,
+    spoilt: Counter[str],
+    most: int = HISTORIES,
+    counting: Site | None = None,
+    huge: Site | None = None,
 ) -> Iterator[Case]:
     """Every case of a campaign but storms.
 
     Args:
         most: so many histories.
+        counting, huge: as for `campaign`.
         tally: what was yielded so far is counted there.
         spoilt: by map how often its start showed a known fault; the caller counts.
     """
     offers = {what: sites[0].core.offers(what) for what in OFFERS}
     for site in sites:
         site.offers = offers
-    histories = islice(_histories(sites, seed, offers, tally, spoilt), most)
-    tables = _page_tables(sites, seed) if offers["tables"] else ()
-    yield from chain(_starts(sites, tally), histories, tables)
+    yield from _starts(sites[:1], tally)
+    if counting:
+        # A start whose work grows too fast would take for ever on a large map: so it is counted before.
+        yield from _work_of_boot(counting, offers)
+    yield from _starts(sites[1:], tally)
+    yield from islice(_histories(sites, seed, offers, tally, spoilt), most)
+    if offers["tables"]:
+        yield from _page_tables(sites, seed)
+    if counting:
+        yield from _work_of_operations(counting, offers)
+    if huge:
+        yield from _machines(huge, offers, tally)
 
 
 def _is_for(memory: MemoryMap, offers: Offers) -> bool:
@@ -171,6 +229,31 @@ def _starts(sites: Sequence[Site], tally: Tally) -> Iterator[Case]:
         for memory in site.maps:
             tally.maps += 1
             yield site, memory.name, steps_of(memory)
+
+
+def _work_of_boot(site: Site, offers: Offers) -> Iterator[Case]:
+    """What starts cost."""
+    site.offers = offers
+    for memory in site.maps:
+        yield site, memory.name, (*steps_of(memory), WorkOfBoot())
+
+
+def _work_of_operations(site: Site, offers: Offers) -> Iterator[Case]:
+    """What operations cost; nobody looks at the core's state between them, so other cases come first."""
+    site.offers = offers
+    for at, order, kind in WORK_OF:
+        if kind in KINDS[: 1 + offers["kinds"]]:
+            yield site, site.maps[at].name, (*steps_of(site.maps[at]), WorkOf(order, kind))
+
+
+def _machines(site: Site, offers: Offers, tally: Tally) -> Iterator[Case]:
+    """Maps of real machines with a few operations; the guest ends behind them, for the host's memory."""
+    room = room_for(site.core)
+    tally.left_out = room.why
+    for memory in room.maps:
+        tally.maps += 1
+        yield site, memory.name, (*steps_of(memory), *operations(KINDS[offers["kinds"]]))
+    site.core.renew()
 
 
 def _page_tables(sites: Sequence[Site], seed: int) -> Iterator[Case]:
@@ -280,11 +363,16 @@ def _filled(failure: Failure, play_again: Callable[[Sequence[Step]], Failure | N
 
 
 def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Found:
-    tries = iter(range(HUNG_TRIES if failure.hung else MOST_TRIES))
+    most = HUGE_TRIES if is_huge(failure.steps) else MOST_TRIES
+    most = WORK_TRIES if counts_work(failure.steps) else most
+    tries = iter(range(HUNG_TRIES if failure.hung else most))
 
     def shorter(steps: Sequence[Step]) -> Failure | None:
         return play(core, steps, known) if next(tries, None) is not None else None
 
+    if is_huge(failure.steps):
+        small = (found for steps in fewer(failure.steps) if (found := shorter(steps)) is not None)
+        failure = next((found for found in small if found.clause == failure.clause), failure)
     shortest = shrink(_filled(failure, shorter), shorter)
     core.renew()
     again = play(core, shortest.steps, known)

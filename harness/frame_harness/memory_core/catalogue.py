@@ -143,6 +143,15 @@ def large_catalogue(start: int, end: int) -> Iterator[MemoryMap]:
         )
 
 
+def work_catalogue(start: int, end: int) -> Iterator[MemoryMap]:
+    """Maps on which work is counted, of which an eighth is still enough to start on."""
+    yield MemoryMap("one piece of one zone", (free(DMA_END, end),))
+    yield MemoryMap("a smaller piece", (free(DMA_END, DMA_END + (end - DMA_END) // 8),))
+    yield MemoryMap("two zones", (free(start, DMA_END), free(DMA_END, end)))
+    yield MemoryMap("64 islands of 300 frames", (free(start, DMA_END), Islands(DMA_END + 4 * MIB, 64, 300)))
+    yield MemoryMap("256 islands of a frame", (free(start, DMA_END), Islands(DMA_END + 4 * MIB, 256, 1)))
+
+
 def random_map(rng: random.Random, name: str, spans: Sequence[Span], protects: bool) -> MemoryMap:
     """A map of one to six regions inside of RAM, many of them small, aligned or not.
 

@@ -9,8 +9,8 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedCheck, RunKey
 from frame_harness.memory_core.campaign import Found
 from frame_harness.memory_core.clauses import CORE_CLAUSES
+from frame_harness.memory_core.functions import OLDER
 from frame_harness.memory_core.judging import Key
-from frame_harness.memory_core.operations import OLDER
 from frame_harness.memory_core.steps import map_of, operations_of, written
 
 NAME = "cases"
@@ -73,6 +73,14 @@ def results_of(
                 )
             )
     return results
+
+
+def left_out(run: RunKey, why: str) -> CheckResult:
+    """A check that is skipped because the host has no room for it."""
+    return CheckResult(
+        check=f"{NAME}[maps of tens of GiB]", clauses=("CORE-01",), run=run, outcome=Outcome.SKIPPED,
+        duration_s=0.0, message=why, level=Level.HISTORY,
+    )  # fmt: skip
 
 
 def _violated(

@@ -44,6 +44,8 @@ CORE_CLAUSES: Final = Clauses(
             ("CORE-20", "F", "the totals that the core tells agree with what it holds"),
             ("CORE-21", "S", "several CPUs at once: no frame in two hands, and all of the above afterwards"),
             ("CORE-22", "F", "page tables in the core's frames lead nowhere but where a page was mapped"),
+            ("CORE-23", "F", "the work of boot is bounded: linear in frames, quadratic in regions"),
+            ("CORE-24", "F", "the work of an operation depends on its order, not on how much memory is free"),
             (
                 "CORE-32",
                 "W",

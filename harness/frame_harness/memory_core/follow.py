@@ -18,9 +18,8 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Origin, OriginKind, RunKey, Unjudged
 from frame_harness.judge.findings import Finding
 from frame_harness.machine.definition import Machine
-from frame_harness.memory_core.campaign import STORM_CPUS
 from frame_harness.memory_core.children import Job, in_processes
-from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.history import Answer, Shown, next_step
 from frame_harness.memory_core.sightings import (
     RACE_TRIES,
@@ -33,7 +32,7 @@ from frame_harness.memory_core.sightings import (
 )
 from frame_harness.memory_core.steps import parsed
 from frame_harness.memory_core.versions import Lineage, NoCore, Sources, Version, sources
-from frame_harness.memory_core.worker import LARGE, SEED, SMALL
+from frame_harness.memory_core.worker import SEED
 from frame_harness.session.workers import usable_cpus
 
 
@@ -260,23 +259,12 @@ def _sightings(image: Image, machine: Machine, task: Task, say: Say) -> Sighting
     """Play cases on one build, in a process of its own."""
     seen: list[Sighting] = []
     found: dict[Fault, str] | None = None
-    with _core(image, machine, LARGE) as core:
-        for one in (
-            ()
-            if not task.cases
-            else sightings(core, [(parsed(case), faults) for case, faults in task.cases.items()])
-        ):
+    with Cores(partial(BootedGuest.boot, image, machine), lambda guest: guest.finish()) as cores:
+        questions = [(parsed(case), faults) for case, faults in task.cases.items()]
+        for one in sightings(cores, questions):
             seen.append(one)
             if len(seen) in (*range(0, len(task.cases), TOLD_EVERY), len(task.cases)):
                 say(f"{len(seen)} of {plural(len(task.cases), 'case')}")
-    if task.survey:
-        with _core(image, machine, SMALL) as core:
-            found = survey(core, SEED, say)
+        if task.survey:
+            found = survey(cores.small, SEED, say)
     return Sightings(seen=tuple(seen), survey=None if found is None else tuple(found.items()))
-
-
-def _core(image: Image, machine: Machine, ram: str) -> CoreGuest:
-    return CoreGuest(
-        lambda: BootedGuest.boot(image, machine, init="none", ram=ram, cpus=STORM_CPUS),
-        lambda guest: guest.finish(),
-    )

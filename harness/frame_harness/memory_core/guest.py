@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from frame_harness.base.units import GIB
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.reply import Reply
 from frame_harness.guest.request import grouped
@@ -19,6 +20,11 @@ from frame_harness.memory_core.state import CoreState
 
 STATICS = ("kernel_shim::memory", "kernel_shim::heap", "kernel_shim::adapter")
 """Where the core, and what drives it, keep what they remember outside of the memory that the core manages."""
+
+LIMITED_TO = 6 * GIB
+"""The limit of a request is enough for a start on a map that ends here."""
+CPU_S_PER_GIB = 0.5
+"""More of CPU time for each GiB above that; five times what a slow core in a dev build takes."""
 
 Boot = Callable[[], BootedGuest]
 
@@ -77,9 +83,11 @@ class CoreGuest:
         """The slots of a core that has started, no copy."""
         return self._reader.slots()
 
-    def start(self, memory: MemoryMap) -> Reply:
+    def start(self, memory: MemoryMap, command: str = "core.start") -> Reply:
         """Start the core on a map; it may panic.
 
+        Args:
+            command: the request that starts it.
         Raises:
             GuestCrashed, GuestTimeout: the core did not come back.
         """
@@ -89,7 +97,12 @@ class CoreGuest:
         self._write(memory)
         self.refused = ""
         limit = "" if memory.hhdm_end is None else f" {memory.hhdm_end:#x}"
-        return self.request(f"core.start{limit}")
+        return self.request(command + limit, self._start_cpu_s(memory))
+
+    def _start_cpu_s(self, memory: MemoryMap) -> float | None:
+        """CPU time for a start: more where there is more memory than the machine's limit is for."""
+        more = min(memory.top, self.guest.ram.end_paddr) - LIMITED_TO
+        return self.guest.machine.limits.request_cpu_s + more / GIB * CPU_S_PER_GIB if more > 0 else None
 
     def request(self, line: str, cpu_s: float | None = None) -> Reply:
         """Send one request to the core.

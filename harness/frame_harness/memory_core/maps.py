@@ -16,6 +16,9 @@ MAX_REGIONS = 1024
 MAX_PROTECTED = 32
 """Likewise."""
 
+MANY = 1 << 20
+"""So many frames are a large region: 4 GiB."""
+
 Span = tuple[int, int]
 """Addresses in bytes, the end exclusive."""
 
@@ -63,7 +66,10 @@ class Region:
             if (base, end) != (self.base, self.end) and base < end:
                 yield Region(base, end - base, self.kind)
         whole = self.size // PAGE_SIZE
-        for frames in (whole // 4, whole // 2, whole * 3 // 4, whole - 16, whole - 4, whole - 1):
+        parts = (whole // 4, whole // 2, whole * 3 // 4)
+        # A start on many GiB takes seconds: not a try for each frame.
+        last = (whole * 7 // 8, whole * 15 // 16) if whole > MANY else (whole - 16, whole - 4, whole - 1)
+        for frames in (*parts, *last):
             if 0 < frames < whole:
                 yield replace(self, size=frames * PAGE_SIZE)
 

@@ -8,6 +8,7 @@ from typing import Final
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core import answers, judging
+from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, TABLE
 from frame_harness.memory_core.judging import Owned, Violation
 from frame_harness.memory_core.maps import merged, rounded_out, without
 from frame_harness.memory_core.page_tables import Tables
@@ -28,17 +29,10 @@ from frame_harness.memory_core.steps import (
     Storm,
     WrongFree,
 )
+from frame_harness.memory_core.work import Meter
+from frame_harness.memory_core.work_steps import Work, WorkOf, WorkOfBoot
 from frame_harness.memory_core.wrong_frees import SHOWS, Target, target_of
 
-ALLOC, ALLOC_ZONE, FREE = (
-    "buddy::alloc_migratetype",
-    "BuddyAllocator::alloc_zone_migratetype",
-    "buddy::free",
-)
-"""The functions of a core that steps call, by today's names."""
-OLDER: Final = {ALLOC: "buddy::alloc", ALLOC_ZONE: "BuddyAllocator::alloc_zone"}
-"""What a version calls them that has no kinds."""
-TABLE: Final = "FrameAllocOptions::allocate"
 STORM_CPU_S: Final = 60.0
 """Of a storm: CPUs that wait for a lock use CPU time, too."""
 TARGETS: Final = 5
@@ -264,6 +258,20 @@ def _wrong_free(step: WrongFree, play: Playing, before: CoreState) -> Iterator[V
         )
 
 
+def _work(step: Work, play: Playing, _before: CoreState) -> Iterator[Violation]:
+    """The core is started again for it: what was done before it does not count."""
+    play.over = True
+    meter = Meter(play.core, play.memory, play.commands)
+    found = meter.boot() if isinstance(step, WorkOfBoot) else meter.operations(step.order, step.kind)
+    if meter.panic is not None and not play.behind:
+        clause, play.function, reply = meter.panic
+        yield play.panicked(clause, "a call whose work is counted", "a return", reply)
+        return
+    if found is not None:
+        play.function = found.function
+        yield found.violation
+
+
 OPERATIONS: Final[Mapping[type, Perform]] = {
     Alloc: _alloc,
     Fill: _fill,
@@ -275,4 +283,6 @@ OPERATIONS: Final[Mapping[type, Perform]] = {
     WrongFree: _wrong_free,
     Storm: _storm,
     PageTables: _page_tables,
+    WorkOfBoot: _work,
+    WorkOf: _work,
 }

@@ -13,13 +13,13 @@ from frame_harness.guest.reply import Reply
 from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
 from frame_harness.memory_core.failure import CORE
+from frame_harness.memory_core.functions import START
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
 from frame_harness.memory_core.maps import MemoryMap, length, without
 from frame_harness.memory_core.slots import SlotWatch
 from frame_harness.memory_core.state import CoreState
 
-START: Final = "buddy::init_buddy_allocator"
 STATE_CLAUSES: Final = frozenset({"CORE-03", "CORE-04", "CORE-06", "CORE-07", "CORE-08", "CORE-18"})
 """What every state is judged by."""
 SLOT_CLAUSES: Final = frozenset({"CORE-32", "CORE-33", "CORE-35", "CORE-36"})

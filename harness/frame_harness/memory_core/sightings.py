@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,9 +15,11 @@ from frame_harness.base.units import PAGE_SIZE
 from frame_harness.judge.evidence import Record
 from frame_harness.judge.ways import words_of
 from frame_harness.memory_core.campaign import MOST_HANGS, OFFERS, Found, Tally, cases_of, small_site
+from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.history import Shown
 from frame_harness.memory_core.judging import LASTING, Key
+from frame_harness.memory_core.machines import is_huge
 from frame_harness.memory_core.maps import Region, Span, common, without
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.state import KINDS
@@ -30,6 +32,7 @@ from frame_harness.memory_core.steps import (
     PoisonFree,
     Step,
     Storm,
+    counts_work,
     map_of,
     operations_of,
     written,
@@ -145,14 +148,15 @@ def is_race(case: Sequence[Step]) -> bool:
     return any(isinstance(step, Storm) and step.cpus > 1 for step in case)
 
 
-def sightings(core: CoreGuest, questions: Iterable[Question]) -> Iterator[Sighting]:
+def sightings(cores: Cores, questions: Sequence[Question]) -> Iterator[Sighting]:
     """Play each case in a guest that has just booted.
 
     Raises:
         ImageError: this version keeps its state in another way: no case can be judged.
     """
-    offers = {what: core.offers(what) for what in OFFERS}
+    offers = {what: cores.large.offers(what) for what in OFFERS} if questions else {}
     for case, faults in questions:
+        core = cores.of_case(case)
         if lacking := _lacking(case, offers):
             yield Sighting(ended=f"it knows no {lacking}")
             continue
@@ -213,7 +217,7 @@ def near(case: Sequence[Step], ram: Sequence[Span]) -> Iterator[tuple[Step, ...]
     Args:
         ram: what is there for a core.
     """
-    if any(isinstance(step, Storm | PageTables) for step in case):
+    if any(isinstance(step, Storm | PageTables) for step in case) or counts_work(case) or is_huge(case):
         return
     taken = [(one.base, one.end) for one in map_of(case).regions]
     for later, longer in NEAR:

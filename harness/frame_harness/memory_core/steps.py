@@ -20,6 +20,7 @@ from frame_harness.memory_core.maps import (
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
+from frame_harness.memory_core.work_steps import Work, WorkOf, WorkOfBoot, require_countable
 from frame_harness.memory_core.wrong_frees import WRONG_FREES
 
 ANY_ZONE: Final = "any"
@@ -239,7 +240,9 @@ class PageTables:
         return f"page tables {self.variant} seed {self.seed}"
 
 
-Operation = Alloc | Fill | FrameAlloc | Free | FreeOne | Poison | PoisonFree | WrongFree | Storm | PageTables
+Operation = (
+    Alloc | Fill | FrameAlloc | Free | FreeOne | Poison | PoisonFree | WrongFree | Storm | PageTables | Work
+)
 Step = Region | Islands | Protected | Reach | Operation
 
 
@@ -263,6 +266,11 @@ def steps_of(memory: MemoryMap) -> tuple[Step, ...]:
 def operations_of(steps: Sequence[Step]) -> tuple[Operation, ...]:
     """What is done on the map."""
     return tuple(step for step in steps if isinstance(step, Operation))
+
+
+def counts_work(steps: Sequence[Step]) -> bool:
+    """Whether it needs a guest that counts instructions."""
+    return any(isinstance(step, Work) for step in steps)
 
 
 def written(steps: Sequence[Step]) -> str:
@@ -306,6 +314,11 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
         lambda name, purpose, zeroed: FrameAlloc(name, purpose, zeroed == "zeroed"),
     ),
     (re.compile(rf"poison free ({'|'.join(FREE_PLACES)})"), PoisonFree),
+    (re.compile(r"work of boot"), WorkOfBoot),
+    (
+        re.compile(rf"work of order (\d+) ({'|'.join(KINDS)})"),
+        lambda order, kind: WorkOf(int(order), kind),
+    ),
     (re.compile(r"free one of (\w+)"), FreeOne),
     (re.compile(r"free (\w+)"), Free),
     (re.compile(r"poison (\w+)"), Poison),
@@ -336,6 +349,9 @@ def require_sense(steps: Sequence[Step]) -> None:
             raise UsageError(
                 "case", str(step), expected=f"`{step.name} = alloc …` before it", actual="nothing"
             )
+    for step in operations_of(steps):
+        if isinstance(step, Work):
+            require_countable(step, len(operations_of(steps)))
     memory = map_of(steps)
     for what, count, most in (
         ("regions", len(memory.regions), MAX_REGIONS),

@@ -19,18 +19,26 @@ from frame_harness.judge.evidence import (
     Witness,
 )
 from frame_harness.machine.definition import Machine
-from frame_harness.memory_core.campaign import STORM_CPUS, Found, Tally, campaign, large_site, small_site
-from frame_harness.memory_core.checks import results_of
+from frame_harness.memory_core.campaign import (
+    Found,
+    Tally,
+    campaign,
+    huge_site,
+    large_site,
+    small_site,
+    work_site,
+)
+from frame_harness.memory_core.checks import left_out, results_of
+from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.maps import merged, without
 from frame_harness.memory_core.playing import SLOT_CLAUSES
 from frame_harness.memory_core.sightings import all_of
 from frame_harness.memory_core.steps import Step, map_of
+from frame_harness.memory_core.work import require_counting
 from frame_harness.session.run import Ledger, Run, unhandled
 
-SMALL, LARGE = "64 MiB", "5 GiB"
-"""RAM of the guests: one that is put back fast, one with memory in every zone and behind the PCI hole."""
 LOW_MEMORY = (0, 0x9F000)
 """Free but for the page from which other CPUs were started: nobody needs that any more."""
 SEED = 1
@@ -74,34 +82,43 @@ def judge_build(task: Task, say: Say) -> Judged:
     began = time.monotonic()
     run = Run(task.key, task.image, task.machine)
     try:
-        with _core(run, SMALL) as small, _core(run, LARGE) as large:
-            run.selftest = _selftest(small.guest)
-            run.layout = _layout(small)
-            lacks = _lacks(small)
-            found, cases = _play(task, small, large, say)
-            run.invariants["state of the core"] = cases
-            looked_at = small.looked_at | large.looked_at
-            refused = large.refused if task.case is not None else ""
+        with Cores(run.boot, run.finish_any) as cores:
+            run.selftest = _selftest(cores.small.guest)
+            run.layout = _layout(cores.small)
+            lacks = _lacks(cores.small)
+            played = _play(task, cores, say)
+            run.invariants["state of the core"] = played.cases
+            looked_at = cores.looked_at
     finally:
         run.finish_all()
     took = time.monotonic() - began
-    if refused:
-        looked_at, unseen = set(), f"the core refused the map: {refused}"
+    if played.refused:
+        looked_at, unseen = set(), f"the core refused the map: {played.refused}"
     else:
         unseen = "" if task.case else "no case came so far"
-    results = results_of(task.key, found, task.image, task.again, took, lacks, looked_at, unseen)
+    results = results_of(task.key, played.found, task.image, task.again, took, lacks, looked_at, unseen)
+    if played.left_out:
+        results.append(left_out(task.key, played.left_out))
     # A guest that a core brought down is a finding by itself.
     return Judged(ledger=unhandled(run.ledger()), results=tuple(results))
 
 
-def _core(run: Run, ram: str) -> CoreGuest:
-    return CoreGuest(lambda: run.boot(init="none", ram=ram, cpus=STORM_CPUS), run.finish_any)
+@dataclass(frozen=True)
+class _Played:
+    """What was found, in how many cases; why something was not played, or judged nothing."""
+
+    found: dict[Key, Found]
+    cases: int
+    refused: str = ""
+    left_out: str = ""
 
 
-def _play(task: Task, small: CoreGuest, large: CoreGuest, say: Say) -> tuple[dict[Key, Found], int]:
+def _play(task: Task, cores: Cores, say: Say) -> _Played:
     if task.case is not None:
-        require_room(task.case, large)
-        return dict(all_of(task.case, large).found), 1
+        core = cores.of_case(task.case)
+        require_room(task.case, core)
+        return _Played(dict(all_of(task.case, core).found), 1, refused=core.refused)
+    require_counting(cores.counting)
     told = 0
 
     def tell(tally: Tally) -> bool:
@@ -111,8 +128,9 @@ def _play(task: Task, small: CoreGuest, large: CoreGuest, say: Say) -> tuple[dic
             say(tally.words)
         return True
 
-    tally = campaign([small_site(small), large_site(large)], task.seed, tell)
-    return tally.found, tally.maps + tally.histories
+    sites = [small_site(cores.small), large_site(cores.large)]
+    tally = campaign(sites, task.seed, tell, work_site(cores.counting), huge_site(cores.huge))
+    return _Played(tally.found, tally.maps + tally.histories, left_out=tally.left_out)
 
 
 def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:

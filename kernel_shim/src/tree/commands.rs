@@ -53,10 +53,15 @@ fn layout(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-/// The order of the steps is that of a kernel: protected ranges, boot allocator, slots, buddy allocator.
 fn start(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let hhdm_end = args.u64_or("end of the HHDM", u64::MAX)?;
     args.end()?;
+    start_core(hhdm_end);
+    Ok(())
+}
+
+/// The order of the steps is that of a kernel: protected ranges, boot allocator, slots, buddy allocator.
+pub fn start_core(hhdm_end: u64) {
     noise::end(); // a panic may have left it on
     paging::set_hhdm_end(hhdm_end);
     protect();
@@ -64,7 +69,6 @@ fn start(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     boot_alloc::init_boot_allocator(map);
     frame::init_metadata_array(end_of_memory(map), &mut boot_alloc::get_boot_allocator().lock());
     buddy::init_buddy_allocator(map);
-    Ok(())
 }
 
 #[cfg(tree_has = "protected")]
@@ -94,7 +98,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn parse(args: &mut Args<'_>) -> Result<Self, CommandError> {
+    pub fn parse(args: &mut Args<'_>) -> Result<Self, CommandError> {
         Ok(Self { order: args.u8("order")?, kind: Kind::parse(args)?, zone: operand::zone(args)? })
     }
 

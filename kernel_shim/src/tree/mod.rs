@@ -7,6 +7,7 @@ mod operand;
 #[cfg(tree_has = "frame_options")]
 mod page_tables;
 mod storm;
+mod work;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table::Tables};
@@ -31,6 +32,7 @@ pub const TABLES: Tables = &[
     commands::COMMANDS,
     frames::COMMANDS,
     page_tables::COMMANDS,
+    work::COMMANDS,
     selftest::COMMANDS,
     crash::COMMANDS,
 ];

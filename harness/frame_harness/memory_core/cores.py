@@ -1,0 +1,49 @@
+"""The guests that cases of one build are played on, each for what others cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from frame_harness.guest.booted import BootedGuest
+from frame_harness.memory_core import machines
+from frame_harness.memory_core.campaign import STORM_CPUS
+from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.steps import Step, counts_work
+
+SMALL, LARGE = "64 MiB", "5 GiB"
+"""RAM of the guests: one that is put back fast, one with memory in every zone and behind the PCI hole."""
+COUNTING = "144 MiB"
+"""RAM of the guest that counts instructions: enough for lists of ten thousand blocks."""
+
+
+class Cores(ExitStack):
+    """All of them; each boots when it is first used, and ends with this."""
+
+    def __init__(self, boot: Callable[..., BootedGuest], finish: Callable[[BootedGuest], object]) -> None:
+        """Boot nothing yet.
+
+        Args:
+            boot: takes the options of `BootedGuest.boot`.
+        """
+        super().__init__()
+
+        def core(**options: object) -> CoreGuest:
+            return self.enter_context(CoreGuest(lambda: boot(init="none", **options), finish))
+
+        self.small = core(ram=SMALL, cpus=STORM_CPUS)
+        self.large = core(ram=LARGE, cpus=STORM_CPUS)
+        self.huge = core(ram=machines.RAM, cpus=STORM_CPUS)
+        self.counting = core(ram=COUNTING, counts_instructions=True)
+
+    @property
+    def looked_at(self) -> set[str]:
+        """The clauses that some case was judged by."""
+        cores = (self.small, self.large, self.huge, self.counting)
+        return {clause for core in cores for clause in core.looked_at}
+
+    def of_case(self, case: Sequence[Step]) -> CoreGuest:
+        """Where a single case is played."""
+        if counts_work(case):
+            return self.counting
+        return self.huge if machines.is_huge(case) else self.large

@@ -1,0 +1,63 @@
+"""The steps of a case that count instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from frame_harness.base.errors import UsageError
+from frame_harness.memory_core.state import KINDS
+
+MOST_ORDER = 11
+"""The largest order of a core of this design."""
+
+
+@dataclass(frozen=True)
+class WorkOfBoot:
+    """Count the instructions of a start on the map, and on an eighth of it."""
+
+    def simpler(self) -> Iterator[WorkOfBoot]:
+        return iter(())
+
+    instead = simpler
+
+    def __str__(self) -> str:
+        return "work of boot"
+
+
+@dataclass(frozen=True)
+class WorkOf:
+    """Count the instructions of operations among scattered blocks, on the map and on an eighth of it."""
+
+    order: int
+    kind: str = KINDS[0]
+
+    def simpler(self) -> Iterator[WorkOf]:
+        if self.kind != KINDS[0]:
+            yield replace(self, kind=KINDS[0])
+        for order in (0, self.order // 2, self.order - 1):
+            if 0 <= order < self.order:
+                yield replace(self, order=order)
+
+    def instead(self) -> Iterator[WorkOf]:
+        return iter(())
+
+    def __str__(self) -> str:
+        return f"work of order {self.order} {self.kind}"
+
+
+Work = WorkOfBoot | WorkOf
+
+
+def require_countable(step: Work, operations: int) -> None:
+    """Refuse work that cannot be counted.
+
+    Args:
+        operations: of the case, this one included.
+    Raises:
+        UsageError: it is not alone, since the core is started again for it; or no core has such an order.
+    """
+    if operations > 1:
+        raise UsageError("case", str(step), expected="no other operation", actual="some beside it")
+    if isinstance(step, WorkOf) and step.order > MOST_ORDER:
+        raise UsageError("case", str(step), expected=f"an order of at most {MOST_ORDER}", actual=step.order)

@@ -1,0 +1,230 @@
+//! What calls of the core cost, in ticks of the time stamp counter.
+//!
+//! A tick is an instruction of the guest where QEMU runs with `-icount shift=0`, on one CPU; elsewhere the numbers mean
+//! nothing. The host starts such a guest where it asks for these numbers, and proves by `work.loop` that they are
+//! instructions.
+
+use super::commands::{start_core, Wanted};
+use crate::arch::cpu::time_stamp;
+use crate::memory::{buddy, frame::PhysFrame};
+use crate::sync::with_irqs_disabled;
+use core::hint::black_box;
+use core::sync::atomic::{compiler_fence, Ordering::SeqCst};
+use shim_parts::args::Args;
+use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
+use shim_parts::reply::Reply;
+use spin::Mutex;
+use x86_64::PhysAddr;
+
+const WANTED: &str = "<order> unmovable|movable any|dma|normal|highmem";
+
+pub const COMMANDS: &[Command] = &[
+    Command::new(
+        "work.loop",
+        "<rounds>",
+        "a loop of two instructions a round: its ticks, which are instructions with -icount alone",
+        known_loop,
+    ),
+    Command::new("work.start", "[end of the HHDM]", "core.start, and what it costs", start),
+    Command::new("work.scatter", WANTED, "take all blocks of a sort, give every second place back", scatter),
+    Command::new("work.alloc", "<order> unmovable|movable any|dma|normal|highmem <most>", "allocate blocks", alloc),
+    Command::new("work.free", "", "free what work.alloc allocated last", free),
+    Command::new("work.merge", "<most>", "free blocks whose neighbors work.scatter gave back", merge),
+];
+
+/// Frames below 1 GiB: the guests that count instructions have less memory.
+const FRAMES: usize = 1 << 18;
+const MOST_ORDER: u8 = 17;
+const MOST_TAKEN: usize = 1024;
+const PAGE_SIZE: u64 = shim_parts::PAGE_SIZE;
+
+/// The blocks that these commands hold. They are noted here and not in the blocks: a core may give what is not its own.
+struct Blocks {
+    /// A bit for each frame where a block begins that `scatter` took.
+    held: [u64; FRAMES / 64],
+    /// Of the blocks in `held`.
+    order: u8,
+    taken: [u64; MOST_TAKEN],
+    taken_order: u8,
+    count: usize,
+}
+
+static BLOCKS: Mutex<Blocks> =
+    Mutex::new(Blocks { held: [0; FRAMES / 64], order: 0, taken: [0; MOST_TAKEN], taken_order: 0, count: 0 });
+
+/// What some calls of one sort cost.
+#[derive(Default)]
+struct Cost {
+    calls: u64,
+    total: u64,
+    most: u64,
+}
+
+impl Cost {
+    fn of<R>(&mut self, call: impl FnOnce() -> R) -> R {
+        let before = time_stamp();
+        compiler_fence(SeqCst);
+        let result = call();
+        compiler_fence(SeqCst);
+        let work = time_stamp().wrapping_sub(before);
+        self.calls += 1;
+        self.total += work;
+        self.most = self.most.max(work);
+        result
+    }
+
+    fn tell(&self, reply: &mut Reply) {
+        reply.field("calls", self.calls);
+        reply.field("total", self.total);
+        reply.field("most", self.most);
+    }
+}
+
+fn known_loop(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let rounds = args.u64("rounds")?;
+    args.end()?;
+    if rounds == 0 {
+        return Err(refused(Code::Range, format_args!("rounds: expected 1 or more, got 0")));
+    }
+    let mut cost = Cost::default();
+    cost.of(|| {
+        // SAFETY: it changes one register, which is its own, and the flags.
+        unsafe { core::arch::asm!("2: dec {0}", "jnz 2b", inout(reg) rounds => _, options(nomem, nostack)) }
+    });
+    cost.tell(reply);
+    Ok(())
+}
+
+fn start(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let hhdm_end = args.u64_or("end of the HHDM", u64::MAX)?;
+    args.end()?;
+    let mut blocks = BLOCKS.lock();
+    blocks.held.fill(0);
+    blocks.count = 0;
+    let mut cost = Cost::default();
+    cost.of(|| start_core(hhdm_end));
+    cost.tell(reply);
+    Ok(())
+}
+
+/// What to allocate, of an order whose blocks have an address.
+fn parse(args: &mut Args<'_>) -> Result<Wanted, CommandError> {
+    let wanted = Wanted::parse(args)?;
+    if wanted.order > MOST_ORDER {
+        return Err(refused(Code::Range, format_args!("order: expected at most {MOST_ORDER}, got {}", wanted.order)));
+    }
+    Ok(wanted)
+}
+
+/// Kept for good are blocks that begin at a wrong place, or behind the frames that are noted, or whose neighbor the core did
+/// not give: nobody can say what their free does.
+fn scatter(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let wanted = parse(args)?;
+    args.end()?;
+    let size = PAGE_SIZE << wanted.order;
+    let mut blocks = BLOCKS.lock();
+    blocks.order = wanted.order;
+    let mut odd = 0_u64;
+    while let Ok(frame) = wanted.allocate() {
+        let paddr = frame.start_address.as_u64();
+        let pfn = (paddr / PAGE_SIZE) as usize;
+        if paddr % size != 0 || pfn >= FRAMES {
+            odd += 1;
+            continue;
+        }
+        blocks.held[pfn / 64] |= 1 << (pfn % 64);
+    }
+    let (mut given_back, mut kept) = (0_u64, 0_u64);
+    for pfn in 0..FRAMES {
+        if blocks.held[pfn / 64] >> (pfn % 64) & 1 == 0 {
+            continue;
+        }
+        if pfn >> wanted.order & 1 == 0 {
+            let neighbor = pfn + (1 << wanted.order);
+            if neighbor < FRAMES && blocks.held[neighbor / 64] >> (neighbor % 64) & 1 == 1 {
+                kept += 1;
+            } else {
+                blocks.held[pfn / 64] &= !(1 << (pfn % 64));
+                odd += 1;
+            }
+            continue;
+        }
+        blocks.held[pfn / 64] &= !(1 << (pfn % 64));
+        give_back(pfn as u64 * PAGE_SIZE, wanted.order);
+        given_back += 1;
+    }
+    reply.field("free", given_back);
+    reply.field("held", kept);
+    reply.field("odd", odd);
+    Ok(())
+}
+
+/// Stops at the first request that fails, which is told apart from the others.
+fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (wanted, most) = (parse(args)?, args.u64("most")?);
+    args.end()?;
+    if most > MOST_TAKEN as u64 {
+        return Err(refused(Code::Range, format_args!("most: expected at most {MOST_TAKEN}, got {most}")));
+    }
+    let mut blocks = BLOCKS.lock();
+    (blocks.count, blocks.taken_order) = (0, wanted.order);
+    let (mut cost, mut refusal) = (Cost::default(), Cost::default());
+    for _ in 0..most {
+        let mut this = Cost::default();
+        let Ok(frame) = this.of(|| black_box(wanted.allocate())) else {
+            refusal = this;
+            break;
+        };
+        let at = blocks.count;
+        blocks.taken[at] = frame.start_address.as_u64();
+        blocks.count += 1;
+        cost.calls += 1;
+        cost.total += this.total;
+        cost.most = cost.most.max(this.most);
+    }
+    cost.tell(reply);
+    reply.field("refusal", refusal.total);
+    Ok(())
+}
+
+fn free(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    let mut blocks = BLOCKS.lock();
+    let mut cost = Cost::default();
+    for at in 0..blocks.count {
+        // A block at a wrong place should not have been given: its free proves nothing.
+        if blocks.taken[at] % (PAGE_SIZE << blocks.taken_order) == 0 {
+            cost.of(|| give_back(blocks.taken[at], blocks.taken_order));
+        }
+    }
+    blocks.count = 0;
+    cost.tell(reply);
+    Ok(())
+}
+
+/// The blocks lie all over memory, so all over the lists.
+fn merge(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let most = args.u64("most")?;
+    args.end()?;
+    let mut blocks = BLOCKS.lock();
+    let held: u64 = blocks.held.iter().map(|word| u64::from(word.count_ones())).sum();
+    let step = held / most.clamp(1, held.max(1));
+    let (mut cost, mut seen) = (Cost::default(), 0);
+    for pfn in 0..FRAMES {
+        if blocks.held[pfn / 64] >> (pfn % 64) & 1 == 0 {
+            continue;
+        }
+        if seen % step == 0 && cost.calls < most {
+            blocks.held[pfn / 64] &= !(1 << (pfn % 64));
+            cost.of(|| give_back(pfn as u64 * PAGE_SIZE, blocks.order));
+        }
+        seen += 1;
+    }
+    cost.tell(reply);
+    Ok(())
+}
+
+fn give_back(paddr: u64, order: u8) {
+    let start_address = PhysAddr::new_truncate(paddr);
+    with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, order));
+}
