@@ -97,8 +97,11 @@ fn beside_adapter(adapter: &str, subject: &str, allow: &str) -> String {
 /// The files of a kernel tree's memory core. Each one's text tells which of the names in `ASKED_OF` it has.
 const CORE: [&str; 4] = ["zone", "frame", "boot_alloc", "buddy"];
 
+/// Those of its ownership of blocks. The harness asks for them by the feature `ownership`.
+const OWNERSHIP: [&str; 4] = ["block", "block_meta", "ownership", "cow"];
+
 /// What versions of a core differ in: `cfg(tree_has = "name")` for a name, by the text that shows it, in which file.
-const ASKED_OF: [(&str, &str, &str); 8] = [
+const ASKED_OF: [(&str, &str, &str); 9] = [
     ("protected", "boot_alloc", "pub fn set_protected_ranges"),
     ("alloc_migratetype", "buddy", "pub fn alloc_migratetype"),
     ("alloc_zone_migratetype", "buddy", "pub fn alloc_zone_migratetype"),
@@ -106,6 +109,7 @@ const ASKED_OF: [(&str, &str, &str); 8] = [
     ("mark_poisoned", "frame", "pub fn mark_poisoned"),
     ("movable", "frame", "pub const MOVABLE"),
     ("unused", "frame", "pub const REFCOUNT_UNUSED"),
+    ("vtables", "frame", "pub fn invoke_vtable_on_last_ref"),
     ("is_hhdm_range_mapped_now", "boot_alloc", "is_hhdm_range_mapped_now"),
 ];
 
@@ -128,7 +132,8 @@ fn tree() -> Option<String> {
 fn tree_module(here: &str, out: &str, tree: &str) -> String {
     let mut files = String::new();
     let mut texts = Vec::new();
-    for name in CORE {
+    let owning = if env::var_os("CARGO_FEATURE_OWNERSHIP").is_some() { &OWNERSHIP[..] } else { &[] };
+    for &name in CORE.iter().chain(owning) {
         let file = format!("{tree}/memory/{name}.rs");
         println!("cargo:rerun-if-changed={file}");
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));

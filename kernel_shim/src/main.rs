@@ -39,6 +39,8 @@ mod memory;
 mod tree;
 
 // What the memory core of a kernel tree asks its kernel for.
+#[cfg(feature = "ownership")]
+mod capability;
 #[cfg(kernel_tree)]
 mod silo;
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from frame_harness.base.errors import UsageError
 from frame_harness.memory_core.maps import Islands, Kind, Protected, Region
+from frame_harness.memory_core.ownership import BY_CAP, PARTS, REQUESTS
+from frame_harness.memory_core.owning_steps import MARKS, SHARED_BY, CopyOnWrite, Mark, Own
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
@@ -55,6 +57,10 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(WrongFree, st.sampled_from(WRONG_FREES), NAMES),
     st.builds(WorkOfBoot),
     st.builds(WorkOf, ORDERS, KIND),
+    st.builds(Own, st.sampled_from(BY_CAP), NAMES, ORDERS, st.sampled_from(PARTS)),
+    st.builds(Own, st.sampled_from(sorted({*REQUESTS} - {*BY_CAP})), NAMES, part=st.sampled_from(PARTS)),
+    st.builds(Mark, st.sampled_from(MARKS), NAMES),
+    st.builds(CopyOnWrite, st.integers(2, 4), st.sampled_from(SHARED_BY), ORDERS),
 )
 
 

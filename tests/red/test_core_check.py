@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from frame_harness.judge.exit_codes import ExitCode, Kind
-from frame_harness.memory_core.clauses import CORE_CLAUSES
+from frame_harness.memory_core.clauses import CORE_CLAUSES, OWNING
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.steps import Operation
 from tests.support.core_mutants import CORE_MUTANTS, FAULTS, HANGS, MEMORY, TREE, CoreMutant, broken_tree
 from tests.support.doors import check, open_check
+from tests.support.owning_mutants import OWNING_MUTANTS
 
 REAL = "FRAME_HARNESS_KERNEL_SRC"
 RELEASE = ("--profile", "release")
@@ -195,3 +196,38 @@ def test_core_of_a_real_kernel_is_judged(tmp_path: Path) -> None:
         pytest.skip(f"{REAL} is not set: set it to the folder of a real kernel's sources")
     result = check(tmp_path, "--kernel-src", tree)
     assert result.kind in (Kind.PASS, Kind.FAIL) and result.survivors == (), result.out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "without"),
+    [
+        (
+            "use smallvec::{",
+            "use crate::process::Pid;\nuse smallvec::{",
+            "crate::process::Pid (ownership.rs:",
+        ),
+        ("pub fn release(&self, ", "pub fn release(&self, _pid: u32, ", "what the shim calls: "),
+        ("pub fn handle_for_base(", "pub fn handle_at(", "handle_for_base of ownership.rs"),
+    ],
+    ids=["asks for another name", "takes another argument", "lacks a function"],
+)
+def test_owners_of_blocks_that_are_made_for_another_kernel_are_left_out_and_the_reason_is_told(
+    old: str, new: str, without: str, tmp_path: Path
+) -> None:
+    tree = edited(tmp_path, old, new, "ownership.rs")
+    result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", ONE_PIECE)
+    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert f"not judged: block.rs, block_meta.rs, ownership.rs, cow.rs (without {without}" in result.out
+    [lack] = result.report["lacks"]
+    assert lack.startswith(without)
+    absent = {id_ for id_, one in result.report["clauses"].items() if lack in one.get("lacks", ())}
+    assert absent == set(OWNING)
+
+
+def test_copy_on_write_of_a_case_is_played_again(tmp_path: Path) -> None:
+    bug = next(bug for bug in OWNING_MUTANTS if bug.clause == "CORE-39")
+    case = f"{ONE_PIECE}; copy on write of 2 by caps seed 1"
+    result = check(tmp_path, "--kernel-src", broken_tree(tmp_path, bug), *RELEASE, "--case", case)
+    assert (result.status, result.violated) == (ExitCode.FAIL, {"CORE-39"}), result.out
+    [finding] = result.report["findings"]
+    assert finding["reproduce"].endswith(f"--case '{case}'") and finding["function"].startswith("cow::")

@@ -10,6 +10,7 @@ from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.campaign import (
+    HISTORIES,
     STORM_CPUS,
     campaign,
     huge_site,
@@ -21,17 +22,20 @@ from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.cores import COUNTING, LARGE, SMALL
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.machines import RAM, is_huge
+from frame_harness.memory_core.owning_files import OWNERSHIP
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.steps import counts_work, parsed, written
 from frame_harness.memory_core.tree import memory_core
 from frame_harness.memory_core.worker import SEED
 from tests.support.core_mutants import CORE_MUTANTS, CoreMutant, broken_tree
+from tests.support.owning_mutants import OWNING_MUTANTS
 
 MOST_STEPS = 12
 RACE_TRIES = 20
 
 
-ONE_A_CLAUSE = tuple({bug.clause: bug for bug in CORE_MUTANTS}.values())
+BUGS = CORE_MUTANTS + OWNING_MUTANTS
+ONE_A_CLAUSE = tuple({bug.clause: bug for bug in BUGS}.values())
 
 
 def core_guest(tree: Path, ram: str, *, counts: bool = False) -> CoreGuest:
@@ -51,7 +55,7 @@ def test_a_bug_of_each_clause_of_a_core_is_found_first_by_it(bug: CoreMutant, tm
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("bug", [bug for bug in CORE_MUTANTS if bug not in ONE_A_CLAUSE], ids=str)
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug not in ONE_A_CLAUSE], ids=str)
 def test_every_other_bug_of_a_core_is_found_first_by_its_clause(bug: CoreMutant, tmp_path: Path) -> None:
     find(bug, tmp_path)
 
@@ -66,7 +70,10 @@ def find(bug: CoreMutant, tmp_path: Path) -> None:
         core_guest(tree, RAM) as huge,
     ):
         sites = [small_site(small), large_site(large)]
-        tally = campaign(sites, SEED, lambda so_far: not so_far.found, work_site(counting), huge_site(huge))
+        # Histories of owners are the same whatever was played before them.
+        histories = 0 if bug.file in OWNERSHIP else HISTORIES
+        here = work_site(counting), huge_site(huge)
+        tally = campaign(sites, SEED, lambda so_far: not so_far.found, *here, histories)
         assert tally.found, f"nothing was found in {tally.maps} maps and {tally.histories} histories"
         failure = next(iter(tally.found.values())).failure
         case = written(failure.steps)
@@ -80,9 +87,9 @@ def find(bug: CoreMutant, tmp_path: Path) -> None:
 
 
 def test_every_clause_of_a_core_has_a_bug() -> None:
-    assert {bug.clause for bug in CORE_MUTANTS} == set(CORE_CLAUSES)
+    assert {bug.clause for bug in BUGS} == set(CORE_CLAUSES)
 
 
-@pytest.mark.parametrize("bug", CORE_MUTANTS, ids=str)
+@pytest.mark.parametrize("bug", BUGS, ids=str)
 def test_every_bug_of_a_core_has_its_place(bug: CoreMutant, tmp_path: Path) -> None:
     assert broken_tree(tmp_path, bug).is_dir()

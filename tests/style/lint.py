@@ -17,7 +17,8 @@ PYTHON = ("harness", "tests")
 SAY = speaker(sys.stderr)
 TINY = ROOT / "tests" / "tiny_contract"
 TREE = ROOT / "tests" / "kernel_tree" / "src"
-CORE = [TREE / "memory" / name for name in ("zone.rs", "boot_alloc.rs", "buddy.rs")]
+OWNERSHIP = ("block.rs", "block_meta.rs", "ownership.rs", "cow.rs")
+CORE = [TREE / "memory" / name for name in ("zone.rs", "boot_alloc.rs", "buddy.rs", *OWNERSHIP)]
 UNSAFE = ("undocumented_unsafe_blocks", "multiple_unsafe_ops_per_block")
 
 Linter = tuple[str, list[str | Path]]
@@ -46,14 +47,16 @@ def _rust() -> Iterator[Linter]:
     cargo = toolchain.cargo
     if _has(cargo, "clippy"):
         target_dir = f"--target-dir={target_dir_of(toolchain)}-clippy"
-        clippy: list[str | Path] = [
-            cargo, "clippy", "--locked", "--quiet", f"--target={TARGET}", target_dir, "--", "-Dwarnings",
-            *(f"-Dclippy::{name}" for name in UNSAFE),
-        ]  # fmt: skip
+        options = ["--locked", "--quiet", f"--target={TARGET}", target_dir]
+        denied = ["--", "-Dwarnings", *(f"-Dclippy::{name}" for name in UNSAFE)]
+        clippy: list[str | Path] = [cargo, "clippy", *options, *denied]
         yield "cargo clippy", clippy
         around = [f"FRAME_RS={TINY / 'slot.rs'}", f"FRAME_HARNESS_ADAPTER={TINY / 'adapter.rs'}"]
         yield "cargo clippy around another adapter", ["env", *around, *clippy]
-        yield "cargo clippy around a kernel tree", ["env", f"FRAME_HARNESS_TREE={TREE}", *clippy]
+        tree: list[str | Path] = ["env", f"FRAME_HARNESS_TREE={TREE}"]
+        owning: list[str | Path] = [cargo, "clippy", "--features=ownership", *options, *denied]
+        yield "cargo clippy around a kernel tree", [*tree, *clippy]
+        yield "cargo clippy around a kernel tree that owns blocks", [*tree, *owning]
     if _has(cargo, "fmt"):
         yield "cargo fmt", [cargo, "fmt", "--check", "--", "--config-path=.", *TINY.glob("*.rs"), *CORE]
 

@@ -113,7 +113,7 @@ def test_slot_in_use_that_somebody_changed_is_found(memory: Memory, field: str) 
     assert memory.broken() == []
     memory.slots[field][50] += 1
     assert ("CORE-33", field) in memory.broken()
-    memory.watch.was_poisoned(50)
+    memory.watch.was_changed(50)
     assert memory.broken() == []
 
 

@@ -18,7 +18,6 @@ from frame_harness.base.program import program
 from frame_harness.cli import upstream
 from frame_harness.cli.origins import with_origins
 from frame_harness.cli.reporting import publish
-from frame_harness.image.build import build
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.subject import Subject
@@ -31,6 +30,8 @@ from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.memory_core.checks import NAME, planned
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.contract import MEMORY_CORE
+from frame_harness.memory_core.core_build import build_core
+from frame_harness.memory_core.owning_files import lacking
 from frame_harness.memory_core.processes import Outcomes, judge_builds
 from frame_harness.memory_core.steps import parsed, require_sense
 from frame_harness.memory_core.tree import described, memory_core
@@ -91,6 +92,8 @@ class _Builds:
     seconds: float = 0.0
     troubles: list[Trouble] = field(default_factory=list)
     toolchain: Toolchain | None = None
+    why_not: str = ""
+    """Why the ownership of blocks is not judged."""
 
     def tasks(self) -> Iterator[Task]:
         """What is to be judged, each as soon as it is built."""
@@ -99,7 +102,8 @@ class _Builds:
             began = time.monotonic()
             try:
                 self.toolchain = self.toolchain or find_toolchain(say=self.say)
-                image = build(self.subject, profile, toolchain=self.toolchain, say=self.say)
+                image, why_not = build_core(self.subject, profile, self.toolchain, self.say)
+                self.why_not = why_not or self.why_not
             except HarnessError as error:
                 self.troubles.append(_of_a_build(error))
                 return
@@ -107,7 +111,8 @@ class _Builds:
                 self.seconds += time.monotonic() - began
             self.subject = image.subject
             again = f"{self.request.again} --profile {profile}"
-            yield Task(RunKey(MACHINE, profile), image, _machine(), again, case, self.request.seed)
+            key, seed = RunKey(MACHINE, profile), self.request.seed
+            yield Task(key, image, _machine(), again, case, seed, without_ownership=self.why_not)
 
 
 def _machine() -> Machine:
@@ -145,7 +150,7 @@ def check_core(request: CoreRequest) -> ExitCode:
 
 
 def _evidence(request: CoreRequest, subject: Subject, progress: Progress) -> Evidence:
-    builds = _Builds(request, subject, progress.step)
+    builds = _Builds(request, subject, progress.step, why_not=lacking(subject.path))
     selected = _selected(request.select)
     try:
         outcomes = judge_builds(builds.tasks(), lambda run, words: progress.step(f"{run}: {words}"))

@@ -121,10 +121,15 @@ def shim_invocation(
     """Return a run of cargo that compiles the shim around a subject."""
     shaped = invocation(
         command, resources.shim_dir() / "Cargo.toml", TARGET, target_dir, toolchain,
-        f"--bin={built_name()}", f"--profile={profile}", *toolchain.cargo_args, *arguments,
+        f"--bin={built_name()}", f"--profile={profile}", *_features(subject), *toolchain.cargo_args,
+        *arguments,
     )  # fmt: skip
     shaped = shaped.lacking(())
     return replace(shaped, settings=shaped.settings | _what_is_built(subject))
+
+
+def _features(subject: Subject) -> list[str]:
+    return [f"--features={','.join(subject.features)}"] if subject.features else []
 
 
 def _what_is_built(subject: Subject) -> dict[str, str]:
@@ -253,10 +258,15 @@ def _another_interface(subject: Subject, errors: Sequence[dict[str, Any]]) -> No
     lacks: dict[str, None] = {}
     for error in (said(message) for message in errors if message["spans"]):
         in_subject = Path(error.file) in subject.files
+        place = f"({Path(error.file).name}:{error.line})"
         if in_subject and error.asked_of_the_crate:
-            asks[f"{error.asked_of_the_crate} ({Path(error.file).name}:{error.line})"] = None
+            asks[f"{error.asked_of_the_crate} {place}"] = None
+        elif in_subject and error.is_a_name and subject.features:
+            asks[f"{error.named} {place}"] = None
         elif not in_subject and error.is_a_name:
             lacks[error.named] = None
+        elif not in_subject and subject.features:
+            lacks[f"what the shim calls: {error.message} {place}"] = None
         else:
             return None
     return NotJudgeable(subject.name, tuple(lacks), tuple(asks)) if asks or lacks else None

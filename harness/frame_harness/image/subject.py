@@ -24,6 +24,7 @@ class Subject:
         sha256: of the text when this value was made.
         name: what reports call it.
         parts: names of the files in the folder `path` that are judged together.
+        features: of the shim, without which these files do not compile.
     """
 
     path: Path
@@ -31,6 +32,7 @@ class Subject:
     name: str
     contract: Contract = field(compare=False, repr=False)
     parts: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
     @classmethod
     def builtin(cls, contract: Contract) -> Subject:
@@ -50,7 +52,14 @@ class Subject:
         return cls(resolved, _digest(resolved), resolved.name, contract)
 
     @classmethod
-    def from_folder(cls, path: Path, parts: tuple[str, ...], name: str, contract: Contract) -> Subject:
+    def from_folder(
+        cls,
+        path: Path,
+        parts: tuple[str, ...],
+        name: str,
+        contract: Contract,
+        features: tuple[str, ...] = (),
+    ) -> Subject:
         """Return the subject that some files of a folder are together.
 
         Raises:
@@ -58,7 +67,7 @@ class Subject:
         """
         resolved = path.resolve()
         _check_name(resolved)
-        return cls(resolved, _digest_of_parts(resolved, parts), name, contract, parts)
+        return cls(resolved, _digest_of_parts(resolved, parts), name, contract, parts, features)
 
     @property
     def files(self) -> tuple[Path, ...]:

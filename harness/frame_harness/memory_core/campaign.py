@@ -21,41 +21,38 @@ from frame_harness.memory_core.catalogue import (
     work_catalogue,
 )
 from frame_harness.memory_core.failure import Failure
+from frame_harness.memory_core.filling import filled
 from frame_harness.memory_core.generate import Writer
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import fewer, is_huge, machines, operations, room_for
 from frame_harness.memory_core.maps import MemoryMap, Region, Span, length
+from frame_harness.memory_core.owning_histories import OwningWriter
+from frame_harness.memory_core.owning_steps import MOST_SHARING, SHARED_BY, CopyOnWrite
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.state import KINDS
 from frame_harness.memory_core.steps import (
-    Alloc,
-    Fill,
-    Free,
-    FreeOne,
     PageTables,
-    Poison,
     Step,
     Storm,
-    WrongFree,
     counts_work,
     operations_of,
     steps_of,
 )
 from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
 
-OFFERS = ("kinds", "poison", "protected", "tables", "hhdm", "slots")
+OFFERS = ("kinds", "poison", "protected", "tables", "hhdm", "slots", "ownership")
 """What versions of a core know or do not know; see `CoreGuest.offers`."""
 STORM_CPUS, STORM_TURNS, STORMS = 3, 3000, 4
 """CPUs at once, requests of each, storms on each map that has them."""
 STORM_MAPS = ("one piece", "low memory and high memory", "ACPI islands", "little in each zone")
 HISTORIES, STEPS = 260, 24
 """What a whole run plays on each build: so many histories of about so many operations."""
+OWNING_HISTORIES, REQUESTS = 60, 14
+"""The same of histories of owners, where the core knows any, and of requests."""
 AMPLE_BYTES = 8 * MIB
 """Memory that page tables never use up."""
-MANY = 6
-"""So many requests of one sort are tried as one that takes all there is."""
 MOST_TRIES = 400
 """So often a case is played to shorten it; most need a tenth of that."""
 WORK_TRIES = 30
@@ -94,6 +91,7 @@ class Tally:
     found: dict[Key, Found] = field(default_factory=dict)
     maps: int = 0
     histories: int = 0
+    planned: int = HISTORIES
     storms: int = 0
     hangs: int = 0
     left_out: str = ""
@@ -103,7 +101,7 @@ class Tally:
     def words(self) -> str:
         """How far it is."""
         faults = plural(len(self.found), "fault")
-        return f"{plural(self.maps, 'map')}, {self.histories} of {HISTORIES} histories, {faults}"
+        return f"{plural(self.maps, 'map')}, {self.histories} of {self.planned} histories, {faults}"
 
 
 Offers = Mapping[str, bool]
@@ -166,6 +164,7 @@ def campaign(
     go_on: Callable[[Tally], bool] = lambda _: True,
     counting: Site | None = None,
     huge: Site | None = None,
+    histories: int = HISTORIES,
 ) -> Tally:
     """Start on every map of the catalogue, play operations on these and on random maps, then storms.
 
@@ -175,9 +174,11 @@ def campaign(
         go_on: is asked after each case.
         counting: where work is counted, that of starts behind the maps of the first site.
         huge: where maps of tens of GiB are played, last of all but storms: each start takes seconds.
+        histories: so many, beside those of owners.
     """
-    tally, spoilt = Tally(), Counter[str]()
-    for site, name, steps in cases_of(sites, seed, tally, spoilt, counting=counting, huge=huge):
+    tally, spoilt = Tally(planned=histories), Counter[str]()
+    cases = cases_of(sites, seed, tally, spoilt, histories, counting=counting, huge=huge)
+    for site, name, steps in cases:
         _try(site.core, name, steps, tally, spoilt)
         if tally.hangs >= MOST_HANGS or not go_on(tally):
             return tally
@@ -191,6 +192,7 @@ def cases_of(
     tally: Tally,
     spoilt: Counter[str],
     most: int = HISTORIES,
+    of_owners: int = OWNING_HISTORIES,
     counting: Site | None = None,
     huge: Site | None = None,
 ) -> Iterator[Case]:
@@ -198,6 +200,7 @@ def cases_of(
 
     Args:
         most: so many histories.
+        of_owners: so many histories of owners, where the core knows any.
         counting, huge: as for `campaign`.
         tally: what was yielded so far is counted there.
         spoilt: by map how often its start showed a known fault; the caller counts.
@@ -205,6 +208,7 @@ def cases_of(
     offers = {what: sites[0].core.offers(what) for what in OFFERS}
     for site in sites:
         site.offers = offers
+    tally.planned += of_owners if offers["ownership"] else 0
     yield from _starts(sites[:1], tally)
     if counting:
         # A start whose work grows too fast would take for ever on a large map: so it is counted before.
@@ -213,6 +217,9 @@ def cases_of(
     yield from islice(_histories(sites, seed, offers, tally, spoilt), most)
     if offers["tables"]:
         yield from _page_tables(sites, seed)
+    if offers["ownership"]:
+        yield from islice(_owning_histories(sites, seed, offers, tally), of_owners)
+        yield from _sharing(sites, seed)
     if counting:
         yield from _work_of_operations(counting, offers)
     if huge:
@@ -263,6 +270,26 @@ def _page_tables(sites: Sequence[Site], seed: int) -> Iterator[Case]:
         ample = [one for one in site.maps if not one.strange and length(one.usable) >= AMPLE_BYTES]
         memory = min(ample or site.maps, key=lambda one: length(one.usable))
         yield site, memory.name, (*steps_of(memory), PageTables(variant, seed + number))
+
+
+def _owning_histories(sites: Sequence[Site], seed: int, offers: Offers, tally: Tally) -> Iterator[Case]:
+    """Random requests of owners, most of them where little memory is."""
+    rng = random.Random(f"owners {seed}")
+    for number in range(OWNING_HISTORIES):
+        site = sites[number % len(sites)] if number % 10 == 1 else sites[0]
+        memory = site.maps[0] if rng.random() < 0.2 else _small_map(rng, site)
+        writer = OwningWriter(rng, kinds=offers["kinds"])
+        tally.histories += 1
+        yield site, memory.name, (*steps_of(memory), *writer.write(rng.randint(2, REQUESTS)))
+
+
+def _sharing(sites: Sequence[Site], seed: int) -> Iterator[Case]:
+    """Copy-on-write on the first map of each site, with each number of owners."""
+    ways = [(owners, by) for owners in range(2, MOST_SHARING + 1) for by in SHARED_BY]
+    for number, (owners, by) in enumerate(ways):
+        site = sites[number % len(sites)]
+        memory = site.maps[0]
+        yield site, memory.name, (*steps_of(memory), CopyOnWrite(owners, by, seed + number))
 
 
 def _histories(
@@ -336,32 +363,6 @@ def _try(core: CoreGuest, name: str, steps: Sequence[Step], tally: Tally, spoilt
         tally.found[key] = _shortened(core, failure, tuple(tally.found))
 
 
-def _filled(failure: Failure, play_again: Callable[[Sequence[Step]], Failure | None]) -> Failure:
-    """The same with one request for many blocks in place of many for one each, where that shows it, too."""
-    sorts = Counter((step.order, step.kind, step.zone) for step in failure.steps if isinstance(step, Alloc))
-    for (order, kind, zone), count in sorts.most_common():
-        if count < MANY:
-            break
-        of_sort = [
-            step.name
-            for step in failure.steps
-            if isinstance(step, Alloc) and (step.order, step.kind, step.zone) == (order, kind, zone)
-        ]
-        name, others = of_sort[0], set(of_sort[1:])
-        steps: list[Step] = []
-        for step in failure.steps:
-            if isinstance(step, Alloc) and step.name in of_sort:
-                steps += [Fill(name, order, kind, zone)] if step.name == name else []
-            elif isinstance(step, Free) and step.name in of_sort:
-                steps.append(FreeOne(name))
-            elif not (isinstance(step, Poison | WrongFree) and step.name in others):
-                steps.append(step)
-        found = play_again(steps)
-        if found is not None and found.clause == failure.clause:
-            return found
-    return failure
-
-
 def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Found:
     most = HUGE_TRIES if is_huge(failure.steps) else MOST_TRIES
     most = WORK_TRIES if counts_work(failure.steps) else most
@@ -373,7 +374,7 @@ def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Fou
     if is_huge(failure.steps):
         small = (found for steps in fewer(failure.steps) if (found := shorter(steps)) is not None)
         failure = next((found for found in small if found.clause == failure.clause), failure)
-    shortest = shrink(_filled(failure, shorter), shorter)
+    shortest = shrink(filled(failure, shorter), shorter)
     core.renew()
     again = play(core, shortest.steps, known)
     fresh = again is not None and again.clause == failure.clause

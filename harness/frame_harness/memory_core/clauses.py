@@ -46,6 +46,13 @@ CORE_CLAUSES: Final = Clauses(
             ("CORE-22", "F", "page tables in the core's frames lead nowhere but where a page was mapped"),
             ("CORE-23", "F", "the work of boot is bounded: linear in frames, quadratic in regions"),
             ("CORE-24", "F", "the work of an operation depends on its order, not on how much memory is free"),
+            ("CORE-25", "F", "the size, the pages and the validity of a handle follow from base and order"),
+            ("CORE-26", "F", "a frame has one owner entry: a claim of frames that are owned is refused"),
+            ("CORE-27", "F", "the count of an owned block is its capabilities, each once, and its pins"),
+            ("CORE-28", "W", "the slot of an owned block's first frame says its order and its count"),
+            ("CORE-29", "F", "a request that cannot be done for an owner is refused, and changes nothing"),
+            ("CORE-30", "W", "the last reference frees a block: once, at once, and no other one does"),
+            ("CORE-31", "F", "an owned block is found by each of its frames, and by none outside"),
             (
                 "CORE-32",
                 "W",
@@ -60,6 +67,18 @@ CORE_CLAUSES: Final = Clauses(
             ("CORE-35", "W", "a generation grows by one with each claim of its frame, and by nothing else"),
             ("CORE-36", "W", "no byte of a frame changes while it is free: links lie in slots alone"),
             ("CORE-37", "F", "a frame that is poisoned while it is free is not given"),
+            ("CORE-38", "W", "marks for copy-on-write and libraries change nothing but themselves"),
+            (
+                "CORE-39",
+                "F",
+                "what an owner writes to a shared frame no other one sees; the last one frees it",
+            ),
         ]
     },
 )
+OWNING: Final = (
+    *(f"CORE-{number}" for number in range(25, 32)),
+    "CORE-38",
+    "CORE-39",
+)
+"""Those of a core that knows the owners of its blocks."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.guest.backtrace import code_line
 from frame_harness.guest.errors import GuestFailure, GuestTimeout
 from frame_harness.memory_core.judging import Key, Violation
+from frame_harness.memory_core.owning_steps import CopyOnWrite, Mark, Own
 from frame_harness.memory_core.steps import (
     Alloc,
     Fill,
@@ -82,25 +83,29 @@ def of_a_dead_guest(
     )  # fmt: skip
 
 
+_PROMISED: Final[Mapping[type, str]] = {
+    Alloc: "CORE-09",
+    Fill: "CORE-09",
+    Free: "CORE-15",
+    FreeOne: "CORE-15",
+    WrongFree: "CORE-17",
+    Poison: "CORE-19",
+    Storm: "CORE-21",
+    PageTables: "CORE-22",
+    Own: "CORE-27",
+    FrameAlloc: "CORE-34",
+    PoisonFree: "CORE-37",
+    Mark: "CORE-38",
+    CopyOnWrite: "CORE-39",
+}
+"""What a step promises that never came back."""
+
+
 def _clause_of(done: Sequence[Step], asked: str) -> str:
-    """What a step promises that never came back."""
+    if asked == "core.totals":
+        return "CORE-20"
     match done[-1] if done else None:
-        case Alloc() | Fill() | Storm(cpus=1):
-            clause = "CORE-09"
-        case Free() | FreeOne():
-            clause = "CORE-15"
-        case WrongFree():
-            clause = "CORE-17"
-        case Poison():
-            clause = "CORE-19"
-        case Storm():
-            clause = "CORE-21"
-        case PageTables():
-            clause = "CORE-22"
-        case FrameAlloc():
-            clause = "CORE-34"
-        case PoisonFree():
-            clause = "CORE-37"
-        case _:
-            clause = "CORE-01"
-    return "CORE-20" if asked == "core.totals" else clause
+        case Storm(cpus=1):
+            return "CORE-09"
+        case step:
+            return _PROMISED.get(type(step), "CORE-01")

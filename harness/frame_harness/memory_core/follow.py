@@ -11,7 +11,6 @@ from itertools import count
 from frame_harness.base.commands import Say
 from frame_harness.base.text import plural
 from frame_harness.guest.booted import BootedGuest
-from frame_harness.image.build import build
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable, SubjectError
 from frame_harness.image.image import Image
@@ -19,6 +18,7 @@ from frame_harness.judge.evidence import CheckResult, Origin, OriginKind, RunKey
 from frame_harness.judge.findings import Finding
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.children import Job, in_processes
+from frame_harness.memory_core.core_build import build_core
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.history import Answer, Shown, next_step
 from frame_harness.memory_core.sightings import (
@@ -211,7 +211,7 @@ class Follower:
         for task in asked:
             try:
                 subject = taken_out.subject(task.version)
-                image = build(subject, task.profile, toolchain=self.toolchain, say=self.say)
+                image, _ = build_core(subject, task.profile, self.toolchain, self.say)
             except CompileError as error:
                 self._unbuilt[task.place] = f"it does not compile: {error.first}"
             except NotJudgeable as error:

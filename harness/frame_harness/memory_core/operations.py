@@ -11,8 +11,12 @@ from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, TABLE
 from frame_harness.memory_core.judging import Owned, Violation
 from frame_harness.memory_core.maps import merged, rounded_out, without
+from frame_harness.memory_core.marking import mark
+from frame_harness.memory_core.owning_play import own
+from frame_harness.memory_core.owning_steps import CopyOnWrite, Mark, Own
 from frame_harness.memory_core.page_tables import Tables
 from frame_harness.memory_core.playing import Perform, Playing
+from frame_harness.memory_core.sharing import share
 from frame_harness.memory_core.slots import Claim
 from frame_harness.memory_core.state import CoreState, free_frame, spans_of
 from frame_harness.memory_core.steps import (
@@ -133,8 +137,10 @@ def _free_one(step: FreeOne, play: Playing, _before: CoreState) -> Iterator[Viol
     yield from _give_back(play, step.name, tuple(play.owned.get(step.name, [])[-1:]))
 
 
-def _give_back(play: Playing, name: str, blocks: Sequence[Owned]) -> Iterator[Violation]:
+def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Violation]:
     play.function = FREE
+    # What somebody owns is freed by its last owner.
+    blocks = [block for block in held if (block.pfn, block.order) not in play.owners]
     lines = [_line_of_free(play, block) for block in reversed(blocks)]
     for block, reply in zip(reversed(blocks), play.ask_all(lines), strict=False):
         play.core.looked_at.add("CORE-15")
@@ -145,7 +151,7 @@ def _give_back(play: Playing, name: str, blocks: Sequence[Owned]) -> Iterator[Vi
                 what = f"the free of a block of order {block.order}"
                 yield play.panicked("CORE-15", what, "a return", reply)
             return
-        play.owned[name].pop()
+        play.owned[name].remove(block)
         if play.watch is not None:
             play.watch.released(block)
         if block in play.poisoned:
@@ -172,7 +178,7 @@ def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[Violati
         yield play.panicked("CORE-19", "a frame that is poisoned", "a return", reply)
     play.poisoned.add(blocks[-1])
     if play.watch is not None:
-        play.watch.was_poisoned(blocks[-1].pfn)
+        play.watch.was_changed(blocks[-1].pfn)
 
 
 def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator[Violation]:
@@ -285,4 +291,7 @@ OPERATIONS: Final[Mapping[type, Perform]] = {
     PageTables: _page_tables,
     WorkOfBoot: _work,
     WorkOf: _work,
+    Own: own,
+    Mark: mark,
+    CopyOnWrite: share,
 }

@@ -17,6 +17,7 @@ from frame_harness.memory_core.functions import START
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
 from frame_harness.memory_core.maps import MemoryMap, length, without
+from frame_harness.memory_core.ownership import Entry, Handle
 from frame_harness.memory_core.slots import SlotWatch
 from frame_harness.memory_core.state import CoreState
 
@@ -41,6 +42,8 @@ class Playing:
     accepted: Accepted = field(default_factory=Accepted)
     owned: dict[str, list[Owned]] = field(default_factory=dict)
     """What callers hold, by name."""
+    owners: dict[Handle, Entry] = field(default_factory=dict)
+    """Which of these the core's ownership table has, and who owns them."""
     given: dict[str, Owned] = field(default_factory=dict)
     """The last block that was given under each name."""
     poisoned: set[Owned] = field(default_factory=set)

@@ -21,6 +21,7 @@ from frame_harness.memory_core.history import Shown
 from frame_harness.memory_core.judging import LASTING, Key
 from frame_harness.memory_core.machines import is_huge
 from frame_harness.memory_core.maps import Region, Span, common, without
+from frame_harness.memory_core.owning_steps import OwningStep
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.state import KINDS
 from frame_harness.memory_core.steps import (
@@ -40,8 +41,8 @@ from frame_harness.memory_core.steps import (
 
 NEAR: Final = (*((0, longer) for longer in (*range(1, 17), 64, 256)), *((1, longer) for longer in range(17)))
 """So many frames later the free pieces of maps near by begin, and so many later they end."""
-SURVEYED: Final = 120
-"""Histories of a survey."""
+SURVEYED, OWNERS_SURVEYED = 120, 30
+"""Histories of a survey, and those of owners."""
 RACE_TRIES: Final = 6
 """So often a storm is played before a version counts as one that does not show a race."""
 EACH_TOLD: Final = frozenset({"CORE-02", "CORE-04", "CORE-18", "CORE-20"})
@@ -196,7 +197,7 @@ def survey(core: CoreGuest, seed: int, say: Callable[[str], None]) -> dict[Fault
     """
     tally, spoilt = Tally(), Counter[str]()
     say("survey")
-    for site, name, steps in cases_of([small_site(core)], seed, tally, spoilt, SURVEYED):
+    for site, name, steps in cases_of([small_site(core)], seed, tally, spoilt, SURVEYED, OWNERS_SURVEYED):
         while (failure := play(site.core, steps, tally.found)) is not None:
             spoilt[name] += not operations_of(failure.steps)
             tally.hangs += failure.hung
@@ -270,6 +271,7 @@ def _lacking(case: Sequence[Step], offers: Mapping[str, bool]) -> str:
         "kinds": ("kinds of blocks", any(_kind_of(step) != KINDS[0] for step in case)),
         "poison": ("poison", any(isinstance(step, Poison | PoisonFree) for step in case)),
         "slots": ("slots of today", any(isinstance(step, FrameAlloc | PoisonFree) for step in case)),
+        "ownership": ("owners of blocks", any(isinstance(step, OwningStep) for step in case)),
         "tables": ("frames for page tables", any(isinstance(step, PageTables) for step in case)),
     }
     return next((words for what, (words, needed) in needs.items() if needed and not offers[what]), "")

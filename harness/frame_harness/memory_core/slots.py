@@ -99,8 +99,8 @@ class SlotWatch:
         """Its owner gave a frame back."""
         self._claims.pop(block.pfn, None)
 
-    def was_poisoned(self, pfn: int) -> None:
-        """The harness changed the slot of a frame."""
+    def was_changed(self, pfn: int) -> None:
+        """The harness, or an owner, changed the slot of a frame."""
         if pfn in self._claims:
             self._claims[pfn] = self._row(pfn)
 

@@ -17,6 +17,7 @@ from frame_harness.memory_core.maps import (
     Protected,
     Region,
 )
+from frame_harness.memory_core.owning_steps import FORMS, Mark, Own, OwningStep
 from frame_harness.memory_core.page_tables import VARIANTS
 from frame_harness.memory_core.slots import PURPOSES
 from frame_harness.memory_core.state import KINDS, ZONES
@@ -241,8 +242,9 @@ class PageTables:
 
 
 Operation = (
-    Alloc | Fill | FrameAlloc | Free | FreeOne | Poison | PoisonFree | WrongFree | Storm | PageTables | Work
-)
+    Alloc | Fill | FrameAlloc | Free | FreeOne | Poison | PoisonFree | WrongFree | Storm | PageTables
+    | Work | OwningStep
+)  # fmt: skip
 Step = Region | Islands | Protected | Reach | Operation
 
 
@@ -323,6 +325,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., Step]], ...]] = (
     (re.compile(r"free (\w+)"), Free),
     (re.compile(r"poison (\w+)"), Poison),
     (re.compile(rf"wrongly free ({'|'.join(WRONG_FREES)}) (\w+)"), WrongFree),
+    *FORMS,
 )
 
 
@@ -345,7 +348,7 @@ def require_sense(steps: Sequence[Step]) -> None:
     for step in operations_of(steps):
         if isinstance(step, Alloc | Fill | FrameAlloc):
             asked.add(step.name)
-        elif isinstance(step, Free | FreeOne | Poison) and step.name not in asked:
+        elif isinstance(step, Free | FreeOne | Poison | Own | Mark) and step.name not in asked:
             raise UsageError(
                 "case", str(step), expected=f"`{step.name} = alloc …` before it", actual="nothing"
             )

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from frame_harness.image.errors import SubjectError
 from frame_harness.image.subject import Subject
 from frame_harness.memory_core.contract import MEMORY_CORE
+from frame_harness.memory_core.owning_files import OWNERSHIP, lacking
 
 FOLDER: Final = "memory"
 NEEDED: Final = ("zone.rs", "frame.rs", "boot_alloc.rs", "buddy.rs")
 """The files that are compiled in place, in the order in which they build on each other."""
-NOT_JUDGED: Final = ("mod.rs", "block.rs", "block_meta.rs", "ownership.rs", "cow.rs")
-"""Files of such a folder whose work the harness does itself, or that nothing here calls."""
+NOT_JUDGED: Final = "mod.rs"
+"""Its work the harness does itself: in a kernel it brings all the others along."""
+FEATURE: Final = "ownership"
+"""Of the shim: it compiles the files of the ownership of blocks, too."""
 _DEEPEST = 6
 _SKIPPED = frozenset({"target", ".git", "node_modules"})
 
@@ -43,14 +47,36 @@ def memory_core(path: str | Path) -> Subject:
             actual=_several(found, given) if found else _nearest(given),
             next_step="name the src folder of the kernel's crate",
         )  # fmt: skip
-    return Subject.from_folder(found[0], NEEDED, _name_of(found[0]), MEMORY_CORE)
+    return core_in(found[0], _name_of(found[0]))
 
 
-def described(subject: Subject) -> str:
-    """Which files are judged, and which are not, in one line."""
-    beside = [name for name in NOT_JUDGED if (subject.path / name).is_file()]
-    others = f"; not judged: {', '.join(beside)}" if beside else ""
-    return f"memory core in {subject.path}: {', '.join(subject.parts)}, compiled in place{others}"
+def core_in(folder: Path, name: str) -> Subject:
+    """The memory core in a folder that has one, with the owners of its blocks where it knows them.
+
+    Raises:
+        SubjectError: a file may not be read, or no Rust source can name the folder.
+    """
+    parts, features = (NEEDED, ()) if lacking(folder) else ((*NEEDED, *OWNERSHIP), (FEATURE,))
+    return Subject.from_folder(folder, parts, name, MEMORY_CORE, features)
+
+
+def without_ownership(subject: Subject) -> Subject:
+    """The same core without the ownership of its blocks."""
+    return replace(subject, parts=NEEDED, features=()).refreshed()
+
+
+def described(subject: Subject, why_not: str = "") -> str:
+    """Which files are judged, and which are not, in one line.
+
+    Args:
+        why_not: why the ownership of blocks is not judged; what the files lack where it is not said.
+    """
+    others = [NOT_JUDGED] if (subject.path / NOT_JUDGED).is_file() else []
+    beside = [name for name in OWNERSHIP if (subject.path / name).is_file() and name not in subject.parts]
+    if beside:
+        others.append(f"{', '.join(beside)} (without {why_not or lacking(subject.path)})")
+    left = f"; not judged: {', '.join(others)}" if others else ""
+    return f"memory core in {subject.path}: {', '.join(subject.parts)}, compiled in place{left}"
 
 
 def _is_core(folder: Path) -> bool:

@@ -19,8 +19,7 @@ from frame_harness.base.resources import build_dir
 from frame_harness.image import cache_limit, store
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import Commit
-from frame_harness.memory_core.contract import MEMORY_CORE
-from frame_harness.memory_core.tree import FOLDER, NEEDED
+from frame_harness.memory_core.tree import FOLDER, NEEDED, core_in
 
 WORKING_TREE: Final = Commit()
 VERSIONS: Final = "versions"
@@ -193,13 +192,13 @@ class Sources:
         """
         lineage, name = self._lineage, version.commit.short or "working tree"
         if version.content == lineage.newest.content:
-            return Subject.from_folder(lineage.core, NEEDED, name, MEMORY_CORE)
+            return core_in(lineage.core, name)
         if not version.content:
             raise NoCore(f"it has no {version.folder}")
         folder = self._place / version.content / FOLDER
         if not folder.is_dir():
             self._take_out(version, folder)
-        return Subject.from_folder(folder, NEEDED, name, MEMORY_CORE)
+        return core_in(folder, name)
 
     def _take_out(self, version: Version, folder: Path) -> None:
         repository, commit = self._lineage.repository, version.commit.id

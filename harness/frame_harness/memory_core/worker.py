@@ -29,10 +29,12 @@ from frame_harness.memory_core.campaign import (
     work_site,
 )
 from frame_harness.memory_core.checks import left_out, results_of
+from frame_harness.memory_core.clauses import OWNING
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.maps import merged, without
+from frame_harness.memory_core.owning_steps import OwningStep
 from frame_harness.memory_core.playing import SLOT_CLAUSES
 from frame_harness.memory_core.sightings import all_of
 from frame_harness.memory_core.steps import Step, map_of
@@ -60,6 +62,7 @@ class Task:
     Attributes:
         again: the command that plays a case again, before the case.
         case: the only one to play; None for a whole campaign.
+        without_ownership: what this version lacks for the ownership of blocks; empty where that is judged.
     """
 
     key: RunKey
@@ -68,6 +71,7 @@ class Task:
     again: str
     case: tuple[Step, ...] | None = None
     seed: int = SEED
+    without_ownership: str = ""
 
 
 Say = Callable[[str], None]
@@ -85,7 +89,7 @@ def judge_build(task: Task, say: Say) -> Judged:
         with Cores(run.boot, run.finish_any) as cores:
             run.selftest = _selftest(cores.small.guest)
             run.layout = _layout(cores.small)
-            lacks = _lacks(cores.small)
+            lacks = _lacks(cores.small, task.without_ownership)
             played = _play(task, cores, say)
             run.invariants["state of the core"] = played.cases
             looked_at = cores.looked_at
@@ -117,6 +121,7 @@ def _play(task: Task, cores: Cores, say: Say) -> _Played:
     if task.case is not None:
         core = cores.of_case(task.case)
         require_room(task.case, core)
+        require_owners(task.case, task.without_ownership)
         return _Played(dict(all_of(task.case, core).found), 1, refused=core.refused)
     require_counting(cores.counting)
     told = 0
@@ -148,6 +153,20 @@ def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:
         )  # fmt: skip
 
 
+def require_owners(case: tuple[Step, ...], lacking: str) -> None:
+    """Refuse a case with owners of blocks on a core that does not know them.
+
+    Raises:
+        UsageError: says what it lacks.
+    """
+    for step in case:
+        if lacking and isinstance(step, OwningStep):
+            raise UsageError(
+                "case", str(step), expected="a core that knows the owners of its blocks",
+                actual=f"one without {lacking}", next_step="leave the step out",
+            )  # fmt: skip
+
+
 def _selftest(guest: BootedGuest) -> SelftestEvidence:
     result = ktap.parse(guest.call("selftest").data)
     if result.problems:
@@ -172,12 +191,13 @@ def _layout(core: CoreGuest) -> LayoutEvidence:
     return LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=guest_bytes, text="; ".join(differs))
 
 
-def _lacks(core: CoreGuest) -> dict[str, str]:
+def _lacks(core: CoreGuest, ownership: str) -> dict[str, str]:
     """By clause the name that this version of the core lacks for it."""
     needed = {
         "CORE-19": ("poison", "MetaSlot::mark_poisoned"),
         "CORE-22": ("tables", "FramePurpose"),
         "CORE-37": ("poison", "MetaSlot::mark_poisoned"),
         **dict.fromkeys((*SLOT_CLAUSES, "CORE-34"), ("slots", "REFCOUNT_UNUSED")),
+        **dict.fromkeys(OWNING, ("ownership", ownership)),
     }
     return {clause: name for clause, (what, name) in needed.items() if not core.offers(what)}

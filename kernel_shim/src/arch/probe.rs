@@ -49,6 +49,16 @@ pub unsafe fn is_writable(address: u64) -> bool {
     })
 }
 
+/// Writes the byte at `address`; false when that faults.
+///
+/// # Safety
+/// Nobody has a reference to that byte.
+pub unsafe fn write(address: u64, value: u8) -> bool {
+    // SAFETY: the trap handler skips an access that faults. The caller promises that one that does not changes nothing that
+    // a reference leads to.
+    (unsafe { probe_write(address, value) }) == 0
+}
+
 /// The instruction to go on at after a fault at `instruction`, when that is one of the two accesses above.
 pub fn fixup(instruction: u64) -> Option<u64> {
     let accesses = [&raw const probe_read_access as u64, &raw const probe_write_access as u64];

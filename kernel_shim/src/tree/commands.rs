@@ -40,6 +40,7 @@ fn offers(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     reply.flag("poison", cfg!(tree_has = "mark_poisoned"));
     reply.flag("tables", cfg!(tree_has = "frame_options"));
     reply.flag("slots", cfg!(all(tree_has = "frame_options", tree_has = "unused")));
+    reply.flag("ownership", cfg!(feature = "ownership"));
     reply.flag("hhdm", cfg!(tree_has = "is_hhdm_range_mapped_now"));
     Ok(())
 }

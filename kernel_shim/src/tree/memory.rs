@@ -26,3 +26,49 @@ pub mod paging {
         size == 0 || base.checked_add(size).is_some_and(|end| end <= HHDM_END.load(Relaxed))
     }
 }
+
+#[cfg(feature = "ownership")]
+mod owned {
+    use super::block::{PhysBlock, Released};
+    use super::frame::PhysFrame;
+    use super::ownership::OwnershipTable;
+    use crate::sync::with_irqs_disabled;
+    use spin::Once;
+
+    static OWNERSHIP_TABLE: Once<OwnershipTable> = Once::new();
+
+    /// The one table of the kernel.
+    pub fn ownership_table() -> &'static OwnershipTable {
+        OWNERSHIP_TABLE.call_once(OwnershipTable::new)
+    }
+
+    /// Gives a block back to the allocator that nobody owns any more.
+    pub fn release_owned_block(block: PhysBlock<Released>) {
+        let handle = block.into_handle();
+        with_irqs_disabled(|token| {
+            #[cfg(tree_has = "vtables")]
+            tell_owner(handle);
+            super::buddy::free(token, PhysFrame { start_address: handle.base }, handle.order);
+        });
+    }
+
+    /// Calls what the owner registered: for the block, then for each of its frames.
+    #[cfg(tree_has = "vtables")]
+    fn tell_owner(handle: super::block::BlockHandle) {
+        use super::frame::{invoke_vtable_on_last_ref, invoke_vtable_on_unmap, PAGE_SIZE};
+        invoke_vtable_on_last_ref(handle.base);
+        for page in 0..1u64 << handle.order {
+            invoke_vtable_on_unmap(handle.base + page * PAGE_SIZE);
+        }
+    }
+}
+
+// Under these paths a core asks its kernel for them.
+#[cfg(feature = "ownership")]
+#[allow(unused_imports)]
+pub use self::{
+    block::{BlockHandle, BuddyReserved, Exclusive, MappedExclusive, MappedShared, PhysBlock, Released},
+    block_meta::{get_block_meta, resolve_handle},
+    owned::{ownership_table, release_owned_block},
+    ownership::{BlockState, OwnerEntry, OwnerError, OwnershipTable, RemoveRefResult},
+};

@@ -1,12 +1,20 @@
 //! What binds the shim to the memory core of a kernel tree, whose files are compiled in place.
 
 mod commands;
+#[cfg(feature = "ownership")]
+mod cow;
 #[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
 mod frames;
 mod operand;
+#[cfg(feature = "ownership")]
+mod ownership;
 #[cfg(tree_has = "frame_options")]
 mod page_tables;
+#[cfg(feature = "ownership")]
+mod spaces;
 mod storm;
+#[cfg(tree_has = "frame_options")]
+mod tables;
 mod work;
 
 use crate::commands::{crash, selftest, system};
@@ -14,25 +22,22 @@ use crate::console::{batch, table::Tables};
 use crate::cpus::rounds::{self, Work};
 use shim_parts::command_line::Stage;
 
-/// Older versions have no builder for frames with a purpose.
-#[cfg(not(tree_has = "frame_options"))]
-mod page_tables {
-    pub const COMMANDS: &[shim_parts::command::Command] = &[];
-}
-
-/// Older versions have no count that says that nobody has a frame.
-#[cfg(not(all(tree_has = "frame_options", tree_has = "unused")))]
-mod frames {
-    pub const COMMANDS: &[shim_parts::command::Command] = &[];
-}
-
 pub const TABLES: Tables = &[
     system::COMMANDS,
     batch::COMMANDS,
     commands::COMMANDS,
+    // Older versions have no count that says that nobody has a frame, or no builder for frames with a purpose.
+    #[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
     frames::COMMANDS,
+    #[cfg(tree_has = "frame_options")]
     page_tables::COMMANDS,
     work::COMMANDS,
+    #[cfg(feature = "ownership")]
+    ownership::COMMANDS,
+    #[cfg(feature = "ownership")]
+    cow::COMMANDS,
+    #[cfg(feature = "ownership")]
+    spaces::COMMANDS,
     selftest::COMMANDS,
     crash::COMMANDS,
 ];

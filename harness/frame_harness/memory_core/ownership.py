@@ -1,0 +1,143 @@
+"""Who owns which block: the exact model of an ownership table, and of what a request to it may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+Handle = tuple[int, int]
+"""A block: number of its first frame, order."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The references that keep a block: capabilities, each once, and pins without a name."""
+
+    caps: frozenset[int]
+    pins: int = 0
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return len(self.caps) + self.pins
+
+    @property
+    def state(self) -> str:
+        """The kernel's word for it."""
+        return "Shared" if self.count > 1 else "Exclusive"
+
+
+Owners = Mapping[Handle, Entry]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A request that must fail, and must change nothing.
+
+    Attributes:
+        overlaps: it asks for frames that are owned.
+    """
+
+    why: str
+    overlaps: bool = False
+
+
+Outcome = Entry | Refused | None
+"""What a block's entry is after a request; None where the last reference went."""
+
+
+def end_of(handle: Handle) -> int:
+    """One past the last frame of a block."""
+    return handle[0] + (1 << handle[1])
+
+
+def around(owners: Owners, pfn: int) -> Handle | None:
+    """The owned block that a frame is part of."""
+    return next((one for one in owners if one[0] <= pfn < end_of(one)), None)
+
+
+def after(owners: Owners, how: str, handle: Handle, cap: int) -> Outcome:
+    """What becomes of a block's entry.
+
+    Args:
+        how: one of `REQUESTS`.
+        cap: of the requests in `BY_CAP`.
+    """
+    if how == "ensure" and handle in owners:
+        how = "add"
+    if how in CLAIMS:
+        there = next((one for one in owners if one[0] < end_of(handle) and handle[0] < end_of(one)), None)
+        return Refused("frames of it are owned", overlaps=True) if there else Entry(frozenset([cap]))
+    entry = owners.get(handle)
+    return Refused("nobody owns it") if entry is None else _CHANGES[how](entry, cap)
+
+
+def _add(entry: Entry, cap: int) -> Outcome:
+    if cap in entry.caps:
+        return Refused("the capability is there")
+    return replace(entry, caps=entry.caps | {cap})
+
+
+def _left(entry: Entry) -> Entry | None:
+    return entry if entry.count else None
+
+
+def _remove(entry: Entry, cap: int) -> Outcome:
+    if cap not in entry.caps:
+        return Refused("the capability is not there")
+    return _left(replace(entry, caps=entry.caps - {cap}))
+
+
+def _release(entry: Entry, cap: int) -> Outcome:
+    if cap in entry.caps and entry.count > 1:
+        return Refused("there are other references")
+    return _remove(entry, cap)
+
+
+def _pin(entry: Entry, _cap: int) -> Outcome:
+    return replace(entry, pins=entry.pins + 1)
+
+
+def _unpin(entry: Entry, _cap: int) -> Outcome:
+    return _left(replace(entry, pins=entry.pins - 1)) if entry.pins else Refused("there is no pin")
+
+
+_CHANGES: Final[Mapping[str, Callable[[Entry, int], Outcome]]] = {
+    "add": _add,
+    "remove": _remove,
+    "release": _release,
+    "pin": _pin,
+    "unpin": _unpin,
+    "inc": _pin,
+    "dec": _unpin,
+}
+CLAIMS: Final = ("claim", "ensure")
+"""Requests that make an entry."""
+BY_CAP: Final = (*CLAIMS, "add", "remove", "release")
+"""Requests for a capability."""
+BY_FRAME: Final = ("inc", "dec")
+"""Requests by the address of a frame: of `cow.rs`, for the block around it."""
+REQUESTS: Final = (*CLAIMS, *_CHANGES)
+
+ALL: Final = "all"
+PARTS: Final = (ALL, "head", "tail", "page", "around")
+"""Which block a request is for: the one that was given; the first or the second half of it; its last frame;
+the block of twice its size that it is part of."""
+
+
+def part_of(handle: Handle, part: str, max_order: int) -> Handle | None:
+    """The block that one of `PARTS` means; None where there is none."""
+    pfn, order = handle
+    match part:
+        case "head" if order:
+            return pfn, order - 1
+        case "tail" if order:
+            return pfn + (1 << order - 1), order - 1
+        case "page" if order:
+            return end_of(handle) - 1, 0
+        case "around" if order < max_order:
+            return pfn & ~((2 << order) - 1), order + 1
+        case "all":
+            return handle
+    return None

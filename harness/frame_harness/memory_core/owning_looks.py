@@ -1,0 +1,159 @@
+"""Questions about owned blocks whose answers follow from the model: entries, handles, look-ups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.guest.reply import Reply
+from frame_harness.memory_core.judging import LASTING, Violation
+from frame_harness.memory_core.ownership import Entry, Handle, around, end_of
+from frame_harness.memory_core.owning_asks import FUNCTIONS, panic_of
+from frame_harness.memory_core.playing import Playing
+
+
+def shown(handle: Handle) -> str:
+    """A block in words."""
+    return f"the block {handle[0] << PAGE_SHIFT:#x}, order {handle[1]}"
+
+
+def given(entry: Entry) -> str:
+    """What an entry holds, in words."""
+    caps = ", ".join(map(str, sorted(entry.caps))) or "none"
+    return f"{entry.state}, count {entry.count}: capabilities {caps}; {entry.pins} pins"
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A request that changes nothing.
+
+    Attributes:
+        clause: the one that the answer speaks of.
+        judge: what is wrong with an answer.
+    """
+
+    line: str
+    clause: str
+    judge: Callable[[Reply], Violation | None]
+
+
+def look(
+    playing: Playing, touched: Handle, block: Handle, clause: str, *, handles: bool
+) -> Iterator[Violation]:
+    """Ask for all entries, and look a block up.
+
+    Args:
+        touched: what the last request was for.
+        clause: what that request promises.
+        handles: whether the block's handle is asked, too.
+    """
+    questions = [*_entries(playing, touched, clause)]
+    if handles:
+        questions += _handles(playing, block)
+    questions += _lookups(playing, block)
+    playing.core.looked_at |= {one.clause for one in questions}
+    # A case tells only the question whose answer is wrong.
+    answers = playing.core.request_all([one.line for one in questions])
+    for question, reply in zip(questions, answers, strict=False):
+        if reply.status == "panic":
+            yield panic_of(playing, question.clause, question.line, reply)
+            return
+        wrong = question.judge(reply)
+        if wrong is None:
+            continue
+        known = wrong.key in playing.known
+        if not known:
+            command = question.line.split(maxsplit=1)[0]
+            playing.function = FUNCTIONS.get(command, playing.function)
+            playing.commands.append(f"{question.line} → {reply.shown}")
+        playing.over |= wrong.clause not in LASTING
+        yield wrong
+        if not known:
+            return
+
+
+def _entries(playing: Playing, touched: Handle, clause: str) -> Iterator[_Question]:
+    for handle in dict.fromkeys([touched, *playing.owners]):
+        yield _entry(handle, playing.owners.get(handle), clause)
+
+
+def _entry(handle: Handle, entry: Entry | None, clause: str) -> _Question:
+    def judge(reply: Reply) -> Violation | None:
+        got = _entry_of(reply)
+        if got == (entry and given(entry)):
+            return None
+        gone = entry is None or got is None
+        broken = clause if clause not in ("CORE-27", "CORE-30") else "CORE-30" if gone else "CORE-27"
+        what, expected = f"the owner entry of {shown(handle)}", given(entry) if entry else "none"
+        return Violation(broken, what, expected, got or "none", handle[0] << PAGE_SHIFT, "entry")
+
+    return _Question(f"own.get {handle[0] << PAGE_SHIFT:#x} {handle[1]}", clause, judge)
+
+
+def _entry_of(reply: Reply) -> str | None:
+    """The entry that the guest tells, in the words of `given`; None for none."""
+    if not reply["found"]:
+        return None
+    caps = (
+        "none" if reply.text("caps") == "none" else ", ".join(sorted(reply.text("caps").split(","), key=int))
+    )
+    told = "" if reply["asked"] == reply["count"] else f" but {reply['asked']} where the count alone is asked"
+    return f"{reply.text('state')}, count {reply['count']}{told}: capabilities {caps}; {reply['pins']} pins"
+
+
+_LARGEST: Final = 255
+
+
+def _handles(playing: Playing, handle: Handle) -> Iterator[_Question]:
+    """What handles say of themselves: the block's own, and some that no block has."""
+    if playing.state is None or handle not in playing.owners:
+        return
+    base, order, most = handle[0] << PAGE_SHIFT, handle[1], playing.state.max_order
+    asked = ((base, order), (base + (PAGE_SIZE << order) // 2, order), (base, most), (0, most), (0, most + 1))
+    for at, of_order in dict.fromkeys((*asked, (0, _LARGEST))):
+        there = of_order <= most
+        wanted = {"valid": int(there and at % (PAGE_SIZE << of_order) == 0)}
+        if there:
+            # What a block of an order that cannot be would measure is not asked.
+            wanted |= {"size": PAGE_SIZE << of_order, "pages": 1 << of_order}
+        yield _handle(f"block.handle {at:#x} {of_order}", wanted)
+
+
+def _handle(line: str, wanted: dict[str, int]) -> _Question:
+    def judge(reply: Reply) -> Violation | None:
+        for name, value in wanted.items():
+            if reply[name] != value:
+                expected, got = (f"{name} {one:#x}" for one in (value, reply[name]))
+                return Violation("CORE-25", f"`{line}`", expected, got, None, name)
+        return None
+
+    return _Question(line, "CORE-25", judge)
+
+
+def _lookups(playing: Playing, handle: Handle) -> Iterator[_Question]:
+    """Look a block up by its frames, and what is beside it."""
+    first, end = handle[0], end_of(handle)
+    for pfn in dict.fromkeys((first, end - 1, (first + end) // 2, first - 1, end)):
+        if pfn < 0:
+            continue
+        there = around(playing.owners, pfn)
+        wanted = {} if there is None else {"around": there[0] << PAGE_SHIFT, "around_order": there[1]}
+        if there is not None and there[0] == pfn:
+            wanted |= {"begins": there[0] << PAGE_SHIFT, "begins_order": there[1]}
+        yield _lookup(f"own.find {pfn << PAGE_SHIFT:#x}", wanted, "find")
+        if there is not None:
+            # By the last byte of the frame.
+            line = f"own.resolve {(pfn << PAGE_SHIFT) + PAGE_SIZE - 1:#x}"
+            yield _lookup(line, {"base": there[0] << PAGE_SHIFT, "order": there[1]}, "resolve")
+
+
+def _lookup(line: str, wanted: dict[str, int], cause: str) -> _Question:
+    def judge(reply: Reply) -> Violation | None:
+        if {name: reply[name] for name in reply.outcome.fields} == wanted:
+            return None
+        words = " ".join(f"{name}={value:#x}" for name, value in wanted.items()) or "no block"
+        return Violation("CORE-31", f"`{line}`", words, reply.shown, None, cause)
+
+    return _Question(line, "CORE-31", judge)

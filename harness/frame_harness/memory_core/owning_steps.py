@@ -1,0 +1,107 @@
+"""Steps of a case that are about the owners of blocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from frame_harness.memory_core.ownership import ALL, BY_CAP, PARTS, REQUESTS
+
+MARKS: Final = ("cow", "plain", "dll")
+"""What a frame is marked as: copied when first written to; not any more; a library's."""
+MOST_SHARING: Final = 4
+SHARED_BY: Final = ("caps", "pins")
+"""How the owners of a shared frame are counted: by a capability each, or all but the first by a pin."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """One request to the ownership table, for a block or a part of it; of several blocks the last one.
+
+    Attributes:
+        how: one of `REQUESTS`.
+        cap: the capability, for those in `BY_CAP`.
+        part: one of `PARTS`.
+    """
+
+    how: str
+    name: str
+    cap: int = 1
+    part: str = ALL
+
+    def simpler(self) -> Iterator[Own]:
+        if self.part != ALL:
+            yield replace(self, part=ALL)
+        if self.cap != 1:
+            yield replace(self, cap=1)
+
+    def instead(self) -> Iterator[Own]:
+        return iter(())
+
+    def __str__(self) -> str:
+        cap = f" as {self.cap}" if self.how in BY_CAP else ""
+        return f"own {self.how} {self.part} of {self.name}{cap}"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Mark the first frame of a block as one of `MARKS`; of several blocks the last one."""
+
+    mark: str
+    name: str
+
+    def simpler(self) -> Iterator[Mark]:
+        return iter(())
+
+    instead = simpler
+
+    def __str__(self) -> str:
+        return f"mark {self.mark} {self.name}"
+
+
+@dataclass(frozen=True)
+class CopyOnWrite:
+    """A frame that several address spaces share; they write to it and leave it in a random order.
+
+    Attributes:
+        by: one of `SHARED_BY`.
+    """
+
+    owners: int
+    by: str
+    seed: int
+
+    def simpler(self) -> Iterator[CopyOnWrite]:
+        if self.owners > 2:
+            yield replace(self, owners=2)
+            yield replace(self, owners=self.owners - 1)
+        if self.by != SHARED_BY[0]:
+            yield replace(self, by=SHARED_BY[0])
+
+    def instead(self) -> Iterator[CopyOnWrite]:
+        return iter(())
+
+    def __str__(self) -> str:
+        return f"copy on write of {self.owners} by {self.by} seed {self.seed}"
+
+
+OwningStep = Own | Mark | CopyOnWrite
+
+FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., OwningStep]], ...]] = (
+    (
+        re.compile(rf"own ({'|'.join(BY_CAP)}) ({'|'.join(PARTS)}) of (\w+) as (\d+)"),
+        lambda how, part, name, cap: Own(how, name, int(cap), part),
+    ),
+    (
+        re.compile(rf"own ({'|'.join(set(REQUESTS) - set(BY_CAP))}) ({'|'.join(PARTS)}) of (\w+)"),
+        lambda how, part, name: Own(how, name, part=part),
+    ),
+    (re.compile(rf"mark ({'|'.join(MARKS)}) (\w+)"), Mark),
+    (
+        re.compile(rf"copy on write of ([2-{MOST_SHARING}]) by ({'|'.join(SHARED_BY)}) seed (\d+)"),
+        lambda owners, by, seed: CopyOnWrite(int(owners), by, int(seed)),
+    ),
+)
+"""How such steps are written; see `steps.parsed`."""

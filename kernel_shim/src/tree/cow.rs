@@ -1,0 +1,71 @@
+//! Commands for frames that are copied when first written to, and for those of libraries.
+
+use super::ownership::{address, error};
+use crate::memory::frame::{frame_flags, PhysFrame};
+use crate::memory::{cow, resolve_handle};
+use shim_parts::args::Args;
+use shim_parts::command::{Command, CommandError, CommandResult};
+use shim_parts::reply::Reply;
+
+pub const COMMANDS: &[Command] = &[
+    Command::new("cow.inc", "<paddr>", "one more reference to the block of a frame", inc),
+    Command::new("cow.dec", "<paddr>", "one less; the last one frees", dec),
+    Command::new("cow.count", "<paddr>", "how many there are", count),
+    Command::new("cow.init", "<paddr>", "mark a new frame's block as owned once", init),
+    Command::new("cow.set", "<paddr>", "mark a frame: copied when first written to", set),
+    Command::new("cow.clear", "<paddr>", "take that mark away", clear),
+    Command::new("dll.set", "<paddr>", "mark a frame: a library's", set_dll),
+    Command::new("cow.marks", "<paddr>", "both marks of a frame, and their bits", marks),
+];
+
+fn frame(args: &mut Args<'_>) -> Result<PhysFrame, CommandError> {
+    let start_address = address(args, "paddr")?;
+    args.end()?;
+    Ok(PhysFrame { start_address })
+}
+
+fn inc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    reply.field("count", cow::frame_inc_ref(frame(args)?).map_err(error)?);
+    Ok(())
+}
+
+fn dec(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    cow::frame_dec_ref(frame(args)?);
+    Ok(())
+}
+
+fn count(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    reply.field("count", cow::frame_get_refcount(frame(args)?));
+    Ok(())
+}
+
+fn init(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    cow::handle_init_ref(resolve_handle(frame(args)?.start_address));
+    Ok(())
+}
+
+fn set(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    cow::frame_set_cow(frame(args)?);
+    Ok(())
+}
+
+fn clear(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    cow::frame_clear_cow(frame(args)?);
+    Ok(())
+}
+
+fn set_dll(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    cow::frame_set_dll(frame(args)?);
+    Ok(())
+}
+
+fn marks(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let frame = frame(args)?;
+    // `PhysFrame` is not `Copy` in every version.
+    let same = PhysFrame { start_address: frame.start_address };
+    reply.flag("cow", cow::frame_is_cow(frame));
+    reply.flag("dll", cow::frame_is_dll(same));
+    reply.hex("cow_bit", frame_flags::COW);
+    reply.hex("dll_bit", frame_flags::DLL);
+    Ok(())
+}

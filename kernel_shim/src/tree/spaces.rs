@@ -1,0 +1,142 @@
+//! Several address spaces that share frames, as a fork leaves them. The host plays the handler of their page faults.
+
+use super::tables::{page, Fresh, Tables};
+use crate::arch::paging::phys_to_virt;
+use crate::memory::frame::{FrameAllocOptions, FramePurpose};
+use crate::sync::with_irqs_disabled;
+use core::ptr;
+use shim_parts::args::Args;
+use shim_parts::command::{failed, refused, Code, Command, CommandError, CommandResult};
+use shim_parts::reply::Reply;
+use shim_parts::PAGE_SIZE;
+use spin::{Mutex, MutexGuard};
+use x86_64::structures::paging::{Mapper, Page, PageTableFlags as Flags, PhysFrame as Frame, Size4KiB};
+use x86_64::PhysAddr;
+
+pub const COMMANDS: &[Command] = &[
+    Command::new("space.new", "<space>", "an empty address space", new),
+    Command::new("space.map", "<space> <vaddr> <paddr> own|shared", "map a page, writable or for copy-on-write", map),
+    Command::new(
+        "space.change",
+        "<space> <vaddr> own|shared",
+        "make a page writable, or copied when written to",
+        change,
+    ),
+    Command::new("space.unmap", "<space> <vaddr>", "unmap a page", unmap),
+    Command::new("space.read", "<space> <vaddr> <offset>", "the CPU reads a byte of a page: v, or fault=1", read),
+    Command::new(
+        "space.write",
+        "<space> <vaddr> <offset> <value>",
+        "the CPU writes a byte of a page, or faults",
+        write,
+    ),
+    Command::new("space.copy", "<space> <vaddr>", "give a page that is shared a frame of its own, a copy", copy),
+    Command::new("space.free", "<space>", "give the frames of all tables of a space back", free),
+];
+
+const SPACES: usize = 4;
+/// The kernel's mark in an entry for a page that is copied when first written to: a bit that the CPU leaves to software.
+const SHARED: Flags = Flags::BIT_9;
+
+static TABLES: [Mutex<Tables>; SPACES] = [const { Mutex::new(Tables::none()) }; SPACES];
+
+fn space(args: &mut Args<'_>) -> Result<MutexGuard<'static, Tables>, CommandError> {
+    let number = args.u64("space")?;
+    let tables = usize::try_from(number).ok().and_then(|number| TABLES.get(number));
+    let refusal = || refused(Code::Range, format_args!("space: expected a number below {SPACES}, got {number}"));
+    Ok(tables.ok_or_else(refusal)?.lock())
+}
+
+fn flags(args: &mut Args<'_>) -> Result<Flags, CommandError> {
+    match args.word("own|shared")? {
+        "own" => Ok(Flags::PRESENT | Flags::WRITABLE),
+        "shared" => Ok(Flags::PRESENT | SHARED),
+        word => Err(refused(Code::Usage, format_args!("expected own or shared, got {word}"))),
+    }
+}
+
+fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let mut tables = space(args)?;
+    args.end()?;
+    reply.hex("root", tables.begin(Fresh::Wiped)?);
+    Ok(())
+}
+
+fn map(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let (mut tables, page, paddr, flags) = (space(args)?, page(args)?, args.u64("paddr")?, flags(args)?);
+    args.end()?;
+    map_page(&mut tables, page, paddr, flags)
+}
+
+/// The tables of a space are in use only while the CPU reads or writes, so nothing is cached of them.
+fn map_page(tables: &mut Tables, page: Page<Size4KiB>, paddr: u64, flags: Flags) -> CommandResult {
+    let (frame, on_the_way) =
+        (Frame::containing_address(PhysAddr::new_truncate(paddr)), Flags::PRESENT | Flags::WRITABLE);
+    let mut mapper = tables.mapper()?;
+    // SAFETY: nothing of the kernel lies in the lower half, so no reference goes through the page.
+    let mapped = unsafe { mapper.map_to_with_table_flags(page, frame, flags, on_the_way, tables) };
+    mapped.map(|flush| flush.ignore()).map_err(|_| failed("NotMapped"))
+}
+
+fn change(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let (tables, page, flags) = (space(args)?, page(args)?, flags(args)?);
+    args.end()?;
+    // SAFETY: nothing of the kernel lies in the lower half, so no reference goes through the page.
+    let changed = unsafe { tables.mapper()?.update_flags(page, flags) };
+    changed.map(|flush| flush.ignore()).map_err(|_| failed("NotMapped"))
+}
+
+fn unmap(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let (tables, page) = (space(args)?, page(args)?);
+    args.end()?;
+    let unmapped = tables.mapper()?.unmap(page);
+    unmapped.map(|(_, flush)| flush.ignore()).map_err(|_| failed("NotMapped"))
+}
+
+/// The address of a byte of a page.
+fn byte(args: &mut Args<'_>) -> Result<u64, CommandError> {
+    let (page, offset) = (page(args)?, args.u64("offset")?);
+    if offset >= PAGE_SIZE {
+        return Err(refused(Code::Range, format_args!("offset: expected below {PAGE_SIZE}, got {offset}")));
+    }
+    Ok(page.start_address().as_u64() + offset)
+}
+
+fn read(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (tables, vaddr) = (space(args)?, byte(args)?);
+    args.end()?;
+    let found = tables.read(vaddr)?;
+    reply.flag("fault", found.is_none());
+    reply.field("v", found.unwrap_or(0));
+    Ok(())
+}
+
+fn write(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (tables, vaddr, value) = (space(args)?, byte(args)?, args.u8("value")?);
+    args.end()?;
+    reply.flag("fault", !tables.write(vaddr, value)?);
+    Ok(())
+}
+
+fn copy(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (mut tables, page) = (space(args)?, page(args)?);
+    args.end()?;
+    let options = FrameAllocOptions::new().purpose(FramePurpose::UserData);
+    let new = with_irqs_disabled(|token| options.allocate(token)).map_err(|_| failed("OutOfMemory"))?;
+    let (old, flush) = tables.mapper()?.unmap(page).map_err(|_| failed("NotMapped"))?;
+    flush.ignore();
+    let from = phys_to_virt(old.start_address().as_u64()) as *const u8;
+    let to = phys_to_virt(new.start_address.as_u64()) as *mut u8;
+    // SAFETY: the HHDM maps both frames, `copy` allows that they are one, and nobody has a reference to either.
+    unsafe { ptr::copy(from, to, PAGE_SIZE as usize) };
+    map_page(&mut tables, page, new.start_address.as_u64(), Flags::PRESENT | Flags::WRITABLE)?;
+    reply.hex("paddr", new.start_address.as_u64());
+    Ok(())
+}
+
+fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let mut tables = space(args)?;
+    args.end()?;
+    tables.free();
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! The page tables of one address space, in frames of the core; the CPU reads and writes through them.
+
+use crate::arch::{paging, probe};
+use crate::memory::{buddy, frame};
+use crate::sync::with_irqs_disabled;
+use frame::{FrameAllocOptions, FramePurpose, PhysFrame};
+use shim_parts::args::Args;
+use shim_parts::command::{failed, refused, Code, CommandError};
+use x86_64::registers::control::Cr3;
+use x86_64::structures::paging::mapper::OffsetPageTable;
+use x86_64::structures::paging::{FrameAllocator, Page, PageTable, PhysFrame as Frame, Size4KiB};
+use x86_64::{PhysAddr, VirtAddr};
+
+/// The entries of a top table below the kernel's half.
+const LOWER_HALF: usize = 256;
+const MOST: usize = 256;
+
+/// How a frame for a table is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fresh {
+    /// By its purpose.
+    Plain,
+    /// By its purpose, then `zeroed(false)`.
+    Late,
+    /// By its purpose, and zeroed here, too: whatever the core did, the tables are sound.
+    #[cfg_attr(not(feature = "ownership"), allow(dead_code))]
+    Wiped,
+}
+
+/// The tables of the present root, which comes first.
+pub struct Tables {
+    frames: [u64; MOST],
+    count: usize,
+    fresh: Fresh,
+}
+
+impl Tables {
+    pub const fn none() -> Self {
+        Self { frames: [0; MOST], count: 0, fresh: Fresh::Plain }
+    }
+
+    fn root(&self) -> Result<u64, CommandError> {
+        match self.count {
+            0 => Err(refused(Code::State, format_args!("expected a new top table before"))),
+            _ => Ok(self.frames[0]),
+        }
+    }
+
+    /// Makes a top table with the kernel's half in it; forgets those that were there. Its physical address.
+    pub fn begin(&mut self, fresh: Fresh) -> Result<u64, CommandError> {
+        (self.count, self.fresh) = (0, fresh);
+        let root = self.take().ok_or(failed("OutOfMemory"))?;
+        let kernel = paging::phys_to_virt(Cr3::read().0.start_address().as_u64()) as *const PageTable;
+        let ours = paging::phys_to_virt(root) as *mut PageTable;
+        for entry in LOWER_HALF..2 * LOWER_HALF {
+            // SAFETY: the CPU uses the kernel's table, so it is mapped, and nobody changes it meanwhile.
+            let shared = unsafe { &(&*kernel)[entry] }.clone();
+            // SAFETY: the core gave the frame to this table alone, and the HHDM maps it.
+            unsafe { (&mut *ours)[entry] = shared };
+        }
+        Ok(root)
+    }
+
+    fn take(&mut self) -> Option<u64> {
+        if self.count == MOST {
+            return None;
+        }
+        let options = FrameAllocOptions::new().purpose(FramePurpose::PageTable);
+        let options = if self.fresh == Fresh::Late { options.zeroed(false) } else { options };
+        let paddr = with_irqs_disabled(|token| options.allocate(token)).ok()?.start_address.as_u64();
+        if self.fresh == Fresh::Wiped {
+            let table = paging::phys_to_virt(paddr) as *mut PageTable;
+            // SAFETY: the core gave the frame to this table alone, and the HHDM maps it.
+            unsafe { table.write_bytes(0, 1) };
+        }
+        self.frames[self.count] = paddr;
+        self.count += 1;
+        Some(paddr)
+    }
+
+    /// The tables as the crate `x86_64` changes them.
+    pub fn mapper(&self) -> Result<OffsetPageTable<'static>, CommandError> {
+        let root = paging::phys_to_virt(self.root()?) as *mut PageTable;
+        // SAFETY: the core gave the frame to these tables alone, the HHDM maps it, and the lock around `self` makes this the
+        // only reference.
+        let root = unsafe { &mut *root };
+        // SAFETY: the HHDM shows all physical memory at this address.
+        Ok(unsafe { OffsetPageTable::new(root, VirtAddr::new(paging::HHDM_BASE)) })
+    }
+
+    /// What the CPU reads at an address of the lower half; `None` when it faults.
+    pub fn read(&self, vaddr: u64) -> Result<Option<u8>, CommandError> {
+        self.within(|| probe::read(vaddr))
+    }
+
+    /// Whether the CPU can write a byte at an address of the lower half.
+    #[cfg_attr(not(feature = "ownership"), allow(dead_code))]
+    pub fn write(&self, vaddr: u64, value: u8) -> Result<bool, CommandError> {
+        // SAFETY: nothing of the kernel lies in the lower half, and frames that it maps are reached through it alone.
+        self.within(|| unsafe { probe::write(vaddr, value) })
+    }
+
+    fn within<T>(&self, access: impl FnOnce() -> T) -> Result<T, CommandError> {
+        let root = self.root()?;
+        let (kernel, flags) = Cr3::read();
+        // SAFETY: the upper half, with this code and its stack, is the kernel's in both tables.
+        unsafe { Cr3::write(Frame::containing_address(PhysAddr::new(root)), flags) };
+        let result = access();
+        // SAFETY: these are the tables that the kernel runs on.
+        unsafe { Cr3::write(kernel, flags) };
+        Ok(result)
+    }
+
+    /// Gives the frames of all tables back.
+    pub fn free(&mut self) {
+        while self.count > 0 {
+            self.count -= 1;
+            let start_address = PhysAddr::new(self.frames[self.count]);
+            with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, 0));
+        }
+    }
+}
+
+// SAFETY: each frame comes from the core, which gives it to nobody else; where it does, that is what is looked for.
+unsafe impl FrameAllocator<Size4KiB> for Tables {
+    fn allocate_frame(&mut self) -> Option<Frame<Size4KiB>> {
+        self.take().map(|paddr| Frame::containing_address(PhysAddr::new(paddr)))
+    }
+}
+
+/// The operand for a page of the lower half.
+pub fn page(args: &mut Args<'_>) -> Result<Page<Size4KiB>, CommandError> {
+    let vaddr = args.u64("vaddr")?;
+    let in_lower_half = VirtAddr::try_new(vaddr).ok().filter(|address| address.as_u64() < 1 << 47);
+    let page = in_lower_half.and_then(|address| Page::from_start_address(address).ok());
+    page.ok_or_else(|| refused(Code::Range, format_args!("{vaddr:#x}: expected a page of the lower half")))
+}
