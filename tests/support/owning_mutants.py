@@ -6,8 +6,10 @@ from tests.support.core_mutants import CoreMutant
 
 OWNING_MUTANTS = (
     CoreMutant(
-        "CORE-25", "pages of the next order", "block.rs",
-        (("1_u64.checked_shl(u32::from(self.order))", "1_u64.checked_shl(u32::from(self.order) + 1)"),),
+        "CORE-25",
+        "no block is as large as can be",
+        "block.rs",
+        (("usize::from(self.order) <= MAX_ORDER", "usize::from(self.order) < MAX_ORDER"),),
     ),
     CoreMutant(
         "CORE-25", "any address is a block's", "block.rs",

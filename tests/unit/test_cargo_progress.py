@@ -27,3 +27,11 @@ def test_shim_is_named_while_it_alone_is_compiled(tmp_path: Path) -> None:
     assert how_far(artifact(shim, "lib")) == "1 of 2 packages done, compiling kernel_shim"
     assert how_far(artifact(shim, "bin")) == "2 of 2 packages done, linking"
     assert how_far("warning: nothing") is None
+
+
+def test_a_package_that_only_a_feature_brings_is_counted_with_it_alone(tmp_path: Path) -> None:
+    (tmp_path / "Cargo.lock").write_text("[[package]]\n" * 2)
+    (tmp_path / "Cargo.toml").write_text('[dependencies]\nsmall = { version = "1", optional = true }\n')
+    for with_optional, count in ((False, 1), (True, 2)):
+        packages = Packages(tmp_path, with_core=False, with_optional=with_optional)
+        assert packages("   Compiling small v1.0.0") == f"0 of {count} packages done, compiling small"

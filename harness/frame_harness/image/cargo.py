@@ -177,7 +177,11 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
         Unwritable: there is no room for what is built.
     """
     what = f"compiling the shim around {subject.name} ({profile})"
-    how_far = Packages(resources.shim_dir(), with_core=bool(order.toolchain.cargo_args))
+    how_far = Packages(
+        resources.shim_dir(),
+        with_core=bool(order.toolchain.cargo_args),
+        with_optional=bool(subject.features),
+    )
     finished = order.run(what=what, say=say, how_far=how_far)
     messages = _messages(finished)
     if finished.status != 0:

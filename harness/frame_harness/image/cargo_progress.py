@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 CORE_PACKAGES = 5  # what building the core library adds: core, alloc, compiler_builtins with two helpers
@@ -11,10 +12,11 @@ CORE_PACKAGES = 5  # what building the core library adds: core, alloc, compiler_
 class Packages:
     """Names the packages that are being compiled, counts those that are done."""
 
-    def __init__(self, shim: Path, *, with_core: bool) -> None:
+    def __init__(self, shim: Path, *, with_core: bool, with_optional: bool = False) -> None:
         lock = shim / "Cargo.lock"
         text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
-        self._total = text.count("[[package]]") + (CORE_PACKAGES if with_core else 0)
+        optional = 0 if with_optional else _optional(shim / "Cargo.toml")
+        self._total = text.count("[[package]]") - optional + (CORE_PACKAGES if with_core else 0)
         self._done: set[str] = set()
         self._begun: dict[str, None] = {}
 
@@ -36,6 +38,14 @@ class Packages:
         now = [name for name in self._begun if name not in self._done]
         compiling = f"compiling {', '.join(now)}" if now else "linking"
         return f"{len(self._done)} of {max(self._total, len(self._done))} packages done, {compiling}"
+
+
+def _optional(manifest: Path) -> int:
+    """Count the dependencies that only a feature brings."""
+    if not manifest.is_file():
+        return 0
+    wanted = tomllib.loads(manifest.read_text(encoding="utf-8")).get("dependencies", {}).values()
+    return sum(isinstance(one, dict) and bool(one.get("optional")) for one in wanted)
 
 
 def _name(package_id: str) -> str:

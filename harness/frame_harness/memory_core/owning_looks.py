@@ -26,6 +26,20 @@ def given(entry: Entry) -> str:
 
 
 @dataclass(frozen=True)
+class Request:
+    """The last request, in words.
+
+    Attributes:
+        clause: what it promises.
+        handle: the block that it was for.
+    """
+
+    shown: str
+    clause: str
+    handle: Handle
+
+
+@dataclass(frozen=True)
 class _Question:
     """A request that changes nothing.
 
@@ -39,17 +53,14 @@ class _Question:
     judge: Callable[[Reply], Violation | None]
 
 
-def look(
-    playing: Playing, touched: Handle, block: Handle, clause: str, *, handles: bool
-) -> Iterator[Violation]:
+def look(playing: Playing, last: Request, block: Handle, *, handles: bool) -> Iterator[Violation]:
     """Ask for all entries, and look a block up.
 
     Args:
-        touched: what the last request was for.
-        clause: what that request promises.
+        last: what was asked before.
         handles: whether the block's handle is asked, too.
     """
-    questions = [*_entries(playing, touched, clause)]
+    questions = [*_entries(playing, last)]
     if handles:
         questions += _handles(playing, block)
     questions += _lookups(playing, block)
@@ -74,22 +85,26 @@ def look(
             return
 
 
-def _entries(playing: Playing, touched: Handle, clause: str) -> Iterator[_Question]:
-    for handle in dict.fromkeys([touched, *playing.owners]):
-        yield _entry(handle, playing.owners.get(handle), clause)
+def _entries(playing: Playing, last: Request) -> Iterator[_Question]:
+    for handle in dict.fromkeys([last.handle, *playing.owners]):
+        yield _entry(handle, playing.owners.get(handle), last)
 
 
-def _entry(handle: Handle, entry: Entry | None, clause: str) -> _Question:
+def _entry(handle: Handle, entry: Entry | None, last: Request) -> _Question:
     def judge(reply: Reply) -> Violation | None:
         got = _entry_of(reply)
         if got == (entry and given(entry)):
             return None
         gone = entry is None or got is None
-        broken = clause if clause not in ("CORE-27", "CORE-30") else "CORE-30" if gone else "CORE-27"
-        what, expected = f"the owner entry of {shown(handle)}", given(entry) if entry else "none"
+        done = last.clause in ("CORE-27", "CORE-30")
+        broken = last.clause if not done else "CORE-30" if gone else "CORE-27"
+        what, expected = (
+            f"the owner entry of {shown(handle)}, after {last.shown}",
+            given(entry) if entry else "none",
+        )
         return Violation(broken, what, expected, got or "none", handle[0] << PAGE_SHIFT, "entry")
 
-    return _Question(f"own.get {handle[0] << PAGE_SHIFT:#x} {handle[1]}", clause, judge)
+    return _Question(f"own.get {handle[0] << PAGE_SHIFT:#x} {handle[1]}", last.clause, judge)
 
 
 def _entry_of(reply: Reply) -> str | None:

@@ -25,7 +25,7 @@ from frame_harness.memory_core.ownership import (
     part_of,
 )
 from frame_harness.memory_core.owning_asks import FUNCTIONS, near_blocks, panic_of
-from frame_harness.memory_core.owning_looks import given, look, shown
+from frame_harness.memory_core.owning_looks import Request, given, look, shown
 from frame_harness.memory_core.owning_steps import Own
 from frame_harness.memory_core.playing import Playing
 from frame_harness.memory_core.state import CoreState
@@ -76,6 +76,10 @@ class _Request:
         return f"own.{how} {self._first:#x} {order}{cap}"
 
     @property
+    def _shown(self) -> str:
+        return f"`{self._line}`{', which is to be refused' if self._is_refused else ''}"
+
+    @property
     def _is_refused(self) -> bool:
         return isinstance(self._outcome, Refused)
 
@@ -94,13 +98,14 @@ class _Request:
             playing.over = True
             yield wrong
             return
-        if self._is_refused:
-            yield from self._unchanged(near, slots)
-        else:
+        if not self._is_refused:
             self._note()
         whole = self._block.pfn, self._block.order
-        yield from look(playing, self._handle, whole, self._clause, handles=self._step.how in CLAIMS)
+        last = Request(self._shown, self._clause, self._handle)
+        yield from look(playing, last, whole, handles=self._step.how in CLAIMS)
         if not playing.over:
+            if self._is_refused:
+                yield from self._unchanged(near, slots)
             yield from _slots(playing)
         yield from self._in_the_allocator(before)
 
@@ -158,9 +163,9 @@ class _Request:
     def _unchanged(self, near: NDArray[Any], slots: NDArray[Any]) -> Iterator[Violation]:
         now = self._playing.core.slots()[near]
         if changed := near[now != slots].tolist():
-            what = f"`{self._line}`, which was refused"
+            what = f"slots after {self._shown}"
             got = f"the slot of frame {changed[0] << PAGE_SHIFT:#x} changed"
-            yield Violation("CORE-29", what, "slots as before", got, changed[0] << PAGE_SHIFT, "slot")
+            yield Violation("CORE-29", what, "as before", got, changed[0] << PAGE_SHIFT, "slot")
 
     def _in_the_allocator(self, before: CoreState | None) -> Iterator[Violation]:
         """Judge the state; the last reference frees that block, any other one frees nothing."""

@@ -37,18 +37,6 @@ pub fn read(address: u64) -> Option<u8> {
     (faulted == 0).then_some(value)
 }
 
-/// Whether the byte at `address` can be written.
-///
-/// # Safety
-/// Nothing else may write that byte meanwhile.
-pub unsafe fn is_writable(address: u64) -> bool {
-    read(address).is_some_and(|value| {
-        // SAFETY: the trap handler skips an access that faults. One that succeeds stores the value that is there already,
-        // since the caller promises that nobody else writes the byte.
-        (unsafe { probe_write(address, value) }) == 0
-    })
-}
-
 /// Writes the byte at `address`; false when that faults.
 ///
 /// # Safety
@@ -57,6 +45,16 @@ pub unsafe fn write(address: u64, value: u8) -> bool {
     // SAFETY: the trap handler skips an access that faults. The caller promises that one that does not changes nothing that
     // a reference leads to.
     (unsafe { probe_write(address, value) }) == 0
+}
+
+/// Whether the byte at `address` can be written.
+///
+/// # Safety
+/// Nothing else may write that byte meanwhile.
+pub unsafe fn is_writable(address: u64) -> bool {
+    // SAFETY: the value that is there already is stored, since the caller promises that nobody else writes the byte. So a
+    // reference to it sees no change.
+    read(address).is_some_and(|value| unsafe { write(address, value) })
 }
 
 /// The instruction to go on at after a fault at `instruction`, when that is one of the two accesses above.
