@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 from pathlib import Path
 
@@ -41,6 +42,22 @@ def test_a_case_is_played_again_and_shows_all_that_it_breaks(tmp_path: Path) -> 
     [finding] = [one for one in result.report["findings"] if one["clause"] == EARLY.clause]
     assert finding["at"].startswith(f"{tree}/src/memory/buddy.rs:")
     assert finding["reproduce"].endswith(f"--kernel-src {tree} --profile release --case '{ONE_PIECE}'")
+
+
+def test_cases_of_a_report_are_played_again_until_their_fault_is_mended(tmp_path: Path) -> None:
+    tree, report = broken_tree(tmp_path, EARLY), tmp_path / "first.json"
+    options = ("--kernel-src", tree, *RELEASE)
+    first = check(tmp_path, *options, "--case", ONE_PIECE)
+    shutil.copy(tmp_path / "report.json", report)
+    again = check(tmp_path, *options, "--last-failed", report)
+    assert (again.status, again.violated) == (ExitCode.FAIL, first.violated), again.out
+    assert f"what was broken in {report}" in again.out.replace("\n", "")
+    last = check(tmp_path, *options, "--last-failed")
+    assert (last.status, last.violated) == (ExitCode.FAIL, first.violated), last.out
+    assert "what was broken in the last run" in last.out
+    shutil.copy(MEMORY / EARLY.file, tree / "src" / "memory" / EARLY.file)
+    mended = check(tmp_path, *options, "--last-failed", report)
+    assert (mended.status, mended.violated) == (ExitCode.PASS, set()), mended.out
 
 
 def test_a_finding_is_written_as_a_text_that_can_be_sent(tmp_path: Path) -> None:

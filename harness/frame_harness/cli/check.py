@@ -18,7 +18,7 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
-from frame_harness.cli.last_broken import broken_in, broken_last, remember
+from frame_harness.cli.last_broken import broken_before, remember, words_for
 from frame_harness.cli.reporting import publish
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
@@ -28,7 +28,7 @@ from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
-from frame_harness.judge.evidence import CheckInRun, Evidence, Outcome, PlannedCheck, Trouble
+from frame_harness.judge.evidence import Evidence, Outcome, PlannedCheck, Trouble
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import Machine, load_machines
@@ -43,8 +43,6 @@ from frame_harness.session.suite import run_suite
 from frame_harness.session.workers import available_memory, usable_cpus, worker_count
 
 DEFAULT_MACHINES = ("microvm", "q35", "pc")
-LAST_RUN = Path("-")
-"""In place of a report: the last run of the same file."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def check(request: Request) -> ExitCode:
     require_selection(request.select, FRAME_METADATA.clauses)
     known = baselines.load(request.baseline, FRAME_METADATA.clauses) if request.baseline else baselines.EMPTY
     subject = frame_module(request.frame_rs)
-    only = _broken_before(request, subject)
+    only = broken_before(request.last_failed, subject)
     machines = load_machines(request.machines or DEFAULT_MACHINES)
     for machine in machines.values():
         require_host(machine)
@@ -105,12 +103,14 @@ def check(request: Request) -> ExitCode:
     with Progress(console) as progress:
         tell_through(progress.note)
         if request.last_failed and not only:
-            progress.note(f"nothing was broken in {_before(request)}: every check is made")
+            progress.note(f"nothing was broken in {words_for(request.last_failed)}: every check is made")
         asked = replace(request.of_a_session(subject, machines), only=only)
         evidence = _evidence(request, asked, progress)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
-    if only:
-        chosen = " of ".join(filter(None, [evidence.selection, f"what was broken in {_before(request)}"]))
+    if request.last_failed and only:
+        chosen = " of ".join(
+            filter(None, [evidence.selection, f"what was broken in {words_for(request.last_failed)}"])
+        )
         evidence = msgspec.structs.replace(evidence, selection=chosen)
     # A whole run must have looked at every clause; a chosen part need not.
     required = [] if request.select or request.machines or only else list(FRAME_METADATA.clauses)
@@ -118,17 +118,6 @@ def check(request: Request) -> ExitCode:
     status = publish(evidence, verdict, known, console, request, subject)
     remember(subject, evidence.checks)
     return status
-
-
-def _broken_before(request: Request, subject: Subject) -> frozenset[CheckInRun]:
-    """The checks that are to be made again; none for all of them."""
-    if request.last_failed is None:
-        return frozenset()
-    return broken_last(subject) if request.last_failed == LAST_RUN else broken_in(request.last_failed)
-
-
-def _before(request: Request) -> str:
-    return "the last run" if request.last_failed == LAST_RUN else str(request.last_failed)
 
 
 def _evidence(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from frame_harness.base.commands import Say, tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
 from frame_harness.cli import upstream
+from frame_harness.cli.last_broken import broken_before, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
 from frame_harness.cli.reporting import publish
 from frame_harness.image.compiler import Toolchain
@@ -23,7 +24,15 @@ from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, RunKey, Trouble
+from frame_harness.judge.evidence import (
+    CheckInRun,
+    CheckResult,
+    Evidence,
+    Outcome,
+    PlannedCheck,
+    RunKey,
+    Trouble,
+)
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import Machine, load_machine
@@ -55,6 +64,7 @@ class CoreRequest:
 
     Attributes:
         case: the only one to play, as a report writes it; empty for a whole campaign.
+        last_failed: a JSON report whose cases are the only ones, or `LAST_RUN`.
         since: the commit that findings are followed back to; empty where they are not followed.
     """
 
@@ -67,6 +77,7 @@ class CoreRequest:
     junit: Path | None = None
     upstream: Path | None = None
     seed: int = SEED
+    last_failed: Path | None = None
     since: str = ""
 
     @property
@@ -88,6 +99,8 @@ class _Builds:
 
     request: CoreRequest
     subject: Subject
+    cases: Mapping[str, tuple[str, ...]]
+    """By profile those to play alone; none at all for a whole campaign."""
     say: Say
     seconds: float = 0.0
     troubles: list[Trouble] = field(default_factory=list)
@@ -97,8 +110,7 @@ class _Builds:
 
     def tasks(self) -> Iterator[Task]:
         """What is to be judged, each as soon as it is built."""
-        case = parsed(self.request.case) if self.request.case else None
-        for profile in profiles_named(self.request.profile):
+        for profile in self.profiles:
             began = time.monotonic()
             try:
                 self.toolchain = self.toolchain or find_toolchain(say=self.say)
@@ -112,7 +124,26 @@ class _Builds:
             self.subject = image.subject
             again = f"{self.request.again} --profile {profile}"
             key, seed = RunKey(MACHINE, profile), self.request.seed
-            yield Task(key, image, _machine(), again, case, seed, without_ownership=self.why_not)
+            cases = tuple(map(parsed, self.cases.get(profile, ())))
+            yield Task(key, image, _machine(), again, cases, seed, without_ownership=self.why_not)
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """Those that are built; of cases to play alone, those that have any."""
+        named = profiles_named(self.request.profile)
+        return tuple(profile for profile in named if not self.cases or profile in self.cases)
+
+
+def _cases_to_play(request: CoreRequest, broken: Iterable[CheckInRun]) -> dict[str, tuple[str, ...]]:
+    """By profile the cases that are the only ones; nothing for a whole campaign."""
+    named = profiles_named(request.profile)
+    if request.case:
+        return dict.fromkeys(named, (request.case,))
+    of_profile = {
+        profile: tuple(dict.fromkeys(one.case for one in sorted(broken) if one.run.profile == profile))
+        for profile in named
+    }
+    return {profile: cases for profile, cases in of_profile.items() if cases}
 
 
 def _machine() -> Machine:
@@ -133,24 +164,36 @@ def check_core(request: CoreRequest) -> ExitCode:
     known = baselines.load(request.baseline, CORE_CLAUSES) if request.baseline else baselines.EMPTY
     subject = memory_core(request.kernel_src)
     lineage = lineage_of(subject.path, request.since) if request.since else None
-    required = [] if request.select or request.case else list(CORE_CLAUSES)
+    broken = [one for one in broken_before(request.last_failed, subject) if one.case]
+    cases = _cases_to_play(request, broken)
+    required = [] if request.select or cases else list(CORE_CLAUSES)
     console = console_for()
     with Progress(console) as progress:
         tell_through(progress.note)
         progress.note(described(subject))
-        evidence = _evidence(request, subject, progress)
+        if request.last_failed and not cases:
+            progress.note(f"nothing was broken in {words_for(request.last_failed)}: every case is played")
+        evidence = _evidence(request, subject, cases, progress)
         if lineage is not None and not evidence.interrupted:
             verdict = judge(evidence, MEMORY_CORE, known, required)
             evidence = with_origins(evidence, verdict.findings, lineage, _machine(), progress)
-    evidence = msgspec.structs.replace(
-        evidence, duration_s=time.monotonic() - began, selection=request.selection
-    )
+    selection = request.selection
+    if request.last_failed and cases:
+        selection = " of ".join(
+            filter(None, [selection, f"what was broken in {words_for(request.last_failed)}"])
+        )
+    evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began, selection=selection)
     verdict = judge(evidence, MEMORY_CORE, known, required)
-    return publish(evidence, verdict, known, console, request, subject)
+    status = publish(evidence, verdict, known, console, request, subject)
+    if evidence.runs and not request.case and not request.select:
+        remember_cases(subject, evidence.checks)
+    return status
 
 
-def _evidence(request: CoreRequest, subject: Subject, progress: Progress) -> Evidence:
-    builds = _Builds(request, subject, progress.step, why_not=lacking(subject.path))
+def _evidence(
+    request: CoreRequest, subject: Subject, cases: Mapping[str, tuple[str, ...]], progress: Progress
+) -> Evidence:
+    builds = _Builds(request, subject, cases, progress.step, why_not=lacking(subject.path))
     selected = _selected(request.select)
     try:
         outcomes = judge_builds(builds.tasks(), lambda run, words: progress.step(f"{run}: {words}"))
@@ -158,11 +201,9 @@ def _evidence(request: CoreRequest, subject: Subject, progress: Progress) -> Evi
         return Evidence(subject=info_of(subject), planned_runs=(), interrupted=True)
     if builds.troubles:
         return Evidence(subject=info_of(subject), planned_runs=(), errors=tuple(builds.troubles))
-    runs = tuple(RunKey(MACHINE, profile) for profile in profiles_named(request.profile))
+    runs = tuple(RunKey(MACHINE, profile) for profile in builds.profiles)
     described_by = builds.toolchain.describe().removeprefix("toolchain: ") if builds.toolchain else ""
-    return _of_outcomes(
-        outcomes, builds.subject, runs, selected, described_by, builds.seconds, not request.case
-    )
+    return _of_outcomes(outcomes, builds.subject, runs, selected, described_by, builds.seconds, not cases)
 
 
 def _of_outcomes(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -14,12 +15,31 @@ from frame_harness.image.store import write_whole
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey
 
-_WELL = frozenset({Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT})
+LAST_RUN: Final = Path("-")
+"""In place of a report: the last run of the same file or tree."""
+_WELL: Final = frozenset({Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT})
+
+
+def broken_before(report: Path | None, subject: Subject) -> frozenset[CheckInRun]:
+    """What was broken in a report, or in the last run; nothing where nobody asks.
+
+    Raises:
+        UsageError: there is no such report.
+    """
+    if report is None:
+        return frozenset()
+    return broken_last(subject) if report == LAST_RUN else broken_in(report)
+
+
+def words_for(report: Path) -> str:
+    """How to call it in a sentence."""
+    return "the last run" if report == LAST_RUN else str(report)
 
 
 class _Check(msgspec.Struct, frozen=True):
     check: str
     outcome: Outcome
+    case: str = ""
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -48,7 +68,7 @@ def broken_in(report: Path) -> frozenset[CheckInRun]:
             next_step="name a file that `check --json` wrote",
         ) from error  # fmt: skip
     return frozenset(
-        CheckInRun(run=of_run.run, check=one.check)
+        CheckInRun(run=of_run.run, check=one.check, case=one.case)
         for of_run in runs
         for one in of_run.checks
         if one.outcome not in _WELL
@@ -72,7 +92,22 @@ def remember(subject: Subject, results: Iterable[CheckResult]) -> None:
     """
     ran = {CheckInRun(run=one.run, check=one.check): one.outcome for one in results}
     broken = {check for check, outcome in ran.items() if outcome not in _WELL}
-    noted = sorted(broken | (broken_last(subject) - ran.keys()))
+    _note(subject, broken | (broken_last(subject) - ran.keys()))
+
+
+def remember_cases(subject: Subject, results: Sequence[CheckResult]) -> None:
+    """Note the cases that show faults of a memory core, in place of those that were noted for the same runs.
+
+    Raises:
+        Unwritable: there is no room, or no leave.
+    """
+    ran = {one.run for one in results}
+    broken = {CheckInRun(run=one.run, check=one.check, case=one.case) for one in results if one.case}
+    _note(subject, broken | {one for one in broken_last(subject) if one.run not in ran})
+
+
+def _note(subject: Subject, broken: Iterable[CheckInRun]) -> None:
+    noted = sorted(broken)
     write_whole(_note_of(subject), msgspec.json.encode(noted))
 
 

@@ -121,13 +121,13 @@ def check_command(
     if kernel_src is not None:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
-        others = {"--frame-rs": frame_rs, "--machine": machines, "--accel": accel, "-n": workers,
-                  "--last-failed": last_failed}  # fmt: skip
+        others = {"--frame-rs": frame_rs, "--machine": machines, "--accel": accel, "-n": workers}
         if given := [name for name, value in others.items() if value]:
             raise click.UsageError(f"{given[0]} does not go with --kernel-src")
         of_core = CoreRequest(
             kernel_src, profile=profile, select=select, case=case, baseline=baseline, json=json_, junit=junit,
-            upstream=upstream, seed=1 if seed is None else seed, since=since,
+            upstream=upstream, seed=1 if seed is None else seed, last_failed=last_failed,
+            since=since,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
     of_a_tree = {"--case": case or None, "--since": since or None, "--seed": seed}

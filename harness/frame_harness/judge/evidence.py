@@ -70,10 +70,11 @@ class RunKey(Record, frozen=True, order=True):
 
 
 class CheckInRun(Record, frozen=True, order=True):
-    """A check in one of its runs, by its name without the run."""
+    """A check in one of its runs, by its name without the run; `case` as in the check's result."""
 
     run: RunKey
     check: str
+    case: str = ""
 
 
 class SubjectInfo(Record, frozen=True, kw_only=True):

@@ -61,7 +61,7 @@ class Task:
 
     Attributes:
         again: the command that plays a case again, before the case.
-        case: the only one to play; None for a whole campaign.
+        cases: the only ones to play; none for a whole campaign.
         without_ownership: what this version lacks for the ownership of blocks; empty where that is judged.
     """
 
@@ -69,7 +69,7 @@ class Task:
     image: Image
     machine: Machine
     again: str
-    case: tuple[Step, ...] | None = None
+    cases: tuple[tuple[Step, ...], ...] = ()
     seed: int = SEED
     without_ownership: str = ""
 
@@ -99,7 +99,7 @@ def judge_build(task: Task, say: Say) -> Judged:
     if played.refused:
         looked_at, unseen = set(), f"the core refused the map: {played.refused}"
     else:
-        unseen = "" if task.case else "no case came so far"
+        unseen = "" if task.cases else "no case came so far"
     results = results_of(task.key, played.found, task.image, task.again, took, lacks, looked_at, unseen)
     if played.left_out:
         results.append(left_out(task.key, played.left_out))
@@ -118,11 +118,8 @@ class _Played:
 
 
 def _play(task: Task, cores: Cores, say: Say) -> _Played:
-    if task.case is not None:
-        core = cores.of_case(task.case)
-        require_room(task.case, core)
-        require_owners(task.case, task.without_ownership)
-        return _Played(dict(all_of(task.case, core).found), 1, refused=core.refused)
+    if task.cases:
+        return _play_alone(task, cores)
     require_counting(cores.counting)
     told = 0
 
@@ -136,6 +133,19 @@ def _play(task: Task, cores: Cores, say: Say) -> _Played:
     sites = [small_site(cores.small), large_site(cores.large)]
     tally = campaign(sites, task.seed, tell, work_site(cores.counting), huge_site(cores.huge))
     return _Played(tally.found, tally.maps + tally.histories, left_out=tally.left_out)
+
+
+def _play_alone(task: Task, cores: Cores) -> _Played:
+    """Everything that some cases show; of two that show the same fault the first."""
+    found: dict[Key, Found] = {}
+    refused = ""
+    for case in task.cases:
+        core = cores.of_case(case)
+        require_room(case, core)
+        require_owners(case, task.without_ownership)
+        found = {**all_of(case, core).found, **found}
+        refused = core.refused
+    return _Played(found, len(task.cases), refused=refused if len(task.cases) == 1 else "")
 
 
 def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:

@@ -35,20 +35,20 @@ mod owned {
     use crate::sync::with_irqs_disabled;
     use spin::Once;
 
-    static OWNERSHIP_TABLE: Once<OwnershipTable> = Once::new();
+    static OWNERS: Once<OwnershipTable> = Once::new();
 
     /// The one table of the kernel.
     pub fn ownership_table() -> &'static OwnershipTable {
-        OWNERSHIP_TABLE.call_once(OwnershipTable::new)
+        OWNERS.call_once(OwnershipTable::new)
     }
 
     /// Gives a block back to the allocator that nobody owns any more.
     pub fn release_owned_block(block: PhysBlock<Released>) {
-        let handle = block.into_handle();
         with_irqs_disabled(|token| {
+            let unowned = block.into_handle();
             #[cfg(tree_has = "vtables")]
-            tell_owner(handle);
-            super::buddy::free(token, PhysFrame { start_address: handle.base }, handle.order);
+            tell_owner(unowned);
+            super::buddy::free(token, PhysFrame { start_address: unowned.base }, unowned.order);
         });
     }
 

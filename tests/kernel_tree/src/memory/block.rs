@@ -14,7 +14,7 @@ pub struct BlockHandle {
 
 impl BlockHandle {
     pub fn new(base: PhysAddr, order: u8) -> Self {
-        Self { base, order }
+        BlockHandle { order, base }
     }
 
     /// 0 where it is more than an address can say.

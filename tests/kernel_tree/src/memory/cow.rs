@@ -10,21 +10,9 @@ use crate::sync::SpinLock;
 /// Held while flags of a frame are read and written.
 static MARKING: SpinLock<()> = SpinLock::new(());
 
-pub fn handle_inc_ref(handle: BlockHandle) -> Result<u32, OwnerError> {
-    ownership_table().pin(handle)
-}
-
-/// Who gives the last reference back, gives the block back.
-pub fn handle_dec_ref(handle: BlockHandle) {
-    match ownership_table().unpin(handle) {
-        Ok(RemoveRefResult::Freed(block)) => release_owned_block(block),
-        Ok(_) => {}
-        Err(error) => log::warn!("no pin of {handle:?} to give back: {error:?}"),
-    }
-}
-
-pub fn handle_get_refcount(handle: BlockHandle) -> u32 {
-    ownership_table().refcount(handle).unwrap_or_else(|| get_meta(handle.base).get_refcount())
+/// The block around a frame: whose references count.
+fn around(frame: PhysFrame) -> BlockHandle {
+    resolve_handle(frame.start_address)
 }
 
 /// Of a new block that is about to get its first owner.
@@ -35,15 +23,25 @@ pub fn handle_init_ref(handle: BlockHandle) {
 }
 
 pub fn frame_inc_ref(frame: PhysFrame) -> Result<u32, OwnerError> {
-    handle_inc_ref(resolve_handle(frame.start_address))
+    let shared = around(frame);
+    ownership_table().pin(shared)
 }
 
+/// Who gives the last reference back, gives the block back.
 pub fn frame_dec_ref(frame: PhysFrame) {
-    handle_dec_ref(resolve_handle(frame.start_address))
+    let shared = around(frame);
+    match ownership_table().unpin(shared) {
+        Ok(RemoveRefResult::Freed(block)) => release_owned_block(block),
+        Ok(_) => {}
+        Err(error) => log::warn!("no pin of {shared:?} to give back: {error:?}"),
+    }
 }
 
+/// That of the table, else what the slot of the block's first frame says.
 pub fn frame_get_refcount(frame: PhysFrame) -> u32 {
-    handle_get_refcount(resolve_handle(frame.start_address))
+    let shared = around(frame);
+    let owned = ownership_table().refcount(shared);
+    owned.unwrap_or_else(|| get_meta(shared.base).get_refcount())
 }
 
 fn mark(frame: PhysFrame, change: impl FnOnce(u32) -> u32) {
