@@ -37,6 +37,7 @@ from frame_harness.memory_core.steps import (
     Step,
     Storm,
     counts_work,
+    map_of,
     operations_of,
     steps_of,
 )
@@ -382,7 +383,10 @@ def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Fou
     tries = iter(range(HUNG_TRIES if failure.hung else most))
 
     def shorter(steps: Sequence[Step]) -> Failure | None:
-        return play(core, steps, known) if next(tries, None) is not None else None
+        # Half of a region that cannot be may be of memory that is not there: nobody could play that again.
+        if core.missing(map_of(steps)) or next(tries, None) is None:
+            return None
+        return play(core, steps, known)
 
     if is_huge(failure.steps):
         small = (found for steps in fewer(failure.steps) if (found := shorter(steps)) is not None)

@@ -13,7 +13,7 @@ from frame_harness.base.units import GIB
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.reply import Reply
 from frame_harness.guest.request import grouped
-from frame_harness.memory_core.maps import MemoryMap, Span, rounded_in
+from frame_harness.memory_core.maps import MemoryMap, Span, merged, rounded_in, without
 from frame_harness.memory_core.reading import CoreReader
 from frame_harness.memory_core.slots import SlotWords
 from frame_harness.memory_core.state import CoreState
@@ -25,6 +25,8 @@ LIMITED_TO = 6 * GIB
 """The limit of a request is enough for a start on a map that ends here."""
 CPU_S_PER_GIB = 0.5
 """More of CPU time for each GiB above that; five times what a slow core in a dev build takes."""
+LOW_MEMORY: Span = (0, 0x9F000)
+"""Free but for the page from which other CPUs were started: nobody needs that any more."""
 
 Boot = Callable[[], BootedGuest]
 
@@ -57,6 +59,8 @@ class CoreGuest:
             live = [guest.bytes_at(at, size) for name in STATICS for at, size in guest.image.statics(name)]
             self._kept = [(now, now.copy()) for now in live]
             self._given = guest.static("GIVEN", "region::GivenMap")
+            regions = [(one.base, one.end) for one in guest.memory_map() if one.kind == "ram"]
+            self._available = rounded_in(regions)
         return self._guest
 
     def renew(self) -> None:
@@ -67,8 +71,12 @@ class CoreGuest:
 
     def available(self) -> list[Span]:
         """RAM that the core may be given: the shim's own memory is not in it."""
-        regions = self.guest.memory_map()
-        return rounded_in([(one.base, one.end) for one in regions if one.kind == "ram"])
+        assert self.guest.alive
+        return self._available
+
+    def missing(self, memory: MemoryMap) -> list[Span]:
+        """Memory that a map calls usable, and that is not there, or is the shim's."""
+        return without(memory.usable, merged([*self.available(), LOW_MEMORY]))
 
     def offers(self, what: str) -> bool:
         """Whether this version of the core knows `protected` ranges, `kinds`, `poison`, `slots` …"""

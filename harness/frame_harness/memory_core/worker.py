@@ -31,9 +31,9 @@ from frame_harness.memory_core.campaign import (
 from frame_harness.memory_core.checks import left_out, results_of
 from frame_harness.memory_core.clauses import OWNING
 from frame_harness.memory_core.cores import Cores
-from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
 from frame_harness.memory_core.judging import Key
-from frame_harness.memory_core.maps import merged, without
+from frame_harness.memory_core.maps import merged
 from frame_harness.memory_core.owning_steps import OwningStep
 from frame_harness.memory_core.playing import SLOT_CLAUSES
 from frame_harness.memory_core.sightings import all_of
@@ -41,8 +41,6 @@ from frame_harness.memory_core.steps import Step, map_of
 from frame_harness.memory_core.work import require_counting
 from frame_harness.session.run import Ledger, Run, unhandled
 
-LOW_MEMORY = (0, 0x9F000)
-"""Free but for the page from which other CPUs were started: nobody needs that any more."""
 SEED = 1
 TOLD_EVERY = 50
 """Cases between two words about how far it is."""
@@ -154,8 +152,8 @@ def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:
     Raises:
         UsageError: says what there is.
     """
-    there = merged([*core.available(), LOW_MEMORY])
-    if stray := without(map_of(case).usable, there):
+    if stray := core.missing(map_of(case)):
+        there = merged([*core.available(), LOW_MEMORY])
         spans = ", ".join(f"{first:#x}..{end:#x}" for first, end in there)
         raise UsageError(
             "case", f"{stray[0][0]:#x}..{stray[0][1]:#x} free", expected=f"inside of {spans}",
