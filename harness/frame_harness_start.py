@@ -18,7 +18,7 @@ from typing import Any
 PACKAGE = "frame_harness"
 ERROR, INTERRUPTED = 3, 130
 _REPORTS = ("--json", "--junit")
-_READ = ("--frame-rs", "--baseline", "--machine")
+_READ = ("--frame-rs", "--baseline", "--machine", "--last-failed")
 
 
 def main() -> None:

@@ -55,6 +55,8 @@ def test_cases_of_a_report_are_played_again_until_their_fault_is_mended(tmp_path
     last = check(tmp_path, *options, "--last-failed")
     assert (last.status, last.violated) == (ExitCode.FAIL, first.violated), last.out
     assert "what was broken in the last run" in last.out
+    other = check(tmp_path, "--kernel-src", tree, "--profile", "dev", "--last-failed")
+    assert other.status == ExitCode.USAGE and other.says("expected cases in dev, got none"), other.out
     shutil.copy(MEMORY / EARLY.file, tree / "src" / "memory" / EARLY.file)
     mended = check(tmp_path, *options, "--last-failed", report)
     assert (mended.status, mended.violated) == (ExitCode.PASS, set()), mended.out

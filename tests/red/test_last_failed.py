@@ -33,6 +33,9 @@ def test_last_failed_makes_what_was_broken_until_it_is_mended(tmp_path: Path) ->
     assert (again.status, made(again.report)) == (ExitCode.FAIL, [(broken_check, "violated")])
     assert "what was broken in the last run" in again.out
 
+    same = check(tmp_path, *options, "--last-failed", tmp_path / "report.json")
+    assert same.status == ExitCode.USAGE and same.says("the run itself reads that file")
+
     elsewhere = check(tmp_path, *options, "--last-failed", "-k", "test_range_at_each_boundary")
     assert (
         elsewhere.status == ExitCode.USAGE

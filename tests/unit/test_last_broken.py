@@ -61,6 +61,15 @@ def test_an_edit_of_the_file_keeps_the_note(subject: Subject) -> None:
     assert broken_last(subject.refreshed())
 
 
+def test_a_note_that_cannot_be_read_says_nothing_and_is_replaced(subject: Subject, tmp_path: Path) -> None:
+    remember(subject, [msgspec.structs.replace(passed(TABLE, DEV), outcome=Outcome.VIOLATED)])
+    [note] = (tmp_path / "cache" / "last").iterdir()
+    note.write_text("{")
+    assert broken_last(subject) == frozenset()
+    remember(subject, [msgspec.structs.replace(passed(LIFE, DEV), outcome=Outcome.VIOLATED)])
+    assert broken_last(subject) == {CheckInRun(run=DEV, check=LIFE)}
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"runs": [{"checks": []}]}', '{"runs": "none"}'])
 def test_what_is_no_report_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "report.json"

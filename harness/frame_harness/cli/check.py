@@ -18,7 +18,7 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
-from frame_harness.cli.last_broken import broken_before, remember, words_for
+from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
 from frame_harness.cli.reporting import publish
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
@@ -89,7 +89,7 @@ def check(request: Request) -> ExitCode:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
     began = time.monotonic()
-    read = (request.frame_rs, request.baseline, *map(Path, request.machines))
+    read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
     report_files.make_way((request.json, request.junit), read)
     upstream.make_room(request.upstream)
     require_selection(request.select, FRAME_METADATA.clauses)
@@ -108,10 +108,8 @@ def check(request: Request) -> ExitCode:
         evidence = _evidence(request, asked, progress)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
     if request.last_failed and only:
-        chosen = " of ".join(
-            filter(None, [evidence.selection, f"what was broken in {words_for(request.last_failed)}"])
-        )
-        evidence = msgspec.structs.replace(evidence, selection=chosen)
+        selection = narrowed(evidence.selection, request.last_failed)
+        evidence = msgspec.structs.replace(evidence, selection=selection)
     # A whole run must have looked at every clause; a chosen part need not.
     required = [] if request.select or request.machines or only else list(FRAME_METADATA.clauses)
     verdict = judge(evidence, subject.contract, known, required)

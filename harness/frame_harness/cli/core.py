@@ -13,10 +13,11 @@ from _pytest.mark.expression import Expression
 
 from frame_harness.base import report_files
 from frame_harness.base.commands import Say, tell_through
-from frame_harness.base.errors import HarnessError
+from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
+from frame_harness.base.text import plural
 from frame_harness.cli import upstream
-from frame_harness.cli.last_broken import broken_before, remember_cases, words_for
+from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
 from frame_harness.cli.reporting import publish
 from frame_harness.image.compiler import Toolchain
@@ -134,16 +135,26 @@ class _Builds:
         return tuple(profile for profile in named if not self.cases or profile in self.cases)
 
 
-def _cases_to_play(request: CoreRequest, broken: Iterable[CheckInRun]) -> dict[str, tuple[str, ...]]:
-    """By profile the cases that are the only ones; nothing for a whole campaign."""
-    named = profiles_named(request.profile)
+def _cases_to_play(request: CoreRequest, before: frozenset[CheckInRun]) -> dict[str, tuple[str, ...]]:
+    """By profile the cases that are the only ones; nothing for a whole campaign.
+
+    Raises:
+        UsageError: what was broken has no case in the chosen profiles.
+    """
+    named, broken = profiles_named(request.profile), sorted(before)
     if request.case:
         return dict.fromkeys(named, (request.case,))
     of_profile = {
-        profile: tuple(dict.fromkeys(one.case for one in sorted(broken) if one.run.profile == profile))
+        profile: tuple(dict.fromkeys(one.case for one in broken if one.case and one.run.profile == profile))
         for profile in named
     }
-    return {profile: cases for profile, cases in of_profile.items() if cases}
+    cases = {profile: cases for profile, cases in of_profile.items() if cases}
+    if broken and not cases:
+        raise UsageError(
+            "--last-failed", plural(len(broken), "check"), expected=f"cases in {' or '.join(named)}",
+            actual="none", next_step="leave --profile away, or name a report of this tree",
+        )  # fmt: skip
+    return cases
 
 
 def _machine() -> Machine:
@@ -157,15 +168,14 @@ def check_core(request: CoreRequest) -> ExitCode:
         HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
     """
     began = time.monotonic()
-    report_files.make_way((request.json, request.junit), (request.baseline,))
+    report_files.make_way((request.json, request.junit), (request.baseline, request.last_failed))
     upstream.make_room(request.upstream)
     require_selection(request.select, CORE_CLAUSES)
     require_sense(parsed(request.case))
     known = baselines.load(request.baseline, CORE_CLAUSES) if request.baseline else baselines.EMPTY
     subject = memory_core(request.kernel_src)
     lineage = lineage_of(subject.path, request.since) if request.since else None
-    broken = [one for one in broken_before(request.last_failed, subject) if one.case]
-    cases = _cases_to_play(request, broken)
+    cases = _cases_to_play(request, broken_before(request.last_failed, subject))
     required = [] if request.select or cases else list(CORE_CLAUSES)
     console = console_for()
     with Progress(console) as progress:
@@ -179,9 +189,7 @@ def check_core(request: CoreRequest) -> ExitCode:
             evidence = with_origins(evidence, verdict.findings, lineage, _machine(), progress)
     selection = request.selection
     if request.last_failed and cases:
-        selection = " of ".join(
-            filter(None, [selection, f"what was broken in {words_for(request.last_failed)}"])
-        )
+        selection = narrowed(selection, request.last_failed)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began, selection=selection)
     verdict = judge(evidence, MEMORY_CORE, known, required)
     status = publish(evidence, verdict, known, console, request, subject)

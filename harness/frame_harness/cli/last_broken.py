@@ -36,6 +36,11 @@ def words_for(report: Path) -> str:
     return "the last run" if report == LAST_RUN else str(report)
 
 
+def narrowed(selection: str, report: Path) -> str:
+    """What was asked for alone, in words, when it was that only."""
+    return " of ".join(filter(None, [selection, f"what was broken in {words_for(report)}"]))
+
+
 class _Check(msgspec.Struct, frozen=True):
     check: str
     outcome: Outcome
@@ -81,7 +86,10 @@ def broken_last(subject: Subject) -> frozenset[CheckInRun]:
         data = _note_of(subject).read_bytes()
     except FileNotFoundError:
         return frozenset()
-    return frozenset(msgspec.json.decode(data, type=tuple[CheckInRun, ...]))
+    try:
+        return frozenset(msgspec.json.decode(data, type=tuple[CheckInRun, ...]))
+    except msgspec.MsgspecError:
+        return frozenset()  # a note of another version: more is judged again than need be, never less
 
 
 def remember(subject: Subject, results: Iterable[CheckResult]) -> None:

@@ -124,6 +124,8 @@ def check_command(
         others = {"--frame-rs": frame_rs, "--machine": machines, "--accel": accel, "-n": workers}
         if given := [name for name, value in others.items() if value]:
             raise click.UsageError(f"{given[0]} does not go with --kernel-src")
+        if case and last_failed:
+            raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
             kernel_src, profile=profile, select=select, case=case, baseline=baseline, json=json_, junit=junit,
             upstream=upstream, seed=1 if seed is None else seed, last_failed=last_failed,
