@@ -15,7 +15,7 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
 from frame_harness.session.run import Run
 
-pytestmark = [pytest.mark.one_machine, pytest.mark.level("history")]
+pytestmark = [pytest.mark.one_machine, pytest.mark.level("history"), pytest.mark.campaign]
 
 JUDGED = [pytest.param(id_, marks=pytest.mark.clause(id_), id=id_) for id_ in CONTRACT.in_order(CLAUSES)]
 

@@ -28,7 +28,7 @@ from tests.support.doors import (
 )
 from tests.support.mutants import broken
 
-SPINNING = ("--profile", "release", "-n", "2", "-k", "CONST-01 or CONST-02", "--red", "hang-spin")
+SPINNING = ("--profile", "both", "-n", "2", "-k", "CONST-01 or CONST-02", "--red", "hang-spin")
 WAITS = """\
 def test_it(kernel):
     kernel.call("crash hang")
@@ -51,7 +51,7 @@ def test_it(prepared):
 
 @contextmanager
 def judging(folder: Path) -> Iterator[Door]:
-    """A check with two workers whose guests run and run."""
+    """A check with two workers whose guests, one of each run, go on and on."""
     with announced(folder) as announcer:
         machine = write_machine(folder, qemu=announcer.program, cpu_s=3600)
         scratch = folder / "tmp"

@@ -14,7 +14,8 @@ from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.machine.definition import load_machines
 from frame_harness.session.request import SessionRequest
-from frame_harness.session.selection import require_selection, selection_of
+from frame_harness.session.results import clauses_of
+from frame_harness.session.selection import require_selection, selection_of, without_campaigns
 from frame_harness.session.suite import run_suite
 
 pytest_plugins = ["pytester"]
@@ -88,3 +89,41 @@ def test_case_is_selected_alone_unless_it_differs_only_in_what_k_does_not_know(
     assert len(chosen["test_it[(x)]"]) < len(by_case)
     assert by_case["test_it[two words]"] == "test_it[two and words]"
     assert through_a_shell(list(by_case.values())) == list(by_case.values())
+
+
+CAMPAIGN = """\
+import pytest
+
+@pytest.mark.clause("REF-01")
+def test_made_for_it():
+    pass
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("clause", [
+    pytest.param(id_, marks=pytest.mark.clause(id_), id=id_) for id_ in ("REF-01", "REF-02")
+])
+def test_campaign(clause):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("select", "chosen"),
+    [
+        ("", ["test_made_for_it", "test_campaign[REF-01]", "test_campaign[REF-02]"]),
+        ("REF-01", ["test_made_for_it"]),
+        ("ref", ["test_made_for_it", "test_campaign[REF-02]"]),
+        ("REF-02", ["test_campaign[REF-02]"]),
+        ("test_campaign and REF-01", ["test_campaign[REF-01]"]),
+        ("not REF-02", ["test_made_for_it", "test_campaign[REF-01]"]),
+    ],
+    ids=["whole", "id", "section", "id-of-no-other-check", "name", "all-but-one"],
+)
+def test_id_of_a_clause_selects_no_campaign_where_a_check_is_made_for_it(
+    pytester: pytest.Pytester, select: str, chosen: list[str]
+) -> None:
+    items = pytester.getitems(CAMPAIGN)
+    for item in items:
+        item.extra_keyword_matches.update(clauses_of(item))
+    by_k = [item for item in items if not select or item.name in selected(select, items)]
+    assert [item.name for item in without_campaigns(select, by_k)] == chosen

@@ -185,16 +185,18 @@ def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:
 
 def _run_suite(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:
     """Run pytest on the suite; what it saw so far when it was interrupted."""
+    watcher = _Watcher(progress)
+
+    def workers(checks: int) -> int:
+        return _workers(request.workers, checks, progress)
+
     selection = ["-k", request.select] if request.select else []
-    plan = _plan(asked, selection)
-    if asked.only and not plan:
+    status, session = run_suite(asked, *selection, workers=workers, listener=watcher)
+    if asked.only and not watcher.plan:
         raise UsageError(
             "--last-failed", plural(len(asked.only), "check"), expected="of the chosen machines and checks",
             actual="others", next_step="leave --machine, --profile and -k away",
         )  # fmt: skip
-    watcher = _Watcher(plan, progress)
-    workers = str(_workers(request.workers, len(plan), progress))
-    status, session = run_suite(asked, "-n", workers, "--dist", "worksteal", *selection, listener=watcher)
     if session is None or (evidence := session.evidence) is None:
         if status == pytest.ExitCode.INTERRUPTED and not watcher.troubles:
             raise KeyboardInterrupt
@@ -211,14 +213,6 @@ def _run_suite(request: Request, asked: SessionRequest, progress: Progress) -> E
     return msgspec.structs.replace(evidence, errors=(*evidence.errors, *watcher.troubles))
 
 
-def _plan(asked: SessionRequest, selection: Sequence[str]) -> Mapping[str, PlannedCheck]:
-    """Collect the checks that will be made, by node id: their number and runs are known before any begins."""
-    _, session = run_suite(replace(asked, evidence=False), "--collect-only", *selection)
-    if session is not None and session.interrupted:
-        raise KeyboardInterrupt
-    return session.planned if session else {}
-
-
 def _workers(wanted: int | None, checks: int, progress: Progress) -> int:
     """How many guests run at once: no more than there is work for."""
     count, why = worker_count(wanted, usable_cpus(), available_memory())
@@ -230,27 +224,26 @@ def _workers(wanted: int | None, checks: int, progress: Progress) -> int:
 class _Watcher:
     """Passes events of the suite on to the progress line, keeps what kept the suite from running."""
 
-    def __init__(self, plan: Mapping[str, PlannedCheck], progress: Progress) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.troubles: list[Trouble] = []
-        self._plan, self._progress = plan, progress
-        for run, total in Counter(check.run for check in plan.values()).items():
-            progress.begin(run, total)
+        self.plan: Mapping[str, PlannedCheck] = {}
+        self._progress = progress
 
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        session.config.stash[SESSION].listener = self._progress.result
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Take the plan over, so that the number of checks is known before any begins."""
+        ours = session.config.stash[SESSION]
+        self.plan, ours.listener = ours.planned, self._progress.result
+        for run, total in Counter(check.run for check in self.plan.values()).items():
+            self._progress.begin(run, total)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        if planned := self._plan.get(nodeid):
+        if planned := self.plan.get(nodeid):
             self._progress.check(planned.run, planned.check, ())
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self._note(f"{report.nodeid} cannot be collected", report.longrepr)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any, error: object | None) -> None:
-        if error:
-            self._note(f"worker {node.gateway.id} died", error)
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         error = excinfo.value

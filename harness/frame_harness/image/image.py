@@ -49,6 +49,11 @@ class Image:
     def _dwarf(self) -> Dwarf:
         return Dwarf.of(self.elf, self.sha256)
 
+    def load(self) -> None:
+        """Read now what else is read when somebody first asks: processes that are forked later have it, too."""
+        self.dtype(self.slot_type)
+        self.symbolize(self.symbol("kernel_main")[0])
+
     @property
     def build_id(self) -> str:
         """The link editor's id of this build, in hex; the guest's banner repeats it."""

@@ -19,11 +19,12 @@ from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import CheckInRun, RunKey, encode
+from frame_harness.judge.evidence import CheckInRun, RunKey, decode, encode
 from frame_harness.session import results
 from frame_harness.session.request import REQUEST, SessionRequest, request_of_options
 from frame_harness.session.run import Run
-from frame_harness.session.selection import selection_of
+from frame_harness.session.runs import WorkerOutput
+from frame_harness.session.selection import selection_of, without_campaigns
 from frame_harness.session.session import PARENT, RESULT, SEEN, SENT, Session
 from frame_harness.session.words import compared, users_lines
 
@@ -61,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(id, ..., at=function): contract clauses that a check looks at")
     config.addinivalue_line("markers", "machine(name, ...): run on these machines only")
     config.addinivalue_line("markers", "level(name): how much goes on in it; `call` where it is not said")
+    config.addinivalue_line("markers", "campaign: looks at many clauses; the id of one does not select it")
     config.addinivalue_line("markers", "one_machine: the same everywhere, so run it on the first machine")
     try:
         request = _request_of(config)
@@ -69,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     session = config.stash[SESSION] = Session(config, request)
     if not session.is_worker:
         config.pluginmanager.register(session, "frame-harness-session")
+    config.pluginmanager.register(_AfterSelection())
 
 
 def _request_of(config: pytest.Config) -> SessionRequest:
@@ -121,9 +124,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         except ValueError as error:
             raise pytest.UsageError(f"{item.nodeid}: {error}") from error
     if only := config.stash[SESSION].request.only:
-        chosen = [item for item in items if _is_one_of(item, only)]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-        items[:] = chosen
+        _keep(config, items, [item for item in items if _is_one_of(item, only)])
+
+
+class _AfterSelection:
+    """A plugin of pytest that sees what `-k` has chosen."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        _keep(config, items, without_campaigns(str(config.getoption("keyword") or ""), items))
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], chosen: list[pytest.Item]) -> None:
+    kept = set(chosen)
+    if left_out := [item for item in items if item not in kept]:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = chosen
 
 
 def _is_one_of(item: pytest.Item, only: frozenset[CheckInRun]) -> bool:
@@ -158,7 +174,7 @@ def pytest_testnodedown(node: Any) -> None:
     """Take over what an xdist worker saw; one that died leaves nothing, and its checks stay unfinished."""
     output = getattr(node, "workeroutput", {}).get("frame_harness")
     if output is not None:
-        node.config.stash[SESSION].add_worker(output)
+        node.config.stash[SESSION].add_worker(decode(output, WorkerOutput))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,7 +31,13 @@ from frame_harness.guest.memory_view import MISSING_FIELDS
 from frame_harness.guest.table_witness import contradiction
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
-from frame_harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
+from frame_harness.judge.evidence import (
+    LayoutEvidence,
+    Record,
+    SelftestEvidence,
+    ViolatedInvariant,
+    Witness,
+)
 from frame_harness.session.run import Run
 
 SLOT_ADDRESS, NEW_SLOTS = "A-SLOT-ADDRESS", "A-NEW-SLOTS"
@@ -41,6 +47,26 @@ PROBES = (
     0x11,
     0x22,
 )  # written one after the other, so that a byte that held the first by chance still changes
+
+
+class Facts(Record, frozen=True, kw_only=True):
+    """What was taken down of a run whose witnesses agree."""
+
+    layout: LayoutEvidence
+    selftest: SelftestEvidence
+    invariants: dict[str, int]
+    violated: tuple[ViolatedInvariant, ...]
+
+
+def facts_of(run: Run) -> Facts:
+    """What `prepare` took down."""
+    return Facts(layout=run.layout, selftest=run.selftest, invariants=run.invariants, violated=run.violated)
+
+
+def take_over(run: Run, facts: Facts) -> None:
+    """Have a run as if it were prepared here; another process did it with the same image and machine."""
+    run.layout, run.selftest = facts.layout, facts.selftest
+    run.invariants, run.violated = facts.invariants, facts.violated
 
 
 def prepare(run: Run) -> None:

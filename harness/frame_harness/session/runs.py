@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ from frame_harness.judge.evidence import PlannedCheck, Record, RunKey, Trouble
 from frame_harness.machine.accel import settle_accel
 from frame_harness.machine.definition import Machine
 from frame_harness.session.ends import Hangs
-from frame_harness.session.preflight import prepare
+from frame_harness.session.preflight import Facts, facts_of, prepare, take_over
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.results import broken_off
 from frame_harness.session.run import Ledger, Run
@@ -43,17 +44,25 @@ class WorkerOutput(Record, frozen=True, kw_only=True):
 class Runs:
     """Images by profile, runs by their keys; what is wrong with one is raised again for every check of it.
 
+    Attributes:
+        on_prepared: is told what was taken down of a run that was prepared here.
     Args:
         before_guests: is called before there are any.
     """
 
     def __init__(self, request: SessionRequest, say: Say, before_guests: Callable[[], None]) -> None:
+        self.on_prepared: Callable[[RunKey, Facts], None] | None = None
         self._request, self._say, self._before_guests = request, say, before_guests
         self._hangs = Hangs(request.subject.path)
         self._toolchain: Toolchain | None = None
         self._images: dict[str, Image | HarnessError] = {}
         self._runs: dict[RunKey, Run] = {}
         self._troubles: list[Trouble] = []
+
+    def load(self, profile: str) -> None:
+        """Build an image, or find it built, and read of it what checks need."""
+        with contextlib.suppress(HarnessError):  # it is raised again for every check
+            self._image(profile).load()
 
     def of(self, key: RunKey) -> Run:
         """The run of a key, its witnesses compared."""
@@ -102,12 +111,25 @@ class Runs:
         if (trouble := trouble_of(BUILD, error)) not in self._troubles:
             self._troubles.append(trouble)
 
-    def _prepare(self, key: RunKey) -> None:
+    def take_over(self, key: RunKey, facts: Facts) -> None:
+        """Have a run whose witnesses another process compared; nothing where it is here already.
+
+        Raises:
+            HarnessError: its image is no good, or its accelerator does not work.
+        """
+        if key not in self._runs:
+            take_over(self._begun(key), facts)
+
+    def _begun(self, key: RunKey) -> Run:
         image = self._image(key.profile)
         self._before_guests()
         machine = settled(self._request.machine(key.machine), image, self._say)
         extra = (f"red={self._request.red}",) if self._request.red else ()
         self._runs[key] = run = Run(key, image, machine, extra, self._hangs)
+        return run
+
+    def _prepare(self, key: RunKey) -> None:
+        run = self._begun(key)
         try:
             prepare(run)
         except WrongBuild as wrong:
@@ -122,6 +144,9 @@ class Runs:
             self._troubles.append(
                 Trouble(what="preflight", message=error.summary, run=key, outcome=how, detail=str(error))
             )
+        else:
+            if self.on_prepared is not None:
+                self.on_prepared(key, facts_of(run))
 
 
 def settled(machine: Machine, image: Image, say: Say) -> Machine:

@@ -7,7 +7,7 @@ alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import pytest
@@ -16,6 +16,7 @@ from _pytest.mark.expression import Expression
 
 from frame_harness.base.errors import UsageError
 from frame_harness.contract.clauses import Clauses
+from frame_harness.session.results import clauses_of
 
 # What `-k` reads as one word; of an id with other characters it takes the words between them.
 _WORD: Final = re.compile(r"[\w:+\-.\[\]\\/]+")
@@ -39,6 +40,30 @@ def require_selection(select: str, clauses: Clauses) -> None:
         raise UsageError(
             "selection", repr(select), detail=str(error), next_step='write it like "ALLOC-07 or not CONST"'
         ) from error
+
+
+def without_campaigns(select: str, items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Leave out campaigns that only a clause's id brought along, where another check looks at that clause.
+
+    A campaign looks at many clauses at once, and takes longer than all checks that are made for one of them.
+
+    Args:
+        select: what `-k` was; nothing is left out where it is empty.
+        items: those that it chose.
+    """
+    words = [word.lower() for word in _WORD.findall(select) if word not in _OPERATORS]
+    looked_at = {id_ for item in items if not _is_campaign(item) for id_ in clauses_of(item)}
+
+    def is_asked_for(item: pytest.Item) -> bool:
+        name = f"{item.path.name}::{getattr(item, 'originalname', item.name)}".lower()
+        by_id = any(word in id_.lower() for word in words for id_ in clauses_of(item))
+        return not by_id or any(word in name for word in words) or not looked_at.issuperset(clauses_of(item))
+
+    return [item for item in items if not _is_campaign(item) or is_asked_for(item)]
+
+
+def _is_campaign(item: pytest.Item) -> bool:
+    return item.get_closest_marker("campaign") is not None
 
 
 def selection_of(item: pytest.Item, among: Iterable[pytest.Item]) -> str:

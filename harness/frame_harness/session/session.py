@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 
 import pytest
 
-from frame_harness.base.commands import speaker, tell_through
+from frame_harness.base.commands import Say, speaker, tell_through
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import die_with_parent
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import CheckResult, Evidence, PlannedCheck, RunKey, decode, encode
 from frame_harness.judge.verdict import judge_runs
+from frame_harness.session.preflight import Facts
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.run import Run
 from frame_harness.session.runs import Runs, WorkerOutput
@@ -31,6 +34,7 @@ class Session:
         listener: is told each result.
         evidence: what was seen, once all is over; where the request asks for it.
         say: shows a line to who waits.
+        is_worker: this process makes checks for another one.
         reasons: what stands against this session beside its tests; none where evidence is left to be judged.
     """
 
@@ -42,14 +46,10 @@ class Session:
         self.reasons: tuple[Reason, ...] = ()
         self._config = config
         self._seen = Seen(request, selection=str(config.getoption("keyword") or ""))
+        self.is_worker = hasattr(config, "workerinput")
         self._voice = _Voice(config, alone=not self.is_worker)
-        self.say = self._voice.say
-        self._runs = Runs(request, self.say, self._die_with_parent)
-
-    @property
-    def is_worker(self) -> bool:
-        """Whether this process makes checks for another one."""
-        return hasattr(self._config, "workerinput")
+        self.say: Say = self._voice.say
+        self._runs = Runs(request, self._tell, self._die_with_parent)
 
     @property
     def interrupted(self) -> bool:
@@ -59,6 +59,28 @@ class Session:
     def run(self, key: RunKey) -> Run:
         """The run of a key, ready for its checks; what is wrong with it is raised again for each of them."""
         return self._runs.of(key)
+
+    def load(self, profile: str) -> None:
+        """Have an image ready; what is wrong with it is raised for each check that needs it."""
+        self._runs.load(profile)
+
+    def take_over(self, key: RunKey, facts: Facts) -> None:
+        """Have a run that another process prepared; its checks raise what is wrong with it."""
+        with contextlib.suppress(HarnessError):
+            self._runs.take_over(key, facts)
+
+    def work_for_another(self, say: Say, on_prepared: Callable[[RunKey, Facts], None]) -> None:
+        """Make checks for the process that this one was forked from.
+
+        Args:
+            on_prepared: is told what was taken down of each run before its first check.
+        """
+        self.is_worker, self.say = True, say
+        self._runs.on_prepared = on_prepared
+        tell_through(say)
+
+    def _tell(self, words: str) -> None:
+        self.say(words)  # which is another one in a worker
 
     def _die_with_parent(self) -> None:
         """Once there are guests: they and a worker whose session was killed would last for seconds more."""
@@ -82,14 +104,19 @@ class Session:
         """Remember that somebody stopped the run; pytest's own reasons are kinds of this exception."""
         self._seen.interrupted = excinfo.type is KeyboardInterrupt
 
-    def add_worker(self, output: str) -> None:
-        """Add what an xdist worker saw."""
-        self._seen.outputs.append(decode(output, WorkerOutput))
+    def add_worker(self, output: WorkerOutput) -> None:
+        """Add what a worker saw."""
+        self._seen.outputs.append(output)
+
+    def hand_over(self) -> WorkerOutput:
+        """End the guests that are left; return what this process saw."""
+        mine = self._runs.finish(self.planned.values())
+        self._voice.close()
+        return mine
 
     def finish(self) -> None:
         """End the guests that are left, then hand over what was seen, or judge it."""
-        mine = self._runs.finish(self.planned.values())
-        self._voice.close()
+        mine = self.hand_over()
         if self.is_worker:
             vars(self._config)["workeroutput"]["frame_harness"] = encode(mine)
             return

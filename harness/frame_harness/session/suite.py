@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import pytest
 
 from frame_harness.base.disk import scratch
 from frame_harness.base.resources import suite_dir
+from frame_harness.session.forked import ForkedWorkers
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.request import REQUEST, SessionRequest
 from frame_harness.session.session import Session
 
 _VARIABLES: Final = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-_PLUGINS: Final = ("xdist", "frame_harness.session.plugin")
+_PLUGINS: Final = ("frame_harness.session.plugin",)
 _NOT: Final = ("terminal", "cacheprovider", "logging", "doctest")
 
 
@@ -36,14 +37,20 @@ class _Asks:
 
 
 def run_suite(
-    request: SessionRequest, *arguments: str, listener: object = None
+    request: SessionRequest,
+    *arguments: str,
+    workers: Callable[[int], int] = lambda _: 1,
+    listener: object = None,
 ) -> tuple[int, Session | None]:
     """Run pytest on the suite; return its status, with its session unless it came to none.
 
     Args:
+        workers: how many processes make the checks; is given the number of checks.
         listener: a plugin of pytest; it hears of what happens in this process.
     """
     asks = _Asks(request)
+    listeners = (listener,) if listener else ()
+    plugins = [asks, *listeners, ForkedWorkers(workers, only_here=listeners)]
     suite = suite_dir()
     with scratch() as folder, _alone():
         configuration = folder / "pytest.ini"
@@ -52,7 +59,7 @@ def run_suite(
         words.append(f"--basetemp={folder / 'tmp'}")  # else a folder stays in TMPDIR
         for plugin in (*_PLUGINS, *(f"no:{name}" for name in _NOT)):
             words += ["-p", plugin]
-        status = pytest.main([*words, *arguments], plugins=[asks, *([listener] if listener else [])])
+        status = pytest.main([*words, *arguments], plugins=plugins)
     return int(status), asks.session
 
 

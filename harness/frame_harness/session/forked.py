@@ -1,0 +1,303 @@
+"""Makes the checks of a session in processes that are forked once everything is loaded.
+
+A worker of pytest-xdist is a new interpreter: it imports, collects and reads the images once more, and compares the
+witnesses of every run that it gets a check of. A forked one has all of that from its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from typing import Any, Final
+
+import pytest
+
+from frame_harness.base.parent import die_with_parent
+from frame_harness.judge.evidence import RunKey, Trouble
+from frame_harness.session import results
+from frame_harness.session.deck import Deck, Hand
+from frame_harness.session.plugin import SESSION
+from frame_harness.session.preflight import Facts
+from frame_harness.session.runs import WorkerOutput
+from frame_harness.session.session import Session
+
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+# What a worker says.
+@dataclass(frozen=True)
+class _Begun:
+    check: int
+
+
+@dataclass(frozen=True)
+class _Reported:
+    report: dict[str, Any]
+    """As pytest writes it for another process."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    run: RunKey
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class _Said:
+    words: str
+
+
+@dataclass(frozen=True)
+class _HandPlayed:
+    pass
+
+
+@dataclass(frozen=True)
+class _BrokenDown:
+    trace: str
+
+
+_Message = _Begun | _Reported | _Prepared | _Said | _HandPlayed | _BrokenDown | WorkerOutput
+
+
+@dataclass
+class _Worker:
+    """A process as its parent knows it."""
+
+    number: int
+    process: ForkProcess
+    connection: Connection
+    hand: Hand[int] | None = None
+    begun: int = 0
+    """How many checks of the hand it began."""
+
+    @property
+    def not_begun(self) -> Hand[int] | None:
+        return replace(self.hand, checks=self.hand.checks[self.begun :]) if self.hand else None
+
+
+class ForkedWorkers:
+    """A plugin of pytest that deals the collected checks to forked processes, in place of pytest's own loop."""
+
+    def __init__(self, workers: Callable[[int], int], only_here: Iterable[object]) -> None:
+        """Fork nothing yet.
+
+        Args:
+            workers: how many processes; is given the number of checks.
+            only_here: plugins that hear of checks in this process, not in a worker.
+        """
+        self._count, self._only_here = workers, tuple(only_here)
+        self._workers: dict[Connection, _Worker] = {}
+        self._told: set[str] = set()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Make all checks; None leaves it to pytest, which has nothing to make or says what is wrong."""
+        if session.testsfailed or not session.items or session.config.option.collectonly:
+            return None
+        self._session, self._items = session, session.items
+        self._ours: Session = session.config.stash[SESSION]
+        for profile in dict.fromkeys(run.profile for run in map(results.planned_run, session.items) if run):
+            self._ours.load(profile)
+        self._deck = Deck(_units(session.items))
+        # Made here, since each worker would begin by removing what another one has made.
+        vars(session.config)["_tmp_path_factory"].getbasetemp()
+        try:
+            self._fork_all(self._count(len(session.items)))
+            while self._workers:
+                self._hear()
+        finally:
+            # Guests die with the process that started them.
+            for worker in self._workers.values():
+                worker.process.kill()
+                worker.process.join()
+        return True
+
+    def _fork_all(self, count: int) -> None:
+        gc.freeze()  # else a collection in a worker copies every page that it only looks at
+        try:
+            for number in range(count):
+                self._fork(number)
+        finally:
+            gc.unfreeze()
+        self._deal()
+
+    def _fork(self, number: int) -> None:
+        context = multiprocessing.get_context("fork")
+        ours, theirs = context.Pipe()
+        # Python ignores what a handler raises while it forks: Ctrl-C would be lost.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+        try:
+            work = (self, theirs, os.getpid(), before)
+            process = context.Process(target=_work, args=work, daemon=True)
+            process.start()
+            self._workers[ours] = _Worker(number, process, ours)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+
+    def _deal(self) -> None:
+        """Give each worker that has none its next checks; let all go once none can come back."""
+        for worker in self._workers.values():
+            if worker.hand is None:
+                worker.hand, worker.begun = self._deck.hand_for(worker.number), 0
+                if worker.hand is not None:
+                    self._send(worker, worker.hand)
+        if self._deck.is_empty and not any(worker.hand for worker in self._workers.values()):
+            for worker in self._workers.values():
+                self._send(worker, None)
+
+    def _send(self, worker: _Worker, hand: Hand[int] | None) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it died, which is heard when its end of the pipe is read
+            worker.connection.send(hand)
+
+    def _hear(self) -> None:
+        """Wait until some worker says something."""
+        for ready in wait(list(self._workers)):
+            assert isinstance(ready, Connection)
+            worker = self._workers[ready]
+            try:
+                message: _Message = ready.recv()
+            except (EOFError, ConnectionResetError):
+                self._lost(worker, "died")
+            else:
+                self._take(worker, message)
+
+    def _take(self, worker: _Worker, message: _Message) -> None:
+        match message:
+            case _Begun(check):
+                worker.begun += 1
+                item = self._items[check]
+                item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+            case _Reported(data):
+                hook = self._session.config.hook
+                report = hook.pytest_report_from_serializable(config=self._session.config, data=data)
+                hook.pytest_runtest_logreport(report=report)
+            case _Prepared(run, facts):
+                self._deck.prepared(run, facts)
+                self._deal()
+            case _Said(words):
+                if words not in self._told:  # each worker has to say it
+                    self._told.add(words)
+                    self._ours.say(words)
+            case _HandPlayed():
+                worker.hand = None
+                self._deal()
+            case _BrokenDown(trace):
+                self._lost(worker, "broke down", trace)
+            case WorkerOutput():
+                self._ours.add_worker(message)
+                self._end(worker)
+
+    def _lost(self, worker: _Worker, how: str, trace: str = "") -> None:
+        """Tell what a worker ended in, and deal to others what it did not begin."""
+        self._end(worker)
+        detail = f"exit status {worker.process.exitcode}"
+        if worker.hand and worker.begun:
+            detail += f", in {self._items[worker.hand.checks[worker.begun - 1]].nodeid}"
+        trouble = Trouble(what="suite", message=f"worker {worker.number} {how}", detail=trace or detail)
+        self._ours.add_worker(WorkerOutput(planned=(), ledgers=(), troubles=(trouble,)))
+        self._deck.lost(worker.number, worker.not_begun)
+        self._deal()
+
+    def _end(self, worker: _Worker) -> None:
+        del self._workers[worker.connection]
+        worker.connection.close()
+        worker.process.join()
+
+    # In a worker
+
+    def work(self, connection: Connection) -> None:
+        """Make checks until there are no more, then hand over what was seen."""
+        config, ours = self._session.config, self._ours
+        for plugin in (*self._only_here, self, ours):
+            config.pluginmanager.unregister(plugin)
+        config.pluginmanager.register(_Reporter(config, connection))
+        # The files that captured output is kept in are the parent's, and so are their positions.
+        capture = config.pluginmanager.getplugin("capturemanager")
+        if capture is not None:
+            capture.stop_global_capturing()
+            capture.start_global_capturing()
+        ours.work_for_another(
+            say=lambda words: connection.send(_Said(words)),
+            on_prepared=lambda run, facts: connection.send(_Prepared(run, facts)),
+        )
+        try:
+            while (hand := connection.recv()) is not None:
+                self._play(hand, connection)
+                connection.send(_HandPlayed())
+        finally:
+            output = ours.hand_over()
+        connection.send(output)
+
+    def _play(self, hand: Hand[int], connection: Connection) -> None:
+        if hand.run is not None and hand.facts is not None:
+            self._ours.take_over(hand.run, hand.facts)
+        for place, check in enumerate(hand.checks):
+            connection.send(_Begun(check))
+            item = self._items[check]
+            following = [self._items[other] for other in hand.checks[place + 1 : place + 2]]
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following[0] if following else None)
+
+
+class _Reporter:
+    """A plugin of pytest that sends the reports of a worker's checks to its parent."""
+
+    def __init__(self, config: pytest.Config, connection: Connection) -> None:
+        self._config, self._connection = config, connection
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        self._connection.send(_Reported(data))
+
+
+def _work(workers: ForkedWorkers, connection: Connection, parent: int, signals: set[signal.Signals]) -> None:
+    """What a worker's process does.
+
+    Args:
+        signals: that are blocked while it works.
+    """
+    if os.getppid() != parent:
+        return  # it ended before this process began
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, too, and ends its workers
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+    try:
+        workers.work(connection)
+    except EOFError:
+        pass  # the parent is about to end
+    except BaseException:
+        connection.send(_BrokenDown(traceback.format_exc()))
+
+
+def _units(items: Iterable[pytest.Item]) -> list[tuple[RunKey | None, list[int]]]:
+    """Places of checks, of one run each; those that share a fixture of their module stay together.
+
+    These come first: they take longest, and a worker should not begin with one when the others are done.
+    """
+    together: dict[object, tuple[RunKey | None, list[int]]] = {}
+    alone = []
+    for place, item in enumerate(items):
+        run = results.planned_run(item)
+        if _shares_a_fixture(item):
+            together.setdefault((run, item.path), (run, []))[1].append(place)
+        else:
+            alone.append((run, [place]))
+    return [*together.values(), *alone]
+
+
+def _shares_a_fixture(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function):
+        return False
+    defined = item._fixtureinfo.name2fixturedefs
+    return any(each.scope in ("module", "class", "package") for every in defined.values() for each in every)
