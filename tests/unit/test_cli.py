@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from frame_harness.bench import tables
+from frame_harness.bench import earlier, tables
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.orderings.table import ORDERING_CLAUSES
@@ -86,7 +86,7 @@ def test_orderings_lists_accesses_by_function_then_what_they_break(tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("bench", "nosuch"), "known: boot, console, histories, storms, tables"),
+        (("bench", "nosuch"), "known: boot, console, histories, storms, tables, verdicts"),
         (("storm", "nosuch"), "no such storm"),
         (("console", "--machine", "nosuch"), "no such machine"),
         (("fuzz", "--time", "0"), "--time"),
@@ -101,7 +101,10 @@ def test_a_mistake_is_a_usage_error_without_a_stack_trace(words: tuple[str, ...]
 
 
 @pytest.mark.slow
-def test_bench_says_which_goals_were_reached_then_ends_accordingly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_says_which_goals_were_reached_then_ends_accordingly(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(earlier, "place", lambda: tmp_path / "bench.json")
     monkeypatch.setattr(tables, "ROUNDS", 1)
     monkeypatch.setattr(tables, "RAM", "64 MiB")
     run = told("bench", "tables")

@@ -53,6 +53,8 @@ def test_matrix_names_whole_invariants() -> None:
 
 def test_bench_names_whole_measurements() -> None:
     console, file = piped()
-    console.print(bench_table([Row("a measurement " * 10, 1.0, "its floor " * 10, 1.0, "ms", 1.0, "<= 2")]))
+    row = Row("a measurement " * 10, 1.0, "its floor " * 10, 1.0, "ms", 1.0, "<= 2")
+    console.print(bench_table([row], {row.name: (1.5, 1.25)}))
     [_, line] = file.getvalue().splitlines()
     assert line.startswith(("a measurement " * 10).strip()) and "<= 2 reached" in line
+    assert "1.00  1.50 1.25  <= 2" in line, "the ratio, then earlier ones"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, cast
 
 from rich.console import Console
 from rich.table import Table
 
 from frame_harness.base.errors import UsageError
+from frame_harness.bench.earlier import earlier, remember
 from frame_harness.bench.rows import Row
 
-MODULES = ("boot", "console", "histories", "storms", "tables")
+MODULES = ("boot", "console", "histories", "storms", "tables", "verdicts")
 
 
 class Measurement(Protocol):
@@ -39,21 +40,26 @@ def bench(names: Sequence[str], console: Console) -> bool:
         for name in names or MODULES
         for row in cast("Measurement", importlib.import_module(f"frame_harness.bench.{name}")).measure()
     ]
-    console.print(table_of(rows))
+    console.print(table_of(rows, earlier()))
+    remember(rows)
     return all(row.met is not False for row in rows)
 
 
-def table_of(rows: Sequence[Row]) -> Table:
-    """One measurement a line, beside its floor."""
+def table_of(rows: Sequence[Row], before: Mapping[str, Sequence[float]]) -> Table:
+    """One measurement a line, beside its floor.
+
+    Args:
+        before: earlier ratios by the names of rows, oldest first.
+    """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("what", "time", "beside", "time", "ratio", "goal"):
+    for column in ("what", "time", "beside", "time", "ratio", "earlier", "goal"):
         table.add_column(column, justify="left" if column in ("what", "beside") else "right")
     for row in rows:
-        table.add_row(*_cells(row))
+        table.add_row(*_cells(row, before.get(row.name, ())))
     return table
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, before: Sequence[float]) -> tuple[str, ...]:
     mark = {True: "reached", False: "missed", None: ""}[row.met]
     return (
         row.name,
@@ -61,5 +67,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.floor_name,
         f"{row.floor:.2f} {row.unit}",
         f"{row.ratio:.2f}",
+        " ".join(f"{ratio:.2f}" for ratio in before),
         f"{row.goal} {mark}".strip(),
     )

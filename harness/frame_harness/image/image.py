@@ -50,7 +50,7 @@ class Image:
         return Dwarf.of(self.elf, self.sha256)
 
     def load(self) -> None:
-        """Read now what else is read when somebody first asks: processes that are forked later have it, too."""
+        """Read now what else is read when somebody first asks: processes forked later have it, too."""
         self.dtype(self.slot_type)
         self.symbolize(self.symbol("kernel_main")[0])
 

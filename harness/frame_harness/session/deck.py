@@ -19,8 +19,8 @@ class Hand(Generic[T]):
 
     Attributes:
         run: of all of them; None for tests that need no guest.
-        facts: what another worker took down before the first check of the run; None where the worker that gets
-            this has to do it, or has done it.
+        facts: what another worker took down before the first check of the run; None where the worker that
+            gets this has to do it, or has done it.
     """
 
     run: RunKey | None

@@ -1,7 +1,7 @@
 """Makes the checks of a session in processes that are forked once everything is loaded.
 
-A worker of pytest-xdist is a new interpreter: it imports, collects and reads the images once more, and compares the
-witnesses of every run that it gets a check of. A forked one has all of that from its parent.
+A worker of pytest-xdist is a new interpreter: it imports, collects and reads the images once more, and
+compares the witnesses of every run that it gets a check of. A forked one has all of that from its parent.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class _Worker:
 
 
 class ForkedWorkers:
-    """A plugin of pytest that deals the collected checks to forked processes, in place of pytest's own loop."""
+    """A plugin of pytest that deals the collected checks to forked processes, in place of its own loop."""
 
     def __init__(self, workers: Callable[[int], int], only_here: Iterable[object]) -> None:
         """Fork nothing yet.

@@ -1,0 +1,99 @@
+"""How long a verdict takes, from the command line to the exit status."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.bench.boot import qemu_start
+from frame_harness.bench.rows import Row, beside, timed
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image import cargo, store
+from frame_harness.image.build import build
+from frame_harness.image.toolchain import find_toolchain
+from frame_harness.machine.definition import load_machine
+
+MACHINE = "microvm"
+ONE_CLAUSE = "ALLOC-07"
+START = "from frame_harness_start import main; main()"
+ROUNDS = 3
+STARTS = 9
+"""Of QEMU, for a floor that is a thousand times shorter than what is measured beside it."""
+
+
+def measure() -> Iterator[Row]:
+    """Whole runs beside QEMU's own start, runs on one machine after an edit beside cargo alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        edited = _Edited(Path(folder) / "frame.rs")
+        edited.judge()  # both profiles are built
+        yield _whole("whole check, everything built", edited, "<= 1000", edit=False)
+        yield _whole("whole check after an edit, both profiles", edited, "<= 1300", edit=True)
+        for name, words, goal in (
+            (f"check on {MACHINE}, dev, after an edit", (), "<= 3.0"),
+            (f"check of {ONE_CLAUSE} on {MACHINE}, dev, after an edit", ("-k", ONE_CLAUSE), "<= 1.5"),
+        ):
+            yield beside(
+                name,
+                lambda words=words: edited.timed_after_an_edit(*words),  # type: ignore[misc]
+                "cargo build of the dev shim, after an edit",
+                edited.timed_build,
+                rounds=ROUNDS,
+                goal=goal,
+            )
+
+
+class _Edited:
+    """A copy of the built-in module that is another one whenever it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._text = path, frame_module().path.read_text(encoding="utf-8")
+        self._number = count()
+        self._toolchain = find_toolchain()
+        self.edit()
+
+    def edit(self) -> None:
+        """Change what one of its functions is compiled to."""
+        number = next(self._number)
+        changed = f"{self._text}\n#[used]\nstatic EDITED: fn() -> u32 = || {number};\n"
+        self._path.write_text(changed, encoding="utf-8")
+
+    def judge(self, *words: str) -> None:
+        """Run the program as a user does.
+
+        Raises:
+            HarnessError: it did not pass, so that its time says nothing.
+        """
+        argv = [sys.executable, "-c", START, "check", "--frame-rs", str(self._path), *words]
+        ended = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if ended.returncode != 0:
+            raise HarnessError("bench", " ".join(argv[3:]), detail=f"exit status {ended.returncode}",
+                               evidence=ended.stdout + ended.stderr)  # fmt: skip
+
+    def timed_after_an_edit(self, *words: str) -> float:
+        self.edit()
+        return timed(lambda: self.judge("--machine", MACHINE, "--profile", "dev", *words))
+
+    def timed_build(self) -> float:
+        """Seconds of cargo alone."""
+        self.edit()
+        subject = frame_module(self._path)
+        order = cargo.image_invocation(subject, "dev", self._toolchain)
+        with store.locked(f"build-{self._toolchain.key}"):
+            return timed(lambda: cargo.compile_shim(subject, "dev", order))
+
+
+def _whole(name: str, edited: _Edited, goal: str, *, edit: bool) -> Row:
+    """One run of all, which takes a minute, between starts of QEMU."""
+    image, machine = build(frame_module(), "release"), load_machine(MACHINE)
+    before = [qemu_start(image, machine) for _ in range(STARTS)]
+    if edit:
+        edited.edit()
+    seconds = timed(edited.judge)
+    start = statistics.median([*before, *(qemu_start(image, machine) for _ in range(STARTS))])
+    return Row(name, seconds * 1000, "QEMU's own start", start * 1000, "ms", seconds / start, goal)
