@@ -18,6 +18,7 @@ from frame_harness.machine.ram import (
     FILL_ALL_LIMIT,
     GARBAGE_PERIOD,
     GuestRam,
+    RamCopy,
     filled_parts,
     garbage_at,
     garbage_block,
@@ -171,3 +172,41 @@ def test_ram_that_cannot_exist_is_an_error_with_its_size() -> None:
 
 def _inode(ram: GuestRam) -> int:
     return os.fstat(ram.fd).st_ino
+
+
+def test_a_copy_of_ram_gives_back_every_byte() -> None:
+    ram = flat(SIZE)
+    ram.view(5000, 3)[:] = 7
+    ram.view(SIZE - 1, 1)[:] ^= 1
+    before, kept = ram.whole.copy(), RamCopy(ram)
+    ram.whole[:] ^= 0xA5
+    kept.write_back(ram)
+    assert np.array_equal(ram.whole, before)
+
+
+@pytest.mark.parametrize(("size", "seed"), [(SIZE, None), (FILL_ALL_LIMIT + SIZE, 1)])
+def test_of_ram_that_was_not_all_garbage_there_is_no_copy(size: int, seed: int | None) -> None:
+    with pytest.raises(RamError, match="garbage everywhere"):
+        RamCopy(flat(size, seed))
+
+
+def test_ram_that_is_used_again_knows_who_still_looks_at_it() -> None:
+    first = flat(SIZE)
+    looked_at, view = first.watch(), first.view(4096, 8)
+    second = first.again()
+    del first
+    assert looked_at() is not None and second.ranges and second.seed == 1
+    assert np.shares_memory(view, second.view(4096, 8))
+    del view
+    assert looked_at() is None
+
+
+def test_a_ram_file_goes_back_with_the_last_of_its_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    returned: list[object] = []
+    monkeypatch.setattr(ram_module._SHELF, "put", lambda file, _: returned.append(file))
+    first = flat(SIZE)
+    second = first.again()
+    del first
+    assert not returned
+    del second
+    assert len(returned) == 1

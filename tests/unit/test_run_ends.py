@@ -28,6 +28,8 @@ class FakeKernel:
     finished: int = 0
     dumps_requested: int = 0
     dumps_whole: int = 0
+    was_put_back: bool = False
+    prompt: object = None
 
     @property
     def machine(self) -> Any:
@@ -57,7 +59,8 @@ class FakeKernel:
 @pytest.fixture
 def run() -> Run:
     image = SimpleNamespace(sha256="a" * 64, build_id="b" * 8, subject=SimpleNamespace(sha256="c" * 64))
-    return Run(RunKey(machine="m", profile="dev"), cast("Any", image), cast("Any", None))
+    machine = SimpleNamespace(accel="kvm")  # under which no guest is put back
+    return Run(RunKey(machine="m", profile="dev"), cast("Any", image), cast("Any", machine))
 
 
 @pytest.fixture

@@ -83,6 +83,23 @@ class Channel:
         self.history: deque[str] = deque(maxlen=HISTORY)
         """The last requests, oldest first, as they were sent."""
 
+    @classmethod
+    def at_prompt(cls, sock: socket.socket, banner: Banner, said: bytes) -> Channel:
+        """Return the conversation with a guest that was put back to its prompt, having said `said`."""
+        channel = cls(sock)
+        channel.banner = banner
+        channel._stream.replay(said)
+        return channel
+
+    def wake(self) -> None:
+        """Send an empty line, which a guest that waits for requests does not answer."""
+        self._stream.send(b"\n")
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is under way, in either direction."""
+        return self._failure is None and self._stream.quiet
+
     @property
     def transcript(self) -> Transcript:
         """Every byte from the guest."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import select
 import socket
+import sys
+import termios
 import time
 from collections import deque
 from typing import Final, Protocol
@@ -115,6 +118,20 @@ class LineStream:
         if not self._ready and not self.ended:
             self._read(watch.poll_s)
         return self._ready[0] if self._ready else None
+
+    def replay(self, data: bytes) -> None:
+        """Take whole lines as if the guest had said them, and as if somebody had taken them."""
+        self.transcript.append(data)
+        self._recent.extend(_split(data))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether all that came was taken, nothing has begun or is here, and the guest took what was sent."""
+        if self._ready or self._spawn.buffer or select.select([self._socket], [], [], 0)[0]:
+            return False
+        # unix(7): SIOCOUTQ, what the other side has not read yet.
+        unread = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(unread, sys.byteorder) == 0
 
     def send(self, data: bytes) -> None:
         """Send bytes to the guest; that it is gone shows in the next read.

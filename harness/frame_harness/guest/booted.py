@@ -7,7 +7,7 @@ import shlex
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from frame_harness.image.guest_word import check_profile
 from frame_harness.image.image import Image
 from frame_harness.image.room import require_room
 from frame_harness.machine.definition import Machine
+from frame_harness.machine.exit_status import ExitStatus
 from frame_harness.machine.guest import Guest
 
 COMMANDS_KEPT = 12
@@ -41,6 +42,14 @@ COUNT_INSTRUCTIONS = ("-icount", "shift=0,sleep=on")
 
 
 Watching = Callable[[Watch], Watch]
+
+
+class Keeper(Protocol):
+    """Keeps the QEMU of a guest that ends well."""
+
+    def hold(self, guest: BootedGuest) -> None: ...
+
+    def keep(self, guest: BootedGuest) -> ExitStatus | None: ...
 
 
 class BootedGuest:
@@ -60,6 +69,10 @@ class BootedGuest:
         self.called: set[str] = set()
         """Paths of the subject's functions that commands called."""
         self.failure: HarnessError | None = None
+        self.prompt: Keeper | None = None
+        """Where the guest's QEMU may go on with the next guest, once this one has ended well."""
+        self.was_put_back = False
+        """Whether it goes on in a QEMU that other guests used, and was put back to its prompt."""
         self.dumps_requested = 0
         self.dumps_whole = 0
         self._tail: tuple[str, ...] = ()
@@ -109,8 +122,7 @@ class BootedGuest:
         require_room(image, machine.name, machine.ram)
         append = _command_line(machine, nonce, init, reserve, ramtop, extra)
         guest = Guest.start(machine, image.elf, append=append, ram_fill=seed, debugger=debugger)
-        if hung_before is not None:
-            guest.hung_at = lambda rip: hung_before(image.symbolize(rip))
+        guest.hung_at = hung_at(image, hung_before)
         channel = Channel(guest.console)
         try:
             watch = guest.boot_deadline(tail=channel.tail)
@@ -286,10 +298,14 @@ class BootedGuest:
         """Ask the guest to exit if it still can, reap it; returns how it ended, also in words."""
         if self._end is None:
             self._tail, asked = self.channel.tail(CONSOLE_KEPT), tuple(self.commands)
-            trouble = ""
+            trouble, stood = "", None
+            keeper = self.prompt if how == "pass" and self.alive else None
             try:
+                if keeper:
+                    keeper.hold(self)
                 if self.alive:
                     self.request(f"exit {how}")
+                    stood = keeper.keep(self) if keeper else None
                 elif not isinstance(self.failure, GuestFailure):
                     # It may still be running, and cannot be asked to exit.
                     self.guest.kill()
@@ -298,7 +314,7 @@ class BootedGuest:
             finally:
                 # Also when something else passes that nobody foresaw: the end is known, whatever happens.
                 try:
-                    end = status_of(self.guest, self.channel)
+                    end = (stood.kind, stood.describe()) if stood else status_of(self.guest, self.channel)
                     self._end = spoiled(end, trouble) if trouble else end
                 finally:
                     self.guest.close()
@@ -317,6 +333,11 @@ class BootedGuest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.finish()
+
+
+def hung_at(image: Image, hung_before: Callable[[str], bool] | None) -> Callable[[int], bool] | None:
+    """What tells of an address whether guests hung there, from what tells it of a line of a backtrace."""
+    return None if hung_before is None else lambda rip: hung_before(image.symbolize(rip))
 
 
 def _command_line(

@@ -190,7 +190,10 @@ class ViolatedInvariant(Record, frozen=True, kw_only=True):
 
 
 class RunEvidence(Record, frozen=True, kw_only=True):
-    """One build booted on one machine; `invariants` maps a name to the frames it looked at."""
+    """One build booted on one machine; `invariants` maps a name to the frames it looked at.
+
+    Of the guests booted, `guests_put_back` began at the prompt of an earlier guest, in its QEMU.
+    """
 
     run: RunKey
     accelerator: str
@@ -200,6 +203,7 @@ class RunEvidence(Record, frozen=True, kw_only=True):
     subject_sha256: str
     toolchain: str
     guests_booted: Count
+    guests_put_back: Count = 0
     exits: tuple[GuestExits, ...]
     layout: LayoutEvidence
     dumps: DumpEvidence

@@ -27,9 +27,13 @@ class ExitStatus:
     shutdown_reasons: tuple[str, ...]
     """Reasons of the monitor's SHUTDOWN events, in order."""
     stderr_tail: str
+    stood: bool = False
+    """The guest stood before the write that would have ended QEMU with `returncode`; QEMU goes on."""
 
     def describe(self) -> str:
         """Say in one line how the guest ended, with the evidence."""
+        if self.stood:
+            return f"{self.kind.words} (it stood ready to write {_GUEST_WROTE[self.returncode]:#x})"
         if self.returncode < 0:
             status = f"signal {_signal_name(-self.returncode)}"
         else:

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from frame_harness.base.errors import MachineError, UsageError
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.machine.argv import Handles, qemu_argv
 from frame_harness.machine.deadline import PROGRESS_S, Deadline, LimitReached, TimeoutReport
 from frame_harness.machine.definition import Machine
-from frame_harness.machine.exit_status import ExitStatus, classify
+from frame_harness.machine.exit_status import PASS_STATUS, ExitStatus, classify
 from frame_harness.machine.firmware import bios_argument, find_qemu
 from frame_harness.machine.flatview import RamRange, parse_flat_view
 from frame_harness.machine.process import QemuProcess
@@ -41,7 +42,7 @@ class Guest:
         machine: Machine,
         process: QemuProcess,
         console: socket.socket,
-        monitor: socket.socket,
+        monitor: Qmp,
         *,
         debugged: bool = False,
     ) -> None:
@@ -55,8 +56,10 @@ class Guest:
         self.hung_at: Callable[[int], bool] | None = None
         """Tells of a code address whether other guests hung there."""
         self._asked_at = self._progress_at = time.monotonic()
+        self._began_cpu_s = process.cpu_time_s()
         self._progress_cpu_s = 0.0
-        self._monitor = Qmp(monitor, self._still_alive)
+        self._monitor = monitor
+        monitor.guarded_by(self._still_alive)
         self._ram: GuestRam | None = None
         self._tids: tuple[int, ...] = ()
         self._ran = False
@@ -102,7 +105,7 @@ class Guest:
 
         process, console, monitor = _launch(argv, guest_ram, debugger)
         try:
-            guest = cls(machine, process, console, monitor, debugged=debugger is not None)
+            guest = cls(machine, process, console, Qmp(monitor), debugged=debugger is not None)
         except BaseException:
             process.close()
             raise
@@ -202,12 +205,12 @@ class Guest:
         return self._monitor.events()
 
     def cpu_time_s(self) -> float:
-        """Return the CPU time that QEMU has used, all threads, in seconds."""
-        return self.process.cpu_time_s()
+        """Return the CPU time that QEMU has used for this guest, all threads, in seconds."""
+        return self.process.cpu_time_s() - self._began_cpu_s
 
     def stderr_text(self) -> str:
         """Return the end of what QEMU itself has printed."""
-        return self.process.stderr_text()
+        return self._status.stderr_tail if self._status else self.process.stderr_text()
 
     def boot_deadline(self, *, tail: Callable[[], Sequence[str]] | None = None) -> Deadline:
         """Return the limits for the way to the banner; `tail` gives the console's last lines."""
@@ -298,9 +301,22 @@ class Guest:
             self._monitor.close()
         return self._status
 
+    def hand_over(self) -> Guest:
+        """End this guest, which stands before its last write, but not its QEMU; return the next guest in it.
+
+        QEMU must be paused. The RAM of both is the same memory.
+        """
+        heir = Guest(self.machine, self.process, self.console.dup(), self._monitor.hand_over())
+        heir._ram, heir._tids, heir._ran = self.ram.again(), self._tids, True
+        self._status = ExitStatus(GuestEnd.PASS, PASS_STATUS, (), "", stood=True)
+        _LIVE.pop(id(self), None)
+        self.console.close()
+        return heir
+
     def close(self) -> None:
         """End QEMU, release every descriptor; `ram`, `wait()` and `stderr_text()` go on working."""
-        self.kill()
+        if self.kill().stood:
+            return
         self.process.close()
         self.console.close()
 

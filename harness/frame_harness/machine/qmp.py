@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import logging
 import socket
 from collections.abc import Callable, Coroutine
@@ -41,14 +42,25 @@ class Qmp:
     slow host must not look like a dead QEMU.
     """
 
-    def __init__(self, sock: socket.socket, guard: Guard) -> None:
-        """Args: guard: the one for waits that bring none of their own."""
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._guard = guard
+        self._guard = _no_guard
         self._loop = asyncio.new_event_loop()
         self._client = QMPClient("frame-harness")
         self._events: list[dict[str, Any]] = []
         self._closed = False
+
+    def guarded_by(self, guard: Guard) -> None:
+        """Set the guard of waits that bring none of their own."""
+        self._guard = guard
+
+    def hand_over(self) -> Qmp:
+        """End as `close` does, but for the connection; return the monitor of the next guest in this QEMU."""
+        heir = copy.copy(self)
+        heir._events, heir._guard = [], _no_guard
+        self._collect()
+        self._closed, self._guard = True, _no_guard
+        return heir
 
     def connect(self) -> None:
         """Shake hands.
@@ -73,6 +85,8 @@ class Qmp:
             MonitorGone: QEMU ended before it answered.
             MachineError: QEMU refused.
         """
+        if self._closed:
+            raise MonitorGone("qemu monitor", command, detail="the connection ended")
         try:
             return self._run(self._client.execute(command, arguments), guard)
         except ExecuteError as error:

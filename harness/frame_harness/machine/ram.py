@@ -10,14 +10,14 @@ import mmap
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from frame_harness.base.errors import RamError, UsageError
-from frame_harness.base.units import GIB, MIB, format_bytes
+from frame_harness.base.units import GIB, MIB, PAGE_SIZE, format_bytes
 from frame_harness.machine.flatview import RamRange
 
 FILL_ALL_LIMIT: Final = 256 * MIB
@@ -61,6 +61,17 @@ def filled_parts(size: int) -> tuple[tuple[int, int], ...]:
     return (*parts, (last, size)) if last < size else tuple(parts)
 
 
+def fill(target: npt.NDArray[np.uint8], first: int, end: int, seed: int) -> None:
+    """Write the garbage that a RAM file of this seed holds in [first, end) to the beginning of an array."""
+    block = np.frombuffer(garbage_block(seed), np.uint8)
+    at = first
+    while at < end:
+        start = at % GARBAGE_PERIOD
+        count = min(GARBAGE_PERIOD - start, end - at)
+        target[at - first : at - first + count] = block[start : start + count]
+        at += count
+
+
 class RamFile:
     """A nameless file in memory that backs one guest's RAM; gone with the last process that holds it."""
 
@@ -79,15 +90,9 @@ class RamFile:
 
     def fill(self, seed: int) -> None:
         """Write garbage, from the host, before any guest runs."""
-        block = np.frombuffer(garbage_block(seed), np.uint8)
         target = np.frombuffer(self.mapping, np.uint8)
         for first, end in filled_parts(self.size):
-            at = first
-            while at < end:
-                start = at % GARBAGE_PERIOD
-                count = min(GARBAGE_PERIOD - start, end - at)
-                target[at : at + count] = block[start : start + count]
-                at += count
+            fill(target[first:], first, end, seed)
 
     def clear(self) -> None:
         """Make every byte zero without touching a page."""
@@ -137,6 +142,61 @@ class _Shelf:
 _SHELF: Final = _Shelf()
 
 
+class _Lease:
+    """One RAM file in use; it goes back with the last array that somebody sees it through."""
+
+    def __init__(self, file: RamFile) -> None:
+        self.file = file
+        weakref.finalize(self, _SHELF.put, file, os.getpid()).atexit = False
+
+    def array(self) -> npt.NDArray[np.uint8]:
+        """Return all of the file; views of it have this array as their base."""
+        array = np.frombuffer(self.file.mapping, np.uint8)
+        # The argument is what counts: it keeps the lease for as long as the array lives.
+        weakref.finalize(array, _forget, self).atexit = False
+        return array
+
+
+def _forget(lease: _Lease) -> None:
+    """Let go of a lease."""
+
+
+class RamCopy:
+    """What all of a guest's RAM held at one moment: the pages that are not the garbage they were before."""
+
+    def __init__(self, ram: GuestRam) -> None:
+        """Raises:
+        RamError: not all of this RAM was garbage.
+        """
+        if ram.seed is None or ram.size > FILL_ALL_LIMIT:
+            raise RamError("copy of RAM", format_bytes(ram.size), expected="RAM that is garbage everywhere")
+        self._seed = ram.seed
+        self._changed = _changed_pages(ram.whole, ram.seed)
+        self._pages = _pages(ram.whole)[self._changed]
+
+    def write_back(self, ram: GuestRam) -> None:
+        """Make a guest's RAM what it was, every byte of it; the guest must be paused."""
+        fill(ram.whole, 0, ram.size, self._seed)
+        _pages(ram.whole)[self._changed] = self._pages
+
+
+def _pages(ram: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    return ram.view(np.uint64).reshape(-1, PAGE_SIZE // 8)
+
+
+def _changed_pages(ram: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.intp]:
+    """Numbers of the pages in which a byte is not the garbage of this seed."""
+    changed: list[int] = []
+    # As much as stays in the CPU's cache.
+    expected = np.empty(MIB, np.uint8)
+    for first in range(0, len(ram), MIB):
+        end = min(first + MIB, len(ram))
+        fill(expected, first, end, seed)
+        differs = (_pages(ram[first:end]) != _pages(expected[: end - first])).any(axis=1)
+        changed += (np.flatnonzero(differs) + first // PAGE_SIZE).tolist()
+    return np.array(changed, np.intp)
+
+
 class GuestRam:
     """The physical memory of one guest as numpy arrays that share its bytes.
 
@@ -151,14 +211,32 @@ class GuestRam:
             file.clear()
         else:
             file.fill(seed)
-        self.size = size
+        self._use(_Lease(file), seed)
+
+    def _use(self, lease: _Lease, seed: int | None) -> None:
+        self._lease = lease
+        self.size = lease.file.size
         self.seed = seed
-        self.fd = file.fd
-        self._bytes = np.frombuffer(file.mapping, np.uint8)
-        # Every view has this array as its base; when it dies nobody sees the file any more.
-        weakref.finalize(self._bytes, _SHELF.put, file, os.getpid()).atexit = False
+        self.fd = lease.file.fd
+        self._bytes = lease.array()
         self._ranges: tuple[RamRange, ...] = ()
         self._firsts: list[int] = []
+
+    def again(self) -> GuestRam:
+        """Return the same memory for the next guest in it; `watch` tells who still looks at this one's."""
+        other = GuestRam.__new__(GuestRam)
+        other._use(self._lease, self.seed)
+        other.ranges = self.ranges
+        return other
+
+    def watch(self) -> Callable[[], object]:
+        """Return what gives None once neither this object nor a view that it gave is left."""
+        return weakref.ref(self._bytes)
+
+    @property
+    def whole(self) -> npt.NDArray[np.uint8]:
+        """The RAM file from its first byte to its last, holes left out."""
+        return self._bytes
 
     @property
     def ranges(self) -> tuple[RamRange, ...]:

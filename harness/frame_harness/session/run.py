@@ -16,6 +16,7 @@ from frame_harness.base.guest_end import GuestEnd
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.shelf import SHELF, Shelf
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import (
     DumpEvidence,
@@ -48,6 +49,7 @@ class Ledger(Record, frozen=True, kw_only=True):
     accelerator: str = ""
     qemu_version: str = ""
     guests_booted: int = 0
+    guests_put_back: int = 0
     exits: tuple[GuestExits, ...] = ()
     raised: tuple[GuestExits, ...] = ()
     layout: LayoutEvidence = UNREAD_LAYOUT
@@ -80,10 +82,13 @@ class Run:
     violated: tuple[ViolatedInvariant, ...] = ()
     contradicted: int = 0
     broken: HarnessError | None = None
+    shelf: Shelf = SHELF
+    """Puts guests back to their prompt where it can."""
     stopped: HarnessError | None = None
     """What the run was stopped for after it began: no further guest is started."""
     _ends: Ends = field(default_factory=Ends)
     _booted: int = 0
+    _put_back: int = 0
     _exits: Counter[tuple[GuestEnd, str]] = field(default_factory=Counter)
     _raised: Counter[tuple[GuestEnd, str]] = field(default_factory=Counter)
     _dumps: list[int] = field(default_factory=lambda: [0, 0])
@@ -105,8 +110,8 @@ class Run:
         try:
             extra = (*self.extra, *options.pop("extra", ()))
             hung = self.hangs.known if self.hangs else None
-            kernel = Kernel.boot(
-                self.image, self.machine, seed=self._seed, extra=extra, hung_before=hung, **options
+            kernel = self.shelf.boot(
+                Kernel, self.image, self.machine, seed=self._seed, extra=extra, hung_before=hung, **options
             )
         except GuestFailure as failure:
             # Any other error means that it never came up, and says why.
@@ -116,6 +121,7 @@ class Run:
             self._raised[end] += 1
             raise
         self._booted += 1
+        self._put_back += kernel.was_put_back
         self._open[id(kernel)] = kernel
         try:
             self._note_qemu(kernel)
@@ -178,6 +184,9 @@ class Run:
     def retire_shared(self) -> None:
         """Let no further check meet the shared guests: one failed in one, others must not suffer."""
         self._tainted = True
+        # What a check that failed did to its guests is not known: none of them is put back.
+        for kernel in self._open.values():
+            kernel.prompt = None
 
     def finish_shared(self) -> None:
         """End the shared guests, if there are any."""
@@ -190,6 +199,7 @@ class Run:
         """End every guest that is left: the shared ones, and those that an exception kept from `finish`."""
         self._shared = {}
         with ExitStack() as stack:
+            stack.callback(self.shelf.close)
             for kernel in self._open.values():
                 stack.callback(self.finish, kernel)
 
@@ -203,6 +213,7 @@ class Run:
             accelerator=self._accelerator,
             qemu_version=self._qemu_version,
             guests_booted=self._booted,
+            guests_put_back=self._put_back,
             exits=_as_evidence(self._exits),
             raised=_as_evidence(+self._raised),
             layout=self.layout,
@@ -267,6 +278,7 @@ def merge(
         subject_sha256=shown.subject_sha256,
         toolchain=toolchain,
         guests_booted=sum(part.guests_booted for part in parts),
+        guests_put_back=sum(part.guests_put_back for part in parts),
         exits=_as_evidence(exits),
         layout=_worst_layout([part.layout for part in used]),
         dumps=DumpEvidence(

@@ -1,0 +1,278 @@
+"""Guests that are put back to their prompt instead of being started.
+
+Of a new guest a snapshot is taken at its prompt. Where it ends well, and nobody looks at its memory any
+more, the next guest of its kind goes on in its QEMU, from that prompt.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from frame_harness.base.errors import HarnessError, MachineError
+from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.units import MIB
+from frame_harness.console.channel import Channel
+from frame_harness.console.protocol import Banner
+from frame_harness.guest.booted import BootedGuest, hung_at
+from frame_harness.guest.ending import status_of
+from frame_harness.image.image import Image
+from frame_harness.machine.definition import Machine
+from frame_harness.machine.exit_status import ExitStatus
+from frame_harness.machine.guest import Guest
+from frame_harness.machine.qmp import MonitorGone
+from frame_harness.machine.snapshot import Snapshot
+
+K = TypeVar("K", bound=BootedGuest)
+
+NEW_GUESTS: Final = "FRAME_HARNESS_NEW_GUESTS"
+"""Set to anything, this variable makes every guest a new QEMU: for comparing both ways."""
+LARGEST_RAM: Final = 128 * MIB
+"""A guest with more is started: to write its RAM takes as long."""
+KEPT_BYTES: Final = 192 * MIB
+"""How much RAM kept guests have at most, all together."""
+STEP_S: Final = 0.0005  # how long QEMU's end is waited for before the guest's word is looked at again
+
+# `kernel_shim/src/arch/exit.rs`
+_HOLD, _STAND = "EXIT_HOLD", "stand_before_exit"
+_HELD, _STANDING, _FREE = 1, 2, 0
+_UNSEEN: Final = ("seed", "hung_before")  # options that are not the guest's to see, or not to rely on
+# What QEMU tells of a guest that was only paused and continued.
+_ORDINARY: Final = frozenset({"STOP", "RESUME"})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What guests have in common that can take each other's place: all that they can see but the nonce."""
+
+    image: str
+    machine: Machine
+    options: tuple[tuple[str, Any], ...]
+
+
+@dataclass(eq=False)
+class Prompt:
+    """A guest at its prompt, as `BootedGuest.finish` meets it: may its QEMU be kept?"""
+
+    shelf: Shelf
+    kind: Kind
+    snapshot: Snapshot
+    banner: Banner
+    said: bytes
+    """All that the guest said on the way to its prompt."""
+
+    def hold(self, guest: BootedGuest) -> None:
+        """Make the guest stand before its last write, once it is asked to exit."""
+        _hold_word(guest)[0] = _HELD
+
+    def keep(self, guest: BootedGuest) -> ExitStatus | None:
+        """Keep the QEMU of a guest that was asked to exit, once it stands; None: it ends by itself, or hangs.
+
+        Whatever is not exactly as it should be is left to the judgment of a real exit.
+        """
+        try:
+            if not self._comes_to_stand(guest) or not self._stands_well(guest):
+                return None
+        except MonitorGone:
+            return None  # its exit status tells why
+        left = guest.guest.ram.watch()
+        heir = guest.guest.hand_over()
+        self.shelf.put(_Kept(self, heir, guest.image, left))
+        return guest.guest.wait()
+
+    def _comes_to_stand(self, guest: BootedGuest) -> bool:
+        """Wait for the guest's word; False where it is gone, or says more and was let go.
+
+        Raises:
+            LimitReached: it reached one.
+        """
+        machine, word = guest.guest, _hold_word(guest)
+        limit = machine.deadline("the exit", cpu_s=machine.machine.limits.exit_cpu_s)
+        wait_s = 0.0
+        while int(word[0]) != _STANDING:
+            if machine.process.ended(wait_s):
+                return False
+            if not guest.channel.quiet:
+                machine.qmp("stop")
+                _let_go(guest)
+                return False
+            limit.check(guest.channel.transcript.n_received)
+            wait_s = min(max(2 * wait_s, STEP_S), limit.poll_s)
+        return True
+
+    def _stands_well(self, guest: BootedGuest) -> bool:
+        """Pause the guest, and look; one that is not kept is let go."""
+        machine = guest.guest
+        machine.qmp("stop")
+        first, size = guest.image.symbol(_STAND)
+        there = [vcpu for vcpu in machine.vcpus() if first <= vcpu.rip < first + size]
+        ordinary = {str(event["event"]) for event in machine.events()} <= _ORDINARY
+        if len(there) == 1 and ordinary and not machine.stderr_text() and guest.channel.quiet:
+            return True
+        _let_go(guest)
+        return False
+
+
+@dataclass(eq=False)
+class _Kept:
+    """A QEMU between two guests."""
+
+    prompt: Prompt
+    heir: Guest
+    image: Image
+    left: Callable[[], object]
+    """Gives None once nobody looks at the memory of the last guest any more."""
+
+    def put_back(self, kind: type[K], image: Image) -> K:
+        """Return the next guest, at its prompt."""
+        prompt, heir = self.prompt, self.heir
+        try:
+            prompt.snapshot.put_back(heir)
+            guest = self._guest(kind, image)
+            heir.qmp("cont")
+        except BaseException:
+            heir.close()
+            raise
+        guest.prompt, guest.was_put_back = prompt, True
+        return guest
+
+    def end(self) -> str:
+        """Let the last guest do the write that it stands before; say what is wrong with how it ends."""
+        guest = self._guest(BootedGuest, self.image)
+        try:
+            _let_go(guest)
+            status, text = status_of(self.heir, guest.channel)
+        except HarnessError as error:
+            return error.summary
+        finally:
+            self.heir.close()
+        return "" if status is GuestEnd.PASS else text
+
+    def _guest(self, kind: type[K], image: Image) -> K:
+        channel = Channel.at_prompt(self.heir.console, self.prompt.banner, self.prompt.said)
+        return kind(self.heir, channel, image, self.prompt.banner)
+
+
+class Shelf:
+    """The QEMUs of this process that wait for their next guest; for one thread."""
+
+    def __init__(self) -> None:
+        self.refusal = ""
+        """Why this QEMU makes no snapshots, where it makes none."""
+        self._kept: list[_Kept] = []
+        self._others: list[_Kept] = []
+        self._wrong: list[str] = []
+        self._pid = os.getpid()
+
+    def boot(self, kind: type[K], image: Image, machine: Machine, **options: Any) -> K:
+        """Return a guest at its prompt: one that is put back, or a new one.
+
+        Args:
+            options: of `BootedGuest.boot`. One that is put back has the garbage of the first in its QEMU.
+        """
+        alike = _kind_of(image, machine, options)
+        if alike is None or self.refusal:
+            return kind.boot(image, machine, **options)
+        if kept := self._take(alike):
+            guest = kept.put_back(kind, image)
+            guest.guest.hung_at = hung_at(image, options.get("hung_before"))
+            return guest
+        guest = kind.boot(image, machine, **options)
+        try:
+            self._prepare(guest, alike)
+        except MonitorGone:
+            pass  # whoever asks it something first learns how it ended
+        except BaseException:
+            guest.guest.close()
+            raise
+        return guest
+
+    def _take(self, alike: Kind) -> _Kept | None:
+        """Return a QEMU of a kind, if one waits whose last guest's memory nobody looks at."""
+        for kept in self._own():
+            if kept.prompt.kind == alike and kept.left() is None:
+                self._kept.remove(kept)
+                return kept
+        return None
+
+    def _own(self) -> list[_Kept]:
+        """What this process keeps: after a fork, the rest is the other one's, and is not even closed."""
+        if self._pid != os.getpid():
+            self._others, self._kept, self._pid = self._kept, [], os.getpid()
+        return self._kept
+
+    def _prepare(self, guest: BootedGuest, alike: Kind) -> None:
+        """Keep what a guest is at its prompt."""
+        channel, machine = guest.channel, guest.guest
+        machine.qmp("stop")
+        # A guest that says more than its banner is not at its prompt.
+        if channel.banner is not None and channel.quiet:
+            try:
+                snapshot = Snapshot(machine)
+            except MonitorGone:
+                raise
+            except MachineError as error:
+                self.refusal = error.summary
+            else:
+                guest.prompt = Prompt(self, alike, snapshot, channel.banner, channel.transcript.raw())
+        machine.qmp("cont")
+
+    def put(self, kept: _Kept) -> None:
+        """Keep a QEMU; the ones that wait longest go where there are too many."""
+        self._kept.append(kept)
+        while sum(each.heir.machine.ram for each in self._kept) > KEPT_BYTES:
+            self._end(self._kept.pop(0))
+
+    def close(self) -> None:
+        """Let every guest exit for good.
+
+        Raises:
+            HarnessError: one of those that stood before their last write did not end well.
+        """
+        while self._own():
+            self._end(self._kept.pop(0))
+        wrong, self._wrong = self._wrong, []
+        if wrong:
+            raise HarnessError("guest", "exit", detail=f"expected pass, got: {'; '.join(wrong)}")
+
+    def _end(self, kept: _Kept) -> None:
+        if wrong := kept.end():
+            self._wrong.append(wrong)
+
+
+SHELF: Final = Shelf()
+"""That of this process."""
+
+
+def _kind_of(image: Image, machine: Machine, options: dict[str, Any]) -> Kind | None:
+    """Of what kind a guest is; None: it needs a QEMU of its own."""
+    seen = {name: value for name, value in options.items() if name not in _UNSEEN}
+    own = seen.pop("debugger", None) is not None or seen.pop("counts_instructions", False)
+    if own or options.get("seed", 1) is None or os.environ.get(NEW_GUESTS):
+        return None
+    ram, cpus = seen.pop("ram", None), seen.pop("cpus", None)
+    if ram is not None or cpus is not None:
+        machine = machine.override(ram=ram, cpus=cpus)
+    # KVM: nobody has shown that it forgets as much. Under TCG all that a CPU is lies in QEMU.
+    if machine.accel != "tcg" or machine.ram > LARGEST_RAM:
+        return None
+    return Kind(image.sha256, machine, tuple(sorted(seen.items())))
+
+
+def _hold_word(guest: BootedGuest) -> npt.NDArray[np.uint64]:
+    """The kernel's word for the host's wish that it stands before its last write, live."""
+    return guest.bytes_at(guest.image.symbol(_HOLD)[0], 8).view("<u8")
+
+
+def _let_go(guest: BootedGuest) -> None:
+    """Let a paused guest go on to its exit, whether it stands already or not."""
+    word = _hold_word(guest)
+    stands, word[0] = int(word[0]) == _STANDING, _FREE
+    if stands:
+        guest.channel.wake()
+    guest.guest.resume()
