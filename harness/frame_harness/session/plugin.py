@@ -124,6 +124,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if _is_one_of(item, only)]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
         items[:] = chosen
+    if first := config.stash[SESSION].request.first:
+        items.sort(key=lambda item: not _is_one_of(item, first))
 
 
 def _is_one_of(item: pytest.Item, only: frozenset[CheckInRun]) -> bool:
