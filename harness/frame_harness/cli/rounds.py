@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from frame_harness.base.errors import UsageError
@@ -30,6 +31,7 @@ from frame_harness.memory_core.tree import NEEDED, memory_core
 from frame_harness.report.progress import Progress
 from frame_harness.session import results
 from frame_harness.session.request import info_of
+from frame_harness.session.runs import BUILD
 from frame_harness.session.selection import require_selection
 from frame_harness.session.suite import run_suite
 from frame_harness.watching.content import Place
@@ -64,12 +66,17 @@ class FrameRounds:
         self._subject, machines = asked_for(request)
         self._checks = _Checks(self._subject.contract.functions)
         selection = ["-k", request.select] if request.select else []
-        asked = replace(request.of_a_session(self._subject, machines), evidence=False)
+        asked = dataclasses.replace(request.of_a_session(self._subject, machines), evidence=False)
         run_suite(asked, "--collect-only", *selection, listener=self._checks)
         if request.baseline:
             baselines.load(request.baseline, self._subject.contract.clauses)
         if not self._checks.of:
             raise nothing_selected(request.select)
+
+    @property
+    def checks(self) -> Answerable:
+        """Those that every round makes."""
+        return self._checks.of
 
     @property
     def place(self) -> Place:
@@ -184,7 +191,10 @@ def _ends_of(path: str) -> Iterable[str]:
 
 
 def _judged(found: Examined) -> Judged:
-    return Judged(evidence=found.evidence, verdict=found.verdict, known=found.known)
+    """What is told of it; a report of `check` advises to run the command again, which a save does here."""
+    errors = tuple(replace(one, next="") if one.what == BUILD else one for one in found.evidence.errors)
+    evidence = replace(found.evidence, errors=errors)
+    return Judged(evidence=evidence, verdict=found.verdict, known=found.known)
 
 
 def _changed(before: Sequence[BuiltImage], images: Sequence[Image]) -> frozenset[str] | None:

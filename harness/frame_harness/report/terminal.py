@@ -81,6 +81,7 @@ def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
             console.print(part, crop=False)
             console.print()
     console.file.write(_TRAILING_BLANKS.sub(r"\1", capture.get()))
+    console.file.flush()
 
 
 def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[RenderableType]:

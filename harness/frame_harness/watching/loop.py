@@ -82,7 +82,6 @@ class Loop:
     Attributes:
         round: the one that is under way.
         place: where the text lies, as far as is known: a build tells of further files.
-        status: of the text as it is now; `INTERRUPTED` until it was judged to its end.
     """
 
     def __init__(
@@ -94,12 +93,17 @@ class Loop:
     ) -> None:
         self.round: Stoppable | None = None
         self.place = place
-        self.status = ExitCode.INTERRUPTED
+        self._status = ExitCode.INTERRUPTED
         self._look, self._begin_round, self._shows = look, begin, shows
         self._content = look(place)
         self._before = Before(Standing())
         self._others = place.others
         self._compiles = False
+
+    @property
+    def status(self) -> ExitCode:
+        """Of the text as it is now; `INTERRUPTED` until it was judged to its end."""
+        return self._status
 
     def run(self, events: Iterable[Event]) -> None:
         """Judge what is there, then whatever is saved, as long as there are events."""
@@ -154,7 +158,7 @@ class Loop:
             anew = self.round is not None
             self.stop()
             if lacking := now.lacking(self.place):
-                self.status = ExitCode.INTERRUPTED
+                self._status = ExitCode.INTERRUPTED
                 self._shows.gone(lacking)
             else:
                 self._begin(change.changed or change.same, anew=anew)
@@ -164,7 +168,7 @@ class Loop:
         return False
 
     def _begin(self, changed: Sequence[Path], *, anew: bool) -> None:
-        self.status, self._compiles = ExitCode.INTERRUPTED, False
+        self._status, self._compiles = ExitCode.INTERRUPTED, False
         self._shows.begins(changed, anew=anew)
         self.round = self._begin_round(self._before)
 
@@ -187,12 +191,12 @@ class Loop:
         self._shows.judged(seen, judged.evidence, judged.verdict, judged.known)
 
     def _over(self, status: ExitCode) -> None:
-        self.status = status
+        self._status = status
         self.stop()
 
     def _ended(self, words: str) -> None:
         """A round that ends and was not over broke down: nobody knows what holds."""
         if self.round is not None:
             self.round = None
-            self.status = exit_code(Kind.ERROR)
+            self._status = exit_code(Kind.ERROR)
             self._shows.refused(f"error: the round broke down\n{words}".rstrip())

@@ -16,7 +16,6 @@ from frame_harness.base.text import plural, printable, seconds
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.difference import Difference, Fault
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
-from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.difference import print_difference, print_so_far
 from frame_harness.report.terminal import print_report
@@ -107,8 +106,6 @@ class Screen:
         else:
             print_report(evidence, verdict, known, self._console)
             self._reported = bool(evidence.runs)
-        if verdict.kind is Kind.ERROR and not evidence.runs:
-            self._say("waiting for the next save")
         self._wait()
 
     def refused(self, words: str) -> None:
@@ -116,7 +113,6 @@ class Screen:
         self._quiet()
         for line in words.splitlines():
             self._say(line)
-        self._say("waiting for the next save")
         self._wait()
 
     def close(self) -> None:
@@ -142,8 +138,7 @@ class Screen:
             self._say(words)
 
     def _wait(self) -> None:
-        if self._console.is_terminal:
-            self._doing("waiting for a save; Ctrl-C ends")
+        self._doing("waiting for a save; Ctrl-C ends")
 
     def _quiet(self) -> None:
         self._live.stop()
