@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from frame_harness.judge.difference import Difference, Standing, difference
@@ -12,7 +13,17 @@ from frame_harness.judge.evidence import CheckInRun, Evidence, Outcome, Trouble
 from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.report.difference import print_difference, print_so_far
 from tests.support.judging import judge, known_findings
-from tests.unit.evidence_samples import DEV, LIFE, RELEASE, SUBJECT, TABLE, VTABLE, healthy, with_outcome
+from tests.unit.evidence_samples import (
+    DEV,
+    LIFE,
+    RELEASE,
+    SUBJECT,
+    TABLE,
+    VTABLE,
+    healthy,
+    passed,
+    with_outcome,
+)
 
 NOTHING = Standing()
 BROKEN = with_outcome(healthy(), TABLE, Outcome.VIOLATED, message="stale bytes")
@@ -133,6 +144,15 @@ def test_what_the_first_checks_show_is_no_verdict() -> None:
     assert "newly broken so far (1)\n  VT-03" in text and "newly held so far (1)\n  ALLOC-07" in text
     assert "after the first 8 checks; the others follow" in text
     assert "PASS" not in text and "FAIL" not in text
+
+
+def test_a_fault_whose_own_check_was_not_made_again_is_not_said_to_hold_so_far() -> None:
+    before = replace(passed(TABLE, DEV), check="preflight::free frames are zero")
+    known = replace(healthy(), checks=(*healthy().checks, replace(before, outcome=Outcome.VIOLATED)))
+    found = seen(seen(NOTHING, known).standing, healthy())
+    file = io.StringIO()
+    print_so_far(found, healthy(), Console(file=file))
+    assert ids(found.held) == ["ALLOC-07"] and file.getvalue() == ""
 
 
 def test_first_checks_that_show_nothing_new_print_nothing() -> None:

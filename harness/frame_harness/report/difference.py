@@ -23,12 +23,18 @@ _BECAME = {ClauseOutcome.VIOLATED: "broken in another way", ClauseOutcome.KNOWN:
 
 def print_so_far(seen: Difference, evidence: Evidence, console: Console) -> None:
     """Print what the first checks show, before the others are made."""
-    made = plural(len({(one.run, one.check) for one in evidence.checks}), "check")
-    parts = [*_broken(seen.broken, (), _SO_FAR), *_held(seen.held, _SO_FAR)]
+    made = {(one.run, one.check) for one in evidence.checks}
+    # Whoever met a fault on the way, or before the first check, was not asked again; a case was.
+    held = [
+        one
+        for one in seen.held
+        if all(result.case or (result.run, result.check) in made for result in one.results)
+    ]
+    parts = [*_broken(seen.broken, (), _SO_FAR), *_held(held, _SO_FAR)]
     if seen.stopped:
         parts.append(_title(f"{plural(len(seen.stopped), 'check')} came to no end{_SO_FAR}", "bold red"))
     if parts:
-        parts.append(Text(f"after the first {made}; the others follow", style=LABEL))
+        parts.append(Text(f"after the first {plural(len(made), 'check')}; the others follow", style=LABEL))
     print_parts(parts, console)
 
 

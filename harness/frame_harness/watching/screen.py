@@ -47,7 +47,7 @@ class Screen:
             self._console.print()
             more = "; the round that was under way is given up" if anew else ""
             self._say(f"saved {_names(changed)}{more}", style="bold")
-        self._doing("building")
+        self._doing("building", plainly=False)
 
     def same(self, files: Sequence[Path]) -> None:
         """Somebody saved what was there already."""
@@ -134,7 +134,7 @@ class Screen:
             self._live.update(
                 Text(printable(words), style="dim", no_wrap=True, overflow="ellipsis"), refresh=True
             )
-        elif plainly and words != "building":
+        elif plainly:
             self._say(words)
 
     def _wait(self) -> None:
