@@ -17,7 +17,7 @@ CHECK   := $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE))
 unexport $(filter-out PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX PYTHONUNBUFFERED,$(filter PYTHON%,$(.VARIABLES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor qemu-test test mutants lint check bench fuzz storm clauses clean
+.PHONY: help setup doctor qemu-test watch test mutants lint check bench fuzz storm clauses clean
 
 help: ## show this menu
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' Makefile | expand -t 22
@@ -32,6 +32,9 @@ doctor: ## tell what was found on this machine, and what is missing; installs no
 
 qemu-test: setup ## judge a frame.rs (FRAME_RS=…, else the built-in one) under QEMU
 	@$(HARNESS) check $(CHECK) $(ARGS)
+
+watch: setup ## judge FRAME_RS=… or KERNEL_SRC=… again each time it is saved, until Ctrl-C
+	@$(HARNESS) watch $(CHECK) $(ARGS)
 
 test: lint ## run everything that proves the harness itself
 	@$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)

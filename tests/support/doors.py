@@ -152,9 +152,9 @@ class Door:
         self._log.seek(0)
         return status, self._log.read()
 
-    def said(self, words: str) -> bool:
-        """Wait until the process printed some words; false when it is over before."""
-        while words not in Path(self._log.name).read_text(errors="replace"):
+    def said(self, words: str, times: int = 1) -> bool:
+        """Wait until the process printed some words so often; false when it is over before."""
+        while Path(self._log.name).read_text(errors="replace").count(words) < times:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(0.02)
                 return False

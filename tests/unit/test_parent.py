@@ -22,6 +22,19 @@ import subprocess, sys
 sys.exit(subprocess.run([sys.executable, "-c", {CHILD!r}]).returncode)
 """
 
+LEAVES_A_CHILD = """
+import os, subprocess, sys
+from frame_harness.base.parent import adopt_orphans, end_children
+adopt_orphans()
+kept = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+reads, _ = os.pipe()
+leaves = f"cat <&{reads} >/dev/null 2>&1 & echo $!"
+shell = subprocess.run(["sh", "-c", leaves], pass_fds=[reads], stdout=subprocess.PIPE)
+end_children({kept.pid})
+print(os.path.exists(f"/proc/{int(shell.stdout)}"), kept.poll())
+kept.communicate()
+"""
+
 STRANGER = """
 import ctypes, os
 from frame_harness.base.parent import die_with_parent
@@ -40,3 +53,8 @@ def test_child_ends_with_its_parent_whatever_kills_it(number: signal.Signals) ->
 def test_child_of_somebody_else_is_left_alone() -> None:
     said = subprocess.run([sys.executable, "-c", STRANGER], capture_output=True, text=True, check=True)
     assert said.stdout == "0\n"
+
+
+def test_what_a_child_left_behind_is_ended_and_nothing_else() -> None:
+    said = subprocess.run([sys.executable, "-c", LEAVES_A_CHILD], capture_output=True, text=True, check=True)
+    assert said.stdout == "False None\n"

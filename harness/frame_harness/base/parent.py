@@ -1,15 +1,19 @@
-"""Ends this process when the one that started it ends."""
+"""Ends this process when the one that started it ends, and what processes left behind that it started."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+from collections.abc import Container
+from pathlib import Path
 from typing import Final
 
 from frame_harness.base.errors import MachineError
 
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h, 6.1
+PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h, 6.1
 
 
 def die_with_parent(parent: int) -> None:
@@ -24,9 +28,45 @@ def die_with_parent(parent: int) -> None:
     """
     if os.getppid() != parent:
         return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise MachineError("host", "prctl", detail=os.strerror(ctypes.get_errno()))
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         # It ended in between, and no signal will come.
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Have processes whose parent ends become children of this one, if they descend from it.
+
+    Raises:
+        MachineError: the kernel refused.
+    """
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_children(but: Container[int]) -> None:
+    """Kill all children of this process, with the children that they leave to it.
+
+    Args:
+        but: process ids of those that stay.
+    """
+    while left := [pid for pid in _children() if pid not in but]:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    own, found = str(os.getpid()), []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # 4242 (a name) with) S 4241 4242 …
+            if stat.read_text(errors="replace").rpartition(")")[2].split()[1] == own:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise MachineError("host", "prctl", detail=os.strerror(ctypes.get_errno()))

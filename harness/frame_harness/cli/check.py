@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
-from frame_harness.cli.reporting import publish
+from frame_harness.cli.reporting import Examined, publish
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
@@ -27,7 +27,7 @@ from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
-from frame_harness.judge.evidence import Evidence, Outcome, PlannedCheck, Trouble
+from frame_harness.judge.evidence import CheckInRun, Evidence, Outcome, PlannedCheck, Trouble
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import Machine, load_machines
@@ -81,43 +81,66 @@ class Request:
         )
 
 
+Order = Callable[[Sequence[Image]], frozenset[CheckInRun]]
+"""Given the images of a run, says which checks are made before the others."""
+
+
 def check(request: Request) -> ExitCode:
     """Judge a subject, print the report, return the process exit status.
 
     Raises:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
-    began = time.monotonic()
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
     report_files.make_way((request.json, request.junit), read)
     upstream.make_room(request.upstream)
-    require_selection(request.select, FRAME_METADATA.clauses)
-    known = baselines.load(request.baseline, FRAME_METADATA.clauses) if request.baseline else baselines.EMPTY
-    subject = frame_module(request.frame_rs)
-    only = broken_before(request.last_failed, subject)
-    machines = load_machines(request.machines or DEFAULT_MACHINES)
-    for machine in machines.values():
-        require_host(machine)
     console = console_for()
     with Progress(console) as progress:
-        tell_through(progress.note)
-        if request.last_failed and not only:
-            progress.note(f"nothing was broken in {words_for(request.last_failed)}: every check is made")
-        asked = replace(request.of_a_session(subject, machines), only=only)
-        evidence = _evidence(request, asked, progress)
+        found = examine(request, progress)
+    status = publish(found, console, request)
+    remember(found.subject, found.evidence.checks)
+    return status
+
+
+def examine(request: Request, progress: Progress, order: Order | None = None) -> Examined:
+    """Judge a subject.
+
+    Raises:
+        HarnessError: the request makes no sense: a wrong path, machine or baseline.
+    """
+    began = time.monotonic()
+    known = baselines.load(request.baseline, FRAME_METADATA.clauses) if request.baseline else baselines.EMPTY
+    subject, machines = asked_for(request)
+    only = broken_before(request.last_failed, subject)
+    tell_through(progress.note)
+    if request.last_failed and not only:
+        progress.note(f"nothing was broken in {words_for(request.last_failed)}: every check is made")
+    asked = replace(request.of_a_session(subject, machines), only=only)
+    evidence = _evidence(request, asked, progress, order)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
     if request.last_failed and only:
         selection = narrowed(evidence.selection, request.last_failed)
         evidence = msgspec.structs.replace(evidence, selection=selection)
     # A whole run must have looked at every clause; a chosen part need not.
     required = [] if request.select or request.machines or only else list(FRAME_METADATA.clauses)
-    verdict = judge(evidence, subject.contract, known, required)
-    status = publish(evidence, verdict, known, console, request, subject)
-    remember(subject, evidence.checks)
-    return status
+    return Examined(evidence, judge(evidence, subject.contract, known, required), known, subject)
 
 
-def _evidence(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:
+def asked_for(request: Request) -> tuple[Subject, dict[str, Machine]]:
+    """The subject and the machines of a request that makes sense.
+
+    Raises:
+        HarnessError: a wrong path, machine or selection.
+    """
+    require_selection(request.select, FRAME_METADATA.clauses)
+    subject = frame_module(request.frame_rs)
+    machines = load_machines(request.machines or DEFAULT_MACHINES)
+    for machine in machines.values():
+        require_host(machine)
+    return subject, machines
+
+
+def _evidence(request: Request, asked: SessionRequest, progress: Progress, order: Order | None) -> Evidence:
     """Build, then run the suite; whatever ends that early is part of the evidence."""
     began, build_s, subject = time.monotonic(), 0.0, asked.subject
     try:
@@ -125,6 +148,7 @@ def _evidence(request: Request, asked: SessionRequest, progress: Progress) -> Ev
         build_s = time.monotonic() - began
         if trouble is None:
             asked = replace(asked, subject=images[-1].subject)  # as it was when it was compiled
+            asked = replace(asked, first=order(images)) if order else asked
             trouble, asked = _settle_accelerator(asked, images, progress)
         evidence = _broken_build(subject, trouble) if trouble else _run_suite(request, asked, progress)
     except disk.Unwritable as error:

@@ -19,7 +19,7 @@ from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
-from frame_harness.cli.reporting import publish
+from frame_harness.cli.reporting import Examined, publish
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.subject import Subject
@@ -167,42 +167,60 @@ def check_core(request: CoreRequest) -> ExitCode:
     Raises:
         HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
     """
-    began = time.monotonic()
     report_files.make_way((request.json, request.junit), (request.baseline, request.last_failed))
     upstream.make_room(request.upstream)
+    console = console_for()
+    with Progress(console) as progress:
+        found = examine_core(request, progress)
+    status = publish(found, console, request)
+    remember_core(request, found)
+    return status
+
+
+def remember_core(request: CoreRequest, found: Examined) -> None:
+    """Note the cases that showed faults, unless a part was asked for alone."""
+    if found.evidence.runs and not request.case and not request.select:
+        remember_cases(found.subject, found.evidence.checks)
+
+
+def examine_core(
+    request: CoreRequest, progress: Progress, before: frozenset[CheckInRun] = frozenset()
+) -> Examined:
+    """Judge a memory core.
+
+    Args:
+        before: checks whose cases are the only ones to play; empty where the request says which.
+    Raises:
+        HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
+    """
+    began = time.monotonic()
     require_selection(request.select, CORE_CLAUSES)
     require_sense(parsed(request.case))
     known = baselines.load(request.baseline, CORE_CLAUSES) if request.baseline else baselines.EMPTY
     subject = memory_core(request.kernel_src)
     lineage = lineage_of(subject.path, request.since) if request.since else None
-    cases = _cases_to_play(request, broken_before(request.last_failed, subject))
+    cases = _cases_to_play(request, before or broken_before(request.last_failed, subject))
     required = [] if request.select or cases else list(CORE_CLAUSES)
-    console = console_for()
-    with Progress(console) as progress:
-        tell_through(progress.note)
-        progress.note(described(subject))
-        if request.last_failed and not cases:
-            progress.note(f"nothing was broken in {words_for(request.last_failed)}: every case is played")
-        evidence = _evidence(request, subject, cases, progress)
-        if lineage is not None and not evidence.interrupted:
-            verdict = judge(evidence, MEMORY_CORE, known, required)
-            evidence = with_origins(evidence, verdict.findings, lineage, _machine(), progress)
+    tell_through(progress.note)
+    progress.note(described(subject))
+    if request.last_failed and not cases:
+        progress.note(f"nothing was broken in {words_for(request.last_failed)}: every case is played")
+    evidence = _evidence(request, subject, cases, progress)
+    if lineage is not None and not evidence.interrupted:
+        verdict = judge(evidence, MEMORY_CORE, known, required)
+        evidence = with_origins(evidence, verdict.findings, lineage, _machine(), progress)
     selection = request.selection
     if request.last_failed and cases:
         selection = narrowed(selection, request.last_failed)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began, selection=selection)
-    verdict = judge(evidence, MEMORY_CORE, known, required)
-    status = publish(evidence, verdict, known, console, request, subject)
-    if evidence.runs and not request.case and not request.select:
-        remember_cases(subject, evidence.checks)
-    return status
+    return Examined(evidence, judge(evidence, MEMORY_CORE, known, required), known, subject)
 
 
 def _evidence(
     request: CoreRequest, subject: Subject, cases: Mapping[str, tuple[str, ...]], progress: Progress
 ) -> Evidence:
     builds = _Builds(request, subject, cases, progress.step, why_not=lacking(subject.path))
-    selected = _selected(request.select)
+    clauses = selected(request.select)
     try:
         outcomes = judge_builds(builds.tasks(), lambda run, words: progress.step(f"{run}: {words}"))
     except KeyboardInterrupt:
@@ -211,7 +229,7 @@ def _evidence(
         return Evidence(subject=info_of(subject), planned_runs=(), errors=tuple(builds.troubles))
     runs = tuple(RunKey(MACHINE, profile) for profile in builds.profiles)
     described_by = builds.toolchain.describe().removeprefix("toolchain: ") if builds.toolchain else ""
-    return _of_outcomes(outcomes, builds.subject, runs, selected, described_by, builds.seconds, not cases)
+    return _of_outcomes(outcomes, builds.subject, runs, clauses, described_by, builds.seconds, not cases)
 
 
 def _of_outcomes(
@@ -254,7 +272,8 @@ def _plan_of(judged: Judged, results: list[CheckResult], selected: Iterable[str]
     return [*plan, *(PlannedCheck(run=one.run, check=one.check, clauses=one.clauses) for one in more)]
 
 
-def _selected(select: str) -> tuple[str, ...]:
+def selected(select: str) -> tuple[str, ...]:
+    """The clauses that `-k` takes."""
     if not select:
         return tuple(CORE_CLAUSES)
     expression = Expression.compile(select)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -121,9 +121,7 @@ def check_command(
     if kernel_src is not None:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
-        others = {"--frame-rs": frame_rs, "--machine": machines, "--accel": accel, "-n": workers}
-        if given := [name for name, value in others.items() if value]:
-            raise click.UsageError(f"{given[0]} does not go with --kernel-src")
+        _refuse_with_a_tree({"--frame-rs": frame_rs, "--machine": machines, "--accel": accel, "-n": workers})
         if case and last_failed:
             raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
@@ -142,6 +140,48 @@ def check_command(
         json=json_, junit=junit, upstream=upstream, workers=workers, last_failed=last_failed, red=red,
     )  # fmt: skip
     sys.exit(int(check(request)))
+
+
+@cli.command("watch")
+@frame_rs_option("to judge")
+@click.option(
+    "--kernel-src", type=click.Path(path_type=Path), envvar="KERNEL_SRC", show_envvar=True,
+    help="A kernel tree instead: judge its memory core, the real files together.",
+)  # fmt: skip
+@click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
+@click.option("--profile", type=click.Choice(["dev", "release", "both"]), default="both", show_default=True)
+@click.option(
+    "-k", "select", default="", metavar="EXPR", help="Only checks that match: clause ids, test names."
+)
+@click.option("--baseline", type=FILE, help="Known findings (TOML): they are listed, and are no failure.")
+@click.option("-n", "workers", type=click.IntRange(1), help="Parallel guests; default: one per CPU.")
+def watch_command(
+    frame_rs: Path | None,
+    kernel_src: Path | None,
+    machines: tuple[str, ...],
+    profile: str,
+    select: str,
+    baseline: Path | None,
+    workers: int | None,
+) -> NoReturn:
+    """Judge a subject each time it is saved, until Ctrl-C; tell what is newly broken and newly held."""
+    from frame_harness.cli.check import Request  # noqa: PLC0415  the other commands start faster without it
+    from frame_harness.cli.core import CoreRequest  # noqa: PLC0415
+    from frame_harness.cli.watch import watch  # noqa: PLC0415
+
+    if kernel_src is not None:
+        _refuse_with_a_tree({"--frame-rs": frame_rs, "--machine": machines, "-n": workers})
+        sys.exit(int(watch(CoreRequest(kernel_src, profile=profile, select=select, baseline=baseline))))
+    request = Request(
+        frame_rs=frame_rs, machines=machines, profile=profile, select=select, baseline=baseline,
+        workers=workers,
+    )  # fmt: skip
+    sys.exit(int(watch(request)))
+
+
+def _refuse_with_a_tree(others: Mapping[str, object]) -> None:
+    if given := [name for name, value in others.items() if value]:
+        raise click.UsageError(f"{given[0]} does not go with --kernel-src")
 
 
 @cli.command("machines")

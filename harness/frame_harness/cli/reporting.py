@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -31,23 +32,27 @@ class Reports(Protocol):
     def upstream(self) -> Path | None: ...
 
 
-def publish(
-    evidence: Evidence,
-    verdict: Verdict,
-    known: Baseline,
-    console: Console,
-    reports: Reports,
-    subject: Subject,
-) -> ExitCode:
+@dataclass(frozen=True)
+class Examined:
+    """What a run saw of a subject, and what follows from it."""
+
+    evidence: Evidence
+    verdict: Verdict
+    known: Baseline
+    subject: Subject
+
+
+def publish(found: Examined, console: Console, reports: Reports) -> ExitCode:
     """Print the report, write the files, return the process exit status.
 
     Raises:
         Unwritable, OSError: a file could not be written; the others were.
     """
+    evidence, verdict, known = found.evidence, found.verdict, found.known
     print_report(evidence, verdict, known, console)
     writers = {reports.json: json_report.dumps, reports.junit: junit.dumps}
     report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
-    if saved := upstream.save(reports.upstream, evidence, verdict, subject):
+    if saved := upstream.save(reports.upstream, evidence, verdict, found.subject):
         console.print(saved, soft_wrap=True)
     if evidence.interrupted:
         console.print("interrupted; every guest is gone")

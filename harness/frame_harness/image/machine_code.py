@@ -80,7 +80,7 @@ def calls(code: bytes) -> bool:
 
 def foreign(path: Path) -> Iterator[Foreign]:
     """Yield every instruction that needs more than the target's CPU."""
-    for section in _code(open_elf(path)):
+    for section in code_sections(open_elf(path)):
         for instruction in Decoder(64, section.data(), ip=section["sh_addr"]):
             # Compilers write `rep bsf` where older CPUs, which run `bsf`, give the same.
             if instruction.mnemonic == Mnemonic.TZCNT:
@@ -90,7 +90,8 @@ def foreign(path: Path) -> Iterator[Foreign]:
                 yield Foreign(instruction.ip, tuple(_NAMES[feature] for feature in more))
 
 
-def _code(file: ELFFile) -> Iterator[Any]:
+def code_sections(file: ELFFile) -> Iterator[Any]:
+    """Return the sections that hold instructions."""
     return (section for section in file.iter_sections() if section["sh_flags"] & _EXECUTABLE)
 
 

@@ -14,7 +14,8 @@ from rich.text import Text
 from frame_harness.base.text import plural, printable, seconds
 from frame_harness.judge.baseline import Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import Reason
-from frame_harness.judge.evidence import Evidence, Outcome, RunEvidence, RunKey, Trouble
+from frame_harness.judge.difference import BROKEN_OFF
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence, RunKey, Trouble
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseOutcome
@@ -48,9 +49,8 @@ _KIND_STYLE = {
 }
 # Tables fill their columns; a line that is copied should end where its words end.
 _TRAILING_BLANKS = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
-_BROKEN_OFF = (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR)
 # Reasons that have a place of their own in the report.
-_SHOWN_ELSEWHERE = {"trouble", "violation", *(f"check-{outcome}" for outcome in _BROKEN_OFF)}
+_SHOWN_ELSEWHERE = {"trouble", "violation", *(f"check-{outcome}" for outcome in BROKEN_OFF)}
 
 
 def console_for(file: IO[str] | None = None) -> Console:
@@ -70,12 +70,18 @@ def console_for(file: IO[str] | None = None) -> Console:
 def print_report(evidence: Evidence, verdict: Verdict, baseline: Baseline, console: Console) -> None:
     """Print everything there is to know, the verdict as the very last line."""
     alone = verdict.kind is Kind.UNJUDGEABLE and not evidence.runs  # one line says it all
+    print_parts([] if alone else _parts(evidence, verdict, baseline), console)
+    console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
+
+
+def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
+    """Print parts of a report, an empty line behind each."""
     with console.capture() as capture:
-        for part in [] if alone else _parts(evidence, verdict, baseline):
+        for part in parts:
             console.print(part, crop=False)
             console.print()
     console.file.write(_TRAILING_BLANKS.sub(r"\1", capture.get()))
-    console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
+    console.file.flush()
 
 
 def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[RenderableType]:
@@ -93,24 +99,41 @@ def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[Ren
         parts += [
             finding_block(root, [one for one in fresh if one.explained_by == root.clause]) for root in roots
         ]
-    stopped = [result for result in evidence.checks if result.outcome in _BROKEN_OFF]
-    parts += [
-        broken_off_block(cause.first, cause.results[1:], _runs_in_short(cause.runs, evidence))
-        for cause in causes_of(stopped, evidence.errors)
-    ]
-    parts += [
-        _trouble(one.first, _runs_in_short(one.runs, evidence) if one.runs else "", one.stopped)
-        for one in shared(evidence.errors, stopped)
-    ]
+    parts += _broken_off(evidence.checks, evidence)
     parts += _layouts(evidence)
     parts += _known([finding for finding in found if finding.known], baseline)
     parts += _stale(verdict.stale, baseline)
     parts += _not_evaluated(verdict)
     parts += _skipped(evidence)
     parts += _lacking(evidence)
-    others = (reason for reason in verdict.reasons if reason.code not in _SHOWN_ELSEWHERE)
-    parts += _reasons(others, evidence)
+    parts += _reasons(verdict.reasons, evidence)
     return parts
+
+
+def against_a_pass(
+    results: Iterable[CheckResult], evidence: Evidence, verdict: Verdict
+) -> list[RenderableType]:
+    """What stands against a PASS beside findings.
+
+    Args:
+        results: those that are to be told where they broke off.
+    """
+    return [*_broken_off(results, evidence), *_reasons(verdict.reasons, evidence)]
+
+
+def _broken_off(results: Iterable[CheckResult], evidence: Evidence) -> list[RenderableType]:
+    """Checks that came to no end, and what kept others from beginning."""
+    stopped = [result for result in results if result.outcome in BROKEN_OFF]
+    return [
+        *(
+            broken_off_block(cause.first, cause.results[1:], _runs_in_short(cause.runs, evidence))
+            for cause in causes_of(stopped, evidence.errors)
+        ),
+        *(
+            _trouble(one.first, _runs_in_short(one.runs, evidence) if one.runs else "", one.stopped)
+            for one in shared(evidence.errors, stopped)
+        ),
+    ]
 
 
 def verdict_line(evidence: Evidence, verdict: Verdict) -> Text:
@@ -178,7 +201,7 @@ def _runs(evidence: Evidence) -> Table:
 def _run_row(run: RunEvidence, evidence: Evidence) -> Iterable[Text]:
     results = [result for result in evidence.checks if result.run == run.run]
     counts = Counter(result.outcome for result in results)
-    stopped = sum(counts[outcome] for outcome in (*_BROKEN_OFF, Outcome.NOT_EVALUATED))
+    stopped = sum(counts[outcome] for outcome in (*BROKEN_OFF, Outcome.NOT_EVALUATED))
     yield Text(printable(str(run.run)))
     yield Text(str(len(run.planned)))
     yield _count(counts[Outcome.PASSED], "green")
@@ -296,7 +319,7 @@ def _layouts(evidence: Evidence) -> list[RenderableType]:
 def _reasons(reasons: Iterable[Reason], evidence: Evidence) -> list[RenderableType]:
     """Everything else that stands against a PASS, the same words of several runs or clauses on one line."""
     by_words: dict[tuple[Kind, str], tuple[list[RunKey], list[str]]] = {}
-    for reason in reasons:
+    for reason in (one for one in reasons if one.code not in _SHOWN_ELSEWHERE):
         words = reason.message.removeprefix(reason.clause)
         runs, clauses = by_words.setdefault((reason.kind, words), ([], []))
         runs += [reason.run] if reason.run else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -28,12 +28,25 @@ class Hand(Generic[T]):
     facts: Facts | None = None
 
 
+@dataclass(frozen=True)
+class Unit(Generic[T]):
+    """Checks of one run that have to stay together, in order.
+
+    Attributes:
+        comes_first: they are made before others.
+    """
+
+    run: RunKey | None
+    checks: tuple[T, ...]
+    comes_first: bool = False
+
+
 @dataclass
 class _Pile(Generic[T]):
     """What is left of one run."""
 
     run: RunKey | None
-    units: deque[tuple[T, ...]] = field(default_factory=deque)
+    units: deque[Unit[T]] = field(default_factory=deque)
     owner: int | None = None
     facts: Facts | None = None
 
@@ -46,11 +59,11 @@ class _Pile(Generic[T]):
 class Deck(Generic[T]):
     """Deals run by run: who gets the first checks of a run does its preflight, and others wait for that."""
 
-    def __init__(self, units: Iterable[tuple[RunKey | None, Sequence[T]]]) -> None:
-        """Args: units: checks of one run that have to stay together, in order."""
+    def __init__(self, units: Iterable[Unit[T]]) -> None:
+        """Deal them in order, those that come first before all others of any run."""
         self._piles: dict[RunKey | None, _Pile[T]] = {}
-        for run, checks in units:
-            self._piles.setdefault(run, _Pile(run)).units.append(tuple(checks))
+        for unit in sorted(units, key=lambda unit: not unit.comes_first):
+            self._piles.setdefault(unit.run, _Pile(unit.run)).units.append(unit)
 
     @property
     def is_empty(self) -> bool:
@@ -63,15 +76,14 @@ class Deck(Generic[T]):
         Its own run comes first, then one that nobody has begun, then one that another worker has prepared.
         """
         left = [pile for pile in self._piles.values() if pile.units]
-        mine = [pile for pile in left if pile.owner == worker]
-        unbegun = [pile for pile in left if pile.owner is None]
-        others = [pile for pile in left if pile.owner not in (None, worker) and pile.is_shared]
-        chosen = next(iter((*mine, *_longest_first(unbegun), *_longest_first(others))), None)
+        first = [pile for pile in left if pile.units[0].comes_first]
+        chosen = _chosen(first, worker) or _chosen(left, worker)
         if chosen is None:
             return None
         if chosen.owner is None:
             chosen.owner = worker
-        return Hand(chosen.run, chosen.units.popleft(), chosen.facts if chosen.owner != worker else None)
+        facts = chosen.facts if chosen.owner != worker else None
+        return Hand(chosen.run, chosen.units.popleft().checks, facts)
 
     def prepared(self, run: RunKey, facts: Facts) -> None:
         """Let others take from a run whose witnesses were compared."""
@@ -83,7 +95,15 @@ class Deck(Generic[T]):
             if pile.owner == worker:
                 pile.owner = pile.facts = None
         if hand is not None and hand.checks:
-            self._piles[hand.run].units.appendleft(hand.checks)
+            self._piles[hand.run].units.appendleft(Unit(hand.run, hand.checks, comes_first=True))
+
+
+def _chosen(piles: Iterable[_Pile[T]], worker: int) -> _Pile[T] | None:
+    piles = list(piles)
+    mine = [pile for pile in piles if pile.owner == worker]
+    unbegun = [pile for pile in piles if pile.owner is None]
+    others = [pile for pile in piles if pile.owner not in (None, worker) and pile.is_shared]
+    return next(iter((*mine, *_longest_first(unbegun), *_longest_first(others))), None)
 
 
 def _longest_first(piles: Iterable[_Pile[T]]) -> list[_Pile[T]]:

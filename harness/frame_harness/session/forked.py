@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -21,9 +21,9 @@ from typing import Any, Final
 import pytest
 
 from frame_harness.base.parent import die_with_parent
-from frame_harness.judge.evidence import RunKey, Trouble
+from frame_harness.judge.evidence import CheckInRun, RunKey, Trouble
 from frame_harness.session import results
-from frame_harness.session.deck import Deck, Hand
+from frame_harness.session.deck import Deck, Hand, Unit
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.preflight import Facts
 from frame_harness.session.runs import WorkerOutput
@@ -107,7 +107,7 @@ class ForkedWorkers:
         self._ours: Session = session.config.stash[SESSION]
         for profile in dict.fromkeys(run.profile for run in map(results.planned_run, session.items) if run):
             self._ours.load(profile)
-        self._deck = Deck(_units(session.items))
+        self._deck = Deck(_units(session.items, self._ours.request.first))
         # Made here, since each worker would begin by removing what another one has made.
         vars(session.config)["_tmp_path_factory"].getbasetemp()
         try:
@@ -280,20 +280,30 @@ def _work(workers: ForkedWorkers, connection: Connection, parent: int, signals: 
         connection.send(_BrokenDown(traceback.format_exc()))
 
 
-def _units(items: Iterable[pytest.Item]) -> list[tuple[RunKey | None, list[int]]]:
-    """Places of checks, of one run each; those that share a fixture of their module stay together.
+def _units(items: Iterable[pytest.Item], first: Collection[CheckInRun]) -> list[Unit[int]]:
+    """Checks by their places; those that share a fixture of their module stay together.
 
     These come first: they take longest, and a worker should not begin with one when the others are done.
+
+    Args:
+        first: checks that are made before all others.
     """
-    together: dict[object, tuple[RunKey | None, list[int]]] = {}
+    together: dict[object, list[tuple[int, pytest.Item]]] = {}
     alone = []
     for place, item in enumerate(items):
-        run = results.planned_run(item)
         if _shares_a_fixture(item):
-            together.setdefault((run, item.path), (run, []))[1].append(place)
+            key = results.planned_run(item), item.path, results.is_one_of(item, first)
+            together.setdefault(key, []).append((place, item))
         else:
-            alone.append((run, [place]))
-    return [*together.values(), *alone]
+            alone.append([(place, item)])
+    return [
+        Unit(
+            results.planned_run(unit[0][1]),
+            tuple(place for place, _ in unit),
+            comes_first=results.is_one_of(unit[0][1], first),
+        )
+        for unit in (*together.values(), *alone)
+    ]
 
 
 def _shares_a_fixture(item: pytest.Item) -> bool:

@@ -19,7 +19,7 @@ from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import CheckInRun, RunKey, decode, encode
+from frame_harness.judge.evidence import RunKey, decode, encode
 from frame_harness.session import results
 from frame_harness.session.request import REQUEST, SessionRequest, request_of_options
 from frame_harness.session.run import Run
@@ -124,7 +124,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         except ValueError as error:
             raise pytest.UsageError(f"{item.nodeid}: {error}") from error
     if only := config.stash[SESSION].request.only:
-        _keep(config, items, [item for item in items if _is_one_of(item, only)])
+        _keep(config, items, [item for item in items if results.is_one_of(item, only)])
+    if first := config.stash[SESSION].request.first:
+        items.sort(key=lambda item: not results.is_one_of(item, first))
 
 
 class _AfterSelection:
@@ -140,11 +142,6 @@ def _keep(config: pytest.Config, items: list[pytest.Item], chosen: list[pytest.I
     if left_out := [item for item in items if item not in kept]:
         config.hook.pytest_deselected(items=left_out)
     items[:] = chosen
-
-
-def _is_one_of(item: pytest.Item, only: frozenset[CheckInRun]) -> bool:
-    check = results.planned_check(item)
-    return check is not None and CheckInRun(run=check.run, check=check.check) in only
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -31,6 +31,7 @@ class SessionRequest:
         program: how the user called frame-harness, for commands that show a finding again; else pytest does.
         evidence: the caller judges what was seen; else the session itself says what stands against a pass.
         only: the checks to make, as far as others do not leave them out; empty for all.
+        first: checks to make before the others.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
 
@@ -43,6 +44,7 @@ class SessionRequest:
     program: str = ""
     evidence: bool = False
     only: frozenset[CheckInRun] = frozenset()
+    first: frozenset[CheckInRun] = frozenset()
     red: str = ""
 
     def machine(self, name: str) -> Machine:

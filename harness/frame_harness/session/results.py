@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +29,7 @@ from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
 from frame_harness.judge.evidence import (
+    CheckInRun,
     CheckResult,
     LayoutEvidence,
     Level,
@@ -70,6 +71,12 @@ def planned_check(item: pytest.Item) -> PlannedCheck | None:
     """A check with its run and its clauses; None for a test that lacks either."""
     run, clauses = planned_run(item), clauses_of(item)
     return PlannedCheck(run=run, check=check_name(item), clauses=clauses) if run and clauses else None
+
+
+def is_one_of(item: pytest.Item, checks: Collection[CheckInRun]) -> bool:
+    """Whether a test is one of these checks."""
+    check = planned_check(item)
+    return check is not None and CheckInRun(run=check.run, check=check.check) in checks
 
 
 def check_name(item: pytest.Item) -> str:

@@ -1,0 +1,93 @@
+"""What one verdict shows that an earlier one did not, and the reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, Outcome
+from frame_harness.judge.findings import Finding
+from frame_harness.judge.judgement import ClauseOutcome
+from frame_harness.judge.verdict import Verdict
+
+BROKEN_OFF: Final = (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR)
+"""How a check ends that comes to no end of its own."""
+
+Fault = tuple[str, str]
+"""A clause, with what tells faults apart that break it."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is broken as far as is known: what was seen, and did not hold since.
+
+    Attributes:
+        findings: that no baseline knows.
+        stopped: the checks that broke off when they were last made.
+    """
+
+    findings: Mapping[Fault, Finding] = field(default_factory=dict)
+    stopped: frozenset[CheckInRun] = frozenset()
+
+    @property
+    def checks(self) -> frozenset[CheckInRun]:
+        """The checks that were not well when they were last made, each with the case that shows it."""
+        results = (result for finding in self.findings.values() for result in finding.results)
+        return self.stopped | {CheckInRun(run=one.run, check=one.check, case=one.case) for one in results}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a verdict differs from what was known.
+
+    Attributes:
+        broken: findings that were not there; causes before consequences, as in a verdict.
+        held: findings whose clauses hold now.
+        gone: findings that do not show any more, though their clauses do not hold: each with what these are.
+        unjudged: findings that nothing was said about this time; they count as broken on.
+        still: findings that were there before.
+        stopped: results of checks that broke off and did not when they were last made.
+        standing: what is broken now.
+    """
+
+    broken: tuple[Finding, ...]
+    held: tuple[Finding, ...]
+    gone: tuple[tuple[Finding, ClauseOutcome], ...]
+    unjudged: tuple[Finding, ...]
+    still: tuple[Finding, ...]
+    stopped: tuple[CheckResult, ...]
+    standing: Standing
+
+
+def difference(known: Standing, evidence: Evidence, verdict: Verdict) -> Difference:
+    """Compare a verdict with what was known before.
+
+    That a clause holds is said only where the verdict says so: silence is no proof.
+    """
+    now = {(one.clause, one.cause): one for one in verdict.findings if not one.known}
+    missing = [one for fault, one in known.findings.items() if fault not in now]
+    became = {one.clause: verdict.clauses[one.clause].outcome for one in missing}
+    unjudged = tuple(one for one in missing if became[one.clause] is ClauseOutcome.NOT_EVALUATED)
+    made = {CheckInRun(run=one.run, check=one.check) for one in evidence.checks}
+    stopped = [one for one in evidence.checks if one.outcome in BROKEN_OFF]
+    standing = Standing(
+        findings=now | {(one.clause, one.cause): one for one in unjudged},
+        stopped=frozenset(CheckInRun(run=one.run, check=one.check) for one in stopped)
+        | (known.stopped - made),
+    )
+    return Difference(
+        broken=tuple(one for fault, one in now.items() if fault not in known.findings),
+        held=tuple(one for one in missing if became[one.clause] is ClauseOutcome.HELD),
+        gone=tuple(
+            (one, became[one.clause])
+            for one in missing
+            if became[one.clause] in (ClauseOutcome.VIOLATED, ClauseOutcome.KNOWN)
+        ),
+        unjudged=unjudged,
+        still=tuple(one for fault, one in now.items() if fault in known.findings),
+        stopped=tuple(
+            one for one in stopped if CheckInRun(run=one.run, check=one.check) not in known.stopped
+        ),
+        standing=standing,
+    )

@@ -1,0 +1,102 @@
+"""What the files hold that decide what is judged, and what a save changed of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+Stamp = tuple[int, int, int]
+"""Of a file: when it was changed, in ns; its inode; its size in bytes."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where that text lies.
+
+    Attributes:
+        needed: the files without which nothing can be judged.
+        others: files that count where they are there.
+        folders: those whose `.rs` files count, with those in folders inside; they need not be there.
+    """
+
+    needed: tuple[Path, ...]
+    others: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
+
+    def stamps(self) -> dict[Path, Stamp]:
+        """Every file that is there, with its stamp."""
+        found: dict[Path, Stamp] = {}
+        for file in (*self.needed, *self.others, *self._in_folders()):
+            try:
+                stat = file.stat()
+            except OSError:
+                continue
+            found[file] = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        return found
+
+    def to_watch(self) -> dict[Path, tuple[int, int]]:
+        """The folders in which a save can be seen, each with its device and inode.
+
+        A folder that is not there is seen to come in the nearest one above it; that one is watched anyhow,
+        since a folder may be replaced by another of its name.
+        """
+        wanted = {file.parent for file in (*self.needed, *self.others)} | set(self.folders)
+        for folder in self.folders:
+            wanted |= {Path(root) for root, _, _ in os.walk(folder)}
+        found: dict[Path, tuple[int, int]] = {}
+        for folder in wanted | {folder.parent for folder in wanted}:
+            there = next(one for one in (folder, *folder.parents) if one.is_dir())
+            stat = there.stat()
+            found[there] = (stat.st_dev, stat.st_ino)
+        return found
+
+    def _in_folders(self) -> Iterator[Path]:
+        for folder in self.folders:
+            for root, _, names in os.walk(folder):
+                yield from (Path(root, name) for name in names if name.endswith(".rs"))
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to files: another text (or one that came, or went), or the same text saved again."""
+
+    changed: tuple[Path, ...]
+    same: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Content:
+    """The files that were there, each with its stamp and the digest of its text."""
+
+    stamps: Mapping[Path, Stamp]
+    digests: Mapping[Path, str]
+
+    @classmethod
+    def of(cls, place: Place) -> Content:
+        """Read them; the stamps are taken first, so that a later save is never taken for this one."""
+        stamps = place.stamps()
+        digests = {}
+        for file in stamps:
+            try:
+                digests[file] = hashlib.sha256(file.read_bytes()).hexdigest()
+            except OSError:
+                continue  # it went in between, which the next look tells
+        return cls(stamps, digests)
+
+    def since(self, before: Content) -> Change:
+        """What became of the files since an earlier look."""
+        files = sorted(self.stamps.keys() | before.stamps.keys())
+        changed = tuple(one for one in files if self.digests.get(one) != before.digests.get(one))
+        touched = (one for one in files if self.stamps.get(one) != before.stamps.get(one))
+        return Change(changed, tuple(one for one in touched if one not in changed))
+
+    def lacking(self, place: Place) -> tuple[Path, ...]:
+        """The files that are needed and not there."""
+        return tuple(file for file in place.needed if file not in self.digests)
+
+    def with_others(self, later: Content) -> Content:
+        """This, with files that only a later look knows of."""
+        return Content({**later.stamps, **self.stamps}, {**later.digests, **self.digests})

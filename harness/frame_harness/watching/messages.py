@@ -1,0 +1,101 @@
+"""What a round tells the process that started it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from frame_harness.judge.baseline import Baseline
+from frame_harness.judge.evidence import CheckResult, Evidence, Record, RunKey, Seconds, encode
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.judge.verdict import Verdict
+
+
+class Message(Record, frozen=True, kw_only=True, tag=True):
+    """Something that a round says."""
+
+
+class Doing(Message, frozen=True, kw_only=True):
+    """Something slow that is no check."""
+
+    words: str
+
+
+class Noted(Message, frozen=True, kw_only=True):
+    """Something to know."""
+
+    words: str
+
+
+class BuiltImage(Message, frozen=True, kw_only=True):
+    """An image by its file, of which the next round's differs or not."""
+
+    elf: str
+    sha256: str
+    profile: str
+
+
+class Built(Message, frozen=True, kw_only=True):
+    """The subject compiles.
+
+    `sources` are files of the user's that were compiled, too. `changed` are functions whose machine code is
+    another than in the round before; None where that is not known. `first` is how many checks come first.
+    """
+
+    seconds: Seconds
+    images: tuple[BuiltImage, ...]
+    sources: tuple[str, ...]
+    changed: tuple[str, ...] | None
+    first: int
+
+
+class Began(Message, frozen=True, kw_only=True):
+    """A run has this many checks."""
+
+    run: RunKey
+    total: int
+
+
+class Came(Message, frozen=True, kw_only=True):
+    """A check came to its end."""
+
+    result: CheckResult
+
+
+class Looked(Message, frozen=True, kw_only=True):
+    """What the checks that come first saw: a part, of which a verdict would say too much."""
+
+    evidence: Evidence
+    verdict: Verdict
+
+
+class Judged(Message, frozen=True, kw_only=True):
+    """All of it was judged."""
+
+    evidence: Evidence
+    verdict: Verdict
+    known: Baseline
+
+
+class Refused(Message, frozen=True, kw_only=True):
+    """It makes no sense, or went wrong."""
+
+    status: ExitCode
+    words: str
+
+
+Said = Doing | Noted | Built | Began | Came | Looked | Judged | Refused
+Tell = Callable[[Said], None]
+"""Says something to the process that started the round."""
+
+
+def written(message: Said) -> bytes:
+    """The message as bytes."""
+    return encode(message).encode()
+
+
+def read(data: bytes) -> Said:
+    """Read one back."""
+    message: Said = msgspec.json.decode(data, type=Said)
+    return message

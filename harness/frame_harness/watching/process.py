@@ -1,0 +1,117 @@
+"""One round in a process of its own, which can be stopped at any time with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Container, Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from typing import IO, Final
+
+from frame_harness.base.parent import die_with_parent, end_children
+from frame_harness.watching.messages import Said, Tell, read, written
+
+GRACE_S: Final = 5.0
+"""For a round that is told to stop: it ends its guests and its compiler, and removes its files."""
+_LAST_LINES: Final = 20
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Round:
+    """A process that judges, and says what it sees.
+
+    Attributes:
+        said: becomes ready when it says something, or ended.
+    """
+
+    def __init__(self, work: Callable[[Tell], None], keep: Container[int]) -> None:
+        """Fork it: everything is imported here already, and this process has one thread of Python's.
+
+        Args:
+            keep: process ids of children that are none of a round's.
+        """
+        self._keep = keep
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the round
+        context = multiprocessing.get_context("fork")
+        self.said, theirs = context.Pipe(duplex=False)
+        with unstopped() as before:
+            self._process: ForkProcess = context.Process(
+                target=_work, args=(work, theirs, os.getpid(), before, self._log.fileno())
+            )
+            self._process.start()
+            with contextlib.suppress(OSError):  # whoever comes first does it
+                os.setpgid(self._process.pid or 0, self._process.pid or 0)
+        theirs.close()
+
+    def next(self) -> Said | None:
+        """What it says next; None once it ended."""
+        try:
+            return read(self.said.recv_bytes())
+        except EOFError:
+            return None
+
+    def stop(self) -> None:
+        """End it as Ctrl-C would, then whatever is left of it; nothing of it runs any more afterwards."""
+        with unstopped():
+            self.said.close()
+            self._signal(signal.SIGINT)
+            wait([self._process.sentinel], GRACE_S)
+            self._end()
+
+    def last_words(self) -> str:
+        """End what is left of a process that ended by itself; return what it printed last."""
+        with unstopped():
+            self.said.close()
+            wait([self._process.sentinel], GRACE_S)
+            lines = self._printed().splitlines()[-_LAST_LINES:]
+            self._end()
+        return "\n".join(lines)
+
+    def _end(self) -> None:
+        self._signal(signal.SIGKILL)
+        self._process.join()
+        end_children(self._keep)
+        self._log.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid or 0, number)
+
+    def _printed(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace")
+
+
+@contextlib.contextmanager
+def unstopped() -> Iterator[set[signal.Signals]]:
+    """Put off Ctrl-C: Python ignores what a handler raises while it forks, and half an end is none."""
+    before = {signal.Signals(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)}
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(
+    work: Callable[[Tell], None], connection: Connection, parent: int, signals: set[signal.Signals], log: int
+) -> None:
+    """What the process does; what it prints is kept for the case that it breaks down.
+
+    Args:
+        signals: that are blocked while it works.
+    """
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    die_with_parent(parent)
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nowhere, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    for number in _STOPPING:
+        signal.signal(number, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+    with contextlib.suppress(KeyboardInterrupt):  # it was told to stop
+        work(lambda message: connection.send_bytes(written(message)))

@@ -1,0 +1,152 @@
+"""Shows a person what the rounds see: lines that stay, and on a terminal one that says what goes on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from frame_harness.base.text import plural, printable, seconds
+from frame_harness.judge.baseline import Baseline
+from frame_harness.judge.difference import Difference, Fault
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
+from frame_harness.judge.verdict import Verdict
+from frame_harness.report.difference import print_difference, print_so_far
+from frame_harness.report.terminal import print_report
+from frame_harness.watching.messages import Built
+
+_NAMED = 3
+
+
+class Screen:
+    """Prints the whole report of the first round, and what changed in each later one."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(Text(""), console=console, transient=True, auto_refresh=False)
+        self._reported = False
+        self._told: set[str] = set()
+        self._shown: set[Fault] = set()
+        self._since = time.monotonic()
+        self._built = ""
+        self._planned = 0
+        self._outcomes = Counter[Outcome]()
+
+    def begins(self, changed: Sequence[Path], *, anew: bool) -> None:
+        """A round begins."""
+        self._since = time.monotonic()
+        self._built, self._planned, self._outcomes = "", 0, Counter()
+        self._shown = set()
+        if changed:
+            self._console.print()
+            more = "; the round that was under way is given up" if anew else ""
+            self._say(f"saved {_names(changed)}{more}", style="bold")
+        self._doing("building", plainly=False)
+
+    def same(self, files: Sequence[Path]) -> None:
+        """Somebody saved what was there already."""
+        self._say(f"saved {_names(files)}: the same text, nothing to judge anew")
+        self._progress("")
+
+    def gone(self, files: Sequence[Path]) -> None:
+        """There is nothing to judge."""
+        self._say(f"{', '.join(map(str, files))}: gone; waiting for it", style="bold yellow")
+        self._quiet()
+
+    def doing(self, words: str) -> None:
+        """Something slow goes on."""
+        self._doing(words)
+
+    def noted(self, words: str) -> None:
+        """Something to know: each note once."""
+        if words not in self._told:
+            self._told.add(words)
+            self._say(words)
+
+    def built(self, built: Built) -> None:
+        """The subject compiles."""
+        self._built = f"built in {seconds(built.seconds)}"
+        names = ""
+        if built.changed:
+            short = [one.rpartition("frame::")[2] for one in built.changed]
+            more = f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
+            names = f"; machine code of {', '.join(short[:_NAMED])}{more} changed"
+        elif built.changed is not None:
+            names = "; the same machine code"
+        first = f"; {plural(built.first, 'check')} first" if built.first else ""
+        self._say(f"{self._built}{names}{first}")
+
+    def began(self, _run: RunKey, total: int) -> None:
+        """A run has checks planned."""
+        self._planned += total
+
+    def came(self, result: CheckResult) -> None:
+        """A check came to its end."""
+        self._outcomes[result.outcome] += 1
+        self._progress(str(result.run))
+
+    def looked(self, seen: Difference, evidence: Evidence) -> None:
+        """The first checks are over; before the first report it tells all of that."""
+        if self._reported:
+            print_so_far(seen, evidence, self._console)
+            self._shown = {(one.clause, one.cause) for one in seen.broken}
+
+    def judged(self, seen: Difference, evidence: Evidence, verdict: Verdict, known: Baseline) -> None:
+        """A round is over."""
+        self._quiet()
+        evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - self._since)
+        if self._reported:
+            print_difference(seen, self._shown, evidence, verdict, self._console)
+        else:
+            print_report(evidence, verdict, known, self._console)
+            self._reported = bool(evidence.runs)
+        self._wait()
+
+    def refused(self, words: str) -> None:
+        """Nothing could be judged."""
+        self._quiet()
+        for line in words.splitlines():
+            self._say(line)
+        self._wait()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._quiet()
+
+    def _progress(self, where: str) -> None:
+        done = self._outcomes.total()
+        if not done:
+            return
+        facts = [self._built, f"{done}/{self._planned} checks", where]
+        if broken := self._outcomes[Outcome.VIOLATED]:
+            facts.append(f"{broken} broken")
+        self._doing(" · ".join(filter(None, facts)), plainly=False)
+
+    def _doing(self, words: str, *, plainly: bool = True) -> None:
+        if self._console.is_terminal:
+            self._live.start()
+            self._live.update(
+                Text(printable(words), style="dim", no_wrap=True, overflow="ellipsis"), refresh=True
+            )
+        elif plainly:
+            self._say(words)
+
+    def _wait(self) -> None:
+        self._doing("waiting for a save; Ctrl-C ends")
+
+    def _quiet(self) -> None:
+        self._live.stop()
+
+    def _say(self, words: str, style: str = "") -> None:
+        self._console.print(Text(printable(words), style=style), soft_wrap=True)
+
+
+def _names(files: Sequence[Path]) -> str:
+    shown = ", ".join(file.name for file in files[:_NAMED])
+    return f"{shown} and {len(files) - _NAMED} more" if len(files) > _NAMED else shown

@@ -1,0 +1,81 @@
+"""Proves which checks a round makes first, and that nothing to judge is refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from frame_harness.base.errors import UsageError
+from frame_harness.cli.check import Request
+from frame_harness.cli.core import CoreRequest
+from frame_harness.cli.rounds import CoreRounds, FrameRounds, first_of
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.changed_code import path_of
+from frame_harness.judge.evidence import CheckInRun
+from tests.unit.evidence_samples import DEV, LIFE, RANGE, RELEASE, TABLE
+
+FRAME = "kernel_shim::memory::frame"
+CHECKS = {
+    CheckInRun(run=DEV, check=TABLE): frozenset({"FrameAllocOptions::allocate"}),
+    CheckInRun(run=RELEASE, check=LIFE): frozenset({"MetaSlot::dec_ref", "MetaSlot::inc_ref"}),
+    CheckInRun(run=DEV, check=RANGE): frozenset(),
+}
+
+
+def first(changed: set[str], broken: Collection[CheckInRun] = ()) -> set[str]:
+    return {one.check for one in first_of(CHECKS, changed, broken)}
+
+
+def test_checks_of_a_changed_function_come_first() -> None:
+    assert first({f"{FRAME}::MetaSlot::inc_ref"}) == {LIFE}
+    assert first({f"{FRAME}::FrameAllocOptions::allocate", f"{FRAME}::fill_table"}) == {TABLE}
+
+
+def test_a_name_is_not_taken_for_a_part_of_another() -> None:
+    assert first({f"{FRAME}::MetaSlot::try_inc_ref", f"{FRAME}::inc_ref"}) == set()
+
+
+def test_checks_that_were_broken_come_first_where_they_are_still_made() -> None:
+    gone = CheckInRun(run=RELEASE, check=RANGE)
+    assert first(set(), {CheckInRun(run=DEV, check=RANGE), gone}) == {RANGE}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "path"),
+    [
+        (f"{FRAME}::MetaSlot::next", f"{FRAME}::MetaSlot::next"),
+        (f"<{FRAME}::Range as core::iter::traits::iterator::Iterator>::next", f"{FRAME}::Range::next"),
+        (f"{FRAME}::poisoned::{{{{closure}}}}", f"{FRAME}::poisoned"),
+    ],
+)
+def test_a_function_has_the_path_that_a_contract_names(symbol: str, path: str) -> None:
+    assert path_of(symbol) == path
+
+
+def test_every_check_of_the_suite_but_few_names_functions() -> None:
+    rounds = FrameRounds(Request(machines=("microvm",), profile="release"))
+    nameless = [check for check, functions in rounds.checks.items() if not functions]
+    assert len(nameless) < len(rounds.checks) / 4
+
+
+def test_a_module_is_watched_with_its_own_modules(tmp_path: Path) -> None:
+    file = tmp_path / "frame.rs"
+    file.write_text(frame_module().path.read_text())
+    place = FrameRounds(Request(frame_rs=file, machines=("microvm",), profile="dev", select="FRAME-01")).place
+    assert (place.needed, place.folders) == ((file,), (tmp_path / "frame",))
+
+
+def test_a_selection_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"selection: 'test_nonesuch'.*got neither"):
+        FrameRounds(Request(machines=("microvm",), profile="dev", select="test_nonesuch"))
+
+
+def test_a_selection_that_leaves_nothing_of_a_tree_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    for name in ("zone.rs", "frame.rs", "boot_alloc.rs", "buddy.rs"):
+        (folder / name).write_text("")
+    with pytest.raises(UsageError, match=r"selection: 'test_nonesuch'.*got neither"):
+        CoreRounds(CoreRequest(tmp_path, select="test_nonesuch"))
