@@ -420,3 +420,41 @@ def test_comparison_follows_every_operation(model: Model) -> None:
     model.alloc_all()
     assert len(table.follow()) == sum(map(len, GIVEN))
     assert np.count_nonzero(table.slots["refcount"] == 1) == sum(map(len, GIVEN))
+
+
+@pytest.mark.parametrize("options", [AllocOptions(), AllocOptions((USER_DATA, False))])
+def test_all_frames_at_once_are_the_same_as_one_after_the_other(model: Model, options: AllocOptions) -> None:
+    for order in (0, 0, 3, 11, 0):
+        paddr = paddr_of(model.buddy_alloc(order, MOVABLE if order else UNMOVABLE))
+        model.release(paddr, order)
+    model.alloc(options)
+    at_once, one_by_one = model.copied(), model.copied()
+    assert model.buddy.free_frames() is not None
+    assert at_once.alloc_all(options, orderly=True) == one_by_one.alloc_all(options)
+    assert at_once.slots == one_by_one.slots
+    assert at_once.slots.touched == one_by_one.slots.touched
+    assert (at_once.payload, at_once.hook_calls) == (one_by_one.payload, one_by_one.hook_calls)
+    assert at_once.buddy.listed() == one_by_one.buddy.listed() == {}
+    assert at_once.buddy.caches == one_by_one.buddy.caches
+    for ours, theirs in zip(at_once.buddy.zones, one_by_one.buddy.zones, strict=True):
+        assert (ours.free, ours.cached, ours.allocated) == (theirs.free, theirs.cached, theirs.allocated)
+    # And the lists work as before.
+    for twin in (at_once, one_by_one):
+        twin.release(paddr_of(Done({"paddr": 0x5000})), 0)
+    assert at_once.alloc(options) == one_by_one.alloc(options) == Done({"paddr": 0x5000})
+
+
+@pytest.mark.parametrize("spoil", ["poison", "link", "fault", "count"])
+def test_frames_that_something_is_wrong_with_are_asked_for_one_by_one(model: Model, spoil: str) -> None:
+    [first, *_] = [pfns[0] << 12 for pfns in model.buddy.listed().values()]
+    assert model.buddy.free_frames() is not None
+    match spoil:
+        case "poison":
+            model.mark_poisoned(first)
+        case "link":
+            model.set_next(first, 0x7000)
+        case "fault":
+            model.buddy.faults.refusals = 1
+        case "count":
+            model.set_refcount(first, 1)
+    assert model.buddy.free_frames() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from frame_harness.frame_metadata.memory_state import Canary, MemoryState
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.memory_view import memory_state
+from frame_harness.guest.program import Program
 from frame_harness.guest.reply import Reply
 from frame_harness.guest.slot import Slot
 
@@ -29,6 +31,11 @@ class Kernel(BootedGuest):
     Requests, memory and the end of a guest are those of every `BootedGuest`. Every array is a live view of
     guest RAM: no copy, writable, valid also after the guest's death.
     """
+
+    @cached_property
+    def program(self) -> Program:
+        """Runs commands that lie in RAM."""
+        return Program(self)
 
     # The subject
 

@@ -192,6 +192,34 @@ class BuddyModel:
                 drained += 1
         return drained
 
+    def free_frames(self) -> list[int] | None:
+        """Every frame that can be handed out; None where each has to be asked for, to see what becomes of it.
+
+        So it is where a test makes the buddy do wrong, or a frame is poisoned, or is not as a free one.
+        """
+        frames = [pfn for cached in self.caches.values() for pfn in cached]
+        for zone in self.zones:
+            listed = zone.listed_frames()
+            if listed is None:
+                return None
+            frames += listed
+        orderly = self.faults == Faults() and len(set(frames)) == len(frames)
+        return frames if orderly and all(map(self._is_as_free, frames)) else None
+
+    def _is_as_free(self, pfn: int) -> bool:
+        slot = self.slots[pfn]
+        return slot.refcount == C.refcount_unused and slot.says_free and not slot.is_poisoned
+
+    def hand_out_all(self, frames: list[int]) -> None:
+        """Empty lists and caches of all that `free_frames` found."""
+        for pfn in frames:
+            self.zone_of(pfn).allocated += 1
+        for zone in self.zones:
+            zone.forget_lists()
+            zone.cached = 0
+        for cached in self.caches.values():
+            cached.clear()
+
     # ---- taking back -------------------------------------------------------------------------------------
 
     def free(self, paddr: int, order: int, cpu: int) -> None:

@@ -23,7 +23,7 @@ from frame_harness.frame_metadata.model.outcome import (
     PanicKind,
 )
 from frame_harness.frame_metadata.model.slots import U32, Slot, SlotTable
-from frame_harness.frame_metadata.model.zones import MAX_ORDER
+from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE
 
 P = ParamSpec("P")
 
@@ -139,8 +139,16 @@ class Model:
             self.payload[pfn] = 0
         return Done({"paddr": pfn << PAGE_SHIFT})
 
-    def alloc_all(self, options: AllocOptions = KERNEL, *, cpu: int = 0) -> ModelResult:
-        """Allocate until there is none; `n` counts the frames."""
+    def alloc_all(
+        self, options: AllocOptions = KERNEL, *, cpu: int = 0, orderly: bool = False
+    ) -> ModelResult:
+        """Allocate until there is none; `n` counts the frames.
+
+        Args:
+            orderly: nobody broke the lists. Then it makes no difference which frame comes first.
+        """
+        if orderly and (frames := self.buddy.free_frames()) is not None:
+            return self._claim_all(frames, options)
         count = 0
         while True:
             outcome = self.alloc(options, cpu=cpu)
@@ -149,6 +157,18 @@ class Model:
             if not isinstance(outcome, Done):
                 return outcome
             count += 1
+
+    def _claim_all(self, frames: list[int], options: AllocOptions) -> ModelResult:
+        """Hand out and claim frames that nothing is wrong with."""
+        slots, flags = self.slots, options.purpose.flags(self.movable)
+        self.buddy.hand_out_all(frames)
+        for pfn in frames:
+            old = slots[pfn]
+            slots[pfn] = Slot(NONE, NONE, 0, flags, 0, 1, (old.generation + 1) % U32, 0, old.meta_aux)
+        slots.touched.update(frames)
+        if options.zeroes:
+            self.payload.update(dict.fromkeys(frames, 0))
+        return Done({"n": len(frames)})
 
     @operation
     def release(self, paddr: int, order: int, *, cpu: int = 0) -> ModelResult:

@@ -9,11 +9,12 @@ from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import PAGEBLOCK_SHIFT, Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
-from frame_harness.frame_metadata.model.slots import SlotTable
+from frame_harness.frame_metadata.model.slots import Slot, SlotTable
 
 NONE = C.link_none
 MAX_ORDER = C.max_order
 UNMOVABLE, MOVABLE = Migratetype.UNMOVABLE, Migratetype.MOVABLE
+_OTHER = {UNMOVABLE: MOVABLE, MOVABLE: UNMOVABLE}
 
 
 class Block(NamedTuple):
@@ -70,9 +71,16 @@ class ZoneModel:
     reserved: int = 0
     heads: dict[tuple[int, int], int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._is_dma = self.name.lower() == "dma"
+        self._listed = [0, 0]
+        """By migratetype a bit for each order whose list has a block."""
+        for (kind, order), head in self.heads.items():
+            self._listed[kind] |= (head != NONE) << order
+
     def home(self, pfn: int) -> Migratetype:
         """The migratetype of a frame of this zone, which never changes."""
-        if self.name.lower() == "dma":
+        if self._is_dma:
             return UNMOVABLE
         return MOVABLE if (pfn >> PAGEBLOCK_SHIFT) % 2 else UNMOVABLE
 
@@ -81,24 +89,18 @@ class ZoneModel:
     def stamp_free(self, block: Block, *, sentinel: bool = True) -> None:
         """Make every slot of a block that of a free frame (FREE-02, GUARD-04)."""
         movable = self.home(block.pfn) is MOVABLE
+        flags = C.flag_free | (C.flag_movable if movable else 0)
         for pfn in block.frames:
             slot = self.slots[pfn]
+            refcount = C.refcount_unused if sentinel else slot.refcount
+            guard = slot.guard & C.guard_poisoned
             self.slots.replace(
                 pfn,
-                slot._replace(
-                    next=NONE,
-                    prev=NONE,
-                    vtable=0,
-                    flags=C.flag_free | (C.flag_movable if movable else 0),
-                    order=block.order,
-                    refcount=C.refcount_unused if sentinel else slot.refcount,
-                    guard=slot.guard & C.guard_poisoned,
-                ),
+                Slot(NONE, NONE, 0, flags, block.order, refcount, slot.generation, guard, slot.meta_aux),
             )
 
     def stamp_order(self, block: Block) -> None:
-        for pfn in block.frames:
-            self.slots.write(pfn, order=block.order)
+        self.slots.write_order(block.frames, block.order)
 
     # ---- lists -------------------------------------------------------------------------------------------
 
@@ -106,7 +108,12 @@ class ZoneModel:
         return self.heads.get((self.home(block.pfn), block.order), NONE)
 
     def _set_head(self, block: Block, paddr: int) -> None:
-        self.heads[self.home(block.pfn), block.order] = paddr
+        kind = self.home(block.pfn)
+        self.heads[kind, block.order] = paddr
+        if paddr == NONE:
+            self._listed[kind] &= ~(1 << block.order)
+        else:
+            self._listed[kind] |= 1 << block.order
 
     def _listed_block(self, link: int, order: int) -> Block:
         """The block that a link of a list of that order leads to, which must be one."""
@@ -170,16 +177,37 @@ class ZoneModel:
         block = block_containing(pfn, order)
         return block if self.is_listed(block) else None
 
+    def listed_frames(self) -> list[int] | None:
+        """Every frame on a list; None where a link leads to something else than a block of its list."""
+        frames: list[int] = []
+        try:
+            for (_, order), head in self.heads.items():
+                link = head
+                while link != NONE and len(frames) <= self.free:
+                    block = self._listed_block(link, order)
+                    self._neighbors(block)
+                    frames += block.frames
+                    link = self.slots[block.pfn].next
+        except Panicked:
+            return None
+        return frames if len(frames) == self.free else None
+
+    def forget_lists(self) -> None:
+        """Everything on them was handed out."""
+        self.heads = dict.fromkeys(self.heads, NONE)
+        self._listed = [0, 0]
+        self.free = 0
+
     # ---- blocks ------------------------------------------------------------------------------------------
 
     def take(self, order: int, migratetype: Migratetype) -> Block | None:
         """The smallest block that suffices, from its own migratetype's lists, then the other's."""
-        for kind in (migratetype, Migratetype(1 - migratetype)):
-            for larger in range(order, MAX_ORDER + 1):
-                head = self.heads.get((kind, larger), NONE)
-                if head != NONE:
-                    block = self._listed_block(head, larger)
-                    return self._split(block, block.pfn, order, stamp_rest=True)
+        for kind in (migratetype, _OTHER[migratetype]):
+            enough = self._listed[kind] >> order << order
+            if enough:
+                smallest = (enough & -enough).bit_length() - 1
+                block = self._listed_block(self.heads[kind, smallest], smallest)
+                return self._split(block, block.pfn, order, stamp_rest=True)
         return None
 
     def take_frame(self, pfn: int) -> Block | None:
