@@ -140,6 +140,7 @@ def _play_ahead(
         if wrong is None:
             difference = lockstep.judge()
             wrong = Mismatch(difference) if difference else None
+        lockstep.spoilt = lockstep.spoilt or wrong is not None
         return _only_in_batch(steps, commands, before, wrong) if wrong else None
 
     if lockstep.at_boot is not None:

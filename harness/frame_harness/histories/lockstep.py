@@ -134,7 +134,8 @@ class Lockstep:
             (int(np.searchsorted(self.given, part.start)), _words(kernel, part)) for part in given
         ]
         self._dirty: set[int] = set()
-        self._spoilt = True
+        self.spoilt = True
+        """Whether any frame may hold something else than predicted: then all are put back, not some."""
         self.reset()
         self.at_boot: Difference | None = self._compare_slots()
         """What is different before the first command."""
@@ -171,9 +172,9 @@ class Lockstep:
             self.renew()
             return
         self._after_boot.restore()
-        if self._spoilt:
+        if self.spoilt:
             # A function that did one thing wrong may have written anywhere.
-            self._dirty, self._spoilt = set(self._pages), False
+            self._dirty, self.spoilt = set(self._pages), False
         for pfn, byte in zip(self._dirty, _dirt(np.fromiter(self._dirty, np.int64)).tolist(), strict=True):
             self._pages[pfn].fill(byte)
         self._dirty = set()
@@ -216,16 +217,14 @@ class Lockstep:
             or self.buddy.compare(self.model)
             or self.compare_hooks(prediction, reply)
         )
-        self._spoilt = self._spoilt or difference is not None
+        self.spoilt = self.spoilt or difference is not None
         if difference is not None and self._is_leak(prediction, reply, watched):
             self.parted, difference = True, None
         return difference, self.handed_out(command, prediction, touched)
 
     def compare_all(self) -> Difference | None:
         """Compare every slot, frame, list and counter."""
-        difference = self._compare_slots() or self.buddy.compare(self.model) or self._compare_all_payload()
-        self._spoilt = self._spoilt or difference is not None
-        return difference
+        return self._compare_slots() or self.buddy.compare(self.model) or self._compare_all_payload()
 
     def _is_leak(self, prediction: Prediction, reply: Reply, watched: Mapping[int, bytes]) -> bool:
         """Whether a poisoned frame that was offered is kept from everybody, yet not in quarantine.
@@ -245,7 +244,7 @@ class Lockstep:
     def finish(self) -> Difference | None:
         """Look at what is too much to look at after each command: all payload, all invariants."""
         difference = self._compare_all_payload() or self.judge()
-        self._spoilt = self._spoilt or difference is not None
+        self.spoilt = self.spoilt or difference is not None
         return difference
 
     def judge(self) -> Difference | None:
