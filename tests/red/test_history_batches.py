@@ -29,7 +29,8 @@ WRONG_COUNT: Edit = ("self.refcount.store(count, Release)", "self.refcount.store
 BEYOND_THE_END: tuple[Edit, ...] = (
     (
         "impl MetaSlot {\n",
-        "impl MetaSlot {\n    fn stray(&self) -> &Self { unsafe { &*ptr::from_ref(self).wrapping_add(40) } }\n",
+        "impl MetaSlot {\n    fn stray(&self) -> &Self {\n"
+        "        unsafe { &*ptr::from_ref(self).wrapping_add(40) }\n    }\n",
     ),
     ("self.meta_aux.store(v, Relaxed)", "self.stray().meta_aux.store(v, Relaxed)"),
 )

@@ -18,6 +18,7 @@ from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import ExpectedTable, Model, booted_model, frames_of_map
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.memory_view import memory_state
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
 from frame_harness.histories.buddy_words import BuddyWords
 from frame_harness.histories.commands import VTABLES, Command, Op, encode
@@ -117,7 +118,9 @@ class Lockstep:
     def _take_over(self, kernel: Kernel) -> None:
         addresses = {name: kernel.vtable(name) for name in VTABLES}
         self.vtables: Mapping[str, int] = addresses
-        regions = [(region.base, region.end, region.kind) for region in kernel.memory_map()]
+        # No command of a history takes memory before the allocators, so the map stays.
+        self._map = kernel.memory_map()
+        regions = [(region.base, region.end, region.kind) for region in self._map]
         ram, given = frames_of_map(regions)
         self._booted = booted_model(
             kernel.frames, ram, given, vtables=set_of_vtables(addresses),
@@ -252,7 +255,8 @@ class Lockstep:
         if not self.interpreter.sound:
             return None
         kernel = self.kernel
-        state = kernel.state(quarantined=[pfn << PAGE_SHIFT for pfn in sorted(self.model.buddy.quarantined)])
+        quarantined = [pfn << PAGE_SHIFT for pfn in sorted(self.model.buddy.quarantined)]
+        state = memory_state(kernel, quarantined=quarantined, regions=self._map)
         excused = np.array(self.model.poisoned_while_free, dtype=np.int64)
         past = None if self.interpreter.rewound else self._past
         self.interpreter.rewound = False
