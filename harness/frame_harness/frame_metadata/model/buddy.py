@@ -10,7 +10,7 @@ from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
 from frame_harness.frame_metadata.model.slots import SlotTable
-from frame_harness.frame_metadata.model.zones import MAX_ORDER, Block, ZoneModel, block_at
+from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, Block, ZoneModel, block_at
 
 N_CPUS = 8
 CACHE_CAPACITY = 64
@@ -115,12 +115,15 @@ class BuddyModel:
         return block
 
     def _hand_out(self, block: Block) -> None:
-        zone = self.zone_of(block.pfn)
-        movable = zone.home(block.pfn) is Migratetype.MOVABLE
-        flags = C.flag_allocated | (C.flag_movable if movable else 0)
         for pfn in block.frames:
-            self.slots.write(pfn, flags=flags, order=block.order)
-        zone.allocated += len(block.frames)
+            self.mark_handed_out(pfn, block.order)
+        self.zone_of(block.pfn).allocated += len(block.frames)
+
+    def mark_handed_out(self, pfn: int, order: int = 0) -> None:
+        """What the slot of a frame says once the frame is handed out, until it is claimed."""
+        movable = self.zone_of(pfn).home(pfn) is Migratetype.MOVABLE
+        flags = C.flag_allocated | (C.flag_movable if movable else 0)
+        self.slots.write(pfn, flags=flags, order=order)
 
     def take_chosen(self, paddr: int, order: int) -> Block | str:
         """The block that a guest with a policy of its own chose, or why it may not hand that out."""
@@ -192,23 +195,32 @@ class BuddyModel:
                 drained += 1
         return drained
 
-    def free_frames(self) -> list[int] | None:
+    def free_frames(self, *, orderly: bool = True) -> list[int] | None:
         """Every frame that can be handed out; None where each has to be asked for, to see what becomes of it.
 
-        So it is where a test makes the buddy do wrong, or a frame is poisoned, or is not as a free one.
+        So it is where a test makes the buddy do wrong, or a frame is not as a free one.
+
+        Args:
+            orderly: nobody broke the lists; otherwise a frame that says free by mistake is looked for, too.
         """
-        frames = [pfn for cached in self.caches.values() for pfn in cached]
+        cached = [pfn for frames in self.caches.values() for pfn in frames]
+        frames = list(cached)
         for zone in self.zones:
             listed = zone.listed_frames()
             if listed is None:
                 return None
             frames += listed
-        orderly = self.faults == Faults() and len(set(frames)) == len(frames)
-        return frames if orderly and all(map(self._is_as_free, frames)) else None
+        known = self.faults == Faults() and len(set(frames)) == len(frames)
+        known = known and all(
+            self.slots[pfn][:2] == (NONE, NONE) and not self.slots[pfn].order for pfn in cached
+        )
+        if not orderly:
+            known = known and sum(slot.says_free for slot in self.slots.values()) == len(frames)
+        return frames if known and all(map(self._is_as_free, frames)) else None
 
     def _is_as_free(self, pfn: int) -> bool:
         slot = self.slots[pfn]
-        return slot.refcount == C.refcount_unused and slot.says_free and not slot.is_poisoned
+        return slot.refcount == C.refcount_unused and slot.says_free
 
     def hand_out_all(self, frames: list[int]) -> None:
         """Empty lists and caches of all that `free_frames` found."""

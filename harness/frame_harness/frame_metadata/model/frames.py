@@ -144,11 +144,14 @@ class Model:
     ) -> ModelResult:
         """Allocate until there is none; `n` counts the frames.
 
+        It makes no difference which frame comes first, but for the order in which poisoned ones go back.
+
         Args:
-            orderly: nobody broke the lists. Then it makes no difference which frame comes first.
+            orderly: nobody broke the lists, for sure.
         """
-        if orderly and (frames := self.buddy.free_frames()) is not None:
-            return self._claim_all(frames, options)
+        frames = self.buddy.free_frames(orderly=orderly)
+        if frames is not None and sum(self.slots[pfn].is_poisoned for pfn in frames) <= 1:
+            return self._claim_all(frames, options, cpu)
         count = 0
         while True:
             outcome = self.alloc(options, cpu=cpu)
@@ -158,10 +161,17 @@ class Model:
                 return outcome
             count += 1
 
-    def _claim_all(self, frames: list[int], options: AllocOptions) -> ModelResult:
-        """Hand out and claim frames that nothing is wrong with."""
+    def _claim_all(self, frames: list[int], options: AllocOptions, cpu: int) -> ModelResult:
+        """Hand out all that can be, claim it; what is poisoned goes back, into quarantine."""
         slots, flags = self.slots, options.purpose.flags(self.movable)
         self.buddy.hand_out_all(frames)
+        poisoned = [pfn for pfn in frames if slots[pfn].is_poisoned]
+        for pfn in poisoned:
+            self.buddy.mark_handed_out(pfn)
+            slots.write_links(pfn, NONE, NONE)
+            self.mark_poisoned(pfn << PAGE_SHIFT)
+            self._to_buddy(pfn << PAGE_SHIFT, 0, cpu)
+        frames = [pfn for pfn in frames if pfn not in poisoned] if poisoned else frames
         for pfn in frames:
             old = slots[pfn]
             slots[pfn] = Slot(NONE, NONE, 0, flags, 0, 1, (old.generation + 1) % U32, 0, old.meta_aux)

@@ -66,6 +66,13 @@ class SlotTable(dict[int, Slot]):
         self[pfn] = tuple.__new__(Slot, values)
         self.touched.add(pfn)
 
+    def write_links(self, pfn: int, after: int | None, before: int | None) -> None:
+        """Replace the links of one slot; None leaves one as it is."""
+        slot = self[pfn]
+        after, before = slot[0] if after is None else after, slot[1] if before is None else before
+        self[pfn] = tuple.__new__(Slot, (after, before, *slot[2:]))
+        self.touched.add(pfn)
+
     def write_order(self, pfns: range, order: int) -> None:
         """Replace the order of some slots."""
         for pfn in pfns:

@@ -56,7 +56,7 @@ class ZoneModel:
     """Frames `first_pfn` to `end_pfn`, with counters in frames.
 
     Args:
-        heads: by (migratetype, order) the head block's paddr or LINK_NONE.
+        heads: by (migratetype, order) the head block's paddr, of lists that have one.
     """
 
     name: str
@@ -109,10 +109,11 @@ class ZoneModel:
 
     def _set_head(self, block: Block, paddr: int) -> None:
         kind = self.home(block.pfn)
-        self.heads[kind, block.order] = paddr
         if paddr == NONE:
+            self.heads.pop((kind, block.order), None)
             self._listed[kind] &= ~(1 << block.order)
         else:
+            self.heads[kind, block.order] = paddr
             self._listed[kind] |= 1 << block.order
 
     def _listed_block(self, link: int, order: int) -> Block:
@@ -126,10 +127,13 @@ class ZoneModel:
 
     def push(self, block: Block) -> None:
         """Put a block at the front of its list."""
-        first = self._first_on_list_of(block)
+        self._push(block, self._first_on_list_of(block))
+
+    def _push(self, block: Block, first: Block | None) -> None:
+        """Put a block in front of the first one of its list."""
         if first is not None:
-            self.slots.write(first.pfn, prev=block.paddr)
-        self.slots.write(block.pfn, next=self.head(block), prev=NONE)
+            self.slots.write_links(first.pfn, None, block.paddr)
+        self.slots.write_links(block.pfn, NONE if first is None else first.paddr, NONE)
         self._set_head(block, block.paddr)
         self.free += len(block.frames)
 
@@ -150,15 +154,18 @@ class ZoneModel:
 
     def unlink(self, block: Block) -> None:
         """Take a block off its list; nothing changes when the links around it disagree."""
-        before, after = self._neighbors(block)
+        self._unlink(block, *self._neighbors(block))
+
+    def _unlink(self, block: Block, before: Block | None, after: Block | None) -> None:
+        """Take a block out from between its neighbors."""
         slot = self.slots[block.pfn]
         if after is not None:
-            self.slots.write(after.pfn, prev=slot.prev)
+            self.slots.write_links(after.pfn, None, slot.prev)
         if before is not None:
-            self.slots.write(before.pfn, next=slot.next)
+            self.slots.write_links(before.pfn, slot.next, None)
         else:
             self._set_head(block, slot.next)
-        self.slots.write(block.pfn, next=NONE, prev=NONE)
+        self.slots.write_links(block.pfn, NONE, NONE)
         self.free -= len(block.frames)
 
     def is_listed(self, block: Block) -> bool:
@@ -194,7 +201,7 @@ class ZoneModel:
 
     def forget_lists(self) -> None:
         """Everything on them was handed out."""
-        self.heads = dict.fromkeys(self.heads, NONE)
+        self.heads = {}
         self._listed = [0, 0]
         self.free = 0
 
@@ -228,13 +235,13 @@ class ZoneModel:
     def _split(self, block: Block, pfn: int, order: int, *, stamp_rest: bool) -> Block:
         """Take a block of an order around a frame out of a listed one; what is left goes onto its lists."""
         parts = [block_containing(pfn, smaller).buddy for smaller in reversed(range(order, block.order))]
-        self._neighbors(block)
-        for part in parts:
-            self._first_on_list_of(part)
-        self.unlink(block)
-        for part in parts:
+        around = self._neighbors(block)
+        firsts = [self._first_on_list_of(part) for part in parts]
+        self._unlink(block, *around)
+        # Each part is of another order: the lists are different ones.
+        for part, first in zip(parts, firsts, strict=True):
             self.stamp_order(part)
-            self.push(part)
+            self._push(part, first)
         taken = block_containing(pfn, order)
         if stamp_rest and taken != block:
             self.stamp_order(taken)
