@@ -127,6 +127,7 @@ class Lockstep:
             movable=kernel.image.has("frame_flags::MOVABLE"),
         )  # fmt: skip
         self._table = kernel.slots()
+        self._booted_table = ExpectedTable(self._booted, self._table.dtype)
         self._after_boot = Snapshot(kernel)
         self.buddy = BuddyWords(kernel)
         self.given = np.concatenate([np.arange(part.start, part.stop) for part in given])
@@ -183,7 +184,7 @@ class Lockstep:
         self._dirty = set()
         self.model: Model = self._booted.copied()
         self.interpreter = Interpreter(self.model)
-        self.expected = ExpectedTable(self.model, self._table.dtype)
+        self.expected = self._booted_table.copied(self.model)
         self._past: Past | None = None
         self.last: Prediction | None = None
         """Of the command that was carried out last."""

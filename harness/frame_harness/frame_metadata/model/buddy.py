@@ -9,7 +9,7 @@ from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
-from frame_harness.frame_metadata.model.slots import SlotTable
+from frame_harness.frame_metadata.model.slots import Slot, SlotTable
 from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, Block, ZoneModel, block_at
 
 N_CPUS = 8
@@ -115,15 +115,16 @@ class BuddyModel:
         return block
 
     def _hand_out(self, block: Block) -> None:
-        for pfn in block.frames:
-            self.mark_handed_out(pfn, block.order)
+        self.mark_handed_out(block)
         self.zone_of(block.pfn).allocated += len(block.frames)
 
-    def mark_handed_out(self, pfn: int, order: int = 0) -> None:
-        """What the slot of a frame says once the frame is handed out, until it is claimed."""
-        movable = self.zone_of(pfn).home(pfn) is Migratetype.MOVABLE
+    def mark_handed_out(self, block: Block) -> None:
+        """Let slots say what they do from where a block is handed out until it is claimed."""
+        movable = self.zone_of(block.pfn).home(block.pfn) is Migratetype.MOVABLE
         flags = C.flag_allocated | (C.flag_movable if movable else 0)
-        self.slots.write(pfn, flags=flags, order=order)
+        for pfn in block.frames:
+            slot = self.slots[pfn]
+            self.slots.replace(pfn, Slot(*slot[:3], flags, block.order, *slot[5:]))
 
     def take_chosen(self, paddr: int, order: int) -> Block | str:
         """The block that a guest with a policy of its own chose, or why it may not hand that out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,6 +65,12 @@ class ExpectedTable:
             self.slots[name] = value
         self._store(model.slots.written())
         model.slots.touched.clear()
+
+    def copied(self, model: Model) -> ExpectedTable:
+        """A table of its own that follows a copy of the model, which nothing was done to since."""
+        twin = copy.copy(self)
+        twin._model, twin.slots = model, self.slots.copy()
+        return twin
 
     def _store(self, slots: dict[int, Slot]) -> None:
         if not slots:

@@ -23,7 +23,7 @@ from frame_harness.frame_metadata.model.outcome import (
     PanicKind,
 )
 from frame_harness.frame_metadata.model.slots import U32, Slot, SlotTable
-from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE
+from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, Block
 
 P = ParamSpec("P")
 
@@ -167,7 +167,7 @@ class Model:
         self.buddy.hand_out_all(frames)
         poisoned = [pfn for pfn in frames if slots[pfn].is_poisoned]
         for pfn in poisoned:
-            self.buddy.mark_handed_out(pfn)
+            self.buddy.mark_handed_out(Block(pfn, 0))
             slots.write_links(pfn, NONE, NONE)
             self.mark_poisoned(pfn << PAGE_SHIFT)
             self._to_buddy(pfn << PAGE_SHIFT, 0, cpu)
