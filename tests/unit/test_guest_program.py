@@ -11,7 +11,7 @@ import pytest
 from frame_harness.base.errors import ProtocolError, UsageError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.errors import GuestCrashed, GuestTimeout
+from frame_harness.guest.errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.program import PAGE_LOOK_BYTES, Ask
 from frame_harness.image.build import build
@@ -65,6 +65,18 @@ def test_a_panic_is_an_answer_and_the_next_command_runs(kernel: Kernel) -> None:
     assert [reply.status for reply in replies] == ["panic", "ok", "panic", "ok"]
     assert replies[0].outcome.file.endswith("frame.rs") and replies[0].outcome.line
     assert replies[2].outcome.text == "crash requested: the console asked for a panic"
+
+
+def test_a_batch_raises_what_its_first_failure_is(kernel: Kernel) -> None:
+    free = kernel.alloc()
+    kernel.release(free)
+    assert [reply.status for reply in kernel.batch(["stats", "map"])] == ["ok", "ok"]
+    with pytest.raises(SubjectPanic) as seen:
+        kernel.batch(["stats", f"slot.dec_ref {free:#x}", "no.such.command"])
+    assert seen.value.request == f"slot.dec_ref {free:#x}"
+    assert list(kernel.commands) == ["stats", f"slot.dec_ref {free:#x}"]
+    with pytest.raises(CommandRefused, match="no such command"):
+        kernel.batch(["stats", "no.such.command"])
 
 
 def test_a_panic_at_the_console_is_reported_behind_a_program(kernel: Kernel) -> None:
