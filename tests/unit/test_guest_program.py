@@ -120,6 +120,12 @@ def test_a_command_whose_looks_have_no_room_is_refused(kernel: Kernel) -> None:
     assert not kernel.commands, "nothing was run"
 
 
+@pytest.mark.parametrize("line", ["stats\nexit pass", "stats|1", "st\u00e4ts", "x" * 5000])
+def test_a_line_that_the_guest_would_read_otherwise_is_refused(kernel: Kernel, line: str) -> None:
+    with pytest.raises(UsageError, match="visible ASCII"):
+        kernel.program.run([Ask("stats"), Ask(line)])
+
+
 def test_more_data_than_there_is_room_for_is_no_answer(kernel: Kernel) -> None:
     """What is missing must not look like the end of it."""
     few = kernel.program.run([Ask(f"dump 0 {kernel.frames}"), Ask("stats")]).replies
@@ -133,6 +139,15 @@ def test_a_guest_that_dies_shows_the_command_that_it_died_of(kernel: Kernel) -> 
     with pytest.raises(GuestCrashed):
         kernel.program.run([Ask("stats"), Ask("crash pf"), Ask("map")])
     assert list(kernel.commands) == ["stats", "crash pf"]
+    assert kernel.program.begun == 2
+
+
+def test_a_command_is_counted_from_the_first_one_of_its_program(kernel: Kernel) -> None:
+    """Also where what came before took a turn of its own."""
+    with pytest.raises(GuestCrashed):
+        kernel.program.run([Ask("stats", [1] * 500)] * 20 + [Ask("crash pf")])
+    assert kernel.program.begun == 21
+    assert list(kernel.commands)[-1] == "crash pf"
 
 
 def test_a_guest_that_hangs_shows_the_command_that_it_hangs_in() -> None:

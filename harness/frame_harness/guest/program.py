@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from frame_harness.base.errors import ProtocolError, UsageError
-from frame_harness.console.protocol import Data, ReplyLine, parse_line, quote_line
+from frame_harness.console.protocol import MAX_REQUEST_BYTES, Data, ReplyLine, parse_line, quote_line
 from frame_harness.guest.absence import require_names_of
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestFailure
@@ -75,13 +75,14 @@ class Program:
         dtype = kernel.image.dtype("program::Program")
         self._bytes = kernel.bytes_at(vaddr, dtype.itemsize)
         self._slot_bytes = kernel.image.dtype(kernel.image.slot_type).itemsize
+        self._before = 0
         self._record: Any = self._bytes.view(dtype)[0]
         self._given, self._said, self._seen = (self._record[name] for name in ("given", "said", "seen"))
 
     @property
     def begun(self) -> int:
-        """Commands that the guest began, of those it was given last."""
-        return int(self._record["begun"])
+        """Commands that the guest began, of those that `run` was given last."""
+        return self._before + int(self._record["begun"])
 
     def run(self, asks: Sequence[Ask]) -> Ran:
         """Carry all commands out, whatever becomes of each.
@@ -96,15 +97,25 @@ class Program:
             require_names_of(self.kernel.image, line)
         self.kernel.called |= self.kernel.image.subject.contract.functions.of_lines(lines)
         for ask in asks:
-            if len(ask.slots) * self._slot_bytes + len(ask.pages) * PAGE_LOOK_BYTES > MOST_LOOKS_BYTES:
-                raise UsageError("program", repr(ask.line[:80]), expected="looks that there is room for")
+            self._require_room(ask)
         replies: list[Reply] = []
         seen: list[bytes] = []
         while len(replies) < len(asks):
-            begun = len(replies)
-            replies += self._run_some(asks[begun:])
+            self._before = len(replies)
+            replies += self._run_some(asks[self._before :])
+            if len(replies) == self._before:
+                raise ProtocolError("program", repr(asks[len(replies)].line[:80]), expected="an outcome")
             seen.append(self._seen[: int(self._record["n_seen"])].tobytes())
         return Ran(replies, b"".join(seen))
+
+    def _require_room(self, ask: Ask) -> None:
+        """Refuse what the console would refuse, and looks that there is no room for."""
+        line, looks = ask.line, len(ask.slots) * self._slot_bytes + len(ask.pages) * PAGE_LOOK_BYTES
+        if not (line.isascii() and line.isprintable() and len(line) < MAX_REQUEST_BYTES) or "|" in line:
+            wanted = f"visible ASCII without |, less than {MAX_REQUEST_BYTES} bytes"
+            raise UsageError("program", repr(line[:80]), expected=wanted)
+        if looks > MOST_LOOKS_BYTES:
+            raise UsageError("program", repr(line[:80]), expected="looks that there is room for")
 
     def _run_some(self, asks: Sequence[Ask]) -> list[Reply]:
         """Run as many commands as there is room for."""
@@ -119,7 +130,7 @@ class Program:
         try:
             done = self.kernel.call("run", len(given))["done"]
         except GuestFailure:
-            self.tell([Reply(ask.line, ReplyLine(0, "ok")) for ask in asks], self.begun - 1)
+            self.tell([Reply(ask.line, ReplyLine(0, "ok")) for ask in asks], self.begun - self._before - 1)
             raise
         self.kernel.commands.pop()  # it says nothing; see `tell`
         said = self._said[: int(self._record["n_said"])].tobytes()
