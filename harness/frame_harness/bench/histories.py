@@ -101,7 +101,7 @@ def _commands(host: OwnHost) -> Iterator[Row]:
             "the same number of single round trips",
             lambda: timed(lambda: _play(kernel, batched=False)),
             rounds=ROUNDS_OF_LARGE,
-            goal=">= 3.0",
+            goal=">= 2.0",
             faster=True,
         )
         yield beside(
