@@ -21,6 +21,8 @@ use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 static RECOVERS: AtomicBool = AtomicBool::new(false);
 /// Whether a panic is expected. Set only while one CPU is at work, before the banner.
 static QUIET: AtomicBool = AtomicBool::new(false);
+/// The CPU whose next panic shows in its command's reply alone: a program's replies lie in RAM.
+static KEEPS_NEXT: AtomicUsize = AtomicUsize::new(NOBODY);
 /// Reports that were begun and not finished.
 static DEPTH: AtomicU32 = AtomicU32::new(0);
 /// The CPU that reports. Others wait.
@@ -42,6 +44,11 @@ pub fn set_recovers(recovers: bool) {
     RECOVERS.store(recovers, Ordering::Relaxed);
 }
 
+/// Of this CPU.
+pub fn keep_next_panic(keeps: bool) {
+    KEEPS_NEXT.store(if keeps { cpu::index() } else { NOBODY }, Ordering::Relaxed);
+}
+
 pub fn recovers() -> bool {
     RECOVERS.load(Ordering::Relaxed)
 }
@@ -56,6 +63,12 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         // SAFETY: `panics_in` runs code that holds no lock and changes nothing.
         unsafe { recovery::abandon() }
     }
+    // Only once: if the words themselves panic, that is a crash like any other.
+    let kept = KEEPS_NEXT.compare_exchange(cpu::index(), NOBODY, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    if kept && recovers() && recovery::is_armed() {
+        keep(info);
+        abandon_command()
+    }
     if recovers() && recovery::is_armed() && (taken(info) || !panics::may_report()) {
         abandon_command()
     }
@@ -66,13 +79,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     crash_line(kind::CRASH_DETAIL, format_args!("msg {}", info.message()));
     return_addresses(Backtrace::here());
     if recovers() && recovery::is_armed() {
-        if let Some(mut last) = LAST_PANIC.try_lock() {
-            *last = PanicReport {
-                file: Text::from_args(format_args!("{file}")),
-                line,
-                message: Text::from_args(format_args!("{}", info.message())),
-            };
-        }
+        keep(info);
         crash_line(kind::CRASH, format_args!("end"));
         DEPTH.store(0, Ordering::Relaxed);
         // Release: pairs with the exchange in `begin` of a CPU that waits.
@@ -80,6 +87,16 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         abandon_command()
     }
     end()
+}
+
+/// Keeps a panic for the reply of its command.
+fn keep(info: &PanicInfo<'_>) {
+    let (file, line) = info.location().map_or(("?", 0), |at| (at.file(), at.line()));
+    let file = Text::from_args(format_args!("{file}"));
+    let message = Text::from_args(format_args!("{}", info.message()));
+    if let Some(mut last) = LAST_PANIC.try_lock() {
+        *last = PanicReport { file, line, message };
+    }
 }
 
 /// Leaves the command or the program that panicked.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -420,3 +423,74 @@ def test_comparison_follows_every_operation(model: Model) -> None:
     model.alloc_all()
     assert len(table.follow()) == sum(map(len, GIVEN))
     assert np.count_nonzero(table.slots["refcount"] == 1) == sum(map(len, GIVEN))
+
+
+def one_by_one(model: Model, options: AllocOptions) -> ModelResult:
+    count = 0
+    while isinstance(outcome := model.alloc(options), Done):
+        count += 1
+    return Done({"n": count}) if isinstance(outcome, Fail) else outcome
+
+
+@pytest.mark.parametrize("options", [AllocOptions(), AllocOptions((USER_DATA, False))])
+@pytest.mark.parametrize("poisoned", [0, 1, 2])
+@pytest.mark.parametrize("orderly", [True, False])
+def test_all_frames_at_once_are_the_same_as_one_after_the_other(
+    model: Model, options: AllocOptions, poisoned: int, orderly: bool
+) -> None:
+    for order in (0, 0, 3, 11, 0):
+        paddr = paddr_of(model.buddy_alloc(order, MOVABLE if order else UNMOVABLE))
+        model.release(paddr, order)
+    model.alloc(options)
+    for pfns in list(model.buddy.listed().values())[:poisoned]:
+        model.mark_poisoned((pfns[0] + 1) << 12)
+    model.set_generation(model.buddy.cached_frames()[0][0] << 12, 2**32 - 1)
+    ours, theirs = model.copied(), model.copied()
+    assert model.buddy.free_frames(orderly=orderly) is not None
+    assert ours.alloc_all(options, orderly=orderly) == one_by_one(theirs, options)
+    assert ours.slots == theirs.slots
+    assert ours.slots.touched == theirs.slots.touched
+    assert (ours.payload, ours.hook_calls) == (theirs.payload, theirs.hook_calls)
+    assert ours.buddy.quarantined == theirs.buddy.quarantined
+    assert ours.buddy.caches == theirs.buddy.caches
+    assert ours.buddy.zones == [replace(zone, slots=ours.slots) for zone in theirs.buddy.zones]
+    # And the lists work as before.
+    for twin in (ours, theirs):
+        twin.release(0x5000, 0)
+    assert ours.alloc(options) == theirs.alloc(options) == Done({"paddr": 0x5000})
+
+
+def spoil_link(model: Model, listed: int, _cached: int) -> None:
+    model.set_next(listed, 0x7000)
+
+
+def spoil_count(model: Model, listed: int, _cached: int) -> None:
+    model.set_refcount(listed, 1)
+
+
+def spoil_order_of_cached(model: Model, _listed: int, cached: int) -> None:
+    model.set_order(cached, 3)
+
+
+def arm_a_fault(model: Model, _listed: int, _cached: int) -> None:
+    model.buddy.faults.refusals = 1
+
+
+def say_free_of_one_that_is_held(model: Model, listed: int, _cached: int) -> None:
+    held = paddr_of(model.buddy_alloc(0, UNMOVABLE))
+    model.set_flags(held, C.flag_free)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_link, spoil_count, spoil_order_of_cached, arm_a_fault, say_free_of_one_that_is_held],
+)
+def test_frames_that_something_is_wrong_with_are_asked_for_one_by_one(
+    model: Model, spoil: Callable[[Model, int, int], None]
+) -> None:
+    model.buddy_alloc(0, UNMOVABLE)
+    [listed, *_] = [pfns[0] << 12 for pfns in model.buddy.listed().values()]
+    cached = model.buddy.cached_frames()[0][0] << 12
+    assert model.buddy.free_frames(orderly=False) is not None
+    spoil(model, listed, cached)
+    assert model.buddy.free_frames(orderly=False) is None

@@ -35,7 +35,7 @@ def image() -> Image:
 
 @pytest.fixture
 def shelf() -> Iterator[Shelf]:
-    shelf = Shelf()
+    shelf = Shelf(at_once=True)
     yield shelf
     shelf.close()
 
@@ -276,3 +276,14 @@ def test_a_process_that_was_forked_leaves_its_parents_guests_alone(boot: Boot, s
     kernel = boot()
     assert kernel.guest.pid == pid
     ended(kernel)
+
+
+def test_a_kind_that_is_asked_for_once_costs_no_snapshot(image: Image) -> None:
+    shelf = Shelf()
+    machine = load_machine("microvm")
+    put_back = []
+    for _ in range(3):
+        with shelf.boot(Kernel, image, machine, seed=1) as kernel:
+            put_back.append((kernel.prompt is not None, kernel.was_put_back))
+    shelf.close()
+    assert put_back == [(False, False), (True, False), (True, True)]

@@ -46,7 +46,7 @@ def measure() -> Iterator[Row]:
 
 def _put_back(image: Image, machine: Machine, goal: str) -> Row:
     """A guest as after boot in a QEMU that runs already, against a QEMU that only says its version."""
-    shelf = Shelf()
+    shelf = Shelf(at_once=True)
     kernels: list[Kernel] = []
 
     def boot() -> float:

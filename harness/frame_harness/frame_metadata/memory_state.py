@@ -48,6 +48,9 @@ class Migratetype(IntEnum):
     UNMOVABLE = 0
     MOVABLE = 1
 
+    # Equal to its number, so with the same hash; that of an enumeration is a function in Python.
+    __hash__ = int.__hash__
+
 
 @dataclass(frozen=True, eq=False)
 class Zone:

@@ -112,7 +112,7 @@ WITHOUT_OPERANDS = {
 """Commands that reach the subject and give it no operand of their own."""
 
 OF_THE_SHIM = {
-    "help", "banner", "map", "onpanic", "exit", "batch", "boot.log", "slot.peek", "slot.poke", "dump",
+    "help", "banner", "map", "onpanic", "exit", "batch", "run", "boot.log", "slot.peek", "slot.poke", "dump",
     "dump.sums", "payload.fill", "payload.verify", "payload.peek", "payload.poke", "vt.addr", "vt.log",
     "vt.clear", "buddy.drain", "buddy.cache", "buddy.log", "stats", "lists", "inject", "smp.ops",
     "smp.frames", "smp.job", "smp.run", "smp.arm", "smp.wait", "smp.result", "smp.log", "selftest", "crash",

@@ -17,7 +17,10 @@ from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import CommandRefused
+from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.program import Ask, runs_programs
 from frame_harness.guest.reply import Reply
+from frame_harness.guest.request import grouped
 
 RESERVED_BYTE = 0x6B
 """What the reserved bytes of a slot hold during a case: no method may touch them."""
@@ -29,17 +32,23 @@ def outcomes(kernel: BootedGuest, requests: Sequence[str]) -> list[Reply]:
     Raises:
         CommandRefused: the guest does not know a command or its arguments.
     """
+    if isinstance(kernel, Kernel) and runs_programs(kernel.image):
+        replies = kernel.program.run([Ask(request) for request in requests]).replies
+    else:
+        replies = _said(kernel, requests)
+    for reply in replies:
+        if reply.status == "err":
+            raise CommandRefused("console command", repr(reply.request), detail=reply.shown)
+    return replies
+
+
+def _said(kernel: BootedGuest, requests: Sequence[str]) -> list[Reply]:
+    """The same at the console, of a kernel that runs no commands in RAM; ends behind one that is refused."""
     replies: list[Reply] = []
-    size = BATCH_BYTES
-    while len(replies) < len(requests):
-        group = _first_group(requests[len(replies) :], size)
+    while len(replies) < len(requests) and not (replies and replies[-1].status == "err"):
+        group = grouped(requests[len(replies) :], BATCH_BYTES)[0]
         replies += kernel.call("batch " + ";".join(group)).parts(group)
         kernel.commands.pop()  # a line of thousands of characters says nothing; see `tell`
-        last = replies[-1]
-        if last.status == "err":
-            raise CommandRefused("console command", repr(last.request), detail=last.shown)
-        # Where one call panics the next often does, too: what stands behind it would be sent again each time.
-        size = 1 if last.status == "panic" else min(2 * size, BATCH_BYTES)
     return replies
 
 
@@ -49,16 +58,6 @@ def tell(kernel: BootedGuest, replies: Sequence[Reply], index: int) -> None:
     for reply in replies[max(0, index - 3) : index + 1]:
         outcome = "panic" if reply.status == "panic" else reply.shown
         kernel.commands.append(f"{reply.request} → {outcome}")
-
-
-def _first_group(requests: Sequence[str], limit: int) -> list[str]:
-    size, group = 0, list[str]()
-    for request in requests:
-        size += len(request) + 1
-        if group and size > limit:
-            break
-        group.append(request)
-    return group
 
 
 def play(
@@ -142,7 +141,7 @@ def violation(
     shown = [name for name in (*method.stored, *changed)]
     arguments = ", ".join(f"{value:#x}" for value in case.arguments)
     before = ", ".join(f"{name} {case.before[name]:#x}" for name in dict.fromkeys(shown))
-    got = _said(reply.status, dict(_fields(reply)), {name: after[name] for name in dict.fromkeys(shown)})
+    got = _in_words(reply.status, dict(_fields(reply)), {name: after[name] for name in dict.fromkeys(shown)})
     if not _reserved(slot, contract.slot) <= {RESERVED_BYTE}:
         got += ", reserved bytes changed"
     what = f"{method.name}({arguments})" + (f" on a slot with {before}" if before else "")
@@ -193,9 +192,9 @@ def _fields(reply: Reply) -> list[tuple[str, int]]:
 
 
 def _wanted(outcome: CallEnd, shown: Sequence[str]) -> str:
-    return _said(outcome.status, dict(outcome.reply), {n: outcome.after[n] for n in dict.fromkeys(shown)})
+    return _in_words(outcome.status, dict(outcome.reply), {n: outcome.after[n] for n in dict.fromkeys(shown)})
 
 
-def _said(status: str, reply: dict[str, int], after: dict[str, int]) -> str:
+def _in_words(status: str, reply: dict[str, int], after: dict[str, int]) -> str:
     words = [status, *(f"{key}={value:#x}" for key, value in reply.items())]
     return " ".join(words) + "".join(f", {name} {value:#x}" for name, value in after.items())

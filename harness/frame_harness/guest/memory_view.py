@@ -26,13 +26,19 @@ COUNTERS = ("managed", "free", "cached", "allocated", "quarantined", "reserved")
 
 
 def memory_state(
-    kernel: GuestView, canary: Canary | None = None, quarantined: Sequence[int] | None = None
+    kernel: GuestView,
+    canary: Canary | None = None,
+    quarantined: Sequence[int] | None = None,
+    regions: Sequence[Region] | None = None,
 ) -> MemoryState:
     """Everything that the invariants need; the slot table stays a live view of guest RAM.
 
     The guest must stand at its prompt. The memory map comes over the console, the rest from RAM.
+
+    Args:
+        regions: the map, where the caller asked for it and nothing that changes it has run since.
     """
-    buddy, regions = kernel.buddy(), kernel.memory_map()
+    buddy, regions = kernel.buddy(), kernel.memory_map() if regions is None else regions
     zones = buddy["zones"][: int(buddy["n_zones"])]
     return MemoryState(
         slots=_with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from frame_harness.machine.definition import Machine
 HISTORY_STEPS = 200
 QUICK_SEED, QUICK_HISTORIES = 1, 12
 """What the suite plays, the same each time; `frame-harness fuzz` plays others."""
+BOTH_WAYS_EVERY = 32
+"""Of so many histories, chosen by their seeds, one is played both ways."""
 WHOLE_EVERY = 4
 """Of so many histories one is played on all of memory, where it takes long to run out."""
 
@@ -71,7 +74,8 @@ def campaign(host: Host, seed: int, go_on: Go, say: Say = lambda _: None) -> Tal
             name = f"{seed}:{tally.histories}"
             tally.histories += 1
             before = lockstep.commands
-            failure = play_random(lockstep, Generator(random.Random(name), tuple(tally.found)), HISTORY_STEPS)
+            generator = Generator(random.Random(name), tuple(tally.found))
+            failure = play_random(lockstep, generator, HISTORY_STEPS, both_ways=is_played_both_ways(name))
             if failure and failure.clause in tally.found:
                 tally.again[failure.clause] = tally.again.get(failure.clause, 0) + 1
             elif failure:
@@ -83,6 +87,11 @@ def campaign(host: Host, seed: int, go_on: Go, say: Say = lambda _: None) -> Tal
     return tally
 
 
+def is_played_both_ways(name: str) -> bool:
+    """Whether a history is played in batches and one command at a time; both must agree."""
+    return zlib.crc32(name.encode()) % BOTH_WAYS_EVERY == 0
+
+
 def _boot_config_of(machine: Machine, history: int) -> BootConfig:
     configs = boot_configs_for(machine)
     whole = len(configs) > 1 and history % WHOLE_EVERY == WHOLE_EVERY - 1
@@ -90,6 +99,8 @@ def _boot_config_of(machine: Machine, history: int) -> BootConfig:
 
 
 def _shortened(lockstep: Lockstep, failure: Failure, name: str) -> Found:
+    if failure.only_in_batch:
+        return Found(failure.clause, failure, _script(lockstep, failure, name), len(failure.commands))
     shortest = shrink(failure, lambda steps: play_again(lockstep, steps))
     lockstep.renew()
     again = play_again(lockstep, shortest.steps)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import cached_property
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.units import PAGE_SHIFT
@@ -58,7 +59,7 @@ class Recipe:
     start: str = ""
     calls: tuple[bool | Purpose, ...] = ()
 
-    @property
+    @cached_property
     def options(self) -> AllocOptions:
         return AllocOptions(self.calls)
 

@@ -119,7 +119,8 @@ class Generator:
         return Got(held.got.step, held.got.index, self.rng.randrange(1 << held.order))
 
     def drop(self, held: Held) -> None:
-        self.held.remove(held)
+        at = next(at for at in reversed(range(len(self.held))) if self.held[at] is held)
+        del self.held[at]
         self.freed = [*self.freed[-MOST_FREED:], held.got]
 
     def recipe(self) -> Recipe:

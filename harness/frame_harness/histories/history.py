@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from frame_harness.base.errors import HarnessError
+from frame_harness.histories.ahead import Ahead, Mismatch
 from frame_harness.histories.attribution import Blame, blame
-from frame_harness.histories.commands import Command
+from frame_harness.histories.commands import Command, Op
 from frame_harness.histories.differences import Difference, Look
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.lockstep import Lockstep
 from frame_harness.histories.steps import Step
 
 JUDGE_EVERY = 100
+MOST_IN_BATCH = 100
 STEPS_AFTER_ABUSE = 24
 """Once its user broke the lists, a history is soon over: there is less and less left to be right or wrong."""
 
@@ -32,6 +35,8 @@ class Failure:
     steps: tuple[Step, ...]
     commands: tuple[Command, ...]
     seen: Command | Look
+    only_in_batch: bool = False
+    """Played again one command at a time the history is as predicted: so no shorter one can be found."""
 
     @property
     def clause(self) -> str:
@@ -76,8 +81,17 @@ def play(
     return None
 
 
-def play_random(lockstep: Lockstep, generator: Generator, length: int) -> Failure | None:
-    """A history of so many steps; a shorter one when its user breaks the lists."""
+def play_random(
+    lockstep: Lockstep, generator: Generator, length: int, *, both_ways: bool = False
+) -> Failure | None:
+    """A history of so many steps; a shorter one when its user breaks the lists.
+
+    It is played in batches. Where one is not as predicted the history is played again, one command at a time,
+    which tells the finding.
+
+    Args:
+        both_ways: play it one command at a time in any case.
+    """
     left = length
 
     def choose() -> Step | None:
@@ -89,10 +103,70 @@ def play_random(lockstep: Lockstep, generator: Generator, length: int) -> Failur
             left = min(left, STEPS_AFTER_ABUSE)
         return generator.next(lockstep.model)
 
-    return play(lockstep, choose, generator.note)
+    steps, unlike = _play_ahead(lockstep, choose, generator.note)
+    if unlike is None and not both_ways:
+        return None
+    failure = play_again(lockstep, steps)
+    if failure is not None or (lockstep.parted and unlike is not None):
+        return failure
+    if lockstep.parted:
+        raise HarnessError(
+            "history", expected="the same in a batch as one command at a time",
+            actual="a frame that is kept from everybody, one command at a time only",
+            next_step="report this",
+        )  # fmt: skip
+    return unlike
 
 
 def play_again(lockstep: Lockstep, steps: Sequence[Step]) -> Failure | None:
     """Given steps; those whose operands mean nothing are left out."""
     left = iter(steps)
     return play(lockstep, lambda: next(left, None))
+
+
+def _play_ahead(
+    lockstep: Lockstep, choose: Choose, note: Callable[[Step, tuple[int, ...]], None]
+) -> tuple[list[Step], Failure | None]:
+    """Play a history in batches; returns its steps, and where it was not as predicted."""
+    lockstep.reset()
+    results: dict[int, tuple[int, ...]] = {}
+    steps: list[Step] = []
+    commands: list[Command] = []
+    batch = Ahead(lockstep)
+
+    def ended() -> Failure | None:
+        before = len(commands) - len(batch)
+        wrong = batch.run()
+        if wrong is None:
+            difference = lockstep.judge()
+            wrong = Mismatch(difference) if difference else None
+        lockstep.spoilt = lockstep.spoilt or wrong is not None
+        return _only_in_batch(steps, commands, before, wrong) if wrong else None
+
+    if lockstep.at_boot is not None:
+        return steps, _only_in_batch(steps, commands, 0, Mismatch(lockstep.at_boot))
+    while (step := choose()) is not None:
+        command = step.command(results, lockstep.model)
+        if command is None:
+            continue
+        steps.append(step)
+        commands.append(command)
+        results[step.number] = batch.add(command)
+        note(step, results[step.number])
+        full = command.op is Op.ALLOC_ALL or len(batch) == MOST_IN_BATCH
+        if full and (failure := ended()):
+            return steps, failure
+    return steps, ended()
+
+
+def _only_in_batch(
+    steps: Sequence[Step], commands: Sequence[Command], before: int, wrong: Mismatch
+) -> Failure:
+    """What to tell of a history that is as predicted when it is played one command at a time."""
+    until = len(commands) if wrong.at is None else before + wrong.at + 1
+    seen = Look.AT_THE_END if wrong.at is None else commands[until - 1]
+    difference = replace(wrong.difference, what=f"{wrong.difference.what} (in a batch, not one by one)")
+    blamed = blame(commands[:until], seen, wrong.prediction, difference)
+    return Failure(
+        blamed, difference, tuple(steps[:until]), tuple(commands[:until]), seen, only_in_batch=True
+    )

@@ -28,6 +28,7 @@ from frame_harness.histories.commands import (
     WRITES_SLOT,
     Command,
     Op,
+    Recipe,
 )
 
 LAST_GENERATION = 2**32 - 1
@@ -210,7 +211,7 @@ class Interpreter:
         named |= self._offered(op)
         model.payload.clear()
         try:
-            outcome = HANDLERS[op](model, *command.operands)
+            outcome = self._carry_out(command)
         except Panicked as panicked:  # of what only looks at a slot
             outcome = Panic(panicked.kind)
         self.claim_rejected |= isinstance(outcome, Panic) and outcome.kind is PanicKind.CLAIM
@@ -230,6 +231,12 @@ class Interpreter:
             sound=self.sound,
             claim_rejected=self.claim_rejected,
         )
+
+    def _carry_out(self, command: Command) -> ModelResult:
+        match command:
+            case Command(Op.ALLOC_ALL, (Recipe() as recipe,)):
+                return self.model.alloc_all(recipe.options, orderly=self.sound)
+        return HANDLERS[command.op](self.model, *command.operands)
 
     def _offered(self, op: Op) -> set[int]:
         """The frames that the buddy may offer first; a claim must not spoil one that it rejects."""

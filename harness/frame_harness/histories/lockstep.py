@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import ExpectedTable, Model, booted_model, frames_of_map
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.memory_view import memory_state
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
 from frame_harness.histories.buddy_words import BuddyWords
 from frame_harness.histories.commands import VTABLES, Command, Op, encode
@@ -117,15 +118,18 @@ class Lockstep:
     def _take_over(self, kernel: Kernel) -> None:
         addresses = {name: kernel.vtable(name) for name in VTABLES}
         self.vtables: Mapping[str, int] = addresses
-        regions = [(region.base, region.end, region.kind) for region in kernel.memory_map()]
+        # No command of a history takes memory before the allocators, so the map stays.
+        self._map = kernel.memory_map()
+        regions = [(region.base, region.end, region.kind) for region in self._map]
         ram, given = frames_of_map(regions)
         self._booted = booted_model(
             kernel.frames, ram, given, vtables=set_of_vtables(addresses),
             movable=kernel.image.has("frame_flags::MOVABLE"),
         )  # fmt: skip
         self._table = kernel.slots()
+        self._booted_table = ExpectedTable(self._booted, self._table.dtype)
         self._after_boot = Snapshot(kernel)
-        self._buddy = BuddyWords(kernel)
+        self.buddy = BuddyWords(kernel)
         self.given = np.concatenate([np.arange(part.start, part.stop) for part in given])
         self._pages: dict[int, NDArray[np.uint8]] = {
             pfn: kernel.payload(pfn << PAGE_SHIFT) for pfn in self.given.tolist()
@@ -134,7 +138,8 @@ class Lockstep:
             (int(np.searchsorted(self.given, part.start)), _words(kernel, part)) for part in given
         ]
         self._dirty: set[int] = set()
-        self._spoilt = True
+        self.spoilt = True
+        """Whether any frame may hold something else than predicted: then all are put back, not some."""
         self.reset()
         self.at_boot: Difference | None = self._compare_slots()
         """What is different before the first command."""
@@ -171,15 +176,15 @@ class Lockstep:
             self.renew()
             return
         self._after_boot.restore()
-        if self._spoilt:
+        if self.spoilt:
             # A function that did one thing wrong may have written anywhere.
-            self._dirty, self._spoilt = set(self._pages), False
+            self._dirty, self.spoilt = set(self._pages), False
         for pfn, byte in zip(self._dirty, _dirt(np.fromiter(self._dirty, np.int64)).tolist(), strict=True):
             self._pages[pfn].fill(byte)
         self._dirty = set()
         self.model: Model = self._booted.copied()
         self.interpreter = Interpreter(self.model)
-        self._expected = ExpectedTable(self.model, self._table.dtype)
+        self.expected = self._booted_table.copied(self.model)
         self._past: Past | None = None
         self.last: Prediction | None = None
         """Of the command that was carried out last."""
@@ -198,29 +203,32 @@ class Lockstep:
         """
         command = command.on(self.vtables)
         self.last = prediction = self.interpreter.follow(command)
-        touched = self._expected.follow()
-        watched = self._watch(prediction)
+        touched = self.expected.follow()
+        watched = {pfn: self._pages[pfn].tobytes() for pfn in self.watched(prediction)}
         self.commands += 1
         try:
             reply = self.kernel.request(encode(command))
         except GuestFailure as failure:
             return of_crash(failure), ()
-        self._note_payload(prediction)
-        refused = reply.status == "err" and reply.outcome.code != SLOT_LEADS_NOWHERE
-        if refused and not is_refusal(prediction.outcome):
+        self.note_payload(prediction)
+        if is_refused(prediction, reply):
             raise LineRefused("console command", repr(reply.request), detail=f"refused: {reply.outcome.text}")
         difference = (
             of_reply(prediction, reply)
             or self._compare_slots()
             or self._compare_pages(watched, prediction)
             or (self._compare_all_payload() if command.op is Op.ALLOC_ALL else None)
-            or self._buddy.compare(self.model)
-            or self._compare_hooks(prediction, reply)
+            or self.buddy.compare(self.model)
+            or self.compare_hooks(prediction, reply)
         )
-        self._spoilt = self._spoilt or difference is not None
+        self.spoilt = self.spoilt or difference is not None
         if difference is not None and self._is_leak(prediction, reply, watched):
             self.parted, difference = True, None
-        return difference, self._handed_out(command, prediction, touched)
+        return difference, self.handed_out(command, prediction, touched)
+
+    def compare_all(self) -> Difference | None:
+        """Compare every slot, frame, list and counter."""
+        return self._compare_slots() or self.buddy.compare(self.model) or self._compare_all_payload()
 
     def _is_leak(self, prediction: Prediction, reply: Reply, watched: Mapping[int, bytes]) -> bool:
         """Whether a poisoned frame that was offered is kept from everybody, yet not in quarantine.
@@ -230,17 +238,17 @@ class Lockstep:
         met = prediction.poison_met
         return bool(
             met
-            and set(self._expected.differing(self._table).tolist()) <= met
+            and set(self.expected.differing(self._table).tolist()) <= met
             and all(int(self._table["guard"][pfn]) & C.guard_poisoned for pfn in met)
             and of_reply(prediction, reply) is None
             and self._compare_pages(watched, prediction) is None
-            and self._buddy.compare_lists(self.model) is None
+            and self.buddy.compare_lists(self.model) is None
         )
 
     def finish(self) -> Difference | None:
         """Look at what is too much to look at after each command: all payload, all invariants."""
         difference = self._compare_all_payload() or self.judge()
-        self._spoilt = self._spoilt or difference is not None
+        self.spoilt = self.spoilt or difference is not None
         return difference
 
     def judge(self) -> Difference | None:
@@ -248,7 +256,8 @@ class Lockstep:
         if not self.interpreter.sound:
             return None
         kernel = self.kernel
-        state = kernel.state(quarantined=[pfn << PAGE_SHIFT for pfn in sorted(self.model.buddy.quarantined)])
+        quarantined = [pfn << PAGE_SHIFT for pfn in sorted(self.model.buddy.quarantined)]
+        state = memory_state(kernel, quarantined=quarantined, regions=self._map)
         excused = np.array(self.model.poisoned_while_free, dtype=np.int64)
         past = None if self.interpreter.rewound else self._past
         self.interpreter.rewound = False
@@ -259,14 +268,18 @@ class Lockstep:
     # ---- comparing ---------------------------------------------------------------------------------------
 
     def _compare_slots(self) -> Difference | None:
-        differences = self._expected.compare(self._table)
+        differences = self.expected.compare(self._table)
         return difference_of_slots(differences.examples, differences.total_slots) if differences else None
 
-    def _watch(self, prediction: Prediction) -> dict[int, bytes]:
-        """What the frames hold that a command is about, and their neighbors."""
+    def watched(self, prediction: Prediction) -> list[int]:
+        """The frames that a command is about, and their neighbors."""
         near = {pfn + step for pfn in sorted(prediction.frames)[:WATCHED_PAGES] for step in (-1, 0, 1)}
-        chosen = sorted(near & self._pages.keys())[: 3 * WATCHED_PAGES]
-        return {pfn: self._pages[pfn].tobytes() for pfn in chosen}
+        return sorted(near & self._pages.keys())[: 3 * WATCHED_PAGES]
+
+    def byte_of(self, pfn: int) -> int:
+        """The byte that fills a frame throughout, as things stand."""
+        told = self._filled.get(pfn)
+        return (pfn + DIRT) % 255 + 1 if told is None else told
 
     def _compare_pages(self, watched: Mapping[int, bytes], prediction: Prediction) -> Difference | None:
         for pfn, before in watched.items():
@@ -276,7 +289,8 @@ class Lockstep:
                 return of_payload(pfn, np.frombuffer(expected, np.uint8), self._pages[pfn], byte)
         return None
 
-    def _note_payload(self, prediction: Prediction) -> None:
+    def note_payload(self, prediction: Prediction) -> None:
+        """Keep in mind what a command fills frames with."""
         self._filled.update(prediction.payload)
         self._dirty.update(prediction.payload.keys() & self._pages.keys())
 
@@ -295,7 +309,8 @@ class Lockstep:
                 return of_payload(pfn, np.full(PAGE_SIZE, expected[at], np.uint8), self._pages[pfn], told)
         return None
 
-    def _compare_hooks(self, prediction: Prediction, reply: Reply) -> Difference | None:
+    def compare_hooks(self, prediction: Prediction, reply: Reply) -> Difference | None:
+        """The first stop on the way back of blocks that is not as predicted, where the command shows them."""
         if prediction.hooks is None:
             return None
         expected = [f"{call.hook} of {call.paddr:#x}, interrupts disabled" for call in prediction.hooks]
@@ -305,9 +320,8 @@ class Lockstep:
         ]
         return of_hooks(expected, got)
 
-    def _handed_out(
-        self, command: Command, prediction: Prediction, touched: Sequence[int] | set[int]
-    ) -> tuple[int, ...]:
+    def handed_out(self, command: Command, prediction: Prediction, touched: Set[int]) -> tuple[int, ...]:
+        """The addresses that a command hands out, of which it wrote to some slots."""
         values = getattr(prediction.outcome, "values", {})
         if "paddr" in values:
             return (values["paddr"],)
@@ -315,6 +329,12 @@ class Lockstep:
             return ()
         claimed = sorted(pfn for pfn in touched if self.model.slots[pfn].refcount == 1)
         return tuple(pfn << PAGE_SHIFT for pfn in claimed if self.model.slots[pfn].flags & C.flag_allocated)
+
+
+def is_refused(prediction: Prediction, reply: Reply) -> bool:
+    """Whether the guest does not know a command that the model knows, or takes other operands."""
+    refused = reply.status == "err" and reply.outcome.code != SLOT_LEADS_NOWHERE
+    return refused and not is_refusal(prediction.outcome)
 
 
 def _dirt(pfns: NDArray[np.int64]) -> NDArray[np.uint8]:

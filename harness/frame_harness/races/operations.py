@@ -14,7 +14,7 @@ GENERATION: Final = 0x100_0029
 
 LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
     "serves the console, the guest or the harness, and calls no function of the subject": (
-        "help", "banner", "map", "onpanic", "exit", "batch", "const", "dump", "dump.sums", "crash",
+        "help", "banner", "map", "onpanic", "exit", "batch", "run", "const", "dump", "dump.sums", "crash",
         "selftest", "inject", "boot.log", "vt.addr", "vt.log", "vt.clear", "stats", "lists", "buddy.log",
         "buddy.cache",
         "payload.fill", "payload.verify", "payload.peek", "payload.poke",

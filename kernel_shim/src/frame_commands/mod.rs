@@ -11,6 +11,7 @@ mod frame;
 mod inject;
 mod operand;
 mod payload;
+mod program;
 mod slot;
 mod slot_bytes;
 mod smp;
@@ -23,6 +24,7 @@ use crate::console::{batch, table};
 pub const TABLES: table::Tables = &[
     system::COMMANDS,
     batch::COMMANDS,
+    program::COMMANDS,
     constants::COMMANDS,
     array::COMMANDS,
     slot::COMMANDS,

@@ -43,12 +43,10 @@ pub fn frames() -> u64 {
 /// # Panics
 /// When there is no slot for `pfn`.
 pub fn peek(pfn: u64) -> [u8; SLOT_BYTES] {
-    let slot = address(pfn);
-    core::array::from_fn(|offset| {
-        // SAFETY: `slot` is the address of a slot of the table, which is initialized, mapped and never freed, and `offset`
-        // is inside of the slot. The subject may change the byte meanwhile: a volatile read loads it once, as it is.
-        unsafe { slot.wrapping_add(offset).read_volatile() }
-    })
+    let mut bytes = [0; SLOT_BYTES];
+    // SAFETY: `address` is that of a slot of the table, which is initialized, mapped and never freed.
+    unsafe { scan::copy(address(pfn), &mut bytes) };
+    bytes
 }
 
 /// The number of slots from `pfn` on, and before `end`, that have the same bytes as the first of them.

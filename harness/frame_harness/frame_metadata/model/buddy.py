@@ -9,8 +9,8 @@ from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
-from frame_harness.frame_metadata.model.slots import SlotTable
-from frame_harness.frame_metadata.model.zones import MAX_ORDER, Block, ZoneModel, block_at
+from frame_harness.frame_metadata.model.slots import Slot, SlotTable
+from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, Block, ZoneModel, block_at
 
 N_CPUS = 8
 CACHE_CAPACITY = 64
@@ -115,12 +115,16 @@ class BuddyModel:
         return block
 
     def _hand_out(self, block: Block) -> None:
-        zone = self.zone_of(block.pfn)
-        movable = zone.home(block.pfn) is Migratetype.MOVABLE
+        self.mark_handed_out(block)
+        self.zone_of(block.pfn).allocated += len(block.frames)
+
+    def mark_handed_out(self, block: Block) -> None:
+        """Let slots say what they do from where a block is handed out until it is claimed."""
+        movable = self.zone_of(block.pfn).home(block.pfn) is Migratetype.MOVABLE
         flags = C.flag_allocated | (C.flag_movable if movable else 0)
         for pfn in block.frames:
-            self.slots.write(pfn, flags=flags, order=block.order)
-        zone.allocated += len(block.frames)
+            slot = self.slots[pfn]
+            self.slots.replace(pfn, Slot(*slot[:3], flags, block.order, *slot[5:]))
 
     def take_chosen(self, paddr: int, order: int) -> Block | str:
         """The block that a guest with a policy of its own chose, or why it may not hand that out."""
@@ -191,6 +195,43 @@ class BuddyModel:
                 self._flush_oldest(key)
                 drained += 1
         return drained
+
+    def free_frames(self, *, orderly: bool = True) -> list[int] | None:
+        """Every frame that can be handed out; None where each has to be asked for, to see what becomes of it.
+
+        So it is where a test makes the buddy do wrong, or a frame is not as a free one.
+
+        Args:
+            orderly: nobody broke the lists; otherwise a frame that says free by mistake is looked for, too.
+        """
+        cached = [pfn for frames in self.caches.values() for pfn in frames]
+        frames = list(cached)
+        for zone in self.zones:
+            listed = zone.listed_frames()
+            if listed is None:
+                return None
+            frames += listed
+        known = self.faults == Faults() and len(set(frames)) == len(frames)
+        known = known and all(
+            self.slots[pfn][:2] == (NONE, NONE) and not self.slots[pfn].order for pfn in cached
+        )
+        if not orderly:
+            known = known and sum(slot.says_free for slot in self.slots.values()) == len(frames)
+        return frames if known and all(map(self._is_as_free, frames)) else None
+
+    def _is_as_free(self, pfn: int) -> bool:
+        slot = self.slots[pfn]
+        return slot.refcount == C.refcount_unused and slot.says_free
+
+    def hand_out_all(self, frames: list[int]) -> None:
+        """Empty lists and caches of all that `free_frames` found."""
+        for pfn in frames:
+            self.zone_of(pfn).allocated += 1
+        for zone in self.zones:
+            zone.forget_lists()
+            zone.cached = 0
+        for cached in self.caches.values():
+            cached.clear()
 
     # ---- taking back -------------------------------------------------------------------------------------
 

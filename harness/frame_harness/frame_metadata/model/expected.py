@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +17,7 @@ from frame_harness.frame_metadata.model.slots import Slot
 from frame_harness.frame_metadata.model.zones import MAX_ORDER
 
 MAX_EXAMPLES = 5
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,19 @@ class ExpectedTable:
 
     def __init__(self, model: Model, dtype: np.dtype[np.void]) -> None:
         self._model = model
+        self.packed = packer(dtype)
+        """The bytes of a slot as the guest holds them."""
         self.slots = np.zeros(model.slots.n_frames, dtype=dtype)
         for name, value in Slot._field_defaults.items():
             self.slots[name] = value
         self._store(model.slots.written())
         model.slots.touched.clear()
+
+    def copied(self, model: Model) -> ExpectedTable:
+        """A table of its own that follows a copy of the model, which nothing was done to since."""
+        twin = copy.copy(self)
+        twin._model, twin.slots = model, self.slots.copy()
+        return twin
 
     def _store(self, slots: dict[int, Slot]) -> None:
         if not slots:
@@ -93,15 +105,29 @@ class ExpectedTable:
     def _fields_of(self, pfn: int, slots: NDArray[np.void]) -> list[SlotDifference]:
         differences = []
         for name in self.slots.dtype.names or ():
-            expected, got = (_number(table[name][pfn]) for table in (self.slots, slots))
+            expected, got = (as_number(table[name][pfn]) for table in (self.slots, slots))
             if expected != got:
                 differences.append(SlotDifference(pfn, name, expected, got))
         return differences
 
 
-def _number(value: object) -> int:
+def as_number(value: object) -> int:
     """A field as a number; byte arrays little endian."""
     return int.from_bytes(np.asarray(value).tobytes(), "little")
+
+
+def packer(dtype: np.dtype[np.void]) -> Callable[[Slot], bytes]:
+    """Makes the bytes of a guest's slot out of the model's; those of no field are zero."""
+    offsets = {name: dtype.fields[name][1] for name in Slot._fields} if dtype.fields else {}
+    names = sorted(offsets, key=offsets.__getitem__)
+    text, end = "<", 0
+    for name in names:
+        text += f"{offsets[name] - end}x{_CODES[dtype[name].itemsize]}"
+        end = offsets[name] + dtype[name].itemsize
+    pack = struct.Struct(f"{text}{dtype.itemsize - end}x").pack
+    if names == list(Slot._fields):
+        return lambda slot: pack(*slot)
+    return lambda slot: pack(*(getattr(slot, name) for name in names))
 
 
 def expected_state(model: Model, table: ExpectedTable, ram: PfnRanges, off_limits: PfnRanges) -> MemoryState:

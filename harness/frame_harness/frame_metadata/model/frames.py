@@ -23,7 +23,7 @@ from frame_harness.frame_metadata.model.outcome import (
     PanicKind,
 )
 from frame_harness.frame_metadata.model.slots import U32, Slot, SlotTable
-from frame_harness.frame_metadata.model.zones import MAX_ORDER
+from frame_harness.frame_metadata.model.zones import MAX_ORDER, NONE, Block
 
 P = ParamSpec("P")
 
@@ -139,8 +139,19 @@ class Model:
             self.payload[pfn] = 0
         return Done({"paddr": pfn << PAGE_SHIFT})
 
-    def alloc_all(self, options: AllocOptions = KERNEL, *, cpu: int = 0) -> ModelResult:
-        """Allocate until there is none; `n` counts the frames."""
+    def alloc_all(
+        self, options: AllocOptions = KERNEL, *, cpu: int = 0, orderly: bool = False
+    ) -> ModelResult:
+        """Allocate until there is none; `n` counts the frames.
+
+        It makes no difference which frame comes first, but for the order in which poisoned ones go back.
+
+        Args:
+            orderly: nobody broke the lists, for sure.
+        """
+        frames = self.buddy.free_frames(orderly=orderly)
+        if frames is not None and sum(self.slots[pfn].is_poisoned for pfn in frames) <= 1:
+            return self._claim_all(frames, options, cpu)
         count = 0
         while True:
             outcome = self.alloc(options, cpu=cpu)
@@ -149,6 +160,25 @@ class Model:
             if not isinstance(outcome, Done):
                 return outcome
             count += 1
+
+    def _claim_all(self, frames: list[int], options: AllocOptions, cpu: int) -> ModelResult:
+        """Hand out all that can be, claim it; what is poisoned goes back, into quarantine."""
+        slots, flags = self.slots, options.purpose.flags(self.movable)
+        self.buddy.hand_out_all(frames)
+        poisoned = [pfn for pfn in frames if slots[pfn].is_poisoned]
+        for pfn in poisoned:
+            self.buddy.mark_handed_out(Block(pfn, 0))
+            slots.write_links(pfn, NONE, NONE)
+            self.mark_poisoned(pfn << PAGE_SHIFT)
+            self._to_buddy(pfn << PAGE_SHIFT, 0, cpu)
+        frames = [pfn for pfn in frames if pfn not in poisoned] if poisoned else frames
+        for pfn in frames:
+            old = slots[pfn]
+            slots[pfn] = Slot(NONE, NONE, 0, flags, 0, 1, (old.generation + 1) % U32, 0, old.meta_aux)
+        slots.touched.update(frames)
+        if options.zeroes:
+            self.payload.update(dict.fromkeys(frames, 0))
+        return Done({"n": len(frames)})
 
     @operation
     def release(self, paddr: int, order: int, *, cpu: int = 0) -> ModelResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
@@ -47,13 +48,13 @@ class AllocOptions:
 
     calls: tuple[bool | Purpose, ...] = ()
 
-    @property
+    @cached_property
     def purpose(self) -> Purpose:
         """The last one called for; kernel data when none was (ALLOC-01)."""
         purposes = [call for call in self.calls if isinstance(call, Purpose)]
         return purposes[-1] if purposes else KERNEL_DATA
 
-    @property
+    @cached_property
     def zeroes(self) -> bool:
         """Whether the payload is zeroed (ALLOC-01, ALLOC-04 to ALLOC-07)."""
         asked = [call for call in self.calls if isinstance(call, bool)]

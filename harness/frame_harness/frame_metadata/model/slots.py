@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
@@ -37,38 +37,61 @@ class Slot(NamedTuple):
 NEW_SLOT: Final = Slot()
 
 
-class SlotTable:
-    """Every frame's slot by pfn; slots nobody wrote to are new.
+_INDEX: Final = {name: index for index, name in enumerate(Slot._fields)}
+_ORDER: Final = _INDEX["order"]
 
-    `touched` collects the pfns that were written to; its reader empties it.
+
+class SlotTable(dict[int, Slot]):
+    """Every frame's slot by pfn; those that nobody wrote to are new, and no items of the dictionary.
+
+    A dictionary, since most of what a model does is to read slots. `touched` collects the pfns that were
+    written to; its reader empties it.
     """
 
     def __init__(self, n_frames: int) -> None:
+        super().__init__()
         self.n_frames = n_frames
         self.touched: set[int] = set()
-        self._slots: dict[int, Slot] = {}
 
-    def __getitem__(self, pfn: int) -> Slot:
+    def __missing__(self, pfn: int) -> Slot:
         if not 0 <= pfn < self.n_frames:
             raise Panicked(PanicKind.OUT_OF_BOUNDS)
-        return self._slots.get(pfn, NEW_SLOT)
+        return NEW_SLOT
 
-    def write(self, pfn: int, **fields: Any) -> None:
+    def write(self, pfn: int, **fields: int) -> None:
         """Replace fields of one slot."""
-        self._slots[pfn] = self[pfn]._replace(**fields)
+        values = list(self[pfn])
+        for name, value in fields.items():
+            values[_INDEX[name]] = value
+        self[pfn] = tuple.__new__(Slot, values)
         self.touched.add(pfn)
+
+    def write_links(self, pfn: int, after: int | None, before: int | None) -> None:
+        """Replace the links of one slot; None leaves one as it is."""
+        slot = self[pfn]
+        after, before = slot[0] if after is None else after, slot[1] if before is None else before
+        self[pfn] = tuple.__new__(Slot, (after, before, *slot[2:]))
+        self.touched.add(pfn)
+
+    def write_order(self, pfns: range, order: int) -> None:
+        """Replace the order of some slots."""
+        for pfn in pfns:
+            slot = self[pfn]
+            if slot[_ORDER] != order:
+                self[pfn] = tuple.__new__(Slot, (*slot[:_ORDER], order, *slot[_ORDER + 1 :]))
+        self.touched.update(pfns)
 
     def replace(self, pfn: int, slot: Slot) -> None:
         """Replace one slot as a whole."""
-        self._slots[pfn] = slot
+        self[pfn] = slot
         self.touched.add(pfn)
 
     def written(self) -> dict[int, Slot]:
         """All slots that were ever written to."""
-        return dict(self._slots)
+        return dict(self)
 
     def copied(self) -> SlotTable:
-        copy = SlotTable(self.n_frames)
-        copy._slots = dict(self._slots)
-        copy.touched = set(self.touched)
-        return copy
+        twin = SlotTable(self.n_frames)
+        twin.update(self)
+        twin.touched = set(self.touched)
+        return twin

@@ -9,11 +9,12 @@ from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import PAGEBLOCK_SHIFT, Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
-from frame_harness.frame_metadata.model.slots import SlotTable
+from frame_harness.frame_metadata.model.slots import Slot, SlotTable
 
 NONE = C.link_none
 MAX_ORDER = C.max_order
 UNMOVABLE, MOVABLE = Migratetype.UNMOVABLE, Migratetype.MOVABLE
+_OTHER = {UNMOVABLE: MOVABLE, MOVABLE: UNMOVABLE}
 
 
 class Block(NamedTuple):
@@ -55,7 +56,7 @@ class ZoneModel:
     """Frames `first_pfn` to `end_pfn`, with counters in frames.
 
     Args:
-        heads: by (migratetype, order) the head block's paddr or LINK_NONE.
+        heads: by (migratetype, order) the head block's paddr, of lists that have one.
     """
 
     name: str
@@ -70,9 +71,16 @@ class ZoneModel:
     reserved: int = 0
     heads: dict[tuple[int, int], int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._is_dma = self.name.lower() == "dma"
+        self._listed = [0, 0]
+        """By migratetype a bit for each order whose list has a block."""
+        for (kind, order), head in self.heads.items():
+            self._listed[kind] |= (head != NONE) << order
+
     def home(self, pfn: int) -> Migratetype:
         """The migratetype of a frame of this zone, which never changes."""
-        if self.name.lower() == "dma":
+        if self._is_dma:
             return UNMOVABLE
         return MOVABLE if (pfn >> PAGEBLOCK_SHIFT) % 2 else UNMOVABLE
 
@@ -81,24 +89,18 @@ class ZoneModel:
     def stamp_free(self, block: Block, *, sentinel: bool = True) -> None:
         """Make every slot of a block that of a free frame (FREE-02, GUARD-04)."""
         movable = self.home(block.pfn) is MOVABLE
+        flags = C.flag_free | (C.flag_movable if movable else 0)
         for pfn in block.frames:
             slot = self.slots[pfn]
+            refcount = C.refcount_unused if sentinel else slot.refcount
+            guard = slot.guard & C.guard_poisoned
             self.slots.replace(
                 pfn,
-                slot._replace(
-                    next=NONE,
-                    prev=NONE,
-                    vtable=0,
-                    flags=C.flag_free | (C.flag_movable if movable else 0),
-                    order=block.order,
-                    refcount=C.refcount_unused if sentinel else slot.refcount,
-                    guard=slot.guard & C.guard_poisoned,
-                ),
+                Slot(NONE, NONE, 0, flags, block.order, refcount, slot.generation, guard, slot.meta_aux),
             )
 
     def stamp_order(self, block: Block) -> None:
-        for pfn in block.frames:
-            self.slots.write(pfn, order=block.order)
+        self.slots.write_order(block.frames, block.order)
 
     # ---- lists -------------------------------------------------------------------------------------------
 
@@ -106,7 +108,13 @@ class ZoneModel:
         return self.heads.get((self.home(block.pfn), block.order), NONE)
 
     def _set_head(self, block: Block, paddr: int) -> None:
-        self.heads[self.home(block.pfn), block.order] = paddr
+        kind = self.home(block.pfn)
+        if paddr == NONE:
+            self.heads.pop((kind, block.order), None)
+            self._listed[kind] &= ~(1 << block.order)
+        else:
+            self.heads[kind, block.order] = paddr
+            self._listed[kind] |= 1 << block.order
 
     def _listed_block(self, link: int, order: int) -> Block:
         """The block that a link of a list of that order leads to, which must be one."""
@@ -119,10 +127,13 @@ class ZoneModel:
 
     def push(self, block: Block) -> None:
         """Put a block at the front of its list."""
-        first = self._first_on_list_of(block)
+        self._push(block, self._first_on_list_of(block))
+
+    def _push(self, block: Block, first: Block | None) -> None:
+        """Put a block in front of the first one of its list."""
         if first is not None:
-            self.slots.write(first.pfn, prev=block.paddr)
-        self.slots.write(block.pfn, next=self.head(block), prev=NONE)
+            self.slots.write_links(first.pfn, None, block.paddr)
+        self.slots.write_links(block.pfn, NONE if first is None else first.paddr, NONE)
         self._set_head(block, block.paddr)
         self.free += len(block.frames)
 
@@ -143,15 +154,18 @@ class ZoneModel:
 
     def unlink(self, block: Block) -> None:
         """Take a block off its list; nothing changes when the links around it disagree."""
-        before, after = self._neighbors(block)
+        self._unlink(block, *self._neighbors(block))
+
+    def _unlink(self, block: Block, before: Block | None, after: Block | None) -> None:
+        """Take a block out from between its neighbors."""
         slot = self.slots[block.pfn]
         if after is not None:
-            self.slots.write(after.pfn, prev=slot.prev)
+            self.slots.write_links(after.pfn, None, slot.prev)
         if before is not None:
-            self.slots.write(before.pfn, next=slot.next)
+            self.slots.write_links(before.pfn, slot.next, None)
         else:
             self._set_head(block, slot.next)
-        self.slots.write(block.pfn, next=NONE, prev=NONE)
+        self.slots.write_links(block.pfn, NONE, NONE)
         self.free -= len(block.frames)
 
     def is_listed(self, block: Block) -> bool:
@@ -170,16 +184,37 @@ class ZoneModel:
         block = block_containing(pfn, order)
         return block if self.is_listed(block) else None
 
+    def listed_frames(self) -> list[int] | None:
+        """Every frame on a list; None where a link leads to something else than a block of its list."""
+        frames: list[int] = []
+        try:
+            for (_, order), head in self.heads.items():
+                link = head
+                while link != NONE and len(frames) <= self.free:
+                    block = self._listed_block(link, order)
+                    self._neighbors(block)
+                    frames += block.frames
+                    link = self.slots[block.pfn].next
+        except Panicked:
+            return None
+        return frames if len(frames) == self.free else None
+
+    def forget_lists(self) -> None:
+        """Everything on them was handed out."""
+        self.heads = {}
+        self._listed = [0, 0]
+        self.free = 0
+
     # ---- blocks ------------------------------------------------------------------------------------------
 
     def take(self, order: int, migratetype: Migratetype) -> Block | None:
         """The smallest block that suffices, from its own migratetype's lists, then the other's."""
-        for kind in (migratetype, Migratetype(1 - migratetype)):
-            for larger in range(order, MAX_ORDER + 1):
-                head = self.heads.get((kind, larger), NONE)
-                if head != NONE:
-                    block = self._listed_block(head, larger)
-                    return self._split(block, block.pfn, order, stamp_rest=True)
+        for kind in (migratetype, _OTHER[migratetype]):
+            enough = self._listed[kind] >> order << order
+            if enough:
+                smallest = (enough & -enough).bit_length() - 1
+                block = self._listed_block(self.heads[kind, smallest], smallest)
+                return self._split(block, block.pfn, order, stamp_rest=True)
         return None
 
     def take_frame(self, pfn: int) -> Block | None:
@@ -200,13 +235,13 @@ class ZoneModel:
     def _split(self, block: Block, pfn: int, order: int, *, stamp_rest: bool) -> Block:
         """Take a block of an order around a frame out of a listed one; what is left goes onto its lists."""
         parts = [block_containing(pfn, smaller).buddy for smaller in reversed(range(order, block.order))]
-        self._neighbors(block)
-        for part in parts:
-            self._first_on_list_of(part)
-        self.unlink(block)
-        for part in parts:
+        around = self._neighbors(block)
+        firsts = [self._first_on_list_of(part) for part in parts]
+        self._unlink(block, *around)
+        # Each part is of another order: the lists are different ones.
+        for part, first in zip(parts, firsts, strict=True):
             self.stamp_order(part)
-            self.push(part)
+            self._push(part, first)
         taken = block_containing(pfn, order)
         if stamp_rest and taken != block:
             self.stamp_order(taken)
