@@ -42,6 +42,8 @@ mod tree;
 #[cfg(feature = "ownership")]
 mod capability;
 #[cfg(kernel_tree)]
+mod core_commands;
+#[cfg(kernel_tree)]
 mod silo;
 
 use boot::start_info::StartInfo;

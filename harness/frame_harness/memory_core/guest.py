@@ -18,7 +18,7 @@ from frame_harness.memory_core.reading import CoreReader
 from frame_harness.memory_core.slots import SlotWords
 from frame_harness.memory_core.state import CoreState
 
-STATICS = ("kernel_shim::memory", "kernel_shim::heap", "kernel_shim::adapter")
+STATICS = tuple(f"kernel_shim::{name}" for name in ("memory", "heap", "adapter", "core_commands"))
 """Where the core, and what drives it, keep what they remember outside of the memory that the core manages."""
 
 LIMITED_TO = 6 * GIB

@@ -1,31 +1,26 @@
 //! What binds the shim to the memory core of a kernel tree, whose files are compiled in place.
 
-mod commands;
 #[cfg(feature = "ownership")]
 mod cow;
-#[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
-mod frames;
-mod operand;
 #[cfg(feature = "ownership")]
 mod ownership;
-#[cfg(tree_has = "frame_options")]
-mod page_tables;
 #[cfg(feature = "ownership")]
 mod spaces;
-mod storm;
-#[cfg(tree_has = "frame_options")]
-mod tables;
-mod work;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table::Tables};
+#[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
+use crate::core_commands::frames;
+#[cfg(tree_has = "frame_options")]
+use crate::core_commands::page_tables;
+use crate::core_commands::{operations, storm, work};
 use crate::cpus::rounds::{self, Work};
 use shim_parts::command_line::Stage;
 
 pub const TABLES: Tables = &[
     system::COMMANDS,
     batch::COMMANDS,
-    commands::COMMANDS,
+    operations::COMMANDS,
     // Older versions have no count that says that nobody has a frame, or no builder for frames with a purpose.
     #[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
     frames::COMMANDS,

@@ -1,7 +1,7 @@
 //! Several address spaces that share frames, as a fork leaves them. The host plays the handler of their page faults.
 
-use super::tables::{page, Fresh, Tables};
 use crate::arch::paging::phys_to_virt;
+use crate::core_commands::tables::{page, Fresh, Tables};
 use crate::memory::frame::{FrameAllocOptions, FramePurpose};
 use crate::sync::with_irqs_disabled;
 use core::ptr;

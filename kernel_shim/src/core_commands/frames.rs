@@ -1,6 +1,6 @@
 //! Frames as the frame module gives them out, with the words that it writes into their slots.
 
-use super::commands::error;
+use super::operations::error;
 use crate::memory::{buddy, frame};
 use crate::sync::with_irqs_disabled;
 use frame::{frame_flags, FrameAllocOptions, FramePurpose, PhysFrame};

@@ -4,7 +4,7 @@
 //! nothing. The host starts such a guest where it asks for these numbers, and proves by `work.loop` that they are
 //! instructions.
 
-use super::commands::{start_core, Wanted};
+use super::operations::{start_core, Wanted};
 use crate::arch::cpu::time_stamp;
 use crate::memory::{buddy, frame::PhysFrame};
 use crate::sync::with_irqs_disabled;

@@ -3,8 +3,8 @@
 //! A CPU writes its mark into the first word of each frame that it gets, and looks for it when it gives the frame back. Marks
 //! of another CPU, or of the CPU itself in a frame that it gets, show that a frame is in two hands.
 
-use super::commands::Wanted;
 use super::operand::Kind;
+use super::operations::Wanted;
 use crate::arch::paging::phys_to_virt;
 use crate::cpus::record::{count, Cpu, SMP};
 use crate::memory::{buddy, frame::PhysFrame};
