@@ -1,53 +1,49 @@
 //! Frames as the frame module gives them out, with the words that it writes into their slots.
 
-use super::operations::error;
-use crate::memory::{buddy, frame};
-use crate::sync::with_irqs_disabled;
-use frame::{frame_flags, FrameAllocOptions, FramePurpose, PhysFrame};
+use crate::memory_core::{address, MemoryCore, Purpose, WantedFrame};
 use shim_parts::args::Args;
 use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
 use shim_parts::reply::Reply;
-use x86_64::PhysAddr;
 
-pub const COMMANDS: &[Command] = &[
-    Command::new("frame.words", "", "the count of a frame that nobody has, and the flags of slots", words),
-    Command::new(
-        "frame.alloc",
-        "pagetable|kernel|user zeroed|unzeroed",
-        "allocate a frame through FrameAllocOptions; zeroed(), then purpose()",
-        alloc,
-    ),
-    Command::new("frame.free", "<paddr>", "drop the only reference to a frame, and free it", free),
-];
+/// The commands for the core `C`.
+pub const fn commands<C: MemoryCore>() -> [Command; 3] {
+    [
+        Command::new("frame.words", "", "the count of a frame that nobody has, and the flags of slots", words::<C>),
+        Command::new(
+            "frame.alloc",
+            "pagetable|kernel|user zeroed|unzeroed",
+            "allocate a frame through FrameAllocOptions; zeroed(), then purpose()",
+            alloc::<C>,
+        ),
+        Command::new("frame.free", "<paddr>", "drop the only reference to a frame, and free it", free::<C>),
+    ]
+}
 
-fn words(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn words<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
-    reply.hex("unused", frame::REFCOUNT_UNUSED);
-    reply.hex("free", frame_flags::FREE);
-    reply.hex("allocated", frame_flags::ALLOCATED);
-    reply.hex("kernel", frame_flags::KERNEL);
-    reply.hex("user", frame_flags::USER);
-    #[cfg(tree_has = "movable")]
-    reply.hex("movable", frame_flags::MOVABLE);
-    #[cfg(not(tree_has = "movable"))]
-    reply.hex("movable", 0_u32);
+    let words = C::words()?;
+    reply.hex("unused", words.unused);
+    reply.hex("free", words.free);
+    reply.hex("allocated", words.allocated);
+    reply.hex("kernel", words.kernel);
+    reply.hex("user", words.user);
+    reply.hex("movable", words.movable);
     Ok(())
 }
 
-fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (purpose, zeroed) = (purpose(args.word("purpose")?)?, zeroed(args.word("zeroed|unzeroed")?)?);
     args.end()?;
-    let options = FrameAllocOptions::new().zeroed(zeroed).purpose(purpose);
-    let frame = with_irqs_disabled(|token| options.allocate(token)).map_err(error)?;
-    reply.hex("paddr", frame.start_address.as_u64());
+    let wanted = WantedFrame { zeroed_before: Some(zeroed), purpose, zeroed_after: None };
+    reply.hex("paddr", C::allocate_frame(&wanted)?);
     Ok(())
 }
 
-fn purpose(word: &str) -> Result<FramePurpose, CommandError> {
+fn purpose(word: &str) -> Result<Purpose, CommandError> {
     match word {
-        "pagetable" => Ok(FramePurpose::PageTable),
-        "kernel" => Ok(FramePurpose::KernelData),
-        "user" => Ok(FramePurpose::UserData),
+        "pagetable" => Ok(Purpose::PageTable),
+        "kernel" => Ok(Purpose::Kernel),
+        "user" => Ok(Purpose::User),
         _ => Err(refused(Code::Usage, format_args!("expected pagetable, kernel or user, got {word}"))),
     }
 }
@@ -61,12 +57,10 @@ fn zeroed(word: &str) -> Result<bool, CommandError> {
 }
 
 /// As a kernel does it: the owner drops its reference, then the allocator gets the frame.
-fn free(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let paddr = args.u64("paddr")?;
+fn free<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let paddr = address(args)?;
     args.end()?;
-    let start_address = PhysAddr::try_new(paddr)
-        .map_err(|_| refused(Code::Range, format_args!("{paddr:#x}: expected an address of at most 52 bits")))?;
-    reply.field("before", frame::get_meta(start_address).dec_ref());
-    with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, 0));
+    reply.field("before", C::drop_reference(paddr)?);
+    C::free(paddr, 0);
     Ok(())
 }

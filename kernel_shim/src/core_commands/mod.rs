@@ -1,12 +1,22 @@
-//! Commands for a memory core.
+//! Commands for a memory core. They do not know which one it is.
 
-#[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
-pub mod frames;
-mod operand;
-pub mod operations;
-#[cfg(tree_has = "frame_options")]
-pub mod page_tables;
+mod frames;
+mod operations;
+mod page_tables;
 pub mod storm;
-#[cfg(tree_has = "frame_options")]
 pub mod tables;
-pub mod work;
+mod work;
+
+use crate::memory_core::MemoryCore;
+use core::marker::PhantomData;
+use shim_parts::command::Command;
+
+/// The commands for the core `C`.
+pub struct Commands<C>(PhantomData<C>);
+
+impl<C: MemoryCore> Commands<C> {
+    pub const OPERATIONS: &'static [Command] = &operations::commands::<C>();
+    pub const FRAMES: &'static [Command] = &frames::commands::<C>();
+    pub const PAGE_TABLES: &'static [Command] = &page_tables::commands::<C>();
+    pub const WORK: &'static [Command] = &work::commands::<C>();
+}

@@ -18,6 +18,8 @@ mod vtable;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table};
+use crate::core_commands::Commands;
+use crate::memory::builtin_core::BuiltinCore;
 
 /// In the order that `help` shows.
 pub const TABLES: table::Tables = &[
@@ -37,6 +39,10 @@ pub const TABLES: table::Tables = &[
     buddy_report::COMMANDS,
     inject::COMMANDS,
     smp::COMMANDS,
+    Commands::<BuiltinCore>::OPERATIONS,
+    Commands::<BuiltinCore>::FRAMES,
+    Commands::<BuiltinCore>::PAGE_TABLES,
+    Commands::<BuiltinCore>::WORK,
     selftest::COMMANDS,
     crash::COMMANDS,
 ];

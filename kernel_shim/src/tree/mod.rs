@@ -6,27 +6,22 @@ mod cow;
 mod ownership;
 #[cfg(feature = "ownership")]
 mod spaces;
+mod tree_core;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table::Tables};
-#[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
-use crate::core_commands::frames;
-#[cfg(tree_has = "frame_options")]
-use crate::core_commands::page_tables;
-use crate::core_commands::{operations, storm, work};
+use crate::core_commands::{storm, Commands};
 use crate::cpus::rounds::{self, Work};
 use shim_parts::command_line::Stage;
+use tree_core::TreeCore;
 
 pub const TABLES: Tables = &[
     system::COMMANDS,
     batch::COMMANDS,
-    operations::COMMANDS,
-    // Older versions have no count that says that nobody has a frame, or no builder for frames with a purpose.
-    #[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
-    frames::COMMANDS,
-    #[cfg(tree_has = "frame_options")]
-    page_tables::COMMANDS,
-    work::COMMANDS,
+    Commands::<TreeCore>::OPERATIONS,
+    Commands::<TreeCore>::FRAMES,
+    Commands::<TreeCore>::PAGE_TABLES,
+    Commands::<TreeCore>::WORK,
     #[cfg(feature = "ownership")]
     ownership::COMMANDS,
     #[cfg(feature = "ownership")]
@@ -39,7 +34,7 @@ pub const TABLES: Tables = &[
 
 /// The host starts the core, by `core.start`, once it has written a memory map.
 pub fn start(_stage: Stage) {
-    rounds::start(Work { run: storm::work, after_panic: after_panic_of });
+    rounds::start(Work { run: storm::work::<TreeCore>, after_panic: after_panic_of });
 }
 
 /// A core that panicked is not asked anything further: the host puts its memory back as it was before.

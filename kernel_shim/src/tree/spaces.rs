@@ -1,5 +1,6 @@
 //! Several address spaces that share frames, as a fork leaves them. The host plays the handler of their page faults.
 
+use super::tree_core::TreeCore;
 use crate::arch::paging::phys_to_virt;
 use crate::core_commands::tables::{page, Fresh, Tables};
 use crate::memory::frame::{FrameAllocOptions, FramePurpose};
@@ -58,7 +59,7 @@ fn flags(args: &mut Args<'_>) -> Result<Flags, CommandError> {
 fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut tables = space(args)?;
     args.end()?;
-    reply.hex("root", tables.begin(Fresh::Wiped)?);
+    reply.hex("root", tables.begin::<TreeCore>(Fresh::Wiped)?);
     Ok(())
 }
 
@@ -137,6 +138,6 @@ fn copy(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let mut tables = space(args)?;
     args.end()?;
-    tables.free();
+    tables.free::<TreeCore>();
     Ok(())
 }

@@ -1,0 +1,137 @@
+//! The built-in allocators with the frame module, as a memory core.
+
+#[cfg(older)]
+use super::subject::SlotMethods as _;
+use super::subject::{frame_flags, get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame, REFCOUNT_UNUSED};
+use super::{boot_alloc, buddy, slot_table};
+use crate::boot::region::{self, MemoryKind};
+use crate::memory_core::{CoreError, Layout, MemoryCore, Purpose, SlotWords, Totals, Wanted, WantedFrame};
+use crate::sync::{noise, with_irqs_disabled};
+use core::mem::offset_of;
+use shim_parts::buddy::state::ZoneState;
+use shim_parts::frame_ranges::FrameRanges;
+use shim_parts::text::Text;
+use shim_parts::usable::usable_frames;
+use shim_parts::zone::MAX_ORDER;
+use shim_parts::PAGE_SIZE;
+use x86_64::PhysAddr;
+
+pub struct BuiltinCore;
+
+impl MemoryCore for BuiltinCore {
+    const OFFERS: &'static [(&'static str, bool)] = &[
+        ("protected", true),
+        ("kinds", true),
+        ("poison", cfg!(not(lacks = "MetaSlot::mark_poisoned"))),
+        ("tables", true),
+        ("slots", true),
+        ("ownership", false),
+        ("hhdm", true),
+    ];
+
+    fn start(hhdm_end: u64) {
+        noise::end(); // a panic may have left it on
+        assert!(!buddy::with(|buddy| buddy.is_populated()), "the core runs already: boot with init=none");
+        let usable = given_frames();
+        let end = usable.iter().next_back().map_or(0, |range| range.end);
+        assert!(end > 0, "memory map: expected usable memory, got none");
+        let border = hhdm_end / PAGE_SIZE;
+        boot_alloc::init(below(&usable, border));
+        slot_table::init(end * PAGE_SIZE);
+        let mut frames = boot_alloc::lock().hand_over();
+        usable.iter().for_each(|range| frames.push(range.start.max(border)..range.end));
+        buddy::with(|buddy| {
+            buddy.strict = true;
+            buddy.populate(frames, &usable, end);
+        });
+    }
+
+    fn allocate(wanted: &Wanted) -> Result<u64, CoreError> {
+        let (order, kind) = (wanted.order, wanted.kind);
+        let Some(zone) = wanted.zone else {
+            return address(with_irqs_disabled(|token| buddy::alloc_migratetype(token, order, kind)));
+        };
+        if order as usize > MAX_ORDER {
+            return Err(CoreError::InvalidOrder);
+        }
+        let found = buddy::with(|buddy| buddy.alloc_in(zone, order, kind));
+        found.map(|pfn| pfn * PAGE_SIZE).ok_or(CoreError::OutOfMemory)
+    }
+
+    fn free(paddr: u64, order: u8) {
+        let start_address = PhysAddr::new_truncate(paddr);
+        with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, order));
+    }
+
+    fn poison(paddr: u64) -> Result<(), CoreError> {
+        get_meta(PhysAddr::new(paddr)).mark_poisoned();
+        Ok(())
+    }
+
+    fn totals() -> Option<Totals> {
+        buddy::with(|buddy| {
+            let sum = |count: fn(&ZoneState) -> u64| buddy.state.zones.iter().map(count).sum();
+            buddy.is_populated().then(|| Totals {
+                managed: sum(|zone| zone.managed - zone.reserved),
+                allocated: sum(|zone| zone.allocated),
+            })
+        })
+    }
+
+    fn layout() -> Layout {
+        let (managed, allocated) = (offset_of!(ZoneState, managed), offset_of!(ZoneState, allocated));
+        let offsets = [("managed", managed), ("allocated", allocated)];
+        Layout { of: "state::ZoneState", bytes: size_of::<ZoneState>(), offsets }
+    }
+
+    fn words() -> Result<SlotWords, CoreError> {
+        let (free, allocated) = (frame_flags::FREE, frame_flags::ALLOCATED);
+        let (kernel, user, movable) = (frame_flags::KERNEL, frame_flags::USER, frame_flags::MOVABLE);
+        Ok(SlotWords { unused: REFCOUNT_UNUSED, free, allocated, kernel, user, movable })
+    }
+
+    fn allocate_frame(wanted: &WantedFrame) -> Result<u64, CoreError> {
+        let purpose = match wanted.purpose {
+            Purpose::PageTable => FramePurpose::PageTable,
+            Purpose::Kernel => FramePurpose::KernelData,
+            Purpose::User => FramePurpose::UserData,
+        };
+        let new = FrameAllocOptions::new();
+        let options = wanted.zeroed_before.into_iter().fold(new, |options, zeroed| options.zeroed(zeroed));
+        let options = options.purpose(purpose);
+        let options = wanted.zeroed_after.into_iter().fold(options, |options, zeroed| options.zeroed(zeroed));
+        address(with_irqs_disabled(|token| options.allocate(token)))
+    }
+
+    fn drop_reference(paddr: u64) -> Result<u32, CoreError> {
+        Ok(get_meta(PhysAddr::new(paddr)).dec_ref())
+    }
+}
+
+fn address(given: Result<PhysFrame, AllocError>) -> Result<u64, CoreError> {
+    let named = |error| CoreError::named(Text::<32>::from_args(format_args!("{error:?}")).as_str());
+    given.map(|frame| frame.start_address.as_u64()).map_err(named)
+}
+
+/// The frames that the host's map lets a core use.
+fn given_frames() -> FrameRanges {
+    let of_kind = |usable: bool| {
+        region::regions()
+            .iter()
+            .filter(move |region| match region.kind {
+                MemoryKind::Free | MemoryKind::Reclaim => usable,
+                MemoryKind::Null => false,
+                _ => !usable,
+            })
+            .map(|region| (region.base, region.size))
+    };
+    let protected = (0..region::MAX_PROTECTED).filter_map(region::protected);
+    usable_frames(|| of_kind(true), of_kind(false).chain(protected))
+}
+
+/// The frames below `border`.
+fn below(frames: &FrameRanges, border: u64) -> FrameRanges {
+    let mut below = frames.clone();
+    below.remove(&(border..u64::MAX));
+    below
+}
