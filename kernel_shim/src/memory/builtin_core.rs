@@ -8,6 +8,8 @@ use crate::boot::region::{self, MemoryKind};
 use crate::memory_core::{CoreError, Layout, MemoryCore, Purpose, SlotWords, Totals, Wanted, WantedFrame};
 use crate::sync::{noise, with_irqs_disabled};
 use core::mem::offset_of;
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering::Release};
 use shim_parts::buddy::state::ZoneState;
 use shim_parts::frame_ranges::FrameRanges;
 use shim_parts::text::Text;
@@ -17,6 +19,17 @@ use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
 pub struct BuiltinCore;
+
+/// Where the host finds what the core remembers, as addresses of values whose types it knows from debug information. 0
+/// before the start. Release: the host reads them once the request for the start is answered.
+#[repr(C)]
+struct Places {
+    state: AtomicU64,
+    taken: AtomicU64,
+}
+
+#[unsafe(no_mangle)]
+static CORE_PLACES: Places = Places { state: AtomicU64::new(0), taken: AtomicU64::new(0) };
 
 impl MemoryCore for BuiltinCore {
     const OFFERS: &'static [(&'static str, bool)] = &[
@@ -30,20 +43,7 @@ impl MemoryCore for BuiltinCore {
     ];
 
     fn start(hhdm_end: u64) {
-        noise::end(); // a panic may have left it on
-        assert!(!buddy::with(|buddy| buddy.is_populated()), "the core runs already: boot with init=none");
-        let usable = given_frames();
-        let end = usable.iter().next_back().map_or(0, |range| range.end);
-        assert!(end > 0, "memory map: expected usable memory, got none");
-        let border = hhdm_end / PAGE_SIZE;
-        boot_alloc::init(below(&usable, border));
-        slot_table::init(end * PAGE_SIZE);
-        let mut frames = boot_alloc::lock().hand_over();
-        usable.iter().for_each(|range| frames.push(range.start.max(border)..range.end));
-        buddy::with(|buddy| {
-            buddy.strict = true;
-            buddy.populate(frames, &usable, end);
-        });
+        start(hhdm_end);
     }
 
     fn allocate(wanted: &Wanted) -> Result<u64, CoreError> {
@@ -106,6 +106,25 @@ impl MemoryCore for BuiltinCore {
     fn drop_reference(paddr: u64) -> Result<u32, CoreError> {
         Ok(get_meta(PhysAddr::new(paddr)).dec_ref())
     }
+}
+
+fn start(hhdm_end: u64) {
+    noise::end(); // a panic may have left it on
+    assert!(!buddy::with(|buddy| buddy.is_populated()), "the core runs already: boot with init=none");
+    let usable = given_frames();
+    let end = usable.iter().next_back().map_or(0, |range| range.end);
+    assert!(end > 0, "memory map: expected usable memory, got none");
+    let border = hhdm_end / PAGE_SIZE;
+    boot_alloc::init(below(&usable, border));
+    slot_table::init(end * PAGE_SIZE);
+    let mut frames = boot_alloc::lock().hand_over();
+    usable.iter().for_each(|range| frames.push(range.start.max(border)..range.end));
+    buddy::with(|buddy| {
+        buddy.strict = true;
+        buddy.populate(frames, &usable, end);
+    });
+    CORE_PLACES.taken.store(ptr::from_ref(boot_alloc::lock().taken()).expose_provenance() as u64, Release);
+    CORE_PLACES.state.store(buddy::state_address(), Release);
 }
 
 fn address(given: Result<PhysFrame, AllocError>) -> Result<u64, CoreError> {
