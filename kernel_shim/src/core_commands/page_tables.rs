@@ -1,6 +1,6 @@
 //! Page tables in frames of the core, made as a kernel makes them, and what the CPU finds through them.
 
-use super::tables::{page, Fresh, Tables};
+use super::tables::{not_mapped, page, Fresh, Tables};
 use crate::memory_core::MemoryCore;
 use shim_parts::args::Args;
 use shim_parts::command::{failed, refused, Code, Command, CommandResult};
@@ -47,7 +47,7 @@ fn map(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     // SAFETY: nothing of the kernel lies in the lower half, so no reference goes through the page.
     let mapped = unsafe { mapper.map_to(page, to, PageTableFlags::PRESENT | PageTableFlags::WRITABLE, &mut *tables) };
     // The tables are not in use now.
-    mapped.map(|flush| flush.ignore()).map_err(|_| failed("NotMapped"))
+    mapped.map(|flush| flush.ignore()).map_err(not_mapped)
 }
 
 fn unmap(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {

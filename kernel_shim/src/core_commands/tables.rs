@@ -3,9 +3,9 @@
 use crate::arch::{paging, probe};
 use crate::memory_core::{CoreError, MemoryCore, Purpose, WantedFrame};
 use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, CommandError};
+use shim_parts::command::{failed, refused, Code, CommandError};
 use x86_64::registers::control::Cr3;
-use x86_64::structures::paging::mapper::OffsetPageTable;
+use x86_64::structures::paging::mapper::{MapToError, OffsetPageTable};
 use x86_64::structures::paging::{FrameAllocator, Page, PageTable, PhysFrame as Frame, Size4KiB};
 use x86_64::{PhysAddr, VirtAddr};
 
@@ -125,6 +125,11 @@ unsafe impl FrameAllocator<Size4KiB> for Tables {
     fn allocate_frame(&mut self) -> Option<Frame<Size4KiB>> {
         self.take().ok().map(|paddr| Frame::containing_address(PhysAddr::new(paddr)))
     }
+}
+
+/// Why a page was not mapped: for want of a frame for a table, or because of what the tables hold.
+pub fn not_mapped(error: MapToError<Size4KiB>) -> CommandError {
+    failed(if let MapToError::FrameAllocationFailed = error { "OutOfMemory" } else { "NotMapped" })
 }
 
 /// The operand for a page of the lower half.

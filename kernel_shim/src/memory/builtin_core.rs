@@ -71,7 +71,7 @@ impl MemoryCore for BuiltinCore {
     fn totals() -> Option<Totals> {
         buddy::with(|buddy| {
             let sum = |count: fn(&ZoneState) -> u64| buddy.state.zones.iter().map(count).sum();
-            buddy.is_populated().then(|| Totals {
+            buddy.strict.then(|| Totals {
                 managed: sum(|zone| zone.managed - zone.reserved),
                 allocated: sum(|zone| zone.allocated),
             })
@@ -110,7 +110,7 @@ impl MemoryCore for BuiltinCore {
 
 fn start(hhdm_end: u64) {
     noise::end(); // a panic may have left it on
-    assert!(!buddy::with(|buddy| buddy.is_populated()), "the core runs already: boot with init=none");
+    assert!(!buddy::with(|buddy| buddy.strict || buddy.is_populated()), "the core runs already: boot with init=none");
     let usable = given_frames();
     let end = usable.iter().next_back().map_or(0, |range| range.end);
     assert!(end > 0, "memory map: expected usable memory, got none");

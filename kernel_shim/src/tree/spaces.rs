@@ -2,7 +2,7 @@
 
 use super::tree_core::TreeCore;
 use crate::arch::paging::phys_to_virt;
-use crate::core_commands::tables::{page, Fresh, Tables};
+use crate::core_commands::tables::{not_mapped, page, Fresh, Tables};
 use crate::memory::frame::{FrameAllocOptions, FramePurpose};
 use crate::sync::with_irqs_disabled;
 use core::ptr;
@@ -76,7 +76,7 @@ fn map_page(tables: &mut Tables, page: Page<Size4KiB>, paddr: u64, flags: Flags)
     let mut mapper = tables.mapper()?;
     // SAFETY: nothing of the kernel lies in the lower half, so no reference goes through the page.
     let mapped = unsafe { mapper.map_to_with_table_flags(page, frame, flags, on_the_way, tables) };
-    mapped.map(|flush| flush.ignore()).map_err(|_| failed("NotMapped"))
+    mapped.map(|flush| flush.ignore()).map_err(not_mapped)
 }
 
 fn change(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
