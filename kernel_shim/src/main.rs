@@ -36,6 +36,8 @@ mod smp;
 #[cfg(any(kernel_tree, not(other_adapter)))]
 mod core_commands;
 #[cfg(any(kernel_tree, not(other_adapter)))]
+mod frame_module;
+#[cfg(any(kernel_tree, not(other_adapter)))]
 mod memory_core;
 // For rustfmt, which formats what is declared here. The compiler gets the same text from `subject.rs`, below.
 #[cfg(any())]

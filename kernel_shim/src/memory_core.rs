@@ -22,14 +22,11 @@ pub trait MemoryCore {
     fn totals() -> Option<Totals>;
     /// Where the compiler put what the host reads.
     fn layout() -> Layout;
-
-    /// What the frame module writes into slots.
-    fn words() -> Result<SlotWords, CoreError>;
-    /// A frame through the frame module's builder.
-    fn allocate_frame(wanted: &WantedFrame) -> Result<u64, CoreError>;
-    /// Drops a reference to a frame. Returns the count before.
-    fn drop_reference(paddr: u64) -> Result<u32, CoreError>;
 }
+
+/// The operands for a block, for commands' usage.
+pub const WANTED: &str = "<order> unmovable|movable any|dma|normal|highmem";
+pub const WANTED_AND_MOST: &str = "<order> unmovable|movable any|dma|normal|highmem <most>";
 
 /// A block that is asked for.
 pub struct Wanted {
@@ -37,20 +34,6 @@ pub struct Wanted {
     pub kind: Migratetype,
     /// `None` for any.
     pub zone: Option<Zone>,
-}
-
-/// A frame that is asked for through a builder: `zeroed()` with the first value, `purpose()`, `zeroed()` with the last.
-pub struct WantedFrame {
-    pub zeroed_before: Option<bool>,
-    pub purpose: Purpose,
-    pub zeroed_after: Option<bool>,
-}
-
-#[derive(Clone, Copy)]
-pub enum Purpose {
-    PageTable,
-    Kernel,
-    User,
 }
 
 /// In pages.
@@ -65,16 +48,6 @@ pub struct Layout {
     pub of: &'static str,
     pub bytes: usize,
     pub offsets: [(&'static str, usize); 2],
-}
-
-/// The count of a frame that nobody has, and flags. 0 for a flag that this version lacks.
-pub struct SlotWords {
-    pub unused: u32,
-    pub free: u32,
-    pub allocated: u32,
-    pub kernel: u32,
-    pub user: u32,
-    pub movable: u32,
 }
 
 /// Why a core does not do it.
@@ -114,23 +87,15 @@ impl From<CoreError> for CommandError {
 
 impl Wanted {
     pub fn parse(args: &mut Args<'_>) -> Result<Self, CommandError> {
-        Ok(Self { order: args.u8("order")?, kind: kind(args)?, zone: zone(args)? })
-    }
-}
-
-fn kind(args: &mut Args<'_>) -> Result<Migratetype, CommandError> {
-    let word = args.word("kind")?;
-    let found = Migratetype::ALL.into_iter().find(|kind| kind.name() == word);
-    found.ok_or_else(|| refused(Code::Usage, format_args!("expected unmovable or movable, got {word}")))
-}
-
-fn zone(args: &mut Args<'_>) -> Result<Option<Zone>, CommandError> {
-    match args.word("zone")? {
-        "any" => Ok(None),
-        "dma" => Ok(Some(Zone::Dma)),
-        "normal" => Ok(Some(Zone::Normal)),
-        "highmem" => Ok(Some(Zone::HighMem)),
-        word => Err(refused(Code::Usage, format_args!("expected any, dma, normal or highmem, got {word}"))),
+        const KINDS: [(&str, Migratetype); 2] =
+            [("unmovable", Migratetype::Unmovable), ("movable", Migratetype::Movable)];
+        const ZONES: [(&str, Option<Zone>); 4] =
+            [("any", None), ("dma", Some(Zone::Dma)), ("normal", Some(Zone::Normal)), ("highmem", Some(Zone::HighMem))];
+        Ok(Self {
+            order: args.u8("order")?,
+            kind: args.choice("unmovable|movable", &KINDS)?,
+            zone: args.choice("any|dma|normal|highmem", &ZONES)?,
+        })
     }
 }
 

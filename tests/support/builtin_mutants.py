@@ -33,8 +33,12 @@ BUILTIN_MUTANTS = (
         ("..end / PAGE_SIZE)", "..(end / PAGE_SIZE).saturating_sub(1))"),
     ),
     bug(
-        "CORE-06", "any place will do for two pages", "parts/buddy/block.rs",
-        ("aligned.min(fitting) as u8", "aligned.max(1).min(fitting) as u8"),
+        "CORE-06", "two pages begin anywhere", "parts/buddy/populate.rs",
+        ("                let block = Block::largest_before(end, range.start);\n",
+         "                let mut block = Block::largest_before(end, range.start);\n"
+         "                if block.order == 1 && block.first_pfn == range.start + 1 {\n"
+         "                    block.first_pfn = range.start;\n"
+         "                }\n"),
     ),
     bug(
         "CORE-07", "the next block keeps its link", _LISTS,
@@ -90,7 +94,7 @@ BUILTIN_MUTANTS = (
     ),
     bug(
         "CORE-17", "believes every free of a page", _BUDDY,
-        ("if self.strict {\n            self.refuse", "if self.strict && order > 0 {\n            self.refuse"),
+        ("if self.strict {\n            self.ref", "if self.strict && order > 0 {\n            self.ref"),
     ),
     bug(
         "CORE-17", "believes every order", _BUDDY,

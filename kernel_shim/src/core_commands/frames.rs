@@ -1,27 +1,25 @@
 //! Frames as the frame module gives them out, with the words that it writes into their slots.
 
-use crate::memory_core::{address, MemoryCore, Purpose, WantedFrame};
+use crate::frame_module::{self, Purpose, WantedFrame};
+use crate::memory_core::address;
 use shim_parts::args::Args;
-use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
+use shim_parts::command::{Command, CommandResult};
 use shim_parts::reply::Reply;
 
-/// The commands for the core `C`.
-pub const fn commands<C: MemoryCore>() -> [Command; 3] {
-    [
-        Command::new("frame.words", "", "the count of a frame that nobody has, and the flags of slots", words::<C>),
-        Command::new(
-            "frame.alloc",
-            "pagetable|kernel|user zeroed|unzeroed",
-            "allocate a frame through FrameAllocOptions; zeroed(), then purpose()",
-            alloc::<C>,
-        ),
-        Command::new("frame.free", "<paddr>", "drop the only reference to a frame, and free it", free::<C>),
-    ]
-}
+pub const COMMANDS: &[Command] = &[
+    Command::new("frame.words", "", "the count of a frame that nobody has, and the flags of slots", words),
+    Command::new(
+        "frame.alloc",
+        "pagetable|kernel|user zeroed|unzeroed",
+        "allocate a frame through FrameAllocOptions; zeroed(), then purpose()",
+        alloc,
+    ),
+    Command::new("frame.free", "<paddr>", "drop the only reference to a frame, and free it", free),
+];
 
-fn words<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn words(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
-    let words = C::words()?;
+    let words = frame_module::words()?;
     reply.hex("unused", words.unused);
     reply.hex("free", words.free);
     reply.hex("allocated", words.allocated);
@@ -31,36 +29,22 @@ fn words<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult
     Ok(())
 }
 
-fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let (purpose, zeroed) = (purpose(args.word("purpose")?)?, zeroed(args.word("zeroed|unzeroed")?)?);
+fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    const PURPOSES: [(&str, Purpose); 3] =
+        [("pagetable", Purpose::PageTable), ("kernel", Purpose::Kernel), ("user", Purpose::User)];
+    let purpose = args.choice("pagetable|kernel|user", &PURPOSES)?;
+    let zeroed = args.choice("zeroed|unzeroed", &[("zeroed", true), ("unzeroed", false)])?;
     args.end()?;
     let wanted = WantedFrame { zeroed_before: Some(zeroed), purpose, zeroed_after: None };
-    reply.hex("paddr", C::allocate_frame(&wanted)?);
+    reply.hex("paddr", frame_module::allocate(&wanted)?);
     Ok(())
 }
 
-fn purpose(word: &str) -> Result<Purpose, CommandError> {
-    match word {
-        "pagetable" => Ok(Purpose::PageTable),
-        "kernel" => Ok(Purpose::Kernel),
-        "user" => Ok(Purpose::User),
-        _ => Err(refused(Code::Usage, format_args!("expected pagetable, kernel or user, got {word}"))),
-    }
-}
-
-fn zeroed(word: &str) -> Result<bool, CommandError> {
-    match word {
-        "zeroed" => Ok(true),
-        "unzeroed" => Ok(false),
-        _ => Err(refused(Code::Usage, format_args!("expected zeroed or unzeroed, got {word}"))),
-    }
-}
-
 /// As a kernel does it: the owner drops its reference, then the allocator gets the frame.
-fn free<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn free(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let paddr = address(args)?;
     args.end()?;
-    reply.field("before", C::drop_reference(paddr)?);
-    C::free(paddr, 0);
+    reply.field("before", frame_module::drop_reference(paddr)?);
+    frame_module::free(paddr, 0);
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Commands for a memory core. They do not know which one it is.
 
-mod frames;
+pub mod frames;
 mod operations;
-mod page_tables;
+pub mod page_tables;
 pub mod storm;
 pub mod tables;
 mod work;
@@ -16,7 +16,5 @@ pub struct Commands<C>(PhantomData<C>);
 
 impl<C: MemoryCore> Commands<C> {
     pub const OPERATIONS: &'static [Command] = &operations::commands::<C>();
-    pub const FRAMES: &'static [Command] = &frames::commands::<C>();
-    pub const PAGE_TABLES: &'static [Command] = &page_tables::commands::<C>();
     pub const WORK: &'static [Command] = &work::commands::<C>();
 }

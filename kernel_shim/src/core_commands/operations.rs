@@ -1,7 +1,7 @@
 //! The requests of a memory core.
 
 use super::storm;
-use crate::memory_core::{address, MemoryCore, Wanted};
+use crate::memory_core::{address, MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
 use shim_parts::args::Args;
 use shim_parts::command::{refused, Code, Command, CommandResult};
 use shim_parts::reply::Reply;
@@ -12,32 +12,12 @@ pub const fn commands<C: MemoryCore>() -> [Command; 9] {
         Command::new("core.offers", "", "which requests this version of the core knows", offers::<C>),
         Command::new("core.layout", "", "where the compiler put members that the host looks for by name", layout::<C>),
         Command::new("core.start", "[end of the HHDM]", "start the core on the map that the host wrote", start::<C>),
-        Command::new(
-            "core.alloc",
-            "<order> unmovable|movable any|dma|normal|highmem",
-            "allocate a block of the core",
-            alloc::<C>,
-        ),
-        Command::new(
-            "core.fill",
-            "<order> unmovable|movable any|dma|normal|highmem <most>",
-            "allocate blocks until there is none; a line for each",
-            fill::<C>,
-        ),
+        Command::new("core.alloc", WANTED, "allocate a block of the core", alloc::<C>),
+        Command::new("core.fill", WANTED_AND_MOST, "allocate blocks until there is none; a line for each", fill::<C>),
         Command::new("core.free", "<paddr> <order>", "free a block of the core", free::<C>),
         Command::new("core.poison", "<paddr>", "poison a frame: its guard, as the frame module does it", poison::<C>),
-        Command::new(
-            "core.storm",
-            "<cpus> <iterations> <seed>",
-            "random work of several CPUs at the same time",
-            storm::storm,
-        ),
-        Command::new(
-            "core.totals",
-            "",
-            "the pages that the core manages, and those that it says are allocated",
-            totals::<C>,
-        ),
+        Command::new("core.storm", "<cpus> <iterations> <seed>", "random work of several CPUs at once", storm::storm),
+        Command::new("core.totals", "", "the pages that the core manages, and those that callers have", totals::<C>),
     ]
 }
 

@@ -1,40 +1,27 @@
 //! Page tables in frames of the core, made as a kernel makes them, and what the CPU finds through them.
 
 use super::tables::{not_mapped, page, Fresh, Tables};
-use crate::memory_core::MemoryCore;
 use shim_parts::args::Args;
-use shim_parts::command::{failed, refused, Code, Command, CommandResult};
+use shim_parts::command::{failed, Command, CommandResult};
 use shim_parts::reply::Reply;
 use spin::Mutex;
 use x86_64::structures::paging::{Mapper, PageTableFlags, PhysFrame as Frame};
 use x86_64::PhysAddr;
 
-/// The commands for the core `C`.
-pub const fn commands<C: MemoryCore>() -> [Command; 5] {
-    [
-        Command::new(
-            "tables.new",
-            "plain|late",
-            "an empty top table; late calls zeroed(false) after the purpose",
-            new::<C>,
-        ),
-        Command::new("tables.map", "<vaddr> <paddr>", "map a page", map),
-        Command::new("tables.unmap", "<vaddr>", "unmap a page", unmap),
-        Command::new("tables.probe", "<vaddr>", "read a byte through the tables: v, or fault=1", probe_byte),
-        Command::new("tables.free", "", "give the frames of all tables back", free::<C>),
-    ]
-}
+pub const COMMANDS: &[Command] = &[
+    Command::new("tables.new", "plain|late", "an empty top table; late calls zeroed(false) after the purpose", new),
+    Command::new("tables.map", "<vaddr> <paddr>", "map a page", map),
+    Command::new("tables.unmap", "<vaddr>", "unmap a page", unmap),
+    Command::new("tables.probe", "<vaddr>", "read a byte through the tables: v, or fault=1", probe_byte),
+    Command::new("tables.free", "", "give the frames of all tables back", free),
+];
 
 static TABLES: Mutex<Tables> = Mutex::new(Tables::none());
 
-fn new<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let fresh = match args.word("plain|late")? {
-        "plain" => Fresh::Plain,
-        "late" => Fresh::Late,
-        word => return Err(refused(Code::Usage, format_args!("expected plain or late, got {word}"))),
-    };
+fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let fresh = args.choice("plain|late", &[("plain", Fresh::Plain), ("late", Fresh::Late)])?;
     args.end()?;
-    reply.hex("root", TABLES.lock().begin::<C>(fresh)?);
+    reply.hex("root", TABLES.lock().begin(fresh)?);
     Ok(())
 }
 
@@ -66,8 +53,8 @@ fn probe_byte(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-fn free<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     args.end()?;
-    TABLES.lock().free::<C>();
+    TABLES.lock().free();
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! The page tables of one address space, in frames of the core; the CPU reads and writes through them.
 
 use crate::arch::{paging, probe};
-use crate::memory_core::{CoreError, MemoryCore, Purpose, WantedFrame};
+use crate::frame_module::{self, Purpose, WantedFrame};
+use crate::memory_core::CoreError;
 use shim_parts::args::Args;
 use shim_parts::command::{failed, refused, Code, CommandError};
 use x86_64::registers::control::Cr3;
@@ -30,13 +31,11 @@ pub struct Tables {
     frames: [u64; MOST],
     count: usize,
     fresh: Fresh,
-    /// Of the core that the present tables' frames come from.
-    allocate: fn(&WantedFrame) -> Result<u64, CoreError>,
 }
 
 impl Tables {
     pub const fn none() -> Self {
-        Self { frames: [0; MOST], count: 0, fresh: Fresh::Plain, allocate: |_| Err(CoreError::Unknown) }
+        Self { frames: [0; MOST], count: 0, fresh: Fresh::Plain }
     }
 
     fn root(&self) -> Result<u64, CommandError> {
@@ -47,8 +46,8 @@ impl Tables {
     }
 
     /// Makes a top table with the kernel's half in it; forgets those that were there. Its physical address.
-    pub fn begin<C: MemoryCore>(&mut self, fresh: Fresh) -> Result<u64, CommandError> {
-        (self.count, self.fresh, self.allocate) = (0, fresh, C::allocate_frame);
+    pub fn begin(&mut self, fresh: Fresh) -> Result<u64, CommandError> {
+        (self.count, self.fresh) = (0, fresh);
         let root = self.take()?;
         let kernel = paging::phys_to_virt(Cr3::read().0.start_address().as_u64()) as *const PageTable;
         let ours = paging::phys_to_virt(root) as *mut PageTable;
@@ -67,7 +66,7 @@ impl Tables {
         }
         let zeroed_after = (self.fresh == Fresh::Late).then_some(false);
         let wanted = WantedFrame { zeroed_before: None, purpose: Purpose::PageTable, zeroed_after };
-        let paddr = (self.allocate)(&wanted)?;
+        let paddr = frame_module::allocate(&wanted)?;
         if self.fresh == Fresh::Wiped {
             let table = paging::phys_to_virt(paddr) as *mut PageTable;
             // SAFETY: the core gave the frame to this table alone, and the HHDM maps it.
@@ -112,10 +111,10 @@ impl Tables {
     }
 
     /// Gives the frames of all tables back.
-    pub fn free<C: MemoryCore>(&mut self) {
+    pub fn free(&mut self) {
         while self.count > 0 {
             self.count -= 1;
-            C::free(self.frames[self.count], 0);
+            frame_module::free(self.frames[self.count], 0);
         }
     }
 }

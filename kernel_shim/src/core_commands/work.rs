@@ -5,7 +5,7 @@
 //! instructions.
 
 use crate::arch::cpu::time_stamp;
-use crate::memory_core::{MemoryCore, Wanted};
+use crate::memory_core::{MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
 use core::hint::black_box;
 use core::sync::atomic::{compiler_fence, Ordering::SeqCst};
 use shim_parts::args::Args;
@@ -13,25 +13,13 @@ use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
 use shim_parts::reply::Reply;
 use spin::Mutex;
 
-const WANTED: &str = "<order> unmovable|movable any|dma|normal|highmem";
-
 /// The commands for the core `C`.
 pub const fn commands<C: MemoryCore>() -> [Command; 6] {
     [
-        Command::new(
-            "work.loop",
-            "<rounds>",
-            "a loop of two instructions a round: its ticks, which are instructions with -icount alone",
-            known_loop,
-        ),
+        Command::new("work.loop", "<rounds>", "ticks of a loop of two instructions a round", known_loop),
         Command::new("work.start", "[end of the HHDM]", "core.start, and what it costs", start::<C>),
         Command::new("work.scatter", WANTED, "take all blocks of a sort, give every second place back", scatter::<C>),
-        Command::new(
-            "work.alloc",
-            "<order> unmovable|movable any|dma|normal|highmem <most>",
-            "allocate blocks",
-            alloc::<C>,
-        ),
+        Command::new("work.alloc", WANTED_AND_MOST, "allocate blocks", alloc::<C>),
         Command::new("work.free", "", "free what work.alloc allocated last", free::<C>),
         Command::new("work.merge", "<most>", "free blocks whose neighbors work.scatter gave back", merge::<C>),
     ]

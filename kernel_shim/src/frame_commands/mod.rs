@@ -18,7 +18,7 @@ mod vtable;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table};
-use crate::core_commands::Commands;
+use crate::core_commands::{frames, page_tables, Commands};
 use crate::memory::builtin_core::BuiltinCore;
 
 /// In the order that `help` shows.
@@ -40,8 +40,8 @@ pub const TABLES: table::Tables = &[
     inject::COMMANDS,
     smp::COMMANDS,
     Commands::<BuiltinCore>::OPERATIONS,
-    Commands::<BuiltinCore>::FRAMES,
-    Commands::<BuiltinCore>::PAGE_TABLES,
+    frames::COMMANDS,
+    page_tables::COMMANDS,
     Commands::<BuiltinCore>::WORK,
     selftest::COMMANDS,
     crash::COMMANDS,

@@ -1,22 +1,18 @@
 //! The built-in allocators with the frame module, as a memory core.
 
-#[cfg(older)]
-use super::subject::SlotMethods as _;
-use super::subject::{frame_flags, get_meta, AllocError, FrameAllocOptions, FramePurpose, PhysFrame, REFCOUNT_UNUSED};
 use super::{boot_alloc, buddy, slot_table};
 use crate::boot::region::{self, MemoryKind};
-use crate::memory_core::{CoreError, Layout, MemoryCore, Purpose, SlotWords, Totals, Wanted, WantedFrame};
+use crate::frame_module::{self, address};
+use crate::memory_core::{CoreError, Layout, MemoryCore, Totals, Wanted};
 use crate::sync::{noise, with_irqs_disabled};
 use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering::Release};
 use shim_parts::buddy::state::ZoneState;
 use shim_parts::frame_ranges::FrameRanges;
-use shim_parts::text::Text;
 use shim_parts::usable::usable_frames;
 use shim_parts::zone::MAX_ORDER;
 use shim_parts::PAGE_SIZE;
-use x86_64::PhysAddr;
 
 pub struct BuiltinCore;
 
@@ -35,9 +31,9 @@ impl MemoryCore for BuiltinCore {
     const OFFERS: &'static [(&'static str, bool)] = &[
         ("protected", true),
         ("kinds", true),
-        ("poison", cfg!(not(lacks = "MetaSlot::mark_poisoned"))),
-        ("tables", true),
-        ("slots", true),
+        ("poison", frame_module::HAS_POISON),
+        ("tables", frame_module::HAS_OPTIONS),
+        ("slots", frame_module::HAS_SLOTS),
         ("ownership", false),
         ("hhdm", true),
     ];
@@ -59,13 +55,11 @@ impl MemoryCore for BuiltinCore {
     }
 
     fn free(paddr: u64, order: u8) {
-        let start_address = PhysAddr::new_truncate(paddr);
-        with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, order));
+        frame_module::free(paddr, order);
     }
 
     fn poison(paddr: u64) -> Result<(), CoreError> {
-        get_meta(PhysAddr::new(paddr)).mark_poisoned();
-        Ok(())
+        frame_module::poison(paddr)
     }
 
     fn totals() -> Option<Totals> {
@@ -82,29 +76,6 @@ impl MemoryCore for BuiltinCore {
         let (managed, allocated) = (offset_of!(ZoneState, managed), offset_of!(ZoneState, allocated));
         let offsets = [("managed", managed), ("allocated", allocated)];
         Layout { of: "state::ZoneState", bytes: size_of::<ZoneState>(), offsets }
-    }
-
-    fn words() -> Result<SlotWords, CoreError> {
-        let (free, allocated) = (frame_flags::FREE, frame_flags::ALLOCATED);
-        let (kernel, user, movable) = (frame_flags::KERNEL, frame_flags::USER, frame_flags::MOVABLE);
-        Ok(SlotWords { unused: REFCOUNT_UNUSED, free, allocated, kernel, user, movable })
-    }
-
-    fn allocate_frame(wanted: &WantedFrame) -> Result<u64, CoreError> {
-        let purpose = match wanted.purpose {
-            Purpose::PageTable => FramePurpose::PageTable,
-            Purpose::Kernel => FramePurpose::KernelData,
-            Purpose::User => FramePurpose::UserData,
-        };
-        let new = FrameAllocOptions::new();
-        let options = wanted.zeroed_before.into_iter().fold(new, |options, zeroed| options.zeroed(zeroed));
-        let options = options.purpose(purpose);
-        let options = wanted.zeroed_after.into_iter().fold(options, |options, zeroed| options.zeroed(zeroed));
-        address(with_irqs_disabled(|token| options.allocate(token)))
-    }
-
-    fn drop_reference(paddr: u64) -> Result<u32, CoreError> {
-        Ok(get_meta(PhysAddr::new(paddr)).dec_ref())
     }
 }
 
@@ -125,11 +96,6 @@ fn start(hhdm_end: u64) {
     });
     CORE_PLACES.taken.store(ptr::from_ref(boot_alloc::lock().taken()).expose_provenance() as u64, Release);
     CORE_PLACES.state.store(buddy::state_address(), Release);
-}
-
-fn address(given: Result<PhysFrame, AllocError>) -> Result<u64, CoreError> {
-    let named = |error| CoreError::named(Text::<32>::from_args(format_args!("{error:?}")).as_str());
-    given.map(|frame| frame.start_address.as_u64()).map_err(named)
 }
 
 /// The frames that the host's map lets a core use.

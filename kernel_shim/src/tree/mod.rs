@@ -10,7 +10,7 @@ mod tree_core;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table::Tables};
-use crate::core_commands::{storm, Commands};
+use crate::core_commands::{frames, page_tables, storm, Commands};
 use crate::cpus::rounds::{self, Work};
 use shim_parts::command_line::Stage;
 use tree_core::TreeCore;
@@ -19,8 +19,8 @@ pub const TABLES: Tables = &[
     system::COMMANDS,
     batch::COMMANDS,
     Commands::<TreeCore>::OPERATIONS,
-    Commands::<TreeCore>::FRAMES,
-    Commands::<TreeCore>::PAGE_TABLES,
+    frames::COMMANDS,
+    page_tables::COMMANDS,
     Commands::<TreeCore>::WORK,
     #[cfg(feature = "ownership")]
     ownership::COMMANDS,

@@ -1,6 +1,5 @@
 //! Several address spaces that share frames, as a fork leaves them. The host plays the handler of their page faults.
 
-use super::tree_core::TreeCore;
 use crate::arch::paging::phys_to_virt;
 use crate::core_commands::tables::{not_mapped, page, Fresh, Tables};
 use crate::memory::frame::{FrameAllocOptions, FramePurpose};
@@ -49,17 +48,13 @@ fn space(args: &mut Args<'_>) -> Result<MutexGuard<'static, Tables>, CommandErro
 }
 
 fn flags(args: &mut Args<'_>) -> Result<Flags, CommandError> {
-    match args.word("own|shared")? {
-        "own" => Ok(Flags::PRESENT | Flags::WRITABLE),
-        "shared" => Ok(Flags::PRESENT | SHARED),
-        word => Err(refused(Code::Usage, format_args!("expected own or shared, got {word}"))),
-    }
+    args.choice("own|shared", &[("own", Flags::PRESENT | Flags::WRITABLE), ("shared", Flags::PRESENT | SHARED)])
 }
 
 fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut tables = space(args)?;
     args.end()?;
-    reply.hex("root", tables.begin::<TreeCore>(Fresh::Wiped)?);
+    reply.hex("root", tables.begin(Fresh::Wiped)?);
     Ok(())
 }
 
@@ -138,6 +133,6 @@ fn copy(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 fn free(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let mut tables = space(args)?;
     args.end()?;
-    tables.free::<TreeCore>();
+    tables.free();
     Ok(())
 }

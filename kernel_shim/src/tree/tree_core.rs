@@ -1,18 +1,13 @@
 //! The core of a kernel tree, whatever its version calls what it is asked for.
 
 use crate::boot::region::{self, MemoryKind, MemoryRegion};
-#[cfg(tree_has = "frame_options")]
-use crate::memory::frame::{FrameAllocOptions, FramePurpose};
+use crate::frame_module::{self, address};
 use crate::memory::zone::{Zone, ZoneType};
 use crate::memory::{boot_alloc, buddy, frame, paging};
-#[cfg(tree_has = "frame_options")]
-use crate::memory_core::Purpose;
-use crate::memory_core::{CoreError, Layout, MemoryCore, SlotWords, Totals, Wanted, WantedFrame};
+use crate::memory_core::{CoreError, Layout, MemoryCore, Totals, Wanted};
 use crate::sync::{noise, with_irqs_disabled, IrqDisabledToken};
 use frame::{AllocError, PhysFrame};
-use shim_parts::text::Text;
 use shim_parts::zone;
-use x86_64::PhysAddr;
 
 pub struct TreeCore;
 
@@ -20,9 +15,9 @@ impl MemoryCore for TreeCore {
     const OFFERS: &'static [(&'static str, bool)] = &[
         ("protected", cfg!(tree_has = "protected") || !crate::boot::limine::NAMES.is_empty()),
         ("kinds", cfg!(tree_has = "alloc_migratetype")),
-        ("poison", cfg!(tree_has = "mark_poisoned")),
-        ("tables", cfg!(tree_has = "frame_options")),
-        ("slots", cfg!(all(tree_has = "frame_options", tree_has = "unused"))),
+        ("poison", frame_module::HAS_POISON),
+        ("tables", frame_module::HAS_OPTIONS),
+        ("slots", frame_module::HAS_SLOTS),
         ("ownership", cfg!(feature = "ownership")),
         ("hhdm", cfg!(tree_has = "is_hhdm_range_mapped_now")),
     ];
@@ -50,19 +45,11 @@ impl MemoryCore for TreeCore {
     }
 
     fn free(paddr: u64, order: u8) {
-        let start_address = PhysAddr::new_truncate(paddr);
-        with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, order));
+        frame_module::free(paddr, order);
     }
 
-    #[cfg(tree_has = "mark_poisoned")]
     fn poison(paddr: u64) -> Result<(), CoreError> {
-        frame::get_meta(PhysAddr::new(paddr)).mark_poisoned();
-        Ok(())
-    }
-
-    #[cfg(not(tree_has = "mark_poisoned"))]
-    fn poison(_paddr: u64) -> Result<(), CoreError> {
-        Err(CoreError::Unknown)
+        frame_module::poison(paddr)
     }
 
     fn totals() -> Option<Totals> {
@@ -80,58 +67,6 @@ impl MemoryCore for TreeCore {
             offsets: [("page_count", page_count), ("allocated", allocated)],
         }
     }
-
-    #[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
-    fn words() -> Result<SlotWords, CoreError> {
-        use frame::frame_flags as flags;
-        #[cfg(tree_has = "movable")]
-        let movable = flags::MOVABLE;
-        #[cfg(not(tree_has = "movable"))]
-        let movable = 0;
-        let (free, allocated) = (flags::FREE, flags::ALLOCATED);
-        let (kernel, user) = (flags::KERNEL, flags::USER);
-        Ok(SlotWords { unused: frame::REFCOUNT_UNUSED, free, allocated, kernel, user, movable })
-    }
-
-    #[cfg(not(all(tree_has = "frame_options", tree_has = "unused")))]
-    fn words() -> Result<SlotWords, CoreError> {
-        Err(CoreError::Unknown)
-    }
-
-    #[cfg(tree_has = "frame_options")]
-    fn allocate_frame(wanted: &WantedFrame) -> Result<u64, CoreError> {
-        let purpose = match wanted.purpose {
-            Purpose::PageTable => FramePurpose::PageTable,
-            Purpose::Kernel => FramePurpose::KernelData,
-            Purpose::User => FramePurpose::UserData,
-        };
-        let options =
-            wanted.zeroed_before.into_iter().fold(FrameAllocOptions::new(), |options, zeroed| options.zeroed(zeroed));
-        let options =
-            wanted.zeroed_after.into_iter().fold(options.purpose(purpose), |options, zeroed| options.zeroed(zeroed));
-        address(with_irqs_disabled(|token| options.allocate(token)))
-    }
-
-    #[cfg(not(tree_has = "frame_options"))]
-    fn allocate_frame(_wanted: &WantedFrame) -> Result<u64, CoreError> {
-        Err(CoreError::Unknown)
-    }
-
-    #[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
-    fn drop_reference(paddr: u64) -> Result<u32, CoreError> {
-        Ok(frame::get_meta(PhysAddr::new(paddr)).dec_ref())
-    }
-
-    #[cfg(not(all(tree_has = "frame_options", tree_has = "unused")))]
-    fn drop_reference(_paddr: u64) -> Result<u32, CoreError> {
-        Err(CoreError::Unknown)
-    }
-}
-
-/// The address of what was given, or the error by its name.
-fn address(given: Result<PhysFrame, AllocError>) -> Result<u64, CoreError> {
-    let named = |error| CoreError::named(Text::<32>::from_args(format_args!("{error:?}")).as_str());
-    given.map(|frame| frame.start_address.as_u64()).map_err(named)
 }
 
 #[cfg(tree_has = "protected")]
