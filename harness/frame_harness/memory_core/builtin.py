@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base import resources
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.booted import BootedGuest
@@ -130,6 +129,5 @@ def _cached(caches: NDArray[Any]) -> Iterator[tuple[int, int, int]]:
 BUILTIN: Final = Design(
     BuiltinReader,
     within=("::memory::", "shim_parts::buddy::", "shim_parts::boot_frames::"),
-    files=tuple(str(resources.shim_dir() / part) for part in ("src/memory", "parts")),
     functions={START: "builtin_core::start", ALLOC_ZONE: "Buddy::alloc_in"},
 )

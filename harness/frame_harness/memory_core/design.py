@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -11,13 +10,11 @@ from numpy.typing import NDArray
 
 from frame_harness.guest.backtrace import CodeLine, code_line
 from frame_harness.guest.booted import BootedGuest
-from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core.functions import OLDER
 from frame_harness.memory_core.reading import CoreReader
 from frame_harness.memory_core.state import CoreState, Structure
 
 _MEMORY: Final = "::memory::"
-_GENERICS: Final = re.compile(r"::<.*>|<(?!.* as ).*>$")
 
 
 class Reader(Protocol):
@@ -35,13 +32,11 @@ class Design:
     Attributes:
         reader: of its memory in a guest.
         within: what the path of each of its functions has in it.
-        files: folders of its sources, beside the subject's own, as panics name them.
         functions: by the names in `functions.py` what they are called here.
     """
 
     reader: Callable[[BootedGuest], Reader]
     within: tuple[str, ...] = (_MEMORY,)
-    files: tuple[str, ...] = ()
     functions: Mapping[str, str] = field(default_factory=dict)
 
     def innermost(self, backtrace: Iterable[str]) -> CodeLine | None:
@@ -51,12 +46,7 @@ class Design:
 
     def short(self, function: str) -> str:
         """The name of one of its functions, from the core's module on."""
-        plain = _GENERICS.sub("", function)
-        return next((plain.rpartition(mark)[2] for mark in self.within if mark in plain), plain)
-
-    def has(self, file: str, subject: str) -> bool:
-        """Tell whether a source file is part of the core."""
-        return any(is_part_of(file, part) for part in (subject, *self.files))
+        return next((function.rpartition(mark)[2] for mark in self.within if mark in function), function)
 
     def names_of(self, function: str) -> Sequence[str]:
         """What a function of `functions.py` may be called, the most likely first."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.guest.reply import Reply
+from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
 from frame_harness.memory_core.functions import START
 from frame_harness.memory_core.guest import CoreGuest
@@ -121,7 +122,7 @@ class Playing:
         inner = design.innermost(reply.backtrace)
         self.blamed = design.short(inner.function) if inner else ""
         panicked = f"{reply.outcome.file}:{reply.outcome.line}"
-        in_core = design.has(reply.outcome.file, str(self.core.guest.image.subject.path))
+        in_core = is_part_of(reply.outcome.file, str(self.core.guest.image.subject.path))
         # A panic in a library is that of the core's line which called it.
         self.panicked_at = place = panicked if in_core or not inner else f"{inner.file}:{inner.line}"
         words = " ".join(reply.outcome.text.split())
