@@ -149,7 +149,7 @@ BUILTIN_MUTANTS = (
     ),
     bug(
         "CORE-32", "free pages that somebody counts", _STAMP,
-        ("if unused == StampUnused::Yes {", "if unused == StampUnused::Yes && block.order != 1 {"),
+        ("if unused == StampUnused::Yes {", "if unused == StampUnused::Yes && block.order > 0 {"),
     ),
     bug("CORE-33", "what is given stays FREE", _STAMP, (" & !S::FREE | S::ALLOCATED", " | S::ALLOCATED")),
     bug(
