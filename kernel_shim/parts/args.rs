@@ -32,6 +32,13 @@ impl<'a> Args<'a> {
         self.next_word().ok_or_else(|| refused(Code::Usage, format_args!("missing argument: {name}")))
     }
 
+    /// The next word as what it stands for. `words` is for the message, as `a|b`.
+    pub fn choice<T: Copy>(&mut self, words: &str, choices: &[(&str, T)]) -> Result<T, CommandError> {
+        let word = self.word(words)?;
+        let found = choices.iter().find(|(name, _)| *name == word);
+        found.map(|&(_, value)| value).ok_or_else(|| refused(Code::Usage, format_args!("expected {words}, got {word}")))
+    }
+
     /// All text that is left.
     pub fn rest(&mut self) -> &'a str {
         core::mem::take(&mut self.rest)

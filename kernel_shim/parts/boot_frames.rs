@@ -65,7 +65,7 @@ impl BootFrames {
             .into_iter()
             .find_map(|zone| self.find(bytes.div_ceil(PAGE_SIZE), align as u64, zone.pfns().start))?;
         self.free.remove(&pfns);
-        self.note_taken(&pfns);
+        self.taken.add(&pfns);
         let paddr = pfns.start * PAGE_SIZE + self.faults.misalign;
         if let Some(unused) = self.log.iter_mut().find(|entry| entry.is_none()) {
             *unused = Some(Request { size, align, paddr });
@@ -81,15 +81,6 @@ impl BootFrames {
             let end = start.checked_add(frames)?;
             (end <= range.end).then_some(start..end)
         })
-    }
-
-    fn note_taken(&mut self, pfns: &Range<u64>) {
-        let mut taken = FrameRanges::new();
-        let (below, above) = (|r: &Range<u64>| r.end <= pfns.start, |r: &Range<u64>| r.start >= pfns.end);
-        self.taken.iter().filter(below).for_each(|range| taken.push(range));
-        taken.push(pfns.clone());
-        self.taken.iter().filter(above).for_each(|range| taken.push(range));
-        self.taken = taken;
     }
 
     /// The requests that were served, in order.

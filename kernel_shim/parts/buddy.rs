@@ -8,6 +8,8 @@
 //! * A free of a block that is on a list already is refused, which the real buddy does not do. Otherwise it would break
 //!   the lists that all checks read, whatever the module does about it.
 //! * A request for a single frame gets the frame that a test has put in its way, see [`faults`].
+//!
+//! A buddy that is judged itself, as part of a memory core, promises more: see [`Buddy::strict`].
 
 pub mod block;
 mod cache;
@@ -20,12 +22,12 @@ mod stamp;
 pub mod state;
 
 use crate::frame_ranges::FrameRanges;
-use crate::zone::Migratetype;
+use crate::zone::{Migratetype, Zone};
 use crate::PAGE_SIZE;
 use block::Block;
 use faults::Faults;
 use log::{Event, EventLog, Operation};
-use slots::Slots;
+use slots::{Slot as _, Slots};
 use state::BuddyState;
 
 /// The whole state of the allocator, over the slots `S`.
@@ -33,6 +35,8 @@ pub struct Buddy<S> {
     pub state: BuddyState,
     pub faults: Faults,
     pub log: EventLog,
+    /// It refuses every free of what is not handed out at that order, frames in caches included, and hands out no poison.
+    pub strict: bool,
     given: FrameRanges,
     slots: S,
 }
@@ -43,6 +47,7 @@ impl<S: Slots> Buddy<S> {
             state: BuddyState::new(S::LINK_NONE),
             faults: Faults::new(),
             log: EventLog::new(),
+            strict: false,
             given: FrameRanges::new(),
             slots,
         }
@@ -69,11 +74,23 @@ impl<S: Slots> Buddy<S> {
         }
         let (block, cached) = match self.faults.take_next_frame(order) {
             Some(pfn) => (self.offer(pfn), false),
-            None => self.serve_or_drain(cpu, order, migratetype)?,
+            None => self.serve_or_drain(|buddy| buddy.take(cpu, order, migratetype))?,
         };
-        let paddr = block.paddr();
+        Some(self.record_given(block, migratetype, cached))
+    }
+
+    /// The same out of one zone, past the CPU's cache.
+    pub fn alloc_in(&mut self, zone: Zone, order: u8, migratetype: Migratetype) -> Option<u64> {
+        let (block, _) = self.serve_or_drain(|buddy| {
+            Some((buddy.state.zones[zone as usize].take(&buddy.slots, order, migratetype)?, false))
+        })?;
+        Some(self.record_given(block, migratetype, false))
+    }
+
+    fn record_given(&mut self, block: Block, migratetype: Migratetype, cached: bool) -> u64 {
+        let (order, paddr) = (block.order, block.paddr());
         self.log.record(Event { operation: Operation::Alloc, order, migratetype, paddr, cached });
-        Some(block.first_pfn)
+        block.first_pfn
     }
 
     /// Hands out the frame that a test asked for, its slot untouched. Only a free frame changes the counters. A frame
@@ -87,27 +104,35 @@ impl<S: Slots> Buddy<S> {
     }
 
     /// The frames in the caches may be the missing half of a block, or all that is left.
-    fn serve_or_drain(&mut self, cpu: usize, order: u8, migratetype: Migratetype) -> Option<(Block, bool)> {
-        if let Some(served) = self.serve(cpu, order, migratetype) {
+    fn serve_or_drain(&mut self, take: impl Fn(&mut Self) -> Option<(Block, bool)>) -> Option<(Block, bool)> {
+        if let Some(served) = self.serve(&take) {
             return Some(served);
         }
         if self.drain() == 0 {
             return None;
         }
-        self.serve(cpu, order, migratetype)
+        self.serve(&take)
     }
 
-    /// The block, and whether it lay in the CPU's cache before.
-    fn serve(&mut self, cpu: usize, order: u8, migratetype: Migratetype) -> Option<(Block, bool)> {
-        let (block, hit) = if order == 0 {
-            let cached = self.state.take_cached(&self.slots, cpu, migratetype)?;
-            (Block::frame(cached.paddr / PAGE_SIZE), cached.hit)
-        } else {
-            (self.state.take_block(&self.slots, order, migratetype)?, false)
-        };
+    /// What `take` takes: a block, and whether it lay in the CPU's cache before.
+    fn serve(&mut self, take: impl Fn(&mut Self) -> Option<(Block, bool)>) -> Option<(Block, bool)> {
+        let (mut block, mut hit) = take(self)?;
+        while self.strict && self.slots.is_poisoned(block) {
+            self.quarantine(block);
+            (block, hit) = take(self)?;
+        }
         stamp::allocated(&self.slots, block);
         self.state.zone_of(block.first_pfn).allocated += block.n_frames();
         Some((block, hit))
+    }
+
+    /// A single frame from the CPU's cache, a larger block from the lists.
+    fn take(&mut self, cpu: usize, order: u8, migratetype: Migratetype) -> Option<(Block, bool)> {
+        if order > 0 {
+            return Some((self.state.take_block(&self.slots, order, migratetype)?, false));
+        }
+        let cached = self.state.take_cached(&self.slots, cpu, migratetype)?;
+        Some((Block::frame(cached.paddr / PAGE_SIZE), cached.hit))
     }
 
     /// Takes a block back.
@@ -118,6 +143,9 @@ impl<S: Slots> Buddy<S> {
         let Some(block) = self.block(paddr, order) else {
             panic!("buddy: free of {paddr:#x} at order {order}: not a block that can have been handed out")
         };
+        if self.strict {
+            self.refuse_what_is_not_given(block);
+        }
         let poisoned = self.slots.is_poisoned(block);
         if order == 0 && !poisoned {
             // Before the look at the lists: making room puts this very frame on one when it is freed twice.
@@ -125,6 +153,7 @@ impl<S: Slots> Buddy<S> {
         }
         self.refuse_listed(block);
         if poisoned {
+            self.state.zone_of(block.first_pfn).note_returned(block.n_frames());
             return self.quarantine(block);
         }
         if order > 0 {
@@ -155,12 +184,21 @@ impl<S: Slots> Buddy<S> {
         }
     }
 
+    /// Refuses a block that is not handed out at this very order: each frame of one that is says so in its slot.
+    fn refuse_what_is_not_given(&self, block: Block) {
+        let is_given = |pfn| !stamp::says_free(&self.slots, pfn) && self.slots.slot(pfn).block_order() == block.order;
+        if let Some(pfn) = block.pfns().find(|&pfn| !is_given(pfn)) {
+            panic!("buddy: free of {block}: frame {:#x} is not of a block that was handed out", pfn * PAGE_SIZE);
+        }
+    }
+
     /// Keeps a block with a poisoned frame from ever being handed out again.
     fn quarantine(&mut self, block: Block) {
         stamp::quarantined(&self.slots, block);
-        let zone = self.state.zone_of(block.first_pfn);
-        zone.note_returned(block.n_frames());
-        zone.quarantined += block.n_frames();
+        if self.strict {
+            stamp::no_order(&self.slots, block);
+        }
+        self.state.zone_of(block.first_pfn).quarantined += block.n_frames();
         self.record_return(Operation::Quarantine, block);
     }
 

@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
-/// More than the regions of a memory map, with room for the parts that are cut out of them.
-const CAPACITY: usize = 192;
+/// More than the regions of a memory map that the host gives, with room for the parts that are cut out of them.
+const CAPACITY: usize = 1100;
 
 #[derive(Clone)]
 pub struct FrameRanges {
@@ -50,17 +50,53 @@ impl FrameRanges {
                 return;
             }
         }
-        assert!(self.len < CAPACITY, "frame ranges: expected at most {CAPACITY}");
-        self.ranges[self.len] = (pfns.start, pfns.end);
-        self.len += 1;
+        self.place(self.len, (pfns.start, pfns.end));
+    }
+
+    /// Adds frames that are in no range.
+    pub fn add(&mut self, pfns: &Range<u64>) {
+        let at = self.ranges[..self.len].partition_point(|&(start, _)| start < pfns.start);
+        self.place(at, (pfns.start, pfns.end));
+        for left in [at, at.wrapping_sub(1)] {
+            if left < self.len - 1 && self.ranges[left].1 == self.ranges[left + 1].0 {
+                self.ranges[left].1 = self.ranges[left + 1].1;
+                self.displace(left + 1);
+            }
+        }
     }
 
     /// Removes frames from the list.
     pub fn remove(&mut self, pfns: &Range<u64>) {
-        let before = core::mem::replace(self, Self::new());
-        for range in before.iter() {
-            self.push(range.start..range.end.min(pfns.start));
-            self.push(range.start.max(pfns.end)..range.end);
+        let mut at = 0;
+        while at < self.len {
+            let (start, end) = self.ranges[at];
+            let (before, after) = ((start, end.min(pfns.start)), (start.max(pfns.end), end));
+            match (before.0 < before.1, after.0 < after.1) {
+                (true, true) if before.1 < after.0 => {
+                    self.ranges[at] = before;
+                    self.place(at + 1, after);
+                    at += 2;
+                }
+                (true, true) => at += 1,
+                (false, false) => self.displace(at),
+                (kept, _) => {
+                    self.ranges[at] = if kept { before } else { after };
+                    at += 1;
+                }
+            }
         }
+    }
+
+    /// In place: the stack has no room for many lists.
+    fn place(&mut self, at: usize, range: (u64, u64)) {
+        assert!(self.len < CAPACITY, "frame ranges: expected at most {CAPACITY}");
+        self.ranges.copy_within(at..self.len, at + 1);
+        self.ranges[at] = range;
+        self.len += 1;
+    }
+
+    fn displace(&mut self, at: usize) {
+        self.ranges.copy_within(at + 1..self.len, at);
+        self.len -= 1;
     }
 }

@@ -25,6 +25,7 @@ pub mod reply;
 pub mod step;
 pub mod stops;
 pub mod text;
+pub mod usable;
 pub mod zone;
 
 /// Bytes in a frame. The processor decides this, so the subject's constant of the same name is not used.

@@ -32,6 +32,13 @@ mod adapter;
 mod frame_commands;
 #[cfg(not(other_adapter))]
 mod smp;
+// What drives a memory core: that of a kernel tree, or the built-in allocators.
+#[cfg(any(kernel_tree, not(other_adapter)))]
+mod core_commands;
+#[cfg(any(kernel_tree, not(other_adapter)))]
+mod frame_module;
+#[cfg(any(kernel_tree, not(other_adapter)))]
+mod memory_core;
 // For rustfmt, which formats what is declared here. The compiler gets the same text from `subject.rs`, below.
 #[cfg(any())]
 mod memory;

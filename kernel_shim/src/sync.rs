@@ -1,7 +1,6 @@
 //! What keeps interrupts and CPUs apart, at the paths where a kernel has it.
 
 mod irq;
-#[cfg(kernel_tree)]
 pub mod noise;
 #[cfg(kernel_tree)]
 mod spinlock;

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.units import PAGE_SIZE
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.memory_core.clauses import CORE_CLAUSES, OWNING
 from frame_harness.memory_core.generate import Writer
@@ -206,6 +207,15 @@ def test_a_case_on_memory_that_is_not_there_blames_nobody(tmp_path: Path) -> Non
     result = check(tmp_path, "--kernel-src", TREE, *RELEASE, "--case", "0x100000..0x4000000 free")
     assert (result.status, result.kind) == (ExitCode.ERROR, Kind.ERROR), result.out
     assert result.says("change the regions of the case") and not result.report["findings"]
+
+
+@pytest.mark.parametrize("operation", ["storm of 2 for 300 seed 1", "page tables plain seed 2"])
+@pytest.mark.parametrize("frames", [17, 24, 37])
+def test_little_memory_is_no_fault_of_a_core(frames: int, operation: str, tmp_path: Path) -> None:
+    """Those who had the frames wrote to them; and there are too few for all tables."""
+    case = f"0x400000..{0x400000 + frames * PAGE_SIZE:#x} free; {operation}"
+    result = check(tmp_path, "--kernel-src", TREE, *RELEASE, "--case", case)
+    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
 
 
 @pytest.mark.slow

@@ -8,13 +8,14 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import Outcome, RunKey
 from frame_harness.memory_core.checks import results_of
 from frame_harness.memory_core.clauses import CORE_CLAUSES
+from frame_harness.memory_core.design import TREE
 
 NO_IMAGE = cast("Image", None)  # asked for the line of a fault alone
 
 
 def outcomes(looked_at: set[str], unseen: str) -> dict[str, Outcome]:
     lacks = {"CORE-22": "FramePurpose"}
-    results = results_of(RunKey("m", "dev"), {}, NO_IMAGE, "", 1.0, lacks, looked_at, unseen)
+    results = results_of(RunKey("m", "dev"), {}, NO_IMAGE, TREE, "", 1.0, lacks, looked_at, unseen)
     return {result.clauses[0]: result.outcome for result in results}
 
 

@@ -1,4 +1,4 @@
-"""Judges the memory core of a kernel tree."""
+"""Judges a memory core: that of a kernel tree, or the built-in allocators with a frame module."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ from frame_harness.judge.evidence import (
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import Machine, load_machine
+from frame_harness.memory_core.builtin import BUILTIN, WITHOUT_OWNERSHIP, builtin_core
 from frame_harness.memory_core.checks import NAME, planned
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.core_build import build_core
+from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.owning_files import lacking
 from frame_harness.memory_core.processes import Outcomes, judge_builds
 from frame_harness.memory_core.steps import parsed, require_sense
@@ -64,12 +66,15 @@ class CoreRequest:
     """What to judge, and where the reports go.
 
     Attributes:
+        kernel_src: the tree; None for the built-in allocators.
+        frame_rs: the frame module with these; None for the built-in one.
         case: the only one to play, as a report writes it; empty for a whole campaign.
         last_failed: a JSON report whose cases are the only ones, or `LAST_RUN`.
         since: the commit that findings are followed back to; empty where they are not followed.
     """
 
-    kernel_src: Path
+    kernel_src: Path | None = None
+    frame_rs: Path | None = None
     profile: str = "both"
     select: str = ""
     case: str = ""
@@ -91,7 +96,38 @@ class CoreRequest:
     @property
     def again(self) -> str:
         """The command that plays a case again, before the profile and the case."""
-        return f"{program()} check --kernel-src {shlex.quote(str(self.kernel_src))}"
+        if self.kernel_src is not None:
+            return f"{program()} check --kernel-src {shlex.quote(str(self.kernel_src))}"
+        of_file = "" if self.frame_rs is None else f" --frame-rs {shlex.quote(str(self.frame_rs))}"
+        return f"{program()} check --core{of_file}"
+
+    def core(self) -> Core:
+        """What is judged.
+
+        Raises:
+            SubjectError: there is no such tree or file.
+        """
+        if self.kernel_src is not None:
+            subject = memory_core(self.kernel_src)
+            return Core(subject, TREE, described(subject), lacking(subject.path))
+        subject = builtin_core(self.frame_rs)
+        words = f"memory core: the built-in allocators with {subject.path}"
+        return Core(subject, BUILTIN, words, WITHOUT_OWNERSHIP)
+
+
+@dataclass(frozen=True)
+class Core:
+    """A memory core.
+
+    Attributes:
+        described: in one line.
+        without_ownership: why the ownership of blocks is not judged; empty where it is.
+    """
+
+    subject: Subject
+    design: Design
+    described: str
+    without_ownership: str
 
 
 @dataclass
@@ -99,6 +135,7 @@ class _Builds:
     """Makes the images one by one; what goes wrong is kept."""
 
     request: CoreRequest
+    design: Design
     subject: Subject
     cases: Mapping[str, tuple[str, ...]]
     """By profile those to play alone; none at all for a whole campaign."""
@@ -126,7 +163,7 @@ class _Builds:
             again = f"{self.request.again} --profile {profile}"
             key, seed = RunKey(MACHINE, profile), self.request.seed
             cases = tuple(map(parsed, self.cases.get(profile, ())))
-            yield Task(key, image, _machine(), again, cases, seed, without_ownership=self.why_not)
+            yield Task(key, image, _machine(), again, cases, seed, self.why_not, self.design)
 
     @property
     def profiles(self) -> tuple[str, ...]:
@@ -197,15 +234,16 @@ def examine_core(
     require_selection(request.select, CORE_CLAUSES)
     require_sense(parsed(request.case))
     known = baselines.load(request.baseline, CORE_CLAUSES) if request.baseline else baselines.EMPTY
-    subject = memory_core(request.kernel_src)
+    core = request.core()
+    subject = core.subject
     lineage = lineage_of(subject.path, request.since) if request.since else None
     cases = _cases_to_play(request, before or broken_before(request.last_failed, subject))
     required = [] if request.select or cases else list(CORE_CLAUSES)
     tell_through(progress.note)
-    progress.note(described(subject))
+    progress.note(core.described)
     if request.last_failed and not cases:
         progress.note(f"nothing was broken in {words_for(request.last_failed)}: every case is played")
-    evidence = _evidence(request, subject, cases, progress)
+    evidence = _evidence(request, core, cases, progress)
     if lineage is not None and not evidence.interrupted:
         verdict = judge(evidence, MEMORY_CORE, known, required)
         evidence = with_origins(evidence, verdict.findings, lineage, _machine(), progress)
@@ -217,9 +255,10 @@ def examine_core(
 
 
 def _evidence(
-    request: CoreRequest, subject: Subject, cases: Mapping[str, tuple[str, ...]], progress: Progress
+    request: CoreRequest, core: Core, cases: Mapping[str, tuple[str, ...]], progress: Progress
 ) -> Evidence:
-    builds = _Builds(request, subject, cases, progress.step, why_not=lacking(subject.path))
+    subject = core.subject
+    builds = _Builds(request, core.design, subject, cases, progress.step, why_not=core.without_ownership)
     clauses = selected(request.select)
     try:
         outcomes = judge_builds(builds.tasks(), lambda run, words: progress.step(f"{run}: {words}"))

@@ -120,5 +120,7 @@ def _note(subject: Subject, broken: Iterable[CheckInRun]) -> None:
 
 
 def _note_of(subject: Subject) -> Path:
-    name = hashlib.sha256(str(subject.path).encode(errors="surrogateescape")).hexdigest()[:24]
+    # A frame module is judged by two contracts: alone, and as part of a memory core.
+    key = f"{subject.contract.name} {subject.path}"
+    name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:24]
     return resources.build_dir() / "last" / f"{name}.json"

@@ -65,8 +65,13 @@ def help_command(command: str) -> None:
     help="A kernel tree instead: judge its memory core, the real files together.",
 )  # fmt: skip
 @click.option(
-    "--case", default="", metavar="CASE", help="With --kernel-src: play this case of a report again."
-)
+    "--core", is_flag=True,
+    help="Judge the module together with the built-in allocators, by the clauses of a memory core.",
+)  # fmt: skip
+@click.option(
+    "--case", default="", metavar="CASE",
+    help="With --kernel-src or --core: play this case of a report again.",
+)  # fmt: skip
 @click.option(
     "--since", default="", metavar="COMMIT",
     help="With --kernel-src: follow each finding back to the commit that brought it, no further than COMMIT.",
@@ -95,13 +100,14 @@ def help_command(command: str) -> None:
     "--seed",
     type=click.IntRange(0),
     default=None,
-    help="With --kernel-src: play other histories; default: 1.",
+    help="With --kernel-src or --core: play other histories; default: 1.",
 )
 @click.option("-n", "workers", type=click.IntRange(1), help="Parallel guests; default: one per CPU.")
 @click.option("--red", default="", hidden=True)  # a kernel that must not pass, for the tests of the harness
 def check_command(
     frame_rs: Path | None,
     kernel_src: Path | None,
+    core: bool,
     case: str,
     since: str,
     machines: tuple[str, ...],
@@ -117,22 +123,25 @@ def check_command(
     workers: int | None,
     red: str,
 ) -> NoReturn:
-    """Judge a frame module, or a kernel's memory core, against the contract."""
-    if kernel_src is not None:
+    """Judge a frame module, or a memory core, against the contract."""
+    if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
-        _refuse_with_a_tree({"--frame-rs": frame_rs, "--machine": machines, "--accel": accel, "-n": workers})
+        others = {"--machine": machines, "--accel": accel, "-n": workers}
+        of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
+        _refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
         if case and last_failed:
             raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
-            kernel_src, profile=profile, select=select, case=case, baseline=baseline, json=json_, junit=junit,
-            upstream=upstream, seed=1 if seed is None else seed, last_failed=last_failed,
+            kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
+            junit=junit, upstream=upstream, seed=1 if seed is None else seed, last_failed=last_failed,
             since=since,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
     of_a_tree = {"--case": case or None, "--since": since or None, "--seed": seed}
     if alone := [name for name, value in of_a_tree.items() if value is not None]:
-        raise click.UsageError(f"{alone[0]} goes with --kernel-src")
+        more = "" if alone[0] == "--since" else " or --core"
+        raise click.UsageError(f"{alone[0]} goes with --kernel-src{more}")
     from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
 
     request = Request(
@@ -170,7 +179,7 @@ def watch_command(
     from frame_harness.cli.watch import watch  # noqa: PLC0415
 
     if kernel_src is not None:
-        _refuse_with_a_tree({"--frame-rs": frame_rs, "--machine": machines, "-n": workers})
+        _refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines, "-n": workers})
         sys.exit(int(watch(CoreRequest(kernel_src, profile=profile, select=select, baseline=baseline))))
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, select=select, baseline=baseline,
@@ -179,9 +188,9 @@ def watch_command(
     sys.exit(int(watch(request)))
 
 
-def _refuse_with_a_tree(others: Mapping[str, object]) -> None:
+def _refuse_with(option: str, others: Mapping[str, object]) -> None:
     if given := [name for name, value in others.items() if value]:
-        raise click.UsageError(f"{given[0]} does not go with --kernel-src")
+        raise click.UsageError(f"{given[0]} does not go with {option}")
 
 
 @cli.command("machines")

@@ -27,7 +27,7 @@ from frame_harness.judge import baseline as baselines
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, RunKey
 from frame_harness.judge.verdict import judge
 from frame_harness.memory_core.owning_files import OWNERSHIP
-from frame_harness.memory_core.tree import NEEDED, memory_core
+from frame_harness.memory_core.tree import NEEDED
 from frame_harness.report.progress import Progress
 from frame_harness.session import results
 from frame_harness.session.request import info_of
@@ -133,7 +133,7 @@ class CoreRounds:
             HarnessError: the request makes no sense: a wrong path, baseline or selection.
         """
         self._request = request
-        self._subject = memory_core(request.kernel_src)
+        self._subject = request.core().subject
         require_selection(request.select, self._subject.contract.clauses)
         if request.baseline:
             baselines.load(request.baseline, self._subject.contract.clauses)

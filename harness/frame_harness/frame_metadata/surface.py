@@ -116,5 +116,10 @@ OF_THE_SHIM = {
     "dump.sums", "payload.fill", "payload.verify", "payload.peek", "payload.poke", "vt.addr", "vt.log",
     "vt.clear", "buddy.drain", "buddy.cache", "buddy.log", "stats", "lists", "inject", "smp.ops",
     "smp.frames", "smp.job", "smp.run", "smp.arm", "smp.wait", "smp.result", "smp.log", "selftest", "crash",
+    "core.offers", "core.layout", "core.start", "core.alloc", "core.fill", "core.free", "core.poison",
+    "core.storm", "core.totals", "frame.words", "frame.alloc", "frame.free", "tables.new", "tables.map",
+    "tables.unmap", "tables.probe", "tables.free", "work.loop", "work.start", "work.scatter", "work.alloc",
+    "work.free", "work.merge",
 }  # fmt: skip
-"""Commands whose operands are for the shim, which is not judged."""
+"""Commands whose operands are for the shim, which is not judged, or for a memory core, which is judged by
+clauses of its own."""

@@ -9,7 +9,7 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedCheck, RunKey
 from frame_harness.memory_core.campaign import Found
 from frame_harness.memory_core.clauses import CORE_CLAUSES
-from frame_harness.memory_core.functions import OLDER
+from frame_harness.memory_core.design import Design
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.steps import map_of, operations_of, written
 
@@ -30,6 +30,7 @@ def results_of(
     run: RunKey,
     found: Mapping[Key, Found],
     image: Image,
+    design: Design,
     again: str,
     duration_s: float,
     lacks: Mapping[str, str],
@@ -50,7 +51,9 @@ def results_of(
     for clause in CORE_CLAUSES:
         faults = [one for key, one in found.items() if key[0] == clause]
         for number, fault in enumerate(faults, start=1):
-            results.append(_violated(run, clause, number, fault, image, again, each_s if number == 1 else 0))
+            results.append(
+                _violated(run, clause, number, fault, image, design, again, each_s if number == 1 else 0)
+            )
         if faults:
             continue
         names: tuple[str, ...] = ()
@@ -84,16 +87,24 @@ def left_out(run: RunKey, why: str) -> CheckResult:
 
 
 def _violated(
-    run: RunKey, clause: str, number: int, fault: Found, image: Image, again: str, duration_s: float
+    run: RunKey,
+    clause: str,
+    number: int,
+    fault: Found,
+    image: Image,
+    design: Design,
+    again: str,
+    duration_s: float,
 ) -> CheckResult:
     failure, violation = fault.failure, fault.failure.violation
     operations = operations_of(failure.steps)
-    place, case = failure.at or _line_of(failure.function, image), written(failure.steps)
+    place, case = failure.at or _line_of(failure.function, image, design), written(failure.steps)
     return CheckResult(
         check=check_of(clause, number), clauses=(clause,), run=run, outcome=Outcome.VIOLATED,
         duration_s=duration_s, message=violation.what, expected=violation.expected, got=violation.got,
         frame=None if violation.paddr is None else violation.paddr // PAGE_SIZE * PAGE_SIZE,
-        function=failure.function, at=place, level=Level.SEQUENCE if operations else Level.CALL,
+        function=design.names_of(failure.function)[0], at=place,
+        level=Level.SEQUENCE if operations else Level.CALL,
         exhibit="\n".join(_exhibit(fault)), commands=failure.commands, backtrace=failure.backtrace,
         reproduce=f"{again} --case '{case}'", cause=violation.cause, case=case,
     )  # fmt: skip
@@ -110,6 +121,6 @@ def _exhibit(fault: Found) -> list[str]:
     return lines
 
 
-def _line_of(function: str, image: Image) -> str:
-    place = image.function_line(function) or image.function_line(OLDER.get(function, function))
+def _line_of(function: str, image: Image, design: Design) -> str:
+    place = next(filter(None, map(image.function_line, design.names_of(function))), None)
     return f"{place[0]}:{place[1]}" if place else ""

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.memory_core import machines
 from frame_harness.memory_core.campaign import STORM_CPUS
+from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.steps import Step, counts_work
 
@@ -20,7 +21,12 @@ COUNTING = "144 MiB"
 class Cores(ExitStack):
     """All of them; each boots when it is first used, and ends with this."""
 
-    def __init__(self, boot: Callable[..., BootedGuest], finish: Callable[[BootedGuest], object]) -> None:
+    def __init__(
+        self,
+        boot: Callable[..., BootedGuest],
+        finish: Callable[[BootedGuest], object],
+        design: Design = TREE,
+    ) -> None:
         """Boot nothing yet.
 
         Args:
@@ -29,7 +35,7 @@ class Cores(ExitStack):
         super().__init__()
 
         def core(**options: object) -> CoreGuest:
-            return self.enter_context(CoreGuest(lambda: boot(init="none", **options), finish))
+            return self.enter_context(CoreGuest(lambda: boot(init="none", **options), finish, design))
 
         self.small = core(ram=SMALL, cpus=STORM_CPUS)
         self.large = core(ram=LARGE, cpus=STORM_CPUS)

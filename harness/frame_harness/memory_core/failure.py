@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from frame_harness.guest.backtrace import code_line
+from frame_harness.guest.backtrace import CodeLine
 from frame_harness.guest.errors import GuestFailure, GuestTimeout
 from frame_harness.memory_core.judging import Key, Violation
 from frame_harness.memory_core.owning_steps import CopyOnWrite, Mark, Own
@@ -23,9 +23,6 @@ from frame_harness.memory_core.steps import (
     Storm,
     WrongFree,
 )
-
-CORE: Final = "::memory::"
-"""What the path of every function of a core has in it."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +59,15 @@ def of_a_dead_guest(
     commands: Sequence[str],
     behind: Iterable[Key],
     failure: GuestFailure,
+    inner: CodeLine | None,
 ) -> Failure:
     """A core that hangs, or that faults so that nothing can be believed any more.
 
     Args:
         asked: the request that the guest did not survive.
         function: of the core that the last step called.
+        inner: the innermost line of the backtrace that is the core's.
     """
-    frames = [found for line in failure.backtrace if (found := code_line(line))]
-    inner = next((one for one in frames if CORE in one.function), None)
     how = "does not come back" if isinstance(failure, GuestTimeout) else "faults"
     violation = Violation(
         _clause_of(done, asked), f"`{asked}`", "an answer",

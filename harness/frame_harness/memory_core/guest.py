@@ -13,12 +13,12 @@ from frame_harness.base.units import GIB
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.reply import Reply
 from frame_harness.guest.request import grouped
+from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.maps import MemoryMap, Span, merged, rounded_in, without
-from frame_harness.memory_core.reading import CoreReader
 from frame_harness.memory_core.slots import SlotWords
 from frame_harness.memory_core.state import CoreState
 
-STATICS = ("kernel_shim::memory", "kernel_shim::heap", "kernel_shim::adapter")
+STATICS = tuple(f"kernel_shim::{name}" for name in ("memory", "heap", "adapter", "core_commands"))
 """Where the core, and what drives it, keep what they remember outside of the memory that the core manages."""
 
 LIMITED_TO = 6 * GIB
@@ -37,8 +37,8 @@ class CoreGuest:
     What the core remembers is put back; memory that it managed keeps what it held, as after a warm reset.
     """
 
-    def __init__(self, boot: Boot, finish: Callable[[BootedGuest], object]) -> None:
-        self._boot, self._finish = boot, finish
+    def __init__(self, boot: Boot, finish: Callable[[BootedGuest], object], design: Design = TREE) -> None:
+        self._boot, self._finish, self.design = boot, finish, design
         self._guest: BootedGuest | None = None
         self.last_request = ""
         self.refused = ""
@@ -55,7 +55,7 @@ class CoreGuest:
             self.renew()
         if self._guest is None:
             self._guest = guest = self._boot()
-            self._reader = CoreReader(guest)
+            self._reader = self.design.reader(guest)
             live = [guest.bytes_at(at, size) for name in STATICS for at, size in guest.image.statics(name)]
             self._kept = [(now, now.copy()) for now in live]
             self._given = guest.static("GIVEN", "region::GivenMap")

@@ -245,6 +245,8 @@ def _counters(state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Own
         cached = sum(state.zone_of(pfn) == zone for pfn, _, _ in state.cached)
         if counters.cached is not None and counters.cached != cached:
             yield _miscounted("cached frames", zone, cached, counters.cached)
+        if counters.free is not None and counters.free != (free := _listed(state, zone)):
+            yield _miscounted("free frames", zone, free, counters.free)
         if counters.allocated != given[zone] + cached:
             yield _miscounted("allocated frames", zone, given[zone] + cached, counters.allocated)
         frames = _managed(state, zone, given[zone] + cached + apart[zone])
@@ -266,8 +268,13 @@ def _managed(state: CoreState, zone: int, elsewhere: int) -> int:
     segments = [one for one in state.segments if one.zone == zone]
     if not any(one.holes for one in segments):
         return sum(one.end - one.first for one in segments)
+    return _listed(state, zone) + elsewhere
+
+
+def _listed(state: CoreState, zone: int) -> int:
+    """How many frames of a zone are on its free lists."""
     listed = (block for block in state.blocks if state.segments[block.segment].zone == zone)
-    return sum(1 << block.order for block in listed) + elsewhere
+    return sum(1 << block.order for block in listed)
 
 
 def _miscounted(counter: str, zone: int, there: int, counted: int) -> Violation:

@@ -203,6 +203,8 @@ def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]
         clause = "CORE-09" if alone else "CORE-21"
         yield play.panicked(clause, what, "each allocation and each free returns", reply)
         return
+    if play.watch is not None:
+        play.watch.forget_bytes()
     if reply["violations"]:
         play.over, cause = True, "a frame in two hands"
         got = f"{cause}, {reply['violations']} times"

@@ -92,7 +92,7 @@ class Tables:
         for vaddr, paddr in zip(chosen, self.targets, strict=False):
             reply = self.ask(f"tables.map {vaddr:#x} {paddr:#x}")
             if reply.status != "ok":
-                return self._refusal(f"mapping {vaddr:#x}", reply)
+                return self._refusal(f"mapping {vaddr:#x}", reply) or self._give_back()
             self.mapped[vaddr] = int(self.ram.view(paddr, 1)[0])
         if found := self._look([*nowhere, *self.mapped], "after pages were mapped"):
             return found
@@ -103,6 +103,9 @@ class Tables:
             del self.mapped[vaddr]
         if found := self._look([*nowhere, *self.mapped], "after pages were unmapped"):
             return found
+        return self._give_back()
+
+    def _give_back(self) -> Violation | None:
         reply = self.ask("tables.free")
         return None if reply.status == "ok" else self._refusal("giving tables back", reply)
 

@@ -34,8 +34,9 @@ def play(core: CoreGuest, steps: Sequence[Step], known: Iterable[Key] = ()) -> F
         core.steps_done = len(operations_of(done))
     except GuestFailure as failure:
         return of_a_dead_guest(
-            done, core.last_request, playing.function, playing.commands, playing.behind, failure
-        )
+            done, core.last_request, playing.function, playing.commands, playing.behind, failure,
+            core.design.innermost(failure.backtrace),
+        )  # fmt: skip
     if found is None:
         return None
     return Failure(

@@ -8,11 +8,9 @@ from typing import Any, Final
 
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import PAGE_SIZE
-from frame_harness.guest.backtrace import code_line
 from frame_harness.guest.reply import Reply
 from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
-from frame_harness.memory_core.failure import CORE
 from frame_harness.memory_core.functions import START
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Accepted, Key, Owned, Violation
@@ -120,9 +118,9 @@ class Playing:
     def panicked(self, clause: str, what: str, expected: str, reply: Reply) -> Violation:
         """The panic of a request that must not panic; it ends the case."""
         self.over, self.backtrace = True, reply.backtrace
-        frames = [found for line in reply.backtrace if (found := code_line(line))]
-        inner = next((one for one in frames if CORE in one.function), None)
-        self.blamed = inner.function.rpartition(CORE)[2] if inner else ""
+        design = self.core.design
+        inner = design.innermost(reply.backtrace)
+        self.blamed = design.short(inner.function) if inner else ""
         panicked = f"{reply.outcome.file}:{reply.outcome.line}"
         in_core = is_part_of(reply.outcome.file, str(self.core.guest.image.subject.path))
         # A panic in a library is that of the core's line which called it.

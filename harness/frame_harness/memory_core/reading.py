@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.errors import ImageError
 from frame_harness.image.image import Image
+from frame_harness.memory_core.lists import Head, slot_type, walked
 from frame_harness.memory_core.maps import Span
 from frame_harness.memory_core.state import (
-    KINDS,
     ZONES,
     CoreState,
-    FreeBlock,
-    ListFault,
     Segment,
     Structure,
     ZoneCounters,
@@ -27,8 +25,6 @@ from frame_harness.memory_core.state import (
 _CORE = "kernel_shim::memory::"
 _BEHIND_OWNER = 8
 """Where the value of the shim's `SpinLock` begins; see `sync/spinlock.rs`."""
-_NO_LINK = (0, (1 << 64) - 1)
-_SLOT_TYPES = ("frame::MetaSlot", "frame::FrameMeta")
 
 
 class CoreReader:
@@ -41,7 +37,7 @@ class CoreReader:
             ImageError: the core keeps its state under other names, or in structures with other members.
         """
         self._guest, image = guest, guest.image
-        self._slot = _first_type(image, _SLOT_TYPES)
+        self._slot = slot_type(image)
         self._buddy = image.dtype("buddy::BuddyAllocator")
         self._zone = image.dtype("zone::Zone")
         self._has_segments = "segments" in _names(self._zone)
@@ -78,7 +74,7 @@ class CoreReader:
         segments = [one for zone in range(len(allocator["zones"])) for one in self._segments(allocator, zone)]
         lists = [self._lists(at, record) for at, (_, record) in enumerate(segments)]
         max_order = int(self._segment["free_lists"].shape[-1]) - 1
-        blocks, faults = self._walk([one for some in lists for one in some], slots)
+        blocks, faults = walked([one for some in lists for one in some], slots)
         cached_words = self._word("LOCAL_CACHED_ZONE_FRAMES")
         return CoreState(
             segments=tuple(self._as_segment(zone, record) for zone, record in segments),
@@ -122,7 +118,7 @@ class CoreReader:
         holes = not self._has_segments and "span_pages" in _names(self._zone)
         return Segment(zone, first, first + int(record["span_pages" if holes else "page_count"]), holes)
 
-    def _lists(self, segment: int, record: Any) -> list[tuple[int, int, int, int]]:
+    def _lists(self, segment: int, record: Any) -> list[Head]:
         """(segment, kind, order, physical address of the head) of each list that is not empty."""
         heads = record["free_lists"]
         by_kind = heads if heads.ndim == 2 else heads[None, :]
@@ -131,38 +127,6 @@ class CoreReader:
             (segment, kind, order, int(by_kind[kind, order]))
             for kind, order in zip(kinds.tolist(), orders.tolist(), strict=True)
         ]
-
-    def _walk(
-        self, lists: list[tuple[int, int, int, int]], slots: NDArray[Any]
-    ) -> tuple[list[FreeBlock], list[ListFault]]:
-        blocks: list[FreeBlock] = []
-        faults: list[ListFault] = []
-        following, before = slots["next"], slots["prev"]
-        for segment, kind, order, head in lists:
-            seen: set[int] = set()
-            at, previous = head, 0
-            while at not in _NO_LINK:
-                where = f"the list of free {KINDS[kind]} blocks of order {order}"
-                pfn = at >> PAGE_SHIFT
-                if at % PAGE_SIZE or pfn >= len(slots):
-                    faults.append(
-                        ListFault(f"{where} leads nowhere", "a frame of the table", f"{at:#x}", previous)
-                    )
-                    break
-                if pfn in seen:
-                    faults.append(
-                        ListFault(f"{where} runs in a circle", "each block once", f"{at:#x} again", pfn)
-                    )
-                    break
-                back = int(before[pfn])
-                if (0 if back in _NO_LINK else back) != previous << PAGE_SHIFT:
-                    expected = f"prev {previous << PAGE_SHIFT:#x}" if previous else "no prev"
-                    faults.append(ListFault(f"{where} does not lead back", expected, f"prev {back:#x}", pfn))
-                    break
-                seen.add(pfn)
-                blocks.append(FreeBlock(pfn, order, kind, segment))
-                at, previous = int(following[pfn]), pfn
-        return blocks, faults
 
     def _cached(self) -> Iterator[tuple[int, int, int]]:
         stride = _BEHIND_OWNER + self._cache.itemsize
@@ -224,15 +188,6 @@ class CoreReader:
 
 def _names(dtype: np.dtype[Any]) -> tuple[str, ...]:
     return dtype.names or ()
-
-
-def _first_type(image: Image, names: tuple[str, ...]) -> np.dtype[np.void]:
-    for name in names[:-1]:
-        try:
-            return image.dtype(name)
-        except ImageError:
-            continue
-    return image.dtype(names[-1])
 
 
 def _static_if_any(image: Image, path: str) -> tuple[int, int] | None:

@@ -105,9 +105,14 @@ class SlotWatch:
             self._claims[pfn] = self._row(pfn)
 
     def forget_lives(self) -> None:
-        """Frames were claimed, and nobody knows which."""
+        """Frames were claimed and written to, and nobody knows which."""
+        self.forget_bytes()
         if self._generations is not None:
             self._generations = self._slots["generation"].copy()
+
+    def forget_bytes(self) -> None:
+        """Frames were written to by those who had them, and nobody knows which."""
+        self._filled[:] = False
 
     # ---- what is wrong -----------------------------------------------------------------------------------
 

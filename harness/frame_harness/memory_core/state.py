@@ -59,6 +59,7 @@ class ZoneCounters:
     managed: int
     allocated: int
     cached: int | None
+    free: int | None = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from frame_harness.memory_core.campaign import (
 from frame_harness.memory_core.checks import left_out, results_of
 from frame_harness.memory_core.clauses import OWNING
 from frame_harness.memory_core.cores import Cores
+from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.maps import merged
@@ -60,6 +61,7 @@ class Task:
     Attributes:
         again: the command that plays a case again, before the case.
         cases: the only ones to play; none for a whole campaign.
+        design: of the core that is in the image.
         without_ownership: what this version lacks for the ownership of blocks; empty where that is judged.
     """
 
@@ -70,6 +72,7 @@ class Task:
     cases: tuple[tuple[Step, ...], ...] = ()
     seed: int = SEED
     without_ownership: str = ""
+    design: Design = TREE
 
 
 Say = Callable[[str], None]
@@ -84,7 +87,7 @@ def judge_build(task: Task, say: Say) -> Judged:
     began = time.monotonic()
     run = Run(task.key, task.image, task.machine)
     try:
-        with Cores(run.boot, run.finish_any) as cores:
+        with Cores(run.boot, run.finish_any, task.design) as cores:
             run.selftest = _selftest(cores.small.guest)
             run.layout = _layout(cores.small)
             lacks = _lacks(cores.small, task.without_ownership)
@@ -98,7 +101,9 @@ def judge_build(task: Task, say: Say) -> Judged:
         looked_at, unseen = set(), f"the core refused the map: {played.refused}"
     else:
         unseen = "" if task.cases else "no case came so far"
-    results = results_of(task.key, played.found, task.image, task.again, took, lacks, looked_at, unseen)
+    results = results_of(
+        task.key, played.found, task.image, task.design, task.again, took, lacks, looked_at, unseen
+    )
     if played.left_out:
         results.append(left_out(task.key, played.left_out))
     # A guest that a core brought down is a finding by itself.
@@ -185,11 +190,11 @@ def _selftest(guest: BootedGuest) -> SelftestEvidence:
 
 def _layout(core: CoreGuest) -> LayoutEvidence:
     """Hold what debug information says against what the compiler says in the guest."""
-    said, known = core.guest.call("core.layout"), core.guest.image.dtype("zone::Zone")
+    said = core.guest.call("core.layout")
+    known = core.guest.image.dtype(said.text("of"))
+    members = [name for name in said.outcome.fields if name not in ("of", "bytes")]
     fields = dict(known.fields or {})
-    read = {"zone_bytes": known.itemsize} | {
-        name: int(fields[name][1]) for name in ("page_count", "allocated")
-    }
+    read = {"bytes": known.itemsize} | {name: int(fields[name][1]) for name in members}
     differs = [
         f"{name}: {said[name]} in the guest, {value} in DWARF"
         for name, value in read.items()

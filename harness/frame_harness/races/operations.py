@@ -20,6 +20,12 @@ LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
         "payload.fill", "payload.verify", "payload.peek", "payload.poke",
         "smp.ops", "smp.frames", "smp.job", "smp.run", "smp.arm", "smp.wait", "smp.result", "smp.log",
     ),
+    "drives a whole memory core, which is started by itself and judged by clauses of its own": (
+        "core.offers", "core.layout", "core.start", "core.alloc", "core.fill", "core.free", "core.poison",
+        "core.storm", "core.totals", "frame.words", "frame.alloc", "frame.free",
+        "tables.new", "tables.map", "tables.unmap", "tables.probe", "tables.free",
+        "work.loop", "work.start", "work.scatter", "work.alloc", "work.free", "work.merge",
+    ),
     "looks at slots or changes them past the subject": ("slot.peek", "slot.poke"),
     "computes a value of its operands alone; no slot is near": (
         "slot.new", "array.size", "purpose.zero", "frame.containing", "frame.from_start", "frame.range",

@@ -78,6 +78,11 @@ pub fn quarantined<S: Slots>(slots: &S, block: Block) {
     }
 }
 
+/// Forgets the order, so that the block is none that was handed out.
+pub fn no_order<S: Slots>(slots: &S, block: Block) {
+    slots_of(slots, block).for_each(|slot| slot.set_block_order(u8::MAX));
+}
+
 /// Whether the slot says that its frame is free, on a list or in a cache.
 pub fn says_free<S: Slots>(slots: &S, pfn: u64) -> bool {
     slots.slot(pfn).flag_bits() & S::FREE != 0

@@ -190,3 +190,58 @@ fn a_random_history_keeps_all_frames() {
     expect_sound(&buddy, table);
     assert_eq!(buddy.state.zones.iter().map(|zone| zone.free).sum::<u64>(), FRAMES - 1);
 }
+
+fn strict() -> (std::boxed::Box<Buddy<&'static Table>>, &'static Table) {
+    let (mut buddy, table) = full();
+    buddy.strict = true;
+    (buddy, table)
+}
+
+#[test]
+#[should_panic(expected = "not of a block that was handed out")]
+fn a_strict_buddy_refuses_a_frame_that_lies_in_a_cache() {
+    let (mut buddy, _) = strict();
+    let pfn = buddy.alloc(0, 0, Unmovable).expect("free memory");
+    buddy.free(0, pfn * PAGE_SIZE, 0);
+    buddy.free(0, pfn * PAGE_SIZE, 0);
+}
+
+#[test]
+#[should_panic(expected = "not of a block that was handed out")]
+fn a_strict_buddy_refuses_another_order() {
+    let (mut buddy, _) = strict();
+    let pfn = buddy.alloc(0, 3, Unmovable).expect("free memory");
+    buddy.free(0, pfn * PAGE_SIZE, 2);
+}
+
+#[test]
+#[should_panic(expected = "not of a block that was handed out")]
+fn a_strict_buddy_refuses_what_lies_in_quarantine() {
+    let (mut buddy, table) = strict();
+    let pfn = buddy.alloc(0, 1, Unmovable).expect("free memory");
+    table.at(pfn).poisoned.set(true);
+    buddy.free(0, pfn * PAGE_SIZE, 1);
+    buddy.free(0, pfn * PAGE_SIZE, 1);
+}
+
+#[test]
+fn a_strict_buddy_hands_out_no_poison() {
+    let (mut buddy, table) = strict();
+    let pfn = buddy.alloc(0, 1, Unmovable).expect("free memory");
+    buddy.free(0, pfn * PAGE_SIZE, 1);
+    table.at(pfn).poisoned.set(true);
+    let taken: Vec<_> = core::iter::from_fn(|| buddy.alloc(0, 0, Unmovable)).collect();
+    assert!(!taken.contains(&pfn));
+    assert!(buddy.state.zones.iter().map(|zone| zone.quarantined).sum::<u64>() >= 1);
+}
+
+#[test]
+fn a_block_of_one_zone_comes_from_there_or_not_at_all() {
+    let (mut buddy, _) = full();
+    for zone in Zone::ALL {
+        while let Some(pfn) = buddy.alloc_in(zone, 2, Movable) {
+            assert_eq!(Zone::of(pfn), zone);
+        }
+    }
+    assert_eq!(buddy.alloc(0, 2, Movable), None);
+}

@@ -10,3 +10,4 @@ mod ranges;
 mod slots;
 mod steps;
 mod text;
+mod usable;

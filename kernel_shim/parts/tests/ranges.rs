@@ -23,10 +23,10 @@ fn ranges_out_of_order_are_refused() {
 }
 
 #[test]
-#[should_panic(expected = "expected at most 192")]
+#[should_panic(expected = "expected at most 1100")]
 fn more_ranges_than_fit_are_refused() {
     let mut list = FrameRanges::new();
-    (0..200).for_each(|index| list.push(index * 2..index * 2 + 1));
+    (0..1101).for_each(|index| list.push(index * 2..index * 2 + 1));
 }
 
 #[test]
@@ -70,4 +70,23 @@ fn a_record_survives_packing() {
             assert_eq!(Record::unpack(record.pack()), record);
         }
     }
+}
+
+#[test]
+fn what_is_added_joins_its_neighbors() {
+    let mut list = ranges(&[1..4, 6..9]);
+    list.add(&(12..13));
+    list.add(&(4..6));
+    assert_eq!(all(&list), [(1, 9), (12, 13)]);
+    list.add(&(10..12));
+    list.add(&(0..1));
+    assert_eq!(all(&list), [(0, 9), (10, 13)]);
+}
+
+#[test]
+fn nothing_is_removed_between_ranges() {
+    let mut list = ranges(&[1..4, 6..9]);
+    list.remove(&(4..6));
+    list.remove(&(8..8));
+    assert_eq!(all(&list), [(1, 4), (6, 9)]);
 }

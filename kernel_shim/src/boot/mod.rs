@@ -3,6 +3,6 @@
 pub mod entry;
 #[cfg(kernel_tree)]
 pub mod limine;
-#[cfg(kernel_tree)]
+#[cfg(any(kernel_tree, not(other_adapter)))]
 pub mod region;
 pub mod start_info;

@@ -19,6 +19,8 @@ mod vtable;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table};
+use crate::core_commands::{frames, page_tables, Commands};
+use crate::memory::builtin_core::BuiltinCore;
 
 /// In the order that `help` shows.
 pub const TABLES: table::Tables = &[
@@ -39,6 +41,10 @@ pub const TABLES: table::Tables = &[
     buddy_report::COMMANDS,
     inject::COMMANDS,
     smp::COMMANDS,
+    Commands::<BuiltinCore>::OPERATIONS,
+    frames::COMMANDS,
+    page_tables::COMMANDS,
+    Commands::<BuiltinCore>::WORK,
     selftest::COMMANDS,
     crash::COMMANDS,
 ];

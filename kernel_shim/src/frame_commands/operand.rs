@@ -58,9 +58,7 @@ pub fn block(args: &mut Args<'_>) -> Result<(PhysAddr, u8), CommandError> {
 }
 
 pub fn migratetype(args: &mut Args<'_>) -> Result<Migratetype, CommandError> {
-    let word = args.word("movable|unmovable")?;
-    let found = Migratetype::ALL.into_iter().find(|migratetype| migratetype.name() == word);
-    found.ok_or_else(|| refused(Code::Usage, format_args!("{word}: expected movable or unmovable")))
+    args.choice("movable|unmovable", &Migratetype::ALL.map(|migratetype| (migratetype.name(), migratetype)))
 }
 
 /// `pagetable`, `kernel`, `user` or `custom:<flags>`.

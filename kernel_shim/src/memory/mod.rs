@@ -4,6 +4,7 @@
 
 pub mod boot_alloc;
 pub mod buddy;
+pub mod builtin_core;
 pub mod cpu_lock;
 pub mod hooks;
 pub mod layout;

@@ -27,6 +27,7 @@ pub fn end() {
     STATES[cpu::index()].store(OFF, Relaxed);
 }
 
+#[cfg_attr(not(kernel_tree), allow(dead_code))]
 /// Waits now and then, if waits have begun on this CPU.
 pub fn wait() {
     let state = &STATES[cpu::index()];

@@ -4,6 +4,11 @@
 
 pub use crate::arch::paging::phys_to_virt;
 
+/// The frame module by the name that the shim calls it.
+pub mod subject {
+    pub use super::frame::*;
+}
+
 /// What [`phys_to_virt`] adds.
 #[allow(dead_code)]
 pub fn hhdm_offset() -> u64 {

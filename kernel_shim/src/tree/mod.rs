@@ -1,37 +1,27 @@
 //! What binds the shim to the memory core of a kernel tree, whose files are compiled in place.
 
-mod commands;
 #[cfg(feature = "ownership")]
 mod cow;
-#[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
-mod frames;
-mod operand;
 #[cfg(feature = "ownership")]
 mod ownership;
-#[cfg(tree_has = "frame_options")]
-mod page_tables;
 #[cfg(feature = "ownership")]
 mod spaces;
-mod storm;
-#[cfg(tree_has = "frame_options")]
-mod tables;
-mod work;
+mod tree_core;
 
 use crate::commands::{crash, selftest, system};
 use crate::console::{batch, table::Tables};
+use crate::core_commands::{frames, page_tables, storm, Commands};
 use crate::cpus::rounds::{self, Work};
 use shim_parts::command_line::Stage;
+use tree_core::TreeCore;
 
 pub const TABLES: Tables = &[
     system::COMMANDS,
     batch::COMMANDS,
-    commands::COMMANDS,
-    // Older versions have no count that says that nobody has a frame, or no builder for frames with a purpose.
-    #[cfg(all(tree_has = "frame_options", tree_has = "unused"))]
+    Commands::<TreeCore>::OPERATIONS,
     frames::COMMANDS,
-    #[cfg(tree_has = "frame_options")]
     page_tables::COMMANDS,
-    work::COMMANDS,
+    Commands::<TreeCore>::WORK,
     #[cfg(feature = "ownership")]
     ownership::COMMANDS,
     #[cfg(feature = "ownership")]
@@ -44,7 +34,7 @@ pub const TABLES: Tables = &[
 
 /// The host starts the core, by `core.start`, once it has written a memory map.
 pub fn start(_stage: Stage) {
-    rounds::start(Work { run: storm::work, after_panic: after_panic_of });
+    rounds::start(Work { run: storm::work::<TreeCore>, after_panic: after_panic_of });
 }
 
 /// A core that panicked is not asked anything further: the host puts its memory back as it was before.

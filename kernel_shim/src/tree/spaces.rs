@@ -1,7 +1,7 @@
 //! Several address spaces that share frames, as a fork leaves them. The host plays the handler of their page faults.
 
-use super::tables::{page, Fresh, Tables};
 use crate::arch::paging::phys_to_virt;
+use crate::core_commands::tables::{not_mapped, page, Fresh, Tables};
 use crate::memory::frame::{FrameAllocOptions, FramePurpose};
 use crate::sync::with_irqs_disabled;
 use core::ptr;
@@ -48,11 +48,7 @@ fn space(args: &mut Args<'_>) -> Result<MutexGuard<'static, Tables>, CommandErro
 }
 
 fn flags(args: &mut Args<'_>) -> Result<Flags, CommandError> {
-    match args.word("own|shared")? {
-        "own" => Ok(Flags::PRESENT | Flags::WRITABLE),
-        "shared" => Ok(Flags::PRESENT | SHARED),
-        word => Err(refused(Code::Usage, format_args!("expected own or shared, got {word}"))),
-    }
+    args.choice("own|shared", &[("own", Flags::PRESENT | Flags::WRITABLE), ("shared", Flags::PRESENT | SHARED)])
 }
 
 fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
@@ -75,7 +71,7 @@ fn map_page(tables: &mut Tables, page: Page<Size4KiB>, paddr: u64, flags: Flags)
     let mut mapper = tables.mapper()?;
     // SAFETY: nothing of the kernel lies in the lower half, so no reference goes through the page.
     let mapped = unsafe { mapper.map_to_with_table_flags(page, frame, flags, on_the_way, tables) };
-    mapped.map(|flush| flush.ignore()).map_err(|_| failed("NotMapped"))
+    mapped.map(|flush| flush.ignore()).map_err(not_mapped)
 }
 
 fn change(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {

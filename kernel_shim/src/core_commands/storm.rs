@@ -3,16 +3,18 @@
 //! A CPU writes its mark into the first word of each frame that it gets, and looks for it when it gives the frame back. Marks
 //! of another CPU, or of the CPU itself in a frame that it gets, show that a frame is in two hands.
 
-use super::commands::Wanted;
-use super::operand::Kind;
 use crate::arch::paging::phys_to_virt;
-use crate::cpus::record::{count, Cpu, SMP};
-use crate::memory::{buddy, frame::PhysFrame};
-use crate::sync::{noise, with_irqs_disabled};
+use crate::cpus::record::{count, Counters, Cpu, SMP};
+use crate::cpus::rounds;
+use crate::memory_core::{MemoryCore, Wanted};
+use crate::sync::noise;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use shim_parts::args::Args;
+use shim_parts::command::{refused, Code, CommandResult};
 use shim_parts::random::Random;
-use x86_64::PhysAddr;
+use shim_parts::reply::Reply;
+use shim_parts::zone::Migratetype;
 
 /// The most blocks that a CPU holds at once.
 const HELD: usize = 24;
@@ -28,14 +30,48 @@ struct Held {
     order: u8,
 }
 
+/// The round that is a storm. Relaxed: a CPU that takes part has seen the round begin.
+static ROUND: AtomicU64 = AtomicU64::new(0);
+
+/// Whether the present round is a storm, and no round of another kind.
+#[cfg_attr(kernel_tree, allow(dead_code))]
+pub fn is_on() -> bool {
+    ROUND.load(Relaxed) == SMP.run.load(Relaxed)
+}
+
+/// The command: lets the CPUs work, and says what they counted.
+pub fn storm(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (cpus, iterations, seed) = (args.u64("cpus")?, args.u64("iterations")?, args.u64("seed")?);
+    args.end()?;
+    let ready = rounds::ready();
+    if !(1..=ready).contains(&cpus) {
+        return Err(refused(Code::Range, format_args!("cpus: expected 1 to {ready}, got {cpus}")));
+    }
+    let workers = || SMP.cpus[..cpus as usize].iter();
+    for (number, cpu) in workers().enumerate() {
+        cpu.iterations.store(iterations, Relaxed);
+        cpu.seed.store((seed << 8) + number as u64 + 1, Relaxed);
+    }
+    ROUND.store(SMP.run.load(Relaxed) + 1, Relaxed);
+    rounds::run((1 << cpus) - 1);
+    let sum =
+        |counter: fn(&Counters) -> &AtomicU64| workers().map(|cpu| counter(&cpu.counters).load(Relaxed)).sum::<u64>();
+    reply.field("allocated", sum(|counters| &counters.allocated));
+    reply.field("released", sum(|counters| &counters.released));
+    reply.field("violations", sum(|counters| &counters.violations));
+    let first = workers().find(|cpu| cpu.first.op.load(Relaxed) != 0);
+    reply.hex("paddr", first.map_or(0, |cpu| cpu.first.paddr.load(Relaxed)));
+    Ok(())
+}
+
 /// The work of one CPU in a round: `iterations` requests, then all is given back.
-pub fn work(me: &'static Cpu) {
+pub fn work<C: MemoryCore>(me: &'static Cpu) {
     noise::begin(me.seed.load(Relaxed));
-    request_and_release(me);
+    request_and_release::<C>(me);
     noise::end();
 }
 
-fn request_and_release(me: &'static Cpu) {
+fn request_and_release<C: MemoryCore>(me: &'static Cpu) {
     let mut random = Random::new(me.seed.load(Relaxed));
     let mut held = [Held { paddr: 0, order: 0 }; HELD];
     let mut count_of_held = 0;
@@ -45,38 +81,37 @@ fn request_and_release(me: &'static Cpu) {
         }
         count(&me.counters.iterations);
         if count_of_held < HELD && (count_of_held == 0 || random.below(2) == 0) {
-            if let Some(block) = allocate(me, &mut random) {
+            if let Some(block) = allocate::<C>(me, &mut random) {
                 held[count_of_held] = block;
                 count_of_held += 1;
             }
         } else {
             let at = random.below(count_of_held as u64) as usize;
-            release(me, held[at]);
+            release::<C>(me, held[at]);
             count_of_held -= 1;
             held[at] = held[count_of_held];
         }
     }
-    held[..count_of_held].iter().for_each(|&block| release(me, block));
+    held[..count_of_held].iter().for_each(|&block| release::<C>(me, block));
 }
 
-fn allocate(me: &'static Cpu, random: &mut Random) -> Option<Held> {
+fn allocate<C: MemoryCore>(me: &'static Cpu, random: &mut Random) -> Option<Held> {
     let order = random.below(8).saturating_sub(4) as u8;
-    let kind = if random.below(2) == 0 { Kind::Unmovable } else { Kind::Movable };
-    let Ok(block) = (Wanted { order, kind, zone: None }).allocate() else {
+    let kind = Migratetype::ALL[random.below(2) as usize];
+    let Ok(paddr) = C::allocate(&Wanted { order, kind, zone: None }) else {
         count(&me.counters.out_of_memory);
         return None;
     };
     count(&me.counters.allocated);
-    let held = Held { paddr: block.start_address.as_u64(), order };
+    let held = Held { paddr, order };
     write_marks(me, held, mark_of(me), |before| before & !CPU_BITS != mark_of(me) & !CPU_BITS);
     Some(held)
 }
 
-fn release(me: &'static Cpu, block: Held) {
+fn release<C: MemoryCore>(me: &'static Cpu, block: Held) {
     let mine = mark_of(me);
     write_marks(me, block, FREE, |before| before == mine);
-    let start_address = PhysAddr::new(block.paddr);
-    with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, block.order));
+    C::free(block.paddr, block.order);
     count(&me.counters.released);
 }
 

@@ -1,8 +1,8 @@
 //! Page tables in frames of the core, made as a kernel makes them, and what the CPU finds through them.
 
-use super::tables::{page, Fresh, Tables};
+use super::tables::{not_mapped, page, Fresh, Tables};
 use shim_parts::args::Args;
-use shim_parts::command::{failed, refused, Code, Command, CommandResult};
+use shim_parts::command::{failed, Command, CommandResult};
 use shim_parts::reply::Reply;
 use spin::Mutex;
 use x86_64::structures::paging::{Mapper, PageTableFlags, PhysFrame as Frame};
@@ -19,11 +19,7 @@ pub const COMMANDS: &[Command] = &[
 static TABLES: Mutex<Tables> = Mutex::new(Tables::none());
 
 fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let fresh = match args.word("plain|late")? {
-        "plain" => Fresh::Plain,
-        "late" => Fresh::Late,
-        word => return Err(refused(Code::Usage, format_args!("expected plain or late, got {word}"))),
-    };
+    let fresh = args.choice("plain|late", &[("plain", Fresh::Plain), ("late", Fresh::Late)])?;
     args.end()?;
     reply.hex("root", TABLES.lock().begin(fresh)?);
     Ok(())
@@ -38,7 +34,7 @@ fn map(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     // SAFETY: nothing of the kernel lies in the lower half, so no reference goes through the page.
     let mapped = unsafe { mapper.map_to(page, to, PageTableFlags::PRESENT | PageTableFlags::WRITABLE, &mut *tables) };
     // The tables are not in use now.
-    mapped.map(|flush| flush.ignore()).map_err(|_| failed("NotMapped"))
+    mapped.map(|flush| flush.ignore()).map_err(not_mapped)
 }
 
 fn unmap(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {

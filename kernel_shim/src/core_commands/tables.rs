@@ -1,13 +1,12 @@
 //! The page tables of one address space, in frames of the core; the CPU reads and writes through them.
 
 use crate::arch::{paging, probe};
-use crate::memory::{buddy, frame};
-use crate::sync::with_irqs_disabled;
-use frame::{FrameAllocOptions, FramePurpose, PhysFrame};
+use crate::frame_module::{self, Purpose, WantedFrame};
+use crate::memory_core::CoreError;
 use shim_parts::args::Args;
 use shim_parts::command::{failed, refused, Code, CommandError};
 use x86_64::registers::control::Cr3;
-use x86_64::structures::paging::mapper::OffsetPageTable;
+use x86_64::structures::paging::mapper::{MapToError, OffsetPageTable};
 use x86_64::structures::paging::{FrameAllocator, Page, PageTable, PhysFrame as Frame, Size4KiB};
 use x86_64::{PhysAddr, VirtAddr};
 
@@ -49,7 +48,7 @@ impl Tables {
     /// Makes a top table with the kernel's half in it; forgets those that were there. Its physical address.
     pub fn begin(&mut self, fresh: Fresh) -> Result<u64, CommandError> {
         (self.count, self.fresh) = (0, fresh);
-        let root = self.take().ok_or(failed("OutOfMemory"))?;
+        let root = self.take()?;
         let kernel = paging::phys_to_virt(Cr3::read().0.start_address().as_u64()) as *const PageTable;
         let ours = paging::phys_to_virt(root) as *mut PageTable;
         for entry in LOWER_HALF..2 * LOWER_HALF {
@@ -61,13 +60,13 @@ impl Tables {
         Ok(root)
     }
 
-    fn take(&mut self) -> Option<u64> {
+    fn take(&mut self) -> Result<u64, CoreError> {
         if self.count == MOST {
-            return None;
+            return Err(CoreError::OutOfMemory);
         }
-        let options = FrameAllocOptions::new().purpose(FramePurpose::PageTable);
-        let options = if self.fresh == Fresh::Late { options.zeroed(false) } else { options };
-        let paddr = with_irqs_disabled(|token| options.allocate(token)).ok()?.start_address.as_u64();
+        let zeroed_after = (self.fresh == Fresh::Late).then_some(false);
+        let wanted = WantedFrame { zeroed_before: None, purpose: Purpose::PageTable, zeroed_after };
+        let paddr = frame_module::allocate(&wanted)?;
         if self.fresh == Fresh::Wiped {
             let table = paging::phys_to_virt(paddr) as *mut PageTable;
             // SAFETY: the core gave the frame to this table alone, and the HHDM maps it.
@@ -75,7 +74,7 @@ impl Tables {
         }
         self.frames[self.count] = paddr;
         self.count += 1;
-        Some(paddr)
+        Ok(paddr)
     }
 
     /// The tables as the crate `x86_64` changes them.
@@ -115,8 +114,7 @@ impl Tables {
     pub fn free(&mut self) {
         while self.count > 0 {
             self.count -= 1;
-            let start_address = PhysAddr::new(self.frames[self.count]);
-            with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, 0));
+            frame_module::free(self.frames[self.count], 0);
         }
     }
 }
@@ -124,8 +122,13 @@ impl Tables {
 // SAFETY: each frame comes from the core, which gives it to nobody else; where it does, that is what is looked for.
 unsafe impl FrameAllocator<Size4KiB> for Tables {
     fn allocate_frame(&mut self) -> Option<Frame<Size4KiB>> {
-        self.take().map(|paddr| Frame::containing_address(PhysAddr::new(paddr)))
+        self.take().ok().map(|paddr| Frame::containing_address(PhysAddr::new(paddr)))
     }
+}
+
+/// Why a page was not mapped: for want of a frame for a table, or because of what the tables hold.
+pub fn not_mapped(error: MapToError<Size4KiB>) -> CommandError {
+    failed(if let MapToError::FrameAllocationFailed = error { "OutOfMemory" } else { "NotMapped" })
 }
 
 /// The operand for a page of the lower half.

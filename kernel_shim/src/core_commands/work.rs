@@ -4,33 +4,26 @@
 //! nothing. The host starts such a guest where it asks for these numbers, and proves by `work.loop` that they are
 //! instructions.
 
-use super::commands::{start_core, Wanted};
 use crate::arch::cpu::time_stamp;
-use crate::memory::{buddy, frame::PhysFrame};
-use crate::sync::with_irqs_disabled;
+use crate::memory_core::{MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
 use core::hint::black_box;
 use core::sync::atomic::{compiler_fence, Ordering::SeqCst};
 use shim_parts::args::Args;
 use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
 use shim_parts::reply::Reply;
 use spin::Mutex;
-use x86_64::PhysAddr;
 
-const WANTED: &str = "<order> unmovable|movable any|dma|normal|highmem";
-
-pub const COMMANDS: &[Command] = &[
-    Command::new(
-        "work.loop",
-        "<rounds>",
-        "a loop of two instructions a round: its ticks, which are instructions with -icount alone",
-        known_loop,
-    ),
-    Command::new("work.start", "[end of the HHDM]", "core.start, and what it costs", start),
-    Command::new("work.scatter", WANTED, "take all blocks of a sort, give every second place back", scatter),
-    Command::new("work.alloc", "<order> unmovable|movable any|dma|normal|highmem <most>", "allocate blocks", alloc),
-    Command::new("work.free", "", "free what work.alloc allocated last", free),
-    Command::new("work.merge", "<most>", "free blocks whose neighbors work.scatter gave back", merge),
-];
+/// The commands for the core `C`.
+pub const fn commands<C: MemoryCore>() -> [Command; 6] {
+    [
+        Command::new("work.loop", "<rounds>", "ticks of a loop of two instructions a round", known_loop),
+        Command::new("work.start", "[end of the HHDM]", "core.start, and what it costs", start::<C>),
+        Command::new("work.scatter", WANTED, "take all blocks of a sort, give every second place back", scatter::<C>),
+        Command::new("work.alloc", WANTED_AND_MOST, "allocate blocks", alloc::<C>),
+        Command::new("work.free", "", "free what work.alloc allocated last", free::<C>),
+        Command::new("work.merge", "<most>", "free blocks whose neighbors work.scatter gave back", merge::<C>),
+    ]
+}
 
 /// Frames below 1 GiB: the guests that count instructions have less memory.
 const FRAMES: usize = 1 << 18;
@@ -95,14 +88,14 @@ fn known_loop(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-fn start(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn start<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let hhdm_end = args.u64_or("end of the HHDM", u64::MAX)?;
     args.end()?;
     let mut blocks = BLOCKS.lock();
     blocks.held.fill(0);
     blocks.count = 0;
     let mut cost = Cost::default();
-    cost.of(|| start_core(hhdm_end));
+    cost.of(|| C::start(hhdm_end));
     cost.tell(reply);
     Ok(())
 }
@@ -118,15 +111,14 @@ fn parse(args: &mut Args<'_>) -> Result<Wanted, CommandError> {
 
 /// Kept for good are blocks that begin at a wrong place, or behind the frames that are noted, or whose neighbor the core did
 /// not give: nobody can say what their free does.
-fn scatter(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn scatter<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let wanted = parse(args)?;
     args.end()?;
     let size = PAGE_SIZE << wanted.order;
     let mut blocks = BLOCKS.lock();
     blocks.order = wanted.order;
     let mut odd = 0_u64;
-    while let Ok(frame) = wanted.allocate() {
-        let paddr = frame.start_address.as_u64();
+    while let Ok(paddr) = C::allocate(&wanted) {
         let pfn = (paddr / PAGE_SIZE) as usize;
         if paddr % size != 0 || pfn >= FRAMES {
             odd += 1;
@@ -150,7 +142,7 @@ fn scatter(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
             continue;
         }
         blocks.held[pfn / 64] &= !(1 << (pfn % 64));
-        give_back(pfn as u64 * PAGE_SIZE, wanted.order);
+        C::free(pfn as u64 * PAGE_SIZE, wanted.order);
         given_back += 1;
     }
     reply.field("free", given_back);
@@ -160,7 +152,7 @@ fn scatter(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 /// Stops at the first request that fails, which is told apart from the others.
-fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (wanted, most) = (parse(args)?, args.u64("most")?);
     args.end()?;
     if most > MOST_TAKEN as u64 {
@@ -171,12 +163,12 @@ fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let (mut cost, mut refusal) = (Cost::default(), Cost::default());
     for _ in 0..most {
         let mut this = Cost::default();
-        let Ok(frame) = this.of(|| black_box(wanted.allocate())) else {
+        let Ok(paddr) = this.of(|| black_box(C::allocate(&wanted))) else {
             refusal = this;
             break;
         };
         let at = blocks.count;
-        blocks.taken[at] = frame.start_address.as_u64();
+        blocks.taken[at] = paddr;
         blocks.count += 1;
         cost.calls += 1;
         cost.total += this.total;
@@ -187,14 +179,14 @@ fn alloc(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-fn free(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn free<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     let mut blocks = BLOCKS.lock();
     let mut cost = Cost::default();
     for at in 0..blocks.count {
         // A block at a wrong place should not have been given: its free proves nothing.
         if blocks.taken[at] % (PAGE_SIZE << blocks.taken_order) == 0 {
-            cost.of(|| give_back(blocks.taken[at], blocks.taken_order));
+            cost.of(|| C::free(blocks.taken[at], blocks.taken_order));
         }
     }
     blocks.count = 0;
@@ -203,7 +195,7 @@ fn free(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 /// The blocks lie all over memory, so all over the lists.
-fn merge(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+fn merge<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let most = args.u64("most")?;
     args.end()?;
     let mut blocks = BLOCKS.lock();
@@ -216,15 +208,10 @@ fn merge(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
         }
         if seen % step == 0 && cost.calls < most {
             blocks.held[pfn / 64] &= !(1 << (pfn % 64));
-            cost.of(|| give_back(pfn as u64 * PAGE_SIZE, blocks.order));
+            cost.of(|| C::free(pfn as u64 * PAGE_SIZE, blocks.order));
         }
         seen += 1;
     }
     cost.tell(reply);
     Ok(())
-}
-
-fn give_back(paddr: u64, order: u8) {
-    let start_address = PhysAddr::new_truncate(paddr);
-    with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, order));
 }

@@ -1,0 +1,57 @@
+"""What one kind of memory core has of its own: how its memory is read, and what its parts are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from numpy.typing import NDArray
+
+from frame_harness.guest.backtrace import CodeLine, code_line
+from frame_harness.guest.booted import BootedGuest
+from frame_harness.memory_core.functions import OLDER
+from frame_harness.memory_core.reading import CoreReader
+from frame_harness.memory_core.state import CoreState, Structure
+
+_MEMORY: Final = "::memory::"
+
+
+class Reader(Protocol):
+    """Turns what a core remembers into values that are judged."""
+
+    def read(self, structures: tuple[Structure, ...] | None = None) -> CoreState: ...
+
+    def slots(self) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True)
+class Design:
+    """One kind of memory core.
+
+    Attributes:
+        reader: of its memory in a guest.
+        within: what the path of each of its functions has in it.
+        functions: by the names in `functions.py` what they are called here.
+    """
+
+    reader: Callable[[BootedGuest], Reader]
+    within: tuple[str, ...] = (_MEMORY,)
+    functions: Mapping[str, str] = field(default_factory=dict)
+
+    def innermost(self, backtrace: Iterable[str]) -> CodeLine | None:
+        """The innermost line of a backtrace that is the core's own."""
+        lines = (found for line in backtrace if (found := code_line(line)))
+        return next((line for line in lines if any(mark in line.function for mark in self.within)), None)
+
+    def short(self, function: str) -> str:
+        """The name of one of its functions, from the core's module on."""
+        return next((function.rpartition(mark)[2] for mark in self.within if mark in function), function)
+
+    def names_of(self, function: str) -> Sequence[str]:
+        """What a function of `functions.py` may be called, the most likely first."""
+        return (self.functions.get(function, function), OLDER.get(function, function))
+
+
+TREE: Final = Design(CoreReader)
+"""The core of a kernel tree: its files are the subject."""

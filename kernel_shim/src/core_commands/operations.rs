@@ -1,0 +1,85 @@
+//! The requests of a memory core.
+
+use super::storm;
+use crate::memory_core::{address, MemoryCore, Wanted, WANTED, WANTED_AND_MOST};
+use shim_parts::args::Args;
+use shim_parts::command::{refused, Code, Command, CommandResult};
+use shim_parts::reply::Reply;
+
+/// The commands for the core `C`.
+pub const fn commands<C: MemoryCore>() -> [Command; 9] {
+    [
+        Command::new("core.offers", "", "which requests this version of the core knows", offers::<C>),
+        Command::new("core.layout", "", "where the compiler put members that the host looks for by name", layout::<C>),
+        Command::new("core.start", "[end of the HHDM]", "start the core on the map that the host wrote", start::<C>),
+        Command::new("core.alloc", WANTED, "allocate a block of the core", alloc::<C>),
+        Command::new("core.fill", WANTED_AND_MOST, "allocate blocks until there is none; a line for each", fill::<C>),
+        Command::new("core.free", "<paddr> <order>", "free a block of the core", free::<C>),
+        Command::new("core.poison", "<paddr>", "poison a frame: its guard, as the frame module does it", poison::<C>),
+        Command::new("core.storm", "<cpus> <iterations> <seed>", "random work of several CPUs at once", storm::storm),
+        Command::new("core.totals", "", "the pages that the core manages, and those that callers have", totals::<C>),
+    ]
+}
+
+fn offers<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    C::OFFERS.iter().for_each(|&(name, known)| reply.flag(name, known));
+    Ok(())
+}
+
+/// A second witness of what the host knows from debug information.
+fn layout<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    let layout = C::layout();
+    reply.field("of", layout.of);
+    reply.field("bytes", layout.bytes);
+    layout.offsets.iter().for_each(|&(name, offset)| reply.field(name, offset));
+    Ok(())
+}
+
+fn start<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let hhdm_end = args.u64_or("end of the HHDM", u64::MAX)?;
+    args.end()?;
+    C::start(hhdm_end);
+    Ok(())
+}
+
+fn alloc<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let wanted = Wanted::parse(args)?;
+    args.end()?;
+    reply.hex("paddr", C::allocate(&wanted)?);
+    Ok(())
+}
+
+/// Fails when it stopped at an error before it had the most blocks that it may take.
+fn fill<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    let (wanted, most) = (Wanted::parse(args)?, args.u64("most")?);
+    args.end()?;
+    for _ in 0..most {
+        reply.data(format_args!("{:#x}", C::allocate(&wanted)?));
+    }
+    Ok(())
+}
+
+fn free<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let (paddr, order) = (address(args)?, args.u8("order")?);
+    args.end()?;
+    C::free(paddr, order);
+    Ok(())
+}
+
+fn poison<C: MemoryCore>(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
+    let paddr = address(args)?;
+    args.end()?;
+    Ok(C::poison(paddr)?)
+}
+
+fn totals<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
+    args.end()?;
+    let Some(totals) = C::totals() else {
+        return Err(refused(Code::State, format_args!("the core is not started")));
+    };
+    reply.field("managed", totals.managed);
+    reply.field("allocated", totals.allocated);
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! The frame module of either kernel, as the commands for a memory core ask for it.
+
+use crate::memory::buddy;
+#[cfg(older)]
+use crate::memory::subject::SlotMethods as _;
+use crate::memory::subject::{self as frame, AllocError, PhysFrame};
+use crate::memory_core::CoreError;
+use crate::sync::with_irqs_disabled;
+use shim_parts::text::Text;
+use x86_64::PhysAddr;
+
+/// Whether it can be asked for frames, whether its slots have a count that says that nobody has a frame, and poison.
+pub const HAS_OPTIONS: bool = cfg!(any(not(kernel_tree), tree_has = "frame_options"));
+pub const HAS_SLOTS: bool = HAS_OPTIONS && cfg!(any(not(kernel_tree), tree_has = "unused"));
+pub const HAS_POISON: bool =
+    cfg!(any(tree_has = "mark_poisoned", not(any(kernel_tree, lacks = "MetaSlot::mark_poisoned"))));
+
+/// A frame that is asked for through a builder: `zeroed()` with the first value, `purpose()`, `zeroed()` with the last.
+pub struct WantedFrame {
+    pub zeroed_before: Option<bool>,
+    pub purpose: Purpose,
+    pub zeroed_after: Option<bool>,
+}
+
+#[derive(Clone, Copy)]
+pub enum Purpose {
+    PageTable,
+    Kernel,
+    User,
+}
+
+/// The count of a frame that nobody has, and flags. 0 for a flag that this version lacks.
+pub struct SlotWords {
+    pub unused: u32,
+    pub free: u32,
+    pub allocated: u32,
+    pub kernel: u32,
+    pub user: u32,
+    pub movable: u32,
+}
+
+/// Gives a block back to the allocator.
+pub fn free(paddr: u64, order: u8) {
+    let start_address = PhysAddr::new_truncate(paddr);
+    with_irqs_disabled(|token| buddy::free(token, PhysFrame { start_address }, order));
+}
+
+/// The address of what was given, or the error by its name.
+pub fn address(given: Result<PhysFrame, AllocError>) -> Result<u64, CoreError> {
+    let named = |error| CoreError::named(Text::<32>::from_args(format_args!("{error:?}")).as_str());
+    given.map(|frame| frame.start_address.as_u64()).map_err(named)
+}
+
+pub fn poison(_paddr: u64) -> Result<(), CoreError> {
+    #[cfg(any(not(kernel_tree), tree_has = "mark_poisoned"))]
+    if HAS_POISON {
+        frame::get_meta(PhysAddr::new(_paddr)).mark_poisoned();
+        return Ok(());
+    }
+    Err(CoreError::Unknown)
+}
+
+#[cfg(any(not(kernel_tree), all(tree_has = "frame_options", tree_has = "unused")))]
+pub fn words() -> Result<SlotWords, CoreError> {
+    use frame::frame_flags as flags;
+    #[cfg(any(not(kernel_tree), tree_has = "movable"))]
+    let movable = flags::MOVABLE;
+    #[cfg(not(any(not(kernel_tree), tree_has = "movable")))]
+    let movable = 0;
+    let (free, allocated, kernel, user) = (flags::FREE, flags::ALLOCATED, flags::KERNEL, flags::USER);
+    Ok(SlotWords { unused: frame::REFCOUNT_UNUSED, free, allocated, kernel, user, movable })
+}
+
+#[cfg(not(any(not(kernel_tree), all(tree_has = "frame_options", tree_has = "unused"))))]
+pub fn words() -> Result<SlotWords, CoreError> {
+    Err(CoreError::Unknown)
+}
+
+#[cfg(any(not(kernel_tree), tree_has = "frame_options"))]
+pub fn allocate(wanted: &WantedFrame) -> Result<u64, CoreError> {
+    use frame::{FrameAllocOptions, FramePurpose};
+    let purpose = match wanted.purpose {
+        Purpose::PageTable => FramePurpose::PageTable,
+        Purpose::Kernel => FramePurpose::KernelData,
+        Purpose::User => FramePurpose::UserData,
+    };
+    let mut options = FrameAllocOptions::new();
+    if let Some(zeroed) = wanted.zeroed_before {
+        options = options.zeroed(zeroed);
+    }
+    options = options.purpose(purpose);
+    if let Some(zeroed) = wanted.zeroed_after {
+        options = options.zeroed(zeroed);
+    }
+    address(with_irqs_disabled(|token| options.allocate(token)))
+}
+
+#[cfg(not(any(not(kernel_tree), tree_has = "frame_options")))]
+pub fn allocate(_wanted: &WantedFrame) -> Result<u64, CoreError> {
+    Err(CoreError::Unknown)
+}
+
+/// Drops a reference to a frame. Returns the count before.
+pub fn drop_reference(_paddr: u64) -> Result<u32, CoreError> {
+    #[cfg(any(not(kernel_tree), all(tree_has = "frame_options", tree_has = "unused")))]
+    return Ok(frame::get_meta(PhysAddr::new(_paddr)).dec_ref());
+    #[cfg(not(any(not(kernel_tree), all(tree_has = "frame_options", tree_has = "unused"))))]
+    Err(CoreError::Unknown)
+}

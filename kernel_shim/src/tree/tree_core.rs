@@ -1,0 +1,138 @@
+//! The core of a kernel tree, whatever its version calls what it is asked for.
+
+use crate::boot::region::{self, MemoryKind, MemoryRegion};
+use crate::frame_module::{self, address};
+use crate::memory::zone::{Zone, ZoneType};
+use crate::memory::{boot_alloc, buddy, frame, paging};
+use crate::memory_core::{CoreError, Layout, MemoryCore, Totals, Wanted};
+use crate::sync::{noise, with_irqs_disabled, IrqDisabledToken};
+use frame::{AllocError, PhysFrame};
+use shim_parts::zone;
+
+pub struct TreeCore;
+
+impl MemoryCore for TreeCore {
+    const OFFERS: &'static [(&'static str, bool)] = &[
+        ("protected", cfg!(tree_has = "protected") || !crate::boot::limine::NAMES.is_empty()),
+        ("kinds", cfg!(tree_has = "alloc_migratetype")),
+        ("poison", frame_module::HAS_POISON),
+        ("tables", frame_module::HAS_OPTIONS),
+        ("slots", frame_module::HAS_SLOTS),
+        ("ownership", cfg!(feature = "ownership")),
+        ("hhdm", cfg!(tree_has = "is_hhdm_range_mapped_now")),
+    ];
+
+    /// The order of the steps is that of a kernel: protected ranges, boot allocator, slots, buddy allocator.
+    fn start(hhdm_end: u64) {
+        noise::end(); // a panic may have left it on
+        paging::set_hhdm_end(hhdm_end);
+        protect();
+        let map = region::regions();
+        boot_alloc::init_boot_allocator(map);
+        frame::init_metadata_array(end_of_memory(map), &mut boot_alloc::get_boot_allocator().lock());
+        buddy::init_buddy_allocator(map);
+    }
+
+    fn allocate(wanted: &Wanted) -> Result<u64, CoreError> {
+        let given = match wanted.zone {
+            None => with_irqs_disabled(|token| alloc_anywhere(token, wanted.order, wanted.kind)),
+            Some(zone) => buddy::get_allocator().lock().with_mut_and_token(|core, token| match core.as_mut() {
+                Some(core) => alloc_in(core, wanted.order, zone_type(zone), wanted.kind, token),
+                None => Err(AllocError::OutOfMemory),
+            }),
+        };
+        address(given)
+    }
+
+    fn free(paddr: u64, order: u8) {
+        frame_module::free(paddr, order);
+    }
+
+    fn poison(paddr: u64) -> Result<(), CoreError> {
+        frame_module::poison(paddr)
+    }
+
+    fn totals() -> Option<Totals> {
+        let core = buddy::get_allocator().lock();
+        let (managed, allocated) = core.as_ref()?.page_totals();
+        Some(Totals { managed: managed as u64, allocated: allocated as u64 })
+    }
+
+    fn layout() -> Layout {
+        let page_count = core::mem::offset_of!(Zone, page_count);
+        let allocated = core::mem::offset_of!(Zone, allocated);
+        Layout {
+            of: "zone::Zone",
+            bytes: size_of::<Zone>(),
+            offsets: [("page_count", page_count), ("allocated", allocated)],
+        }
+    }
+}
+
+#[cfg(tree_has = "protected")]
+fn protect() {
+    let mut ranges = [None; region::MAX_PROTECTED];
+    for (index, range) in ranges.iter_mut().enumerate() {
+        *range = region::protected(index);
+    }
+    boot_alloc::set_protected_ranges(&ranges);
+}
+
+/// Older cores ask for each range by the name of a module.
+#[cfg(not(tree_has = "protected"))]
+fn protect() {}
+
+/// The highest end of memory that the core may use.
+fn end_of_memory(map: &[MemoryRegion]) -> u64 {
+    let usable = map.iter().filter(|region| matches!(region.kind, MemoryKind::Free | MemoryKind::Reclaim));
+    usable.map(|region| region.base.saturating_add(region.size)).max().unwrap_or(0)
+}
+
+fn zone_type(zone: zone::Zone) -> ZoneType {
+    match zone {
+        zone::Zone::Dma => ZoneType::DMA,
+        zone::Zone::Normal => ZoneType::Normal,
+        zone::Zone::HighMem => ZoneType::HighMem,
+    }
+}
+
+#[cfg(tree_has = "alloc_migratetype")]
+fn alloc_anywhere(token: &IrqDisabledToken, order: u8, kind: zone::Migratetype) -> Result<PhysFrame, AllocError> {
+    buddy::alloc_migratetype(token, order, migratetype(kind))
+}
+
+#[cfg(not(tree_has = "alloc_migratetype"))]
+fn alloc_anywhere(token: &IrqDisabledToken, order: u8, _kind: zone::Migratetype) -> Result<PhysFrame, AllocError> {
+    buddy::alloc(token, order)
+}
+
+#[cfg(tree_has = "alloc_zone_migratetype")]
+fn alloc_in(
+    core: &mut buddy::BuddyAllocator,
+    order: u8,
+    zone: ZoneType,
+    kind: zone::Migratetype,
+    token: &IrqDisabledToken,
+) -> Result<PhysFrame, AllocError> {
+    core.alloc_zone_migratetype(order, zone, migratetype(kind), token)
+}
+
+#[cfg(not(tree_has = "alloc_zone_migratetype"))]
+fn alloc_in(
+    core: &mut buddy::BuddyAllocator,
+    order: u8,
+    zone: ZoneType,
+    _kind: zone::Migratetype,
+    token: &IrqDisabledToken,
+) -> Result<PhysFrame, AllocError> {
+    core.alloc_zone(order, zone, token)
+}
+
+#[cfg(tree_has = "alloc_migratetype")]
+fn migratetype(kind: zone::Migratetype) -> crate::memory::zone::Migratetype {
+    use crate::memory::zone::Migratetype;
+    match kind {
+        zone::Migratetype::Unmovable => Migratetype::Unmovable,
+        zone::Migratetype::Movable => Migratetype::Movable,
+    }
+}
