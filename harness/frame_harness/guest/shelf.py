@@ -186,10 +186,7 @@ class Shelf:
             guest.guest.hung_at = hung_at(image, options.get("hung_before"))
             return guest
         guest = kind.boot(image, machine, **options)
-        if (
-            not self._at_once and alike not in self._asked
-        ):  # most kinds are asked for once, and a snapshot takes half of a start
-            self._asked.append(alike)
+        if not self._pays(alike):
             return guest
         try:
             self._prepare(guest, alike)
@@ -199,6 +196,17 @@ class Shelf:
             guest.guest.close()
             raise
         return guest
+
+    def _pays(self, alike: Kind) -> bool:
+        """Whether a snapshot is worth half of a start: not for kinds that are asked for once, as most are.
+
+        One QEMU of a kind is enough: that its last guest's memory is still looked at does not last.
+        """
+        first = alike not in self._asked
+        if first:
+            self._asked.append(alike)
+        waits = any(kept.prompt.kind == alike for kept in self._own())
+        return self._at_once or not (first or waits)
 
     def _take(self, alike: Kind) -> _Kept | None:
         """Return a QEMU of a kind, if one waits whose last guest's memory nobody looks at."""
