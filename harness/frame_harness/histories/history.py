@@ -1,4 +1,4 @@
-"""Plays histories in an lockstep: random ones, given ones, ever shorter ones."""
+"""Plays histories in lockstep with the model: random ones, given ones, ever shorter ones."""
 
 from __future__ import annotations
 
