@@ -31,12 +31,11 @@ CHANGED = {f"{FRAME}::PhysFrame::containing_address", f"{FRAME}::PhysFrame::from
 class Watched(Door):
     """The program beside an editor, which saves by putting another file in place."""
 
-    def __init__(self, folder: Path, machine: str | Path, *options: str) -> None:
-        self.file = folder / "frame.rs"
+    def __init__(self, folder: Path, file: Path, machine: str | Path, *options: str) -> None:
+        self.file = file
         self.output = folder / "output.txt"
         self._rounds = 0
-        if not self.file.exists():
-            self.save(WELL)
+        self.save(WELL)
         named = ("--frame-rs", self.file, "--machine", machine, "--profile", "release", "-n", "1")
         super().__init__([*WATCH, *named, *options], folder)
 
@@ -61,9 +60,15 @@ WELL = frame_module().path.read_text(encoding="utf-8")
 ILL = WELL.replace(*WRONG)
 
 
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for all tests: where a module lies is part of what is built."""
+    return tmp_path_factory.mktemp("watched") / "frame.rs"
+
+
 @pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
-    with Watched(tmp_path, write_machine(tmp_path), "-k", WITH_OTHERS) as door:
+def watched(tmp_path: Path, file: Path) -> Iterator[Watched]:
+    with Watched(tmp_path, file, write_machine(tmp_path), "-k", WITH_OTHERS) as door:
         yield door
 
 
@@ -100,10 +105,10 @@ def test_what_a_save_breaks_and_mends_is_told(watched: Watched) -> None:
     assert watched.left_behind() == ()
 
 
-def test_a_save_in_the_middle_starts_over_and_leaves_no_guest(tmp_path: Path) -> None:
+def test_a_save_in_the_middle_starts_over_and_leaves_no_guest(tmp_path: Path, file: Path) -> None:
     with announced(tmp_path) as qemu:
         machine = write_machine(tmp_path, qemu=qemu.program)
-        with Watched(tmp_path, machine, "-k", TEST) as door:
+        with Watched(tmp_path, file, machine, "-k", TEST) as door:
             qemu.next_pid()
             door.save(ILL)
             told = door.round()
@@ -114,10 +119,10 @@ def test_a_save_in_the_middle_starts_over_and_leaves_no_guest(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_no_guest_outlives_it(tmp_path: Path, number: signal.Signals) -> None:
+def test_no_guest_outlives_it(tmp_path: Path, file: Path, number: signal.Signals) -> None:
     with announced(tmp_path) as qemu:
         machine = write_machine(tmp_path, qemu=qemu.program)
-        with Watched(tmp_path, machine, "-k", TEST) as door:
+        with Watched(tmp_path, file, machine, "-k", TEST) as door:
             qemu.next_pid()
             status = door.stop(number)
             assert status == (-number if number is signal.SIGKILL else ExitCode.INTERRUPTED)
