@@ -12,10 +12,10 @@ import pytest
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest import shelf as shelf_module
+from frame_harness.guest import pool as pool_module
 from frame_harness.guest.errors import GuestCrashed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.shelf import NEW_GUESTS, Shelf
+from frame_harness.guest.pool import NEW_GUESTS, GuestPool
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
@@ -34,16 +34,16 @@ def image() -> Image:
 
 
 @pytest.fixture
-def shelf() -> Iterator[Shelf]:
-    shelf = Shelf(at_once=True)
-    yield shelf
-    shelf.close()
+def pool() -> Iterator[GuestPool]:
+    pool = GuestPool(at_once=True)
+    yield pool
+    pool.close()
 
 
 @pytest.fixture
-def boot(shelf: Shelf, image: Image) -> Boot:
+def boot(pool: GuestPool, image: Image) -> Boot:
     machine = load_machine("microvm")
-    return lambda **options: shelf.boot(Kernel, image, machine, **options)
+    return lambda **options: pool.boot(Kernel, image, machine, **options)
 
 
 def ended(kernel: Kernel) -> int:
@@ -201,16 +201,16 @@ def test_a_guest_of_which_qemu_told_something_exits_for_good(boot: Boot) -> None
     assert kernel.guest.process.returncode == 33
 
 
-def test_no_guest_of_a_check_that_failed_is_put_back(image: Image, shelf: Shelf) -> None:
-    run = Run(RunKey(machine="microvm", profile="release"), image, load_machine("microvm"), shelf=shelf)
+def test_no_guest_of_a_check_that_failed_is_put_back(image: Image, pool: GuestPool) -> None:
+    run = Run(RunKey(machine="microvm", profile="release"), image, load_machine("microvm"), pool=pool)
     kernel = run.boot()
     run.retire_shared()
     assert run.finish(kernel) is GuestEnd.PASS
     assert kernel.guest.process.returncode == 33
 
 
-def test_a_run_tells_how_many_of_its_guests_were_put_back(image: Image, shelf: Shelf) -> None:
-    run = Run(RunKey(machine="microvm", profile="release"), image, load_machine("microvm"), shelf=shelf)
+def test_a_run_tells_how_many_of_its_guests_were_put_back(image: Image, pool: GuestPool) -> None:
+    run = Run(RunKey(machine="microvm", profile="release"), image, load_machine("microvm"), pool=pool)
     for _ in range(3):
         run.finish(run.boot())
     ledger = run.ledger()
@@ -218,24 +218,24 @@ def test_a_run_tells_how_many_of_its_guests_were_put_back(image: Image, shelf: S
     assert sum(entry.count for entry in ledger.exits) == 3
 
 
-def test_a_kept_guest_does_its_last_write_at_the_end(boot: Boot, shelf: Shelf) -> None:
+def test_a_kept_guest_does_its_last_write_at_the_end(boot: Boot, pool: GuestPool) -> None:
     kernel = boot()
     assert ended(kernel) in {guest.pid for guest in live_guests()}  # so it ends with this process, too
     assert kernel.guest.process.returncode is None
-    shelf.close()
+    pool.close()
     assert kernel.guest.process.returncode == 33
 
 
-def test_a_kept_qemu_that_dies_is_told(boot: Boot, shelf: Shelf) -> None:
+def test_a_kept_qemu_that_dies_is_told(boot: Boot, pool: GuestPool) -> None:
     kernel = boot()
     ended(kernel)
     kernel.guest.process.kill()
     with pytest.raises(HarnessError, match="SIGKILL"):
-        shelf.close()
+        pool.close()
 
 
 def test_a_qemu_that_makes_no_snapshots_is_started_for_each_guest(
-    boot: Boot, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    boot: Boot, pool: GuestPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_module, "_NAME", "a name, and a word that savevm does not take")
     pids = set()
@@ -243,19 +243,19 @@ def test_a_qemu_that_makes_no_snapshots_is_started_for_each_guest(
         kernel = boot()
         assert kernel.request("selftest").status == "ok"
         pids.add(ended(kernel))
-    assert len(pids) == 2 and shelf.refusal
+    assert len(pids) == 2 and pool.refusal
 
 
 def test_kept_guests_take_no_more_than_they_may(
-    boot: Boot, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    boot: Boot, pool: GuestPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf_module, "KEPT_BYTES", 0)
+    monkeypatch.setattr(pool_module, "KEPT_BYTES", 0)
     kernel = boot()
     ended(kernel)
     assert kernel.guest.process.returncode == 33
 
 
-def test_a_process_that_was_forked_leaves_its_parents_guests_alone(boot: Boot, shelf: Shelf) -> None:
+def test_a_process_that_was_forked_leaves_its_parents_guests_alone(boot: Boot, pool: GuestPool) -> None:
     pid = ended(boot())
     told = multiprocessing.get_context("fork").SimpleQueue()
 
@@ -265,7 +265,7 @@ def test_a_process_that_was_forked_leaves_its_parents_guests_alone(boot: Boot, s
         kernel.guest.kill()
 
     def nothing() -> None:
-        shelf.close()
+        pool.close()
 
     for work in (nothing, other):
         child = multiprocessing.get_context("fork").Process(target=work)
@@ -279,12 +279,12 @@ def test_a_process_that_was_forked_leaves_its_parents_guests_alone(boot: Boot, s
 
 
 def test_a_kind_that_is_asked_for_once_costs_no_snapshot(image: Image) -> None:
-    shelf = Shelf()
+    pool = GuestPool()
     machine = load_machine("microvm")
     put_back = []
     for _ in range(3):
-        with shelf.boot(Kernel, image, machine, seed=1) as kernel:
+        with pool.boot(Kernel, image, machine, seed=1) as kernel:
             put_back.append((kernel.prompt is not None, kernel.was_put_back))
         del kernel  # nobody looks at its memory any more
-    shelf.close()
+    pool.close()
     assert put_back == [(False, False), (True, False), (True, True)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.watching.content import Change, Content, Place
-from frame_harness.watching.eyes import Eyes
+from frame_harness.watching.file_events import FileEvents
 
 PATIENCE_S = 60.0
 
@@ -91,59 +91,61 @@ def test_files_that_are_known_later_were_not_saved(place: Place, file: Path, tmp
 
 
 @pytest.fixture
-def eyes(place: Place) -> Iterator[Eyes]:
-    opened = Eyes(place)
+def events(place: Place) -> Iterator[FileEvents]:
+    opened = FileEvents(place)
     try:
         yield opened
     finally:
         opened.close()
 
 
-def saw(eyes: Eyes, place: Place, before: Content) -> Change:
+def saw(events: FileEvents, place: Place, before: Content) -> Change:
     """Wait as a loop does: look at the files whenever something was seen, until they are others."""
     change = Change((), ())
     while not change.changed:
-        assert eyes.seen.poll(PATIENCE_S), "nothing was seen"
-        eyes.seen.recv_bytes()
+        assert events.seen.poll(PATIENCE_S), "nothing was seen"
+        events.seen.recv_bytes()
         change = Content.of(place).since(before)
     return change
 
 
 @pytest.mark.parametrize("name", SAVES)
-def test_a_save_is_seen_however_it_is_made(eyes: Eyes, place: Place, file: Path, name: str) -> None:
+def test_a_save_is_seen_however_it_is_made(events: FileEvents, place: Place, file: Path, name: str) -> None:
     before = Content.of(place)
     SAVES[name](file)
-    assert saw(eyes, place, before).changed == (file,)
+    assert saw(events, place, before).changed == (file,)
 
 
-def test_each_of_two_saves_is_seen(eyes: Eyes, place: Place, file: Path) -> None:
+def test_each_of_two_saves_is_seen(events: FileEvents, place: Place, file: Path) -> None:
     for text in ("// two\n", "// three\n"):
         before = Content.of(place)
         file.write_text(text)
-        assert saw(eyes, place, before).changed == (file,)
+        assert saw(events, place, before).changed == (file,)
 
 
-def test_a_module_is_seen_in_a_folder_that_was_not_there(eyes: Eyes, place: Place, file: Path) -> None:
+def test_a_module_is_seen_in_a_folder_that_was_not_there(
+    events: FileEvents, place: Place, file: Path
+) -> None:
     before = Content.of(place)
     own = file.with_suffix("") / "lists" / "free.rs"
     own.parent.mkdir(parents=True)
     own.write_text("// own\n")
-    assert saw(eyes, place, before).changed == (own,)
+    assert saw(events, place, before).changed == (own,)
     before = Content.of(place)
     own.write_text("// own, too\n")
-    assert saw(eyes, place, before).changed == (own,)
+    assert saw(events, place, before).changed == (own,)
 
 
 def test_a_save_is_seen_in_a_folder_that_took_the_place_of_another(
-    eyes: Eyes, place: Place, file: Path
+    events: FileEvents, place: Place, file: Path
 ) -> None:
     before = Content.of(place)
     file.parent.rename(file.parent.with_name("old"))
-    assert saw(eyes, place, before).changed == (file,)
+    assert saw(events, place, before).changed == (file,)
     before = Content.of(place)
     file.parent.mkdir()
     file.write_text("// two\n")
-    assert saw(eyes, place, before).changed == (file,)
+    assert saw(events, place, before).changed == (file,)
     before = Content.of(place)
     file.write_text("// three\n")
-    assert saw(eyes, place, before).changed == (file,)
+    assert saw(events, place, before).changed == (file,)

@@ -11,7 +11,7 @@ from frame_harness.base.errors import MachineError
 from frame_harness.bench.rows import Row, beside, timed
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.shelf import Shelf
+from frame_harness.guest.pool import GuestPool
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.machine.argv import Handles, qemu_argv
@@ -46,11 +46,11 @@ def measure() -> Iterator[Row]:
 
 def _put_back(image: Image, machine: Machine, goal: str) -> Row:
     """A guest as after boot in a QEMU that runs already, against a QEMU that only says its version."""
-    shelf = Shelf(at_once=True)
+    pool = GuestPool(at_once=True)
     kernels: list[Kernel] = []
 
     def boot() -> float:
-        seconds = timed(lambda: kernels.append(shelf.boot(Kernel, image, machine)))
+        seconds = timed(lambda: kernels.append(pool.boot(Kernel, image, machine)))
         kernels.pop().finish()
         return seconds
 
@@ -69,7 +69,7 @@ def _put_back(image: Image, machine: Machine, goal: str) -> Row:
             goal=goal,
         )
     finally:
-        shelf.close()
+        pool.close()
 
 
 def _boot(image: Image, machine: Machine) -> float:

@@ -15,7 +15,7 @@ from frame_harness.cli.rounds import CoreRounds, FrameRounds, guarded
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.report.terminal import console_for
 from frame_harness.watching.content import Content
-from frame_harness.watching.eyes import Eyes
+from frame_harness.watching.file_events import FileEvents
 from frame_harness.watching.loop import Before, Ended, Event, Loop, Saved
 from frame_harness.watching.process import Round, unstopped
 from frame_harness.watching.screen import Screen
@@ -56,44 +56,44 @@ def _events(loop: Loop, keep: set[int]) -> Iterator[Event]:
     Args:
         keep: is told the process ids of children that are no round's.
     """
-    place, eyes = loop.place, Eyes(loop.place)
+    place, events = loop.place, FileEvents(loop.place)
     try:
         while True:
             keep.clear()
-            keep.add(eyes.pid)
+            keep.add(events.pid)
             if loop.place != place:
-                eyes.close()
-                place, eyes = loop.place, Eyes(loop.place)
+                events.close()
+                place, events = loop.place, FileEvents(loop.place)
                 continue
             under_way = loop.round if isinstance(loop.round, Round) else None
-            ready = _ready(eyes, under_way)
+            ready = _ready(events, under_way)
             if sys.stdout.fileno() in ready:
                 return
-            if eyes.seen.fileno() in ready:
-                _all_of(eyes)
+            if events.seen.fileno() in ready:
+                _all_of(events)
                 yield Saved()
             elif under_way is not None:
                 said = under_way.next()
                 yield Ended(under_way.last_words()) if said is None else said
     finally:
-        eyes.close()
+        events.close()
 
 
-def _ready(eyes: Eyes, under_way: Round | None) -> set[int]:
+def _ready(events: FileEvents, under_way: Round | None) -> set[int]:
     """Wait for something to be read; the descriptor of the output means that its reader has gone."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
-    poll.register(eyes.seen.fileno(), select.POLLIN)
+    poll.register(events.seen.fileno(), select.POLLIN)
     if under_way is not None:
         poll.register(under_way.said.fileno(), select.POLLIN)
     return {number for number, _ in poll.poll()}
 
 
-def _all_of(eyes: Eyes) -> None:
+def _all_of(events: FileEvents) -> None:
     """Take whatever was seen until now: one look at the files answers all of it."""
     try:
-        eyes.seen.recv_bytes()
-        while eyes.seen.poll():
-            eyes.seen.recv_bytes()
+        events.seen.recv_bytes()
+        while events.seen.poll():
+            events.seen.recv_bytes()
     except EOFError as error:
         raise HarnessError("saves", detail="the process that sees them ended") from error

@@ -59,7 +59,7 @@ class Kind:
 class Prompt:
     """A guest at its prompt, as `BootedGuest.finish` meets it: may its QEMU be kept?"""
 
-    shelf: Shelf
+    pool: GuestPool
     kind: Kind
     snapshot: Snapshot
     banner: Banner
@@ -81,8 +81,8 @@ class Prompt:
         except MonitorGone:
             return None  # its exit status tells why
         left = guest.guest.ram.watch()
-        heir = guest.guest.hand_over()
-        self.shelf.put(_Kept(self, heir, guest.image, left))
+        successor = guest.guest.hand_over()
+        self.pool.put(_Kept(self, successor, guest.image, left))
         return guest.guest.wait()
 
     def _comes_to_stand(self, guest: BootedGuest) -> bool:
@@ -123,20 +123,20 @@ class _Kept:
     """A QEMU between two guests."""
 
     prompt: Prompt
-    heir: Guest
+    successor: Guest
     image: Image
     left: Callable[[], object]
     """Gives None once nobody looks at the memory of the last guest any more."""
 
     def put_back(self, kind: type[K], image: Image) -> K:
         """Return the next guest, at its prompt."""
-        prompt, heir = self.prompt, self.heir
+        prompt, successor = self.prompt, self.successor
         try:
-            prompt.snapshot.put_back(heir)
+            prompt.snapshot.put_back(successor)
             guest = self._guest(kind, image)
-            heir.qmp("cont")
+            successor.qmp("cont")
         except BaseException:
-            heir.close()
+            successor.close()
             raise
         guest.prompt, guest.was_put_back = prompt, True
         return guest
@@ -146,19 +146,19 @@ class _Kept:
         guest = self._guest(BootedGuest, self.image)
         try:
             _let_go(guest)
-            status, text = status_of(self.heir, guest.channel)
+            status, text = status_of(self.successor, guest.channel)
         except HarnessError as error:
             return error.summary
         finally:
-            self.heir.close()
+            self.successor.close()
         return "" if status is GuestEnd.PASS else text
 
     def _guest(self, kind: type[K], image: Image) -> K:
-        channel = Channel.at_prompt(self.heir.console, self.prompt.banner, self.prompt.said)
-        return kind(self.heir, channel, image, self.prompt.banner)
+        channel = Channel.at_prompt(self.successor.console, self.prompt.banner, self.prompt.said)
+        return kind(self.successor, channel, image, self.prompt.banner)
 
 
-class Shelf:
+class GuestPool:
     """The QEMUs of this process that wait for their next guest; for one thread."""
 
     def __init__(self, *, at_once: bool = False) -> None:
@@ -241,7 +241,7 @@ class Shelf:
     def put(self, kept: _Kept) -> None:
         """Keep a QEMU; the ones that wait longest go where there are too many."""
         self._kept.append(kept)
-        while sum(each.heir.machine.ram for each in self._kept) > KEPT_BYTES:
+        while sum(each.successor.machine.ram for each in self._kept) > KEPT_BYTES:
             self._end(self._kept.pop(0))
 
     def close(self) -> None:
@@ -261,7 +261,7 @@ class Shelf:
             self._wrong.append(wrong)
 
 
-SHELF: Final = Shelf()
+POOL: Final = GuestPool()
 """That of this process."""
 
 

@@ -306,12 +306,12 @@ class Guest:
 
         QEMU must be paused. The RAM of both is the same memory.
         """
-        heir = Guest(self.machine, self.process, self.console.dup(), self._monitor.hand_over())
-        heir._ram, heir._tids, heir._ran = self.ram.again(), self._tids, True
+        successor = Guest(self.machine, self.process, self.console.dup(), self._monitor.hand_over())
+        successor._ram, successor._tids, successor._ran = self.ram.again(), self._tids, True
         self._status = ExitStatus(GuestEnd.PASS, PASS_STATUS, (), "", stood=True)
         _LIVE.pop(id(self), None)
         self.console.close()
-        return heir
+        return successor
 
     def close(self) -> None:
         """End QEMU, release every descriptor; `ram`, `wait()` and `stderr_text()` go on working."""

@@ -56,11 +56,11 @@ class Qmp:
 
     def hand_over(self) -> Qmp:
         """End as `close` does, but for the connection; return the monitor of the next guest in this QEMU."""
-        heir = copy.copy(self)
-        heir._events, heir._guard = [], _no_guard
+        successor = copy.copy(self)
+        successor._events, successor._guard = [], _no_guard
         self._collect()
         self._closed, self._guard = True, _no_guard
-        return heir
+        return successor
 
     def connect(self) -> None:
         """Shake hands.

@@ -23,10 +23,10 @@ import pytest
 from frame_harness.base.parent import die_with_parent
 from frame_harness.judge.evidence import CheckInRun, RunKey, Trouble
 from frame_harness.session import results
-from frame_harness.session.deck import Deck, Hand, Unit
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.preflight import Facts
 from frame_harness.session.runs import WorkerOutput
+from frame_harness.session.schedule import Assignment, Schedule, Unit
 from frame_harness.session.session import Session
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -56,7 +56,7 @@ class _Said:
 
 
 @dataclass(frozen=True)
-class _HandPlayed:
+class _Finished:
     pass
 
 
@@ -65,7 +65,7 @@ class _BrokenDown:
     trace: str
 
 
-_Message = _Begun | _Reported | _Prepared | _Said | _HandPlayed | _BrokenDown | WorkerOutput
+_Message = _Begun | _Reported | _Prepared | _Said | _Finished | _BrokenDown | WorkerOutput
 
 
 @dataclass
@@ -75,17 +75,19 @@ class _Worker:
     number: int
     process: ForkProcess
     connection: Connection
-    hand: Hand[int] | None = None
+    assignment: Assignment[int] | None = None
     begun: int = 0
-    """How many checks of the hand it began."""
+    """How many checks of the assignment it began."""
 
     @property
-    def not_begun(self) -> Hand[int] | None:
-        return replace(self.hand, checks=self.hand.checks[self.begun :]) if self.hand else None
+    def not_begun(self) -> Assignment[int] | None:
+        return (
+            replace(self.assignment, checks=self.assignment.checks[self.begun :]) if self.assignment else None
+        )
 
 
 class ForkedWorkers:
-    """A plugin of pytest that deals the collected checks to forked processes, in place of its own loop."""
+    """A plugin of pytest that assigns the collected checks to forked processes, in place of its own loop."""
 
     def __init__(self, workers: Callable[[int], int], only_here: Iterable[object]) -> None:
         """Fork nothing yet.
@@ -107,7 +109,7 @@ class ForkedWorkers:
         self._ours: Session = session.config.stash[SESSION]
         for profile in dict.fromkeys(run.profile for run in map(results.planned_run, session.items) if run):
             self._ours.load(profile)
-        self._deck = Deck(_units(session.items, self._ours.request.first))
+        self._schedule = Schedule(_units(session.items, self._ours.request.first))
         # Made here, since each worker would begin by removing what another one has made.
         vars(session.config)["_tmp_path_factory"].getbasetemp()
         try:
@@ -128,7 +130,7 @@ class ForkedWorkers:
                 self._fork(number)
         finally:
             gc.unfreeze()
-        self._deal()
+        self._assign()
 
     def _fork(self, number: int) -> None:
         context = multiprocessing.get_context("fork")
@@ -144,20 +146,20 @@ class ForkedWorkers:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
-    def _deal(self) -> None:
+    def _assign(self) -> None:
         """Give each worker that has none its next checks; let all go once none can come back."""
         for worker in self._workers.values():
-            if worker.hand is None:
-                worker.hand, worker.begun = self._deck.hand_for(worker.number), 0
-                if worker.hand is not None:
-                    self._send(worker, worker.hand)
-        if self._deck.is_empty and not any(worker.hand for worker in self._workers.values()):
+            if worker.assignment is None:
+                worker.assignment, worker.begun = self._schedule.next_for(worker.number), 0
+                if worker.assignment is not None:
+                    self._send(worker, worker.assignment)
+        if self._schedule.is_empty and not any(worker.assignment for worker in self._workers.values()):
             for worker in self._workers.values():
                 self._send(worker, None)
 
-    def _send(self, worker: _Worker, hand: Hand[int] | None) -> None:
+    def _send(self, worker: _Worker, assignment: Assignment[int] | None) -> None:
         with contextlib.suppress(BrokenPipeError):  # it died, which is heard when its end of the pipe is read
-            worker.connection.send(hand)
+            worker.connection.send(assignment)
 
     def _hear(self) -> None:
         """Wait until some worker says something."""
@@ -182,15 +184,15 @@ class ForkedWorkers:
                 report = hook.pytest_report_from_serializable(config=self._session.config, data=data)
                 hook.pytest_runtest_logreport(report=report)
             case _Prepared(run, facts):
-                self._deck.prepared(run, facts)
-                self._deal()
+                self._schedule.prepared(run, facts)
+                self._assign()
             case _Said(words):
                 if words not in self._told:  # each worker has to say it
                     self._told.add(words)
                     self._ours.say(words)
-            case _HandPlayed():
-                worker.hand = None
-                self._deal()
+            case _Finished():
+                worker.assignment = None
+                self._assign()
             case _BrokenDown(trace):
                 self._lost(worker, "broke down", trace)
             case WorkerOutput():
@@ -198,15 +200,15 @@ class ForkedWorkers:
                 self._end(worker)
 
     def _lost(self, worker: _Worker, how: str, trace: str = "") -> None:
-        """Tell what a worker ended in, and deal to others what it did not begin."""
+        """Tell what a worker ended in, and assign to others what it did not begin."""
         self._end(worker)
         detail = f"exit status {worker.process.exitcode}"
-        if worker.hand and worker.begun:
-            detail += f", in {self._items[worker.hand.checks[worker.begun - 1]].nodeid}"
+        if worker.assignment and worker.begun:
+            detail += f", in {self._items[worker.assignment.checks[worker.begun - 1]].nodeid}"
         trouble = Trouble(what="suite", message=f"worker {worker.number} {how}", detail=trace or detail)
         self._ours.add_worker(WorkerOutput(planned=(), ledgers=(), troubles=(trouble,)))
-        self._deck.lost(worker.number, worker.not_begun)
-        self._deal()
+        self._schedule.lost(worker.number, worker.not_begun)
+        self._assign()
 
     def _end(self, worker: _Worker) -> None:
         del self._workers[worker.connection]
@@ -216,7 +218,7 @@ class ForkedWorkers:
     # In a worker
 
     def work(self, connection: Connection) -> None:
-        """Make checks until there are no more, then hand over what was seen."""
+        """Make checks until there are no more, then assignment over what was seen."""
         config, ours = self._session.config, self._ours
         for plugin in (*self._only_here, self, ours):
             config.pluginmanager.unregister(plugin)
@@ -231,20 +233,20 @@ class ForkedWorkers:
             on_prepared=lambda run, facts: connection.send(_Prepared(run, facts)),
         )
         try:
-            while (hand := connection.recv()) is not None:
-                self._play(hand, connection)
-                connection.send(_HandPlayed())
+            while (assignment := connection.recv()) is not None:
+                self._make(assignment, connection)
+                connection.send(_Finished())
         finally:
             output = ours.hand_over()
         connection.send(output)
 
-    def _play(self, hand: Hand[int], connection: Connection) -> None:
-        if hand.run is not None and hand.facts is not None:
-            self._ours.take_over(hand.run, hand.facts)
-        for place, check in enumerate(hand.checks):
+    def _make(self, assignment: Assignment[int], connection: Connection) -> None:
+        if assignment.run is not None and assignment.facts is not None:
+            self._ours.take_over(assignment.run, assignment.facts)
+        for place, check in enumerate(assignment.checks):
             connection.send(_Begun(check))
             item = self._items[check]
-            following = [self._items[other] for other in hand.checks[place + 1 : place + 2]]
+            following = [self._items[other] for other in assignment.checks[place + 1 : place + 2]]
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following[0] if following else None)
 
 

@@ -16,7 +16,7 @@ from frame_harness.base.guest_end import GuestEnd
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.shelf import SHELF, Shelf
+from frame_harness.guest.pool import POOL, GuestPool
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import (
     DumpEvidence,
@@ -82,7 +82,7 @@ class Run:
     violated: tuple[ViolatedInvariant, ...] = ()
     contradicted: int = 0
     broken: HarnessError | None = None
-    shelf: Shelf = SHELF
+    pool: GuestPool = POOL
     """Puts guests back to their prompt where it can."""
     stopped: HarnessError | None = None
     """What the run was stopped for after it began: no further guest is started."""
@@ -110,7 +110,7 @@ class Run:
         try:
             extra = (*self.extra, *options.pop("extra", ()))
             hung = self.hangs.known if self.hangs else None
-            kernel = self.shelf.boot(
+            kernel = self.pool.boot(
                 Kernel, self.image, self.machine, seed=self._seed, extra=extra, hung_before=hung, **options
             )
         except GuestFailure as failure:
@@ -199,7 +199,7 @@ class Run:
         """End every guest that is left: the shared ones, and those that an exception kept from `finish`."""
         self._shared = {}
         with ExitStack() as stack:
-            stack.callback(self.shelf.close)
+            stack.callback(self.pool.close)
             for kernel in self._open.values():
                 stack.callback(self.finish, kernel)
 

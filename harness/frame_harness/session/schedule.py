@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Hand(Generic[T]):
+class Assignment(Generic[T]):
     """Checks that one worker makes, one after the other.
 
     Attributes:
@@ -42,7 +42,7 @@ class Unit(Generic[T]):
 
 
 @dataclass
-class _Pile(Generic[T]):
+class _RunQueue(Generic[T]):
     """What is left of one run."""
 
     run: RunKey | None
@@ -56,55 +56,57 @@ class _Pile(Generic[T]):
         return self.run is None or self.facts is not None
 
 
-class Deck(Generic[T]):
-    """Deals run by run: who gets the first checks of a run does its preflight, and others wait for that."""
+class Schedule(Generic[T]):
+    """Assigns run by run: who gets the first checks of a run does its preflight, and others wait for that."""
 
     def __init__(self, units: Iterable[Unit[T]]) -> None:
-        """Deal them in order, those that come first before all others of any run."""
-        self._piles: dict[RunKey | None, _Pile[T]] = {}
+        """Assign them in order, those that come first before all others of any run."""
+        self._queues: dict[RunKey | None, _RunQueue[T]] = {}
         for unit in sorted(units, key=lambda unit: not unit.comes_first):
-            self._piles.setdefault(unit.run, _Pile(unit.run)).units.append(unit)
+            self._queues.setdefault(unit.run, _RunQueue(unit.run)).units.append(unit)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left to deal."""
-        return not any(pile.units for pile in self._piles.values())
+        """Whether nothing is left to assign."""
+        return not any(queue.units for queue in self._queues.values())
 
-    def hand_for(self, worker: int) -> Hand[T] | None:
+    def next_for(self, worker: int) -> Assignment[T] | None:
         """What a worker makes next; None where there is nothing for it now.
 
         Its own run comes first, then one that nobody has begun, then one that another worker has prepared.
         """
-        left = [pile for pile in self._piles.values() if pile.units]
-        first = [pile for pile in left if pile.units[0].comes_first]
+        left = [queue for queue in self._queues.values() if queue.units]
+        first = [queue for queue in left if queue.units[0].comes_first]
         chosen = _chosen(first, worker) or _chosen(left, worker)
         if chosen is None:
             return None
         if chosen.owner is None:
             chosen.owner = worker
         facts = chosen.facts if chosen.owner != worker else None
-        return Hand(chosen.run, chosen.units.popleft().checks, facts)
+        return Assignment(chosen.run, chosen.units.popleft().checks, facts)
 
     def prepared(self, run: RunKey, facts: Facts) -> None:
         """Let others take from a run whose witnesses were compared."""
-        self._piles[run].facts = facts
+        self._queues[run].facts = facts
 
-    def lost(self, worker: int, hand: Hand[T] | None) -> None:
+    def lost(self, worker: int, assignment: Assignment[T] | None) -> None:
         """Take back what a worker that died did not begin; its runs are prepared again by somebody else."""
-        for pile in self._piles.values():
-            if pile.owner == worker:
-                pile.owner = pile.facts = None
-        if hand is not None and hand.checks:
-            self._piles[hand.run].units.appendleft(Unit(hand.run, hand.checks, comes_first=True))
+        for queue in self._queues.values():
+            if queue.owner == worker:
+                queue.owner = queue.facts = None
+        if assignment is not None and assignment.checks:
+            self._queues[assignment.run].units.appendleft(
+                Unit(assignment.run, assignment.checks, comes_first=True)
+            )
 
 
-def _chosen(piles: Iterable[_Pile[T]], worker: int) -> _Pile[T] | None:
-    piles = list(piles)
-    mine = [pile for pile in piles if pile.owner == worker]
-    unbegun = [pile for pile in piles if pile.owner is None]
-    others = [pile for pile in piles if pile.owner not in (None, worker) and pile.is_shared]
+def _chosen(queues: Iterable[_RunQueue[T]], worker: int) -> _RunQueue[T] | None:
+    queues = list(queues)
+    mine = [queue for queue in queues if queue.owner == worker]
+    unbegun = [queue for queue in queues if queue.owner is None]
+    others = [queue for queue in queues if queue.owner not in (None, worker) and queue.is_shared]
     return next(iter((*mine, *_longest_first(unbegun), *_longest_first(others))), None)
 
 
-def _longest_first(piles: Iterable[_Pile[T]]) -> list[_Pile[T]]:
-    return sorted(piles, key=lambda pile: len(pile.units), reverse=True)
+def _longest_first(queues: Iterable[_RunQueue[T]]) -> list[_RunQueue[T]]:
+    return sorted(queues, key=lambda queue: len(queue.units), reverse=True)

@@ -20,7 +20,7 @@ LOOK_MS: Final = 2000
 """How often the files are looked at though nothing was heard: some file systems tell nothing."""
 
 
-class Eyes:
+class FileEvents:
     """Sends an empty message whenever the files of a place may have changed, the first one at once."""
 
     def __init__(self, place: Place) -> None:
