@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
+import signal
+import socket
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -39,7 +42,8 @@ def watch(request: Request | CoreRequest) -> ExitCode:
 
     loop = Loop(rounds.place, Content.of, begin, screen)
     try:
-        loop.run(_events(loop, keep))
+        with _signals() as signals:
+            loop.run(_events(loop, keep, signals))
     except KeyboardInterrupt:
         pass
     finally:
@@ -50,10 +54,25 @@ def watch(request: Request | CoreRequest) -> ExitCode:
     return loop.status
 
 
-def _events(loop: Loop, keep: set[int]) -> Iterator[Event]:
-    """Wait for saves and for what the round says, until nobody reads any more what is shown.
+@contextlib.contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """What becomes readable with a signal: Python drops what a handler raises while a finalizer runs."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    try:
+        yield ours
+    finally:
+        signal.set_wakeup_fd(before)
+        ours.close()
+        theirs.close()
+
+
+def _events(loop: Loop, keep: set[int], signals: socket.socket) -> Iterator[Event]:
+    """Wait for saves and for what the round says, until a signal, or until nobody reads what is shown.
 
     Args:
+        signals: becomes readable with a signal that ends this process.
         keep: is told the process ids of children that are no round's.
     """
     place, events = loop.place, FileEvents(loop.place)
@@ -66,8 +85,8 @@ def _events(loop: Loop, keep: set[int]) -> Iterator[Event]:
                 place, events = loop.place, FileEvents(loop.place)
                 continue
             under_way = loop.round if isinstance(loop.round, Round) else None
-            ready = _ready(events, under_way)
-            if sys.stdout.fileno() in ready:
+            ready = _ready(events, under_way, signals)
+            if {sys.stdout.fileno(), signals.fileno()} & ready:
                 return
             if events.seen.fileno() in ready:
                 _all_of(events)
@@ -79,10 +98,11 @@ def _events(loop: Loop, keep: set[int]) -> Iterator[Event]:
         events.close()
 
 
-def _ready(events: FileEvents, under_way: Round | None) -> set[int]:
+def _ready(events: FileEvents, under_way: Round | None, signals: socket.socket) -> set[int]:
     """Wait for something to be read; the descriptor of the output means that its reader has gone."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
+    poll.register(signals.fileno(), select.POLLIN)
     poll.register(events.seen.fileno(), select.POLLIN)
     if under_way is not None:
         poll.register(under_way.said.fileno(), select.POLLIN)

@@ -107,6 +107,7 @@ def _work(
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
     die_with_parent(parent)
+    signal.set_wakeup_fd(-1)  # the parent's: a signal to a round is none to it
     nowhere = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nowhere, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
