@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 from pathlib import Path
 
+from frame_harness.cli.watch import _signals
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import Evidence, Outcome
 from frame_harness.judge.exit_codes import ExitCode
@@ -176,3 +180,14 @@ def test_files_that_were_compiled_are_watched_from_then_on() -> None:
     scene.texts[OTHER] = "others"
     scene.loop.take(Saved())
     assert scene.shows.told[-1] == "begins anew"
+
+
+def test_a_signal_is_seen_though_its_handler_raised_nothing() -> None:
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)  # as if Python had dropped what it raised
+    try:
+        with _signals() as signals:
+            assert not select.select([signals], [], [], 0)[0]
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert select.select([signals], [], [], 0)[0]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
