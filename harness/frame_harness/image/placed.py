@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 from frame_harness.image.subject import Subject
@@ -36,9 +37,15 @@ def _path_attribute(path: Path) -> str:
 
 def is_part_of(file: str, subject: str) -> bool:
     """Tell whether a source file is the subject or one of its own modules, by the paths of both."""
-    if file == subject or file.startswith(f"{subject}/"):
-        return True
-    path = Path(subject)
+    return file == subject or file.startswith(_folders(subject))
+
+
+@cache
+def _folders(subject: str) -> tuple[str, ...]:
+    """Return the folders that a subject's own modules may lie in; asked for once for each line of debug data."""
+    path, folders = Path(subject), [f"{subject}/"]
     if path.name == "mod.rs":
-        return file.startswith(f"{path.parent}/")
-    return path.name == KERNEL_S_NAME and file.startswith(f"{path.with_suffix('')}/")
+        folders.append(f"{path.parent}/")
+    elif path.name == KERNEL_S_NAME:
+        folders.append(f"{path.with_suffix('')}/")
+    return tuple(folders)
