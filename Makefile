@@ -40,7 +40,7 @@ test: lint ## run everything that proves the harness itself
 	@$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
 
 mutants: setup ## put each bug of the red suite through a whole run (an hour)
-	@$(PYTHON) -m pytest -n 2 --dist worksteal -m whole tests/red/test_whole_checks.py tests/red/test_core_mutants.py tests/red/test_builtin_core.py $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist worksteal -m whole tests $(ARGS)
 
 lint: setup ## check format, types and style of all Python and Rust
 	@$(PYTHON) tests/style/lint.py

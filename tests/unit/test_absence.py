@@ -61,6 +61,7 @@ def test_each_check_by_itself_loses_no_clause_with_the_name_of_another() -> None
     assert found == {}, "let each case of a check look at clauses that need the same names"
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_no_clause_is_lost_with_a_name_that_its_checks_use_by_the_way(tmp_path: Path) -> None:
     """What the checks of the whole suite really make the guest call, on the built-in module."""
