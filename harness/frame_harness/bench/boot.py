@@ -19,8 +19,8 @@ from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.machine.firmware import bios_argument, find_qemu
 from frame_harness.machine.ram import GuestRam
 
-GOALS = {"microvm": "<= 2.0", "q35": "<= 2.5"}
-PUT_BACK_GOALS = {"microvm": "<= 0.4", "q35": "<= 0.5"}
+GOALS = {"microvm": "<= 1.7", "q35": "<= 2.0"}
+PUT_BACK_GOALS = {"microvm": "<= 0.4", "q35": "<= 0.4"}
 ROUNDS = 15
 
 

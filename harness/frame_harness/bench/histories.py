@@ -47,7 +47,7 @@ def _invariants(dtype: np.dtype[np.void]) -> Iterator[Row]:
         "numpy.sum over the same bytes",
         lambda: timed(lambda: _sum(state)),
         rounds=ROUNDS,
-        goal="<= 60",
+        goal="<= 8.0",
     )
     for size in SIZES:
         if size != REFERENCE:
