@@ -23,6 +23,7 @@ from tests.support.builtin_mutants import BUILTIN_MUTANTS, broken_shim
 from tests.support.core_mutants import CoreMutant
 from tests.support.doors import check
 from tests.support.mutants import mutated
+from tests.support.same_place import same_place
 
 RELEASE = ("--profile", "release")
 ONE_PIECE = "0x400000..0x4000000 free"
@@ -50,7 +51,7 @@ def test_a_case_of_the_built_in_core_passes(tmp_path: Path) -> None:
 
 
 def test_a_broken_frame_module_is_found_and_the_command_to_see_it_again_is_told(tmp_path: Path) -> None:
-    file = mutated(tmp_path, LATE.edits)
+    file = mutated(same_place(), LATE.edits)
     case = f"{ONE_PIECE}; page tables late seed 1"
     result = check(tmp_path, "--core", "--frame-rs", file, *RELEASE, "--case", case)
     assert (result.status, result.violated) == (ExitCode.FAIL, {"CORE-22"}), result.out

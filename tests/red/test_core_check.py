@@ -18,6 +18,7 @@ from frame_harness.memory_core.steps import Operation
 from tests.support.core_mutants import CORE_MUTANTS, FAULTS, HANGS, MEMORY, TREE, CoreMutant, broken_tree
 from tests.support.doors import check, open_check
 from tests.support.owning_mutants import OWNING_MUTANTS
+from tests.support.same_place import same_place
 
 REAL = "FRAME_HARNESS_KERNEL_SRC"
 RELEASE = ("--profile", "release")
@@ -36,7 +37,7 @@ def test_every_clause_holds_for_a_sound_core(tmp_path: Path) -> None:
 
 
 def test_a_case_is_played_again_and_shows_all_that_it_breaks(tmp_path: Path) -> None:
-    tree = broken_tree(tmp_path, EARLY)
+    tree = broken_tree(same_place(), EARLY)
     result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", ONE_PIECE)
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
     assert EARLY.clause in result.violated
@@ -46,7 +47,7 @@ def test_a_case_is_played_again_and_shows_all_that_it_breaks(tmp_path: Path) -> 
 
 
 def test_cases_of_a_report_are_played_again_until_their_fault_is_mended(tmp_path: Path) -> None:
-    tree, report = broken_tree(tmp_path, EARLY), tmp_path / "first.json"
+    tree, report = broken_tree(same_place(), EARLY), tmp_path / "first.json"
     options = ("--kernel-src", tree, *RELEASE)
     first = check(tmp_path, *options, "--case", ONE_PIECE)
     shutil.copy(tmp_path / "report.json", report)
@@ -64,7 +65,7 @@ def test_cases_of_a_report_are_played_again_until_their_fault_is_mended(tmp_path
 
 
 def test_a_finding_is_written_as_a_text_that_can_be_sent(tmp_path: Path) -> None:
-    tree, texts = broken_tree(tmp_path, EARLY), tmp_path / "texts"
+    tree, texts = broken_tree(same_place(), EARLY), tmp_path / "texts"
     texts.mkdir()
     (texts / "CORE-01.md").write_text("of an earlier run")
     (texts / "mine.md").write_text("of somebody else")
@@ -74,7 +75,7 @@ def test_a_finding_is_written_as_a_text_that_can_be_sent(tmp_path: Path) -> None
     text = (texts / f"{EARLY.clause}.md").read_text()
     assert CORE_CLAUSES[EARLY.clause].title in text and ONE_PIECE in text
     told, _, command = text.partition("## See it again")
-    assert "Code: `buddy.rs:" in told and str(tmp_path) not in told
+    assert "Code: `buddy.rs:" in told and str(tree) not in told
     assert f"--case '{ONE_PIECE}'" in command
 
 
@@ -86,7 +87,7 @@ def test_other_seeds_play_other_histories() -> None:
 
 
 def test_a_selected_clause_alone_decides(tmp_path: Path) -> None:
-    tree = broken_tree(tmp_path, TOTALS)
+    tree = broken_tree(same_place(), TOTALS)
     case = f"{ONE_PIECE}; b1 = alloc 0 unmovable any; free b1; b2 = alloc 1 unmovable any"
     arguments = ("--kernel-src", tree, *RELEASE, "--case", case)
     result = check(tmp_path, *arguments, "-k", "CORE-04 or CORE-06")
@@ -96,7 +97,7 @@ def test_a_selected_clause_alone_decides(tmp_path: Path) -> None:
 
 
 def test_known_fault_of_a_core_is_no_failure(tmp_path: Path) -> None:
-    tree = broken_tree(tmp_path, EARLY)
+    tree = broken_tree(same_place(), EARLY)
     known = tmp_path / "known.toml"
     case = ("--kernel-src", tree, *RELEASE, "--case", ONE_PIECE, "-k", EARLY.clause)
     known.write_text(f'[[finding]]\nid = "{EARLY.clause}"\nreason = "audited"\n')
@@ -106,7 +107,7 @@ def test_known_fault_of_a_core_is_no_failure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bug", [HANGS, FAULTS], ids=lambda bug: bug.name)
 def test_core_that_does_not_come_back_is_a_finding_with_its_function(bug: CoreMutant, tmp_path: Path) -> None:
-    tree = broken_tree(tmp_path, bug)
+    tree = broken_tree(same_place(), bug)
     case = f"{ONE_PIECE}; b1 = alloc 1 unmovable any; free b1"
     result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", case)
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
@@ -117,7 +118,7 @@ def test_core_that_does_not_come_back_is_a_finding_with_its_function(bug: CoreMu
 
 def test_panic_of_another_cpu_is_told_and_not_the_wait_for_its_lock(tmp_path: Path) -> None:
     call = "    core.free(frame.start_address.as_u64(), order);"
-    tree = edited(tmp_path, call, f'    assert!(current_cpu_index() == 0, "only CPU 0");\n{call}')
+    tree = edited(same_place(), call, f'    assert!(current_cpu_index() == 0, "only CPU 0");\n{call}')
     case = f"{ONE_PIECE}; storm of 3 for 300 seed 1"
     result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", case)
     assert (result.status, result.violated) == (ExitCode.FAIL, {"CORE-21"}), result.out
@@ -132,21 +133,21 @@ def edited(folder: Path, old: str, new: str, file: str = "buddy.rs") -> Path:
 
 def test_core_that_asks_for_what_nobody_offers_is_one_line_and_a_status_of_its_own(tmp_path: Path) -> None:
     use = "use super::boot_alloc::{self, Piece};"
-    tree = edited(tmp_path, use, f"use crate::memory::slab::Slab;\n{use}")
+    tree = edited(same_place(), use, f"use crate::memory::slab::Slab;\n{use}")
     result = check(tmp_path, "--kernel-src", tree, *RELEASE)
     assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE), result.out
     assert "it asks its crate for crate::memory::slab::Slab (buddy.rs:" in result.out.splitlines()[-1]
 
 
 def test_core_that_lacks_what_is_called_is_named(tmp_path: Path) -> None:
-    tree = edited(tmp_path, "pub fn page_totals", "pub fn page_sums")
+    tree = edited(same_place(), "pub fn page_totals", "pub fn page_sums")
     result = check(tmp_path, "--kernel-src", tree, *RELEASE)
     assert (result.status, result.kind) == (ExitCode.UNJUDGEABLE, Kind.UNJUDGEABLE), result.out
     assert "it lacks page_totals" in result.out.splitlines()[-1]
 
 
 def test_core_that_keeps_its_state_elsewhere_cannot_be_judged(tmp_path: Path) -> None:
-    tree = broken_tree(tmp_path, CoreMutant("", "renamed", "buddy.rs", ()))
+    tree = broken_tree(same_place(), CoreMutant("", "renamed", "buddy.rs", ()))
     file = tree / "src" / "memory" / "buddy.rs"
     file.write_text(file.read_text().replace("BUDDY_ALLOCATOR", "THE_ALLOCATOR"))
     result = check(tmp_path, "--kernel-src", tree, *RELEASE)
@@ -155,7 +156,7 @@ def test_core_that_keeps_its_state_elsewhere_cannot_be_judged(tmp_path: Path) ->
 
 
 def test_core_that_does_not_compile_is_shown_in_the_compiler_s_words(tmp_path: Path) -> None:
-    tree = edited(tmp_path, "pub fn page_totals", "pub fun page_totals")
+    tree = edited(same_place(), "pub fn page_totals", "pub fun page_totals")
     result = check(tmp_path, "--kernel-src", tree, *RELEASE)
     assert (result.status, result.kind) == (ExitCode.ERROR, Kind.ERROR)
     assert f"fix {tree}/src/memory, then run the same command" in result.out
@@ -243,7 +244,7 @@ def test_core_of_a_real_kernel_is_judged(tmp_path: Path) -> None:
 def test_owners_of_blocks_that_are_made_for_another_kernel_are_left_out_and_the_reason_is_told(
     old: str, new: str, without: str, tmp_path: Path
 ) -> None:
-    tree = edited(tmp_path, old, new, "ownership.rs")
+    tree = edited(same_place(), old, new, "ownership.rs")
     result = check(tmp_path, "--kernel-src", tree, *RELEASE, "--case", ONE_PIECE)
     assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
     assert f"not judged: block.rs, block_meta.rs, ownership.rs, cow.rs (without {without}" in result.out
@@ -256,7 +257,7 @@ def test_owners_of_blocks_that_are_made_for_another_kernel_are_left_out_and_the_
 def test_copy_on_write_of_a_case_is_played_again(tmp_path: Path) -> None:
     bug = next(bug for bug in OWNING_MUTANTS if bug.clause == "CORE-39")
     case = f"{ONE_PIECE}; copy on write of 2 by caps seed 1"
-    result = check(tmp_path, "--kernel-src", broken_tree(tmp_path, bug), *RELEASE, "--case", case)
+    result = check(tmp_path, "--kernel-src", broken_tree(same_place(), bug), *RELEASE, "--case", case)
     assert (result.status, result.violated) == (ExitCode.FAIL, {"CORE-39"}), result.out
     [finding] = result.report["findings"]
     assert finding["reproduce"].endswith(f"--case '{case}'") and finding["function"].startswith("cow::")

@@ -29,6 +29,7 @@ from frame_harness.memory_core.tree import memory_core
 from frame_harness.memory_core.worker import SEED
 from tests.support.core_mutants import CORE_MUTANTS, CoreMutant, broken_tree
 from tests.support.owning_mutants import OWNING_MUTANTS
+from tests.support.same_place import same_place
 
 MOST_STEPS = 12
 RACE_TRIES = 20
@@ -50,19 +51,19 @@ def core_guest(tree: Path, ram: str, *, counts: bool = False) -> CoreGuest:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bug", ONE_A_CLAUSE, ids=str)
-def test_a_bug_of_each_clause_of_a_core_is_found_first_by_it(bug: CoreMutant, tmp_path: Path) -> None:
-    find(bug, tmp_path)
+def test_a_bug_of_each_clause_of_a_core_is_found_first_by_it(bug: CoreMutant) -> None:
+    find(bug)
 
 
 @pytest.mark.whole
 @pytest.mark.parametrize("bug", [bug for bug in BUGS if bug not in ONE_A_CLAUSE], ids=str)
-def test_every_other_bug_of_a_core_is_found_first_by_its_clause(bug: CoreMutant, tmp_path: Path) -> None:
-    find(bug, tmp_path)
+def test_every_other_bug_of_a_core_is_found_first_by_its_clause(bug: CoreMutant) -> None:
+    find(bug)
 
 
-def find(bug: CoreMutant, tmp_path: Path) -> None:
+def find(bug: CoreMutant) -> None:
     """Let a campaign find a bug; what it finds first has to be the bug's clause, in a short case."""
-    tree = broken_tree(tmp_path, bug)
+    tree = broken_tree(same_place(), bug)
     with (
         core_guest(tree, SMALL) as small,
         core_guest(tree, LARGE) as large,

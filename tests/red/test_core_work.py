@@ -16,6 +16,7 @@ from frame_harness.memory_core.work import require_counting
 from tests.red.test_core_mutants import core_guest
 from tests.support.core_mutants import CORE_MUTANTS, TREE, broken_tree
 from tests.support.doors import check
+from tests.support.same_place import same_place
 
 MAP = MemoryMap("", (Region(0x1000000, 0x1000000),))
 REQUESTS = ("work.scatter 0 unmovable any", "work.alloc 0 unmovable any 600", "work.free", "work.merge 600")
@@ -55,7 +56,7 @@ def test_the_same_requests_cost_the_same_in_two_guests(counting: CoreGuest) -> N
 
 
 def test_work_that_grows_with_free_memory_is_shown_again_by_its_case(tmp_path: Path) -> None:
-    tree = broken_tree(tmp_path, WALKS)
+    tree = broken_tree(same_place(), WALKS)
     case = "0x1000000..0x5000000 free; work of order 1 unmovable"
     result = check(tmp_path, "--kernel-src", tree, "--profile", "release", "--case", case)
     assert (result.status, result.violated) == (ExitCode.FAIL, {"CORE-24"}), result.out

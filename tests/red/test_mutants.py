@@ -18,10 +18,11 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import check
 from tests.support.frame_mutants import MUTANTS
-from tests.support.mutants import Batch, apply, batches, kept
+from tests.support.mutants import Batch, apply, batches
 from tests.support.ordering_mutants import COMMON
 from tests.support.ordering_mutants_own import BUILTIN
 from tests.support.race_mutants import LOOKED_AHEAD, SEEDED
+from tests.support.same_place import same_place
 from tests.support.shim_mutants import SELECTION, SHIM_MUTANTS, ShimMutant, broken_project
 
 TEXT = frame_module().path.read_text(encoding="utf-8")
@@ -32,9 +33,10 @@ BATCHES = batches(MUTANTS, TEXT, size=1 if ALONE else 6)
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: batch.name)
 def test_every_bug_is_found(batch: Batch, tmp_path: Path) -> None:
-    text = apply(TEXT, batch.edits, name=batch.name)
+    subject = same_place() / "frame.rs"
+    subject.write_text(apply(TEXT, batch.edits, name=batch.name), encoding="utf-8")
     result = check(
-        tmp_path, "--frame-rs", kept(text), "--machine", batch.machine, "--profile", batch.profile,
+        tmp_path, "--frame-rs", subject, "--machine", batch.machine, "--profile", batch.profile,
         "-n", "1", "-k", batch.selection,
     )  # fmt: skip
     missed = {mutant.name: mutant.clauses - result.violated for mutant in batch.mutants}

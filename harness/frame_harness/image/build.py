@@ -12,7 +12,7 @@ from typing import Literal
 
 from frame_harness.base import resources
 from frame_harness.base.commands import Say, tell_once
-from frame_harness.image import cache_limit, cargo, store
+from frame_harness.image import cache_limit, cargo, incremental, store
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError
 from frame_harness.image.image import Image
@@ -89,6 +89,7 @@ def changed_sources(image: Image) -> list[Path]:
 def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None) -> _Kept:
     began = time.time_ns()
     lacks = lacking_names(subject, profile, order.toolchain, say=say)
+    incremental.choose(cargo.target_dir_of(order.toolchain), profile, subject.path)
     built = cargo.compile_shim(subject, profile, order.lacking(lacks), say=say)
     # What the build made itself follows from the rest, and the next build of another subject makes it anew.
     ours = (resources.shim_dir(), cargo.target_dir_of(order.toolchain))

@@ -42,7 +42,7 @@ def is_part_of(file: str, subject: str) -> bool:
 
 @cache
 def _folders(subject: str) -> tuple[str, ...]:
-    """Return the folders that a subject's own modules may lie in; asked for once for each line of debug data."""
+    """Return the folders that a subject's own modules may lie in."""
     path, folders = Path(subject), [f"{subject}/"]
     if path.name == "mod.rs":
         folders.append(f"{path.parent}/")

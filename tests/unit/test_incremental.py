@@ -1,0 +1,70 @@
+"""What the compiler kept of a subject is found again, whatever was built in between."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from frame_harness.image import incremental
+from frame_harness.image.compiler import TARGET
+
+
+def kept(target_dir: Path, profile: str = "release") -> Path:
+    """The folder that cargo works in."""
+    return target_dir / TARGET / profile / incremental.FOLDER
+
+
+def compile_in(folder: Path, words: str, crate: str = "frame") -> None:
+    """Leave a state as the compiler does, which never writes into a file that is there."""
+    (folder / crate).mkdir(exist_ok=True)
+    state = folder / crate / "state"
+    state.unlink(missing_ok=True)
+    state.write_text(words)
+
+
+def left_in(folder: Path, crate: str = "frame") -> str:
+    return (folder / crate / "state").read_text()
+
+
+def test_each_subject_finds_what_was_kept_of_it(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        incremental.choose(tmp_path, "release", Path("/kernel", name))
+        compile_in(kept(tmp_path), name)
+    incremental.choose(tmp_path, "release", Path("/kernel/one"))
+    assert left_in(kept(tmp_path)) == "one"
+
+
+def test_a_new_subject_begins_with_what_was_kept_last_of_each_kind_of_kernel(tmp_path: Path) -> None:
+    for name, crate in (("one", "frame"), ("two", "frame"), ("three", "tree")):
+        incremental.choose(tmp_path, "release", Path("/kernel", name))
+        compile_in(kept(tmp_path), name, crate)
+    incremental.choose(tmp_path, "release", Path("/kernel/four"))
+    assert (left_in(kept(tmp_path)), left_in(kept(tmp_path), "tree")) == ("two", "three")
+
+
+def test_profiles_are_kept_apart_in_the_folders_that_cargo_gives_them(tmp_path: Path) -> None:
+    incremental.choose(tmp_path, "dev", Path("/kernel/one"))
+    incremental.choose(tmp_path, "release", Path("/kernel/one"))
+    assert kept(tmp_path, "debug").is_dir() and kept(tmp_path, "release").is_dir()
+
+
+def test_folder_that_cargo_made_by_itself_gives_way(tmp_path: Path) -> None:
+    kept(tmp_path).mkdir(parents=True)
+    compile_in(kept(tmp_path), "of whom?")
+    incremental.choose(tmp_path, "release", Path("/kernel/one"))
+    assert list(kept(tmp_path).iterdir()) == []
+
+
+def test_what_was_used_last_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incremental, "MOST", 2)
+    for age, name in ((3, "oldest"), (2, "older")):
+        incremental.choose(tmp_path, "release", Path("/kernel", name))
+        compile_in(kept(tmp_path), name)
+        now = kept(tmp_path).stat().st_mtime
+        os.utime(kept(tmp_path).resolve(), (now - age, now - age))
+    incremental.choose(tmp_path, "release", Path("/kernel/new"))
+    assert len(list(kept(tmp_path).parent.glob(f"{incremental.FOLDER}-*"))) == 2
+    incremental.choose(tmp_path, "release", Path("/kernel/older"))
+    assert left_in(kept(tmp_path)) == "older"
