@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from frame_harness.base.commands import run
-from frame_harness.cli.explain import explain, explained_of
+from frame_harness.cli.explained import explain, explained_of
 from frame_harness.cli.main import cli
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.explanations import Explanation, ExplanationError, parsed
@@ -58,7 +58,7 @@ def collected(everything: list[Explained], monkeypatch: pytest.MonkeyPatch) -> N
     table = clause_table(
         FRAME_METADATA.clauses, [pair for pair in pairs if pair[1][0] in FRAME_METADATA.clauses]
     )
-    monkeypatch.setattr("frame_harness.cli.explain.suite_clauses", lambda: table)
+    monkeypatch.setattr("frame_harness.cli.explained.suite_clauses", lambda: table)
 
 
 def asked(*words: str) -> Result:

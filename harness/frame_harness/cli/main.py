@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from frame_harness.base.streams import survive_closed_pipes
+from frame_harness.cli.explain import explain_command
 from frame_harness.judge.exit_codes import ExitCode, table
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -221,27 +222,7 @@ def clauses_command(markdown: bool, core: bool) -> NoReturn:
     sys.exit(int(ExitCode.NO_TESTS if found.missing else ExitCode.PASS))
 
 
-def _clause_ids(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    from frame_harness.frame_metadata.clauses import CLAUSES  # noqa: PLC0415
-    from frame_harness.memory_core.clauses import CORE_CLAUSES  # noqa: PLC0415
-
-    return [id_ for id_ in (*CLAUSES, *CORE_CLAUSES, "all") if id_.lower().startswith(incomplete.lower())]
-
-
-@cli.command("explain")
-@click.argument("clauses", nargs=-1, required=True, shell_complete=_clause_ids)
-@click.option("--json", "json_", is_flag=True, help="As JSON, for a program.")
-def explain_command(clauses: tuple[str, ...], json_: bool) -> None:
-    """Explain clauses: why each is there, what breaks without it, how to write it; CLAUSES are ids, or all.
-
-    \b
-    frame-harness explain ALLOC-07      of a frame module
-    frame-harness explain CORE-04       of a memory core
-    """
-    from frame_harness.cli.explain import explain  # noqa: PLC0415
-    from frame_harness.report.terminal import console_for  # noqa: PLC0415
-
-    explain(clauses, console_for(), json=json_)
+cli.add_command(explain_command)
 
 
 @cli.command("bench")
