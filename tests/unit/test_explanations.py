@@ -195,12 +195,12 @@ def test_an_explanation_says_all_that_there_is_to_a_clause() -> None:
     shown = asked("ALLOC-07").output
     text = TEXTS["ALLOC-07"]
     for part in (
-        "ALLOC-07  PageTable before zeroed(false) zeroes too",
+        "ALLOC-07   PageTable before zeroed(false) zeroes too",
         "frame metadata, D Allocation; kind: hazard",
         *(line for code in (text.wrong, text.right) for line in code.splitlines()),
         *text.concerns,
         "test_page_table_is_zeroed_though_zeroed_false_came_last",
-        "ALLOC-06  PageTable after zeroed(false) still zeroes",
+        "ALLOC-06   PageTable after zeroed(false) still zeroes",
         "check --frame-rs FRAME_RS -k ALLOC-07",
     ):
         assert part in shown

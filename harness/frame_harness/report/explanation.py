@@ -115,7 +115,7 @@ def json_of(explained: Iterable[Explained]) -> str:
 
 
 def _row(label: str, words: RenderableType, style: str = LABEL) -> RenderableType:
-    grid = Table.grid(padding=(0, 1))
+    grid = Table.grid(padding=(0, 2))
     grid.add_column(width=_LABEL_WIDTH, no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row(Text(label, style=style), Text(words) if isinstance(words, str) else words)
