@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
+from frame_harness.base.program import program
 from frame_harness.base.text import printable, seconds
 from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import (
@@ -119,6 +120,24 @@ def test_the_verdict_line_counts_checks_clauses_machines_and_profiles() -> None:
     assert line == "FAIL: 4 checks, 3 clauses held, 2 broken, 2 runs; 5.0 s in all"
     line = verdict_line(evidence, judge(evidence, KNOWN)).plain
     assert line == "FAIL: 4 checks, 3 clauses held, 1 broken, 1 known, 2 runs; 5.0 s in all"
+
+
+def test_the_command_that_explains_a_clause_stands_once_under_the_findings() -> None:
+    evidence = broken()
+    verdict = judge(evidence)
+    assert len(verdict.findings) > 1
+    file = io.StringIO()
+    print_report(evidence, verdict, EMPTY, console_for(file), explained=True)
+    line = f"explain: {program()} explain {verdict.findings[0].clause}"
+    assert file.getvalue().splitlines().count(line) == 1
+    assert file.getvalue().index("see it again") < file.getvalue().index(line)
+
+
+def test_clauses_that_nobody_explains_get_no_such_command() -> None:
+    assert "explain: " not in shown(broken())
+    file = io.StringIO()
+    print_report(healthy(), judge(healthy()), EMPTY, console_for(file), explained=True)
+    assert "explain: " not in file.getvalue()
 
 
 def test_clauses_that_were_not_judged_for_one_reason_share_a_line() -> None:

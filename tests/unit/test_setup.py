@@ -116,6 +116,8 @@ def test_wheel_carries_what_a_user_needs_and_nothing_else(wheel: Path) -> None:
         "frame_harness/_data/qemu/q35.toml",
         "frame_harness/cli/main.py",
         "frame_harness/cli/requirements.lock",
+        "frame_harness/frame_metadata/explanations/allocation.toml",
+        "frame_harness/memory_core/explanations/boot.toml",
     ):
         assert needed in names
     assert any(name.startswith("frame_harness/_data/suite/test_") for name in names)

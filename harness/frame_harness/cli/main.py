@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from frame_harness.base.streams import survive_closed_pipes
+from frame_harness.cli.explain import explain_command
 from frame_harness.judge.exit_codes import ExitCode, table
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -219,6 +220,9 @@ def clauses_command(markdown: bool, core: bool) -> NoReturn:
         click.echo(found.legend())
         click.echo(found.summary())
     sys.exit(int(ExitCode.NO_TESTS if found.missing else ExitCode.PASS))
+
+
+cli.add_command(explain_command)
 
 
 @cli.command("bench")

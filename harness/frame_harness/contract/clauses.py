@@ -84,6 +84,13 @@ class Clauses(Mapping[str, Clause]):
             raise UnknownClauseError("clause", repr(id_), detail="not in the contract", next_step=next_step)
         return self[id_]
 
+    def joined(self, other: Clauses) -> Clauses:
+        """The clauses of two contracts, to look an id up in both."""
+        rows: dict[str, list[tuple[str, str, str]]] = {}
+        for one in (*self.values(), *other.values()):
+            rows.setdefault(one.section, []).append((one.id, one.kind, one.title))
+        return Clauses(self.sections | other.sections, rows)
+
     def nearest(self, id_: str) -> str:
         """What to do about an id that the contract does not have."""
         near = difflib.get_close_matches(id_.upper(), self, n=1, cutoff=0.7)

@@ -21,4 +21,5 @@ FRAME_METADATA: Final = Contract(
     versions=VERSIONS,
     invariants=INVARIANTS,
     table=TablePromise("ARRAY-02", "init_metadata_array"),
+    explanations="frame_harness.frame_metadata.explanations",
 )

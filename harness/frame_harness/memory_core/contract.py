@@ -31,4 +31,5 @@ MEMORY_CORE: Final = Contract(
     versions=Versions(names=(), scope="", arguments="", slot=("MetaSlot",)),
     invariants=Invariants(lambda state, _previous: state, ()),
     table=TablePromise("CORE-02", "init_metadata_array"),
+    explanations="frame_harness.memory_core.explanations",
 )

@@ -43,7 +43,7 @@ class ClauseTable:
         for letter, title in self.clauses.sections.items():
             table.add_row(Text(letter, style="bold"), "", Text(title, style="bold"))
             for entry in self._of_section(letter):
-                names = self._names(entry)
+                names = self._shown(entry)
                 style = "red" if entry.id in self.missing else "dim"
                 below = Text("".join(f"\n{name}" for name in names), style=style)
                 table.add_row(entry.id, entry.kind, Text(entry.title) + below)
@@ -52,7 +52,7 @@ class ClauseTable:
     def lines(self) -> str:
         """The same for a pipe: one clause a line, its checks at the end."""
         return "\n".join(
-            f"{entry.id:<9}  {entry.kind:<3}  {entry.title}  [{', '.join(self._names(entry))}]"
+            f"{entry.id:<9}  {entry.kind:<3}  {entry.title}  [{', '.join(self._shown(entry))}]"
             for letter in self.clauses.sections
             for entry in self._of_section(letter)
         )
@@ -60,8 +60,12 @@ class ClauseTable:
     def _of_section(self, letter: str) -> list[Clause]:
         return [entry for entry in self.clauses.values() if entry.section == letter]
 
-    def _names(self, entry: Clause) -> list[str]:
-        return [check.rpartition("::")[2] for check in self.checks[entry.id]] or ["no check"]
+    def _shown(self, entry: Clause) -> list[str]:
+        return self.names(entry.id) or ["no check"]
+
+    def names(self, id_: str) -> list[str]:
+        """The short names of a clause's checks."""
+        return [check.rpartition("::")[2] for check in self.checks[id_]]
 
     def summary(self) -> str:
         """`87 of 89 clauses have checks; without: REF-01…02`."""

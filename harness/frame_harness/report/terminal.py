@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from frame_harness.base.program import program
 from frame_harness.base.text import plural, printable, seconds
 from frame_harness.judge.baseline import Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import Reason
@@ -67,10 +68,16 @@ def console_for(file: IO[str] | None = None) -> Console:
     return console
 
 
-def print_report(evidence: Evidence, verdict: Verdict, baseline: Baseline, console: Console) -> None:
-    """Print everything there is to know, the verdict as the very last line."""
+def print_report(
+    evidence: Evidence, verdict: Verdict, baseline: Baseline, console: Console, *, explained: bool = False
+) -> None:
+    """Print everything there is to know, the verdict as the very last line.
+
+    Args:
+        explained: whether `explain` knows the clauses.
+    """
     alone = verdict.kind is Kind.UNJUDGEABLE and not evidence.runs  # one line says it all
-    print_parts([] if alone else _parts(evidence, verdict, baseline), console)
+    print_parts([] if alone else _parts(evidence, verdict, baseline, explained), console)
     console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
 
 
@@ -84,7 +91,7 @@ def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
     console.file.flush()
 
 
-def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[RenderableType]:
+def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline, explained: bool) -> list[RenderableType]:
     found = verdict.findings
     fresh = [finding for finding in found if not finding.known]
     parts = [_header(evidence)]
@@ -99,6 +106,8 @@ def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> list[Ren
         parts += [
             finding_block(root, [one for one in fresh if one.explained_by == root.clause]) for root in roots
         ]
+        if explained:
+            parts.append(verbatim(f"explain: {program()} explain {roots[0].clause}"))
     parts += _broken_off(evidence.checks, evidence)
     parts += _layouts(evidence)
     parts += _known([finding for finding in found if finding.known], baseline)

@@ -104,7 +104,7 @@ class Screen:
         if self._reported:
             print_difference(seen, self._shown, evidence, verdict, self._console)
         else:
-            print_report(evidence, verdict, known, self._console)
+            print_report(evidence, verdict, known, self._console, explained=True)
             self._reported = bool(evidence.runs)
         self._wait()
 
