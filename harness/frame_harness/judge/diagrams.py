@@ -95,15 +95,17 @@ class OrderingEvent(Record, frozen=True, kw_only=True):
 
     `words` are the access with its memory ordering in Rust's words. `place` is the field or static, empty
     for a fence. `reads_from` is, for a read, the index of the event whose value it returns, `INITIAL` for
-    the value from before; None where it reads nothing. `value` is what it read, or else what it wrote.
-    `weak` marks the access that is to blame, `stale` a read that returns what it may no longer. `given`
-    marks what is assumed of a CPU that runs other code: it is no access of the subject.
+    the value from before; None where it reads nothing. `found` is what it read, `left` what it wrote, where
+    that is known: a number, or a word for any value. `weak` marks the access that is to blame, `stale` a
+    read that returns what it may no longer. `given` marks what is assumed of a CPU that runs other code: it
+    is no access of the subject.
     """
 
     cpu: Count
     words: str
     place: str = ""
-    value: str = ""
+    found: str = ""
+    left: str = ""
     at: str = ""
     reads_from: int | None = None
     weak: bool = False
