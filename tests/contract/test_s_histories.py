@@ -131,7 +131,7 @@ def expect_explained(
         calls = sorted((call for history in histories for call in history), key=lambda call: call.began)
         expected = "an order of the calls that explains every result"
         got = f"none, from a count of {BEGIN} to one of {left}"
-        diagram = None if turn is None else turn.diagram(what, expected, got)
+        diagram = None if turn is None else turn.diagram(what, expected, got, "refcount")
         raise ClauseViolated(
             what if diagram is None else diagram.what,
             expected=expected,

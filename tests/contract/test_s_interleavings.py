@@ -35,7 +35,7 @@ def expect_at(
     turn: Turn, what: str, got: int, expected: int, *, frame: int, field: str, function: str = ""
 ) -> None:
     if got != expected:
-        diagram = turn.diagram(what, f"{expected:#x}", f"{got:#x}")
+        diagram = turn.diagram(what, f"{expected:#x}", f"{got:#x}", field)
         raise ClauseViolated(
             diagram.what,
             expected=diagram.expected,

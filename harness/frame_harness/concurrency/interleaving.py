@@ -47,10 +47,11 @@ class Turn:
     panicked: bool = False
     again: Callable[[], Recording] | None = field(default=None, compare=False, repr=False)
 
-    def diagram(self, part: str, expected: str, got: str) -> Interleaving:
+    def diagram(self, part: str, expected: str, got: str, field: str) -> Interleaving:
         """What the CPUs did, with what came of it: the same is expected of both orders of the steps."""
+        orders = (expected, expected)
         diagram = Interleaving(
-            operations=self.operations, hold=self.hold, part=part, orders=(expected, expected), got=got
+            operations=self.operations, hold=self.hold, part=part, orders=orders, got=got, field=field
         )
         return diagram if self.again is None else self.again().added_to(diagram)
 

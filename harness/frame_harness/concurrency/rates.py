@@ -50,6 +50,12 @@ class RateWatch:
             self._received, self._asked = received, now
             self._inner.check(received)
 
+    def last(self, now: float) -> tuple[RateSample, ...]:
+        """All samples, when the run is over; one more where the last one is too old to stand for its end."""
+        if not self.samples or now - self._began > self.samples[-1].at_s + self._apart_s / 2:
+            self.sample(now)
+        return tuple(self.samples)
+
     def sample(self, now: float) -> None:
         """Read the counters, if the run has begun."""
         if not self._running():

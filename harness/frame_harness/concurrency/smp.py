@@ -177,8 +177,7 @@ class Cpus:
             raise
         finally:
             for watch in watches:
-                watch.sample(time.monotonic())
-                self.samples = tuple(watch.samples)
+                self.samples = watch.last(time.monotonic())
         return self._outcome(sorted(jobs), time.monotonic() - began)
 
     def stop(self, run: int | None = None) -> None:

@@ -57,7 +57,8 @@ class Interleaving(Record, frozen=True, kw_only=True, tag_field="kind", tag="int
     first CPU was held, `meanwhile` how many of the next ones are the other CPU's. `alone` says that the
     accesses were seen while the first operation ran by itself, up to where it was held: of the rest nothing
     was recorded. `state` is what the frame was at the beginning. `part` is what must be as in one of two
-    `orders`: first then second operation, second then first; `got` is what it was.
+    `orders`: first then second operation, second then first; `got` is what it was. `field` is the
+    slot's field that is about, where it is one.
     """
 
     operations: tuple[str, str]
@@ -65,11 +66,28 @@ class Interleaving(Record, frozen=True, kw_only=True, tag_field="kind", tag="int
     part: str
     orders: tuple[str, str]
     got: str
+    field: str = ""
     state: str = ""
     accesses: tuple[SlotAccess, ...] = ()
     held_after: Count = 0
     meanwhile: Count = 0
     alone: bool = False
+
+    @property
+    def wrong(self) -> frozenset[int]:
+        """The accesses, by index, that see or do what no order allows.
+
+        Where the other CPU only reads the field, its reads find it half done. Else the first CPU goes on with
+        what is no longer so.
+        """
+        behind = self.held_after + self.meanwhile
+        others = self._of_the_field(range(self.held_after, behind))
+        if others and not any(self.accesses[at].writes for at in others):
+            return frozenset(others)
+        return frozenset(self._of_the_field(range(behind, len(self.accesses)))[:1])
+
+    def _of_the_field(self, places: range) -> list[int]:
+        return [at for at in places if self.accesses[at].field == (self.field or self.hold.field)]
 
     @property
     def what(self) -> str:

@@ -49,12 +49,17 @@ def _together(
     # Where both CPUs walk the same way, the access to blame is shown once.
     blamed = [_first(path, weak) for path in trial.paths]
     blamed = blamed if blamed[0] is None else [blamed[0], None]
+    doubtful = next(
+        (move.place for moves in trial.threads for move in moves if move.register == trial.stale), ""
+    )
     for one in steps:
         move = trial.threads[one.thread][one.step]
         event = _event(_CPUS[one.thread], move, trial.paths[one.thread], blamed[one.thread], place)
         if one.read is not None:
             source = INITIAL if one.read == FIRST else left[one.read]
             found = _shown(one.value) if source == INITIAL else _left_by(trial, steps[source])
+            if source == INITIAL and isinstance(one.value, str) and move.place != doubtful:
+                found = ""  # it stands for any value, and nothing depends on it
             event = replace(event, reads_from=source, found=found, stale=move.register == trial.stale)
         yield event
 
