@@ -15,7 +15,7 @@ FIRST_X, SLOT_X, SECOND_X = 222.0, 520.0, 818.0
 TOP: Final = 74.0
 ROW: Final = 34.0
 MOST_ROWS: Final = 40
-"""Of accesses; where there are more, those to other fields are left out."""
+"""Of accesses; where there are more, those to other fields are left out, then those in the middle."""
 _BAR: Final = 5.0
 _KINDS: Final = {1: "first", 2: "second"}
 
@@ -138,7 +138,7 @@ def words_of(access: SlotAccess) -> str:
 def _notes(picture: Picture, diagram: Interleaving, left_out: int, y: float) -> None:
     notes = []
     if left_out:
-        notes.append(f"{left_out} accesses to other fields are left out")
+        notes.append(f"{left_out} accesses are left out")
     if diagram.alone:
         notes.append("what follows was not recorded")
     if not diagram.accesses and not diagram.alone:
