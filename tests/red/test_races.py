@@ -67,7 +67,7 @@ def diagrams(result: Judged) -> list[Interleaving]:
 
 
 def expect_recorded(diagram: Interleaving) -> None:
-    """Both CPUs touched the field, the second one while the first one was held; values and lines are known."""
+    """Both CPUs touched the field, the second one while the first one was held, with values and lines."""
     ahead, meanwhile = diagram.held_after, diagram.held_after + diagram.meanwhile
     assert {one.cpu for one in diagram.accesses[:ahead]} == {1}, diagram
     assert {one.cpu for one in diagram.accesses[ahead:meanwhile]} == {2}, diagram
