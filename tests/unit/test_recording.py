@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from frame_harness.concurrency import rates
+from frame_harness.concurrency.interleaving import Turn, _StepPanicked
 from frame_harness.concurrency.rates import MOST_SAMPLES, SAMPLE_S, STEPS, RateWatch
 from frame_harness.concurrency.recording import Recording, pieces
+from frame_harness.guest.checks import NotEvaluated
+from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.diagrams import Hold, Interleaving, SlotAccess
+from frame_harness.machine.debugger import DebuggerError
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,28 @@ def test_a_recording_adds_accesses_and_changes_nothing_else() -> None:
     whole = Recording((seen,), 1, 0).added_to(diagram)
     assert (whole.accesses, whole.held_after, whole.meanwhile) == ((seen,), 1, 0)
     assert (whole.what, whole.expected, whole.got) == (diagram.what, diagram.expected, diagram.got)
+
+
+def raising(error: Exception) -> Callable[[], Recording]:
+    def again() -> Recording:
+        raise error
+
+    return again
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        _StepPanicked(),
+        GuestTimeout("guest", detail="it hangs"),
+        NotEvaluated("interleaving"),
+        DebuggerError("debugger"),
+    ],
+)
+def test_what_was_found_is_told_though_it_cannot_be_recorded(error: Exception) -> None:
+    turn = Turn(Hold(cpu=1, instructions=0, at="f:1"), ("a", "b"), again=raising(error))
+    diagram = turn.diagram("count", "1", "2", "refcount")
+    assert (diagram.expected, diagram.got, diagram.accesses) == ("1", "2", ())
 
 
 class Clock:

@@ -30,6 +30,10 @@ MOST_INSTRUCTIONS: Final = 20_000
 """Of one step of a program: a step that takes more never ends."""
 
 
+class _StepPanicked(Exception):
+    """A step ends in a panic, about which the guest has more to say."""
+
+
 @dataclass(frozen=True)
 class Turn:
     """Where the first CPU stood while the second one ran.
@@ -53,7 +57,13 @@ class Turn:
         diagram = Interleaving(
             operations=self.operations, hold=self.hold, part=part, orders=orders, got=got, field=field
         )
-        return diagram if self.again is None else self.again().added_to(diagram)
+        if self.again is None:
+            return diagram
+        try:
+            return self.again().added_to(diagram)
+        except (_StepPanicked, HarnessError):
+            # What was found counts. It is told without accesses where they cannot be had a second time.
+            return diagram
 
 
 @dataclass(frozen=True)
@@ -73,10 +83,6 @@ class _Change:
     vaddr: int
     changed: list[int]
     now: NDArray[np.uint8]
-
-
-class _StepPanicked(Exception):
-    """A step ends in a panic, about which the guest has more to say."""
 
 
 class Turns:
@@ -156,6 +162,9 @@ class Turns:
         """Run the first CPU's step once; the second CPU's whole step whenever what is watched has changed.
 
         Yields when the second CPU is through, once more when the first CPU's step has ended.
+
+        Args:
+            watched: live bytes from the beginning of the slot that the steps are about.
         """
         self._park()
         before, at = watched.copy(), self._begins
@@ -203,7 +212,7 @@ class Turns:
             reset()
             for instruction in trace[:index]:
                 if self._debugger.rip(self._first) != instruction.vaddr:
-                    return  # it goes another way than when it was alone: it is held there
+                    raise NotEvaluated("interleaving", detail="the step goes another way than before")
                 recorder.step(self._first, FIRST)
             between()
 

@@ -52,16 +52,18 @@ class Race:
     Attributes:
         diagram: what came of it; the accesses where they were recorded.
         frame: physical address of the frame whose slot it was.
+        unordered: it could not be played a second time.
     """
 
     play: Play
     diagram: Interleaving
     frame: int
+    unordered: bool = False
 
     @property
     def fatal(self) -> bool:
         """Whether the guest may have been left out of order."""
-        return self.diagram.part == END or self.diagram.got.startswith("fault")
+        return self.unordered or self.diagram.part == END or self.diagram.got.startswith("fault")
 
 
 @dataclass
@@ -161,15 +163,24 @@ class Explorer:
 
         Where that might not end, or ends otherwise, they are those of the held operation alone.
         """
-        play, diagram = race.play, race.diagram
         if not race.fatal:
-            recording, outcome = self.stage.recorded(play.held.line, play.at, play.meanwhile.line, play.scene)
-            if _shown(_judged(play, outcome), diagram.part) == diagram.got:
-                return replace(race, diagram=recording.added_to(diagram))
-        ahead = self.stage.alone(play.trace, play.at)
-        return replace(
-            race, diagram=structs.replace(diagram, accesses=ahead, held_after=len(ahead), alone=True)
-        )
+            try:
+                found = self._played_again(race)
+            except GuestFailure:
+                race = replace(race, unordered=True)  # what was found counts; the guest does no longer
+            else:
+                if found is not None:
+                    return replace(race, diagram=found)
+        ahead = self.stage.alone(race.play.trace, race.play.at)
+        diagram = structs.replace(race.diagram, accesses=ahead, held_after=len(ahead), alone=True)
+        return replace(race, diagram=diagram)
+
+    def _played_again(self, race: Race) -> Interleaving | None:
+        """The diagram with the accesses of a second play; None where that ends otherwise."""
+        play, diagram = race.play, race.diagram
+        recording, outcome = self.stage.recorded(play.held.line, play.at, play.meanwhile.line, play.scene)
+        same = _shown(_judged(play, outcome), diagram.part) == diagram.got
+        return recording.added_to(diagram) if same else None
 
     def _race(self, play: Play, part: str, orders: tuple[str, str], got: str) -> Race:
         hold = Hold(

@@ -135,10 +135,7 @@ class Stage:
         self._set(scene)
         self._give(FIRST, first)
         self._give(SECOND, second)
-        if not self._enter(FIRST):
-            raise ProtocolError(
-                "interleaving", first, detail="it entered the subject before, and does not now"
-            )
+        self._enter_again(first)
         self._advance(trace, at.instruction)
         operand = self._slot.view(np.uint8)[at.offset : at.offset + at.width] if at.inside else None
         loaded = None if operand is None else operand.copy()
@@ -161,7 +158,7 @@ class Stage:
         waits: list[int] = []
 
         def ahead() -> None:
-            self._enter(FIRST)
+            self._enter_again(first)
             for _ in range(at.instruction):
                 recorder.step(self._threads[FIRST], FIRST)
 
@@ -212,6 +209,13 @@ class Stage:
         if at is None:
             raise self._hangs(cpu)
         return at == self._begins
+
+    def _enter_again(self, line: str) -> None:
+        """Let the first CPU run until it is about to call the subject, as its command did before."""
+        if not self._enter(FIRST):
+            raise ProtocolError(
+                "interleaving", line, detail="it entered the subject before, and does not now"
+            )
 
     def _advance(self, trace: Trace, instruction: int) -> None:
         """Let the first CPU come to one of the instructions of its call."""
