@@ -9,8 +9,8 @@ from typing import Any, Final
 from frame_harness.console.stream import Watch
 from frame_harness.judge.diagrams import RateSample
 
-SAMPLE_S: Final = 0.01
-"""Between two samples, to begin with; a hundredth of that is spent on one."""
+SAMPLE_S: Final = 0.02
+"""Between two samples, to begin with; a hundredth of that is spent on waking up for one."""
 STEPS: Final = "counters.steps"
 """As numpy names the counter of a CPU's record."""
 MOST_SAMPLES: Final = 60
