@@ -11,6 +11,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from frame_harness.base.errors import RamError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.backtrace import short_place
@@ -87,8 +88,7 @@ class Recorder:
     def step(self, thread: int, cpu: int) -> int:
         """Let a CPU execute one instruction; returns where it is then."""
         at = self._debugger.rip(thread)
-        code = self._kernel.bytes_at(at, LONGEST).tobytes()
-        found = self._in_slot(touches_of(code, self._debugger, thread))
+        found = self._in_slot(touches_of(self._code(at), self._debugger, thread))
         before = self._slot.copy() if found else self._slot
         following = self._debugger.step(thread)
         for touch, piece in found:
@@ -112,7 +112,7 @@ class Recorder:
 
     def peek(self, thread: int, cpu: int) -> int:
         """Write down what a CPU is about to load, as if it had; returns how many accesses that is."""
-        code = self._kernel.bytes_at(at := self._debugger.rip(thread), LONGEST).tobytes()
+        code = self._code(at := self._debugger.rip(thread))
         loads = [
             SlotAccess(
                 cpu=cpu, field=piece.field, reads=True, writes=False, found=piece.value(self._slot),
@@ -171,6 +171,13 @@ class Recorder:
             for touch in found
             for piece in pieces(touch.vaddr - self._vaddr, touch.vaddr - self._vaddr + touch.width)
         ]
+
+    def _code(self, vaddr: int) -> bytes:
+        """The instruction at an address; nothing where no code can be: a CPU may be led anywhere."""
+        try:
+            return self._kernel.bytes_at(vaddr, LONGEST).tobytes()
+        except RamError:
+            return b""
 
     def _place(self, vaddr: int) -> str:
         return short_place(self._kernel.image.symbolize(vaddr))

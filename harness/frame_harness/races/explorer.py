@@ -161,12 +161,12 @@ class Explorer:
     def recorded(self, race: Race) -> Race:
         """The same with the accesses to the slot: those of the play once more.
 
-        Where that might not end, or ends otherwise, they are those of the held operation alone.
+        Where that does not end, or ends otherwise, they are those of the held operation alone.
         """
-        if not race.fatal:
+        if race.diagram.part != END:
             try:
                 found = self._played_again(race)
-            except GuestFailure:
+            except HarnessError:
                 race = replace(race, unordered=True)  # what was found counts; the guest does no longer
             else:
                 if found is not None:
