@@ -10,6 +10,7 @@ from frame_harness.guest.checks import ClauseViolated, NotEvaluated
 from frame_harness.image.image import Image
 from frame_harness.orderings.checker import check_orderings
 from frame_harness.orderings.report import WHAT_TO_DO, OrderingReport, OrderingViolation, Unjudged
+from frame_harness.orderings.traces import trace_of
 
 REPORTS: dict[tuple[str, str], OrderingReport] = {}
 
@@ -43,13 +44,14 @@ def words(unknown: Unjudged) -> str:
 
 
 def violated(broken: list[OrderingViolation]) -> ClauseViolated:
-    first = broken[0]
+    first, trace = broken[0], trace_of(broken[0])
     return ClauseViolated(
-        f"memory ordering in {first.function}",
-        expected=first.expected,
-        got=first.got,
+        f"memory ordering in {trace.function}",
+        expected=trace.expected,
+        got=trace.got,
         field=first.field,
-        function=first.function,
+        function=trace.function,
         at=f"{first.file}:{first.line}",
-        exhibit="\n".join([f"consequence: {first.consequence}", *(f"also: {one}" for one in broken[1:])]),
+        exhibit="\n".join([f"consequence: {trace.consequence}", *(f"also: {one}" for one in broken[1:])]),
+        diagram=trace,
     )

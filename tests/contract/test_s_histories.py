@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
-from frame_harness.concurrency.interleaving import FIRST, SECOND, interleaved
+from frame_harness.concurrency.interleaving import FIRST, SECOND, Turn, interleaved
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.contract.linear import Call, Sequential, linearization
 from frame_harness.frame_metadata.model import Done, Fail, Model, ModelResult, booted_model
@@ -122,16 +122,21 @@ def expect_explained(
     *,
     function: str = "",
     clause: str = "",
+    turn: Turn | None = None,
 ) -> None:
     model = booted_model(2, [range(2)], [range(1, 2)])
     model.set_refcount(PAGE_SIZE, BEGIN)
     rules = Sequential(after, count_of)
     if linearization(histories, model, rules, lambda state: count_of(state) == left) is None:
         calls = sorted((call for history in histories for call in history), key=lambda call: call.began)
+        expected = "an order of the calls that explains every result"
+        got = f"none, from a count of {BEGIN} to one of {left}"
+        diagram = None if turn is None else turn.diagram(what, expected, got, "refcount")
         raise ClauseViolated(
-            what,
-            expected="an order of the calls that explains every result",
-            got=f"none, from a count of {BEGIN} to one of {left}",
+            what if diagram is None else diagram.what,
+            expected=expected,
+            got=got,
+            diagram=diagram,
             frame=frame,
             field="refcount",
             function=function,
@@ -211,6 +216,6 @@ def test_forced_into_each_other_two_operations_still_have_an_order(
                 [Call(cpu, step, 0, 1, both.cpus.last(cpu))]
                 for cpu, step in ((FIRST, first), (SECOND, second))
             ]
-            what = f"{first} and {second} ({turn.describe()})"
-            left = int(slot["refcount"][0])
-            expect_explained(what, calls, left, frames[0], function=f"MetaSlot::{method}", clause=raced)
+            what, left = f"{first} and {second}", int(slot["refcount"][0])
+            function = f"MetaSlot::{method}"
+            expect_explained(what, calls, left, frames[0], function=function, clause=raced, turn=turn)

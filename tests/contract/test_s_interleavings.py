@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
-from frame_harness.concurrency.interleaving import FIRST, SECOND, Interleaving, Turn, interleaved
+from frame_harness.concurrency.interleaving import FIRST, SECOND, Turn, Turns, interleaved
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.guest.checks import ClauseViolated, expect, expect_loud
 from frame_harness.guest.kernel import Boot, Kernel
@@ -35,13 +35,15 @@ def expect_at(
     turn: Turn, what: str, got: int, expected: int, *, frame: int, field: str, function: str = ""
 ) -> None:
     if got != expected:
+        diagram = turn.diagram(what, f"{expected:#x}", f"{got:#x}", field)
         raise ClauseViolated(
-            f"{what} ({turn.describe()})",
-            expected=f"{expected:#x}",
-            got=f"{got:#x}",
+            diagram.what,
+            expected=diagram.expected,
+            got=diagram.got,
             frame=frame,
             field=field,
             function=function,
+            diagram=diagram,
         )
 
 
@@ -216,7 +218,7 @@ class Offer:
         for live, kept in self._offering:
             live[:] = kept
 
-    def claimed_late(self, both: Interleaving) -> Turn:
+    def claimed_late(self, both: Turns) -> Turn:
         """Let the second CPU run where the first one was given the frame and is about to claim it."""
         turn = both.preempted_write(count_of(self.slot), 0, self._pending.restore, self.renew)
         if turn is None:

@@ -66,10 +66,13 @@ def guests(frame_run: Run) -> Iterator[Guests]:
 
 
 def races(guests: Guests, clause: str) -> Iterator[Race]:
+    """Those that break a clause; the first one, which a report shows, with all accesses."""
+    shown = False
     for play in guests.explorer().plays(clause):
         race = guests.explorer().judge(play)
         if race is not None:
-            yield race
+            yield race if shown else guests.explorer().recorded(race)
+            shown = True
             if race.fatal:
                 guests.end()
                 return
@@ -81,14 +84,15 @@ def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Gue
     found = list(races(guests, clause))
     if not found:
         return
-    first = found[0]
+    first, diagram = found[0], found[0].diagram
     raise ClauseViolated(
-        first.what,
-        expected=first.expected,
-        got=first.got,
+        diagram.what,
+        expected=diagram.expected,
+        got=diagram.got,
         frame=first.frame,
-        field=first.play.field,
-        exhibit="\n".join(race.what for race in found[1:SHOWN]),
-        at=first.place,
+        field=diagram.hold.field,
+        exhibit="\n".join(race.diagram.what for race in found[1:SHOWN]),
+        at=diagram.hold.at,
         function=first.play.held.method.function,
+        diagram=diagram,
     )

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec import convert
 
 from frame_harness.frame_metadata.orderings.rules import ORDERINGS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
+from frame_harness.judge.diagrams import OrderingTrace
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.orderings.checker import check_orderings
-from frame_harness.orderings.report import OrderingReport
+from frame_harness.orderings.report import OrderingReport, OrderingViolation
+from frame_harness.orderings.traces import trace_of
 from tests.support.doors import check
 from tests.support.ordering_mutants import COMMON, HARMLESS
 from tests.support.ordering_mutants_own import BUILTIN, BUILTIN_HARMLESS, CLAIM_IS_PUBLICATION
@@ -67,6 +70,16 @@ def test_a_weakened_builtin_is_caught(variant: Variant, tmp_path: Path, toolchai
         assert violation.line > 0
         assert violation.file == str(tmp_path / "frame.rs")
         assert violation.consequence
+        expect_told(violation)
+
+
+def expect_told(violation: OrderingViolation) -> None:
+    """The trace names the access to blame once; where a CPU may see something old, it sees it."""
+    trace = trace_of(violation)
+    assert sum(event.weak for event in trace.events) <= 1
+    assert any(event.weak for event in trace.events) == (violation.scene is not None), trace
+    if "still see" in violation.consequence or "start from the same value" in violation.consequence:
+        assert [event.found for event in trace.events if event.stale] == ["old"], trace
 
 
 @pytest.mark.parametrize("variant", [*HARMLESS, *BUILTIN_HARMLESS], ids=name_of)
@@ -128,3 +141,6 @@ def test_a_weakened_accessor_gets_a_verdict(tmp_path: Path) -> None:
         "-k", f"{id_} and compiled_code",
     )  # fmt: skip
     assert (result.status, result.kind, result.violated) == (ExitCode.FAIL, Kind.FAIL, {id_}), result.out
+    [finding] = result.report["findings"]
+    trace = convert(finding["diagram"], OrderingTrace)
+    assert [(one.cpu, one.at) for one in trace.events if one.weak] == [(1, finding["at"])]

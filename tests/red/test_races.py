@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from msgspec import convert
 
 from frame_harness.concurrency.storms import STORMS, run_storm
 from frame_harness.frame_metadata.subject import frame_module
@@ -14,9 +16,11 @@ from frame_harness.guest.errors import GuestCrashed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
+from frame_harness.judge.diagrams import Interleaving, StormRates
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.machine.definition import load_machine
-from tests.support.doors import check, write_machine
+from frame_harness.pictures import interleaving
+from tests.support.doors import Judged, check, write_machine
 from tests.support.frame_mutants import MUTANTS
 from tests.support.mutants import broken
 from tests.support.race_mutants import (
@@ -50,6 +54,31 @@ def seconds_until_found(image: Image, name: str, *, extra: tuple[str, ...] = ())
     return spent
 
 
+def diagrams(result: Judged) -> list[Interleaving]:
+    """What CPUs did, of each check that found something broken."""
+    found = [
+        convert(one["diagram"], Interleaving)
+        for run in result.report["runs"]
+        for one in run["checks"]
+        if one["outcome"] == "violated"
+    ]
+    assert found
+    return found
+
+
+def expect_recorded(diagram: Interleaving) -> None:
+    """Both CPUs touched the field, the second one while the first one was held, with values and lines."""
+    ahead, meanwhile = diagram.held_after, diagram.held_after + diagram.meanwhile
+    assert {one.cpu for one in diagram.accesses[:ahead]} == {1}, diagram
+    assert {one.cpu for one in diagram.accesses[ahead:meanwhile]} == {2}, diagram
+    assert diagram.wrong, diagram
+    assert any(".rs:" in one.at for one in diagram.accesses), diagram
+    for one in diagram.accesses:
+        assert (one.found is not None, one.left is not None) == (one.reads, one.writes), diagram
+    root = ElementTree.fromstring(interleaving.svg(diagram))
+    assert diagram.got in (root.findtext("{*}desc") or "")
+
+
 @pytest.mark.parametrize("name", SEEDED)
 def test_a_storm_finds_a_seeded_race_within_a_minute(name: str) -> None:
     edits, storm, _, _ = SEEDED[name]
@@ -66,6 +95,10 @@ def test_a_storm_names_the_clause_that_memory_breaks_after_it() -> None:
         pytest.raises(OtherClauseViolated, match="W-ORDER-RANGE") as raised,
     ):
         run_storm(STORMS["balanced references"], kernel, seconds=0.1)
+    rates = raised.value.diagram
+    assert isinstance(rates, StormRates)
+    assert (rates.storm, rates.cpus) == ("balanced references", (0, 1))
+    assert all(rate > 0 for cpu in rates.cpus for rate in [max(one[2] for one in rates.rates(cpu))])
     assert raised.value.clause == "FREE-04"
     assert raised.value.function == "MetaSlot::set_order"
 
@@ -80,6 +113,8 @@ def test_a_forced_interleaving_finds_a_seeded_race_every_time(name: str, tmp_pat
     )  # fmt: skip
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ())
     assert result.violated == {id_}
+    for diagram in diagrams(result):
+        expect_recorded(diagram)
 
 
 @pytest.mark.parametrize("name", LOOKED_AHEAD)
@@ -105,6 +140,9 @@ def test_whatever_is_touched_twice_is_found_by_a_derived_interleaving(profile: s
     )  # fmt: skip
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
     assert result.violated == set().union(*(ids for _, ids in TOUCHED_TWICE.values())), result.out
+    for diagram in diagrams(result):
+        assert not diagram.alone
+        expect_recorded(diagram)
 
 
 def test_what_is_touched_twice_passes_every_check_of_another_kind(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from frame_harness.orderings.events import MemoryOrder
-from frame_harness.orderings.litmus import Litmus, Move
+from frame_harness.orderings.litmus import FIRST, Litmus, Move
 
 RLX, ACQ, REL, AR = MemoryOrder.MONOTONIC, MemoryOrder.ACQUIRE, MemoryOrder.RELEASE, MemoryOrder.ACQ_REL
 
@@ -104,3 +104,21 @@ def test_an_acquire_update_sees_what_a_release_update_published() -> None:
     for order, stale in ((REL, True), (AR, False)):
         two = [Move("update", "count", order, expect=1, value=0), load("data", "d")]
         assert Litmus([one, two], {"data": 0, "count": 2}).reaches(lambda r: r["d"] == 0) is stale
+
+
+def test_a_witness_tells_which_write_each_read_took_its_value_from() -> None:
+    writer, reader = [store("data", 1), store("flag", 1)], [load("flag", "f", ACQ), load("data", "d")]
+    litmus = Litmus([writer, reader], {"data": 0, "flag": 0})
+    steps = litmus.witness(lambda r: r["f"] == 1 and r["d"] == 0)
+    assert steps is not None
+    assert [(one.thread, one.step) for one in steps] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    flag, data = steps[2:]
+    assert (flag.read, flag.value) == (steps[1].message, 1)
+    assert (data.read, data.value) == (FIRST, 0)
+
+
+def test_there_is_no_witness_of_what_cannot_be() -> None:
+    writer = [store("data", 1), store("flag", 1, REL)]
+    reader = [load("flag", "f", ACQ), load("data", "d")]
+    litmus = Litmus([writer, reader], {"data": 0, "flag": 0})
+    assert litmus.witness(lambda r: r["f"] == 1 and r["d"] == 0) is None

@@ -9,17 +9,19 @@ from typing import cast
 import numpy as np
 import pytest
 
+from frame_harness.concurrency.recording import Recording
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.errors import NotInThisVersion
+from frame_harness.guest.errors import GuestTimeout, NotInThisVersion
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
+from frame_harness.judge.diagrams import Hold, Interleaving, SlotAccess
 from frame_harness.machine.definition import load_machine
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
-from frame_harness.races.explorer import Explorer, field_at
+from frame_harness.races.explorer import Explorer, Play, Race, field_at
 from frame_harness.races.operations import ANY_VALUE, LEFT_OUT, left_out, methods, operations
 from frame_harness.races.outcome import RaceResult, answer_parts
 from frame_harness.races.scenes import IN_USE
@@ -180,3 +182,40 @@ def test_an_outcome_is_legal_when_one_order_has_all_of_it() -> None:
 )
 def test_an_answer_is_compared_in_parts(answer: str, parts: dict[str, str]) -> None:
     assert answer_parts(1, answer) == parts
+
+
+def race_at(stage: object) -> tuple[Explorer, Race]:
+    """A race of one operation with itself, on a stage that is none."""
+    operation = operations(next(methods(["slot.inc_ref <paddr> - MetaSlot::inc_ref"])), {"frame": 0})[0]
+    at = access(32, STORE, 1)
+    play = Play(IN_USE, operation, Trace((0, 4), (access(32, LOAD), at)), at, operation)
+    hold = Hold(cpu=1, instructions=1, at="frame.rs:294", field="refcount")
+    diagram = Interleaving(
+        operations=("a", "b"), hold=hold, part="refcount", orders=("0x7", "0x7"), got="0x6", state="in use"
+    )
+    return Explorer(cast("Stage", stage)), Race(play, diagram, 0)
+
+
+AHEAD = SlotAccess(cpu=1, field="refcount", reads=True, writes=False)
+
+
+@pytest.mark.parametrize(("left", "alone"), [("0x6", False), ("0x7", True)])
+def test_a_second_play_counts_where_it_ends_like_the_first(left: str, alone: bool) -> None:
+    recording = Recording((AHEAD, AHEAD), 1, 1)
+    stage = SimpleNamespace(
+        recorded=lambda *_: (recording, RaceResult({"refcount": left})), alone=lambda *_: (AHEAD,)
+    )
+    explorer, race = race_at(stage)
+    found = explorer.recorded(race)
+    assert (found.diagram.alone, len(found.diagram.accesses)) == (alone, 1 if alone else 2)
+    assert not found.fatal
+
+
+def test_a_guest_that_a_second_play_breaks_is_used_no_more() -> None:
+    def recorded(*_: object) -> None:
+        raise GuestTimeout("guest", detail="it does not come to its end")
+
+    explorer, race = race_at(SimpleNamespace(recorded=recorded, alone=lambda *_: (AHEAD,)))
+    found = explorer.recorded(race)
+    assert found.fatal
+    assert (found.diagram.what, found.diagram.accesses) == (race.diagram.what, (AHEAD,))

@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.concurrency.recording import Recorder, Recording
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.guest.backtrace import short_place
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
+from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import LONGEST, is_private, unlocked_width
 
@@ -27,27 +30,40 @@ MOST_INSTRUCTIONS: Final = 20_000
 """Of one step of a program: a step that takes more never ends."""
 
 
+class _StepPanicked(Exception):
+    """A step ends in a panic, about which the guest has more to say."""
+
+
 @dataclass(frozen=True)
 class Turn:
     """Where the first CPU stood while the second one ran.
 
     Attributes:
-        instructions: how many of its step the first CPU had executed.
-        place: the instruction that was next, as `function+0x12 (file:line)`.
-        inside: it had done the load of that instruction, not yet the store.
+        operations: the steps of the first CPU and of the second one.
         ended: the first CPU was through with its step.
         panicked: its step, or that of the second CPU, came to no end: it refused.
+        again: makes the turn once more and writes down the accesses; None where that cannot be.
     """
 
-    instructions: int
-    place: str
-    inside: bool = False
+    hold: Hold
+    operations: tuple[str, str]
     ended: bool = False
     panicked: bool = False
+    again: Callable[[], Recording] | None = field(default=None, compare=False, repr=False)
 
-    def describe(self) -> str:
-        where = "between load and store of" if self.inside else "before"
-        return f"cpu {FIRST} stopped {where} instruction {self.instructions + 1}, {self.place}"
+    def diagram(self, part: str, expected: str, got: str, field: str) -> Interleaving:
+        """What the CPUs did, with what came of it: the same is expected of both orders of the steps."""
+        orders = (expected, expected)
+        diagram = Interleaving(
+            operations=self.operations, hold=self.hold, part=part, orders=orders, got=got, field=field
+        )
+        if self.again is None:
+            return diagram
+        try:
+            return self.again().added_to(diagram)
+        except (_StepPanicked, HarnessError):
+            # What was found counts. It is told without accesses where they cannot be had a second time.
+            return diagram
 
 
 @dataclass(frozen=True)
@@ -60,15 +76,20 @@ class _Instruction:
     written: slice | None
 
 
-class _StepPanicked(Exception):
-    """A step ends in a panic, about which the guest has more to say."""
+@dataclass(frozen=True)
+class _Change:
+    """An instruction after which watched memory was another: which bytes, and what all of them held then."""
+
+    vaddr: int
+    changed: list[int]
+    now: NDArray[np.uint8]
 
 
-class Interleaving:
+class Turns:
     """Two CPUs whose programs of one step each are repeated under a debugger."""
 
-    def __init__(self, kernel: Kernel, cpus: Cpus, debugger: Debugger) -> None:
-        self.kernel, self.cpus, self._debugger = kernel, cpus, debugger
+    def __init__(self, kernel: Kernel, cpus: Cpus, debugger: Debugger, steps: tuple[str, str]) -> None:
+        self.kernel, self.cpus, self._debugger, self._steps = kernel, cpus, debugger, steps
         self._first, self._second = cpus.thread(FIRST), cpus.thread(SECOND)
         self._begins, _ = kernel.image.symbol("smp_step_begins")
         self._ended, _ = kernel.image.symbol("smp_step_ended")
@@ -109,7 +130,7 @@ class Interleaving:
     ) -> Turn | None:
         """Run both steps, the second CPU's where the first one is about to write to what is watched.
 
-        A step that panics ends the turn, and the `Interleaving` with it.
+        A step that panics ends the turn, and the `Turns` with it.
 
         Args:
             number: of the write, as an index: 0 is the first one, -1 the last.
@@ -134,28 +155,79 @@ class Interleaving:
         try:
             return self._preempt(trace, index, reset, None, between)
         except _StepPanicked:
-            return Turn(index, self._name(trace[index].vaddr), panicked=True)
+            hold = self._hold(index, trace[index].vaddr)
+            return Turn(hold, self._steps, panicked=True)
 
     def every_change(self, watched: NDArray[np.uint8]) -> Iterator[Turn]:
         """Run the first CPU's step once; the second CPU's whole step whenever what is watched has changed.
 
         Yields when the second CPU is through, once more when the first CPU's step has ended.
+
+        Args:
+            watched: live bytes from the beginning of the slot that the steps are about.
         """
         self._park()
-        before = watched.tobytes()
+        before, at = watched.copy(), self._begins
+        changes: list[_Change] = []
         for instructions in range(1, MOST_INSTRUCTIONS):
-            at = self._debugger.step(self._first)
+            stood, at = at, self._debugger.step(self._first)
             if at == self._panics:
                 raise _StepPanicked
-            now = watched.tobytes()
-            if now != before or at == self._ended:
+            now = watched.copy()
+            changed = np.flatnonzero(now != before).tolist()
+            if changed or at == self._ended:
+                changes.append(_Change(stood, changed, now))
                 self._run_to(self._second, self._ended)
-                yield Turn(instructions, self._name(at), ended=at == self._ended)
+                hold, again = self._hold(instructions, at), partial(self._look_again, changes)
+                yield Turn(hold, self._steps, ended=at == self._ended, again=again)
                 self._run_to(self._second, self._begins)
                 before = now
             if at == self._ended:
                 return
         raise self._endless()
+
+    def _look_again(self, changes: list[_Change]) -> Recording:
+        """Run the second CPU's step once more, which only reads, and write down its accesses."""
+        recorder = self._recorder()
+        for change in changes:
+            recorder.changed(FIRST, change.vaddr, change.changed, change.now)
+        held_after = len(recorder.accesses)
+        self._run_to(self._second, self._begins)
+        self._record(recorder, self._second, SECOND)
+        return Recording(tuple(recorder.accesses), held_after, len(recorder.accesses) - held_after)
+
+    def _recorded(
+        self,
+        trace: list[_Instruction],
+        index: int,
+        reset: Callable[[], None],
+        operand: NDArray[np.uint8] | None,
+        between: Callable[[], None],
+    ) -> Recording:
+        """Make a turn as `_preempt` does, instruction by instruction, and write down the accesses."""
+        recorder = self._recorder()
+
+        def ahead() -> None:
+            self._park()
+            reset()
+            for instruction in trace[:index]:
+                if self._debugger.rip(self._first) != instruction.vaddr:
+                    raise NotEvaluated("interleaving", detail="the step goes another way than before")
+                recorder.step(self._first, FIRST)
+            between()
+
+        return recorder.held(
+            self._first, FIRST, ahead=ahead,
+            meanwhile=lambda: self._record(recorder, self._second, SECOND),
+            after=lambda: self._record(recorder, self._first, FIRST), operand=operand,
+        )  # fmt: skip
+
+    def _recorder(self) -> Recorder:
+        return Recorder(self.kernel, self._debugger, int(self.cpus.table["frames"][0]))
+
+    def _record(self, recorder: Recorder, thread: int, cpu: int) -> None:
+        if not recorder.steps(thread, cpu, (self._ended, self._panics), most=MOST_INSTRUCTIONS):
+            raise self._endless()
 
     def _trace(self, watched: NDArray[np.uint8], reset: Callable[[], None]) -> list[_Instruction]:
         self._park()
@@ -206,7 +278,11 @@ class Interleaving:
             operand[:] = loaded
             self._debugger.step(self._first)
         self._run_to(self._first, self._ended)
-        return Turn(index, self._name(at), inside=operand is not None)
+        again = partial(self._recorded, trace, index, reset, operand, between)
+        return Turn(self._hold(index, at, inside=operand is not None), self._steps, again=again)
+
+    def _hold(self, instructions: int, at: int, *, inside: bool = False) -> Hold:
+        return Hold(cpu=FIRST, instructions=instructions, at=self._name(at), inside=inside)
 
     def _advance(self, trace: list[_Instruction], index: int) -> int:
         """Let the first CPU execute the first `index` instructions of its step."""
@@ -247,7 +323,7 @@ class Interleaving:
 @contextlib.contextmanager
 def interleaved(
     boot: Callable[..., Kernel], prepare: Callable[[Kernel, Cpus], tuple[str, str]]
-) -> Iterator[Interleaving]:
+) -> Iterator[Turns]:
     """Boot a guest, let two of its CPUs begin their steps under a debugger.
 
     Args:
@@ -272,7 +348,7 @@ def interleaved(
         cpus.go()
         try:
             with contextlib.suppress(_StepPanicked):
-                yield Interleaving(kernel, cpus, debugger)
+                yield Turns(kernel, cpus, debugger, steps)
         except Exception:
             # Nobody may talk to the guest before its CPUs are through: they may be reporting a panic. What
             # was found counts, not what they say now; a guest that ends here is on record by itself.

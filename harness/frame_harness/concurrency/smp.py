@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.concurrency.rates import RateWatch
 from frame_harness.console.stream import Watch
 from frame_harness.guest.checks import ClauseViolated
+from frame_harness.judge.diagrams import RateSample
 
 if TYPE_CHECKING:
     from frame_harness.guest.kernel import Kernel
@@ -25,7 +27,7 @@ COUNTERS: Final = (
     "iterations", "steps", "allocated", "released", "out_of_memory", "won", "lost", "last_refs", "rounds",
     "live", "on_last_ref", "on_unmap", "violations", "panics",
 )  # fmt: skip
-VIOLATION: Final = ("op", "paddr", "expected", "got", "iteration")
+VIOLATION: Final = ("op", "paddr", "expected", "got", "iteration", "tsc")
 SEEN: Final = ("refcount", "generation", "guard", "vtable", "flags", "order", "payload", "looks")
 
 UNTIL_STOPPED: Final = 2**63
@@ -56,7 +58,11 @@ class Job:
 
 @dataclass(frozen=True)
 class OpViolation:
-    """An expectation of a program that failed."""
+    """An expectation of a program that failed.
+
+    Attributes:
+        share: of the CPU's time in the run that had passed, from 0 to 1.
+    """
 
     cpu: int
     op: str
@@ -64,6 +70,7 @@ class OpViolation:
     expected: int
     got: int
     iteration: int
+    share: float = 0.0
 
     def describe(self) -> str:
         return f"cpu {self.cpu}, iteration {self.iteration}: {self.op}"
@@ -121,12 +128,18 @@ class ProgramResult:
 
 
 class Cpus:
-    """The CPUs of one guest as a machine for small programs."""
+    """The CPUs of one guest as a machine for small programs.
+
+    Attributes:
+        samples: how far the CPUs of the last `run` had come, in the order of their numbers; also where it
+            broke off.
+    """
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.table = kernel.static("SMP", "Smp")
         self.count = int(self.table["ready"])
+        self.samples: tuple[RateSample, ...] = ()
 
     def frames(self, paddrs: Sequence[int]) -> None:
         """Name the frames that steps reach as @0, @1, and so on."""
@@ -149,11 +162,22 @@ class Cpus:
         coming = int(self.table["run"]) + 1
         began = time.monotonic()
         limit = None if seconds is None else began + seconds
+        records = [self.table["cpus"][cpu] for cpu in sorted(jobs)]
+        watches: list[RateWatch] = []
 
         def limited(inner: Watch) -> Watch:
-            return _Limit(inner, limit, lambda: self.stop(coming))
+            ending = _Limit(inner, limit, lambda: self.stop(coming))
+            watches.append(RateWatch(ending, records, lambda: int(self.table["run"]) == coming, began))
+            return watches[-1]
 
-        self.kernel.call("smp.run", mask, watching=limited)
+        try:
+            self.kernel.call("smp.run", mask, watching=limited)
+        except BaseException:
+            self.stop(coming)  # nobody waits for its end any more: the guest has to hear the next request
+            raise
+        finally:
+            for watch in watches:
+                self.samples = watch.last(time.monotonic())
         return self._outcome(sorted(jobs), time.monotonic() - began)
 
     def stop(self, run: int | None = None) -> None:
@@ -203,7 +227,15 @@ class Cpus:
         counters = {cpu: _numbers(record, "counters", COUNTERS) for cpu, record in records.items()}
         first = {cpu: _numbers(record, "first", VIOLATION) for cpu, record in records.items()}
         violations = tuple(
-            OpViolation(cpu, _operation(v["op"] - 1), v["paddr"], v["expected"], v["got"], v["iteration"])
+            OpViolation(
+                cpu,
+                _operation(v["op"] - 1),
+                v["paddr"],
+                v["expected"],
+                v["got"],
+                v["iteration"],
+                _share(records[cpu], v["tsc"]),
+            )
             for cpu, v in first.items()
             if v["op"]
         )
@@ -213,6 +245,12 @@ class Cpus:
 def _operation(number: int) -> str:
     """The name of an operation, as the guest numbers them; a number that is none stays a number."""
     return OPERATIONS[number] if 0 <= number < len(OPERATIONS) else f"operation {number}"
+
+
+def _share(record: Any, tsc: int) -> float:
+    """How much of a CPU's run had passed at a moment of its time stamp counter."""
+    began, ended = int(record["began_tsc"]), int(record["ended_tsc"])
+    return min(1.0, max(0.0, (tsc - began) / (ended - began))) if ended > began else 0.0
 
 
 class _Limit:

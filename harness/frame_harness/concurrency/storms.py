@@ -12,7 +12,9 @@ from frame_harness.concurrency.smp import Cpus, Job, ProgramResult, generation_g
 from frame_harness.frame_metadata.functions import ALLOCATE, FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, expect
+from frame_harness.guest.errors import SubjectPanic
 from frame_harness.guest.kernel import Kernel
+from frame_harness.judge.diagrams import StormMoment, StormRates
 
 UNUSED: Final = 2**32 - 1
 COW, DLL, POISONED_FLAG = 1 << 0, 1 << 1, 1 << 12
@@ -39,6 +41,17 @@ class StormContext:
     def everyone(self, *steps: str) -> Jobs:
         """The same program for all, each with its own random numbers."""
         return {cpu: Job(steps, seed=self.seed * 64 + cpu) for cpu in range(self.cpus.count)}
+
+    def rates(self, name: str) -> StormRates | None:
+        """How fast the last run went; None where it was over before anybody looked."""
+        samples = self.cpus.samples
+        if not samples:
+            return None
+        wrong = tuple(
+            StormMoment(cpu=one.cpu, at_s=one.share * samples[-1].at_s, what=one.describe())
+            for one in self.outcome.violations
+        )
+        return StormRates(storm=name, cpus=tuple(range(self.cpus.count)), samples=samples, wrong=wrong)
 
     def slot(self, index: int) -> Any:
         """The slot of a frame that the storm has named, live in guest RAM."""
@@ -88,13 +101,17 @@ def run_storm(
     context.frames = [kernel.alloc(zeroed=False) for _ in range(storm.frames)]
     if context.frames:
         context.cpus.frames(context.frames)
-    context.outcome = _run_until_done(storm, context, seconds)
-    if seen is not None:
-        seen(context.outcome)
-    context.outcome.expect_none(storm.name)
-    if storm.judge is not None:
-        storm.judge(context)
-    _expect_sound(storm, context)
+    try:
+        context.outcome = _run_until_done(storm, context, seconds)
+        if seen is not None:
+            seen(context.outcome)
+        context.outcome.expect_none(storm.name)
+        if storm.judge is not None:
+            storm.judge(context)
+        _expect_sound(storm, context)
+    except (ClauseViolated, SubjectPanic) as error:
+        error.diagram = context.rates(storm.name)
+        raise
     return context.outcome
 
 

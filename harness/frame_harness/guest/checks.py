@@ -9,6 +9,7 @@ from typing import Any
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.guest.errors import SubjectPanic
+from frame_harness.judge.diagrams import Diagram
 
 
 class ClauseViolated(AssertionError):
@@ -23,6 +24,7 @@ class ClauseViolated(AssertionError):
             `MetaSlot::inc_ref`, `meta_guard::POISONED`.
         calls: paths of the functions that were called, where that happened out of the check's own sight.
         breaks: the clauses that are broken, of a check that looks at others, too; empty means all of them.
+        diagram: what the CPUs did, where the violation takes several of them.
     """
 
     def __init__(
@@ -38,7 +40,9 @@ class ClauseViolated(AssertionError):
         function: str = "",
         calls: Iterable[str] = (),
         breaks: Iterable[str] = (),
+        diagram: Diagram | None = None,
     ) -> None:
+        self.diagram = diagram
         self.what, self.expected, self.got = what, expected, got
         self.frame, self.field, self.exhibit, self.at = frame, field, exhibit, at
         self.function, self.calls, self.breaks = function, frozenset(calls), tuple(breaks)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from frame_harness.base.errors import HarnessError, ProtocolError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.judge.diagrams import Diagram
 
 
 class SubjectPanic(Exception):
@@ -16,7 +17,10 @@ class SubjectPanic(Exception):
         message: the panic's own words.
         request: the console command that was running.
         backtrace: symbolized, innermost first; empty for a panic inside a batch.
+        diagram: what the CPUs did, where several of them worked.
     """
+
+    diagram: Diagram | None = None
 
     def __init__(
         self, *, file: str, line: int, message: str, request: str, backtrace: tuple[str, ...] = ()

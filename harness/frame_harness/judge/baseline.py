@@ -7,7 +7,8 @@ from pathlib import Path
 
 from frame_harness.base.errors import UsageError
 from frame_harness.contract.clauses import Clauses
-from frame_harness.judge.evidence import Record, RunKey
+from frame_harness.judge.evidence import RunKey
+from frame_harness.judge.record import Record
 
 PROFILES = ("dev", "release")
 _KEYS = ("id", "reason", "profile")

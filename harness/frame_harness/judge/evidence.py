@@ -2,24 +2,18 @@
 
 import json
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.judge.diagrams import Diagram
+from frame_harness.judge.record import Count, Record, Seconds
 
 
 class EvidenceError(HarnessError):
     """A text that is no evidence; one line says where and why."""
-
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
-
-
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A frozen value whose JSON form must have these fields and no other."""
 
 
 class Outcome(StrEnum):
@@ -96,7 +90,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
     innermost first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of
     an error that it came from data of the guest: a broken subject may have put it there. `lacks` are the
     names that an absent one would need. `cause` tells faults apart that break the same clause, where that is
-    known: each is a finding. `case` shows it, in the words that `--case` takes.
+    known: each is a finding. `case` shows it, in the words that `--case` takes. `diagram` is what CPUs
+    did, of a violation that takes several of them.
     """
 
     check: str
@@ -125,6 +120,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     lacks: tuple[str, ...] = ()
     cause: str = ""
     case: str = ""
+    diagram: Diagram | None = None
 
     @property
     def broken(self) -> tuple[str, ...]:

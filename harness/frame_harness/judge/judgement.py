@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from frame_harness.judge.evidence import Record
+from frame_harness.judge.record import Record
 
 
 class ClauseOutcome(StrEnum):

@@ -30,6 +30,7 @@ class Move:
         register: keeps the value read, when not empty.
         late: a store that becomes visible at any time, until a step of the same thread that `drains`.
         drains: the thread's late stores are in order from here on.
+        source: index of the access that it stands for on the thread's path; None for a step that is assumed.
     """
 
     op: str
@@ -40,6 +41,22 @@ class Move:
     register: str = ""
     late: bool = False
     drains: bool = False
+    source: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One step of a thread as it happened; `read` names the message that it read, `value` what that said."""
+
+    thread: int
+    step: int
+    read: Id | None = None
+    value: int | str | None = None
+
+    @property
+    def message(self) -> Id:
+        """The message that it left, if any."""
+        return self.thread, self.step + 1
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,10 @@ class _State:
     registers: tuple[tuple[str, int | str], ...] = ()
 
 
+_Step = tuple[_Message | None, _State]
+"""The message that a step read, if any, and what is then."""
+
+
 @dataclass
 class Litmus:
     """Threads that run at once over places with first values."""
@@ -83,29 +104,53 @@ class Litmus:
         seen, pending, found = {begin}, [begin], set[tuple[tuple[str, int | str], ...]]()
         while pending:
             state = pending.pop()
-            if all(
-                thread.at == len(moves) for thread, moves in zip(state.threads, self.threads, strict=True)
-            ):
+            if self._over(state):
                 found.add(tuple(sorted(state.registers)))
-            for following in self._following(state):
+            for _, following in self._following(state):
                 if following not in seen:
                     seen.add(following)
                     pending.append(following)
         self.states = len(seen)
         return found
 
+    def witness(self, condition: Callable[[dict[str, int | str]], bool]) -> tuple[Happening, ...] | None:
+        """Return steps that lead to a content of the registers that meets a condition; None where none do.
+
+        Earlier threads go ahead as far as that allows.
+        """
+        memory = tuple(
+            (place, (_Message(FIRST, value, frozenset()),)) for place, value in sorted(self.first.items())
+        )
+        begin = _State(tuple(_Thread() for _ in self.threads), memory)
+        seen, pending = {begin}, [(begin, tuple[Happening, ...]())]
+        while pending:
+            state, steps = pending.pop()
+            if self._over(state) and condition(dict(state.registers)):
+                return steps
+            for happening, following in reversed(list(self._following(state))):
+                if following not in seen:
+                    seen.add(following)
+                    pending.append((following, (*steps, happening)))
+        return None
+
+    def _over(self, state: _State) -> bool:
+        return all(thread.at == len(moves) for thread, moves in zip(state.threads, self.threads, strict=True))
+
     def reaches(self, condition: Callable[[dict[str, int | str]], bool]) -> bool:
         """Tell whether some outcome meets a condition on the registers."""
         return any(condition(dict(outcome)) for outcome in self.outcomes())
 
-    def _following(self, state: _State) -> Iterator[_State]:
+    def _following(self, state: _State) -> Iterator[tuple[Happening, _State]]:
         for index, thread in enumerate(state.threads):
             if thread.at < len(self.threads[index]):
                 move = self.threads[index][thread.at]
                 ahead = replace(thread, at=thread.at + 1)
                 if move.drains:
                     ahead = replace(ahead, current=ahead.current | ahead.late, late=frozenset())
-                yield from _MOVES[move.op](state, index, ahead, move)
+                for read, following in _MOVES[move.op](state, index, ahead, move):
+                    value = move.value if read is None else read.value
+                    seen = None if read is None else read.id
+                    yield Happening(index, thread.at, seen, value), following
 
 
 def _with(state: _State, index: int, thread: _Thread) -> _State:
@@ -139,27 +184,27 @@ def _keep(state: _State, move: Move, value: int | str) -> _State:
     return replace(state, registers=(*state.registers, (move.register, value))) if move.register else state
 
 
-def _load(state: _State, index: int, thread: _Thread, move: Move) -> Iterator[_State]:
+def _load(state: _State, index: int, thread: _Thread, move: Move) -> Iterator[_Step]:
     for _, message in _readable(state, thread, move):
-        yield _with(_keep(state, move, message.value), index, _having_read(thread, move, message))
+        yield message, _with(_keep(state, move, message.value), index, _having_read(thread, move, message))
 
 
-def _store(state: _State, index: int, thread: _Thread, move: Move) -> Iterator[_State]:
+def _store(state: _State, index: int, thread: _Thread, move: Move) -> Iterator[_Step]:
     messages = _messages(state, move.place)
     newest = _position(messages, thread.current | thread.late, move.place)
     for at in range(newest + 1, len(messages) + 1):
         if at == len(messages) or not messages[at].glued:
-            yield _written(state, index, thread, move, at, inherited=frozenset(), glued=False)
+            yield None, _written(state, index, thread, move, at, inherited=frozenset(), glued=False)
 
 
-def _update(state: _State, index: int, thread: _Thread, move: Move) -> Iterator[_State]:
+def _update(state: _State, index: int, thread: _Thread, move: Move) -> Iterator[_Step]:
     messages = _messages(state, move.place)
     for at, message in _readable(state, thread, move):
         if at + 1 == len(messages) or not messages[at + 1].glued:
             read = _having_read(thread, move, message)
             kept = _keep(state, move, message.value)
             # The message that was read lives on in the new one: updates continue a release sequence.
-            yield _written(kept, index, read, move, at + 1, inherited=message.view, glued=True)
+            yield message, _written(kept, index, read, move, at + 1, inherited=message.view, glued=True)
 
 
 def _written(
@@ -179,15 +224,15 @@ def _written(
     return _with(replace(state, memory=memory), index, thread)
 
 
-def _fence(state: _State, index: int, thread: _Thread, move: Move) -> Iterator[_State]:
+def _fence(state: _State, index: int, thread: _Thread, move: Move) -> Iterator[_Step]:
     if move.order.acquires:
         thread = replace(thread, current=thread.current | thread.acquired)
     if move.order.releases:
         thread = replace(thread, released=thread.current)
-    yield _with(state, index, thread)
+    yield None, _with(state, index, thread)
 
 
-_MOVES: Final[dict[str, Callable[[_State, int, _Thread, Move], Iterator[_State]]]] = {
+_MOVES: Final[dict[str, Callable[[_State, int, _Thread, Move], Iterator[_Step]]]] = {
     "load": _load,
     "store": _store,
     "update": _update,

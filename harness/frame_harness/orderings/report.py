@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.orderings.events import Access, Function, Path
+from frame_harness.orderings.outcomes import Trial
 
 WHAT_TO_DO: Final = (
     "Use core::sync::atomic and core::ptr there, or instructions that are understood: mov, strings, "
@@ -31,8 +33,23 @@ class Compiled:
     walks: Mapping[str, tuple[Path, ...]]
     file: str
     unread: Mapping[str, str]
-    places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    places: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
     lacks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What shows a violation.
+
+    Attributes:
+        path: a way through the function.
+        weak: the access on it that is to blame.
+        trial: the program in which a CPU sees what it may not; None where none is known.
+    """
+
+    path: Path
+    weak: Access | None
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,7 @@ class OrderingViolation:
 
     Attributes:
         consequence: what another CPU could see because of it.
+        scene: what shows it; None where there is nothing to show.
     """
 
     clause: str
@@ -51,6 +69,7 @@ class OrderingViolation:
     file: str
     line: int
     consequence: str
+    scene: Scene | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " if self.line else ""

@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from frame_harness.contract.versions import Versions, lacking
 from frame_harness.orderings.demands import Need, OrderingRules
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
-from frame_harness.orderings.outcomes import hides_writes, loses_updates, misses_writes
-from frame_harness.orderings.report import Compiled, OrderingReport, OrderingViolation, place_of
+from frame_harness.orderings.outcomes import (
+    Trial,
+    hides_writes,
+    hiding,
+    loses_updates,
+    losing,
+    misses_writes,
+    missing,
+)
+from frame_harness.orderings.report import Compiled, OrderingReport, OrderingViolation, Scene, place_of
 from frame_harness.orderings.unjudged import ATOMIC, certain, unjudged
 
 RACE = "a data race: the compiler may tear, repeat or invent the access, and nothing orders it"
@@ -69,7 +77,8 @@ def _plain(function: Function, rules: OrderingRules) -> Iterator[OrderingViolati
     for access in function.accesses():
         if access.space is Space.SLOT and not access.order.atomic:
             clause = rules.clause_of_field.get(access.item, rules.clause_of_slot)
-            yield violation_at(clause, function, access, access.item, ATOMIC, access.describe(), RACE)
+            scene = _scene_of(function, access)
+            yield violation_at(clause, function, access, access.item, ATOMIC, access.describe(), RACE, scene)
 
 
 def violation_at(
@@ -80,10 +89,16 @@ def violation_at(
     expected: str,
     got: str,
     consequence: str,
+    scene: Scene | None = None,
 ) -> OrderingViolation:
     """A violation at an access of a function, or at the function itself."""
     file, line = place_of(function, access)
-    return OrderingViolation(clause, function.name, field, expected, got, file, line, consequence)
+    return OrderingViolation(clause, function.name, field, expected, got, file, line, consequence, scene)
+
+
+def _scene_of(function: Function, access: Access) -> Scene | None:
+    path = next((path for path in function.paths if access in path.accesses), None)
+    return None if path is None else Scene(path, access)
 
 
 # ---- One need
@@ -114,9 +129,11 @@ def _missing(need: Need, function: Function, path: Path | None) -> OrderingViola
     got = " then ".join(access.describe() for access in touching) or "nothing of the kind"
     loses = path is not None and need.what == "update" and loses_updates(path, need.field)
     first = touching[0] if touching else None
+    trial = losing(path, need.field) if path is not None and loses else None
     return violation_at(
-        need.clause, function, first, need.field, need.expected, got, LOST if loses else BY_NAME
-    )
+        need.clause, function, first, need.field, need.expected, got, LOST if loses else BY_NAME,
+        None if path is None else Scene(path, first, trial),
+    )  # fmt: skip
 
 
 def _too_weak(need: Need, function: Function, path: Path, index: int) -> Iterator[OrderingViolation]:
@@ -125,8 +142,17 @@ def _too_weak(need: Need, function: Function, path: Path, index: int) -> Iterato
     consequence = checks[need.what](need, path, index)
     if consequence:
         yield violation_at(
-            need.clause, function, access, need.field, need.expected, _with_fences(path, index), consequence
-        )
+            need.clause, function, access, need.field, need.expected, _with_fences(path, index), consequence,
+            Scene(path, access, _trial(need, path, index, consequence)),
+        )  # fmt: skip
+
+
+def _trial(need: Need, path: Path, index: int, consequence: str) -> Trial | None:
+    """The program that showed a consequence."""
+    if consequence == LOST:
+        return losing(path, need.field)
+    programs = {HIDDEN: hiding, MISSED: missing}
+    return programs[consequence](path, index) if consequence in programs else None
 
 
 def _with_fences(path: Path, index: int) -> str:

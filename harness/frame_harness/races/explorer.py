@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+
+from msgspec import structs
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.contract.versions import lacking
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
+from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
 from frame_harness.races.operations import Method, Operation, left_out, methods, operations
 from frame_harness.races.outcome import RaceResult
 from frame_harness.races.scenes import IN_USE, LIVES, OFFERED, VARIANTS, Scene
-from frame_harness.races.stage import Stage
+from frame_harness.races.stage import FIRST, Stage
 
 ALLOCATES = "alloc"
 END = "end"
@@ -47,32 +50,20 @@ class Race:
     """An outcome that no order of the two operations explains.
 
     Attributes:
-        part: of the outcome, such as a field or an answer.
-        expected: the part in each of the two orders.
-        place: the instruction ahead of which the first operation was held.
+        diagram: what came of it; the accesses where they were recorded.
         frame: physical address of the frame whose slot it was.
+        unordered: it could not be played a second time.
     """
 
     play: Play
-    part: str
-    expected: str
-    got: str
-    place: str
+    diagram: Interleaving
     frame: int
+    unordered: bool = False
 
     @property
     def fatal(self) -> bool:
         """Whether the guest may have been left out of order."""
-        return self.part == END or self.got.startswith("fault")
-
-    @property
-    def what(self) -> str:
-        play = self.play
-        where = "between load and store of" if play.at.inside else "before"
-        return (
-            f"{play.meanwhile.shown} while {play.held.shown} is held {where} its access to {play.field}"
-            f" at {self.place}; frame {play.scene.name}: {self.part}"
-        )
+        return self.unordered or self.diagram.part == END or self.diagram.got.startswith("fault")
 
 
 @dataclass
@@ -155,7 +146,7 @@ class Explorer:
         try:
             got = self.stage.interleaved(play.held.line, play.trace, play.at, play.meanwhile.line, play.scene)
         except GuestFailure as failure:
-            return self._race(play, END, "both come to their end", failure.summary)
+            return self._race(play, END, ("both come to their end",) * 2, failure.summary)
         got = _judged(play, got)
         first = _judged(play, self._in_order(play, swapped=False))
         if got == first:
@@ -163,13 +154,44 @@ class Explorer:
         legal = first, _judged(play, self._in_order(play, swapped=True))
         in_steps = {play.held.method.name, play.meanwhile.method.name} & IN_STEPS.keys()
         for part in got.differences(legal, each_part=bool(in_steps)):
-            expected = " or ".join(dict.fromkeys(one.parts.get(part, "") or "nothing" for one in legal))
-            return self._race(play, part, expected, got.parts[part] or "nothing")
+            orders = (_shown(legal[0], part), _shown(legal[1], part))
+            return self._race(play, part, orders, _shown(got, part))
         return None
 
-    def _race(self, play: Play, part: str, expected: str, got: str) -> Race:
-        place = self.stage.place(play.trace, play.at)
-        return Race(play, part, expected, got, place, self.stage.known["frame"])
+    def recorded(self, race: Race) -> Race:
+        """The same with the accesses to the slot: those of the play once more.
+
+        Where that does not end, or ends otherwise, they are those of the held operation alone.
+        """
+        if race.diagram.part != END:
+            try:
+                found = self._played_again(race)
+            except HarnessError:
+                race = replace(race, unordered=True)  # what was found counts; the guest does no longer
+            else:
+                if found is not None:
+                    return replace(race, diagram=found)
+        ahead = self.stage.alone(race.play.trace, race.play.at)
+        diagram = structs.replace(race.diagram, accesses=ahead, held_after=len(ahead), alone=True)
+        return replace(race, diagram=diagram)
+
+    def _played_again(self, race: Race) -> Interleaving | None:
+        """The diagram with the accesses of a second play; None where that ends otherwise."""
+        play, diagram = race.play, race.diagram
+        recording, outcome = self.stage.recorded(play.held.line, play.at, play.meanwhile.line, play.scene)
+        same = _shown(_judged(play, outcome), diagram.part) == diagram.got
+        return recording.added_to(diagram) if same else None
+
+    def _race(self, play: Play, part: str, orders: tuple[str, str], got: str) -> Race:
+        hold = Hold(
+            cpu=FIRST, instructions=play.at.instruction, at=self.stage.place(play.trace, play.at),
+            inside=play.at.inside, field=play.field,
+        )  # fmt: skip
+        diagram = Interleaving(
+            operations=(play.held.shown, play.meanwhile.shown), hold=hold, state=play.scene.name, part=part,
+            orders=orders, got=got,
+        )  # fmt: skip
+        return Race(play, diagram, self.stage.known["frame"])
 
     def _in_order(self, play: Play, *, swapped: bool) -> RaceResult:
         key = play.scene, play.held, play.meanwhile, swapped
@@ -211,6 +233,10 @@ class Explorer:
         # What a reader sees of a life that is being set up is ALLOC-16, which has checks of its own.
         writes = any(access.writes for access in self._touched[meanwhile.method])
         return not writes and held.method.name != ALLOCATES
+
+
+def _shown(outcome: RaceResult, part: str) -> str:
+    return outcome.parts.get(part, "") or "nothing"
 
 
 def _judged(play: Play, outcome: RaceResult) -> RaceResult:

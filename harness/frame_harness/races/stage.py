@@ -7,20 +7,21 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-import iced_x86
 import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.concurrency.recording import Recorder, Recording, pieces, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.backtrace import short_place
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.snapshot import Snapshot
+from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import Debugger
-from frame_harness.machine.instruction import LONGEST, is_private, touches
+from frame_harness.machine.instruction import LONGEST
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.operations import GENERATION
 from frame_harness.races.outcome import RaceResult, answer_parts
@@ -33,17 +34,14 @@ RAM: Final = "32 MiB"
 """Little: all slots are written back before each play."""
 MOST_INSTRUCTIONS: Final = 50_000
 """Of one call of the subject."""
+MOST_RECORDED: Final = 5_000
+"""Of a call that is recorded; one that takes more waits for the other CPU."""
 PATIENCE_CPU_S: Final = 0.3
 """QEMU's CPU time after which a command is taken to wait for another CPU; it needs a hundredth of that."""
 SLOT_BYTES: Final = 64
 PADDR_BITS: Final = 52
 STOPS: Final = ("on_unmap", "on_last_ref", "buddy")
 HOOKS: Final = "kernel_shim::memory::hooks"
-_R: Final = iced_x86.Register
-_GDB_ORDER: Final = (
-    _R.RAX, _R.RBX, _R.RCX, _R.RDX, _R.RSI, _R.RDI, _R.RBP, _R.RSP,
-    _R.R8, _R.R9, _R.R10, _R.R11, _R.R12, _R.R13, _R.R14, _R.R15,
-)  # fmt: skip
 
 
 class Stage:
@@ -137,10 +135,7 @@ class Stage:
         self._set(scene)
         self._give(FIRST, first)
         self._give(SECOND, second)
-        if not self._enter(FIRST):
-            raise ProtocolError(
-                "interleaving", first, detail="it entered the subject before, and does not now"
-            )
+        self._enter_again(first)
         self._advance(trace, at.instruction)
         operand = self._slot.view(np.uint8)[at.offset : at.offset + at.width] if at.inside else None
         loaded = None if operand is None else operand.copy()
@@ -153,6 +148,52 @@ class Stage:
         if waits:
             self._finish(SECOND)
         return self._outcome()
+
+    def recorded(self, first: str, at: Access, second: str, scene: Scene) -> tuple[Recording, RaceResult]:
+        """Interleave two commands once more, instruction by instruction, and write down what they do."""
+        self._set(scene)
+        self._give(FIRST, first)
+        self._give(SECOND, second)
+        recorder = Recorder(self.kernel, self._debugger, self.known["frame"])
+        waits: list[int] = []
+
+        def ahead() -> None:
+            self._enter_again(first)
+            for _ in range(at.instruction):
+                recorder.step(self._threads[FIRST], FIRST)
+
+        def meanwhile() -> None:
+            if self._enter(SECOND) and not self._record(recorder, SECOND):
+                waits.append(SECOND)
+
+        def after() -> None:
+            for cpu in (FIRST, *waits):
+                if not self._record(recorder, cpu):
+                    raise self._hangs(cpu)
+
+        operand = self._slot.view(np.uint8)[at.offset : at.offset + at.width] if at.inside else None
+        recording = recorder.held(
+            self._threads[FIRST], FIRST, ahead=ahead, meanwhile=meanwhile, after=after, operand=operand
+        )
+        return recording, self._outcome()
+
+    def _record(self, recorder: Recorder, cpu: int) -> bool:
+        """Let a CPU end its call; False where it does not come to that, as it waits for the other one."""
+        ends = self._ended, self._panics, self._idle
+        through = recorder.steps(self._threads[cpu], cpu, ends, most=MOST_RECORDED)
+        if through and self._debugger.rip(self._threads[cpu]) != self._idle:
+            self._finish(cpu)
+        return through
+
+    def alone(self, trace: Trace, at: Access) -> tuple[SlotAccess, ...]:
+        """What a command did to the slot by itself, up to one of its accesses."""
+        return tuple(
+            SlotAccess(
+                cpu=FIRST, field=piece.field, reads=one.reads, writes=one.writes, at=self.place(trace, one)
+            )
+            for one in trace.accesses[: trace.accesses.index(at)]
+            for piece in pieces(one.offset, one.offset + one.width)
+        )
 
     def place(self, trace: Trace, at: Access) -> str:
         """Where a command is held: `file:line`, or `function+0x12` where no line is known."""
@@ -168,6 +209,13 @@ class Stage:
         if at is None:
             raise self._hangs(cpu)
         return at == self._begins
+
+    def _enter_again(self, line: str) -> None:
+        """Let the first CPU run until it is about to call the subject, as its command did before."""
+        if not self._enter(FIRST):
+            raise ProtocolError(
+                "interleaving", line, detail="it entered the subject before, and does not now"
+            )
 
     def _advance(self, trace: Trace, instruction: int) -> None:
         """Let the first CPU come to one of the instructions of its call."""
@@ -210,8 +258,7 @@ class Stage:
         accesses: list[Access] = []
         while at not in (self._ended, self._panics, self._idle):
             code = self.kernel.bytes_at(at, LONGEST).tobytes()
-            if not is_private(code):
-                accesses += self._accesses(code, len(addresses))
+            accesses += self._accesses(code, len(addresses))
             addresses.append(at)
             if len(addresses) > MOST_INSTRUCTIONS:
                 raise self._hangs(FIRST)
@@ -219,8 +266,7 @@ class Stage:
         return Trace(tuple(addresses), tuple(accesses))
 
     def _accesses(self, code: bytes, instruction: int) -> Iterator[Access]:
-        registers = self._debugger.registers(self._threads[FIRST])
-        stored = [touch for touch in touches(code, dict(zip(_GDB_ORDER, registers, strict=False)))]
+        stored = touches_of(code, self._debugger, self._threads[FIRST])
         for number, touch in enumerate(stored):
             offset = touch.vaddr - self._vaddr
             if -touch.width < offset < SLOT_BYTES:

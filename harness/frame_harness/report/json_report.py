@@ -50,6 +50,7 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
                 "frame": finding.first.frame,
                 "field": finding.first.field or None,
                 "reproduce": finding.first.reproduce or None,
+                "diagram": plain(finding.first.diagram) if finding.first.diagram else None,
                 "origin": plain(finding.origin) if finding.origin else None,
                 "runs": [str(run) for run in finding.runs],
                 "checks": list(dict.fromkeys(result.check for result in finding.results)),

@@ -31,13 +31,8 @@ from frame_harness.guest.memory_view import MISSING_FIELDS
 from frame_harness.guest.table_witness import contradiction
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
-from frame_harness.judge.evidence import (
-    LayoutEvidence,
-    Record,
-    SelftestEvidence,
-    ViolatedInvariant,
-    Witness,
-)
+from frame_harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
+from frame_harness.judge.record import Record
 from frame_harness.session.run import Run
 
 SLOT_ADDRESS, NEW_SLOTS = "A-SLOT-ADDRESS", "A-NEW-SLOTS"

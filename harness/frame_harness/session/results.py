@@ -212,6 +212,7 @@ def seen_on_the_way(
         got=error.got,
         frame=error.frame,
         field=error.field,
+        diagram=error.diagram,
         at=_line_of(error.function, image),
         function=error.function,
         commands=result.commands,
@@ -267,13 +268,14 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "got": error.got, "frame": error.frame, "field": error.field, "exhibit": error.exhibit,
                 "at": error.at or _panic_line(error, image) or own or at,
                 "function": error.function or blamed, "calls": error.calls,
-                "breaks": error.breaks,
+                "breaks": error.breaks, "diagram": error.diagram,
             }  # fmt: skip
         case SubjectPanic():
             return {
                 "outcome": Outcome.VIOLATED, "message": f"`{error.request}` panicked",
                 "expected": "no panic", "got": error.message, "at": _panic_line(error, image) or at,
                 "function": blamed, "backtrace": error.backtrace, "incidental": True,
+                "diagram": error.diagram,
             }  # fmt: skip
         case OtherAnswer():
             return {

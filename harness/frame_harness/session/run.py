@@ -22,13 +22,13 @@ from frame_harness.judge.evidence import (
     DumpEvidence,
     GuestExits,
     LayoutEvidence,
-    Record,
     RunEvidence,
     RunKey,
     SelftestEvidence,
     ViolatedInvariant,
     Witness,
 )
+from frame_harness.judge.record import Record
 from frame_harness.machine.definition import Machine
 from frame_harness.session.ends import Ends, Hangs
 

@@ -15,7 +15,8 @@ from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild
 from frame_harness.image.image import Image
 from frame_harness.image.toolchain import find_toolchain
-from frame_harness.judge.evidence import PlannedCheck, Record, RunKey, Trouble
+from frame_harness.judge.evidence import PlannedCheck, RunKey, Trouble
+from frame_harness.judge.record import Record
 from frame_harness.machine.accel import settle_accel
 from frame_harness.machine.definition import Machine
 from frame_harness.session.ends import Hangs

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.orderings.new_life import stale_parts
+from frame_harness.frame_metadata.orderings.new_life import missing_part, stale_parts
 from frame_harness.frame_metadata.orderings.table import ALLOCATE
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
-from frame_harness.orderings.report import Compiled, OrderingViolation, place_of
+from frame_harness.orderings.outcomes import Trial
+from frame_harness.orderings.report import Compiled, OrderingViolation, Scene, place_of
 
 SOURCES_OF_FRAMES = ("alloc_migratetype", "alloc")  # the second before there were migratetypes
 LIVE = 1
@@ -91,10 +92,11 @@ def _at(
     consequence: str,
     *,
     weak: bool = False,
+    scene: Scene | None = None,
 ) -> OrderingViolation:
     # Steps in the wrong order are told by where `allocate` takes them; a weak one by where it is weak.
     file, line = place_of(function, access, outermost=not weak)
-    return OrderingViolation(clause, function.name, field, expected, got, file, line, consequence)
+    return OrderingViolation(clause, function.name, field, expected, got, file, line, consequence, scene)
 
 
 def _refusals(function: Function, attempts: Iterable[Attempt]) -> Iterator[OrderingViolation]:
@@ -107,7 +109,8 @@ def _refusals(function: Function, attempts: Iterable[Attempt]) -> Iterator[Order
             acquires, got = path.effective(index).acquires, access.describe()
             if not acquires or path.gives_up(index):
                 why = FOR_NOTHING if acquires else UNSEEN
-                yield _at(function, access, "ALLOC-12", "refcount", CLAIM, got, why, weak=True)
+                scene = Scene(path, access)
+                yield _at(function, access, "ALLOC-12", "refcount", CLAIM, got, why, weak=True, scene=scene)
 
 
 class _Judge:
@@ -128,11 +131,15 @@ class _Judge:
 
     def _broken(self, index: int | None, field: str, expected: str, got: str) -> OrderingViolation:
         access = self._accesses[index] if index is not None else None
-        return _at(self._function, access, "ALLOC-12", field, expected, got, self._consequence())
+        consequence, scene = self._consequence(access)
+        return _at(self._function, access, "ALLOC-12", field, expected, got, consequence, scene=scene)
 
     def _weak(self, index: int, field: str, expected: str) -> OrderingViolation:
         access, got = self._accesses[index], self._attempt.path.describe(index)
-        return _at(self._function, access, "ALLOC-12", field, expected, got, self._consequence(), weak=True)
+        consequence, scene = self._consequence(access)
+        return _at(
+            self._function, access, "ALLOC-12", field, expected, got, consequence, weak=True, scene=scene
+        )
 
     def _before(self, claim: int) -> Iterator[OrderingViolation]:
         flags = self._attempt.find("flags")
@@ -179,9 +186,10 @@ class _Judge:
             if not self._attempt.path.effective(index).releases:
                 yield self._weak(index, field, f"{field} stored with at least Release")
 
-    def _consequence(self) -> str:
-        """Return what a CPU could see that acquires the count, the flags or the generation."""
-        found = []
+    def _consequence(self, access: Access | None) -> tuple[str, Scene]:
+        """Return what a CPU could see that acquires count, flags or generation, and what shows it."""
+        found: list[str] = []
+        trial: Trial | None = None
         for place, value, words in (
             ("refcount", LIVE, "reads refcount 1"),
             ("flags", None, "reads the new flags"),
@@ -190,8 +198,9 @@ class _Judge:
             stale = stale_parts(self._attempt.path, place, value) or []
             promised = [part for part in stale if part in _PROMISED[place]]
             if promised:
+                trial = trial or missing_part(self._attempt.path, place, value, promised[0])
                 found.append(f"a CPU that {words} may still see the old {', '.join(promised)}")
-        return "; ".join(found) or UNSEEN
+        return "; ".join(found) or UNSEEN, Scene(self._attempt.path, access, trial)
 
     def _life(self) -> Iterator[OrderingViolation]:
         stale = stale_parts(self._attempt.path, "refcount", LIVE)
@@ -207,7 +216,9 @@ class _Judge:
             what = self._attempt.path.describe(counts[-1]) if counts else "nothing"
             got = f"{what}; {', '.join(stale)} not ordered before it"
             consequence = f"a CPU that reads refcount 1 may still see the old {', '.join(stale)}"
-            yield _at(self._function, access, "ALLOC-16", "refcount", expected, got, consequence)
+            trial = missing_part(self._attempt.path, "refcount", LIVE, stale[0])
+            scene = Scene(self._attempt.path, access, trial)
+            yield _at(self._function, access, "ALLOC-16", "refcount", expected, got, consequence, scene=scene)
 
 
 # What ALLOC-12 promises to whom; that a reader of the count sees the epoch too is ALLOC-16.

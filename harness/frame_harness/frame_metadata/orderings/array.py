@@ -6,8 +6,21 @@ from collections.abc import Iterator
 
 from frame_harness.frame_metadata.orderings.table import INIT, LOOKUP
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Path, Space
-from frame_harness.orderings.outcomes import hides_writes, misses_writes
-from frame_harness.orderings.report import Compiled, OrderingViolation, place_of
+from frame_harness.orderings.litmus import Move
+from frame_harness.orderings.outcomes import (
+    OLD,
+    PAYLOAD,
+    Trial,
+    first_values,
+    hides_writes,
+    hiding,
+    misses_writes,
+    missing,
+    moves_of,
+    outdated,
+    token,
+)
+from frame_harness.orderings.report import Compiled, OrderingViolation, Scene, place_of
 
 CLAUSE = "ARRAY-12"
 STALE_COUNT = (
@@ -56,11 +69,17 @@ def _is_static_load(access: Access) -> bool:
 
 
 def _violation(
-    function: Function, access: Access | None, field: str, expected: str, got: str, consequence: str
+    function: Function,
+    access: Access | None,
+    field: str,
+    expected: str,
+    got: str,
+    consequence: str,
+    scene: Scene | None = None,
 ) -> OrderingViolation:
     file, line = place_of(function, access)
     name = access.trail[0].function if access is not None and access.trail else function.name
-    return OrderingViolation(CLAUSE, name, field, expected, got, file, line, consequence)
+    return OrderingViolation(CLAUSE, name, field, expected, got, file, line, consequence, scene)
 
 
 def _weak(function: Function, statics: set[str]) -> Iterator[OrderingViolation]:
@@ -70,21 +89,24 @@ def _weak(function: Function, statics: set[str]) -> Iterator[OrderingViolation]:
                 continue
             effective = path.effective(index)
             if access.reads and not effective.acquires:
-                yield _too_weak(function, path, index, MemoryOrder.ACQUIRE, misses_writes(path, index))
+                trial = missing(path, index) if misses_writes(path, index) else None
+                yield _too_weak(function, path, index, MemoryOrder.ACQUIRE, trial)
             if access.writes and not effective.releases:
-                yield _too_weak(function, path, index, MemoryOrder.RELEASE, hides_writes(path, index))
+                trial = hiding(path, index) if hides_writes(path, index) else None
+                yield _too_weak(function, path, index, MemoryOrder.RELEASE, trial)
 
 
 def _too_weak(
-    function: Function, path: Path, index: int, order: MemoryOrder, shown: bool
+    function: Function, path: Path, index: int, order: MemoryOrder, trial: Trial | None
 ) -> OrderingViolation:
     access = path.accesses[index]
     consequence = (
-        UNORDERED if shown else "nothing that two CPUs can show here; the contract asks for it by name"
+        UNORDERED if trial else "nothing that two CPUs can show here; the contract asks for it by name"
     )
     return _violation(
-        function, access, access.item, f"at least {order.shown}", path.describe(index), consequence
-    )
+        function, access, access.item, f"at least {order.shown}", path.describe(index), consequence,
+        Scene(path, access, trial),
+    )  # fmt: skip
 
 
 def _looked_up_backwards(lookup: Function, bases: set[str], counts: set[str]) -> Iterator[OrderingViolation]:
@@ -96,9 +118,24 @@ def _looked_up_backwards(lookup: Function, bases: set[str], counts: set[str]) ->
         if base is not None and (count is None or count < base):
             got = "the count first" if count is not None else "no look at the count"
             access = path.accesses[base]
+            trial = None if count is None else _reading_backwards(path, count, base)
             yield _violation(
-                lookup, access, access.item, "the base is acquired before the count", got, STALE_COUNT
-            )
+                lookup, access, access.item, "the base is acquired before the count", got, STALE_COUNT,
+                Scene(path, access, trial),
+            )  # fmt: skip
+
+
+def _reading_backwards(path: Path, count: int, base: int) -> Trial:
+    """A CPU publishes count and base; another one reads the count ahead of the base."""
+    reader = moves_of(path, range(count, base + 1))
+    places = path.accesses[count].item, path.accesses[base].item
+    writer = [Move("store", place, MemoryOrder.RELEASE, value="new") for place in places]
+
+    def wrong(registers: dict[str, int | str]) -> bool:
+        return registers[f"r{count}"] == OLD and registers[f"r{base}"] == "new"
+
+    first = first_values([*writer, *reader])
+    return Trial((writer, reader), (None, path), first, wrong, f"r{count}")
 
 
 def _first(path: Path, items: set[str]) -> int | None:
@@ -122,9 +159,14 @@ def _published_backwards(init: Function, bases: set[str], counts: set[str]) -> I
                 _of(earlier, counts) and earlier.writes and earlier.written != 0 for earlier in before
             ):
                 expected = "the count is stored before the base"
-                yield _violation(init, access, access.item, expected, "the base first", STALE_COUNT)
+                late = next((one.item for one in after if _of(one, counts) and one.writes), None)
+                trial = late and outdated(path, access.item, token(access, index), late, {})
+                scene = Scene(path, access, trial or None)
+                yield _violation(init, access, access.item, expected, "the base first", STALE_COUNT, scene)
             if any(later.space is Space.MEMORY and later.writes for later in after):
                 expected = "the slots are initialized before the base is stored"
-                yield _violation(init, access, access.item, expected, "the base first", RAW_SLOTS)
+                trial = outdated(path, access.item, token(access, index), PAYLOAD, {})
+                scene = Scene(path, access, trial)
+                yield _violation(init, access, access.item, expected, "the base first", RAW_SLOTS, scene)
     if not publishes:
         yield _violation(init, None, "", "a store of the base", "none", UNORDERED)

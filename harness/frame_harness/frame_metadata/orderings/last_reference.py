@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from frame_harness.frame_metadata.orderings.table import DEC_REF
 from frame_harness.orderings.demands import Walk
-from frame_harness.orderings.events import Path
-from frame_harness.orderings.litmus import Litmus, Move
-from frame_harness.orderings.outcomes import OLD, PAYLOAD, first_values, moves_of
-from frame_harness.orderings.report import Compiled, OrderingViolation
+from frame_harness.orderings.events import Access, Path
+from frame_harness.orderings.litmus import Move
+from frame_harness.orderings.outcomes import OLD, PAYLOAD, Trial, first_values, moves_of
+from frame_harness.orderings.report import Compiled, OrderingViolation, Scene
 from frame_harness.orderings.rules import UNKNOWN, violation_at
 
 BLIND = (
@@ -33,7 +33,18 @@ def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
     if blind and drop is not None:
         alone = all(_acquires_after_drop(path) for path in compiled.walks[LAST] if path.returns)
         got += ": the Acquire after it has no Release to pair with" if alone else ", no Acquire after it"
-    yield violation_at("REF-09", function, drop, "refcount", expected, got, BLIND if blind else UNKNOWN)
+    scene = _scene(compiled, drop) if blind else None
+    consequence = BLIND if blind else UNKNOWN
+    yield violation_at("REF-09", function, drop, "refcount", expected, got, consequence, scene)
+
+
+def _scene(compiled: Compiled, drop: Access | None) -> Scene | None:
+    """The first two ways through both drops that are blind for each other."""
+    for one, two in _ways(compiled.walks[EARLIER], compiled.walks[LAST]):
+        trial = _meeting(one, two)
+        if trial.shows:
+            return Scene(two, drop, trial)
+    return None
 
 
 def _acquires_after_drop(path: Path) -> bool:
@@ -54,23 +65,26 @@ def last_reference_is_blind(earlier: Sequence[Path], last: Sequence[Path]) -> bo
     Returns:
         None when no way through drops a reference.
     """
-    ways = [
+    ways = _ways(earlier, last)
+    return any(_meeting(one, two).shows for one, two in ways) if ways else None
+
+
+def _ways(earlier: Sequence[Path], last: Sequence[Path]) -> list[tuple[Path, Path]]:
+    return [
         (one, two)
         for one in earlier
         for two in last
         if one.returns and two.returns and _drops(one) and _drops(two)
     ]
-    if not ways:
-        return None
-    return any(_blind(one, two) for one, two in ways)
 
 
 def _drops(path: Path) -> bool:
     return any(access.writes and access.touches("refcount") for access in path)
 
 
-def _blind(one: Path, two: Path) -> bool:
+def _meeting(one: Path, two: Path) -> Trial:
+    """A holder writes to the frame, then drops it; another one drops the last reference, then looks."""
     earlier = [Move("store", PAYLOAD, value="mine"), *moves_of(one, concrete=True)]
     last = [*moves_of(two, concrete=True), Move("load", PAYLOAD, register="seen")]
-    litmus = Litmus([earlier, last], first_values([*earlier, *last], refcount=2))
-    return litmus.reaches(lambda registers: registers["seen"] == OLD)
+    first = first_values([*earlier, *last], refcount=2)
+    return Trial((earlier, last), (one, two), first, lambda registers: registers["seen"] == OLD, "seen")

@@ -7,7 +7,15 @@ from functools import cache
 from frame_harness.frame_metadata.constants import C
 from frame_harness.orderings.events import MemoryOrder, Path
 from frame_harness.orderings.litmus import Litmus, Move
-from frame_harness.orderings.outcomes import OLD, PAYLOAD, first_values, last_written, moves_of
+from frame_harness.orderings.outcomes import (
+    OLD,
+    PAYLOAD,
+    Trial,
+    first_values,
+    last_written,
+    moves_of,
+    outdated,
+)
 
 # What a life consists of, in the order in which messages name it.
 LIFE = ("flags", "order", PAYLOAD, "generation", "guard", "vtable")
@@ -25,6 +33,14 @@ def stale_parts(path: Path, place: str, value: int | str | None = None) -> list[
     writer = moves_of(path)
     value = last_written(writer).get(place) if value is None else value
     return None if value is None else _stale_parts(tuple(writer), place, value)
+
+
+def missing_part(path: Path, place: str, value: int | str | None, part: str) -> Trial | None:
+    """The program that shows that a part may look old, where `stale_parts` names it."""
+    writer = moves_of(path)
+    value = last_written(writer).get(place) if value is None else value
+    first = {name: OLD for name in (*LIFE, place)} | {"refcount": C.refcount_unused}
+    return None if value is None else outdated(path, place, value, part, first)
 
 
 @cache

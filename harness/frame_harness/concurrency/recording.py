@@ -1,0 +1,183 @@
+"""Records what CPUs under a debugger do to one slot, access by access."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import iced_x86
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from frame_harness.base.errors import RamError
+from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.frame_metadata.layouts import META_SLOT
+from frame_harness.guest.backtrace import short_place
+from frame_harness.guest.kernel import Kernel
+from frame_harness.judge.diagrams import Interleaving, SlotAccess
+from frame_harness.machine.debugger import Debugger
+from frame_harness.machine.instruction import LONGEST, Touch, is_private, touches
+
+_WORD: Final = 8
+_R: Final = iced_x86.Register
+_GDB_ORDER: Final = (
+    _R.RAX, _R.RBX, _R.RCX, _R.RDX, _R.RSI, _R.RDI, _R.RBP, _R.RSP,
+    _R.R8, _R.R9, _R.R10, _R.R11, _R.R12, _R.R13, _R.R14, _R.R15,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What two CPUs did to a slot.
+
+    Attributes:
+        held_after: how many accesses the first one made before it was held.
+        meanwhile: how many of those behind are the second one's.
+    """
+
+    accesses: tuple[SlotAccess, ...]
+    held_after: int
+    meanwhile: int
+
+    def added_to(self, diagram: Interleaving) -> Interleaving:
+        return replace(diagram, accesses=self.accesses, held_after=self.held_after, meanwhile=self.meanwhile)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The part of an access that lies in one field of a slot; in bytes from the slot's beginning."""
+
+    field: str
+    begin: int
+    end: int
+
+    def value(self, slot: NDArray[np.uint8]) -> int:
+        return int.from_bytes(slot[self.begin : self.end].tobytes(), "little")
+
+
+def pieces(begin: int, end: int) -> Iterator[Piece]:
+    """Take bytes of a slot apart into fields, at most a word each."""
+    for field in META_SLOT.fields:
+        for word in range(field.offset, field.end, _WORD):
+            first, last = max(begin, word), min(end, word + _WORD, field.end)
+            if first < last:
+                yield Piece(field.name, first, last)
+
+
+def touches_of(code: bytes, debugger: Debugger, thread: int) -> tuple[Touch, ...]:
+    """The accesses of the instruction that a stopped CPU is about to execute; none where only it can tell."""
+    if is_private(code):
+        return ()
+    return touches(code, dict(zip(_GDB_ORDER, debugger.registers(thread), strict=False)))
+
+
+class Recorder:
+    """Lets CPUs of a guest go on instruction by instruction and writes down what they do to one slot."""
+
+    def __init__(self, kernel: Kernel, debugger: Debugger, frame: int) -> None:
+        """Watch the slot of a frame, given by its physical address."""
+        self._kernel, self._debugger = kernel, debugger
+        pfn = frame >> PAGE_SHIFT
+        table: NDArray[Any] = kernel.slots()
+        self._slot = table[pfn : pfn + 1].view(np.uint8)
+        self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + pfn * META_SLOT.size
+        self.accesses: list[SlotAccess] = []
+
+    def step(self, thread: int, cpu: int) -> int:
+        """Let a CPU execute one instruction; returns where it is then."""
+        at = self._debugger.rip(thread)
+        found = self._in_slot(touches_of(self._code(at), self._debugger, thread))
+        before = self._slot.copy() if found else self._slot
+        following = self._debugger.step(thread)
+        for touch, piece in found:
+            self.accesses.append(
+                SlotAccess(
+                    cpu=cpu, field=piece.field, reads=touch.reads, writes=touch.writes,
+                    found=piece.value(before) if touch.reads else None,
+                    left=piece.value(self._slot) if touch.writes else None,
+                    at=self._place(at),
+                )
+            )  # fmt: skip
+        return following
+
+    def steps(self, thread: int, cpu: int, ends: Sequence[int], *, most: int) -> bool:
+        """Let a CPU come to one of some addresses; False where it is not there after so many instructions."""
+        for _ in range(most):
+            if self._debugger.rip(thread) in ends:
+                return True
+            self.step(thread, cpu)
+        return self._debugger.rip(thread) in ends
+
+    def peek(self, thread: int, cpu: int) -> int:
+        """Write down what a CPU is about to load, as if it had; returns how many accesses that is."""
+        code = self._code(at := self._debugger.rip(thread))
+        loads = [
+            SlotAccess(
+                cpu=cpu, field=piece.field, reads=True, writes=False, found=piece.value(self._slot),
+                at=self._place(at),
+            )
+            for touch, piece in self._in_slot(touches_of(code, self._debugger, thread))
+            if touch.reads and not touch.writes
+        ]  # fmt: skip
+        self.accesses += loads
+        return len(loads)
+
+    def held(
+        self,
+        thread: int,
+        cpu: int,
+        *,
+        ahead: Callable[[], None],
+        meanwhile: Callable[[], None],
+        after: Callable[[], None],
+        operand: NDArray[np.uint8] | None,
+    ) -> Recording:
+        """Write down an operation that is held, and what another CPU does meanwhile.
+
+        Args:
+            ahead: lets the CPU come to where it is held.
+            operand: bytes that its instruction had loaded by then and not yet stored.
+        """
+        ahead()
+        loaded = None if operand is None else operand.copy()
+        loads = 0 if operand is None else self.peek(thread, cpu)
+        held_after = len(self.accesses)
+        meanwhile()
+        behind = len(self.accesses)
+        if operand is not None and loaded is not None:
+            operand[:] = loaded
+            self.step(thread, cpu)
+            del self.accesses[behind : behind + loads]
+        after()
+        return Recording(tuple(self.accesses), held_after, behind - held_after)
+
+    def changed(self, cpu: int, at: int, changed: Sequence[int], now: NDArray[np.uint8]) -> None:
+        """Write down an instruction of which only is known which bytes it changed, and what they hold now."""
+        touched = {piece.field for byte in changed for piece in pieces(byte, byte + 1)}
+        for piece in pieces(0, META_SLOT.size):
+            if piece.field in touched and piece.end <= len(now):
+                self.accesses.append(
+                    SlotAccess(
+                        cpu=cpu, field=piece.field, reads=False, writes=True, left=piece.value(now),
+                        at=self._place(at),
+                    )
+                )  # fmt: skip
+
+    def _in_slot(self, found: Sequence[Touch]) -> list[tuple[Touch, Piece]]:
+        return [
+            (touch, piece)
+            for touch in found
+            for piece in pieces(touch.vaddr - self._vaddr, touch.vaddr - self._vaddr + touch.width)
+        ]
+
+    def _code(self, vaddr: int) -> bytes:
+        """The instruction at an address; nothing where no code can be: a CPU may be led anywhere."""
+        try:
+            return self._kernel.bytes_at(vaddr, LONGEST).tobytes()
+        except RamError:
+            return b""
+
+    def _place(self, vaddr: int) -> str:
+        return short_place(self._kernel.image.symbolize(vaddr))
