@@ -85,6 +85,22 @@ class SubjectInfo(Record, frozen=True, kw_only=True):
     sha256: str
 
 
+class SlotBytes(Record, frozen=True, kw_only=True):
+    """The slot of a result's frame as the check found it, laid out as the contract says.
+
+    `got` are all of its bytes in hex; `expected` has the value that was promised of some fields, by name. It
+    is empty where a promise cannot be told as values of fields.
+    """
+
+    got: str
+    expected: dict[str, Count] = {}
+
+    @property
+    def data(self) -> bytes:
+        """The bytes."""
+        return bytes.fromhex(self.got)
+
+
 class CheckResult(Record, frozen=True, kw_only=True):
     """One check in one run.
 
@@ -96,7 +112,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
     innermost first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of
     an error that it came from data of the guest: a broken subject may have put it there. `lacks` are the
     names that an absent one would need. `cause` tells faults apart that break the same clause, where that is
-    known: each is a finding. `case` shows it, in the words that `--case` takes.
+    known: each is a finding. `case` shows it, in the words that `--case` takes. `slot` is that of `frame`,
+    where its bytes are known.
     """
 
     check: str
@@ -125,6 +142,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     lacks: tuple[str, ...] = ()
     cause: str = ""
     case: str = ""
+    slot: SlotBytes | None = None
 
     @property
     def broken(self) -> tuple[str, ...]:
