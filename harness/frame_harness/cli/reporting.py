@@ -49,7 +49,7 @@ def publish(found: Examined, console: Console, reports: Reports) -> ExitCode:
         Unwritable, OSError: a file could not be written; the others were.
     """
     evidence, verdict, known = found.evidence, found.verdict, found.known
-    print_report(evidence, verdict, known, console)
+    print_report(evidence, verdict, known, console, found.subject.contract.slot)
     writers = {reports.json: json_report.dumps, reports.junit: junit.dumps}
     report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
     if saved := upstream.save(reports.upstream, evidence, verdict, found.subject):

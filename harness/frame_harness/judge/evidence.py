@@ -77,12 +77,20 @@ class CheckInRun(Record, frozen=True, order=True):
     case: str = ""
 
 
+class SourceFile(Record, frozen=True, kw_only=True):
+    """A file that was judged, by its absolute path; sha256 in hex."""
+
+    path: str
+    sha256: str
+
+
 class SubjectInfo(Record, frozen=True, kw_only=True):
-    """The frame module under test; sha256 in hex."""
+    """The subject, with the files that it consists of; sha256 in hex, of all of them together."""
 
     name: str
     path: str
     sha256: str
+    files: tuple[SourceFile, ...] = ()
 
 
 class SlotBytes(Record, frozen=True, kw_only=True):
@@ -150,6 +158,12 @@ class CheckResult(Record, frozen=True, kw_only=True):
         if self.outcome is not Outcome.VIOLATED:
             return ()
         return self.breaks or self.clauses
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """File and line of `at`; None where there is no line."""
+        file, _, line = self.at.rpartition(":")
+        return (file, int(line)) if file and line.isdecimal() else None
 
 
 class PlannedCheck(Record, frozen=True, kw_only=True):
