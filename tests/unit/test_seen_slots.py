@@ -33,6 +33,11 @@ class AKernel(Kernel):
         return self._table
 
 
+def guest(*what: Any) -> tuple[list[Kernel], Any]:
+    one = AKernel(*what)
+    return [one], one.image
+
+
 class AnImage:
     slot_type = "MetaSlot"
 
@@ -63,32 +68,32 @@ def failure(got: Any, expected: Any, field: str = "refcount", frame: int | None 
 
 
 def test_slot_is_read_in_ram_with_what_was_promised(table: Any) -> None:
-    assert slot_seen(failure(7, 1), [AKernel(table)]) == SlotBytes(
+    assert slot_seen(failure(7, 1), *guest(table)) == SlotBytes(
         got=table[2].tobytes().hex(), expected={"refcount": 1}
     )
 
 
 def test_number_of_numpy_is_a_number(table: Any) -> None:
-    seen = slot_seen(failure(table["refcount"][2], np.uint32(1)), [AKernel(table)])
+    seen = slot_seen(failure(table["refcount"][2], np.uint32(1)), *guest(table))
     assert seen is not None and seen.expected == {"refcount": 1}
 
 
 def test_slot_that_holds_something_else_by_now_is_not_shown(table: Any) -> None:
-    assert slot_seen(failure(8, 1), [AKernel(table)]) is None
+    assert slot_seen(failure(8, 1), *guest(table)) is None
 
 
 def test_truth_is_no_value_of_a_field(table: Any) -> None:
-    seen = slot_seen(failure(True, False), [AKernel(table)])
+    seen = slot_seen(failure(True, False), *guest(table))
     assert seen is not None and seen.expected == {}
 
 
 def test_what_was_promised_of_a_payload_is_no_field_of_the_slot(table: Any) -> None:
-    seen = slot_seen(failure(4096, 0, field="payload"), [AKernel(table)])
+    seen = slot_seen(failure(4096, 0, field="payload"), *guest(table))
     assert seen is not None and seen.expected == {}
 
 
 def test_value_that_the_field_cannot_hold_is_not_among_those_promised(table: Any) -> None:
-    seen = slot_seen(failure(7, 1 << 32), [AKernel(table)])
+    seen = slot_seen(failure(7, 1 << 32), *guest(table))
     assert seen is not None and seen.expected == {}
 
 
@@ -97,7 +102,7 @@ def test_bytes_that_the_check_kept_count_more_than_ram(table: Any) -> None:
     error = ClauseViolated(
         "x", expected="", got="", frame=FRAME, slot=SlotSight(kept, expected={"order": 3, "none": 1})
     )
-    assert slot_seen(error, [AKernel(table)]) == SlotBytes(got=kept.hex(), expected={"order": 3})
+    assert slot_seen(error, *guest(table)) == SlotBytes(got=kept.hex(), expected={"order": 3})
 
 
 @pytest.mark.parametrize(
@@ -115,12 +120,20 @@ def test_bytes_that_the_check_kept_count_more_than_ram(table: Any) -> None:
 def test_nothing_is_shown_that_nobody_looked_at(
     error: BaseException | None, kernels: int, table: Any
 ) -> None:
-    assert slot_seen(error, [AKernel(table)] * kernels) is None
+    assert slot_seen(error, [AKernel(table)] * kernels, AKernel(table).image) is None
 
 
 def test_slots_of_another_layout_are_not_shown(table: Any) -> None:
-    assert slot_seen(failure(7, 1), [AKernel(table, replace(META_SLOT, size=128))]) is None
+    assert slot_seen(failure(7, 1), *guest(table, replace(META_SLOT, size=128))) is None
 
 
 def test_table_that_is_not_there_is_no_new_error() -> None:
-    assert slot_seen(failure(7, 1), [AKernel(BootError("slot table"))]) is None
+    assert slot_seen(failure(7, 1), *guest(BootError("slot table"))) is None
+
+
+def test_bytes_that_the_check_kept_need_no_guest(table: Any) -> None:
+    sight = SlotSight(table[1].tobytes())
+    error = ClauseViolated("x", expected="", got="", frame=FRAME, slot=sight)
+    _, image = guest(table)
+    assert slot_seen(error, [], image) == SlotBytes(got=table[1].tobytes().hex())
+    assert slot_seen(error, [], None) is None

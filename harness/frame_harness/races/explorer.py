@@ -59,6 +59,8 @@ class Race:
     got: str
     place: str
     frame: int
+    slot: bytes = b""
+    """The bytes of the frame's slot behind it; empty where the guest did not come so far."""
 
     @property
     def fatal(self) -> bool:
@@ -164,12 +166,12 @@ class Explorer:
         in_steps = {play.held.method.name, play.meanwhile.method.name} & IN_STEPS.keys()
         for part in got.differences(legal, each_part=bool(in_steps)):
             expected = " or ".join(dict.fromkeys(one.parts.get(part, "") or "nothing" for one in legal))
-            return self._race(play, part, expected, got.parts[part] or "nothing")
+            return self._race(play, part, expected, got.parts[part] or "nothing", got.slot)
         return None
 
-    def _race(self, play: Play, part: str, expected: str, got: str) -> Race:
+    def _race(self, play: Play, part: str, expected: str, got: str, slot: bytes = b"") -> Race:
         place = self.stage.place(play.trace, play.at)
-        return Race(play, part, expected, got, place, self.stage.known["frame"])
+        return Race(play, part, expected, got, place, self.stage.known["frame"], slot)
 
     def _in_order(self, play: Play, *, swapped: bool) -> RaceResult:
         key = play.scene, play.held, play.meanwhile, swapped

@@ -195,7 +195,9 @@ def pytest_runtest_makereport(
         if RUN in item.stash:
             item.stash[RUN].retire_shared()
         error = call.excinfo.value if call.excinfo else None
-        item.stash.setdefault(SLOTS, {})[str(report.when)] = slot_seen(error, kernels)
+        item.stash.setdefault(SLOTS, {})[str(report.when)] = slot_seen(
+            error, kernels, item.stash[RUN].image if RUN in item.stash else None
+        )
         for title, text in results.sections(item, kernels):
             report.sections.append((title, text))
     if report.when == "teardown" and results.clauses_of(item):

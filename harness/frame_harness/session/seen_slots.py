@@ -9,21 +9,22 @@ from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.contract.layout import StructLayout
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.kernel import Kernel
+from frame_harness.image.image import Image
 from frame_harness.judge.evidence import SlotBytes
 
 
-def slot_seen(error: BaseException | None, kernels: Sequence[Kernel]) -> SlotBytes | None:
+def slot_seen(
+    error: BaseException | None, kernels: Sequence[Kernel], image: Image | None
+) -> SlotBytes | None:
     """The slot of a violation's frame; None where its bytes are not known for sure.
 
-    They are not where the check had several guests, where its slots have another layout than the contract's,
-    or where the slot holds something else by now than what was compared.
+    They are not where the check did not keep them and had several guests, where its slots have another layout
+    than the contract's, or where the slot holds something else by now than what was compared.
     """
     if not isinstance(error, ClauseViolated) or error.frame is None or error.slot is None:
         return None
-    if len(kernels) != 1:
-        return None
-    layout = _layout_of(kernels[0])
-    if layout is None:
+    layout = _layout_of(image) if image else None
+    if layout is None or not (error.slot.data or len(kernels) == 1):
         return None
     data = error.slot.data or _in_ram(kernels[0], error.frame)
     if len(data) != layout.size or not _is_what_was_found(data, error, layout):
@@ -31,9 +32,9 @@ def slot_seen(error: BaseException | None, kernels: Sequence[Kernel]) -> SlotByt
     return SlotBytes(got=data.hex(), expected=_values(error, layout))
 
 
-def _layout_of(kernel: Kernel) -> StructLayout | None:
+def _layout_of(image: Image) -> StructLayout | None:
     """The contract's layout, where the image has the same."""
-    contract, image = kernel.image.subject.contract, kernel.image
+    contract = image.subject.contract
     differs = contract.layouts.diff(contract.slot, image.layout(image.slot_type))
     return None if differs or image.slot_layout != contract.slot else contract.slot
 
