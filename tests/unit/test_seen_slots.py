@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from frame_harness.base.errors import BootError
+from frame_harness.base.errors import BootError, ImageError
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.checks import ClauseViolated, SlotSight, expect
@@ -51,6 +51,8 @@ class AnImage:
     contract = FRAME_METADATA
 
     def layout(self, _name: str) -> Any:
+        if isinstance(self._layout, Exception):
+            raise self._layout
         return self._layout
 
 
@@ -125,6 +127,7 @@ def test_nothing_is_shown_that_nobody_looked_at(
 
 def test_slots_of_another_layout_are_not_shown(table: Any) -> None:
     assert slot_seen(failure(7, 1), *guest(table, replace(META_SLOT, size=128))) is None
+    assert slot_seen(failure(7, 1), *guest(table, ImageError("no such type"))) is None
 
 
 def test_table_that_is_not_there_is_no_new_error() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frame_harness.base.errors import HarnessError
+from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.contract.layout import StructLayout
 from frame_harness.guest.checks import ClauseViolated
@@ -33,9 +33,12 @@ def slot_seen(
 
 
 def _layout_of(image: Image) -> StructLayout | None:
-    """The contract's layout, where the image has the same."""
+    """The contract's layout, where the image has the same; one that has no slots at all has another."""
     contract = image.subject.contract
-    differs = contract.layouts.diff(contract.slot, image.layout(image.slot_type))
+    try:
+        differs = contract.layouts.diff(contract.slot, image.layout(image.slot_type))
+    except ImageError:
+        return None
     return None if differs or image.slot_layout != contract.slot else contract.slot
 
 
