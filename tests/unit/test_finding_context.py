@@ -99,7 +99,9 @@ def test_control_characters_of_a_source_reach_no_terminal(subject: Path) -> None
     assert r"th\x1b[31mree" in shown(f"{subject}:3", context(subject))
 
 
-def test_color_is_for_terminals_alone(subject: Path) -> None:
+@pytest.mark.parametrize("text", [TEXT, f"\n\n{TEXT}", f"/* a\n\tb */ fn x() {{}}\n{TEXT}\n\n", '"'])
+def test_color_is_for_terminals_alone(subject: Path, text: str) -> None:
+    subject.write_text(text)
     facts: dict[str, Any] = {"slot": SLOT, "field": "refcount", "frame": 0x1000}
     plain = shown(f"{subject}:3", context(subject), **facts)
     colored = shown(f"{subject}:3", context(subject), terminal=True, **facts)

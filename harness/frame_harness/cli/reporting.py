@@ -81,8 +81,11 @@ def _writers(
     found: Examined, reports: Reports, root: Path
 ) -> Iterator[tuple[Path | None, Callable[[], str]]]:
     evidence, verdict, known = found.evidence, found.verdict, found.known
-    clauses = found.subject.contract.clauses
     yield reports.json, partial(json_report.dumps, evidence, verdict, known)
     yield reports.junit, partial(junit.dumps, evidence, verdict, known)
-    yield reports.sarif, partial(sarif.dumps, evidence, verdict, clauses, root, version())
+    yield reports.sarif, partial(_sarif, found, root)
     yield reports.code_quality, partial(code_quality.dumps, evidence, verdict, root)
+
+
+def _sarif(found: Examined, root: Path) -> str:
+    return sarif.dumps(found.evidence, found.verdict, found.subject.contract.clauses, root, version())

@@ -61,7 +61,7 @@ def _highlighted(text: str) -> Sequence[Text]:
 
 
 def _colored(context: FindingContext, file: str) -> Sequence[Text]:
-    """All lines of a file: a part of it alone may begin inside of a comment."""
+    """All lines of a file: a part of it alone may begin inside of a comment, or of a text."""
     return _highlighted("\n".join(map(_as_shown, context.lines(file))))
 
 
