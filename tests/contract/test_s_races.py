@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.checks import ClauseViolated, SlotSight
 from frame_harness.guest.kernel import Kernel
+from frame_harness.image.image import Image
 from frame_harness.races.blame import CLAUSES
 from frame_harness.races.explorer import Explorer, Race
 from frame_harness.races.stage import staged
@@ -79,7 +80,7 @@ def races(guests: Guests, clause: str) -> Iterator[Race]:
 
 
 @pytest.mark.parametrize("clause", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in CLAUSES])
-def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Guests) -> None:
+def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Guests, image: Image) -> None:
     guests.explorer().require_plays(clause)
     found = list(races(guests, clause))
     if not found:
@@ -95,4 +96,5 @@ def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Gue
         at=diagram.hold.at,
         function=first.play.held.method.function,
         diagram=diagram,
+        slot=SlotSight(first.slot) if first.slot else None,
     )

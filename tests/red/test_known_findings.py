@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import Judged, check
 
@@ -17,6 +18,12 @@ def judged(folder: Path, subject: Path, *arguments: str | Path) -> Judged:
     return check(folder, *common, *arguments)
 
 
+def lines_of_findings(result: Judged) -> list[str]:
+    """Of the findings that are shown as a block of their own."""
+    shown = [one["at"] for one in result.report["findings"] if one["at"] and not one["explained_by"]]
+    return [at.rpartition(":")[2] for at in shown]
+
+
 def outcomes(result: Judged, outcome: str) -> set[str]:
     return {id_ for id_, clause in result.report["clauses"].items() if clause["outcome"] == outcome}
 
@@ -28,6 +35,11 @@ def test_findings_of_a_real_frame_rs_are_these_until_a_baseline_knows_them(
     assert (fresh.status, fresh.kind, fresh.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), fresh.out
     assert fresh.violated == FINDINGS
     assert HOLDS in outcomes(fresh, "held")
+    assert all(f"> {line} " in fresh.out for line in lines_of_findings(fresh)), fresh.out
+    with_slot = [one for run in fresh.report["runs"] for one in run["checks"] if one["slot"]]
+    assert {"ALLOC-15", "REF-07"} <= {id_ for one in with_slot for id_ in one["clauses"]}
+    assert {len(one["slot"]["got"]) for one in with_slot} == {2 * META_SLOT.size}
+    assert "refcount generation" in fresh.out
 
     baseline = tmp_path / "known.toml"
     entries = [f'[[finding]]\nid = "{id_}"\nreason = "audited"\n' for id_ in sorted({*FINDINGS, HOLDS})]

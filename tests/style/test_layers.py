@@ -47,6 +47,7 @@ INSTALLED_AS = {
     "iced_x86": "iced-x86",
     "qemu": "qemu.qmp",
     "xdist": "pytest-xdist",
+    "yaml": "PyYAML",
 }
 
 

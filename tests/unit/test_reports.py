@@ -244,6 +244,7 @@ def test_json_has_the_documented_parts(evidence: Evidence) -> None:
         "name": evidence.subject.name,
         "path": evidence.subject.path,
         "sha256": evidence.subject.sha256,
+        "files": [],
     }
     assert set(document["clauses"]) == set(verdict.clauses)
     outcomes = {"held", "violated", "known", "not-evaluated"}

@@ -18,7 +18,7 @@ from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
-from frame_harness.cli.reporting import Examined, publish
+from frame_harness.cli.reporting import Examined, files_of, publish
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
@@ -61,6 +61,8 @@ class Request:
     baseline: Path | None = None
     json: Path | None = None
     junit: Path | None = None
+    sarif: Path | None = None
+    code_quality: Path | None = None
     upstream: Path | None = None
     workers: int | None = None
     last_failed: Path | None = None
@@ -92,7 +94,7 @@ def check(request: Request) -> ExitCode:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
-    report_files.make_way((request.json, request.junit), read)
+    report_files.make_way(files_of(request), read)
     upstream.make_room(request.upstream)
     console = console_for()
     with Progress(console) as progress:

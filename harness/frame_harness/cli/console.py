@@ -14,7 +14,8 @@ import click
 
 from frame_harness.base.commands import speaker
 from frame_harness.base.errors import HarnessError, UsageError
-from frame_harness.cli.console_text import answer_lines, failure_lines
+from frame_harness.cli.console_host import GUEST_S_OWN, NAMES, WATCH, HostCommands
+from frame_harness.cli.console_text import answer_lines, failure_lines, with_host_commands
 from frame_harness.cli.endings import ending
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
@@ -24,6 +25,7 @@ from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine
 from frame_harness.machine.firmware import require_host
+from frame_harness.report.terminal import console_for
 
 HINT = "`help` lists the commands, Tab completes them, Ctrl-C stops one, Ctrl-D or `quit` ends"
 _QUIT = ("quit", "exit")
@@ -52,6 +54,7 @@ class _Talk:
         self._image, self._machine, self._init = image, machine, init
         self._kernel = self._boot()
         self._slot = image.dtype(image.slot_type)
+        self._host, self._screen = HostCommands(), console_for()
         self._exited = False
 
     def __enter__(self) -> Self:
@@ -110,9 +113,19 @@ class _Talk:
                 return status
 
     def _say(self, line: str) -> ExitCode | None:
-        """Send one request and show its answer; returns the session's status once the guest is gone."""
+        """Do one command and show its answer; returns the session's status once the guest is gone."""
+        status, name = self._do(line), line.split(maxsplit=1)[0]
+        for told in self._host.changes(self._kernel) if name != WATCH else ():
+            click.echo(told)
+        return status
+
+    def _do(self, line: str) -> ExitCode | None:
+        request = GUEST_S_OWN.get(" ".join(line.split()), line)
         try:
-            reply = self._kernel.request(line)
+            if request == line and line.split(maxsplit=1)[0] in NAMES:
+                self._do_here(line)
+                return None
+            reply = self._kernel.request(request)
         except (UsageError, NotInThisVersion) as error:
             click.echo(str(error), err=True)
             return None
@@ -122,15 +135,25 @@ class _Talk:
             status, _ = ending(error)
             click.echo(f"the guest is gone: {status.name}, status {int(status)}", err=True)
             return status
-        click.echo("\n".join(answer_lines(reply, self._slot)))
+        click.echo("\n".join(answer_lines(with_host_commands(reply), self._slot)))
         self._exited = line.split(maxsplit=1)[0] == "exit" and reply.status == "ok"
         return ExitCode.PASS if self._exited else None
+
+    def _do_here(self, line: str) -> None:
+        """Do a command of the host's; what it cannot read is no end of the guest."""
+        try:
+            for shown in self._host.run(self._kernel, line):
+                self._screen.print(shown, soft_wrap=True)
+        except HarnessError as error:
+            if not self._kernel.alive:
+                raise
+            click.echo(str(error), err=True)
 
     def _complete(self) -> None:
         """Give `input` its history, and the guest's commands to the Tab key."""
         readline: Any = importlib.import_module("readline")
         # slot.peek <paddr> - the bytes of a slot
-        commands = sorted(line.split()[0] for line in self._kernel.call("help").data)
+        commands = sorted({*NAMES, *(line.split()[0] for line in self._kernel.call("help").data)})
 
         def matching(begun: str, number: int) -> str | None:
             found = [f"{command} " for command in commands if command.startswith(begun)]

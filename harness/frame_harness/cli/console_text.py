@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
+from frame_harness.cli.console_host import HELP, HIDDEN
 from frame_harness.contract.layout import RESERVED
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.reply import Reply
@@ -25,6 +27,15 @@ def answer_lines(reply: Reply, slot: np.dtype[np.void]) -> Iterator[str]:
     for line in (*reply.data, reply.shown):
         yield _with_slot_fields(line, slot)
     yield from (f"  {entry}" for entry in reply.backtrace)
+
+
+def with_host_commands(reply: Reply) -> Reply:
+    """What `help` says of the guest's commands, with those of the host; any other reply as it is."""
+    name, _, prefix = reply.request.partition(" ")
+    if name != "help" or reply.status != "ok":
+        return reply
+    own = (line for line in HELP if line.startswith(prefix.strip()))
+    return replace(reply, data=(*own, *(line for line in reply.data if not line.startswith(HIDDEN))))
 
 
 def failure_lines(failure: GuestFailure) -> Iterator[str]:

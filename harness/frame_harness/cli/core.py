@@ -19,7 +19,7 @@ from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
-from frame_harness.cli.reporting import Examined, publish
+from frame_harness.cli.reporting import Examined, files_of, publish
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.subject import Subject
@@ -81,6 +81,8 @@ class CoreRequest:
     baseline: Path | None = None
     json: Path | None = None
     junit: Path | None = None
+    sarif: Path | None = None
+    code_quality: Path | None = None
     upstream: Path | None = None
     seed: int = SEED
     last_failed: Path | None = None
@@ -204,7 +206,7 @@ def check_core(request: CoreRequest) -> ExitCode:
     Raises:
         HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
     """
-    report_files.make_way((request.json, request.junit), (request.baseline, request.last_failed))
+    report_files.make_way(files_of(request), (request.baseline, request.last_failed))
     upstream.make_room(request.upstream)
     console = console_for()
     with Progress(console) as progress:

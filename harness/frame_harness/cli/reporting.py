@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -10,12 +12,13 @@ from rich.console import Console
 
 from frame_harness.base import report_files
 from frame_harness.cli import upstream
+from frame_harness.cli.ci import add_summary, in_github_actions, root_of, version
 from frame_harness.image.subject import Subject
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import Verdict
-from frame_harness.report import json_report, junit
+from frame_harness.report import code_quality, json_report, junit, sarif
 from frame_harness.report.terminal import print_report
 
 
@@ -27,6 +30,12 @@ class Reports(Protocol):
 
     @property
     def junit(self) -> Path | None: ...
+
+    @property
+    def sarif(self) -> Path | None: ...
+
+    @property
+    def code_quality(self) -> Path | None: ...
 
     @property
     def upstream(self) -> Path | None: ...
@@ -48,13 +57,36 @@ def publish(found: Examined, console: Console, reports: Reports) -> ExitCode:
     Raises:
         Unwritable, OSError: a file could not be written; the others were.
     """
-    evidence, verdict, known = found.evidence, found.verdict, found.known
-    explained = found.subject.contract.explanations is not None
-    print_report(evidence, verdict, known, console, explained=explained)
-    writers = {reports.json: json_report.dumps, reports.junit: junit.dumps}
-    report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
+    evidence, verdict = found.evidence, found.verdict
+    root, contract = root_of(found.subject.path), found.subject.contract
+    explained = contract.explanations is not None
+    with in_github_actions(evidence, verdict, root):
+        print_report(evidence, verdict, found.known, console, contract.slot, explained=explained)
+    try:
+        report_files.write({file: dumps() for file, dumps in _writers(found, reports, root) if file})
+    finally:
+        add_summary(evidence, verdict, root)
     if saved := upstream.save(reports.upstream, evidence, verdict, found.subject):
         console.print(saved, soft_wrap=True)
     if evidence.interrupted:
         console.print("interrupted; every guest is gone")
     return exit_code(verdict.kind)
+
+
+def files_of(reports: Reports) -> tuple[Path | None, ...]:
+    """Where the reports go that are one file each; see `report_files.make_way`."""
+    return reports.json, reports.junit, reports.sarif, reports.code_quality
+
+
+def _writers(
+    found: Examined, reports: Reports, root: Path
+) -> Iterator[tuple[Path | None, Callable[[], str]]]:
+    evidence, verdict, known = found.evidence, found.verdict, found.known
+    yield reports.json, partial(json_report.dumps, evidence, verdict, known)
+    yield reports.junit, partial(junit.dumps, evidence, verdict, known)
+    yield reports.sarif, partial(_sarif, found, root)
+    yield reports.code_quality, partial(code_quality.dumps, evidence, verdict, root)
+
+
+def _sarif(found: Examined, root: Path) -> str:
+    return sarif.dumps(found.evidence, found.verdict, found.subject.contract.clauses, root, version())

@@ -15,6 +15,7 @@ from frame_harness.base.parent import adopt_orphans, end_children
 from frame_harness.cli.check import Request
 from frame_harness.cli.core import CoreRequest
 from frame_harness.cli.rounds import CoreRounds, FrameRounds, guarded
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.report.terminal import console_for
 from frame_harness.watching.content import Content
@@ -35,7 +36,8 @@ def watch(request: Request | CoreRequest) -> ExitCode:
     rounds = CoreRounds(request) if isinstance(request, CoreRequest) else FrameRounds(request)
     adopt_orphans()
     keep: set[int] = set()
-    screen = Screen(console_for())
+    slot = None if isinstance(request, CoreRequest) else FRAME_METADATA.slot
+    screen = Screen(console_for(), slot)
 
     def begin(before: Before) -> Round:
         return Round(partial(guarded, rounds, before), keep)

@@ -15,7 +15,7 @@ from frame_harness.contract.layout import StructLayout
 from frame_harness.contract.methods import CallEnd, Case, Method, Slot
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
-from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, SlotSight
 from frame_harness.guest.errors import CommandRefused
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.program import Ask, runs_programs
@@ -148,6 +148,7 @@ def violation(
     expected = " or ".join(_wanted(one, shown) for one in case.allowed)
     field = changed[0] if changed else ""
     broken = _broken(method, case, reply, after, contract.layouts.general)
+    sight = SlotSight(slot.tobytes(), expected=_promised(case))
     if broken[0] not in method.clauses:
         return OtherClauseViolated(
             broken[0],
@@ -157,8 +158,17 @@ def violation(
             frame=paddr,
             field=field,
             function=contract.path_of(method),
+            slot=sight,
         )
-    return ClauseViolated(what, expected=expected, got=got, frame=paddr, field=field, breaks=broken)
+    return ClauseViolated(
+        what, expected=expected, got=got, frame=paddr, field=field, breaks=broken, slot=sight
+    )
+
+
+def _promised(case: Case) -> Slot:
+    """The fields whose value is the same in every allowed end."""
+    first, *others = (one.after for one in case.allowed)
+    return {name: value for name, value in first.items() if all(one[name] == value for one in others)}
 
 
 def _broken(method: Method, case: Case, reply: Reply, after: Slot, general: str) -> Sequence[str]:

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from frame_harness.base.errors import HarnessError
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.judge.diagrams import Diagram
+
+
+@dataclass(frozen=True)
+class SlotSight:
+    """What a check saw in the slot of a frame.
+
+    Attributes:
+        data: all of its bytes at that moment; empty of a check that leaves the slot as it is.
+        found: the value of the field that the violation is about, where a number was compared.
+        expected: by field the value that was promised, where it is a number.
+    """
+
+    data: bytes = b""
+    found: int | None = None
+    expected: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class ClauseViolated(AssertionError):
@@ -25,6 +43,7 @@ class ClauseViolated(AssertionError):
         calls: paths of the functions that were called, where that happened out of the check's own sight.
         breaks: the clauses that are broken, of a check that looks at others, too; empty means all of them.
         diagram: what the CPUs did, where the violation takes several of them.
+        slot: what was seen in the frame's slot, where something was.
     """
 
     def __init__(
@@ -41,11 +60,13 @@ class ClauseViolated(AssertionError):
         calls: Iterable[str] = (),
         breaks: Iterable[str] = (),
         diagram: Diagram | None = None,
+        slot: SlotSight | None = None,
     ) -> None:
         self.diagram = diagram
         self.what, self.expected, self.got = what, expected, got
         self.frame, self.field, self.exhibit, self.at = frame, field, exhibit, at
         self.function, self.calls, self.breaks = function, frozenset(calls), tuple(breaks)
+        self.slot = slot
         where = "" if frame is None else f" on frame {frame:#x}"
         where += f" ({field})" if field else ""
         text = f"{what}{where}: expected {expected}, got {got}"
@@ -69,10 +90,12 @@ class OtherClauseViolated(ClauseViolated):
         frame: int | None = None,
         field: str = "",
         function: str = "",
+        slot: SlotSight | None = None,
     ) -> None:
         super().__init__(
-            what, expected=expected, got=got, frame=frame, field=field, function=function, breaks=(clause,)
-        )
+            what, expected=expected, got=got, frame=frame, field=field, function=function, breaks=(clause,),
+            slot=slot,
+        )  # fmt: skip
         self.clause = clause
 
 
@@ -114,7 +137,17 @@ def expect(
             field=field,
             function=function,
             breaks=(clause,) if clause else (),
+            slot=None if frame is None else _sight(field, got, expected),
         )
+
+
+def _sight(field: str, got: Any, expected: Any) -> SlotSight:
+    numbers = [
+        int(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else None
+        for value in (got, expected)
+    ]
+    found, wanted = numbers
+    return SlotSight(found=found, expected={} if wanted is None else {field: wanted})
 
 
 def _show(value: Any, base: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,14 +41,24 @@ def memory_state(
     """
     buddy, regions = kernel.buddy(), kernel.memory_map() if regions is None else regions
     zones = buddy["zones"][: int(buddy["n_zones"])]
-    return MemoryState(
-        slots=_with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
+    bare = without_buddy(kernel, regions)
+    return replace(
+        bare,
         zones=tuple(_zone(name, zone) for name, zone in zip(ZONE_NAMES, zones, strict=False)),
         cached=cached_frames(_cached(buddy["caches"])),
-        ram=pfn_ranges([_frames(region) for region in regions if region.kind not in ("reserved", "acpi")]),
-        off_limits=pfn_ranges([_frames(region) for region in regions if region.kind != "ram"]),
         canary=canary,
         quarantined=None if quarantined is None else _pfns(quarantined),
+    )
+
+
+def without_buddy(kernel: GuestView, regions: Sequence[Region]) -> MemoryState:
+    """The same of a guest that has slots, and no allocator yet."""
+    return MemoryState(
+        slots=_with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
+        zones=(),
+        cached=cached_frames([]),
+        ram=pfn_ranges([_frames(region) for region in regions if region.kind not in ("reserved", "acpi")]),
+        off_limits=pfn_ranges([_frames(region) for region in regions if region.kind != "ram"]),
     )
 
 

@@ -14,6 +14,7 @@ from frame_harness.contract.invariant import Report
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import Done, Fail, Panic, PanicKind
 from frame_harness.frame_metadata.model.expected import SlotDifference
+from frame_harness.guest.checks import SlotSight
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.reply import Reply
 from frame_harness.histories.interpreter import Prediction, expected_status, is_refusal
@@ -41,6 +42,7 @@ class Difference:
         got_status: of the reply: `ok`, `fail`, `panic`.
         zeroed: whether a payload had to be zero, rather than to stay.
         values: of a slot's field, as predicted and as found.
+        slot: the bytes of that slot.
     """
 
     kind: str
@@ -53,11 +55,20 @@ class Difference:
     got_status: str = ""
     zeroed: bool = False
     values: tuple[int, int] | None = None
+    slot: bytes = b""
 
     @property
     def frame(self) -> int | None:
         """Physical address of the frame that it shows on."""
         return None if self.pfn is None else self.pfn << PAGE_SHIFT
+
+    @property
+    def sight(self) -> SlotSight | None:
+        """What was seen of a slot; None where it was of something else."""
+        if self.values is None or not self.slot:
+            return None
+        expected, got = self.values
+        return SlotSight(self.slot, found=got, expected={self.field: expected})
 
     @property
     def text(self) -> str:
@@ -138,6 +149,7 @@ def of_slots(examples: Sequence[SlotDifference], total: int) -> Difference:
         pfn=first.pfn,
         field=first.field,
         values=(first.expected, first.got),
+        slot=first.row,
     )
 
 

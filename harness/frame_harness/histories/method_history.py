@@ -255,6 +255,7 @@ def _told(kernel: BootedGuest, wrong: Wrong, exhibit: str = "") -> ClauseViolate
         got=told.got,
         frame=told.frame,
         field=told.field,
+        slot=told.slot,
         exhibit=exhibit,
         function=paths[-1],
         calls=paths,

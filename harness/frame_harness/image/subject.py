@@ -25,6 +25,7 @@ class Subject:
         name: what reports call it.
         parts: names of the files in the folder `path` that are judged together.
         features: of the shim, without which these files do not compile.
+        digests: sha256 of each of the files, when this value was made.
     """
 
     path: Path
@@ -33,12 +34,13 @@ class Subject:
     contract: Contract = field(compare=False, repr=False)
     parts: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    digests: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def builtin(cls, contract: Contract) -> Subject:
         """Return the shim's own module, in which every clause holds."""
         path = builtin_path(contract)
-        return cls(path, _digest(path), BUILTIN_NAME, contract)
+        return cls(path, digest := _digest(path), BUILTIN_NAME, contract, digests=(digest,))
 
     @classmethod
     def from_file(cls, path: str | Path, contract: Contract) -> Subject:
@@ -49,7 +51,7 @@ class Subject:
         """
         resolved = Path(path).expanduser().resolve()
         _check_name(resolved)
-        return cls(resolved, _digest(resolved), resolved.name, contract)
+        return cls(resolved, digest := _digest(resolved), resolved.name, contract, digests=(digest,))
 
     @classmethod
     def from_folder(
@@ -67,7 +69,8 @@ class Subject:
         """
         resolved = path.resolve()
         _check_name(resolved)
-        return cls(resolved, _digest_of_parts(resolved, parts), name, contract, parts, features)
+        digests = tuple(_digest(resolved / part) for part in parts)
+        return cls(resolved, _together(parts, digests), name, contract, parts, features, digests)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -81,8 +84,8 @@ class Subject:
 
     def refreshed(self) -> Subject:
         """Return the subject as its file is now."""
-        new = _digest_of_parts(self.path, self.parts) if self.parts else _digest(self.path)
-        return replace(self, sha256=new)
+        digests = tuple(map(_digest, self.files))
+        return replace(self, sha256=_together(self.parts, digests), digests=digests)
 
 
 def builtin_path(contract: Contract) -> Path:
@@ -103,9 +106,12 @@ def _check_name(path: Path) -> None:
         )
 
 
-def _digest_of_parts(folder: Path, parts: tuple[str, ...]) -> str:
-    digests = " ".join(f"{part} {_digest(folder / part)}" for part in parts)
-    return hashlib.sha256(digests.encode()).hexdigest()
+def _together(parts: tuple[str, ...], digests: tuple[str, ...]) -> str:
+    """One digest of several files; of a single one its own."""
+    if not parts:
+        return digests[0]
+    named = " ".join(f"{part} {digest}" for part, digest in zip(parts, digests, strict=True))
+    return hashlib.sha256(named.encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

@@ -71,12 +71,36 @@ class CheckInRun(Record, frozen=True, order=True):
     case: str = ""
 
 
+class SourceFile(Record, frozen=True, kw_only=True):
+    """A file that was judged, by its absolute path; sha256 in hex."""
+
+    path: str
+    sha256: str
+
+
 class SubjectInfo(Record, frozen=True, kw_only=True):
-    """The frame module under test; sha256 in hex."""
+    """The subject, with the files that it consists of; sha256 in hex, of all of them together."""
 
     name: str
     path: str
     sha256: str
+    files: tuple[SourceFile, ...] = ()
+
+
+class SlotBytes(Record, frozen=True, kw_only=True):
+    """The slot of a result's frame as the check found it, laid out as the contract says.
+
+    `got` are all of its bytes in hex; `expected` has the value that was promised of some fields, by name. It
+    is empty where a promise cannot be told as values of fields.
+    """
+
+    got: str
+    expected: dict[str, Count] = msgspec.field(default_factory=dict)
+
+    @property
+    def data(self) -> bytes:
+        """The bytes."""
+        return bytes.fromhex(self.got)
 
 
 class CheckResult(Record, frozen=True, kw_only=True):
@@ -91,7 +115,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     an error that it came from data of the guest: a broken subject may have put it there. `lacks` are the
     names that an absent one would need. `cause` tells faults apart that break the same clause, where that is
     known: each is a finding. `case` shows it, in the words that `--case` takes. `diagram` is what CPUs
-    did, of a violation that takes several of them.
+    did, of a violation that takes several of them. `slot` is that of `frame`, where its bytes are known.
     """
 
     check: str
@@ -121,6 +145,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     cause: str = ""
     case: str = ""
     diagram: Diagram | None = None
+    slot: SlotBytes | None = None
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -128,6 +153,12 @@ class CheckResult(Record, frozen=True, kw_only=True):
         if self.outcome is not Outcome.VIOLATED:
             return ()
         return self.breaks or self.clauses
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """File and line of `at`; None where there is no line."""
+        file, _, line = self.at.rpartition(":")
+        return (file, int(line)) if file and line.isdecimal() else None
 
 
 class PlannedCheck(Record, frozen=True, kw_only=True):

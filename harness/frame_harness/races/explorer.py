@@ -59,6 +59,8 @@ class Race:
     diagram: Interleaving
     frame: int
     unordered: bool = False
+    slot: bytes = b""
+    """The bytes of the frame's slot behind it; empty where the guest did not come so far."""
 
     @property
     def fatal(self) -> bool:
@@ -155,7 +157,7 @@ class Explorer:
         in_steps = {play.held.method.name, play.meanwhile.method.name} & IN_STEPS.keys()
         for part in got.differences(legal, each_part=bool(in_steps)):
             orders = (_shown(legal[0], part), _shown(legal[1], part))
-            return self._race(play, part, orders, _shown(got, part))
+            return self._race(play, part, orders, _shown(got, part), got.slot)
         return None
 
     def recorded(self, race: Race) -> Race:
@@ -182,7 +184,7 @@ class Explorer:
         same = _shown(_judged(play, outcome), diagram.part) == diagram.got
         return recording.added_to(diagram) if same else None
 
-    def _race(self, play: Play, part: str, orders: tuple[str, str], got: str) -> Race:
+    def _race(self, play: Play, part: str, orders: tuple[str, str], got: str, slot: bytes = b"") -> Race:
         hold = Hold(
             cpu=FIRST, instructions=play.at.instruction, at=self.stage.place(play.trace, play.at),
             inside=play.at.inside, field=play.field,
@@ -191,7 +193,7 @@ class Explorer:
             operations=(play.held.shown, play.meanwhile.shown), hold=hold, state=play.scene.name, part=part,
             orders=orders, got=got,
         )  # fmt: skip
-        return Race(play, diagram, self.stage.known["frame"])
+        return Race(play, diagram, self.stage.known["frame"], slot=slot)
 
     def _in_order(self, play: Play, *, swapped: bool) -> RaceResult:
         key = play.scene, play.held, play.meanwhile, swapped

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class RaceResult:
-    """Parts by name: a field of the slot, `hooks`, `other slots`, `answer 1`, `answer 1: v`."""
+    """Parts by name: a field of the slot, `hooks`, `other slots`, `answer 1`, `answer 1: v`.
+
+    Attributes:
+        slot: the bytes of the slot.
+    """
 
     parts: dict[str, str]
+    slot: bytes = field(default=b"", compare=False)
 
     def masked(self, part: str, mask: int) -> RaceResult:
         """The same with nothing but some bits of a part that is a number."""
         if part not in self.parts:
             return self
-        return RaceResult({**self.parts, part: f"{int(self.parts[part], 0) & mask:#x}"})
+        return RaceResult({**self.parts, part: f"{int(self.parts[part], 0) & mask:#x}"}, self.slot)
 
     def differences(self, legal: Collection[RaceResult], *, each_part: bool) -> list[str]:
         """Return the parts that no legal outcome explains; none when this outcome is legal.

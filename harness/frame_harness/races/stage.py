@@ -296,7 +296,7 @@ class Stage:
         parts |= {str(name): _shown(slot[name]) for name in self._table.dtype.names or ()}
         parts["hooks"] = ", ".join(self._called())
         parts["other slots"] = self._changed()
-        return RaceResult(parts)
+        return RaceResult(parts, slot.tobytes())
 
     def _called(self) -> Iterator[str]:
         for word in self._hooks[: int(self._hook_count[0])].tolist():

@@ -10,7 +10,10 @@ from rich.text import Text
 from frame_harness.base.text import plural, printable
 from frame_harness.judge.evidence import CheckResult
 from frame_harness.judge.findings import Finding
+from frame_harness.report.byte_map import ByteMap
+from frame_harness.report.context import NO_CONTEXT, FindingContext
 from frame_harness.report.origins import origin_words
+from frame_harness.report.source_lines import SourceExcerpt
 from frame_harness.report.width import ByWidth
 
 LABEL = "dim"
@@ -45,12 +48,14 @@ def clause_line(name: Text, words: Text, where: str) -> RenderableType:
     return ByWidth(line, pipe)
 
 
-def finding_block(finding: Finding, consequences: Sequence[Finding] = ()) -> RenderableType:
+def finding_block(
+    finding: Finding, consequences: Sequence[Finding] = (), context: FindingContext = NO_CONTEXT
+) -> RenderableType:
     """Clause and words, where it shows, then the first violation; what it explains in one line each."""
     style = "yellow" if finding.known else "red"
     name = Text(finding.clause, style=f"bold {style}")
     parts: list[RenderableType] = [clause_line(name, Text(finding.title), finding.where)]
-    parts.append(result_block(finding.first))
+    parts.append(result_block(finding.first, context))
     others = _other_sights(finding)
     if others:
         parts.append(_fields([("also", other) for other in others]))
@@ -63,7 +68,10 @@ def finding_block(finding: Finding, consequences: Sequence[Finding] = ()) -> Ren
 
 
 def broken_off_block(
-    result: CheckResult, others: Sequence[CheckResult] = (), where: str = ""
+    result: CheckResult,
+    others: Sequence[CheckResult] = (),
+    where: str = "",
+    context: FindingContext = NO_CONTEXT,
 ) -> RenderableType:
     """A check that came to no end: what it checks, how it ended, what was seen last.
 
@@ -75,7 +83,7 @@ def broken_off_block(
     parts = [
         headline(title, Text(where or str(result.run), style=LABEL)),
         _fields([("clauses", clauses)]),
-        result_block(result),
+        result_block(result, context),
     ]
     if others:
         names = dict.fromkeys(other.check.rpartition("::")[2] for other in others)
@@ -85,8 +93,8 @@ def broken_off_block(
     return Group(*parts, *_again(result))
 
 
-def result_block(result: CheckResult) -> RenderableType:
-    """Expected, got and where on the slot; then exhibit, last commands, CPUs, console."""
+def result_block(result: CheckResult, context: FindingContext = NO_CONTEXT) -> RenderableType:
+    """Expected, got and where, with the line and the slot; then exhibit, last commands, CPUs, console."""
     place = "" if result.frame is None else f"{result.frame:#018x}"
     if result.field:
         place = f"{place}, {result.field}" if place else result.field
@@ -98,6 +106,9 @@ def result_block(result: CheckResult) -> RenderableType:
         ("at", f"{result.at}, in {result.function}" if result.at and result.function else result.at),
     ]
     parts = [_fields(rows)]
+    if result.place is not None and context.around(result.place):
+        parts.append(SourceExcerpt(context, result.place, _INDENT + _LABEL_WIDTH - 1))
+    parts += _slot(result, context)
     parts += _exhibit(result.exhibit.splitlines())
     parts.append(
         _fields(
@@ -110,6 +121,14 @@ def result_block(result: CheckResult) -> RenderableType:
         )
     )
     return Group(*parts)
+
+
+def _slot(result: CheckResult, context: FindingContext) -> list[RenderableType]:
+    """The bytes of the slot, where one of its fields is what the result is about."""
+    layout = context.slot
+    if result.slot is None or layout is None or result.field not in layout.widths:
+        return []
+    return [ByteMap(result.slot, result.field, layout, _INDENT, _LABEL_WIDTH)]
 
 
 def verbatim(line: str) -> Text:

@@ -8,12 +8,14 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from frame_harness.base.text import plural
+from frame_harness.contract.layout import StructLayout
 from frame_harness.judge.difference import Difference, Fault
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report.blocks import LABEL, clause_line, finding_block
+from frame_harness.report.context import FindingContext
 from frame_harness.report.terminal import against_a_pass, print_parts, verdict_line
 from frame_harness.report.text import id_ranges
 
@@ -21,8 +23,11 @@ _SO_FAR = " so far"
 _BECAME = {ClauseOutcome.VIOLATED: "broken in another way", ClauseOutcome.KNOWN: "known to the baseline"}
 
 
-def print_so_far(seen: Difference, evidence: Evidence, console: Console) -> None:
-    """Print what the first checks show, before the others are made."""
+def print_so_far(
+    seen: Difference, evidence: Evidence, console: Console, slot: StructLayout | None = None
+) -> None:
+    """Print what the first checks show, before the others are made; `slot` as in `print_report`."""
+    context = FindingContext(evidence.subject, slot)
     made = {(one.run, one.check) for one in evidence.checks}
     # Whoever met a fault on the way, or before the first check, was not asked again; a case was.
     held = [
@@ -30,7 +35,7 @@ def print_so_far(seen: Difference, evidence: Evidence, console: Console) -> None
         for one in seen.held
         if all(result.case or (result.run, result.check) in made for result in one.results)
     ]
-    parts = [*_broken(seen.broken, (), _SO_FAR), *_held(held, _SO_FAR)]
+    parts = [*_broken(seen.broken, (), _SO_FAR, context), *_held(held, _SO_FAR)]
     if seen.stopped:
         parts.append(_title(f"{plural(len(seen.stopped), 'check')} came to no end{_SO_FAR}", "bold red"))
     if parts:
@@ -39,28 +44,37 @@ def print_so_far(seen: Difference, evidence: Evidence, console: Console) -> None
 
 
 def print_difference(
-    seen: Difference, shown: Collection[Fault], evidence: Evidence, verdict: Verdict, console: Console
+    seen: Difference,
+    shown: Collection[Fault],
+    evidence: Evidence,
+    verdict: Verdict,
+    console: Console,
+    slot: StructLayout | None = None,
 ) -> None:
     """Print what is newly broken and what holds now; the verdict of everything as the last line.
 
     Args:
         shown: faults whose findings were printed already: a line is enough for each.
+        slot: as in `print_report`.
     """
-    parts = [*_broken(seen.broken, shown, ""), *_held(seen.held, "")]
+    context = FindingContext(evidence.subject, slot)
+    parts = [*_broken(seen.broken, shown, "", context), *_held(seen.held, "")]
     if seen.gone:
         lines = (
             _line(one, f"{one.title}: {one.first.message}: not seen any more; {_BECAME[became]}")
             for one, became in seen.gone
         )
         parts.append(Group(_title(f"changed ({len(seen.gone)})", "bold yellow"), *lines))
-    parts += against_a_pass(seen.stopped, evidence, verdict)
+    parts += against_a_pass(seen.stopped, evidence, verdict, context)
     parts += _names("still broken", seen.still)
     parts += _names("broken before, not judged this time", seen.unjudged)
     print_parts(parts, console)
     console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
 
 
-def _broken(findings: Sequence[Finding], shown: Collection[Fault], so_far: str) -> Iterable[RenderableType]:
+def _broken(
+    findings: Sequence[Finding], shown: Collection[Fault], so_far: str, context: FindingContext
+) -> Iterable[RenderableType]:
     if not findings:
         return []
     blocks: list[RenderableType] = []
@@ -72,7 +86,7 @@ def _broken(findings: Sequence[Finding], shown: Collection[Fault], so_far: str) 
             blocks.append(_line(one, f"{one.title} (shown above)"))
         else:
             blocks.append(
-                finding_block(one, [other for other in findings if other.explained_by == one.clause])
+                finding_block(one, [other for other in findings if other.explained_by == one.clause], context)
             )
     return [Group(_title(f"newly broken{so_far} ({len(findings)})", "bold red"), *blocks)]
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from frame_harness.base.program import program
 from frame_harness.base.text import plural, printable, seconds
+from frame_harness.contract.layout import StructLayout
 from frame_harness.judge.baseline import Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.difference import BROKEN_OFF
@@ -30,6 +31,7 @@ from frame_harness.report.blocks import (
     verbatim,
 )
 from frame_harness.report.causes import causes_of, shared
+from frame_harness.report.context import FindingContext
 from frame_harness.report.text import id_ranges, matrix
 from frame_harness.report.width import PIPE_WIDTH, ByWidth
 
@@ -69,15 +71,23 @@ def console_for(file: IO[str] | None = None) -> Console:
 
 
 def print_report(
-    evidence: Evidence, verdict: Verdict, baseline: Baseline, console: Console, *, explained: bool = False
+    evidence: Evidence,
+    verdict: Verdict,
+    baseline: Baseline,
+    console: Console,
+    slot: StructLayout | None = None,
+    *,
+    explained: bool = False,
 ) -> None:
     """Print everything there is to know, the verdict as the very last line.
 
     Args:
+        slot: how the bytes of a slot lie; without it none are shown.
         explained: whether `explain` knows the clauses.
     """
     alone = verdict.kind is Kind.UNJUDGEABLE and not evidence.runs  # one line says it all
-    print_parts([] if alone else _parts(evidence, verdict, baseline, explained), console)
+    context = FindingContext(evidence.subject, slot)
+    print_parts([] if alone else _parts(evidence, verdict, baseline, context, explained), console)
     console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
 
 
@@ -91,7 +101,9 @@ def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
     console.file.flush()
 
 
-def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline, explained: bool) -> list[RenderableType]:
+def _parts(
+    evidence: Evidence, verdict: Verdict, baseline: Baseline, context: FindingContext, explained: bool
+) -> list[RenderableType]:
     found = verdict.findings
     fresh = [finding for finding in found if not finding.known]
     parts = [_header(evidence)]
@@ -104,11 +116,12 @@ def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline, explained: 
             words += f"; {len(fresh) - len(roots)} more come of these, each is listed below its cause"
         parts.append(_title(plural(len(roots), "finding"), words))
         parts += [
-            finding_block(root, [one for one in fresh if one.explained_by == root.clause]) for root in roots
+            finding_block(root, [one for one in fresh if one.explained_by == root.clause], context)
+            for root in roots
         ]
         if explained:
             parts.append(verbatim(f"explain: {program()} explain {roots[0].clause}"))
-    parts += _broken_off(evidence.checks, evidence)
+    parts += _broken_off(evidence.checks, evidence, context)
     parts += _layouts(evidence)
     parts += _known([finding for finding in found if finding.known], baseline)
     parts += _stale(verdict.stale, baseline)
@@ -120,22 +133,24 @@ def _parts(evidence: Evidence, verdict: Verdict, baseline: Baseline, explained: 
 
 
 def against_a_pass(
-    results: Iterable[CheckResult], evidence: Evidence, verdict: Verdict
+    results: Iterable[CheckResult], evidence: Evidence, verdict: Verdict, context: FindingContext
 ) -> list[RenderableType]:
     """What stands against a PASS beside findings.
 
     Args:
         results: those that are to be told where they broke off.
     """
-    return [*_broken_off(results, evidence), *_reasons(verdict.reasons, evidence)]
+    return [*_broken_off(results, evidence, context), *_reasons(verdict.reasons, evidence)]
 
 
-def _broken_off(results: Iterable[CheckResult], evidence: Evidence) -> list[RenderableType]:
+def _broken_off(
+    results: Iterable[CheckResult], evidence: Evidence, context: FindingContext
+) -> list[RenderableType]:
     """Checks that came to no end, and what kept others from beginning."""
     stopped = [result for result in results if result.outcome in BROKEN_OFF]
     return [
         *(
-            broken_off_block(cause.first, cause.results[1:], _runs_in_short(cause.runs, evidence))
+            broken_off_block(cause.first, cause.results[1:], _runs_in_short(cause.runs, evidence), context)
             for cause in causes_of(stopped, evidence.errors)
         ),
         *(

@@ -19,11 +19,12 @@ from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import RunKey, decode, encode
+from frame_harness.judge.evidence import RunKey, SlotBytes, decode, encode
 from frame_harness.session import results
 from frame_harness.session.request import REQUEST, SessionRequest, request_of_options
 from frame_harness.session.run import Run
 from frame_harness.session.runs import WorkerOutput
+from frame_harness.session.seen_slots import slot_seen
 from frame_harness.session.selection import selection_of, without_campaigns
 from frame_harness.session.session import PARENT, RESULT, SEEN, SENT, Session
 from frame_harness.session.words import compared, users_lines
@@ -32,6 +33,8 @@ SESSION = pytest.StashKey[Session]()
 PHASES = pytest.StashKey[dict[str, tuple[pytest.TestReport, BaseException | None]]]()
 RUN = pytest.StashKey[Run]()
 KERNELS = pytest.StashKey[list[Kernel]]()
+SLOTS = pytest.StashKey[dict[str, SlotBytes | None]]()
+"""Of the frame that a phase's failure is about, read while the guest was as the check left it."""
 HAS_GUEST = pytest.StashKey[bool]()
 COLLECTED = pytest.StashKey[tuple[pytest.Item, ...]]()
 """All checks, before any was left out."""
@@ -191,6 +194,10 @@ def pytest_runtest_makereport(
     if report.failed:
         if RUN in item.stash:
             item.stash[RUN].retire_shared()
+        error = call.excinfo.value if call.excinfo else None
+        item.stash.setdefault(SLOTS, {})[str(report.when)] = slot_seen(
+            error, kernels, item.stash[RUN].image if RUN in item.stash else None
+        )
         for title, text in results.sections(item, kernels):
             report.sections.append((title, text))
     if report.when == "teardown" and results.clauses_of(item):
@@ -206,10 +213,14 @@ def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) ->
     phases, kernels = item.stash[PHASES], item.stash.get(KERNELS, [])
     run = item.stash.get(RUN, None)
     image, layout = (run.image, run.layout) if run else (None, None)
-    result = results.result_of(item, key, image, layout, phases, kernels, lambda: reproduce(item, key))
+    slots = item.stash.get(SLOTS, {})
+    slot = next(iter(slots.values()), None)
+    result = results.result_of(
+        item, key, image, layout, phases, kernels, lambda: reproduce(item, key), slot=slot
+    )
     report.user_properties.append((RESULT, encode(result)))
-    for _, error in phases.values():
-        if (seen := results.seen_on_the_way(item, result, error, image)) is not None:
+    for when, (_, error) in phases.items():
+        if (seen := results.seen_on_the_way(item, result, error, image, slots.get(when))) is not None:
             report.user_properties.append((SEEN, encode(seen)))
     if run is not None and had_a_guest(phases, kernels):
         run.note_end(next((error for one, error in phases.values() if one.failed), None))

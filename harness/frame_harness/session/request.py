@@ -15,7 +15,7 @@ from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import PROFILES
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import CheckInRun, RunKey, SubjectInfo
+from frame_harness.judge.evidence import CheckInRun, RunKey, SourceFile, SubjectInfo
 from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine, load_machines
 
 
@@ -94,7 +94,11 @@ REQUEST: Final = pytest.StashKey[SessionRequest]()
 
 def info_of(subject: Subject) -> SubjectInfo:
     """What evidence says of a subject."""
-    return SubjectInfo(name=subject.name, path=str(subject.path), sha256=subject.sha256)
+    files = tuple(
+        SourceFile(path=str(path), sha256=digest)
+        for path, digest in zip(subject.files, subject.digests, strict=False)
+    )
+    return SubjectInfo(name=subject.name, path=str(subject.path), sha256=subject.sha256, files=files)
 
 
 def profiles_named(word: str) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ from frame_harness.judge.evidence import (
     Outcome,
     PlannedCheck,
     RunKey,
+    SlotBytes,
     ViolatedInvariant,
     Witness,
 )
@@ -127,12 +128,15 @@ def result_of(
     reports: dict[str, tuple[pytest.TestReport, BaseException | None]],
     kernels: list[Kernel],
     reproduce: Callable[[], str],
+    *,
+    slot: SlotBytes | None = None,
 ) -> CheckResult:
     """Judge one check from its three phases: the first that did not pass decides.
 
     Args:
         layout: what the run's preflight saw of it, if it came so far.
         reproduce: says how to see it again.
+        slot: of the frame that a violation is about.
     """
     duration = sum(report.duration for report, _ in reports.values())
     facts = _of_the_phases(item, image, layout, reports)
@@ -150,6 +154,7 @@ def result_of(
     if facts["outcome"] is Outcome.VIOLATED:
         called = facts.get("calls") or frozenset().union(*(kernel.called for kernel in kernels))
         facts["calls"] = tuple(sorted(called))
+        facts["slot"] = slot
     return CheckResult(
         check=check_name(item), clauses=clauses_of(item), run=run, level=level_of(item),
         duration_s=duration, **facts,
@@ -192,7 +197,11 @@ def _of_a_failure(
 
 
 def seen_on_the_way(
-    item: pytest.Item, result: CheckResult, error: BaseException | None, image: Image | None
+    item: pytest.Item,
+    result: CheckResult,
+    error: BaseException | None,
+    image: Image | None,
+    slot: SlotBytes | None = None,
 ) -> CheckResult | None:
     """What a check met that is broken and not its own to judge, as a result of that clause.
 
@@ -218,6 +227,7 @@ def seen_on_the_way(
         commands=result.commands,
         console_tail=result.console_tail,
         reproduce=result.reproduce,
+        slot=slot,
     )
 
 

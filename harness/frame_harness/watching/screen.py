@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from frame_harness.base.text import plural, printable, seconds
+from frame_harness.contract.layout import StructLayout
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.difference import Difference, Fault
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
@@ -27,8 +28,8 @@ _NAMED = 3
 class Screen:
     """Prints the whole report of the first round, and what changed in each later one."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, slot: StructLayout | None = None) -> None:
+        self._console, self._slot = console, slot
         self._live = Live(Text(""), console=console, transient=True, auto_refresh=False)
         self._reported = False
         self._told: set[str] = set()
@@ -94,7 +95,7 @@ class Screen:
     def looked(self, seen: Difference, evidence: Evidence) -> None:
         """The first checks are over; before the first report it tells all of that."""
         if self._reported:
-            print_so_far(seen, evidence, self._console)
+            print_so_far(seen, evidence, self._console, self._slot)
             self._shown = {(one.clause, one.cause) for one in seen.broken}
 
     def judged(self, seen: Difference, evidence: Evidence, verdict: Verdict, known: Baseline) -> None:
@@ -102,9 +103,9 @@ class Screen:
         self._quiet()
         evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - self._since)
         if self._reported:
-            print_difference(seen, self._shown, evidence, verdict, self._console)
+            print_difference(seen, self._shown, evidence, verdict, self._console, self._slot)
         else:
-            print_report(evidence, verdict, known, self._console, explained=True)
+            print_report(evidence, verdict, known, self._console, self._slot, explained=True)
             self._reported = bool(evidence.runs)
         self._wait()
 

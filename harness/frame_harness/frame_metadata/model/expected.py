@@ -28,6 +28,8 @@ class SlotDifference:
     field: str
     expected: int
     got: int
+    row: bytes = b""
+    """The bytes of the whole slot."""
 
     @property
     def text(self) -> str:
@@ -107,7 +109,7 @@ class ExpectedTable:
         for name in self.slots.dtype.names or ():
             expected, got = (as_number(table[name][pfn]) for table in (self.slots, slots))
             if expected != got:
-                differences.append(SlotDifference(pfn, name, expected, got))
+                differences.append(SlotDifference(pfn, name, expected, got, slots[pfn].tobytes()))
         return differences
 
 
