@@ -81,7 +81,9 @@ def help_command(command: str) -> None:
     help="A machine's name or TOML file; repeat for more. Default: microvm, q35, pc, and others for the "
     "checks that need them.",
 )  # fmt: skip
-@click.option("--profile", type=click.Choice(["dev", "release", "both"]), default="both", show_default=True)
+@click.option(
+    "--profile", type=click.Choice(["dev", "release", "both", "cov"]), default="both", show_default=True
+)
 @click.option(
     "--accel", type=click.Choice(["tcg", "auto", "kvm"]), help="Accelerator; default: the machine's."
 )

@@ -48,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="a machine of qemu/*.toml or a file; repeat for more",
     )
-    group.addoption("--profile", choices=["dev", "release", "both"], help="cargo profile; default: dev")
+    group.addoption("--profile", choices=["dev", "release", "both", "cov"], help="cargo profile; default: dev")
     group.addoption(
         "--accel", choices=["tcg", "auto", "kvm"], help="accelerator; default: the machine's, tcg"
     )
