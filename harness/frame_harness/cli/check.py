@@ -19,6 +19,7 @@ from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
 from frame_harness.cli.reporting import Examined, publish
+from frame_harness.coverage import lcov
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
@@ -49,6 +50,7 @@ class Request:
     """What to judge, on what, and where the reports go.
 
     Attributes:
+        coverage: measure which lines of the subject run, in a run of its own.
         last_failed: a JSON report whose broken checks are the only ones, or `LAST_RUN`.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
@@ -61,9 +63,11 @@ class Request:
     baseline: Path | None = None
     json: Path | None = None
     junit: Path | None = None
+    lcov: Path | None = None
     upstream: Path | None = None
     workers: int | None = None
     last_failed: Path | None = None
+    coverage: bool = False
     red: str = ""
 
     def of_a_session(self, subject: Subject, machines: Mapping[str, Machine]) -> SessionRequest:
@@ -77,6 +81,7 @@ class Request:
             frame_rs=str(self.frame_rs or ""),
             program=program(),
             evidence=True,
+            measures_coverage=self.coverage or self.lcov is not None,
             red=self.red,
         )
 
@@ -92,11 +97,13 @@ def check(request: Request) -> ExitCode:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
-    report_files.make_way((request.json, request.junit), read)
+    report_files.make_way((request.json, request.junit, request.lcov), read)
     upstream.make_room(request.upstream)
     console = console_for()
     with Progress(console) as progress:
         found = examine(request, progress)
+    if (coverage := found.evidence.coverage) is not None and request.lcov:
+        report_files.write({request.lcov: lcov.dumps(coverage)})
     status = publish(found, console, request)
     remember(found.subject, found.evidence.checks)
     return status
@@ -180,7 +187,7 @@ def _build_first(asked: SessionRequest, progress: Progress) -> tuple[Trouble | N
     images: list[Image] = []
     try:
         toolchain = find_toolchain(say=progress.step)
-        for profile in asked.profiles:
+        for profile in asked.builds:
             images.append(build(asked.subject, profile, toolchain=toolchain, say=progress.step))
     except NotJudgeable as error:
         return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images

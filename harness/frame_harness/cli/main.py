@@ -97,6 +97,11 @@ def help_command(command: str) -> None:
 @click.option("--baseline", type=FILE, help="Known findings (TOML): they are listed, and are no failure.")
 @click.option("--json", "json_", type=FILE, help="Write the verdict as JSON.")
 @click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
+@click.option(
+    "--cov", "coverage", is_flag=True,
+    help="Make the checks once more on one machine, in a build without optimization; tell which lines ran.",
+)  # fmt: skip
+@click.option("--lcov", type=FILE, help="The same, and write the lines in the format of LCOV.")
 @click.option("--upstream", type=FOLDER, help="Write each finding as a text for the kernel's maintainers.")
 @click.option(
     "--seed",
@@ -120,6 +125,8 @@ def check_command(
     baseline: Path | None,
     json_: Path | None,
     junit: Path | None,
+    coverage: bool,
+    lcov: Path | None,
     upstream: Path | None,
     seed: int | None,
     workers: int | None,
@@ -129,7 +136,7 @@ def check_command(
     if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
-        others = {"--machine": machines, "--accel": accel, "-n": workers}
+        others = {"--machine": machines, "--accel": accel, "-n": workers, "--cov": coverage, "--lcov": lcov}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
         _refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
         if case and last_failed:
@@ -149,6 +156,7 @@ def check_command(
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
         json=json_, junit=junit, upstream=upstream, workers=workers, last_failed=last_failed, red=red,
+        coverage=coverage, lcov=lcov,
     )  # fmt: skip
     sys.exit(int(check(request)))
 

@@ -8,6 +8,8 @@ import msgspec
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.record import Record as Record
+from frame_harness.coverage.lines import Coverage
 
 
 class EvidenceError(HarnessError):
@@ -16,10 +18,6 @@ class EvidenceError(HarnessError):
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
-
-
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A frozen value whose JSON form must have these fields and no other."""
 
 
 class Outcome(StrEnum):
@@ -282,8 +280,8 @@ class Evidence(Record, frozen=True, kw_only=True):
 
     `plan` says what each planned check would have looked at: one that died cannot say it any more. `lacks`
     are the names that this version of the module lacks, as the compiler says. `interrupted` says that
-    somebody stopped it; then it is what was seen so far. `origins` say which commits brought faults, where
-    that was asked for.
+    somebody stopped it; then it is what was seen so far. `origins` say which commits brought faults, and
+    `coverage` which lines ran, where that was asked for.
     """
 
     subject: SubjectInfo
@@ -298,6 +296,7 @@ class Evidence(Record, frozen=True, kw_only=True):
     build_s: Seconds = 0.0
     interrupted: bool = False
     origins: tuple[Origin, ...] = ()
+    coverage: Coverage | None = None
 
     def origin_of(self, clause: str, cause: str) -> Origin | None:
         """Where a fault came from; None where nobody followed it."""
