@@ -29,8 +29,9 @@ def executed(log: bytes) -> frozenset[int]:
     """Return addresses in the instructions that ran, at least the first byte's of each.
 
     QEMU writes a block down before it runs it. A block ends at each branch, and runs to its end unless an
-    instruction in it faults: what lies behind that one is left out. Should the block have run whole at another
-    time, only what other blocks show of it counts. So nothing is called executed that was not.
+    instruction in it faults: what lies behind that one is left out. Should the block have run whole at
+    another time, only what other blocks show of it counts. So nothing is called executed that was not, but
+    for what lies behind the write to a port that ends QEMU.
 
     Args:
         log: of `-d in_asm,int`; exceptions in it belong to its blocks.

@@ -124,9 +124,7 @@ class BootedGuest:
         machine = machine.override(ram=ram, cpus=cpus, extra_args=args)
         require_room(image, machine.name, machine.ram)
         append = _command_line(machine, nonce, init, reserve, ramtop, extra)
-        guest = Guest.start(
-            machine, image.elf, append=append, ram_fill=seed, debugger=debugger, logs=logs
-        )
+        guest = Guest.start(machine, image.elf, append=append, ram_fill=seed, debugger=debugger, logs=logs)
         guest.hung_at = hung_at(image, hung_before)
         channel = Channel(guest.console)
         try:

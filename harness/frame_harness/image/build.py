@@ -52,7 +52,7 @@ def build(
     as it is whatever is built later.
 
     Args:
-        profile: `dev` (little optimization, debug assertions), `release`, or `cov` (dev without optimization).
+        profile: `dev` (little optimization, debug assertions), `release`, or `cov` (dev, not optimized).
         toolchain: the one that `find_toolchain` gives when not named.
     Raises:
         CompileError: it does not compile; carries the compiler's words.

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 
 from elftools.elf.elffile import ELFFile
 
-from frame_harness.image.demangle import demangle
 from frame_harness.image.dwarf import file_names
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.placed import is_part_of
@@ -61,7 +60,7 @@ class LineTable:
 
 
 class Sequence(NamedTuple):
-    """The rows of one function in a line program: (address, file, line); line 0 where there is no statement."""
+    """The rows of one function in a line program: (address, file, line), line 0 where no statement begins."""
 
     rows: tuple[tuple[int, str, int], ...]
     end: int
@@ -89,7 +88,9 @@ def read_line_table(elf: Path, is_subject: IsSubject, compiled_in: Path) -> Line
     """
     places = Places(elf)
     with reading(elf):
-        found = [one for one in sequences(open_elf(elf), is_subject, compiled_in) if _has_some(one, is_subject)]
+        found = [
+            one for one in sequences(open_elf(elf), is_subject, compiled_in) if _has_some(one, is_subject)
+        ]
     rows = [row for one in found for row in _rows(one, places, is_subject)]
     functions = sorted((one.rows[0][0], one.end) for one in found)
     return LineTable(tuple(sorted(rows)), tuple(functions))
@@ -99,7 +100,7 @@ def sequences(file: ELFFile, is_subject: IsSubject, compiled_in: Path) -> Iterat
     """Read the line programs that name a file, and of these each sequence, in the order of the file."""
     dwarf = file.get_dwarf_info()
     for offset in _programs(dwarf):
-        program = dwarf._parse_line_program_at_offset(offset, dwarf.structs)  # noqa: SLF001
+        program = dwarf._parse_line_program_at_offset(offset, dwarf.structs)
         names = file_names(program, str(compiled_in))
         if any(map(is_subject, names)):
             yield from _sequences(program, names)
@@ -130,9 +131,7 @@ def derived(spots: Iterable[Spot], text: Callable[[str], str]) -> frozenset[Spot
         key = spot.file, spot.function
         first[key] = min(spot.line, first.get(key, spot.line))
     attributes = {file: _derive_lines(text(file)) for file in {spot.file for spot in spots}}
-    return frozenset(
-        spot for spot in spots if first[spot.file, spot.function] in attributes[spot.file]
-    )
+    return frozenset(spot for spot in spots if first[spot.file, spot.function] in attributes[spot.file])
 
 
 def _derive_lines(text: str) -> frozenset[int]:

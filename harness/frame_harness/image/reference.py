@@ -28,7 +28,9 @@ _ABSOLUTE: Final = 1
 """R_X86_64_64 (System V ABI, AMD64 supplement, table 4.9): in a line program, where a sequence begins."""
 
 
-def coverable(subject: Subject, profile: str, toolchain: Toolchain, say: Say | None = None) -> frozenset[Spot]:
+def coverable(
+    subject: Subject, profile: str, toolchain: Toolchain, say: Say | None = None
+) -> frozenset[Spot]:
     """Return every line of a subject that has code in a build of a profile, with its function.
 
     Of generic functions there are those alone that the subject itself uses.
@@ -47,8 +49,8 @@ def coverable(subject: Subject, profile: str, toolchain: Toolchain, say: Say | N
 def _spots(file: Path, is_subject: IsSubject, folder: Path) -> frozenset[Spot]:
     elf = open_elf(file)
     spots = frozenset(_own(elf, is_subject, folder))
-    calls = {(source, line, _function_around(source, line, spots)) for source, line in _calls(elf, is_subject, folder)}
-    return spots | {Spot(*call) for call in calls}
+    calls = frozenset(_calls(elf, is_subject, folder))
+    return spots | {Spot(source, line, _function_around(source, line, spots)) for source, line in calls}
 
 
 def _own(elf: ELFFile, is_subject: IsSubject, folder: Path) -> Iterator[Spot]:
@@ -62,8 +64,8 @@ def _own(elf: ELFFile, is_subject: IsSubject, folder: Path) -> Iterator[Spot]:
 
 def _functions(elf: ELFFile) -> Iterator[str]:
     """Return the function of each sequence, by what its address is to be relocated to."""
-    relocations = elf.get_section_by_name(".rela.debug_line")
-    symbols = elf.get_section_by_name(".symtab")
+    relocations: Any = elf.get_section_by_name(".rela.debug_line")
+    symbols: Any = elf.get_section_by_name(".symtab")
     names = _names_by_section(symbols)
     found = [one for one in relocations.iter_relocations() if one["r_info_type"] == _ABSOLUTE]
     for one in sorted(found, key=lambda each: int(each["r_offset"])):

@@ -8,7 +8,7 @@ import msgspec
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.base.record import Record as Record
+from frame_harness.base.record import Record as Record  # noqa: PLC0414  imported from here, too
 from frame_harness.coverage.lines import Coverage
 
 

@@ -18,7 +18,7 @@ RAM_ID: Final = "ram"
 
 @dataclass(frozen=True, kw_only=True)
 class Handles:
-    """File descriptors that QEMU inherits: guest RAM, console, monitor, perhaps a debugger's socket, a log."""
+    """What QEMU inherits: guest RAM, console, monitor, perhaps its debugger's socket, perhaps a log."""
 
     ram: int
     console: int

@@ -1,7 +1,7 @@
 """QEMU's log of the guest code that it translates: each block is written there before it first runs.
 
-The log costs no time while code runs (`-d in_asm`). What runs again is not logged again, until QEMU throws its
-translations away, as `loadvm` does.
+The log costs no time while code runs (`-d in_asm`). What runs again is not logged again, until QEMU throws
+its translations away, as `loadvm` does.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.text import printable
 from frame_harness.contract.versions import lacking
-from frame_harness.coverage import lcov, words
+from frame_harness.coverage import lcov
+from frame_harness.coverage import words as coverage_words
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
@@ -51,7 +52,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="a machine of qemu/*.toml or a file; repeat for more",
     )
-    group.addoption("--profile", choices=["dev", "release", "both", "cov"], help="cargo profile; default: dev")
+    group.addoption(
+        "--profile", choices=["dev", "release", "both", "cov"], help="cargo profile; default: dev"
+    )
     group.addoption(
         "--accel", choices=["tcg", "auto", "kvm"], help="accelerator; default: the machine's, tcg"
     )
@@ -59,7 +62,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--storm-seconds", metavar="S", type=float, default=0.15,
         help="how long each storm of several CPUs rages; default: 0.15",
     )  # fmt: skip
-
 
     group.addoption(
         "--cov-subject", action="store_true",
@@ -177,7 +179,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     session = config.stash[SESSION]
     if session.coverage is not None:
         terminalreporter.section("frame-harness: lines of the subject that ran")
-        for line in words.lines(session.coverage):
+        for line in coverage_words.lines(session.coverage):
             terminalreporter.line(line)
     reasons = session.reasons
     if reasons:

@@ -212,10 +212,9 @@ class Run:
                 stack.callback(self.finish, kernel)
 
     def credit(self, check: str, group: str) -> None:
-        """Give each check guests of its own where it is measured which lines they run, and say whose they are.
+        """Credit to a check what guests run from now on, where that is measured; it gets guests of its own.
 
         Args:
-            check: that begins now.
             group: of checks that share guests beside those; empty for none.
         """
         if self.measurement:
