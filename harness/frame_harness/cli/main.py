@@ -262,7 +262,7 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
 )  # fmt: skip
 @frame_rs_option("to judge")
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
+@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), default="release", show_default=True)
 def storm_command(
     names: tuple[str, ...],
     seconds: float,
@@ -312,7 +312,7 @@ def fuzz_command(
 @click.argument("file", type=FILE)
 @frame_rs_option("to judge")
 @click.option("--machine", default=None, help="Instead of the script's own.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), help="Instead of the script's own.")
+@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), help="Instead of the script's own.")
 def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profile: str | None) -> NoReturn:
     """Play a saved script against any module, judged by the reference model."""
     from frame_harness.cli.fuzz import replay  # noqa: PLC0415

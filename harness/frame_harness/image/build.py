@@ -26,6 +26,7 @@ PROFILES: tuple[Profile, ...] = ("dev", "release")
 """Those that a subject is judged in."""
 COVERAGE: Final = "cov"
 """The profile whose image holds every line of the subject that anything calls."""
+BUILDS: Final = (*PROFILES, COVERAGE)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def build(
         SubjectError: the subject's file is gone.
         ToolchainError: nothing here compiles for the target.
     """
-    if profile not in (*PROFILES, COVERAGE):
+    if profile not in BUILDS:
         raise CompileError(
             subject=subject.name, profile=profile, first="no such profile (dev, release, cov)", rendered=""
         )

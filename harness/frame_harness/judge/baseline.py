@@ -9,7 +9,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.contract.clauses import Clauses
 from frame_harness.judge.evidence import Record, RunKey
 
-PROFILES = ("dev", "release")
+PROFILES = ("dev", "release", "cov")
 _KEYS = ("id", "reason", "profile")
 _TABLE = "finding"
 
