@@ -1,7 +1,7 @@
-"""A kernel that counts by itself what it runs (`-C instrument-coverage`), with nothing in the guest to tell it.
+"""A kernel that counts by itself what it runs (`-C instrument-coverage`), with no runtime in the guest.
 
-The compiler adds to each counter in memory; the host reads the counters in guest RAM, and in the ELF file which
-regions of the text they count. So this shows which lines ran without QEMU's log and without line tables.
+The host reads the counters in guest RAM, and in the ELF file which regions of the text they count. So this
+shows which lines ran without QEMU's log and without line tables.
 Source: LLVM 19 to 22, docs/CoverageMappingFormat.rst; llvm/ProfileData/InstrProfData.inc.
 """
 
@@ -172,7 +172,7 @@ def _names(blob: bytes) -> list[str]:
         size, at = _uleb(raw, at)
         names.append(raw[at : at + size].decode())
         at += size
-    return [names[0], *(os.path.join(names[0], name) for name in names[1:])]
+    return [names[0], *(str(Path(names[0]) / name) for name in names[1:])]
 
 
 def _functions(data: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -1,4 +1,4 @@
-"""Proves which instructions are called executed: of logs as values, of guests with a few known instructions."""
+"""Proves which instructions are called executed: of logs as values, of guests of few instructions."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def test_a_log_without_addresses_is_refused() -> None:
 
 LEAVE = tiny.leave(0x10) + tiny.HALT
 LEAVING = (0, 4, 6, 7, 8)
-"""Of these, the last two do not run, since the write before them ends QEMU: the one thing that a log cannot tell."""
+"""The last two of these do not run: the write before them ends QEMU, which is what a log cannot tell."""
 
 
 def run(folder: Path, code: bytes, end: GuestEnd) -> tuple[bytes, list[int]]:
-    """Run a kernel of a few instructions to its end; return the log, and what was executed, from its start on."""
+    """Run a kernel of a few instructions to its end; return the log, and what was executed from where on."""
     logs = TranslationLogs(((tiny.BASE, tiny.BASE + len(code)),))
     with Guest.start(load_machine("microvm"), tiny.write_kernel(folder, code), logs=logs) as guest:
         assert guest.wait().kind is end

@@ -1,4 +1,4 @@
-"""Proves what is made of lines that ran: states, ranges, checks, the words and the file for other programs."""
+"""Proves what is made of lines that ran: states, ranges, checks, words, the file for other programs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from frame_harness.coverage.lines import Coverage, LineState, Reached, SourceCov
 from frame_harness.coverage.summary import summary
 from frame_harness.image.code_lines import CodeLines
 from frame_harness.image.line_table import CodeRow, LineTable, Spot
-from frame_harness.judge.evidence import decode, encode
+from frame_harness.judge.evidence import RunKey, decode, encode
 from frame_harness.report.coverage import coverage_parts
 from frame_harness.report.terminal import console_for, print_parts
+from frame_harness.session.run import Ledger
 
 FILE = "/kernel/memory/frame.rs"
 CLAIM, DROP, SPARE = (
@@ -47,8 +48,9 @@ def test_a_line_is_hit_or_not_hit_or_not_in_this_kernel() -> None:
     source = of(reached("one", 10, 12))
     states = {one.line: one.state for one in source.lines}
     assert states == {
-        10: LineState.HIT, 11: LineState.NOT_HIT, 12: LineState.HIT, 20: LineState.NOT_HIT,
-        21: LineState.NOT_HIT, 24: LineState.NOT_HIT, 30: LineState.NOT_IN_KERNEL, 31: LineState.NOT_IN_KERNEL,
+        10: LineState.HIT, 11: LineState.NOT_HIT, 12: LineState.HIT,
+        20: LineState.NOT_HIT, 21: LineState.NOT_HIT, 24: LineState.NOT_HIT,
+        30: LineState.NOT_IN_KERNEL, 31: LineState.NOT_IN_KERNEL,
     }  # fmt: skip
     assert source.state_of(13) is None
 
@@ -106,6 +108,13 @@ def test_the_terminal_shows_the_same_table() -> None:
 def test_coverage_travels_as_json() -> None:
     coverage: Record = Coverage(sources=(of(reached("one", 10, 11)),))
     assert decode(encode(coverage), Coverage) == coverage
+
+
+def test_what_a_worker_saw_travels_as_json() -> None:
+    run = RunKey(machine="microvm", profile="cov")
+    seen = (reached("one", 10, 11), reached("two", group="m.py"))
+    ledger = Ledger(run=run, image_sha256="", build_id="", subject_sha256="", reached=seen)
+    assert decode(encode(ledger), Ledger) == ledger
 
 
 def test_the_tracefile_says_what_the_values_say() -> None:

@@ -70,6 +70,11 @@ class Request:
     coverage: bool = False
     red: str = ""
 
+    @property
+    def measures_coverage(self) -> bool:
+        """Whether the lines that run are of interest."""
+        return self.coverage or self.lcov is not None
+
     def of_a_session(self, subject: Subject, machines: Mapping[str, Machine]) -> SessionRequest:
         """What pytest is asked for."""
         return SessionRequest(
@@ -81,7 +86,7 @@ class Request:
             frame_rs=str(self.frame_rs or ""),
             program=program(),
             evidence=True,
-            measures_coverage=self.coverage or self.lcov is not None,
+            measures_coverage=self.measures_coverage,
             red=self.red,
         )
 
@@ -144,6 +149,11 @@ def asked_for(request: Request) -> tuple[Subject, dict[str, Machine]]:
     machines = load_machines(request.machines or DEFAULT_MACHINES)
     for machine in machines.values():
         require_host(machine)
+        if request.measures_coverage and machine.override(accel=request.accel).accel != "tcg":
+            raise UsageError(
+                "coverage", machine.name, expected="accelerator tcg, whose log says what ran",
+                actual=machine.override(accel=request.accel).accel, next_step="leave --accel away",
+            )  # fmt: skip
     return subject, machines
 
 
