@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say
+from frame_harness.base.commands import Say, tell_once
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.elf_cache import cached
 from frame_harness.image.errors import CompileError
@@ -16,7 +16,7 @@ from frame_harness.image.image import Image
 from frame_harness.image.line_table import CodeRow, LineTable, Spot, derived, files_of, read_line_table
 from frame_harness.image.reference import coverable
 
-_KEYS = frozenset({"spots", "rows", "functions"})
+_KEYS = frozenset({"spots", "rows", "functions", "unknown"})
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,29 @@ class CodeLines:
 def code_lines(image: Image, toolchain: Toolchain, say: Say | None = None) -> CodeLines:
     """Return the lines of an image's subject; read once, then kept on disk.
 
+    Where the subject compiles in this kernel alone, lines that nobody calls there are not known; it is said.
+
     Raises:
-        CompileError: the subject does not compile by itself.
+        CompileError: a file of the subject changed meanwhile.
         ImageError: the image cannot be read.
     """
 
     def whole() -> dict[str, Any]:
         table = read_line_table(image.elf, files_of(image.subject), resources.shim_dir())
         here = {spot for row in table.rows for spot in row.spots}
-        spots = here | coverable(image.subject, image.profile, toolchain, say)
+        everywhere, unknown = _everywhere(image, toolchain, say)
+        spots = here | everywhere
         if image.subject.refreshed() != image.subject:
             first = "a file that changed while its lines were read"
             raise CompileError(subject=image.subject.name, profile=image.profile, first=first, rendered="")
         own = sorted(spots - derived(spots, _text_of))
         numbers = {spot: number for number, spot in enumerate(own)}
         rows = [(row.start, row.end, _numbers(row.spots, numbers)) for row in table.rows]
-        return {"spots": own, "rows": rows, "functions": table.functions}
+        return {"spots": own, "rows": rows, "functions": table.functions, "unknown": unknown}
 
     found = cached(image.sha256, "lines", _KEYS, whole)
+    if found["unknown"]:
+        tell_once(f"lines of {image.subject.name} that no code calls are not known: {found['unknown']}")
     spots = tuple(Spot(*spot) for spot in found["spots"])
     rows = tuple(
         CodeRow(start, end, tuple(spots[number] for number in numbers))
@@ -61,6 +66,14 @@ def code_lines(image: Image, toolchain: Toolchain, say: Say | None = None) -> Co
     )
     functions = tuple((start, end) for start, end in found["functions"])
     return CodeLines(spots, LineTable(rows, functions))
+
+
+def _everywhere(image: Image, toolchain: Toolchain, say: Say | None) -> tuple[frozenset[Spot], str]:
+    """Return the lines that have code in any kernel; or none, with the compiler's words."""
+    try:
+        return coverable(image.subject, image.profile, toolchain, say), ""
+    except CompileError as error:
+        return frozenset(), error.first
 
 
 def _numbers(spots: Iterable[Spot], numbers: dict[Spot, int]) -> list[int]:

@@ -31,6 +31,8 @@ class TranslationLog:
     @property
     def arguments(self) -> list[str]:
         """What QEMU is told."""
+        if not self.ranges:
+            return []  # to QEMU, no range means all code
         shown = ",".join(f"{start:#x}+{end - start:#x}" for start, end in self.ranges)
         return ["-d", _ITEMS, "-D", f"/dev/fd/{self.fd}", "-dfilter", shown]
 

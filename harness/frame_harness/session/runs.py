@@ -79,7 +79,7 @@ class Runs:
 
     def coverage(self, reached: Iterable[Reached]) -> Coverage | None:
         """What all processes saw of the subject's lines; None where it was not measured."""
-        if not self._request.measures_coverage:
+        if not (reached := list(reached)):
             return None
         self.load(COVERAGE)
         return summary(self._lines, reached) if self._lines else None
