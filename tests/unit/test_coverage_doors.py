@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from frame_harness.base.errors import UsageError
 from frame_harness.cli.main import cli
+from frame_harness.coverage.lines import Coverage, FunctionCoverage, LineCoverage, LineState, SourceCoverage
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.judge.evidence import encode
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machines
 from frame_harness.session.request import SessionRequest
@@ -67,6 +70,41 @@ def test_a_request_that_makes_no_sense_is_refused(words: Sequence[str], said: st
     run = CliRunner().invoke(cli, ["check", *words], env={"FRAME_RS": "", "KERNEL_SRC": ""})
     assert said in run.output or said in str(run.exception)
     assert run.exit_code not in (ExitCode.PASS, ExitCode.FAIL) or run.exception is not None
+
+
+def test_a_report_shows_which_checks_ran_a_line(tmp_path: Path) -> None:
+    source, report = tmp_path / "frame.rs", tmp_path / "report.json"
+    source.write_text("fn ran() {\n    1\n}\n\nfn spare() {}\n", encoding="utf-8")
+    hit = LineCoverage(line=1, state=LineState.HIT, checks=(0, 1))
+    lines = (
+        hit,
+        LineCoverage(line=2, state=LineState.NOT_HIT),
+        LineCoverage(line=5, state=LineState.NOT_IN_KERNEL),
+    )
+    functions = (FunctionCoverage(name="ran", lines=(1, 2)), FunctionCoverage(name="spare", lines=(5,)))
+    checks = ("boot", "test_one")
+    coverage = Coverage(
+        sources=(SourceCoverage(path=str(source), lines=lines, functions=functions, checks=checks),)
+    )
+    report.write_text(f'{{"schema": 1, "coverage": {encode(coverage)}}}', encoding="utf-8")
+
+    whole, one = (CliRunner().invoke(cli, ["coverage", str(report), *line]) for line in ((), ("1",)))
+    assert whole.output.splitlines()[1:] == [
+        "  2 checks      1  fn ran() {",
+        "   not hit      2      1",
+        "                3  }",
+        "                4",
+        "   no code      5  fn spare() {}",
+    ]
+    assert one.output.splitlines()[1:] == [f"{source}:1 hit", "  boot", "  test_one"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"coverage": {"sources": 1}}'])
+def test_what_is_no_report_with_coverage_is_refused(tmp_path: Path, text: str) -> None:
+    report = tmp_path / "report.json"
+    report.write_text(text, encoding="utf-8")
+    run = CliRunner().invoke(cli, ["coverage", str(report)])
+    assert isinstance(run.exception, UsageError) and "with coverage" in str(run.exception)
 
 
 @pytest.mark.slow

@@ -359,6 +359,16 @@ def console_command(frame_rs: Path | None, machine: str, profile: str, init: str
     sys.exit(int(talk(frame_rs, machine, profile, init)))
 
 
+@cli.command("coverage")
+@click.argument("report", type=FILE)
+@click.argument("line", type=click.IntRange(1), required=False)
+def coverage_command(report: Path, line: int | None) -> None:
+    """Show the source with how many checks ran each line, from a JSON REPORT; or which checks ran LINE."""
+    from frame_harness.cli.coverage import shown  # noqa: PLC0415
+
+    click.echo("\n".join(shown(report, line)))
+
+
 @cli.command("exit-codes")
 def exit_codes_command() -> None:
     """Print the table of exit status."""
