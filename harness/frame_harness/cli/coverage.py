@@ -34,11 +34,11 @@ def shown(report: Path, line: int | None) -> Iterator[str]:
 
 
 def _coverage_in(report: Path) -> Coverage:
+    coverage, actual = None, "one without coverage"
     try:
         coverage = msgspec.json.decode(report.read_bytes(), type=_Report).coverage
-        actual = "one without coverage"
     except (OSError, msgspec.MsgspecError) as error:
-        coverage, actual = None, error.strerror if isinstance(error, OSError) else str(error)
+        actual = str(error.strerror if isinstance(error, OSError) else error)
     if coverage is None:
         raise UsageError(
             "coverage", str(report), expected="a JSON report of frame-harness with coverage", actual=actual,
