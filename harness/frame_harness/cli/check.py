@@ -133,6 +133,8 @@ def examine(request: Request, progress: Progress, order: Order | None = None) ->
     if request.last_failed and only:
         selection = narrowed(evidence.selection, request.last_failed)
         evidence = msgspec.structs.replace(evidence, selection=selection)
+    if request.measures_coverage and evidence.coverage is None:
+        progress.note("which lines run was not measured: no check ran in the build for that")
     # A whole run must have looked at every clause; a chosen part need not.
     required = [] if request.select or request.machines or only else list(FRAME_METADATA.clauses)
     return Examined(evidence, judge(evidence, subject.contract, known, required), known, subject)

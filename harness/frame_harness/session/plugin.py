@@ -65,7 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
     group.addoption(
         "--cov-subject", action="store_true",
-        help="say which lines of the frame.rs the tests ran, in a build without optimization of its own",
+        help="run the tests once more in a build without optimization, say which lines of the frame.rs ran",
     )  # fmt: skip
     group.addoption(
         "--cov-subject-lcov", metavar="FILE", help="the same, and write it to FILE in the format of LCOV"
