@@ -12,6 +12,7 @@ fn main() {
     let here = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     link_arguments(&here);
+    unoptimized();
     subject_module(&here, &out);
 }
 
@@ -25,6 +26,14 @@ fn link_arguments(here: &str) {
     // Segments are aligned to 4 KiB pages. The default of 2 MiB would only enlarge the file.
     println!("cargo:rustc-link-arg-bins=-zmax-page-size=0x1000");
     println!("cargo:rustc-link-arg-bins=-znoexecstack");
+}
+
+/// `cfg(unoptimized)`: every local has a place of its own on the stack.
+fn unoptimized() {
+    println!("cargo:rustc-check-cfg=cfg(unoptimized)");
+    if env::var("OPT_LEVEL").is_ok_and(|level| level == "0") {
+        println!("cargo:rustc-cfg=unoptimized");
+    }
 }
 
 /// Writes `subject.rs`: the module under test, the built-in one or that of `FRAME_RS`, compiled in place and unmodified,

@@ -19,6 +19,7 @@ from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
 from frame_harness.cli.reporting import Examined, files_of, publish
+from frame_harness.coverage import lcov
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
@@ -49,6 +50,7 @@ class Request:
     """What to judge, on what, and where the reports go.
 
     Attributes:
+        coverage: measure which lines of the subject run, in a run of its own.
         last_failed: a JSON report whose broken checks are the only ones, or `LAST_RUN`.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
@@ -63,10 +65,17 @@ class Request:
     junit: Path | None = None
     sarif: Path | None = None
     code_quality: Path | None = None
+    lcov: Path | None = None
     upstream: Path | None = None
     workers: int | None = None
     last_failed: Path | None = None
+    coverage: bool = False
     red: str = ""
+
+    @property
+    def measures_coverage(self) -> bool:
+        """Whether the lines that run are of interest."""
+        return self.coverage or self.lcov is not None
 
     def of_a_session(self, subject: Subject, machines: Mapping[str, Machine]) -> SessionRequest:
         """What pytest is asked for."""
@@ -79,6 +88,7 @@ class Request:
             frame_rs=str(self.frame_rs or ""),
             program=program(),
             evidence=True,
+            measures_coverage=self.measures_coverage,
             red=self.red,
         )
 
@@ -94,11 +104,13 @@ def check(request: Request) -> ExitCode:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
-    report_files.make_way(files_of(request), read)
+    report_files.make_way((*files_of(request), request.lcov), read)
     upstream.make_room(request.upstream)
     console = console_for()
     with Progress(console) as progress:
         found = examine(request, progress)
+    if (coverage := found.evidence.coverage) is not None and request.lcov:
+        report_files.write({request.lcov: lcov.dumps(coverage)})
     status = publish(found, console, request)
     remember(found.subject, found.evidence.checks)
     return status
@@ -123,6 +135,8 @@ def examine(request: Request, progress: Progress, order: Order | None = None) ->
     if request.last_failed and only:
         selection = narrowed(evidence.selection, request.last_failed)
         evidence = msgspec.structs.replace(evidence, selection=selection)
+    if request.measures_coverage and evidence.coverage is None:
+        progress.note("which lines run was not measured: no check ran in the build for that")
     # A whole run must have looked at every clause; a chosen part need not.
     required = [] if request.select or request.machines or only else list(FRAME_METADATA.clauses)
     return Examined(evidence, judge(evidence, subject.contract, known, required), known, subject)
@@ -139,6 +153,11 @@ def asked_for(request: Request) -> tuple[Subject, dict[str, Machine]]:
     machines = load_machines(request.machines or DEFAULT_MACHINES)
     for machine in machines.values():
         require_host(machine)
+        if request.measures_coverage and machine.override(accel=request.accel).accel != "tcg":
+            raise UsageError(
+                "coverage", machine.name, expected="accelerator tcg, whose log says what ran",
+                actual=machine.override(accel=request.accel).accel, next_step="leave --accel away",
+            )  # fmt: skip
     return subject, machines
 
 
@@ -182,7 +201,7 @@ def _build_first(asked: SessionRequest, progress: Progress) -> tuple[Trouble | N
     images: list[Image] = []
     try:
         toolchain = find_toolchain(say=progress.step)
-        for profile in asked.profiles:
+        for profile in asked.builds:
             images.append(build(asked.subject, profile, toolchain=toolchain, say=progress.step))
     except NotJudgeable as error:
         return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images

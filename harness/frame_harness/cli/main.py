@@ -82,7 +82,9 @@ def help_command(command: str) -> None:
     help="A machine's name or TOML file; repeat for more. Default: microvm, q35, pc, and others for the "
     "checks that need them.",
 )  # fmt: skip
-@click.option("--profile", type=click.Choice(["dev", "release", "both"]), default="both", show_default=True)
+@click.option(
+    "--profile", type=click.Choice(["dev", "release", "both", "cov"]), default="both", show_default=True
+)
 @click.option(
     "--accel", type=click.Choice(["tcg", "auto", "kvm"]), help="Accelerator; default: the machine's."
 )
@@ -98,6 +100,11 @@ def help_command(command: str) -> None:
 @click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
 @click.option("--sarif", type=FILE, help="Write the findings as SARIF, for code scanning.")
 @click.option("--code-quality", type=FILE, help="Write the findings as a code quality report of GitLab.")
+@click.option(
+    "--cov", "coverage", is_flag=True,
+    help="Make the checks once more on one machine, in a build without optimization; tell which lines ran.",
+)  # fmt: skip
+@click.option("--lcov", type=FILE, help="The same, and write the lines in the format of LCOV.")
 @click.option("--upstream", type=FOLDER, help="Write each finding as a text for the kernel's maintainers.")
 @click.option(
     "--seed",
@@ -123,6 +130,8 @@ def check_command(
     junit: Path | None,
     sarif: Path | None,
     code_quality: Path | None,
+    coverage: bool,
+    lcov: Path | None,
     upstream: Path | None,
     seed: int | None,
     workers: int | None,
@@ -132,7 +141,7 @@ def check_command(
     if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
-        others = {"--machine": machines, "--accel": accel, "-n": workers}
+        others = {"--machine": machines, "--accel": accel, "-n": workers, "--cov": coverage, "--lcov": lcov}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
         _refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
         if case and last_failed:
@@ -152,7 +161,7 @@ def check_command(
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
         json=json_, junit=junit, sarif=sarif, code_quality=code_quality, upstream=upstream, workers=workers,
-        last_failed=last_failed, red=red,
+        last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
     )  # fmt: skip
     sys.exit(int(check(request)))
 
@@ -261,7 +270,7 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
 )  # fmt: skip
 @frame_rs_option("to judge")
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="release", show_default=True)
+@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), default="release", show_default=True)
 def storm_command(
     names: tuple[str, ...],
     seconds: float,
@@ -311,7 +320,7 @@ def fuzz_command(
 @click.argument("file", type=FILE)
 @frame_rs_option("to judge")
 @click.option("--machine", default=None, help="Instead of the script's own.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), help="Instead of the script's own.")
+@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), help="Instead of the script's own.")
 def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profile: str | None) -> NoReturn:
     """Play a saved script against any module, judged by the reference model."""
     from frame_harness.cli.fuzz import replay  # noqa: PLC0415
@@ -356,6 +365,16 @@ def console_command(frame_rs: Path | None, machine: str, profile: str, init: str
     from frame_harness.cli.console import talk  # noqa: PLC0415
 
     sys.exit(int(talk(frame_rs, machine, profile, init)))
+
+
+@cli.command("coverage")
+@click.argument("report", type=FILE)
+@click.argument("line", type=click.IntRange(1), required=False)
+def coverage_command(report: Path, line: int | None) -> None:
+    """Show the source with how many checks ran each line, from a JSON REPORT; or which checks ran LINE."""
+    from frame_harness.cli.coverage import shown  # noqa: PLC0415
+
+    click.echo("\n".join(shown(report, line)))
 
 
 @cli.command("exit-codes")

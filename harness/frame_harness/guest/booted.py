@@ -32,6 +32,7 @@ from frame_harness.image.room import require_room
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.exit_status import ExitStatus
 from frame_harness.machine.guest import Guest
+from frame_harness.machine.translation_log import TranslationLogs
 
 COMMANDS_KEPT = 12
 CONSOLE_KEPT = 20
@@ -94,6 +95,7 @@ class BootedGuest:
         extra: Sequence[str] = (),
         debugger: int | None = None,
         counts_instructions: bool = False,
+        logs: TranslationLogs | None = None,
         hung_before: Callable[[str], bool] | None = None,
     ) -> Self:
         """Start QEMU and wait for the prompt.
@@ -108,6 +110,7 @@ class BootedGuest:
             extra: more words of the kernel's command line.
             debugger: descriptor of a socket to a debugger; a guest that it holds meets only `total_wall_s`.
             counts_instructions: the time stamp counter ticks once for each instruction; one CPU, TCG.
+            logs: where QEMU is to log the code that it translates.
             hung_before: tells of a line of a backtrace whether guests hung there; one that stays there is
                 given less time.
         Raises:
@@ -121,7 +124,7 @@ class BootedGuest:
         machine = machine.override(ram=ram, cpus=cpus, extra_args=args)
         require_room(image, machine.name, machine.ram)
         append = _command_line(machine, nonce, init, reserve, ramtop, extra)
-        guest = Guest.start(machine, image.elf, append=append, ram_fill=seed, debugger=debugger)
+        guest = Guest.start(machine, image.elf, append=append, ram_fill=seed, debugger=debugger, logs=logs)
         guest.hung_at = hung_at(image, hung_before)
         channel = Channel(guest.console)
         try:

@@ -161,9 +161,15 @@ class _Kept:
 class GuestPool:
     """The QEMUs of this process that wait for their next guest; for one thread."""
 
-    def __init__(self, *, at_once: bool = False) -> None:
-        """Args: at_once: take the snapshot of the first guest of a kind, not of the second."""
-        self._at_once = at_once
+    def __init__(self, *, at_once: bool = False, forget_boot: bool = False) -> None:
+        """Keep nothing yet.
+
+        Args:
+            at_once: take the snapshot of the first guest of a kind, not of the second.
+            forget_boot: put that one back, too, so that QEMU translates again what ran on the way to the
+                prompt.
+        """
+        self._at_once, self._forget_boot = at_once, forget_boot
         self.refusal = ""
         """Why this QEMU makes no snapshots, where it makes none."""
         self._asked: list[Kind] = []
@@ -235,6 +241,8 @@ class GuestPool:
             except MachineError as error:
                 self.refusal = error.summary
             else:
+                if self._forget_boot:
+                    snapshot.put_back(machine)
                 guest.prompt = Prompt(self, alike, snapshot, channel.banner, channel.transcript.raw())
         machine.qmp("cont")
 

@@ -11,7 +11,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.histories.commands import Command, ScriptError, decode, encode
 from frame_harness.histories.lockstep import BootConfig
-from frame_harness.image.build import PROFILES
+from frame_harness.image.build import BUILDS
 
 FORMAT = "frame-harness script 1"
 NEXT_STEP = "name a file that fuzz has saved"
@@ -96,8 +96,8 @@ def parse(text: str, where: str) -> Script:
     for key in ("machine", "profile"):
         if key not in header:
             raise UsageError("script", where, expected=f"a line `# {key}: …`", actual="none")
-    if header["profile"] not in PROFILES:
-        wanted = " or ".join(f"`# profile: {profile}`" for profile in PROFILES)
+    if header["profile"] not in BUILDS:
+        wanted = " or ".join(f"`# profile: {profile}`" for profile in BUILDS)
         raise UsageError("script", where, expected=wanted, actual=f"`# profile: {header['profile']}`")
     options = _read(header, where)
     commands = tuple(_command(line, where) for row in rows if (line := row.partition("#")[0].strip()))

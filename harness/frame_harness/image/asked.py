@@ -1,4 +1,4 @@
-"""What the two profiles are, as the harness asks the compiler for them."""
+"""What the profiles are, as the harness asks the compiler for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from frame_harness.base import resources
 
-_CHECKS: Final = {"dev": True, "release": False}
+_CHECKS: Final = {"dev": True, "release": False, "cov": True}
 _CARGO_DEFAULT_LEVEL: Final = {"dev": "0", "release": "3"}
 
 
@@ -40,9 +40,15 @@ class Asked:
 
 def asked(profile: str) -> Asked:
     """Return what a profile is; that dev has the checks is not for the manifest to say."""
-    given = manifest()["profile"][profile]
-    level = given.get("opt-level", _CARGO_DEFAULT_LEVEL[profile])
+    given = _profile(profile)
+    level = given.get("opt-level", _CARGO_DEFAULT_LEVEL.get(profile))
     return Asked(profile, _CHECKS[profile], str(level), str(given["debug"]))
+
+
+def _profile(name: str) -> dict[str, Any]:
+    """Return a profile with what it inherits."""
+    given: dict[str, Any] = manifest()["profile"][name]
+    return _profile(given["inherits"]) | given if "inherits" in given else given
 
 
 def manifest() -> dict[str, Any]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from frame_harness.base import resources
 from frame_harness.base.commands import Say, tell_once
@@ -21,8 +21,12 @@ from frame_harness.image.proof import prove_image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 
-Profile = Literal["dev", "release"]
+Profile = Literal["dev", "release", "cov"]
 PROFILES: tuple[Profile, ...] = ("dev", "release")
+"""Those that a subject is judged in."""
+COVERAGE: Final = "cov"
+"""The profile whose image holds every line of the subject that anything calls."""
+BUILDS: Final = (*PROFILES, COVERAGE)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def build(
     as it is whatever is built later.
 
     Args:
-        profile: `dev` (little optimization, debug assertions) or `release`.
+        profile: `dev` (little optimization, debug assertions), `release`, or `cov` (dev, not optimized).
         toolchain: the one that `find_toolchain` gives when not named.
     Raises:
         CompileError: it does not compile; carries the compiler's words.
@@ -59,9 +63,9 @@ def build(
         SubjectError: the subject's file is gone.
         ToolchainError: nothing here compiles for the target.
     """
-    if profile not in PROFILES:
+    if profile not in BUILDS:
         raise CompileError(
-            subject=subject.name, profile=profile, first="no such profile (dev, release)", rendered=""
+            subject=subject.name, profile=profile, first="no such profile (dev, release, cov)", rendered=""
         )
     toolchain = toolchain or find_toolchain(say=say)
     subject = subject.refreshed()

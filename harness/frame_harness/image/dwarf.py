@@ -123,12 +123,12 @@ def _read_names(file: ELFFile) -> dict[str, Any]:
         if _crate(_attribute(top, "DW_AT_name")) in _FOREIGN_CRATES:
             continue
         program = dwarf.line_program_for_CU(unit.cu)
-        files = _file_names(program, _attribute(top, "DW_AT_comp_dir")) if program else []
+        files = file_names(program, _attribute(top, "DW_AT_comp_dir")) if program else []
         _read_unit(unit, shapes, files, structs, functions, variants)
     return {"structs": structs, "functions": functions, "variants": variants}
 
 
-def _file_names(program: Any, comp_dir: str) -> list[str]:
+def file_names(program: Any, comp_dir: str) -> list[str]:
     """Return the files of a line program, by the number that the debug information uses for them.
 
     DWARF 5 counts from 0; DWARF 4 from 1, where 0 means "no file".

@@ -28,7 +28,7 @@ class Image:
     Attributes:
         elf: the file.
         sha256: of that file.
-        profile: `dev` or `release`.
+        profile: `dev`, `release` or `cov`.
         subject: what was compiled into it, as it was then.
         lacks: those of the names in the contract's `versions` that this version of the subject lacks.
         sources: each file that is the user's, with a digest of what was compiled.

@@ -72,16 +72,41 @@ def compile_ir(
     wanted = replace(asked(profile), opt_level=LEVEL)
     with scratch("ir") as folder:
         out = folder / "subject.ll"
-        write_host(folder, subject)
-        argv = [*host_argv(wanted, toolchain, say), *flags, f"--emit=llvm-ir={out}", SOURCE]
-        env, what = host_env(folder, toolchain), f"compiling {subject.name} to LLVM IR"
-        finished = run_writing(folder, argv, what=what, say=say, env=env, cwd=folder)
-        if finished.status != 0:
-            raise _refused(subject, profile, finished.err)
+        what = f"compiling {subject.name} to LLVM IR"
+        compile_alone(subject, wanted, toolchain, f"--emit=llvm-ir={out}", folder, what, say, flags=flags)
         text = out.read_text(encoding="utf-8", errors="surrogateescape")
     which = f"LLVM IR of {subject.name} ({profile})"
     prove_ir(text, which, wanted, lambda: evidence_ir(wanted, toolchain, target_of(toolchain, say)))
     return text
+
+
+def compile_alone(
+    subject: Subject,
+    wanted: Asked,
+    toolchain: Toolchain,
+    emit: str,
+    folder: Path,
+    what: str,
+    say: Say | None,
+    *,
+    flags: Sequence[str] = (),
+) -> None:
+    """Compile a frame module in the crate that stands around it here.
+
+    Args:
+        emit: what the compiler is to write, and where.
+        folder: an empty one, for the crate.
+        what: this is, for who waits.
+        flags: for the compiler, beyond its own.
+    Raises:
+        CompileError: it does not compile; carries the compiler's words.
+        Unwritable: there is no room for what the compiler makes.
+    """
+    write_host(folder, subject)
+    argv = [*host_argv(wanted, toolchain, say), *flags, emit, SOURCE]
+    finished = run_writing(folder, argv, what=what, say=say, env=host_env(folder, toolchain), cwd=folder)
+    if finished.status != 0:
+        raise _refused(subject, wanted.profile, finished.err)
 
 
 def evidence_ir(wanted: Asked, toolchain: Toolchain, target: str) -> str:

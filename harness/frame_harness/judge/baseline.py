@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clauses
 from frame_harness.judge.evidence import RunKey
-from frame_harness.judge.record import Record
 
-PROFILES = ("dev", "release")
+PROFILES = ("dev", "release", "cov")
 _KEYS = ("id", "reason", "profile")
 _TABLE = "finding"
 

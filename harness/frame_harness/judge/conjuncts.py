@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clauses
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence, RunKey, Witness
 from frame_harness.judge.exit_codes import Kind
-from frame_harness.judge.record import Record
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BUILD_ID = re.compile(r"[0-9a-f]{8,}")

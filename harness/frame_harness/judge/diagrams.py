@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frame_harness.judge.record import Count, Record, Seconds
+from frame_harness.base.record import Count, Record, Seconds
 
 INITIAL = -1
 """In the place of an event: the value from before all events."""

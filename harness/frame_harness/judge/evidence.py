@@ -8,8 +8,9 @@ import msgspec
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.record import Count, Record, Seconds
+from frame_harness.coverage.lines import Coverage
 from frame_harness.judge.diagrams import Diagram
-from frame_harness.judge.record import Count, Record, Seconds
 
 
 class EvidenceError(HarnessError):
@@ -309,8 +310,8 @@ class Evidence(Record, frozen=True, kw_only=True):
 
     `plan` says what each planned check would have looked at: one that died cannot say it any more. `lacks`
     are the names that this version of the module lacks, as the compiler says. `interrupted` says that
-    somebody stopped it; then it is what was seen so far. `origins` say which commits brought faults, where
-    that was asked for.
+    somebody stopped it; then it is what was seen so far. `origins` say which commits brought faults, and
+    `coverage` which lines ran, where that was asked for.
     """
 
     subject: SubjectInfo
@@ -325,6 +326,7 @@ class Evidence(Record, frozen=True, kw_only=True):
     build_s: Seconds = 0.0
     interrupted: bool = False
     origins: tuple[Origin, ...] = ()
+    coverage: Coverage | None = None
 
     def origin_of(self, clause: str, cause: str) -> Origin | None:
         """Where a fault came from; None where nobody followed it."""

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from frame_harness.judge.record import Record
+from frame_harness.base.record import Record
 
 
 class ClauseOutcome(StrEnum):

@@ -9,6 +9,7 @@ from typing import Final
 
 from frame_harness.base.errors import UsageError
 from frame_harness.machine.definition import Machine
+from frame_harness.machine.translation_log import TranslationLog
 
 DEBUG_EXIT_PORT: Final = 0xF4
 RAM_ID: Final = "ram"
@@ -17,17 +18,19 @@ RAM_ID: Final = "ram"
 
 @dataclass(frozen=True, kw_only=True)
 class Handles:
-    """File descriptors that QEMU inherits: guest RAM, console, monitor, perhaps its debugger's socket."""
+    """What QEMU inherits: guest RAM, console, monitor, perhaps its debugger's socket, perhaps a log."""
 
     ram: int
     console: int
     monitor: int
     debugger: int | None = None
+    log: TranslationLog | None = None
 
     @property
     def inherited(self) -> tuple[int, ...]:
         """All of them."""
-        given = (self.ram, self.console, self.monitor, self.debugger)
+        log = self.log.fd if self.log else None
+        given = (self.ram, self.console, self.monitor, self.debugger, log)
         return tuple(each for each in given if each is not None)
 
 
@@ -54,6 +57,8 @@ def qemu_argv(
     argv += ["-device", f"isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=4"]
     if handles.debugger is not None:
         argv += ["-chardev", f"socket,id=debugger,fd={handles.debugger}", "-gdb", "chardev:debugger"]
+    if handles.log is not None:
+        argv += handles.log.arguments
     if bios is not None:
         argv += ["-bios", bios]
     argv += ["-kernel", str(elf), "-append", append]

@@ -24,6 +24,7 @@ from frame_harness.machine.flatview import RamRange, parse_flat_view
 from frame_harness.machine.process import QemuProcess
 from frame_harness.machine.qmp import SLICE_S, Guard, MonitorGone, Qmp
 from frame_harness.machine.ram import GuestRam
+from frame_harness.machine.translation_log import TranslationLog, TranslationLogs
 from frame_harness.machine.vcpu import VcpuState, parse_registers
 
 GARBAGE_SEED: Final = 1
@@ -45,8 +46,11 @@ class Guest:
         monitor: Qmp,
         *,
         debugged: bool = False,
+        log: TranslationLog | None = None,
     ) -> None:
         self.machine = machine
+        self.log = log
+        """Of the code that QEMU translates, where that was asked for."""
         self.debugged = debugged
         """Whether a debugger may hold it."""
         self.process = process
@@ -79,6 +83,7 @@ class Guest:
         ram: int | str | None = None,
         resume: bool = True,
         debugger: int | None = None,
+        logs: TranslationLogs | None = None,
     ) -> Guest:
         """Start QEMU paused with a kernel, learn where its RAM lies, then let it run.
 
@@ -88,6 +93,7 @@ class Guest:
             resume: False leaves the guest paused, before its first instruction, until `resume()`.
             debugger: a socket's descriptor, through which QEMU talks to a debugger; the caller closes it. A
                 guest that it holds reaches no limit but `total_wall_s`.
+            logs: where QEMU is to log the code that it translates.
         Raises:
             MissingToolError: QEMU, setpriv or a firmware file is not installed.
             MachineError: QEMU did not come up; the text holds its own words.
@@ -103,9 +109,10 @@ class Guest:
         def argv(handles: Handles) -> list[str]:
             return qemu_argv(machine, handles, qemu=qemu, elf=Path(elf), append=append, bios=bios)
 
-        process, console, monitor = _launch(argv, guest_ram, debugger)
+        log = logs.open() if logs else None
+        process, console, monitor = _launch(argv, guest_ram, debugger, log)
         try:
-            guest = cls(machine, process, console, Qmp(monitor), debugged=debugger is not None)
+            guest = cls(machine, process, console, Qmp(monitor), debugged=debugger is not None, log=log)
         except BaseException:
             process.close()
             raise
@@ -306,7 +313,8 @@ class Guest:
 
         QEMU must be paused. The RAM of both is the same memory.
         """
-        successor = Guest(self.machine, self.process, self.console.dup(), self._monitor.hand_over())
+        monitor, console = self._monitor.hand_over(), self.console.dup()
+        successor = Guest(self.machine, self.process, console, monitor, log=self.log)
         successor._ram, successor._tids, successor._ran = self.ram.again(), self._tids, True
         self._status = ExitStatus(GuestEnd.PASS, PASS_STATUS, (), "", stood=True)
         _LIVE.pop(id(self), None)
@@ -317,6 +325,8 @@ class Guest:
         """End QEMU, release every descriptor; `ram`, `wait()` and `stderr_text()` go on working."""
         if self.kill().stood:
             return
+        if self.log is not None:
+            self.log.ended = True
         self.process.close()
         self.console.close()
 
@@ -344,14 +354,14 @@ atexit.register(_end_all)
 
 
 def _launch(
-    argv: Callable[[Handles], list[str]], ram: GuestRam, debugger: int | None
+    argv: Callable[[Handles], list[str]], ram: GuestRam, debugger: int | None, log: TranslationLog | None
 ) -> tuple[QemuProcess, socket.socket, socket.socket]:
     """Start QEMU, paused; return it with our ends of its console and of its monitor."""
     console, console_far = socket.socketpair()
     monitor, monitor_far = socket.socketpair()
     try:
         handles = Handles(
-            ram=ram.fd, console=console_far.fileno(), monitor=monitor_far.fileno(), debugger=debugger
+            ram=ram.fd, console=console_far.fileno(), monitor=monitor_far.fileno(), debugger=debugger, log=log
         )
         return QemuProcess(argv(handles), handles.inherited), console, monitor
     except BaseException:

@@ -15,8 +15,8 @@ import msgspec
 
 from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.base.parent import die_with_parent
+from frame_harness.base.record import Record
 from frame_harness.judge.evidence import Outcome, RunKey, Trouble
-from frame_harness.judge.record import Record
 
 _SAY, _DONE, _TROUBLE = b"s", b"d", b"t"
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

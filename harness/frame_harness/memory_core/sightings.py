@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from frame_harness.base.errors import HarnessError, ImageError
+from frame_harness.base.record import Record
 from frame_harness.base.units import PAGE_SIZE
-from frame_harness.judge.record import Record
 from frame_harness.judge.ways import words_of
 from frame_harness.memory_core.campaign import MOST_HANGS, OFFERS, Found, Tally, cases_of, small_site
 from frame_harness.memory_core.cores import Cores

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.record import Record
 from frame_harness.console import ktap
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, LayoutEvidence, RunKey, SelftestEvidence, Witness
-from frame_harness.judge.record import Record
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.campaign import (
     Found,

@@ -32,6 +32,7 @@ from frame_harness.report.blocks import (
 )
 from frame_harness.report.causes import causes_of, shared
 from frame_harness.report.context import FindingContext
+from frame_harness.report.coverage import coverage_parts
 from frame_harness.report.text import id_ranges, matrix
 from frame_harness.report.width import PIPE_WIDTH, ByWidth
 
@@ -128,6 +129,7 @@ def _parts(
     parts += _not_evaluated(verdict)
     parts += _skipped(evidence)
     parts += _lacking(evidence)
+    parts += coverage_parts(evidence.coverage)
     parts += _reasons(verdict.reasons, evidence)
     return parts
 

@@ -293,7 +293,7 @@ def _units(items: Iterable[pytest.Item], first: Collection[CheckInRun]) -> list[
     together: dict[object, list[tuple[int, pytest.Item]]] = {}
     alone = []
     for place, item in enumerate(items):
-        if _shares_a_fixture(item):
+        if results.shares_a_fixture(item):
             key = results.planned_run(item), item.path, results.is_one_of(item, first)
             together.setdefault(key, []).append((place, item))
         else:
@@ -306,10 +306,3 @@ def _units(items: Iterable[pytest.Item], first: Collection[CheckInRun]) -> list[
         )
         for unit in (*together.values(), *alone)
     ]
-
-
-def _shares_a_fixture(item: pytest.Item) -> bool:
-    if not isinstance(item, pytest.Function):
-        return False
-    defined = item._fixtureinfo.name2fixturedefs
-    return any(each.scope in ("module", "class", "package") for every in defined.values() for each in every)

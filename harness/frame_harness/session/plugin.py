@@ -6,14 +6,18 @@ import os
 import pickle
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from frame_harness.base import report_files
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.text import printable
 from frame_harness.contract.versions import lacking
+from frame_harness.coverage import lcov
+from frame_harness.coverage import words as coverage_words
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
@@ -51,7 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="a machine of qemu/*.toml or a file; repeat for more",
     )
-    group.addoption("--profile", choices=["dev", "release", "both"], help="cargo profile; default: dev")
+    group.addoption(
+        "--profile", choices=["dev", "release", "both", "cov"], help="cargo profile; default: dev"
+    )
     group.addoption(
         "--accel", choices=["tcg", "auto", "kvm"], help="accelerator; default: the machine's, tcg"
     )
@@ -59,6 +65,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--storm-seconds", metavar="S", type=float, default=0.15,
         help="how long each storm of several CPUs rages; default: 0.15",
     )  # fmt: skip
+
+    group.addoption(
+        "--cov-subject", action="store_true",
+        help="run the tests once more in a build without optimization, say which lines of the frame.rs ran",
+    )  # fmt: skip
+    group.addoption(
+        "--cov-subject-lcov", metavar="FILE", help="the same, and write it to FILE in the format of LCOV"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,6 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "one_machine: the same everywhere, so run it on the first machine")
     try:
         request = _request_of(config)
+        if file := config.getoption("--cov-subject-lcov"):
+            report_files.make_way([Path(file)], [])
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
     session = config.stash[SESSION] = Session(config, request)
@@ -156,12 +172,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     ours = session.config.stash[SESSION]
     ours.finish()
+    if ours.coverage is not None and (file := session.config.getoption("--cov-subject-lcov")):
+        report_files.write({Path(file): lcov.dumps(ours.coverage)})
     if ours.reasons and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    reasons = config.stash[SESSION].reasons
+    session = config.stash[SESSION]
+    if session.coverage is not None:
+        terminalreporter.section("frame-harness: lines of the subject that ran")
+        for line in coverage_words.lines(session.coverage):
+            terminalreporter.line(line)
+    reasons = session.reasons
     if reasons:
         terminalreporter.section("frame-harness: against a pass, whatever the tests say")
     for reason in reasons:
@@ -235,8 +258,10 @@ def had_a_guest(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Remember whether the running test has a guest: only then are numbers likely to be addresses."""
+    """Remember which test runs, and whether it has a guest: only then are numbers likely to be addresses."""
     item.config.stash[HAS_GUEST] = results.planned_run(item) is not None
+    group = item.path.name if results.shares_a_fixture(item) else ""
+    item.config.stash[SESSION].begin_check(results.check_name(item), group)
 
 
 def pytest_assertrepr_compare(

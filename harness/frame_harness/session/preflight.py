@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.record import Record
 from frame_harness.base.units import GIB, PAGE_SHIFT
 from frame_harness.console import ktap
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantResult, Violation
@@ -32,7 +33,6 @@ from frame_harness.guest.table_witness import contradiction
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
 from frame_harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
-from frame_harness.judge.record import Record
 from frame_harness.session.run import Run
 
 SLOT_ADDRESS, NEW_SLOTS = "A-SLOT-ADDRESS", "A-NEW-SLOTS"

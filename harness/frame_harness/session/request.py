@@ -13,7 +13,7 @@ import pytest
 from frame_harness.contract.contract import Contract
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.image.build import PROFILES
+from frame_harness.image.build import COVERAGE, PROFILES
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, RunKey, SourceFile, SubjectInfo
 from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine, load_machines
@@ -32,6 +32,7 @@ class SessionRequest:
         evidence: the caller judges what was seen; else the session itself says what stands against a pass.
         only: the checks to make, as far as others do not leave them out; empty for all.
         first: checks to make before the others.
+        measures_coverage: what runs of the subject is taken down, in a run of the profile `cov`.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
 
@@ -45,7 +46,18 @@ class SessionRequest:
     evidence: bool = False
     only: frozenset[CheckInRun] = frozenset()
     first: frozenset[CheckInRun] = frozenset()
+    measures_coverage: bool = False
     red: str = ""
+
+    @property
+    def builds(self) -> tuple[str, ...]:
+        """The profiles of which an image is needed."""
+        added = (COVERAGE,) if self.measures_coverage and COVERAGE not in self.profiles else ()
+        return (*self.profiles, *added)
+
+    def measures(self, run: RunKey) -> bool:
+        """Whether it is taken down what runs of the subject in a run."""
+        return self.measures_coverage and run.profile == COVERAGE
 
     def machine(self, name: str) -> Machine:
         """The machine of this name, with the accelerator that was asked for."""
@@ -57,7 +69,11 @@ class SessionRequest:
         machines = [machine.name for machine in self.machines.values()]
         if named:
             machines = [name for name in named if self.any_machine or name in machines]
-        return [RunKey(machine=name, profile=profile) for profile in self.profiles for name in machines]
+        keys = [RunKey(machine=name, profile=profile) for profile in self.profiles for name in machines]
+        # Which lines run does not depend on the chipset: they are measured on one machine.
+        first = next(iter(self.machines.values())).name
+        added = [each for each in self.builds if each not in self.profiles and first in machines]
+        return [*keys, *(RunKey(machine=first, profile=profile) for profile in added)]
 
     def check_again(self, run: RunKey, select: str, test: str = "") -> str:
         """The shell command that makes some checks of a run again.
@@ -122,4 +138,5 @@ def request_of_options(config: pytest.Config) -> SessionRequest:
         any_machine=named is None,
         accel=option("--accel"),
         frame_rs=frame_rs or "",
+        measures_coverage=bool(option("--cov-subject") or option("--cov-subject-lcov")),
     )

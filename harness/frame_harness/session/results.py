@@ -80,6 +80,14 @@ def is_one_of(item: pytest.Item, checks: Collection[CheckInRun]) -> bool:
     return check is not None and CheckInRun(run=check.run, check=check.check) in checks
 
 
+def shares_a_fixture(item: pytest.Item) -> bool:
+    """Whether a test shares something with others of its module, perhaps a guest."""
+    if not isinstance(item, pytest.Function):
+        return False
+    defined = item._fixtureinfo.name2fixturedefs
+    return any(each.scope in ("module", "class", "package") for every in defined.values() for each in every)
+
+
 def check_name(item: pytest.Item) -> str:
     """The name of a check without its run: `test_d_allocation.py::test_x[pagetable]`."""
     name = item.name

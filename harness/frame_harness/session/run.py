@@ -13,6 +13,9 @@ import msgspec
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.record import Record
+from frame_harness.coverage.lines import Reached
+from frame_harness.coverage.measurement import Measurement
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.kernel import Kernel
@@ -28,7 +31,6 @@ from frame_harness.judge.evidence import (
     ViolatedInvariant,
     Witness,
 )
-from frame_harness.judge.record import Record
 from frame_harness.machine.definition import Machine
 from frame_harness.session.ends import Ends, Hangs
 
@@ -58,6 +60,7 @@ class Ledger(Record, frozen=True, kw_only=True):
     invariants: dict[str, int] = msgspec.field(default_factory=dict)
     violated: tuple[ViolatedInvariant, ...] = ()
     duration_s: float = 0.0
+    reached: tuple[Reached, ...] = ()
 
 
 @dataclass
@@ -84,6 +87,8 @@ class Run:
     broken: HarnessError | None = None
     pool: GuestPool = POOL
     """Puts guests back to their prompt where it can."""
+    measurement: Measurement | None = None
+    """Of the lines that its guests run, where that was asked for."""
     stopped: HarnessError | None = None
     """What the run was stopped for after it began: no further guest is started."""
     _ends: Ends = field(default_factory=Ends)
@@ -107,6 +112,7 @@ class Run:
             raise self.stopped
         started = time.monotonic()
         self._seed += 1
+        special = self.measurement.before_boot(options) if self.measurement else ""
         try:
             extra = (*self.extra, *options.pop("extra", ()))
             hung = self.hangs.known if self.hangs else None
@@ -120,6 +126,8 @@ class Run:
             self._exits[end] += 1
             self._raised[end] += 1
             raise
+        if self.measurement:
+            self.measurement.booted(special, was_put_back=kernel.was_put_back)
         self._booted += 1
         self._put_back += kernel.was_put_back
         self._open[id(kernel)] = kernel
@@ -203,8 +211,20 @@ class Run:
             for kernel in self._open.values():
                 stack.callback(self.finish, kernel)
 
+    def credit(self, check: str, group: str) -> None:
+        """Credit to a check what guests run from now on, where that is measured; it gets guests of its own.
+
+        Args:
+            group: of checks that share guests beside those; empty for none.
+        """
+        if self.measurement:
+            self.finish_shared()
+            self.measurement.begin(check, group)
+
     def ledger(self) -> Ledger:
         """What this process saw of the run so far."""
+        if self.measurement:
+            self.measurement.collect()
         return Ledger(
             run=self.key,
             image_sha256=self.image.sha256,
@@ -224,6 +244,7 @@ class Run:
             invariants=self.invariants,
             violated=self.violated,
             duration_s=self._busy_s,
+            reached=self.measurement.reached() if self.measurement else (),
         )
 
 

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.base.commands import Say
-from frame_harness.base.errors import HarnessError
-from frame_harness.image.build import build, changed_sources
+from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.record import Record
+from frame_harness.coverage.lines import Coverage, Reached
+from frame_harness.coverage.measurement import Measurement
+from frame_harness.coverage.summary import summary
+from frame_harness.guest.pool import GuestPool
+from frame_harness.image.build import COVERAGE, build, changed_sources
+from frame_harness.image.code_lines import CodeLines, code_lines
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild
 from frame_harness.image.image import Image
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.evidence import PlannedCheck, RunKey, Trouble
-from frame_harness.judge.record import Record
 from frame_harness.machine.accel import settle_accel
 from frame_harness.machine.definition import Machine
 from frame_harness.session.ends import Hangs
@@ -58,12 +63,27 @@ class Runs:
         self._toolchain: Toolchain | None = None
         self._images: dict[str, Image | HarnessError] = {}
         self._runs: dict[RunKey, Run] = {}
+        self._lines: CodeLines | None = None
+        self._check = "", ""
         self._troubles: list[Trouble] = []
 
     def load(self, profile: str) -> None:
         """Build an image, or find it built, and read of it what checks need."""
         with contextlib.suppress(HarnessError):  # it is raised again for every check
             self._image(profile).load()
+
+    def begin_check(self, check: str, group: str) -> None:
+        """Credit to a check which lines guests run from now on, where that is measured; see `Run.credit`."""
+        self._check = check, group
+        for run in self._runs.values():
+            run.credit(check, group)
+
+    def coverage(self, reached: Iterable[Reached]) -> Coverage | None:
+        """What all processes saw of the subject's lines; None where it was not measured."""
+        if not (reached := list(reached)):
+            return None
+        self.load(COVERAGE)
+        return summary(self._lines, reached) if self._lines else None
 
     def of(self, key: RunKey) -> Run:
         """The run of a key, its witnesses compared."""
@@ -98,13 +118,16 @@ class Runs:
         if profile not in self._images:
             try:
                 found = self._toolchain = self._toolchain or find_toolchain(say=self._say)
-                self._images[profile] = build(self._request.subject, profile, toolchain=found, say=self._say)
+                image = build(self._request.subject, profile, toolchain=found, say=self._say)
+                if self._request.measures_coverage and profile == COVERAGE:
+                    self._lines = code_lines(image, found, self._say)
+                self._images[profile] = image
             except HarnessError as error:
                 self._refuse(profile, error)
-        image = self._images[profile]
-        if isinstance(image, HarnessError):
-            raise image
-        return image
+        kept = self._images[profile]
+        if isinstance(kept, HarnessError):
+            raise kept
+        return kept
 
     def _refuse(self, profile: str, error: HarnessError) -> None:
         """Remember that a profile cannot be judged at all; once for all of its runs."""
@@ -119,7 +142,9 @@ class Runs:
             HarnessError: its image is no good, or its accelerator does not work.
         """
         if key not in self._runs:
-            take_over(self._begun(key), facts)
+            run = self._begun(key)
+            take_over(run, facts)
+            run.credit(*self._check)
 
     def _begun(self, key: RunKey) -> Run:
         image = self._image(key.profile)
@@ -127,6 +152,10 @@ class Runs:
         machine = settled(self._request.machine(key.machine), image, self._say)
         extra = (f"red={self._request.red}",) if self._request.red else ()
         self._runs[key] = run = Run(key, image, machine, extra, self._hangs)
+        if self._lines and self._request.measures(key):
+            if machine.accel != "tcg":
+                raise UsageError("coverage", key.machine, expected="accel tcg", actual=machine.accel)
+            run.measurement, run.pool = Measurement(self._lines), GuestPool(at_once=True, forget_boot=True)
         return run
 
     def _prepare(self, key: RunKey) -> None:
@@ -148,6 +177,8 @@ class Runs:
         else:
             if self.on_prepared is not None:
                 self.on_prepared(key, facts_of(run))
+        finally:
+            run.credit(*self._check)
 
 
 def settled(machine: Machine, image: Image, say: Say) -> Machine:

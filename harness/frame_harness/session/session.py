@@ -6,11 +6,13 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 
+import msgspec
 import pytest
 
 from frame_harness.base.commands import Say, speaker, tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import die_with_parent
+from frame_harness.coverage.lines import Coverage
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import CheckResult, Evidence, PlannedCheck, RunKey, decode, encode
 from frame_harness.judge.verdict import judge_runs
@@ -35,6 +37,7 @@ class Session:
         evidence: what was seen, once all is over; where the request asks for it.
         say: shows a line to who waits.
         is_worker: this process makes checks for another one.
+        coverage: which lines of the subject ran, once all is over; where the request asks for it.
         reasons: what stands against this session beside its tests; none where evidence is left to be judged.
     """
 
@@ -44,6 +47,7 @@ class Session:
         self.listener: Callable[[CheckResult], None] | None = None
         self.evidence: Evidence | None = None
         self.reasons: tuple[Reason, ...] = ()
+        self.coverage: Coverage | None = None
         self._config = config
         self._seen = Seen(request, selection=str(config.getoption("keyword") or ""))
         self.is_worker = hasattr(config, "workerinput")
@@ -63,6 +67,10 @@ class Session:
     def load(self, profile: str) -> None:
         """Have an image ready; what is wrong with it is raised for each check that needs it."""
         self._runs.load(profile)
+
+    def begin_check(self, check: str, group: str) -> None:
+        """Say which check runs from now on; `group` names those of its module that it shares guests with."""
+        self._runs.begin_check(check, group)
 
     def take_over(self, key: RunKey, facts: Facts) -> None:
         """Have a run that another process prepared; its checks raise what is wrong with it."""
@@ -121,8 +129,9 @@ class Session:
             vars(self._config)["workeroutput"]["frame_harness"] = encode(mine)
             return
         self._seen.outputs.append(mine)
+        self.coverage = self._runs.coverage(one for ledger in self._seen.ledgers for one in ledger.reached)
         if self.request.evidence:
-            self.evidence = self._seen.of_the_plan()
+            self.evidence = msgspec.structs.replace(self._seen.of_the_plan(), coverage=self.coverage)
         elif self._seen.ledgers:
             self.reasons = judge_runs(self._seen.of_the_runs())
 

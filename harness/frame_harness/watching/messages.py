@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from frame_harness.base.record import Record, Seconds
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import CheckResult, Evidence, RunKey, encode
 from frame_harness.judge.exit_codes import ExitCode
-from frame_harness.judge.record import Record, Seconds
 from frame_harness.judge.verdict import Verdict
 
 

@@ -29,8 +29,10 @@ impl<const BYTES: usize> Stack<BYTES> {
     }
 }
 
-/// Large, because code of a foreign subject runs on it, in a dev build with little optimization.
-pub static BOOT_STACK: Stack<{ 128 * 1024 }> = Stack::new();
+/// Large, because code of a foreign subject runs on it, in a dev build with little optimization. Without any, what is
+/// moved is copied from place to place on the stack.
+const BOOT_BYTES: usize = if cfg!(unoptimized) { 512 * 1024 } else { 128 * 1024 };
+pub static BOOT_STACK: Stack<BOOT_BYTES> = Stack::new();
 
 /// One per IST index (Intel SDM vol. 3A, 6.14.5).
 pub const IST_STACKS: usize = 7;

@@ -23,7 +23,11 @@ impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let build = build_id();
         let nonce = cmdline::get("nonce").unwrap_or("-");
-        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+        let profile = match (cfg!(unoptimized), cfg!(debug_assertions)) {
+            (true, _) => "cov",
+            (false, true) => "dev",
+            (false, false) => "release",
+        };
         let init = Stage::parse(cmdline::get("init")).name();
         write!(f, "frame-harness proto={PROTOCOL} build={} nonce={nonce} profile={profile}", HexBytes(build))?;
         let map = memory_map::published();

@@ -1,4 +1,4 @@
-"""The frozen values that evidence is made of."""
+"""What values that travel as JSON have in common."""
 
 from __future__ import annotations
 
