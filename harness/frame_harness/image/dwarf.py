@@ -120,20 +120,21 @@ def _read_names(file: ELFFile) -> dict[str, Any]:
     variants: dict[str, list[str]] = {}
     for unit in units:
         top = unit.cu.get_top_DIE().attributes
-        if _crate(_attribute(top, "DW_AT_name")) in _FOREIGN_CRATES:
+        if is_foreign(_attribute(top, "DW_AT_name")):
             continue
         program = dwarf.line_program_for_CU(unit.cu)
-        files = _file_names(program, _attribute(top, "DW_AT_comp_dir")) if program else []
+        files = file_names(program, unit.cu) if program else []
         _read_unit(unit, shapes, files, structs, functions, variants)
     return {"structs": structs, "functions": functions, "variants": variants}
 
 
-def _file_names(program: Any, comp_dir: str) -> list[str]:
-    """Return the files of a line program, by the number that the debug information uses for them.
+def file_names(program: Any, unit: Any) -> list[str]:
+    """Return the files of a unit's line program, by the number that the debug information uses for them.
 
     DWARF 5 counts from 0; DWARF 4 from 1, where 0 means "no file".
     """
     header = program.header
+    comp_dir = _attribute(unit.get_top_DIE().attributes, "DW_AT_comp_dir")
     folders = [_text(folder) for folder in header.include_directory]
     if header.version < 5:
         folders.insert(0, comp_dir)
@@ -202,9 +203,10 @@ def _by_suffix(names: dict[str, Any], wanted: str) -> list[tuple[str, Any]]:
     return exact or [(name, value) for name, value in names.items() if name.endswith(f"::{wanted}")]
 
 
-def _crate(unit_name: str) -> str:
+def is_foreign(unit_name: str) -> bool:
+    """Whether a unit of this name is of the compiler's own crates."""
     # src/main.rs/@/kernel_shim.5a0ad1b2-cgu.0
-    return unit_name.partition("/@/")[2].partition(".")[0]
+    return unit_name.partition("/@/")[2].partition(".")[0] in _FOREIGN_CRATES
 
 
 def _attribute(attributes: Any, name: str) -> str:

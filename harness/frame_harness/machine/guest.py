@@ -15,7 +15,7 @@ from typing import Any, Final, Self, cast
 
 from frame_harness.base.errors import MachineError, UsageError
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.machine.argv import Handles, qemu_argv
+from frame_harness.machine.argv import DEBUGGER_ID, Handles, qemu_argv
 from frame_harness.machine.deadline import PROGRESS_S, Deadline, LimitReached, TimeoutReport
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.exit_status import PASS_STATUS, ExitStatus, classify
@@ -44,11 +44,12 @@ class Guest:
         console: socket.socket,
         monitor: Qmp,
         *,
-        debugged: bool = False,
+        debugger: int | Path | None = None,
     ) -> None:
         self.machine = machine
-        self.debugged = debugged
-        """Whether a debugger may hold it."""
+        self.debugged = isinstance(debugger, int)
+        """Whether a debugger of our own may hold it."""
+        self._gdb_may_come = isinstance(debugger, Path)
         self.process = process
         self.console = console
         self.timeout: TimeoutReport | None = None
@@ -78,7 +79,7 @@ class Guest:
         cpus: int | None = None,
         ram: int | str | None = None,
         resume: bool = True,
-        debugger: int | None = None,
+        debugger: int | Path | None = None,
     ) -> Guest:
         """Start QEMU paused with a kernel, learn where its RAM lies, then let it run.
 
@@ -87,7 +88,8 @@ class Guest:
             ram_fill: seed of the garbage in RAM; None leaves zeroes.
             resume: False leaves the guest paused, before its first instruction, until `resume()`.
             debugger: a socket's descriptor, through which QEMU talks to a debugger; the caller closes it. A
-                guest that it holds reaches no limit but `total_wall_s`.
+                guest that it holds reaches no limit but `total_wall_s`. Or a path, at which a person's
+                debugger finds QEMU: while one is attached, there are no limits.
         Raises:
             MissingToolError: QEMU, setpriv or a firmware file is not installed.
             MachineError: QEMU did not come up; the text holds its own words.
@@ -105,7 +107,7 @@ class Guest:
 
         process, console, monitor = _launch(argv, guest_ram, debugger)
         try:
-            guest = cls(machine, process, console, Qmp(monitor), debugged=debugger is not None)
+            guest = cls(machine, process, console, Qmp(monitor), debugger=debugger)
         except BaseException:
             process.close()
             raise
@@ -173,6 +175,21 @@ class Guest:
         if way not in _FLAT_VIEWS:
             _FLAT_VIEWS[way] = parse_flat_view(self.hmp("info mtree -f"))
         return _FLAT_VIEWS[way]
+
+    def debugger_attached(self) -> bool:
+        """Whether a person's debugger is connected, as QEMU says."""
+        if not self._gdb_may_come or self._status is not None:
+            return False
+        try:
+            devices = self.qmp("query-chardev")
+        except MonitorGone:
+            return False
+        [name] = [one["filename"] for one in devices if one["label"] == DEBUGGER_ID]
+        return not str(name).startswith("disconnected:")
+
+    def left_to_debugger(self) -> None:
+        """Note that a debugger lets this guest run, which was started without `resume`."""
+        self._ran = True
 
     def resume(self) -> None:
         """Let the guest run; it may have ended before this returns."""
@@ -344,7 +361,7 @@ atexit.register(_end_all)
 
 
 def _launch(
-    argv: Callable[[Handles], list[str]], ram: GuestRam, debugger: int | None
+    argv: Callable[[Handles], list[str]], ram: GuestRam, debugger: int | Path | None
 ) -> tuple[QemuProcess, socket.socket, socket.socket]:
     """Start QEMU, paused; return it with our ends of its console and of its monitor."""
     console, console_far = socket.socketpair()
