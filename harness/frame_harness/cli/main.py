@@ -349,6 +349,35 @@ def console_command(frame_rs: Path | None, machine: str, profile: str, init: str
     sys.exit(int(talk(frame_rs, machine, profile, init)))
 
 
+@cli.command("debug")
+@click.argument("check")
+@frame_rs_option("to debug")
+@click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@click.option(
+    "--at", default="", metavar="FILE:LINE",
+    help="Let gdb stop there, from the guest's first command on; default: the finding's line.",
+)  # fmt: skip
+@click.option("--before-last", is_flag=True, help="Hold the guest before its last command, and stop nowhere.")
+@click.option("--vscode", type=FILE, help="Write a launch.json for Visual Studio Code, too.")
+def debug_command(
+    check: str,
+    frame_rs: Path | None,
+    machines: tuple[str, ...],
+    profile: str,
+    at: str,
+    before_last: bool,
+    vscode: Path | None,
+) -> NoReturn:
+    """Stop a guest where CHECK fails, and wait for gdb; CHECK is a check's name, or a clause's id."""
+    from frame_harness.cli.debug import DebugRequest, debug  # noqa: PLC0415
+
+    if at and before_last:
+        raise click.UsageError("--at does not go with --before-last")
+    request = DebugRequest(check, frame_rs, machines, profile)
+    sys.exit(int(debug(request, at, before_last=before_last, vscode=vscode)))
+
+
 @cli.command("exit-codes")
 def exit_codes_command() -> None:
     """Print the table of exit status."""

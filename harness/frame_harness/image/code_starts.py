@@ -73,7 +73,8 @@ def _read(dwarf: Any) -> dict[str, _Table]:
     units = Units(dwarf)
     names = _Names(units)
     for unit in units:
-        if is_foreign(str(unit.attributes(unit.first).get("DW_AT_name", ""))):
+        name = str(unit.attributes(unit.first).get("DW_AT_name", ""))
+        if is_foreign(name) or _FOREIGN.search(name):
             continue
         program = dwarf.line_program_for_CU(unit.cu)
         if program is None:

@@ -1,0 +1,43 @@
+"""Where gdb has to stop for a finding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frame_harness.base.errors import UsageError
+from frame_harness.image.code_starts import CodeStarts
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import CheckResult
+
+
+@dataclass(frozen=True)
+class Stops:
+    """Addresses in a kernel, with the words for them."""
+
+    words: str
+    vaddrs: tuple[int, ...]
+
+
+def stops_of(result: CheckResult, image: Image) -> Stops:
+    """The code of the finding's function where its line declares that, else of its line; may be none."""
+    declared = image.item_line(result.function) if result.function else None
+    starts = CodeStarts.of(image)
+    words = f"{result.at}, in {result.function}" if result.function else result.at
+    if declared is not None and result.at == f"{declared[0]}:{declared[1]}":
+        return Stops(words, starts.of_function(result.function))
+    return Stops(words, starts.of_line(result.at) if result.at else ())
+
+
+def stops_at(place: str, image: Image) -> Stops:
+    """The code of a `FILE:LINE` that a person names.
+
+    Raises:
+        UsageError: no code of this kernel belongs to it.
+    """
+    vaddrs = CodeStarts.of(image).of_line(place)
+    if not vaddrs:
+        raise UsageError(
+            "--at", place, expected="a FILE:LINE with code in this kernel", actual="none",
+            next_step="name a line of a function that the kernel calls; release builds lack more lines than dev",
+        )  # fmt: skip
+    return Stops(place, vaddrs)
