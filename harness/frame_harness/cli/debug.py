@@ -57,10 +57,14 @@ def debug(request: DebugRequest, at: str, *, before_last: bool, vscode: Path | N
     if failure is None:
         return ExitCode.PASS
     where = where_to_hold(asked, failure, at, before_last=before_last)
-    if Hold(asked, failure, where, click.echo, vscode).run() is None:
-        click.echo("it passed this time: a debugger changes how fast things go")
+    then = Hold(asked, failure, where, click.echo, vscode).run()
+    if then is None:
+        click.echo("it passed this time")
         return ExitCode.PASS
-    click.echo("it failed as before")
+    if (then.result.outcome, then.result.message) == (failure.result.outcome, failure.result.message):
+        click.echo("it failed as before")
+    else:
+        click.echo(f"it ended in another way this time: {then.result.outcome}: {then.result.message}")
     return ExitCode.FAIL
 
 

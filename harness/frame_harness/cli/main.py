@@ -342,11 +342,12 @@ def orderings_command(frame_rs: Path | None, profile: str, kernel: bool) -> NoRe
     "--init", type=click.Choice(["none", "array", "full"]), default="full", show_default=True,
     help="What the guest readies before its prompt: nothing, the slot table, the buddy allocator, too.",
 )  # fmt: skip
-def console_command(frame_rs: Path | None, machine: str, profile: str, init: str) -> NoReturn:
+@click.option("--gdb", is_flag=True, help="Let gdb find the guest; the command to start it is shown.")
+def console_command(frame_rs: Path | None, machine: str, profile: str, init: str, gdb: bool) -> NoReturn:
     """Boot a guest and talk to it: one command a line, `help` lists them, `quit` or Ctrl-D ends."""
     from frame_harness.cli.console import talk  # noqa: PLC0415
 
-    sys.exit(int(talk(frame_rs, machine, profile, init)))
+    sys.exit(int(talk(frame_rs, machine, profile, init, gdb=gdb)))
 
 
 @cli.command("debug")

@@ -16,7 +16,7 @@ from frame_harness.machine.definition import Machine
 from frame_harness.machine.guest import Guest
 
 POWER_ON: Final = -1
-_OPTIONS_OF_A_DEBUGGER: Final = "debugger"
+_OF_A_DEBUGGER: Final = "debugger"
 
 
 class Position(NamedTuple):
@@ -84,7 +84,7 @@ class TracedGuests(CountedGuests):
     def start(
         self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: dict[str, Any]
     ) -> Kernel:
-        if number != self._guest or options.get(_OPTIONS_OF_A_DEBUGGER) is not None:
+        if number != self._guest or options.get(_OF_A_DEBUGGER) is not None:
             return kind.boot(image, machine, **options)
         ours, theirs = socket.socketpair()
         with theirs:
@@ -148,12 +148,20 @@ class OpenGuests(CountedGuests):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
+        self._numbers: dict[int, int] = {}
 
     def start(
         self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: dict[str, Any]
     ) -> Kernel:
-        options.setdefault(_OPTIONS_OF_A_DEBUGGER, self.socket(number))
-        return kind.boot(image, machine, **options)
+        options.setdefault(_OF_A_DEBUGGER, self.socket(number))
+        kernel = kind.boot(image, machine, **options)
+        if options[_OF_A_DEBUGGER] == self.socket(number):
+            self._numbers[id(kernel)] = number
+        return kernel
+
+    def number_of(self, kernel: Kernel | None) -> int | None:
+        """Which of the guests this is; None for one that has no socket here."""
+        return self._numbers.get(id(kernel))
 
     def socket(self, number: int) -> Path:
         """Where a debugger finds a guest."""

@@ -19,7 +19,8 @@ def until_attached(guest: Guest) -> None:
     Raises:
         MachineError: QEMU ended.
     """
-    while not guest.debugger_attached():
+    before = _stops(guest)
+    while not _came(guest, before):
         if guest.process.ended(GLANCE_S):
             raise MachineError("qemu", detail="it ended before a debugger came", evidence=guest.stderr_text())
 
@@ -33,14 +34,22 @@ def until_left(guest: Guest) -> None:
 
 def until_looked(guest: Guest) -> None:
     """Wait until a debugger came and went, QEMU ended, or a person at the terminal pressed Enter."""
-    came = False
+    before, came = _stops(guest), False
     while not guest.process.ended(GLANCE_S):
-        attached = guest.debugger_attached()
-        if came and not attached:
+        came = came or _came(guest, before)
+        if came and not guest.debugger_attached():
             return
-        came = came or attached
         if not came and _enter_was_pressed():
             return
+
+
+def _came(guest: Guest, before: int) -> bool:
+    """Whether a debugger is connected, or was: a guest that one connects to is stopped, and QEMU tells."""
+    return guest.debugger_attached() or _stops(guest) > before
+
+
+def _stops(guest: Guest) -> int:
+    return sum(event.get("event") == "STOP" for event in guest.events())
 
 
 def _enter_was_pressed() -> bool:
