@@ -13,6 +13,7 @@ from frame_harness.base.text import plural
 from frame_harness.cli.check import DEFAULT_MACHINES, Request, asked_for
 from frame_harness.cli.last_broken import broken_last
 from frame_harness.debugging.holding import Hold, where_to_hold
+from frame_harness.debugging.recorder import record
 from frame_harness.debugging.session import Failure, first_failure
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
@@ -65,6 +66,23 @@ def debug(request: DebugRequest, at: str, *, before_last: bool, vscode: Path | N
         click.echo("it failed as before")
     else:
         click.echo(f"it ended in another way this time: {then.result.outcome}: {then.result.message}")
+    return ExitCode.FAIL
+
+
+def make_recording(request: DebugRequest) -> ExitCode:
+    """Make a check that fails once more, recorded, and keep the recording.
+
+    Returns PASS when nothing failed, else FAIL.
+    Raises:
+        HarnessError: there is no such check, or it cannot be recorded.
+    """
+    asked = request.of_a_session()
+    failure = found(request, asked)
+    if failure is None:
+        return ExitCode.PASS
+    folder, note = record(asked, failure)
+    click.echo(f"recorded {plural(len(note.commands), 'command')} in {folder}")
+    click.echo(f"`rewind {request.check} FIELD` says who wrote a field last: {', '.join(note.fields)}")
     return ExitCode.FAIL
 
 
