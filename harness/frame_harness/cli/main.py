@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 import click
 
 from frame_harness.base.streams import survive_closed_pipes
+from frame_harness.cli.debug_commands import debug_command, rewind_command
+from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
 from frame_harness.judge.exit_codes import ExitCode, table
-
-F = TypeVar("F", bound=Callable[..., Any])
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-def frame_rs_option(what: str) -> Callable[[F], F]:
-    """Return the option that names a frame.rs; `what` the command does with it."""
-    return click.option(
-        "--frame-rs", type=FILE, envvar="FRAME_RS", show_envvar=True,
-        help=f"The module {what}; default: the built-in one.",
-    )  # fmt: skip
 
 
 class _Group(click.Group):
@@ -129,7 +118,7 @@ def check_command(
 
         others = {"--machine": machines, "--accel": accel, "-n": workers}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
-        _refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
+        refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
         if case and last_failed:
             raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
@@ -179,18 +168,13 @@ def watch_command(
     from frame_harness.cli.watch import watch  # noqa: PLC0415
 
     if kernel_src is not None:
-        _refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines, "-n": workers})
+        refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines, "-n": workers})
         sys.exit(int(watch(CoreRequest(kernel_src, profile=profile, select=select, baseline=baseline))))
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, select=select, baseline=baseline,
         workers=workers,
     )  # fmt: skip
     sys.exit(int(watch(request)))
-
-
-def _refuse_with(option: str, others: Mapping[str, object]) -> None:
-    if given := [name for name, value in others.items() if value]:
-        raise click.UsageError(f"{given[0]} does not go with {option}")
 
 
 @cli.command("machines")
@@ -350,71 +334,14 @@ def console_command(frame_rs: Path | None, machine: str, profile: str, init: str
     sys.exit(int(talk(frame_rs, machine, profile, init, gdb=gdb)))
 
 
-@cli.command("debug")
-@click.argument("check")
-@frame_rs_option("to debug")
-@click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
-@click.option(
-    "--at", default="", metavar="FILE:LINE",
-    help="Let gdb stop there, from the guest's first command on; default: the finding's line.",
-)  # fmt: skip
-@click.option("--before-last", is_flag=True, help="Hold the guest before its last command, and stop nowhere.")
-@click.option("--vscode", type=FILE, help="Write a launch.json for Visual Studio Code, too.")
-@click.option("--record", is_flag=True, help="Keep a recording of the guest for `rewind`, and hold nothing.")
-def debug_command(
-    check: str,
-    frame_rs: Path | None,
-    machines: tuple[str, ...],
-    profile: str,
-    at: str,
-    before_last: bool,
-    vscode: Path | None,
-    record: bool,
-) -> NoReturn:
-    """Stop a guest where CHECK fails, and wait for gdb; CHECK is a check's name, or a clause's id."""
-    from frame_harness.cli.debug import DebugRequest, debug, make_recording  # noqa: PLC0415
-
-    if at and before_last:
-        raise click.UsageError("--at does not go with --before-last")
-    request = DebugRequest(check, frame_rs, machines, profile)
-    if record:
-        _refuse_with("--record", {"--at": at, "--before-last": before_last, "--vscode": vscode})
-        sys.exit(int(make_recording(request)))
-    sys.exit(int(debug(request, at, before_last=before_last, vscode=vscode)))
-
-
-@cli.command("rewind")
-@click.argument("check")
-@click.argument("field")
-@frame_rs_option("whose check was recorded")
-@click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
-@click.option("--frame", default="", metavar="PADDR", help="Another frame than the finding's.")
-@click.option(
-    "--recording", type=FOLDER, help="The folder of a recording; default: the check's last, or a new one."
-)
-def rewind_command(
-    check: str,
-    field: str,
-    frame_rs: Path | None,
-    machines: tuple[str, ...],
-    profile: str,
-    frame: str,
-    recording: Path | None,
-) -> NoReturn:
-    """Say who wrote a FIELD of the slot that CHECK complains about last, and when, from a recording."""
-    from frame_harness.cli.debug import DebugRequest  # noqa: PLC0415
-    from frame_harness.cli.rewind import rewind  # noqa: PLC0415
-
-    request = DebugRequest(check, frame_rs, machines, profile)
-    sys.exit(int(rewind(request, field, frame, recording)))
-
-
 @cli.command("exit-codes")
 def exit_codes_command() -> None:
     """Print the table of exit status."""
     click.echo(table())
+
+
+for command in (debug_command, rewind_command):
+    cli.add_command(command)
 
 
 def main() -> NoReturn:

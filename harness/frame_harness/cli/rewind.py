@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from frame_harness.judge.exit_codes import ExitCode
 
 
 def rewind(request: DebugRequest, field: str, frame: str, folder: Path | None) -> ExitCode:
-    """Find the last write, in a recording that is named, or in that of the check, made first where it is none.
+    """Find the last write, in a recording that is named, or in that of the check, made first where none is.
 
     Returns PASS once it was found, or nobody wrote; NO_TESTS when the check does not fail.
     Raises:
@@ -33,7 +34,7 @@ def rewind(request: DebugRequest, field: str, frame: str, folder: Path | None) -
     else:
         note = load(folder)
     image = Image(folder / ELF, note.elf_sha256, note.check.run.profile, frame_module(note.subject))
-    _show(note, last_write(folder, note, image, field, paddr))
+    _show(last_write(folder, note, image, field, paddr))
     return ExitCode.PASS
 
 
@@ -58,18 +59,21 @@ def _recorded(request: DebugRequest) -> tuple[Path, Recording] | None:
     return record(asked, failure)
 
 
-def _show(note: Recording, last: LastWrite) -> None:
+def _show(last: LastWrite) -> None:
     slot = f"{last.field} of frame {last.frame:#x}, at {last.vaddr:#x}"
     if last.write is None:
         click.echo(f"nobody wrote {slot}")
         return
     write = last.write
     click.echo(f"{slot}: written {plural(last.count, 'time')}, last")
-    click.echo(f"  value    {write.before:#x} → {write.after:#x}")
-    click.echo(f"  during   {last.during}")
-    click.echo(f"  when     instruction {write.instruction:,} since power-on".replace(",", " "))
-    for label, line in zip(("by", *[""] * len(last.by)), last.by, strict=False):
-        click.echo(f"  {label:8} {'inlined in ' if not label else ''}{line}")
-    for label, line in zip(("called", *[""] * len(last.called_from)), last.called_from, strict=False):
-        click.echo(f"  {label:8} from {line}")
-    click.echo("  both replays show the same")
+    click.echo(f"  value      {write.before:#x} → {write.after:#x}")
+    click.echo(f"  during     {last.during}")
+    click.echo(f"  when       instruction {write.instruction:,} since power-on".replace(",", " "))
+    click.echo(f"  by         {last.by}")
+    _list("inlined", last.inlined)
+    _list("called by", last.called_from)
+
+
+def _list(label: str, lines: Sequence[str]) -> None:
+    for number, line in enumerate(lines):
+        click.echo(f"  {'' if number else label:9}  {line}")

@@ -193,7 +193,7 @@ class Channel:
             if isinstance(line, Crash):
                 crashes.append(self._crash(line, "boot", watch))
 
-    def _send(self, command: str, watch: Watch) -> int:
+    def _send(self, command: str, watch: Watch) -> int:  # noqa: ARG002  (others wait for an echo)
         """Send a request; return the number that its reply has to have."""
         self._seq += 1
         line = f"{self._seq} {command}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import Any
 
@@ -32,10 +33,8 @@ def facts_of(image: Image) -> dict[str, Any]:
             for constant, value in asdict(C).items()
             if constant.startswith(prefix)
         }
-    try:
+    with contextlib.suppress(ImageError):  # another adapter than the built-in one has another allocator
         found["zone"] = _zones(image.dtype("BuddyState"))
-    except ImageError:
-        pass  # around another adapter than the built-in one there is another allocator
     return found
 
 
@@ -47,10 +46,14 @@ def _record(type_name: str, dtype: np.dtype[Any]) -> dict[str, Any]:
     return {"type": type_name, "bytes": dtype.itemsize, "fields": fields}
 
 
+def _field(dtype: np.dtype[Any], name: str) -> tuple[np.dtype[Any], int]:
+    kind, offset, *_ = dict(dtype.fields or {})[name]
+    return kind, offset
+
+
 def _zones(buddy: np.dtype[Any]) -> dict[str, Any]:
-    kind, offset, *_ = (buddy.fields or {})["zones"]
+    (kind, offset), (heads, heads_offset) = _field(buddy, "zones"), _field(buddy["zones"].base, "heads")
     zone = kind.base
-    heads, heads_offset, *_ = (zone.fields or {})["heads"]
     return _record("ZoneState", zone) | {
         "offset": offset,
         "count": kind.shape[0],

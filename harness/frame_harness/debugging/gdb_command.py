@@ -50,7 +50,9 @@ class GdbCommand:
                 encoding="utf-8",
             )
             if stops:
-                at.write_text("".join(f"hbreak *{vaddr:#x}\n" for vaddr in stops) + "continue\n", encoding="ascii")
+                at.write_text(
+                    "".join(f"hbreak *{vaddr:#x}\n" for vaddr in stops) + "continue\n", encoding="ascii"
+                )
         return cls(image, socket, setup, at if stops else None)
 
     def argv(self) -> list[str]:

@@ -54,7 +54,12 @@ class CountedGuests:
         return kernel
 
     def start(
-        self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: dict[str, Any]
+        self,
+        number: int,  # noqa: ARG002  (others tell guests apart)
+        kind: type[Kernel],
+        image: Image,
+        machine: Machine,
+        options: dict[str, Any],
     ) -> Kernel:
         """Start one guest; others do more about it."""
         return kind.boot(image, machine, **options)

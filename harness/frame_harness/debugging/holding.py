@@ -32,9 +32,7 @@ class Where:
     note: str = ""
 
 
-def where_to_hold(
-    request: SessionRequest, failure: Failure, place: str, *, before_last: bool
-) -> Where:
+def where_to_hold(request: SessionRequest, failure: Failure, place: str, *, before_last: bool) -> Where:
     """Find the last command in which the finding's code runs.
 
     Args:
@@ -50,7 +48,9 @@ def where_to_hold(
         return Where(Position(last.guest, min(last.command, 0)), stops_at(place, failure.image))
     stops = stops_of(failure.result, failure.image)
     if not stops.vaddrs:
-        return Where(last, nowhere, "no code of this kernel belongs to the finding's line" if stops.words else "")
+        return Where(
+            last, nowhere, "no code of this kernel belongs to the finding's line" if stops.words else ""
+        )
     if last.command == POWER_ON:
         return Where(last, stops)
     traced = TracedGuests(last.guest, stops.vaddrs)
@@ -59,7 +59,9 @@ def where_to_hold(
     if reached := [at for at in traced.reached if at.guest == last.guest and at <= last]:
         return Where(reached[-1], stops)
     return Where(
-        Position(last.guest, POWER_ON), stops, "no command of the check runs it: perhaps the guest does while it boots"
+        Position(last.guest, POWER_ON),
+        stops,
+        "no command of the check runs it: perhaps the guest does while it boots",
     )
 
 

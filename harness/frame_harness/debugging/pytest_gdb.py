@@ -16,6 +16,7 @@ from frame_harness.debugging.guests import OpenGuests
 from frame_harness.debugging.sockets import socket_folder
 from frame_harness.debugging.waiting import until_looked
 from frame_harness.guest.errors import NotInThisVersion
+from frame_harness.guest.kernel import Kernel
 from frame_harness.machine.guest import live_guests
 from frame_harness.session import results
 from frame_harness.session.plugin import KERNELS
@@ -53,12 +54,14 @@ def pytest_exception_interact(node: object, call: pytest.CallInfo[None]) -> None
     words = str(call.excinfo.value).partition("\n")[0]
     with _shown(node.config) as say:
         say(f"{node.nodeid} failed: {words}")
-        kernel = next((one for one in reversed(node.stash.get(KERNELS, [])) if one.alive), None)
+        kernels: list[Kernel] = node.stash.get(KERNELS, [])
+        kernel = next((one for one in reversed(kernels) if one.alive), None)
         number = guests.number_of(kernel)
         if kernel is None or number is None:
-            say("no guest of it is left for gdb; `frame-harness debug` makes a check again and stops before that")
+            say("no guest of it is left; `frame-harness debug` makes a check again, and stops before that")
             return
-        say(f"its guest waits for gdb, in another terminal:\n  {GdbCommand.write(kernel.image, guests.socket(number)).shell()}")
+        command = GdbCommand.write(kernel.image, guests.socket(number)).shell()
+        say(f"its guest waits for gdb, in another terminal:\n  {command}")
         say("it goes on when gdb has detached, or with Enter here; Ctrl-C ends the session")
         until_looked(kernel.guest)
 

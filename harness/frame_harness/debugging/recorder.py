@@ -101,5 +101,8 @@ def _refusal(machine: Machine, options: dict[str, Any]) -> str:
 
 def _not(failure: Failure, why: str) -> RecordingError:
     return RecordingError(
-        "recording", failure.check.check, detail=why, next_step="`frame-harness debug` stops its guest under gdb"
+        "recording",
+        failure.check.check,
+        detail=why,
+        next_step="`frame-harness debug` stops its guest under gdb",
     )

@@ -1,7 +1,7 @@
-"""A recording of one guest: QEMU's log of all that came from outside, with what it takes to replay it.
+"""A recording of one guest: QEMU's log of all that came from outside, with what replay needs.
 
-QEMU's record/replay (docs/system/replay.rst, 7.2): one CPU, counted instructions. The guest's RAM is garbage of
-a known seed before power-on, so that replay begins with the same bytes.
+QEMU's record/replay (docs/system/replay.rst, 7.2): one CPU, counted instructions. RAM is garbage of a
+known seed before power-on, so that replay begins with the same bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FIRMWARE_S: Final = 1 * MIB
 # A descriptor's number, the paths of the log and of the kernel: they differ from start to start.
 _VARIES: Final = re.compile(r"(?<=fd[=/])\d+|rr=\w+,rrfile=.*")
 _OF_A_DEBUGGER: Final = (f"socket,id={DEBUGGER_ID},", f"chardev:{DEBUGGER_ID}")
-# 128 ns an instruction. The serial line is paced in the guest's time: with a smaller shift requests take longer.
+# 128 ns an instruction. The serial line is paced in the guest's time: a smaller shift makes it slower.
 _ICOUNT: Final = "shift=7"
 
 
@@ -154,17 +154,26 @@ def load(folder: Path) -> Recording:
     return note
 
 
-def refused(folder: Path, why: str, expected: str = "", actual: str = "", evidence: str = "") -> RecordingError:
+def refused(
+    folder: Path, why: str, expected: str = "", actual: str = "", evidence: str = ""
+) -> RecordingError:
     """Say that a recording cannot be replayed, and what to do."""
     compared = {"expected": f"sha256 {expected}…", "actual": f"{actual}…"} if expected else {}
     return RecordingError(
-        "recording", str(folder), detail=why, evidence=evidence, next_step="record again: `debug CHECK --record`",
-        **compared,
+        "recording", str(folder), detail=why, evidence=evidence,
+        next_step="record again: `debug CHECK --record`", **compared,
     )  # fmt: skip
 
 
 def note_of(
-    kernel: Kernel, check: CheckInRun, *, append: str, log: Path, commands: Sequence[str], machine: Machine, version: str
+    kernel: Kernel,
+    check: CheckInRun,
+    *,
+    append: str,
+    log: Path,
+    commands: Sequence[str],
+    machine: Machine,
+    version: str,
 ) -> Recording:
     """Describe a guest whose QEMU has ended and whose log is whole."""
     image, witness = kernel.image, kernel.witness

@@ -9,6 +9,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.debugging.recording import Recording, refused
 from frame_harness.debugging.replay import Replay, Write
+from frame_harness.guest.ending import shortened
 from frame_harness.image.image import Image
 
 
@@ -20,7 +21,8 @@ class LastWrite:
         write: None where nobody wrote it.
         count: of all writes.
         during: the command, or that the guest booted.
-        by: the place of the instruction, then that of each call that it was inlined into, as a report shows it.
+        by: the place of the instruction: the subject's own, where the code was inlined from a library.
+        inlined: the function of the instruction, then each that it was inlined into, with their places.
         called_from: places of the calls that led there, innermost first.
     """
 
@@ -30,7 +32,8 @@ class LastWrite:
     write: Write | None
     count: int = 0
     during: str = ""
-    by: tuple[str, ...] = ()
+    by: str = ""
+    inlined: tuple[str, ...] = ()
     called_from: tuple[str, ...] = ()
 
 
@@ -53,8 +56,8 @@ def last_write(folder: Path, note: Recording, image: Image, field: str, frame: i
         return LastWrite(about, field, vaddr, None)
     last = first[-1]
     return LastWrite(
-        about, field, vaddr, last, len(first), _during(note, last), _chain(image, last.vaddr),
-        tuple(image.symbolize(caller) for caller in last.callers),
+        about, field, vaddr, last, len(first), _during(note, last), image.symbolize(last.vaddr),
+        _chain(image, last.vaddr), tuple(shortened(image.symbolize(caller)) for caller in last.callers),
     )  # fmt: skip
 
 
@@ -83,4 +86,4 @@ def _during(note: Recording, write: Write) -> str:
 
 
 def _chain(image: Image, vaddr: int) -> tuple[str, ...]:
-    return tuple(f"{place.function} ({place.file}:{place.line})" for place in image.places(vaddr))
+    return tuple(shortened(f"{place.function} ({place.file}:{place.line})") for place in image.places(vaddr))

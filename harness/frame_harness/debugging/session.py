@@ -93,15 +93,15 @@ def again(
 def _no_such(check: str, names: Collection[str]) -> UsageError:
     alike = sorted(name for name in names if check.lower() in name.lower())[:3]
     near = f"such as {', '.join(alike)}" if alike else "`clauses` lists ids and checks"
-    return UsageError("check", check, expected="a check's name, or a clause's id", actual="neither", next_step=near)
+    return UsageError(
+        "check", check, expected="a check's name, or a clause's id", actual="neither", next_step=near
+    )
 
 
 class _Making:
     """A plugin of pytest that chooses the checks, gives them their guests, and stops at the first failure."""
 
-    def __init__(
-        self, check: str, guests: CountedGuests, on_failure: Callable[[], None] | None
-    ) -> None:
+    def __init__(self, check: str, guests: CountedGuests, on_failure: Callable[[], None] | None) -> None:
         self.failure: Failure | None = None
         self.error: HarnessError | None = None
         self.trouble = ""

@@ -33,7 +33,9 @@ def socket_folder() -> Iterator[Path]:
         place = _SHORT
     with writing(place):
         folder = Path(tempfile.mkdtemp(prefix="frame-harness-gdb-", dir=place))
-    sweeper = subprocess.Popen(["sh", "-c", _SWEEP, str(folder)], stdin=subprocess.PIPE, start_new_session=True)
+    sweeper = subprocess.Popen(
+        ["sh", "-c", _SWEEP, str(folder)], stdin=subprocess.PIPE, start_new_session=True
+    )
     try:
         yield folder
     finally:

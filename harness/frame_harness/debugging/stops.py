@@ -38,6 +38,6 @@ def stops_at(place: str, image: Image) -> Stops:
     if not vaddrs:
         raise UsageError(
             "--at", place, expected="a FILE:LINE with code in this kernel", actual="none",
-            next_step="name a line of a function that the kernel calls; release builds lack more lines than dev",
+            next_step="name a line of a function that the kernel calls; release builds have fewer",
         )  # fmt: skip
     return Stops(place, vaddrs)

@@ -113,7 +113,7 @@ class BootedGuest:
             seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
             extra: more words of the kernel's command line.
             debugger: descriptor of a socket to a debugger; a guest that it holds meets only `total_wall_s`.
-                Or the path at which a person's debugger finds QEMU: while it is attached, there are no limits.
+                Or the path at which a person's debugger finds QEMU: while it is attached, nothing is limited.
             at_power_on: is called before the guest's first instruction; a debugger lets it run then.
             counts_instructions: the time stamp counter ticks once for each instruction; one CPU, TCG.
             records_input: QEMU records what the guest gets from outside; nothing of it may be lost.
@@ -138,7 +138,6 @@ class BootedGuest:
         try:
             if at_power_on is not None:
                 at_power_on(guest)
-                guest.left_to_debugger()
             watch = guest.boot_deadline(tail=channel.tail)
             banner = channel.boot(watch, nonce=nonce, build_id=image.build_id)
             if (running := banner.fields.int("cpus")) != machine.cpus:

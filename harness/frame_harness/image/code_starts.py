@@ -107,9 +107,7 @@ def _statements(program: Any) -> Iterator[tuple[int, int, int]]:
         before = (0, 0) if state.end_sequence else here
 
 
-def _code(
-    unit: Unit, names: _Names, dwarf: Any, files: list[str]
-) -> Iterator[tuple[str, str, int]]:
+def _code(unit: Unit, names: _Names, dwarf: Any, files: list[str]) -> Iterator[tuple[str, str, int]]:
     """(path, place of the call that was inlined, address) of each function in a unit."""
     for die in unit.entries():
         if die.tag not in ("DW_TAG_subprogram", "DW_TAG_inlined_subroutine"):

@@ -86,7 +86,8 @@ class Guest:
         Args:
             append: the kernel's command line.
             ram_fill: seed of the garbage in RAM; None leaves zeroes.
-            resume: False leaves the guest paused, before its first instruction, until `resume()`.
+            resume: False leaves the guest paused, before its first instruction, until `resume()`, or until a
+                debugger lets it run.
             debugger: a socket's descriptor, through which QEMU talks to a debugger; the caller closes it. A
                 guest that it holds reaches no limit but `total_wall_s`. Or a path, at which a person's
                 debugger finds QEMU: while one is attached, there are no limits.
@@ -113,6 +114,7 @@ class Guest:
             raise
         try:
             guest._come_up(guest_ram)
+            guest._ran = debugger is not None
             if resume:
                 guest.resume()
         except BaseException:
@@ -156,11 +158,6 @@ class Guest:
         return self.process.pid
 
     @property
-    def console_fd(self) -> int:
-        """The host's end of the serial console."""
-        return self.console.fileno()
-
-    @property
     def ram(self) -> GuestRam:
         """The guest's memory; readable also after the guest died, until the last view is gone."""
         if self._ram is None:
@@ -186,10 +183,6 @@ class Guest:
             return False
         [name] = [one["filename"] for one in devices if one["label"] == DEBUGGER_ID]
         return not str(name).startswith("disconnected:")
-
-    def left_to_debugger(self) -> None:
-        """Note that a debugger lets this guest run, which was started without `resume`."""
-        self._ran = True
 
     def resume(self) -> None:
         """Let the guest run; it may have ended before this returns."""

@@ -58,7 +58,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how long each storm of several CPUs rages; default: 0.15",
     )  # fmt: skip
 
-
     group.addoption(
         "--gdb", action="store_true", help="when a check fails, wait for gdb with its guest, as --pdb does"
     )
