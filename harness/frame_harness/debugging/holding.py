@@ -11,7 +11,7 @@ from frame_harness.debugging.gdb_command import GdbCommand
 from frame_harness.debugging.guests import POWER_ON, HeldGuests, Position, TracedGuests
 from frame_harness.debugging.session import Failure, again
 from frame_harness.debugging.sockets import socket_folder
-from frame_harness.debugging.stops import Stops, stops_at, stops_of
+from frame_harness.debugging.stops import Stops, stops_at, stops_beside, stops_of
 from frame_harness.debugging.waiting import until_attached, until_left
 from frame_harness.machine.guest import Guest
 from frame_harness.session.request import SessionRequest
@@ -48,9 +48,8 @@ def where_to_hold(request: SessionRequest, failure: Failure, place: str, *, befo
         return Where(Position(last.guest, min(last.command, 0)), stops_at(place, failure.image))
     stops = stops_of(failure.result, failure.image)
     if not stops.vaddrs:
-        return Where(
-            last, nowhere, "no code of this kernel belongs to the finding's line" if stops.words else ""
-        )
+        beside = stops_beside(failure.result.function, failure.command(last), failure.image)
+        return Where(last, beside, "the compiler left no code of the finding's line" if stops.words else "")
     if last.command == POWER_ON:
         return Where(last, stops)
     traced = TracedGuests(last.guest, stops.vaddrs)

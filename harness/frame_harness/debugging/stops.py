@@ -28,6 +28,15 @@ def stops_of(result: CheckResult, image: Image) -> Stops:
     return Stops(words, starts.of_line(result.at) if result.at else ())
 
 
+def stops_beside(function: str, command: str, image: Image) -> Stops:
+    """The functions of the same type that a command calls, as far as they have code; may be none."""
+    starts, kind = CodeStarts.of(image), function.rpartition("::")[0]
+    called = image.subject.contract.functions.of_line(command)
+    found = {path: starts.of_function(path) for path in called if path.rpartition("::")[0] == kind}
+    found = {path: vaddrs for path, vaddrs in sorted(found.items()) if vaddrs}
+    return Stops(" or ".join(found), tuple(sorted({at for vaddrs in found.values() for at in vaddrs})))
+
+
 def stops_at(place: str, image: Image) -> Stops:
     """The code of a `FILE:LINE` that a person names.
 

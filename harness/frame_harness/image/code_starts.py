@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from elftools.elf.elffile import ELFFile
+
 from frame_harness.base.units import KERNEL_VMA
 from frame_harness.image.demangle import demangle
 from frame_harness.image.dies import Unit, Units
@@ -21,6 +23,7 @@ from frame_harness.image.dwarf import file_names, is_foreign
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.elf_cache import cached
 from frame_harness.image.image import Image
+from frame_harness.image.machine_code import code_sections
 
 _FOREIGN: Final = re.compile(r"/rustc/|/registry/src/|/lib/rustlib/|library/")
 # <kernel_shim::memory::frame::Frames as core::iter::traits::iterator::Iterator>::next
@@ -46,7 +49,7 @@ class CodeStarts:
 
         def whole() -> dict[str, _Table]:
             with reading(image.elf):
-                return _read(open_elf(image.elf).get_dwarf_info())
+                return _read(open_elf(image.elf))
 
         found = cached(image.sha256, "starts", {"lines", "functions"}, whole)
         return cls(found["lines"], found["functions"])
@@ -67,7 +70,8 @@ def _with_end(table: _Table, wanted: str, separator: str) -> tuple[int, ...]:
     return tuple(sorted({at for name, found in table.items() if name.endswith(end) for at in found}))
 
 
-def _read(dwarf: Any) -> dict[str, _Table]:
+def _read(file: ELFFile) -> dict[str, _Table]:
+    dwarf = file.get_dwarf_info()
     lines: defaultdict[str, set[int]] = defaultdict(set)
     functions: defaultdict[str, set[int]] = defaultdict(set)
     units = Units(dwarf)
@@ -80,18 +84,24 @@ def _read(dwarf: Any) -> dict[str, _Table]:
         if program is None:
             continue
         files = file_names(program, unit.cu)
-        for file, line, vaddr in _statements(program):
-            lines[f"{files[file]}:{line}"].add(vaddr)
+        for number, line, vaddr in _statements(program):
+            lines[f"{files[number]}:{line}"].add(vaddr)
         for path, place, vaddr in _code(unit, names, dwarf, files):
             functions[path].add(vaddr)
             if place:
                 lines[place].add(vaddr)
     own = {place: found for place, found in lines.items() if not _FOREIGN.search(place)}
-    return {"lines": _sorted(own), "functions": _sorted(functions)}
+    # What the linker left out keeps its entries, at addresses from 0 on.
+    code = [(one["sh_addr"], one["sh_addr"] + one["sh_size"]) for one in code_sections(file)]
+    return {"lines": _linked(own, code), "functions": _linked(functions, code)}
 
 
-def _sorted(table: dict[str, set[int]]) -> _Table:
-    return {name: sorted(found) for name, found in table.items()}
+def _linked(table: dict[str, set[int]], code: list[tuple[int, int]]) -> _Table:
+    kept = {
+        name: sorted(at for at in found if any(first <= at < end for first, end in code))
+        for name, found in table.items()
+    }
+    return {name: found for name, found in kept.items() if found}
 
 
 def _statements(program: Any) -> Iterator[tuple[int, int, int]]:
