@@ -98,6 +98,8 @@ def shape_of(argv: Sequence[str], elf: Path) -> tuple[str, ...]:
     for word in argv:
         if word.startswith(_OF_A_DEBUGGER):  # one looks at replays alone
             words.pop()
+        elif words[-1:] == ["-append"]:  # it is noted by itself
+            continue
         else:
             words.append("ELF" if word == str(elf) else _VARIES.sub("…", word))
     return tuple(words)
