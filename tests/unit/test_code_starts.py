@@ -54,6 +54,7 @@ def test_function_that_was_inlined_begins_at_each_place(image: Image) -> None:
 def test_a_line_may_be_named_by_the_end_of_its_path(image: Image) -> None:
     path, line = image.function_line("FrameAllocOptions::allocate") or ("", 0)
     ends = (path, Path(path).name, f"memory/{Path(path).name}")
+    ends = (path, Path(path).name, f"memory/{Path(path).name}")
     named = [CodeStarts.of(image).of_line(f"{end}:{line}") for end in ends]
     assert named[0] and named[0] == named[2] and set(named[0]) <= set(named[1])
 

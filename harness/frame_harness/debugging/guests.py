@@ -11,12 +11,14 @@ from typing import Any, Final, NamedTuple
 
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
-from frame_harness.machine.debugger import Debugger, DebuggerError
+from frame_harness.machine.debugger import GLANCE_S, Debugger, DebuggerError, GuestEnded
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.guest import Guest
 
 POWER_ON: Final = -1
 _OF_A_DEBUGGER: Final = "debugger"
+MOST_TIMES: Final = 50
+"""So often a command may come to the places before they are let alone until the next command."""
 
 
 class Position(NamedTuple):
@@ -85,6 +87,7 @@ class TracedGuests(CountedGuests):
         self.reached: list[Position] = []
         self._guest, self._stops = guest, stops
         self._thread: threading.Thread | None = None
+        self._wanted, self._set = threading.Event(), threading.Event()
 
     def start(
         self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: dict[str, Any]
@@ -99,21 +102,52 @@ class TracedGuests(CountedGuests):
                 ours.close()
                 raise
         limit_s = machine.limits.stall_wall_s
-        debugger = Debugger(ours, lambda: not kernel.guest.process.ended(), limit_s=limit_s)
-        for vaddr in self._stops:
-            debugger.breakpoint(vaddr)
+        try:
+            debugger = Debugger(ours, lambda: not kernel.guest.process.ended(), limit_s=limit_s)
+            self._set_all(debugger)
+        except BaseException:
+            kernel.guest.close()
+            raise
         self._thread = threading.Thread(target=self._follow, args=(debugger, ours), daemon=True)
         self._thread.start()
         return kernel
+
+    def at(self, position: Position, guest: Guest) -> None:  # noqa: ARG002  (others hold it)
+        """Have the places watched again, where the command before came to them too often."""
+        if self._thread is not None and position.guest == self._guest and not self._set.is_set():
+            self._wanted.set()
+            while self._thread.is_alive() and not self._set.wait(GLANCE_S):
+                continue
+
+    def _set_all(self, debugger: Debugger) -> None:
+        for vaddr in self._stops:
+            debugger.breakpoint(vaddr)
+        self._wanted.clear()
+        self._set.set()
 
     def _follow(self, debugger: Debugger, sock: socket.socket) -> None:
         with sock:
             try:
                 while True:
-                    debugger.go_on(lambda: False)
-                    self.reached.append(self.here)
+                    self._go_on(debugger)
             except (DebuggerError, OSError):
                 return  # the guest has ended
+
+    def _go_on(self, debugger: Debugger) -> None:
+        try:
+            debugger.go_on(self._wanted.is_set)
+        except GuestEnded:
+            raise
+        except DebuggerError:
+            debugger.interrupt()
+            self._set_all(debugger)
+            return
+        self.reached.append(self.here)
+        # A loop, perhaps one without end: that it comes here is known by now.
+        if self.reached[-MOST_TIMES:] == [self.here] * MOST_TIMES:
+            for vaddr in self._stops:
+                debugger.clear(vaddr)
+            self._set.clear()
 
     def close(self) -> None:
         if self._thread is not None:

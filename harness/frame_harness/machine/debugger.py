@@ -113,6 +113,12 @@ class Debugger:
         written = _WATCHED.search(answer)
         return Stop(self._stop_of(answer), int(written[1], 16) if written else None)
 
+    def interrupt(self) -> None:
+        """Stop a guest that was let run, and that came to no place since."""
+        self._sock.sendall(INTERRUPT)
+        self._stopped()
+        self._at.clear()
+
     def step(self, cpu: int) -> int:
         """Let one CPU execute one instruction, of a repeated one a single round; returns where it is then."""
         before = self.rip(cpu)
