@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ import pytest
 from frame_harness.base.errors import BootError, ConsoleError, ProtocolError, UsageError
 from frame_harness.console import Channel, CrashReported, GuestGone
 from frame_harness.console.stream import MAX_LINE_BYTES
+from frame_harness.console.typed import PIECE, TypedChannel
 
 BANNER = b"*frame-harness proto=1 build=ab nonce=cafe profile=dev\n"
 REPORT = b"!panic file=src/a.rs line=3 col=5\n! msg no slot\n! bt 0xffffffff80100010\n!end\n"
@@ -260,3 +262,37 @@ def test_tail_is_fit_for_a_terminal(channel: Channel, guest: socket.socket) -> N
     with pytest.raises(ProtocolError):
         channel.request("x", Patience())
     assert channel.tail() == ("# one", "'\\x1b[2J'") and channel.tail(1) == ("'\\x1b[2J'",)
+
+
+def echoing(guest: socket.socket, pieces: list[bytes], answer: bytes) -> threading.Thread:
+    """A guest that echoes what arrives until the line is over, then answers."""
+
+    def work() -> None:
+        while not pieces or not pieces[-1].endswith(b"\n"):
+            pieces.append(guest.recv(4096))
+            guest.sendall(pieces[-1])
+        guest.sendall(answer)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_typed_request_is_sent_no_further_than_its_echo_came(
+    ends: tuple[socket.socket, socket.socket], guest: socket.socket
+) -> None:
+    channel, pieces = TypedChannel(ends[0]), list[bytes]()
+    thread = echoing(guest, pieces, b": some data\n=0 ok v=7\n")
+    answer = channel.request("slot.set_refcount 0x1060000 0x1", Patience(turns=100))
+    thread.join()
+    assert answer.data == ("some data",) and answer.reply.fields.int("v") == 7
+    assert b"".join(pieces) == b"slot.set_refcount 0x1060000 0x1\n"
+    assert max(map(len, pieces)) <= PIECE
+
+
+def test_typed_request_that_arrives_otherwise_is_no_request(
+    ends: tuple[socket.socket, socket.socket], guest: socket.socket
+) -> None:
+    guest.sendall(b"slXt\n=0 ok\n")
+    with pytest.raises(ProtocolError, match="echo: expected slot, got slXt"):
+        TypedChannel(ends[0]).request("slot", Patience())

@@ -144,6 +144,33 @@ def test_last_resort_ends_a_guest_that_a_debugger_holds(kernel: Kernel) -> None:
         assert limit_of(guest).report.kind is LimitKind.WALL
 
 
+@contextmanager
+def gdb_at(path: Path) -> Iterator[socket.socket]:
+    """What QEMU takes for gdb: whoever connects."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(path))
+        yield sock
+
+
+def test_no_limit_counts_while_a_person_s_debugger_is_attached(kernel: Kernel, tmp_path: Path) -> None:
+    path = tmp_path / "a,b"  # a comma would end the value of an option
+    with Guest.start(load_machine("microvm"), kernel(tiny.SPIN), debugger=path) as guest:
+        limits = {"total_wall_s": 0.1, "stall_wall_s": 0.1}
+        guest.machine = guest.machine.override(limits=limits)
+        assert not guest.debugger_attached()
+        with gdb_at(path) as gdb:
+            gdb.sendall(b"$vCont;c#a8")
+            deadline = guest.deadline("a word", cpu_s=0.05)
+            until = time.monotonic() + 1.0
+            while time.monotonic() < until:
+                guest.console.settimeout(deadline.poll_s)
+                with pytest.raises(TimeoutError):
+                    guest.console.recv(1)
+                deadline.check(0)
+            assert guest.debugger_attached()
+        assert limit_of(guest, cpu_s=0.05).report.kind in (LimitKind.CPU, LimitKind.PAUSED, LimitKind.WALL)
+
+
 def test_last_resort_ends_a_guest_that_is_busy_with_nothing(kernel: Kernel) -> None:
     with Guest.start(load_machine("microvm"), kernel(tiny.SPIN)) as guest:
         guest.machine = guest.machine.override(limits={"total_wall_s": 0.5})

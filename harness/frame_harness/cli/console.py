@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +18,8 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.cli.console_host import GUEST_S_OWN, NAMES, WATCH, HostCommands
 from frame_harness.cli.console_text import answer_lines, failure_lines, with_host_commands
 from frame_harness.cli.endings import ending
+from frame_harness.debugging.gdb_command import GdbCommand
+from frame_harness.debugging.sockets import socket_folder
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Kernel
@@ -32,16 +35,23 @@ _QUIT = ("quit", "exit")
 """What ends the conversation; with a word behind it, `exit` is a command of the guest's."""
 
 
-def talk(frame_rs: Path | None, machine: str | None, profile: str, init: str) -> ExitCode:
+def talk(
+    frame_rs: Path | None, machine: str | None, profile: str, init: str, *, gdb: bool = False
+) -> ExitCode:
     """Boot, then send each line of standard input as a request, until its end or the guest's.
 
-    Returns PASS when the guest was there to the end, else the status of how it ended.
+    Args:
+        gdb: let a debugger find the guest; while it is attached, there are no limits.
+    Returns:
+        PASS when the guest was there to the end, else the status of how it ended.
     """
     subject = frame_module(frame_rs)
     definition = load_machine(machine or DEFAULT_MACHINE)  # before a build, which takes longer to say no
     require_host(definition)
     image = build(subject, profile, say=speaker(sys.stderr))
-    with _Talk(image, definition, init) as conversation:
+    with ExitStack() as stack:
+        folder = stack.enter_context(socket_folder()) if gdb else None
+        conversation = stack.enter_context(_Talk(image, definition, init, folder))
         if sys.stdin.isatty():
             return conversation.with_a_person()
         return conversation.with_a_pipe([line.strip() for line in sys.stdin if line.strip()])
@@ -50,8 +60,8 @@ def talk(frame_rs: Path | None, machine: str | None, profile: str, init: str) ->
 class _Talk:
     """A guest with what is said to it; after Ctrl-C in the middle of a request, a new guest."""
 
-    def __init__(self, image: Image, machine: Machine, init: str) -> None:
-        self._image, self._machine, self._init = image, machine, init
+    def __init__(self, image: Image, machine: Machine, init: str, sockets: Path | None) -> None:
+        self._image, self._machine, self._init, self._sockets = image, machine, init, sockets
         self._kernel = self._boot()
         self._slot = image.dtype(image.slot_type)
         self._host, self._screen = HostCommands(), console_for()
@@ -68,8 +78,11 @@ class _Talk:
         self._kernel.guest.close()
 
     def _boot(self) -> Kernel:
-        kernel = Kernel.boot(self._image, self._machine, init=self._init)
+        socket = None if self._sockets is None else self._sockets / "gdb"
+        kernel = Kernel.boot(self._image, self._machine, init=self._init, debugger=socket)
         click.echo("\n".join(kernel.console_tail(1)))
+        if socket is not None:
+            click.echo(f"gdb finds it by\n  {GdbCommand.write(self._image, socket).shell()}", err=True)
         return kernel
 
     def with_a_pipe(self, lines: Sequence[str]) -> ExitCode:

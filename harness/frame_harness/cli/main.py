@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 import click
 
 from frame_harness.base.streams import survive_closed_pipes
+from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
+from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
 from frame_harness.judge.exit_codes import ExitCode, table
-
-F = TypeVar("F", bound=Callable[..., Any])
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-def frame_rs_option(what: str) -> Callable[[F], F]:
-    """Return the option that names a frame.rs; `what` the command does with it."""
-    return click.option(
-        "--frame-rs", type=FILE, envvar="FRAME_RS", show_envvar=True,
-        help=f"The module {what}; default: the built-in one.",
-    )  # fmt: skip
 
 
 class _Group(click.Group):
@@ -143,7 +132,7 @@ def check_command(
 
         others = {"--machine": machines, "--accel": accel, "-n": workers, "--cov": coverage, "--lcov": lcov}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
-        _refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
+        refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
         if case and last_failed:
             raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
@@ -194,18 +183,13 @@ def watch_command(
     from frame_harness.cli.watch import watch  # noqa: PLC0415
 
     if kernel_src is not None:
-        _refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines, "-n": workers})
+        refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines, "-n": workers})
         sys.exit(int(watch(CoreRequest(kernel_src, profile=profile, select=select, baseline=baseline))))
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, select=select, baseline=baseline,
         workers=workers,
     )  # fmt: skip
     sys.exit(int(watch(request)))
-
-
-def _refuse_with(option: str, others: Mapping[str, object]) -> None:
-    if given := [name for name, value in others.items() if value]:
-        raise click.UsageError(f"{given[0]} does not go with {option}")
 
 
 @cli.command("machines")
@@ -360,11 +344,12 @@ def orderings_command(frame_rs: Path | None, profile: str, kernel: bool) -> NoRe
     "--init", type=click.Choice(["none", "array", "full"]), default="full", show_default=True,
     help="What the guest readies before its prompt: nothing, the slot table, the buddy allocator, too.",
 )  # fmt: skip
-def console_command(frame_rs: Path | None, machine: str, profile: str, init: str) -> NoReturn:
+@click.option("--gdb", is_flag=True, help="Let gdb find the guest; the command to start it is shown.")
+def console_command(frame_rs: Path | None, machine: str, profile: str, init: str, gdb: bool) -> NoReturn:
     """Boot a guest and talk to it: one command a line, `help` lists them, `quit` or Ctrl-D ends."""
     from frame_harness.cli.console import talk  # noqa: PLC0415
 
-    sys.exit(int(talk(frame_rs, machine, profile, init)))
+    sys.exit(int(talk(frame_rs, machine, profile, init, gdb=gdb)))
 
 
 @cli.command("coverage")
@@ -381,6 +366,10 @@ def coverage_command(report: Path, line: int | None) -> None:
 def exit_codes_command() -> None:
     """Print the table of exit status."""
     click.echo(table())
+
+
+for command in (debug_command, rewind_command):
+    cli.add_command(command)
 
 
 def main() -> NoReturn:

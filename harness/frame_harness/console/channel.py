@@ -133,7 +133,7 @@ class Channel:
             raise UsageError(
                 "request", command[:40], expected=f"at most {MAX_REQUEST_BYTES} bytes", actual=shown
             )
-        return self._guarded(lambda: self._request(command, line, watch))
+        return self._guarded(lambda: self._request(command, watch))
 
     def type(self, text: bytes, watch: Watch) -> tuple[str, ...]:
         """Send bytes as a person would, return the lines up to the reply, the echo among them."""
@@ -193,19 +193,25 @@ class Channel:
             if isinstance(line, Crash):
                 crashes.append(self._crash(line, "boot", watch))
 
-    def _request(self, command: str, line: str, watch: Watch) -> Answer:
+    def _send(self, command: str, watch: Watch) -> int:  # noqa: ARG002  (others wait for an echo)
+        """Send a request; return the number that its reply has to have."""
         self._seq += 1
+        line = f"{self._seq} {command}"
         self.history.append(line)
         self._stream.send(line.encode("ascii") + b"\n")
-        what = f"request {line[:80]!r}"
+        return self._seq
+
+    def _request(self, command: str, watch: Watch) -> Answer:
+        sequence = self._send(command, watch)
+        what = f"request {self.history[-1][:80]!r}"
         data: list[str] = []
         log: list[str] = []
         crashes: list[CrashReport] = []
         while True:
             answer = self._parsed(self._raw_line(what, watch, crashes), watch)
             if isinstance(answer, ReplyLine):
-                if answer.seq != self._seq:
-                    raise ProtocolError("reply", what, expected=f"={self._seq}", actual=f"={answer.seq}")
+                if answer.seq != sequence:
+                    raise ProtocolError("reply", what, expected=f"={sequence}", actual=f"={answer.seq}")
                 whole = Answer(command, answer, tuple(data), tuple(log), tuple(crashes))
                 _check_crashes(whole, what)
                 return whole

@@ -119,6 +119,22 @@ class LineStream:
             self._read(watch.poll_s)
         return self._ready[0] if self._ready else None
 
+    def collect(self, count: int, watch: Watch) -> None:
+        """Wait until so many more bytes came, whole lines or not; fewer where the stream ends.
+
+        Raises what the watch raises.
+        """
+        enough = self.transcript.n_received + count
+        while self.transcript.n_received < enough:
+            try:
+                data = self._spawn.read_nonblocking(enough - self.transcript.n_received, watch.poll_s)
+                self._spawn.buffer += data
+            except pexpect.TIMEOUT:
+                pass  # the watch says how long that goes on
+            except pexpect.EOF:
+                return  # whoever reads the next line learns of it
+            watch.check(self.transcript.n_received)
+
     def replay(self, data: bytes) -> None:
         """Take whole lines as if the guest had said them, and as if somebody had taken them."""
         self.transcript.append(data)

@@ -6,6 +6,7 @@ import secrets
 import shlex
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -19,6 +20,7 @@ from frame_harness.console import dump
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner
 from frame_harness.console.stream import Watch
+from frame_harness.console.typed import TypedChannel
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.absence import require_names_of
 from frame_harness.guest.ending import explain, spoiled, status_of, symbolized
@@ -70,6 +72,8 @@ class BootedGuest:
         self.called: set[str] = set()
         """Paths of the subject's functions that commands called."""
         self.failure: HarnessError | None = None
+        self.before: Callable[[str], None] | None = None
+        """Is told each command before it is sent."""
         self.prompt: Keeper | None = None
         """Where the guest's QEMU may go on with the next guest, once this one has ended well."""
         self.was_put_back = False
@@ -93,9 +97,11 @@ class BootedGuest:
         cpus: int | None = None,
         seed: int | None = 1,
         extra: Sequence[str] = (),
-        debugger: int | None = None,
+        debugger: int | Path | None = None,
+        at_power_on: Callable[[Guest], None] | None = None,
         counts_instructions: bool = False,
         logs: TranslationLogs | None = None,
+        records_input: bool = False,
         hung_before: Callable[[str], bool] | None = None,
     ) -> Self:
         """Start QEMU and wait for the prompt.
@@ -109,8 +115,11 @@ class BootedGuest:
             seed: of the garbage that RAM holds before power-on; None leaves zeroes, for measuring.
             extra: more words of the kernel's command line.
             debugger: descriptor of a socket to a debugger; a guest that it holds meets only `total_wall_s`.
+                Or the path at which a person's debugger finds QEMU: while it is attached, nothing is limited.
+            at_power_on: is called before the guest's first instruction; a debugger lets it run then.
             counts_instructions: the time stamp counter ticks once for each instruction; one CPU, TCG.
             logs: where QEMU is to log the code that it translates.
+            records_input: QEMU records what the guest gets from outside; nothing of it may be lost.
             hung_before: tells of a line of a backtrace whether guests hung there; one that stays there is
                 given less time.
         Raises:
@@ -124,10 +133,15 @@ class BootedGuest:
         machine = machine.override(ram=ram, cpus=cpus, extra_args=args)
         require_room(image, machine.name, machine.ram)
         append = _command_line(machine, nonce, init, reserve, ramtop, extra)
-        guest = Guest.start(machine, image.elf, append=append, ram_fill=seed, debugger=debugger, logs=logs)
+        guest = Guest.start(
+            machine, image.elf, append=append, ram_fill=seed, debugger=debugger, logs=logs,
+            resume=at_power_on is None,
+        )  # fmt: skip
         guest.hung_at = hung_at(image, hung_before)
-        channel = Channel(guest.console)
+        channel = (TypedChannel if records_input else Channel)(guest.console)
         try:
+            if at_power_on is not None:
+                at_power_on(guest)
             watch = guest.boot_deadline(tail=channel.tail)
             banner = channel.boot(watch, nonce=nonce, build_id=image.build_id)
             if (running := banner.fields.int("cpus")) != machine.cpus:
@@ -163,6 +177,8 @@ class BootedGuest:
             NotInThisVersion: the command calls what the frame module does not have; nothing was sent.
         """
         require_names_of(self.image, command)
+        if self.before is not None:
+            self.before(command)
         self.commands.append(command)
         self.called |= self.image.subject.contract.functions.of_line(command)
         watch: Watch = self.guest.deadline(command, tail=self.channel.tail)

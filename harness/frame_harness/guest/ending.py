@@ -127,7 +127,7 @@ def symbolized(report: CrashReport, image: Image) -> tuple[str, ...]:
 def _symbolized(rip: Iterable[int], returns: Iterable[int], image: Image) -> tuple[str, ...]:
     # A return address lies behind its call.
     addresses = [*rip, *(address - 1 for address in returns)]
-    lines = [_shortened(image.symbolize(address)) for address in addresses]
+    lines = [shortened(image.symbolize(address)) for address in addresses]
     return tuple(line for line in lines if not line.startswith(_PANIC_MACHINERY))
 
 
@@ -143,7 +143,7 @@ def _stacks(vcpus: Sequence[VcpuState], guest: Guest, channel: Channel, image: I
     return tuple(lines)
 
 
-def _shortened(line: str) -> str:
+def shortened(line: str) -> str:
     """Leave out what is the same in every path of the compiler, of cargo and of the shim."""
     for pattern, instead in _PLACES:
         line = pattern.sub(instead, line)

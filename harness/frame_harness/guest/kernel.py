@@ -37,12 +37,18 @@ class Kernel(BootedGuest):
         """Runs commands that lie in RAM."""
         return Program(self)
 
+    @property
+    def runs_programs(self) -> bool:
+        """Whether commands may run that lie in RAM: not where somebody follows command by command."""
+        return self.before is None and runs_programs(self.image)
+
     def batch(self, commands: Sequence[str]) -> list[Reply]:
         """Run many commands in few round trips; raises what `call` does for the first that does not succeed.
 
-        Where commands lie in RAM, those behind it have run by then, too.
+        Where commands lie in RAM, those behind it have run by then, too. They lie there unless somebody
+        follows command by command.
         """
-        if not runs_programs(self.image):
+        if not self.runs_programs:
             return super().batch(commands)
         replies = self.program.run([Ask(command) for command in commands]).replies
         for index, reply in enumerate(replies):

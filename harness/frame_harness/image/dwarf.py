@@ -120,7 +120,7 @@ def _read_names(file: ELFFile) -> dict[str, Any]:
     variants: dict[str, list[str]] = {}
     for unit in units:
         top = unit.cu.get_top_DIE().attributes
-        if _crate(_attribute(top, "DW_AT_name")) in _FOREIGN_CRATES:
+        if is_foreign(_attribute(top, "DW_AT_name")):
             continue
         program = dwarf.line_program_for_CU(unit.cu)
         files = file_names(program, _attribute(top, "DW_AT_comp_dir")) if program else []
@@ -202,9 +202,10 @@ def _by_suffix(names: dict[str, Any], wanted: str) -> list[tuple[str, Any]]:
     return exact or [(name, value) for name, value in names.items() if name.endswith(f"::{wanted}")]
 
 
-def _crate(unit_name: str) -> str:
+def is_foreign(unit_name: str) -> bool:
+    """Whether a unit of this name is of the compiler's own crates."""
     # src/main.rs/@/kernel_shim.5a0ad1b2-cgu.0
-    return unit_name.partition("/@/")[2].partition(".")[0]
+    return unit_name.partition("/@/")[2].partition(".")[0] in _FOREIGN_CRATES
 
 
 def _attribute(attributes: Any, name: str) -> str:

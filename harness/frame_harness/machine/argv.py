@@ -14,16 +14,21 @@ from frame_harness.machine.translation_log import TranslationLog
 DEBUG_EXIT_PORT: Final = 0xF4
 RAM_ID: Final = "ram"
 """The id of the memory backend, which is also the region's name in `info mtree`."""
+DEBUGGER_ID: Final = "debugger"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Handles:
-    """What QEMU inherits: guest RAM, console, monitor, perhaps its debugger's socket, perhaps a log."""
+    """File descriptors that QEMU inherits: guest RAM, console, monitor, perhaps that of a log.
+
+    `debugger` is one, too: of a socket to a debugger of our own. Or it is the path at which QEMU waits for a
+    debugger that a person starts.
+    """
 
     ram: int
     console: int
     monitor: int
-    debugger: int | None = None
+    debugger: int | Path | None = None
     log: TranslationLog | None = None
 
     @property
@@ -31,7 +36,7 @@ class Handles:
         """All of them."""
         log = self.log.fd if self.log else None
         given = (self.ram, self.console, self.monitor, self.debugger, log)
-        return tuple(each for each in given if each is not None)
+        return tuple(each for each in given if isinstance(each, int))
 
 
 def qemu_argv(
@@ -56,7 +61,7 @@ def qemu_argv(
     argv += ["-chardev", f"socket,id=monitor,fd={handles.monitor}", "-mon", "chardev=monitor,mode=control"]
     argv += ["-device", f"isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=4"]
     if handles.debugger is not None:
-        argv += ["-chardev", f"socket,id=debugger,fd={handles.debugger}", "-gdb", "chardev:debugger"]
+        argv += ["-chardev", _debugger_socket(handles.debugger), "-gdb", f"chardev:{DEBUGGER_ID}"]
     if handles.log is not None:
         argv += handles.log.arguments
     if bios is not None:
@@ -69,6 +74,13 @@ def _accelerator(machine: Machine) -> str:
     # Each virtual CPU on a thread of its own: with a single thread they take turns, and no race is ever lost.
     parallel = machine.accel == "tcg" and machine.cpus > 1
     return "tcg,thread=multi" if parallel else machine.accel
+
+
+def _debugger_socket(debugger: int | Path) -> str:
+    if isinstance(debugger, int):
+        return f"socket,id={DEBUGGER_ID},fd={debugger}"
+    path = str(debugger).replace(",", ",,")  # QEMU's way to write a comma in a value
+    return f"socket,id={DEBUGGER_ID},path={path},server=on,wait=off"
 
 
 def _ram_backend(size: int, fd: int) -> str:

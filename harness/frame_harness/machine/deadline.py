@@ -89,6 +89,8 @@ class Watched(Protocol):
     hung_at: Callable[[int], bool] | None
     debugged: bool
 
+    def debugger_attached(self) -> bool: ...
+
     def cpu_time_s(self) -> float: ...
 
     def qmp(self, command: str, **arguments: object) -> Any: ...
@@ -176,6 +178,14 @@ class Deadline:
             self._reached(LimitKind.WALL, f"{limits.total_wall_s:g} s")
 
     def _reached(self, kind: LimitKind, limit: str) -> None:
+        """Raise, unless a person's debugger is attached: then counting begins again."""
+        if self._guest.debugger_attached():
+            self._began_cpu_s = self._progress_cpu_s = self._guest.cpu_time_s()
+            self._began = self._progress_at = time.monotonic()
+            self._first_received = self._received
+            self._sleep.reset()
+            self._hang.reset()
+            return
         report = TimeoutReport(
             kind=kind,
             what=self._what,
@@ -201,8 +211,12 @@ class _HangWatch:
 
     def __init__(self, guest: Watched, from_s: float) -> None:
         self._guest = guest
-        self._next_s = from_s
+        self._next_s = self._from_s = from_s
         self._looks = 0
+
+    def reset(self) -> None:
+        """Forget what was seen: the guest's CPU time counts from now on."""
+        self._next_s, self._looks = self._from_s, 0
 
     def seen(self, spent_s: float, guard: Guard) -> bool:
         """Look, when it is time for it, with the guest's CPU time so far."""
@@ -250,7 +264,8 @@ class _SleepWatch:
             vcpus = self._guest.vcpus(guard)
             halted = bool(vcpus) and all(vcpu.halted for vcpu in vcpus)
             status = "running" if halted else self._guest.qmp("query-status")["status"]
-            self.held = status == "debug" or (status == "paused" and self._guest.debugged)
+            stopped = status in ("debug", "paused")
+            self.held = stopped and (self._guest.debugged or self._guest.debugger_attached())
             paused = status != "running" and not self.held
             same = self._sleeping_ticks(guard) == before and (not self._looks or before == self._ticks)
         except MonitorGone:

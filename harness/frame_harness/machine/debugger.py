@@ -11,6 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.base.errors import MachineError
@@ -22,28 +23,53 @@ RIP: Final = 16
 """The number of the instruction pointer among the registers of x86-64."""
 INTERRUPT: Final = b"\x03"
 _STOP: Final = re.compile(rb"T([0-9a-f]{2}).*?thread:p01\.([0-9a-f]+);")
+_WATCHED: Final = re.compile(rb";watch:([0-9a-f]+);")
+_ENDED: Final = (b"W", b"X")
 
 
 class DebuggerError(MachineError):
     """The stub did not do what it was asked for."""
 
 
+class GuestEnded(DebuggerError):
+    """QEMU ended while the debugger let the guest run."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why the guest stopped: a breakpoint, or a write to what is watched.
+
+    Attributes:
+        cpu: the one that came to it.
+        written: the address that was watched; None at a breakpoint.
+    """
+
+    cpu: int
+    written: int | None
+
+
 class Debugger:
     """A guest under a debugger, until `detach`."""
 
-    def __init__(self, sock: socket.socket, alive: Callable[[], bool], *, limit_s: float) -> None:
+    def __init__(
+        self, sock: socket.socket, alive: Callable[[], bool], *, limit_s: float, runs: bool = True
+    ) -> None:
         """Stop the guest.
 
         Args:
             alive: tells whether QEMU still runs.
             limit_s: how long the stub may owe an answer, in wall-clock time.
+            runs: False for a guest that was started paused.
         """
         self._sock, self._alive, self._limit_s = sock, alive, limit_s
         self._buffer = b""
         self._breakpoints: set[int] = set()
         self._selected = -1
         self._at: dict[int, int] = {}
-        self._sock.sendall(INTERRUPT)
+        if runs:
+            self._sock.sendall(INTERRUPT)
+        else:
+            self._send("?")
         self._stopped()
         self.ask("qSupported:multiprocess+")
         # QEMU answers `p` only after the client has read its list of registers.
@@ -58,6 +84,40 @@ class Debugger:
         """Take a breakpoint away."""
         self._expect_ok(f"z1,{vaddr:x},1")
         self._breakpoints.discard(vaddr)
+
+    def watch(self, vaddr: int, n_bytes: int) -> None:
+        """Stop every CPU that has written to some bytes; only a write by this virtual address counts."""
+        self._expect_ok(f"Z2,{vaddr:x},{n_bytes:x}")
+
+    def go_on(self, given_up: Callable[[], bool]) -> Stop:
+        """Let all CPUs run to the next breakpoint of one of them, or to the next write to what is watched.
+
+        Args:
+            given_up: asked every now and then while they run.
+        Raises:
+            GuestEnded: QEMU ended before.
+            DebuggerError: it was given up.
+        """
+        last = self._selected if self._selected >= 0 else 0
+        if self.rip(last) in self._breakpoints:
+            self.step(last)  # a CPU that stands on a breakpoint would stop again at once
+            if self.rip(last) in self._breakpoints:
+                return Stop(last, None)
+        self._at.clear()
+        self._send("vCont;c")
+        if not self._answered(given_up):
+            raise DebuggerError("debugger", "guest", detail="it came to none of the places in time")
+        answer = self._packet()
+        if answer.startswith(_ENDED):
+            raise GuestEnded("debugger", "guest", detail="QEMU ended")
+        written = _WATCHED.search(answer)
+        return Stop(self._stop_of(answer), int(written[1], 16) if written else None)
+
+    def interrupt(self) -> None:
+        """Stop a guest that was let run, and that came to no place since."""
+        self._sock.sendall(INTERRUPT)
+        self._stopped()
+        self._at.clear()
 
     def step(self, cpu: int) -> int:
         """Let one CPU execute one instruction, of a repeated one a single round; returns where it is then."""
@@ -168,7 +228,9 @@ class Debugger:
             raise DebuggerError("debugger", packet, expected="OK", actual=repr(answer))
 
     def _stopped(self) -> int:
-        answer = self._packet()
+        return self._stop_of(self._packet())
+
+    def _stop_of(self, answer: bytes) -> int:
         match = _STOP.match(answer)
         if match is None and not answer.startswith(b"T"):
             raise DebuggerError("debugger", "stop reply", expected="T…thread:…", actual=repr(answer))
@@ -186,7 +248,7 @@ class Debugger:
             if select.select([self._sock], [], [], GLANCE_S)[0]:
                 self._take()
             elif not self._alive():
-                raise DebuggerError("debugger", "answer", detail="none came; QEMU is gone")
+                raise GuestEnded("debugger", "answer", detail="none came; QEMU is gone")
             elif given_up():
                 return False
         return True
@@ -215,5 +277,5 @@ class Debugger:
     def _take(self) -> None:
         piece = self._sock.recv(1 << 16)
         if not piece:
-            raise DebuggerError("debugger", "connection", detail="it ended")
+            raise GuestEnded("debugger", "connection", detail="it ended")
         self._buffer += piece

@@ -15,7 +15,7 @@ from typing import Any, Final, Self, cast
 
 from frame_harness.base.errors import MachineError, UsageError
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.machine.argv import Handles, qemu_argv
+from frame_harness.machine.argv import DEBUGGER_ID, Handles, qemu_argv
 from frame_harness.machine.deadline import PROGRESS_S, Deadline, LimitReached, TimeoutReport
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.exit_status import PASS_STATUS, ExitStatus, classify
@@ -45,14 +45,15 @@ class Guest:
         console: socket.socket,
         monitor: Qmp,
         *,
-        debugged: bool = False,
+        debugger: int | Path | None = None,
         log: TranslationLog | None = None,
     ) -> None:
         self.machine = machine
         self.log = log
         """Of the code that QEMU translates, where that was asked for."""
-        self.debugged = debugged
-        """Whether a debugger may hold it."""
+        self.debugged = isinstance(debugger, int)
+        """Whether a debugger of our own may hold it."""
+        self._gdb_may_come = isinstance(debugger, Path)
         self.process = process
         self.console = console
         self.timeout: TimeoutReport | None = None
@@ -82,7 +83,7 @@ class Guest:
         cpus: int | None = None,
         ram: int | str | None = None,
         resume: bool = True,
-        debugger: int | None = None,
+        debugger: int | Path | None = None,
         logs: TranslationLogs | None = None,
     ) -> Guest:
         """Start QEMU paused with a kernel, learn where its RAM lies, then let it run.
@@ -90,9 +91,11 @@ class Guest:
         Args:
             append: the kernel's command line.
             ram_fill: seed of the garbage in RAM; None leaves zeroes.
-            resume: False leaves the guest paused, before its first instruction, until `resume()`.
+            resume: False leaves the guest paused, before its first instruction, until `resume()`, or until a
+                debugger lets it run.
             debugger: a socket's descriptor, through which QEMU talks to a debugger; the caller closes it. A
-                guest that it holds reaches no limit but `total_wall_s`.
+                guest that it holds reaches no limit but `total_wall_s`. Or a path, at which a person's
+                debugger finds QEMU: while one is attached, there are no limits.
             logs: where QEMU is to log the code that it translates.
         Raises:
             MissingToolError: QEMU, setpriv or a firmware file is not installed.
@@ -112,12 +115,13 @@ class Guest:
         log = logs.open() if logs else None
         process, console, monitor = _launch(argv, guest_ram, debugger, log)
         try:
-            guest = cls(machine, process, console, Qmp(monitor), debugged=debugger is not None, log=log)
+            guest = cls(machine, process, console, Qmp(monitor), debugger=debugger, log=log)
         except BaseException:
             process.close()
             raise
         try:
             guest._come_up(guest_ram)
+            guest._ran = debugger is not None
             if resume:
                 guest.resume()
         except BaseException:
@@ -161,11 +165,6 @@ class Guest:
         return self.process.pid
 
     @property
-    def console_fd(self) -> int:
-        """The host's end of the serial console."""
-        return self.console.fileno()
-
-    @property
     def ram(self) -> GuestRam:
         """The guest's memory; readable also after the guest died, until the last view is gone."""
         if self._ram is None:
@@ -180,6 +179,17 @@ class Guest:
         if way not in _FLAT_VIEWS:
             _FLAT_VIEWS[way] = parse_flat_view(self.hmp("info mtree -f"))
         return _FLAT_VIEWS[way]
+
+    def debugger_attached(self) -> bool:
+        """Whether a person's debugger is connected, as QEMU says."""
+        if not self._gdb_may_come or self._status is not None:
+            return False
+        try:
+            devices = self.qmp("query-chardev")
+        except MonitorGone:
+            return False
+        [name] = [one["filename"] for one in devices if one["label"] == DEBUGGER_ID]
+        return not str(name).startswith("disconnected:")
 
     def resume(self) -> None:
         """Let the guest run; it may have ended before this returns."""
@@ -354,7 +364,10 @@ atexit.register(_end_all)
 
 
 def _launch(
-    argv: Callable[[Handles], list[str]], ram: GuestRam, debugger: int | None, log: TranslationLog | None
+    argv: Callable[[Handles], list[str]],
+    ram: GuestRam,
+    debugger: int | Path | None,
+    log: TranslationLog | None,
 ) -> tuple[QemuProcess, socket.socket, socket.socket]:
     """Start QEMU, paused; return it with our ends of its console and of its monitor."""
     console, console_far = socket.socketpair()

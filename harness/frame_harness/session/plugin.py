@@ -26,13 +26,14 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey, SlotBytes, decode, encode
 from frame_harness.session import results
 from frame_harness.session.request import REQUEST, SessionRequest, request_of_options
-from frame_harness.session.run import Run
+from frame_harness.session.run import GUESTS, Run
 from frame_harness.session.runs import WorkerOutput
 from frame_harness.session.seen_slots import slot_seen
 from frame_harness.session.selection import selection_of, without_campaigns
 from frame_harness.session.session import PARENT, RESULT, SEEN, SENT, Session
 from frame_harness.session.words import compared, users_lines
 
+GDB_PLUGIN = "frame_harness.debugging.pytest_gdb"
 SESSION = pytest.StashKey[Session]()
 PHASES = pytest.StashKey[dict[str, tuple[pytest.TestReport, BaseException | None]]]()
 RUN = pytest.StashKey[Run]()
@@ -73,9 +74,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--cov-subject-lcov", metavar="FILE", help="the same, and write it to FILE in the format of LCOV"
     )
+    group.addoption(
+        "--gdb", action="store_true", help="when a check fails, wait for gdb with its guest, as --pdb does"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--gdb"):
+        config.pluginmanager.import_plugin(GDB_PLUGIN)
     config.addinivalue_line("markers", "clause(id, ..., at=function): contract clauses that a check looks at")
     config.addinivalue_line("markers", "machine(name, ...): run on these machines only")
     config.addinivalue_line("markers", "level(name): how much goes on in it; `call` where it is not said")
@@ -283,7 +289,9 @@ def reproduce(item: pytest.Item, key: RunKey) -> str:
 @pytest.fixture(scope="session")
 def frame_run(request: pytest.FixtureRequest) -> Run:
     """The build on the machine that this check runs on, its witnesses compared."""
-    return request.config.stash[SESSION].run(request.param)
+    run = request.config.stash[SESSION].run(request.param)
+    run.pool = request.config.stash.get(GUESTS, run.pool)
+    return run
 
 
 @pytest.fixture(autouse=True)

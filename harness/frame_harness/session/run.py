@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Protocol
 
 import msgspec
+import pytest
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
@@ -19,7 +20,7 @@ from frame_harness.coverage.measurement import Measurement
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.pool import POOL, GuestPool
+from frame_harness.guest.pool import POOL
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import (
     DumpEvidence,
@@ -63,6 +64,18 @@ class Ledger(Record, frozen=True, kw_only=True):
     reached: tuple[Reached, ...] = ()
 
 
+class Guests(Protocol):
+    """Where the guests of checks come from."""
+
+    def boot(self, kind: type[Kernel], image: Image, machine: Machine, **options: Any) -> Kernel: ...
+
+    def close(self) -> None: ...
+
+
+GUESTS: Final = pytest.StashKey[Guests]()
+"""In pytest's configuration: what the guests of checks come from, where that is not a `GuestPool`."""
+
+
 @dataclass
 class Run:
     """Boots the guests of one run and remembers how each ended.
@@ -85,8 +98,8 @@ class Run:
     violated: tuple[ViolatedInvariant, ...] = ()
     contradicted: int = 0
     broken: HarnessError | None = None
-    pool: GuestPool = POOL
-    """Puts guests back to their prompt where it can."""
+    pool: Guests = POOL
+    """What guests come from; a `GuestPool` puts them back to their prompt where it can."""
     measurement: Measurement | None = None
     """Of the lines that its guests run, where that was asked for."""
     stopped: HarnessError | None = None

@@ -41,16 +41,20 @@ def run_suite(
     *arguments: str,
     workers: Callable[[int], int] = lambda _: 1,
     listener: object = None,
+    here: bool = False,
 ) -> tuple[int, Session | None]:
     """Run pytest on the suite; return its status, with its session unless it came to none.
 
     Args:
         workers: how many processes make the checks; is given the number of checks.
         listener: a plugin of pytest; it hears of what happens in this process.
+        here: make all checks in this process, one after the other.
     """
     asks = _Asks(request)
     listeners = (listener,) if listener else ()
-    plugins = [asks, *listeners, ForkedWorkers(workers, only_here=listeners)]
+    plugins = [asks, *listeners]
+    if not here:
+        plugins.append(ForkedWorkers(workers, only_here=listeners))
     suite = suite_dir()
     with scratch() as folder, _alone():
         configuration = folder / "pytest.ini"

@@ -1,0 +1,97 @@
+"""Stops a guest where a check fails, so that a person's gdb finds it there."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from frame_harness.base.commands import speaker
+from frame_harness.base.text import plural
+from frame_harness.cli.check import DEFAULT_MACHINES, Request, asked_for
+from frame_harness.cli.last_broken import broken_last
+from frame_harness.debugging.holding import Hold, where_to_hold
+from frame_harness.debugging.recorder import record
+from frame_harness.debugging.session import Failure, first_failure
+from frame_harness.image.build import build
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.report.blocks import result_block
+from frame_harness.report.terminal import console_for, print_parts
+from frame_harness.session.request import SessionRequest
+
+
+@dataclass(frozen=True)
+class DebugRequest:
+    """A check of a frame module, by its name or a clause's id, with the runs that it may have."""
+
+    check: str
+    frame_rs: Path | None
+    machines: tuple[str, ...]
+    profile: str
+
+    def of_a_session(self) -> SessionRequest:
+        """What pytest is asked for, with everything built.
+
+        Raises:
+            HarnessError: a wrong path or machine; the module does not compile.
+        """
+        request = Request(
+            frame_rs=self.frame_rs, machines=self.machines or DEFAULT_MACHINES, profile=self.profile
+        )
+        subject, machines = asked_for(request)
+        image = build(subject, self.profile, say=speaker(sys.stderr))
+        asked = replace(request.of_a_session(image.subject, machines), any_machine=not self.machines)
+        return replace(asked, first=broken_last(subject))
+
+
+def debug(request: DebugRequest, at: str, *, before_last: bool, vscode: Path | None) -> ExitCode:
+    """Make a check until it fails, then again with a guest that waits for gdb.
+
+    Returns PASS when nothing failed, else FAIL.
+    Raises:
+        HarnessError: there is no such check, or no such place.
+    """
+    asked = request.of_a_session()
+    failure = found(request, asked)
+    if failure is None:
+        return ExitCode.PASS
+    where = where_to_hold(asked, failure, at, before_last=before_last)
+    then = Hold(asked, failure, where, click.echo, vscode).run()
+    if then is None:
+        click.echo("it passed this time")
+        return ExitCode.PASS
+    if (then.result.outcome, then.result.message) == (failure.result.outcome, failure.result.message):
+        click.echo("it failed as before")
+    else:
+        click.echo(f"it ended in another way this time: {then.result.outcome}: {then.result.message}")
+    return ExitCode.FAIL
+
+
+def make_recording(request: DebugRequest) -> ExitCode:
+    """Make a check that fails once more, recorded, and keep the recording.
+
+    Returns PASS when nothing failed, else FAIL.
+    Raises:
+        HarnessError: there is no such check, or it cannot be recorded.
+    """
+    asked = request.of_a_session()
+    failure = found(request, asked)
+    if failure is None:
+        return ExitCode.PASS
+    folder, note = record(asked, failure)
+    click.echo(f"recorded {plural(len(note.commands), 'command')} in {folder}")
+    click.echo(f"`rewind {request.check} FIELD` says who wrote a field last: {', '.join(note.fields)}")
+    return ExitCode.FAIL
+
+
+def found(request: DebugRequest, asked: SessionRequest) -> Failure | None:
+    """The first failure of the checks that are asked for, shown; where none fails, that is said."""
+    failure, made = first_failure(asked, request.check)
+    if failure is None:
+        click.echo(f"{request.check}: nothing fails, {plural(made, 'check')} made")
+        return None
+    click.echo(f"{failure.check.check} fails on {failure.check.run}")
+    print_parts([result_block(failure.result)], console_for())
+    return failure

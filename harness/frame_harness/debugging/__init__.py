@@ -1,0 +1,1 @@
+"""Holds guests for a person's debugger, and finds in recordings who wrote something."""

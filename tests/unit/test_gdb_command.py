@@ -1,0 +1,58 @@
+"""What a person starts gdb with, and where gdb finds a guest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from frame_harness.base.errors import UsageError
+from frame_harness.debugging.gdb_command import GdbCommand
+from frame_harness.debugging.sockets import LONGEST_PATH, socket_folder
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.build import build
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> GdbCommand:
+    return GdbCommand.write(build(frame_module(), "dev"), tmp_path / "gdb", [0xFFFF_FFFF_8000_1000])
+
+
+def test_command_names_the_kernel_the_socket_and_the_places_to_stop_at(command: GdbCommand) -> None:
+    words = command.argv()
+    assert words[0] == "gdb" and words[-1] == str(command.image.elf)
+    assert f"target remote {command.socket}" in words
+    assert command.stops is not None
+    assert command.stops.read_text(encoding="ascii") == "hbreak *0xffffffff80001000\ncontinue\n"
+
+
+def test_launch_json_is_renewed_and_keeps_what_else_is_in_it(command: GdbCommand, tmp_path: Path) -> None:
+    launch = tmp_path / "launch.json"
+    launch.write_text('{"inputs": [], "configurations": [{"name": "mine", "type": "lldb"}]}')
+    for _ in range(2):
+        command.write_launch_json(launch)
+    found = json.loads(launch.read_text(encoding="utf-8"))
+    assert [one["type"] for one in found["configurations"]] == ["cppdbg", "lldb", "lldb"]
+    assert found["configurations"][-1]["name"] == "mine" and found["inputs"] == []
+    assert found["configurations"][0]["miDebuggerServerAddress"] == str(command.socket)
+
+
+def test_launch_json_with_comments_is_left_alone(command: GdbCommand, tmp_path: Path) -> None:
+    launch = tmp_path / "launch.json"
+    launch.write_text("// mine\n{}")
+    with pytest.raises(UsageError, match=r"expected a launch\.json without comments"):
+        command.write_launch_json(launch)
+    assert launch.read_text() == "// mine\n{}"
+
+
+def test_socket_has_a_path_that_is_short_enough_and_is_gone_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * LONGEST_PATH)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    with socket_folder() as folder:
+        (folder / "gdb0.setup").touch()
+        assert len(str(folder / "gdb99")) <= LONGEST_PATH and folder.is_dir()
+    assert not folder.exists() and list(deep.iterdir()) == []
