@@ -189,7 +189,6 @@ def test_what_a_worker_left_unfinished_is_no_failure(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     writing.begin(folder, ("frame-harness",))
     writing.FailureWriter(folder, 1, ["test_x"])
-    writing.FailureWriter(folder, 2, ["test_y"]).drop()
     writing.finish(folder, HEADER)
     assert Archive.open(folder).failures == ()
     assert list(folder.glob("failures/*")) == []

@@ -91,7 +91,9 @@ class GuestRecord(Record, frozen=True, kw_only=True):
         backtrace: innermost first, where it crashed or was stopped.
         frames: physical addresses of the frames concerned, that of the finding first.
         console, script, commands_file: transcript, shell script that starts it again, its commands.
-        before, after: memory before and after the last command; see `archive.memory`.
+        before: memory before the last command that changed a slot, or that the guest did not survive.
+        changed_by: that command; empty where none did: then `before` is memory after boot.
+        after: memory when the check failed; see `archive.memory`.
         life: slots of the frames concerned after each command; see `archive.memory`.
         notes: what could not be kept, and why.
     """
@@ -111,6 +113,7 @@ class GuestRecord(Record, frozen=True, kw_only=True):
     script: str = ""
     commands_file: str = ""
     before: str = ""
+    changed_by: str = ""
     after: str = ""
     life: str = ""
     notes: tuple[str, ...] = ()

@@ -82,6 +82,7 @@ class CoreRequest:
     json: Path | None = None
     junit: Path | None = None
     upstream: Path | None = None
+    out: Path | None = None
     seed: int = SEED
     last_failed: Path | None = None
     since: str = ""

@@ -97,6 +97,10 @@ def help_command(command: str) -> None:
 @click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
 @click.option("--upstream", type=FOLDER, help="Write each finding as a text for the kernel's maintainers.")
 @click.option(
+    "--out", type=FOLDER, metavar="DIR",
+    help="Keep the evidence there: reports, and what failing checks leave; default: among the last runs.",
+)  # fmt: skip
+@click.option(
     "--seed",
     type=click.IntRange(0),
     default=None,
@@ -119,6 +123,7 @@ def check_command(
     json_: Path | None,
     junit: Path | None,
     upstream: Path | None,
+    out: Path | None,
     seed: int | None,
     workers: int | None,
     red: str,
@@ -135,7 +140,7 @@ def check_command(
         of_core = CoreRequest(
             kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
             junit=junit, upstream=upstream, seed=1 if seed is None else seed, last_failed=last_failed,
-            since=since,
+            since=since, out=out,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
     of_a_tree = {"--case": case or None, "--since": since or None, "--seed": seed}
@@ -146,7 +151,8 @@ def check_command(
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        json=json_, junit=junit, upstream=upstream, workers=workers, last_failed=last_failed, red=red,
+        json=json_, junit=junit, upstream=upstream, out=out, workers=workers, last_failed=last_failed,
+        red=red,
     )  # fmt: skip
     sys.exit(int(check(request)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,12 +10,16 @@ from typing import Protocol
 from rich.console import Console
 
 from frame_harness.base import report_files
+from frame_harness.base.program import program
+from frame_harness.base.text import printable
 from frame_harness.cli import upstream
+from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import Verdict
+from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, shown
 from frame_harness.report import json_report, junit
 from frame_harness.report.terminal import print_report
 
@@ -40,6 +45,11 @@ class Examined:
     verdict: Verdict
     known: Baseline
     subject: Subject
+    required: tuple[str, ...] = ()
+    """Clauses that must have been looked at."""
+    images: tuple[Image, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What could not be kept of failing checks."""
 
 
 def publish(found: Examined, console: Console, reports: Reports) -> ExitCode:
@@ -57,3 +67,27 @@ def publish(found: Examined, console: Console, reports: Reports) -> ExitCode:
     if evidence.interrupted:
         console.print("interrupted; every guest is gone")
     return exit_code(verdict.kind)
+
+
+def keep(found: Examined, kept: RunArchive | None) -> None:
+    """Close a run's archive; say on standard error where it is, and what could not be kept.
+
+    Raises:
+        Unwritable: the evidence could not be written where the user wants it.
+    """
+    if kept is None:
+        return
+    files = {*found.subject.files, *(Path(file) for image in found.images for file, _ in image.sources)}
+    contents = Contents(
+        contract=found.subject.contract,
+        evidence=found.evidence,
+        baseline=found.known,
+        required=found.required,
+        images=tuple(ArchivedImage(image.elf, image.sha256) for image in found.images),
+        sources=tuple(files),
+        notes=found.notes,
+    )
+    for note in kept.finish(contents):
+        print(f"not kept: {printable(note)}", file=sys.stderr)
+    folder = shown(kept.folder)
+    print(f"evidence: {folder} ({program()} show {folder})", file=sys.stderr)

@@ -21,8 +21,10 @@ from frame_harness.console.protocol import Banner
 from frame_harness.console.stream import Watch
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.absence import require_names_of
+from frame_harness.guest.command_log import CommandLog
 from frame_harness.guest.ending import explain, spoiled, status_of, symbolized
 from frame_harness.guest.errors import GuestFailure
+from frame_harness.guest.remains import leave
 from frame_harness.guest.reply import Reply, checked
 from frame_harness.guest.request import argument, grouped
 from frame_harness.guest.view import GuestAddresses, Region
@@ -66,6 +68,10 @@ class BootedGuest:
         self.hhdm = banner.fields.int("hhdm")
         self.frames = banner.fields.int("frames")
         self.commands: deque[str] = deque(maxlen=COMMANDS_KEPT)
+        self.log = CommandLog(channel.transcript.began)
+        """Everything that it was sent; `commands` are what a report shows."""
+        self.options: dict[str, Any] = {}
+        """Of its boot, as `boot` takes them; a guest with the same ones begins as this one did."""
         self.called: set[str] = set()
         """Paths of the subject's functions that commands called."""
         self.failure: HarnessError | None = None
@@ -131,8 +137,13 @@ class BootedGuest:
                 raise BootError("banner", "cpus", expected=str(machine.cpus), actual=str(running))
             check_profile(image.profile, banner.fields)
             kernel = cls(guest, channel, image, banner)
+            kernel.options = {
+                "init": init, "ram": machine.ram, "reserve": tuple(reserve), "ramtop": ramtop,
+                "cpus": machine.cpus, "seed": seed, "extra": tuple(extra),
+            }  # fmt: skip
         except HarnessError as error:
             failure = explain(error, guest, channel, image)
+            leave(failure, guest, channel, image)
             guest.close()
             if failure is error:
                 raise
@@ -161,6 +172,7 @@ class BootedGuest:
         """
         require_names_of(self.image, command)
         self.commands.append(command)
+        self.log.sent(command)
         self.called |= self.image.subject.contract.functions.of_line(command)
         watch: Watch = self.guest.deadline(command, tail=self.channel.tail)
         try:
@@ -169,11 +181,13 @@ class BootedGuest:
             raise  # nothing was sent
         except HarnessError as error:
             self.failure = explain(error, self.guest, self.channel, self.image)
+            leave(self.failure, self.guest, self.channel, self.image, self.log)
             if self.failure is error:
                 raise
             raise self.failure from error
         backtrace = symbolized(answer.crashes[-1], self.image) if answer.crashes else ()
         reply = Reply(command, answer.reply, answer.data, backtrace)
+        self.log.replied(reply.shown)
         self.commands[-1] = f"{command} → {'panic' if reply.status == 'panic' else reply.shown}"
         return reply
 
@@ -194,6 +208,7 @@ class BootedGuest:
         replies: list[Reply] = []
         for group in grouped(commands, BATCH_BYTES):
             done = self.call("batch " + ";".join(group)).parts(group)
+            self.log.was_several(done)
             replies += [checked(reply) for reply in done]
             if len(done) != len(group):
                 raise ProtocolError("batch", expected=f"{len(group)} outcomes", actual=len(done))
@@ -320,6 +335,11 @@ class BootedGuest:
                     self.guest.close()
                     self.commands = deque(asked, maxlen=COMMANDS_KEPT)
         return self.end
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end is known."""
+        return self._end is not None
 
     @property
     def end(self) -> tuple[GuestEnd, str]:

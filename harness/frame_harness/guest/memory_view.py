@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from frame_harness.frame_metadata.memory_state import (
     SLOT_FIELDS,
     Canary,
     MemoryState,
+    PfnRanges,
     Zone,
     cached_frames,
     pfn_ranges,
@@ -44,11 +46,42 @@ def memory_state(
         slots=_with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
         zones=tuple(_zone(name, zone) for name, zone in zip(ZONE_NAMES, zones, strict=False)),
         cached=cached_frames(_cached(buddy["caches"])),
-        ram=pfn_ranges([_frames(region) for region in regions if region.kind not in ("reserved", "acpi")]),
-        off_limits=pfn_ranges([_frames(region) for region in regions if region.kind != "ram"]),
+        ram=_ranges(regions, lambda kind: kind not in ("reserved", "acpi")),
+        off_limits=_ranges(regions, lambda kind: kind != "ram"),
         canary=canary,
         quarantined=None if quarantined is None else _pfns(quarantined),
     )
+
+
+def memory_in_ram(kernel: GuestView, regions: Sequence[Region] = ()) -> MemoryState:
+    """The same of any guest, dead or alive, asked nothing; without zones where no allocator is there yet.
+
+    Args:
+        regions: the map, which is not read in RAM.
+    """
+    if kernel.witness.buddy_vaddr:
+        return memory_state(kernel, regions=regions)
+    bare = MemoryState(
+        slots=_with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
+        zones=(),
+        cached=cached_frames([]),
+        ram=pfn_ranges([]),
+        off_limits=pfn_ranges([]),
+    )
+    return with_regions(bare, regions)
+
+
+def with_regions(state: MemoryState, regions: Sequence[Region]) -> MemoryState:
+    """A state that was read without a map, with one."""
+    return replace(
+        state,
+        ram=_ranges(regions, lambda kind: kind not in ("reserved", "acpi")),
+        off_limits=_ranges(regions, lambda kind: kind != "ram"),
+    )
+
+
+def _ranges(regions: Sequence[Region], counts: Callable[[str], bool]) -> PfnRanges:
+    return pfn_ranges([_frames(region) for region in regions if counts(region.kind)])
 
 
 def _pfns(paddrs: Sequence[int]) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import RunKey, decode, encode
+from frame_harness.judge.evidence import CheckResult, RunKey, decode, encode
 from frame_harness.session import results
 from frame_harness.session.request import REQUEST, SessionRequest, request_of_options
 from frame_harness.session.run import Run
@@ -53,6 +53,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--accel", choices=["tcg", "auto", "kvm"], help="accelerator; default: the machine's, tcg"
     )
     group.addoption(
+        "--out", metavar="DIR", help="keep the evidence there: what failing checks leave, reports"
+    )
+    group.addoption(
         "--storm-seconds", metavar="S", type=float, default=0.15,
         help="how long each storm of several CPUs rages; default: 0.15",
     )  # fmt: skip
@@ -65,10 +68,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "campaign: looks at many clauses; the id of one does not select it")
     config.addinivalue_line("markers", "one_machine: the same everywhere, so run it on the first machine")
     try:
-        request = _request_of(config)
+        session = config.stash[SESSION] = Session(config, _request_of(config))
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
-    session = config.stash[SESSION] = Session(config, request)
     if not session.is_worker:
         config.pluginmanager.register(session, "frame-harness-session")
     config.pluginmanager.register(_AfterSelection())
@@ -147,6 +149,7 @@ def _keep(config: pytest.Config, items: list[pytest.Item], chosen: list[pytest.I
 def pytest_collection_finish(session: pytest.Session) -> None:
     planned = {item.nodeid: check for item in session.items if (check := results.planned_check(item))}
     session.config.stash[SESSION].planned = planned
+    session.config.stash[SESSION].leavings.number(session.items)
 
 
 @pytest.hookimpl(trylast=True)
@@ -159,6 +162,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     reasons = config.stash[SESSION].reasons
+    for note in config.stash[SESSION].notes:
+        terminalreporter.line(f"not kept: {printable(note)}")
     if reasons:
         terminalreporter.section("frame-harness: against a pass, whatever the tests say")
     for reason in reasons:
@@ -193,26 +198,34 @@ def pytest_runtest_makereport(
             item.stash[RUN].retire_shared()
         for title, text in results.sections(item, kernels):
             report.sections.append((title, text))
-    if report.when == "teardown" and results.clauses_of(item):
-        _report_result(item, key, report)
+        item.config.stash[SESSION].leavings.failed(
+            item, kernels, call.excinfo.value if call.excinfo else None
+        )
     if report.when == "teardown":
+        told = _report_result(item, key, report) if results.clauses_of(item) else ()
+        item.config.stash[SESSION].leavings.ended(item, key, told)
         # A kernel holds its guest's RAM: kept until the end of the session, a thousand of them fill the host.
         item.stash[KERNELS], item.stash[PHASES] = [], {}
     return report
 
 
-def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) -> None:
-    """Attach to a check's last report what came of it, and note in its run how its guest ended."""
+def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) -> tuple[CheckResult, ...]:
+    """Attach to a check's last report what came of it, and note in its run how its guest ended.
+
+    Returns:
+        its result, then what it met of other clauses.
+    """
     phases, kernels = item.stash[PHASES], item.stash.get(KERNELS, [])
     run = item.stash.get(RUN, None)
     image, layout = (run.image, run.layout) if run else (None, None)
     result = results.result_of(item, key, image, layout, phases, kernels, lambda: reproduce(item, key))
     report.user_properties.append((RESULT, encode(result)))
-    for _, error in phases.values():
-        if (seen := results.seen_on_the_way(item, result, error, image)) is not None:
-            report.user_properties.append((SEEN, encode(seen)))
+    met = (results.seen_on_the_way(item, result, error, image) for _, error in phases.values())
+    on_the_way = [seen for seen in met if seen is not None]
+    report.user_properties += [(SEEN, encode(seen)) for seen in on_the_way]
     if run is not None and had_a_guest(phases, kernels):
         run.note_end(next((error for one, error in phases.values() if one.failed), None))
+    return (result, *on_the_way)
 
 
 def had_a_guest(

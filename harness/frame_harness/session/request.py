@@ -6,6 +6,7 @@ import copyreg
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -32,6 +33,7 @@ class SessionRequest:
         evidence: the caller judges what was seen; else the session itself says what stands against a pass.
         only: the checks to make, as far as others do not leave them out; empty for all.
         first: checks to make before the others.
+        archive: the folder that what failing checks leave goes to; None where nothing is kept.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
 
@@ -45,6 +47,7 @@ class SessionRequest:
     evidence: bool = False
     only: frozenset[CheckInRun] = frozenset()
     first: frozenset[CheckInRun] = frozenset()
+    archive: Path | None = None
     red: str = ""
 
     def machine(self, name: str) -> Machine:
@@ -118,4 +121,5 @@ def request_of_options(config: pytest.Config) -> SessionRequest:
         any_machine=named is None,
         accel=option("--accel"),
         frame_rs=frame_rs or "",
+        archive=Path(out).absolute() if (out := option("--out")) else None,
     )

@@ -39,6 +39,8 @@ class WorkerOutput(Record, frozen=True, kw_only=True):
     changed: tuple[Trouble, ...] = ()
     lacks: tuple[str, ...] = ()
     toolchain: str = ""
+    notes: tuple[str, ...] = ()
+    """What could not be kept of failing checks."""
 
 
 class Runs:
@@ -58,6 +60,11 @@ class Runs:
         self._images: dict[str, Image | HarnessError] = {}
         self._runs: dict[RunKey, Run] = {}
         self._troubles: list[Trouble] = []
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Those that are there."""
+        return tuple(image for image in self._images.values() if isinstance(image, Image))
 
     def load(self, profile: str) -> None:
         """Build an image, or find it built, and read of it what checks need."""
@@ -82,7 +89,7 @@ class Runs:
                 # Evidence is written all the same: what is on record must not be lost to this.
                 message = f"a guest could not be ended in good order: {type(error).__name__}: {error}"
                 self._troubles.append(Trouble(what="guests", message=message, run=key))
-        images = [image for image in self._images.values() if isinstance(image, Image)]
+        images = self.images
         files = dict.fromkeys(file for image in images for file in changed_sources(image))
         return WorkerOutput(
             planned=tuple(planned),
