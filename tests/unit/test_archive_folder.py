@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from frame_harness.archive import files, writing
-from frame_harness.archive.files import NoArchive
+from frame_harness.archive.files import DamagedArchive, NoArchive
 from frame_harness.archive.folder import Archive
 from frame_harness.archive.memory import save
 from frame_harness.archive.records import FailureRecord, GuestRecord, Header, SentCommand
@@ -136,7 +136,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_damaged_folder_is_refused_with_one_message(folder: Path, name: str) -> None:
     damage, words = DAMAGES[name]
     damage(folder)
-    with pytest.raises(NoArchive, match=words) as refused:
+    with pytest.raises(DamagedArchive, match=words) as refused:
         Archive.open(folder)
     assert refused.value.summary.startswith("damaged archive: ")
     assert "judge the subject again" in refused.value.next_step
@@ -145,7 +145,7 @@ def test_a_damaged_folder_is_refused_with_one_message(folder: Path, name: str) -
 def test_sums_cannot_lead_out_of_the_folder(folder: Path) -> None:
     with (folder / files.SUMS).open("a") as sums:
         sums.write(f"{'0' * 64}  ../../etc/passwd\n")
-    with pytest.raises(NoArchive, match="names of files in the folder"):
+    with pytest.raises(DamagedArchive, match="names of files in the folder"):
         Archive.open(folder)
 
 

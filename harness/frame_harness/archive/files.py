@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from frame_harness.base.errors import HarnessError
+from frame_harness.base.errors import HarnessError, UsageError
 
 HEADER: Final = "archive.json"
 BEGUN: Final = "begun.json"
@@ -24,8 +24,12 @@ PART: Final = ".part-"
 """Begins the names of folders that are being written."""
 
 
-class NoArchive(HarnessError):
-    """A folder is no archive, or not a whole one."""
+class NoArchive(UsageError):
+    """A folder is no archive, or that of a run that did not come to its end."""
+
+
+class DamagedArchive(HarnessError):
+    """Something in an archive is not what was written."""
 
 
 def sum_of(path: Path) -> str:
@@ -57,7 +61,7 @@ def read_sums(folder: Path) -> dict[str, str]:
     """By name the sum that a file must have.
 
     Raises:
-        NoArchive: there is no list of sums, or it is none.
+        DamagedArchive: there is no list of sums, or it is none.
     """
     path = folder / SUMS
     try:
@@ -75,7 +79,7 @@ def require_sum(folder: Path, name: str, expected: str) -> None:
     """Require a file to be what was written.
 
     Raises:
-        NoArchive: it is not there, or holds something else.
+        DamagedArchive: it is not there, or holds something else.
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -88,10 +92,10 @@ def require_sum(folder: Path, name: str, expected: str) -> None:
         raise damaged(path, f"SHA-256 {expected[:12]}…", f"{found[:12]}…")
 
 
-def damaged(path: Path, expected: str, actual: str) -> NoArchive:
+def damaged(path: Path, expected: str, actual: str) -> DamagedArchive:
     """What to say of a file that is not what was written."""
     todo = "copy the folder again from where it was made, or judge the subject again"
-    return NoArchive("damaged archive", str(path), expected=expected, actual=actual, next_step=todo)
+    return DamagedArchive("damaged archive", str(path), expected=expected, actual=actual, next_step=todo)
 
 
 def _said(error: Exception) -> str:

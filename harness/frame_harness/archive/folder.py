@@ -88,7 +88,8 @@ class Archive:
         """Read the evidence; every file is compared with its sum.
 
         Raises:
-            NoArchive: it is none, not a whole one, damaged, or a later version's.
+            NoArchive: it is none, not a whole one, or another version's.
+            DamagedArchive: a file is not what was written.
         """
         _require_whole(folder)
         sums = files.read_sums(folder)
@@ -117,7 +118,7 @@ class Archive:
         """The checks that did not pass and had a guest at hand, in the order of the plan.
 
         Raises:
-            NoArchive: one of them is damaged.
+            DamagedArchive: one of them is no record.
         """
         results = {_key_of(result): result for result in self.evidence.checks}
         found = []

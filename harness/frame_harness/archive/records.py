@@ -87,6 +87,7 @@ class GuestRecord(Record, frozen=True, kw_only=True):
         end, end_words: how it ended; None where it was not known when this was written.
         commands: all that it was sent, oldest first; of very many the last ones.
         commands_left_out: how many older ones are missing in `commands`.
+        commands_of_others: how many of `commands`, the first ones, other checks sent to the same guest.
         registers: lines about every CPU.
         backtrace: innermost first, where it crashed or was stopped.
         frames: physical addresses of the frames concerned, that of the finding first.
@@ -106,6 +107,7 @@ class GuestRecord(Record, frozen=True, kw_only=True):
     end_words: str = ""
     commands: tuple[SentCommand, ...] = ()
     commands_left_out: Count = 0
+    commands_of_others: Count = 0
     registers: tuple[str, ...] = ()
     backtrace: tuple[str, ...] = ()
     frames: tuple[Count, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from frame_harness.base.streams import survive_closed_pipes
+from frame_harness.cli.archive_commands import judge_command, show_command
 from frame_harness.judge.exit_codes import ExitCode, table
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -197,6 +198,10 @@ def watch_command(
 def _refuse_with(option: str, others: Mapping[str, object]) -> None:
     if given := [name for name, value in others.items() if value]:
         raise click.UsageError(f"{given[0]} does not go with {option}")
+
+
+cli.add_command(judge_command)
+cli.add_command(show_command)
 
 
 @cli.command("machines")

@@ -59,14 +59,19 @@ def publish(found: Examined, console: Console, reports: Reports) -> ExitCode:
         Unwritable, OSError: a file could not be written; the others were.
     """
     evidence, verdict, known = found.evidence, found.verdict, found.known
-    print_report(evidence, verdict, known, console)
+    show(evidence, verdict, known, console)
     writers = {reports.json: json_report.dumps, reports.junit: junit.dumps}
     report_files.write({file: dumps(evidence, verdict, known) for file, dumps in writers.items() if file})
     if saved := upstream.save(reports.upstream, evidence, verdict, found.subject):
         console.print(saved, soft_wrap=True)
+    return exit_code(verdict.kind)
+
+
+def show(evidence: Evidence, verdict: Verdict, known: Baseline, console: Console) -> None:
+    """Print the report."""
+    print_report(evidence, verdict, known, console)
     if evidence.interrupted:
         console.print("interrupted; every guest is gone")
-    return exit_code(verdict.kind)
 
 
 def keep(found: Examined, kept: RunArchive | None) -> None:

@@ -33,6 +33,8 @@ class Taken:
     Attributes:
         guest: that it was read of; None where nobody has it.
         state: its memory, without ranges, which only a guest can tell; None where it could not be read.
+        left_out: how many commands before `sent` are not known any more.
+        of_others: how many of `sent` other checks sent, that had the guest before.
         died: it did not survive its last command.
         notes: what could not be read, and why.
     """
@@ -43,6 +45,7 @@ class Taken:
     guest: BootedGuest | None = None
     sent: tuple[Sent, ...] = ()
     left_out: int = 0
+    of_others: int = 0
     registers: tuple[str, ...] = ()
     backtrace: tuple[str, ...] = ()
     pfns: NDArray[np.int64] = field(default_factory=no_pfns)
@@ -72,7 +75,8 @@ def take(guest: BootedGuest, read: Reader, found_on: int | None, error: BaseExce
     sent = tuple(guest.log)
     taken = Taken(
         guest.image, tuple(guest.guest.argv), tuple(guest.channel.transcript.lines()), guest, sent,
-        guest.log.n_sent - len(sent), died=guest.failure is not None,
+        guest.log.n_sent - len(sent), max(0, guest.log.n_before - (guest.log.n_sent - len(sent))),
+        died=guest.failure is not None,
     )  # fmt: skip
     failure = guest.failure or error
     if isinstance(failure, GuestFailure):

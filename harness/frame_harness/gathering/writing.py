@@ -47,6 +47,7 @@ def write_guest(
             for one in taken.sent
         ),
         commands_left_out=taken.left_out,
+        commands_of_others=taken.of_others,
         registers=taken.registers,
         backtrace=taken.backtrace,
         frames=tuple(pfn << 12 for pfn in taken.pfns.tolist()),

@@ -31,14 +31,19 @@ class CommandLog:
 
     Attributes:
         n_sent: how many there were, those that are not kept any more included.
+        n_before: how many of these were sent before the check that has the guest now.
     """
 
     def __init__(self, began: float) -> None:
         """Args: began: by the monotonic clock, what times count from."""
-        self.n_sent = 0
+        self.n_sent = self.n_before = 0
         self._began = began
         # A reply is written out when somebody asks: that takes longer than a command of many in RAM.
         self._kept: deque[tuple[str, str | Reply, float, float]] = deque(maxlen=KEPT)
+
+    def begin_check(self) -> None:
+        """Note that another check has the guest from now on."""
+        self.n_before = self.n_sent
 
     def sent(self, line: str) -> None:
         """Note a command that is about to be sent."""

@@ -43,7 +43,7 @@ def memory_state(
     buddy, regions = kernel.buddy(), kernel.memory_map() if regions is None else regions
     zones = buddy["zones"][: int(buddy["n_zones"])]
     return MemoryState(
-        slots=_with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
+        slots=with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
         zones=tuple(_zone(name, zone) for name, zone in zip(ZONE_NAMES, zones, strict=False)),
         cached=cached_frames(_cached(buddy["caches"])),
         ram=_ranges(regions, lambda kind: kind not in ("reserved", "acpi")),
@@ -62,7 +62,7 @@ def memory_in_ram(kernel: GuestView, regions: Sequence[Region] = ()) -> MemorySt
     if kernel.witness.buddy_vaddr:
         return memory_state(kernel, regions=regions)
     bare = MemoryState(
-        slots=_with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
+        slots=with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
         zones=(),
         cached=cached_frames([]),
         ram=pfn_ranges([]),
@@ -89,7 +89,7 @@ def _pfns(paddrs: Sequence[int]) -> NDArray[np.int64]:
     return (np.array(paddrs, dtype=np.uint64) >> np.uint64(PAGE_SHIFT)).astype(np.int64)
 
 
-def _with_all_fields(slots: NDArray[Any]) -> NDArray[Any]:
+def with_all_fields(slots: NDArray[Any]) -> NDArray[Any]:
     """Add the fields that a version lacks, zero in each slot; a copy where there are any."""
     names = slots.dtype.names or ()
     missing = [(name, MISSING_FIELDS[name]) for name in MISSING_FIELDS if name not in names]

@@ -317,6 +317,7 @@ def shared_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
     request.node.stash[RUN] = frame_run
     kernel = frame_run.shared()
     kernel.commands.clear()
+    kernel.log.begin_check()
     kernel.called.clear()
     request.node.stash.setdefault(KERNELS, []).append(kernel)
     return kernel
@@ -328,5 +329,6 @@ def bare_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
     request.node.stash[RUN] = frame_run
     kernel = frame_run.shared(init="array", ram=WIDE_RAM)
     kernel.commands.clear()
+    kernel.log.begin_check()
     request.node.stash.setdefault(KERNELS, []).append(kernel)
     return kernel
