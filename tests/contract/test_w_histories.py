@@ -64,4 +64,5 @@ def test_no_history_breaks_the_clause(
             function=found.failure.blame.function,
             calls=found.failure.blame.called,
             exhibit=found.script.text,
+            shown_by=found.script,
         )

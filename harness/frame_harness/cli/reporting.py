@@ -94,5 +94,7 @@ def keep(found: Examined, kept: RunArchive | None) -> None:
     )
     for note in kept.finish(contents):
         print(f"not kept: {printable(note)}", file=sys.stderr)
+    if not kept.is_whole:
+        return
     folder = shown(kept.folder)
     print(f"evidence: {folder} ({program()} show {folder})", file=sys.stderr)

@@ -25,6 +25,8 @@ from frame_harness.report.text import short_check
 MOST_COMMANDS: Final = 200
 MOST_LINES: Final = 400
 MOST_FRAMES: Final = 8
+_WIDE: Final = ("XMM", "FPR", "FCW", "YMM")
+"""What lines about registers of the floating-point unit begin with; no kernel of this kind uses it."""
 _TIMES: Final = "{:>11.6f} s  "
 
 
@@ -81,7 +83,7 @@ def entry_parts(entry: Shown, archive: Archive) -> Iterator[RenderableType]:
         yield _section("commands", _commands(guest))
         if guest.backtrace:
             yield _section("backtrace", guest.backtrace)
-        yield _section("registers", guest.registers)
+        yield _section("registers", [line for line in guest.registers if not line.startswith(_WIDE)])
         yield _section("console", failure.console.splitlines()[-MOST_LINES:])
     yield from _memory(failure)
     if failure.notes:
@@ -123,9 +125,10 @@ def _commands(guest: GuestRecord) -> Iterator[str]:
 
 def _memory(failure: FailureFolder) -> Iterator[RenderableType]:
     """Slots of the frames concerned, before and after the last change; then how they came to be so."""
-    guest, after = failure.guests[-1], failure.after
+    after = failure.after
     if after is None:
         return
+    guest = failure.guests[-1]
     before, life = failure.before, failure.life
     pfns = [paddr >> PAGE_SHIFT for paddr in guest.frames][:MOST_FRAMES]
     title = "slots when the check failed"

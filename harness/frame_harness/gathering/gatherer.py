@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from frame_harness.archive.records import FailureRecord, GuestRecord
 from frame_harness.archive.writing import FailureWriter
@@ -14,11 +14,25 @@ from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.gathering.replay import NotReplayed, Played, Replayer, require_same
 from frame_harness.gathering.taken import Taken, take, take_remains
 from frame_harness.gathering.writing import write_guest
+from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.memory_view import memory_in_ram, with_regions
 from frame_harness.guest.remains import Remains, remains_of
 from frame_harness.guest.view import Region
+from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckInRun
+from frame_harness.machine.definition import Machine
+
+
+class OfRun(Protocol):
+    """What guests of a run are booted with."""
+
+    @property
+    def image(self) -> Image: ...
+
+    @property
+    def machine(self) -> Machine: ...
+
 
 MOST_GUESTS: Final = 4
 """Of one check: the last ones."""
@@ -52,10 +66,13 @@ class Gatherer:
         self._maps: dict[Hashable, list[Region] | HarnessError] = {}
         self._replays = 0
 
-    def failed(self, check: str, guests: Sequence[Kernel], error: BaseException | None) -> None:
+    def failed(
+        self, check: str, guests: Sequence[Kernel], error: BaseException | None, run: OfRun | None = None
+    ) -> None:
         """Read the guests of a check that just failed, before they are asked to exit.
 
         Args:
+            run: of the check, for what is shown without a guest of its own.
             guests: in the order in which the check booted them; the last one is the one that it is about.
             error: what it failed with.
         """
@@ -71,7 +88,9 @@ class Gatherer:
             in_hand = any(left is remains_of(guest.failure) for guest in guests)
             if left is not None and not in_hand and left not in self._told:
                 self._told.append(left)
-                taken.append(take_remains(left, error))
+                taken.append(_of_remains(left, frame, error))
+            if not taken and run is not None and isinstance(error, ClauseViolated) and error.shown_by:
+                taken.append(self._replayer.shown(run.image, run.machine, error.shown_by, frame, error))
         except Exception as wrong:
             self._note(check, wrong)
             return
@@ -169,3 +188,11 @@ class Gatherer:
         if isinstance(regions, HarnessError):
             raise regions
         return with_regions(state, regions)
+
+
+def _of_remains(left: Remains, frame: int | None, error: BaseException | None) -> Taken:
+    """What is left of a guest that no check has in hand; its memory is let go."""
+    guest, left.guest = left.guest, None
+    if isinstance(guest, Kernel):
+        return take(guest, lambda: memory_in_ram(guest), frame, error)
+    return take_remains(left, error)

@@ -14,8 +14,8 @@ _BACKEND: Final = re.compile(r",memory-backend=[^,]*")
 _HEAD: Final = """#!/bin/sh
 # Starts this guest again. Its console is here: type `1 help`, then `2 alloc new` and so on, each line with
 # the next number; Ctrl-C ends it. Its memory holds zeroes at first, not what it held when the check failed.
-# To give it all commands that the check gave it:
-#   grep -v '^#' {commands} | awk '{{ print NR " " $0; fflush() }}' | sh qemu.sh
+# To give it all commands that the check gave it (the serial port loses what comes before the kernel has it):
+#   (echo; grep -v '^#' {commands} | awk '{{ print NR " " $0 }}') | sh qemu.sh
 cd "$(dirname "$0")" || exit
 """
 

@@ -18,7 +18,10 @@ from frame_harness.archive.memory import Life, Payload
 from frame_harness.base.errors import HarnessError
 from frame_harness.frame_metadata.memory_state import SLOT_FIELDS, MemoryState
 from frame_harness.gathering.frames import payload_of
+from frame_harness.gathering.taken import Taken, take
+from frame_harness.guest.checks import Shows
 from frame_harness.guest.command_log import Sent
+from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.memory_view import memory_in_ram
 from frame_harness.guest.pool import GuestPool
@@ -70,6 +73,24 @@ class Replayer:
             HarnessError: one did not end well.
         """
         self._pool.close()
+
+    def shown(
+        self, image: Image, machine: Machine, by: Shows, found_on: int | None, error: BaseException
+    ) -> Taken:
+        """Play what shows a violation; return what the guest leaves.
+
+        Raises:
+            HarnessError: a fresh guest does not come to its prompt.
+        """
+        with self._booted(image, machine, dict(by.options)) as kernel:
+            lines = by.lines_on(kernel.vtable)
+            kernel.log.begin_check()
+            with contextlib.suppress(GuestFailure):  # that is what is shown
+                for line in lines:
+                    kernel.request(line)
+            taken = take(kernel, lambda: memory_in_ram(kernel), found_on, error)
+        taken.notes.append("played again in a fresh guest: the check's own were gone")
+        return taken
 
     def regions(self, image: Image, machine: Machine, options: dict[str, Any]) -> list[Region]:
         """The memory map that a guest with these options tells at its prompt.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 from frame_harness.base.errors import HarnessError
@@ -14,13 +14,23 @@ from frame_harness.image.image import Image
 from frame_harness.machine.guest import Guest
 
 
-@dataclass(frozen=True, eq=False)
+class Remaining(Protocol):
+    """A guest in somebody's hands."""
+
+    guest: Guest
+    channel: Channel
+    image: Image
+    log: CommandLog
+
+
+@dataclass(eq=False)
 class Remains:
     """What a guest that is gone said and was sent; its memory is given back.
 
     Attributes:
         registers: of every CPU, as QEMU printed them; empty where it could not.
         log: of its commands; None of one that never came to its prompt.
+        guest: itself with its memory, where nobody else keeps it; who has read it drops it.
     """
 
     image: Image
@@ -28,6 +38,7 @@ class Remains:
     transcript: Transcript
     registers: tuple[str, ...]
     log: CommandLog | None
+    guest: object | None = None
 
 
 _LEFT: Final[WeakKeyDictionary[HarnessError, Remains]] = WeakKeyDictionary()
@@ -40,6 +51,12 @@ def leave(
     text = guest.timeout.registers if guest.timeout else ""
     lines = tuple(text.replace("\r", "").splitlines())
     _LEFT[error] = Remains(image, tuple(guest.argv), channel.transcript, lines, log)
+
+
+def leave_guest(error: HarnessError, guest: Remaining) -> None:
+    """The same with the guest itself, whose memory is kept as long as the error."""
+    leave(error, guest.guest, guest.channel, guest.image, guest.log)
+    _LEFT[error].guest = guest
 
 
 def remains_of(error: BaseException | None) -> Remains | None:

@@ -20,7 +20,7 @@ from frame_harness.frame_metadata.memory_state import (
     pfn_ranges,
 )
 from frame_harness.guest.memory_view import with_all_fields
-from frame_harness.memory_core.maps import MemoryMap, Span
+from frame_harness.memory_core.maps import MemoryMap, Span, merged, rounded_out
 from frame_harness.memory_core.state import ZONES, CoreState, Segment, spans_of
 
 
@@ -38,7 +38,7 @@ def as_memory(state: CoreState, slots: NDArray[Any], memory: MemoryMap) -> Memor
         zones=tuple(_zone(state, place, one) for place, one in enumerate(state.segments)),
         cached=cached_frames([entry for entry in state.cached if entry[0] < len(slots)]),
         ram=_ranges(memory.usable),
-        off_limits=_ranges([*memory.forbidden, *spans_of(state.structures)]),
+        off_limits=_ranges(merged(rounded_out([*memory.forbidden, *spans_of(state.structures)]))),
         constants=constants,
     )
 

@@ -49,17 +49,30 @@ class Contents:
 
 
 class RunArchive:
-    """The folder of a run that goes on."""
+    """The folder of a run that goes on; `named` by the user, who wants to have it."""
 
-    def __init__(self, folder: Path, begun: Begun) -> None:
-        self.folder, self._begun = folder, begun
+    def __init__(self, folder: Path, begun: Begun, *, named: bool) -> None:
+        self.folder, self._begun, self._named = folder, begun, named
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the evidence is in it."""
+        return (self.folder / files.SUMS).is_file()
 
     def finish(self, contents: Contents) -> tuple[str, ...]:
         """Write the evidence and the reports; return what could not be kept, each in a sentence.
 
         Raises:
-            Unwritable: there is no room, or no leave, for the evidence itself.
+            Unwritable, OSError: the evidence itself cannot be written where the user wants it.
         """
+        try:
+            return self._finish(contents)
+        except (HarnessError, OSError) as error:
+            if self._named:
+                raise
+            return (*contents.notes, f"the evidence: {_said(error)}")
+
+    def _finish(self, contents: Contents) -> tuple[str, ...]:
         notes = list(contents.notes)
         for image in contents.images:
             try:
@@ -78,7 +91,6 @@ class RunArchive:
         )  # fmt: skip
         writing.finish(self.folder, header)
         archive = Archive(self.folder, header)
-        notes += [note for failure in archive.failures for note in failure.record.notes]
         return (*notes, *write_reports(archive, archive.verdict(contents.contract)))
 
 
@@ -92,7 +104,7 @@ def named_archive(folder: Path, read: Iterable[Path | None]) -> RunArchive:
     """
     runs.require_elsewhere(folder)
     writing.require_room(folder, read)
-    return RunArchive(folder, writing.begin(folder, command()))
+    return RunArchive(folder, writing.begin(folder, command()), named=True)
 
 
 def command() -> tuple[str, ...]:
@@ -119,9 +131,9 @@ def archive_of_a_run(out: Path | None, read: Iterable[Path | None] = ()) -> Iter
         try:
             folder = runs.new_run()
             stack.enter_context(runs.in_use(folder))
-            archive = RunArchive(folder, writing.begin(folder, command()))
-        except HarnessError as error:
-            print(f"no evidence is kept: {error.summary}", file=sys.stderr)
+            archive = RunArchive(folder, writing.begin(folder, command()), named=False)
+        except (HarnessError, OSError) as error:
+            print(f"no evidence is kept: {_said(error)}", file=sys.stderr)
             yield None
             return
         try:
@@ -130,8 +142,15 @@ def archive_of_a_run(out: Path | None, read: Iterable[Path | None] = ()) -> Iter
             if not any((folder / files.FAILURES).glob("[0-9]*")):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-    if (folder / files.HEADER).is_file():
-        runs.settle(folder)
+        if archive.is_whole:
+            try:
+                runs.settle(folder)
+            except (HarnessError, OSError) as error:
+                print(f"older evidence is not removed: {_said(error)}", file=sys.stderr)
+
+
+def _said(error: HarnessError | OSError) -> str:
+    return error.summary if isinstance(error, HarnessError) else str(error)
 
 
 def shown(folder: Path) -> str:

@@ -16,8 +16,11 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, Outcome, RunKey
 from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, named_archive
 from frame_harness.session.request import SessionRequest
-from frame_harness.session.results import check_name
+from frame_harness.session.results import PREFLIGHT, check_name
+from frame_harness.session.run import Run
 
+RUN: Final = pytest.StashKey[Run]()
+"""Where a check has its run, once it has come so far."""
 _WELL: Final = (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT)
 
 
@@ -39,7 +42,16 @@ class Leavings:
             return
         # Made in the process that uses it: a worker must not end its parent's guests.
         self._gatherer = self._gatherer or Gatherer(self._archive)
-        self._gatherer.failed(check_name(item), kernels, error)
+        self._gatherer.failed(check_name(item), kernels, error, item.stash.get(RUN, None))
+
+    def of_preflight(self, run: Run, kernel: Kernel) -> None:
+        """Keep the guest in which an invariant of whole memory does not hold before the first check."""
+        if self._archive is None or not run.violated:
+            return
+        first, *others = (f"{PREFLIGHT}{one.name}" for one in run.violated)
+        self._gatherer = self._gatherer or Gatherer(self._archive)
+        self._gatherer.failed(first, [kernel], None)
+        self._gatherer.ended(0, CheckInRun(run=run.key, check=first), others)
 
     def ended(self, item: pytest.Item, run: RunKey, told: Sequence[CheckResult]) -> None:
         """Write what a check left, once its guests are gone.

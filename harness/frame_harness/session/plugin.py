@@ -21,6 +21,7 @@ from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, RunKey, decode, encode
 from frame_harness.session import results
+from frame_harness.session.leavings import RUN
 from frame_harness.session.request import REQUEST, SessionRequest, request_of_options
 from frame_harness.session.run import Run
 from frame_harness.session.runs import WorkerOutput
@@ -30,7 +31,6 @@ from frame_harness.session.words import compared, users_lines
 
 SESSION = pytest.StashKey[Session]()
 PHASES = pytest.StashKey[dict[str, tuple[pytest.TestReport, BaseException | None]]]()
-RUN = pytest.StashKey[Run]()
 KERNELS = pytest.StashKey[list[Kernel]]()
 HAS_GUEST = pytest.StashKey[bool]()
 COLLECTED = pytest.StashKey[tuple[pytest.Item, ...]]()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from frame_harness.base.commands import Say
 from frame_harness.base.errors import HarnessError
+from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build, changed_sources
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild
@@ -47,6 +49,7 @@ class Runs:
     """Images by profile, runs by their keys; what is wrong with one is raised again for every check of it.
 
     Attributes:
+        on_violated: is given a run with its guest of preflight where an invariant does not hold in it.
         on_prepared: is told what was taken down of a run that was prepared here.
     Args:
         before_guests: is called before there are any.
@@ -54,6 +57,7 @@ class Runs:
 
     def __init__(self, request: SessionRequest, say: Say, before_guests: Callable[[], None]) -> None:
         self.on_prepared: Callable[[RunKey, Facts], None] | None = None
+        self.on_violated: Callable[[Run, Kernel], None] | None = None
         self._request, self._say, self._before_guests = request, say, before_guests
         self._hangs = Hangs(request.subject.path)
         self._toolchain: Toolchain | None = None
@@ -133,6 +137,8 @@ class Runs:
         machine = settled(self._request.machine(key.machine), image, self._say)
         extra = (f"red={self._request.red}",) if self._request.red else ()
         self._runs[key] = run = Run(key, image, machine, extra, self._hangs)
+        if self.on_violated is not None:
+            run.on_violated = partial(self.on_violated, run)
         return run
 
     def _prepare(self, key: RunKey) -> None:
