@@ -79,6 +79,8 @@ class BootedGuest:
         """Where the guest's QEMU may go on with the next guest, once this one has ended well."""
         self.was_put_back = False
         """Whether it goes on in a QEMU that other guests used, and was put back to its prompt."""
+        self.ended = False
+        """Whether its end is known."""
         self.dumps_requested = 0
         self.dumps_whole = 0
         self._tail: tuple[str, ...] = ()
@@ -331,15 +333,11 @@ class BootedGuest:
                 try:
                     end = (stood.kind, stood.describe()) if stood else status_of(self.guest, self.channel)
                     self._end = spoiled(end, trouble) if trouble else end
+                    self.ended = True
                 finally:
                     self.guest.close()
                     self.commands = deque(asked, maxlen=COMMANDS_KEPT)
         return self.end
-
-    @property
-    def ended(self) -> bool:
-        """Whether its end is known."""
-        return self._end is not None
 
     @property
     def end(self) -> tuple[GuestEnd, str]:
