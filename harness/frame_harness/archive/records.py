@@ -74,6 +74,26 @@ class SentCommand(Record, frozen=True, kw_only=True):
     took_s: Seconds = 0.0
 
 
+class BootOptions(Record, frozen=True, kw_only=True):
+    """What `BootedGuest.boot` was given; a guest with the same ones begins as this one did.
+
+    Attributes:
+        ram: bytes.
+        reserve: base and length in bytes of each island cut out of the memory map.
+        ramtop: address at which RAM ends, if lower than the machine's.
+        seed: of the garbage that RAM holds; None for zeroes.
+        extra: more words of the kernel's command line.
+    """
+
+    init: str
+    ram: Count
+    cpus: Count
+    reserve: tuple[tuple[Count, Count], ...] = ()
+    ramtop: Count | None = None
+    seed: int | None = None
+    extra: tuple[str, ...] = ()
+
+
 class GuestRecord(Record, frozen=True, kw_only=True):
     """One guest of a failing check.
 
@@ -83,7 +103,7 @@ class GuestRecord(Record, frozen=True, kw_only=True):
     Attributes:
         argv: QEMU's, as it was started.
         image_sha256: of the ELF in `images/`; empty where it is not known.
-        options: of the boot, as `name=value`.
+        options: of the boot; None of one that never came to its prompt.
         end, end_words: how it ended; None where it was not known when this was written.
         commands: all that it was sent, oldest first; of very many the last ones.
         commands_left_out: how many older ones are missing in `commands`.
@@ -101,7 +121,7 @@ class GuestRecord(Record, frozen=True, kw_only=True):
 
     argv: tuple[str, ...]
     image_sha256: str = ""
-    options: tuple[str, ...] = ()
+    options: BootOptions | None = None
     was_put_back: bool = False
     end: GuestEnd | None = None
     end_words: str = ""

@@ -10,7 +10,7 @@ import msgspec
 
 from frame_harness.archive import files
 from frame_harness.archive.memory import save, save_life
-from frame_harness.archive.records import GuestRecord, SentCommand
+from frame_harness.archive.records import BootOptions, GuestRecord, SentCommand
 from frame_harness.archive.writing import add_image
 from frame_harness.console.protocol import quote_line
 from frame_harness.gathering.qemu_script import script
@@ -40,7 +40,7 @@ def write_guest(
     record = GuestRecord(
         argv=taken.argv,
         image_sha256=taken.image.sha256,
-        options=_options(taken),
+        options=BootOptions(**taken.guest.options) if taken.guest is not None else None,
         was_put_back=taken.guest is not None and taken.guest.was_put_back,
         commands=tuple(
             SentCommand(line=one.line, reply=one.reply, at_s=max(0.0, one.at_s), took_s=max(0.0, one.took_s))
@@ -72,25 +72,13 @@ def _console(taken: Taken) -> Iterator[str]:
 
 def _commands(taken: Taken) -> Iterator[str]:
     """The commands as the console takes them, each with its reply behind it."""
-    if options := " ".join(_options(taken)):
-        yield f"# boot: {options}\n"
+    if taken.guest is not None:
+        shown = (f"{name}={value}" for name, value in taken.guest.options.items() if value not in (None, ()))
+        yield f"# boot: {' '.join(shown)}\n"
     if taken.left_out:
         yield f"# {taken.left_out} older commands are not kept\n"
     for one in taken.sent:
         yield f"{one.line}\n# → {one.reply or 'no reply'}\n"
-
-
-def _options(taken: Taken) -> tuple[str, ...]:
-    options = taken.guest.options if taken.guest is not None else {}
-    return tuple(f"{name}={_word(value)}" for name, value in options.items() if value not in (None, (), ""))
-
-
-def _word(value: object) -> str:
-    """An option's value without spaces: `0x100000+0x3000` for an island."""
-    if isinstance(value, tuple):
-        return ",".join("+".join(f"{part:#x}" for part in one) if isinstance(one, tuple) else str(one)
-                        for one in value)  # fmt: skip
-    return str(value)
 
 
 def _script(archive: Path, place: Path, folder: Path, taken: Taken) -> str:

@@ -140,7 +140,7 @@ class BootedGuest:
             check_profile(image.profile, banner.fields)
             kernel = cls(guest, channel, image, banner)
             kernel.options = {
-                "init": init, "ram": machine.ram, "reserve": tuple(reserve), "ramtop": ramtop,
+                "init": init, "ram": machine.ram, "reserve": tuple((base, length) for base, length in reserve), "ramtop": ramtop,
                 "cpus": machine.cpus, "seed": seed, "extra": tuple(extra),
             }  # fmt: skip
         except HarnessError as error:
