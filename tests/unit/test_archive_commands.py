@@ -130,6 +130,15 @@ def test_show_tells_of_a_guest_that_left_little(kept: Path) -> None:
     assert "panic: no slot" in run.output and "no memory: it crashed at boot" in run.output
 
 
+def test_show_without_a_folder_shows_the_last_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))
+    with archive_of_a_run(None) as archive:
+        assert archive is not None
+        archive.finish(Contents(contract=FRAME_METADATA, evidence=BROKEN))
+    assert told("show").output.splitlines()[0].split()[:2] == ["1", "ALLOC-07"]
+    assert "no guest of it was at hand" in told("show", "1").output
+
+
 def test_show_refuses_a_number_that_is_none(kept: Path) -> None:
     for number in ("0", "3"):
         run = CliRunner().invoke(cli, ["show", str(kept), number])

@@ -30,4 +30,6 @@ def show_command(folder: Path | None, number: int | None) -> NoReturn:
     """
     from frame_harness.cli.show import show  # noqa: PLC0415
 
+    if folder is not None and number is None and str(folder).isdecimal() and not folder.exists():
+        folder, number = None, int(str(folder))
     sys.exit(int(show(folder, number)))

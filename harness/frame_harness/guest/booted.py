@@ -140,8 +140,8 @@ class BootedGuest:
             check_profile(image.profile, banner.fields)
             kernel = cls(guest, channel, image, banner)
             kernel.options = {
-                "init": init, "ram": machine.ram, "reserve": tuple((base, length) for base, length in reserve), "ramtop": ramtop,
-                "cpus": machine.cpus, "seed": seed, "extra": tuple(extra),
+                "init": init, "ram": machine.ram, "cpus": machine.cpus, "ramtop": ramtop, "seed": seed,
+                "reserve": tuple((base, length) for base, length in reserve), "extra": tuple(extra),
             }  # fmt: skip
         except HarnessError as error:
             failure = explain(error, guest, channel, image)
