@@ -18,7 +18,7 @@ from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
-from frame_harness.cli.reporting import Examined, keep, publish
+from frame_harness.cli.reporting import Examined, publish_and_keep
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
@@ -101,8 +101,7 @@ def check(request: Request) -> ExitCode:
     with archive_of_a_run(request.out, read) as kept:
         with Progress(console) as progress:
             found = examine(request, progress, archive=kept.folder if kept else None)
-        status = publish(found, console, request)
-        keep(found, kept)
+        status = publish_and_keep(found, kept, console, request)
     remember(found.subject, found.evidence.checks)
     return status
 

@@ -19,7 +19,7 @@ from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
-from frame_harness.cli.reporting import Examined, keep, publish
+from frame_harness.cli.reporting import Examined, publish_and_keep
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
@@ -218,8 +218,7 @@ def check_core(request: CoreRequest) -> ExitCode:
     with archive_of_a_run(request.out, (request.frame_rs, request.kernel_src, request.baseline)) as kept:
         with Progress(console) as progress:
             found = examine_core(request, progress, archive=kept.folder if kept else None)
-        status = publish(found, console, request)
-        keep(found, kept)
+        status = publish_and_keep(found, kept, console, request)
     remember_core(request, found)
     return status
 

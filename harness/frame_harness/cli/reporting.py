@@ -52,6 +52,21 @@ class Examined:
     """What could not be kept of failing checks."""
 
 
+def publish_and_keep(
+    found: Examined, kept: RunArchive | None, console: Console, reports: Reports
+) -> ExitCode:
+    """Close the run's archive, then do as `publish` does: the verdict is the last line.
+
+    Raises:
+        Unwritable, OSError: a file could not be written; the others were, and the report is printed.
+    """
+    try:
+        keep(found, kept)
+    finally:
+        status = publish(found, console, reports)
+    return status
+
+
 def publish(found: Examined, console: Console, reports: Reports) -> ExitCode:
     """Print the report, write the files, return the process exit status.
 
