@@ -8,11 +8,14 @@ from typing import Final
 
 import pytest
 
-from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.base.errors import HarnessError
 from frame_harness.gathering.gatherer import Gatherer
 from frame_harness.guest.errors import NotInThisVersion
 from frame_harness.guest.kernel import Kernel
+from frame_harness.image.build import changed_sources
 from frame_harness.image.image import Image
+from frame_harness.image.subject import Subject
+from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, Outcome, RunKey
 from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, named_archive
 from frame_harness.session.request import SessionRequest
@@ -86,11 +89,34 @@ def archive_of(request: SessionRequest) -> RunArchive | None:
 
 
 def contents_of(
-    evidence: Evidence, images: Sequence[Image], *, subject_files: Sequence[Path], notes: tuple[str, ...]
+    evidence: Evidence,
+    subject: Subject,
+    images: Sequence[Image],
+    notes: tuple[str, ...],
+    baseline: Baseline = EMPTY,
+    required: tuple[str, ...] = (),
 ) -> Contents:
-    """What goes into the archive of frame checks."""
-    kept = tuple(ArchivedImage(image.elf, image.sha256) for image in images)
-    sources = {*subject_files, *(Path(file) for image in images for file, _ in image.sources)}
+    """What goes into the archive of a run at its end.
+
+    A file that is not any more what was judged is left out; the evidence says that it changed.
+    """
+    changed = {file for image in images for file in changed_sources(image)}
+    if not _is_as_judged(subject):
+        changed |= set(subject.files)
+    files = {*subject.files, *(Path(file) for image in images for file, _ in image.sources)}
     return Contents(
-        contract=FRAME_METADATA, evidence=evidence, images=kept, sources=tuple(sources), notes=notes
+        contract=subject.contract,
+        evidence=evidence,
+        baseline=baseline,
+        required=required,
+        images=tuple(ArchivedImage(image.elf, image.sha256) for image in images),
+        sources=tuple(file for file in files if file not in changed),
+        notes=notes,
     )
+
+
+def _is_as_judged(subject: Subject) -> bool:
+    try:
+        return subject.refreshed() == subject
+    except HarnessError:
+        return False  # it is gone

@@ -143,10 +143,8 @@ class Session:
         if self._seen.ledgers:
             self.reasons = judge_runs(self._seen.of_the_runs())
         if self.archive is not None:
-            files = self.request.subject.files
-            contents = contents_of(
-                self._seen.of_the_plan(), self.images, subject_files=files, notes=self.notes
-            )
+            seen = self._seen.of_the_plan()
+            contents = contents_of(seen, self.request.subject, self.images, self.notes)
             self.notes = self.archive.finish(contents)
 
 
