@@ -65,4 +65,5 @@ def test_no_history_breaks_the_clause(
             calls=found.failure.blame.called,
             exhibit=found.script.text,
             slot=difference.sight,
+            shown_by=found.script,
         )

@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from frame_harness.archive.folder import Archive
 from frame_harness.base import resources
+from frame_harness.cli.main import cli
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode, Kind
@@ -53,7 +56,9 @@ def test_a_case_of_the_built_in_core_passes(tmp_path: Path) -> None:
 def test_a_broken_frame_module_is_found_and_the_command_to_see_it_again_is_told(tmp_path: Path) -> None:
     file = mutated(same_place(), LATE.edits)
     case = f"{ONE_PIECE}; page tables late seed 1"
-    result = check(tmp_path, "--core", "--frame-rs", file, *RELEASE, "--case", case)
+    result = check(
+        tmp_path, "--core", "--frame-rs", file, *RELEASE, "--case", case, "--out", tmp_path / "out"
+    )
     assert (result.status, result.violated) == (ExitCode.FAIL, {"CORE-22"}), result.out
     [finding] = result.report["findings"]
     assert finding["at"].startswith(f"{file}:") and finding["function"] == "FrameAllocOptions::allocate"
@@ -62,6 +67,25 @@ def test_a_broken_frame_module_is_found_and_the_command_to_see_it_again_is_told(
     shutil.copy(tmp_path / "report.json", report)
     last = check(tmp_path, "--core", "--frame-rs", file, *RELEASE, "--last-failed", report)
     assert (last.status, last.violated) == (ExitCode.FAIL, {"CORE-22"}), last.out
+    file.unlink()
+    require_evidence(tmp_path / "out", result.out, case)
+
+
+def require_evidence(folder: Path, out: str, case: str) -> None:
+    """Require an archive to say what the run said, without the subject, the build folder and any tool."""
+    elsewhere = folder.with_name("elsewhere")
+    folder.rename(elsewhere)
+    alone = {"FRAME_HARNESS_CACHE": str(folder / "nowhere"), "PATH": ""}
+    again = CliRunner().invoke(cli, ["judge", str(elsewhere)], env=alone)
+    assert (again.exit_code, again.output in out) == (ExitCode.FAIL, True), again.output
+    assert not folder.exists()
+    [failure] = Archive.open(elsewhere).failures
+    guest = failure.guests[-1]
+    assert failure.result is not None and failure.result.case == failure.record.case == case
+    assert case in (failure.folder / "map.txt").read_text(encoding="utf-8")
+    assert guest.changed_by == "page tables late seed 1" and guest.commands[0].line == "core.start"
+    assert failure.before is not None and failure.after is not None and failure.life is not None
+    assert failure.after.zones and len(failure.life.slots) == 2 and "=1 ok" in failure.console
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.archive.folder import Archive, FailureFolder
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.guest.kernel import Kernel
@@ -30,17 +33,31 @@ DEEP: Edit = (
     "fn zero_payload",
 )
 
+OUT = "out"
 ONE_CHECK = ("--profile", "release", "-n", "1", "-k", "CONST-01")
 
 
 def judged(folder: Path, red: str, *, cpu_s: float = 3.0) -> Judged:
     machine = write_machine(folder, cpu_s=cpu_s)
-    result = check(folder, "--machine", machine, *ONE_CHECK, "--red", red)
+    result = check(folder, "--machine", machine, *ONE_CHECK, "--out", folder / OUT, "--red", red)
     assert result.survivors == ()
     assert result.kind is not None, result.out
     assert result.status == exit_code(result.kind)
     assert result.kind is not Kind.PASS
+    # Whatever the guest did, its evidence opens and says the same.
+    archive = Archive.open(folder / OUT)
+    assert archive.verdict(FRAME_METADATA).kind is result.kind
+    assert archive.header.notes == () and "not kept" not in result.out
     return result
+
+
+def left(folder: Path) -> FailureFolder:
+    """What the one guest left that did wrong."""
+    [failure] = Archive.open(folder / OUT).failures
+    assert len(failure.guests) == 1 and failure.result is not None
+    script = (failure.folder / failure.guests[0].script).read_text(encoding="utf-8")
+    assert "-serial stdio" in script and "fd" not in script
+    return failure
 
 
 def shows_where(out: str, doing: str, *functions: str) -> bool:
@@ -58,6 +75,12 @@ def test_a_kernel_that_panics_at_boot_is_a_crash(tmp_path: Path) -> None:
 def test_a_kernel_that_panics_in_a_request_is_a_crash(tmp_path: Path) -> None:
     result = judged(tmp_path, "panic-request")
     assert (result.kind, result.says("red kernel: panic in a request")) == (Kind.CRASH, True)
+    failure = left(tmp_path)
+    assert "red kernel: panic in a request" in failure.console
+    guest = failure.guests[-1]
+    assert guest.commands[-1].reply == "" and guest.backtrace and guest.end is GuestEnd.PANIC
+    assert any(note.startswith("no registers: ") for note in guest.notes)  # it was gone at once
+    assert failure.after is not None and failure.after.n_frames == 6144
 
 
 def test_a_panic_that_was_to_halt_the_guest_is_a_crash(tmp_path: Path) -> None:
@@ -110,6 +133,9 @@ def test_a_hang_with_interrupts_off_is_a_timeout(tmp_path: Path) -> None:
     result = judged(tmp_path, "hang-cli")
     assert (result.kind, result.says("halted for good, interrupts off")) == (Kind.TIMEOUT, True)
     assert shows_where(result.out, "CPU 0: halted at", "exit.rs:", "kernel_main"), result.out
+    failure = left(tmp_path)
+    assert any("HLT=1" in line for line in failure.guests[-1].registers)
+    assert "*frame-harness proto=" in failure.console
 
 
 def test_a_silent_hang_before_the_banner_is_a_timeout(tmp_path: Path) -> None:
@@ -202,6 +228,9 @@ def test_a_dump_that_says_other_than_ram_is_an_error(tmp_path: Path) -> None:
     result = judged(tmp_path, "lie-dump")
     assert (result.kind, result.says("slot table: frame 0x0: expected")) == (Kind.ERROR, True)
     assert "dump-witness" in result.codes
+    failure = left(tmp_path)
+    assert [one.line for one in failure.guests[-1].commands if one.line.startswith("dump")]
+    assert failure.after is not None and failure.after.zones
 
 
 def test_one_corrupt_byte_of_a_dump_is_an_error(tmp_path: Path) -> None:

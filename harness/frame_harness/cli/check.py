@@ -18,7 +18,7 @@ from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
-from frame_harness.cli.reporting import Examined, files_of, publish
+from frame_harness.cli.reporting import Examined, files_of, publish_and_keep
 from frame_harness.coverage import lcov
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
@@ -33,6 +33,7 @@ from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import Machine, load_machines
 from frame_harness.machine.firmware import require_host
+from frame_harness.publishing.run_archive import archive_of_a_run
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
 from frame_harness.session.plugin import SESSION
@@ -51,6 +52,7 @@ class Request:
 
     Attributes:
         coverage: measure which lines of the subject run, in a run of its own.
+        out: the folder for the evidence; None for one among those of the last runs.
         last_failed: a JSON report whose broken checks are the only ones, or `LAST_RUN`.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
@@ -67,6 +69,7 @@ class Request:
     code_quality: Path | None = None
     lcov: Path | None = None
     upstream: Path | None = None
+    out: Path | None = None
     workers: int | None = None
     last_failed: Path | None = None
     coverage: bool = False
@@ -107,18 +110,23 @@ def check(request: Request) -> ExitCode:
     report_files.make_way((*files_of(request), request.lcov), read)
     upstream.make_room(request.upstream)
     console = console_for()
-    with Progress(console) as progress:
-        found = examine(request, progress)
-    if (coverage := found.evidence.coverage) is not None and request.lcov:
-        report_files.write({request.lcov: lcov.dumps(coverage)})
-    status = publish(found, console, request)
+    with archive_of_a_run(request.out, read) as kept:
+        with Progress(console) as progress:
+            found = examine(request, progress, archive=kept.folder if kept else None)
+        if (coverage := found.evidence.coverage) is not None and request.lcov:
+            report_files.write({request.lcov: lcov.dumps(coverage)})
+        status = publish_and_keep(found, kept, console, request)
     remember(found.subject, found.evidence.checks)
     return status
 
 
-def examine(request: Request, progress: Progress, order: Order | None = None) -> Examined:
+def examine(
+    request: Request, progress: Progress, order: Order | None = None, archive: Path | None = None
+) -> Examined:
     """Judge a subject.
 
+    Args:
+        archive: the folder that what failing checks leave goes to.
     Raises:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
@@ -129,8 +137,9 @@ def examine(request: Request, progress: Progress, order: Order | None = None) ->
     tell_through(progress.note)
     if request.last_failed and not only:
         progress.note(f"nothing was broken in {words_for(request.last_failed)}: every check is made")
-    asked = replace(request.of_a_session(subject, machines), only=only)
-    evidence = _evidence(request, asked, progress, order)
+    asked = replace(request.of_a_session(subject, machines), only=only, archive=archive)
+    made = _evidence(request, asked, progress, order)
+    evidence = made.evidence
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
     if request.last_failed and only:
         selection = narrowed(evidence.selection, request.last_failed)
@@ -138,8 +147,9 @@ def examine(request: Request, progress: Progress, order: Order | None = None) ->
     if request.measures_coverage and evidence.coverage is None:
         progress.note("which lines run was not measured: no check ran in the build for that")
     # A whole run must have looked at every clause; a chosen part need not.
-    required = [] if request.select or request.machines or only else list(FRAME_METADATA.clauses)
-    return Examined(evidence, judge(evidence, subject.contract, known, required), known, subject)
+    required = () if request.select or request.machines or only else tuple(FRAME_METADATA.clauses)
+    verdict = judge(evidence, subject.contract, known, required)
+    return Examined(evidence, verdict, known, subject, required, made.images, made.notes)
 
 
 def asked_for(request: Request) -> tuple[Subject, dict[str, Machine]]:
@@ -161,9 +171,24 @@ def asked_for(request: Request) -> tuple[Subject, dict[str, Machine]]:
     return subject, machines
 
 
-def _evidence(request: Request, asked: SessionRequest, progress: Progress, order: Order | None) -> Evidence:
+@dataclass(frozen=True)
+class _Made:
+    """What a run of the suite came to.
+
+    Attributes:
+        notes: what could not be kept of failing checks.
+    """
+
+    evidence: Evidence
+    images: tuple[Image, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _evidence(request: Request, asked: SessionRequest, progress: Progress, order: Order | None) -> _Made:
     """Build, then run the suite; whatever ends that early is part of the evidence."""
     began, build_s, subject = time.monotonic(), 0.0, asked.subject
+    images: list[Image] = []
+    notes: list[str] = []
     try:
         trouble, images = _build_first(asked, progress)
         build_s = time.monotonic() - began
@@ -171,14 +196,14 @@ def _evidence(request: Request, asked: SessionRequest, progress: Progress, order
             asked = replace(asked, subject=images[-1].subject)  # as it was when it was compiled
             asked = replace(asked, first=order(images)) if order else asked
             trouble, asked = _settle_accelerator(asked, images, progress)
-        evidence = _broken_build(subject, trouble) if trouble else _run_suite(request, asked, progress)
+        evidence = _broken_build(subject, trouble) if trouble else _run_suite(request, asked, progress, notes)
     except disk.Unwritable as error:
         evidence = _broken_build(subject, _of_the_host(error))
     except OSError as error:
         evidence = _broken_build(subject, _of_the_host(disk.unwritable(error) or error))
     except KeyboardInterrupt:
         evidence = Evidence(subject=info_of(subject), planned_runs=(), interrupted=True)
-    return msgspec.structs.replace(evidence, build_s=build_s)
+    return _Made(msgspec.structs.replace(evidence, build_s=build_s), tuple(images), tuple(notes))
 
 
 def _settle_accelerator(
@@ -227,8 +252,12 @@ def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:
     return Evidence(subject=info_of(subject), planned_runs=(), errors=troubles)
 
 
-def _run_suite(request: Request, asked: SessionRequest, progress: Progress) -> Evidence:
-    """Run pytest on the suite; what it saw so far when it was interrupted."""
+def _run_suite(request: Request, asked: SessionRequest, progress: Progress, notes: list[str]) -> Evidence:
+    """Run pytest on the suite; what it saw so far when it was interrupted.
+
+    Args:
+        notes: what could not be kept of failing checks is added to it.
+    """
     watcher = _Watcher(progress)
 
     def workers(checks: int) -> int:
@@ -241,6 +270,7 @@ def _run_suite(request: Request, asked: SessionRequest, progress: Progress) -> E
             "--last-failed", plural(len(asked.only), "check"), expected="of the chosen machines and checks",
             actual="others", next_step="leave --machine, --profile and -k away",
         )  # fmt: skip
+    notes += session.notes if session else ()
     if session is None or (evidence := session.evidence) is None:
         if status == pytest.ExitCode.INTERRUPTED and not watcher.troubles:
             raise KeyboardInterrupt

@@ -19,9 +19,10 @@ from frame_harness.base.text import plural
 from frame_harness.cli import upstream
 from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
-from frame_harness.cli.reporting import Examined, files_of, publish
+from frame_harness.cli.reporting import Examined, files_of, publish_and_keep
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
+from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
@@ -49,6 +50,7 @@ from frame_harness.memory_core.steps import parsed, require_sense
 from frame_harness.memory_core.tree import described, memory_core
 from frame_harness.memory_core.versions import lineage_of
 from frame_harness.memory_core.worker import SEED, Judged, Task
+from frame_harness.publishing.run_archive import archive_of_a_run
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
 from frame_harness.session.request import info_of, profiles_named
@@ -84,6 +86,7 @@ class CoreRequest:
     sarif: Path | None = None
     code_quality: Path | None = None
     upstream: Path | None = None
+    out: Path | None = None
     seed: int = SEED
     last_failed: Path | None = None
     since: str = ""
@@ -145,12 +148,14 @@ class _Builds:
     seconds: float = 0.0
     troubles: list[Trouble] = field(default_factory=list)
     toolchain: Toolchain | None = None
+    archive: Path | None = None
+    images: list[Image] = field(default_factory=list)
     why_not: str = ""
     """Why the ownership of blocks is not judged."""
 
     def tasks(self) -> Iterator[Task]:
         """What is to be judged, each as soon as it is built."""
-        for profile in self.profiles:
+        for number, profile in enumerate(self.profiles):
             began = time.monotonic()
             try:
                 self.toolchain = self.toolchain or find_toolchain(say=self.say)
@@ -162,10 +167,13 @@ class _Builds:
             finally:
                 self.seconds += time.monotonic() - began
             self.subject = image.subject
+            self.images.append(image)
             again = f"{self.request.again} --profile {profile}"
             key, seed = RunKey(MACHINE, profile), self.request.seed
             cases = tuple(map(parsed, self.cases.get(profile, ())))
-            yield Task(key, image, _machine(), again, cases, seed, self.why_not, self.design)
+            yield Task(
+                key, image, _machine(), again, cases, seed, self.why_not, self.design, self.archive, number
+            )
 
     @property
     def profiles(self) -> tuple[str, ...]:
@@ -209,9 +217,10 @@ def check_core(request: CoreRequest) -> ExitCode:
     report_files.make_way(files_of(request), (request.baseline, request.last_failed))
     upstream.make_room(request.upstream)
     console = console_for()
-    with Progress(console) as progress:
-        found = examine_core(request, progress)
-    status = publish(found, console, request)
+    with archive_of_a_run(request.out, (request.frame_rs, request.kernel_src, request.baseline)) as kept:
+        with Progress(console) as progress:
+            found = examine_core(request, progress, archive=kept.folder if kept else None)
+        status = publish_and_keep(found, kept, console, request)
     remember_core(request, found)
     return status
 
@@ -223,11 +232,15 @@ def remember_core(request: CoreRequest, found: Examined) -> None:
 
 
 def examine_core(
-    request: CoreRequest, progress: Progress, before: frozenset[CheckInRun] = frozenset()
+    request: CoreRequest,
+    progress: Progress,
+    before: frozenset[CheckInRun] = frozenset(),
+    archive: Path | None = None,
 ) -> Examined:
     """Judge a memory core.
 
     Args:
+        archive: the folder that what cases with faults leave goes to.
         before: checks whose cases are the only ones to play; empty where the request says which.
     Raises:
         HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
@@ -240,12 +253,13 @@ def examine_core(
     subject = core.subject
     lineage = lineage_of(subject.path, request.since) if request.since else None
     cases = _cases_to_play(request, before or broken_before(request.last_failed, subject))
-    required = [] if request.select or cases else list(CORE_CLAUSES)
+    required = () if request.select or cases else tuple(CORE_CLAUSES)
     tell_through(progress.note)
     progress.note(core.described)
     if request.last_failed and not cases:
         progress.note(f"nothing was broken in {words_for(request.last_failed)}: every case is played")
-    evidence = _evidence(request, core, cases, progress)
+    made = _evidence(request, core, cases, progress, archive)
+    evidence = made.evidence
     if lineage is not None and not evidence.interrupted:
         verdict = judge(evidence, MEMORY_CORE, known, required)
         evidence = with_origins(evidence, verdict.findings, lineage, _machine(), progress)
@@ -253,24 +267,46 @@ def examine_core(
     if request.last_failed and cases:
         selection = narrowed(selection, request.last_failed)
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began, selection=selection)
-    return Examined(evidence, judge(evidence, MEMORY_CORE, known, required), known, subject)
+    verdict = judge(evidence, MEMORY_CORE, known, required)
+    return Examined(evidence, verdict, known, subject, required, made.images, made.notes)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a campaign came to.
+
+    Attributes:
+        notes: what could not be kept of cases with faults.
+    """
+
+    evidence: Evidence
+    images: tuple[Image, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def _evidence(
-    request: CoreRequest, core: Core, cases: Mapping[str, tuple[str, ...]], progress: Progress
-) -> Evidence:
+    request: CoreRequest,
+    core: Core,
+    cases: Mapping[str, tuple[str, ...]],
+    progress: Progress,
+    archive: Path | None,
+) -> _Made:
     subject = core.subject
-    builds = _Builds(request, core.design, subject, cases, progress.step, why_not=core.without_ownership)
+    builds = _Builds(
+        request, core.design, subject, cases, progress.step, archive=archive, why_not=core.without_ownership
+    )
     clauses = selected(request.select)
     try:
         outcomes = judge_builds(builds.tasks(), lambda run, words: progress.step(f"{run}: {words}"))
     except KeyboardInterrupt:
-        return Evidence(subject=info_of(subject), planned_runs=(), interrupted=True)
+        return _Made(Evidence(subject=info_of(subject), planned_runs=(), interrupted=True))
     if builds.troubles:
-        return Evidence(subject=info_of(subject), planned_runs=(), errors=tuple(builds.troubles))
+        return _Made(Evidence(subject=info_of(subject), planned_runs=(), errors=tuple(builds.troubles)))
     runs = tuple(RunKey(MACHINE, profile) for profile in builds.profiles)
     described_by = builds.toolchain.describe().removeprefix("toolchain: ") if builds.toolchain else ""
-    return _of_outcomes(outcomes, builds.subject, runs, clauses, described_by, builds.seconds, not cases)
+    evidence = _of_outcomes(outcomes, builds.subject, runs, clauses, described_by, builds.seconds, not cases)
+    notes = tuple(note for judged in outcomes.judged for note in judged.notes)
+    return _Made(evidence, tuple(builds.images), notes)
 
 
 def _of_outcomes(

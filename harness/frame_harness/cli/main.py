@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from frame_harness.base.streams import survive_closed_pipes
+from frame_harness.cli.archive_commands import judge_command, show_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
 from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
@@ -96,6 +97,10 @@ def help_command(command: str) -> None:
 @click.option("--lcov", type=FILE, help="The same, and write the lines in the format of LCOV.")
 @click.option("--upstream", type=FOLDER, help="Write each finding as a text for the kernel's maintainers.")
 @click.option(
+    "--out", type=FOLDER, metavar="DIR",
+    help="Keep the evidence there: reports, and what failing checks leave; default: among the last runs.",
+)  # fmt: skip
+@click.option(
     "--seed",
     type=click.IntRange(0),
     default=None,
@@ -122,6 +127,7 @@ def check_command(
     coverage: bool,
     lcov: Path | None,
     upstream: Path | None,
+    out: Path | None,
     seed: int | None,
     workers: int | None,
     red: str,
@@ -137,7 +143,7 @@ def check_command(
             raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
             kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
-            junit=junit, sarif=sarif, code_quality=code_quality, upstream=upstream,
+            junit=junit, sarif=sarif, code_quality=code_quality, upstream=upstream, out=out,
             seed=1 if seed is None else seed, last_failed=last_failed, since=since,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
@@ -149,8 +155,8 @@ def check_command(
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        json=json_, junit=junit, sarif=sarif, code_quality=code_quality, upstream=upstream, workers=workers,
-        last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
+        json=json_, junit=junit, sarif=sarif, code_quality=code_quality, upstream=upstream, out=out,
+        workers=workers, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
     )  # fmt: skip
     sys.exit(int(check(request)))
 
@@ -190,6 +196,10 @@ def watch_command(
         workers=workers,
     )  # fmt: skip
     sys.exit(int(watch(request)))
+
+
+cli.add_command(judge_command)
+cli.add_command(show_command)
 
 
 @cli.command("machines")

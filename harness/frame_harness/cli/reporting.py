@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,18 @@ from typing import Protocol
 from rich.console import Console
 
 from frame_harness.base import report_files
+from frame_harness.base.program import program
+from frame_harness.base.text import printable
 from frame_harness.cli import upstream
 from frame_harness.cli.ci import add_summary, in_github_actions, root_of, version
+from frame_harness.contract.contract import Contract
+from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import Verdict
+from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, shown
 from frame_harness.report import code_quality, json_report, junit, sarif
 from frame_harness.report.terminal import print_report
 
@@ -49,6 +55,26 @@ class Examined:
     verdict: Verdict
     known: Baseline
     subject: Subject
+    required: tuple[str, ...] = ()
+    """Clauses that must have been looked at."""
+    images: tuple[Image, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What could not be kept of failing checks."""
+
+
+def publish_and_keep(
+    found: Examined, kept: RunArchive | None, console: Console, reports: Reports
+) -> ExitCode:
+    """Close the run's archive, then do as `publish` does: the verdict is the last line.
+
+    Raises:
+        Unwritable, OSError: a file could not be written; the others were, and the report is printed.
+    """
+    try:
+        keep(found, kept)
+    finally:
+        status = publish(found, console, reports)
+    return status
 
 
 def publish(found: Examined, console: Console, reports: Reports) -> ExitCode:
@@ -58,19 +84,31 @@ def publish(found: Examined, console: Console, reports: Reports) -> ExitCode:
         Unwritable, OSError: a file could not be written; the others were.
     """
     evidence, verdict = found.evidence, found.verdict
-    root, contract = root_of(found.subject.path), found.subject.contract
-    explained = contract.explanations is not None
+    root = root_of(found.subject.path)
     with in_github_actions(evidence, verdict, root):
-        print_report(evidence, verdict, found.known, console, contract.slot, explained=explained)
+        show(evidence, verdict, found.known, console, found.subject.contract)
     try:
         report_files.write({file: dumps() for file, dumps in _writers(found, reports, root) if file})
     finally:
         add_summary(evidence, verdict, root)
     if saved := upstream.save(reports.upstream, evidence, verdict, found.subject):
         console.print(saved, soft_wrap=True)
+    return exit_code(verdict.kind)
+
+
+def show(
+    evidence: Evidence,
+    verdict: Verdict,
+    known: Baseline,
+    console: Console,
+    contract: Contract,
+    copies: Mapping[str, Path] | None = None,
+) -> None:
+    """Print the report; `copies` of the judged files as in `print_report`."""
+    explained = contract.explanations is not None
+    print_report(evidence, verdict, known, console, contract.slot, explained=explained, copies=copies)
     if evidence.interrupted:
         console.print("interrupted; every guest is gone")
-    return exit_code(verdict.kind)
 
 
 def files_of(reports: Reports) -> tuple[Path | None, ...]:
@@ -90,3 +128,29 @@ def _writers(
 
 def _sarif(found: Examined, root: Path) -> str:
     return sarif.dumps(found.evidence, found.verdict, found.subject.contract.clauses, root, version())
+
+
+def keep(found: Examined, kept: RunArchive | None) -> None:
+    """Close a run's archive; say on standard error where it is, and what could not be kept.
+
+    Raises:
+        Unwritable: the evidence could not be written where the user wants it.
+    """
+    if kept is None:
+        return
+    files = {*found.subject.files, *(Path(file) for image in found.images for file, _ in image.sources)}
+    contents = Contents(
+        contract=found.subject.contract,
+        evidence=found.evidence,
+        baseline=found.known,
+        required=found.required,
+        images=tuple(ArchivedImage(image.elf, image.sha256) for image in found.images),
+        sources=tuple(files),
+        notes=found.notes,
+    )
+    for note in kept.finish(contents):
+        print(f"not kept: {printable(note)}", file=sys.stderr)
+    if not kept.is_whole:
+        return
+    folder = shown(kept.folder)
+    print(f"evidence: {folder} ({program()} show {folder})", file=sys.stderr)

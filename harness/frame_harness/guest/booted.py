@@ -23,8 +23,10 @@ from frame_harness.console.stream import Watch
 from frame_harness.console.typed import TypedChannel
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.absence import require_names_of
+from frame_harness.guest.command_log import CommandLog
 from frame_harness.guest.ending import explain, spoiled, status_of, symbolized
 from frame_harness.guest.errors import GuestFailure
+from frame_harness.guest.remains import leave
 from frame_harness.guest.reply import Reply, checked
 from frame_harness.guest.request import argument, grouped
 from frame_harness.guest.view import GuestAddresses, Region
@@ -69,6 +71,10 @@ class BootedGuest:
         self.hhdm = banner.fields.int("hhdm")
         self.frames = banner.fields.int("frames")
         self.commands: deque[str] = deque(maxlen=COMMANDS_KEPT)
+        self.log = CommandLog(channel.transcript.began)
+        """Everything that it was sent; `commands` are what a report shows."""
+        self.options: dict[str, Any] = {}
+        """Of its boot, as `boot` takes them; a guest with the same ones begins as this one did."""
         self.called: set[str] = set()
         """Paths of the subject's functions that commands called."""
         self.failure: HarnessError | None = None
@@ -78,6 +84,8 @@ class BootedGuest:
         """Where the guest's QEMU may go on with the next guest, once this one has ended well."""
         self.was_put_back = False
         """Whether it goes on in a QEMU that other guests used, and was put back to its prompt."""
+        self.ended = False
+        """Whether its end is known."""
         self.dumps_requested = 0
         self.dumps_whole = 0
         self._tail: tuple[str, ...] = ()
@@ -148,8 +156,13 @@ class BootedGuest:
                 raise BootError("banner", "cpus", expected=str(machine.cpus), actual=str(running))
             check_profile(image.profile, banner.fields)
             kernel = cls(guest, channel, image, banner)
+            kernel.options = {
+                "init": init, "ram": machine.ram, "cpus": machine.cpus, "ramtop": ramtop, "seed": seed,
+                "reserve": tuple((base, length) for base, length in reserve), "extra": tuple(extra),
+            }  # fmt: skip
         except HarnessError as error:
             failure = explain(error, guest, channel, image)
+            leave(failure, guest, channel, image)
             guest.close()
             if failure is error:
                 raise
@@ -180,6 +193,7 @@ class BootedGuest:
         if self.before is not None:
             self.before(command)
         self.commands.append(command)
+        self.log.sent(command)
         self.called |= self.image.subject.contract.functions.of_line(command)
         watch: Watch = self.guest.deadline(command, tail=self.channel.tail)
         try:
@@ -188,11 +202,13 @@ class BootedGuest:
             raise  # nothing was sent
         except HarnessError as error:
             self.failure = explain(error, self.guest, self.channel, self.image)
+            leave(self.failure, self.guest, self.channel, self.image, self.log)
             if self.failure is error:
                 raise
             raise self.failure from error
         backtrace = symbolized(answer.crashes[-1], self.image) if answer.crashes else ()
         reply = Reply(command, answer.reply, answer.data, backtrace)
+        self.log.replied(reply.shown)
         self.commands[-1] = f"{command} → {'panic' if reply.status == 'panic' else reply.shown}"
         return reply
 
@@ -213,6 +229,7 @@ class BootedGuest:
         replies: list[Reply] = []
         for group in grouped(commands, BATCH_BYTES):
             done = self.call("batch " + ";".join(group)).parts(group)
+            self.log.was_several(done)
             replies += [checked(reply) for reply in done]
             if len(done) != len(group):
                 raise ProtocolError("batch", expected=f"{len(group)} outcomes", actual=len(done))
@@ -335,6 +352,7 @@ class BootedGuest:
                 try:
                     end = (stood.kind, stood.describe()) if stood else status_of(self.guest, self.channel)
                     self._end = spoiled(end, trouble) if trouble else end
+                    self.ended = True
                 finally:
                     self.guest.close()
                     self.commands = deque(asked, maxlen=COMMANDS_KEPT)

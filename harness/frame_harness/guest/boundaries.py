@@ -47,7 +47,9 @@ def _said(kernel: BootedGuest, requests: Sequence[str]) -> list[Reply]:
     replies: list[Reply] = []
     while len(replies) < len(requests) and not (replies and replies[-1].status == "err"):
         group = grouped(requests[len(replies) :], BATCH_BYTES)[0]
-        replies += kernel.call("batch " + ";".join(group)).parts(group)
+        done = kernel.call("batch " + ";".join(group)).parts(group)
+        kernel.log.was_several(done)
+        replies += done
         kernel.commands.pop()  # a line of thousands of characters says nothing; see `tell`
     return replies
 

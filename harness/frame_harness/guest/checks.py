@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,10 +30,22 @@ class SlotSight:
     expected: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
+class Shows(Protocol):
+    """Commands that show a violation on a guest as after boot."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Of the boot."""
+
+    def lines_on(self, address_of: Callable[[str], int]) -> Sequence[str]:
+        """The commands, for a guest that has its vtables at these addresses."""
+
+
 class ClauseViolated(AssertionError):
     """The subject breaks a promise; the parts stay readable for reports.
 
     Attributes:
+        shown_by: what shows it, of a check whose guests are gone.
         frame: physical address of the frame it shows on, if any.
         field: the slot's field, or `payload`.
         exhibit: text that is shown as it is, such as a layout map.
@@ -61,8 +73,9 @@ class ClauseViolated(AssertionError):
         breaks: Iterable[str] = (),
         diagram: Diagram | None = None,
         slot: SlotSight | None = None,
+        shown_by: Shows | None = None,
     ) -> None:
-        self.diagram = diagram
+        self.diagram, self.shown_by = diagram, shown_by
         self.what, self.expected, self.got = what, expected, got
         self.frame, self.field, self.exhibit, self.at = frame, field, exhibit, at
         self.function, self.calls, self.breaks = function, frozenset(calls), tuple(breaks)

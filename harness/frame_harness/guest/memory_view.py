@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from frame_harness.frame_metadata.memory_state import (
     SLOT_FIELDS,
     Canary,
     MemoryState,
+    PfnRanges,
     Zone,
     cached_frames,
     pfn_ranges,
@@ -53,13 +54,38 @@ def memory_state(
 
 def without_buddy(kernel: GuestView, regions: Sequence[Region]) -> MemoryState:
     """The same of a guest that has slots, and no allocator yet."""
-    return MemoryState(
-        slots=_with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
+    bare = MemoryState(
+        slots=with_all_fields(kernel.slots()) if kernel.image.lacks else kernel.slots(),
         zones=(),
         cached=cached_frames([]),
-        ram=pfn_ranges([_frames(region) for region in regions if region.kind not in ("reserved", "acpi")]),
-        off_limits=pfn_ranges([_frames(region) for region in regions if region.kind != "ram"]),
+        ram=pfn_ranges([]),
+        off_limits=pfn_ranges([]),
     )
+    return with_regions(bare, regions)
+
+
+def memory_in_ram(kernel: GuestView, regions: Sequence[Region] = ()) -> MemoryState:
+    """The same of any guest, dead or alive, asked nothing; without zones where no allocator is there yet.
+
+    Args:
+        regions: the map, which is not read in RAM.
+    """
+    if kernel.witness.buddy_vaddr:
+        return memory_state(kernel, regions=regions)
+    return without_buddy(kernel, regions)
+
+
+def with_regions(state: MemoryState, regions: Sequence[Region]) -> MemoryState:
+    """A state that was read without a map, with one."""
+    return replace(
+        state,
+        ram=_ranges(regions, lambda kind: kind not in ("reserved", "acpi")),
+        off_limits=_ranges(regions, lambda kind: kind != "ram"),
+    )
+
+
+def _ranges(regions: Sequence[Region], counts: Callable[[str], bool]) -> PfnRanges:
+    return pfn_ranges([_frames(region) for region in regions if counts(region.kind)])
 
 
 def _pfns(paddrs: Sequence[int]) -> NDArray[np.int64]:
@@ -67,7 +93,7 @@ def _pfns(paddrs: Sequence[int]) -> NDArray[np.int64]:
     return (np.array(paddrs, dtype=np.uint64) >> np.uint64(PAGE_SHIFT)).astype(np.int64)
 
 
-def _with_all_fields(slots: NDArray[Any]) -> NDArray[Any]:
+def with_all_fields(slots: NDArray[Any]) -> NDArray[Any]:
     """Add the fields that a version lacks, zero in each slot; a copy where there are any."""
     names = slots.dtype.names or ()
     missing = [(name, MISSING_FIELDS[name]) for name in MISSING_FIELDS if name not in names]

@@ -65,6 +65,8 @@ class Prompt:
     banner: Banner
     said: bytes
     """All that the guest said on the way to its prompt."""
+    options: dict[str, Any]
+    """Of its boot; guests that are put back have its garbage, too."""
 
     def hold(self, guest: BootedGuest) -> None:
         """Make the guest stand before its last write, once it is asked to exit."""
@@ -138,7 +140,7 @@ class _Kept:
         except BaseException:
             successor.close()
             raise
-        guest.prompt, guest.was_put_back = prompt, True
+        guest.prompt, guest.was_put_back, guest.options = prompt, True, prompt.options
         return guest
 
     def end(self) -> str:
@@ -243,7 +245,9 @@ class GuestPool:
             else:
                 if self._forget_boot:
                     snapshot.put_back(machine)
-                guest.prompt = Prompt(self, alike, snapshot, channel.banner, channel.transcript.raw())
+                guest.prompt = Prompt(
+                    self, alike, snapshot, channel.banner, channel.transcript.raw(), guest.options
+                )
         machine.qmp("cont")
 
     def put(self, kept: _Kept) -> None:

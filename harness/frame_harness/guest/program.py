@@ -130,11 +130,15 @@ class Program:
         try:
             done = self.kernel.call("run", len(given))["done"]
         except GuestFailure:
-            self.tell([Reply(ask.line, ReplyLine(0, "ok")) for ask in asks], self.begun - self._before - 1)
+            begun = self.begun - self._before
+            self.kernel.log.broke_off([ask.line for ask in asks[:begun]])
+            self.tell([Reply(ask.line, ReplyLine(0, "ok")) for ask in asks], begun - 1)
             raise
         self.kernel.commands.pop()  # it says nothing; see `tell`
         said = self._said[: int(self._record["n_said"])].tobytes()
-        return list(_replies(said, [ask.line for ask in asks[:done]]))
+        replies = list(_replies(said, [ask.line for ask in asks[:done]]))
+        self.kernel.log.was_several(replies)
+        return replies
 
     def tell(self, replies: Sequence[Reply], index: int) -> None:
         """Show a command, with those just before it, as the last commands of the guest."""

@@ -58,6 +58,9 @@ class GuestView(TableView, Protocol):
 
     frames: int
 
+    @property
+    def witness(self) -> GuestAddresses: ...
+
     def request(self, command: str) -> Reply: ...
 
     def call(self, command: str, *arguments: int | str) -> Reply: ...

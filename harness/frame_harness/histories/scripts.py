@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from frame_harness.base.errors import UsageError
 from frame_harness.frame_metadata.clauses import CLAUSES
-from frame_harness.histories.commands import Command, ScriptError, decode, encode
+from frame_harness.histories.commands import VTABLES, Command, ScriptError, decode, encode
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.image.build import BUILDS
 
@@ -65,6 +65,16 @@ class Script:
     def lines(self) -> tuple[str, ...]:
         """The commands as text; `@both` and others stand for addresses of the kernel's vtables."""
         return tuple(encode(command) for command in self.commands)
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Of the boot of a guest that it is played on."""
+        return self.boot_config.options
+
+    def lines_on(self, address_of: Callable[[str], int]) -> tuple[str, ...]:
+        """The commands for a guest, given where its vtables are."""
+        vtables = {name: address_of(name) for name in VTABLES}
+        return tuple(encode(command.on(vtables)) for command in self.commands)
 
     @property
     def text(self) -> str:

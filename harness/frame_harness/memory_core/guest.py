@@ -135,6 +135,7 @@ class CoreGuest:
         for group in grouped(lines, BATCH_BYTES):
             self.last_request = group[0]
             replies = self.guest.call("batch " + ";".join(group)).parts(group)
+            self.guest.log.was_several(replies)
             yield from replies
             if len(replies) < len(group) or replies[-1].status != "ok":
                 return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record
@@ -28,6 +29,7 @@ from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
 from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.leavings import CaseKeeper
 from frame_harness.memory_core.maps import merged
 from frame_harness.memory_core.owning_steps import OwningStep
 from frame_harness.memory_core.playing import SLOT_CLAUSES
@@ -39,6 +41,8 @@ from frame_harness.session.run import Ledger, Run, unhandled
 SEED = 1
 TOLD_EVERY = 50
 """Cases between two words about how far it is."""
+MOST_FOLDERS = 1000
+"""Numbers of folders that a task has in an archive."""
 
 
 class Judged(Record, frozen=True, kw_only=True):
@@ -46,6 +50,8 @@ class Judged(Record, frozen=True, kw_only=True):
 
     ledger: Ledger
     results: tuple[CheckResult, ...]
+    notes: tuple[str, ...] = ()
+    """What could not be kept of cases that show faults."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Task:
         again: the command that plays a case again, before the case.
         cases: the only ones to play; none for a whole campaign.
         design: of the core that is in the image.
+        archive: the folder that what cases with faults leave goes to; None where nothing is kept.
+        number: of this task among others that use the same folder.
         without_ownership: what this version lacks for the ownership of blocks; empty where that is judged.
     """
 
@@ -67,6 +75,8 @@ class Task:
     seed: int = SEED
     without_ownership: str = ""
     design: Design = TREE
+    archive: Path | None = None
+    number: int = 0
 
 
 Say = Callable[[str], None]
@@ -100,8 +110,29 @@ def judge_build(task: Task, say: Say) -> Judged:
     )
     if played.left_out:
         results.append(left_out(task.key, played.left_out))
+    notes = _kept(task, played.found, results)
     # A guest that a core brought down is a finding by itself.
-    return Judged(ledger=unhandled(run.ledger()), results=tuple(results))
+    return Judged(ledger=unhandled(run.ledger()), results=tuple(results), notes=notes)
+
+
+def _kept(task: Task, found: Mapping[Key, Found], results: Sequence[CheckResult]) -> tuple[str, ...]:
+    """Keep what cases with faults leave; return what could not be kept. Nothing is judged by its guests."""
+    if task.archive is None or not found:
+        return ()
+    run, keeper = (
+        Run(task.key, task.image, task.machine),
+        CaseKeeper(task.archive, 1 + MOST_FOLDERS * task.number),
+    )
+    try:
+        try:
+            with Cores(run.boot, run.finish_any, task.design) as cores:
+                keeper.keep(found, results, cores)
+        finally:
+            run.finish_all()
+    except Exception as error:
+        said = error.summary if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        keeper.notes.append(f"{task.key}: guests for playing cases again: {said}")
+    return tuple(keeper.notes)
 
 
 @dataclass(frozen=True)

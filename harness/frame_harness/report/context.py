@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,10 +25,12 @@ class FindingContext:
 
     Attributes:
         slot: the contract's layout; None shows no bytes of slots.
+        copies: by path the copy to read in place of a file, which may be gone or another one by now.
     """
 
     subject: SubjectInfo | None = None
     slot: StructLayout | None = None
+    copies: Mapping[str, Path] = field(default_factory=dict)
     _texts: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def lines(self, file: str) -> Sequence[str]:
@@ -53,7 +55,7 @@ class FindingContext:
         if file not in judged:
             return ()
         try:
-            data = Path(file).read_bytes()
+            data = self.copies.get(file, Path(file)).read_bytes()
         except OSError:
             return ()  # it is gone; the finding names the line all the same
         if hashlib.sha256(data).hexdigest() != judged[file]:

@@ -4,7 +4,8 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from rich.console import Console, Group, RenderableType
@@ -79,15 +80,17 @@ def print_report(
     slot: StructLayout | None = None,
     *,
     explained: bool = False,
+    copies: Mapping[str, Path] | None = None,
 ) -> None:
     """Print everything there is to know, the verdict as the very last line.
 
     Args:
         slot: how the bytes of a slot lie; without it none are shown.
         explained: whether `explain` knows the clauses.
+        copies: of the files that were judged, by their path; without one the file itself is read.
     """
     alone = verdict.kind is Kind.UNJUDGEABLE and not evidence.runs  # one line says it all
-    context = FindingContext(evidence.subject, slot)
+    context = FindingContext(evidence.subject, slot, copies or {})
     print_parts([] if alone else _parts(evidence, verdict, baseline, context, explained), console)
     console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
 

@@ -23,8 +23,9 @@ from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import RunKey, SlotBytes, decode, encode
+from frame_harness.judge.evidence import CheckResult, RunKey, SlotBytes, decode, encode
 from frame_harness.session import results
+from frame_harness.session.leavings import RUN
 from frame_harness.session.request import REQUEST, SessionRequest, request_of_options
 from frame_harness.session.run import GUESTS, Run
 from frame_harness.session.runs import WorkerOutput
@@ -36,7 +37,6 @@ from frame_harness.session.words import compared, users_lines
 GDB_PLUGIN = "frame_harness.debugging.pytest_gdb"
 SESSION = pytest.StashKey[Session]()
 PHASES = pytest.StashKey[dict[str, tuple[pytest.TestReport, BaseException | None]]]()
-RUN = pytest.StashKey[Run]()
 KERNELS = pytest.StashKey[list[Kernel]]()
 SLOTS = pytest.StashKey[dict[str, SlotBytes | None]]()
 """Of the frame that a phase's failure is about, read while the guest was as the check left it."""
@@ -61,6 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--accel", choices=["tcg", "auto", "kvm"], help="accelerator; default: the machine's, tcg"
+    )
+    group.addoption(
+        "--out", metavar="DIR", help="keep the evidence there: what failing checks leave, reports"
     )
     group.addoption(
         "--storm-seconds", metavar="S", type=float, default=0.15,
@@ -91,9 +94,9 @@ def pytest_configure(config: pytest.Config) -> None:
         request = _request_of(config)
         if file := config.getoption("--cov-subject-lcov"):
             report_files.make_way([Path(file)], [])
+        session = config.stash[SESSION] = Session(config, request)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
-    session = config.stash[SESSION] = Session(config, request)
     if not session.is_worker:
         config.pluginmanager.register(session, "frame-harness-session")
     config.pluginmanager.register(_AfterSelection())
@@ -172,6 +175,7 @@ def _keep(config: pytest.Config, items: list[pytest.Item], chosen: list[pytest.I
 def pytest_collection_finish(session: pytest.Session) -> None:
     planned = {item.nodeid: check for item in session.items if (check := results.planned_check(item))}
     session.config.stash[SESSION].planned = planned
+    session.config.stash[SESSION].leavings.number(session.items)
 
 
 @pytest.hookimpl(trylast=True)
@@ -190,6 +194,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("frame-harness: lines of the subject that ran")
         for line in coverage_words.lines(session.coverage):
             terminalreporter.line(line)
+    for note in session.notes:
+        terminalreporter.line(f"not kept: {printable(note)}")
     reasons = session.reasons
     if reasons:
         terminalreporter.section("frame-harness: against a pass, whatever the tests say")
@@ -229,16 +235,21 @@ def pytest_runtest_makereport(
         )
         for title, text in results.sections(item, kernels):
             report.sections.append((title, text))
-    if report.when == "teardown" and results.clauses_of(item):
-        _report_result(item, key, report)
+        item.config.stash[SESSION].leavings.failed(item, kernels, error)
     if report.when == "teardown":
+        told = _report_result(item, key, report) if results.clauses_of(item) else ()
+        item.config.stash[SESSION].leavings.ended(item, key, told)
         # A kernel holds its guest's RAM: kept until the end of the session, a thousand of them fill the host.
         item.stash[KERNELS], item.stash[PHASES] = [], {}
     return report
 
 
-def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) -> None:
-    """Attach to a check's last report what came of it, and note in its run how its guest ended."""
+def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) -> tuple[CheckResult, ...]:
+    """Attach to a check's last report what came of it, and note in its run how its guest ended.
+
+    Returns:
+        its result, then what it met of other clauses.
+    """
     phases, kernels = item.stash[PHASES], item.stash.get(KERNELS, [])
     run = item.stash.get(RUN, None)
     image, layout = (run.image, run.layout) if run else (None, None)
@@ -248,11 +259,15 @@ def _report_result(item: pytest.Item, key: RunKey, report: pytest.TestReport) ->
         item, key, image, layout, phases, kernels, lambda: reproduce(item, key), slot=slot
     )
     report.user_properties.append((RESULT, encode(result)))
-    for when, (_, error) in phases.items():
-        if (seen := results.seen_on_the_way(item, result, error, image, slots.get(when))) is not None:
-            report.user_properties.append((SEEN, encode(seen)))
+    met = (
+        results.seen_on_the_way(item, result, error, image, slots.get(when))
+        for when, (_, error) in phases.items()
+    )
+    on_the_way = [seen for seen in met if seen is not None]
+    report.user_properties += [(SEEN, encode(seen)) for seen in on_the_way]
     if run is not None and had_a_guest(phases, kernels):
         run.note_end(next((error for one, error in phases.values() if one.failed), None))
+    return (result, *on_the_way)
 
 
 def had_a_guest(
@@ -348,6 +363,7 @@ def shared_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
     request.node.stash[RUN] = frame_run
     kernel = frame_run.shared()
     kernel.commands.clear()
+    kernel.log.begin_check()
     kernel.called.clear()
     request.node.stash.setdefault(KERNELS, []).append(kernel)
     return kernel
@@ -359,5 +375,6 @@ def bare_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
     request.node.stash[RUN] = frame_run
     kernel = frame_run.shared(init="array", ram=WIDE_RAM)
     kernel.commands.clear()
+    kernel.log.begin_check()
     request.node.stash.setdefault(KERNELS, []).append(kernel)
     return kernel

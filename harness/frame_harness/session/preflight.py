@@ -29,6 +29,7 @@ from frame_harness.guest.errors import (
 )
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.memory_view import MISSING_FIELDS
+from frame_harness.guest.remains import leave_guest
 from frame_harness.guest.table_witness import contradiction
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
@@ -82,6 +83,18 @@ def prepare(run: Run) -> None:
 def _look(run: Run) -> None:
     kernel = run.boot()
     try:
+        _compare(run, kernel)
+        if run.violated and run.on_violated is not None:
+            run.on_violated(kernel)
+    except HarnessError as error:
+        leave_guest(error, kernel)
+        raise
+    finally:
+        run.finish(kernel)
+
+
+def _compare(run: Run, kernel: Kernel) -> None:
+    try:
         run.selftest = selftest(kernel)
         run.layout = dwarf_evidence(kernel)
         judged = run.layout.dwarf is Witness.EQUAL  # invariants know the contract's slots alone
@@ -102,8 +115,6 @@ def _look(run: Run) -> None:
         raise GuestCrashed("preflight", detail=str(panic), backtrace=panic.backtrace) from panic
     except AllocFailed as failed:
         raise HarnessError("preflight", detail=str(failed)) from failed
-    finally:
-        run.finish(kernel)
 
 
 def judge_slot_addresses(kernel: Kernel) -> InvariantResult:

@@ -6,6 +6,7 @@ import copyreg
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -33,6 +34,7 @@ class SessionRequest:
         only: the checks to make, as far as others do not leave them out; empty for all.
         first: checks to make before the others.
         measures_coverage: what runs of the subject is taken down, in a run of the profile `cov`.
+        archive: the folder that what failing checks leave goes to; None where nothing is kept.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
     """
 
@@ -47,6 +49,7 @@ class SessionRequest:
     only: frozenset[CheckInRun] = frozenset()
     first: frozenset[CheckInRun] = frozenset()
     measures_coverage: bool = False
+    archive: Path | None = None
     red: str = ""
 
     @property
@@ -139,4 +142,5 @@ def request_of_options(config: pytest.Config) -> SessionRequest:
         accel=option("--accel"),
         frame_rs=frame_rs or "",
         measures_coverage=bool(option("--cov-subject") or option("--cov-subject-lcov")),
+        archive=Path(out).absolute() if (out := option("--out")) else None,
     )

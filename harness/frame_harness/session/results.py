@@ -44,6 +44,8 @@ from frame_harness.judge.evidence import (
 CONSOLE_TAIL = 8
 _OF_THE_PROTOCOL = ("=", ":", "*", "!")
 TRACEBACK_LINES = 4
+PREFLIGHT = "preflight::"
+"""Begins the names of results of invariants that did not hold before the first check."""
 ON_THE_WAY = "on-the-way::"
 """Begins the names of results that no check was planned for: what checks of other clauses met."""
 UNREADABLE = (LookupError, ValueError, OverflowError, struct.error, RamError, CommandRefused)
@@ -251,7 +253,7 @@ def invariant_results(
     """
     return [
         CheckResult(
-            check=f"preflight::{one.name}",
+            check=f"{PREFLIGHT}{one.name}",
             clauses=one.clauses[:1],
             run=run,
             outcome=Outcome.VIOLATED,

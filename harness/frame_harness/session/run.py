@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -84,6 +84,7 @@ class Run:
 
     Attributes:
         extra: words on the kernel command line of every guest.
+        on_violated: is given the guest of preflight, at its prompt, where an invariant does not hold in it.
         hangs: where guests of this process hung, this run's and others'; they are added to it.
     """
 
@@ -92,6 +93,7 @@ class Run:
     machine: Machine
     extra: tuple[str, ...] = ()
     hangs: Hangs | None = None
+    on_violated: Callable[[Kernel], None] | None = None
     layout: LayoutEvidence = UNREAD_LAYOUT
     selftest: SelftestEvidence = NO_SELFTEST
     invariants: dict[str, int] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from frame_harness.base.record import Record
 from frame_harness.coverage.lines import Coverage, Reached
 from frame_harness.coverage.measurement import Measurement
 from frame_harness.coverage.summary import summary
+from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.pool import GuestPool
 from frame_harness.image.build import COVERAGE, build, changed_sources
 from frame_harness.image.code_lines import CodeLines, code_lines
@@ -45,12 +47,15 @@ class WorkerOutput(Record, frozen=True, kw_only=True):
     changed: tuple[Trouble, ...] = ()
     lacks: tuple[str, ...] = ()
     toolchain: str = ""
+    notes: tuple[str, ...] = ()
+    """What could not be kept of failing checks."""
 
 
 class Runs:
     """Images by profile, runs by their keys; what is wrong with one is raised again for every check of it.
 
     Attributes:
+        on_violated: is given a run with its guest of preflight where an invariant does not hold in it.
         on_prepared: is told what was taken down of a run that was prepared here.
     Args:
         before_guests: is called before there are any.
@@ -58,6 +63,7 @@ class Runs:
 
     def __init__(self, request: SessionRequest, say: Say, before_guests: Callable[[], None]) -> None:
         self.on_prepared: Callable[[RunKey, Facts], None] | None = None
+        self.on_violated: Callable[[Run, Kernel], None] | None = None
         self._request, self._say, self._before_guests = request, say, before_guests
         self._hangs = Hangs(request.subject.path)
         self._toolchain: Toolchain | None = None
@@ -66,6 +72,11 @@ class Runs:
         self._lines: CodeLines | None = None
         self._check = "", ""
         self._troubles: list[Trouble] = []
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Those that are there."""
+        return tuple(image for image in self._images.values() if isinstance(image, Image))
 
     def load(self, profile: str) -> None:
         """Build an image, or find it built, and read of it what checks need."""
@@ -103,7 +114,7 @@ class Runs:
                 # Evidence is written all the same: what is on record must not be lost to this.
                 message = f"a guest could not be ended in good order: {type(error).__name__}: {error}"
                 self._troubles.append(Trouble(what="guests", message=message, run=key))
-        images = [image for image in self._images.values() if isinstance(image, Image)]
+        images = self.images
         files = dict.fromkeys(file for image in images for file in changed_sources(image))
         return WorkerOutput(
             planned=tuple(planned),
@@ -156,6 +167,8 @@ class Runs:
             if machine.accel != "tcg":
                 raise UsageError("coverage", key.machine, expected="accel tcg", actual=machine.accel)
             run.measurement, run.pool = Measurement(self._lines), GuestPool(at_once=True, forget_boot=True)
+        if self.on_violated is not None:
+            run.on_violated = partial(self.on_violated, run)
         return run
 
     def _prepare(self, key: RunKey) -> None:

@@ -6,16 +6,18 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from frame_harness.base.commands import Say, speaker, tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import die_with_parent
 from frame_harness.coverage.lines import Coverage
+from frame_harness.image.image import Image
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import CheckResult, Evidence, PlannedCheck, RunKey, decode, encode
 from frame_harness.judge.verdict import judge_runs
+from frame_harness.session.leavings import Leavings, archive_of, contents_of
 from frame_harness.session.preflight import Facts
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.run import Run
@@ -38,6 +40,9 @@ class Session:
         say: shows a line to who waits.
         is_worker: this process makes checks for another one.
         coverage: which lines of the subject ran, once all is over; where the request asks for it.
+        leavings: of failing checks.
+        archive: its own, where nobody else makes one for it.
+        notes: what could not be kept of these, once all is over.
         reasons: what stands against this session beside its tests; none where evidence is left to be judged.
     """
 
@@ -48,12 +53,21 @@ class Session:
         self.evidence: Evidence | None = None
         self.reasons: tuple[Reason, ...] = ()
         self.coverage: Coverage | None = None
+        self.notes: tuple[str, ...] = ()
         self._config = config
         self._seen = Seen(request, selection=str(config.getoption("keyword") or ""))
         self.is_worker = hasattr(config, "workerinput")
         self._voice = _Voice(config, alone=not self.is_worker)
         self.say: Say = self._voice.say
         self._runs = Runs(request, self._tell, self._die_with_parent)
+        self.leavings = Leavings(request.archive)
+        self._runs.on_violated = self.leavings.of_preflight
+        self.archive = None if self.is_worker else archive_of(request)
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """What this process built."""
+        return self._runs.images
 
     @property
     def interrupted(self) -> bool:
@@ -120,7 +134,7 @@ class Session:
         """End the guests that are left; return what this process saw."""
         mine = self._runs.finish(self.planned.values())
         self._voice.close()
-        return mine
+        return replace(mine, notes=self.leavings.close())
 
     def finish(self) -> None:
         """End the guests that are left, then hand over what was seen, or judge it."""
@@ -129,11 +143,17 @@ class Session:
             vars(self._config)["workeroutput"]["frame_harness"] = encode(mine)
             return
         self._seen.outputs.append(mine)
+        self.notes = tuple(dict.fromkeys(note for output in self._seen.outputs for note in output.notes))
         self.coverage = self._runs.coverage(one for ledger in self._seen.ledgers for one in ledger.reached)
         if self.request.evidence:
-            self.evidence = msgspec.structs.replace(self._seen.of_the_plan(), coverage=self.coverage)
-        elif self._seen.ledgers:
+            self.evidence = replace(self._seen.of_the_plan(), coverage=self.coverage)
+            return
+        if self._seen.ledgers:
             self.reasons = judge_runs(self._seen.of_the_runs())
+        if self.archive is not None:
+            seen = self._seen.of_the_plan()
+            contents = contents_of(seen, self.request.subject, self.images, self.notes)
+            self.notes = self.archive.finish(contents)
 
 
 class _Voice:

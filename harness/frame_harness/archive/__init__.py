@@ -1,0 +1,1 @@
+"""The evidence of a run as a folder: its records, memory as files, writing and opening it."""

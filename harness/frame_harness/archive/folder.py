@@ -1,0 +1,213 @@
+"""Opens an archive: evidence and verdict, failures with their guests and memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from frame_harness.archive import files
+from frame_harness.archive.files import NoArchive, damaged
+from frame_harness.archive.memory import Life, Payload, load, load_life, load_payload
+from frame_harness.archive.records import SCHEMA, Begun, FailureRecord, GuestRecord, Header
+from frame_harness.base.record import Record
+from frame_harness.contract.contract import Contract
+from frame_harness.frame_metadata.memory_state import MemoryState
+from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, EvidenceError, decode
+from frame_harness.judge.findings import Finding
+from frame_harness.judge.verdict import Verdict, judge
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, eq=False)
+class FailureFolder:
+    """A check that did not pass, with what its guests left.
+
+    `before`, `after`, `life`, `payload` are those of the last guest; None where they were not kept: the
+    record's notes say why.
+
+    Attributes:
+        result: of the check, or of what it met of another clause; None where the session lost it.
+    """
+
+    folder: Path
+    record: FailureRecord
+    result: CheckResult | None
+
+    @property
+    def guests(self) -> tuple[GuestRecord, ...]:
+        return self.record.guests
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be kept of it or of its guests, and why."""
+        return (*self.record.notes, *(note for guest in self.guests for note in guest.notes))
+
+    @property
+    def before(self) -> MemoryState | None:
+        path = self._file("before")
+        return load(path) if path else None
+
+    @property
+    def after(self) -> MemoryState | None:
+        path = self._file("after")
+        return load(path) if path else None
+
+    @property
+    def payload(self) -> Payload | None:
+        """Bytes of the frames concerned, after the last command."""
+        path = self._file("after")
+        return load_payload(path) if path else None
+
+    @property
+    def life(self) -> Life | None:
+        path = self._file("life")
+        return load_life(path) if path else None
+
+    @property
+    def console(self) -> str:
+        """The last guest's transcript, with the time of each line; empty where it had none."""
+        path = self._file("console")
+        return path.read_text(encoding="utf-8") if path else ""
+
+    def _file(self, what: str) -> Path | None:
+        name = str(getattr(self.guests[-1], what)) if self.guests else ""
+        return self.folder / name if name else None
+
+
+class Archive:
+    """The evidence of a run that came to its end; nothing outside of the folder is read."""
+
+    def __init__(self, folder: Path, header: Header) -> None:
+        self.folder, self.header = folder, header
+
+    @classmethod
+    def open(cls, folder: Path) -> Archive:
+        """Read the evidence; every file is compared with its sum.
+
+        Raises:
+            NoArchive: it is none, not a whole one, or another version's.
+            DamagedArchive: a file is not what was written.
+        """
+        _require_whole(folder)
+        sums = files.read_sums(folder)
+        for name, expected in sums.items():
+            files.require_sum(folder, name, expected)
+        if unknown := sorted(set(files.contents(folder)) - sums.keys()):
+            raise damaged(folder / unknown[0], f"a file that {files.SUMS} lists", "another one")
+        return cls(folder, _decoded(folder / files.HEADER, Header))
+
+    @property
+    def evidence(self) -> Evidence:
+        return self.header.evidence
+
+    def verdict(self, contract: Contract) -> Verdict:
+        """Judge the evidence again.
+
+        Args:
+            contract: the one that the header names.
+        """
+        if contract.name != self.header.contract:
+            raise AssertionError(f"{contract.name} in place of {self.header.contract}")
+        return judge(self.evidence, contract, self.header.baseline, self.header.required)
+
+    @cached_property
+    def failures(self) -> tuple[FailureFolder, ...]:
+        """The checks that did not pass and had a guest at hand, in the order of the plan.
+
+        Raises:
+            DamagedArchive: one of them is no record.
+        """
+        results = {_key_of(result): result for result in self.evidence.checks}
+        found = []
+        for folder in sorted((self.folder / files.FAILURES).glob("[0-9]*"), key=_number):
+            record = _decoded(folder / files.FAILURE, FailureRecord)
+            result = next((results[key] for key in record.keys if key in results), None)
+            found.append(FailureFolder(folder, record, result))
+        return tuple(found)
+
+    def failure_of(self, result: CheckResult) -> FailureFolder | None:
+        """What the guests of a result left; None where it had none."""
+        return self._by_key.get(_key_of(result))
+
+    def failure_of_finding(self, finding: Finding) -> FailureFolder | None:
+        """What the guests left of the simplest check that shows a finding and had a guest.
+
+        One that has its memory before the last command, too, comes first.
+        """
+        there = [one for result in finding.results if (one := self.failure_of(result))]
+        whole = [one for one in there if one.guests and one.guests[-1].before]
+        return next(iter((*whole, *there)), None)
+
+    @cached_property
+    def _by_key(self) -> dict[CheckInRun, FailureFolder]:
+        return {key: one for one in reversed(self.failures) for key in one.record.keys}
+
+    @property
+    def copies(self) -> dict[str, Path]:
+        """Of the subject's files, by the path that findings name."""
+        return {one.path: self.folder / one.file for one in self.header.sources}
+
+    def source(self, path: str) -> Path | None:
+        """The copy of a source file that a finding names; None where it is not one of the subject's."""
+        return self.copies.get(path)
+
+
+def _key_of(result: CheckResult) -> CheckInRun:
+    return CheckInRun(run=result.run, check=result.check, case=result.case)
+
+
+def _number(folder: Path) -> tuple[int, str]:
+    digits = folder.name.partition("-")[0]
+    return (int(digits) if digits.isdecimal() else 0, folder.name)
+
+
+def _require_whole(folder: Path) -> None:
+    """Tell a folder that is no archive from one whose run did not end."""
+    if not folder.is_dir():
+        there = "a file" if folder.exists() else "nothing"
+        raise NoArchive(
+            "archive", str(folder), expected="a folder that `check --out` wrote", actual=there,
+            next_step="name such a folder",
+        )  # fmt: skip
+    if (folder / files.HEADER).is_file():
+        _require_schema(folder / files.HEADER)
+        return
+    if (folder / files.BEGUN).is_file():
+        began = _decoded(folder / files.BEGUN, Begun)
+        raise NoArchive(
+            "archive", str(folder), expected="that of a run that came to its end",
+            actual=f"one that began {began.at} and wrote no {files.HEADER}",
+            next_step="wait for the run, or start it again: what its failing checks left is in "
+            f"{folder / files.FAILURES}",
+        )  # fmt: skip
+    raise NoArchive(
+        "archive", str(folder), expected=f"a folder with {files.HEADER}", actual="one without",
+        next_step="name a folder that `check --out` wrote",
+    )  # fmt: skip
+
+
+def _require_schema(path: Path) -> None:
+    """Refuse what another version wrote before its fields are called wrong."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise damaged(path, "JSON", " ".join(str(error).split())) from error
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise NoArchive(
+            "archive", str(path), expected=f"schema {SCHEMA}", actual=schema,
+            next_step="open it with the version of frame-harness that wrote it",
+        )  # fmt: skip
+
+
+def _decoded(path: Path, kind: type[R]) -> R:
+    try:
+        return decode(path.read_bytes(), kind)
+    except OSError as error:
+        raise damaged(path, "a readable file", error.strerror or "none") from error
+    except EvidenceError as error:
+        raise damaged(path, f"{kind.__name__} as JSON", error.detail) from error

@@ -1,0 +1,1 @@
+"""Takes what the guests of a failing check leave into an archive."""

@@ -1,0 +1,105 @@
+"""Writes what was taken of a guest into a failure's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from frame_harness.archive import files
+from frame_harness.archive.memory import save, save_life
+from frame_harness.archive.records import BootOptions, GuestRecord, SentCommand
+from frame_harness.archive.writing import add_image
+from frame_harness.console.protocol import quote_line
+from frame_harness.gathering.qemu_script import script
+from frame_harness.gathering.replay import Played
+from frame_harness.gathering.taken import Taken
+
+CONSOLE: Final = "console.log"
+SCRIPT: Final = "qemu.sh"
+COMMANDS: Final = "commands.txt"
+BEFORE, AFTER, LIFE = "before.npz", "after.npz", "life.npz"
+
+
+def write_guest(
+    archive: Path, folder: Path, under: str, taken: Taken, played: Played | None = None
+) -> GuestRecord:
+    """Write a guest's texts and memory.
+
+    Args:
+        folder: of the failure.
+        under: the guest's folder in it; empty for the failing one.
+        played: what a fresh guest showed; None where none did.
+    Raises:
+        OSError: there is no room, or no leave.
+    """
+    place = folder / under
+    place.mkdir(exist_ok=True)
+    record = GuestRecord(
+        argv=taken.argv,
+        image_sha256=taken.image.sha256,
+        options=BootOptions(**taken.guest.options) if taken.guest is not None else None,
+        was_put_back=taken.guest is not None and taken.guest.was_put_back,
+        commands=tuple(
+            SentCommand(line=one.line, reply=one.reply, at_s=max(0.0, one.at_s), took_s=max(0.0, one.took_s))
+            for one in taken.sent
+        ),
+        commands_left_out=taken.left_out,
+        commands_of_others=taken.of_others,
+        registers=taken.registers,
+        backtrace=taken.backtrace,
+        frames=tuple(pfn << 12 for pfn in taken.pfns.tolist()),
+        console=_write(place / CONSOLE, "".join(_console(taken)), folder),
+        script=_script(archive, place, folder, taken),
+        commands_file=_write(place / COMMANDS, "".join(_commands(taken)), folder),
+    )
+    memory = _memory(place, folder, taken, played)
+    end, words = taken.guest.end if taken.guest is not None and taken.guest.ended else (None, "")
+    return msgspec.structs.replace(record, **memory, end=end, end_words=words, notes=tuple(taken.notes))
+
+
+def _write(path: Path, text: str, folder: Path) -> str:
+    path.write_text(text, encoding="utf-8", errors="replace")
+    return str(path.relative_to(folder))
+
+
+def _console(taken: Taken) -> Iterator[str]:
+    for line in taken.console:
+        yield f"{line.at_s:12.6f}  {quote_line(line.text)}\n"
+
+
+def _commands(taken: Taken) -> Iterator[str]:
+    """The commands as the console takes them, each with its reply behind it."""
+    if taken.guest is not None:
+        shown = (f"{name}={value}" for name, value in taken.guest.options.items() if value not in (None, ()))
+        yield f"# boot: {' '.join(shown)}\n"
+    if taken.left_out:
+        yield f"# {taken.left_out} older commands are not kept\n"
+    for one in taken.sent:
+        yield f"{one.line}\n# → {one.reply or 'no reply'}\n"
+
+
+def _script(archive: Path, place: Path, folder: Path, taken: Taken) -> str:
+    add_image(archive, taken.image.elf, taken.image.sha256)
+    depth = len(place.relative_to(archive).parts)
+    kernel = "/".join([*[".."] * depth, files.IMAGES, f"{taken.image.sha256}.elf"])
+    path = place / SCRIPT
+    name = _write(path, script(taken.argv, kernel, COMMANDS), folder)
+    path.chmod(0o755)
+    return name
+
+
+def _memory(place: Path, folder: Path, taken: Taken, played: Played | None) -> dict[str, str]:
+    """Write what there is; return the names of the files by field of the record."""
+    written = {}
+    if taken.state is not None:
+        save(place / AFTER, taken.state, taken.payload)
+        written["after"] = str((place / AFTER).relative_to(folder))
+    if played is not None:
+        save(place / BEFORE, played.before, played.payload)
+        save_life(place / LIFE, played.life)
+        written |= {"before": str((place / BEFORE).relative_to(folder))}
+        written |= {"life": str((place / LIFE).relative_to(folder)), "changed_by": played.changed_by}
+    return written

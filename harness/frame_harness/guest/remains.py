@@ -1,0 +1,68 @@
+"""What is left of a guest that is gone, for those who have nothing but the error that told its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+from weakref import WeakKeyDictionary
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.console.channel import Channel
+from frame_harness.console.transcript import Transcript
+from frame_harness.guest.command_log import CommandLog
+from frame_harness.image.image import Image
+from frame_harness.machine.guest import Guest
+
+
+class Remaining(Protocol):
+    """A guest in somebody's hands."""
+
+    guest: Guest
+    channel: Channel
+    image: Image
+    log: CommandLog
+
+
+@dataclass(eq=False)
+class Remains:
+    """What a guest that is gone said and was sent; its memory is given back.
+
+    Attributes:
+        registers: of every CPU, as QEMU printed them; empty where it could not.
+        log: of its commands; None of one that never came to its prompt.
+        guest: itself with its memory, where nobody else keeps it; who has read it drops it.
+    """
+
+    image: Image
+    argv: tuple[str, ...]
+    transcript: Transcript
+    registers: tuple[str, ...]
+    log: CommandLog | None
+    guest: object | None = None
+
+
+_LEFT: Final[WeakKeyDictionary[HarnessError, Remains]] = WeakKeyDictionary()
+
+
+def leave(
+    error: HarnessError, guest: Guest, channel: Channel, image: Image, log: CommandLog | None = None
+) -> None:
+    """Keep what is left of a guest as long as somebody has the error that tells of its end."""
+    text = guest.timeout.registers if guest.timeout else ""
+    lines = tuple(text.replace("\r", "").splitlines())
+    _LEFT[error] = Remains(image, tuple(guest.argv), channel.transcript, lines, log)
+
+
+def leave_guest(error: HarnessError, guest: Remaining) -> None:
+    """The same with the guest itself, whose memory is kept as long as the error."""
+    leave(error, guest.guest, guest.channel, guest.image, guest.log)
+    _LEFT[error].guest = guest
+
+
+def remains_of(error: BaseException | None) -> Remains | None:
+    """What is left of the guest that an error, or what it came of, tells of; None where it tells of none."""
+    while error is not None:
+        if isinstance(error, HarnessError) and (left := _LEFT.get(error)):
+            return left
+        error = error.__cause__
+    return None

@@ -1,0 +1,173 @@
+"""Keeps what the cases of a campaign leave that show a fault: each is played once more, in guests of its own.
+
+Nothing of this has a say in the verdict: it comes behind everything that is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frame_harness.archive.memory import Life
+from frame_harness.archive.records import FailureRecord, GuestRecord
+from frame_harness.archive.writing import FailureWriter
+from frame_harness.base.errors import HarnessError
+from frame_harness.frame_metadata.memory_state import MemoryState
+from frame_harness.gathering.frames import payload_of
+from frame_harness.gathering.replay import Played
+from frame_harness.gathering.taken import Taken, take
+from frame_harness.gathering.writing import write_guest
+from frame_harness.guest.booted import BootedGuest
+from frame_harness.judge.evidence import CheckResult
+from frame_harness.memory_core.as_memory import as_memory
+from frame_harness.memory_core.campaign import Found
+from frame_harness.memory_core.cores import Cores
+from frame_harness.memory_core.failure import Failure
+from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.judging import Key
+from frame_harness.memory_core.machines import is_huge
+from frame_harness.memory_core.play import play
+from frame_harness.memory_core.steps import Step, Storm, counts_work, map_of, operations_of, written
+
+MOST: Final = 40
+"""Cases of one build that are played once more."""
+MOST_SLOTS: Final = 1 << 22
+"""Of a table that is kept: that of 16 GiB."""
+MOST_STEPS: Final = 24
+"""Operations of a case whose memory in between is looked at."""
+MAP: Final = "map.txt"
+
+
+@dataclass
+class CaseKeeper:
+    """Writes a folder for each fault of one build.
+
+    Attributes:
+        first: number of its first folder, unlike those of other builds.
+        notes: what could not be kept, beside the notes in the folders.
+    """
+
+    archive: Path
+    first: int
+    notes: list[str] = field(default_factory=list)
+
+    def keep(self, found: Mapping[Key, Found], results: Iterable[CheckResult], cores: Cores) -> None:
+        """Play each case once more and write what its guest leaves.
+
+        Args:
+            cores: guests that no run counts.
+        """
+        of_key = {(result.broken[0], result.cause): result for result in results if result.broken}
+        known = tuple(found)
+        for number, (key, fault) in enumerate(found.items()):
+            result = of_key.get(key)
+            if result is None:
+                continue  # it was not selected
+            try:
+                self._keep(self.first + number, fault.failure, result, cores, known, play_it=number < MOST)
+            except Exception as error:
+                said = (
+                    error.summary if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+                )
+                self.notes.append(f"{result.check}: what its guest left is not kept: {said}")
+
+    def _keep(
+        self, number: int, failure: Failure, result: CheckResult, cores: Cores, known: Sequence[Key], *,
+        play_it: bool,
+    ) -> None:  # fmt: skip
+        name = result.check.replace("[", "-").replace("]", "")
+        writer = FailureWriter(self.archive, number, [name, result.run.machine, result.run.profile])
+        lines = [*map_of(failure.steps).lines, "", "case", written(failure.steps)]
+        (writer.folder / MAP).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        guests: tuple[GuestRecord, ...] = ()
+        notes = _why_not(failure) if play_it else f"only the first {MOST} cases are played again"
+        if not notes:
+            others = tuple(key for key in known if key != failure.clause)
+            guests, notes = _Case(_core_for(failure.steps, cores), failure, others).record(
+                self.archive, writer.folder
+            )
+        kept = FailureRecord(
+            run=result.run, check=result.check, case=result.case, guests=guests,
+            notes=(notes,) if notes else (),
+        )  # fmt: skip
+        writer.finish(kept)
+
+
+def _why_not(failure: Failure) -> str:
+    if failure.hung:
+        return "no memory, no registers: to play a case that hangs takes all of its time again"
+    if is_huge(failure.steps):
+        return "no memory, no registers: a start on a map of tens of GiB takes seconds"
+    return ""
+
+
+def _core_for(steps: Sequence[Step], cores: Cores) -> CoreGuest:
+    """The smallest guest that has the memory of a map."""
+    if counts_work(steps):
+        return cores.counting
+    return cores.small if not cores.small.missing(map_of(steps)) else cores.large
+
+
+@dataclass
+class _Case:
+    """A case that is played once more."""
+
+    core: CoreGuest
+    failure: Failure
+    known: tuple[Key, ...]
+
+    def record(self, archive: Path, folder: Path) -> tuple[tuple[GuestRecord, ...], str]:
+        """Play it, write its files; returns its guests, and what it did not show."""
+        rows, before = self._steps_before()
+        guest = self.core.guest
+        start = guest.log.n_sent
+        again = play(self.core, self.failure.steps, self.known)
+        taken = take(guest, lambda: self._memory(guest), self.failure.violation.paddr, None)
+        taken.sent, taken.left_out, taken.of_others = taken.sent[-(guest.log.n_sent - start) :], 0, 0
+        played = self._played(taken, rows, before)
+        record = write_guest(archive, folder, "", taken, played)
+        shows = again is not None and again.clause == self.failure.clause
+        return (record,), "" if shows else "played once more, the case does not show the fault"
+
+    def _memory(self, guest: BootedGuest) -> MemoryState:
+        """The core's memory; its ranges are the map's."""
+        reader = self.core.design.reader(guest)
+        slots = reader.slots()
+        if len(slots) > MOST_SLOTS:
+            raise HarnessError("memory", detail=f"{len(slots)} slots, at most {MOST_SLOTS} are kept")
+        return as_memory(reader.read(), slots, map_of(self.failure.steps))
+
+    def _steps_before(self) -> tuple[list[MemoryState], MemoryState | None]:
+        """Memory after the start and after each operation but the last; none where that says nothing."""
+        steps, operations = self.failure.steps, operations_of(self.failure.steps)
+        again = any(isinstance(step, Storm) for step in operations) or counts_work(steps)
+        if again or not 0 < len(operations) <= MOST_STEPS:
+            return [], None
+        start = tuple(step for step in steps if step not in operations)
+        states = []
+        for count in range(len(operations)):
+            if play(self.core, (*start, *operations[:count]), self.known) is not None:
+                return [], None
+            states.append(self._memory(self.core.guest).copied())
+        return states, states[-1]
+
+    def _played(
+        self, taken: Taken, states: Sequence[MemoryState], before: MemoryState | None
+    ) -> Played | None:
+        if (
+            before is None
+            or taken.state is None
+            or any(one.n_frames != taken.state.n_frames for one in states)
+        ):
+            return None
+        rows: list[NDArray[np.void]] = [one.slots[taken.pfns] for one in (*states, taken.state)]
+        operations = operations_of(self.failure.steps)
+        life = Life(taken.pfns, np.array(rows), tuple(map(str, operations)))
+        return Played(
+            before, payload_of(self.core.guest, taken.pfns[:0]), str(operations[-1]), taken.state, life
+        )

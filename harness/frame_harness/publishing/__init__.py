@@ -1,0 +1,1 @@
+"""Makes a run's archive from beginning to end, with its reports."""

@@ -1,0 +1,164 @@
+"""`judge` and `show` open an archive with nothing else at hand."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+
+from frame_harness.archive import files, writing
+from frame_harness.archive.memory import Life, Payload, save, save_life
+from frame_harness.archive.records import FailureRecord, GuestRecord, SentCommand
+from frame_harness.cli.main import cli
+from frame_harness.cli.reporting import show as print_again
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.judge.baseline import EMPTY
+from frame_harness.judge.evidence import Outcome
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.judge.verdict import judge
+from frame_harness.publishing.run_archive import Contents, archive_of_a_run
+from frame_harness.report.terminal import console_for
+from tests.support.synthetic import SMALL, healthy_state
+from tests.unit.evidence_samples import DEV, LIFE, TABLE, healthy, with_outcome
+
+BROKEN = with_outcome(
+    healthy(), TABLE, Outcome.VIOLATED, message="stale bytes", expected="0", got="7", frame=0x5000
+)
+CRASHED = with_outcome(BROKEN, LIFE, Outcome.CRASHED, DEV, message="panic: no slot")
+
+
+def told(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+def fill(folder: Path) -> None:
+    """Write a failure with memory, and one of a guest that never came to its prompt."""
+    failure = writing.FailureWriter(folder, 3, ["test_table", "q35", "dev"])
+    after = healthy_state(SMALL)
+    before = after.copied()
+    before.slots["refcount"][5] = 99
+    save(failure.folder / "before.npz", before)
+    save(failure.folder / "after.npz", after, Payload(np.array([5]), np.zeros((1, 4096), np.uint8)))
+    pfns = np.array([5])
+    rows = np.array([before.slots[pfns], before.slots[pfns], after.slots[pfns]])
+    save_life(failure.folder / "life.npz", Life(pfns, rows, ("old → ok", "slot.inc_ref 0x5000 → ok")))
+    (failure.folder / "console.log").write_text("    0.001000  # hello\n")
+    guest = GuestRecord(
+        argv=("qemu",), script="qemu.sh", commands_of_others=1, console="console.log", before="before.npz",
+        after="after.npz", life="life.npz", frames=(0x5000,), changed_by="slot.inc_ref 0x5000",
+        registers=("CPU#0", "RIP=ffffffff80001234", "XMM00=0"),
+        commands=(SentCommand(line="old", reply="ok"), SentCommand(line="slot.inc_ref 0x5000", at_s=0.25)),
+    )  # fmt: skip
+    failure.finish(FailureRecord(run=DEV, check=TABLE, guests=(guest,)))
+    other = writing.FailureWriter(folder, 4, ["test_life", "q35", "dev"])
+    other.finish(FailureRecord(run=DEV, check=LIFE, notes=("no memory: it crashed at boot",)))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kept") / "out"
+    source = folder.parent / "frame.rs"
+    source.write_text("// text\n")
+    with archive_of_a_run(folder) as archive:
+        assert archive is not None
+        fill(folder)
+        contents = Contents(contract=FRAME_METADATA, evidence=CRASHED, sources=(source,), notes=("a note",))
+        assert archive.finish(contents) == ("a note",)
+    source.unlink()
+    return folder
+
+
+def test_judge_prints_the_report_of_the_run_and_ends_with_its_status(kept: Path) -> None:
+    run = told("judge", kept)
+    verdict = judge(CRASHED, FRAME_METADATA)
+    assert run.exit_code == ExitCode.CRASH
+    assert run.output == (kept / "report.txt").read_text()
+    assert run.output.splitlines()[-1].startswith(f"{verdict.kind}: ")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "status"),
+    [(healthy(), ExitCode.PASS), (BROKEN, ExitCode.FAIL), (replace(healthy(), interrupted=True), 130)],
+    ids=["pass", "fail", "interrupted"],
+)
+def test_the_status_is_that_of_the_run(
+    evidence: object, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with archive_of_a_run(tmp_path / "out") as archive:
+        assert archive is not None
+        archive.finish(Contents(contract=FRAME_METADATA, evidence=evidence))  # type: ignore[arg-type]
+    run = told("judge", tmp_path / "out")
+    print_again(evidence, judge(evidence, FRAME_METADATA), EMPTY, console_for(), FRAME_METADATA)  # type: ignore[arg-type]
+    assert (run.exit_code, run.output) == (status, capsys.readouterr().out)
+
+
+def test_an_archive_may_lie_anywhere(kept: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(kept, tmp_path / "elsewhere")
+    assert told("judge", copy).output == told("judge", kept).output
+    assert told("judge", copy, "more").exit_code == ExitCode.USAGE
+
+
+def test_show_lists_what_was_found(kept: Path) -> None:
+    run = told("show", kept)
+    assert run.exit_code == ExitCode.PASS
+    lines = run.output.splitlines()
+    assert lines[0].split()[:2] == ["1", "ALLOC-07"] and lines[0].endswith("commands, console, memory, life")
+    assert lines[1].split()[:2] == ["2", "CRASHED"]
+    assert "not kept: a note" in lines and lines[-1].startswith("CRASH: ")
+
+
+def test_show_tells_all_of_a_finding(kept: Path) -> None:
+    run = told("show", kept, "1")
+    assert run.exit_code == ExitCode.PASS, run.output
+    for words in (
+        "ALLOC-07", "stale bytes", f"{TABLE} on {DEV}", "3-test_table-q35-dev/qemu.sh",
+        "RIP=ffffffff80001234", "0.250000 s  slot.inc_ref 0x5000 → no reply", "0.001000  # hello",
+        "1 command before these",
+        "before `slot.inc_ref 0x5000` where that changed them", "frame 0x5000", "was 0x63",
+        "0x5000.refcount 0x63 → ",
+    ):  # fmt: skip
+        assert words in run.output, words
+    assert "XMM00" not in run.output and "old → ok" not in run.output
+
+
+def test_show_tells_of_a_guest_that_left_little(kept: Path) -> None:
+    run = told("show", kept, "2")
+    assert "panic: no slot" in run.output and "no memory: it crashed at boot" in run.output
+
+
+def test_show_without_a_folder_shows_the_last_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))
+    with archive_of_a_run(None) as archive:
+        assert archive is not None
+        archive.finish(Contents(contract=FRAME_METADATA, evidence=BROKEN))
+    assert told("show").output.splitlines()[0].split()[:2] == ["1", "ALLOC-07"]
+    assert "no guest of it was at hand" in told("show", "1").output
+
+
+def test_show_refuses_a_number_that_is_none(kept: Path) -> None:
+    for number in ("0", "3"):
+        run = CliRunner().invoke(cli, ["show", str(kept), number])
+        assert "expected a number from 1 to 2" in str(run.exception)
+
+
+def test_a_contract_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    with archive_of_a_run(tmp_path / "out") as archive:
+        assert archive is not None
+        archive.finish(Contents(contract=FRAME_METADATA, evidence=healthy()))
+    header = tmp_path / "out" / files.HEADER
+    header.write_text(header.read_text().replace(FRAME_METADATA.name, "another"))
+    (tmp_path / "out" / files.SUMS).write_text(files.written_sums(tmp_path / "out"))
+    run = told("judge", tmp_path / "out")
+    assert "expected a contract of frame metadata or memory core, got another" in str(run.exception)
+
+
+def test_check_refuses_a_folder_of_other_files_before_it_builds(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("")
+    run = told("check", "--out", tmp_path)
+    assert "expected an empty folder, or an archive" in str(run.exception)
+    run = told("check", "--core", "--out", tmp_path / "mine.txt")
+    assert run.exit_code == ExitCode.USAGE
