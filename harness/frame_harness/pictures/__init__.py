@@ -1,0 +1,1 @@
+"""Pictures of findings as SVG: values in, markup out."""
