@@ -15,7 +15,7 @@ from frame_harness.contract.layout import StructLayout
 from frame_harness.contract.methods import CallEnd, Case, Method, Slot
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
-from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, Values
 from frame_harness.guest.errors import CommandRefused
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.program import Ask, runs_programs
@@ -147,6 +147,7 @@ def violation(
     what = f"{method.name}({arguments})" + (f" on a slot with {before}" if before else "")
     expected = " or ".join(_wanted(one, shown) for one in case.allowed)
     field = changed[0] if changed else ""
+    values = Values(case.allowed[0].after, after, case.before)
     broken = _broken(method, case, reply, after, contract.layouts.general)
     if broken[0] not in method.clauses:
         return OtherClauseViolated(
@@ -157,8 +158,11 @@ def violation(
             frame=paddr,
             field=field,
             function=contract.path_of(method),
+            values=values,
         )
-    return ClauseViolated(what, expected=expected, got=got, frame=paddr, field=field, breaks=broken)
+    return ClauseViolated(
+        what, expected=expected, got=got, frame=paddr, field=field, breaks=broken, values=values
+    )
 
 
 def _broken(method: Method, case: Case, reply: Reply, after: Slot, general: str) -> Sequence[str]:

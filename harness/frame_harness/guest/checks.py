@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from frame_harness.base.errors import HarnessError
 from frame_harness.guest.errors import SubjectPanic
+
+
+@dataclass(frozen=True)
+class Values:
+    """Fields as numbers, by their names: before the last command where known, as they should be, as they are.
+
+    `payload` counts bytes of a frame's content that are wrong. `first` and `last` are the ends of a
+    range of physical addresses.
+    """
+
+    expected: Mapping[str, int]
+    got: Mapping[str, int]
+    before: Mapping[str, int] = field(default_factory=dict)
 
 
 class ClauseViolated(AssertionError):
@@ -23,6 +38,8 @@ class ClauseViolated(AssertionError):
             `MetaSlot::inc_ref`, `meta_guard::POISONED`.
         calls: paths of the functions that were called, where that happened out of the check's own sight.
         breaks: the clauses that are broken, of a check that looks at others, too; empty means all of them.
+        values: what was expected and got as numbers, where they are fields.
+        panicked: what was got is a panic.
     """
 
     def __init__(
@@ -38,10 +55,13 @@ class ClauseViolated(AssertionError):
         function: str = "",
         calls: Iterable[str] = (),
         breaks: Iterable[str] = (),
+        values: Values | None = None,
+        panicked: bool = False,
     ) -> None:
         self.what, self.expected, self.got = what, expected, got
         self.frame, self.field, self.exhibit, self.at = frame, field, exhibit, at
         self.function, self.calls, self.breaks = function, frozenset(calls), tuple(breaks)
+        self.values, self.panicked = values, panicked
         where = "" if frame is None else f" on frame {frame:#x}"
         where += f" ({field})" if field else ""
         text = f"{what}{where}: expected {expected}, got {got}"
@@ -65,10 +85,12 @@ class OtherClauseViolated(ClauseViolated):
         frame: int | None = None,
         field: str = "",
         function: str = "",
+        values: Values | None = None,
     ) -> None:
         super().__init__(
-            what, expected=expected, got=got, frame=frame, field=field, function=function, breaks=(clause,)
-        )
+            what, expected=expected, got=got, frame=frame, field=field, function=function, breaks=(clause,),
+            values=values,
+        )  # fmt: skip
         self.clause = clause
 
 
@@ -110,7 +132,21 @@ def expect(
             field=field,
             function=function,
             breaks=(clause,) if clause else (),
+            values=_of_a_field(field, got, expected),
         )
+
+
+def _of_a_field(field: str, got: object, expected: object) -> Values | None:
+    """Both as numbers, where they are those of a field."""
+    wanted, found = _number(expected), _number(got)
+    return None if not field or wanted is None or found is None else Values({field: wanted}, {field: found})
+
+
+def _number(value: object) -> int | None:
+    """A number of 64 bits, numpy's included; None where it is none. A truth value is none."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        return None
+    return int(value) if 0 <= int(value) < 1 << 64 else None
 
 
 def _show(value: Any, base: int) -> str:

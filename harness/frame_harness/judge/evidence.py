@@ -85,6 +85,17 @@ class SubjectInfo(Record, frozen=True, kw_only=True):
     sha256: str
 
 
+class FieldValues(Record, frozen=True, kw_only=True):
+    """Fields as numbers: before the last command where that is known, as they should be, as they are.
+
+    Names are those of a slot's fields; `payload` counts bytes of a frame's content that are wrong.
+    """
+
+    expected: dict[str, int]
+    got: dict[str, int]
+    before: dict[str, int] = msgspec.field(default_factory=dict)
+
+
 class CheckResult(Record, frozen=True, kw_only=True):
     """One check in one run.
 
@@ -96,7 +107,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
     innermost first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of
     an error that it came from data of the guest: a broken subject may have put it there. `lacks` are the
     names that an absent one would need. `cause` tells faults apart that break the same clause, where that is
-    known: each is a finding. `case` shows it, in the words that `--case` takes.
+    known: each is a finding. `case` shows it, in the words that `--case` takes. `values` are fields of the
+    frame's slot as numbers, `panicked` says that `got` is the message of a panic.
     """
 
     check: str
@@ -125,6 +137,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
     lacks: tuple[str, ...] = ()
     cause: str = ""
     case: str = ""
+    values: FieldValues | None = None
+    panicked: bool = False
 
     @property
     def broken(self) -> tuple[str, ...]:
