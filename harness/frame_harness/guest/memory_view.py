@@ -12,6 +12,7 @@ from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.frame_metadata.memory_state import (
     SLOT_FIELDS,
     Canary,
+    MapRange,
     MemoryState,
     Zone,
     cached_frames,
@@ -48,6 +49,7 @@ def memory_state(
         off_limits=pfn_ranges([_frames(region) for region in regions if region.kind != "ram"]),
         canary=canary,
         quarantined=None if quarantined is None else _pfns(quarantined),
+        map=tuple(MapRange(*_frames(region), region.kind) for region in regions),
     )
 
 
