@@ -17,6 +17,7 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
+from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
 from frame_harness.cli.reporting import Examined, publish
 from frame_harness.frame_metadata.contract import FRAME_METADATA
@@ -61,6 +62,7 @@ class Request:
     baseline: Path | None = None
     json: Path | None = None
     junit: Path | None = None
+    html: Path | None = None
     upstream: Path | None = None
     workers: int | None = None
     last_failed: Path | None = None
@@ -92,12 +94,15 @@ def check(request: Request) -> ExitCode:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
-    report_files.make_way((request.json, request.junit), read)
+    report_files.make_way((request.json, request.junit, request.html), read)
     upstream.make_room(request.upstream)
     console = console_for()
     with Progress(console) as progress:
         found = examine(request, progress)
-    status = publish(found, console, request)
+    try:
+        status = publish(found, console, request)
+    finally:
+        save_page(request.html, found)  # whatever became of the other reports
     remember(found.subject, found.evidence.checks)
     return status
 

@@ -17,6 +17,7 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
+from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
 from frame_harness.cli.reporting import Examined, publish
@@ -81,6 +82,7 @@ class CoreRequest:
     baseline: Path | None = None
     json: Path | None = None
     junit: Path | None = None
+    html: Path | None = None
     upstream: Path | None = None
     seed: int = SEED
     last_failed: Path | None = None
@@ -204,12 +206,17 @@ def check_core(request: CoreRequest) -> ExitCode:
     Raises:
         HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
     """
-    report_files.make_way((request.json, request.junit), (request.baseline, request.last_failed))
+    report_files.make_way(
+        (request.json, request.junit, request.html), (request.baseline, request.last_failed)
+    )
     upstream.make_room(request.upstream)
     console = console_for()
     with Progress(console) as progress:
         found = examine_core(request, progress)
-    status = publish(found, console, request)
+    try:
+        status = publish(found, console, request)
+    finally:
+        save_page(request.html, found)  # whatever became of the other reports
     remember_core(request, found)
     return status
 

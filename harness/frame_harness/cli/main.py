@@ -95,6 +95,7 @@ def help_command(command: str) -> None:
 @click.option("--baseline", type=FILE, help="Known findings (TOML): they are listed, and are no failure.")
 @click.option("--json", "json_", type=FILE, help="Write the verdict as JSON.")
 @click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
+@click.option("--html", type=FILE, help="Write the report as one HTML page, with pictures.")
 @click.option("--upstream", type=FOLDER, help="Write each finding as a text for the kernel's maintainers.")
 @click.option(
     "--seed",
@@ -118,6 +119,7 @@ def check_command(
     baseline: Path | None,
     json_: Path | None,
     junit: Path | None,
+    html: Path | None,
     upstream: Path | None,
     seed: int | None,
     workers: int | None,
@@ -135,7 +137,7 @@ def check_command(
         of_core = CoreRequest(
             kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
             junit=junit, upstream=upstream, seed=1 if seed is None else seed, last_failed=last_failed,
-            since=since,
+            since=since, html=html,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
     of_a_tree = {"--case": case or None, "--since": since or None, "--seed": seed}
@@ -146,7 +148,8 @@ def check_command(
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        json=json_, junit=junit, upstream=upstream, workers=workers, last_failed=last_failed, red=red,
+        json=json_, junit=junit, html=html, upstream=upstream, workers=workers, last_failed=last_failed,
+        red=red,
     )  # fmt: skip
     sys.exit(int(check(request)))
 
