@@ -26,11 +26,15 @@ STYLE: Final = """
 .picture .box { fill: var(--box); stroke: var(--line); } .picture .rule { stroke: var(--line); fill: none; }
 .picture .ink { stroke: var(--ink); fill: none; stroke-width: 1.5; }
 .picture .dashed { stroke-dasharray: 5 4; }
+.picture .wrong-box { stroke: var(--bad); stroke-width: 1.5; }
+.picture .fill-ink { fill: var(--ink); }
 .picture .wrong { stroke: var(--bad); stroke-width: 2; fill: none; }
 .picture text.bad, .picture .bad { fill: var(--bad); }
 .picture text.good, .picture .good { fill: var(--good); }
 .picture text.first, .picture .fill-first { fill: var(--first); }
 .picture text.second, .picture .fill-second { fill: var(--second); }
+.picture text.third { fill: var(--third); }
+.picture text.fourth { fill: var(--fourth); }
 .picture .stroke-first { stroke: var(--first); fill: none; stroke-width: 2; }
 .picture .stroke-second { stroke: var(--second); fill: none; stroke-width: 2; }
 .picture .stroke-third { stroke: var(--third); fill: none; stroke-width: 2; }
@@ -100,15 +104,25 @@ class Picture:
         self.polygon([end, *sides], head)
 
     def text(
-        self, x: float, y: float, words: str, kind: str = "", *, room: float = 0.0, anchor: Anchor = "start"
+        self,
+        x: float,
+        y: float,
+        words: str,
+        kind: str = "",
+        *,
+        room: float = 0.0,
+        anchor: Anchor = "start",
+        whole: str = "",
     ) -> None:
         """Write one line of text.
 
         Args:
             y: of its base line.
             room: its width, at most; longer words lose their middle, and are whole for who points at them.
+            whole: what to show to them instead.
         """
         shown = fitting(words, room) if room else words
+        words = whole or words
         element = _child(self._root, "text", "", x=_number(x), y=_number(y), **{"text-anchor": anchor})
         if kind:
             element.set("class", kind)
