@@ -17,7 +17,7 @@ CHECK   := $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE))
 unexport $(filter-out PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX PYTHONUNBUFFERED,$(filter PYTHON%,$(.VARIABLES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor qemu-test watch test mutants lint check bench fuzz storm clauses clean
+.PHONY: help setup doctor qemu-test watch test mutants lint check bench fuzz storm clauses pictures clean
 
 help: ## show this menu
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' Makefile | expand -t 22
@@ -59,6 +59,9 @@ storm: setup ## let several CPUs at the same frames for a minute, or TIME=…
 
 clauses: setup ## list the contract's clauses with the checks of each
 	@$(HARNESS) clauses $(ARGS)
+
+pictures: setup ## make the pictures of the HTML report again, in .build/pictures (needs Chromium)
+	@$(PYTHON) -m tests.support.screenshots .build/pictures $(ARGS)
 
 clean: ## remove everything that was made here
 	@rm -rf .build .venv dist kernel_shim/target

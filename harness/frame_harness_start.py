@@ -17,7 +17,7 @@ from typing import Any
 
 PACKAGE = "frame_harness"
 ERROR, INTERRUPTED = 3, 130
-_REPORTS = ("--json", "--junit", "--sarif", "--code-quality", "--lcov")
+_REPORTS = ("--json", "--junit", "--sarif", "--code-quality", "--lcov", "--html")
 _READ = ("--frame-rs", "--baseline", "--machine", "--last-failed")
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.concurrency.interleaving import FIRST, SECOND, Turn, Turns, interleaved
 from frame_harness.concurrency.smp import Cpus
-from frame_harness.guest.checks import ClauseViolated, SlotSight, expect, expect_loud
+from frame_harness.guest.checks import ClauseViolated, Values, expect, expect_loud
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.histories.snapshot import Snapshot
 
@@ -44,7 +44,7 @@ def expect_at(
             field=field,
             function=function,
             diagram=diagram,
-            slot=SlotSight(found=got, expected={field: expected}),
+            values=Values({field: expected}, {field: got}),
         )
 
 

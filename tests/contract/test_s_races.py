@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.guest.checks import ClauseViolated, SlotSight
+from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.races.blame import CLAUSES
@@ -96,5 +96,5 @@ def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Gue
         at=diagram.hold.at,
         function=first.play.held.method.function,
         diagram=diagram,
-        slot=SlotSight(first.slot) if first.slot else None,
+        slot=first.slot,
     )

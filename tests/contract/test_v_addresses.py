@@ -10,7 +10,7 @@ from frame_harness.contract.boundaries import around, one_bit_off
 from frame_harness.frame_metadata import frame_values as values
 from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.guest.boundaries import outcomes, tell
-from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.checks import ClauseViolated, Values, expect
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.reply import Reply
 
@@ -30,12 +30,15 @@ def expect_each(
     kernel: Kernel,
     replies: Sequence[Reply],
     wanted: Sequence[dict[str, int] | str],
-    given: Sequence[str] = (),
+    *,
+    vtables: Sequence[int] = (),
+    ranges: Sequence[tuple[int, ...]] = (),
 ) -> None:
     """Require of each reply these fields, or that it is a panic which says these words, or `fail`.
 
     Args:
-        given: what each call found, beside its operands.
+        vtables: the vtable bits that each call found in the slot.
+        ranges: the first and the last address that each call was about.
     """
     for index, (reply, want) in enumerate(zip(replies, wanted, strict=True)):
         got: object = reply.shown
@@ -47,10 +50,15 @@ def expect_each(
             got = want
         if got != want:
             tell(kernel, replies, index)
-            what = f"`{reply.request}`" + (f" with {given[index]}" if given else "")
+            what = f"`{reply.request}`" + (f" with vtable bits {vtables[index]:#x}" if vtables else "")
             wish = f'a panic that says "{want}"' if want == "out of bounds" else shown(want)
             function = FUNCTIONS.named_by(reply.request)
-            raise ClauseViolated(what, expected=wish, got=shown(got), function=function)
+            known = {"vtable": vtables[index]} if vtables else {}
+            known |= dict(zip(("first", "last"), ranges[index], strict=True)) if ranges else {}
+            raise ClauseViolated(
+                what, expected=wish, got=shown(got), function=function, panicked=reply.status == "panic",
+                values=Values({}, known) if known else None,
+            )  # fmt: skip
 
 
 def shown(value: object) -> str:
@@ -213,20 +221,18 @@ def misaligned(kernel: Kernel) -> tuple[list[int], list[int]]:
 @pytest.mark.clause("VT-03", at="MetaSlot::try_vtable_ref")
 def test_misaligned_bits_are_no_vtable_at_any_boundary(bare_kernel: Kernel) -> None:
     for bits in misaligned(bare_kernel):
-        given = [f"vtable bits {word:#x}" for word in bits]
         replies = with_vtable(bare_kernel, bits, "slot.try_vtable_ref")
-        expect_each(bare_kernel, replies, [{"some": 0}] * len(bits), given)
+        expect_each(bare_kernel, replies, [{"some": 0}] * len(bits), vtables=bits)
         replies = with_vtable(bare_kernel, bits, "slot.vtable_ref")
-        expect_each(bare_kernel, replies, [{"default": 1}] * len(bits), given)
+        expect_each(bare_kernel, replies, [{"default": 1}] * len(bits), vtables=bits)
 
 
 @pytest.mark.clause("VT-03", at="MetaSlot::try_vtable_ref")
 @pytest.mark.parametrize("command", ["array.unmap", "array.lastref"])
 def test_no_hook_is_called_through_misaligned_bits(bare_kernel: Kernel, command: str) -> None:
     for bits in misaligned(bare_kernel):
-        given = [f"vtable bits {word:#x}" for word in bits]
         bare_kernel.call("vt.clear")
-        expect_each(bare_kernel, with_vtable(bare_kernel, bits, command), [{}] * len(bits), given)
+        expect_each(bare_kernel, with_vtable(bare_kernel, bits, command), [{}] * len(bits), vtables=bits)
         expect("hooks called through misaligned bits", bare_kernel.call("vt.log").rows()[:3], [])
 
 
@@ -278,7 +284,10 @@ def frames_between(start: int, end: int) -> dict[str, int]:
 def test_range_at_each_boundary(bare_kernel: Kernel) -> None:
     tried = list(values.ranges())
     expect_each(
-        bare_kernel, ask(bare_kernel, "frame.range", tried), [frames_between(*ends) for ends in tried]
+        bare_kernel,
+        ask(bare_kernel, "frame.range", tried),
+        [frames_between(*ends) for ends in tried],
+        ranges=tried,
     )
 
 
@@ -294,7 +303,10 @@ def test_range_that_is_long_in_any_number_of_bits_goes_on(bare_kernel: Kernel) -
 def test_range_up_to_the_last_frame_of_all(bare_kernel: Kernel) -> None:
     tried = values.last_ranges()
     expect_each(
-        bare_kernel, ask(bare_kernel, "frame.range", tried), [frames_between(*ends) for ends in tried]
+        bare_kernel,
+        ask(bare_kernel, "frame.range", tried),
+        [frames_between(*ends) for ends in tried],
+        ranges=tried,
     )
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from frame_harness.base.text import plural
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
-from frame_harness.guest.checks import ClauseViolated
+from frame_harness.guest.checks import ClauseViolated, Values
 from frame_harness.histories.attribution import CLAUSES
 from frame_harness.histories.campaign import QUICK_HISTORIES, QUICK_SEED, Tally, campaign
+from frame_harness.histories.differences import Difference
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
 from frame_harness.session.run import Run
@@ -64,6 +65,15 @@ def test_no_history_breaks_the_clause(
             function=found.failure.blame.function,
             calls=found.failure.blame.called,
             exhibit=found.script.text,
-            slot=difference.sight,
+            slot=difference.slot,
             shown_by=found.script,
+            values=_values(difference),
+            panicked=difference.kind == "status" and difference.got_status == "panic",
         )
+
+
+def _values(difference: Difference) -> Values | None:
+    if difference.kind != "slot" or difference.values is None:
+        return None
+    expected, got = difference.values
+    return Values({difference.field: expected}, {difference.field: got})

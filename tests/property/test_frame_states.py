@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.frame_states import (
+from frame_harness.frame_metadata.frame_kinds import (
     NO_ORDER,
     Frames,
     FrameState,

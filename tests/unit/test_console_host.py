@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from frame_harness.cli.console_map import COLUMNS, LINES, LOOKS, frames_of_a_sign, picture
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.frame_states import FrameState
+from frame_harness.frame_metadata.frame_kinds import FrameState
 from frame_harness.frame_metadata.slot_words import FLAGS, GUARDS, bits_in_words
 from frame_harness.judge.exit_codes import ExitCode
 

@@ -133,6 +133,8 @@ def test_report_never_replaces_what_the_run_reads(tmp_path: Path) -> None:
 def test_two_reports_in_one_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="named twice"):
         check_command.check(Request(json=tmp_path / "report", junit=tmp_path / "." / "report"))
+    with pytest.raises(UsageError, match="named twice"):
+        check_command.check(Request(json=tmp_path / "report", html=tmp_path / "report"))
 
 
 def test_selection_of_a_clause_that_nobody_wrote_names_the_nearest() -> None:

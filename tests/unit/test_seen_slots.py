@@ -11,7 +11,7 @@ import pytest
 from frame_harness.base.errors import BootError, ImageError
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.layouts import META_SLOT
-from frame_harness.guest.checks import ClauseViolated, SlotSight, expect
+from frame_harness.guest.checks import ClauseViolated, Values, expect
 from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.evidence import SlotBytes
 from frame_harness.session.seen_slots import slot_seen
@@ -102,7 +102,7 @@ def test_value_that_the_field_cannot_hold_is_not_among_those_promised(table: Any
 def test_bytes_that_the_check_kept_count_more_than_ram(table: Any) -> None:
     kept = np.ones(1, dtype=SLOT).tobytes()
     error = ClauseViolated(
-        "x", expected="", got="", frame=FRAME, slot=SlotSight(kept, expected={"order": 3, "none": 1})
+        "x", expected="", got="", frame=FRAME, slot=kept, values=Values({"order": 3, "none": 1}, {})
     )
     assert slot_seen(error, *guest(table)) == SlotBytes(got=kept.hex(), expected={"order": 3})
 
@@ -135,8 +135,7 @@ def test_table_that_is_not_there_is_no_new_error() -> None:
 
 
 def test_bytes_that_the_check_kept_need_no_guest(table: Any) -> None:
-    sight = SlotSight(table[1].tobytes())
-    error = ClauseViolated("x", expected="", got="", frame=FRAME, slot=sight)
+    error = ClauseViolated("x", expected="", got="", frame=FRAME, slot=table[1].tobytes())
     _, image = guest(table)
     assert slot_seen(error, [], image) == SlotBytes(got=table[1].tobytes().hex())
     assert slot_seen(error, [], None) is None

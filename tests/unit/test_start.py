@@ -55,10 +55,10 @@ def test_ctrl_c_while_modules_are_read_is_one_line() -> None:
     ids=" ".join,
 )
 def test_mistake_in_the_usage_leaves_no_older_report(mistake: tuple[str, ...], tmp_path: Path) -> None:
-    reports = tmp_path / "old.json", tmp_path / "old.xml"
+    reports = tmp_path / "old.json", tmp_path / "old.xml", tmp_path / "old.html"
     for report in reports:
         report.write_text("PASS")
-    run = start("check", "--json", reports[0], f"--junit={reports[1]}", *mistake)
+    run = start("check", "--json", reports[0], f"--junit={reports[1]}", "--html", reports[2], *mistake)
     assert run.returncode == ExitCode.USAGE, run.stderr
     assert list(tmp_path.iterdir()) == []
 

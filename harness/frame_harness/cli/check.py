@@ -17,6 +17,7 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
+from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
 from frame_harness.cli.reporting import Examined, files_of, publish_and_keep
 from frame_harness.coverage import lcov
@@ -68,6 +69,7 @@ class Request:
     sarif: Path | None = None
     code_quality: Path | None = None
     lcov: Path | None = None
+    html: Path | None = None
     upstream: Path | None = None
     out: Path | None = None
     workers: int | None = None
@@ -107,7 +109,7 @@ def check(request: Request) -> ExitCode:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
-    report_files.make_way((*files_of(request), request.lcov), read)
+    report_files.make_way((*files_of(request), request.lcov, request.html), read)
     upstream.make_room(request.upstream)
     console = console_for()
     with archive_of_a_run(request.out, read) as kept:
@@ -115,7 +117,10 @@ def check(request: Request) -> ExitCode:
             found = examine(request, progress, archive=kept.folder if kept else None)
         if (coverage := found.evidence.coverage) is not None and request.lcov:
             report_files.write({request.lcov: lcov.dumps(coverage)})
-        status = publish_and_keep(found, kept, console, request)
+        try:
+            status = publish_and_keep(found, kept, console, request)
+        finally:
+            save_page(request.html, found)  # whatever became of the other reports
     remember(found.subject, found.evidence.checks)
     return status
 

@@ -15,7 +15,7 @@ from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.cli.console_map import picture
 from frame_harness.cli.console_slot import slot_lines
 from frame_harness.contract.layout import RESERVED
-from frame_harness.frame_metadata.frame_states import Frames, frames_of
+from frame_harness.frame_metadata.frame_kinds import Frames, frames_of
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.memory_view import memory_state, without_buddy

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from frame_harness.base.units import GIB, KIB, MIB, PAGE_SHIFT, PAGE_SIZE
-from frame_harness.frame_metadata.frame_states import FrameState
+from frame_harness.frame_metadata.frame_kinds import FrameState
 
 COLUMNS: Final = 64
 LINES: Final = 16

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.frame_states import Frames, FrameState, Purpose
+from frame_harness.frame_metadata.frame_kinds import Frames, FrameState, Purpose
 from frame_harness.frame_metadata.slot_words import FLAGS, GUARDS, bits_in_words
 from frame_harness.image.image import Image
 

@@ -17,6 +17,7 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
+from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
 from frame_harness.cli.reporting import Examined, files_of, publish_and_keep
@@ -85,6 +86,7 @@ class CoreRequest:
     junit: Path | None = None
     sarif: Path | None = None
     code_quality: Path | None = None
+    html: Path | None = None
     upstream: Path | None = None
     out: Path | None = None
     seed: int = SEED
@@ -214,13 +216,16 @@ def check_core(request: CoreRequest) -> ExitCode:
     Raises:
         HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
     """
-    report_files.make_way(files_of(request), (request.baseline, request.last_failed))
+    report_files.make_way((*files_of(request), request.html), (request.baseline, request.last_failed))
     upstream.make_room(request.upstream)
     console = console_for()
     with archive_of_a_run(request.out, (request.frame_rs, request.kernel_src, request.baseline)) as kept:
         with Progress(console) as progress:
             found = examine_core(request, progress, archive=kept.folder if kept else None)
-        status = publish_and_keep(found, kept, console, request)
+        try:
+            status = publish_and_keep(found, kept, console, request)
+        finally:
+            save_page(request.html, found)  # whatever became of the other reports
     remember_core(request, found)
     return status
 

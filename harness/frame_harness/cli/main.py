@@ -95,6 +95,7 @@ def help_command(command: str) -> None:
     help="Make the checks once more on one machine, in a build without optimization; tell which lines ran.",
 )  # fmt: skip
 @click.option("--lcov", type=FILE, help="The same, and write the lines in the format of LCOV.")
+@click.option("--html", type=FILE, help="Write the report as one HTML page, with pictures.")
 @click.option("--upstream", type=FOLDER, help="Write each finding as a text for the kernel's maintainers.")
 @click.option(
     "--out", type=FOLDER, metavar="DIR",
@@ -126,6 +127,7 @@ def check_command(
     code_quality: Path | None,
     coverage: bool,
     lcov: Path | None,
+    html: Path | None,
     upstream: Path | None,
     out: Path | None,
     seed: int | None,
@@ -143,7 +145,7 @@ def check_command(
             raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
             kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
-            junit=junit, sarif=sarif, code_quality=code_quality, upstream=upstream, out=out,
+            junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream, out=out,
             seed=1 if seed is None else seed, last_failed=last_failed, since=since,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
@@ -155,8 +157,8 @@ def check_command(
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        json=json_, junit=junit, sarif=sarif, code_quality=code_quality, upstream=upstream, out=out,
-        workers=workers, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
+        json=json_, junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream,
+        out=out, workers=workers, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
     )  # fmt: skip
     sys.exit(int(check(request)))
 

@@ -1,199 +1,189 @@
-"""What became of each frame, as its slot, the CPU caches and the memory map say: one value a frame."""
+"""Says of each frame of a memory state what it is, from its slot and the memory map."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
-from frame_harness.frame_metadata.constants import Constants
+from frame_harness.frame_metadata.constants import C, Constants
 from frame_harness.frame_metadata.memory_state import MemoryState, mask_of_ranges
 
-Bytes = NDArray[np.uint8]
-
-NO_ORDER: Final = 255
-"""Of frames that belong to no block: holes, and what the buddy must never own."""
-_CHUNK_SLOTS: Final = 1 << 14  # 1 MiB of slots: what is read once stays in the CPU's cache
+# Few enough slots that what is read of them once stays in the CPU's cache.
+_CHUNK_SLOTS = 1 << 14
 
 
 class FrameState(IntEnum):
-    """What a frame is used for; the numbers are those of the arrays, and stay as they are."""
+    """What a frame is; a free one is FREE plus the order of its block."""
 
-    HOLE = 0  # a slot without RAM
-    RESERVED = 1  # the firmware's, or what nobody may own
-    IMAGE = 2  # the kernel's code and data
-    ARRAY = 3  # the slot table
-    FREE = 4  # on a free list
-    CACHED = 5  # free, in a CPU's cache
-    LIVE = 6  # somebody's
-    QUARANTINED = 7  # poisoned, given back, never handed out again
-    POISONED = 8  # poisoned, and not in quarantine
-    UNKNOWN = 9  # the slot says neither that it is free nor whose it is, or both
-
-
-class Purpose(IntEnum):
-    """Whom a live frame was handed out for."""
-
-    NONE = 0  # nobody, or a block without a purpose
-    KERNEL = 1
-    USER = 2
-    BOTH = 3  # what no frame should say
+    HOLE = 0
+    ARRAY = 1
+    IMAGE = 2
+    BOOT = 3
+    RESERVED = 4
+    CACHED = 5
+    KERNEL = 6
+    USER = 7
+    BLOCK = 8  # allocated; its slot names no purpose
+    QUARANTINED = 9
+    POISONED = 10
+    NOBODY = 11  # memory for the allocator that is neither free nor allocated
+    CONFLICT = 12  # what its slot says cannot be: two owners, or an owner of memory that has none
+    IDLE = 13  # memory of a guest whose allocator was never started
+    FREE = 16
 
 
-class MapRegion(Protocol):
-    """One range of a memory map; addresses in bytes, `end` exclusive."""
-
-    @property
-    def base(self) -> int: ...
-
-    @property
-    def end(self) -> int: ...
-
-    @property
-    def kind(self) -> str: ...
-
-
-_OF_KIND: Final = {"kernel": FrameState.IMAGE, "meta": FrameState.ARRAY}
-_RAM: Final = "ram"
+_OF_KIND = {
+    "meta": FrameState.ARRAY,
+    "kernel": FrameState.IMAGE,
+    "boot": FrameState.BOOT,
+    "reserved": FrameState.RESERVED,
+    "acpi": FrameState.RESERVED,
+}
+_FREE, _ALLOCATED, _KERNEL, _USER, _POISON, _UNCOUNTED, _CACHED = (1 << bit for bit in range(7))
 
 
 @dataclass(frozen=True, eq=False)
-class Frames:
-    """What became of each frame of a memory.
-
-    Attributes:
-        states: shape (n_frames,), each a `FrameState`.
-        orders: shape (n_frames,), of the block that a frame belongs to; `NO_ORDER` where there is none.
-        purposes: shape (n_frames,), each a `Purpose`; NONE of all that is not live or poisoned.
-    """
-
-    states: Bytes
-    orders: Bytes
-    purposes: Bytes
-
-
-def frames_of(state: MemoryState, regions: Iterable[MapRegion] = ()) -> Frames:
-    """Say of each frame what became of it.
+class FrameRuns:
+    """The states of all frames as runs of equal ones.
 
     Args:
-        regions: the memory map; without it the kernel's image and the slot table are RESERVED, as all that is
-            off limits.
+        starts: shape (k,), ascending pfns, the first of which is 0.
+        states: shape (k,), uint8.
     """
-    n = state.n_frames
-    found = Frames(*(np.empty(n, dtype=np.uint8) for _ in range(3)))
-    forgotten = np.empty(n, dtype=np.bool_)  # with a reference count of 0, and not free
-    sick = np.empty(n, dtype=np.bool_)
-    for first in range(0, n, _CHUNK_SLOTS):
-        _read_slots(state, slice(first, first + _CHUNK_SLOTS), found, forgotten, sick)
-    _note_cached(state, found.states)
-    in_ram, off_limits = mask_of_ranges(state.ram, n), mask_of_ranges(state.off_limits, n)
-    forgotten &= in_ram & ~off_limits
-    found.states[_quarantined(state, forgotten, sick)] = FrameState.QUARANTINED
-    found.states[~in_ram] = FrameState.HOLE
-    found.states[off_limits] = FrameState.RESERVED
-    for region in regions:
-        if region.kind != _RAM:
-            rows = slice(min(region.base >> PAGE_SHIFT, n), min(-(-region.end // PAGE_SIZE), n))
-            found.states[rows] = _OF_KIND.get(region.kind, FrameState.RESERVED)
-    found.orders[found.states < FrameState.FREE] = NO_ORDER
-    found.purposes[(found.states != FrameState.LIVE) & (found.states != FrameState.POISONED)] = Purpose.NONE
-    return found
+
+    starts: NDArray[np.int64]
+    states: NDArray[np.uint8]
+    n_frames: int
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.starts, append=self.n_frames)
+
+    def counts(self) -> dict[int, int]:
+        """Frames in each state that occurs, by its number."""
+        totals = np.bincount(self.states, weights=self.lengths, minlength=1)
+        return {state: int(total) for state, total in enumerate(totals.tolist()) if total}
+
+    def at(self, pfn: int) -> int:
+        """The state of one frame."""
+        return int(self.states[np.searchsorted(self.starts, pfn, side="right") - 1])
+
+    def expanded(self) -> NDArray[np.uint8]:
+        """A state for each frame."""
+        return np.repeat(self.states, self.lengths)
 
 
-def states(state: MemoryState, regions: Iterable[MapRegion] = ()) -> Bytes:
-    """The state of each frame alone, shape (n_frames,); see `frames_of`."""
-    return frames_of(state, regions).states
+def runs_of(states: NDArray[np.uint8]) -> FrameRuns:
+    """Put neighbors in the same state together."""
+    edges = np.flatnonzero(states[1:] != states[:-1]) + 1
+    starts = np.concatenate([np.zeros(min(len(states), 1), np.int64), edges])
+    return FrameRuns(starts, states[starts], len(states))
 
 
-def runs(values: Bytes) -> Iterator[tuple[int, int, int]]:
-    """Ranges of equal neighbors as (first, end, value), ascending; they tile the array."""
-    if not len(values):
-        return iter(())
-    edges = np.flatnonzero(values[1:] != values[:-1]) + 1
-    firsts = np.concatenate([[0], edges])
-    ends = np.concatenate([edges, [len(values)]])
-    return zip(firsts.tolist(), ends.tolist(), values[firsts].tolist(), strict=True)
-
-
-# ---- slots ------------------------------------------------------------------------------------------------
-
-
-def _said() -> Bytes:
-    """By four bits (FREE, ALLOCATED, counted, poisoned) what a slot says of its frame."""
-    table = np.full(16, FrameState.UNKNOWN, dtype=np.uint8)
-    for code in range(16):
-        free, allocated, counted, poisoned = (bool(code & 1 << bit) for bit in range(4))
-        if poisoned:
-            table[code] = FrameState.POISONED
-        elif free and not allocated:
-            table[code] = FrameState.FREE
-        elif not free and (allocated or counted):
-            table[code] = FrameState.LIVE
-    return table
-
-
-_SAID: Final = _said()
-
-
-def _read_slots(
-    state: MemoryState, rows: slice, found: Frames, forgotten: NDArray[np.bool_], sick: NDArray[np.bool_]
-) -> None:
-    c, slots = state.constants, state.slots[rows]
-    flags, refcount = slots["flags"].astype(np.uint32), slots["refcount"].astype(np.uint32)
-    free, none = _has(flags, c.flag_free), refcount == 0
-    poisoned = _has(slots["guard"].astype(np.uint32), c.guard_poisoned) | _has(flags, c.flag_poisoned)
-    code = free.astype(np.uint8)
-    code |= _has(flags, c.flag_allocated).astype(np.uint8) << 1
-    code |= (~none & (refcount != np.uint32(c.refcount_unused))).astype(np.uint8) << 2
-    code |= poisoned.astype(np.uint8) << 3
-    found.states[rows] = _SAID[code]
-    found.orders[rows] = slots["order"]
-    found.purposes[rows] = _purposes(flags, c)
-    forgotten[rows] = none & ~free
-    sick[rows] = poisoned
-
-
-def _purposes(flags: NDArray[np.uint32], c: Constants) -> Bytes:
-    kernel, user = (_has(flags, bit).astype(np.uint8) for bit in (c.flag_kernel, c.flag_user))
-    return kernel * np.uint8(Purpose.KERNEL) + user * np.uint8(Purpose.USER)
-
-
-def _has(words: NDArray[np.uint32], bit: int) -> NDArray[np.bool_]:
-    has: NDArray[np.bool_] = (words & np.uint32(bit)) != 0
-    return has
-
-
-# ---- what slots alone do not say --------------------------------------------------------------------------
-
-
-def _note_cached(state: MemoryState, found: Bytes) -> None:
+def frame_states(state: MemoryState) -> FrameRuns:
+    """Classify every frame; without a map in the state what is off limits counts as reserved."""
+    n_frames, constants = state.n_frames, state.constants
+    cached = np.zeros(n_frames, dtype=np.bool_)
     pfns = state.cached["pfn"]
-    pfns = pfns[pfns < state.n_frames].astype(np.int64)
-    said = found[pfns]
-    found[pfns[said == FrameState.FREE]] = FrameState.CACHED
-    found[pfns[said == FrameState.LIVE]] = FrameState.UNKNOWN  # two have it
-
-
-def _quarantined(
-    state: MemoryState, forgotten: NDArray[np.bool_], sick: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """The frames in quarantine: as the caller knows, else as the slots show.
-
-    The buddy leaves a count of 0 in all frames of such a block, and poison in at least one of them. A frame
-    that its last owner has just dropped, right beside one, cannot be told from it.
-    """
+    cached[pfns[pfns < n_frames].astype(np.int64)] = True
+    meaning = _meanings()
+    states = np.empty(n_frames, dtype=np.uint8)
+    for first in range(0, n_frames, _CHUNK_SLOTS):
+        rows = slice(first, first + _CHUNK_SLOTS)
+        slots = state.slots[rows]
+        found = meaning[_signs(slots, cached[rows], constants)]
+        order = np.minimum(slots["order"], constants.max_order)
+        states[rows] = np.where(found == FrameState.FREE, found + order, found)
     if state.quarantined is not None:
-        pfns = state.quarantined
-        return pfns[(pfns >= 0) & (pfns < state.n_frames)]
-    pfns = np.flatnonzero(forgotten)
-    if not pfns.size:
-        return pfns
-    firsts = np.concatenate([[0], np.flatnonzero(np.diff(pfns) != 1) + 1])
-    lengths = np.diff(np.concatenate([firsts, [len(pfns)]]))
-    found: NDArray[np.int64] = pfns[np.repeat(np.logical_or.reduceat(sick[pfns], firsts), lengths)]
-    return found
+        known = state.quarantined[(state.quarantined >= 0) & (state.quarantined < n_frames)]
+        healthy = states[known] < FrameState.POISONED
+        states[known[healthy]] = FrameState.QUARANTINED
+    _mark_what_has_no_owner(states, state)
+    return runs_of(states)
+
+
+def _signs(slots: NDArray[np.void], cached: NDArray[np.bool_], constants: Constants) -> NDArray[np.uint8]:
+    flags, guard = slots["flags"], slots["guard"]
+    signs = np.zeros(len(slots), dtype=np.uint8)
+    for sign, present in (
+        (_FREE, flags & np.uint32(constants.flag_free)),
+        (_ALLOCATED, flags & np.uint32(constants.flag_allocated)),
+        (_KERNEL, flags & np.uint32(constants.flag_kernel)),
+        (_USER, flags & np.uint32(constants.flag_user)),
+        (_POISON, guard & np.uint32(constants.guard_poisoned)),
+        (_UNCOUNTED, slots["refcount"] == 0),
+        (_CACHED, cached),
+    ):
+        signs[present != 0] |= np.uint8(sign)
+    return signs
+
+
+def _meanings() -> NDArray[np.uint8]:
+    """The state for each set of signs."""
+    return np.array([_meaning(signs) for signs in range(1 << 7)], dtype=np.uint8)
+
+
+def _meaning(signs: int) -> FrameState:
+    free, allocated = bool(signs & _FREE), bool(signs & _ALLOCATED)
+    if (free and allocated) or (signs & _CACHED and not free):
+        return FrameState.CONFLICT
+    if signs & _POISON:
+        nobodys = not free and signs & _UNCOUNTED
+        return FrameState.QUARANTINED if nobodys else FrameState.POISONED
+    if free:
+        return FrameState.CACHED if signs & _CACHED else FrameState.FREE
+    if not allocated:
+        return FrameState.NOBODY
+    if signs & _USER:
+        return FrameState.USER
+    return FrameState.KERNEL if signs & _KERNEL else FrameState.BLOCK
+
+
+def free_frames_by_order(slots: NDArray[Any], constants: Constants = C) -> NDArray[np.int64]:
+    """How many frames are free in blocks of each order, as slots say; those in caches count as order 0."""
+    free = slots["order"][slots["flags"] & np.uint32(constants.flag_free) != 0]
+    orders = np.minimum(free, constants.max_order)
+    return np.bincount(orders, minlength=constants.max_order + 1).astype(np.int64)
+
+
+def state_of_slot(*, flags: int, guard: int, refcount: int, order: int, constants: Constants = C) -> int:
+    """The state of a frame that no cache and no memory map tells anything about, as in `FrameRuns`."""
+    signs = sum(
+        sign
+        for sign, present in (
+            (_FREE, flags & constants.flag_free),
+            (_ALLOCATED, flags & constants.flag_allocated),
+            (_KERNEL, flags & constants.flag_kernel),
+            (_USER, flags & constants.flag_user),
+            (_POISON, guard & constants.guard_poisoned),
+            (_UNCOUNTED, refcount == 0),
+        )
+        if present
+    )
+    state = _meaning(signs)
+    return state + min(order, constants.max_order) if state is FrameState.FREE else int(state)
+
+
+def _mark_what_has_no_owner(states: NDArray[np.uint8], state: MemoryState) -> None:
+    """Mark holes and memory that is nobody's to give; what a slot there says to be owned is a conflict.
+
+    Without any range of RAM no map is known, and nothing is a hole.
+    """
+    owned = states != FrameState.NOBODY
+    if not state.zones:
+        states[~owned] = FrameState.IDLE
+    outside = ~mask_of_ranges(state.ram, len(states)) & bool(len(state.ram))
+    states[outside] = np.where(owned[outside], FrameState.CONFLICT, FrameState.HOLE)
+    for first, end, kind in _without_owner(state):
+        rows = slice(min(max(first, 0), len(states)), min(max(end, 0), len(states)))
+        states[rows] = np.where(owned[rows], FrameState.CONFLICT, kind)
+
+
+def _without_owner(state: MemoryState) -> Iterator[tuple[int, int, FrameState]]:
+    yield from ((first, end, FrameState.RESERVED) for first, end in state.off_limits.tolist())
+    yield from ((one.first, one.end, _OF_KIND[one.kind]) for one in state.map if one.kind in _OF_KIND)

@@ -77,6 +77,15 @@ class Zone:
         return self.name.lower() == "dma"
 
 
+@dataclass(frozen=True)
+class MapRange:
+    """Frames [first, end) of one kind of the guest's memory map, as its console names it."""
+
+    first: int
+    end: int
+    kind: str
+
+
 @dataclass(frozen=True, eq=False)
 class Canary:
     """What the payload of free frames was filled with, against what it holds now.
@@ -122,6 +131,7 @@ class MemoryState:
         poisoned_while_free: frames that the caller poisoned while they were free; their POISONED bits
             are its own doing.
         canary: fills of free frames, when the caller made any.
+        map: the guest's memory map with its kinds, for people; nothing is judged by it.
     """
 
     slots: NDArray[np.void]
@@ -133,6 +143,7 @@ class MemoryState:
     poisoned_while_free: NDArray[np.int64] = field(default_factory=no_pfns)
     quarantined: NDArray[np.int64] | None = None
     canary: Canary | None = None
+    map: tuple[MapRange, ...] = ()
 
     def __post_init__(self) -> None:
         names = self.slots.dtype.names or ()

@@ -15,7 +15,7 @@ from frame_harness.contract.layout import StructLayout
 from frame_harness.contract.methods import CallEnd, Case, Method, Slot
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
-from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, SlotSight
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, Values
 from frame_harness.guest.errors import CommandRefused
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.program import Ask
@@ -149,8 +149,8 @@ def violation(
     what = f"{method.name}({arguments})" + (f" on a slot with {before}" if before else "")
     expected = " or ".join(_wanted(one, shown) for one in case.allowed)
     field = changed[0] if changed else ""
+    values, seen = Values(_promised(case), after, case.before), slot.tobytes()
     broken = _broken(method, case, reply, after, contract.layouts.general)
-    sight = SlotSight(slot.tobytes(), expected=_promised(case))
     if broken[0] not in method.clauses:
         return OtherClauseViolated(
             broken[0],
@@ -160,10 +160,11 @@ def violation(
             frame=paddr,
             field=field,
             function=contract.path_of(method),
-            slot=sight,
+            values=values,
+            slot=seen,
         )
     return ClauseViolated(
-        what, expected=expected, got=got, frame=paddr, field=field, breaks=broken, slot=sight
+        what, expected=expected, got=got, frame=paddr, field=field, breaks=broken, values=values, slot=seen
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,21 +14,6 @@ from frame_harness.guest.errors import SubjectPanic
 from frame_harness.judge.diagrams import Diagram
 
 
-@dataclass(frozen=True)
-class SlotSight:
-    """What a check saw in the slot of a frame.
-
-    Attributes:
-        data: all of its bytes at that moment; empty of a check that leaves the slot as it is.
-        found: the value of the field that the violation is about, where a number was compared.
-        expected: by field the value that was promised, where it is a number.
-    """
-
-    data: bytes = b""
-    found: int | None = None
-    expected: Mapping[str, int] = dataclasses.field(default_factory=dict)
-
-
 class Shows(Protocol):
     """Commands that show a violation on a guest as after boot."""
 
@@ -39,6 +23,19 @@ class Shows(Protocol):
 
     def lines_on(self, address_of: Callable[[str], int]) -> Sequence[str]:
         """The commands, for a guest that has its vtables at these addresses."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """Fields as numbers, by their names: before the last command where known, as they should be, as they are.
+
+    `payload` counts bytes of a frame's content that are wrong. `first` and `last` are the ends of a
+    range of physical addresses.
+    """
+
+    expected: Mapping[str, int]
+    got: Mapping[str, int]
+    before: Mapping[str, int] = field(default_factory=dict)
 
 
 class ClauseViolated(AssertionError):
@@ -55,7 +52,9 @@ class ClauseViolated(AssertionError):
         calls: paths of the functions that were called, where that happened out of the check's own sight.
         breaks: the clauses that are broken, of a check that looks at others, too; empty means all of them.
         diagram: what the CPUs did, where the violation takes several of them.
-        slot: what was seen in the frame's slot, where something was.
+        values: what was expected and got as numbers, where they are fields.
+        slot: all bytes of the frame's slot as the check saw it, where they may be others by now.
+        panicked: what was got is a panic.
     """
 
     def __init__(
@@ -72,14 +71,16 @@ class ClauseViolated(AssertionError):
         calls: Iterable[str] = (),
         breaks: Iterable[str] = (),
         diagram: Diagram | None = None,
-        slot: SlotSight | None = None,
+        values: Values | None = None,
+        slot: bytes = b"",
+        panicked: bool = False,
         shown_by: Shows | None = None,
     ) -> None:
         self.diagram, self.shown_by = diagram, shown_by
         self.what, self.expected, self.got = what, expected, got
         self.frame, self.field, self.exhibit, self.at = frame, field, exhibit, at
         self.function, self.calls, self.breaks = function, frozenset(calls), tuple(breaks)
-        self.slot = slot
+        self.values, self.slot, self.panicked = values, slot, panicked
         where = "" if frame is None else f" on frame {frame:#x}"
         where += f" ({field})" if field else ""
         text = f"{what}{where}: expected {expected}, got {got}"
@@ -103,11 +104,12 @@ class OtherClauseViolated(ClauseViolated):
         frame: int | None = None,
         field: str = "",
         function: str = "",
-        slot: SlotSight | None = None,
+        values: Values | None = None,
+        slot: bytes = b"",
     ) -> None:
         super().__init__(
             what, expected=expected, got=got, frame=frame, field=field, function=function, breaks=(clause,),
-            slot=slot,
+            values=values, slot=slot,
         )  # fmt: skip
         self.clause = clause
 
@@ -150,17 +152,21 @@ def expect(
             field=field,
             function=function,
             breaks=(clause,) if clause else (),
-            slot=None if frame is None else _sight(field, got, expected),
+            values=_of_a_field(field, got, expected),
         )
 
 
-def _sight(field: str, got: Any, expected: Any) -> SlotSight:
-    numbers = [
-        int(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else None
-        for value in (got, expected)
-    ]
-    found, wanted = numbers
-    return SlotSight(found=found, expected={} if wanted is None else {field: wanted})
+def _of_a_field(field: str, got: object, expected: object) -> Values | None:
+    """Both as numbers, where they are those of a field."""
+    wanted, found = _number(expected), _number(got)
+    return None if not field or wanted is None or found is None else Values({field: wanted}, {field: found})
+
+
+def _number(value: object) -> int | None:
+    """A number of 64 bits, numpy's included; None where it is none. A truth value is none."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        return None
+    return int(value) if 0 <= int(value) < 1 << 64 else None
 
 
 def _show(value: Any, base: int) -> str:

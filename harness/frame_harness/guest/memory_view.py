@@ -13,6 +13,7 @@ from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.frame_metadata.memory_state import (
     SLOT_FIELDS,
     Canary,
+    MapRange,
     MemoryState,
     PfnRanges,
     Zone,
@@ -49,6 +50,7 @@ def memory_state(
         cached=cached_frames(_cached(buddy["caches"])),
         canary=canary,
         quarantined=None if quarantined is None else _pfns(quarantined),
+        map=tuple(MapRange(*_frames(region), region.kind) for region in regions),
     )
 
 

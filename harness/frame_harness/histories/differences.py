@@ -14,7 +14,6 @@ from frame_harness.contract.invariant import Report
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import Done, Fail, Panic, PanicKind
 from frame_harness.frame_metadata.model.expected import SlotDifference
-from frame_harness.guest.checks import SlotSight
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.reply import Reply
 from frame_harness.histories.interpreter import Prediction, expected_status, is_refusal
@@ -61,14 +60,6 @@ class Difference:
     def frame(self) -> int | None:
         """Physical address of the frame that it shows on."""
         return None if self.pfn is None else self.pfn << PAGE_SHIFT
-
-    @property
-    def sight(self) -> SlotSight | None:
-        """What was seen of a slot; None where it was of something else."""
-        if self.values is None or not self.slot:
-            return None
-        expected, got = self.values
-        return SlotSight(self.slot, found=got, expected={self.field: expected})
 
     @property
     def text(self) -> str:

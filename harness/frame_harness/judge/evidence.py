@@ -104,6 +104,17 @@ class SlotBytes(Record, frozen=True, kw_only=True):
         return bytes.fromhex(self.got)
 
 
+class FieldValues(Record, frozen=True, kw_only=True):
+    """Fields as numbers: before the last command where that is known, as they should be, as they are.
+
+    Names are those of a slot's fields; `payload` counts bytes of a frame's content that are wrong.
+    """
+
+    expected: dict[str, int]
+    got: dict[str, int]
+    before: dict[str, int] = msgspec.field(default_factory=dict)
+
+
 class CheckResult(Record, frozen=True, kw_only=True):
     """One check in one run.
 
@@ -117,6 +128,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     names that an absent one would need. `cause` tells faults apart that break the same clause, where that is
     known: each is a finding. `case` shows it, in the words that `--case` takes. `diagram` is what CPUs
     did, of a violation that takes several of them. `slot` is that of `frame`, where its bytes are known.
+    `values` are fields of it as numbers, `panicked` says that `got` is the message of a panic.
     """
 
     check: str
@@ -147,6 +159,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
     case: str = ""
     diagram: Diagram | None = None
     slot: SlotBytes | None = None
+    values: FieldValues | None = None
+    panicked: bool = False
 
     @property
     def broken(self) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from frame_harness.image.placed import is_part_of
 from frame_harness.judge.evidence import (
     CheckInRun,
     CheckResult,
+    FieldValues,
     LayoutEvidence,
     Level,
     Outcome,
@@ -238,6 +239,8 @@ def seen_on_the_way(
         console_tail=result.console_tail,
         reproduce=result.reproduce,
         slot=slot,
+        values=_values(error),
+        panicked=error.panicked,
     )
 
 
@@ -288,7 +291,8 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "got": error.got, "frame": error.frame, "field": error.field, "exhibit": error.exhibit,
                 "at": error.at or _panic_line(error, image) or own or at,
                 "function": error.function or blamed, "calls": error.calls,
-                "breaks": error.breaks, "diagram": error.diagram,
+                "breaks": error.breaks, "diagram": error.diagram, "values": _values(error),
+                "panicked": error.panicked,
             }  # fmt: skip
         case SubjectPanic():
             return {
@@ -296,6 +300,7 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "expected": "no panic", "got": error.message, "at": _panic_line(error, image) or at,
                 "function": blamed, "backtrace": error.backtrace, "incidental": True,
                 "diagram": error.diagram,
+                "panicked": True,
             }  # fmt: skip
         case OtherAnswer():
             return {
@@ -333,6 +338,14 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             return {"outcome": Outcome.ERROR, "message": "failed without an exception"}
         case _:
             return _unforeseen(error)
+
+
+def _values(error: ClauseViolated) -> FieldValues | None:
+    if error.values is None:
+        return None
+    sides = (error.values.expected, error.values.got, error.values.before)
+    expected, got, before = ({name: int(value) for name, value in side.items()} for side in sides)
+    return FieldValues(expected=expected, got=got, before=before)
 
 
 def _unforeseen(error: BaseException) -> dict[str, Any]:

@@ -21,12 +21,14 @@ def slot_seen(
     They are not where the check did not keep them and had several guests, where its slots have another layout
     than the contract's, or where the slot holds something else by now than what was compared.
     """
-    if not isinstance(error, ClauseViolated) or error.frame is None or error.slot is None:
+    if not isinstance(error, ClauseViolated) or error.frame is None:
+        return None
+    if not (error.field or error.values or error.slot):
         return None
     layout = _layout_of(image) if image else None
-    if layout is None or not (error.slot.data or len(kernels) == 1):
+    if layout is None or not (error.slot or len(kernels) == 1):
         return None
-    data = error.slot.data or _in_ram(kernels[0], error.frame)
+    data = error.slot or _in_ram(kernels[0], error.frame)
     if len(data) != layout.size or not _is_what_was_found(data, error, layout):
         return None
     return SlotBytes(got=data.hex(), expected=_values(error, layout))
@@ -53,15 +55,15 @@ def _in_ram(kernel: Kernel, paddr: int) -> bytes:
 
 
 def _is_what_was_found(data: bytes, error: ClauseViolated, layout: StructLayout) -> bool:
-    field = layout.field(error.field)
-    if field is None or error.slot is None or error.slot.found is None:
+    field, found = layout.field(error.field), error.values.got if error.values else {}
+    if field is None or error.field not in found:
         return True
-    return int.from_bytes(data[field.offset : field.end], "little") == error.slot.found
+    return int.from_bytes(data[field.offset : field.end], "little") == found[error.field]
 
 
 def _values(error: ClauseViolated, layout: StructLayout) -> dict[str, int]:
     """What was promised, where that is a value that the field can hold."""
-    promised = error.slot.expected if error.slot else {}
+    promised = error.values.expected if error.values else {}
     widths = layout.widths
     return {
         name: value for name, value in promised.items() if name in widths and 0 <= value < 1 << widths[name]

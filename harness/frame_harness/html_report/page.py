@@ -1,0 +1,293 @@
+"""Writes the report of a run as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from frame_harness.base.text import plural, printable, seconds
+from frame_harness.contract.contract import Contract
+from frame_harness.html_report import excerpt, tables
+from frame_harness.html_report.annotated import CoveredSource, annotated
+from frame_harness.html_report.figures import Figure, Scene, figures_of, split_command
+from frame_harness.html_report.memory import NOTHING, Memory
+from frame_harness.html_report.packing import Packed
+from frame_harness.judge.baseline import Baseline
+from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence
+from frame_harness.judge.findings import Finding
+from frame_harness.judge.verdict import Verdict
+from frame_harness.pictures import frame_map, palette
+from frame_harness.pictures.moment import WHOLE_TABLE, Moment, moment_of
+from frame_harness.pictures.svg import STYLE as PICTURE_STYLE
+from frame_harness.report.origins import origin_words
+
+_OTHERS = 2
+_CANDIDATES = 12
+_SHOWS_IT = 2
+_ROOM_OF_OVERVIEWS = 600_000
+_SIGHTS = 12
+_CONSOLE_LINES = 400
+_CONSOLE_CHARACTERS = 60_000
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryView:
+    """The map of memory before and after the last command, for the script and as pictures.
+
+    Attributes:
+        names: `before`, `after`, as far as each is known.
+        marked: whether the finding is about any frame of it.
+        telling: whether there is anything to see: a frame of the finding, or a change.
+    """
+
+    names: tuple[str, ...]
+    data: str
+    overviews: tuple[tuple[str, Markup], ...]
+    legend: tuple[palette.Look, ...]
+    n_frames: int
+    marked: bool
+    telling: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ResultView:
+    """One result as the page shows it."""
+
+    result: CheckResult
+    figures: tuple[Figure, ...]
+    source: excerpt.Excerpt | None
+    commands: tuple[tuple[str, str], ...]
+    memory: MemoryView | None
+    console: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FindingView:
+    """A finding with the results that are shown of it at length; `sights` are the others, a line each."""
+
+    finding: Finding
+    kind: str
+    number: int
+    first: ResultView
+    others: tuple[ResultView, ...]
+    sights: tuple[CheckResult, ...]
+    n_more: int
+    origin: str
+
+
+def dumps(
+    evidence: Evidence,
+    verdict: Verdict,
+    baseline: Baseline,
+    contract: Contract,
+    memories: Mapping[CheckInRun, Memory] | None = None,
+    *,
+    sources: Mapping[str, str] | None = None,
+    coverage: Sequence[CoveredSource] = (),
+) -> str:
+    """The whole page.
+
+    Args:
+        memories: what is known of the memory behind failing checks; each is asked for once.
+        sources: by path the texts of the subject's files, as results name them.
+        coverage: which lines of these files ran, where that was measured.
+    """
+    builder = _Builder(contract, memories or {}, sources or {})
+    findings = [builder.finding(finding, at) for at, finding in enumerate(verdict.findings, start=1)]
+    stopped = [builder.result(result) for result in tables.stopped(evidence)]
+    style, script = _style(), _text("report.js")
+    return _environment().get_template("report.html.j2").render(
+        evidence=evidence, verdict=verdict, baseline=baseline, contract=contract,
+        findings=[one for one in findings if not one.finding.known],
+        known=[one for one in findings if one.finding.known], stopped=stopped,
+        summary=tables.summary(evidence, verdict), runs=tables.runs(evidence),
+        sections=tables.sections(contract, verdict), reasons=tables.reasons(verdict),
+        skipped=tables.skipped(evidence), looks=palette.LOOKS,
+        annotated=[annotated(one, sources or {}) for one in coverage],
+        style=Markup(style), script=Markup(script), style_sha=_sha(style), script_sha=_sha(script),
+        memory=Markup(_json(builder.packed.document() | {"looks": _looks()})),
+    )  # fmt: skip
+
+
+def _looks() -> list[list[Any]]:
+    return [[look.state, look.name, look.sign, look.hatch, look.rank] for look in palette.LOOKS]
+
+
+class _Builder:
+    """Makes the parts of one page; memory that several findings share is packed once."""
+
+    def __init__(
+        self, contract: Contract, memories: Mapping[CheckInRun, Memory], sources: Mapping[str, str]
+    ) -> None:
+        self.packed = Packed()
+        self._contract, self._memories, self._sources = contract, memories, sources
+        self._room = _ROOM_OF_OVERVIEWS
+
+    def finding(self, finding: Finding, number: int) -> FindingView:
+        """A finding: the simplest result whose picture shows the fault, then others that look different."""
+        candidates = list(finding.results[:_CANDIDATES])
+        lead = candidates[0]
+        if self._telling(lead) > _SHOWS_IT:
+            lead = min(candidates, key=self._telling)
+        views = [self.result(lead)]
+        for result in [one for one in candidates if one is not lead]:
+            if len(views) <= _OTHERS and not finding.known and self._adds(result, views):
+                views.append(self.result(result, again_at=lead.at))
+        shown = {id(view.result) for view in views}
+        rest = [result for result in finding.results if id(result) not in shown]
+        clause = self._contract.clauses[finding.clause]
+        return FindingView(
+            finding, clause.kind, number, views[0], tuple(views[1:]), tuple(rest[:_SIGHTS]),
+            max(0, len(rest) - _SIGHTS), origin_words(finding.origin) if finding.origin else "",
+        )  # fmt: skip
+
+    def _telling(self, result: CheckResult) -> int:
+        """How well the pictures of a result show its fault, the least first; memory is not yet looked at."""
+        rank = self.figures(result, NOTHING, None, None)[0].rank
+        return min(rank, _SHOWS_IT) if _key(result) in self._memories else rank
+
+    def _adds(self, result: CheckResult, views: Sequence[ResultView]) -> bool:
+        """Whether a result shows something that no other one does."""
+        best = self.figures(result, NOTHING, None, None)[0]
+        if best.rank < _SHOWS_IT and best.kind not in {one.kind for view in views for one in view.figures}:
+            return True
+        return _key(result) in self._memories and all(view.memory is None for view in views)
+
+    def figures(
+        self, result: CheckResult, memory: Memory, before: Moment | None, after: Moment | None
+    ) -> tuple[Figure, ...]:
+        found = figures_of(Scene(result, memory, before, after, self._contract.slot))
+        return tuple({one.kind: one for one in reversed(found)}.values())[::-1]
+
+    def result(self, result: CheckResult, again_at: str = "") -> ResultView:
+        """A result with its pictures, source lines, commands and memory.
+
+        Args:
+            again_at: a place whose lines are shown already.
+        """
+        memory = self._memories.get(_key(result), NOTHING)
+        marked = _marked(result, memory)
+        whole = WHOLE_TABLE if self.packed.left > 0 else 0
+        before, after = (
+            None if state is None else moment_of(state, marked, whole_table=whole)
+            for state in (memory.before, memory.after)
+        )
+        return ResultView(
+            result,
+            self.figures(result, memory, before, after),
+            None if result.at == again_at else excerpt.excerpt(result.at, self._sources),
+            tuple(split_command(line) for line in result.commands),
+            self._memory(before, after, marked, result),
+            _console(memory.console, result),
+            memory.notes,
+        )
+
+    def _memory(
+        self, before: Moment | None, after: Moment | None, marked: Sequence[int], result: CheckResult
+    ) -> MemoryView | None:
+        known = [(name, one) for name, one in (("before", before), ("after", after)) if one is not None]
+        if not known:
+            return None
+        packed = {name: self.packed.add(moment) for name, moment in known}
+        states = {state for _, moment in known for state in moment.runs.counts()}
+        document = {"moments": packed, "marked": list(marked), "field": result.field}
+        overviews = self._overviews(known, marked)
+        legend = tuple(look for look in palette.LOOKS if look.state in states)
+        last = known[-1][1].runs
+        telling = bool(marked) or (before is not None and before.runs.counts() != last.counts())
+        names = tuple(name for name, _ in known)
+        return MemoryView(names, _json(document), overviews, legend, last.n_frames, bool(marked), telling)
+
+    def _overviews(
+        self, known: Sequence[tuple[str, Moment]], marked: Sequence[int]
+    ) -> tuple[tuple[str, Markup], ...]:
+        """Pictures of memory for paper and for pages without scripts, as long as there is room for them."""
+        made = []
+        for name, moment in known if self._room > 0 else ():
+            title = f"physical memory {name} the last command"
+            made.append((name, Markup(frame_map.svg(moment.runs, marked, title=title))))
+            self._room -= len(made[-1][1])
+        return tuple(made)
+
+
+def _key(result: CheckResult) -> CheckInRun:
+    return CheckInRun(run=result.run, check=result.check, case=result.case)
+
+
+def _marked(result: CheckResult, memory: Memory) -> tuple[int, ...]:
+    own = () if result.frame is None else (result.frame >> 12,)
+    return tuple(dict.fromkeys((*own, *memory.frames)))
+
+
+def _console(transcript: str, result: CheckResult) -> tuple[str, ...]:
+    """The end of a console: of the transcript where there is one."""
+    lines = transcript[-_CONSOLE_CHARACTERS:].splitlines() if transcript else result.console_tail
+    return tuple(lines[-_CONSOLE_LINES:])
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("frame_harness.html_report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"printable": printable, "seconds": seconds}
+    environment.globals |= {"plural": plural}
+    return environment
+
+
+def _text(name: str) -> str:
+    return (resources.files("frame_harness.html_report") / name).read_text(encoding="utf-8")
+
+
+@cache
+def _style() -> str:
+    """One style sheet; each theme's part stands twice: as the system's wish, and as the reader's."""
+    light, dark = (
+        "\n".join([palette.style(theme), _text(f"{theme}.css").strip()]) for theme in ("light", "dark")
+    )
+    code = {theme: excerpt.style(theme) for theme in ("light", "dark")}
+    parts = [
+        PICTURE_STYLE, palette.CLASSES, f":root {{ {light} }}",
+        f"@media (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{ {dark} }} }}",
+        f":root[data-theme=dark] {{ {dark} }}",
+        code["light"],
+        *_plain_code(),
+        "@media (prefers-color-scheme: dark) {",
+        *_scoped(code["dark"], ":root:not([data-theme=light])"), "}",
+        *_scoped(code["dark"], ":root[data-theme=dark]"),
+        _text("report.css"),
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _plain_code() -> Iterator[str]:
+    """In dark colors no token keeps its light one; `:where` leaves the last word to the theme's own rules."""
+    plain = ".code :where(span) { color: inherit; font-style: inherit; }"
+    yield f"@media (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {plain} }}"
+    yield f":root[data-theme=dark] {plain}"
+
+
+def _scoped(rules: str, scope: str) -> Iterator[str]:
+    yield from (f"{scope} {rule}" for rule in rules.split("\n"))
+
+
+def _sha(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def _json(value: object) -> str:
+    """JSON that may stand in a script element: no markup can end it."""
+    text = json.dumps(value, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,158 @@
+"""The tables of the page: runs, clauses by section, what stands against a PASS, what was skipped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from frame_harness.base.text import plural, seconds
+from frame_harness.contract.clauses import Clause, ClauseKind
+from frame_harness.contract.contract import Contract
+from frame_harness.judge.difference import BROKEN_OFF
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence
+from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
+from frame_harness.judge.verdict import Verdict
+from frame_harness.report.causes import causes_of
+from frame_harness.report.text import matrix
+
+KIND_WORDS = {
+    ClauseKind.LAYOUT: "layout",
+    ClauseKind.FUNCTIONAL: "functional",
+    ClauseKind.PANIC: "panic",
+    ClauseKind.PARALLEL: "several CPUs",
+    ClauseKind.ORDERING: "memory ordering",
+    ClauseKind.WHOLE_MEMORY: "whole memory",
+    ClauseKind.HAZARD: "hazard",
+}
+SIGNS = {
+    ClauseOutcome.HELD: "✓",
+    ClauseOutcome.VIOLATED: "✗",
+    ClauseOutcome.KNOWN: "◐",
+    ClauseOutcome.NOT_EVALUATED: "–",
+}
+
+
+@dataclass(frozen=True)
+class ClauseRow:
+    """One clause, what became of it; `words` say which evidence settles it."""
+
+    clause: Clause
+    judgement: ClauseJudgement
+    sign: str
+    words: str
+    broken: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """Clauses that the contract puts together."""
+
+    title: str
+    rows: tuple[ClauseRow, ...]
+
+    @property
+    def broken(self) -> int:
+        return sum(row.broken for row in self.rows)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run, its checks counted by how they ended."""
+
+    run: RunEvidence
+    checks: int
+    passed: int
+    broken: int
+    skipped: int
+    stopped: int
+    guest_time: str
+
+
+def summary(evidence: Evidence, verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    """What the page says below its title: label and words."""
+    counts = ", ".join(
+        f"{verdict.count(outcome)} {word}"
+        for outcome, word in (
+            (ClauseOutcome.HELD, "held"), (ClauseOutcome.VIOLATED, "broken"), (ClauseOutcome.KNOWN, "known"),
+            (ClauseOutcome.NOT_EVALUATED, "not evaluated"),
+        )
+        if verdict.count(outcome)
+    )  # fmt: skip
+    tools = sorted({f"QEMU {run.qemu_version} ({run.accelerator}), {run.toolchain}" for run in evidence.runs})
+    rows = (
+        ("clauses", counts),
+        ("checks", plural(len({result.check for result in evidence.checks}), "check")),
+        ("runs", matrix(run.run for run in evidence.runs)),
+        ("only", evidence.selection),
+        ("with", "; ".join(tools)),
+        ("time", f"{seconds(evidence.duration_s)}, {seconds(evidence.build_s)} of it for the build"),
+        ("sha256", evidence.subject.sha256),
+    )
+    return tuple((label, words) for label, words in rows if words)
+
+
+def runs(evidence: Evidence) -> tuple[RunRow, ...]:
+    """A row for each run."""
+    return tuple(
+        _run_row(run, [one for one in evidence.checks if one.run == run.run]) for run in evidence.runs
+    )
+
+
+def _run_row(run: RunEvidence, results: Sequence[CheckResult]) -> RunRow:
+    counts = Counter(result.outcome for result in results)
+    return RunRow(
+        run, len(run.planned), counts[Outcome.PASSED], counts[Outcome.VIOLATED],
+        counts[Outcome.SKIPPED] + counts[Outcome.ABSENT],
+        sum(counts[outcome] for outcome in (*BROKEN_OFF, Outcome.NOT_EVALUATED)),
+        seconds(sum(result.duration_s for result in results)),
+    )  # fmt: skip
+
+
+def sections(contract: Contract, verdict: Verdict) -> tuple[Section, ...]:
+    """The contract's clauses with what became of each, by section."""
+    found = []
+    for letter, title in contract.clauses.sections.items():
+        rows = [
+            _clause_row(clause, verdict.clauses[id_])
+            for id_, clause in contract.clauses.items()
+            if clause.section == letter and id_ in verdict.clauses
+        ]
+        if rows:
+            found.append(Section(title, tuple(rows)))
+    return tuple(found)
+
+
+def _clause_row(clause: Clause, judgement: ClauseJudgement) -> ClauseRow:
+    words = ", ".join(KIND_WORDS[kind] for kind in sorted(clause.kinds))
+    return ClauseRow(
+        clause, judgement, SIGNS[judgement.outcome], words, judgement.outcome is ClauseOutcome.VIOLATED
+    )
+
+
+def stopped(evidence: Evidence) -> tuple[CheckResult, ...]:
+    """Checks that came to no end, one of those that ended in the same way."""
+    broken_off = [result for result in evidence.checks if result.outcome in BROKEN_OFF]
+    return tuple(cause.first for cause in causes_of(broken_off, evidence.errors))
+
+
+def reasons(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
+    """What stands against a PASS beside findings: kind, words, runs; equal words once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for reason in verdict.reasons:
+        if reason.code != "violation":
+            found.setdefault((str(reason.kind), reason.message), []).extend(
+                [str(reason.run)] if reason.run else []
+            )
+    return tuple((kind, words, ", ".join(dict.fromkeys(of))) for (kind, words), of in found.items())
+
+
+def skipped(evidence: Evidence) -> tuple[tuple[str, int], ...]:
+    """Why checks were skipped, and how many."""
+    return tuple(
+        Counter(
+            result.message
+            for result in evidence.checks
+            if result.outcome in (Outcome.SKIPPED, Outcome.ABSENT)
+        ).most_common()
+    )

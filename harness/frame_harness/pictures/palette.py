@@ -1,0 +1,79 @@
+"""How each state of a frame looks: name, sign, colors in light and dark, hatching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.frame_states import FrameState
+
+Hatch = str
+"""`plain`, `up`, `down`, `dots`, `cross`, `bars` or `check`: so that colors alone tell nothing apart."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One state; `rank` says which state is shown where one cell stands for many frames: the highest."""
+
+    state: int
+    name: str
+    sign: str
+    light: str
+    dark: str
+    hatch: Hatch
+    rank: int
+
+
+_OF_STATE = (
+    Look(FrameState.HOLE, "hole", "", "#f6f7f9", "#0d1117", "plain", 0),
+    Look(FrameState.ARRAY, "slot table", "A", "#b39ddb", "#6f5aa8", "bars", 3),
+    Look(FrameState.IMAGE, "kernel image", "I", "#9aa7b5", "#56626f", "bars", 3),
+    Look(FrameState.BOOT, "boot structure", "b", "#b9c2cc", "#454f5a", "dots", 3),
+    Look(FrameState.RESERVED, "reserved", "R", "#d3d8de", "#343c46", "dots", 2),
+    Look(FrameState.CACHED, "in a CPU's cache", "C", "#e3d26f", "#8a7a1f", "dots", 5),
+    Look(FrameState.KERNEL, "live, kernel", "K", "#3f7fd6", "#3f7fd6", "up", 6),
+    Look(FrameState.USER, "live, user", "U", "#d07bbf", "#b0569e", "down", 6),
+    Look(FrameState.BLOCK, "live, no purpose named", "B", "#86a9dc", "#2c5693", "up", 6),
+    Look(FrameState.QUARANTINED, "quarantined", "Q", "#e8933a", "#c8741c", "cross", 8),
+    Look(FrameState.POISONED, "poisoned", "P", "#d64a3a", "#e0533f", "cross", 9),
+    Look(FrameState.NOBODY, "neither free nor allocated", "?", "#f2b8b0", "#7a3a34", "check", 7),
+    Look(FrameState.IDLE, "no allocator was started", "i", "#e6eaef", "#222a33", "plain", 1),
+    Look(FrameState.CONFLICT, "slot contradicts its owner", "!", "#c4001a", "#ff5d66", "check", 10),
+)
+# Light green for single frames to dark green for the largest blocks.
+_FREE_LIGHT = ("#d3efd8", "#2b7a4b")
+_FREE_DARK = ("#7fd39a", "#16432a")
+
+
+def _between(first: str, last: str, share: float) -> str:
+    parts = [(int(first[at : at + 2], 16), int(last[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(low + (high - low) * share):02x}" for low, high in parts)
+
+
+def _free(order: int) -> Look:
+    share = order / C.max_order
+    name = f"free, order {order}"
+    light, dark = _between(*_FREE_LIGHT, share), _between(*_FREE_DARK, share)
+    return Look(FrameState.FREE + order, name, str(order), light, dark, "plain", 4)
+
+
+LOOKS: Final = (*_OF_STATE, *(_free(order) for order in range(C.max_order + 1)))
+_BY_STATE = {look.state: look for look in LOOKS}
+N_STATES: Final = max(_BY_STATE) + 1
+
+
+def look_of(state: int) -> Look:
+    """How a state looks, by its number."""
+    return _BY_STATE[state]
+
+
+def style(theme: str) -> str:
+    """CSS variables `--state-N`, of the theme `light` or `dark`."""
+    return " ".join(f"--state-{look.state}: {getattr(look, theme)};" for look in LOOKS)
+
+
+CLASSES: Final = "\n".join(
+    f".picture .state-{look.state} {{ fill: var(--state-{look.state}); }}" for look in LOOKS
+)
+"""CSS classes of shapes in a state's color."""
