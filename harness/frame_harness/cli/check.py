@@ -120,7 +120,7 @@ def check(request: Request) -> ExitCode:
         try:
             status = publish_and_keep(found, kept, console, request)
         finally:
-            save_page(request.html, found)  # whatever became of the other reports
+            save_page(request.html, found, kept)  # whatever became of the other reports
     remember(found.subject, found.evidence.checks)
     return status
 

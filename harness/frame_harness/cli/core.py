@@ -225,7 +225,7 @@ def check_core(request: CoreRequest) -> ExitCode:
         try:
             status = publish_and_keep(found, kept, console, request)
         finally:
-            save_page(request.html, found)  # whatever became of the other reports
+            save_page(request.html, found, kept)  # whatever became of the other reports
     remember_core(request, found)
     return status
 

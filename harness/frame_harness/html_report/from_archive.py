@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -132,9 +132,9 @@ def _memory_of(failure: KeptFailure) -> Memory:
     )
 
 
-def sources_in(archive: KeptRun) -> dict[str, str]:
-    """By path the texts of the files that results name, as they were judged."""
-    names = {result.at.rpartition(":")[0] for result in archive.evidence.checks if result.at}
+def sources_in(archive: KeptRun, more: Iterable[str] = ()) -> dict[str, str]:
+    """By path the texts of the files that results name, and of `more`, as they were judged."""
+    names = {result.at.rpartition(":")[0] for result in archive.evidence.checks if result.at}.union(more)
     copies = {name: archive.source(name) for name in names}
     return {
         name: copy.read_text(encoding="utf-8", errors="replace")

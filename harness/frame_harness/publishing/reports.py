@@ -11,10 +11,13 @@ from frame_harness.archive.writing import INSTEAD
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError
 from frame_harness.contract.contract import Contract
+from frame_harness.html_report import page
+from frame_harness.html_report.from_archive import Memories, sources_in
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report import json_report, junit
 from frame_harness.report.terminal import console_for, print_report
 
+PAGE: Final = "report.html"
 Writer = Callable[[Archive, Verdict, Contract], str]
 """Makes the text of a report."""
 
@@ -36,10 +39,19 @@ def _text(archive: Archive, verdict: Verdict, contract: Contract) -> str:
     return room.getvalue()
 
 
+def _page(archive: Archive, verdict: Verdict, contract: Contract) -> str:
+    covered = archive.evidence.coverage.sources if archive.evidence.coverage else ()
+    return page.dumps(
+        archive.evidence, verdict, archive.header.baseline, contract, Memories(archive),
+        sources=sources_in(archive, (one.path for one in covered)), coverage=covered,
+    )  # fmt: skip
+
+
 WRITERS: Final[Mapping[str, Writer]] = {
     "report.json": _json,
     "report.xml": _junit,
     "report.txt": _text,
+    PAGE: _page,
 }
 """By name of the file in the archive."""
 
