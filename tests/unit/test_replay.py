@@ -98,7 +98,8 @@ def test_script_of_a_profile_that_there_is_not_is_a_usage_error(tmp_path: Path) 
     file.write_text(HEAD.replace("release", "fast") + "alloc\n")
     run = CliRunner().invoke(cli, ["replay", str(file)], env={"FRAME_RS": ""})
     assert isinstance(run.exception, UsageError)
-    assert "expected `# profile: dev` or `# profile: release`, got `# profile: fast`" in str(run.exception)
+    expected = "expected `# profile: dev` or `# profile: release` or `# profile: cov`, got `# profile: fast`"
+    assert expected in str(run.exception)
 
 
 @pytest.mark.parametrize(
