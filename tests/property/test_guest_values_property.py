@@ -24,7 +24,7 @@ from frame_harness.guest.view import Region
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, ViolatedInvariant, decode, encode
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
-from frame_harness.session.results import invariant_results
+from frame_harness.session.invariant_results import invariant_results
 from tests.support.synthetic import SLOT
 
 HHDM = 0xFFFF_8000_0000_0000

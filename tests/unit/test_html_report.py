@@ -420,10 +420,10 @@ def test_a_million_frames_make_a_small_page() -> None:
 def test_the_page_is_written_where_it_is_wanted(tmp_path: Path) -> None:
     evidence = report_scene.broken()
     found = Examined(evidence, judge(evidence, FRAME_METADATA), EMPTY, frame_module())
-    save_page(None, found)
+    save_page(None, found, None)
     assert list(tmp_path.iterdir()) == []
-    save_page(tmp_path / "report.html", found)
+    save_page(tmp_path / "report.html", found, None)
     page = Read((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "ALLOC-07" in page.text
     with pytest.raises(OSError):
-        save_page(tmp_path / "gone" / "report.html", found)
+        save_page(tmp_path / "gone" / "report.html", found, None)

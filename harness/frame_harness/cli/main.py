@@ -10,6 +10,7 @@ import click
 
 from frame_harness.base.streams import survive_closed_pipes
 from frame_harness.cli.archive_commands import judge_command, show_command
+from frame_harness.cli.coverage_command import coverage_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
 from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
@@ -200,10 +201,6 @@ def watch_command(
     sys.exit(int(watch(request)))
 
 
-cli.add_command(judge_command)
-cli.add_command(show_command)
-
-
 @cli.command("machines")
 def machines_command() -> None:
     """List the machines that `--machine` knows."""
@@ -230,9 +227,6 @@ def clauses_command(markdown: bool, core: bool) -> NoReturn:
         click.echo(found.legend())
         click.echo(found.summary())
     sys.exit(int(ExitCode.NO_TESTS if found.missing else ExitCode.PASS))
-
-
-cli.add_command(explain_command)
 
 
 @cli.command("bench")
@@ -364,23 +358,20 @@ def console_command(frame_rs: Path | None, machine: str, profile: str, init: str
     sys.exit(int(talk(frame_rs, machine, profile, init, gdb=gdb)))
 
 
-@cli.command("coverage")
-@click.argument("report", type=FILE)
-@click.argument("line", type=click.IntRange(1), required=False)
-def coverage_command(report: Path, line: int | None) -> None:
-    """Show the source with how many checks ran each line, from a JSON REPORT; or which checks ran LINE."""
-    from frame_harness.cli.coverage import shown  # noqa: PLC0415
-
-    click.echo("\n".join(shown(report, line)))
-
-
 @cli.command("exit-codes")
 def exit_codes_command() -> None:
     """Print the table of exit status."""
     click.echo(table())
 
 
-for command in (debug_command, rewind_command):
+for command in (
+    coverage_command,
+    debug_command,
+    explain_command,
+    judge_command,
+    rewind_command,
+    show_command,
+):
     cli.add_command(command)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import traceback
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -38,7 +38,6 @@ from frame_harness.judge.evidence import (
     PlannedCheck,
     RunKey,
     SlotBytes,
-    ViolatedInvariant,
     Witness,
 )
 
@@ -51,14 +50,6 @@ ON_THE_WAY = "on-the-way::"
 """Begins the names of results that no check was planned for: what checks of other clauses met."""
 UNREADABLE = (LookupError, ValueError, OverflowError, struct.error, RamError, CommandRefused)
 """What reading a guest's data, or asking for more with it, raises where nobody foresaw what is there."""
-# What preflight calls before it looks at all of memory.
-_LIVED = tuple(
-    sorted(
-        FRAME_METADATA.functions.of_lines(
-            ["array.init", "alloc", "buddy.alloc", "release", "slot.mark_poisoned"]
-        )
-    )
-)
 # How numpy says it of an array and of its dtype.
 _NO_FIELD = re.compile(r"no field of name (\w+)|Field named '(\w+)' not found\.")
 _PLACE = re.compile(r"\((.*:\d+)\)")
@@ -242,36 +233,6 @@ def seen_on_the_way(
         values=_values(error),
         panicked=error.panicked,
     )
-
-
-def invariant_results(
-    run: RunKey, violated: Iterable[ViolatedInvariant], again: Callable[[str], str]
-) -> list[CheckResult]:
-    """Invariants that did not hold in preflight, as checks that found their clause broken.
-
-    Of the clauses that an invariant serves it states the first; others it can only cast doubt on.
-
-    Args:
-        again: given what `-k` takes, says how to see it again.
-    """
-    return [
-        CheckResult(
-            check=f"{PREFLIGHT}{one.name}",
-            clauses=one.clauses[:1],
-            run=run,
-            outcome=Outcome.VIOLATED,
-            duration_s=0.0,
-            level=Level.MEMORY,
-            message=one.text.partition("\n")[0],
-            field=one.field,
-            function=one.function,
-            calls=_LIVED,
-            at=one.at,
-            exhibit=one.text if "\n" in one.text else "",
-            reproduce=again(one.clauses[0]),
-        )
-        for one in violated
-    ]
 
 
 def skip_reason(report: pytest.TestReport) -> str:

@@ -9,8 +9,8 @@ from functools import partial
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, RunKey, Trouble
+from frame_harness.session.invariant_results import invariant_results
 from frame_harness.session.request import SessionRequest, info_of
-from frame_harness.session.results import invariant_results
 from frame_harness.session.run import Ledger, merge, unhandled
 from frame_harness.session.runs import WorkerOutput, changed
 

@@ -1,0 +1,48 @@
+"""Makes results of what preflight found wrong with the whole memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.judge.evidence import CheckResult, Level, Outcome, RunKey, ViolatedInvariant
+from frame_harness.session.results import PREFLIGHT
+
+# What preflight calls before it looks at all of memory.
+_LIVED = tuple(
+    sorted(
+        FRAME_METADATA.functions.of_lines(
+            ["array.init", "alloc", "buddy.alloc", "release", "slot.mark_poisoned"]
+        )
+    )
+)
+
+
+def invariant_results(
+    run: RunKey, violated: Iterable[ViolatedInvariant], again: Callable[[str], str]
+) -> list[CheckResult]:
+    """Invariants that did not hold in preflight, as checks that found their clause broken.
+
+    Of the clauses that an invariant serves it states the first; others it can only cast doubt on.
+
+    Args:
+        again: given what `-k` takes, says how to see it again.
+    """
+    return [
+        CheckResult(
+            check=f"{PREFLIGHT}{one.name}",
+            clauses=one.clauses[:1],
+            run=run,
+            outcome=Outcome.VIOLATED,
+            duration_s=0.0,
+            level=Level.MEMORY,
+            message=one.text.partition("\n")[0],
+            field=one.field,
+            function=one.function,
+            calls=_LIVED,
+            at=one.at,
+            exhibit=one.text if "\n" in one.text else "",
+            reproduce=again(one.clauses[0]),
+        )
+        for one in violated
+    ]
