@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,7 +17,7 @@ from frame_harness.gathering.writing import write_guest
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.memory_view import memory_in_ram, with_regions
-from frame_harness.guest.remains import Remains, remains_of
+from frame_harness.guest.remains import Remains, remains_of, taken_guest
 from frame_harness.guest.view import Region
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckInRun
@@ -84,11 +84,7 @@ class Gatherer:
                 take(guest, lambda guest=guest: memory_in_ram(guest), frame, error)  # type: ignore[misc]
                 for guest in guests[-MOST_GUESTS:]
             ]
-            left = remains_of(error)
-            in_hand = any(left is remains_of(guest.failure) for guest in guests)
-            if left is not None and not in_hand and left not in self._told:
-                self._told.append(left)
-                taken.append(_of_remains(left, frame, error))
+            taken += self._left_with(error, frame, guests)
             if not taken and run is not None and isinstance(error, ClauseViolated) and error.shown_by:
                 taken.append(self._replayer.shown(run.image, run.machine, error.shown_by, frame, error))
         except Exception as wrong:
@@ -96,6 +92,20 @@ class Gatherer:
             return
         if taken:
             self._open = _Open(taken)
+
+    def _left_with(
+        self, error: BaseException | None, frame: int | None, in_hand: Sequence[Kernel]
+    ) -> Iterator[Taken]:
+        """What is left of a guest that an error tells of, and that the check itself does not have."""
+        left, guest = remains_of(error), taken_guest(error)
+        if left in self._told or any(left is not None and left is remains_of(one.failure) for one in in_hand):
+            return
+        if left is not None:
+            self._told.append(left)
+        if isinstance(guest, Kernel):
+            yield take(guest, lambda: memory_in_ram(guest), frame, error)
+        elif left is not None:
+            yield take_remains(left, error)
 
     def ended(self, number: int, result: CheckInRun | None, also: Sequence[str]) -> None:
         """Write the folder of the check that failed, once its guests are gone.
@@ -188,11 +198,3 @@ class Gatherer:
         if isinstance(regions, HarnessError):
             raise regions
         return with_regions(state, regions)
-
-
-def _of_remains(left: Remains, frame: int | None, error: BaseException | None) -> Taken:
-    """What is left of a guest that no check has in hand; its memory is let go."""
-    guest, left.guest = left.guest, None
-    if isinstance(guest, Kernel):
-        return take(guest, lambda: memory_in_ram(guest), frame, error)
-    return take_remains(left, error)
