@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -40,13 +40,6 @@ MOST_REPLAYS: Final = 60
 """In one process."""
 
 
-@dataclass
-class _Open:
-    """A check that failed and is not over yet."""
-
-    taken: list[Taken]
-
-
 class Gatherer:
     """Writes a folder for each failing check whose guest is at hand; for one check at a time.
 
@@ -60,7 +53,8 @@ class Gatherer:
         self.notes: list[str] = []
         self._archive = archive
         self._replayer = Replayer()
-        self._open: _Open | None = None
+        self._taken: list[Taken] = []
+        """Of the check that failed and is not over yet."""
         self._told: list[Remains] = []
         """Written already: an error may be raised again by each check of a run."""
         self._maps: dict[Hashable, list[Region] | HarnessError] = {}
@@ -72,11 +66,11 @@ class Gatherer:
         """Read the guests of a check that just failed, before they are asked to exit.
 
         Args:
-            run: of the check, for what is shown without a guest of its own.
             guests: in the order in which the check booted them; the last one is the one that it is about.
             error: what it failed with.
+            run: of the check, for what is shown without a guest of its own.
         """
-        if self._open is not None:
+        if self._taken:
             return  # it failed before, in an earlier phase
         frame = getattr(error, "frame", None)
         try:
@@ -90,8 +84,7 @@ class Gatherer:
         except Exception as wrong:
             self._note(check, wrong)
             return
-        if taken:
-            self._open = _Open(taken)
+        self._taken = taken
 
     def _left_with(
         self, error: BaseException | None, frame: int | None, in_hand: Sequence[Kernel]
@@ -115,13 +108,13 @@ class Gatherer:
             result: of the check; None where it did not fail after all.
             also: names of results of other clauses that it brought about.
         """
-        opened, self._open = self._open, None
-        if opened is None or result is None:
+        taken, self._taken = self._taken, []
+        if not taken or result is None:
             return
         try:
             name = result.check.rpartition("::")[2]
             writer = FailureWriter(self._archive, number, [name, result.run.machine, result.run.profile])
-            guests = tuple(self._write(writer.folder, opened.taken))
+            guests = tuple(self._write(writer.folder, taken))
             record = FailureRecord(
                 run=result.run, check=result.check, case=result.case, also=tuple(also), guests=guests
             )
