@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
+from rich.console import Console
 
 from frame_harness.archive import files, writing
 from frame_harness.archive.memory import Life, Payload, save, save_life
 from frame_harness.archive.records import FailureRecord, GuestRecord, SentCommand
 from frame_harness.cli.main import cli
 from frame_harness.cli.reporting import show as print_again
+from frame_harness.cli.show import show
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import Outcome
@@ -137,6 +140,25 @@ def test_show_without_a_folder_shows_the_last_run(tmp_path: Path, monkeypatch: p
         archive.finish(Contents(contract=FRAME_METADATA, evidence=BROKEN))
     assert told("show").output.splitlines()[0].split()[:2] == ["1", "ALLOC-07"]
     assert "no guest of it was at hand" in told("show", "1").output
+
+
+def test_show_at_a_terminal_asks_for_one_after_the_other(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers, asked = iter(["1", "7", "2", "q"]), list[str]()
+
+    def answer(text: str, default: str) -> str:
+        asked.append(default)
+        return next(answers)
+
+    monkeypatch.setattr("click.prompt", answer)
+    terminal = Console(file=sys.stdout, force_terminal=True, width=100, markup=False, highlight=False)
+    monkeypatch.setattr("frame_harness.cli.show.console_for", lambda: terminal)
+    monkeypatch.setenv("PAGER", "cat")
+    assert show(kept, None) == ExitCode.PASS
+    out = capsys.readouterr().out
+    assert asked == ["1", "2", "2", "1"]  # what Enter would show
+    assert out.index("stale bytes") < out.index("expected a number from 1 to 2") < out.index("panic: no slot")
 
 
 def test_show_refuses_a_number_that_is_none(kept: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -156,6 +157,21 @@ def test_a_guest_that_hangs_leaves_the_registers_of_its_cpu(
     assert any("HLT=" in line for line in failure.guests[-1].registers)
     assert [one.line for one in failure.guests[-1].commands] == ["crash hang"]
     assert failure.after is None and failure.notes
+
+
+def test_a_qemu_that_did_not_answer_is_not_asked_again(
+    image: Image, gathered: Gatherer, tmp_path: Path
+) -> None:
+    with Kernel.boot(image, MACHINE) as kernel:
+        with pytest.raises(GuestTimeout) as hang:
+            kernel.call("crash hang")
+        assert kernel.guest.timeout is not None
+        kernel.guest.timeout, hang.value.registers = replace(kernel.guest.timeout, registers=""), ()
+        gathered.failed("x", [kernel], hang.value)
+    gathered.ended(1, KEY, ())
+    failure = left(tmp_path)
+    assert any("is not asked again" in note for note in failure.notes)
+    assert failure.after is not None and failure.before is not None
 
 
 class Broken:

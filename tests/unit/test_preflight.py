@@ -17,6 +17,8 @@ PANIC = SubjectPanic(file="frame.rs", line=7, message="no", request="selftest", 
 class Trouble:
     """A run whose one guest answers each request with an exception; remembers that it was ended."""
 
+    on_violated = None
+
     def __init__(self, error: Exception) -> None:
         self.error, self.finished = error, 0
 

@@ -92,6 +92,6 @@ def _ask(archive: Archive, entries: Sequence[Entry], console: Console) -> None:
             continue
         with console.pager(styles=True):
             for part in show_text.entry_parts(entries[int(answer) - 1], archive):
-                console.print(part)
+                console.print(part, crop=False)
                 console.print()
         following = int(answer) % len(entries) + 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,7 +17,7 @@ from frame_harness.gathering.writing import write_guest
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.memory_view import memory_in_ram, with_regions
-from frame_harness.guest.remains import Remains, remains_of
+from frame_harness.guest.remains import Remains, remains_of, taken_guest
 from frame_harness.guest.view import Region
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckInRun
@@ -40,13 +40,6 @@ MOST_REPLAYS: Final = 60
 """In one process."""
 
 
-@dataclass
-class _Open:
-    """A check that failed and is not over yet."""
-
-    taken: list[Taken]
-
-
 class Gatherer:
     """Writes a folder for each failing check whose guest is at hand; for one check at a time.
 
@@ -60,7 +53,8 @@ class Gatherer:
         self.notes: list[str] = []
         self._archive = archive
         self._replayer = Replayer()
-        self._open: _Open | None = None
+        self._taken: list[Taken] = []
+        """Of the check that failed and is not over yet."""
         self._told: list[Remains] = []
         """Written already: an error may be raised again by each check of a run."""
         self._maps: dict[Hashable, list[Region] | HarnessError] = {}
@@ -72,11 +66,11 @@ class Gatherer:
         """Read the guests of a check that just failed, before they are asked to exit.
 
         Args:
-            run: of the check, for what is shown without a guest of its own.
             guests: in the order in which the check booted them; the last one is the one that it is about.
             error: what it failed with.
+            run: of the check, for what is shown without a guest of its own.
         """
-        if self._open is not None:
+        if self._taken:
             return  # it failed before, in an earlier phase
         frame = getattr(error, "frame", None)
         try:
@@ -84,18 +78,27 @@ class Gatherer:
                 take(guest, lambda guest=guest: memory_in_ram(guest), frame, error)  # type: ignore[misc]
                 for guest in guests[-MOST_GUESTS:]
             ]
-            left = remains_of(error)
-            in_hand = any(left is remains_of(guest.failure) for guest in guests)
-            if left is not None and not in_hand and left not in self._told:
-                self._told.append(left)
-                taken.append(_of_remains(left, frame, error))
+            taken += self._left_with(error, frame, guests)
             if not taken and run is not None and isinstance(error, ClauseViolated) and error.shown_by:
                 taken.append(self._replayer.shown(run.image, run.machine, error.shown_by, frame, error))
         except Exception as wrong:
             self._note(check, wrong)
             return
-        if taken:
-            self._open = _Open(taken)
+        self._taken = taken
+
+    def _left_with(
+        self, error: BaseException | None, frame: int | None, in_hand: Sequence[Kernel]
+    ) -> Iterator[Taken]:
+        """What is left of a guest that an error tells of, and that the check itself does not have."""
+        left, guest = remains_of(error), taken_guest(error)
+        if left in self._told or any(left is not None and left is remains_of(one.failure) for one in in_hand):
+            return
+        if left is not None:
+            self._told.append(left)
+        if isinstance(guest, Kernel):
+            yield take(guest, lambda: memory_in_ram(guest), frame, error)
+        elif left is not None:
+            yield take_remains(left, error)
 
     def ended(self, number: int, result: CheckInRun | None, also: Sequence[str]) -> None:
         """Write the folder of the check that failed, once its guests are gone.
@@ -105,13 +108,13 @@ class Gatherer:
             result: of the check; None where it did not fail after all.
             also: names of results of other clauses that it brought about.
         """
-        opened, self._open = self._open, None
-        if opened is None or result is None:
+        taken, self._taken = self._taken, []
+        if not taken or result is None:
             return
         try:
             name = result.check.rpartition("::")[2]
             writer = FailureWriter(self._archive, number, [name, result.run.machine, result.run.profile])
-            guests = tuple(self._write(writer.folder, opened.taken))
+            guests = tuple(self._write(writer.folder, taken))
             record = FailureRecord(
                 run=result.run, check=result.check, case=result.case, also=tuple(also), guests=guests
             )
@@ -188,11 +191,3 @@ class Gatherer:
         if isinstance(regions, HarnessError):
             raise regions
         return with_regions(state, regions)
-
-
-def _of_remains(left: Remains, frame: int | None, error: BaseException | None) -> Taken:
-    """What is left of a guest that no check has in hand; its memory is let go."""
-    guest, left.guest = left.guest, None
-    if isinstance(guest, Kernel):
-        return take(guest, lambda: memory_in_ram(guest), frame, error)
-    return take_remains(left, error)

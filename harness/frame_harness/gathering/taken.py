@@ -111,6 +111,8 @@ def _registers(guest: BootedGuest) -> tuple[str, ...]:
         return _lines(machine.timeout.registers)
     if isinstance(guest.failure, GuestFailure) and guest.failure.registers:
         return guest.failure.registers
+    if machine.timeout is not None:
+        raise HarnessError("registers", detail="QEMU did not tell them at the limit, and is not asked again")
     if machine in live_guests() and not machine.process.ended():
         return _lines(machine.hmp("info registers -a"))
     raise HarnessError("registers", detail="the guest's QEMU is gone")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from frame_harness.base.errors import HarnessError
@@ -14,23 +14,13 @@ from frame_harness.image.image import Image
 from frame_harness.machine.guest import Guest
 
 
-class Remaining(Protocol):
-    """A guest in somebody's hands."""
-
-    guest: Guest
-    channel: Channel
-    image: Image
-    log: CommandLog
-
-
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Remains:
     """What a guest that is gone said and was sent; its memory is given back.
 
     Attributes:
         registers: of every CPU, as QEMU printed them; empty where it could not.
         log: of its commands; None of one that never came to its prompt.
-        guest: itself with its memory, where nobody else keeps it; who has read it drops it.
     """
 
     image: Image
@@ -38,10 +28,10 @@ class Remains:
     transcript: Transcript
     registers: tuple[str, ...]
     log: CommandLog | None
-    guest: object | None = None
 
 
 _LEFT: Final[WeakKeyDictionary[HarnessError, Remains]] = WeakKeyDictionary()
+_GUESTS: Final[WeakKeyDictionary[HarnessError, object]] = WeakKeyDictionary()
 
 
 def leave(
@@ -53,10 +43,14 @@ def leave(
     _LEFT[error] = Remains(image, tuple(guest.argv), channel.transcript, lines, log)
 
 
-def leave_guest(error: HarnessError, guest: Remaining) -> None:
-    """The same with the guest itself, whose memory is kept as long as the error."""
-    leave(error, guest.guest, guest.channel, guest.image, guest.log)
-    _LEFT[error].guest = guest
+def leave_guest(error: HarnessError, guest: object) -> None:
+    """Keep a guest, with all of its memory, until somebody takes it, or as long as the error lives."""
+    _GUESTS[error] = guest
+
+
+def taken_guest(error: BaseException | None) -> object | None:
+    """The guest that was kept with an error, once."""
+    return _GUESTS.pop(error, None) if isinstance(error, HarnessError) else None
 
 
 def remains_of(error: BaseException | None) -> Remains | None:

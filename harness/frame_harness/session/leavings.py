@@ -49,7 +49,7 @@ class Leavings:
 
     def of_preflight(self, run: Run, kernel: Kernel) -> None:
         """Keep the guest in which an invariant of whole memory does not hold before the first check."""
-        if self._archive is None or not run.violated:
+        if self._archive is None:
             return
         first, *others = (f"{PREFLIGHT}{one.name}" for one in run.violated)
         self._gatherer = self._gatherer or Gatherer(self._archive)

@@ -87,7 +87,10 @@ def _look(run: Run) -> None:
         if run.violated and run.on_violated is not None:
             run.on_violated(kernel)
     except HarnessError as error:
-        leave_guest(error, kernel)
+        if (
+            run.on_violated is not None
+        ):  # else nobody would take it, and the error lasts as long as the session
+            leave_guest(error, kernel)
         raise
     finally:
         run.finish(kernel)

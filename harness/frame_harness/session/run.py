@@ -84,7 +84,8 @@ class Run:
 
     Attributes:
         extra: words on the kernel command line of every guest.
-        on_violated: is given the guest of preflight, at its prompt, where an invariant does not hold in it.
+        on_violated: is given the guest of preflight, at its prompt, where an invariant does not hold in it;
+            None where nothing is kept of guests.
         hangs: where guests of this process hung, this run's and others'; they are added to it.
     """
 

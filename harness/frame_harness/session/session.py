@@ -61,7 +61,8 @@ class Session:
         self.say: Say = self._voice.say
         self._runs = Runs(request, self._tell, self._die_with_parent)
         self.leavings = Leavings(request.archive)
-        self._runs.on_violated = self.leavings.of_preflight
+        if request.archive is not None:
+            self._runs.on_violated = self.leavings.of_preflight
         self.archive = None if self.is_worker else archive_of(request)
 
     @property
