@@ -119,6 +119,22 @@ def test_the_picture_fits_the_finding(check: str, kinds: list[str]) -> None:
     assert [one.kind for one in found if one.kind != "lists"] == [kind for kind in kinds if kind != "lists"]
 
 
+def test_the_result_that_shows_the_fault_comes_first() -> None:
+    """The simplest result says it in words alone; another one has a frame, and memory."""
+    words = next(one for one in report_scene.broken().checks if one.check == LIFE and one.run == RELEASE)
+    words = replace(words, frame=None, values=None, field="", message="in words", expected="[]", got="[5]")
+    shown = replace(
+        words, check="test_x.py::test_frame", frame=PFN << 12, field="guard", message="on a frame"
+    )
+    evidence = replace(healthy(), checks=(words, shown))
+    memories = {report_scene.key_of(shown.check): report_scene.memory(healthy_state(SMALL))}
+    for known, first in ((memories, "on a frame"), ({}, "in words")):
+        text = Read(written(evidence, memories=known)).text
+        finding = text.partition("clauses that this subject breaks")[2].partition("The contract")[0]
+        told = [finding.find(f" what {words}") for words in ("on a frame", "in words")]
+        assert told[0 if first == "on a frame" else 1] == min(at for at in told if at >= 0)
+
+
 def test_the_bytes_of_a_page_are_shown_where_they_are_known() -> None:
     result = next(one for one in report_scene.broken().checks if one.check == TABLE and one.run == RELEASE)
     page = bytes([0] * 4000 + [1] * 96)

@@ -137,7 +137,7 @@ class _Builder:
         """A finding: the simplest result whose picture shows the fault, then others that look different."""
         candidates = list(finding.results[:_CANDIDATES])
         lead = candidates[0]
-        if self._telling(lead) > _SHOWS_IT:
+        if self._telling(lead)[0] > _SHOWS_IT:
             lead = min(candidates, key=self._telling)
         views = [self.result(lead)]
         for result in [one for one in candidates if one is not lead]:
@@ -151,15 +151,22 @@ class _Builder:
             max(0, len(rest) - _SIGHTS), origin_words(finding.origin) if finding.origin else "",
         )  # fmt: skip
 
-    def _telling(self, result: CheckResult) -> int:
-        """How well the pictures of a result show its fault, the least first; memory is not yet looked at."""
-        rank = self.figures(result, NOTHING, None, None)[0].rank
-        return min(rank, _SHOWS_IT) if _key(result) in self._memories else rank
+    def _telling(self, result: CheckResult) -> tuple[int, str]:
+        """How well the best picture of a result will show its fault, the least first, and which kind that is.
+
+        Memory is not looked at yet, only whether there is any.
+        """
+        best = self.figures(result, NOTHING, None, None)[0]
+        told = (best.rank, best.kind)
+        if _key(result) not in self._memories or result.frame is None:
+            return told
+        of_a_slot = self._contract.slot.field(result.field) is not None
+        return min(told, (1, "slot") if of_a_slot else (2, "life"))
 
     def _adds(self, result: CheckResult, views: Sequence[ResultView]) -> bool:
         """Whether a result shows something that no other one does."""
-        best = self.figures(result, NOTHING, None, None)[0]
-        if best.rank < _SHOWS_IT and best.kind not in {one.kind for view in views for one in view.figures}:
+        rank, kind = self._telling(result)
+        if rank < _SHOWS_IT and kind not in {one.kind for view in views for one in view.figures}:
             return True
         return _key(result) in self._memories and all(view.memory is None for view in views)
 

@@ -107,7 +107,8 @@ class SlotBytes(Record, frozen=True, kw_only=True):
 class FieldValues(Record, frozen=True, kw_only=True):
     """Fields as numbers: before the last command where that is known, as they should be, as they are.
 
-    Names are those of a slot's fields; `payload` counts bytes of a frame's content that are wrong.
+    Names are those of a slot's fields; `payload` counts bytes of a frame's content that are wrong, `first`
+    and `last` are the ends of a range of physical addresses.
     """
 
     expected: dict[str, int]
