@@ -37,10 +37,12 @@ class CountedGuests:
         self.commands: list[list[str]] = []
         """Of each guest, as they were sent."""
         self.kernels: list[Kernel] = []
+        self.driven: set[int] = set()
+        """Guests that the check itself drives by a debugger."""
 
     def begin(self) -> None:
         """Count from 0 again, for the next check."""
-        self.here, self.commands, self.kernels = Position(), [], []
+        self.here, self.commands, self.kernels, self.driven = Position(), [], [], set()
 
     def boot(self, kind: type[Kernel], image: Image, machine: Machine, **options: Any) -> Kernel:
         """Start the next guest."""
@@ -48,6 +50,8 @@ class CountedGuests:
         self.commands.append([])
         self.here = Position(number, POWER_ON)
         options["hung_before"] = None
+        if options.get(_OF_A_DEBUGGER) is not None:
+            self.driven.add(number)
         if options["seed"] is not None:
             options["seed"] = number + 1
         kernel = self.start(number, kind, image, machine, options)
