@@ -62,8 +62,8 @@ def test_a_line_may_be_named_by_the_end_of_its_path(image: Image) -> None:
 def test_finding_at_a_declaration_is_held_in_the_function(image: Image) -> None:
     path, line = image.item_line("MetaSlot::inc_ref") or ("", 0)
     finding = CheckResult(
-        check="x", clauses=("REF-07",), run=RunKey(machine="microvm", profile="dev"),
-        outcome=Outcome.VIOLATED, duration_s=0.0, at=f"{path}:{line}", function="MetaSlot::inc_ref",
+        check="x", clauses=("REF-07",), run=RunKey(machine="q35", profile="dev"), outcome=Outcome.VIOLATED,
+        duration_s=0.0, at=f"{path}:{line}", function="MetaSlot::inc_ref",
     )  # fmt: skip
     assert stops_of(finding, image).vaddrs == CodeStarts.of(image).of_function("MetaSlot::inc_ref")
 

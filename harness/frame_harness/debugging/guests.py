@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
@@ -37,10 +38,12 @@ class CountedGuests:
         self.commands: list[list[str]] = []
         """Of each guest, as they were sent."""
         self.kernels: list[Kernel] = []
+        self.driven: set[int] = set()
+        """Guests that the check itself drives by a debugger."""
 
     def begin(self) -> None:
         """Count from 0 again, for the next check."""
-        self.here, self.commands, self.kernels = Position(), [], []
+        self.here, self.commands, self.kernels, self.driven = Position(), [], [], set()
 
     def boot(self, kind: type[Kernel], image: Image, machine: Machine, **options: Any) -> Kernel:
         """Start the next guest."""
@@ -48,6 +51,8 @@ class CountedGuests:
         self.commands.append([])
         self.here = Position(number, POWER_ON)
         options["hung_before"] = None
+        if options.get(_OF_A_DEBUGGER) is not None:
+            self.driven.add(number)
         if options["seed"] is not None:
             options["seed"] = number + 1
         kernel = self.start(number, kind, image, machine, options)
@@ -181,27 +186,28 @@ class HeldGuests(CountedGuests):
         self._hold(guest)
 
 
-class OpenGuests(CountedGuests):
+class OpenGuests:
     """Lets a person's debugger find every guest."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__()
         self._folder = folder
-        self._numbers: dict[int, int] = {}
+        self._booted = 0
+        # Kernels hold the RAM of their guests: nobody keeps them here.
+        self._sockets: WeakKeyDictionary[Kernel, Path] = WeakKeyDictionary()
 
-    def start(
-        self, number: int, kind: type[Kernel], image: Image, machine: Machine, options: dict[str, Any]
-    ) -> Kernel:
-        options.setdefault(_OF_A_DEBUGGER, self.socket(number))
-        kernel = kind.boot(image, machine, **options)
-        if options[_OF_A_DEBUGGER] == self.socket(number):
-            self._numbers[id(kernel)] = number
+    def boot(self, kind: type[Kernel], image: Image, machine: Machine, **options: Any) -> Kernel:
+        """Start the next guest; one that its check drives by a debugger has no room for another."""
+        if options.get(_OF_A_DEBUGGER) is not None:
+            return kind.boot(image, machine, **options)
+        self._booted += 1
+        path = self._folder / f"gdb{self._booted}"
+        kernel = kind.boot(image, machine, **options | {_OF_A_DEBUGGER: path})
+        self._sockets[kernel] = path
         return kernel
 
-    def number_of(self, kernel: Kernel | None) -> int | None:
-        """Which of the guests this is; None for one that has no socket here."""
-        return self._numbers.get(id(kernel))
+    def socket_of(self, kernel: Kernel) -> Path | None:
+        """Where a debugger finds a guest; None where it cannot."""
+        return self._sockets.get(kernel)
 
-    def socket(self, number: int) -> Path:
-        """Where a debugger finds a guest."""
-        return self._folder / f"gdb{number}"
+    def close(self) -> None:
+        """End what belongs to no single guest: nothing."""

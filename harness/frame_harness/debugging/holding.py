@@ -40,7 +40,14 @@ def where_to_hold(request: SessionRequest, failure: Failure, place: str, *, befo
         before_last: before the last command in any case, without breakpoints.
     Raises:
         UsageError: `place` has no code.
+        HarnessError: the guest cannot be held.
     """
+    if failure.driven:
+        raise HarnessError(
+            "check", failure.check.check,
+            detail="it holds its guest by a debugger of its own, and QEMU has room for one",
+            next_step="its report names the instructions between which the CPUs took turns",
+        )  # fmt: skip
     last, nowhere = failure.at, Stops("", ())
     if before_last:
         return Where(last, nowhere)

@@ -56,11 +56,11 @@ def pytest_exception_interact(node: object, call: pytest.CallInfo[None]) -> None
         say(f"{node.nodeid} failed: {words}")
         kernels: list[Kernel] = node.stash.get(KERNELS, [])
         kernel = next((one for one in reversed(kernels) if one.alive), None)
-        number = guests.number_of(kernel)
-        if kernel is None or number is None:
+        path = None if kernel is None else guests.socket_of(kernel)
+        if kernel is None or path is None:
             say("no guest of it is left; `frame-harness debug` makes a check again, and stops before that")
             return
-        command = GdbCommand.write(kernel.image, guests.socket(number)).shell()
+        command = GdbCommand.write(kernel.image, path).shell()
         say(f"its guest waits for gdb, in another terminal:\n  {command}")
         say("it goes on when gdb has detached, or with Enter here; Ctrl-C ends the session")
         until_looked(kernel.guest)

@@ -20,6 +20,7 @@ from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.record import Record
 from frame_harness.base.units import MIB
+from frame_harness.contract.layout import RESERVED
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.image.store import write_whole
@@ -114,7 +115,11 @@ def memory_of(ram: GuestRam) -> str:
 def slot_fields(image: Image) -> dict[str, tuple[int, int]]:
     """Offset and size of each field of a slot."""
     dtype = image.dtype(image.slot_type)
-    return {name: (offset, kind.itemsize) for name, (kind, offset, *_) in (dtype.fields or {}).items()}
+    return {
+        name: (offset, kind.itemsize)
+        for name, (kind, offset, *_) in (dtype.fields or {}).items()
+        if RESERVED not in name
+    }
 
 
 def plain_machine(machine: Machine) -> dict[str, Any]:
@@ -158,14 +163,20 @@ def load(folder: Path) -> Recording:
 
 
 def refused(
-    folder: Path, why: str, expected: str = "", actual: str = "", evidence: str = ""
+    folder: Path, why: str, expected: str = "", actual: str = "", evidence: str = "", next_step: str = ""
 ) -> RecordingError:
     """Say that a recording cannot be replayed, and what to do."""
     compared = {"expected": f"sha256 {expected}…", "actual": f"{actual}…"} if expected else {}
     return RecordingError(
         "recording", str(folder), detail=why, evidence=evidence,
-        next_step="record again: `debug CHECK --record`", **compared,
+        next_step=next_step or "record again: `debug CHECK --record`", **compared,
     )  # fmt: skip
+
+
+def diverged(folder: Path, why: str, evidence: str = "") -> RecordingError:
+    """Say that a replay was not the run that was recorded."""
+    todo = "a check that writes to guest RAM itself, as histories do, cannot be replayed: use `debug`"
+    return refused(folder, why, evidence=evidence, next_step=todo)
 
 
 def note_of(

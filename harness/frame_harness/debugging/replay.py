@@ -21,6 +21,7 @@ from frame_harness.debugging.recording import (
     ELF,
     LOG,
     Recording,
+    diverged,
     icount,
     memory_of,
     refused,
@@ -174,17 +175,15 @@ class Replay:
         lines = bytes(self._said).split(b"\n")
         replies = sum(line.startswith(_REPLY) for line in lines)
         why = f"its replay hangs after {replies} of {len(self._note.commands)} commands"
-        return refused(self._folder, why, evidence=guest.stderr_text())
+        return diverged(self._folder, why, guest.stderr_text())
 
     def _compare_end(self, guest: Guest) -> None:
         guest.wait()
         note = self._note
         if hashlib.sha256(self._said).hexdigest() != note.said:
-            raise refused(self._folder, "its replay prints something else", evidence=guest.stderr_text())
+            raise diverged(self._folder, "its replay prints something else", guest.stderr_text())
         if memory_of(guest.ram) != note.memory:
-            raise refused(
-                self._folder, "its replay leaves other bytes in RAM: the check wrote there by itself"
-            )
+            raise diverged(self._folder, "its replay leaves other bytes in RAM")
 
 
 class _Patience:

@@ -32,12 +32,14 @@ class Failure:
     Attributes:
         at: what it had asked last.
         commands: of each of its guests.
+        driven: the check itself drives that guest by a debugger.
     """
 
     result: CheckResult
     image: Image
     at: Position
     commands: tuple[tuple[str, ...], ...]
+    driven: bool = False
 
     @property
     def check(self) -> CheckInRun:
@@ -163,7 +165,8 @@ class _Making:
             return
         at = self._guests.here if self._failed_at is None else self._failed_at
         commands = tuple(map(tuple, self._guests.commands))
-        self.failure = Failure(result, self._ours.run(result.run).image, at, commands)
+        driven = at.guest in self._guests.driven
+        self.failure = Failure(result, self._ours.run(result.run).image, at, commands, driven)
         self._session.shouldfail = "a check failed"
 
 
