@@ -56,7 +56,7 @@ def left(folder: Path) -> FailureFolder:
     [failure] = Archive.open(folder / OUT).failures
     assert len(failure.guests) == 1 and failure.result is not None
     script = (failure.folder / failure.guests[0].script).read_text(encoding="utf-8")
-    assert "-serial stdio" in script and "fd" not in script
+    assert "-serial stdio" in script and "fd=" not in script and "/fd/" not in script
     return failure
 
 
