@@ -118,7 +118,7 @@ class Replay:
             debugger.watch(vaddr, n_bytes)
         bytes_there = guest.ram.view(paddr, n_bytes)
         value = _number(bytes_there)
-        patience = _Patience(guest, note, self._stall_s)
+        patience = Patience(guest, note, self._stall_s)
         while True:
             try:
                 stop = debugger.go_on(lambda: self._wait(guest) or patience.is_over())
@@ -186,7 +186,7 @@ class Replay:
             raise diverged(self._folder, "its replay leaves other bytes in RAM")
 
 
-class _Patience:
+class Patience:
     """How long a replay may go on without a write."""
 
     def __init__(self, guest: Guest, note: Recording, stall_s: float) -> None:
