@@ -75,6 +75,15 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_page_of_an_archive_has_pictures_of_what_its_guests_left(kept: Path) -> None:
+    page = (kept / "report.html").read_text(encoding="utf-8")
+    assert "<title>life of frame 0x5</title>" in page
+    assert "slot.inc_ref 0x5000</text>" in page
+    assert page.count('role="application"') == 1
+    assert "# hello" in page
+    assert "no memory: it crashed at boot" in page
+
+
 def test_judge_prints_the_report_of_the_run_and_ends_with_its_status(kept: Path) -> None:
     run = told("judge", kept)
     verdict = judge(CRASHED, FRAME_METADATA)

@@ -21,7 +21,7 @@ from frame_harness.archive.memory import (
     save_life,
 )
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.memory_state import MemoryState, no_pfns
+from frame_harness.frame_metadata.memory_state import MapRange, MemoryState, no_pfns
 from tests.support.synthetic import SMALL, healthy_state
 
 PADDED = np.dtype({"names": ["next", "flags"], "formats": ["<u8", "<u4"], "offsets": [0, 24], "itemsize": 64})
@@ -38,6 +38,7 @@ def test_a_state_comes_back_whole(state: MemoryState, tmp_path: Path) -> None:
         quarantined=np.array([7, 9]),
         poisoned_while_free=np.array([3]),
         constants=replace(C, refcount_unused=5),
+        map=(MapRange(0, 9, "ram"), MapRange(9, 12, "reserved")),
     )
     save(tmp_path / "a.npz", kept)
     found = load(tmp_path / "a.npz")
@@ -52,6 +53,7 @@ def test_a_state_comes_back_whole(state: MemoryState, tmp_path: Path) -> None:
     assert found.constants == kept.constants
     assert found.quarantined is not None and found.quarantined.tolist() == [7, 9]
     assert found.poisoned_while_free.tolist() == [3]
+    assert found.map == kept.map
 
 
 def test_a_state_without_zones_and_slots_comes_back(state: MemoryState, tmp_path: Path) -> None:
@@ -79,14 +81,16 @@ def test_the_bytes_of_frames_come_back(state: MemoryState, tmp_path: Path) -> No
 
 
 def test_a_life_comes_back_with_its_commands(state: MemoryState, tmp_path: Path) -> None:
+    free = np.array([[4, 0], [3, 0], [3, 0]])
     life = Life(
-        np.array([1, 2]), state.slots[:6].reshape(3, 2), ("alloc new", "slot.inc_ref 0x1000 → ok v=1")
+        np.array([1, 2]), state.slots[:6].reshape(3, 2), ("alloc new", "slot.inc_ref 0x1000 → ok v=1"), free
     )
     save_life(tmp_path / "a.npz", life)
     found = load_life(tmp_path / "a.npz")
     assert found.commands == life.commands
     assert found.pfns.tolist() == [1, 2]
     assert found.slots.tobytes() == life.slots.tobytes()
+    assert found.free_frames.tolist() == free.tolist()
 
 
 def test_runs_make_the_table_again(state: MemoryState, monkeypatch: pytest.MonkeyPatch) -> None:

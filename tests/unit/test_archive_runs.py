@@ -39,7 +39,8 @@ def test_a_run_is_found_as_the_latest(place: Path) -> None:
     assert len(set(folders)) == 2  # also in the same second
     assert (place / runs.LATEST).resolve() == folders[-1]
     assert {path.name for path in folders[-1].iterdir()} == {
-        files.BEGUN, files.HEADER, files.SUMS, "report.json", "report.xml", "report.txt",
+        files.BEGUN, files.HEADER, files.SUMS, "report.html", "report.json", "report.xml",
+        "report.txt",
     }  # fmt: skip
 
 

@@ -43,7 +43,12 @@ def test_a_free_frame_has_the_order_of_its_block() -> None:
 
 
 def test_an_order_that_cannot_be_counts_as_the_largest() -> None:
-    assert states_of(state(flags=[FREE], order=[255])) == [FrameState.FREE + C.max_order]
+    memory = state(flags=[FREE], order=[255])
+    largest = [FrameState.FREE + C.max_order]
+    assert states_of(memory) == largest
+    # Of an allocator with larger blocks, too: there is a look for each order of the contract.
+    zones = tuple(replace(zone, heads=np.full((2, 19), C.link_none)) for zone in memory.zones)
+    assert states_of(replace(memory, constants=replace(C, max_order=18), zones=zones)) == largest
 
 
 def test_a_live_frame_has_its_purpose() -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace as with_fields
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -33,6 +33,7 @@ from frame_harness.html_report.memory import NOTHING, Memory
 from frame_harness.html_report.packing import Packed
 from frame_harness.html_report.page import dumps
 from frame_harness.judge.baseline import EMPTY
+from frame_harness.judge.diagrams import Diagram
 from frame_harness.judge.evidence import (
     CheckInRun,
     CheckResult,
@@ -153,6 +154,10 @@ def test_a_value_that_another_engine_drew_comes_first() -> None:
         assert figures_of(Scene(result, NOTHING, None, None, META_SLOT))[0].caption == "the engine's own"
     finally:
         del figures._DRAWERS[FieldValues]
+
+
+def test_every_diagram_of_an_engine_has_a_drawer() -> None:
+    assert set(get_args(Diagram)) <= figures._DRAWERS.keys()
 
 
 def test_what_stands_against_a_pass_is_told() -> None:

@@ -6,7 +6,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.frame_metadata.constants import Constants
-from frame_harness.frame_metadata.memory_state import MemoryState, MemoryStateError, Zone
+from frame_harness.frame_metadata.memory_state import MapRange, MemoryState, MemoryStateError, Zone
 
 _CHUNK: Final = 1 << 20
 """Slots that are compared at once."""
@@ -69,11 +69,14 @@ class Life:
         pfns: shape (k,).
         slots: shape (steps + 1, k); row 0 is the state before the first command.
         commands: of each step.
+        free_frames: shape (steps + 1, orders), all free frames by the order of their blocks; empty where
+            they were not counted.
     """
 
     pfns: NDArray[np.int64]
     slots: NDArray[np.void]
     commands: tuple[str, ...]
+    free_frames: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), np.int64))
 
 
 def runs_of(slots: NDArray[Any]) -> SlotRuns:
@@ -113,6 +116,8 @@ def save(path: Path, state: MemoryState, payload: Payload = NO_PAYLOAD) -> None:
         "cached": state.cached,
         "ram": state.ram,
         "off_limits": state.off_limits,
+        "map_ends": np.array([(one.first, one.end) for one in state.map], np.int64).reshape(-1, 2),
+        "map_kinds": np.array([one.kind for one in state.map], dtype="U16"),
         "constants": np.array(astuple(state.constants), np.uint64),
         "poisoned_while_free": state.poisoned_while_free,
         "payload_pfns": payload.pfns,
@@ -143,9 +148,13 @@ def load(path: Path) -> MemoryState:
             cached=file["cached"],
             ram=file["ram"],
             off_limits=file["off_limits"],
-            constants=Constants(**{field.name: int(value) for field, value in values}),
+            constants=Constants(**{one.name: int(value) for one, value in values}),
             poisoned_while_free=file["poisoned_while_free"],
             quarantined=file.get("quarantined"),
+            map=tuple(
+                MapRange(first, end, str(kind))
+                for (first, end), kind in zip(file["map_ends"].tolist(), file["map_kinds"], strict=True)
+            ),
         )
 
 
@@ -171,7 +180,8 @@ def load_payload(path: Path) -> Payload:
 
 def save_life(path: Path, life: Life) -> None:
     """Write the life of some frames."""
-    _write(path, {"pfns": life.pfns, "slots": life.slots, "commands": _as_bytes(life.commands)})
+    arrays = {"pfns": life.pfns, "slots": life.slots, "commands": _as_bytes(life.commands)}
+    _write(path, {**arrays, "free_frames": life.free_frames})
 
 
 def load_life(path: Path) -> Life:
@@ -182,7 +192,7 @@ def load_life(path: Path) -> Life:
     """
     with _Reading(path) as file:
         text = file["commands"].tobytes().decode("utf-8")
-        return Life(file["pfns"], file["slots"], tuple(text.split("\n")) if text else ())
+        return Life(file["pfns"], file["slots"], tuple(text.split("\n")) if text else (), file["free_frames"])
 
 
 def _as_bytes(lines: Sequence[str]) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ _CHUNK_SLOTS = 1 << 14
 
 
 class FrameState(IntEnum):
-    """What a frame is; a free one is FREE plus the order of its block."""
+    """What a frame is; a free one is FREE plus the order of its block, at most that of the contract."""
 
     HOLE = 0
     ARRAY = 1
@@ -97,7 +97,7 @@ def frame_states(state: MemoryState) -> FrameRuns:
         rows = slice(first, first + _CHUNK_SLOTS)
         slots = state.slots[rows]
         found = meaning[_signs(slots, cached[rows], constants)]
-        order = np.minimum(slots["order"], constants.max_order)
+        order = np.minimum(slots["order"], C.max_order)
         states[rows] = np.where(found == FrameState.FREE, found + order, found)
     if state.quarantined is not None:
         known = state.quarantined[(state.quarantined >= 0) & (state.quarantined < n_frames)]
@@ -166,7 +166,7 @@ def state_of_slot(*, flags: int, guard: int, refcount: int, order: int, constant
         if present
     )
     state = _meaning(signs)
-    return state + min(order, constants.max_order) if state is FrameState.FREE else int(state)
+    return state + min(order, C.max_order) if state is FrameState.FREE else int(state)
 
 
 def _mark_what_has_no_owner(states: NDArray[np.uint8], state: MemoryState) -> None:

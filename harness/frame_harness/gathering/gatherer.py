@@ -172,7 +172,8 @@ class Gatherer:
             return taken
         if played is not None:
             of = played.end
-            return replace(taken, state=replace(taken.state, ram=of.ram, off_limits=of.off_limits))
+            known = replace(taken.state, ram=of.ram, off_limits=of.off_limits, map=of.map)
+            return replace(taken, state=known)
         state = taken.tried("ranges of RAM", lambda: self._mapped(taken, taken.state))
         return replace(taken, state=state or taken.state)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from frame_harness.archive.memory import Life, Payload
 from frame_harness.base.errors import HarnessError
+from frame_harness.frame_metadata.frame_states import free_frames_by_order
 from frame_harness.frame_metadata.memory_state import SLOT_FIELDS, MemoryState
 from frame_harness.gathering.frames import payload_of
 from frame_harness.gathering.taken import Taken, take
@@ -154,6 +155,7 @@ class _Steps:
         self._changed_by = ""
         self._commands: list[str] = []
         self._rows = [self._row()]
+        self._free = [free_frames_by_order(kernel.slots())]
 
     def play(self, one: Sent) -> None:
         """Send a command, look at memory."""
@@ -166,6 +168,7 @@ class _Steps:
             raise NotReplayed("replay", detail=f"more than {MOST_CPU_S:g} s of QEMU's CPU time")
         self._commands.append(f"{one.line} → {reply}")
         self._rows.append(self._row())
+        self._free.append(free_frames_by_order(self._kernel.slots()))
         if not _equal(self._now[0].slots, self._kernel.slots()):
             self._before, self._now, self._changed_by = self._now, self._moment(), one.line
 
@@ -176,7 +179,7 @@ class _Steps:
         )
         # Lists and counters may have changed without a slot.
         end = self._state()
-        life = Life(self._pfns, np.array(self._rows), tuple(self._commands))
+        life = Life(self._pfns, np.array(self._rows), tuple(self._commands), np.array(self._free))
         return Played(before, payload, changed_by, end, life)
 
     def _moment(self) -> tuple[MemoryState, Payload]:

@@ -83,6 +83,7 @@ def with_regions(state: MemoryState, regions: Sequence[Region]) -> MemoryState:
         state,
         ram=_ranges(regions, lambda kind: kind not in ("reserved", "acpi")),
         off_limits=_ranges(regions, lambda kind: kind != "ram"),
+        map=tuple(MapRange(*_frames(region), region.kind) for region in regions),
     )
 
 

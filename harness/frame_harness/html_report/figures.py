@@ -14,8 +14,19 @@ from frame_harness.base.text import printable
 from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
 from frame_harness.contract.layout import StructLayout
 from frame_harness.html_report.memory import Memory
+from frame_harness.judge.diagrams import Interleaving, OrderingTrace, StormRates
 from frame_harness.judge.evidence import CheckResult, Level
-from frame_harness.pictures import address_axis, byte_map, free_lists, life, outcome, page_map
+from frame_harness.pictures import (
+    address_axis,
+    byte_map,
+    free_lists,
+    interleaving,
+    life,
+    orderings,
+    outcome,
+    page_map,
+    storm,
+)
 from frame_harness.pictures.address_axis import near_the_end
 from frame_harness.pictures.moment import Moment, ZoneLists
 
@@ -58,7 +69,11 @@ class Scene:
 
 
 Drawer = Callable[[Any], str]
-_DRAWERS: dict[type, tuple[str, Drawer]] = {}
+_DRAWERS: dict[type, tuple[str, Drawer]] = {
+    Interleaving: ("Two CPUs, and who was held where", interleaving.svg),
+    OrderingTrace: ("What the memory orderings of the compiled code allow", orderings.svg),
+    StormRates: ("Steps a second of each CPU", storm.svg),
+}
 
 
 def draws(kind: type, name: str, drawer: Drawer) -> None:

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.memory_state import MemoryState
+from frame_harness.html_report.figures import split_command
 from frame_harness.html_report.memory import Memory
 from frame_harness.judge.evidence import CheckInRun, Evidence
 from frame_harness.pictures.life import Life
 
 
 class KeptLife(Protocol):
-    """The slots of some frames over the commands of a guest; shapes as in `pictures.life.Life`."""
+    """The slots of some frames over a guest's commands; shapes as in `pictures.life.Life` and `Memory`."""
 
     @property
     def pfns(self) -> NDArray[Any]: ...
@@ -27,6 +28,9 @@ class KeptLife(Protocol):
 
     @property
     def commands(self) -> tuple[str, ...]: ...
+
+    @property
+    def free_frames(self) -> NDArray[Any]: ...
 
 
 class KeptPages(Protocol):
@@ -126,10 +130,17 @@ def _memory_of(failure: KeptFailure) -> Memory:
         payload={}
         if pages is None
         else {pfn: page.tobytes() for pfn, page in zip(pages.pfns.tolist(), pages.pages, strict=True)},
-        life=None if life is None else Life(tuple(life.pfns.tolist()), life.slots, life.commands),
+        life=None if life is None else _shown(life),
+        free_frames=() if life is None else life.free_frames.tolist(),
         console=failure.console,
         notes=failure.notes,
     )
+
+
+def _shown(life: KeptLife) -> Life:
+    """Without the replies, for which a picture has no room."""
+    commands = tuple(split_command(line)[0] for line in life.commands)
+    return Life(tuple(life.pfns.tolist()), life.slots, commands)
 
 
 def sources_in(archive: KeptRun, more: Iterable[str] = ()) -> dict[str, str]:

@@ -22,7 +22,7 @@ from frame_harness.html_report.figures import Figure, Scene, figures_of, split_c
 from frame_harness.html_report.memory import NOTHING, Memory
 from frame_harness.html_report.packing import Packed
 from frame_harness.judge.baseline import Baseline
-from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence
+from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, Level
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.verdict import Verdict
 from frame_harness.pictures import frame_map, palette
@@ -33,6 +33,8 @@ from frame_harness.report.origins import origin_words
 _OTHERS = 2
 _CANDIDATES = 12
 _SHOWS_IT = 2
+_SEVERAL_CPUS = {Level.INTERLEAVING, Level.STORM}
+"""Levels of checks whose commands are not played again: nobody knows what was when."""
 _ROOM_OF_OVERVIEWS = 600_000
 _SIGHTS = 12
 _CONSOLE_LINES = 400
@@ -166,9 +168,13 @@ class _Builder:
     def _adds(self, result: CheckResult, views: Sequence[ResultView]) -> bool:
         """Whether a result shows something that no other one does."""
         rank, kind = self._telling(result)
-        if rank < _SHOWS_IT and kind not in {one.kind for view in views for one in view.figures}:
+        shown = {one.kind for view in views for one in view.figures}
+        if rank < _SHOWS_IT and kind not in shown:
             return True
-        return _key(result) in self._memories and all(view.memory is None for view in views)
+        if _key(result) not in self._memories:
+            return False
+        has_a_life = result.frame is not None and result.level not in _SEVERAL_CPUS
+        return all(view.memory is None for view in views) or ("life" not in shown and has_a_life)
 
     def figures(
         self, result: CheckResult, memory: Memory, before: Moment | None, after: Moment | None

@@ -17,6 +17,7 @@ from frame_harness.archive.memory import Life
 from frame_harness.archive.records import FailureRecord, GuestRecord
 from frame_harness.archive.writing import FailureWriter
 from frame_harness.base.errors import HarnessError
+from frame_harness.frame_metadata.frame_states import free_frames_by_order
 from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.gathering.frames import payload_of
 from frame_harness.gathering.replay import Played
@@ -167,7 +168,8 @@ class _Case:
             return None
         rows: list[NDArray[np.void]] = [one.slots[taken.pfns] for one in (*states, taken.state)]
         operations = operations_of(self.failure.steps)
-        life = Life(taken.pfns, np.array(rows), tuple(map(str, operations)))
+        free = [free_frames_by_order(one.slots) for one in (*states, taken.state)]
+        life = Life(taken.pfns, np.array(rows), tuple(map(str, operations)), np.array(free))
         return Played(
             before, payload_of(self.core.guest, taken.pfns[:0]), str(operations[-1]), taken.state, life
         )

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.frame_states import FrameState
 from frame_harness.pictures.moment import ZoneLists
 from frame_harness.pictures.svg import Picture
 
@@ -54,13 +56,17 @@ def _draw_row(
         earlier = count if past is None else int(past[order])
         height = _BAR * np.log1p(count) / np.log1p(most)
         if count:
-            picture.rect(x + 8, y + _ROW - 6 - height, _COLUMN - 16, height, f"state-{16 + order}")
+            picture.rect(x + 8, y + _ROW - 6 - height, _COLUMN - 16, height, _color(order))
         changed = count != earlier
         words = f"{earlier}→{count}" if changed else str(count)
         picture.text(x + _COLUMN / 2, y + 12, words if count or changed else "·",
                      "strong" if changed else "faint", anchor="middle")  # fmt: skip
         if changed:
             picture.rect(x + 2, y - 2, _COLUMN - 4, _ROW - 2, "ink dashed")
+
+
+def _color(order: int) -> str:
+    return f"state-{FrameState.FREE + min(order, C.max_order)}"
 
 
 def fragmentation(samples: Sequence[Sequence[int]], *, title: str) -> str:
@@ -80,7 +86,7 @@ def fragmentation(samples: Sequence[Sequence[int]], *, title: str) -> str:
         line = [(48 + at * step, 12 + _HIGH * (1 - share)) for at, share in enumerate(upper.tolist())]
         back = [(48 + at * step, 12 + _HIGH * (1 - share)) for at, share in enumerate(below.tolist())][::-1]
         if table[:, order].any():
-            picture.polygon([*line, *back], f"state-{16 + order}", tip=f"free blocks of order {order}")
+            picture.polygon([*line, *back], _color(order), tip=f"free blocks of order {order}")
             at = float(upper[-1] + below[-1]) / 2
             if upper[-1] - below[-1] > 0.08:
                 picture.text(56 + _WIDE, 16 + _HIGH * (1 - at), f"order {order}", "faint")
