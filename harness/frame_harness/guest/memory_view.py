@@ -50,7 +50,6 @@ def memory_state(
         cached=cached_frames(_cached(buddy["caches"])),
         canary=canary,
         quarantined=None if quarantined is None else _pfns(quarantined),
-        map=tuple(MapRange(*_frames(region), region.kind) for region in regions),
     )
 
 
@@ -83,6 +82,7 @@ def with_regions(state: MemoryState, regions: Sequence[Region]) -> MemoryState:
         state,
         ram=_ranges(regions, lambda kind: kind not in ("reserved", "acpi")),
         off_limits=_ranges(regions, lambda kind: kind != "ram"),
+        map=tuple(MapRange(*_frames(region), region.kind) for region in regions),
     )
 
 
