@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.frame_kinds import (
-    NO_ORDER,
-    Frames,
-    FrameState,
-    Purpose,
-    frames_of,
-    runs,
-    states,
-)
-from frame_harness.frame_metadata.memory_state import MemoryState, mask_of_ranges
+from frame_harness.frame_metadata.frame_states import FrameState, runs_of, state_of_slot, states_by_frame
+from frame_harness.frame_metadata.memory_state import MapRange, MemoryState, mask_of_ranges
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
@@ -30,42 +23,39 @@ from tests.property.test_invariants_property import WORDS, shapes
 from tests.support.synthetic import SMALL, Shape, healthy_state
 
 HEALTHY = healthy_state(SMALL)
+LARGEST_STATE = FrameState.FREE + C.max_order
 COUNTED = {
-    "free": FrameState.FREE,
-    "cached": FrameState.CACHED,
-    "allocated": FrameState.LIVE,
-    "quarantined": FrameState.QUARANTINED,
+    "free": range(FrameState.FREE, LARGEST_STATE + 1),
+    "cached": (FrameState.CACHED,),
+    "allocated": (FrameState.KERNEL, FrameState.USER, FrameState.BLOCK),
+    "quarantined": (FrameState.QUARANTINED,),
 }
+NO_ORDER = 255
+FIELDS = st.integers(0, 2**32 - 1) | st.sampled_from([0, C.flag_free, C.flag_allocated, C.guard_poisoned])
 
 
-@dataclass(frozen=True)
-class Region:
-    base: int
-    end: int
-    kind: str
-
-
-def count(found: Frames, state: FrameState) -> int:
-    return int(np.count_nonzero(found.states == state))
+def counts(states: NDArray[np.uint8]) -> dict[str, int]:
+    return {name: int(np.isin(states, list(ones)).sum()) for name, ones in COUNTED.items()}
 
 
 @given(shapes(), st.booleans())
 def test_healthy_memory_has_as_many_frames_of_a_state_as_its_zones_count(shape: Shape, told: bool) -> None:
     state = healthy_state(shape)
-    found = frames_of(state if told else replace(state, quarantined=None))
-    assert {name: count(found, one) for name, one in COUNTED.items()} == {
-        name: sum(getattr(zone, name) for zone in state.zones) for name in COUNTED
-    }
-    assert count(found, FrameState.UNKNOWN) == count(found, FrameState.POISONED) == 0
-    assert np.array_equal(
-        found.states == FrameState.RESERVED, mask_of_ranges(state.off_limits, len(found.states))
-    )
+    states = states_by_frame(state if told else replace(state, quarantined=None))
+    assert counts(states) == {name: sum(getattr(zone, name) for zone in state.zones) for name in COUNTED}
+    wrong = [FrameState.CONFLICT, FrameState.NOBODY, FrameState.POISONED, FrameState.IDLE]
+    assert not np.isin(states, wrong).any()
+    if len(state.ram):
+        off_limits = mask_of_ranges(state.off_limits, len(states))
+        assert np.array_equal(states == FrameState.RESERVED, off_limits)
+        outside = ~mask_of_ranges(state.ram, len(states)) & ~off_limits
+        assert np.array_equal(states == FrameState.HOLE, outside)
 
 
 @given(shapes())
 def test_blocks_on_the_lists_are_the_free_runs_of_their_order(shape: Shape) -> None:
     state = healthy_state(shape)
-    found, listed = frames_of(state), np.full(state.n_frames, NO_ORDER, dtype=np.uint8)
+    states, listed = states_by_frame(state), np.full(state.n_frames, NO_ORDER, dtype=np.uint8)
     for zone in state.zones:
         for order in range(C.max_order + 1):
             for head in zone.heads[:, order].tolist():
@@ -73,8 +63,8 @@ def test_blocks_on_the_lists_are_the_free_runs_of_their_order(shape: Shape) -> N
                 while link != C.link_none:
                     listed[link >> 12 : (link >> 12) + (1 << order)] = order
                     link = int(state.slots["next"][link >> 12])
-    free = found.states == FrameState.FREE
-    assert np.array_equal(np.where(free, found.orders, NO_ORDER), listed)
+    free = states >= FrameState.FREE
+    assert np.array_equal(np.where(free, states - FrameState.FREE, NO_ORDER), listed)
 
 
 @given(st.integers(0, HEALTHY.n_frames - 1), st.sampled_from(["flags", "refcount", "guard", "order"]), WORDS)
@@ -83,9 +73,17 @@ def test_any_word_in_a_slot_changes_the_state_of_few_frames_and_breaks_nothing(
 ) -> None:
     slots = HEALTHY.slots.copy()
     slots[field][pfn] = word & (2 ** (8 * slots.dtype[field].itemsize) - 1)
-    before, after = states(HEALTHY), states(replace(HEALTHY, slots=slots))
+    before, after = states_by_frame(HEALTHY), states_by_frame(replace(HEALTHY, slots=slots))
     assert set(np.flatnonzero(before != after).tolist()) <= {pfn}
-    assert max(after.tolist()) <= max(FrameState)
+    assert set(after.tolist()) <= {*FrameState, *range(FrameState.FREE, LARGEST_STATE + 1)}
+
+
+@given(FIELDS, FIELDS, FIELDS, st.integers(0, 255))
+def test_any_slot_alone_is_told_as_in_a_table(flags: int, guard: int, refcount: int, order: int) -> None:
+    pfn = a_frame(FrameState.KERNEL)
+    state = replace(changed(pfn, flags=flags, guard=guard, refcount=refcount, order=order), quarantined=None)
+    told = state_of_slot(flags=flags, guard=guard, refcount=refcount, order=order)
+    assert states_by_frame(state)[pfn] == told
 
 
 def changed(pfn: int, **fields: int) -> MemoryState:
@@ -95,64 +93,49 @@ def changed(pfn: int, **fields: int) -> MemoryState:
     return state
 
 
-def a_frame(state: FrameState) -> int:
-    return int(np.flatnonzero(states(HEALTHY) == state)[3])
+def a_frame(state: int) -> int:
+    return int(np.flatnonzero(states_by_frame(HEALTHY) == state)[3])
 
 
 @pytest.mark.parametrize(
     ("of", "fields", "is_"),
     [
-        (FrameState.FREE, {"flags": 0}, FrameState.UNKNOWN),
-        (FrameState.FREE, {"flags": C.flag_free | C.flag_allocated}, FrameState.UNKNOWN),
+        (FrameState.FREE, {"flags": 0}, FrameState.NOBODY),
+        (FrameState.FREE, {"flags": C.flag_free | C.flag_allocated}, FrameState.CONFLICT),
         (FrameState.FREE, {"guard": C.guard_poisoned}, FrameState.POISONED),
-        (FrameState.CACHED, {"flags": C.flag_allocated, "refcount": 1}, FrameState.UNKNOWN),
-        (FrameState.LIVE, {"flags": C.flag_free, "refcount": C.refcount_unused}, FrameState.FREE),
-        (FrameState.LIVE, {"flags": C.flag_poisoned}, FrameState.POISONED),
-        (FrameState.LIVE, {"refcount": 0}, FrameState.LIVE),
-        (FrameState.HOLE, {"flags": C.flag_allocated, "refcount": 1}, FrameState.HOLE),
-        (FrameState.RESERVED, {"guard": C.guard_poisoned}, FrameState.RESERVED),
+        (FrameState.CACHED, {"flags": C.flag_allocated, "refcount": 1}, FrameState.CONFLICT),
+        (FrameState.USER, {"flags": C.flag_free, "refcount": C.refcount_unused}, FrameState.FREE),
+        (FrameState.USER, {"flags": C.flag_allocated | C.flag_poisoned}, FrameState.POISONED),
+        (FrameState.KERNEL, {"refcount": 0}, FrameState.KERNEL),
+        (FrameState.HOLE, {"flags": C.flag_allocated, "refcount": 1}, FrameState.CONFLICT),
+        (FrameState.RESERVED, {"guard": C.guard_poisoned}, FrameState.POISONED),
     ],
 )
 def test_slot_that_says_otherwise_is_shown(of: FrameState, fields: dict[str, int], is_: FrameState) -> None:
     pfn = a_frame(of)
-    assert states(changed(pfn, **fields))[pfn] == is_
+    assert states_by_frame(changed(pfn, **fields))[pfn] == is_
 
 
 def test_dropped_and_poisoned_frame_is_in_quarantine_unless_the_caller_knows_better() -> None:
-    pfn = a_frame(FrameState.LIVE)
+    pfn = a_frame(FrameState.USER)
     state = replace(changed(pfn, refcount=0, guard=C.guard_poisoned), quarantined=None)
-    assert states(state)[pfn] == FrameState.QUARANTINED
-    assert states(replace(state, quarantined=HEALTHY.quarantined))[pfn] == FrameState.POISONED
+    assert states_by_frame(state)[pfn] == FrameState.QUARANTINED
+    assert states_by_frame(replace(state, quarantined=HEALTHY.quarantined))[pfn] == FrameState.POISONED
 
 
-def test_map_tells_the_image_and_the_array_from_what_is_reserved() -> None:
-    regions = [
-        Region(0, 0x1000, "boot"),
-        Region(0x100000, 0x200001, "kernel"),
-        Region(0x300000, 0x301000, "meta"),
-    ]
-    found = frames_of(
-        HEALTHY, [*regions, Region(0x400000, 0x500000, "ram"), Region(1 << 45, 1 << 46, "reserved")]
-    )
-    assert set(found.states[0x100:0x201]) == {FrameState.IMAGE}, "also the frame that it ends in"
-    assert found.states[0x201] != FrameState.IMAGE
-    assert (found.states[0], found.states[0x300]) == (FrameState.RESERVED, FrameState.ARRAY)
-    assert found.orders[0x100] == NO_ORDER
-    assert np.array_equal(found.states[0x400:0x500], states(HEALTHY)[0x400:0x500])
-
-
-def test_purposes_are_those_of_live_frames() -> None:
-    found = frames_of(HEALTHY)
-    flags, live = HEALTHY.slots["flags"], found.states == FrameState.LIVE
-    for purpose, flag in ((Purpose.KERNEL, C.flag_kernel), (Purpose.USER, C.flag_user)):
-        assert np.array_equal(found.purposes == purpose, live & (flags & flag != 0))
+def test_range_of_the_map_beyond_the_table_is_cut() -> None:
+    map_ = (MapRange(HEALTHY.n_frames - 1, 1 << 40, "kernel"), MapRange(1 << 40, 1 << 41, "boot"))
+    state = replace(changed(HEALTHY.n_frames - 1, flags=0, guard=0), map=map_)
+    states = states_by_frame(state)
+    assert states[-1] == FrameState.IMAGE
+    assert np.array_equal(states[:-1], states_by_frame(HEALTHY)[:-1])
 
 
 @given(st.lists(st.integers(0, 3), max_size=40))
 def test_runs_tile_what_they_are_of(values: list[int]) -> None:
-    tiles = list(runs(np.array(values, dtype=np.uint8)))
-    assert [value for first, end, value in tiles for _ in range(first, end)] == values
-    assert all(one[1] == other[0] and one[2] != other[2] for one, other in itertools.pairwise(tiles))
+    runs = runs_of(np.array(values, dtype=np.uint8))
+    assert runs.expanded().tolist() == values
+    assert all(one != other for one, other in itertools.pairwise(runs.states.tolist()))
 
 
 @pytest.fixture
@@ -164,20 +147,21 @@ def kernel() -> Iterator[Kernel]:
 def test_booted_guest_has_the_states_that_it_was_led_to(kernel: Kernel) -> None:
     user, dropped = kernel.alloc(purpose="user", zeroed=False), kernel.alloc(purpose="kernel", zeroed=False)
     block, poisoned = kernel.buddy_alloc(2, "unmovable"), kernel.alloc(zeroed=False)
-    for paddr in (dropped, poisoned):
+    put_away = kernel.buddy_alloc(3, "unmovable")
+    for paddr in (dropped, poisoned, put_away + (5 << 12)):
         kernel.slot(paddr).mark_poisoned()
     kernel.slot(dropped).set_refcount(0)
     kernel.buddy_free(dropped, 0)
-    found = frames_of(kernel.state(), kernel.memory_map())
-    of = {paddr: found.states[paddr >> 12] for paddr in (user, dropped, block, poisoned)}
-    assert list(map(FrameState, of.values())) == [
-        FrameState.LIVE, FrameState.QUARANTINED, FrameState.LIVE, FrameState.POISONED,
+    kernel.buddy_free(put_away, 3)
+    states = states_by_frame(kernel.state())
+    assert [FrameState(states[paddr >> 12]) for paddr in (user, dropped, block, poisoned)] == [
+        FrameState.USER, FrameState.QUARANTINED, FrameState.BLOCK, FrameState.POISONED,
     ]  # fmt: skip
-    assert found.purposes[user >> 12] == Purpose.USER
-    assert found.orders[block >> 12] == 2
-    assert found.states[kernel.witness.meta_paddr >> 12] == FrameState.ARRAY
-    assert found.states[0x100] == FrameState.IMAGE
-    stats = kernel.stats()
-    counts = {name: count(found, one) for name, one in COUNTED.items()}
-    assert counts["free"] + counts["cached"] == stats["free"] + stats["cached"]
-    assert counts["quarantined"] == stats["quarantined"] == 1
+    whole = states[put_away >> 12 : (put_away >> 12) + 8]
+    assert set(whole.tolist()) == {FrameState.QUARANTINED}
+    assert states[kernel.witness.meta_paddr >> 12] == FrameState.ARRAY
+    assert states[0x100] == FrameState.IMAGE
+    stats, counted = kernel.stats(), counts(states)
+    assert counted["free"] + counted["cached"] == stats["free"] + stats["cached"]
+    assert counted["quarantined"] == stats["quarantined"] == 9
+    assert not np.isin(states, [FrameState.CONFLICT, FrameState.NOBODY]).any()

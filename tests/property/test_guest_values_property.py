@@ -180,7 +180,7 @@ def test_any_numbers_in_the_record_of_a_program_are_told(numbers: list[int]) -> 
         "iterations", "steps", "allocated", "released", "out_of_memory", "won", "lost", "last_refs", "rounds",
         "live", "on_last_ref", "on_unmap", "violations", "panics",
     )])  # fmt: skip
-    first = [(name, "<u8") for name in ("op", "paddr", "expected", "got", "iteration")]
+    first = [(name, "<u8") for name in ("op", "paddr", "expected", "got", "iteration", "tsc")]
     entry = np.dtype([(name, "<u8") for name in ("op", "began_tsc", "ended_tsc", "result")])
     cpu = np.dtype(
         [*((n, "<u8") for n in counters.names or ()), *first, ("n_logged", "<u8"), ("log", entry, (4,))]

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_harness.cli.console_map import COLUMNS, LINES, LOOKS, frames_of_a_sign, picture
+from frame_harness.cli.console_slot import frame_words
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.frame_kinds import FrameState
+from frame_harness.frame_metadata.frame_states import WORDS, FrameState, state_of_slot
 from frame_harness.frame_metadata.slot_words import FLAGS, GUARDS, bits_in_words
 from frame_harness.judge.exit_codes import ExitCode
+from tests.support.synthetic import SLOT
 
 FRAMES_OF_64_GIB = 1 << 24
 
@@ -28,7 +30,7 @@ def rows(lines: list[str]) -> str:
 
 def test_64_gib_fit_on_a_screen_and_one_poisoned_frame_is_seen() -> None:
     states = np.full(FRAMES_OF_64_GIB, FrameState.FREE, dtype=np.uint8)
-    states[::2] = FrameState.LIVE
+    states[::2] = FrameState.USER
     states[12_345_678] = FrameState.POISONED
     lines = drawn(states)
     assert len(lines) <= 24 and max(map(len, lines)) <= 84
@@ -37,9 +39,17 @@ def test_64_gib_fit_on_a_screen_and_one_poisoned_frame_is_seen() -> None:
 
 
 def test_every_state_has_a_sign_of_its_own() -> None:
-    assert set(LOOKS) == set(FrameState)
+    assert set(LOOKS) == set(WORDS) == set(FrameState)
+    assert len({look.sign for look in LOOKS.values()} | {"+"}) == len(FrameState) + 1
     states = np.array(FrameState, dtype=np.uint8)
-    assert rows(drawn(states)) == "".join(look.sign for look in LOOKS.values())
+    assert rows(drawn(states)) == "".join(LOOKS[state].sign for state in FrameState)
+
+
+def test_free_blocks_of_any_order_share_one_sign() -> None:
+    states = np.array([FrameState.FREE + order for order in range(C.max_order + 1)], dtype=np.uint8)
+    lines = drawn(states)
+    assert rows(lines) == "-" * len(states)
+    assert lines[-1] == f"  - free: {len(states)} frames, {4 * len(states)} KiB"
 
 
 @given(st.lists(st.sampled_from(FrameState), min_size=1, max_size=3000), st.integers(0, 2999))
@@ -47,7 +57,7 @@ def test_picture_tells_how_many_frames_have_a_state(values: list[FrameState], fi
     first %= len(values)
     lines = drawn(np.array(values, dtype=np.uint8), first)
     for state in FrameState:
-        told = [line for line in lines if line.startswith(f"  {LOOKS[state].sign} {LOOKS[state].words}: ")]
+        told = [line for line in lines if line.startswith(f"  {LOOKS[state].sign} {WORDS[state]}: ")]
         count = values[first:].count(state)
         assert [line.split(": ")[1].split()[0] for line in told] == ([str(count)] if count else [])
     assert len(lines) <= LINES + 2 + len(FrameState)
@@ -64,6 +74,32 @@ def test_bits_have_the_contract_s_names() -> None:
     assert bits_in_words(C.guard_poisoned, GUARDS) == "POISONED"
     assert bits_in_words(0, FLAGS) == "none"
     assert len(FLAGS) == 9 and len(GUARDS) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"flags": C.flag_allocated | C.flag_user}, "live, user, order 3"),
+        ({"flags": C.flag_allocated}, "live, no purpose named, order 3"),
+        ({"flags": C.flag_free}, "free, order 3"),
+        ({"flags": 0}, "neither free nor allocated"),
+        ({"flags": C.flag_allocated, "guard": C.guard_poisoned, "refcount": 0}, "quarantined, order 3"),
+        (
+            {"flags": C.flag_allocated | C.flag_kernel | C.flag_poisoned, "guard": C.guard_poisoned},
+            "poisoned (live, kernel, order 3)",
+        ),
+        ({"flags": C.flag_free, "guard": C.guard_poisoned}, "poisoned (free, order 3)"),
+    ],
+)
+def test_frame_is_told_with_its_order_and_purpose(fields: dict[str, int], words: str) -> None:
+    slot = np.zeros(1, dtype=SLOT)
+    slot["refcount"], slot["order"] = 1, 3
+    for name, value in fields.items():
+        slot[name] = value
+    flags, guard, refcount, order = (int(slot[name][0]) for name in ("flags", "guard", "refcount", "order"))
+    assert (
+        frame_words(slot[0], state_of_slot(flags=flags, guard=guard, refcount=refcount, order=order)) == words
+    )
 
 
 def said(lines: str, *words: str) -> list[str]:
@@ -84,7 +120,7 @@ def test_session_with_the_host_s_commands() -> None:
     fields = dict(
         line.split(None, 1) for line in lines if line.startswith(("frame ", "flags", "refcount", "next"))
     )
-    assert fields["frame"].split(None, 1)[1] == "pfn 0x1060: live, order 0, user"
+    assert fields["frame"].split(None, 1)[1] == "pfn 0x1060: live, user, order 0"
     assert fields["flags"].split(None, 1)[1] == "ALLOCATED USER MOVABLE"
     assert fields["next"] == "0xffffffffffffffff  none"
     told = [line for line in lines if line.startswith("watch refcount of")]
@@ -93,7 +129,7 @@ def test_session_with_the_host_s_commands() -> None:
         "watch refcount of frame 0x1060000: 0x1 → 0x2",
         "watch refcount of frame 0x1060000: 0x2, unchanged",
     ]
-    assert "  S slot table: 96 frames, 384 KiB" in lines and "0x1000000 0x1060000 meta" in lines
+    assert "  A slot table: 96 frames, 384 KiB" in lines and "0x1000000 0x1060000 meta" in lines
     assert "4 KiB a sign, 256 KiB a line; frames 0x1060 to 0x1061" in lines
     assert "\x1b" not in text
 
@@ -145,4 +181,4 @@ def test_guest_without_a_table_says_so_and_goes_on() -> None:
 
 def test_guest_with_a_table_alone_has_a_picture() -> None:
     lines = said("map\n", "--init", "array")
-    assert "  S slot table: 96 frames, 384 KiB" in lines
+    assert "  A slot table: 96 frames, 384 KiB" in lines

@@ -9,11 +9,13 @@ import pytest
 
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_states import (
+    WORDS,
     FrameState,
     frame_states,
     free_frames_by_order,
     runs_of,
     state_of_slot,
+    words_of,
 )
 from frame_harness.frame_metadata.memory_state import MapRange, MemoryState, Zone, cached_frames, pfn_ranges
 from tests.support.synthetic import SLOT, SMALL, healthy_state
@@ -71,7 +73,66 @@ def test_frames_that_the_allocator_counts_as_quarantined_are_so() -> None:
     assert states_of(memory) == [FrameState.BLOCK, FrameState.QUARANTINED]
 
 
-@pytest.mark.parametrize("flags", [FREE | HELD, FREE | HELD | C.flag_kernel])
+def test_poison_speaks_for_the_dropped_frames_beside_it() -> None:
+    """The block in quarantine has three frames; one that was dropped apart from it is nobody's."""
+    memory = state(
+        flags=[HELD, 0, HELD, HELD | C.flag_kernel, HELD, 0],
+        guard=[0, 0, C.guard_poisoned, 0, 0, 0],
+        refcount=[1, 0, 0, 0, 1, 0],
+    )
+    assert states_of(memory) == [
+        FrameState.BLOCK, FrameState.QUARANTINED, FrameState.QUARANTINED, FrameState.QUARANTINED,
+        FrameState.BLOCK, FrameState.NOBODY,
+    ]  # fmt: skip
+
+
+def test_quarantine_ends_where_the_allocator_s_memory_does() -> None:
+    memory = replace(
+        state(flags=[0] * 4, guard=[0, 0, C.guard_poisoned, 0], refcount=[0] * 4),
+        off_limits=pfn_ranges([(0, 2)]),
+        ram=pfn_ranges([(0, 3)]),
+    )
+    assert states_of(memory) == [
+        FrameState.RESERVED, FrameState.RESERVED, FrameState.QUARANTINED, FrameState.HOLE,
+    ]  # fmt: skip
+
+
+def test_without_a_map_quarantine_ends_where_nothing_is_allocated() -> None:
+    memory = replace(
+        state(flags=[0, HELD, HELD], guard=[0, C.guard_poisoned, 0], refcount=[0] * 3), ram=pfn_ranges([])
+    )
+    assert states_of(memory) == [FrameState.NOBODY, FrameState.QUARANTINED, FrameState.QUARANTINED]
+
+
+def test_who_knows_the_quarantine_decides() -> None:
+    poisoned = state(flags=[HELD] * 3, guard=[C.guard_poisoned] * 3, refcount=[0] * 3)
+    memory = replace(poisoned, quarantined=np.array([1], dtype=np.int64))
+    assert states_of(memory) == [FrameState.POISONED, FrameState.QUARANTINED, FrameState.POISONED]
+
+
+def test_a_free_frame_that_is_known_to_be_in_quarantine_is_a_conflict() -> None:
+    memory = replace(state(flags=[FREE, FREE]), quarantined=np.array([0], dtype=np.int64))
+    assert states_of(memory) == [FrameState.CONFLICT, FrameState.FREE]
+
+
+def test_without_an_allocator_there_is_no_quarantine() -> None:
+    memory = replace(state(flags=[0, 0], guard=[C.guard_poisoned, 0], refcount=[0, 0]), zones=())
+    assert states_of(memory) == [FrameState.POISONED, FrameState.IDLE]
+
+
+@pytest.mark.parametrize("where", [{"flags": [HELD | C.flag_poisoned]}, {"guard": [C.guard_poisoned]}])
+def test_poison_is_seen_in_either_word(where: dict[str, list[int]]) -> None:
+    assert states_of(state(**{"flags": [HELD], **where})) == [FrameState.POISONED]
+
+
+def test_poison_is_shown_also_where_nobody_may_own_memory() -> None:
+    memory = replace(state(flags=[0, HELD], guard=[C.guard_poisoned] * 2), off_limits=pfn_ranges([(0, 2)]))
+    assert states_of(memory) == [FrameState.POISONED, FrameState.CONFLICT]
+
+
+@pytest.mark.parametrize(
+    "flags", [FREE | HELD, FREE | HELD | C.flag_kernel, HELD | C.flag_kernel | C.flag_user]
+)
 def test_two_owners_are_a_conflict(flags: int) -> None:
     assert states_of(state(flags=[flags])) == [FrameState.CONFLICT]
 
@@ -142,6 +203,11 @@ def test_runs_say_the_same_as_the_frames() -> None:
     assert [runs.at(pfn) for pfn in range(7)] == states.tolist()
     assert runs.counts() == {0: 3, 6: 3, 17: 1}
     assert runs_of(states[:0]).expanded().tolist() == []
+
+
+def test_a_state_has_the_same_words_everywhere() -> None:
+    assert [words_of(FrameState.USER), words_of(FrameState.FREE + 3)] == ["live, user", "free, order 3"]
+    assert len(set(WORDS.values())) == len(FrameState)
 
 
 def test_one_slot_alone_is_told_alike() -> None:

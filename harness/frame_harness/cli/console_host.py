@@ -15,7 +15,7 @@ from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.cli.console_map import picture
 from frame_harness.cli.console_slot import slot_lines
 from frame_harness.contract.layout import RESERVED
-from frame_harness.frame_metadata.frame_kinds import Frames, frames_of
+from frame_harness.frame_metadata.frame_states import States, states_by_frame
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.memory_view import memory_state, without_buddy
@@ -87,7 +87,7 @@ class HostCommands:
             raise UsageError("slot", expected="one frame", actual=_given(words), next_step="slot 0x1000")
         slots = _table(kernel)
         pfn = _frame(words[0], len(slots))
-        return slot_lines(slots, pfn, _frames(kernel), kernel.image)
+        return slot_lines(slots, pfn, _states(kernel), kernel.image)
 
     def _map(self, kernel: Kernel, words: Sequence[str]) -> Iterator[Line]:
         if len(words) > 2:
@@ -97,7 +97,7 @@ class HostCommands:
         first, last = (*ends, *(0, count - 1)[len(ends) :])
         if last < first:
             raise UsageError("map", expected="the first frame, then the last", actual=_given(words))
-        return picture(_frames(kernel).states, first, last + 1)
+        return picture(_states(kernel), first, last + 1)
 
     def _watch(self, kernel: Kernel, words: Sequence[str]) -> Iterator[Line]:
         if list(words) == ["off"]:
@@ -133,11 +133,11 @@ def _table(kernel: Kernel) -> NDArray[Any]:
         raise UsageError("slot table", detail=why, next_step="`array.init` makes one") from error
 
 
-def _frames(kernel: Kernel) -> Frames:
+def _states(kernel: Kernel) -> States:
     regions = kernel.memory_map()
     there = kernel.witness.buddy_vaddr != 0
     state = memory_state(kernel, regions=regions) if there else without_buddy(kernel, regions)
-    return frames_of(state, regions)
+    return states_by_frame(state)
 
 
 def _frame(word: str, count: int) -> int:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from frame_harness.base.units import GIB, KIB, MIB, PAGE_SHIFT, PAGE_SIZE
-from frame_harness.frame_metadata.frame_kinds import FrameState
+from frame_harness.frame_metadata.frame_states import WORDS, FrameState
+from frame_harness.pictures.palette import look_of
 
 COLUMNS: Final = 64
 LINES: Final = 16
@@ -25,24 +26,38 @@ class Look:
 
     sign: str
     style: str
-    words: str
 
 
-LOOKS: Final = {
-    FrameState.HOLE: Look(".", "dim", "hole"),
-    FrameState.RESERVED: Look("r", "dim", "reserved"),
-    FrameState.IMAGE: Look("K", "blue", "kernel image"),
-    FrameState.ARRAY: Look("S", "cyan", "slot table"),
-    FrameState.FREE: Look("-", "green", "free"),
-    FrameState.CACHED: Look("c", "bright_green", "free, cached"),
-    FrameState.LIVE: Look("#", "yellow", "live"),
-    FrameState.QUARANTINED: Look("Q", "magenta", "quarantined"),
-    FrameState.POISONED: Look("P", "bold red", "poisoned"),
-    FrameState.UNKNOWN: Look("?", "bold red", "unknown"),
+_STYLES: Final = {
+    FrameState.HOLE: "dim",
+    FrameState.ARRAY: "cyan",
+    FrameState.IMAGE: "blue",
+    FrameState.BOOT: "dim",
+    FrameState.RESERVED: "dim",
+    FrameState.CACHED: "bright_green",
+    FrameState.KERNEL: "yellow",
+    FrameState.USER: "bright_yellow",
+    FrameState.BLOCK: "yellow",
+    FrameState.QUARANTINED: "magenta",
+    FrameState.POISONED: "bold red",
+    FrameState.NOBODY: "bold red",
+    FrameState.CONFLICT: "bold red",
+    FrameState.IDLE: "dim",
+    FrameState.FREE: "green",
 }
+_OWN_SIGNS: Final = {FrameState.HOLE: ".", FrameState.FREE: "-"}
+LOOKS: Final = {
+    state: Look(_OWN_SIGNS.get(state) or look_of(state).sign, style) for state, style in _STYLES.items()
+}
+"""The signs are those of pictures, but for holes and free blocks: here one sign stands for every order."""
 # One such frame among a million others is what a reader looks for.
-_SEEN_FIRST: Final = (FrameState.UNKNOWN, FrameState.POISONED, FrameState.QUARANTINED)
-_OF_THE_BUDDY: Final = (FrameState.FREE, FrameState.CACHED, FrameState.LIVE)
+_SEEN_FIRST: Final = (
+    FrameState.CONFLICT, FrameState.POISONED, FrameState.QUARANTINED, FrameState.NOBODY,
+)  # fmt: skip
+_FREE: Final = [FrameState.FREE, FrameState.CACHED]
+_LIVE: Final = [FrameState.KERNEL, FrameState.USER, FrameState.BLOCK]
+_N_KINDS: Final = FrameState.FREE + 1
+_SIGNS: Final = np.array([LOOKS[FrameState(at)].sign if at in _STYLES else "" for at in range(_N_KINDS)])
 
 
 def picture(states: NDArray[np.uint8], first: int, end: int) -> Iterator[Text]:
@@ -51,7 +66,7 @@ def picture(states: NDArray[np.uint8], first: int, end: int) -> Iterator[Text]:
     Each sign stands for as many frames as make the picture fit on a screen; lines that repeat the one above
     are told as one.
     """
-    part = states[first:end]
+    part = np.minimum(states[first:end], FrameState.FREE)
     each = frames_of_a_sign(len(part))
     signs = _signs(part, each)
     yield Text(f"{_size(each)} a sign, {_size(each * COLUMNS)} a line; {_span(first, end)}", style="dim")
@@ -68,12 +83,9 @@ def frames_of_a_sign(frames: int) -> int:
 
 def _signs(states: NDArray[np.uint8], each: int) -> str:
     cells = [states[at : at + each] for at in range(0, len(states), each)]
-    counts = np.array([np.bincount(cell, minlength=len(FrameState)) for cell in cells]).T
-    chosen = np.argmax(counts, axis=0)
-    signs = np.array([LOOKS[state].sign for state in FrameState])[chosen]
-    kinds = sum((counts[state] > 0).astype(np.int64) for state in _OF_THE_BUDDY)
-    live = counts[FrameState.LIVE] > 0
-    signs[live & (kinds > 1)] = _MIXED
+    counts = np.array([np.bincount(cell, minlength=_N_KINDS) for cell in cells]).T
+    signs = _SIGNS[np.argmax(counts, axis=0)]
+    signs[counts[_LIVE].any(axis=0) & counts[_FREE].any(axis=0)] = _MIXED
     for state in reversed(_SEEN_FIRST):
         signs[counts[state] > 0] = LOOKS[state].sign
     return "".join(signs.tolist())
@@ -99,12 +111,12 @@ def _lines(rows: Sequence[str], first: int, each: int) -> Iterator[Text]:
 
 
 def _legend(states: NDArray[np.uint8], mixed: bool) -> Iterator[Text]:
-    counts = np.bincount(states, minlength=len(FrameState))
+    counts = np.bincount(states, minlength=_N_KINDS)
     for state in FrameState:
         if counts[state]:
             look = LOOKS[state]
             line = Text(f"  {look.sign} ", style=look.style)
-            line.append(f"{look.words}: {_frames(int(counts[state]))}", style="")
+            line.append(f"{WORDS[state]}: {_frames(int(counts[state]))}", style="")
             yield line
     if mixed:
         yield Text(f"  {_MIXED} live frames among free ones", style="yellow")

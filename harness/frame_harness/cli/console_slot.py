@@ -10,18 +10,22 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.frame_kinds import Frames, FrameState, Purpose
+from frame_harness.frame_metadata.frame_states import FrameState, States, state_of_slot, words_of
 from frame_harness.frame_metadata.slot_words import FLAGS, GUARDS, bits_in_words
 from frame_harness.image.image import Image
 
 _WIDTH = 12
 _NUMBER_WIDTH = 20
+_LINKS = ("next", "prev")
+_OF_A_BLOCK = (
+    FrameState.CACHED, FrameState.KERNEL, FrameState.USER, FrameState.BLOCK, FrameState.QUARANTINED,
+)  # fmt: skip
 
 
-def slot_lines(slots: NDArray[Any], pfn: int, frames: Frames, image: Image) -> Iterator[str]:
+def slot_lines(slots: NDArray[Any], pfn: int, states: States, image: Image) -> Iterator[str]:
     """The frame with its state, then each field: its value, and what that means."""
-    yield _line("frame", f"{pfn << PAGE_SHIFT:#x}", f"pfn {pfn:#x}: {state_words(frames, pfn)}")
     row = slots[pfn]
+    yield _line("frame", f"{pfn << PAGE_SHIFT:#x}", f"pfn {pfn:#x}: {frame_words(row, int(states[pfn]))}")
     for name in slots.dtype.names or ():
         value = row[name]
         if not isinstance(value, np.integer):
@@ -30,24 +34,29 @@ def slot_lines(slots: NDArray[Any], pfn: int, frames: Frames, image: Image) -> I
                 yield _line(name.strip("_"), data.hex(), "")
             continue
         number, size = int(value), slots.dtype[name].itemsize
-        yield _line(name, f"{number:#0{2 + 2 * size}x}", _meaning(name, number, frames, image))
+        meaning = _link(number, slots, states) if name in _LINKS else _meaning(name, number, image)
+        yield _line(name, f"{number:#0{2 + 2 * size}x}", meaning)
 
 
-def state_words(frames: Frames, pfn: int) -> str:
-    """`live, order 0, kernel`."""
-    state, order = FrameState(frames.states[pfn]), int(frames.orders[pfn])
-    words = [state.name.lower()]
-    if state >= FrameState.FREE:
-        words.append(f"order {order}")
-    if purpose := frames.purposes[pfn]:
-        words.append(Purpose(purpose).name.lower())
-    return ", ".join(words)
+def frame_words(slot: Any, state: int) -> str:
+    """`live, user, order 0`, `free, order 3`, `poisoned (live, kernel, order 0)`."""
+    words = words_of(state)
+    if state == FrameState.POISONED:
+        return f"{words} ({frame_words(slot, _but_for_poison(slot))})"
+    return f"{words}, order {slot['order']}" if state in _OF_A_BLOCK else words
 
 
-def _meaning(name: str, value: int, frames: Frames, image: Image) -> str:
+def _but_for_poison(slot: Any) -> int:
+    return state_of_slot(
+        flags=int(slot["flags"]) & ~C.flag_poisoned,
+        guard=0,
+        refcount=int(slot["refcount"]),
+        order=int(slot["order"]),
+    )
+
+
+def _meaning(name: str, value: int, image: Image) -> str:
     match name:
-        case "next" | "prev":
-            return _link(value, frames)
         case "vtable":
             return "none" if value == 0 else image.symbolize(value)
         case "flags":
@@ -62,13 +71,13 @@ def _meaning(name: str, value: int, frames: Frames, image: Image) -> str:
             return str(value)
 
 
-def _link(value: int, frames: Frames) -> str:
+def _link(value: int, slots: NDArray[Any], states: States) -> str:
     if value == C.link_none:
         return "none"
     pfn = value >> PAGE_SHIFT
-    if value % (1 << PAGE_SHIFT) or pfn >= len(frames.states):
+    if value % (1 << PAGE_SHIFT) or pfn >= len(slots):
         return "leads to no frame"
-    return f"pfn {pfn:#x}: {state_words(frames, pfn)}"
+    return f"pfn {pfn:#x}: {frame_words(slots[pfn], int(states[pfn]))}"
 
 
 def _line(name: str, value: str, meaning: str) -> str:

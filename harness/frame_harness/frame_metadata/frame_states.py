@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.frame_metadata.constants import C, Constants
 from frame_harness.frame_metadata.memory_state import MemoryState, mask_of_ranges
+
+States = NDArray[np.uint8]
 
 # Few enough slots that what is read of them once stays in the CPU's cache.
 _CHUNK_SLOTS = 1 << 14
@@ -32,12 +34,31 @@ class FrameState(IntEnum):
     QUARANTINED = 9
     POISONED = 10
     NOBODY = 11  # memory for the allocator that is neither free nor allocated
-    CONFLICT = 12  # what its slot says cannot be: two owners, or an owner of memory that has none
+    CONFLICT = 12  # what its slot says cannot be: two owners or purposes, or an owner of memory that has none
     IDLE = 13  # memory of a guest whose allocator was never started
     FREE = 16
 
 
-_OF_KIND = {
+WORDS: Final = {
+    FrameState.HOLE: "hole",
+    FrameState.ARRAY: "slot table",
+    FrameState.IMAGE: "kernel image",
+    FrameState.BOOT: "boot structure",
+    FrameState.RESERVED: "reserved",
+    FrameState.CACHED: "in a CPU's cache",
+    FrameState.KERNEL: "live, kernel",
+    FrameState.USER: "live, user",
+    FrameState.BLOCK: "live, no purpose named",
+    FrameState.QUARANTINED: "quarantined",
+    FrameState.POISONED: "poisoned",
+    FrameState.NOBODY: "neither free nor allocated",
+    FrameState.CONFLICT: "slot contradicts its owner",
+    FrameState.IDLE: "no allocator was started",
+    FrameState.FREE: "free",
+}
+"""What people are shown of a state; `words_of` adds the order of a free one."""
+
+_OF_KIND: Final = {
     "meta": FrameState.ARRAY,
     "kernel": FrameState.IMAGE,
     "boot": FrameState.BOOT,
@@ -45,6 +66,7 @@ _OF_KIND = {
     "acpi": FrameState.RESERVED,
 }
 _FREE, _ALLOCATED, _KERNEL, _USER, _POISON, _UNCOUNTED, _CACHED = (1 << bit for bit in range(7))
+_CLAIMED: Final = np.uint8(_FREE | _ALLOCATED | _CACHED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,47 +107,68 @@ def runs_of(states: NDArray[np.uint8]) -> FrameRuns:
     return FrameRuns(starts, states[starts], len(states))
 
 
+def words_of(state: int) -> str:
+    """A state, by its number, in words: `live, user`, `free, order 3`."""
+    if state >= FrameState.FREE:
+        return f"{WORDS[FrameState.FREE]}, order {state - FrameState.FREE}"
+    return WORDS[FrameState(state)]
+
+
 def frame_states(state: MemoryState) -> FrameRuns:
-    """Classify every frame; without a map in the state what is off limits counts as reserved."""
-    n_frames, constants = state.n_frames, state.constants
-    cached = np.zeros(n_frames, dtype=np.bool_)
-    pfns = state.cached["pfn"]
-    cached[pfns[pfns < n_frames].astype(np.int64)] = True
-    meaning = _meanings()
-    states = np.empty(n_frames, dtype=np.uint8)
+    """Classify every frame, as `states_by_frame` does."""
+    return runs_of(states_by_frame(state))
+
+
+def states_by_frame(state: MemoryState) -> States:
+    """Classify every frame; without a map in the state what is off limits counts as reserved.
+
+    Where nobody names the frames in quarantine, those count as such that slots show. A frame that its last
+    owner has just dropped cannot be told from its neighbor in quarantine.
+
+    Returns:
+        Shape (n_frames,), numbers as in `FrameRuns`.
+    """
+    n_frames = state.n_frames
+    states, signs = np.empty(n_frames, dtype=np.uint8), np.empty(n_frames, dtype=np.uint8)
     for first in range(0, n_frames, _CHUNK_SLOTS):
         rows = slice(first, first + _CHUNK_SLOTS)
         slots = state.slots[rows]
-        found = meaning[_signs(slots, cached[rows], constants)]
-        order = np.minimum(slots["order"], C.max_order)
-        states[rows] = np.where(found == FrameState.FREE, found + order, found)
-    if state.quarantined is not None:
-        known = state.quarantined[(state.quarantined >= 0) & (state.quarantined < n_frames)]
-        healthy = states[known] < FrameState.POISONED
-        states[known[healthy]] = FrameState.QUARANTINED
-    _mark_what_has_no_owner(states, state)
-    return runs_of(states)
+        signs[rows] = _signs(slots["flags"], slots["guard"], slots["refcount"], state.constants)
+        states[rows] = _told(signs[rows], slots["order"])
+    pfns = state.cached["pfn"]
+    pfns = pfns[pfns < n_frames].astype(np.int64)
+    signs[pfns] |= np.uint8(_CACHED)
+    states[pfns] = _MEANINGS[signs[pfns]]  # none of them is FREE, so no order is lost
+    _mark_quarantine(states, signs, state)
+    if not state.zones:
+        states[states == FrameState.NOBODY] = FrameState.IDLE
+    _mark_what_has_no_owner(states, signs, state)
+    return states
 
 
-def _signs(slots: NDArray[np.void], cached: NDArray[np.bool_], constants: Constants) -> NDArray[np.uint8]:
-    flags, guard = slots["flags"], slots["guard"]
-    signs = np.zeros(len(slots), dtype=np.uint8)
-    for sign, present in (
-        (_FREE, flags & np.uint32(constants.flag_free)),
-        (_ALLOCATED, flags & np.uint32(constants.flag_allocated)),
-        (_KERNEL, flags & np.uint32(constants.flag_kernel)),
-        (_USER, flags & np.uint32(constants.flag_user)),
-        (_POISON, guard & np.uint32(constants.guard_poisoned)),
-        (_UNCOUNTED, slots["refcount"] == 0),
-        (_CACHED, cached),
+# ---- what slots say ---------------------------------------------------------------------------------------
+
+
+def _signs(flags: NDArray[Any], guard: NDArray[Any], refcount: NDArray[Any], constants: Constants) -> States:
+    flags = np.ascontiguousarray(flags, dtype=np.uint32)
+    signs: States = (refcount == 0) * np.uint8(_UNCOUNTED)
+    for sign, bit in (
+        (_FREE, constants.flag_free),
+        (_ALLOCATED, constants.flag_allocated),
+        (_KERNEL, constants.flag_kernel),
+        (_USER, constants.flag_user),
+        (_POISON, constants.flag_poisoned),
     ):
-        signs[present != 0] |= np.uint8(sign)
+        signs |= ((flags & np.uint32(bit)) != 0) * np.uint8(sign)
+    signs |= ((guard & np.uint32(constants.guard_poisoned)) != 0) * np.uint8(_POISON)
     return signs
 
 
-def _meanings() -> NDArray[np.uint8]:
-    """The state for each set of signs."""
-    return np.array([_meaning(signs) for signs in range(1 << 7)], dtype=np.uint8)
+def _told(signs: States, order: NDArray[Any]) -> States:
+    """The states by signs; an order beyond what can be drawn counts as the largest."""
+    states: States = _MEANINGS[signs]  # a copy
+    states += np.minimum(order, np.uint8(C.max_order)) * (states == FrameState.FREE)
+    return states
 
 
 def _meaning(signs: int) -> FrameState:
@@ -140,8 +183,12 @@ def _meaning(signs: int) -> FrameState:
     if not allocated:
         return FrameState.NOBODY
     if signs & _USER:
-        return FrameState.USER
+        return FrameState.CONFLICT if signs & _KERNEL else FrameState.USER
     return FrameState.KERNEL if signs & _KERNEL else FrameState.BLOCK
+
+
+_MEANINGS: Final = np.array([_meaning(signs) for signs in range(1 << 7)], dtype=np.uint8)
+"""The state for each set of signs."""
 
 
 def free_frames_by_order(slots: NDArray[Any], constants: Constants = C) -> NDArray[np.int64]:
@@ -153,35 +200,60 @@ def free_frames_by_order(slots: NDArray[Any], constants: Constants = C) -> NDArr
 
 def state_of_slot(*, flags: int, guard: int, refcount: int, order: int, constants: Constants = C) -> int:
     """The state of a frame that no cache and no memory map tells anything about, as in `FrameRuns`."""
-    signs = sum(
-        sign
-        for sign, present in (
-            (_FREE, flags & constants.flag_free),
-            (_ALLOCATED, flags & constants.flag_allocated),
-            (_KERNEL, flags & constants.flag_kernel),
-            (_USER, flags & constants.flag_user),
-            (_POISON, guard & constants.guard_poisoned),
-            (_UNCOUNTED, refcount == 0),
-        )
-        if present
-    )
-    state = _meaning(signs)
-    return state + min(order, C.max_order) if state is FrameState.FREE else int(state)
+    row = np.array([[flags], [guard], [refcount]], dtype=np.uint32)
+    signs = _signs(row[0], row[1], row[2], constants)
+    return int(_told(signs, np.array([order], dtype=np.uint8))[0])
 
 
-def _mark_what_has_no_owner(states: NDArray[np.uint8], state: MemoryState) -> None:
+# ---- what slots alone do not say --------------------------------------------------------------------------
+
+
+def _mark_quarantine(states: States, signs: States, state: MemoryState) -> None:
+    """Let the caller's knowledge decide; without it, poison speaks for the whole block that it lies in."""
+    if state.quarantined is not None:
+        states[states == FrameState.QUARANTINED] = FrameState.POISONED
+        known = state.quarantined[(state.quarantined >= 0) & (state.quarantined < len(states))]
+        # The buddy would hand out what it has put away.
+        free = signs[known] & np.uint8(_FREE | _CACHED) != 0
+        states[known] = np.where(free, FrameState.CONFLICT, FrameState.QUARANTINED)
+    elif not state.zones:
+        states[states == FrameState.QUARANTINED] = FrameState.POISONED
+    elif (poisoned := np.flatnonzero(states == FrameState.QUARANTINED)).size:
+        _spread_quarantine(states, signs, state, poisoned)
+
+
+def _spread_quarantine(
+    states: States, signs: States, state: MemoryState, poisoned: NDArray[np.int64]
+) -> None:
+    """The buddy leaves a count of 0 in all frames of a block in quarantine, and poison in at least one."""
+    dropped = signs & np.uint8(_FREE | _CACHED | _UNCOUNTED) == _UNCOUNTED
+    if len(state.ram):
+        dropped &= mask_of_ranges(state.ram, len(states)) & ~mask_of_ranges(state.off_limits, len(states))
+    else:
+        # No map is known, and slots of what nobody owns have a count of 0, too.
+        dropped &= signs & np.uint8(_ALLOCATED) != 0
+    edges = np.flatnonzero(dropped[1:] != dropped[:-1]) + 1
+    starts = np.concatenate([[0], edges])
+    beside = np.zeros(len(starts), dtype=np.bool_)
+    beside[np.searchsorted(starts, poisoned, side="right") - 1] = True
+    dropped &= np.repeat(beside, np.diff(starts, append=len(states)))
+    states[dropped] = FrameState.QUARANTINED
+
+
+def _mark_what_has_no_owner(states: States, signs: States, state: MemoryState) -> None:
     """Mark holes and memory that is nobody's to give; what a slot there says to be owned is a conflict.
 
     Without any range of RAM no map is known, and nothing is a hole.
     """
-    owned = states != FrameState.NOBODY
-    if not state.zones:
-        states[~owned] = FrameState.IDLE
-    outside = ~mask_of_ranges(state.ram, len(states)) & bool(len(state.ram))
-    states[outside] = np.where(owned[outside], FrameState.CONFLICT, FrameState.HOLE)
+
+    def mark(rows: slice | NDArray[np.bool_], kind: FrameState) -> None:
+        unowned = np.where(signs[rows] & np.uint8(_POISON), FrameState.POISONED, kind)
+        states[rows] = np.where(signs[rows] & _CLAIMED, FrameState.CONFLICT, unowned)
+
+    if len(state.ram):
+        mark(~mask_of_ranges(state.ram, len(states)), FrameState.HOLE)
     for first, end, kind in _without_owner(state):
-        rows = slice(min(max(first, 0), len(states)), min(max(end, 0), len(states)))
-        states[rows] = np.where(owned[rows], FrameState.CONFLICT, kind)
+        mark(slice(min(max(first, 0), len(states)), min(max(end, 0), len(states))), kind)
 
 
 def _without_owner(state: MemoryState) -> Iterator[tuple[int, int, FrameState]]:

@@ -50,7 +50,6 @@ def memory_state(
         cached=cached_frames(_cached(buddy["caches"])),
         canary=canary,
         quarantined=None if quarantined is None else _pfns(quarantined),
-        map=tuple(MapRange(*_frames(region), region.kind) for region in regions),
     )
 
 

@@ -24,7 +24,7 @@ DEFAULT: Final = "2 GiB"
 BUILT: Final = ("images/*/*", "notes/*", "dwarf/*", "toolchains/*", "target/*", "ir/*/*", "cargo/*",
                 "last/*", "versions/*", "recordings/*")  # fmt: skip
 """What can be built again, each as a whole: a file, or a folder with all that is in it."""
-KEPT: Final = ("scripts/*",)
+KEPT: Final = ("scripts/*", "runs/*")
 """What counts and stays: it is the user's."""
 LOCKS: Final = "locks"
 """The folder of files that are empty."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.frame_states import FrameState
+from frame_harness.frame_metadata.frame_states import FrameState, words_of
 
 Hatch = str
 """`plain`, `up`, `down`, `dots`, `cross`, `bars` or `check`: so that colors alone tell nothing apart."""
@@ -25,21 +25,25 @@ class Look:
     rank: int
 
 
+def _look(state: int, sign: str, light: str, dark: str, hatch: Hatch, rank: int) -> Look:
+    return Look(state, words_of(state), sign, light, dark, hatch, rank)
+
+
 _OF_STATE = (
-    Look(FrameState.HOLE, "hole", "", "#f6f7f9", "#0d1117", "plain", 0),
-    Look(FrameState.ARRAY, "slot table", "A", "#b39ddb", "#6f5aa8", "bars", 3),
-    Look(FrameState.IMAGE, "kernel image", "I", "#9aa7b5", "#56626f", "bars", 3),
-    Look(FrameState.BOOT, "boot structure", "b", "#b9c2cc", "#454f5a", "dots", 3),
-    Look(FrameState.RESERVED, "reserved", "R", "#d3d8de", "#343c46", "dots", 2),
-    Look(FrameState.CACHED, "in a CPU's cache", "C", "#e3d26f", "#8a7a1f", "dots", 5),
-    Look(FrameState.KERNEL, "live, kernel", "K", "#3f7fd6", "#3f7fd6", "up", 6),
-    Look(FrameState.USER, "live, user", "U", "#d07bbf", "#b0569e", "down", 6),
-    Look(FrameState.BLOCK, "live, no purpose named", "B", "#86a9dc", "#2c5693", "up", 6),
-    Look(FrameState.QUARANTINED, "quarantined", "Q", "#e8933a", "#c8741c", "cross", 8),
-    Look(FrameState.POISONED, "poisoned", "P", "#d64a3a", "#e0533f", "cross", 9),
-    Look(FrameState.NOBODY, "neither free nor allocated", "?", "#f2b8b0", "#7a3a34", "check", 7),
-    Look(FrameState.IDLE, "no allocator was started", "i", "#e6eaef", "#222a33", "plain", 1),
-    Look(FrameState.CONFLICT, "slot contradicts its owner", "!", "#c4001a", "#ff5d66", "check", 10),
+    _look(FrameState.HOLE, "", "#f6f7f9", "#0d1117", "plain", 0),
+    _look(FrameState.ARRAY, "A", "#b39ddb", "#6f5aa8", "bars", 3),
+    _look(FrameState.IMAGE, "I", "#9aa7b5", "#56626f", "bars", 3),
+    _look(FrameState.BOOT, "b", "#b9c2cc", "#454f5a", "dots", 3),
+    _look(FrameState.RESERVED, "R", "#d3d8de", "#343c46", "dots", 2),
+    _look(FrameState.CACHED, "C", "#e3d26f", "#8a7a1f", "dots", 5),
+    _look(FrameState.KERNEL, "K", "#3f7fd6", "#3f7fd6", "up", 6),
+    _look(FrameState.USER, "U", "#d07bbf", "#b0569e", "down", 6),
+    _look(FrameState.BLOCK, "B", "#86a9dc", "#2c5693", "up", 6),
+    _look(FrameState.QUARANTINED, "Q", "#e8933a", "#c8741c", "cross", 8),
+    _look(FrameState.POISONED, "P", "#d64a3a", "#e0533f", "cross", 9),
+    _look(FrameState.NOBODY, "?", "#f2b8b0", "#7a3a34", "check", 7),
+    _look(FrameState.IDLE, "i", "#e6eaef", "#222a33", "plain", 1),
+    _look(FrameState.CONFLICT, "!", "#c4001a", "#ff5d66", "check", 10),
 )
 # Light green for single frames to dark green for the largest blocks.
 _FREE_LIGHT = ("#d3efd8", "#2b7a4b")
@@ -53,9 +57,8 @@ def _between(first: str, last: str, share: float) -> str:
 
 def _free(order: int) -> Look:
     share = order / C.max_order
-    name = f"free, order {order}"
     light, dark = _between(*_FREE_LIGHT, share), _between(*_FREE_DARK, share)
-    return Look(FrameState.FREE + order, name, str(order), light, dark, "plain", 4)
+    return _look(FrameState.FREE + order, str(order), light, dark, "plain", 4)
 
 
 LOOKS: Final = (*_OF_STATE, *(_free(order) for order in range(C.max_order + 1)))
