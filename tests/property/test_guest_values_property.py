@@ -183,7 +183,11 @@ def test_any_numbers_in_the_record_of_a_program_are_told(numbers: list[int]) -> 
     first = [(name, "<u8") for name in ("op", "paddr", "expected", "got", "iteration", "tsc")]
     entry = np.dtype([(name, "<u8") for name in ("op", "began_tsc", "ended_tsc", "result")])
     cpu = np.dtype(
-        [*((n, "<u8") for n in counters.names or ()), *first, ("n_logged", "<u8"), ("log", entry, (4,))]
+        [
+            *((n, "<u8") for n in (*(counters.names or ()), "began_tsc", "ended_tsc", "n_logged")),
+            *first,
+            ("log", entry, (4,)),
+        ]  # fmt: skip
     )
     table = np.zeros(1, dtype=[("cpus", cpu, (2,))])[0]
     record = table["cpus"][0]
