@@ -187,7 +187,7 @@ def test_any_numbers_in_the_record_of_a_program_are_told(numbers: list[int]) -> 
             *((n, "<u8") for n in (*(counters.names or ()), "began_tsc", "ended_tsc", "n_logged")),
             *first,
             ("log", entry, (4,)),
-        ]  # fmt: skip
+        ]
     )
     table = np.zeros(1, dtype=[("cpus", cpu, (2,))])[0]
     record = table["cpus"][0]

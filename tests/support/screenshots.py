@@ -1,35 +1,42 @@
-"""Makes pictures of the HTML report: `python -m tests.support.screenshots OUT`.
+"""Makes pictures of the reports: `python -m tests.support.screenshots OUT`.
 
 Without `--frame-rs` or the variable `FRAME_RS` the subject is the built-in module with a few bugs of the red
-suite. For each finding there is a picture in light and one in dark colors. `report.png`, which README shows,
-is the top of the last finding.
+suite. For each finding of the HTML report there is a picture in light and one in dark colors. README shows
+`report.png` and `report-dark.png`, the top of the last finding, and `terminal.png`, the report in a terminal.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+from rich.text import Text
+
 from frame_harness.cli.check import Request, examine
-from frame_harness.cli.reporting import Examined
-from frame_harness.html_report.excerpt import sources_of
-from frame_harness.html_report.memory import Memory
-from frame_harness.html_report.page import dumps
-from frame_harness.image.build import build
-from frame_harness.judge.evidence import CheckInRun
+from frame_harness.cli.reporting import Examined, keep, show
+from frame_harness.publishing.reports import PAGE
+from frame_harness.publishing.run_archive import archive_of_a_run
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
 from tests.support.chromium import Browser, browser
 from tests.support.frame_mutants import ALLOCATION, GUARDS, REFERENCES
 from tests.support.mutants import broken
-from tests.support.played_memory import played
 
 BUGS = ("the last builder call wins", "references wrap", "an allocation heals")
-PLAYED = 4
-"""Results of a finding whose commands are played again, to have pictures of memory."""
+COLUMNS = 118
+TERMINAL = "terminal.png"
+_TERMINAL_PAGE = """<!doctype html><meta charset="utf-8"><style>
+body {{ margin: 0; background: #0d1117; }}
+pre {{ display: inline-block; margin: 0; padding: 14px 18px; background: #0d1117; color: #d6dde6;
+  font: 13px/1.4 "DejaVu Sans Mono", Menlo, Consolas, monospace; }}
+{stylesheet}
+</style><pre id="terminal">{code}</pre>"""
 _README_PART = """(() => {
   const [finding] = [...document.querySelectorAll("article.finding")].slice(-1);
   const top = finding.querySelector("dl.facts").getBoundingClientRect().top;
@@ -54,32 +61,33 @@ def main() -> None:
         subject = broken([edit for one in bugs for edit in one.edits])
         select = select or " or ".join(sorted(clause for one in bugs for clause in one.clauses))
     request = Request(frame_rs=subject, machines=(asked.machine,), profile=asked.profile, select=select)
-    with Progress(console_for()) as progress:
-        found = examine(request, progress)
-    page = asked.out / "report.html"
-    page.write_text(_page(found), encoding="utf-8")
+    with archive_of_a_run(asked.out / "run") as kept:
+        assert kept is not None
+        with Progress(console_for()) as progress:
+            found = examine(request, progress, archive=kept.folder)
+        keep(found, kept)
+    terminal = asked.out / "terminal.html"
+    terminal.write_text(_terminal(found), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder, browser(Path(folder)) as tab:
-        for name in _pictures(tab, page, asked.out):
+        for name in _pictures(tab, kept.folder / PAGE, asked.out):
             print(asked.out / name)
+        tab.open(terminal)
+        (asked.out / TERMINAL).write_bytes(tab.screenshot("#terminal"))
+        print(asked.out / TERMINAL)
         if complaints := tab.complaints():
             raise SystemExit("\n".join(complaints))
 
 
-def _page(found: Examined) -> str:
-    memories = dict(_memories(found))
-    return dumps(
-        found.evidence, found.verdict, found.known, found.subject.contract, memories,
-        sources=sources_of(found.evidence),
-    )  # fmt: skip
-
-
-def _memories(found: Examined) -> Iterator[tuple[CheckInRun, Memory]]:
-    for finding in found.verdict.findings:
-        for result in finding.results[:PLAYED]:
-            key = CheckInRun(run=result.run, check=result.check, case=result.case)
-            memory = played(result, build(found.subject, result.run.profile))
-            if memory.after is not None:
-                yield key, memory
+def _terminal(found: Examined) -> str:
+    """The report as a terminal shows it, as a page."""
+    printed = io.StringIO()
+    console = Console(width=COLUMNS, force_terminal=True, color_system="truecolor", file=printed)
+    show(found.evidence, found.verdict, found.known, console, found.subject.contract)
+    text = printed.getvalue().replace(str(found.subject.path.parent), "~/kernel/src/memory")
+    text = text.replace(str(Path.home()), "~")
+    record = Console(record=True, width=COLUMNS, file=io.StringIO())
+    record.print(Text.from_ansi(text), soft_wrap=True)
+    return record.export_html(theme=MONOKAI, code_format=_TERMINAL_PAGE, inline_styles=False)
 
 
 def _pictures(tab: Browser, page: Path, out: Path) -> Iterator[str]:
@@ -93,10 +101,10 @@ def _pictures(tab: Browser, page: Path, out: Path) -> Iterator[str]:
             name = f"{place}-{clause}-{theme}.png"
             (out / name).write_bytes(tab.screenshot(f"#{id_}"))
             yield name
-        if theme == "light":
-            finding, height = tab.evaluate(_README_PART)
-            (out / "report.png").write_bytes(tab.screenshot(finding, height=height))
-            yield "report.png"
+        finding, height = tab.evaluate(_README_PART)
+        name = "report.png" if theme == "light" else "report-dark.png"
+        (out / name).write_bytes(tab.screenshot(finding, height=height))
+        yield name
 
 
 if __name__ == "__main__":
