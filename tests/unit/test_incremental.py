@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def test_a_new_subject_begins_with_what_was_kept_last_of_each_kind_of_kernel(tmp
         compile_in(kept(tmp_path), name, crate)
     incremental.choose(tmp_path, "release", Path("/kernel/four"))
     assert (left_in(kept(tmp_path)), left_in(kept(tmp_path), "tree")) == ("two", "three")
+
+
+def test_file_system_without_links_gets_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    test_a_new_subject_begins_with_what_was_kept_last_of_each_kind_of_kernel(tmp_path)
 
 
 def test_profiles_are_kept_apart_in_the_folders_that_cargo_gives_them(tmp_path: Path) -> None:

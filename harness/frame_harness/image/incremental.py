@@ -50,8 +50,16 @@ def _begin(own: Path, others: Iterable[Path]) -> None:
     part.mkdir(parents=True)
     for crate in (crate for other in others for crate in other.iterdir()):
         if not (part / crate.name).exists():
-            shutil.copytree(crate, part / crate.name, copy_function=os.link)
+            shutil.copytree(crate, part / crate.name, copy_function=_link)
     part.rename(own)
+
+
+def _link(source: str, target: str) -> None:
+    """Link a file, or copy it where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _key(subject: Path) -> str:
