@@ -16,10 +16,12 @@ from frame_harness.archive.memory import Life
 from frame_harness.archive.records import GuestRecord
 from frame_harness.base.text import plural, printable
 from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.cli.judge import contract_of
 from frame_harness.frame_metadata.memory_state import SLOT_FIELDS
 from frame_harness.judge.evidence import CheckResult
 from frame_harness.judge.findings import Finding
 from frame_harness.report.blocks import LABEL, broken_off_block, clause_line, finding_block, verbatim
+from frame_harness.report.context import FindingContext
 from frame_harness.report.text import short_check
 
 MOST_COMMANDS: Final = 200
@@ -73,7 +75,11 @@ def _left(failure: FailureFolder) -> str:
 
 def entry_parts(entry: Shown, archive: Archive) -> Iterator[RenderableType]:
     """Everything that is kept of an entry, in parts."""
-    yield finding_block(entry.finding) if entry.finding else broken_off_block(entry.result)
+    context = FindingContext(archive.evidence.subject, contract_of(archive).slot, archive.copies)
+    if entry.finding:
+        yield finding_block(entry.finding, context=context)
+    else:
+        yield broken_off_block(entry.result, context=context)
     failure = entry.failure
     if failure is None:
         yield Text("  no guest of it was at hand: nothing more is kept", style=LABEL)
