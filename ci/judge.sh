@@ -14,9 +14,9 @@ set -- check \
     --json "$REPORTS/report.json" \
     --junit "$REPORTS/report.xml" \
     --sarif "$REPORTS/report.sarif" \
-    --code-quality "$REPORTS/code-quality.json"
-# The page needs a version of the harness that can write it.
-if "$harness" check --help | grep -q -e '--html'; then set -- "$@" --html "$REPORTS/report.html"; fi
+    --code-quality "$REPORTS/code-quality.json" \
+    --html "$REPORTS/report.html" \
+    --out "$REPORTS/evidence"
 if [ -n "${PROFILE:-}" ]; then set -- "$@" --profile "$PROFILE"; fi
 if [ -n "${SELECT:-}" ]; then set -- "$@" -k "$SELECT"; fi
 if [ -n "${BASELINE:-}" ]; then set -- "$@" --baseline "$BASELINE"; fi
