@@ -23,7 +23,6 @@ WORKFLOW: dict[str, Any] = yaml.safe_load(
     (ROOT / ".github" / "workflows" / "judge-your-kernel.yml").read_text(encoding="utf-8")
 )
 HARNESS = """#!/bin/sh
-if [ "$*" = "check --help" ]; then echo "$HELP"; exit 0; fi
 printf '%s\\n' "$@" > "$SAID"
 echo sarif > "$REPORTS/report.sarif"
 exit "$STATUS"
@@ -57,7 +56,7 @@ def clone(tmp_path: Path) -> Path:
 
 def run(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
-        "PATH": os.environ["PATH"], "SAID": str(folder / "said"), "STATUS": "0", "HELP": "",
+        "PATH": os.environ["PATH"], "SAID": str(folder / "said"), "STATUS": "0",
         "REPORTS": str(folder / "the reports"), "GITHUB_OUTPUT": str(folder / "output"),
     }  # fmt: skip
     return subprocess.run(
