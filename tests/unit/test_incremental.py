@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
@@ -45,12 +44,23 @@ def test_a_new_subject_begins_with_what_was_kept_last_of_each_kind_of_kernel(tmp
     assert (left_in(kept(tmp_path)), left_in(kept(tmp_path), "tree")) == ("two", "three")
 
 
-def test_file_system_without_links_gets_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EPERM, "no links")
+def test_what_the_compiler_writes_in_place_changes_nothing_of_another_subject(tmp_path: Path) -> None:
+    incremental.choose(tmp_path, "release", Path("/kernel/one"))
+    compile_in(kept(tmp_path), "one")
+    incremental.choose(tmp_path, "release", Path("/kernel/two"))
+    (kept(tmp_path) / "frame" / "state").write_text("two")
+    incremental.choose(tmp_path, "release", Path("/kernel/one"))
+    assert left_in(kept(tmp_path)) == "one"
 
-    monkeypatch.setattr(os, "link", refuse)
-    test_a_new_subject_begins_with_what_was_kept_last_of_each_kind_of_kernel(tmp_path)
+
+def test_objects_of_a_killed_build_are_not_written_through(tmp_path: Path) -> None:
+    incremental.choose(tmp_path, "release", Path("/kernel/one"))
+    compile_in(kept(tmp_path), "one")
+    left = kept(tmp_path).parent / "deps" / "kernel_shim-1.unit.rcgu.o"
+    left.parent.mkdir()
+    os.link(kept(tmp_path) / "frame" / "state", left)
+    incremental.choose(tmp_path, "release", Path("/kernel/two"))
+    assert not left.exists()
 
 
 def test_profiles_are_kept_apart_in_the_folders_that_cargo_gives_them(tmp_path: Path) -> None:

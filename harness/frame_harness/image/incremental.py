@@ -36,30 +36,30 @@ def choose(target_dir: Path, profile: str, subject: Path) -> None:
     os.utime(own)
     link.unlink(missing_ok=True)
     link.symlink_to(own.name)
+    _remove_objects(place)
     for old in list(_latest_first(place))[MOST:]:
         shutil.rmtree(old)
 
 
 def _begin(own: Path, others: Iterable[Path]) -> None:
-    """Make the folder of a new subject, with links to what was kept last of others, for each kind of kernel.
+    """Make the folder of a new subject, with copies of what was kept last of others, for each kind of kernel.
 
-    The compiler makes such links itself from one build to the next: it writes into no file that is there.
+    No links: the compiler writes some of its files in place (rustc's `thin-lto-past-keys.bin`), and objects
+    of two subjects that are taken for each other's make a kernel that nobody wrote.
     """
     part = own.with_name(f".{own.name}")
     shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
     part.mkdir(parents=True)
     for crate in (crate for other in others for crate in other.iterdir()):
         if not (part / crate.name).exists():
-            shutil.copytree(crate, part / crate.name, copy_function=_link)
+            shutil.copytree(crate, part / crate.name)
     part.rename(own)
 
 
-def _link(source: str, target: str) -> None:
-    """Link a file, or copy it where the file system has no links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+def _remove_objects(place: Path) -> None:
+    """Remove objects that a killed compiler left: they are links into what is kept of another subject."""
+    for left in (place / "deps").glob("*.rcgu.o"):
+        left.unlink()
 
 
 def _key(subject: Path) -> str:
