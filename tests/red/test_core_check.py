@@ -65,7 +65,7 @@ def test_cases_of_a_report_are_played_again_until_their_fault_is_mended(tmp_path
 
 
 def test_a_finding_is_written_as_a_text_that_can_be_sent(tmp_path: Path) -> None:
-    tree, texts = broken_tree(same_place(), EARLY), tmp_path / "texts"
+    tree, texts = broken_tree(tmp_path, EARLY), tmp_path / "texts"  # in no repository
     texts.mkdir()
     (texts / "CORE-01.md").write_text("of an earlier run")
     (texts / "mine.md").write_text("of somebody else")
@@ -75,7 +75,7 @@ def test_a_finding_is_written_as_a_text_that_can_be_sent(tmp_path: Path) -> None
     text = (texts / f"{EARLY.clause}.md").read_text()
     assert CORE_CLAUSES[EARLY.clause].title in text and ONE_PIECE in text
     told, _, command = text.partition("## See it again")
-    assert "Code: `buddy.rs:" in told and str(tree) not in told
+    assert "Code: `buddy.rs:" in told and str(tmp_path) not in told
     assert f"--case '{ONE_PIECE}'" in command
 
 
