@@ -37,7 +37,7 @@ watch: setup ## judge FRAME_RS=… or KERNEL_SRC=… again each time it is saved
 	@$(HARNESS) watch $(CHECK) $(ARGS)
 
 test: lint ## run everything that proves the harness itself
-	@$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
 
 mutants: setup ## put each bug of the red suite through a whole run (an hour)
 	@$(PYTHON) -m pytest -n 2 --dist worksteal -m whole tests $(ARGS)

@@ -37,6 +37,9 @@ RACE_TRIES = 20
 
 BUGS = CORE_MUTANTS + OWNING_MUTANTS
 ONE_A_CLAUSE = tuple({bug.clause: bug for bug in BUGS}.values())
+SLOWEST = frozenset({"CORE-21", "CORE-22", "CORE-24"})
+"""Clauses whose bugs a campaign meets last: each takes a minute, so `make mutants` looks for them."""
+BY_DEFAULT = tuple(bug for bug in ONE_A_CLAUSE if bug.clause not in SLOWEST)
 
 
 def core_guest(tree: Path, ram: str, *, counts: bool = False) -> CoreGuest:
@@ -50,13 +53,13 @@ def core_guest(tree: Path, ram: str, *, counts: bool = False) -> CoreGuest:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", ONE_A_CLAUSE, ids=str)
+@pytest.mark.parametrize("bug", BY_DEFAULT, ids=str)
 def test_a_bug_of_each_clause_of_a_core_is_found_first_by_it(bug: CoreMutant) -> None:
     find(bug)
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug not in ONE_A_CLAUSE], ids=str)
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug not in BY_DEFAULT], ids=str)
 def test_every_other_bug_of_a_core_is_found_first_by_its_clause(bug: CoreMutant) -> None:
     find(bug)
 

@@ -232,6 +232,7 @@ def test_the_suite_reaches_every_line_of_the_built_in_module_but_those_with_a_re
     assert f"LH:{source.n_hit}\n" in tracefile.read_text(encoding="utf-8")
 
 
+@pytest.mark.whole
 def test_the_suite_reaches_every_line_of_a_real_module_but_those_with_a_reason(
     real: Path, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def done(finished: Finished) -> str:
     return said
 
 
+@pytest.mark.whole
 def test_machine_in_the_worst_state_is_judged_on_after_one_command(tmp_path: Path) -> None:
     """Debian's compiler alone, from lists that are months old; all else is damaged or in the way."""
     with fresh_machine(tmp_path) as machine:

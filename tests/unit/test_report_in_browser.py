@@ -123,7 +123,7 @@ def test_keys_lead_to_the_frame_of_the_finding_and_into_it(opened: Browser) -> N
     opened.key("Home")
     assert opened.evaluate(READOUT).startswith("frame 0x0,")
     opened.key("n")
-    assert f"frame {PFN:#x}, address {PFN << 12:#x}, of the finding: quarantined → live, kernel" in (
+    assert f"frame {PFN:#x}, address {PFN << 12:#x}, of the finding: poisoned → live, kernel" in (
         opened.evaluate(READOUT)
     )
     assert "guard 0x80000000 → 0x0" in opened.evaluate(READOUT)
