@@ -11,7 +11,6 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import announced, check, close_check, open_check, open_pytest, write_machine
 from tests.support.mutants import Edit, broken, mutated
-from tests.support.same_place import same_place
 
 ONE_CHECK = ("--profile", "release", "-n", "1", "-k", "CONST-01")
 LAYOUT = ("--profile", "release", "-n", "1", "-k", "LAYOUT-02")
@@ -68,9 +67,7 @@ def test_reserved_bytes_by_any_other_name_are_no_finding(tmp_path: Path) -> None
 
 
 def test_a_file_that_does_not_compile_is_an_error_in_rustc_s_words(tmp_path: Path) -> None:
-    subject = mutated(
-        same_place(), (("pub const PAGE_SIZE: u64 = 1 << 12;", "pub const PAGE_SIZE: u64 = one;"),)
-    )
+    subject = mutated(tmp_path, (("pub const PAGE_SIZE: u64 = 1 << 12;", "pub const PAGE_SIZE: u64 = one;"),))
     result = check(tmp_path, "--frame-rs", subject, *ONE_CHECK)
     assert (result.status, result.kind) == (ExitCode.ERROR, Kind.ERROR)
     assert "error[E0425]: cannot find value `one` in this scope" in result.out
@@ -156,7 +153,7 @@ def test_a_file_that_is_no_module_is_an_error_in_rustc_s_words(
 
 @pytest.mark.parametrize("left", ["changed", "gone"])
 def test_a_file_that_changes_while_it_is_judged_is_an_error(left: str, tmp_path: Path) -> None:
-    subject = mutated(same_place(), ())
+    subject = mutated(tmp_path, ())
     text = subject.read_text()
     with announced(tmp_path) as announcer:
         machine = write_machine(tmp_path, qemu=announcer.program)
@@ -180,7 +177,7 @@ def test_a_file_that_changes_while_it_is_judged_is_an_error(left: str, tmp_path:
 def test_another_file_of_the_module_that_changes_while_it_is_judged_is_an_error(
     door: str, name: str, line: str, tmp_path: Path
 ) -> None:
-    subject, other = mutated(same_place(), ()), tmp_path / name
+    subject, other = mutated(tmp_path, ()), tmp_path / name
     other.parent.mkdir(exist_ok=True)
     other.write_text("// a word\n")
     subject.write_text(f"{subject.read_text()}\n{line}\n")
@@ -202,7 +199,7 @@ def test_another_file_of_the_module_that_changes_while_it_is_judged_is_an_error(
 
 def test_the_built_in_module_in_a_file_of_its_own_passes(tmp_path: Path) -> None:
     """What the others here differ from."""
-    subject = mutated(same_place(), ())
+    subject = mutated(tmp_path, ())
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *ONE_CHECK)
     assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ())
     assert result.report["subject"]["sha256"] == frame_module().sha256
@@ -229,7 +226,7 @@ STUCK: Edit = (
 
 def test_a_module_that_panics_at_init_is_told_once(tmp_path: Path) -> None:
     """Whatever the number of checks and runs: the clause, the panic, where, how many checks it stopped."""
-    subject = mutated(same_place(), (PITY,))
+    subject = mutated(tmp_path, (PITY,))
     machines = ("--machine", write_machine(tmp_path), "--machine", "q35")
     checks = ("--profile", "release", "-n", "1", "-k", "CONST-01 or REF-01 or ALLOC-09")
     result = check(tmp_path, "--frame-rs", subject, *machines, *checks)
@@ -260,7 +257,7 @@ def test_x(kernel, n):
 
 def test_a_module_that_hangs_at_init_is_a_timeout_with_its_clause(tmp_path: Path) -> None:
     """The third run knows the place from two before, and waits less; it is told as the same trouble."""
-    subject = mutated(same_place(), (STUCK,))
+    subject = mutated(tmp_path, (STUCK,))
     machine = write_machine(tmp_path, cpu_s=2.0)
     other = tmp_path / "other.toml"
     other.write_text(machine.read_text())
@@ -278,7 +275,7 @@ def test_a_module_that_hangs_at_init_is_a_timeout_with_its_clause(tmp_path: Path
 
 def test_a_method_that_hangs_costs_its_whole_limit_twice(tmp_path: Path) -> None:
     """Checks that do not call it come to their end, and the run goes on."""
-    subject = mutated(same_place(), (LOOP,))
+    subject = mutated(tmp_path, (LOOP,))
     checks = ("--profile", "release", "-n", "1", "-k", "(REF or CONST) and not test_s_ and not test_w_")
     result = check(tmp_path, "--frame-rs", subject, "--machine", write_machine(tmp_path, cpu_s=2.0), *checks)
     assert (result.status, result.kind, result.survivors) == (ExitCode.TIMEOUT, Kind.TIMEOUT, ()), result.out
@@ -292,7 +289,7 @@ def test_a_method_that_hangs_costs_its_whole_limit_twice(tmp_path: Path) -> None
 
 def test_a_run_whose_guests_all_die_in_one_method_is_stopped(tmp_path: Path) -> None:
     machine = write_machine(tmp_path, cpu_s=1.0)
-    arguments = ("--frame-rs", mutated(same_place(), (LOOP,)), "--machine", machine, "--profile", "release")
+    arguments = ("--frame-rs", mutated(tmp_path, (LOOP,)), "--machine", machine, "--profile", "release")
     with open_pytest(tmp_path, FIVE_TESTS, *arguments, evidence=False) as door:
         status, out = door.end()
     assert status == pytest.ExitCode.TESTS_FAILED and "3 failed, 2 errors" in out, out
@@ -314,7 +311,7 @@ VAST: tuple[Edit, ...] = (
 
 
 def test_an_image_that_ram_cannot_hold_is_called_that(tmp_path: Path) -> None:
-    arguments = ("--machine", write_machine(tmp_path), "--frame-rs", mutated(same_place(), VAST))
+    arguments = ("--machine", write_machine(tmp_path), "--frame-rs", mutated(tmp_path, VAST))
     result = check(tmp_path, *arguments, *ONE_CHECK)
     assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ()), result.out
     assert result.says("image too large: frame.rs (release): expected")
