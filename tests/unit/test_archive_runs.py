@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 
 from frame_harness.archive import files, runs
+from frame_harness.archive.folder import Archive
 from frame_harness.archive.records import Begun
 from frame_harness.base.errors import UsageError
+from frame_harness.cli.reporting import Examined, keep
 from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.evidence import decode
 from frame_harness.publishing.run_archive import Contents, archive_of_a_run
+from tests.support.judging import judge
 from tests.unit.evidence_samples import healthy
 
 CONTENTS = Contents(contract=FRAME_METADATA, evidence=healthy())
@@ -122,3 +127,16 @@ def test_the_command_is_on_record(tmp_path: Path) -> None:
         assert archive is not None
     begun = decode((tmp_path / "out" / files.BEGUN).read_bytes(), Begun)
     assert begun.command[1:] == tuple(sys.argv[1:])
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_file_that_changed_meanwhile_is_not_kept_as_what_was_judged(tmp_path: Path, edited: bool) -> None:
+    path, evidence = tmp_path / "frame.rs", healthy()
+    path.write_text("// judged\n")
+    subject = frame_module(path)
+    if edited:
+        path.write_text("// edited\n")
+    with archive_of_a_run(tmp_path / "out") as archive:
+        keep(Examined(evidence, judge(evidence), EMPTY, subject), archive)
+    kept = Archive.open(tmp_path / "out").copies
+    assert kept.keys() == (set() if edited else {str(path)})

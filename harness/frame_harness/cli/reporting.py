@@ -23,9 +23,10 @@ from frame_harness.judge.baseline import Baseline
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import Verdict
-from frame_harness.publishing.run_archive import ArchivedImage, Contents, RunArchive, shown
+from frame_harness.publishing.run_archive import RunArchive, shown
 from frame_harness.report import code_quality, json_report, junit, sarif
 from frame_harness.report.terminal import print_report
+from frame_harness.session.leavings import contents_of
 
 
 class Reports(Protocol):
@@ -138,15 +139,8 @@ def keep(found: Examined, kept: RunArchive | None) -> None:
     """
     if kept is None:
         return
-    files = {*found.subject.files, *(Path(file) for image in found.images for file, _ in image.sources)}
-    contents = Contents(
-        contract=found.subject.contract,
-        evidence=found.evidence,
-        baseline=found.known,
-        required=found.required,
-        images=tuple(ArchivedImage(image.elf, image.sha256) for image in found.images),
-        sources=tuple(files),
-        notes=found.notes,
+    contents = contents_of(
+        found.evidence, found.subject, found.images, found.notes, found.known, found.required
     )
     for note in kept.finish(contents):
         print(f"not kept: {printable(note)}", file=sys.stderr)
