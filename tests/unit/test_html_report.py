@@ -40,6 +40,7 @@ from frame_harness.judge.evidence import (
     Evidence,
     FieldValues,
     Outcome,
+    SourceFile,
     SubjectInfo,
     Trouble,
 )
@@ -220,13 +221,17 @@ def test_every_link_leads_to_a_part_of_the_page() -> None:
     assert {(one.get("href") or "")[1:] for one in page.named("a")} <= ids
 
 
-def test_only_files_beside_the_subject_are_read(tmp_path: Path) -> None:
-    inside, outside = tmp_path / "memory" / "frame.rs", tmp_path / "secret.rs"
-    inside.parent.mkdir()
-    for path in (inside, outside):
+def test_only_files_of_the_subject_are_read_as_they_were_judged(tmp_path: Path) -> None:
+    inside, edited, outside = (tmp_path / name for name in ("frame.rs", "edited.rs", "secret.rs"))
+    for path in (inside, edited, outside):
         path.write_text("fn main() {}\n")
-    evidence = replace(healthy(), subject=replace(SUBJECT, path=str(inside)))
-    for path in (inside, outside, inside.parent / ".." / "secret.rs", Path("/etc/passwd")):
+    files = tuple(
+        SourceFile(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in (inside, edited)
+    )
+    edited.write_text("fn another() {}\n")
+    evidence = replace(healthy(), subject=replace(SUBJECT, path=str(inside), files=files))
+    for path in (inside, edited, outside, Path("/etc/passwd")):
         evidence = replace(evidence, checks=(*evidence.checks, replace(evidence.checks[0], at=f"{path}:1")))
     assert sources_of(evidence) == {str(inside): "fn main() {}\n"}
 

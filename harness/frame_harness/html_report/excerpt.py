@@ -6,7 +6,6 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from markupsafe import Markup
 from pygments import highlight
@@ -15,10 +14,10 @@ from pygments.lexers import RustLexer
 
 from frame_harness.base.text import printable
 from frame_harness.judge.evidence import Evidence
+from frame_harness.report.context import FindingContext
 
 AROUND = 4
 _LONGEST_LINE = 400
-_LARGEST_FILE = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -80,22 +79,13 @@ def style(theme: str) -> str:
 
 
 def sources_of(evidence: Evidence) -> dict[str, str]:
-    """The texts of the subject's files that results name.
+    """The texts of the subject's files that results name, and of those whose coverage is known.
 
-    Only what lies beside the subject is read: the place of a panic is a text of the guest's, and may name
-    any file of the host.
+    Only files of the subject are read, as they were judged: the place of a panic is a text of the guest's,
+    and may name any file of the host.
     """
-    base = Path(evidence.subject.path)
-    if not evidence.subject.path:
-        return {}
-    folder = (base if base.is_dir() else base.parent).resolve()
-    found: dict[str, str] = {}
-    for name in {result.at.rpartition(":")[0] for result in evidence.checks if result.at}:
-        path = Path(name)
-        try:
-            inside = path.suffix == ".rs" and path.resolve().is_relative_to(folder)
-            if inside and path.is_file() and path.stat().st_size <= _LARGEST_FILE:
-                found[name] = path.read_text(encoding="utf-8", errors="replace")
-        except (OSError, ValueError):
-            continue  # the finding stays, with the place as a text
-    return found
+    judged = FindingContext(evidence.subject)
+    names = {result.at.rpartition(":")[0] for result in evidence.checks if result.at}
+    names |= {one.path for one in evidence.coverage.sources} if evidence.coverage else set()
+    texts = {name: judged.lines(name) for name in names}
+    return {name: "\n".join(lines) for name, lines in texts.items() if lines}
