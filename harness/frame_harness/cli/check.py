@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
 from frame_harness.cli.reporting import Examined, files_of, publish_and_keep
 from frame_harness.coverage import lcov
+from frame_harness.coverage.lines import Coverage
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
@@ -115,14 +117,18 @@ def check(request: Request) -> ExitCode:
     with archive_of_a_run(request.out, read) as kept:
         with Progress(console) as progress:
             found = examine(request, progress, archive=kept.folder if kept else None)
-        if (coverage := found.evidence.coverage) is not None and request.lcov:
-            report_files.write({request.lcov: lcov.dumps(coverage)})
-        try:
+        with ExitStack() as others:  # each is written whatever became of those before
+            others.callback(save_page, request.html, found, kept)
+            others.callback(_save_lines, request.lcov, found.evidence.coverage)
             status = publish_and_keep(found, kept, console, request)
-        finally:
-            save_page(request.html, found, kept)  # whatever became of the other reports
     remember(found.subject, found.evidence.checks)
     return status
+
+
+def _save_lines(file: Path | None, coverage: Coverage | None) -> None:
+    """Write which lines ran, where that was measured."""
+    if file is not None and coverage is not None:
+        report_files.write({file: lcov.dumps(coverage)})
 
 
 def examine(
