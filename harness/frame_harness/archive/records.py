@@ -26,7 +26,7 @@ class Begun(Record, frozen=True, kw_only=True):
     at: str
 
 
-class SourceFile(Record, frozen=True, kw_only=True):
+class SourceCopy(Record, frozen=True, kw_only=True):
     """One file of the subject, as it was judged.
 
     Attributes:
@@ -56,7 +56,7 @@ class Header(Record, frozen=True, kw_only=True):
     required: tuple[str, ...] = ()
     baseline: Baseline = EMPTY
     evidence: Evidence
-    sources: tuple[SourceFile, ...] = ()
+    sources: tuple[SourceCopy, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.archive import files
-from frame_harness.archive.records import Begun, FailureRecord, Header, SourceFile
+from frame_harness.archive.records import Begun, FailureRecord, Header, SourceCopy
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import UsageError
 from frame_harness.base.record import Record
@@ -130,7 +130,7 @@ def add_image(archive: Path, elf: Path, sha256: str) -> None:
         part.replace(kept)
 
 
-def add_sources(archive: Path, paths: Iterable[Path]) -> tuple[SourceFile, ...]:
+def add_sources(archive: Path, paths: Iterable[Path]) -> tuple[SourceCopy, ...]:
     """Keep a subject's files, each where it lies beside the others.
 
     Raises:
@@ -144,7 +144,7 @@ def add_sources(archive: Path, paths: Iterable[Path]) -> tuple[SourceFile, ...]:
         copy = archive / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-        kept.append(SourceFile(path=str(path), file=str(name), sha256=files.sum_of(copy)))
+        kept.append(SourceCopy(path=str(path), file=str(name), sha256=files.sum_of(copy)))
     return tuple(kept)
 
 
