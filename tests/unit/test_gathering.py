@@ -226,6 +226,7 @@ def test_a_script_has_what_a_shell_has() -> None:
         *("qemu", "-nodefaults", "-S", "-name", "it's", "-machine", "q35,memory-backend=ram,hpet=off"),
         *("-m", "size=9B", "-object", "memory-backend-file,id=ram", "-chardev", "socket,id=console,fd=3"),
         *("-serial", "chardev:console", "-chardev", "socket,id=monitor,fd=4", "-mon", "chardev=monitor"),
+        *("-d", "in_asm,nochain", "-D", "/dev/fd/7", "-dfilter", "0x100+0x200"),
         *("-gdb", "chardev:debugger", "-kernel", "/cache/kernel", "-append", "nonce=1 init=full"),
     ]
     text = script(argv, "../../images/x.elf")

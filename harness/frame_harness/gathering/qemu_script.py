@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 # The harness's ends of these are gone; the guest's memory is QEMU's own then.
-_WITH_VALUE: Final = ("-chardev", "-serial", "-mon", "-object", "-gdb")
+_WITH_VALUE: Final = ("-chardev", "-serial", "-mon", "-object", "-gdb", "-d", "-D", "-dfilter")
 _PAUSED: Final = "-S"
 _BACKEND: Final = re.compile(r",memory-backend=[^,]*")
 _HEAD: Final = """#!/bin/sh
