@@ -39,7 +39,7 @@ watch: setup ## judge FRAME_RS=… or KERNEL_SRC=… again each time it is saved
 test: lint ## run everything that proves the harness itself
 	@$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
 
-mutants: setup ## put each bug of the red suite through a whole run (an hour)
+mutants: setup ## run the tests that take a minute or more: each bug of the red suite in a whole run, and others (hours)
 	@$(PYTHON) -m pytest -n 2 --dist worksteal -m whole tests $(ARGS)
 
 lint: setup ## check format, types and style of all Python and Rust
