@@ -110,8 +110,16 @@ def test_whatever_can_be_built_again_counts_and_goes(place: str, cache: Path) ->
 def test_every_folder_that_the_sources_name_is_counted() -> None:
     sources = [file.read_text(encoding="utf-8") for file in SOURCES.glob("frame_harness/**/*.py")]
     named = {name for text in sources for name in re.findall(r'build_dir\(\) / "(\w+)"', text)}
-    counted = {pattern.partition("/")[0] for pattern in (*cache_limit.BUILT, *cache_limit.KEPT)}
+    counted = {pattern.partition("/")[0] for pattern in (*cache_limit.BUILT, *cache_limit.NOTED, *cache_limit.KEPT)}
     assert {"target", "ir", "cargo", "images", "scripts"} <= named <= counted
+
+
+def test_note_of_what_was_broken_makes_no_room_and_goes_with_age(cache: Path) -> None:
+    note = made(cache, "last/k.json", used=0)
+    old = made(cache, "last/old.json", used=-int(cache_limit.KEEP_NOTED_S))
+    image = made(cache, "images/a/kernel_shim", used=1, n_bytes=5 * MIB)
+    trim()
+    assert (note.exists(), old.exists(), image.exists()) == (True, False, False)
 
 
 def test_scripts_of_the_user_count_and_stay(cache: Path) -> None:

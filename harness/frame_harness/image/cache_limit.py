@@ -20,17 +20,20 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.units import format_bytes, parse_bytes
 
 VARIABLE: Final = "FRAME_HARNESS_CACHE_LIMIT"
-DEFAULT: Final = "2 GiB"
+DEFAULT: Final = "4 GiB"
 BUILT: Final = ("images/*/*", "notes/*", "dwarf/*", "toolchains/*", "target/*", "ir/*/*", "cargo/*",
-                "last/*", "versions/*", "recordings/*")  # fmt: skip
+                "versions/*", "recordings/*")  # fmt: skip
 """What can be built again, each as a whole: a file, or a folder with all that is in it."""
 KEPT: Final = ("scripts/*", "runs/*")
 """What counts and stays: it is the user's."""
+NOTED: Final = ("last/*",)
+"""What counts and cannot be built again, but is of no use after a while: it makes no room, it only ages."""
 LOCKS: Final = "locks"
 """The folder of files that are empty."""
 KEEP_S: Final = 7 * 24 * 3600.0
 _DROPPED: Final = ("images", "notes", "dwarf", "toolchains", "cargo", "versions")
 """What goes when nobody used it for a week, however much room there is."""
+KEEP_NOTED_S: Final = 13 * KEEP_S
 MOST_HELD: Final = 32
 _HELD: Final[OrderedDict[Path, IO[bytes]]] = OrderedDict()
 _FOLDERS: Final = contextlib.ExitStack()
@@ -114,9 +117,14 @@ def trim(*keep: Path) -> None:
     Args:
         keep: files, and files in folders, that are needed now.
     """
+    now = time.time()
     entries = sorted(_entries(BUILT), key=lambda entry: entry.used)
-    excess = sum(entry.n_bytes for entry in [*entries, *_entries(KEPT)]) - limit_bytes()
-    oldest = time.time() - KEEP_S
+    noted = list(_entries(NOTED))
+    excess = sum(entry.n_bytes for entry in [*entries, *noted, *_entries(KEPT)]) - limit_bytes()
+    for entry in noted:
+        if entry.used < now - KEEP_NOTED_S:
+            _remove(entry.path)
+    oldest = now - KEEP_S
     for entry in entries:
         old = entry.used < oldest and _kind(entry.path) in _DROPPED
         needed = any(path == entry.path or path.is_relative_to(entry.path) for path in keep)
@@ -126,7 +134,7 @@ def trim(*keep: Path) -> None:
 
 def described() -> str:
     """Say how large the build folder is, of how much it may be."""
-    n_bytes = sum(entry.n_bytes for entry in _entries((*BUILT, *KEPT)))
+    n_bytes = sum(entry.n_bytes for entry in _entries((*BUILT, *NOTED, *KEPT)))
     return f"{n_bytes >> 20} MiB of at most {format_bytes(limit_bytes())} ({VARIABLE})"
 
 
