@@ -110,7 +110,9 @@ def test_whatever_can_be_built_again_counts_and_goes(place: str, cache: Path) ->
 def test_every_folder_that_the_sources_name_is_counted() -> None:
     sources = [file.read_text(encoding="utf-8") for file in SOURCES.glob("frame_harness/**/*.py")]
     named = {name for text in sources for name in re.findall(r'build_dir\(\) / "(\w+)"', text)}
-    counted = {pattern.partition("/")[0] for pattern in (*cache_limit.BUILT, *cache_limit.NOTED, *cache_limit.KEPT)}
+    counted = {
+        pattern.partition("/")[0] for pattern in (*cache_limit.BUILT, *cache_limit.NOTED, *cache_limit.KEPT)
+    }
     assert {"target", "ir", "cargo", "images", "scripts"} <= named <= counted
 
 
