@@ -48,7 +48,8 @@ def documented() -> set[str]:
 def required() -> set[str]:
     """The packages that the two build files ask for; type stubs have no role of their own."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["campaign"], *extras["dev"]]
     python = {re.split(r"[><=~]", one)[0] for one in wanted if not one.startswith(TYPE_STUBS)}
     shim = tomllib.loads((ROOT / "kernel_shim" / "Cargo.toml").read_text(encoding="utf-8"))
     return python | set(shim["dependencies"])
