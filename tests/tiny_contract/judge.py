@@ -18,6 +18,7 @@ from frame_harness.contract import layout_map
 from frame_harness.contract.methods import Method
 from frame_harness.guest.boundaries import play
 from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.command_table import require_commands
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.histories.method_history import check, clauses_at_stake
 from frame_harness.image.build import build
@@ -224,6 +225,7 @@ def judge_module(path: Path | None = None) -> tuple[Evidence, Verdict]:
         run.layout = LayoutEvidence(dwarf=Witness.DIFFERS, guest_bytes=Witness.UNREAD)
     else:
         kernel = run.shared(init="array")
+        require_commands(kernel, TINY)
         run.selftest = selftest(kernel)
         run.layout = msgspec.structs.replace(dwarf_evidence(kernel), guest_bytes=guest_bytes(kernel))
         planned += [PlannedCheck(run=RUN, check=one.name, clauses=one.clauses) for one in CHECKS]

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.base.errors import BootError
+from frame_harness.base.errors import BootError, HarnessError
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.booted import BootedGuest
+from frame_harness.guest.command_table import require_commands
 from frame_harness.image.build import build
 from frame_harness.image.cargo import image_invocation
 from frame_harness.image.errors import CompileError
@@ -192,6 +193,31 @@ def test_an_adapter_that_does_not_compile_is_told_with_the_compiler_s_words(tmp_
     adapter.write_text(ADAPTER.read_text(encoding="utf-8").replace("pub fn start", "pub fn begin"), "utf-8")
     with pytest.raises(CompileError, match="cannot find function `start`"):
         build(Subject.builtin(replace(TINY, adapter=str(adapter))), "release")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            '"<paddr> <owner>"',
+            '"<paddr> <turns>"',
+            "slot.take: expected '<paddr> <owner>', got '<paddr> <turns>'",
+        ),
+        ('"slot.put"', '"slot.give"', "slot.put: expected a command of the guest, got none of that name"),
+    ],
+    ids=["another operand", "another name"],
+)
+def test_commands_of_the_guest_that_are_not_the_contract_s_are_told(
+    old: str, new: str, message: str, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter.rs"
+    adapter.write_text(ADAPTER.read_text(encoding="utf-8").replace(old, new), "utf-8")
+    image = build(Subject.builtin(replace(TINY, adapter=str(adapter))), "release")
+    with (
+        BootedGuest.boot(image, load_machine("microvm"), init="none") as guest,
+        pytest.raises(HarnessError, match=re.escape(f"command table: {message}")),
+    ):
+        require_commands(guest, TINY)
 
 
 def test_frame_metadata_is_built_as_if_there_were_no_adapters() -> None:

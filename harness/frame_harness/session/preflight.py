@@ -20,6 +20,7 @@ from frame_harness.frame_metadata.memory_state import mask_of_ranges
 from frame_harness.guest.backtrace import code_line
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ImpossibleValue
+from frame_harness.guest.command_table import require_commands
 from frame_harness.guest.errors import (
     AllocFailed,
     GuestCrashed,
@@ -99,6 +100,7 @@ def _look(run: Run) -> None:
 def _compare(run: Run, kernel: Kernel) -> None:
     try:
         run.selftest = selftest(kernel)
+        require_commands(kernel, run.image.subject.contract)
         run.layout = dwarf_evidence(kernel)
         judged = run.layout.dwarf is Witness.EQUAL  # invariants know the contract's slots alone
         try:
