@@ -20,6 +20,7 @@ from frame_harness.machine.definition import load_machine
 from tests.support.doors import Judged, check, write_machine
 from tests.support.mutants import Edit, mutated
 from tests.support.red_kernels import MODULE
+from tests.support.same_place import same_place
 
 # Calls itself until its stack has run over, on a value that nothing else stores.
 ENDLESS: Edit = (
@@ -105,7 +106,7 @@ def test_a_stack_that_runs_over_is_called_that(tmp_path: Path) -> None:
 
 
 def test_a_stack_of_another_cpu_that_runs_over_is_called_that(tmp_path: Path) -> None:
-    image = build(frame_module(mutated(tmp_path, (ENDLESS, DEEP))), "release")
+    image = build(frame_module(mutated(same_place(), (ENDLESS, DEEP))), "release")
     with Kernel.boot(image, load_machine(write_machine(tmp_path)), cpus=2) as kernel:
         cpus = Cpus(kernel)
         cpus.frames([kernel.alloc()])
