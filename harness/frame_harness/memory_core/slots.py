@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -260,22 +260,39 @@ class SlotWatch:
             free[_frames_of(blocks, len(self._slots))] = True
         self._filled &= free
         pfns = np.flatnonzero(self._filled)
-        for run in np.split(pfns, np.flatnonzero(np.diff(pfns) > 1) + 1):
-            if not run.size:
-                continue
-            first = int(run[0]) << PAGE_SHIFT
-            wrong = self._payload(first, first + len(run) * PAGE_SIZE) != _fill_of(run)[:, None]
+        for run in np.split(pfns, self._ends_of_pieces(pfns)):
+            if run.size and (found := self._first_wrong(run)) is not None:
+                paddr, expected, got = found
+                what = "8 bytes of a frame that is free all the time"
+                yield Violation("CORE-36", what, f"{expected:#018x}", f"{got:#018x}", paddr)
+                return
+
+    def _ends_of_pieces(self, pfns: Pfns) -> Pfns:
+        """Where frames are to be cut so that each part lies in one piece of RAM, with whatever is between."""
+        if not pfns.size or self._ram.holds(
+            int(pfns[0]) << PAGE_SHIFT, int(pfns[-1] + 1 - pfns[0]) * PAGE_SIZE
+        ):
+            return np.empty(0, np.int64)
+        return np.flatnonzero(np.diff(pfns) > 1) + 1
+
+    def _first_wrong(self, pfns: Pfns) -> tuple[int, int, int] | None:
+        """Where the first word lies that a frame was not filled with, that word, what is there.
+
+        Args:
+            pfns: frames in ascending order in one piece of RAM.
+        """
+        first = int(pfns[0])
+        words = self._payload(first << PAGE_SHIFT, int(pfns[-1] + 1) << PAGE_SHIFT)
+        fills = _fill_of(pfns)
+        cuts = (0, *(np.flatnonzero(np.diff(pfns) > 1) + 1).tolist(), len(pfns))
+        for start, end in pairwise(cuts):
+            row = int(pfns[start]) - first
+            wrong = words[row : row + end - start] != fills[start:end, None]
             if wrong.any():
                 at, word = (int(found[0]) for found in np.nonzero(wrong))
-                paddr = first + at * PAGE_SIZE + word * 8
-                expected, got = (
-                    f"{int(value):#018x}"
-                    for value in (_fill_of(run)[at], self._payload(paddr, paddr + 8)[0, 0])
-                )
-                yield Violation(
-                    "CORE-36", "8 bytes of a frame that is free all the time", expected, got, paddr
-                )
-                return
+                paddr = (int(pfns[start]) + at) * PAGE_SIZE + word * 8
+                return paddr, int(fills[start + at]), int(words[row + at, word])
+        return None
 
     def _judge_payload(self, claim: Claim) -> Iterator[Violation]:
         paddr = claim.pfn << PAGE_SHIFT
