@@ -10,13 +10,13 @@ from frame_harness.judge.exit_codes import ExitCode
 from tests.support.blame import FirstFinding, first_finding
 from tests.support.doors import Judged, check
 from tests.support.frame_mutants import MUTANTS, NOTICED
-from tests.support.mutants import broken
+from tests.support.mutants import broken_here
 
 
 def judged(folder: Path, name: str, selection: str) -> tuple[Judged, FirstFinding | None]:
     """What a run of some checks says of a bug, and what it says first."""
     [bug] = [bug for bug in MUTANTS if bug.name == name]
-    subject = broken(bug.edits)
+    subject = broken_here(bug.edits)
     result = check(
         folder, "--frame-rs", subject, "--machine", "microvm", "--profile", "release", "-n", "1",
         "-k", selection,

@@ -18,7 +18,7 @@ from tests.support.bug_checks import Call, checks_of, rejections
 from tests.support.bugs import Bug, BugError, generate, leftovers
 from tests.support.doors import check
 from tests.support.frame_mutants import MUTANTS
-from tests.support.mutants import broken, kept
+from tests.support.mutants import broken_here, kept
 from tests.support.red_kernels import red_shim
 
 TEXT = frame_module().path.read_text(encoding="utf-8")
@@ -117,7 +117,7 @@ def test_a_table_that_begins_at_an_odd_multiple_of_64_takes_a_check_of_its_own(t
     """The boot allocator gives whole frames unless it is told otherwise: no other check can tell."""
     [bug] = [mutant for mutant in MUTANTS if mutant.name == "a table at multiples of 128 alone"]
     checks = ("--profile", "release", "-n", "1", "-k", "ARRAY or test_slot_method_at_the_boundaries")
-    result = check(tmp_path, "--frame-rs", broken(bug.edits), "--machine", "microvm", *checks)
+    result = check(tmp_path, "--frame-rs", broken_here(bug.edits), "--machine", "microvm", *checks)
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
     failed = {name for found in result.report["findings"] for name in found["checks"]}
     assert failed == {"test_v_array.py::test_table_at_each_address_that_its_alignment_allows"}

@@ -22,7 +22,7 @@ from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import check
 from tests.support.history_mutants import AFTER_REFILL, POISON_IN_CACHE, HistoryMutant
-from tests.support.mutants import broken, kept
+from tests.support.mutants import broken_here, kept
 
 KNOWN = {"ALLOC-07", "ALLOC-15", "REF-07", "GUARD-08"}
 KNOWN_IN = {"dev": KNOWN | {"VT-03"}, "release": KNOWN}
@@ -66,7 +66,7 @@ def test_bug_that_takes_a_situation_is_found_in_it(mutant: HistoryMutant, tmp_pa
 def test_module_that_is_wrong_at_boot_is_found_at_once() -> None:
     """It must neither be an error of the harness nor go on for ever."""
     new = "            meta_aux: atomic::AtomicU32::new(0),\n"
-    path = broken([(new, new.replace("new(0)", "new(3)"))])
+    path = broken_here([(new, new.replace("new(0)", "new(3)"))])
 
     tally = first_finding(frame_module(path), 1)
 
@@ -94,7 +94,7 @@ def test_nothing_is_found_in_the_builtin_module(machine: str, profile: str) -> N
 
 def test_saved_script_fails_again_on_its_subject_and_passes_on_a_sound_one(tmp_path: Path) -> None:
     """Found by the command line, saved, replayed by the command line."""
-    path = broken([("meta_aux.store(v, Relaxed)", "meta_aux.store(v & 0xffff, Relaxed)")])
+    path = broken_here([("meta_aux.store(v, Relaxed)", "meta_aux.store(v & 0xffff, Relaxed)")])
     run = CliRunner()
     saved = ["--scripts", str(tmp_path)]
 

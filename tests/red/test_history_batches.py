@@ -21,7 +21,7 @@ from frame_harness.image.build import build
 from frame_harness.image.subject import Subject
 from frame_harness.machine.definition import load_machine
 from tests.support.history_mutants import AFTER_REFILL, POISON_IN_CACHE
-from tests.support.mutants import Edit, broken
+from tests.support.mutants import Edit, broken_here
 
 LENGTH = 200
 NARROW_HINT: Edit = ("meta_aux.store(v, Relaxed)", "meta_aux.store(v & 0xffff, Relaxed)")
@@ -76,7 +76,7 @@ def told(failure: Failure | None) -> object:
 )
 def test_a_finding_is_told_as_one_command_at_a_time_tells_it(edits: tuple[Edit, ...], most: int) -> None:
     n_found = 0
-    with Lockstep(host(frame_module(broken(edits))), ISLANDS) as lockstep:
+    with Lockstep(host(frame_module(broken_here(edits))), ISLANDS) as lockstep:
         for seed in range(most):
             found = play_random(lockstep, Generator(random.Random(f"9:{seed}")), LENGTH)
             assert told(found) == told(one_by_one(lockstep, f"9:{seed}"))
@@ -87,7 +87,7 @@ def test_a_finding_is_told_as_one_command_at_a_time_tells_it(edits: tuple[Edit, 
 
 def test_a_command_that_hangs_in_a_batch_is_named() -> None:
     machine = load_machine("microvm").override(limits={"request_cpu_s": 0.5})
-    subject = frame_module(broken(HANGING_HINT))
+    subject = frame_module(broken_here(HANGING_HINT))
     with Lockstep(OwnHost(build(subject, "release"), machine), ISLANDS) as lockstep:
         for seed in range(9):
             if found := play_random(lockstep, Generator(random.Random(seed)), LENGTH):
@@ -135,7 +135,7 @@ def test_what_a_batch_does_not_see_is_found_by_the_share_that_is_played_both_way
         run(ahead)
 
     monkeypatch.setattr(Ahead, "run", blind_run)
-    blind = host(frame_module(broken([NARROW_HINT])))
+    blind = host(frame_module(broken_here([NARROW_HINT])))
     monkeypatch.setattr(campaigns, "is_played_both_ways", lambda _: True)
     assert set(campaign(blind, 1, lambda tally: tally.histories < 6).found) == {"FRAME-08"}
 

@@ -26,7 +26,7 @@ from tests.support.doors import (
     open_pytest,
     write_machine,
 )
-from tests.support.mutants import broken
+from tests.support.mutants import broken_here
 
 SPINNING = ("--profile", "both", "-n", "2", "-k", "CONST-01 or CONST-02", "--red", "hang-spin")
 WAITS = """\
@@ -98,7 +98,7 @@ def test_crash_before_ctrl_c_is_in_the_report(tmp_path: Path) -> None:
             "--junit",
             tmp_path / "report.xml",
             "--frame-rs",
-            broken([crash, hang]),
+            broken_here([crash, hang]),
         )
         (tmp_path / "tmp").mkdir()
         # Without an archive, for which the commands of the guest that crashed would be played in another one.

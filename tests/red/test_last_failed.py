@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.doors import check, write_machine
-from tests.support.mutants import Edit, broken
+from tests.support.mutants import Edit, broken_here, mutated
 
 WRONG: Edit = (
     "Self { start_address: addr.align_down(PAGE_SIZE) }",
@@ -22,8 +21,7 @@ def made(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def test_last_failed_makes_what_was_broken_until_it_is_mended(tmp_path: Path) -> None:
-    subject = tmp_path / "frame.rs"
-    shutil.copy(broken([WRONG]), subject)
+    subject = broken_here([WRONG])
     options = ("--machine", write_machine(tmp_path), "--profile", "release", "--frame-rs", subject)
     first = check(tmp_path, *options, "-k", FRAMES)
     [broken_check] = [name for name, outcome in made(first.report) if outcome == "violated"]
@@ -42,7 +40,7 @@ def test_last_failed_makes_what_was_broken_until_it_is_mended(tmp_path: Path) ->
         and "--last-failed: 1 check: expected of the chosen machines and checks" in elsewhere.out
     )
 
-    shutil.copy(broken([]), subject)
+    mutated(subject.parent, [])
     mended = check(tmp_path, *options, "--last-failed")
     assert (mended.status, made(mended.report)) == (ExitCode.PASS, [(broken_check, "passed")])
 

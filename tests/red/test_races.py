@@ -22,7 +22,7 @@ from frame_harness.machine.definition import load_machine
 from frame_harness.pictures import interleaving
 from tests.support.doors import Judged, check, write_machine
 from tests.support.frame_mutants import MUTANTS
-from tests.support.mutants import broken
+from tests.support.mutants import broken, broken_here
 from tests.support.race_mutants import (
     ASKED_TWICE,
     HANGS,
@@ -82,14 +82,14 @@ def expect_recorded(diagram: Interleaving) -> None:
 @pytest.mark.parametrize("name", SEEDED)
 def test_a_storm_finds_a_seeded_race_within_a_minute(name: str) -> None:
     edits, storm, _, _ = SEEDED[name]
-    image = build(frame_module(broken(edits)), "release")
+    image = build(frame_module(broken_here(edits)), "release")
     assert seconds_until_found(image, storm) < LIMIT_S
 
 
 def test_a_storm_names_the_clause_that_memory_breaks_after_it() -> None:
     """Odd orders break no promise about references, though a storm of references finds them."""
     [bug] = [each for each in MUTANTS if each.name == "odd frames of a block have an order of their own"]
-    image = build(frame_module(broken(bug.edits)), "release")
+    image = build(frame_module(broken_here(bug.edits)), "release")
     with (
         Kernel.boot(image, load_machine("q35"), cpus=2) as kernel,
         pytest.raises(OtherClauseViolated, match="W-ORDER-RANGE") as raised,
@@ -106,7 +106,7 @@ def test_a_storm_names_the_clause_that_memory_breaks_after_it() -> None:
 @pytest.mark.parametrize("name", SEEDED)
 def test_a_forced_interleaving_finds_a_seeded_race_every_time(name: str, tmp_path: Path) -> None:
     edits, _, words, id_ = SEEDED[name]
-    subject = broken(edits)
+    subject = broken_here(edits)
     result = check(
         tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, "--profile", "both", "-n", "1",
         "-k", f"interleavings and {words}",
@@ -121,7 +121,7 @@ def test_a_forced_interleaving_finds_a_seeded_race_every_time(name: str, tmp_pat
 def test_what_takes_another_cpu_is_found_at_once(name: str, tmp_path: Path) -> None:
     edits, words, ids = LOOKED_AHEAD[name]
     result = check(
-        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken(edits), "--profile",
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken_here(edits), "--profile",
         "release", "-n", "1", "-k", words,
     )  # fmt: skip
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
@@ -158,7 +158,7 @@ def test_cleared_hooks_silent_stores_waits_are_told_from_locks(tmp_path: Path) -
     """A store that changes nothing while its CPU is alone loses what another one stored; a lock does not."""
     result = check(
         tmp_path, "--machine", write_machine(tmp_path), "--frame-rs",
-        broken([*ASKED_TWICE, *SILENT_STORE, *LOCKED, *HANGS]), "--profile", "release", "-n", "1",
+        broken_here([*ASKED_TWICE, *SILENT_STORE, *LOCKED, *HANGS]), "--profile", "release", "-n", "1",
         "-k", "test_s_races and (VT-04 or GUARD-09 or LAYOUT-02 or FRAME-08) or test_a_flag_that",
     )  # fmt: skip
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out

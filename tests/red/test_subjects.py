@@ -10,7 +10,8 @@ import pytest
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from tests.support.doors import announced, check, close_check, open_check, open_pytest, write_machine
-from tests.support.mutants import Edit, broken, mutated
+from tests.support.mutants import Edit, broken_here, mutated
+from tests.support.same_place import same_place
 
 ONE_CHECK = ("--profile", "release", "-n", "1", "-k", "CONST-01")
 LAYOUT = ("--profile", "release", "-n", "1", "-k", "LAYOUT-02")
@@ -51,7 +52,7 @@ LEAK: Edit = ("            buddy::free(token, frame, 0);\n", "")
 
 
 def test_reserved_bytes_by_any_other_name_are_no_finding(tmp_path: Path) -> None:
-    subject = broken(
+    subject = broken_here(
         (
             ("    _reserved0: [u8; 3],", "    pad_a: [u8; 3],"),
             ("            _reserved0: [0; 3],", "            pad_a: [0; 3],"),
@@ -83,7 +84,7 @@ def test_a_file_that_does_not_compile_is_an_error_in_rustc_s_words(tmp_path: Pat
 def test_a_changed_layout_is_a_fail_that_shows_the_64_bytes(
     edits: tuple[Edit, ...], moved: set[str], tmp_path: Path
 ) -> None:
-    subject = broken(edits)
+    subject = broken_here(edits)
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *LAYOUT)
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ())
     assert result.violated == {"LAYOUT-02"}
@@ -97,7 +98,7 @@ def test_a_changed_layout_is_a_fail_that_shows_the_64_bytes(
 def test_a_changed_layout_is_not_green_in_a_test_of_a_user_s_either(tmp_path: Path) -> None:
     """The test looks at a field that has not moved."""
     test = "def test_x(kernel):\n    assert kernel.slots()['refcount'][kernel.alloc() >> 12] == 1\n"
-    arguments = ("--frame-rs", broken(SWAPPED), "--machine", "microvm", "--profile", "release")
+    arguments = ("--frame-rs", broken_here(SWAPPED), "--machine", "microvm", "--profile", "release")
     with open_pytest(tmp_path, test, *arguments, evidence=False) as door:
         status, out = door.end()
     assert status == pytest.ExitCode.TESTS_FAILED and "1 passed" in out
@@ -105,7 +106,7 @@ def test_a_changed_layout_is_not_green_in_a_test_of_a_user_s_either(tmp_path: Pa
 
 
 def test_what_breaks_before_the_first_check_blames_its_own_clauses_alone(tmp_path: Path) -> None:
-    subject = broken((PICKY, KERNEL_S_ONLY))
+    subject = broken_here((PICKY, KERNEL_S_ONLY))
     arguments = ("--machine", write_machine(tmp_path), "--frame-rs", subject, "--profile", "release")
     result = check(tmp_path, *arguments, "-n", "1", "-k", "CONST-01 or REF-02")
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
@@ -153,7 +154,7 @@ def test_a_file_that_is_no_module_is_an_error_in_rustc_s_words(
 
 @pytest.mark.parametrize("left", ["changed", "gone"])
 def test_a_file_that_changes_while_it_is_judged_is_an_error(left: str, tmp_path: Path) -> None:
-    subject = mutated(tmp_path, ())
+    subject = mutated(same_place(), ())
     text = subject.read_text()
     with announced(tmp_path) as announcer:
         machine = write_machine(tmp_path, qemu=announcer.program)
@@ -177,7 +178,7 @@ def test_a_file_that_changes_while_it_is_judged_is_an_error(left: str, tmp_path:
 def test_another_file_of_the_module_that_changes_while_it_is_judged_is_an_error(
     door: str, name: str, line: str, tmp_path: Path
 ) -> None:
-    subject, other = mutated(tmp_path, ()), tmp_path / name
+    subject, other = mutated(folder := same_place(), ()), folder / name
     other.parent.mkdir(exist_ok=True)
     other.write_text("// a word\n")
     subject.write_text(f"{subject.read_text()}\n{line}\n")
@@ -199,7 +200,7 @@ def test_another_file_of_the_module_that_changes_while_it_is_judged_is_an_error(
 
 def test_the_built_in_module_in_a_file_of_its_own_passes(tmp_path: Path) -> None:
     """What the others here differ from."""
-    subject = mutated(tmp_path, ())
+    subject = mutated(same_place(), ())
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *ONE_CHECK)
     assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ())
     assert result.report["subject"]["sha256"] == frame_module().sha256
@@ -207,7 +208,7 @@ def test_the_built_in_module_in_a_file_of_its_own_passes(tmp_path: Path) -> None
 
 def test_a_module_may_be_quiet_and_may_keep_a_poisoned_frame_to_itself(tmp_path: Path) -> None:
     """The sentinel and the poison must stay; nobody must hear of it, nobody must have the frame."""
-    subject = broken((*QUIET, LEAK))
+    subject = broken_here((*QUIET, LEAK))
     checks = ("--profile", "release", "-n", "1", "-k", "REF-07 or GUARD-08")
     result = check(tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", subject, *checks)
     assert (result.status, result.kind, result.survivors) == (ExitCode.PASS, Kind.PASS, ()), result.out
@@ -226,7 +227,7 @@ STUCK: Edit = (
 
 def test_a_module_that_panics_at_init_is_told_once(tmp_path: Path) -> None:
     """Whatever the number of checks and runs: the clause, the panic, where, how many checks it stopped."""
-    subject = mutated(tmp_path, (PITY,))
+    subject = mutated(same_place(), (PITY,))
     machines = ("--machine", write_machine(tmp_path), "--machine", "q35")
     checks = ("--profile", "release", "-n", "1", "-k", "CONST-01 or REF-01 or ALLOC-09")
     result = check(tmp_path, "--frame-rs", subject, *machines, *checks)
@@ -257,7 +258,7 @@ def test_x(kernel, n):
 
 def test_a_module_that_hangs_at_init_is_a_timeout_with_its_clause(tmp_path: Path) -> None:
     """The third run knows the place from two before, and waits less; it is told as the same trouble."""
-    subject = mutated(tmp_path, (STUCK,))
+    subject = mutated(same_place(), (STUCK,))
     machine = write_machine(tmp_path, cpu_s=2.0)
     other = tmp_path / "other.toml"
     other.write_text(machine.read_text())
@@ -275,7 +276,7 @@ def test_a_module_that_hangs_at_init_is_a_timeout_with_its_clause(tmp_path: Path
 
 def test_a_method_that_hangs_costs_its_whole_limit_twice(tmp_path: Path) -> None:
     """Checks that do not call it come to their end, and the run goes on."""
-    subject = mutated(tmp_path, (LOOP,))
+    subject = mutated(same_place(), (LOOP,))
     checks = ("--profile", "release", "-n", "1", "-k", "(REF or CONST) and not test_s_ and not test_w_")
     result = check(tmp_path, "--frame-rs", subject, "--machine", write_machine(tmp_path, cpu_s=2.0), *checks)
     assert (result.status, result.kind, result.survivors) == (ExitCode.TIMEOUT, Kind.TIMEOUT, ()), result.out
@@ -289,7 +290,7 @@ def test_a_method_that_hangs_costs_its_whole_limit_twice(tmp_path: Path) -> None
 
 def test_a_run_whose_guests_all_die_in_one_method_is_stopped(tmp_path: Path) -> None:
     machine = write_machine(tmp_path, cpu_s=1.0)
-    arguments = ("--frame-rs", mutated(tmp_path, (LOOP,)), "--machine", machine, "--profile", "release")
+    arguments = ("--frame-rs", mutated(same_place(), (LOOP,)), "--machine", machine, "--profile", "release")
     with open_pytest(tmp_path, FIVE_TESTS, *arguments, evidence=False) as door:
         status, out = door.end()
     assert status == pytest.ExitCode.TESTS_FAILED and "3 failed, 2 errors" in out, out
@@ -311,7 +312,7 @@ VAST: tuple[Edit, ...] = (
 
 
 def test_an_image_that_ram_cannot_hold_is_called_that(tmp_path: Path) -> None:
-    arguments = ("--machine", write_machine(tmp_path), "--frame-rs", mutated(tmp_path, VAST))
+    arguments = ("--machine", write_machine(tmp_path), "--frame-rs", mutated(same_place(), VAST))
     result = check(tmp_path, *arguments, *ONE_CHECK)
     assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ()), result.out
     assert result.says("image too large: frame.rs (release): expected")

@@ -10,6 +10,7 @@ from pathlib import Path
 from frame_harness.base.resources import build_dir
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.store import write_whole
+from tests.support.same_place import same_place
 
 Edit = tuple[str, str]
 
@@ -62,6 +63,14 @@ def mutated(folder: Path, edits: Sequence[Edit]) -> Path:
 def broken(edits: Sequence[Edit]) -> Path:
     """Return the path of a changed copy of the built-in module, which nobody may change further."""
     return kept(apply(frame_module().path.read_text(encoding="utf-8"), edits))
+
+
+def broken_here(edits: Sequence[Edit]) -> Path:
+    """Return the path of a changed copy of the built-in module, for a test that alone looks at it.
+
+    It lies where the test before had its own, so that most of what the compiler made of that is of use.
+    """
+    return mutated(same_place(), edits)
 
 
 def kept(text: str, name: str = "frame.rs") -> Path:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from frame_harness.base.units import KERNEL_VMA
-from frame_harness.guest.backtrace import DEEPEST, return_addresses
+from frame_harness.guest.backtrace import DEEPEST, CodeLine, return_addresses
 
 STACK, TEXT = KERNEL_VMA + 0x10_0000, KERNEL_VMA + 0x1000
 
@@ -41,3 +43,22 @@ def test_a_chain_has_an_end_in_any_memory() -> None:
     for _ in range(200):
         garbage = {STACK + 8 * i: KERNEL_VMA + words.randrange(0x20_0000) & ~7 for i in range(64)}
         assert len(return_addresses(STACK + 8 * words.randrange(64), garbage.get)) <= DEEPEST
+
+
+FRAME = "kernel_shim::memory::frame"
+
+
+@pytest.mark.parametrize(
+    ("function", "path"),
+    [
+        (f"{FRAME}::MetaSlot::inc_ref", "MetaSlot::inc_ref"),
+        (f"<{FRAME}::Frames as core::iter::Iterator>::next", "Frames as core::iter::Iterator::next"),
+        (f"{FRAME}::<impl core::fmt::Debug for {FRAME}::MetaSlot>::fmt", "MetaSlot::fmt"),
+        (f"{FRAME}::more::<impl core::fmt::Debug for {FRAME}::MetaSlot>::fmt", "MetaSlot::fmt"),
+        (f"kernel_shim::memory::buddy::<impl buddy::Slot for {FRAME}::MetaSlot>::clear_flag_bits", ""),
+        ("kernel_shim::memory::buddy::free", ""),
+    ],
+)
+def test_only_what_is_written_in_the_frame_module_is_a_path_in_it(function: str, path: str) -> None:
+    """What the shim implements for a type of the module is the shim's."""
+    assert CodeLine(function, "frame.rs", 1).in_module == path

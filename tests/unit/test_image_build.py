@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from frame_harness.image import (
     cargo,
     find_toolchain,
 )
+from tests.support.same_place import same_place
 
 
 @pytest.fixture
@@ -35,11 +37,14 @@ def toolchain() -> Toolchain:
 
 
 @pytest.fixture
-def subject_file(tmp_path: Path) -> Path:
-    """A copy of the built-in module, at a path that quoting gets wrong when it can."""
-    folder = tmp_path / 'my kernel\'s "größe" $HOME #1'
+def subject_file() -> Path:
+    """A copy of the built-in module that was never built, at a path that quoting gets wrong when it can."""
+    folder = same_place() / 'my kernel\'s "größe" $HOME #1'
     folder.mkdir()
-    return Path(shutil.copy(frame_module().path, folder / "frame.rs"))
+    file = Path(shutil.copy(frame_module().path, folder / "frame.rs"))
+    with file.open("a", encoding="utf-8") as text:
+        text.write(f"// {uuid.uuid4()}\n")
+    return file
 
 
 @pytest.mark.parametrize("profile", ["dev", "release"])

@@ -19,7 +19,7 @@ from frame_harness.histories.scripts import Script, parse
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
-from tests.support.mutants import broken
+from tests.support.mutants import broken_here
 
 HEAD = "# frame-harness script 1\n# clause: GUARD-08: some words\n# machine: q35\n# profile: release\n"
 LEAK = ("            buddy::free(token, frame, 0);\n", "")
@@ -127,6 +127,6 @@ def test_script_that_cannot_be_followed_to_its_end_is_no_pass(tmp_path: Path) ->
     lines = ("buddy.drain", "slot.mark_poisoned 0x1180000", "inject buddy.next 0x1180000", "alloc")
     sound = replay(tmp_path, *lines)
     assert sound.exit_code == ExitCode.PASS and "GUARD-08 holds" in sound.output, sound.output
-    leaky = replay(tmp_path, *lines, frame_rs=broken([LEAK]))
+    leaky = replay(tmp_path, *lines, frame_rs=broken_here([LEAK]))
     assert leaky.exit_code == ExitCode.NO_TESTS, leaky.output
     assert "not all was played" in leaky.output and "holds" not in leaky.output

@@ -29,7 +29,12 @@ class CodeLine(NamedTuple):
     @property
     def in_module(self) -> str:
         """The function's path in the frame module: `MetaSlot::inc_ref`; empty elsewhere."""
-        return re.sub(r"[<>]", "", self.function).rpartition("memory::frame::")[2]
+        # kernel_shim::memory::buddy::<impl …::Slot for kernel_shim::memory::frame::MetaSlot>::clear_flag_bits
+        place, implemented, _ = self.function.partition("::<impl ")
+        if implemented and "memory::frame::" not in f"{place}::":
+            return ""
+        _, module, path = re.sub(r"[<>]", "", self.function).rpartition("memory::frame::")
+        return path if module else ""
 
 
 def code_line(text: str) -> CodeLine | None:

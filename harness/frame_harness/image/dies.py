@@ -1,39 +1,23 @@
 """Steps through the entries of `.debug_info` fast.
 
 pyelftools decodes every attribute of every entry. A kernel built for debugging has tens of thousands, and one
-in ten tells what the harness asks: here any other one costs a table look-up. Headers, abbreviations, line
-programs stay with pyelftools.
+in ten tells what the harness asks: here any other one costs a table look-up. Headers of units stay with
+pyelftools.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
+from frame_harness.image.abbreviations import LEB, Abbreviation, Abbreviations, skip_of, sleb, uleb
 from frame_harness.image.errors import ImageError
 
-# DWARF 5 section 7.5.6, table 7.6; DWARF 4 section 7.5.4. Sizes in bytes.
-_FIXED = {
-    "DW_FORM_data1": 1, "DW_FORM_data2": 2, "DW_FORM_data4": 4, "DW_FORM_data8": 8, "DW_FORM_data16": 16,
-    "DW_FORM_ref1": 1, "DW_FORM_ref2": 2, "DW_FORM_ref4": 4, "DW_FORM_ref8": 8, "DW_FORM_ref_sig8": 8,
-    "DW_FORM_flag": 1, "DW_FORM_flag_present": 0, "DW_FORM_implicit_const": 0,
-    "DW_FORM_strx1": 1, "DW_FORM_strx2": 2, "DW_FORM_strx3": 3, "DW_FORM_strx4": 4,
-    "DW_FORM_addrx1": 1, "DW_FORM_addrx2": 2, "DW_FORM_addrx3": 3, "DW_FORM_addrx4": 4,
-}  # fmt: skip
-_OFFSETS = frozenset({"DW_FORM_strp", "DW_FORM_line_strp", "DW_FORM_sec_offset", "DW_FORM_ref_addr"})
-_LEB = frozenset(
-    {
-        "DW_FORM_udata", "DW_FORM_sdata", "DW_FORM_ref_udata", "DW_FORM_strx", "DW_FORM_addrx",
-        "DW_FORM_loclistx", "DW_FORM_rnglistx",
-    }
-)  # fmt: skip
-_BLOCKS = {"DW_FORM_block1": 1, "DW_FORM_block2": 2, "DW_FORM_block4": 4}
 _REFERENCES = frozenset({"DW_FORM_ref1", "DW_FORM_ref2", "DW_FORM_ref4", "DW_FORM_ref8", "DW_FORM_ref_udata"})
 _STRX = frozenset({"DW_FORM_strx", "DW_FORM_strx1", "DW_FORM_strx2", "DW_FORM_strx3", "DW_FORM_strx4"})
-
-Skip = Callable[[bytes, int], int]
 
 
 class Die(NamedTuple):
@@ -45,24 +29,6 @@ class Die(NamedTuple):
     has_children: bool
 
 
-@dataclass
-class _Abbreviation:
-    """How the entries of one kind are written."""
-
-    tag: str
-    has_children: bool
-    attributes: list[tuple[str, str, int | None]]  # name, form, implicit constant
-    fixed: int | None  # bytes of all attributes together, where that never varies
-    skips: list[int | Skip] = field(default_factory=list)
-
-    def end(self, data: bytes, at: int) -> int:
-        if self.fixed is not None:
-            return at + self.fixed
-        for skip in self.skips:
-            at = at + skip if isinstance(skip, int) else skip(data, at)
-        return at
-
-
 @dataclass(frozen=True)
 class Sections:
     """The bytes of the sections that entries lie in or point to."""
@@ -71,14 +37,18 @@ class Sections:
     str: bytes
     line_str: bytes
     str_offsets: bytes
+    abbreviations: Abbreviations
 
     @classmethod
     def of(cls, dwarf: Any) -> Sections:
         """Read them once from pyelftools' view of a file, decompressed."""
-        found = (
-            dwarf.debug_info_sec, dwarf.debug_str_sec, dwarf.debug_line_str_sec, dwarf.debug_str_offsets_sec,
-        )  # fmt: skip
-        return cls(*(_whole(section) for section in found))
+        return cls(
+            info=whole(dwarf.debug_info_sec),
+            str=whole(dwarf.debug_str_sec),
+            line_str=whole(dwarf.debug_line_str_sec),
+            str_offsets=whole(dwarf.debug_str_offsets_sec),
+            abbreviations=Abbreviations(whole(dwarf.debug_abbrev_sec)),
+        )
 
 
 class Unit:
@@ -93,7 +63,9 @@ class Unit:
         self.end = self._start + int(unit["unit_length"]) + (4 if unit.dwarf_format() == 32 else 12)
         self._wide = 4 if unit.dwarf_format() == 32 else 8
         self._address = int(unit["address_size"])
-        self._table: dict[int, _Abbreviation] = {}
+        self._table = sections.abbreviations.table(
+            int(unit["debug_abbrev_offset"]), self._wide, self._address
+        )
 
     def entries(self, at: int | None = None, *, below: frozenset[str] = frozenset()) -> Iterator[Die]:
         """Walk an entry and all below it in file order.
@@ -108,7 +80,7 @@ class Unit:
         muted = 0  # depth at and above which nothing is shown; 0: nothing is muted
         while offset < self.end:
             start = offset
-            code, offset = _uleb(data, offset)
+            code, offset = uleb(data, offset)
             if code == 0:
                 depth -= 1
                 if muted and depth < muted:
@@ -129,7 +101,7 @@ class Unit:
 
     def attributes(self, offset: int) -> dict[str, Any]:
         """Decode an entry: references as offsets in the section, strings as `str`, blocks as `bytes`."""
-        code, at = _uleb(self._data, offset)
+        code, at = uleb(self._data, offset)
         found: dict[str, Any] = {}
         for name, form, constant in self._kind(code).attributes:
             value, at = self._value(form, constant, at)
@@ -143,62 +115,24 @@ class Unit:
                 yield die
 
     def tag(self, offset: int) -> str:
-        return self._kind(_uleb(self._data, offset)[0]).tag
+        return self._kind(uleb(self._data, offset)[0]).tag
 
-    def _kind(self, code: int) -> _Abbreviation:
+    def _kind(self, code: int) -> Abbreviation:
         if code not in self._table:
-            try:
-                declaration = self.cu.get_abbrev_table().get_abbrev(code)
-            except KeyError as error:
-                raise ImageError(
-                    "debug information", f"entry of kind {code}", detail="no such kind"
-                ) from error
-            self._table[code] = self._compile(declaration)
+            raise ImageError("debug information", f"entry of kind {code}", detail="no such kind")
         return self._table[code]
 
-    def _compile(self, declaration: Any) -> _Abbreviation:
-        attributes = [(str(spec.name), str(spec.form), spec.value) for spec in declaration["attr_spec"]]
-        skips: list[int | Skip] = []
-        for _, form, _ in attributes:
-            skip = self._skip(form)
-            if isinstance(skip, int) and skips and isinstance(skips[-1], int):
-                skips[-1] += skip
-            else:
-                skips.append(skip)
-        fixed = 0 if not skips else skips[0] if len(skips) == 1 and isinstance(skips[0], int) else None
-        return _Abbreviation(
-            str(declaration["tag"]), bool(declaration.has_children()), attributes, fixed, skips
-        )
-
-    def _skip(self, form: str) -> int | Skip:
-        if form in _FIXED:
-            return _FIXED[form]
-        if form in _OFFSETS:
-            return self._wide
-        if form == "DW_FORM_addr":
-            return self._address
-        if form in _LEB:
-            return lambda data, at: _uleb(data, at)[1]
-        if form in _BLOCKS:
-            width = _BLOCKS[form]
-            return lambda data, at: at + width + int.from_bytes(data[at : at + width], "little")
-        if form in {"DW_FORM_block", "DW_FORM_exprloc"}:
-            return lambda data, at: sum(_uleb(data, at))
-        if form == "DW_FORM_string":
-            return lambda data, at: data.index(0, at) + 1
-        raise ImageError("debug information", form, detail="a form that this reader does not know")
-
     def _value(self, form: str, constant: int | None, at: int) -> tuple[Any, int]:
-        skip = self._skip(form)
+        skip = skip_of(form, self._wide, self._address)
         end = at + skip if isinstance(skip, int) else skip(self._data, at)
         if form == "DW_FORM_flag_present":
             return True, end
         if form == "DW_FORM_implicit_const":
             return constant, end
         if form == "DW_FORM_sdata":
-            return _sleb(self._data, at), end
+            return sleb(self._data, at)
         plain = int.from_bytes(self._data[at:end], "little")
-        number = _uleb(self._data, at)[0] if form in _LEB else plain
+        number = uleb(self._data, at)[0] if form in LEB else plain
         if form in _REFERENCES:
             return number + self._start, end
         if form == "DW_FORM_strp":
@@ -212,8 +146,18 @@ class Unit:
             return (_text(raw[:-1]) if form == "DW_FORM_string" else raw), end
         return number, end
 
+    @cached_property
+    def _str_offsets_base(self) -> int:
+        code, at = uleb(self._data, self.first)
+        for name, form, constant in self._kind(code).attributes:
+            if name == "DW_AT_str_offsets_base":
+                return int(self._value(form, constant, at)[0])
+            skip = skip_of(form, self._wide, self._address)
+            at = at + skip if isinstance(skip, int) else skip(self._data, at)
+        raise ImageError("debug information", "DW_AT_str_offsets_base", detail="a unit without it")
+
     def _indexed(self, index: int) -> str:
-        base = int(self.cu.get_top_DIE().attributes["DW_AT_str_offsets_base"].value)
+        base = self._str_offsets_base
         at = base + index * self._wide
         return _string(
             self._sections.str, int.from_bytes(self._sections.str_offsets[at : at + self._wide], "little")
@@ -224,8 +168,8 @@ class Units:
     """All compilation units of a file; optimized code may refer from one to another."""
 
     def __init__(self, dwarf: Any) -> None:
-        sections = Sections.of(dwarf)
-        self._units = [Unit(cu, sections) for cu in dwarf.iter_CUs()]
+        self.sections = Sections.of(dwarf)
+        self._units = [Unit(cu, self.sections) for cu in dwarf.iter_CUs()]
         self._starts = [unit.first for unit in self._units]
 
     def __iter__(self) -> Iterator[Unit]:
@@ -239,7 +183,8 @@ class Units:
         return self._units[index]
 
 
-def _whole(section: Any) -> bytes:
+def whole(section: Any) -> bytes:
+    """Return the bytes of a section as pyelftools has it, decompressed; of one that is not there none."""
     if section is None:
         return b""
     section.stream.seek(0)
@@ -252,23 +197,3 @@ def _string(table: bytes, at: int) -> str:
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", errors="replace")
-
-
-def _uleb(data: bytes, at: int) -> tuple[int, int]:
-    byte = data[at]
-    at += 1
-    if byte < 0x80:
-        return byte, at
-    value, shift = byte & 0x7F, 7
-    while byte >= 0x80:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-    return value, at
-
-
-def _sleb(data: bytes, at: int) -> int:
-    value, end = _uleb(data, at)
-    negative = data[end - 1] & 0x40
-    return value - (1 << (7 * (end - at))) if negative else value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from frame_harness.image.demangle import demangle
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.elf_cache import cached
 from frame_harness.image.errors import ImageError
+from frame_harness.image.line_files import LineHeaders
 from frame_harness.image.places import Place, Places
 
 _KEYS = frozenset({"structs", "functions", "variants"})
@@ -114,18 +116,24 @@ def _read_names(file: ELFFile) -> dict[str, Any]:
     """Return every structure, enum, function of the kernel's own crates, by full path."""
     dwarf = file.get_dwarf_info()
     units = dies.Units(dwarf)
+    headers = LineHeaders(dies.whole(dwarf.debug_line_sec), units.sections.line_str, units.sections.str)
     shapes = types.Shapes(units)
     structs: dict[str, types.Shape] = {}
     functions: dict[str, tuple[str, int]] = {}
     variants: dict[str, list[str]] = {}
     for unit in units:
-        top = unit.cu.get_top_DIE().attributes
-        if is_foreign(_attribute(top, "DW_AT_name")):
+        top = unit.attributes(unit.first)
+        if is_foreign(str(top.get("DW_AT_name", ""))):
             continue
-        program = dwarf.line_program_for_CU(unit.cu)
-        files = file_names(program, _attribute(top, "DW_AT_comp_dir")) if program else []
+        files = cache(partial(_files_of, headers, top))
         _read_unit(unit, shapes, files, structs, functions, variants)
     return {"structs": structs, "functions": functions, "variants": variants}
+
+
+def _files_of(headers: LineHeaders, top: Mapping[str, Any]) -> list[str]:
+    if "DW_AT_stmt_list" not in top:
+        return []
+    return headers.files(int(top["DW_AT_stmt_list"]), str(top.get("DW_AT_comp_dir", "")))
 
 
 def file_names(program: Any, comp_dir: str) -> list[str]:
@@ -147,7 +155,7 @@ def file_names(program: Any, comp_dir: str) -> list[str]:
 def _read_unit(
     unit: dies.Unit,
     shapes: types.Shapes,
-    files: list[str],
+    files: Callable[[], list[str]],
     structs: dict[str, types.Shape],
     functions: dict[str, tuple[str, int]],
     variants: dict[str, list[str]],
@@ -174,12 +182,20 @@ def _read_unit(
         elif die.tag == "DW_TAG_enumeration_type" and _PLAIN.fullmatch(path):
             variants[path] = types.variants_of(unit, die.offset)
         elif die.tag == "DW_TAG_subprogram" and attributes.get("DW_AT_decl_line"):
-            file = int(attributes.get("DW_AT_decl_file", 0))
-            place = files[file] if file < len(files) else "?"
-            line = int(attributes["DW_AT_decl_line"])
-            functions.setdefault(
-                _function_path(path, str(attributes.get("DW_AT_linkage_name", ""))), (place, line)
-            )
+            _note_function(functions, path, attributes, files)
+
+
+def _note_function(
+    functions: dict[str, tuple[str, int]],
+    path: str,
+    attributes: dict[str, Any],
+    files: Callable[[], list[str]],
+) -> None:
+    """Keep where a function is declared; most units repeat what others told before."""
+    function = _function_path(path, str(attributes.get("DW_AT_linkage_name", "")))
+    if function not in functions:
+        file, names = int(attributes.get("DW_AT_decl_file", 0)), files()
+        functions[function] = (names[file] if file < len(names) else "?", int(attributes["DW_AT_decl_line"]))
 
 
 def _function_path(path: str, linkage_name: str) -> str:
@@ -206,10 +222,6 @@ def is_foreign(unit_name: str) -> bool:
     """Whether a unit of this name is of the compiler's own crates."""
     # src/main.rs/@/kernel_shim.5a0ad1b2-cgu.0
     return unit_name.partition("/@/")[2].partition(".")[0] in _FOREIGN_CRATES
-
-
-def _attribute(attributes: Any, name: str) -> str:
-    return _text(attributes[name].value) if name in attributes else ""
 
 
 def _text(raw: Any) -> str:

@@ -82,17 +82,20 @@ class Accepted:
     Attributes:
         stray: free memory that is not usable memory of the map.
         given_up: the core's own memory that was free.
+        own: the rest of its own, in whole frames, which never moves; None where that is not known.
     """
 
     stray: tuple[Span, ...] = ()
     given_up: tuple[Span, ...] = ()
+    own: tuple[Span, ...] | None = None
 
 
 def accepted(state: CoreState, memory: MemoryMap) -> Accepted:
     """What is wrong with the first state of a core."""
     free = [(block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT) for block in state.blocks]
     own = merged(rounded_out(spans_of(state.structures)))
-    return Accepted(tuple(without(free, memory.usable)), tuple(common(own, free)))
+    given_up = tuple(common(own, free))
+    return Accepted(tuple(without(free, memory.usable)), given_up, tuple(without(own, given_up)))
 
 
 def judge_state(
@@ -127,7 +130,8 @@ def _holdings(
     yield from ((pfn, pfn + 1, Owner.CACHED) for pfn, _, _ in state.cached)
     yield from ((block.pfn, block.end, Owner.CALLER) for block in owned)
     yield from ((block.pfn, block.end, Owner.QUARANTINE) for block in quarantine)
-    for first, end in without(merged(rounded_out(spans_of(state.structures))), known.given_up):
+    own = merged(rounded_out(spans_of(state.structures))) if known.own is None else known.own
+    for first, end in own:
         yield first >> PAGE_SHIFT, end >> PAGE_SHIFT, Owner.CORE
 
 

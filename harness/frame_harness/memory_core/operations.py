@@ -151,7 +151,7 @@ def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Viol
                 what = f"the free of a block of order {block.order}"
                 yield play.panicked("CORE-15", what, "a return", reply)
             return
-        play.owned[name].remove(block)
+        _forget(play.owned[name], block)
         if play.watch is not None:
             play.watch.released(block)
         if block in play.poisoned:
@@ -160,6 +160,14 @@ def _give_back(play: Playing, name: str, held: Sequence[Owned]) -> Iterator[Viol
     if blocks:
         yield from play.judged()
         yield from play.all_freed()
+
+
+def _forget(owned: list[Owned], block: Owned) -> None:
+    """Take a block out of those that a caller holds, of which the last is given back first."""
+    if owned[-1] == block:
+        owned.pop()
+    else:
+        owned.remove(block)
 
 
 def _line_of_free(play: Playing, block: Owned) -> str:

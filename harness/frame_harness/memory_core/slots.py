@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +25,9 @@ MOST_FILLED_BYTES: Final = 4 << 20
 _WORDS: Final = PAGE_SIZE // 8
 _SPREAD: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
 _LINKS: Final = ("next", "prev")
+_IN_USE: Final = -1
+_PIECE: Final = 1 << 12
+"""Slots of a large table that are looked at together: they fit into a CPU's cache."""
 
 Pfns = NDArray[np.int64]
 
@@ -75,6 +79,8 @@ class SlotWatch:
         """What the slot of each claimed frame says, by the frame."""
         self._filled = np.zeros(len(slots), dtype=np.bool_)
         self._judged: frozenset[FreeBlock] = frozenset()
+        self._orders = np.full(len(slots) if self._few else 0, _IN_USE, np.int8)
+        """Of a small table, by frame the order of the free block that it lies in."""
 
     # ---- what is known -----------------------------------------------------------------------------------
 
@@ -146,38 +152,76 @@ class SlotWatch:
             sick: frames that were poisoned while they were free: their slots are not judged.
         """
         blocks = frozenset([*state.blocks, *(FreeBlock(pfn, 0, kind, -1) for pfn, kind, _ in state.cached)])
-        pfns, orders = _frames_of(blocks if self._few else blocks - self._judged, len(self._slots))
+        pieces = [(0, self._orders_now(blocks))] if self._few else self._pieces(blocks - self._judged)
         self._judged = blocks
-        well = ~np.isin(pfns, np.fromiter(sick, np.int64))
-        yield from self._judge_free(pfns[well], orders[well])
+        ignored = frozenset(sick)
+        yield from islice(chain.from_iterable(self._judge_free(*one, ignored) for one in pieces), 1)
         yield from self._judge_held(held)
         yield from self._judge_lives()
         yield from self._judge_filled(blocks)
 
-    def _judge_free(self, pfns: Pfns, orders: NDArray[np.int64]) -> Iterator[Violation]:
-        words, slots = self._words, self._slots
+    def _orders_now(self, blocks: frozenset[FreeBlock]) -> NDArray[np.int8]:
+        """By frame the order of its block: what changed since the last time is written."""
+        for block in self._judged - blocks:
+            self._orders[block.pfn : block.end] = _IN_USE
+        for block in blocks - self._judged:
+            self._orders[block.pfn : block.end] = block.order
+        limit = len(self._orders)
+        if sum(min(one.end, limit) - min(one.pfn, limit) for one in blocks) != self._n_free():
+            # Blocks lie in each other: one that went took frames of one that stays.
+            self._orders[:] = _IN_USE
+            for block in sorted(blocks, key=lambda one: -one.order):
+                self._orders[block.pfn : block.end] = block.order
+        return self._orders
+
+    def _n_free(self) -> int:
+        return int(np.count_nonzero(self._orders != _IN_USE))
+
+    def _pieces(self, blocks: Iterable[FreeBlock]) -> Iterator[tuple[int, NDArray[np.int8]]]:
+        """The first frame of some of a block's, or of neighbors of one order, and their orders."""
+        first = end = order = 0
+        for block in (*sorted(blocks, key=lambda one: one.pfn), None):
+            if block is not None and block.pfn == end and block.order == order:
+                end = block.end
+                continue
+            for at in range(first, min(end, len(self._slots)), _PIECE):
+                yield at, np.full(min(at + _PIECE, end, len(self._slots)) - at, order, np.int8)
+            if block is not None:
+                first, end, order = block.pfn, block.end, block.order
+
+    def _judge_free(self, first: int, orders: NDArray[np.int8], sick: frozenset[int]) -> Iterator[Violation]:
+        """The first thing that is wrong with the slots of free frames.
+
+        Args:
+            first: frame of which `orders` begins to tell the order of its block.
+        """
+        words, slots = self._words, self._slots[first : first + len(orders)]
+        free = orders != _IN_USE
+        free[[pfn - first for pfn in sick if 0 <= pfn - first < len(orders)]] = False
         marks = np.uint32(words.free | words.allocated)
         wrong: dict[str, Callable[[], NDArray[np.bool_]]] = {
-            "refcount": lambda: slots["refcount"][pfns] != words.unused,
-            "flags": lambda: (slots["flags"][pfns] & marks) != words.free,
-            "order": lambda: slots["order"][pfns] != orders,
-            "vtable": lambda: slots["vtable"][pfns] != 0,
-            "guard": lambda: slots["guard"][pfns] != 0,
+            "refcount": lambda: slots["refcount"] != words.unused,
+            "flags": lambda: (slots["flags"] & marks) != words.free,
+            "order": lambda: slots["order"] != orders,
+            "vtable": lambda: slots["vtable"] != 0,
+            "guard": lambda: slots["guard"] != 0,
         }
         for field in (field for field in wrong if field in self._fields):
-            if (at := np.flatnonzero(wrong[field]())).size:
-                pfn, order = int(pfns[at[0]]), int(orders[at[0]])
+            bad = wrong[field]() & free
+            if bad.any():
+                at = int(bad.argmax())
+                pfn, order = first + at, int(orders[at])
                 expected = {
                     "refcount": f"{words.unused:#x}", "flags": "FREE, and not ALLOCATED", "order": str(order)
                 }.get(field, "0")  # fmt: skip
                 what = f"the slot of a frame of a free block of order {order}"
-                got = f"{field} {int(slots[field][pfn]):#x}"
+                got = f"{field} {int(slots[field][at]):#x}"
                 yield Violation("CORE-32", what, f"{field} {expected}", got, pfn << PAGE_SHIFT, field)
                 return
 
     def _judge_held(self, held: Sequence[Owned]) -> Iterator[Violation]:
         blocks = [FreeBlock(block.pfn, block.order, 0, -1) for block in held]
-        pfns, _ = _frames_of(blocks, len(self._slots))
+        pfns = _frames_of(blocks, len(self._slots))
         free = np.flatnonzero(self._slots["flags"][pfns] & self._words.free)
         if free.size:
             pfn = int(pfns[free[0]])
@@ -210,26 +254,45 @@ class SlotWatch:
     def _judge_filled(self, blocks: Iterable[FreeBlock]) -> Iterator[Violation]:
         if not self._filled.any():
             return
-        free = np.zeros(len(self._slots), dtype=np.bool_)
-        free[_frames_of(blocks, len(self._slots))[0]] = True
+        free = self._orders != _IN_USE
+        if not self._few:
+            free = np.zeros(len(self._slots), dtype=np.bool_)
+            free[_frames_of(blocks, len(self._slots))] = True
         self._filled &= free
         pfns = np.flatnonzero(self._filled)
-        for run in np.split(pfns, np.flatnonzero(np.diff(pfns) > 1) + 1):
-            if not run.size:
-                continue
-            first = int(run[0]) << PAGE_SHIFT
-            wrong = self._payload(first, first + len(run) * PAGE_SIZE) != _fill_of(run)[:, None]
+        for run in np.split(pfns, self._ends_of_pieces(pfns)):
+            if run.size and (found := self._first_wrong(run)) is not None:
+                paddr, expected, got = found
+                what = "8 bytes of a frame that is free all the time"
+                yield Violation("CORE-36", what, f"{expected:#018x}", f"{got:#018x}", paddr)
+                return
+
+    def _ends_of_pieces(self, pfns: Pfns) -> Pfns:
+        """Where frames are to be cut so that each part lies in one piece of RAM, with whatever is between."""
+        if not pfns.size or self._ram.holds(
+            int(pfns[0]) << PAGE_SHIFT, int(pfns[-1] + 1 - pfns[0]) * PAGE_SIZE
+        ):
+            return np.empty(0, np.int64)
+        return np.flatnonzero(np.diff(pfns) > 1) + 1
+
+    def _first_wrong(self, pfns: Pfns) -> tuple[int, int, int] | None:
+        """Where the first word lies that a frame was not filled with, that word, what is there.
+
+        Args:
+            pfns: frames in ascending order in one piece of RAM.
+        """
+        first = int(pfns[0])
+        words = self._payload(first << PAGE_SHIFT, int(pfns[-1] + 1) << PAGE_SHIFT)
+        fills = _fill_of(pfns)
+        cuts = (0, *(np.flatnonzero(np.diff(pfns) > 1) + 1).tolist(), len(pfns))
+        for start, end in pairwise(cuts):
+            row = int(pfns[start]) - first
+            wrong = words[row : row + end - start] != fills[start:end, None]
             if wrong.any():
                 at, word = (int(found[0]) for found in np.nonzero(wrong))
-                paddr = first + at * PAGE_SIZE + word * 8
-                expected, got = (
-                    f"{int(value):#018x}"
-                    for value in (_fill_of(run)[at], self._payload(paddr, paddr + 8)[0, 0])
-                )
-                yield Violation(
-                    "CORE-36", "8 bytes of a frame that is free all the time", expected, got, paddr
-                )
-                return
+                paddr = (int(pfns[start]) + at) * PAGE_SIZE + word * 8
+                return paddr, int(fills[start + at]), int(words[row + at, word])
+        return None
 
     def _judge_payload(self, claim: Claim) -> Iterator[Violation]:
         paddr = claim.pfn << PAGE_SHIFT
@@ -264,14 +327,13 @@ class SlotWatch:
         return words.reshape(-1, min(_WORDS, len(words)))
 
 
-def _frames_of(blocks: Iterable[FreeBlock], limit: int) -> tuple[Pfns, NDArray[np.int64]]:
-    """Every frame below `limit` of some blocks, and the order of its block."""
+def _frames_of(blocks: Iterable[FreeBlock], limit: int) -> Pfns:
+    """Every frame below `limit` of some blocks."""
     pairs = np.array([(block.pfn, block.order) for block in blocks], dtype=np.int64).reshape(-1, 2)
     counts = 1 << pairs[:, 1]
     before = np.cumsum(counts) - counts
-    pfns = np.repeat(pairs[:, 0] - before, counts) + np.arange(counts.sum())
-    orders = np.repeat(pairs[:, 1], counts)
-    return pfns[pfns < limit], orders[pfns < limit]
+    pfns: Pfns = np.repeat(pairs[:, 0] - before, counts) + np.arange(counts.sum())
+    return pfns[pfns < limit]
 
 
 def _fill_of(pfns: Pfns) -> NDArray[np.uint64]:
