@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
-
-from tree_sitter import Node
+from typing import TYPE_CHECKING, Final
 
 from frame_harness.mutation.mutants import Operator
 from frame_harness.mutation.source import Edit, Source, parts
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
 
 _ARITHMETIC: Final[Mapping[str, tuple[str, ...]]] = {
     "+": ("-", "*"), "-": ("+", "/"), "*": ("+", "/"), "/": ("%", "*"), "%": ("/", "+"),

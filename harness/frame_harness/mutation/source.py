@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import tree_sitter_rust
-from tree_sitter import Language, Node, Parser, Tree
-
-from frame_harness.base.errors import HarnessError
+from frame_harness.base.errors import HarnessError, MissingToolError
 from frame_harness.mutation.mutants import Operator
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser, Tree
 
 ASSERTIONS: Final = {
     "assert": 1, "debug_assert": 1,
@@ -148,6 +148,14 @@ def _refused(name: str, expected: str, actual: str) -> NotRust:
 
 @cache
 def _parser() -> Parser:
+    try:
+        import tree_sitter_rust  # noqa: PLC0415  part of an extra: all else works without it
+        from tree_sitter import Language, Parser  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingToolError(
+            "mutants", error.name or "tree-sitter", expected="installed", actual="not there",
+            next_step="pip install 'frame-harness[campaign]'",
+        ) from error  # fmt: skip
     return Parser(Language(tree_sitter_rust.language()))
 
 

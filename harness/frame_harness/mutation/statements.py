@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final
-
-from tree_sitter import Node
+from typing import TYPE_CHECKING, Final
 
 from frame_harness.mutation.atomics import FENCES, called
 from frame_harness.mutation.mutants import Operator
 from frame_harness.mutation.source import ASSERTIONS, Edit, Source, parts
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
 
 _LEAVES: Final = ("return_expression", "break_expression", "continue_expression")
 _LOOPS: Final = ("for_expression", "while_expression", "loop_expression")
