@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from frame_harness.base.errors import HarnessError
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.mutation import cargo_mutants
 from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation.mutants import SENTENCES, Mutant, Operator, WrongText, applied, diff, sampled
 from frame_harness.mutation.source import NotRust
@@ -186,3 +190,26 @@ def test_sample_is_spread_over_operators_and_functions_and_follows_its_seed() ->
     assert len(some) == 60 and {one.operator for one in some} == {one.operator for one in mutants}
     assert len({one.function for one in some}) > 30
     assert sampled(mutants, 10_000, 1) == mutants
+
+
+def test_what_cargo_mutants_lists_is_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "fn é(a: u8) -> Frame {\n    let b = a + 1;\n    take(b)\n}\n"
+
+    def one(genre: str, after: str, *at: int) -> dict[str, object]:
+        span = {"start": {"line": at[0], "column": at[1]}, "end": {"line": at[2], "column": at[3]}}
+        return {"file": "src/a.rs", "genre": genre, "replacement": after, "span": span, "name": "…"}
+
+    made = [one("FnValue", "Default::default()", 2, 5, 3, 12), one("BinaryOperator", "-", 2, 15, 2, 16)]
+    before = mutants_of({"a.rs": text.encode()})
+    monkeypatch.setattr(cargo_mutants, "listed", lambda _: json.dumps(made))
+    added = [each for each in mutants_of({"a.rs": text.encode()}) if each not in before]
+    assert [(each.operator, each.function, each.after) for each in added] == [
+        (Operator.FUNCTION_VALUE, "é", "{ Default::default() }")
+    ]
+    assert applied(text.encode(), added[0]).decode() == "fn é(a: u8) -> Frame { Default::default() }\n"
+
+
+def test_list_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cargo_mutants, "listed", lambda _: '{"mutants": 3}')
+    with pytest.raises(HarnessError, match="expected a list of mutants"):
+        mutants_of({"a.rs": b"fn f() { put(1); }"})
