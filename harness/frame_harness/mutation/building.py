@@ -28,11 +28,18 @@ from frame_harness.image.store import built_name
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.mutation.base_build import Base, base_of, settings_of
-from frame_harness.mutation.mutants import Mutant, applied
+from frame_harness.mutation.mutants import Mutant, Operator, applied
 from frame_harness.mutation.same_code import orderings_of, program_of
 from frame_harness.mutation.workplace import Workplace, claimed
 
 _IR_PROFILE: Final = "release"
+_OF_ORDERINGS: Final = frozenset(
+    {
+        Operator.ORDERING, Operator.FAILURE_ORDERING, Operator.FENCE_DROPPED, Operator.RMW_SPLIT,
+        Operator.STORES_SWAPPED,
+    }
+)  # fmt: skip
+"""Operators that may change what other CPUs see, and nothing of the code for x86."""
 _KERNELS: Final = 4
 """Kernels of mutants that a place keeps: those of the last two in both profiles."""
 
@@ -124,7 +131,12 @@ class Builder:
         return program_of(image.elf, self.subject.files)
 
     def orders_alike(self, mutant: Mutant) -> bool:
-        """Tell whether a mutant has the subject's atomic accesses in LLVM IR, with the same orderings."""
+        """Tell whether a mutant has the subject's atomic accesses in LLVM IR, with the same orderings.
+
+        Files of a tree have no crate of their own to be compiled to IR in: of them the operator tells.
+        """
+        if self.subject.parts:
+            return mutant.operator not in _OF_ORDERINGS
         known = self._place.note("orderings", self.subject.sha256)
         if known is None:
             self._place.restore_texts()
