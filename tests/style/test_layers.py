@@ -40,12 +40,16 @@ IMPURE = frozenset(
         "tempfile", "threading", "time",
     }
 )  # fmt: skip
+# Packages that need an extra of the project.
+WITH_EXTRA = {"mutation": "campaign"}
 # Import name of a package where it differs from the name it is installed by.
 INSTALLED_AS = {
     "_pytest": "pytest",
     "elftools": "pyelftools",
     "iced_x86": "iced-x86",
     "qemu": "qemu.qmp",
+    "tree_sitter": "tree-sitter",
+    "tree_sitter_rust": "tree-sitter-rust",
     "xdist": "pytest-xdist",
     "yaml": "PyYAML",
 }
@@ -126,7 +130,9 @@ def test_every_package_that_is_imported_is_declared(path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     required = list(project["dependencies"])
     if PACKAGE not in path.parents and (ROOT / "tests" / "contract") not in path.parents:
-        required += project["optional-dependencies"]["dev"]
+        required += [*project["optional-dependencies"]["dev"], *project["optional-dependencies"]["campaign"]]
+    elif PACKAGE in path.parents and (extra := WITH_EXTRA.get(package_of(path))) is not None:
+        required += project["optional-dependencies"][extra]
     declared = {re.split(r"[<>=\[]", text)[0] for text in required}
     used = {name.partition(".")[0] for name in imports(path)}
     # A relative import or a module of the tests' own has no package behind it.

@@ -1,0 +1,169 @@
+"""Mutants are built from the state of the subject itself; those that are no other program are told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.errors import CompileError
+from frame_harness.image.subject import Subject
+from frame_harness.mutation.building import (
+    Builder,
+    Built,
+    DoesNotCompile,
+    Equivalent,
+    build_mutant,
+    builder,
+)
+from frame_harness.mutation.command import command_of
+from frame_harness.mutation.mutants import Mutant, Operator
+from frame_harness.mutation.same_code import orderings_of
+from frame_harness.mutation.workplace import claimed
+from tests.support.frame_mutants import MUTANTS
+from tests.support.mutants import Edit, apply
+
+NAME = "frame.rs"
+TEXT = frame_module().path.read_text(encoding="utf-8")
+PROFILES = ("release",)
+# The same program in other words: another number, another name, other lines.
+SAME: tuple[tuple[Edit, ...], ...] = (
+    (("pub const PAGE_SIZE: u64 = 1 << 12;", "pub const PAGE_SIZE: u64 = 4096;"),),
+    (("(count < REFCOUNT_UNUSED - 1)", "(count < u32::MAX - 1)"),),
+    (("    fence(Acquire);\n                1", "    fence(Acquire);\n\n\n                1"),),
+)
+# x86 code has the same bytes for these orderings.
+WEAKER: Edit = ("self.flags.load(Acquire)", "self.flags.load(Relaxed)")
+
+
+def of_edits(*edits: Edit) -> Mutant:
+    """All edits as one mutant of the whole text."""
+    return Mutant(
+        key="0" * 12, operator=Operator.LITERAL, file=NAME, start=0, end=len(TEXT.encode()), line=1, column=1,
+        function="", before=TEXT, after=apply(TEXT, edits),
+    )  # fmt: skip
+
+
+def module_in(folder: Path) -> Subject:
+    return frame_module(folder / NAME)
+
+
+@pytest.fixture(scope="module")
+def builds() -> Iterator[Builder]:
+    with builder({NAME: TEXT.encode()}, module_in) as found:
+        yield found
+
+
+@pytest.mark.parametrize("edits", SAME, ids=["number", "name", "lines"])
+def test_the_same_program_in_other_words_is_equivalent(builds: Builder, edits: tuple[Edit, ...]) -> None:
+    assert isinstance(build_mutant(builds, of_edits(*edits), PROFILES), Equivalent)
+
+
+def test_weaker_ordering_with_the_same_code_is_told_by_the_ir(builds: Builder) -> None:
+    found = build_mutant(builds, of_edits(WEAKER), PROFILES)
+    assert isinstance(found, Built) and found.differing == ()
+
+
+def test_what_does_not_compile_is_told_with_the_first_error(builds: Builder) -> None:
+    found = build_mutant(builds, of_edits(("self.flags.load(Acquire)", "true")), PROFILES)
+    assert isinstance(found, DoesNotCompile) and found.first == "mismatched types"
+
+
+def test_another_program_is_built_and_its_image_has_the_text_of_the_mutant(builds: Builder) -> None:
+    found = build_mutant(builds, of_edits(("held - 1", "held - 2")), PROFILES)
+    assert isinstance(found, Built) and found.differing == PROFILES
+    image = found.images["release"]
+    assert "held - 2" in image.subject.path.read_text(encoding="utf-8")
+    assert image.subject == image.subject.refreshed() and image.symbol("kernel_main")
+
+
+def test_what_was_built_before_makes_no_difference(builds: Builder) -> None:
+    one, other = of_edits(("held - 1", "held - 2")), of_edits(("held - 1", "held - 3"))
+    first, between, again = (builds.image(each, "release").sha256 for each in (one, other, one))
+    assert first == again != between
+
+
+def test_known_bugs_are_other_programs(builds: Builder) -> None:
+    chosen = [one for one in MUTANTS if one.profile == "release"][::40]
+    found = [build_mutant(builds, of_edits(*one.edits), PROFILES) for one in chosen]
+    assert chosen and [type(one) for one in found] == [Built] * len(chosen)
+
+
+@pytest.mark.whole
+def test_no_known_bug_is_called_equivalent(builds: Builder) -> None:
+    found = {one.name: build_mutant(builds, of_edits(*one.edits)) for one in MUTANTS}
+    assert {name for name, built in found.items() if not isinstance(built, Built)} == set()
+
+
+def test_places_are_told_apart_by_who_works_in_them() -> None:
+    with claimed({NAME: b"// one\n"}) as one, claimed({NAME: b"// two\n", "frame/part.rs": b""}) as two:
+        assert one.folder != two.folder
+        assert [place.text(NAME) for place in (one, two)] == [b"// one\n", b"// two\n"]
+        kept = two.folder
+    with claimed({NAME: b"// three\n"}), claimed({NAME: b"// four\n"}) as again:
+        assert again.folder == kept and not (again.sources / "frame" / "part.rs").exists()
+
+
+def test_time_stamp_of_a_file_stays_where_its_text_does() -> None:
+    with claimed({NAME: b"// one\n", "zone.rs": b"// zone\n"}) as place:
+        os.utime(place.sources / "zone.rs", ns=(1, 1))
+        place.write(NAME, b"// two\n")
+        assert (place.sources / NAME).read_bytes() == b"// two\n"
+        place.restore_texts()
+        assert (place.sources / NAME).read_bytes() == b"// one\n"
+        assert (place.sources / "zone.rs").stat().st_mtime_ns == 1
+
+
+def test_kernels_that_a_place_keeps_are_few() -> None:
+    with claimed({NAME: b"// one\n"}) as place:
+        for number in range(6):
+            made = place.folder / "made"
+            made.write_bytes(bytes([number]))
+            last = place.kept(made, f"{number}" * 64, "kernel", most=2)
+        assert last.read_bytes() == b"\x05" and len(list(last.parent.parent.iterdir())) == 2
+
+
+def test_command_is_that_of_the_binary() -> None:
+    begun = "     Running `CARGO=/c OUT_DIR='/o ut' /bin/rustc --crate-name kernel_shim"
+    told = (
+        f"{begun} parts/lib.rs --crate-type lib --out-dir /deps`\n"
+        f"{begun} src/main.rs --crate-type bin --cfg 'feature=\"a\"' "
+        "-C extra-filename=-12 --out-dir /deps -C incremental=/state`\n"
+    )
+    command = command_of(told, "kernel_shim")
+    assert command.env == {"CARGO": "/c", "OUT_DIR": "/o ut"} and command.argv[0] == "/bin/rustc"
+    assert (command.made, command.state) == (Path("/deps/kernel_shim-12"), Path("/state"))
+    assert 'feature="a"' in command.argv
+
+
+IR = """
+define void @a(ptr %slot) {
+  store atomic i32 1, ptr %slot release, align 4, !dbg !1
+  fence acquire
+  ret void
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (IR.replace("%slot", "%x").replace("!dbg !1", "!dbg !22"), True),
+        (IR.replace("release", "monotonic"), False),
+        (IR.replace("  fence acquire\n", ""), False),
+        (IR.replace("@a", "@b"), False),
+    ],
+)
+def test_orderings_are_read_without_names_of_values(other: str, same: bool) -> None:
+    assert (orderings_of(other) == orderings_of(IR)) is same
+
+
+def test_subject_that_does_not_compile_is_no_mutant() -> None:
+    with (
+        builder({NAME: b"fn f() { missing() }"}, module_in) as broken,
+        pytest.raises(CompileError, match=NAME),
+    ):
+        build_mutant(broken, of_edits(WEAKER), PROFILES)
