@@ -211,8 +211,9 @@ def test_each_boundary_frame_is_zeroed_and_no_byte_beside_it(boot: Boot) -> None
         near = [other for other in (pfn - 1, pfn, pfn + 1) if other in free]
         for other in near:
             kernel.payload(other << 12)[:] = 0xFF
-        kernel.offer(pfn << 12)
-        expect("frame handed out", kernel.alloc(zeroed=True, purpose="user"), pfn << 12, base=16)
+        offered = [f"inject buddy.next {pfn << 12:#x}", "alloc new zeroed=1 purpose=user"]
+        _, reply = kernel.batch(offered)
+        expect("frame handed out", reply["paddr"], pfn << 12, base=16)
         for other in near:
             if other != pfn:
                 expect_no_writing(kernel, other << 12)
