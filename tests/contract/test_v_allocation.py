@@ -17,6 +17,7 @@ from frame_harness.guest.boundaries import outcomes, tell, write_slots
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, expect
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.guest.reply import Reply
+from frame_harness.guest.values import block_handed_out
 
 pytestmark = pytest.mark.one_machine
 
@@ -213,7 +214,8 @@ def test_each_boundary_frame_is_zeroed_and_no_byte_beside_it(boot: Boot) -> None
             kernel.payload(other << 12)[:] = 0xFF
         offered = [f"inject buddy.next {pfn << 12:#x}", "alloc new zeroed=1 purpose=user"]
         _, reply = kernel.batch(offered)
-        expect("frame handed out", reply["paddr"], pfn << 12, base=16)
+        got = block_handed_out(kernel, reply["paddr"], by="FrameAllocOptions::allocate")
+        expect("frame handed out", got, pfn << 12, base=16)
         for other in near:
             if other != pfn:
                 expect_no_writing(kernel, other << 12)
