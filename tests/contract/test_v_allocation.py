@@ -17,6 +17,7 @@ from frame_harness.guest.boundaries import outcomes, tell, write_slots
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, expect
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.guest.reply import Reply
+from frame_harness.guest.values import block_handed_out
 
 pytestmark = pytest.mark.one_machine
 
@@ -211,8 +212,10 @@ def test_each_boundary_frame_is_zeroed_and_no_byte_beside_it(boot: Boot) -> None
         near = [other for other in (pfn - 1, pfn, pfn + 1) if other in free]
         for other in near:
             kernel.payload(other << 12)[:] = 0xFF
-        kernel.offer(pfn << 12)
-        expect("frame handed out", kernel.alloc(zeroed=True, purpose="user"), pfn << 12, base=16)
+        offered = [f"inject buddy.next {pfn << 12:#x}", "alloc new zeroed=1 purpose=user"]
+        _, reply = kernel.batch(offered)
+        got = block_handed_out(kernel, reply["paddr"], by="FrameAllocOptions::allocate")
+        expect("frame handed out", got, pfn << 12, base=16)
         for other in near:
             if other != pfn:
                 expect_no_writing(kernel, other << 12)

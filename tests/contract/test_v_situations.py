@@ -43,8 +43,7 @@ def nothing(_kernel: Kernel) -> None:
 
 def frames_in_the_cache(kernel: Kernel) -> None:
     taken = [kernel.alloc(purpose=purpose) for purpose in ("kernel", "user") for _ in range(6)]
-    for paddr in taken:
-        kernel.release(paddr)
+    kernel.batch([f"release {paddr:#x} 0" for paddr in taken])
 
 
 def poison(kernel: Kernel, frames: Iterable[int]) -> None:
@@ -64,10 +63,9 @@ def poison_first_on_each_list(kernel: Kernel) -> None:
 
 
 def memory_was_out(kernel: Kernel) -> None:
-    before = set(kernel.live_frames())
+    before = kernel.live_frames()
     kernel.call("alloc.all", "new", "zeroed=0")
-    for pfn in sorted(set(kernel.live_frames()) - before)[::7]:
-        kernel.release(pfn << 12)
+    kernel.batch([f"release {pfn << 12:#x} 0" for pfn in sorted(kernel.live_frames() - before)[::7]])
 
 
 def lists_without_a_cache(kernel: Kernel) -> None:

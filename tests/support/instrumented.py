@@ -21,7 +21,7 @@ from unittest import mock
 from frame_harness.base import resources
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image import cargo, store
-from frame_harness.image.build import COVERAGE
+from frame_harness.image.build import COVERAGE, lock_of
 from frame_harness.image.elf import open_elf
 from frame_harness.image.image import Image
 from frame_harness.image.offer import lacking_names
@@ -99,7 +99,7 @@ def instrumented_image(subject: Subject) -> Image:
         order, settings=order.settings | {"RUSTC_BOOTSTRAP": "1"}
     )  # for `-Z` in a stable compiler
     order = order.lacking(lacking_names(subject, COVERAGE, toolchain))
-    with store.locked(f"build-{toolchain.key}"):
+    with store.locked(lock_of(toolchain, COVERAGE)):
         built = cargo.compile_shim(subject, COVERAGE, order)
         elf, sha256 = store.keep_elf(built.elf)
     return Image(elf, sha256, COVERAGE, subject)

@@ -157,6 +157,22 @@ def test_large_file_that_is_used_again_shows_nothing_of_its_last_guest() -> None
         assert (second.view(paddr, 4096) == second.garbage(paddr, 4096)).all(), hex(paddr)
 
 
+def test_a_larger_file_is_used_again_for_a_smaller_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ram_module, "_SHELF", ram_module._Shelf())
+    first = flat(96 * MIB)
+    inode = _inode(first)
+    first.whole[:] = 0xEE
+    del first
+    second = flat(SIZE, 7)
+    assert _inode(second) == inode and len(second.whole) == SIZE
+    assert second.whole.tobytes() == garbage_at(7, 0, SIZE)
+    with pytest.raises(RamError, match="got outside"):
+        second.view(SIZE, 1)
+    del second
+    third = flat(96 * MIB)
+    assert _inode(third) == inode and third.whole.tobytes() == garbage_at(1, 0, 96 * MIB)
+
+
 def test_shelf_of_used_files_is_bounded() -> None:
     for _ in range(3):
         many = [GuestRam(100 * MIB, None) for _ in range(4)]

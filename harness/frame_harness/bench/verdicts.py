@@ -15,7 +15,7 @@ from frame_harness.bench.boot import qemu_start
 from frame_harness.bench.rows import Row, beside, timed
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image import cargo, store
-from frame_harness.image.build import PROFILES, build
+from frame_harness.image.build import PROFILES, build, lock_of
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.machine.definition import load_machine
 
@@ -90,7 +90,7 @@ class _Edited:
         self.edit()
         subject = frame_module(self._path)
         order = cargo.image_invocation(subject, "dev", self._toolchain)
-        with store.locked(f"build-{self._toolchain.key}"):
+        with store.locked(lock_of(self._toolchain, "dev")):
             return timed(lambda: cargo.compile_shim(subject, "dev", order))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,9 +25,9 @@ from frame_harness.coverage import lcov
 from frame_harness.coverage.lines import Coverage
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.image.build import build
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
+from frame_harness.image.side_by_side import build_each
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge import baseline as baselines
@@ -198,10 +198,11 @@ class _Made:
 def _evidence(request: Request, asked: SessionRequest, progress: Progress, order: Order | None) -> _Made:
     """Build, then run the suite; whatever ends that early is part of the evidence."""
     began, build_s, subject = time.monotonic(), 0.0, asked.subject
+    steps: dict[str, float] = {}
     images: list[Image] = []
     notes: list[str] = []
     try:
-        trouble, images = _build_first(asked, progress)
+        trouble, images = _build_first(asked, progress, steps)
         build_s = time.monotonic() - began
         if trouble is None:
             asked = replace(asked, subject=images[-1].subject)  # as it was when it was compiled
@@ -214,7 +215,11 @@ def _evidence(request: Request, asked: SessionRequest, progress: Progress, order
         evidence = _broken_build(subject, _of_the_host(disk.unwritable(error) or error))
     except KeyboardInterrupt:
         evidence = Evidence(subject=info_of(subject), planned_runs=(), interrupted=True)
-    return _Made(msgspec.structs.replace(evidence, build_s=build_s), tuple(images), tuple(notes))
+    if evidence.runs:
+        steps["preflight"] = sum(run.preflight_s for run in evidence.runs)
+        steps["checks"] = time.monotonic() - began - build_s
+    evidence = msgspec.structs.replace(evidence, build_s=build_s, steps_s=steps)
+    return _Made(evidence, tuple(images), tuple(notes))
 
 
 def _settle_accelerator(
@@ -233,12 +238,18 @@ def _settle_accelerator(
     return None, replace(asked, accel=machine.accel) if asked.accel else asked
 
 
-def _build_first(asked: SessionRequest, progress: Progress) -> tuple[Trouble | None, list[Image]]:
+def _build_first(
+    asked: SessionRequest, progress: Progress, steps: dict[str, float]
+) -> tuple[Trouble | None, list[Image]]:
+    """Build the images; what each took is added to the steps."""
     images: list[Image] = []
     try:
         toolchain = find_toolchain(say=progress.step)
-        for profile in asked.builds:
-            images.append(build(asked.subject, profile, toolchain=toolchain, say=progress.step))
+        each = build_each(asked.subject, asked.builds, toolchain, say=progress.step)
+        with closing(each):
+            for image, took in each:
+                images.append(image)
+                steps[f"compile {image.profile}"] = took
     except NotJudgeable as error:
         return Trouble(what="version", message=error.summary, outcome=Outcome.ABSENT), images
     except CompileError as error:

@@ -36,6 +36,15 @@ def outcomes(kernel: BootedGuest, requests: Sequence[str]) -> list[Reply]:
         replies = kernel.program.run([Ask(request) for request in requests]).replies
     else:
         replies = _said(kernel, requests)
+    return require_known(replies)
+
+
+def require_known(replies: list[Reply]) -> list[Reply]:
+    """Return replies to commands that the guest knows.
+
+    Raises:
+        CommandRefused: it does not know one, or its arguments.
+    """
     for reply in replies:
         if reply.status == "err":
             raise CommandRefused("console command", repr(reply.request), detail=reply.shown)

@@ -39,6 +39,7 @@ class Scenario:
         self.kernel: Kernel = self.watched.kernel
         self.rng = random.Random(self.seed)
         self._owned = np.zeros(self.kernel.frames, dtype=np.bool_)
+        self._flags = self.kernel.slots()["flags"].copy()
 
     def live(self) -> Watched:
         """Go through the whole life; returns what was seen of it."""
@@ -80,7 +81,8 @@ class Scenario:
 
     def _take(self, order: int, purpose: str = "") -> bool:
         """Take a block, by a claim when it is for a purpose; false when memory is out."""
-        kernel, before = self.kernel, self.kernel.slots()["flags"].copy()
+        kernel, before = self.kernel, self._flags
+        before[:] = kernel.slots()["flags"]
         try:
             if purpose:
                 paddr = kernel.alloc(purpose=purpose, zeroed=False)

@@ -73,15 +73,29 @@ def build(
     key = key_of(subject, order)
     kept = _known(key)
     if kept is None or not cache_limit.hold(kept.elf):
-        # One lock a target folder: cargo has its own, but cannot say who waits for whom.
         folder = cargo.target_dir_of(toolchain)
-        with store.locked(f"build-{toolchain.key}", say=say), cache_limit.used(folder):
+        with store.locked(lock_of(toolchain, profile), say=say), cache_limit.used(folder):
             kept = _known(key) or _build(subject, profile, order, key, say)
             cache_limit.hold(kept.elf)
     cache_limit.touch(kept.elf)
     cache_limit.touch(store.note_path(key))
     _tell_of_variables(subject, kept.variables)
     return Image(kept.elf, kept.sha256, profile, subject, kept.lacks, kept.sources)
+
+
+def is_built(subject: Subject, profile: str, toolchain: Toolchain) -> bool:
+    """Tell whether the image of a subject as its files are now is kept, so that `build` compiles nothing."""
+    subject = subject.refreshed()
+    kept = _known(_key(subject, cargo.image_invocation(subject, profile, toolchain)))
+    return kept is not None and kept.elf.exists()
+
+
+def lock_of(toolchain: Toolchain, profile: str) -> str:
+    """Return the name of the lock for the folder in which cargo works for a profile.
+
+    Cargo has one of its own for each such folder, but cannot say who waits for whom.
+    """
+    return f"build-{toolchain.key}-{profile}"
 
 
 def changed_sources(image: Image) -> list[Path]:

@@ -255,6 +255,7 @@ class RunEvidence(Record, frozen=True, kw_only=True):
     finished: tuple[str, ...]
     invariants: dict[str, Count]
     duration_s: Seconds
+    preflight_s: Seconds = 0.0
 
 
 class Commit(Record, frozen=True, kw_only=True):
@@ -324,9 +325,10 @@ class Evidence(Record, frozen=True, kw_only=True):
     """Everything a verdict is made of; `planned_runs` are those that had to happen.
 
     `plan` says what each planned check would have looked at: one that died cannot say it any more. `lacks`
-    are the names that this version of the module lacks, as the compiler says. `interrupted` says that
-    somebody stopped it; then it is what was seen so far. `origins` say which commits brought faults, and
-    `coverage` which lines ran, where that was asked for.
+    are the names that this version of the module lacks, as the compiler says. `steps_s` says what each step
+    took, in order: profiles are compiled side by side; `preflight`, added up over the runs, lies within
+    `checks`. `interrupted` says that somebody stopped it; then it is what was seen so far. `origins` say
+    which commits brought faults, and `coverage` which lines ran, where that was asked for.
     """
 
     subject: SubjectInfo
@@ -339,6 +341,7 @@ class Evidence(Record, frozen=True, kw_only=True):
     lacks: tuple[str, ...] = ()
     duration_s: Seconds = 0.0
     build_s: Seconds = 0.0
+    steps_s: dict[str, Seconds] = msgspec.field(default_factory=dict)
     interrupted: bool = False
     origins: tuple[Origin, ...] = ()
     coverage: Coverage | None = None

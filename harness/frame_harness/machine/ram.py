@@ -73,10 +73,15 @@ def fill(target: npt.NDArray[np.uint8], first: int, end: int, seed: int) -> None
 
 
 class RamFile:
-    """A nameless file in memory that backs one guest's RAM; gone with the last process that holds it."""
+    """A nameless file in memory that backs one guest's RAM; gone with the last process that holds it.
+
+    Attributes:
+        size: of the RAM of the guest that has it now.
+        capacity: of the file; the guest sees nothing behind its RAM.
+    """
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size = self.capacity = size
         self.fd = os.memfd_create("guest-ram", os.MFD_CLOEXEC)
         try:
             os.ftruncate(self.fd, size)
@@ -88,9 +93,14 @@ class RamFile:
             ) from error
         self._close = weakref.finalize(self, os.close, self.fd)
 
+    @property
+    def bytes(self) -> npt.NDArray[np.uint8]:
+        """All of a guest's RAM, as an array of its own."""
+        return np.frombuffer(self.mapping, np.uint8, self.size)
+
     def fill(self, seed: int) -> None:
         """Write garbage, from the host, before any guest runs."""
-        target = np.frombuffer(self.mapping, np.uint8)
+        target = self.bytes
         for first, end in filled_parts(self.size):
             fill(target[first:], first, end, seed)
 
@@ -107,7 +117,11 @@ class RamFile:
     @property
     def filled_bytes(self) -> int:
         """How much memory the file needs once it is filled."""
-        return sum(end - first for first, end in filled_parts(self.size))
+        return sum(end - first for first, end in filled_parts(self.capacity))
+
+    def serves(self, size: int) -> bool:
+        """Whether it can be the RAM of a guest with so much, and be filled as a new file would."""
+        return self.capacity == size or size < self.capacity <= FILL_ALL_LIMIT
 
 
 class _Shelf:
@@ -124,15 +138,19 @@ class _Shelf:
             if self._pid != os.getpid():
                 # After a fork both processes map the same pages: what the parent shelved is the parent's.
                 self._files, self._pid = [], os.getpid()
-            for index, file in enumerate(self._files):
-                if file.size == size:
-                    return self._files.pop(index)
+            serving = [file for file in self._files if file.serves(size)]
+            if serving:
+                file = min(serving, key=lambda each: each.capacity)
+                self._files.remove(file)
+                file.size = size
+                return file
         return RamFile(size)
 
     def put(self, file: RamFile, pid: int) -> None:
         with self._lock:
             if pid != os.getpid():
                 return
+            file.size = file.capacity
             file.clear_the_rest()
             self._files.append(file)
             while sum(each.filled_bytes for each in self._files) > RECYCLE_LIMIT:
@@ -151,7 +169,7 @@ class _Lease:
 
     def array(self) -> npt.NDArray[np.uint8]:
         """Return all of the file; views of it have this array as their base."""
-        array = np.frombuffer(self.file.mapping, np.uint8)
+        array = self.file.bytes
         # The argument is what counts: it keeps the lease for as long as the array lives.
         weakref.finalize(array, _forget, self).atexit = False
         return array

@@ -67,6 +67,7 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
         "selection": evidence.selection,
         "duration_s": evidence.duration_s,
         "build_s": evidence.build_s,
+        "steps_s": evidence.steps_s,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import msgspec
@@ -74,11 +75,14 @@ def prepare(run: Run) -> None:
         GuestCrashed: the subject panicked where no check looks: none of their clauses is to blame.
         HarnessError: the subject refused there what it may not refuse.
     """
+    began = time.monotonic()
     try:
         _look(run)
     except GuestFailure as failure:
         note_no_return(run, failure)
         raise
+    finally:
+        run.preflight_s = time.monotonic() - began
 
 
 def _look(run: Run) -> None:

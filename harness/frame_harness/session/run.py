@@ -61,6 +61,7 @@ class Ledger(Record, frozen=True, kw_only=True):
     invariants: dict[str, int] = msgspec.field(default_factory=dict)
     violated: tuple[ViolatedInvariant, ...] = ()
     duration_s: float = 0.0
+    preflight_s: float = 0.0
     reached: tuple[Reached, ...] = ()
 
 
@@ -100,6 +101,7 @@ class Run:
     invariants: dict[str, int] = field(default_factory=dict)
     violated: tuple[ViolatedInvariant, ...] = ()
     contradicted: int = 0
+    preflight_s: float = 0.0
     broken: HarnessError | None = None
     pool: Guests = POOL
     """What guests come from; a `GuestPool` puts them back to their prompt where it can."""
@@ -260,6 +262,7 @@ class Run:
             invariants=self.invariants,
             violated=self.violated,
             duration_s=self._busy_s,
+            preflight_s=self.preflight_s,
             reached=self.measurement.reached() if self.measurement else (),
         )
 
@@ -328,6 +331,7 @@ def merge(
         finished=tuple(finished),
         invariants=invariants,
         duration_s=sum(part.duration_s for part in parts),
+        preflight_s=sum(part.preflight_s for part in parts),
     )
 
 
