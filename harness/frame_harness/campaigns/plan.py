@@ -47,15 +47,15 @@ class Settings:
     """Where a campaign runs, and where its results are kept.
 
     Attributes:
-        workers: processes of the local cluster; None for one on each core.
+        workers: processes of the local cluster; None for one on each core, 0 for the command's own process.
         scheduler: address of an existing cluster, such as `tcp://server:8786`; None for a local one.
-        folder: of the results.
+        folder: of the results; None where none are kept.
         resume: goes on with the campaign whose results are in that folder.
         say: shows how far it is.
     """
 
     workers: int | None
     scheduler: str | None
-    folder: Path
+    folder: Path | None
     resume: bool
     say: Say | None
