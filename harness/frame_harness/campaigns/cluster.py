@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
-import signal
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -14,13 +15,13 @@ from frame_harness.base.commands import Say
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.campaigns.dask_settings import load_dask
+from frame_harness.campaigns.signals import only_for_the_command
 from frame_harness.campaigns.version import version
 
 if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_S: Final = 10.0
-_HEARD_BY_THE_COMMAND: Final = (signal.SIGINT, signal.SIGHUP)
 NO_WORKERS_S: Final = 60.0
 """How long workers may be missing before a campaign ends."""
 
@@ -36,10 +37,8 @@ def local_cluster(workers: int | None, say: Say | None) -> Iterator[Client]:
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
     dashboard = "127.0.0.1:0" if importlib.util.find_spec("bokeh") else None
-    # Threads, and processes of theirs, keep the mask: a worker shall not hear Ctrl-C for itself.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD_BY_THE_COMMAND)
     with contextlib.ExitStack() as stack:
-        try:
+        with only_for_the_command():
             cluster = stack.enter_context(
                 LocalCluster(
                     n_workers=count,
@@ -48,13 +47,11 @@ def local_cluster(workers: int | None, say: Say | None) -> Iterator[Client]:
                     host="127.0.0.1",
                     dashboard_address=dashboard,
                     worker_dashboard_address=None,
-                    silence_logs=False,
+                    silence_logs=logging.CRITICAL,
                     local_directory=str(place),
                 )
             )
             client = stack.enter_context(Client(cluster, set_as_default=False))
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if say is not None and dashboard:
             say(f"dashboard: {client.dashboard_link}")
         yield client
@@ -71,20 +68,12 @@ def existing_cluster(address: str, say: Say | None) -> Iterator[Client]:
     load_dask()
     from distributed import Client  # noqa: PLC0415
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD_BY_THE_COMMAND)
+    require_answer(address)
     try:
-        client = Client(address, timeout=CONNECT_S, set_as_default=False)
-    except (ValueError, TypeError) as error:
-        raise UsageError(
-            "--scheduler", address, expected="an address such as tcp://server:8786", actual="another text"
-        ) from error
-    except OSError as error:
-        raise HarnessError(
-            "scheduler", address, detail=f"nobody answers there: {_reason(error)}",
-            next_step="start one with: frame-harness scheduler",
-        ) from error  # fmt: skip
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with only_for_the_command():
+            client = Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise _nobody(address, f"no answer of a scheduler in {CONNECT_S:.0f} s") from error
     with client:
         try:
             client.wait_for_workers(1, timeout=1)
@@ -126,10 +115,26 @@ def require_version(client: Client) -> None:
             )  # fmt: skip
 
 
-def _reason(error: OSError) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ConnectionRefusedError):
-            return "connection refused"
-        cause = cause.__cause__ or cause.__context__
-    return f"no connection in {CONNECT_S:.0f} s"
+def require_answer(address: str) -> None:
+    """Refuse what is no address, and a host where nobody listens: dask would try again for a while."""
+    from distributed.comm.addressing import parse_address, parse_host_port  # noqa: PLC0415
+
+    try:
+        scheme, place = parse_address(address, strict=True)
+        if scheme not in ("tcp", "tls"):
+            raise ValueError(scheme)
+        host, port = parse_host_port(place)
+        socket.create_connection((host, port), CONNECT_S).close()
+    except ValueError as error:
+        raise UsageError(
+            "scheduler", address, expected="an address such as tcp://server:8786", actual="another text"
+        ) from error
+    except OSError as error:
+        raise _nobody(address, error.strerror or str(error)) from error
+
+
+def _nobody(address: str, why: str) -> HarnessError:
+    return HarnessError(
+        "scheduler", address, detail=f"cannot be reached: {why.lower()}",
+        next_step="start one there with: frame-harness scheduler",
+    )  # fmt: skip

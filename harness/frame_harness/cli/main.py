@@ -10,6 +10,7 @@ import click
 
 from frame_harness.base.streams import survive_closed_pipes
 from frame_harness.cli.archive_commands import judge_command, show_command
+from frame_harness.cli.cluster_commands import scheduler_command, worker_command
 from frame_harness.cli.coverage_command import coverage_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
@@ -370,7 +371,9 @@ for command in (
     explain_command,
     judge_command,
     rewind_command,
+    scheduler_command,
     show_command,
+    worker_command,
 ):
     cli.add_command(command)
 
