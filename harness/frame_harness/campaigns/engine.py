@@ -91,7 +91,7 @@ class Running(Generic[P, R]):
         self._keys: set[str] = set()
         self._kept: deque[str] = deque()
         self._waiting: deque[str] = deque()
-        self.progress: Final = Progress()
+        self.progress: Final = Progress(open_ended=plan.open_ended)
 
     def submit(self, key: str, payload: P, *, needs_compiler: bool = False) -> None:
         """Have a task done, unless its result is kept.
@@ -109,6 +109,11 @@ class Running(Generic[P, R]):
         else:
             self._tasks[key] = _Task(pickle.dumps(payload), needs_compiler)
             self._waiting.append(key)
+
+    @property
+    def room(self) -> int:
+        """How many more tasks workers could begin now; who makes tasks one by one need not make more."""
+        return self._executor.room - len(self._waiting) - len(self._kept)
 
     def results(self) -> Iterator[Done[R]]:
         """Yield what becomes of each task, kept results first; meanwhile more may be submitted.

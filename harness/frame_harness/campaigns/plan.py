@@ -31,6 +31,7 @@ class Plan(Generic[P, R]):
         files: that workers may ask for by their content.
         limit_s: a task that takes longer, in CPU time and in time, is ended with all its guests, and is lost.
         is_finding: whether a result counts as a finding in the line of progress.
+        open_ended: nobody knows beforehand how many tasks there are.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Plan(Generic[P, R]):
     files: tuple[Path, ...] = ()
     limit_s: float = 600.0
     is_finding: Callable[[R], bool] = _never
+    open_ended: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,28 @@ from frame_harness.base.text import plural
 class Progress:
     """Counts what became of tasks."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, open_ended: bool = False) -> None:
+        """Begin to count.
+
+        Args:
+            open_ended: nobody knows how many tasks are still to come.
+        """
+        self._open_ended = open_ended
         self.submitted = self.kept = self.done = self.findings = self.lost = self.again = 0
         self._began = time.monotonic()
 
     @property
     def words(self) -> str:
         """Done, rate, findings, time left."""
-        found = [f"{self.kept + self.done} of {plural(self.submitted, 'task')}"]
+        ended = self.kept + self.done
+        of_all = "" if self._open_ended else f"{ended} of "
+        found = [of_all + plural(ended if self._open_ended else self.submitted, "task")]
         took_s = time.monotonic() - self._began
         if self.done and took_s > 0:
             rate = self.done / took_s
-            left_s = (self.submitted - self.kept - self.done) / rate
-            found += [f"{rate:.3g} a second", plural(self.findings, "finding"), f"{_time(left_s)} left"]
+            found += [f"{rate:.3g} a second", plural(self.findings, "finding")]
+            if not self._open_ended:
+                found.append(f"{_time((self.submitted - ended) / rate)} left")
         if self.again:
             found.append(f"{self.again} begun again")
         if self.lost:

@@ -15,6 +15,7 @@ from frame_harness.cli.coverage_command import coverage_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
 from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
+from frame_harness.cli.storm_command import storm_command
 from frame_harness.judge.exit_codes import ExitCode, table
 
 
@@ -240,48 +241,6 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
     sys.exit(int(ExitCode.PASS if bench(names, console_for()) else ExitCode.FAIL))
 
 
-@cli.command("storm")
-@click.argument("names", nargs=-1)
-@click.option(
-    "--seconds", "--time", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
-    help="In all.",
-)  # fmt: skip
-@click.option("--steps", type=click.IntRange(1), help="Stop after so many of each storm, not by the clock.")
-@click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True, help="CPUs of each guest.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    help="Of the first guest's random numbers.",
-)
-@click.option(
-    "--again", is_flag=True,
-    help="Repeat storms that broke something until they do so again; status 8 when they do not.",
-)  # fmt: skip
-@frame_rs_option("to judge")
-@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
-@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), default="release", show_default=True)
-def storm_command(
-    names: tuple[str, ...],
-    seconds: float,
-    steps: int | None,
-    cpus: int,
-    seed: int,
-    again: bool,
-    frame_rs: Path | None,
-    machine: str,
-    profile: str,
-) -> NoReturn:
-    """Let several CPUs at the same frames for a long time; NAMES choose some storms.
-
-    A wrong name lists those that there are.
-    """
-    from frame_harness.cli.storm import StormRequest, storm  # noqa: PLC0415
-
-    sys.exit(int(storm(StormRequest(seconds, steps, names, cpus, frame_rs, machine, profile, seed, again))))
-
-
 @cli.command("fuzz")
 @click.option(
     "--time", "seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
@@ -373,6 +332,7 @@ for command in (
     rewind_command,
     scheduler_command,
     show_command,
+    storm_command,
     worker_command,
 ):
     cli.add_command(command)
