@@ -66,8 +66,8 @@ class Hands(WorkerPlugin):
         """Offer what this worker can do; one of another version offers nothing, and gets no task."""
         self._worker = worker
         self._lock = threading.Lock()
-        self._idle: list[_Server] = []
-        self._busy: dict[str, _Server] = {}
+        self._idle: list[Server] = []
+        self._busy: dict[str, Server] = {}
         self._closed = False
         # Processes end with the thread that started them.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frame-harness")
@@ -113,7 +113,7 @@ class Hands(WorkerPlugin):
                 server.close()
         return outcome
 
-    def _take(self, key: str) -> _Server:
+    def _take(self, key: str) -> Server:
         with self._lock:
             while self._idle:
                 server = self._idle.pop()
@@ -121,7 +121,7 @@ class Hands(WorkerPlugin):
                     self._busy[key] = server
                     return server
                 server.close()
-        server = self._starter.submit(_Server, self._work).result()
+        server = self._starter.submit(Server, self._work).result()
         with self._lock:
             self._busy[key] = server
             closed = self._closed
@@ -141,7 +141,7 @@ class Hands(WorkerPlugin):
             return Fetched("", error.summary)
 
 
-class _Server:
+class Server:
     """A process that does one task at a time, as its worker knows it."""
 
     def __init__(self, work: bytes) -> None:
@@ -156,6 +156,11 @@ class _Server:
         with contextlib.suppress(ConnectionError):  # heard when it is asked for something
             self._connection.send_bytes(work)
         self._asked = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
 
     @property
     def lives(self) -> bool:
