@@ -139,7 +139,3 @@ def main() -> None:
     except HarnessError as error:
         print(f"error: {error}", flush=True)
         sys.exit(3)
-
-
-if __name__ == "__main__":
-    main()

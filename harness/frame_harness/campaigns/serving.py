@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import os
 import threading
@@ -16,7 +15,7 @@ from frame_harness.base import resources
 from frame_harness.base.commands import Say
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError
-from frame_harness.campaigns.cluster import require_answer
+from frame_harness.campaigns.cluster import has_dashboard, require_answer
 from frame_harness.campaigns.dask_settings import load_dask
 from frame_harness.campaigns.signals import only_for_the_command
 
@@ -35,11 +34,11 @@ def serve_scheduler(host: str, port: int, say: Say) -> None:
     load_dask()
     from distributed import Scheduler  # noqa: PLC0415  an extra of the package
 
-    bokeh = importlib.util.find_spec("bokeh") is not None
-
     async def serve(stop: asyncio.Event) -> None:
         try:
-            scheduler = await Scheduler(host=host or None, port=port, dashboard=bokeh)
+            scheduler = await Scheduler(
+                host=host or None, port=port, dashboard=has_dashboard(), dashboard_address=":0"
+            )
         except (OSError, RuntimeError) as error:
             cause = error.__cause__ or error
             raise HarnessError(
