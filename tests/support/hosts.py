@@ -29,7 +29,9 @@ class Hosts:
         Args:
             hidden: a folder that this host does not have.
         """
-        hide = ["sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', hidden] if hidden else []
+        hide: list[str | Path] = []
+        if hidden is not None:
+            hide = ["sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', hidden]
         return ["ip", "netns", "exec", self._space(name), *hide, *argv]
 
     def pull_the_cable(self, name: str) -> None:

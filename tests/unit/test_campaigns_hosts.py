@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from frame_harness.campaigns.images import SentImage
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from tests.support.campaign_tasks import Job, Kind, Request
 from tests.support.doors import Door
@@ -18,8 +20,14 @@ from tests.support.hosts import hosts, why_no_hosts
 
 PROGRAM = (sys.executable, "-c", "import frame_harness_start; frame_harness_start.main()")
 COMMAND = (sys.executable, "-c", "from tests.support.campaign_tasks import main; main()")
-# The kernel tells after so long that nobody answers; by default dask has it wait for half a minute.
-IMPATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "3s"}
+# After so long without an answer a host counts as gone: the least that dask takes, its default is 30 s.
+BARE = "/usr/sbin:/usr/bin:/sbin:/bin"
+IMPATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s"}
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return build(frame_module(None), "release")
 
 
 @pytest.fixture
@@ -41,7 +49,8 @@ def test_one_of_two_hosts_vanishes_and_the_results_are_the_same(image: Image, tm
 
         def worker(name: str) -> Door:
             argv = net.on(name, [*PROGRAM, "worker", address, "--workers", "1"], hidden=image.elf.parent)
-            env = IMPATIENT | {"FRAME_HARNESS_CACHE": str(folders[name] / "cache")}
+            # No Rust there, and nothing that was built.
+            env = IMPATIENT | {"FRAME_HARNESS_CACHE": str(folders[name] / "cache"), "PATH": BARE}
             return Door(argv, folders[name], env)
 
         serve = net.on("s", [*PROGRAM, "scheduler", "--host", net.address("s")])
@@ -64,6 +73,6 @@ def test_one_of_two_hosts_vanishes_and_the_results_are_the_same(image: Image, tm
     lines = [json.loads(line) for line in (campaign / "results.jsonl").read_text().splitlines()]
     assert Counter(line["key"] for line in lines) == Counter(jobs.keys())
     squares = {str(n): {"n": n * n} for n in range(200)}
-    assert {line["key"]: line.get("result") for line in lines} == squares | dict.fromkeys(boots, {"n": 1})
+    assert {line["key"]: line.get("result") for line in lines} == squares | {key: {"n": 1} for key in boots}
     [elf] = (folders["a"] / "cache" / "by-content").glob(f"{image.sha256}/*")
     assert elf.read_bytes() == image.elf.read_bytes(), "it came by its hash, over the network"

@@ -69,15 +69,22 @@ class Hands(WorkerPlugin):
         self._idle: list[Server] = []
         self._busy: dict[str, Server] = {}
         self._closed = False
+        self._looking: asyncio.Future[None] | None = None
         # Processes end with the thread that started them.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frame-harness")
         if version() == self._version:
-            n_threads = worker.state.nthreads
-            has = await asyncio.to_thread(_has_compiler)
-            await worker.set_resources(**{hand(): n_threads} | ({COMPILER: n_threads} if has else {}))
+            await worker.set_resources(**{hand(): worker.state.nthreads})
+            # To look for a compiler may take seconds; tasks that need none shall not wait.
+            self._looking = asyncio.ensure_future(self._look_for_a_compiler(worker))
+
+    async def _look_for_a_compiler(self, worker: Worker) -> None:
+        if await asyncio.to_thread(_has_compiler):
+            await worker.set_resources(**{COMPILER: worker.state.nthreads})
 
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002
         """End all tasks, with all that they started; return when they are gone."""
+        if self._looking is not None:
+            self._looking.cancel()
         with self._lock:
             self._closed = True
             servers = [*self._idle, *self._busy.values()]

@@ -84,7 +84,8 @@ def serve_workers(address: str, count: int | None, say: Say) -> None:
                 ]
                 nannies = [await stack.enter_async_context(nanny) for nanny in made]
             except (OSError, RuntimeError, TimeoutError) as error:
-                raise _gone(address, "does not take these workers") from error
+                why = " ".join(str(error.__cause__ or error).split())
+                raise _gone(address, f"does not take these workers: {why}") from error
             say(f"{n_workers} workers of {address}; Ctrl-C ends them")
             ends = [
                 asyncio.ensure_future(stop.wait()),
