@@ -13,7 +13,8 @@ from frame_harness.judge.evidence import Commit, Origin, OriginKind, Trouble
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core import follow
 from frame_harness.memory_core.children import Job
-from frame_harness.memory_core.follow import Follower, Task, Wanted
+from frame_harness.memory_core.follow import Follower, Wanted
+from frame_harness.memory_core.following import Task
 from frame_harness.memory_core.sightings import Fault, Sighting, Sightings
 from frame_harness.memory_core.versions import Lineage, Version
 

@@ -27,8 +27,13 @@ AHEAD: Final = 2
 class OnCluster:
     """The workers of a cluster, as long as a campaign runs."""
 
-    def __init__(self, client: Client, address: str) -> None:
-        self._client, self._address = client, address
+    def __init__(self, client: Client, address: str, *, shares_files: bool) -> None:
+        """Count the workers.
+
+        Args:
+            shares_files: workers see the files of the command at the same places.
+        """
+        self._client, self._address, self._shares_files = client, address, shares_files
         self._name = f"frame-harness-{uuid.uuid4().hex[:12]}"
         self._ended: queue.SimpleQueue[tuple[str, Future[Outcome]]] = queue.SimpleQueue()
         self._open: dict[str, Future[Outcome]] = {}
@@ -43,7 +48,7 @@ class OnCluster:
             files: that the scheduler keeps for workers that do not have them.
         """
         for sha256, path in files.items():
-            self._client.set_metadata([FILES, sha256], path.read_bytes())
+            self.offer(sha256, path)
         self._client.register_plugin(Hands(self._name, work, version()), name=self._name)
         try:
             yield
@@ -64,6 +69,9 @@ class OnCluster:
         )
         self._open[name] = future
         future.add_done_callback(lambda ended: self._ended.put((name, ended)))
+
+    def offer(self, sha256: str, path: Path) -> None:
+        self._client.set_metadata([FILES, sha256], str(path) if self._shares_files else path.read_bytes())
 
     def ended(self) -> tuple[str, Outcome]:
         while True:

@@ -10,6 +10,7 @@ import click
 
 from frame_harness.base.streams import survive_closed_pipes
 from frame_harness.cli.archive_commands import judge_command, show_command
+from frame_harness.cli.campaign_options import CampaignOptions, spread_options
 from frame_harness.cli.cluster_commands import scheduler_command, worker_command
 from frame_harness.cli.coverage_command import coverage_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
@@ -110,7 +111,8 @@ def help_command(command: str) -> None:
     default=None,
     help="With --kernel-src or --core: play other histories; default: 1.",
 )
-@click.option("-n", "workers", type=click.IntRange(1), help="Parallel guests; default: one per CPU.")
+@click.option("-n", "guests", type=click.IntRange(1), help="Parallel guests; default: one per CPU.")
+@spread_options
 @click.option("--red", default="", hidden=True)  # a kernel that must not pass, for the tests of the harness
 def check_command(
     frame_rs: Path | None,
@@ -134,14 +136,20 @@ def check_command(
     upstream: Path | None,
     out: Path | None,
     seed: int | None,
+    guests: int | None,
     workers: int | None,
+    scheduler: str,
+    resume: Path | None,
     red: str,
 ) -> NoReturn:
     """Judge a frame module, or a memory core, against the contract."""
+    where = CampaignOptions(workers, scheduler, None, resume)
+    if where.asked and not since:
+        raise click.UsageError("--workers, --scheduler and --resume go with --since")
     if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
-        others = {"--machine": machines, "--accel": accel, "-n": workers, "--cov": coverage, "--lcov": lcov}
+        others = {"--machine": machines, "--accel": accel, "-n": guests, "--cov": coverage, "--lcov": lcov}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
         refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
         if case and last_failed:
@@ -149,7 +157,7 @@ def check_command(
         of_core = CoreRequest(
             kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
             junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream, out=out,
-            seed=1 if seed is None else seed, last_failed=last_failed, since=since,
+            seed=1 if seed is None else seed, last_failed=last_failed, since=since, where=where,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
     of_a_tree = {"--case": case or None, "--since": since or None, "--seed": seed}
@@ -161,7 +169,7 @@ def check_command(
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
         json=json_, junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream,
-        out=out, workers=workers, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
+        out=out, workers=guests, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
     )  # fmt: skip
     sys.exit(int(check(request)))
 
