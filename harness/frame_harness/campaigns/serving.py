@@ -11,11 +11,9 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Final
 
-from frame_harness.base import resources
 from frame_harness.base.commands import Say
-from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError
-from frame_harness.campaigns.cluster import has_dashboard, require_answer
+from frame_harness.campaigns.cluster import has_dashboard, require_answer, scratch
 from frame_harness.campaigns.dask_settings import load_dask
 from frame_harness.campaigns.signals import only_for_the_command
 
@@ -65,12 +63,10 @@ def serve_workers(address: str, count: int | None, say: Say) -> None:
 
     require_answer(address)
     n_workers = count or len(os.sched_getaffinity(0))
-    place = resources.build_dir() / "dask"
-    with writing(place):
-        place.mkdir(parents=True, exist_ok=True)
 
     async def serve(stop: asyncio.Event) -> None:
         async with contextlib.AsyncExitStack() as stack:
+            place = stack.enter_context(scratch())
             try:
                 made = [
                     Nanny(
