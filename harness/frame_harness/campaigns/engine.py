@@ -64,6 +64,7 @@ def _executor(
 
     if settings.scheduler is None:
         client = stack.enter_context(local_cluster(settings.workers, settings.say))
+        require_version(client)
         executor = OnCluster(client, "of this machine", shares_files=True)
         stack.enter_context(executor.working(work, {}))
         return executor

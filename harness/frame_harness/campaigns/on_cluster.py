@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from distributed import Client, Future, KilledWorker
 
@@ -37,8 +37,9 @@ class OnCluster:
         self._name = f"frame-harness-{uuid.uuid4().hex[:12]}"
         self._ended: queue.SimpleQueue[tuple[str, Future[Outcome]]] = queue.SimpleQueue()
         self._open: dict[str, Future[Outcome]] = {}
+        self._compiling: set[str] = set()
+        self._seen = self._seen_compiler = time.monotonic()
         self._look()
-        self._missing_since = time.monotonic()
 
     @contextlib.contextmanager
     def working(self, work: Work, files: Mapping[str, Path]) -> Iterator[None]:
@@ -68,6 +69,8 @@ class OnCluster:
             do_task, self._name, key, payload, key=key, pure=False, resources=resources
         )
         self._open[name] = future
+        if needs_compiler:
+            self._compiling.add(name)
         future.add_done_callback(lambda ended: self._ended.put((name, ended)))
 
     def offer(self, sha256: str, path: Path) -> None:
@@ -83,6 +86,7 @@ class OnCluster:
                 continue
             outcome = self._outcome(future)
             del self._open[name]
+            self._compiling.discard(name)
             return name, outcome
 
     def _outcome(self, future: Future[Outcome]) -> Outcome:
@@ -98,23 +102,29 @@ class OnCluster:
             raise
 
     def _look(self) -> None:
-        """Count who can do tasks."""
+        """Count the tasks that workers of this version can do at the same time."""
         if self._client.status != "running":
             raise self._gone()
         try:
-            found: Mapping[str, Any] = self._client.nthreads()
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         except OSError as error:
             raise self._gone() from error
-        self._slots = int(sum(found.values()))
+        now = time.monotonic()
+        self._slots = sum(int(one["nthreads"]) for one in workers if hand() in one["resources"])
         if self._slots:
-            self._missing_since = time.monotonic()
+            self._seen = now
+        if not self._compiling or any(COMPILER in one["resources"] for one in workers):
+            self._seen_compiler = now
 
     def _require_workers(self) -> None:
-        if time.monotonic() > self._missing_since + NO_WORKERS_S:
-            raise HarnessError(
-                "scheduler", self._address, detail=f"has had no workers for {NO_WORKERS_S:.0f} s",
-                next_step="start workers, and go on with --resume",
-            )  # fmt: skip
+        patience = time.monotonic() - NO_WORKERS_S
+        if min(self._seen, self._seen_compiler) > patience:
+            return
+        lacking = "workers of this version" if self._seen < patience else "worker with a Rust toolchain"
+        raise HarnessError(
+            "scheduler", self._address, detail=f"has had no {lacking} for {NO_WORKERS_S:.0f} s",
+            next_step="start some, and go on with --resume",
+        )  # fmt: skip
 
     def _gone(self) -> HarnessError:
         return HarnessError(
