@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from frame_harness.campaigns.engine import Done, campaign
 from frame_harness.campaigns.files import digest_of
 from frame_harness.campaigns.journal import Journal
 from frame_harness.campaigns.plan import Plan, Settings
+from frame_harness.campaigns.progress import Progress
+from frame_harness.campaigns.version import version
 from tests.support.campaign_tasks import Job, Kind, Number, act, plan_of
 
 DONE: list[int] = []
@@ -143,3 +146,28 @@ def test_an_error_travels_with_all_its_parts() -> None:
     error = UsageError("what", "which", expected=1, actual=2, detail="d", next_step="n", evidence="e")
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (UsageError, str(error), vars(error))
+
+
+def test_the_line_of_progress_says_done_rate_findings_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 10.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    progress = Progress()
+    progress.submitted, progress.kept, progress.done = 100, 10, 40
+    progress.findings, progress.again, progress.lost = 1, 2, 3
+    assert progress.words == "50 of 100 tasks, 4 a second, 1 finding, 12 s left, 2 begun again, 3 lost"
+
+
+def test_nobody_says_how_long_what_has_no_end_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 60.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    progress = Progress(open_ended=True, has_findings=False)
+    progress.submitted, progress.done = 9, 3
+    assert progress.words == "3 tasks, 3 a minute"
+
+
+def test_a_campaign_of_another_version_is_not_gone_on_with(tmp_path: Path) -> None:
+    run(here(tmp_path), range(2))
+    note = tmp_path / "campaign.json"
+    note.write_text(note.read_text().replace(version(), "0.0.1 with code 00000000"))
+    with pytest.raises(UsageError, match=r"got one of 0\.0\.1 with code 00000000"):
+        run(here(tmp_path, resume=True), range(2))

@@ -92,7 +92,7 @@ class Running(Generic[P, R]):
         self._keys: set[str] = set()
         self._kept: deque[str] = deque()
         self._waiting: deque[str] = deque()
-        self.progress: Final = Progress(open_ended=plan.open_ended)
+        self.progress: Final = Progress(open_ended=plan.open_ended, has_findings=plan.is_finding is not None)
 
     def submit(self, key: str, payload: P, *, needs_compiler: bool = False) -> None:
         """Have a task done, unless its result is kept.
@@ -170,6 +170,6 @@ class Running(Generic[P, R]):
     def _count(self, done: Done[R]) -> None:
         if isinstance(done.result, Lost):
             self.progress.lost += 1
-        elif self._plan.is_finding(done.result):
+        elif self._plan.is_finding is not None and self._plan.is_finding(done.result):
             self.progress.findings += 1
         self._step.at(self.progress.words)
