@@ -106,7 +106,10 @@ class Hands(WorkerPlugin):
         """Do a task in a process of its own; called in a thread for tasks."""
         limit = self._worker.memory_manager.memory_limit
         limit_bytes = int(limit / self._worker.state.nthreads) if limit else None
-        server, lives = self._take(key), False
+        try:
+            server, lives = self._take(key), False
+        except OSError as error:
+            return Ended(Reason.DIED, f"no process for tasks could be started: {error.strerror}")
         try:
             outcome = server.do(payload, limit_bytes, self._fetched)
             lives = True
@@ -126,15 +129,14 @@ class Hands(WorkerPlugin):
             while self._idle:
                 server = self._idle.pop()
                 if server.lives:
-                    self._busy[key] = server
-                    return server
+                    break
                 server.close()
-        server = self._starter.submit(Server, self._work).result()
-        with self._lock:
+            else:
+                server = self._starter.submit(Server, self._work).result()
             self._busy[key] = server
-            closed = self._closed
-        if closed:
-            server.hang_up()
+        task = self._worker.state.tasks.get(key)
+        if self._closed or task is None or task.state != "executing":
+            server.hang_up()  # nobody waits for it any more: that was said before it was among the busy ones
         return server
 
     def _fetched(self, wanted: Wanted) -> Fetched:

@@ -38,8 +38,8 @@ class OnCluster:
         self._ended: queue.SimpleQueue[tuple[str, Future[Outcome]]] = queue.SimpleQueue()
         self._open: dict[str, Future[Outcome]] = {}
         self._compiling: set[str] = set()
-        self._seen = self._seen_compiler = time.monotonic()
-        self._look()
+        self._looked = self._seen = self._seen_compiler = time.monotonic()
+        self._slots = 0
 
     @contextlib.contextmanager
     def working(self, work: Work, files: Mapping[str, Path]) -> Iterator[None]:
@@ -52,6 +52,7 @@ class OnCluster:
             self.offer(sha256, path)
         self._client.register_plugin(Hands(self._name, work, version()), name=self._name)
         try:
+            self._look()
             yield
         finally:
             if self._client.status == "running":
@@ -78,11 +79,12 @@ class OnCluster:
 
     def ended(self) -> tuple[str, Outcome]:
         while True:
+            if time.monotonic() > self._looked + LOOK_S:
+                self._look()
+                self._require_workers()
             try:
                 name, future = self._ended.get(timeout=LOOK_S)
             except queue.Empty:
-                self._look()
-                self._require_workers()
                 continue
             outcome = self._outcome(future)
             del self._open[name]
@@ -93,9 +95,7 @@ class OnCluster:
         try:
             return future.result()
         except KilledWorker as error:
-            return Ended(
-                Reason.DIED, f"the workers that had it died, the last one at {error.last_worker.address}"
-            )
+            return Ended(Reason.DIED, f"the workers that had it died, the last one was {error.last_worker}")
         except BaseException as error:
             if future.status in ("cancelled", "lost"):
                 raise self._gone() from error
@@ -109,7 +109,7 @@ class OnCluster:
             workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         except OSError as error:
             raise self._gone() from error
-        now = time.monotonic()
+        self._looked = now = time.monotonic()
         self._slots = sum(int(one["nthreads"]) for one in workers if hand() in one["resources"])
         if self._slots:
             self._seen = now
