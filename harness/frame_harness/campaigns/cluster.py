@@ -36,10 +36,13 @@ def has_dashboard() -> bool:
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
     """Have a folder for what dask writes; what a killed process left there dask removes itself."""
+    import dask.config  # noqa: PLC0415  an extra of the package
+
     place = resources.build_dir() / "dask"
     with writing(place), cache_limit.used(place / "dask-scratch-space"):
         place.mkdir(parents=True, exist_ok=True)
-        yield place
+        with dask.config.set({"temporary-directory": str(place)}):  # a scheduler's own, too
+            yield place
 
 
 @contextlib.contextmanager
