@@ -86,7 +86,7 @@ def test_orderings_lists_accesses_by_function_then_what_they_break(tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("bench", "nosuch"), "known: boot, console, histories, storms, tables, verdicts"),
+        (("bench", "nosuch"), "known: boot, campaigns, console, histories, storms, tables, verdicts"),
         (("storm", "nosuch"), "no such storm"),
         (("console", "--machine", "nosuch"), "no such machine"),
         (("fuzz", "--time", "0"), "--time"),

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from frame_harness.base import resources
+from frame_harness.campaigns.engine import Settings, campaign
+from frame_harness.campaigns.files import digest_of, path_of
 from frame_harness.image.compiler import Toolchain
+from frame_harness.image.image import Image
+from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import Commit, Origin, OriginKind, Trouble
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core import follow
 from frame_harness.memory_core.children import Job
-from frame_harness.memory_core.follow import Follower, Task, Wanted
+from frame_harness.memory_core.contract import MEMORY_CORE
+from frame_harness.memory_core.follow import Follower, Wanted
+from frame_harness.memory_core.following import Ask, Seen, Task, plan_of
 from frame_harness.memory_core.sightings import Fault, Sighting, Sightings
 from frame_harness.memory_core.versions import Lineage, Version
 
@@ -64,17 +72,44 @@ class Simulated(Follower):
     def answers(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Origin]:
         tasks: dict[str, Task] = {}
 
-        def jobs(asked: Iterable[Task], _: object) -> list[Job[Sightings]]:
+        def builds(asked: Iterable[Task], _: object) -> list[tuple[Task, Any]]:
             tasks.update({task.name: task for task in asked})
-            return [Job(task.name, cast("Any", None), cast("Any", None)) for task in asked]
+            return [(task, None) for task in asked]
 
-        def in_processes(work: list[Job[Sightings]], *_: object, most: int) -> list[object]:
+        def in_processes(work: Iterable[Job[Sightings]], *_: object, most: int) -> list[object]:
             return [(job, self.ended(tasks[job.name])) for job in work]
 
-        monkeypatch.setattr(self, "_jobs", jobs)
+        monkeypatch.setattr(self, "_builds", builds)
         monkeypatch.setattr(follow, "in_processes", in_processes)
         origins: list[Origin] = []
         self.origins([wanted(clause) for clause in self.histories], origins.append)
+        return {origin.clause: origin for origin in origins}
+
+
+class Spread(Simulated):
+    """The same, with tasks of a campaign, as workers get them."""
+
+    def answers(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Origin]:
+        def builds(asked: Iterable[Task], _: object) -> Iterator[tuple[Task, Image]]:
+            for task in asked:
+                elf = resources.build_dir() / task.version.commit.id
+                elf.write_text(task.version.commit.id)
+                subject = Subject(elf, "", task.version.commit.id, MEMORY_CORE)
+                yield task, Image(elf, digest_of(elf), task.profile, subject)
+
+        def play(ask: Ask) -> Seen:
+            sent = path_of(ask.image.sha256, "kernel_shim").read_text()
+            assert sent == ask.image.subject
+            version = self.lineage.versions[int(sent)]
+            cases = {case: list(faults) for case, faults in ask.asked.cases}
+            found = self.ended(Task(version, ask.image.profile, cases, ask.asked.survey))
+            return Seen(sightings=found) if isinstance(found, Sightings) else Seen(why_not=found.message)
+
+        monkeypatch.setattr(self, "_builds", builds)
+        origins: list[Origin] = []
+        plan = replace(plan_of(self.machine), work=play)
+        with campaign(plan, Settings(0, None, None, False, None)) as self.spread:
+            self.origins([wanted(clause) for clause in self.histories], origins.append)
         return {origin.clause: origin for origin in origins}
 
 
@@ -97,6 +132,13 @@ def test_many_faults_share_builds_and_each_is_placed(monkeypatch: pytest.MonkeyP
     assert ends(origins["CORE-18"]) == (OriginKind.BROUGHT, "1", "2")
     assert len(told.played) == len(set(told.played)), "a case was played twice on one build"
     assert sorted(told.surveyed) == [1, 5], "each version that is called good is surveyed once"
+
+
+def test_workers_come_to_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    histories = {"CORE-03": "GG??GGBB", "CORE-06": "BBBBBBBB", "CORE-08": "GGbbbbBB", "CORE-18": "G?BBBBBB"}
+    here, spread = Simulated(histories), Spread(histories)
+    assert spread.answers(monkeypatch) == here.answers(monkeypatch)
+    assert sorted(spread.played) == sorted(here.played)
 
 
 def test_version_that_cannot_be_judged_leaves_a_range(monkeypatch: pytest.MonkeyPatch) -> None:

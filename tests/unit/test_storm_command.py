@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from frame_harness.base.errors import UsageError
-from frame_harness.cli import storm as storm_command
+from frame_harness.cli import storm_turns
 from frame_harness.cli.main import cli
 from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.guest.checks import ClauseViolated
@@ -36,7 +36,7 @@ def test_storm_that_hangs_the_guest_is_a_finding_of_its_clauses(monkeypatch: pyt
     def hang(*_: Any, **__: Any) -> None:
         raise GuestTimeout("guest", detail="every CPU is halted for good")
 
-    monkeypatch.setattr(storm_command, "run_storm", hang)
+    monkeypatch.setattr(storm_turns, "run_storm", hang)
     monkeypatch.setattr(sys, "argv", ["/elsewhere/bin/frame-harness"])
     run = CliRunner().invoke(cli, ["storm", "poison", "--time", "0.001"], env=ENV)
     assert run.exit_code == ExitCode.FAIL, run.output
@@ -50,7 +50,7 @@ def test_storm_that_breaks_something_counts_its_own_steps(monkeypatch: pytest.Mo
         seen(ProgramResult({0: {"steps": 1194970}}, (), 0.5))
         raise ClauseViolated("reference count", expected="1", got="2")
 
-    monkeypatch.setattr(storm_command, "run_storm", broken)
+    monkeypatch.setattr(storm_turns, "run_storm", broken)
     run = CliRunner().invoke(cli, ["storm", "poison", "--time", "0.001"], env=ENV)
     assert "1,194,970 steps" in run.output and " 0 steps" not in run.output, run.output
 
@@ -61,7 +61,7 @@ def test_race_that_does_not_show_again_has_a_status_of_its_own(monkeypatch: pyte
     def held(*_: Any, seed: int, **__: Any) -> None:
         guests.append(seed)
 
-    monkeypatch.setattr(storm_command, "run_storm", held)
+    monkeypatch.setattr(storm_turns, "run_storm", held)
     run = CliRunner().invoke(cli, ["storm", "poison", "--again", "--seed", "7", "--time", "0.5"], env=ENV)
     assert run.exit_code == ExitCode.NOT_SHOWN, run.output
     assert f"not shown: nothing broke in {len(guests)} guests" in run.output
@@ -76,7 +76,7 @@ def test_race_is_repeated_until_it_shows(monkeypatch: pytest.MonkeyPatch) -> Non
         if len(guests) == 3:
             raise ClauseViolated("reference count", expected="1", got="2")
 
-    monkeypatch.setattr(storm_command, "run_storm", at_the_third)
+    monkeypatch.setattr(storm_turns, "run_storm", at_the_third)
     run = CliRunner().invoke(cli, ["storm", "poison", "--again", "--time", "600"], env=ENV)
     assert (run.exit_code, len(guests)) == (ExitCode.FAIL, 3), run.output
 

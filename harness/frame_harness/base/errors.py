@@ -42,6 +42,10 @@ class HarnessError(Exception):
             comparison.append(f"got {actual}")
         self._parts = [part for part in (what, which, ", ".join(comparison), detail) if part]
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel to another process as it is: pickle would leave out what is named."""
+        return _made_again, (type(self),), {**self.__dict__, "args": self.args}
+
     @property
     def summary(self) -> str:
         """The first line alone, without evidence."""
@@ -53,6 +57,10 @@ class HarnessError(Exception):
         if self.next_step:
             lines.append(f"next: {self.next_step}")
         return "\n".join(lines)
+
+
+def _made_again(kind: type[HarnessError]) -> HarnessError:
+    return kind.__new__(kind)
 
 
 class UsageError(HarnessError):

@@ -13,7 +13,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.bench.earlier import earlier, remember
 from frame_harness.bench.rows import Row
 
-MODULES = ("boot", "console", "histories", "storms", "tables", "verdicts")
+MODULES = ("boot", "campaigns", "console", "histories", "storms", "tables", "verdicts")
 
 
 class Measurement(Protocol):

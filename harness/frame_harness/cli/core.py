@@ -17,6 +17,7 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.cli import upstream
+from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
@@ -74,6 +75,7 @@ class CoreRequest:
         case: the only one to play, as a report writes it; empty for a whole campaign.
         last_failed: a JSON report whose cases are the only ones, or `LAST_RUN`.
         since: the commit that findings are followed back to; empty where they are not followed.
+        where: they are followed.
     """
 
     kernel_src: Path | None = None
@@ -92,6 +94,7 @@ class CoreRequest:
     seed: int = SEED
     last_failed: Path | None = None
     since: str = ""
+    where: CampaignOptions = NO_CAMPAIGN
 
     @property
     def selection(self) -> str:
@@ -267,7 +270,7 @@ def examine_core(
     evidence = made.evidence
     if lineage is not None and not evidence.interrupted:
         verdict = judge(evidence, MEMORY_CORE, known, required)
-        evidence = with_origins(evidence, verdict.findings, lineage, _machine(), progress)
+        evidence = with_origins(evidence, verdict.findings, lineage, _machine(), progress, request.where)
     selection = request.selection
     if request.last_failed and cases:
         selection = narrowed(selection, request.last_failed)

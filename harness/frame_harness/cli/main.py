@@ -10,10 +10,13 @@ import click
 
 from frame_harness.base.streams import survive_closed_pipes
 from frame_harness.cli.archive_commands import judge_command, show_command
+from frame_harness.cli.campaign_options import CampaignOptions, spread_options
+from frame_harness.cli.cluster_commands import scheduler_command, worker_command
 from frame_harness.cli.coverage_command import coverage_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
 from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
+from frame_harness.cli.storm_command import storm_command
 from frame_harness.judge.exit_codes import ExitCode, table
 
 
@@ -108,7 +111,8 @@ def help_command(command: str) -> None:
     default=None,
     help="With --kernel-src or --core: play other histories; default: 1.",
 )
-@click.option("-n", "workers", type=click.IntRange(1), help="Parallel guests; default: one per CPU.")
+@click.option("-n", "guests", type=click.IntRange(1), help="Parallel guests; default: one per CPU.")
+@spread_options
 @click.option("--red", default="", hidden=True)  # a kernel that must not pass, for the tests of the harness
 def check_command(
     frame_rs: Path | None,
@@ -132,14 +136,20 @@ def check_command(
     upstream: Path | None,
     out: Path | None,
     seed: int | None,
+    guests: int | None,
     workers: int | None,
+    scheduler: str,
+    resume: Path | None,
     red: str,
 ) -> NoReturn:
     """Judge a frame module, or a memory core, against the contract."""
+    where = CampaignOptions(workers, scheduler, None, resume)
+    if where.asked and not since:
+        raise click.UsageError("--workers, --scheduler and --resume go with --since")
     if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
-        others = {"--machine": machines, "--accel": accel, "-n": workers, "--cov": coverage, "--lcov": lcov}
+        others = {"--machine": machines, "--accel": accel, "-n": guests, "--cov": coverage, "--lcov": lcov}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
         refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
         if case and last_failed:
@@ -147,7 +157,7 @@ def check_command(
         of_core = CoreRequest(
             kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
             junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream, out=out,
-            seed=1 if seed is None else seed, last_failed=last_failed, since=since,
+            seed=1 if seed is None else seed, last_failed=last_failed, since=since, where=where,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
     of_a_tree = {"--case": case or None, "--since": since or None, "--seed": seed}
@@ -159,7 +169,7 @@ def check_command(
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
         json=json_, junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream,
-        out=out, workers=workers, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
+        out=out, workers=guests, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
     )  # fmt: skip
     sys.exit(int(check(request)))
 
@@ -237,48 +247,6 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
     from frame_harness.report.terminal import console_for  # noqa: PLC0415
 
     sys.exit(int(ExitCode.PASS if bench(names, console_for()) else ExitCode.FAIL))
-
-
-@cli.command("storm")
-@click.argument("names", nargs=-1)
-@click.option(
-    "--seconds", "--time", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
-    help="In all.",
-)  # fmt: skip
-@click.option("--steps", type=click.IntRange(1), help="Stop after so many of each storm, not by the clock.")
-@click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True, help="CPUs of each guest.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=1,
-    show_default=True,
-    help="Of the first guest's random numbers.",
-)
-@click.option(
-    "--again", is_flag=True,
-    help="Repeat storms that broke something until they do so again; status 8 when they do not.",
-)  # fmt: skip
-@frame_rs_option("to judge")
-@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
-@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), default="release", show_default=True)
-def storm_command(
-    names: tuple[str, ...],
-    seconds: float,
-    steps: int | None,
-    cpus: int,
-    seed: int,
-    again: bool,
-    frame_rs: Path | None,
-    machine: str,
-    profile: str,
-) -> NoReturn:
-    """Let several CPUs at the same frames for a long time; NAMES choose some storms.
-
-    A wrong name lists those that there are.
-    """
-    from frame_harness.cli.storm import StormRequest, storm  # noqa: PLC0415
-
-    sys.exit(int(storm(StormRequest(seconds, steps, names, cpus, frame_rs, machine, profile, seed, again))))
 
 
 @cli.command("fuzz")
@@ -370,7 +338,10 @@ for command in (
     explain_command,
     judge_command,
     rewind_command,
+    scheduler_command,
     show_command,
+    storm_command,
+    worker_command,
 ):
     cli.add_command(command)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import shlex
 import time
 from collections.abc import Sequence
@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import msgspec
 
-from frame_harness.base.commands import Step
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
-from frame_harness.concurrency.smp import ProgramResult
-from frame_harness.concurrency.storms import STORMS, Storm, run_storm
+from frame_harness.base.text import plural
+from frame_harness.campaigns.engine import Done, Lost, Plan, Running, Settings, campaign
+from frame_harness.campaigns.images import SentImage
+from frame_harness.cli.campaign_options import IN_THE_COMMAND, NO_CAMPAIGN, CampaignOptions
+from frame_harness.cli.storm_turns import Turn, Turned, is_broken, play_turn
+from frame_harness.concurrency.storms import STORMS, Storm
 from frame_harness.contract.versions import lacking
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
-from frame_harness.guest.errors import GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode
@@ -33,6 +34,8 @@ SHORT_TRIES = 8
 """Most races show within a short slice in one guest of several: those come first."""
 LONGEST_SLICE_S = 5.0
 """After each slice all of memory is judged, and the guest is a new one."""
+TURN_LIMIT_S = 300.0
+"""Of CPU time, for a guest that the storm's own limits did not end."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class StormRequest:
     seed: int = 1
     again: bool = False
     """Repeat a storm that broke something until it does so once more."""
+    where: CampaignOptions = NO_CAMPAIGN
 
     def command(self, storm: Storm, seed: int) -> str:
         """What repeats a storm until its violation shows again, or says that it did not."""
@@ -64,6 +68,9 @@ class _Tally:
     steps: int = 0
     seconds: float = 0.0
     guests: int = 0
+    lost: int = 0
+    """Guests that came to no end."""
+    planned_s: float = 0.0
     broken: str = ""
     absent: str = ""
     """Why this version of the module cannot be asked."""
@@ -73,17 +80,12 @@ class _Tally:
         """Whether no guest of it is to come."""
         return bool(self.broken or self.absent)
 
-    def add(self, outcome: ProgramResult) -> None:
-        """Count what a guest did, whether or not that broke something."""
-        self.steps += outcome.steps
-        self.seconds += outcome.seconds
-
     @property
     def line(self) -> str:
         names = ", ".join(self.storm.clauses)
         if self.absent:
             return f"{self.storm.name:20} {'did not rage':39}  {names}: {self.absent}"
-        said = self.broken or "held"
+        said = self.broken or (f"not judged, {plural(self.lost, 'guest')} lost" if self.lost else "held")
         if not self.steps:
             return f"{self.storm.name:20} {'broke off before its steps were counted':39}  {names}: {said}"
         speed = self.steps / self.seconds / 1e6 if self.seconds else 0.0
@@ -102,27 +104,106 @@ def storm(request: StormRequest) -> ExitCode:
             raise UsageError("storm", name, detail="no such storm", next_step=f"known: {names_of_storms()}")
     subject = frame_module(request.frame_rs)
     machine = load_machine(request.machine)
-    require_host(machine)
+    if not request.where.scheduler:
+        require_host(machine)
     image = build(subject, request.profile, say=_say)
+    plan = Plan(
+        "storm", play_turn, Turned, _identity(request, image, machine), (image.elf,), TURN_LIMIT_S,
+        is_broken, open_ended=True,
+    )  # fmt: skip
+    settings = request.where.settings("storm", _say) if request.where.asked else _alone()
     tallies = [_Tally(STORMS[name], absent=_absent(STORMS[name], image)) for name in request.names or STORMS]
-    until = time.monotonic() + request.seconds
-
-    def goes_on(tally: _Tally) -> bool:
-        if request.steps is not None:
-            return not tally.over and tally.steps < request.steps
-        return not tally.over and (time.monotonic() < until or not tally.guests)
-
-    with Step(f"storms on {subject.name}", _say) as step:
-        # What broke something is played again as it was; else each guest gets random numbers of its own.
-        for seed in itertools.repeat(request.seed) if request.again else itertools.count(request.seed):
-            for tally in filter(goes_on, tallies):
-                step.at(tally.storm.name)
-                _turn(tally, image, machine, request, seed)
-            if not any(map(goes_on, tallies)):
-                break
+    turns = _Turns(request, tallies, image, machine, by_clock=not request.where.asked)
+    with campaign(plan, settings) as running:
+        turns.submit(running)
+        for done in running.results():
+            turns.take(done)
+            turns.submit(running)
     for tally in tallies:
         click.echo(tally.line)
     return _ending(tallies, request)
+
+
+def _alone() -> Settings:
+    return Settings(IN_THE_COMMAND, None, None, False, _say)
+
+
+def _identity(request: StormRequest, image: Image, machine: Machine) -> str:
+    """What results depend on. The seconds are not among it: a campaign may be made longer."""
+    what = image.sha256.encode(), msgspec.json.encode(machine), f"{request.cpus} {request.again}".encode()
+    return hashlib.sha256(b"\n".join(what)).hexdigest()
+
+
+class _Turns:
+    """Chooses turns one by one, each of the storm that had fewest; counts what became of them."""
+
+    def __init__(
+        self,
+        request: StormRequest,
+        tallies: Sequence[_Tally],
+        image: Image,
+        machine: Machine,
+        *,
+        by_clock: bool,
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            by_clock: the seconds of the request are the user's; else those of all guests together.
+        """
+        self._request, self._tallies, self._by_clock = request, tallies, by_clock
+        self._image, self._machine = SentImage.of(image), machine
+        self._until = time.monotonic() + request.seconds
+
+    def submit(self, running: Running[Turn, Turned]) -> None:
+        """Begin as many as can be done now."""
+        while running.room > 0:
+            left = [tally for tally in self._tallies if self._goes_on(tally)]
+            if not left:
+                return
+            tally = min(left, key=lambda one: one.guests)
+            # What broke something is played again as it was; else each guest gets random numbers of its own.
+            seed = self._request.seed + (0 if self._request.again else tally.guests)
+            turn = Turn(
+                storm=tally.storm.name, seconds=_slice_s(tally, self._request), seed=seed,
+                cpus=self._request.cpus, image=self._image, machine=self._machine,
+            )  # fmt: skip
+            running.submit(f"{tally.storm.name}/{self._request.seed + tally.guests}", turn)
+            tally.guests += 1
+            tally.planned_s += turn.seconds
+
+    def _goes_on(self, tally: _Tally) -> bool:
+        request = self._request
+        if tally.over or not tally.guests:
+            return not tally.over
+        if request.steps is not None:
+            return tally.steps < request.steps
+        if self._by_clock:
+            return time.monotonic() < self._until
+        return tally.planned_s < request.seconds / len(self._tallies)
+
+    def take(self, done: Done[Turned]) -> None:
+        """Count what a guest did; show what it broke."""
+        if isinstance(done.result, Lost):
+            name, seed = done.key.rsplit("/", 1)
+            click.echo(f"{name}, seed {seed}: lost: {done.result.reason}, {done.result.detail}")
+            self._of(name).lost += 1
+            return
+        turned = done.result
+        tally = self._of(turned.storm)
+        tally.steps += turned.steps
+        tally.seconds += turned.seconds
+        if turned.lacks:
+            tally.absent = f"not in this version, which lacks {', '.join(turned.lacks)}"
+        if turned.broken:
+            tally.broken = tally.broken or f"BROKEN, {turned.broken.splitlines()[0]}"
+            for id_ in turned.clauses:
+                click.echo(f"{id_}: {FRAME_METADATA.clauses[id_].title}")
+            again = self._request.command(tally.storm, turned.seed)
+            click.echo(f"  {turned.broken}\n  see it again: {again}")
+
+    def _of(self, name: str) -> _Tally:
+        return next(one for one in self._tallies if one.storm.name == name)
 
 
 def names_of_storms() -> str:
@@ -143,6 +224,8 @@ def _absent(storm: Storm, image: Image) -> str:
 def _ending(tallies: Sequence[_Tally], request: StormRequest) -> ExitCode:
     if any(tally.broken for tally in tallies):
         return ExitCode.FAIL
+    if any(tally.lost for tally in tallies):
+        return ExitCode.ERROR
     if all(tally.absent for tally in tallies):
         return ExitCode.UNJUDGEABLE
     if not request.again:
@@ -163,19 +246,3 @@ def _slice_s(tally: _Tally, request: StormRequest) -> float:
         return FIRST_SLICE_S
     left = request.steps - tally.steps
     return min(LONGEST_SLICE_S, max(FIRST_SLICE_S, left * tally.seconds / tally.steps))
-
-
-def _turn(tally: _Tally, image: Image, machine: Machine, request: StormRequest, seed: int) -> None:
-    seconds = _slice_s(tally, request)
-    tally.guests += 1
-    with Kernel.boot(image, machine, cpus=request.cpus, seed=seed) as kernel:
-        try:
-            run_storm(tally.storm, kernel, seconds=seconds, seed=seed, seen=tally.add)
-        except NotInThisVersion as error:
-            tally.absent = f"not in this version, which lacks {', '.join(error.lacks)}"
-        except (ClauseViolated, SubjectPanic, GuestCrashed, GuestTimeout) as error:
-            tally.broken = f"BROKEN, {str(error).splitlines()[0]}"
-            broken = error.breaks if isinstance(error, OtherClauseViolated) else tally.storm.clauses
-            for id_ in broken:
-                click.echo(f"{id_}: {FRAME_METADATA.clauses[id_].title}")
-            click.echo(f"  {error}\n  see it again: {request.command(tally.storm, seed)}")

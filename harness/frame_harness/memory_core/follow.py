@@ -10,7 +10,6 @@ from itertools import count
 
 from frame_harness.base.commands import Say
 from frame_harness.base.text import plural
-from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable, SubjectError
 from frame_harness.image.image import Image
@@ -19,7 +18,7 @@ from frame_harness.judge.findings import Finding
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.children import Job, in_processes
 from frame_harness.memory_core.core_build import build_core
-from frame_harness.memory_core.cores import Cores
+from frame_harness.memory_core.following import Place, Spread, Task, asked_of, play_asked, spread_out
 from frame_harness.memory_core.history import Answer, Shown, next_step
 from frame_harness.memory_core.sightings import (
     RACE_TRIES,
@@ -27,12 +26,9 @@ from frame_harness.memory_core.sightings import (
     Sighting,
     Sightings,
     is_race,
-    sightings,
-    survey,
 )
 from frame_harness.memory_core.steps import parsed
 from frame_harness.memory_core.versions import Lineage, NoCore, Sources, Version, sources
-from frame_harness.memory_core.worker import SEED
 from frame_harness.session.workers import usable_cpus
 
 
@@ -47,38 +43,12 @@ class Wanted:
     profile: str
 
 
-TOLD_EVERY = 10
-"""Cases between two words about how far a build is."""
-Place = tuple[str, str]
-"""What is built: the content of a version, the profile."""
-
-
 @dataclass(frozen=True)
 class Question:
     """Versions to play a fault's case on; `survey`: and whatever else a campaign plays."""
 
     versions: tuple[int, ...]
     survey: bool
-
-
-@dataclass
-class Task:
-    """What to play on one build: cases, each with the faults that it is played for, and a survey or none."""
-
-    version: Version
-    profile: str
-    cases: dict[str, list[Fault]] = field(default_factory=dict)
-    survey: bool = False
-
-    @property
-    def place(self) -> Place:
-        """The build."""
-        return self.version.content, self.profile
-
-    @property
-    def name(self) -> str:
-        """For the person who waits."""
-        return f"history: {self.version.commit.short or 'working tree'} ({self.profile})"
 
 
 Asked = Sequence[Task]
@@ -109,12 +79,14 @@ class Follower:
     Attributes:
         toolchain: what to build with.
         say: is told how far it is.
+        spread: the workers that play; None for processes of this one.
     """
 
     lineage: Lineage
     toolchain: Toolchain
     machine: Machine
     say: Say
+    spread: Spread | None = None
     _seen: dict[tuple[Place, str, Fault], Sighting] = field(default_factory=dict)
     """What a case showed in a build when it was played for a fault."""
     _unbuilt: dict[Place, str] = field(default_factory=dict)
@@ -184,21 +156,32 @@ class Follower:
         return sorted(asked.values(), key=lambda task: order.index(task.version.content))
 
     def _play(self, asked: Asked, taken_out: Sources) -> None:
-        ended = in_processes(
-            self._jobs(asked, taken_out), Sightings, lambda name, words: self.say(f"{name}: {words}"),
-            most=usable_cpus(),
-        )  # fmt: skip
-        of_name = {task.name: task for task in asked}
-        for job, outcome in ended:
-            task = of_name[job.name]
+        builds = self._builds(asked, taken_out)
+        ended = self._here(builds) if self.spread is None else spread_out(self.spread, self.machine, builds)
+        for task, outcome in ended:
             if not isinstance(outcome, Sightings):
-                self._unbuilt[task.place] = outcome.message
+                self._unbuilt[task.place] = outcome
                 continue
             for (case, faults), one in zip(task.cases.items(), outcome.seen, strict=True):
                 self._seen |= {(task.place, case, fault): one for fault in faults}
             if outcome.survey is not None:
                 self._surveys[task.place] = found = dict(outcome.survey)
                 self._elusive |= self._unseen_by_their_cases(task.place) & found.keys()
+
+    def _here(self, builds: Iterator[tuple[Task, Image]]) -> Iterator[tuple[Task, Sightings | str]]:
+        """Play in processes that are forked from this one; of what cannot be played the reason."""
+        of_name: dict[str, Task] = {}
+
+        def jobs() -> Iterator[Job[Sightings]]:
+            for task, image in builds:
+                of_name[task.name] = task
+                run = RunKey(self.machine.name, task.profile)
+                yield Job(task.name, run, partial(play_asked, image, self.machine, asked_of(task)))
+
+        for job, outcome in in_processes(
+            jobs(), Sightings, lambda name, words: self.say(f"{name}: {words}"), most=usable_cpus()
+        ):
+            yield of_name[job.name], outcome if isinstance(outcome, Sightings) else outcome.message
 
     def _unseen_by_their_cases(self, place: Place) -> set[Fault]:
         return {
@@ -207,7 +190,7 @@ class Follower:
             if where == place and seen.of(fault)[0] is not Shown.BAD
         }
 
-    def _jobs(self, asked: Asked, taken_out: Sources) -> Iterator[Job[Sightings]]:
+    def _builds(self, asked: Asked, taken_out: Sources) -> Iterator[tuple[Task, Image]]:
         for task in asked:
             try:
                 subject = taken_out.subject(task.version)
@@ -219,8 +202,7 @@ class Follower:
             except (NoCore, SubjectError) as error:
                 self._unbuilt[task.place] = str(error)
             else:
-                run = RunKey(self.machine.name, task.profile)
-                yield Job(task.name, run, partial(_sightings, image, self.machine, task))
+                yield task, image
 
     def _origin(self, one: Wanted, answer: Answer) -> Origin:
         versions, shown = self.lineage.versions, dict(self._shown(one))
@@ -253,18 +235,3 @@ def _size(asked: Asked) -> str:
     surveys = sum(task.survey for task in asked)
     parts = [plural(len(asked), "build"), plural(sum(len(task.cases) for task in asked), "case")]
     return ", ".join(parts + ([plural(surveys, "survey")] if surveys else []))
-
-
-def _sightings(image: Image, machine: Machine, task: Task, say: Say) -> Sightings:
-    """Play cases on one build, in a process of its own."""
-    seen: list[Sighting] = []
-    found: dict[Fault, str] | None = None
-    with Cores(partial(BootedGuest.boot, image, machine), lambda guest: guest.finish()) as cores:
-        questions = [(parsed(case), faults) for case, faults in task.cases.items()]
-        for one in sightings(cores, questions):
-            seen.append(one)
-            if len(seen) in (*range(0, len(task.cases), TOLD_EVERY), len(task.cases)):
-                say(f"{len(seen)} of {plural(len(task.cases), 'case')}")
-        if task.survey:
-            found = survey(cores.small, SEED, say)
-    return Sightings(seen=tuple(seen), survey=None if found is None else tuple(found.items()))

@@ -1,0 +1,61 @@
+"""The command that lets storms rage."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
+from frame_harness.cli.options import frame_rs_option
+
+
+@click.command("storm")
+@click.argument("names", nargs=-1)
+@click.option(
+    "--seconds", "--time", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+    help="In all.",
+)  # fmt: skip
+@click.option("--steps", type=click.IntRange(1), help="Stop after so many of each storm, not by the clock.")
+@click.option("--cpus", type=click.IntRange(2, 8), default=2, show_default=True, help="CPUs of each guest.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Of the first guest's random numbers.",
+)
+@click.option(
+    "--again", is_flag=True,
+    help="Repeat storms that broke something until they do so again; status 8 when they do not.",
+)  # fmt: skip
+@frame_rs_option("to judge")
+@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
+@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), default="release", show_default=True)
+@campaign_options
+def storm_command(
+    names: tuple[str, ...],
+    seconds: float,
+    steps: int | None,
+    cpus: int,
+    seed: int,
+    again: bool,
+    frame_rs: Path | None,
+    machine: str,
+    profile: str,
+    workers: int | None,
+    scheduler: str,
+    out: Path | None,
+    resume: Path | None,
+) -> NoReturn:
+    """Let several CPUs at the same frames for a long time; NAMES choose some storms.
+
+    A wrong name lists those that there are. With workers, --seconds are those of all guests together.
+    """
+    from frame_harness.cli.storm import StormRequest, storm  # noqa: PLC0415
+
+    where = CampaignOptions(workers, scheduler, out, resume)
+    request = StormRequest(seconds, steps, names, cpus, frame_rs, machine, profile, seed, again, where)
+    sys.exit(int(storm(request)))

@@ -1,0 +1,173 @@
+"""Results are kept as they come, and a campaign goes on where it was stopped: all in one process."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from pathlib import Path
+
+import pytest
+
+from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.campaigns.done import Lost, Reason
+from frame_harness.campaigns.engine import Done, campaign
+from frame_harness.campaigns.files import digest_of
+from frame_harness.campaigns.journal import Journal
+from frame_harness.campaigns.plan import Plan, Settings
+from frame_harness.campaigns.progress import Progress
+from frame_harness.campaigns.version import version
+from tests.support.campaign_tasks import Job, Kind, Number, act, plan_of
+
+DONE: list[int] = []
+
+
+def noted(job: Job) -> Number:
+    DONE.append(job.n)
+    return act(job)
+
+
+def here(folder: Path | None, *, resume: bool = False) -> Settings:
+    return Settings(0, None, folder, resume, None)
+
+
+def run(settings: Settings, numbers: range, plan: Plan[Job, Number] | None = None) -> list[Done[Number]]:
+    DONE.clear()
+    with campaign(plan or Plan("tries", noted, Number, "one"), settings) as running:
+        for n in numbers:
+            running.submit(str(n), Job(n=n))
+        return list(running.results())
+
+
+def squares(numbers: range) -> list[Done[Number]]:
+    return [Done(str(n), Number(n=n * n)) for n in numbers]
+
+
+def test_results_come_and_are_kept_one_line_each(tmp_path: Path) -> None:
+    assert run(here(tmp_path / "c"), range(3)) == squares(range(3))
+    lines = (tmp_path / "c" / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"key": str(n), "result": {"n": n * n}} for n in range(3)]
+    assert json.loads((tmp_path / "c" / "campaign.json").read_text())["name"] == "tries"
+
+
+def test_a_campaign_without_a_folder_keeps_nothing(tmp_path: Path) -> None:
+    assert run(here(None), range(2)) == squares(range(2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_kept_is_not_done_again(tmp_path: Path) -> None:
+    run(here(tmp_path), range(3))
+    assert run(here(tmp_path, resume=True), range(5)) == squares(range(5))
+    assert DONE == [3, 4]
+
+
+def test_a_line_that_was_not_finished_is_done_again(tmp_path: Path) -> None:
+    run(here(tmp_path), range(3))
+    file = tmp_path / "results.jsonl"
+    file.write_bytes(file.read_bytes()[:-4])
+    assert run(here(tmp_path, resume=True), range(3)) == squares(range(3))
+    assert DONE == [2]
+    assert len(file.read_text().splitlines()) == 3, "the part of a line is gone"
+
+
+def test_a_line_that_nobody_can_read_is_named(tmp_path: Path) -> None:
+    run(here(tmp_path), range(3))
+    file = tmp_path / "results.jsonl"
+    file.write_text(file.read_text().replace('"n":1', '"n":"one"'))
+    with pytest.raises(HarnessError, match=r"results\.jsonl:2: cannot be read"):
+        run(here(tmp_path, resume=True), range(3))
+
+
+def test_what_was_lost_is_tried_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, plan_of())
+    with journal.open(resume=False):
+        journal.keep(Done("1", Lost(reason=Reason.HUNG, detail="no result after 1 s")))
+    assert run(here(tmp_path, resume=True), range(3)) == squares(range(3))
+    assert DONE == [0, 1, 2]
+
+
+@pytest.mark.parametrize("other", [plan_of("two"), Plan("others", act, Number, "one")], ids=["files", "name"])
+def test_another_campaign_is_not_gone_on_with(other: Plan[Job, Number], tmp_path: Path) -> None:
+    run(here(tmp_path), range(2))
+    with pytest.raises(UsageError, match=r"--resume: .*: expected this .* campaign, got one of other files"):
+        run(here(tmp_path, resume=True), range(2), other)
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_folder_with_results_is_not_begun_again(tmp_path: Path) -> None:
+    run(here(tmp_path), range(2))
+    with pytest.raises(UsageError, match="holds the results of a campaign already") as caught:
+        run(here(tmp_path), range(2))
+    assert f"--resume {tmp_path}" in caught.value.next_step
+
+
+def test_a_folder_without_a_campaign_is_not_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"expected the folder of a campaign, got no campaign\.json"):
+        run(here(tmp_path / "nowhere", resume=True), range(2))
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_two_commands_do_not_work_on_one_folder(tmp_path: Path) -> None:
+    with campaign(plan_of(), here(tmp_path)), pytest.raises(UsageError, match="another command is working"):
+        run(here(tmp_path, resume=True), range(2))
+
+
+def test_more_tasks_may_come_while_results_do() -> None:
+    found = []
+    with campaign(plan_of(), here(None)) as running:
+        running.submit("0", Job(n=2))
+        for done in running.results():
+            assert isinstance(done.result, Number)
+            found.append(done.result.n)
+            if done.result.n < 100:
+                running.submit(str(len(found)), Job(n=done.result.n))
+    assert found == [4, 16, 256]
+
+
+def test_a_file_is_found_by_what_it_holds(tmp_path: Path) -> None:
+    file = tmp_path / "any name"
+    file.write_bytes(b"12345")
+    with campaign(plan_of(files=[file]), here(None)) as running:
+        running.submit("0", Job(kind=Kind.FILE, where=digest_of(file)))
+        assert [done.result for done in running.results()] == [Number(n=5)]
+
+
+def test_a_file_that_has_changed_since_is_not_found(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    with campaign(plan_of(files=[file]), here(None)) as running:
+        running.submit("0", Job(kind=Kind.FILE, where=digest_of(file)))
+        file.write_bytes(b"54321")
+        with pytest.raises(HarnessError, match=r"file of a campaign: file\.txt: expected content"):
+            list(running.results())
+
+
+def test_an_error_travels_with_all_its_parts() -> None:
+    error = UsageError("what", "which", expected=1, actual=2, detail="d", next_step="n", evidence="e")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (UsageError, str(error), vars(error))
+
+
+def test_the_line_of_progress_says_done_rate_findings_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 10.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    progress = Progress()
+    progress.submitted, progress.kept, progress.done = 100, 10, 40
+    progress.findings, progress.again, progress.lost = 1, 2, 3
+    assert progress.words == "50 of 100 tasks, 4 a second, 1 finding, 12 s left, 2 begun again, 3 lost"
+
+
+def test_nobody_says_how_long_what_has_no_end_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 60.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    progress = Progress(open_ended=True, has_findings=False)
+    progress.submitted, progress.done = 9, 3
+    assert progress.words == "3 tasks, 3 a minute"
+
+
+def test_a_campaign_of_another_version_is_not_gone_on_with(tmp_path: Path) -> None:
+    run(here(tmp_path), range(2))
+    note = tmp_path / "campaign.json"
+    note.write_text(note.read_text().replace(version(), "0.0.1 with code 00000000"))
+    with pytest.raises(UsageError, match=r"got one of 0\.0\.1 with code 00000000"):
+        run(here(tmp_path, resume=True), range(2))

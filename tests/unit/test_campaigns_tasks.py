@@ -1,0 +1,171 @@
+"""A task that dies, hangs or eats all memory costs itself alone, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from frame_harness.base.errors import UsageError
+from frame_harness.campaigns.done import Reason
+from frame_harness.campaigns.hands import Server
+from frame_harness.campaigns.task_server import IDLE, Watch
+from frame_harness.campaigns.tasks import Came, Ended, Fetched, Outcome, Raised, Wanted, Work
+from frame_harness.campaigns.usage import Usage, usage_of
+from tests.support.campaign_tasks import LIMIT_S, MIB, Job, Kind, act
+
+GONE_S = 60.0
+
+
+class Served:
+    """A process for tasks, as a worker has it."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def do(self, kind: Kind, n: int = 3, *, where: str = "", limit_mib: int | None = None) -> Outcome:
+        limit = None if limit_mib is None else limit_mib * MIB
+        return self.server.do(pickle.dumps(Job(kind=kind, n=n, where=where)), limit, fetched)
+
+
+def fetched(wanted: Wanted) -> Fetched:
+    return Fetched("", f"nobody has {wanted.name}")
+
+
+@contextmanager
+def serving() -> Iterator[Served]:
+    server = Server(pickle.dumps(Work(act, {}, LIMIT_S)))
+    try:
+        yield Served(server)
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with serving() as one:
+        yield one
+
+
+def holds(served: Served) -> bool:
+    return served.do(Kind.SQUARE) == Came(b'{"n":9}')
+
+
+def test_a_task_that_hangs_is_ended_and_the_next_one_comes(served: Served) -> None:
+    outcome = served.do(Kind.HANG)
+    assert isinstance(outcome, Ended) and outcome.reason is Reason.HUNG
+    assert f"no result after {LIMIT_S:g} s" in outcome.detail
+    assert holds(served)
+
+
+def test_a_task_that_eats_memory_is_ended_and_the_next_one_comes(served: Served) -> None:
+    outcome = served.do(Kind.EAT, 300, limit_mib=200)
+    assert isinstance(outcome, Ended) and outcome.reason is Reason.MEMORY
+    assert holds(served)
+
+
+def test_a_task_that_gets_no_memory_says_so(served: Served) -> None:
+    outcome = served.do(Kind.NO_MEMORY)
+    assert isinstance(outcome, Ended) and outcome.reason is Reason.MEMORY
+
+
+def test_a_task_that_dies_says_how(served: Served) -> None:
+    outcome = served.do(Kind.DIE)
+    assert isinstance(outcome, Ended) and outcome.reason is Reason.DIED and "was killed" in outcome.detail
+    assert holds(served)
+
+
+def test_what_the_work_raises_is_raised_in_the_command(served: Served) -> None:
+    outcome = served.do(Kind.REFUSE)
+    assert isinstance(outcome, Raised)
+    error = outcome.again()
+    assert isinstance(error, UsageError) and error.next_step == "choose another"
+
+
+def test_a_bug_keeps_its_trace_for_who_reports_it(served: Served) -> None:
+    outcome = served.do(Kind.BUG)
+    assert isinstance(outcome, Raised)
+    error = outcome.again()
+    assert isinstance(error, ZeroDivisionError) and "in act" in error.__notes__[0]
+
+
+def test_what_a_task_started_is_gone_with_it(served: Served) -> None:
+    outcome = served.do(Kind.LEAVE)
+    assert isinstance(outcome, Came)
+    assert not psutil.pid_exists(int(outcome.result[len('{"n":') : -1]))
+
+
+def test_a_file_that_nobody_has_is_an_error_of_the_task(served: Served) -> None:
+    outcome = served.do(Kind.FILE, where="0" * 64)
+    assert isinstance(outcome, Raised)
+    assert "got nobody has file.txt" in str(outcome.again())
+
+
+def test_tasks_end_with_the_worker() -> None:
+    with serving() as served:
+        assert holds(served)
+        server = psutil.Process(served.server.pid)
+        served.server.hang_up()
+        assert psutil.wait_procs([server], timeout=GONE_S)[1] == []
+
+
+def test_work_that_cannot_be_imported_is_told() -> None:
+    server = Server(pickle.dumps(Work(act, {}, LIMIT_S)).replace(b"campaign_tasks", b"campaign_nothing"[:14]))
+    try:
+        outcome = server.do(pickle.dumps(Job()), None, fetched)
+    finally:
+        server.close()
+    assert isinstance(outcome, Raised) and isinstance(outcome.again(), ImportError)
+
+
+def test_memory_that_two_processes_share_counts_once() -> None:
+    before = usage_of(os.getpid()).n_bytes
+    shared = bytearray(64 * MIB)
+    shared[::4096] = b"1" * (64 * MIB // 4096)
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(theirs, b"1")
+        signal.pause()
+    try:
+        os.read(ours, 1)
+        assert 48 * MIB < usage_of(os.getpid()).n_bytes - before < 100 * MIB
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ours)
+        os.close(theirs)
+
+
+LIMIT = 10.0
+
+
+@pytest.mark.parametrize(
+    ("looks", "ends"),
+    [
+        ([(9.9, 9.9), (10.1, 10.0)], "hung"),  # it works, and needs too long
+        ([(5.0, 0.0), (10.1, 0.1)], "hung"),  # it waits for something that does not come
+        ([(10.1, 2.0), (20.3, 4.0), (29.0, 6.0)], ""),  # a busy host
+        ([(10.1, 2.0), (20.3, 2.1)], "hung"),  # a busy host, then it waits
+        ([(10.1, 2.0), (20.3, 9.0), (30.5, 10.5)], "hung"),
+    ],
+)
+def test_a_busy_host_makes_a_task_slower_but_lets_it_not_hang(
+    looks: list[tuple[float, float]], ends: str
+) -> None:
+    watch = Watch(LIMIT, None, 0.0)
+    *before, last = [watch.over(Usage(cpu_s, 0), now) for now, cpu_s in looks]
+    assert before == [None] * len(before)
+    assert (last.reason if last else "") == ends
+    assert IDLE * LIMIT > 0.1
+
+
+def test_memory_beyond_the_limit_is_told_with_both_numbers() -> None:
+    over = Watch(LIMIT, 100 * MIB, 0.0).over(Usage(0.0, 101 * MIB), 0.1)
+    assert over == Ended(Reason.MEMORY, "101 MiB, of 100 MiB that the worker has")
+    assert Watch(LIMIT, None, 0.0).over(Usage(0.0, 101 * MIB), 0.1) is None
