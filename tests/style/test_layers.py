@@ -41,7 +41,7 @@ IMPURE = frozenset(
     }
 )  # fmt: skip
 # Packages that need an extra of the project.
-WITH_EXTRA = {"mutation": "campaign"}
+WITH_EXTRA = {"mutation": "campaign", "campaigns": "campaign"}
 # Import name of a package where it differs from the name it is installed by.
 INSTALLED_AS = {
     "_pytest": "pytest",

@@ -86,7 +86,7 @@ def build(
 def is_built(subject: Subject, profile: str, toolchain: Toolchain) -> bool:
     """Tell whether the image of a subject as its files are now is kept, so that `build` compiles nothing."""
     subject = subject.refreshed()
-    kept = _known(_key(subject, cargo.image_invocation(subject, profile, toolchain)))
+    kept = _known(key_of(subject, cargo.image_invocation(subject, profile, toolchain)))
     return kept is not None and kept.elf.exists()
 
 
