@@ -40,11 +40,12 @@ IMPURE = frozenset(
         "tempfile", "threading", "time",
     }
 )  # fmt: skip
-# Packages that need an extra of the project.
-WITH_EXTRA = {"mutation": "campaign", "campaigns": "campaign"}
+OF_AN_EXTRA = ("campaigns", "mutation")
+"""Packages that need the extra `campaign`; all else works without it."""
 # Import name of a package where it differs from the name it is installed by.
 INSTALLED_AS = {
     "_pytest": "pytest",
+    "dask": "distributed",
     "elftools": "pyelftools",
     "iced_x86": "iced-x86",
     "qemu": "qemu.qmp",
@@ -129,10 +130,10 @@ def test_pure_modules_of_the_rule_exist() -> None:
 def test_every_package_that_is_imported_is_declared(path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     required = list(project["dependencies"])
+    if PACKAGE not in path.parents or package_of(path) in OF_AN_EXTRA:
+        required += project["optional-dependencies"]["campaign"]
     if PACKAGE not in path.parents and (ROOT / "tests" / "contract") not in path.parents:
-        required += [*project["optional-dependencies"]["dev"], *project["optional-dependencies"]["campaign"]]
-    elif PACKAGE in path.parents and (extra := WITH_EXTRA.get(package_of(path))) is not None:
-        required += project["optional-dependencies"][extra]
+        required += project["optional-dependencies"]["dev"]
     declared = {re.split(r"[<>=\[]", text)[0] for text in required}
     used = {name.partition(".")[0] for name in imports(path)}
     # A relative import or a module of the tests' own has no package behind it.
