@@ -83,6 +83,15 @@ class Generator:
         order = asked if isinstance(asked, int) else 0
         self.held += [Held(Got(step.number, index), order, claimed) for index in range(len(handed_out))]
 
+    def begin_at(self, number: int) -> None:
+        """Number steps from here on: the ones before are somebody else's."""
+        self._number = number
+
+    def was_released(self, got: Got) -> None:
+        """Learn that somebody else's step gave a block back."""
+        if held := next((each for each in reversed(self.held) if each.got == got), None):
+            self.drop(held)
+
     @property
     def model(self) -> Model:
         if self._model is None:

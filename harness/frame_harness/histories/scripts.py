@@ -37,6 +37,8 @@ class Script:
     Args:
         clause: that it was found to break; empty for one written by hand.
         seen: the difference that it shows, for readers; so is the seed of the history that it was made of.
+        cause: what goes wrong where, which tells findings of one clause apart.
+        kept: why a history that breaks nothing was kept.
         remarks: by a command's index what is said beside it.
     """
 
@@ -48,6 +50,8 @@ class Script:
     seen: str = ""
     subject: FoundOn | None = None
     seed: str = ""
+    cause: str = ""
+    kept: str = ""
     remarks: Mapping[int, str] = field(default_factory=dict)
 
     @property
@@ -78,7 +82,8 @@ class Script:
 
     @property
     def text(self) -> str:
-        header = {"clause": self.title, "seen": self.seen, "subject": self.subject and self.subject.text}
+        header = {"clause": self.title, "cause": self.cause, "seen": self.seen, "kept": self.kept}
+        header |= {"subject": self.subject and self.subject.text}
         header |= {"seed": self.seed, "machine": self.machine, "profile": self.profile}
         header |= {"memory": self.boot_config.name, **_written(self.boot_config.options)}
         rows = [f"# {FORMAT}", *(f"# {key}: {value}" for key, value in header.items() if value)]
@@ -123,6 +128,8 @@ def parse(text: str, where: str) -> Script:
         seen=header.get("seen", ""),
         subject=FoundOn(name, sha256) if name else None,
         seed=header.get("seed", ""),
+        cause=header.get("cause", ""),
+        kept=header.get("kept", ""),
     )
 
 

@@ -1,0 +1,129 @@
+"""Histories that are kept, each the shortest known to reach something."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from frame_harness.histories.lockstep import BootConfig
+from frame_harness.histories.steps import Step
+from frame_harness.steering.features import Feature, Kind
+
+WEIGHTS: Mapping[int, float] = {Kind.BRANCH: 8.0, Kind.REPLY: 1.0, Kind.PAIR: 0.25, Kind.STATE: 1.0}
+"""What a feature is worth when it is as rare as another one."""
+
+
+@dataclass(eq=False)
+class Entry:
+    """A history that reaches something in fewer steps than any other one.
+
+    Args:
+        name: `seed:number` of the history, or of its file.
+        features: all that it reaches.
+        best: those that it is the shortest for.
+    """
+
+    steps: tuple[Step, ...]
+    boot_config: BootConfig
+    name: str
+    features: frozenset[Feature]
+    best: set[Feature] = field(default_factory=set)
+    chosen: int = 0
+    """How often it was varied."""
+
+
+class Corpus:
+    """The entries, and how often each feature was seen."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._shortest: dict[Feature, Entry] = {}
+        self._hits: dict[Feature, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def features(self) -> Collection[Feature]:
+        return self._shortest.keys()
+
+    def add(
+        self, steps: tuple[Step, ...], boot_config: BootConfig, name: str, reached: Mapping[Feature, int]
+    ) -> list[Entry]:
+        """Learn what a history reached; keep as much of it as reaches something new, or does so sooner.
+
+        Args:
+            reached: each feature with the steps that it took.
+        Returns:
+            what was kept: nothing, the beginning of the history, or two beginnings: for what is new, and for
+            what others needed more steps for.
+        """
+        for feature in reached:
+            self._hits[feature] = self._hits.get(feature, 0) + 1
+        new = [feature for feature in reached if feature not in self._shortest]
+        kept = []
+        if new:
+            until = max(reached[feature] for feature in new)
+            kept.append(self._keep(steps[:until], boot_config, name, reached, until))
+        sooner = [
+            feature
+            for feature, until in reached.items()
+            if feature[0] == Kind.BRANCH and 2 * until <= len(self._shortest[feature].steps)
+        ]
+        if sooner:
+            until = max(reached[feature] for feature in sooner)
+            kept.append(self._keep(steps[:until], boot_config, name, reached, until))
+        return kept
+
+    def _keep(
+        self,
+        steps: tuple[Step, ...],
+        boot_config: BootConfig,
+        name: str,
+        reached: Mapping[Feature, int],
+        until: int,
+    ) -> Entry:
+        features = frozenset(feature for feature, at in reached.items() if at <= until)
+        entry = Entry(steps, boot_config, name, features)
+        for feature, at in reached.items():
+            other = self._shortest.get(feature)
+            if at > until or (other is not None and len(other.steps) <= len(steps)):
+                continue
+            if other is not None:
+                other.best.discard(feature)
+            self._shortest[feature] = entry
+            entry.best.add(feature)
+        self.entries = [*(each for each in self.entries if each.best), entry]
+        return entry
+
+    def choose(self, rng: random.Random) -> Entry:
+        """An entry, rather one that reaches what few histories did, and that was not varied often."""
+        weights = [self._worth(entry) / (1 + entry.chosen) ** 0.5 for entry in self.entries]
+        entry = rng.choices(self.entries, weights)[0]
+        entry.chosen += 1
+        return entry
+
+    def choose_beside(self, rng: random.Random) -> Entry:
+        """Any entry, to be put behind another one."""
+        return rng.choice(self.entries)
+
+    def _worth(self, entry: Entry) -> float:
+        return sum(sorted(WEIGHTS[int(each[0])] / self._hits.get(each, 1) for each in entry.best)) + 1e-6
+
+
+def fewest(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries that reach together what all do: greedily, of equals the shortest, in the order given."""
+    left = list(entries)
+    wanted = set().union(*(entry.features for entry in left))
+    chosen = []
+    while wanted:
+        best = max(left, key=lambda entry: (len(entry.features & wanted), -len(entry.steps)))
+        chosen.append(best)
+        left.remove(best)
+        wanted -= best.features
+    for entry in reversed(chosen[:]):
+        others: set[Feature] = set().union(*(each.features for each in chosen if each is not entry))
+        if entry.features <= others:
+            chosen.remove(entry)
+    return chosen
