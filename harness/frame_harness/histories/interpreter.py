@@ -261,6 +261,8 @@ class Interpreter:
             pfn in quarantined or (pfn < slots.n_frames and slots[pfn].says_free) for pfn in command.frames
         )
         abused = command.op in OF_THE_OWNER and (free or C.refcount_unused in command.operands[1:])
+        # A frame in quarantine has the count 0, from which a reference leads back into use.
+        abused |= command.op is Op.INC_REF and not quarantined.isdisjoint(command.frames)
         self.rewound = self.rewound or command.op is Op.SET_GENERATION
         self.sound = self.sound and not (abused or command.op in BREAKS_LISTS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,8 +62,9 @@ class Script:
 
     @property
     def file_name(self) -> str:
-        """What it is saved as: one file for each clause, profile and module."""
+        """What it is saved as: one file for each cause, profile and module."""
         parts = [self.clause, self.profile, *([self.subject.sha256[:8]] if self.subject else [])]
+        parts += [hashlib.sha256(self.cause.encode()).hexdigest()[:6]] if self.cause else []
         return "-".join(parts) + ".txt"
 
     @property

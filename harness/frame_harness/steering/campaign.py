@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from frame_harness.base.errors import HarnessError
 from frame_harness.histories.boot_configs import boot_configs_for
 from frame_harness.histories.campaign import HISTORY_STEPS, is_played_both_ways
+from frame_harness.histories.commands import Command
 from frame_harness.histories.differences import Look
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.history import Failure, play_again, play_random
@@ -17,6 +18,7 @@ from frame_harness.histories.scripts import FoundOn, Script
 from frame_harness.histories.shrink import shrink
 from frame_harness.steering.causes import Cause, WithCause
 from frame_harness.steering.corpus import Corpus, Entry
+from frame_harness.steering.lifting import Lifted
 from frame_harness.steering.player import Played, Player
 from frame_harness.steering.variation import MOST_STEPS, Varied, varied
 
@@ -84,9 +86,18 @@ class Failed:
     name: str
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A history of an earlier campaign; its name is that of its file."""
+
+    commands: tuple[Command, ...]
+    boot_config: BootConfig
+    name: str
+
+
 Go = Callable[[Tally], bool]
 Say = Callable[[Found], None]
-Kept = Callable[[Entry], None]
+SayKept = Callable[[Entry], None]
 
 
 class Campaign:
@@ -98,24 +109,26 @@ class Campaign:
     """
 
     def __init__(
-        self, player: Player, seed: int, *, kept: Kept = lambda _: None, steered: bool = True
+        self, player: Player, seed: int, *, kept: SayKept = lambda _: None, steered: bool = True
     ) -> None:
         self.player, self.corpus, self.tally = player, Corpus(), Tally(seed)
-        self._kept, self._steered = kept, steered
+        self._kept, self._steered = kept, steered and player.counting is not None
         self._known: dict[Cause, Cause] = {}
         """By the cause of a whole history that of the shortened one."""
 
-    def begin_with(self, histories: Iterable[Entry], say: Say = lambda _: None) -> None:
-        """Play histories of earlier campaigns, and keep what they reach; what they show is a finding, too."""
-        for entry in histories:
-            writer = Varied(entry.steps, random.Random(entry.name))
-            played = self.player.play(writer, entry.boot_config, len(entry.steps))
-            failed = self._confirmed(played, entry.boot_config, entry.name)
-            if played.failure is None:
-                self.corpus.add(played.steps, entry.boot_config, entry.name, played.reached)
-            elif failed is not None and (found := self._note(failed)):
-                say(found)
-            self.tally.commands = self.player.commands
+    def begin_with(self, history: Kept, say: Say = lambda _: None) -> None:
+        """Play a history of an earlier campaign, and keep what it reaches; what it shows is a finding, too.
+
+        Raises:
+            HarnessError: it cannot be played on this subject.
+        """
+        played = self.player.play(Lifted(history.commands), history.boot_config, len(history.commands))
+        failed = self._confirmed(played, history.boot_config, history.name)
+        if played.failure is None:
+            self.corpus.add(played, history.boot_config, history.name)
+        elif failed is not None and (found := self._note(failed)):
+            say(found)
+        self.tally.commands = self.player.commands
 
     def run(self, go_on: Go, say: Say = lambda _: None) -> Tally:
         """Play history after history as long as `go_on` says so.
@@ -168,7 +181,7 @@ class Campaign:
         played = self.player.play(writer, boot_config, MOST_STEPS)
         self.tally.commands = self.player.commands
         if played.failure is None:
-            for entry in self.corpus.add(played.steps, boot_config, name, played.reached):
+            for entry in self.corpus.add(played, boot_config, name):
                 self._kept(entry)
         return self._confirmed(played, boot_config, name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from frame_harness.histories.history import Failure
@@ -39,12 +38,6 @@ class Cause:
         """In one line, without the clause."""
         what = " ".join(filter(None, (self.kind, self.field, self.got)))
         return f"{what} in {self.function}" if self.function else what
-
-    @property
-    def key(self) -> str:
-        """For a file's name: the same for the same cause, whatever found it."""
-        parts = "\0".join((self.clause, self.function, self.kind, self.field, self.got))
-        return hashlib.sha256(parts.encode()).hexdigest()[:6]
 
 
 @dataclass(frozen=True)

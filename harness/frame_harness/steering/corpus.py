@@ -6,9 +6,11 @@ import random
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from frame_harness.histories.commands import Command
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.steps import Step
 from frame_harness.steering.features import Feature, Kind
+from frame_harness.steering.player import Played
 
 WEIGHTS: Mapping[int, float] = {Kind.BRANCH: 8.0, Kind.REPLY: 1.0, Kind.PAIR: 0.25, Kind.STATE: 1.0}
 """What a feature is worth when it is as rare as another one."""
@@ -19,12 +21,14 @@ class Entry:
     """A history that reaches something in fewer steps than any other one.
 
     Args:
-        name: `seed:number` of the history, or of its file.
+        commands: the same, with the frames that they named.
+        name: `seed:number` of the history, or its file.
         features: all that it reaches.
         best: those that it is the shortest for.
     """
 
     steps: tuple[Step, ...]
+    commands: tuple[Command, ...]
     boot_config: BootConfig
     name: str
     features: frozenset[Feature]
@@ -48,47 +52,34 @@ class Corpus:
     def features(self) -> Collection[Feature]:
         return self._shortest.keys()
 
-    def add(
-        self, steps: tuple[Step, ...], boot_config: BootConfig, name: str, reached: Mapping[Feature, int]
-    ) -> list[Entry]:
+    def add(self, played: Played, boot_config: BootConfig, name: str) -> list[Entry]:
         """Learn what a history reached; keep as much of it as reaches something new, or does so sooner.
 
-        Args:
-            reached: each feature with the steps that it took.
         Returns:
             what was kept: nothing, the beginning of the history, or two beginnings: for what is new, and for
-            what others needed more steps for.
+            branches that others needed twice as many steps for.
         """
+        reached = played.reached
         for feature in reached:
             self._hits[feature] = self._hits.get(feature, 0) + 1
-        new = [feature for feature in reached if feature not in self._shortest]
         kept = []
-        if new:
-            until = max(reached[feature] for feature in new)
-            kept.append(self._keep(steps[:until], boot_config, name, reached, until))
+        if new := [feature for feature in reached if feature not in self._shortest]:
+            kept.append(self._keep(played, boot_config, name, max(reached[feature] for feature in new)))
         sooner = [
-            feature
+            until
             for feature, until in reached.items()
             if feature[0] == Kind.BRANCH and 2 * until <= len(self._shortest[feature].steps)
         ]
         if sooner:
-            until = max(reached[feature] for feature in sooner)
-            kept.append(self._keep(steps[:until], boot_config, name, reached, until))
+            kept.append(self._keep(played, boot_config, name, max(sooner)))
         return kept
 
-    def _keep(
-        self,
-        steps: tuple[Step, ...],
-        boot_config: BootConfig,
-        name: str,
-        reached: Mapping[Feature, int],
-        until: int,
-    ) -> Entry:
-        features = frozenset(feature for feature, at in reached.items() if at <= until)
-        entry = Entry(steps, boot_config, name, features)
-        for feature, at in reached.items():
+    def _keep(self, played: Played, boot_config: BootConfig, name: str, until: int) -> Entry:
+        features = frozenset(feature for feature, at in played.reached.items() if at <= until)
+        entry = Entry(played.steps[:until], played.commands[:until], boot_config, name, features)
+        for feature, at in played.reached.items():
             other = self._shortest.get(feature)
-            if at > until or (other is not None and len(other.steps) <= len(steps)):
+            if at > until or (other is not None and len(other.steps) <= until):
                 continue
             if other is not None:
                 other.best.discard(feature)

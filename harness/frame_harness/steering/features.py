@@ -50,6 +50,7 @@ class Observer:
     def __init__(self, lockstep: Lockstep, branches: Branches | None) -> None:
         self._lockstep, self._branches = lockstep, branches
         self._of_subject = None if branches is None else np.array(branches.of_subject)
+        self.commands: list[Command] = []
         self._seen: dict[Feature, int] = {}
         self._since: list[Feature] = []
         self._last: dict[int, str] = {}
@@ -64,6 +65,7 @@ class Observer:
 
     def command(self, command: Command, prediction: Prediction) -> None:
         """Note what a command did, as the model says; the guest is compared with it."""
+        self.commands.append(command)
         op, outcome = command.op.name, prediction.outcome
         word = _word(outcome)
         self._since.append((Kind.REPLY, op, word))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
+from frame_harness.histories.commands import Command
 from frame_harness.histories.history import Failure, Writer, play_again, play_random
 from frame_harness.histories.lockstep import BootConfig, Host, Lockstep
 from frame_harness.histories.steps import Step
@@ -22,12 +24,13 @@ class Played:
 
     Args:
         failure: where it was not as predicted.
-        steps: those that were carried out.
+        steps, commands: those that were carried out.
         reached: each feature with the steps that it took; of a failure those before it.
     """
 
     failure: Failure | None
     steps: tuple[Step, ...]
+    commands: tuple[Command, ...]
     reached: dict[Feature, int]
 
 
@@ -49,12 +52,12 @@ class Player:
 
     Args:
         judged: where guests of the ordinary image come from: what is found counts when it shows there.
-        counting: where those of the image that counts branches come from.
+        counting: where those of the image that counts branches come from; None for blind histories alone.
     """
 
-    def __init__(self, judged: Host, counting: Host) -> None:
+    def __init__(self, judged: Host, counting: Host | None) -> None:
         self.judged, self.counting = judged, counting
-        self._branches = Branches.of(counting.image)
+        self._branches = None if counting is None else Branches.of(counting.image)
         self._guests = ExitStack()
         self._by_config: dict[tuple[str, bool], Lockstep] = {}
 
@@ -73,13 +76,21 @@ class Player:
 
     @property
     def branches(self) -> Branches:
+        """The counters of the image that has them."""
+        if self._branches is None:
+            raise ValueError("no image counts branches")
         return self._branches
+
+    @property
+    def guests(self) -> Iterable[Lockstep]:
+        """Those that were needed so far."""
+        return self._by_config.values()
 
     def guest(self, boot_config: BootConfig, *, counting: bool = False) -> Lockstep:
         """The guest for a memory map."""
-        key = (boot_config.name, counting)
+        key = (repr(boot_config), counting)
         if key not in self._by_config:
-            host = self.counting if counting else self.judged
+            host = self.judged if self.counting is None or not counting else self.counting
             self._by_config[key] = self._guests.enter_context(Lockstep(host, boot_config))
         return self._by_config[key]
 
@@ -88,7 +99,7 @@ class Player:
         guest = self.guest(boot_config, counting=True)
         observer, noting = Observer(guest, self._branches), _Noting(writer)
         failure = play_random(guest, noting, most_steps, watcher=observer, most=BATCH)
-        return Played(failure, tuple(noting.steps), observer.reached)
+        return Played(failure, tuple(noting.steps), tuple(observer.commands), observer.reached)
 
     def confirm(self, failure: Failure, boot_config: BootConfig) -> Failure | None:
         """The same history on the image that is judged."""
