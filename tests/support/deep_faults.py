@@ -1,9 +1,9 @@
-"""Ten faults of the built-in frame module that take a special history each, and how soon histories come to them.
+"""Ten faults of the built-in frame module that take a special history each, and how soon one comes to them.
 
     python -m tests.support.deep_faults [--most COMMANDS] [--seeds N]
 
-All ten lie in one build, asleep: where the wrong code would run, a counter goes up that the host reads. So one
-campaign tells when it comes to each of them. `awake` wakes one: then it does what is wrong.
+All ten lie in one build, asleep: where the wrong code would run, a counter goes up that the host reads. A
+guest that is told the number of one does what is wrong.
 """
 
 from __future__ import annotations
@@ -39,12 +39,15 @@ FAULTS = (
 )
 MOST = 60_000
 SEEDS = 5
+ASLEEP = 0x100
+"""Beside a fault's number: it is the only one in the module, and asleep."""
 
 _RUNTIME = """
 /// Faults of this copy of the module; the host wakes one, and reads which would have shown.
 pub mod deep {
     use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+    #[used] // else the compiler knows that nobody here stores to it
     pub static AWAKE: AtomicU64 = AtomicU64::new(0);
     pub static MET: [AtomicU64; 11] = [const { AtomicU64::new(0) }; 11];
     pub static FREED: AtomicU32 = AtomicU32::new(0);
@@ -56,9 +59,15 @@ pub mod deep {
     pub static SPLIT: AtomicU32 = AtomicU32::new(0);
     pub static LARGE: AtomicU32 = AtomicU32::new(0);
 
+    /// Whether this copy has that fault, awake or asleep: 0 has all, asleep.
+    pub fn has(fault: u64) -> bool {
+        let word = AWAKE.load(Relaxed);
+        word == 0 || word & 0xff == fault
+    }
+
     pub fn met(fault: usize) -> bool {
         MET[fault].fetch_add(1, Relaxed);
-        AWAKE.load(Relaxed) == fault as u64
+        AWAKE.load(Relaxed) == fault as u64 // with 0x100 it is asleep
     }
 
     /// What the buddy stores into a slot when it splits and merges.
@@ -82,19 +91,19 @@ pub mod deep {
 """
 
 _AT_CLAIM = """        deep::LARGE.store(0, Relaxed);
-        if deep::FREED.swap(0, Relaxed) >= 64 {
+        if deep::has(1) && deep::FREED.swap(0, Relaxed) >= 64 {
             if deep::met(1) {
                 slot.meta_aux_store(0xdead);
             }
         }
-        if deep::POISON.swap(0, Relaxed) >= 2 {
+        if deep::has(3) && deep::POISON.swap(0, Relaxed) >= 2 {
             if self.purpose.requires_zero() {
                 if deep::met(3) {
                     slot.meta_aux_store(0xdead);
                 }
             }
         }
-        if deep::SPLIT.swap(0, Relaxed) == 1 {
+        if deep::has(4) && deep::SPLIT.swap(0, Relaxed) == 1 {
             if slot.is_cow() {
                 if slot.meta_aux_load() != 0 {
                     if deep::met(4) {
@@ -103,7 +112,7 @@ _AT_CLAIM = """        deep::LARGE.store(0, Relaxed);
                 }
             }
         }
-        if deep::ERRORS.swap(0, Relaxed) >= 3 {
+        if deep::has(9) && deep::ERRORS.swap(0, Relaxed) >= 3 {
             if !self.zeroed {
                 if let FramePurpose::Custom(_) = self.purpose {
                     if deep::met(9) {
@@ -129,7 +138,7 @@ EDITS: Sequence[Edit] = (
     (
         "        self.generation.fetch_add(1, Release);\n",
         "        if self.generation.fetch_add(1, Release) == u32::MAX {\n"
-        "            if self.meta_aux_load() > 0xff {\n"
+        "            if deep::has(2) && self.meta_aux_load() > 0xff {\n"
         "                if self.has_flag(frame_flags::USER) {\n"
         "                    if deep::met(2) {\n                        self.meta_aux_store(0);\n"
         "                    }\n                }\n            }\n        }\n",
@@ -155,7 +164,7 @@ EDITS: Sequence[Edit] = (
         '            refuse_reference("inc_ref", found)\n        }\n',
         "        match self.refcount.fetch_update(Relaxed, Relaxed, step) {\n"
         '            Err(found) => refuse_reference("inc_ref", found),\n'
-        "            Ok(4) => {\n                if self.get_guard() != 0 {\n"
+        "            Ok(4) => {\n                if deep::has(5) && self.get_guard() != 0 {\n"
         "                    if self.is_cow() {\n                        if deep::met(5) {\n"
         "                            self.meta_aux_store(0xdead);\n                        }\n"
         "                    }\n                }\n            }\n            Ok(_) => {}\n        }\n",
@@ -164,30 +173,34 @@ EDITS: Sequence[Edit] = (
         "    if let Some(hook) = get_meta(phys).vtable_ref().on_unmap {\n",
         "    if let Some(hook) = get_meta(phys).vtable_ref().on_unmap {\n"
         "        let slot = get_meta(phys);\n"
-        "        if slot.get_refcount() == 0 {\n            if slot.meta_aux_load() != 0 {\n"
+        "        if slot.get_refcount() == 0 {\n            if deep::has(6) && slot.meta_aux_load() != 0 {\n"
         "                if slot.generation() > 2 {\n                    if deep::met(6) {\n"
-        "                        return;\n                    }\n                }\n            }\n        }\n",
+        "                        return;\n                    }\n"
+        "                }\n            }\n        }\n",
     ),
     (
         "        self.refcount.compare_exchange(expect, new, AcqRel, Acquire)\n",
         "        let done = self.refcount.compare_exchange(expect, new, AcqRel, Acquire);\n"
         "        if done.is_ok() {\n            if expect == 3 {\n"
-        "                if self.generation() >= u32::MAX - 1 {\n                    if deep::met(7) {\n"
+        "                if deep::has(7) && self.generation() >= u32::MAX - 1 {\n"
+        "                    if deep::met(7) {\n"
         "                        self.meta_aux_store(0xdead);\n                    }\n                }\n"
         "            }\n        }\n        done\n",
     ),
     (
         "        self.guard.store(bits, Release)\n",
-        "        if deep::LARGE.load(Relaxed) == 3 {\n            if self.get_order() == 1 {\n"
+        "        if deep::LARGE.load(Relaxed) == 3 {\n"
+        "            if deep::has(8) && self.get_order() == 1 {\n"
         "                if bits & meta_guard::KERNEL_ONLY != 0 {\n                    if deep::met(8) {\n"
-        "                        return;\n                    }\n                }\n            }\n        }\n"
+        "                        return;\n                    }\n                }\n"
+        "            }\n        }\n"
         "        self.guard.store(bits, Release)\n",
     ),
     (
         "        self.meta_aux.store(v, Relaxed)\n",
         "        let all = (v.count_ones() == 20)\n            & (self.generation() & 3 == 3)\n"
         "            & (self.get_flags() & frame_flags::COW != 0);\n"
-        "        if all {\n            if deep::met(10) {\n"
+        "        if deep::has(10) && all {\n            if deep::met(10) {\n"
         "                return self.meta_aux.store(v ^ 1, Relaxed);\n            }\n        }\n"
         "        self.meta_aux.store(v, Relaxed)\n",
     ),
@@ -228,10 +241,10 @@ def player(fault: int = 0) -> Iterator[Player]:
         yield found
 
 
-def first_met(campaign: Campaign, most: int) -> dict[int, int]:
+def first_met(campaign: Campaign, most: int, only: int = 0) -> dict[int, int]:
     """By fault the commands until its code would have run; those that were not met are left out."""
     found: dict[int, int] = {}
-    while campaign.player.commands < most and len(found) < len(FAULTS):
+    while campaign.player.commands < most and len(found) < len(FAULTS) and only not in found:
         if (failed := campaign.one()) is not None:
             raise AssertionError(failed.failure.difference.line)
         for guest in campaign.player.guests:
@@ -242,9 +255,20 @@ def first_met(campaign: Campaign, most: int) -> dict[int, int]:
 
 
 def measured(seed: int, most: int, *, steered: bool) -> dict[int, int]:
-    """What one campaign comes to, on guests of its own."""
-    with player() as guests:
-        return first_met(Campaign(guests, seed, steered=steered), most)
+    """By fault the commands until a campaign comes to it, on guests of its own.
+
+    A blind campaign does the same whatever the module is: one comes to all. A steered one sees branches,
+    so it is done for each fault alone.
+    """
+    if not steered:
+        with player() as guests:
+            return first_met(Campaign(guests, seed, steered=False), most)
+    found: dict[int, int] = {}
+    for fault in range(1, len(FAULTS) + 1):
+        with player(ASLEEP | fault) as guests:
+            met = first_met(Campaign(guests, seed), most, only=fault)
+        found |= {fault: met[fault]} if fault in met else {}
+    return found
 
 
 def main() -> None:

@@ -92,15 +92,15 @@ def _playable(path: Path, machine: Machine) -> Script:
 
 
 def _why(error: Exception) -> str:
-    return error.summary if isinstance(error, HarnessError) else "a line leads to what the model does not know"
+    return (
+        error.summary if isinstance(error, HarnessError) else "a line leads to what the model does not know"
+    )
 
 
 # ---- fewer ------------------------------------------------------------------------------------------------
 
 
-def minimize(
-    folder: Path, frame_rs: Path | None, machine_name: str, profile: str
-) -> ExitCode:
+def minimize(folder: Path, frame_rs: Path | None, machine_name: str, profile: str) -> ExitCode:
     """Leave the fewest histories of a corpus that reach what all do.
 
     Raises:
@@ -120,7 +120,10 @@ def minimize(
 
 
 def minimized_in_words(folder: Path, player: Player, say: Say) -> str:
-    """Play a corpus, remove what others reach, say what is left. Findings stay, so does what cannot be played."""
+    """Play a corpus, remove what others reach, say what is left.
+
+    Findings stay, so does what cannot be played or fails.
+    """
     if player.counting is None:
         raise UsageError("minimize", detail="no branches are counted", next_step="leave out --blind")
     entries: dict[int, Path] = {}

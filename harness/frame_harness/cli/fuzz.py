@@ -18,7 +18,9 @@ from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
+from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.corpus import SavedCorpus, minimized_in_words
+from frame_harness.cli.fuzz_rounds import ManyRounds, fuzz_in_rounds
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.lockstep import OwnHost
@@ -56,6 +58,7 @@ class FuzzRequest:
     """Play random histories alone."""
     minimize: bool = False
     """Leave behind the fewest histories of the corpus that reach what all do."""
+    where: CampaignOptions = NO_CAMPAIGN
 
     @property
     def corpus_folder(self) -> Path | None:
@@ -84,10 +87,15 @@ def fuzz(request: FuzzRequest) -> ExitCode:
     limit = f"{request.seconds:g} s" if request.commands is None else f"{request.commands} commands"
     click.echo(f"fuzz: {image.subject.name} on {machine.name}:{image.profile}, seed {seed}, {limit}")
     began = time.monotonic()
-    with Player(OwnHost(image, machine), counting and OwnHost(counting, machine)) as player:
+    with Player(OwnHost(image, machine), None if counting is None else OwnHost(counting, machine)) as player:
         saved = SavedCorpus(request.corpus_folder, player)
         campaign = Campaign(player, seed, kept=saved.keep)
         say = _Saving(folder, request, saved)
+        if request.where.asked:
+            asked = ManyRounds(seed, request.seconds, request.commands, request.where)
+            status = fuzz_in_rounds(asked, player, saved, say.script, _say)
+            _minimize(request, player)
+            return status
         saved.play_all(campaign, say, _say)
         with Step("fuzz", _say) as step:
 
@@ -102,9 +110,13 @@ def fuzz(request: FuzzRequest) -> ExitCode:
         _summary(tally, time.monotonic() - began)
         if counting is not None:
             saved.summary(campaign.corpus)
-        if request.minimize:
-            click.echo(minimized_in_words(request.corpus_folder or USUAL_CORPUS, player, _say))
+        _minimize(request, player)
     return ExitCode.FAIL if tally.found else ExitCode.PASS
+
+
+def _minimize(request: FuzzRequest, player: Player) -> None:
+    if request.minimize and (folder := request.corpus_folder):
+        click.echo(minimized_in_words(folder, player, _say))
 
 
 def _counting(image: Image) -> Image | None:
@@ -143,12 +155,15 @@ class _Saving:
     corpus: SavedCorpus
 
     def __call__(self, found: Found) -> None:
-        _save(found, self.folder, self.request)
-        self.corpus.save(found.script)
+        self.script(found.script, found.length)
+
+    def script(self, script: Script, length: int) -> None:
+        """Save one that was made of a history of so many commands."""
+        _save(script, length, self.folder, self.request)
+        self.corpus.save(script)
 
 
-def _save(found: Found, folder: Path, request: FuzzRequest) -> None:
-    script = found.script
+def _save(script: Script, length: int, folder: Path, request: FuzzRequest) -> None:
     path = folder / script.file_name
     click.echo(f"\n{script.title}")
     click.echo(f"  {script.seen}")
@@ -160,9 +175,7 @@ def _save(found: Found, folder: Path, request: FuzzRequest) -> None:
     words = [program(), "replay", str(path)]
     if request.frame_rs:
         words += ["--frame-rs", str(request.frame_rs)]
-    click.echo(
-        f"  shortened from {found.length} to {plural(len(script.commands), 'command')}: {shlex.join(words)}"
-    )
+    click.echo(f"  shortened from {length} to {plural(len(script.commands), 'command')}: {shlex.join(words)}")
 
 
 def _is_shorter(path: Path, script: Script) -> bool:
@@ -181,8 +194,8 @@ def _summary(tally: Tally, seconds: float) -> None:
     again = sum(tally.again.values())
     more = f", seen again {again} times" if again else ""
     click.echo(
-        f"\nfuzz: found {names}{causes}{more}: {tally.histories} histories, {tally.commands} commands compared "
-        f"with the model ({tally.commands / seconds:.0f} a second), seed {tally.seed}"
+        f"\nfuzz: found {names}{causes}{more}: {tally.histories} histories, {tally.commands} commands "
+        f"compared with the model ({tally.commands / seconds:.0f} a second), seed {tally.seed}"
     )
     for cause, failure in tally.unconfirmed.items():
         click.echo(

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
 from frame_harness.cli.options import FILE, FOLDER, frame_rs_option
 
 _MACHINE = click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
@@ -24,11 +25,14 @@ _MACHINE = click.option("--machine", default="q35", show_default=True, help="A m
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
 @click.option("--scripts", type=FOLDER, help="Where findings are saved; default: in the build folder.")
 @click.option(
-    "--corpus", type=FOLDER, metavar="DIR",
-    help="Begin with the histories of that folder, keep there what reaches more; default: ./corpus, if there.",
+    "--corpus",
+    type=FOLDER,
+    metavar="DIR",
+    help="Begin with the histories of that folder, keep there what reaches more; default: ./corpus.",
 )
 @click.option("--minimize", is_flag=True, help="At the end leave the fewest histories that reach the same.")
 @click.option("--blind", is_flag=True, help="Play random histories alone, steered by nothing.")
+@campaign_options
 def fuzz_command(
     seconds: float,
     commands: int | None,
@@ -40,16 +44,30 @@ def fuzz_command(
     corpus: Path | None,
     minimize: bool,
     blind: bool,
+    workers: int | None,
+    scheduler: str,
+    out: Path | None,
+    resume: Path | None,
 ) -> NoReturn:
     """Play histories against the reference model; each broken clause becomes a short script.
 
-    Histories are steered by the branches of the module that they run, and by states of the memory: what reaches
-    something new is kept and varied. A share of them stays random.
+    Histories are steered by the branches of the module that they run, and by states of the memory: what
+    reaches something new is kept and varied. A share of them stays random.
     """
     from frame_harness.cli.fuzz import FuzzRequest, fuzz  # noqa: PLC0415
 
     request = FuzzRequest(
-        seconds, commands, seed, frame_rs, machine, profile, scripts, corpus, blind=blind, minimize=minimize
+        seconds,
+        commands,
+        seed,
+        frame_rs,
+        machine,
+        profile,
+        scripts,
+        corpus,
+        blind=blind,
+        minimize=minimize,
+        where=CampaignOptions(workers, scheduler, out, resume),
     )
     sys.exit(int(fuzz(request)))
 

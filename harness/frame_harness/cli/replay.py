@@ -34,7 +34,9 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
         raise UsageError("script", str(file), detail="it is no text", next_step=NEXT_STEP) from error
     definition = load_machine(machine or script.machine)
     require_host(definition)
-    image = build(frame_module(frame_rs), profile or script.profile, say=lambda text: click.echo(text, err=True))
+    image = build(
+        frame_module(frame_rs), profile or script.profile, say=lambda text: click.echo(text, err=True)
+    )
     with Lockstep(OwnHost(image, definition), script.boot_config) as lockstep:
         failure = play_script(lockstep, script, str(file))
         parted = lockstep.parted

@@ -53,11 +53,14 @@ class Generator:
     avoid: Collection[str] = ()
     held: list[Held] = field(default_factory=list)
     freed: list[Got] = field(default_factory=list)
+    focus: Held | None = None
+    """The block that most steps are about, life after life of its frame; None for any."""
 
     def __post_init__(self) -> None:
         self._number = 0
         self._queue: deque[Step] = deque()
         self._model: Model | None = None
+        self._follows = False
         kinds = [
             kind
             for kind in KINDS
@@ -81,7 +84,10 @@ class Generator:
         claimed = step.op in ALLOCATES
         asked = step.operands[0] if step.op in (Op.BUDDY_ALLOC, Op.TRAIT_ALLOC) else 0
         order = asked if isinstance(asked, int) else 0
-        self.held += [Held(Got(step.number, index), order, claimed) for index in range(len(handed_out))]
+        new = [Held(Got(step.number, index), order, claimed) for index in range(len(handed_out))]
+        self.held += new
+        if self._follows and claimed and new:
+            self.focus, self._follows = new[0], False  # most likely the frame that was given back last
 
     def begin_at(self, number: int) -> None:
         """Number steps from here on: the ones before are somebody else's."""
@@ -121,6 +127,8 @@ class Generator:
         blocks = [held for held in self.held[-MOST_HELD:] if held.claimed or not claimed]
         if not blocks:
             return None
+        if self.focus is not None and self.focus in blocks and self.rng.random() < FOCUSED:
+            return self.focus
         return self.rng.choice(blocks[-8:] if self.rng.random() < RECENT else blocks)
 
     def frame_of(self, held: Held) -> Got:
@@ -130,6 +138,7 @@ class Generator:
     def drop(self, held: Held) -> None:
         at = next(at for at in reversed(range(len(self.held))) if self.held[at] is held)
         del self.held[at]
+        self._follows = self._follows or held is self.focus
         self.freed = [*self.freed[-MOST_FREED:], held.got]
 
     def recipe(self) -> Recipe:
@@ -151,6 +160,7 @@ class Generator:
 
 KEPT = 0.75  # chance that a history has steps of a kind at all
 RECENT = 0.6
+FOCUSED = 0.75
 
 # ---- what a kernel does -----------------------------------------------------------------------------------
 

@@ -77,5 +77,7 @@ def _read(image: Image) -> Branches:
         if known[function]:
             chosen.append((index, address))
     if not chosen:
-        raise ImageError(f"{image.elf}", "counters of branches", expected="some of the subject", actual="none")
+        raise ImageError(
+            f"{image.elf}", "counters of branches", expected="some of the subject", actual="none"
+        )
     return Branches(vaddr, total, tuple(index for index, _ in chosen), tuple(at for _, at in chosen))

@@ -17,8 +17,8 @@ from frame_harness.base import resources
 from frame_harness.base.commands import Finished, HowFar, Say
 from frame_harness.base.disk import run_writing
 from frame_harness.image import cache_limit
-from frame_harness.image.cargo_progress import Packages
 from frame_harness.image.asked import instrumentation
+from frame_harness.image.cargo_progress import Packages
 from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.isolation import ROOT, CargoHome, cargo_home, environment

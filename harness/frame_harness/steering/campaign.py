@@ -1,4 +1,4 @@
-"""Plays histories that learn from each other, with a share of purely random ones; one script for each cause."""
+"""Plays histories that learn from each other, and a share of random ones; one script for each cause."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ BLIND_SHARE = 0.2
 """Of all commands so many are those of purely random histories on the image that is judged."""
 FRESH_SHARE = 0.12
 """Chance that a history on the image that counts is a new one; it is short, as the kept ones are."""
-FRESH_STEPS = 80
+FRESH_STEPS = 60
 WHOLE_SHARE = 0.05
 """Chance that a new one is played on all of memory, where it takes long to run out."""
+TRIMMED_TO = 4
+"""The fewest steps that are left out at once when a history is made shorter."""
 AVOIDED = 0.75
 """Chance that a history leaves out what provokes a clause that is known to be broken."""
 
@@ -63,7 +65,7 @@ class Tally:
         commands: that were compared with the model, those of shortening included.
     """
 
-    seed: int
+    seed: int | str
     found: dict[Cause, Found] = field(default_factory=dict)
     again: dict[Cause, int] = field(default_factory=dict)
     unconfirmed: dict[Cause, Failure] = field(default_factory=dict)
@@ -106,12 +108,20 @@ class Campaign:
     Args:
         kept: is told of each history that is kept.
         steered: False for a campaign of blind histories alone.
+        known: clauses that others found broken.
     """
 
     def __init__(
-        self, player: Player, seed: int, *, kept: SayKept = lambda _: None, steered: bool = True
+        self,
+        player: Player,
+        seed: int | str,
+        *,
+        kept: SayKept = lambda _: None,
+        steered: bool = True,
+        known: Iterable[str] = (),
     ) -> None:
         self.player, self.corpus, self.tally = player, Corpus(), Tally(seed)
+        self._others = tuple(known)
         self._kept, self._steered = kept, steered and player.counting is not None
         self._known: dict[Cause, Cause] = {}
         """By the cause of a whole history that of the shortened one."""
@@ -154,7 +164,7 @@ class Campaign:
         name = f"{tally.seed}:{tally.histories}"
         tally.histories += 1
         rng = random.Random(name)
-        avoid = tally.clauses if rng.random() < AVOIDED else ()
+        avoid = (*tally.clauses, *self._others) if rng.random() < AVOIDED else ()
         if not self._steered or tally.blind_commands < BLIND_SHARE * self.player.commands:
             return self._blind(name, rng, avoid)
         return self._steered_one(name, rng, avoid)
@@ -176,6 +186,10 @@ class Campaign:
         else:
             entry = self.corpus.choose(rng)
             boot_config = entry.boot_config
+            if not entry.steps and not self._lift(entry):
+                return None
+            if entry.chosen > 1 and not entry.trimmed:
+                self._trim(entry)
             other = self.corpus.choose_beside(rng)
             writer = Varied(varied(entry.steps, other.steps, rng), rng, tuple(avoid))
         played = self.player.play(writer, boot_config, MOST_STEPS)
@@ -184,6 +198,39 @@ class Campaign:
             for entry in self.corpus.add(played, boot_config, name):
                 self._kept(entry)
         return self._confirmed(played, boot_config, name)
+
+    def _lift(self, entry: Entry) -> bool:
+        """Find out where the frames of an entry come from that another process kept."""
+        played = self.player.play(Lifted(entry.commands), entry.boot_config, len(entry.commands))
+        entry.steps = played.steps
+        if played.failure is not None or not played.steps:
+            self.corpus.drop(entry)
+            return False
+        return True
+
+    def _trim(self, entry: Entry) -> None:
+        """Leave out what the rare branches of an entry do not need: what is made of it is shorter, too."""
+        entry.trimmed = True
+        rare = self.corpus.rare_branches(entry)
+        if not rare:
+            return
+        steps, size = entry.steps, len(entry.steps) // 2
+        while size >= TRIMMED_TO:
+            end = len(steps)
+            while end > 0 and size < len(steps):
+                first = max(end - size, 0)
+                kept = (*steps[:first], *steps[end:])
+                played = self.player.play(
+                    Varied(kept, random.Random(entry.name)), entry.boot_config, MOST_STEPS
+                )
+                if played.failure is None and rare <= played.reached.keys():
+                    steps = played.steps
+                    for each in self.corpus.add(played, entry.boot_config, entry.name):
+                        each.trimmed = True
+                        self._kept(each)
+                end = min(first, len(steps))
+            size //= 2
+        self.tally.commands = self.player.commands
 
     def _confirmed(self, played: Played, boot_config: BootConfig, name: str) -> Failed | None:
         """What a history shows that it shows on the image that is judged, too."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from frame_harness.histories.history import Failure
+from frame_harness.histories.steps import Step
 
 
 @dataclass(frozen=True, order=True)
@@ -47,7 +48,7 @@ class WithCause:
     failure: Failure
 
     @property
-    def steps(self) -> tuple[object, ...]:
+    def steps(self) -> tuple[Step, ...]:
         return self.failure.steps
 
     @property

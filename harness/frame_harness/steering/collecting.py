@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from frame_harness.steering.replaying import Replayer
 
 _FIRST_LINE = b"# frame-harness script "
-REPLAYER = pytest.StashKey["Replayer"]()
+REPLAYER: pytest.StashKey[Replayer] = pytest.StashKey()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -62,9 +62,7 @@ class ScriptItem(pytest.Item):
             stash[REPLAYER] = Replayer(self.config.getoption("--frame-rs"))
         stash[REPLAYER].replay(self.path, self._machine, self._profile)
 
-    def repr_failure(
-        self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
-    ) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """In the words of a finding, without the harness's own lines."""
         from frame_harness.base.errors import HarnessError  # noqa: PLC0415
         from frame_harness.steering.replaying import ScriptFailed  # noqa: PLC0415

@@ -12,8 +12,16 @@ from frame_harness.histories.steps import Step
 from frame_harness.steering.features import Feature, Kind
 from frame_harness.steering.player import Played
 
-WEIGHTS: Mapping[int, float] = {Kind.BRANCH: 8.0, Kind.REPLY: 1.0, Kind.PAIR: 0.25, Kind.STATE: 1.0}
+WEIGHTS: Mapping[int, float] = {
+    Kind.BRANCH: 16.0, Kind.COUNT: 0.2, Kind.REPLY: 0.5, Kind.PAIR: 0.1, Kind.STATE: 0.5,
+}  # fmt: skip
 """What a feature is worth when it is as rare as another one."""
+
+
+FOR_RARE = 0.75
+"""Chance that one of those entries is varied that run a rare branch."""
+RARE = 12
+"""A branch that so many histories ran, or fewer, is rare."""
 
 
 @dataclass(eq=False)
@@ -23,6 +31,7 @@ class Entry:
     Args:
         commands: the same, with the frames that they named.
         name: `seed:number` of the history, or its file.
+        steps: none yet of one that another process kept: it has to be played first.
         features: all that it reaches.
         best: those that it is the shortest for.
     """
@@ -35,6 +44,8 @@ class Entry:
     best: set[Feature] = field(default_factory=set)
     chosen: int = 0
     """How often it was varied."""
+    trimmed: bool = False
+    """Whether steps that nothing rare depends on were looked for."""
 
 
 class Corpus:
@@ -57,7 +68,7 @@ class Corpus:
 
         Returns:
             what was kept: nothing, the beginning of the history, or two beginnings: for what is new, and for
-            branches that others needed twice as many steps for.
+            branches that others needed a fifth more steps for.
         """
         reached = played.reached
         for feature in reached:
@@ -68,7 +79,7 @@ class Corpus:
         sooner = [
             until
             for feature, until in reached.items()
-            if feature[0] == Kind.BRANCH and 2 * until <= len(self._shortest[feature].steps)
+            if feature[0] == Kind.BRANCH and 1.2 * until <= len(self._shortest[feature].commands)
         ]
         if sooner:
             kept.append(self._keep(played, boot_config, name, max(sooner)))
@@ -79,7 +90,7 @@ class Corpus:
         entry = Entry(played.steps[:until], played.commands[:until], boot_config, name, features)
         for feature, at in played.reached.items():
             other = self._shortest.get(feature)
-            if at > until or (other is not None and len(other.steps) <= until):
+            if at > until or (other is not None and len(other.commands) <= until):
                 continue
             if other is not None:
                 other.best.discard(feature)
@@ -88,16 +99,45 @@ class Corpus:
         self.entries = [*(each for each in self.entries if each.best), entry]
         return entry
 
+    def take(
+        self, commands: tuple[Command, ...], boot_config: BootConfig, name: str, features: frozenset[Feature]
+    ) -> None:
+        """Take over what another process kept."""
+        entry = Entry((), commands, boot_config, name, features)
+        for feature in sorted(features, key=str):
+            self._hits[feature] = self._hits.get(feature, 0) + 1
+            other = self._shortest.get(feature)
+            if other is None or len(commands) < len(other.commands):
+                if other is not None:
+                    other.best.discard(feature)
+                self._shortest[feature] = entry
+                entry.best.add(feature)
+        self.entries = [each for each in (*self.entries, entry) if each.best]
+
+    def drop(self, entry: Entry) -> None:
+        """Forget an entry that cannot be played here."""
+        self.entries.remove(entry)
+        for feature in entry.best:
+            del self._shortest[feature]
+
     def choose(self, rng: random.Random) -> Entry:
         """An entry, rather one that reaches what few histories did, and that was not varied often."""
-        weights = [self._worth(entry) / (1 + entry.chosen) ** 0.5 for entry in self.entries]
-        entry = rng.choices(self.entries, weights)[0]
+        rare = [entry for entry in self.entries if self.rare_branches(entry)]
+        among = rare if rare and rng.random() < FOR_RARE else self.entries
+        weights = [self._worth(entry) / (1 + entry.chosen) ** 0.5 for entry in among]
+        entry = rng.choices(among, weights)[0]
         entry.chosen += 1
         return entry
 
     def choose_beside(self, rng: random.Random) -> Entry:
         """Any entry, to be put behind another one."""
         return rng.choice(self.entries)
+
+    def rare_branches(self, entry: Entry) -> frozenset[Feature]:
+        """Those of an entry's that few histories ran."""
+        return frozenset(
+            each for each in entry.best if each[0] == Kind.BRANCH and self._hits.get(each, 0) <= RARE
+        )
 
     def _worth(self, entry: Entry) -> float:
         return sum(sorted(WEIGHTS[int(each[0])] / self._hits.get(each, 1) for each in entry.best)) + 1e-6
@@ -109,7 +149,7 @@ def fewest(entries: Iterable[Entry]) -> list[Entry]:
     wanted = set().union(*(entry.features for entry in left))
     chosen = []
     while wanted:
-        best = max(left, key=lambda entry: (len(entry.features & wanted), -len(entry.steps)))
+        best = max(left, key=lambda entry: (len(entry.features & wanted), -len(entry.commands)))
         chosen.append(best)
         left.remove(best)
         wanted -= best.features

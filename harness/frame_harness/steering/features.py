@@ -21,13 +21,14 @@ class Kind(IntEnum):
     """What a feature is about."""
 
     BRANCH = 0
-    REPLY = 1
-    PAIR = 2
-    STATE = 3
+    COUNT = 1
+    REPLY = 2
+    PAIR = 3
+    STATE = 4
 
 
 Feature = tuple[int | str, ...]
-"""A `Kind`, then what it is: of a branch its number and how often it ran, as a power of two."""
+"""A `Kind`, then what it is: of a branch its number, of a count how often it ran, too, as a range."""
 
 _N_COUNTS = 256
 # Counts of these ranges are alike: 1, 2, 3, 4-7, 8-15, 16-31, 32-127, 128-255.
@@ -95,9 +96,10 @@ class Observer:
             return ()
         counts = self._counters()[self._of_subject]
         ran = np.flatnonzero(counts)
-        return [
-            (int(Kind.BRANCH), index, bucket)
-            for index, bucket in zip(ran.tolist(), _BUCKETS[counts[ran]].tolist(), strict=True)
+        found: list[Feature] = [(Kind.BRANCH, index) for index in ran.tolist()]
+        buckets = _BUCKETS[counts[ran]].tolist()
+        return found + [
+            (Kind.COUNT, *each) for each in zip(ran.tolist(), buckets, strict=True) if each[1] > 1
         ]
 
 
@@ -126,4 +128,3 @@ def _level(frames: int) -> int:
     if frames >= CACHE_CAPACITY - _NEARLY:
         return 4 + (frames == CACHE_CAPACITY)
     return frames * 4 // CACHE_CAPACITY
-

@@ -70,9 +70,7 @@ def reason(entry: Entry, branches: Branches, image: Image) -> str:
     """Why a history is kept, in words: what it is the shortest for."""
     best = sorted(entry.best, key=lambda feature: (feature[0], str(feature)))
     places = dict.fromkeys(
-        _place(image, branches.addresses[int(feature[1])])
-        for feature in best
-        if feature[0] == Kind.BRANCH
+        _place(image, branches.addresses[int(feature[1])]) for feature in best if feature[0] == Kind.BRANCH
     )
     words = [f"a branch in {place}" for place in list(places)[:_SHOWN]]
     words += [" ".join(map(str, feature[1:])) for feature in best if feature[0] != Kind.BRANCH][

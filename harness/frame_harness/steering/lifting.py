@@ -12,7 +12,7 @@ from frame_harness.histories.steps import Cached, Got, Origin, Step
 
 
 class Lifted:
-    """Writes the history of a script step by step, while it is played: only then is known who gave a frame."""
+    """Writes the history of a script while it is played: only then is known who gave a frame."""
 
     def __init__(self, commands: Sequence[Command]) -> None:
         self._left = deque(enumerate(commands))

@@ -14,7 +14,7 @@ from frame_harness.histories.steps import Step
 from frame_harness.image.branches import Branches
 from frame_harness.steering.features import Feature, Observer
 
-BATCH = 40
+BATCH = 20
 """Commands between two looks at the counters: so exactly is known where a history reached something."""
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from frame_harness.frame_metadata.model import Model
 from frame_harness.frame_metadata.memory_state import Migratetype
+from frame_harness.frame_metadata.model import Model
 from frame_harness.histories.commands import GIVES_BACK, READS_FIELD, Kind, Op, Operand
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.steps import Cached, Got, Listed, Origin, Step
+from frame_harness.steering.about import place_about, steps_about
 
 Part = Step | int
 """A step, or how many the generator makes up at this place."""
@@ -20,6 +21,9 @@ MOST_STEPS = 400
 _TIMES = (2, 2, 4, 8, 20, 70)
 """How often a few steps are repeated; the last is more than a CPU cache holds."""
 _MOST_REPEATED = 160
+_FOCUSED = 0.7
+_MOST_IN_FOCUS = 100
+_MOST_GIVEN_BACK = 80
 
 
 class Varied:
@@ -32,6 +36,14 @@ class Varied:
         self._given = frozenset(given)
         self._generator = Generator(rng, avoid)
         self._generator.begin_at(max(given, default=-1) + 1)
+        self._rng = rng
+        self._uses = Counter(
+            operand
+            for part in parts
+            if isinstance(part, Step)
+            for operand in part.operands
+            if isinstance(operand, Got)
+        )
 
     def next(self, model: Model) -> Step | None:
         """The next step, None at the end."""
@@ -42,6 +54,7 @@ class Varied:
             if isinstance(part, Step):
                 return part
             self._fresh = part
+            self._focus()
         self._fresh -= 1
         return self._generator.next(model)
 
@@ -51,23 +64,35 @@ class Varied:
         if step.number in self._given and step.op in GIVES_BACK and isinstance(step.operands[0], Got):
             self._generator.was_released(step.operands[0])
 
+    def _focus(self) -> None:
+        """Let the next new steps be about one block, rather one that many given steps are about."""
+        held = self._generator.held[-_MOST_IN_FOCUS:]
+        if held and self._rng.random() < _FOCUSED:
+            weights = [1 + 4 * self._uses[each.got] for each in held]
+            self._generator.focus = self._rng.choices(held, weights)[0]
+        else:
+            self._generator.focus = None
+
 
 def varied(steps: Sequence[Step], other: Sequence[Step], rng: random.Random) -> list[Part]:
     """A history made of a kept one, now and then with another one behind it."""
     ways: Sequence[tuple[Callable[[Sequence[Step], random.Random], list[Part]], int]] = (
-        (_longer, 30), (_cut, 12), (_between, 22), (_without, 6), (_again, 14), (_changed, 16),
+        (_longer, 16), (_cut, 8), (_between, 14), (_about, 40), (_without, 3), (_again, 8), (_changed, 7),
+        (_all_back, 5),
     )  # fmt: skip
     way = rng.choices([each for each, _ in ways], [weight for _, weight in ways])[0]
     parts = way(steps, rng)
     if rng.random() < 0.1:
-        parts += _renumbered(other, 1 + max((each.number for each in parts if isinstance(each, Step)), default=0))
-    if way is not _longer and rng.random() < 0.4:
+        parts += _renumbered(
+            other, 1 + max((each.number for each in parts if isinstance(each, Step)), default=0)
+        )
+    if way is not _longer and rng.random() < 0.25:
         parts.append(rng.randrange(1, 12))
     return parts[:MOST_STEPS]
 
 
 def _longer(steps: Sequence[Step], rng: random.Random) -> list[Part]:
-    return [*steps, rng.choice((2, 4, 8, 16, 32, 64))]
+    return [*steps, rng.choice((2, 4, 8, 8, 16, 32))]
 
 
 def _cut(steps: Sequence[Step], rng: random.Random) -> list[Part]:
@@ -77,6 +102,16 @@ def _cut(steps: Sequence[Step], rng: random.Random) -> list[Part]:
 def _between(steps: Sequence[Step], rng: random.Random) -> list[Part]:
     at = rng.randrange(len(steps) + 1)
     return [*steps[:at], rng.randrange(1, 7), *steps[at:]]
+
+
+def _about(steps: Sequence[Step], rng: random.Random) -> list[Part]:
+    """Much is done to one block, ahead of a step that names it."""
+    place = place_about(steps, rng)
+    if place is None:
+        return _longer(steps, rng)
+    at, got, claimed = place
+    number = 1 + max(step.number for step in steps)
+    return [*steps[:at], *steps_about(got, rng.randrange(2, 14), number, rng, claimed=claimed), *steps[at:]]
 
 
 def _without(steps: Sequence[Step], rng: random.Random) -> list[Part]:
@@ -89,11 +124,37 @@ def _again(steps: Sequence[Step], rng: random.Random) -> list[Part]:
     first, end = _stretch(steps, rng, rng.choice((1, 1, 2, 3, 6)))
     stretch, parts = steps[first:end], list[Part](steps[:end])
     number = 1 + max((step.number for step in steps), default=0)
-    for _ in range(min(rng.choice(_TIMES), _MOST_REPEATED // max(len(stretch), 1))):
-        copied = _renumbered(stretch, number)
+    for turn in range(1, 1 + min(rng.choice(_TIMES), _MOST_REPEATED // max(len(stretch), 1))):
+        copied = [_of_another(step, turn) for step in _renumbered(stretch, number)]
         number += len(stretch)
         parts += copied
     return [*parts, *steps[end:]]
+
+
+def _of_another(step: Step, turn: int) -> Step:
+    """Of steps that are repeated, one that gives a frame back gives another one back each time."""
+    match step.operands:
+        case (Got() as got, *rest) if step.op in GIVES_BACK:
+            return replace(step, operands=(replace(got, index=got.index + turn), *rest))
+    return step
+
+
+def _all_back(steps: Sequence[Step], rng: random.Random) -> list[Part]:
+    """Whoever holds the frames ends, and gives them back one after the other."""
+    gone = {step.operands[0] for step in steps if step.op in GIVES_BACK}
+    held: list[Got] = []
+    for step in steps:
+        if step.op is Op.ALLOC:
+            held.append(Got(step.number))
+        elif step.op is Op.ALLOC_ALL:
+            held += [Got(step.number, index) for index in range(_MOST_GIVEN_BACK)]
+    left = [got for got in held if got not in gone]
+    number = 1 + max((step.number for step in steps), default=0)
+    chosen = left[: rng.randrange(1, _MOST_GIVEN_BACK + 1)]
+    if rng.random() < 0.5:
+        chosen.reverse()
+    back = [Step(number + at, Op.RELEASE, (got, 0)) for at, got in enumerate(chosen)]
+    return [*steps, *back, rng.choice((1, 2, 4, 8))]
 
 
 def _changed(steps: Sequence[Step], rng: random.Random) -> list[Part]:
@@ -136,16 +197,16 @@ _ANY_FRAME = frozenset({Op.INC_REF, Op.DEC_REF, Op.MARK_POISONED, Op.SET_GENERAT
 def _other_operand(step: Step, rng: random.Random) -> Step:
     """The same step with one operand changed, within what a user of the module may ask for."""
     at = rng.randrange(len(step.operands))
-    return replace(
-        step, operands=(*step.operands[:at], _other(step, at, rng), *step.operands[at + 1 :])
-    )
+    return replace(step, operands=(*step.operands[:at], _other(step, at, rng), *step.operands[at + 1 :]))
 
 
 def _other(step: Step, at: int, rng: random.Random) -> Operand | Origin:
     operand, kind = step.operands[at], step.op.kinds[min(at, len(step.op.kinds) - 1)]
     match operand:
         case Got() | Cached() | Listed() if step.op in _ANY_FRAME:
-            return rng.choice((operand, Cached(rng.randrange(8)), Listed(rng.randrange(24), rng.randrange(16))))
+            return rng.choice(
+                (operand, Cached(rng.randrange(8)), Listed(rng.randrange(24), rng.randrange(16)))
+            )
         case Migratetype():
             return rng.choice(list(Migratetype))
         case int() if kind is Kind.COUNT and step.op is Op.CAS_REFCOUNT:

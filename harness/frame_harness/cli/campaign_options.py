@@ -1,0 +1,93 @@
+"""The options of commands whose work can be a campaign."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from frame_harness.base import resources
+from frame_harness.base.commands import Say
+from frame_harness.base.errors import UsageError
+from frame_harness.base.program import program
+from frame_harness.campaigns.plan import Settings
+from frame_harness.cli.options import FOLDER
+
+F = TypeVar("F", bound=Callable[..., Any])
+IN_THE_COMMAND: Final = 0
+"""Workers of a command that was not asked for any."""
+
+
+@dataclass(frozen=True)
+class CampaignOptions:
+    """Where the work of a command is done, and where its results are kept.
+
+    Attributes:
+        workers: processes of this machine; None where nobody said how many.
+        scheduler: address of an existing cluster; empty for this machine.
+        out: the folder for the results of a new campaign.
+        resume: the folder of a campaign to go on with.
+    """
+
+    workers: int | None = None
+    scheduler: str = ""
+    out: Path | None = None
+    resume: Path | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether any of them was given."""
+        return self != CampaignOptions()
+
+    def settings(self, name: str, say: Say) -> Settings:
+        """Return what the engine is told; say where the results are.
+
+        Args:
+            name: of the command, for the folder that nobody named.
+        Raises:
+            UsageError: two of them contradict each other.
+        """
+        if self.out and self.resume:
+            raise UsageError("--resume", detail="does not go with --out", next_step="leave one of them out")
+        if self.scheduler and self.workers:
+            raise UsageError(
+                "--workers", detail="does not go with --scheduler: a cluster has the workers that it has",
+                next_step=f"start more with: {program()} worker {self.scheduler} --workers {self.workers}",
+            )  # fmt: skip
+        folder = self.resume or self.out or _new_folder(name)
+        say(f"results: {folder}; if it is stopped, go on with --resume {shlex.quote(str(folder))}")
+        return Settings(self.workers, self.scheduler or None, folder, self.resume is not None, say)
+
+
+NO_CAMPAIGN: Final = CampaignOptions()
+
+
+def campaign_options(command: F) -> F:
+    """Give a command the options; they come as `workers`, `scheduler`, `out` and `resume`."""
+    for option in (
+        click.option(
+            "--resume", type=FOLDER, metavar="DIR", help="Go on with the campaign whose results are there."
+        ),
+        click.option("--out", type=FOLDER, metavar="DIR", help="Keep the results of the campaign there."),
+        click.option(
+            "--scheduler", default="", metavar="ADDRESS",
+            help="Do the work on the workers of that cluster, such as tcp://server:8786.",
+        ),
+        click.option(
+            "--workers", type=click.IntRange(1), help="Do the work in so many processes of this machine."
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _new_folder(name: str) -> Path:
+    place = resources.build_dir() / "campaigns"
+    stem = f"{name}-{datetime.now():%Y-%m-%dT%H-%M-%S}"
+    names = (stem if n == 1 else f"{stem}-{n}" for n in range(1, 1000))
+    return next(place / one for one in names if not (place / one).exists())
