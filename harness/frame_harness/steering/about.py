@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from frame_harness.frame_metadata.constants import C
@@ -21,6 +20,8 @@ from frame_harness.histories.steps import Got, Origin, Step
 
 Operands = Callable[[random.Random], tuple[Operand, ...]]
 _ENDS = (0, 1, 3, 0xFF, 0x7FFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFF)
+_LATE, _OF_LATE = 2, 0.6
+"""Chance that the block is one that the last steps name."""
 _NEW_LIFE = 0.12
 """Chance that a block of one frame is given back and the next one, most likely the same, is allocated."""
 
@@ -71,10 +72,14 @@ def place_about(steps: Sequence[Step], rng: random.Random) -> tuple[int, Got, bo
             places.setdefault(Got(step.number), []).append(at + 1)
     if not places:
         return None
-    uses = Counter({got: len(at) ** 2 for got, at in places.items()})
+    # A kept history ends with the step that reaches what it is kept for.
+    late = [got for got, at in places.items() if max(at) >= len(steps) - _LATE]
+    if late and rng.random() < _OF_LATE:
+        got = rng.choice(late)
+        return max(places[got]), got, got.step in claimed
+    uses = {got: len(at) ** 2 for got, at in places.items()}
     got = rng.choices(list(uses), list(uses.values()))[0]
-    at = max(rng.choice(places[got]), rng.choice(places[got]))
-    return at, got, got.step in claimed
+    return rng.choice(places[got]), got, got.step in claimed
 
 
 def steps_about(got: Got, count: int, first: int, rng: random.Random, *, claimed: bool) -> list[Step]:

@@ -16,10 +16,12 @@ from frame_harness.histories.history import Failure, play_again, play_random
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.scripts import FoundOn, Script
 from frame_harness.histories.shrink import shrink
+from frame_harness.histories.steps import Step
 from frame_harness.steering.causes import Cause, WithCause
 from frame_harness.steering.corpus import Corpus, Entry
+from frame_harness.steering.features import Feature
 from frame_harness.steering.lifting import Lifted
-from frame_harness.steering.player import Played, Player
+from frame_harness.steering.player import BATCH, Played, Player
 from frame_harness.steering.variation import MOST_STEPS, Varied, varied
 
 BLIND_SHARE = 0.2
@@ -29,7 +31,7 @@ FRESH_SHARE = 0.12
 FRESH_STEPS = 60
 WHOLE_SHARE = 0.05
 """Chance that a new one is played on all of memory, where it takes long to run out."""
-TRIMMED_TO = 4
+TRIMMED_TO = 3
 """The fewest steps that are left out at once when a history is made shorter."""
 AVOIDED = 0.75
 """Chance that a history leaves out what provokes a clause that is known to be broken."""
@@ -214,23 +216,31 @@ class Campaign:
         rare = self.corpus.rare_branches(entry)
         if not rare:
             return
-        steps, size = entry.steps, len(entry.steps) // 2
+        steps = self._reaching(entry, entry.steps, rare, batch=1)
+        size = len(steps) // 2
         while size >= TRIMMED_TO:
-            end = len(steps)
+            end = len(steps) - 1  # the last one reaches it
             while end > 0 and size < len(steps):
                 first = max(end - size, 0)
-                kept = (*steps[:first], *steps[end:])
-                played = self.player.play(
-                    Varied(kept, random.Random(entry.name)), entry.boot_config, MOST_STEPS
-                )
-                if played.failure is None and rare <= played.reached.keys():
-                    steps = played.steps
-                    for each in self.corpus.add(played, entry.boot_config, entry.name):
-                        each.trimmed = True
-                        self._kept(each)
+                steps = self._reaching(entry, (*steps[:first], *steps[end:]), rare) or steps
                 end = min(first, len(steps))
             size //= 2
+        if steps:
+            self._reaching(entry, steps, rare, batch=1)
         self.tally.commands = self.player.commands
+
+    def _reaching(
+        self, entry: Entry, steps: tuple[Step, ...], rare: frozenset[Feature], batch: int = BATCH
+    ) -> tuple[Step, ...]:
+        """As many of some steps as reach the branches; none when all together do not."""
+        writer = Varied(steps, random.Random(entry.name))
+        played = self.player.play(writer, entry.boot_config, MOST_STEPS, batch)
+        if played.failure is not None or not rare <= played.reached.keys():
+            return ()
+        for each in self.corpus.add(played, entry.boot_config, entry.name):
+            each.trimmed = True
+            self._kept(each)
+        return played.steps[: max(played.reached[feature] for feature in rare)]
 
     def _confirmed(self, played: Played, boot_config: BootConfig, name: str) -> Failed | None:
         """What a history shows that it shows on the image that is judged, too."""

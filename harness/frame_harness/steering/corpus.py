@@ -18,10 +18,12 @@ WEIGHTS: Mapping[int, float] = {
 """What a feature is worth when it is as rare as another one."""
 
 
-FOR_RARE = 0.75
+FOR_LATEST, LATEST = 0.45, 6
+"""Chance that one of those entries is varied that run one of so many branches that were found last."""
+FOR_RARE = 0.4
 """Chance that one of those entries is varied that run a rare branch."""
-RARE = 12
-"""A branch that so many histories ran, or fewer, is rare."""
+RARE = 0.12
+"""A branch is rare that a smaller share of all histories ran."""
 
 
 @dataclass(eq=False)
@@ -55,6 +57,7 @@ class Corpus:
         self.entries: list[Entry] = []
         self._shortest: dict[Feature, Entry] = {}
         self._hits: dict[Feature, int] = {}
+        self._played = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -71,6 +74,7 @@ class Corpus:
             branches that others needed a fifth more steps for.
         """
         reached = played.reached
+        self._played += 1
         for feature in reached:
             self._hits[feature] = self._hits.get(feature, 0) + 1
         kept = []
@@ -121,13 +125,22 @@ class Corpus:
             del self._shortest[feature]
 
     def choose(self, rng: random.Random) -> Entry:
-        """An entry, rather one that reaches what few histories did, and that was not varied often."""
-        rare = [entry for entry in self.entries if self.rare_branches(entry)]
-        among = rare if rare and rng.random() < FOR_RARE else self.entries
+        """An entry, rather one that runs a branch that was found late or that few histories ran."""
+        among = self._among(rng)
         weights = [self._worth(entry) / (1 + entry.chosen) ** 0.5 for entry in among]
         entry = rng.choices(among, weights)[0]
         entry.chosen += 1
         return entry
+
+    def _among(self, rng: random.Random) -> list[Entry]:
+        """Those that one is chosen of."""
+        way = rng.random()
+        if way < FOR_LATEST:
+            # Each by itself: what was found behind much else is one condition away from what lies behind it.
+            found = [feature for feature in self._shortest if feature[0] == Kind.BRANCH][-LATEST:]
+            return [self._shortest[rng.choice(found)]] if found else self.entries
+        rare = [entry for entry in self.entries if self.rare_branches(entry)]
+        return rare if rare and way < FOR_LATEST + FOR_RARE else self.entries
 
     def choose_beside(self, rng: random.Random) -> Entry:
         """Any entry, to be put behind another one."""
@@ -135,8 +148,9 @@ class Corpus:
 
     def rare_branches(self, entry: Entry) -> frozenset[Feature]:
         """Those of an entry's that few histories ran."""
+        most = 2 + RARE * self._played
         return frozenset(
-            each for each in entry.best if each[0] == Kind.BRANCH and self._hits.get(each, 0) <= RARE
+            each for each in entry.best if each[0] == Kind.BRANCH and self._hits.get(each, 0) <= most
         )
 
     def _worth(self, entry: Entry) -> float:

@@ -94,11 +94,11 @@ class Player:
             self._by_config[key] = self._guests.enter_context(Lockstep(host, boot_config))
         return self._by_config[key]
 
-    def play(self, writer: Writer, boot_config: BootConfig, most_steps: int) -> Played:
-        """Play a history on the image that counts, and see what it reaches."""
+    def play(self, writer: Writer, boot_config: BootConfig, most_steps: int, batch: int = BATCH) -> Played:
+        """Play a history on the image that counts, and see what it reaches; of 1, behind which command."""
         guest = self.guest(boot_config, counting=True)
         observer, noting = Observer(guest, self._branches), _Noting(writer)
-        failure = play_random(guest, noting, most_steps, watcher=observer, most=BATCH)
+        failure = play_random(guest, noting, most_steps, watcher=observer, most=batch)
         return Played(failure, tuple(noting.steps), tuple(observer.commands), observer.reached)
 
     def confirm(self, failure: Failure, boot_config: BootConfig) -> Failure | None:

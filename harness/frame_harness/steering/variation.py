@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import Model
-from frame_harness.histories.commands import GIVES_BACK, READS_FIELD, Kind, Op, Operand
+from frame_harness.histories.commands import GIVES_BACK, READS_FIELD, Kind, Op, Operand, Recipe
 from frame_harness.histories.generator import Generator
 from frame_harness.histories.steps import Cached, Got, Listed, Origin, Step
 from frame_harness.steering.about import place_about, steps_about
@@ -22,6 +22,7 @@ _TIMES = (2, 2, 4, 8, 20, 70)
 """How often a few steps are repeated; the last is more than a CPU cache holds."""
 _MOST_REPEATED = 160
 _FOCUSED = 0.7
+_LATE = 0.7
 _MOST_IN_FOCUS = 100
 _MOST_GIVEN_BACK = 80
 
@@ -77,7 +78,7 @@ class Varied:
 def varied(steps: Sequence[Step], other: Sequence[Step], rng: random.Random) -> list[Part]:
     """A history made of a kept one, now and then with another one behind it."""
     ways: Sequence[tuple[Callable[[Sequence[Step], random.Random], list[Part]], int]] = (
-        (_longer, 16), (_cut, 8), (_between, 14), (_about, 40), (_without, 3), (_again, 8), (_changed, 7),
+        (_longer, 14), (_cut, 8), (_between, 12), (_about, 34), (_without, 3), (_again, 8), (_changed, 18),
         (_all_back, 5),
     )  # fmt: skip
     way = rng.choices([each for each, _ in ways], [weight for _, weight in ways])[0]
@@ -158,12 +159,13 @@ def _all_back(steps: Sequence[Step], rng: random.Random) -> list[Part]:
 
 
 def _changed(steps: Sequence[Step], rng: random.Random) -> list[Part]:
-    """One operand of a step is another one."""
+    """One operand of a step or two is another one, rather of a late step: the last reaches what is kept."""
+    changed = list(steps)
     places = [at for at, step in enumerate(steps) if step.operands]
-    if not places:
-        return list(steps)
-    at = rng.choice(places)
-    return [*steps[:at], _other_operand(steps[at], rng), *steps[at + 1 :]]
+    for _ in range(rng.choice((1, 1, 2)) if places else 0):
+        at = rng.choice(places[-3:] if rng.random() < _LATE else places)
+        changed[at] = _other_operand(changed[at], rng)
+    return list[Part](changed)
 
 
 def _stretch(steps: Sequence[Step], rng: random.Random, most: int) -> tuple[int, int]:
@@ -207,6 +209,8 @@ def _other(step: Step, at: int, rng: random.Random) -> Operand | Origin:
             return rng.choice(
                 (operand, Cached(rng.randrange(8)), Listed(rng.randrange(24), rng.randrange(16)))
             )
+        case Recipe():
+            return Generator(rng).recipe()
         case Migratetype():
             return rng.choice(list(Migratetype))
         case int() if kind is Kind.COUNT and step.op is Op.CAS_REFCOUNT:
