@@ -244,13 +244,13 @@ def player(fault: int = 0) -> Iterator[Player]:
 def first_met(campaign: Campaign, most: int, only: int = 0) -> dict[int, int]:
     """By fault the commands until its code would have run; those that were not met are left out."""
     found: dict[int, int] = {}
-    while campaign.player.commands < most and len(found) < len(FAULTS) and only not in found:
+    while campaign.commands < most and len(found) < len(FAULTS) and only not in found:
         if (failed := campaign.one()) is not None:
             raise AssertionError(failed.failure.difference.line)
         for guest in campaign.player.guests:
             for fault, times in enumerate(_words(guest.kernel, "MET", len(FAULTS) + 1).tolist()):
                 if times:
-                    found.setdefault(fault, campaign.player.commands)
+                    found.setdefault(fault, campaign.commands)
     return found
 
 

@@ -58,7 +58,7 @@ def _read(image: Image) -> Branches:
     with reading(image.elf):
         file = open_elf(image.elf)
         counters, places = (file.get_section_by_name(name) for name in (_COUNTERS, _PLACES))
-        if counters is None or places is None:
+        if counters is None or places is None or not counters["sh_size"]:
             raise ImageError(f"{image.elf}", "counters of branches", expected="some", actual="none")
         table = np.frombuffer(places.data(), "<u8").reshape(-1, _WORDS)[:, 0]
         vaddr, total = int(counters["sh_addr"]), int(counters["sh_size"])

@@ -31,6 +31,8 @@ FRESH_SHARE = 0.12
 FRESH_STEPS = 60
 WHOLE_SHARE = 0.05
 """Chance that a new one is played on all of memory, where it takes long to run out."""
+SHORT = 8
+"""A history of so many steps or fewer is left as it is."""
 TRIMMED_TO = 3
 """The fewest steps that are left out at once when a history is made shorter."""
 AVOIDED = 0.75
@@ -124,9 +126,15 @@ class Campaign:
     ) -> None:
         self.player, self.corpus, self.tally = player, Corpus(), Tally(seed)
         self._others = tuple(known)
+        self._before = player.commands
         self._kept, self._steered = kept, steered and player.counting is not None
         self._known: dict[Cause, Cause] = {}
         """By the cause of a whole history that of the shortened one."""
+
+    @property
+    def commands(self) -> int:
+        """That were compared with the model since this campaign began."""
+        return self.player.commands - self._before
 
     def begin_with(self, history: Kept, say: Say = lambda _: None) -> None:
         """Play a history of an earlier campaign, and keep what it reaches; what it shows is a finding, too.
@@ -140,7 +148,7 @@ class Campaign:
             self.corpus.add(played, history.boot_config, history.name)
         elif failed is not None and (found := self._note(failed)):
             say(found)
-        self.tally.commands = self.player.commands
+        self.tally.commands = self.commands
 
     def run(self, go_on: Go, say: Say = lambda _: None) -> Tally:
         """Play history after history as long as `go_on` says so.
@@ -153,7 +161,7 @@ class Campaign:
             failed = self.one()
             if failed is not None and (found := self._note(failed)):
                 say(found)
-            tally.commands = self.player.commands
+            tally.commands = self.commands
             if failed is not None and not failed.failure.commands:
                 break  # wrong before the first command: so is every history
         return tally
@@ -167,7 +175,7 @@ class Campaign:
         tally.histories += 1
         rng = random.Random(name)
         avoid = (*tally.clauses, *self._others) if rng.random() < AVOIDED else ()
-        if not self._steered or tally.blind_commands < BLIND_SHARE * self.player.commands:
+        if not self._steered or tally.blind_commands < BLIND_SHARE * self.commands:
             return self._blind(name, rng, avoid)
         return self._steered_one(name, rng, avoid)
 
@@ -178,7 +186,7 @@ class Campaign:
         generator = Generator(rng, tuple(avoid))
         failure = play_random(guest, generator, HISTORY_STEPS, both_ways=is_played_both_ways(name))
         self.tally.blind_commands += guest.commands - before
-        self.tally.commands = self.player.commands
+        self.tally.commands = self.commands
         return None if failure is None else Failed(failure, boot_config, name)
 
     def _steered_one(self, name: str, rng: random.Random, avoid: Iterable[str]) -> Failed | None:
@@ -195,7 +203,7 @@ class Campaign:
             other = self.corpus.choose_beside(rng)
             writer = Varied(varied(entry.steps, other.steps, rng), rng, tuple(avoid))
         played = self.player.play(writer, boot_config, MOST_STEPS)
-        self.tally.commands = self.player.commands
+        self.tally.commands = self.commands
         if played.failure is None:
             for entry in self.corpus.add(played, boot_config, name):
                 self._kept(entry)
@@ -214,7 +222,7 @@ class Campaign:
         """Leave out what the rare branches of an entry do not need: what is made of it is shorter, too."""
         entry.trimmed = True
         rare = self.corpus.rare_branches(entry)
-        if not rare:
+        if not rare or len(entry.steps) <= SHORT:
             return
         steps = self._reaching(entry, entry.steps, rare, batch=1)
         size = len(steps) // 2
@@ -227,7 +235,7 @@ class Campaign:
             size //= 2
         if steps:
             self._reaching(entry, steps, rare, batch=1)
-        self.tally.commands = self.player.commands
+        self.tally.commands = self.commands
 
     def _reaching(
         self, entry: Entry, steps: tuple[Step, ...], rare: frozenset[Feature], batch: int = BATCH
@@ -247,7 +255,7 @@ class Campaign:
         if played.failure is None:
             return None
         failure = self.player.confirm(played.failure, boot_config)
-        self.tally.commands = self.player.commands
+        self.tally.commands = self.commands
         if failure is None:
             self.tally.unconfirmed.setdefault(Cause.of(played.failure), played.failure)
             return None
@@ -262,7 +270,7 @@ class Campaign:
     def _note(self, failed: Failed) -> Found | None:
         """Shorten what is new; None where its cause is known."""
         tally, seen = self.tally, Cause.of(failed.failure)
-        after = self.player.commands
+        after = self.commands
         cause = self._known.get(seen)
         if cause is None:
             found = self._shortened(failed, after)
