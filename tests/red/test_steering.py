@@ -31,7 +31,7 @@ HINT_CUT = ("meta_aux.store(v, Relaxed)", "meta_aux.store(v & 0xffff, Relaxed)")
 COMMANDS = 900
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def builtin() -> Iterator[Player]:
     machine = load_machine("q35")
     images = [build(frame_module(), profile) for profile in ("dev", STEERING)]
@@ -62,7 +62,7 @@ def test_a_sound_module_has_no_findings_and_branches_are_reached(builtin: Player
     campaign = Campaign(builtin, 7)
     tally = campaign.run(lambda tally: tally.commands < COMMANDS)
     assert not tally.found and not tally.unconfirmed
-    assert len([each for each in campaign.corpus.features if each[0] == Kind.BRANCH]) > 80
+    assert len([each for each in campaign.corpus.features if each[0] == Kind.BRANCH]) > 60
     assert 0 < tally.blind_commands < tally.commands
 
 

@@ -53,11 +53,12 @@ class Generator:
     avoid: Collection[str] = ()
     held: list[Held] = field(default_factory=list)
     freed: list[Got] = field(default_factory=list)
+    first: int = 0  # number of its first step
     focus: Held | None = None
     """The block that most steps are about, life after life of its frame; None for any."""
 
     def __post_init__(self) -> None:
-        self._number = 0
+        self._number = self.first
         self._queue: deque[Step] = deque()
         self._model: Model | None = None
         self._follows = False
@@ -88,15 +89,6 @@ class Generator:
         self.held += new
         if self._follows and claimed and new:
             self.focus, self._follows = new[0], False  # most likely the frame that was given back last
-
-    def begin_at(self, number: int) -> None:
-        """Number steps from here on: the ones before are somebody else's."""
-        self._number = number
-
-    def was_released(self, got: Got) -> None:
-        """Learn that somebody else's step gave a block back."""
-        if held := next((each for each in reversed(self.held) if each.got == got), None):
-            self.drop(held)
 
     @property
     def model(self) -> Model:

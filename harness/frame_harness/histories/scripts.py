@@ -85,7 +85,7 @@ class Script:
     @property
     def text(self) -> str:
         header = {"clause": self.title, "cause": self.cause, "seen": self.seen, "kept": self.kept}
-        header |= {"subject": self.subject and self.subject.text}
+        header |= {"subject": self.subject.text if self.subject else ""}
         header |= {"seed": self.seed, "machine": self.machine, "profile": self.profile}
         header |= {"memory": self.boot_config.name, **_written(self.boot_config.options)}
         rows = [f"# {FORMAT}", *(f"# {key}: {value}" for key, value in header.items() if value)]

@@ -35,8 +35,7 @@ class Varied:
         self._fresh = 0
         given = [part.number for part in parts if isinstance(part, Step)]
         self._given = frozenset(given)
-        self._generator = Generator(rng, avoid)
-        self._generator.begin_at(max(given, default=-1) + 1)
+        self._generator = Generator(rng, avoid, first=max(given, default=-1) + 1)
         self._rng = rng
         self._uses = Counter(
             operand
@@ -62,8 +61,10 @@ class Varied:
     def note(self, step: Step, handed_out: tuple[int, ...]) -> None:
         """Learn what a step handed out, and what a given one took back."""
         self._generator.note(step, handed_out)
-        if step.number in self._given and step.op in GIVES_BACK and isinstance(step.operands[0], Got):
-            self._generator.was_released(step.operands[0])
+        if step.number in self._given and step.op in GIVES_BACK:
+            held = (each for each in reversed(self._generator.held) if each.got == step.operands[0])
+            if gone := next(held, None):
+                self._generator.drop(gone)
 
     def _focus(self) -> None:
         """Let the next new steps be about one block, rather one that many given steps are about."""
