@@ -136,7 +136,7 @@ def test_a_deep_fault_that_sleeps_is_come_to_and_awake_it_is_found() -> None:
     assert tally.found, f"{tally.commands} commands"
 
 
-SOON, SOON_SEED, SOON_MOST = 6, 1, 4_000
+SOON, SOON_SEED, SOON_MOST = 3, 3, 3_000
 
 
 @pytest.mark.whole
