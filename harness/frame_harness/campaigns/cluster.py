@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from frame_harness.base import resources
@@ -17,6 +18,7 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.campaigns.dask_settings import load_dask
 from frame_harness.campaigns.signals import only_for_the_command
 from frame_harness.campaigns.version import version
+from frame_harness.image import cache_limit
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -32,16 +34,26 @@ def has_dashboard() -> bool:
 
 
 @contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """Have a folder for what dask writes; what a killed process left there dask removes itself."""
+    import dask.config  # noqa: PLC0415  an extra of the package
+
+    place = resources.build_dir() / "dask"
+    with writing(place), cache_limit.used(place / "dask-scratch-space"):
+        place.mkdir(parents=True, exist_ok=True)
+        with dask.config.set({"temporary-directory": str(place)}):  # a scheduler's own, too
+            yield place
+
+
+@contextlib.contextmanager
 def local_cluster(workers: int | None, say: Say | None) -> Iterator[Client]:
     """Have processes of this machine for the time of a block, one for each core or as many as asked for."""
     load_dask()
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
     count = workers or len(os.sched_getaffinity(0))
-    place = resources.build_dir() / "dask"
-    with writing(place):
-        place.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
+        place = stack.enter_context(scratch())
         with only_for_the_command(), Step("starting workers", say):
             cluster = stack.enter_context(
                 LocalCluster(

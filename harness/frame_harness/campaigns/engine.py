@@ -64,12 +64,13 @@ def _executor(
 
     if settings.scheduler is None:
         client = stack.enter_context(local_cluster(settings.workers, settings.say))
-        executor = OnCluster(client, "of this machine")
+        require_version(client)
+        executor = OnCluster(client, "of this machine", shares_files=True)
         stack.enter_context(executor.working(work, {}))
         return executor
     client = stack.enter_context(existing_cluster(settings.scheduler, settings.say))
     require_version(client)
-    executor = OnCluster(client, settings.scheduler)
+    executor = OnCluster(client, settings.scheduler, shares_files=False)
     stack.enter_context(executor.working(work, files))
     return executor
 
@@ -91,7 +92,7 @@ class Running(Generic[P, R]):
         self._keys: set[str] = set()
         self._kept: deque[str] = deque()
         self._waiting: deque[str] = deque()
-        self.progress: Final = Progress(open_ended=plan.open_ended)
+        self.progress: Final = Progress(open_ended=plan.open_ended, has_findings=plan.is_finding is not None)
 
     def submit(self, key: str, payload: P, *, needs_compiler: bool = False) -> None:
         """Have a task done, unless its result is kept.
@@ -109,6 +110,13 @@ class Running(Generic[P, R]):
         else:
             self._tasks[key] = _Task(pickle.dumps(payload), needs_compiler)
             self._waiting.append(key)
+            self._start_some()
+
+    def offer(self, path: Path) -> str:
+        """Let workers ask for a file that came up only now; return its sha256."""
+        sha256 = digest_of(path)
+        self._executor.offer(sha256, path)
+        return sha256
 
     @property
     def room(self) -> int:
@@ -162,6 +170,6 @@ class Running(Generic[P, R]):
     def _count(self, done: Done[R]) -> None:
         if isinstance(done.result, Lost):
             self.progress.lost += 1
-        elif self._plan.is_finding(done.result):
+        elif self._plan.is_finding is not None and self._plan.is_finding(done.result):
             self.progress.findings += 1
         self._step.at(self.progress.words)

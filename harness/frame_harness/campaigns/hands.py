@@ -13,6 +13,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from distributed import get_worker
@@ -105,7 +106,10 @@ class Hands(WorkerPlugin):
         """Do a task in a process of its own; called in a thread for tasks."""
         limit = self._worker.memory_manager.memory_limit
         limit_bytes = int(limit / self._worker.state.nthreads) if limit else None
-        server, lives = self._take(key), False
+        try:
+            server, lives = self._take(key), False
+        except OSError as error:
+            return Ended(Reason.DIED, f"no process for tasks could be started: {error.strerror}")
         try:
             outcome = server.do(payload, limit_bytes, self._fetched)
             lives = True
@@ -125,15 +129,14 @@ class Hands(WorkerPlugin):
             while self._idle:
                 server = self._idle.pop()
                 if server.lives:
-                    self._busy[key] = server
-                    return server
+                    break
                 server.close()
-        server = self._starter.submit(Server, self._work).result()
-        with self._lock:
+            else:
+                server = self._starter.submit(Server, self._work).result()
             self._busy[key] = server
-            closed = self._closed
-        if closed:
-            server.hang_up()
+        task = self._worker.state.tasks.get(key)
+        if self._closed or task is None or task.state != "executing":
+            server.hang_up()  # nobody waits for it any more: that was said before it was among the busy ones
         return server
 
     def _fetched(self, wanted: Wanted) -> Fetched:
@@ -142,6 +145,9 @@ class Hands(WorkerPlugin):
         data = asyncio.run_coroutine_threadsafe(asked, loop).result()
         if data is None:
             return Fetched("", "no such file")
+        if isinstance(data, str):  # a place on this machine, of which the task sees what it holds
+            same = Path(data).is_file() and files.digest_of(Path(data)) == wanted.sha256
+            return Fetched(data) if same else Fetched("", f"{data} holds something else")
         try:
             return Fetched(str(files.keep(wanted.sha256, wanted.name, data)))
         except HarnessError as error:

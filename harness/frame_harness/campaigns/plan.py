@@ -14,10 +14,6 @@ P = TypeVar("P", bound=Record)
 R = TypeVar("R", bound=Record)
 
 
-def _never(_: Record) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class Plan(Generic[P, R]):
     """What each task of a campaign does.
@@ -30,7 +26,7 @@ class Plan(Generic[P, R]):
         identity: a digest of all that results depend on, but for the tasks' own payloads.
         files: that workers may ask for by their content.
         limit_s: a task that takes longer, in CPU time and in time, is ended with all its guests, and is lost.
-        is_finding: whether a result counts as a finding in the line of progress.
+        is_finding: whether a result counts as a finding in the line of progress; None where none does.
         open_ended: nobody knows beforehand how many tasks there are.
     """
 
@@ -40,7 +36,7 @@ class Plan(Generic[P, R]):
     identity: str
     files: tuple[Path, ...] = ()
     limit_s: float = 600.0
-    is_finding: Callable[[R], bool] = _never
+    is_finding: Callable[[R], bool] | None = None
     open_ended: bool = False
 
 

@@ -10,13 +10,14 @@ from frame_harness.base.text import plural
 class Progress:
     """Counts what became of tasks."""
 
-    def __init__(self, *, open_ended: bool = False) -> None:
+    def __init__(self, *, open_ended: bool = False, has_findings: bool = True) -> None:
         """Begin to count.
 
         Args:
             open_ended: nobody knows how many tasks are still to come.
+            has_findings: a result may be one.
         """
-        self._open_ended = open_ended
+        self._open_ended, self._has_findings = open_ended, has_findings
         self.submitted = self.kept = self.done = self.findings = self.lost = self.again = 0
         self._began = time.monotonic()
 
@@ -29,7 +30,9 @@ class Progress:
         took_s = time.monotonic() - self._began
         if self.done and took_s > 0:
             rate = self.done / took_s
-            found += [f"{rate:.3g} a second", plural(self.findings, "finding")]
+            found.append(f"{rate:.3g} a second" if rate >= 1 else f"{rate * 60:.3g} a minute")
+            if self._has_findings:
+                found.append(plural(self.findings, "finding"))
             if not self._open_ended:
                 found.append(f"{_time((self.submitted - ended) / rate)} left")
         if self.again:

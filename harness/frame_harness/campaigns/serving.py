@@ -11,11 +11,10 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Final
 
-from frame_harness.base import resources
 from frame_harness.base.commands import Say
-from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError
-from frame_harness.campaigns.cluster import has_dashboard, require_answer
+from frame_harness.base.text import plural
+from frame_harness.campaigns.cluster import has_dashboard, require_answer, scratch
 from frame_harness.campaigns.dask_settings import load_dask
 from frame_harness.campaigns.signals import only_for_the_command
 
@@ -49,7 +48,8 @@ def serve_scheduler(host: str, port: int, say: Say) -> None:
             say(f"scheduler at {scheduler.address}; on other hosts: frame-harness worker {scheduler.address}")
             await stop.wait()
 
-    _until_interrupted(serve)
+    with scratch():
+        _until_interrupted(serve)
 
 
 def serve_workers(address: str, count: int | None, say: Say) -> None:
@@ -65,12 +65,10 @@ def serve_workers(address: str, count: int | None, say: Say) -> None:
 
     require_answer(address)
     n_workers = count or len(os.sched_getaffinity(0))
-    place = resources.build_dir() / "dask"
-    with writing(place):
-        place.mkdir(parents=True, exist_ok=True)
 
     async def serve(stop: asyncio.Event) -> None:
         async with contextlib.AsyncExitStack() as stack:
+            place = stack.enter_context(scratch())
             try:
                 made = [
                     Nanny(
@@ -86,7 +84,7 @@ def serve_workers(address: str, count: int | None, say: Say) -> None:
             except (OSError, RuntimeError, TimeoutError) as error:
                 why = " ".join(str(error.__cause__ or error).split())
                 raise _gone(address, f"does not take these workers: {why}") from error
-            say(f"{n_workers} workers of {address}; Ctrl-C ends them")
+            say(f"{plural(n_workers, 'worker')} of {address}; Ctrl-C ends them")
             ends = [
                 asyncio.ensure_future(stop.wait()),
                 *(asyncio.ensure_future(n.finished()) for n in nannies),

@@ -68,12 +68,17 @@ NO_CAMPAIGN: Final = CampaignOptions()
 
 
 def campaign_options(command: F) -> F:
-    """Give a command the options; they come as `workers`, `scheduler`, `out` and `resume`."""
+    """Give a command all of them; they come as `workers`, `scheduler`, `out` and `resume`."""
+    out = click.option("--out", type=FOLDER, metavar="DIR", help="Keep the results of the campaign there.")
+    return spread_options(out(command))
+
+
+def spread_options(command: F) -> F:
+    """Give a command all but `--out`, which it has for something else."""
     for option in (
         click.option(
             "--resume", type=FOLDER, metavar="DIR", help="Go on with the campaign whose results are there."
         ),
-        click.option("--out", type=FOLDER, metavar="DIR", help="Keep the results of the campaign there."),
         click.option(
             "--scheduler", default="", metavar="ADDRESS",
             help="Do the work on the workers of that cluster, such as tcp://server:8786.",
