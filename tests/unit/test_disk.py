@@ -16,7 +16,6 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.cli import fuzz as fuzz_command
 from frame_harness.cli.fuzz import FuzzRequest
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.histories.campaign import Found
 from frame_harness.histories.commands import decode
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.scripts import Script
@@ -198,12 +197,11 @@ def test_finding_is_shown_though_its_script_cannot_be_saved(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     script = Script("q35", "dev", BootConfig("small", {}), (decode("alloc new"),), "ALLOC-07", seen="x")
-    found = Found("ALLOC-07", None, script, 9)  # type: ignore[arg-type]
 
     def full(path: Path, _: bytes) -> NoReturn:
         raise Unwritable(path, errno.ENOSPC)
 
     monkeypatch.setattr(fuzz_command, "write_whole", full)
     with pytest.raises(Unwritable, match="ALLOC-07-dev"):
-        fuzz_command._save(found, tmp_path, FuzzRequest(1))
+        fuzz_command._save(script, 9, tmp_path, FuzzRequest(1))
     assert "ALLOC-07" in capsys.readouterr().out

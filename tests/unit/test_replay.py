@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from frame_harness.base.errors import UsageError
-from frame_harness.cli.fuzz import play_script
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.lockstep import Lockstep, OwnHost
+from frame_harness.histories.script_play import play_script
 from frame_harness.histories.scripts import Script, parse
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode

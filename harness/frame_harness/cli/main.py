@@ -15,6 +15,7 @@ from frame_harness.cli.cluster_commands import scheduler_command, worker_command
 from frame_harness.cli.coverage_command import coverage_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
+from frame_harness.cli.fuzz_commands import corpus_command, fuzz_command, replay_command
 from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
 from frame_harness.cli.storm_command import storm_command
 from frame_harness.judge.exit_codes import ExitCode, table
@@ -249,43 +250,6 @@ def bench_command(names: tuple[str, ...]) -> NoReturn:
     sys.exit(int(ExitCode.PASS if bench(names, console_for()) else ExitCode.FAIL))
 
 
-@cli.command("fuzz")
-@click.option(
-    "--time", "seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
-)
-@click.option("--commands", type=click.IntRange(1), help="Stop after so many commands, not by the clock.")
-@click.option("--seed", type=click.IntRange(0), help="Plays the same histories again; default: a new one.")
-@frame_rs_option("to judge")
-@click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
-@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
-@click.option("--scripts", type=FOLDER, help="Where findings are saved; default: in the build folder.")
-def fuzz_command(
-    seconds: float,
-    commands: int | None,
-    seed: int | None,
-    frame_rs: Path | None,
-    machine: str,
-    profile: str,
-    scripts: Path | None,
-) -> NoReturn:
-    """Play random histories against the reference model; each broken clause becomes a short script."""
-    from frame_harness.cli.fuzz import FuzzRequest, fuzz  # noqa: PLC0415
-
-    sys.exit(int(fuzz(FuzzRequest(seconds, commands, seed, frame_rs, machine, profile, scripts))))
-
-
-@cli.command("replay")
-@click.argument("file", type=FILE)
-@frame_rs_option("to judge")
-@click.option("--machine", default=None, help="Instead of the script's own.")
-@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), help="Instead of the script's own.")
-def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profile: str | None) -> NoReturn:
-    """Play a saved script against any module, judged by the reference model."""
-    from frame_harness.cli.fuzz import replay  # noqa: PLC0415
-
-    sys.exit(int(replay(file, frame_rs, machine, profile)))
-
-
 @cli.command("matrix")
 @frame_rs_option("in the guest")
 @click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
@@ -333,10 +297,13 @@ def exit_codes_command() -> None:
 
 
 for command in (
+    corpus_command,
     coverage_command,
     debug_command,
     explain_command,
+    fuzz_command,
     judge_command,
+    replay_command,
     rewind_command,
     scheduler_command,
     show_command,

@@ -53,11 +53,15 @@ class Generator:
     avoid: Collection[str] = ()
     held: list[Held] = field(default_factory=list)
     freed: list[Got] = field(default_factory=list)
+    first: int = 0  # number of its first step
+    focus: Held | None = None
+    """The block that most steps are about, life after life of its frame; None for any."""
 
     def __post_init__(self) -> None:
-        self._number = 0
+        self._number = self.first
         self._queue: deque[Step] = deque()
         self._model: Model | None = None
+        self._follows = False
         kinds = [
             kind
             for kind in KINDS
@@ -81,7 +85,10 @@ class Generator:
         claimed = step.op in ALLOCATES
         asked = step.operands[0] if step.op in (Op.BUDDY_ALLOC, Op.TRAIT_ALLOC) else 0
         order = asked if isinstance(asked, int) else 0
-        self.held += [Held(Got(step.number, index), order, claimed) for index in range(len(handed_out))]
+        new = [Held(Got(step.number, index), order, claimed) for index in range(len(handed_out))]
+        self.held += new
+        if self._follows and claimed and new:
+            self.focus, self._follows = new[0], False  # most likely the frame that was given back last
 
     @property
     def model(self) -> Model:
@@ -112,6 +119,8 @@ class Generator:
         blocks = [held for held in self.held[-MOST_HELD:] if held.claimed or not claimed]
         if not blocks:
             return None
+        if self.focus is not None and self.focus in blocks and self.rng.random() < FOCUSED:
+            return self.focus
         return self.rng.choice(blocks[-8:] if self.rng.random() < RECENT else blocks)
 
     def frame_of(self, held: Held) -> Got:
@@ -121,6 +130,7 @@ class Generator:
     def drop(self, held: Held) -> None:
         at = next(at for at in reversed(range(len(self.held))) if self.held[at] is held)
         del self.held[at]
+        self._follows = self._follows or held is self.focus
         self.freed = [*self.freed[-MOST_FREED:], held.got]
 
     def recipe(self) -> Recipe:
@@ -142,6 +152,7 @@ class Generator:
 
 KEPT = 0.75  # chance that a history has steps of a kind at all
 RECENT = 0.6
+FOCUSED = 0.75
 
 # ---- what a kernel does -----------------------------------------------------------------------------------
 

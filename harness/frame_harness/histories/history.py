@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.frame_metadata.model import Model
 from frame_harness.histories.ahead import Ahead, Mismatch
 from frame_harness.histories.attribution import Blame, blame
 from frame_harness.histories.commands import Command, Op
 from frame_harness.histories.differences import Difference, Look
-from frame_harness.histories.generator import Generator
+from frame_harness.histories.interpreter import Prediction
 from frame_harness.histories.lockstep import Lockstep
 from frame_harness.histories.steps import Step
 
@@ -44,6 +46,23 @@ class Failure:
 
 
 Choose = Callable[[], Step | None]
+
+
+class Writer(Protocol):
+    """Who says which step comes next, and hears what it handed out; the random `Generator` is one."""
+
+    def next(self, model: Model) -> Step | None: ...
+
+    def note(self, step: Step, handed_out: tuple[int, ...]) -> None: ...
+
+
+class Watcher(Protocol):
+    """Who looks on while a history is played in batches."""
+
+    def command(self, command: Command, prediction: Prediction) -> None: ...
+
+    def batch(self, n_steps: int) -> None:
+        """A batch was as predicted, and with it so many steps."""
 
 
 def play(
@@ -82,7 +101,13 @@ def play(
 
 
 def play_random(
-    lockstep: Lockstep, generator: Generator, length: int, *, both_ways: bool = False
+    lockstep: Lockstep,
+    generator: Writer,
+    length: int,
+    *,
+    both_ways: bool = False,
+    watcher: Watcher | None = None,
+    most: int = MOST_IN_BATCH,
 ) -> Failure | None:
     """A history of so many steps; a shorter one when its user breaks the lists.
 
@@ -91,6 +116,7 @@ def play_random(
 
     Args:
         both_ways: play it one command at a time in any case.
+        most: commands in a batch.
     """
     left = length
 
@@ -103,7 +129,7 @@ def play_random(
             left = min(left, STEPS_AFTER_ABUSE)
         return generator.next(lockstep.model)
 
-    steps, unlike = _play_ahead(lockstep, choose, generator.note)
+    steps, unlike = _play_ahead(lockstep, choose, generator.note, watcher, most)
     if unlike is None and not both_ways:
         return None
     failure = play_again(lockstep, steps)
@@ -125,7 +151,11 @@ def play_again(lockstep: Lockstep, steps: Sequence[Step]) -> Failure | None:
 
 
 def _play_ahead(
-    lockstep: Lockstep, choose: Choose, note: Callable[[Step, tuple[int, ...]], None]
+    lockstep: Lockstep,
+    choose: Choose,
+    note: Callable[[Step, tuple[int, ...]], None],
+    watcher: Watcher | None,
+    most: int,
 ) -> tuple[list[Step], Failure | None]:
     """Play a history in batches; returns its steps, and where it was not as predicted."""
     lockstep.reset()
@@ -141,6 +171,8 @@ def _play_ahead(
             difference = lockstep.judge()
             wrong = Mismatch(difference) if difference else None
         lockstep.spoilt = lockstep.spoilt or wrong is not None
+        if wrong is None and watcher is not None:
+            watcher.batch(len(steps))
         return _only_in_batch(steps, commands, before, wrong) if wrong else None
 
     if lockstep.at_boot is not None:
@@ -152,8 +184,10 @@ def _play_ahead(
         steps.append(step)
         commands.append(command)
         results[step.number] = batch.add(command)
+        if watcher is not None:
+            watcher.command(command, batch.planned[-1].prediction)
         note(step, results[step.number])
-        full = command.op is Op.ALLOC_ALL or len(batch) == MOST_IN_BATCH
+        full = command.op is Op.ALLOC_ALL or len(batch) >= most
         if full and (failure := ended()):
             return steps, failure
     return steps, ended()

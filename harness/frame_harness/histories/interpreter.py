@@ -179,6 +179,7 @@ HANDLERS: Mapping[Op, Handler] = {
 BREAKS_LISTS = frozenset({Op.SKIP_STAMPS, Op.SET_ORDER, Op.SET_NEXT, Op.SET_PREV})
 # What anybody may do to a free frame at any time.
 HARMLESS = frozenset({Op.MARK_POISONED, Op.SET_GENERATION, Op.INC_REF, Op.DEC_REF, Op.META_AUX_STORE})
+CLEARS_GUARD = frozenset({Op.SET_GUARD, Op.NOTE_NEW_ALLOCATION_EPOCH})
 OF_THE_OWNER = (GIVES_BACK | WRITES_SLOT | {Op.FILL}) - HARMLESS
 
 
@@ -192,7 +193,7 @@ class Interpreter:
         self.claim_rejected = False
         """Whether a claim had to be rejected so far."""
         self.rewound = False
-        """Whether a generation was set by hand since somebody last asked."""
+        """Whether a generation was set by hand, or poison cleared, since somebody last asked."""
         self._aged: set[int] = set()
 
     def follow(self, command: Command) -> Prediction:
@@ -254,6 +255,13 @@ class Interpreter:
             return set()
         return {pfn for pfn in self._aged if self.model.slots[pfn].generation == LAST_GENERATION}
 
+    def _clears_poison(self, command: Command) -> bool:
+        """Whether a holder takes poison away; the buddy may have handed out what was poisoned while free."""
+        slots = self.model.slots
+        return command.op in CLEARS_GUARD and any(
+            pfn < slots.n_frames and slots[pfn].is_poisoned for pfn in command.frames
+        )
+
     def _notice_abuse(self, command: Command) -> None:
         """A user who frees twice, offers frames in use or writes to free frames breaks the lists himself."""
         slots, quarantined = self.model.slots, self.model.buddy.quarantined
@@ -261,7 +269,9 @@ class Interpreter:
             pfn in quarantined or (pfn < slots.n_frames and slots[pfn].says_free) for pfn in command.frames
         )
         abused = command.op in OF_THE_OWNER and (free or C.refcount_unused in command.operands[1:])
-        self.rewound = self.rewound or command.op is Op.SET_GENERATION
+        # A frame in quarantine has the count 0, from which a reference leads back into use.
+        abused |= command.op is Op.INC_REF and not quarantined.isdisjoint(command.frames)
+        self.rewound = self.rewound or command.op is Op.SET_GENERATION or self._clears_poison(command)
         self.sound = self.sound and not (abused or command.op in BREAKS_LISTS)
 
 

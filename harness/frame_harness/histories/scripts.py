@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Script:
     Args:
         clause: that it was found to break; empty for one written by hand.
         seen: the difference that it shows, for readers; so is the seed of the history that it was made of.
+        cause: what goes wrong where, which tells findings of one clause apart.
+        kept: why a history that breaks nothing was kept.
         remarks: by a command's index what is said beside it.
     """
 
@@ -48,6 +51,8 @@ class Script:
     seen: str = ""
     subject: FoundOn | None = None
     seed: str = ""
+    cause: str = ""
+    kept: str = ""
     remarks: Mapping[int, str] = field(default_factory=dict)
 
     @property
@@ -57,8 +62,9 @@ class Script:
 
     @property
     def file_name(self) -> str:
-        """What it is saved as: one file for each clause, profile and module."""
+        """What it is saved as: one file for each cause, profile and module."""
         parts = [self.clause, self.profile, *([self.subject.sha256[:8]] if self.subject else [])]
+        parts += [hashlib.sha256(self.cause.encode()).hexdigest()[:6]] if self.cause else []
         return "-".join(parts) + ".txt"
 
     @property
@@ -78,7 +84,8 @@ class Script:
 
     @property
     def text(self) -> str:
-        header = {"clause": self.title, "seen": self.seen, "subject": self.subject and self.subject.text}
+        header = {"clause": self.title, "cause": self.cause, "seen": self.seen, "kept": self.kept}
+        header |= {"subject": self.subject.text if self.subject else ""}
         header |= {"seed": self.seed, "machine": self.machine, "profile": self.profile}
         header |= {"memory": self.boot_config.name, **_written(self.boot_config.options)}
         rows = [f"# {FORMAT}", *(f"# {key}: {value}" for key, value in header.items() if value)]
@@ -123,6 +130,8 @@ def parse(text: str, where: str) -> Script:
         seen=header.get("seen", ""),
         subject=FoundOn(name, sha256) if name else None,
         seed=header.get("seed", ""),
+        cause=header.get("cause", ""),
+        kept=header.get("kept", ""),
     )
 
 

@@ -8,7 +8,17 @@ from typing import Any, Final
 
 from frame_harness.base import resources
 
-_CHECKS: Final = {"dev": True, "release": False, "cov": True}
+_CHECKS: Final = {"dev": True, "release": False, "cov": True, "fuzz": True}
+_COUNTS_BRANCHES: Final = {
+    "fuzz": (
+        "-Cpasses=sancov-module",
+        "-Cllvm-args=-sanitizer-coverage-level=3",
+        "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+        "-Cllvm-args=-sanitizer-coverage-pc-table",
+    )
+}
+"""LLVM's SanitizerCoverage: a counter of one byte for each edge, and a table of where they are; no run-time
+library."""
 _CARGO_DEFAULT_LEVEL: Final = {"dev": "0", "release": "3"}
 
 
@@ -34,8 +44,18 @@ class Asked:
         return (
             f"-Copt-level={self.opt_level}", f"-Cdebug-assertions={on_or_off}",
             f"-Coverflow-checks={on_or_off}", "-Cpanic=abort",
-            f"-Cdebuginfo={self.debuginfo}",
+            f"-Cdebuginfo={self.debuginfo}", *instrumentation(self.profile),
         )  # fmt: skip
+
+
+def instrumentation(profile: str) -> tuple[str, ...]:
+    """Return the flags of a profile that no manifest can say."""
+    return _COUNTS_BRANCHES.get(profile, ())
+
+
+def told_by_guest(profile: str) -> str:
+    """Return what a guest says of its code: it cannot tell that its branches are counted."""
+    return "cov" if profile in _COUNTS_BRANCHES else profile
 
 
 def asked(profile: str) -> Asked:

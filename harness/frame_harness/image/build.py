@@ -27,6 +27,8 @@ PROFILES: tuple[Profile, ...] = ("dev", "release")
 COVERAGE: Final = "cov"
 """The profile whose image holds every line of the subject that anything calls."""
 BUILDS: Final = (*PROFILES, COVERAGE)
+STEERING: Final = "fuzz"
+"""The profile whose image counts its branches, for fuzzing. No subject is judged in it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def build(
     as it is whatever is built later.
 
     Args:
-        profile: `dev` (little optimization, debug assertions), `release`, or `cov` (dev, not optimized).
+        profile: `dev` (little optimization, debug assertions), `release`, `cov` (dev, not optimized), or
+            `fuzz` (cov, with counted branches).
         toolchain: the one that `find_toolchain` gives when not named.
     Raises:
         CompileError: it does not compile; carries the compiler's words.
@@ -63,7 +66,7 @@ def build(
         SubjectError: the subject's file is gone.
         ToolchainError: nothing here compiles for the target.
     """
-    if profile not in BUILDS:
+    if profile not in (*BUILDS, STEERING):
         raise CompileError(
             subject=subject.name, profile=profile, first="no such profile (dev, release, cov)", rendered=""
         )

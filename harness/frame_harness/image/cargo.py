@@ -17,6 +17,7 @@ from frame_harness.base import resources
 from frame_harness.base.commands import Finished, HowFar, Say
 from frame_harness.base.disk import run_writing
 from frame_harness.image import cache_limit
+from frame_harness.image.asked import instrumentation
 from frame_harness.image.cargo_progress import Packages
 from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
@@ -29,6 +30,7 @@ _NONCE = "FRAME_HARNESS_BUILD"  # `build.rs` names it to cargo
 _LACKS = "FRAME_HARNESS_LACKS"  # likewise
 _ADAPTER = "FRAME_HARNESS_ADAPTER"  # likewise
 _TREE = "FRAME_HARNESS_TREE"  # likewise
+_FLAGS = "CARGO_ENCODED_RUSTFLAGS"
 _SEPARATOR = "\x1f"  # between the compiler's flags in one variable, as cargo's reference has it
 OWN_VARIABLE = re.compile(r"CARGO(?:_|$)|OUT_DIR$|RUSTC|FRAME_RS$|FRAME_HARNESS_")
 """What cargo, or the harness, sets itself."""
@@ -103,7 +105,7 @@ def settings(toolchain: Toolchain) -> dict[str, str]:
         "RUSTC": str(toolchain.rustc),
         "RUSTC_WRAPPER": "",
         "RUSTC_WORKSPACE_WRAPPER": "",
-        "CARGO_ENCODED_RUSTFLAGS": _SEPARATOR.join((*shim_flags(), *toolchain.rustflags)),
+        _FLAGS: _SEPARATOR.join((*shim_flags(), *toolchain.rustflags)),
         "CARGO_TERM_COLOR": "never",
     }
 
@@ -125,7 +127,8 @@ def shim_invocation(
         *arguments,
     )  # fmt: skip
     shaped = shaped.lacking(())
-    return replace(shaped, settings=shaped.settings | _what_is_built(subject))
+    flags = {_FLAGS: _SEPARATOR.join((shaped.settings[_FLAGS], *instrumentation(profile)))}
+    return replace(shaped, settings=shaped.settings | flags | _what_is_built(subject))
 
 
 def _features(subject: Subject) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from frame_harness.image.asked import asked
+from frame_harness.image.asked import asked, told_by_guest
 from frame_harness.image.errors import BuildDifference, WrongBuild
 
 NO_FEATURES = "none"
@@ -23,7 +23,7 @@ def check_profile(profile: str, banner: Mapping[str, str]) -> None:
     wanted = asked(profile)
     optimized = wanted.opt_level != "0"
     rows = (
-        ("profile", profile, banner["profile"]),
+        ("profile", told_by_guest(profile), banner["profile"]),
         ("debug assertions", _on(wanted.checks), _on(banner["assertions"] != "0")),
         ("overflow checks", _on(wanted.checks), _on(banner["overflow"] != "0")),
         ("optimization", _on(optimized), _on(banner["optimized"] != "0")),

@@ -35,6 +35,7 @@ from frame_harness.session.session import PARENT, RESULT, SEEN, SENT, Session
 from frame_harness.session.words import compared, users_lines
 
 GDB_PLUGIN = "frame_harness.debugging.pytest_gdb"
+SCRIPTS_PLUGIN = "frame_harness.steering.collecting"
 SESSION = pytest.StashKey[Session]()
 PHASES = pytest.StashKey[dict[str, tuple[pytest.TestReport, BaseException | None]]]()
 KERNELS = pytest.StashKey[list[Kernel]]()
@@ -85,6 +86,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--gdb"):
         config.pluginmanager.import_plugin(GDB_PLUGIN)
+    config.pluginmanager.import_plugin(SCRIPTS_PLUGIN)
     config.addinivalue_line("markers", "clause(id, ..., at=function): contract clauses that a check looks at")
     config.addinivalue_line("markers", "machine(name, ...): run on these machines only")
     config.addinivalue_line("markers", "level(name): how much goes on in it; `call` where it is not said")

@@ -1,0 +1,157 @@
+"""The folder of histories that are kept from run to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from frame_harness.base.commands import Say, Step
+from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.text import plural
+from frame_harness.frame_metadata.model import ModelError
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.histories.boot_configs import ISLANDS
+from frame_harness.histories.lockstep import OwnHost
+from frame_harness.histories.scripts import Script
+from frame_harness.image.build import STEERING, build
+from frame_harness.image.store import write_whole
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.machine.definition import Machine, load_machine
+from frame_harness.machine.firmware import require_host
+from frame_harness.steering.campaign import Campaign, Found, Kept
+from frame_harness.steering.corpus import Corpus, Entry, fewest
+from frame_harness.steering.features import Kind
+from frame_harness.steering.folder import PREFIX, name_of, read, reason, script_of, scripts
+from frame_harness.steering.lifting import Lifted
+from frame_harness.steering.player import Player
+
+
+@dataclass
+class SavedCorpus:
+    """A corpus on disk; without a folder histories are kept for the run alone."""
+
+    folder: Path | None
+    player: Player
+    _saved: dict[Path, Entry] = field(default_factory=dict)
+
+    def play_all(self, campaign: Campaign, say: Callable[[Found], None], note: Say) -> None:
+        """Begin a campaign with what the folder holds."""
+        files = list(scripts(self.folder)) if self.folder is not None and self.folder.is_dir() else []
+        if not files or self.player.counting is None:
+            return
+        with Step(f"playing {plural(len(files), 'script')} of {self.folder}", note):
+            for path in files:
+                try:
+                    script = _playable(path, self.player.judged.machine)
+                    campaign.begin_with(Kept(script.commands, script.boot_config, path.name), say)
+                except (HarnessError, LookupError) as error:
+                    note(f"left out: {path}: {_why(error)}")
+
+    def keep(self, entry: Entry) -> None:
+        """Save a history as it is kept."""
+        counting, machine = self.player.counting, self.player.judged.machine
+        if self.folder is None or counting is None:
+            return
+        why = reason(entry, self.player.branches, counting.image)
+        script = script_of(entry, machine, self.player.judged.image.profile, why)
+        path = self.folder / name_of(script)
+        if not path.exists():
+            write_whole(path, script.text.encode())
+            self._saved[path] = entry
+
+    def save(self, script: Script) -> None:
+        """Save a finding: once it is mended, the script is a test that it stays so."""
+        if self.folder is not None:
+            write_whole(self.folder / script.file_name, script.text.encode())
+
+    def forget_surpassed(self, corpus: Corpus) -> None:
+        """Take back what this run saved and then found shorter."""
+        needed = set(map(id, corpus.entries))
+        for path, entry in self._saved.items():
+            if id(entry) not in needed:
+                path.unlink(missing_ok=True)
+
+    def summary(self, corpus: Corpus) -> None:
+        """Say what was reached, and where that is kept."""
+        reached = len({feature[1] for feature in corpus.features if feature[0] == Kind.BRANCH})
+        total = len(self.player.branches.of_subject)
+        where = f"in {self.folder}" if self.folder else "for this run; --corpus DIR keeps them"
+        click.echo(f"{reached} of {total} branches of the module ran; {len(corpus)} histories kept {where}")
+
+
+def _playable(path: Path, machine: Machine) -> Script:
+    script = read(path)
+    if script.machine != machine.name and script.boot_config.name != ISLANDS.name:
+        raise UsageError(
+            "script", str(path), expected=f"one for {machine.name}", actual=f"one for {script.machine}"
+        )
+    return script
+
+
+def _why(error: Exception) -> str:
+    return (
+        error.summary if isinstance(error, HarnessError) else "a line leads to what the model does not know"
+    )
+
+
+# ---- fewer ------------------------------------------------------------------------------------------------
+
+
+def minimize(folder: Path, frame_rs: Path | None, machine_name: str, profile: str) -> ExitCode:
+    """Leave the fewest histories of a corpus that reach what all do.
+
+    Raises:
+        HarnessError: there is no such folder, or nothing can be played.
+    """
+    if not folder.is_dir():
+        raise UsageError("corpus", str(folder), expected="a folder", next_step="fuzz --corpus DIR fills one")
+    machine = load_machine(machine_name)
+    require_host(machine)
+    subject = frame_module(frame_rs)
+    judged, counting = (
+        build(subject, each, say=lambda text: click.echo(text, err=True)) for each in (profile, STEERING)
+    )
+    with Player(OwnHost(judged, machine), OwnHost(counting, machine)) as player:
+        click.echo(minimized_in_words(folder, player, lambda text: click.echo(text, err=True)))
+    return ExitCode.PASS
+
+
+def minimized_in_words(folder: Path, player: Player, say: Say) -> str:
+    """Play a corpus, remove what others reach, say what is left.
+
+    Findings stay, so does what cannot be played or fails.
+    """
+    if player.counting is None:
+        raise UsageError("minimize", detail="no branches are counted", next_step="leave out --blind")
+    entries: dict[int, Path] = {}
+    found: list[Entry] = []
+    stayed = 0
+    files = [path for path in scripts(folder) if path.name.startswith(PREFIX)]
+    with Step(f"playing {plural(len(files), 'script')}", say):
+        for path in files:
+            try:
+                script = _playable(path, player.judged.machine)
+                played = player.play(Lifted(script.commands), script.boot_config, len(script.commands))
+            except (HarnessError, ModelError, LookupError) as error:
+                say(f"stays: {path}: {_why(error)}")
+                stayed += 1
+                continue
+            if played.failure is not None:
+                say(f"stays: {path}: {played.failure.clause}: {played.failure.difference.line}")
+                stayed += 1
+                continue
+            entry = Entry(
+                played.steps, played.commands, script.boot_config, path.name, frozenset(played.reached)
+            )
+            entries[id(entry)] = path
+            found.append(entry)
+    needed = set(map(id, fewest(found)))
+    for key, path in entries.items():
+        if key not in needed:
+            path.unlink()
+    features = len(set().union(*(entry.features for entry in found))) if found else 0
+    also = f"; {stayed} more stay, see above" if stayed else ""
+    return f"{folder}: {len(needed)} of {len(found)} histories reach the same {features} features{also}"

@@ -1,0 +1,101 @@
+"""The commands around histories: `fuzz`, `corpus`, `replay`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
+from frame_harness.cli.options import FILE, FOLDER, frame_rs_option
+
+_MACHINE = click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
+
+
+@click.command("fuzz")
+@click.option(
+    "--time", "seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
+)
+@click.option("--commands", type=click.IntRange(1), help="Stop after so many commands, not by the clock.")
+@click.option("--seed", type=click.IntRange(0), help="Plays the same histories again; default: a new one.")
+@frame_rs_option("to judge")
+@_MACHINE
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+@click.option("--scripts", type=FOLDER, help="Where findings are saved; default: in the build folder.")
+@click.option(
+    "--corpus",
+    type=FOLDER,
+    metavar="DIR",
+    help="Begin with the histories of that folder, keep there what reaches more; default: ./corpus.",
+)
+@click.option("--minimize", is_flag=True, help="At the end leave the fewest histories that reach the same.")
+@click.option("--blind", is_flag=True, help="Play random histories alone, steered by nothing.")
+@campaign_options
+def fuzz_command(
+    seconds: float,
+    commands: int | None,
+    seed: int | None,
+    frame_rs: Path | None,
+    machine: str,
+    profile: str,
+    scripts: Path | None,
+    corpus: Path | None,
+    minimize: bool,
+    blind: bool,
+    workers: int | None,
+    scheduler: str,
+    out: Path | None,
+    resume: Path | None,
+) -> NoReturn:
+    """Play histories against the reference model; each broken clause becomes a short script.
+
+    Histories are steered by the branches of the module that they run, and by states of the memory: what
+    reaches something new is kept and varied. A share of them stays random.
+    """
+    from frame_harness.cli.fuzz import FuzzRequest, fuzz  # noqa: PLC0415
+
+    request = FuzzRequest(
+        seconds,
+        commands,
+        seed,
+        frame_rs,
+        machine,
+        profile,
+        scripts,
+        corpus,
+        blind=blind,
+        minimize=minimize,
+        where=CampaignOptions(workers, scheduler, out, resume),
+    )
+    sys.exit(int(fuzz(request)))
+
+
+@click.group("corpus")
+def corpus_command() -> None:
+    """Work on a folder of kept histories; `pytest DIR` plays them as tests."""
+
+
+@corpus_command.command("minimize")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@frame_rs_option("whose branches count")
+@_MACHINE
+@click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)
+def minimize_command(folder: Path, frame_rs: Path | None, machine: str, profile: str) -> NoReturn:
+    """Leave the fewest histories that reach the same; findings stay."""
+    from frame_harness.cli.corpus import minimize  # noqa: PLC0415
+
+    sys.exit(int(minimize(folder, frame_rs, machine, profile)))
+
+
+@click.command("replay")
+@click.argument("file", type=FILE)
+@frame_rs_option("to judge")
+@click.option("--machine", default=None, help="Instead of the script's own.")
+@click.option("--profile", type=click.Choice(["dev", "release", "cov"]), help="Instead of the script's own.")
+def replay_command(file: Path, frame_rs: Path | None, machine: str | None, profile: str | None) -> NoReturn:
+    """Play a saved script against any module, judged by the reference model."""
+    from frame_harness.cli.replay import replay  # noqa: PLC0415
+
+    sys.exit(int(replay(file, frame_rs, machine, profile)))

@@ -1,0 +1,106 @@
+"""`fuzz` as a campaign: rounds of histories on the cores of one machine, or of many."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+
+from frame_harness.base.commands import Say
+from frame_harness.base.disk import writing
+from frame_harness.base.text import plural
+from frame_harness.campaigns.engine import campaign
+from frame_harness.campaigns.images import SentImage
+from frame_harness.campaigns.plan import Plan
+from frame_harness.cli.campaign_options import CampaignOptions
+from frame_harness.cli.corpus import SavedCorpus
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.histories.scripts import Script
+from frame_harness.image.store import write_whole
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.steering.campaign import Campaign
+from frame_harness.steering.folder import name_of
+from frame_harness.steering.player import Player
+from frame_harness.steering.rounds import (
+    ROUND_COMMANDS,
+    Played,
+    Round,
+    Rounds,
+    is_finding,
+    play_round,
+    text_of,
+)
+
+
+@dataclass(frozen=True)
+class ManyRounds:
+    """What a campaign of rounds needs to know."""
+
+    seed: int
+    seconds: float
+    commands: int | None
+    where: CampaignOptions
+
+
+def fuzz_in_rounds(
+    asked: ManyRounds, player: Player, saved: SavedCorpus, say: Callable[[Script, int], None], note: Say
+) -> ExitCode:
+    """Play rounds of histories until time or commands are over.
+
+    Raises:
+        HarnessError: there are no workers, or the folder holds another campaign.
+    """
+    judged, counting = player.judged.image, player.counting.image if player.counting else None
+    each = ROUND_COMMANDS if asked.commands is None else min(ROUND_COMMANDS, asked.commands)
+    first = Round(
+        seed=str(asked.seed), commands=each, judged=SentImage.of(judged),
+        counting=None if counting is None else SentImage.of(counting), machine=player.judged.machine,
+    )  # fmt: skip
+    images = [image for image in (judged, counting) if image is not None]
+    identity = hashlib.sha256(repr((asked.seed, each, [one.sha256 for one in images])).encode()).hexdigest()
+    plan: Plan[Round, Played] = Plan(
+        "fuzz", play_round, Played, identity, tuple(one.elf for one in images), is_finding=is_finding,
+        open_ended=asked.commands is None,
+    )  # fmt: skip
+    rounds = Rounds(first)
+    begun = Campaign(player, asked.seed)
+    saved.play_all(begun, lambda found: say(found.script, found.length), note)
+    rounds.corpus = {
+        name_of(one): text for one, text in (text_of(entry, player) for entry in begun.corpus.entries)
+    }
+    began = time.monotonic()
+    most = None if asked.commands is None else -(-asked.commands // each)
+
+    def go_on(submitted: int) -> bool:
+        return submitted < most if most is not None else time.monotonic() - began < asked.seconds
+
+    with campaign(plan, asked.where.settings("fuzz", note)) as running:
+        rounds.run(running, go_on, say)
+    _keep(rounds, saved)
+    _summary(rounds, begun, time.monotonic() - began, asked.seed)
+    return ExitCode.FAIL if rounds.scripts or begun.tally.found else ExitCode.PASS
+
+
+def _keep(rounds: Rounds, saved: SavedCorpus) -> None:
+    if saved.folder is None:
+        return
+    with writing(saved.folder, instead="name another folder: --corpus"):
+        for text in rounds.fewest():
+            path = saved.folder / rounds.name_of(text)
+            if not path.exists():
+                write_whole(path, text.script.encode())
+
+
+def _summary(rounds: Rounds, begun: Campaign, seconds: float, seed: int) -> None:
+    clauses = {clause for clause, _ in rounds.scripts} | set(begun.tally.clauses)
+    names = ", ".join(CLAUSES.in_order(clauses)) or "nothing"
+    lost = f", {plural(rounds.lost, 'round')} lost" if rounds.lost else ""
+    click.echo(
+        f"\nfuzz: found {names}: {rounds.histories} histories, {rounds.commands} commands compared with the "
+        f"model ({rounds.commands / seconds:.0f} a second){lost}, seed {seed}"
+    )
+    for words in rounds.unconfirmed:
+        click.echo(f"not confirmed: it shows in the build that counts branches alone: {words}")

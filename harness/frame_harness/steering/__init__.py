@@ -1,0 +1,1 @@
+"""Histories that learn: kept for what they reach, varied, found faults told apart by their cause."""

@@ -1,0 +1,324 @@
+"""Plays histories that learn from each other, and a share of random ones; one script for each cause."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.histories.boot_configs import boot_configs_for
+from frame_harness.histories.campaign import HISTORY_STEPS, is_played_both_ways
+from frame_harness.histories.commands import Command
+from frame_harness.histories.differences import Look
+from frame_harness.histories.generator import Generator
+from frame_harness.histories.history import Failure, play_again, play_random
+from frame_harness.histories.lockstep import BootConfig
+from frame_harness.histories.scripts import FoundOn, Script
+from frame_harness.histories.shrink import shrink
+from frame_harness.histories.steps import Step
+from frame_harness.steering.causes import Cause, WithCause
+from frame_harness.steering.corpus import Corpus, Entry
+from frame_harness.steering.features import Feature
+from frame_harness.steering.lifting import Lifted
+from frame_harness.steering.player import BATCH, Played, Player
+from frame_harness.steering.variation import MOST_STEPS, Varied, varied
+
+BLIND_SHARE = 0.2
+"""Of all commands so many are those of purely random histories on the image that is judged."""
+FRESH_SHARE = 0.12
+"""Chance that a history on the image that counts is a new one; it is short, as the kept ones are."""
+FRESH_STEPS = 60
+WHOLE_SHARE = 0.05
+"""Chance that a new one is played on all of memory, where it takes long to run out."""
+SHORT = 8
+"""A history of so many steps or fewer is left as it is."""
+TRIMMED_TO = 3
+"""The fewest steps that are left out at once when a history is made shorter."""
+AVOIDED = 0.75
+"""Chance that a history leaves out what provokes a clause that is known to be broken."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A cause with the shortest history found that shows it.
+
+    Args:
+        length: commands of the history that found it first.
+        after: commands of the campaign until then.
+    """
+
+    cause: Cause
+    failure: Failure
+    script: Script
+    length: int
+    after: int
+
+    @property
+    def clause(self) -> str:
+        return self.cause.clause
+
+
+@dataclass
+class Tally:
+    """What a campaign has done so far.
+
+    Args:
+        again: how often a history ended at a cause that was known by then.
+        unconfirmed: causes that the image with counted branches alone shows.
+        commands: that were compared with the model, those of shortening included.
+    """
+
+    seed: int | str
+    found: dict[Cause, Found] = field(default_factory=dict)
+    again: dict[Cause, int] = field(default_factory=dict)
+    unconfirmed: dict[Cause, Failure] = field(default_factory=dict)
+    histories: int = 0
+    blind_commands: int = 0
+    commands: int = 0
+
+    @property
+    def clauses(self) -> tuple[str, ...]:
+        """The broken ones, as they were found."""
+        return tuple(dict.fromkeys(cause.clause for cause in self.found))
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A history that showed something, on the image that is judged."""
+
+    failure: Failure
+    boot_config: BootConfig
+    name: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A history of an earlier campaign; its name is that of its file."""
+
+    commands: tuple[Command, ...]
+    boot_config: BootConfig
+    name: str
+
+
+Go = Callable[[Tally], bool]
+Say = Callable[[Found], None]
+SayKept = Callable[[Entry], None]
+
+
+class Campaign:
+    """Histories of one seed; the same ones each time, given the same corpus to begin with.
+
+    Args:
+        kept: is told of each history that is kept.
+        steered: False for a campaign of blind histories alone.
+        known: clauses that others found broken.
+    """
+
+    def __init__(
+        self,
+        player: Player,
+        seed: int | str,
+        *,
+        kept: SayKept = lambda _: None,
+        steered: bool = True,
+        known: Iterable[str] = (),
+    ) -> None:
+        self.player, self.corpus, self.tally = player, Corpus(), Tally(seed)
+        self._others = tuple(known)
+        self._before = player.commands
+        self._kept, self._steered = kept, steered and player.counting is not None
+        self._known: dict[Cause, Cause] = {}
+        """By the cause of a whole history that of the shortened one."""
+
+    @property
+    def commands(self) -> int:
+        """That were compared with the model since this campaign began."""
+        return self.player.commands - self._before
+
+    def begin_with(self, history: Kept, say: Say = lambda _: None) -> None:
+        """Play a history of an earlier campaign, and keep what it reaches; what it shows is a finding, too.
+
+        Raises:
+            HarnessError: it cannot be played on this subject.
+        """
+        played = self.player.play(Lifted(history.commands), history.boot_config, len(history.commands))
+        failed = self._confirmed(played, history.boot_config, history.name)
+        if played.failure is None:
+            self.corpus.add(played, history.boot_config, history.name)
+        elif failed is not None and (found := self._note(failed)):
+            say(found)
+        self.tally.commands = self.commands
+
+    def run(self, go_on: Go, say: Say = lambda _: None) -> Tally:
+        """Play history after history as long as `go_on` says so.
+
+        Args:
+            say: is told of each finding once it is as short as it gets.
+        """
+        tally = self.tally
+        while go_on(tally):
+            failed = self.one()
+            if failed is not None and (found := self._note(failed)):
+                say(found)
+            tally.commands = self.commands
+            if failed is not None and not failed.failure.commands:
+                break  # wrong before the first command: so is every history
+        return tally
+
+    # ---- one history -------------------------------------------------------------------------------------
+
+    def one(self) -> Failed | None:
+        """Play the next history; returns what it shows on the image that is judged."""
+        tally = self.tally
+        name = f"{tally.seed}:{tally.histories}"
+        tally.histories += 1
+        rng = random.Random(name)
+        avoid = (*tally.clauses, *self._others) if rng.random() < AVOIDED else ()
+        if not self._steered or tally.blind_commands < BLIND_SHARE * self.commands:
+            return self._blind(name, rng, avoid)
+        return self._steered_one(name, rng, avoid)
+
+    def _blind(self, name: str, rng: random.Random, avoid: Iterable[str]) -> Failed | None:
+        boot_config = self._boot_config(rng, whole=0.25)
+        guest = self.player.guest(boot_config)
+        before = guest.commands
+        generator = Generator(rng, tuple(avoid))
+        failure = play_random(guest, generator, HISTORY_STEPS, both_ways=is_played_both_ways(name))
+        self.tally.blind_commands += guest.commands - before
+        self.tally.commands = self.commands
+        return None if failure is None else Failed(failure, boot_config, name)
+
+    def _steered_one(self, name: str, rng: random.Random, avoid: Iterable[str]) -> Failed | None:
+        if not len(self.corpus) or rng.random() < FRESH_SHARE:
+            boot_config = self._boot_config(rng, whole=WHOLE_SHARE)
+            writer = Varied([FRESH_STEPS], rng, tuple(avoid))
+        else:
+            entry = self.corpus.choose(rng)
+            boot_config = entry.boot_config
+            if not entry.steps and not self._lift(entry):
+                return None
+            if entry.chosen > 1 and not entry.trimmed:
+                self._trim(entry)
+            other = self.corpus.choose_beside(rng)
+            writer = Varied(varied(entry.steps, other.steps, rng), rng, tuple(avoid))
+        played = self.player.play(writer, boot_config, MOST_STEPS)
+        self.tally.commands = self.commands
+        if played.failure is None:
+            for entry in self.corpus.add(played, boot_config, name):
+                self._kept(entry)
+        return self._confirmed(played, boot_config, name)
+
+    def _lift(self, entry: Entry) -> bool:
+        """Find out where the frames of an entry come from that another process kept."""
+        played = self.player.play(Lifted(entry.commands), entry.boot_config, len(entry.commands))
+        entry.steps = played.steps
+        if played.failure is not None or not played.steps:
+            self.corpus.drop(entry)
+            return False
+        return True
+
+    def _trim(self, entry: Entry) -> None:
+        """Leave out what the rare branches of an entry do not need: what is made of it is shorter, too."""
+        entry.trimmed = True
+        rare = self.corpus.rare_branches(entry)
+        if not rare or len(entry.steps) <= SHORT:
+            return
+        steps = self._reaching(entry, entry.steps, rare, batch=1)
+        size = len(steps) // 2
+        while size >= TRIMMED_TO:
+            end = len(steps) - 1  # the last one reaches it
+            while end > 0 and size < len(steps):
+                first = max(end - size, 0)
+                steps = self._reaching(entry, (*steps[:first], *steps[end:]), rare) or steps
+                end = min(first, len(steps))
+            size //= 2
+        if steps:
+            self._reaching(entry, steps, rare, batch=1)
+        self.tally.commands = self.commands
+
+    def _reaching(
+        self, entry: Entry, steps: tuple[Step, ...], rare: frozenset[Feature], batch: int = BATCH
+    ) -> tuple[Step, ...]:
+        """As many of some steps as reach the branches; none when all together do not."""
+        writer = Varied(steps, random.Random(entry.name))
+        played = self.player.play(writer, entry.boot_config, MOST_STEPS, batch)
+        if played.failure is not None or not rare <= played.reached.keys():
+            return ()
+        for each in self.corpus.add(played, entry.boot_config, entry.name):
+            each.trimmed = True
+            self._kept(each)
+        return played.steps[: max(played.reached[feature] for feature in rare)]
+
+    def _confirmed(self, played: Played, boot_config: BootConfig, name: str) -> Failed | None:
+        """What a history shows that it shows on the image that is judged, too."""
+        if played.failure is None:
+            return None
+        failure = self.player.confirm(played.failure, boot_config)
+        self.tally.commands = self.commands
+        if failure is None:
+            self.tally.unconfirmed.setdefault(Cause.of(played.failure), played.failure)
+            return None
+        return Failed(failure, boot_config, name)
+
+    def _boot_config(self, rng: random.Random, *, whole: float) -> BootConfig:
+        configs = boot_configs_for(self.player.judged.machine)
+        return configs[1] if len(configs) > 1 and rng.random() < whole else configs[0]
+
+    # ---- findings ----------------------------------------------------------------------------------------
+
+    def _note(self, failed: Failed) -> Found | None:
+        """Shorten what is new; None where its cause is known."""
+        tally, seen = self.tally, Cause.of(failed.failure)
+        after = self.commands
+        cause = self._known.get(seen)
+        if cause is None:
+            found = self._shortened(failed, after)
+            cause = self._known[seen] = self._known[found.cause] = found.cause
+            if cause not in tally.found:
+                tally.found[cause] = found
+                return found
+        tally.again[cause] = tally.again.get(cause, 0) + 1
+        return None
+
+    def _shortened(self, failed: Failed, after: int) -> Found:
+        failure = failed.failure
+        guest = self.player.guest(failed.boot_config)
+        length = len(failure.commands)
+        if not failure.only_in_batch:
+            wanted = Cause.of(failure)
+
+            def play(steps: object) -> WithCause | None:
+                again = play_again(guest, steps)  # type: ignore[arg-type]
+                return None if again is None else WithCause(again)
+
+            shortest = shrink(WithCause(failure), play).failure
+            guest.renew()
+            again = play_again(guest, shortest.steps)
+            if again is None or Cause.of(again) != wanted:
+                raise HarnessError(
+                    "history", failed.name, expected=f"{wanted.clause} on a fresh guest",
+                    actual=again.clause if again else "nothing", detail=failure.difference.line,
+                    next_step="report this: a guest that was reset is not as a fresh one",
+                )  # fmt: skip
+            failure = again
+        cause = Cause.of(failure)
+        return Found(cause, failure, self._script(failed, failure, cause), length, after)
+
+    def _script(self, failed: Failed, failure: Failure, cause: Cause) -> Script:
+        host = self.player.judged
+        subject = host.image.subject
+        last = len(failure.commands) - 1
+        where = f" (seen {failure.seen.value})" if failure.seen is Look.AT_THE_END else ""
+        return Script(
+            machine=host.machine.name,
+            profile=host.image.profile,
+            boot_config=failed.boot_config,
+            commands=failure.commands,
+            clause=cause.clause,
+            cause=cause.text,
+            seen=failure.difference.line + where,
+            subject=FoundOn(subject.name, subject.sha256),
+            seed=failed.name,
+            remarks={last: f"expect {failure.difference.expected_line}"} if failure.commands else {},
+        )

@@ -1,0 +1,56 @@
+"""Tells findings apart by what goes wrong where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frame_harness.histories.history import Failure
+from frame_harness.histories.steps import Step
+
+
+@dataclass(frozen=True, order=True)
+class Cause:
+    """What two findings share that one fix would end.
+
+    Args:
+        clause: that is broken.
+        function: to blame, by its path.
+        kind: of difference: `slot`, `payload`, `status`, …
+        field: of the slot or of the reply that differs.
+        got: the status of a reply that had to be another one.
+    """
+
+    clause: str
+    function: str
+    kind: str
+    field: str = ""
+    got: str = ""
+
+    @classmethod
+    def of(cls, failure: Failure) -> Cause:
+        """The cause of a failure, which does not depend on the frames that it shows on."""
+        difference = failure.difference
+        return cls(
+            failure.clause, failure.blame.function, difference.kind, difference.field, difference.got_status
+        )
+
+    @property
+    def text(self) -> str:
+        """In one line, without the clause."""
+        what = " ".join(filter(None, (self.kind, self.field, self.got)))
+        return f"{what} in {self.function}" if self.function else what
+
+
+@dataclass(frozen=True)
+class WithCause:
+    """A failure that is shortened: it stays one of the same cause."""
+
+    failure: Failure
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.failure.steps
+
+    @property
+    def clause(self) -> Cause:
+        return Cause.of(self.failure)

@@ -1,0 +1,87 @@
+"""A corpus as a folder of scripts: two are put together by copying files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from frame_harness.base.errors import UsageError
+from frame_harness.histories.lockstep import BootConfig
+from frame_harness.histories.scripts import FORMAT, Script, parse
+from frame_harness.image.branches import Branches
+from frame_harness.image.image import Image
+from frame_harness.machine.definition import Machine
+from frame_harness.steering.corpus import Entry
+from frame_harness.steering.features import Kind
+
+SUFFIX = ".txt"
+PREFIX = "history-"
+"""Begins the name of a history that breaks nothing; what was found is named by its clause."""
+_FIRST_LINE = f"# {FORMAT}".encode()
+_SHOWN = 3
+
+
+def is_script(path: Path) -> bool:
+    """Whether a file is a script, by its first line."""
+    if path.suffix != SUFFIX or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_FIRST_LINE)) == _FIRST_LINE
+
+
+def scripts(folder: Path) -> Iterator[Path]:
+    """The scripts of a corpus, in the order of their names."""
+    yield from (path for path in sorted(folder.glob(f"*{SUFFIX}")) if is_script(path))
+
+
+def read(path: Path) -> Script:
+    """Read a script.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise UsageError("script", str(path), detail=f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError("script", str(path), detail="it is no text") from error
+
+
+def script_of(entry: Entry, machine: Machine, profile: str, reason: str) -> Script:
+    """A kept history as it is saved."""
+    return Script(
+        machine=machine.name, profile=profile, boot_config=entry.boot_config, commands=entry.commands,
+        seed=entry.name, kept=reason,
+    )  # fmt: skip
+
+
+def name_of(script: Script) -> str:
+    """What a kept history is saved as: the same for the same commands, whoever found them."""
+    return f"{PREFIX}{_digest(script.boot_config, script.lines)}{SUFFIX}"
+
+
+def _digest(boot_config: BootConfig, lines: tuple[str, ...]) -> str:
+    return hashlib.sha256("\n".join((repr(boot_config), *lines)).encode()).hexdigest()[:12]
+
+
+def reason(entry: Entry, branches: Branches, image: Image) -> str:
+    """Why a history is kept, in words: what it is the shortest for."""
+    best = sorted(entry.best, key=lambda feature: (feature[0], str(feature)))
+    places = dict.fromkeys(
+        _place(image, branches.addresses[int(feature[1])]) for feature in best if feature[0] == Kind.BRANCH
+    )
+    words = [f"a branch in {place}" for place in list(places)[:_SHOWN]]
+    words += [" ".join(map(str, feature[1:])) for feature in best if feature[0] != Kind.BRANCH][
+        : max(_SHOWN - len(words), 0)
+    ]
+    more = len(best) - len(words)
+    return ", ".join(words) + (f" and {more} more" if more > 0 else "")
+
+
+def _place(image: Image, address: int) -> str:
+    places = image.places(address)
+    if not places:
+        return image.symbolize(address)
+    return f"{places[0].function.rpartition('::')[2]} ({Path(places[0].file).name}:{places[0].line})"

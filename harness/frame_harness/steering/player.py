@@ -1,0 +1,106 @@
+"""Plays histories on two images of a subject: one that counts its branches, and the one that is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+
+from frame_harness.histories.commands import Command
+from frame_harness.histories.history import Failure, Writer, play_again, play_random
+from frame_harness.histories.lockstep import BootConfig, Host, Lockstep
+from frame_harness.histories.steps import Step
+from frame_harness.image.branches import Branches
+from frame_harness.steering.features import Feature, Observer
+
+BATCH = 20
+"""Commands between two looks at the counters: so exactly is known where a history reached something."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What became of a history.
+
+    Args:
+        failure: where it was not as predicted.
+        steps, commands: those that were carried out.
+        reached: each feature with the steps that it took; of a failure those before it.
+    """
+
+    failure: Failure | None
+    steps: tuple[Step, ...]
+    commands: tuple[Command, ...]
+    reached: dict[Feature, int]
+
+
+class _Noting:
+    """Passes steps on, and keeps those that were carried out."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.next = writer.next
+        self.steps: list[Step] = []
+
+    def note(self, step: Step, handed_out: tuple[int, ...]) -> None:
+        self.steps.append(step)
+        self._writer.note(step, handed_out)
+
+
+class Player:
+    """One guest for each image and memory map, started when it is first needed.
+
+    Args:
+        judged: where guests of the ordinary image come from: what is found counts when it shows there.
+        counting: where those of the image that counts branches come from; None for blind histories alone.
+    """
+
+    def __init__(self, judged: Host, counting: Host | None) -> None:
+        self.judged, self.counting = judged, counting
+        self._branches = None if counting is None else Branches.of(counting.image)
+        self._guests = ExitStack()
+        self._by_config: dict[tuple[str, bool], Lockstep] = {}
+
+    def __enter__(self) -> Player:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._guests.close()
+
+    @property
+    def commands(self) -> int:
+        """That were compared with the model, on all guests."""
+        return sum(guest.commands for guest in self._by_config.values())
+
+    @property
+    def branches(self) -> Branches:
+        """The counters of the image that has them."""
+        if self._branches is None:
+            raise ValueError("no image counts branches")
+        return self._branches
+
+    @property
+    def guests(self) -> Iterable[Lockstep]:
+        """Those that were needed so far."""
+        return self._by_config.values()
+
+    def guest(self, boot_config: BootConfig, *, counting: bool = False) -> Lockstep:
+        """The guest for a memory map."""
+        key = (repr(boot_config), counting)
+        if key not in self._by_config:
+            host = self.judged if self.counting is None or not counting else self.counting
+            self._by_config[key] = self._guests.enter_context(Lockstep(host, boot_config))
+        return self._by_config[key]
+
+    def play(self, writer: Writer, boot_config: BootConfig, most_steps: int, batch: int = BATCH) -> Played:
+        """Play a history on the image that counts, and see what it reaches; of 1, behind which command."""
+        guest = self.guest(boot_config, counting=True)
+        observer, noting = Observer(guest, self._branches), _Noting(writer)
+        failure = play_random(guest, noting, most_steps, watcher=observer, most=batch)
+        return Played(failure, tuple(noting.steps), tuple(observer.commands), observer.reached)
+
+    def confirm(self, failure: Failure, boot_config: BootConfig) -> Failure | None:
+        """The same history on the image that is judged."""
+        return play_again(self.guest(boot_config), failure.steps)

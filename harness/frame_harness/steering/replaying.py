@@ -1,0 +1,80 @@
+"""Plays the scripts of a corpus again, many on one guest."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.errors import NotInThisVersion
+from frame_harness.histories.commands import encode
+from frame_harness.histories.history import Failure
+from frame_harness.histories.lockstep import Lockstep, OwnHost
+from frame_harness.histories.script_play import play_script
+from frame_harness.histories.scripts import Script
+from frame_harness.image.build import build
+from frame_harness.machine.definition import load_machine
+from frame_harness.machine.firmware import require_host
+from frame_harness.steering.folder import read
+
+
+class ScriptFailed(AssertionError):
+    """A script is not as the model says; in the words of a finding."""
+
+    def __init__(self, failure: Failure, script: Script) -> None:
+        lines = [f"{failure.clause}: {CLAUSES[failure.clause].title}", f"  {failure.difference.line}"]
+        if failure.blame.function:
+            lines.append(f"  in {failure.blame.function}")
+        lines += [f"    {encode(command)}" for command in failure.commands]
+        if script.clause and script.clause != failure.clause:
+            lines.append(f"  (it was found to break {script.clause})")
+        super().__init__("\n".join(lines))
+
+
+class Replayer:
+    """One guest for each machine, build and memory map; it is put back to its prompt for each script.
+
+    Args:
+        frame_rs: the module to judge; else that of `FRAME_RS`, else the built-in one.
+    """
+
+    def __init__(self, frame_rs: str | None) -> None:
+        named = frame_rs or os.environ.get("FRAME_RS")
+        self._subject = frame_module(Path(named) if named else None)
+        self._guests = ExitStack()
+        self._by_place: dict[tuple[str, str, str], Lockstep] = {}
+
+    def close(self) -> None:
+        """End the guests."""
+        self._guests.close()
+
+    def replay(self, path: Path, machine: str = "", profile: str = "") -> None:
+        """Play a script; one that the model cannot follow to its end is skipped.
+
+        Raises:
+            ScriptFailed: what it shows breaks a clause.
+            HarnessError: it is no script, or nobody can play it.
+        """
+        script = read(path)
+        try:
+            guest = self._guest(script, machine or script.machine, profile or script.profile)
+        except NotInThisVersion as error:
+            pytest.skip(error.summary)
+        failure = play_script(guest, script, str(path))
+        if failure is not None:
+            raise ScriptFailed(failure, script)
+        if guest.parted:
+            pytest.skip("what the module did is allowed, and the model cannot follow it")
+
+    def _guest(self, script: Script, machine: str, profile: str) -> Lockstep:
+        place = (machine, profile, repr(script.boot_config))
+        if place not in self._by_place:
+            definition = load_machine(machine)
+            require_host(definition)
+            host = OwnHost(build(self._subject, profile), definition)
+            self._by_place[place] = self._guests.enter_context(Lockstep(host, script.boot_config))
+        return self._by_place[place]
