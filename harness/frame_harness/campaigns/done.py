@@ -1,0 +1,33 @@
+"""What became of a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic
+
+from frame_harness.base.record import Record
+from frame_harness.campaigns.plan import R
+
+
+class Reason(StrEnum):
+    """Why a task came to no result."""
+
+    DIED = "died"
+    HUNG = "hung"
+    MEMORY = "out of memory"
+
+
+class Lost(Record, frozen=True, kw_only=True):
+    """A task whose process died, hung or ran out of memory, twice."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Done(Generic[R]):
+    """A task with what became of it."""
+
+    key: str
+    result: R | Lost

@@ -1,0 +1,144 @@
+"""Keeps the results of a campaign in a folder, as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Final, Generic
+
+import msgspec
+
+from frame_harness.base.disk import writing
+from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.record import Record
+from frame_harness.campaigns.done import Done, Lost
+from frame_harness.campaigns.plan import Plan, R
+from frame_harness.image.store import write_whole
+
+RESULTS: Final = "results.jsonl"
+CAMPAIGN: Final = "campaign.json"
+LOCK: Final = "lock"
+ANOTHER_FOLDER: Final = "name another folder"
+
+
+class CampaignRecord(Record, frozen=True, kw_only=True):
+    """Which campaign a folder holds."""
+
+    name: str
+    identity: str
+    command: str
+    """The command line that began it."""
+
+
+class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    key: str
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    lost: Lost | None = None
+
+
+class Journal(Generic[R]):
+    """The results that a folder holds; one command at a time has it."""
+
+    def __init__(self, folder: Path, plan: Plan[Any, R]) -> None:
+        self._folder, self._plan = folder, plan
+        self.kept: dict[str, R] = {}
+        """Results of earlier commands. What was lost then is not among them: it is tried again."""
+        self._stream: IO[bytes] | None = None
+
+    @contextlib.contextmanager
+    def open(self, *, resume: bool) -> Iterator[None]:
+        """Have the folder for the time of a block.
+
+        Raises:
+            UsageError: it holds another campaign, none to go on with, or one that is running.
+            Unwritable: there is no room, or no leave.
+        """
+        if resume and not (self._folder / CAMPAIGN).is_file():
+            raise UsageError(
+                "--resume", str(self._folder), expected="the folder of a campaign", actual=f"no {CAMPAIGN}",
+                next_step="name the folder that --out named, or that the campaign showed",
+            )  # fmt: skip
+        with writing(self._folder, instead=ANOTHER_FOLDER):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / LOCK).open("ab") as lock:
+                self._lock(lock)
+                self._begin(resume=resume)
+                with (self._folder / RESULTS).open("ab", buffering=0) as self._stream:
+                    yield
+
+    def _lock(self, lock: IO[bytes]) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                "campaign", str(self._folder), detail="another command is working on it",
+                next_step="wait until it ends, or end it",
+            ) from error  # fmt: skip
+
+    def _begin(self, *, resume: bool) -> None:
+        note = self._folder / CAMPAIGN
+        if not note.is_file():
+            own = CampaignRecord(
+                name=self._plan.name, identity=self._plan.identity, command=shlex.join(sys.argv)
+            )
+            write_whole(note, msgspec.json.format(msgspec.json.encode(own)))
+            return
+        if not resume:
+            raise UsageError(
+                "campaign", str(self._folder), detail="holds the results of a campaign already",
+                next_step=f"--resume {self._folder}, or {ANOTHER_FOLDER}",
+            )  # fmt: skip
+        found = _read(note)
+        if (found.name, found.identity) != (self._plan.name, self._plan.identity):
+            raise UsageError(
+                "--resume", str(self._folder), expected=f"this {self._plan.name} campaign",
+                actual=f"one of other files or settings, begun with: {found.command}",
+                next_step="run that command line with --resume, on the same files, or name another folder",
+            )  # fmt: skip
+        self._read_results()
+
+    def _read_results(self) -> None:
+        path = self._folder / RESULTS
+        if not path.is_file():
+            return
+        data = path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):  # the command died while it wrote
+            os.truncate(path, whole)
+        for number, text in enumerate(data[:whole].splitlines(), 1):
+            try:
+                line = msgspec.json.decode(text, type=_Line)
+                if line.lost is None:
+                    self.kept[line.key] = msgspec.json.decode(line.result, type=self._plan.result)
+            except msgspec.MsgspecError as error:
+                raise HarnessError(
+                    "results of a campaign", f"{path}:{number}", detail=f"cannot be read: {error}",
+                    next_step="take the line out, so that its task is done again",
+                ) from error  # fmt: skip
+
+    def keep(self, done: Done[R]) -> None:
+        """Write a result down, whole, before anybody hears of it."""
+        if self._stream is None:
+            raise AssertionError("the folder is not open")
+        if isinstance(done.result, Lost):
+            line = _Line(done.key, lost=done.result)
+        else:
+            line = _Line(done.key, msgspec.Raw(msgspec.json.encode(done.result)))
+        with writing(self._folder / RESULTS, instead="make room there, then go on with --resume"):
+            data = msgspec.json.encode(line) + b"\n"
+            while data:
+                data = data[self._stream.write(data) :]
+
+
+def _read(note: Path) -> CampaignRecord:
+    try:
+        return msgspec.json.decode(note.read_bytes(), type=CampaignRecord)
+    except msgspec.MsgspecError as error:
+        raise UsageError(
+            "--resume", str(note), detail=f"cannot be read: {error}", next_step="begin a new campaign"
+        ) from error
