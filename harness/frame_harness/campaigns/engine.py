@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Generic
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Generic
+
+import msgspec
 
 from frame_harness.base.commands import Step
-from frame_harness.campaigns.done import Done
+from frame_harness.campaigns.dask_settings import load_dask
+from frame_harness.campaigns.done import Done, Lost
+from frame_harness.campaigns.executors import Executor, InThisProcess
 from frame_harness.campaigns.files import digest_of, known
 from frame_harness.campaigns.journal import Journal
 from frame_harness.campaigns.plan import P, Plan, R, Settings
+from frame_harness.campaigns.progress import Progress
+from frame_harness.campaigns.tasks import Came, Outcome, Raised, Work
 
-__all__ = ["Done", "Plan", "Running", "Settings", "campaign"]
+__all__ = ["Done", "Lost", "Plan", "Running", "Settings", "campaign"]
+
+TRIES: Final = 2
+"""A process that dies, hangs or runs out of memory may do so for what else the machine does."""
 
 
 @contextmanager
@@ -22,24 +34,66 @@ def campaign(plan: Plan[P, R], settings: Settings) -> Iterator[Running[P, R]]:
 
     Raises:
         UsageError: the folder holds another campaign, or is in use.
+        MissingToolError: dask is not installed.
         HarnessError: there are no workers, or they are of another version.
     """
     journal = Journal(settings.folder, plan)
     files = {digest_of(path): path for path in plan.files}
-    with journal.open(resume=settings.resume), known(files), Step(plan.name, settings.say) as step:
-        yield Running(plan, journal, step)
+    with ExitStack() as stack:
+        if settings.folder is not None:
+            stack.enter_context(journal.open(resume=settings.resume))
+        stack.enter_context(known(files))
+        executor = _executor(plan, settings, files, stack)
+        step = stack.enter_context(Step(plan.name, settings.say))
+        yield Running(plan, journal, executor, step)
+
+
+def _executor(
+    plan: Plan[Any, Any], settings: Settings, files: Mapping[str, Path], stack: ExitStack
+) -> Executor:
+    work = Work(plan.work, {sha256: str(path.resolve()) for sha256, path in files.items()}, plan.limit_s)
+    if settings.workers == 0 and settings.scheduler is None:
+        return InThisProcess(work)
+    load_dask()
+    from frame_harness.campaigns.cluster import (  # noqa: PLC0415  an extra of the package
+        existing_cluster,
+        local_cluster,
+        require_version,
+    )
+    from frame_harness.campaigns.on_cluster import OnCluster  # noqa: PLC0415
+
+    if settings.scheduler is None:
+        client = stack.enter_context(local_cluster(settings.workers, settings.say))
+        executor = OnCluster(client, "of this machine")
+        stack.enter_context(executor.working(work, {}))
+        return executor
+    client = stack.enter_context(existing_cluster(settings.scheduler, settings.say))
+    require_version(client)
+    executor = OnCluster(client, settings.scheduler)
+    stack.enter_context(executor.working(work, files))
+    return executor
+
+
+@dataclass(frozen=True)
+class _Task:
+    payload: bytes
+    needs_compiler: bool
+    tries: int = 1
 
 
 class Running(Generic[P, R]):
     """A campaign that takes tasks."""
 
-    def __init__(self, plan: Plan[P, R], journal: Journal[R], step: Step) -> None:
-        self._plan, self._journal, self._step = plan, journal, step
+    def __init__(self, plan: Plan[P, R], journal: Journal[R], executor: Executor, step: Step) -> None:
+        self._plan, self._journal, self._executor, self._step = plan, journal, executor, step
+        self._tasks: dict[str, _Task] = {}
+        self._names: dict[str, str] = {}
         self._keys: set[str] = set()
         self._kept: deque[str] = deque()
-        self._waiting: deque[tuple[str, P]] = deque()
+        self._waiting: deque[str] = deque()
+        self.progress: Final = Progress(open_ended=plan.open_ended)
 
-    def submit(self, key: str, payload: P, *, needs_compiler: bool = False) -> None:  # noqa: ARG002
+    def submit(self, key: str, payload: P, *, needs_compiler: bool = False) -> None:
         """Have a task done, unless its result is kept.
 
         Args:
@@ -49,10 +103,17 @@ class Running(Generic[P, R]):
         if key in self._keys:
             raise AssertionError(f"two tasks with the key {key}")
         self._keys.add(key)
+        self.progress.submitted += 1
         if key in self._journal.kept:
             self._kept.append(key)
         else:
-            self._waiting.append((key, payload))
+            self._tasks[key] = _Task(pickle.dumps(payload), needs_compiler)
+            self._waiting.append(key)
+
+    @property
+    def room(self) -> int:
+        """How many more tasks workers could begin now; who makes tasks one by one need not make more."""
+        return self._executor.room - len(self._waiting) - len(self._kept)
 
     def results(self) -> Iterator[Done[R]]:
         """Yield what becomes of each task, kept results first; meanwhile more may be submitted.
@@ -60,12 +121,47 @@ class Running(Generic[P, R]):
         Raises:
             HarnessError: the work raised it.
         """
-        while self._kept or self._waiting:
+        while self._kept or self._tasks:
             if self._kept:
-                key = self._kept.popleft()
-                yield Done(key, self._journal.kept[key])
-                continue
-            key, payload = self._waiting.popleft()
-            done = Done(key, self._plan.work(payload))
-            self._journal.keep(done)
+                done = Done(key := self._kept.popleft(), self._journal.kept[key])
+                self.progress.kept += 1
+            else:
+                self._start_some()
+                found = self._taken(*self._executor.ended())
+                if found is None:
+                    continue
+                done = found
+                self._journal.keep(done)
+                self.progress.done += 1
+            self._count(done)
             yield done
+
+    def _start_some(self) -> None:
+        while self._waiting and self._executor.room > 0:
+            key = self._waiting.popleft()
+            task = self._tasks[key]
+            name = f"{len(self._names)}-{task.tries}"
+            self._names[name] = key
+            self._executor.start(name, task.payload, needs_compiler=task.needs_compiler)
+
+    def _taken(self, name: str, outcome: Outcome) -> Done[R] | None:
+        """Return what an outcome means; None where the task is begun again."""
+        key = self._names[name]
+        task = self._tasks.pop(key)
+        if isinstance(outcome, Raised):
+            raise outcome.again()
+        if isinstance(outcome, Came):
+            return Done(key, msgspec.json.decode(outcome.result, type=self._plan.result))
+        if task.tries < TRIES:
+            self._tasks[key] = replace(task, tries=task.tries + 1)
+            self._waiting.appendleft(key)
+            self.progress.again += 1
+            return None
+        return Done(key, Lost(reason=outcome.reason, detail=outcome.detail))
+
+    def _count(self, done: Done[R]) -> None:
+        if isinstance(done.result, Lost):
+            self.progress.lost += 1
+        elif self._plan.is_finding(done.result):
+            self.progress.findings += 1
+        self._step.at(self.progress.words)

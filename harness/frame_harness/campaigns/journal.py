@@ -44,11 +44,16 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 class Journal(Generic[R]):
     """The results that a folder holds; one command at a time has it."""
 
-    def __init__(self, folder: Path, plan: Plan[Any, R]) -> None:
-        self._folder, self._plan = folder, plan
+    def __init__(self, folder: Path | None, plan: Plan[Any, R]) -> None:
+        self._named, self._plan = folder, plan
         self.kept: dict[str, R] = {}
         """Results of earlier commands. What was lost then is not among them: it is tried again."""
         self._stream: IO[bytes] | None = None
+
+    @property
+    def _folder(self) -> Path:
+        assert self._named is not None
+        return self._named
 
     @contextlib.contextmanager
     def open(self, *, resume: bool) -> Iterator[None]:
@@ -124,7 +129,7 @@ class Journal(Generic[R]):
     def keep(self, done: Done[R]) -> None:
         """Write a result down, whole, before anybody hears of it."""
         if self._stream is None:
-            raise AssertionError("the folder is not open")
+            return
         if isinstance(done.result, Lost):
             line = _Line(done.key, lost=done.result)
         else:

@@ -31,6 +31,7 @@ class Plan(Generic[P, R]):
         files: that workers may ask for by their content.
         limit_s: a task that takes longer, in CPU time and in time, is ended with all its guests, and is lost.
         is_finding: whether a result counts as a finding in the line of progress.
+        open_ended: nobody knows beforehand how many tasks there are.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Plan(Generic[P, R]):
     files: tuple[Path, ...] = ()
     limit_s: float = 600.0
     is_finding: Callable[[R], bool] = _never
+    open_ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,15 @@ class Settings:
     """Where a campaign runs, and where its results are kept.
 
     Attributes:
-        workers: processes of the local cluster; None for one on each core.
+        workers: processes of the local cluster; None for one on each core, 0 for the command's own process.
         scheduler: address of an existing cluster, such as `tcp://server:8786`; None for a local one.
-        folder: of the results.
+        folder: of the results; None where none are kept.
         resume: goes on with the campaign whose results are in that folder.
         say: shows how far it is.
     """
 
     workers: int | None
     scheduler: str | None
-    folder: Path
+    folder: Path | None
     resume: bool
     say: Say | None

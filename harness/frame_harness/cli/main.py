@@ -13,6 +13,7 @@ from frame_harness.cli.archive_commands import judge_command, show_command
 from frame_harness.cli.coverage_command import coverage_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
+from frame_harness.cli.mutate_command import mutate_command
 from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
 from frame_harness.judge.exit_codes import ExitCode, table
 
@@ -369,6 +370,7 @@ for command in (
     debug_command,
     explain_command,
     judge_command,
+    mutate_command,
     rewind_command,
     show_command,
 ):

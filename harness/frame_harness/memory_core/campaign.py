@@ -97,6 +97,15 @@ class Tally:
     hangs: int = 0
     left_out: str = ""
     """Which maps the host had no room for, and why."""
+    known: frozenset[Key] = frozenset()
+    """Faults that are known before, and not found again."""
+    shortens: bool = True
+    """Whether a case that shows a fault is made shorter."""
+
+    @property
+    def all_known(self) -> tuple[Key, ...]:
+        """Faults that are known by now."""
+        return (*self.known, *self.found)
 
     @property
     def words(self) -> str:
@@ -166,6 +175,9 @@ def campaign(
     counting: Site | None = None,
     huge: Site | None = None,
     histories: int = HISTORIES,
+    known: frozenset[Key] = frozenset(),
+    *,
+    shortens: bool = True,
 ) -> Tally:
     """Start on every map of the catalogue, play operations on these and on random maps, then storms.
 
@@ -176,8 +188,10 @@ def campaign(
         counting: where work is counted, that of starts behind the maps of the first site.
         huge: where maps of tens of GiB are played, last of all but storms: each start takes seconds.
         histories: so many, beside those of owners.
+        known: faults that are not looked for.
+        shortens: make cases that show faults shorter.
     """
-    tally, spoilt = Tally(planned=histories), Counter[str]()
+    tally, spoilt = Tally(planned=histories, known=known, shortens=shortens), Counter[str]()
     cases = cases_of(sites, seed, tally, spoilt, histories, counting=counting, huge=huge)
     for site, name, steps in cases:
         _try(site.core, name, steps, tally, spoilt)
@@ -328,7 +342,7 @@ def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tal
 def _breaks(core: CoreGuest, steps: Sequence[Step], tally: Tally) -> bool:
     """Play a storm as it is: a race does not show each time, so that no shorter case can be trusted."""
     tally.storms += 1
-    failure = play(core, steps, tally.found)
+    failure = play(core, steps, tally.all_known)
     if failure is None:
         return False
     tally.hangs += failure.hung
@@ -340,8 +354,8 @@ def _breaks(core: CoreGuest, steps: Sequence[Step], tally: Tally) -> bool:
 
 def _is_known(failure: Failure, tally: Tally) -> bool:
     """Whether it is known, or panics where one CPU alone does."""
-    known = {cause for _, cause in tally.found}
-    return failure.clause in tally.found or bool(failure.at and failure.violation.cause in known)
+    causes = {cause for _, cause in tally.all_known}
+    return failure.clause in tally.all_known or bool(failure.at and failure.violation.cause in causes)
 
 
 def _map_for(
@@ -367,14 +381,18 @@ def _small_map(rng: random.Random, site: Site) -> MemoryMap:
 
 def _try(core: CoreGuest, name: str, steps: Sequence[Step], tally: Tally, spoilt: Counter[str]) -> None:
     """Play a case as often as it shows something new: behind one fault there may be another."""
-    while (failure := play(core, steps, tally.found)) is not None:
+    while (failure := play(core, steps, tally.all_known)) is not None:
         tally.hangs += failure.hung
         if not operations_of(failure.steps):
             spoilt[name] += 1
         key = failure.clause
-        if key in tally.found:
+        if key in tally.all_known:
             return
-        tally.found[key] = _shortened(core, failure, tuple(tally.found))
+        if not tally.shortens:
+            tally.found[key] = Found(failure, fresh=None)
+            core.renew()
+            return
+        tally.found[key] = _shortened(core, failure, tally.all_known)
 
 
 def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Found:

@@ -65,6 +65,8 @@ class Task:
         archive: the folder that what cases with faults leave goes to; None where nothing is kept.
         number: of this task among others that use the same folder.
         without_ownership: what this version lacks for the ownership of blocks; empty where that is judged.
+        known: faults that are not looked for.
+        until_first: end with the first fault that is not known, by whatever case shows it.
     """
 
     key: RunKey
@@ -77,6 +79,8 @@ class Task:
     design: Design = TREE
     archive: Path | None = None
     number: int = 0
+    known: frozenset[Key] = frozenset()
+    until_first: bool = False
 
 
 Say = Callable[[str], None]
@@ -156,10 +160,13 @@ def _play(task: Task, cores: Cores, say: Say) -> _Played:
         if tally.maps + tally.histories >= told + TOLD_EVERY:
             told = tally.maps + tally.histories
             say(tally.words)
-        return True
+        return not (task.until_first and tally.found)
 
     sites = [small_site(cores.small), large_site(cores.large)]
-    tally = campaign(sites, task.seed, tell, work_site(cores.counting), huge_site(cores.huge))
+    tally = campaign(
+        sites, task.seed, tell, work_site(cores.counting), huge_site(cores.huge), known=task.known,
+        shortens=not task.until_first,
+    )  # fmt: skip
     return _Played(tally.found, tally.maps + tally.histories, left_out=tally.left_out)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -73,11 +73,18 @@ def _cpu_s() -> float:
 
 def judge_mutant(task: FrameTask) -> Judged:
     """Build and judge a mutant; an error of the harness is a fate, too: others are judged all the same."""
+    return timed(task.mutant, lambda clock: _judged(task, clock))
+
+
+def timed(mutant: Mutant, work: Callable[[Clock], Judged]) -> Judged:
+    """Return what work on a mutant comes to, with the CPU time that it took."""
     clock = Clock()
     try:
-        found = _judged(task, clock)
+        found = work(clock)
+    except (CompileError, NotJudgeable) as error:
+        found = Judged(key=mutant.key, fate=Fate.DOES_NOT_COMPILE, why=error.summary)
     except HarnessError as error:
-        found = Judged(key=task.mutant.key, fate=Fate.ERROR, why=error.summary)
+        found = Judged(key=mutant.key, fate=Fate.ERROR, why=error.summary)
     return replace(found, cpu_s=clock.spent_s, build_cpu_s=clock.build_s)
 
 
@@ -88,14 +95,11 @@ def _judged(task: FrameTask, clock: Clock) -> Judged:
         subject = frame_module(path)
         builds = MutantBuilds(subject, task.mutant, clock)
         suite = Suite(_request(task, path.name), reference, task.mutant)
-        try:
-            for runs in stages(task.runs):
-                images = {profile: builds.image(profile) for profile in {run.profile for run in runs}}
-                suite.make(runs, images, next(iter(images.values())).subject)
-                if suite.seen.kill is not None:
-                    break
-        except (CompileError, NotJudgeable) as error:
-            return Judged(key=task.mutant.key, fate=Fate.DOES_NOT_COMPILE, why=error.summary)
+        for runs in stages(task.runs):
+            images = {profile: builds.image(profile) for profile in {run.profile for run in runs}}
+            suite.make(runs, images, next(iter(images.values())).subject)
+            if suite.seen.kill is not None:
+                break
     seen = suite.seen
     if seen.kill is not None:
         return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=seen.kill, checks=seen.checks)

@@ -58,18 +58,16 @@ def tier(candidate: Candidate, mutant: Mutant, reaching: frozenset[str]) -> Tier
     if level in _SEVERAL_CPUS and reaches:
         return Tier.MADE_FOR_IT if mutant.operator in _OF_SEVERAL_CPUS else Tier.SEVERAL_CPUS
     if level is Level.DECLARATION:
-        return Tier.NAMED if _names(candidate, mutant) else Tier.DECLARATIONS
+        return Tier.NAMED if names(candidate.functions, mutant) else Tier.DECLARATIONS
     if reaches:
-        return Tier.NAMED if _names(candidate, mutant) else Tier.REACHING
+        return Tier.NAMED if names(candidate.functions, mutant) else Tier.REACHING
     return Tier.OTHERS
 
 
-def _names(candidate: Candidate, mutant: Mutant) -> bool:
-    """Whether a check is about the mutant's function, or about the constant or type that it changes."""
-    return any(
-        mutant.function == one or mutant.function.endswith(f"::{one}") or one.endswith(f"::{mutant.function}")
-        for one in candidate.functions
-    )
+def names(functions: Iterable[str], mutant: Mutant) -> bool:
+    """Whether some functions are the mutant's, or the constant or type that it changes."""
+    own = mutant.function
+    return any(own == one or own.endswith(f"::{one}") or one.endswith(f"::{own}") for one in functions)
 
 
 def in_order(

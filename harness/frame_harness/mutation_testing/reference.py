@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
+
+import msgspec
 
 from frame_harness.base.record import Record, Seconds
 from frame_harness.coverage.lines import Coverage
@@ -28,7 +30,7 @@ _OF_KIND = {Kind.CRASH: How.CRASH, Kind.TIMEOUT: How.HANG}
 
 
 class KnownResult(Record, frozen=True, kw_only=True):
-    """What one check said of the subject in one run."""
+    """What one check said of the subject in one run; `cause` as in the check's result."""
 
     run: RunKey
     check: str
@@ -36,6 +38,7 @@ class KnownResult(Record, frozen=True, kw_only=True):
     outcome: Outcome
     duration_s: Seconds
     broken: tuple[str, ...] = ()
+    cause: str = ""
 
 
 class KnownReason(Record, frozen=True, kw_only=True):
@@ -49,11 +52,15 @@ class KnownReason(Record, frozen=True, kw_only=True):
 
 
 class Reference(Record, frozen=True, kw_only=True, dict=True):
-    """The judgement of the subject: every check of `check`, and which lines each of them runs."""
+    """The judgement of the subject: every check of `check`, and which lines each of them runs.
+
+    `about` are the functions that each check may find broken, by the check's name.
+    """
 
     subject: SubjectInfo
     results: tuple[KnownResult, ...]
     reasons: tuple[KnownReason, ...]
+    about: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     coverage: Coverage | None = None
     duration_s: Seconds = 0.0
 
@@ -125,12 +132,19 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
         return tuple(one for one in verdict.reasons if _known(one) not in known)
 
 
-def reference_of(evidence: Evidence, verdict: Verdict) -> Reference:
-    """Keep of a judgement what mutants are measured by."""
+def reference_of(
+    evidence: Evidence, verdict: Verdict, about: Mapping[str, frozenset[str]] | None = None
+) -> Reference:
+    """Keep of a judgement what mutants are measured by.
+
+    Args:
+        about: by check the functions that it may find broken.
+    """
     return Reference(
         subject=evidence.subject,
         results=tuple(_result(one) for one in evidence.checks if one.run.profile != COVERAGE),
         reasons=tuple(dict.fromkeys(map(_known, verdict.reasons))),
+        about=dict(about or {}),
         coverage=evidence.coverage,
         duration_s=evidence.duration_s,
     )
@@ -152,6 +166,7 @@ def _result(result: CheckResult) -> KnownResult:
     return KnownResult(
         run=result.run, check=result.check, clauses=result.clauses, outcome=result.outcome,
         duration_s=result.duration_s, broken=result.broken,
+        cause=result.cause,
     )  # fmt: skip
 
 

@@ -72,7 +72,8 @@ class Suite:
             images=images, evidence=True,
         )  # fmt: skip
         hunt = _Hunt(self, frozenset(runs))
-        status, session = run_suite(asked, listener=hunt, here=True)
+        # pytest would collect garbage five times at the end; this process ends soon.
+        status, session = run_suite(asked, "-p", "no:unraisableexception", listener=hunt, here=True)
         if self.seen.kill is not None:
             return
         if hunt.troubles or session is None or session.evidence is None:
@@ -169,13 +170,31 @@ class _Hunt:
         self.troubles.append(f"pytest broke down: {type(excinfo.value).__name__}: {excinfo.value}")
 
 
-def _candidate(item: pytest.Item, functions: Functions, reference: Reference) -> Candidate:
-    run, check = results.planned_run(item), results.check_name(item)
-    cost = reference.cost_s(run, check) if run else 0.0
+def functions_of(request: SessionRequest) -> dict[str, frozenset[str]]:
+    """Return by check, whatever its run, the functions that it may find broken."""
+    found: dict[str, frozenset[str]] = {}
+
+    class Collected:
+        def pytest_collection_finish(self, session: pytest.Session) -> None:
+            functions = request.subject.contract.functions
+            for item in session.items:
+                found[results.check_name(item)] = _may_break(item, functions)
+
+    run_suite(replace(request, evidence=False), "--collect-only", listener=Collected(), here=True)
+    return found
+
+
+def _may_break(item: pytest.Item, functions: Functions) -> frozenset[str]:
     named = {results.blamed_function(item)} - {""}
     for clause in results.clauses_of(item):
         named |= functions.of_clause.get(clause, frozenset())
         named |= {one for one, broken in functions.must_return.items() if broken == clause}
+    return frozenset(named)
+
+
+def _candidate(item: pytest.Item, functions: Functions, reference: Reference) -> Candidate:
+    run, check = results.planned_run(item), results.check_name(item)
+    cost = reference.cost_s(run, check) if run else 0.0
     group = str(item.path) if results.shares_a_fixture(item) else ""
-    return Candidate(check, results.level_of(item), frozenset(named), group, cost)
+    return Candidate(check, results.level_of(item), _may_break(item, functions), group, cost)
 

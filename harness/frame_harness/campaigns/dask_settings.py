@@ -1,0 +1,53 @@
+"""Loads dask with settings of ours: a user's own may be made for anything."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from frame_harness.base.errors import HarnessError, MissingToolError
+
+OF_THE_USER: Final = "distributed.comm"
+"""What counts of the user's settings: certificates and timeouts of connections."""
+_OURS: Final[dict[str, Any]] = {
+    "logging": {"distributed": "critical", "tornado": "critical", "asyncio": "critical"},
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.diagnostics.nvml": False,
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.scheduler.work-stealing-interval": "100ms",
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.daemon": True,
+}
+
+
+def load_dask() -> None:
+    """Import dask for this process; workers that it starts get the same settings.
+
+    Raises:
+        MissingToolError: it is not installed.
+        HarnessError: its settings cannot be read.
+    """
+    try:
+        import dask.config  # noqa: PLC0415  an extra of the package
+    except ImportError as error:
+        raise missing(error) from error
+    except ValueError as error:  # it reads all of its files at once
+        raise HarnessError(
+            "dask's own settings", detail=" ".join(str(error).split()), next_step="mend that file"
+        ) from error
+    found = dask.config.get(OF_THE_USER, default={})
+    dask.config.refresh(paths=[], env={})
+    dask.config.set({"logging": _OURS["logging"]})
+    try:
+        import distributed  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise missing(error) from error
+    dask.config.set(_OURS)
+    dask.config.update(dask.config.get(OF_THE_USER), found, priority="new")
+
+
+def missing(error: ImportError) -> MissingToolError:
+    """Say what to install."""
+    return MissingToolError(
+        "campaign", error.name or "distributed", detail="not installed",
+        next_step="pip install 'frame-harness[campaign]'",
+    )  # fmt: skip

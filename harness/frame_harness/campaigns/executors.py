@@ -1,0 +1,47 @@
+"""Does tasks in the process of the command."""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from typing import Protocol
+
+import msgspec
+
+from frame_harness.campaigns.tasks import Came, Outcome, Work
+
+
+class Executor(Protocol):
+    """Takes tasks, gives back what becomes of them."""
+
+    @property
+    def room(self) -> int:
+        """How many more tasks can be started without waiting in line for long."""
+        ...
+
+    def start(self, name: str, payload: bytes, *, needs_compiler: bool) -> None:
+        """Begin a task; no name comes twice."""
+        ...
+
+    def ended(self) -> tuple[str, Outcome]:
+        """Wait until a task ends; return its name with its outcome."""
+        ...
+
+
+class InThisProcess:
+    """One task after the other; one that dies or hangs takes the command with it."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._waiting: deque[tuple[str, bytes]] = deque()
+
+    @property
+    def room(self) -> int:
+        return 1 - len(self._waiting)
+
+    def start(self, name: str, payload: bytes, *, needs_compiler: bool) -> None:  # noqa: ARG002
+        self._waiting.append((name, payload))
+
+    def ended(self) -> tuple[str, Outcome]:
+        name, payload = self._waiting.popleft()
+        return name, Came(msgspec.json.encode(self._work.function(pickle.loads(payload))))

@@ -1,0 +1,114 @@
+"""Does tasks on the workers of a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from distributed import Client, Future, KilledWorker
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.campaigns.cluster import NO_WORKERS_S
+from frame_harness.campaigns.done import Reason
+from frame_harness.campaigns.hands import COMPILER, FILES, Hands, do_task, hand
+from frame_harness.campaigns.tasks import Ended, Outcome, Work
+from frame_harness.campaigns.version import version
+
+LOOK_S: Final = 1.0
+AHEAD: Final = 2
+"""Tasks that a worker has, the one that it does included: none of them waits for the command."""
+
+
+class OnCluster:
+    """The workers of a cluster, as long as a campaign runs."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        self._client, self._address = client, address
+        self._name = f"frame-harness-{uuid.uuid4().hex[:12]}"
+        self._ended: queue.SimpleQueue[tuple[str, Future[Outcome]]] = queue.SimpleQueue()
+        self._open: dict[str, Future[Outcome]] = {}
+        self._look()
+        self._missing_since = time.monotonic()
+
+    @contextlib.contextmanager
+    def working(self, work: Work, files: Mapping[str, Path]) -> Iterator[None]:
+        """Have workers ready for a work for the time of a block; no guest is left behind it.
+
+        Args:
+            files: that the scheduler keeps for workers that do not have them.
+        """
+        for sha256, path in files.items():
+            self._client.set_metadata([FILES, sha256], path.read_bytes())
+        self._client.register_plugin(Hands(self._name, work, version()), name=self._name)
+        try:
+            yield
+        finally:
+            if self._client.status == "running":
+                self._client.cancel(list(self._open.values()), force=True)
+                self._client.unregister_worker_plugin(self._name)
+
+    @property
+    def room(self) -> int:
+        return max(1, AHEAD * self._slots) - len(self._open)
+
+    def start(self, name: str, payload: bytes, *, needs_compiler: bool) -> None:
+        key = f"{self._name}-{name}"
+        resources = {hand(): 1.0} | ({COMPILER: 1.0} if needs_compiler else {})
+        future = self._client.submit(
+            do_task, self._name, key, payload, key=key, pure=False, resources=resources
+        )
+        self._open[name] = future
+        future.add_done_callback(lambda ended: self._ended.put((name, ended)))
+
+    def ended(self) -> tuple[str, Outcome]:
+        while True:
+            try:
+                name, future = self._ended.get(timeout=LOOK_S)
+            except queue.Empty:
+                self._look()
+                self._require_workers()
+                continue
+            outcome = self._outcome(future)
+            del self._open[name]
+            return name, outcome
+
+    def _outcome(self, future: Future[Outcome]) -> Outcome:
+        try:
+            return future.result()
+        except KilledWorker as error:
+            return Ended(
+                Reason.DIED, f"the workers that had it died, the last one at {error.last_worker.address}"
+            )
+        except BaseException as error:
+            if future.status in ("cancelled", "lost"):
+                raise self._gone() from error
+            raise
+
+    def _look(self) -> None:
+        """Count who can do tasks."""
+        if self._client.status != "running":
+            raise self._gone()
+        try:
+            found: Mapping[str, Any] = self._client.nthreads()
+        except OSError as error:
+            raise self._gone() from error
+        self._slots = int(sum(found.values()))
+        if self._slots:
+            self._missing_since = time.monotonic()
+
+    def _require_workers(self) -> None:
+        if time.monotonic() > self._missing_since + NO_WORKERS_S:
+            raise HarnessError(
+                "scheduler", self._address, detail=f"has had no workers for {NO_WORKERS_S:.0f} s",
+                next_step="start workers, and go on with --resume",
+            )  # fmt: skip
+
+    def _gone(self) -> HarnessError:
+        return HarnessError(
+            "scheduler", self._address, detail="is gone", next_step="start it, and go on with --resume"
+        )
