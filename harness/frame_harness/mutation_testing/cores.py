@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.record import Record
-from frame_harness.campaigns.files import path_of
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, Witness
 from frame_harness.machine.definition import load_machine
@@ -15,9 +14,9 @@ from frame_harness.memory_core.owning_files import lacking
 from frame_harness.memory_core.tree import core_in
 from frame_harness.memory_core.worker import Judged as JudgedBuild
 from frame_harness.memory_core.worker import Task, judge_build
+from frame_harness.mutation.building import builder
 from frame_harness.mutation.mutants import Mutant
-from frame_harness.mutation_testing.judging import Clock, read_reference, timed
-from frame_harness.mutation_testing.places import MutantBuilds, laid_out
+from frame_harness.mutation_testing.judging import Clock, built, read_reference, read_texts, timed
 from frame_harness.mutation_testing.records import Fate, How, Judged, Kill
 from frame_harness.mutation_testing.reference import Reference
 
@@ -43,14 +42,17 @@ def judge_core_mutant(task: CoreTask) -> Judged:
 
 
 def _judged(task: CoreTask, clock: Clock) -> Judged:
-    reference = read_reference(task.reference)
-    texts = {name: path_of(sha256, name).read_bytes() for name, sha256 in task.texts.items()}
-    cases = 0
-    with laid_out(texts, task.mutant) as path:
-        subject = core_in(path.parent, path.parent.name)
-        builds = MutantBuilds(subject, task.mutant, clock)
-        for run in task.runs:
-            seen = judge_build(_of_run(task, run, builds.image(run.profile), reference), lambda _: None)
+    reference, cases = read_reference(task.reference), 0
+    runs = {run.profile: run for run in task.runs}
+    with builder(read_texts(task.texts), lambda folder: core_in(folder, folder.name)) as builds:
+        found = built(builds, task.mutant, tuple(runs), clock)
+        if isinstance(found, Judged):
+            return found
+        for profile in found.first_differing(list(runs)):
+            image = found.image(profile)
+            if not found.differs(profile):
+                continue  # no guest can tell the two from each other
+            seen = judge_build(_of_run(task, runs[profile], image, reference), lambda _: None)
             cases += sum(seen.ledger.invariants.values())
             if kill := _kill(seen, reference):
                 return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=kill, checks=cases)

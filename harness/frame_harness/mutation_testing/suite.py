@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -11,8 +11,7 @@ import pytest
 from frame_harness.base.errors import HarnessError
 from frame_harness.contract.functions import Functions
 from frame_harness.image.image import Image
-from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey, Witness, decode
+from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunKey, Witness, decode
 from frame_harness.judge.verdict import judge
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing.order import Candidate, in_order
@@ -25,6 +24,8 @@ from frame_harness.session.request import SessionRequest
 from frame_harness.session.session import RESULT, SEEN
 from frame_harness.session.suite import run_suite
 
+_OF_THE_COMPILER: Final = frozenset({Level.DECLARATION, Level.COMPILED})
+"""Levels of checks that read what the compiler says, and look at no guest of their own."""
 _NOT_MADE: Final = "what differs was found"
 
 
@@ -57,13 +58,17 @@ class Suite:
     mutant: Mutant
     seen: Seen = field(default_factory=Seen)
 
-    def make(self, runs: Sequence[RunKey], images: Mapping[str, Image], subject: Subject) -> None:
+    def make(
+        self, runs: Sequence[RunKey], images: Mapping[str, Image], alike: Collection[str] = ()
+    ) -> None:
         """Make all checks of some runs, or those up to the first that tells the mutant from the subject.
 
         Args:
             images: of the mutant, by profile.
-            subject: the mutant.
+            alike: profiles whose machine code is the subject's. Of these only what the compiler says is
+                looked at: no guest can tell the two from each other.
         """
+        subject = next(iter(images.values())).subject
         profiles = tuple(dict.fromkeys(run.profile for run in runs))
         named = {run.machine for run in runs}
         machines = {key: one for key, one in self.request.machines.items() if one.name in named}
@@ -71,7 +76,7 @@ class Suite:
             self.request, subject=subject, profiles=profiles, machines=machines or self.request.machines,
             images=images, evidence=True,
         )  # fmt: skip
-        hunt = _Hunt(self, frozenset(runs))
+        hunt = _Hunt(self, frozenset(runs), frozenset(alike))
         # pytest would collect garbage five times at the end; this process ends soon.
         status, session = run_suite(asked, "-p", "no:unraisableexception", listener=hunt, here=True)
         if self.seen.kill is not None:
@@ -94,9 +99,9 @@ class Suite:
 class _Hunt:
     """A plugin of pytest: sorts the checks, hears of each result, ends the session with the first kill."""
 
-    def __init__(self, suite: Suite, runs: frozenset[RunKey]) -> None:
+    def __init__(self, suite: Suite, runs: frozenset[RunKey], alike: frozenset[str]) -> None:
         self.troubles: list[str] = []
-        self._suite, self._runs = suite, runs
+        self._suite, self._runs, self._alike = suite, runs, alike
         self._reference, self._mutant, self._seen = suite.reference, suite.mutant, suite.seen
         self._prepared: set[RunKey] = set()
 
@@ -118,7 +123,10 @@ class _Hunt:
             self.troubles.append(f"{len(missing)} checks of the subject are not there, as {min(missing)}")
         by_time = sorted(of_run, key=self._rank)
         items[:] = [
-            item for run in by_time for item in in_order(of_run[run], seen_as, self._mutant, reaching)
+            item
+            for run in by_time
+            for item in in_order(of_run[run], seen_as, self._mutant, reaching)
+            if run.profile not in self._alike or results.level_of(item) in _OF_THE_COMPILER
         ]
 
     def _rank(self, run: RunKey) -> int:
