@@ -70,7 +70,7 @@ def build(
     toolchain = toolchain or find_toolchain(say=say)
     subject = subject.refreshed()
     order = cargo.image_invocation(subject, profile, toolchain)
-    key = _key(subject, order)
+    key = key_of(subject, order)
     kept = _known(key)
     if kept is None or not cache_limit.hold(kept.elf):
         # One lock a target folder: cargo has its own, but cannot say who waits for whom.
@@ -87,7 +87,9 @@ def build(
 def changed_sources(image: Image) -> list[Path]:
     """Return the files that came with an image's subject and are not any more as they were."""
     files = [(Path(file), content) for file, content in image.sources]
-    return [file for file, content in files if file not in image.subject.files and _digest([file]) != content]
+    return [
+        file for file, content in files if file not in image.subject.files and content_of([file]) != content
+    ]
 
 
 def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, say: Say | None) -> _Kept:
@@ -113,7 +115,7 @@ def _build(subject: Subject, profile: str, order: cargo.Invocation, key: str, sa
         )
     path, digest = store.keep_elf(built.elf)
     prove_image(Image(path, digest, profile, subject), order.toolchain, built.core)
-    sources = {str(file): _digest([file]) for file in outside}
+    sources = {str(file): content_of([file]) for file in outside}
     read = cargo.values_of(built.variables)
     store.write_json(
         store.note_path(key), {"elf": digest, "sources": sources, "lacks": lacks, "variables": read}
@@ -144,23 +146,23 @@ def _known(key: str) -> _Kept | None:
     match store.read_json(store.note_path(key)):
         case {"elf": str(digest), "sources": dict(sources), "lacks": list(lacks), "variables": dict(read)}:
             kept = _Kept(store.elf_path(digest), digest, tuple(lacks), tuple(sources.items()), tuple(read))
-            same = all(_digest([Path(file)]) == content for file, content in sources.items())
+            same = all(content_of([Path(file)]) == content for file, content in sources.items())
             return kept if same and cargo.values_of(read) == read and kept.elf.is_file() else None
     return None
 
 
-def _key(subject: Subject, order: cargo.Invocation) -> str:
+def key_of(subject: Subject, order: cargo.Invocation) -> str:
     """Return a name for an image: whatever may decide what it is decides the name.
 
     Which names the subject lacks is told to cargo, too. It is found out only when no image is kept, so what
     decides it stands for it: the subject, the compiler, the questions.
     """
     parts = [
-        order.told, str(subject.path), subject.sha256, _digest(_files(resources.shim_dir())),
+        order.told, str(subject.path), subject.sha256, content_of(_files(resources.shim_dir())),
         questions(subject.contract.versions),
     ]  # fmt: skip
     if subject.contract.adapter is not None:
-        parts.append(_digest([Path(subject.contract.adapter)]))
+        parts.append(content_of([Path(subject.contract.adapter)]))
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:32]
 
 
@@ -173,8 +175,8 @@ def _files(shim: Path) -> list[Path]:
     return sorted(found)
 
 
-def _digest(files: Iterable[Path]) -> str:
-    """Return one digest of names and contents; a missing file is a content of its own."""
+def content_of(files: Iterable[Path]) -> str:
+    """Return one digest of files, their names and contents; a missing one is a content of its own."""
     total = hashlib.sha256()
     for file in files:
         try:

@@ -158,12 +158,14 @@ class Built:
     Attributes:
         variables: names of those that the code reads while it is compiled (`env!`).
         core: the core library, where cargo compiled that, too.
+        told: all that cargo printed for people; with `-vv` the compiler's commands are among it.
     """
 
     elf: Path
     sources: tuple[Path, ...]
     variables: tuple[str, ...]
     core: Path | None = None
+    told: str = ""
 
 
 def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say | None = None) -> Built:
@@ -192,7 +194,7 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
             subject=subject.name, profile=profile, first="no binary from cargo", rendered=finished.err
         )
     core = next((Path(core) for core in map(_core, messages) if core), None)
-    return Built(elf, _sources(elf), _variables(elf), core)
+    return Built(elf, _sources(elf), _variables(elf), core, finished.err)
 
 
 def target_dir_of(toolchain: Toolchain) -> Path:

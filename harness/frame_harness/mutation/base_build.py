@@ -1,0 +1,121 @@
+"""Builds the subject itself in a worker's place, and keeps what the compiler can use again for mutants."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from frame_harness.base import resources
+from frame_harness.base.commands import Say
+from frame_harness.base.record import Record
+from frame_harness.image import cache_limit, cargo, store
+from frame_harness.image.build import content_of, key_of
+from frame_harness.image.compiler import Toolchain
+from frame_harness.image.image import Image
+from frame_harness.image.offer import lacking_names
+from frame_harness.image.proof import prove_image
+from frame_harness.image.subject import Subject
+from frame_harness.mutation.command import Command, command_of
+from frame_harness.mutation.same_code import program_of
+from frame_harness.mutation.workplace import Workplace
+
+# Nothing is optimized between codegen units: that took three quarters of the time. Each function is compiled
+# with the profile's level and checks all the same, which `prove_image` shows.
+FLAGS: Final = ("-Clto=off",)
+_TARGET: Final = "target"
+_LINKED: Final = (".o", ".bc")
+"""What the compiler only reads, or replaces; other files of its state it may write in place."""
+
+
+class Base(Record, frozen=True, kw_only=True):
+    """The subject as it was built in a place.
+
+    `folder` holds the compiler's state, `command` is the compiler's, `program` a digest of what the kernel
+    does; `lacks` and `sources` are those of its image.
+    """
+
+    key: str
+    folder: str
+    command: Command
+    program: str
+    lacks: tuple[str, ...]
+    sources: tuple[tuple[str, str], ...]
+
+    def restore(self) -> None:
+        """Let the compiler find the state that it left behind the subject itself."""
+        shutil.rmtree(self.command.state, ignore_errors=True)
+        shutil.copytree(self.folder, self.command.state, copy_function=_link_or_copy)
+
+
+def base_of(place: Workplace, subject: Subject, profile: str, toolchain: Toolchain, say: Say | None) -> Base:
+    """Return the subject as it is built in a place; build it where that was not done yet.
+
+    Raises:
+        HarnessError: it cannot be built there.
+    """
+    order = cargo.image_invocation(subject, profile, toolchain)
+    key, note = f"{key_of(subject, order)} {' '.join(FLAGS)}", place.folder / f"base-{profile}.json"
+    try:
+        kept = msgspec.json.decode(note.read_bytes(), type=Base)
+    except (FileNotFoundError, msgspec.DecodeError):
+        kept = None
+    if kept is not None and kept.key == key and Path(kept.folder).is_dir():
+        return kept
+    place.restore_texts()
+    note.unlink(missing_ok=True)
+    base = _built(place, subject.refreshed(), profile, toolchain, key, say)
+    store.write_whole(note, msgspec.json.encode(base))
+    return base
+
+
+def settings_of(toolchain: Toolchain) -> dict[str, str]:
+    """Return the variables that a compiler needs which is run without cargo."""
+    return dict(toolchain.env)
+
+
+def _built(
+    place: Workplace, subject: Subject, profile: str, toolchain: Toolchain, key: str, say: Say | None
+) -> Base:
+    lacks = lacking_names(subject, profile, toolchain, say=say)
+    target = _target(place, toolchain, say)
+    order = cargo.shim_invocation(
+        "rustc", subject, profile, target, toolchain, "--message-format=json", "-vv", "--", *FLAGS
+    ).lacking(lacks)
+    built = cargo.compile_shim(subject, profile, order, say=say)
+    sha256 = hashlib.sha256(built.elf.read_bytes()).hexdigest()
+    prove_image(Image(built.elf, sha256, profile, subject), toolchain, built.core)
+    command = command_of(built.told, store.built_name())
+    state = place.folder / f"state-{profile}"
+    shutil.rmtree(state, ignore_errors=True)
+    shutil.copytree(command.state, state)
+    ours = (resources.shim_dir(), target)
+    outside = [file for file in built.sources if not any(file.is_relative_to(one) for one in ours)]
+    return Base(
+        key=key, folder=str(state), command=command, program=program_of(built.elf, subject.files),
+        lacks=lacks, sources=tuple((str(file), content_of([file])) for file in outside),
+    )  # fmt: skip
+
+
+def _target(place: Workplace, toolchain: Toolchain, say: Say | None) -> Path:
+    """Return cargo's folder in a place: at first a copy of the common one, for what all kernels share."""
+    folder, common = place.folder / _TARGET / toolchain.key, cargo.target_dir_of(toolchain)
+    if folder.is_dir() or not common.is_dir():
+        return folder
+    part = folder.with_name(f".{folder.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    with store.locked(f"build-{toolchain.key}", say=say), cache_limit.used(common):
+        shutil.copytree(common, part, symlinks=True, ignore=shutil.ignore_patterns("incremental*"))
+    part.rename(folder)
+    return folder
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    if source.endswith(_LINKED):
+        os.link(source, target)
+    else:
+        shutil.copyfile(source, target)

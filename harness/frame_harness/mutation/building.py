@@ -1,0 +1,204 @@
+"""Builds mutants fast: always from the state of the subject itself, in a place of one worker's own.
+
+A mutant that is compiled behind another one would pay for the undoing of that one, too, and what it is
+compiled to would depend on which mutants a worker had before. So the compiler's state of the subject itself
+is kept, and each mutant begins with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from frame_harness.base import resources
+from frame_harness.base.commands import Finished, Say
+from frame_harness.base.disk import run_writing
+from frame_harness.base.errors import BuildError
+from frame_harness.image.compiler import Toolchain
+from frame_harness.image.errors import CompileError
+from frame_harness.image.image import Image
+from frame_harness.image.ir_build import compile_ir
+from frame_harness.image.isolation import environment
+from frame_harness.image.store import built_name
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import find_toolchain
+from frame_harness.mutation.base_build import Base, base_of, settings_of
+from frame_harness.mutation.mutants import Mutant, applied
+from frame_harness.mutation.same_code import orderings_of, program_of
+from frame_harness.mutation.workplace import Workplace, claimed
+
+_IR_PROFILE: Final = "release"
+_KERNELS: Final = 4
+"""Kernels of mutants that a place keeps: those of the last two in both profiles."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A mutant that is another program.
+
+    Attributes:
+        images: by the profile; where the first one differs, there is no other yet: `Builder.image` builds it.
+        differing: those of these profiles in which the machine code is not the subject's. Where there are
+            none, only memory orderings differ, and nothing that runs can tell.
+        program: a digest of the machine code in the last of these profiles: two mutants with the same one are
+            one program there.
+    """
+
+    mutant: Mutant
+    images: Mapping[str, Image]
+    differing: tuple[str, ...]
+    program: str
+
+
+@dataclass(frozen=True)
+class DoesNotCompile:
+    """A mutant that the compiler refuses, with its first error."""
+
+    mutant: Mutant
+    first: str
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """A mutant that is compiled to the same program, with the same memory orderings."""
+
+    mutant: Mutant
+
+
+class Builder:
+    """Builds mutants of one subject in one place, one at a time."""
+
+    def __init__(self, place: Workplace, subject: Subject, toolchain: Toolchain, say: Say | None) -> None:
+        self._place, self._toolchain, self._say = place, toolchain, say
+        self._bases: dict[str, Base] = {}
+        self.subject = subject
+
+    def base(self, profile: str) -> Base:
+        """Return the subject itself as it is built here; build it where that was not done yet.
+
+        Raises:
+            HarnessError: it cannot be built here.
+        """
+        if profile not in self._bases:
+            self._bases[profile] = base_of(self._place, self.subject, profile, self._toolchain, self._say)
+        return self._bases[profile]
+
+    def lay_out(self, mutant: Mutant) -> Subject:
+        """Write the text of a mutant into the place of the subject; return that as it is now."""
+        self._place.write(mutant.file, _with_its_lines(self._place.text(mutant.file), mutant))
+        return self.subject.refreshed()
+
+    def image(self, mutant: Mutant, profile: str) -> Image:
+        """Build a mutant in one profile.
+
+        Raises:
+            CompileError: it does not compile.
+            HarnessError: the subject itself cannot be built here.
+        """
+        base = self.base(profile)
+        subject = self.lay_out(mutant)
+        base.restore()
+        kernel = base.command.made
+        kernel.unlink(missing_ok=True)
+        finished = run_writing(
+            self._place.folder, base.command.argv, what=f"compiling mutant {mutant.key} ({profile})",
+            say=self._say, cwd=resources.shim_dir(),
+            env=environment() | settings_of(self._toolchain) | base.command.env,
+        )  # fmt: skip
+        if finished.status != 0:
+            raise _refused(subject, profile, finished)
+        sha256 = hashlib.sha256(kernel.read_bytes()).hexdigest()
+        elf = self._place.kept(kernel, sha256, built_name(), most=_KERNELS)
+        digests = dict(base.sources) | {
+            str(path): digest for path, digest in zip(subject.files, subject.digests, strict=True)
+        }
+        return Image(elf, sha256, profile, subject, base.lacks, tuple(digests.items()))
+
+    def program(self, image: Image) -> str:
+        """Return a digest of what an image does."""
+        return program_of(image.elf, self.subject.files)
+
+    def orders_alike(self, mutant: Mutant) -> bool:
+        """Tell whether a mutant has the subject's atomic accesses in LLVM IR, with the same orderings."""
+        known = self._place.note("orderings", self.subject.sha256)
+        if known is None:
+            self._place.restore_texts()
+            known = self._orderings(self.subject)
+            self._place.take_note("orderings", self.subject.sha256, known)
+        return self._orderings(self.lay_out(mutant)) == known
+
+    def _orderings(self, subject: Subject) -> str:
+        return orderings_of(compile_ir(subject, _IR_PROFILE, self._toolchain, say=self._say))
+
+
+@contextlib.contextmanager
+def builder(
+    files: Mapping[str, bytes],
+    subject_in: Callable[[Path], Subject],
+    *,
+    toolchain: Toolchain | None = None,
+    say: Say | None = None,
+) -> Iterator[Builder]:
+    """Take a place that nobody else works in, and lay a subject out there.
+
+    What was built of the same files in that place before is used again.
+
+    Args:
+        files: all that the subject is compiled from, by their paths in its folder.
+        subject_in: returns the subject in a folder.
+    """
+    toolchain = toolchain or find_toolchain(say=say)
+    with claimed(files) as place:
+        yield Builder(place, subject_in(place.sources), toolchain, say)
+
+
+def build_mutant(
+    builds: Builder, mutant: Mutant, profiles: Sequence[str] = ("release", "dev")
+) -> Built | DoesNotCompile | Equivalent:
+    """Build a mutant until it is known what it is.
+
+    The profiles are built in their order up to the first in which the machine code differs. Where it does in
+    none, the atomic accesses in LLVM IR decide: x86 code has the same bytes for several orderings.
+
+    Raises:
+        HarnessError: the subject itself cannot be built here.
+    """
+    images: dict[str, Image] = {}
+    program = ""
+    for profile in profiles:
+        base = builds.base(profile)
+        try:
+            images[profile] = builds.image(mutant, profile)
+        except CompileError as error:
+            return DoesNotCompile(mutant, error.first)
+        program = builds.program(images[profile])
+        if program != base.program:
+            return Built(mutant, images, (profile,), program)
+    return Equivalent(mutant) if builds.orders_alike(mutant) else Built(mutant, images, (), program)
+
+
+def _with_its_lines(text: bytes, mutant: Mutant) -> bytes:
+    """Return a mutant's text in which all that follows stands in the line where it stood.
+
+    Lines are part of what is compiled: else every place behind the edit would differ.
+    """
+    missing = mutant.before.count("\n") - mutant.after.count("\n")
+    changed = applied(text, mutant)
+    end = mutant.start + len(mutant.after.encode())
+    return changed[:end] + b"\n" * missing + changed[end:]
+
+
+def _refused(subject: Subject, profile: str, finished: Finished) -> CompileError:
+    lines = [json.loads(line) for line in finished.err.splitlines() if line.startswith("{")]
+    errors = [one for one in lines if one.get("$message_type") == "diagnostic" and one["level"] == "error"]
+    if finished.status < 0 or not errors:
+        # Nothing that the text is to blame for.
+        raise BuildError("mutants", subject.name, detail=f"the compiler ended: {finished.last_words()}")
+    first = " ".join(str(errors[0]["message"]).split())
+    rendered = "\n".join(str(one.get("rendered") or "").rstrip() for one in errors)
+    return CompileError(subject=subject.name, profile=profile, first=first, rendered=rendered)
