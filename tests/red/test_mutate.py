@@ -50,7 +50,8 @@ NEVER_RETURNS: Final = (
 
 def requested(image: Image) -> SessionRequest:
     machines = {
-        name: one.override(limits={"request_cpu_s": 0.5}) for name, one in load_machines([RUN.machine]).items()
+        name: one.override(limits={"request_cpu_s": 0.5})
+        for name, one in load_machines([RUN.machine]).items()
     }
     return SessionRequest(
         subject=image.subject, machines=machines, profiles=(RUN.profile,), any_machine=True, evidence=True,
@@ -72,7 +73,9 @@ def reference(edits: Sequence[tuple[str, str]] = ()) -> Reference:
     assert session is not None
     assert session.evidence is not None
     found = reference_of(
-        session.evidence, judge(session.evidence, FRAME_METADATA), functions_of(with_fields(request, images={}))
+        session.evidence,
+        judge(session.evidence, FRAME_METADATA),
+        functions_of(with_fields(request, images={})),
     )
     lines = tuple(LineCoverage(line=line, state=LineState.HIT, checks=(0,)) for line in places())
     function = FunctionCoverage(name="MetaSlot::dec_ref", lines=places())
@@ -94,7 +97,9 @@ def places() -> tuple[int, ...]:
     return (mutant().line,)
 
 
-def judged(edits: Sequence[tuple[str, str]], own: Sequence[tuple[str, str]] = (), alike: Sequence[str] = ()) -> Seen:
+def judged(
+    edits: Sequence[tuple[str, str]], own: Sequence[tuple[str, str]] = (), alike: Sequence[str] = ()
+) -> Seen:
     """What checks show of a module with some edits, beside one with others."""
     image = image_of(edits)
     suite = Suite(requested(image), reference(own), mutant())

@@ -27,7 +27,13 @@ TEXT = """fn inc(&self) {
 
 const MAX: u32 = 7;
 """
-INC, DEC, ALL, ORDERS, BOOT = "test_e.py::inc", "test_e.py::dec", "test_w.py::all", "test_o.py::orders", "boot"
+INC, DEC, ALL, ORDERS, BOOT = (
+    "test_e.py::inc",
+    "test_e.py::dec",
+    "test_w.py::all",
+    "test_o.py::orders",
+    "boot",
+)
 
 
 def mutant(**changes: Any) -> Mutant:
@@ -74,5 +80,7 @@ def result(check: str, outcome: Outcome, *broken: str, **changes: Any) -> CheckR
 def judged(fate: Fate = Fate.SURVIVED, **changes: Any) -> Judged:
     """What became of the mutant."""
     kill = Kill(how=How.FINDING, run=RUN, check=INC, clauses=("REF-07",), message="count")
-    made = Judged(key=mutant().key, fate=fate, kill=kill if fate is Fate.KILLED else None, checks=4, cpu_s=1.5)
+    made = Judged(
+        key=mutant().key, fate=fate, kill=kill if fate is Fate.KILLED else None, checks=4, cpu_s=1.5
+    )
     return replace(made, **changes)

@@ -14,6 +14,8 @@ from rich.console import Console
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.record import Record
+from frame_harness.campaigns.done import Lost
+from frame_harness.campaigns.done import Reason as Why
 from frame_harness.campaigns.plan import Settings
 from frame_harness.cli.mutate import status
 from frame_harness.frame_metadata.contract import FRAME_METADATA
@@ -54,7 +56,7 @@ def order_of(candidates: list[Candidate], of: Mutant) -> list[str]:
     return [one.check for one in in_order(candidates, lambda one: one, of, frozenset({INC, ALL}))]
 
 
-# ---- which checks come first --------------------------------------------------------------------------------
+# Which checks come first
 
 
 def test_a_check_of_the_function_comes_before_a_cheaper_one_that_merely_runs_the_line() -> None:
@@ -82,7 +84,12 @@ def test_a_split_operation_is_first_looked_for_on_several_cpus() -> None:
 
 
 def test_checks_that_share_a_guest_stay_together_at_the_place_of_the_first() -> None:
-    checks = [candidate(DEC, 0.1), candidate(INC, 2.0, group="m"), candidate("b", 0.0, group="m"), candidate(ALL)]
+    checks = [
+        candidate(DEC, 0.1),
+        candidate(INC, 2.0, group="m"),
+        candidate("b", 0.0, group="m"),
+        candidate(ALL),
+    ]
     assert order_of(checks, mutant()) == [INC, "b", ALL, DEC]
 
 
@@ -102,7 +109,7 @@ def test_a_constant_is_reached_by_no_check() -> None:
     assert reference().reaching(mutant(line=6, function="MAX")) == frozenset()
 
 
-# ---- what kills ---------------------------------------------------------------------------------------------
+# What kills
 
 
 def test_a_check_that_is_newly_broken_kills() -> None:
@@ -159,7 +166,12 @@ def test_reasons_against_a_pass_kill_only_where_the_subject_has_them_not() -> No
 
 @pytest.mark.parametrize(
     ("kind", "how"),
-    [(Kind.CRASH, How.CRASH), (Kind.TIMEOUT, How.HANG), (Kind.FAIL, How.NO_PASS), (Kind.NO_TESTS, How.NO_PASS)],
+    [
+        (Kind.CRASH, How.CRASH),
+        (Kind.TIMEOUT, How.HANG),
+        (Kind.FAIL, How.NO_PASS),
+        (Kind.NO_TESTS, How.NO_PASS),
+    ],
 )
 def test_a_run_that_is_no_pass_kills_by_what_it_is(kind: Kind, how: How) -> None:
     kill = kill_by_reasons([Reason(kind=kind, code="x", message="said")])
@@ -171,7 +183,7 @@ def test_an_error_is_no_kill() -> None:
     assert kill_by_reasons([Reason(kind=Kind.ERROR, code="x", message="said")]) is None
 
 
-# ---- who should have noticed --------------------------------------------------------------------------------
+# Who should have noticed
 
 
 def test_clauses_of_checks_that_are_about_the_function_should_have_noticed() -> None:
@@ -185,9 +197,14 @@ def test_where_no_check_is_about_it_those_that_run_the_line_should_have() -> Non
     assert {one.clause for one in clues} == {"REF-07", "ALLOC-07"}
 
 
-# ---- campaigns and reports ----------------------------------------------------------------------------------
+# Campaigns and reports
 
-FATES = {"a" * 12: Fate.KILLED, "b" * 12: Fate.SURVIVED, "c" * 12: Fate.EQUIVALENT, "d" * 12: Fate.DOES_NOT_COMPILE}
+FATES = {
+    "a" * 12: Fate.KILLED,
+    "b" * 12: Fate.SURVIVED,
+    "c" * 12: Fate.EQUIVALENT,
+    "d" * 12: Fate.DOES_NOT_COMPILE,
+}
 
 
 class Nothing(Record, frozen=True, kw_only=True):
@@ -294,7 +311,10 @@ def test_the_page_asks_for_nothing_and_marks_survivors_in_the_source(report: Rep
     text = dumps(report, {"frame.rs": TEXT})
     rows = Page(text).rows
     policy = next(attrs["content"] for tag, attrs in rows if "Content-Security-Policy" in attrs.values())
-    assert policy == f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src {shell.sha(shell.style())}"
+    assert (
+        policy
+        == f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src {shell.sha(shell.style())}"
+    )
     assert not {tag for tag, _ in rows} & {"script", "link", "img", "iframe"}
     assert not [attrs for _, attrs in rows if "style" in attrs or "src" in attrs]
     marked = [attrs for tag, attrs in rows if tag == "span" and attrs.get("class") == "row not-hit"]
@@ -325,8 +345,6 @@ def test_a_choice_of_nothing_is_refused() -> None:
 
 
 def test_a_lost_task_is_an_error_that_is_shown(tmp_path: Path) -> None:
-    from frame_harness.campaigns.done import Lost, Reason as Why  # noqa: PLC0415
-
     made = course(tmp_path / "campaign")
     made._take(mutant(key="a" * 12), Lost(reason=Why.DIED, detail="signal SIGSEGV"))
     found = made.report()

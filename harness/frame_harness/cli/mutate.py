@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +16,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
-from frame_harness.campaigns.files import known
-from frame_harness.campaigns.files import digest_of
+from frame_harness.campaigns.files import digest_of, known
 from frame_harness.campaigns.plan import Settings
 from frame_harness.cli.mutate_grounds import CoreGround, FrameGround
 from frame_harness.image.store import write_whole
@@ -46,7 +45,7 @@ class MutateRequest:
 
     ground: FrameGround | CoreGround
     command: str
-    choice: Choice = Choice()
+    choice: Choice = field(default_factory=Choice)
     least: float = 100.0
     workers: int | None = None
     scheduler: str | None = None
@@ -69,7 +68,8 @@ def mutate(request: MutateRequest) -> ExitCode:
     mutants = mutants_of(ground.texts)
     chosen = request.choice.of(mutants)
     settings = Settings(
-        workers=request.workers, scheduler=request.scheduler, folder=request.resume or request.out or _folder(),
+        workers=request.workers, scheduler=request.scheduler,
+        folder=request.resume or request.out or _folder(),
         resume=request.resume is not None, say=lambda words: click.echo(words, err=True),
     )  # fmt: skip
     click.echo(f"mutants: {len(chosen)} of {len(mutants)}; results in {settings.folder}", err=True)
@@ -120,7 +120,9 @@ def list_mutants(request: MutateRequest) -> ExitCode:
     """List the mutants that are chosen, a line each; nothing is built."""
     for one in request.choice.of(mutants_of(request.ground.texts())):
         before, after = (" ".join(text.split())[:40] for text in (one.before, one.after))
-        click.echo(f"{one.key}  {one.operator:<20} {one.file}:{one.line:<5} {one.function}  {before} → {after}")
+        click.echo(
+            f"{one.key}  {one.operator:<20} {one.file}:{one.line:<5} {one.function}  {before} → {after}"
+        )
     return ExitCode.PASS
 
 
@@ -161,7 +163,9 @@ def _laid_out(ground: Ground, mutant: Mutant) -> Path:
     folder = build_dir() / "mutants" / mutant.key / "memory"
     for name, text in ground.texts.items():
         write_whole(folder / name, applied(text, mutant) if name == mutant.file else text)
-    return folder if len(ground.texts) > 1 and "buddy.rs" in ground.texts else folder / next(iter(ground.texts))
+    return (
+        folder if len(ground.texts) > 1 and "buddy.rs" in ground.texts else folder / next(iter(ground.texts))
+    )
 
 
 __all__ = ["MutateRequest", "Operator", "again", "list_mutants", "mutate", "status"]

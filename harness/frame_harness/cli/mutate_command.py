@@ -33,9 +33,13 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
     help="Only mutants that these operators make; repeat for more.",
 )  # fmt: skip
 @click.option("--sample", type=click.IntRange(1), help="Only so many, evenly over operators and functions.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another one, another sample.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Another one, another sample."
+)
 @click.option("--list", "lists", is_flag=True, help="List the chosen mutants, judge none.")
-@click.option("--again", default="", metavar="KEY", help="Judge this one again; show all that is known of it.")
+@click.option(
+    "--again", default="", metavar="KEY", help="Judge this one again; show all that is known of it."
+)
 @click.option(
     "--least", type=click.FloatRange(0, 100), default=100.0, show_default=True, metavar="PERCENT",
     help="The score from which on the status is 0.",

@@ -33,7 +33,7 @@ from frame_harness.memory_core.worker import SEED
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing.campaign import Ground
 from frame_harness.mutation_testing.cores import CoreTask, judge_core_mutant
-from frame_harness.mutation_testing.judging import REFERENCE, FrameTask, judge_mutant
+from frame_harness.mutation_testing.judging import REFERENCE, FrameTask
 from frame_harness.mutation_testing.reference import Reference, reference_of
 from frame_harness.mutation_testing.suite import functions_of
 from frame_harness.report.progress import Progress
@@ -73,6 +73,8 @@ class FrameGround:
         subject, machines = asked_for(request)
         texts = _of_module(subject)
         identity = _identity(subject.sha256, texts.values(), (*self.machines, self.profile))
+        from frame_harness.mutation_testing.prepared import work  # noqa: PLC0415  it collects the suite
+
         began = time.monotonic()
         path, fresh = _kept(identity), False
         if (reference := _read(path)) is None:
@@ -81,11 +83,14 @@ class FrameGround:
             about = functions_of(request.of_a_session(subject, machines))
             reference, fresh = reference_of(found.evidence, found.verdict, about), True
             write_whole(path, msgspec.json.encode(reference))
-        named, digests = self.machines or DEFAULT_MACHINES, {name: digest_of(one) for name, one in texts.items()}
+        named, digests = (
+            self.machines or DEFAULT_MACHINES,
+            {name: digest_of(one) for name, one in texts.items()},
+        )
         task = partial(_frame_task, digests, digest_of(path), named, reference.runs)
         return Ground(
             texts=self.texts(), reference=reference,
-            contract=subject.contract, work=judge_mutant, task=task, identity=identity,
+            contract=subject.contract, work=work, task=task, identity=identity,
             files=(path, *texts.values()), reference_s=time.monotonic() - began if fresh else 0.0,
         )  # fmt: skip
 
@@ -117,9 +122,7 @@ class CoreGround:
         """
         request = CoreRequest(kernel_src=self.kernel_src, profile=self.profile, seed=self.seed)
         subject = request.core().subject
-        texts = {
-            one.relative_to(subject.path).as_posix(): one for one in sorted(subject.path.rglob("*.rs"))
-        }
+        texts = {one.relative_to(subject.path).as_posix(): one for one in sorted(subject.path.rglob("*.rs"))}
         identity = _identity(subject.sha256, texts.values(), (self.profile, str(self.seed)))
         began = time.monotonic()
         path, fresh = _kept(identity), False
@@ -132,7 +135,8 @@ class CoreGround:
         runs = tuple(RunKey(MACHINE, profile) for profile in profiles_named(self.profile))
         task = partial(_core_task, digests, digest_of(path), runs, self.seed)
         return Ground(
-            texts=self.texts(), reference=reference, contract=MEMORY_CORE, work=judge_core_mutant, task=task, identity=identity,
+            texts=self.texts(), reference=reference, contract=MEMORY_CORE, work=judge_core_mutant,
+            task=task, identity=identity,
             files=(path, *texts.values()), reference_s=time.monotonic() - began if fresh else 0.0,
         )  # fmt: skip
 
@@ -185,7 +189,7 @@ def _read(path: Path) -> Reference | None:
 
 
 def _identity(sha256: str, files: Iterable[Path], settings: Iterable[str]) -> str:
-    """Return a digest of all that results depend on: subject, compiler, harness, suite, machines, settings."""
+    """Return a digest of what results depend on: subject, compiler, harness, suite, machines, settings."""
     own = (
         Path(resources.__file__).parents[1], resources.shim_dir(), resources.suite_dir(),
         resources.machines_dir(),

@@ -93,8 +93,5 @@ def _unjudged(run: RunKey, results: Sequence[CheckResult], reference: Reference)
     judged = {one.check for one in reference.results if one.run == run and one.outcome is Outcome.PASSED}
     for one in results:
         if one.check in judged and one.outcome is not Outcome.PASSED:
-            return Kill(
-                how=How.NO_PASS, run=run, check=one.check, clauses=one.clauses, message=one.message
-            )
+            return Kill(how=How.NO_PASS, run=run, check=one.check, clauses=one.clauses, message=one.message)
     return None
-

@@ -86,9 +86,7 @@ def _line(number: int, markup: Markup, mutants: Sequence[MutantReport]) -> Sourc
     killed = sum(one.judged.fate is Fate.KILLED for one in mutants)
     state = "survived" if survived else "killed" if killed else ""
     words = f"{plural(len(survived), 'mutant')} survived, {killed} killed" if state else ""
-    return SourceLine(
-        number, markup, state, _SIGNS[state], words, tuple(one.mutant.key for one in survived)
-    )
+    return SourceLine(number, markup, state, _SIGNS[state], words, tuple(one.mutant.key for one in survived))
 
 
 def _of(name: str, report: Report) -> list[MutantReport]:

@@ -9,6 +9,7 @@ import msgspec
 
 from frame_harness.base.record import Record, Seconds
 from frame_harness.coverage.lines import Coverage
+from frame_harness.image.build import COVERAGE
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import (
     CheckResult,
@@ -20,7 +21,6 @@ from frame_harness.judge.evidence import (
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.verdict import Verdict
 from frame_harness.mutation.mutants import Mutant
-from frame_harness.image.build import COVERAGE
 from frame_harness.mutation_testing.records import How, Kill
 from frame_harness.session.results import ON_THE_WAY, PREFLIGHT
 
@@ -156,9 +156,7 @@ def kill_by_reasons(reasons: Iterable[Reason]) -> Kill | None:
         if reason.kind not in (Kind.ERROR, Kind.INTERRUPTED, Kind.SKIP):
             how = _OF_KIND.get(reason.kind, How.NO_PASS)
             clauses = (reason.clause,) if reason.clause else ()
-            return Kill(
-                how=how, run=reason.run, check=reason.check, clauses=clauses, message=reason.message
-            )
+            return Kill(how=how, run=reason.run, check=reason.check, clauses=clauses, message=reason.message)
     return None
 
 

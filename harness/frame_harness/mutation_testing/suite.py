@@ -58,9 +58,7 @@ class Suite:
     mutant: Mutant
     seen: Seen = field(default_factory=Seen)
 
-    def make(
-        self, runs: Sequence[RunKey], images: Mapping[str, Image], alike: Collection[str] = ()
-    ) -> None:
+    def make(self, runs: Sequence[RunKey], images: Mapping[str, Image], alike: Collection[str] = ()) -> None:
         """Make all checks of some runs, or those up to the first that tells the mutant from the subject.
 
         Args:
@@ -205,4 +203,3 @@ def _candidate(item: pytest.Item, functions: Functions, reference: Reference) ->
     cost = reference.cost_s(run, check) if run else 0.0
     group = str(item.path) if results.shares_a_fixture(item) else ""
     return Candidate(check, results.level_of(item), _may_break(item, functions), group, cost)
-
