@@ -40,8 +40,8 @@ def mutant(**changes: Any) -> Mutant:
     """One of the line with the atomic operation."""
     start = TEXT.index("fetch_add")
     made = Mutant(
-        key="0123456789ab", operator=Operator.WRONG_FIELD, file="frame.rs", start=start, end=start + 9, line=2,
-        column=26, function="inc", before="fetch_add", after="fetch_sub",
+        key="0123456789ab", operator=Operator.WRONG_FIELD, file="frame.rs", start=start, end=start + 9,
+        line=2, column=26, function="inc", before="fetch_add", after="fetch_sub",
     )  # fmt: skip
     return replace(made, **changes)
 
