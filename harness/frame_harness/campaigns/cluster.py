@@ -8,15 +8,17 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say
+from frame_harness.base.commands import Say, Step
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.campaigns.dask_settings import load_dask
 from frame_harness.campaigns.signals import only_for_the_command
 from frame_harness.campaigns.version import version
+from frame_harness.image import cache_limit
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,6 +28,20 @@ NO_WORKERS_S: Final = 60.0
 """How long workers may be missing before a campaign ends."""
 
 
+def has_dashboard() -> bool:
+    """Whether dask can show its dashboard."""
+    return importlib.util.find_spec("bokeh") is not None
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """Have a folder for what dask writes; what a killed process left there dask removes itself."""
+    place = resources.build_dir() / "dask"
+    with writing(place), cache_limit.used(place / "dask-scratch-space"):
+        place.mkdir(parents=True, exist_ok=True)
+        yield place
+
+
 @contextlib.contextmanager
 def local_cluster(workers: int | None, say: Say | None) -> Iterator[Client]:
     """Have processes of this machine for the time of a block, one for each core or as many as asked for."""
@@ -33,26 +49,23 @@ def local_cluster(workers: int | None, say: Say | None) -> Iterator[Client]:
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
     count = workers or len(os.sched_getaffinity(0))
-    place = resources.build_dir() / "dask"
-    with writing(place):
-        place.mkdir(parents=True, exist_ok=True)
-    dashboard = "127.0.0.1:0" if importlib.util.find_spec("bokeh") else None
     with contextlib.ExitStack() as stack:
-        with only_for_the_command():
+        place = stack.enter_context(scratch())
+        with only_for_the_command(), Step("starting workers", say):
             cluster = stack.enter_context(
                 LocalCluster(
                     n_workers=count,
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",
-                    dashboard_address=dashboard,
+                    dashboard_address="127.0.0.1:0",
                     worker_dashboard_address=None,
                     silence_logs=logging.CRITICAL,
                     local_directory=str(place),
                 )
             )
             client = stack.enter_context(Client(cluster, set_as_default=False))
-        if say is not None and dashboard:
+        if say is not None and has_dashboard():
             say(f"dashboard: {client.dashboard_link}")
         yield client
 
@@ -81,6 +94,8 @@ def existing_cluster(address: str, say: Say | None) -> Iterator[Client]:
             if say is not None:
                 say(f"waiting for workers at {address}: frame-harness worker {address}")
             wait_for_workers(client, address)
+        if say is not None and has_dashboard():
+            say(f"dashboard: {client.dashboard_link}")
         yield client
 
 

@@ -11,6 +11,8 @@ OF_THE_USER: Final = "distributed.comm"
 _OURS: Final[dict[str, Any]] = {
     "logging": {"distributed": "critical", "tornado": "critical", "asyncio": "critical"},
     "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.admin.system-monitor.interval": "2s",
+    "distributed.admin.tick.interval": "500ms",
     "distributed.diagnostics.nvml": False,
     "distributed.scheduler.active-memory-manager.start": False,
     "distributed.scheduler.work-stealing-interval": "100ms",

@@ -64,12 +64,13 @@ def _executor(
 
     if settings.scheduler is None:
         client = stack.enter_context(local_cluster(settings.workers, settings.say))
-        executor = OnCluster(client, "of this machine")
+        require_version(client)
+        executor = OnCluster(client, "of this machine", shares_files=True)
         stack.enter_context(executor.working(work, {}))
         return executor
     client = stack.enter_context(existing_cluster(settings.scheduler, settings.say))
     require_version(client)
-    executor = OnCluster(client, settings.scheduler)
+    executor = OnCluster(client, settings.scheduler, shares_files=False)
     stack.enter_context(executor.working(work, files))
     return executor
 
@@ -109,6 +110,13 @@ class Running(Generic[P, R]):
         else:
             self._tasks[key] = _Task(pickle.dumps(payload), needs_compiler)
             self._waiting.append(key)
+            self._start_some()
+
+    def offer(self, path: Path) -> str:
+        """Let workers ask for a file that came up only now; return its sha256."""
+        sha256 = digest_of(path)
+        self._executor.offer(sha256, path)
+        return sha256
 
     @property
     def room(self) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from frame_harness.campaigns import files
 from frame_harness.campaigns.tasks import Came, Outcome, Work
 
 
@@ -21,6 +23,10 @@ class Executor(Protocol):
 
     def start(self, name: str, payload: bytes, *, needs_compiler: bool) -> None:
         """Begin a task; no name comes twice."""
+        ...
+
+    def offer(self, sha256: str, path: Path) -> None:
+        """Let tasks find a file."""
         ...
 
     def ended(self) -> tuple[str, Outcome]:
@@ -41,6 +47,9 @@ class InThisProcess:
 
     def start(self, name: str, payload: bytes, *, needs_compiler: bool) -> None:  # noqa: ARG002
         self._waiting.append((name, payload))
+
+    def offer(self, sha256: str, path: Path) -> None:
+        files.remember(sha256, path)
 
     def ended(self) -> tuple[str, Outcome]:
         name, payload = self._waiting.popleft()

@@ -81,6 +81,11 @@ def known(places: Mapping[str, Path]) -> Iterator[None]:
         _SOURCES.known.update(before)
 
 
+def remember(sha256: str, place: Path) -> None:
+    """Let tasks of this process find one more file, until the block of `known` ends."""
+    _SOURCES.known[sha256] = place
+
+
 def ask_through(connection: Connection, places: Mapping[str, str]) -> None:
     """Let the task of this process find files where the command has them, else ask for them."""
     _SOURCES.known.update({sha256: Path(place) for sha256, place in places.items()})

@@ -13,6 +13,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from distributed import get_worker
@@ -66,18 +67,25 @@ class Hands(WorkerPlugin):
         """Offer what this worker can do; one of another version offers nothing, and gets no task."""
         self._worker = worker
         self._lock = threading.Lock()
-        self._idle: list[_Server] = []
-        self._busy: dict[str, _Server] = {}
+        self._idle: list[Server] = []
+        self._busy: dict[str, Server] = {}
         self._closed = False
+        self._looking: asyncio.Future[None] | None = None
         # Processes end with the thread that started them.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frame-harness")
         if version() == self._version:
-            n_threads = worker.state.nthreads
-            has = await asyncio.to_thread(_has_compiler)
-            await worker.set_resources(**{hand(): n_threads} | ({COMPILER: n_threads} if has else {}))
+            await worker.set_resources(**{hand(): worker.state.nthreads})
+            # To look for a compiler may take seconds; tasks that need none shall not wait.
+            self._looking = asyncio.ensure_future(self._look_for_a_compiler(worker))
+
+    async def _look_for_a_compiler(self, worker: Worker) -> None:
+        if await asyncio.to_thread(_has_compiler):
+            await worker.set_resources(**{COMPILER: worker.state.nthreads})
 
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002
         """End all tasks, with all that they started; return when they are gone."""
+        if self._looking is not None:
+            self._looking.cancel()
         with self._lock:
             self._closed = True
             servers = [*self._idle, *self._busy.values()]
@@ -113,7 +121,7 @@ class Hands(WorkerPlugin):
                 server.close()
         return outcome
 
-    def _take(self, key: str) -> _Server:
+    def _take(self, key: str) -> Server:
         with self._lock:
             while self._idle:
                 server = self._idle.pop()
@@ -121,7 +129,7 @@ class Hands(WorkerPlugin):
                     self._busy[key] = server
                     return server
                 server.close()
-        server = self._starter.submit(_Server, self._work).result()
+        server = self._starter.submit(Server, self._work).result()
         with self._lock:
             self._busy[key] = server
             closed = self._closed
@@ -135,13 +143,16 @@ class Hands(WorkerPlugin):
         data = asyncio.run_coroutine_threadsafe(asked, loop).result()
         if data is None:
             return Fetched("", "no such file")
+        if isinstance(data, str):  # a place on this machine, of which the task sees what it holds
+            same = Path(data).is_file() and files.digest_of(Path(data)) == wanted.sha256
+            return Fetched(data) if same else Fetched("", f"{data} holds something else")
         try:
             return Fetched(str(files.keep(wanted.sha256, wanted.name, data)))
         except HarnessError as error:
             return Fetched("", error.summary)
 
 
-class _Server:
+class Server:
     """A process that does one task at a time, as its worker knows it."""
 
     def __init__(self, work: bytes) -> None:
@@ -156,6 +167,11 @@ class _Server:
         with contextlib.suppress(ConnectionError):  # heard when it is asked for something
             self._connection.send_bytes(work)
         self._asked = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
 
     @property
     def lives(self) -> bool:

@@ -18,6 +18,7 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record
 from frame_harness.campaigns.done import Done, Lost
 from frame_harness.campaigns.plan import Plan, R
+from frame_harness.campaigns.version import version
 from frame_harness.image.store import write_whole
 
 RESULTS: Final = "results.jsonl"
@@ -33,6 +34,8 @@ class CampaignRecord(Record, frozen=True, kw_only=True):
     identity: str
     command: str
     """The command line that began it."""
+    version: str
+    """Of this package: another one may come to other results."""
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -89,8 +92,9 @@ class Journal(Generic[R]):
         note = self._folder / CAMPAIGN
         if not note.is_file():
             own = CampaignRecord(
-                name=self._plan.name, identity=self._plan.identity, command=shlex.join(sys.argv)
-            )
+                name=self._plan.name, identity=self._plan.identity, command=shlex.join(sys.argv),
+                version=version(),
+            )  # fmt: skip
             write_whole(note, msgspec.json.format(msgspec.json.encode(own)))
             return
         if not resume:
@@ -104,6 +108,11 @@ class Journal(Generic[R]):
                 "--resume", str(self._folder), expected=f"this {self._plan.name} campaign",
                 actual=f"one of other files or settings, begun with: {found.command}",
                 next_step="run that command line with --resume, on the same files, or name another folder",
+            )  # fmt: skip
+        if found.version != version():
+            raise UsageError(
+                "--resume", str(self._folder), expected=f"a campaign of frame-harness {version()}",
+                actual=f"one of {found.version}", next_step="begin a new campaign, or use that version",
             )  # fmt: skip
         self._read_results()
 

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from distributed import Client, Future, KilledWorker
 
@@ -27,13 +27,19 @@ AHEAD: Final = 2
 class OnCluster:
     """The workers of a cluster, as long as a campaign runs."""
 
-    def __init__(self, client: Client, address: str) -> None:
-        self._client, self._address = client, address
+    def __init__(self, client: Client, address: str, *, shares_files: bool) -> None:
+        """Count the workers.
+
+        Args:
+            shares_files: workers see the files of the command at the same places.
+        """
+        self._client, self._address, self._shares_files = client, address, shares_files
         self._name = f"frame-harness-{uuid.uuid4().hex[:12]}"
         self._ended: queue.SimpleQueue[tuple[str, Future[Outcome]]] = queue.SimpleQueue()
         self._open: dict[str, Future[Outcome]] = {}
+        self._compiling: set[str] = set()
+        self._seen = self._seen_compiler = time.monotonic()
         self._look()
-        self._missing_since = time.monotonic()
 
     @contextlib.contextmanager
     def working(self, work: Work, files: Mapping[str, Path]) -> Iterator[None]:
@@ -43,7 +49,7 @@ class OnCluster:
             files: that the scheduler keeps for workers that do not have them.
         """
         for sha256, path in files.items():
-            self._client.set_metadata([FILES, sha256], path.read_bytes())
+            self.offer(sha256, path)
         self._client.register_plugin(Hands(self._name, work, version()), name=self._name)
         try:
             yield
@@ -63,7 +69,12 @@ class OnCluster:
             do_task, self._name, key, payload, key=key, pure=False, resources=resources
         )
         self._open[name] = future
+        if needs_compiler:
+            self._compiling.add(name)
         future.add_done_callback(lambda ended: self._ended.put((name, ended)))
+
+    def offer(self, sha256: str, path: Path) -> None:
+        self._client.set_metadata([FILES, sha256], str(path) if self._shares_files else path.read_bytes())
 
     def ended(self) -> tuple[str, Outcome]:
         while True:
@@ -75,6 +86,7 @@ class OnCluster:
                 continue
             outcome = self._outcome(future)
             del self._open[name]
+            self._compiling.discard(name)
             return name, outcome
 
     def _outcome(self, future: Future[Outcome]) -> Outcome:
@@ -90,23 +102,29 @@ class OnCluster:
             raise
 
     def _look(self) -> None:
-        """Count who can do tasks."""
+        """Count the tasks that workers of this version can do at the same time."""
         if self._client.status != "running":
             raise self._gone()
         try:
-            found: Mapping[str, Any] = self._client.nthreads()
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         except OSError as error:
             raise self._gone() from error
-        self._slots = int(sum(found.values()))
+        now = time.monotonic()
+        self._slots = sum(int(one["nthreads"]) for one in workers if hand() in one["resources"])
         if self._slots:
-            self._missing_since = time.monotonic()
+            self._seen = now
+        if not self._compiling or any(COMPILER in one["resources"] for one in workers):
+            self._seen_compiler = now
 
     def _require_workers(self) -> None:
-        if time.monotonic() > self._missing_since + NO_WORKERS_S:
-            raise HarnessError(
-                "scheduler", self._address, detail=f"has had no workers for {NO_WORKERS_S:.0f} s",
-                next_step="start workers, and go on with --resume",
-            )  # fmt: skip
+        patience = time.monotonic() - NO_WORKERS_S
+        if min(self._seen, self._seen_compiler) > patience:
+            return
+        lacking = "workers of this version" if self._seen < patience else "worker with a Rust toolchain"
+        raise HarnessError(
+            "scheduler", self._address, detail=f"has had no {lacking} for {NO_WORKERS_S:.0f} s",
+            next_step="start some, and go on with --resume",
+        )  # fmt: skip
 
     def _gone(self) -> HarnessError:
         return HarnessError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import os
 import threading
@@ -12,11 +11,9 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Final
 
-from frame_harness.base import resources
 from frame_harness.base.commands import Say
-from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError
-from frame_harness.campaigns.cluster import require_answer
+from frame_harness.campaigns.cluster import has_dashboard, require_answer, scratch
 from frame_harness.campaigns.dask_settings import load_dask
 from frame_harness.campaigns.signals import only_for_the_command
 
@@ -35,11 +32,11 @@ def serve_scheduler(host: str, port: int, say: Say) -> None:
     load_dask()
     from distributed import Scheduler  # noqa: PLC0415  an extra of the package
 
-    bokeh = importlib.util.find_spec("bokeh") is not None
-
     async def serve(stop: asyncio.Event) -> None:
         try:
-            scheduler = await Scheduler(host=host or None, port=port, dashboard=bokeh)
+            scheduler = await Scheduler(
+                host=host or None, port=port, dashboard=has_dashboard(), dashboard_address=":0"
+            )
         except (OSError, RuntimeError) as error:
             cause = error.__cause__ or error
             raise HarnessError(
@@ -66,12 +63,10 @@ def serve_workers(address: str, count: int | None, say: Say) -> None:
 
     require_answer(address)
     n_workers = count or len(os.sched_getaffinity(0))
-    place = resources.build_dir() / "dask"
-    with writing(place):
-        place.mkdir(parents=True, exist_ok=True)
 
     async def serve(stop: asyncio.Event) -> None:
         async with contextlib.AsyncExitStack() as stack:
+            place = stack.enter_context(scratch())
             try:
                 made = [
                     Nanny(
@@ -85,7 +80,8 @@ def serve_workers(address: str, count: int | None, say: Say) -> None:
                 ]
                 nannies = [await stack.enter_async_context(nanny) for nanny in made]
             except (OSError, RuntimeError, TimeoutError) as error:
-                raise _gone(address, "does not take these workers") from error
+                why = " ".join(str(error.__cause__ or error).split())
+                raise _gone(address, f"does not take these workers: {why}") from error
             say(f"{n_workers} workers of {address}; Ctrl-C ends them")
             ends = [
                 asyncio.ensure_future(stop.wait()),

@@ -97,7 +97,7 @@ class _Task:
             self._ours.close()
 
     def _wait(self, pidfd: int) -> Outcome:
-        watch = _Watch(self._work.limit_s, self._limit_bytes, time.monotonic())
+        watch = Watch(self._work.limit_s, self._limit_bytes, time.monotonic())
         look_at = time.monotonic() + LOOK_S
         while True:
             ready = wait([self._control, self._ours, pidfd], max(0.0, look_at - time.monotonic()))
@@ -127,7 +127,7 @@ class _Task:
         return None
 
 
-class _Watch:
+class Watch:
     """Says when a task is beyond what it may use."""
 
     def __init__(self, limit_s: float, limit_bytes: int | None, began: float) -> None:

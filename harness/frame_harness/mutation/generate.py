@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from frame_harness.mutation import atomics, expressions, literals, names, ranges, statements, values
+from frame_harness.mutation import (
+    atomics,
+    cargo_mutants,
+    expressions,
+    literals,
+    names,
+    ranges,
+    statements,
+    values,
+)
 from frame_harness.mutation.facts import Facts
 from frame_harness.mutation.mutants import Mutant, Operator, keyed
 from frame_harness.mutation.source import Edit, Source
@@ -29,7 +38,8 @@ def mutants_of(files: Mapping[str, bytes]) -> list[Mutant]:
     """Return the mutants of some files: file by file, each in the order of its text.
 
     Two operators that make the same text of a place make one mutant. Nothing is made in what is compiled for
-    tests alone, in attributes, comments, and in what is printed.
+    tests alone, in attributes, comments, and in what is printed. Where cargo-mutants is installed, what it
+    makes is among them.
 
     Args:
         files: what each is called, with its text.
@@ -37,16 +47,22 @@ def mutants_of(files: Mapping[str, bytes]) -> list[Mutant]:
         NotRust: one is no Rust that the parser knows.
     """
     sources = [Source.of(name, text) for name, text in files.items()]
-    facts = Facts.of(sources)
-    return keyed([mutant for source in sources for mutant in _of_file(facts, source)])
+    facts, more = Facts.of(sources), cargo_mutants.listed(files)
+    return keyed([mutant for source in sources for mutant in _of_file(facts, source, more)])
 
 
-def _of_file(facts: Facts, source: Source) -> Iterator[Mutant]:
+def _of_file(facts: Facts, source: Source, more: str) -> Iterator[Mutant]:
     found: dict[tuple[int, int, str], Mutant] = {}
-    for node, function in source.places():
-        for edit in _edits(facts, source, node):
-            if source.text[edit.start : edit.end] != edit.after.encode():
-                found.setdefault((edit.start, edit.end, edit.after), _mutant(source, edit, function))
+    places = list(source.places())
+    made = [(edit, function) for node, function in places for edit in _edits(facts, source, node)]
+    for edit in cargo_mutants.edits(more, source):
+        around = [
+            path for node, path in places if node.start_byte <= edit.start and edit.end <= node.end_byte
+        ]
+        made += [(edit, path) for path in around[-1:]]  # the innermost; none in what is not judged
+    for edit, function in made:
+        if source.text[edit.start : edit.end] != edit.after.encode():
+            found.setdefault((edit.start, edit.end, edit.after), _mutant(source, edit, function))
     yield from sorted(found.values(), key=lambda one: (one.start, one.end, _ORDER[one.operator], one.after))
 
 

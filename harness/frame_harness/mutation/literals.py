@@ -16,7 +16,7 @@ _LITERAL: Final = re.compile(r"(0[xbo])?([0-9a-fA-F_]+?)(_?(?:[ui](?:8|16|32|64|
 _BASES: Final = {"0x": (16, "x"), "0b": (2, "b"), "0o": (8, "o"), None: (10, "d")}
 _MASKING: Final = ("&", "|", "^", "&=", "|=", "^=")
 _LARGEST: Final = re.compile(r"[ui](?:8|16|32|64|128|size)::MAX")
-_CONSTANT: Final = re.compile(r"(?:\w+::)*[A-Z][A-Z0-9_]+")
+_CONSTANT: Final = re.compile(r"(?:\w+::)*[A-Z][A-Z0-9_]*")
 _TRANSPARENT: Final = ("parenthesized_expression", "unary_expression", "type_cast_expression")
 _NOT_A_VALUE: Final = ("field_expression", "array_expression", "range_expression", "tuple_pattern")
 """Where a number is the name of a field, a length, or an end of a range: that has edits of its own."""
