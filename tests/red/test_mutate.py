@@ -48,14 +48,14 @@ NEVER_RETURNS: Final = (
 )
 
 
-def requested(image: Image) -> SessionRequest:
+def requested(image: Image, checks: Sequence[str] = CHECKS) -> SessionRequest:
     machines = {
         name: one.override(limits={"request_cpu_s": 0.5})
         for name, one in load_machines([RUN.machine]).items()
     }
     return SessionRequest(
         subject=image.subject, machines=machines, profiles=(RUN.profile,), any_machine=True, evidence=True,
-        only=frozenset(CheckInRun(run=RUN, check=check) for check in CHECKS),
+        only=frozenset(CheckInRun(run=RUN, check=check) for check in checks),
         images={RUN.profile: image},
     )  # fmt: skip
 
@@ -135,6 +135,14 @@ def test_a_mutant_of_which_every_check_holds_survives_all_of_them() -> None:
 def test_of_a_profile_with_the_same_machine_code_only_what_the_compiler_says_is_looked_at() -> None:
     seen = judged((), alike=[RUN.profile])
     assert (seen.kill, seen.error, seen.checks) == (None, "", 1)
+
+
+def test_where_the_compiler_says_nothing_of_a_profile_with_the_same_code_nothing_is_looked_at() -> None:
+    image, known = image_of(), reference()
+    without = replace(known, results=tuple(one for one in known.results if one.check == DEC_REF))
+    suite = Suite(requested(image, [DEC_REF]), without, mutant())
+    suite.make([RUN], {RUN.profile: image}, [RUN.profile])
+    assert (suite.seen.kill, suite.seen.error, suite.seen.checks) == (None, "", 0)
 
 
 def test_checks_that_the_subject_was_never_judged_by_are_an_error() -> None:

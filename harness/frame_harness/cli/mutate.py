@@ -22,11 +22,11 @@ from frame_harness.cli.mutate_grounds import CoreGround, FrameGround
 from frame_harness.image.store import write_whole
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.mutation.generate import mutants_of
-from frame_harness.mutation.mutants import Mutant, Operator, applied
+from frame_harness.mutation.mutants import Mutant, applied
 from frame_harness.mutation_testing import score
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
 from frame_harness.mutation_testing.page import dumps as page
-from frame_harness.mutation_testing.records import Fate, MutantReport, Report
+from frame_harness.mutation_testing.records import Fate, MutantReport, Report, Share
 from frame_harness.mutation_testing.terminal import print_mutant, print_report
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
@@ -81,18 +81,17 @@ def mutate(request: MutateRequest) -> ExitCode:
         _publish(report, ground, request, console)
     if course.interrupted:
         click.echo(f"interrupted; go on with --resume {settings.folder}", err=True)
-    return status(report, request.least)
-
-
-def status(report: Report, least: float) -> ExitCode:
-    """Return the exit status of a campaign: an error outranks a score that is too low."""
-    if report.interrupted:
         return ExitCode.INTERRUPTED
-    if report.total.errors:
+    return status(report.total, request.least)
+
+
+def status(total: Share, least: float) -> ExitCode:
+    """Return the exit status of a campaign: an error outranks a score that is too low."""
+    if total.errors:
         return ExitCode.ERROR
-    if report.total.score is None:
+    if total.score is None:
         return ExitCode.NO_TESTS
-    return ExitCode.PASS if 100 * report.total.score >= least else ExitCode.FAIL
+    return ExitCode.PASS if 100 * total.score >= least else ExitCode.FAIL
 
 
 def _tell(one: MutantReport) -> None:
@@ -138,14 +137,15 @@ def again(request: MutateRequest, key: str) -> ExitCode:
     mutant = _named(mutants_of(ground.texts), key)
     with known({digest_of(path): path for path in ground.files}):
         judged = ground.work(ground.task(mutant))
-    print_mutant(score.reported(mutant, judged, ground.texts, ground.reference, ground.contract), console)
+    found = score.reported(mutant, judged, ground.texts, ground.reference, ground.contract)
+    print_mutant(found, console)
     console.print(f"{judged.cpu_s:.1f} s of a core, {judged.build_cpu_s:.1f} s of it for builds")
-    path = _laid_out(ground, mutant)
-    option = "--kernel-src" if isinstance(request.ground, CoreGround) else "--frame-rs"
+    folder = _laid_out(ground, mutant)
+    of_a_core = isinstance(request.ground, CoreGround)
+    path = folder if of_a_core else folder / next(iter(ground.texts))
+    option = "--kernel-src" if of_a_core else "--frame-rs"
     console.print(f"its text: {path} ({program()} check {option} {path})", soft_wrap=True)
-    alone = Course(ground, [mutant], 1, request.choice, lambda _: None)
-    alone.reports[key] = MutantReport(mutant=mutant, judged=judged, diff="")
-    return status(msgspec.structs.replace(alone.report(), total=score.share("", alone.reports.values())), 100)
+    return status(score.share("", [found]), request.least)
 
 
 def _named(mutants: list[Mutant], key: str) -> Mutant:
@@ -159,13 +159,8 @@ def _named(mutants: list[Mutant], key: str) -> Mutant:
 
 
 def _laid_out(ground: Ground, mutant: Mutant) -> Path:
-    """Write the mutant's files to where they stay; return what `check` takes."""
+    """Write the mutant's files to a folder where they stay; return that."""
     folder = build_dir() / "mutants" / mutant.key / "memory"
     for name, text in ground.texts.items():
         write_whole(folder / name, applied(text, mutant) if name == mutant.file else text)
-    return (
-        folder if len(ground.texts) > 1 and "buddy.rs" in ground.texts else folder / next(iter(ground.texts))
-    )
-
-
-__all__ = ["MutateRequest", "Operator", "again", "list_mutants", "mutate", "status"]
+    return folder

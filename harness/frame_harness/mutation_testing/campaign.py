@@ -136,13 +136,14 @@ class Course:
     def report(self) -> Report:
         """Return what came of it, mutants in the order of the text."""
         reports = tuple(self.reports[one.key] for one in self.chosen if one.key in self.reports)
-        reference = self.ground.reference
+        reference, total = self.ground.reference, score.share("all", reports)
         return Report(
             subject=reference.subject,
             generated=self.generated,
             selection=self.choice.words,
             runs=reference.runs,
-            total=score.share("all", reports),
+            score=total.score,
+            total=total,
             by_operator=score.by_operator(reports),
             by_function=score.by_function(reports),
             mutants=reports,

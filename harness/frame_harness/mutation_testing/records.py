@@ -104,8 +104,8 @@ class Report(Record, frozen=True, kw_only=True):
     """A campaign of mutants.
 
     `generated` counts all mutants of the subject, of which those in `mutants` were judged. `selection` says
-    in words which were chosen. `runs` are those that a survivor survived. `lost` counts those that came to no
-    result. `cpu_s` is the CPU time for all of them, `duration_s` the time that passed.
+    in words which were chosen. `runs` are those that a survivor survived. `score` is that of `total`. `cpu_s`
+    is the CPU time for all of them, `duration_s` the time that passed.
     """
 
     schema: int = SCHEMA
@@ -113,6 +113,7 @@ class Report(Record, frozen=True, kw_only=True):
     generated: Count
     selection: str
     runs: tuple[RunKey, ...]
+    score: float | None
     total: Share
     by_operator: tuple[Share, ...]
     by_function: tuple[Share, ...]

@@ -104,7 +104,8 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
             lines = range(mutant.line, last + 1)
             found = {check for line in lines for check in source.checks_of(line)}
             if not found:
-                own = (one for one in source.functions if one.name.endswith(mutant.function))
+                ends = (mutant.function, f"::{mutant.function}")
+                own = (one for one in source.functions if one.name == ends[0] or one.name.endswith(ends[1]))
                 found = {check for one in own for line in one.lines for check in source.checks_of(line)}
             break
         return frozenset(found - STANDS_FOR_NO_CHECK)
@@ -129,7 +130,8 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
     def new_reasons(self, verdict: Verdict) -> tuple[Reason, ...]:
         """What stands against a PASS of a mutant and not against one of the subject, worst first."""
         known = set(self.reasons)
-        return tuple(one for one in verdict.reasons if _known(one) not in known)
+        reasons = (one for one in verdict.reasons if one.kind is not Kind.SKIP)  # of a part of all checks
+        return tuple(one for one in reasons if _known(one) not in known)
 
 
 def reference_of(
@@ -153,7 +155,7 @@ def reference_of(
 def kill_by_reasons(reasons: Iterable[Reason]) -> Kill | None:
     """How reasons against a PASS tell a mutant from the subject; None where they say nothing about it."""
     for reason in reasons:
-        if reason.kind not in (Kind.ERROR, Kind.INTERRUPTED, Kind.SKIP):
+        if reason.kind not in (Kind.ERROR, Kind.INTERRUPTED):
             how = _OF_KIND.get(reason.kind, How.NO_PASS)
             clauses = (reason.clause,) if reason.clause else ()
             return Kill(how=how, run=reason.run, check=reason.check, clauses=clauses, message=reason.message)

@@ -77,7 +77,7 @@ class Suite:
         hunt = _Hunt(self, frozenset(runs), frozenset(alike))
         # pytest would collect garbage five times at the end; this process ends soon.
         status, session = run_suite(asked, "-p", "no:unraisableexception", listener=hunt, here=True)
-        if self.seen.kill is not None:
+        if self.seen.kill is not None or (not hunt.chosen and not hunt.troubles):
             return
         if hunt.troubles or session is None or session.evidence is None:
             self.seen.error = "; ".join(hunt.troubles) or f"pytest ended with status {status}, no evidence"
@@ -95,10 +95,16 @@ class Suite:
 
 
 class _Hunt:
-    """A plugin of pytest: sorts the checks, hears of each result, ends the session with the first kill."""
+    """A plugin of pytest: sorts the checks, hears of each result, ends the session with the first kill.
+
+    Attributes:
+        troubles: what went wrong in pytest, or with the checks that it collects.
+        chosen: how many checks are to be made.
+    """
 
     def __init__(self, suite: Suite, runs: frozenset[RunKey], alike: frozenset[str]) -> None:
         self.troubles: list[str] = []
+        self.chosen = 0
         self._suite, self._runs, self._alike = suite, runs, alike
         self._reference, self._mutant, self._seen = suite.reference, suite.mutant, suite.seen
         self._prepared: set[RunKey] = set()
@@ -126,6 +132,7 @@ class _Hunt:
             for item in in_order(of_run[run], seen_as, self._mutant, reaching)
             if run.profile not in self._alike or results.level_of(item) in _OF_THE_COMPILER
         ]
+        self.chosen = len(items)
 
     def _rank(self, run: RunKey) -> int:
         runs = self._reference.runs
