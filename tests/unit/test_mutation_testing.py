@@ -192,6 +192,14 @@ def test_clauses_of_checks_that_are_about_the_function_should_have_noticed() -> 
     assert clues[0].title == FRAME_METADATA.clauses["REF-07"].title
 
 
+def test_of_a_weaker_ordering_only_clauses_about_orderings_should_have_noticed() -> None:
+    weaker = mutant(operator=Operator.ORDERING)
+    assert score.clues_of(weaker, frozenset({INC, ALL}), reference(), FRAME_METADATA) == ()
+    told = reference(about={INC: frozenset({"inc"}), ORDERS: frozenset({"inc"})})
+    clues = score.clues_of(weaker, frozenset({INC, ALL}), told, FRAME_METADATA)
+    assert [one.clause for one in clues] == ["REF-08"]
+
+
 def test_where_no_check_is_about_it_those_that_run_the_line_should_have() -> None:
     clues = score.clues_of(mutant(function="x"), frozenset({INC, ALL}), reference(about={}), FRAME_METADATA)
     assert {one.clause for one in clues} == {"REF-07", "ALLOC-07"}

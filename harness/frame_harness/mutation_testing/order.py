@@ -16,7 +16,7 @@ from frame_harness.mutation.mutants import Mutant, Operator
 
 T = TypeVar("T")
 
-_OF_ORDERINGS: Final = frozenset({Operator.ORDERING, Operator.FAILURE_ORDERING, Operator.FENCE_DROPPED})
+OF_ORDERINGS: Final = frozenset({Operator.ORDERING, Operator.FAILURE_ORDERING, Operator.FENCE_DROPPED})
 _OF_SEVERAL_CPUS: Final = frozenset({Operator.RMW_SPLIT, Operator.LOCK_RELEASED})
 _SEVERAL_CPUS: Final = frozenset({Level.INTERLEAVING, Level.STORM})
 
@@ -54,7 +54,7 @@ def tier(candidate: Candidate, mutant: Mutant, reaching: frozenset[str]) -> Tier
     """Return where a check stands."""
     level, reaches = candidate.level, candidate.check in reaching
     if level is Level.COMPILED:
-        return Tier.MADE_FOR_IT if mutant.operator in _OF_ORDERINGS else Tier.COMPILED
+        return Tier.MADE_FOR_IT if mutant.operator in OF_ORDERINGS else Tier.COMPILED
     if level in _SEVERAL_CPUS and reaches:
         return Tier.MADE_FOR_IT if mutant.operator in _OF_SEVERAL_CPUS else Tier.SEVERAL_CPUS
     if level is Level.DECLARATION:

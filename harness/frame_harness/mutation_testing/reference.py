@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
@@ -82,6 +83,14 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
         """How long a check took; for ever where it was not made."""
         known = self._by_check.get((run, check))
         return known.duration_s if known else float("inf")
+
+    @cached_property
+    def breadth(self) -> Counter[str]:
+        """How many lines each check runs."""
+        sources = self.coverage.sources if self.coverage else ()
+        return Counter(
+            source.checks[place] for source in sources for line in source.lines for place in line.checks
+        )
 
     def knows(self, run: RunKey, check: str) -> bool:
         """Whether a check was made on the subject."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from frame_harness.contract.clauses import ClauseKind
 from frame_harness.contract.contract import Contract
 from frame_harness.mutation.mutants import Mutant, diff
-from frame_harness.mutation_testing.order import names
+from frame_harness.mutation_testing.order import OF_ORDERINGS, names
 from frame_harness.mutation_testing.records import Clue, Fate, Judged, MutantReport, Share
 from frame_harness.mutation_testing.reference import Reference
 
@@ -35,8 +37,8 @@ def clues_of(
     """Return the clauses that should have noticed a mutant, those that are most about its function first.
 
     A clause is one where a check of it names the function, or where the contract says that the function can
-    break it. Where there is none, these are the clauses whose checks run the line, those with the fewest
-    other checks first.
+    break it. Where there is none, these are the clauses whose checks run the line, those first whose checks
+    run the fewest lines. For a weaker memory ordering only clauses about orderings count: no other notices.
     """
     checks: dict[str, set[str]] = defaultdict(set)
     clauses_of = {one.check: one.clauses for one in reference.results}
@@ -51,12 +53,17 @@ def clues_of(
         for clause in clauses
         if clause in checks
     }
+    if mutant.operator in OF_ORDERINGS:
+        about = {clause for clause in about if ClauseKind.ORDERING in contract.clauses[clause].kinds}
+        if not about:
+            return ()
     told = {clause: names(contract.functions.of_clause.get(clause, ()), mutant) for clause in checks}
     ran = {clause: checks[clause] & reaching for clause in checks}
     chosen = about or {clause for clause in checks if ran[clause]}
 
-    def rank(clause: str) -> tuple[bool, bool, int, int]:
-        return not told[clause], not ran[clause], len(checks[clause]), contract.clauses.rank(clause)
+    def rank(clause: str) -> tuple[bool, int, int]:
+        lines = min((reference.breadth[check] for check in ran[clause]), default=sys.maxsize)
+        return not told[clause], lines, contract.clauses.rank(clause)
 
     return tuple(
         Clue(

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from frame_harness.base.text import plural, printable, seconds
+from frame_harness.mutation_testing.order import OF_ORDERINGS
 from frame_harness.mutation_testing.records import Fate, Judged, MutantReport, Report, Share
 
 _DIFF: Final = {"+": "green", "-": "red", "@": "cyan"}
@@ -72,7 +73,8 @@ def _of_a_survivor(one: MutantReport) -> Iterator[tuple[str, str]]:
     for place, clue in enumerate(one.clues):
         yield "" if place else "clauses", f"{clue.clause:<9} {clue.title}"
     if not one.clues:
-        yield "clauses", "none is about it"
+        words = "no clause asks for more" if one.mutant.operator in OF_ORDERINGS else "none is about it"
+        yield "clauses", words
 
 
 def _print_shares(what: str, shares: Sequence[Share], console: Console) -> None:
