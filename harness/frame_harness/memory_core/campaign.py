@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 
-from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.histories.shrink import shrink
 from frame_harness.memory_core.catalogue import (
@@ -41,6 +39,7 @@ from frame_harness.memory_core.steps import (
     operations_of,
     steps_of,
 )
+from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
 
 OFFERS = ("kinds", "poison", "protected", "tables", "hhdm", "slots", "ownership")
@@ -71,47 +70,6 @@ WORK_OF = (
 """Of which operations work is counted: the number of the map, order, kind."""
 SPOILT = 2
 """So many starts that end at a known fault, and a map is left alone: nothing else can be seen behind it."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A fault with the shortest case found that shows it.
-
-    Attributes:
-        fresh: whether a guest that has just booted shows it, too; None where that was not tried.
-    """
-
-    failure: Failure
-    fresh: bool | None
-
-
-@dataclass
-class Tally:
-    """What a campaign has done so far."""
-
-    found: dict[Key, Found] = field(default_factory=dict)
-    maps: int = 0
-    histories: int = 0
-    planned: int = HISTORIES
-    storms: int = 0
-    hangs: int = 0
-    left_out: str = ""
-    """Which maps the host had no room for, and why."""
-    known: frozenset[Key] = frozenset()
-    """Faults that are known before, and not found again."""
-    shortens: bool = True
-    """Whether a case that shows a fault is made shorter."""
-
-    @property
-    def all_known(self) -> tuple[Key, ...]:
-        """Faults that are known by now."""
-        return (*self.known, *self.found)
-
-    @property
-    def words(self) -> str:
-        """How far it is."""
-        faults = plural(len(self.found), "fault")
-        return f"{plural(self.maps, 'map')}, {self.histories} of {self.planned} histories, {faults}"
 
 
 Offers = Mapping[str, bool]

@@ -15,8 +15,6 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, LayoutEvidence, RunKey, SelftestEvidence, Witness
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.campaign import (
-    Found,
-    Tally,
     campaign,
     huge_site,
     large_site,
@@ -35,6 +33,7 @@ from frame_harness.memory_core.owning_steps import OwningStep
 from frame_harness.memory_core.playing import SLOT_CLAUSES
 from frame_harness.memory_core.sightings import all_of
 from frame_harness.memory_core.steps import Step, map_of
+from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.work import require_counting
 from frame_harness.session.run import Ledger, Run, unhandled
 
