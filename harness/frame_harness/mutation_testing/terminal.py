@@ -11,6 +11,7 @@ from rich.text import Text
 from frame_harness.base.text import plural, printable, seconds
 from frame_harness.mutation_testing.order import OF_ORDERINGS
 from frame_harness.mutation_testing.records import Fate, Judged, MutantReport, Report, Share
+from frame_harness.report.text import matrix
 
 _DIFF: Final = {"+": "green", "-": "red", "@": "cyan"}
 _MOST_ROWS: Final = 12
@@ -69,7 +70,8 @@ def _of_a_kill(judged: Judged) -> Iterator[tuple[str, str]]:
 def _of_a_survivor(one: MutantReport) -> Iterator[tuple[str, str]]:
     if one.judged.fate is not Fate.SURVIVED:
         return
-    yield "reached", f"by {plural(one.reached_by, 'check')}; {one.judged.checks} made in all"
+    by = f"by {plural(one.reached_by, 'check')}" if one.reached_by else "nobody knows by which checks"
+    yield "reached", f"{by}; {one.judged.checks} made in all"
     for place, clue in enumerate(one.clues):
         yield "" if place else "clauses", f"{clue.clause:<9} {clue.title}"
     if not one.clues:
@@ -97,8 +99,7 @@ def summary(report: Report) -> Iterator[str]:
     judged = len(report.mutants)
     selected = f" ({report.selection})" if report.selection else ""
     yield f"{judged} of {plural(report.generated, 'mutant')} judged{selected}"
-    runs = ", ".join(map(str, report.runs))
-    yield f"a survivor survived {runs}"
+    yield f"a survivor survived every check on {matrix(report.runs)}"
     each = report.cpu_s / judged if judged else 0.0
     reference = f", {seconds(report.reference_s)} before it for the subject" if report.reference_s else ""
     yield f"{each:.1f} s of a core each; {seconds(report.duration_s)} in all{reference}"
