@@ -17,7 +17,7 @@ CHECK   := $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE))
 unexport $(filter-out PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX PYTHONUNBUFFERED,$(filter PYTHON%,$(.VARIABLES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor qemu-test watch test mutants lint check bench fuzz storm clauses pictures clean
+.PHONY: help setup doctor qemu-test watch mutate test mutants lint check bench fuzz storm clauses pictures clean
 
 help: ## show this menu
 	@sed -n 's/^\([a-z-]*\): .*## /  make \1\t/p' Makefile | expand -t 22
@@ -35,6 +35,9 @@ qemu-test: setup ## judge a frame.rs (FRAME_RS=…, else the built-in one) under
 
 watch: setup ## judge FRAME_RS=… or KERNEL_SRC=… again each time it is saved, until Ctrl-C
 	@$(HARNESS) watch $(CHECK) $(ARGS)
+
+mutate: setup ## put bugs into FRAME_RS=… or KERNEL_SRC=…, say which of them nobody would notice
+	@$(HARNESS) mutate $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(ARGS)
 
 test: lint ## run everything that proves the harness itself
 	@$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)

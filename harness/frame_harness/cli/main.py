@@ -16,6 +16,7 @@ from frame_harness.cli.coverage_command import coverage_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
 from frame_harness.cli.fuzz_commands import corpus_command, fuzz_command, replay_command
+from frame_harness.cli.mutate_command import mutate_command
 from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
 from frame_harness.cli.storm_command import storm_command
 from frame_harness.judge.exit_codes import ExitCode, table
@@ -304,6 +305,7 @@ for command in (
     fuzz_command,
     judge_command,
     replay_command,
+    mutate_command,
     rewind_command,
     scheduler_command,
     show_command,

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from frame_harness.base.text import plural, printable, seconds
 from frame_harness.contract.contract import Contract
-from frame_harness.html_report import excerpt, tables
+from frame_harness.html_report import excerpt, shell, tables
 from frame_harness.html_report.annotated import CoveredSource, annotated
 from frame_harness.html_report.figures import Figure, Scene, figures_of, split_command
 from frame_harness.html_report.memory import NOTHING, Memory
@@ -27,7 +20,6 @@ from frame_harness.judge.findings import Finding
 from frame_harness.judge.verdict import Verdict
 from frame_harness.pictures import frame_map, palette
 from frame_harness.pictures.moment import WHOLE_TABLE, Moment, moment_of
-from frame_harness.pictures.svg import STYLE as PICTURE_STYLE
 from frame_harness.report.origins import origin_words
 
 _OTHERS = 2
@@ -107,8 +99,8 @@ def dumps(
     builder = _Builder(contract, memories or {}, sources or {})
     findings = [builder.finding(finding, at) for at, finding in enumerate(verdict.findings, start=1)]
     stopped = [builder.result(result) for result in tables.stopped(evidence)]
-    style, script = _style(), _text("report.js")
-    return _environment().get_template("report.html.j2").render(
+    style, script = shell.style(), shell.text("report.js")
+    return shell.environment().get_template("report.html.j2").render(
         evidence=evidence, verdict=verdict, baseline=baseline, contract=contract,
         findings=[one for one in findings if not one.finding.known],
         known=[one for one in findings if one.finding.known], stopped=stopped,
@@ -116,8 +108,8 @@ def dumps(
         sections=tables.sections(contract, verdict), reasons=tables.reasons(verdict),
         skipped=tables.skipped(evidence), looks=palette.LOOKS,
         annotated=[annotated(one, sources or {}) for one in coverage],
-        style=Markup(style), script=Markup(script), style_sha=_sha(style), script_sha=_sha(script),
-        memory=Markup(_json(builder.packed.document() | {"looks": _looks()})),
+        style=Markup(style), script=Markup(script), style_sha=shell.sha(style), script_sha=shell.sha(script),
+        memory=Markup(shell.json_text(builder.packed.document() | {"looks": _looks()})),
     )  # fmt: skip
 
 
@@ -219,7 +211,8 @@ class _Builder:
         last = known[-1][1].runs
         telling = bool(marked) or (before is not None and before.runs.counts() != last.counts())
         names = tuple(name for name, _ in known)
-        return MemoryView(names, _json(document), overviews, legend, last.n_frames, bool(marked), telling)
+        data = shell.json_text(document)
+        return MemoryView(names, data, overviews, legend, last.n_frames, bool(marked), telling)
 
     def _overviews(
         self, known: Sequence[tuple[str, Moment]], marked: Sequence[int]
@@ -246,61 +239,3 @@ def _console(transcript: str, result: CheckResult) -> tuple[str, ...]:
     """The end of a console: of the transcript where there is one."""
     lines = transcript[-_CONSOLE_CHARACTERS:].splitlines() if transcript else result.console_tail
     return tuple(lines[-_CONSOLE_LINES:])
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("frame_harness.html_report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"printable": printable, "seconds": seconds}
-    environment.globals |= {"plural": plural}
-    return environment
-
-
-def _text(name: str) -> str:
-    return (resources.files("frame_harness.html_report") / name).read_text(encoding="utf-8")
-
-
-@cache
-def _style() -> str:
-    """One style sheet; each theme's part stands twice: as the system's wish, and as the reader's."""
-    light, dark = (
-        "\n".join([palette.style(theme), _text(f"{theme}.css").strip()]) for theme in ("light", "dark")
-    )
-    code = {theme: excerpt.style(theme) for theme in ("light", "dark")}
-    parts = [
-        PICTURE_STYLE, palette.CLASSES, f":root {{ {light} }}",
-        f"@media (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {{ {dark} }} }}",
-        f":root[data-theme=dark] {{ {dark} }}",
-        code["light"],
-        *_plain_code(),
-        "@media (prefers-color-scheme: dark) {",
-        *_scoped(code["dark"], ":root:not([data-theme=light])"), "}",
-        *_scoped(code["dark"], ":root[data-theme=dark]"),
-        _text("report.css"),
-    ]  # fmt: skip
-    return "\n".join(parts)
-
-
-def _plain_code() -> Iterator[str]:
-    """In dark colors no token keeps its light one; `:where` leaves the last word to the theme's own rules."""
-    plain = ".code :where(span) { color: inherit; font-style: inherit; }"
-    yield f"@media (prefers-color-scheme: dark) {{ :root:not([data-theme=light]) {plain} }}"
-    yield f":root[data-theme=dark] {plain}"
-
-
-def _scoped(rules: str, scope: str) -> Iterator[str]:
-    yield from (f"{scope} {rule}" for rule in rules.split("\n"))
-
-
-def _sha(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
-
-
-def _json(value: object) -> str:
-    """JSON that may stand in a script element: no markup can end it."""
-    text = json.dumps(value, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

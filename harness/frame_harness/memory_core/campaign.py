@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 
-from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.histories.shrink import shrink
 from frame_harness.memory_core.catalogue import (
@@ -41,6 +39,7 @@ from frame_harness.memory_core.steps import (
     operations_of,
     steps_of,
 )
+from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
 
 OFFERS = ("kinds", "poison", "protected", "tables", "hhdm", "slots", "ownership")
@@ -71,38 +70,6 @@ WORK_OF = (
 """Of which operations work is counted: the number of the map, order, kind."""
 SPOILT = 2
 """So many starts that end at a known fault, and a map is left alone: nothing else can be seen behind it."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A fault with the shortest case found that shows it.
-
-    Attributes:
-        fresh: whether a guest that has just booted shows it, too; None where that was not tried.
-    """
-
-    failure: Failure
-    fresh: bool | None
-
-
-@dataclass
-class Tally:
-    """What a campaign has done so far."""
-
-    found: dict[Key, Found] = field(default_factory=dict)
-    maps: int = 0
-    histories: int = 0
-    planned: int = HISTORIES
-    storms: int = 0
-    hangs: int = 0
-    left_out: str = ""
-    """Which maps the host had no room for, and why."""
-
-    @property
-    def words(self) -> str:
-        """How far it is."""
-        faults = plural(len(self.found), "fault")
-        return f"{plural(self.maps, 'map')}, {self.histories} of {self.planned} histories, {faults}"
 
 
 Offers = Mapping[str, bool]
@@ -166,6 +133,9 @@ def campaign(
     counting: Site | None = None,
     huge: Site | None = None,
     histories: int = HISTORIES,
+    known: frozenset[Key] = frozenset(),
+    *,
+    shortens: bool = True,
 ) -> Tally:
     """Start on every map of the catalogue, play operations on these and on random maps, then storms.
 
@@ -176,8 +146,10 @@ def campaign(
         counting: where work is counted, that of starts behind the maps of the first site.
         huge: where maps of tens of GiB are played, last of all but storms: each start takes seconds.
         histories: so many, beside those of owners.
+        known: faults that are not looked for.
+        shortens: make cases that show faults shorter.
     """
-    tally, spoilt = Tally(planned=histories), Counter[str]()
+    tally, spoilt = Tally(planned=histories, known=known, shortens=shortens), Counter[str]()
     cases = cases_of(sites, seed, tally, spoilt, histories, counting=counting, huge=huge)
     for site, name, steps in cases:
         _try(site.core, name, steps, tally, spoilt)
@@ -328,7 +300,7 @@ def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tal
 def _breaks(core: CoreGuest, steps: Sequence[Step], tally: Tally) -> bool:
     """Play a storm as it is: a race does not show each time, so that no shorter case can be trusted."""
     tally.storms += 1
-    failure = play(core, steps, tally.found)
+    failure = play(core, steps, tally.all_known)
     if failure is None:
         return False
     tally.hangs += failure.hung
@@ -340,8 +312,8 @@ def _breaks(core: CoreGuest, steps: Sequence[Step], tally: Tally) -> bool:
 
 def _is_known(failure: Failure, tally: Tally) -> bool:
     """Whether it is known, or panics where one CPU alone does."""
-    known = {cause for _, cause in tally.found}
-    return failure.clause in tally.found or bool(failure.at and failure.violation.cause in known)
+    causes = {cause for _, cause in tally.all_known}
+    return failure.clause in tally.all_known or bool(failure.at and failure.violation.cause in causes)
 
 
 def _map_for(
@@ -367,14 +339,18 @@ def _small_map(rng: random.Random, site: Site) -> MemoryMap:
 
 def _try(core: CoreGuest, name: str, steps: Sequence[Step], tally: Tally, spoilt: Counter[str]) -> None:
     """Play a case as often as it shows something new: behind one fault there may be another."""
-    while (failure := play(core, steps, tally.found)) is not None:
+    while (failure := play(core, steps, tally.all_known)) is not None:
         tally.hangs += failure.hung
         if not operations_of(failure.steps):
             spoilt[name] += 1
         key = failure.clause
-        if key in tally.found:
+        if key in tally.all_known:
             return
-        tally.found[key] = _shortened(core, failure, tuple(tally.found))
+        if not tally.shortens:
+            tally.found[key] = Found(failure, fresh=None)
+            core.renew()
+            return
+        tally.found[key] = _shortened(core, failure, tally.all_known)
 
 
 def _shortened(core: CoreGuest, failure: Failure, known: tuple[Key, ...]) -> Found:

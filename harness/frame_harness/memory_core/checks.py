@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Mapping
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedCheck, RunKey
-from frame_harness.memory_core.campaign import Found
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.design import Design
 from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.steps import map_of, operations_of, written
+from frame_harness.memory_core.tally import Found
 
 NAME = "cases"
 

@@ -26,7 +26,6 @@ from frame_harness.gathering.writing import write_guest
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.judge.evidence import CheckResult
 from frame_harness.memory_core.as_memory import as_memory
-from frame_harness.memory_core.campaign import Found
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.guest import CoreGuest
@@ -34,6 +33,7 @@ from frame_harness.memory_core.judging import Key
 from frame_harness.memory_core.machines import is_huge
 from frame_harness.memory_core.play import play
 from frame_harness.memory_core.steps import Step, Storm, counts_work, map_of, operations_of, written
+from frame_harness.memory_core.tally import Found
 
 MOST: Final = 40
 """Cases of one build that are played once more."""

@@ -14,7 +14,7 @@ from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.base.record import Record
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.judge.ways import words_of
-from frame_harness.memory_core.campaign import MOST_HANGS, OFFERS, Found, Tally, cases_of, small_site
+from frame_harness.memory_core.campaign import HISTORIES, MOST_HANGS, OFFERS, cases_of, small_site
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.history import Shown
@@ -38,6 +38,7 @@ from frame_harness.memory_core.steps import (
     operations_of,
     written,
 )
+from frame_harness.memory_core.tally import Found, Tally
 
 NEAR: Final = (*((0, longer) for longer in (*range(1, 17), 64, 256)), *((1, longer) for longer in range(17)))
 """So many frames later the free pieces of maps near by begin, and so many later they end."""
@@ -195,7 +196,7 @@ def survey(core: CoreGuest, seed: int, say: Callable[[str], None]) -> dict[Fault
 
     No case is shortened: it only tells that a version has a fault. Races are not looked for.
     """
-    tally, spoilt = Tally(), Counter[str]()
+    tally, spoilt = Tally(planned=HISTORIES), Counter[str]()
     say("survey")
     for site, name, steps in cases_of([small_site(core)], seed, tally, spoilt, SURVEYED, OWNERS_SURVEYED):
         while (failure := play(site.core, steps, tally.found)) is not None:

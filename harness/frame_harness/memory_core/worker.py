@@ -15,8 +15,6 @@ from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, LayoutEvidence, RunKey, SelftestEvidence, Witness
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.campaign import (
-    Found,
-    Tally,
     campaign,
     huge_site,
     large_site,
@@ -35,6 +33,7 @@ from frame_harness.memory_core.owning_steps import OwningStep
 from frame_harness.memory_core.playing import SLOT_CLAUSES
 from frame_harness.memory_core.sightings import all_of
 from frame_harness.memory_core.steps import Step, map_of
+from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.work import require_counting
 from frame_harness.session.run import Ledger, Run, unhandled
 
@@ -65,6 +64,8 @@ class Task:
         archive: the folder that what cases with faults leave goes to; None where nothing is kept.
         number: of this task among others that use the same folder.
         without_ownership: what this version lacks for the ownership of blocks; empty where that is judged.
+        known: faults that are not looked for.
+        until_first: end with the first fault that is not known, by whatever case shows it.
     """
 
     key: RunKey
@@ -77,6 +78,8 @@ class Task:
     design: Design = TREE
     archive: Path | None = None
     number: int = 0
+    known: frozenset[Key] = frozenset()
+    until_first: bool = False
 
 
 Say = Callable[[str], None]
@@ -156,10 +159,13 @@ def _play(task: Task, cores: Cores, say: Say) -> _Played:
         if tally.maps + tally.histories >= told + TOLD_EVERY:
             told = tally.maps + tally.histories
             say(tally.words)
-        return True
+        return not (task.until_first and tally.found)
 
     sites = [small_site(cores.small), large_site(cores.large)]
-    tally = campaign(sites, task.seed, tell, work_site(cores.counting), huge_site(cores.huge))
+    tally = campaign(
+        sites, task.seed, tell, work_site(cores.counting), huge_site(cores.huge), known=task.known,
+        shortens=not task.until_first,
+    )  # fmt: skip
     return _Played(tally.found, tally.maps + tally.histories, left_out=tally.left_out)
 
 

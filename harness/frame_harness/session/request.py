@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from frame_harness.contract.contract import Contract
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import COVERAGE, PROFILES
+from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, RunKey, SourceFile, SubjectInfo
 from frame_harness.machine.definition import DEFAULT_MACHINE, Machine, load_machine, load_machines
@@ -36,6 +37,7 @@ class SessionRequest:
         measures_coverage: what runs of the subject is taken down, in a run of the profile `cov`.
         archive: the folder that what failing checks leave goes to; None where nothing is kept.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
+        images: by profile those of the subject that are built already.
     """
 
     subject: Subject
@@ -51,6 +53,7 @@ class SessionRequest:
     measures_coverage: bool = False
     archive: Path | None = None
     red: str = ""
+    images: Mapping[str, Image] = field(default_factory=dict)
 
     @property
     def builds(self) -> tuple[str, ...]:

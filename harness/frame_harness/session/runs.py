@@ -129,7 +129,8 @@ class Runs:
         if profile not in self._images:
             try:
                 found = self._toolchain = self._toolchain or find_toolchain(say=self._say)
-                image = build(self._request.subject, profile, toolchain=found, say=self._say)
+                image = self._request.images.get(profile)
+                image = image or build(self._request.subject, profile, toolchain=found, say=self._say)
                 if self._request.measures_coverage and profile == COVERAGE:
                     self._lines = code_lines(image, found, self._say)
                 self._images[profile] = image

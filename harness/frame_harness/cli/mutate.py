@@ -1,0 +1,166 @@
+"""Says which bugs in a subject nobody would notice: makes mutants of it and judges each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+from rich.console import Console
+
+from frame_harness.base import report_files
+from frame_harness.base.errors import UsageError
+from frame_harness.base.program import program
+from frame_harness.base.resources import build_dir
+from frame_harness.base.text import plural
+from frame_harness.campaigns.files import digest_of, known
+from frame_harness.campaigns.plan import Settings
+from frame_harness.cli.mutate_grounds import CoreGround, FrameGround
+from frame_harness.image.store import write_whole
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.mutation.generate import mutants_of
+from frame_harness.mutation.mutants import Mutant, applied
+from frame_harness.mutation_testing import score
+from frame_harness.mutation_testing.campaign import Choice, Course, Ground
+from frame_harness.mutation_testing.page import dumps as page
+from frame_harness.mutation_testing.records import Fate, MutantReport, Report, Share
+from frame_harness.mutation_testing.terminal import print_mutant, print_report
+from frame_harness.report.progress import Progress
+from frame_harness.report.terminal import console_for
+
+_FOLDER: Final = "campaigns"
+
+
+@dataclass(frozen=True)
+class MutateRequest:
+    """What to make mutants of, which, where they are judged, where reports go.
+
+    Attributes:
+        least: the score in percent from which on the campaign passes.
+        command: what names the subject on the command line, to judge one mutant again.
+    """
+
+    ground: FrameGround | CoreGround
+    command: str
+    choice: Choice = field(default_factory=Choice)
+    least: float = 100.0
+    workers: int | None = None
+    scheduler: str | None = None
+    out: Path | None = None
+    resume: Path | None = None
+    json: Path | None = None
+    html: Path | None = None
+
+
+def mutate(request: MutateRequest) -> ExitCode:
+    """Judge mutants of a subject, report which survive, return the process exit status.
+
+    Raises:
+        HarnessError: the request makes no sense, or the subject itself cannot be judged.
+    """
+    report_files.make_way((request.json, request.html), ())
+    console = console_for()
+    with Progress(console) as progress:
+        ground = request.ground.made(progress)
+    mutants = mutants_of(ground.texts)
+    chosen = request.choice.of(mutants)
+    settings = Settings(
+        workers=request.workers, scheduler=request.scheduler,
+        folder=request.resume or request.out or _folder(),
+        resume=request.resume is not None, say=lambda words: click.echo(words, err=True),
+    )  # fmt: skip
+    click.echo(f"mutants: {len(chosen)} of {len(mutants)}; results in {settings.folder}", err=True)
+    course = Course(ground, chosen, len(mutants), request.choice, _tell)
+    try:
+        course.run(settings)
+    finally:
+        report = course.report()
+        _publish(report, ground, request, console)
+    if course.interrupted:
+        click.echo(f"interrupted; go on with --resume {settings.folder}", err=True)
+        return ExitCode.INTERRUPTED
+    return status(report.total, request.least)
+
+
+def status(total: Share, least: float) -> ExitCode:
+    """Return the exit status of a campaign: an error outranks a score that is too low."""
+    if total.errors:
+        return ExitCode.ERROR
+    if total.score is None:
+        return ExitCode.NO_TESTS
+    return ExitCode.PASS if 100 * total.score >= least else ExitCode.FAIL
+
+
+def _tell(one: MutantReport) -> None:
+    """Say at once what a person may want to look at while the campaign goes on."""
+    if one.judged.fate in (Fate.SURVIVED, Fate.ERROR):
+        mutant = one.mutant
+        click.echo(f"{one.judged.fate}: {mutant.key} {mutant.operator} {mutant.function}", err=True)
+
+
+def _publish(report: Report, ground: Ground, request: MutateRequest, console: Console) -> None:
+    print_report(report, console, f"{program()} mutate {request.command}--again".strip())
+    files: dict[Path, str] = {}
+    if request.json is not None:
+        files[request.json] = msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
+    if request.html is not None:
+        files[request.html] = page(report, {name: text.decode() for name, text in ground.texts.items()})
+    report_files.write(files)
+
+
+def _folder() -> Path:
+    return build_dir() / _FOLDER / time.strftime("mutate-%Y-%m-%dT%H-%M-%S")
+
+
+def list_mutants(request: MutateRequest) -> ExitCode:
+    """List the mutants that are chosen, a line each; nothing is built."""
+    for one in request.choice.of(mutants_of(request.ground.texts())):
+        before, after = (" ".join(text.split())[:40] for text in (one.before, one.after))
+        click.echo(
+            f"{one.key}  {one.operator:<20} {one.file}:{one.line:<5} {one.function}  {before} → {after}"
+        )
+    return ExitCode.PASS
+
+
+def again(request: MutateRequest, key: str) -> ExitCode:
+    """Build and judge one mutant again, show all that is known of it; leave its text for `check`.
+
+    Raises:
+        UsageError: there is no such mutant.
+    """
+    console = console_for()
+    with Progress(console) as progress:
+        ground = request.ground.made(progress)
+    mutant = _named(mutants_of(ground.texts), key)
+    with known({digest_of(path): path for path in ground.files}):
+        judged = ground.work(ground.task(mutant))
+    found = score.reported(mutant, judged, ground.texts, ground.reference, ground.contract)
+    print_mutant(found, console)
+    console.print(f"{judged.cpu_s:.1f} s of a core, {judged.build_cpu_s:.1f} s of it for builds")
+    folder = _laid_out(ground, mutant)
+    of_a_core = isinstance(request.ground, CoreGround)
+    path = folder if of_a_core else folder / next(iter(ground.texts))
+    option = "--kernel-src" if of_a_core else "--frame-rs"
+    console.print(f"its text: {path} ({program()} check {option} {path})", soft_wrap=True)
+    return status(score.share("", [found]), request.least)
+
+
+def _named(mutants: list[Mutant], key: str) -> Mutant:
+    found = [one for one in mutants if one.key.startswith(key)]
+    if len(found) != 1:
+        raise UsageError(
+            "--again", key, expected="the key of one mutant",
+            actual=plural(len(found), "mutant"), next_step="copy the key of a report on this very text",
+        )  # fmt: skip
+    return found[0]
+
+
+def _laid_out(ground: Ground, mutant: Mutant) -> Path:
+    """Write the mutant's files to a folder where they stay; return that."""
+    folder = build_dir() / "mutants" / mutant.key / "memory"
+    for name, text in ground.texts.items():
+        write_whole(folder / name, applied(text, mutant) if name == mutant.file else text)
+    return folder

@@ -1,0 +1,95 @@
+"""The command `mutate`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
+from frame_harness.mutation.mutants import SENTENCES, Operator
+
+
+@click.command(
+    "mutate",
+    epilog="\b\nOperators:\n" + "\n".join(f"  {name:21}{words}" for name, words in SENTENCES.items()),
+)
+@frame_rs_option("to make mutants of")
+@click.option(
+    "--kernel-src", type=click.Path(path_type=Path), envvar="KERNEL_SRC", show_envvar=True,
+    help="A kernel tree instead: mutants of its memory core, judged by the core's cases.",
+)  # fmt: skip
+@click.option("--machine", "machines", multiple=True, help="As for `check`; repeat for more.")
+@click.option("--profile", type=click.Choice(["dev", "release", "both"]), default="both", show_default=True)
+@click.option(
+    "--function", "functions", multiple=True, metavar="PATTERN",
+    help="Only mutants of these functions, such as 'MetaSlot::*'; repeat for more.",
+)  # fmt: skip
+@click.option(
+    "--operator", "operators", multiple=True, metavar="NAME", type=click.Choice(list(Operator)),
+    help="Only mutants that these operators make; repeat for more.",
+)  # fmt: skip
+@click.option("--sample", type=click.IntRange(1), help="Only so many, evenly over operators and functions.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Another one, another sample."
+)
+@click.option("--list", "lists", is_flag=True, help="List the chosen mutants, judge none.")
+@click.option(
+    "--again", default="", metavar="KEY", help="Judge this one again; show all that is known of it."
+)
+@click.option(
+    "--least", type=click.FloatRange(0, 100), default=100.0, show_default=True, metavar="PERCENT",
+    help="The score from which on the status is 0.",
+)  # fmt: skip
+@click.option("--workers", type=click.IntRange(1), help="Processes that judge; default: one for each CPU.")
+@click.option("--scheduler", metavar="ADDRESS", help="A cluster of dask to use, such as tcp://host:8786.")
+@click.option("--out", type=FOLDER, metavar="DIR", help="Keep the results there as they come.")
+@click.option("--resume", type=FOLDER, metavar="DIR", help="Go on with the campaign whose results are there.")
+@click.option("--json", "json_", type=FILE, help="Write the report as JSON.")
+@click.option("--html", type=FILE, help="Write the report as one HTML page.")
+def mutate_command(
+    frame_rs: Path | None,
+    kernel_src: Path | None,
+    machines: tuple[str, ...],
+    profile: str,
+    functions: tuple[str, ...],
+    operators: tuple[str, ...],
+    sample: int | None,
+    seed: int,
+    lists: bool,
+    again: str,
+    least: float,
+    workers: int | None,
+    scheduler: str | None,
+    out: Path | None,
+    resume: Path | None,
+    json_: Path | None,
+    html: Path | None,
+) -> NoReturn:
+    """Put a bug into the subject, and another, and another: say which of them `check` does not notice."""
+    from frame_harness.cli import mutate  # noqa: PLC0415  the other commands start faster without it
+    from frame_harness.cli.mutate_grounds import CoreGround, FrameGround  # noqa: PLC0415
+    from frame_harness.mutation_testing.campaign import Choice  # noqa: PLC0415
+
+    if kernel_src is not None:
+        refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines})
+    if resume is not None:
+        refuse_with("--resume", {"--out": out})
+    ground = (
+        FrameGround(frame_rs, machines, profile, workers)
+        if kernel_src is None
+        else CoreGround(kernel_src, profile)
+    )
+    words = {"--frame-rs": frame_rs, "--kernel-src": kernel_src}
+    request = mutate.MutateRequest(
+        ground,
+        command="".join(f"{name} {shlex.quote(str(path))} " for name, path in words.items() if path),
+        choice=Choice(functions, tuple(map(Operator, operators)), sample, seed),
+        least=least, workers=workers, scheduler=scheduler, out=out, resume=resume, json=json_, html=html,
+    )  # fmt: skip
+    if lists:
+        sys.exit(int(mutate.list_mutants(request)))
+    sys.exit(int(mutate.again(request, again) if again else mutate.mutate(request)))

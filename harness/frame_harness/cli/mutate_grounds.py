@@ -1,0 +1,208 @@
+"""What mutants are measured by: judges the subject itself once for each text, and keeps that."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from frame_harness.base import resources
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.record import Record
+from frame_harness.campaigns.files import digest_of
+from frame_harness.cli.check import DEFAULT_MACHINES, Request, asked_for, examine
+from frame_harness.cli.core import MACHINE, REQUEST_CPU_S, CoreRequest, examine_core
+from frame_harness.cli.reporting import Examined
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.placed import KERNEL_S_NAME
+from frame_harness.image.store import write_whole
+from frame_harness.image.subject import Subject
+from frame_harness.image.toolchain import find_toolchain
+from frame_harness.judge.evidence import RunKey
+from frame_harness.judge.exit_codes import Kind
+from frame_harness.memory_core.contract import MEMORY_CORE
+from frame_harness.memory_core.tree import memory_core
+from frame_harness.memory_core.worker import SEED
+from frame_harness.mutation.mutants import Mutant
+from frame_harness.mutation_testing.campaign import Ground
+from frame_harness.mutation_testing.cores import CoreTask, judge_core_mutant
+from frame_harness.mutation_testing.judging import REFERENCE, FrameTask
+from frame_harness.mutation_testing.reference import Reference, reference_of
+from frame_harness.mutation_testing.suite import functions_of
+from frame_harness.report.progress import Progress
+from frame_harness.session.request import profiles_named
+
+_FOLDER: Final = "mutation"
+_NOT_JUDGED: Final = frozenset({Kind.ERROR, Kind.INTERRUPTED, Kind.UNJUDGEABLE, Kind.SKIP})
+
+
+@dataclass(frozen=True)
+class FrameGround:
+    """A frame module: judged by the suite, with coverage.
+
+    Attributes:
+        machines: as `--machine` names them; none for those that `check` takes by default.
+    """
+
+    frame_rs: Path | None
+    machines: tuple[str, ...]
+    profile: str
+    workers: int | None
+
+    def texts(self) -> dict[str, bytes]:
+        """The files that mutants are made of, by name."""
+        return {name: one.read_bytes() for name, one in _of_module(frame_module(self.frame_rs)).items()}
+
+    def made(self, progress: Progress) -> Ground:
+        """Judge the module unless that is kept.
+
+        Raises:
+            HarnessError: it makes no sense, or nothing can be said about the module itself.
+        """
+        request = Request(
+            frame_rs=self.frame_rs, machines=self.machines, profile=self.profile, workers=self.workers,
+            coverage=True,
+        )  # fmt: skip
+        subject, machines = asked_for(request)
+        texts = _of_module(subject)
+        identity = _identity(subject.sha256, texts.values(), (*self.machines, self.profile))
+        from frame_harness.mutation_testing.prepared import work  # noqa: PLC0415  it collects the suite
+
+        began = time.monotonic()
+        path, fresh = _kept(identity), False
+        if (reference := _read(path)) is None:
+            progress.step("judging the module itself, which mutants are measured by")
+            found = _judged(examine(request, progress))
+            about = functions_of(request.of_a_session(subject, machines))
+            reference, fresh = reference_of(found.evidence, found.verdict, about), True
+            write_whole(path, msgspec.json.encode(reference))
+        named, digests = (
+            self.machines or DEFAULT_MACHINES,
+            {name: digest_of(one) for name, one in texts.items()},
+        )
+        task = partial(_frame_task, digests, digest_of(path), named, reference.runs)
+        return Ground(
+            texts=self.texts(), reference=reference,
+            contract=subject.contract, work=work, task=task, identity=identity,
+            files=(path, *texts.values()), reference_s=time.monotonic() - began if fresh else 0.0,
+        )  # fmt: skip
+
+
+def _frame_task(
+    texts: dict[str, str], reference: str, machines: tuple[str, ...], runs: tuple[RunKey, ...], mutant: Mutant
+) -> Record:
+    return FrameTask(mutant=mutant, texts=texts, reference=reference, machines=machines, runs=runs)
+
+
+@dataclass(frozen=True)
+class CoreGround:
+    """The memory core of a kernel tree: judged by its cases."""
+
+    kernel_src: Path
+    profile: str
+    seed: int = SEED
+
+    def texts(self) -> dict[str, bytes]:
+        """The files that mutants are made of, by name."""
+        subject = memory_core(self.kernel_src)
+        return {name: (subject.path / name).read_bytes() for name in subject.parts}
+
+    def made(self, progress: Progress) -> Ground:
+        """Judge the core unless that is kept.
+
+        Raises:
+            HarnessError: it makes no sense, or nothing can be said about the core itself.
+        """
+        request = CoreRequest(kernel_src=self.kernel_src, profile=self.profile, seed=self.seed)
+        subject = request.core().subject
+        texts = {one.relative_to(subject.path).as_posix(): one for one in sorted(subject.path.rglob("*.rs"))}
+        identity = _identity(subject.sha256, texts.values(), (self.profile, str(self.seed)))
+        began = time.monotonic()
+        path, fresh = _kept(identity), False
+        if (reference := _read(path)) is None:
+            progress.step("judging the core itself, which mutants are measured by")
+            found = _judged(examine_core(request, progress))
+            reference, fresh = reference_of(found.evidence, found.verdict), True
+            write_whole(path, msgspec.json.encode(reference))
+        digests = {name: digest_of(one) for name, one in texts.items()}
+        runs = tuple(RunKey(MACHINE, profile) for profile in profiles_named(self.profile))
+        task = partial(_core_task, digests, digest_of(path), runs, self.seed)
+        return Ground(
+            texts=self.texts(), reference=reference, contract=MEMORY_CORE, work=judge_core_mutant,
+            task=task, identity=identity,
+            files=(path, *texts.values()), reference_s=time.monotonic() - began if fresh else 0.0,
+        )  # fmt: skip
+
+
+def _core_task(
+    texts: dict[str, str], reference: str, runs: tuple[RunKey, ...], seed: int, mutant: Mutant
+) -> Record:
+    return CoreTask(
+        mutant=mutant, texts=texts, reference=reference, runs=runs, request_cpu_s=REQUEST_CPU_S, seed=seed
+    )
+
+
+def _of_module(subject: Subject) -> dict[str, Path]:
+    """The files of a frame module by their names, its own modules with it."""
+    path = subject.path
+    own = sorted(path.with_suffix("").rglob("*.rs")) if path.name == KERNEL_S_NAME else []
+    names = {one: one.relative_to(path.parent).as_posix() for one in own}
+    return {path.name: path, **{name: one for one, name in names.items()}}
+
+
+def _judged(found: Examined) -> Examined:
+    """Refuse a subject of which nothing can be said: no outcome of a mutant could differ from it.
+
+    Raises:
+        KeyboardInterrupt: somebody stopped it.
+        HarnessError: says what went wrong.
+    """
+    if found.evidence.interrupted:
+        raise KeyboardInterrupt
+    if found.verdict.kind in _NOT_JUDGED:
+        first = found.verdict.reasons[0]
+        trouble = next(iter(found.evidence.errors), None)
+        raise HarnessError(
+            "mutants", found.subject.name, expected="a subject that can be judged",
+            actual=f"{found.verdict.kind}: {first.message}", evidence=trouble.detail if trouble else "",
+            next_step="run `check` on it, and mend what it reports",
+        )  # fmt: skip
+    return found
+
+
+def _kept(identity: str) -> Path:
+    return resources.build_dir() / _FOLDER / identity / REFERENCE
+
+
+def _read(path: Path) -> Reference | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Reference)
+    except FileNotFoundError:
+        return None
+
+
+def _identity(sha256: str, files: Iterable[Path], settings: Iterable[str]) -> str:
+    """Return a digest of what results depend on: subject, compiler, harness, suite, machines, settings."""
+    own = (
+        Path(resources.__file__).parents[1], resources.shim_dir(), resources.suite_dir(),
+        resources.machines_dir(),
+    )  # fmt: skip
+    total = hashlib.sha256(f"{sha256} {find_toolchain().key} {' '.join(settings)}".encode())
+    for file in (*files, *(one for folder in own for one in _texts(folder))):
+        total.update(os.fsencode(file.name) + file.read_bytes())
+    return total.hexdigest()[:32]
+
+
+def _texts(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - {"target", "__pycache__"})
+        found += [Path(root, name) for name in sorted(names)]
+    return found

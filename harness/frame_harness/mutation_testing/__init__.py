@@ -1,0 +1,1 @@
+"""Judges mutants of a subject: which bugs in it would nobody notice."""

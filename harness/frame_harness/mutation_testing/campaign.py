@@ -1,0 +1,159 @@
+"""Judges many mutants as one campaign, and reports it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+from frame_harness.base.errors import UsageError
+from frame_harness.base.record import Record
+from frame_harness.campaigns.done import Lost
+from frame_harness.campaigns.engine import campaign
+from frame_harness.campaigns.plan import Plan, Settings
+from frame_harness.contract.contract import Contract
+from frame_harness.mutation.mutants import Mutant, Operator, sampled
+from frame_harness.mutation_testing import score
+from frame_harness.mutation_testing.records import Fate, Judged, MutantReport, Report
+from frame_harness.mutation_testing.reference import Reference
+
+LIMIT_S: Final = 900.0
+"""Of CPU time for one mutant: a survivor goes through every check."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which mutants of a subject are judged.
+
+    Attributes:
+        functions: patterns of the shell's kind, such as `MetaSlot::*`; empty for all.
+        operators: empty for all.
+        sample: so many of these, evenly over operators and functions; None for all.
+        seed: of the sample.
+    """
+
+    functions: tuple[str, ...] = ()
+    operators: tuple[Operator, ...] = ()
+    sample: int | None = None
+    seed: int = 1
+
+    @property
+    def words(self) -> str:
+        """What was chosen; empty for all."""
+        parts = [f"functions {', '.join(self.functions)}"] if self.functions else []
+        parts += [f"operators {', '.join(self.operators)}"] if self.operators else []
+        parts += [f"a sample of {self.sample}, seed {self.seed}"] if self.sample else []
+        return "; ".join(parts)
+
+    def of(self, mutants: Sequence[Mutant]) -> list[Mutant]:
+        """Return those that are chosen.
+
+        Raises:
+            UsageError: none is.
+        """
+        found = [one for one in mutants if self._takes(one)]
+        if not found:
+            raise UsageError(
+                "mutants", self.words or "all", expected="at least one", actual="none",
+                next_step="choose other functions or operators; `mutate --list` lists all mutants",
+            )  # fmt: skip
+        return found if self.sample is None else sampled(found, self.sample, self.seed)
+
+    def _takes(self, one: Mutant) -> bool:
+        named = not self.functions or any(fnmatchcase(one.function, each) for each in self.functions)
+        return named and (not self.operators or one.operator in self.operators)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What mutants are made of and judged by.
+
+    Attributes:
+        texts: the files that mutants are made of, by name.
+        reference: what the checks say of the subject itself.
+        work: judges a task, on any machine.
+        task: makes one of a mutant.
+        identity: a digest of all that a result depends on.
+        files: that a task asks for.
+        reference_s: how long the subject's own judgement took just now; 0 where it was kept.
+    """
+
+    texts: Mapping[str, bytes]
+    reference: Reference
+    contract: Contract
+    work: Callable[[Any], Judged]
+    task: Callable[[Mutant], Record]
+    identity: str
+    files: tuple[Path, ...]
+    reference_s: float = 0.0
+
+
+@dataclass
+class Course:
+    """A campaign that is under way: what came of it so far."""
+
+    ground: Ground
+    chosen: Sequence[Mutant]
+    generated: int
+    choice: Choice
+    on_report: Callable[[MutantReport], None]
+    reports: dict[str, MutantReport] = field(default_factory=dict)
+    interrupted: bool = False
+    _began: float = field(default_factory=time.monotonic)
+
+    def run(self, settings: Settings) -> None:
+        """Judge them all, as many at once as there are workers; Ctrl-C keeps what came until then.
+
+        Raises:
+            HarnessError: there are no workers, or the folder of results cannot be used.
+        """
+        plan: Plan[Any, Judged] = Plan(
+            name="mutate", work=self.ground.work, result=Judged, identity=self.ground.identity,
+            files=self.ground.files, limit_s=LIMIT_S, is_finding=_survived,
+        )  # fmt: skip
+        by_key = {one.key: one for one in self.chosen}
+        try:
+            with campaign(plan, settings) as running:
+                for one in self.chosen:
+                    running.submit(one.key, self.ground.task(one), needs_compiler=True)
+                for done in running.results():
+                    self._take(by_key[done.key], done.result)
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def _take(self, mutant: Mutant, result: Judged | Lost) -> None:
+        if isinstance(result, Lost):
+            why = f"its process {result.reason}: {result.detail}".removesuffix(": ")
+            result = Judged(key=mutant.key, fate=Fate.ERROR, why=why)
+        ground = self.ground
+        report = score.reported(mutant, result, ground.texts, ground.reference, ground.contract)
+        self.reports[mutant.key] = report
+        self.on_report(report)
+
+    def report(self) -> Report:
+        """Return what came of it, mutants in the order of the text."""
+        reports = tuple(self.reports[one.key] for one in self.chosen if one.key in self.reports)
+        reference, total = self.ground.reference, score.share("all", reports)
+        return Report(
+            subject=reference.subject,
+            generated=self.generated,
+            selection=self.choice.words,
+            runs=reference.runs,
+            score=total.score,
+            total=total,
+            by_operator=score.by_operator(reports),
+            by_function=score.by_function(reports),
+            mutants=reports,
+            interrupted=self.interrupted,
+            cpu_s=sum(one.judged.cpu_s for one in reports),
+            duration_s=time.monotonic() - self._began,
+            reference_s=self.ground.reference_s,
+            own_findings=reference.own_findings,
+        )
+
+
+def _survived(result: Judged) -> bool:
+    return result.fate is Fate.SURVIVED

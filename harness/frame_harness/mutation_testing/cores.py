@@ -1,0 +1,97 @@
+"""Builds one mutant of a kernel's memory core and judges it by the core's cases: the work of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.record import Record
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, Witness
+from frame_harness.machine.definition import load_machine
+from frame_harness.memory_core.design import TREE
+from frame_harness.memory_core.owning_files import lacking
+from frame_harness.memory_core.tree import core_in
+from frame_harness.memory_core.worker import Judged as JudgedBuild
+from frame_harness.memory_core.worker import Task, judge_build
+from frame_harness.mutation.building import builder
+from frame_harness.mutation.mutants import Mutant
+from frame_harness.mutation_testing.judging import Clock, built, read_reference, read_texts, timed
+from frame_harness.mutation_testing.records import Fate, How, Judged, Kill
+from frame_harness.mutation_testing.reference import Reference
+
+
+class CoreTask(Record, frozen=True, kw_only=True):
+    """A mutant of a memory core.
+
+    `texts` are the Rust files of its folder by their names, each by its sha256; so is `reference`. `runs` are
+    those to judge it in, `request_cpu_s` the limit of a request, `seed` that of its histories.
+    """
+
+    mutant: Mutant
+    texts: dict[str, str]
+    reference: str
+    runs: tuple[RunKey, ...]
+    request_cpu_s: float
+    seed: int
+
+
+def judge_core_mutant(task: CoreTask) -> Judged:
+    """Build and judge a mutant; an error of the harness is a fate, too: others are judged all the same."""
+    return timed(task.mutant, lambda clock: _judged(task, clock))
+
+
+def _judged(task: CoreTask, clock: Clock) -> Judged:
+    reference, cases = read_reference(task.reference), 0
+    runs = {run.profile: run for run in task.runs}
+    with builder(read_texts(task.texts), lambda folder: core_in(folder, folder.name)) as builds:
+        found = built(builds, task.mutant, tuple(runs), clock)
+        if isinstance(found, Judged):
+            return found
+        for profile in found.first_differing(list(runs)):
+            image = found.image(profile)
+            if not found.differs(profile):
+                continue  # no guest can tell the two from each other
+            seen = judge_build(_of_run(task, runs[profile], image, reference), lambda _: None)
+            cases += sum(seen.ledger.invariants.values())
+            if kill := _kill(seen, reference):
+                return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=kill, checks=cases)
+    return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=cases)
+
+
+def _of_run(task: CoreTask, run: RunKey, image: Image, reference: Reference) -> Task:
+    machine = load_machine(run.machine).override(limits={"request_cpu_s": task.request_cpu_s})
+    known = frozenset(
+        (clause, one.cause) for one in reference.results if one.run == run for clause in one.broken
+    )
+    without = lacking(image.subject.path)
+    return Task(
+        run, image, machine, again="", seed=task.seed, without_ownership=without, design=TREE, known=known,
+        until_first=True,
+    )  # fmt: skip
+
+
+def _kill(seen: JudgedBuild, reference: Reference) -> Kill | None:
+    """What tells a mutant from the subject: a fault, a hang, else what keeps a run from being believed."""
+    run = seen.ledger.run
+    if broken := [one for one in seen.results if one.outcome is Outcome.VIOLATED]:
+        first = broken[0]
+        return Kill(
+            how=How.FINDING, run=run, check=first.check, clauses=first.broken, message=first.message,
+            expected=first.expected, got=first.got, case=first.case,
+        )  # fmt: skip
+    if seen.ledger.layout.guest_bytes is Witness.DIFFERS:
+        return Kill(how=How.FINDING, run=run, check="layout", message=seen.ledger.layout.text)
+    ended = [one for one in seen.ledger.exits if one.got is not GuestEnd.PASS]
+    if ended:
+        return Kill(how=How.NO_PASS, run=run, message=f"a guest ended otherwise: {ended[0].text}")
+    return _unjudged(run, seen.results, reference)
+
+
+def _unjudged(run: RunKey, results: Sequence[CheckResult], reference: Reference) -> Kill | None:
+    """A clause that was judged on the subject and cannot be on the mutant."""
+    judged = {one.check for one in reference.results if one.run == run and one.outcome is Outcome.PASSED}
+    for one in results:
+        if one.check in judged and one.outcome is not Outcome.PASSED:
+            return Kill(how=How.NO_PASS, run=run, check=one.check, clauses=one.clauses, message=one.message)
+    return None

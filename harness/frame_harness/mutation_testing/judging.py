@@ -1,0 +1,188 @@
+"""Builds one mutant of a frame module and judges it: the work of a task, on whatever machine it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.base.record import Record
+from frame_harness.campaigns.files import path_of
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.errors import CompileError
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import RunKey
+from frame_harness.machine.definition import load_machines
+from frame_harness.mutation.building import Builder, Built, DoesNotCompile, Equivalent, build_mutant, builder
+from frame_harness.mutation.mutants import Mutant
+from frame_harness.mutation_testing.records import Fate, Judged
+from frame_harness.mutation_testing.reference import Reference
+from frame_harness.mutation_testing.suite import Suite
+from frame_harness.session.request import SessionRequest
+
+REFERENCE = "reference.json"
+
+
+class FrameTask(Record, frozen=True, kw_only=True):
+    """A mutant of a frame module.
+
+    `texts` are the module's files by their names, `frame.rs` and what lies in `frame/`, each by its sha256;
+    so is `reference`. `machines` are as `--machine` names them; `runs` those of the reference to judge it in.
+    """
+
+    mutant: Mutant
+    texts: dict[str, str]
+    reference: str
+    machines: tuple[str, ...]
+    runs: tuple[RunKey, ...]
+
+
+class Clock:
+    """CPU time of this process and of those that it waited for.
+
+    Attributes:
+        build_s: that part of it which went into builds.
+    """
+
+    def __init__(self) -> None:
+        self.build_s = 0.0
+        self._began = _cpu_s()
+
+    @property
+    def spent_s(self) -> float:
+        """Since this was made."""
+        return _cpu_s() - self._began
+
+    @contextlib.contextmanager
+    def building(self) -> Iterator[None]:
+        """Count what is spent meanwhile as that of a build."""
+        began = _cpu_s()
+        try:
+            yield
+        finally:
+            self.build_s += _cpu_s() - began
+
+
+def _cpu_s() -> float:
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in both)
+
+
+class Builds:
+    """A mutant in one profile after the other, each built when it is first asked for."""
+
+    def __init__(self, builds: Builder, built: Built, clock: Clock) -> None:
+        self._builds, self._built, self._clock = builds, built, clock
+        self._images = dict(built.images)
+        self._differs: dict[str, bool] = dict.fromkeys(built.images, False) | dict.fromkeys(
+            built.differing, True
+        )
+
+    def image(self, profile: str) -> Image:
+        """Return the mutant as it is built in a profile."""
+        if profile not in self._images:
+            with self._clock.building():
+                self._images[profile] = self._builds.image(self._built.mutant, profile)
+        return self._images[profile]
+
+    def differs(self, profile: str) -> bool:
+        """Whether the machine code is another than the subject's; where it is not, no guest can tell."""
+        if profile not in self._differs:
+            image = self.image(profile)
+            with self._clock.building():
+                self._differs[profile] = self._builds.program(image) != self._builds.base(profile).program
+        return self._differs[profile]
+
+    def first_differing(self, profiles: Sequence[str]) -> list[str]:
+        """Return profiles, those first in which it is known that the machine code differs."""
+        return sorted(profiles, key=lambda one: not self._differs.get(one, False))
+
+
+Outcome = Builds | Judged
+"""A mutant to be judged; or what became of one that needs no guest."""
+
+
+def built(builds: Builder, mutant: Mutant, profiles: Sequence[str], clock: Clock) -> Outcome:
+    """Build a mutant as far as it takes to know whether it is another program."""
+    order = sorted(profiles, key=lambda one: one != "release")  # the optimizer leaves the fewest differences
+    with clock.building():
+        found = build_mutant(builds, mutant, order)
+    match found:
+        case DoesNotCompile():
+            return Judged(key=mutant.key, fate=Fate.DOES_NOT_COMPILE, why=found.first)
+        case Equivalent():
+            return Judged(key=mutant.key, fate=Fate.EQUIVALENT)
+    return Builds(builds, found, clock)
+
+
+def judge_mutant(task: FrameTask) -> Judged:
+    """Build and judge a mutant; an error of the harness is a fate, too: others are judged all the same."""
+    return timed(task.mutant, lambda clock: _judged(task, clock))
+
+
+def timed(mutant: Mutant, work: Callable[[Clock], Judged]) -> Judged:
+    """Return what work on a mutant comes to, with the CPU time that it took."""
+    clock = Clock()
+    try:
+        found = work(clock)
+    except CompileError as error:  # in a further profile
+        found = Judged(key=mutant.key, fate=Fate.DOES_NOT_COMPILE, why=error.first)
+    except HarnessError as error:
+        found = Judged(key=mutant.key, fate=Fate.ERROR, why=error.summary)
+    return replace(found, cpu_s=clock.spent_s, build_cpu_s=clock.build_s)
+
+
+def _judged(task: FrameTask, clock: Clock) -> Judged:
+    reference, texts = read_reference(task.reference), read_texts(task.texts)
+    name = next(iter(texts))
+    profiles = tuple(dict.fromkeys(run.profile for run in task.runs))
+    with builder(texts, lambda folder: frame_module(folder / name)) as builds:
+        found = built(builds, task.mutant, profiles, clock)
+        if isinstance(found, Judged):
+            return found
+        suite = Suite(_request(task), reference, task.mutant)
+        for runs in stages(task.runs, found):
+            images = {profile: found.image(profile) for profile in {run.profile for run in runs}}
+            alike = frozenset(profile for profile in images if not found.differs(profile))
+            suite.make(runs, images, alike)
+            if suite.seen.kill is not None:
+                break
+    seen = suite.seen
+    if seen.kill is not None:
+        return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=seen.kill, checks=seen.checks)
+    if seen.error:
+        return Judged(key=task.mutant.key, fate=Fate.ERROR, why=seen.error, checks=seen.checks)
+    return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=seen.checks)
+
+
+def _request(task: FrameTask) -> SessionRequest:
+    return SessionRequest(
+        subject=frame_module(), machines=load_machines(task.machines), profiles=(), any_machine=True,
+        evidence=True,
+    )  # fmt: skip
+
+
+def stages(runs: Sequence[RunKey], builds: Builds) -> Iterator[list[RunKey]]:
+    """Yield runs that are made one behind the other: the first machine's by profile, then all others.
+
+    The first machine has the most checks, and another profile takes another build.
+    """
+    first = [run for run in runs if run.machine == runs[0].machine]
+    by_profile = {run.profile: run for run in first}
+    yield from ([by_profile[profile]] for profile in builds.first_differing(list(by_profile)))
+    if others := [run for run in runs if run not in first]:
+        yield others
+
+
+def read_reference(sha256: str) -> Reference:
+    """Return what the checks said of the subject."""
+    return msgspec.json.decode(path_of(sha256, REFERENCE).read_bytes(), type=Reference)
+
+
+def read_texts(digests: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the files of a subject by their names."""
+    return {name: path_of(sha256, name).read_bytes() for name, sha256 in digests.items()}

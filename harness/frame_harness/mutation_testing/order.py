@@ -1,0 +1,86 @@
+"""Which checks of a mutant are made first: those that are likely to notice it, the cheapest before others.
+
+Coverage says which checks run the changed lines. What it cannot see has a fixed place: orderings are read in
+compiled code, declarations in debug information, and a race takes several CPUs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, TypeVar
+
+from frame_harness.judge.evidence import Level
+from frame_harness.mutation.mutants import Mutant, Operator
+
+T = TypeVar("T")
+
+OF_ORDERINGS: Final = frozenset({Operator.ORDERING, Operator.FAILURE_ORDERING, Operator.FENCE_DROPPED})
+_OF_SEVERAL_CPUS: Final = frozenset({Operator.RMW_SPLIT, Operator.LOCK_RELEASED})
+_SEVERAL_CPUS: Final = frozenset({Level.INTERLEAVING, Level.STORM})
+
+
+class Tier(IntEnum):
+    """Checks of an earlier one are all made before those of a later one."""
+
+    MADE_FOR_IT = 0  # what this operator breaks is seen there or nowhere
+    NAMED = 1  # runs the lines, and is about the function
+    REACHING = 2  # runs the lines
+    DECLARATIONS = 3  # reads what the compiler says of types and constants: no guest is started
+    COMPILED = 4  # reads the memory orderings in compiled code
+    SEVERAL_CPUS = 5  # runs the lines on several CPUs at once
+    OTHERS = 6
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A check in a run, as far as it matters when it is made.
+
+    Attributes:
+        functions: that it may find broken, by their paths as the contract writes them.
+        group: of checks that share something and are made together; empty for none.
+        cost_s: how long it took on the subject.
+    """
+
+    check: str
+    level: Level
+    functions: frozenset[str]
+    group: str
+    cost_s: float
+
+
+def tier(candidate: Candidate, mutant: Mutant, reaching: frozenset[str]) -> Tier:
+    """Return where a check stands."""
+    level, reaches = candidate.level, candidate.check in reaching
+    if level is Level.COMPILED:
+        return Tier.MADE_FOR_IT if mutant.operator in OF_ORDERINGS else Tier.COMPILED
+    if level in _SEVERAL_CPUS and reaches:
+        return Tier.MADE_FOR_IT if mutant.operator in _OF_SEVERAL_CPUS else Tier.SEVERAL_CPUS
+    if level is Level.DECLARATION:
+        return Tier.NAMED if names(candidate.functions, mutant) else Tier.DECLARATIONS
+    if reaches:
+        return Tier.NAMED if names(candidate.functions, mutant) else Tier.REACHING
+    return Tier.OTHERS
+
+
+def names(functions: Iterable[str], mutant: Mutant) -> bool:
+    """Whether some functions are the mutant's, or the constant or type that it changes."""
+    own = mutant.function
+    return any(own == one or own.endswith(f"::{one}") or one.endswith(f"::{own}") for one in functions)
+
+
+def in_order(
+    checks: Iterable[T], seen_as: Callable[[T], Candidate], mutant: Mutant, reaching: frozenset[str]
+) -> list[T]:
+    """Sort checks of one run: by tier, then by cost; those of a group together, at the place of the first."""
+    groups: dict[str, list[tuple[T, Candidate]]] = {}
+    for number, check in enumerate(checks):
+        candidate = seen_as(check)
+        groups.setdefault(candidate.group or f"{number}", []).append((check, candidate))
+
+    def place(group: Sequence[tuple[T, Candidate]]) -> tuple[Tier, float]:
+        first = min(tier(candidate, mutant, reaching) for _, candidate in group)
+        return first, sum(candidate.cost_s for _, candidate in group)
+
+    return [check for group in sorted(groups.values(), key=place) for check, _ in group]

@@ -1,0 +1,130 @@
+"""What becomes of mutants, as values."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from frame_harness.base.record import Count, Record, Seconds
+from frame_harness.judge.evidence import RunKey, SubjectInfo
+from frame_harness.mutation.mutants import Mutant
+
+SCHEMA = 1
+"""Fields are only ever added; a change of meaning raises it."""
+
+
+class Fate(StrEnum):
+    """What became of a mutant."""
+
+    KILLED = "killed"
+    SURVIVED = "survived"
+    EQUIVALENT = "equivalent"  # the same machine code and the same memory orderings as the subject
+    DOES_NOT_COMPILE = "does-not-compile"
+    ERROR = "error"  # the harness went wrong: neither killed nor survived
+
+
+class How(StrEnum):
+    """By what a mutant is told from the subject."""
+
+    FINDING = "finding"
+    CRASH = "crash"
+    HANG = "hang"
+    NO_PASS = "no-pass"  # no check is broken, but a run of it cannot be believed, or a clause not be judged
+
+
+class Kill(Record, frozen=True, kw_only=True):
+    """The first outcome that differs from the subject's own.
+
+    `case` is that of a memory core, as `--case` takes it.
+    """
+
+    how: How
+    run: RunKey | None = None
+    check: str = ""
+    clauses: tuple[str, ...] = ()
+    message: str = ""
+    expected: str = ""
+    got: str = ""
+    case: str = ""
+
+
+class Judged(Record, frozen=True, kw_only=True):
+    """What became of one mutant.
+
+    `why` says it of one that is neither killed nor survived. `checks` counts those that were made, `cpu_s` is
+    the CPU time of all processes that worked on it, `build_cpu_s` that part of it which went into builds.
+    """
+
+    key: str
+    fate: Fate
+    kill: Kill | None = None
+    why: str = ""
+    checks: Count = 0
+    cpu_s: Seconds = 0.0
+    build_cpu_s: Seconds = 0.0
+
+
+class Clue(Record, frozen=True, kw_only=True):
+    """A clause that should have noticed a survivor, with its words and the checks of it that run the line."""
+
+    clause: str
+    title: str
+    checks: tuple[str, ...] = ()
+
+
+class MutantReport(Record, frozen=True, kw_only=True):
+    """A mutant with what became of it; `clues` and `reached_by` are those of a survivor."""
+
+    mutant: Mutant
+    judged: Judged
+    diff: str
+    clues: tuple[Clue, ...] = ()
+    reached_by: Count = 0
+
+
+class Share(Record, frozen=True, kw_only=True):
+    """How mutants of one kind, such as of an operator, fared."""
+
+    name: str
+    killed: Count
+    survived: Count
+    equivalent: Count = 0
+    does_not_compile: Count = 0
+    errors: Count = 0
+
+    @property
+    def score(self) -> float | None:
+        """Which part of those that are not equivalent was killed; None of none."""
+        judged = self.killed + self.survived
+        return self.killed / judged if judged else None
+
+
+class Report(Record, frozen=True, kw_only=True):
+    """A campaign of mutants.
+
+    `generated` counts all mutants of the subject, of which those in `mutants` were judged. `selection` says
+    in words which were chosen. `runs` are those that a survivor survived. `score` is that of `total`. `cpu_s`
+    is the CPU time for all of them, `duration_s` the time that passed.
+    """
+
+    schema: int = SCHEMA
+    subject: SubjectInfo
+    generated: Count
+    selection: str
+    runs: tuple[RunKey, ...]
+    score: float | None
+    total: Share
+    by_operator: tuple[Share, ...]
+    by_function: tuple[Share, ...]
+    mutants: tuple[MutantReport, ...]
+    interrupted: bool = False
+    cpu_s: Seconds = 0.0
+    duration_s: Seconds = 0.0
+    reference_s: Seconds = 0.0
+    own_findings: tuple[str, ...] = msgspec.field(default_factory=tuple)
+    """Clauses that the subject itself breaks."""
+
+    def of(self, fate: Fate) -> tuple[MutantReport, ...]:
+        """The mutants of one fate."""
+        return tuple(one for one in self.mutants if one.judged.fate is fate)

@@ -1,0 +1,192 @@
+"""What the checks say of the subject itself: a mutant is killed by what differs from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
+
+import msgspec
+
+from frame_harness.base.record import Record, Seconds
+from frame_harness.coverage.lines import Coverage
+from frame_harness.image.build import COVERAGE
+from frame_harness.judge.conjuncts import Reason
+from frame_harness.judge.evidence import (
+    CheckResult,
+    Evidence,
+    Outcome,
+    RunKey,
+    SubjectInfo,
+)
+from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.verdict import Verdict
+from frame_harness.mutation.mutants import Mutant
+from frame_harness.mutation_testing.records import How, Kill
+from frame_harness.session.results import ON_THE_WAY, PREFLIGHT
+
+STANDS_FOR_NO_CHECK = frozenset({"boot", "preflight"})
+_BROKE_OFF = {Outcome.CRASHED: How.CRASH, Outcome.TIMEOUT: How.HANG}
+_OF_KIND = {Kind.CRASH: How.CRASH, Kind.TIMEOUT: How.HANG}
+
+
+class KnownResult(Record, frozen=True, kw_only=True):
+    """What one check said of the subject in one run; `cause` as in the check's result."""
+
+    run: RunKey
+    check: str
+    clauses: tuple[str, ...]
+    outcome: Outcome
+    duration_s: Seconds
+    broken: tuple[str, ...] = ()
+    cause: str = ""
+
+
+class KnownReason(Record, frozen=True, kw_only=True):
+    """What stands against a PASS of the subject, without the words, in which numbers may differ."""
+
+    kind: Kind
+    code: str
+    run: RunKey | None = None
+    check: str = ""
+    clause: str = ""
+
+
+class Reference(Record, frozen=True, kw_only=True, dict=True):
+    """The judgement of the subject: every check of `check`, and which lines each of them runs.
+
+    `about` are the functions that each check may find broken, by the check's name.
+    """
+
+    subject: SubjectInfo
+    results: tuple[KnownResult, ...]
+    reasons: tuple[KnownReason, ...]
+    about: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
+    coverage: Coverage | None = None
+    duration_s: Seconds = 0.0
+
+    @cached_property
+    def _by_check(self) -> dict[tuple[RunKey, str], KnownResult]:
+        return {(one.run, one.check): one for one in self.results}
+
+    @property
+    def own_findings(self) -> tuple[str, ...]:
+        """The clauses that the subject breaks."""
+        return tuple(dict.fromkeys(clause for one in self.results for clause in one.broken))
+
+    @property
+    def runs(self) -> tuple[RunKey, ...]:
+        """All of its runs."""
+        return tuple(dict.fromkeys(one.run for one in self.results))
+
+    def cost_s(self, run: RunKey, check: str) -> float:
+        """How long a check took; for ever where it was not made."""
+        known = self._by_check.get((run, check))
+        return known.duration_s if known else float("inf")
+
+    @cached_property
+    def breadth(self) -> Counter[str]:
+        """How many lines each check runs."""
+        sources = self.coverage.sources if self.coverage else ()
+        return Counter(
+            source.checks[place] for source in sources for line in source.lines for place in line.checks
+        )
+
+    def knows(self, run: RunKey, check: str) -> bool:
+        """Whether a check was made on the subject."""
+        return (run, check) in self._by_check
+
+    def made_in(self, runs: Collection[RunKey]) -> frozenset[tuple[RunKey, str]]:
+        """The checks that were planned and made on the subject in some runs."""
+        beside = (PREFLIGHT, ON_THE_WAY)
+        return frozenset(key for key in self._by_check if key[0] in runs and not key[1].startswith(beside))
+
+    def reaching(self, mutant: Mutant) -> frozenset[str]:
+        """The names of the checks that run a mutant's lines, or its function where these have no code."""
+        if self.coverage is None:
+            return frozenset()
+        found: set[str] = set()
+        last = mutant.line + mutant.before.count("\n")
+        for source in self.coverage.sources:
+            if not source.path.endswith(f"/{mutant.file}") and source.path != mutant.file:
+                continue
+            lines = range(mutant.line, last + 1)
+            found = {check for line in lines for check in source.checks_of(line)}
+            if not found:
+                ends = (mutant.function, f"::{mutant.function}")
+                own = (one for one in source.functions if one.name == ends[0] or one.name.endswith(ends[1]))
+                found = {check for one in own for line in one.lines for check in source.checks_of(line)}
+            break
+        return frozenset(found - STANDS_FOR_NO_CHECK)
+
+    def kill_by(self, result: CheckResult) -> Kill | None:
+        """How a result tells a mutant from the subject; None where the subject does no better."""
+        known = self._by_check.get((result.run, result.check))
+        how = _BROKE_OFF.get(result.outcome)
+        if how is not None:
+            if known is not None and known.outcome is result.outcome:
+                return None
+            return _kill(how, result, result.clauses)
+        broken = set(known.broken) if known else set()
+        fresh = tuple(clause for clause in result.broken if clause not in broken)
+        return _kill(How.FINDING, result, fresh) if fresh else None
+
+    def is_new_error(self, result: CheckResult) -> bool:
+        """Whether a check went wrong by no fault of the mutant, as it did not on the subject."""
+        known = self._by_check.get((result.run, result.check))
+        return result.outcome is Outcome.ERROR and (known is None or known.outcome is not Outcome.ERROR)
+
+    def new_reasons(self, verdict: Verdict) -> tuple[Reason, ...]:
+        """What stands against a PASS of a mutant and not against one of the subject, worst first."""
+        known = set(self.reasons)
+        reasons = (one for one in verdict.reasons if one.kind is not Kind.SKIP)  # of a part of all checks
+        return tuple(one for one in reasons if _known(one) not in known)
+
+
+def reference_of(
+    evidence: Evidence, verdict: Verdict, about: Mapping[str, frozenset[str]] | None = None
+) -> Reference:
+    """Keep of a judgement what mutants are measured by.
+
+    Args:
+        about: by check the functions that it may find broken.
+    """
+    return Reference(
+        subject=evidence.subject,
+        results=tuple(_result(one) for one in evidence.checks if one.run.profile != COVERAGE),
+        reasons=tuple(dict.fromkeys(map(_known, verdict.reasons))),
+        about=dict(about or {}),
+        coverage=evidence.coverage,
+        duration_s=evidence.duration_s,
+    )
+
+
+def kill_by_reasons(reasons: Iterable[Reason]) -> Kill | None:
+    """How reasons against a PASS tell a mutant from the subject; None where they say nothing about it."""
+    for reason in reasons:
+        if reason.kind not in (Kind.ERROR, Kind.INTERRUPTED):
+            how = _OF_KIND.get(reason.kind, How.NO_PASS)
+            clauses = (reason.clause,) if reason.clause else ()
+            return Kill(how=how, run=reason.run, check=reason.check, clauses=clauses, message=reason.message)
+    return None
+
+
+def _result(result: CheckResult) -> KnownResult:
+    return KnownResult(
+        run=result.run, check=result.check, clauses=result.clauses, outcome=result.outcome,
+        duration_s=result.duration_s, broken=result.broken,
+        cause=result.cause,
+    )  # fmt: skip
+
+
+def _known(reason: Reason) -> KnownReason:
+    return KnownReason(
+        kind=reason.kind, code=reason.code, run=reason.run, check=reason.check, clause=reason.clause
+    )
+
+
+def _kill(how: How, result: CheckResult, clauses: tuple[str, ...]) -> Kill:
+    return Kill(
+        how=how, run=result.run, check=result.check, clauses=clauses, message=result.message,
+        expected=result.expected, got=result.got, case=result.case,
+    )  # fmt: skip

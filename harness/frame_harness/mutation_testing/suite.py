@@ -1,0 +1,212 @@
+"""Makes the checks of the suite on one mutant, one run after the other, until something differs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import pytest
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.contract.functions import Functions
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunKey, Witness, decode
+from frame_harness.judge.verdict import judge
+from frame_harness.mutation.mutants import Mutant
+from frame_harness.mutation_testing.order import Candidate, in_order
+from frame_harness.mutation_testing.records import How, Kill
+from frame_harness.mutation_testing.reference import Reference, kill_by_reasons
+from frame_harness.session import results
+from frame_harness.session.invariant_results import invariant_results
+from frame_harness.session.plugin import SESSION
+from frame_harness.session.request import SessionRequest
+from frame_harness.session.session import RESULT, SEEN
+from frame_harness.session.suite import run_suite
+
+_OF_THE_COMPILER: Final = frozenset({Level.DECLARATION, Level.COMPILED})
+"""Levels of checks that read what the compiler says, and look at no guest of their own."""
+_NOT_MADE: Final = "what differs was found"
+
+
+@dataclass
+class Seen:
+    """What checks of a mutant showed.
+
+    Attributes:
+        kill: the first outcome that differs from the subject's.
+        error: what went wrong in the harness, in words.
+        checks: how many were made.
+    """
+
+    kill: Kill | None = None
+    error: str = ""
+    checks: int = 0
+
+
+@dataclass
+class Suite:
+    """The checks of a frame module, for a mutant of it.
+
+    Attributes:
+        request: what `check` would ask for, of the subject that the mutant was made of.
+        reference: what these checks said of that subject.
+    """
+
+    request: SessionRequest
+    reference: Reference
+    mutant: Mutant
+    seen: Seen = field(default_factory=Seen)
+
+    def make(self, runs: Sequence[RunKey], images: Mapping[str, Image], alike: Collection[str] = ()) -> None:
+        """Make all checks of some runs, or those up to the first that tells the mutant from the subject.
+
+        Args:
+            images: of the mutant, by profile.
+            alike: profiles whose machine code is the subject's. Of these only what the compiler says is
+                looked at: no guest can tell the two from each other.
+        """
+        subject = next(iter(images.values())).subject
+        profiles = tuple(dict.fromkeys(run.profile for run in runs))
+        named = {run.machine for run in runs}
+        machines = {key: one for key, one in self.request.machines.items() if one.name in named}
+        asked = replace(
+            self.request, subject=subject, profiles=profiles, machines=machines or self.request.machines,
+            images=images, evidence=True,
+        )  # fmt: skip
+        hunt = _Hunt(self, frozenset(runs), frozenset(alike))
+        # pytest would collect garbage five times at the end; this process ends soon.
+        status, session = run_suite(asked, "-p", "no:unraisableexception", listener=hunt, here=True)
+        if self.seen.kill is not None or (not hunt.chosen and not hunt.troubles):
+            return
+        if hunt.troubles or session is None or session.evidence is None:
+            self.seen.error = "; ".join(hunt.troubles) or f"pytest ended with status {status}, no evidence"
+        elif session.interrupted:
+            raise KeyboardInterrupt
+        else:
+            self._judge(session.evidence)
+
+    def _judge(self, evidence: Evidence) -> None:
+        """Look at what is no check's: how guests ended, whether witnesses agree, what could not be judged."""
+        reasons = self.reference.new_reasons(judge(evidence, self.request.subject.contract))
+        self.seen.kill = kill_by_reasons(reasons)
+        if self.seen.kill is None and reasons and not self.seen.error:
+            self.seen.error = reasons[0].message
+
+
+class _Hunt:
+    """A plugin of pytest: sorts the checks, hears of each result, ends the session with the first kill.
+
+    Attributes:
+        troubles: what went wrong in pytest, or with the checks that it collects.
+        chosen: how many checks are to be made.
+    """
+
+    def __init__(self, suite: Suite, runs: frozenset[RunKey], alike: frozenset[str]) -> None:
+        self.troubles: list[str] = []
+        self.chosen = 0
+        self._suite, self._runs, self._alike = suite, runs, alike
+        self._reference, self._mutant, self._seen = suite.reference, suite.mutant, suite.seen
+        self._prepared: set[RunKey] = set()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        functions = self._suite.request.subject.contract.functions
+        reaching = self._reference.reaching(self._mutant)
+        of_run: dict[RunKey, list[pytest.Item]] = {}
+        for item in items:
+            run = results.planned_run(item)
+            if run in self._runs and self._reference.knows(run, results.check_name(item)):
+                of_run.setdefault(run, []).append(item)
+
+        def seen_as(item: pytest.Item) -> Candidate:
+            return _candidate(item, functions, self._reference)
+
+        found = {(run, results.check_name(item)) for run, of in of_run.items() for item in of}
+        if missing := self._reference.made_in(self._runs) - found:
+            self.troubles.append(f"{len(missing)} checks of the subject are not there, as {min(missing)}")
+        by_time = sorted(of_run, key=self._rank)
+        items[:] = [
+            item
+            for run in by_time
+            for item in in_order(of_run[run], seen_as, self._mutant, reaching)
+            if run.profile not in self._alike or results.level_of(item) in _OF_THE_COMPILER
+        ]
+        self.chosen = len(items)
+
+    def _rank(self, run: RunKey) -> int:
+        runs = self._reference.runs
+        return runs.index(run) if run in runs else len(runs)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._session = session
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "teardown":
+            return
+        told = [decode(str(value), CheckResult) for name, value in report.user_properties if name == RESULT]
+        met = [decode(str(value), CheckResult) for name, value in report.user_properties if name == SEEN]
+        self._seen.checks += len(told)
+        for result in (*told, *self._of_preflight(told), *met):
+            self._take(result)
+
+    def _of_preflight(self, told: Sequence[CheckResult]) -> list[CheckResult]:
+        """What was found before the first check of a run."""
+        found: list[CheckResult] = []
+        for key in {one.run for one in told} - self._prepared:
+            self._prepared.add(key)
+            try:
+                run = self._session.config.stash[SESSION].run(key)
+            except HarnessError:
+                continue  # each check of the run says so
+            found += invariant_results(key, run.violated, lambda _: "")
+            if Witness.DIFFERS in (run.layout.dwarf, run.layout.guest_bytes):
+                self._end(Kill(how=How.FINDING, run=key, check="layout", message=run.layout.text))
+        return found
+
+    def _take(self, result: CheckResult) -> None:
+        if kill := self._reference.kill_by(result):
+            self._end(kill)
+        elif result.outcome is Outcome.ERROR and self._reference.is_new_error(result):
+            self._seen.error = self._seen.error or f"{result.check}: {result.message}"
+
+    def _end(self, kill: Kill) -> None:
+        if self._seen.kill is None:
+            self._seen.kill = kill
+            self._session.shouldstop = _NOT_MADE
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.troubles.append(f"{report.nodeid} cannot be collected: {report.longrepr}")
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.troubles.append(f"pytest broke down: {type(excinfo.value).__name__}: {excinfo.value}")
+
+
+def functions_of(request: SessionRequest) -> dict[str, frozenset[str]]:
+    """Return by check, whatever its run, the functions that it may find broken."""
+    found: dict[str, frozenset[str]] = {}
+
+    class Collected:
+        def pytest_collection_finish(self, session: pytest.Session) -> None:
+            functions = request.subject.contract.functions
+            for item in session.items:
+                found[results.check_name(item)] = _may_break(item, functions)
+
+    run_suite(replace(request, evidence=False), "--collect-only", listener=Collected(), here=True)
+    return found
+
+
+def _may_break(item: pytest.Item, functions: Functions) -> frozenset[str]:
+    named = {results.blamed_function(item)} - {""}
+    for clause in results.clauses_of(item):
+        named |= functions.of_clause.get(clause, frozenset())
+        named |= {one for one, broken in functions.must_return.items() if broken == clause}
+    return frozenset(named)
+
+
+def _candidate(item: pytest.Item, functions: Functions, reference: Reference) -> Candidate:
+    run, check = results.planned_run(item), results.check_name(item)
+    cost = reference.cost_s(run, check) if run else 0.0
+    group = str(item.path) if results.shares_a_fixture(item) else ""
+    return Candidate(check, results.level_of(item), _may_break(item, functions), group, cost)

@@ -1,0 +1,359 @@
+"""Proves how mutants are judged and reported, on values: no guest, no build."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from frame_harness.base.errors import UsageError
+from frame_harness.base.record import Record
+from frame_harness.campaigns.done import Lost
+from frame_harness.campaigns.done import Reason as Why
+from frame_harness.campaigns.plan import Settings
+from frame_harness.cli.mutate import status
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.html_report import shell
+from frame_harness.judge.conjuncts import Reason
+from frame_harness.judge.evidence import Level, Outcome
+from frame_harness.judge.exit_codes import ExitCode, Kind
+from frame_harness.judge.verdict import Verdict
+from frame_harness.mutation.mutants import Mutant, Operator
+from frame_harness.mutation_testing import score
+from frame_harness.mutation_testing.campaign import Choice, Course, Ground
+from frame_harness.mutation_testing.order import Candidate, Tier, in_order, tier
+from frame_harness.mutation_testing.page import dumps
+from frame_harness.mutation_testing.records import Fate, How, Judged, Report
+from frame_harness.mutation_testing.reference import KnownReason, kill_by_reasons
+from frame_harness.mutation_testing.terminal import print_report, score_line
+from tests.support.mutant_samples import (
+    ALL,
+    DEC,
+    DEV,
+    INC,
+    ORDERS,
+    RUN,
+    TEXT,
+    judged,
+    known,
+    mutant,
+    reference,
+    result,
+)
+
+
+def candidate(check: str, cost_s: float = 1.0, level: Level = Level.CALL, group: str = "") -> Candidate:
+    return Candidate(check, level, frozenset({check.rpartition("::")[2]}), group, cost_s)
+
+
+def order_of(candidates: list[Candidate], of: Mutant) -> list[str]:
+    return [one.check for one in in_order(candidates, lambda one: one, of, frozenset({INC, ALL}))]
+
+
+# Which checks come first
+
+
+def test_a_check_of_the_function_comes_before_a_cheaper_one_that_merely_runs_the_line() -> None:
+    checks = [candidate(DEC, 0.1), candidate(ALL, 0.2), candidate(INC, 0.9)]
+    assert order_of(checks, mutant()) == [INC, ALL, DEC]
+
+
+def test_of_two_checks_that_run_the_line_the_cheaper_one_comes_first() -> None:
+    checks = [candidate(ALL, 2.0), candidate("test_e.py::inc", 3.0), candidate(ALL, 1.0)]
+    made = in_order(checks, lambda one: one, mutant(function="other"), frozenset({INC, ALL}))
+    assert [one.cost_s for one in made] == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("operator", [Operator.ORDERING, Operator.FAILURE_ORDERING, Operator.FENCE_DROPPED])
+def test_a_weaker_ordering_is_first_looked_for_in_compiled_code(operator: Operator) -> None:
+    checks = [candidate(INC), candidate(ORDERS, 9.0, Level.COMPILED)]
+    assert order_of(checks, mutant(operator=operator)) == [ORDERS, INC]
+    assert order_of(checks, mutant()) == [INC, ORDERS]
+
+
+def test_a_split_operation_is_first_looked_for_on_several_cpus() -> None:
+    checks = [candidate(INC), candidate(ALL, 9.0, Level.INTERLEAVING)]
+    assert order_of(checks, mutant(operator=Operator.RMW_SPLIT)) == [ALL, INC]
+    assert order_of(checks, mutant()) == [INC, ALL]
+
+
+def test_checks_that_share_a_guest_stay_together_at_the_place_of_the_first() -> None:
+    checks = [
+        candidate(DEC, 0.1),
+        candidate(INC, 2.0, group="m"),
+        candidate("b", 0.0, group="m"),
+        candidate(ALL),
+    ]
+    assert order_of(checks, mutant()) == [INC, "b", ALL, DEC]
+
+
+def test_a_check_that_runs_no_line_of_it_is_made_all_the_same_but_last() -> None:
+    assert tier(candidate(DEC), mutant(), frozenset({INC})) is Tier.OTHERS
+
+
+def test_a_line_without_code_is_reached_by_the_checks_of_its_function() -> None:
+    assert reference().reaching(mutant(line=1)) == {ALL, INC}
+
+
+def test_lines_that_every_guest_runs_on_its_way_to_the_prompt_are_reached_by_no_check() -> None:
+    assert reference().reaching(mutant()) == {ALL, INC}
+
+
+def test_a_constant_is_reached_by_no_check() -> None:
+    assert reference().reaching(mutant(line=6, function="MAX")) == frozenset()
+
+
+# What kills
+
+
+def test_a_check_that_is_newly_broken_kills() -> None:
+    kill = reference().kill_by(result(INC, Outcome.VIOLATED, "REF-07"))
+    assert kill is not None
+    assert (kill.how, kill.check, kill.clauses, kill.run) == (How.FINDING, INC, ("REF-07",), RUN)
+
+
+def test_a_finding_of_the_subject_itself_does_not_kill() -> None:
+    own = reference(results=(known(INC, "REF-07", outcome=Outcome.VIOLATED, broken=("REF-07",)),))
+    assert own.kill_by(result(INC, Outcome.VIOLATED, "REF-07")) is None
+    assert own.own_findings == ("REF-07",)
+
+
+def test_another_clause_that_the_same_check_finds_broken_kills() -> None:
+    own = reference(results=(known(INC, "REF-07", outcome=Outcome.VIOLATED, broken=("REF-07",)),))
+    kill = own.kill_by(result(INC, Outcome.VIOLATED, "REF-07", "REF-06"))
+    assert kill is not None
+    assert kill.clauses == ("REF-06",)
+
+
+def test_a_finding_of_the_subject_in_another_profile_does_not_count() -> None:
+    own = reference(results=(known(INC, "REF-07", DEV, outcome=Outcome.VIOLATED, broken=("REF-07",)),))
+    assert own.kill_by(result(INC, Outcome.VIOLATED, "REF-07")) is not None
+
+
+@pytest.mark.parametrize(("outcome", "how"), [(Outcome.CRASHED, How.CRASH), (Outcome.TIMEOUT, How.HANG)])
+def test_a_guest_that_crashes_or_hangs_kills_with_that_reason(outcome: Outcome, how: How) -> None:
+    kill = reference().kill_by(result(INC, outcome))
+    assert kill is not None
+    assert kill.how is how
+    own = reference(results=(known(INC, "REF-07", outcome=outcome),))
+    assert own.kill_by(result(INC, outcome)) is None, "the subject does no better"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.PASSED, Outcome.SKIPPED, Outcome.ERROR, Outcome.NOT_EVALUATED])
+def test_what_is_no_finding_kills_nothing(outcome: Outcome) -> None:
+    assert reference().kill_by(result(INC, outcome)) is None
+
+
+def test_an_error_of_the_harness_is_told_unless_the_subject_has_it_too() -> None:
+    error = result(INC, Outcome.ERROR)
+    assert reference().is_new_error(error)
+    assert not reference(results=(known(INC, "REF-07", outcome=Outcome.ERROR),)).is_new_error(error)
+
+
+def test_reasons_against_a_pass_kill_only_where_the_subject_has_them_not() -> None:
+    reason = Reason(kind=Kind.CRASH, code="guest-exit", message="status 35", run=RUN)
+    verdict = Verdict(kind=Kind.CRASH, reasons=(reason,))
+    assert reference().new_reasons(verdict) == (reason,)
+    own = KnownReason(kind=Kind.CRASH, code="guest-exit", run=RUN)
+    assert reference(reasons=(own,)).new_reasons(verdict) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        (Kind.CRASH, How.CRASH),
+        (Kind.TIMEOUT, How.HANG),
+        (Kind.FAIL, How.NO_PASS),
+        (Kind.NO_TESTS, How.NO_PASS),
+    ],
+)
+def test_a_run_that_is_no_pass_kills_by_what_it_is(kind: Kind, how: How) -> None:
+    kill = kill_by_reasons([Reason(kind=kind, code="x", message="said")])
+    assert kill is not None
+    assert (kill.how, kill.message) == (how, "said")
+
+
+def test_an_error_is_no_kill() -> None:
+    assert kill_by_reasons([Reason(kind=Kind.ERROR, code="x", message="said")]) is None
+
+
+# Who should have noticed
+
+
+def test_clauses_of_checks_that_are_about_the_function_should_have_noticed() -> None:
+    clues = score.clues_of(mutant(), frozenset({INC, ALL}), reference(), FRAME_METADATA)
+    assert [(one.clause, one.checks) for one in clues] == [("REF-07", (INC,))]
+    assert clues[0].title == FRAME_METADATA.clauses["REF-07"].title
+
+
+def test_of_a_weaker_ordering_only_clauses_about_orderings_should_have_noticed() -> None:
+    weaker = mutant(operator=Operator.ORDERING)
+    assert score.clues_of(weaker, frozenset({INC, ALL}), reference(), FRAME_METADATA) == ()
+    told = reference(about={INC: frozenset({"inc"}), ORDERS: frozenset({"inc"})})
+    clues = score.clues_of(weaker, frozenset({INC, ALL}), told, FRAME_METADATA)
+    assert [one.clause for one in clues] == ["REF-08"]
+
+
+def test_where_no_check_is_about_it_those_that_run_the_line_should_have() -> None:
+    clues = score.clues_of(mutant(function="x"), frozenset({INC, ALL}), reference(about={}), FRAME_METADATA)
+    assert {one.clause for one in clues} == {"REF-07", "ALLOC-07"}
+
+
+# Campaigns and reports
+
+FATES = {
+    "a" * 12: Fate.KILLED,
+    "b" * 12: Fate.SURVIVED,
+    "c" * 12: Fate.EQUIVALENT,
+    "d" * 12: Fate.DOES_NOT_COMPILE,
+}
+
+
+class Nothing(Record, frozen=True, kw_only=True):
+    """A task of no content but the key."""
+
+    key: str
+
+
+def by_table(task: Nothing) -> Judged:
+    return judged(FATES[task.key], key=task.key)
+
+
+def ground(work: Callable[[Nothing], Judged] = by_table) -> Ground:
+    return Ground(
+        texts={"frame.rs": TEXT.encode()}, reference=reference(), contract=FRAME_METADATA, work=work,
+        task=lambda one: Nothing(key=one.key), identity="1", files=(),
+    )  # fmt: skip
+
+
+def course(folder: Path, *, resume: bool = False, work: Callable[[Nothing], Judged] = by_table) -> Course:
+    made = Course(ground(work), [mutant(key=key) for key in FATES], 9, Choice(sample=4), lambda _: None)
+    made.run(Settings(workers=0, scheduler=None, folder=folder, resume=resume, say=None))
+    return made
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    return course(tmp_path / "campaign").report()
+
+
+def test_the_score_leaves_out_what_is_equivalent_or_does_not_compile(report: Report) -> None:
+    assert report.total.score == 0.5
+    assert score_line(report) == "SCORE 50 %: 1 killed, 1 survived; 1 equivalent, 1 not compiled"
+    assert (report.generated, report.selection) == (9, "a sample of 4, seed 1")
+
+
+def test_a_survivor_is_reported_with_its_diff_and_the_clauses(report: Report) -> None:
+    (survivor,) = report.of(Fate.SURVIVED)
+    assert "+    let old = self.count.fetch_sub(1, Relaxed);" in survivor.diff
+    assert (survivor.reached_by, [one.clause for one in survivor.clues]) == (2, ["REF-07"])
+    assert all(not one.clues for one in report.mutants if one is not survivor)
+
+
+def test_a_campaign_that_goes_on_judges_no_mutant_twice(tmp_path: Path) -> None:
+    first = course(tmp_path / "campaign").report()
+
+    def never(_: Nothing) -> Judged:
+        raise AssertionError("judged again")
+
+    again = course(tmp_path / "campaign", resume=True, work=never).report()
+    assert again.mutants == first.mutants
+
+
+def test_a_stopped_campaign_reports_what_came_until_then(tmp_path: Path) -> None:
+    def stops(task: Nothing) -> Judged:
+        if FATES[task.key] is Fate.EQUIVALENT:
+            raise KeyboardInterrupt
+        return by_table(task)
+
+    found = course(tmp_path / "campaign", work=stops).report()
+    assert (found.interrupted, len(found.mutants)) == (True, 2)
+
+
+def test_the_report_as_json_is_read_back_as_it_was(report: Report) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+
+
+def test_the_exit_status_says_whether_the_score_is_high_enough(report: Report) -> None:
+    assert status(report.total, 50) is ExitCode.PASS
+    assert status(report.total, 51) is ExitCode.FAIL
+
+
+def test_an_error_outranks_the_score(report: Report) -> None:
+    total = replace(report.total, errors=1, survived=0)
+    assert status(total, 0) is ExitCode.ERROR
+
+
+def test_where_nothing_was_judged_the_campaign_does_not_pass(report: Report) -> None:
+    total = replace(report.total, killed=0, survived=0)
+    assert status(total, 0) is ExitCode.NO_TESTS
+
+
+def test_the_terminal_report_fits_eighty_columns(report: Report) -> None:
+    out = io.StringIO()
+    print_report(report, Console(file=out, width=80), "frame-harness mutate --again")
+    lines = out.getvalue().splitlines()
+    shown = [line for line in lines if not line.lstrip().startswith(("again", "REF-"))]
+    assert [line for line in shown if len(line) > 80 and "clauses" not in line] == []
+    assert lines[-1].startswith("SCORE 50 %")
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.rows.append((tag, dict(attrs)))
+
+
+def test_the_page_asks_for_nothing_and_marks_survivors_in_the_source(report: Report) -> None:
+    text = dumps(report, {"frame.rs": TEXT})
+    rows = Page(text).rows
+    policy = next(attrs["content"] for tag, attrs in rows if "Content-Security-Policy" in attrs.values())
+    assert (
+        policy
+        == f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src {shell.sha(shell.style())}"
+    )
+    assert not {tag for tag, _ in rows} & {"script", "link", "img", "iframe"}
+    assert not [attrs for _, attrs in rows if "style" in attrs or "src" in attrs]
+    marked = [attrs for tag, attrs in rows if tag == "span" and attrs.get("class") == "row not-hit"]
+    assert [attrs["title"] for attrs in marked] == ["1 mutant survived, 1 killed"]
+    targets = {attrs["id"] for _, attrs in rows if attrs.get("id")}
+    links = {str(attrs["href"]) for tag, attrs in rows if tag == "a"}
+    assert {link.removeprefix("#") for link in links} <= targets
+
+
+def test_no_word_of_a_mutant_becomes_markup_of_the_page(report: Report) -> None:
+    evil = "<script>alert(1)</script>"
+    bad = tuple(
+        replace(one, diff=f"\n\n+{evil}", mutant=replace(one.mutant, function=evil)) for one in report.mutants
+    )
+    text = dumps(replace(report, mutants=bad), {"frame.rs": TEXT + f'const A: &str = "{evil}";\n'})
+    assert evil not in text
+
+
+def test_functions_and_operators_choose_mutants() -> None:
+    mutants = [mutant(), mutant(key="e" * 12, function="Slot::dec", operator=Operator.BIT)]
+    assert Choice(functions=("Slot::*",)).of(mutants) == mutants[1:]
+    assert Choice(operators=(Operator.WRONG_FIELD,)).of(mutants) == mutants[:1]
+
+
+def test_a_choice_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="functions nobody"):
+        Choice(functions=("nobody",)).of([mutant()])
+
+
+def test_a_lost_task_is_an_error_that_is_shown(tmp_path: Path) -> None:
+    made = course(tmp_path / "campaign")
+    made._take(mutant(key="a" * 12), Lost(reason=Why.DIED, detail="signal SIGSEGV"))
+    found = made.report()
+    assert [one.judged.why for one in found.of(Fate.ERROR)] == ["its process died: signal SIGSEGV"]
+    assert found.total.errors == 1
