@@ -204,10 +204,13 @@ class Offer:
 
     frame: int
     slot: NDArray[np.void]
+    generation: int
+    """Before the first claim."""
 
     def prepare(self, kernel: Kernel, cpus: Cpus) -> None:
         self.frame = kernel.buddy_alloc(0, "unmovable")
         self.slot = slot_of(kernel, self.frame)
+        self.generation = int(self.slot["generation"][0])
         kernel.offer(self.frame)
         cpus.frames([self.frame])
         self._pending = Snapshot(kernel)
@@ -219,9 +222,14 @@ class Offer:
         for live, kept in self._offering:
             live[:] = kept
 
-    def claimed_late(self, both: Turns) -> Turn:
-        """Let the second CPU run where the first one was given the frame and is about to claim it."""
-        turn = both.preempted_write(count_of(self.slot), 0, self._pending.restore, self.renew)
+    def claimed_late(self, both: Turns, *, renewed: bool = True) -> Turn:
+        """Let the second CPU run where the first one was given the frame and is about to claim it.
+
+        Args:
+            renewed: the frame is offered to the second CPU, too.
+        """
+        between = self.renew if renewed else lambda: None
+        turn = both.preempted_write(count_of(self.slot), 0, self._pending.restore, between)
         if turn is None:
             raise ClauseViolated(
                 "allocation of a free frame", expected="a new count", got="none", frame=self.frame
@@ -266,7 +274,7 @@ def test_poison_that_comes_between_look_and_claim_is_not_healed(boot: Boot) -> N
         return "alloc.zeroed", "poison@0"
 
     with expect_loud(), interleaved(boot, prepare) as both:
-        turn = offer.claimed_late(both)
+        turn = offer.claimed_late(both, renewed=False)
         poison = int(offer.slot["guard"][0]) & POISONED_GUARD
         expect_at(turn, "poison of a free frame", poison, POISONED_GUARD, frame=offer.frame, field="guard")
         if not turn.panicked:
@@ -278,3 +286,21 @@ def test_poison_that_comes_between_look_and_claim_is_not_healed(boot: Boot) -> N
                 frame=offer.frame,
                 field="guard",
             )
+
+
+@pytest.mark.clause("GEN-01", at="FrameAllocOptions::allocate")
+def test_a_claim_that_poison_stops_begins_no_life(boot: Boot) -> None:
+    """Poison comes between look and claim; the generation grows if the frame is handed out all the same."""
+    offer = Offer()
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        offer.prepare(kernel, cpus)
+        return "alloc.zeroed", "poison@0"
+
+    with expect_loud(), interleaved(boot, prepare) as both:
+        turn = offer.claimed_late(both, renewed=False)
+        if not turn.panicked:
+            lives = int(both.cpus.last(FIRST) == offer.frame)
+            found = int(offer.slot["generation"][0])
+            what = "generation of a frame that was poisoned before its claim"
+            expect_at(turn, what, found, offer.generation + lives, frame=offer.frame, field="generation")

@@ -93,6 +93,13 @@ COUNTED_ALONE: tuple[Edit, ...] = (
         "        self.generation.fetch_add((ALLOCATING.load(Acquire) < 2) as u32, Release);\n",
     ),
 )
+LIFE_OF_POISON: tuple[Edit, ...] = (
+    (
+        "        if found & meta_guard::POISONED != 0 {\n            return false;\n        }\n"
+        "        self.advance_generation();\n        true\n",
+        "        self.advance_generation();\n        found & meta_guard::POISONED == 0\n",
+    ),
+)
 
 SEEDED = {
     "inc-in-two-steps": (SPLIT_INC, "balanced references", "no_reference_is_lost", "REF-04"),
@@ -106,9 +113,9 @@ SEEDED = {
 # Some in one build: building takes longer than finding.
 LOOKED_AHEAD = {
     "drop-and-claim": (
-        (*LOOK_THEN_DROP, LATE_CLAIM),
-        "interleavings and (no_reference_forges and dec or a_claim_that_comes_too_late)",
-        {"REF-07", "ALLOC-10", "FREE-08"},
+        (*LOOK_THEN_DROP, LATE_CLAIM, *LIFE_OF_POISON),
+        "interleavings and (no_reference_forges and dec or a_claim_that)",
+        {"REF-07", "ALLOC-10", "FREE-08", "GEN-01"},
     ),
     "take-poison-last-and-generation": (
         (*LOOK_THEN_TAKE, *NO_SECOND_LOOK, *TOLD_LATE, *COUNTED_ALONE),
