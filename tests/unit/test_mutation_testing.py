@@ -27,6 +27,7 @@ from frame_harness.judge.verdict import Verdict
 from frame_harness.mutation.mutants import Mutant, Operator
 from frame_harness.mutation_testing import score
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
+from frame_harness.mutation_testing.explained import load
 from frame_harness.mutation_testing.order import Candidate, Tier, in_order, tier
 from frame_harness.mutation_testing.page import dumps
 from frame_harness.mutation_testing.records import Fate, How, Judged, Report
@@ -232,8 +233,16 @@ def ground(work: Callable[[Nothing], Judged] = by_table) -> Ground:
     )  # fmt: skip
 
 
-def course(folder: Path, *, resume: bool = False, work: Callable[[Nothing], Judged] = by_table) -> Course:
-    made = Course(ground(work), [mutant(key=key) for key in FATES], 9, Choice(sample=4), lambda _: None)
+def course(
+    folder: Path,
+    *,
+    resume: bool = False,
+    work: Callable[[Nothing], Judged] = by_table,
+    reasons: dict[str, str] | None = None,
+) -> Course:
+    mutants = [mutant(key=key) for key in (*FATES, *(f"{number:012}" for number in range(5)))]
+    chosen = mutants[: len(FATES)]
+    made = Course(ground(work), chosen, mutants, Choice(sample=4), lambda _: None, reasons or {})
     made.run(Settings(workers=0, scheduler=None, folder=folder, resume=resume, say=None))
     return made
 
@@ -293,6 +302,52 @@ def test_an_error_outranks_the_score(report: Report) -> None:
 def test_where_nothing_was_judged_the_campaign_does_not_pass(report: Report) -> None:
     total = replace(report.total, killed=0, survived=0)
     assert status(total, 0) is ExitCode.NO_TESTS
+
+
+def test_a_survivor_with_a_reason_is_told_apart_and_needs_no_other_check(tmp_path: Path) -> None:
+    reasons = {"b" * 12: "the order is not promised", "a" * 12: "old", "1" * 12: "gone", f"{1:012}": "later"}
+    report = course(tmp_path / "campaign", reasons=reasons).report()
+    assert report.unexplained == ()
+    assert [one.explained for one in report.mutants if one.explained] == ["the order is not promised"]
+    assert score_line(report).startswith("SCORE 50 %: 1 killed, 1 survived (1 explained)")
+    assert report.idle_reasons == (
+        "111111111111: no such mutant is made of this text",
+        "aaaaaaaaaaaa: it did not survive",
+    )
+    out = io.StringIO()
+    print_report(report, Console(file=out, width=80), "frame-harness mutate --again")
+    assert "explained the order is not promised" in out.getvalue()
+    assert "a reason that nothing needs: aaaaaaaaaaaa: it did not survive" in out.getvalue()
+
+
+def test_a_survivor_without_a_reason_is_told(report: Report) -> None:
+    assert [one.mutant.key for one in report.unexplained] == ["b" * 12]
+
+
+ENTRY = '[[survivor]]\nmutant = "a"\nfunction = "f"\nwhy = "{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (ENTRY.format(" "), "a: no reason"),
+        (ENTRY.format("x") * 2, "a: two reasons"),
+        (ENTRY.format("x").replace("why", "because"), "because"),
+        ("[[survivor", "survivor"),
+        (None, "No such file"),
+    ],
+    ids=["empty", "twice", "unknown field", "no TOML", "no file"],
+)
+def test_a_file_of_reasons_that_cannot_be_used_is_refused_in_one_line(
+    text: str | None, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "survivors.toml"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        load(path)
+    assert caught.value.summary.startswith(f"--explained: {path}: ")
+    assert words in caught.value.summary
 
 
 def test_the_terminal_report_fits_eighty_columns(report: Report) -> None:

@@ -23,7 +23,7 @@ from frame_harness.image.store import write_whole
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation.mutants import Mutant, applied
-from frame_harness.mutation_testing import score
+from frame_harness.mutation_testing import explained, score
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
 from frame_harness.mutation_testing.page import dumps as page
 from frame_harness.mutation_testing.records import Fate, MutantReport, Report, Share
@@ -40,6 +40,7 @@ class MutateRequest:
 
     Attributes:
         least: the score in percent from which on the campaign passes.
+        explained: a file of reasons; then each survivor needs one.
         command: what names the subject on the command line, to judge one mutant again.
     """
 
@@ -53,6 +54,7 @@ class MutateRequest:
     resume: Path | None = None
     json: Path | None = None
     html: Path | None = None
+    explained: Path | None = None
 
 
 def mutate(request: MutateRequest) -> ExitCode:
@@ -61,7 +63,8 @@ def mutate(request: MutateRequest) -> ExitCode:
     Raises:
         HarnessError: the request makes no sense, or the subject itself cannot be judged.
     """
-    report_files.make_way((request.json, request.html), ())
+    report_files.make_way((request.json, request.html), (request.explained,))
+    reasons = explained.load(request.explained) if request.explained else {}
     console = console_for()
     with Progress(console) as progress:
         ground = request.ground.made(progress)
@@ -73,7 +76,7 @@ def mutate(request: MutateRequest) -> ExitCode:
         resume=request.resume is not None, say=lambda words: click.echo(words, err=True),
     )  # fmt: skip
     click.echo(f"mutants: {len(chosen)} of {len(mutants)}; results in {settings.folder}", err=True)
-    course = Course(ground, chosen, len(mutants), request.choice, _tell)
+    course = Course(ground, chosen, mutants, request.choice, _tell, reasons)
     try:
         course.run(settings)
     finally:
@@ -82,6 +85,8 @@ def mutate(request: MutateRequest) -> ExitCode:
     if course.interrupted:
         click.echo(f"interrupted; go on with --resume {settings.folder}", err=True)
         return ExitCode.INTERRUPTED
+    if request.explained and report.unexplained and not report.total.errors:
+        return ExitCode.FAIL
     return status(report.total, request.least)
 
 

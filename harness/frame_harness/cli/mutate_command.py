@@ -44,6 +44,10 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
     "--least", type=click.FloatRange(0, 100), default=100.0, show_default=True, metavar="PERCENT",
     help="The score from which on the status is 0.",
 )  # fmt: skip
+@click.option(
+    "--explained", type=FILE, metavar="FILE",
+    help="Reasons why mutants may survive, as TOML; each survivor needs one then.",
+)  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), help="Processes that judge; default: one for each CPU.")
 @click.option("--scheduler", metavar="ADDRESS", help="A cluster of dask to use, such as tcp://host:8786.")
 @click.option("--out", type=FOLDER, metavar="DIR", help="Keep the results there as they come.")
@@ -62,6 +66,7 @@ def mutate_command(
     lists: bool,
     again: str,
     least: float,
+    explained: Path | None,
     workers: int | None,
     scheduler: str | None,
     out: Path | None,
@@ -89,6 +94,7 @@ def mutate_command(
         command="".join(f"{name} {shlex.quote(str(path))} " for name, path in words.items() if path),
         choice=Choice(functions, tuple(map(Operator, operators)), sample, seed),
         least=least, workers=workers, scheduler=scheduler, out=out, resume=resume, json=json_, html=html,
+        explained=explained,
     )  # fmt: skip
     if lists:
         sys.exit(int(mutate.list_mutants(request)))

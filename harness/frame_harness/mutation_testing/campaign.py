@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from frame_harness.base.errors import UsageError
 from frame_harness.base.record import Record
 from frame_harness.campaigns.done import Lost
@@ -16,7 +18,7 @@ from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.plan import Plan, Settings
 from frame_harness.contract.contract import Contract
 from frame_harness.mutation.mutants import Mutant, Operator, sampled
-from frame_harness.mutation_testing import score
+from frame_harness.mutation_testing import explained, score
 from frame_harness.mutation_testing.records import Fate, Judged, MutantReport, Report
 from frame_harness.mutation_testing.reference import Reference
 
@@ -97,9 +99,11 @@ class Course:
 
     ground: Ground
     chosen: Sequence[Mutant]
-    generated: int
+    made: Sequence[Mutant]
     choice: Choice
     on_report: Callable[[MutantReport], None]
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why mutants may survive, by their keys."""
     reports: dict[str, MutantReport] = field(default_factory=dict)
     interrupted: bool = False
     _began: float = field(default_factory=time.monotonic)
@@ -130,6 +134,8 @@ class Course:
             result = Judged(key=mutant.key, fate=Fate.ERROR, why=why)
         ground = self.ground
         report = score.reported(mutant, result, ground.texts, ground.reference, ground.contract)
+        if result.fate is Fate.SURVIVED:
+            report = replace(report, explained=self.reasons.get(mutant.key, ""))
         self.reports[mutant.key] = report
         self.on_report(report)
 
@@ -139,7 +145,7 @@ class Course:
         reference, total = self.ground.reference, score.share("all", reports)
         return Report(
             subject=reference.subject,
-            generated=self.generated,
+            generated=len(self.made),
             selection=self.choice.words,
             runs=reference.runs,
             score=total.score,
@@ -152,7 +158,13 @@ class Course:
             duration_s=time.monotonic() - self._began,
             reference_s=self.ground.reference_s,
             own_findings=reference.own_findings,
+            idle_reasons=explained.idle(self.reasons, self.made, self._may_survive()),
         )
+
+    def _may_survive(self) -> frozenset[str]:
+        """The keys of survivors, and of mutants that were not judged."""
+        ended = {key for key, one in self.reports.items() if one.judged.fate is not Fate.SURVIVED}
+        return frozenset(one.key for one in self.made) - ended
 
 
 def _survived(result: Judged) -> bool:

@@ -74,13 +74,14 @@ class Clue(Record, frozen=True, kw_only=True):
 
 
 class MutantReport(Record, frozen=True, kw_only=True):
-    """A mutant with what became of it; `clues` and `reached_by` are those of a survivor."""
+    """A mutant with what became of it; `clues`, `reached_by` and the reason `explained` are a survivor's."""
 
     mutant: Mutant
     judged: Judged
     diff: str
     clues: tuple[Clue, ...] = ()
     reached_by: Count = 0
+    explained: str = ""
 
 
 class Share(Record, frozen=True, kw_only=True):
@@ -124,6 +125,13 @@ class Report(Record, frozen=True, kw_only=True):
     reference_s: Seconds = 0.0
     own_findings: tuple[str, ...] = msgspec.field(default_factory=tuple)
     """Clauses that the subject itself breaks."""
+    idle_reasons: tuple[str, ...] = msgspec.field(default_factory=tuple)
+    """Reasons that no survivor needs, each with why."""
+
+    @property
+    def unexplained(self) -> tuple[MutantReport, ...]:
+        """Survivors without a reason."""
+        return tuple(one for one in self.of(Fate.SURVIVED) if not one.explained)
 
     def of(self, fate: Fate) -> tuple[MutantReport, ...]:
         """The mutants of one fate."""

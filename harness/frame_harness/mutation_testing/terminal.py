@@ -29,8 +29,14 @@ def print_report(report: Report, console: Console, again: str) -> None:
     """
     for one in report.of(Fate.ERROR):
         _line(console, f"ERROR {_place(one)}: {one.judged.why}", style=_STYLE[Fate.ERROR])
-    for one in report.of(Fate.SURVIVED):
+    for one in report.unexplained:
         print_mutant(one, console, again)
+    for one in report.of(Fate.SURVIVED):
+        if one.explained:
+            _line(console, f"survived {_place(one)}")
+            _line(console, f"    explained {one.explained}", style="dim")
+    for words in report.idle_reasons:
+        _line(console, f"a reason that nothing needs: {words}", style="yellow")
     _print_shares("operator", report.by_operator, console)
     _print_shares("function", [one for one in report.by_function if one.survived], console)
     if report.own_findings:
@@ -113,7 +119,10 @@ def score_line(report: Report) -> str:
     more += [f"{total.does_not_compile} not compiled"] if total.does_not_compile else []
     more += [plural(total.errors, "error")] if total.errors else []
     stopped = "interrupted; " if report.interrupted else ""
-    counts = f"{total.killed} killed, {total.survived} survived"
+    explained = total.survived - len(report.unexplained)
+    counts = f"{total.killed} killed, {total.survived} survived" + (
+        f" ({explained} explained)" if explained else ""
+    )
     return f"{stopped}SCORE {score}: {'; '.join([counts, ', '.join(more)] if more else [counts])}"
 
 
