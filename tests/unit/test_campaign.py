@@ -115,6 +115,28 @@ def test_a_user_who_breaks_the_lists_is_noticed(interpreter: Interpreter, lines:
     assert not prediction.sound
 
 
+def test_a_reference_to_a_frame_in_quarantine_leads_it_back_into_use(interpreter: Interpreter) -> None:
+    done = interpreter.follow(decode("alloc")).outcome
+    assert isinstance(done, Done)
+    paddr = f"{done.values['paddr']:#x}"
+    follow(interpreter, f"slot.mark_poisoned {paddr}", f"release {paddr} 0")
+    assert interpreter.sound
+    assert not interpreter.follow(decode(f"slot.inc_ref {paddr}")).sound
+
+
+@pytest.mark.parametrize("clearing", ["slot.set_guard {} 0", "slot.note_new_allocation_epoch {}"])
+def test_a_holder_who_clears_poison_tells_nothing_of_the_state_before(
+    clearing: str, interpreter: Interpreter
+) -> None:
+    done = interpreter.follow(decode("alloc")).outcome
+    assert isinstance(done, Done)
+    paddr = f"{done.values['paddr']:#x}"
+    follow(interpreter, clearing.format(paddr))
+    assert not interpreter.rewound
+    follow(interpreter, f"slot.mark_poisoned {paddr}", clearing.format(paddr))
+    assert interpreter.rewound
+
+
 @pytest.mark.parametrize("line", ["", "crash panic", "release nowhere 0", "buddy.alloc 1 sideways"])
 def test_what_the_model_does_not_know_is_refused(line: str) -> None:
     with pytest.raises(ScriptError):
