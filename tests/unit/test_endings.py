@@ -171,7 +171,7 @@ def test_host_without_room_is_an_error_in_the_report(
     def full(*_: object, **__: object) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device", "/full/images")
 
-    monkeypatch.setattr(check_command, "build", full)
+    monkeypatch.setattr(check_command, "build_each", full)
     report = tmp_path / "report.json"
     assert check_command.check(Request(json=report)) is ExitCode.ERROR
     assert json.loads(report.read_text())["verdict"] == "ERROR"

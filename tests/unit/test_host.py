@@ -18,7 +18,7 @@ Q35 = load_machine("q35")
 
 @pytest.fixture(autouse=True)
 def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_command, "build", lambda *_, **__: pytest.fail("it was built"))
+    monkeypatch.setattr(check_command, "build_each", lambda *_, **__: pytest.fail("it was built"))
 
 
 def request_for(folder: Path, line: str) -> Request:

@@ -131,7 +131,7 @@ def test_view_outlives_the_guests_memory_object(ram: GuestRam) -> None:
 
 def test_file_is_used_again_only_after_the_last_view_is_gone() -> None:
     gc.collect()
-    size = 12 * MIB
+    size = FILL_ALL_LIMIT  # the largest that is kept: no other file can serve instead
     first = flat(size, 4)
     inode = _inode(first)
     view = first.view(0, 4096)

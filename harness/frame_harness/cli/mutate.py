@@ -165,7 +165,7 @@ def _named(mutants: list[Mutant], key: str) -> Mutant:
 
 def _laid_out(ground: Ground, mutant: Mutant) -> Path:
     """Write the mutant's files to a folder where they stay; return that."""
-    folder = build_dir() / "mutants" / mutant.key / "memory"
+    folder = build_dir() / "mutated" / mutant.key / "memory"
     for name, text in ground.texts.items():
         write_whole(folder / name, applied(text, mutant) if name == mutant.file else text)
     return folder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,12 +32,15 @@ class Asked:
         checks: whether debug assertions and overflow checks are on.
         opt_level: `0` to `3`, `s` or `z`.
         debuginfo: of rustc's levels; unoptimized code is another without it.
+        lto: of rustc's kinds; None leaves the choice to the compiler, which optimizes the pieces of one crate
+            into each other.
     """
 
     profile: str
     checks: bool
     opt_level: str
     debuginfo: str = "2"
+    lto: str | None = None
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -44,7 +49,8 @@ class Asked:
         return (
             f"-Copt-level={self.opt_level}", f"-Cdebug-assertions={on_or_off}",
             f"-Coverflow-checks={on_or_off}", "-Cpanic=abort",
-            f"-Cdebuginfo={self.debuginfo}", *instrumentation(self.profile),
+            f"-Cdebuginfo={self.debuginfo}", *([f"-Clto={self.lto}"] if self.lto else []),
+            *instrumentation(self.profile),
         )  # fmt: skip
 
 
@@ -62,13 +68,19 @@ def asked(profile: str) -> Asked:
     """Return what a profile is; that dev has the checks is not for the manifest to say."""
     given = _profile(profile)
     level = given.get("opt-level", _CARGO_DEFAULT_LEVEL.get(profile))
-    return Asked(profile, _CHECKS[profile], str(level), str(given["debug"]))
+    return Asked(profile, _CHECKS[profile], str(level), str(given["debug"]), given.get("lto"))
 
 
 def _profile(name: str) -> dict[str, Any]:
     """Return a profile with what it inherits."""
     given: dict[str, Any] = manifest()["profile"][name]
     return _profile(given["inherits"]) | given if "inherits" in given else given
+
+
+def profiles_key() -> str:
+    """Return what differs when any profile is another one."""
+    text = json.dumps(manifest()["profile"], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def manifest() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from frame_harness.base import resources
 from frame_harness.base.commands import Finished, HowFar, Say
 from frame_harness.base.disk import run_writing
 from frame_harness.image import cache_limit
-from frame_harness.image.asked import instrumentation
+from frame_harness.image.asked import instrumentation, profiles_key
 from frame_harness.image.cargo_progress import Packages
 from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
@@ -201,8 +201,11 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
 
 
 def target_dir_of(toolchain: Toolchain) -> Path:
-    """Return the folder where cargo works for this toolchain."""
-    return resources.build_dir() / "target" / toolchain.key
+    """Return the folder where cargo works for this toolchain and these profiles.
+
+    A compiler that is called without cargo would find libraries of other profiles beside those of its own.
+    """
+    return resources.build_dir() / "target" / f"{toolchain.key}-{profiles_key()}"
 
 
 def _messages(finished: Finished) -> list[dict[str, Any]]:
