@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace as with_fields
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -17,7 +19,8 @@ from frame_harness.base.record import Record
 from frame_harness.campaigns.done import Lost
 from frame_harness.campaigns.done import Reason as Why
 from frame_harness.campaigns.plan import Settings
-from frame_harness.cli.mutate import status
+from frame_harness.cli.mutate import MutateRequest, again, mutate, status
+from frame_harness.cli.mutate_grounds import FrameGround
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.html_report import shell
 from frame_harness.judge.conjuncts import Reason
@@ -322,6 +325,32 @@ def test_a_survivor_with_a_reason_is_told_apart_and_needs_no_other_check(tmp_pat
 
 def test_a_survivor_without_a_reason_is_told(report: Report) -> None:
     assert [one.mutant.key for one in report.unexplained] == ["b" * 12]
+
+
+class NeverJudged:
+    """A subject that nobody may judge."""
+
+    def texts(self) -> dict[str, bytes]:
+        return {"frame.rs": TEXT.encode()}
+
+    def made(self, _: object) -> Ground:
+        raise AssertionError("judged")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda request: mutate(with_fields(request, choice=Choice(functions=("nosuch*",)))),
+        lambda request: again(request, "zz"),
+    ],
+    ids=["a choice of none", "a key of none"],
+)
+def test_mutants_that_are_not_there_are_refused_before_the_subject_is_judged(
+    ask: Callable[[MutateRequest], ExitCode],
+) -> None:
+    request = MutateRequest(cast("FrameGround", NeverJudged()), command="")
+    with pytest.raises(UsageError, match=r"got (none|0 mutants)"):
+        ask(request)
 
 
 ENTRY = '[[survivor]]\nmutant = "a"\nfunction = "f"\nwhy = "{}"\n'

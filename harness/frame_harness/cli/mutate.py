@@ -65,6 +65,7 @@ def mutate(request: MutateRequest) -> ExitCode:
     """
     report_files.make_way((request.json, request.html), (request.explained,))
     reasons = explained.load(request.explained) if request.explained else {}
+    request.choice.of(mutants_of(request.ground.texts()))  # refused before the subject is judged
     console = console_for()
     with Progress(console) as progress:
         ground = request.ground.made(progress)
@@ -136,6 +137,7 @@ def again(request: MutateRequest, key: str) -> ExitCode:
     Raises:
         UsageError: there is no such mutant.
     """
+    _named(mutants_of(request.ground.texts()), key)  # refused before the subject is judged
     console = console_for()
     with Progress(console) as progress:
         ground = request.ground.made(progress)
