@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.campaigns.done import Lost, Reason
@@ -17,6 +18,7 @@ from frame_harness.campaigns.journal import Journal
 from frame_harness.campaigns.plan import Plan, Settings
 from frame_harness.campaigns.progress import Progress
 from frame_harness.campaigns.version import version
+from frame_harness.cli.main import cli
 from tests.support.campaign_tasks import Job, Kind, Number, act, plan_of
 
 DONE: list[int] = []
@@ -171,3 +173,10 @@ def test_a_campaign_of_another_version_is_not_gone_on_with(tmp_path: Path) -> No
     note.write_text(note.read_text().replace(version(), "0.0.1 with code 00000000"))
     with pytest.raises(UsageError, match=r"got one of 0\.0\.1 with code 00000000"):
         run(here(tmp_path, resume=True), range(2))
+
+
+@pytest.mark.parametrize("command", ["fuzz", "mutate", "storm"])
+def test_a_folder_of_no_campaign_is_refused_before_anything_is_built(command: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, [command, "--resume", str(tmp_path)])
+    assert isinstance(result.exception, UsageError)
+    assert result.exception.summary.endswith("expected the folder of a campaign, got no campaign.json")

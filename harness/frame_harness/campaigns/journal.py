@@ -44,6 +44,19 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     lost: Lost | None = None
 
 
+def require_campaign(folder: Path) -> None:
+    """Require that a folder holds a campaign to go on with.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if not (folder / CAMPAIGN).is_file():
+        raise UsageError(
+            "--resume", str(folder), expected="the folder of a campaign", actual=f"no {CAMPAIGN}",
+            next_step="name the folder that --out named, or that the campaign showed",
+        )  # fmt: skip
+
+
 class Journal(Generic[R]):
     """The results that a folder holds; one command at a time has it."""
 
@@ -66,11 +79,8 @@ class Journal(Generic[R]):
             UsageError: it holds another campaign, none to go on with, or one that is running.
             Unwritable: there is no room, or no leave.
         """
-        if resume and not (self._folder / CAMPAIGN).is_file():
-            raise UsageError(
-                "--resume", str(self._folder), expected="the folder of a campaign", actual=f"no {CAMPAIGN}",
-                next_step="name the folder that --out named, or that the campaign showed",
-            )  # fmt: skip
+        if resume:
+            require_campaign(self._folder)
         with writing(self._folder, instead=ANOTHER_FOLDER):
             self._folder.mkdir(parents=True, exist_ok=True)
             with (self._folder / LOCK).open("ab") as lock:

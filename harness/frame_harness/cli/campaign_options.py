@@ -15,6 +15,7 @@ from frame_harness.base import resources
 from frame_harness.base.commands import Say
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
+from frame_harness.campaigns.journal import require_campaign
 from frame_harness.campaigns.plan import Settings
 from frame_harness.cli.options import FOLDER
 
@@ -73,12 +74,23 @@ def campaign_options(command: F) -> F:
     return spread_options(out(command))
 
 
+def _of_a_campaign(_context: click.Context, _option: click.Parameter, folder: Path | None) -> Path | None:
+    """Refuse another folder before anything is built or judged."""
+    if folder is not None:
+        require_campaign(folder)
+    return folder
+
+
+resume_option = click.option(
+    "--resume", type=FOLDER, metavar="DIR", callback=_of_a_campaign,
+    help="Go on with the campaign whose results are there.",
+)  # fmt: skip
+
+
 def spread_options(command: F) -> F:
     """Give a command all but `--out`, which it has for something else."""
     for option in (
-        click.option(
-            "--resume", type=FOLDER, metavar="DIR", help="Go on with the campaign whose results are there."
-        ),
+        resume_option,
         click.option(
             "--scheduler", default="", metavar="ADDRESS",
             help="Do the work on the workers of that cluster, such as tcp://server:8786.",

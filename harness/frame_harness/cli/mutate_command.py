@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from frame_harness.cli.campaign_options import resume_option
 from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
 from frame_harness.mutation.mutants import SENTENCES, Operator
 
@@ -51,7 +52,7 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
 @click.option("--workers", type=click.IntRange(1), help="Processes that judge; default: one for each CPU.")
 @click.option("--scheduler", metavar="ADDRESS", help="A cluster of dask to use, such as tcp://host:8786.")
 @click.option("--out", type=FOLDER, metavar="DIR", help="Keep the results there as they come.")
-@click.option("--resume", type=FOLDER, metavar="DIR", help="Go on with the campaign whose results are there.")
+@resume_option
 @click.option("--json", "json_", type=FILE, help="Write the report as JSON.")
 @click.option("--html", type=FILE, help="Write the report as one HTML page.")
 def mutate_command(
