@@ -20,11 +20,14 @@ from frame_harness.base import packages, pip_settings  # noqa: E402  # found by 
 from frame_harness.base.commands import Finished, HowFar, Say, run, speaker  # noqa: E402
 from frame_harness.base.disk import run_writing  # noqa: E402
 from frame_harness.base.errors import HarnessError, MissingToolError  # noqa: E402
-from frame_harness.base.host_tools import HOST_TOOLS  # noqa: E402
+from frame_harness.base.host_tools import HOST_TOOLS, HostTool  # noqa: E402
+from frame_harness.base.unpacked_packages import can_unpack, unpack  # noqa: E402
 
 VENV = ROOT / ".venv"
 LOCK = ROOT / "harness" / "frame_harness" / "cli" / "requirements.lock"
 INTERRUPTED = 130
+# What could not be installed lies there: last, so that a program of the user's comes first.
+os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(VENV / "bin")])
 
 
 def main() -> int:
@@ -48,21 +51,35 @@ def set_up(say: Say) -> int:
     """Install what is missing; return 0, or what the look for a Rust toolchain ends with."""
     require_place()
     require_rights()
+    make_venv(say)
     for tool in HOST_TOOLS:
         if not tool.works():
-            packages.install(tool.packages, purpose=tool.purpose, say=say)
-            if (tried := tool.try_out()).status != 0:
-                raise MissingToolError(
-                    tool.purpose,
-                    shutil.which(tool.program) or tool.program,
-                    expected="one that works",
-                    actual=tried.last_words(),
-                    next_step="take it off the PATH, or apt-get install --reinstall "
-                    + " ".join(tool.packages),
-                )
-    make_venv(say)
+            bring(tool, say)
     install_locked(say)
     return find_rust()
+
+
+def bring(tool: HostTool, say: Say) -> None:
+    """Install what a program needs; unpack it beside the virtualenv's programs where apt refuses.
+
+    Raises:
+        MissingToolError: neither goes, or it does not work then.
+    """
+    try:
+        packages.install(tool.packages, purpose=tool.purpose, say=say)
+    except packages.MissingPackages as refused:
+        if not (tool.stands_alone and can_unpack()):
+            raise
+        say(f"{refused.summary}: unpacking it in .venv instead")
+        unpack(tool.program, tool.packages, VENV / tool.program, VENV / "bin", say=say)
+    if (tried := tool.try_out()).status != 0:
+        raise MissingToolError(
+            tool.purpose,
+            shutil.which(tool.program) or tool.program,
+            expected="one that works",
+            actual=tried.last_words(),
+            next_step="take it off the PATH, or apt-get install --reinstall " + " ".join(tool.packages),
+        )
 
 
 def look() -> int:
@@ -100,14 +117,15 @@ def _refuse(place: Path, expected: str, actual: str) -> None:
 
 
 def require_rights() -> None:
-    """Require root where Debian packages are missing; name all of them at once.
+    """Require root where Debian packages are missing that must be installed; name all of them at once.
 
     Raises:
         MissingPackages: this process may not install them.
     """
     if packages.may_install():
         return
-    names = [name for tool in HOST_TOOLS if not tool.works() for name in tool.packages]
+    missing = [tool for tool in HOST_TOOLS if not tool.works() and not (tool.stands_alone and can_unpack())]
+    names = [name for tool in missing for name in tool.packages]
     if not VENV.exists() and not importlib.util.find_spec("ensurepip"):
         names.append("python3-venv")
     if not (shutil.which("rustc") or shutil.which("rustup")):

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import shlex
 import subprocess
 import sys
 import uuid
@@ -20,6 +21,8 @@ from frame_harness.archive.runs import VARIABLE
 from frame_harness.judge.evidence import Evidence, decode
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.verdict import Verdict
+from frame_harness.machine.definition import DEFAULT_QEMU
+from frame_harness.machine.firmware import find_qemu
 from tests.support import red_kernels
 from tests.support.judging import judge
 from tests.support.red_kernels import red_environment
@@ -62,7 +65,7 @@ console_bytes = 262144
 
 
 def write_machine(
-    folder: Path, *, qemu: str | Path = "qemu-system-x86_64", cpu_s: float = 3.0, stall_s: float = 60.0
+    folder: Path, *, qemu: str | Path = DEFAULT_QEMU, cpu_s: float = 3.0, stall_s: float = 60.0
 ) -> Path:
     """Write the definition of a machine whose limits are soon reached."""
     path = folder / "impatient.toml"
@@ -213,12 +216,13 @@ class Announcer:
     """A program that tells its process id, then becomes QEMU: nobody has to guess when a guest runs."""
 
     def __init__(self, folder: Path) -> None:
+        qemu = shlex.quote(find_qemu(DEFAULT_QEMU))
         self.program = folder / "announced-qemu"
         fifo = folder / "started"
         os.mkfifo(fifo)
         # Open both ways: neither side waits for the other to open it.
         self._file = os.open(fifo, os.O_RDWR)
-        self.program.write_text(f'#!/bin/sh\necho $$ > "{fifo}"\nexec qemu-system-x86_64 "$@"\n')
+        self.program.write_text(f'#!/bin/sh\necho $$ > "{fifo}"\nexec {qemu} "$@"\n')
         self.program.chmod(0o755)
 
     def next_pid(self) -> int:

@@ -79,6 +79,43 @@ def test_user_without_rights_is_told_all_packages_at_once(
     assert "\n" not in raised.value.summary
 
 
+def test_program_that_stands_alone_needs_no_rights(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = HostTool("one", ("one",), "", lambda: Finished(127, "", ""), stands_alone=True)
+    monkeypatch.setattr(bootstrap, "HOST_TOOLS", [alone])
+    monkeypatch.setattr(bootstrap, "can_unpack", lambda: True)
+    monkeypatch.setattr(packages, "may_install", lambda: False)
+    (bootstrap.VENV / "bin").mkdir(parents=True)
+    bootstrap.require_rights()
+    monkeypatch.setattr(bootstrap, "can_unpack", lambda: False)
+    with pytest.raises(packages.MissingPackages, match="one"):
+        bootstrap.require_rights()
+
+
+@pytest.mark.parametrize("stands_alone", [True, False])
+def test_packages_that_apt_refuses_are_unpacked_for_a_program_that_stands_alone(
+    stands_alone: bool, bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise packages.MissingPackages("one", "package", detail="it would remove two", next_step="do")
+
+    unpacked: list[tuple[object, ...]] = []
+    said: list[str] = []
+    tool = HostTool("one", ("package",), "", lambda: Finished(0, "", ""), stands_alone=stands_alone)
+    monkeypatch.setattr(packages, "install", refuse)
+    monkeypatch.setattr(bootstrap, "can_unpack", lambda: True)
+    monkeypatch.setattr(bootstrap, "unpack", lambda *given, **_: unpacked.append(given))
+    if not stands_alone:
+        with pytest.raises(packages.MissingPackages, match="it would remove two"):
+            bootstrap.bring(tool, said.append)
+        assert not unpacked and not said
+        return
+    bootstrap.bring(tool, said.append)
+    assert unpacked == [("one", ("package",), bootstrap.VENV / "one", bootstrap.VENV / "bin")]
+    assert said == ["one: package: it would remove two: unpacking it in .venv instead"]
+
+
 def test_tool_that_is_installed_but_does_not_work_is_named_with_its_words(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +123,7 @@ def test_tool_that_is_installed_but_does_not_work_is_named_with_its_words(
     monkeypatch.setattr(bootstrap, "HOST_TOOLS", [tool])
     monkeypatch.setattr(packages, "may_install", lambda: True)
     monkeypatch.setattr(packages, "install", lambda *_, **__: None)
+    monkeypatch.setattr(bootstrap, "make_venv", lambda _: None)
     with pytest.raises(HarnessError, match=r"shell: /.*sh: expected one that works, got error: no libc"):
         bootstrap.set_up(print)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base import own_programs
 from frame_harness.cli import doctor
 
 
@@ -40,6 +41,7 @@ def test_machine_without_tools_is_told_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(own_programs, "OWN_PROGRAMS", tmp_path)
     monkeypatch.setenv("FRAME_HARNESS_TOOLCHAIN", "installed-target")
     monkeypatch.setattr("sys.argv", ["doctor"])
     assert doctor.main() == 1

@@ -23,6 +23,20 @@ dpkg-query -W -f '${db:Status-Status} ${Package}\n' $NAMES |
 rm -f /usr/local/bin/qemu-system-x86_64
 """
 WITHOUT_QEMU = {"NAMES": "qemu-system-x86 python3*-venv"}
+# A host with a newer release of QEMU's tools, whose packages and those of its own release exclude each other.
+TOOLS_OF_ANOTHER_RELEASE = """
+mkdir -p /tmp/package/DEBIAN
+cat >/tmp/package/DEBIAN/control <<END
+Package: newer-qemu-tools
+Version: 1
+Architecture: all
+Breaks: qemu-system-common, qemu-system-data
+Maintainer: t <t@t>
+Description: t
+END
+dpkg-deb --build /tmp/package /tmp/newer.deb >/dev/null
+dpkg --install /tmp/newer.deb
+"""
 WITHOUT_RUST = {"NAMES": "rustc cargo rustc-web cargo-web rust-web-src libstd-rust-web-dev"}
 # The oldest compiler that will do; other tests have newer ones.
 PIN = """\
@@ -61,6 +75,17 @@ printf '#!/bin/sh\\n[ -e /etc/half-done ] || { touch /etc/half-done; kill -9 $PP
 chmod 755 postinst
 dpkg-deb --build /tmp/package /tmp/half-done.deb >/dev/null
 ! dpkg --install /tmp/half-done.deb
+"""
+BRING_QEMU = """
+import sys
+sys.path.insert(0, "harness")
+import bootstrap
+(bootstrap.VENV / "bin").mkdir(parents=True, exist_ok=True)
+for tool in bootstrap.HOST_TOOLS:
+    if tool.stands_alone:
+        assert not tool.works()
+        bootstrap.bring(tool, print)
+        assert tool.works()
 """
 HOSTILE = {
     "PATH": "/opt/other/bin:/usr/local/bin:/usr/bin:/bin",  # no sbin, as `su` leaves it
@@ -134,7 +159,7 @@ def without_qemu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshMach
     [
         (
             "chown -R nobody: .; setpriv --reuid nobody --clear-groups make setup",
-            "set-up: expected the packages qemu-system-x86.*, got none, not root",
+            "set-up: expected the packages python3-venv.*, got none, not root",
         ),
         (
             "chmod -R go-w .; chown -R root: .; setpriv --reuid nobody --clear-groups make setup",
@@ -154,3 +179,19 @@ def test_machine_that_cannot_be_set_up_says_so_in_one_line(
     assert re.search(said, reason), reason
     assert advice.startswith("next: ")
     assert all(line.startswith("make: ") for line in makes)
+
+
+@pytest.mark.parametrize(
+    "user", ["", "setpriv --reuid nobody --clear-groups "], ids=["as-root", "without-rights"]
+)
+def test_qemu_that_cannot_be_installed_is_unpacked_and_boots(user: str, tmp_path: Path) -> None:
+    with fresh_machine(tmp_path) as machine:
+        needs_network(machine)
+        done(machine.sh(REMOVE, {"NAMES": "qemu-system-x86"}))
+        done(machine.sh(TOOLS_OF_ANOTHER_RELEASE))
+        set_up = machine.sh(f"chown -R nobody: . ..; {user}python3 -c '{BRING_QEMU}'")
+        started = machine.sh(".venv/bin/qemu-system-x86_64 -machine microvm -L help")
+        kept = machine.sh("dpkg-query -W -f '${db:Status-Status}' newer-qemu-tools")
+    assert set_up.status == 0, set_up.err
+    assert ".venv" in done(started)
+    assert done(kept) == "installed"

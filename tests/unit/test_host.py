@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base import own_programs
 from frame_harness.base.errors import MissingToolError, UsageError
 from frame_harness.base.units import GIB
 from frame_harness.cli import check as check_command
@@ -38,6 +39,7 @@ def test_program_or_firmware_that_a_file_names_is_a_mistake_in_the_file(line: st
 
 def test_qemu_that_is_not_installed_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(own_programs, "OWN_PROGRAMS", tmp_path)
     with pytest.raises(MissingToolError, match="qemu-system-x86_64: not found") as raised:
         check_command.check(Request())
     assert "apt install" in raised.value.next_step

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from frame_harness.base.commands import Finished, run
 from frame_harness.base.disk import run_writing, scratch
+from frame_harness.base.own_programs import find_program
+
+_QEMU: Final = "qemu-system-x86_64"
 
 
 @dataclass(frozen=True)
@@ -16,12 +20,14 @@ class HostTool:
     Attributes:
         packages: of Debian, that bring it.
         try_out: shows whether it works; one that is there may lack its libraries.
+        stands_alone: whether it works where its packages are unpacked, too.
     """
 
     program: str
     packages: tuple[str, ...]
     purpose: str
     try_out: Callable[[], Finished]
+    stands_alone: bool = False
 
     def works(self) -> bool:
         """Tell whether it is there and does what it is needed for."""
@@ -29,7 +35,7 @@ class HostTool:
 
 
 def _start_qemu() -> Finished:
-    return run(["qemu-system-x86_64", "--version"], what="asking QEMU")
+    return run([find_program(_QEMU) or _QEMU, "--version"], what="asking QEMU")
 
 
 def _link() -> Finished:
@@ -40,6 +46,6 @@ def _link() -> Finished:
         return run_writing(folder, ["cc", "-o", folder / "main", source], what="trying the linker")
 
 
-QEMU = HostTool("qemu-system-x86_64", ("qemu-system-x86",), "QEMU, which boots the kernel", _start_qemu)
+QEMU = HostTool(_QEMU, ("qemu-system-x86",), "QEMU, which boots the kernel", _start_qemu, stands_alone=True)
 LINKER = HostTool("cc", ("gcc", "libc6-dev"), "C linker, for the build scripts of Rust crates", _link)
 HOST_TOOLS = (QEMU, LINKER)

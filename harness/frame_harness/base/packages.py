@@ -85,16 +85,16 @@ def _install(packages: Sequence[str], say: Say | None, *, renewed: bool) -> str:
         "apt-get", "install", "-y", "-q", "--no-install-recommends", "--no-remove",
         "-o", "APT::Status-Fd=1", *_LOCK, *_CONFFILES, *packages,
     ]  # fmt: skip
-    finished = _apt(argv, what, say)
+    finished = apt(argv, what, say)
     if finished.status != 0 and "dpkg --configure -a" in finished.err:
         if say is not None:
             say("dpkg was interrupted: finishing that with dpkg --configure -a")
-        _apt(["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"], "dpkg --configure -a", say)
-        finished = _apt(argv, what, say)
+        apt(["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"], "dpkg --configure -a", say)
+        finished = apt(argv, what, say)
     complaint = ""
     if finished.status != 0 and not renewed:
         complaint = _renew_lists(say)
-        finished = _apt(argv, what, say)
+        finished = apt(argv, what, say)
     # Another package that cannot be configured makes apt-get fail, though these are installed.
     if finished.status == 0 or _are_installed(packages):
         return ""
@@ -107,13 +107,13 @@ _DEBIAN_PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CONFFILES = ("-o", "DPkg::Options::=--force-confdef", "-o", "DPkg::Options::=--force-confold")
 
 
-def _apt(argv: Sequence[str], what: str, say: Say | None = None) -> Finished:
+def apt(argv: Sequence[str], what: str, say: Say | None = None, cwd: Path | None = None) -> Finished:
     """Run one of Debian's tools as they expect to be run, whatever the caller's settings are."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "NEEDRESTART_MODE": "l"}
     # `su` leaves a user's PATH, in which dpkg misses its tools.
     env["PATH"] = ":".join(filter(None, [env.get("PATH"), _DEBIAN_PATH]))
     # What scripts of packages make must be readable for everybody.
-    return run(argv, what=what, say=say, env=env, how_far=_percent, umask=0o022)
+    return run(argv, what=what, say=say, cwd=cwd, env=env, how_far=_percent, umask=0o022)
 
 
 def _refusal(finished: Finished) -> str:
@@ -133,7 +133,7 @@ def _refusal(finished: Finished) -> str:
 def _renew_lists(say: Say | None) -> str:
     """Fetch the lists of packages; return the first complaint, which may not matter, or nothing."""
     for _ in range(LOCK_TRIES):
-        finished = _apt(["apt-get", "update", "-q"], "reading Debian's package lists", say)
+        finished = apt(["apt-get", "update", "-q"], "reading Debian's package lists", say)
         # E: Could not get lock /var/lib/apt/lists/lock. It is held by process 1234 (apt-get)
         locked = re.search(r"Could not get lock (\S+/lists/lock)", finished.err)
         if locked is None:
@@ -152,7 +152,7 @@ def _are_installed(packages: Sequence[str]) -> bool:
 
 def _unfit(packages: Sequence[str], at_least: Mapping[str, str]) -> Iterator[str]:
     """Yield a complaint about each package that apt knows in no version that will do."""
-    asked = _apt(["apt-cache", "policy", *packages], "asking apt")
+    asked = apt(["apt-cache", "policy", *packages], "asking apt")
     # One paragraph a package: `rustc-web:`, `  Installed: (none)`, `  Candidate: 1.85.0+dfsg3-1~deb12u3`, …
     found = dict(re.findall(r"^(\S+):\n.*\n  Candidate: (\S+)", asked.out, flags=re.MULTILINE))
     for name in packages:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Final
 
 from frame_harness.base.errors import MissingToolError, UsageError
+from frame_harness.base.own_programs import find_program
 from frame_harness.machine.definition import DEFAULT_QEMU, Machine
 
 QBOOT: Final = "qboot.rom"
@@ -19,7 +19,7 @@ def find_qemu(name: str) -> str:
     Raises:
         MissingToolError: it is not installed; the text says what to install.
     """
-    found = shutil.which(name)
+    found = find_program(name)
     if found is None:
         raise MissingToolError(
             "qemu",
