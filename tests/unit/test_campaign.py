@@ -124,6 +124,37 @@ def test_a_reference_to_a_frame_in_quarantine_leads_it_back_into_use(interpreter
     assert not interpreter.follow(decode(f"slot.inc_ref {paddr}")).sound
 
 
+@pytest.mark.parametrize("flags", [0x500, 0x900, 0x2D07])
+@pytest.mark.parametrize("order", [0, 2])
+def test_a_holder_of_a_block_who_calls_it_a_frame_of_the_kernel_s_is_noticed(
+    order: int, flags: int, interpreter: Interpreter
+) -> None:
+    done = interpreter.follow(decode(f"buddy.alloc {order} unmovable")).outcome
+    assert isinstance(done, Done)
+    assert interpreter.sound
+    assert not interpreter.follow(Command(Op.SET_FLAGS, (done.values["paddr"], flags))).sound
+
+
+def test_a_frame_that_somebody_else_gave_back_is_its_holder_s_no_more(interpreter: Interpreter) -> None:
+    done = interpreter.follow(decode("alloc")).outcome
+    assert isinstance(done, Done)
+    paddr = f"{done.values['paddr']:#x}"
+    again = follow(interpreter, f"release {paddr} 0", "buddy.alloc 0 unmovable")
+    assert isinstance(again, Done) and again.values["paddr"] == done.values["paddr"]
+    assert interpreter.sound
+    assert not interpreter.follow(decode(f"slot.set_flags {paddr} 0x500")).sound
+
+
+@pytest.mark.parametrize(("flags", "sound"), [(0x500, True), (0x100, True), (0x400, False), (0x700, False)])
+def test_a_holder_of_a_frame_may_write_any_flags_but_those_of_another_state(
+    flags: int, sound: bool, interpreter: Interpreter
+) -> None:
+    done = interpreter.follow(decode("alloc new purpose=kernel")).outcome
+    assert isinstance(done, Done)
+    prediction = interpreter.follow(Command(Op.SET_FLAGS, (done.values["paddr"], flags)))
+    assert prediction.sound is sound
+
+
 @pytest.mark.parametrize("clearing", ["slot.set_guard {} 0", "slot.note_new_allocation_epoch {}"])
 def test_a_holder_who_clears_poison_tells_nothing_of_the_state_before(
     clearing: str, interpreter: Interpreter

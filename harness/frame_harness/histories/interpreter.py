@@ -262,6 +262,24 @@ class Interpreter:
             pfn < slots.n_frames and slots[pfn].is_poisoned for pfn in command.frames
         )
 
+    def _flags_belie(self, command: Command) -> bool:
+        """Whether a holder writes flags of another owner than the rest of the slot shows.
+
+        A block of the buddy's has no count of holders, and may have an order: it is no frame of the kernel's
+        or of a process. A holder meets one where somebody else gave his frame back.
+        """
+        if command.op is not Op.SET_FLAGS:
+            return False
+        paddr, flags = command.operands
+        assert isinstance(paddr, int) and isinstance(flags, int)
+        if flags & (C.flag_allocated | C.flag_free) != C.flag_allocated:
+            return True
+        pfn = paddr >> PAGE_SHIFT
+        if not flags & (C.flag_kernel | C.flag_user) or pfn >= self.model.slots.n_frames:
+            return False
+        slot = self.model.slots[pfn]
+        return slot.refcount == C.refcount_unused or slot.order != 0
+
     def _notice_abuse(self, command: Command) -> None:
         """A user who frees twice, offers frames in use or writes to free frames breaks the lists himself."""
         slots, quarantined = self.model.slots, self.model.buddy.quarantined
@@ -271,6 +289,7 @@ class Interpreter:
         abused = command.op in OF_THE_OWNER and (free or C.refcount_unused in command.operands[1:])
         # A frame in quarantine has the count 0, from which a reference leads back into use.
         abused |= command.op is Op.INC_REF and not quarantined.isdisjoint(command.frames)
+        abused |= self._flags_belie(command)
         self.rewound = self.rewound or command.op is Op.SET_GENERATION or self._clears_poison(command)
         self.sound = self.sound and not (abused or command.op in BREAKS_LISTS)
 
