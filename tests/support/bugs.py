@@ -55,6 +55,8 @@ SPECIAL = (
     ("inc_ref", "saturates at 8 bits", "count + 1", "count + bugs::stride(@, count, 0xff)"),
     ("inc_ref", "saturates at 16 bits", "bugs::stride(#, count, 0xff)",
      "bugs::stride(#, count, 0xff).min(bugs::stride(@, count, 0xffff))"),
+    ("inc_ref", "refuses the last reference that it must take", "(count < REFCOUNT_UNUSED - 1)",
+     "(count < REFCOUNT_UNUSED - 1 - u32::from(bugs::on(@)))"),
     ("dec_ref", "goes on in 8 bits", "held - 1", "bugs::cut(@, held - 1, 8)"),
     ("dec_ref", "goes on in 16 bits", "bugs::cut(#, held - 1, 8)",
      "bugs::cut(@, bugs::cut(#, held - 1, 8), 16)"),
