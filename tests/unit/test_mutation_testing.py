@@ -30,7 +30,7 @@ from frame_harness.judge.verdict import Verdict
 from frame_harness.mutation.mutants import Mutant, Operator
 from frame_harness.mutation_testing import score
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
-from frame_harness.mutation_testing.explained import load
+from frame_harness.mutation_testing.explained import Explanation, load
 from frame_harness.mutation_testing.order import Candidate, Tier, in_order, tier
 from frame_harness.mutation_testing.page import dumps
 from frame_harness.mutation_testing.records import Fate, How, Judged, Report
@@ -241,7 +241,7 @@ def course(
     *,
     resume: bool = False,
     work: Callable[[Nothing], Judged] = by_table,
-    reasons: dict[str, str] | None = None,
+    reasons: dict[str, Explanation] | None = None,
 ) -> Course:
     mutants = [mutant(key=key) for key in (*FATES, *(f"{number:012}" for number in range(5)))]
     chosen = mutants[: len(FATES)]
@@ -308,7 +308,8 @@ def test_where_nothing_was_judged_the_campaign_does_not_pass(report: Report) -> 
 
 
 def test_a_survivor_with_a_reason_is_told_apart_and_needs_no_other_check(tmp_path: Path) -> None:
-    reasons = {"b" * 12: "the order is not promised", "a" * 12: "old", "1" * 12: "gone", f"{1:012}": "later"}
+    words = {"b" * 12: "the order is not promised", "a" * 12: "old", "1" * 12: "gone", f"{1:012}": "later"}
+    reasons = {key: Explanation(mutant=key, function="f", why=why) for key, why in words.items()}
     report = course(tmp_path / "campaign", reasons=reasons).report()
     assert report.unexplained == ()
     assert [one.explained for one in report.mutants if one.explained] == ["the order is not promised"]
@@ -321,6 +322,27 @@ def test_a_survivor_with_a_reason_is_told_apart_and_needs_no_other_check(tmp_pat
     print_report(report, Console(file=out, width=80), "frame-harness mutate --again")
     assert "explained the order is not promised" in out.getvalue()
     assert "a reason that nothing needs: aaaaaaaaaaaa: it did not survive" in out.getvalue()
+
+
+def test_a_survivor_that_a_reason_calls_equivalent_does_not_lower_the_score_and_is_listed(
+    tmp_path: Path,
+) -> None:
+    key = "b" * 12
+    reasons = {key: Explanation(mutant=key, function="f", why="0 is aligned", equivalent=True)}
+    report = course(tmp_path / "campaign", reasons=reasons).report()
+    assert report.unexplained == () and report.of(Fate.SURVIVED) == ()
+    assert [one.judged.fate for one in report.explained_equivalents] == [Fate.SURVIVED]
+    assert score_line(report).startswith("SCORE 100 %: 1 killed, 0 survived; 2 equivalent (1 by a reason)")
+    out = io.StringIO()
+    print_report(report, Console(file=out, width=80), "frame-harness mutate --again")
+    assert f"equivalent {key}" in out.getvalue() and "explained 0 is aligned" in out.getvalue()
+    assert "0 is aligned" in dumps(report, {"frame.rs": TEXT})
+
+
+def test_where_each_survivor_has_a_reason_any_score_passes_unless_one_is_asked_for(report: Report) -> None:
+    assert status(report.total, None) is ExitCode.FAIL
+    assert status(report.total, None, explained=True) is ExitCode.PASS
+    assert status(report.total, 51, explained=True) is ExitCode.FAIL
 
 
 def test_a_survivor_without_a_reason_is_told(report: Report) -> None:

@@ -39,7 +39,8 @@ class MutateRequest:
     """What to make mutants of, which, where they are judged, where reports go.
 
     Attributes:
-        least: the score in percent from which on the campaign passes.
+        least: the score in percent from which on the campaign passes; None for 100, or for any where each
+            survivor has a reason.
         explained: a file of reasons; then each survivor needs one.
         command: what names the subject on the command line, to judge one mutant again.
     """
@@ -47,7 +48,7 @@ class MutateRequest:
     ground: FrameGround | CoreGround
     command: str
     choice: Choice = field(default_factory=Choice)
-    least: float = 100.0
+    least: float | None = None
     workers: int | None = None
     scheduler: str | None = None
     out: Path | None = None
@@ -88,15 +89,17 @@ def mutate(request: MutateRequest) -> ExitCode:
         return ExitCode.INTERRUPTED
     if request.explained and report.unexplained and not report.total.errors:
         return ExitCode.FAIL
-    return status(report.total, request.least)
+    return status(report.total, request.least, explained=request.explained is not None)
 
 
-def status(total: Share, least: float) -> ExitCode:
+def status(total: Share, least: float | None, *, explained: bool = False) -> ExitCode:
     """Return the exit status of a campaign: an error outranks a score that is too low."""
     if total.errors:
         return ExitCode.ERROR
     if total.score is None:
         return ExitCode.NO_TESTS
+    if least is None:
+        least = 0.0 if explained else 100.0
     return ExitCode.PASS if 100 * total.score >= least else ExitCode.FAIL
 
 

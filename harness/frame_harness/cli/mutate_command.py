@@ -42,8 +42,8 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
     "--again", default="", metavar="KEY", help="Judge this one again; show all that is known of it."
 )
 @click.option(
-    "--least", type=click.FloatRange(0, 100), default=100.0, show_default=True, metavar="PERCENT",
-    help="The score from which on the status is 0.",
+    "--least", type=click.FloatRange(0, 100), metavar="PERCENT",
+    help="The score from which on the status is 0; default: 100, with --explained any.",
 )  # fmt: skip
 @click.option(
     "--explained", type=FILE, metavar="FILE",
@@ -66,7 +66,7 @@ def mutate_command(
     seed: int,
     lists: bool,
     again: str,
-    least: float,
+    least: float | None,
     explained: Path | None,
     workers: int | None,
     scheduler: str | None,

@@ -102,7 +102,7 @@ class Course:
     made: Sequence[Mutant]
     choice: Choice
     on_report: Callable[[MutantReport], None]
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, explained.Explanation] = field(default_factory=dict)
     """Why mutants may survive, by their keys."""
     reports: dict[str, MutantReport] = field(default_factory=dict)
     interrupted: bool = False
@@ -134,8 +134,8 @@ class Course:
             result = Judged(key=mutant.key, fate=Fate.ERROR, why=why)
         ground = self.ground
         report = score.reported(mutant, result, ground.texts, ground.reference, ground.contract)
-        if result.fate is Fate.SURVIVED:
-            report = replace(report, explained=self.reasons.get(mutant.key, ""))
+        if result.fate is Fate.SURVIVED and (reason := self.reasons.get(mutant.key)):
+            report = replace(report, explained=reason.why, equivalent=reason.equivalent)
         self.reports[mutant.key] = report
         self.on_report(report)
 

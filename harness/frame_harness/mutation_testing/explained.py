@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -11,19 +11,26 @@ from frame_harness.base.errors import UsageError
 from frame_harness.mutation.mutants import Mutant
 
 
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The key of a mutant, the function that it is in, the reason."""
+class Explanation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a mutant may survive.
+
+    Attributes:
+        mutant: its key.
+        function: that it is in.
+        equivalent: nothing can tell it from the subject, although it is compiled to other machine code.
+    """
 
     mutant: str
     function: str
     why: str
+    equivalent: bool = False
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    survivor: tuple[_Entry, ...] = ()
+    survivor: tuple[Explanation, ...] = ()
 
 
-def load(path: Path) -> dict[str, str]:
+def load(path: Path) -> dict[str, Explanation]:
     """Read the reasons of a TOML file, by the mutants' keys; the tables are called `survivor`.
 
     Raises:
@@ -34,20 +41,21 @@ def load(path: Path) -> dict[str, str]:
     except (OSError, msgspec.MsgspecError, ValueError) as error:
         detail = error.strerror if isinstance(error, OSError) else str(error)
         raise _wrong(path, str(detail)) from error
-    found: dict[str, str] = {}
+    found: dict[str, Explanation] = {}
     for one in entries:
         if not one.why.strip():
             raise _wrong(path, f"{one.mutant}: no reason")
         if one.mutant in found:
             raise _wrong(path, f"{one.mutant}: two reasons")
-        found[one.mutant] = one.why
+        found[one.mutant] = one
     return found
 
 
-def idle(reasons: Mapping[str, str], made: Collection[Mutant], survivors: Collection[str]) -> tuple[str, ...]:
+def idle(reasons: Collection[str], made: Collection[Mutant], survivors: Collection[str]) -> tuple[str, ...]:
     """Say of each reason why nobody needs it; of mutants that were not chosen nothing is known.
 
     Args:
+        reasons: the keys of the mutants that they are for.
         made: all mutants of the subject.
         survivors: the keys of those that survived, or were not judged.
     """
@@ -60,5 +68,6 @@ def idle(reasons: Mapping[str, str], made: Collection[Mutant], survivors: Collec
 def _wrong(path: Path, detail: str) -> UsageError:
     return UsageError(
         "--explained", str(path), detail=detail,
-        next_step="write tables [[survivor]] with mutant, function, why; the first two as a report has them",
+        next_step="write tables [[survivor]] with mutant, function, why; the first two as a report has them; "
+        "equivalent = true where nothing can tell it from the subject",
     )  # fmt: skip

@@ -56,8 +56,12 @@ def dumps(report: Report, texts: Mapping[str, str]) -> str:
             line=score_line(report),
             facts=tuple(summary(report)),
             survivors=report.of(Fate.SURVIVED),
+            equivalents=report.explained_equivalents,
             errors=report.of(Fate.ERROR),
-            diffs={one.mutant.key: diff_lines(one.diff) for one in report.of(Fate.SURVIVED)},
+            diffs={
+                one.mutant.key: diff_lines(one.diff)
+                for one in (*report.of(Fate.SURVIVED), *report.explained_equivalents)
+            },
             sources={name: source_lines(text, _of(name, report)) for name, text in texts.items()},
             style=Markup(style),
             style_sha=shell.sha(style),
@@ -82,7 +86,7 @@ def source_lines(text: str, mutants: Sequence[MutantReport]) -> tuple[SourceLine
 
 
 def _line(number: int, markup: Markup, mutants: Sequence[MutantReport]) -> SourceLine:
-    survived = [one for one in mutants if one.judged.fate is Fate.SURVIVED]
+    survived = [one for one in mutants if one.fate is Fate.SURVIVED]
     killed = sum(one.judged.fate is Fate.KILLED for one in mutants)
     state = "survived" if survived else "killed" if killed else ""
     words = f"{plural(len(survived), 'mutant')} survived, {killed} killed" if state else ""

@@ -74,7 +74,11 @@ class Clue(Record, frozen=True, kw_only=True):
 
 
 class MutantReport(Record, frozen=True, kw_only=True):
-    """A mutant with what became of it; `clues`, `reached_by` and the reason `explained` are a survivor's."""
+    """A mutant with what became of it.
+
+    `clues`, `reached_by` and the reason `explained` are a survivor's. `equivalent` says that its
+    owner holds it for one that nothing can tell from the subject.
+    """
 
     mutant: Mutant
     judged: Judged
@@ -82,6 +86,12 @@ class MutantReport(Record, frozen=True, kw_only=True):
     clues: tuple[Clue, ...] = ()
     reached_by: Count = 0
     explained: str = ""
+    equivalent: bool = False
+
+    @property
+    def fate(self) -> Fate:
+        """What it counts as."""
+        return Fate.EQUIVALENT if self.equivalent else self.judged.fate
 
 
 class Share(Record, frozen=True, kw_only=True):
@@ -134,5 +144,10 @@ class Report(Record, frozen=True, kw_only=True):
         return tuple(one for one in self.of(Fate.SURVIVED) if not one.explained)
 
     def of(self, fate: Fate) -> tuple[MutantReport, ...]:
-        """The mutants of one fate."""
-        return tuple(one for one in self.mutants if one.judged.fate is fate)
+        """The mutants that count as of one fate."""
+        return tuple(one for one in self.mutants if one.fate is fate)
+
+    @property
+    def explained_equivalents(self) -> tuple[MutantReport, ...]:
+        """Survivors of which only a reason says that they are equivalent."""
+        return tuple(one for one in self.mutants if one.equivalent)

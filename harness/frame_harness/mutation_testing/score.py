@@ -77,7 +77,7 @@ def clues_of(
 
 def share(name: str, reports: Iterable[MutantReport]) -> Share:
     """Count fates."""
-    fates = [one.judged.fate for one in reports]
+    fates = [one.fate for one in reports]
     return Share(
         name=name,
         killed=fates.count(Fate.KILLED),

@@ -35,6 +35,9 @@ def print_report(report: Report, console: Console, again: str) -> None:
         if one.explained:
             _line(console, f"survived {_place(one)}")
             _line(console, f"    explained {one.explained}", style="dim")
+    for one in report.explained_equivalents:
+        _line(console, f"equivalent {_place(one)}", style="dim")
+        _line(console, f"    explained {one.explained}", style="dim")
     for words in report.idle_reasons:
         _line(console, f"a reason that nothing needs: {words}", style="yellow")
     _print_shares("operator", report.by_operator, console)
@@ -115,7 +118,9 @@ def score_line(report: Report) -> str:
     """`SCORE 98.2 %: 321 killed, 6 survived; 12 equivalent, 9 not compiled`."""
     total = report.total
     score = "–" if total.score is None else percent(total.score)
-    more = [f"{total.equivalent} equivalent"] if total.equivalent else []
+    by_reason = len(report.explained_equivalents)
+    more = [f"{total.equivalent} equivalent" + (f" ({by_reason} by a reason)" if by_reason else "")]
+    more = more if total.equivalent else []
     more += [f"{total.does_not_compile} not compiled"] if total.does_not_compile else []
     more += [plural(total.errors, "error")] if total.errors else []
     stopped = "interrupted; " if report.interrupted else ""
