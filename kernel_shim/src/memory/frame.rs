@@ -461,12 +461,7 @@ impl MetaSlot {
 #[cold]
 #[inline(never)]
 fn refuse_reference(operation: &str, found: u32) -> ! {
-    let why = match found {
-        REFCOUNT_UNUSED => "the frame is free",
-        REFCOUNT_NOBODY => "nobody holds a reference",
-        _ => "the next count is the free sentinel REFCOUNT_UNUSED",
-    };
-    panic!("frame reference count: {operation} on {found:#x}: {why}")
+    panic!("frame reference count: {operation} on {found:#x}: not held, or the next count is the sentinel")
 }
 
 // ---- The slot table -------------------------------------------------------------------------------------
