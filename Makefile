@@ -37,7 +37,7 @@ watch: setup ## judge FRAME_RS=… or KERNEL_SRC=… again each time it is saved
 	@$(HARNESS) watch $(CHECK) $(ARGS)
 
 mutate: setup ## put bugs into FRAME_RS=… or KERNEL_SRC=…, say which of them nobody would notice
-	@$(HARNESS) mutate $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(ARGS)
+	@$(HARNESS) mutate $(if $(FRAME_RS)$(KERNEL_SRC),,--explained tests/survivors/built-in.toml) $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(ARGS)
 
 test: lint ## run everything that proves the harness itself
 	@$(PYTHON) -m pytest -n 3 --dist worksteal $(ARGS)
