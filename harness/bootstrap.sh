@@ -17,7 +17,7 @@ what_it_depends_on() {
 
 is_ready() {
     [ -x .venv/bin/frame-harness ] && [ -x .venv/bin/python ] && [ -r .venv/ready ] &&
-        command -v qemu-system-x86_64 >/dev/null && command -v cc >/dev/null &&
+        { command -v qemu-system-x86_64 || [ -x .venv/bin/qemu-system-x86_64 ]; } >/dev/null && command -v cc >/dev/null &&
         [ "$(what_it_depends_on | cksum)" = "$(cat .venv/ready)" ]
 }
 
