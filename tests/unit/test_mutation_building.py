@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from frame_harness.base.errors import BuildError
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.build import content_of
 from frame_harness.image.errors import CompileError
 from frame_harness.image.subject import Subject
 from frame_harness.mutation.building import (
@@ -16,6 +19,7 @@ from frame_harness.mutation.building import (
     Built,
     DoesNotCompile,
     Equivalent,
+    NotLinked,
     build_mutant,
     builder,
 )
@@ -155,15 +159,54 @@ define void @a(ptr %slot) {
         (IR.replace("release", "monotonic"), False),
         (IR.replace("  fence acquire\n", ""), False),
         (IR.replace("@a", "@b"), False),
+        (IR + '!2972 = !DISubprogram(name: "fence", scope: !2971, line: 12)\n', True),
+        (IR.replace("  ret void", "  call void @_ZN4core5fence17h0123E()\n  ret void"), True),
     ],
 )
 def test_orderings_are_read_without_names_of_values(other: str, same: bool) -> None:
     assert (orderings_of(other) == orderings_of(IR)) is same
 
 
-def test_subject_that_does_not_compile_is_no_mutant() -> None:
+def test_subject_that_does_not_compile_in_a_place_of_its_own_is_no_mutant_that_does_not() -> None:
     with (
         builder({NAME: b"fn f() { missing() }"}, module_in) as broken,
-        pytest.raises(CompileError, match=NAME),
+        pytest.raises(BuildError, match="the subject itself does not compile: ") as caught,
     ):
         build_mutant(broken, of_edits(WEAKER), PROFILES)
+    assert not isinstance(caught.value, CompileError)
+
+
+def test_same_code_with_another_binding_is_equivalent_whatever_numbers_metadata_get(builds: Builder) -> None:
+    edit = ("held => Some(held - 1),", "held => Some({ let gone: u32 = held - 1; gone }),")
+    assert isinstance(build_mutant(builds, of_edits(edit), PROFILES), Equivalent)
+
+
+UNUSED = "/// Nobody calls it.\n#[inline]\npub fn unused(count: u32) -> u32 {\n    count + 1\n}\n"
+
+
+def test_code_that_no_kernel_has_is_not_called_equivalent() -> None:
+    text = f"{TEXT}\n{UNUSED}"
+    start = text.encode().index(b"count + 1", len(TEXT.encode()))
+    mutant = Mutant(
+        key="0" * 12, operator=Operator.ARITHMETIC, file=NAME, start=start, end=start + 9, line=1, column=1,
+        function="unused", before="count + 1", after="count - 1",
+    )  # fmt: skip
+    with builder({NAME: text.encode()}, module_in) as builds:
+        assert isinstance(build_mutant(builds, mutant, PROFILES), NotLinked)
+
+
+def test_orderings_of_another_compiler_or_method_are_not_compared_with(builds: Builder) -> None:
+    builds._place.take_note("orderings", builds.subject.sha256, "those of another compiler")
+    assert isinstance(build_mutant(builds, of_edits(*SAME[0]), PROFILES), Equivalent)
+
+
+def test_state_is_built_again_where_a_file_from_elsewhere_changed(builds: Builder, tmp_path: Path) -> None:
+    base, own = builds.base("release"), builds._place.sources
+    other = tmp_path / "table.in"
+    other.write_text("1", encoding="utf-8")
+    extended = replace(base, sources=(*base.sources, (str(other), content_of([other]))))
+    assert base.stands(own) and extended.stands(own)
+    other.write_text("2", encoding="utf-8")
+    assert not extended.stands(own)
+    other.unlink()
+    assert not extended.stands(own)

@@ -21,7 +21,7 @@ from frame_harness.image.offer import lacking_names
 from frame_harness.image.proof import prove_image
 from frame_harness.image.subject import Subject
 from frame_harness.mutation.command import Command, command_of
-from frame_harness.mutation.same_code import program_of
+from frame_harness.mutation.same_code import METHOD, program_of
 from frame_harness.mutation.workplace import Workplace
 
 # Nothing is optimized between codegen units: that took three quarters of the time. Each function is compiled
@@ -46,6 +46,19 @@ class Base(Record, frozen=True, kw_only=True):
     lacks: tuple[str, ...]
     sources: tuple[tuple[str, str], ...]
 
+    def stands(self, sources: Path) -> bool:
+        """Tell whether the state is there, and files that come from elsewhere are as they were.
+
+        Args:
+            sources: the folder of the subject's own files, which may hold a mutant by now.
+        """
+        files = [(Path(file), digest) for file, digest in self.sources]
+        return Path(self.folder).is_dir() and all(
+            file.is_file() and content_of([file]) == digest
+            for file, digest in files
+            if not file.is_relative_to(sources)
+        )
+
     def restore(self) -> None:
         """Let the compiler find the state that it left behind the subject itself."""
         shutil.rmtree(self.command.state, ignore_errors=True)
@@ -59,12 +72,13 @@ def base_of(place: Workplace, subject: Subject, profile: str, toolchain: Toolcha
         HarnessError: it cannot be built there.
     """
     order = cargo.image_invocation(subject, profile, toolchain)
-    key, note = f"{key_of(subject, order)} {' '.join(FLAGS)}", place.folder / f"base-{profile}.json"
+    key = f"{key_of(subject, order)} {' '.join(FLAGS)} {METHOD}"
+    note = place.folder / f"base-{profile}.json"
     try:
         kept = msgspec.json.decode(note.read_bytes(), type=Base)
     except (FileNotFoundError, msgspec.DecodeError):
         kept = None
-    if kept is not None and kept.key == key and Path(kept.folder).is_dir():
+    if kept is not None and kept.key == key and kept.stands(place.sources):
         return kept
     place.restore_texts()
     note.unlink(missing_ok=True)

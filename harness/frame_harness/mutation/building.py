@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,12 +24,14 @@ from frame_harness.image.errors import CompileError
 from frame_harness.image.image import Image
 from frame_harness.image.ir_build import compile_ir
 from frame_harness.image.isolation import environment
+from frame_harness.image.line_table import files_of, read_line_table
 from frame_harness.image.store import built_name
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.mutation.base_build import Base, base_of, settings_of
 from frame_harness.mutation.mutants import Mutant, Operator, applied
-from frame_harness.mutation.same_code import orderings_of, program_of
+from frame_harness.mutation.same_code import METHOD, orderings_of, program_of
+from frame_harness.mutation.source import Source, function_lines
 from frame_harness.mutation.workplace import Workplace, claimed
 
 _IR_PROFILE: Final = "release"
@@ -77,6 +79,13 @@ class Equivalent:
     mutant: Mutant
 
 
+@dataclass(frozen=True)
+class NotLinked:
+    """A mutant of a function of which no kernel has any code: nothing calls it there, so nothing can tell."""
+
+    mutant: Mutant
+
+
 class Builder:
     """Builds mutants of one subject in one place, one at a time."""
 
@@ -92,7 +101,14 @@ class Builder:
             HarnessError: it cannot be built here.
         """
         if profile not in self._bases:
-            self._bases[profile] = base_of(self._place, self.subject, profile, self._toolchain, self._say)
+            try:
+                base = base_of(self._place, self.subject, profile, self._toolchain, self._say)
+            except CompileError as error:  # of no mutant
+                raise BuildError(
+                    "mutants", self.subject.name, detail=f"the subject itself does not compile: {error.first}",
+                    next_step="run `check` on it; mutants are built from its Rust files alone",
+                ) from error  # fmt: skip
+            self._bases[profile] = base
         return self._bases[profile]
 
     def lay_out(self, mutant: Mutant) -> Subject:
@@ -137,12 +153,25 @@ class Builder:
         """
         if self.subject.parts:
             return mutant.operator not in _OF_ORDERINGS
-        known = self._place.note("orderings", self.subject.sha256)
+        key = f"{self.subject.sha256} {self._toolchain.key} {METHOD}"
+        known = self._place.note("orderings", key)
         if known is None:
             self._place.restore_texts()
             known = self._orderings(self.subject)
-            self._place.take_note("orderings", self.subject.sha256, known)
+            self._place.take_note("orderings", key, known)
         return self._orderings(self.lay_out(mutant)) == known
+
+    def is_linked(self, mutant: Mutant, images: Iterable[Image]) -> bool:
+        """Tell whether some image has code of the function that a mutant is in; of a constant, always."""
+        lines = function_lines(Source.of(mutant.file, self._place.text(mutant.file)), mutant.start)
+        if lines is None:
+            return True
+        file = str(self._place.sources / mutant.file)
+        tables = (
+            read_line_table(image.elf, files_of(image.subject), resources.shim_dir()) for image in images
+        )
+        spots = (spot for table in tables for row in table.rows for spot in row.spots)
+        return any(spot.file == file and spot.line in lines for spot in spots)
 
     def _orderings(self, subject: Subject) -> str:
         return orderings_of(compile_ir(subject, _IR_PROFILE, self._toolchain, say=self._say))
@@ -171,11 +200,12 @@ def builder(
 
 def build_mutant(
     builds: Builder, mutant: Mutant, profiles: Sequence[str] = ("release", "dev")
-) -> Built | DoesNotCompile | Equivalent:
+) -> Built | DoesNotCompile | Equivalent | NotLinked:
     """Build a mutant until it is known what it is.
 
     The profiles are built in their order up to the first in which the machine code differs. Where it does in
-    none, the atomic accesses in LLVM IR decide: x86 code has the same bytes for several orderings.
+    none, the atomic accesses in LLVM IR decide: x86 code has the same bytes for several orderings. Code that no
+    kernel has is told apart: it is the same program whatever it says.
 
     Raises:
         HarnessError: the subject itself cannot be built here.
@@ -191,7 +221,9 @@ def build_mutant(
         program = builds.program(images[profile])
         if program != base.program:
             return Built(mutant, images, (profile,), program)
-    return Equivalent(mutant) if builds.orders_alike(mutant) else Built(mutant, images, (), program)
+    if not builds.orders_alike(mutant):
+        return Built(mutant, images, (), program)
+    return Equivalent(mutant) if builds.is_linked(mutant, images.values()) else NotLinked(mutant)
 
 
 def _with_its_lines(text: bytes, mutant: Mutant) -> bytes:

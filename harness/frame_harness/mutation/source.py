@@ -172,6 +172,14 @@ def below(node: Node) -> Iterator[Node]:
         yield from below(child)
 
 
+def function_lines(source: Source, at: int) -> range | None:
+    """Return the lines of the innermost function that a byte of a file is in; None outside of functions."""
+    node = source.tree.root_node.descendant_for_byte_range(at, at)
+    while node is not None and node.type != "function_item":
+        node = node.parent
+    return None if node is None else range(node.start_point.row + 1, node.end_point.row + 2)
+
+
 def parts(node: Node) -> list[Node]:
     """Return what a node is made of, without comments and attributes."""
     left_out = (*_COMMENTS, "attribute_item", "inner_attribute_item")

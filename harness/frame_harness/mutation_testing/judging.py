@@ -17,7 +17,15 @@ from frame_harness.image.errors import CompileError
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
 from frame_harness.machine.definition import load_machines
-from frame_harness.mutation.building import Builder, Built, DoesNotCompile, Equivalent, build_mutant, builder
+from frame_harness.mutation.building import (
+    Builder,
+    Built,
+    DoesNotCompile,
+    Equivalent,
+    NotLinked,
+    build_mutant,
+    builder,
+)
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing.records import Fate, Judged
 from frame_harness.mutation_testing.reference import Reference
@@ -116,6 +124,8 @@ def built(builds: Builder, mutant: Mutant, profiles: Sequence[str], clock: Clock
             return Judged(key=mutant.key, fate=Fate.DOES_NOT_COMPILE, why=found.first)
         case Equivalent():
             return Judged(key=mutant.key, fate=Fate.EQUIVALENT)
+        case NotLinked():
+            return Judged(key=mutant.key, fate=Fate.NOT_LINKED, why="the kernel has no code of its function")
     return Builds(builds, found, clock)
 
 

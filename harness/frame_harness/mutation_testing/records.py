@@ -20,6 +20,7 @@ class Fate(StrEnum):
     KILLED = "killed"
     SURVIVED = "survived"
     EQUIVALENT = "equivalent"  # the same machine code and the same memory orderings as the subject
+    NOT_LINKED = "not-linked"  # of a function of which the kernel has no code: nothing can be said of it
     DOES_NOT_COMPILE = "does-not-compile"
     ERROR = "error"  # the harness went wrong: neither killed nor survived
 
@@ -101,6 +102,7 @@ class Share(Record, frozen=True, kw_only=True):
     killed: Count
     survived: Count
     equivalent: Count = 0
+    not_linked: Count = 0
     does_not_compile: Count = 0
     errors: Count = 0
 

@@ -83,6 +83,7 @@ def share(name: str, reports: Iterable[MutantReport]) -> Share:
         killed=fates.count(Fate.KILLED),
         survived=fates.count(Fate.SURVIVED),
         equivalent=fates.count(Fate.EQUIVALENT),
+        not_linked=fates.count(Fate.NOT_LINKED),
         does_not_compile=fates.count(Fate.DOES_NOT_COMPILE),
         errors=fates.count(Fate.ERROR),
     )

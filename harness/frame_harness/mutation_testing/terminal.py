@@ -17,7 +17,7 @@ _DIFF: Final = {"+": "green", "-": "red", "@": "cyan"}
 _MOST_ROWS: Final = 12
 _STYLE: Final = {
     Fate.KILLED: "green", Fate.SURVIVED: "bold red", Fate.EQUIVALENT: "dim", Fate.DOES_NOT_COMPILE: "dim",
-    Fate.ERROR: "bold magenta",
+    Fate.NOT_LINKED: "yellow", Fate.ERROR: "bold magenta",
 }  # fmt: skip
 
 
@@ -42,6 +42,13 @@ def print_report(report: Report, console: Console, again: str) -> None:
         _line(console, f"a reason that nothing needs: {words}", style="yellow")
     _print_shares("operator", report.by_operator, console)
     _print_shares("function", [one for one in report.by_function if one.survived], console)
+    if left := sorted({one.mutant.function for one in report.of(Fate.NOT_LINKED)}):
+        some = ", ".join(left[:_MOST_ROWS]) + (
+            f" and {len(left) - _MOST_ROWS} more" if left[_MOST_ROWS:] else ""
+        )
+        _line(
+            console, f"no code of these is in the kernel, so nothing was said of them: {some}", style="yellow"
+        )
     if report.own_findings:
         names = ", ".join(report.own_findings)
         _line(console, f"the subject itself breaks {names}: no mutant is killed by that")
@@ -121,6 +128,7 @@ def score_line(report: Report) -> str:
     by_reason = len(report.explained_equivalents)
     more = [f"{total.equivalent} equivalent" + (f" ({by_reason} by a reason)" if by_reason else "")]
     more = more if total.equivalent else []
+    more += [f"{total.not_linked} not in the kernel"] if total.not_linked else []
     more += [f"{total.does_not_compile} not compiled"] if total.does_not_compile else []
     more += [plural(total.errors, "error")] if total.errors else []
     stopped = "interrupted; " if report.interrupted else ""
