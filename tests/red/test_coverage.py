@@ -184,7 +184,7 @@ def test_each_check_has_what_its_own_guest_ran(run: Run, lines: CodeLines) -> No
         kernel.call("slot.get_order", 0x1060000)
         run.finish(kernel)
     run.credit("third", "")
-    others = []
+    others: list[bool] = []
     while not any(others) and len(others) < 5:  # whether a guest is kept depends on where it is met
         run.finish(other := run.boot())
         others.append(other.was_put_back)

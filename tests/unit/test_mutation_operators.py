@@ -155,6 +155,14 @@ def test_keys_are_the_same_wherever_the_function_stands() -> None:
     assert len({one.key for one in before}) == len(before)
 
 
+def test_key_is_not_taken_over_by_the_same_edit_of_another_line() -> None:
+    text = "fn f(s: &S) {\n    s.hint.store(1, Ordering::Release);\n}\n"
+    owner = text.replace("    s.hint", "    s.owner.store(1, Ordering::Release);\n    s.hint")
+    (before,) = (one for one in mutants_of({"a.rs": text.encode()}) if one.operator is Operator.ORDERING)
+    after = [one for one in mutants_of({"a.rs": owner.encode()}) if one.operator is Operator.ORDERING]
+    assert [one.key == before.key for one in after] == [False, True]
+
+
 def test_mutant_of_another_text_is_refused() -> None:
     one = mutants_of({"a.rs": b"fn f() { put(1); }"})[0]
     with pytest.raises(WrongText, match=r"a\.rs"):

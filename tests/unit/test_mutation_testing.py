@@ -309,7 +309,9 @@ def test_where_nothing_was_judged_the_campaign_does_not_pass(report: Report) -> 
 
 def test_a_survivor_with_a_reason_is_told_apart_and_needs_no_other_check(tmp_path: Path) -> None:
     words = {"b" * 12: "the order is not promised", "a" * 12: "old", "1" * 12: "gone", f"{1:012}": "later"}
-    reasons = {key: Explanation(mutant=key, function="f", why=why) for key, why in words.items()}
+    reasons = {
+        key: Explanation(mutant=key, function=mutant().function, why=why) for key, why in words.items()
+    }
     report = course(tmp_path / "campaign", reasons=reasons).report()
     assert report.unexplained == ()
     assert [one.explained for one in report.mutants if one.explained] == ["the order is not promised"]
@@ -328,7 +330,7 @@ def test_a_survivor_that_a_reason_calls_equivalent_does_not_lower_the_score_and_
     tmp_path: Path,
 ) -> None:
     key = "b" * 12
-    reasons = {key: Explanation(mutant=key, function="f", why="0 is aligned", equivalent=True)}
+    reasons = {key: Explanation(mutant=key, function=mutant().function, why="0 is aligned", equivalent=True)}
     report = course(tmp_path / "campaign", reasons=reasons).report()
     assert report.unexplained == () and report.of(Fate.SURVIVED) == ()
     assert [one.judged.fate for one in report.explained_equivalents] == [Fate.SURVIVED]
@@ -355,7 +357,7 @@ class NeverJudged:
     def texts(self) -> dict[str, bytes]:
         return {"frame.rs": TEXT.encode()}
 
-    def made(self, _: object) -> Ground:
+    def made(self, *_: object) -> Ground:
         raise AssertionError("judged")
 
 

@@ -28,6 +28,21 @@ TRIES: Final = 2
 """A process that dies, hangs or runs out of memory may do so for what else the machine does."""
 
 
+def require_cluster(settings: Settings) -> None:
+    """Refuse an address where no scheduler answers, before any work is done for a campaign.
+
+    Raises:
+        UsageError: that is no address.
+        MissingToolError: dask is not installed.
+        HarnessError: nobody answers there.
+    """
+    if settings.scheduler is not None:
+        load_dask()
+        from frame_harness.campaigns.cluster import require_answer  # noqa: PLC0415  an extra of the package
+
+        require_answer(settings.scheduler)
+
+
 @contextmanager
 def campaign(plan: Plan[P, R], settings: Settings) -> Iterator[Running[P, R]]:
     """Have workers for the time of a block; they are gone behind it, with all their guests.

@@ -57,6 +57,41 @@ def require_campaign(folder: Path) -> None:
         )  # fmt: skip
 
 
+def require_new_or(folder: Path, name: str, identity: str, *, resume: bool) -> None:
+    """Refuse a folder before any work is done for a campaign that cannot have it.
+
+    Raises:
+        UsageError: it holds a campaign already, none to go on with, or another one.
+    """
+    note = folder / CAMPAIGN
+    if resume:
+        require_campaign(folder)
+        _require_same(folder, _read(note), name, identity)
+    elif note.is_file():
+        raise _in_use(folder)
+
+
+def _in_use(folder: Path) -> UsageError:
+    return UsageError(
+        "campaign", str(folder), detail="holds the results of a campaign already",
+        next_step=f"--resume {folder}, or {ANOTHER_FOLDER}",
+    )  # fmt: skip
+
+
+def _require_same(folder: Path, found: CampaignRecord, name: str, identity: str) -> None:
+    if (found.name, found.identity) != (name, identity):
+        raise UsageError(
+            "--resume", str(folder), expected=f"this {name} campaign",
+            actual=f"one of other files or settings, begun with: {found.command}",
+            next_step="run that command line with --resume, on the same files, or name another folder",
+        )  # fmt: skip
+    if found.version != version():
+        raise UsageError(
+            "--resume", str(folder), expected=f"a campaign of frame-harness {version()}",
+            actual=f"one of {found.version}", next_step="begin a new campaign, or use that version",
+        )  # fmt: skip
+
+
 class Journal(Generic[R]):
     """The results that a folder holds; one command at a time has it."""
 
@@ -108,22 +143,8 @@ class Journal(Generic[R]):
             write_whole(note, msgspec.json.format(msgspec.json.encode(own)))
             return
         if not resume:
-            raise UsageError(
-                "campaign", str(self._folder), detail="holds the results of a campaign already",
-                next_step=f"--resume {self._folder}, or {ANOTHER_FOLDER}",
-            )  # fmt: skip
-        found = _read(note)
-        if (found.name, found.identity) != (self._plan.name, self._plan.identity):
-            raise UsageError(
-                "--resume", str(self._folder), expected=f"this {self._plan.name} campaign",
-                actual=f"one of other files or settings, begun with: {found.command}",
-                next_step="run that command line with --resume, on the same files, or name another folder",
-            )  # fmt: skip
-        if found.version != version():
-            raise UsageError(
-                "--resume", str(self._folder), expected=f"a campaign of frame-harness {version()}",
-                actual=f"one of {found.version}", next_step="begin a new campaign, or use that version",
-            )  # fmt: skip
+            raise _in_use(self._folder)
+        _require_same(self._folder, _read(note), self._plan.name, self._plan.identity)
         self._read_results()
 
     def _read_results(self) -> None:

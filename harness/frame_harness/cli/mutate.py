@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,12 +12,16 @@ import msgspec
 from rich.console import Console
 
 from frame_harness.base import report_files
-from frame_harness.base.errors import UsageError
+from frame_harness.base.disk import writing
+from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
+from frame_harness.campaigns.engine import require_cluster
 from frame_harness.campaigns.files import digest_of, known
+from frame_harness.campaigns.journal import require_new_or
 from frame_harness.campaigns.plan import Settings
+from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.mutate_grounds import CoreGround, FrameGround
 from frame_harness.image.store import write_whole
 from frame_harness.judge.exit_codes import ExitCode
@@ -31,7 +35,8 @@ from frame_harness.mutation_testing.terminal import print_mutant, print_report
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
 
-_FOLDER: Final = "campaigns"
+NAME: Final = "mutate"
+"""Of the campaign."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,7 @@ class MutateRequest:
     command: str
     choice: Choice = field(default_factory=Choice)
     least: float | None = None
-    workers: int | None = None
-    scheduler: str | None = None
-    out: Path | None = None
-    resume: Path | None = None
+    where: CampaignOptions = NO_CAMPAIGN
     json: Path | None = None
     html: Path | None = None
     explained: Path | None = None
@@ -66,30 +68,47 @@ def mutate(request: MutateRequest) -> ExitCode:
     """
     report_files.make_way((request.json, request.html), (request.explained,))
     reasons = explained.load(request.explained) if request.explained else {}
-    request.choice.of(mutants_of(request.ground.texts()))  # refused before the subject is judged
+    mutants = mutants_of(request.ground.texts())
+    chosen = request.choice.of(mutants)
+    settings = request.where.settings(NAME, lambda words: click.echo(words, err=True))
+    require_cluster(settings)
     console = console_for()
     with Progress(console) as progress:
-        ground = request.ground.made(progress)
-    mutants = mutants_of(ground.texts)
-    chosen = request.choice.of(mutants)
-    settings = Settings(
-        workers=request.workers, scheduler=request.scheduler,
-        folder=request.resume or request.out or _folder(),
-        resume=request.resume is not None, say=lambda words: click.echo(words, err=True),
-    )  # fmt: skip
-    click.echo(f"mutants: {len(chosen)} of {len(mutants)}; results in {settings.folder}", err=True)
+        ground = request.ground.made(progress, mutants, lambda identity: _require_folder(settings, identity))
+    _require_made_of(mutants, ground)
+    click.echo(f"mutants: {len(chosen)} of {len(mutants)}", err=True)
     course = Course(ground, chosen, mutants, request.choice, _tell, reasons)
     try:
         course.run(settings)
     finally:
         report = course.report()
-        _publish(report, ground, request, console)
+        if course.reports or course.interrupted:  # else it did not begin
+            _publish(report, ground, request, console)
     if course.interrupted:
         click.echo(f"interrupted; go on with --resume {settings.folder}", err=True)
         return ExitCode.INTERRUPTED
     if request.explained and report.unexplained and not report.total.errors:
         return ExitCode.FAIL
     return status(report.total, request.least, explained=request.explained is not None)
+
+
+def _require_folder(settings: Settings, identity: str) -> None:
+    """Refuse a folder of results before the subject is judged, which takes as long as a `check`."""
+    if settings.folder is not None:
+        require_new_or(settings.folder, NAME, identity, resume=settings.resume)
+        with writing(settings.folder, instead="name another folder with --out"):
+            settings.folder.mkdir(parents=True, exist_ok=True)
+
+
+def _require_made_of(mutants: Sequence[Mutant], ground: Ground) -> None:
+    """Refuse a subject that was edited since its mutants were made."""
+    for one in mutants:
+        text = ground.texts.get(one.file, b"")
+        if text[one.start : one.end] != one.before.encode():
+            raise HarnessError(
+                "mutants", one.file, expected="the text that mutants were made of", actual="another one",
+                next_step="run it again",
+            )  # fmt: skip
 
 
 def status(total: Share, least: float | None, *, explained: bool = False) -> ExitCode:
@@ -120,10 +139,6 @@ def _publish(report: Report, ground: Ground, request: MutateRequest, console: Co
     report_files.write(files)
 
 
-def _folder() -> Path:
-    return build_dir() / _FOLDER / time.strftime("mutate-%Y-%m-%dT%H-%M-%S")
-
-
 def list_mutants(request: MutateRequest) -> ExitCode:
     """List the mutants that are chosen, a line each; nothing is built."""
     for one in request.choice.of(mutants_of(request.ground.texts())):
@@ -140,11 +155,12 @@ def again(request: MutateRequest, key: str) -> ExitCode:
     Raises:
         UsageError: there is no such mutant.
     """
-    _named(mutants_of(request.ground.texts()), key)  # refused before the subject is judged
+    mutants = mutants_of(request.ground.texts())
+    mutant = _named(mutants, key)  # refused before the subject is judged
     console = console_for()
     with Progress(console) as progress:
-        ground = request.ground.made(progress)
-    mutant = _named(mutants_of(ground.texts), key)
+        ground = request.ground.made(progress, mutants, lambda _: None)
+    _require_made_of(mutants, ground)
     with known({digest_of(path): path for path in ground.files}):
         judged = ground.work(ground.task(mutant))
     found = score.reported(mutant, judged, ground.texts, ground.reference, ground.contract)

@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import click
 
-from frame_harness.cli.campaign_options import resume_option
-from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
+from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
+from frame_harness.cli.options import FILE, frame_rs_option, refuse_with
 from frame_harness.mutation.mutants import SENTENCES, Operator
 
 
@@ -49,10 +49,7 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
     "--explained", type=FILE, metavar="FILE",
     help="Reasons why mutants may survive, as TOML; each survivor needs one then.",
 )  # fmt: skip
-@click.option("--workers", type=click.IntRange(1), help="Processes that judge; default: one for each CPU.")
-@click.option("--scheduler", metavar="ADDRESS", help="A cluster of dask to use, such as tcp://host:8786.")
-@click.option("--out", type=FOLDER, metavar="DIR", help="Keep the results there as they come.")
-@resume_option
+@campaign_options
 @click.option("--json", "json_", type=FILE, help="Write the report as JSON.")
 @click.option("--html", type=FILE, help="Write the report as one HTML page.")
 def mutate_command(
@@ -69,7 +66,7 @@ def mutate_command(
     least: float | None,
     explained: Path | None,
     workers: int | None,
-    scheduler: str | None,
+    scheduler: str,
     out: Path | None,
     resume: Path | None,
     json_: Path | None,
@@ -82,8 +79,6 @@ def mutate_command(
 
     if kernel_src is not None:
         refuse_with("--kernel-src", {"--frame-rs": frame_rs, "--machine": machines})
-    if resume is not None:
-        refuse_with("--resume", {"--out": out})
     ground = (
         FrameGround(frame_rs, machines, profile, workers)
         if kernel_src is None
@@ -94,7 +89,7 @@ def mutate_command(
         ground,
         command="".join(f"{name} {shlex.quote(str(path))} " for name, path in words.items() if path),
         choice=Choice(functions, tuple(map(Operator, operators)), sample, seed),
-        least=least, workers=workers, scheduler=scheduler, out=out, resume=resume, json=json_, html=html,
+        least=least, where=CampaignOptions(workers, scheduler, out, resume), json=json_, html=html,
         explained=explained,
     )  # fmt: skip
     if lists:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,19 +14,21 @@ from typing import Final
 import msgspec
 
 from frame_harness.base import resources
-from frame_harness.base.errors import HarnessError
+from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record
 from frame_harness.campaigns.files import digest_of
-from frame_harness.cli.check import DEFAULT_MACHINES, Request, asked_for, examine
+from frame_harness.cli.check import Request, asked_for, examine
 from frame_harness.cli.core import MACHINE, REQUEST_CPU_S, CoreRequest, examine_core
 from frame_harness.cli.reporting import Examined
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.image.image import Image
 from frame_harness.image.placed import KERNEL_S_NAME
 from frame_harness.image.store import write_whole
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.evidence import RunKey
 from frame_harness.judge.exit_codes import Kind
+from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.tree import memory_core
 from frame_harness.memory_core.worker import SEED
@@ -40,7 +42,12 @@ from frame_harness.report.progress import Progress
 from frame_harness.session.request import profiles_named
 
 _FOLDER: Final = "mutation"
+TEXTS: Final = "texts"
 _NOT_JUDGED: Final = frozenset({Kind.ERROR, Kind.INTERRUPTED, Kind.UNJUDGEABLE, Kind.SKIP})
+
+
+Begins = Callable[[str], None]
+"""Is told the identity of the campaign before anything is judged, and may refuse it."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +67,11 @@ class FrameGround:
         """The files that mutants are made of, by name."""
         return {name: one.read_bytes() for name, one in _of_module(frame_module(self.frame_rs)).items()}
 
-    def made(self, progress: Progress) -> Ground:
+    def made(self, progress: Progress, mutants: Sequence[Mutant], begins: Begins) -> Ground:
         """Judge the module unless that is kept.
 
+        Args:
+            mutants: all that are made of `texts()`.
         Raises:
             HarnessError: it makes no sense, or nothing can be said about the module itself.
         """
@@ -71,8 +80,10 @@ class FrameGround:
             coverage=True,
         )  # fmt: skip
         subject, machines = asked_for(request)
-        texts = _of_module(subject)
-        identity = _identity(subject.sha256, texts.values(), (*self.machines, self.profile))
+        paths = _of_module(subject)
+        texts = {name: one.read_bytes() for name, one in paths.items()}
+        identity = _identity(subject.sha256, texts, mutants, (*self.machines, self.profile))
+        begins(identity)
         from frame_harness.mutation_testing.prepared import work  # noqa: PLC0415  it collects the suite
 
         began = time.monotonic()
@@ -80,23 +91,27 @@ class FrameGround:
         if (reference := _read(path)) is None:
             progress.step("judging the module itself, which mutants are measured by")
             found = _judged(examine(request, progress))
+            _require_unchanged(subject, paths, texts)
+            _require_rust_alone(subject, paths, found.images)
             about = functions_of(request.of_a_session(subject, machines))
             reference, fresh = reference_of(found.evidence, found.verdict, about), True
             write_whole(path, msgspec.json.encode(reference))
-        named, digests = (
-            self.machines or DEFAULT_MACHINES,
-            {name: digest_of(one) for name, one in texts.items()},
-        )
-        task = partial(_frame_task, digests, digest_of(path), named, reference.runs)
+        sent = _laid_down(path.parent, texts)
+        digests = {name: digest_of(one) for name, one in sent.items()}
+        task = partial(_frame_task, digests, digest_of(path), machines, reference.runs)
         return Ground(
-            texts=self.texts(), reference=reference,
+            texts=texts, reference=reference,
             contract=subject.contract, work=work, task=task, identity=identity,
-            files=(path, *texts.values()), reference_s=time.monotonic() - began if fresh else 0.0,
+            files=(path, *sent.values()), reference_s=time.monotonic() - began if fresh else 0.0,
         )  # fmt: skip
 
 
 def _frame_task(
-    texts: dict[str, str], reference: str, machines: tuple[str, ...], runs: tuple[RunKey, ...], mutant: Mutant
+    texts: dict[str, str],
+    reference: str,
+    machines: dict[str, Machine],
+    runs: tuple[RunKey, ...],
+    mutant: Mutant,
 ) -> Record:
     return FrameTask(mutant=mutant, texts=texts, reference=reference, machines=machines, runs=runs)
 
@@ -114,30 +129,36 @@ class CoreGround:
         subject = memory_core(self.kernel_src)
         return {name: (subject.path / name).read_bytes() for name in subject.parts}
 
-    def made(self, progress: Progress) -> Ground:
+    def made(self, progress: Progress, mutants: Sequence[Mutant], begins: Begins) -> Ground:
         """Judge the core unless that is kept.
 
+        Args:
+            mutants: all that are made of `texts()`.
         Raises:
             HarnessError: it makes no sense, or nothing can be said about the core itself.
         """
         request = CoreRequest(kernel_src=self.kernel_src, profile=self.profile, seed=self.seed)
         subject = request.core().subject
-        texts = {one.relative_to(subject.path).as_posix(): one for one in sorted(subject.path.rglob("*.rs"))}
-        identity = _identity(subject.sha256, texts.values(), (self.profile, str(self.seed)))
+        paths = {one.relative_to(subject.path).as_posix(): one for one in sorted(subject.path.rglob("*.rs"))}
+        texts = {name: one.read_bytes() for name, one in paths.items()}
+        identity = _identity(subject.sha256, texts, mutants, (self.profile, str(self.seed)))
+        begins(identity)
         began = time.monotonic()
         path, fresh = _kept(identity), False
         if (reference := _read(path)) is None:
             progress.step("judging the core itself, which mutants are measured by")
             found = _judged(examine_core(request, progress))
+            _require_unchanged(subject, paths, texts)
             reference, fresh = reference_of(found.evidence, found.verdict), True
             write_whole(path, msgspec.json.encode(reference))
-        digests = {name: digest_of(one) for name, one in texts.items()}
+        sent = _laid_down(path.parent, texts)
+        digests = {name: digest_of(one) for name, one in sent.items()}
         runs = tuple(RunKey(MACHINE, profile) for profile in profiles_named(self.profile))
         task = partial(_core_task, digests, digest_of(path), runs, self.seed)
         return Ground(
-            texts=self.texts(), reference=reference, contract=MEMORY_CORE, work=judge_core_mutant,
-            task=task, identity=identity,
-            files=(path, *texts.values()), reference_s=time.monotonic() - began if fresh else 0.0,
+            texts={name: texts[name] for name in subject.parts}, reference=reference, contract=MEMORY_CORE,
+            work=judge_core_mutant, task=task, identity=identity,
+            files=(path, *sent.values()), reference_s=time.monotonic() - began if fresh else 0.0,
         )  # fmt: skip
 
 
@@ -184,18 +205,57 @@ def _kept(identity: str) -> Path:
 def _read(path: Path) -> Reference | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Reference)
-    except FileNotFoundError:
+    except (FileNotFoundError, msgspec.MsgspecError):  # damaged: it is made again
         return None
 
 
-def _identity(sha256: str, files: Iterable[Path], settings: Iterable[str]) -> str:
-    """Return a digest of what results depend on: subject, compiler, harness, suite, machines, settings."""
+def _laid_down(folder: Path, texts: Mapping[str, bytes]) -> dict[str, Path]:
+    """Keep the files of a subject as they are now: it may be edited while mutants of it are judged."""
+    for name, text in texts.items():
+        write_whole(folder / TEXTS / name, text)
+    return {name: folder / TEXTS / name for name in texts}
+
+
+def _require_unchanged(subject: Subject, paths: Mapping[str, Path], texts: Mapping[str, bytes]) -> None:
+    """Refuse what was edited while it was judged: mutants of one text are not measured by another."""
+    changed = [name for name, path in paths.items() if not path.is_file() or path.read_bytes() != texts[name]]
+    if changed:
+        raise HarnessError(
+            "mutants", subject.name, expected="files that stay as they are while the subject is judged",
+            actual=f"{changed[0]} changed", next_step="run it again",
+        )  # fmt: skip
+
+
+def _require_rust_alone(subject: Subject, paths: Mapping[str, Path], images: Iterable[Image]) -> None:
+    """Refuse a module that has other files beside it compiled in: a mutant is built from what is sent."""
+    beside = subject.path.parent
+    read = {Path(file) for image in images for file, _ in image.sources}
+    others = sorted(one for one in read - set(paths.values()) if one.is_relative_to(beside))
+    if others:
+        raise UsageError(
+            "mutants", subject.name, expected="a module of Rust files",
+            actual=f"{others[0].relative_to(beside)} compiled into it",
+            next_step="write what that file holds into the module, or name it by its whole path",
+        )  # fmt: skip
+
+
+def _identity(
+    sha256: str, texts: Mapping[str, bytes], mutants: Iterable[Mutant], settings: Iterable[str]
+) -> str:
+    """Return a digest of what results depend on: subject, compiler, harness, suite, machines, settings.
+
+    So are the mutants: another parser may give a key to another edit.
+    """
     own = (
         Path(resources.__file__).parents[1], resources.shim_dir(), resources.suite_dir(),
         resources.machines_dir(),
     )  # fmt: skip
     total = hashlib.sha256(f"{sha256} {find_toolchain().key} {' '.join(settings)}".encode())
-    for file in (*files, *(one for folder in own for one in _texts(folder))):
+    for name, text in texts.items():
+        total.update(os.fsencode(name) + text)
+    for one in mutants:
+        total.update(f"{one.key} {one.start} {one.end} {one.after}\0".encode())
+    for file in (one for folder in own for one in _texts(folder)):
         total.update(os.fsencode(file.name) + file.read_bytes())
     return total.hexdigest()[:32]
 

@@ -104,8 +104,9 @@ class Builder:
             try:
                 base = base_of(self._place, self.subject, profile, self._toolchain, self._say)
             except CompileError as error:  # of no mutant
+                detail = f"the subject itself does not compile: {error.first}"
                 raise BuildError(
-                    "mutants", self.subject.name, detail=f"the subject itself does not compile: {error.first}",
+                    "mutants", self.subject.name, detail=detail,
                     next_step="run `check` on it; mutants are built from its Rust files alone",
                 ) from error  # fmt: skip
             self._bases[profile] = base
@@ -204,8 +205,8 @@ def build_mutant(
     """Build a mutant until it is known what it is.
 
     The profiles are built in their order up to the first in which the machine code differs. Where it does in
-    none, the atomic accesses in LLVM IR decide: x86 code has the same bytes for several orderings. Code that no
-    kernel has is told apart: it is the same program whatever it says.
+    none, the atomic accesses in LLVM IR decide: x86 code has the same bytes for several orderings. Code that
+    no kernel has is told apart: it is the same program whatever it says.
 
     Raises:
         HarnessError: the subject itself cannot be built here.

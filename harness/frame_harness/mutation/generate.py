@@ -48,7 +48,7 @@ def mutants_of(files: Mapping[str, bytes]) -> list[Mutant]:
     """
     sources = [Source.of(name, text) for name, text in files.items()]
     facts, more = Facts.of(sources), cargo_mutants.listed(files)
-    return keyed([mutant for source in sources for mutant in _of_file(facts, source, more)])
+    return keyed([mutant for source in sources for mutant in _of_file(facts, source, more)], files)
 
 
 def _of_file(facts: Facts, source: Source, more: str) -> Iterator[Mutant]:

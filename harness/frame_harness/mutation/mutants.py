@@ -97,7 +97,8 @@ class Mutant(Record, frozen=True, kw_only=True):
     """One edit of one file.
 
     Attributes:
-        key: follows from the file's name, the function, the operator and the edit, not from where it stands.
+        key: follows from the file's name, the function, the operator, the edit and the text of the line that
+            it begins in, not from where that stands.
         file: as `mutants_of` was given it.
         start: of the replaced bytes.
         end: of the replaced bytes, not included.
@@ -124,16 +125,22 @@ class WrongText(ValueError):
     """A mutant is applied to a text that it was not made of."""
 
 
-def keyed(mutants: Sequence[Mutant]) -> list[Mutant]:
-    """Give mutants their keys; those of the same edit in the same function are told apart by their order."""
+def keyed(mutants: Sequence[Mutant], texts: Mapping[str, bytes]) -> list[Mutant]:
+    """Give mutants their keys; those of the same edit of the same line are told apart by their order."""
     seen: Counter[tuple[str, ...]] = Counter()
     found = []
     for one in mutants:
-        what = (one.file, one.function, one.operator.value, one.before, one.after)
+        line = " ".join(_line_around(texts[one.file], one.start).split())
+        what = (one.file, one.function, one.operator.value, one.before, one.after, line)
         number, seen[what] = seen[what], seen[what] + 1
         digest = hashlib.sha256("\0".join((*what, str(number))).encode()).hexdigest()
         found.append(replace(one, key=digest[:KEY_DIGITS]))
     return found
+
+
+def _line_around(text: bytes, at: int) -> str:
+    begin, end = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
+    return text[begin : end if end >= 0 else len(text)].decode()
 
 
 def applied(text: bytes, mutant: Mutant) -> bytes:

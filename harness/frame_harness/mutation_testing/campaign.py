@@ -134,7 +134,8 @@ class Course:
             result = Judged(key=mutant.key, fate=Fate.ERROR, why=why)
         ground = self.ground
         report = score.reported(mutant, result, ground.texts, ground.reference, ground.contract)
-        if result.fate is Fate.SURVIVED and (reason := self.reasons.get(mutant.key)):
+        reason = self.reasons.get(mutant.key)
+        if result.fate is Fate.SURVIVED and reason is not None and reason.function == mutant.function:
             report = replace(report, explained=reason.why, equivalent=reason.equivalent)
         self.reports[mutant.key] = report
         self.on_report(report)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.record import Record
 from frame_harness.image.image import Image
@@ -36,6 +38,10 @@ class CoreTask(Record, frozen=True, kw_only=True):
     seed: int
 
 
+_OF_THE_HOST: Final = frozenset({GuestEnd.KILLED, GuestEnd.SIGNALED, GuestEnd.REFUSED})
+"""Ends that say nothing about the core: `judge.conjuncts` has them as errors, too."""
+
+
 def judge_core_mutant(task: CoreTask) -> Judged:
     """Build and judge a mutant; an error of the harness is a fate, too: others are judged all the same."""
     return timed(task.mutant, lambda clock: _judged(task, clock))
@@ -56,7 +62,18 @@ def _judged(task: CoreTask, clock: Clock) -> Judged:
             cases += sum(seen.ledger.invariants.values())
             if kill := _kill(seen, reference):
                 return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=kill, checks=cases)
+            _require_as_much(seen.results, runs[profile], reference)
     return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=cases)
+
+
+def _require_as_much(results: Sequence[CheckResult], run: RunKey, reference: Reference) -> None:
+    """Refuse to call a mutant a survivor of cases that only this host had no room for."""
+    known = {one.check for one in reference.results if one.run == run and one.outcome is Outcome.SKIPPED}
+    for one in results:
+        if one.outcome is Outcome.SKIPPED and one.check not in known:
+            raise HarnessError(
+                one.check, str(run), detail=one.message, next_step="use a host with more memory"
+            )
 
 
 def _of_run(task: CoreTask, run: RunKey, image: Image, reference: Reference) -> Task:
@@ -82,8 +99,9 @@ def _kill(seen: JudgedBuild, reference: Reference) -> Kill | None:
         )  # fmt: skip
     if seen.ledger.layout.guest_bytes is Witness.DIFFERS:
         return Kill(how=How.FINDING, run=run, check="layout", message=seen.ledger.layout.text)
-    ended = [one for one in seen.ledger.exits if one.got is not GuestEnd.PASS]
-    if ended:
+    if ended := [one for one in seen.ledger.exits if one.got is not GuestEnd.PASS]:
+        if faults := [one for one in ended if one.got in _OF_THE_HOST]:
+            raise HarnessError("guest", str(run), detail=faults[0].text)
         return Kill(how=How.NO_PASS, run=run, message=f"a guest ended otherwise: {ended[0].text}")
     return _unjudged(run, seen.results, reference)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -51,18 +51,25 @@ def load(path: Path) -> dict[str, Explanation]:
     return found
 
 
-def idle(reasons: Collection[str], made: Collection[Mutant], survivors: Collection[str]) -> tuple[str, ...]:
+def idle(
+    reasons: Mapping[str, Explanation], made: Collection[Mutant], survivors: Collection[str]
+) -> tuple[str, ...]:
     """Say of each reason why nobody needs it; of mutants that were not chosen nothing is known.
 
     Args:
-        reasons: the keys of the mutants that they are for.
+        reasons: by the keys of the mutants that they are for.
         made: all mutants of the subject.
         survivors: the keys of those that survived, or were not judged.
     """
-    keys = {one.key for one in made}
-    gone = [f"{key}: no such mutant is made of this text" for key in reasons if key not in keys]
-    killed = [f"{key}: it did not survive" for key in reasons if key in keys and key not in survivors]
-    return (*gone, *killed)
+    functions = {one.key: one.function for one in made}
+    gone = [f"{key}: no such mutant is made of this text" for key in reasons if key not in functions]
+    other = [
+        f"{key}: it is in {functions[key]}, not in {one.function}"
+        for key, one in reasons.items()
+        if functions.get(key, one.function) != one.function
+    ]
+    killed = [f"{key}: it did not survive" for key in reasons if key in functions and key not in survivors]
+    return (*gone, *other, *killed)
 
 
 def _wrong(path: Path, detail: str) -> UsageError:

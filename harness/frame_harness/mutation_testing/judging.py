@@ -16,7 +16,7 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.errors import CompileError
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
-from frame_harness.machine.definition import load_machines
+from frame_harness.machine.definition import Machine
 from frame_harness.mutation.building import (
     Builder,
     Built,
@@ -39,13 +39,14 @@ class FrameTask(Record, frozen=True, kw_only=True):
     """A mutant of a frame module.
 
     `texts` are the module's files by their names, `frame.rs` and what lies in `frame/`, each by its sha256;
-    so is `reference`. `machines` are as `--machine` names them; `runs` those of the reference to judge it in.
+    so is `reference`. `machines` are those of the command, by what `--machine` calls each: a worker has other
+    files. `runs` are those of the reference to judge it in.
     """
 
     mutant: Mutant
     texts: dict[str, str]
     reference: str
-    machines: tuple[str, ...]
+    machines: dict[str, Machine]
     runs: tuple[RunKey, ...]
 
 
@@ -171,7 +172,7 @@ def _judged(task: FrameTask, clock: Clock) -> Judged:
 
 def _request(task: FrameTask) -> SessionRequest:
     return SessionRequest(
-        subject=frame_module(), machines=load_machines(task.machines), profiles=(), any_machine=True,
+        subject=frame_module(), machines=task.machines, profiles=(), any_machine=True,
         evidence=True,
     )  # fmt: skip
 

@@ -1,0 +1,215 @@
+"""What mutants are measured by is of one text; what cannot work is refused before anything is judged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+
+from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.guest_end import GuestEnd
+from frame_harness.cli import mutate_grounds
+from frame_harness.cli.campaign_options import CampaignOptions
+from frame_harness.cli.mutate import MutateRequest, mutate
+from frame_harness.cli.mutate_grounds import Begins, FrameGround
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.judge.evidence import GuestExits, Outcome
+from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.memory_core.worker import Judged as JudgedBuild
+from frame_harness.mutation.generate import mutants_of
+from frame_harness.mutation.mutants import Mutant
+from frame_harness.mutation_testing import cores
+from frame_harness.mutation_testing.campaign import Ground
+from frame_harness.mutation_testing.explained import Explanation, idle
+from frame_harness.mutation_testing.records import Fate, How, Judged
+from frame_harness.report.progress import Progress
+from tests.support.mutant_samples import RUN, mutant, reference, result
+from tests.unit.evidence_samples import healthy_run
+
+TEXT = "fn f() {\n    put(1);\n}\n"
+
+
+class Prepared:
+    """A subject whose judgement takes no time; remembers whether it was judged."""
+
+    def __init__(self, judged_text: str = TEXT) -> None:
+        self.was_judged = False
+        self._judged_text = judged_text
+
+    def texts(self) -> dict[str, bytes]:
+        return {"a.rs": TEXT.encode()}
+
+    def made(self, _progress: Progress, _mutants: Sequence[Mutant], begins: Begins) -> Ground:
+        begins("identity")
+        self.was_judged = True
+        return Ground(
+            texts={"a.rs": self._judged_text.encode()}, reference=reference(), contract=FRAME_METADATA,
+            work=killed, task=lambda one: one, identity="identity", files=(),
+        )  # fmt: skip
+
+
+def killed(task: Mutant) -> Judged:
+    return Judged(key=task.key, fate=Fate.KILLED)
+
+
+def request(subject: Prepared, tmp_path: Path, **where: Any) -> MutateRequest:
+    return MutateRequest(
+        cast("FrameGround", subject),
+        command="",
+        where=CampaignOptions(**where),
+        json=tmp_path / "report.json",
+    )
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Campaigns run in this process."""
+    settings = CampaignOptions.settings
+
+    def in_this_process(options: CampaignOptions, name: str, say: Callable[[str], None]) -> Any:
+        found = settings(options, name, say)
+        return SimpleNamespace(**{**vars(found), "workers": 0})
+
+    monkeypatch.setattr(CampaignOptions, "settings", in_this_process)
+
+
+def used(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "campaign.json").write_text(
+        '{"name": "fuzz", "identity": "another", "command": "frame-harness fuzz", "version": "1"}'
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        (lambda folder: {"out": used(folder)}, "holds the results of a campaign already"),
+        (lambda folder: {"resume": used(folder)}, "expected this mutate campaign"),
+        (lambda folder: {"resume": folder}, "expected the folder of a campaign"),
+        (lambda _: {"scheduler": "tcp://127.0.0.1:1"}, "127.0.0.1:1"),
+        (lambda _: {"scheduler": "nowhere"}, "expected an address"),
+        (lambda _: {"scheduler": "tcp://127.0.0.1:1", "workers": 2}, "does not go with --scheduler"),
+    ],
+    ids=["used folder", "another campaign", "no campaign", "nobody there", "no address", "two places"],
+)
+def test_a_campaign_that_cannot_be_is_refused_before_the_subject_is_judged(
+    where: Callable[[Path], dict[str, Any]], words: str, tmp_path: Path
+) -> None:
+    subject = Prepared()
+    asked = request(subject, tmp_path, **where(tmp_path / "campaign"))
+    with pytest.raises(HarnessError, match=re.escape(words)):
+        mutate(asked)
+    assert not subject.was_judged
+    assert not (tmp_path / "report.json").exists(), "a report of nothing"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_campaign_of_the_text_that_was_judged_is_reported(tmp_path: Path) -> None:
+    assert mutate(request(Prepared(), tmp_path, out=tmp_path / "campaign")) is ExitCode.PASS
+    assert '"killed"' in (tmp_path / "report.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("here")
+def test_mutants_of_a_text_that_was_edited_before_it_was_judged_are_refused(tmp_path: Path) -> None:
+    edited = Prepared(judged_text=TEXT.replace("put(1)", "take(2)"))
+    with pytest.raises(HarnessError, match="expected the text that mutants were made of"):
+        mutate(request(edited, tmp_path, out=tmp_path / "campaign"))
+
+
+def test_subject_that_was_edited_while_it_was_judged_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "frame.rs"
+    path.write_text(TEXT, encoding="utf-8")
+    subject, texts = frame_module(path), {"frame.rs": TEXT.encode()}
+    mutate_grounds._require_unchanged(subject, {"frame.rs": path}, texts)
+    path.write_text(TEXT + "\n", encoding="utf-8")
+    with pytest.raises(HarnessError, match=r"frame\.rs changed"):
+        mutate_grounds._require_unchanged(subject, {"frame.rs": path}, texts)
+    path.unlink()
+    with pytest.raises(HarnessError, match=r"frame\.rs changed"):
+        mutate_grounds._require_unchanged(subject, {"frame.rs": path}, texts)
+
+
+def test_module_with_another_file_compiled_into_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "frame.rs"
+    path.write_text(TEXT, encoding="utf-8")
+
+    def require(*read: Path) -> None:
+        image = SimpleNamespace(sources=tuple((str(file), "0") for file in read))
+        mutate_grounds._require_rust_alone(frame_module(path), {"frame.rs": path}, cast("Any", [image]))
+
+    require(path, Path("/elsewhere/table.in"))
+    with pytest.raises(UsageError, match=r"got table\.in compiled into it"):
+        require(path, tmp_path / "table.in")
+
+
+def test_texts_are_kept_as_they_were(tmp_path: Path) -> None:
+    texts = {"frame.rs": b"one", "frame/part.rs": b"two"}
+    kept = mutate_grounds._laid_down(tmp_path, texts)
+    assert {name: path.read_bytes() for name, path in kept.items()} == texts
+
+
+def test_damaged_reference_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "reference.json"
+    assert mutate_grounds._read(path) is None
+    path.write_bytes(b'{"subject": ')
+    assert mutate_grounds._read(path) is None
+
+
+MADE = mutants_of({"a.rs": TEXT.encode()})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("1", {"a.rs": b"x"}, MADE, ("dev",)),
+        ("0", {"a.rs": b"y"}, MADE, ("dev",)),
+        ("0", {"b.rs": b"x"}, MADE, ("dev",)),
+        ("0", {"a.rs": b"x"}, MADE[1:], ("dev",)),
+        ("0", {"a.rs": b"x"}, [replace(MADE[0], start=MADE[0].start + 1), *MADE[1:]], ("dev",)),
+        ("0", {"a.rs": b"x"}, MADE, ("release",)),
+    ],
+    ids=["subject", "text", "name", "other mutants", "a key of another edit", "settings"],
+)
+def test_identity_is_another_where_results_may_be(other: Any) -> None:
+    own = mutate_grounds._identity("0", {"a.rs": b"x"}, MADE, ("dev",))
+    assert own == mutate_grounds._identity("0", {"a.rs": b"x"}, MADE, ("dev",))
+    assert own != mutate_grounds._identity(*other)
+
+
+def test_a_reason_that_names_another_function_is_told() -> None:
+    one = mutant()
+    reason = Explanation(mutant=one.key, function="elsewhere", why="REF-01")
+    (words,) = idle({one.key: reason}, [one], {one.key})
+    assert words == f"{one.key}: it is in {one.function}, not in elsewhere"
+
+
+def seen(*ends: GuestEnd, results: Sequence[Any] = ()) -> JudgedBuild:
+    exits = tuple(GuestExits(expected=GuestEnd.PASS, got=end, count=1, text=f"was {end}") for end in ends)
+    ledger = SimpleNamespace(run=RUN, layout=healthy_run(RUN).layout, exits=exits)
+    return cast("JudgedBuild", SimpleNamespace(ledger=ledger, results=results))
+
+
+@pytest.mark.parametrize("end", [GuestEnd.PANIC, GuestEnd.RESET, GuestEnd.TIMEOUT, GuestEnd.CONTRADICTION])
+def test_core_that_ends_a_guest_otherwise_is_told_from_the_subject(end: GuestEnd) -> None:
+    kill = cores._kill(seen(GuestEnd.PASS, end), reference())
+    assert kill is not None and kill.how is How.NO_PASS
+
+
+@pytest.mark.parametrize("end", [GuestEnd.KILLED, GuestEnd.SIGNALED, GuestEnd.REFUSED])
+def test_guest_that_the_host_ended_is_no_kill(end: GuestEnd) -> None:
+    with pytest.raises(HarnessError, match=f"was {end}"):
+        cores._kill(seen(GuestEnd.PASS, end), reference())
+
+
+def test_core_is_no_survivor_of_cases_that_its_host_had_no_room_for() -> None:
+    skipped = result("core[maps of tens of GiB]", Outcome.SKIPPED, message="no room")
+    cores._require_as_much((), RUN, reference())
+    with pytest.raises(HarnessError, match="no room"):
+        cores._require_as_much((skipped,), skipped.run, reference())
