@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace as with_fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 from msgspec.structs import replace
 
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.cli import mutate_grounds
 from frame_harness.cli.campaign_options import CampaignOptions
+from frame_harness.cli.main import cli
 from frame_harness.cli.mutate import MutateRequest, mutate
 from frame_harness.cli.mutate_grounds import Begins, FrameGround
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.evidence import GuestExits, Outcome
 from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.worker import Judged as JudgedBuild
 from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation.mutants import Mutant
-from frame_harness.mutation_testing import cores
+from frame_harness.mutation_testing import cores, judging
 from frame_harness.mutation_testing.campaign import Ground
 from frame_harness.mutation_testing.explained import Explanation, idle
+from frame_harness.mutation_testing.judging import FrameTask
 from frame_harness.mutation_testing.records import Fate, How, Judged
 from frame_harness.report.progress import Progress
 from tests.support.mutant_samples import RUN, mutant, reference, result
@@ -213,3 +218,28 @@ def test_core_is_no_survivor_of_cases_that_its_host_had_no_room_for() -> None:
     cores._require_as_much((), RUN, reference())
     with pytest.raises(HarnessError, match="no room"):
         cores._require_as_much((skipped,), skipped.run, reference())
+
+
+def test_operators_are_chosen_by_the_names_that_a_report_shows() -> None:
+    found = CliRunner().invoke(
+        cli, ["mutate", "--list", *(f"--operator={one}" for one in ("ordering", "bit"))]
+    )
+    assert found.exit_code == ExitCode.PASS, found.output
+    assert {line.split()[1] for line in found.stdout.splitlines()} == {"ordering", "bit"}
+
+
+@pytest.mark.parametrize("any_machine", [True, False])
+def test_checks_that_name_a_machine_have_it_on_a_mutant_where_they_had_it_on_the_subject(
+    any_machine: bool,
+) -> None:
+    machine = load_machine("microvm")
+    task = FrameTask(
+        mutant=mutant(), texts={}, reference="0", machines={"mine.toml": machine}, any_machine=any_machine,
+        runs=(RUN,),
+    )  # fmt: skip
+    asked = judging._request(task)
+    assert (asked.machines, asked.any_machine) == ({"mine.toml": machine}, any_machine)
+    assert len(asked.keys_for(["q35-5g"])) == 0  # no profile is asked for yet
+    assert [key.machine for key in with_fields(asked, profiles=("dev",)).keys_for(["q35-5g"])] == (
+        ["q35-5g"] if any_machine else []
+    )

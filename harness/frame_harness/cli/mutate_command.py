@@ -30,7 +30,8 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
     help="Only mutants of these functions, such as 'MetaSlot::*'; repeat for more.",
 )  # fmt: skip
 @click.option(
-    "--operator", "operators", multiple=True, metavar="NAME", type=click.Choice(list(Operator)),
+    "--operator", "operators", multiple=True, metavar="NAME",
+    type=click.Choice([one.value for one in Operator]),
     help="Only mutants that these operators make; repeat for more.",
 )  # fmt: skip
 @click.option("--sample", type=click.IntRange(1), help="Only so many, evenly over operators and functions.")

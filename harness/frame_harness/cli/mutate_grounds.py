@@ -28,7 +28,6 @@ from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.evidence import RunKey
 from frame_harness.judge.exit_codes import Kind
-from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.tree import memory_core
 from frame_harness.memory_core.worker import SEED
@@ -98,22 +97,19 @@ class FrameGround:
             write_whole(path, msgspec.json.encode(reference))
         sent = _laid_down(path.parent, texts)
         digests = {name: digest_of(one) for name, one in sent.items()}
-        task = partial(_frame_task, digests, digest_of(path), machines, reference.runs)
+        sha256 = digest_of(path)
+
+        def task(mutant: Mutant) -> Record:
+            return FrameTask(
+                mutant=mutant, texts=digests, reference=sha256, machines=machines,
+                any_machine=not self.machines, runs=reference.runs,
+            )  # fmt: skip
+
         return Ground(
             texts=texts, reference=reference,
             contract=subject.contract, work=work, task=task, identity=identity,
             files=(path, *sent.values()), reference_s=time.monotonic() - began if fresh else 0.0,
         )  # fmt: skip
-
-
-def _frame_task(
-    texts: dict[str, str],
-    reference: str,
-    machines: dict[str, Machine],
-    runs: tuple[RunKey, ...],
-    mutant: Mutant,
-) -> Record:
-    return FrameTask(mutant=mutant, texts=texts, reference=reference, machines=machines, runs=runs)
 
 
 @dataclass(frozen=True)

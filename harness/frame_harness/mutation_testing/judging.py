@@ -40,13 +40,15 @@ class FrameTask(Record, frozen=True, kw_only=True):
 
     `texts` are the module's files by their names, `frame.rs` and what lies in `frame/`, each by its sha256;
     so is `reference`. `machines` are those of the command, by what `--machine` calls each: a worker has other
-    files. `runs` are those of the reference to judge it in.
+    files; checks that name others have these only where `any_machine` says so. `runs` are those of the
+    reference to judge it in.
     """
 
     mutant: Mutant
     texts: dict[str, str]
     reference: str
     machines: dict[str, Machine]
+    any_machine: bool
     runs: tuple[RunKey, ...]
 
 
@@ -172,7 +174,8 @@ def _judged(task: FrameTask, clock: Clock) -> Judged:
 
 def _request(task: FrameTask) -> SessionRequest:
     return SessionRequest(
-        subject=frame_module(), machines=task.machines, profiles=(), any_machine=True,
+        subject=frame_module(), machines=task.machines, profiles=(),
+        any_machine=task.any_machine,
         evidence=True,
     )  # fmt: skip
 
