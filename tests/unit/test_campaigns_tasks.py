@@ -13,10 +13,10 @@ import pytest
 
 from frame_harness.base.errors import UsageError
 from frame_harness.campaigns.done import Reason
-from frame_harness.campaigns.hands import Server
 from frame_harness.campaigns.task_server import IDLE, Watch
 from frame_harness.campaigns.tasks import Came, Ended, Fetched, Outcome, Raised, Wanted, Work
 from frame_harness.campaigns.usage import Usage, usage_of
+from frame_harness.campaigns.worker_plugin import Server
 from tests.support.campaign_tasks import LIMIT_S, MIB, Job, Kind, act
 
 GONE_S = 60.0

@@ -15,9 +15,9 @@ from distributed import Client, Future, KilledWorker
 from frame_harness.base.errors import HarnessError
 from frame_harness.campaigns.cluster import NO_WORKERS_S
 from frame_harness.campaigns.done import Reason
-from frame_harness.campaigns.hands import COMPILER, FILES, Hands, do_task, hand
 from frame_harness.campaigns.tasks import Ended, Outcome, Work
 from frame_harness.campaigns.version import version
+from frame_harness.campaigns.worker_plugin import COMPILER, FILES, Hands, do_task, hand
 
 LOOK_S: Final = 1.0
 AHEAD: Final = 2
