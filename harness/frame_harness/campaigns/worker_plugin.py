@@ -44,12 +44,12 @@ main({fd}, {pid})
 """
 
 
-def hand() -> str:
+def package_resource() -> str:
     """The resource that a worker offers for this version of the package."""
     return f"frame-harness {version()}"
 
 
-class Hands(WorkerPlugin):
+class TaskPlugin(WorkerPlugin):
     """Does the tasks of one campaign on a worker; goes with the campaign, and with the worker."""
 
     def __init__(self, name: str, work: Work, command_version: str) -> None:
@@ -74,7 +74,7 @@ class Hands(WorkerPlugin):
         # Processes end with the thread that started them.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frame-harness")
         if version() == self._version:
-            await worker.set_resources(**{hand(): worker.state.nthreads})
+            await worker.set_resources(**{package_resource(): worker.state.nthreads})
             # To look for a compiler may take seconds; tasks that need none shall not wait.
             self._looking = asyncio.ensure_future(self._look_for_a_compiler(worker))
 
@@ -213,8 +213,8 @@ class Server:
 
 def do_task(campaign: str, key: str, payload: bytes) -> Outcome:
     """Do a task; the function that dask calls on a worker."""
-    hands = cast(Hands, get_worker().plugins[campaign])
-    return hands.do(key, payload)
+    plugin = cast(TaskPlugin, get_worker().plugins[campaign])
+    return plugin.do(key, payload)
 
 
 def _has_compiler() -> bool:
