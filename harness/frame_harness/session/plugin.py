@@ -68,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--storm-seconds", metavar="S", type=float, default=0.15,
-        help="how long each storm of several CPUs rages; default: 0.15",
+        help="how long each storm of several CPUs runs; default: 0.15",
     )  # fmt: skip
 
     group.addoption(
