@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -76,6 +77,7 @@ def act(job: Job) -> Number:
 
 
 def _come_to_no_end(job: Job) -> None:
+    tempfile.mkstemp()
     if job.kind is Kind.EAT:
         kept = bytearray(job.n * MIB)
         kept[::PAGE_SIZE] = b"1" * (job.n * MIB // PAGE_SIZE)

@@ -7,6 +7,7 @@ import pickle
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -61,6 +62,17 @@ def test_a_task_that_hangs_is_ended_and_the_next_one_comes(served: Served) -> No
     assert isinstance(outcome, Ended) and outcome.reason is Reason.HUNG
     assert f"no result after {LIMIT_S:g} s" in outcome.detail
     assert holds(served)
+
+
+def test_a_task_that_is_ended_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with serving() as served:
+        for kind in (Kind.HANG, Kind.DIE):
+            assert isinstance(served.do(kind), Ended)
+            assert list(tmp_path.iterdir()) == []
+        assert holds(served)
 
 
 def test_a_task_that_eats_memory_is_ended_and_the_next_one_comes(served: Served) -> None:
