@@ -39,6 +39,7 @@ from frame_harness.machine.firmware import require_host
 from frame_harness.publishing.run_archive import archive_of_a_run
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
+from frame_harness.session.breakdowns import Breakdowns, of_the_host
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.request import SessionRequest, info_of, profiles_named
 from frame_harness.session.runs import BUILD, settled, trouble_of
@@ -210,9 +211,9 @@ def _evidence(request: Request, asked: SessionRequest, progress: Progress, order
             trouble, asked = _settle_accelerator(asked, images, progress)
         evidence = _broken_build(subject, trouble) if trouble else _run_suite(request, asked, progress, notes)
     except disk.Unwritable as error:
-        evidence = _broken_build(subject, _of_the_host(error))
+        evidence = _broken_build(subject, of_the_host(error))
     except OSError as error:
-        evidence = _broken_build(subject, _of_the_host(disk.unwritable(error) or error))
+        evidence = _broken_build(subject, of_the_host(disk.unwritable(error) or error))
     except KeyboardInterrupt:
         evidence = Evidence(subject=info_of(subject), planned_runs=(), interrupted=True)
     if evidence.runs:
@@ -258,16 +259,6 @@ def _build_first(
     except HarnessError as error:
         return trouble_of(BUILD, error), images
     return None, images
-
-
-def _of_the_host(error: OSError | disk.Unwritable) -> Trouble:
-    if isinstance(error, disk.Unwritable):
-        return trouble_of("files", error)
-    return Trouble(
-        what="files",
-        message=str(error),
-        next="make room or get leave to write there; TMPDIR and FRAME_HARNESS_CACHE name other folders",
-    )
 
 
 def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:
@@ -317,11 +308,11 @@ def _workers(wanted: int | None, checks: int, progress: Progress) -> int:
     return max(1, min(count, checks))
 
 
-class _Watcher:
+class _Watcher(Breakdowns):
     """Passes events of the suite on to the progress line, keeps what kept the suite from running."""
 
     def __init__(self, progress: Progress) -> None:
-        self.troubles: list[Trouble] = []
+        super().__init__()
         self.plan: Mapping[str, PlannedCheck] = {}
         self._progress = progress
 
@@ -336,17 +327,3 @@ class _Watcher:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         if planned := self.plan.get(nodeid):
             self._progress.check(planned.run, planned.check, ())
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self._note(f"{report.nodeid} cannot be collected", report.longrepr)
-
-    def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        error = excinfo.value
-        if isinstance(error, OSError) and (full := disk.unwritable(error)):
-            self.troubles.append(_of_the_host(full))
-        else:
-            self._note("pytest broke down", excrepr)
-
-    def _note(self, message: str, detail: object) -> None:
-        self.troubles.append(Trouble(what="suite", message=message, detail=str(detail)))

@@ -57,7 +57,7 @@ from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
 from frame_harness.session.request import info_of, profiles_named
 from frame_harness.session.run import merge
-from frame_harness.session.runs import BUILD, trouble_of
+from frame_harness.session.runs import BUILD, trouble_of, words_of
 from frame_harness.session.selection import require_selection
 
 MACHINE = "microvm"
@@ -311,7 +311,7 @@ def _evidence(
     if builds.troubles:
         return _Made(Evidence(subject=info_of(subject), planned_runs=(), errors=tuple(builds.troubles)))
     runs = tuple(RunKey(MACHINE, profile) for profile in builds.profiles)
-    described_by = builds.toolchain.describe().removeprefix("toolchain: ") if builds.toolchain else ""
+    described_by = words_of(builds.toolchain) if builds.toolchain else ""
     evidence = _of_outcomes(outcomes, builds.subject, runs, clauses, described_by, builds.seconds, not cases)
     notes = tuple(note for judged in outcomes.judged for note in judged.notes)
     return _Made(evidence, tuple(builds.images), notes)
