@@ -15,10 +15,10 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from tests.support.campaign_tasks import Job, Kind, Request
+from tests.support.clusters import PROGRAM
 from tests.support.doors import Door
 from tests.support.hosts import hosts, why_no_hosts
 
-PROGRAM = (sys.executable, "-c", "import frame_harness_start; frame_harness_start.main()")
 COMMAND = (sys.executable, "-c", "from tests.support.campaign_tasks import main; main()")
 # After so long without an answer a host counts as gone: the least that dask takes, its default is 30 s.
 BARE = "/usr/sbin:/usr/bin:/sbin:/bin"

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from distributed import get_worker
+from distributed import Status, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from frame_harness.base.errors import HarnessError
@@ -74,13 +74,13 @@ class TaskPlugin(WorkerPlugin):
         # Processes end with the thread that started them.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frame-harness")
         if version() == self._version:
-            await worker.set_resources(**{package_resource(): worker.state.nthreads})
+            await _offer(worker, package_resource())
             # To look for a compiler may take seconds; tasks that need none shall not wait.
             self._looking = asyncio.ensure_future(self._look_for_a_compiler(worker))
 
     async def _look_for_a_compiler(self, worker: Worker) -> None:
         if await asyncio.to_thread(_has_compiler):
-            await worker.set_resources(**{COMPILER: worker.state.nthreads})
+            await _offer(worker, COMPILER)
 
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002
         """End all tasks, with all that they started; return when they are gone."""
@@ -152,6 +152,18 @@ class TaskPlugin(WorkerPlugin):
             return Fetched(str(files.keep(wanted.sha256, wanted.name, data)))
         except HarnessError as error:
             return Fetched("", error.summary)
+
+
+async def _offer(worker: Worker, resource: str) -> None:
+    """Offer a resource for as many tasks as the worker does at the same time.
+
+    Tasks that nobody could do are looked at again when a worker begins to take tasks, not when one offers
+    more: those of a campaign whose only worker died would wait for ever for the one that came instead.
+    """
+    await worker.set_resources(**{resource: worker.state.nthreads})
+    if worker.status is Status.running:
+        worker.status = Status.paused
+        worker.status = Status.running
 
 
 class Server:
