@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import click
 
-from frame_harness.cli.campaign_options import CampaignOptions, spread_options
-from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
+from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions, spread_options
+from frame_harness.cli.options import FILE, FOLDER, LAST_RUN, frame_rs_option, refuse_with
 from frame_harness.judge.exit_codes import ExitCode
 
 
@@ -48,7 +48,7 @@ from frame_harness.judge.exit_codes import ExitCode
     "-k", "select", default="", metavar="EXPR", help="Only checks that match: clause ids, test names."
 )
 @click.option(
-    "--last-failed", is_flag=False, flag_value="-", type=FILE, metavar="[JSON]",
+    "--last-failed", is_flag=False, flag_value=str(LAST_RUN), type=FILE, metavar="[JSON]",
     help="Only checks that were broken when they last ran, or that are broken in a report of --json.",
 )  # fmt: skip
 @click.option("--baseline", type=FILE, help="Known findings (TOML): they are listed, and are no failure.")
@@ -106,14 +106,15 @@ def check_command(
 ) -> NoReturn:
     """Judge a frame module, or a memory core, against the contract."""
     where = CampaignOptions(workers, scheduler, None, resume)
-    if where.asked and not since:
-        raise click.UsageError("--workers, --scheduler and --resume go with --since")
+    where.require_sense()
     if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
         others = {"--machine": machines, "--accel": accel, "-n": guests, "--cov": coverage, "--lcov": lcov}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
         refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
+        if where.asked and not since:
+            raise click.UsageError("--workers, --scheduler and --resume go with --since")
         if case and last_failed:
             raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
@@ -126,11 +127,33 @@ def check_command(
     if alone := [name for name, value in of_a_tree.items() if value is not None]:
         more = "" if alone[0] == "--since" else " or --core"
         raise click.UsageError(f"{alone[0]} goes with --kernel-src{more}")
+    if workers and guests:
+        raise click.UsageError("-n does not go with --workers: both say how many guests run at once")
+    if not scheduler and resume is None:  # forked processes of this one need no cluster
+        where, guests = NO_CAMPAIGN, workers or guests
+    else:
+        _require_spreadable("--scheduler" if scheduler else "--resume", guests, accel, last_failed, resume)
     from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
         json=json_, junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream,
         out=out, workers=guests, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
+        where=where,
     )  # fmt: skip
     sys.exit(int(check(request)))
+
+
+def _require_spreadable(
+    option: str, guests: int | None, accel: str | None, last_failed: Path | None, resume: Path | None
+) -> None:
+    """Refuse what means nothing, or another thing, where runs are made by workers."""
+    if guests:
+        raise click.UsageError(f"-n does not go with {option}: each worker makes one run at a time")
+    if accel == "auto":
+        raise click.UsageError(f"--accel auto does not go with {option}: workers differ; say tcg or kvm")
+    if resume is not None and last_failed == LAST_RUN:
+        raise click.UsageError(
+            "--last-failed does not go with --resume: what failed last is another thing after a part of a "
+            "check; name a report of --json"
+        )

@@ -34,6 +34,8 @@ from frame_harness.session.run import Ledger, Run
 
 BUILD: Final = "build"
 """What a trouble is called that says an image is not there, or not what it should be."""
+ACCELERATOR: Final = "accelerator"
+"""What a trouble is called that says guests cannot be run as the user wants them to be."""
 # The banner, then the guest's own checks: what a guest must manage before its accelerator is believed.
 _PROBE: Final = [(b"", b"*frame-harness"), (b"1 selftest\n", b"=1 ok"), (b"2 exit pass\n", b"=2 ok")]
 
@@ -216,6 +218,12 @@ def words_of(toolchain: Toolchain) -> str:
 def settled(machine: Machine, image: Image, say: Say) -> Machine:
     """The machine with an accelerator under which this image boots and answers."""
     return settle_accel(machine, image.elf, append="nonce=probe", talk=_PROBE, say=say)
+
+
+def accelerator_trouble(error: HarnessError) -> Trouble:
+    """Say why the accelerator that was asked for does not work."""
+    message = error.summary.removeprefix(f"{ACCELERATOR}: ")
+    return Trouble(what=ACCELERATOR, message=message, next=error.next_step)
 
 
 def trouble_of(what: str, error: HarnessError) -> Trouble:

@@ -27,6 +27,8 @@ from frame_harness.session.seen import Seen
 
 RESULT = "frame_harness_result"
 SEEN = "frame_harness_seen"
+HANDED_OVER = "frame_harness"
+"""Of the output of a process that works for another one."""
 PARENT = "frame_harness_parent"
 SENT = "frame_harness_request"
 
@@ -157,7 +159,7 @@ class Session:
         """End the guests that are left, then hand over what was seen, or judge it."""
         mine = self.hand_over()
         if self.is_worker:
-            vars(self._config)["workeroutput"]["frame_harness"] = encode(mine)
+            vars(self._config)["workeroutput"][HANDED_OVER] = encode(mine)
             return
         self._seen.outputs.append(mine)
         self.notes = tuple(dict.fromkeys(note for output in self._seen.outputs for note in output.notes))
