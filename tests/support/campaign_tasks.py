@@ -20,6 +20,7 @@ from frame_harness.base.units import PAGE_SIZE
 from frame_harness.campaigns.engine import Plan, Settings, campaign
 from frame_harness.campaigns.files import path_of
 from frame_harness.campaigns.images import SentImage
+from frame_harness.campaigns.usage import memory_left
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.kernel import Kernel
 from frame_harness.machine.definition import load_machine
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     EAT = "eat"
     DIE = "die"
     NO_MEMORY = "no memory"
+    MEMORY_LEFT = "memory left"
     REFUSE = "refuse"
     BUG = "bug"
     LEAVE = "leave"
@@ -96,6 +98,8 @@ def _number(job: Job) -> int:
         return len(path_of(job.where, "file.txt").read_bytes())
     if job.kind is Kind.BOOT:
         return _booted(job)
+    if job.kind is Kind.MEMORY_LEFT:
+        return -1 if (left := memory_left()) is None else left
     return job.n * job.n
 
 

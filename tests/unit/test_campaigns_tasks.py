@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -79,6 +80,13 @@ def test_a_task_that_eats_memory_is_ended_and_the_next_one_comes(served: Served)
     outcome = served.do(Kind.EAT, 300, limit_mib=200)
     assert isinstance(outcome, Ended) and outcome.reason is Reason.MEMORY
     assert holds(served)
+
+
+def test_a_task_knows_how_much_memory_it_may_still_use(served: Served) -> None:
+    outcome = served.do(Kind.MEMORY_LEFT, limit_mib=1 << 20)
+    assert isinstance(outcome, Came)
+    assert (1 << 20) - 1000 < msgspec.json.decode(outcome.result)["n"] // MIB < 1 << 20
+    assert served.do(Kind.MEMORY_LEFT) == Came(b'{"n":-1}')
 
 
 def test_a_task_that_gets_no_memory_says_so(served: Served) -> None:

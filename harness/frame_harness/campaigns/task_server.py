@@ -26,7 +26,7 @@ from frame_harness.base.parent import adopt_orphans, die_with_parent, end_childr
 from frame_harness.campaigns import files
 from frame_harness.campaigns.done import Reason
 from frame_harness.campaigns.tasks import Came, Ended, Fetched, Outcome, Raised, Wanted, Work
-from frame_harness.campaigns.usage import Usage, usage_of
+from frame_harness.campaigns.usage import Usage, limit_this_task, usage_of
 
 LOOK_S: Final = 0.5
 """How often a task's use of memory and CPU time is looked at."""
@@ -97,6 +97,7 @@ class _Task:
         if self._pid == 0:
             self._control.close()
             self._ours.close()
+            limit_this_task(self._limit_bytes)
             _do(self._work, self._payload, theirs, server, folder)
         theirs.close()
         pidfd = os.pidfd_open(self._pid)
