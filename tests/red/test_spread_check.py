@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from frame_harness.judge.exit_codes import ExitCode, Kind
-from tests.support.clusters import remote
+from tests.support.builtin_mutants import BUILTIN_MUTANTS
+from tests.support.clusters import remote, scheduler, worker
 from tests.support.doors import (
     GONE_S,
     Announcer,
@@ -26,14 +27,16 @@ from tests.support.doors import (
     open_check,
     write_machine,
 )
-from tests.support.mutants import broken
+from tests.support.mutants import broken, mutated
 from tests.support.same_evidence import archive, printed, reports
+from tests.support.same_place import same_place
 
 NO_COMPILER = {"FRAME_HARNESS_TOOLCHAIN": "none"}
 TWO_RUNS = ("--machine", "microvm", "--machine", "q35", "--profile", "release")
 COVERED = ("-k", "CONST-01 or REF-01 or GUARD-10", "--cov")
 """Checks with guests, and orderings, which take a compiler; which lines run is measured in a third run."""
 TWO_LIVES = ("slot.set_refcount(1);", "slot.set_refcount(2);")
+LATE = next(bug for bug in BUILTIN_MUTANTS if bug.clause == "CORE-22")
 UNORDERED = ("self.flags.store(flags, Release)", "self.flags.store(flags, Relaxed)")
 
 
@@ -80,6 +83,23 @@ def test_workers_without_a_compiler_come_to_the_same_evidence(
     assert any(name.endswith("after.npz") for name in kept) == bool(edits)
 
 
+def test_a_memory_core_on_a_worker_comes_to_the_same_evidence(
+    there: tuple[str, Door], tmp_path: Path
+) -> None:
+    file = mutated(same_place(), LATE.edits)
+    case = "0x400000..0x4000000 free; page tables late seed 1"
+    words = ("--core", "--frame-rs", file, "--profile", "release", "--case", case)
+    plain = judged(tmp_path / "plain", *words)
+    spread = judged(tmp_path / "spread", *words, "--scheduler", there[0])
+    assert (plain.status, spread.status) == (ExitCode.FAIL, ExitCode.FAIL), spread.out
+    assert reports(tmp_path / "spread") == reports(tmp_path / "plain")
+    assert printed(spread.out) == printed(plain.out)
+    # Where QEMU found the kernel, and which of three CPUs came first, is another matter each time.
+    kept = archive(tmp_path / "spread" / "out", but=("argv", "registers"))
+    assert kept == archive(tmp_path / "plain" / "out", but=("argv", "registers"))
+    assert any(name.endswith("life.npz") for name in kept)
+
+
 def made(result: Judged) -> list[tuple[str, str]]:
     return [(one["check"], one["outcome"]) for run in result.report["runs"] for one in run["checks"]]
 
@@ -117,6 +137,25 @@ def test_a_run_whose_task_is_lost_is_never_a_pass(there: tuple[str, Door], tmp_p
     assert "go on with --resume" in found.out
     runs = {run["run"]["machine"]: len(run["checks"]) for run in found.report["runs"]}
     assert runs == {"microvm": 1}, "the other run was judged"
+    shutil.rmtree(kept_in(found.out))
+
+
+def test_without_its_scheduler_a_check_ends_and_names_the_run_that_is_missing(tmp_path: Path) -> None:
+    with (
+        announced(tmp_path) as announcer,
+        scheduler(tmp_path / "s") as (address, serving),
+        worker(tmp_path / "w", address),
+        open_two_runs(tmp_path, announcer, "--scheduler", address) as command,
+    ):
+        assert command.said("microvm/release: 1 check"), command.end()[1]
+        announcer.next_pid()
+        serving.process.kill()
+        found = close_check(command, tmp_path)
+    assert (found.status, found.kind) == (ExitCode.ERROR, Kind.ERROR), found.out
+    assert "Traceback" not in found.out
+    assert f"run: not evaluated: scheduler: {address}: is gone" in found.out, found.out
+    [reason] = [one for one in found.report["reasons"] if one["kind"] == Kind.ERROR]
+    assert reason["run"]["machine"] == "impatient"
     shutil.rmtree(kept_in(found.out))
 
 

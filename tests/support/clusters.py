@@ -13,12 +13,12 @@ PROGRAM = (sys.executable, "-c", "import frame_harness_start; frame_harness_star
 
 
 @contextmanager
-def scheduler(folder: Path) -> Iterator[str]:
-    """A scheduler for the time of a block; yields its address."""
+def scheduler(folder: Path) -> Iterator[tuple[str, Door]]:
+    """A scheduler for the time of a block, with its address."""
     folder.mkdir()
     with Door([*PROGRAM, "scheduler", "--host", "127.0.0.1", "--port", "0"], folder) as door:
         assert door.said("frame-harness worker "), door.end()[1]
-        yield (folder / "output.txt").read_text().split()[-1]
+        yield (folder / "output.txt").read_text().split()[-1], door
 
 
 @contextmanager
@@ -37,5 +37,5 @@ def remote(folder: Path, env: dict[str, str] | None = None) -> Iterator[tuple[st
     Args:
         env: of the worker, beside what it inherits.
     """
-    with scheduler(folder / "s") as address, worker(folder / "w", address, env) as door:
+    with scheduler(folder / "s") as (address, _), worker(folder / "w", address, env) as door:
         yield address, door

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ _TIME = re.compile(r' time="[^"]*"')
 _SECONDS = re.compile(r"\d+\.\d s")
 
 
-def timeless(value: Any) -> Any:
-    """A JSON value without them."""
+def timeless(value: Any, but: Collection[str] = ()) -> Any:
+    """A JSON value without them, and without the values of some keys."""
     if isinstance(value, Mapping):
-        return {key: timeless(one) for key, one in value.items() if not key.endswith("_s")}
+        return {k: timeless(one, but) for k, one in value.items() if not k.endswith("_s") and k not in but}
     if isinstance(value, list):
-        return [timeless(one) for one in value]
+        return [timeless(one, but) for one in value]
     return _OF_A_START.sub("", value) if isinstance(value, str) else value
 
 
@@ -41,14 +41,14 @@ def printed(out: str) -> list[str]:
     return [line for line in report.splitlines() if not _SECONDS.search(line)]
 
 
-def archive(folder: Path) -> dict[str, Any]:
+def archive(folder: Path, but: Collection[str] = ()) -> dict[str, Any]:
     """What an archive holds, by the names of its files; of those with times in each line only that."""
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".json":
             kept = json.loads(path.read_text())
-            found[name] = timeless({key: one for key, one in kept.items() if key not in OF_THE_CALL})
+            found[name] = timeless({key: one for key, one in kept.items() if key not in OF_THE_CALL}, but)
         elif path.suffix in (".npz", ".elf", ".rs") or path.name == "commands.txt":
             found[name] = path.read_bytes()
         elif path.is_file():

@@ -113,8 +113,10 @@ def check_command(
         others = {"--machine": machines, "--accel": accel, "-n": guests, "--cov": coverage, "--lcov": lcov}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
         refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
-        if where.asked and not since:
-            raise click.UsageError("--workers, --scheduler and --resume go with --since")
+        if workers and not since and not resume:
+            more = "a core is judged in a process for each profile"
+            raise click.UsageError(f"--workers goes with --since or --resume: {more}")
+        _require_same_broken(last_failed, resume)
         if case and last_failed:
             raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
@@ -132,7 +134,8 @@ def check_command(
     if not scheduler and resume is None:  # forked processes of this one need no cluster
         where, guests = NO_CAMPAIGN, workers or guests
     else:
-        _require_spreadable("--scheduler" if scheduler else "--resume", guests, accel, last_failed, resume)
+        _require_spreadable("--scheduler" if scheduler else "--resume", guests, accel)
+        _require_same_broken(last_failed, resume)
     from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
 
     request = Request(
@@ -144,14 +147,16 @@ def check_command(
     sys.exit(int(check(request)))
 
 
-def _require_spreadable(
-    option: str, guests: int | None, accel: str | None, last_failed: Path | None, resume: Path | None
-) -> None:
+def _require_spreadable(option: str, guests: int | None, accel: str | None) -> None:
     """Refuse what means nothing, or another thing, where runs are made by workers."""
     if guests:
         raise click.UsageError(f"-n does not go with {option}: each worker makes one run at a time")
     if accel == "auto":
         raise click.UsageError(f"--accel auto does not go with {option}: workers differ; say tcg or kvm")
+
+
+def _require_same_broken(last_failed: Path | None, resume: Path | None) -> None:
+    """Refuse to go on with a part of the checks that is another one by now."""
     if resume is not None and last_failed == LAST_RUN:
         raise click.UsageError(
             "--last-failed does not go with --resume: what failed last is another thing after a part of a "

@@ -96,7 +96,7 @@ class SpreadRuns:
             self.is_complete = self._running.progress.lost == 0
         except HarnessError as error:  # the campaign is over, and what came so far is evidence
             for run in waiting.values():
-                self._add(_not_evaluated(run, error.summary, error.next_step))
+                self._add(not_evaluated(run, error.summary, error.next_step))
         return True
 
     def _task(self, run: RunKey) -> RunTask:
@@ -112,8 +112,7 @@ class SpreadRuns:
 
     def _take(self, run: RunKey, made: RunMade | Lost) -> None:
         if isinstance(made, Lost):
-            todo = "go on with --resume: its task is done again"
-            self._add(_not_evaluated(run, made.words, todo))
+            self._add(lost(run, made))
             return
         for words in made.said:
             if words not in self._told:  # each run has to say it
@@ -155,5 +154,11 @@ def _by_run(items: Sequence[pytest.Item]) -> dict[RunKey, list[pytest.Item]]:
     return dict(sorted(found.items(), key=lambda one: -len(one[1])))
 
 
-def _not_evaluated(run: RunKey, why: str, todo: str) -> Trouble:
+def lost(run: RunKey, task: Lost) -> Trouble:
+    """Say of a run whose task came to no result that it was not evaluated, and why."""
+    return not_evaluated(run, task.words, "go on with --resume: its task is done again")
+
+
+def not_evaluated(run: RunKey, why: str, todo: str) -> Trouble:
+    """Say that a run was not evaluated, and why."""
     return Trouble(what="run", message=f"not evaluated: {why}", run=run, next=todo)
