@@ -139,6 +139,7 @@ def test_fuzz_stops_when_its_time_is_over() -> None:
         (("--workers", "2", "--scheduler", "tcp://a:1"), "--workers: does not go with --scheduler"),
         (("--resume", "CAMPAIGN", "--last-failed"), "--last-failed does not go with --resume"),
         (("--resume", "NOTHING"), "expected the folder of a campaign"),
+        (("--core", "--workers", "2"), "--workers goes with --since or --resume"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
 )

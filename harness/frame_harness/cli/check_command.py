@@ -104,19 +104,21 @@ def check_command(
     resume: Path | None,
     red: str,
 ) -> NoReturn:
-    """Judge a frame module, or a memory core, against the contract."""
+    """Judge a frame module, or a memory core, against the contract.
+
+    With --scheduler each run, a machine in a profile, is made by a worker of that cluster; with --since the
+    versions are played there. --resume makes the runs that are missing. --workers alone is the same as -n.
+    """
     where = CampaignOptions(workers, scheduler, None, resume)
     where.require_sense()
+    if where.asked and not since:
+        _require_spreadable(where, kernel_src is not None or core, guests, accel, last_failed)
     if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
         others = {"--machine": machines, "--accel": accel, "-n": guests, "--cov": coverage, "--lcov": lcov}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
         refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
-        if workers and not since and not resume:
-            more = "a core is judged in a process for each profile"
-            raise click.UsageError(f"--workers goes with --since or --resume: {more}")
-        _require_same_broken(last_failed, resume)
         if case and last_failed:
             raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
@@ -129,13 +131,8 @@ def check_command(
     if alone := [name for name, value in of_a_tree.items() if value is not None]:
         more = "" if alone[0] == "--since" else " or --core"
         raise click.UsageError(f"{alone[0]} goes with --kernel-src{more}")
-    if workers and guests:
-        raise click.UsageError("-n does not go with --workers: both say how many guests run at once")
     if not scheduler and resume is None:  # forked processes of this one need no cluster
         where, guests = NO_CAMPAIGN, workers or guests
-    else:
-        _require_spreadable("--scheduler" if scheduler else "--resume", guests, accel)
-        _require_same_broken(last_failed, resume)
     from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
 
     request = Request(
@@ -147,17 +144,21 @@ def check_command(
     sys.exit(int(check(request)))
 
 
-def _require_spreadable(option: str, guests: int | None, accel: str | None) -> None:
+def _require_spreadable(
+    where: CampaignOptions, of_core: bool, guests: int | None, accel: str | None, last_failed: Path | None
+) -> None:
     """Refuse what means nothing, or another thing, where runs are made by workers."""
+    option = "--scheduler" if where.scheduler else "--resume" if where.resume else "--workers"
     if guests:
-        raise click.UsageError(f"-n does not go with {option}: each worker makes one run at a time")
+        raise click.UsageError(f"-n does not go with {option}, which says how many guests run at once")
+    if option == "--workers":
+        if of_core:
+            more = "a core is judged in a process for each profile"
+            raise click.UsageError(f"--workers goes with --since or --resume: {more}")
+        return
     if accel == "auto":
         raise click.UsageError(f"--accel auto does not go with {option}: workers differ; say tcg or kvm")
-
-
-def _require_same_broken(last_failed: Path | None, resume: Path | None) -> None:
-    """Refuse to go on with a part of the checks that is another one by now."""
-    if resume is not None and last_failed == LAST_RUN:
+    if where.resume is not None and last_failed == LAST_RUN:
         raise click.UsageError(
             "--last-failed does not go with --resume: what failed last is another thing after a part of a "
             "check; name a report of --json"
