@@ -57,7 +57,7 @@ bench: setup ## measure speed against the floor of this machine
 fuzz: setup ## play random histories against the reference model
 	@$(HARNESS) fuzz $(addprefix --time ,$(TIME)) $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(ARGS)
 
-storm: setup ## let several CPUs at the same frames for a minute, or TIME=…
+storm: setup ## let several CPUs work on the same frames for a minute, or TIME=…
 	@$(HARNESS) storm $(addprefix --time ,$(TIME)) $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(ARGS)
 
 clauses: setup ## list the contract's clauses with the checks of each

@@ -14,66 +14,66 @@ from frame_harness.session.plugin import STORM
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("storm")]
 
 CPUS = 2
-Rage = Callable[[str], ProgramResult]
+RunStorm = Callable[[str], ProgramResult]
 
 
 @pytest.fixture
-def storm(boot: Boot, request: pytest.FixtureRequest) -> Rage:
+def storm(boot: Boot, request: pytest.FixtureRequest) -> RunStorm:
     """Run one storm in a guest of its own and judge what is left; memory is as sound as it was."""
     seconds = float(request.config.getoption("--storm-seconds"))
 
-    def let_rage(name: str) -> ProgramResult:
+    def run(name: str) -> ProgramResult:
         request.node.stash[STORM] = name
         return run_storm(STORMS[name], boot(cpus=CPUS), seconds=seconds)
 
-    return let_rage
+    return run
 
 
 @pytest.mark.clause("REF-04", at="MetaSlot::inc_ref")
-def test_balanced_references_end_where_they_began(storm: Rage) -> None:
+def test_balanced_references_end_where_they_began(storm: RunStorm) -> None:
     storm("balanced references")
 
 
 @pytest.mark.clause("REF-05", at="MetaSlot::cas_refcount")
-def test_whoever_claims_a_frame_has_it_alone(storm: Rage) -> None:
+def test_whoever_claims_a_frame_has_it_alone(storm: RunStorm) -> None:
     storm("claims")
 
 
 @pytest.mark.clause("REF-05", at="MetaSlot::cas_refcount")
-def test_each_round_of_claims_has_one_winner(storm: Rage) -> None:
+def test_each_round_of_claims_has_one_winner(storm: RunStorm) -> None:
     storm("claim rounds")
 
 
 @pytest.mark.clause("REF-06", at="MetaSlot::dec_ref")
-def test_one_cpu_drops_the_last_reference(storm: Rage) -> None:
+def test_one_cpu_drops_the_last_reference(storm: RunStorm) -> None:
     storm("last references")
 
 
 @pytest.mark.clause("ALLOC-14", at="FrameAllocOptions::allocate")
-def test_no_frame_is_in_two_hands(storm: Rage) -> None:
+def test_no_frame_is_in_two_hands(storm: RunStorm) -> None:
     storm("frames and blocks")
 
 
 @pytest.mark.clause("GEN-05", at="MetaSlot::note_new_allocation_epoch")
-def test_generations_grow_by_the_allocations_of_all_cpus(storm: Rage) -> None:
+def test_generations_grow_by_the_allocations_of_all_cpus(storm: RunStorm) -> None:
     storm("single frames")
 
 
 @pytest.mark.clause("FREE-03", "FREE-04", "FREE-05", "FREE-06", at="MetaSlot::set_next")
-def test_free_lists_are_sound_after_a_storm_of_blocks(storm: Rage) -> None:
+def test_free_lists_are_sound_after_a_storm_of_blocks(storm: RunStorm) -> None:
     storm("large blocks")
 
 
 @pytest.mark.clause("VT-05", at="invoke_vtable_on_last_ref")
-def test_hooks_are_called_once_on_every_cpu(storm: Rage) -> None:
+def test_hooks_are_called_once_on_every_cpu(storm: RunStorm) -> None:
     storm("hooks")
 
 
 @pytest.mark.clause("GUARD-09", at="MetaSlot::mark_poisoned")
-def test_poison_costs_no_other_flag(storm: Rage) -> None:
+def test_poison_costs_no_other_flag(storm: RunStorm) -> None:
     storm("poison")
 
 
 @pytest.mark.clause("ALLOC-16", at="FrameAllocOptions::allocate")
-def test_a_count_of_one_is_a_whole_life(storm: Rage) -> None:
+def test_a_count_of_one_is_a_whole_life(storm: RunStorm) -> None:
     storm("lives")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from frame_harness.base.units import PAGE_SIZE
 from frame_harness.campaigns.engine import Plan, Settings, campaign
 from frame_harness.campaigns.files import path_of
 from frame_harness.campaigns.images import SentImage
+from frame_harness.campaigns.usage import memory_left
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.kernel import Kernel
 from frame_harness.machine.definition import load_machine
@@ -35,6 +37,7 @@ class Kind(StrEnum):
     EAT = "eat"
     DIE = "die"
     NO_MEMORY = "no memory"
+    MEMORY_LEFT = "memory left"
     REFUSE = "refuse"
     BUG = "bug"
     LEAVE = "leave"
@@ -76,6 +79,7 @@ def act(job: Job) -> Number:
 
 
 def _come_to_no_end(job: Job) -> None:
+    tempfile.mkstemp()
     if job.kind is Kind.EAT:
         kept = bytearray(job.n * MIB)
         kept[::PAGE_SIZE] = b"1" * (job.n * MIB // PAGE_SIZE)
@@ -94,6 +98,8 @@ def _number(job: Job) -> int:
         return len(path_of(job.where, "file.txt").read_bytes())
     if job.kind is Kind.BOOT:
         return _booted(job)
+    if job.kind is Kind.MEMORY_LEFT:
+        return -1 if (left := memory_left()) is None else left
     return job.n * job.n
 
 

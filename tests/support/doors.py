@@ -234,6 +234,11 @@ class Announcer:
             line += os.read(self._file, 1)
         return int(line)
 
+    def forget(self) -> None:
+        """Read past what was announced so far."""
+        while select.select([self._file], [], [], 0)[0]:
+            os.read(self._file, 1024)
+
     def close(self) -> None:
         """Let go of the pipe."""
         os.close(self._file)

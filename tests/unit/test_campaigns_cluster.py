@@ -11,7 +11,6 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -25,9 +24,9 @@ from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.plan import Settings
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.campaign_tasks import Job, Kind, Request, plan_of
+from tests.support.clusters import PROGRAM, remote
 from tests.support.doors import GONE_S, PATIENCE_S, SOURCES, Door, announced, write_machine
 
-PROGRAM = (sys.executable, "-c", "import frame_harness_start; frame_harness_start.main()")
 COMMAND = (sys.executable, "-c", "from tests.support.campaign_tasks import main; main()")
 
 
@@ -74,6 +73,18 @@ def test_two_of_four_workers_are_killed_and_the_results_are_those_of_one(tmp_pat
     assert Counter(key for key, _ in kept(tmp_path)) == Counter(jobs.keys()), f"killed at {moments}"
     assert dict(kept(tmp_path)) == undisturbed(jobs)
     assert running.progress.again >= len(ends)
+
+
+def test_the_only_worker_is_killed_and_the_one_that_comes_instead_goes_on(tmp_path: Path) -> None:
+    jobs = squares(40)
+    with campaign(plan_of(), Settings(1, None, tmp_path, False, None)) as running:
+        for key, job in jobs.items():
+            running.submit(key, job)
+        for count, _ in enumerate(running.results()):
+            if count == 10:
+                for process in worker_processes():
+                    process.kill()
+    assert dict(kept(tmp_path)) == undisturbed(jobs)
 
 
 def command(folder: Path, request: Request) -> Door:
@@ -127,19 +138,6 @@ def test_a_command_that_is_stopped_leaves_no_guest(signum: signal.Signals, tmp_p
     assert "Traceback" not in out
     if signum is signal.SIGINT:
         assert (status, out.splitlines()[-1]) == (ExitCode.INTERRUPTED, "interrupted")
-
-
-@contextmanager
-def remote(folder: Path) -> Iterator[tuple[str, Door]]:
-    """A scheduler with one worker, as on other hosts; yields its address and the worker."""
-    (folder / "s").mkdir()
-    (folder / "w").mkdir()
-    with Door([*PROGRAM, "scheduler", "--host", "127.0.0.1", "--port", "0"], folder / "s") as scheduler:
-        assert scheduler.said("frame-harness worker "), scheduler.end()[1]
-        address = (folder / "s" / "output.txt").read_text().split()[-1]
-        with Door([*PROGRAM, "worker", address, "--workers", "1"], folder / "w") as worker:
-            assert worker.said("Ctrl-C ends"), worker.end()[1]
-            yield address, worker
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A scheduler, two workers and a command on hosts of their own; one of them vanishes."""
+"""A scheduler, workers and a command on hosts of their own, of which one vanishes, another has no sources."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from frame_harness.base.resources import build_dir
 from frame_harness.campaigns.images import SentImage
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
+from frame_harness.judge.exit_codes import ExitCode
 from tests.support.campaign_tasks import Job, Kind, Request
-from tests.support.doors import Door
+from tests.support.clusters import PROGRAM
+from tests.support.doors import CHECK, Door, check, close_check
 from tests.support.hosts import hosts, why_no_hosts
+from tests.support.mutants import broken
+from tests.support.same_evidence import timeless
 
-PROGRAM = (sys.executable, "-c", "import frame_harness_start; frame_harness_start.main()")
 COMMAND = (sys.executable, "-c", "from tests.support.campaign_tasks import main; main()")
 # After so long without an answer a host counts as gone: the least that dask takes, its default is 30 s.
+UNORDERED = ("self.flags.store(flags, Release)", "self.flags.store(flags, Relaxed)")
 BARE = "/usr/sbin:/usr/bin:/sbin:/bin"
 IMPATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s"}
 
@@ -76,3 +81,42 @@ def test_one_of_two_hosts_vanishes_and_the_results_are_the_same(image: Image, tm
     assert {line["key"]: line.get("result") for line in lines} == squares | {key: {"n": 1} for key in boots}
     [elf] = (folders["a"] / "cache" / "by-content").glob(f"{image.sha256}/*")
     assert elf.read_bytes() == image.elf.read_bytes(), "it came by its hash, over the network"
+
+
+@pytest.mark.usefixtures("_network")
+def test_a_check_says_the_same_where_its_worker_has_neither_sources_nor_a_compiler(tmp_path: Path) -> None:
+    # The line of a constant is looked for in the text of the module, since debug information has none.
+    subject = broken([("ANONYMOUS: u32 = 1 << 2;", "ANONYMOUS: u32 = 1 << 3;"), UNORDERED])
+    words = (
+        "--frame-rs",
+        subject,
+        "--machine",
+        "microvm",
+        "--profile",
+        "release",
+        "-k",
+        "CONST-04 or REF-08",
+    )
+    folders = {name: tmp_path / name for name in ("s", "a", "c", "plain")}
+    for folder in folders.values():
+        folder.mkdir()
+    plain = check(folders["plain"], *words)
+    with hosts("s", "a", "c") as net:
+        address = f"tcp://{net.address('s')}:8786"
+        serve = net.on("s", [*PROGRAM, "scheduler", "--host", net.address("s")])
+        # Nothing of the build folder is there: the module, the kernel, what was read in it.
+        work = net.on("a", [*PROGRAM, "worker", address, "--workers", "1"], hidden=build_dir())
+        none = {"FRAME_HARNESS_CACHE": str(folders["a"] / "cache"), "FRAME_HARNESS_TOOLCHAIN": "none"}
+        report = folders["c"] / "report.json"
+        ask = net.on("c", [*CHECK, "--json", report, *words, "--scheduler", address])
+        with Door(serve, folders["s"]) as scheduler:
+            assert scheduler.said("frame-harness worker "), scheduler.end()[1]
+            with Door(work, folders["a"], none | {"PATH": BARE}) as worker:
+                assert worker.said("Ctrl-C ends"), worker.end()[1]
+                with Door(ask, folders["c"]) as command:
+                    spread = close_check(command, folders["c"])
+    assert (spread.status, plain.status) == (ExitCode.FAIL, ExitCode.FAIL), spread.out
+    assert timeless(spread.report) == timeless(plain.report)
+    places = [one["at"] for one in spread.report["findings"]]
+    assert len(places) >= 2 and all(place.startswith(f"{subject}:") for place in places)
+    assert {path.name for path in (folders["a"] / "cache" / "by-content").glob("*/*")} >= {"frame.rs"}

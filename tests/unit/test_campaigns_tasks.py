@@ -7,16 +7,18 @@ import pickle
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from frame_harness.base.errors import UsageError
 from frame_harness.campaigns.done import Reason
-from frame_harness.campaigns.hands import Server
 from frame_harness.campaigns.task_server import IDLE, Watch
 from frame_harness.campaigns.tasks import Came, Ended, Fetched, Outcome, Raised, Wanted, Work
 from frame_harness.campaigns.usage import Usage, usage_of
+from frame_harness.campaigns.worker_plugin import Server
 from tests.support.campaign_tasks import LIMIT_S, MIB, Job, Kind, act
 
 GONE_S = 60.0
@@ -63,10 +65,28 @@ def test_a_task_that_hangs_is_ended_and_the_next_one_comes(served: Served) -> No
     assert holds(served)
 
 
+def test_a_task_that_is_ended_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with serving() as served:
+        for kind in (Kind.HANG, Kind.DIE):
+            assert isinstance(served.do(kind), Ended)
+            assert list(tmp_path.iterdir()) == []
+        assert holds(served)
+
+
 def test_a_task_that_eats_memory_is_ended_and_the_next_one_comes(served: Served) -> None:
     outcome = served.do(Kind.EAT, 300, limit_mib=200)
     assert isinstance(outcome, Ended) and outcome.reason is Reason.MEMORY
     assert holds(served)
+
+
+def test_a_task_knows_how_much_memory_it_may_still_use(served: Served) -> None:
+    outcome = served.do(Kind.MEMORY_LEFT, limit_mib=1 << 20)
+    assert isinstance(outcome, Came)
+    assert (1 << 20) - 1000 < msgspec.json.decode(outcome.result)["n"] // MIB < 1 << 20
+    assert served.do(Kind.MEMORY_LEFT) == Came(b'{"n":-1}')
 
 
 def test_a_task_that_gets_no_memory_says_so(served: Served) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from frame_harness.base.errors import UsageError
 from frame_harness.bench import earlier, tables
+from frame_harness.cli import check as cli_check
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.orderings.table import ORDERING_CLAUSES
@@ -126,3 +128,28 @@ def test_fuzz_stops_when_its_time_is_over() -> None:
     run = told("fuzz", "--time", "0.001", "--seed", "1", *IN_RELEASE)
     assert run.exit_code == ExitCode.PASS, run.output
     assert "seed 1, 0.001 s" in run.output and "fuzz: found nothing: 1 histories" in run.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-n", "2", "--workers", "2"), "-n does not go with --workers"),
+        (("-n", "2", "--scheduler", "tcp://a:1"), "-n does not go with --scheduler"),
+        (("--accel", "auto", "--scheduler", "tcp://a:1"), "--accel auto does not go with --scheduler"),
+        (("--workers", "2", "--scheduler", "tcp://a:1"), "--workers: does not go with --scheduler"),
+        (("--resume", "CAMPAIGN", "--last-failed"), "--last-failed does not go with --resume"),
+        (("--resume", "NOTHING"), "expected the folder of a campaign"),
+        (("--core", "--workers", "2"), "--workers goes with --since or --resume"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_what_a_check_on_workers_cannot_do_is_refused_before_anything_is_built(
+    words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "CAMPAIGN").mkdir()
+    (tmp_path / "CAMPAIGN" / "campaign.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli_check, "build_each", lambda *_, **__: pytest.fail("it was built"))
+    run = told("check", *words)
+    assert run.exit_code == ExitCode.USAGE or isinstance(run.exception, UsageError)
+    assert said in " ".join(f"{run.output} {run.exception}".split())

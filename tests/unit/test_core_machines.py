@@ -46,6 +46,18 @@ def test_a_machine_s_memory_is_there_and_has_room_for_its_slots(memory: MemoryMa
     assert any(region.end % 0x1000 for region in memory.regions)
 
 
+def test_maps_for_which_the_worker_of_a_task_has_no_memory_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    costs = sorted(map(cost_of, MAPS))
+    monkeypatch.setattr(machines, "memory_left", lambda: costs[1])
+    found = room(1 << 50)
+    assert sorted(map(cost_of, found.maps)) == costs[:2]
+    assert found.why.startswith("maps left out: ") and found.why.endswith(
+        f"this host has {2 * costs[1] // MIB}"
+    )
+
+
 def test_machines_have_eight_to_sixty_four_gib() -> None:
     gib = [round(length(memory.usable) / GIB) for memory in MAPS]
     assert gib == [8, 16, 32, 64]

@@ -463,5 +463,5 @@ def test_a_lost_task_is_an_error_that_is_shown(tmp_path: Path) -> None:
     made = course(tmp_path / "campaign")
     made._take(mutant(key="a" * 12), Lost(reason=Why.DIED, detail="signal SIGSEGV"))
     found = made.report()
-    assert [one.judged.why for one in found.of(Fate.ERROR)] == ["its process died: signal SIGSEGV"]
+    assert [one.judged.why for one in found.of(Fate.ERROR)] == ["its task died, twice: signal SIGSEGV"]
     assert found.total.errors == 1

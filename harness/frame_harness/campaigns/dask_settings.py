@@ -9,7 +9,10 @@ from frame_harness.base.errors import HarnessError, MissingToolError
 OF_THE_USER: Final = "distributed.comm"
 """What counts of the user's settings: certificates and timeouts of connections."""
 _OURS: Final[dict[str, Any]] = {
-    "logging": {"distributed": "critical", "tornado": "critical", "asyncio": "critical"},
+    # dask has a level of its own for each of these.
+    "logging": dict.fromkeys(
+        ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio"), "critical"
+    ),
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.admin.tick.interval": "500ms",

@@ -24,6 +24,12 @@ class Lost(Record, frozen=True, kw_only=True):
     reason: Reason
     detail: str = ""
 
+    @property
+    def words(self) -> str:
+        """Both, as what is told of the task."""
+        how = "ran out of memory" if self.reason is Reason.MEMORY else str(self.reason)
+        return f"its task {how}, twice: {self.detail}".removesuffix(": ")
+
 
 @dataclass(frozen=True)
 class Done(Generic[R]):

@@ -1,4 +1,4 @@
-"""A built kernel on its way to a worker."""
+"""A built kernel on its way to a worker, which has neither its subject nor its shim in any place."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class SentImage(Record, frozen=True, kw_only=True):
     parts: tuple[str, ...]
     features: tuple[str, ...]
     digests: tuple[str, ...]
+    shim: str
 
     @classmethod
     def of(cls, image: Image) -> SentImage:
@@ -33,14 +34,15 @@ class SentImage(Record, frozen=True, kw_only=True):
         return cls(
             sha256=image.sha256, profile=image.profile, lacks=image.lacks, sources=image.sources,
             path=str(subject.path), subject=subject.name, subject_sha256=subject.sha256, parts=subject.parts,
-            features=subject.features, digests=subject.digests,
+            features=subject.features, digests=subject.digests, shim=image.shim_folder,
         )  # fmt: skip
 
-    def image(self, contract: Contract) -> Image:
+    def image(self, contract: Contract, text: Path | None = None) -> Image:
         """Return the image, on whatever machine this is.
 
         Args:
             contract: that the subject has to keep.
+            text: a copy of the subject's one file, for who looks for declarations in it.
         Raises:
             HarnessError: its ELF cannot be had.
         """
@@ -49,4 +51,6 @@ class SentImage(Record, frozen=True, kw_only=True):
             self.digests,
         )  # fmt: skip
         elf = path_of(self.sha256, built_name())
-        return Image(elf, self.sha256, self.profile, subject, self.lacks, self.sources)
+        return Image(
+            elf, self.sha256, self.profile, subject, self.lacks, self.sources, shim=self.shim, text=text
+        )

@@ -15,9 +15,9 @@ from distributed import Client, Future, KilledWorker
 from frame_harness.base.errors import HarnessError
 from frame_harness.campaigns.cluster import NO_WORKERS_S
 from frame_harness.campaigns.done import Reason
-from frame_harness.campaigns.hands import COMPILER, FILES, Hands, do_task, hand
 from frame_harness.campaigns.tasks import Ended, Outcome, Work
 from frame_harness.campaigns.version import version
+from frame_harness.campaigns.worker_plugin import COMPILER, FILES, TaskPlugin, do_task, package_resource
 
 LOOK_S: Final = 1.0
 AHEAD: Final = 2
@@ -50,7 +50,7 @@ class OnCluster:
         """
         for sha256, path in files.items():
             self.offer(sha256, path)
-        self._client.register_plugin(Hands(self._name, work, version()), name=self._name)
+        self._client.register_plugin(TaskPlugin(self._name, work, version()), name=self._name)
         try:
             self._look()
             yield
@@ -65,7 +65,7 @@ class OnCluster:
 
     def start(self, name: str, payload: bytes, *, needs_compiler: bool) -> None:
         key = f"{self._name}-{name}"
-        resources = {hand(): 1.0} | ({COMPILER: 1.0} if needs_compiler else {})
+        resources = {package_resource(): 1.0} | ({COMPILER: 1.0} if needs_compiler else {})
         future = self._client.submit(
             do_task, self._name, key, payload, key=key, pure=False, resources=resources
         )
@@ -110,7 +110,7 @@ class OnCluster:
         except OSError as error:
             raise self._gone() from error
         self._looked = now = time.monotonic()
-        self._slots = sum(int(one["nthreads"]) for one in workers if hand() in one["resources"])
+        self._slots = sum(int(one["nthreads"]) for one in workers if package_resource() in one["resources"])
         if self._slots:
             self._seen = now
         if not self._compiling or any(COMPILER in one["resources"] for one in workers):

@@ -11,6 +11,7 @@ import gc
 import os
 import pickle
 import signal
+import tempfile
 import time
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -19,11 +20,13 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from frame_harness.base.disk import scratch
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import adopt_orphans, die_with_parent, end_children
 from frame_harness.campaigns import files
 from frame_harness.campaigns.done import Reason
 from frame_harness.campaigns.tasks import Came, Ended, Fetched, Outcome, Raised, Wanted, Work
-from frame_harness.campaigns.usage import Usage, usage_of
+from frame_harness.campaigns.usage import Usage, limit_this_task, usage_of
 
 LOOK_S: Final = 0.5
 """How often a task's use of memory and CPU time is looked at."""
@@ -80,13 +83,22 @@ class _Task:
         self._control, self._work, self._payload, self._limit_bytes = control, work, payload, limit_bytes
 
     def outcome(self) -> Outcome:
+        # A task that is ended cannot remove its temporary files: they lie in a folder of its own.
+        try:
+            with scratch("task") as folder:
+                return self._forked(folder)
+        except HarnessError as error:
+            return Raised.of(error)
+
+    def _forked(self, folder: Path) -> Outcome:
         self._ours, theirs = Pipe()
         server = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             self._control.close()
             self._ours.close()
-            _do(self._work, self._payload, theirs, server)
+            limit_this_task(self._limit_bytes)
+            _do(self._work, self._payload, theirs, server, folder)
         theirs.close()
         pidfd = os.pidfd_open(self._pid)
         try:
@@ -162,7 +174,7 @@ def _death(pid: int) -> Ended:
 # ---- in the process of a task ------------------------------------------------------------------------------
 
 
-def _do(work: Work, payload: bytes, connection: Connection, server: int) -> NoReturn:
+def _do(work: Work, payload: bytes, connection: Connection, server: int, folder: Path) -> NoReturn:
     """Do the work, send its outcome, and end without the server's own endings."""
     status = 1
     try:
@@ -170,6 +182,7 @@ def _do(work: Work, payload: bytes, connection: Connection, server: int) -> NoRe
         adopt_orphans()
         _be_the_first_to_go()
         os.dup2(2, 1)  # the command's standard output is for its results
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
         files.ask_through(connection, work.known)
         connection.send(_outcome(work, payload))
         status = 0

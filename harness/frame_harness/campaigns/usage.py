@@ -1,4 +1,4 @@
-"""Reads what a process and its children use."""
+"""Reads what a process and its children use, and knows what they may."""
 
 from __future__ import annotations
 
@@ -18,6 +18,25 @@ class Usage:
 
     cpu_s: float
     n_bytes: int
+
+
+@dataclass
+class _Limit:
+    n_bytes: int | None = None
+
+
+_OF_THIS_TASK: Final = _Limit()
+
+
+def limit_this_task(n_bytes: int | None) -> None:
+    """Let this process, which does a task, know when its worker ends it."""
+    _OF_THIS_TASK.n_bytes = n_bytes
+
+
+def memory_left() -> int | None:
+    """Return the bytes that this task may use before its worker ends it; None where nobody limits it."""
+    limit = _OF_THIS_TASK.n_bytes
+    return None if limit is None else max(0, limit - usage_of(os.getpid()).n_bytes)
 
 
 def usage_of(pid: int) -> Usage:

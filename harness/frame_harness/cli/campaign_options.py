@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,13 +46,11 @@ class CampaignOptions:
         """Whether any of them was given."""
         return self != CampaignOptions()
 
-    def settings(self, name: str, say: Say) -> Settings:
-        """Return what the engine is told; say where the results are.
+    def require_sense(self) -> None:
+        """Refuse what contradicts itself.
 
-        Args:
-            name: of the command, for the folder that nobody named.
         Raises:
-            UsageError: two of them contradict each other.
+            UsageError: says which two.
         """
         if self.out and self.resume:
             raise UsageError("--resume", detail="does not go with --out", next_step="leave one of them out")
@@ -60,9 +59,24 @@ class CampaignOptions:
                 "--workers", detail="does not go with --scheduler: a cluster has the workers that it has",
                 next_step=f"start more with: {program()} worker {self.scheduler} --workers {self.workers}",
             )  # fmt: skip
+
+    def settings(self, name: str, say: Say) -> Settings:
+        """Return what the engine is told; say where the results are.
+
+        Args:
+            name: of the command, for the folder that nobody named.
+        Raises:
+            UsageError: two of them contradict each other.
+        """
+        self.require_sense()
         folder = self.resume or self.out or _new_folder(name)
         say(f"results: {folder}; if it is stopped, go on with --resume {shlex.quote(str(folder))}")
         return Settings(self.workers, self.scheduler or None, folder, self.resume is not None, say)
+
+    def forget(self, settings: Settings) -> None:
+        """Remove results that nobody will go on with, where nobody named their folder."""
+        if settings.folder is not None and settings.folder not in (self.out, self.resume):
+            shutil.rmtree(settings.folder)
 
 
 NO_CAMPAIGN: Final = CampaignOptions()

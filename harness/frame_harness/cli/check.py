@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from frame_harness.base.commands import tell_through
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
+from frame_harness.campaigns.engine import campaign
 from frame_harness.cli import upstream
+from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
 from frame_harness.cli.reporting import Examined, files_of, publish_and_keep
@@ -39,10 +41,12 @@ from frame_harness.machine.firmware import require_host
 from frame_harness.publishing.run_archive import archive_of_a_run
 from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
+from frame_harness.session.breakdowns import Breakdowns, of_the_host
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.request import SessionRequest, info_of, profiles_named
-from frame_harness.session.runs import BUILD, settled, trouble_of
+from frame_harness.session.runs import ACCELERATOR, BUILD, accelerator_trouble, settled, trouble_of
 from frame_harness.session.selection import require_selection
+from frame_harness.session.spread import SpreadRuns, plan_of
 from frame_harness.session.suite import run_suite
 from frame_harness.session.workers import available_memory, usable_cpus, worker_count
 
@@ -58,6 +62,7 @@ class Request:
         out: the folder for the evidence; None for one among those of the last runs.
         last_failed: a JSON report whose broken checks are the only ones, or `LAST_RUN`.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
+        where: runs are made, as tasks of a campaign; nothing of it for processes of this one.
     """
 
     frame_rs: Path | None = None
@@ -78,6 +83,7 @@ class Request:
     last_failed: Path | None = None
     coverage: bool = False
     red: str = ""
+    where: CampaignOptions = NO_CAMPAIGN
 
     @property
     def measures_coverage(self) -> bool:
@@ -173,7 +179,8 @@ def asked_for(request: Request) -> tuple[Subject, dict[str, Machine]]:
     subject = frame_module(request.frame_rs)
     machines = load_machines(request.machines or DEFAULT_MACHINES)
     for machine in machines.values():
-        require_host(machine)
+        if not request.where.scheduler:  # else workers have guests, and look for what these need
+            require_host(machine)
         if request.measures_coverage and machine.override(accel=request.accel).accel != "tcg":
             raise UsageError(
                 "coverage", machine.name, expected="accelerator tcg, whose log says what ran",
@@ -207,12 +214,15 @@ def _evidence(request: Request, asked: SessionRequest, progress: Progress, order
         if trouble is None:
             asked = replace(asked, subject=images[-1].subject)  # as it was when it was compiled
             asked = replace(asked, first=order(images)) if order else asked
-            trouble, asked = _settle_accelerator(asked, images, progress)
+            if request.where.asked:  # each worker settles its own accelerator
+                asked = replace(asked, images={image.profile: image for image in images})
+            else:
+                trouble, asked = _settle_accelerator(asked, images, progress)
         evidence = _broken_build(subject, trouble) if trouble else _run_suite(request, asked, progress, notes)
     except disk.Unwritable as error:
-        evidence = _broken_build(subject, _of_the_host(error))
+        evidence = _broken_build(subject, of_the_host(error))
     except OSError as error:
-        evidence = _broken_build(subject, _of_the_host(disk.unwritable(error) or error))
+        evidence = _broken_build(subject, of_the_host(disk.unwritable(error) or error))
     except KeyboardInterrupt:
         evidence = Evidence(subject=info_of(subject), planned_runs=(), interrupted=True)
     if evidence.runs:
@@ -233,8 +243,7 @@ def _settle_accelerator(
     try:
         machine = settled(wanted[0], images[0], progress.note)
     except HarnessError as error:
-        message = error.summary.removeprefix("accelerator: ")
-        return Trouble(what="accelerator", message=message, next=error.next_step), asked
+        return accelerator_trouble(error), asked
     return None, replace(asked, accel=machine.accel) if asked.accel else asked
 
 
@@ -260,16 +269,6 @@ def _build_first(
     return None, images
 
 
-def _of_the_host(error: OSError | disk.Unwritable) -> Trouble:
-    if isinstance(error, disk.Unwritable):
-        return trouble_of("files", error)
-    return Trouble(
-        what="files",
-        message=str(error),
-        next="make room or get leave to write there; TMPDIR and FRAME_HARNESS_CACHE name other folders",
-    )
-
-
 def _broken_build(subject: Subject, *troubles: Trouble) -> Evidence:
     return Evidence(subject=info_of(subject), planned_runs=(), errors=troubles)
 
@@ -286,7 +285,8 @@ def _run_suite(request: Request, asked: SessionRequest, progress: Progress, note
         return _workers(request.workers, checks, progress)
 
     selection = ["-k", request.select] if request.select else []
-    status, session = run_suite(asked, *selection, workers=workers, listener=watcher)
+    with _maker(request, asked, progress) as maker:
+        status, session = run_suite(asked, *selection, workers=workers, listener=watcher, maker=maker)
     if asked.only and not watcher.plan:
         raise UsageError(
             "--last-failed", plural(len(asked.only), "check"), expected="of the chosen machines and checks",
@@ -298,15 +298,34 @@ def _run_suite(request: Request, asked: SessionRequest, progress: Progress, note
             raise KeyboardInterrupt
         message = f"pytest ended with status {status} and left no evidence"
         return _broken_build(asked.subject, *watcher.troubles, Trouble(what="suite", message=message))
-    builds = [trouble for trouble in evidence.errors if trouble.what == BUILD]
+    builds = [trouble for trouble in evidence.errors if trouble.what in (BUILD, ACCELERATOR)]
     if builds:
-        # Nothing that a wrong build showed counts, and no check needs to say so again.
+        # Nothing that a wrong build showed counts, and no check needs to say so again; nor is there anything
+        # without the accelerator that was asked for.
         return msgspec.structs.replace(
             _broken_build(asked.subject, *builds), interrupted=evidence.interrupted
         )
     if evidence.interrupted:
         return evidence  # that workers died is what was asked of them
     return msgspec.structs.replace(evidence, errors=(*evidence.errors, *watcher.troubles))
+
+
+@contextmanager
+def _maker(request: Request, asked: SessionRequest, progress: Progress) -> Iterator[SpreadRuns | None]:
+    """What gives the runs to workers, for the time of a block; None where processes of this one make them.
+
+    Raises:
+        HarnessError: there are no workers, or the folder of results cannot be used.
+    """
+    if not request.where.asked:
+        yield None
+        return
+    settings = request.where.settings("check", progress.note)
+    with campaign(plan_of(asked, request.select), settings) as running:
+        maker = SpreadRuns(running, asked, request.select, find_toolchain(say=progress.step))
+        yield maker
+    if maker.is_complete:
+        request.where.forget(settings)
 
 
 def _workers(wanted: int | None, checks: int, progress: Progress) -> int:
@@ -317,11 +336,11 @@ def _workers(wanted: int | None, checks: int, progress: Progress) -> int:
     return max(1, min(count, checks))
 
 
-class _Watcher:
+class _Watcher(Breakdowns):
     """Passes events of the suite on to the progress line, keeps what kept the suite from running."""
 
     def __init__(self, progress: Progress) -> None:
-        self.troubles: list[Trouble] = []
+        super().__init__()
         self.plan: Mapping[str, PlannedCheck] = {}
         self._progress = progress
 
@@ -336,17 +355,3 @@ class _Watcher:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         if planned := self.plan.get(nodeid):
             self._progress.check(planned.run, planned.check, ())
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self._note(f"{report.nodeid} cannot be collected", report.longrepr)
-
-    def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        error = excinfo.value
-        if isinstance(error, OSError) and (full := disk.unwritable(error)):
-            self.troubles.append(_of_the_host(full))
-        else:
-            self._note("pytest broke down", excrepr)
-
-    def _note(self, message: str, detail: object) -> None:
-        self.troubles.append(Trouble(what="suite", message=message, detail=str(detail)))

@@ -16,6 +16,7 @@ from frame_harness.base.commands import Say, tell_through
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
+from frame_harness.campaigns.engine import campaign
 from frame_harness.cli import upstream
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.html_page import save_page
@@ -48,6 +49,7 @@ from frame_harness.memory_core.core_build import build_core
 from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.owning_files import lacking
 from frame_harness.memory_core.processes import Outcomes, judge_builds
+from frame_harness.memory_core.spread import plan_of, spread_builds
 from frame_harness.memory_core.steps import parsed, require_sense
 from frame_harness.memory_core.tree import described, memory_core
 from frame_harness.memory_core.versions import lineage_of
@@ -57,7 +59,7 @@ from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
 from frame_harness.session.request import info_of, profiles_named
 from frame_harness.session.run import merge
-from frame_harness.session.runs import BUILD, trouble_of
+from frame_harness.session.runs import BUILD, trouble_of, words_of
 from frame_harness.session.selection import require_selection
 
 MACHINE = "microvm"
@@ -75,7 +77,7 @@ class CoreRequest:
         case: the only one to play, as a report writes it; empty for a whole campaign.
         last_failed: a JSON report whose cases are the only ones, or `LAST_RUN`.
         since: the commit that findings are followed back to; empty where they are not followed.
-        where: they are followed.
+        where: they are followed; without `since`, builds are judged.
     """
 
     kernel_src: Path | None = None
@@ -305,16 +307,32 @@ def _evidence(
     )
     clauses = selected(request.select)
     try:
-        outcomes = judge_builds(builds.tasks(), lambda run, words: progress.step(f"{run}: {words}"))
+        outcomes = _outcomes(request, builds, progress)
     except KeyboardInterrupt:
         return _Made(Evidence(subject=info_of(subject), planned_runs=(), interrupted=True))
     if builds.troubles:
         return _Made(Evidence(subject=info_of(subject), planned_runs=(), errors=tuple(builds.troubles)))
     runs = tuple(RunKey(MACHINE, profile) for profile in builds.profiles)
-    described_by = builds.toolchain.describe().removeprefix("toolchain: ") if builds.toolchain else ""
+    described_by = words_of(builds.toolchain) if builds.toolchain else ""
     evidence = _of_outcomes(outcomes, builds.subject, runs, clauses, described_by, builds.seconds, not cases)
     notes = tuple(note for judged in outcomes.judged for note in judged.notes)
     return _Made(evidence, tuple(builds.images), notes)
+
+
+def _outcomes(request: CoreRequest, builds: _Builds, progress: Progress) -> Outcomes:
+    """What is seen of the builds: by processes of this one, or by workers of a campaign.
+
+    Raises:
+        HarnessError: there are no workers, or the folder of results cannot be used.
+    """
+    if request.since or not request.where.asked:  # with --since the workers are for the versions
+        return judge_builds(builds.tasks(), lambda run, words: progress.step(f"{run}: {words}"))
+    settings = request.where.settings("check", progress.note)
+    with campaign(plan_of(builds.subject), settings) as running:
+        outcomes = spread_builds(running, builds.tasks())
+    if not outcomes.troubles:
+        request.where.forget(settings)
+    return outcomes
 
 
 def _of_outcomes(

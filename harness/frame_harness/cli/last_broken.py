@@ -11,12 +11,11 @@ import msgspec
 
 from frame_harness.base import resources
 from frame_harness.base.errors import UsageError
+from frame_harness.cli.options import LAST_RUN
 from frame_harness.image.store import write_whole
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey
 
-LAST_RUN: Final = Path("-")
-"""In place of a report: the last run of the same file or tree."""
 _WELL: Final = frozenset({Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT})
 
 

@@ -10,14 +10,14 @@ import click
 
 from frame_harness.base.streams import survive_closed_pipes
 from frame_harness.cli.archive_commands import judge_command, show_command
-from frame_harness.cli.campaign_options import CampaignOptions, spread_options
+from frame_harness.cli.check_command import check_command
 from frame_harness.cli.cluster_commands import scheduler_command, worker_command
 from frame_harness.cli.coverage_command import coverage_command
 from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
 from frame_harness.cli.fuzz_commands import corpus_command, fuzz_command, replay_command
 from frame_harness.cli.mutate_command import mutate_command
-from frame_harness.cli.options import FILE, FOLDER, frame_rs_option, refuse_with
+from frame_harness.cli.options import FILE, frame_rs_option, refuse_with
 from frame_harness.cli.storm_command import storm_command
 from frame_harness.judge.exit_codes import ExitCode, table
 
@@ -51,129 +51,6 @@ def help_command(command: str) -> None:
         raise click.UsageError(f"No such command '{command}'. Known: {', '.join(cli.commands)}")
     context = click.Context(shown, info_name=command, parent=parent) if command else parent
     click.echo(shown.get_help(context))
-
-
-@cli.command(
-    "check", epilog="\b\nExit status:\n" + "\n".join(f"  {int(c):3}  {c.name}: {c.words}" for c in ExitCode)
-)
-@frame_rs_option("to judge")
-@click.option(
-    "--kernel-src", type=click.Path(path_type=Path), envvar="KERNEL_SRC", show_envvar=True,
-    help="A kernel tree instead: judge its memory core, the real files together.",
-)  # fmt: skip
-@click.option(
-    "--core", is_flag=True,
-    help="Judge the module together with the built-in allocators, by the clauses of a memory core.",
-)  # fmt: skip
-@click.option(
-    "--case", default="", metavar="CASE",
-    help="With --kernel-src or --core: play this case of a report again.",
-)  # fmt: skip
-@click.option(
-    "--since", default="", metavar="COMMIT",
-    help="With --kernel-src: follow each finding back to the commit that brought it, no further than COMMIT.",
-)  # fmt: skip
-@click.option(
-    "--machine", "machines", multiple=True,
-    help="A machine's name or TOML file; repeat for more. Default: microvm, q35, pc, and others for the "
-    "checks that need them.",
-)  # fmt: skip
-@click.option(
-    "--profile", type=click.Choice(["dev", "release", "both", "cov"]), default="both", show_default=True
-)
-@click.option(
-    "--accel", type=click.Choice(["tcg", "auto", "kvm"]), help="Accelerator; default: the machine's."
-)
-@click.option(
-    "-k", "select", default="", metavar="EXPR", help="Only checks that match: clause ids, test names."
-)
-@click.option(
-    "--last-failed", is_flag=False, flag_value="-", type=FILE, metavar="[JSON]",
-    help="Only checks that were broken when they last ran, or that are broken in a report of --json.",
-)  # fmt: skip
-@click.option("--baseline", type=FILE, help="Known findings (TOML): they are listed, and are no failure.")
-@click.option("--json", "json_", type=FILE, help="Write the verdict as JSON.")
-@click.option("--junit", type=FILE, help="Write the checks as JUnit XML.")
-@click.option("--sarif", type=FILE, help="Write the findings as SARIF, for code scanning.")
-@click.option("--code-quality", type=FILE, help="Write the findings as a code quality report of GitLab.")
-@click.option(
-    "--cov", "coverage", is_flag=True,
-    help="Make the checks once more on one machine, in a build without optimization; tell which lines ran.",
-)  # fmt: skip
-@click.option("--lcov", type=FILE, help="The same, and write the lines in the format of LCOV.")
-@click.option("--html", type=FILE, help="Write the report as one HTML page, with pictures.")
-@click.option("--upstream", type=FOLDER, help="Write each finding as a text for the kernel's maintainers.")
-@click.option(
-    "--out", type=FOLDER, metavar="DIR",
-    help="Keep the evidence there: reports, and what failing checks leave; default: among the last runs.",
-)  # fmt: skip
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=None,
-    help="With --kernel-src or --core: play other histories; default: 1.",
-)
-@click.option("-n", "guests", type=click.IntRange(1), help="Parallel guests; default: one per CPU.")
-@spread_options
-@click.option("--red", default="", hidden=True)  # a kernel that must not pass, for the tests of the harness
-def check_command(
-    frame_rs: Path | None,
-    kernel_src: Path | None,
-    core: bool,
-    case: str,
-    since: str,
-    machines: tuple[str, ...],
-    profile: str,
-    accel: str | None,
-    select: str,
-    last_failed: Path | None,
-    baseline: Path | None,
-    json_: Path | None,
-    junit: Path | None,
-    sarif: Path | None,
-    code_quality: Path | None,
-    coverage: bool,
-    lcov: Path | None,
-    html: Path | None,
-    upstream: Path | None,
-    out: Path | None,
-    seed: int | None,
-    guests: int | None,
-    workers: int | None,
-    scheduler: str,
-    resume: Path | None,
-    red: str,
-) -> NoReturn:
-    """Judge a frame module, or a memory core, against the contract."""
-    where = CampaignOptions(workers, scheduler, None, resume)
-    if where.asked and not since:
-        raise click.UsageError("--workers, --scheduler and --resume go with --since")
-    if kernel_src is not None or core:
-        from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
-
-        others = {"--machine": machines, "--accel": accel, "-n": guests, "--cov": coverage, "--lcov": lcov}
-        of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
-        refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
-        if case and last_failed:
-            raise click.UsageError("--case does not go with --last-failed")
-        of_core = CoreRequest(
-            kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
-            junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream, out=out,
-            seed=1 if seed is None else seed, last_failed=last_failed, since=since, where=where,
-        )  # fmt: skip
-        sys.exit(int(check_core(of_core)))
-    of_a_tree = {"--case": case or None, "--since": since or None, "--seed": seed}
-    if alone := [name for name, value in of_a_tree.items() if value is not None]:
-        more = "" if alone[0] == "--since" else " or --core"
-        raise click.UsageError(f"{alone[0]} goes with --kernel-src{more}")
-    from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
-
-    request = Request(
-        frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
-        json=json_, junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream,
-        out=out, workers=guests, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
-    )  # fmt: skip
-    sys.exit(int(check(request)))
 
 
 @cli.command("watch")
@@ -298,6 +175,7 @@ def exit_codes_command() -> None:
 
 
 for command in (
+    check_command,
     corpus_command,
     coverage_command,
     debug_command,

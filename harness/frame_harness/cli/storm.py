@@ -1,4 +1,4 @@
-"""Lets storms run_storm for as long as one likes."""
+"""Runs storms for as long as one likes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class _Tally:
     def line(self) -> str:
         names = ", ".join(self.storm.clauses)
         if self.absent:
-            return f"{self.storm.name:20} {'did not rage':39}  {names}: {self.absent}"
+            return f"{self.storm.name:20} {'did not run':39}  {names}: {self.absent}"
         said = self.broken or (f"not judged, {plural(self.lost, 'guest')} lost" if self.lost else "held")
         if not self.steps:
             return f"{self.storm.name:20} {'broke off before its steps were counted':39}  {names}: {said}"
@@ -93,7 +93,7 @@ class _Tally:
 
 
 def storm(request: StormRequest) -> ExitCode:
-    """Let storms run_storm by turns, print what was seen of each.
+    """Run storms by turns, print what was seen of each.
 
     Raises:
         UsageError: no such storm.

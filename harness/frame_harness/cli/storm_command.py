@@ -1,4 +1,4 @@
-"""The command that lets storms rage."""
+"""The command that runs storms."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def storm_command(
     out: Path | None,
     resume: Path | None,
 ) -> NoReturn:
-    """Let several CPUs at the same frames for a long time; NAMES choose some storms.
+    """Run storms: several CPUs work on the same frames for a long time; NAMES choose some storms.
 
     A wrong name lists those that there are. With workers, --seconds are those of all guests together.
     """

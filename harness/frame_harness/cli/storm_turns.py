@@ -40,7 +40,7 @@ class Turned(Record, frozen=True, kw_only=True):
 
 
 def play_turn(turn: Turn) -> Turned:
-    """Let a storm rage in a guest of its own."""
+    """Run a storm in a guest of its own."""
     storm = STORMS[turn.storm]
     done: list[ProgramResult] = []
     lacks: tuple[str, ...] = ()

@@ -55,9 +55,10 @@ def last_write(folder: Path, note: Recording, image: Image, field: str, frame: i
     if not first:
         return LastWrite(about, field, vaddr, None)
     last = first[-1]
+    callers = tuple(shortened(image.symbolize(caller), image) for caller in last.callers)
     return LastWrite(
         about, field, vaddr, last, len(first), _during(note, last), image.symbolize(last.vaddr),
-        _chain(image, last.vaddr), tuple(shortened(image.symbolize(caller)) for caller in last.callers),
+        _chain(image, last.vaddr), callers,
     )  # fmt: skip
 
 
@@ -86,4 +87,6 @@ def _during(note: Recording, write: Write) -> str:
 
 
 def _chain(image: Image, vaddr: int) -> tuple[str, ...]:
-    return tuple(shortened(f"{place.function} ({place.file}:{place.line})") for place in image.places(vaddr))
+    return tuple(
+        shortened(f"{place.function} ({place.file}:{place.line})", image) for place in image.places(vaddr)
+    )

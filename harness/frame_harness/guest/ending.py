@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.base.resources import shim_dir
 from frame_harness.console import channel as console
 from frame_harness.console.channel import Channel, Ending
 from frame_harness.console.protocol import CrashReport
@@ -24,7 +23,6 @@ _PANIC_MACHINERY = ("core::panicking::", "core::result::unwrap_failed", "core::o
 _PLACES = (
     (re.compile(r"/rustc/[0-9a-f]+/library/"), "library/"),
     (re.compile(r"/\S*/registry/src/[^/]+/"), ""),
-    (re.compile(rf"{re.escape(str(shim_dir()))}/"), "kernel_shim/"),
 )
 _RECURSION_LINES = 8
 _OF_AN_ANSWER = ("=", ":")
@@ -127,7 +125,7 @@ def symbolized(report: CrashReport, image: Image) -> tuple[str, ...]:
 def _symbolized(rip: Iterable[int], returns: Iterable[int], image: Image) -> tuple[str, ...]:
     # A return address lies behind its call.
     addresses = [*rip, *(address - 1 for address in returns)]
-    lines = [shortened(image.symbolize(address)) for address in addresses]
+    lines = [shortened(image.symbolize(address), image) for address in addresses]
     return tuple(line for line in lines if not line.startswith(_PANIC_MACHINERY))
 
 
@@ -143,11 +141,11 @@ def _stacks(vcpus: Sequence[VcpuState], guest: Guest, channel: Channel, image: I
     return tuple(lines)
 
 
-def shortened(line: str) -> str:
+def shortened(line: str, image: Image) -> str:
     """Leave out what is the same in every path of the compiler, of cargo and of the shim."""
     for pattern, instead in _PLACES:
         line = pattern.sub(instead, line)
-    return line
+    return line.replace(f"{image.shim_folder}/", "kernel_shim/")
 
 
 def _reap(guest: Guest, channel: Channel) -> tuple[ExitStatus, Ending, str]:

@@ -32,6 +32,8 @@ class Image:
         subject: what was compiled into it, as it was then.
         lacks: those of the names in the contract's `versions` that this version of the subject lacks.
         sources: each file that is the user's, with a digest of what was compiled.
+        shim: where the shim lay that it was built of; empty for that of this package.
+        text: a copy of the subject's one file, on a machine where that is not in its place.
     """
 
     elf: Path
@@ -40,6 +42,8 @@ class Image:
     subject: Subject
     lacks: tuple[str, ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
+    shim: str = ""
+    text: Path | None = None
 
     @cached_property
     def _elf(self) -> Elf:
@@ -75,6 +79,11 @@ class Image:
         slot = self.subject.contract.slot
         return slot if self.slot_type == slot.name else self.layout(self.slot_type)
 
+    @property
+    def shim_folder(self) -> str:
+        """The folder of the shim's sources, as debug information names it."""
+        return self.shim or str(resources.shim_dir())
+
     def symbol(self, name: str) -> tuple[int, int]:
         """Return (vaddr, size in bytes) of a symbol."""
         return self._elf.symbol(name)
@@ -92,10 +101,9 @@ class Image:
         places = self.places(vaddr)
         if not places:
             return name
-        shim = str(resources.shim_dir())
         ours = (
             *(place for place in places if is_part_of(place.file, str(self.subject.path))),
-            *(place for place in places if place.file.startswith(shim)),
+            *(place for place in places if place.file.startswith(self.shim_folder)),
             *places,
         )
         inlined = "" if ours[0] is places[-1] else f"{ours[0].function} in "
@@ -133,7 +141,8 @@ class Image:
     @cached_property
     def _subject_text(self) -> str:
         """Empty when the file is not any more what was compiled."""
-        data = self.subject.path.read_bytes() if self.subject.path.is_file() else b""
+        file = self.text or self.subject.path
+        data = file.read_bytes() if file.is_file() else b""
         whole = hashlib.sha256(data).hexdigest() == self.subject.sha256
         return data.decode("utf-8", "replace") if whole else ""
 

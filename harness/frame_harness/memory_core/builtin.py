@@ -24,7 +24,7 @@ from frame_harness.memory_core.state import CoreState, Segment, Structure, ZoneC
 WITHOUT_OWNERSHIP: Final = "owners of blocks"
 """What this core does not have of a kernel's."""
 _MEMORY: Final = "kernel_shim::memory::"
-_BUILTIN_CORE: Final = replace(
+BUILTIN_CORE: Final = replace(
     FRAME_METADATA, name=MEMORY_CORE.name, clauses=MEMORY_CORE.clauses, functions=MEMORY_CORE.functions,
     table=MEMORY_CORE.table,
 )  # fmt: skip
@@ -36,7 +36,7 @@ def builtin_core(path: Path | None = None) -> Subject:
     Raises:
         SubjectError: there is no such file, it may not be read, or no Rust source can name it.
     """
-    return Subject.from_file(path, _BUILTIN_CORE) if path else Subject.builtin(_BUILTIN_CORE)
+    return Subject.from_file(path, BUILTIN_CORE) if path else Subject.builtin(BUILTIN_CORE)
 
 
 class BuiltinReader:

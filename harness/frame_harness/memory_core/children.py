@@ -130,10 +130,11 @@ def _work(job: Job[R], connection: Connection, parent: int, signals: set[signal.
     except KeyboardInterrupt:
         pass  # the parent hears it, too
     except HarnessError as error:
-        connection.send_bytes(_TROUBLE + msgspec.json.encode(_trouble(job.run, error)))
+        connection.send_bytes(_TROUBLE + msgspec.json.encode(trouble_of_a_build(job.run, error)))
 
 
-def _trouble(key: RunKey, error: HarnessError) -> Trouble:
+def trouble_of_a_build(key: RunKey, error: HarnessError) -> Trouble:
+    """Say what an error kept from being judged; of another kind of core, that this version cannot be."""
     if isinstance(error, ImageError):
         missing = f"expected {error.expected}, got {error.actual}"
         message = f"this version cannot be judged: its state is kept in another way: {missing}"

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import GIB, KIB, MIB, PAGE_SIZE, format_bytes
+from frame_harness.campaigns.usage import memory_left
 from frame_harness.memory_core.catalogue import free, reserved
 from frame_harness.memory_core.maps import Kind, MemoryMap, Region, Span
 from frame_harness.memory_core.state import KINDS
@@ -140,6 +141,8 @@ def room_for(core: HasRam, available: int | None = None) -> Room:
     start = next(first for first, end in spans if end - first > GIB)
     maps = tuple(machines(-(-start // (2 * MIB)) * 2 * MIB, spans[-1][1]))
     there = _available() if available is None else available
+    if (left := memory_left()) is not None:
+        there = min(there, left * _PROCESSES)  # a worker ends the one task that uses more
     fit = tuple(memory for memory in maps if cost_of(memory) * _PROCESSES <= there)
     others = tuple(memory for memory in maps if memory not in fit)
     if not others:

@@ -130,8 +130,7 @@ class Course:
 
     def _take(self, mutant: Mutant, result: Judged | Lost) -> None:
         if isinstance(result, Lost):
-            why = f"its process {result.reason}: {result.detail}".removesuffix(": ")
-            result = Judged(key=mutant.key, fate=Fate.ERROR, why=why)
+            result = Judged(key=mutant.key, fate=Fate.ERROR, why=result.words)
         ground = self.ground
         report = score.reported(mutant, result, ground.texts, ground.reference, ground.contract)
         reason = self.reasons.get(mutant.key)

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -21,13 +21,14 @@ from typing import Any, Final
 import pytest
 
 from frame_harness.base.parent import die_with_parent
-from frame_harness.judge.evidence import CheckInRun, RunKey, Trouble
+from frame_harness.judge.evidence import RunKey, Trouble
 from frame_harness.session import results
 from frame_harness.session.plugin import SESSION
 from frame_harness.session.preflight import Facts
 from frame_harness.session.runs import WorkerOutput
-from frame_harness.session.schedule import Assignment, Schedule, Unit
+from frame_harness.session.schedule import Assignment, Schedule
 from frame_harness.session.session import Session
+from frame_harness.session.units import make, units_of
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -109,7 +110,7 @@ class ForkedWorkers:
         self._ours: Session = session.config.stash[SESSION]
         for profile in dict.fromkeys(run.profile for run in map(results.planned_run, session.items) if run):
             self._ours.load(profile)
-        self._schedule = Schedule(_units(session.items, self._ours.request.first))
+        self._schedule = Schedule(units_of(session.items, self._ours.request.first))
         # Made here, since each worker would begin by removing what another one has made.
         vars(session.config)["_tmp_path_factory"].getbasetemp()
         try:
@@ -243,11 +244,10 @@ class ForkedWorkers:
     def _make(self, assignment: Assignment[int], connection: Connection) -> None:
         if assignment.run is not None and assignment.facts is not None:
             self._ours.take_over(assignment.run, assignment.facts)
-        for place, check in enumerate(assignment.checks):
-            connection.send(_Begun(check))
-            item = self._items[check]
-            following = [self._items[other] for other in assignment.checks[place + 1 : place + 2]]
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following[0] if following else None)
+        make(
+            [self._items[check] for check in assignment.checks],
+            lambda at: connection.send(_Begun(assignment.checks[at])),
+        )
 
 
 class _Reporter:
@@ -280,29 +280,3 @@ def _work(workers: ForkedWorkers, connection: Connection, parent: int, signals: 
         pass  # the parent is about to end
     except BaseException:
         connection.send(_BrokenDown(traceback.format_exc()))
-
-
-def _units(items: Iterable[pytest.Item], first: Collection[CheckInRun]) -> list[Unit[int]]:
-    """Checks by their places; those that share a fixture of their module stay together.
-
-    These come first: they take longest, and a worker should not begin with one when the others are done.
-
-    Args:
-        first: checks that are made before all others.
-    """
-    together: dict[object, list[tuple[int, pytest.Item]]] = {}
-    alone = []
-    for place, item in enumerate(items):
-        if results.shares_a_fixture(item):
-            key = results.planned_run(item), item.path, results.is_one_of(item, first)
-            together.setdefault(key, []).append((place, item))
-        else:
-            alone.append([(place, item)])
-    return [
-        Unit(
-            results.planned_run(unit[0][1]),
-            tuple(place for place, _ in unit),
-            comes_first=results.is_one_of(unit[0][1], first),
-        )
-        for unit in (*together.values(), *alone)
-    ]

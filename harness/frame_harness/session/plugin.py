@@ -31,7 +31,7 @@ from frame_harness.session.run import GUESTS, Run
 from frame_harness.session.runs import WorkerOutput
 from frame_harness.session.seen_slots import slot_seen
 from frame_harness.session.selection import selection_of, without_campaigns
-from frame_harness.session.session import PARENT, RESULT, SEEN, SENT, Session
+from frame_harness.session.session import HANDED_OVER, PARENT, RESULT, SEEN, SENT, Session
 from frame_harness.session.words import compared, users_lines
 
 GDB_PLUGIN = "frame_harness.debugging.pytest_gdb"
@@ -68,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--storm-seconds", metavar="S", type=float, default=0.15,
-        help="how long each storm of several CPUs rages; default: 0.15",
+        help="how long each storm of several CPUs runs; default: 0.15",
     )  # fmt: skip
 
     group.addoption(
@@ -209,7 +209,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take over what an xdist worker saw; one that died leaves nothing, and its checks stay unfinished."""
-    output = getattr(node, "workeroutput", {}).get("frame_harness")
+    output = getattr(node, "workeroutput", {}).get(HANDED_OVER)
     if output is not None:
         node.config.stash[SESSION].add_worker(decode(output, WorkerOutput))
 
@@ -229,7 +229,7 @@ def pytest_runtest_makereport(
         return report
     kernels = item.stash.get(KERNELS, [])
     if report.failed:
-        if RUN in item.stash:
+        if RUN in item.stash and (kernels or not results.needs_compiler(item)):
             item.stash[RUN].retire_shared()
         error = call.excinfo.value if call.excinfo else None
         item.stash.setdefault(SLOTS, {})[str(report.when)] = slot_seen(

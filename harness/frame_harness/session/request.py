@@ -15,6 +15,7 @@ from frame_harness.contract.contract import Contract
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import COVERAGE, PROFILES
+from frame_harness.image.code_lines import CodeLines
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, RunKey, SourceFile, SubjectInfo
@@ -37,7 +38,8 @@ class SessionRequest:
         measures_coverage: what runs of the subject is taken down, in a run of the profile `cov`.
         archive: the folder that what failing checks leave goes to; None where nothing is kept.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
-        images: by profile those of the subject that are built already.
+        images: by profile those of the subject that are built already; no compiler is looked for then.
+        lines: of the image of profile `cov`, where they were read already.
     """
 
     subject: Subject
@@ -54,6 +56,7 @@ class SessionRequest:
     archive: Path | None = None
     red: str = ""
     images: Mapping[str, Image] = field(default_factory=dict)
+    lines: CodeLines | None = None
 
     @property
     def builds(self) -> tuple[str, ...]:

@@ -122,6 +122,11 @@ def level_of(item: pytest.Item) -> Level:
     return Level(mark.args[0])
 
 
+def needs_compiler(item: pytest.Item) -> bool:
+    """Whether a check reads what the compiler makes of the subject, and no guest."""
+    return level_of(item) is Level.COMPILED
+
+
 def result_of(
     item: pytest.Item,
     run: RunKey,

@@ -34,6 +34,8 @@ from frame_harness.session.run import Ledger, Run
 
 BUILD: Final = "build"
 """What a trouble is called that says an image is not there, or not what it should be."""
+ACCELERATOR: Final = "accelerator"
+"""What a trouble is called that says guests cannot be run as the user wants them to be."""
 # The banner, then the guest's own checks: what a guest must manage before its accelerator is believed.
 _PROBE: Final = [(b"", b"*frame-harness"), (b"1 selftest\n", b"=1 ok"), (b"2 exit pass\n", b"=2 ok")]
 
@@ -57,6 +59,7 @@ class Runs:
     Attributes:
         on_violated: is given a run with its guest of preflight where an invariant does not hold in it.
         on_prepared: is told what was taken down of a run that was prepared here.
+        lines: of the subject in the image of profile `cov`, where it is measured which of them run.
     Args:
         before_guests: is called before there are any.
     """
@@ -69,7 +72,7 @@ class Runs:
         self._toolchain: Toolchain | None = None
         self._images: dict[str, Image | HarnessError] = {}
         self._runs: dict[RunKey, Run] = {}
-        self._lines: CodeLines | None = None
+        self.lines: CodeLines | None = None
         self._check = "", ""
         self._troubles: list[Trouble] = []
 
@@ -94,7 +97,7 @@ class Runs:
         if not (reached := list(reached)):
             return None
         self.load(COVERAGE)
-        return summary(self._lines, reached) if self._lines else None
+        return summary(self.lines, reached) if self.lines else None
 
     def of(self, key: RunKey) -> Run:
         """The run of a key, its witnesses compared."""
@@ -122,18 +125,13 @@ class Runs:
             troubles=tuple(self._troubles),
             changed=tuple(map(changed, files)),
             lacks=tuple(dict.fromkeys(name for image in images for name in image.lacks)),
-            toolchain=self._toolchain.describe().removeprefix("toolchain: ") if self._toolchain else "",
+            toolchain=words_of(self._toolchain) if self._toolchain else "",
         )
 
     def _image(self, profile: str) -> Image:
         if profile not in self._images:
             try:
-                found = self._toolchain = self._toolchain or find_toolchain(say=self._say)
-                image = self._request.images.get(profile)
-                image = image or build(self._request.subject, profile, toolchain=found, say=self._say)
-                if self._request.measures_coverage and profile == COVERAGE:
-                    self._lines = code_lines(image, found, self._say)
-                self._images[profile] = image
+                self._images[profile] = self._made(profile)
             except HarnessError as error:
                 self._refuse(profile, error)
         kept = self._images[profile]
@@ -141,33 +139,50 @@ class Runs:
             raise kept
         return kept
 
+    def _made(self, profile: str) -> Image:
+        """An image that nobody asked for yet; a compiler is looked for where one is needed."""
+        request = self._request
+        image = request.images.get(profile)
+        if image is None:
+            image = build(request.subject, profile, toolchain=self._compiler(), say=self._say)
+        if request.measures_coverage and profile == COVERAGE:
+            self.lines = request.lines or code_lines(image, self._compiler(), self._say)
+        return image
+
+    def _compiler(self) -> Toolchain:
+        self._toolchain = self._toolchain or find_toolchain(say=self._say)
+        return self._toolchain
+
     def _refuse(self, profile: str, error: HarnessError) -> None:
         """Remember that a profile cannot be judged at all; once for all of its runs."""
         self._images[profile] = error
         if (trouble := trouble_of(BUILD, error)) not in self._troubles:
             self._troubles.append(trouble)
 
-    def take_over(self, key: RunKey, facts: Facts) -> None:
+    def take_over(self, key: RunKey, facts: Facts, *, boots: bool = True) -> None:
         """Have a run whose witnesses another process compared; nothing where it is here already.
 
+        Args:
+            boots: guests of it will be started here.
         Raises:
             HarnessError: its image is no good, or its accelerator does not work.
         """
         if key not in self._runs:
-            run = self._begun(key)
+            run = self._begun(key, boots=boots)
             take_over(run, facts)
             run.credit(*self._check)
 
-    def _begun(self, key: RunKey) -> Run:
-        image = self._image(key.profile)
-        self._before_guests()
-        machine = settled(self._request.machine(key.machine), image, self._say)
+    def _begun(self, key: RunKey, *, boots: bool = True) -> Run:
+        image, machine = self._image(key.profile), self._request.machine(key.machine)
+        if boots:
+            self._before_guests()
+            machine = settled(machine, image, self._say)
         extra = (f"red={self._request.red}",) if self._request.red else ()
         self._runs[key] = run = Run(key, image, machine, extra, self._hangs)
-        if self._lines and self._request.measures(key):
+        if self.lines and self._request.measures(key):
             if machine.accel != "tcg":
                 raise UsageError("coverage", key.machine, expected="accel tcg", actual=machine.accel)
-            run.measurement, run.pool = Measurement(self._lines), GuestPool(at_once=True, forget_boot=True)
+            run.measurement, run.pool = Measurement(self.lines), GuestPool(at_once=True, forget_boot=True)
         if self.on_violated is not None:
             run.on_violated = partial(self.on_violated, run)
         return run
@@ -195,9 +210,20 @@ class Runs:
             run.credit(*self._check)
 
 
+def words_of(toolchain: Toolchain) -> str:
+    """What evidence says of a toolchain."""
+    return toolchain.describe().removeprefix("toolchain: ")
+
+
 def settled(machine: Machine, image: Image, say: Say) -> Machine:
     """The machine with an accelerator under which this image boots and answers."""
     return settle_accel(machine, image.elf, append="nonce=probe", talk=_PROBE, say=say)
+
+
+def accelerator_trouble(error: HarnessError) -> Trouble:
+    """Say why the accelerator that was asked for does not work."""
+    message = error.summary.removeprefix(f"{ACCELERATOR}: ")
+    return Trouble(what=ACCELERATOR, message=message, next=error.next_step)
 
 
 def trouble_of(what: str, error: HarnessError) -> Trouble:

@@ -50,7 +50,10 @@ class Seen:
         planned = max((output.planned for output in self.outputs), key=len, default=())
         if self.interrupted and not planned:  # the workers were ended before they could say
             planned = tuple(map(_plan_of, self.results))
-        return self._evidence(planned, planned, self.ledgers, self.results, self._troubles)
+        # Whoever made them, and in whatever order they came: two runs of the same checks read the same.
+        place = {(one.run, one.check): number for number, one in enumerate(planned)}
+        results = sorted(self.results, key=lambda one: place.get((one.run, one.check), len(place)))
+        return self._evidence(planned, planned, self.ledgers, results, self._troubles)
 
     def of_the_runs(self) -> Evidence:
         """Evidence of tests that were not planned, without broken runs: their tests failed already."""

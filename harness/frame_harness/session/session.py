@@ -13,6 +13,7 @@ from frame_harness.base.commands import Say, speaker, tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import die_with_parent
 from frame_harness.coverage.lines import Coverage
+from frame_harness.image.code_lines import CodeLines
 from frame_harness.image.image import Image
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import CheckResult, Evidence, PlannedCheck, RunKey, decode, encode
@@ -26,6 +27,8 @@ from frame_harness.session.seen import Seen
 
 RESULT = "frame_harness_result"
 SEEN = "frame_harness_seen"
+HANDED_OVER = "frame_harness"
+"""Of the output of a process that works for another one."""
 PARENT = "frame_harness_parent"
 SENT = "frame_harness_request"
 
@@ -71,6 +74,11 @@ class Session:
         return self._runs.images
 
     @property
+    def lines(self) -> CodeLines | None:
+        """The subject's lines, where it is measured which of them run and the image for that is loaded."""
+        return self._runs.lines
+
+    @property
     def interrupted(self) -> bool:
         """Whether somebody stopped it."""
         return self._seen.interrupted
@@ -87,10 +95,14 @@ class Session:
         """Say which check runs from now on; `group` names those of its module that it shares guests with."""
         self._runs.begin_check(check, group)
 
-    def take_over(self, key: RunKey, facts: Facts) -> None:
-        """Have a run that another process prepared; its checks raise what is wrong with it."""
+    def take_over(self, key: RunKey, facts: Facts, *, boots: bool = True) -> None:
+        """Have a run that another process prepared; its checks raise what is wrong with it.
+
+        Args:
+            boots: its checks here start guests.
+        """
         with contextlib.suppress(HarnessError):
-            self._runs.take_over(key, facts)
+            self._runs.take_over(key, facts, boots=boots)
 
     def work_for_another(self, say: Say, on_prepared: Callable[[RunKey, Facts], None]) -> None:
         """Make checks for the process that this one was forked from.
@@ -115,13 +127,19 @@ class Session:
         """Take the result that a check's last report carries."""
         for name, value in report.user_properties:
             if name == RESULT and report.when == "teardown":
-                result = decode(str(value), CheckResult)
-                self._seen.results.append(result)
-                if self.listener is not None:
-                    self.listener(result)
+                self.take(decode(str(value), CheckResult))
             elif name == SEEN:
-                seen = decode(str(value), CheckResult)
-                self._seen.on_the_way.setdefault((seen.run, seen.check), seen)
+                self.take_on_the_way(decode(str(value), CheckResult))
+
+    def take(self, result: CheckResult) -> None:
+        """Have the result of a check."""
+        self._seen.results.append(result)
+        if self.listener is not None:
+            self.listener(result)
+
+    def take_on_the_way(self, met: CheckResult) -> None:
+        """Have what a check met of a clause that is not its own to judge."""
+        self._seen.on_the_way.setdefault((met.run, met.check), met)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember that somebody stopped the run; pytest's own reasons are kinds of this exception."""
@@ -141,7 +159,7 @@ class Session:
         """End the guests that are left, then hand over what was seen, or judge it."""
         mine = self.hand_over()
         if self.is_worker:
-            vars(self._config)["workeroutput"]["frame_harness"] = encode(mine)
+            vars(self._config)["workeroutput"][HANDED_OVER] = encode(mine)
             return
         self._seen.outputs.append(mine)
         self.notes = tuple(dict.fromkeys(note for output in self._seen.outputs for note in output.notes))

@@ -42,6 +42,7 @@ def run_suite(
     workers: Callable[[int], int] = lambda _: 1,
     listener: object = None,
     here: bool = False,
+    maker: object = None,
 ) -> tuple[int, Session | None]:
     """Run pytest on the suite; return its status, with its session unless it came to none.
 
@@ -49,11 +50,14 @@ def run_suite(
         workers: how many processes make the checks; is given the number of checks.
         listener: a plugin of pytest; it hears of what happens in this process.
         here: make all checks in this process, one after the other.
+        maker: a plugin of pytest that makes them in place of these processes.
     """
     asks = _Asks(request)
     listeners = (listener,) if listener else ()
     plugins = [asks, *listeners]
-    if not here:
+    if maker is not None:
+        plugins.append(maker)
+    elif not here:
         plugins.append(ForkedWorkers(workers, only_here=listeners))
     suite = suite_dir()
     with scratch() as folder, _alone():

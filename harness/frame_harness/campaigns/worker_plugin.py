@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from distributed import get_worker
+from distributed import Status, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from frame_harness.base.errors import HarnessError
@@ -44,12 +44,12 @@ main({fd}, {pid})
 """
 
 
-def hand() -> str:
+def package_resource() -> str:
     """The resource that a worker offers for this version of the package."""
     return f"frame-harness {version()}"
 
 
-class Hands(WorkerPlugin):
+class TaskPlugin(WorkerPlugin):
     """Does the tasks of one campaign on a worker; goes with the campaign, and with the worker."""
 
     def __init__(self, name: str, work: Work, command_version: str) -> None:
@@ -74,13 +74,13 @@ class Hands(WorkerPlugin):
         # Processes end with the thread that started them.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frame-harness")
         if version() == self._version:
-            await worker.set_resources(**{hand(): worker.state.nthreads})
+            await _offer(worker, package_resource())
             # To look for a compiler may take seconds; tasks that need none shall not wait.
             self._looking = asyncio.ensure_future(self._look_for_a_compiler(worker))
 
     async def _look_for_a_compiler(self, worker: Worker) -> None:
         if await asyncio.to_thread(_has_compiler):
-            await worker.set_resources(**{COMPILER: worker.state.nthreads})
+            await _offer(worker, COMPILER)
 
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002
         """End all tasks, with all that they started; return when they are gone."""
@@ -154,6 +154,18 @@ class Hands(WorkerPlugin):
             return Fetched("", error.summary)
 
 
+async def _offer(worker: Worker, resource: str) -> None:
+    """Offer a resource for as many tasks as the worker does at the same time.
+
+    Tasks that nobody could do are looked at again when a worker begins to take tasks, not when one offers
+    more: those of a campaign whose only worker died would wait for ever for the one that came instead.
+    """
+    await worker.set_resources(**{resource: worker.state.nthreads})
+    if worker.status is Status.running:
+        worker.status = Status.paused
+        worker.status = Status.running
+
+
 class Server:
     """A process that does one task at a time, as its worker knows it."""
 
@@ -213,8 +225,8 @@ class Server:
 
 def do_task(campaign: str, key: str, payload: bytes) -> Outcome:
     """Do a task; the function that dask calls on a worker."""
-    hands = cast(Hands, get_worker().plugins[campaign])
-    return hands.do(key, payload)
+    plugin = cast(TaskPlugin, get_worker().plugins[campaign])
+    return plugin.do(key, payload)
 
 
 def _has_compiler() -> bool:
