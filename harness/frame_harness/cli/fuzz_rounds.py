@@ -81,7 +81,23 @@ def fuzz_in_rounds(
         rounds.run(running, go_on, say)
     _keep(rounds, saved)
     _summary(rounds, begun, time.monotonic() - began, asked.seed)
-    return ExitCode.FAIL if rounds.scripts or begun.tally.found else ExitCode.PASS
+    return _ending(rounds, found=bool(rounds.scripts or begun.tally.found))
+
+
+def _ending(rounds: Rounds, *, found: bool) -> ExitCode:
+    """Return the status; say why it is no PASS where nothing was found."""
+    if found:
+        return ExitCode.FAIL
+    if rounds.lost:
+        click.echo(
+            f"not judged: {plural(rounds.lost, 'round')} came to no result, so what they would have found is "
+            "not known; next: go on with --resume, which plays them again"
+        )
+        return ExitCode.ERROR
+    if not rounds.commands:
+        click.echo("not judged: no round was played; next: give it more time (--time), or --commands")
+        return ExitCode.NO_TESTS
+    return ExitCode.PASS
 
 
 def _keep(rounds: Rounds, saved: SavedCorpus) -> None:
