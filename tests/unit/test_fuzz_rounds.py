@@ -22,7 +22,7 @@ from frame_harness.image.build import STEERING, build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.steering.player import Player
-from frame_harness.steering.rounds import ROUND_COMMANDS, Played, Round
+from frame_harness.steering.rounds import ROUND_COMMANDS, Played, Round, Rounds
 
 LOST = Lost(reason=Reason.DIED, detail="killed by signal 9")
 HELD = Played(histories=3, commands=ROUND_COMMANDS)
@@ -85,7 +85,7 @@ def _rounds_as_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
             running.submit(f"{self.first.seed}.{self._submitted}", self.first)
             self._submitted += 1
 
-    monkeypatch.setattr(fuzz_rounds.Rounds, "_submit", submit)
+    monkeypatch.setattr(Rounds, "_submit", submit)
 
 
 @pytest.mark.parametrize("results", [[LOST], [LOST, LOST], [HELD, LOST, HELD]], ids=["one", "all", "some"])
@@ -115,3 +115,47 @@ def test_a_campaign_whose_rounds_all_held_passes(
 ) -> None:
     assert play(Workers([HELD, HELD]), tmp_path, monkeypatch) is ExitCode.PASS
     assert "not judged" not in capsys.readouterr().out
+
+
+def identity(folder: Path, monkeypatch: pytest.MonkeyPatch, **circumstances: Any) -> str:
+    workers = Workers([HELD])
+    play(workers, folder, monkeypatch, **circumstances)
+    return workers.plans[0].identity
+
+
+def written(folder: Path, ram: str) -> Machine:
+    """A machine of one name, at one place, whose definition differs."""
+    file = folder / "own.toml"
+    file.write_text(f'type = "q35"\nram = "{ram}"\n')
+    return load_machine(file)
+
+
+@pytest.mark.parametrize(
+    "circumstances",
+    [
+        {"machine": load_machine("pc")}, {"profile": "dev"}, {"blind": False}, {"seed": 2},
+        {"corpus": Path("elsewhere")}, {"commands": ROUND_COMMANDS // 2},
+    ],
+    ids=lambda circumstances: next(iter(circumstances)),
+)  # fmt: skip
+def test_rounds_of_other_circumstances_are_another_campaign(
+    circumstances: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = identity(tmp_path, monkeypatch)
+    assert identity(tmp_path, monkeypatch) == first
+    assert identity(tmp_path, monkeypatch, **circumstances) != first
+
+
+def test_rounds_on_a_machine_file_that_was_changed_are_another_campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = identity(tmp_path, monkeypatch, machine=written(tmp_path, "64 MiB"))
+    assert identity(tmp_path, monkeypatch, machine=written(tmp_path, "65 MiB")) != first
+
+
+def test_a_campaign_of_rounds_may_be_made_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = identity(tmp_path, monkeypatch)
+    workers = Workers([HELD, HELD])
+    play(workers, tmp_path, monkeypatch)
+    assert workers.plans[0].identity == first

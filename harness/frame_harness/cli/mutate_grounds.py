@@ -27,6 +27,8 @@ from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.evidence import RunKey
 from frame_harness.judge.exit_codes import Kind
+from frame_harness.machine.definition import load_machine
+from frame_harness.machine.identity import identity_of
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.tree import memory_core
 from frame_harness.memory_core.worker import SEED
@@ -72,7 +74,8 @@ class FrameGround:
         )  # fmt: skip
         subject, machines = asked_for(request)
         texts = _of_module(subject)
-        identity = _identity(subject.sha256, texts.values(), (*self.machines, self.profile))
+        guests = (f"{name} {identity_of(machine)}" for name, machine in machines.items())
+        identity = _identity(subject.sha256, texts.values(), (*guests, self.profile))
         from frame_harness.mutation_testing.prepared import work  # noqa: PLC0415  it collects the suite
 
         began = time.monotonic()
@@ -123,7 +126,8 @@ class CoreGround:
         request = CoreRequest(kernel_src=self.kernel_src, profile=self.profile, seed=self.seed)
         subject = request.core().subject
         texts = {one.relative_to(subject.path).as_posix(): one for one in sorted(subject.path.rglob("*.rs"))}
-        identity = _identity(subject.sha256, texts.values(), (self.profile, str(self.seed)))
+        settings = (identity_of(load_machine(MACHINE)), self.profile, str(self.seed))
+        identity = _identity(subject.sha256, texts.values(), settings)
         began = time.monotonic()
         path, fresh = _kept(identity), False
         if (reference := _read(path)) is None:

@@ -18,6 +18,7 @@ from frame_harness.campaigns.images import SentImage
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
+from frame_harness.machine.identity import identity_of
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.sightings import Fault, Sighting, Sightings, sightings, survey
@@ -80,8 +81,7 @@ Spread = Running[Ask, Seen]
 
 def plan_of(machine: Machine) -> Plan[Ask, Seen]:
     """The campaign that follows faults; all else that its results depend on is in the keys of its tasks."""
-    identity = hashlib.sha256(msgspec.json.encode(machine)).hexdigest()
-    return Plan("since", play_sent, Seen, identity, (), LIMIT_S, open_ended=True)
+    return Plan("since", play_sent, Seen, identity_of(machine), (), LIMIT_S, open_ended=True)
 
 
 def asked_of(task: Task) -> AskedOf:

@@ -18,6 +18,7 @@ from frame_harness.campaigns.images import SentImage
 from frame_harness.campaigns.plan import Plan
 from frame_harness.image.compiler import Toolchain
 from frame_harness.judge.evidence import RunKey, Trouble
+from frame_harness.machine.identity import identity_of
 from frame_harness.session import results
 from frame_harness.session.one_run import RunMade, RunTask, make_run
 from frame_harness.session.plugin import SESSION
@@ -48,7 +49,8 @@ def _identity(request: SessionRequest, select: str) -> str:
     what = [
         request.subject.sha256, str(request.subject.path), request.frame_rs, select, request.accel,
         {profile: image.sha256 for profile, image in request.images.items()}, request.profiles,
-        dict(request.machines), request.any_machine, sorted(request.only), request.measures_coverage,
+        {name: identity_of(machine) for name, machine in request.machines.items()}, request.any_machine,
+        sorted(request.only), request.measures_coverage,
         request.archive is not None, request.red,
     ]  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
