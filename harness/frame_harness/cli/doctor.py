@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say, run, speaker
+from frame_harness.base.commands import Say, speaker
 from frame_harness.base.errors import HarnessError, MachineError
 from frame_harness.base.host_tools import LINKER
 from frame_harness.base.units import MIB, format_bytes
@@ -131,7 +131,7 @@ def _normal(name: str) -> str:
 def _qemu() -> Line:
     program = find_qemu(load_machine("q35").qemu)
     try:
-        version = qemu_version(program)  # such as: QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)
+        version = qemu_version(program)  # such as: QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)
     except MachineError as error:
         return Line("qemu", "", f"{program} {error.detail}\nnext: {error.next_step}")
     return Line("qemu", f"{version.removeprefix('QEMU emulator version ')}, {program}")
