@@ -88,6 +88,42 @@ def test_what_was_lost_is_tried_again(tmp_path: Path) -> None:
     assert DONE == [0, 1, 2]
 
 
+def is_small(result: Number) -> bool:
+    return result.n < 4
+
+
+def test_what_is_not_final_is_done_again_and_the_later_line_counts(tmp_path: Path) -> None:
+    run(here(tmp_path), range(3))
+    picky = Plan("tries", noted, Number, "one", is_final=is_small)
+    assert run(here(tmp_path, resume=True), range(3), picky) == squares(range(3))
+    assert DONE == [2], "the result 4 did not stand"
+    journal = Journal(tmp_path, plan_of())
+    with journal.open(resume=True):
+        journal.keep(Done("2", Number(n=3)))
+    assert run(here(tmp_path, resume=True), range(3), picky)[2] == Done("2", Number(n=3))
+    assert DONE == [], "the later line, which stands, is read"
+
+
+def test_a_later_line_that_is_not_final_takes_back_an_earlier_one(tmp_path: Path) -> None:
+    run(here(tmp_path), range(2))
+    journal = Journal(tmp_path, plan_of())
+    with journal.open(resume=True):
+        journal.keep(Done("1", Number(n=9)))
+    picky = Plan("tries", noted, Number, "one", is_final=is_small)
+    run(here(tmp_path, resume=True), range(2), picky)
+    assert DONE == [1]
+
+
+def test_what_is_done_again_is_not_counted_among_the_kept(tmp_path: Path) -> None:
+    run(here(tmp_path), range(3))
+    picky = Plan("tries", noted, Number, "one", is_final=is_small)
+    with campaign(picky, here(tmp_path, resume=True)) as running:
+        for n in range(3):
+            running.submit(str(n), Job(n=n))
+        assert len(list(running.results())) == 3
+    assert (running.progress.kept, running.progress.done) == (2, 1)
+
+
 @pytest.mark.parametrize("other", [plan_of("two"), Plan("others", act, Number, "one")], ids=["files", "name"])
 def test_another_campaign_is_not_gone_on_with(other: Plan[Job, Number], tmp_path: Path) -> None:
     run(here(tmp_path), range(2))

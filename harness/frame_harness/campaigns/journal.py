@@ -63,7 +63,7 @@ class Journal(Generic[R]):
     def __init__(self, folder: Path | None, plan: Plan[Any, R]) -> None:
         self._named, self._plan = folder, plan
         self.kept: dict[str, R] = {}
-        """Results of earlier commands. What was lost then is not among them: it is tried again."""
+        """Results of earlier commands, but for what was lost or is not final: that is tried again."""
         self._stream: IO[bytes] | None = None
 
     @property
@@ -136,14 +136,20 @@ class Journal(Generic[R]):
             os.truncate(path, whole)
         for number, text in enumerate(data[:whole].splitlines(), 1):
             try:
-                line = msgspec.json.decode(text, type=_Line)
-                if line.lost is None:
-                    self.kept[line.key] = msgspec.json.decode(line.result, type=self._plan.result)
+                self._read_line(msgspec.json.decode(text, type=_Line))
             except msgspec.MsgspecError as error:
                 raise HarnessError(
                     "results of a campaign", f"{path}:{number}", detail=f"cannot be read: {error}",
                     next_step="take the line out, so that its task is done again",
                 ) from error  # fmt: skip
+
+    def _read_line(self, line: _Line) -> None:
+        """Take what a line says of its task in place of what earlier ones did."""
+        self.kept.pop(line.key, None)
+        if line.lost is None:
+            result = msgspec.json.decode(line.result, type=self._plan.result)
+            if self._plan.is_final(result):
+                self.kept[line.key] = result
 
     def keep(self, done: Done[R]) -> None:
         """Write a result down, whole, before anybody hears of it."""
