@@ -51,6 +51,7 @@ class Cluster:
 
     def scheduler_info(self, **_: Any) -> dict[str, Any]:
         self.looked += 1
+        assert self.looked < 1000, "it waits for ever"
         return {
             "workers": {str(at): {"nthreads": 1, "resources": one} for at, one in enumerate(self.workers)}
         }
@@ -109,3 +110,37 @@ def test_a_task_that_the_scheduler_lost_is_one_message() -> None:
 
     with pytest.raises(HarnessError, match="scheduler: tcp://x:1: is gone"):
         asked(Cluster([OURS], Task(cancelled, "cancelled"))).ended()
+
+
+def none_comes() -> None:
+    raise AssertionError("nobody can do the task")
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [[OURS], [OURS, OTHERS | WITH_COMPILER], [OURS, WITH_COMPILER]],
+    ids=["none", "another version", "no version"],
+)
+def test_a_task_that_needs_a_compiler_needs_a_worker_that_has_both(workers: list[dict[str, float]]) -> None:
+    cluster = Cluster(workers, Task(none_comes, "pending"))
+    with pytest.raises(
+        HarnessError, match="no worker of this version with a Rust toolchain for 60 s"
+    ) as caught:
+        asked(cluster, needs_compiler=True).ended()
+    assert caught.value.next_step == "start some, and go on with --resume"
+
+
+def test_a_task_that_needs_a_compiler_is_waited_for_while_a_worker_has_both() -> None:
+    cluster = Cluster([OURS, OURS | WITH_COMPILER], Task(none_comes, "pending"))
+    running = asked(cluster, needs_compiler=True)
+    look = cluster.scheduler_info
+
+    def info(**_: Any) -> dict[str, Any]:
+        if cluster.looked == 100:
+            raise InterruptedError  # enough: far more than the patience
+        return look()
+
+    cluster.scheduler_info = info  # type: ignore[method-assign]
+    with pytest.raises(HarnessError, match="is gone"):
+        running.ended()
+    assert cluster.looked == 100

@@ -118,17 +118,20 @@ class OnCluster:
         except OSError as error:
             raise self._gone() from error
         self._looked = now = time.monotonic()
-        self._slots = sum(int(one["nthreads"]) for one in workers if package_resource() in one["resources"])
-        if self._slots:
+        ours = [one for one in workers if package_resource() in one["resources"]]
+        self._slots = sum(int(one["nthreads"]) for one in ours)
+        if ours:
             self._seen = now
-        if not self._compiling or any(COMPILER in one["resources"] for one in workers):
+        if not self._compiling or any(COMPILER in one["resources"] for one in ours):
             self._seen_compiler = now
 
     def _require_workers(self) -> None:
         patience = time.monotonic() - NO_WORKERS_S
         if min(self._seen, self._seen_compiler) > patience:
             return
-        lacking = "workers of this version" if self._seen <= patience else "worker with a Rust toolchain"
+        lacking = "workers of this version"
+        if self._seen > patience:
+            lacking = "worker of this version with a Rust toolchain"
         raise HarnessError(
             "scheduler", self._address, detail=f"has had no {lacking} for {NO_WORKERS_S:.0f} s",
             next_step="start some, and go on with --resume",
