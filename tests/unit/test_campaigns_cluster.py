@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
+from distributed import Client
 
 from frame_harness.base.errors import HarnessError, MissingToolError, UsageError
 from frame_harness.campaigns import dask_settings, on_cluster
@@ -24,7 +25,7 @@ from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.plan import Settings
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.campaign_tasks import Job, Kind, Request, plan_of
-from tests.support.clusters import PROGRAM, remote
+from tests.support.clusters import PROGRAM, remote, scheduler
 from tests.support.doors import GONE_S, PATIENCE_S, SOURCES, Door, announced, write_machine
 
 COMMAND = (sys.executable, "-c", "from tests.support.campaign_tasks import main; main()")
@@ -180,6 +181,23 @@ def test_a_worker_of_another_version_is_refused(there: tuple[str, Door], tmp_pat
         ):
             pass
     assert kept(tmp_path / "c") == []
+
+
+def test_a_worker_that_its_scheduler_sends_away_leaves_the_others(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    with (
+        scheduler(tmp_path / "s") as address,
+        Door([*PROGRAM, "worker", address, "--workers", "2"], tmp_path / "w") as worker,
+    ):
+        assert worker.said("Ctrl-C ends"), worker.end()[1]
+        with Client(address, set_as_default=False) as client:
+            first, second = client.scheduler_info(n_workers=-1)["workers"]
+            client.retire_workers([first], close_workers=True)
+            assert worker.said(f"1 worker of {address} ended; 1 of 2 go on"), worker.end()[1]
+            client.retire_workers([second], close_workers=True)
+        status, out = worker.end()
+    assert (status, worker.left_behind()) == (ExitCode.ERROR, ())
+    assert "all that were here have ended; the scheduler is there" in out
 
 
 def test_a_compiler_that_a_worker_finds_late_is_waited_for(tmp_path: Path) -> None:
