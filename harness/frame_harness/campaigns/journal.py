@@ -13,7 +13,7 @@ from typing import IO, Any, Final, Generic
 
 import msgspec
 
-from frame_harness.base.disk import writing
+from frame_harness.base.disk import make_folder, writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record
 from frame_harness.campaigns.done import Done, Lost
@@ -81,13 +81,16 @@ class Journal(Generic[R]):
         """
         if resume:
             require_campaign(self._folder)
-        with writing(self._folder, instead=ANOTHER_FOLDER):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / LOCK).open("ab") as lock:
-                self._lock(lock)
-                self._begin(resume=resume)
-                with (self._folder / RESULTS).open("ab", buffering=0) as self._stream:
-                    yield
+        make_folder(self._folder, ANOTHER_FOLDER)
+        with contextlib.ExitStack() as stack:
+            with writing(self._folder, ANOTHER_FOLDER):
+                lock = stack.enter_context((self._folder / LOCK).open("ab"))
+            self._lock(lock)
+            self._begin(resume=resume)
+            with writing(self._folder, ANOTHER_FOLDER):
+                results = (self._folder / RESULTS).open("ab", buffering=0)
+            self._stream = stack.enter_context(results)
+            yield
 
     def _lock(self, lock: IO[bytes]) -> None:
         try:
@@ -130,10 +133,11 @@ class Journal(Generic[R]):
         path = self._folder / RESULTS
         if not path.is_file():
             return
-        data = path.read_bytes()
+        data = _bytes_of(path)
         whole = data.rfind(b"\n") + 1
         if whole < len(data):  # the command died while it wrote
-            os.truncate(path, whole)
+            with writing(path, ANOTHER_FOLDER):
+                os.truncate(path, whole)
         for number, text in enumerate(data[:whole].splitlines(), 1):
             try:
                 self._read_line(msgspec.json.decode(text, type=_Line))
@@ -165,9 +169,20 @@ class Journal(Generic[R]):
                 data = data[self._stream.write(data) :]
 
 
-def _read(note: Path) -> CampaignRecord:
+def _bytes_of(path: Path) -> bytes:
     try:
-        return msgspec.json.decode(note.read_bytes(), type=CampaignRecord)
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "--resume", str(path), detail=f"cannot be read: {error.strerror}",
+            next_step=f"get leave to read it, or {ANOTHER_FOLDER}",
+        ) from error  # fmt: skip
+
+
+def _read(note: Path) -> CampaignRecord:
+    data = _bytes_of(note)
+    try:
+        return msgspec.json.decode(data, type=CampaignRecord)
     except msgspec.MsgspecError as error:
         raise UsageError(
             "--resume", str(note), detail=f"cannot be read: {error}", next_step="begin a new campaign"
