@@ -40,6 +40,7 @@ class Kind(StrEnum):
     MEMORY_LEFT = "memory left"
     REFUSE = "refuse"
     BUG = "bug"
+    EXIT = "exit"
     LEAVE = "leave"
     ANNOUNCE = "announce"
     FILE = "file"
@@ -75,6 +76,8 @@ def act(job: Job) -> Number:
         raise UsageError("number", str(job.n), expected="another", actual="this", next_step="choose another")
     if job.kind is Kind.BUG:
         raise ZeroDivisionError(f"not by {job.n}")
+    if job.kind is Kind.EXIT:
+        sys.exit(job.n)
     return Number(n=_number(job))
 
 

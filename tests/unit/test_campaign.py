@@ -35,6 +35,7 @@ from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.scripts import FoundOn, Script, parse
 from frame_harness.histories.shrink import shrink
 from frame_harness.histories.steps import Cached, Got, Listed, Step
+from frame_harness.steering.causes import Cause
 
 N_FRAMES = 6000
 GIVEN = [range(1, 2100), range(4200, N_FRAMES - 1)]
@@ -440,6 +441,20 @@ def test_shortening_keeps_to_the_clause_it_began_with() -> None:
     first = play([Step(number, Op.ALLOC, (Recipe(),)) for number in range(9)])
     assert first is not None
     assert len(shrink(first, play).steps) == 4
+
+
+def test_shortening_keeps_to_the_cause_where_that_is_its_key() -> None:
+    def play(steps: Sequence[Step]) -> Failure | None:
+        if len(steps) > 5:
+            return failure("A", steps)
+        other = Difference("payload", "", "", "")
+        return replace(failure("A", steps), difference=other) if steps else None
+
+    first = play([Step(number, Op.ALLOC, (Recipe(),)) for number in range(9)])
+    assert first is not None
+    assert len(shrink(first, play).steps) == 1
+    shortest = shrink(first, play, Cause.of)
+    assert (len(shortest.steps), shortest.difference.kind) == (6, "slot")
 
 
 # ---- scripts ----------------------------------------------------------------------------------------------

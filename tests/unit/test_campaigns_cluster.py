@@ -16,15 +16,16 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
+from distributed import Client
 
 from frame_harness.base.errors import HarnessError, MissingToolError, UsageError
-from frame_harness.campaigns import dask_settings
+from frame_harness.campaigns import dask_settings, on_cluster
 from frame_harness.campaigns.done import Lost
 from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.plan import Settings
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.campaign_tasks import Job, Kind, Request, plan_of
-from tests.support.clusters import PROGRAM, remote
+from tests.support.clusters import PROGRAM, remote, scheduler
 from tests.support.doors import GONE_S, PATIENCE_S, SOURCES, Door, announced, write_machine
 
 COMMAND = (sys.executable, "-c", "from tests.support.campaign_tasks import main; main()")
@@ -179,6 +180,63 @@ def test_a_worker_of_another_version_is_refused(there: tuple[str, Door], tmp_pat
             campaign(plan_of(), Settings(None, address, tmp_path / "c", False, None)),
         ):
             pass
+    assert kept(tmp_path / "c") == []
+
+
+def test_a_worker_that_its_scheduler_sends_away_leaves_the_others(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    with (
+        scheduler(tmp_path / "s") as address,
+        Door([*PROGRAM, "worker", address, "--workers", "2"], tmp_path / "w") as worker,
+    ):
+        assert worker.said("Ctrl-C ends"), worker.end()[1]
+        with Client(address, set_as_default=False) as client:
+            first, second = client.scheduler_info(n_workers=-1)["workers"]
+            client.retire_workers([first], close_workers=True)
+            assert worker.said(f"1 worker of {address} ended; 1 of 2 go on"), worker.end()[1]
+            client.retire_workers([second], close_workers=True)
+        status, out = worker.end()
+    assert (status, worker.left_behind()) == (ExitCode.ERROR, ())
+    assert "all that were here have ended; the scheduler is there" in out
+
+
+def test_a_compiler_that_a_worker_finds_late_is_waited_for(tmp_path: Path) -> None:
+    found, fifo, own = tmp_path / "found", tmp_path / "fifo", tmp_path / "bin"
+    os.mkfifo(fifo)
+    descriptor = os.open(fifo, os.O_RDWR)  # both ways: neither side waits for the other to open it
+    own.mkdir()
+    rustc = own / "rustc"
+    rustc.write_text(f'#!/bin/sh\n[ -e {found} ] || read _ < {fifo}\nexec {shutil.which("rustc")} "$@"\n')
+    rustc.chmod(0o755)
+    env = {
+        "PATH": f"{own}:{os.environ['PATH']}", "FRAME_HARNESS_CACHE": str(tmp_path / "cache"),
+        "FRAME_HARNESS_TOOLCHAIN": "installed-target",
+    }  # fmt: skip
+    with remote(tmp_path, env) as (address, _):
+        settings = Settings(None, address, tmp_path / "c", False, None)
+        came = []
+        with campaign(plan_of(), settings) as running:
+            running.submit("compiles", Job(n=3), needs_compiler=True)
+            running.submit("plain", Job(n=2))
+            for done in running.results():
+                came.append(done.key)
+                if done.key == "plain":
+                    found.touch()
+                    os.write(descriptor, b"\n")
+    os.close(descriptor)
+    assert came == ["plain", "compiles"], "the worker took other tasks while it looked"
+
+
+def test_a_cluster_without_any_compiler_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_cluster, "NO_WORKERS_S", 3.0)
+    with remote(tmp_path, {"FRAME_HARNESS_TOOLCHAIN": "nonesuch"}) as (address, _):
+        settings = Settings(None, address, tmp_path / "c", False, None)
+        with campaign(plan_of(), settings) as running:
+            running.submit("compiles", Job(n=3), needs_compiler=True)
+            with pytest.raises(HarnessError, match="no worker of this version with a Rust toolchain for 3 s"):
+                list(running.results())
     assert kept(tmp_path / "c") == []
 
 

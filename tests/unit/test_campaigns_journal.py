@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from frame_harness.base.disk import Unwritable
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.campaigns.done import Lost, Reason
 from frame_harness.campaigns.engine import Done, campaign
@@ -88,6 +90,42 @@ def test_what_was_lost_is_tried_again(tmp_path: Path) -> None:
     assert DONE == [0, 1, 2]
 
 
+def is_small(result: Number) -> bool:
+    return result.n < 4
+
+
+def test_what_is_not_final_is_done_again_and_the_later_line_counts(tmp_path: Path) -> None:
+    run(here(tmp_path), range(3))
+    picky = Plan("tries", noted, Number, "one", is_final=is_small)
+    assert run(here(tmp_path, resume=True), range(3), picky) == squares(range(3))
+    assert DONE == [2], "the result 4 did not stand"
+    journal = Journal(tmp_path, plan_of())
+    with journal.open(resume=True):
+        journal.keep(Done("2", Number(n=3)))
+    assert run(here(tmp_path, resume=True), range(3), picky)[2] == Done("2", Number(n=3))
+    assert DONE == [], "the later line, which stands, is read"
+
+
+def test_a_later_line_that_is_not_final_takes_back_an_earlier_one(tmp_path: Path) -> None:
+    run(here(tmp_path), range(2))
+    journal = Journal(tmp_path, plan_of())
+    with journal.open(resume=True):
+        journal.keep(Done("1", Number(n=9)))
+    picky = Plan("tries", noted, Number, "one", is_final=is_small)
+    run(here(tmp_path, resume=True), range(2), picky)
+    assert DONE == [1]
+
+
+def test_what_is_done_again_is_not_counted_among_the_kept(tmp_path: Path) -> None:
+    run(here(tmp_path), range(3))
+    picky = Plan("tries", noted, Number, "one", is_final=is_small)
+    with campaign(picky, here(tmp_path, resume=True)) as running:
+        for n in range(3):
+            running.submit(str(n), Job(n=n))
+        assert len(list(running.results())) == 3
+    assert (running.progress.kept, running.progress.done) == (2, 1)
+
+
 @pytest.mark.parametrize("other", [plan_of("two"), Plan("others", act, Number, "one")], ids=["files", "name"])
 def test_another_campaign_is_not_gone_on_with(other: Plan[Job, Number], tmp_path: Path) -> None:
     run(here(tmp_path), range(2))
@@ -107,6 +145,42 @@ def test_a_folder_without_a_campaign_is_not_gone_on_with(tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"expected the folder of a campaign, got no campaign\.json"):
         run(here(tmp_path / "nowhere", resume=True), range(2))
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("/proc/x", "no folder can be made there: No such file or directory"),
+        ("/proc/x/y", "no folder can be made there: No such file or directory"),
+        ("file/x", "no folder can be made there: Not a directory"),
+        ("file", "no folder can be made there: File exists"),
+        ("x" * 300, "no folder can be made there: File name too long"),
+    ],
+)
+def test_a_folder_that_cannot_be_is_one_message(place: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unwritable) as caught:
+        run(here(tmp_path / place), range(1))
+    assert caught.value.summary == f"cannot be written: {tmp_path / place}: {why}"
+    assert caught.value.next_step == "name another folder"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENOSPC])
+def test_what_else_goes_wrong_in_a_campaign_is_not_told_as_its_folder(number: int, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=f"Errno {number}") as caught, campaign(plan_of(), here(tmp_path)):
+        raise OSError(number, "of something else")
+    assert not isinstance(caught.value, HarnessError)
+
+
+def test_results_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(here(tmp_path), range(1))
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(UsageError, match=r"--resume: .*: cannot be read: Permission denied"):
+        run(here(tmp_path, resume=True), range(1))
 
 
 def test_two_commands_do_not_work_on_one_folder(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import psutil
 import pytest
 
-from frame_harness.base.errors import UsageError
+from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.campaigns.done import Reason
 from frame_harness.campaigns.task_server import IDLE, Watch
 from frame_harness.campaigns.tasks import Came, Ended, Fetched, Outcome, Raised, Wanted, Work
@@ -112,6 +112,15 @@ def test_a_bug_keeps_its_trace_for_who_reports_it(served: Served) -> None:
     assert isinstance(outcome, Raised)
     error = outcome.again()
     assert isinstance(error, ZeroDivisionError) and "in act" in error.__notes__[0]
+
+
+def test_a_task_that_asks_for_a_status_does_not_end_the_command_with_it(served: Served) -> None:
+    outcome = served.do(Kind.EXIT, 0)
+    assert isinstance(outcome, Raised)
+    error = outcome.again()
+    assert isinstance(error, HarnessError)
+    assert error.summary == "task: its work ended with SystemExit 0"
+    assert holds(served)
 
 
 def test_what_a_task_started_is_gone_with_it(served: Served) -> None:

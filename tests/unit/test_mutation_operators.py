@@ -177,6 +177,41 @@ def test_what_is_no_rust_is_refused(text: bytes, words: str) -> None:
         mutants_of({"a.rs": text})
 
 
+PATTERNS = [
+    "Foo { .. }", "Foo { a: 1, .. }", "Some(n) if n > 3", "ref y", "ref mut y", "n @ 1..=3", "&mut _",
+    "1 | 2,", "..=3", "[first, .., last]", "box_(x) if matches!(x, ref y)", "Some(\n// a comment, (\n_)",
+    'Held("),", _)', "b')'",
+]  # fmt: skip
+SCRUTINEES = [
+    "n + m", "a::<B, C<D>>(n)", "n as V<A, B>", "<A as B<C, D>>::of(n)", "n < m", "(n < m, n > m)",
+    "*n", '"a, b"', "','", "n /* a, b */", "n >> 1 > 2", "f(|a, b| a < b)", "[n, m]", "x as usize >> 2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_that_is_no_expression_takes_nothing_from_what_is_around_it(pattern: str) -> None:
+    text = SLOT + 'fn f(n: u64) -> bool { assert!(matches!(g(n + 1), %s), "a"); put(n + 2); n < 5 }'
+    found = {(one.operator, one.after, one.line) for one in mutants_of({"a.rs": (text % pattern).encode()})}
+    plain = {(one.operator, one.after, one.line) for one in mutants_of({"a.rs": (text % "3").encode()})}
+    lines = pattern.count("\n")
+    kinds = {(operator, after.replace(pattern, "3")) for operator, after, _ in found}
+    assert kinds == {(operator, after) for operator, after, _ in plain}
+    assert max(line for _, _, line in found) == max(line for _, _, line in plain) + lines * (lines > 0)
+
+
+@pytest.mark.parametrize("scrutinee", SCRUTINEES)
+def test_the_first_argument_of_matches_ends_at_its_own_comma(scrutinee: str) -> None:
+    two = f"put(matches!({scrutinee}, Foo {{ a: 7, .. }})); put(matches!({scrutinee}, 1));"
+    text = f"{SLOT}fn f(n: u64) {{ {two} }}"
+    found = [(one.operator, one.after) for one in mutants_of({"a.rs": text.encode()}) if one.function == "f"]
+    assert (T.UNARY, f"!matches!({scrutinee}, Foo {{ a: 7, .. }})") in found
+    assert (T.UNARY, f"!matches!({scrutinee}, 1)") in found
+    alone = f"{SLOT}fn f(n: u64) {{ put({scrutinee}); }}"
+    own = [one for one in mutants_of({"a.rs": alone.encode()}) if one.function == "f"]
+    once = [one for one in own if one.operator is T.ARITHMETIC]
+    assert [operator for operator, _ in found].count(T.ARITHMETIC) == 2 * len(once)
+
+
 def test_types_are_those_of_all_files() -> None:
     files = {"slot.rs": SLOT.encode(), "user.rs": b"fn f(s: &Slot) { s.count.load(o); }"}
     assert [one.after for one in mutants_of(files) if one.operator is Operator.WRONG_FIELD] == ["flags"]

@@ -278,6 +278,28 @@ def test_a_campaign_that_goes_on_judges_no_mutant_twice(tmp_path: Path) -> None:
     assert again.mutants == first.mutants
 
 
+def test_a_mutant_that_the_harness_could_not_judge_is_judged_when_the_campaign_goes_on(
+    tmp_path: Path,
+) -> None:
+    def full(task: Nothing) -> Judged:
+        fate = FATES[task.key]
+        return judged(Fate.ERROR if fate is Fate.KILLED else fate, key=task.key)
+
+    asked = []
+
+    def noted(task: Nothing) -> Judged:
+        asked.append(task.key)
+        return by_table(task)
+
+    first = course(tmp_path / "campaign", work=full).report()
+    assert status(first.total, 0) is ExitCode.ERROR
+    again = course(tmp_path / "campaign", resume=True, work=noted).report()
+    assert asked == [one.mutant.key for one in first.of(Fate.ERROR)] and len(asked) == 1
+    assert (again.total.errors, again.total.score) == (0, 0.5)
+    course(tmp_path / "campaign", resume=True, work=noted)
+    assert len(asked) == 1, "the later line counts"
+
+
 def test_a_stopped_campaign_reports_what_came_until_then(tmp_path: Path) -> None:
     def stops(task: Nothing) -> Judged:
         if FATES[task.key] is Fate.EQUIVALENT:

@@ -21,6 +21,8 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _OF_WRITING: Final = (*_FULL, errno.EROFS)
 """What nothing but writing ends with."""
 _REFUSED: Final = (errno.EACCES, errno.EPERM)
+_OF_MAKING: Final = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+"""What making a folder ends with where there can be none, such as in /proc."""
 # What libc, Rust and linkers say of them. That a file may not be read or run is another matter.
 _SAID: Final = (
     (errno.ENOSPC, re.compile(r"No space left on device|os error 28\b")),
@@ -42,12 +44,12 @@ class Unwritable(HarnessError):
 
     def __init__(self, path: Path, code: int, *, said: str = "", instead: str = "") -> None:
         self.path, self.code, self.said = path, code, said
-        do = "make room there" if code in _FULL else "get leave to write there"
+        do = "make room there, or " if code in _FULL else "get leave to write there, or "
         super().__init__(
             "disk full" if code in _FULL else "cannot be written",
             str(path),
-            detail=_room(path) if code == errno.ENOSPC else os.strerror(code),
-            next_step=f"{do}, or {instead or _instead(path)}",
+            detail=_why(path, code),
+            next_step=f"{'' if code in _OF_MAKING else do}{instead or _instead(path)}",
             evidence=said,
         )
 
@@ -90,6 +92,23 @@ def writing(path: Path, instead: str = "") -> Iterator[None]:
         if (told := _while_writing(error, path, instead)) is None:
             raise
         raise told from error
+
+
+def make_folder(folder: Path, instead: str = "") -> None:
+    """Make a folder with all that it lies in, unless it is there.
+
+    Args:
+        instead: what the user may do but make room; else it follows from the place.
+    Raises:
+        Unwritable: there is no room, or no leave, or no folder can be there.
+    """
+    try:
+        with writing(folder, instead):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in _OF_MAKING:
+            raise
+        raise Unwritable(folder, error.errno, instead=instead) from error
 
 
 @contextlib.contextmanager
@@ -176,6 +195,12 @@ def tell(error: Unwritable) -> None:
     """Say once, for all files of one cause, that something is not kept for the next time."""
     text = f"{error.summary}: so it is made again each time; next: {error.next_step}"
     tell_once(text, cause=f"{error.what}: {error.next_step}")
+
+
+def _why(path: Path, code: int) -> str:
+    if code == errno.ENOSPC:
+        return _room(path)
+    return f"no folder can be made there: {os.strerror(code)}" if code in _OF_MAKING else os.strerror(code)
 
 
 def _room(path: Path) -> str:

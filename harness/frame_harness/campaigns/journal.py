@@ -13,7 +13,7 @@ from typing import IO, Any, Final, Generic
 
 import msgspec
 
-from frame_harness.base.disk import writing
+from frame_harness.base.disk import make_folder, writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record
 from frame_harness.campaigns.done import Done, Lost
@@ -98,7 +98,7 @@ class Journal(Generic[R]):
     def __init__(self, folder: Path | None, plan: Plan[Any, R]) -> None:
         self._named, self._plan = folder, plan
         self.kept: dict[str, R] = {}
-        """Results of earlier commands. What was lost then is not among them: it is tried again."""
+        """Results of earlier commands, but for what was lost or is not final: that is tried again."""
         self._stream: IO[bytes] | None = None
 
     @property
@@ -116,13 +116,16 @@ class Journal(Generic[R]):
         """
         if resume:
             require_campaign(self._folder)
-        with writing(self._folder, instead=ANOTHER_FOLDER):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / LOCK).open("ab") as lock:
-                self._lock(lock)
-                self._begin(resume=resume)
-                with (self._folder / RESULTS).open("ab", buffering=0) as self._stream:
-                    yield
+        make_folder(self._folder, ANOTHER_FOLDER)
+        with contextlib.ExitStack() as stack:
+            with writing(self._folder, ANOTHER_FOLDER):
+                lock = stack.enter_context((self._folder / LOCK).open("ab"))
+            self._lock(lock)
+            self._begin(resume=resume)
+            with writing(self._folder, ANOTHER_FOLDER):
+                results = (self._folder / RESULTS).open("ab", buffering=0)
+            self._stream = stack.enter_context(results)
+            yield
 
     def _lock(self, lock: IO[bytes]) -> None:
         try:
@@ -151,20 +154,27 @@ class Journal(Generic[R]):
         path = self._folder / RESULTS
         if not path.is_file():
             return
-        data = path.read_bytes()
+        data = _bytes_of(path)
         whole = data.rfind(b"\n") + 1
         if whole < len(data):  # the command died while it wrote
-            os.truncate(path, whole)
+            with writing(path, ANOTHER_FOLDER):
+                os.truncate(path, whole)
         for number, text in enumerate(data[:whole].splitlines(), 1):
             try:
-                line = msgspec.json.decode(text, type=_Line)
-                if line.lost is None:
-                    self.kept[line.key] = msgspec.json.decode(line.result, type=self._plan.result)
+                self._read_line(msgspec.json.decode(text, type=_Line))
             except msgspec.MsgspecError as error:
                 raise HarnessError(
                     "results of a campaign", f"{path}:{number}", detail=f"cannot be read: {error}",
                     next_step="take the line out, so that its task is done again",
                 ) from error  # fmt: skip
+
+    def _read_line(self, line: _Line) -> None:
+        """Take what a line says of its task in place of what earlier ones did."""
+        self.kept.pop(line.key, None)
+        if line.lost is None:
+            result = msgspec.json.decode(line.result, type=self._plan.result)
+            if self._plan.is_final(result):
+                self.kept[line.key] = result
 
     def keep(self, done: Done[R]) -> None:
         """Write a result down, whole, before anybody hears of it."""
@@ -180,9 +190,20 @@ class Journal(Generic[R]):
                 data = data[self._stream.write(data) :]
 
 
-def _read(note: Path) -> CampaignRecord:
+def _bytes_of(path: Path) -> bytes:
     try:
-        return msgspec.json.decode(note.read_bytes(), type=CampaignRecord)
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "--resume", str(path), detail=f"cannot be read: {error.strerror}",
+            next_step=f"get leave to read it, or {ANOTHER_FOLDER}",
+        ) from error  # fmt: skip
+
+
+def _read(note: Path) -> CampaignRecord:
+    data = _bytes_of(note)
+    try:
+        return msgspec.json.decode(data, type=CampaignRecord)
     except msgspec.MsgspecError as error:
         raise UsageError(
             "--resume", str(note), detail=f"cannot be read: {error}", next_step="begin a new campaign"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import queue
 import time
@@ -79,9 +80,7 @@ class OnCluster:
 
     def ended(self) -> tuple[str, Outcome]:
         while True:
-            if time.monotonic() > self._looked + LOOK_S:
-                self._look()
-                self._require_workers()
+            self._look_again()
             try:
                 name, future = self._ended.get(timeout=LOOK_S)
             except queue.Empty:
@@ -92,14 +91,23 @@ class OnCluster:
             return name, outcome
 
     def _outcome(self, future: Future[Outcome]) -> Outcome:
-        try:
-            return future.result()
-        except KilledWorker as error:
-            return Ended(Reason.DIED, f"the workers that had it died, the last one was {error.last_worker}")
-        except BaseException as error:
-            if future.status in ("cancelled", "lost"):
-                raise self._gone() from error
-            raise
+        while True:
+            try:
+                return future.result(timeout=LOOK_S)
+            except TimeoutError:  # the worker that had it is gone, and another one does it again
+                self._look_again()
+            except KilledWorker as error:
+                died = f"the workers that had it died, the last one was {error.last_worker}"
+                return Ended(Reason.DIED, died)
+            except (Exception, asyncio.CancelledError) as error:  # Ctrl-C is none of them
+                if future.status in ("cancelled", "lost"):
+                    raise self._gone() from error
+                raise
+
+    def _look_again(self) -> None:
+        if time.monotonic() > self._looked + LOOK_S:
+            self._look()
+            self._require_workers()
 
     def _look(self) -> None:
         """Count the tasks that workers of this version can do at the same time."""
@@ -110,17 +118,20 @@ class OnCluster:
         except OSError as error:
             raise self._gone() from error
         self._looked = now = time.monotonic()
-        self._slots = sum(int(one["nthreads"]) for one in workers if package_resource() in one["resources"])
-        if self._slots:
+        ours = [one for one in workers if package_resource() in one["resources"]]
+        self._slots = sum(int(one["nthreads"]) for one in ours)
+        if ours:
             self._seen = now
-        if not self._compiling or any(COMPILER in one["resources"] for one in workers):
+        if not self._compiling or any(COMPILER in one["resources"] for one in ours):
             self._seen_compiler = now
 
     def _require_workers(self) -> None:
         patience = time.monotonic() - NO_WORKERS_S
         if min(self._seen, self._seen_compiler) > patience:
             return
-        lacking = "workers of this version" if self._seen < patience else "worker with a Rust toolchain"
+        lacking = "workers of this version"
+        if self._seen > patience:
+            lacking = "worker of this version with a Rust toolchain"
         raise HarnessError(
             "scheduler", self._address, detail=f"has had no {lacking} for {NO_WORKERS_S:.0f} s",
             next_step="start some, and go on with --resume",

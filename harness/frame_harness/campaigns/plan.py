@@ -14,6 +14,11 @@ P = TypeVar("P", bound=Record)
 R = TypeVar("R", bound=Record)
 
 
+def always(_: Record) -> bool:
+    """Take every result for final."""
+    return True
+
+
 @dataclass(frozen=True)
 class Plan(Generic[P, R]):
     """What each task of a campaign does.
@@ -28,6 +33,7 @@ class Plan(Generic[P, R]):
         limit_s: a task that takes longer, in CPU time and in time, is ended with all its guests, and is lost.
         is_finding: whether a result counts as a finding in the line of progress; None where none does.
         open_ended: nobody knows beforehand how many tasks there are.
+        is_final: whether a kept result stands; a task whose result does not is done again on `--resume`.
     """
 
     name: str
@@ -38,6 +44,7 @@ class Plan(Generic[P, R]):
     limit_s: float = 600.0
     is_finding: Callable[[R], bool] | None = None
     open_ended: bool = False
+    is_final: Callable[[R], bool] = always
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Final
 
 from frame_harness.base.commands import Say
@@ -22,6 +22,8 @@ JOIN_S: Final = 30.0
 """For a worker to be taken by its scheduler."""
 
 Serve = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+Ends = Callable[[], Coroutine[Any, Any, Any]]
+"""Waits for the end of a worker."""
 
 
 def serve_scheduler(host: str, port: int, say: Say) -> None:
@@ -58,7 +60,7 @@ def serve_workers(address: str, count: int | None, say: Say) -> None:
     Args:
         count: how many; None for one on each core.
     Raises:
-        HarnessError: nobody answers there, or the scheduler is gone.
+        HarnessError: nobody answers there, the scheduler is gone, or all workers have ended.
     """
     load_dask()
     from distributed import Nanny  # noqa: PLC0415  an extra of the package
@@ -85,17 +87,44 @@ def serve_workers(address: str, count: int | None, say: Say) -> None:
                 why = " ".join(str(error.__cause__ or error).split())
                 raise _gone(address, f"does not take these workers: {why}") from error
             say(f"{plural(n_workers, 'worker')} of {address}; Ctrl-C ends them")
-            ends = [
-                asyncio.ensure_future(stop.wait()),
-                *(asyncio.ensure_future(n.finished()) for n in nannies),
-            ]
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for end in ends:
-                end.cancel()
-            if not stop.is_set():
-                raise _gone(address, "is gone, and so are its workers here")
+            await _until_they_end(address, [nanny.finished for nanny in nannies], stop, say)
 
     _until_interrupted(serve)
+
+
+async def _until_they_end(address: str, ends: Sequence[Ends], stop: asyncio.Event, say: Say) -> None:
+    """Return when `stop` is set; one worker that ends leaves the others to go on.
+
+    Raises:
+        HarnessError: the scheduler is gone, or all workers have ended.
+    """
+    stopped = asyncio.ensure_future(stop.wait())
+    living = {asyncio.ensure_future(end()) for end in ends}
+    try:
+        while living:
+            done, _ = await asyncio.wait({stopped, *living}, return_when=asyncio.FIRST_COMPLETED)
+            if stopped in done:
+                return
+            living = {one for one in living if one not in done}
+            if not await asyncio.to_thread(_answers, address):
+                raise _gone(address, "is gone, and so are its workers here")
+            if living:
+                say(f"{plural(len(done), 'worker')} of {address} ended; {len(living)} of {len(ends)} go on")
+        raise HarnessError(
+            "workers", address, detail="all that were here have ended; the scheduler is there",
+            next_step="start this again",
+        )  # fmt: skip
+    finally:
+        for one in (stopped, *living):
+            one.cancel()
+
+
+def _answers(address: str) -> bool:
+    try:
+        require_answer(address)
+    except HarnessError:
+        return False
+    return True
 
 
 def _gone(address: str, how: str) -> HarnessError:
@@ -125,7 +154,10 @@ def _until_interrupted(serve: Serve) -> None:
     try:
         ended.result()
     finally:
-        loop, stop = ready.result()
-        with contextlib.suppress(RuntimeError):  # it is closed already
-            loop.call_soon_threadsafe(stop.set)
+        either: tuple[Future[Any], ...] = (ready, ended)
+        wait(either, return_when=FIRST_COMPLETED)  # it may end before it begins to serve
+        if ready.done():
+            loop, stop = ready.result()
+            with contextlib.suppress(RuntimeError):  # it is closed already
+                loop.call_soon_threadsafe(stop.set)
         thread.join()

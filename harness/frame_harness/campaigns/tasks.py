@@ -52,7 +52,11 @@ class Raised:
     def of(cls, error: BaseException) -> Raised:
         """Keep an error for another process; of one that cannot travel the words."""
         trace = "".join(traceback.format_exception(error))
-        if not isinstance(error, HarnessError):
+        if not isinstance(error, Exception):
+            # As it is, it would end the command: as a PASS where a task asks for the status 0.
+            told = f"{type(error).__name__} {error}".strip()
+            error = HarnessError("task", detail=f"its work ended with {told}", evidence=trace)
+        elif not isinstance(error, HarnessError):
             error.__cause__ = None
             error.add_note(f"in the process of a task:\n{trace}")
         try:

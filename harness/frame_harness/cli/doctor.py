@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say, run, speaker
-from frame_harness.base.errors import HarnessError
+from frame_harness.base.commands import Say, speaker
+from frame_harness.base.errors import HarnessError, MachineError
 from frame_harness.base.host_tools import LINKER
 from frame_harness.base.units import MIB, format_bytes
 from frame_harness.image import cache_limit, cargo_config
@@ -23,6 +23,7 @@ from frame_harness.image.isolation import cargo_home, users_home
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.firmware import QBOOT, find_qboot, find_qemu
+from frame_harness.machine.identity import qemu_version
 
 GUEST_BYTES = 512 * MIB  # what a run of the suite keeps resident at most: two guests and what they touch
 
@@ -129,11 +130,10 @@ def _normal(name: str) -> str:
 
 def _qemu() -> Line:
     program = find_qemu(load_machine("q35").qemu)
-    finished = run([program, "--version"], what="asking QEMU")
-    # QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)
-    version = finished.out.splitlines()[0] if finished.out else finished.last_words()
-    if finished.status != 0:
-        return Line("qemu", "", f"{program} does not start: {version}\nnext: install qemu-system-x86 again")
+    try:
+        version = qemu_version(program)  # such as: QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)
+    except MachineError as error:
+        return Line("qemu", "", f"{program} {error.detail}\nnext: {error.next_step}")
     return Line("qemu", f"{version.removeprefix('QEMU emulator version ')}, {program}")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from frame_harness.base.commands import Step
-from frame_harness.base.disk import writing
+from frame_harness.base.disk import make_folder, writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
@@ -129,10 +129,11 @@ def _counting(image: Image) -> Image | None:
 
 
 def _require_room(folder: Path, option: str) -> None:
-    with writing(folder, instead=f"name another folder: {option}"):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as trial:  # better to know now than with the first finding
-            trial.write(bytes(PAGE_SIZE))
+    instead = f"name another folder: {option}"
+    make_folder(folder, instead)
+    # Better to know now than with the first finding.
+    with writing(folder, instead), tempfile.TemporaryFile(dir=folder) as trial:
+        trial.write(bytes(PAGE_SIZE))
 
 
 def _say(text: str) -> None:

@@ -6,8 +6,10 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
+import msgspec
 
 from frame_harness.base.commands import Say
 from frame_harness.base.disk import writing
@@ -21,6 +23,7 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.histories.scripts import Script
 from frame_harness.image.store import write_whole
 from frame_harness.judge.exit_codes import ExitCode
+from frame_harness.machine.identity import identity_of
 from frame_harness.steering.campaign import Campaign
 from frame_harness.steering.folder import name_of
 from frame_harness.steering.player import Player
@@ -60,7 +63,7 @@ def fuzz_in_rounds(
         counting=None if counting is None else SentImage.of(counting), machine=player.judged.machine,
     )  # fmt: skip
     images = [image for image in (judged, counting) if image is not None]
-    identity = hashlib.sha256(repr((asked.seed, each, [one.sha256 for one in images])).encode()).hexdigest()
+    identity = _identity(asked.seed, first, saved.folder)
     plan: Plan[Round, Played] = Plan(
         "fuzz", play_round, Played, identity, tuple(one.elf for one in images), is_finding=is_finding,
         open_ended=asked.commands is None,
@@ -81,7 +84,36 @@ def fuzz_in_rounds(
         rounds.run(running, go_on, say)
     _keep(rounds, saved)
     _summary(rounds, begun, time.monotonic() - began, asked.seed)
-    return ExitCode.FAIL if rounds.scripts or begun.tally.found else ExitCode.PASS
+    return _ending(rounds, found=bool(rounds.scripts or begun.tally.found))
+
+
+def _identity(seed: int, first: Round, corpus: Path | None) -> str:
+    """What results depend on. The number of rounds is not among it: a campaign may be made longer.
+
+    Of the corpus only its place: what it holds grows by the campaign itself.
+    """
+    what = (
+        seed, first.commands, first.judged.sha256, first.judged.profile,
+        first.counting.sha256 if first.counting else None, identity_of(first.machine),
+        str(corpus.resolve()) if corpus else None,
+    )  # fmt: skip
+    return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
+
+
+def _ending(rounds: Rounds, *, found: bool) -> ExitCode:
+    """Return the status; say why it is no PASS where nothing was found."""
+    if found:
+        return ExitCode.FAIL
+    if rounds.lost:
+        click.echo(
+            f"not judged: {plural(rounds.lost, 'round')} came to no result, so what they would have found is "
+            "not known; next: go on with --resume, which plays them again"
+        )
+        return ExitCode.ERROR
+    if not rounds.commands:
+        click.echo("not judged: no round was played; next: give it more time (--time), or --commands")
+        return ExitCode.NO_TESTS
+    return ExitCode.PASS
 
 
 def _keep(rounds: Rounds, saved: SavedCorpus) -> None:

@@ -28,6 +28,8 @@ from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.evidence import RunKey
 from frame_harness.judge.exit_codes import Kind
+from frame_harness.machine.definition import load_machine
+from frame_harness.machine.identity import identity_of
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.tree import memory_core
 from frame_harness.memory_core.worker import SEED
@@ -81,7 +83,8 @@ class FrameGround:
         subject, machines = asked_for(request)
         paths = _of_module(subject)
         texts = {name: one.read_bytes() for name, one in paths.items()}
-        identity = _identity(subject.sha256, texts, mutants, (*self.machines, self.profile))
+        guests = (f"{name} {identity_of(machine)}" for name, machine in machines.items())
+        identity = _identity(subject.sha256, texts, mutants, (*guests, self.profile))
         begins(identity)
         from frame_harness.mutation_testing.prepared import work  # noqa: PLC0415  it collects the suite
 
@@ -137,7 +140,8 @@ class CoreGround:
         subject = request.core().subject
         paths = {one.relative_to(subject.path).as_posix(): one for one in sorted(subject.path.rglob("*.rs"))}
         texts = {name: one.read_bytes() for name, one in paths.items()}
-        identity = _identity(subject.sha256, texts, mutants, (self.profile, str(self.seed)))
+        settings = (identity_of(load_machine(MACHINE)), self.profile, str(self.seed))
+        identity = _identity(subject.sha256, texts, mutants, settings)
         begins(identity)
         began = time.monotonic()
         path, fresh = _kept(identity), False

@@ -28,6 +28,7 @@ from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.machine.firmware import require_host
+from frame_harness.machine.identity import identity_of
 
 FIRST_SLICE_S = 0.25
 SHORT_TRIES = 8
@@ -130,8 +131,8 @@ def _alone() -> Settings:
 
 def _identity(request: StormRequest, image: Image, machine: Machine) -> str:
     """What results depend on. The seconds are not among it: a campaign may be made longer."""
-    what = image.sha256.encode(), msgspec.json.encode(machine), f"{request.cpus} {request.again}".encode()
-    return hashlib.sha256(b"\n".join(what)).hexdigest()
+    what = image.sha256, identity_of(machine), request.cpus, request.again
+    return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
 
 
 class _Turns:

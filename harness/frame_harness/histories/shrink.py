@@ -31,23 +31,29 @@ F = TypeVar("F", bound=FailureLike)
 Play = Callable[[Sequence[Any]], F | None]
 
 
-def shrink(failure: F, play: Play[F]) -> F:
-    """The shortest history found that breaks the same clause.
+def _clause(failure: FailureLike) -> Hashable:
+    return failure.clause
+
+
+def shrink(failure: F, play: Play[F], key: Callable[[F], Hashable] = _clause) -> F:
+    """The shortest history found that shows the same.
 
     Args:
         play: carries a history out from the state after boot.
+        key: what a shorter history has to have in common with the failure; the clause unless it is given.
     """
+    wanted = key(failure)
+
+    def played(steps: Sequence[Any]) -> F | None:
+        found = play(steps)
+        return found if found is not None and key(found) == wanted else None
+
     best = failure
     while True:
-        shorter = _traded(_plainer(_without(best, play), play), play)
+        shorter = _traded(_plainer(_without(best, played), played), played)
         if shorter.steps == best.steps:
             return best
         best = shorter
-
-
-def _better(steps: Sequence[StepLike], clause: Hashable, play: Play[F]) -> F | None:
-    failure = play(steps)
-    return failure if failure is not None and failure.clause == clause else None
 
 
 def _without(failure: F, play: Play[F]) -> F:
@@ -58,7 +64,7 @@ def _without(failure: F, play: Play[F]) -> F:
         while end > 0:
             first = max(end - size, 0)
             kept = (*best.steps[:first], *best.steps[end:])
-            found = _better(kept, best.clause, play) if kept else None
+            found = play(kept) if kept else None
             if found is not None and len(found.steps) < len(best.steps):
                 best = found
             end = min(first, len(best.steps))
@@ -77,7 +83,7 @@ def _traded(failure: F, play: Play[F]) -> F:
             for other in step.instead() if at != dropped else ():
                 changed = [*steps[:at], other, *steps[at + 1 :]]
                 del changed[dropped]
-                found = _better(changed, failure.clause, play)
+                found = play(changed)
                 if found is not None and len(found.steps) < len(steps):
                     return found
     return failure
@@ -88,7 +94,7 @@ def _plainer(failure: F, play: Play[F]) -> F:
     at = 0
     while at < len(best.steps):
         for step in best.steps[at].simpler():
-            found = _better((*best.steps[:at], step, *best.steps[at + 1 :]), best.clause, play)
+            found = play((*best.steps[:at], step, *best.steps[at + 1 :]))
             if found is not None and len(found.steps) <= len(best.steps):
                 best = found
                 break

@@ -18,6 +18,7 @@ from frame_harness.campaigns.images import SentImage
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
+from frame_harness.machine.identity import identity_of
 from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.sightings import Fault, Sighting, Sightings, sightings, survey
@@ -69,10 +70,14 @@ class Ask(Record, frozen=True, kw_only=True):
 
 
 class Seen(Record, frozen=True, kw_only=True):
-    """What was seen; or why this version cannot be judged."""
+    """What was seen; or why this version cannot be judged.
+
+    It is not final where something went wrong that may be over next time, such as a full disk.
+    """
 
     sightings: Sightings | None = None
     why_not: str = ""
+    is_final: bool = True
 
 
 Spread = Running[Ask, Seen]
@@ -80,8 +85,9 @@ Spread = Running[Ask, Seen]
 
 def plan_of(machine: Machine) -> Plan[Ask, Seen]:
     """The campaign that follows faults; all else that its results depend on is in the keys of its tasks."""
-    identity = hashlib.sha256(msgspec.json.encode(machine)).hexdigest()
-    return Plan("since", play_sent, Seen, identity, (), LIMIT_S, open_ended=True)
+    return Plan(
+        "since", play_sent, Seen, identity_of(machine), (), LIMIT_S, open_ended=True, is_final=_is_final
+    )
 
 
 def asked_of(task: Task) -> AskedOf:
@@ -119,7 +125,11 @@ def play_sent(ask: Ask) -> Seen:
     except ImageError as error:
         return Seen(why_not=f"its state is kept in another way: {error.summary}")
     except HarnessError as error:
-        return Seen(why_not=error.summary)
+        return Seen(why_not=error.summary, is_final=False)
+
+
+def _is_final(seen: Seen) -> bool:
+    return seen.is_final
 
 
 def play_asked(image: Image, machine: Machine, asked: AskedOf, say: Say) -> Sightings:

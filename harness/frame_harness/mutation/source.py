@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from frame_harness.base.errors import HarnessError, MissingToolError
 from frame_harness.mutation.mutants import Operator
+from frame_harness.mutation.patterns import without_patterns
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
@@ -54,7 +55,7 @@ class Source:
     Attributes:
         name: as the caller calls it.
         text: of the file.
-        tree: of the text, in which the macros of `OPENED` are calls of functions.
+        tree: of the text, in which the macros of `OPENED` are calls of functions, without a pattern.
         imported: the names that stand in its `use` declarations.
     """
 
@@ -74,7 +75,8 @@ class Source:
             text.decode("utf-8")
         except UnicodeDecodeError as error:
             raise _refused(name, "text in UTF-8", f"another byte at {error.start}") from error
-        tree = _parser().parse(_MACRO.sub(lambda found: found[1] + b"_", text))
+        expressions = without_patterns(text, _parser().parse(text))
+        tree = _parser().parse(_MACRO.sub(lambda found: found[1] + b"_", expressions))
         if tree.root_node.has_error:
             wrong = next(node for node in _all(tree.root_node) if node.is_error or node.is_missing)
             place = f"an error in line {wrong.start_point.row + 1}"
@@ -124,7 +126,7 @@ class Source:
         return path
 
     def _is_message(self, node: Node) -> bool:
-        """Tell whether a node is what an assertion prints, or the pattern of `matches!`."""
+        """Tell whether a node is what an assertion prints."""
         call = node.parent.parent if node.parent and node.parent.type == "arguments" else None
         if node.parent is None or call is None or (macro := self.macro_of(call)) is None:
             return False

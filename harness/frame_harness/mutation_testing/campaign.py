@@ -116,7 +116,7 @@ class Course:
         """
         plan: Plan[Any, Judged] = Plan(
             name="mutate", work=self.ground.work, result=Judged, identity=self.ground.identity,
-            files=self.ground.files, limit_s=LIMIT_S, is_finding=_survived,
+            files=self.ground.files, limit_s=LIMIT_S, is_finding=_survived, is_final=_judged,
         )  # fmt: skip
         by_key = {one.key: one for one in self.chosen}
         try:
@@ -169,3 +169,8 @@ class Course:
 
 def _survived(result: Judged) -> bool:
     return result.fate is Fate.SURVIVED
+
+
+def _judged(result: Judged) -> bool:
+    """Whether it says something of the mutant: a full disk or a killed QEMU may be over next time."""
+    return result.fate is not Fate.ERROR

@@ -17,7 +17,8 @@ from frame_harness.campaigns.engine import Running
 from frame_harness.campaigns.images import SentImage
 from frame_harness.campaigns.plan import Plan
 from frame_harness.image.compiler import Toolchain
-from frame_harness.judge.evidence import RunKey, Trouble
+from frame_harness.judge.evidence import Outcome, RunKey, Trouble
+from frame_harness.machine.identity import identity_of
 from frame_harness.session import results
 from frame_harness.session.one_run import RunMade, RunTask, make_run
 from frame_harness.session.plugin import SESSION
@@ -40,7 +41,13 @@ def plan_of(request: SessionRequest, select: str) -> Plan[RunTask, RunMade]:
     """
     elfs = tuple(image.elf for image in request.images.values())
     files = (*elfs, request.subject.path)
-    return Plan("check", make_run, RunMade, _identity(request, select), files, LIMIT_S)
+    return Plan("check", make_run, RunMade, _identity(request, select), files, LIMIT_S, is_final=is_final)
+
+
+def is_final(made: RunMade) -> bool:
+    """Whether nothing went wrong in a run but what its subject did: a full disk may be over next time."""
+    outcomes = {one.outcome for one in (*made.results, *made.met)}
+    return Outcome.ERROR not in outcomes | {one.outcome for one in made.output.troubles}
 
 
 def _identity(request: SessionRequest, select: str) -> str:
@@ -48,7 +55,8 @@ def _identity(request: SessionRequest, select: str) -> str:
     what = [
         request.subject.sha256, str(request.subject.path), request.frame_rs, select, request.accel,
         {profile: image.sha256 for profile, image in request.images.items()}, request.profiles,
-        dict(request.machines), request.any_machine, sorted(request.only), request.measures_coverage,
+        {name: identity_of(machine) for name, machine in request.machines.items()}, request.any_machine,
+        sorted(request.only), request.measures_coverage,
         request.archive is not None, request.red,
     ]  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()

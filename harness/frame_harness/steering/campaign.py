@@ -17,7 +17,7 @@ from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.scripts import FoundOn, Script
 from frame_harness.histories.shrink import shrink
 from frame_harness.histories.steps import Step
-from frame_harness.steering.causes import Cause, WithCause
+from frame_harness.steering.causes import Cause
 from frame_harness.steering.corpus import Corpus, Entry
 from frame_harness.steering.features import Feature
 from frame_harness.steering.lifting import Lifted
@@ -287,12 +287,7 @@ class Campaign:
         length = len(failure.commands)
         if not failure.only_in_batch:
             wanted = Cause.of(failure)
-
-            def play(steps: object) -> WithCause | None:
-                again = play_again(guest, steps)  # type: ignore[arg-type]
-                return None if again is None else WithCause(again)
-
-            shortest = shrink(WithCause(failure), play).failure
+            shortest = shrink(failure, lambda steps: play_again(guest, steps), Cause.of)
             guest.renew()
             again = play_again(guest, shortest.steps)
             if again is None or Cause.of(again) != wanted:

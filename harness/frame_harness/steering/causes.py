@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from frame_harness.histories.history import Failure
-from frame_harness.histories.steps import Step
 
 
 @dataclass(frozen=True, order=True)
@@ -39,18 +38,3 @@ class Cause:
         """In one line, without the clause."""
         what = " ".join(filter(None, (self.kind, self.field, self.got)))
         return f"{what} in {self.function}" if self.function else what
-
-
-@dataclass(frozen=True)
-class WithCause:
-    """A failure that is shortened: it stays one of the same cause."""
-
-    failure: Failure
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        return self.failure.steps
-
-    @property
-    def clause(self) -> Cause:
-        return Cause.of(self.failure)

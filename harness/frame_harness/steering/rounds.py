@@ -126,6 +126,7 @@ class Rounds:
     histories: int = 0
     commands: int = 0
     lost: int = 0
+    """Rounds that came to no result."""
     unconfirmed: dict[str, None] = field(default_factory=dict)
     _submitted: int = 0
 
