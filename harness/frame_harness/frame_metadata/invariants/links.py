@@ -41,18 +41,18 @@ def links_symmetric(columns: Columns) -> Sighting:
 
 def _unanswered(columns: Columns, field: str, has_link: Mask) -> Sighting:
     lists = columns.lists
-    forth, back, other = lists.next_pfns, lists.prev_pfns, "prev"
-    if field == "prev":
-        forth, back, other = back, forth, "next"
+    forth, other = (lists.next_pfns, "prev") if field == "next" else (lists.prev_pfns, "next")
     sources = np.flatnonzero(has_link)
-    targets = lists.nodes_at(forth[sources])
-    bad = np.flatnonzero(back[targets] != lists.pfns[sources])
+    targets = forth[sources]
+    # The slots themselves are asked: what a slot outside RAM leads to need be no node.
+    back = lists.decode(columns.slots[other][targets])
+    bad = np.flatnonzero(back != lists.pfns[sources])
     examples = tuple(
         (
             int(lists.pfns[sources[at]]),
             field,
             f"a slot whose {other} leads back",
-            f"pfn {int(forth[sources[at]]):#x} whose {other} leads to {_place(int(back[targets[at]]))}",
+            f"pfn {int(targets[at]):#x} whose {other} leads to {_place(int(back[at]))}",
         )
         for at in bad[:MAX_COUNTEREXAMPLES]
     )

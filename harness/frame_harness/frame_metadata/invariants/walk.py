@@ -48,7 +48,6 @@ def walk(successor: Nodes, roots: Nodes) -> NDArray[np.int32]:
             at = after.take(at, mode="clip")  # all are in range; what looks for others is twice as slow
         going = np.flatnonzero(at != end)
         at, ids = at[going], ids[going]
-    segment_of[end] = -1
 
     before = np.full(len(cursors), -1, dtype=np.intp)
     before[first_behind] = segment_of[last]
