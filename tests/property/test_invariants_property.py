@@ -126,12 +126,12 @@ def test_hostile_heads_caches_ranges_and_zones_are_judged(
 
 
 @st.composite
-def paths_and_cycles(draw: st.DrawFn) -> NDArray[np.int32]:
+def paths_and_cycles(draw: st.DrawFn) -> NDArray[np.intp]:
     """Successors of shuffled nodes that form paths and cycles of random length."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     n_nodes = draw(st.integers(0, 2000))
-    nodes = rng.permutation(n_nodes).astype(np.int32)
-    successor = np.full(n_nodes, -1, dtype=np.int32)
+    nodes = rng.permutation(n_nodes)
+    successor = np.full(n_nodes, -1, dtype=np.intp)
     at = 0
     while at < n_nodes:
         length = draw(st.integers(1, 700))
@@ -142,7 +142,7 @@ def paths_and_cycles(draw: st.DrawFn) -> NDArray[np.int32]:
     return successor
 
 
-def follow(successor: NDArray[np.int32], roots: NDArray[np.int32]) -> list[int]:
+def follow(successor: NDArray[np.intp], roots: NDArray[np.intp]) -> list[int]:
     root_of = [-1] * len(successor)
     for number, root in enumerate(roots.tolist()):
         at = root
@@ -154,14 +154,14 @@ def follow(successor: NDArray[np.int32], roots: NDArray[np.int32]) -> list[int]:
 
 @given(paths_and_cycles())
 @settings(deadline=None)
-def test_walk_meets_what_following_each_link_meets(successor: NDArray[np.int32]) -> None:
-    roots = np.setdiff1d(np.arange(len(successor)), successor).astype(np.int32)
+def test_walk_meets_what_following_each_link_meets(successor: NDArray[np.intp]) -> None:
+    roots = np.setdiff1d(np.arange(len(successor)), successor)
     assert walk(successor, roots).tolist() == follow(successor, roots)
 
 
 @given(st.lists(st.tuples(st.integers(-1, 30), st.booleans()), max_size=31))
 def test_cut_leaves_one_way_into_each_node(edges: list[tuple[int, bool]]) -> None:
-    successor = np.array([min(target, len(edges) - 1) for target, _ in edges], dtype=np.int32)
+    successor = np.array([min(target, len(edges) - 1) for target, _ in edges], dtype=np.intp)
     preferred = np.array([flag for _, flag in edges], dtype=np.bool_)
 
     cut = cut_merges(successor, preferred)

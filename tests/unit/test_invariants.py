@@ -189,3 +189,16 @@ def test_fragmented_memory_of_single_frames_is_healthy() -> None:
     assert not INVARIANTS.check_all(
         healthy_state(Shape(8 * LARGEST, keep=0.0, zone_ends=(LARGEST, 4 * LARGEST)))
     ).violated
+
+
+def test_links_between_slots_that_are_no_ram_are_judged_like_others() -> None:
+    """A slot is asked where it leads back to, whether or not its frame is one that lists may be made of."""
+    state = healthy_state(Shape(8 * LARGEST, keep=0.0, zone_ends=(LARGEST, 4 * LARGEST)))
+    shorter = replace(state, ram=pfn_ranges([(0, 3)]))
+    assert "W-LINK-SYMMETRIC" in INVARIANTS.check_all(shorter).held
+
+    led_to = next(int(link) for link in state.slots["next"][:3] if link != NONE) >> 12
+    assert led_to >= 3
+    broken = shorter.copied()
+    broken.slots["prev"][led_to] = NONE
+    assert "W-LINK-SYMMETRIC" in INVARIANTS.check_all(broken).violated

@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Invariant, Sighting
-from frame_harness.frame_metadata.invariants.columns import Columns, Mask
+from frame_harness.frame_metadata.invariants.columns import Columns
+from frame_harness.frame_metadata.invariants.frames import Mask
 from frame_harness.frame_metadata.memory_state import Zone
 
 Example = tuple[int | None, str, str, str]
@@ -43,19 +45,22 @@ def _recount(columns: Columns, zone: Zone) -> dict[str, tuple[int, int]]:
     """Each counter by the slots, with what the zone says; a slot does not tell held from quarantined."""
     rows = columns.rows_of(zone)
 
-    def count(mask: Mask) -> int:
-        return int(np.count_nonzero(mask[rows]))
+    def count(mask: Mask, limits: Mask, n_limits: int) -> int:
+        whole = n_limits == rows.stop - rows.start
+        return int(np.count_nonzero(mask[rows] if whole else mask[rows] & limits[rows]))
 
-    def count_of(pfns: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
+    def count_of(pfns: NDArray[np.int64]) -> int:
         return int(np.count_nonzero((pfns >= rows.start) & (pfns < rows.stop)))
 
-    away = count(columns.given_away)
+    swept = columns.swept
+    n_in_ram, n_usable = (int(np.count_nonzero(mask[rows])) for mask in (columns.in_ram, columns.usable))
+    n_free = count(swept.free, columns.usable, n_usable)
     counts = {
-        "managed": (count(columns.in_ram), zone.managed),
-        "free": (count(columns.listed_free & columns.in_ram), zone.free),
+        "managed": (n_in_ram, zone.managed),
+        "free": (count(swept.listed_free, columns.in_ram, n_in_ram), zone.free),
         "cached": (count_of(columns.cached_pfns), zone.cached),
-        "reserved": (count(columns.in_ram & columns.off_limits), zone.reserved),
-        "allocated + quarantined": (away, zone.allocated + zone.quarantined),
+        "reserved": (n_in_ram - n_usable, zone.reserved),
+        "allocated + quarantined": (n_usable - n_free, zone.allocated + zone.quarantined),
     }
     if columns.state.quarantined is not None:
         known = count_of(np.unique(columns.state.quarantined))
@@ -76,12 +81,15 @@ def zones_tile(columns: Columns) -> Sighting:
             bad.append(
                 (None, names, f"from {low.end_pfn:#x} on, where {low.name} ends", f"{high.first_pfn:#x}")
             )
-    homeless = np.flatnonzero(columns.in_ram & (columns.zone_of < 0))
+    homeless_mask = columns.in_ram.copy()
+    for zone in zones:
+        homeless_mask[columns.rows_of(zone)] = False
+    homeless = np.flatnonzero(homeless_mask)
     finding = _finding(len(zones), bad)
     examples = tuple(
         (int(pfn), "zone", "a zone, as it is RAM", "none") for pfn in homeless[:MAX_COUNTEREXAMPLES]
     )
-    return finding + Sighting(int(np.count_nonzero(columns.in_ram)), len(homeless), examples)
+    return finding + Sighting(columns.n_in_ram, len(homeless), examples)
 
 
 INVARIANTS = (

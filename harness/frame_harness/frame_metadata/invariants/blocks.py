@@ -6,60 +6,60 @@ import numpy as np
 
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
 from frame_harness.frame_metadata.invariants.columns import Columns
+from frame_harness.frame_metadata.invariants.frames import Pfns
+from frame_harness.frame_metadata.invariants.lists import FreeBlocks
 
 
 def aligned(columns: Columns) -> Sighting:
-    lists = columns.lists
-    pfns = lists.pfns[lists.blocks]
-    bad = pfns[columns.order[pfns] > columns.alignment[pfns]]
-    return frames_finding(
-        len(pfns),
-        bad,
-        lambda pfn: (
-            "order",
-            f"at most {columns.alignment[pfn]}, by its start",
-            str(columns.order[pfn]),
-        ),
-    )
+    blocks = columns.lists.free_blocks
+    largest = columns.constants.max_order
+    bad = (blocks.order > largest) | (blocks.pfns & (blocks.ends - blocks.pfns - 1) != 0)
+
+    def describe(pfn: int) -> tuple[str, str, str]:
+        alignment = min(largest, (pfn & -pfn).bit_length() - 1) if pfn else largest
+        return "order", f"at most {alignment}, by its start", str(columns.swept.order[pfn])
+
+    return frames_finding(len(blocks.pfns), blocks.pfns[bad], describe)
 
 
 def one_zone(columns: Columns) -> Sighting:
-    lists = columns.lists
-    pfns, ends = lists.pfns[lists.blocks], lists.ends[lists.blocks]
-    zone = columns.zone_of[pfns]
-    last = np.minimum(ends, columns.n_frames) - 1
-    bad = (zone < 0) | (columns.zone_of[last] != zone) | (ends > columns.n_frames)
+    blocks = columns.lists.free_blocks
+    bad = (blocks.zone < 0) | (columns.zone_of[_last(columns, blocks)] != blocks.zone)
+    bad |= blocks.ends > columns.n_frames
     return frames_finding(
-        len(pfns),
-        pfns[bad],
-        lambda pfn: ("order", "a block inside one zone", f"order {columns.order[pfn]} across its edge"),
+        len(blocks.pfns),
+        blocks.pfns[bad],
+        lambda pfn: ("order", "a block inside one zone", f"order {columns.swept.order[pfn]} across its edge"),
     )
+
+
+def _last(columns: Columns, blocks: FreeBlocks) -> Pfns:
+    """The last frame of each block that is in the table."""
+    return np.minimum(blocks.ends, columns.n_frames) - 1
 
 
 def slots_agree(columns: Columns) -> Sighting:
     # A free slot that starts no block must continue the block of the slot before it: then, step by step, it
     # belongs to the aligned start below it. A block whose last slot does so is complete.
-    listed, order = columns.listed_free, columns.order
-    follows = listed & columns.in_ram & ~columns.starts
-    torn = follows.copy()
-    torn[1:] &= ~listed[:-1] | (order[1:] != order[:-1])
+    order = columns.swept.order
     finding = frames_finding(
-        int(np.count_nonzero(follows)),
-        np.flatnonzero(torn),
+        columns.swept.n_inside,
+        columns.swept.torn,
         lambda pfn: (
             "order",
             "FREE and order of the slot before, inside one block",
-            f"order {order[pfn]} after flags {int(columns.flags[max(pfn - 1, 0)]):#x} "
+            f"order {order[pfn]} after flags {columns.number('flags', max(pfn - 1, 0)):#x} "
             f"order {order[max(pfn - 1, 0)]}",
         ),
     )
-    lists = columns.lists
-    pfns, ends = lists.pfns[lists.blocks], lists.ends[lists.blocks]
-    last = np.minimum(ends, columns.n_frames) - 1
-    whole = (ends <= columns.n_frames) & listed[last] & (order[last] == order[pfns])
+    blocks = columns.lists.free_blocks
+    last = _last(columns, blocks)
+    whole = (
+        (blocks.ends <= columns.n_frames) & columns.swept.listed_free[last] & (order[last] == blocks.order)
+    )
     return finding + frames_finding(
-        len(pfns),
-        pfns[~whole],
+        len(blocks.pfns),
+        blocks.pfns[~whole],
         lambda pfn: (
             "order",
             f"2^{order[pfn]} FREE slots of order {order[pfn]}",
@@ -69,39 +69,36 @@ def slots_agree(columns: Columns) -> Sighting:
 
 
 def disjoint(columns: Columns) -> Sighting:
-    lists = columns.lists
-    pfns, ends = lists.pfns[lists.blocks], lists.ends[lists.blocks]
-    ends_before = np.maximum.accumulate(np.concatenate([np.zeros(1, np.int32), ends]))[:-1]
+    blocks = columns.lists.free_blocks
+    ends_before = np.maximum.accumulate(blocks.ends[:-1])
     return frames_finding(
-        len(pfns),
-        pfns[pfns < ends_before],
+        len(blocks.pfns),
+        blocks.pfns[1:][blocks.pfns[1:] < ends_before],
         lambda pfn: (
             "order",
             "a block outside all others",
-            f"order {columns.order[pfn]} inside another block",
+            f"order {columns.swept.order[pfn]} inside another block",
         ),
     )
 
 
 def coalesced(columns: Columns) -> Sighting:
     # The upper of two free buddies is the next free block behind the lower one.
-    lists = columns.lists
-    nodes = lists.blocks
-    low, high = lists.pfns[nodes[:-1]], lists.pfns[nodes[1:]]
-    order = lists.order[nodes]
-    both = (lists.ends[nodes[:-1]] == high) & (order[:-1] == order[1:])
-    low, high = low[both], high[both]
-    buddies = (columns.order[low] < columns.alignment[low]) & (columns.zone_of[low] == columns.zone_of[high])
-    bad = low[buddies]
+    blocks = columns.lists.free_blocks
+    pfns, order = blocks.pfns, blocks.order
+    both = (blocks.ends[:-1] == pfns[1:]) & (order[:-1] == order[1:]) & (blocks.zone[:-1] == blocks.zone[1:])
+    low = np.flatnonzero(both)
+    size = blocks.ends[low] - pfns[low]
+    bad = low[(order[low] < columns.constants.max_order) & (pfns[low] & (2 * size - 1) == 0)]
     examples = tuple(
         (
-            int(pfn),
+            int(pfns[at]),
             "order",
-            f"one free block of order {columns.order[pfn] + 1}",
-            f"free buddies {int(pfn):#x} and {int(pfn) + (1 << int(columns.order[pfn])):#x} "
-            f"of order {columns.order[pfn]}",
+            f"one free block of order {order[at] + 1}",
+            f"free buddies {int(pfns[at]):#x} and {int(pfns[at]) + (1 << int(order[at])):#x} "
+            f"of order {order[at]}",
         )
-        for pfn in bad[:MAX_COUNTEREXAMPLES]
+        for at in bad[:MAX_COUNTEREXAMPLES]
     )
     return Sighting(int(np.count_nonzero(order < columns.constants.max_order)), len(bad), examples)
 

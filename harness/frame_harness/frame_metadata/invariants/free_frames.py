@@ -5,47 +5,46 @@ from __future__ import annotations
 import numpy as np
 
 from frame_harness.contract.invariant import Invariant, Sighting, frames_finding
-from frame_harness.frame_metadata.invariants.columns import Columns, Mask
+from frame_harness.frame_metadata.invariants.columns import Columns
+from frame_harness.frame_metadata.invariants.frames import Mask, Pfns
 
 
-def _judge(columns: Columns, bad: Mask, field: str, expected: str) -> Sighting:
-    bad &= columns.free_in_ram
+def _judge(columns: Columns, bad: Pfns, field: str, expected: str) -> Sighting:
     return frames_finding(
-        len(columns.free_pfns),
-        np.flatnonzero(bad),
-        lambda pfn: (field, expected, f"{int(columns.state.slots[field][pfn]):#x}"),
+        columns.swept.n_free, bad, lambda pfn: (field, expected, f"{columns.number(field, pfn):#x}")
     )
 
 
 def refcount_unused(columns: Columns) -> Sighting:
-    unused = columns.constants.refcount_unused
-    return _judge(columns, columns.refcount != np.uint32(unused), "refcount", f"{unused:#x}")
+    unused, odd = columns.constants.refcount_unused, columns.swept.odd_free
+    return _judge(columns, odd[columns.slots["refcount"][odd] != unused], "refcount", f"{unused:#x}")
 
 
 def vtable_default(columns: Columns) -> Sighting:
-    return _judge(columns, columns.has_vtable.copy(), "vtable", "0x0")
+    odd = columns.swept.odd_free
+    return _judge(columns, odd[columns.slots["vtable"][odd] != 0], "vtable", "0x0")
 
 
 def guard_clear(columns: Columns) -> Sighting:
-    bad = columns.guard != 0
-    if len(columns.state.poisoned_while_free):
-        bad &= (columns.guard != columns.constants.guard_poisoned) | ~columns.poisoned_while_free
-    return _judge(columns, bad, "guard", "0x0")
+    odd = columns.swept.odd_free
+    guard = columns.slots["guard"][odd]
+    bad = (guard != 0) & ~((guard == columns.constants.guard_poisoned) & _may_be_poisoned(columns, odd))
+    return _judge(columns, odd[bad], "guard", "0x0")
 
 
 def flags_of_nobody(columns: Columns) -> Sighting:
-    constants = columns.constants
+    constants, odd = columns.constants, columns.swept.odd_free
+    expected = columns.movable[odd] * np.uint32(constants.flag_movable) | np.uint32(constants.flag_free)
     # ALLOCATED beside FREE is a question of ownership, and judged there.
     judged = np.uint32(~constants.flag_allocated & 0xFFFF_FFFF)
-    expected = columns.movable * np.uint32(constants.flag_movable)
-    expected |= np.uint32(constants.flag_free)
-    wrong = expected
-    wrong ^= columns.flags
-    wrong &= judged
-    bad = wrong != 0
-    if len(columns.state.poisoned_while_free):
-        bad &= (wrong != np.uint32(constants.flag_poisoned)) | ~columns.poisoned_while_free
-    return _judge(columns, bad, "flags", "FREE, with MOVABLE exactly in a movable 8 MiB block")
+    wrong = (columns.slots["flags"][odd] ^ expected) & judged
+    bad = (wrong != 0) & ~((wrong == constants.flag_poisoned) & _may_be_poisoned(columns, odd))
+    return _judge(columns, odd[bad], "flags", "FREE, with MOVABLE exactly in a movable 8 MiB block")
+
+
+def _may_be_poisoned(columns: Columns, pfns: Pfns) -> Mask:
+    """Which free frames the caller itself poisoned."""
+    return np.isin(pfns, columns.state.poisoned_while_free)
 
 
 INVARIANTS = (

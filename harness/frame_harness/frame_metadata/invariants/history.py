@@ -14,16 +14,17 @@ def generation_forward(columns: Columns) -> Sighting:
     past = columns.previous
     if past is None:
         return Sighting(0)
+    generation = columns.swept.generation
     common = min(columns.n_frames, len(past.generation))
     # Modulo 2^32 a step back by a little is a step forward by nearly a full turn.
-    steps = columns.generation[:common] - past.generation[:common]
+    steps = generation[:common] - past.generation[:common]
     return frames_finding(
         common,
         np.flatnonzero(steps >= HALF_TURN),
         lambda pfn: (
             "generation",
             f"from {int(past.generation[pfn]):#x} on",
-            f"{int(columns.generation[pfn]):#x}",
+            f"{int(generation[pfn]):#x}",
         ),
     )
 
@@ -32,17 +33,18 @@ def poison_stays(columns: Columns) -> Sighting:
     past = columns.previous
     if past is None:
         return Sighting(0)
+    generation, guard = columns.swept.generation, columns.slots["guard"]
     common = min(columns.n_frames, len(past.generation))
-    domain = past.poisoned[:common]
-    healed = ~columns.guard_poisoned[:common]
-    reborn = columns.generation[:common] != past.generation[:common]
+    pfns = np.flatnonzero(past.poisoned[:common])
+    healed = guard[pfns] & np.uint32(columns.constants.guard_poisoned) == 0
+    reborn = generation[pfns] != past.generation[pfns]
     return frames_finding(
-        int(np.count_nonzero(domain)),
-        np.flatnonzero(domain & (healed | reborn)),
+        len(pfns),
+        pfns[healed | reborn],
         lambda pfn: (
             "guard",
             f"POISONED, generation {int(past.generation[pfn]):#x}, as before",
-            f"{int(columns.guard[pfn]):#x}, generation {int(columns.generation[pfn]):#x}",
+            f"{int(guard[pfn]):#x}, generation {int(generation[pfn]):#x}",
         ),
     )
 
@@ -53,7 +55,7 @@ def payload_untouched(columns: Columns) -> Sighting:
         return Sighting(0)
     known = (canary.pfns >= 0) & (canary.pfns < columns.n_frames)
     still_free = known.copy()
-    still_free[known] = columns.free[canary.pfns[known]]
+    still_free[known] = columns.swept.free[canary.pfns[known]]
     bad = np.flatnonzero(still_free & (canary.found != canary.expected))
     by_pfn = {int(canary.pfns[at]): at for at in bad[::-1]}
     return frames_finding(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
-from frame_harness.frame_metadata.invariants.columns import Columns, Mask
+from frame_harness.frame_metadata.invariants.columns import Columns
+from frame_harness.frame_metadata.invariants.frames import Mask
 from frame_harness.frame_metadata.invariants.lists import NO_FRAME, NOWHERE
 
 
@@ -40,18 +41,18 @@ def links_symmetric(columns: Columns) -> Sighting:
 
 def _unanswered(columns: Columns, field: str, has_link: Mask) -> Sighting:
     lists = columns.lists
-    forth, back, other = lists.next_pfns, lists.prev_pfns, "prev"
-    if field == "prev":
-        forth, back, other = back, forth, "next"
+    forth, other = (lists.next_pfns, "prev") if field == "next" else (lists.prev_pfns, "next")
     sources = np.flatnonzero(has_link)
-    targets = lists.nodes_at(forth[sources])
-    bad = np.flatnonzero(back[targets] != lists.pfns[sources])
+    targets = forth[sources]
+    # The slots themselves are asked: what a slot outside RAM leads to need be no node.
+    back = lists.decode(columns.slots[other][targets])
+    bad = np.flatnonzero(back != lists.pfns[sources])
     examples = tuple(
         (
             int(lists.pfns[sources[at]]),
             field,
             f"a slot whose {other} leads back",
-            f"pfn {int(forth[sources[at]]):#x} whose {other} leads to {_place(int(back[targets[at]]))}",
+            f"pfn {int(targets[at]):#x} whose {other} leads to {_place(int(back[at]))}",
         )
         for at in bad[:MAX_COUNTEREXAMPLES]
     )
@@ -64,15 +65,14 @@ def _place(pfn: int) -> str:
 
 def only_heads_linked(columns: Columns) -> Sighting:
     lists = columns.lists
-    linked = columns.has_link[lists.pfns]
-    bad = lists.pfns[linked & ~lists.is_block]
+    bad = lists.pfns[lists.has_link & ~lists.is_block]
 
     def describe(pfn: int) -> tuple[str, str, str]:
         slot = columns.state.slots[pfn]
         field = "next" if int(slot["next"]) != columns.constants.link_none else "prev"
         return field, "LINK_NONE, as it starts no free block", f"{int(slot[field]):#x}"
 
-    return frames_finding(columns.n_frames - len(lists.blocks), bad, describe)
+    return frames_finding(columns.n_frames - len(lists.free_blocks.pfns), bad, describe)
 
 
 def head_pointers(columns: Columns) -> Sighting:
@@ -120,11 +120,12 @@ def no_cycle(columns: Columns) -> Sighting:
 
 def reached_once(columns: Columns) -> Sighting:
     lists = columns.lists
-    blocks = lists.blocks
+    blocks = lists.free_blocks
+    order = columns.swept.order
     finding = frames_finding(
-        len(blocks),
-        lists.pfns[blocks[lists.list_of[blocks] < 0]],
-        lambda pfn: ("next", f"free block of order {columns.order[pfn]} on one list", "on none"),
+        len(blocks.pfns),
+        blocks.pfns[blocks.list_of < 0],
+        lambda pfn: ("next", f"free block of order {order[pfn]} on one list", "on none"),
     )
     merges = lists.merges
     again = np.unique(lists.pfns[merges.targets])
@@ -136,19 +137,19 @@ def reached_once(columns: Columns) -> Sighting:
 
 def at_home(columns: Columns) -> Sighting:
     lists = columns.lists
-    nodes = lists.blocks[lists.list_of[lists.blocks] >= 0]
-    home, found = lists.home_of(nodes), lists.list_of[nodes]
-    bad = np.flatnonzero(home != found)
+    blocks, homes = lists.free_blocks, lists.homes
+    reached = blocks.list_of >= 0
+    bad = np.flatnonzero((homes != blocks.list_of) & reached)
     examples = tuple(
         (
-            int(lists.pfns[nodes[at]]),
+            int(blocks.pfns[at]),
             "list",
-            lists.name(int(home[at])),
-            lists.name(int(found[at])),
+            lists.name(int(homes[at])),
+            lists.name(int(blocks.list_of[at])),
         )
         for at in bad[:MAX_COUNTEREXAMPLES]
     )
-    return Sighting(len(nodes), len(bad), examples)
+    return Sighting(int(np.count_nonzero(reached)), len(bad), examples)
 
 
 def only_free_listed(columns: Columns) -> Sighting:
@@ -161,7 +162,7 @@ def only_free_listed(columns: Columns) -> Sighting:
         lambda pfn: (
             "flags",
             "FREE and in no cache, as a list holds it",
-            f"{int(columns.flags[pfn]):#x}{' in a cache' if columns.cached[pfn] else ''}",
+            f"{columns.number('flags', pfn):#x}{' in a cache' if columns.cached[pfn] else ''}",
         ),
     )
 

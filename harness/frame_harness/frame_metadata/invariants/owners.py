@@ -9,45 +9,45 @@ from frame_harness.frame_metadata.invariants.columns import Columns
 
 
 def one_owner(columns: Columns) -> Sighting:
-    nobodys = columns.usable & (columns.free == columns.allocated)
-    nobodys &= columns.free | ~columns.guard_poisoned
+    unclear = columns.swept.unclear
+    poisoned = columns.slots["guard"][unclear] & np.uint32(columns.constants.guard_poisoned) != 0
     return frames_finding(
-        int(np.count_nonzero(columns.usable)),
-        np.flatnonzero(nobodys),
+        columns.n_usable,
+        unclear[columns.swept.free[unclear] | ~poisoned],
         lambda pfn: (
             "flags",
             "either FREE or ALLOCATED, or neither if poisoned",
-            f"{int(columns.flags[pfn]):#x}",
+            f"{columns.number('flags', pfn):#x}",
         ),
     )
 
 
 def off_limits(columns: Columns) -> Sighting:
-    domain = columns.off_limits | ~columns.in_ram
-    bad = np.flatnonzero(domain & (columns.free | columns.allocated | columns.cached))
+    cached = columns.cached_pfns
     return frames_finding(
-        int(np.count_nonzero(domain)),
-        bad,
-        lambda pfn: ("flags", "neither FREE nor ALLOCATED, in no cache", f"{int(columns.flags[pfn]):#x}"),
+        columns.n_frames - columns.n_usable,
+        np.union1d(columns.swept.taken, cached[~columns.usable[cached]]),
+        lambda pfn: (
+            "flags",
+            "neither FREE nor ALLOCATED, in no cache",
+            f"{columns.number('flags', pfn):#x}",
+        ),
     )
 
 
 def holder_counted(columns: Columns) -> Sighting:
-    unused = np.uint32(columns.constants.refcount_unused)
-    domain = columns.held_for_purpose
-    bad = np.flatnonzero(domain & (columns.refcount == unused))
+    odd = columns.swept.odd_held
     return frames_finding(
-        int(np.count_nonzero(domain)),
-        bad,
-        lambda pfn: ("refcount", "a count of holders", f"{int(columns.refcount[pfn]):#x}"),
+        columns.swept.n_held,
+        odd[columns.slots["refcount"][odd] == columns.constants.refcount_unused],
+        lambda pfn: ("refcount", "a count of holders", f"{columns.number('refcount', pfn):#x}"),
     )
 
 
 def holder_single(columns: Columns) -> Sighting:
-    domain = columns.held_for_purpose
-    bad = np.flatnonzero(domain & (columns.order != 0))
+    odd, order = columns.swept.odd_held, columns.swept.order
     return frames_finding(
-        int(np.count_nonzero(domain)), bad, lambda pfn: ("order", "0", str(columns.order[pfn]))
+        columns.swept.n_held, odd[order[odd] != 0], lambda pfn: ("order", "0", str(order[pfn]))
     )
 
 
@@ -63,12 +63,14 @@ def cache_entries(columns: Columns) -> Sighting:
         ),
     )
     pfns, times = np.unique(columns.cached_pfns, return_counts=True)
-    wrong = (times != 1) | ~columns.free[pfns] | (columns.order[pfns] != 0) | columns.has_link[pfns]
+    linked = columns.has_link(pfns)
+    wrong = (times != 1) | ~columns.swept.free[pfns] | (columns.swept.order[pfns] != 0) | linked
 
     def describe(pfn: int) -> tuple[str, str, str]:
-        entered = int(np.count_nonzero(columns.cached_pfns == pfn))
-        links = "links" if columns.has_link[pfn] else "no links"
-        got = f"{entered} times, flags {int(columns.flags[pfn]):#x} order {columns.order[pfn]} {links}"
+        at = int(np.searchsorted(pfns, pfn))
+        flags, order = columns.number("flags", pfn), columns.swept.order[pfn]
+        links = "links" if linked[at] else "no links"
+        got = f"{times[at]} times, flags {flags:#x} order {order} {links}"
         return "cache entry", "once, FREE, order 0, no links", got
 
     return finding + frames_finding(len(pfns), pfns[wrong], describe)
@@ -79,14 +81,15 @@ def quarantine(columns: Columns) -> Sighting:
     if known is None:
         return Sighting(0)
     pfns = np.unique(columns.in_table(known))
-    wrong = columns.free[pfns] | columns.cached[pfns] | (columns.refcount[pfns] != 0) | columns.has_link[pfns]
+    wrong = columns.swept.free[pfns] | columns.cached[pfns] | columns.has_link(pfns)
+    wrong |= columns.slots["refcount"][pfns] != 0
     return frames_finding(
         len(pfns),
         pfns[wrong],
         lambda pfn: (
             "flags",
             "out of circulation: not FREE, in no cache, refcount 0, no links",
-            f"flags {int(columns.flags[pfn]):#x} refcount {int(columns.refcount[pfn]):#x}",
+            f"flags {columns.number('flags', pfn):#x} refcount {columns.number('refcount', pfn):#x}",
         ),
     )
 

@@ -5,65 +5,55 @@ from __future__ import annotations
 import numpy as np
 
 from frame_harness.contract.invariant import Invariant, Sighting, frames_finding
-from frame_harness.frame_metadata.invariants.columns import Columns, ranges_of, reserved_bytes
-from frame_harness.frame_metadata.memory_state import PfnRanges
+from frame_harness.frame_metadata.invariants.columns import Columns
+from frame_harness.frame_metadata.invariants.sweep import NEW_IS_ZERO
+from frame_harness.frame_metadata.invariants.words import LINKS, reserved_bytes
 
 
 def order_in_range(columns: Columns) -> Sighting:
-    top = columns.constants.max_order
-    bad = np.flatnonzero((columns.order > top) & columns.in_ram)
+    top, order = columns.constants.max_order, columns.swept.order
     return frames_finding(
-        int(np.count_nonzero(columns.in_ram)),
-        bad,
-        lambda pfn: ("order", f"at most {top}", str(columns.order[pfn])),
+        columns.n_in_ram, columns.swept.large, lambda pfn: ("order", f"at most {top}", str(order[pfn]))
     )
 
 
 def reserved_bytes_zero(columns: Columns) -> Sighting:
-    bad = np.flatnonzero(columns.has_reserved & columns.in_ram)
+    used = columns.swept.used_reserved
     return frames_finding(
-        int(np.count_nonzero(columns.in_ram)), bad, lambda pfn: _reserved_byte(columns, pfn)
+        columns.n_in_ram, used[columns.in_ram[used]], lambda pfn: _reserved_byte(columns, pfn)
     )
 
 
 def _reserved_byte(columns: Columns, pfn: int) -> tuple[str, str, str]:
-    slots = columns.state.slots
-    row = np.frombuffer(slots[pfn].tobytes(), np.uint8)
-    at = int(np.flatnonzero(row * reserved_bytes(slots.dtype))[0])
+    row = np.frombuffer(columns.slots[pfn].tobytes(), np.uint8)
+    at = int(np.flatnonzero(row * reserved_bytes(columns.slots.dtype))[0])
     return f"reserved byte {at}", "0x0", f"{int(row[at]):#x}"
 
 
 def holes_untouched(columns: Columns) -> Sighting:
-    return _as_new(columns, columns.holes)
+    written = np.union1d(columns.swept.touched, columns.swept.used_reserved)
+    return frames_finding(
+        columns.n_frames - columns.n_in_ram,
+        written[~columns.in_ram[written]],
+        lambda pfn: _first_change(columns, pfn),
+    )
 
 
 def off_limits_untouched(columns: Columns) -> Sighting:
-    return _as_new(columns, ranges_of(columns.off_limits & columns.in_ram))
-
-
-def _as_new(columns: Columns, ranges: PfnRanges) -> Sighting:
-    finding = Sighting(0)
-    for first, end in ranges.tolist():
-        rows = slice(first, end)
-        meta_aux = columns.state.slots["meta_aux"][rows]
-        numbers = (columns.flags, columns.refcount, columns.generation, columns.guard, columns.order)
-        touched = columns.has_link[rows] | columns.has_vtable[rows] | (meta_aux != 0)
-        touched |= columns.has_reserved[rows] & ~columns.in_ram[rows]
-        for column in numbers:
-            touched |= column[rows] != 0
-        bad = np.flatnonzero(touched) + first
-        finding += frames_finding(end - first, bad, lambda pfn: _first_change(columns, pfn))
-    return finding
+    touched = columns.swept.touched
+    return frames_finding(
+        columns.n_in_ram - columns.n_usable,
+        touched[columns.in_ram[touched]],
+        lambda pfn: _first_change(columns, pfn),
+    )
 
 
 def _first_change(columns: Columns, pfn: int) -> tuple[str, str, str]:
-    slot = columns.state.slots[pfn]
-    new = dict.fromkeys(("next", "prev"), columns.constants.link_none)
-    new |= dict.fromkeys(("vtable", "flags", "order", "refcount", "generation", "guard", "meta_aux"), 0)
+    new = dict.fromkeys(LINKS, columns.constants.link_none) | dict.fromkeys(NEW_IS_ZERO, 0)
     for field, value in new.items():
-        if int(slot[field]) != value:
-            return field, f"{value:#x}", f"{int(slot[field]):#x}"
-    if columns.has_reserved[pfn]:
+        if (found := columns.number(field, pfn)) != value:
+            return field, f"{value:#x}", f"{found:#x}"
+    if pfn in columns.swept.used_reserved:
         return _reserved_byte(columns, pfn)
     return "slot", "as new", "a change that is gone by now"
 
