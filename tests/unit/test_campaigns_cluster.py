@@ -186,7 +186,7 @@ def test_a_worker_of_another_version_is_refused(there: tuple[str, Door], tmp_pat
 def test_a_worker_that_its_scheduler_sends_away_leaves_the_others(tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     with (
-        scheduler(tmp_path / "s") as address,
+        scheduler(tmp_path / "s") as (address, _),
         Door([*PROGRAM, "worker", address, "--workers", "2"], tmp_path / "w") as worker,
     ):
         assert worker.said("Ctrl-C ends"), worker.end()[1]
