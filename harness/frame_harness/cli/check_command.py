@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -110,27 +111,21 @@ def check_command(
     versions are played there. --resume makes the runs that are missing. --workers alone is the same as -n.
     """
     where = CampaignOptions(workers, scheduler, None, resume)
-    where.require_sense()
-    if where.asked and not since:
-        _require_spreadable(where, kernel_src is not None or core, guests, accel, last_failed)
+    _require_sense(where, kernel_src is not None or core, since, guests, accel, last_failed)
     if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
         others = {"--machine": machines, "--accel": accel, "-n": guests, "--cov": coverage, "--lcov": lcov}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
         refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
-        if case and last_failed:
-            raise click.UsageError("--case does not go with --last-failed")
+        refuse_with("--last-failed", {"--case": case and last_failed})
         of_core = CoreRequest(
             kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
             junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream, out=out,
             seed=1 if seed is None else seed, last_failed=last_failed, since=since, where=where,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
-    of_a_tree = {"--case": case or None, "--since": since or None, "--seed": seed}
-    if alone := [name for name, value in of_a_tree.items() if value is not None]:
-        more = "" if alone[0] == "--since" else " or --core"
-        raise click.UsageError(f"{alone[0]} goes with --kernel-src{more}")
+    _refuse_of_a_tree({"--case": case or None, "--since": since or None, "--seed": seed})
     if not scheduler and resume is None:  # forked processes of this one need no cluster
         where, guests = NO_CAMPAIGN, workers or guests
     from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
@@ -144,10 +139,25 @@ def check_command(
     sys.exit(int(check(request)))
 
 
-def _require_spreadable(
-    where: CampaignOptions, of_core: bool, guests: int | None, accel: str | None, last_failed: Path | None
+def _refuse_of_a_tree(given: Mapping[str, object]) -> None:
+    """Refuse options that only a memory core has; None where one was not given."""
+    if alone := [name for name, value in given.items() if value is not None]:
+        more = "" if alone[0] == "--since" else " or --core"
+        raise click.UsageError(f"{alone[0]} goes with --kernel-src{more}")
+
+
+def _require_sense(
+    where: CampaignOptions,
+    of_core: bool,
+    since: str,
+    guests: int | None,
+    accel: str | None,
+    last_failed: Path | None,
 ) -> None:
     """Refuse what means nothing, or another thing, where runs are made by workers."""
+    where.require_sense()
+    if not where.asked or since:
+        return
     option = "--scheduler" if where.scheduler else "--resume" if where.resume else "--workers"
     if guests:
         raise click.UsageError(f"-n does not go with {option}, which says how many guests run at once")
