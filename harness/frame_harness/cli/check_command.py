@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -111,8 +112,7 @@ def check_command(
     """
     where = CampaignOptions(workers, scheduler, None, resume)
     where.require_sense()
-    if where.asked and not since:
-        _require_spreadable(where, kernel_src is not None or core, guests, accel, last_failed)
+    _require_spreadable(NO_CAMPAIGN if since else where, kernel_src or core, guests, accel, last_failed)
     if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
@@ -127,32 +127,41 @@ def check_command(
             seed=1 if seed is None else seed, last_failed=last_failed, since=since, where=where,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
-    of_a_tree = {"--case": case or None, "--since": since or None, "--seed": seed}
-    if alone := [name for name, value in of_a_tree.items() if value is not None]:
-        more = "" if alone[0] == "--since" else " or --core"
-        raise click.UsageError(f"{alone[0]} goes with --kernel-src{more}")
-    if not scheduler and resume is None:  # forked processes of this one need no cluster
-        where, guests = NO_CAMPAIGN, workers or guests
+    _refuse_alone({"--case": case or None, "--since": since or None, "--seed": seed})
     from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
         json=json_, junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream,
-        out=out, workers=guests, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
+        out=out, workers=guests or workers, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
         where=where,
     )  # fmt: skip
     sys.exit(int(check(request)))
 
 
+def _refuse_alone(of_a_tree: Mapping[str, object]) -> None:
+    """Refuse options of a memory core where a frame module is judged."""
+    if alone := [name for name, value in of_a_tree.items() if value is not None]:
+        more = "" if alone[0] == "--since" else " or --core"
+        raise click.UsageError(f"{alone[0]} goes with --kernel-src{more}")
+
+
 def _require_spreadable(
-    where: CampaignOptions, of_core: bool, guests: int | None, accel: str | None, last_failed: Path | None
+    where: CampaignOptions, core: object, guests: int | None, accel: str | None, last_failed: Path | None
 ) -> None:
-    """Refuse what means nothing, or another thing, where runs are made by workers."""
+    """Refuse what means nothing, or another thing, where runs are made by workers.
+
+    Args:
+        where: runs are made.
+        core: what says that a memory core is judged.
+    """
+    if not where.asked:
+        return
     option = "--scheduler" if where.scheduler else "--resume" if where.resume else "--workers"
     if guests:
         raise click.UsageError(f"-n does not go with {option}, which says how many guests run at once")
     if option == "--workers":
-        if of_core:
+        if core:
             more = "a core is judged in a process for each profile"
             raise click.UsageError(f"--workers goes with --since or --resume: {more}")
         return
