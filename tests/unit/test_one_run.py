@@ -57,7 +57,7 @@ def test_an_accelerator_that_does_not_work_there_is_told_and_nothing_is_made(
 
 
 def test_a_file_that_nobody_has_ends_the_campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))
     task = task_on(load_machine("microvm"))
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))
     with pytest.raises(HarnessError, match=r"file of a campaign: frame\.rs: expected content [0-9a-f]{64}"):
         make_run(task)
