@@ -13,7 +13,7 @@ OF_THE_CALL = ("command", "at")
 _OF_A_START = re.compile(r"nonce=[0-9a-f]+|(?<=fd[=/])\d+")
 """Words of QEMU's command that are others at each start: the nonce, numbers of descriptors."""
 _TIME = re.compile(r' time="[^"]*"')
-_SECONDS = re.compile(r"\d+\.\d s")
+_DURATION = re.compile(r"(\d+ min )?\d+(\.\d+)? s\b")
 
 
 def timeless(value: Any, but: Collection[str] = ()) -> Any:
@@ -36,9 +36,10 @@ def reports(folder: Path) -> dict[str, Any]:
 
 
 def printed(out: str) -> list[str]:
-    """The lines of the report on the terminal that hold no duration; what is said meanwhile comes before."""
-    report = out[out.index("\nsubject  ") :]
-    return [line for line in report.splitlines() if not _SECONDS.search(line)]
+    """The lines of the report on the terminal, without durations; what is said meanwhile comes before."""
+    report = out[out.index("\nsubject  ") :].splitlines()
+    *lines, last = [" ".join(_DURATION.sub("", line).split()) for line in report if line[:5] != "time "]
+    return [*lines, last.partition(";")[0]]
 
 
 def archive(folder: Path, but: Collection[str] = ()) -> dict[str, Any]:

@@ -117,3 +117,10 @@ def test_met_on_the_way_is_found_once_a_run(way: Any) -> None:
     some = seen(output(planned("a"), ledgers=(ledger(),)))
     some.on_the_way[RUN, met.check] = met
     assert way(some).checks == (met,)
+
+
+def test_results_are_in_the_order_of_the_plan_whoever_made_them_first() -> None:
+    plan = output(planned("a"), planned("b"), planned("a", run=OTHER), ledgers=(ledger(), ledger(run=OTHER)))
+    came = (result("a", run=OTHER), result("b"), result("a"))
+    evidence = seen(plan, results=came).of_the_plan()
+    assert [(one.run, one.check) for one in evidence.checks] == [(RUN, "a"), (RUN, "b"), (OTHER, "a")]

@@ -46,6 +46,11 @@ class CampaignOptions:
         """Whether any of them was given."""
         return self != CampaignOptions()
 
+    @property
+    def spreads(self) -> bool:
+        """Whether a check is made by workers of a cluster: its own processes need none."""
+        return bool(self.scheduler) or self.resume is not None
+
     def require_sense(self) -> None:
         """Refuse what contradicts itself.
 

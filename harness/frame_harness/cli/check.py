@@ -62,7 +62,7 @@ class Request:
         out: the folder for the evidence; None for one among those of the last runs.
         last_failed: a JSON report whose broken checks are the only ones, or `LAST_RUN`.
         red: value of `red=` on the guest's command line, which only kernels of our own tests know.
-        where: runs are made, as tasks of a campaign; nothing of it for processes of this one.
+        where: runs are made by workers of a cluster; by processes of this one unless it `spreads`.
     """
 
     frame_rs: Path | None = None
@@ -214,7 +214,7 @@ def _evidence(request: Request, asked: SessionRequest, progress: Progress, order
         if trouble is None:
             asked = replace(asked, subject=images[-1].subject)  # as it was when it was compiled
             asked = replace(asked, first=order(images)) if order else asked
-            if request.where.asked:  # each worker settles its own accelerator
+            if request.where.spreads:  # each worker settles its own accelerator
                 asked = replace(asked, images={image.profile: image for image in images})
             else:
                 trouble, asked = _settle_accelerator(asked, images, progress)
@@ -317,7 +317,7 @@ def _maker(request: Request, asked: SessionRequest, progress: Progress) -> Itera
     Raises:
         HarnessError: there are no workers, or the folder of results cannot be used.
     """
-    if not request.where.asked:
+    if not request.where.spreads:
         yield None
         return
     settings = request.where.settings("check", progress.note)

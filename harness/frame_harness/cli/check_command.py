@@ -111,58 +111,57 @@ def check_command(
     versions are played there. --resume makes the runs that are missing. --workers alone is the same as -n.
     """
     where = CampaignOptions(workers, scheduler, None, resume)
-    _require_sense(where, kernel_src is not None or core, since, guests, accel, last_failed)
+    where.require_sense()
+    _require_spreadable(NO_CAMPAIGN if since else where, kernel_src or core, guests, accel, last_failed)
     if kernel_src is not None or core:
         from frame_harness.cli.core import CoreRequest, check_core  # noqa: PLC0415
 
         others = {"--machine": machines, "--accel": accel, "-n": guests, "--cov": coverage, "--lcov": lcov}
         of_one = {"--since": since} if kernel_src is None else {"--core": core, "--frame-rs": frame_rs}
         refuse_with("--core" if kernel_src is None else "--kernel-src", {**others, **of_one})
-        refuse_with("--last-failed", {"--case": case and last_failed})
+        if case and last_failed:
+            raise click.UsageError("--case does not go with --last-failed")
         of_core = CoreRequest(
             kernel_src, frame_rs, profile=profile, select=select, case=case, baseline=baseline, json=json_,
             junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream, out=out,
             seed=1 if seed is None else seed, last_failed=last_failed, since=since, where=where,
         )  # fmt: skip
         sys.exit(int(check_core(of_core)))
-    _refuse_of_a_tree({"--case": case or None, "--since": since or None, "--seed": seed})
-    if not scheduler and resume is None:  # forked processes of this one need no cluster
-        where, guests = NO_CAMPAIGN, workers or guests
+    _refuse_alone({"--case": case or None, "--since": since or None, "--seed": seed})
     from frame_harness.cli.check import Request, check  # noqa: PLC0415  the other commands start faster without it
 
     request = Request(
         frame_rs=frame_rs, machines=machines, profile=profile, accel=accel, select=select, baseline=baseline,
         json=json_, junit=junit, sarif=sarif, code_quality=code_quality, html=html, upstream=upstream,
-        out=out, workers=guests, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
+        out=out, workers=guests or workers, last_failed=last_failed, red=red, coverage=coverage, lcov=lcov,
         where=where,
     )  # fmt: skip
     sys.exit(int(check(request)))
 
 
-def _refuse_of_a_tree(given: Mapping[str, object]) -> None:
-    """Refuse options that only a memory core has; None where one was not given."""
-    if alone := [name for name, value in given.items() if value is not None]:
+def _refuse_alone(of_a_tree: Mapping[str, object]) -> None:
+    """Refuse options of a memory core where a frame module is judged."""
+    if alone := [name for name, value in of_a_tree.items() if value is not None]:
         more = "" if alone[0] == "--since" else " or --core"
         raise click.UsageError(f"{alone[0]} goes with --kernel-src{more}")
 
 
-def _require_sense(
-    where: CampaignOptions,
-    of_core: bool,
-    since: str,
-    guests: int | None,
-    accel: str | None,
-    last_failed: Path | None,
+def _require_spreadable(
+    where: CampaignOptions, core: object, guests: int | None, accel: str | None, last_failed: Path | None
 ) -> None:
-    """Refuse what means nothing, or another thing, where runs are made by workers."""
-    where.require_sense()
-    if not where.asked or since:
+    """Refuse what means nothing, or another thing, where runs are made by workers.
+
+    Args:
+        where: runs are made.
+        core: what says that a memory core is judged.
+    """
+    if not where.asked:
         return
     option = "--scheduler" if where.scheduler else "--resume" if where.resume else "--workers"
     if guests:
         raise click.UsageError(f"-n does not go with {option}, which says how many guests run at once")
     if option == "--workers":
-        if of_core:
+        if core:
             more = "a core is judged in a process for each profile"
             raise click.UsageError(f"--workers goes with --since or --resume: {more}")
         return

@@ -325,7 +325,7 @@ def _outcomes(request: CoreRequest, builds: _Builds, progress: Progress) -> Outc
     Raises:
         HarnessError: there are no workers, or the folder of results cannot be used.
     """
-    if request.since or not request.where.asked:  # with --since the workers are for the versions
+    if request.since or not request.where.spreads:  # with --since the workers are for the versions
         return judge_builds(builds.tasks(), lambda run, words: progress.step(f"{run}: {words}"))
     settings = request.where.settings("check", progress.note)
     with campaign(plan_of(builds.subject), settings) as running:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +67,12 @@ def make_run(task: RunTask) -> RunMade:
         HarnessError: QEMU or a file cannot be had here, or pytest came to nothing.
     """
     subject, machine = task.request.subject, task.request.machine(task.run.machine)
-    require_host(machine)
+    try:
+        require_host(machine)
+    except HarnessError as error:  # whoever reads it sits at another machine
+        raise HarnessError(
+            "worker", platform.node(), detail=error.summary, next_step=error.next_step
+        ) from error
     image = task.image.image(subject.contract, path_of(subject.sha256, subject.path.name))
     making = _Making(task.run)
     try:
