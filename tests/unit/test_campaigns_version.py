@@ -26,6 +26,16 @@ def test_another_suite_is_another_version(tmp_path: Path, monkeypatch: pytest.Mo
     assert version_with(suite, monkeypatch) != version()
 
 
+def test_another_machine_is_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, machines = version(), tmp_path / "qemu"
+    shutil.copytree(resources.machines_dir(), machines)
+    monkeypatch.setattr(resources, "machines_dir", lambda: machines)
+    assert version.__wrapped__() == before, "where they lie does not count"
+    with (machines / "q35-5g.toml").open("a") as file:
+        file.write("# a change\n")
+    assert version.__wrapped__() != before
+
+
 def test_a_package_without_a_suite_has_a_version_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> Path:
         raise HarnessError("installation", "tests/contract", detail="nothing")

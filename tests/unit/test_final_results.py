@@ -11,11 +11,16 @@ from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.campaigns.images import SentImage
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
-from frame_harness.judge.evidence import Outcome, Trouble
+from frame_harness.judge.evidence import Outcome, RunKey, Trouble
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core import following
+from frame_harness.memory_core import spread as core_spread
+from frame_harness.memory_core.builtin import builtin_core
 from frame_harness.memory_core.following import Ask, AskedOf, plan_of, play_sent
+from frame_harness.memory_core.spread import BuildMade
+from frame_harness.memory_core.worker import Judged
 from frame_harness.session.one_run import RunMade
+from frame_harness.session.run import Ledger
 from frame_harness.session.runs import WorkerOutput
 from frame_harness.session.spread import is_final
 from tests.support.mutant_samples import INC, result
@@ -36,6 +41,17 @@ def test_a_run_in_which_a_check_came_to_an_error_is_made_again() -> None:
 def test_a_run_in_which_the_subject_alone_went_wrong_is_kept(outcome: Outcome) -> None:
     assert is_final(run_of(outcome))
     assert is_final(run_of(troubles=(Trouble(what="boot", message="seen", outcome=outcome),)))
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_a_build_of_a_core_is_judged_again_where_the_harness_went_wrong(outcome: Outcome) -> None:
+    final = core_spread.plan_of(builtin_core(), load_machine()).is_final
+    run = RunKey("microvm", "dev")
+    ledger = Ledger(run=run, image_sha256="a" * 64, build_id="b" * 8, subject_sha256="c" * 64)
+    judged = Judged(ledger=ledger, results=(result(INC, Outcome.PASSED), result(INC, outcome)))
+    trouble = Trouble(what="memory core", message="seen", outcome=outcome)
+    kept = outcome is not Outcome.ERROR
+    assert (final(BuildMade(judged=judged)), final(BuildMade(trouble=trouble))) == (kept, kept)
 
 
 @pytest.mark.parametrize(

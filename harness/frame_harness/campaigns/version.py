@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -19,26 +19,28 @@ _PACKAGE: Final = Path(__file__).resolve().parents[1]
 def version() -> str:
     """Return the number of the version with a digest of the code: two clones of one number may differ.
 
-    The code is that of the package and that of the suite, which tasks make checks of.
+    To the code belong the suite, which tasks make checks of, and the machines that checks name.
     """
     total = hashlib.sha256()
-    for name, file in (*_code_of(_PACKAGE), *_code_of(_suite())):
+    suite, machines = _there(resources.suite_dir), _there(resources.machines_dir)
+    files = (*_files_of(_PACKAGE, "*.py"), *_files_of(suite, "*.py"), *_files_of(machines, "*.toml"))
+    for name, file in files:
         total.update(f"{name}\n".encode() + file.read_bytes())
     return f"{_number()} with code {total.hexdigest()[:8]}"
 
 
-def _code_of(folder: Path | None) -> Iterator[tuple[str, Path]]:
+def _files_of(folder: Path | None, pattern: str) -> Iterator[tuple[str, Path]]:
     if folder is None:
         return
-    for file in sorted(folder.rglob("*.py")):
+    for file in sorted(folder.rglob(pattern)):
         if "_data" not in (name := file.relative_to(folder)).parts:
             yield str(name), file
 
 
-def _suite() -> Path | None:
-    """Return where the suite is; a package without one is another version, and says so where it is asked."""
+def _there(find: Callable[[], Path]) -> Path | None:
+    """Return a folder; a package without it is another version, and says so where it is asked."""
     try:
-        return resources.suite_dir()
+        return find()
     except HarnessError:
         return None
 

@@ -328,7 +328,7 @@ def _outcomes(request: CoreRequest, builds: _Builds, progress: Progress) -> Outc
     if request.since or not request.where.spreads:  # with --since the workers are for the versions
         return judge_builds(builds.tasks(), lambda run, words: progress.step(f"{run}: {words}"))
     settings = request.where.settings("check", progress.note)
-    with campaign(plan_of(builds.subject), settings) as running:
+    with campaign(plan_of(builds.subject, _machine()), settings) as running:
         outcomes = spread_builds(running, builds.tasks())
     if not outcomes.troubles:
         request.where.forget(settings)

@@ -17,8 +17,9 @@ from frame_harness.campaigns.engine import Lost, Plan, Running
 from frame_harness.campaigns.files import path_of
 from frame_harness.campaigns.images import SentImage
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import RunKey, Trouble, decode, encode
+from frame_harness.judge.evidence import Outcome, RunKey, Trouble, decode, encode
 from frame_harness.machine.definition import Machine
+from frame_harness.machine.identity import identity_of
 from frame_harness.memory_core.builtin import BUILTIN, BUILTIN_CORE
 from frame_harness.memory_core.children import trouble_of_a_build
 from frame_harness.memory_core.contract import MEMORY_CORE
@@ -90,11 +91,18 @@ class BuildMade(Record, frozen=True, kw_only=True):
 SpreadBuilds = Running[BuildTask, BuildMade]
 
 
-def plan_of(subject: Subject) -> Plan[BuildTask, BuildMade]:
-    """The campaign that a check of a core is; what its results depend on is in the keys of its tasks."""
+def plan_of(subject: Subject, machine: Machine) -> Plan[BuildTask, BuildMade]:
+    """The campaign that a check of a core is; all else that results depend on is in the keys of its tasks."""
     files = () if subject.parts else (subject.path,)
-    identity = hashlib.sha256(f"core {subject.path} {subject.sha256}".encode()).hexdigest()
-    return Plan("check", judge_sent, BuildMade, identity, files, LIMIT_S)
+    what = f"core {subject.path} {subject.sha256} {identity_of(machine)}"
+    identity = hashlib.sha256(what.encode()).hexdigest()
+    return Plan("check", judge_sent, BuildMade, identity, files, LIMIT_S, is_final=_is_final)
+
+
+def _is_final(made: BuildMade) -> bool:
+    """Whether nothing went wrong but what the core did: a full disk may be over next time."""
+    outcomes = {one.outcome for one in made.judged.results} if made.judged else set()
+    return Outcome.ERROR not in outcomes | ({made.trouble.outcome} if made.trouble else set())
 
 
 def judge_sent(sent: BuildTask) -> BuildMade:
