@@ -126,7 +126,7 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing(there: tuple[str, D
 
 def test_a_run_whose_task_is_lost_is_never_a_pass(there: tuple[str, Door], tmp_path: Path) -> None:
     killer = tmp_path / "kills-who-started-it"
-    killer.write_text('#!/bin/sh\nkill -KILL "$PPID"\n')
+    killer.write_text('#!/bin/sh\ntest "$1" = --version && exec echo QEMU\nkill -KILL "$PPID"\n')
     killer.chmod(0o755)
     words = ("--machine", write_machine(tmp_path, qemu=killer), "--machine", "microvm", *ONE_CHECK)
     found = check(tmp_path, *words, "--scheduler", there[0])
