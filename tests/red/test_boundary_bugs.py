@@ -79,7 +79,6 @@ WITHOUT_A_BUG = {
     "unsafe { table.copy_to_nonoverlapping(rest, step) };": "its bound is that of the loop",
     "match self.try_vtable_ref() {": "no number",
     "| match self {": "no number",
-    "let why = match found {": "words of a message",
     "match frame.successor() {": "no number",
 }
 
