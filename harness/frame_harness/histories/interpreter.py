@@ -262,7 +262,7 @@ class Interpreter:
             pfn < slots.n_frames and slots[pfn].is_poisoned for pfn in command.frames
         )
 
-    def _flags_belie(self, command: Command) -> bool:
+    def _flags_contradict(self, command: Command) -> bool:
         """Whether a holder writes flags of another owner than the rest of the slot shows.
 
         A block of the buddy's has no count of holders, and may have an order: it is no frame of the kernel's
@@ -289,7 +289,7 @@ class Interpreter:
         abused = command.op in OF_THE_OWNER and (free or C.refcount_unused in command.operands[1:])
         # A frame in quarantine has the count 0, from which a reference leads back into use.
         abused |= command.op is Op.INC_REF and not quarantined.isdisjoint(command.frames)
-        abused |= self._flags_belie(command)
+        abused |= self._flags_contradict(command)
         self.rewound = self.rewound or command.op is Op.SET_GENERATION or self._clears_poison(command)
         self.sound = self.sound and not (abused or command.op in BREAKS_LISTS)
 
