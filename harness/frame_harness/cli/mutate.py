@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 
 from frame_harness.base import report_files
-from frame_harness.base.disk import writing
+from frame_harness.base.disk import make_folder
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
@@ -96,8 +96,7 @@ def _require_folder(settings: Settings, identity: str) -> None:
     """Refuse a folder of results before the subject is judged, which takes as long as a `check`."""
     if settings.folder is not None:
         require_new_or(settings.folder, NAME, identity, resume=settings.resume)
-        with writing(settings.folder, instead="name another folder with --out"):
-            settings.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.folder, instead="name another folder with --out")
 
 
 def _require_made_of(mutants: Sequence[Mutant], ground: Ground) -> None:
