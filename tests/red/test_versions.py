@@ -127,7 +127,7 @@ def test_a_module_with_modules_of_its_own_is_judged_in_place(tmp_path: Path) -> 
 def git(folder: Path, *words: str) -> str:
     """Run git on a repository without anybody's settings."""
     env = {
-        **os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(folder),
+        **os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1",
         "PYTHONPATH": str(SOURCES), "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b",
         "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b",
     }  # fmt: skip
