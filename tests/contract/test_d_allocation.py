@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
 from frame_harness.guest.checks import expect, expect_panic, number
-from frame_harness.guest.errors import AllocFailed
+from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 
 ALLOCATED, KERNEL, USER, MOVABLE = 1 << 8, 1 << 10, 1 << 11, 1 << 13
@@ -266,14 +268,32 @@ def test_a_frame_without_the_sentinel_is_refused_with_a_panic(kernel: Kernel) ->
             f"REFCOUNT_UNUSED|{UNUSED:#x}|{UNUSED}",
         ):
             kernel.alloc()
-        expect(
-            "refcount after the refused claim",
-            int(kernel.slots()[paddr >> 12]["refcount"]),
-            found,
-            base=16,
-            frame=paddr,
-            field="refcount",
-        )
+        expect_count("refcount after the refused claim", kernel, paddr, found)
+
+
+@pytest.mark.clause("ALLOC-10", at="FrameAllocOptions::allocate")
+def test_a_frame_in_use_that_is_poisoned_keeps_its_count_when_the_buddy_offers_it(kernel: Kernel) -> None:
+    """Poison is no reason to give a frame back that somebody holds: refused, or passed over, it stays live."""
+    for found in (1, 2):
+        paddr = unclaimed(kernel)
+        kernel.slot(paddr).poke_field("refcount", found)
+        kernel.slot(paddr).mark_poisoned()
+        kernel.offer(paddr)
+        with suppress(SubjectPanic):
+            kernel.alloc()
+        expect_count("refcount of a poisoned frame in use that was offered", kernel, paddr, found)
+
+
+def expect_count(what: str, kernel: Kernel, paddr: int, count: int) -> None:
+    """Require a frame's count in guest RAM, where no method of the subject stands between."""
+    expect(
+        what,
+        int(kernel.slots()[paddr >> 12]["refcount"]),
+        count,
+        base=16,
+        frame=paddr,
+        field="refcount",
+    )
 
 
 @pytest.mark.clause("ALLOC-11", at="FrameAllocOptions::allocate")

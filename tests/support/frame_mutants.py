@@ -538,6 +538,15 @@ NOTICED = [
         "ALLOC-08",
         ("            _ => Migratetype::Movable,\n", "            _ => Migratetype::Unmovable,\n"),
     ),
+    mutant(
+        "a poisoned frame is given back before anybody looks whether it is in use",
+        "ALLOC-10",
+        (
+            "        let found = slot.get_refcount();\n        if found != REFCOUNT_UNUSED {\n",
+            "        let found = slot.get_refcount();\n"
+            "        if found != REFCOUNT_UNUSED && !slot.is_guard_poisoned() {\n",
+        ),
+    ),
 ]
 
 # Right in all but a corner: what a check that tries the obvious values alone would let through.
