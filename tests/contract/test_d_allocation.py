@@ -273,7 +273,7 @@ def test_a_frame_without_the_sentinel_is_refused_with_a_panic(kernel: Kernel) ->
 
 @pytest.mark.clause("ALLOC-10", at="FrameAllocOptions::allocate")
 def test_a_frame_in_use_that_is_poisoned_keeps_its_count_when_the_buddy_offers_it(kernel: Kernel) -> None:
-    """Poison is no reason to give a frame back that somebody holds: refused, or passed over, it stays live."""
+    """Poison is no reason to give a frame back that somebody holds: refused or passed over, it stays live."""
     for found in (1, 2):
         paddr = unclaimed(kernel)
         kernel.slot(paddr).poke_field("refcount", found)

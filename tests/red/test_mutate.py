@@ -145,6 +145,18 @@ def test_where_the_compiler_says_nothing_of_a_profile_with_the_same_code_nothing
     assert (suite.seen.kill, suite.seen.error, suite.seen.checks) == (None, "", 0)
 
 
+def test_a_check_is_made_once_more_by_itself() -> None:
+    """The others of the run are neither made nor missed."""
+    image = image_of(TAKES_TWO)
+    suite = Suite(requested(image), reference(), mutant(), only=DEC_REF)
+    suite.make([RUN], {RUN.profile: image})
+    assert suite.seen.kill is not None
+    assert (suite.seen.kill.check, suite.seen.checks, suite.seen.error) == (DEC_REF, 1, "")
+    held = Suite(requested(image), reference(), mutant(), only=RESET)
+    held.make([RUN], {RUN.profile: image})
+    assert (held.seen.kill, held.seen.checks, held.seen.error) == (None, 1, "")
+
+
 def test_checks_that_the_subject_was_never_judged_by_are_an_error() -> None:
     image = image_of()
     known = reference()

@@ -31,6 +31,7 @@ from frame_harness.mutation.mutants import Mutant, Operator
 from frame_harness.mutation_testing import score
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
 from frame_harness.mutation_testing.explained import Explanation, load
+from frame_harness.mutation_testing.judging import told_once
 from frame_harness.mutation_testing.order import Candidate, Tier, in_order, tier
 from frame_harness.mutation_testing.page import dumps
 from frame_harness.mutation_testing.records import Fate, How, Judged, Report
@@ -138,6 +139,15 @@ def test_another_clause_that_the_same_check_finds_broken_kills() -> None:
 def test_a_finding_of_the_subject_in_another_profile_does_not_count() -> None:
     own = reference(results=(known(INC, "REF-07", DEV, outcome=Outcome.VIOLATED, broken=("REF-07",)),))
     assert own.kill_by(result(INC, Outcome.VIOLATED, "REF-07")) is not None
+
+
+def test_what_a_storm_finds_once_is_told_as_what_it_is() -> None:
+    """A race of the subject that shows once in a while would be credited to whatever mutant meets it."""
+    kill = reference().kill_by(result(INC, Outcome.VIOLATED, "REF-04", level=Level.STORM))
+    assert kill is not None
+    assert kill.by_storm
+    assert told_once([kill]).endswith("seen once, not in 3 storms more; the race may be the subject's own")
+    assert told_once([]) == ""
 
 
 @pytest.mark.parametrize(("outcome", "how"), [(Outcome.CRASHED, How.CRASH), (Outcome.TIMEOUT, How.HANG)])

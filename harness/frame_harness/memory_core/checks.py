@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from frame_harness.base.units import PAGE_SIZE
 from frame_harness.image.image import Image
@@ -10,7 +10,7 @@ from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedChe
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.design import Design
 from frame_harness.memory_core.judging import Key
-from frame_harness.memory_core.steps import map_of, operations_of, written
+from frame_harness.memory_core.steps import Step, Storm, map_of, operations_of, written
 from frame_harness.memory_core.tally import Found
 
 NAME = "cases"
@@ -104,10 +104,16 @@ def _violated(
         duration_s=duration_s, message=violation.what, expected=violation.expected, got=violation.got,
         frame=None if violation.paddr is None else violation.paddr // PAGE_SIZE * PAGE_SIZE,
         function=design.names_of(failure.function)[0], at=place,
-        level=Level.SEQUENCE if operations else Level.CALL,
+        level=_level(operations),
         exhibit="\n".join(_exhibit(fault)), commands=failure.commands, backtrace=failure.backtrace,
         reproduce=f"{again} --case '{case}'", cause=violation.cause, case=case,
     )  # fmt: skip
+
+
+def _level(operations: Sequence[Step]) -> Level:
+    if any(isinstance(one, Storm) for one in operations):
+        return Level.STORM
+    return Level.SEQUENCE if operations else Level.CALL
 
 
 def _exhibit(fault: Found) -> list[str]:

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.record import Record
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, Witness
+from frame_harness.judge.evidence import CheckResult, Level, Outcome, RunKey, Witness
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.design import TREE
 from frame_harness.memory_core.owning_files import lacking
+from frame_harness.memory_core.steps import parsed
 from frame_harness.memory_core.tree import core_in
 from frame_harness.memory_core.worker import Judged as JudgedBuild
 from frame_harness.memory_core.worker import Task, judge_build
 from frame_harness.mutation.building import builder
 from frame_harness.mutation.mutants import Mutant
-from frame_harness.mutation_testing.judging import Clock, built, read_reference, read_texts, timed
+from frame_harness.mutation_testing.judging import (
+    Clock,
+    built,
+    read_reference,
+    read_texts,
+    timed,
+    told_once,
+)
 from frame_harness.mutation_testing.records import Fate, How, Judged, Kill
 from frame_harness.mutation_testing.reference import Reference
+from frame_harness.mutation_testing.suite import STORMS_AGAIN
 
 
 class CoreTask(Record, frozen=True, kw_only=True):
@@ -58,12 +68,27 @@ def _judged(task: CoreTask, clock: Clock) -> Judged:
             image = found.image(profile)
             if not found.differs(profile):
                 continue  # no guest can tell the two from each other
-            seen = judge_build(_of_run(task, runs[profile], image, reference), lambda _: None)
+            of = _of_run(task, runs[profile], image, reference)
+            seen = judge_build(of, lambda _: None)
             cases += sum(seen.ledger.invariants.values())
             if kill := _kill(seen, reference):
+                if kill.by_storm and not _shows_again(of, kill):
+                    return Judged(
+                        key=task.mutant.key, fate=Fate.ERROR, why=told_once([kill]), checks=cases
+                    )  # fmt: skip
                 return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=kill, checks=cases)
             _require_as_much(seen.results, runs[profile], reference)
     return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=cases)
+
+
+def _shows_again(task: Task, kill: Kill) -> bool:
+    """Whether one of some storms more tells the mutant from the subject; nothing comes behind storms."""
+    alone = replace(task, cases=(parsed(kill.case),))
+    for _ in range(STORMS_AGAIN):
+        seen = judge_build(alone, lambda _: None)
+        if any((clause, one.cause) not in task.known for one in seen.results for clause in one.broken):
+            return True
+    return False
 
 
 def _require_as_much(results: Sequence[CheckResult], run: RunKey, reference: Reference) -> None:
@@ -96,6 +121,7 @@ def _kill(seen: JudgedBuild, reference: Reference) -> Kill | None:
         return Kill(
             how=How.FINDING, run=run, check=first.check, clauses=first.broken, message=first.message,
             expected=first.expected, got=first.got, case=first.case,
+            by_storm=first.level is Level.STORM,
         )  # fmt: skip
     if seen.ledger.layout.guest_bytes is Witness.DIFFERS:
         return Kill(how=How.FINDING, run=run, check="layout", message=seen.ledger.layout.text)

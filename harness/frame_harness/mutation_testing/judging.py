@@ -27,9 +27,9 @@ from frame_harness.mutation.building import (
     builder,
 )
 from frame_harness.mutation.mutants import Mutant
-from frame_harness.mutation_testing.records import Fate, Judged
+from frame_harness.mutation_testing.records import Fate, Judged, Kill
 from frame_harness.mutation_testing.reference import Reference
-from frame_harness.mutation_testing.suite import Suite
+from frame_harness.mutation_testing.suite import STORMS_AGAIN, Suite
 from frame_harness.session.request import SessionRequest
 
 REFERENCE = "reference.json"
@@ -167,9 +167,20 @@ def _judged(task: FrameTask, clock: Clock) -> Judged:
     seen = suite.seen
     if seen.kill is not None:
         return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=seen.kill, checks=seen.checks)
-    if seen.error:
-        return Judged(key=task.mutant.key, fate=Fate.ERROR, why=seen.error, checks=seen.checks)
+    if error := seen.error or told_once(seen.doubtful):
+        return Judged(key=task.mutant.key, fate=Fate.ERROR, why=error, checks=seen.checks)
     return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=seen.checks)
+
+
+def told_once(doubtful: Sequence[Kill]) -> str:
+    """Say why a mutant that only a storm found, and not again, is neither killed nor a survivor."""
+    if not doubtful:
+        return ""
+    first = doubtful[0]
+    return (
+        f"{first.check}: {first.run}: {first.message}: seen once, not in {STORMS_AGAIN} storms more; "
+        "the race may be the subject's own"
+    )
 
 
 def _request(task: FrameTask) -> SessionRequest:

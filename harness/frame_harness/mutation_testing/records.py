@@ -37,7 +37,8 @@ class How(StrEnum):
 class Kill(Record, frozen=True, kw_only=True):
     """The first outcome that differs from the subject's own.
 
-    `case` is that of a memory core, as `--case` takes it.
+    `case` is that of a memory core, as `--case` takes it. `by_storm` says that a check or case found it in
+    which CPUs run freely, so that the next time it may find something else.
     """
 
     how: How
@@ -48,6 +49,7 @@ class Kill(Record, frozen=True, kw_only=True):
     expected: str = ""
     got: str = ""
     case: str = ""
+    by_storm: bool = False
 
 
 class Judged(Record, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import (
     CheckResult,
     Evidence,
+    Level,
     Outcome,
     RunKey,
     SubjectInfo,
@@ -189,4 +190,5 @@ def _kill(how: How, result: CheckResult, clauses: tuple[str, ...]) -> Kill:
     return Kill(
         how=how, run=result.run, check=result.check, clauses=clauses, message=result.message,
         expected=result.expected, got=result.got, case=result.case,
+        by_storm=result.level is Level.STORM,
     )  # fmt: skip

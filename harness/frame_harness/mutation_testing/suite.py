@@ -26,6 +26,8 @@ from frame_harness.session.suite import run_suite
 
 _OF_THE_COMPILER: Final = frozenset({Level.DECLARATION, Level.COMPILED})
 """Levels of checks that read what the compiler says, and look at no guest of their own."""
+STORMS_AGAIN: Final = 3
+"""So often at most a storm is made again that told a mutant from its subject."""
 _NOT_MADE: Final = "what differs was found"
 
 
@@ -34,14 +36,18 @@ class Seen:
     """What checks of a mutant showed.
 
     Attributes:
-        kill: the first outcome that differs from the subject's.
+        kill: the first outcome that differs from the subject's, and does so again where a storm found it.
+        doubtful: what a storm found once and not again. A race that the subject has, too, kills no mutant.
         error: what went wrong in the harness, in words.
         checks: how many were made.
+        last: the one of them that was made last.
     """
 
     kill: Kill | None = None
+    doubtful: list[Kill] = field(default_factory=list)
     error: str = ""
     checks: int = 0
+    last: str = ""
 
 
 @dataclass
@@ -51,12 +57,16 @@ class Suite:
     Attributes:
         request: what `check` would ask for, of the subject that the mutant was made of.
         reference: what these checks said of that subject.
+        only: the check to make; empty means all of them.
+        made: checks that are not made again.
     """
 
     request: SessionRequest
     reference: Reference
     mutant: Mutant
+    only: str = ""
     seen: Seen = field(default_factory=Seen)
+    made: set[tuple[RunKey, str]] = field(default_factory=set)
 
     def make(self, runs: Sequence[RunKey], images: Mapping[str, Image], alike: Collection[str] = ()) -> None:
         """Make all checks of some runs, or those up to the first that tells the mutant from the subject.
@@ -66,6 +76,25 @@ class Suite:
             alike: profiles whose machine code is the subject's. Of these only what the compiler says is
                 looked at: no guest can tell the two from each other.
         """
+        self._make(runs, images, alike)
+        while (kill := self.seen.kill) is not None and kill.by_storm and not self._shows_again(kill, images):
+            self.seen.doubtful.append(kill)
+            self.seen.kill = None
+            self._make(runs, images, alike)
+
+    def _shows_again(self, kill: Kill, images: Mapping[str, Image]) -> bool:
+        """Whether one of some storms more tells the mutant from the subject."""
+        if kill.run is None:
+            raise HarnessError(kill.check, detail="a check that is made in no run found something")
+        for _ in range(STORMS_AGAIN):
+            alone = Suite(self.request, self.reference, self.mutant, only=self.seen.last)
+            alone._make([kill.run], images, ())
+            self.seen.checks += alone.seen.checks
+            if alone.seen.kill is not None:
+                return True
+        return False
+
+    def _make(self, runs: Sequence[RunKey], images: Mapping[str, Image], alike: Collection[str]) -> None:
         subject = next(iter(images.values())).subject
         profiles = tuple(dict.fromkeys(run.profile for run in runs))
         named = {run.machine for run in runs}
@@ -83,8 +112,12 @@ class Suite:
             self.seen.error = "; ".join(hunt.troubles) or f"pytest ended with status {status}, no evidence"
         elif session.interrupted:
             raise KeyboardInterrupt
-        else:
+        elif not self.only:
             self._judge(session.evidence)
+
+    def asks_for(self, run: RunKey, check: str) -> bool:
+        """Whether a check is to be made, as far as its name tells."""
+        return (run, check) not in self.made and self.only in ("", check)
 
     def _judge(self, evidence: Evidence) -> None:
         """Look at what is no check's: how guests ended, whether witnesses agree, what could not be judged."""
@@ -123,6 +156,10 @@ class _Hunt:
             return _candidate(item, functions, self._reference)
 
         found = {(run, results.check_name(item)) for run, of in of_run.items() for item in of}
+        of_run = {
+            run: [item for item in of if self._suite.asks_for(run, results.check_name(item))]
+            for run, of in of_run.items()
+        }
         if missing := self._reference.made_in(self._runs) - found:
             self.troubles.append(f"{len(missing)} checks of the subject are not there, as {min(missing)}")
         by_time = sorted(of_run, key=self._rank)
@@ -147,6 +184,9 @@ class _Hunt:
         told = [decode(str(value), CheckResult) for name, value in report.user_properties if name == RESULT]
         met = [decode(str(value), CheckResult) for name, value in report.user_properties if name == SEEN]
         self._seen.checks += len(told)
+        for one in told:
+            self._suite.made.add((one.run, one.check))
+            self._seen.last = one.check
         for result in (*told, *self._of_preflight(told), *met):
             self._take(result)
 
