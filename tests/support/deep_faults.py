@@ -1,6 +1,6 @@
 """Ten faults of the built-in frame module that take a special history each, and how soon one comes to them.
 
-    python -m tests.support.deep_faults [--most COMMANDS] [--seeds N]
+    python -m tests.support.deep_faults [--most COMMANDS] [--seeds N] [--workers N]
 
 All ten lie in one build, asleep: where the wrong code would run, a counter goes up that the host reads. A
 guest that is told the number of one does what is wrong.
@@ -9,11 +9,15 @@ guest that is told the number of one does what is wrong.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from multiprocessing import get_context
+from typing import Any, NamedTuple
 
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
@@ -254,21 +258,29 @@ def first_met(campaign: Campaign, most: int, only: int = 0) -> dict[int, int]:
     return found
 
 
-def measured(seed: int, most: int, *, steered: bool) -> dict[int, int]:
-    """By fault the commands until a campaign comes to it, on guests of its own.
+class Task(NamedTuple):
+    """One campaign; `fault` is the only one that it looks for, 0 for all.
 
     A blind campaign does the same whatever the module is: one comes to all. A steered one sees branches,
     so it is done for each fault alone.
     """
-    if not steered:
-        with player() as guests:
-            return first_met(Campaign(guests, seed, steered=False), most)
-    found: dict[int, int] = {}
-    for fault in range(1, len(FAULTS) + 1):
-        with player(ASLEEP | fault) as guests:
-            met = first_met(Campaign(guests, seed), most, only=fault)
-        found |= {fault: met[fault]} if fault in met else {}
-    return found
+
+    seed: int
+    steered: bool
+    fault: int
+
+
+def tasks(seeds: int, ways: Sequence[bool]) -> list[Task]:
+    """Every campaign of a measurement."""
+    of_way = {False: (0,), True: range(1, len(FAULTS) + 1)}
+    return [Task(seed, way, fault) for seed in range(1, seeds + 1) for way in ways for fault in of_way[way]]
+
+
+def measured(task: Task, most: int) -> dict[int, int]:
+    """By fault the commands until a campaign comes to it, on guests of its own."""
+    with player(ASLEEP | task.fault if task.fault else 0) as guests:
+        met = first_met(Campaign(guests, task.seed, steered=task.steered), most, only=task.fault)
+    return {fault: commands for fault, commands in met.items() if task.fault in (0, fault)}
 
 
 def main() -> None:
@@ -277,16 +289,21 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=MOST, help="commands of a campaign")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--way", choices=["blind", "steered", "both"], default="both")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="campaigns at a time")
     given = parser.parse_args()
     ways = {"blind": (False,), "steered": (True,), "both": (False, True)}[given.way]
-    by_way: dict[bool, list[dict[int, int]]] = {way: [] for way in ways}
-    for seed in range(1, given.seeds + 1):
-        for steered, runs in by_way.items():
-            runs.append(measured(seed, given.most, steered=steered))
-            way = "steered" if steered else "blind"
-            print(f"seed {seed}, {way}: {dict(sorted(runs[-1].items()))}", flush=True)
+    by_way: dict[bool, dict[int, dict[int, int]]] = {way: defaultdict(dict) for way in ways}
+    with ProcessPoolExecutor(given.workers, get_context("spawn")) as workers:
+        begun = {workers.submit(measured, task, given.most): task for task in tasks(given.seeds, ways)}
+        for done in as_completed(begun):
+            task = begun[done]
+            by_way[task.steered][task.seed] |= done.result()
+            print(f"{task}: {dict(sorted(done.result().items()))}", flush=True)
     for fault, words in enumerate(FAULTS, 1):
-        medians = [_median([run.get(fault) for run in by_way[way]], given.most) for way in ways]
+        medians = [
+            _median([by_way[way][seed].get(fault) for seed in range(1, given.seeds + 1)], given.most)
+            for way in ways
+        ]
         shown = ", ".join(
             f"{'steered' if way else 'blind'} {_shown(each, given.most)}"
             for way, each in zip(ways, medians, strict=True)
