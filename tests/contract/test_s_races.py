@@ -72,7 +72,9 @@ def races(guests: Guests, clause: str) -> Iterator[Race]:
     for play in guests.explorer().plays(clause):
         race = guests.explorer().judge(play)
         if race is not None:
-            yield race if shown else guests.explorer().recorded(race)
+            if not shown:
+                race = guests.explorer().recorded(race)
+            yield race
             shown = True
             if race.fatal:
                 guests.end()
