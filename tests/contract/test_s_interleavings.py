@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.concurrency.interleaving import FIRST, SECOND, Turn, Turns, interleaved
 from frame_harness.concurrency.smp import Cpus
-from frame_harness.guest.checks import ClauseViolated, Values, expect, expect_loud
+from frame_harness.guest.checks import Call, ClauseViolated, Values, expect, expect_loud, number
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.histories.snapshot import Snapshot
 
@@ -22,6 +24,7 @@ UNUSED = 2**32 - 1
 GENERATION = 41
 REFCOUNT = 32  # offset of the count, of 4 bytes
 BUDDY = "kernel_shim::memory::buddy"
+MANY = 1 << 16  # references: a count whose low half is zero
 META_AUX = 44  # offset of the holder's own field, behind all others
 
 
@@ -222,19 +225,31 @@ class Offer:
         for live, kept in self._offering:
             live[:] = kept
 
-    def claimed_late(self, both: Turns, *, renewed: bool = True) -> Turn:
+    def claimed_late(self, both: Turns, between: Callable[[], None] = lambda: None) -> Turn:
         """Let the second CPU run where the first one was given the frame and is about to claim it.
 
         Args:
-            renewed: the frame is offered to the second CPU, too.
+            between: called ahead of the second CPU's step.
         """
-        between = self.renew if renewed else lambda: None
         turn = both.preempted_write(count_of(self.slot), 0, self._pending.restore, between)
         if turn is None:
             raise ClauseViolated(
                 "allocation of a free frame", expected="a new count", got="none", frame=self.frame
             )
         return turn
+
+
+def expect_refusal(what: str, call: Call, offer: Offer, words: str) -> None:
+    """Require that a call panicked, with one of some words, as `number` writes them."""
+    said = "no panic" if call.panic is None else call.panic.message
+    if not any(word in said.lower() for word in words.split("|")):
+        raise ClauseViolated(
+            what,
+            expected=f"a panic that names {words.partition('|')[0]}",
+            got=said,
+            frame=offer.frame,
+            field="refcount",
+        )
 
 
 @pytest.mark.clause("ALLOC-10", "FREE-08", at="FrameAllocOptions::allocate")
@@ -247,22 +262,33 @@ def test_a_claim_that_comes_too_late_is_refused_with_a_panic(boot: Boot) -> None
         return "alloc", "alloc"
 
     with expect_loud() as call, interleaved(boot, prepare) as both:
-        turn = offer.claimed_late(both)
+        turn = offer.claimed_late(both, offer.renew)
         found = both.cpus.last(SECOND), int(offer.slot["refcount"][0])
         for what, got, expected in (
             ("frame that the first claim got", found[0], offer.frame),
             ("count after the late claim", found[1], 1),
         ):
             expect_at(turn, what, got, expected, frame=offer.frame, field="refcount")
-    said = "no panic" if call.panic is None else call.panic.message
-    if f"{offer.frame:#x}" not in said:
-        raise ClauseViolated(
-            "late claim",
-            expected=f"a panic that names {offer.frame:#x}",
-            got=said,
-            frame=offer.frame,
-            field="refcount",
-        )
+    expect_refusal("late claim", call, offer, f"{offer.frame:#x}")
+
+
+@pytest.mark.clause("ALLOC-10", at="FrameAllocOptions::allocate")
+def test_a_claim_that_comes_too_late_names_the_whole_count_that_it_finds(boot: Boot) -> None:
+    """The frame is held 65536 times by now, and another CPU takes one more reference."""
+    offer = Offer()
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        offer.prepare(kernel, cpus)
+        return "alloc", "inc@0"
+
+    def hold() -> None:
+        offer.slot["refcount"] = MANY
+
+    with expect_loud() as call, interleaved(boot, prepare) as both:
+        turn = offer.claimed_late(both, hold)
+        count = int(offer.slot["refcount"][0])
+        expect_at(turn, "count after the late claim", count, MANY + 1, frame=offer.frame, field="refcount")
+    expect_refusal("late claim of a frame that is held", call, offer, number(MANY + 1))
 
 
 @pytest.mark.clause("GUARD-08", at="FrameAllocOptions::allocate")
@@ -274,7 +300,7 @@ def test_poison_that_comes_between_look_and_claim_is_not_healed(boot: Boot) -> N
         return "alloc.zeroed", "poison@0"
 
     with expect_loud(), interleaved(boot, prepare) as both:
-        turn = offer.claimed_late(both, renewed=False)
+        turn = offer.claimed_late(both)
         poison = int(offer.slot["guard"][0]) & POISONED_GUARD
         expect_at(turn, "poison of a free frame", poison, POISONED_GUARD, frame=offer.frame, field="guard")
         if not turn.panicked:
@@ -298,7 +324,7 @@ def test_a_claim_that_poison_stops_begins_no_life(boot: Boot) -> None:
         return "alloc.zeroed", "poison@0"
 
     with expect_loud(), interleaved(boot, prepare) as both:
-        turn = offer.claimed_late(both, renewed=False)
+        turn = offer.claimed_late(both)
         if not turn.panicked:
             lives = int(both.cpus.last(FIRST) == offer.frame)
             found = int(offer.slot["generation"][0])

@@ -100,6 +100,12 @@ LIFE_OF_POISON: tuple[Edit, ...] = (
         "        self.advance_generation();\n        found & meta_guard::POISONED == 0\n",
     ),
 )
+HALF_NAMED: tuple[Edit, ...] = (
+    (
+        "REFCOUNT_NOBODY) {\n            refuse_claim(frame, found)\n",
+        "REFCOUNT_NOBODY) {\n            refuse_claim(frame, u32::from(found as u16))\n",
+    ),
+)
 MARK_FORGOTTEN: tuple[Edit, ...] = (
     (
         "the guard alone remembers.\n            slot.mark_poisoned();\n",
@@ -128,6 +134,11 @@ LOOKED_AHEAD = {
         "interleavings and (no_reference_forges and inc or poison_that_comes_between or REF-06) "
         "or storms and GEN-05",
         {"REF-07", "GUARD-08", "REF-06", "GEN-05"},
+    ),
+    "late-claim-names-half-the-count": (
+        HALF_NAMED,
+        "interleavings and comes_too_late and ALLOC-10",
+        {"ALLOC-10"},
     ),
     # Its diagram takes more instructions than are written down, and leaves a guest that cannot go on.
     "passed-over-without-the-mark": (MARK_FORGOTTEN, "test_s_races and GUARD-08", {"GUARD-08"}),
