@@ -34,6 +34,16 @@ BUILTIN = (
         move("make_live", "slot.set_flags(", "slot.begin_epoch_unless_poisoned()"),
     ),
     weak(
+        "epoch-published-before-its-guard",
+        "GEN-04",
+        swap("note_new_allocation_epoch", "self.set_guard(meta_guard::NONE);", ""),
+        swap(
+            "note_new_allocation_epoch",
+            "self.advance_generation();",
+            "self.advance_generation(); self.set_guard(meta_guard::NONE);",
+        ),
+    ),
+    weak(
         "order-before-the-flags",
         "ALLOC-12",
         swap("make_live", "slot.set_flags(self.purpose.flags());", ""),

@@ -41,11 +41,10 @@ def _setter(clause: str, setter: str, field: str) -> Need:
 
 
 def _epoch(clause: str, what: str, field: str) -> Need:
-    return Need(
-        clause, "MetaSlot::note_new_allocation_epoch", what, field, REL, ceiling=ACQ_REL, optional=True
-    )
+    return Need(clause, NEW_EPOCH, what, field, REL, ceiling=ACQ_REL, optional=True)
 
 
+NEW_EPOCH: Final = "MetaSlot::note_new_allocation_epoch"
 # Not an exact list of instructions: whatever does at least this fulfills the contract. The accessors of flags
 # and order stand among those of the reference count in the contract, hence under REF-08.
 NEEDS: Final = (
