@@ -7,7 +7,7 @@ import random
 import pytest
 
 from frame_harness.guest import values as guest_values
-from frame_harness.guest.checks import ClauseViolated, expect
+from frame_harness.guest.checks import ClauseViolated, expect, expect_loud
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 
@@ -112,3 +112,22 @@ def test_from_full_to_empty_to_full_restores_the_free_lists(kernel: Kernel, seed
     now = kernel.free_blocks()
     expect("blocks missing from the free lists", sorted(initial - now)[:5], [])
     expect("blocks that were not there at first", sorted(now - initial)[:5], [])
+
+
+@pytest.mark.level("sequence")
+@pytest.mark.clause("FREE-06", at="FrameAllocOptions::allocate")
+def test_no_frame_stays_allocated_when_everything_was_given_back(kernel: Kernel) -> None:
+    """One frame is poisoned while it is free: an allocation that passes it over must not keep it."""
+    paddr = kernel.alloc()
+    kernel.release(paddr)
+    kernel.slot(paddr).mark_poisoned()
+    allocated = kernel.stats()["allocated"]
+    with expect_loud() as call:
+        kernel.release(kernel.alloc())
+    if call.panic is None:
+        expect(
+            "frames that are counted as allocated and held by nobody",
+            kernel.stats()["allocated"] - allocated,
+            0,
+            frame=paddr,
+        )

@@ -366,6 +366,11 @@ VTABLES = [
 
 FREE_LISTS = [
     mutant(
+        "a poisoned frame that is passed over is lost",
+        "FREE-06",
+        ("            buddy::free(token, frame, 0);\n        }\n        Err(", "        }\n        Err("),
+    ),
+    mutant(
         "links lead to frames alone",
         "FREE-07",
         (

@@ -44,22 +44,6 @@ BUILTIN = (
         ),
     ),
     weak(
-        "order-before-the-flags",
-        "ALLOC-12",
-        swap("make_live", "slot.set_flags(self.purpose.flags());", ""),
-        swap("make_live", "slot.set_order(0);", "slot.set_order(0); slot.set_flags(self.purpose.flags());"),
-    ),
-    weak(
-        "guard-before-the-vtable",
-        "ALLOC-12",
-        swap("begin_epoch_unless_poisoned", "self.set_vtable_bits(0);", ""),
-        swap(
-            "begin_epoch_unless_poisoned",
-            "self.advance_generation();",
-            "self.set_vtable_bits(0); self.advance_generation();",
-        ),
-    ),
-    weak(
         "order-after-the-claim",
         "ALLOC-12",
         move("make_live", "slot.set_order(", "slot.begin_epoch_unless_poisoned()"),

@@ -153,8 +153,6 @@ class _Judge:
         if not order or order[0] > claim:
             got = "order after the claim" if order else "no store of order"
             yield self._broken(order[0] if order else None, "order", "order stored before the claim", got)
-        if flags and order and order[0] < flags[0]:
-            yield self._broken(order[0], "order", "order stored after the flags", "order before the flags")
         zeroing = self._attempt.zeroing
         for limit, name in ((flags[0] if flags else claim, "flags"), (claim, "the claim")):
             if zeroing and zeroing[-1] > limit:
@@ -177,9 +175,6 @@ class _Judge:
                 yield self._weak(index, "generation", "generation bumped with at least Release")
         for field in ("vtable", "guard"):
             yield from self._epoch_field(field, claim, generation)
-        vtable, guard = ([at for at in self._attempt.find(one) if at > claim] for one in ("vtable", "guard"))
-        if vtable and guard and guard[0] < vtable[0]:
-            yield self._broken(guard[0], "guard", "guard reset after the vtable", "guard before the vtable")
 
     def _epoch_field(self, field: str, claim: int, generation: list[int]) -> Iterator[OrderingViolation]:
         writes = [at for at in self._attempt.find(field) if at > claim]
