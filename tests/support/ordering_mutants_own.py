@@ -108,6 +108,8 @@ BUILTIN = (
 BUILTIN_HARMLESS = (
     harmless("cas-looked-at-first", swap("cas_refcount", "self.", LOOK_FIRST.format("Acquire"))),
     harmless("flags-and-order-swapped", move("make_live", "slot.set_order(", "slot.set_flags(")),
+    # On a way on which the count is u64::MAX it has 2^64 rounds, each with an end of its own.
+    harmless("one-round-more", swap("allocate", "0..METADATA_FRAME_COUNT", "0..=METADATA_FRAME_COUNT")),
     harmless(
         "flags-stored-directly",
         swap(

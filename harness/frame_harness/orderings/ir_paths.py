@@ -21,8 +21,9 @@ from frame_harness.orderings.llvm_ir import CompiledFunction, Module
 
 MAX_PATHS: Final = 4_000
 MAX_STEPS: Final = 400_000
-# A loop whose end is open is walked through not at all, once and twice: enough to see what follows what. One
-# that counts to a known number is walked to its end.
+# A loop whose end is open is walked through not at all, once and twice: enough to see what follows what. So
+# is one whose end is merely assumed on this path: it may count to 2^64. One that counts to a constant is
+# walked to its end.
 OPEN_VISITS: Final = 2
 VISITS: Final = 10_000
 
@@ -98,10 +99,12 @@ class Walker:
             while not state.end:
                 pending += self._step(state)
                 steps += 1
+                if steps > MAX_STEPS or len(pending) > MAX_PATHS:
+                    raise _too_many(name)
             if state.end != "impossible":
                 paths.setdefault(_path(state))
-            if len(paths) > MAX_PATHS or steps > MAX_STEPS:
-                raise PathError("compiled paths", name, expected=f"at most {MAX_PATHS}", actual="more")
+            if len(paths) > MAX_PATHS:
+                raise _too_many(name)
         return distinct(list(paths))
 
     def _step(self, state: State) -> list[State]:
@@ -111,6 +114,10 @@ class Walker:
             return handler(state, instruction)
         state.define(value_of(self._module, state.frame.values, instruction))
         return []
+
+
+def _too_many(name: str) -> PathError:
+    return PathError("compiled paths", name, expected=f"at most {MAX_PATHS}", actual="more")
 
 
 def _path(state: State) -> Path:
@@ -140,7 +147,7 @@ def _branch(state: State, instruction: Instruction) -> list[State]:
     condition = evaluate(state.frame.values, instruction.operands[0], 1)
     truth = state.truth(condition)
     if truth is not None:
-        _jump(state, instruction.labels[0 if truth else 1])
+        _jump(state, instruction.labels[0 if truth else 1], is_open=not isinstance(condition, int))
         return []
     other = state.copy()
     other.assume(condition, False)
@@ -166,9 +173,9 @@ def _switch(state: State, instruction: Instruction) -> list[State]:
             others.append(taken)
             state.assume(condition, False)
         elif truth:
-            _jump(state, label)
+            _jump(state, label, is_open=not isinstance(value, int))
             return others
-    _jump(state, default, is_open=bool(others))
+    _jump(state, default, is_open=not isinstance(value, int))
     return others
 
 
