@@ -366,11 +366,6 @@ VTABLES = [
 
 FREE_LISTS = [
     mutant(
-        "a poisoned frame that is passed over is lost",
-        "FREE-06",
-        ("            buddy::free(token, frame, 0);\n        }\n        Err(", "        }\n        Err("),
-    ),
-    mutant(
         "links lead to frames alone",
         "FREE-07",
         (
@@ -543,15 +538,6 @@ NOTICED = [
         "ALLOC-08",
         ("            _ => Migratetype::Movable,\n", "            _ => Migratetype::Unmovable,\n"),
     ),
-    mutant(
-        "a poisoned frame is given back before anybody looks whether it is in use",
-        "ALLOC-10",
-        (
-            "        let found = slot.get_refcount();\n        if found != REFCOUNT_UNUSED {\n",
-            "        let found = slot.get_refcount();\n"
-            "        if found != REFCOUNT_UNUSED && !slot.is_guard_poisoned() {\n",
-        ),
-    ),
 ]
 
 # Right in all but a corner: what a check that tries the obvious values alone would let through.
@@ -646,6 +632,24 @@ CORNERS = [
     ),
 ]
 
+# Of frames that are poisoned while they are free, or in use when the buddy offers them.
+PASSED_OVER = [
+    mutant(
+        "a poisoned frame is given back before anybody looks whether it is in use",
+        "ALLOC-10",
+        (
+            "        let found = slot.get_refcount();\n        if found != REFCOUNT_UNUSED {\n",
+            "        let found = slot.get_refcount();\n"
+            "        if found != REFCOUNT_UNUSED && !slot.is_guard_poisoned() {\n",
+        ),
+    ),
+    mutant(
+        "a poisoned frame that is passed over is lost",
+        "FREE-06",
+        ("            buddy::free(token, frame, 0);\n        }\n        Err(", "        }\n        Err("),
+    ),
+]
+
 MUTANTS = [
     *CORNERS,
     *CONSTANTS,
@@ -659,4 +663,5 @@ MUTANTS = [
     *FREE_LISTS,
     *FRAMES,
     *NOTICED,
+    *PASSED_OVER,
 ]
