@@ -24,14 +24,14 @@ from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import CheckInRun, RunKey
+from frame_harness.judge.evidence import CheckInRun, CheckResult, RunKey
 from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import load_machines
 from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation.mutants import Mutant, Operator
-from frame_harness.mutation_testing.records import How
+from frame_harness.mutation_testing.records import How, Kill
 from frame_harness.mutation_testing.reference import Reference, reference_of
-from frame_harness.mutation_testing.suite import Seen, Suite, functions_of
+from frame_harness.mutation_testing.suite import STORMS_AGAIN, Seen, Suite, functions_of
 from frame_harness.session.request import SessionRequest
 from frame_harness.session.suite import run_suite
 from tests.support.mutants import broken
@@ -155,6 +155,47 @@ def test_a_check_is_made_once_more_by_itself() -> None:
     held = Suite(requested(image), reference(), mutant(), only=RESET)
     held.make([RUN], {RUN.profile: image})
     assert (held.seen.kill, held.seen.checks, held.seen.error) == (None, 1, "")
+
+
+def as_found_by_a_storm(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Take the first findings for those of storms, and hide all others, like a race that does not show."""
+    tells, left = Reference.kill_by, iter(range(times))
+
+    def kill_by(known: Reference, result: CheckResult) -> Kill | None:
+        kill = tells(known, result)
+        return None if kill is None or next(left, None) is None else replace(kill, by_storm=True)
+
+    monkeypatch.setattr(Reference, "kill_by", kill_by)
+
+
+def test_what_a_storm_finds_twice_kills(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference()  # made before anything is hidden
+    as_found_by_a_storm(monkeypatch, times=2)
+    seen = judged(TAKES_TWO)
+    assert seen.kill is not None
+    assert (seen.kill.check, seen.doubtful, seen.checks) == (DEC_REF, [], 2)
+
+
+def test_what_a_storm_finds_once_kills_nothing_and_the_other_checks_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference()
+    as_found_by_a_storm(monkeypatch, times=1)
+    seen = judged(TAKES_TWO)
+    assert (seen.kill, [one.check for one in seen.doubtful]) == (None, [DEC_REF])
+    assert seen.checks == 1 + STORMS_AGAIN + len(CHECKS) - 1
+
+
+def test_a_storm_that_cannot_be_played_again_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the subject would be suspected of a race that nobody looked for."""
+    reference()
+    as_found_by_a_storm(monkeypatch, times=1)
+    asks = Suite.asks_for
+    monkeypatch.setattr(
+        Suite, "asks_for", lambda suite, run, check: not suite.only and asks(suite, run, check)
+    )
+    seen = judged(TAKES_TWO)
+    assert (seen.kill, seen.error) == (None, f"{DEC_REF}: not made again, so that nobody knows what it found")
 
 
 def test_checks_that_the_subject_was_never_judged_by_are_an_error() -> None:

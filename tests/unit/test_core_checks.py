@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import cast
 
+import pytest
+
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import Outcome, RunKey
+from frame_harness.judge.evidence import Level, Outcome, RunKey
 from frame_harness.memory_core.checks import results_of
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.design import TREE
+from frame_harness.memory_core.failure import Failure
+from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.steps import Step, Storm
+from frame_harness.memory_core.tally import Found
 
 NO_IMAGE = cast("Image", None)  # asked for the line of a fault alone
 
@@ -29,3 +35,14 @@ def test_clause_that_no_case_came_to_is_not_held() -> None:
 
 def test_one_case_speaks_of_what_it_reached_alone() -> None:
     assert outcomes({"CORE-01"}, "") == {"CORE-01": Outcome.PASSED, "CORE-22": Outcome.ABSENT}
+
+
+@pytest.mark.parametrize(
+    ("steps", "level"), [((), Level.CALL), ((Storm(4, 100, 1),), Level.STORM)], ids=["start", "storm"]
+)
+def test_what_a_storm_shows_has_the_level_of_storms(steps: tuple[Step, ...], level: Level) -> None:
+    fault = Found(Failure(steps, Violation("CORE-01", "free frames", "1", "2"), "alloc", at="a.rs:1"), None)
+    found = results_of(
+        RunKey("m", "dev"), {("CORE-01", ""): fault}, NO_IMAGE, TREE, "", 1.0, {}, {"CORE-01"}, ""
+    )
+    assert [one.level for one in found if one.outcome is Outcome.VIOLATED] == [level]

@@ -22,10 +22,14 @@ from frame_harness.cli.mutate import MutateRequest, mutate
 from frame_harness.cli.mutate_grounds import Begins, FrameGround
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.judge.evidence import GuestExits, Outcome
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import GuestExits, Level, Outcome
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
+from frame_harness.memory_core.design import TREE
+from frame_harness.memory_core.steps import Storm
 from frame_harness.memory_core.worker import Judged as JudgedBuild
+from frame_harness.memory_core.worker import Task as CoreCase
 from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing import cores, judging
@@ -33,6 +37,7 @@ from frame_harness.mutation_testing.campaign import Ground
 from frame_harness.mutation_testing.explained import Explanation, idle
 from frame_harness.mutation_testing.judging import FrameTask
 from frame_harness.mutation_testing.records import Fate, How, Judged
+from frame_harness.mutation_testing.suite import STORMS_AGAIN
 from frame_harness.report.progress import Progress
 from tests.support.mutant_samples import RUN, mutant, reference, result
 from tests.unit.evidence_samples import healthy_run
@@ -211,6 +216,30 @@ def test_core_that_ends_a_guest_otherwise_is_told_from_the_subject(end: GuestEnd
 def test_guest_that_the_host_ended_is_no_kill(end: GuestEnd) -> None:
     with pytest.raises(HarnessError, match=f"was {end}"):
         cores._kill(seen(GuestEnd.PASS, end), reference())
+
+
+@pytest.mark.parametrize(
+    ("shown", "kills"),
+    [((False, False, True), True), ((False,) * STORMS_AGAIN, False)],
+    ids=["at last", "never"],
+)
+def test_storm_of_a_core_must_show_its_fault_again(
+    shown: Sequence[bool], kills: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = result("cases[CORE-01]", Outcome.VIOLATED, "CORE-01", level=Level.STORM, case=str(Storm(4, 9, 1)))
+    known = result("cases[CORE-02]", Outcome.VIOLATED, "CORE-02")  # what the subject itself breaks
+    plays = iter(shown)
+    monkeypatch.setattr(
+        cores, "judge_build", lambda *_: seen(results=(known, fault) if next(plays) else (known,))
+    )
+    kill = cores._kill(seen(results=(fault,)), reference())
+    assert kill is not None and kill.by_storm
+    task = CoreCase(
+        RUN, cast("Image", None), load_machine("microvm"), again="", seed=1, without_ownership="",
+        design=TREE, known=frozenset({("CORE-02", "")}),
+    )  # fmt: skip
+    assert cores._shows_again(task, kill) is kills
+    assert next(plays, None) is None
 
 
 def test_core_is_no_survivor_of_cases_that_its_host_had_no_room_for() -> None:

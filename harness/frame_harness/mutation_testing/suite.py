@@ -83,7 +83,7 @@ class Suite:
             self._make(runs, images, alike)
 
     def _shows_again(self, kill: Kill, images: Mapping[str, Image]) -> bool:
-        """Whether one of some storms more tells the mutant from the subject."""
+        """Whether one of some storms more tells the mutant from the subject; what went wrong is kept."""
         if kill.run is None:
             raise HarnessError(kill.check, detail="a check that is made in no run found something")
         for _ in range(STORMS_AGAIN):
@@ -92,6 +92,12 @@ class Suite:
             self.seen.checks += alone.seen.checks
             if alone.seen.kill is not None:
                 return True
+            if not alone.seen.checks:
+                not_made = f"{alone.only}: not made again, so that nobody knows what it found"
+                alone.seen.error = alone.seen.error or not_made
+            if alone.seen.error:
+                self.seen.error = self.seen.error or alone.seen.error
+                break
         return False
 
     def _make(self, runs: Sequence[RunKey], images: Mapping[str, Image], alike: Collection[str]) -> None:
