@@ -6,6 +6,7 @@ import pytest
 
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.image.errors import ImageError
+from frame_harness.orderings import ir_paths
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
 from frame_harness.orderings.ir_paths import PathError, Walker
 from frame_harness.orderings.ir_syntax import parse_instruction
@@ -269,8 +270,31 @@ def test_too_many_paths_are_an_error_rather_than_a_verdict() -> None:
         f"  br i1 %c{n}, label %f{n}, label %b{n + 1}\nf{n}:\n  fence acquire\n  br label %b{n + 1}"
         for n in range(14)
     ]
-    with pytest.raises(PathError):
+    with pytest.raises(PathError, match="at most 4,000 paths"):
         walked("  br label %b0\n" + "\n".join(steps) + "\nb14:\n  ret void")
+
+
+def test_a_loop_up_to_a_constant_is_walked_to_its_end_within_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = (
+        "  br label %b\nb:\n  %i = phi i64 [ 0, %start ], [ %n, %b ]\n"
+        "  %v = load atomic i32, ptr %self monotonic, align 4\n  %n = add i64 %i, 1\n"
+        "  %c = icmp ult i64 %n, {end}\n  br i1 %c, label %b, label %e\ne:\n  ret void"
+    )
+    assert len(only(walked(loop.format(end=9)))) == 9
+    monkeypatch.setattr(ir_paths, "MAX_STEPS", 99)
+    with pytest.raises(PathError, match="at most 99 instructions"):
+        walked(loop.format(end=100))
+
+
+def test_a_loop_up_to_a_number_that_is_merely_assumed_is_walked_twice() -> None:
+    """Where x is 2^62 each condition is decided; none of the rounds says more than the first two."""
+    found = walked(
+        f"  %k = icmp eq i64 %x, {1 << 62}\n  br i1 %k, label %b, label %e\n"
+        "b:\n  %i = phi i64 [ 0, %start ], [ %n, %b ]\n"
+        "  %v = load atomic i32, ptr %self monotonic, align 4\n  %n = add i64 %i, 1\n"
+        "  %c = icmp eq i64 %x, %n\n  br i1 %c, label %e, label %b\ne:\n  ret void"
+    )
+    assert max(len(path.accesses) for path in found.paths) <= 3
 
 
 @pytest.mark.parametrize(

@@ -99,12 +99,14 @@ class Walker:
             while not state.end:
                 pending += self._step(state)
                 steps += 1
-                if steps > MAX_STEPS or len(pending) > MAX_PATHS:
-                    raise _too_many(name)
+                if steps > MAX_STEPS:
+                    raise _too_many(name, MAX_STEPS, "instructions on all paths")
+                if len(pending) > MAX_PATHS:
+                    raise _too_many(name, MAX_PATHS, "paths")
             if state.end != "impossible":
                 paths.setdefault(_path(state))
             if len(paths) > MAX_PATHS:
-                raise _too_many(name)
+                raise _too_many(name, MAX_PATHS, "paths")
         return distinct(list(paths))
 
     def _step(self, state: State) -> list[State]:
@@ -116,8 +118,8 @@ class Walker:
         return []
 
 
-def _too_many(name: str) -> PathError:
-    return PathError("compiled paths", name, expected=f"at most {MAX_PATHS}", actual="more")
+def _too_many(name: str, most: int, what: str) -> PathError:
+    return PathError("compiled code", name, expected=f"at most {most:,} {what}", actual="more")
 
 
 def _path(state: State) -> Path:
