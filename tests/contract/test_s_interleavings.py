@@ -203,14 +203,22 @@ def count_of(slot: NDArray[np.void]) -> NDArray[np.uint8]:
 
 
 class Offer:
-    """A free frame that the buddy offers to the next caller, as often as it is renewed."""
+    """A free frame that the buddy offers to the next caller, as often as it is renewed.
+
+    Args:
+        first: the step of the first CPU, as programs are written; `second` that of the other one.
+    """
 
     frame: int
     slot: NDArray[np.void]
     generation: int
     """Before the first claim."""
 
-    def prepare(self, kernel: Kernel, cpus: Cpus) -> None:
+    def __init__(self, first: str, second: str) -> None:
+        self._steps = first, second
+
+    def prepare(self, kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        """Take the frame and offer it; return both steps, as `interleaved` asks for them."""
         self.frame = kernel.buddy_alloc(0, "unmovable")
         self.slot = slot_of(kernel, self.frame)
         self.generation = int(self.slot["generation"][0])
@@ -219,6 +227,7 @@ class Offer:
         self._pending = Snapshot(kernel)
         buddy = [kernel.bytes_at(at, size) for at, size in kernel.image.statics(BUDDY)]
         self._offering = [(live, live.copy()) for live in buddy]
+        return self._steps
 
     def renew(self) -> None:
         """Offer the frame to the next one who asks, too, whatever the slots say by now."""
@@ -255,13 +264,8 @@ def expect_refusal(what: str, call: Call, offer: Offer, words: str) -> None:
 @pytest.mark.clause("ALLOC-10", "FREE-08", at="FrameAllocOptions::allocate")
 def test_a_claim_that_comes_too_late_is_refused_with_a_panic(boot: Boot) -> None:
     """The buddy offers one frame to two CPUs, who both find it free; one claims it, then the other one."""
-    offer = Offer()
-
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        offer.prepare(kernel, cpus)
-        return "alloc", "alloc"
-
-    with expect_loud() as call, interleaved(boot, prepare) as both:
+    offer = Offer("alloc", "alloc")
+    with expect_loud() as call, interleaved(boot, offer.prepare) as both:
         turn = offer.claimed_late(both, offer.renew)
         found = both.cpus.last(SECOND), int(offer.slot["refcount"][0])
         for what, got, expected in (
@@ -275,16 +279,12 @@ def test_a_claim_that_comes_too_late_is_refused_with_a_panic(boot: Boot) -> None
 @pytest.mark.clause("ALLOC-10", at="FrameAllocOptions::allocate")
 def test_a_claim_that_comes_too_late_names_the_whole_count_that_it_finds(boot: Boot) -> None:
     """The frame is held 65536 times by now, and another CPU takes one more reference."""
-    offer = Offer()
-
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        offer.prepare(kernel, cpus)
-        return "alloc", "inc@0"
+    offer = Offer("alloc", "inc@0")
 
     def hold() -> None:
         offer.slot["refcount"] = MANY
 
-    with expect_loud() as call, interleaved(boot, prepare) as both:
+    with expect_loud() as call, interleaved(boot, offer.prepare) as both:
         turn = offer.claimed_late(both, hold)
         count = int(offer.slot["refcount"][0])
         expect_at(turn, "count after the late claim", count, MANY + 1, frame=offer.frame, field="refcount")
@@ -293,13 +293,8 @@ def test_a_claim_that_comes_too_late_names_the_whole_count_that_it_finds(boot: B
 
 @pytest.mark.clause("GUARD-08", at="FrameAllocOptions::allocate")
 def test_poison_that_comes_between_look_and_claim_is_not_healed(boot: Boot) -> None:
-    offer = Offer()
-
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        offer.prepare(kernel, cpus)
-        return "alloc.zeroed", "poison@0"
-
-    with expect_loud(), interleaved(boot, prepare) as both:
+    offer = Offer("alloc.zeroed", "poison@0")
+    with expect_loud(), interleaved(boot, offer.prepare) as both:
         turn = offer.claimed_late(both)
         poison = int(offer.slot["guard"][0]) & POISONED_GUARD
         expect_at(turn, "poison of a free frame", poison, POISONED_GUARD, frame=offer.frame, field="guard")
@@ -317,13 +312,8 @@ def test_poison_that_comes_between_look_and_claim_is_not_healed(boot: Boot) -> N
 @pytest.mark.clause("GEN-01", at="FrameAllocOptions::allocate")
 def test_a_claim_that_poison_stops_begins_no_life(boot: Boot) -> None:
     """Poison comes between look and claim; the generation grows if the frame is handed out all the same."""
-    offer = Offer()
-
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        offer.prepare(kernel, cpus)
-        return "alloc.zeroed", "poison@0"
-
-    with expect_loud(), interleaved(boot, prepare) as both:
+    offer = Offer("alloc.zeroed", "poison@0")
+    with expect_loud(), interleaved(boot, offer.prepare) as both:
         turn = offer.claimed_late(both)
         if not turn.panicked:
             lives = int(both.cpus.last(FIRST) == offer.frame)
