@@ -22,7 +22,7 @@ from frame_harness.races.explorer import Explorer, Race
 from frame_harness.races.stage import staged
 from frame_harness.session.run import Run
 
-pytestmark = pytest.mark.one_machine
+pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 
 SHOWN = 6
 """Races of one clause that a report lists; each of them stands for itself."""

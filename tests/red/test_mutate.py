@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace as with_fields
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import pytest
@@ -29,6 +29,7 @@ from frame_harness.judge.verdict import judge
 from frame_harness.machine.definition import load_machines
 from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation.mutants import Mutant, Operator
+from frame_harness.mutation_testing import suite as suite_module
 from frame_harness.mutation_testing.records import How, Kill
 from frame_harness.mutation_testing.reference import Reference, reference_of
 from frame_harness.mutation_testing.suite import STORMS_AGAIN, Seen, Suite, functions_of
@@ -196,6 +197,22 @@ def test_a_storm_that_cannot_be_played_again_is_an_error(monkeypatch: pytest.Mon
     )
     seen = judged(TAKES_TWO)
     assert (seen.kill, seen.error) == (None, f"{DEC_REF}: not made again, so that nobody knows what it found")
+
+
+def test_a_suite_that_pytest_did_not_run_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a mutant would survive checks that were never made."""
+    reference()
+    monkeypatch.setattr(suite_module, "run_suite", partial(run_suite, maker=NoPlugin()))
+    seen = judged(())
+    assert seen.kill is None
+    assert seen.error.startswith("pytest ended with status")
+
+
+class NoPlugin:
+    """Breaks pytest before anything is collected."""
+
+    def pytest_configure(self) -> None:
+        raise pytest.UsageError("asked for in vain")
 
 
 def test_checks_that_the_subject_was_never_judged_by_are_an_error() -> None:

@@ -56,7 +56,7 @@ def reference(**changes: Any) -> Reference:
     """A subject whose line 2 is run by two checks; one of these is about its function."""
     lines = (
         LineCoverage(line=2, state=LineState.HIT, checks=(0, 1, 2)),
-        LineCoverage(line=3, state=LineState.HIT, checks=(0, 1)),
+        LineCoverage(line=3, state=LineState.HIT, checks=(0,)),
     )
     functions = (FunctionCoverage(name="inc", lines=(2, 3)),)
     source = SourceCoverage(path="/k/frame.rs", lines=lines, functions=functions, checks=(ALL, INC, BOOT))

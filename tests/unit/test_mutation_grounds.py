@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace as with_fields
@@ -23,7 +24,7 @@ from frame_harness.cli.mutate_grounds import Begins, FrameGround
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import GuestExits, Level, Outcome
+from frame_harness.judge.evidence import GuestExits, Level, Outcome, RunKey
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core.design import TREE
@@ -34,12 +35,13 @@ from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing import cores, judging
 from frame_harness.mutation_testing.campaign import Ground
+from frame_harness.mutation_testing.cores import CoreTask, judge_core_mutant
 from frame_harness.mutation_testing.explained import Explanation, idle
 from frame_harness.mutation_testing.judging import FrameTask
 from frame_harness.mutation_testing.records import Fate, How, Judged
-from frame_harness.mutation_testing.suite import STORMS_AGAIN
+from frame_harness.mutation_testing.suite import STORMS_AGAIN, Suite
 from frame_harness.report.progress import Progress
-from tests.support.mutant_samples import RUN, mutant, reference, result
+from tests.support.mutant_samples import DEV, RUN, mutant, reference, result
 from tests.unit.evidence_samples import healthy_run
 
 TEXT = "fn f() {\n    put(1);\n}\n"
@@ -60,7 +62,7 @@ class Prepared:
         self.was_judged = True
         return Ground(
             texts={"a.rs": self._judged_text.encode()}, reference=reference(), contract=FRAME_METADATA,
-            work=killed, task=lambda one: one, identity="identity", files=(),
+            work=killed, task=lambda one, _: one, identity="identity", files=(),
         )  # fmt: skip
 
 
@@ -202,7 +204,7 @@ def test_a_reason_that_names_another_function_is_told() -> None:
 
 def seen(*ends: GuestEnd, results: Sequence[Any] = ()) -> JudgedBuild:
     exits = tuple(GuestExits(expected=GuestEnd.PASS, got=end, count=1, text=f"was {end}") for end in ends)
-    ledger = SimpleNamespace(run=RUN, layout=healthy_run(RUN).layout, exits=exits)
+    ledger = SimpleNamespace(run=RUN, layout=healthy_run(RUN).layout, exits=exits, invariants={})
     return cast("JudgedBuild", SimpleNamespace(ledger=ledger, results=results))
 
 
@@ -242,6 +244,98 @@ def test_storm_of_a_core_must_show_its_fault_again(
     assert next(plays, None) is None
 
 
+class AsBuilt:
+    """A mutant that is another program in some profiles."""
+
+    def __init__(self, *differing: str) -> None:
+        self._differing = differing
+
+    def image(self, profile: str) -> str:
+        return profile
+
+    def differs(self, profile: str) -> bool:
+        return profile in self._differing
+
+    def first_differing(self, profiles: Sequence[str]) -> list[str]:
+        return sorted(profiles, key=lambda one: one not in self._differing)
+
+
+RUNS = (RUN, DEV, RunKey("q35", "release"), RunKey("q35", "dev"))
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets mutants be built in no time, as told."""
+
+    def as_told(*differing: str) -> None:
+        for module in (judging, cores):
+            monkeypatch.setattr(module, "builder", lambda *_: contextlib.nullcontext())
+            monkeypatch.setattr(module, "built", lambda *_: AsBuilt(*differing))
+            monkeypatch.setattr(module, "read_texts", lambda _: {"frame.rs": b""})
+            monkeypatch.setattr(module, "read_reference", lambda _: reference())
+
+    return as_told
+
+
+@pytest.mark.parametrize(
+    ("one_run", "runs"),
+    [
+        (
+            True,
+            [(DEV,)],
+        ),
+        (False, [(DEV,), (RUN,), RUNS[2:]]),
+    ],
+    ids=["with a reason", "without one"],
+)
+def test_frame_mutant_with_a_reason_is_judged_in_the_first_run_that_can_tell_it(
+    one_run: bool, runs: list[Any], built: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built("dev")
+    made: list[Any] = []
+    monkeypatch.setattr(Suite, "make", lambda _, some, *__: made.append(tuple(some)))
+    task = FrameTask(
+        mutant=mutant(), texts={}, reference="0", machines={}, any_machine=True, runs=RUNS, one_run=one_run
+    )
+    found = judging.judge_mutant(task)
+    assert (found.fate, found.why, made) == (Fate.SURVIVED, "", runs)
+    assert found.every_run is not one_run
+
+
+@pytest.mark.parametrize(
+    ("one_run", "differing", "profiles", "every_run"),
+    [
+        (True, ("dev", "release"), ["release"], False),
+        (True, ("dev",), ["dev"], True),
+        (False, ("dev", "release"), ["release", "dev"], True),
+    ],
+    ids=["with a reason", "another program in one profile alone", "without a reason"],
+)
+def test_core_mutant_with_a_reason_is_judged_in_the_first_profile_that_can_tell_it(
+    one_run: bool,
+    differing: tuple[str, ...],
+    profiles: list[str],
+    every_run: bool,
+    built: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built(*differing)
+    made: list[str] = []
+
+    def plays(task: Any, _: object) -> JudgedBuild:
+        made.append(task.run.profile)
+        return seen(GuestEnd.PASS)
+
+    monkeypatch.setattr(cores, "judge_build", plays)
+    monkeypatch.setattr(cores, "_of_run", lambda _, run, *__: SimpleNamespace(run=run))
+    task = CoreTask(
+        mutant=mutant(), texts={}, reference="0", runs=(RUN, DEV), request_cpu_s=1.0, seed=1, one_run=one_run
+    )
+    found = judge_core_mutant(task)
+    assert (found.fate, found.why, made) == (Fate.SURVIVED, "", profiles)
+    assert found.every_run is every_run
+
+
 def test_core_is_no_survivor_of_cases_that_its_host_had_no_room_for() -> None:
     skipped = result("core[maps of tens of GiB]", Outcome.SKIPPED, message="no room")
     cores._require_as_much((), RUN, reference())
@@ -266,7 +360,7 @@ def test_checks_that_name_a_machine_have_it_on_a_mutant_where_they_had_it_on_the
         mutant=mutant(), texts={}, reference="0", machines={"mine.toml": machine}, any_machine=any_machine,
         runs=(RUN,),
     )  # fmt: skip
-    asked = judging._request(task)
+    asked = judging._request(task, reference(results=()))
     assert (asked.machines, asked.any_machine) == ({"mine.toml": machine}, any_machine)
     assert len(asked.keys_for(["q35-5g"])) == 0  # no profile is asked for yet
     assert [key.machine for key in with_fields(asked, profiles=("dev",)).keys_for(["q35-5g"])] == (

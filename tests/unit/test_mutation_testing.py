@@ -27,6 +27,7 @@ from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import Level, Outcome
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.judge.verdict import Verdict
+from frame_harness.machine.definition import load_machine
 from frame_harness.mutation.mutants import Mutant, Operator
 from frame_harness.mutation_testing import score
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
@@ -34,9 +35,10 @@ from frame_harness.mutation_testing.explained import Explanation, load
 from frame_harness.mutation_testing.judging import told_once
 from frame_harness.mutation_testing.order import Candidate, Tier, in_order, tier
 from frame_harness.mutation_testing.page import dumps
+from frame_harness.mutation_testing.patience import impatient
 from frame_harness.mutation_testing.records import Fate, How, Judged, Report
 from frame_harness.mutation_testing.reference import KnownReason, kill_by_reasons
-from frame_harness.mutation_testing.terminal import print_report, score_line
+from frame_harness.mutation_testing.terminal import print_report, score_line, summary
 from tests.support.mutant_samples import (
     ALL,
     DEC,
@@ -53,8 +55,10 @@ from tests.support.mutant_samples import (
 )
 
 
-def candidate(check: str, cost_s: float = 1.0, level: Level = Level.CALL, group: str = "") -> Candidate:
-    return Candidate(check, level, frozenset({check.rpartition("::")[2]}), group, cost_s)
+def candidate(
+    check: str, cost_s: float = 1.0, level: Level = Level.CALL, group: str = "", runs_with: int = 0
+) -> Candidate:
+    return Candidate(check, level, frozenset({check.rpartition("::")[2]}), group, cost_s, runs_with)
 
 
 def order_of(candidates: list[Candidate], of: Mutant) -> list[str]:
@@ -90,12 +94,57 @@ def test_a_split_operation_is_first_looked_for_on_several_cpus() -> None:
 
 def test_checks_that_share_a_guest_stay_together_at_the_place_of_the_first() -> None:
     checks = [
-        candidate(DEC, 0.1),
-        candidate(INC, 2.0, group="m"),
-        candidate("b", 0.0, group="m"),
-        candidate(ALL),
+        candidate("test_e.py::a", 0.1),
+        candidate("test_e.py::b", 2.0, group="m"),
+        candidate("test_e.py::c", 0.0, group="m"),
+        candidate("test_e.py::d", 1.0),
     ]
-    assert order_of(checks, mutant()) == [INC, "b", ALL, DEC]
+    made = order_of(checks, mutant())
+    assert [one[-1] for one in made] == ["c", "b", "a", "d"]
+
+
+def test_of_those_that_share_a_guest_only_those_of_one_tier_stay_together() -> None:
+    checks = [candidate(INC, 2.0, group="m"), candidate(DEC, 0.0, group="m"), candidate(ALL)]
+    assert order_of(checks, mutant()) == [INC, ALL, DEC]
+
+
+def test_a_check_that_runs_a_rare_line_of_the_function_comes_before_a_somewhat_cheaper_one() -> None:
+    checks = [candidate(ALL, 1.0, runs_with=9), candidate("inc", 2.0, runs_with=3)]
+    made = in_order(checks, lambda one: one, mutant(function="other"), frozenset({"inc", ALL}))
+    assert [one.check for one in made] == ["inc", ALL]
+    checks[1] = with_fields(checks[1], cost_s=4.0)
+    made = in_order(checks, lambda one: one, mutant(function="other"), frozenset({"inc", ALL}))
+    assert [one.check for one in made] == [ALL, "inc"]
+
+
+def test_a_line_is_as_rare_as_the_checks_that_run_it_are_few() -> None:
+    assert reference().runs_with(mutant()) == {ALL: 1, INC: 2}
+    assert reference().runs_with(mutant(function="MAX")) == {}
+    assert replace(reference(), coverage=None).runs_with(mutant()) == {}
+
+
+# How long a guest is waited for
+
+
+@pytest.mark.parametrize(
+    ("longest_s", "limit_s"),
+    [(0.1, 6.0), (2.0, 8.0), (30.0, 20.0)],
+    ids=["short", "long", "a subject that hangs"],
+)
+def test_a_guest_of_a_mutant_is_waited_for_as_long_as_the_subject_s_checks_suggest(
+    longest_s: float, limit_s: float
+) -> None:
+    mine = load_machine("microvm").override(limits={"request_cpu_s": 20.0, "boot_cpu_s": 7.0})
+    own = reference(
+        results=(known(INC, "REF-07", duration_s=longest_s), known(ALL, "REF-07", duration_s=0.0))
+    )
+    limits = impatient({"mine.toml": mine}, own)["mine.toml"].limits
+    assert (limits.request_cpu_s, limits.boot_cpu_s) == (limit_s, min(7.0, limit_s))
+
+
+def test_a_machine_of_which_no_check_tells_keeps_its_limits() -> None:
+    other = load_machine("q35")
+    assert impatient({"q35": other}, reference()) == {"q35": other}
 
 
 def test_a_check_that_runs_no_line_of_it_is_made_all_the_same_but_last() -> None:
@@ -230,19 +279,20 @@ FATES = {
 
 
 class Nothing(Record, frozen=True, kw_only=True):
-    """A task of no content but the key."""
+    """A task of no content but the key, and how much is asked."""
 
     key: str
+    one_run: bool = False
 
 
 def by_table(task: Nothing) -> Judged:
-    return judged(FATES[task.key], key=task.key)
+    return judged(FATES[task.key], key=task.key, every_run=not task.one_run)
 
 
 def ground(work: Callable[[Nothing], Judged] = by_table) -> Ground:
     return Ground(
         texts={"frame.rs": TEXT.encode()}, reference=reference(), contract=FRAME_METADATA, work=work,
-        task=lambda one: Nothing(key=one.key), identity="1", files=(),
+        task=lambda one, one_run: Nothing(key=one.key, one_run=one_run), identity="1", files=(),
     )  # fmt: skip
 
 
@@ -252,10 +302,11 @@ def course(
     resume: bool = False,
     work: Callable[[Nothing], Judged] = by_table,
     reasons: dict[str, Explanation] | None = None,
+    every_run: bool = False,
 ) -> Course:
     mutants = [mutant(key=key) for key in (*FATES, *(f"{number:012}" for number in range(5)))]
     chosen = mutants[: len(FATES)]
-    made = Course(ground(work), chosen, mutants, Choice(sample=4), lambda _: None, reasons or {})
+    made = Course(ground(work), chosen, mutants, Choice(sample=4), lambda _: None, reasons or {}, every_run)
     made.run(Settings(workers=0, scheduler=None, folder=folder, resume=resume, say=None))
     return made
 
@@ -371,6 +422,46 @@ def test_a_survivor_that_a_reason_calls_equivalent_does_not_lower_the_score_and_
     print_report(report, Console(file=out, width=80), "frame-harness mutate --again")
     assert f"equivalent {key}" in out.getvalue() and "explained 0 is aligned" in out.getvalue()
     assert "0 is aligned" in dumps(report, {"frame.rs": TEXT})
+
+
+def of(key: str, function: str = "") -> dict[str, Explanation]:
+    """A reason for one mutant."""
+    return {key: Explanation(mutant=key, function=function or mutant().function, why="REF-01 asks for less")}
+
+
+def test_a_mutant_with_a_reason_is_judged_in_one_run_and_the_report_says_so(tmp_path: Path) -> None:
+    report = course(tmp_path / "campaign", reasons=of("b" * 12)).report()
+    assert [one.mutant.key for one in report.mutants if not one.judged.every_run] == ["b" * 12]
+    said = "1 survivor with a reason: judged in one run alone; --every-run judges such mutants in all"
+    assert said in list(summary(report))
+    whole = course(tmp_path / "whole", reasons=of("b" * 12), every_run=True).report()
+    assert (whole.of_one_run, said in list(summary(whole))) == (0, False)
+
+
+def test_a_mutant_with_the_reason_of_another_function_is_judged_in_every_run(tmp_path: Path) -> None:
+    report = course(tmp_path / "campaign", reasons=of("b" * 12, "elsewhere")).report()
+    assert (report.of_one_run, len(report.unexplained)) == (0, 1)
+
+
+@pytest.mark.parametrize("every_run", [True, False], ids=["every run is asked for", "the reason is gone"])
+def test_what_survived_one_run_is_judged_again_where_that_is_not_enough(
+    tmp_path: Path, every_run: bool
+) -> None:
+    asked: list[Nothing] = []
+
+    def noted(task: Nothing) -> Judged:
+        asked.append(task)
+        return by_table(task)
+
+    course(tmp_path / "campaign", reasons=of("b" * 12))
+    course(tmp_path / "campaign", reasons=of("b" * 12), resume=True, work=noted)
+    assert asked == []
+    reasons = of("b" * 12) if every_run else {}
+    report = course(
+        tmp_path / "campaign", reasons=reasons, every_run=every_run, resume=True, work=noted
+    ).report()
+    assert asked == [Nothing(key="b" * 12)]
+    assert report.of_one_run == 0
 
 
 def test_where_each_survivor_has_a_reason_any_score_passes_unless_one_is_asked_for(report: Report) -> None:

@@ -47,6 +47,7 @@ class MutateRequest:
         least: the score in percent from which on the campaign passes; None for 100, or for any where each
             survivor has a reason.
         explained: a file of reasons; then each survivor needs one.
+        every_run: judge mutants with a reason in every run, as all others.
         command: what names the subject on the command line, to judge one mutant again.
     """
 
@@ -58,6 +59,7 @@ class MutateRequest:
     json: Path | None = None
     html: Path | None = None
     explained: Path | None = None
+    every_run: bool = False
 
 
 def mutate(request: MutateRequest) -> ExitCode:
@@ -77,7 +79,7 @@ def mutate(request: MutateRequest) -> ExitCode:
         ground = request.ground.made(progress, mutants, lambda identity: _require_folder(settings, identity))
     _require_made_of(mutants, ground)
     click.echo(f"mutants: {len(chosen)} of {len(mutants)}", err=True)
-    course = Course(ground, chosen, mutants, request.choice, _tell, reasons)
+    course = Course(ground, chosen, mutants, request.choice, _tell, reasons, request.every_run)
     try:
         course.run(settings)
     finally:
@@ -161,7 +163,7 @@ def again(request: MutateRequest, key: str) -> ExitCode:
         ground = request.ground.made(progress, mutants, lambda _: None)
     _require_made_of(mutants, ground)
     with known({digest_of(path): path for path in ground.files}):
-        judged = ground.work(ground.task(mutant))
+        judged = ground.work(ground.task(mutant, False))
     found = score.reported(mutant, judged, ground.texts, ground.reference, ground.contract)
     print_mutant(found, console)
     console.print(f"{judged.cpu_s:.1f} s of a core, {judged.build_cpu_s:.1f} s of it for builds")

@@ -50,6 +50,10 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
     "--explained", type=FILE, metavar="FILE",
     help="Reasons why mutants may survive, as TOML; each survivor needs one then.",
 )  # fmt: skip
+@click.option(
+    "--every-run", is_flag=True,
+    help="Judge mutants with a reason in every run; without it, in the one with most checks alone.",
+)  # fmt: skip
 @campaign_options
 @click.option("--json", "json_", type=FILE, help="Write the report as JSON.")
 @click.option("--html", type=FILE, help="Write the report as one HTML page.")
@@ -66,6 +70,7 @@ def mutate_command(
     again: str,
     least: float | None,
     explained: Path | None,
+    every_run: bool,
     workers: int | None,
     scheduler: str,
     out: Path | None,
@@ -91,7 +96,7 @@ def mutate_command(
         command="".join(f"{name} {shlex.quote(str(path))} " for name, path in words.items() if path),
         choice=Choice(functions, tuple(map(Operator, operators)), sample, seed),
         least=least, where=CampaignOptions(workers, scheduler, out, resume), json=json_, html=html,
-        explained=explained,
+        explained=explained, every_run=every_run,
     )  # fmt: skip
     if lists:
         sys.exit(int(mutate.list_mutants(request)))

@@ -102,10 +102,10 @@ class FrameGround:
         digests = {name: digest_of(one) for name, one in sent.items()}
         sha256 = digest_of(path)
 
-        def task(mutant: Mutant) -> Record:
+        def task(mutant: Mutant, one_run: bool) -> Record:
             return FrameTask(
                 mutant=mutant, texts=digests, reference=sha256, machines=machines,
-                any_machine=not self.machines, runs=reference.runs,
+                any_machine=not self.machines, runs=reference.runs, one_run=one_run,
             )  # fmt: skip
 
         return Ground(
@@ -163,11 +163,12 @@ class CoreGround:
 
 
 def _core_task(
-    texts: dict[str, str], reference: str, runs: tuple[RunKey, ...], seed: int, mutant: Mutant
+    texts: dict[str, str], reference: str, runs: tuple[RunKey, ...], seed: int, mutant: Mutant, one_run: bool
 ) -> Record:
     return CoreTask(
-        mutant=mutant, texts=texts, reference=reference, runs=runs, request_cpu_s=REQUEST_CPU_S, seed=seed
-    )
+        mutant=mutant, texts=texts, reference=reference, runs=runs, request_cpu_s=REQUEST_CPU_S, seed=seed,
+        one_run=one_run,
+    )  # fmt: skip
 
 
 def _of_module(subject: Subject) -> dict[str, Path]:

@@ -77,7 +77,7 @@ class Ground:
         texts: the files that mutants are made of, by name.
         reference: what the checks say of the subject itself.
         work: judges a task, on any machine.
-        task: makes one of a mutant.
+        task: makes one of a mutant; is told whether the first run alone is enough.
         identity: a digest of all that a result depends on.
         files: that a task asks for.
         reference_s: how long the subject's own judgement took just now; 0 where it was kept.
@@ -87,7 +87,7 @@ class Ground:
     reference: Reference
     contract: Contract
     work: Callable[[Any], Judged]
-    task: Callable[[Mutant], Record]
+    task: Callable[[Mutant, bool], Record]
     identity: str
     files: tuple[Path, ...]
     reference_s: float = 0.0
@@ -104,9 +104,13 @@ class Course:
     on_report: Callable[[MutantReport], None]
     reasons: Mapping[str, explained.Explanation] = field(default_factory=dict)
     """Why mutants may survive, by their keys."""
+    every_run: bool = False
+    """Judge mutants with a reason in every run, as all others."""
     reports: dict[str, MutantReport] = field(default_factory=dict)
     interrupted: bool = False
     _began: float = field(default_factory=time.monotonic)
+    _brief: frozenset[str] = frozenset()
+    """The keys of those that are judged in one run."""
 
     def run(self, settings: Settings) -> None:
         """Judge them all, as many at once as there are workers; Ctrl-C keeps what came until then.
@@ -116,13 +120,15 @@ class Course:
         """
         plan: Plan[Any, Judged] = Plan(
             name="mutate", work=self.ground.work, result=Judged, identity=self.ground.identity,
-            files=self.ground.files, limit_s=LIMIT_S, is_finding=_survived, is_final=_judged,
+            files=self.ground.files, limit_s=LIMIT_S, is_finding=_survived, is_final=self._is_final,
         )  # fmt: skip
         by_key = {one.key: one for one in self.chosen}
+        self._brief = frozenset(one.key for one in self.chosen if self._in_one_run(one))
         try:
             with campaign(plan, settings) as running:
                 for one in self.chosen:
-                    running.submit(one.key, self.ground.task(one), needs_compiler=True)
+                    task = self.ground.task(one, self._in_one_run(one))
+                    running.submit(one.key, task, needs_compiler=True)
                 for done in running.results():
                     self._take(by_key[done.key], done.result)
         except KeyboardInterrupt:
@@ -133,11 +139,27 @@ class Course:
             result = Judged(key=mutant.key, fate=Fate.ERROR, why=result.words)
         ground = self.ground
         report = score.reported(mutant, result, ground.texts, ground.reference, ground.contract)
-        reason = self.reasons.get(mutant.key)
-        if result.fate is Fate.SURVIVED and reason is not None and reason.function == mutant.function:
+        reason = self._reason(mutant)
+        if result.fate is Fate.SURVIVED and reason is not None:
             report = replace(report, explained=reason.why, equivalent=reason.equivalent)
         self.reports[mutant.key] = report
         self.on_report(report)
+
+    def _reason(self, mutant: Mutant) -> explained.Explanation | None:
+        reason = self.reasons.get(mutant.key)
+        return reason if reason is not None and reason.function == mutant.function else None
+
+    def _in_one_run(self, mutant: Mutant) -> bool:
+        return not self.every_run and self._reason(mutant) is not None
+
+    def _is_final(self, result: Judged) -> bool:
+        """Whether it says all that is asked of a mutant.
+
+        A full disk or a killed QEMU may be over next time, and a reason that made one run enough be gone.
+        """
+        if result.fate is Fate.ERROR:
+            return False
+        return result.every_run or result.key in self._brief
 
     def report(self) -> Report:
         """Return what came of it, mutants in the order of the text."""
@@ -169,8 +191,3 @@ class Course:
 
 def _survived(result: Judged) -> bool:
     return result.fate is Fate.SURVIVED
-
-
-def _judged(result: Judged) -> bool:
-    """Whether it says something of the mutant: a full disk or a killed QEMU may be over next time."""
-    return result.fate is not Fate.ERROR

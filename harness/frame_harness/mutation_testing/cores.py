@@ -37,7 +37,8 @@ class CoreTask(Record, frozen=True, kw_only=True):
     """A mutant of a memory core.
 
     `texts` are the Rust files of its folder by their names, each by its sha256; so is `reference`. `runs` are
-    those to judge it in, `request_cpu_s` the limit of a request, `seed` that of its histories.
+    those to judge it in, all or with `one_run` the first that differs; `request_cpu_s` is the limit of a
+    request, `seed` that of its histories.
     """
 
     mutant: Mutant
@@ -46,6 +47,7 @@ class CoreTask(Record, frozen=True, kw_only=True):
     runs: tuple[RunKey, ...]
     request_cpu_s: float
     seed: int
+    one_run: bool = False
 
 
 _OF_THE_HOST: Final = frozenset({GuestEnd.KILLED, GuestEnd.SIGNALED, GuestEnd.REFUSED})
@@ -58,7 +60,7 @@ def judge_core_mutant(task: CoreTask) -> Judged:
 
 
 def _judged(task: CoreTask, clock: Clock) -> Judged:
-    reference, cases = read_reference(task.reference), 0
+    reference, cases, judged = read_reference(task.reference), 0, 0
     runs = {run.profile: run for run in task.runs}
     with builder(read_texts(task.texts), lambda folder: core_in(folder, folder.name)) as builds:
         found = built(builds, task.mutant, tuple(runs), clock)
@@ -68,6 +70,9 @@ def _judged(task: CoreTask, clock: Clock) -> Judged:
             image = found.image(profile)
             if not found.differs(profile):
                 continue  # no guest can tell the two from each other
+            if task.one_run and judged:
+                return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=cases, every_run=False)
+            judged += 1
             of = _of_run(task, runs[profile], image, reference)
             seen = judge_build(of, lambda _: None)
             cases += sum(seen.ledger.invariants.values())

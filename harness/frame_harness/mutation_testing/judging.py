@@ -27,6 +27,7 @@ from frame_harness.mutation.building import (
     builder,
 )
 from frame_harness.mutation.mutants import Mutant
+from frame_harness.mutation_testing.patience import impatient
 from frame_harness.mutation_testing.records import Fate, Judged, Kill
 from frame_harness.mutation_testing.reference import Reference
 from frame_harness.mutation_testing.suite import STORMS_AGAIN, Suite
@@ -41,7 +42,7 @@ class FrameTask(Record, frozen=True, kw_only=True):
     `texts` are the module's files by their names, `frame.rs` and what lies in `frame/`, each by its sha256;
     so is `reference`. `machines` are those of the command, by what `--machine` calls each: a worker has other
     files; checks that name others have these only where `any_machine` says so. `runs` are those of the
-    reference to judge it in.
+    reference to judge it in, all or with `one_run` the first alone.
     """
 
     mutant: Mutant
@@ -50,6 +51,7 @@ class FrameTask(Record, frozen=True, kw_only=True):
     machines: dict[str, Machine]
     any_machine: bool
     runs: tuple[RunKey, ...]
+    one_run: bool = False
 
 
 class Clock:
@@ -157,8 +159,12 @@ def _judged(task: FrameTask, clock: Clock) -> Judged:
         found = built(builds, task.mutant, profiles, clock)
         if isinstance(found, Judged):
             return found
-        suite = Suite(_request(task), reference, task.mutant)
+        suite = Suite(_request(task, reference), reference, task.mutant)
+        made = 0
         for runs in stages(task.runs, found):
+            if task.one_run and made:
+                break
+            made += len(runs)
             images = {profile: found.image(profile) for profile in {run.profile for run in runs}}
             alike = frozenset(profile for profile in images if not found.differs(profile))
             suite.make(runs, images, alike)
@@ -169,7 +175,8 @@ def _judged(task: FrameTask, clock: Clock) -> Judged:
         return Judged(key=task.mutant.key, fate=Fate.KILLED, kill=seen.kill, checks=seen.checks)
     if error := seen.error or told_once(seen.doubtful):
         return Judged(key=task.mutant.key, fate=Fate.ERROR, why=error, checks=seen.checks)
-    return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=seen.checks)
+    every = made == len(task.runs)
+    return Judged(key=task.mutant.key, fate=Fate.SURVIVED, checks=seen.checks, every_run=every)
 
 
 def told_once(doubtful: Sequence[Kill]) -> str:
@@ -183,9 +190,9 @@ def told_once(doubtful: Sequence[Kill]) -> str:
     )
 
 
-def _request(task: FrameTask) -> SessionRequest:
+def _request(task: FrameTask, reference: Reference) -> SessionRequest:
     return SessionRequest(
-        subject=frame_module(), machines=task.machines, profiles=(),
+        subject=frame_module(), machines=impatient(task.machines, reference), profiles=(),
         any_machine=task.any_machine,
         evidence=True,
     )  # fmt: skip

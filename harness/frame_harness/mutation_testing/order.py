@@ -6,9 +6,10 @@ compiled code, declarations in debug information, and a race takes several CPUs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import itemgetter
 from typing import Final, TypeVar
 
 from frame_harness.judge.evidence import Level
@@ -19,6 +20,8 @@ T = TypeVar("T")
 OF_ORDERINGS: Final = frozenset({Operator.ORDERING, Operator.FAILURE_ORDERING, Operator.FENCE_DROPPED})
 _OF_SEVERAL_CPUS: Final = frozenset({Operator.RMW_SPLIT, Operator.LOCK_RELEASED})
 _SEVERAL_CPUS: Final = frozenset({Level.INTERLEAVING, Level.STORM})
+_ALL: Final = 1000
+"""Stands for all checks where one runs no line of the function."""
 
 
 class Tier(IntEnum):
@@ -41,6 +44,8 @@ class Candidate:
         functions: that it may find broken, by their paths as the contract writes them.
         group: of checks that share something and are made together; empty for none.
         cost_s: how long it took on the subject.
+        runs_with: how many checks run that line of the mutant's function which, of those that this one runs,
+            the fewest run: 1 where it runs a line that no other does, 0 where it runs none.
     """
 
     check: str
@@ -48,6 +53,7 @@ class Candidate:
     functions: frozenset[str]
     group: str
     cost_s: float
+    runs_with: int = 0
 
 
 def tier(candidate: Candidate, mutant: Mutant, reaching: frozenset[str]) -> Tier:
@@ -73,14 +79,21 @@ def names(functions: Iterable[str], mutant: Mutant) -> bool:
 def in_order(
     checks: Iterable[T], seen_as: Callable[[T], Candidate], mutant: Mutant, reaching: frozenset[str]
 ) -> list[T]:
-    """Sort checks of one run: by tier, then by cost; those of a group together, at the place of the first."""
-    groups: dict[str, list[tuple[T, Candidate]]] = {}
+    """Sort checks of one run: by tier, then by cost and by how many others see as much of the function.
+
+    Those of a group and tier stay together, at the place of the first: what they share is made once for them.
+    """
+    groups: dict[tuple[Tier, str], list[tuple[T, float]]] = {}
     for number, check in enumerate(checks):
         candidate = seen_as(check)
-        groups.setdefault(candidate.group or f"{number}", []).append((check, candidate))
+        key = tier(candidate, mutant, reaching), candidate.group or f"{number}"
+        # A line that many checks run is seen by the cheap ones of them.
+        weight = candidate.cost_s * (candidate.runs_with or _ALL)
+        groups.setdefault(key, []).append((check, weight))
 
-    def place(group: Sequence[tuple[T, Candidate]]) -> tuple[Tier, float]:
-        first = min(tier(candidate, mutant, reaching) for _, candidate in group)
-        return first, sum(candidate.cost_s for _, candidate in group)
+    def place(of: tuple[tuple[Tier, str], list[tuple[T, float]]]) -> tuple[Tier, float]:
+        (where, _), group = of
+        return where, min(weight for _, weight in group)
 
-    return [check for group in sorted(groups.values(), key=place) for check, _ in group]
+    in_place = (group for _, group in sorted(groups.items(), key=place))
+    return [check for group in in_place for check, _ in sorted(group, key=itemgetter(1))]

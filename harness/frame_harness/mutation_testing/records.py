@@ -57,6 +57,7 @@ class Judged(Record, frozen=True, kw_only=True):
 
     `why` says it of one that is neither killed nor survived. `checks` counts those that were made, `cpu_s` is
     the CPU time of all processes that worked on it, `build_cpu_s` that part of it which went into builds.
+    `every_run` is false of a survivor of the first run alone, as one with a reason is judged.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Judged(Record, frozen=True, kw_only=True):
     checks: Count = 0
     cpu_s: Seconds = 0.0
     build_cpu_s: Seconds = 0.0
+    every_run: bool = True
 
 
 class Clue(Record, frozen=True, kw_only=True):
@@ -150,6 +152,11 @@ class Report(Record, frozen=True, kw_only=True):
     def of(self, fate: Fate) -> tuple[MutantReport, ...]:
         """The mutants that count as of one fate."""
         return tuple(one for one in self.mutants if one.fate is fate)
+
+    @property
+    def of_one_run(self) -> int:
+        """How many mutants with a reason survived the first run, and were not judged in others."""
+        return sum(not one.judged.every_run for one in self.mutants)
 
     @property
     def explained_equivalents(self) -> tuple[MutantReport, ...]:

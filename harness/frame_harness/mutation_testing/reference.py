@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 
 import msgspec
 
 from frame_harness.base.record import Record, Seconds
-from frame_harness.coverage.lines import Coverage
+from frame_harness.coverage.lines import Coverage, SourceCoverage
 from frame_harness.image.build import COVERAGE
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import (
@@ -104,21 +104,31 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
 
     def reaching(self, mutant: Mutant) -> frozenset[str]:
         """The names of the checks that run a mutant's lines, or its function where these have no code."""
-        if self.coverage is None:
-            return frozenset()
         found: set[str] = set()
         last = mutant.line + mutant.before.count("\n")
-        for source in self.coverage.sources:
-            if not source.path.endswith(f"/{mutant.file}") and source.path != mutant.file:
-                continue
-            lines = range(mutant.line, last + 1)
+        for source in self._sources_of(mutant):
+            lines: Iterable[int] = range(mutant.line, last + 1)
             found = {check for line in lines for check in source.checks_of(line)}
             if not found:
-                ends = (mutant.function, f"::{mutant.function}")
-                own = (one for one in source.functions if one.name == ends[0] or one.name.endswith(ends[1]))
-                found = {check for one in own for line in one.lines for check in source.checks_of(line)}
-            break
+                lines = _lines_of_function(source, mutant)
+                found = {check for line in lines for check in source.checks_of(line)}
         return frozenset(found - STANDS_FOR_NO_CHECK)
+
+    def runs_with(self, mutant: Mutant) -> dict[str, int]:
+        """By check, how many run the line of the mutant's function that the fewest of those it runs do."""
+        found: dict[str, int] = {}
+        for source in self._sources_of(mutant):
+            for line in _lines_of_function(source, mutant):
+                checks = set(source.checks_of(line)) - STANDS_FOR_NO_CHECK
+                for check in checks:
+                    found[check] = min(found.get(check, len(checks)), len(checks))
+        return found
+
+    def _sources_of(self, mutant: Mutant) -> Iterator[SourceCoverage]:
+        for source in self.coverage.sources if self.coverage else ():
+            if source.path.endswith(f"/{mutant.file}") or source.path == mutant.file:
+                yield source
+                return
 
     def kill_by(self, result: CheckResult) -> Kill | None:
         """How a result tells a mutant from the subject; None where the subject does no better."""
@@ -178,6 +188,12 @@ def _result(result: CheckResult) -> KnownResult:
         duration_s=result.duration_s, broken=result.broken,
         cause=result.cause,
     )  # fmt: skip
+
+
+def _lines_of_function(source: SourceCoverage, mutant: Mutant) -> frozenset[int]:
+    name = mutant.function
+    own = (one for one in source.functions if one.name == name or one.name.endswith(f"::{name}"))
+    return frozenset(line for one in own for line in one.lines)
 
 
 def _known(reason: Reason) -> KnownReason:

@@ -112,7 +112,8 @@ class Suite:
         hunt = _Hunt(self, frozenset(runs), frozenset(alike))
         # pytest would collect garbage five times at the end; this process ends soon.
         status, session = run_suite(asked, "-p", "no:unraisableexception", listener=hunt, here=True)
-        if self.seen.kill is not None or (not hunt.chosen and not hunt.troubles):
+        nothing_to_make = status == pytest.ExitCode.NO_TESTS_COLLECTED and not hunt.troubles
+        if self.seen.kill is not None or nothing_to_make:
             return
         if hunt.troubles or session is None or session.evidence is None:
             self.seen.error = "; ".join(hunt.troubles) or f"pytest ended with status {status}, no evidence"
@@ -138,15 +139,16 @@ class _Hunt:
 
     Attributes:
         troubles: what went wrong in pytest, or with the checks that it collects.
-        chosen: how many checks are to be made.
     """
 
     def __init__(self, suite: Suite, runs: frozenset[RunKey], alike: frozenset[str]) -> None:
         self.troubles: list[str] = []
-        self.chosen = 0
         self._suite, self._runs, self._alike = suite, runs, alike
         self._reference, self._mutant, self._seen = suite.reference, suite.mutant, suite.seen
         self._prepared: set[RunKey] = set()
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.option.tbstyle = "native"  # nobody reads them, and any other looks for the text of each line
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -158,8 +160,10 @@ class _Hunt:
             if run in self._runs and self._reference.knows(run, results.check_name(item)):
                 of_run.setdefault(run, []).append(item)
 
+        runs_with = self._reference.runs_with(self._mutant)
+
         def seen_as(item: pytest.Item) -> Candidate:
-            return _candidate(item, functions, self._reference)
+            return _candidate(item, functions, self._reference, runs_with)
 
         found = {(run, results.check_name(item)) for run, of in of_run.items() for item in of}
         of_run = {
@@ -175,7 +179,6 @@ class _Hunt:
             for item in in_order(of_run[run], seen_as, self._mutant, reaching)
             if run.profile not in self._alike or results.level_of(item) in _OF_THE_COMPILER
         ]
-        self.chosen = len(items)
 
     def _rank(self, run: RunKey) -> int:
         runs = self._reference.runs
@@ -251,8 +254,12 @@ def _may_break(item: pytest.Item, functions: Functions) -> frozenset[str]:
     return frozenset(named)
 
 
-def _candidate(item: pytest.Item, functions: Functions, reference: Reference) -> Candidate:
+def _candidate(
+    item: pytest.Item, functions: Functions, reference: Reference, runs_with: Mapping[str, int]
+) -> Candidate:
     run, check = results.planned_run(item), results.check_name(item)
     cost = reference.cost_s(run, check) if run else 0.0
     group = str(item.path) if results.shares_a_fixture(item) else ""
-    return Candidate(check, results.level_of(item), _may_break(item, functions), group, cost)
+    return Candidate(
+        check, results.level_of(item), _may_break(item, functions), group, cost, runs_with.get(check, 0)
+    )

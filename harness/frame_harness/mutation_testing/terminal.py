@@ -116,6 +116,9 @@ def summary(report: Report) -> Iterator[str]:
     selected = f" ({report.selection})" if report.selection else ""
     yield f"{judged} of {plural(report.generated, 'mutant')} judged{selected}"
     yield f"a survivor survived every check on {matrix(report.runs)}"
+    if report.of_one_run:
+        survivors = plural(report.of_one_run, "survivor")
+        yield f"{survivors} with a reason: judged in one run alone; --every-run judges such mutants in all"
     each = report.cpu_s / judged if judged else 0.0
     reference = f", {seconds(report.reference_s)} before it for the subject" if report.reference_s else ""
     yield f"{each:.1f} s of a core each; {seconds(report.duration_s)} in all{reference}"
