@@ -4,13 +4,15 @@
 //! * Free frames are linked through their slots. Their payload is never touched.
 //! * Every free stores the sentinel of an unused frame. Handing out leaves it for the claim.
 //! * Poison is looked at when a block is freed (it is quarantined), not when one is handed out.
-//! * Single frames go through a cache for each CPU, which takes a frame as often as it is freed.
+//! * Single frames go through a cache for each CPU, which takes a frame as often as it is freed. While several CPUs work,
+//!   each has its own to itself, see [`apart`].
 //! * A free of a block that is on a list already is refused, which the real buddy does not do. Otherwise it would break
 //!   the lists that all checks read, whatever the module does about it.
 //! * A request for a single frame gets the frame that a test has put in its way, see [`faults`].
 //!
 //! A buddy that is judged itself, as part of a memory core, promises more: see [`Buddy::strict`].
 
+pub mod apart;
 pub mod block;
 mod cache;
 pub mod faults;
@@ -65,6 +67,11 @@ impl<S: Slots> Buddy<S> {
     /// Puts the frames in the caches of all CPUs back on the lists, and returns their number.
     pub fn drain(&mut self) -> u64 {
         self.state.drain(&self.slots)
+    }
+
+    /// Whether single frames may be handed out and taken back without a look at the whole buddy.
+    pub fn may_lend(&self) -> bool {
+        !self.strict && !self.faults.are_armed()
     }
 
     /// Hands out a block. Returns the number of its first frame.

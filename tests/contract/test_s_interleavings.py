@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.concurrency.interleaving import FIRST, SECOND, Turn, Turns, interleaved
 from frame_harness.concurrency.smp import Cpus
@@ -23,7 +24,7 @@ KERNEL_ONLY, POISONED_GUARD = 1 << 0, 1 << 31
 UNUSED = 2**32 - 1
 GENERATION = 41
 REFCOUNT = 32  # offset of the count, of 4 bytes
-BUDDY = "kernel_shim::memory::buddy"
+BUDDY = "kernel_shim::memory::apart"
 MANY = 1 << 16  # references: a count whose low half is zero
 META_AUX = 44  # offset of the holder's own field, behind all others
 
@@ -226,6 +227,8 @@ class Offer:
         cpus.frames([self.frame])
         self._pending = Snapshot(kernel)
         buddy = [kernel.bytes_at(at, size) for at, size in kernel.image.statics(BUDDY)]
+        if not buddy:
+            raise HarnessError(BUDDY, expected="the state of the buddy", actual="no static of that module")
         self._offering = [(live, live.copy()) for live in buddy]
         return self._steps
 

@@ -7,6 +7,7 @@ its own, which proves that every bug is found for its own sake.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,14 @@ from frame_harness.contract.clauses import ClauseKind
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.judge.exit_codes import ExitCode, Kind
-from tests.support.doors import check
+from tests.support.doors import Judged, check
 from tests.support.frame_mutants import MUTANTS
 from tests.support.mutants import Batch, apply, batches
 from tests.support.ordering_mutants import COMMON
 from tests.support.ordering_mutants_own import BUILTIN
 from tests.support.race_mutants import LOOKED_AHEAD, SEEDED
 from tests.support.same_place import same_place
-from tests.support.shim_mutants import SELECTION, SHIM_MUTANTS, ShimMutant, broken_project
+from tests.support.shim_mutants import SELECTION, SHIM_MUTANTS, UNCOUNTED, ShimMutant, broken_project
 
 TEXT = frame_module().path.read_text(encoding="utf-8")
 ALONE = os.environ.get("FRAME_HARNESS_MUTANTS") == "alone"
@@ -46,17 +47,29 @@ def test_every_bug_is_found(batch: Batch, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_bug_of_the_buddy_is_found(tmp_path: Path) -> None:
-    project, cache = broken_project()
-    env = {"PYTHONPATH": str(project / "harness"), "FRAME_HARNESS_CACHE": str(cache)}
-    result = check(
-        tmp_path, "--machine", "microvm", "--profile", "release", "-n", "1", "-k", SELECTION, env=env
-    )
+    result = with_bugs(tmp_path, "shim", SHIM_MUTANTS, SELECTION)
     missed = {mutant.name: mutant.clauses - result.violated for mutant in SHIM_MUTANTS}
     assert {name: clauses for name, clauses in missed.items() if clauses} == {}, result.out
+
+
+@pytest.mark.slow
+def test_what_cpus_do_with_their_own_caches_is_seen_behind_a_storm(tmp_path: Path) -> None:
+    result = with_bugs(tmp_path, "apart", [UNCOUNTED], "test_free_lists_are_sound_after_a_storm_of_blocks")
+    assert result.violated >= UNCOUNTED.clauses, result.out
+
+
+def with_bugs(tmp_path: Path, name: str, bugs: Sequence[ShimMutant], selection: str) -> Judged:
+    """Judge the built-in module around a broken shim, which must not pass."""
+    project, cache = broken_project(name, bugs)
+    env = {"PYTHONPATH": str(project / "harness"), "FRAME_HARNESS_CACHE": str(cache)}
+    result = check(
+        tmp_path, "--machine", "microvm", "--profile", "release", "-n", "1", "-k", selection, env=env
+    )
     assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    return result
 
 
-@pytest.mark.parametrize("bug", SHIM_MUTANTS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [*SHIM_MUTANTS, UNCOUNTED], ids=lambda bug: bug.name)
 def test_every_bug_of_the_buddy_has_its_place(bug: ShimMutant) -> None:
     text = (shim_dir() / bug.file).read_text(encoding="utf-8")
     assert apply(text, bug.edits, name=bug.name) != text

@@ -19,6 +19,7 @@ def bug(clause: str, name: str, file: str, *edits: Edit) -> CoreMutant:
 
 _BUDDY, _LISTS, _STAMP = "parts/buddy.rs", "parts/buddy/lists.rs", "parts/buddy/stamp.rs"
 _START, _DOOR = "src/memory/builtin_core.rs", "src/memory/buddy.rs"
+_SLOTS = "src/memory/subject_slots.rs"
 
 BUILTIN_MUTANTS = (
     bug("CORE-01", "room for few pieces", "parts/frame_ranges.rs", ("usize = 1100", "usize = 8")),
@@ -50,21 +51,20 @@ BUILTIN_MUTANTS = (
     ),
     bug(
         "CORE-09", "expects memory", _DOOR,
-        (".alloc(cpu::index(), order, migratetype).ok_or(AllocError::OutOfMemory)?",
-         ".alloc(cpu::index(), order, migratetype).expect(\"there is memory\")"),
+        (".ok_or(AllocError::OutOfMemory)?;", ".expect(\"there is memory\");"),
     ),
     bug("CORE-10", "leaves caches alone", _BUDDY, ("if self.drain() == 0 {", "if true {")),
     bug(
         "CORE-11", "changes its mind", _DOOR,
-        (".alloc(cpu::index(), order, migratetype).ok_or(AllocError::OutOfMemory)?",
-         ".alloc(cpu::index(), order, migratetype).or_else(|| {\n"
+        (".ok_or(AllocError::OutOfMemory)?;",
+         ".or_else(|| {\n"
          "        use core::sync::atomic::{AtomicU64, Ordering::Relaxed};\n"
          "        static ASKED: AtomicU64 = AtomicU64::new(0);\n"
          "        let asked = ASKED.fetch_add(1, Relaxed);\n"
          "        let boot = super::boot_alloc::lock();\n"
          "        let table = boot.taken().iter().next().map_or(0, |range| range.start);\n"
          "        (asked % 2 == 1).then_some(table)\n"
-         "    }).ok_or(AllocError::OutOfMemory)?"),
+         "    }).ok_or(AllocError::OutOfMemory)?;"),
     ),
     bug(
         "CORE-12", "another zone", _BUDDY,
@@ -153,13 +153,13 @@ BUILTIN_MUTANTS = (
     ),
     bug("CORE-33", "what is given stays FREE", _STAMP, (" & !S::FREE | S::ALLOCATED", " | S::ALLOCATED")),
     bug(
-        "CORE-35", "each free is a life", _DOOR,
+        "CORE-35", "each free is a life", _SLOTS,
         ("        self.reset_with_free_list_meta();\n",
          "        self.reset_with_free_list_meta();\n"
          "        self.set_generation(self.generation().wrapping_add(1));\n"),
     ),
     bug(
-        "CORE-36", "links in the page itself", _DOOR,
+        "CORE-36", "links in the page itself", _SLOTS,
         ("        self.set_prev(link);\n",
          "        self.set_prev(link);\n"
          "        if let Some(paddr) = link.checked_add(1).map(|_| link) {\n"

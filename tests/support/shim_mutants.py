@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,14 +74,23 @@ SELECTION = (
 )
 
 
-def broken_project() -> tuple[Path, Path]:
-    """Return a copy of the project with all bugs in it, and its build folder; both stay for the next time."""
-    home = build_dir() / "mutants" / "shim"
+UNCOUNTED = mutant(
+    "a frame that a CPU hands out by itself is not counted",
+    "FREE-03 FREE-06",
+    "parts/buddy/apart.rs",
+    ("        self.handed_out[Zone::of(pfn) as usize] += 1;\n", ""),
+)
+"""Shows where several CPUs work, beside no other bug."""
+
+
+def broken_project(name: str, bugs: Sequence[ShimMutant]) -> tuple[Path, Path]:
+    """Return a copy of the project with some bugs in it, and its build folder; both stay for next time."""
+    home = build_dir() / "mutants" / name
     copy, cache = home / "project", home / "build"
     for part in PARTS:
         shutil.rmtree(copy / part, ignore_errors=True)
         shutil.copytree(ROOT / part, copy / part, ignore=LEFT_OUT)
-    for bug in SHIM_MUTANTS:
+    for bug in bugs:
         path = copy / "kernel_shim" / bug.file
         write_whole(path, apply(path.read_text(encoding="utf-8"), bug.edits, name=bug.name).encode())
     return copy, cache

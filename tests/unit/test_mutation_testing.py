@@ -94,18 +94,22 @@ def test_a_split_operation_is_first_looked_for_on_several_cpus() -> None:
 
 def test_checks_that_share_a_guest_stay_together_at_the_place_of_the_first() -> None:
     checks = [
-        candidate("test_e.py::a", 0.1),
-        candidate("test_e.py::b", 2.0, group="m"),
-        candidate("test_e.py::c", 0.0, group="m"),
-        candidate("test_e.py::d", 1.0),
+        candidate(DEC, 0.1),
+        candidate(INC, 2.0, group="m"),
+        candidate("b", 0.0, group="m"),
+        candidate(ALL),
     ]
-    made = order_of(checks, mutant())
-    assert [one[-1] for one in made] == ["c", "b", "a", "d"]
+    assert order_of(checks, mutant()) == ["b", INC, ALL, DEC]
 
 
-def test_of_those_that_share_a_guest_only_those_of_one_tier_stay_together() -> None:
-    checks = [candidate(INC, 2.0, group="m"), candidate(DEC, 0.0, group="m"), candidate(ALL)]
-    assert order_of(checks, mutant()) == [INC, ALL, DEC]
+def test_what_checks_share_counts_once_where_they_are_placed() -> None:
+    checks = [
+        candidate("test_e.py::a", 0.9),
+        candidate("test_e.py::b", 1.0, group="m"),
+        candidate("test_e.py::c", 0.0, group="m"),
+        candidate("test_e.py::d", 1.1),
+    ]
+    assert [one[-1] for one in order_of(checks, mutant())] == ["a", "c", "b", "d"]
 
 
 def test_a_check_that_runs_a_rare_line_of_the_function_comes_before_a_somewhat_cheaper_one() -> None:

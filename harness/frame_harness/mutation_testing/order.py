@@ -6,10 +6,9 @@ compiled code, declarations in debug information, and a race takes several CPUs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from operator import itemgetter
 from typing import Final, TypeVar
 
 from frame_harness.judge.evidence import Level
@@ -81,19 +80,25 @@ def in_order(
 ) -> list[T]:
     """Sort checks of one run: by tier, then by cost and by how many others see as much of the function.
 
-    Those of a group and tier stay together, at the place of the first: what they share is made once for them.
+    Those of a group stay together, at the place of the first: what they share is made once, with that one.
     """
-    groups: dict[tuple[Tier, str], list[tuple[T, float]]] = {}
+    groups: dict[str, list[tuple[T, Candidate]]] = {}
     for number, check in enumerate(checks):
         candidate = seen_as(check)
-        key = tier(candidate, mutant, reaching), candidate.group or f"{number}"
-        # A line that many checks run is seen by the cheap ones of them.
-        weight = candidate.cost_s * (candidate.runs_with or _ALL)
-        groups.setdefault(key, []).append((check, weight))
+        groups.setdefault(candidate.group or f"{number}", []).append((check, candidate))
 
-    def place(of: tuple[tuple[Tier, str], list[tuple[T, float]]]) -> tuple[Tier, float]:
-        (where, _), group = of
-        return where, min(weight for _, weight in group)
+    def place(group: Sequence[tuple[T, Candidate]]) -> tuple[Tier, float]:
+        first = min(tier(candidate, mutant, reaching) for _, candidate in group)
+        # The dearest one made what they share.
+        cost_s = max(candidate.cost_s for _, candidate in group)
+        return first, cost_s * min(_rarity(candidate) for _, candidate in group)
 
-    in_place = (group for _, group in sorted(groups.items(), key=place))
-    return [check for group in in_place for check, _ in sorted(group, key=itemgetter(1))]
+    def weight(one: tuple[T, Candidate]) -> float:
+        return one[1].cost_s * _rarity(one[1])
+
+    return [check for group in sorted(groups.values(), key=place) for check, _ in sorted(group, key=weight)]
+
+
+def _rarity(candidate: Candidate) -> int:
+    """A line that many checks run is seen by the cheap ones of them."""
+    return candidate.runs_with or _ALL

@@ -28,6 +28,10 @@ impl Faults {
         self.missing_stamps = frees;
     }
 
+    pub(super) fn are_armed(&self) -> bool {
+        self.next_frame.is_some() || self.refusals > 0 || self.missing_stamps > 0
+    }
+
     pub(super) fn take_next_frame(&mut self, order: u8) -> Option<u64> {
         if order == 0 {
             self.next_frame.take()

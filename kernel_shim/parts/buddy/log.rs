@@ -1,4 +1,4 @@
-//! The log of the buddy: the last requests that it served.
+//! The log of the buddy: the last requests that it served, without those that a CPU served [apart](super::apart).
 
 use crate::zone::Migratetype;
 

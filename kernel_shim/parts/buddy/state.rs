@@ -81,7 +81,7 @@ impl ZoneState {
 }
 
 impl FrameCache {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { len: 0, frames: [0; CACHE_CAPACITY] }
     }
 

@@ -10,9 +10,9 @@ use crate::PAGE_SIZE;
 use std::vec::Vec;
 use Migratetype::{Movable, Unmovable};
 
-const FRAMES: u64 = 8 << MAX_ORDER;
+pub const FRAMES: u64 = 8 << MAX_ORDER;
 
-fn full() -> (std::boxed::Box<Buddy<&'static Table>>, &'static Table) {
+pub fn full() -> (std::boxed::Box<Buddy<&'static Table>>, &'static Table) {
     buddy(FRAMES, &[1..FRAMES])
 }
 
@@ -36,7 +36,7 @@ fn listed(buddy: &Buddy<&'static Table>, table: &'static Table) -> Vec<Block> {
 }
 
 /// Requires the counters of each zone to add up, and to agree with the lists and the caches.
-fn expect_sound(buddy: &Buddy<&'static Table>, table: &'static Table) {
+pub fn expect_sound(buddy: &Buddy<&'static Table>, table: &'static Table) {
     let blocks = listed(buddy, table);
     for (zone, state) in Zone::ALL.into_iter().zip(&buddy.state.zones) {
         let free: u64 = blocks.iter().filter(|b| Zone::of(b.first_pfn) == zone).map(|b| b.n_frames()).sum();

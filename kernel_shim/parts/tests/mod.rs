@@ -1,5 +1,6 @@
 //! The tests of the library, which run on the host.
 
+mod apart;
 mod boot_frames;
 mod buddy;
 mod checksum;

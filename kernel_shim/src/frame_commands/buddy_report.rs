@@ -2,8 +2,8 @@
 
 use super::operand;
 use crate::memory::buddy;
-use crate::memory::buddy::SubjectSlots;
 use crate::memory::subject::{get_meta, FRAME_META_LINK_NONE as LINK_NONE};
+use crate::memory::subject_slots::SubjectSlots;
 use shim_parts::args::Args;
 use shim_parts::buddy::state::ZoneState;
 use shim_parts::command::{Command, CommandResult};

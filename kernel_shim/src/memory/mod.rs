@@ -2,6 +2,7 @@
 //
 // `build.rs` includes this text in the module `memory`, beside the subject.
 
+pub mod apart;
 pub mod boot_alloc;
 pub mod buddy;
 pub mod builtin_core;
@@ -14,6 +15,7 @@ pub mod scan;
 pub mod slot_table;
 pub mod start;
 pub mod subject;
+pub mod subject_slots;
 pub mod vtables;
 
 #[cfg(older)]

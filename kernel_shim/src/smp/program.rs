@@ -5,6 +5,7 @@ use super::operation::{Context, Done, Step};
 use crate::arch::cpu;
 use crate::cpus::markers::{smp_step_begins, smp_step_ended};
 use crate::cpus::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
+use crate::memory::apart;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::random::Random;
@@ -16,6 +17,10 @@ pub fn run(me: &'static Cpu) {
     let (traced, logged) = (me.traced.load(Relaxed) != 0, me.logged.load(Relaxed) != 0);
     let random = Random::new(me.seed.load(Relaxed));
     let mut context = Context { me, held: Held::new(cpu::index()), random };
+    // A CPU that is held in the middle of a step would keep what others wait for.
+    if !traced {
+        apart::begin();
+    }
     me.began_tsc.store(cpu::time_stamp(), Relaxed);
     for _ in 0..me.iterations.load(Relaxed) {
         if SMP.stopped() || !iterate(&mut context, &steps[..n_steps], traced, logged) {
@@ -30,6 +35,7 @@ pub fn run(me: &'static Cpu) {
         note(&context, Op::Drop, done);
     }
     me.seed.store(context.random.state(), Relaxed);
+    apart::end(cpu::index());
 }
 
 /// Runs the steps once. Returns false when the run is over.

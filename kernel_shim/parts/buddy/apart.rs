@@ -1,0 +1,81 @@
+//! What a CPU does by itself while several CPUs work: it takes single frames out of its own caches and puts them back.
+//!
+//! The buddy lends a CPU its caches for that. Whatever needs more than a cache, or an exact number of free frames, needs the
+//! whole buddy, with all caches back.
+
+use super::block::Block;
+use super::slots::{Slot as _, Slots};
+use super::stamp::{self, StampUnused};
+use super::state::{BuddyState, FrameCache};
+use crate::zone::{Migratetype, Zone};
+use crate::PAGE_SIZE;
+
+/// The caches of one CPU, while it has them.
+pub struct Apart {
+    caches: [FrameCache; Migratetype::COUNT],
+    /// By zone: frames handed out, less those that came back. The zone's own counters do not know of them.
+    handed_out: [i64; Zone::COUNT],
+    n_slots: u64,
+}
+
+impl BuddyState {
+    /// Lends a CPU its caches.
+    pub fn lend(&mut self, cpu: usize, apart: &mut Apart) {
+        apart.n_slots = self.zones.iter().map(|zone| zone.end_pfn).max().unwrap_or(0);
+        move_all(&mut self.caches[cpu], &mut apart.caches);
+    }
+
+    /// Takes the caches of a CPU back, and counts what it handed out. The counter saturates as in
+    /// [`ZoneState::note_returned`](super::state::ZoneState::note_returned).
+    pub fn take_back(&mut self, cpu: usize, apart: &mut Apart) {
+        move_all(&mut apart.caches, &mut self.caches[cpu]);
+        for (zone, handed_out) in self.zones.iter_mut().zip(&mut apart.handed_out) {
+            zone.cached = zone.cached.wrapping_add_signed(-*handed_out);
+            zone.allocated = zone.allocated.saturating_add_signed(*handed_out);
+            *handed_out = 0;
+        }
+    }
+}
+
+impl Apart {
+    pub const fn new() -> Self {
+        Self { caches: [const { FrameCache::new() }; Migratetype::COUNT], handed_out: [0; Zone::COUNT], n_slots: 0 }
+    }
+
+    /// Hands out a frame of the cache, and returns its number. None: the cache is empty.
+    pub fn alloc<S: Slots>(&mut self, slots: &S, migratetype: Migratetype) -> Option<u64> {
+        let pfn = self.caches[migratetype.index()].pop()? / PAGE_SIZE;
+        stamp::allocated(slots, Block::frame(pfn));
+        self.handed_out[Zone::of(pfn) as usize] += 1;
+        Some(pfn)
+    }
+
+    /// Takes a frame back. False, and nothing has changed, where that takes a look at more than its slot: it may never have
+    /// been handed out, is free already, is poisoned, or there is no room.
+    pub fn free<S: Slots>(&mut self, slots: &S, paddr: u64) -> bool {
+        let pfn = paddr / PAGE_SIZE;
+        let cache = &mut self.caches[Migratetype::home(pfn).index()];
+        if paddr % PAGE_SIZE != 0 || pfn >= self.n_slots || cache.is_full() || !is_given(slots, pfn) {
+            return false;
+        }
+        stamp::free(slots, Block::frame(pfn), StampUnused::Yes);
+        cache.push(paddr);
+        self.handed_out[Zone::of(pfn) as usize] -= 1;
+        true
+    }
+}
+
+/// Whether a slot says that its frame was handed out alone, and that it is sound.
+fn is_given<S: Slots>(slots: &S, pfn: u64) -> bool {
+    let slot = slots.slot(pfn);
+    slot.flag_bits() & (S::FREE | S::ALLOCATED) == S::ALLOCATED
+        && slot.block_order() == 0
+        && !slots.is_poisoned(Block::frame(pfn))
+}
+
+fn move_all(from: &mut [FrameCache; Migratetype::COUNT], to: &mut [FrameCache; Migratetype::COUNT]) {
+    for (from, to) in from.iter_mut().zip(to) {
+        from.frames().iter().for_each(|&paddr| to.push(paddr));
+        from.len = 0;
+    }
+}

@@ -1,0 +1,136 @@
+//! Tests of what a CPU does with its caches alone.
+
+use super::buddy::{expect_sound, full, FRAMES};
+use super::slots::{Table, ALLOCATED, FREE, UNUSED};
+use crate::buddy::apart::Apart;
+use crate::buddy::state::CACHE_CAPACITY;
+use crate::buddy::Buddy;
+use crate::random::Random;
+use crate::zone::{Migratetype, Zone};
+use crate::PAGE_SIZE;
+use std::boxed::Box;
+use std::vec::Vec;
+use Migratetype::{Movable, Unmovable};
+
+const CPU: usize = 1;
+
+/// A buddy, its slots, and a CPU with a batch of unmovable frames in its cache.
+fn lent() -> (Box<Buddy<&'static Table>>, &'static Table, Box<Apart>) {
+    let (mut buddy, table) = full();
+    let pfn = buddy.alloc(CPU, 0, Unmovable).expect("free memory");
+    buddy.free(CPU, pfn * PAGE_SIZE, 0);
+    let mut apart = Box::new(Apart::new());
+    buddy.state.lend(CPU, &mut apart);
+    (buddy, table, apart)
+}
+
+#[test]
+fn a_frame_is_handed_out_and_taken_back_as_by_the_buddy() {
+    let (mut buddy, table, mut apart) = lent();
+    let pfn = apart.alloc(&table, Unmovable).expect("a frame in the cache");
+    let slot = table.at(pfn);
+    assert_eq!((slot.flags.get() & (FREE | ALLOCATED), slot.count.get()), (ALLOCATED, UNUSED));
+    slot.count.set(0);
+    buddy.state.take_back(CPU, &mut apart);
+    assert_eq!(buddy.state.zones[Zone::of(pfn) as usize].allocated, 1);
+    expect_sound(&buddy, table);
+    buddy.state.lend(CPU, &mut apart);
+    assert!(apart.free(&table, pfn * PAGE_SIZE));
+    assert_eq!((slot.flags.get() & (FREE | ALLOCATED), slot.count.get()), (FREE, UNUSED));
+    buddy.state.take_back(CPU, &mut apart);
+    assert_eq!(buddy.state.zones[Zone::of(pfn) as usize].allocated, 0);
+    expect_sound(&buddy, table);
+}
+
+#[test]
+fn a_cpu_without_frames_of_the_kind_needs_the_buddy() {
+    let (_, table, mut apart) = lent();
+    assert_eq!(apart.alloc(&table, Movable), None);
+    let taken = core::iter::from_fn(|| apart.alloc(&table, Unmovable)).count();
+    assert_eq!(taken, 16);
+}
+
+#[test]
+fn what_may_not_come_back_so_needs_the_buddy_and_changes_nothing() {
+    let (mut buddy, table, mut apart) = lent();
+    let pfn = apart.alloc(&table, Unmovable).expect("a frame in the cache");
+    let slot = table.at(pfn);
+    assert!(!apart.free(&table, pfn * PAGE_SIZE + 1), "no frame begins there");
+    assert!(!apart.free(&table, FRAMES * PAGE_SIZE), "there is no slot for it");
+    assert!(!apart.free(&table, 0), "nobody was given it");
+    slot.poisoned.set(true);
+    assert!(!apart.free(&table, pfn * PAGE_SIZE), "it is poisoned");
+    slot.poisoned.set(false);
+    slot.order.set(1);
+    assert!(!apart.free(&table, pfn * PAGE_SIZE), "it is of a larger block");
+    slot.order.set(0);
+    assert!(apart.free(&table, pfn * PAGE_SIZE));
+    assert!(!apart.free(&table, pfn * PAGE_SIZE), "it is free already");
+    buddy.state.take_back(CPU, &mut apart);
+    expect_sound(&buddy, table);
+}
+
+#[test]
+fn a_full_cache_needs_the_buddy() {
+    let (mut buddy, table, mut apart) = lent();
+    buddy.state.take_back(CPU, &mut apart);
+    let taken: Vec<_> = core::iter::from_fn(|| buddy.alloc(CPU, 0, Unmovable))
+        .filter(|&pfn| Migratetype::home(pfn) == Unmovable)
+        .take(CACHE_CAPACITY + 1)
+        .collect();
+    buddy.drain();
+    buddy.state.lend(CPU, &mut apart);
+    let came_back = taken.iter().filter(|&&pfn| apart.free(&table, pfn * PAGE_SIZE)).count();
+    assert_eq!(came_back, CACHE_CAPACITY);
+}
+
+#[test]
+fn faults_and_a_strict_buddy_keep_the_caches() {
+    let (mut buddy, _) = full();
+    assert!(buddy.may_lend());
+    buddy.faults.refuse(1);
+    assert!(!buddy.may_lend());
+    assert_eq!(buddy.alloc(CPU, 0, Unmovable), None);
+    buddy.faults.offer_next(100);
+    assert!(!buddy.may_lend());
+    assert_eq!(buddy.alloc(CPU, 0, Unmovable), Some(100));
+    buddy.faults.skip_stamps(1);
+    assert!(!buddy.may_lend());
+    buddy.free(CPU, 100 * PAGE_SIZE, 0);
+    assert!(buddy.may_lend());
+    buddy.strict = true;
+    assert!(!buddy.may_lend());
+}
+
+#[test]
+fn a_random_history_with_lent_caches_keeps_all_frames() {
+    let (mut buddy, table) = full();
+    let (mut random, mut held) = (Random::new(7), Vec::new());
+    let mut all: Vec<Apart> = (0..4).map(|_| Apart::new()).collect();
+    for _ in 0..4000 {
+        let cpu = random.below(4) as usize;
+        let wanted = if random.below(2) == 0 { Movable } else { Unmovable };
+        let apart = &mut all[cpu];
+        buddy.state.lend(cpu, apart);
+        if held.len() < 200 && random.below(2) == 0 {
+            if let Some(pfn) = apart.alloc(&table, wanted) {
+                held.push(pfn);
+            }
+        } else if !held.is_empty() {
+            let index = random.below(held.len() as u64) as usize;
+            if apart.free(&table, held[index] * PAGE_SIZE) {
+                held.swap_remove(index);
+            }
+        }
+        buddy.state.take_back(cpu, apart);
+        if random.below(4) == 0 {
+            held.extend(buddy.alloc(cpu, 0, wanted));
+        }
+    }
+    for pfn in held {
+        buddy.free(0, pfn * PAGE_SIZE, 0);
+    }
+    buddy.drain();
+    expect_sound(&buddy, table);
+    assert_eq!(buddy.state.zones.iter().map(|zone| zone.free).sum::<u64>(), FRAMES - 1);
+}

@@ -1,0 +1,115 @@
+//! The state of the buddy behind its locks: one for the whole, and one for each CPU that has its caches to itself.
+//!
+//! The order of locks is: the CPUs' own ones, lowest first, then the buddy's.
+
+use super::cpu_lock::{CpuLock, Held};
+use super::subject_slots::SubjectSlots;
+use crate::arch::cpu;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use shim_parts::buddy::apart::Apart;
+use shim_parts::zone::Migratetype;
+use shim_parts::MAX_CPUS;
+
+pub type Buddy = shim_parts::buddy::Buddy<SubjectSlots>;
+
+static BUDDY: CpuLock<Buddy> = CpuLock::new(Buddy::new(SubjectSlots));
+
+struct Own {
+    apart: Apart,
+    /// The CPU works apart.
+    begun: bool,
+    /// Its caches are in `apart`.
+    lent: bool,
+}
+
+static OWN: [CpuLock<Own>; MAX_CPUS] =
+    [const { CpuLock::new(Own { apart: Apart::new(), begun: false, lent: false }) }; MAX_CPUS];
+
+/// The number of CPUs that work apart. Relaxed throughout: a CPU borrows under the buddy's lock and behind its own `begin`, and
+/// gives back under that lock ahead of its own `end`, so that the lock orders all that counts.
+static WORKING: AtomicUsize = AtomicUsize::new(0);
+
+/// Lets this CPU work apart.
+pub fn begin() {
+    let mut own = OWN[cpu::index()].lock();
+    if !own.begun {
+        own.begun = true;
+        WORKING.fetch_add(1, Relaxed);
+    }
+}
+
+/// Ends that for `cpu`: its caches go back to the buddy.
+pub fn end(cpu: usize) {
+    drop(whole());
+    let mut own = OWN[cpu].lock();
+    // Nothing is lent meanwhile: only the CPU itself asks for its caches.
+    if own.begun {
+        own.begun = false;
+        WORKING.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The whole buddy, with the caches of all CPUs.
+pub fn whole() -> Held<'static, Buddy> {
+    if WORKING.load(Relaxed) == 0 {
+        let buddy = BUDDY.lock();
+        // Nobody borrows without this lock: nothing is lent as long as it is held.
+        if WORKING.load(Relaxed) == 0 {
+            return buddy;
+        }
+    }
+    let mut all = OWN.each_ref().map(CpuLock::lock);
+    let mut buddy = BUDDY.lock();
+    for (cpu, own) in all.iter_mut().enumerate().filter(|(_, own)| own.lent) {
+        let Own { apart, lent, .. } = &mut **own;
+        buddy.state.take_back(cpu, apart);
+        *lent = false;
+    }
+    buddy
+}
+
+/// A frame out of the CPU's own cache. None: the whole buddy is needed.
+pub fn alloc(order: u8, migratetype: Migratetype) -> Option<u64> {
+    (order == 0).then(|| with_own(|apart| apart.alloc(&SubjectSlots, migratetype))).flatten()
+}
+
+/// Whether a frame went back into the CPU's own cache. False: the whole buddy is needed.
+pub fn free(paddr: u64, order: u8) -> bool {
+    order == 0 && with_own(|apart| apart.free(&SubjectSlots, paddr).then_some(())).is_some()
+}
+
+/// Calls `f` with the caches of this CPU, if it works apart and may have them.
+fn with_own<R>(f: impl FnOnce(&mut Apart) -> Option<R>) -> Option<R> {
+    if WORKING.load(Relaxed) == 0 {
+        return None;
+    }
+    let cpu = cpu::index();
+    let mut own = OWN[cpu].lock();
+    let Own { apart, begun, lent } = &mut *own;
+    if *begun && !*lent {
+        let mut buddy = BUDDY.lock();
+        if buddy.may_lend() {
+            buddy.state.lend(cpu, apart);
+            *lent = true;
+        }
+    }
+    if *lent {
+        f(apart)
+    } else {
+        None
+    }
+}
+
+/// Frees the locks that `cpu` holds, and ends its work apart.
+///
+/// # Safety
+/// As [`CpuLock::unlock_after_panic_of`].
+pub unsafe fn after_panic_of(cpu: usize) {
+    // SAFETY: the caller promises that the code on `cpu` that took the lock never runs again.
+    unsafe { BUDDY.unlock_after_panic_of(cpu) };
+    for own in &OWN {
+        // SAFETY: as above.
+        unsafe { own.unlock_after_panic_of(cpu) };
+    }
+    end(cpu);
+}
