@@ -16,7 +16,7 @@ from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.campaigns.done import Lost, Reason
 from frame_harness.campaigns.engine import Done, campaign
 from frame_harness.campaigns.files import digest_of
-from frame_harness.campaigns.journal import Journal
+from frame_harness.campaigns.journal import Journal, seed_of
 from frame_harness.campaigns.plan import Plan, Settings
 from frame_harness.campaigns.progress import Progress
 from frame_harness.campaigns.version import version
@@ -52,6 +52,15 @@ def test_results_come_and_are_kept_one_line_each(tmp_path: Path) -> None:
     lines = (tmp_path / "c" / "results.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"key": str(n), "result": {"n": n * n}} for n in range(3)]
     assert json.loads((tmp_path / "c" / "campaign.json").read_text())["name"] == "tries"
+
+
+def test_the_seed_of_a_campaign_is_kept(tmp_path: Path) -> None:
+    for seed in (7, None):
+        plan = Plan("tries", noted, Number, "one", seed=seed)
+        run(here(tmp_path / str(seed)), range(1), plan)
+        assert seed_of(tmp_path / str(seed)) == seed
+    with pytest.raises(UsageError, match="expected the folder of a campaign"):
+        seed_of(tmp_path)
 
 
 def test_a_campaign_without_a_folder_keeps_nothing(tmp_path: Path) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from frame_harness.campaigns.done import Done, Lost, Reason
+from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.plan import Plan, Settings
 from frame_harness.cli import fuzz_rounds
 from frame_harness.cli.campaign_options import CampaignOptions
 from frame_harness.cli.corpus import SavedCorpus
+from frame_harness.cli.fuzz import FuzzRequest, seed_for
 from frame_harness.cli.fuzz_rounds import ManyRounds, fuzz_in_rounds
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.lockstep import OwnHost
@@ -22,7 +24,7 @@ from frame_harness.image.build import STEERING, build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import Machine, load_machine
 from frame_harness.steering.player import Player
-from frame_harness.steering.rounds import ROUND_COMMANDS, Played, Round, Rounds
+from frame_harness.steering.rounds import ROUND_COMMANDS, Played, Round, Rounds, play_round
 
 LOST = Lost(reason=Reason.DIED, detail="killed by signal 9")
 HELD = Played(histories=3, commands=ROUND_COMMANDS)
@@ -101,6 +103,17 @@ def test_a_campaign_that_lost_a_round_is_an_error(
     lost = results.count(LOST)
     assert f"\nnot judged: {lost} round{'s' * (lost > 1)} came to no result" in out
     assert "next: go on with --resume" in out
+
+
+def test_a_campaign_goes_on_with_its_own_seed_unless_another_is_asked_for(tmp_path: Path) -> None:
+    plan: Plan[Round, Played] = Plan("fuzz", play_round, Played, "one", seed=7)
+    with campaign(plan, Settings(0, None, tmp_path, False, None)):
+        pass
+    begun = FuzzRequest(seconds=1.0, where=CampaignOptions(resume=tmp_path))
+    assert seed_for(begun) == 7
+    assert seed_for(replace(begun, seed=8)) == 8
+    new = replace(begun, where=CampaignOptions())
+    assert seed_for(new) != seed_for(new)
 
 
 def test_a_campaign_that_played_nothing_does_not_pass(

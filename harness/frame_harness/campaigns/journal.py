@@ -36,6 +36,7 @@ class CampaignRecord(Record, frozen=True, kw_only=True):
     """The command line that began it."""
     version: str
     """Of this package: another one may come to other results."""
+    seed: int | None = None
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -55,6 +56,16 @@ def require_campaign(folder: Path) -> None:
             "--resume", str(folder), expected="the folder of a campaign", actual=f"no {CAMPAIGN}",
             next_step="name the folder that --out named, or that the campaign showed",
         )  # fmt: skip
+
+
+def seed_of(folder: Path) -> int | None:
+    """Return the seed of the campaign in a folder; None where it has none.
+
+    Raises:
+        UsageError: the folder holds no campaign.
+    """
+    require_campaign(folder)
+    return _read(folder / CAMPAIGN).seed
 
 
 def require_new_or(folder: Path, name: str, identity: str, *, resume: bool) -> None:
@@ -141,7 +152,7 @@ class Journal(Generic[R]):
         if not note.is_file():
             own = CampaignRecord(
                 name=self._plan.name, identity=self._plan.identity, command=shlex.join(sys.argv),
-                version=version(),
+                version=version(), seed=self._plan.seed,
             )  # fmt: skip
             write_whole(note, msgspec.json.format(msgspec.json.encode(own)))
             return

@@ -18,6 +18,7 @@ from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE
+from frame_harness.campaigns.journal import seed_of
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.corpus import SavedCorpus, minimized_in_words
 from frame_harness.cli.fuzz_rounds import ManyRounds, fuzz_in_rounds
@@ -66,6 +67,12 @@ class FuzzRequest:
         return self.corpus or (USUAL_CORPUS if USUAL_CORPUS.is_dir() else None)
 
 
+def seed_for(request: FuzzRequest) -> int:
+    """The seed that was asked for, else that of the campaign to go on with, else a new one."""
+    kept = seed_of(request.where.resume) if request.where.resume is not None else None
+    return next((one for one in (request.seed, kept) if one is not None), secrets.randbits(SEED_BITS))
+
+
 def fuzz(request: FuzzRequest) -> ExitCode:
     """Play histories for some time; every cause that is found becomes a script.
 
@@ -74,7 +81,7 @@ def fuzz(request: FuzzRequest) -> ExitCode:
     """
     if request.minimize and request.corpus_folder is None:
         raise UsageError("--minimize", detail="there is no corpus", next_step="name its folder: --corpus DIR")
-    seed = secrets.randbits(SEED_BITS) if request.seed is None else request.seed
+    seed = seed_for(request)
     machine = load_machine(request.machine)
     require_host(machine)
     subject = frame_module(request.frame_rs)

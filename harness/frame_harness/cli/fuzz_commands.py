@@ -19,7 +19,11 @@ _MACHINE = click.option("--machine", default="q35", show_default=True, help="A m
     "--time", "seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
 )
 @click.option("--commands", type=click.IntRange(1), help="Stop after so many commands, not by the clock.")
-@click.option("--seed", type=click.IntRange(0), help="Plays the same histories again; default: a new one.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    help="Plays the same histories again; default: that of --resume, else a new one.",
+)
 @frame_rs_option("to judge")
 @_MACHINE
 @click.option("--profile", type=click.Choice(["dev", "release"]), default="dev", show_default=True)

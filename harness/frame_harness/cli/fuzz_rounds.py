@@ -66,7 +66,7 @@ def fuzz_in_rounds(
     identity = _identity(asked.seed, first, saved.folder)
     plan: Plan[Round, Played] = Plan(
         "fuzz", play_round, Played, identity, tuple(one.elf for one in images), is_finding=is_finding,
-        open_ended=asked.commands is None,
+        open_ended=asked.commands is None, seed=asked.seed,
     )  # fmt: skip
     rounds = Rounds(first)
     begun = Campaign(player, asked.seed)
