@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 from frame_harness.base.errors import HarnessError
@@ -22,6 +23,7 @@ from frame_harness.machine.definition import load_machine
 MACHINE = "microvm"
 ONE_CLAUSE = "ALLOC-07"
 START = "from frame_harness_start import main; main()"
+WAITS = "waiting for a save"
 ROUNDS = 1
 """Behind one that does not count; what takes a minute does not repeat itself to the second."""
 STARTS = 9
@@ -29,7 +31,7 @@ STARTS = 9
 
 
 def measure() -> Iterator[Row]:
-    """Whole runs beside QEMU's own start, runs on one machine after an edit beside cargo alone."""
+    """Whole runs beside QEMU's own start; runs after an edit, and watching, beside cargo alone."""
     with tempfile.TemporaryDirectory() as folder:
         edited = _Edited(Path(folder) / "frame.rs")
         edited.build()
@@ -47,13 +49,63 @@ def measure() -> Iterator[Row]:
                 rounds=ROUNDS,
                 goal=goal,
             )
+        yield _watched(Path(folder) / "watched", edited)
+
+
+def _watched(folder: Path, edited: _Edited) -> Row:
+    """From a save to the result of a clause, beside cargo alone on another copy, which nobody watches."""
+    folder.mkdir()
+    saved = _Edited(folder / "frame.rs")
+    with _Watching(saved.path, "--machine", MACHINE, "--profile", "dev", "-k", ONE_CLAUSE) as watching:
+
+        def save() -> None:
+            saved.edit()
+            watching.wait()
+
+        return beside(
+            f"watch: from a save to {ONE_CLAUSE} on {MACHINE}, dev",
+            lambda: timed(save),
+            "cargo build of the dev shim, after an edit",
+            edited.timed_build,
+            rounds=ROUNDS,
+            goal="<= 1.5",
+        )
+
+
+class _Watching:
+    """The program beside an editor."""
+
+    def __init__(self, path: Path, *words: str) -> None:
+        self._argv = [sys.executable, "-c", START, "watch", "--frame-rs", str(path), *words]
+
+    def __enter__(self) -> _Watching:
+        self._process = subprocess.Popen(
+            self._argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGINT)
+        self._process.communicate()
+
+    def wait(self) -> None:
+        """Wait until it has judged what was saved.
+
+        Raises:
+            HarnessError: it ended, or did not come to a PASS, so that its time says nothing.
+        """
+        assert self._process.stdout is not None
+        said = list(takewhile(lambda line: WAITS not in line, self._process.stdout))
+        if self._process.poll() is not None or not any(line.startswith("PASS") for line in said):
+            raise HarnessError("bench", " ".join(self._argv[3:]), expected="PASS", evidence="".join(said))
 
 
 class _Edited:
     """A copy of the built-in module that is another one whenever it is asked for."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._text = path, frame_module().path.read_text(encoding="utf-8")
+        self.path, self._text = path, frame_module().path.read_text(encoding="utf-8")
         self._number = count()
         self._toolchain = find_toolchain()
         self.edit()
@@ -62,12 +114,12 @@ class _Edited:
         """Change what one of its functions is compiled to."""
         number = next(self._number)
         changed = f"{self._text}\n#[used]\nstatic EDITED: fn() -> u32 = || {number};\n"
-        self._path.write_text(changed, encoding="utf-8")
+        self.path.write_text(changed, encoding="utf-8")
 
     def build(self) -> None:
         """Have the images of both profiles, as an earlier run has left them."""
         for profile in PROFILES:
-            build(frame_module(self._path), profile, toolchain=self._toolchain)
+            build(frame_module(self.path), profile, toolchain=self._toolchain)
 
     def judge(self, *words: str) -> None:
         """Run the program as a user does.
@@ -75,7 +127,7 @@ class _Edited:
         Raises:
             HarnessError: it did not pass, so that its time says nothing.
         """
-        argv = [sys.executable, "-c", START, "check", "--frame-rs", str(self._path), *words]
+        argv = [sys.executable, "-c", START, "check", "--frame-rs", str(self.path), *words]
         ended = subprocess.run(argv, capture_output=True, text=True, check=False)
         if ended.returncode != 0:
             raise HarnessError("bench", " ".join(argv[3:]), detail=f"exit status {ended.returncode}",
@@ -88,7 +140,7 @@ class _Edited:
     def timed_build(self) -> float:
         """Seconds of cargo alone."""
         self.edit()
-        subject = frame_module(self._path)
+        subject = frame_module(self.path)
         order = cargo.image_invocation(subject, "dev", self._toolchain)
         with store.locked(lock_of(self._toolchain, "dev")):
             return timed(lambda: cargo.compile_shim(subject, "dev", order))

@@ -38,13 +38,13 @@ pub fn begin() {
     }
 }
 
-/// Ends that for `cpu`: its caches go back to the buddy.
+/// Ends that for `cpu`, if it has begun: its caches go back to the buddy.
 pub fn end(cpu: usize) {
-    drop(whole());
-    let mut own = OWN[cpu].lock();
-    // Nothing is lent meanwhile: only the CPU itself asks for its caches.
-    if own.begun {
-        own.begun = false;
+    let begun = OWN[cpu].lock().begun;
+    if begun {
+        drop(whole());
+        // Nothing is lent meanwhile: only the CPU itself asks for its caches.
+        OWN[cpu].lock().begun = false;
         WORKING.fetch_sub(1, Relaxed);
     }
 }
