@@ -48,7 +48,7 @@ mutants: setup ## run the tests that take a minute or more: each bug of the red 
 lint: setup ## check format, types and style of all Python and Rust
 	@$(PYTHON) tests/style/lint.py
 
-check: lint ## the quick part of test, without QEMU
+check: lint ## the quick part of test
 	@$(PYTHON) -m pytest -n 2 --dist worksteal -m 'not slow' tests/unit tests/property tests/style $(ARGS)
 
 bench: setup ## measure speed against the floor of this machine

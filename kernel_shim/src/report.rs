@@ -101,9 +101,9 @@ fn keep(info: &PanicInfo<'_>) {
 
 /// Leaves the command or the program that panicked.
 fn abandon_command() -> ! {
-    // SAFETY: the callers of `recovery::call`, `dispatch::run` and `smp`, free the allocators' locks that the command may
-    // have held, and expect any content of slots and lists. The lock of the console is held only while bytes are sent, which
-    // does not panic. The reply that the command borrowed is only read afterwards, and every content of it is valid.
+    // SAFETY: the callers of `recovery::call` free the allocators' locks that the command may have held, and the console's lock is
+    // held only while bytes are sent, which does not panic. The command borrowed the reply from its caller, and nobody borrows
+    // from the command. Slots, lists and the reply are read as they are, and every content of them is expected.
     unsafe { recovery::abandon() }
 }
 

@@ -65,6 +65,9 @@ def test_decisions_are_numbered_without_a_gap() -> None:
 
 
 def test_decisions_that_the_code_names_exist() -> None:
-    texts = [file.read_text(encoding="utf-8") for file in (ROOT / "harness").rglob("*.py")]
-    named = {number for text in texts for number in re.findall(r"\(D(\d+)\)", text)}
+    code = [ROOT / "kernel_shim" / "Cargo.toml", *(ROOT / "kernel_shim" / "src").rglob("*.rs")]
+    code += [*(ROOT / "kernel_shim" / "parts").rglob("*.rs"), *(ROOT / "harness").rglob("*.py")]
+    texts = [file.read_text(encoding="utf-8") for file in code]
+    named = {number for text in texts for number in re.findall(r"(?:\(|DESIGN, )D(\d+)\b", text)}
+    assert named
     assert [number for number in sorted(named) if f"**D{number}." not in DESIGN] == []

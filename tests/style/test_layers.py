@@ -76,6 +76,13 @@ def table() -> dict[str, set[str]]:
 ALLOWED = table()
 
 
+def test_each_package_stands_in_the_table_once() -> None:
+    names = re.findall(
+        r"^\| `(\w+)` \| [^|]+ \|(?:[^|]*)\|$", DESIGN.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(names) == len(ALLOWED)
+
+
 def imports(path: Path) -> Iterator[str]:
     """Yield the full name of everything that a module imports, also inside of functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -33,8 +33,8 @@ def test_every_command_that_is_named_exists(text: str) -> None:
     assert named <= set(cli.commands)
 
 
-def test_every_command_of_the_program_is_explained() -> None:
-    assert set(re.findall(r"(?m)^\| `frame-harness ([a-z-]+)`", README)) == set(cli.commands)
+def test_every_command_of_the_program_is_explained_once() -> None:
+    assert sorted(re.findall(r"(?m)^\| `frame-harness ([a-z-]+)`", README)) == sorted(cli.commands)
 
 
 def test_every_option_of_check_that_is_shown_exists() -> None:

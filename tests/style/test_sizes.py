@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "harness").rglob("*.py"))
@@ -26,13 +28,25 @@ def public_methods(node: ast.ClassDef) -> list[str]:
     return [name for name in names if not name.startswith("_")]
 
 
+def too_long(tree: Iterable[ast.AST]) -> list[tuple[str, int]]:
+    """Functions with their numbers of lines, each of several that have one name."""
+    lengths = (
+        (node.name, (node.end_lineno or 0) - node.lineno + 1)
+        for node in tree
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    return [(name, length) for name, length in lengths if length > FUNCTION_LINES]
+
+
 def test_no_function_is_too_long() -> None:
-    lengths = {
-        node.name: (node.end_lineno or 0) - node.lineno + 1
-        for node in nodes()
-        if isinstance(node, ast.FunctionDef)
-    }
-    assert {name: length for name, length in lengths.items() if length > FUNCTION_LINES} == {}
+    assert too_long(nodes()) == []
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_long_function_is_seen_beside_a_short_one_of_its_name(kind: str) -> None:
+    long = f"{kind} f():\n" + "    pass\n" * FUNCTION_LINES
+    tree = ast.parse(f"{long}class C:\n    def f(self): pass\n")
+    assert too_long(ast.walk(tree)) == [("f", FUNCTION_LINES + 1)]
 
 
 def test_no_class_has_too_many_public_methods() -> None:

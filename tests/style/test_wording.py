@@ -14,6 +14,10 @@ RUST = sorted(path for path in (ROOT / "kernel_shim").rglob("*.rs") if "target" 
 PRODUCT = [*PYTHON, *RUST]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 SHELL = sorted((ROOT / "harness").rglob("*.sh"))
+PROSE = [ROOT / "DESIGN.md", ROOT / "README.md", ROOT / "NEWS.md", *sorted((ROOT / "docs").glob("*.md"))]
+TABLE = re.findall(
+    r"\| instead of \| (say) \|\n\|---\|---\|\n((?:\|.*\n)+)", PROSE[0].read_text(encoding="utf-8")
+)[0]
 LONGEST_MODULE = 400
 ONE_FILE_BY_NATURE = {"kernel_shim/src/memory/frame.rs"}  # what stands in for a kernel's own file is one, too
 
@@ -75,6 +79,28 @@ def test_nothing_is_left_for_later(path: Path) -> None:
     markers = "TO" + "DO|FIX" + "ME|XX" + "X"
     found = re.findall(rf"(?:#|//)[!/]?\s*(?:{markers})\b.*", path.read_text(encoding="utf-8"))
     assert [line for line in found if "ktap" not in path.name] == []
+
+
+def other_words() -> tuple[str, ...]:
+    """The words of DESIGN's table that stand for a thing which has another word."""
+    return tuple(word.strip() for row in TABLE[1].splitlines() for word in row.split("|")[1].split(","))
+
+
+@pytest.mark.parametrize("path", [*PRODUCT, *PROSE], ids=name_of)
+def test_one_thing_has_one_word(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").replace(TABLE[1], "")
+    assert [word for word in other_words() if words_in(text, word)] == []
+
+
+def words_in(text: str, word: str) -> list[str]:
+    """A word with the endings that it may have, also as a part of a name."""
+    return re.findall(rf"(?i)(?<![a-z]){word.replace(' ', '[ _-]')}(?:s|ed|al)?(?![a-z])", text)
+
+
+def test_another_word_is_seen_in_prose_and_in_names() -> None:
+    assert "neighbour" in other_words() and "page frame" in other_words()
+    assert words_in("Two Neighbours of it.", "neighbour") and words_in("def colour_of(): ...", "colour")
+    assert words_in("PAGE_FRAME = 1", "page frame") and not words_in("a page, framed", "page frame")
 
 
 def names_in(node: ast.expr) -> set[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
-from frame_harness.memory_core.page_tables import neighbours, page_at, pages, walk
+from frame_harness.memory_core.page_tables import neighbors, page_at, pages, walk
 
 LOWER_HALF = 1 << 47
 
@@ -21,9 +21,9 @@ def test_pages_share_each_number_of_tables_and_lie_in_the_lower_half() -> None:
         assert differs == [39, 30, 21, 12]
 
 
-def test_neighbours_differ_in_one_entry_of_one_table() -> None:
+def test_neighbors_differ_in_one_entry_of_one_table() -> None:
     page = page_at((3, 5, 7, 9))
-    assert [one ^ page for one in neighbours(page)] == [1 << 39, 1 << 30, 1 << 21, 1 << 12]
+    assert [one ^ page for one in neighbors(page)] == [1 << 39, 1 << 30, 1 << 21, 1 << 12]
 
 
 def ram_with(entries: dict[int, int]) -> GuestRam:

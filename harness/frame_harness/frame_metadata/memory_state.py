@@ -13,7 +13,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.frame_metadata.constants import C, Constants
 
 PfnRanges = NDArray[np.int64]
-"""Shape (k, 2): half-open [first, end) ranges of page frame numbers."""
+"""Shape (k, 2): half-open [first, end) ranges of frame numbers."""
 
 SLOT_FIELDS = (
     "next",

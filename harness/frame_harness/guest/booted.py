@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.errors import BootError, HarnessError, ProtocolError, UsageError
+from frame_harness.base.errors import HarnessError, ProtocolError, UsageError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import KERNEL_VMA, PAGE_SIZE
 from frame_harness.console import dump
@@ -26,11 +26,11 @@ from frame_harness.guest.absence import require_names_of
 from frame_harness.guest.command_log import CommandLog
 from frame_harness.guest.ending import explain, spoiled, status_of, symbolized
 from frame_harness.guest.errors import GuestFailure
+from frame_harness.guest.first_prompt import command_line, first_prompt
 from frame_harness.guest.remains import leave
 from frame_harness.guest.reply import Reply, checked
 from frame_harness.guest.request import argument, grouped
 from frame_harness.guest.view import GuestAddresses, Region
-from frame_harness.image.guest_word import check_profile
 from frame_harness.image.image import Image
 from frame_harness.image.room import require_room
 from frame_harness.machine.definition import Machine
@@ -140,36 +140,18 @@ class BootedGuest:
         args = (*machine.extra_args, *COUNT_INSTRUCTIONS) if counts_instructions else None
         machine = machine.override(ram=ram, cpus=cpus, extra_args=args)
         require_room(image, machine.name, machine.ram)
-        append = _command_line(machine, nonce, init, reserve, ramtop, extra)
+        append = command_line(machine, nonce, init, reserve, ramtop, extra)
         guest = Guest.start(
             machine, image.elf, append=append, ram_fill=seed, debugger=debugger, logs=logs,
             resume=at_power_on is None,
         )  # fmt: skip
         guest.hung_at = hung_at(image, hung_before)
         channel = (TypedChannel if records_input else Channel)(guest.console)
-        try:
-            if at_power_on is not None:
-                at_power_on(guest)
-            watch = guest.boot_deadline(tail=channel.tail)
-            banner = channel.boot(watch, nonce=nonce, build_id=image.build_id)
-            if (running := banner.fields.int("cpus")) != machine.cpus:
-                raise BootError("banner", "cpus", expected=str(machine.cpus), actual=str(running))
-            check_profile(image.profile, banner.fields)
-            kernel = cls(guest, channel, image, banner)
-            kernel.options = {
-                "init": init, "ram": machine.ram, "cpus": machine.cpus, "ramtop": ramtop, "seed": seed,
-                "reserve": tuple((base, length) for base, length in reserve), "extra": tuple(extra),
-            }  # fmt: skip
-        except HarnessError as error:
-            failure = explain(error, guest, channel, image)
-            leave(failure, guest, channel, image)
-            guest.close()
-            if failure is error:
-                raise
-            raise failure from error
-        except BaseException:
-            guest.close()
-            raise
+        kernel = cls(guest, channel, image, first_prompt(guest, channel, image, nonce, at_power_on))
+        kernel.options = {
+            "init": init, "ram": machine.ram, "cpus": machine.cpus, "ramtop": ramtop, "seed": seed,
+            "reserve": tuple((base, length) for base, length in reserve), "extra": tuple(extra),
+        }  # fmt: skip
         return kernel
 
     def __repr__(self) -> str:
@@ -375,22 +357,3 @@ class BootedGuest:
 def hung_at(image: Image, hung_before: Callable[[str], bool] | None) -> Callable[[int], bool] | None:
     """What tells of an address whether guests hung there, from what tells it of a line of a backtrace."""
     return None if hung_before is None else lambda rip: hung_before(image.symbolize(rip))
-
-
-def _command_line(
-    machine: Machine,
-    nonce: str,
-    init: str,
-    reserve: Sequence[tuple[int, int]],
-    ramtop: int | None,
-    extra: Sequence[str],
-) -> str:
-    """What the kernel is told when it boots."""
-    words = [f"nonce={nonce}", f"init={init}", "onpanic=recover"]
-    if reserve:
-        words.append("reserve=" + ",".join(f"{base:#x}+{length:#x}" for base, length in reserve))
-    if ramtop is not None:
-        words.append(f"ramtop={ramtop:#x}")
-    if machine.cpus > 1:
-        words.append(f"cpus={machine.cpus}")
-    return " ".join([*words, *extra])

@@ -32,7 +32,7 @@ def page_at(indices: tuple[int, int, int, int]) -> int:
     return sum(index << shift for index, shift in zip(indices, _SHIFTS, strict=True))
 
 
-def neighbours(vaddr: int) -> list[int]:
+def neighbors(vaddr: int) -> list[int]:
     """A page beside another one in each of the four tables on its way."""
     return [vaddr ^ (1 << shift) for shift in _SHIFTS]
 
@@ -85,7 +85,7 @@ class Tables:
         if reply.status != "ok":
             return self._refusal("a top table", reply)
         self.root, self.mapped = reply["root"], {}
-        near = [beside for page in chosen for beside in neighbours(page)]
+        near = [beside for page in chosen for beside in neighbors(page)]
         nowhere = [*before, *chosen, *near]
         if found := self._look(nowhere, "before anything is mapped"):
             return found

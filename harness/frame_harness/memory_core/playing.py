@@ -25,7 +25,7 @@ SLOT_CLAUSES: Final = frozenset({"CORE-32", "CORE-33", "CORE-35", "CORE-36"})
 """What the slots of every state are judged by."""
 UNSURE: Final = frozenset({"CORE-08", "CORE-10", "CORE-16", "CORE-18", "CORE-19", "CORE-20"})
 """Not judged behind a frame that was poisoned while it was free: a core may take it out of its lists at any
-time, alone or with its neighbours."""
+time, alone or with its neighbors."""
 
 
 @dataclass

@@ -66,7 +66,7 @@ def _inside(near: Target) -> Request | None:
     return Request(block.pfn + 1 << PAGE_SHIFT, 0) if block and block.order else None
 
 
-def _neighbour(near: Target) -> Request | None:
+def _neighbor(near: Target) -> Request | None:
     block = near.block
     if block is None or not any(one.pfn <= block.end < one.end for one in near.state.blocks):
         return None
@@ -97,7 +97,7 @@ _WAYS: Final[Mapping[str, Callable[[Target], Request | None]]] = {
     "again": _again,
     "larger": _larger,
     "inside": _inside,
-    "neighbour": _neighbour,
+    "neighbor": _neighbor,
     "free": _free,
     "structure": _structure,
     "reserved": _reserved,

@@ -10,7 +10,7 @@ from frame_harness.pictures.svg import Anchor, Picture
 WIDTH: Final = 760.0
 PANEL: Final = 96.0
 LEFT, RIGHT, TOP, GAP = 96.0, 24.0, 50.0, 36.0
-_COLOURS: Final = ("first", "second", "third", "fourth")
+_COLORS: Final = ("first", "second", "third", "fourth")
 
 
 def svg(diagram: StormRates, *, alone: bool = False) -> str:
@@ -20,7 +20,7 @@ def svg(diagram: StormRates, *, alone: bool = False) -> str:
     picture.text(LEFT, 18, f"storm “{diagram.storm}”: steps a second", "strong", room=WIDTH - LEFT)
     end_s = max((sample.at_s for sample in diagram.samples), default=0.0) or 1.0
     for number, cpu in enumerate(diagram.cpus):
-        _panel(picture, diagram, cpu, TOP + number * (PANEL + GAP), end_s, _COLOURS[number % len(_COLOURS)])
+        _panel(picture, diagram, cpu, TOP + number * (PANEL + GAP), end_s, _COLORS[number % len(_COLORS)])
     base = TOP + len(diagram.cpus) * (PANEL + GAP)
     ticks: tuple[tuple[float, Anchor], ...] = ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
     for share, anchor in ticks:
@@ -36,21 +36,21 @@ def _description(diagram: StormRates) -> str:
     return "; ".join([*done, *wrong])
 
 
-def _panel(picture: Picture, diagram: StormRates, cpu: int, top: float, end_s: float, colour: str) -> None:
+def _panel(picture: Picture, diagram: StormRates, cpu: int, top: float, end_s: float, color: str) -> None:
     rates = diagram.rates(cpu)
     most = max((rate for _, _, rate in rates), default=0.0) or 1.0
     scale = (WIDTH - LEFT - RIGHT) / end_s
     bottom = top + PANEL
     picture.rect(LEFT, top, WIDTH - LEFT - RIGHT, PANEL, "box")
     picture.text(LEFT - 10, top + 14, rate_words(most), "faint", anchor="end", room=LEFT - 14)
-    picture.text(LEFT - 10, top + PANEL / 2 + 5, f"CPU {cpu}", f"strong {colour}", anchor="end")
+    picture.text(LEFT - 10, top + PANEL / 2 + 5, f"CPU {cpu}", f"strong {color}", anchor="end")
     picture.text(LEFT - 10, bottom, "0", "faint", anchor="end")
     points = [
         (LEFT + at * scale, bottom - (PANEL - 12) * rate / most)
         for began, ended, rate in rates
         for at in (began, ended)
     ]
-    picture.polyline(points, f"stroke-{colour}", tip=_description(diagram))
+    picture.polyline(points, f"stroke-{color}", tip=_description(diagram))
     for one in diagram.wrong:
         if one.cpu == cpu:
             x = LEFT + min(one.at_s, end_s) * scale

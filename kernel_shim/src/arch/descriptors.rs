@@ -58,9 +58,9 @@ pub fn load(cpu: usize) {
     unsafe { CS::set_reg(descriptors.code) };
     // SAFETY: `data` names the writable data segment of that table.
     unsafe { SS::set_reg(descriptors.data) };
-    // SAFETY: as above.
+    // SAFETY: `data` names the writable data segment of that table.
     unsafe { DS::set_reg(descriptors.data) };
-    // SAFETY: as above.
+    // SAFETY: `data` names the writable data segment of that table.
     unsafe { ES::set_reg(descriptors.data) };
     // SAFETY: the selector names the TSS descriptor of this CPU alone in that table, so the descriptor is not busy.
     unsafe { load_tss(tss_selector(cpu)) };

@@ -188,7 +188,7 @@ unsafe fn cleared_table(paddr: u64) -> &'static mut PageTable {
     let table = phys_to_virt(paddr) as *mut PageTable;
     // SAFETY: the caller promises that the page is mapped and that nobody uses it; it is aligned, as every page is.
     unsafe { table.write_bytes(0, 1) };
-    // SAFETY: as above, and a page of zeros is a table without entries.
+    // SAFETY: the caller promises that the page is mapped and nobody else's; a page of zeros is a table without entries.
     unsafe { &mut *table }
 }
 
@@ -200,7 +200,7 @@ fn hhdm_paddr(table: &PageTable) -> PhysAddr {
 fn protect_kernel() {
     // SAFETY: only the boot CPU runs, and only this function, which is called once, refers to these tables.
     let [directory] = unsafe { &mut *KERNEL_DIRECTORY.0.get() };
-    // SAFETY: as above.
+    // SAFETY: only the boot CPU runs, and only this function refers to these tables.
     let tables = unsafe { &mut *KERNEL_PAGES.0.get() };
     let guards = |page: u64| stack::image_guards().any(|guard| guard == page);
     let read_only = Flags::PRESENT | Flags::NO_EXECUTE;

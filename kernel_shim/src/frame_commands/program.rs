@@ -92,7 +92,7 @@ fn look_at_page(pfn: u64) {
     let words = PAGE_SIZE as usize / size_of::<u64>();
     // SAFETY: the buddy's frames are RAM, which the HHDM maps; the frame has as many words.
     let equal = unsafe { scan::words_equal_at_distance(first, 1, words - 1) } as u64;
-    // SAFETY: as above. The owner of the frame may write meanwhile: a volatile read loads the word as it is.
+    // SAFETY: the frame is RAM that the HHDM maps. Its owner may write meanwhile: a volatile read loads the word as it is.
     let word = unsafe { first.read_volatile() };
     append(&PROGRAM.seen, &PROGRAM.n_seen, &word.to_le_bytes());
     append(&PROGRAM.seen, &PROGRAM.n_seen, &equal.to_le_bytes());

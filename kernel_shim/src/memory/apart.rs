@@ -108,7 +108,7 @@ pub unsafe fn after_panic_of(cpu: usize) {
     // SAFETY: the caller promises that the code on `cpu` that took the lock never runs again.
     unsafe { BUDDY.unlock_after_panic_of(cpu) };
     for own in &OWN {
-        // SAFETY: as above.
+        // SAFETY: the caller promises the same of the code that took one of these locks.
         unsafe { own.unlock_after_panic_of(cpu) };
     }
     end(cpu);

@@ -13,6 +13,6 @@ use super::{apart, boot_alloc};
 pub unsafe fn after_panic_of(cpu: usize) {
     // SAFETY: the caller promises that the code on `cpu`, which alone can have taken the lock there, never runs again.
     unsafe { boot_alloc::LOCK.unlock_after_panic_of(cpu) };
-    // SAFETY: as above.
+    // SAFETY: the caller promises the same of the code that took a lock of the buddy.
     unsafe { apart::after_panic_of(cpu) };
 }
