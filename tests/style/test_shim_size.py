@@ -12,7 +12,7 @@ from tests.style.test_shim_modules import SHIM, SUBJECT, texts_of
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
-MOST_LINES = 11_490
+MOST_LINES = 11_500
 
 TEXTS = {name: text for name, text in texts_of(SHIM).items() if name != SUBJECT}
 _FUNCTION = re.compile(r"^( *)(?:pub(?:\([^)]*\))? |const |unsafe |extern \"C\" )*fn (\w+)")

@@ -15,7 +15,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.bench.boot import qemu_start
 from frame_harness.bench.rows import Row, beside, timed
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.image import cargo, store
+from frame_harness.image import cargo, incremental, store
 from frame_harness.image.build import PROFILES, build, lock_of
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.machine.definition import load_machine
@@ -24,6 +24,8 @@ MACHINE = "microvm"
 ONE_CLAUSE = "ALLOC-07"
 START = "from frame_harness_start import main; main()"
 WAITS = "waiting for a save"
+END_S = 60.0
+"""How long the program may take to end its guests."""
 ROUNDS = 1
 """Behind one that does not count; what takes a minute does not repeat itself to the second."""
 STARTS = 9
@@ -82,12 +84,20 @@ class _Watching:
         self._process = subprocess.Popen(
             self._argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        self.wait()
+        try:
+            self.wait()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGINT)
-        self._process.communicate()
+        try:
+            self._process.communicate(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
     def wait(self) -> None:
         """Wait until it has judged what was saved.
@@ -143,6 +153,8 @@ class _Edited:
         subject = frame_module(self.path)
         order = cargo.image_invocation(subject, "dev", self._toolchain)
         with store.locked(lock_of(self._toolchain, "dev")):
+            # As a build does: what the compiler keeps of another copy would be compiled anew.
+            incremental.choose(cargo.target_dir_of(self._toolchain), "dev", subject.path)
             return timed(lambda: cargo.compile_shim(subject, "dev", order))
 
 

@@ -34,7 +34,7 @@ class Plan(Generic[P, R]):
         is_finding: whether a result counts as a finding in the line of progress; None where none does.
         open_ended: nobody knows beforehand how many tasks there are.
         is_final: whether a kept result stands; a task whose result does not is done again on `--resume`.
-        seed: of all that is random in it; None where nothing is. It is kept for `--resume`.
+        seed: of what is random in it, to be kept for `--resume`; None where the command always has the same.
     """
 
     name: str

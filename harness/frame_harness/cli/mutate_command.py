@@ -52,7 +52,7 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
 )  # fmt: skip
 @click.option(
     "--every-run", is_flag=True,
-    help="Judge mutants with a reason in every run; without it, in the one with most checks alone.",
+    help="Judge mutants with a reason in every run, as others; without it in one run on the first machine.",
 )  # fmt: skip
 @campaign_options
 @click.option("--json", "json_", type=FILE, help="Write the report as JSON.")

@@ -37,8 +37,8 @@ class CoreTask(Record, frozen=True, kw_only=True):
     """A mutant of a memory core.
 
     `texts` are the Rust files of its folder by their names, each by its sha256; so is `reference`. `runs` are
-    those to judge it in, all or with `one_run` the first that differs; `request_cpu_s` is the limit of a
-    request, `seed` that of its histories.
+    those to judge it in; with `one_run` the first whose machine code differs. `request_cpu_s` is the limit of
+    a request, `seed` that of its histories.
     """
 
     mutant: Mutant

@@ -42,7 +42,8 @@ class FrameTask(Record, frozen=True, kw_only=True):
     `texts` are the module's files by their names, `frame.rs` and what lies in `frame/`, each by its sha256;
     so is `reference`. `machines` are those of the command, by what `--machine` calls each: a worker has other
     files; checks that name others have these only where `any_machine` says so. `runs` are those of the
-    reference to judge it in, all or with `one_run` the first alone.
+    reference to judge it in; with `one_run` one of them, on the first machine, in a profile whose machine
+    code differs from the subject's where there is one.
     """
 
     mutant: Mutant

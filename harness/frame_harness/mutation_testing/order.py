@@ -43,8 +43,8 @@ class Candidate:
         functions: that it may find broken, by their paths as the contract writes them.
         group: of checks that share something and are made together; empty for none.
         cost_s: how long it took on the subject.
-        runs_with: how many checks run that line of the mutant's function which, of those that this one runs,
-            the fewest run: 1 where it runs a line that no other does, 0 where it runs none.
+        runs_with: of the lines of the mutant's function that this check runs, take the one that the fewest
+            checks run; so many run it. 1 where no other does, 0 where this one runs none of the function.
     """
 
     check: str
@@ -78,7 +78,7 @@ def names(functions: Iterable[str], mutant: Mutant) -> bool:
 def in_order(
     checks: Iterable[T], seen_as: Callable[[T], Candidate], mutant: Mutant, reaching: frozenset[str]
 ) -> list[T]:
-    """Sort checks of one run: by tier, then by cost and by how many others see as much of the function.
+    """Sort checks of one run: by tier, then by cost times `runs_with`.
 
     Those of a group stay together, at the place of the first: what they share is made once, with that one.
     """
@@ -89,16 +89,16 @@ def in_order(
 
     def place(group: Sequence[tuple[T, Candidate]]) -> tuple[Tier, float]:
         first = min(tier(candidate, mutant, reaching) for _, candidate in group)
-        # The dearest one made what they share.
+        # What they share was made by the first one, which then took longest.
         cost_s = max(candidate.cost_s for _, candidate in group)
-        return first, cost_s * min(_rarity(candidate) for _, candidate in group)
+        return first, cost_s * min(_commonness(candidate) for _, candidate in group)
 
     def weight(one: tuple[T, Candidate]) -> float:
-        return one[1].cost_s * _rarity(one[1])
+        return one[1].cost_s * _commonness(one[1])
 
     return [check for group in sorted(groups.values(), key=place) for check, _ in sorted(group, key=weight)]
 
 
-def _rarity(candidate: Candidate) -> int:
-    """A line that many checks run is seen by the cheap ones of them."""
+def _commonness(candidate: Candidate) -> int:
+    """Where many checks run a line, one of the cheap ones notices what is wrong with it."""
     return candidate.runs_with or _ALL

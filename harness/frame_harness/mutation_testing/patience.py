@@ -18,8 +18,8 @@ def impatient(machines: Mapping[str, Machine], reference: Reference) -> dict[str
     """Return machines whose limits for a boot and for a request are as short as the subject allows.
 
     A check boots guests and makes many requests, most of them in milliseconds. What takes the CPU time of
-    several whole checks hangs, or has become so slow that it is a finding. A subject that hangs itself has
-    checks that took the whole limit, which then stays.
+    several whole checks counts as a hang; `check` would wait longer. A subject that hangs itself has checks
+    that took the whole limit, which then stays. Machines that a check names by itself keep their limits.
     """
     longest: dict[str, float] = {}
     for one in reference.results:

@@ -115,7 +115,7 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
         return frozenset(found - STANDS_FOR_NO_CHECK)
 
     def runs_with(self, mutant: Mutant) -> dict[str, int]:
-        """By check, how many run the line of the mutant's function that the fewest of those it runs do."""
+        """By check `Candidate.runs_with`; checks that run no line of the mutant's function are left out."""
         found: dict[str, int] = {}
         for source in self._sources_of(mutant):
             for line in _lines_of_function(source, mutant):

@@ -148,7 +148,7 @@ class _Hunt:
         self._prepared: set[RunKey] = set()
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        config.option.tbstyle = "native"  # nobody reads them, and any other looks for the text of each line
+        config.option.tbstyle = "native"  # any other looks for the text of each line, which nobody reads
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -226,7 +226,8 @@ class _Hunt:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.troubles.append(f"{report.nodeid} cannot be collected: {report.longrepr}")
+            words = str(report.longrepr).strip().splitlines()[-1:]
+            self.troubles.append(f"{report.nodeid} cannot be collected: {''.join(words)}")
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.troubles.append(f"pytest broke down: {type(excinfo.value).__name__}: {excinfo.value}")

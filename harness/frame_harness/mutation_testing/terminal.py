@@ -115,16 +115,12 @@ def summary(report: Report) -> Iterator[str]:
     judged = len(report.mutants)
     selected = f" ({report.selection})" if report.selection else ""
     yield f"{judged} of {plural(report.generated, 'mutant')} judged{selected}"
-    yield f"a survivor survived every check on {matrix(report.runs)}{_of_one_run(report)}"
+    yield f"a survivor survived every check on {matrix(report.runs)}"
+    if report.of_one_run:
+        yield f"except {report.of_one_run} with a reason: these were judged in one run (--every-run: in all)"
     each = report.cpu_s / judged if judged else 0.0
     reference = f", {seconds(report.reference_s)} before it for the subject" if report.reference_s else ""
     yield f"{each:.1f} s of a core each; {seconds(report.duration_s)} in all{reference}"
-
-
-def _of_one_run(report: Report) -> str:
-    if not report.of_one_run:
-        return ""
-    return f"; {report.of_one_run} with a reason those of one run (all with --every-run)"
 
 
 def score_line(report: Report) -> str:

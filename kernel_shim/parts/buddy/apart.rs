@@ -25,14 +25,20 @@ impl BuddyState {
         move_all(&mut self.caches[cpu], &mut apart.caches);
     }
 
-    /// Takes the caches of a CPU back, and counts what it handed out. The counter saturates as in
+    /// Takes the caches of some CPUs back, and counts what they handed out, all together: a frame may come back to another CPU
+    /// than the one that handed it out. The counter saturates as in
     /// [`ZoneState::note_returned`](super::state::ZoneState::note_returned).
-    pub fn take_back(&mut self, cpu: usize, apart: &mut Apart) {
-        move_all(&mut apart.caches, &mut self.caches[cpu]);
-        for (zone, handed_out) in self.zones.iter_mut().zip(&mut apart.handed_out) {
-            zone.cached = zone.cached.wrapping_add_signed(-*handed_out);
-            zone.allocated = zone.allocated.saturating_add_signed(*handed_out);
-            *handed_out = 0;
+    pub fn take_back<'a>(&mut self, lent: impl Iterator<Item = (usize, &'a mut Apart)>) {
+        let mut sums = [0; Zone::COUNT];
+        for (cpu, apart) in lent {
+            move_all(&mut apart.caches, &mut self.caches[cpu]);
+            for (sum, handed_out) in sums.iter_mut().zip(&mut apart.handed_out) {
+                *sum += core::mem::take(handed_out);
+            }
+        }
+        for (zone, sum) in self.zones.iter_mut().zip(sums) {
+            zone.cached = zone.cached.wrapping_add_signed(-sum);
+            zone.allocated = zone.allocated.saturating_add_signed(sum);
         }
     }
 }

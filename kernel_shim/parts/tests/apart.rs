@@ -31,13 +31,13 @@ fn a_frame_is_handed_out_and_taken_back_as_by_the_buddy() {
     let slot = table.at(pfn);
     assert_eq!((slot.flags.get() & (FREE | ALLOCATED), slot.count.get()), (ALLOCATED, UNUSED));
     slot.count.set(0);
-    buddy.state.take_back(CPU, &mut apart);
+    buddy.state.take_back([(CPU, &mut *apart)].into_iter());
     assert_eq!(buddy.state.zones[Zone::of(pfn) as usize].allocated, 1);
     expect_sound(&buddy, table);
     buddy.state.lend(CPU, &mut apart);
     assert!(apart.free(&table, pfn * PAGE_SIZE));
     assert_eq!((slot.flags.get() & (FREE | ALLOCATED), slot.count.get()), (FREE, UNUSED));
-    buddy.state.take_back(CPU, &mut apart);
+    buddy.state.take_back([(CPU, &mut *apart)].into_iter());
     assert_eq!(buddy.state.zones[Zone::of(pfn) as usize].allocated, 0);
     expect_sound(&buddy, table);
 }
@@ -66,14 +66,14 @@ fn what_may_not_come_back_so_needs_the_buddy_and_changes_nothing() {
     slot.order.set(0);
     assert!(apart.free(&table, pfn * PAGE_SIZE));
     assert!(!apart.free(&table, pfn * PAGE_SIZE), "it is free already");
-    buddy.state.take_back(CPU, &mut apart);
+    buddy.state.take_back([(CPU, &mut *apart)].into_iter());
     expect_sound(&buddy, table);
 }
 
 #[test]
 fn a_full_cache_needs_the_buddy() {
     let (mut buddy, table, mut apart) = lent();
-    buddy.state.take_back(CPU, &mut apart);
+    buddy.state.take_back([(CPU, &mut *apart)].into_iter());
     let taken: Vec<_> = core::iter::from_fn(|| buddy.alloc(CPU, 0, Unmovable))
         .filter(|&pfn| Migratetype::home(pfn) == Unmovable)
         .take(CACHE_CAPACITY + 1)
@@ -103,29 +103,40 @@ fn faults_and_a_strict_buddy_keep_the_caches() {
 }
 
 #[test]
+fn a_frame_may_come_back_to_another_cpu_than_the_one_that_handed_it_out() {
+    let (mut buddy, table, mut apart) = lent();
+    let mut other = Box::new(Apart::new());
+    buddy.state.lend(0, &mut other);
+    let pfn = apart.alloc(&table, Unmovable).expect("a frame in the cache");
+    assert!(other.free(&table, pfn * PAGE_SIZE));
+    buddy.state.take_back([(0, &mut *other), (CPU, &mut *apart)].into_iter());
+    assert_eq!(buddy.state.zones[Zone::of(pfn) as usize].allocated, 0);
+    expect_sound(&buddy, table);
+}
+
+#[test]
 fn a_random_history_with_lent_caches_keeps_all_frames() {
     let (mut buddy, table) = full();
     let (mut random, mut held) = (Random::new(7), Vec::new());
     let mut all: Vec<Apart> = (0..4).map(|_| Apart::new()).collect();
-    for _ in 0..4000 {
+    for _ in 0..200 {
+        all.iter_mut().enumerate().for_each(|(cpu, apart)| buddy.state.lend(cpu, apart));
+        for _ in 0..20 {
+            let apart = &mut all[random.below(4) as usize];
+            let wanted = if random.below(2) == 0 { Movable } else { Unmovable };
+            if held.len() < 200 && random.below(2) == 0 {
+                held.extend(apart.alloc(&table, wanted));
+            } else if !held.is_empty() {
+                let index = random.below(held.len() as u64) as usize;
+                if apart.free(&table, held[index] * PAGE_SIZE) {
+                    held.swap_remove(index);
+                }
+            }
+        }
+        buddy.state.take_back(all.iter_mut().enumerate());
+        expect_sound(&buddy, table);
         let cpu = random.below(4) as usize;
-        let wanted = if random.below(2) == 0 { Movable } else { Unmovable };
-        let apart = &mut all[cpu];
-        buddy.state.lend(cpu, apart);
-        if held.len() < 200 && random.below(2) == 0 {
-            if let Some(pfn) = apart.alloc(&table, wanted) {
-                held.push(pfn);
-            }
-        } else if !held.is_empty() {
-            let index = random.below(held.len() as u64) as usize;
-            if apart.free(&table, held[index] * PAGE_SIZE) {
-                held.swap_remove(index);
-            }
-        }
-        buddy.state.take_back(cpu, apart);
-        if random.below(4) == 0 {
-            held.extend(buddy.alloc(cpu, 0, wanted));
-        }
+        held.extend(buddy.alloc(cpu, 0, if random.below(2) == 0 { Movable } else { Unmovable }));
     }
     for pfn in held {
         buddy.free(0, pfn * PAGE_SIZE, 0);

@@ -25,8 +25,9 @@ struct Own {
 static OWN: [CpuLock<Own>; MAX_CPUS] =
     [const { CpuLock::new(Own { apart: Apart::new(), begun: false, lent: false }) }; MAX_CPUS];
 
-/// The number of CPUs that work apart. Relaxed throughout: a CPU borrows under the buddy's lock and behind its own `begin`, and
-/// gives back under that lock ahead of its own `end`, so that the lock orders all that counts.
+/// The number of CPUs that work apart. Relaxed throughout, because the buddy's lock orders what counts. A CPU borrows under that
+/// lock, behind its own step up: whoever holds the lock later sees the step. It steps down behind the section in which its caches
+/// went back: whoever holds the lock and sees 0 comes later than that section.
 static WORKING: AtomicUsize = AtomicUsize::new(0);
 
 /// Lets this CPU work apart.
@@ -38,7 +39,7 @@ pub fn begin() {
     }
 }
 
-/// Ends that for `cpu`, if it has begun: its caches go back to the buddy.
+/// Ends that for this CPU, whose number is `cpu`, if it has begun: its caches go back to the buddy.
 pub fn end(cpu: usize) {
     let begun = OWN[cpu].lock().begun;
     if begun {
@@ -49,22 +50,22 @@ pub fn end(cpu: usize) {
     }
 }
 
-/// The whole buddy, with the caches of all CPUs.
+/// The whole buddy, with the caches of all CPUs. Called with interrupts off, except by `end`: no interrupt handler allocates.
 pub fn whole() -> Held<'static, Buddy> {
     if WORKING.load(Relaxed) == 0 {
         let buddy = BUDDY.lock();
-        // Nobody borrows without this lock: nothing is lent as long as it is held.
+        // Nothing is lent now, see `WORKING`, and nobody borrows without this lock.
         if WORKING.load(Relaxed) == 0 {
             return buddy;
         }
     }
     let mut all = OWN.each_ref().map(CpuLock::lock);
     let mut buddy = BUDDY.lock();
-    for (cpu, own) in all.iter_mut().enumerate().filter(|(_, own)| own.lent) {
-        let Own { apart, lent, .. } = &mut **own;
-        buddy.state.take_back(cpu, apart);
-        *lent = false;
-    }
+    let lent = all.iter_mut().enumerate().filter(|(_, own)| own.lent);
+    buddy.state.take_back(lent.map(|(cpu, own)| {
+        own.lent = false;
+        (cpu, &mut own.apart)
+    }));
     buddy
 }
 
@@ -100,7 +101,7 @@ fn with_own<R>(f: impl FnOnce(&mut Apart) -> Option<R>) -> Option<R> {
     }
 }
 
-/// Frees the locks that `cpu` holds, and ends its work apart.
+/// Frees the locks that this CPU, whose number is `cpu`, holds, and ends its work apart.
 ///
 /// # Safety
 /// As [`CpuLock::unlock_after_panic_of`].

@@ -8,8 +8,8 @@ use super::{apart, boot_alloc};
 /// The code that panicked on `cpu` must never run again.
 ///
 /// A change that it was making stays half done. The buddy checks the links that it will follow before it changes any, so its
-/// panics leave sound lists with the frames that were on them. A frame that was in use while it lay in a cache has left the
-/// cache and is counted nowhere. The boot allocator panics before it changes anything.
+/// panics leave sound lists with the frames that were on them. A frame that was in use while it lay in a cache, or that the subject
+/// panicked about while it left one, is in no cache any more. The boot allocator panics before it changes anything.
 pub unsafe fn after_panic_of(cpu: usize) {
     // SAFETY: the caller promises that the code on `cpu`, which alone can have taken the lock there, never runs again.
     unsafe { boot_alloc::LOCK.unlock_after_panic_of(cpu) };
