@@ -233,6 +233,15 @@ def test_an_error_travels_with_all_its_parts() -> None:
     assert (type(again), str(again), vars(again)) == (UsageError, str(error), vars(error))
 
 
+@pytest.mark.parametrize(("cause", "kept"), [(HarnessError("first"), "first"), (OSError("no"), "None")])
+def test_an_error_travels_with_the_error_that_caused_it(cause: Exception, kept: str) -> None:
+    try:
+        raise UsageError("then") from cause
+    except UsageError as error:
+        again = pickle.loads(pickle.dumps(error))
+    assert str(again.__cause__) == kept
+
+
 def test_the_line_of_progress_says_done_rate_findings_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 10.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))

@@ -43,8 +43,9 @@ class HarnessError(Exception):
         self._parts = [part for part in (what, which, ", ".join(comparison), detail) if part]
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel to another process as it is: pickle would leave out what is named."""
-        return _made_again, (type(self),), {**self.__dict__, "args": self.args}
+        """Travel to another process as it is: pickle would leave out what is named, and what caused it."""
+        cause = self.__cause__ if isinstance(self.__cause__, HarnessError) else None
+        return _made_again, (type(self), cause), {**self.__dict__, "args": self.args}
 
     @property
     def summary(self) -> str:
@@ -59,8 +60,10 @@ class HarnessError(Exception):
         return "\n".join(lines)
 
 
-def _made_again(kind: type[HarnessError]) -> HarnessError:
-    return kind.__new__(kind)
+def _made_again(kind: type[HarnessError], cause: HarnessError | None) -> HarnessError:
+    error = kind.__new__(kind)
+    error.__cause__ = cause
+    return error
 
 
 class UsageError(HarnessError):
