@@ -83,6 +83,13 @@ def test_each_package_stands_in_the_table_once() -> None:
     assert len(names) == len(ALLOWED)
 
 
+def test_tests_of_modules_lie_in_folders_named_like_the_packages() -> None:
+    unit = ROOT / "tests" / "unit"
+    folders = {path.parent.relative_to(unit).as_posix() for path in unit.rglob("test_*.py")}
+    # What sets a clone up, and the shim, are no packages.
+    assert folders - {"setup"} <= set(ALLOWED)
+
+
 def imports(path: Path) -> Iterator[str]:
     """Yield the full name of everything that a module imports, also inside of functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -12,7 +12,7 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation_testing.explained import Explanation, load
 
-SURVIVORS = Path(__file__).parents[1] / "survivors"
+SURVIVORS = Path(__file__).parents[2] / "survivors"
 BUILT_IN = load(SURVIVORS / "built-in.toml")
 REAL = load(SURVIVORS / "strat9-frame.toml")
 REAL_VERSION = "b80d738c9a2a"

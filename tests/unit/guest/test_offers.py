@@ -14,9 +14,9 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.definition import known_machines, load_machine
-from tests.unit.test_guest_crashes import CRASHES
+from tests.unit.guest.test_guest_crashes import CRASHES
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "harness" / "frame_harness"
 SHIM = ROOT / "kernel_shim" / "src"
 PARTS = ROOT / "kernel_shim" / "parts"
@@ -30,7 +30,7 @@ THROUGH = [
     )
 ]  # fmt: skip
 CAMPAIGN = sorted((PACKAGE / "histories").glob("*.py"))
-OTHER_TESTS = [path for part in ("unit", "red") for path in sorted((ROOT / "tests" / part).glob("*.py"))]
+OTHER_TESTS = [path for part in ("unit", "red") for path in sorted((ROOT / "tests" / part).rglob("*.py"))]
 
 OF_THE_HARNESS = {
     "nonce": "of every guest: the proof that it is this start of it",

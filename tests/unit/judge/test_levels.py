@@ -17,6 +17,7 @@ LEVELS = {
     "test_o_orderings": {Level.COMPILED},
     "test_s_histories": SEVERAL_CPUS,
     "test_s_interleavings": {Level.INTERLEAVING},
+    "test_s_races": {Level.INTERLEAVING},
     "test_s_storms": {Level.STORM},
     "test_v_method_histories": {Level.HISTORY},
     "test_w_histories": {Level.HISTORY},

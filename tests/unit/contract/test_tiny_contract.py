@@ -31,7 +31,7 @@ from tests.tiny_contract.contract import HERE, TINY
 from tests.tiny_contract.judge import judge_module
 
 MOST_LINES = 150
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SLOT = HERE / "slot.rs"
 ADAPTER = HERE / "adapter.rs"
 PAGE = (ROOT / "docs" / "own-contract.md").read_text(encoding="utf-8")

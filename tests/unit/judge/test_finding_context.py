@@ -23,7 +23,7 @@ from frame_harness.session.request import info_of
 from tests.unit.evidence_samples import CHECKS, DEV, LIFE
 
 TEXT = "\n".join(["// one", "    fn two() {", "        let three = 3;", "    }", "// five"])
-TREE = Path(__file__).resolve().parents[1] / "kernel_tree"
+TREE = Path(__file__).resolve().parents[2] / "kernel_tree"
 SLOT = SlotBytes(got=bytes(range(1, 65)).hex(), expected={"refcount": 7, "guard": 0x2C2B2A29})
 
 

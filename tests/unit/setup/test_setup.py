@@ -17,7 +17,7 @@ from frame_harness.base.commands import run
 from frame_harness.base.errors import HarnessError
 from tests.support.fresh_machine import copy_clone
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.slow
 
 MENU = ("FRAME_RS", "KERNEL_SRC", "MACHINE", "PROFILE", "BASELINE", "TIME", "ARGS")

@@ -17,7 +17,7 @@ from frame_harness.judge.baseline import EMPTY
 from frame_harness.report.clause_table import clause_table
 from frame_harness.report.terminal import console_for, print_report
 from tests.support.judging import judge
-from tests.unit.test_reports import broken
+from tests.unit.report.test_reports import broken
 
 
 def piped() -> tuple[Console, io.StringIO]:
