@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,23 @@ def test_every_key_is_documented() -> None:
     documented = set(re.findall(r"(?m)^\| `(\w+)` \|", (machines_dir() / "README.md").read_text()))
     keys = {item.name for of in (Machine, Limits) for item in msgspec.structs.fields(of)} - {"name"}
     assert keys <= documented
+
+
+def test_every_default_is_the_one_that_is_documented() -> None:
+    text = (machines_dir() / "README.md").read_text()
+    rows = re.findall(r"(?m)^\| `(\w+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", text)
+    told = {
+        name: None if word == "*required*" else ast.literal_eval(word.strip("`"))
+        for name, word in rows
+        if name != "limits"
+    }
+    items = [item for of in (Machine, Limits) for item in msgspec.structs.fields(of)]
+    own = {item.name: item.default for item in items if item.name not in ("name", "limits")}
+    assert told.keys() == own.keys()
+    plain = {name: None if value is msgspec.NODEFAULT else value for name, value in own.items()}
+    assert {name: value or None for name, value in told.items()} == {
+        name: value or None for name, value in plain.items()
+    }
 
 
 def test_every_machine_is_documented() -> None:
