@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -43,23 +43,28 @@ class Foreign:
     features: tuple[str, ...]
 
 
-def function_code(path: Path, name: str) -> bytes:
-    """Return the bytes of a function, also of an object file's.
+def functions_code(path: Path, names: Collection[str]) -> dict[str, bytes]:
+    """Return the bytes of some functions by their names, also of an object file's.
 
     Raises:
-        ImageError: there is no such function.
+        ImageError: one of them is not there.
     """
     file = open_elf(path)
     with reading(path):
-        for table in file.iter_sections():
-            if not isinstance(table, SymbolTableSection):
-                continue
-            for symbol in table.get_symbol_by_name(name) or []:
-                if symbol["st_info"]["type"] == "STT_FUNC" and isinstance(symbol["st_shndx"], int):
-                    section = file.get_section(symbol["st_shndx"])
-                    start = symbol["st_value"] - section["sh_addr"]
-                    return bytes(section.data()[start : start + symbol["st_size"]])
-    raise ImageError(f"{path}", "function", expected=name, actual="none of that name")
+        tables = [each for each in file.iter_sections() if isinstance(each, SymbolTableSection)]
+        found = {name: code for name in names if (code := _code(file, tables, name)) is not None}
+    if missing := sorted(set(names) - found.keys()):
+        raise ImageError(f"{path}", "function", expected=missing[0], actual="none of that name")
+    return found
+
+
+def _code(file: ELFFile, tables: Iterable[SymbolTableSection], name: str) -> bytes | None:
+    for symbol in (each for table in tables for each in table.get_symbol_by_name(name) or []):
+        if symbol["st_info"]["type"] == "STT_FUNC" and isinstance(symbol["st_shndx"], int):
+            section = file.get_section(symbol["st_shndx"])
+            start = symbol["st_value"] - section["sh_addr"]
+            return bytes(section.data()[start : start + symbol["st_size"]])
+    return None
 
 
 def shape(code: bytes) -> Shape:

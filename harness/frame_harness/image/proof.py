@@ -8,7 +8,7 @@ the CPU's features is also read without that comparison, so that a compiler that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -45,17 +45,18 @@ def prove_image(image: Image, toolchain: Toolchain, core: Path | None = None) ->
 def differences(image: Image, toolchain: Toolchain, core: Path | None = None) -> list[BuildDifference]:
     """Return every way in which an image is not what its profile asks for."""
     wanted = asked(image.profile)
-    found = [*_checks(image, wanted), *_features(image)]
-    shapes = _shapes(image.elf)
+    code = machine_code.functions_code(image.elf, evidence.ALL)
+    found = [*_checks(code, wanted), *_features(image)]
+    shapes = {name: machine_code.shape(each) for name, each in code.items()}
     if not found and shapes != (alone := _alone(wanted, toolchain, core)):
         # Code for another CPU, or with other checks, differs in every function: then that is what differs.
         found += _optimization(shapes, wanted, toolchain, core) or [_flags(shapes, alone, wanted)]
     return found
 
 
-def _checks(image: Image, wanted: Asked) -> Iterator[BuildDifference]:
+def _checks(code: Mapping[str, bytes], wanted: Asked) -> Iterator[BuildDifference]:
     for what, name in (("debug assertions", evidence.ASSERTION), ("overflow checks", evidence.OVERFLOW)):
-        there = machine_code.calls(machine_code.function_code(image.elf, name))
+        there = machine_code.calls(code[name])
         if there != wanted.checks:
             yield BuildDifference(what, _on(wanted.checks), _on(there))
 
@@ -100,8 +101,5 @@ def _flags(shapes: Shapes, alone: Shapes, wanted: Asked) -> BuildDifference:
 
 def _alone(wanted: Asked, toolchain: Toolchain, core: Path | None) -> Shapes:
     with evidence.compiled(wanted, toolchain, "obj", *shim_flags(), *toolchain.rustflags, core=core) as file:
-        return _shapes(file)
-
-
-def _shapes(file: Path) -> Shapes:
-    return {name: machine_code.shape(machine_code.function_code(file, name)) for name in evidence.ALL}
+        code = machine_code.functions_code(file, evidence.ALL)
+        return {name: machine_code.shape(each) for name, each in code.items()}
