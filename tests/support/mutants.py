@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from frame_harness.base.disk import write_whole
 from frame_harness.base.resources import build_dir
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.image.store import write_whole
 from tests.support.same_place import same_place
 
 Edit = tuple[str, str]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from frame_harness.base.disk import write_whole
 from frame_harness.base.resources import build_dir
-from frame_harness.image.store import write_whole
 from tests.support.mutants import Edit, apply
 from tests.support.red_kernels import LEFT_OUT, PARTS, ROOT
 

@@ -224,3 +224,22 @@ def _message(line: str) -> str:
     except ValueError:
         return line.strip()
     return str(found.get("message", "")) if isinstance(found, dict) else line.strip()
+
+
+def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write bytes so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        Unwritable: there is no room, or no leave.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(name).chmod(mode)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

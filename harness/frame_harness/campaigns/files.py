@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.base import resources
+from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError
 from frame_harness.campaigns.tasks import Fetched, Wanted
 from frame_harness.image import cache_limit
-from frame_harness.image.store import write_whole
 
 FOLDER: Final = "by-content"
 """Of the build folder: files that came from another machine."""

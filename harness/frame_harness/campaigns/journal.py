@@ -13,13 +13,12 @@ from typing import IO, Any, Final, Generic
 
 import msgspec
 
-from frame_harness.base.disk import make_folder, writing
+from frame_harness.base.disk import make_folder, write_whole, writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record
 from frame_harness.campaigns.done import Done, Lost
 from frame_harness.campaigns.plan import Plan, R
 from frame_harness.campaigns.version import version
-from frame_harness.image.store import write_whole
 
 RESULTS: Final = "results.jsonl"
 CAMPAIGN: Final = "campaign.json"

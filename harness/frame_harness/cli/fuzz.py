@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from frame_harness.base.commands import Step
-from frame_harness.base.disk import make_folder, writing
+from frame_harness.base.disk import make_folder, write_whole, writing
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
@@ -29,7 +29,6 @@ from frame_harness.histories.scripts import Script
 from frame_harness.image.build import STEERING, build
 from frame_harness.image.errors import CompileError, WrongBuild
 from frame_harness.image.image import Image
-from frame_harness.image.store import write_whole
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.firmware import require_host

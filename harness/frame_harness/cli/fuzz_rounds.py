@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from frame_harness.base.commands import Say
-from frame_harness.base.disk import writing
+from frame_harness.base.disk import write_whole, writing
 from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.images import SentImage
@@ -21,7 +21,6 @@ from frame_harness.cli.campaign_options import CampaignOptions
 from frame_harness.cli.corpus import SavedCorpus
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.histories.scripts import Script
-from frame_harness.image.store import write_whole
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.identity import identity_of
 from frame_harness.steering.campaign import Campaign

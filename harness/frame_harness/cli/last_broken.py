@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from frame_harness.base import resources
+from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import UsageError
 from frame_harness.cli.options import LAST_RUN
-from frame_harness.image.store import write_whole
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey
 

@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 
 from frame_harness.base import report_files
-from frame_harness.base.disk import make_folder
+from frame_harness.base.disk import make_folder, write_whole
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.resources import build_dir
@@ -23,7 +23,6 @@ from frame_harness.campaigns.journal import require_new_or
 from frame_harness.campaigns.plan import Settings
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.mutate_grounds import CoreGround, FrameGround
-from frame_harness.image.store import write_whole
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.mutation.generate import mutants_of
 from frame_harness.mutation.mutants import Mutant, applied

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from frame_harness.base import resources
+from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.record import Record
 from frame_harness.campaigns.files import digest_of
@@ -23,7 +24,6 @@ from frame_harness.cli.reporting import Examined
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.image import Image
 from frame_harness.image.placed import KERNEL_S_NAME
-from frame_harness.image.store import write_whole
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.evidence import RunKey

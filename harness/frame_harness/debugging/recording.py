@@ -16,14 +16,13 @@ from typing import Any, Final
 import msgspec
 
 from frame_harness.base import resources
-from frame_harness.base.disk import writing
+from frame_harness.base.disk import write_whole, writing
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.record import Record
 from frame_harness.base.units import MIB
 from frame_harness.contract.layout import RESERVED
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
-from frame_harness.image.store import write_whole
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, EvidenceError, decode, encode
 from frame_harness.machine.argv import DEBUGGER_ID

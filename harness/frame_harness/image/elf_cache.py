@@ -12,6 +12,7 @@ from typing import Any, Final
 import elftools
 
 from frame_harness.base import disk, resources
+from frame_harness.base.disk import write_whole
 from frame_harness.image import cache_limit, store
 
 _READERS: Final = Path(__file__).parent
@@ -34,7 +35,7 @@ def cached(sha256: str, what: str, keys: Set[str], read: Callable[[], Any]) -> d
         return found
     text = json.dumps(read(), separators=(",", ":"))
     try:
-        store.write_whole(place, text.encode())
+        write_whole(place, text.encode())
     except disk.Unwritable as error:  # somebody else's cache, or no room: it can be read again
         disk.tell(error)
     # What comes first must not differ from what comes later.

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from frame_harness.base import resources
 from frame_harness.base.commands import Say
-from frame_harness.base.disk import run_writing, scratch
+from frame_harness.base.disk import run_writing, scratch, write_whole
 from frame_harness.image import cache_limit, evidence, store
 from frame_harness.image.asked import Asked, asked, manifest
 from frame_harness.image.cargo import NOT_THE_SUBJECT, invocation
@@ -190,10 +190,10 @@ def _dependency_crate(toolchain: Toolchain) -> Path:
     text = "\n".join([*lines, ""]).encode()
     key = hashlib.sha256(text + lock).hexdigest()[:12]
     folder = resources.build_dir() / "ir" / "crates" / f"{toolchain.key}-{key}"
-    store.write_whole(folder / "Cargo.toml", text)
-    store.write_whole(folder / "Cargo.lock", lock)
+    write_whole(folder / "Cargo.toml", text)
+    write_whole(folder / "Cargo.lock", lock)
     if not (folder / "lib.rs").is_file():  # a new time stamp would compile it again
-        store.write_whole(folder / "lib.rs", b"#![no_std]\n")
+        write_whole(folder / "lib.rs", b"#![no_std]\n")
     return folder
 
 

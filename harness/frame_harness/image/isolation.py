@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.base import resources
-from frame_harness.base.disk import writing
-from frame_harness.image import cargo_config, store
+from frame_harness.base.disk import write_whole, writing
+from frame_harness.image import cargo_config
 
 ROOT: Final = Path("/")
 """Where cargo runs: the folder with the fewest parents."""
@@ -73,7 +73,7 @@ class CargoHome:
             self._share()
         config, data = self.path / "config.toml", self.text.encode(errors="surrogateescape")
         if not config.is_file() or config.read_bytes() != data:
-            store.write_whole(config, data, mode=0o600)  # there may be a token in it
+            write_whole(config, data, mode=0o600)  # there may be a token in it
 
     def _share(self) -> None:
         """Let cargo find in its new home what it has in the user's.

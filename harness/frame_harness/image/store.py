@@ -6,15 +6,13 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from frame_harness.base import resources
 from frame_harness.base.commands import Say, Step
-from frame_harness.base.disk import writing
+from frame_harness.base.disk import write_whole, writing
 from frame_harness.image import cache_limit
 
 
@@ -57,25 +55,6 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write a value so that a reader sees the old text or the new one, never a part."""
     write_whole(path, json.dumps(value, separators=(",", ":")).encode())
-
-
-def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write bytes so that a reader sees the old file or the new one, never a part.
-
-    Raises:
-        Unwritable: there is no room, or no leave.
-    """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(name).chmod(mode)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
 
 
 @contextlib.contextmanager

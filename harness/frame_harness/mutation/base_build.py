@@ -12,6 +12,7 @@ import msgspec
 
 from frame_harness.base import resources
 from frame_harness.base.commands import Say
+from frame_harness.base.disk import write_whole
 from frame_harness.base.record import Record
 from frame_harness.image import cache_limit, cargo, store
 from frame_harness.image.build import content_of, key_of
@@ -83,7 +84,7 @@ def base_of(place: Workplace, subject: Subject, profile: str, toolchain: Toolcha
     place.restore_texts()
     note.unlink(missing_ok=True)
     base = _built(place, subject.refreshed(), profile, toolchain, key, say)
-    store.write_whole(note, msgspec.json.encode(base))
+    write_whole(note, msgspec.json.encode(base))
     return base
 
 

@@ -12,10 +12,10 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from frame_harness.base.disk import writing
+from frame_harness.base.disk import write_whole, writing
 from frame_harness.base.resources import build_dir
 from frame_harness.image import cache_limit
-from frame_harness.image.store import read_json, write_json, write_whole
+from frame_harness.image.store import read_json, write_json
 
 FOLDER: Final = "workplaces"
 _SOURCES: Final = "memory"

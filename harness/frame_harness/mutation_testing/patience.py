@@ -31,7 +31,7 @@ def impatient(machines: Mapping[str, Machine], reference: Reference) -> dict[str
 
 
 def _limited(machine: Machine, cpu_s: float) -> Machine:
-    own = machine.limits
+    own, cpu_s = machine.limits, round(cpu_s, 1)
     return machine.override(
         limits={"boot_cpu_s": min(own.boot_cpu_s, cpu_s), "request_cpu_s": min(own.request_cpu_s, cpu_s)}
     )
