@@ -37,6 +37,8 @@ LARGEST_RAM: Final = 128 * MIB
 KEPT_BYTES: Final = 192 * MIB
 """How much RAM kept guests have at most, all together."""
 STEP_S: Final = 0.0005  # how long QEMU's end is waited for before the guest's word is looked at again
+MOST_LOOKS: Final = 20
+"""So often a guest is looked at again that handles an interrupt; one that never comes back exits for real."""
 
 # `kernel_shim/src/arch/exit.rs`
 _HOLD, _STAND = "EXIT_HOLD", "stand_before_exit"
@@ -109,12 +111,9 @@ class Prompt:
 
     def _stands_well(self, guest: BootedGuest) -> bool:
         """Pause the guest, and look; one that is not kept is let go."""
-        machine = guest.guest
-        machine.qmp("stop")
-        first, size = guest.image.symbol(_STAND)
-        there = [vcpu for vcpu in machine.vcpus() if first <= vcpu.rip < first + size]
+        machine, there = guest.guest, _paused_where_it_stands(guest)
         ordinary = {str(event["event"]) for event in machine.events()} <= _ORDINARY
-        if len(there) == 1 and ordinary and not machine.stderr_text() and guest.channel.quiet:
+        if there and ordinary and not machine.stderr_text() and guest.channel.quiet:
             return True
         _let_go(guest)
         return False
@@ -290,6 +289,21 @@ def _kind_of(image: Image, machine: Machine, options: dict[str, Any]) -> Kind | 
     if machine.accel != "tcg" or machine.ram > LARGEST_RAM:
         return None
     return Kind(image.sha256, machine, tuple(sorted(seen.items())))
+
+
+def _paused_where_it_stands(guest: BootedGuest) -> bool:
+    """Pause a guest, one of whose CPUs stands before its last write; False where it is somewhere else.
+
+    That CPU sleeps with interrupts enabled, so that it first handles one that was pending until then.
+    """
+    first, size = guest.image.symbol(_STAND)
+    for look in range(MOST_LOOKS):
+        if look:
+            guest.guest.qmp("cont")
+        guest.guest.qmp("stop")
+        if [first <= vcpu.rip < first + size for vcpu in guest.guest.vcpus()].count(True) == 1:
+            return True
+    return False
 
 
 def _hold_word(guest: BootedGuest) -> npt.NDArray[np.uint64]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,15 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest import pool as pool_module
 from frame_harness.guest.errors import GuestCrashed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.pool import NEW_GUESTS, GuestPool
+from frame_harness.guest.pool import MOST_LOOKS, NEW_GUESTS, GuestPool
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import RunKey
 from frame_harness.machine import snapshot as snapshot_module
 from frame_harness.machine.definition import load_machine
-from frame_harness.machine.guest import live_guests
+from frame_harness.machine.guest import Guest, live_guests
 from frame_harness.machine.qmp import MonitorGone
+from frame_harness.machine.vcpu import VcpuState
 from frame_harness.session.run import Run
 
 Boot = Callable[..., Kernel]
@@ -192,6 +194,27 @@ def test_a_guest_that_is_to_say_fail_exits_with_that(boot: Boot) -> None:
     kernel = boot()
     assert kernel.finish("fail")[0] is GuestEnd.FAIL
     assert kernel.guest.process.returncode == 35
+
+
+@pytest.mark.parametrize(("looks", "kept"), [(3, True), (MOST_LOOKS, False)], ids=["for a while", "for good"])
+def test_a_guest_that_handles_an_interrupt_where_it_stands_is_kept_once_it_came_back(
+    boot: Boot, pool: GuestPool, monkeypatch: pytest.MonkeyPatch, looks: int, kept: bool
+) -> None:
+    kernel = boot()
+    vcpus, elsewhere = Guest.vcpus, iter(range(looks))
+
+    def away(guest: Guest) -> Sequence[VcpuState]:
+        states = vcpus(guest)
+        return [replace(one, rip=0) for one in states] if next(elsewhere, None) is not None else states
+
+    monkeypatch.setattr(Guest, "vcpus", away)
+    ended(kernel)
+    assert (len(pool._kept) == 1) is kept
+    assert next(elsewhere, None) is None
+    del kernel
+    following = boot()
+    ended(following)
+    assert following.was_put_back is kept
 
 
 def test_a_guest_of_which_qemu_told_something_exits_for_good(boot: Boot) -> None:
