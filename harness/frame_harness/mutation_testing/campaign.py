@@ -77,7 +77,7 @@ class Ground:
         texts: the files that mutants are made of, by name.
         reference: what the checks say of the subject itself.
         work: judges a task, on any machine.
-        task: makes one of a mutant; is told whether the first run alone is enough.
+        task: makes one of a mutant; is told whether one run is enough.
         identity: a digest of all that a result depends on.
         files: that a task asks for.
         reference_s: how long the subject's own judgement took just now; 0 where it was kept.

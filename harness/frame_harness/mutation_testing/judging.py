@@ -27,7 +27,7 @@ from frame_harness.mutation.building import (
     builder,
 )
 from frame_harness.mutation.mutants import Mutant
-from frame_harness.mutation_testing.patience import impatient
+from frame_harness.mutation_testing.hang_limits import with_hang_limits
 from frame_harness.mutation_testing.records import Fate, Judged, Kill
 from frame_harness.mutation_testing.reference import Reference
 from frame_harness.mutation_testing.suite import STORMS_AGAIN, Suite
@@ -193,7 +193,7 @@ def told_once(doubtful: Sequence[Kill]) -> str:
 
 def _request(task: FrameTask, reference: Reference) -> SessionRequest:
     return SessionRequest(
-        subject=frame_module(), machines=impatient(task.machines, reference), profiles=(),
+        subject=frame_module(), machines=with_hang_limits(task.machines, reference), profiles=(),
         any_machine=task.any_machine,
         evidence=True,
     )  # fmt: skip

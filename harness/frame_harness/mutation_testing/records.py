@@ -57,7 +57,7 @@ class Judged(Record, frozen=True, kw_only=True):
 
     `why` says it of one that is neither killed nor survived. `checks` counts those that were made, `cpu_s` is
     the CPU time of all processes that worked on it, `build_cpu_s` that part of it which went into builds.
-    `every_run` is false of a survivor of the first run alone, as one with a reason is judged.
+    `every_run` is false of a survivor that was judged in one run, as those with a reason are.
     """
 
     key: str
@@ -155,7 +155,7 @@ class Report(Record, frozen=True, kw_only=True):
 
     @property
     def of_one_run(self) -> int:
-        """How many mutants with a reason survived the first run, and were not judged in others."""
+        """How many mutants with a reason survived one run, and were not judged in others."""
         return sum(not one.judged.every_run for one in self.mutants)
 
     @property

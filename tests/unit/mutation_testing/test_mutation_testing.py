@@ -32,10 +32,10 @@ from frame_harness.mutation.mutants import Mutant, Operator
 from frame_harness.mutation_testing import score
 from frame_harness.mutation_testing.campaign import Choice, Course, Ground
 from frame_harness.mutation_testing.explained import Explanation, load
+from frame_harness.mutation_testing.hang_limits import with_hang_limits
 from frame_harness.mutation_testing.judging import told_once
 from frame_harness.mutation_testing.order import Candidate, Tier, in_order, tier
 from frame_harness.mutation_testing.page import dumps
-from frame_harness.mutation_testing.patience import impatient
 from frame_harness.mutation_testing.records import Fate, How, Judged, Report
 from frame_harness.mutation_testing.reference import KnownReason, kill_by_reasons
 from frame_harness.mutation_testing.terminal import print_report, score_line, summary
@@ -142,13 +142,13 @@ def test_a_guest_of_a_mutant_is_waited_for_as_long_as_the_subject_s_checks_sugge
     own = reference(
         results=(known(INC, "REF-07", duration_s=longest_s), known(ALL, "REF-07", duration_s=0.0))
     )
-    limits = impatient({"mine.toml": mine}, own)["mine.toml"].limits
+    limits = with_hang_limits({"mine.toml": mine}, own)["mine.toml"].limits
     assert (limits.request_cpu_s, limits.boot_cpu_s) == (limit_s, min(7.0, limit_s))
 
 
 def test_a_machine_of_which_no_check_tells_keeps_its_limits() -> None:
     other = load_machine("q35")
-    assert impatient({"q35": other}, reference()) == {"q35": other}
+    assert with_hang_limits({"q35": other}, reference()) == {"q35": other}
 
 
 def test_a_check_that_runs_no_line_of_it_is_made_all_the_same_but_last() -> None:

@@ -10,11 +10,11 @@ from frame_harness.mutation_testing.reference import Reference
 
 LEAST_CPU_S: Final = 6.0
 """Storms need a part of it to run at all."""
-TIMES: Final = 4
+FACTOR: Final = 4
 """So many times what the longest check of a machine took may one request of a mutant take, or its boot."""
 
 
-def impatient(machines: Mapping[str, Machine], reference: Reference) -> dict[str, Machine]:
+def with_hang_limits(machines: Mapping[str, Machine], reference: Reference) -> dict[str, Machine]:
     """Return machines whose limits for a boot and for a request are as short as the subject allows.
 
     A check boots guests and makes many requests, most of them in milliseconds. What takes the CPU time of
@@ -25,7 +25,7 @@ def impatient(machines: Mapping[str, Machine], reference: Reference) -> dict[str
     for one in reference.results:
         longest[one.run.machine] = max(longest.get(one.run.machine, 0.0), one.duration_s)
     return {
-        key: _limited(one, max(LEAST_CPU_S, TIMES * longest[one.name])) if one.name in longest else one
+        key: _limited(one, max(LEAST_CPU_S, FACTOR * longest[one.name])) if one.name in longest else one
         for key, one in machines.items()
     }
 
