@@ -5,17 +5,17 @@
 //! * Every free stores the sentinel of an unused frame. Handing out leaves it for the claim.
 //! * Poison is looked at when a block is freed (it is quarantined), not when one is handed out.
 //! * Single frames go through a cache for each CPU, which takes a frame as often as it is freed. While several CPUs work,
-//!   each has its own to itself, see [`apart`].
+//!   each has its own to itself, see [`lent_caches`].
 //! * A free of a block that is on a list already is refused, which the real buddy does not do. Otherwise it would break
 //!   the lists that all checks read, whatever the module does about it.
 //! * A request for a single frame gets the frame that a test has put in its way, see [`faults`].
 //!
 //! A buddy that is judged itself, as part of a memory core, promises more: see [`Buddy::strict`].
 
-pub mod apart;
 pub mod block;
 mod cache;
 pub mod faults;
+pub mod lent_caches;
 pub mod lists;
 pub mod log;
 mod populate;

@@ -24,7 +24,7 @@ KERNEL_ONLY, POISONED_GUARD = 1 << 0, 1 << 31
 UNUSED = 2**32 - 1
 GENERATION = 41
 REFCOUNT = 32  # offset of the count, of 4 bytes
-BUDDY = "kernel_shim::memory::apart"
+BUDDY = "kernel_shim::memory::buddy_locks"
 MANY = 1 << 16  # references: a count whose low half is zero
 META_AUX = 44  # offset of the holder's own field, behind all others
 

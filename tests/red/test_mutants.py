@@ -54,7 +54,9 @@ def test_every_bug_of_the_buddy_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_cpus_do_with_their_own_caches_is_seen_behind_a_storm(tmp_path: Path) -> None:
-    result = with_bugs(tmp_path, "apart", [UNCOUNTED], "test_free_lists_are_sound_after_a_storm_of_blocks")
+    result = with_bugs(
+        tmp_path, "lent-caches", [UNCOUNTED], "test_free_lists_are_sound_after_a_storm_of_blocks"
+    )
     assert result.violated >= UNCOUNTED.clauses, result.out
 
 

@@ -77,7 +77,7 @@ SELECTION = (
 UNCOUNTED = mutant(
     "a frame that a CPU hands out by itself is not counted",
     "FREE-03 FREE-06",
-    "parts/buddy/apart.rs",
+    "parts/buddy/lent_caches.rs",
     ("        self.handed_out[Zone::of(pfn) as usize] += 1;\n", ""),
 )
 """Shows where several CPUs work, beside no other bug."""

@@ -1,4 +1,4 @@
-//! The log of the buddy: the last requests that it served, without those that a CPU served [apart](super::apart).
+//! The log of the buddy: the last requests that it served, without those served from [lent caches](super::lent_caches).
 
 use crate::zone::Migratetype;
 

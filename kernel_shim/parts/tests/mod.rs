@@ -1,11 +1,11 @@
 //! The tests of the library, which run on the host.
 
-mod apart;
 mod boot_frames;
 mod buddy;
 mod checksum;
 mod command_line;
 mod console;
+mod lent_caches;
 mod memory_map;
 mod ranges;
 mod slots;

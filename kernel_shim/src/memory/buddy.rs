@@ -1,6 +1,6 @@
 //! The buddy allocator over the subject's slots.
 
-use super::apart::{self, Buddy};
+use super::buddy_locks::{self, Buddy};
 use super::cpu_lock::Held;
 use super::hooks;
 use super::subject::{AllocError, FrameAllocator, PhysFrame};
@@ -23,7 +23,7 @@ pub fn alloc_migratetype(
     if order as usize > MAX_ORDER {
         return Err(AllocError::InvalidOrder);
     }
-    let pfn = apart::alloc(order, migratetype)
+    let pfn = buddy_locks::alloc(order, migratetype)
         .or_else(|| lock(token).alloc(cpu::index(), order, migratetype))
         .ok_or(AllocError::OutOfMemory)?;
     Ok(PhysFrame { start_address: PhysAddr::new(pfn * PAGE_SIZE) })
@@ -41,7 +41,7 @@ pub fn alloc(token: &IrqDisabledToken, order: u8) -> Result<PhysFrame, AllocErro
 /// When the buddy cannot have handed it out, and when part of it is on a free list.
 pub fn free(token: &IrqDisabledToken, frame: PhysFrame, order: u8) {
     hooks::record(Stop::Buddy, frame.start_address);
-    if !apart::free(frame.start_address.as_u64(), order) {
+    if !buddy_locks::free(frame.start_address.as_u64(), order) {
         lock(token).free(cpu::index(), frame.start_address.as_u64(), order);
     }
 }
@@ -53,7 +53,7 @@ pub fn with<R>(f: impl FnOnce(&mut Buddy) -> R) -> R {
 
 /// Waits for the state. The token keeps an interrupt of this CPU from waiting for the lock that the CPU holds itself.
 fn lock(_token: &IrqDisabledToken) -> Held<'static, Buddy> {
-    apart::whole()
+    buddy_locks::whole()
 }
 
 /// Starts to manage `frames`.

@@ -2,9 +2,9 @@
 //
 // `build.rs` includes this text in the module `memory`, beside the subject.
 
-pub mod apart;
 pub mod boot_alloc;
 pub mod buddy;
+pub mod buddy_locks;
 pub mod builtin_core;
 pub mod cpu_lock;
 pub mod hooks;

@@ -1,6 +1,6 @@
 //! Makes the allocators usable again after a panic abandoned a command inside of one.
 
-use super::{apart, boot_alloc};
+use super::{boot_alloc, buddy_locks};
 
 /// Frees the locks that `cpu` holds. Other CPUs may be inside of the allocators.
 ///
@@ -14,5 +14,5 @@ pub unsafe fn after_panic_of(cpu: usize) {
     // SAFETY: the caller promises that the code on `cpu`, which alone can have taken the lock there, never runs again.
     unsafe { boot_alloc::LOCK.unlock_after_panic_of(cpu) };
     // SAFETY: the caller promises the same of the code that took a lock of the buddy.
-    unsafe { apart::after_panic_of(cpu) };
+    unsafe { buddy_locks::after_panic_of(cpu) };
 }

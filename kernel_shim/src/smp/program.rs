@@ -5,7 +5,7 @@ use super::operation::{Context, Done, Step};
 use crate::arch::cpu;
 use crate::cpus::markers::{smp_step_begins, smp_step_ended};
 use crate::cpus::record::{count, Cpu, LOG_CAPACITY, MAX_STEPS, SMP};
-use crate::memory::apart;
+use crate::memory::buddy_locks;
 use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::random::Random;
@@ -19,7 +19,7 @@ pub fn run(me: &'static Cpu) {
     let mut context = Context { me, held: Held::new(cpu::index()), random };
     // A CPU that is held in the middle of a step would keep what others wait for.
     if !traced {
-        apart::begin();
+        buddy_locks::borrow_caches();
     }
     me.began_tsc.store(cpu::time_stamp(), Relaxed);
     for _ in 0..me.iterations.load(Relaxed) {
@@ -35,7 +35,7 @@ pub fn run(me: &'static Cpu) {
         note(&context, Op::Drop, done);
     }
     me.seed.store(context.random.state(), Relaxed);
-    apart::end(cpu::index());
+    buddy_locks::return_caches(cpu::index());
 }
 
 /// Runs the steps once. Returns false when the run is over.

@@ -11,7 +11,7 @@ use crate::zone::{Migratetype, Zone};
 use crate::PAGE_SIZE;
 
 /// The caches of one CPU, while it has them.
-pub struct Apart {
+pub struct LentCaches {
     caches: [FrameCache; Migratetype::COUNT],
     /// By zone: frames handed out, less those that came back. The zone's own counters do not know of them.
     handed_out: [i64; Zone::COUNT],
@@ -20,19 +20,19 @@ pub struct Apart {
 
 impl BuddyState {
     /// Lends a CPU its caches.
-    pub fn lend(&mut self, cpu: usize, apart: &mut Apart) {
-        apart.n_slots = self.zones.iter().map(|zone| zone.end_pfn).max().unwrap_or(0);
-        move_all(&mut self.caches[cpu], &mut apart.caches);
+    pub fn lend(&mut self, cpu: usize, lent: &mut LentCaches) {
+        lent.n_slots = self.zones.iter().map(|zone| zone.end_pfn).max().unwrap_or(0);
+        move_all(&mut self.caches[cpu], &mut lent.caches);
     }
 
     /// Takes the caches of some CPUs back, and counts what they handed out, all together: a frame may come back to another CPU
     /// than the one that handed it out. The counter saturates as in
     /// [`ZoneState::note_returned`](super::state::ZoneState::note_returned).
-    pub fn take_back<'a>(&mut self, lent: impl Iterator<Item = (usize, &'a mut Apart)>) {
+    pub fn take_back<'a>(&mut self, lent: impl Iterator<Item = (usize, &'a mut LentCaches)>) {
         let mut sums = [0; Zone::COUNT];
-        for (cpu, apart) in lent {
-            move_all(&mut apart.caches, &mut self.caches[cpu]);
-            for (sum, handed_out) in sums.iter_mut().zip(&mut apart.handed_out) {
+        for (cpu, caches) in lent {
+            move_all(&mut caches.caches, &mut self.caches[cpu]);
+            for (sum, handed_out) in sums.iter_mut().zip(&mut caches.handed_out) {
                 *sum += core::mem::take(handed_out);
             }
         }
@@ -43,7 +43,7 @@ impl BuddyState {
     }
 }
 
-impl Apart {
+impl LentCaches {
     pub const fn new() -> Self {
         Self { caches: [const { FrameCache::new() }; Migratetype::COUNT], handed_out: [0; Zone::COUNT], n_slots: 0 }
     }

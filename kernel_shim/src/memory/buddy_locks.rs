@@ -6,7 +6,7 @@ use super::cpu_lock::{CpuLock, Held};
 use super::subject_slots::SubjectSlots;
 use crate::arch::cpu;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use shim_parts::buddy::apart::Apart;
+use shim_parts::buddy::lent_caches::LentCaches;
 use shim_parts::zone::Migratetype;
 use shim_parts::MAX_CPUS;
 
@@ -15,47 +15,47 @@ pub type Buddy = shim_parts::buddy::Buddy<SubjectSlots>;
 static BUDDY: CpuLock<Buddy> = CpuLock::new(Buddy::new(SubjectSlots));
 
 struct Own {
-    apart: Apart,
-    /// The CPU works apart.
-    begun: bool,
-    /// Its caches are in `apart`.
+    caches: LentCaches,
+    /// The CPU may borrow its caches.
+    borrows: bool,
+    /// They are in `caches`.
     lent: bool,
 }
 
 static OWN: [CpuLock<Own>; MAX_CPUS] =
-    [const { CpuLock::new(Own { apart: Apart::new(), begun: false, lent: false }) }; MAX_CPUS];
+    [const { CpuLock::new(Own { caches: LentCaches::new(), borrows: false, lent: false }) }; MAX_CPUS];
 
-/// The number of CPUs that work apart. Relaxed throughout, because the buddy's lock orders what counts. A CPU borrows under that
-/// lock, behind its own step up: whoever holds the lock later sees the step. It steps down behind the section in which its caches
-/// went back: whoever holds the lock and sees 0 comes later than that section.
-static WORKING: AtomicUsize = AtomicUsize::new(0);
+/// The number of CPUs that may borrow their caches. Relaxed throughout, because the buddy's lock orders what counts. A CPU borrows
+/// under that lock, after it counted itself: whoever holds the lock later sees that. It takes itself off after the section in
+/// which its caches went back: whoever holds the lock and sees 0 comes later than that section.
+static BORROWERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Lets this CPU work apart.
-pub fn begin() {
+/// Lets this CPU have its caches to itself.
+pub fn borrow_caches() {
     let mut own = OWN[cpu::index()].lock();
-    if !own.begun {
-        own.begun = true;
-        WORKING.fetch_add(1, Relaxed);
+    if !own.borrows {
+        own.borrows = true;
+        BORROWERS.fetch_add(1, Relaxed);
     }
 }
 
-/// Ends that for this CPU, whose number is `cpu`, if it has begun: its caches go back to the buddy.
-pub fn end(cpu: usize) {
-    let begun = OWN[cpu].lock().begun;
-    if begun {
+/// Gives the caches of this CPU, whose number is `cpu`, back to the buddy.
+pub fn return_caches(cpu: usize) {
+    let borrows = OWN[cpu].lock().borrows;
+    if borrows {
         drop(whole());
         // Nothing is lent meanwhile: only the CPU itself asks for its caches.
-        OWN[cpu].lock().begun = false;
-        WORKING.fetch_sub(1, Relaxed);
+        OWN[cpu].lock().borrows = false;
+        BORROWERS.fetch_sub(1, Relaxed);
     }
 }
 
-/// The whole buddy, with the caches of all CPUs. Called with interrupts off, except by `end`: no interrupt handler allocates.
+/// The whole buddy, with the caches of all CPUs. Called with interrupts off, except by `return_caches`: no interrupt handler allocates.
 pub fn whole() -> Held<'static, Buddy> {
-    if WORKING.load(Relaxed) == 0 {
+    if BORROWERS.load(Relaxed) == 0 {
         let buddy = BUDDY.lock();
-        // Nothing is lent now, see `WORKING`, and nobody borrows without this lock.
-        if WORKING.load(Relaxed) == 0 {
+        // Nothing is lent now, see `BORROWERS`, and nobody borrows without this lock.
+        if BORROWERS.load(Relaxed) == 0 {
             return buddy;
         }
     }
@@ -64,44 +64,44 @@ pub fn whole() -> Held<'static, Buddy> {
     let lent = all.iter_mut().enumerate().filter(|(_, own)| own.lent);
     buddy.state.take_back(lent.map(|(cpu, own)| {
         own.lent = false;
-        (cpu, &mut own.apart)
+        (cpu, &mut own.caches)
     }));
     buddy
 }
 
 /// A frame out of the CPU's own cache. None: the whole buddy is needed.
 pub fn alloc(order: u8, migratetype: Migratetype) -> Option<u64> {
-    (order == 0).then(|| with_own(|apart| apart.alloc(&SubjectSlots, migratetype))).flatten()
+    (order == 0).then(|| with_own(|caches| caches.alloc(&SubjectSlots, migratetype))).flatten()
 }
 
 /// Whether a frame went back into the CPU's own cache. False: the whole buddy is needed.
 pub fn free(paddr: u64, order: u8) -> bool {
-    order == 0 && with_own(|apart| apart.free(&SubjectSlots, paddr).then_some(())).is_some()
+    order == 0 && with_own(|caches| caches.free(&SubjectSlots, paddr).then_some(())).is_some()
 }
 
-/// Calls `f` with the caches of this CPU, if it works apart and may have them.
-fn with_own<R>(f: impl FnOnce(&mut Apart) -> Option<R>) -> Option<R> {
-    if WORKING.load(Relaxed) == 0 {
+/// Calls `f` with the caches of this CPU, if it has them or may borrow them.
+fn with_own<R>(f: impl FnOnce(&mut LentCaches) -> Option<R>) -> Option<R> {
+    if BORROWERS.load(Relaxed) == 0 {
         return None;
     }
     let cpu = cpu::index();
     let mut own = OWN[cpu].lock();
-    let Own { apart, begun, lent } = &mut *own;
-    if *begun && !*lent {
+    let Own { caches, borrows, lent } = &mut *own;
+    if *borrows && !*lent {
         let mut buddy = BUDDY.lock();
         if buddy.may_lend() {
-            buddy.state.lend(cpu, apart);
+            buddy.state.lend(cpu, caches);
             *lent = true;
         }
     }
     if *lent {
-        f(apart)
+        f(caches)
     } else {
         None
     }
 }
 
-/// Frees the locks that this CPU, whose number is `cpu`, holds, and ends its work apart.
+/// Frees the locks that this CPU, whose number is `cpu`, holds, and gives its caches back.
 ///
 /// # Safety
 /// As [`CpuLock::unlock_after_panic_of`].
@@ -112,5 +112,5 @@ pub unsafe fn after_panic_of(cpu: usize) {
         // SAFETY: the caller promises the same of the code that took one of these locks.
         unsafe { own.unlock_after_panic_of(cpu) };
     }
-    end(cpu);
+    return_caches(cpu);
 }
