@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from frame_harness.base.commands import GRACE_S, Say, Step, tell_through
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.interruption import STOPPING, until_interrupted
 from frame_harness.base.parent import die_with_parent
 from frame_harness.image.build import build, is_built
 from frame_harness.image.compiler import Toolchain
@@ -84,9 +85,9 @@ def _built_by_another(subject: Subject, profiles: Sequence[str], toolchain: Tool
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     # The process begins deaf, so that it is never interrupted where it would not end its compiler.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
-        work = (subject, profiles, toolchain, theirs, os.getpid())
+        work = (subject, profiles, toolchain, theirs, os.getpid(), before)
         process = context.Process(target=_build, args=work, daemon=True)
         process.start()
     finally:
@@ -105,15 +106,18 @@ def _built_by_another(subject: Subject, profiles: Sequence[str], toolchain: Tool
 
 
 def _build(
-    subject: Subject, profiles: Sequence[str], toolchain: Toolchain, told: Connection, parent: int
-) -> None:
+    subject: Subject, profiles: Sequence[str], toolchain: Toolchain, told: Connection, parent: int,
+    blocked: set[signal.Signals],
+) -> None:  # fmt: skip
     """What the other process does. It says nothing: its parent asks for the same images, and says it all."""
     die_with_parent(parent)
     tell_through(lambda _: None)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt, HarnessError, OSError):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        for profile in profiles:
-            began = time.monotonic()
-            build(subject, profile, toolchain=toolchain)
-            told.send(time.monotonic() - began)
+
+    def build_all() -> None:
+        with contextlib.suppress(HarnessError, OSError):
+            for profile in profiles:
+                began = time.monotonic()
+                build(subject, profile, toolchain=toolchain)
+                told.send(time.monotonic() - began)
+
+    until_interrupted(build_all, blocked)

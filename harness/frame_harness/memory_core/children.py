@@ -14,12 +14,12 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from frame_harness.base.errors import HarnessError, ImageError
+from frame_harness.base.interruption import STOPPING, until_interrupted
 from frame_harness.base.parent import die_with_parent
 from frame_harness.base.record import Record
 from frame_harness.judge.evidence import Outcome, RunKey, Trouble
 
 _SAY, _DONE, _TROUBLE = b"s", b"d", b"t"
-_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ANY_NUMBER: Final = 1 << 30
 
 R = TypeVar("R", bound=Record)
@@ -63,7 +63,7 @@ def in_processes(
                 ended += _next_messages(open_, kind, say)
             ours, theirs = context.Pipe(duplex=False)
             # Python ignores what a handler raises while it forks: Ctrl-C would be lost.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
             try:
                 process = context.Process(target=_work, args=(job, theirs, parent, before), daemon=True)
                 process.start()
@@ -123,14 +123,15 @@ def _work(job: Job[R], connection: Connection, parent: int, signals: set[signal.
     if os.getppid() != parent:
         return  # it ended before this process began
     die_with_parent(parent)
-    try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
-        result = job.do(lambda words: connection.send_bytes(_SAY + words.encode()))
-        connection.send_bytes(_DONE + msgspec.json.encode(result))
-    except KeyboardInterrupt:
-        pass  # the parent hears it, too
-    except HarnessError as error:
-        connection.send_bytes(_TROUBLE + msgspec.json.encode(trouble_of_a_build(job.run, error)))
+
+    def do() -> None:
+        try:
+            result = job.do(lambda words: connection.send_bytes(_SAY + words.encode()))
+            connection.send_bytes(_DONE + msgspec.json.encode(result))
+        except HarnessError as error:
+            connection.send_bytes(_TROUBLE + msgspec.json.encode(trouble_of_a_build(job.run, error)))
+
+    until_interrupted(do, signals)
 
 
 def trouble_of_a_build(key: RunKey, error: HarnessError) -> Trouble:

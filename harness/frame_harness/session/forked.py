@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
+from frame_harness.base.interruption import STOPPING
 from frame_harness.base.parent import die_with_parent
 from frame_harness.judge.evidence import RunKey, Trouble
 from frame_harness.session import results
@@ -29,8 +30,6 @@ from frame_harness.session.runs import WorkerOutput
 from frame_harness.session.schedule import Assignment, Schedule
 from frame_harness.session.session import Session
 from frame_harness.session.units import make, units_of
-
-_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 # What a worker says.
@@ -137,7 +136,7 @@ class ForkedWorkers:
         context = multiprocessing.get_context("fork")
         ours, theirs = context.Pipe()
         # Python ignores what a handler raises while it forks: Ctrl-C would be lost.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             work = (self, theirs, os.getpid(), before)
             process = context.Process(target=_work, args=work, daemon=True)

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from typing import Final
 
+from frame_harness.base.interruption import STOPPING
 from frame_harness.base.parent import die_with_parent
 from frame_harness.watching.content import Place
 
@@ -48,7 +49,7 @@ class FileEvents:
 def _look(place: Place, saw: Connection, parent: int) -> None:
     from watchfiles import watch  # noqa: PLC0415  in this process alone
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)  # the parent ends it
     die_with_parent(parent)
     polling: bool | None = None

@@ -12,13 +12,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import IO, Final
 
+from frame_harness.base.interruption import STOPPING, until_interrupted
 from frame_harness.base.parent import die_with_parent, end_children
 from frame_harness.watching.messages import Said, Tell, read, written
 
 GRACE_S: Final = 5.0
 """For a round that is told to stop: it ends its guests and its compiler, and removes its files."""
 _LAST_LINES: Final = 20
-_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Round:
@@ -89,7 +89,7 @@ class Round:
 @contextlib.contextmanager
 def unstopped() -> Iterator[set[signal.Signals]]:
     """Put off Ctrl-C: Python ignores what a handler raises while it forks, and half an end is none."""
-    before = {signal.Signals(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)}
+    before = {signal.Signals(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)}
     try:
         yield before
     finally:
@@ -111,8 +111,4 @@ def _work(
     nowhere = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nowhere, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    for number in _STOPPING:
-        signal.signal(number, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, signals)
-    with contextlib.suppress(KeyboardInterrupt):  # it was told to stop
-        work(lambda message: connection.send_bytes(written(message)))
+    until_interrupted(lambda: work(lambda message: connection.send_bytes(written(message))), signals)
