@@ -5,6 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.judge.evidence import (
     CheckResult,
     DumpEvidence,
@@ -56,7 +57,7 @@ def healthy_run(key: RunKey) -> RunEvidence:
         selftest=SelftestEvidence(plan=9, passed=9, failed=0),
         planned=tuple(CHECKS),
         finished=tuple(CHECKS),
-        invariants={"free frames are unused": 32000},
+        invariants=dict.fromkeys(FRAME_METADATA.invariants, 32000),
         duration_s=2.5,
     )
 

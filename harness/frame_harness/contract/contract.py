@@ -37,6 +37,7 @@ class Contract:
         adapter: absolute path of the Rust file that the shim is built with in place of the one for frame
             metadata: it brings what the module needs around it, and a console command for each method. None
             for frame metadata.
+        dumped: the guest prints its slots when asked; what it prints has to be what its RAM holds.
         explanations: dotted path of the folder whose TOML files explain the clauses; None for none.
     """
 
@@ -51,6 +52,7 @@ class Contract:
     invariants: Invariants[Any, Any, Any]
     table: TablePromise
     adapter: str | None = None
+    dumped: bool = False
     explanations: str | None = None
 
     def path_of(self, method: Method) -> str:

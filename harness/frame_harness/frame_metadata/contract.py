@@ -21,5 +21,6 @@ FRAME_METADATA: Final = Contract(
     versions=VERSIONS,
     invariants=INVARIANTS,
     table=TablePromise("ARRAY-02", "init_metadata_array"),
+    dumped=True,
     explanations="frame_harness.frame_metadata.explanations",
 )

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clauses
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence, RunKey, Witness
+from frame_harness.contract.contract import Contract
+from frame_harness.contract.versions import lacking
+from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunEvidence, RunKey, Witness
 from frame_harness.judge.exit_codes import Kind
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -29,7 +31,7 @@ _MISMATCH = {
 _SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
 _BROKEN_OFF = {Outcome.CRASHED: Kind.CRASH, Outcome.TIMEOUT: Kind.TIMEOUT, Outcome.ERROR: Kind.ERROR}
 _UNASKED = (Outcome.SKIPPED, Outcome.ABSENT)
-_UNREAD = ("layout-unread", "no-selftest", "no-invariants")
+_UNREAD = ("layout-unread", "no-selftest", "no-invariants", "invariants-missing", "no-dump")
 """Codes of what a run lacks when it broke off before its first check."""
 
 
@@ -163,6 +165,13 @@ def dumps_are_whole(run: RunEvidence) -> Iterator[Reason]:
         yield Reason(kind=Kind.FAIL, code="dump-witness", message=message, run=run.run)
 
 
+def dump_was_compared(run: RunEvidence, evidence: Evidence, contract: Contract) -> Iterator[Reason]:
+    """Where a guest prints its slots, it was asked to: else the console says nothing about them."""
+    if contract.dumped and run.dumps.requested < 1 and not _memory_is_broken(run, evidence):
+        message = "dumps: none requested, so the console was never compared with guest RAM"
+        yield Reason(kind=Kind.NO_TESTS, code="no-dump", message=message, run=run.run)
+
+
 def selftest_is_complete(run: RunEvidence) -> Iterator[Reason]:
     test = run.selftest
     if test.plan < 1:
@@ -212,6 +221,32 @@ def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
         if frames < 1:
             message = f"invariant: {name}: evaluated on {frames} frames"
             yield Reason(kind=Kind.NO_TESTS, code="empty-invariant", message=message, run=run.run)
+
+
+def every_invariant_was_evaluated(
+    run: RunEvidence, evidence: Evidence, contract: Contract
+) -> Iterator[Reason]:
+    """All that the contract has, but for those that speak of what this version lacks."""
+    if not run.invariants or _memory_is_broken(run, evidence):
+        return
+    missing = [
+        id_
+        for id_, invariant in contract.invariants.items()
+        if id_ not in run.invariants
+        and not lacking(contract.versions.of_clauses(invariant.clauses), evidence.lacks)
+    ]
+    if missing:
+        message = f"invariants: {len(missing)} of {len(contract.invariants)} not evaluated: "
+        message += ", ".join(missing)
+        yield Reason(kind=Kind.NO_TESTS, code="invariants-missing", message=message, run=run.run)
+
+
+def _memory_is_broken(run: RunEvidence, evidence: Evidence) -> bool:
+    """Whether memory as a whole was found broken before the first check: then nothing more is read of it."""
+    return run.layout.dwarf is Witness.DIFFERS or any(
+        result.run == run.run and result.level is Level.MEMORY and result.outcome is Outcome.VIOLATED
+        for result in evidence.checks
+    )
 
 
 def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
@@ -281,6 +316,10 @@ _OF_A_BOOTED_RUN: tuple[Callable[[RunEvidence], Iterator[Reason]], ...] = (
     selftest_is_complete,
     invariants_saw_frames,
 )
+_OF_A_BOOTED_RUN_OF_A_CONTRACT: tuple[Callable[[RunEvidence, Evidence, Contract], Iterator[Reason]], ...] = (
+    dump_was_compared,
+    every_invariant_was_evaluated,
+)
 _OF_ALL: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
     troubles,
     subject_is_identified,
@@ -293,11 +332,11 @@ _OF_ALL: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
 )
 
 
-def reasons_against(evidence: Evidence, clauses: Clauses) -> Iterator[Reason]:
+def reasons_against(evidence: Evidence, contract: Contract) -> Iterator[Reason]:
     """Everything but violated clauses that stands against a PASS."""
     for of_all in _OF_ALL:
         yield from of_all(evidence)
-    yield from every_check_speaks_of_the_contract(evidence, clauses)
+    yield from every_check_speaks_of_the_contract(evidence, contract.clauses)
     for run in evidence.runs:
         results = tuple(result for result in evidence.checks if result.run == run.run)
         if never_needed(run, results):
@@ -306,22 +345,24 @@ def reasons_against(evidence: Evidence, clauses: Clauses) -> Iterator[Reason]:
         if not stopped_at_layout(run):
             yield from plan_is_complete(run, results)
             yield from plan_names_every_clause(run, evidence)
-        yield from _against_run(run, evidence)
+        yield from _against_run(run, evidence, contract)
 
 
-def reasons_against_runs(evidence: Evidence) -> Iterator[Reason]:
+def reasons_against_runs(evidence: Evidence, contract: Contract) -> Iterator[Reason]:
     """What stands against a PASS whatever the checks say: of subject, images, guests, witnesses."""
     yield from troubles(evidence)
     for run in evidence.runs:
-        yield from _against_run(run, evidence)
+        yield from _against_run(run, evidence, contract)
 
 
-def _against_run(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
+def _against_run(run: RunEvidence, evidence: Evidence, contract: Contract) -> Iterator[Reason]:
     reasons = list(run_is_identified(run, evidence))
     reasons += layout_witnesses_agree(run)
     if not stopped_at_layout(run):
         for of_run in _OF_A_BOOTED_RUN:
             reasons += of_run(run)
+        for of_contract in _OF_A_BOOTED_RUN_OF_A_CONTRACT:
+            reasons += of_contract(run, evidence, contract)
     if any(trouble.run == run.run and trouble.outcome in _BROKEN_OFF for trouble in evidence.errors):
         # The trouble stands against a PASS already, and says why nothing of this was read.
         reasons = [reason for reason in reasons if reason.code not in _UNREAD]

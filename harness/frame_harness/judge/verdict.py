@@ -54,7 +54,7 @@ def judge(
     """
     clauses = {id_: _judge_clause(clause, evidence, baseline) for id_, clause in contract.clauses.items()}
     reasons = [
-        *reasons_against(evidence, contract.clauses),
+        *reasons_against(evidence, contract),
         *_violations(evidence, baseline),
         *_unjudged(clauses, _unexplained(required, evidence)),
     ]
@@ -72,9 +72,9 @@ def _interrupted(evidence: Evidence) -> Reason:
     return Reason(kind=Kind.INTERRUPTED, code="interrupted", message=message)
 
 
-def judge_runs(evidence: Evidence) -> tuple[Reason, ...]:
+def judge_runs(evidence: Evidence, contract: Contract) -> tuple[Reason, ...]:
     """What stands against tests that all passed, worst first, where nobody planned them."""
-    reasons = [*reasons_against_runs(evidence), *_violations(evidence, EMPTY)]
+    reasons = [*reasons_against_runs(evidence, contract), *_violations(evidence, EMPTY)]
     return _promote(Verdict(), reasons).reasons
 
 

@@ -168,7 +168,7 @@ class Session:
             self.evidence = replace(self._seen.of_the_plan(), coverage=self.coverage)
             return
         if self._seen.ledgers:
-            self.reasons = judge_runs(self._seen.of_the_runs())
+            self.reasons = judge_runs(self._seen.of_the_runs(), self.request.subject.contract)
         if self.archive is not None:
             seen = self._seen.of_the_plan()
             contents = contents_of(seen, self.request.subject, self.images, self.notes)

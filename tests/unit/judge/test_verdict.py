@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.judge.evidence import (
     DumpEvidence,
     Evidence,
     EvidenceError,
     GuestExits,
     LayoutEvidence,
+    Level,
     Outcome,
     RunKey,
     SelftestEvidence,
@@ -50,6 +52,9 @@ INFORMATIVE = frozenset({
     "commands", "console_tail", "backtrace", "function", "calls", "level", "incidental", "case",
     "guests_put_back",
 })  # fmt: skip
+
+
+NO_DUMPS = DumpEvidence(requested=0, whole=0)
 
 
 def layout(dwarf: str, guest_bytes: str) -> LayoutEvidence:
@@ -211,6 +216,9 @@ EXITS = GuestExits(expected=GuestEnd.PASS, got=GuestEnd.PASS, count=3)
         (GuestEnd.RESET, Kind.CRASH),
         (GuestEnd.UNEXPECTED, Kind.CRASH),
         (GuestEnd.TIMEOUT, Kind.TIMEOUT),
+        (GuestEnd.CONTRADICTION, Kind.CRASH),
+        (GuestEnd.UNKNOWN, Kind.CRASH),
+        (GuestEnd.KILLED, Kind.ERROR),
         (GuestEnd.SIGNALED, Kind.ERROR),
         (GuestEnd.REFUSED, Kind.ERROR),
     ],
@@ -236,6 +244,7 @@ def test_an_end_that_no_guest_writes_may_not_be_expected(status: GuestEnd) -> No
         ({"planned": (TABLE,)}, Kind.ERROR, "plan"),
         ({"image_sha256": ""}, Kind.ERROR, "image"),
         ({"subject_sha256": "2f" * 32}, Kind.ERROR, "subject-changed"),
+        ({"dumps": NO_DUMPS}, Kind.NO_TESTS, "no-dump"),
         ({"dumps": DumpEvidence(requested=3, whole=2)}, Kind.ERROR, "dumps"),
         ({"dumps": DumpEvidence(requested=2, whole=2, contradicted=1)}, Kind.FAIL, "dump-witness"),
         ({"selftest": SelftestEvidence(plan=0, passed=0, failed=0)}, Kind.NO_TESTS, "no-selftest"),
@@ -244,6 +253,7 @@ def test_an_end_that_no_guest_writes_may_not_be_expected(status: GuestEnd) -> No
         ({"selftest": SelftestEvidence(plan=9, passed=10, failed=-1)}, Kind.ERROR, "selftest-incomplete"),
         ({"invariants": {}}, Kind.NO_TESTS, "no-invariants"),
         ({"invariants": {"links": 0}}, Kind.NO_TESTS, "empty-invariant"),
+        ({"invariants": {"A-SLOT-ADDRESS": 90}}, Kind.NO_TESTS, "invariants-missing"),
         ({"layout": layout("DIFFERS", "EQUAL")}, Kind.FAIL, "layout"),
         (
             {"layout": layout("EQUAL", "DIFFERS")},
@@ -266,6 +276,28 @@ def test_each_fact_of_a_run_is_needed(fields: dict[str, Any], kind: Kind, code: 
     verdict = judge(with_run(healthy(), DEV, **fields))
     assert verdict.kind is kind
     assert code in codes(verdict)
+
+
+@pytest.mark.parametrize("missing", FRAME_METADATA.invariants)
+def test_pass_needs_each_invariant_of_the_contract(missing: str) -> None:
+    others = {id_: 32000 for id_ in FRAME_METADATA.invariants if id_ != missing}
+    evidence = with_run(healthy(), DEV, invariants=others)
+    [reason] = judge(evidence).reasons
+    assert (reason.kind, reason.code) == (Kind.NO_TESTS, "invariants-missing")
+    assert reason.message == f"invariants: 1 of {len(FRAME_METADATA.invariants)} not evaluated: {missing}"
+    clauses = FRAME_METADATA.invariants[missing].clauses
+    lacks = FRAME_METADATA.versions.of_clauses(clauses)[:1]
+    in_older = replace(evidence, lacks=lacks)
+    assert (judge(in_older).kind is Kind.PASS) == bool(lacks), "a version without what it speaks of"
+
+
+def test_what_is_missing_is_not_told_where_memory_was_broken_from_the_start() -> None:
+    evidence = with_run(healthy(), DEV, invariants={"A-SLOT-ADDRESS": 90}, dumps=NO_DUMPS)
+    assert codes(judge(evidence)) == {"invariants-missing", "no-dump"}
+    broken = with_outcome(evidence, TABLE, Outcome.VIOLATED, DEV, level=Level.MEMORY)
+    assert codes(judge(broken)) == {"violation"}
+    elsewhere = with_outcome(evidence, TABLE, Outcome.VIOLATED, RELEASE, level=Level.MEMORY)
+    assert codes(judge(elsewhere)) == {"violation", "invariants-missing", "no-dump"}
 
 
 def test_a_missing_run_is_an_error() -> None:
