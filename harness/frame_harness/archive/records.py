@@ -111,6 +111,8 @@ class GuestRecord(Record, frozen=True, kw_only=True):
         commands_of_others: how many of `commands`, the first ones, other checks sent to the same guest.
         registers: lines about every CPU.
         backtrace: innermost first, where it crashed or was stopped.
+        console_bytes: of the console, when this was written: a position in its transcript.
+        events: that QEMU's monitor had reported by then, oldest first, each in a line.
         frames: physical addresses of the frames concerned, that of the finding first.
         console, script, commands_file: transcript, shell script that starts it again, its commands.
         before: memory before the last command that changed a slot, or that the guest did not survive.
@@ -131,6 +133,8 @@ class GuestRecord(Record, frozen=True, kw_only=True):
     commands_of_others: Count = 0
     registers: tuple[str, ...] = ()
     backtrace: tuple[str, ...] = ()
+    console_bytes: Count = 0
+    events: tuple[str, ...] = ()
     frames: tuple[Count, ...] = ()
     console: str = ""
     script: str = ""

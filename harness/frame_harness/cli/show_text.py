@@ -90,7 +90,10 @@ def entry_parts(entry: Shown, archive: Archive) -> Iterator[RenderableType]:
         if guest.backtrace:
             yield _section("backtrace", guest.backtrace)
         yield _section("registers", [line for line in guest.registers if not line.startswith(_WIDE)])
-        yield _section("console", failure.console.splitlines()[-MOST_LINES:])
+        if guest.events:
+            yield _section("QEMU", guest.events[-MOST_LINES:])
+        title = f"console, up to byte {guest.console_bytes}" if guest.console_bytes else "console"
+        yield _section(title, failure.console.splitlines()[-MOST_LINES:])
     yield from _memory(failure)
     if failure.notes:
         yield _section("not kept", failure.notes)

@@ -20,6 +20,7 @@ from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.remains import Remains
 from frame_harness.image.image import Image
 from frame_harness.machine.guest import live_guests
+from frame_harness.machine.monitor_event import MonitorEvent, monitor_events
 
 T = TypeVar("T")
 Reader = Callable[[], MemoryState]
@@ -35,6 +36,8 @@ class Taken:
         state: its memory, without ranges, which only a guest can tell; None where it could not be read.
         left_out: how many commands before `sent` are not known any more.
         of_others: how many of `sent` other checks sent, that had the guest before.
+        console_bytes: that had come by then, those that are not kept any more included.
+        events: that QEMU's monitor had reported by then.
         died: it did not survive its last command.
         notes: what could not be read, and why.
     """
@@ -48,6 +51,8 @@ class Taken:
     of_others: int = 0
     registers: tuple[str, ...] = ()
     backtrace: tuple[str, ...] = ()
+    console_bytes: int = 0
+    events: tuple[MonitorEvent, ...] = ()
     pfns: NDArray[np.int64] = field(default_factory=no_pfns)
     state: MemoryState | None = None
     payload: Payload = NO_PAYLOAD
@@ -82,6 +87,8 @@ def take(guest: BootedGuest, read: Reader, found_on: int | None, error: BaseExce
     if isinstance(failure, GuestFailure):
         taken.backtrace = failure.backtrace
     taken.registers = taken.tried("registers", lambda: _registers(guest)) or ()
+    taken.console_bytes = guest.channel.transcript.n_received
+    taken.events = taken.tried("events", lambda: monitor_events(guest.guest.events())) or ()
     taken.state = taken.tried("memory", lambda: read().copied())
     n_frames = taken.state.n_frames if taken.state is not None else guest.frames
     taken.pfns = frames_concerned(found_on, sent, n_frames)
@@ -95,6 +102,7 @@ def take_remains(left: Remains, error: BaseException | None) -> Taken:
     taken = Taken(
         left.image, left.argv, tuple(left.transcript.lines()), sent=sent, registers=left.registers, died=True,
         left_out=left.log.n_sent - len(sent) if left.log else 0,
+        console_bytes=left.transcript.n_received, events=left.events,
     )  # fmt: skip
     if isinstance(error, GuestFailure):
         taken.backtrace = error.backtrace

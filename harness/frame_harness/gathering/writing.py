@@ -50,6 +50,8 @@ def write_guest(
         commands_of_others=taken.of_others,
         registers=taken.registers,
         backtrace=taken.backtrace,
+        console_bytes=taken.console_bytes,
+        events=tuple(map(str, taken.events)),
         frames=tuple(pfn << 12 for pfn in taken.pfns.tolist()),
         console=_write(place / CONSOLE, "".join(_console(taken)), folder),
         script=_script(archive, place, folder, taken),

@@ -17,6 +17,7 @@ from frame_harness.image.image import Image
 from frame_harness.machine.deadline import LimitReached
 from frame_harness.machine.exit_status import ExitStatus
 from frame_harness.machine.guest import Guest, live_guests
+from frame_harness.machine.monitor_event import monitor_events
 from frame_harness.machine.vcpu import VcpuState
 
 _PANIC_MACHINERY = ("core::panicking::", "core::result::unwrap_failed", "core::option::unwrap_failed")
@@ -68,6 +69,8 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             registers=tuple(
                 line for vcpu in error.report.vcpus for line in (vcpu.describe(), f"  {vcpu.essentials()}")
             ),
+            console_bytes=channel.transcript.n_received,
+            events=monitor_events(guest.events()),
         )
     if isinstance(error, console.CrashReported):
         status, _, _ = _reap(guest, channel)
@@ -78,11 +81,16 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             console_tail=tail,
             backtrace=_without_recursion(symbolized(error.report, image), error.report),
             registers=_registers(error.report),
+            console_bytes=channel.transcript.n_received,
+            events=monitor_events(guest.events()),
         )
     if isinstance(error, console.GuestGone):
         status, _, _ = _reap(guest, channel)
         if status.kind in _CRASHES:
-            return GuestCrashed("guest gone", detail=status.describe(), status=status.kind, console_tail=tail)
+            return GuestCrashed(
+                "guest gone", detail=status.describe(), status=status.kind, console_tail=tail,
+                console_bytes=channel.transcript.n_received, events=monitor_events(guest.events()),
+            )  # fmt: skip
         return HarnessError("guest gone", detail=status.describe(), evidence=status.stderr_tail)
     return error
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from frame_harness.base.errors import HarnessError, ProtocolError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.judge.diagrams import Diagram
+from frame_harness.machine.monitor_event import MonitorEvent
 
 
 class SubjectPanic(Exception):
@@ -83,6 +84,8 @@ class GuestFailure(HarnessError):
         console_tail: the last lines of the transcript.
         backtrace: symbolized return addresses, innermost first.
         registers: of every CPU, where the guest was stopped.
+        console_bytes: how many bytes of the console had come by then: where in the transcript it ended.
+        events: that QEMU's monitor had reported by then, oldest first.
     """
 
     def __init__(
@@ -94,13 +97,15 @@ class GuestFailure(HarnessError):
         console_tail: tuple[str, ...] = (),
         backtrace: tuple[str, ...] = (),
         registers: tuple[str, ...] = (),
+        console_bytes: int = 0,
+        events: tuple[MonitorEvent, ...] = (),
     ) -> None:
         # A crash report is told decoded, by registers and backtrace.
         printed = [line for line in console_tail if not (backtrace and line.startswith("!"))]
         seen = [*registers, *backtrace, *(f"console: {line}" for line in printed)]
         super().__init__(what, detail=detail, evidence="\n".join(seen))
         self.status, self.console_tail, self.backtrace = status, console_tail, backtrace
-        self.registers = registers
+        self.registers, self.console_bytes, self.events = registers, console_bytes, events
 
 
 class GuestCrashed(GuestFailure):

@@ -12,6 +12,7 @@ from frame_harness.console.transcript import Transcript
 from frame_harness.guest.command_log import CommandLog
 from frame_harness.image.image import Image
 from frame_harness.machine.guest import Guest
+from frame_harness.machine.monitor_event import MonitorEvent, monitor_events
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,7 @@ class Remains:
     Attributes:
         registers: of every CPU, as QEMU printed them; empty where it could not.
         log: of its commands; None of one that never came to its prompt.
+        events: that QEMU's monitor reported.
     """
 
     image: Image
@@ -28,6 +30,7 @@ class Remains:
     transcript: Transcript
     registers: tuple[str, ...]
     log: CommandLog | None
+    events: tuple[MonitorEvent, ...] = ()
 
 
 _LEFT: Final[WeakKeyDictionary[HarnessError, Remains]] = WeakKeyDictionary()
@@ -40,7 +43,9 @@ def leave(
     """Keep what is left of a guest as long as somebody has the error that tells of its end."""
     text = guest.timeout.registers if guest.timeout else ""
     lines = tuple(text.replace("\r", "").splitlines())
-    _LEFT[error] = Remains(image, tuple(guest.argv), channel.transcript, lines, log)
+    _LEFT[error] = Remains(
+        image, tuple(guest.argv), channel.transcript, lines, log, monitor_events(guest.events())
+    )
 
 
 def leave_guest(error: HarnessError, guest: object) -> None:

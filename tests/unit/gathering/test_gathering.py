@@ -139,6 +139,9 @@ def test_a_guest_that_crashed_leaves_its_memory_and_what_was_before(
     guest = failure.guests[-1]
     assert (guest.changed_by, guest.commands[-1].reply) == ("crash panic", "")
     assert guest.backtrace and "panic" in failure.console
+    assert guest.console_bytes == crash.value.console_bytes >= len("".join(kernel.console_tail())) > 0
+    assert guest.events == tuple(map(str, crash.value.events))
+    assert guest.events[0].startswith("RESUME at ")
     assert failure.before is not None and failure.after is not None
     assert failure.before.slots["refcount"][paddr >> 12] == failure.after.slots["refcount"][paddr >> 12] == 1
 
@@ -155,6 +158,9 @@ def test_a_guest_that_hangs_leaves_the_registers_of_its_cpu(
     gathered.ended(2, KEY, ())
     failure = left(tmp_path)
     assert any("HLT=" in line for line in failure.guests[-1].registers)
+    assert failure.guests[-1].console_bytes == hang.value.console_bytes > 0
+    assert [event.name for event in hang.value.events][:1] == ["RESUME"]
+    assert failure.guests[-1].events == tuple(map(str, hang.value.events))
     assert [one.line for one in failure.guests[-1].commands] == ["crash hang"]
     assert failure.after is None and failure.notes
 

@@ -32,3 +32,7 @@ def test_crash_is_called_by_its_name(kind: str) -> None:
             kernel.call("crash", kind)
         assert words in str(crash.value)
         assert crash.value.status is status
+        reasons = [event.reason for event in crash.value.events if event.name == "SHUTDOWN"]
+        assert reasons == (["guest-reset"] if status is GuestEnd.RESET else [])
+        received = kernel.channel.transcript.n_received
+        assert 0 < crash.value.console_bytes <= received, "where in the transcript it crashed"

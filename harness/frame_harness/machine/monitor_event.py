@@ -1,0 +1,51 @@
+"""What QEMU's monitor reported without being asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+_MICROSECONDS = 1_000_000
+
+
+class MonitorEvent(NamedTuple):
+    """An event of the QEMU Machine Protocol (QEMU 7.2, qapi/run-state.json).
+
+    Attributes:
+        name: such as `SHUTDOWN`, `RESET`, `STOP`, `GUEST_PANICKED`.
+        reason: what QEMU gives as the cause, such as `guest-reset`; empty where it gives none.
+        at: by the host's clock; None where QEMU does not tell.
+    """
+
+    name: str
+    reason: str = ""
+    at: datetime | None = None
+
+    def __str__(self) -> str:
+        reason = f" {self.reason}" if self.reason else ""
+        at = f" at {self.at.isoformat(timespec='milliseconds')}" if self.at else ""
+        return f"{self.name}{reason}{at}"
+
+
+def monitor_events(events: Iterable[Mapping[str, Any]]) -> tuple[MonitorEvent, ...]:
+    """Read events as the monitor sends them; what they lack stays empty."""
+    return tuple(
+        MonitorEvent(
+            str(event.get("event", "")), str(_table(event.get("data")).get("reason", "")), _time(event)
+        )
+        for event in events
+    )
+
+
+def _time(event: Mapping[str, Any]) -> datetime | None:
+    stamp = _table(event.get("timestamp"))
+    seconds, fraction = stamp.get("seconds", -1), stamp.get("microseconds", 0)
+    # {"seconds": -1, "microseconds": -1}: QEMU could not read its clock
+    if not isinstance(seconds, int) or not isinstance(fraction, int) or seconds < 0:
+        return None
+    return datetime.fromtimestamp(seconds + fraction / _MICROSECONDS, UTC)
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
