@@ -90,7 +90,7 @@ def test_a_panic_that_was_to_halt_the_guest_is_a_crash(tmp_path: Path) -> None:
         kernel.call("onpanic halt")
         with pytest.raises(GuestCrashed, match="the console asked for a panic") as crash:
             kernel.call("crash panic")
-    assert any("commands::crash::crash" in line for line in crash.value.backtrace)
+    assert any("commands::crash::crash" in line.text for line in crash.value.backtrace)
 
 
 def test_a_stack_that_runs_over_is_called_that(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_stack_that_runs_over_is_called_that(tmp_path: Path) -> None:
     ):
         kernel.call("crash stack")
     assert "(recursion through kernel_shim::commands::crash::overflow)" in crash.value.summary
-    assert crash.value.backtrace[-1].endswith("more calls")
+    assert crash.value.backtrace[-1].text.endswith("more calls")
 
 
 def test_a_stack_of_another_cpu_that_runs_over_is_called_that(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def _but_for_poison(slot: Any) -> int:
 def _meaning(name: str, value: int, image: Image) -> str:
     match name:
         case "vtable":
-            return "none" if value == 0 else image.symbolize(value)
+            return "none" if value == 0 else str(image.symbolize(value))
         case "flags":
             return bits_in_words(value, FLAGS)
         case "guard":

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import HarnessError
 from frame_harness.concurrency.recording import Recorder, Recording
 from frame_harness.concurrency.smp import Cpus, Job
-from frame_harness.guest.backtrace import short_place
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
@@ -311,7 +310,7 @@ class Turns:
         return self.kernel.bytes_at(instruction.vaddr, LONGEST).tobytes()
 
     def _name(self, vaddr: int) -> str:
-        return short_place(self.kernel.image.symbolize(vaddr))
+        return self.kernel.image.symbolize(vaddr).place
 
     def _endless(self) -> HarnessError:
         return NotEvaluated(

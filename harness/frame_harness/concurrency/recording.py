@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.frame_metadata.layouts import META_SLOT
-from frame_harness.guest.backtrace import short_place
 from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.diagrams import Interleaving, SlotAccess
 from frame_harness.machine.debugger import Debugger
@@ -180,4 +179,4 @@ class Recorder:
             return b""
 
     def _place(self, vaddr: int) -> str:
-        return short_place(self._kernel.image.symbolize(vaddr))
+        return self._kernel.image.symbolize(vaddr).place

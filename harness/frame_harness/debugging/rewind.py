@@ -55,9 +55,9 @@ def last_write(folder: Path, note: Recording, image: Image, field: str, frame: i
     if not first:
         return LastWrite(about, field, vaddr, None)
     last = first[-1]
-    callers = tuple(shortened(image.symbolize(caller), image) for caller in last.callers)
+    callers = tuple(shortened(str(image.symbolize(caller)), image) for caller in last.callers)
     return LastWrite(
-        about, field, vaddr, last, len(first), _during(note, last), image.symbolize(last.vaddr),
+        about, field, vaddr, last, len(first), _during(note, last), str(image.symbolize(last.vaddr)),
         _chain(image, last.vaddr), callers,
     )  # fmt: skip
 

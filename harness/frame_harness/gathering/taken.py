@@ -14,6 +14,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.console.transcript import TimedLine
 from frame_harness.frame_metadata.memory_state import MemoryState, no_pfns
 from frame_harness.gathering.frames import frames_concerned, payload_of
+from frame_harness.guest.backtrace import Backtrace
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.command_log import Sent
 from frame_harness.guest.errors import GuestFailure
@@ -50,7 +51,7 @@ class Taken:
     left_out: int = 0
     of_others: int = 0
     registers: tuple[str, ...] = ()
-    backtrace: tuple[str, ...] = ()
+    backtrace: Backtrace = ()
     console_bytes: int = 0
     events: tuple[MonitorEvent, ...] = ()
     pfns: NDArray[np.int64] = field(default_factory=no_pfns)

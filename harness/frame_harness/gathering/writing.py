@@ -16,6 +16,7 @@ from frame_harness.console.protocol import quote_line
 from frame_harness.gathering.qemu_script import script
 from frame_harness.gathering.replay import Played
 from frame_harness.gathering.taken import Taken
+from frame_harness.guest.backtrace import texts
 
 CONSOLE: Final = "console.log"
 SCRIPT: Final = "qemu.sh"
@@ -49,7 +50,7 @@ def write_guest(
         commands_left_out=taken.left_out,
         commands_of_others=taken.of_others,
         registers=taken.registers,
-        backtrace=taken.backtrace,
+        backtrace=texts(taken.backtrace),
         console_bytes=taken.console_bytes,
         events=tuple(map(str, taken.events)),
         frames=tuple(pfn << 12 for pfn in taken.pfns.tolist()),

@@ -1,52 +1,60 @@
-"""Follows the frame pointers of a stopped guest through its RAM; reads the lines that come of it."""
+"""Follows the frame pointers of a stopped guest through its RAM; says what comes of it line by line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import KERNEL_VMA
+from frame_harness.image.code_at import CodeAt
 from frame_harness.machine.ram import GuestRam
 
 DEEPEST = 32  # calls; a chain that is longer is none
 HIGHER_HALF = 1 << 63
 
 Read = Callable[[int], int | None]
-# kernel_shim::memory::frame::init_metadata_array+0x1b (/home/me/frame.rs:493)
-# kernel_shim::memory::frame::init_metadata_array in kernel_shim::memory::init+0x132 (/home/me/frame.rs:493)
-_LINE: Final = re.compile(r"(?P<function>.+?)(?: in .+)?(?:\+0x[0-9a-f]+)? \((?P<file>.+):(?P<line>\d+)\)")
 
 
-class CodeLine(NamedTuple):
-    """One line of a backtrace: the function that the source line belongs to."""
+@dataclass(frozen=True)
+class BacktraceLine:
+    """One line of a backtrace.
 
-    function: str
-    file: str
-    line: int
+    Attributes:
+        text: for people, with short paths.
+        code: of the call; None of a line that is no call, such as the name of a CPU.
+    """
 
-    @property
-    def in_module(self) -> str:
-        """The function's path in the frame module: `MetaSlot::inc_ref`; empty elsewhere."""
-        # kernel_shim::memory::buddy::<impl …::Slot for kernel_shim::memory::frame::MetaSlot>::clear_flag_bits
-        place, implemented, _ = self.function.partition("::<impl ")
-        if implemented and "memory::frame::" not in f"{place}::":
-            return ""
-        _, module, path = re.sub(r"[<>]", "", self.function).rpartition("memory::frame::")
-        return path if module else ""
+    text: str
+    code: CodeAt | None = None
+
+    def __str__(self) -> str:
+        return self.text
 
 
-def code_line(text: str) -> CodeLine | None:
-    """Read a line of a symbolized backtrace; None for one without a source line."""
-    found = _LINE.fullmatch(text)
-    return CodeLine(found["function"], found["file"], int(found["line"])) if found else None
+Backtrace = tuple[BacktraceLine, ...]
+"""Innermost call first."""
 
 
-def short_place(text: str) -> str:
-    """A line of a symbolized backtrace as `file:line`, or as it is where it has no source line."""
-    found = code_line(text)
-    return f"{found.file}:{found.line}" if found else text
+def texts(backtrace: Backtrace) -> tuple[str, ...]:
+    """The lines as people read them."""
+    return tuple(line.text for line in backtrace)
+
+
+def calls(backtrace: Iterable[BacktraceLine]) -> list[CodeAt]:
+    """The calls of which the source line is known, innermost first."""
+    return [line.code for line in backtrace if line.code is not None and line.code.line]
+
+
+def path_in_module(function: str) -> str:
+    """A function's path in the frame module: `MetaSlot::inc_ref`; empty elsewhere."""
+    # kernel_shim::memory::buddy::<impl …::Slot for kernel_shim::memory::frame::MetaSlot>::clear_flag_bits
+    place, implemented, _ = function.partition("::<impl ")
+    if implemented and "memory::frame::" not in f"{place}::":
+        return ""
+    _, module, path = re.sub(r"[<>]", "", function).rpartition("memory::frame::")
+    return path if module else ""
 
 
 def reader(ram: GuestRam, hhdm: int | None) -> Read:

@@ -31,6 +31,7 @@ from frame_harness.guest.remains import leave
 from frame_harness.guest.reply import Reply, checked
 from frame_harness.guest.request import argument, grouped
 from frame_harness.guest.view import GuestAddresses, Region
+from frame_harness.image.code_at import CodeAt
 from frame_harness.image.image import Image
 from frame_harness.image.room import require_room
 from frame_harness.machine.definition import Machine
@@ -110,7 +111,7 @@ class BootedGuest:
         counts_instructions: bool = False,
         logs: TranslationLogs | None = None,
         records_input: bool = False,
-        hung_before: Callable[[str], bool] | None = None,
+        hung_before: Callable[[CodeAt], bool] | None = None,
     ) -> Self:
         """Start QEMU and wait for the prompt.
 
@@ -128,7 +129,7 @@ class BootedGuest:
             counts_instructions: the time stamp counter ticks once for each instruction; one CPU, TCG.
             logs: where QEMU is to log the code that it translates.
             records_input: QEMU records what the guest gets from outside; nothing of it may be lost.
-            hung_before: tells of a line of a backtrace whether guests hung there; one that stays there is
+            hung_before: tells of an address of the text whether guests hung there; one that stays there is
                 given less time.
         Raises:
             GuestCrashed, GuestTimeout: it did not come to the prompt.
@@ -354,6 +355,6 @@ class BootedGuest:
         self.finish()
 
 
-def hung_at(image: Image, hung_before: Callable[[str], bool] | None) -> Callable[[int], bool] | None:
-    """What tells of an address whether guests hung there, from what tells it of a line of a backtrace."""
+def hung_at(image: Image, hung_before: Callable[[CodeAt], bool] | None) -> Callable[[int], bool] | None:
+    """What tells of an address whether guests hung there, from what tells it of code."""
     return None if hung_before is None else lambda rip: hung_before(image.symbolize(rip))

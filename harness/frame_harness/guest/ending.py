@@ -11,7 +11,7 @@ from frame_harness.base.guest_end import GuestEnd
 from frame_harness.console import channel as console
 from frame_harness.console.channel import Channel, Ending
 from frame_harness.console.protocol import CrashReport
-from frame_harness.guest.backtrace import reader, return_addresses
+from frame_harness.guest.backtrace import Backtrace, BacktraceLine, reader, return_addresses
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
 from frame_harness.image.image import Image
 from frame_harness.machine.deadline import LimitReached
@@ -100,16 +100,16 @@ def _described(report: CrashReport, image: Image) -> str:
     if report.overflow is None:
         return report.describe()
     where = symbolized(report, image)[:1]
-    inside = f", in {where[0]}" if where else ""
+    inside = f", in {where[0].text}" if where else ""
     return f"{report.describe()}{inside}{_recursion(report, image)}"
 
 
-def _without_recursion(backtrace: tuple[str, ...], report: CrashReport) -> tuple[str, ...]:
+def _without_recursion(backtrace: Backtrace, report: CrashReport) -> Backtrace:
     """Keep the innermost calls of a stack that ran over: the rest is the same again and again."""
     left_out = len(backtrace) - _RECURSION_LINES
     if report.overflow is None or left_out <= 0:
         return backtrace
-    return (*backtrace[:_RECURSION_LINES], f"… {left_out} more calls")
+    return (*backtrace[:_RECURSION_LINES], BacktraceLine(f"… {left_out} more calls"))
 
 
 def _recursion(report: CrashReport, image: Image) -> str:
@@ -124,27 +124,28 @@ def _registers(report: CrashReport) -> tuple[str, ...]:
     return tuple(" ".join(words[at : at + 4]) for at in range(0, len(words), 4))
 
 
-def symbolized(report: CrashReport, image: Image) -> tuple[str, ...]:
-    """The backtrace of a crash report as `function+0x12 (file:line)`, innermost first."""
+def symbolized(report: CrashReport, image: Image) -> Backtrace:
+    """The backtrace of a crash report."""
     rip = [report.fields.int("rip")] if "rip" in report.fields else []
     return _symbolized(rip, report.backtrace, image)
 
 
-def _symbolized(rip: Iterable[int], returns: Iterable[int], image: Image) -> tuple[str, ...]:
+def _symbolized(rip: Iterable[int], returns: Iterable[int], image: Image) -> Backtrace:
     # A return address lies behind its call.
     addresses = [*rip, *(address - 1 for address in returns)]
-    lines = [shortened(image.symbolize(address), image) for address in addresses]
-    return tuple(line for line in lines if not line.startswith(_PANIC_MACHINERY))
+    codes = [image.symbolize(address) for address in addresses]
+    lines = [BacktraceLine(shortened(str(code), image), code) for code in codes]
+    return tuple(line for line in lines if not line.text.startswith(_PANIC_MACHINERY))
 
 
-def _stacks(vcpus: Sequence[VcpuState], guest: Guest, channel: Channel, image: Image) -> tuple[str, ...]:
+def _stacks(vcpus: Sequence[VcpuState], guest: Guest, channel: Channel, image: Image) -> Backtrace:
     """The backtrace of every CPU of a guest that was stopped, those of several under a line for each."""
     fields = channel.banner.fields if channel.banner else {}
     read = reader(guest.ram, int(fields["hhdm"], 0) if "hhdm" in fields else None)
-    lines: list[str] = []
+    lines: list[BacktraceLine] = []
     for vcpu in vcpus:
         if len(vcpus) > 1:
-            lines.append(f"CPU {vcpu.index}:")
+            lines.append(BacktraceLine(f"CPU {vcpu.index}:"))
         lines += _symbolized([vcpu.rip], return_addresses(vcpu.registers.get("bp", 0), read), image)
     return tuple(lines)
 

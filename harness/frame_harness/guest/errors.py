@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from frame_harness.base.errors import HarnessError, ProtocolError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.guest.backtrace import Backtrace
 from frame_harness.judge.diagrams import Diagram
 from frame_harness.machine.monitor_event import MonitorEvent
 
@@ -17,14 +18,14 @@ class SubjectPanic(Exception):
         file, line: where the panic was raised, as the compiler names the file.
         message: the panic's own words.
         request: the console command that was running.
-        backtrace: symbolized, innermost first; empty for a panic inside a batch.
+        backtrace: empty for a panic inside a batch.
         diagram: what the CPUs did, where several of them worked.
     """
 
     diagram: Diagram | None = None
 
     def __init__(
-        self, *, file: str, line: int, message: str, request: str, backtrace: tuple[str, ...] = ()
+        self, *, file: str, line: int, message: str, request: str, backtrace: Backtrace = ()
     ) -> None:
         self.file, self.line, self.message, self.request = file, line, message, request
         self.backtrace = backtrace
@@ -82,7 +83,7 @@ class GuestFailure(HarnessError):
     Attributes:
         status: how the guest ended.
         console_tail: the last lines of the transcript.
-        backtrace: symbolized return addresses, innermost first.
+        backtrace: where it was; of several CPUs one after the other.
         registers: of every CPU, where the guest was stopped.
         console_bytes: how many bytes of the console had come by then: where in the transcript it ended.
         events: that QEMU's monitor had reported by then, oldest first.
@@ -95,14 +96,14 @@ class GuestFailure(HarnessError):
         detail: str,
         status: GuestEnd = GuestEnd.UNEXPECTED,
         console_tail: tuple[str, ...] = (),
-        backtrace: tuple[str, ...] = (),
+        backtrace: Backtrace = (),
         registers: tuple[str, ...] = (),
         console_bytes: int = 0,
         events: tuple[MonitorEvent, ...] = (),
     ) -> None:
         # A crash report is told decoded, by registers and backtrace.
         printed = [line for line in console_tail if not (backtrace and line.startswith("!"))]
-        seen = [*registers, *backtrace, *(f"console: {line}" for line in printed)]
+        seen = [*registers, *map(str, backtrace), *(f"console: {line}" for line in printed)]
         super().__init__(what, detail=detail, evidence="\n".join(seen))
         self.status, self.console_tail, self.backtrace = status, console_tail, backtrace
         self.registers, self.console_bytes, self.events = registers, console_bytes, events

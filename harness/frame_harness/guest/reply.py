@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from frame_harness.base.errors import ProtocolError
 from frame_harness.console.protocol import Fields, ReplyLine, parse_batch_line, parse_fields
+from frame_harness.guest.backtrace import Backtrace
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.errors import AllocFailed, CommandRefused, OtherAnswer, SubjectPanic
 
@@ -20,7 +21,7 @@ class Reply:
     request: str
     outcome: ReplyLine
     data: tuple[str, ...] = ()
-    backtrace: tuple[str, ...] = ()
+    backtrace: Backtrace = ()
     """Of a panic: symbolized, innermost first."""
 
     @property

@@ -93,8 +93,8 @@ class Elf:
             raise ImageError(f"{self.path}", "symbol", expected=name, actual=what)
         return self.symbols[name]
 
-    def name_of(self, vaddr: int) -> str | None:
-        """Return `function+0x12`; None outside of every function."""
+    def function_at(self, vaddr: int) -> tuple[str, int] | None:
+        """Return a function's name with the bytes from its beginning; None outside of every function."""
         at = bisect_right(self.functions, (vaddr, 1 << 64, "")) - 1
         if at < 0:
             return None
@@ -102,7 +102,7 @@ class Elf:
         # Assembly may leave out the size: then the function reaches to the next one.
         if size and vaddr >= start + size:
             return None
-        return f"{name}+{vaddr - start:#x}"
+        return name, vaddr - start
 
 
 def open_elf(path: Path) -> ELFFile:

@@ -11,6 +11,7 @@ import numpy as np
 
 from frame_harness.base import resources
 from frame_harness.contract.layout import StructLayout
+from frame_harness.image.code_at import CodeAt
 from frame_harness.image.declarations import declaration_line
 from frame_harness.image.demangle import demangle
 from frame_harness.image.dwarf import Dwarf
@@ -88,26 +89,26 @@ class Image:
         """Return (vaddr, size in bytes) of a symbol."""
         return self._elf.symbol(name)
 
-    def symbolize(self, vaddr: int) -> str:
-        """Return `function+0x12 (file:line)` for an address in the kernel's text, else the address.
+    def symbolize(self, vaddr: int) -> CodeAt:
+        """Return the function and the source line of an address; of one outside of the text the address.
 
-        Where a library's code was inlined, the line is the subject's own, or else the shim's. A line of a
-        function that was inlined is `inlined in function+0x12 (file:line)`.
+        Where a library's code was inlined, the line is the subject's own, or else the shim's.
         A return address lies behind its call: pass it minus one to get the call's line.
         """
-        name = self._elf.name_of(vaddr)
-        if name is None:
-            return f"{vaddr:#018x}"
+        at = self._elf.function_at(vaddr)
+        if at is None:
+            return CodeAt(vaddr)
+        symbol, offset = at
         places = self.places(vaddr)
         if not places:
-            return name
+            return CodeAt(vaddr, symbol, offset, symbol)
         ours = (
             *(place for place in places if is_part_of(place.file, str(self.subject.path))),
             *(place for place in places if place.file.startswith(self.shim_folder)),
             *places,
         )
-        inlined = "" if ours[0] is places[-1] else f"{ours[0].function} in "
-        return f"{inlined}{name} ({ours[0].file}:{ours[0].line})"
+        function = symbol if ours[0] is places[-1] else ours[0].function
+        return CodeAt(vaddr, symbol, offset, function, ours[0].file, ours[0].line)
 
     def places(self, vaddr: int) -> list[Place]:
         """Return the place of the code at an address, then that of each call that it was inlined into."""
@@ -115,8 +116,8 @@ class Image:
 
     def function_at(self, vaddr: int) -> str | None:
         """Return the name of the function at an address; None outside of every one."""
-        name = self._elf.name_of(vaddr)
-        return None if name is None else name.rpartition("+")[0]
+        at = self._elf.function_at(vaddr)
+        return None if at is None else at[0]
 
     def function_line(self, name: str) -> tuple[str, int] | None:
         """Return (file, line) where a function is declared; None when the build has no such function.

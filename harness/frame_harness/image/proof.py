@@ -74,7 +74,7 @@ def _features(image: Image) -> list[BuildDifference]:
         ours = [file for file in files if file.startswith(shim) and not is_part_of(file, subject)]
         if ours and all(file in ours or _LIBRARY.search(file) for file in files):
             for feature in one.features:
-                found.setdefault(feature, image.symbolize(one.vaddr))
+                found.setdefault(feature, str(image.symbolize(one.vaddr)))
     if not found:
         return []
     shown = [f"{name} in {where}" for name, where in list(found.items())[:_SHOWN]]

@@ -8,8 +8,9 @@ from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
 
-from frame_harness.guest.backtrace import CodeLine, code_line
+from frame_harness.guest.backtrace import BacktraceLine, calls
 from frame_harness.guest.booted import BootedGuest
+from frame_harness.image.code_at import CodeAt
 from frame_harness.memory_core.functions import OLDER
 from frame_harness.memory_core.reading import CoreReader
 from frame_harness.memory_core.state import CoreState, Structure
@@ -39,10 +40,10 @@ class Design:
     within: tuple[str, ...] = (_MEMORY,)
     functions: Mapping[str, str] = field(default_factory=dict)
 
-    def innermost(self, backtrace: Iterable[str]) -> CodeLine | None:
-        """The innermost line of a backtrace that is the core's own."""
-        lines = (found for line in backtrace if (found := code_line(line)))
-        return next((line for line in lines if any(mark in line.function for mark in self.within)), None)
+    def innermost(self, backtrace: Iterable[BacktraceLine]) -> CodeAt | None:
+        """The innermost call of a backtrace that is the core's own."""
+        own = (call for call in calls(backtrace) if any(mark in call.function for mark in self.within))
+        return next(own, None)
 
     def short(self, function: str) -> str:
         """The name of one of its functions, from the core's module on."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from frame_harness.guest.backtrace import CodeLine
+from frame_harness.guest.backtrace import texts
 from frame_harness.guest.errors import GuestFailure, GuestTimeout
+from frame_harness.image.code_at import CodeAt
 from frame_harness.memory_core.judging import Key, Violation
 from frame_harness.memory_core.owning_steps import CopyOnWrite, Mark, Own
 from frame_harness.memory_core.steps import (
@@ -59,14 +60,14 @@ def of_a_dead_guest(
     commands: Sequence[str],
     behind: Iterable[Key],
     failure: GuestFailure,
-    inner: CodeLine | None,
+    inner: CodeAt | None,
 ) -> Failure:
     """A core that hangs, or that faults so that nothing can be believed any more.
 
     Args:
         asked: the request that the guest did not survive.
         function: of the core that the last step called.
-        inner: the innermost line of the backtrace that is the core's.
+        inner: the innermost call that is the core's.
     """
     how = "does not come back" if isinstance(failure, GuestTimeout) else "faults"
     violation = Violation(
@@ -75,7 +76,7 @@ def of_a_dead_guest(
     )  # fmt: skip
     return Failure(
         tuple(done), violation, function, f"{inner.file}:{inner.line}" if inner else "",
-        (*commands, f"{asked} → no answer"), failure.backtrace, tuple(behind),
+        (*commands, f"{asked} → no answer"), texts(failure.backtrace), tuple(behind),
         hung=isinstance(failure, GuestTimeout),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import PAGE_SIZE
+from frame_harness.guest.backtrace import texts
 from frame_harness.guest.reply import Reply
 from frame_harness.image.placed import is_part_of
 from frame_harness.memory_core import judging
@@ -117,7 +118,7 @@ class Playing:
 
     def panicked(self, clause: str, what: str, expected: str, reply: Reply) -> Violation:
         """The panic of a request that must not panic; it ends the case."""
-        self.over, self.backtrace = True, reply.backtrace
+        self.over, self.backtrace = True, texts(reply.backtrace)
         design = self.core.design
         inner = design.innermost(reply.backtrace)
         self.blamed = design.short(inner.function) if inner else ""

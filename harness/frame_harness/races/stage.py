@@ -15,7 +15,6 @@ from frame_harness.base.units import PAGE_SHIFT
 from frame_harness.concurrency.recording import Recorder, Recording, pieces, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.guest.absence import require_names
-from frame_harness.guest.backtrace import short_place
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.snapshot import Snapshot
@@ -197,7 +196,7 @@ class Stage:
 
     def place(self, trace: Trace, at: Access) -> str:
         """Where a command is held: `file:line`, or `function+0x12` where no line is known."""
-        return short_place(self.kernel.image.symbolize(trace.addresses[at.instruction]))
+        return self.kernel.image.symbolize(trace.addresses[at.instruction]).place
 
     # Running
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.guest.backtrace import code_line
+from frame_harness.guest.backtrace import calls, texts
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, GuestTimeout
+from frame_harness.image.code_at import CodeAt
 from frame_harness.image.placed import is_part_of
 from frame_harness.judge.ways import way
 
@@ -31,18 +32,13 @@ class Hangs:
     def note(self, error: BaseException | None) -> None:
         """Add the end of a guest; all but a timeout in the subject's own code says nothing."""
         if isinstance(error, GuestTimeout):
-            innermost = next(filter(None, map(code_line, error.backtrace)), None)
+            innermost = next(iter(calls(error.backtrace)), None)
             if innermost and is_part_of(innermost.file, self._subject):
                 self._functions[innermost.function] += 1
 
-    def known(self, line: str) -> bool:
-        """Whether the place that a line of a backtrace tells is one where guests hung."""
-        found = code_line(line)
-        return (
-            found is not None
-            and is_part_of(found.file, self._subject)
-            and self._functions[found.function] >= HUNG_ENOUGH
-        )
+    def known(self, code: CodeAt) -> bool:
+        """Whether some code is of a function in which guests hung."""
+        return is_part_of(code.file, self._subject) and self._functions[code.function] >= HUNG_ENOUGH
 
 
 @dataclass
@@ -73,7 +69,7 @@ class Ends:
 
 def _place_of(error: GuestFailure) -> tuple[str, ...]:
     hangs = isinstance(error, GuestTimeout)
-    return (type(error).__name__, str(error.status), way(error.summary, error.backtrace, hangs=hangs))
+    return (type(error).__name__, str(error.status), way(error.summary, texts(error.backtrace), hangs=hangs))
 
 
 def _stop(error: GuestFailure, count: int) -> GuestFailure:

@@ -18,7 +18,7 @@ from frame_harness.contract.versions import lacking
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.memory_state import mask_of_ranges
-from frame_harness.guest.backtrace import code_line
+from frame_harness.guest.backtrace import calls, path_in_module
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.command_table import require_commands
@@ -240,8 +240,11 @@ def note_impossible(run: Run, value: ImpossibleValue) -> None:
 
 def note_no_return(run: Run, failure: GuestFailure) -> None:
     """Remember the clause of the subject's function that ended the guest: preflight calls nothing in vain."""
-    for found in filter(None, map(code_line, failure.backtrace)):
-        function, must_return = found.in_module, run.image.subject.contract.functions.must_return
+    for found in calls(failure.backtrace):
+        function, must_return = (
+            path_in_module(found.function),
+            run.image.subject.contract.functions.must_return,
+        )
         if function in must_return and is_part_of(found.file, str(run.image.subject.path)):
             one = ViolatedInvariant(
                 name="boot", clauses=(must_return[function],), function=function,

@@ -14,6 +14,7 @@ import pytest
 
 from frame_harness.base.errors import HarnessError, RamError
 from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.guest.backtrace import Backtrace, calls, texts
 from frame_harness.guest.checks import ClauseViolated, NotEvaluated, OtherClauseViolated
 from frame_harness.guest.errors import (
     AllocFailed,
@@ -52,7 +53,6 @@ UNREADABLE = (LookupError, ValueError, OverflowError, struct.error, RamError, Co
 """What reading a guest's data, or asking for more with it, raises where nobody foresaw what is there."""
 # How numpy says it of an array and of its dtype.
 _NO_FIELD = re.compile(r"no field of name (\w+)|Field named '(\w+)' not found\.")
-_PLACE = re.compile(r"\((.*:\d+)\)")
 
 
 def planned_run(item: pytest.Item) -> RunKey | None:
@@ -264,7 +264,7 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             return {
                 "outcome": Outcome.VIOLATED, "message": f"`{error.request}` panicked",
                 "expected": "no panic", "got": error.message, "at": _panic_line(error, image) or at,
-                "function": blamed, "backtrace": error.backtrace, "incidental": True,
+                "function": blamed, "backtrace": texts(error.backtrace), "incidental": True,
                 "diagram": error.diagram,
                 "panicked": True,
             }  # fmt: skip
@@ -292,7 +292,7 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
             return {
                 "outcome": broken_off(error), "message": error.summary,
                 "at": _innermost_line(error.backtrace, image) or at,
-                "console_tail": error.console_tail, "backtrace": error.backtrace,
+                "console_tail": error.console_tail, "backtrace": texts(error.backtrace),
                 "registers": error.registers,
             }  # fmt: skip
         case HarnessError():
@@ -350,13 +350,12 @@ def _panic_line(error: BaseException, image: Image | None) -> str:
     return _innermost_line(cause.backtrace, image)
 
 
-def _innermost_line(backtrace: Sequence[str], image: Image | None) -> str:
+def _innermost_line(backtrace: Backtrace, image: Image | None) -> str:
     """The subject's innermost line in a backtrace; empty where it has none."""
     if image is None:
         return ""
-    places = (found[1] for line in backtrace if (found := _PLACE.search(line)))
     subject = str(image.subject.path)
-    return next((place for place in places if is_part_of(place.rpartition(":")[0], subject)), "")
+    return next((code.place for code in calls(backtrace) if is_part_of(code.file, subject)), "")
 
 
 def _line_of(function: str, image: Image | None) -> str:

@@ -83,5 +83,5 @@ def reason(entry: Entry, branches: Branches, image: Image) -> str:
 def _place(image: Image, address: int) -> str:
     places = image.places(address)
     if not places:
-        return image.symbolize(address)
+        return str(image.symbolize(address))
     return f"{places[0].function.rpartition('::')[2]} ({Path(places[0].file).name}:{places[0].line})"

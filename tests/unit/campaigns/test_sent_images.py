@@ -42,14 +42,14 @@ def test_a_line_of_the_shim_is_told_by_the_place_where_it_was_compiled(
     image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = image.symbol("kernel_main")[0]
-    expected = shortened(image.symbolize(at), image)
+    expected = shortened(str(image.symbolize(at)), image)
     assert "(kernel_shim/src/" in expected
     sent = SentImage.of(image)
     monkeypatch.setattr(resources, "shim_dir", lambda: tmp_path)
     there = arrived(sent, image.elf)
-    assert shortened(there.symbolize(at), there) == expected
+    assert shortened(str(there.symbolize(at)), there) == expected
     own = Image(image.elf, image.sha256, image.profile, image.subject)
-    assert shortened(own.symbolize(at), own) != expected, "the folder of this package tells nothing here"
+    assert shortened(str(own.symbolize(at)), own) != expected, "the folder of this package tells nothing here"
 
 
 def test_a_declaration_is_found_in_a_copy_of_the_subject(

@@ -205,7 +205,7 @@ def test_a_panic_that_is_not_recovered_names_its_cpu(kernel: Kernel) -> None:
 def test_an_exception_on_another_cpu_ends_the_guest_and_names_it(kernel: Kernel) -> None:
     with pytest.raises(GuestCrashed, match=r"#UD.* on cpu 1") as crash:
         Cpus(kernel).run({0: Job(("churn=3",)), 1: Job(("fault",), 1)})
-    assert any("carry_out" in line for line in crash.value.backtrace)
+    assert any("carry_out" in line.text for line in crash.value.backtrace)
 
 
 def test_programs_for_cpus_that_do_not_exist_are_refused(kernel: Kernel) -> None:

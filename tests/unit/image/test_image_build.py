@@ -18,7 +18,7 @@ from frame_harness.base import resources
 from frame_harness.base.commands import TOLD, tell_through
 from frame_harness.frame_metadata.layouts import LAYOUTS
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.backtrace import code_line
+from frame_harness.guest.backtrace import path_in_module
 from frame_harness.image import (
     CompileError,
     NotJudgeable,
@@ -28,6 +28,7 @@ from frame_harness.image import (
     cargo,
     find_toolchain,
 )
+from frame_harness.image.code_at import CodeAt
 from tests.support.same_place import same_place
 
 
@@ -63,7 +64,7 @@ def test_built_in_subject_becomes_an_image_that_explains_itself(profile: str) ->
     ours = [
         (at, size) for at, size, name in image._elf.functions if name.startswith("kernel_shim::") and size
     ]
-    shown = [image.symbolize(at + size - 1) for at, size in ours]
+    shown = [str(image.symbolize(at + size - 1)) for at, size in ours]
     # kernel_shim::console::dispatch::run+0x1b (/…/kernel_shim/src/console/dispatch.rs:41)
     pattern = r"kernel_shim::.*\+0x[0-9a-f]+ \(/.+\.rs:[1-9][0-9]*\)"
     whole = [line for line in shown if re.fullmatch(pattern, line)]
@@ -82,27 +83,28 @@ def test_inlined_code_of_a_library_is_shown_as_the_line_that_uses_it(profile: st
     assert atomics
     assert all(found[-1][0] == str(image.subject.path) for found in places)
     shown = [image.symbolize(vaddr) for vaddr in range(at, at + size)]
-    assert all(f"({image.subject.path}:" in line for line in shown)
+    assert {code.file for code in shown} == {str(image.subject.path)}
+    assert all(f"({image.subject.path}:" in str(code) for code in shown)
 
 
 def test_line_of_an_inlined_function_is_shown_with_its_name() -> None:
     image = build(frame_module(), "release")
-    lines = [image.symbolize(at) for at, size, _ in image._elf.functions if size]
-    lines += [image.symbolize(at + size // 2) for at, size, _ in image._elf.functions if size]
-    inlined = [line for line in lines if " in " in line.partition(" (")[0]]
-    parsed = [code_line(line) for line in inlined]
+    codes = [image.symbolize(at) for at, size, _ in image._elf.functions if size]
+    codes += [image.symbolize(at + size // 2) for at, size, _ in image._elf.functions if size]
+    inlined = [code for code in codes if code.function != code.symbol]
     assert len(inlined) > 10
-    for line, found in zip(inlined, parsed, strict=True):
-        assert found is not None
-        text = Path(found.file).read_text(encoding="utf-8").splitlines() if Path(found.file).is_file() else []
-        assert line.startswith(f"{found.function} in ") and (not text or found.line <= len(text))
-    frame = [one for one in parsed if one and one.in_module.startswith("MetaSlot::")]
+    for code in inlined:
+        text = Path(code.file).read_text(encoding="utf-8").splitlines() if Path(code.file).is_file() else []
+        assert not text or code.line <= len(text)
+        assert str(code) == f"{code.function} in {code.symbol}+{code.offset:#x} ({code.file}:{code.line})"
+    frame = [code for code in inlined if path_in_module(code.function).startswith("MetaSlot::")]
     assert frame and all(one.file == str(image.subject.path) for one in frame)
 
 
 def test_address_that_is_no_code_is_shown_as_it_is() -> None:
     image = build(frame_module(), "dev")
-    assert image.symbolize(0x1234) == "0x0000000000001234"
+    assert image.symbolize(0x1234) == CodeAt(0x1234)
+    assert str(CodeAt(0x1234)) == CodeAt(0x1234).place == "0x0000000000001234"
 
 
 def test_file_under_any_path_is_compiled_in_place(subject_file: Path) -> None:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from frame_harness.guest.backtrace import Backtrace, BacktraceLine
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, GuestTimeout
+from frame_harness.image.code_at import CodeAt
 from frame_harness.session.ends import ENOUGH, HUNG_ENOUGH, Ends, Hangs
 
 
-def crash(place: str = "f+0x12 (frame.rs:7)") -> GuestCrashed:
-    return GuestCrashed(
-        "panic", detail="panic at frame.rs:7:1: no", backtrace=(place, "main+0x1 (main.rs:1)")
-    )
+def code(function: str, file: str = "frame.rs", line: int = 7, *, offset: int = 0x12) -> CodeAt:
+    return CodeAt(0xFFFF_FFFF_8010_0000, function, offset, function, file, line)
 
 
-def hang(place: str, spent: str) -> GuestTimeout:
-    return GuestTimeout("timeout", detail=f"the guest used up its CPU time: {spent}", backtrace=(place,))
+def backtrace(*codes: CodeAt) -> Backtrace:
+    return tuple(BacktraceLine(str(one), one) for one in codes)
+
+
+F = code("f")
+
+
+def crash(place: CodeAt = F) -> GuestCrashed:
+    lines = backtrace(place, code("main", "main.rs", 1))
+    return GuestCrashed("panic", detail="panic at frame.rs:7:1: no", backtrace=lines)
+
+
+def hang(place: CodeAt, spent: str) -> GuestTimeout:
+    detail = f"the guest used up its CPU time: {spent}"
+    return GuestTimeout("timeout", detail=detail, backtrace=(BacktraceLine("CPU 0:"), *backtrace(place)))
 
 
 def test_the_same_crash_again_and_again_stops_a_run() -> None:
@@ -32,11 +46,11 @@ def test_the_same_crash_again_and_again_stops_a_run() -> None:
 
 def test_a_loop_is_the_same_at_any_of_its_lines() -> None:
     ends = Ends()
-    lines = [hang(f"f+{n:#x} (frame.rs:{n})", f"3.{n} s") for n in range(ENOUGH)]
+    lines = [hang(code("f", line=n, offset=n), f"3.{n} s") for n in range(1, 1 + ENOUGH)]
     assert isinstance([ends.stops(line) for line in lines][-1], GuestTimeout)
 
 
-@pytest.mark.parametrize("other", [crash("g+0x1 (frame.rs:9)"), hang("f+0x1 (frame.rs:7)", "3 s")])
+@pytest.mark.parametrize("other", [crash(code("g", line=9)), hang(F, "3 s")])
 def test_another_end_starts_the_count_anew(other: GuestFailure) -> None:
     ends = Ends()
     for _ in range(ENOUGH):
@@ -51,32 +65,35 @@ def test_a_run_in_which_one_guest_lived_goes_on(lived: BaseException | None) -> 
     assert [ends.stops(crash()) for _ in range(2 * ENOUGH)] == [None] * (2 * ENOUGH)
 
 
-HERE = "kernel::MetaSlot::inc_ref+0x12 (/home/me/frame.rs:7)"
+FILE = "/home/me/frame.rs"
+HERE = code("kernel::MetaSlot::inc_ref", FILE)
 
 
 def test_a_place_is_known_once_guests_hung_there_until_their_limit() -> None:
-    hangs = Hangs(Path("/home/me/frame.rs"))
+    hangs = Hangs(Path(FILE))
     for _ in range(HUNG_ENOUGH):
         assert not hangs.known(HERE)
         hangs.note(hang(HERE, "3 s"))
     assert hangs.known(HERE)
-    assert hangs.known("kernel::MetaSlot::inc_ref in kernel::commands::run+0x99 (/home/me/frame.rs:9)")
-    assert not hangs.known("kernel::MetaSlot::dec_ref+0x12 (/home/me/frame.rs:7)")
-    assert not hangs.known("kernel::MetaSlot::inc_ref+0x12 (/elsewhere/frame.rs:7)")
-    assert not hangs.known("0xffffffff80100000")
+    assert hangs.known(replace(HERE, symbol="kernel::commands::run", line=9)), "inlined there"
+    assert not hangs.known(code("kernel::MetaSlot::dec_ref", FILE))
+    assert not hangs.known(replace(HERE, file="/elsewhere/frame.rs"))
+    assert not hangs.known(CodeAt(HERE.address))
 
 
-@pytest.mark.parametrize("line", ["kernel::smp::wait+0x1 (/home/me/shim/smp.rs:5)", "CPU 0:", "f+0x1"])
-def test_a_place_outside_of_the_subject_is_never_known(line: str) -> None:
+@pytest.mark.parametrize(
+    "place", [code("kernel::smp::wait", "/home/me/shim/smp.rs"), CodeAt(HERE.address, "f", 1, "f")]
+)
+def test_a_place_outside_of_the_subject_is_never_known(place: CodeAt) -> None:
     """A kernel waits there for other CPUs, as long as they need."""
-    hangs = Hangs(Path("/home/me/frame.rs"))
+    hangs = Hangs(Path(FILE))
     for _ in range(HUNG_ENOUGH):
-        hangs.note(hang(line, "3 s"))
-    assert not hangs.known(line)
+        hangs.note(hang(place, "3 s"))
+    assert not hangs.known(place)
 
 
 def test_a_crash_is_no_hang() -> None:
-    hangs = Hangs(Path("/home/me/frame.rs"))
+    hangs = Hangs(Path(FILE))
     for _ in range(HUNG_ENOUGH):
         hangs.note(crash(HERE))
         hangs.note(None)

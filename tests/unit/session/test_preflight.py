@@ -7,11 +7,13 @@ from typing import Any, cast
 import pytest
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.guest.backtrace import BacktraceLine
 from frame_harness.guest.errors import AllocFailed, GuestCrashed, SubjectPanic
 from frame_harness.session.preflight import prepare
 from frame_harness.session.run import Run
 
-PANIC = SubjectPanic(file="frame.rs", line=7, message="no", request="selftest", backtrace=("deep", "shallow"))
+DEEP = (BacktraceLine("deep"), BacktraceLine("shallow"))
+PANIC = SubjectPanic(file="frame.rs", line=7, message="no", request="selftest", backtrace=DEEP)
 
 
 class Trouble:
@@ -36,7 +38,7 @@ def test_a_panic_where_no_check_looks_is_a_crash_that_blames_no_clause() -> None
     run = Trouble(PANIC)
     with pytest.raises(GuestCrashed, match=r"preflight: panic during `selftest` at frame.rs:7: no") as caught:
         prepare(cast("Run", cast("Any", run)))
-    assert caught.value.backtrace == ("deep", "shallow")
+    assert caught.value.backtrace == DEEP
     assert run.finished == 1
 
 
