@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Paddr, Pfn
 from frame_harness.contract import layout_map
 from frame_harness.frame_metadata.layouts import LAYOUTS, META_SLOT
 from frame_harness.guest.checks import ClauseViolated, expect
@@ -55,7 +56,7 @@ def test_slot_is_64_bytes_and_never_padded(shared_kernel: Kernel) -> None:
     expect("size_of MetaSlot in the guest", const["size.MetaSlot"], 64)
     expect("DW_AT_byte_size of MetaSlot", dwarf.size, 64)
     expect("whether align_of MetaSlot is at most 64", const["align.MetaSlot"] <= 64, True)
-    stride = shared_kernel.slot_vaddr(0x1000) - shared_kernel.slot_vaddr(0)
+    stride = shared_kernel.slot_vaddr(Paddr(0x1000)) - shared_kernel.slot_vaddr(Paddr(0))
     expect("distance of neighboring slots in the guest", stride, 64)
 
 
@@ -123,7 +124,7 @@ def test_frame_meta_names_the_same_type(shared_kernel: Kernel) -> None:
 def test_three_witnesses_agree_on_each_field_set_alone(shared_kernel: Kernel) -> None:
     """Setting one field changes exactly its bytes: no overlap, no leak into a neighbor or a reserved byte."""
     pair = shared_kernel.buddy_alloc(1, "unmovable")  # a method may go by the slot's own address
-    for (setter, field, pattern), paddr in itertools.product(SETTERS, (pair, pair + 4096)):
+    for (setter, field, pattern), paddr in itertools.product(SETTERS, (pair, Paddr(pair + 4096))):
         contract = {f.name: f for f in META_SLOT.fields}[field]
         shared_kernel.slot(paddr).poke(0, NEW_SLOT)
         shared_kernel.slot(paddr).call(setter, pattern)
@@ -162,7 +163,7 @@ def test_three_witnesses_agree_on_each_field_set_alone(shared_kernel: Kernel) ->
 @pytest.mark.clause("LAYOUT-07")
 def test_a_table_full_of_distinct_patterns_is_the_same_in_all_witnesses(kernel: Kernel) -> None:
     """Every byte of 64 slots differs from its neighbors; serial dump and mapped RAM must agree on each."""
-    first = kernel.alloc() >> 12
+    first = Pfn(kernel.alloc() >> 12)
     pattern = np.arange(64 * 64, dtype=np.uint32).view(np.uint8)[::4].copy()
     pattern ^= np.repeat(np.arange(64, dtype=np.uint8), 64)
     live = kernel.slots()[first : first + 64]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.guest.checks import expect, expect_panic, number
 from frame_harness.guest.kernel import Boot, Kernel
@@ -53,7 +54,7 @@ def test_array_is_reserved_through_the_accessible_path(boot: Boot) -> None:
     expect("alignment of the reservation", int(made["align"], 0), 64)
     expect(
         "slot of frame 0, against the reservation seen through the HHDM",
-        kernel.slot_vaddr(0),
+        kernel.slot_vaddr(Paddr(0)),
         int(made["paddr"], 0) + kernel.hhdm,
         base=16,
     )
@@ -105,20 +106,23 @@ def test_no_boot_memory_panics_with_bytes_alignment_frames(boot: Boot) -> None:
 
 @pytest.mark.clause("ARRAY-06", at="get_meta_slot")
 def test_slot_address_is_base_plus_64_for_each_frame(shared_kernel: Kernel) -> None:
-    base, last = shared_kernel.slot_vaddr(0), shared_kernel.frames - 1
+    base, last = shared_kernel.slot_vaddr(Paddr(0)), shared_kernel.frames - 1
     for pfn in (0, 1, 2, 255, 256, last // 2, last - 1, last):
         for offset in (0, 1, 7, 63, 64, 2048, 4095):
-            paddr = (pfn << 12) + offset
+            paddr = Paddr((pfn << 12) + offset)
             expect(
                 f"slot of {paddr:#x}",
                 shared_kernel.slot_vaddr(paddr),
                 base + pfn * 64,
                 base=16,
-                frame=pfn << 12,
+                frame=Paddr(pfn << 12),
             )
     expect(
         "slot of the last frame, against the last of the reservation",
-        shared_kernel.slot_vaddr(last << 12) - shared_kernel.hhdm - shared_kernel.witness.meta_paddr + 64,
+        shared_kernel.slot_vaddr(Paddr(last << 12))
+        - shared_kernel.hhdm
+        - shared_kernel.witness.meta_paddr
+        + 64,
         shared_kernel.witness.meta_bytes,
     )
 
@@ -177,8 +181,8 @@ def test_a_partial_last_frame_has_its_own_slot(boot: Boot, extra: int) -> None:
     ramtop = (24 << 20) + extra
     kernel = boot(init="array", ram="32 MiB", ramtop=ramtop)
     expect("frames of the table", kernel.frames, (24 << 20) // 4096 + 1)
-    last = kernel.slot_vaddr(ramtop - 1)
-    expect("slot of the partial frame", last - kernel.slot_vaddr(0), (24 << 20) // 4096 * 64)
+    last = kernel.slot_vaddr(Paddr(ramtop - 1))
+    expect("slot of the partial frame", last - kernel.slot_vaddr(Paddr(0)), (24 << 20) // 4096 * 64)
     with expect_panic("get_meta behind the partial frame", "out of bounds"):
         kernel.call("array.get", (24 << 20) + 4096)
 
@@ -195,7 +199,7 @@ def test_the_memory_map_of_an_ordinary_firmware_gets_a_whole_table(boot: Boot) -
     expect("frames up to the last of RAM", kernel.frames >= top // 4096, True)
     expect(
         "slot of the last frame",
-        kernel.slot_vaddr((kernel.frames << 12) - 1) - kernel.slot_vaddr(0),
+        kernel.slot_vaddr(Paddr((kernel.frames << 12) - 1)) - kernel.slot_vaddr(Paddr(0)),
         (kernel.frames - 1) * 64,
     )
 
@@ -210,11 +214,11 @@ def test_frames_behind_the_pci_hole_have_their_own_slots(kernel: Kernel) -> None
     in_ram = sum(region.end - region.base for region in kernel.memory_map() if region.kind != "reserved")
     expect("frames of the table, from the highest address", kernel.frames, top // 4096)
     expect("whether the sum of RAM is smaller than the highest address", in_ram < top, True)
-    paddrs = [4 * GIB, 4 * GIB + 4096, top - 4096]
+    paddrs = [Paddr(at) for at in (4 * GIB, 4 * GIB + 4096, top - 4096)]
     slots = [kernel.slot_vaddr(p) for p in paddrs]
     expect(
         "slots of frames above the hole, from the slot of frame 0",
-        [s - kernel.slot_vaddr(0) for s in slots],
+        [s - kernel.slot_vaddr(Paddr(0)) for s in slots],
         [p // 4096 * 64 for p in paddrs],
     )
     for index, paddr in enumerate(paddrs):
@@ -237,7 +241,7 @@ def table_at_4_gib(boot: Boot) -> Kernel:
 @pytest.mark.machine("q35-5g")
 def test_a_table_that_begins_at_4_gib_is_a_table(boot: Boot) -> None:
     kernel = table_at_4_gib(boot)
-    expect("slot of frame 0", kernel.slot_vaddr(0), kernel.hhdm + 4 * GIB, base=16, frame=0)
+    expect("slot of frame 0", kernel.slot_vaddr(Paddr(0)), kernel.hhdm + 4 * GIB, base=16, frame=Paddr(0))
 
 
 @pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
@@ -245,7 +249,7 @@ def test_a_table_that_begins_at_4_gib_is_a_table(boot: Boot) -> None:
 def test_poison_in_a_table_that_begins_at_4_gib_is_seen(boot: Boot) -> None:
     kernel = table_at_4_gib(boot)
     kernel.slots()["guard"][1] |= 1 << 31
-    for paddr, poisoned in ((0, 0), (4096, 1)):
+    for paddr, poisoned in ((Paddr(0), 0), (Paddr(4096), 1)):
         expect(
             "whether the block of one frame is poisoned",
             kernel.call("array.poisoned", paddr, 0)["v"],
@@ -258,7 +262,7 @@ def test_poison_in_a_table_that_begins_at_4_gib_is_seen(boot: Boot) -> None:
 @pytest.mark.clause("ALLOC-09", at="FrameAllocOptions::allocate")
 @pytest.mark.machine("q35-5g")
 def test_a_frame_behind_the_pci_hole_begins_a_life_like_any_other(shared_kernel: Kernel) -> None:
-    paddr = 4 * GIB + (12 << 20)
+    paddr = Paddr(4 * GIB + (12 << 20))
     before = shared_kernel.slots()[paddr >> 12].copy()
     shared_kernel.offer(paddr)
     expect("frame handed out", shared_kernel.alloc(purpose="user"), paddr, base=16)
@@ -274,7 +278,7 @@ def test_a_frame_behind_the_pci_hole_begins_a_life_like_any_other(shared_kernel:
 @pytest.mark.clause("ARRAY-10", at="FrameAllocOptions::allocate")
 @pytest.mark.machine("q35-5g")
 def test_a_frame_behind_the_pci_hole_is_allocated_like_any_other(kernel: Kernel) -> None:
-    paddr = 4 * GIB + (8 << 20)
+    paddr = Paddr(4 * GIB + (8 << 20))
     kernel.payload(paddr)[:] = 0x5A
     kernel.offer(paddr)
     expect("frame handed out", kernel.alloc(purpose="user"), paddr, base=16)

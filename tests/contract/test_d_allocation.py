@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.guest.checks import expect, expect_panic, number
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
@@ -31,9 +32,9 @@ MIGRATETYPES = [
 ]
 
 
-def unclaimed(kernel: Kernel, order: int = 2) -> int:
+def unclaimed(kernel: Kernel, order: int = 2) -> Paddr:
     """A frame that the buddy gave out and nobody claimed, with neighbors on both sides: sentinel in place."""
-    return kernel.buddy_alloc(order, "unmovable") + (4096 if order else 0)
+    return Paddr(kernel.buddy_alloc(order, "unmovable") + (4096 if order else 0))
 
 
 @pytest.mark.clause("ALLOC-01", at="FrameAllocOptions::new")
@@ -60,7 +61,7 @@ def test_defaults_are_zeroed_kernel_data(shared_kernel: Kernel, default: bool) -
     )
 
 
-def alloc_with_old_flags(kernel: Kernel, purpose: str) -> tuple[int, int]:
+def alloc_with_old_flags(kernel: Kernel, purpose: str) -> tuple[Paddr, Paddr]:
     """Offer a frame with every flag bit of an earlier life set, POISONED too; return it and the one taken."""
     paddr = unclaimed(kernel)
     kernel.slot(paddr).poke_field("flags", 0xFFFF_FFFF)
@@ -112,7 +113,7 @@ def test_only_page_tables_require_zero(shared_kernel: Kernel, purpose: str) -> N
 def test_zeroed_frame_is_all_zero_with_its_neighbors_untouched(shared_kernel: Kernel, dirt: str) -> None:
     for purpose in ("pagetable", "kernel", "user", "custom:0"):
         paddr = unclaimed(shared_kernel)
-        around = shared_kernel.ram.view(paddr - 4096, 3 * 4096)
+        around = shared_kernel.ram.view(Paddr(paddr - 4096), 3 * 4096)
         around[:] = (
             np.random.default_rng(7).integers(1, 256, around.size) if dirt == "random" else int(dirt, 16)
         )
@@ -130,13 +131,13 @@ def test_zeroed_frame_is_all_zero_with_its_neighbors_untouched(shared_kernel: Ke
             "whether the frame below kept its bytes",
             bool((around[:4096] == before[:4096]).all()),
             True,
-            frame=paddr - 4096,
+            frame=Paddr(paddr - 4096),
         )
         expect(
             "whether the frame above kept its bytes",
             bool((around[8192:] == before[8192:]).all()),
             True,
-            frame=paddr + 4096,
+            frame=Paddr(paddr + 4096),
         )
 
 
@@ -172,7 +173,7 @@ def test_unzeroed_frame_keeps_its_payload(shared_kernel: Kernel) -> None:
         )
 
 
-def stale_bytes_of_a_page_table(kernel: Kernel, **builder_calls: bool | str) -> tuple[int, int]:
+def stale_bytes_of_a_page_table(kernel: Kernel, **builder_calls: bool | str) -> tuple[Paddr, int]:
     paddr = unclaimed(kernel)
     kernel.payload(paddr)[:] = 0xDE
     kernel.offer(paddr)
@@ -284,7 +285,7 @@ def test_a_frame_in_use_that_is_poisoned_keeps_its_count_when_the_buddy_offers_i
         expect_count("refcount of a poisoned frame in use that was offered", kernel, paddr, found)
 
 
-def expect_count(what: str, kernel: Kernel, paddr: int, count: int) -> None:
+def expect_count(what: str, kernel: Kernel, paddr: Paddr, count: int) -> None:
     """Require a frame's count in guest RAM, where no method of the subject stands between."""
     expect(
         what,
@@ -357,7 +358,7 @@ def test_a_live_frame_in_the_cpu_cache_is_refused(kernel: Kernel, promise: str) 
         kernel.alloc()
 
 
-def offer_a_live_frame(kernel: Kernel) -> tuple[int, np.ndarray, np.void]:
+def offer_a_live_frame(kernel: Kernel) -> tuple[Paddr, np.ndarray, np.void]:
     """A live user frame with data and flags, offered to a second allocation, which must panic."""
     paddr = kernel.alloc(purpose="user")
     payload = kernel.payload(paddr)

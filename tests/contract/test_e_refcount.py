@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.guest.checks import expect, expect_loud
 from frame_harness.guest.kernel import Kernel
 
@@ -11,7 +12,7 @@ UNUSED = 2**32 - 1
 SWAPS = [(1, 1, 2), (0, 0, UNUSED), (UNUSED, UNUSED, 1), (5, 4, 9), (UNUSED, 0, 1), (0, UNUSED, 1), (7, 7, 7)]
 
 
-def refcount_in_ram(kernel: Kernel, paddr: int) -> int:
+def refcount_in_ram(kernel: Kernel, paddr: Paddr) -> int:
     return int(kernel.slots()[paddr >> 12]["refcount"])
 
 

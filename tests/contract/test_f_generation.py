@@ -6,11 +6,12 @@ import random
 
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.guest.checks import expect, expect_panic
 from frame_harness.guest.kernel import Kernel
 
 
-def generation_in_ram(kernel: Kernel, paddr: int) -> int:
+def generation_in_ram(kernel: Kernel, paddr: Paddr) -> int:
     return int(kernel.slots()[paddr >> 12]["generation"])
 
 
@@ -81,11 +82,11 @@ def test_every_life_has_its_own_epoch(kernel: Kernel) -> None:
     rng = random.Random(2)
     seen: dict[int, int] = {}
     live: list[int] = []
-    freed: list[int] = []
+    freed: list[Paddr] = []
     n_reused = 0
     for _ in range(60):
         if live and rng.random() < 0.5:
-            freed.append(live.pop(rng.randrange(len(live))))
+            freed.append(Paddr(live.pop(rng.randrange(len(live)))))
             kernel.release(freed[-1])
             continue
         if freed and rng.random() < 0.5:

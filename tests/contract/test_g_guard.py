@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.guest.checks import ClauseViolated, expect
 from frame_harness.guest.kernel import Boot, Kernel
 
@@ -126,7 +127,7 @@ def test_a_block_is_poisoned_exactly_when_one_of_its_frames_is(shared_kernel: Ke
     for order in (0, 1, 2, 3, 5, 9):
         block = shared_kernel.buddy_alloc(order + 1, "unmovable")
         frames = 1 << order
-        outside = block + (frames << 12)
+        outside = Paddr(block + (frames << 12))
 
         expect(f"healthy block of order {order}", poisoned(shared_kernel, block, order), 0, frame=block)
         shared_kernel.slot(outside).set_guard(POISONED_GUARD)
@@ -134,21 +135,22 @@ def test_a_block_is_poisoned_exactly_when_one_of_its_frames_is(shared_kernel: Ke
             "block whose neighbor outside is poisoned", poisoned(shared_kernel, block, order), 0, frame=block
         )
         for index in sorted({0, frames // 2, frames - 1}):
-            shared_kernel.slot(block + (index << 12)).set_guard(POISONED_GUARD)
+            inside = Paddr(block + (index << 12))
+            shared_kernel.slot(inside).set_guard(POISONED_GUARD)
             expect(
                 f"block whose frame {index} of {frames} is poisoned",
                 poisoned(shared_kernel, block, order),
                 1,
                 frame=block,
             )
-            shared_kernel.slot(block + (index << 12)).set_guard(0x7FFF_FFFF)
+            shared_kernel.slot(inside).set_guard(0x7FFF_FFFF)
             expect(
                 "block whose frame has every guard bit but POISONED",
                 poisoned(shared_kernel, block, order),
                 0,
                 frame=block,
             )
-            shared_kernel.slot(block + (index << 12)).set_guard(0)
+            shared_kernel.slot(inside).set_guard(0)
 
 
 @pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
@@ -168,7 +170,7 @@ def test_a_poisoned_block_that_is_freed_is_quarantined_for_ever(kernel: Kernel, 
     """One frame of the block is poisoned; after the free none of its frames is ever handed out."""
     block = kernel.alloc() if order == 0 else kernel.buddy_alloc(order, "unmovable")
     pfns = (block >> 12) + np.arange(1 << order)
-    sick = block + ((1 << order) - 1 << 12)
+    sick = Paddr(block + ((1 << order) - 1 << 12))
     kernel.slot(sick).mark_poisoned()
     quarantined = kernel.stats()["quarantined"]
     kernel.release(block, order)
@@ -192,7 +194,7 @@ def test_a_poisoned_block_that_is_freed_is_quarantined_for_ever(kernel: Kernel, 
     )
 
 
-def allocate_everything_beside_a_sick_frame(kernel: Kernel, paddr: int) -> None:
+def allocate_everything_beside_a_sick_frame(kernel: Kernel, paddr: Paddr) -> None:
     """The frame is free and poisoned; allocate until memory is out, then see whether it lives again."""
     handed_out = kernel.generation_changes(lambda: kernel.call("alloc.all", "new", "zeroed=0"))
     if not handed_out:
@@ -231,7 +233,7 @@ def test_a_frame_poisoned_on_a_free_list_is_not_handed_out(kernel: Kernel) -> No
     blocks = kernel.free_blocks()
     expect("the buddy has free blocks", bool(blocks), True)
     first, order, _ = max(blocks, key=lambda block: block[1])
-    paddr = (first + (1 << order) // 2) << 12
+    paddr = Paddr((first + (1 << order) // 2) << 12)
     kernel.slot(paddr).mark_poisoned()
     allocate_everything_beside_a_sick_frame(kernel, paddr)
 

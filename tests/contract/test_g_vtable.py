@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.console.protocol import Fields
 from frame_harness.guest.checks import expect
 from frame_harness.guest.kernel import Kernel
 
 
-def hook_calls(kernel: Kernel) -> list[tuple[str, int]]:
-    return [(row["hook"], int(row["paddr"], 0)) for row in kernel.call("vt.log").rows()]
+def hook_calls(kernel: Kernel) -> list[tuple[str, Paddr]]:
+    return [(row["hook"], Paddr(int(row["paddr"], 0))) for row in kernel.call("vt.log").rows()]
 
 
-def invoker_of(ran: list[tuple[str, int]], wanted: list[tuple[str, int]]) -> str:
+def invoker_of(ran: list[tuple[str, Paddr]], wanted: list[tuple[str, Paddr]]) -> str:
     """The function whose hook is the first one that did not run as it had to."""
     size = max(len(ran), len(wanted))
     for got, expected in zip(padded(ran, size), padded(wanted, size), strict=True):
@@ -23,7 +24,7 @@ def invoker_of(ran: list[tuple[str, int]], wanted: list[tuple[str, int]]) -> str
     return ""
 
 
-def padded(rows: list[tuple[str, int]], size: int) -> list[tuple[str, int] | None]:
+def padded(rows: list[tuple[str, Paddr]], size: int) -> list[tuple[str, Paddr] | None]:
     return [*rows, *[None] * (size - len(rows))]
 
 
@@ -166,10 +167,10 @@ def test_invokers_do_nothing_without_a_hook(shared_kernel: Kernel) -> None:
     expect("hooks of an empty vtable", hook_calls(shared_kernel), [], frame=paddr)
 
 
-def release_a_block_with_hooks(kernel: Kernel, order: int, *, poisoned: bool) -> tuple[int, list[Fields]]:
+def release_a_block_with_hooks(kernel: Kernel, order: int, *, poisoned: bool) -> tuple[Paddr, list[Fields]]:
     block = kernel.alloc() if order == 0 else kernel.buddy_alloc(order, "unmovable")
     for index in range(1 << order):
-        kernel.slot(block + (index << 12)).set_vtable_bits(kernel.vtable("both"))
+        kernel.slot(Paddr(block + (index << 12))).set_vtable_bits(kernel.vtable("both"))
     if poisoned:
         kernel.slot(block).mark_poisoned()
     kernel.call("vt.clear")
@@ -184,9 +185,9 @@ def test_release_runs_last_ref_once_then_unmap_per_frame_then_the_buddy(
     kernel: Kernel, order: int, poisoned: bool
 ) -> None:
     block, rows = release_a_block_with_hooks(kernel, order, poisoned=poisoned)
-    frames = [block + (index << 12) for index in range(1 << order)]
+    frames = [Paddr(block + (index << 12)) for index in range(1 << order)]
     wanted = [("on_last_ref", block), *(("on_unmap", frame) for frame in frames), ("buddy", block)]
-    seen = [(row["hook"], int(row["paddr"], 0)) for row in rows]
+    seen = [(row["hook"], Paddr(int(row["paddr"], 0))) for row in rows]
     expect(
         f"order of events when a block of order {order} is released",
         seen,

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.checks import ClauseViolated, expect, expect_loud
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
@@ -53,12 +54,17 @@ def test_a_double_free_is_detected_before_it_aliases_a_frame(kernel: Kernel) -> 
     paddr = kernel.alloc(zeroed=False)
     kernel.release(paddr)
     expect("whether the freed frame is in the CPU cache", paddr in kernel.cached_frames(), True, frame=paddr)
-    owners: list[int] = []
+    owners: list[Paddr] = []
     try:
         kernel.release(paddr)
         while True:
             owners.append(kernel.alloc(zeroed=False))
-            expect("owners of the frame that was freed twice", owners.count(owners[-1]), 1, frame=owners[-1])
+            expect(
+                "owners of the frame that was freed twice",
+                owners.count(owners[-1]),
+                1,
+                frame=owners[-1],
+            )
     except SubjectPanic as panic:
         if f"{paddr:x}" not in panic.message:
             raise ClauseViolated(
@@ -82,7 +88,7 @@ def test_from_full_to_empty_to_full_restores_the_free_lists(kernel: Kernel, seed
     rng = random.Random(seed)
     kernel.call("buddy.drain")
     initial, quarantined = kernel.free_blocks(), kernel.stats()["quarantined"]
-    held: list[tuple[int, int]] = []
+    held: list[tuple[Paddr, int]] = []
     misses = 0
     while misses < 40:
         order = rng.randrange(MAX_ORDER + 1) if misses < 20 else 0

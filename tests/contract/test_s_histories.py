@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE, Paddr
 from frame_harness.concurrency.interleaving import FIRST, SECOND, Turn, interleaved
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.contract.linear import Call, Sequential, linearization
@@ -23,6 +23,7 @@ CPUS = 2
 STEPS = 4  # between two barriers
 ROUNDS = 12  # the log has room for them
 HISTORIES = 8
+FRAME = Paddr(PAGE_SIZE)  # of the model, which has no other that the buddy may own
 PART_HISTORIES = 2
 BEGIN = 1000  # no history drops that many references
 SWAPPED = 1 << 32  # in a result: the swap took place
@@ -47,13 +48,13 @@ def ask_model(model: Model, step: str) -> ModelResult:
     number = int(value or "0", 0)
     match name:
         case "inc@0":
-            return model.inc_ref(PAGE_SIZE)
+            return model.inc_ref(FRAME)
         case "dec@0":
-            return model.dec_ref(PAGE_SIZE)
+            return model.dec_ref(FRAME)
         case "cas@0":
-            return model.cas_refcount(PAGE_SIZE, number & 0xFFFF_FFFF, number >> 32)
+            return model.cas_refcount(FRAME, number & 0xFFFF_FFFF, number >> 32)
         case _:
-            return model.set_refcount(PAGE_SIZE, number)
+            return model.set_refcount(FRAME, number)
 
 
 def after(before: Model, call: Call) -> tuple[Model, int]:
@@ -66,7 +67,7 @@ def after(before: Model, call: Call) -> tuple[Model, int]:
 
 
 def count_of(model: Model) -> int:
-    return model.slot(PAGE_SIZE).refcount
+    return model.slot(FRAME).refcount
 
 
 OPERATIONS = {
@@ -89,12 +90,12 @@ def looks_at(*steps: str) -> pytest.MarkDecorator:
     return pytest.mark.clause(*ids, at=f"MetaSlot::{operation_of(blamed)[0]}")
 
 
-def expect_right_alone(kernel: Kernel, paddr: int, steps: Sequence[str]) -> None:
+def expect_right_alone(kernel: Kernel, paddr: Paddr, steps: Sequence[str]) -> None:
     """What is wrong on one CPU is no race."""
     for step in dict.fromkeys(steps):
         method, clause, _ = operation_of(step)
         model = booted_model(2, [range(2)], [range(1, 2)])
-        model.set_refcount(PAGE_SIZE, BEGIN)
+        model.set_refcount(FRAME, BEGIN)
         outcome = ask_model(model, step)
         assert isinstance(outcome, Done | Fail)
         kernel.slots()[paddr >> PAGE_SHIFT]["refcount"] = BEGIN
@@ -118,14 +119,14 @@ def expect_explained(
     what: str,
     histories: Sequence[Sequence[Call]],
     left: int,
-    frame: int,
+    frame: Paddr,
     *,
     function: str = "",
     clause: str = "",
     turn: Turn | None = None,
 ) -> None:
     model = booted_model(2, [range(2)], [range(1, 2)])
-    model.set_refcount(PAGE_SIZE, BEGIN)
+    model.set_refcount(FRAME, BEGIN)
     rules = Sequential(after, count_of)
     if linearization(histories, model, rules, lambda state: count_of(state) == left) is None:
         calls = sorted((call for history in histories for call in history), key=lambda call: call.began)
@@ -194,7 +195,7 @@ def test_reference_operations_of_two_cpus_happen_one_after_the_other(
 def test_forced_into_each_other_two_operations_still_have_an_order(
     boot: Boot, first: str, second: str
 ) -> None:
-    frames: list[int] = []
+    frames: list[Paddr] = []
 
     def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
         frames.append(kernel.alloc(zeroed=False))

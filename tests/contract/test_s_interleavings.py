@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import PAGE_SHIFT, Paddr
 from frame_harness.concurrency.interleaving import FIRST, SECOND, Turn, Turns, interleaved
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.guest.checks import Call, ClauseViolated, Values, expect, expect_loud, number
@@ -29,14 +29,14 @@ MANY = 1 << 16  # references: a count whose low half is zero
 META_AUX = 44  # offset of the holder's own field, behind all others
 
 
-def slot_of(kernel: Kernel, paddr: int) -> NDArray[np.void]:
+def slot_of(kernel: Kernel, paddr: Paddr) -> NDArray[np.void]:
     """The slot of a frame as an array of one, live in guest RAM."""
     pfn = paddr >> PAGE_SHIFT
     return kernel.slots()[pfn : pfn + 1]
 
 
 def expect_at(
-    turn: Turn, what: str, got: int, expected: int, *, frame: int, field: str, function: str = ""
+    turn: Turn, what: str, got: int, expected: int, *, frame: Paddr, field: str, function: str = ""
 ) -> None:
     if got != expected:
         diagram = turn.diagram(what, f"{expected:#x}", f"{got:#x}", field)
@@ -60,7 +60,7 @@ def clash(
     Args:
         function: the one that the first step calls, where the check's marker does not say it.
     """
-    frames: list[int] = []
+    frames: list[Paddr] = []
 
     def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
         frames.append(kernel.alloc(zeroed=False))
@@ -109,7 +109,7 @@ def test_no_reference_is_lost_between_two_cpus(boot: Boot, first: str, second: s
 
 def expect_one_of_two(boot: Boot, what: str, step: str, count: int) -> None:
     """Run a step on two CPUs, on one frame with this reference count: one of them comes away with it."""
-    frames: list[int] = []
+    frames: list[Paddr] = []
 
     def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
         frames.append(kernel.alloc(zeroed=False))
@@ -144,7 +144,7 @@ def test_a_claim_between_the_looks_of_another_one_wins_alone(boot: Boot) -> None
 @pytest.mark.clause("ALLOC-16", at="FrameAllocOptions::allocate")
 def test_no_reader_ever_sees_half_a_life(boot: Boot) -> None:
     """Another CPU reads the slot at every moment of an allocation at which the slot has changed."""
-    frames: list[int] = []
+    frames: list[Paddr] = []
 
     def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
         frames.append(kernel.buddy_alloc(0, "unmovable"))
@@ -177,7 +177,7 @@ def test_no_reference_forges_the_sentinel_behind_the_back_of_a_look(
     boot: Boot, step: str, count: int
 ) -> None:
     """Both CPUs look at a count that allows one more step; the one that comes second must see it gone."""
-    frames: list[int] = []
+    frames: list[Paddr] = []
 
     def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
         frames.append(kernel.alloc(zeroed=False))
@@ -210,7 +210,7 @@ class Offer:
         first: the step of the first CPU, as programs are written; `second` that of the other one.
     """
 
-    frame: int
+    frame: Paddr
     slot: NDArray[np.void]
     generation: int
     """Before the first claim."""

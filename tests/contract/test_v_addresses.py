@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around, one_bit_off
 from frame_harness.frame_metadata import frame_values as values
 from frame_harness.frame_metadata.functions import FUNCTIONS
@@ -162,7 +163,7 @@ def test_hook_of_each_boundary_frame(bare_kernel: Kernel, command: str, hook: st
 @pytest.mark.clause("VT-04", at="invoke_vtable_on_unmap")
 @pytest.mark.machine("q35-5g")
 def test_hooks_of_a_frame_behind_the_pci_hole(shared_kernel: Kernel) -> None:
-    paddr = (4 << 30) + (24 << 20)
+    paddr = Paddr((4 << 30) + (24 << 20))
     vtables = shared_kernel.slots()["vtable"]
     vtables[paddr >> 12] = shared_kernel.vtable("both")
     shared_kernel.call("vt.clear")

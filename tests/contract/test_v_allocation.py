@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.methods import CallEnd, Case, Slot, background
 from frame_harness.frame_metadata.constants import C
@@ -137,7 +138,7 @@ def test_no_custom_flag_requires_zero(shared_kernel: Kernel) -> None:
     expect("requires_zero", said, [1, *[0] * (len(asked) - 1)])
 
 
-def expect_refusal(reply: Reply, paddr: int, count: int) -> None:
+def expect_refusal(reply: Reply, paddr: Paddr, count: int) -> None:
     said = reply.outcome.text.lower() if reply.status == "panic" else reply.shown
     named = (
         reply.status == "panic" and f"{paddr:#x}" in said and (f"{count:#x}" in said or str(count) in said)
@@ -150,7 +151,7 @@ def expect_refusal(reply: Reply, paddr: int, count: int) -> None:
 @pytest.mark.clause("ALLOC-10", at="FrameAllocOptions::allocate")
 @pytest.mark.machine("q35-5g")
 def test_a_live_frame_behind_the_pci_hole_is_refused_by_its_name(shared_kernel: Kernel) -> None:
-    paddr = (4 << 30) + (32 << 20)
+    paddr = Paddr((4 << 30) + (32 << 20))
     shared_kernel.offer(paddr)
     expect("frame handed out", shared_kernel.alloc(), paddr, base=16)
     shared_kernel.offer(paddr)
@@ -169,7 +170,8 @@ def test_there_is_a_frame_in_a_memory_of_two_to_the_power_of_16_frames(boot: Boo
 def test_each_count_but_the_sentinel_is_refused(shared_kernel: Kernel) -> None:
     counts = [count for count in around(32) if count != C.refcount_unused]
     replies, after = claim(shared_kernel, claims([(free_slot(refcount=count), 0) for count in counts]))
-    frames = {int(row["paddr"], 0) for row in shared_kernel.call("buddy.log").rows() if row["op"] == "alloc"}
+    rows = shared_kernel.call("buddy.log").rows()
+    frames = {Paddr(int(row["paddr"], 0)) for row in rows if row["op"] == "alloc"}
     for paddr, count, reply in zip(sorted(frames), counts, replies, strict=True):
         expect_refusal(reply, paddr, count)
     expect("counts after it", after["refcount"].tolist(), counts, base=16, field="refcount")
@@ -211,21 +213,21 @@ def test_each_boundary_frame_is_zeroed_and_no_byte_beside_it(boot: Boot) -> None
     for pfn in frames:
         near = [other for other in (pfn - 1, pfn, pfn + 1) if other in free]
         for other in near:
-            kernel.payload(other << 12)[:] = 0xFF
+            kernel.payload(Paddr(other << 12))[:] = 0xFF
         offered = [f"inject buddy.next {pfn << 12:#x}", "alloc new zeroed=1 purpose=user"]
         _, reply = kernel.batch(offered)
-        got = block_handed_out(kernel, reply["paddr"], by="FrameAllocOptions::allocate")
+        got = block_handed_out(kernel, Paddr(reply["paddr"]), by="FrameAllocOptions::allocate")
         expect("frame handed out", got, pfn << 12, base=16)
         for other in near:
             if other != pfn:
-                expect_no_writing(kernel, other << 12)
-        left = [int(np.count_nonzero(kernel.payload(other << 12))) for other in near]
+                expect_no_writing(kernel, Paddr(other << 12))
+        left = [int(np.count_nonzero(kernel.payload(Paddr(other << 12)))) for other in near]
         wanted = [0 if other == pfn else 4096 for other in near]
-        expect("bytes other than 0 in the frame and its neighbors", left, wanted, frame=pfn << 12)
+        expect("bytes other than 0 in the frame and its neighbors", left, wanted, frame=Paddr(pfn << 12))
         free.remove(pfn)
 
 
-def expect_no_writing(kernel: Kernel, paddr: int) -> None:
+def expect_no_writing(kernel: Kernel, paddr: Paddr) -> None:
     """Require that a free frame full of ones holds ones alone, or zeroes, which zeroing may have left."""
     written = kernel.payload(paddr)
     found = written[(written != 0xFF) & (written != 0)]
@@ -244,7 +246,7 @@ def test_block_of_each_order_comes_and_goes(boot: Boot) -> None:
     initial = kernel.free_blocks()
     for order in range(C.max_order + 1):
         for give in ("buddy.alloc {} movable", "buddy.alloc {} unmovable", "trait.alloc {}"):
-            block = kernel.call(give.format(order))["paddr"]
+            block = Paddr(kernel.call(give.format(order))["paddr"])
             expect(f"address of a block of order {order}, modulo its size", block % (4096 << order), 0)
             orders = kernel.slots()["order"][block >> 12 : (block >> 12) + (1 << order)]
             if set(orders.tolist()) != {order}:
@@ -291,7 +293,7 @@ def test_hooks_of_a_released_block_of_each_order(boot: Boot, poisoned: bool) -> 
 def test_poison_in_each_place_of_a_block_of_each_order_is_quarantined(boot: Boot) -> None:
     """Taken before any is freed, so that no block is taken twice."""
     kernel = boot(ram=BLOCKS_RAM)
-    blocks: list[tuple[int, int, int]] = []
+    blocks: list[tuple[Paddr, int, int]] = []
     for order in range(C.max_order + 1):
         for index in boundary_indexes(order, thorough=False):
             blocks.append((kernel.buddy_alloc(order, "unmovable"), order, index))

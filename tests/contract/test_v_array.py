@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around
 from frame_harness.guest.boundaries import outcomes
 from frame_harness.guest.checks import expect, expect_panic, number
@@ -31,7 +32,7 @@ class Table:
     """One call of `init_metadata_array`, as the guest and its boot allocator saw it."""
 
     total_ram: int
-    paddr: int
+    paddr: Paddr
     size: int
     align: int
     first: Reply
@@ -63,7 +64,13 @@ def build_tables(kernel: Kernel, sizes: Sequence[int], *, misaligned: Sequence[i
     made = kernel.call("boot.log").rows()
     expect("reservations, one for each table", len(made), len(sizes))
     return [
-        Table(ram, int(row["paddr"], 0), int(row["size"], 0), int(row["align"], 0), *asked[3 * i : 3 * i + 3])
+        Table(
+            ram,
+            Paddr(int(row["paddr"], 0)),
+            int(row["size"], 0),
+            int(row["align"], 0),
+            *asked[3 * i : 3 * i + 3],
+        )
         for i, (ram, row) in enumerate(zip(sizes, made, strict=True))
     ]
 
@@ -112,8 +119,8 @@ def test_table_at_each_address_that_its_alignment_allows(boot: Boot) -> None:
     for table in tables:
         expect_slots_of(kernel, table)
         # The boot allocator fills whole frames with garbage of odd bytes; half of a slot's bytes are even.
-        end = table.paddr + table.size
-        before = kernel.ram.view(table.paddr & ~0xFFF, table.paddr & 0xFFF)
+        end = Paddr(table.paddr + table.size)
+        before = kernel.ram.view(Paddr(table.paddr & ~0xFFF), table.paddr & 0xFFF)
         behind = kernel.ram.view(end, -end & 0xFFF)
         changed = [int((~part & 1).any()) for part in (before, behind)]
         what = f"bytes before and behind the table at {table.paddr:#x} changed"

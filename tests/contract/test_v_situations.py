@@ -8,6 +8,7 @@ from itertools import cycle, islice
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Paddr, pfn_to_paddr
 from frame_harness.guest.checks import expect, expect_panic
 from frame_harness.guest.kernel import Boot, Kernel
 
@@ -46,7 +47,7 @@ def frames_in_the_cache(kernel: Kernel) -> None:
     kernel.batch([f"release {paddr:#x} 0" for paddr in taken])
 
 
-def poison(kernel: Kernel, frames: Iterable[int]) -> None:
+def poison(kernel: Kernel, frames: Iterable[Paddr]) -> None:
     for paddr in frames:
         kernel.slot(paddr).mark_poisoned()
 
@@ -59,7 +60,7 @@ def poison_in_the_cache(kernel: Kernel) -> None:
 def poison_first_on_each_list(kernel: Kernel) -> None:
     frames_in_the_cache(kernel)
     kernel.call("buddy.drain")
-    poison(kernel, [first << 12 for first, order, _ in kernel.free_blocks() if order < 2])
+    poison(kernel, [pfn_to_paddr(first) for first, order, _ in kernel.free_blocks() if order < 2])
 
 
 def memory_was_out(kernel: Kernel) -> None:
@@ -128,7 +129,7 @@ def test_a_new_payload_is_the_same_in_each_situation(boot: Boot) -> None:
 
 def dirty_free_memory(kernel: Kernel) -> None:
     for first, order, _ in kernel.free_blocks():
-        kernel.payload(first << 12, frames=1 << order)[:] = DIRT
+        kernel.payload(Paddr(first << 12), frames=1 << order)[:] = DIRT
     for paddr in kernel.cached_frames():
         kernel.payload(paddr)[:] = DIRT
 
@@ -144,7 +145,7 @@ def free_frames(kernel: Kernel) -> list[int]:
 
 
 def expect_life(
-    kernel: Kernel, before: np.void, paddr: int, flags: int, fields: Iterable[str], after_what: str
+    kernel: Kernel, before: np.void, paddr: Paddr, flags: int, fields: Iterable[str], after_what: str
 ) -> None:
     after = kernel.slots()[paddr >> 12]
     for name in fields:
@@ -167,7 +168,7 @@ def expect_life(
         )
 
 
-def expect_payload(kernel: Kernel, paddr: int, after_what: str, *, zeroed: bool) -> None:
+def expect_payload(kernel: Kernel, paddr: Paddr, after_what: str, *, zeroed: bool) -> None:
     other = int(np.count_nonzero(kernel.payload(paddr) != (0 if zeroed else DIRT)))
     what = "bytes of a zeroed frame that are not zero" if zeroed else "bytes that changed, unasked"
     clause = "ALLOC-04" if zeroed else "ALLOC-05"

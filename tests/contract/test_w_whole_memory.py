@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from frame_harness.base.units import KERNEL_VMA, KIB, MIB, align_up
+from frame_harness.base.units import KERNEL_VMA, KIB, MIB, Paddr, align_up
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.scenarios import Scenario
@@ -38,7 +38,7 @@ BLAMED = {
 }
 CLAUSES = [pytest.param(id_, marks=pytest.mark.clause(id_, at=at), id=id_) for id_, at in BLAMED.items()]
 
-Islands = list[tuple[int, int]]
+Islands = list[tuple[Paddr, int]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def smallest(image: Image) -> int:
 def islands_of_odd_alignment() -> Islands:
     """Single bytes, frames cut in two, whole blocks, all strewn over the first 24 MiB from 4 MiB on."""
     strewn = [(4 * MIB + index * 0xA_3457, 1 + index * index * 0x33) for index in range(24)]
-    return [*strewn, (20 * MIB, 1 * MIB), (22 * MIB + 1, 4095), (23 * MIB - 1, 2)]
+    islands = [*strewn, (20 * MIB, 1 * MIB), (22 * MIB + 1, 4095), (23 * MIB - 1, 2)]
+    return [(Paddr(base), length) for base, length in islands]
 
 
 MEMORIES: dict[str, Callable[[Image], Memory]] = {

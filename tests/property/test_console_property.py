@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_harness.base.errors import DumpError, ProtocolError
+from frame_harness.base.units import Pfn
 from frame_harness.console import dump, ktap
 from frame_harness.console.protocol import Fields, parse_batch_line, parse_crash, parse_fields, parse_line
 
@@ -71,7 +72,7 @@ def test_any_ktap_is_a_value_or_refused(lines: list[str]) -> None:
 @given(st.lists(TEXT))
 def test_any_dump_is_a_value_or_refused(lines: list[str]) -> None:
     with contextlib.suppress(DumpError):
-        dump.decode(lines, first_pfn=0, count=4)
+        dump.decode(lines, first_pfn=Pfn(0), count=4)
 
 
 SLOT = st.sampled_from([bytes(64), b"\xff" * 16 + bytes(48), bytes(range(64))])
@@ -86,14 +87,14 @@ def encode(first: int, runs: list[tuple[int, bytes]]) -> list[str]:
 
 
 @given(st.integers(0, 1 << 40), RUNS)
-def test_dump_that_is_written_is_read_back(first: int, runs: list[tuple[int, bytes]]) -> None:
+def test_dump_that_is_written_is_read_back(first: Pfn, runs: list[tuple[int, bytes]]) -> None:
     raw = b"".join(slot * count for count, slot in runs)
     assert dump.decode(encode(first, runs), first_pfn=first, count=len(raw) // 64).raw == raw
 
 
 @given(st.integers(0, 1 << 20), RUNS, st.data())
 def test_any_one_byte_of_a_dump_that_changes_is_noticed(
-    first: int, runs: list[tuple[int, bytes]], data: st.DataObject
+    first: Pfn, runs: list[tuple[int, bytes]], data: st.DataObject
 ) -> None:
     lines = encode(first, runs)
     count = sum(each for each, _ in runs)
@@ -110,7 +111,7 @@ def test_any_one_byte_of_a_dump_that_changes_is_noticed(
 
 @given(st.integers(0, 1 << 20), RUNS, st.data())
 def test_any_line_of_a_dump_that_is_lost_or_doubled_is_noticed(
-    first: int, runs: list[tuple[int, bytes]], data: st.DataObject
+    first: Pfn, runs: list[tuple[int, bytes]], data: st.DataObject
 ) -> None:
     lines = encode(first, runs)
     at = data.draw(st.integers(0, len(lines) - 1))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Paddr, Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_states import FrameState, runs_of, state_of_slot, states_by_frame
 from frame_harness.frame_metadata.memory_state import MapRange, MemoryState, mask_of_ranges
@@ -69,7 +70,7 @@ def test_blocks_on_the_lists_are_the_free_runs_of_their_order(shape: Shape) -> N
 
 @given(st.integers(0, HEALTHY.n_frames - 1), st.sampled_from(["flags", "refcount", "guard", "order"]), WORDS)
 def test_any_word_in_a_slot_changes_the_state_of_few_frames_and_breaks_nothing(
-    pfn: int, field: str, word: int
+    pfn: Pfn, field: str, word: int
 ) -> None:
     slots = HEALTHY.slots.copy()
     slots[field][pfn] = word & (2 ** (8 * slots.dtype[field].itemsize) - 1)
@@ -80,13 +81,13 @@ def test_any_word_in_a_slot_changes_the_state_of_few_frames_and_breaks_nothing(
 
 @given(FIELDS, FIELDS, FIELDS, st.integers(0, 255))
 def test_any_slot_alone_is_told_as_in_a_table(flags: int, guard: int, refcount: int, order: int) -> None:
-    pfn = a_frame(FrameState.KERNEL)
+    pfn = Pfn(a_frame(FrameState.KERNEL))
     state = replace(changed(pfn, flags=flags, guard=guard, refcount=refcount, order=order), quarantined=None)
     told = state_of_slot(flags=flags, guard=guard, refcount=refcount, order=order)
     assert states_by_frame(state)[pfn] == told
 
 
-def changed(pfn: int, **fields: int) -> MemoryState:
+def changed(pfn: Pfn, **fields: int) -> MemoryState:
     state = HEALTHY.copied()
     for name, value in fields.items():
         state.slots[name][pfn] = value
@@ -112,20 +113,23 @@ def a_frame(state: int) -> int:
     ],
 )
 def test_slot_that_says_otherwise_is_shown(of: FrameState, fields: dict[str, int], is_: FrameState) -> None:
-    pfn = a_frame(of)
+    pfn = Pfn(a_frame(of))
     assert states_by_frame(changed(pfn, **fields))[pfn] == is_
 
 
 def test_dropped_and_poisoned_frame_is_in_quarantine_unless_the_caller_knows_better() -> None:
-    pfn = a_frame(FrameState.USER)
+    pfn = Pfn(a_frame(FrameState.USER))
     state = replace(changed(pfn, refcount=0, guard=C.guard_poisoned), quarantined=None)
     assert states_by_frame(state)[pfn] == FrameState.QUARANTINED
     assert states_by_frame(replace(state, quarantined=HEALTHY.quarantined))[pfn] == FrameState.POISONED
 
 
 def test_range_of_the_map_beyond_the_table_is_cut() -> None:
-    map_ = (MapRange(HEALTHY.n_frames - 1, 1 << 40, "kernel"), MapRange(1 << 40, 1 << 41, "boot"))
-    state = replace(changed(HEALTHY.n_frames - 1, flags=0, guard=0), map=map_)
+    map_ = (
+        MapRange(Pfn(HEALTHY.n_frames - 1), Pfn(1 << 40), "kernel"),
+        MapRange(Pfn(1 << 40), Pfn(1 << 41), "boot"),
+    )
+    state = replace(changed(Pfn(HEALTHY.n_frames - 1), flags=0, guard=0), map=map_)
     states = states_by_frame(state)
     assert states[-1] == FrameState.IMAGE
     assert np.array_equal(states[:-1], states_by_frame(HEALTHY)[:-1])
@@ -148,7 +152,7 @@ def test_booted_guest_has_the_states_that_it_was_led_to(kernel: Kernel) -> None:
     user, dropped = kernel.alloc(purpose="user", zeroed=False), kernel.alloc(purpose="kernel", zeroed=False)
     block, poisoned = kernel.buddy_alloc(2, "unmovable"), kernel.alloc(zeroed=False)
     put_away = kernel.buddy_alloc(3, "unmovable")
-    for paddr in (dropped, poisoned, put_away + (5 << 12)):
+    for paddr in (dropped, poisoned, Paddr(put_away + (5 << 12))):
         kernel.slot(paddr).mark_poisoned()
     kernel.slot(dropped).set_refcount(0)
     kernel.buddy_free(dropped, 0)

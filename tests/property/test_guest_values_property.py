@@ -10,7 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from frame_harness.base.units import KERNEL_VMA, MIB, PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import (
+    KERNEL_VMA,
+    MIB,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    Paddr,
+    Vaddr,
+    paddr_to_pfn,
+    paddr_to_vaddr,
+)
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.invariants import INVARIANTS
@@ -27,10 +36,11 @@ from frame_harness.machine.ram import GuestRam
 from frame_harness.session.invariant_results import invariant_results
 from tests.support.synthetic import SLOT
 
-HHDM = 0xFFFF_8000_0000_0000
+HHDM = Vaddr(0xFFFF_8000_0000_0000)
 LOW, HIGH = 2 * MIB, 1 * MIB  # of RAM, with a hole of 1 MiB between
-FRAMES = (LOW + MIB + HIGH) >> PAGE_SHIFT
-IMAGE, TABLE, BUDDY, SMP = 0x10_0000, 0x18_0000, 0x14_0000, 0x16_0000
+ABOVE, END = Paddr(LOW + MIB), Paddr(LOW + MIB + HIGH)
+FRAMES = paddr_to_pfn(END)
+IMAGE, TABLE, BUDDY, SMP = (Paddr(at) for at in (0x10_0000, 0x18_0000, 0x14_0000, 0x16_0000))
 WITNESS = np.dtype([(name, "<u8") for name in (
     "magic", "version", "hhdm_base", "meta_paddr", "meta_bytes", "n_frames", "buddy_vaddr",
     "kernel_first_paddr", "kernel_end_paddr",
@@ -54,8 +64,8 @@ class FakeImage:
     def dtype(self, name: str) -> np.dtype[Any]:
         return {"MetaSlot": SLOT, "Witness": WITNESS, "BuddyState": STATE}[name]
 
-    def symbol(self, _: str) -> tuple[int, int]:
-        return KERNEL_VMA + IMAGE, WITNESS.itemsize
+    def symbol(self, _: str) -> tuple[Vaddr, int]:
+        return paddr_to_vaddr(IMAGE, KERNEL_VMA), WITNESS.itemsize
 
 
 class FakeKernel(Kernel):
@@ -63,7 +73,7 @@ class FakeKernel(Kernel):
 
     def __init__(self) -> None:
         self.ram = GuestRam(LOW + HIGH, None)
-        self.ram.ranges = (RamRange(0, LOW, 0), RamRange(LOW + MIB, LOW + MIB + HIGH, LOW))
+        self.ram.ranges = (RamRange(Paddr(0), Paddr(LOW), 0), RamRange(ABOVE, END, LOW))
         self.image = cast("Any", FakeImage())
         self.hhdm, self.frames = HHDM, FRAMES
         self._slots = None
@@ -72,8 +82,8 @@ class FakeKernel(Kernel):
         return "a fake kernel"
 
     def memory_map(self) -> list[Region]:
-        taken = [Region(IMAGE, LOW, "kernel")]
-        return [Region(0, IMAGE, "ram"), *taken, Region(LOW + MIB, LOW + MIB + HIGH, "ram")]
+        taken = [Region(IMAGE, Paddr(LOW), "kernel")]
+        return [Region(Paddr(0), IMAGE, "ram"), *taken, Region(ABOVE, END, "ram")]
 
     def healthy(self) -> None:
         """All slots as new, nothing free."""
@@ -83,8 +93,8 @@ class FakeKernel(Kernel):
         slots = self.ram.array(TABLE, SLOT, FRAMES)
         slots.view(np.uint8)[:] = 0
         slots["next"] = slots["prev"] = 2**64 - 1
-        state = self.record(HHDM + BUDDY, "BuddyState")
-        self.bytes_at(HHDM + BUDDY, STATE.itemsize)[:] = 0
+        state = self.record(paddr_to_vaddr(BUDDY, HHDM), "BuddyState")
+        self.bytes_at(paddr_to_vaddr(BUDDY, HHDM), STATE.itemsize)[:] = 0
         state["n_zones"] = 3
         state["zones"]["heads"] = 2**64 - 1
         self._slots = None
@@ -99,7 +109,7 @@ def look_at_everything(kernel: FakeKernel) -> None:
     """All that checks and preflight read of a guest's memory."""
     watch = PayloadWatch(kernel, limit=16)
     state = memory_state(
-        kernel, watch.read(), quarantined=[int(x) for x in kernel.buddy()["caches"]["len"].flat]
+        kernel, watch.read(), quarantined=[Paddr(int(x)) for x in kernel.buddy()["caches"]["len"].flat]
     )
     report = INVARIANTS.check_all(state, INVARIANTS.check_all(state).past)
     assert set(report.results) == set(INVARIANTS)
@@ -146,7 +156,7 @@ def test_any_words_as_the_buddy_are_judged(
     kernel: FakeKernel, words: list[tuple[int, int]], seed: int, random: bool
 ) -> None:
     kernel.healthy()
-    memory = kernel.bytes_at(HHDM + BUDDY, STATE.itemsize)
+    memory = kernel.bytes_at(paddr_to_vaddr(BUDDY, HHDM), STATE.itemsize)
     if random:
         memory[:] = np.random.default_rng(seed).integers(0, 256, memory.shape, dtype=np.uint8)
     for at, word in words:
@@ -156,14 +166,14 @@ def test_any_words_as_the_buddy_are_judged(
 
 @given(NUMBERS)
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_table_anywhere_is_read_or_breaks_its_clause(kernel: FakeKernel, meta_paddr: int) -> None:
+def test_a_table_anywhere_is_read_or_breaks_its_clause(kernel: FakeKernel, meta_paddr: Paddr) -> None:
     kernel.healthy()
     kernel.static("WITNESS", "Witness")["meta_paddr"] = meta_paddr
     expect_value_or_broken_clause(lambda: look_at_everything(kernel))
 
 
 @given(NUMBERS, st.integers(0, 11))
-def test_any_address_that_is_handed_out_is_a_block_or_breaks_its_clause(paddr: int, order: int) -> None:
+def test_any_address_that_is_handed_out_is_a_block_or_breaks_its_clause(paddr: Paddr, order: int) -> None:
     kernel = FakeKernel()
     try:
         assert guest_values.block_handed_out(kernel, paddr, order) == paddr

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.walk import cut_merges, walk
 from frame_harness.frame_metadata.memory_state import MemoryState, cached_frames, pfn_ranges
@@ -59,7 +60,7 @@ def copy() -> MemoryState:
 
 @given(st.integers(0, HEALTHY.n_frames - 1), st.integers(0, 63), st.integers(1, 255))
 @settings(deadline=None)
-def test_one_changed_byte_anywhere_is_judged(pfn: int, byte: int, change: int) -> None:
+def test_one_changed_byte_anywhere_is_judged(pfn: Pfn, byte: int, change: int) -> None:
     state = copy()
     state.slots.view(np.uint8).reshape(-1, 64)[pfn, byte] ^= change
     assert len(INVARIANTS.check_all(state, PAST).results) == len(INVARIANTS)
@@ -107,7 +108,7 @@ def test_hostile_heads_caches_ranges_and_zones_are_judged(
     for zone, migratetype, order, link in heads:
         state.zones[zone].heads[migratetype, order] = link
     zones = tuple(
-        replace(zone, first_pfn=first, end_pfn=end, free=first)
+        replace(zone, first_pfn=Pfn(first), end_pfn=Pfn(end), free=first)
         for zone, first, end in zip(state.zones, bounds[::2], bounds[1::2], strict=True)
     )
     wild = replace(

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
+from frame_harness.base.units import Paddr, Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
@@ -32,7 +33,11 @@ N_FRAMES = 6000
 # Little memory in many pieces, so that exhaustion is near.
 GIVEN = [range(3, 300), range(2041, 2313), range(2560, 2817), range(4090, 4700)]
 OFF_LIMITS = pfn_ranges([(0, 3), (300, 2041), (2313, 2560), (2817, 4090), (4700, N_FRAMES)])
-ZONES = (("dma", 0, 2048), ("normal", 2048, 4096), ("highmem", 4096, 1 << 52))
+ZONES = (
+    ("dma", Pfn(0), Pfn(2048)),
+    ("normal", Pfn(2048), Pfn(4096)),
+    ("highmem", Pfn(4096), Pfn(1 << 52)),
+)
 VTABLES = {0x1000: Vtable(True, True), 0x2000: Vtable(False, True)}
 PURPOSES = st.sampled_from([KERNEL_DATA, USER_DATA, PAGE_TABLE, custom(C.flag_cow), custom(C.flag_movable)])
 FRAMES = st.sampled_from([pfn for part in GIVEN for pfn in part])
@@ -70,24 +75,24 @@ class WellBehavedUser(RuleBasedStateMachine):
         return multiple() if isinstance(outcome, Fail) else (self._paddr(outcome), order)
 
     @rule(paddr=consumes(frames))
-    def release_frame(self, paddr: int) -> None:
+    def release_frame(self, paddr: Paddr) -> None:
         assert isinstance(self.model.release(paddr, 0), Done)
 
     @rule(block=consumes(blocks), through_hooks=st.booleans())
-    def free_block(self, block: tuple[int, int], through_hooks: bool) -> None:
+    def free_block(self, block: tuple[Paddr, int], through_hooks: bool) -> None:
         give_back = self.model.release if through_hooks else self.model.buddy_free
         assert isinstance(give_back(*block), Done)
 
     @rule(
         paddr=frames, bits=st.sampled_from([0, 0x1000, 0x2000, 0x1004]), generation=st.integers(0, 2**32 - 1)
     )
-    def write_held_frame(self, paddr: int, bits: int, generation: int) -> None:
+    def write_held_frame(self, paddr: Paddr, bits: int, generation: int) -> None:
         self.model.set_vtable_bits(paddr, bits)
         self.model.fetch_or_guard(paddr, C.guard_kernel_only)
         self.model.set_meta_aux(paddr, generation)
 
     @rule(paddr=frames, steps=st.lists(st.booleans(), max_size=4))
-    def refer(self, paddr: int, steps: list[bool]) -> None:
+    def refer(self, paddr: Paddr, steps: list[bool]) -> None:
         for more in steps:
             before = self.model.slot(paddr).refcount
             outcome = self.model.inc_ref(paddr) if more else self.model.dec_ref(paddr)
@@ -96,8 +101,8 @@ class WellBehavedUser(RuleBasedStateMachine):
             assert after - before == ((1 if more else -1) if isinstance(outcome, Done) else 0)
 
     @rule(pfn=FRAMES)
-    def poison(self, pfn: int) -> None:
-        self.model.mark_poisoned(pfn << 12)
+    def poison(self, pfn: Pfn) -> None:
+        self.model.mark_poisoned(Paddr(pfn << 12))
 
     @rule()
     def drain(self) -> None:
@@ -112,9 +117,9 @@ class WellBehavedUser(RuleBasedStateMachine):
         self.model, self.table = held, ExpectedTable(held, SLOT)
 
     @staticmethod
-    def _paddr(outcome: ModelResult) -> int:
+    def _paddr(outcome: ModelResult) -> Paddr:
         assert isinstance(outcome, Done), outcome
-        return outcome.values["paddr"]
+        return Paddr(outcome.values["paddr"])
 
     @invariant()
     def memory_is_healthy(self) -> None:

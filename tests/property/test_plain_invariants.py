@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frame_harness.bench.large_states import TILE_FRAMES, tiled_state
-from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Report
+from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantResult, Report
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS, words
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.memory_state import Canary, MemoryState, cached_frames, pfn_ranges
-from tests.support.plain_invariants import Claim, Plain, PlainPast, plain_claims, plain_past
+from tests.support.plain_invariants import Claim, Example, Plain, PlainPast, plain_claims, plain_past
 from tests.support.synthetic import SLOT, Shape, healthy_state
 
 BLOCK = 64
@@ -36,11 +36,14 @@ def told(report: Report[Past]) -> dict[str, Claim]:
     return {
         result.id: Claim(
             result.evaluated,
-            [(each.pfn, each.field, each.expected, each.got) for each in result.violations]
-            + [(None, "", "", "")] * (result.total - len(result.violations)),
+            _examples(result) + [(None, "", "", "")] * (result.total - len(result.violations)),
         )
         for result in report
     }
+
+
+def _examples(result: InvariantResult) -> list[Example]:
+    return [(each.pfn, each.field, each.expected, each.got) for each in result.violations]
 
 
 def first_ones(claim: Claim) -> Claim:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories import campaign as campaigns
 from frame_harness.histories.ahead import Ahead, Mismatch
@@ -113,7 +114,9 @@ def once(wrong: Mismatch) -> Callable[[Ahead], Mismatch | None]:
     return spoilt
 
 
-SLOT = Difference("slot", "slot of frame 0x1000, flags", "0x1", "0x2", pfn=1, field="flags", values=(1, 2))
+SLOT = Difference(
+    "slot", "slot of frame 0x1000, flags", "0x1", "0x2", pfn=Pfn(1), field="flags", values=(1, 2)
+)
 
 
 @pytest.mark.parametrize("at", [0, None])

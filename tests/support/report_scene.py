@@ -7,6 +7,7 @@ from dataclasses import replace as with_fields
 import numpy as np
 from msgspec.structs import replace
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.memory_state import MemoryState
@@ -19,7 +20,7 @@ from frame_harness.pictures.life import Life
 from tests.support.synthetic import SMALL, healthy_state
 from tests.unit.evidence_samples import LIFE, RANGE, RELEASE, SUBJECT, TABLE, VTABLE, healthy, with_outcome
 
-PFN = 5000
+PFN = Pfn(5000)
 HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(2)>"'--></style>{{ 7*7 }}\x1b[31m"""
 SOURCE = "".join(f"// line {number} of <b>a file</b>\n" for number in range(1, 400))
 SOURCES = {SUBJECT.path: SOURCE}
@@ -59,7 +60,7 @@ def hostile() -> Evidence:
     return replace(evidence, subject=subject, selection=HOSTILE)
 
 
-def memory(state: MemoryState, pfn: int = PFN) -> Memory:
+def memory(state: MemoryState, pfn: Pfn = PFN) -> Memory:
     """A frame that is poisoned before the last command, and live after it."""
     before, after = state.copied(), state.copied()
     for slots, flags, guard, refcount in (

@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from frame_harness.base.units import Paddr, Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
@@ -46,24 +47,25 @@ def pages() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.arange(C.page_size, dtype=np.uint32).astype(np.uint8).reshape(1, -1)
 
 
-def frames_of(state: MemoryState) -> dict[str, int]:
+def frames_of(state: MemoryState) -> dict[str, Pfn]:
     """One frame of each kind that a corruption names."""
     slots, heads = state.slots, state.zones[1].heads[:, ORDER]
     head, elsewhere = (int(head) >> 12 for head in heads)
-    listed = middle_of(slots, int(heads[0])) >> 12
+    listed = middle_of(slots, Paddr(int(heads[0]))) >> 12
     single = slots["order"] == 0
     # No free buddy, with which a frame would have to be merged once it is free.
     alone = single & (slots["flags"][np.arange(len(slots)) ^ 1] & C.flag_free == 0)
     claimed = slots["flags"] & C.flag_kernel != 0
     sick = slots["guard"] == C.guard_poisoned
     cached = state.cached["pfn"].astype(np.int64)
-    return {
+    found = {
         "head": head, "listed": listed, "inside": listed + 3, "last": listed + (1 << ORDER) - 1,
         "elsewhere": elsewhere, "cached": int(cached[alone[cached]][0]),
         "held": int(np.flatnonzero(claimed & alone & ~sick)[0]),
         "quarantined": int(np.flatnonzero(sick & single)[0]),
         "hole": int(state.ram[0, 1]) + 1, "reserved": int(state.off_limits[1, 0]) + 7,
     }  # fmt: skip
+    return {name: Pfn(pfn) for name, pfn in found.items()}
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class MadeUp(Scene):
             Zone(
                 zone.name,
                 heads=row["heads"].copy(),
-                **{name: int(row[name]) for name in ("first_pfn", "end_pfn", *COUNTERS)},
+                first_pfn=Pfn(int(row["first_pfn"])),
+                end_pfn=Pfn(int(row["end_pfn"])),
+                **{name: int(row[name]) for name in COUNTERS},
             )
             for zone, row in zip(self.state.zones, self.zones, strict=True)
         ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import (
     CACHED_FRAME,
@@ -212,7 +213,7 @@ def _caches(leaves: Leaves, rng: np.random.Generator) -> NDArray[np.void]:
 
 
 def _empty_zones(shape: Shape) -> tuple[Zone, ...]:
-    edges = (0, *shape.zone_ends, 2**52 - 1)
+    edges = [Pfn(edge) for edge in (0, *shape.zone_ends, 2**52 - 1)]
     heads = np.full((2, C.max_order + 1), C.link_none, dtype=np.uint64)
     return tuple(
         Zone(name, first, end, heads.copy(), 0, 0, 0, 0, 0, 0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from frame_harness.base.units import Paddr
+
 BASE = 0x100000  # where the kernel is loaded; 32-bit protected mode, paging off (PVH boot protocol)
 NOTE_PHYS32_ENTRY = 18  # XEN_ELFNOTE_PHYS32_ENTRY, xen/include/public/elfnote.h
 
@@ -37,7 +39,7 @@ def triple_fault() -> bytes:
     return b"\x0f\x01\x1d" + struct.pack("<I", empty) + b"\x0f\x0b"
 
 
-def write_byte(paddr: int, value: int) -> bytes:
+def write_byte(paddr: Paddr, value: int) -> bytes:
     """Store one byte in memory."""
     return b"\xc6\x05" + struct.pack("<IB", paddr, value)
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Paddr
 from frame_harness.contract import layout_map
 from frame_harness.contract.methods import Method
 from frame_harness.guest.boundaries import play
@@ -67,7 +68,7 @@ class Check:
 
 
 def a_second_owner_is_refused(kernel: Kernel, _boot: Boot) -> None:
-    slot = kernel.slot(0x7000)
+    slot = kernel.slot(Paddr(0x7000))
     slot.call("take", OWNER)
     reply = kernel.request(f"slot.take {slot.paddr:#x} {OTHER:#x}")
     expect("status of a take by another owner", reply.status, "fail", frame=slot.paddr)
@@ -82,8 +83,8 @@ def table_holds(invariant: str) -> Callable[[Kernel, Boot], int]:
         kernel = boot(init="array")
         at_start = _judge(invariant, Table(kernel.slots(), at_start=True))
         for pfn in range(1, 5):
-            kernel.slot(pfn << 12).call("take", OWNER + pfn)
-        kernel.slot(0x2000).call("put")
+            kernel.slot(Paddr(pfn << 12)).call("take", OWNER + pfn)
+        kernel.slot(Paddr(0x2000)).call("put")
         return at_start + _judge(invariant, Table(kernel.slots(), at_start=False))
 
     return look
@@ -96,7 +97,7 @@ def _judge(invariant: str, table: Table) -> int:
             result.id,
             expected=one.expected,
             got=one.got,
-            frame=None if one.pfn is None else one.pfn << 12,
+            frame=None if one.pfn is None else Paddr(one.pfn << 12),
             field=one.field,
             function=TINY.functions.keeper_of(one.field),
             breaks=result.clauses,
@@ -200,7 +201,7 @@ def _line_of(function: str, image: Image) -> str:
 
 def guest_bytes(kernel: Kernel) -> Witness:
     """Whether a field that a method writes is where the contract has it, in the bytes of guest RAM."""
-    field, slot = TINY.slot.field("owner"), kernel.slot(0x9000)
+    field, slot = TINY.slot.field("owner"), kernel.slot(Paddr(0x9000))
     assert field is not None
     row = kernel.slots()[slot.paddr >> 12 :][:1].view(np.uint8)
     kept = row.copy()

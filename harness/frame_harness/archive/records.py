@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.base.record import Count, Record, Seconds
+from frame_harness.base.record import Address, Count, Record, Seconds
 from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import CheckInRun, Evidence, RunKey
 
@@ -135,7 +135,7 @@ class GuestRecord(Record, frozen=True, kw_only=True):
     backtrace: tuple[str, ...] = ()
     console_bytes: Count = 0
     events: tuple[str, ...] = ()
-    frames: tuple[Count, ...] = ()
+    frames: tuple[Address, ...] = ()
     console: str = ""
     script: str = ""
     commands_file: str = ""

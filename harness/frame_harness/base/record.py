@@ -6,7 +6,10 @@ from typing import Annotated
 
 import msgspec
 
+from frame_harness.base.units import Paddr
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Address = Annotated[Paddr, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 

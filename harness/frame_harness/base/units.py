@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final, NewType
 
 from frame_harness.base.errors import UsageError
@@ -20,7 +21,7 @@ TIB: Final = 1 << 40
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
 
-KERNEL_VMA: Final = 0xFFFF_FFFF_8000_0000
+KERNEL_VMA: Final = Vaddr(0xFFFF_FFFF_8000_0000)
 """Where the kernel image is linked: its virtual addresses are this plus the physical ones."""
 
 _UNITS: Final = {
@@ -59,6 +60,21 @@ def vaddr_to_paddr(vaddr: Vaddr, hhdm_base: Vaddr) -> Paddr:
     if vaddr < hhdm_base:
         raise UsageError("vaddr to paddr", f"{vaddr:#018x}", expected=f"an address from {hhdm_base:#018x} on")
     return Paddr(vaddr - hhdm_base)
+
+
+def frames_from(pfn: Pfn, count: int) -> Iterator[Pfn]:
+    """So many frames one after another, this one first."""
+    return map(Pfn, range(pfn, pfn + count))
+
+
+def frames_touched(first: Paddr, end: Paddr) -> tuple[Pfn, Pfn]:
+    """The frames of which some bytes from `first` on are a part: the first one, one past the last."""
+    return paddr_to_pfn(first), Pfn(-(-end >> PAGE_SHIFT))
+
+
+def frames_inside(first: Paddr, end: Paddr) -> tuple[Pfn, Pfn]:
+    """The frames all of whose bytes are among those from `first` on: the first one, one past the last."""
+    return Pfn(-(-first >> PAGE_SHIFT)), paddr_to_pfn(end)
 
 
 def order_to_frames(order: Order) -> int:

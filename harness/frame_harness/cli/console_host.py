@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from frame_harness.base.errors import BootError, HarnessError, UsageError
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.cli.console_map import picture
 from frame_harness.cli.console_slot import slot_lines
 from frame_harness.contract.layout import RESERVED
@@ -43,7 +43,7 @@ Line = str | Text
 class _Watched:
     """A field of a slot, with what it held when it was looked at last."""
 
-    pfn: int
+    pfn: Pfn
     field: str
     value: str
 
@@ -73,7 +73,7 @@ class HostCommands:
     def changes(self, kernel: Kernel) -> Iterator[str]:
         """What became of each field that is watched since the last look."""
         for one in self._watched:
-            where = f"watch {one.field} of frame {one.pfn << PAGE_SHIFT:#x}"
+            where = f"watch {one.field} of frame {pfn_to_paddr(one.pfn):#x}"
             try:
                 now = _value(_table(kernel), one.pfn, one.field)
             except HarnessError as error:
@@ -94,7 +94,7 @@ class HostCommands:
             raise UsageError("map", expected="at most two frames", actual=_given(words))
         count = len(_table(kernel))
         ends = [_frame(word, count) for word in words]
-        first, last = (*ends, *(0, count - 1)[len(ends) :])
+        first, last = (*ends, *(Pfn(0), Pfn(count - 1))[len(ends) :])
         if last < first:
             raise UsageError("map", expected="the first frame, then the last", actual=_given(words))
         return picture(_states(kernel), first, last + 1)
@@ -117,7 +117,7 @@ class HostCommands:
             )
         self._watched = [one for one in self._watched if (one.pfn, one.field) != (pfn, field)]
         self._watched.append(_Watched(pfn, field, _value(slots, pfn, field)))
-        return iter([f"watch {field} of frame {pfn << PAGE_SHIFT:#x}: {self._watched[-1].value}"])
+        return iter([f"watch {field} of frame {pfn_to_paddr(pfn):#x}: {self._watched[-1].value}"])
 
 
 def _table(kernel: Kernel) -> NDArray[Any]:
@@ -140,28 +140,29 @@ def _states(kernel: Kernel) -> States:
     return states_by_frame(state)
 
 
-def _frame(word: str, count: int) -> int:
+def _frame(word: str, count: int) -> Pfn:
     """The number of the frame that a word names: `0x1061abc`, `4096`, `pfn:0x1061`.
 
     Raises:
         UsageError: it is no number, or the table has no such frame.
     """
     try:
-        pfn = int(word.removeprefix(_PFN), 0) >> (0 if word.startswith(_PFN) else PAGE_SHIFT)
+        number = int(word.removeprefix(_PFN), 0)
     except ValueError:
         raise UsageError(
             "frame", word, expected="a physical address or pfn:<number>", actual="another word",
             next_step="0x1000 and pfn:1 name the same frame",
         ) from None  # fmt: skip
+    pfn = Pfn(number) if word.startswith(_PFN) else paddr_to_pfn(Paddr(number))
     if not 0 <= pfn < count:
         raise UsageError(
-            "frame", word, expected=f"one of the table's {count}, up to {(count << PAGE_SHIFT) - 1:#x}",
+            "frame", word, expected=f"one of the table's {count}, up to {pfn_to_paddr(Pfn(count)) - 1:#x}",
             actual=f"pfn {pfn:#x}", next_step="name another frame",
         )  # fmt: skip
     return pfn
 
 
-def _value(slots: NDArray[Any], pfn: int, field: str) -> str:
+def _value(slots: NDArray[Any], pfn: Pfn, field: str) -> str:
     value = slots[field][pfn]
     return f"{int(value):#x}" if isinstance(value, np.integer) else np.asarray(value).tobytes().hex()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import PAGE_SHIFT, Paddr, Pfn, Vaddr, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_states import FrameState, States, state_of_slot, words_of
 from frame_harness.frame_metadata.slot_words import FLAGS, GUARDS, bits_in_words
@@ -22,10 +22,10 @@ _OF_A_BLOCK = (
 )  # fmt: skip
 
 
-def slot_lines(slots: NDArray[Any], pfn: int, states: States, image: Image) -> Iterator[str]:
+def slot_lines(slots: NDArray[Any], pfn: Pfn, states: States, image: Image) -> Iterator[str]:
     """The frame with its state, then each field: its value, and what that means."""
     row = slots[pfn]
-    yield _line("frame", f"{pfn << PAGE_SHIFT:#x}", f"pfn {pfn:#x}: {frame_words(row, int(states[pfn]))}")
+    yield _line("frame", f"{pfn_to_paddr(pfn):#x}", f"pfn {pfn:#x}: {frame_words(row, int(states[pfn]))}")
     for name in slots.dtype.names or ():
         value = row[name]
         if not isinstance(value, np.integer):
@@ -58,7 +58,7 @@ def _but_for_poison(slot: Any) -> int:
 def _meaning(name: str, value: int, image: Image) -> str:
     match name:
         case "vtable":
-            return "none" if value == 0 else str(image.symbolize(value))
+            return "none" if value == 0 else str(image.symbolize(Vaddr(value)))
         case "flags":
             return bits_in_words(value, FLAGS)
         case "guard":
@@ -74,7 +74,7 @@ def _meaning(name: str, value: int, image: Image) -> str:
 def _link(value: int, slots: NDArray[Any], states: States) -> str:
     if value == C.link_none:
         return "none"
-    pfn = value >> PAGE_SHIFT
+    pfn = paddr_to_pfn(Paddr(value))
     if value % (1 << PAGE_SHIFT) or pfn >= len(slots):
         return "leads to no frame"
     return f"pfn {pfn:#x}: {frame_words(slots[pfn], int(states[pfn]))}"

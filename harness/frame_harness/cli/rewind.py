@@ -9,6 +9,7 @@ import click
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.text import plural
+from frame_harness.base.units import Paddr
 from frame_harness.cli.debug import DebugRequest, found
 from frame_harness.debugging.recorder import record
 from frame_harness.debugging.recording import ELF, NOTE, Recording, folder_of, load
@@ -38,9 +39,9 @@ def rewind(request: DebugRequest, field: str, frame: str, folder: Path | None) -
     return ExitCode.PASS
 
 
-def _address(text: str) -> int | None:
+def _address(text: str) -> Paddr | None:
     try:
-        return int(text, 0) if text else None
+        return Paddr(int(text, 0)) if text else None
     except ValueError:
         raise UsageError("--frame", text, expected="an address, 0x1060000", actual="no number") from None
 

@@ -15,7 +15,7 @@ from frame_harness.archive.folder import Archive, FailureFolder
 from frame_harness.archive.memory import Life
 from frame_harness.archive.records import GuestRecord
 from frame_harness.base.text import plural, printable
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.cli.judge import contract_of
 from frame_harness.frame_metadata.memory_state import SLOT_FIELDS
 from frame_harness.judge.evidence import CheckResult
@@ -139,7 +139,7 @@ def _memory(failure: FailureFolder) -> Iterator[RenderableType]:
         return
     guest = failure.guests[-1]
     before, life = failure.before, failure.life
-    pfns = [paddr >> PAGE_SHIFT for paddr in guest.frames][:MOST_FRAMES]
+    pfns = [paddr_to_pfn(paddr) for paddr in guest.frames][:MOST_FRAMES]
     title = "slots when the check failed"
     if before is not None:
         title += f"; before `{guest.changed_by}` where that changed them" if guest.changed_by else ""
@@ -155,8 +155,8 @@ def _memory(failure: FailureFolder) -> Iterator[RenderableType]:
         yield _section("changes of these slots", changes)
 
 
-def _slot(pfn: int, before: NDArray[Any] | None, after: NDArray[Any]) -> Iterator[str]:
-    yield f"frame {pfn << PAGE_SHIFT:#x}"
+def _slot(pfn: Pfn, before: NDArray[Any] | None, after: NDArray[Any]) -> Iterator[str]:
+    yield f"frame {pfn_to_paddr(pfn):#x}"
     for name in _fields(after):
         now = int(after[name][pfn])
         was = now if before is None else int(before[name][pfn])
@@ -169,7 +169,7 @@ def _changes(life: Life, first: int) -> Iterator[str]:
     for step in range(first, len(life.commands)):
         rows = life.slots[step], life.slots[step + 1]
         told = [
-            f"{int(pfn) << PAGE_SHIFT:#x}.{name} {int(rows[0][name][at]):#x} → {int(rows[1][name][at]):#x}"
+            f"{pfn_to_paddr(pfn):#x}.{name} {int(rows[0][name][at]):#x} → {int(rows[1][name][at]):#x}"
             for at, pfn in enumerate(life.pfns[:MOST_FRAMES])
             for name in _fields(life.slots)
             if rows[0][name][at] != rows[1][name][at]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recorder, Recording
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.guest.checks import NotEvaluated
@@ -69,7 +70,7 @@ class Turn:
 class _Instruction:
     """One instruction of the first CPU's step, with what it wrote to the watched memory."""
 
-    vaddr: int
+    vaddr: Vaddr
     fresh: bool
     """The step had not come here before."""
     written: slice | None
@@ -79,7 +80,7 @@ class _Instruction:
 class _Change:
     """An instruction after which watched memory was another: which bytes, and what all of them held then."""
 
-    vaddr: int
+    vaddr: Vaddr
     changed: list[int]
     now: NDArray[np.uint8]
 
@@ -222,7 +223,7 @@ class Turns:
         )  # fmt: skip
 
     def _recorder(self) -> Recorder:
-        return Recorder(self.kernel, self._debugger, int(self.cpus.table["frames"][0]))
+        return Recorder(self.kernel, self._debugger, Paddr(int(self.cpus.table["frames"][0])))
 
     def _record(self, recorder: Recorder, thread: int, cpu: int) -> None:
         if not recorder.steps(thread, cpu, (self._ended, self._panics), most=MOST_INSTRUCTIONS):
@@ -232,7 +233,7 @@ class Turns:
         self._park()
         reset()
         trace: list[_Instruction] = []
-        seen: set[int] = set()
+        seen: set[Vaddr] = set()
         at = self._begins
         while at != self._ended:
             before = watched.copy()
@@ -280,10 +281,10 @@ class Turns:
         again = partial(self._recorded, trace, index, reset, operand, between)
         return Turn(self._hold(index, at, inside=operand is not None), self._steps, again=again)
 
-    def _hold(self, instructions: int, at: int, *, inside: bool = False) -> Hold:
+    def _hold(self, instructions: int, at: Vaddr, *, inside: bool = False) -> Hold:
         return Hold(cpu=FIRST, instructions=instructions, at=self._name(at), inside=inside)
 
-    def _advance(self, trace: list[_Instruction], index: int) -> int:
+    def _advance(self, trace: list[_Instruction], index: int) -> Vaddr:
         """Let the first CPU execute the first `index` instructions of its step."""
         nearest = max(i for i in range(index + 1) if trace[i].fresh)
         at = trace[nearest].vaddr
@@ -299,7 +300,7 @@ class Turns:
         for cpu in (self._first, self._second):
             self._run_to(cpu, self._begins)
 
-    def _run_to(self, cpu: int, vaddr: int) -> None:
+    def _run_to(self, cpu: int, vaddr: Vaddr) -> None:
         at = self._debugger.rip(cpu)
         while at != vaddr:
             at = self._debugger.run(cpu)
@@ -309,7 +310,7 @@ class Turns:
     def _code(self, instruction: _Instruction) -> bytes:
         return self.kernel.bytes_at(instruction.vaddr, LONGEST).tobytes()
 
-    def _name(self, vaddr: int) -> str:
+    def _name(self, vaddr: Vaddr) -> str:
         return self.kernel.image.symbolize(vaddr).place
 
     def _endless(self) -> HarnessError:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import RamError
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.diagrams import Interleaving, SlotAccess
@@ -75,16 +75,16 @@ def touches_of(code: bytes, debugger: Debugger, thread: int) -> tuple[Touch, ...
 class Recorder:
     """Lets CPUs of a guest go on instruction by instruction and writes down what they do to one slot."""
 
-    def __init__(self, kernel: Kernel, debugger: Debugger, frame: int) -> None:
+    def __init__(self, kernel: Kernel, debugger: Debugger, frame: Paddr) -> None:
         """Watch the slot of a frame, given by its physical address."""
         self._kernel, self._debugger = kernel, debugger
-        pfn = frame >> PAGE_SHIFT
+        pfn = paddr_to_pfn(frame)
         table: NDArray[Any] = kernel.slots()
         self._slot = table[pfn : pfn + 1].view(np.uint8)
         self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + pfn * META_SLOT.size
         self.accesses: list[SlotAccess] = []
 
-    def step(self, thread: int, cpu: int) -> int:
+    def step(self, thread: int, cpu: int) -> Vaddr:
         """Let a CPU execute one instruction; returns where it is then."""
         at = self._debugger.rip(thread)
         found = self._in_slot(touches_of(self._code(at), self._debugger, thread))
@@ -101,7 +101,7 @@ class Recorder:
             )  # fmt: skip
         return following
 
-    def steps(self, thread: int, cpu: int, ends: Sequence[int], *, most: int) -> bool:
+    def steps(self, thread: int, cpu: int, ends: Sequence[Vaddr], *, most: int) -> bool:
         """Let a CPU come to one of some addresses; False where it is not there after so many instructions."""
         for _ in range(most):
             if self._debugger.rip(thread) in ends:
@@ -152,7 +152,7 @@ class Recorder:
         after()
         return Recording(tuple(self.accesses), held_after, behind - held_after)
 
-    def changed(self, cpu: int, at: int, changed: Sequence[int], now: NDArray[np.uint8]) -> None:
+    def changed(self, cpu: int, at: Vaddr, changed: Sequence[int], now: NDArray[np.uint8]) -> None:
         """Write down an instruction of which only is known which bytes it changed, and what they hold now."""
         touched = {piece.field for byte in changed for piece in pieces(byte, byte + 1)}
         for piece in pieces(0, META_SLOT.size):
@@ -171,12 +171,12 @@ class Recorder:
             for piece in pieces(touch.vaddr - self._vaddr, touch.vaddr - self._vaddr + touch.width)
         ]
 
-    def _code(self, vaddr: int) -> bytes:
+    def _code(self, vaddr: Vaddr) -> bytes:
         """The instruction at an address; nothing where no code can be: a CPU may be led anywhere."""
         try:
             return self._kernel.bytes_at(vaddr, LONGEST).tobytes()
         except RamError:
             return b""
 
-    def _place(self, vaddr: int) -> str:
+    def _place(self, vaddr: Vaddr) -> str:
         return self._kernel.image.symbolize(vaddr).place

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
 from frame_harness.concurrency.rates import RateWatch
 from frame_harness.console.stream import Watch
 from frame_harness.guest.checks import ClauseViolated
@@ -66,7 +66,7 @@ class OpViolation:
 
     cpu: int
     op: str
-    paddr: int
+    paddr: Paddr
     expected: int
     got: int
     iteration: int
@@ -141,7 +141,7 @@ class Cpus:
         self.count = int(self.table["ready"])
         self.samples: tuple[RateSample, ...] = ()
 
-    def frames(self, paddrs: Sequence[int]) -> None:
+    def frames(self, paddrs: Sequence[Paddr]) -> None:
         """Name the frames that steps reach as @0, @1, and so on."""
         self.kernel.call("smp.frames", *paddrs)
 
@@ -230,7 +230,7 @@ class Cpus:
             OpViolation(
                 cpu,
                 _operation(v["op"] - 1),
-                v["paddr"],
+                Paddr(v["paddr"]),
                 v["expected"],
                 v["got"],
                 v["iteration"],
@@ -288,6 +288,6 @@ def generation_growth(kernel: Kernel, before: Any) -> int:
     return int((kernel.slots()["generation"] - before).astype("<u4").sum(dtype="<u8"))
 
 
-def pfn(paddr: int) -> int:
+def pfn(paddr: Paddr) -> Pfn:
     """The number of the frame at an address."""
-    return paddr >> PAGE_SHIFT
+    return paddr_to_pfn(paddr)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.concurrency.smp import Cpus, Job, ProgramResult, generation_growth, generations
 from frame_harness.frame_metadata.functions import ALLOCATE, FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
@@ -33,8 +33,8 @@ class StormContext:
     kernel: Kernel
     cpus: Cpus
     seed: int = 1
-    frames: list[int] = field(default_factory=list)
-    free_blocks: set[tuple[int, int, str]] = field(default_factory=set)
+    frames: list[Paddr] = field(default_factory=list)
+    free_blocks: set[tuple[Pfn, int, str]] = field(default_factory=set)
     generations: Any = None
     outcome: ProgramResult = field(default_factory=lambda: ProgramResult({}, (), 0.0))
 
@@ -55,7 +55,7 @@ class StormContext:
 
     def slot(self, index: int) -> Any:
         """The slot of a frame that the storm has named, live in guest RAM."""
-        return self.kernel.slots()[self.frames[index] >> PAGE_SHIFT]
+        return self.kernel.slots()[paddr_to_pfn(self.frames[index])]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _expect_sound(storm: Storm, context: StormContext) -> None:
         broken = [clause for result in report if result.total for clause in result.clauses]
         facts: dict[str, Any] = {
             "expected": first.expected, "got": first.got,
-            "frame": None if first.pfn is None else first.pfn << PAGE_SHIFT,
+            "frame": None if first.pfn is None else pfn_to_paddr(first.pfn),
         }  # fmt: skip
         if set(broken).isdisjoint(storm.clauses):
             # The first invariant is the most basic one; what else does not hold may follow from it.
@@ -232,7 +232,7 @@ def _lives(context: StormContext) -> Jobs:
     paddr = kernel.alloc(zeroed=False)
     kernel.release(paddr)  # on top of this CPU's cache: every life is its
     context.cpus.frames([paddr])
-    parity = int(kernel.slots()[paddr >> PAGE_SHIFT]["generation"]) + 1 & 1
+    parity = int(kernel.slots()[paddr_to_pfn(paddr)]["generation"]) + 1 & 1
     mortal = (f"alloc.custom={COW:#x}", "drop", f"alloc.custom={DLL:#x}", "drop")
     return {**context.everyone(f"life@0={parity}"), 0: Job(mortal, seed=context.seed)}
 

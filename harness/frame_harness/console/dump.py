@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frame_harness.base.errors import DumpError
+from frame_harness.base.units import Pfn
 
 SLOT_BYTES: Final = 64
 _NUMBER: Final = "(?:0x[0-9a-f]{1,16}|[0-9]{1,20})"
@@ -49,7 +50,7 @@ _SUMS_END: Final = re.compile(r"end chunks=([0-9]{1,20}) crc=0x([0-9a-f]{8})")
 class Dump:
     """Consecutive slots, whole: row i of `slots` describes frame first_pfn + i."""
 
-    first_pfn: int
+    first_pfn: Pfn
     slots: npt.NDArray[np.uint8]
     """Shape (n_slots, slot_bytes)."""
     n_runs: int
@@ -68,7 +69,7 @@ class Dump:
 def decode(
     lines: Sequence[str],
     *,
-    first_pfn: int,
+    first_pfn: Pfn,
     count: int,
     slot_bytes: int = SLOT_BYTES,
     most_runs: int | None = None,
@@ -104,7 +105,7 @@ def decode(
 
 
 def decode_sums(
-    lines: Sequence[str], *, first_pfn: int, count: int, chunk: int, slot_bytes: int = SLOT_BYTES
+    lines: Sequence[str], *, first_pfn: Pfn, count: int, chunk: int, slot_bytes: int = SLOT_BYTES
 ) -> list[int]:
     """Decode the data lines of checksums: the CRC-32 of each chunk of slots, in order.
 

@@ -14,6 +14,7 @@ from typing import Final, Literal, cast
 from urllib.parse import unquote_to_bytes
 
 from frame_harness.base.errors import ProtocolError, quote_bytes
+from frame_harness.base.units import Vaddr
 
 PROTOCOL_VERSION: Final = 1
 MAX_REQUEST_BYTES: Final = 4096
@@ -165,7 +166,7 @@ class CrashReport:
     overflow: Fields | None = None
     """The stack that ran over: cpu, name (`main` or `ist1` to `ist7`), guard."""
     registers: Mapping[str, int] = field(default_factory=dict)
-    backtrace: tuple[int, ...] = ()
+    backtrace: tuple[Vaddr, ...] = ()
     """Return addresses, innermost first."""
     complete: bool = True
     """Whether the report came to its end, and each line of it could be read."""
@@ -248,7 +249,7 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
         raise ProtocolError("crash report", repr(head[:200]), expected="panic file=… or exception vector=…")
     messages = [line.removeprefix(" msg ") for line in lines if line.startswith(" msg ")]
     registers: dict[str, int] = {}
-    backtrace: list[int] = []
+    backtrace: list[Vaddr] = []
     cpu: int | None = None
     overflow: Fields | None = None
     for line in lines[1:]:
@@ -258,7 +259,7 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
                 fields = parse_fields(rest)
                 registers.update({name: fields.int(name) for name in fields})
             elif word == "bt":
-                backtrace.append(Fields({"bt": rest}).int("bt"))
+                backtrace.append(Vaddr(Fields({"bt": rest}).int("bt")))
             elif word == "stack":
                 overflow = parse_fields(rest)
             elif word == "cpu":

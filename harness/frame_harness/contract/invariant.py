@@ -11,6 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Pfn
+
 MAX_COUNTEREXAMPLES = 5
 
 S = TypeVar("S")
@@ -32,7 +34,7 @@ class Violation:
     """One counterexample; `pfn` is None where no single frame is to blame (a counter of a zone)."""
 
     invariant: str
-    pfn: int | None
+    pfn: Pfn | None
     field: str
     expected: str
     got: str
@@ -55,7 +57,7 @@ class Sighting:
 
     evaluated: int
     total: int = 0
-    examples: tuple[tuple[int | None, str, str, str], ...] = ()
+    examples: tuple[tuple[Pfn | None, str, str, str], ...] = ()
 
     def __add__(self, other: Sighting) -> Sighting:
         return Sighting(
@@ -200,8 +202,8 @@ class Invariants(Mapping[str, Invariant[C]], Generic[S, C, P]):
 def frames_finding(
     evaluated: int,
     bad: NDArray[np.signedinteger[Any]],
-    describe: Callable[[int], tuple[str, str, str]],
+    describe: Callable[[Pfn], tuple[str, str, str]],
 ) -> Sighting:
     """A finding from the pfns that break a rule; `describe` gives (field, expected, got) of one pfn."""
-    examples = tuple((int(pfn), *describe(int(pfn))) for pfn in bad[:MAX_COUNTEREXAMPLES])
+    examples = tuple((Pfn(int(pfn)), *describe(Pfn(int(pfn)))) for pfn in bad[:MAX_COUNTEREXAMPLES])
     return Sighting(evaluated, len(bad), examples)

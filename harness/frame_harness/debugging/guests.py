@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+from frame_harness.base.units import Vaddr
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.machine.debugger import GLANCE_S, Debugger, DebuggerError, GuestEnded
@@ -86,7 +87,7 @@ class CountedGuests:
 class TracedGuests(CountedGuests):
     """Notes in which commands of one guest some places in its code are reached."""
 
-    def __init__(self, guest: int, stops: Sequence[int]) -> None:
+    def __init__(self, guest: int, stops: Sequence[Vaddr]) -> None:
         """Args: stops: the addresses of the places."""
         super().__init__()
         self.reached: list[Position] = []

@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NewType
 
 import gdb  # type: ignore[import-untyped]
+
+# What gdb's Python runs can import nothing of the harness: these are as in `base.units`.
+Paddr = NewType("Paddr", int)
+Vaddr = NewType("Vaddr", int)
 
 FACTS: dict[str, Any] = {}
 PAGE_SHIFT = 12
@@ -24,14 +28,14 @@ def number(data: bytes, field: list[int]) -> int:
     return int.from_bytes(data[offset : offset + size], "little")
 
 
-def read(vaddr: int, size: int) -> bytes:
+def read(vaddr: Vaddr, size: int) -> bytes:
     return bytes(gdb.selected_inferior().read_memory(vaddr, size))
 
 
 def witness() -> dict[str, int]:
     """What the guest tells of itself: where the slots are, how many, where the allocator's state is."""
     facts = FACTS["witness"]
-    data = read(facts["vaddr"], facts["bytes"])
+    data = read(Vaddr(facts["vaddr"]), facts["bytes"])
     return {name: number(data, field) for name, field in facts["fields"].items()}
 
 
@@ -57,33 +61,34 @@ def slot_words(data: bytes) -> str:
         "order": str,
         "next": link,
         "prev": link,
-        "vtable": symbol,
+        "vtable": lambda value: symbol(Vaddr(value)),
     }
     return ", ".join(f"{name}={meaning.get(name, hex)(value)}" for name, value in values.items())
 
 
-def symbol(vaddr: int) -> str:
+def symbol(vaddr: Vaddr) -> str:
     if not vaddr:
         return "none"
     found = re.search(r"<(.+)>", str(gdb.Value(vaddr).cast(gdb.lookup_type("u64").pointer())))
     return f"{vaddr:#x} <{found[1]}>" if found else hex(vaddr)
 
 
-def frame_of(slot_vaddr: int) -> int | None:
+def frame_of(slot_vaddr: Vaddr) -> Paddr | None:
     """The physical address of the frame whose slot lies there; None where it is not in the table."""
     told = witness()
     behind = slot_vaddr - told["hhdm_base"] - told["meta_paddr"]
     pfn, rest = divmod(behind, FACTS["slot"]["bytes"])
-    return pfn << PAGE_SHIFT if told["meta_paddr"] and rest == 0 and 0 <= pfn < told["n_frames"] else None
+    inside = told["meta_paddr"] and rest == 0 and 0 <= pfn < told["n_frames"]
+    return Paddr(pfn << PAGE_SHIFT) if inside else None
 
 
-def slot_at(paddr: int) -> tuple[int, bytes]:
+def slot_at(paddr: Paddr) -> tuple[Vaddr, bytes]:
     """Address and bytes of a frame's slot."""
     told = witness()
     pfn = paddr >> PAGE_SHIFT
     if not told["meta_paddr"] or pfn >= told["n_frames"]:
         raise gdb.GdbError(f"{paddr:#x}: no frame with a slot; there are {told['n_frames']}")
-    vaddr = told["hhdm_base"] + told["meta_paddr"] + pfn * FACTS["slot"]["bytes"]
+    vaddr = Vaddr(told["hhdm_base"] + told["meta_paddr"] + pfn * FACTS["slot"]["bytes"])
     return vaddr, read(vaddr, FACTS["slot"]["bytes"])
 
 
@@ -94,7 +99,7 @@ class SlotPrinter:
         self.value = value
 
     def to_string(self) -> str:
-        vaddr = int(self.value.address)
+        vaddr = Vaddr(int(self.value.address))
         paddr = frame_of(vaddr)
         frame = "a slot of no frame" if paddr is None else f"frame {paddr:#x}"
         return f"MetaSlot {{{frame}, {slot_words(read(vaddr, FACTS['slot']['bytes']))}}}"
@@ -107,7 +112,7 @@ class ZonePrinter:
         self.value = value
 
     def to_string(self) -> str:
-        return zone_words(read(int(self.value.address), FACTS["zone"]["bytes"]))
+        return zone_words(read(Vaddr(int(self.value.address)), FACTS["zone"]["bytes"]))
 
 
 def zone_words(data: bytes) -> str:
@@ -125,7 +130,7 @@ def zone_bytes(index: int) -> bytes:
     if not base or not 0 <= index < facts["count"]:
         wanted = f"expected one of 0 to {facts['count'] - 1} of an allocator that is set up"
         raise gdb.GdbError(f"zone {index}: {wanted}")
-    return read(base + facts["offset"] + index * facts["bytes"], facts["bytes"])
+    return read(Vaddr(base + facts["offset"] + index * facts["bytes"]), facts["bytes"])
 
 
 class Slot(gdb.Command):  # type: ignore[misc]
@@ -135,7 +140,7 @@ class Slot(gdb.Command):  # type: ignore[misc]
         super().__init__("slot", gdb.COMMAND_DATA)
 
     def invoke(self, argument: str, _from_tty: bool) -> None:
-        paddr = evaluated(argument, "slot PADDR")
+        paddr = Paddr(evaluated(argument, "slot PADDR"))
         vaddr, data = slot_at(paddr)
         frame = paddr >> PAGE_SHIFT << PAGE_SHIFT
         gdb.write(f"frame {frame:#x}, slot at {vaddr:#x}: {slot_words(data)}\n")
@@ -169,8 +174,8 @@ class FreeList(gdb.Command):  # type: ignore[misc]
         if not 0 <= order < heads["orders"]:
             raise gdb.GdbError(f"order {order}: expected 0 to {heads['orders'] - 1}")
         at = heads["offset"] + 8 * (int(movable) * heads["orders"] + order)
-        paddr = number(data, [at, 8])
-        seen: set[int] = set()
+        paddr = Paddr(number(data, [at, 8]))
+        seen: set[Paddr] = set()
         while paddr != FACTS["link_none"]:
             if paddr in seen or len(seen) == MOST_BLOCKS:
                 gdb.write(f"{paddr:#x}: the list comes back here\n" if paddr in seen else "…\n")
@@ -178,7 +183,7 @@ class FreeList(gdb.Command):  # type: ignore[misc]
             seen.add(paddr)
             _, slot = slot_at(paddr)
             gdb.write(f"{paddr:#x} {slot_words(slot)}\n")
-            paddr = number(slot, FACTS["slot"]["fields"]["next"])
+            paddr = Paddr(number(slot, FACTS["slot"]["fields"]["next"]))
         gdb.write(f"{len(seen)} blocks of order {order}\n")
 
 

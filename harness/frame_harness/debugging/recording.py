@@ -19,7 +19,7 @@ from frame_harness.base import resources
 from frame_harness.base.disk import write_whole, writing
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.record import Record
-from frame_harness.base.units import MIB
+from frame_harness.base.units import MIB, Paddr, Vaddr
 from frame_harness.contract.layout import RESERVED
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
@@ -58,7 +58,7 @@ class Recording(Record, frozen=True, kw_only=True):
     check: CheckInRun
     subject: str
     finding: str
-    frame: int | None
+    frame: Paddr | None
     log_sha256: str
     elf_sha256: str
     qemu_version: str
@@ -69,8 +69,8 @@ class Recording(Record, frozen=True, kw_only=True):
     commands: tuple[str, ...]
     said: str
     memory: str
-    hhdm: int
-    meta_paddr: int
+    hhdm: Vaddr
+    meta_paddr: Paddr
     n_frames: int
     slot_bytes: int
     fields: dict[str, tuple[int, int]]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import MachineError
-from frame_harness.base.units import KERNEL_VMA
+from frame_harness.base.units import KERNEL_VMA, Paddr, Vaddr, paddr_to_vaddr, vaddr_to_paddr
 from frame_harness.debugging.recording import (
     ELF,
     LOG,
@@ -53,13 +53,13 @@ class Write:
         callers: addresses in the calls that led there, innermost first.
     """
 
-    vaddr: int
+    vaddr: Vaddr
     command: int
     booting: bool
     before: int
     after: int
     instruction: int
-    callers: tuple[int, ...]
+    callers: tuple[Vaddr, ...]
 
 
 class Replay:
@@ -69,7 +69,7 @@ class Replay:
         self._folder, self._note, self._stall_s = folder, note, stall_s
         self._said = bytearray()
 
-    def writes(self, paddr: int, n_bytes: int) -> Iterator[Write]:
+    def writes(self, paddr: Paddr, n_bytes: int) -> Iterator[Write]:
         """Yield each write to some bytes of RAM, then prove that the replay was the recorded run.
 
         Raises:
@@ -108,13 +108,13 @@ class Replay:
         if shape_of(guest.argv, elf) != note.argv:
             raise refused(self._folder, "this version starts QEMU in another way than when it was made")
 
-    def _follow(self, guest: Guest, sock: socket.socket, paddr: int, n_bytes: int) -> Iterator[Write]:
+    def _follow(self, guest: Guest, sock: socket.socket, paddr: Paddr, n_bytes: int) -> Iterator[Write]:
         note = self._note
         debugger = Debugger(
             sock, lambda: not guest.process.ended(), limit_s=guest.machine.limits.stall_wall_s, runs=False
         )
         # The guest writes to slots through the HHDM; early code might by the physical address.
-        for vaddr in (note.hhdm + paddr, paddr):
+        for vaddr in (paddr_to_vaddr(paddr, note.hhdm), Vaddr(paddr)):
             debugger.watch(vaddr, n_bytes)
         bytes_there = guest.ram.view(paddr, n_bytes)
         value = _number(bytes_there)
@@ -135,11 +135,13 @@ class Replay:
 
     def _write(self, guest: Guest, debugger: Debugger, cpu: int, before: int, after: int) -> Write:
         registers = debugger.registers(cpu)
-        rip = registers[-1]
-        code = guest.ram.view(rip - KERNEL_VMA, LONGEST).tobytes() if rip >= KERNEL_VMA else b""
+        rip = Vaddr(registers[-1])
+        code = (
+            guest.ram.view(vaddr_to_paddr(rip, KERNEL_VMA), LONGEST).tobytes() if rip >= KERNEL_VMA else b""
+        )
         # The CPU stands behind the instruction, but for a repeated one, which is not through.
-        vaddr = rip if code and stays(code, rip) else rip - 1
-        calls = return_addresses(registers[_RBP], reader(guest.ram, self._note.hhdm))
+        vaddr = rip if code and stays(code, rip) else Vaddr(rip - 1)
+        calls = return_addresses(Vaddr(registers[_RBP]), reader(guest.ram, self._note.hhdm))
         lines = bytes(self._said).split(b"\n")
         return Write(
             vaddr=vaddr,
@@ -148,7 +150,7 @@ class Replay:
             before=before,
             after=after,
             instruction=int(guest.qmp("query-replay")["icount"]),
-            callers=tuple(address - 1 for address in calls),
+            callers=tuple(Vaddr(address - 1) for address in calls),
         )
 
     def _wait(self, guest: Guest) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from frame_harness.base.errors import UsageError
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn, paddr_to_vaddr
 from frame_harness.debugging.recording import Recording, refused
 from frame_harness.debugging.replay import Replay, Write
 from frame_harness.guest.ending import shortened
@@ -26,9 +26,9 @@ class LastWrite:
         called_from: places of the calls that led there, innermost first.
     """
 
-    frame: int
+    frame: Paddr
     field: str
-    vaddr: int
+    vaddr: Vaddr
     write: Write | None
     count: int = 0
     during: str = ""
@@ -37,7 +37,7 @@ class LastWrite:
     called_from: tuple[str, ...] = ()
 
 
-def last_write(folder: Path, note: Recording, image: Image, field: str, frame: int | None) -> LastWrite:
+def last_write(folder: Path, note: Recording, image: Image, field: str, frame: Paddr | None) -> LastWrite:
     """Replay twice; the second time has to show the same.
 
     Args:
@@ -51,7 +51,7 @@ def last_write(folder: Path, note: Recording, image: Image, field: str, frame: i
     first, second = (list(Replay(folder, note).writes(paddr, n_bytes)) for _ in range(2))
     if first != second:
         raise refused(folder, "its second replay shows other writes than the first one")
-    vaddr = note.hhdm + paddr
+    vaddr = paddr_to_vaddr(paddr, note.hhdm)
     if not first:
         return LastWrite(about, field, vaddr, None)
     last = first[-1]
@@ -62,7 +62,7 @@ def last_write(folder: Path, note: Recording, image: Image, field: str, frame: i
     )  # fmt: skip
 
 
-def _place(note: Recording, field: str, frame: int | None) -> tuple[int, int, int]:
+def _place(note: Recording, field: str, frame: Paddr | None) -> tuple[Paddr, int, Paddr]:
     """Address and size of the field, and the frame whose slot it is in."""
     if field not in note.fields:
         known = ", ".join(note.fields)
@@ -70,12 +70,12 @@ def _place(note: Recording, field: str, frame: int | None) -> tuple[int, int, in
     about = note.frame if frame is None else frame
     if about is None:
         raise UsageError("frame", detail="the finding names none", next_step="add --frame PADDR")
-    pfn = about >> PAGE_SHIFT
+    pfn = paddr_to_pfn(about)
     if not note.meta_paddr or pfn >= note.n_frames:
         expected = f"one of {note.n_frames} frames with a slot"
         raise UsageError("frame", f"{about:#x}", expected=expected, actual="none of them")
     offset, n_bytes = note.fields[field]
-    return note.meta_paddr + pfn * note.slot_bytes + offset, n_bytes, about
+    return Paddr(note.meta_paddr + pfn * note.slot_bytes + offset), n_bytes, about
 
 
 def _during(note: Recording, write: Write) -> str:
@@ -86,7 +86,7 @@ def _during(note: Recording, write: Write) -> str:
     return f"command {write.command + 1} of {len(note.commands)}: {note.commands[write.command]}"
 
 
-def _chain(image: Image, vaddr: int) -> tuple[str, ...]:
+def _chain(image: Image, vaddr: Vaddr) -> tuple[str, ...]:
     return tuple(
         shortened(f"{place.function} ({place.file}:{place.line})", image) for place in image.places(vaddr)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.units import Vaddr
 from frame_harness.image.code_starts import CodeStarts
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult
@@ -15,7 +16,7 @@ class Stops:
     """Addresses in a kernel, with the words for them."""
 
     words: str
-    vaddrs: tuple[int, ...]
+    vaddrs: tuple[Vaddr, ...]
 
 
 def stops_of(result: CheckResult, image: Image) -> Stops:

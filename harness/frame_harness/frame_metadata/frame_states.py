@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C, Constants
 from frame_harness.frame_metadata.memory_state import MemoryState, mask_of_ranges
 
@@ -91,7 +92,7 @@ class FrameRuns:
         totals = np.bincount(self.states, weights=self.lengths, minlength=1)
         return {state: int(total) for state, total in enumerate(totals.tolist()) if total}
 
-    def at(self, pfn: int) -> int:
+    def at(self, pfn: Pfn) -> int:
         """The state of one frame."""
         return int(self.states[np.searchsorted(self.starts, pfn, side="right") - 1])
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C, Constants
 
 PfnRanges = NDArray[np.int64]
@@ -61,8 +62,8 @@ class Zone:
     """
 
     name: str
-    first_pfn: int
-    end_pfn: int
+    first_pfn: Pfn
+    end_pfn: Pfn
     heads: NDArray[np.uint64]
     managed: int
     free: int
@@ -81,8 +82,8 @@ class Zone:
 class MapRange:
     """Frames [first, end) of one kind of the guest's memory map, as its console names it."""
 
-    first: int
-    end: int
+    first: Pfn
+    end: Pfn
     kind: str
 
 

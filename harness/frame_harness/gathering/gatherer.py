@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from frame_harness.archive.records import FailureRecord, GuestRecord
 from frame_harness.archive.writing import FailureWriter
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.gathering.replay import NotReplayed, Played, Replayer, require_same
 from frame_harness.gathering.taken import Taken, take, take_remains
@@ -87,7 +88,7 @@ class Gatherer:
         self._taken = taken
 
     def _left_with(
-        self, error: BaseException | None, frame: int | None, in_hand: Sequence[Kernel]
+        self, error: BaseException | None, frame: Paddr | None, in_hand: Sequence[Kernel]
     ) -> Iterator[Taken]:
         """What is left of a guest that an error tells of, and that the check itself does not have."""
         left, guest = remains_of(error), taken_guest(error)

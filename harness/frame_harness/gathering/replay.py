@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from frame_harness.archive.memory import Life, Payload
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.frame_states import free_frames_by_order
 from frame_harness.frame_metadata.memory_state import SLOT_FIELDS, MemoryState
 from frame_harness.gathering.frames import payload_of
@@ -76,7 +77,7 @@ class Replayer:
         self._pool.close()
 
     def shown(
-        self, image: Image, machine: Machine, by: Shows, found_on: int | None, error: BaseException
+        self, image: Image, machine: Machine, by: Shows, found_on: Paddr | None, error: BaseException
     ) -> Taken:
         """Play what shows a violation; return what the guest leaves.
 

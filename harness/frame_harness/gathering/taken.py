@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from frame_harness.archive.memory import NO_PAYLOAD, Payload
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Paddr
 from frame_harness.console.transcript import TimedLine
 from frame_harness.frame_metadata.memory_state import MemoryState, no_pfns
 from frame_harness.gathering.frames import frames_concerned, payload_of
@@ -70,7 +71,7 @@ class Taken:
             return None
 
 
-def take(guest: BootedGuest, read: Reader, found_on: int | None, error: BaseException | None) -> Taken:
+def take(guest: BootedGuest, read: Reader, found_on: Paddr | None, error: BaseException | None) -> Taken:
     """Read everything; nothing is asked of the guest itself, so that it ends as it would have.
 
     Args:

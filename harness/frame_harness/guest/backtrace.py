@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from frame_harness.base.errors import RamError
-from frame_harness.base.units import KERNEL_VMA
+from frame_harness.base.units import KERNEL_VMA, Vaddr, vaddr_to_paddr
 from frame_harness.image.code_at import CodeAt
 from frame_harness.machine.ram import GuestRam
 
 DEEPEST = 32  # calls; a chain that is longer is none
 HIGHER_HALF = 1 << 63
 
-Read = Callable[[int], int | None]
+Read = Callable[[Vaddr], int | None]
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ def path_in_module(function: str) -> str:
     return path if module else ""
 
 
-def reader(ram: GuestRam, hhdm: int | None) -> Read:
+def reader(ram: GuestRam, hhdm: Vaddr | None) -> Read:
     """Read a word at a virtual address: of the kernel image, of the HHDM where that is known, else identity.
 
     What is not RAM reads as None.
     """
 
-    def read(vaddr: int) -> int | None:
-        base = 0
+    def read(vaddr: Vaddr) -> int | None:
+        base = Vaddr(0)
         if vaddr >= KERNEL_VMA:
             base = KERNEL_VMA
         elif vaddr >= HIGHER_HALF:
@@ -72,26 +72,26 @@ def reader(ram: GuestRam, hhdm: int | None) -> Read:
                 return None
             base = hhdm
         try:
-            return int.from_bytes(ram.view(vaddr - base, 8).tobytes(), "little")
+            return int.from_bytes(ram.view(vaddr_to_paddr(vaddr, base), 8).tobytes(), "little")
         except RamError:
             return None
 
     return read
 
 
-def return_addresses(frame: int, read: Read) -> list[int]:
+def return_addresses(frame: Vaddr, read: Read) -> list[Vaddr]:
     """Return addresses, innermost first, from the value of a frame pointer, which may be anything.
 
     `[frame]` is the caller's frame, `[frame + 8]` the return address (System V ABI, AMD64 supplement, 3.2.2).
     Stacks grow down: a caller's frame lies higher, or the chain is over. Only the kernel is returned to.
     """
-    found: list[int] = []
+    found: list[Vaddr] = []
     while frame % 8 == 0 and len(found) < DEEPEST:
-        caller, address = read(frame), read(frame + 8)
+        caller, address = read(frame), read(Vaddr(frame + 8))
         if caller is None or address is None or address < KERNEL_VMA:
             break
-        found.append(address)
+        found.append(Vaddr(address))
         if caller <= frame:
             break
-        frame = caller
+        frame = Vaddr(caller)
     return found

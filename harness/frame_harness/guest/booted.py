@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError, ProtocolError, UsageError
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.base.units import KERNEL_VMA, PAGE_SIZE
+from frame_harness.base.units import KERNEL_VMA, PAGE_SIZE, Paddr, Pfn, Vaddr, paddr_to_pfn, pfn_to_paddr
 from frame_harness.console import dump
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner
@@ -69,7 +69,7 @@ class BootedGuest:
         self.guest, self.channel, self.image = guest, channel, image
         self.machine, self.ram = guest.machine, guest.ram
         self.build_id, self.nonce = banner.build, banner.nonce
-        self.hhdm = banner.fields.int("hhdm")
+        self.hhdm = Vaddr(banner.fields.int("hhdm"))
         self.frames = banner.fields.int("frames")
         self.commands: deque[str] = deque(maxlen=COMMANDS_KEPT)
         self.log = CommandLog(channel.transcript.began)
@@ -224,11 +224,11 @@ class BootedGuest:
     def witness(self) -> GuestAddresses:
         record = self.static("WITNESS", "Witness")
         return GuestAddresses(
-            hhdm_base=int(record["hhdm_base"]),
-            meta_paddr=int(record["meta_paddr"]),
+            hhdm_base=Vaddr(int(record["hhdm_base"])),
+            meta_paddr=Paddr(int(record["meta_paddr"])),
             meta_bytes=int(record["meta_bytes"]),
             n_frames=int(record["n_frames"]),
-            buddy_vaddr=int(record["buddy_vaddr"]),
+            buddy_vaddr=Vaddr(int(record["buddy_vaddr"])),
         )
 
     def slots(self) -> NDArray[Any]:
@@ -243,7 +243,7 @@ class BootedGuest:
         self._slots = None
 
     def dump(
-        self, first_pfn: int = 0, count: int | None = None, most_runs: int | None = None
+        self, first_pfn: Pfn = Pfn(0), count: int | None = None, most_runs: int | None = None
     ) -> NDArray[Any]:
         """The slots as the guest prints them, decoded; slow, and independent of mapped RAM.
 
@@ -261,7 +261,7 @@ class BootedGuest:
         self.dumps_whole += 1
         return decoded.slots.view(dtype).reshape(-1)
 
-    def dump_sums(self, first_pfn: int, count: int, chunk: int) -> list[int]:
+    def dump_sums(self, first_pfn: Pfn, count: int, chunk: int) -> list[int]:
         """The CRC-32 of each `chunk` slots, as the guest reads them, whatever they hold."""
         slot_bytes = self.image.dtype(self.image.slot_type).itemsize
         self.dumps_requested += 1
@@ -270,21 +270,21 @@ class BootedGuest:
         self.dumps_whole += 1
         return sums
 
-    def payload(self, paddr: int, frames: int = 1) -> NDArray[np.uint8]:
+    def payload(self, paddr: Paddr, frames: int = 1) -> NDArray[np.uint8]:
         """The bytes of a frame in guest RAM; no copy."""
-        return self.ram.view(paddr & ~(PAGE_SIZE - 1), frames * PAGE_SIZE)
+        return self.ram.view(pfn_to_paddr(paddr_to_pfn(paddr)), frames * PAGE_SIZE)
 
-    def bytes_at(self, vaddr: int, length: int) -> NDArray[np.uint8]:
+    def bytes_at(self, vaddr: Vaddr, length: int) -> NDArray[np.uint8]:
         """Guest RAM behind a virtual address of the kernel image or of the HHDM; no copy."""
         base = KERNEL_VMA if vaddr >= KERNEL_VMA else self.hhdm
-        return self.ram.view(vaddr - base, length)
+        return self.ram.view(Paddr(vaddr - base), length)
 
     def static(self, symbol: str, type_name: str) -> Any:
         """A `repr(C)` static of the kernel, typed by DWARF, live in guest RAM."""
         vaddr, _ = self.image.symbol(symbol)
         return self.record(vaddr, type_name)
 
-    def record(self, vaddr: int, type_name: str) -> Any:
+    def record(self, vaddr: Vaddr, type_name: str) -> Any:
         """A `repr(C)` value at a virtual address, typed by DWARF, live in guest RAM."""
         dtype = self.image.dtype(type_name)
         return self.bytes_at(vaddr, dtype.itemsize).view(dtype)[0]
@@ -355,6 +355,6 @@ class BootedGuest:
         self.finish()
 
 
-def hung_at(image: Image, hung_before: Callable[[CodeAt], bool] | None) -> Callable[[int], bool] | None:
+def hung_at(image: Image, hung_before: Callable[[CodeAt], bool] | None) -> Callable[[Vaddr], bool] | None:
     """What tells of an address whether guests hung there, from what tells it of code."""
     return None if hung_before is None else lambda rip: hung_before(image.symbolize(rip))

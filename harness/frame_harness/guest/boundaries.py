@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, frames_from, pfn_to_paddr
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.layout import StructLayout
 from frame_harness.contract.methods import CallEnd, Case, Method, Slot
@@ -72,7 +72,7 @@ def tell(kernel: BootedGuest, replies: Sequence[Reply], index: int) -> None:
 
 
 def play(
-    kernel: BootedGuest, method: Method, *, first_pfn: int = 0, cases: Sequence[Case] | None = None
+    kernel: BootedGuest, method: Method, *, first_pfn: Pfn = Pfn(0), cases: Sequence[Case] | None = None
 ) -> int:
     """Call a method once for each of its cases, on a slot of its own; returns how many there were.
 
@@ -95,13 +95,13 @@ def play(
     return len(cases)
 
 
-def _play_part(kernel: BootedGuest, method: Method, first_pfn: int, cases: Sequence[Case]) -> None:
+def _play_part(kernel: BootedGuest, method: Method, first_pfn: Pfn, cases: Sequence[Case]) -> None:
     contract, table = kernel.image.subject.contract, kernel.slots()[first_pfn : first_pfn + len(cases)]
     kept = table.copy()
     write_slots(table, cases, contract.slot)
     requests = [
-        " ".join([method.command, f"{first_pfn + index << PAGE_SHIFT:#x}", *(f"{v:#x}" for v in c.arguments)])
-        for index, c in enumerate(cases)
+        " ".join([method.command, f"{pfn_to_paddr(pfn):#x}", *(f"{v:#x}" for v in c.arguments)])
+        for pfn, c in zip(frames_from(first_pfn, len(cases)), cases, strict=True)
     ]
     try:
         replies = outcomes(kernel, requests)
@@ -110,7 +110,7 @@ def _play_part(kernel: BootedGuest, method: Method, first_pfn: int, cases: Seque
             None,
         )
         if wrong is not None:
-            paddr = first_pfn + wrong << PAGE_SHIFT
+            paddr = pfn_to_paddr(Pfn(first_pfn + wrong))
             tell(kernel, replies[wrong : wrong + 1], 0)
             raise violation(contract, method, cases[wrong], replies[wrong], table[wrong].copy(), paddr)
     finally:
@@ -144,7 +144,7 @@ def _reserved(slot: Any, layout: StructLayout) -> set[int]:
 
 
 def violation(
-    contract: Contract, method: Method, case: Case, reply: Reply, slot: Any, paddr: int
+    contract: Contract, method: Method, case: Case, reply: Reply, slot: Any, paddr: Paddr
 ) -> ClauseViolated:
     """What a call that ended in no allowed way breaks: clauses of the method, else `OtherClauseViolated`."""
     after = {name: int(slot[name]) for name in contract.slot.widths}

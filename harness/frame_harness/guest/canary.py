@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Pfn, frames_inside, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import (
     Canary,
@@ -60,12 +60,10 @@ class PayloadWatch:
 
     def _pages(self, run: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The payload of consecutive frames, shape (n, 4096)."""
-        view = self._kernel.ram.view(int(run[0]) << PAGE_SHIFT, len(run) * PAGE_SIZE)
+        view = self._kernel.ram.view(pfn_to_paddr(Pfn(int(run[0]))), len(run) * PAGE_SIZE)
         return view.reshape(-1, PAGE_SIZE)
 
 
 def ranges_of_ram(kernel: Kernel) -> PfnRanges:
     """The frames that lie in guest RAM as a whole, as QEMU says."""
-    return pfn_ranges(
-        [(-(-each.first_paddr // PAGE_SIZE), each.end_paddr >> PAGE_SHIFT) for each in kernel.ram.ranges]
-    )
+    return pfn_ranges([frames_inside(each.first_paddr, each.end_paddr) for each in kernel.ram.ranges])

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Paddr
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.judge.diagrams import Diagram
 
@@ -63,7 +64,7 @@ class ClauseViolated(AssertionError):
         *,
         expected: str,
         got: str,
-        frame: int | None = None,
+        frame: Paddr | None = None,
         field: str = "",
         exhibit: str = "",
         at: str = "",
@@ -101,7 +102,7 @@ class OtherClauseViolated(ClauseViolated):
         *,
         expected: str,
         got: str,
-        frame: int | None = None,
+        frame: Paddr | None = None,
         field: str = "",
         function: str = "",
         values: Values | None = None,
@@ -128,7 +129,7 @@ def expect(
     expected: Any,
     *,
     base: int = 10,
-    frame: int | None = None,
+    frame: Paddr | None = None,
     field: str = "",
     function: str = "",
     clause: str = "",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.units import Vaddr
 from frame_harness.console import channel as console
 from frame_harness.console.channel import Channel, Ending
 from frame_harness.console.protocol import CrashReport
@@ -113,7 +114,7 @@ def _without_recursion(backtrace: Backtrace, report: CrashReport) -> Backtrace:
 
 
 def _recursion(report: CrashReport, image: Image) -> str:
-    calls = Counter(image.function_at(address - 1) for address in report.backtrace)
+    calls = Counter(image.function_at(Vaddr(address - 1)) for address in report.backtrace)
     again = [name for name, count in calls.items() if name and count > 1]
     return f" (recursion through {', '.join(again)})" if again else ""
 
@@ -126,13 +127,13 @@ def _registers(report: CrashReport) -> tuple[str, ...]:
 
 def symbolized(report: CrashReport, image: Image) -> Backtrace:
     """The backtrace of a crash report."""
-    rip = [report.fields.int("rip")] if "rip" in report.fields else []
+    rip = [Vaddr(report.fields.int("rip"))] if "rip" in report.fields else []
     return _symbolized(rip, report.backtrace, image)
 
 
-def _symbolized(rip: Iterable[int], returns: Iterable[int], image: Image) -> Backtrace:
+def _symbolized(rip: Iterable[Vaddr], returns: Iterable[Vaddr], image: Image) -> Backtrace:
     # A return address lies behind its call.
-    addresses = [*rip, *(address - 1 for address in returns)]
+    addresses = [*rip, *(Vaddr(address - 1) for address in returns)]
     codes = [image.symbolize(address) for address in addresses]
     lines = [BacktraceLine(shortened(str(code), image), code) for code in codes]
     return tuple(line for line in lines if not line.text.startswith(_PANIC_MACHINERY))
@@ -141,12 +142,12 @@ def _symbolized(rip: Iterable[int], returns: Iterable[int], image: Image) -> Bac
 def _stacks(vcpus: Sequence[VcpuState], guest: Guest, channel: Channel, image: Image) -> Backtrace:
     """The backtrace of every CPU of a guest that was stopped, those of several under a line for each."""
     fields = channel.banner.fields if channel.banner else {}
-    read = reader(guest.ram, int(fields["hhdm"], 0) if "hhdm" in fields else None)
+    read = reader(guest.ram, Vaddr(int(fields["hhdm"], 0)) if "hhdm" in fields else None)
     lines: list[BacktraceLine] = []
     for vcpu in vcpus:
         if len(vcpus) > 1:
             lines.append(BacktraceLine(f"CPU {vcpu.index}:"))
-        lines += _symbolized([vcpu.rip], return_addresses(vcpu.registers.get("bp", 0), read), image)
+        lines += _symbolized([vcpu.rip], return_addresses(Vaddr(vcpu.registers.get("bp", 0)), read), image)
     return tuple(lines)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from frame_harness.base.units import Paddr, Pfn, Vaddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.functions import ALLOCATE
 from frame_harness.frame_metadata.memory_state import Canary, MemoryState
@@ -59,7 +60,7 @@ class Kernel(BootedGuest):
 
     # The subject
 
-    def alloc(self, *, default: bool = False, **builder_calls: Any) -> int:
+    def alloc(self, *, default: bool = False, **builder_calls: Any) -> Paddr:
         """Allocate through `FrameAllocOptions`; the builder is called in the order of the keywords.
 
         `alloc(purpose="pagetable", zeroed=False)` is `new().purpose(PageTable).zeroed(false).allocate()`.
@@ -67,21 +68,21 @@ class Kernel(BootedGuest):
         """
         steps = [f"{name}={int(v) if isinstance(v, bool) else v}" for name, v in builder_calls.items()]
         reply = self.call("alloc", "default" if default else "new", *steps)
-        return guest_values.block_handed_out(self, reply["paddr"], by=ALLOCATE)
+        return guest_values.block_handed_out(self, Paddr(reply["paddr"]), by=ALLOCATE)
 
-    def release(self, paddr: int, order: int = 0) -> None:
+    def release(self, paddr: Paddr, order: int = 0) -> None:
         """Give a block back the way the kernel does: hooks, then the buddy."""
         self.call("release", paddr, order)
 
-    def buddy_alloc(self, order: int, migratetype: str) -> int:
+    def buddy_alloc(self, order: int, migratetype: str) -> Paddr:
         """Take a block from the buddy without claiming it; returns its physical address."""
         reply = self.call("buddy.alloc", order, migratetype)
-        return guest_values.block_handed_out(self, reply["paddr"], order)
+        return guest_values.block_handed_out(self, Paddr(reply["paddr"]), order)
 
-    def buddy_free(self, paddr: int, order: int) -> None:
+    def buddy_free(self, paddr: Paddr, order: int) -> None:
         self.call("buddy.free", paddr, order)
 
-    def offer(self, paddr: int) -> None:
+    def offer(self, paddr: Paddr) -> None:
         """Make the buddy hand out exactly this frame next, whatever its state."""
         self.inject("buddy.next", paddr)
 
@@ -89,17 +90,17 @@ class Kernel(BootedGuest):
         """Arm a fault of the shim: `buddy.refuse n`, `buddy.nostamp n`, `boot.refuse`, `boot.misalign n`."""
         self.call(f"inject {fault}", *arguments)
 
-    def slot(self, paddr: int) -> Slot:
+    def slot(self, paddr: Paddr) -> Slot:
         """The slot of a frame, through the subject's own methods."""
         return Slot(self, paddr)
 
-    def slot_vaddr(self, paddr: int) -> int:
+    def slot_vaddr(self, paddr: Paddr) -> Vaddr:
         """Where `get_meta` says the slot of an address is."""
-        return self.call("array.get", paddr)["slot"]
+        return Vaddr(self.call("array.get", paddr)["slot"])
 
-    def vtable(self, name: str) -> int:
+    def vtable(self, name: str) -> Vaddr:
         """The address of one of the shim's recording vtables: `both`, `unmap`, `lastref` or `empty`."""
-        return self.call("vt.addr", name)["addr"]
+        return Vaddr(self.call("vt.addr", name)["addr"])
 
     def stats(self) -> Reply:
         """The buddy's counters over all zones, in frames."""
@@ -107,7 +108,7 @@ class Kernel(BootedGuest):
 
     # What the tables say
 
-    def state(self, canary: Canary | None = None, quarantined: Sequence[int] | None = None) -> MemoryState:
+    def state(self, canary: Canary | None = None, quarantined: Sequence[Paddr] | None = None) -> MemoryState:
         """The whole memory bookkeeping, for invariants; the slot table in it stays live.
 
         Args:
@@ -119,22 +120,24 @@ class Kernel(BootedGuest):
         """The buddy's own state (`BuddyState`), live in guest RAM."""
         return self.record(self.witness.buddy_vaddr, "BuddyState")
 
-    def cached_frames(self) -> set[int]:
+    def cached_frames(self) -> set[Paddr]:
         """Physical addresses of the frames in the CPU caches."""
         return guest_values.cached_frames(self)
 
-    def free_blocks(self) -> set[tuple[int, int, str]]:
+    def free_blocks(self) -> set[tuple[Pfn, int, str]]:
         """Every block on a free list as (first pfn, order, migratetype), read by walking the links in RAM."""
         return guest_values.free_blocks(self)
 
-    def live_frames(self) -> set[int]:
+    def live_frames(self) -> set[Pfn]:
         """Numbers of the frames with a reference count that says they are in use."""
         counts = self.slots()["refcount"]
         allocated = (self.slots()["flags"] & C.flag_allocated) != 0
-        return set(np.flatnonzero(allocated & (counts >= 1) & (counts < C.refcount_unused)).tolist())
+        return set(
+            map(Pfn, np.flatnonzero(allocated & (counts >= 1) & (counts < C.refcount_unused)).tolist())
+        )
 
-    def generation_changes(self, action: Callable[[], object]) -> set[int]:
+    def generation_changes(self, action: Callable[[], object]) -> set[Pfn]:
         """Numbers of the frames whose generation an action changed: those that began a new life."""
         before = self.slots()["generation"].copy()
         action()
-        return set(np.flatnonzero(self.slots()["generation"] != before).tolist())
+        return set(map(Pfn, np.flatnonzero(self.slots()["generation"] != before).tolist()))

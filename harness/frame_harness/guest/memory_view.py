@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SHIFT, Paddr, Pfn, frames_touched, paddr_to_pfn
 from frame_harness.frame_metadata.memory_state import (
     SLOT_FIELDS,
     Canary,
@@ -31,7 +31,7 @@ COUNTERS = ("managed", "free", "cached", "allocated", "quarantined", "reserved")
 def memory_state(
     kernel: GuestView,
     canary: Canary | None = None,
-    quarantined: Sequence[int] | None = None,
+    quarantined: Sequence[Paddr] | None = None,
     regions: Sequence[Region] | None = None,
 ) -> MemoryState:
     """Everything that the invariants need; the slot table stays a live view of guest RAM.
@@ -90,7 +90,7 @@ def _ranges(regions: Sequence[Region], counts: Callable[[str], bool]) -> PfnRang
     return pfn_ranges([_frames(region) for region in regions if counts(region.kind)])
 
 
-def _pfns(paddrs: Sequence[int]) -> NDArray[np.int64]:
+def _pfns(paddrs: Sequence[Paddr]) -> NDArray[np.int64]:
     """The frames at some addresses, which the guest may have made up."""
     return (np.array(paddrs, dtype=np.uint64) >> np.uint64(PAGE_SHIFT)).astype(np.int64)
 
@@ -111,22 +111,22 @@ def with_all_fields(slots: NDArray[Any]) -> NDArray[Any]:
 def _zone(name: str, zone: Any) -> Zone:
     return Zone(
         name=name,
-        first_pfn=int(zone["first_pfn"]),
-        end_pfn=int(zone["end_pfn"]),
+        first_pfn=Pfn(int(zone["first_pfn"])),
+        end_pfn=Pfn(int(zone["end_pfn"])),
         heads=np.array(zone["heads"], dtype=np.uint64),
         **{counter: int(zone[counter]) for counter in COUNTERS},
     )
 
 
-def _cached(caches: Any) -> list[tuple[int, int, int]]:
+def _cached(caches: Any) -> list[tuple[Pfn, int, int]]:
     return [
-        (paddr >> PAGE_SHIFT, migratetype, cpu)
+        (paddr_to_pfn(paddr), migratetype, cpu)
         for cpu, of_cpu in enumerate(caches)
         for migratetype, cache in enumerate(of_cpu)
         for paddr in cache["frames"][: int(cache["len"])].tolist()
     ]
 
 
-def _frames(region: Region) -> tuple[int, int]:
+def _frames(region: Region) -> tuple[Pfn, Pfn]:
     """The frames that a region touches."""
-    return region.base >> PAGE_SHIFT, (region.end + PAGE_SIZE - 1) >> PAGE_SHIFT
+    return frames_touched(region.base, region.end)

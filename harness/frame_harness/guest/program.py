@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from frame_harness.base.errors import ProtocolError, UsageError
+from frame_harness.base.units import Pfn
 from frame_harness.console.protocol import MAX_REQUEST_BYTES, Data, ReplyLine, parse_line, quote_line
 from frame_harness.guest.absence import require_names_of
 from frame_harness.guest.booted import BootedGuest
@@ -33,8 +34,8 @@ class Ask(NamedTuple):
     """
 
     line: str
-    slots: Sequence[int] = ()
-    pages: Sequence[int] = ()
+    slots: Sequence[Pfn] = ()
+    pages: Sequence[Pfn] = ()
 
     @property
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from frame_harness.base.units import Paddr
 from frame_harness.guest.errors import AllocFailed
 from frame_harness.guest.reply import Reply
 from frame_harness.guest.view import GuestView
@@ -10,7 +11,7 @@ from frame_harness.guest.view import GuestView
 class Slot:
     """Calls `MetaSlot` methods on the frame at a physical address; every call is one console command."""
 
-    def __init__(self, kernel: GuestView, paddr: int) -> None:
+    def __init__(self, kernel: GuestView, paddr: Paddr) -> None:
         self.kernel, self.paddr = kernel, paddr
 
     def __repr__(self) -> str:

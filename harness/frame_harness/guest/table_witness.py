@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Pfn
+
 if TYPE_CHECKING:
     from frame_harness.guest.booted import BootedGuest
 
@@ -35,7 +37,7 @@ class Part:
         runs: of equal slots in it, when it is to be printed; 0 when its checksums do.
     """
 
-    first: int
+    first: Pfn
     count: int
     runs: int
 
@@ -44,7 +46,7 @@ class Part:
 class Contradiction:
     """The first slot of which guest and host say different things, with how many of those compared differ."""
 
-    pfn: int
+    pfn: Pfn
     printed: bytes
     in_ram: bytes
     differing: int
@@ -77,7 +79,7 @@ def parts_of(table: Table) -> Iterator[Part]:
     for low, high in itertools.pairwise(borders):
         first, end = low * CHUNK_SLOTS, min(high * CHUNK_SLOTS, len(table))
         n_runs = 1 + int(np.count_nonzero(begins[first + 1 : end])) if plain[low] else 0
-        yield Part(first, end - first, n_runs)
+        yield Part(Pfn(first), end - first, n_runs)
 
 
 def differing(one: Table, other: Table) -> NDArray[np.bool_]:
@@ -100,7 +102,7 @@ def _by_bytes(kernel: BootedGuest, part: Part, table: Table) -> Contradiction | 
     found = _compare(part.first, printed, table)
     if found is None and len(printed) < part.count:
         # More runs than in RAM, and all that were printed are as in RAM: the next slot ends a run too early.
-        behind = part.first + len(printed)
+        behind = Pfn(part.first + len(printed))
         found = _compare(behind, kernel.dump(behind, 1), table)
     return found
 
@@ -109,7 +111,7 @@ def _by_sums(kernel: BootedGuest, part: Part, table: Table) -> Contradiction | N
     told = kernel.dump_sums(part.first, part.count, CHUNK_SLOTS)
     end = part.first + part.count
     for index, sum_ in enumerate(told):
-        first = part.first + index * CHUNK_SLOTS
+        first = Pfn(part.first + index * CHUNK_SLOTS)
         rows = table[first : min(first + CHUNK_SLOTS, end)]
         if sum_ != zlib.crc32(np.ascontiguousarray(rows).tobytes()):
             printed = kernel.dump(first, len(rows))
@@ -120,10 +122,10 @@ def _by_sums(kernel: BootedGuest, part: Part, table: Table) -> Contradiction | N
     return None
 
 
-def _compare(first: int, printed: Table, table: Table) -> Contradiction | None:
+def _compare(first: Pfn, printed: Table, table: Table) -> Contradiction | None:
     in_ram = table[first : first + len(printed)]
     differ = np.flatnonzero(differing(printed, in_ram))
     if not differ.size:
         return None
     at = int(differ[0])
-    return Contradiction(first + at, printed[at].tobytes(), in_ram[at].tobytes(), int(differ.size))
+    return Contradiction(Pfn(first + at), printed[at].tobytes(), in_ram[at].tobytes(), int(differ.size))

@@ -11,13 +11,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import BootError, RamError
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.view import GuestAddresses, GuestView, TableView
 
 
-def block_handed_out(kernel: GuestView, paddr: int, order: int = 0, *, by: str = "") -> int:
+def block_handed_out(kernel: GuestView, paddr: Paddr, order: int = 0, *, by: str = "") -> Paddr:
     """Return the address of a block that the guest handed out.
 
     Args:
@@ -26,7 +26,7 @@ def block_handed_out(kernel: GuestView, paddr: int, order: int = 0, *, by: str =
         ImpossibleValue: it is no block of frames that have slots and RAM.
     """
     length = PAGE_SIZE << order
-    whole = paddr % PAGE_SIZE == 0 and paddr + length <= kernel.frames << PAGE_SHIFT
+    whole = paddr % PAGE_SIZE == 0 and paddr + length <= pfn_to_paddr(Pfn(kernel.frames))
     if not whole or not kernel.ram.holds(paddr, length):
         raise ImpossibleValue(
             "ALLOC-14",
@@ -66,48 +66,48 @@ def slot_table(kernel: TableView, witness: GuestAddresses) -> NDArray[Any]:
     )
 
 
-def free_blocks(kernel: GuestView) -> set[tuple[int, int, str]]:
+def free_blocks(kernel: GuestView) -> set[tuple[Pfn, int, str]]:
     """Every block on a free list as (first pfn, order, migratetype), read by walking the links in RAM.
 
     Raises:
         ImpossibleValue: a link leads to no frame, or back.
     """
     state, following = kernel.buddy(), kernel.slots()["next"]
-    blocks: set[tuple[int, int, str]] = set()
+    blocks: set[tuple[Pfn, int, str]] = set()
     for zone in state["zones"][: int(state["n_zones"])]:
         for kind, heads in zip(("unmovable", "movable"), zone["heads"], strict=True):
             for order, head in enumerate(heads.tolist()):
-                paddr = head
+                paddr = Paddr(head)
                 while paddr != C.link_none:
-                    block = (paddr >> PAGE_SHIFT, order, kind)
+                    block = (paddr_to_pfn(paddr), order, kind)
                     if paddr % PAGE_SIZE or block[0] + (1 << order) > len(following):
                         raise _bad_link(block, f"a link to {paddr:#x}", "links to blocks that have slots")
                     if block in blocks:
                         raise _bad_link(block, f"a link back to {paddr:#x}", "links that come to an end")
                     blocks.add(block)
-                    paddr = int(following[block[0]])
+                    paddr = Paddr(int(following[block[0]]))
     return blocks
 
 
-def _bad_link(block: tuple[int, int, str], got: str, expected: str) -> ImpossibleValue:
+def _bad_link(block: tuple[Pfn, int, str], got: str, expected: str) -> ImpossibleValue:
     pfn, order, kind = block
     return ImpossibleValue(
         "FREE-03",
         f"{kind} free list of order {order}",
         expected=expected,
         got=got,
-        frame=pfn << PAGE_SHIFT,
+        frame=pfn_to_paddr(pfn),
         field="next",
     )
 
 
-def cached_frames(kernel: GuestView) -> set[int]:
+def cached_frames(kernel: GuestView) -> set[Paddr]:
     """Physical addresses of the frames in the CPU caches, whatever they are."""
     caches = kernel.buddy()["caches"].reshape(-1)
-    return {int(p) for cache in caches for p in cache["frames"][: int(cache["len"])]}
+    return {Paddr(int(p)) for cache in caches for p in cache["frames"][: int(cache["len"])]}
 
 
-def frames_of_the_buddy(kernel: GuestView, pfns: set[int]) -> set[int]:
+def frames_of_the_buddy(kernel: GuestView, pfns: set[Pfn]) -> set[Pfn]:
     """Return frames that slots call allocated.
 
     Raises:
@@ -115,7 +115,7 @@ def frames_of_the_buddy(kernel: GuestView, pfns: set[int]) -> set[int]:
     """
     given = [region for region in kernel.memory_map() if region.kind == "ram"]
     for pfn in sorted(pfns):
-        first, end = pfn << PAGE_SHIFT, (pfn + 1) << PAGE_SHIFT
+        first, end = pfn_to_paddr(pfn), pfn_to_paddr(Pfn(pfn + 1))
         if not any(region.base <= first and end <= region.end for region in given):
             raise ImpossibleValue(
                 "ARRAY-11",

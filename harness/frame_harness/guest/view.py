@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import ProtocolError
+from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.guest.reply import Reply
 from frame_harness.image.image import Image
 from frame_harness.machine.ram import GuestRam
@@ -17,8 +18,8 @@ from frame_harness.machine.ram import GuestRam
 class Region:
     """One range of the guest's memory map, addresses in bytes, `end` exclusive."""
 
-    base: int
-    end: int
+    base: Paddr
+    end: Paddr
     kind: str
 
     @classmethod
@@ -30,7 +31,7 @@ class Region:
         """
         try:
             base, end, kind = line.split()
-            return cls(int(base, 0), int(end, 0), kind)
+            return cls(Paddr(int(base, 0)), Paddr(int(end, 0)), kind)
         except ValueError:
             raise ProtocolError("map", repr(line), expected="<base> <end> <kind>") from None
 
@@ -39,11 +40,11 @@ class Region:
 class GuestAddresses:
     """What the shim publishes in its `WITNESS` static; addresses in bytes."""
 
-    hhdm_base: int
-    meta_paddr: int
+    hhdm_base: Vaddr
+    meta_paddr: Paddr
     meta_bytes: int
     n_frames: int
-    buddy_vaddr: int
+    buddy_vaddr: Vaddr
 
 
 class TableView(Protocol):

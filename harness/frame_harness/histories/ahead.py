@@ -14,7 +14,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from frame_harness.base.units import PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
 from frame_harness.frame_metadata.model import Model
 from frame_harness.frame_metadata.model.expected import SlotDifference, as_number
 from frame_harness.guest.errors import GuestFailure
@@ -56,13 +56,13 @@ class Ahead:
     def __init__(self, lockstep: Lockstep) -> None:
         self._lockstep = lockstep
         self._model: Model = lockstep.model
-        self._touched: set[int] = set()
+        self._touched: set[Pfn] = set()
         self.planned: list[Planned] = []
 
     def __len__(self) -> int:
         return len(self.planned)
 
-    def add(self, command: Command) -> tuple[int, ...]:
+    def add(self, command: Command) -> tuple[Paddr, ...]:
         """Carry a command out on the model; returns the addresses that it hands out."""
         lockstep, slots = self._lockstep, self._model.slots
         command = command.on(lockstep.vtables)
@@ -79,14 +79,14 @@ class Ahead:
         self.planned.append(Planned(command, prediction, ask, b"".join(seen)))
         return lockstep.handed_out(command, prediction, touched)
 
-    def _looked_at(self, touched: set[int], prediction: Prediction) -> list[int]:
+    def _looked_at(self, touched: set[Pfn], prediction: Prediction) -> list[Pfn]:
         """Slots that a command may have written to, and those beside the ones that it names."""
         n_frames = self._model.slots.n_frames
         chosen = sorted(touched)
         if len(chosen) > MOST_SLOTS:
             step = -(-len(chosen) // MOST_SLOTS)
             chosen = [*chosen[::step], chosen[-1]]
-        near = {pfn + step for pfn in sorted(prediction.frames)[:MOST_SLOTS] for step in (-1, 0, 1)}
+        near = {Pfn(pfn + step) for pfn in sorted(prediction.frames)[:MOST_SLOTS] for step in (-1, 0, 1)}
         return sorted({*chosen, *(pfn for pfn in near if 0 <= pfn < n_frames)})
 
     def run(self) -> Mismatch | None:
@@ -152,7 +152,7 @@ class Ahead:
             return difference_of_slots(examples, 1)
         pfn = pages[(at - size * len(slots)) // PAGE_LOOK_BYTES]
         byte = self._lockstep.byte_of(pfn)
-        what = f"payload of frame {pfn * PAGE_SIZE:#x}"
+        what = f"payload of frame {pfn_to_paddr(pfn):#x}"
         wanted, found = f"all {byte:#04x}", "something else"
         return Difference("payload", what, wanted, found, pfn=pfn, field="payload", zeroed=byte == 0)
 

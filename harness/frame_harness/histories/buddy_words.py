@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model
 from frame_harness.guest.kernel import Kernel
@@ -60,7 +60,7 @@ class BuddyWords:
             length = int(self._lengths[cpu, migratetype])
             if not frames and not length:
                 continue
-            expected = [pfn << PAGE_SHIFT for pfn in frames]
+            expected = [pfn_to_paddr(pfn) for pfn in frames]
             got = self._cached[cpu, migratetype, :length].tolist()
             if got != expected:
                 where = f"cache of cpu {cpu} migratetype {int(migratetype)}"
@@ -68,6 +68,6 @@ class BuddyWords:
         return None
 
 
-def _shown(paddrs: list[int]) -> str:
+def _shown(paddrs: list[Paddr]) -> str:
     """The frames that leave a cache next, and how many there are."""
     return f"{len(paddrs)} frames, next " + (", ".join(f"{paddr:#x}" for paddr in paddrs[:-4:-1]) or "none")

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from functools import cached_property
 
 from frame_harness.base.errors import UsageError
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import (
     KERNEL_DATA,
@@ -188,14 +188,14 @@ class Command:
     operands: tuple[Operand, ...] = ()
 
     @property
-    def frames(self) -> range:
+    def frames(self) -> tuple[Pfn, ...]:
         """The pfns that it names."""
         match self.op.kinds, self.operands:
             case (Kind.FRAME, Kind.ORDER), (int(paddr), int(order)):
-                return range(paddr >> PAGE_SHIFT, (paddr >> PAGE_SHIFT) + (1 << order))
+                return tuple(frames_from(paddr_to_pfn(Paddr(paddr)), 1 << order))
             case (Kind.FRAME, *_), (int(paddr), *_):
-                return range(paddr >> PAGE_SHIFT, (paddr >> PAGE_SHIFT) + 1)
-        return range(0)
+                return (paddr_to_pfn(Paddr(paddr)),)
+        return ()
 
     def on(self, vtables: Mapping[str, int]) -> Command:
         """The same for a build with these vtables."""

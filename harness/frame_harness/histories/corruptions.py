@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 
 NONE, UNUSED = C.link_none, C.refcount_unused
@@ -35,10 +35,10 @@ class Scene:
     zones: NDArray[Any]
     caches: NDArray[Any]
     payload: NDArray[np.uint8]
-    pfns: Mapping[str, int]
+    pfns: Mapping[str, Pfn]
 
-    def paddr(self, kind: str) -> int:
-        return self.pfns[kind] << PAGE_SHIFT
+    def paddr(self, kind: str) -> Paddr:
+        return pfn_to_paddr(self.pfns[kind])
 
     def list_from(self, head: int) -> tuple[Any, tuple[int, int]]:
         """The list that begins at an address, or at none: the heads of its zone, its place among them."""
@@ -67,28 +67,28 @@ class Scene:
         """Make two addresses neighbors on a list; one that is none has no slot to write to."""
         for field, at, to in (("next", before, behind), ("prev", behind, before)):
             if at != NONE:
-                self.slots[field][at >> PAGE_SHIFT] = to
+                self.slots[field][paddr_to_pfn(Paddr(at))] = to
 
-    def tail(self, kind: str) -> int:
+    def tail(self, kind: str) -> Paddr:
         """The address of the last block of the list that begins with a frame."""
         *_, last = blocks_of(self.slots, self.paddr(kind))
         return last
 
 
-def blocks_of(slots: NDArray[Any], head: int) -> Iterator[int]:
+def blocks_of(slots: NDArray[Any], head: Paddr) -> Iterator[Paddr]:
     """The addresses of the blocks of a list."""
     while head != NONE:
         yield head
-        head = int(slots["next"][head >> PAGE_SHIFT])
+        head = Paddr(int(slots["next"][paddr_to_pfn(head)]))
 
 
-def middle_of(slots: NDArray[Any], head: int) -> int:
+def middle_of(slots: NDArray[Any], head: Paddr) -> Paddr:
     """A block behind a list's first one; four times as large it would reach over another free one."""
     size = C.page_size << ORDER
     return next(
         paddr
         for paddr in islice(blocks_of(slots, head), 1, None)
-        if paddr % (4 * size) == 0 and slots["flags"][paddr + 2 * size >> PAGE_SHIFT] & C.flag_free
+        if paddr % (4 * size) == 0 and slots["flags"][paddr_to_pfn(Paddr(paddr + 2 * size))] & C.flag_free
     )
 
 
@@ -158,7 +158,7 @@ def link(kind: str) -> Change:
 
 
 def past_the_table(scene: Scene, _before: int) -> int:
-    return len(scene.slots) << PAGE_SHIFT
+    return pfn_to_paddr(Pfn(len(scene.slots)))
 
 
 def byte(kind: str, offset: int, fires: str) -> Corruption:
@@ -176,7 +176,7 @@ def garbage(change: str, fires: str, flags: int) -> Corruption:
 
     def edit(scene: Scene) -> None:
         row = scene.slots[scene.pfns["hole"]]
-        fields = {"next": 0x3039, "prev": 5 << PAGE_SHIFT, "vtable": 7, "order": 200, "refcount": 9}
+        fields = {"next": 0x3039, "prev": pfn_to_paddr(Pfn(5)), "vtable": 7, "order": 200, "refcount": 9}
         fields |= {"generation": 1, "guard": 3, "meta_aux": 8, "flags": flags % 2**32}
         for name, value in fields.items():
             row[name] = value
@@ -190,7 +190,7 @@ def garbage(change: str, fires: str, flags: int) -> Corruption:
 Address = Callable[[Scene], int]
 
 
-def first(scene: Scene) -> int:
+def first(scene: Scene) -> Paddr:
     return scene.paddr("head")
 
 
@@ -212,12 +212,12 @@ def swap_lists(scene: Scene) -> None:
 
 
 def close_to_a_ring(scene: Scene) -> None:
-    scene.slots["next"][scene.tail("head") >> PAGE_SHIFT] = scene.paddr("head")
+    scene.slots["next"][paddr_to_pfn(scene.tail("head"))] = scene.paddr("head")
 
 
 def share_a_tail(scene: Scene) -> None:
     """The last block of one list leads to the first of another."""
-    scene.slots["next"][scene.tail("head") >> PAGE_SHIFT] = scene.paddr("elsewhere")
+    scene.slots["next"][paddr_to_pfn(scene.tail("head"))] = scene.paddr("elsewhere")
 
 
 def unlink(scene: Scene) -> None:
@@ -230,7 +230,7 @@ def unlink(scene: Scene) -> None:
 def detach_a_ring(scene: Scene) -> None:
     """Takes two neighbors out of their list, leaves it sound, ties them to each other."""
     one, (before, other) = scene.paddr("listed"), scene.links("listed")
-    scene.tie(before, int(scene.slots["next"][other >> PAGE_SHIFT]))
+    scene.tie(before, int(scene.slots["next"][paddr_to_pfn(Paddr(other))]))
     scene.tie(one, other)
     scene.tie(other, one)
 
@@ -250,12 +250,12 @@ def split_larger(scene: Scene) -> None:
     """A free block becomes two halves on their own list: all sound, but not merged."""
     heads, (migratetype, _) = scene.list_from(first(scene))
     order = next(k for k in range(C.max_order, ORDER, -1) if int(heads[migratetype, k]) != NONE)
-    low, old = int(heads[migratetype, order]), int(heads[migratetype, order - 1])
-    pfn, half = low >> PAGE_SHIFT, 1 << (order - 1)
+    low, old = Paddr(int(heads[migratetype, order])), int(heads[migratetype, order - 1])
+    pfn, half = paddr_to_pfn(low), 1 << (order - 1)
     heads[migratetype, order] = behind = int(scene.slots["next"][pfn])
     scene.tie(NONE, behind)
     scene.slots["order"][pfn : pfn + 2 * half] = order - 1
-    high = low + (half << PAGE_SHIFT)
+    high = pfn_to_paddr(Pfn(pfn + half))
     heads[migratetype, order - 1] = low
     scene.tie(NONE, low)
     scene.tie(low, high)
@@ -283,8 +283,8 @@ def overlap_zones(scene: Scene) -> None:
 def move_zone_edge(scene: Scene) -> None:
     """The edge between the first two zones comes to lie inside a free block."""
     low, high = scene.zones[0], scene.zones[1]
-    heads = [int(low["heads"][0, order]) for order in range(C.max_order, ORDER, -1)]
-    edge = (next(head for head in heads if head != NONE) >> PAGE_SHIFT) + 5
+    heads = [Paddr(int(low["heads"][0, order])) for order in range(C.max_order, ORDER, -1)]
+    edge = paddr_to_pfn(next(head for head in heads if head != NONE)) + 5
     low["end_pfn"] = high["first_pfn"] = edge
 
 

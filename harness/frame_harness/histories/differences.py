@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, pfn_to_paddr
 from frame_harness.contract.invariant import Report
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import Done, Fail, Panic, PanicKind
@@ -48,7 +48,7 @@ class Difference:
     what: str
     expected: str
     got: str
-    pfn: int | None = None
+    pfn: Pfn | None = None
     field: str = ""
     served: tuple[str, ...] = ()
     got_status: str = ""
@@ -57,9 +57,9 @@ class Difference:
     slot: bytes = b""
 
     @property
-    def frame(self) -> int | None:
+    def frame(self) -> Paddr | None:
         """Physical address of the frame that it shows on."""
-        return None if self.pfn is None else self.pfn << PAGE_SHIFT
+        return None if self.pfn is None else pfn_to_paddr(self.pfn)
 
     @property
     def text(self) -> str:
@@ -134,7 +134,7 @@ def of_slots(examples: Sequence[SlotDifference], total: int) -> Difference:
     more = f" ({total} slots differ)" if total > 1 else ""
     return Difference(
         "slot",
-        f"slot of frame {first.pfn << PAGE_SHIFT:#x}, {first.field}",
+        f"slot of frame {pfn_to_paddr(first.pfn):#x}, {first.field}",
         f"{first.expected:#x}",
         f"{first.got:#x}{more}",
         pfn=first.pfn,
@@ -144,14 +144,14 @@ def of_slots(examples: Sequence[SlotDifference], total: int) -> Difference:
     )
 
 
-def of_payload(pfn: int, expected: NDArray[np.uint8], got: NDArray[np.uint8], byte: int | None) -> Difference:
+def of_payload(pfn: Pfn, expected: NDArray[np.uint8], got: NDArray[np.uint8], byte: int | None) -> Difference:
     """A frame whose content is not what it must be."""
     wrong = np.flatnonzero(expected != got)
     at = int(wrong[0])
     rule = "untouched" if byte is None else f"all {byte:#04x}"
     return Difference(
         "payload",
-        f"payload of frame {pfn << PAGE_SHIFT:#x}",
+        f"payload of frame {pfn_to_paddr(pfn):#x}",
         f"{rule} ({int(expected[at]):#04x} at {at:#x})",
         f"{int(got[at]):#04x} there ({len(wrong)} bytes differ)",
         pfn=pfn,

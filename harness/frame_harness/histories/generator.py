@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import KERNEL_DATA, PAGE_TABLE, USER_DATA, Model, Purpose, custom
@@ -80,7 +81,7 @@ class Generator:
             write(self)
         return self._queue.popleft()
 
-    def note(self, step: Step, handed_out: tuple[int, ...]) -> None:
+    def note(self, step: Step, handed_out: tuple[Paddr, ...]) -> None:
         """Learn what a step handed out."""
         claimed = step.op in ALLOCATES
         asked = step.operands[0] if step.op in (Op.BUDDY_ALLOC, Op.TRAIT_ALLOC) else 0

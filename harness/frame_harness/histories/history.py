@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.model import Model
 from frame_harness.histories.ahead import Ahead, Mismatch
 from frame_harness.histories.attribution import Blame, blame
@@ -53,7 +54,7 @@ class Writer(Protocol):
 
     def next(self, model: Model) -> Step | None: ...
 
-    def note(self, step: Step, handed_out: tuple[int, ...]) -> None: ...
+    def note(self, step: Step, handed_out: tuple[Paddr, ...]) -> None: ...
 
 
 class Watcher(Protocol):
@@ -66,11 +67,11 @@ class Watcher(Protocol):
 
 
 def play(
-    lockstep: Lockstep, choose: Choose, note: Callable[[Step, tuple[int, ...]], None] | None = None
+    lockstep: Lockstep, choose: Choose, note: Callable[[Step, tuple[Paddr, ...]], None] | None = None
 ) -> Failure | None:
     """Carry out steps from the state after boot until one is not as predicted, or there are no more."""
     lockstep.reset()
-    results: dict[int, tuple[int, ...]] = {}
+    results: dict[int, tuple[Paddr, ...]] = {}
     steps: list[Step] = []
     commands: list[Command] = []
 
@@ -153,13 +154,13 @@ def play_again(lockstep: Lockstep, steps: Sequence[Step]) -> Failure | None:
 def _play_ahead(
     lockstep: Lockstep,
     choose: Choose,
-    note: Callable[[Step, tuple[int, ...]], None],
+    note: Callable[[Step, tuple[Paddr, ...]], None],
     watcher: Watcher | None,
     most: int,
 ) -> tuple[list[Step], Failure | None]:
     """Play a history in batches; returns its steps, and where it was not as predicted."""
     lockstep.reset()
-    results: dict[int, tuple[int, ...]] = {}
+    results: dict[int, tuple[Paddr, ...]] = {}
     steps: list[Step] = []
     commands: list[Command] = []
     batch = Ahead(lockstep)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import (
@@ -52,11 +52,11 @@ class Prediction:
     """
 
     outcome: ModelResult
-    payload: Mapping[int, int] = field(default_factory=dict)
-    frames: frozenset[int] = frozenset()
-    wrapped: frozenset[int] = frozenset()
-    poison_met: frozenset[int] = frozenset()
-    quarantined: frozenset[int] = frozenset()
+    payload: Mapping[Pfn, int] = field(default_factory=dict)
+    frames: frozenset[Pfn] = frozenset()
+    wrapped: frozenset[Pfn] = frozenset()
+    poison_met: frozenset[Pfn] = frozenset()
+    quarantined: frozenset[Pfn] = frozenset()
     follows_misaligned: bool = False
     hooks: tuple[HookCall, ...] | None = None
     sound: bool = True
@@ -80,8 +80,8 @@ def _flag(bit: int, field: str) -> Handler:
     return lambda model, paddr: Done({"v": int(bool(getattr(model.slot(paddr), field) & bit))})
 
 
-def _offer(model: Model, paddr: int) -> ModelResult:
-    model.buddy.faults.next_pfn = paddr >> PAGE_SHIFT
+def _offer(model: Model, paddr: Paddr) -> ModelResult:
+    model.buddy.faults.next_pfn = paddr_to_pfn(paddr)
     return Done()
 
 
@@ -101,28 +101,28 @@ def _clear_faults(model: Model) -> ModelResult:
     return Done()
 
 
-def _matches(model: Model, paddr: int, generation: int) -> ModelResult:
+def _matches(model: Model, paddr: Paddr, generation: int) -> ModelResult:
     return Done({"v": int(model.slot(paddr).generation == generation)})
 
 
-def _poisoned(model: Model, paddr: int, order: int) -> ModelResult:
-    frames = range(1 << order)
-    return Done({"v": int(any(model.slot(paddr + index * PAGE_SIZE).is_poisoned for index in frames))})
+def _poisoned(model: Model, paddr: Paddr, order: int) -> ModelResult:
+    frames = frames_from(paddr_to_pfn(paddr), 1 << order)
+    return Done({"v": int(any(model.slots[pfn].is_poisoned for pfn in frames))})
 
 
-def _snapshot(model: Model, paddr: int) -> ModelResult:
+def _snapshot(model: Model, paddr: Paddr) -> ModelResult:
     slot = model.slot(paddr)
     return Done({"generation": slot.generation, "guard": slot.guard, "vtable": slot.vtable})
 
 
-def _try_vtable(model: Model, paddr: int) -> ModelResult:
+def _try_vtable(model: Model, paddr: Paddr) -> ModelResult:
     bits = model.slot(paddr).vtable
     if bits % 8:
         return Done({"some": 0})
     return Done({"some": 1, "addr": bits} if bits else {"some": 1, "default": 1})
 
 
-def _vtable(model: Model, paddr: int) -> ModelResult:
+def _vtable(model: Model, paddr: Paddr) -> ModelResult:
     bits = model.slot(paddr).vtable
     return Done({"default": 1} if bits == 0 or bits % 8 else {"addr": bits, "default": 0})
 
@@ -131,7 +131,7 @@ def _hook(name: str) -> Handler:
     return lambda model, paddr: _invoke(model, name, paddr)
 
 
-def _invoke(model: Model, hook: str, paddr: int) -> ModelResult:
+def _invoke(model: Model, hook: str, paddr: Paddr) -> ModelResult:
     """VT-04."""
     bits = model.slot(paddr).vtable
     if bits and bits % 8 == 0 and getattr(model.vtables[bits], hook):
@@ -194,7 +194,7 @@ class Interpreter:
         """Whether a claim had to be rejected so far."""
         self.rewound = False
         """Whether a generation was set by hand, or poison cleared, since somebody last asked."""
-        self._aged: set[int] = set()
+        self._aged: set[Pfn] = set()
 
     def follow(self, command: Command) -> Prediction:
         """Carry a command out on the model; returns what a guest must make of it.
@@ -219,7 +219,7 @@ class Interpreter:
         fresh = model.buddy.quarantined - quarantined
         met = fresh if op in ALLOCATES else set()
         if isinstance(outcome, Done) and "paddr" in outcome.values:
-            named |= {outcome.values["paddr"] >> PAGE_SHIFT}
+            named |= {paddr_to_pfn(Paddr(outcome.values["paddr"]))}
         return Prediction(
             outcome=outcome,
             payload=dict(model.payload),
@@ -239,7 +239,7 @@ class Interpreter:
                 return self.model.alloc_all(recipe.options, orderly=self.sound)
         return HANDLERS[command.op](self.model, *command.operands)
 
-    def _offered(self, op: Op) -> set[int]:
+    def _offered(self, op: Op) -> set[Pfn]:
         """The frames that the buddy may offer first; a claim must not spoil one that it rejects."""
         if op not in ALLOCATES:
             return set()
@@ -247,7 +247,7 @@ class Interpreter:
         tops = {frames[-1] for frames in buddy.caches.values() if frames}
         return tops if buddy.faults.next_pfn is None else {buddy.faults.next_pfn}
 
-    def _about_to_wrap(self, command: Command) -> set[int]:
+    def _about_to_wrap(self, command: Command) -> set[Pfn]:
         """Frames at their last generation that may begin a life; those that were told so are known."""
         if command.op is Op.SET_GENERATION:
             self._aged |= set(command.frames)
@@ -274,7 +274,7 @@ class Interpreter:
         assert isinstance(paddr, int) and isinstance(flags, int)
         if flags & (C.flag_allocated | C.flag_free) != C.flag_allocated:
             return True
-        pfn = paddr >> PAGE_SHIFT
+        pfn = paddr_to_pfn(Paddr(paddr))
         if not flags & (C.flag_kernel | C.flag_user) or pfn >= self.model.slots.n_frames:
             return False
         slot = self.model.slots[pfn]

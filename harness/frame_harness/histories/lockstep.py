@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
@@ -131,13 +131,13 @@ class Lockstep:
         self._after_boot = Snapshot(kernel)
         self.buddy = BuddyWords(kernel)
         self.given = np.concatenate([np.arange(part.start, part.stop) for part in given])
-        self._pages: dict[int, NDArray[np.uint8]] = {
-            pfn: kernel.payload(pfn << PAGE_SHIFT) for pfn in self.given.tolist()
+        self._pages: dict[Pfn, NDArray[np.uint8]] = {
+            pfn: kernel.payload(pfn_to_paddr(pfn)) for pfn in map(Pfn, self.given.tolist())
         }
         self._ranges = [
             (int(np.searchsorted(self.given, part.start)), _words(kernel, part)) for part in given
         ]
-        self._dirty: set[int] = set()
+        self._dirty: set[Pfn] = set()
         self.spoilt = True
         """Whether any frame may hold something else than predicted: then all are put back, not some."""
         self.reset()
@@ -188,13 +188,13 @@ class Lockstep:
         self._past: Past | None = None
         self.last: Prediction | None = None
         """Of the command that was carried out last."""
-        self._filled: dict[int, int] = {}
+        self._filled: dict[Pfn, int] = {}
         self.parted = False
         """The module took a permitted choice that the model cannot follow: the history has no verdict."""
 
     # ---- one command -------------------------------------------------------------------------------------
 
-    def run(self, command: Command) -> tuple[Difference | None, tuple[int, ...]]:
+    def run(self, command: Command) -> tuple[Difference | None, tuple[Paddr, ...]]:
         """Carry one command out in both worlds; returns what is different, and the addresses handed out.
 
         Raises:
@@ -230,7 +230,7 @@ class Lockstep:
         """Compare every slot, frame, list and counter."""
         return self._compare_slots() or self.buddy.compare(self.model) or self._compare_all_payload()
 
-    def _is_leak(self, prediction: Prediction, reply: Reply, watched: Mapping[int, bytes]) -> bool:
+    def _is_leak(self, prediction: Prediction, reply: Reply, watched: Mapping[Pfn, bytes]) -> bool:
         """Whether a poisoned frame that was offered is kept from everybody, yet not in quarantine.
 
         GUARD-08 asks that it is not handed out and not healed; where it is to go the clause leaves open.
@@ -256,7 +256,7 @@ class Lockstep:
         if not self.interpreter.sound:
             return None
         kernel = self.kernel
-        quarantined = [pfn << PAGE_SHIFT for pfn in sorted(self.model.buddy.quarantined)]
+        quarantined = [pfn_to_paddr(pfn) for pfn in sorted(self.model.buddy.quarantined)]
         state = memory_state(kernel, quarantined=quarantined, regions=self._map)
         excused = np.array(self.model.poisoned_while_free, dtype=np.int64)
         past = None if self.interpreter.rewound else self._past
@@ -271,17 +271,17 @@ class Lockstep:
         differences = self.expected.compare(self._table)
         return difference_of_slots(differences.examples, differences.total_slots) if differences else None
 
-    def watched(self, prediction: Prediction) -> list[int]:
+    def watched(self, prediction: Prediction) -> list[Pfn]:
         """The frames that a command is about, and their neighbors."""
-        near = {pfn + step for pfn in sorted(prediction.frames)[:WATCHED_PAGES] for step in (-1, 0, 1)}
+        near = {Pfn(pfn + step) for pfn in sorted(prediction.frames)[:WATCHED_PAGES] for step in (-1, 0, 1)}
         return sorted(near & self._pages.keys())[: 3 * WATCHED_PAGES]
 
-    def byte_of(self, pfn: int) -> int:
+    def byte_of(self, pfn: Pfn) -> int:
         """The byte that fills a frame throughout, as things stand."""
         told = self._filled.get(pfn)
         return (pfn + DIRT) % 255 + 1 if told is None else told
 
-    def _compare_pages(self, watched: Mapping[int, bytes], prediction: Prediction) -> Difference | None:
+    def _compare_pages(self, watched: Mapping[Pfn, bytes], prediction: Prediction) -> Difference | None:
         for pfn, before in watched.items():
             byte = prediction.payload.get(pfn)
             expected = before if byte is None else bytes([byte]) * PAGE_SIZE
@@ -304,7 +304,7 @@ class Lockstep:
             wrong = pages != words[:, None]
             if wrong.any():
                 at = first + int(np.flatnonzero(wrong.any(axis=1))[0])
-                pfn = int(self.given[at])
+                pfn = Pfn(int(self.given[at]))
                 told = self._filled.get(pfn)
                 return of_payload(pfn, np.full(PAGE_SIZE, expected[at], np.uint8), self._pages[pfn], told)
         return None
@@ -320,7 +320,7 @@ class Lockstep:
         ]
         return of_hooks(expected, got)
 
-    def handed_out(self, command: Command, prediction: Prediction, touched: Set[int]) -> tuple[int, ...]:
+    def handed_out(self, command: Command, prediction: Prediction, touched: Set[Pfn]) -> tuple[Paddr, ...]:
         """The addresses that a command hands out, of which it wrote to some slots."""
         values = getattr(prediction.outcome, "values", {})
         if "paddr" in values:
@@ -328,7 +328,7 @@ class Lockstep:
         if command.op is not Op.ALLOC_ALL:
             return ()
         claimed = sorted(pfn for pfn in touched if self.model.slots[pfn].refcount == 1)
-        return tuple(pfn << PAGE_SHIFT for pfn in claimed if self.model.slots[pfn].flags & C.flag_allocated)
+        return tuple(pfn_to_paddr(pfn) for pfn in claimed if self.model.slots[pfn].flags & C.flag_allocated)
 
 
 def is_refused(prediction: Prediction, reply: Reply) -> bool:
@@ -345,5 +345,5 @@ def _dirt(pfns: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 def _words(kernel: Kernel, pfns: range) -> NDArray[np.uint64]:
     """The payload of consecutive frames as words, one row a frame; no copy."""
-    view = kernel.payload(pfns.start << PAGE_SHIFT, len(pfns))
+    view = kernel.payload(pfn_to_paddr(Pfn(pfns.start)), len(pfns))
     return view.view(np.uint64).reshape(len(pfns), -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.memory_state import Migratetype
@@ -17,7 +17,7 @@ from frame_harness.histories.corruptions import ORDER, Corruption, Scene, middle
 from frame_harness.histories.lockstep import Host
 from frame_harness.histories.snapshot import Snapshot
 
-HOLE = 0xA0  # no machine has RAM at 640 KiB, where the display's memory begins on a PC
+HOLE = Pfn(0xA0)  # no machine has RAM at 640 KiB, where the display's memory begins on a PC
 BLOCKS = 10  # of one order, every other one given back, so that a list of it holds several
 
 
@@ -49,7 +49,7 @@ class CorruptionRunner:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.quarantined: list[int] = []
+        self.quarantined: list[Paddr] = []
         self.scene = self._live()
         self._watch = PayloadWatch(kernel)
         self._healthy = Snapshot(kernel)
@@ -72,18 +72,19 @@ class CorruptionRunner:
         slots, buddy = kernel.slots(), kernel.buddy()
         zones = buddy["zones"][: int(buddy["n_zones"])]
         # The block that came last is the head.
-        listed, elsewhere = middle_of(slots, head), int(zones[0]["heads"][0, ORDER])
+        listed, elsewhere = middle_of(slots, head), Paddr(int(zones[0]["heads"][0, ORDER]))
         paddrs = {"head": head, "listed": listed, "elsewhere": elsewhere, "held": held, "quarantined": sick}
-        paddrs |= {"cached": self._next_cached(), "hole": HOLE << PAGE_SHIFT, "reserved": 0}
-        pfns = {kind: paddr >> PAGE_SHIFT for kind, paddr in paddrs.items()}
-        pfns |= {"inside": pfns["listed"] + 3, "last": pfns["listed"] + (1 << ORDER) - 1}
+        paddrs |= {"cached": self._next_cached(), "hole": pfn_to_paddr(HOLE), "reserved": Paddr(0)}
+        pfns = {kind: paddr_to_pfn(paddr) for kind, paddr in paddrs.items()}
+        whole = [*frames_from(pfns["listed"], 1 << ORDER)]
+        pfns |= {"inside": whole[3], "last": whole[-1]}
         return Scene(slots, zones, buddy["caches"], kernel.payload(listed), pfns)
 
-    def _next_cached(self) -> int:
+    def _next_cached(self) -> Paddr:
         """The frame that the next allocation gets."""
         caches = self.kernel.buddy()["caches"].reshape(-1)
         cache = next(cache for cache in caches if int(cache["len"]))
-        return int(cache["frames"][int(cache["len"]) - 1])
+        return Paddr(int(cache["frames"][int(cache["len"]) - 1]))
 
     @property
     def probes(self) -> Sequence[Command]:

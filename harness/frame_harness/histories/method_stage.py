@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, frames_from, pfn_to_paddr
 from frame_harness.contract.methods import Case, Method, Slot
 from frame_harness.contract.versions import lacking
 from frame_harness.guest.booted import BootedGuest
@@ -101,7 +101,7 @@ class Stage:
         for method in self.contract.methods:
             if not lacking(self.contract.versions.of_line(method.command), kernel.image.lacks):
                 self.methods.setdefault(method.name, []).append(method)
-        self.first = len(kernel.slots()) // 2
+        self.first = Pfn(len(kernel.slots()) // 2)
         self._offset = min(self.first, BESIDE) if clause == self.contract.layouts.general else 0
         """Where the first of the history's slots is among those that are looked at."""
 
@@ -160,9 +160,9 @@ class Stage:
 
     def _asks(self, calls: Sequence[Call]) -> Iterator[Ask]:
         """A round's commands; behind the last one all slots are looked at, as the host does in a round."""
-        first = self.first - self._offset
+        first = Pfn(self.first - self._offset)
         for call in calls:
-            slots = range(first, first + len(self._watched())) if call is calls[-1] else ()
+            slots = (*frames_from(first, len(self._watched())),) if call is calls[-1] else ()
             yield Ask(self._line(call), slots)
 
     def _drawing(self, rng: random.Random, n_calls: int) -> Callable[[Sequence[Slot]], list[Call] | None]:
@@ -278,8 +278,8 @@ class Stage:
         command = self.methods[call.method][0].command
         return " ".join([command, f"{self._paddr(call.slot):#x}", *(f"{v:#x}" for v in call.arguments)])
 
-    def _paddr(self, slot: int) -> int:
-        return self.first + slot << PAGE_SHIFT
+    def _paddr(self, slot: int) -> Paddr:
+        return pfn_to_paddr(Pfn(self.first + slot))
 
     def _judge(self, call: Call, reply: Reply, before: Slot, after: Any) -> ClauseViolated | None:
         for method in self._parts(call, before):

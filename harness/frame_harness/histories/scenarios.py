@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed
@@ -32,7 +32,7 @@ class Scenario:
 
     watched: Watched
     seed: int
-    held: dict[int, int] = field(default_factory=dict)
+    held: dict[Paddr, int] = field(default_factory=dict)
     """Order of each block that is held, by its address."""
 
     def __post_init__(self) -> None:
@@ -90,14 +90,14 @@ class Scenario:
                 paddr = kernel.buddy_alloc(order, self.rng.choice(["movable", "unmovable"]))
         except AllocFailed:
             return False
-        pfns = np.arange(1 << order) + (paddr >> PAGE_SHIFT)
+        pfns = np.arange(1 << order) + paddr_to_pfn(paddr)
         pfns = pfns[pfns < len(before)]
         self._judge_choice(paddr, pfns, (before[pfns] & FREE) != 0)
         self._owned[pfns] = True
         self.held[paddr] = order
         return True
 
-    def _judge_choice(self, paddr: int, pfns: NDArray[np.int64], were_free: NDArray[np.bool_]) -> None:
+    def _judge_choice(self, paddr: Paddr, pfns: NDArray[np.int64], were_free: NDArray[np.bool_]) -> None:
         """ALLOC-14 at the very moment: free before, nobody's, whole."""
         for wrong, said in (
             (len(pfns) == 0, "outside the slot table"),
@@ -110,7 +110,7 @@ class Scenario:
                     ClauseViolated("frame handed out", expected="a free frame", got=said, frame=paddr),
                 )
 
-    def _use(self, paddr: int) -> None:
+    def _use(self, paddr: Paddr) -> None:
         slot = self.kernel.slot(paddr)
         if self.held[paddr] == 0 and slot.get_refcount() == 1:
             slot.inc_ref()
@@ -118,12 +118,13 @@ class Scenario:
                 slot.set_vtable_bits(self.kernel.vtable(self.rng.choice(HOOKS)))
             slot.dec_ref()
 
-    def _give_back(self, paddr: int, *, poisoned: bool = False) -> None:
+    def _give_back(self, paddr: Paddr, *, poisoned: bool = False) -> None:
         order = self.held.pop(paddr)
         if poisoned:
-            self.kernel.slot(paddr + PAGE_SIZE * self.rng.randrange(1 << order)).mark_poisoned()
-            self.watched.quarantined += [paddr + PAGE_SIZE * index for index in range(1 << order)]
-        self._owned[(paddr >> PAGE_SHIFT) + np.arange(1 << order)] = False
+            frames = [pfn_to_paddr(pfn) for pfn in frames_from(paddr_to_pfn(paddr), 1 << order)]
+            self.kernel.slot(frames[self.rng.randrange(1 << order)]).mark_poisoned()
+            self.watched.quarantined += frames
+        self._owned[paddr_to_pfn(paddr) + np.arange(1 << order)] = False
         self.kernel.release(paddr, order)
 
     # ---- all of memory -----------------------------------------------------------------------------------
@@ -141,19 +142,20 @@ class Scenario:
                 "ALLOC-14",
                 ClauseViolated(
                     "frame handed out", expected="a free frame", got="held by another allocation",
-                    frame=doubly[0] << PAGE_SHIFT,
+                    frame=pfn_to_paddr(doubly[0]),
                 ),
             )  # fmt: skip
         self._owned[list(taken)] = True
-        self.held |= {pfn << PAGE_SHIFT: 0 for pfn in taken}
+        self.held |= {pfn_to_paddr(pfn): 0 for pfn in taken}
 
-    def _frames_taken_by(self, action: Callable[[], object]) -> set[int]:
+    def _frames_taken_by(self, action: Callable[[], object]) -> set[Pfn]:
         """Numbers of the frames that began a new life, by generation, or by count in older versions."""
         if self.kernel.image.has("MetaSlot.generation"):
             return self.kernel.generation_changes(action)
         before = self.kernel.slots()["refcount"].copy()
         action()
-        return set(np.flatnonzero((self.kernel.slots()["refcount"] == 1) & (before != 1)).tolist())
+        began = np.flatnonzero((self.kernel.slots()["refcount"] == 1) & (before != 1))
+        return set(map(Pfn, began.tolist()))
 
     def dirty(self) -> None:
         """Every holder fills his frames; from now on that is what they must hold."""
@@ -161,7 +163,7 @@ class Scenario:
         if payload is None:
             return
         for pfn in payload.pfns[self._owned[payload.pfns]].tolist():
-            self.kernel.payload(pfn << PAGE_SHIFT)[:] = self.rng.randrange(1, 256)
+            self.kernel.payload(pfn_to_paddr(pfn))[:] = self.rng.randrange(1, 256)
         payload.renew()
 
     def refill(self) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model, custom
 from frame_harness.histories.commands import GIVES_BACK, Command, Op, Operand, Recipe
 
-Results = Mapping[int, tuple[int, ...]]
+Results = Mapping[int, tuple[Paddr, ...]]
 """By a step's number the addresses that it handed out."""
 
 
@@ -22,9 +22,9 @@ class Got:
     index: int = 0
     shift: int = 0
 
-    def resolve(self, results: Results, _model: Model) -> int | None:
+    def resolve(self, results: Results, _model: Model) -> Paddr | None:
         frames = results.get(self.step, ())
-        return frames[self.index % len(frames)] + self.shift * PAGE_SIZE if frames else None
+        return Paddr(frames[self.index % len(frames)] + self.shift * PAGE_SIZE) if frames else None
 
     def simpler(self) -> list[Origin]:
         zeroed = [replace(self, index=0)] if self.index else []
@@ -37,9 +37,9 @@ class Cached:
 
     index: int = 0
 
-    def resolve(self, _results: Results, model: Model) -> int | None:
+    def resolve(self, _results: Results, model: Model) -> Paddr | None:
         frames = [pfn for pfn, _, _ in reversed(model.buddy.cached_frames())]
-        return frames[self.index % len(frames)] << PAGE_SHIFT if frames else None
+        return pfn_to_paddr(frames[self.index % len(frames)]) if frames else None
 
     def simpler(self) -> list[Origin]:
         return [Cached(0)] if self.index else []
@@ -52,7 +52,7 @@ class Listed:
     index: int = 0
     shift: int = 0
 
-    def resolve(self, _results: Results, model: Model) -> int | None:
+    def resolve(self, _results: Results, model: Model) -> Paddr | None:
         heads = [
             (head, order)
             for zone in model.buddy.zones
@@ -62,7 +62,7 @@ class Listed:
         if not heads:
             return None
         head, order = heads[self.index % len(heads)]
-        return head + self.shift % (1 << order) * PAGE_SIZE
+        return Paddr(head + self.shift % (1 << order) * PAGE_SIZE)
 
     def simpler(self) -> list[Origin]:
         return [Cached(0), *([Listed(self.index)] if self.shift else [])]

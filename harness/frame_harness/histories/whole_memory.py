@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.units import PAGE_SHIFT, align_down, align_up
+from frame_harness.base.units import Paddr, Pfn, frames_touched, pfn_to_paddr
 from frame_harness.contract.invariant import InvariantResult, InvariantStatus, Report
 from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
@@ -49,8 +49,8 @@ class Watched:
     """
 
     kernel: Kernel
-    islands: Sequence[tuple[int, int]] = ()
-    quarantined: list[int] = field(default_factory=list)
+    islands: Sequence[tuple[Paddr, int]] = ()
+    quarantined: list[Paddr] = field(default_factory=list)
     payload: PayloadWatch | None = None
     moments: list[Moment] = field(default_factory=list)
     problems: dict[str, ClauseViolated] = field(default_factory=dict)
@@ -112,20 +112,20 @@ def violated(result: InvariantResult, moment: str, clause: str) -> ClauseViolate
         f"{INVARIANTS[result.id].holds} ({result.id}, {moment}, {result.total} of {result.evaluated})",
         expected=first.expected,
         got=first.got,
-        frame=None if first.pfn is None else first.pfn << PAGE_SHIFT,
+        frame=None if first.pfn is None else pfn_to_paddr(first.pfn),
         field=first.field,
         function=keeper if keeper in FUNCTIONS.of_clause.get(clause, ()) else "",
         exhibit=result.text,
     )
 
 
-def _frames(base: int, length: int) -> tuple[int, int]:
+def _frames(base: Paddr, length: int) -> tuple[Pfn, Pfn]:
     """The frames that some bytes touch."""
-    return align_down(base) >> PAGE_SHIFT, align_up(base + length) >> PAGE_SHIFT
+    return frames_touched(base, Paddr(base + length))
 
 
-def _taken(kernel: Kernel) -> list[tuple[int, int]]:
+def _taken(kernel: Kernel) -> list[tuple[Paddr, int]]:
     """Memory that the host sees taken in RAM itself: the kernel image, the slot table."""
     record = kernel.static("WITNESS", "Witness")
-    first, end = int(record["kernel_first_paddr"]), int(record["kernel_end_paddr"])
-    return [(first, end - first), (int(record["meta_paddr"]), int(record["meta_bytes"]))]
+    first, end = Paddr(int(record["kernel_first_paddr"])), Paddr(int(record["kernel_end_paddr"]))
+    return [(first, end - first), (Paddr(int(record["meta_paddr"])), int(record["meta_bytes"]))]

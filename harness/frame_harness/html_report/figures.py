@@ -11,7 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from frame_harness.base.text import printable
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.contract.layout import StructLayout
 from frame_harness.html_report.memory import Memory
 from frame_harness.judge.diagrams import Interleaving, OrderingTrace, StormRates
@@ -63,9 +63,9 @@ class Scene:
     slot: StructLayout
 
     @property
-    def pfn(self) -> int | None:
+    def pfn(self) -> Pfn | None:
         """The frame that the result is about."""
-        return None if self.result.frame is None else self.result.frame >> PAGE_SHIFT
+        return None if self.result.frame is None else paddr_to_pfn(self.result.frame)
 
 
 Drawer = Callable[[Any], str]
@@ -166,7 +166,7 @@ def _rows(scene: Scene) -> Sequence[byte_map.Row]:
     return rows
 
 
-def _slot_in(moment: Moment | None, pfn: int | None) -> Mapping[str, int]:
+def _slot_in(moment: Moment | None, pfn: Pfn | None) -> Mapping[str, int]:
     return (moment.slot(pfn) if moment is not None and pfn is not None else None) or {}
 
 
@@ -176,7 +176,7 @@ def _of_history(scene: Scene) -> Iterator[Figure]:
         shown = pfn if pfn in known.pfns else known.pfns[0]
         if shown is not None and len(known.slots) > 1:
             picture = life.svg(known, shown, field=scene.result.field, title=f"life of frame {shown:#x}")
-            where = f"Life of frame {shown << PAGE_SHIFT:#x} over the commands"
+            where = f"Life of frame {pfn_to_paddr(shown):#x} over the commands"
             yield Figure("life", where, _safe(picture), 2 if shown == pfn else 4)
     past = scene.before.lists if scene.before is not None else ()
     if scene.after is not None and (changed(past, scene.after.lists) or scene.result.level in _OF_LISTS):

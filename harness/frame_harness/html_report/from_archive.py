@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, paddr_to_pfn
 from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.html_report.figures import split_command
 from frame_harness.html_report.memory import Memory
@@ -47,7 +47,7 @@ class KeptGuest(Protocol):
     """What is told of a guest; `frames` are physical addresses."""
 
     @property
-    def frames(self) -> tuple[int, ...]: ...
+    def frames(self) -> tuple[Paddr, ...]: ...
 
 
 class KeptRecord(Protocol):
@@ -126,7 +126,7 @@ def _memory_of(failure: KeptFailure) -> Memory:
     return Memory(
         before=failure.before,
         after=failure.after,
-        frames=tuple(frame >> PAGE_SHIFT for frame in frames),
+        frames=tuple(paddr_to_pfn(frame) for frame in frames),
         payload={}
         if pages is None
         else {pfn: page.tobytes() for pfn, page in zip(pages.pfns.tolist(), pages.pages, strict=True)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.pictures.life import Life
 
@@ -24,8 +25,8 @@ class Memory:
 
     before: MemoryState | None = None
     after: MemoryState | None = None
-    frames: tuple[int, ...] = ()
-    payload: Mapping[int, bytes] = field(default_factory=dict)
+    frames: tuple[Pfn, ...] = ()
+    payload: Mapping[Pfn, bytes] = field(default_factory=dict)
     life: Life | None = None
     free_frames: Sequence[Sequence[int]] = ()
     console: str = ""

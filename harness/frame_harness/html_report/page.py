@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from frame_harness.base.units import paddr_to_pfn
 from frame_harness.contract.contract import Contract
 from frame_harness.html_report import excerpt, shell, tables
 from frame_harness.html_report.annotated import CoveredSource, annotated
@@ -231,7 +232,7 @@ def _key(result: CheckResult) -> CheckInRun:
 
 
 def _marked(result: CheckResult, memory: Memory) -> tuple[int, ...]:
-    own = () if result.frame is None else (result.frame >> 12,)
+    own = () if result.frame is None else (paddr_to_pfn(result.frame),)
     return tuple(dict.fromkeys((*own, *memory.frames)))
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from frame_harness.base.units import Vaddr
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.elf_cache import cached
 from frame_harness.image.errors import ImageError
@@ -30,10 +31,10 @@ class Branches:
         addresses: of the code of these.
     """
 
-    counters: int
+    counters: Vaddr
     total: int
     of_subject: tuple[int, ...]
-    addresses: tuple[int, ...]
+    addresses: tuple[Vaddr, ...]
 
     @classmethod
     def of(cls, image: Image) -> Branches:
@@ -61,7 +62,7 @@ def _read(image: Image) -> Branches:
         if counters is None or places is None or not counters["sh_size"]:
             raise ImageError(f"{image.elf}", "counters of branches", expected="some", actual="none")
         table = np.frombuffer(places.data(), "<u8").reshape(-1, _WORDS)[:, 0]
-        vaddr, total = int(counters["sh_addr"]), int(counters["sh_size"])
+        vaddr, total = Vaddr(int(counters["sh_addr"])), int(counters["sh_size"])
     if len(table) != total:
         raise ImageError(
             f"{image.elf}", "counters of branches", expected=f"a place for each of {total}", actual=len(table)

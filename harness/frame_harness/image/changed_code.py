@@ -16,6 +16,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from iced_x86 import Decoder, Instruction, OpKind
 
+from frame_harness.base.units import Vaddr
 from frame_harness.image.demangle import demangle
 from frame_harness.image.elf import open_elf
 from frame_harness.image.image import Image
@@ -31,7 +32,7 @@ _ADDRESS_BYTES: Final = 4
 _OF_A_TRAIT: Final = re.compile(r"<(.+?) as .+>::(\w+)$")
 _CLOSURE: Final = re.compile(r"::\{\{closure\}\}.*$")
 
-Token = tuple[int, bytes]
+Token = tuple[Vaddr, bytes]
 """An instruction as far as it does not depend on where code and data lie: its address, its bytes."""
 
 
@@ -119,17 +120,17 @@ def _functions(path: Path) -> dict[str, _Function]:
     for section in code_sections(file):
         decoder, data, at = Decoder(64, section.data(), ip=section["sh_addr"]), section.data(), 0
         for instruction in decoder:
-            start, name = symbols.holder(instruction.ip)
+            start, name = symbols.holder(Vaddr(instruction.ip))
             body = found[name]
             if instruction.op_count and instruction.op0_kind in _BRANCHES:
-                target = instruction.near_branch_target
+                target = Vaddr(instruction.near_branch_target)
                 begins, called = symbols.holder(target)
                 token = f"{instruction.code} {called}+{target - begins:#x}".encode()
                 if begins != start:
                     body.calls.add(called)
             else:
                 token = _without_addresses(instruction, decoder, data[at : at + instruction.len], image)
-            body.tokens.append((instruction.ip, token))
+            body.tokens.append((Vaddr(instruction.ip), token))
             at += instruction.len
     return {name: _Function(tuple(one.tokens), frozenset(one.calls)) for name, one in found.items()}
 
@@ -154,24 +155,24 @@ def _without_addresses(instruction: Instruction, decoder: Decoder, code: bytes, 
 class _Symbols:
     """The functions of a file by their addresses, which are sorted."""
 
-    starts: list[int]
+    starts: list[Vaddr]
     names: list[str]
 
     @classmethod
     def of(cls, file: ELFFile) -> _Symbols:
         tables = (one for one in file.iter_sections() if isinstance(one, SymbolTableSection))
         found = {
-            int(symbol["st_value"]): demangle(symbol.name)
+            Vaddr(symbol["st_value"]): demangle(symbol.name)
             for table in tables
             for symbol in table.iter_symbols()
             if symbol.name and symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] != "SHN_UNDEF"
         }
         return cls(sorted(found), [found[at] for at in sorted(found)])
 
-    def holder(self, vaddr: int) -> tuple[int, str]:
+    def holder(self, vaddr: Vaddr) -> tuple[Vaddr, str]:
         """The start and the name of the function that an address lies in, or behind."""
         at = bisect_right(self.starts, vaddr) - 1
-        return (self.starts[at], self.names[at]) if at >= 0 else (0, "")
+        return (self.starts[at], self.names[at]) if at >= 0 else (Vaddr(0), "")
 
 
 def _extent(file: ELFFile) -> range:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from frame_harness.base.units import Vaddr
+
 
 @dataclass(frozen=True)
 class CodeAt:
@@ -17,7 +19,7 @@ class CodeAt:
         file, line: of the source; empty and 0 where debug information has none.
     """
 
-    address: int
+    address: Vaddr
     symbol: str = ""
     offset: int = 0
     function: str = ""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from elftools.elf.elffile import ELFFile
 
-from frame_harness.base.units import KERNEL_VMA
+from frame_harness.base.units import KERNEL_VMA, Vaddr
 from frame_harness.image.demangle import demangle
 from frame_harness.image.dies import Unit, Units
 from frame_harness.image.dwarf import file_names, is_foreign
@@ -29,7 +29,7 @@ _FOREIGN: Final = re.compile(r"/rustc/|/registry/src/|/lib/rustlib/|library/")
 # <kernel_shim::memory::frame::Frames as core::iter::traits::iterator::Iterator>::next
 _OF_A_TRAIT: Final = re.compile(r"<(?P<type>.+?) as .+>(?P<function>::\w+)")
 _DWARF_5: Final = 5
-_Table = dict[str, list[int]]
+_Table = dict[str, list[Vaddr]]
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,16 @@ class CodeStarts:
         found = cached(image.sha256, "starts", {"lines", "functions"}, whole)
         return cls(found["lines"], found["functions"])
 
-    def of_line(self, place: str) -> tuple[int, ...]:
+    def of_line(self, place: str) -> tuple[Vaddr, ...]:
         """Where the code of a `file:line` begins; the file may be the end of a path."""
         return _with_end(self.lines, place, "/")
 
-    def of_function(self, path: str) -> tuple[int, ...]:
+    def of_function(self, path: str) -> tuple[Vaddr, ...]:
         """Where the code of a function begins, by the end of its path: `MetaSlot::dec_ref`."""
         return _with_end(self.functions, path, "::")
 
 
-def _with_end(table: _Table, wanted: str, separator: str) -> tuple[int, ...]:
+def _with_end(table: _Table, wanted: str, separator: str) -> tuple[Vaddr, ...]:
     if wanted in table:
         return tuple(table[wanted])
     end = f"{separator}{wanted}"
@@ -72,8 +72,8 @@ def _with_end(table: _Table, wanted: str, separator: str) -> tuple[int, ...]:
 
 def _read(file: ELFFile) -> dict[str, _Table]:
     dwarf = file.get_dwarf_info()
-    lines: defaultdict[str, set[int]] = defaultdict(set)
-    functions: defaultdict[str, set[int]] = defaultdict(set)
+    lines: defaultdict[str, set[Vaddr]] = defaultdict(set)
+    functions: defaultdict[str, set[Vaddr]] = defaultdict(set)
     units = Units(dwarf)
     names = _Names(units)
     for unit in units:
@@ -97,7 +97,7 @@ def _read(file: ELFFile) -> dict[str, _Table]:
     return {"lines": _linked(own, code), "functions": _linked(functions, code)}
 
 
-def _linked(table: dict[str, set[int]], code: list[tuple[int, int]]) -> _Table:
+def _linked(table: dict[str, set[Vaddr]], code: list[tuple[int, int]]) -> _Table:
     kept = {
         name: sorted(at for at in found if any(first <= at < end for first, end in code))
         for name, found in table.items()
@@ -105,7 +105,7 @@ def _linked(table: dict[str, set[int]], code: list[tuple[int, int]]) -> _Table:
     return {name: found for name, found in kept.items() if found}
 
 
-def _statements(program: Any) -> Iterator[tuple[int, int, int]]:
+def _statements(program: Any) -> Iterator[tuple[int, int, Vaddr]]:
     """(number of a file, line, address) wherever the line changes."""
     before = (0, 0)
     for entry in program.get_entries():
@@ -114,11 +114,11 @@ def _statements(program: Any) -> Iterator[tuple[int, int, int]]:
             continue
         here = (state.file, state.line)
         if state.is_stmt and state.line and not state.end_sequence and here != before and state.address:
-            yield state.file, state.line, state.address
+            yield state.file, state.line, Vaddr(state.address)
         before = (0, 0) if state.end_sequence else here
 
 
-def _code(unit: Unit, names: _Names, dwarf: Any, files: list[str]) -> Iterator[tuple[str, str, int]]:
+def _code(unit: Unit, names: _Names, dwarf: Any, files: list[str]) -> Iterator[tuple[str, str, Vaddr]]:
     """(path, place of the call that was inlined, address) of each function in a unit."""
     for die in unit.entries():
         if die.tag not in ("DW_TAG_subprogram", "DW_TAG_inlined_subroutine"):
@@ -133,13 +133,13 @@ def _code(unit: Unit, names: _Names, dwarf: Any, files: list[str]) -> Iterator[t
         yield names.of(die.offset), place, vaddr
 
 
-def _begin(unit: Unit, attributes: dict[str, Any], dwarf: Any) -> int | None:
+def _begin(unit: Unit, attributes: dict[str, Any], dwarf: Any) -> Vaddr | None:
     if (low := attributes.get("DW_AT_low_pc")) is not None:
         small = unit.cu["version"] >= _DWARF_5 and low < KERNEL_VMA  # then it may be the number of an address
-        return int(dwarf.get_addr(unit.cu, low) if small else low) or None
+        return Vaddr(dwarf.get_addr(unit.cu, low) if small else low) or None
     if (at := attributes.get("DW_AT_ranges")) is not None:
         ranges = dwarf.range_lists().get_range_list_at_offset(at, unit.cu)
-        return min((int(one.begin_offset) for one in ranges if hasattr(one, "begin_offset")), default=None)
+        return min((Vaddr(one.begin_offset) for one in ranges if hasattr(one, "begin_offset")), default=None)
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from elftools.elf.elffile import ELFFile
 
+from frame_harness.base.units import Vaddr
 from frame_harness.contract.layout import StructLayout
 from frame_harness.image import dies, types
 from frame_harness.image.demangle import demangle
@@ -77,7 +78,7 @@ class Dwarf:
         found = _by_suffix(functions, name)
         return (str(found[0][1][0]), int(found[0][1][1])) if found else None
 
-    def places_of(self, vaddr: int) -> list[Place]:
+    def places_of(self, vaddr: Vaddr) -> list[Place]:
         """Return the place of the code at an address, then that of each call that it was inlined into."""
         return self._places.at(vaddr)
 

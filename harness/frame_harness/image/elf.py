@@ -13,6 +13,7 @@ from typing import Any
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import NoteSection, SymbolTableSection
 
+from frame_harness.base.units import Vaddr
 from frame_harness.image.demangle import demangle
 from frame_harness.image.elf_cache import cached
 from frame_harness.image.errors import ImageError
@@ -32,8 +33,8 @@ class Elf:
     """
 
     path: Path
-    symbols: dict[str, tuple[int, int]]
-    functions: list[tuple[int, int, str]]
+    symbols: dict[str, tuple[Vaddr, int]]
+    functions: list[tuple[Vaddr, int, str]]
     build_id: str
 
     @classmethod
@@ -69,20 +70,20 @@ class Elf:
     @classmethod
     def _read(cls, path: Path) -> Elf:
         file = open_elf(path)
-        symbols: dict[str, tuple[int, int]] = {}
-        functions: list[tuple[int, int, str]] = []
+        symbols: dict[str, tuple[Vaddr, int]] = {}
+        functions: list[tuple[Vaddr, int, str]] = []
         for section in file.iter_sections():
             if not isinstance(section, SymbolTableSection):
                 continue
             for symbol in section.iter_symbols():
-                kind, at, size = symbol["st_info"]["type"], int(symbol["st_value"]), int(symbol["st_size"])
+                kind, at, size = symbol["st_info"]["type"], Vaddr(symbol["st_value"]), int(symbol["st_size"])
                 if symbol.name and kind in _DATA and symbol["st_shndx"] != "SHN_UNDEF":
                     symbols[symbol.name] = (at, size)
                 if symbol.name and kind == _CODE:
                     functions.append((at, size, demangle(symbol.name)))
         return cls(path, symbols, sorted(functions), _build_id(file))
 
-    def symbol(self, name: str) -> tuple[int, int]:
+    def symbol(self, name: str) -> tuple[Vaddr, int]:
         """Return (vaddr, size in bytes).
 
         Raises:
@@ -93,7 +94,7 @@ class Elf:
             raise ImageError(f"{self.path}", "symbol", expected=name, actual=what)
         return self.symbols[name]
 
-    def function_at(self, vaddr: int) -> tuple[str, int] | None:
+    def function_at(self, vaddr: Vaddr) -> tuple[str, int] | None:
         """Return a function's name with the bytes from its beginning; None outside of every function."""
         at = bisect_right(self.functions, (vaddr, 1 << 64, "")) - 1
         if at < 0:

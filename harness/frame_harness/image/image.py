@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from frame_harness.base import resources
+from frame_harness.base.units import Vaddr
 from frame_harness.contract.layout import StructLayout
 from frame_harness.image.code_at import CodeAt
 from frame_harness.image.declarations import declaration_line
@@ -85,11 +86,11 @@ class Image:
         """The folder of the shim's sources, as debug information names it."""
         return self.shim or str(resources.shim_dir())
 
-    def symbol(self, name: str) -> tuple[int, int]:
+    def symbol(self, name: str) -> tuple[Vaddr, int]:
         """Return (vaddr, size in bytes) of a symbol."""
         return self._elf.symbol(name)
 
-    def symbolize(self, vaddr: int) -> CodeAt:
+    def symbolize(self, vaddr: Vaddr) -> CodeAt:
         """Return the function and the source line of an address; of one outside of the text the address.
 
         Where a library's code was inlined, the line is the subject's own, or else the shim's.
@@ -110,11 +111,11 @@ class Image:
         function = symbol if ours[0] is places[-1] else ours[0].function
         return CodeAt(vaddr, symbol, offset, function, ours[0].file, ours[0].line)
 
-    def places(self, vaddr: int) -> list[Place]:
+    def places(self, vaddr: Vaddr) -> list[Place]:
         """Return the place of the code at an address, then that of each call that it was inlined into."""
         return self._dwarf.places_of(vaddr)
 
-    def function_at(self, vaddr: int) -> str | None:
+    def function_at(self, vaddr: Vaddr) -> str | None:
         """Return the name of the function at an address; None outside of every one."""
         at = self._elf.function_at(vaddr)
         return None if at is None else at[0]
@@ -167,7 +168,7 @@ class Image:
         """Return a structure as a numpy type: same size, same offsets, atomics as plain integers."""
         return self._dwarf.dtype(type_name)
 
-    def statics(self, path: str) -> tuple[tuple[int, int], ...]:
+    def statics(self, path: str) -> tuple[tuple[Vaddr, int], ...]:
         """Return (vaddr, size in bytes) of every static of a module and of those inside it.
 
         Args:
@@ -181,7 +182,7 @@ class Image:
         }
         return tuple(sorted(found))
 
-    def static(self, path: str) -> tuple[int, int]:
+    def static(self, path: str) -> tuple[Vaddr, int]:
         """Return (vaddr, size in bytes) of a static of the shim.
 
         Args:
@@ -201,7 +202,7 @@ class Image:
         size, symbol = max(found, default=(0, "none"))
         return demangle(symbol), size
 
-    def subject_static(self, name: str) -> int | None:
+    def subject_static(self, name: str) -> Vaddr | None:
         """Return the vaddr of a static of the frame module; None when the subject has none of that name."""
         found = [
             at for symbol, (at, _) in self._elf.symbols.items() if demangle(symbol).endswith(f"frame::{name}")

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from elftools.elf.elffile import ELFFile
 
+from frame_harness.base.units import Vaddr
 from frame_harness.image.dwarf import file_names
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.placed import is_part_of
@@ -41,8 +42,8 @@ class CodeRow(NamedTuple):
     More than one where it was inlined: that of the code itself, and those of the calls.
     """
 
-    start: int
-    end: int
+    start: Vaddr
+    end: Vaddr
     spots: tuple[Spot, ...]
 
 
@@ -56,14 +57,14 @@ class LineTable:
     """
 
     rows: tuple[CodeRow, ...]
-    functions: tuple[tuple[int, int], ...]
+    functions: tuple[tuple[Vaddr, Vaddr], ...]
 
 
 class Sequence(NamedTuple):
     """The rows of one function in a line program: (address, file, line), line 0 where no statement begins."""
 
-    rows: tuple[tuple[int, str, int], ...]
-    end: int
+    rows: tuple[tuple[Vaddr, str, int], ...]
+    end: Vaddr
 
 
 def files_of(subject: Subject) -> IsSubject:
@@ -173,15 +174,15 @@ def _programs(dwarf: Any) -> Iterator[int]:
 
 
 def _sequences(program: Any, names: list[str]) -> Iterator[Sequence]:
-    rows: list[tuple[int, str, int]] = []
+    rows: list[tuple[Vaddr, str, int]] = []
     for entry in program.get_entries():
         state = entry.state
         if state is None:
             continue
         if state.end_sequence:
             if rows:
-                yield Sequence(tuple(rows), int(state.address))
+                yield Sequence(tuple(rows), Vaddr(state.address))
             rows = []
             continue
         file = names[state.file] if state.file < len(names) else ""
-        rows.append((int(state.address), file, int(state.line) if state.is_stmt else 0))
+        rows.append((Vaddr(state.address), file, int(state.line) if state.is_stmt else 0))

@@ -11,6 +11,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from iced_x86 import CpuidFeature, Decoder, FlowControl, Instruction, Mnemonic, OpKind, Register
 
+from frame_harness.base.units import Vaddr
 from frame_harness.image.elf import open_elf, reading
 from frame_harness.image.errors import ImageError
 
@@ -39,7 +40,7 @@ Shape = tuple[tuple[int, ...], ...]
 class Foreign:
     """An instruction that the target's CPUs need not have."""
 
-    vaddr: int
+    vaddr: Vaddr
     features: tuple[str, ...]
 
 
@@ -92,7 +93,7 @@ def foreign(path: Path) -> Iterator[Foreign]:
                 continue
             more = [feature for feature in instruction.cpuid_features() if feature not in _BASELINE]
             if more:
-                yield Foreign(instruction.ip, tuple(_NAMES[feature] for feature in more))
+                yield Foreign(Vaddr(instruction.ip), tuple(_NAMES[feature] for feature in more))
 
 
 def code_sections(file: ELFFile) -> Iterator[Any]:

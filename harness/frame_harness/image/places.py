@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from symbolic.debuginfo import Archive
 
+from frame_harness.base.units import Vaddr
 from frame_harness.image.demangle import demangle
 from frame_harness.image.elf import open_elf, reading
 
@@ -36,7 +37,7 @@ class Places:
         with reading(path):
             self._cache: Any = Archive.open(str(path)).get_object(arch=_ARCH).make_symcache()
 
-    def at(self, vaddr: int) -> list[Place]:
+    def at(self, vaddr: Vaddr) -> list[Place]:
         """Return the place of the code at an address, then that of each call that it was inlined into.
 
         What the compiler made up has line 0: it counts to the line before it.

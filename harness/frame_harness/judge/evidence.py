@@ -8,7 +8,7 @@ import msgspec
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.base.record import Count, Record, Seconds
+from frame_harness.base.record import Address, Count, Record, Seconds
 from frame_harness.coverage.lines import Coverage
 from frame_harness.judge.diagrams import Diagram
 
@@ -141,7 +141,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     message: str = ""
     expected: str = ""
     got: str = ""
-    frame: Count | None = None
+    frame: Address | None = None
     field: str = ""
     at: str = ""
     function: str = ""

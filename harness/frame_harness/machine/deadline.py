@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Vaddr
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.process import QemuProcess
 from frame_harness.machine.qmp import Guard, MonitorGone
@@ -86,7 +87,7 @@ class Watched(Protocol):
     machine: Machine
     process: QemuProcess
     timeout: TimeoutReport | None
-    hung_at: Callable[[int], bool] | None
+    hung_at: Callable[[Vaddr], bool] | None
     debugged: bool
 
     def debugger_attached(self) -> bool: ...

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.base.errors import MachineError
+from frame_harness.base.units import Vaddr
 from frame_harness.machine.instruction import LONGEST, stays
 
 SLICE_S: Final = 0.25
@@ -45,7 +46,7 @@ class Stop:
     """
 
     cpu: int
-    written: int | None
+    written: Vaddr | None
 
 
 class Debugger:
@@ -63,9 +64,9 @@ class Debugger:
         """
         self._sock, self._alive, self._limit_s = sock, alive, limit_s
         self._buffer = b""
-        self._breakpoints: set[int] = set()
+        self._breakpoints: set[Vaddr] = set()
         self._selected = -1
-        self._at: dict[int, int] = {}
+        self._at: dict[int, Vaddr] = {}
         if runs:
             self._sock.sendall(INTERRUPT)
         else:
@@ -75,17 +76,17 @@ class Debugger:
         # QEMU answers `p` only after the client has read its list of registers.
         self.ask("qXfer:features:read:target.xml:0,ffb")
 
-    def breakpoint(self, vaddr: int) -> None:
+    def breakpoint(self, vaddr: Vaddr) -> None:
         """Stop every CPU that is about to execute the instruction at an address."""
         self._expect_ok(f"Z1,{vaddr:x},1")
         self._breakpoints.add(vaddr)
 
-    def clear(self, vaddr: int) -> None:
+    def clear(self, vaddr: Vaddr) -> None:
         """Take a breakpoint away."""
         self._expect_ok(f"z1,{vaddr:x},1")
         self._breakpoints.discard(vaddr)
 
-    def watch(self, vaddr: int, n_bytes: int) -> None:
+    def watch(self, vaddr: Vaddr, n_bytes: int) -> None:
         """Stop every CPU that has written to some bytes; only a write by this virtual address counts."""
         self._expect_ok(f"Z2,{vaddr:x},{n_bytes:x}")
 
@@ -111,7 +112,7 @@ class Debugger:
         if answer.startswith(_ENDED):
             raise GuestEnded("debugger", "guest", detail="QEMU ended")
         written = _WATCHED.search(answer)
-        return Stop(self._stop_of(answer), int(written[1], 16) if written else None)
+        return Stop(self._stop_of(answer), Vaddr(int(written[1], 16)) if written else None)
 
     def interrupt(self) -> None:
         """Stop a guest that was let run, and that came to no place since."""
@@ -119,7 +120,7 @@ class Debugger:
         self._stopped()
         self._at.clear()
 
-    def step(self, cpu: int) -> int:
+    def step(self, cpu: int) -> Vaddr:
         """Let one CPU execute one instruction, of a repeated one a single round; returns where it is then."""
         before = self.rip(cpu)
         while True:
@@ -128,7 +129,7 @@ class Debugger:
             if (at := self.rip(cpu)) != before or stays(self._code(at), at):
                 return at
 
-    def run(self, cpu: int) -> int:
+    def run(self, cpu: int) -> Vaddr:
         """Let one CPU alone run to the next breakpoint; returns where it is then."""
         if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
             # A CPU that stands on a breakpoint would stop again at once, therefore the step.
@@ -136,7 +137,7 @@ class Debugger:
         self._resume(f"vCont;c:p1.{cpu + 1:x}", cpu)
         return self.rip(cpu)
 
-    def run_unless(self, cpu: int, given_up: Callable[[], bool]) -> int | None:
+    def run_unless(self, cpu: int, given_up: Callable[[], bool]) -> Vaddr | None:
         """Let one CPU alone run to the next breakpoint; returns where. None: it was stopped on the way.
 
         Args:
@@ -159,7 +160,7 @@ class Debugger:
             if not in_time:
                 return None
 
-    def jump(self, cpu: int, vaddr: int) -> None:
+    def jump(self, cpu: int, vaddr: Vaddr) -> None:
         """Let a CPU go on at another instruction."""
         self._select(cpu)
         self._expect_ok(f"P{RIP:x}={vaddr.to_bytes(8, 'little').hex()}")
@@ -182,7 +183,7 @@ class Debugger:
         self._send("vCont;c")
         return self._stopped()
 
-    def rip(self, cpu: int) -> int:
+    def rip(self, cpu: int) -> Vaddr:
         """The address of the instruction that a CPU is about to execute."""
         # While others run alone, a CPU stays where it is.
         if cpu not in self._at:
@@ -190,7 +191,7 @@ class Debugger:
             answer = self.ask(f"p{RIP:x}")
             if len(answer) != 16:
                 raise DebuggerError("debugger", "rip", expected="16 hex digits", actual=repr(answer))
-            self._at[cpu] = int.from_bytes(bytes.fromhex(answer.decode("ascii")), "little")
+            self._at[cpu] = Vaddr(int.from_bytes(bytes.fromhex(answer.decode("ascii")), "little"))
         return self._at[cpu]
 
     def _select(self, cpu: int) -> None:
@@ -219,7 +220,7 @@ class Debugger:
         if stopped != cpu:
             raise DebuggerError("debugger", packet, expected=f"cpu {cpu} to stop", actual=f"cpu {stopped}")
 
-    def _code(self, vaddr: int) -> bytes:
+    def _code(self, vaddr: Vaddr) -> bytes:
         answer = self.ask(f"m{vaddr:x},{LONGEST:x}")
         return b"" if answer.startswith(b"E") else bytes.fromhex(answer.decode("ascii"))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.base.errors import MachineError
+from frame_harness.base.units import Paddr
 from frame_harness.machine.argv import RAM_ID
 
 # "  0000000000100000-000000007fffffff (prio 0, ram): ram @0000000000100000 KVM", or without "@": offset 0
@@ -21,8 +22,8 @@ _SYSTEM: Final = re.compile(r' AS "memory", root: system')
 class RamRange:
     """Physical addresses [first_paddr, end_paddr) backed by the RAM file from `offset` on."""
 
-    first_paddr: int
-    end_paddr: int
+    first_paddr: Paddr
+    end_paddr: Paddr
     offset: int
 
 
@@ -49,5 +50,5 @@ def _ram_ranges(lines: list[str]) -> list[RamRange]:
         match = _RANGE.fullmatch(line)
         if match and match["kind"] == "ram" and match["name"] == RAM_ID:
             first, last = int(match["first"], 16), int(match["last"], 16)
-            ranges.append(RamRange(first, last + 1, int(match["offset"] or "0", 16)))
+            ranges.append(RamRange(Paddr(first), Paddr(last + 1), int(match["offset"] or "0", 16)))
     return ranges

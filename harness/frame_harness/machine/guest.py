@@ -15,6 +15,7 @@ from typing import Any, Final, Self, cast
 
 from frame_harness.base.errors import MachineError, UsageError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.units import Vaddr
 from frame_harness.machine.argv import DEBUGGER_ID, Handles, qemu_argv
 from frame_harness.machine.deadline import PROGRESS_S, Deadline, LimitReached, TimeoutReport
 from frame_harness.machine.definition import Machine
@@ -58,7 +59,7 @@ class Guest:
         self.console = console
         self.timeout: TimeoutReport | None = None
         """Set by the deadline that stopped this guest."""
-        self.hung_at: Callable[[int], bool] | None = None
+        self.hung_at: Callable[[Vaddr], bool] | None = None
         """Tells of a code address whether other guests hung there."""
         self._asked_at = self._progress_at = time.monotonic()
         self._began_cpu_s = process.cpu_time_s()

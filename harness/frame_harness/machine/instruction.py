@@ -13,6 +13,8 @@ from typing import Final
 import iced_x86
 from iced_x86 import Mnemonic, OpAccess, Register
 
+from frame_harness.base.units import Vaddr
+
 LONGEST: Final = 15
 """Bytes: Intel SDM vol. 2A, 2.3.11."""
 _TWO_ACCESSES: Final = frozenset({OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE})
@@ -55,7 +57,7 @@ def _decoded(code: bytes) -> iced_x86.Instruction:
     return iced_x86.Decoder(64, code).decode()
 
 
-def stays(code: bytes, at: int) -> bool:
+def stays(code: bytes, at: Vaddr) -> bool:
     """Tell whether a CPU that executes an instruction may stand at the same one again.
 
     Args:
@@ -73,7 +75,7 @@ def stays(code: bytes, at: int) -> bool:
 class Touch:
     """One access of an instruction to memory; what loads, then stores in one go is one access."""
 
-    vaddr: int
+    vaddr: Vaddr
     width: int
     reads: bool
     writes: bool
@@ -95,7 +97,7 @@ def touches(code: bytes, registers: Mapping[int, int]) -> tuple[Touch, ...]:
     for memory in _FACTORY.info(instruction).used_memory():
         base = 0 if memory.base in (Register.NONE, Register.RIP) else registers.get(memory.base, 0)
         index = 0 if memory.index == Register.NONE else registers.get(memory.index, 0) * memory.scale
-        vaddr = (base + index + memory.displacement) & (2**64 - 1)
+        vaddr = Vaddr((base + index + memory.displacement) & (2**64 - 1))
         width = int(iced_x86.MemorySizeExt.size(memory.memory_size)) or 1
         reads, writes = memory.access in _LOADS, memory.access in _STORES
         if reads and writes and not (instruction.has_lock_prefix or instruction.mnemonic == Mnemonic.XCHG):

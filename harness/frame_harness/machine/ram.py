@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frame_harness.base.errors import RamError, UsageError
-from frame_harness.base.units import GIB, MIB, PAGE_SIZE, format_bytes
+from frame_harness.base.units import GIB, MIB, PAGE_SIZE, Paddr, format_bytes
 from frame_harness.machine.flatview import RamRange
 
 FILL_ALL_LIMIT: Final = 256 * MIB
@@ -238,7 +238,7 @@ class GuestRam:
         self.fd = lease.file.fd
         self._bytes = lease.array()
         self._ranges: tuple[RamRange, ...] = ()
-        self._firsts: list[int] = []
+        self._firsts: list[Paddr] = []
 
     def again(self) -> GuestRam:
         """Return the same memory for the next guest in it; `watch` tells who still looks at this one's."""
@@ -267,11 +267,11 @@ class GuestRam:
         self._firsts = [each.first_paddr for each in ranges]
 
     @property
-    def end_paddr(self) -> int:
+    def end_paddr(self) -> Paddr:
         """One past the highest physical address of RAM."""
-        return self._ranges[-1].end_paddr if self._ranges else 0
+        return self._ranges[-1].end_paddr if self._ranges else Paddr(0)
 
-    def offset_of(self, paddr: int, length: int = 1) -> int:
+    def offset_of(self, paddr: Paddr, length: int = 1) -> int:
         """Return where [paddr, paddr + length) lies in the RAM file.
 
         Raises:
@@ -290,22 +290,22 @@ class GuestRam:
             actual="outside",
         )
 
-    def holds(self, paddr: int, length: int = 1) -> bool:
+    def holds(self, paddr: Paddr, length: int = 1) -> bool:
         """Whether all of [paddr, paddr + length) is RAM, in one piece."""
         index = bisect.bisect_right(self._firsts, paddr) - 1
         return index >= 0 and paddr + max(length, 1) <= self._ranges[index].end_paddr
 
-    def view(self, paddr: int, length: int) -> npt.NDArray[np.uint8]:
+    def view(self, paddr: Paddr, length: int) -> npt.NDArray[np.uint8]:
         """Return guest memory as bytes, shared with the guest while it runs; writing changes the guest."""
         offset = self.offset_of(paddr, length)
         return self._bytes[offset : offset + length]
 
-    def array(self, paddr: int, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
+    def array(self, paddr: Paddr, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
         """Return guest memory as `count` items of a type, shared with the guest while it runs."""
         item = np.dtype(dtype)
         return self.view(paddr, item.itemsize * count).view(item)
 
-    def garbage(self, paddr: int, length: int) -> npt.NDArray[np.uint8]:
+    def garbage(self, paddr: Paddr, length: int) -> npt.NDArray[np.uint8]:
         """Return what the host wrote here before the guest ran: zeroes where it wrote nothing."""
         offset = self.offset_of(paddr, length)
         original = np.zeros(length, np.uint8)

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from frame_harness.base.units import Vaddr
+
 _CPU: Final = re.compile(r"(?m)^CPU#(?P<index>[0-9]+)\s*$")
 # "RIP=ffffffff80101234 RFL=00000246 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=1", 32 bits: "EIP=00100018
 # EFL=00000006 […]"
@@ -22,7 +24,7 @@ class VcpuState:
     """
 
     index: int
-    rip: int
+    rip: Vaddr
     flags: int
     """RFLAGS, or EFLAGS."""
     interrupts_enabled: bool
@@ -60,7 +62,7 @@ def _one(index: int, text: str) -> VcpuState | None:
     registers = {_short(match["name"]): int(match["value"], 16) for match in _REGISTER.finditer(text)}
     return VcpuState(
         index=index,
-        rip=int(state["rip"], 16),
+        rip=Vaddr(int(state["rip"], 16)),
         flags=int(state["flags"], 16),
         interrupts_enabled=bool(int(state["flags"], 16) & _INTERRUPTS),
         halted=state["hlt"] == "1",

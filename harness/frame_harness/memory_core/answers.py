@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, pfn_to_paddr
 from frame_harness.memory_core import judging
 from frame_harness.memory_core.judging import Owned, Violation
 from frame_harness.memory_core.maps import Span, without
@@ -13,7 +13,7 @@ from frame_harness.memory_core.steps import ANY_ZONE, Alloc, Fill, FrameAlloc
 
 
 def judge_block(
-    step: Alloc | Fill | FrameAlloc, block: Owned, paddr: int, before: CoreState, usable: Sequence[Span]
+    step: Alloc | Fill | FrameAlloc, block: Owned, paddr: Paddr, before: CoreState, usable: Sequence[Span]
 ) -> Iterator[Violation]:
     """What is wrong with a block that was given.
 
@@ -22,7 +22,7 @@ def judge_block(
         usable: memory that the core may give.
     """
     what = f"the block of order {step.order} that was given"
-    span = (block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT)
+    span = (pfn_to_paddr(block.pfn), pfn_to_paddr(block.end))
     if without([span], usable):
         yield Violation("CORE-12", what, "usable memory of the map", f"{span[0]:#x}..{span[1]:#x}", paddr)
     if paddr & ((PAGE_SIZE << step.order) - 1) and not _was_misaligned(block, before):
@@ -43,9 +43,9 @@ def judge_error(step: Alloc | Fill | FrameAlloc, code: str, state: CoreState) ->
     there = judging.can_serve(state, step.order, step.zone)
     if there is not None:
         what = f"an allocation of order {step.order}, {step.kind}, in zone {step.zone}"
-        expected = f"a block, for frames are free from {there << PAGE_SHIFT:#x} on"
+        expected = f"a block, for frames are free from {pfn_to_paddr(there):#x} on"
         cause = judging.why_not(state, step.order, step.kind, step.zone)
-        yield Violation("CORE-10", what, expected, f"{code}, with {cause}", there << PAGE_SHIFT, cause)
+        yield Violation("CORE-10", what, expected, f"{code}, with {cause}", pfn_to_paddr(there), cause)
 
 
 def _was_misaligned(block: Owned, before: CoreState) -> bool:

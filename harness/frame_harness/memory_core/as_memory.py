@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import frames_touched, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import (
     N_MIGRATETYPES,
@@ -47,7 +47,7 @@ def _zone(state: CoreState, place: int, segment: Segment) -> Zone:
     blocks = [block for block in state.blocks if block.segment == place]
     heads = np.full((N_MIGRATETYPES, state.max_order + 1), C.link_none, np.uint64)
     for block in reversed(blocks):  # the first of a list is its head
-        heads[block.kind, block.order] = block.pfn << PAGE_SHIFT
+        heads[block.kind, block.order] = pfn_to_paddr(block.pfn)
     managed = segment.end - segment.first
     free = sum(block.end - block.pfn for block in blocks)
     cached = sum(segment.first <= pfn < segment.end for pfn, _, _ in state.cached)
@@ -59,4 +59,4 @@ def _zone(state: CoreState, place: int, segment: Segment) -> Zone:
 
 def _ranges(spans: Iterable[Span]) -> PfnRanges:
     """The frames that some spans of addresses touch."""
-    return pfn_ranges([(first >> PAGE_SHIFT, -(-end // PAGE_SIZE)) for first, end in spans])
+    return pfn_ranges([frames_touched(first, end) for first, end in spans])

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, Vaddr, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.subject import Subject
@@ -62,13 +62,13 @@ class BuiltinReader:
         Raises:
             RamError: an address that the core remembers leads out of RAM.
         """
-        at = int(self._places["state"])
+        at = Vaddr(int(self._places["state"]))
         state = self._guest.bytes_at(at, self._state.itemsize).view(self._state)[0]
         zones = state["zones"]
         blocks, faults = walked(_heads(zones["heads"]), self.slots())
         return CoreState(
             segments=tuple(
-                Segment(at, int(zone["first_pfn"]), int(zone["end_pfn"]), holes=True)
+                Segment(at, Pfn(int(zone["first_pfn"])), Pfn(int(zone["end_pfn"])), holes=True)
                 for at, zone in enumerate(zones)
             ),
             blocks=tuple(blocks),
@@ -94,35 +94,36 @@ class BuiltinReader:
         base, count = (int(self._guest.bytes_at(at, 8).view("<u8")[0]) for at in self._table)
         if not base or not count:
             return np.empty(0, self._slot)
-        return self._guest.bytes_at(base, count * self._slot.itemsize).view(self._slot)
+        return self._guest.bytes_at(Vaddr(base), count * self._slot.itemsize).view(self._slot)
 
     def _structures(self) -> Iterator[Structure]:
         """What the frame module took from the boot allocator, and the slots, which have to lie in there."""
-        at = int(self._places["taken"])
+        at = Vaddr(int(self._places["taken"]))
         taken = self._guest.bytes_at(at, self._ranges.itemsize).view(self._ranges)[0]
         spans: list[Span] = [
-            (int(one["__0"]) << PAGE_SHIFT, int(one["__1"]) << PAGE_SHIFT)
+            (pfn_to_paddr(Pfn(int(one["__0"]))), pfn_to_paddr(Pfn(int(one["__1"]))))
             for one in taken["ranges"][: int(taken["len"])]
         ]
         yield from (Structure("memory of the boot allocator", span) for span in spans)
         slots = self.slots()
         if len(slots):
-            first = int(self._guest.bytes_at(self._table[0], 8).view("<u8")[0]) - self._guest.hhdm
+            base = int(self._guest.bytes_at(self._table[0], 8).view("<u8")[0])
+            first = Paddr(base - self._guest.hhdm)
             within = next((one for one in spans if one[0] <= first < one[1]), None)
-            yield Structure("slot table", (first, first + slots.nbytes), within)
+            yield Structure("slot table", (first, Paddr(first + slots.nbytes)), within)
 
 
 def _heads(heads: NDArray[Any]) -> Iterator[Head]:
     """Each list that is not empty; the zone stands for the segment."""
     for zone, kind, order in np.argwhere(~np.isin(heads, np.array(NO_LINK, np.uint64))).tolist():
-        yield zone, kind, order, int(heads[zone, kind, order])
+        yield zone, kind, order, Paddr(int(heads[zone, kind, order]))
 
 
-def _cached(caches: NDArray[Any]) -> Iterator[tuple[int, int, int]]:
+def _cached(caches: NDArray[Any]) -> Iterator[tuple[Pfn, int, int]]:
     for cpu, kind in np.argwhere(caches["len"]).tolist():
         cache = caches[cpu, kind]
         yield from (
-            (int(paddr) >> PAGE_SHIFT, kind, cpu) for paddr in cache["frames"][: int(cache["len"])].tolist()
+            (paddr_to_pfn(Paddr(paddr)), kind, cpu) for paddr in cache["frames"][: int(cache["len"])].tolist()
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 
-from frame_harness.base.units import PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.histories.shrink import shrink
 from frame_harness.memory_core.catalogue import (
     KIB,
@@ -92,7 +92,7 @@ class Site:
     def piece(self) -> Span:
         """The largest piece of it, cut to whole numbers."""
         first, end = max(self.spans, key=lambda span: span[1] - span[0])
-        return -(-first // (2 * MIB)) * 2 * MIB, end // MIB * MIB
+        return Paddr(-(-first // (2 * MIB)) * 2 * MIB), Paddr(end // MIB * MIB)
 
     @cached_property
     def maps(self) -> tuple[MemoryMap, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from frame_harness.base.units import PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.memory_core.maps import Islands, Kind, MemoryMap, Protected, Region, Span
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -13,7 +13,7 @@ LOW_END, HIGH_START = 640 * KIB, MIB
 """Where memory below 1 MiB ends in a PC, and where it goes on."""
 DMA_END, NORMAL_END = 16 * MIB, 896 * MIB
 """Where a core of this design puts the borders of its zones."""
-PCI_HOLE: Span = (3 * GIB, 4 * GIB)
+PCI_HOLE: Span = (Paddr(3 * GIB), Paddr(4 * GIB))
 
 
 def free(first: int, end: int) -> Region:

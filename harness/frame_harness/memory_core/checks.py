@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from frame_harness.base.units import PAGE_SIZE
+from frame_harness.base.units import paddr_to_pfn, pfn_to_paddr
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedCheck, RunKey
 from frame_harness.memory_core.clauses import CORE_CLAUSES
@@ -102,7 +102,7 @@ def _violated(
     return CheckResult(
         check=check_of(clause, number), clauses=(clause,), run=run, outcome=Outcome.VIOLATED,
         duration_s=duration_s, message=violation.what, expected=violation.expected, got=violation.got,
-        frame=None if violation.paddr is None else violation.paddr // PAGE_SIZE * PAGE_SIZE,
+        frame=None if violation.paddr is None else pfn_to_paddr(paddr_to_pfn(violation.paddr)),
         function=design.names_of(failure.function)[0], at=place,
         level=_level(operations),
         exhibit="\n".join(_exhibit(fault)), commands=failure.commands, backtrace=failure.backtrace,

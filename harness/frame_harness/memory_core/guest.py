@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from frame_harness.base.units import GIB
+from frame_harness.base.units import GIB, Paddr
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.reply import Reply
 from frame_harness.guest.request import grouped
@@ -25,7 +25,7 @@ LIMITED_TO = 6 * GIB
 """The limit of a request is enough for a start on a map that ends here."""
 CPU_S_PER_GIB = 0.5
 """More of CPU time for each GiB above that; five times what a slow core in a dev build takes."""
-LOW_MEMORY: Span = (0, 0x9F000)
+LOW_MEMORY: Span = (Paddr(0), Paddr(0x9F000))
 """Free but for the page from which other CPUs were started: nobody needs that any more."""
 
 Boot = Callable[[], BootedGuest]

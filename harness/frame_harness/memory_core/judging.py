@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.memory_core.maps import MemoryMap, Span, common, length, merged, rounded_out, without
 from frame_harness.memory_core.state import KINDS, ZONES, CoreState, FreeBlock, spans_of
 
@@ -28,7 +28,7 @@ class Violation:
     what: str
     expected: str
     got: str
-    paddr: int | None = None
+    paddr: Paddr | None = None
     cause: str = ""
 
     @property
@@ -41,14 +41,14 @@ class Violation:
 class Owned:
     """A block that was given to a caller."""
 
-    pfn: int
+    pfn: Pfn
     order: int
     kind: str
 
     @property
-    def end(self) -> int:
+    def end(self) -> Pfn:
         """One past its last frame."""
-        return self.pfn + (1 << self.order)
+        return Pfn(self.pfn + (1 << self.order))
 
 
 class Owner(StrEnum):
@@ -65,7 +65,7 @@ class Owner(StrEnum):
         return self in (Owner.LISTED, Owner.CACHED)
 
 
-Holding = tuple[int, int, Owner]
+Holding = tuple[Pfn, Pfn, Owner]
 """First frame, one past the last, whose."""
 
 
@@ -92,7 +92,7 @@ class Accepted:
 
 def accepted(state: CoreState, memory: MemoryMap) -> Accepted:
     """What is wrong with the first state of a core."""
-    free = [(block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT) for block in state.blocks]
+    free = [(pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)) for block in state.blocks]
     own = merged(rounded_out(spans_of(state.structures)))
     given_up = tuple(common(own, free))
     return Accepted(tuple(without(free, memory.usable)), given_up, tuple(without(own, given_up)))
@@ -112,7 +112,7 @@ def judge_state(
         quarantine: poisoned blocks that were freed.
     """
     yield from (
-        Violation("CORE-07", one.what, one.expected, one.got, one.pfn << PAGE_SHIFT, "links")
+        Violation("CORE-07", one.what, one.expected, one.got, pfn_to_paddr(one.pfn), "links")
         for one in state.faults
     )
     holdings = sorted(_holdings(state, owned, quarantine, known))
@@ -127,12 +127,12 @@ def _holdings(
     state: CoreState, owned: Sequence[Owned], quarantine: Sequence[Owned], known: Accepted
 ) -> Iterator[Holding]:
     yield from ((block.pfn, block.end, Owner.LISTED) for block in state.blocks)
-    yield from ((pfn, pfn + 1, Owner.CACHED) for pfn, _, _ in state.cached)
+    yield from ((pfn, Pfn(pfn + 1), Owner.CACHED) for pfn, _, _ in state.cached)
     yield from ((block.pfn, block.end, Owner.CALLER) for block in owned)
     yield from ((block.pfn, block.end, Owner.QUARANTINE) for block in quarantine)
     own = merged(rounded_out(spans_of(state.structures))) if known.own is None else known.own
     for first, end in own:
-        yield first >> PAGE_SHIFT, end >> PAGE_SHIFT, Owner.CORE
+        yield paddr_to_pfn(first), paddr_to_pfn(end), Owner.CORE
 
 
 def _two_owners(holdings: Sequence[Holding]) -> Iterator[Violation]:
@@ -144,7 +144,7 @@ def _two_owners(holdings: Sequence[Holding]) -> Iterator[Violation]:
             reach, holder = end, owner
 
 
-def _shared(pfn: int, one: Owner, other: Owner) -> Violation:
+def _shared(pfn: Pfn, one: Owner, other: Owner) -> Violation:
     owners = {one, other}
     if Owner.QUARANTINE in owners:
         clause = "CORE-19"
@@ -153,7 +153,7 @@ def _shared(pfn: int, one: Owner, other: Owner) -> Violation:
     else:
         clause = "CORE-04" if Owner.CORE in owners else "CORE-07"
     words = " and ".join(sorted(owners)) if one is not other else f"{one} twice"
-    return Violation(clause, "a frame has two owners", "one owner", words, pfn << PAGE_SHIFT, words)
+    return Violation(clause, "a frame has two owners", "one owner", words, pfn_to_paddr(pfn), words)
 
 
 def _outside(holdings: Iterable[Holding], memory: MemoryMap, known: Accepted) -> Iterator[Violation]:
@@ -162,7 +162,7 @@ def _outside(holdings: Iterable[Holding], memory: MemoryMap, known: Accepted) ->
     for first, end, owner in holdings:
         if not owner.free:
             continue
-        span = (first << PAGE_SHIFT, end << PAGE_SHIFT)
+        span = (pfn_to_paddr(first), pfn_to_paddr(end))
         at = bisect_right(firsts, span[0]) - 1
         if at >= 0 and span[1] <= usable[at][1]:
             continue
@@ -189,7 +189,7 @@ def _misaligned(blocks: Iterable[FreeBlock]) -> Iterator[Violation]:
         if block.pfn & ((1 << block.order) - 1):
             what = f"a free block of order {block.order}"
             expected = f"a multiple of {PAGE_SIZE << block.order:#x}"
-            at = block.pfn << PAGE_SHIFT
+            at = pfn_to_paddr(block.pfn)
             yield Violation("CORE-06", what, expected, f"{at:#x}", at)
             return
 
@@ -197,16 +197,16 @@ def _misaligned(blocks: Iterable[FreeBlock]) -> Iterator[Violation]:
 def _unmerged(state: CoreState) -> Iterator[Violation]:
     found = {(block.segment, block.order, block.kind, block.pfn) for block in state.blocks}
     for block in state.blocks:
-        buddy = block.pfn ^ (1 << block.order)
+        buddy = Pfn(block.pfn ^ (1 << block.order))
         if (
             block.order < state.max_order
             and not block.pfn & ((1 << block.order) - 1)
             and (block.segment, block.order, block.kind, buddy) in found
         ):
             what = f"two free {KINDS[block.kind]} buddies of order {block.order}"
-            got = f"{block.pfn << PAGE_SHIFT:#x} and {buddy << PAGE_SHIFT:#x}, both on its list"
+            got = f"{pfn_to_paddr(block.pfn):#x} and {pfn_to_paddr(buddy):#x}, both on its list"
             yield Violation(
-                "CORE-08", what, f"one block of order {block.order + 1}", got, block.pfn << PAGE_SHIFT
+                "CORE-08", what, f"one block of order {block.order + 1}", got, pfn_to_paddr(block.pfn)
             )
             return
 
@@ -290,7 +290,7 @@ def judge_population(state: CoreState, memory: MemoryMap) -> Iterator[Violation]
     """What memory the core forgot at boot."""
     if memory.strange:
         return
-    free = [(block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT) for block in state.blocks]
+    free = [(pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)) for block in state.blocks]
     kept = merged([*free, *rounded_out(spans_of(state.structures))])
     lost = without(memory.usable, kept)
     if lost:
@@ -298,7 +298,7 @@ def judge_population(state: CoreState, memory: MemoryMap) -> Iterator[Violation]
         yield Violation("CORE-05", "usable memory after boot", "free, or the core's own", got, lost[0][0])
 
 
-def can_serve(state: CoreState, order: int, zone: str) -> int | None:
+def can_serve(state: CoreState, order: int, zone: str) -> Pfn | None:
     """The first frame of free frames that could serve a request, whatever kind they are of; None without any.
 
     They may lie in smaller blocks and in caches: the core can put these together.
@@ -320,7 +320,7 @@ def can_serve(state: CoreState, order: int, zone: str) -> int | None:
             reach = max(reach, inside_end)
             aligned = -(-run // size) * size
             if aligned + size <= reach:
-                return aligned
+                return Pfn(aligned)
     return None
 
 
@@ -369,7 +369,11 @@ def may_refuse(memory: MemoryMap, words: str) -> bool:
         return False
     if memory.strange:
         return True
-    within = memory.usable if memory.hhdm_end is None else common(memory.usable, [(0, memory.hhdm_end)])
+    within = (
+        memory.usable
+        if memory.hhdm_end is None
+        else common(memory.usable, [(Paddr(0), Paddr(memory.hhdm_end))])
+    )
     largest = max((end - first for first, end in within), default=0)
     frames, slots = length(memory.usable) // PAGE_SIZE, memory.top // PAGE_SIZE
     need = slots * _SLOT_BYTES + frames * _BITS_BYTES + len(memory.regions) * _REGION_BYTES + _SPARE

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.image.errors import ImageError
 from frame_harness.image.image import Image
 from frame_harness.memory_core.state import KINDS, FreeBlock, ListFault
@@ -17,7 +17,7 @@ NO_LINK: Final = (0, (1 << 64) - 1)
 """What the last link of a list is."""
 _SLOT_TYPES: Final = ("frame::MetaSlot", "frame::FrameMeta")
 
-Head = tuple[int, int, int, int]
+Head = tuple[int, int, int, Paddr]
 """Segment, kind, order, physical address of the first block."""
 
 
@@ -27,11 +27,11 @@ def walked(lists: Iterable[Head], slots: NDArray[Any]) -> tuple[list[FreeBlock],
     faults: list[ListFault] = []
     following, before = slots["next"], slots["prev"]
     for segment, kind, order, head in lists:
-        seen: set[int] = set()
-        at, previous = head, 0
+        seen: set[Pfn] = set()
+        at, previous = head, Pfn(0)
         while at not in NO_LINK:
             where = f"the list of free {KINDS[kind]} blocks of order {order}"
-            pfn = at >> PAGE_SHIFT
+            pfn = paddr_to_pfn(at)
             if at % PAGE_SIZE or pfn >= len(slots):
                 faults.append(
                     ListFault(f"{where} leads nowhere", "a frame of the table", f"{at:#x}", previous)
@@ -43,13 +43,13 @@ def walked(lists: Iterable[Head], slots: NDArray[Any]) -> tuple[list[FreeBlock],
                 )
                 break
             back = int(before[pfn])
-            if (0 if back in NO_LINK else back) != previous << PAGE_SHIFT:
-                expected = f"prev {previous << PAGE_SHIFT:#x}" if previous else "no prev"
+            if (0 if back in NO_LINK else back) != pfn_to_paddr(previous):
+                expected = f"prev {pfn_to_paddr(previous):#x}" if previous else "no prev"
                 faults.append(ListFault(f"{where} does not lead back", expected, f"prev {back:#x}", pfn))
                 break
             seen.add(pfn)
             blocks.append(FreeBlock(pfn, order, kind, segment))
-            at, previous = int(following[pfn]), pfn
+            at, previous = Paddr(int(following[pfn])), pfn
     return blocks, faults
 
 

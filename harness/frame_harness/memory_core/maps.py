@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
+from typing import TypeVar
 
-from frame_harness.base.units import PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr
 
 ADDRESS_SPACE = 1 << 64
 MAX_REGIONS = 1024
@@ -19,8 +20,9 @@ MAX_PROTECTED = 32
 MANY = 1 << 20
 """So many frames are a large region: 4 GiB."""
 
-Span = tuple[int, int]
+Span = tuple[Paddr, Paddr]
 """Addresses in bytes, the end exclusive."""
+N = TypeVar("N", bound=int)
 
 
 class Kind(IntEnum):
@@ -178,7 +180,7 @@ class MemoryMap:
     def usable(self) -> list[Span]:
         """The whole frames that a core may use, and has to: frame 0 belongs to nobody."""
         free = [(one.base, one.end) for one in self.regions if one.kind.usable and not one.wraps]
-        return without(rounded_in(merged(free)), [(0, PAGE_SIZE), *self.forbidden])
+        return without(rounded_in(merged(free)), [(Paddr(0), Paddr(PAGE_SIZE)), *self.forbidden])
 
     @property
     def lines(self) -> list[str]:
@@ -191,20 +193,21 @@ def _forbids(region: Region) -> bool:
     return not region.kind.usable and region.kind is not Kind.NULL
 
 
-def rounded_in(spans: Iterable[Span]) -> list[Span]:
+def rounded_in(spans: Iterable[tuple[int, int]]) -> list[Span]:
     """The whole frames inside of each."""
     found = ((-(-first // PAGE_SIZE) * PAGE_SIZE, end // PAGE_SIZE * PAGE_SIZE) for first, end in spans)
-    return [(first, end) for first, end in found if first < end]
+    return [(Paddr(first), Paddr(end)) for first, end in found if first < end]
 
 
-def rounded_out(spans: Iterable[Span]) -> list[Span]:
+def rounded_out(spans: Iterable[tuple[int, int]]) -> list[Span]:
     """The whole frames that each touches."""
-    return [(first // PAGE_SIZE * PAGE_SIZE, -(-end // PAGE_SIZE) * PAGE_SIZE) for first, end in spans]
+    found = ((first // PAGE_SIZE * PAGE_SIZE, -(-end // PAGE_SIZE) * PAGE_SIZE) for first, end in spans)
+    return [(Paddr(first), Paddr(end)) for first, end in found]
 
 
-def merged(spans: Iterable[Span]) -> list[Span]:
+def merged(spans: Iterable[tuple[N, N]]) -> list[tuple[N, N]]:
     """The same addresses in order, each once."""
-    found: list[Span] = []
+    found: list[tuple[N, N]] = []
     for first, end in sorted(span for span in spans if span[0] < span[1]):
         if found and first <= found[-1][1]:
             found[-1] = (found[-1][0], max(end, found[-1][1]))
@@ -213,11 +216,11 @@ def merged(spans: Iterable[Span]) -> list[Span]:
     return found
 
 
-def without(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
+def without(spans: Iterable[tuple[N, N]], holes: Iterable[tuple[N, N]]) -> list[tuple[N, N]]:
     """What is left of each span, in the order of the spans; the pieces of one in ascending order."""
     cuts = merged(holes)
     ends = [end for _, end in cuts]
-    left: list[Span] = []
+    left: list[tuple[N, N]] = []
     for first, end in spans:
         at = first
         for hole, hole_end in cuts[bisect_right(ends, first) :]:
@@ -231,11 +234,11 @@ def without(spans: Iterable[Span], holes: Iterable[Span]) -> list[Span]:
     return left
 
 
-def common(one: Iterable[Span], other: Iterable[Span]) -> list[Span]:
+def common(one: Iterable[tuple[N, N]], other: Iterable[tuple[N, N]]) -> list[tuple[N, N]]:
     """The addresses that are in both, in order."""
     others = merged(other)
     ends = [end for _, end in others]
-    both: list[Span] = []
+    both: list[tuple[N, N]] = []
     for first, end in one:
         for start, stop in others[bisect_right(ends, first) :]:
             if start >= end:
@@ -244,6 +247,6 @@ def common(one: Iterable[Span], other: Iterable[Span]) -> list[Span]:
     return sorted((first, end) for first, end in both if first < end)
 
 
-def length(spans: Iterable[Span]) -> int:
+def length(spans: Iterable[tuple[int, int]]) -> int:
     """How many bytes."""
     return sum(end - first for first, end in spans)

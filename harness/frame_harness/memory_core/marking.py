@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import pfn_to_paddr
 from frame_harness.memory_core.judging import Violation
 from frame_harness.memory_core.owning_asks import FUNCTIONS, near_blocks, panic_of
 from frame_harness.memory_core.owning_steps import Mark
@@ -24,7 +24,7 @@ def mark(step: Mark, playing: Playing, _before: CoreState) -> Iterator[Violation
     if not held:
         return
     command, name, there = _MARKING[step.mark]
-    near, paddr = near_blocks(playing), held[-1].pfn << PAGE_SHIFT
+    near, paddr = near_blocks(playing), pfn_to_paddr(held[-1].pfn)
     expected = playing.core.slots()[near].copy()
     playing.core.looked_at.add("CORE-38")
     playing.function = FUNCTIONS[command]
@@ -40,9 +40,9 @@ def mark(step: Mark, playing: Playing, _before: CoreState) -> Iterator[Violation
     now = playing.core.slots()[near]
     if changed := near[now != expected].tolist():
         frame = changed[0]
-        what = f"`{command} {paddr:#x}`, then the slot of frame {frame << PAGE_SHIFT:#x}"
+        what = f"`{command} {paddr:#x}`, then the slot of frame {pfn_to_paddr(frame):#x}"
         wanted, got = _differs(expected[near == frame][0], now[near == frame][0])
-        yield Violation("CORE-38", what, wanted, got, frame << PAGE_SHIFT, command)
+        yield Violation("CORE-38", what, wanted, got, pfn_to_paddr(frame), command)
         return
     for name in ("cow", "dll"):
         told = bool(flags & reply[f"{name}_bit"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core import answers, judging
 from frame_harness.memory_core.functions import ALLOC, ALLOC_ZONE, FREE, TABLE
@@ -52,7 +52,7 @@ def _alloc(step: Alloc, play: Playing, before: CoreState) -> Iterator[Violation]
         yield play.panicked("CORE-09", f"an allocation of order {step.order}", "a block or an error", reply)
         return
     if reply.status == "ok":
-        yield from _take(play, step, reply["paddr"], before)
+        yield from _take(play, step, Paddr(reply["paddr"]), before)
     else:
         yield from _failed(play, step, reply, line, before)
     yield from play.judged()
@@ -65,7 +65,7 @@ def _fill(step: Fill, play: Playing, before: CoreState) -> Iterator[Violation]:
     play.core.looked_at.add("CORE-09")
     reply = play.ask(f"core.fill {step.order} {step.kind} {step.zone} {MOST_FILLED}")
     for line in reply.data:
-        yield from _take(play, step, int(line, 0), before)
+        yield from _take(play, step, Paddr(int(line, 0)), before)
     if reply.status == "panic":
         what = f"allocation {len(reply.data) + 1} of order {step.order}"
         yield play.panicked("CORE-09", what, "a block or an error", reply)
@@ -87,8 +87,8 @@ def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[Viola
         yield play.panicked("CORE-34", what, "a frame or an error", reply)
         return
     if reply.status == "ok":
-        claim = Claim(reply["paddr"] >> PAGE_SHIFT, step.purpose, step.zeroed)
-        yield from _take(play, step, reply["paddr"], before)
+        claim = Claim(paddr_to_pfn(Paddr(reply["paddr"])), step.purpose, step.zeroed)
+        yield from _take(play, step, Paddr(reply["paddr"]), before)
         if claim.pfn < len(play.core.slots()):
             yield from play.watch.judge_claim(claim)
     else:
@@ -100,22 +100,22 @@ def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[Viola
 
 
 def _take(
-    play: Playing, step: Alloc | Fill | FrameAlloc, paddr: int, before: CoreState
+    play: Playing, step: Alloc | Fill | FrameAlloc, paddr: Paddr, before: CoreState
 ) -> Iterator[Violation]:
-    block = Owned(paddr >> PAGE_SHIFT, step.order, step.kind)
+    block = Owned(paddr_to_pfn(paddr), step.order, step.kind)
     play.core.looked_at |= {"CORE-12", "CORE-13", "CORE-14"}
     usable = merged([*play.memory.usable, *play.accepted.stray])
     yield from answers.judge_block(step, block, paddr, before, usable)
     play.owned.setdefault(step.name, []).append(block)
     play.given[step.name] = block
-    if sick := [pfn for pfn in range(block.pfn, block.end) if pfn in play.sick]:
+    if sick := [pfn for pfn in frames_from(block.pfn, 1 << block.order) if pfn in play.sick]:
         play.over = True
         what, got = (
             f"the block of order {step.order} that was given",
-            f"{sick[0] << PAGE_SHIFT:#x} is poisoned",
+            f"{pfn_to_paddr(sick[0]):#x} is poisoned",
         )
         yield Violation(
-            "CORE-37", what, "no frame that was poisoned while it was free", got, sick[0] << PAGE_SHIFT
+            "CORE-37", what, "no frame that was poisoned while it was free", got, pfn_to_paddr(sick[0])
         )
 
 
@@ -171,7 +171,7 @@ def _forget(owned: list[Owned], block: Owned) -> None:
 
 
 def _line_of_free(play: Playing, block: Owned) -> str:
-    paddr = block.pfn << PAGE_SHIFT
+    paddr = pfn_to_paddr(block.pfn)
     if play.watch is not None and play.watch.is_claimed(block):
         return f"frame.free {paddr:#x}"
     return f"core.free {paddr:#x} {block.order}"
@@ -181,7 +181,7 @@ def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[Violati
     blocks = [block for block in play.owned.get(step.name, []) if block not in play.poisoned]
     if not blocks:
         return
-    reply = play.ask(f"core.poison {blocks[-1].pfn << PAGE_SHIFT:#x}")
+    reply = play.ask(f"core.poison {pfn_to_paddr(blocks[-1].pfn):#x}")
     if reply.status == "panic":
         yield play.panicked("CORE-19", "a frame that is poisoned", "a return", reply)
     play.poisoned.add(blocks[-1])
@@ -193,7 +193,7 @@ def _poison_free(step: PoisonFree, play: Playing, before: CoreState) -> Iterator
     pfn = free_frame(before, step.where)
     if pfn is None or play.watch is None:
         return
-    reply = play.ask(f"core.poison {pfn << PAGE_SHIFT:#x}")
+    reply = play.ask(f"core.poison {pfn_to_paddr(pfn):#x}")
     if reply.status == "panic":
         yield play.panicked("CORE-37", "a free frame that is poisoned", "a return", reply)
     play.core.looked_at.add("CORE-37")
@@ -216,7 +216,9 @@ def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]
     if reply["violations"]:
         play.over, cause = True, "a frame in two hands"
         got = f"{cause}, {reply['violations']} times"
-        yield Violation("CORE-14" if alone else "CORE-21", what, "one owner", got, reply["paddr"], cause)
+        yield Violation(
+            "CORE-14" if alone else "CORE-21", what, "one owner", got, Paddr(reply["paddr"]), cause
+        )
     for one in [*play.judged(), *play.all_freed()]:
         if alone or one.key in there or one.key in play.known:
             yield one
@@ -230,13 +232,16 @@ def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator
     targets = [play.ask("core.alloc 0 unmovable any") for _ in range(TARGETS)]
     if any(reply.status != "ok" for reply in targets):
         return  # too little memory
-    paddrs, ram = [reply["paddr"] for reply in targets], play.core.guest.ram
+    paddrs, ram = [Paddr(reply["paddr"]) for reply in targets], play.core.guest.ram
     if stray := [paddr for paddr in paddrs if not ram.holds(paddr, PAGE_SIZE)]:
         play.over = True
         yield Violation("CORE-12", "a frame that was given", "memory", f"no RAM at {stray[0]:#x}", stray[0])
         return
     # What is the core's own is left alone, also where it is free: that is a fault of its own.
-    kept = [*((paddr, paddr + PAGE_SIZE) for paddr in paddrs), *rounded_out(spans_of(before.structures))]
+    kept = [
+        *((paddr, Paddr(paddr + PAGE_SIZE)) for paddr in paddrs),
+        *rounded_out(spans_of(before.structures)),
+    ]
     free = without(before.population(), kept)
     play.core.looked_at.add("CORE-22")
     tables = Tables(play.ask, ram, free, paddrs, step.variant, step.seed)

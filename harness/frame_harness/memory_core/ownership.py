@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-Handle = tuple[int, int]
+from frame_harness.base.units import Pfn
+
+Handle = tuple[Pfn, int]
 """A block: number of its first frame, order."""
 
 
@@ -47,12 +49,12 @@ Outcome = Entry | Refused | None
 """What a block's entry is after a request; None where the last reference went."""
 
 
-def end_of(handle: Handle) -> int:
+def end_of(handle: Handle) -> Pfn:
     """One past the last frame of a block."""
-    return handle[0] + (1 << handle[1])
+    return Pfn(handle[0] + (1 << handle[1]))
 
 
-def around(owners: Owners, pfn: int) -> Handle | None:
+def around(owners: Owners, pfn: Pfn) -> Handle | None:
     """The owned block that a frame is part of."""
     return next((one for one in owners if one[0] <= pfn < end_of(one)), None)
 
@@ -133,11 +135,11 @@ def part_of(handle: Handle, part: str, max_order: int) -> Handle | None:
         case "head" if order:
             return pfn, order - 1
         case "tail" if order:
-            return pfn + (1 << order - 1), order - 1
+            return Pfn(pfn + (1 << order - 1)), order - 1
         case "page" if order:
-            return end_of(handle) - 1, 0
+            return Pfn(end_of(handle) - 1), 0
         case "around" if order < max_order:
-            return pfn & ~((2 << order) - 1), order + 1
+            return Pfn(pfn & ~((2 << order) - 1)), order + 1
         case "all":
             return handle
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from frame_harness.base.units import Pfn
 from frame_harness.memory_core.ownership import (
     ALL,
     BY_CAP,
@@ -52,7 +53,7 @@ class OwningWriter:
     def _allocate(self) -> Iterator[Operation]:
         for number in range(1, self._rng.choice((1, 1, 2, 3)) + 1):
             name, order = f"b{number}", self._rng.choice((0, 0, 1, 2, _LARGEST))
-            self._blocks[name] = (number * _APART, order)
+            self._blocks[name] = (Pfn(number * _APART), order)
             yield Alloc(name, order, self._rng.choice(self._kinds))
 
     def _name(self) -> str:

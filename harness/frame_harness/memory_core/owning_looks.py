@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core.judging import LASTING, Violation
 from frame_harness.memory_core.ownership import Entry, Handle, around, end_of
@@ -16,7 +16,7 @@ from frame_harness.memory_core.playing import Playing
 
 def shown(handle: Handle) -> str:
     """A block in words."""
-    return f"the block {handle[0] << PAGE_SHIFT:#x}, order {handle[1]}"
+    return f"the block {pfn_to_paddr(handle[0]):#x}, order {handle[1]}"
 
 
 def given(entry: Entry) -> str:
@@ -102,9 +102,9 @@ def _entry(handle: Handle, entry: Entry | None, last: Request) -> _Question:
             f"the owner entry of {shown(handle)}, after {last.shown}",
             given(entry) if entry else "none",
         )
-        return Violation(broken, what, expected, got or "none", handle[0] << PAGE_SHIFT, "entry")
+        return Violation(broken, what, expected, got or "none", pfn_to_paddr(handle[0]), "entry")
 
-    return _Question(f"own.get {handle[0] << PAGE_SHIFT:#x} {handle[1]}", last.clause, judge)
+    return _Question(f"own.get {pfn_to_paddr(handle[0]):#x} {handle[1]}", last.clause, judge)
 
 
 def _entry_of(reply: Reply) -> str | None:
@@ -125,7 +125,7 @@ def _handles(playing: Playing, handle: Handle) -> Iterator[_Question]:
     """What handles say of themselves: the block's own, and some that no block has."""
     if playing.state is None or handle not in playing.owners:
         return
-    base, order, most = handle[0] << PAGE_SHIFT, handle[1], playing.state.max_order
+    base, order, most = pfn_to_paddr(handle[0]), handle[1], playing.state.max_order
     asked = ((base, order), (base + (PAGE_SIZE << order) // 2, order), (base, most), (0, most), (0, most + 1))
     for at, of_order in dict.fromkeys((*asked, (0, _LARGEST))):
         there = of_order <= most
@@ -150,18 +150,18 @@ def _handle(line: str, wanted: dict[str, int]) -> _Question:
 def _lookups(playing: Playing, handle: Handle) -> Iterator[_Question]:
     """Look a block up by its frames, and what is beside it."""
     first, end = handle[0], end_of(handle)
-    for pfn in dict.fromkeys((first, end - 1, (first + end) // 2, first - 1, end)):
+    for pfn in dict.fromkeys(map(Pfn, (first, end - 1, (first + end) // 2, first - 1, end))):
         if pfn < 0:
             continue
         there = around(playing.owners, pfn)
-        wanted = {} if there is None else {"around": there[0] << PAGE_SHIFT, "around_order": there[1]}
+        wanted = {} if there is None else {"around": pfn_to_paddr(there[0]), "around_order": there[1]}
         if there is not None and there[0] == pfn:
-            wanted |= {"begins": there[0] << PAGE_SHIFT, "begins_order": there[1]}
-        yield _lookup(f"own.find {pfn << PAGE_SHIFT:#x}", wanted, "find")
+            wanted |= {"begins": pfn_to_paddr(there[0]), "begins_order": there[1]}
+        yield _lookup(f"own.find {pfn_to_paddr(pfn):#x}", wanted, "find")
         if there is not None:
             # By the last byte of the frame.
-            line = f"own.resolve {(pfn << PAGE_SHIFT) + PAGE_SIZE - 1:#x}"
-            yield _lookup(line, {"base": there[0] << PAGE_SHIFT, "order": there[1]}, "resolve")
+            line = f"own.resolve {pfn_to_paddr(pfn) + PAGE_SIZE - 1:#x}"
+            yield _lookup(line, {"base": pfn_to_paddr(there[0]), "order": there[1]}, "resolve")
 
 
 def _lookup(line: str, wanted: dict[str, int], cause: str) -> _Question:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import pfn_to_paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core.judging import Owned, Violation, is_misaligned
 from frame_harness.memory_core.maps import common, without
@@ -46,7 +46,7 @@ class _Request:
 
     def __init__(self, playing: Playing, step: Own, block: Owned, target: Handle) -> None:
         self._playing, self._step, self._block = playing, step, block
-        self._first = target[0] << PAGE_SHIFT
+        self._first = pfn_to_paddr(target[0])
         # Those of `cow.rs` are for the block around a frame.
         found = around(playing.owners, target[0]) if step.how in BY_FRAME else None
         self._handle = found or target
@@ -164,8 +164,8 @@ class _Request:
         now = self._playing.core.slots()[near]
         if changed := near[now != slots].tolist():
             what = f"slots after {self._shown}"
-            got = f"the slot of frame {changed[0] << PAGE_SHIFT:#x} changed"
-            yield Violation("CORE-29", what, "as before", got, changed[0] << PAGE_SHIFT, "slot")
+            got = f"the slot of frame {pfn_to_paddr(changed[0]):#x} changed"
+            yield Violation("CORE-29", what, "as before", got, pfn_to_paddr(changed[0]), "slot")
 
     def _in_the_allocator(self, before: CoreState | None) -> Iterator[Violation]:
         """Judge the state; the last reference frees that block, any other one frees nothing."""
@@ -184,7 +184,7 @@ class _Request:
 
     def _freed(self, before: CoreState, now: CoreState) -> Violation | None:
         """What is free though it is owned, since this request."""
-        owned = [(one[0] << PAGE_SHIFT, end_of(one) << PAGE_SHIFT) for one in self._playing.owners]
+        owned = [(pfn_to_paddr(one[0]), pfn_to_paddr(end_of(one))) for one in self._playing.owners]
         early = without(common(owned, now.population()), before.population())
         if not early:
             return None
@@ -194,7 +194,7 @@ class _Request:
     def _kept(self, before: CoreState, now: CoreState) -> Violation | None:
         """What the allocator was never given back; what it lost then is a fault of its own."""
         given = [sum(zone.allocated for zone in state.zones) for state in (before, now)]
-        block = (self._handle[0] << PAGE_SHIFT, end_of(self._handle) << PAGE_SHIFT)
+        block = (pfn_to_paddr(self._handle[0]), pfn_to_paddr(end_of(self._handle)))
         lost = without([block], now.population())
         if not lost or given[0] != given[1]:
             return None
@@ -212,5 +212,5 @@ def _slots(playing: Playing) -> Iterator[Violation]:
             if int(slot[name]) != value:
                 what = f"the slot of {shown(handle)}"
                 got = f"{name} {int(slot[name])}"
-                yield Violation("CORE-28", what, f"{name} {value}", got, handle[0] << PAGE_SHIFT, name)
+                yield Violation("CORE-28", what, f"{name} {value}", got, pfn_to_paddr(handle[0]), name)
                 return

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.guest.reply import Reply
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.judging import Violation
@@ -27,17 +28,17 @@ VARIANTS: Final = ("plain", "late")
 Ask = Callable[[str], Reply]
 
 
-def page_at(indices: tuple[int, int, int, int]) -> int:
+def page_at(indices: tuple[int, int, int, int]) -> Vaddr:
     """The address of the page that the entries of these numbers lead to."""
-    return sum(index << shift for index, shift in zip(indices, _SHIFTS, strict=True))
+    return Vaddr(sum(index << shift for index, shift in zip(indices, _SHIFTS, strict=True)))
 
 
-def neighbors(vaddr: int) -> list[int]:
+def neighbors(vaddr: Vaddr) -> list[Vaddr]:
     """A page beside another one in each of the four tables on its way."""
-    return [vaddr ^ (1 << shift) for shift in _SHIFTS]
+    return [Vaddr(vaddr ^ (1 << shift)) for shift in _SHIFTS]
 
 
-def pages(rng: random.Random) -> list[int]:
+def pages(rng: random.Random) -> list[Vaddr]:
     """Five pages: of one page table, of another one, and so on up to another entry of the top table."""
     way = [rng.randint(0, _LOWER), *(rng.randint(0, _INDEX) for _ in LEVELS[1:])]
     found = [page_at((way[0], way[1], way[2], way[3]))]
@@ -61,16 +62,16 @@ class Tables:
     ask: Ask
     ram: GuestRam
     free: list[Span]
-    targets: list[int]
+    targets: list[Paddr]
     variant: str
     seed: int
-    root: int = 0
-    mapped: dict[int, int] = field(default_factory=dict)
+    root: Paddr = Paddr(0)
+    mapped: dict[Vaddr, int] = field(default_factory=dict)
     """By page the byte that has to be found there."""
 
     def use(self) -> Iterator[Violation]:
         """Everything, twice; ends at the first thing that is wrong, or when the core has no memory."""
-        rng, before = random.Random(self.seed), list[int]()
+        rng, before = random.Random(self.seed), list[Vaddr]()
         self._spoil()
         for _ in range(2):
             chosen = pages(rng)
@@ -80,11 +81,11 @@ class Tables:
                 return
             before += chosen
 
-    def _once(self, chosen: list[int], before: list[int]) -> Violation | None:
+    def _once(self, chosen: list[Vaddr], before: list[Vaddr]) -> Violation | None:
         reply = self.ask(f"tables.new {self.variant}")
         if reply.status != "ok":
             return self._refusal("a top table", reply)
-        self.root, self.mapped = reply["root"], {}
+        self.root, self.mapped = Paddr(reply["root"]), {}
         near = [beside for page in chosen for beside in neighbors(page)]
         nowhere = [*before, *chosen, *near]
         if found := self._look(nowhere, "before anything is mapped"):
@@ -129,7 +130,7 @@ class Tables:
         expected = "tables that hold nothing but what was mapped"
         return Violation(CLAUSE, what, expected, "an entry that is there already", self.root, "entries")
 
-    def _look(self, looked_at: list[int], when: str) -> Violation | None:
+    def _look(self, looked_at: list[Vaddr], when: str) -> Violation | None:
         for vaddr in dict.fromkeys(looked_at):
             reply = self.ask(f"tables.probe {vaddr:#x}")
             if reply.status != "ok":
@@ -140,7 +141,7 @@ class Tables:
                 return self._wrong(vaddr, wanted, found, when)
         return None
 
-    def _wrong(self, vaddr: int, wanted: int | None, found: int | None, when: str) -> Violation:
+    def _wrong(self, vaddr: Vaddr, wanted: int | None, found: int | None, when: str) -> Violation:
         what = f"the page at {vaddr:#x}, {when}"
         expected = (
             "a page fault: nothing is mapped there" if wanted is None else f"byte {wanted:#x} of its frame"
@@ -160,17 +161,17 @@ class Tables:
         return self.free[0][0] if self.free else 0
 
 
-def walk(ram: GuestRam, root: int, vaddr: int) -> list[tuple[str, int, int]]:
+def walk(ram: GuestRam, root: Paddr, vaddr: Vaddr) -> list[tuple[str, Paddr, int]]:
     """The entries that the CPU follows (Intel SDM vol. 3A, 4.5): level, physical address, value of each."""
-    found: list[tuple[str, int, int]] = []
+    found: list[tuple[str, Paddr, int]] = []
     table = root
     for level, shift in zip(LEVELS, _SHIFTS, strict=True):
-        at = table + (vaddr >> shift & _INDEX) * 8
+        at = Paddr(table + (vaddr >> shift & _INDEX) * 8)
         if not ram.holds(at, 8):
             break
         entry = int(ram.view(at, 8).view("<u8")[0])
         found.append((level, at, entry))
         if not entry & _PRESENT or (entry & _HUGE and level in ("PDPT", "PD")):
             break
-        table = entry & _ADDRESS
+        table = Paddr(entry & _ADDRESS)
     return found

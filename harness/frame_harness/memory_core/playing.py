@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from frame_harness.base.errors import RamError
-from frame_harness.base.units import PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Pfn
 from frame_harness.guest.backtrace import texts
 from frame_harness.guest.reply import Reply
 from frame_harness.image.placed import is_part_of
@@ -47,7 +47,7 @@ class Playing:
     """The last block that was given under each name."""
     poisoned: set[Owned] = field(default_factory=set)
     quarantine: list[Owned] = field(default_factory=list)
-    sick: set[int] = field(default_factory=set)
+    sick: set[Pfn] = field(default_factory=set)
     """Frames that were poisoned while they were free."""
     watch: SlotWatch | None = None
     """None before the start, and where this version's slots say too little."""

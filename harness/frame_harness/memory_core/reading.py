@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, Vaddr, paddr_to_pfn
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.errors import ImageError
 from frame_harness.image.image import Image
@@ -51,7 +51,7 @@ class CoreReader:
                 "buddy::BUDDY_ALLOCATOR", "size", expected="an Option<BuddyAllocator> in a SpinLock",
                 actual=f"{size} bytes, of which a BuddyAllocator has {self._buddy.itemsize}",
             )  # fmt: skip
-        self._allocator = at + _BEHIND_OWNER + before
+        self._allocator = Vaddr(at + _BEHIND_OWNER + before)
         self._caches, self._caches_bytes = image.static(f"{_CORE}buddy::LOCAL_FRAME_CACHES")
         self._table_base = image.static(f"{_CORE}frame::METADATA_BASE_VIRT")[0]
         self._table_count = image.static(f"{_CORE}frame::METADATA_FRAME_COUNT")[0]
@@ -96,7 +96,7 @@ class CoreReader:
 
     def slots(self) -> NDArray[Any]:
         """The slots in RAM, no copy."""
-        base, count = self._number(self._table_base), self._number(self._table_count)
+        base, count = Vaddr(self._number(self._table_base)), self._number(self._table_count)
         if not base or not count:
             return np.empty(0, self._slot)
         return self._guest.bytes_at(base, count * self._slot.itemsize).view(self._slot)
@@ -107,16 +107,17 @@ class CoreReader:
             if record["page_count"]:
                 yield zone, record
             return
-        count, at = int(record["segment_count"]), int(record["segments"])
+        count, at = int(record["segment_count"]), Vaddr(int(record["segments"]))
         if count:
             table = self._guest.bytes_at(at, count * self._segment.itemsize).view(self._segment)
             yield from ((zone, one) for one in table)
 
     def _as_segment(self, zone: int, record: Any) -> Segment:
-        first = int(record["base"]) >> PAGE_SHIFT
+        first = paddr_to_pfn(Paddr(int(record["base"])))
         # A zone without segments covers its holes, too.
         holes = not self._has_segments and "span_pages" in _names(self._zone)
-        return Segment(zone, first, first + int(record["span_pages" if holes else "page_count"]), holes)
+        frames = int(record["span_pages" if holes else "page_count"])
+        return Segment(zone, first, Pfn(first + frames), holes)
 
     def _lists(self, segment: int, record: Any) -> list[Head]:
         """(segment, kind, order, physical address of the head) of each list that is not empty."""
@@ -124,11 +125,11 @@ class CoreReader:
         by_kind = heads if heads.ndim == 2 else heads[None, :]
         kinds, orders = np.nonzero(by_kind)
         return [
-            (segment, kind, order, int(by_kind[kind, order]))
+            (segment, kind, order, Paddr(int(by_kind[kind, order])))
             for kind, order in zip(kinds.tolist(), orders.tolist(), strict=True)
         ]
 
-    def _cached(self) -> Iterator[tuple[int, int, int]]:
+    def _cached(self) -> Iterator[tuple[Pfn, int, int]]:
         stride = _BEHIND_OWNER + self._cache.itemsize
         count = self._caches_bytes // stride
         raw = self._guest.bytes_at(self._caches, self._caches_bytes).reshape(count, stride)
@@ -138,11 +139,11 @@ class CoreReader:
         for index in np.flatnonzero(caches["len"]).tolist():
             frames = caches["frames"][index][: int(caches["len"][index])]
             for paddr in frames.tolist():
-                yield paddr >> PAGE_SHIFT, index // cpus, index % cpus
+                yield paddr_to_pfn(paddr), index // cpus, index % cpus
 
     def _structures(self, allocator: Any, slots: NDArray[Any]) -> Iterator[Structure]:
         if len(slots):
-            yield self._structure("slot table", self._number(self._table_base), slots.nbytes)
+            yield self._structure("slot table", Vaddr(self._number(self._table_base)), slots.nbytes)
         for zone, record in enumerate(allocator["zones"]):
             pool = self._pool(allocator, zone)
             if pool is not None:
@@ -150,7 +151,7 @@ class CoreReader:
             # Also where nothing was left to manage.
             if self._has_segments and record["segment_capacity"] and record["segments"]:
                 size = int(record["segment_capacity"]) * self._segment.itemsize
-                yield self._structure(f"segments of zone {ZONES[zone]}", int(record["segments"]), size)
+                yield self._structure(f"segments of zone {ZONES[zone]}", Vaddr(int(record["segments"])), size)
             for _, segment in self._segments(allocator, zone):
                 yield from self._bits(segment, zone, pool)
 
@@ -158,7 +159,7 @@ class CoreReader:
         """Where a zone's bitmaps lie together, in versions that say so."""
         if "bitmap_pool" not in _names(self._buddy):
             return None
-        first, end = (int(allocator["bitmap_pool"][zone][part]) for part in ("__0", "__1"))
+        first, end = (Paddr(int(allocator["bitmap_pool"][zone][part])) for part in ("__0", "__1"))
         return (first, end) if first < end else None
 
     def _bits(self, segment: Any, zone: int, pool: Span | None) -> Iterator[Structure]:
@@ -168,13 +169,13 @@ class CoreReader:
                     f"pair bits of order {order} in zone {ZONES[zone]}",
                     -(-int(bitmap["num_bits"]) // 8),
                 )
-                yield self._structure(name, int(bitmap["data"]), size, pool)
+                yield self._structure(name, Vaddr(int(bitmap["data"])), size, pool)
 
-    def _structure(self, name: str, vaddr: int, size: int, within: Span | None = None) -> Structure:
-        first = vaddr - self._guest.hhdm
-        return Structure(name, (first, first + size), within)
+    def _structure(self, name: str, vaddr: Vaddr, size: int, within: Span | None = None) -> Structure:
+        first = Paddr(vaddr - self._guest.hhdm)
+        return Structure(name, (first, Paddr(first + size)), within)
 
-    def _number(self, vaddr: int) -> int:
+    def _number(self, vaddr: Vaddr) -> int:
         return int(self._guest.bytes_at(vaddr, 8).view("<u8")[0])
 
     def _word(self, name: str) -> NDArray[Any] | None:
@@ -190,7 +191,7 @@ def _names(dtype: np.dtype[Any]) -> tuple[str, ...]:
     return dtype.names or ()
 
 
-def _static_if_any(image: Image, path: str) -> tuple[int, int] | None:
+def _static_if_any(image: Image, path: str) -> tuple[Vaddr, int] | None:
     """A counter that this version lacks, or that nothing in it reads, is not in the image."""
     try:
         return image.static(path)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from frame_harness.base.units import PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.judging import Violation
@@ -61,7 +61,7 @@ class _Owner:
     """
 
     number: int
-    frame: int
+    frame: Paddr
     content: dict[int, int]
     shares: bool = False
     by_pin: bool = False
@@ -104,7 +104,7 @@ class _Sharing:
     # ---- what a kernel does ------------------------------------------------------------------------------
 
     def _first_owner(self, rng: random.Random) -> None:
-        frame = self._do("core.alloc 0 unmovable any")["paddr"]
+        frame = Paddr(self._do("core.alloc 0 unmovable any")["paddr"])
         if not self._ram.holds(frame, PAGE_SIZE):
             raise _EndedError(Violation("CORE-12", "a frame that was given", "memory", "no RAM", frame))
         owner = _Owner(0, frame, {})
@@ -160,7 +160,7 @@ class _Sharing:
             self._do(f"space.change {owner.number} {self.page:#x} own")
             self._do(f"cow.clear {frame:#x}")
             return
-        owner.frame = self._do(f"space.copy {owner.number} {self.page:#x}")["paddr"]
+        owner.frame = Paddr(self._do(f"space.copy {owner.number} {self.page:#x}")["paddr"])
         if owner.frame in self.references:
             self._wrong(
                 "the frame for a copy", "one that nobody owns", f"{owner.frame:#x}", owner.frame, "copy"
@@ -176,7 +176,7 @@ class _Sharing:
         self._do(f"space.free {owner.number}")
         self.owners.remove(owner)
 
-    def _drop(self, owner: _Owner, frame: int, by_pin: bool) -> None:
+    def _drop(self, owner: _Owner, frame: Paddr, by_pin: bool) -> None:
         """Give one reference back; the last one frees the frame, and no other one does."""
         line = f"cow.dec {frame:#x}" if by_pin else f"own.remove {frame:#x} 0 {owner.cap}"
         reply = self._do(line)
@@ -198,15 +198,16 @@ class _Sharing:
         lines = [f"space.read {owner.number} {self.page:#x} {offset}" for owner, offset in looked]
         answers = zip(looked, lines, self.playing.core.request_all(lines), strict=False)
         for (owner, offset), line, reply in answers:
-            there = int(self._ram.view(owner.frame + offset, 1)[0])
+            at = Paddr(owner.frame + offset)
+            there = int(self._ram.view(at, 1)[0])
             wanted = owner.content[offset]
             if reply.status != "ok" or reply["fault"] or (reply["v"], there) != (wanted, wanted):
                 self.playing.commands.append(f"{line} → {reply.shown}")
                 what = f"what owner {owner.number} reads at byte {offset:#x} of its page"
                 got = f"{reply.shown}; in RAM {there:#x}"
-                self._wrong(what, f"{wanted:#x}, as it wrote last", got, owner.frame + offset, "content")
+                self._wrong(what, f"{wanted:#x}, as it wrote last", got, at, "content")
 
-    def _is_free(self, frame: int) -> bool:
+    def _is_free(self, frame: Paddr) -> bool:
         free = self.playing.core.state(self.playing.first).population()
         return any(first <= frame < end for first, end in free)
 
@@ -228,5 +229,5 @@ class _Sharing:
             raise _EndedError(None)
         raise _EndedError(Violation(CLAUSE, f"`{line}`", "done", reply.shown, None, f"refused {command}"))
 
-    def _wrong(self, what: str, expected: str, got: str, paddr: int, cause: str) -> None:
+    def _wrong(self, what: str, expected: str, got: str, paddr: Paddr, cause: str) -> None:
         raise _EndedError(Violation(CLAUSE, what, expected, got, paddr, cause))

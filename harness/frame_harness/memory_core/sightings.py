@@ -12,7 +12,7 @@ import msgspec
 
 from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.base.record import Record
-from frame_harness.base.units import PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.judge.ways import words_of
 from frame_harness.memory_core.campaign import HISTORIES, MOST_HANGS, OFFERS, cases_of, small_site
 from frame_harness.memory_core.cores import Cores
@@ -221,7 +221,7 @@ def near(case: Sequence[Step], ram: Sequence[Span]) -> Iterator[tuple[Step, ...]
     """
     if any(isinstance(step, Storm | PageTables) for step in case) or counts_work(case) or is_huge(case):
         return
-    taken = [(one.base, one.end) for one in map_of(case).regions]
+    taken = [(Paddr(one.base), Paddr(one.end)) for one in map_of(case).regions]
     for later, longer in NEAR:
         moved = {
             step: other
@@ -229,7 +229,7 @@ def near(case: Sequence[Step], ram: Sequence[Span]) -> Iterator[tuple[Step, ...]
             if isinstance(step, Region)
             and step.kind.usable
             and (other := _moved(step, later * PAGE_SIZE, longer * PAGE_SIZE)).size > 0
-            and _is_free((step.end, other.end), taken, ram)
+            and _is_free((Paddr(step.end), Paddr(other.end)), taken, ram)
         }
         if moved:
             yield tuple(moved.get(step, step) if isinstance(step, Region) else step for step in case)

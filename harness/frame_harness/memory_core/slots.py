@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.guest.reply import Reply
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.judging import Owned, Violation
@@ -58,7 +58,7 @@ class SlotWords:
 class Claim:
     """A frame that the frame module gave, and what it was asked for."""
 
-    pfn: int
+    pfn: Pfn
     purpose: str
     zeroed: bool
 
@@ -75,7 +75,7 @@ class SlotWatch:
         self._fields = tuple(name for name in names if name not in _LINKS and not name.startswith("_"))
         self._few = len(slots) <= FEW_SLOTS
         self._generations = slots["generation"].copy() if "generation" in names else None
-        self._claims: dict[int, dict[str, int]] = {}
+        self._claims: dict[Pfn, dict[str, int]] = {}
         """What the slot of each claimed frame says, by the frame."""
         self._filled = np.zeros(len(slots), dtype=np.bool_)
         self._judged: frozenset[FreeBlock] = frozenset()
@@ -93,8 +93,8 @@ class SlotWatch:
         if sum(end - first for first, end in spans) > MOST_FILLED_BYTES:
             return
         for first, end in spans:
-            pfns = np.arange(first >> PAGE_SHIFT, min(end >> PAGE_SHIFT, len(self._slots)))
-            self._payload(first, first + len(pfns) * PAGE_SIZE)[:] = _fill_of(pfns)[:, None]
+            pfns = np.arange(paddr_to_pfn(first), min(paddr_to_pfn(end), len(self._slots)))
+            self._payload(first, Paddr(first + len(pfns) * PAGE_SIZE))[:] = _fill_of(pfns)[:, None]
             self._filled[pfns] = True
 
     def is_claimed(self, block: Owned) -> bool:
@@ -105,7 +105,7 @@ class SlotWatch:
         """Its owner gave a frame back."""
         self._claims.pop(block.pfn, None)
 
-    def was_changed(self, pfn: int) -> None:
+    def was_changed(self, pfn: Pfn) -> None:
         """The harness, or an owner, changed the slot of a frame."""
         if pfn in self._claims:
             self._claims[pfn] = self._row(pfn)
@@ -140,11 +140,11 @@ class SlotWatch:
         for field, value in wanted.items():
             if field in row and row[field] != value:
                 got = f"{field} {row[field]:#x}"
-                yield Violation("CORE-34", what, f"{field} {value:#x}", got, pfn << PAGE_SHIFT, field)
+                yield Violation("CORE-34", what, f"{field} {value:#x}", got, pfn_to_paddr(pfn), field)
         yield from self._judge_payload(claim)
         self._filled[pfn] = False
 
-    def judge(self, state: CoreState, held: Sequence[Owned], sick: Iterable[int] = ()) -> Iterator[Violation]:
+    def judge(self, state: CoreState, held: Sequence[Owned], sick: Iterable[Pfn] = ()) -> Iterator[Violation]:
         """What is wrong with slots and free frames now.
 
         Args:
@@ -152,7 +152,7 @@ class SlotWatch:
             sick: frames that were poisoned while they were free: their slots are not judged.
         """
         blocks = frozenset([*state.blocks, *(FreeBlock(pfn, 0, kind, -1) for pfn, kind, _ in state.cached)])
-        pieces = [(0, self._orders_now(blocks))] if self._few else self._pieces(blocks - self._judged)
+        pieces = [(Pfn(0), self._orders_now(blocks))] if self._few else self._pieces(blocks - self._judged)
         self._judged = blocks
         ignored = frozenset(sick)
         yield from islice(chain.from_iterable(self._judge_free(*one, ignored) for one in pieces), 1)
@@ -177,7 +177,7 @@ class SlotWatch:
     def _n_free(self) -> int:
         return int(np.count_nonzero(self._orders != _IN_USE))
 
-    def _pieces(self, blocks: Iterable[FreeBlock]) -> Iterator[tuple[int, NDArray[np.int8]]]:
+    def _pieces(self, blocks: Iterable[FreeBlock]) -> Iterator[tuple[Pfn, NDArray[np.int8]]]:
         """The first frame of some of a block's, or of neighbors of one order, and their orders."""
         first = end = order = 0
         for block in (*sorted(blocks, key=lambda one: one.pfn), None):
@@ -185,11 +185,11 @@ class SlotWatch:
                 end = block.end
                 continue
             for at in range(first, min(end, len(self._slots)), _PIECE):
-                yield at, np.full(min(at + _PIECE, end, len(self._slots)) - at, order, np.int8)
+                yield Pfn(at), np.full(min(at + _PIECE, end, len(self._slots)) - at, order, np.int8)
             if block is not None:
                 first, end, order = block.pfn, block.end, block.order
 
-    def _judge_free(self, first: int, orders: NDArray[np.int8], sick: frozenset[int]) -> Iterator[Violation]:
+    def _judge_free(self, first: Pfn, orders: NDArray[np.int8], sick: frozenset[Pfn]) -> Iterator[Violation]:
         """The first thing that is wrong with the slots of free frames.
 
         Args:
@@ -210,13 +210,13 @@ class SlotWatch:
             bad = wrong[field]() & free
             if bad.any():
                 at = int(bad.argmax())
-                pfn, order = first + at, int(orders[at])
+                pfn, order = Pfn(first + at), int(orders[at])
                 expected = {
                     "refcount": f"{words.unused:#x}", "flags": "FREE, and not ALLOCATED", "order": str(order)
                 }.get(field, "0")  # fmt: skip
                 what = f"the slot of a frame of a free block of order {order}"
                 got = f"{field} {int(slots[field][at]):#x}"
-                yield Violation("CORE-32", what, f"{field} {expected}", got, pfn << PAGE_SHIFT, field)
+                yield Violation("CORE-32", what, f"{field} {expected}", got, pfn_to_paddr(pfn), field)
                 return
 
     def _judge_held(self, held: Sequence[Owned]) -> Iterator[Violation]:
@@ -224,19 +224,19 @@ class SlotWatch:
         pfns = _frames_of(blocks, len(self._slots))
         free = np.flatnonzero(self._slots["flags"][pfns] & self._words.free)
         if free.size:
-            pfn = int(pfns[free[0]])
+            pfn = Pfn(int(pfns[free[0]]))
             what, got = (
                 "the slot of a frame that a caller holds",
                 f"flags {int(self._slots['flags'][pfn]):#x}",
             )
-            yield Violation("CORE-33", what, "not FREE", got, pfn << PAGE_SHIFT, "free")
+            yield Violation("CORE-33", what, "not FREE", got, pfn_to_paddr(pfn), "free")
             return
         for pfn, row in self._claims.items():
             now = self._row(pfn)
             for field in (field for field in row if now[field] != row[field]):
                 what = "the slot of a frame that is in use"
                 expected, got = f"{field} {row[field]:#x}, as before", f"{field} {now[field]:#x}"
-                yield Violation("CORE-33", what, expected, got, pfn << PAGE_SHIFT, field)
+                yield Violation("CORE-33", what, expected, got, pfn_to_paddr(pfn), field)
                 return
 
     def _judge_lives(self) -> Iterator[Violation]:
@@ -245,11 +245,11 @@ class SlotWatch:
         now = self._slots["generation"]
         changed = np.flatnonzero(now != self._generations)
         if changed.size:
-            pfn = int(changed[0])
+            pfn = Pfn(int(changed[0]))
             expected, got = f"{int(self._generations[pfn]):#x}", f"{int(now[pfn]):#x}"
             what = "the generation of a frame that nobody claimed in this step"
             self._generations = now.copy()
-            yield Violation("CORE-35", what, expected, got, pfn << PAGE_SHIFT)
+            yield Violation("CORE-35", what, expected, got, pfn_to_paddr(pfn))
 
     def _judge_filled(self, blocks: Iterable[FreeBlock]) -> Iterator[Violation]:
         if not self._filled.any():
@@ -270,19 +270,19 @@ class SlotWatch:
     def _ends_of_pieces(self, pfns: Pfns) -> Pfns:
         """Where frames are to be cut so that each part lies in one piece of RAM, with whatever is between."""
         if not pfns.size or self._ram.holds(
-            int(pfns[0]) << PAGE_SHIFT, int(pfns[-1] + 1 - pfns[0]) * PAGE_SIZE
+            pfn_to_paddr(Pfn(int(pfns[0]))), int(pfns[-1] + 1 - pfns[0]) * PAGE_SIZE
         ):
             return np.empty(0, np.int64)
         return np.flatnonzero(np.diff(pfns) > 1) + 1
 
-    def _first_wrong(self, pfns: Pfns) -> tuple[int, int, int] | None:
+    def _first_wrong(self, pfns: Pfns) -> tuple[Paddr, int, int] | None:
         """Where the first word lies that a frame was not filled with, that word, what is there.
 
         Args:
             pfns: frames in ascending order in one piece of RAM.
         """
-        first = int(pfns[0])
-        words = self._payload(first << PAGE_SHIFT, int(pfns[-1] + 1) << PAGE_SHIFT)
+        first = Pfn(int(pfns[0]))
+        words = self._payload(pfn_to_paddr(first), pfn_to_paddr(Pfn(int(pfns[-1] + 1))))
         fills = _fill_of(pfns)
         cuts = (0, *(np.flatnonzero(np.diff(pfns) > 1) + 1).tolist(), len(pfns))
         for start, end in pairwise(cuts):
@@ -290,13 +290,13 @@ class SlotWatch:
             wrong = words[row : row + end - start] != fills[start:end, None]
             if wrong.any():
                 at, word = (int(found[0]) for found in np.nonzero(wrong))
-                paddr = (int(pfns[start]) + at) * PAGE_SIZE + word * 8
+                paddr = Paddr(pfn_to_paddr(Pfn(int(pfns[start]) + at)) + word * 8)
                 return paddr, int(fills[start + at]), int(words[row + at, word])
         return None
 
     def _judge_payload(self, claim: Claim) -> Iterator[Violation]:
-        paddr = claim.pfn << PAGE_SHIFT
-        payload = self._payload(paddr, paddr + PAGE_SIZE)[0]
+        paddr = pfn_to_paddr(claim.pfn)
+        payload = self._payload(paddr, Paddr(paddr + PAGE_SIZE))[0]
         if claim.zeroed or claim.purpose == "pagetable":
             wrong, expected = payload != 0, "0 in each byte"
         elif self._filled[claim.pfn]:
@@ -317,11 +317,11 @@ class SlotWatch:
 
     # ---- RAM ---------------------------------------------------------------------------------------------
 
-    def _row(self, pfn: int) -> dict[str, int]:
+    def _row(self, pfn: Pfn) -> dict[str, int]:
         slot = self._slots[pfn]
         return {name: int(slot[name]) for name in self._fields if slot.dtype[name].kind == "u"}
 
-    def _payload(self, first: int, end: int) -> NDArray[np.uint64]:
+    def _payload(self, first: Paddr, end: Paddr) -> NDArray[np.uint64]:
         """Words of RAM, a row for each frame or for less than one."""
         words: NDArray[np.uint64] = self._ram.view(first, end - first).view("<u8")
         return words.reshape(-1, min(_WORDS, len(words)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Pfn, pfn_to_paddr
 from frame_harness.memory_core.maps import Span, merged
 
 KINDS = ("unmovable", "movable")
@@ -21,15 +21,15 @@ class FreeBlock:
         segment: index among the state's segments.
     """
 
-    pfn: int
+    pfn: Pfn
     order: int
     kind: int
     segment: int
 
     @property
-    def end(self) -> int:
+    def end(self) -> Pfn:
         """One past its last frame."""
-        return self.pfn + (1 << self.order)
+        return Pfn(self.pfn + (1 << self.order))
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ListFault:
     what: str
     expected: str
     got: str
-    pfn: int
+    pfn: Pfn
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Segment:
     """Frames that are managed together; `holes`: some inside of it may not be managed at all."""
 
     zone: int
-    first: int
-    end: int
+    first: Pfn
+    end: Pfn
     holes: bool = False
 
 
@@ -87,20 +87,21 @@ class CoreState:
     segments: tuple[Segment, ...]
     blocks: tuple[FreeBlock, ...]
     faults: tuple[ListFault, ...]
-    cached: tuple[tuple[int, int, int], ...]
+    cached: tuple[tuple[Pfn, int, int], ...]
     zones: tuple[ZoneCounters, ...]
     structures: tuple[Structure, ...]
     max_order: int
     quarantined: int | None = None
 
-    def zone_of(self, pfn: int) -> int | None:
+    def zone_of(self, pfn: Pfn) -> int | None:
         """The zone of the segment that a frame lies in."""
         return next((one.zone for one in self.segments if one.first <= pfn < one.end), None)
 
     def population(self) -> list[Span]:
         """Where free frames are, in lists and caches."""
-        listed = [(block.pfn << PAGE_SHIFT, block.end << PAGE_SHIFT) for block in self.blocks]
-        return merged([*listed, *((pfn << PAGE_SHIFT, pfn + 1 << PAGE_SHIFT) for pfn, _, _ in self.cached)])
+        listed = [(pfn_to_paddr(block.pfn), pfn_to_paddr(block.end)) for block in self.blocks]
+        cached = ((pfn_to_paddr(pfn), pfn_to_paddr(Pfn(pfn + 1))) for pfn, _, _ in self.cached)
+        return merged([*listed, *cached])
 
 
 def spans_of(structures: Sequence[Structure]) -> list[Span]:
@@ -108,7 +109,7 @@ def spans_of(structures: Sequence[Structure]) -> list[Span]:
     return [one.span for one in structures]
 
 
-def free_frame(state: CoreState, where: str) -> int | None:
+def free_frame(state: CoreState, where: str) -> Pfn | None:
     """A free frame: `listed`, the first of the smallest block; `inside`, its last; `cached`, the latest."""
     if where == "cached":
         return state.cached[-1][0] if state.cached else None
@@ -116,4 +117,4 @@ def free_frame(state: CoreState, where: str) -> int | None:
     smallest = min(blocks, key=lambda block: (block.order, block.pfn), default=None)
     if smallest is None:
         return None
-    return smallest.pfn if where == "listed" else smallest.end - 1
+    return smallest.pfn if where == "listed" else Pfn(smallest.end - 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.memory_core.judging import Owned
 from frame_harness.memory_core.maps import MemoryMap
 from frame_harness.memory_core.state import CoreState
@@ -36,7 +36,7 @@ class Target:
 class Request:
     """The operands of a wrong free; `gives_up`: the caller does not hold the block any more afterwards."""
 
-    paddr: int
+    paddr: Paddr
     order: int
     gives_up: bool = False
 
@@ -51,36 +51,36 @@ def _again(near: Target) -> Request | None:
     if old is None or near.block is not None:
         return None
     taken = any(one.pfn < old.end and old.pfn < one.end for one in near.held)
-    return None if taken else Request(old.pfn << PAGE_SHIFT, old.order)
+    return None if taken else Request(pfn_to_paddr(old.pfn), old.order)
 
 
 def _larger(near: Target) -> Request | None:
     block = near.block
     if block is None or block.order >= near.state.max_order:
         return None
-    return Request(block.pfn << PAGE_SHIFT, block.order + 1, gives_up=True)
+    return Request(pfn_to_paddr(block.pfn), block.order + 1, gives_up=True)
 
 
 def _inside(near: Target) -> Request | None:
     block = near.block
-    return Request(block.pfn + 1 << PAGE_SHIFT, 0) if block and block.order else None
+    return Request(pfn_to_paddr(Pfn(block.pfn + 1)), 0) if block and block.order else None
 
 
 def _neighbor(near: Target) -> Request | None:
     block = near.block
     if block is None or not any(one.pfn <= block.end < one.end for one in near.state.blocks):
         return None
-    return Request(block.end << PAGE_SHIFT, block.order)
+    return Request(pfn_to_paddr(block.end), block.order)
 
 
 def _free(near: Target) -> Request | None:
     blocks = near.state.blocks
-    return Request(blocks[0].pfn << PAGE_SHIFT, 0) if blocks else None
+    return Request(pfn_to_paddr(blocks[0].pfn), 0) if blocks else None
 
 
 def _structure(near: Target) -> Request | None:
     own = near.state.structures
-    return Request(own[0].span[0] // PAGE_SIZE * PAGE_SIZE, 0) if own else None
+    return Request(pfn_to_paddr(paddr_to_pfn(own[0].span[0])), 0) if own else None
 
 
 def _reserved(near: Target) -> Request | None:
@@ -90,7 +90,7 @@ def _reserved(near: Target) -> Request | None:
 
 def _odd(near: Target) -> Request | None:
     block = near.block
-    return Request((block.pfn << PAGE_SHIFT) + 16, block.order) if block else None
+    return Request(Paddr(pfn_to_paddr(block.pfn) + 16), block.order) if block else None
 
 
 _WAYS: Final[Mapping[str, Callable[[Target], Request | None]]] = {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.text import plural
-from frame_harness.base.units import PAGE_SIZE, format_bytes
+from frame_harness.base.units import PAGE_SIZE, Pfn, format_bytes
 from frame_harness.frame_metadata.frame_states import FrameRuns
 from frame_harness.pictures.palette import N_STATES, look_of
 from frame_harness.pictures.svg import Picture
@@ -49,7 +49,7 @@ def svg(runs: FrameRuns, marked: Iterable[int] = (), *, title: str) -> str:
     for cell in sorted({pfn // per_cell for pfn in pfns}):
         x, y = _LEFT + cell % COLUMNS * _CELL, _TOP + cell // COLUMNS * _ROW
         inside = [f"{pfn:#x}" for pfn in pfns if pfn // per_cell == cell]
-        tip = f"frame {', '.join(inside[:4])}: {look_of(runs.at(int(inside[0], 16))).name}"
+        tip = f"frame {', '.join(inside[:4])}: {look_of(runs.at(Pfn(int(inside[0], 16)))).name}"
         picture.rect(x - 3, y - 3, _CELL + 5, _ROW + 5, "ring-back")
         picture.rect(x - 3, y - 3, _CELL + 5, _ROW + 5, "ring", tip=tip)
     return picture.markup()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.text import plural
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_states import state_of_slot
 from frame_harness.pictures.byte_map import meaning
@@ -31,11 +32,11 @@ class Life:
         commands: one for each step.
     """
 
-    pfns: tuple[int, ...]
+    pfns: tuple[Pfn, ...]
     slots: NDArray[Any]
     commands: tuple[str, ...]
 
-    def of(self, pfn: int) -> list[dict[str, int]]:
+    def of(self, pfn: Pfn) -> list[dict[str, int]]:
         """The fields of one frame's slot after each step, the first before any."""
         column = self.pfns.index(pfn)
         return [fields_of(slot) for slot in self.slots[:, column]]
@@ -57,7 +58,7 @@ def _names(field: str, value: int) -> str:
     return names or ("none" if value == 0 else f"{value:#x}")
 
 
-def svg(life: Life, pfn: int, *, field: str = "", title: str) -> str:
+def svg(life: Life, pfn: Pfn, *, field: str = "", title: str) -> str:
     """Draw one frame's life; of a long history the steps at which its slot changes, the latest ones.
 
     Args:

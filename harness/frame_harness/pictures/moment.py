@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import PAGE_SHIFT, Paddr, Pfn, paddr_to_pfn
 from frame_harness.frame_metadata.frame_states import FrameRuns, frame_states
 from frame_harness.frame_metadata.memory_state import N_MIGRATETYPES, MemoryState, Zone
 
@@ -23,10 +23,10 @@ _BLOCKS_WALKED = 1 << 18
 class SlotWindow:
     """The slots of frames that follow each other; `slots` has the dtype of the table."""
 
-    first: int
+    first: Pfn
     slots: NDArray[Any]
 
-    def slot(self, pfn: int) -> dict[str, int] | None:
+    def slot(self, pfn: Pfn) -> dict[str, int] | None:
         """The fields of a frame's slot; None outside of the window."""
         if not self.first <= pfn < self.first + len(self.slots):
             return None
@@ -65,7 +65,7 @@ class Moment:
     windows: tuple[SlotWindow, ...]
     lists: tuple[ZoneLists, ...]
 
-    def slot(self, pfn: int) -> dict[str, int] | None:
+    def slot(self, pfn: Pfn) -> dict[str, int] | None:
         """The fields of a frame's slot, where it is known."""
         found = (window.slot(pfn) for window in self.windows)
         return next((slot for slot in found if slot is not None), None)
@@ -98,7 +98,7 @@ def moment_of(
 def _windows(state: MemoryState, marked: Iterable[int], near: int, whole: int) -> Iterator[SlotWindow]:
     n_frames = state.n_frames
     if n_frames <= whole:
-        yield SlotWindow(0, state.slots.copy())
+        yield SlotWindow(Pfn(0), state.slots.copy())
         return
     ends: list[list[int]] = []
     for pfn in sorted({pfn for pfn in marked if 0 <= pfn < n_frames}):
@@ -107,7 +107,7 @@ def _windows(state: MemoryState, marked: Iterable[int], near: int, whole: int) -
             ends[-1][1] = end
         else:
             ends.append([first, end])
-    yield from (SlotWindow(first, state.slots[first:end].copy()) for first, end in ends)
+    yield from (SlotWindow(Pfn(first), state.slots[first:end].copy()) for first, end in ends)
 
 
 def _lists(state: MemoryState) -> Iterator[ZoneLists]:
@@ -130,9 +130,9 @@ def _walked(state: MemoryState, zone: Zone, room: int) -> ZoneLists | None:
     links = state.slots["next"]
     for kind in range(N_MIGRATETYPES):
         for order in range(orders):
-            link, seen = int(zone.heads[kind, order]), set[int]()
+            link, seen = int(zone.heads[kind, order]), set[Pfn]()
             while link != none:
-                pfn = link >> PAGE_SHIFT
+                pfn = paddr_to_pfn(Paddr(link))
                 if fault := _fault_of(link, pfn, seen, state.n_frames):
                     faults.append(f"{('unmovable', 'movable')[kind]} order {order}: {fault}")
                     break
@@ -144,7 +144,7 @@ def _walked(state: MemoryState, zone: Zone, room: int) -> ZoneLists | None:
     return ZoneLists(zone.name, blocks, tuple(faults))
 
 
-def _fault_of(link: int, pfn: int, seen: set[int], n_frames: int) -> str:
+def _fault_of(link: int, pfn: Pfn, seen: set[Pfn], n_frames: int) -> str:
     if link % (1 << PAGE_SHIFT) or pfn >= n_frames:
         return f"a link leads to {link:#x}, which is no frame"
     return f"the links lead back to frame {pfn:#x}" if pfn in seen else ""

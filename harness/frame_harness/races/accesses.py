@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from frame_harness.base.units import Vaddr
+
 
 @dataclass(frozen=True)
 class Access:
@@ -42,7 +44,7 @@ class Trace:
         accesses: to the slot, in order.
     """
 
-    addresses: tuple[int, ...]
+    addresses: tuple[Vaddr, ...]
     accesses: tuple[Access, ...]
 
     @property

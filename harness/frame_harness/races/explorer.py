@@ -9,6 +9,7 @@ from functools import cache
 from msgspec import structs
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Paddr
 from frame_harness.contract.versions import lacking
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
@@ -57,7 +58,7 @@ class Race:
 
     play: Play
     diagram: Interleaving
-    frame: int
+    frame: Paddr
     unordered: bool = False
     slot: bytes = b""
     """The bytes of the frame's slot behind it; empty where the guest did not come so far."""
@@ -193,7 +194,7 @@ class Explorer:
             operations=(play.held.shown, play.meanwhile.shown), hold=hold, state=play.scene.name, part=part,
             orders=orders, got=got,
         )  # fmt: skip
-        return Race(play, diagram, self.stage.known["frame"], slot=slot)
+        return Race(play, diagram, self.stage.frame, slot=slot)
 
     def _in_order(self, play: Play, *, swapped: bool) -> RaceResult:
         key = play.scene, play.held, play.meanwhile, swapped

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import MachineError, ProtocolError
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Vaddr, paddr_to_pfn
 from frame_harness.concurrency.recording import Recorder, Recording, pieces, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.guest.absence import require_names
@@ -47,6 +47,7 @@ class Stage:
     """Two CPUs of a guest that run commands on one frame, from the same state each time.
 
     Attributes:
+        frame: physical address of the frame.
         known: addresses by name: `frame`, physical; those of vtables, virtual.
         table: the guest's commands, as the lines of `help`.
     """
@@ -64,10 +65,10 @@ class Stage:
         )
         self.kernel, self._cpus = kernel, cpus
         self.table = kernel.call("help").data
-        frame = kernel.buddy_alloc(0, "unmovable")
+        self.frame = frame = kernel.buddy_alloc(0, "unmovable")
         vtables = {name: kernel.vtable(name) for name in ("both", "unmap", "lastref")}
         self.known: Mapping[str, int] = {"frame": frame, **vtables, "misaligned": vtables["both"] + 4}
-        self._pfn = frame >> PAGE_SHIFT
+        self._pfn = paddr_to_pfn(frame)
         self._table: NDArray[Any] = kernel.slots()
         self._slot = self._table[self._pfn : self._pfn + 1]
         self._slot["generation"] = GENERATION
@@ -153,7 +154,7 @@ class Stage:
         self._set(scene)
         self._give(FIRST, first)
         self._give(SECOND, second)
-        recorder = Recorder(self.kernel, self._debugger, self.known["frame"])
+        recorder = Recorder(self.kernel, self._debugger, self.frame)
         waits: list[int] = []
 
         def ahead() -> None:
@@ -230,11 +231,11 @@ class Stage:
         if self._run_unless_stuck(cpu) is None:
             raise self._hangs(cpu)
 
-    def _run_unless_stuck(self, cpu: int) -> int | None:
+    def _run_unless_stuck(self, cpu: int) -> Vaddr | None:
         thread, process = self._threads[cpu], self.kernel.guest.process
         if (at := self._debugger.rip(thread)) in (self._idle, self._begins):
             # A CPU would have to be stepped off its breakpoint; these stand at a NOP of one byte.
-            self._debugger.jump(thread, at + 1)
+            self._debugger.jump(thread, Vaddr(at + 1))
         until = process.cpu_time_s() + PATIENCE_CPU_S
         try:
             return self._debugger.run_unless(thread, lambda: process.cpu_time_s() > until)
@@ -253,7 +254,7 @@ class Stage:
     def _watch(self) -> Trace:
         """Let the first CPU, which is about to call the subject, do so instruction by instruction."""
         thread, at = self._threads[FIRST], self._begins
-        addresses: list[int] = []
+        addresses: list[Vaddr] = []
         accesses: list[Access] = []
         while at not in (self._ended, self._panics, self._idle):
             code = self.kernel.bytes_at(at, LONGEST).tobytes()

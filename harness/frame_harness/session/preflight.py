@@ -10,7 +10,7 @@ import numpy as np
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.record import Record
-from frame_harness.base.units import GIB, PAGE_SHIFT
+from frame_harness.base.units import GIB, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.console import ktap
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantResult, Violation
 from frame_harness.contract.layout import FieldLayout
@@ -133,15 +133,15 @@ def judge_slot_addresses(kernel: Kernel) -> InvariantResult:
     """
     slot_bytes = kernel.slots().dtype.itemsize
     base = kernel.hhdm + kernel.witness.meta_paddr
-    pfns = {border >> PAGE_SHIFT for region in kernel.memory_map() for border in (region.base, region.end)}
-    pfns |= {1 << bit for bit in range(kernel.frames.bit_length())}
-    pfns |= {pfn - 1 for pfn in pfns} | {kernel.frames - 1}
+    pfns = {paddr_to_pfn(border) for region in kernel.memory_map() for border in (region.base, region.end)}
+    pfns |= {Pfn(1 << bit) for bit in range(kernel.frames.bit_length())}
+    pfns |= {Pfn(pfn - 1) for pfn in pfns} | {Pfn(kernel.frames - 1)}
     asked = sorted(pfn for pfn in pfns if 0 <= pfn < kernel.frames)
     wrong = []
     for pfn in asked:
         expected = base + pfn * slot_bytes
         try:
-            got = f"{kernel.slot_vaddr(pfn << PAGE_SHIFT):#x}"
+            got = f"{kernel.slot_vaddr(pfn_to_paddr(pfn)):#x}"
         except SubjectPanic as panic:
             got = f'the panic "{panic.message}"'
         if got != f"{expected:#x}":
@@ -174,7 +174,7 @@ def judge_new_slots(kernel: Kernel) -> InvariantResult:
 
 def _behind(violation: Violation) -> bool:
     """Whether it shows only on frames behind the hole below 4 GiB."""
-    return violation.pfn is not None and violation.pfn << PAGE_SHIFT >= 4 * GIB
+    return violation.pfn is not None and pfn_to_paddr(violation.pfn) >= 4 * GIB
 
 
 def judge_invariants(kernel: Kernel) -> Iterable[InvariantResult]:

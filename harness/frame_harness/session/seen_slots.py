@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frame_harness.base.errors import HarnessError, ImageError
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, paddr_to_pfn
 from frame_harness.contract.layout import StructLayout
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.kernel import Kernel
@@ -44,13 +44,13 @@ def _layout_of(image: Image) -> StructLayout | None:
     return None if differs or image.slot_layout != contract.slot else contract.slot
 
 
-def _in_ram(kernel: Kernel, paddr: int) -> bytes:
+def _in_ram(kernel: Kernel, paddr: Paddr) -> bytes:
     """The bytes of a frame's slot; none where it has no slot, or where the table is not in RAM."""
     try:
         slots = kernel.slots()
     except (HarnessError, ClauseViolated):
         return b""
-    pfn = paddr >> PAGE_SHIFT
+    pfn = paddr_to_pfn(paddr)
     return bytes(slots[pfn].tobytes()) if pfn < len(slots) else b""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.units import Vaddr
 from frame_harness.histories.lockstep import BootConfig
 from frame_harness.histories.scripts import FORMAT, Script, parse
 from frame_harness.image.branches import Branches
@@ -80,7 +81,7 @@ def reason(entry: Entry, branches: Branches, image: Image) -> str:
     return ", ".join(words) + (f" and {more} more" if more > 0 else "")
 
 
-def _place(image: Image, address: int) -> str:
+def _place(image: Image, address: Vaddr) -> str:
     places = image.places(address)
     if not places:
         return str(image.symbolize(address))

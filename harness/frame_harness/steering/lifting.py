@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn
 from frame_harness.frame_metadata.model import Model
 from frame_harness.histories.commands import Command, Kind, Op, Operand
 from frame_harness.histories.steps import Cached, Got, Origin, Step
@@ -16,7 +16,7 @@ class Lifted:
 
     def __init__(self, commands: Sequence[Command]) -> None:
         self._left = deque(enumerate(commands))
-        self._from: dict[int, Got] = {}
+        self._from: dict[Pfn, Got] = {}
         """By pfn the step that handed it out last."""
 
     def next(self, model: Model) -> Step | None:
@@ -31,18 +31,18 @@ class Lifted:
         ]
         return Step(number, command.op, tuple(operands))
 
-    def note(self, step: Step, handed_out: tuple[int, ...]) -> None:
+    def note(self, step: Step, handed_out: tuple[Paddr, ...]) -> None:
         """Learn what a step handed out."""
         asked = step.operands[0] if step.op in (Op.BUDDY_ALLOC, Op.TRAIT_ALLOC) else 0
         frames = 1 << asked if isinstance(asked, int) else 1
         for index, paddr in enumerate(handed_out):
-            for shift in range(frames):
-                self._from[(paddr >> PAGE_SHIFT) + shift] = Got(step.number, index, shift)
+            for shift, pfn in enumerate(frames_from(paddr_to_pfn(paddr), frames)):
+                self._from[pfn] = Got(step.number, index, shift)
 
     def _origin(self, operand: Operand, model: Model) -> Operand | Origin:
         if not isinstance(operand, int):
             return operand
-        pfn = operand >> PAGE_SHIFT
+        pfn = paddr_to_pfn(Paddr(operand))
         free = [each for each, _, _ in reversed(model.buddy.cached_frames())]
         if pfn in free and free.index(pfn) < 8:
             return Cached(free.index(pfn))

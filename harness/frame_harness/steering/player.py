@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
+from frame_harness.base.units import Paddr
 from frame_harness.histories.commands import Command
 from frame_harness.histories.history import Failure, Writer, play_again, play_random
 from frame_harness.histories.lockstep import BootConfig, Host, Lockstep
@@ -42,7 +43,7 @@ class _Noting:
         self.next = writer.next
         self.steps: list[Step] = []
 
-    def note(self, step: Step, handed_out: tuple[int, ...]) -> None:
+    def note(self, step: Step, handed_out: tuple[Paddr, ...]) -> None:
         self.steps.append(step)
         self._writer.note(step, handed_out)
 

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
+from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model import Model
 from frame_harness.histories.commands import GIVES_BACK, READS_FIELD, Kind, Op, Operand, Recipe
@@ -58,7 +59,7 @@ class Varied:
         self._fresh -= 1
         return self._generator.next(model)
 
-    def note(self, step: Step, handed_out: tuple[int, ...]) -> None:
+    def note(self, step: Step, handed_out: tuple[Paddr, ...]) -> None:
         """Learn what a step handed out, and what a given one took back."""
         self._generator.note(step, handed_out)
         if step.number in self._given and step.op in GIVES_BACK:

@@ -15,6 +15,7 @@ from rich.console import Console
 from frame_harness.archive import files, writing
 from frame_harness.archive.memory import Life, Payload, save, save_life
 from frame_harness.archive.records import FailureRecord, GuestRecord, SentCommand
+from frame_harness.base.units import Paddr
 from frame_harness.cli.main import cli
 from frame_harness.cli.reporting import show as print_again
 from frame_harness.cli.show import show
@@ -52,7 +53,7 @@ def fill(folder: Path) -> None:
     (failure.folder / "console.log").write_text("    0.001000  # hello\n")
     guest = GuestRecord(
         argv=("qemu",), script="qemu.sh", commands_of_others=1, console="console.log", before="before.npz",
-        after="after.npz", life="life.npz", frames=(0x5000,), changed_by="slot.inc_ref 0x5000",
+        after="after.npz", life="life.npz", frames=(Paddr(0x5000),), changed_by="slot.inc_ref 0x5000",
         registers=("CPU#0", "RIP=ffffffff80001234", "XMM00=0"),
         commands=(SentCommand(line="old", reply="ok"), SentCommand(line="slot.inc_ref 0x5000", at_s=0.25)),
     )  # fmt: skip

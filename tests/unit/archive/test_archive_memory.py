@@ -20,6 +20,7 @@ from frame_harness.archive.memory import (
     save,
     save_life,
 )
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import MapRange, MemoryState, no_pfns
 from tests.support.synthetic import SMALL, healthy_state
@@ -38,7 +39,7 @@ def test_a_state_comes_back_whole(state: MemoryState, tmp_path: Path) -> None:
         quarantined=np.array([7, 9]),
         poisoned_while_free=np.array([3]),
         constants=replace(C, refcount_unused=5),
-        map=(MapRange(0, 9, "ram"), MapRange(9, 12, "reserved")),
+        map=(MapRange(Pfn(0), Pfn(9), "ram"), MapRange(Pfn(9), Pfn(12), "reserved")),
     )
     save(tmp_path / "a.npz", kept)
     found = load(tmp_path / "a.npz")

@@ -14,6 +14,9 @@ from frame_harness.base.units import (
     align_down,
     align_up,
     format_bytes,
+    frames_from,
+    frames_inside,
+    frames_touched,
     paddr_to_pfn,
     paddr_to_vaddr,
     parse_bytes,
@@ -62,3 +65,22 @@ def test_address_below_the_hhdm_has_no_physical_address() -> None:
 
 def test_alignment_rounds_to_both_sides() -> None:
     assert (align_down(4097), align_up(4097), align_up(4096), align_up(0)) == (4096, 8192, 4096, 0)
+
+
+def test_frames_follow_each_other() -> None:
+    assert [*frames_from(Pfn(5), 3)] == [Pfn(5), Pfn(6), Pfn(7)]
+    assert [*frames_from(Pfn(5), 0)] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "touched", "inside"),
+    [
+        (0x1000, 0x3000, (1, 3), (1, 3)), (0x1001, 0x3000, (1, 3), (2, 3)), (0x1000, 0x2FFF, (1, 3), (1, 2)),
+        (0x1FFF, 0x2001, (1, 3), (2, 2)), (0x1400, 0x1800, (1, 2), (2, 1)),
+        (0, 1 << 64, (0, 1 << 52), (0, 1 << 52)),
+    ],
+)  # fmt: skip
+def test_bytes_touch_the_frames_that_they_begin_and_end_in(
+    first: Paddr, end: Paddr, touched: tuple[int, int], inside: tuple[int, int]
+) -> None:
+    assert (frames_touched(first, end), frames_inside(first, end)) == (touched, inside)

@@ -9,6 +9,7 @@ import pytest
 
 from frame_harness.base.errors import BootError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.units import Paddr, paddr_to_vaddr
 from frame_harness.concurrency.smp import OPERATIONS, Cpus, Job
 from frame_harness.console.channel import Channel
 from frame_harness.frame_metadata.subject import frame_module
@@ -47,7 +48,7 @@ def test_a_missing_guard_below_another_cpu_s_stack_fails_the_self_test(kernel: K
     # The last 1 GiB of addresses, its first page table: CPU 1's guard, then its main stack.
     for index in (511, 0):
         entry = int(kernel.bytes_at(table, 4096).view("<u8")[index])
-        table = kernel.hhdm + (entry & 0x000F_FFFF_FFFF_F000)
+        table = paddr_to_vaddr(Paddr(entry & 0x000F_FFFF_FFFF_F000), kernel.hhdm)
     pages = kernel.bytes_at(table, 4096).view("<u8")
     assert kernel.call("selftest")["failed"] == 0
     assert pages[0] == 0

@@ -7,6 +7,7 @@ import zlib
 import pytest
 
 from frame_harness.base.errors import DumpError
+from frame_harness.base.units import Pfn
 from frame_harness.console import dump
 
 FREE, LIVE = b"\xff" * 16 + bytes(48), bytes(range(64))
@@ -27,7 +28,7 @@ GOOD = lines_of(256, [(3, FREE), (1, LIVE), (2, FREE)])
 
 
 def test_runs_are_expanded_in_order() -> None:
-    found = dump.decode(GOOD, first_pfn=256, count=6)
+    found = dump.decode(GOOD, first_pfn=Pfn(256), count=6)
     assert found.raw == FREE * 3 + LIVE + FREE * 2
     assert (found.first_pfn, found.n_slots, found.n_runs) == (256, 6, 3)
     assert found.slots.shape == (6, 64)
@@ -35,11 +36,11 @@ def test_runs_are_expanded_in_order() -> None:
 
 def test_head_may_be_hexadecimal() -> None:
     lines = [GOOD[0].replace("256", "0x100"), *GOOD[1:]]
-    assert dump.decode(lines, first_pfn=256, count=6).n_slots == 6
+    assert dump.decode(lines, first_pfn=Pfn(256), count=6).n_slots == 6
 
 
 def test_dump_of_nothing_is_whole() -> None:
-    assert dump.decode(lines_of(0, []), first_pfn=0, count=0).raw == b""
+    assert dump.decode(lines_of(0, []), first_pfn=Pfn(0), count=0).raw == b""
 
 
 @pytest.mark.parametrize(
@@ -66,20 +67,20 @@ def test_dump_of_nothing_is_whole() -> None:
 )
 def test_dump_that_is_not_whole_is_refused(broken: list[str], what: str) -> None:
     with pytest.raises(DumpError, match=what):
-        dump.decode(broken, first_pfn=256, count=6)
+        dump.decode(broken, first_pfn=Pfn(256), count=6)
 
 
 def test_dump_of_other_frames_than_asked_for_is_refused() -> None:
     with pytest.raises(DumpError, match="first: expected 255"):
-        dump.decode(GOOD, first_pfn=255, count=6)
+        dump.decode(GOOD, first_pfn=Pfn(255), count=6)
     with pytest.raises(DumpError, match="count: expected 7"):
-        dump.decode(GOOD, first_pfn=256, count=7)
+        dump.decode(GOOD, first_pfn=Pfn(256), count=7)
 
 
 def test_damaged_run_length_costs_no_memory() -> None:
     lines = [GOOD[0], "99999999999999999999 " + FREE.hex(), *GOOD[2:]]
     with pytest.raises(DumpError, match="slots in all"):
-        dump.decode(lines, first_pfn=256, count=6)
+        dump.decode(lines, first_pfn=Pfn(256), count=6)
 
 
 SUMS = [1, 0xDEADBEEF, 0]
@@ -91,7 +92,7 @@ GOOD_SUMS = [
 
 
 def test_sums_come_in_order() -> None:
-    assert dump.decode_sums(GOOD_SUMS, first_pfn=256, count=5, chunk=2) == SUMS
+    assert dump.decode_sums(GOOD_SUMS, first_pfn=Pfn(256), count=5, chunk=2) == SUMS
 
 
 @pytest.mark.parametrize(
@@ -110,12 +111,12 @@ def test_sums_come_in_order() -> None:
 )
 def test_sums_that_are_not_whole_are_refused(broken: list[str], what: str) -> None:
     with pytest.raises(DumpError, match=what):
-        dump.decode_sums(broken, first_pfn=256, count=5, chunk=2)
+        dump.decode_sums(broken, first_pfn=Pfn(256), count=5, chunk=2)
 
 
 def test_only_a_dump_with_all_the_runs_that_were_asked_for_may_end_early() -> None:
     short = [*GOOD[:3], f"end runs=2 crc={zlib.crc32(FREE * 3 + LIVE):#010x}"]
-    assert dump.decode(short, first_pfn=256, count=6, most_runs=2).n_slots == 4
+    assert dump.decode(short, first_pfn=Pfn(256), count=6, most_runs=2).n_slots == 4
     for most_runs in (None, 3):
         with pytest.raises(DumpError, match="slots: expected 6"):
-            dump.decode(short, first_pfn=256, count=6, most_runs=most_runs)
+            dump.decode(short, first_pfn=Pfn(256), count=6, most_runs=most_runs)

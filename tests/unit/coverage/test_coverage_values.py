@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.record import Record
+from frame_harness.base.units import Vaddr
 from frame_harness.coverage import lcov, words
 from frame_harness.coverage.lines import Coverage, LineState, Reached, SourceCoverage, percent
 from frame_harness.coverage.summary import summary
@@ -39,8 +40,8 @@ def reached(check: str, *lines: int, group: str = "") -> Reached:
 
 def of(*seen: Reached) -> SourceCoverage:
     """The coverage of a file of three functions, of which the last one is not in the kernel."""
-    rows = [CodeRow(16 * at, 16 * at + 16, (spot,)) for at, spot in enumerate((*CLAIM, *DROP))]
-    (source,) = summary(CodeLines(SPOTS, LineTable(tuple(rows), ((0, 96),))), seen).sources
+    rows = [CodeRow(Vaddr(16 * at), Vaddr(16 * at + 16), (spot,)) for at, spot in enumerate((*CLAIM, *DROP))]
+    (source,) = summary(CodeLines(SPOTS, LineTable(tuple(rows), ((Vaddr(0), Vaddr(96)),))), seen).sources
     return source
 
 

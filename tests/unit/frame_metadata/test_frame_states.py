@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Pfn, frames_from
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_states import (
     WORDS,
@@ -30,7 +31,7 @@ def state(**columns: list[int]) -> MemoryState:
     for name, values in columns.items():
         slots[name] = values
     heads = np.full((2, C.max_order + 1), C.link_none, dtype=np.uint64)
-    zone = Zone("normal", 0, len(slots), heads, 0, 0, 0, 0, 0, 0)
+    zone = Zone("normal", Pfn(0), Pfn(len(slots)), heads, 0, 0, 0, 0, 0, 0)
     return MemoryState(slots, (zone,), cached_frames([]), pfn_ranges([(0, len(slots))]), pfn_ranges([]))
 
 
@@ -155,7 +156,7 @@ def test_the_map_tells_apart_what_no_allocator_owns() -> None:
     memory = replace(
         state(flags=[0] * 6),
         off_limits=pfn_ranges([(0, 5)]),
-        map=tuple(MapRange(at, at + 1, kind) for at, kind in enumerate(kinds)),
+        map=tuple(MapRange(Pfn(at), Pfn(at + 1), kind) for at, kind in enumerate(kinds)),
     )
     assert states_of(memory) == [
         FrameState.ARRAY, FrameState.IMAGE, FrameState.BOOT, FrameState.RESERVED, FrameState.RESERVED,
@@ -200,7 +201,7 @@ def test_runs_say_the_same_as_the_frames() -> None:
     states = np.array([0, 0, 6, 6, 6, 0, 17], dtype=np.uint8)
     runs = runs_of(states)
     assert runs.expanded().tolist() == states.tolist()
-    assert [runs.at(pfn) for pfn in range(7)] == states.tolist()
+    assert [runs.at(pfn) for pfn in frames_from(Pfn(0), 7)] == states.tolist()
     assert runs.counts() == {0: 3, 6: 3, 17: 1}
     assert runs_of(states[:0]).expanded().tolist() == []
 

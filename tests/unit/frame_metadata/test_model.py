@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.memory_state import MemoryState, Migratetype, pfn_ranges
@@ -50,9 +51,9 @@ def model() -> Model:
     return booted_model(N_FRAMES, RAM, GIVEN, vtables=VTABLES)
 
 
-def paddr_of(outcome: ModelResult) -> int:
+def paddr_of(outcome: ModelResult) -> Paddr:
     assert isinstance(outcome, Done), outcome
-    return outcome.values["paddr"]
+    return Paddr(outcome.values["paddr"])
 
 
 def state_of(model: Model) -> MemoryState:
@@ -69,7 +70,7 @@ def test_boot_leaves_every_given_frame_free_in_the_largest_blocks(model: Model) 
     assert_healthy(model)
     assert sum(zone.free for zone in model.buddy.zones) == sum(map(len, GIVEN))
     assert model.buddy.listed()["dma", UNMOVABLE, 11] == [2048]
-    assert model.slot(0) == Slot()
+    assert model.slot(Paddr(0)) == Slot()
 
 
 def test_allocation_predicts_every_field(model: Model) -> None:
@@ -93,10 +94,10 @@ def test_allocation_predicts_every_field(model: Model) -> None:
 def test_builder_calls_decide_flags_and_zeroing(
     model: Model, calls: tuple[bool, ...], flags: int, zeroes: bool
 ) -> None:
-    model.fill_payload(1 << 12, 0xDE, N_FRAMES - 2)
+    model.fill_payload(Paddr(1 << 12), 0xDE, N_FRAMES - 2)
     paddr = paddr_of(model.alloc(AllocOptions(calls)))
     assert model.slot(paddr).flags == flags
-    assert model.payload[paddr >> 12] == (0 if zeroes else 0xDE)
+    assert model.payload[Pfn(paddr >> 12)] == (0 if zeroes else 0xDE)
 
 
 def test_custom_movable_flags_ask_for_movable_memory() -> None:
@@ -110,7 +111,7 @@ def test_first_allocation_fills_the_cache_with_a_batch(model: Model) -> None:
 
 
 def test_release_puts_a_frame_into_the_cache_of_its_own_migratetype(model: Model) -> None:
-    paddr = paddr_of(model.alloc(AllocOptions((USER_DATA,))))
+    paddr = Paddr(paddr_of(model.alloc(AllocOptions((USER_DATA,)))))
     model.release(paddr, 0)
     pfn = paddr >> 12
     assert model.buddy.cached_frames()[-1] == (pfn, (pfn >> 11) % 2, 0)
@@ -121,9 +122,9 @@ def test_release_puts_a_frame_into_the_cache_of_its_own_migratetype(model: Model
 
 def test_full_cache_flushes_its_oldest_batch(model: Model) -> None:
     for pfn in range(4096, 4096 + 65):
-        assert model.buddy_alloc(0, UNMOVABLE, chosen=pfn << 12) == Done({"paddr": pfn << 12})
+        assert model.buddy_alloc(0, UNMOVABLE, chosen=Paddr(pfn << 12)) == Done({"paddr": pfn << 12})
     for pfn in range(4096, 4096 + 65):
-        model.buddy_free(pfn << 12, 0)
+        model.buddy_free(Paddr(pfn << 12), 0)
     assert [pfn for pfn, *_ in model.buddy.cached_frames()] == list(range(4096 + 16, 4096 + 65))
     assert_healthy(model)
 
@@ -142,7 +143,7 @@ def test_exhaustion_and_refill_use_every_frame(model: Model) -> None:
     assert outcome == Done({"n": sum(map(len, GIVEN))})
     assert model.alloc() == Fail("OutOfMemory")
     assert_healthy(model)
-    model.release(4096 << 12, 0)
+    model.release(Paddr(4096 << 12), 0)
     assert paddr_of(model.alloc()) == 4096 << 12
 
 
@@ -174,20 +175,20 @@ def test_double_free_of_a_listed_block_is_found_at_once(model: Model) -> None:
 
 def test_poisoned_frame_that_is_released_is_quarantined_with_its_block(model: Model) -> None:
     paddr = paddr_of(model.buddy_alloc(2, UNMOVABLE))
-    model.mark_poisoned(paddr + 0x3000)
+    model.mark_poisoned(Paddr(paddr + 0x3000))
     model.release(paddr, 2)
     pfn = paddr >> 12
     assert model.buddy.quarantined == set(range(pfn, pfn + 4))
-    assert model.slot(paddr + 0x3000).guard == C.guard_poisoned
+    assert model.slot(Paddr(paddr + 0x3000)).guard == C.guard_poisoned
     assert model.slot(paddr).refcount == 0
-    assert not any(model.buddy.is_free(at) for at in range(pfn, pfn + 4))
+    assert not any(model.buddy.is_free(at) for at in frames_from(Pfn(pfn), 4))
     assert_healthy(model)
 
 
 def test_frame_poisoned_while_cached_is_never_handed_out(model: Model) -> None:
     first = paddr_of(model.alloc())
     poisoned = model.buddy.cached_frames()[-1][0]
-    model.mark_poisoned(poisoned << 12)
+    model.mark_poisoned(Paddr(poisoned << 12))
     assert_healthy(model)
     second = paddr_of(model.alloc())
     assert second not in (first, poisoned << 12)
@@ -201,12 +202,12 @@ def test_frame_poisoned_while_cached_is_never_handed_out(model: Model) -> None:
 def test_release_calls_hooks_in_address_order_then_the_buddy(model: Model) -> None:
     paddr = paddr_of(model.buddy_alloc(1, UNMOVABLE))
     model.set_vtable_bits(paddr, BOTH)
-    model.set_vtable_bits(paddr + 0x1000, UNMAP)
+    model.set_vtable_bits(Paddr(paddr + 0x1000), UNMAP)
     model.release(paddr, 1)
     assert model.hook_calls == [
         HookCall("on_last_ref", paddr),
         HookCall("on_unmap", paddr),
-        HookCall("on_unmap", paddr + 0x1000),
+        HookCall("on_unmap", Paddr(paddr + 0x1000)),
         HookCall("buddy", paddr),
     ]
 
@@ -227,16 +228,16 @@ def test_unknown_vtable_is_the_callers_mistake(model: Model) -> None:
 
 @pytest.mark.parametrize("count", [UNUSED, UNUSED - 1])
 def test_inc_ref_never_steps_onto_or_off_the_sentinel(model: Model, count: int) -> None:
-    model.set_refcount(4096, count)
-    assert model.inc_ref(4096) == Panic(PanicKind.REFERENCE)
-    assert model.slot(4096).refcount == count
+    model.set_refcount(Paddr(4096), count)
+    assert model.inc_ref(Paddr(4096)) == Panic(PanicKind.REFERENCE)
+    assert model.slot(Paddr(4096)).refcount == count
 
 
 @pytest.mark.parametrize("count", [UNUSED, 0])
 def test_dec_ref_never_steps_onto_or_off_the_sentinel(model: Model, count: int) -> None:
-    model.set_refcount(4096, count)
-    assert model.dec_ref(4096) == Panic(PanicKind.REFERENCE)
-    assert model.slot(4096).refcount == count
+    model.set_refcount(Paddr(4096), count)
+    assert model.dec_ref(Paddr(4096)) == Panic(PanicKind.REFERENCE)
+    assert model.slot(Paddr(4096)).refcount == count
 
 
 def test_dec_ref_returns_the_count_before(model: Model) -> None:
@@ -247,9 +248,9 @@ def test_dec_ref_returns_the_count_before(model: Model) -> None:
 
 
 def test_cas_stores_only_on_a_match(model: Model) -> None:
-    assert model.cas_refcount(4096, 5, 6) == Fail("Err", {"v": UNUSED})
-    assert model.cas_refcount(4096, UNUSED, 6) == Done({"v": UNUSED})
-    assert model.slot(4096).refcount == 6
+    assert model.cas_refcount(Paddr(4096), 5, 6) == Fail("Err", {"v": UNUSED})
+    assert model.cas_refcount(Paddr(4096), UNUSED, 6) == Done({"v": UNUSED})
+    assert model.slot(Paddr(4096)).refcount == 6
 
 
 def test_poison_and_guard_keep_each_others_bits(model: Model) -> None:
@@ -272,17 +273,17 @@ def test_generation_wraps(model: Model) -> None:
 
 
 def test_address_without_a_slot_panics(model: Model) -> None:
-    assert model.inc_ref(N_FRAMES << 12) == Panic(PanicKind.OUT_OF_BOUNDS)
+    assert model.inc_ref(Paddr(N_FRAMES << 12)) == Panic(PanicKind.OUT_OF_BOUNDS)
 
 
 def test_block_that_the_buddy_never_owned_is_refused(model: Model) -> None:
     for paddr, order in ((0, 0), (0x3000, 1), (5008 << 12, 3), (5003 << 12, 0)):
-        assert model.buddy_free(paddr, order) == Panic(PanicKind.NOT_A_BLOCK)
+        assert model.buddy_free(Paddr(paddr), order) == Panic(PanicKind.NOT_A_BLOCK)
 
 
 def test_torn_list_is_a_panic_before_anything_changes(model: Model) -> None:
     for listed in (2048, 6144, 8192):
-        model.set_flags(listed << 12, 0)
+        model.set_flags(Paddr(listed << 12), 0)
     before = dict(model.slots.written())
     assert model.buddy_alloc(11, UNMOVABLE) == Panic(PanicKind.CORRUPT_LIST)
     assert model.slots.written() == before
@@ -292,16 +293,16 @@ def test_torn_list_is_a_panic_before_anything_changes(model: Model) -> None:
 
 
 def test_chosen_frame_is_followed_where_it_is_legal(model: Model) -> None:
-    assert model.alloc(chosen=4999 << 12) == Done({"paddr": 4999 << 12})
-    assert model.slots[4999].refcount == 1
+    assert model.alloc(chosen=Paddr(4999 << 12)) == Done({"paddr": 4999 << 12})
+    assert model.slots[Pfn(4999)].refcount == 1
     assert_healthy(model)
 
 
 def test_chosen_block_splits_the_block_that_it_lies_in(model: Model) -> None:
-    chosen = (2048 + 24) << 12
+    chosen = Paddr((2048 + 24) << 12)
     assert model.buddy_alloc(3, UNMOVABLE, chosen=chosen) == Done({"paddr": chosen})
-    assert model.slots[2048].order == 4
-    assert model.slots[2048 + 16].order == 3
+    assert model.slots[Pfn(2048)].order == 4
+    assert model.slots[Pfn(2048 + 16)].order == 3
     assert_healthy(model)
 
 
@@ -314,7 +315,7 @@ def test_chosen_block_splits_the_block_that_it_lies_in(model: Model) -> None:
         (N_FRAMES << 12, "no block"),
     ],
 )
-def test_chosen_frame_outside_the_buddys_memory_is_illegal(model: Model, paddr: int, reason: str) -> None:
+def test_chosen_frame_outside_the_buddys_memory_is_illegal(model: Model, paddr: Paddr, reason: str) -> None:
     outcome = model.alloc(chosen=paddr)
     assert isinstance(outcome, Illegal)
     assert reason in outcome.reason
@@ -323,7 +324,7 @@ def test_chosen_frame_outside_the_buddys_memory_is_illegal(model: Model, paddr: 
 
 def test_chosen_frame_that_is_held_or_poisoned_is_illegal(model: Model) -> None:
     held = paddr_of(model.alloc())
-    poisoned = model.buddy.cached_frames()[0][0] << 12
+    poisoned = Paddr(model.buddy.cached_frames()[0][0] << 12)
     model.mark_poisoned(poisoned)
     for paddr in (held, poisoned):
         assert isinstance(model.alloc(chosen=paddr), Illegal)
@@ -334,12 +335,12 @@ def test_chosen_frame_that_is_held_or_poisoned_is_illegal(model: Model) -> None:
 
 def test_frame_offered_twice_is_refused_by_the_claim(model: Model) -> None:
     paddr = paddr_of(model.alloc())
-    model.buddy.faults.next_pfn = paddr >> 12
+    model.buddy.faults.next_pfn = paddr_to_pfn(paddr)
     assert model.alloc() == Panic(PanicKind.CLAIM)
 
 
 def test_offered_frame_inside_a_block_leaves_the_rest_listed(model: Model) -> None:
-    model.buddy.faults.next_pfn = 4099
+    model.buddy.faults.next_pfn = Pfn(4099)
     assert paddr_of(model.alloc()) == 4099 << 12
     assert_healthy(model)
 
@@ -364,14 +365,14 @@ def test_free_without_a_stamp_leaves_the_count(model: Model) -> None:
 def test_memory_map_gives_the_buddy_whole_frames_of_ram() -> None:
     ram, given = frames_of_map(
         [
-            (0x0, 0x1000, "boot"),
-            (0x1000, 0x9FC00, "ram"),
-            (0x9FC00, 0xA0000, "reserved"),
-            (0x100000, 0x180800, "kernel"),
-            (0x180800, 0x200000, "ram"),
-            (0x200000, 0x300000, "ram"),
-            (0x300000, 0x300800, "ram"),
-            (0x400000, 0x400000, "ram"),
+            (Paddr(0x0), Paddr(0x1000), "boot"),
+            (Paddr(0x1000), Paddr(0x9FC00), "ram"),
+            (Paddr(0x9FC00), Paddr(0xA0000), "reserved"),
+            (Paddr(0x100000), Paddr(0x180800), "kernel"),
+            (Paddr(0x180800), Paddr(0x200000), "ram"),
+            (Paddr(0x200000), Paddr(0x300000), "ram"),
+            (Paddr(0x300000), Paddr(0x300800), "ram"),
+            (Paddr(0x400000), Paddr(0x400000), "ram"),
         ]
     )
     assert ram == [range(0xA0), range(0x100, 0x301)]
@@ -403,7 +404,7 @@ def test_copied_model_is_independent(model: Model) -> None:
 
 def test_comparison_names_the_field_that_is_not_as_predicted(model: Model) -> None:
     table = ExpectedTable(model, SLOT)
-    model.alloc(chosen=100 << 12)
+    model.alloc(chosen=Paddr(100 << 12))
     table.follow()
     guest = table.slots.copy()
     assert not table.compare(guest)
@@ -443,8 +444,8 @@ def test_all_frames_at_once_are_the_same_as_one_after_the_other(
         model.release(paddr, order)
     model.alloc(options)
     for pfns in list(model.buddy.listed().values())[:poisoned]:
-        model.mark_poisoned((pfns[0] + 1) << 12)
-    model.set_generation(model.buddy.cached_frames()[0][0] << 12, 2**32 - 1)
+        model.mark_poisoned(pfn_to_paddr(Pfn(pfns[0] + 1)))
+    model.set_generation(Paddr(model.buddy.cached_frames()[0][0] << 12), 2**32 - 1)
     ours, theirs = model.copied(), model.copied()
     assert model.buddy.free_frames(orderly=orderly) is not None
     assert ours.alloc_all(options, orderly=orderly) == one_by_one(theirs, options)
@@ -456,27 +457,27 @@ def test_all_frames_at_once_are_the_same_as_one_after_the_other(
     assert ours.buddy.zones == [replace(zone, slots=ours.slots) for zone in theirs.buddy.zones]
     # And the lists work as before.
     for twin in (ours, theirs):
-        twin.release(0x5000, 0)
+        twin.release(Paddr(0x5000), 0)
     assert ours.alloc(options) == theirs.alloc(options) == Done({"paddr": 0x5000})
 
 
-def spoil_link(model: Model, listed: int, _cached: int) -> None:
+def spoil_link(model: Model, listed: Paddr, _cached: Paddr) -> None:
     model.set_next(listed, 0x7000)
 
 
-def spoil_count(model: Model, listed: int, _cached: int) -> None:
+def spoil_count(model: Model, listed: Paddr, _cached: Paddr) -> None:
     model.set_refcount(listed, 1)
 
 
-def spoil_order_of_cached(model: Model, _listed: int, cached: int) -> None:
+def spoil_order_of_cached(model: Model, _listed: Paddr, cached: Paddr) -> None:
     model.set_order(cached, 3)
 
 
-def arm_a_fault(model: Model, _listed: int, _cached: int) -> None:
+def arm_a_fault(model: Model, _listed: Paddr, _cached: Paddr) -> None:
     model.buddy.faults.refusals = 1
 
 
-def say_free_of_one_that_is_held(model: Model, listed: int, _cached: int) -> None:
+def say_free_of_one_that_is_held(model: Model, listed: Paddr, _cached: Paddr) -> None:
     held = paddr_of(model.buddy_alloc(0, UNMOVABLE))
     model.set_flags(held, C.flag_free)
 

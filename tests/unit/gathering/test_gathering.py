@@ -14,6 +14,7 @@ import pytest
 from frame_harness.archive import writing
 from frame_harness.archive.folder import Archive, FailureFolder
 from frame_harness.archive.records import BootOptions, Header
+from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.gathering import gatherer
@@ -222,7 +223,7 @@ def test_frames_are_those_of_the_finding_then_the_latest() -> None:
         Sent("slot.get_next 0x7000", "ok v=0xffff000000003000", 0, 0),
         Sent("alloc new", "ok paddr=0x6000 x0x8000", 0, 0),
     ]
-    assert frames_concerned(0x2345, sent, 100).tolist() == [2, 6, 7, 5]
+    assert frames_concerned(Paddr(0x2345), sent, 100).tolist() == [2, 6, 7, 5]
     assert frames_concerned(None, sent, 6).tolist() == [5]
     assert frames_concerned(None, [], 6).dtype == np.int64
 

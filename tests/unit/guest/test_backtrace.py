@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from frame_harness.base.units import KERNEL_VMA
+from frame_harness.base.units import KERNEL_VMA, Vaddr
 from frame_harness.guest.backtrace import DEEPEST, path_in_module, return_addresses
 
-STACK, TEXT = KERNEL_VMA + 0x10_0000, KERNEL_VMA + 0x1000
+STACK, TEXT = Vaddr(KERNEL_VMA + 0x10_0000), Vaddr(KERNEL_VMA + 0x1000)
 
 
 def stack(*frames: tuple[int, int]) -> dict[int, int]:
@@ -24,8 +24,8 @@ def test_a_chain_is_followed_to_its_end() -> None:
 
 
 def test_a_chain_stops_at_what_is_no_frame() -> None:
-    assert return_addresses(STACK + 4, stack((STACK + 16, TEXT)).get) == []
-    assert return_addresses(0, stack().get) == []
+    assert return_addresses(Vaddr(STACK + 4), stack((STACK + 16, TEXT)).get) == []
+    assert return_addresses(Vaddr(0), stack().get) == []
     assert return_addresses(STACK, stack((STACK + 16, 0x1000), (0, TEXT)).get) == []
     assert return_addresses(STACK, stack((STACK + 4096, TEXT)).get) == [TEXT]
 
@@ -42,7 +42,7 @@ def test_a_chain_has_an_end_in_any_memory() -> None:
     words = random.Random(1)
     for _ in range(200):
         garbage = {STACK + 8 * i: KERNEL_VMA + words.randrange(0x20_0000) & ~7 for i in range(64)}
-        assert len(return_addresses(STACK + 8 * words.randrange(64), garbage.get)) <= DEEPEST
+        assert len(return_addresses(Vaddr(STACK + 8 * words.randrange(64)), garbage.get)) <= DEEPEST
 
 
 FRAME = "kernel_shim::memory::frame"

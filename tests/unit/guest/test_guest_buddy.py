@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import SubjectPanic
@@ -60,7 +61,7 @@ def test_single_frame_that_is_freed_twice_into_a_full_cache_is_noticed(kernel: K
 def test_block_that_cannot_be_merged_leaves_every_list_as_it_was(kernel: Kernel) -> None:
     block = kernel.buddy_alloc(1, "unmovable")
     far_buddy = kernel.slot(
-        block ^ 0x4000
+        Paddr(block ^ 0x4000)
     )  # behind the buddy of the block's own order, which is free as well
     before, link = kernel.free_blocks(), far_buddy.call("next")["v"]
     far_buddy.call("set_next", 0x1000)
@@ -79,7 +80,7 @@ def test_frames_that_were_fetched_before_a_panic_wait_in_the_cache(kernel: Kerne
         kernel.release(paddr)
     kernel.call("buddy.drain")
     on_list = [frames[0]]
-    while (following := kernel.slot(on_list[-1]).call("next")["v"]) != LINK_NONE:
+    while (following := Paddr(kernel.slot(on_list[-1]).call("next")["v"])) != LINK_NONE:
         on_list.append(following)
     broken = on_list[-1]
     flags = kernel.slot(broken).get_flags()

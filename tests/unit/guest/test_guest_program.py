@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.errors import ProtocolError, UsageError
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import PAGE_SHIFT, Pfn
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
 from frame_harness.guest.kernel import Kernel
@@ -88,10 +88,10 @@ def test_a_panic_at_the_console_is_reported_behind_a_program(kernel: Kernel) -> 
 
 def test_each_look_shows_what_is_there_behind_its_command(kernel: Kernel) -> None:
     paddr = kernel.alloc(zeroed=False)
-    pfn, slot = paddr >> PAGE_SHIFT, kernel.slots().itemsize
+    pfn, slot = Pfn(paddr >> PAGE_SHIFT), kernel.slots().itemsize
     asks = [
         Ask(f"payload.fill {paddr:#x} 0x5a", [pfn], [pfn]),
-        Ask(f"slot.inc_ref {paddr:#x}", [pfn, pfn + 1]),
+        Ask(f"slot.inc_ref {paddr:#x}", [pfn, Pfn(pfn + 1)]),
         Ask(f"payload.poke {paddr + 4092:#x} 11", [], [pfn]),
     ]
     seen = kernel.program.run(asks).seen
@@ -106,7 +106,7 @@ def test_each_look_shows_what_is_there_behind_its_command(kernel: Kernel) -> Non
 def test_a_program_of_any_length_is_carried_out_once(kernel: Kernel) -> None:
     """It takes several turns, since neither its commands nor its looks fit into their rooms."""
     paddr = kernel.alloc()
-    pfn, n_commands = paddr >> PAGE_SHIFT, 3000
+    pfn, n_commands = Pfn(paddr >> PAGE_SHIFT), 3000
     ran = kernel.program.run([Ask(f"slot.inc_ref {paddr:#x}", [pfn] * 4)] * n_commands)
     assert [reply.status for reply in ran.replies] == ["ok"] * n_commands
     assert kernel.slots()[pfn]["refcount"] == 1 + n_commands
@@ -116,7 +116,7 @@ def test_a_program_of_any_length_is_carried_out_once(kernel: Kernel) -> None:
 
 def test_a_command_whose_looks_have_no_room_is_refused(kernel: Kernel) -> None:
     with pytest.raises(UsageError, match="looks that there is room for"):
-        kernel.program.run([Ask("stats"), Ask("stats", [1] * 5000)])
+        kernel.program.run([Ask("stats"), Ask("stats", [Pfn(1)] * 5000)])
     assert not kernel.commands, "nothing was run"
 
 
@@ -145,7 +145,7 @@ def test_a_guest_that_dies_shows_the_command_that_it_died_of(kernel: Kernel) -> 
 def test_a_command_is_counted_from_the_first_one_of_its_program(kernel: Kernel) -> None:
     """Also where what came before took a turn of its own."""
     with pytest.raises(GuestCrashed):
-        kernel.program.run([Ask("stats", [1] * 500)] * 20 + [Ask("crash pf")])
+        kernel.program.run([Ask("stats", [Pfn(1)] * 500)] * 20 + [Ask("crash pf")])
     assert kernel.program.begun == 21
     assert list(kernel.commands)[-1] == "crash pf"
 

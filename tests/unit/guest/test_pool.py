@@ -12,6 +12,7 @@ import pytest
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.units import Vaddr
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest import pool as pool_module
 from frame_harness.guest.errors import GuestCrashed, SubjectPanic
@@ -205,7 +206,7 @@ def test_a_guest_that_handles_an_interrupt_where_it_stands_is_kept_once_it_came_
 
     def away(guest: Guest) -> Sequence[VcpuState]:
         states = vcpus(guest)
-        return [replace(one, rip=0) for one in states] if next(elsewhere, None) is not None else states
+        return [replace(one, rip=Vaddr(0)) for one in states] if next(elsewhere, None) is not None else states
 
     monkeypatch.setattr(Guest, "vcpus", away)
     ended(kernel)

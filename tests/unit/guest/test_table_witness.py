@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.table_witness import CHUNK_SLOTS, RUNS_IN_ALL, Contradiction, contradiction, parts_of
@@ -57,7 +58,7 @@ def half_garbage(n_slots: int, seed: int = 1) -> NDArray[Any]:
 
 @pytest.mark.parametrize("pfn", [0, 1, 700, 4999, 5000, 6143, 7000, 8191, 12_345, 14_999])
 @pytest.mark.parametrize("field", ["word", "other"])
-def test_one_slot_that_is_read_otherwise_is_found_wherever_it_lies(pfn: int, field: str) -> None:
+def test_one_slot_that_is_read_otherwise_is_found_wherever_it_lies(pfn: Pfn, field: str) -> None:
     in_ram = half_garbage(15_000)
     read = in_ram.copy()
     read[field][pfn] ^= 1

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.functions import FUNCTIONS
@@ -59,7 +60,7 @@ def follow(interpreter: Interpreter, *lines: str) -> object:
 
 def live(generator: Generator, model: Model, steps: int) -> list[object]:
     """Play a history on the model alone; returns the outcomes."""
-    interpreter, results, outcomes = Interpreter(model), dict[int, tuple[int, ...]](), list[object]()
+    interpreter, results, outcomes = Interpreter(model), dict[int, tuple[Paddr, ...]](), list[object]()
     for _ in range(steps):
         step = generator.next(model)
         command = step.command(results, model)
@@ -67,7 +68,7 @@ def live(generator: Generator, model: Model, steps: int) -> list[object]:
             continue
         outcome = interpreter.follow(command.on(VTABLES)).outcome
         values = getattr(outcome, "values", {})
-        results[step.number] = (values["paddr"],) if "paddr" in values else ()
+        results[step.number] = (Paddr(values["paddr"]),) if "paddr" in values else ()
         generator.note(step, results[step.number])
         outcomes.append(outcome)
     return outcomes
@@ -209,8 +210,8 @@ def test_what_is_known_is_not_provoked_again(model: Model, seed: int) -> None:
 
 def test_operands_find_frames_by_their_place(model: Model) -> None:
     Interpreter(model).follow(decode("alloc"))
-    assert Got(3, shift=2).resolve({3: (0x5000,)}, model) == 0x7000
-    assert Got(4).resolve({3: (0x5000,)}, model) is None
+    assert Got(3, shift=2).resolve({3: (Paddr(0x5000),)}, model) == 0x7000
+    assert Got(4).resolve({3: (Paddr(0x5000),)}, model) is None
     assert Cached(0).resolve({}, model) == model.buddy.cached_frames()[-1][0] << 12
     listed = Listed(0, 1).resolve({}, model)
     assert listed is not None
@@ -224,18 +225,18 @@ def test_step_without_its_frame_means_nothing(model: Model) -> None:
 # ---- attribution ------------------------------------------------------------------------------------------
 
 
-def slot_difference(field: str, pfn: int = 5) -> Difference:
+def slot_difference(field: str, pfn: Pfn = Pfn(5)) -> Difference:
     return Difference("slot", "slot", "1", "2", pfn=pfn, field=field)
 
 
 @pytest.mark.parametrize(
     ("lines", "difference", "clause"),
     [
-        (["alloc"], slot_difference("flags", -1), "ALLOC-02"),
-        (["alloc"], slot_difference("generation", -1), "GEN-01"),
-        (["alloc"], slot_difference("meta_aux", -1), "ALLOC-09"),
-        (["alloc"], slot_difference("flags", 77), "ALLOC-14"),
-        (["alloc"], Difference("payload", "", "", "", pfn=-1, zeroed=True), "ALLOC-04"),
+        (["alloc"], slot_difference("flags", Pfn(-1)), "ALLOC-02"),
+        (["alloc"], slot_difference("generation", Pfn(-1)), "GEN-01"),
+        (["alloc"], slot_difference("meta_aux", Pfn(-1)), "ALLOC-09"),
+        (["alloc"], slot_difference("flags", Pfn(77)), "ALLOC-14"),
+        (["alloc"], Difference("payload", "", "", "", pfn=Pfn(-1), zeroed=True), "ALLOC-04"),
         (
             ["alloc new purpose=pagetable zeroed=0"],
             Difference("payload", "", "", "", zeroed=True),
@@ -246,26 +247,26 @@ def slot_difference(field: str, pfn: int = 5) -> Difference:
             Difference("payload", "", "", "", zeroed=True),
             "ALLOC-06",
         ),
-        (["alloc new zeroed=0"], Difference("payload", "", "", "", pfn=-1), "ALLOC-05"),
+        (["alloc new zeroed=0"], Difference("payload", "", "", "", pfn=Pfn(-1)), "ALLOC-05"),
         (["alloc"], Difference("status", "", "", "", got_status="fail"), "ALLOC-11"),
         (["alloc"], Difference("value", "", "", "", field="paddr"), "ALLOC-08"),
         (["slot.inc_ref {c}"], Difference("status", "", "", "", got_status="ok"), "REF-07"),
-        (["release {a} 0"], slot_difference("guard", -1), "GUARD-04"),
-        (["release {a} 0"], slot_difference("refcount", -1), "FREE-02"),
-        (["slot.set_guard {a} 1"], slot_difference("guard", -1), "GUARD-01"),
-        (["slot.set_guard {a} 1"], slot_difference("flags", -1), "CONST-05"),
-        (["slot.set_guard {a} 1"], slot_difference("order", -1), "LAYOUT-07"),
-        (["slot.set_guard {a} 1"], slot_difference("guard", 2), "LAYOUT-07"),
+        (["release {a} 0"], slot_difference("guard", Pfn(-1)), "GUARD-04"),
+        (["release {a} 0"], slot_difference("refcount", Pfn(-1)), "FREE-02"),
+        (["slot.set_guard {a} 1"], slot_difference("guard", Pfn(-1)), "GUARD-01"),
+        (["slot.set_guard {a} 1"], slot_difference("flags", Pfn(-1)), "CONST-05"),
+        (["slot.set_guard {a} 1"], slot_difference("order", Pfn(-1)), "LAYOUT-07"),
+        (["slot.set_guard {a} 1"], slot_difference("guard", Pfn(2)), "LAYOUT-07"),
         (
             ["slot.set_vtable_bits {a} 1", "release {a} 0"],
             Difference("status", "", "", "", got_status="panic"),
             "VT-03",
         ),
         (["slot.mark_poisoned {c}", "alloc"], Difference("value", "", "", "", field="paddr"), "GUARD-08"),
-        (["slot.mark_poisoned {a}", "release {a} 0"], slot_difference("flags", -1), "GUARD-07"),
-        (["slot.mark_poisoned {a}", "release {a} 0"], slot_difference("vtable", -1), "GUARD-07"),
+        (["slot.mark_poisoned {a}", "release {a} 0"], slot_difference("flags", Pfn(-1)), "GUARD-07"),
+        (["slot.mark_poisoned {a}", "release {a} 0"], slot_difference("vtable", Pfn(-1)), "GUARD-07"),
         (["slot.mark_poisoned {a}", "release {a} 0"], Difference("counter", "", "", ""), "GUARD-07"),
-        (["slot.mark_poisoned {a}", "release {a} 0"], slot_difference("guard", -1), "GUARD-04"),
+        (["slot.mark_poisoned {a}", "release {a} 0"], slot_difference("guard", Pfn(-1)), "GUARD-04"),
         (["inject buddy.next {a}", "alloc"], slot_difference("flags"), "ALLOC-15"),
         (["inject buddy.next {a}", "alloc"], slot_difference("refcount"), "ALLOC-10"),
     ],
@@ -294,7 +295,7 @@ def test_what_an_invariant_finds_is_the_clause_that_it_serves() -> None:
 
 KINDS = ("status", "value", "slot", "payload", "counter", "list", "cache", "hooks", "crash")
 FIELDS = ("", "next", "vtable", "flags", "order", "refcount", "generation", "guard", "meta_aux", "payload")
-FRAME = 0x106_0000
+FRAME = Paddr(0x106_0000)
 OPERANDS: dict[Kind, Operand] = {
     **dict.fromkeys(Kind, 1),
     Kind.FRAME: FRAME,
@@ -309,14 +310,16 @@ def test_no_history_names_a_clause_whose_functions_it_did_not_call(op: Op) -> No
     command = Command(op, tuple(OPERANDS[kind] for kind in op.kinds))
     outcomes: tuple[ModelResult, ...] = (Done(), Fail("OutOfMemory"), *(Panic(kind) for kind in PanicKind))
     predictions = [
-        Prediction(outcome, frames=frozenset({FRAME >> 12}), wrapped=wrapped, poison_met=met)
+        Prediction(outcome, frames=frozenset({paddr_to_pfn(FRAME)}), wrapped=wrapped, poison_met=met)
         for outcome in outcomes
-        for wrapped in (frozenset(), frozenset({FRAME >> 12}))
-        for met in (frozenset(), frozenset({FRAME >> 12}))
+        for wrapped in (frozenset[Pfn](), frozenset({paddr_to_pfn(FRAME)}))
+        for met in (frozenset[Pfn](), frozenset({paddr_to_pfn(FRAME)}))
     ]
     calls = FUNCTIONS.of_lines([op.words]) or CALLED_AT_BOOT
     for prediction, kind, field in itertools.product(predictions, KINDS, FIELDS):
-        difference = Difference(kind, "", "", "overflow", pfn=FRAME >> 12, field=field, got_status="panic")
+        difference = Difference(
+            kind, "", "", "overflow", pfn=Pfn(FRAME >> 12), field=field, got_status="panic"
+        )
         blamed = blame([command], command, prediction, difference)
         assert FUNCTIONS.of_clause[blamed.clause] & calls, (command, prediction, difference)
         assert blamed.clause in CLAUSES
@@ -365,7 +368,7 @@ def test_every_clause_that_a_history_can_find_has_functions_that_break_it() -> N
 def test_difference_names_the_function_that_wrote_it(
     line: str, difference: Difference, blamed: tuple[str, str]
 ) -> None:
-    prediction = Prediction(Done(), frames=frozenset({5}))
+    prediction = Prediction(Done(), frames=frozenset({Pfn(5)}))
     command = decode(line)
     found = blame([command], command, prediction, difference)
     assert found.clause == blamed[0]
@@ -386,9 +389,9 @@ def test_difference_names_the_function_that_wrote_it(
     ],
 )
 def test_a_wrapped_generation_is_blamed_for_generations_alone(
-    wrapped: set[int], difference: Difference, clause: str
+    wrapped: set[Pfn], difference: Difference, clause: str
 ) -> None:
-    prediction = Prediction(Done(), frames=frozenset({5}), wrapped=frozenset(wrapped))
+    prediction = Prediction(Done(), frames=frozenset({Pfn(5)}), wrapped=frozenset(wrapped))
     command = decode("alloc")
     assert blame([command], command, prediction, difference).clause == clause
 

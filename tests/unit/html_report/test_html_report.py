@@ -18,6 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Paddr, Pfn
 from frame_harness.cli.html_page import save_page
 from frame_harness.cli.reporting import Examined
 from frame_harness.frame_metadata.clauses import CLAUSES
@@ -358,7 +359,7 @@ def test_a_map_that_is_too_large_gets_coarser_cells(monkeypatch: pytest.MonkeyPa
 def test_where_no_room_is_left_nothing_is_added() -> None:
     packed = Packed(left=10)
     assert packed.add_map(runs_of(np.zeros(100, dtype=np.uint8))) is None
-    assert packed.add_windows([SlotWindow(0, healthy_state(SMALL).slots[:64])]) == []
+    assert packed.add_windows([SlotWindow(Pfn(0), healthy_state(SMALL).slots[:64])]) == []
 
 
 def test_many_findings_stay_below_three_megabytes() -> None:
@@ -368,14 +369,16 @@ def test_many_findings_stay_below_three_megabytes() -> None:
     names = [f"test_x.py::test_{at}" for at in range(len(CLAUSES))]
     checks = tuple(
         CheckResult(
-            check=name, clauses=(id_,), run=RELEASE, outcome=Outcome.VIOLATED, duration_s=0, frame=at << 12,
-            field="order", values=FieldValues(expected={"order": 0}, got={"order": 1}),
+            check=name, clauses=(id_,), run=RELEASE, outcome=Outcome.VIOLATED, duration_s=0,
+            frame=Paddr(at << 12), field="order", values=FieldValues(expected={"order": 0}, got={"order": 1}),
         )
         for at, (name, id_) in enumerate(zip(names, CLAUSES, strict=True))
     )  # fmt: skip
     evidence = replace(base, checks=checks)
     memories = {
-        report_scene.key_of(name): with_fields(report_scene.memory(state, 4200 + at), payload={}, life=None)
+        report_scene.key_of(name): with_fields(
+            report_scene.memory(state, Pfn(4200 + at)), payload={}, life=None
+        )
         for at, name in enumerate(names[:24])
     }
     assert len(written(evidence, memories=memories)) < 3_000_000

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.memory_state import pfn_ranges
 from frame_harness.html_report.memory import Memory
@@ -231,7 +232,7 @@ def test_sixty_four_gib_are_a_page_of_less_than_ten_megabytes(tab: Browser, tmp_
     ram = pfn_ranges([(0, small.n_frames), (n_frames - 4096, n_frames)])
     state = replace(small, slots=slots, ram=ram)
     evidence = report_scene.broken()
-    memories = {report_scene.key_of(TABLE): Memory(after=state, frames=(PFN,))}
+    memories = {report_scene.key_of(TABLE): Memory(after=state, frames=(Pfn(PFN),))}
     text = dumps(evidence, judge(evidence, FRAME_METADATA), EMPTY, FRAME_METADATA, memories, sources=SOURCES)
     assert len(text) < 10_000_000
     path = tmp_path / "large.html"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.units import Vaddr
 from frame_harness.debugging.stops import stops_at, stops_of
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import build
@@ -31,7 +32,9 @@ def test_each_start_of_a_function_is_its_code_by_the_line_tables_too(image: Imag
         name = path.rpartition("::")[2]
         for vaddr in found:
             # Code without a line counts to the code before it there, so a few bytes more are looked at.
-            near = [place.function for at in range(vaddr, vaddr + 16) for place in image.places(at)]
+            near = [
+                place.function for at in map(Vaddr, range(vaddr, vaddr + 16)) for place in image.places(at)
+            ]
             assert any(function.endswith(f"::{name}") for function in near), (path, vaddr)
 
 

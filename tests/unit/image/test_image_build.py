@@ -16,6 +16,7 @@ import pytest
 
 from frame_harness.base import resources
 from frame_harness.base.commands import TOLD, tell_through
+from frame_harness.base.units import Vaddr
 from frame_harness.frame_metadata.layouts import LAYOUTS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.backtrace import path_in_module
@@ -64,7 +65,7 @@ def test_built_in_subject_becomes_an_image_that_explains_itself(profile: str) ->
     ours = [
         (at, size) for at, size, name in image._elf.functions if name.startswith("kernel_shim::") and size
     ]
-    shown = [str(image.symbolize(at + size - 1)) for at, size in ours]
+    shown = [str(image.symbolize(Vaddr(at + size - 1))) for at, size in ours]
     # kernel_shim::console::dispatch::run+0x1b (/…/kernel_shim/src/console/dispatch.rs:41)
     pattern = r"kernel_shim::.*\+0x[0-9a-f]+ \(/.+\.rs:[1-9][0-9]*\)"
     whole = [line for line in shown if re.fullmatch(pattern, line)]
@@ -78,11 +79,11 @@ def test_inlined_code_of_a_library_is_shown_as_the_line_that_uses_it(profile: st
     [(at, size)] = [
         (at, size) for at, size, name in image._elf.functions if name.endswith("FrameAllocOptions::allocate")
     ]
-    places = [image._dwarf.places_of(vaddr) for vaddr in range(at, at + size)]
+    places = [image._dwarf.places_of(vaddr) for vaddr in map(Vaddr, range(at, at + size))]
     atomics = [found for found in places if found[0][0].endswith("sync/atomic.rs")]
     assert atomics
     assert all(found[-1][0] == str(image.subject.path) for found in places)
-    shown = [image.symbolize(vaddr) for vaddr in range(at, at + size)]
+    shown = [image.symbolize(Vaddr(vaddr)) for vaddr in range(at, at + size)]
     assert {code.file for code in shown} == {str(image.subject.path)}
     assert all(f"({image.subject.path}:" in str(code) for code in shown)
 
@@ -90,7 +91,7 @@ def test_inlined_code_of_a_library_is_shown_as_the_line_that_uses_it(profile: st
 def test_line_of_an_inlined_function_is_shown_with_its_name() -> None:
     image = build(frame_module(), "release")
     codes = [image.symbolize(at) for at, size, _ in image._elf.functions if size]
-    codes += [image.symbolize(at + size // 2) for at, size, _ in image._elf.functions if size]
+    codes += [image.symbolize(Vaddr(at + size // 2)) for at, size, _ in image._elf.functions if size]
     inlined = [code for code in codes if code.function != code.symbol]
     assert len(inlined) > 10
     for code in inlined:
@@ -103,8 +104,8 @@ def test_line_of_an_inlined_function_is_shown_with_its_name() -> None:
 
 def test_address_that_is_no_code_is_shown_as_it_is() -> None:
     image = build(frame_module(), "dev")
-    assert image.symbolize(0x1234) == CodeAt(0x1234)
-    assert str(CodeAt(0x1234)) == CodeAt(0x1234).place == "0x0000000000001234"
+    assert image.symbolize(Vaddr(0x1234)) == CodeAt(Vaddr(0x1234))
+    assert str(CodeAt(Vaddr(0x1234))) == CodeAt(Vaddr(0x1234)).place == "0x0000000000001234"
 
 
 def test_file_under_any_path_is_compiled_in_place(subject_file: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Vaddr
 from frame_harness.frame_metadata.layouts import LAYOUTS
 from frame_harness.image.dwarf import Dwarf
 from frame_harness.image.elf import Elf
@@ -139,7 +140,11 @@ def test_address_of_code_has_its_source_line(tiny: Path) -> None:
 
 def test_address_outside_of_the_kernel_has_no_line(tiny: Path) -> None:
     dwarf = Dwarf.of(tiny)
-    assert [dwarf.places_of(vaddr) for vaddr in (0, 1 << 40, (1 << 64) - 1)] == [[], [], []]
+    assert [dwarf.places_of(vaddr) for vaddr in (Vaddr(0), Vaddr(1 << 40), Vaddr((1 << 64) - 1))] == [
+        [],
+        [],
+        [],
+    ]
 
 
 def test_what_was_read_once_is_kept_on_disk(tmp_path: Path) -> None:
@@ -158,7 +163,7 @@ def test_damaged_copy_on_disk_is_read_again(tmp_path: Path) -> None:
     assert Dwarf.of(path).layout("MetaSlot") == before
 
 
-def bytes_at(path: Path, vaddr: int, size: int) -> bytes:
+def bytes_at(path: Path, vaddr: Vaddr, size: int) -> bytes:
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415  another reader than the one under test
 
     with path.open("rb") as file:

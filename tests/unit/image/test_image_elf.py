@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frame_harness.base.units import Vaddr
 from frame_harness.image.demangle import demangle
 from frame_harness.image.dwarf import Dwarf
 from frame_harness.image.elf import Elf
@@ -21,7 +22,7 @@ def test_symbol_has_address_with_size() -> None:
     assert vaddr > 0
     assert size > 0
     assert elf.function_at(vaddr) == ("_start", 0)
-    assert elf.function_at(vaddr + size - 1) == ("_start", size - 1)
+    assert elf.function_at(Vaddr(vaddr + size - 1)) == ("_start", size - 1)
 
 
 def test_what_was_kept_of_a_file_is_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +53,7 @@ def test_build_id_differs_when_the_code_does() -> None:
 
 def test_address_outside_of_every_function_has_no_name() -> None:
     elf = Elf.read(image_samples.compiled("-g"))
-    assert [elf.function_at(vaddr) for vaddr in (0, 1 << 40, (1 << 64) - 1)] == [None] * 3
+    assert [elf.function_at(Vaddr(vaddr)) for vaddr in (0, 1 << 40, (1 << 64) - 1)] == [None] * 3
 
 
 def test_unknown_symbol_is_one_line() -> None:
@@ -103,10 +104,10 @@ def test_damaged_file_never_raises_anything_but_image_error(data: st.DataObject)
     path = image_samples.folder() / "damaged"
     path.write_bytes(whole[: data.draw(st.integers(5, len(whole)))])
     try:
-        Elf.read(path).function_at(0)
+        Elf.read(path).function_at(Vaddr(0))
         dwarf = Dwarf.of(path)
         dwarf.layout("MetaSlot")
-        dwarf.places_of(0)
+        dwarf.places_of(Vaddr(0))
     except ImageError as error:
         assert "\n" not in error.summary
 

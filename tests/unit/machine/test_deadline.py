@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.base.units import Vaddr
 from frame_harness.machine import Deadline, Guest, LimitKind, LimitReached, load_machine
 from frame_harness.machine.debugger import Debugger
 from tests.support import tiny_guest as tiny
@@ -125,7 +126,7 @@ def test_guest_that_a_debugger_holds_reaches_no_limit_then_goes_on(where: str, k
     elf = kernel(tiny.say(READY), tiny.ECHO)
     with debugged(elf, stall_wall_s=0.3, asleep_wall_s=0.1) as (guest, debugger):
         if where == "breakpoint":
-            debugger.breakpoint(tiny.BASE + len(tiny.say(READY)) + tiny.ECHO_POLLS)
+            debugger.breakpoint(Vaddr(tiny.BASE + len(tiny.say(READY)) + tiny.ECHO_POLLS))
             debugger.run_all()
         deadline = guest.deadline("an echo", cpu_s=0.3)
         until = time.monotonic() + 1.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.base.errors import MachineError
+from frame_harness.base.units import Paddr
 from frame_harness.machine.flatview import RamRange, parse_flat_view
 
 # QEMU 7.2, -machine microvm -m 5G, shortened
@@ -29,9 +30,9 @@ FlatView #1\r
 
 def test_ram_behind_the_hole_has_its_offset_from_qemu() -> None:
     assert parse_flat_view(MICROVM) == (
-        RamRange(0, 0xF0000, 0),
-        RamRange(0x100000, 0xC0000000, 0x100000),
-        RamRange(0x1_0000_0000, 0x1_8000_0000, 0xC0000000),
+        RamRange(Paddr(0), Paddr(0xF0000), 0),
+        RamRange(Paddr(0x100000), Paddr(0xC0000000), 0x100000),
+        RamRange(Paddr(0x1_0000_0000), Paddr(0x1_8000_0000), 0xC0000000),
     )
 
 
@@ -42,7 +43,7 @@ def test_name_of_the_accelerator_behind_a_range_does_not_disturb() -> None:
 
 def test_read_only_memory_is_not_ram() -> None:
     text = MICROVM.replace("(prio 0, ram): ram\r", "(prio 0, rom): ram\r")
-    assert parse_flat_view(text)[0] == RamRange(0x100000, 0xC0000000, 0x100000)
+    assert parse_flat_view(text)[0] == RamRange(Paddr(0x100000), Paddr(0xC0000000), 0x100000)
 
 
 @pytest.mark.parametrize("text", ["", "FlatView #0\n", MICROVM.replace(": ram", ": mem")])

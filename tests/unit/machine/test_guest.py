@@ -15,7 +15,7 @@ import pytest
 
 from frame_harness.base.errors import MachineError, MissingToolError, RamError, UsageError
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.base.units import GIB, MIB
+from frame_harness.base.units import GIB, MIB, Paddr
 from frame_harness.machine import Guest, MonitorGone, known_machines, live_guests, load_machine
 from frame_harness.machine.process import PARENT_CHECK
 from tests.support import tiny_guest as tiny
@@ -89,7 +89,7 @@ def test_guest_answers_over_the_console(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("name", known_machines())
 def test_host_sees_what_the_guest_writes_at_once(name: str, kernel: Kernel) -> None:
-    paddr = 20 * MIB  # above what the kernel and the firmware use, inside the smallest machine
+    paddr = Paddr(20 * MIB)  # above what the kernel and the firmware use, inside the smallest machine
     code = (tiny.write_byte(paddr, 0x5A), tiny.say(READY), tiny.HALT)
     with Guest.start(load_machine(name), kernel(*code), ram_fill=7, resume=False) as guest:
         before = guest.ram.garbage(paddr, 4096)
@@ -104,10 +104,10 @@ def test_host_sees_what_the_guest_writes_at_once(name: str, kernel: Kernel) -> N
 
 def test_memory_behind_the_hole_is_where_qemu_put_it(kernel: Kernel) -> None:
     with Guest.start(load_machine("q35-5g"), kernel(tiny.HALT), resume=False) as guest:
-        assert guest.ram.end_paddr > 5 * GIB and guest.ram.offset_of(4 * GIB) < 4 * GIB
+        assert guest.ram.end_paddr > 5 * GIB and guest.ram.offset_of(Paddr(4 * GIB)) < 4 * GIB
         with pytest.raises(RamError):
-            guest.ram.view(4 * GIB - 4096, 4096)
-        guest.ram.view(5 * GIB, 4)[:] = list(b"WORD")
+            guest.ram.view(Paddr(4 * GIB - 4096), 4096)
+        guest.ram.view(Paddr(5 * GIB), 4)[:] = list(b"WORD")
         assert b"0x57 0x4f 0x52 0x44" in guest.hmp(f"xp /4xb {5 * GIB:#x}").encode()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.errors import RamError, UsageError
-from frame_harness.base.units import GIB, MIB
+from frame_harness.base.units import GIB, MIB, Paddr
 from frame_harness.machine import ram as ram_module
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import (
@@ -24,12 +24,12 @@ from frame_harness.machine.ram import (
     garbage_block,
 )
 
-SIZE = 8 * MIB
+SIZE = Paddr(8 * MIB)
 
 
 def flat(size: int, seed: int | None = 1) -> GuestRam:
     ram = GuestRam(size, seed)
-    ram.ranges = (RamRange(0, size, 0),)
+    ram.ranges = (RamRange(Paddr(0), Paddr(size), 0),)
     return ram
 
 
@@ -39,12 +39,12 @@ def ram() -> Iterator[GuestRam]:
 
 
 def test_all_of_small_ram_is_garbage(ram: GuestRam) -> None:
-    assert ram.view(0, SIZE).tobytes() == garbage_at(1, 0, SIZE)
+    assert ram.view(Paddr(0), SIZE).tobytes() == garbage_at(1, 0, SIZE)
 
 
 def test_garbage_depends_on_the_seed_alone() -> None:
     assert garbage_block(1) == garbage_block(1) != garbage_block(2)
-    assert flat(SIZE, 2).view(0, 64).tobytes() == garbage_at(2, 0, 64)
+    assert flat(SIZE, 2).view(Paddr(0), 64).tobytes() == garbage_at(2, 0, 64)
 
 
 def test_garbage_never_repeats_at_a_distance_that_an_alignment_has() -> None:
@@ -53,16 +53,17 @@ def test_garbage_never_repeats_at_a_distance_that_an_alignment_has() -> None:
 
 
 def test_garbage_is_neither_zero_nor_constant_in_any_frame(ram: GuestRam) -> None:
-    frames = ram.view(0, SIZE).reshape(-1, 4096)
+    frames = ram.view(Paddr(0), SIZE).reshape(-1, 4096)
     assert (frames.max(axis=1) > frames.min(axis=1)).all()
 
 
 def test_original_garbage_can_be_told_after_the_guest_changed_it(ram: GuestRam) -> None:
-    before = ram.view(4096, 4096).copy()
-    ram.view(4096, 4096)[:] = 0
-    assert (ram.garbage(4096, 4096) == before).all()
+    before = ram.view(Paddr(4096), 4096).copy()
+    ram.view(Paddr(4096), 4096)[:] = 0
+    assert (ram.garbage(Paddr(4096), 4096) == before).all()
     assert (
-        ram.garbage(GARBAGE_PERIOD - 3, 10) == np.frombuffer(garbage_at(1, GARBAGE_PERIOD - 3, 10), "u1")
+        ram.garbage(Paddr(GARBAGE_PERIOD - 3), 10)
+        == np.frombuffer(garbage_at(1, GARBAGE_PERIOD - 3, 10), "u1")
     ).all()
 
 
@@ -70,7 +71,7 @@ def test_without_a_seed_ram_is_zero_even_when_the_file_was_used_before() -> None
     del_me = flat(SIZE)
     del del_me
     ram = flat(SIZE, None)
-    assert not ram.view(0, SIZE).any() and not ram.garbage(0, 100).any()
+    assert not ram.view(Paddr(0), SIZE).any() and not ram.garbage(Paddr(0), 100).any()
 
 
 @pytest.mark.parametrize("size", [FILL_ALL_LIMIT + MIB, GIB + MIB, 5 * GIB, 64 * GIB + 4096])
@@ -86,45 +87,45 @@ def test_of_large_ram_the_documented_parts_are_filled(size: int) -> None:
 def test_large_ram_is_sparse_with_garbage_on_both_sides_of_the_hole() -> None:
     size = 3 * GIB
     ram = GuestRam(size, 1)
-    ram.ranges = (RamRange(0, 2 * GIB, 0), RamRange(4 * GIB, 5 * GIB, 2 * GIB))
-    for paddr in (2 * GIB - 4096, 4 * GIB, 5 * GIB - 4096):
+    ram.ranges = (RamRange(Paddr(0), Paddr(2 * GIB), 0), RamRange(Paddr(4 * GIB), Paddr(5 * GIB), 2 * GIB))
+    for paddr in (Paddr(2 * GIB - 4096), Paddr(4 * GIB), Paddr(5 * GIB - 4096)):
         assert (ram.view(paddr, 4096) == ram.garbage(paddr, 4096)).all()
         assert ram.garbage(paddr, 4096).any()
-    assert not ram.view(100 * MIB, 4096).any() and not ram.garbage(100 * MIB, 4096).any()
+    assert not ram.view(Paddr(100 * MIB), 4096).any() and not ram.garbage(Paddr(100 * MIB), 4096).any()
 
 
 @pytest.mark.parametrize(
     ("paddr", "length"), [(SIZE, 1), (SIZE - 1, 2), (-1, 1), (1 << 40, 4096), (0, SIZE + 1), (SIZE, 0)]
 )
-def test_what_is_not_ram_cannot_be_viewed(ram: GuestRam, paddr: int, length: int) -> None:
+def test_what_is_not_ram_cannot_be_viewed(ram: GuestRam, paddr: Paddr, length: int) -> None:
     with pytest.raises(RamError, match="got outside"):
         ram.view(paddr, length)
 
 
 def test_view_over_the_hole_is_refused() -> None:
     ram = GuestRam(SIZE, 1)
-    ram.ranges = (RamRange(0, 2 * MIB, 0), RamRange(4 * MIB, 10 * MIB, 2 * MIB))
+    ram.ranges = (RamRange(Paddr(0), Paddr(2 * MIB), 0), RamRange(Paddr(4 * MIB), Paddr(10 * MIB), 2 * MIB))
     with pytest.raises(RamError):
-        ram.view(2 * MIB - 1, 2)
-    assert ram.offset_of(4 * MIB) == 2 * MIB and ram.end_paddr == 10 * MIB
+        ram.view(Paddr(2 * MIB - 1), 2)
+    assert ram.offset_of(Paddr(4 * MIB)) == 2 * MIB and ram.end_paddr == 10 * MIB
 
 
 def test_negative_length_is_refused(ram: GuestRam) -> None:
     with pytest.raises(UsageError):
-        ram.view(0, -1)
+        ram.view(Paddr(0), -1)
 
 
 def test_array_shares_the_bytes_whatever_its_alignment(ram: GuestRam) -> None:
     dtype = np.dtype([("a", "<u4"), ("b", "<u8")])
-    array = ram.array(3, dtype, 2)
+    array = ram.array(Paddr(3), dtype, 2)
     array["b"][1] = 0x1122334455667788
-    assert ram.view(3 + 12 + 4, 8).tobytes() == (0x1122334455667788).to_bytes(8, "little")
-    assert np.shares_memory(array, ram.view(0, SIZE))
+    assert ram.view(Paddr(3 + 12 + 4), 8).tobytes() == (0x1122334455667788).to_bytes(8, "little")
+    assert np.shares_memory(array, ram.view(Paddr(0), SIZE))
 
 
 def test_view_outlives_the_guests_memory_object(ram: GuestRam) -> None:
     other = flat(SIZE, 3)
-    view = other.view(4096, 4096)
+    view = other.view(Paddr(4096), 4096)
     del other
     assert view.tobytes() == garbage_at(3, 4096, 4096)
 
@@ -134,13 +135,13 @@ def test_file_is_used_again_only_after_the_last_view_is_gone() -> None:
     size = FILL_ALL_LIMIT  # the largest that is kept: no other file can serve instead
     first = flat(size, 4)
     inode = _inode(first)
-    view = first.view(0, 4096)
+    view = first.view(Paddr(0), 4096)
     del first
     second = flat(size, 5)
     assert _inode(second) != inode and view.tobytes() == garbage_at(4, 0, 4096)
     del view
     third = flat(size, 6)
-    assert _inode(third) == inode and third.view(0, size).tobytes() == garbage_at(6, 0, size)
+    assert _inode(third) == inode and third.view(Paddr(0), size).tobytes() == garbage_at(6, 0, size)
 
 
 def test_large_file_that_is_used_again_shows_nothing_of_its_last_guest() -> None:
@@ -148,12 +149,20 @@ def test_large_file_that_is_used_again_shows_nothing_of_its_last_guest() -> None
     size = 3 * GIB
     first = flat(size)
     inode = _inode(first)
-    first.view(700 * MIB, 4096)[:] = 0xEE
-    first.view(GIB, 4096)[:] = 0xEE
+    first.view(Paddr(700 * MIB), 4096)[:] = 0xEE
+    first.view(Paddr(GIB), 4096)[:] = 0xEE
     del first
     second = flat(size)
     assert _inode(second) == inode
-    for paddr in (0, 64 * MIB - 4096, 64 * MIB, 700 * MIB, GIB - MIB - 4096, GIB, size - 4096):
+    for paddr in (
+        Paddr(0),
+        Paddr(64 * MIB - 4096),
+        Paddr(64 * MIB),
+        Paddr(700 * MIB),
+        Paddr(GIB - MIB - 4096),
+        Paddr(GIB),
+        Paddr(size - 4096),
+    ):
         assert (second.view(paddr, 4096) == second.garbage(paddr, 4096)).all(), hex(paddr)
 
 
@@ -192,8 +201,8 @@ def _inode(ram: GuestRam) -> int:
 
 def test_a_copy_of_ram_gives_back_every_byte() -> None:
     ram = flat(SIZE)
-    ram.view(5000, 3)[:] = 7
-    ram.view(SIZE - 1, 1)[:] ^= 1
+    ram.view(Paddr(5000), 3)[:] = 7
+    ram.view(Paddr(SIZE - 1), 1)[:] ^= 1
     before, kept = ram.whole.copy(), RamCopy(ram)
     ram.whole[:] ^= 0xA5
     kept.write_back(ram)
@@ -208,11 +217,11 @@ def test_of_ram_that_was_not_all_garbage_there_is_no_copy(size: int, seed: int |
 
 def test_ram_that_is_used_again_knows_who_still_looks_at_it() -> None:
     first = flat(SIZE)
-    looked_at, view = first.watch(), first.view(4096, 8)
+    looked_at, view = first.watch(), first.view(Paddr(4096), 8)
     second = first.again()
     del first
     assert looked_at() is not None and second.ranges and second.seed == 1
-    assert np.shares_memory(view, second.view(4096, 8))
+    assert np.shares_memory(view, second.view(Paddr(4096), 8))
     del view
     assert looked_at() is None
 

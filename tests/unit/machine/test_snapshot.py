@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.units import Paddr
 from frame_harness.console.stream import LineStream
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.guest import Guest
 from frame_harness.machine.snapshot import Snapshot
 from tests.support.tiny_guest import HALT, say, write_byte, write_kernel
 
-OUTSIDE = 0x300000  # code of the guest that is no part of its file: nothing but the guest ever writes there
+OUTSIDE = Paddr(
+    0x300000
+)  # code of the guest that is no part of its file: nothing but the guest ever writes there
 AP_PAGE = 0x8000
 AP_FLAG = 0x500
 WORD = struct.Struct("<I")
@@ -40,12 +43,12 @@ def out32(port: int, value: int) -> bytes:
     return b"\x66\xba" + struct.pack("<H", port) + mov_eax(value) + b"\xef"
 
 
-def store(paddr: int, value: int) -> bytes:
+def store(paddr: Paddr, value: int) -> bytes:
     """Store four bytes in memory or in a register that lies there."""
     return b"\xc7\x05" + WORD.pack(paddr) + WORD.pack(value)
 
 
-def call(paddr: int) -> bytes:
+def call(paddr: Paddr) -> bytes:
     return mov_eax(paddr) + b"\xff\xd0"
 
 
@@ -76,7 +79,7 @@ CPU_STATE = b"".join(
         mov_eax(0x620) + bytes.fromhex("0f22e0"),  # CR4: PAE, OSFXSR, OSXMMEXCPT
         bytes.fromhex("d9e8"),  # fld1
         mov_eax(0x77777777) + bytes.fromhex("660f6ec0"),  # XMM0
-        store(OUTSIDE + 0x800, 0x0000_0333) + store(OUTSIDE + 0x804, 0x0010),
+        store(Paddr(OUTSIDE + 0x800), 0x0000_0333) + store(Paddr(OUTSIDE + 0x804), 0x0010),
         bytes.fromhex("0f011d") + WORD.pack(OUTSIDE + 0x800),  # IDTR
         bytes.fromhex("0f0115") + WORD.pack(OUTSIDE + 0x800),  # GDTR
         bytes.fromhex("31c08ee00f00d0"),  # FS and LDTR: null
@@ -90,10 +93,13 @@ DEVICES = b"".join(
         *(out8(port, value) for port, value in ((0x43, 0x34), (0x40, 0x34), (0x40, 0x12))),  # 8254
         *(out8(0x70, 0x50), out8(0x71, 0xA5)),  # a byte of CMOS
         *(
-            store(0xFEE00000 + at, value)
+            store(Paddr(0xFEE00000 + at), value)
             for at, value in ((0x80, 0x20), (0x320, 0x100FE), (0x380, 0x1000000))
         ),
-        *(store(0xFEC00000, 0x12), store(0xFEC00010, 0x10055)),  # the first entry of the I/O APIC
+        *(
+            store(Paddr(0xFEC00000), 0x12),
+            store(Paddr(0xFEC00010), 0x10055),
+        ),  # the first entry of the I/O APIC
     )
 )
 PCI = (
@@ -103,15 +109,17 @@ PCI = (
 AP_CODE = bytes.fromhex("b83412bb7856c606000577faf4ebfd")
 OTHER_CPU = b"".join(
     (
-        *(write_byte(AP_PAGE + at, value) for at, value in enumerate(AP_CODE)),
-        store(0xFEE00310, 0x01000000) + store(0xFEE00300, 0x4500) + store(0xFEE00300, 0x4600 | AP_PAGE >> 12),
+        *(write_byte(Paddr(AP_PAGE + at), value) for at, value in enumerate(AP_CODE)),
+        store(Paddr(0xFEE00310), 0x01000000)
+        + store(Paddr(0xFEE00300), 0x4500)
+        + store(Paddr(0xFEE00300), 0x4600 | AP_PAGE >> 12),
         b"\x80\x3d" + WORD.pack(AP_FLAG) + b"\x77\x75\xf7",  # cmpb; jne to it
     )
 )
 SPEAK = say(b"A\n") + RETURN
 """Lies at OUTSIDE. The guest calls it, turns its A into a B, calls it again."""
 LETTER = SPEAK.index(b"A")
-CHANGED_CODE = call(OUTSIDE) + write_byte(OUTSIDE + LETTER, ord("B")) + call(OUTSIDE)
+CHANGED_CODE = call(OUTSIDE) + write_byte(Paddr(OUTSIDE + LETTER), ord("B")) + call(OUTSIDE)
 REGISTERS = b"".join(bytes([0xB8 + at]) + WORD.pack(0x11111111 * (at + 1)) for at in range(8))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from frame_harness.base.units import Paddr, Pfn
 from frame_harness.memory_core.judging import (
     Owned,
     accepted,
@@ -24,12 +25,17 @@ PAGE, MIB = 0x1000, 1 << 20
 MAP = MemoryMap("", (Region(0x10000, 0x20000),))
 # Frames 16 to 47 are usable; the core's own are 16 and 17.
 STATE = CoreState(
-    segments=(Segment(0, 18, 48),),
-    blocks=(FreeBlock(18, 1, 0, 0), FreeBlock(20, 2, 0, 0), FreeBlock(24, 3, 0, 0), FreeBlock(32, 4, 0, 0)),
+    segments=(Segment(0, Pfn(18), Pfn(48)),),
+    blocks=(
+        FreeBlock(Pfn(18), 1, 0, 0),
+        FreeBlock(Pfn(20), 2, 0, 0),
+        FreeBlock(Pfn(24), 3, 0, 0),
+        FreeBlock(Pfn(32), 4, 0, 0),
+    ),
     faults=(),
     cached=(),
     zones=(ZoneCounters(managed=30, allocated=0, cached=0),),
-    structures=(Structure("slot table", (0x10000, 0x12000)),),
+    structures=(Structure("slot table", (Paddr(0x10000), Paddr(0x12000))),),
     max_order=11,
     quarantined=0,
 )
@@ -54,33 +60,46 @@ def test_sound_state_with_blocks_in_each_place_breaks_nothing() -> None:
     state = replace(
         STATE,
         blocks=STATE.blocks[3:],
-        cached=((18, 0, 0), (19, 0, 3)),
+        cached=((Pfn(18), 0, 0), (Pfn(19), 0, 3)),
         zones=(ZoneCounters(managed=30, allocated=10, cached=2),),
         quarantined=4,
     )
-    assert broken(state, Owned(24, 3, "movable"), quarantine=(Owned(20, 2, "unmovable"),)) == set()
+    assert broken(state, Owned(Pfn(24), 3, "movable"), quarantine=(Owned(Pfn(20), 2, "unmovable"),)) == set()
 
 
 @pytest.mark.parametrize(
     ("clause", "state"),
     [
-        ("CORE-02", replace(STATE, structures=(Structure("slot table", (0x8000, 0x12000)),))),
-        ("CORE-02", replace(STATE, structures=(*STATE.structures, Structure("bits", (0x11000, 0x11800))))),
+        ("CORE-02", replace(STATE, structures=(Structure("slot table", (Paddr(0x8000), Paddr(0x12000))),))),
         (
             "CORE-02",
-            replace(STATE, structures=(*STATE.structures, Structure("b", (0x11000, 0x11800), (0, 1)))),
+            replace(
+                STATE, structures=(*STATE.structures, Structure("bits", (Paddr(0x11000), Paddr(0x11800))))
+            ),
         ),
-        ("CORE-03", replace(STATE, blocks=(*STATE.blocks, FreeBlock(48, 0, 0, 0)))),
-        ("CORE-03", replace(STATE, cached=((48, 0, 0),))),
-        ("CORE-04", replace(STATE, blocks=(*STATE.blocks, FreeBlock(17, 0, 0, 0)))),
+        (
+            "CORE-02",
+            replace(
+                STATE,
+                structures=(
+                    *STATE.structures,
+                    Structure("b", (Paddr(0x11000), Paddr(0x11800)), (Paddr(0), Paddr(1))),
+                ),
+            ),
+        ),
+        ("CORE-03", replace(STATE, blocks=(*STATE.blocks, FreeBlock(Pfn(48), 0, 0, 0)))),
+        ("CORE-03", replace(STATE, cached=((Pfn(48), 0, 0),))),
+        ("CORE-04", replace(STATE, blocks=(*STATE.blocks, FreeBlock(Pfn(17), 0, 0, 0)))),
         ("CORE-05", replace(STATE, blocks=STATE.blocks[1:])),
-        ("CORE-06", replace(STATE, blocks=(FreeBlock(18, 2, 0, 0), *STATE.blocks[2:]))),
-        ("CORE-07", replace(STATE, blocks=(*STATE.blocks, FreeBlock(19, 0, 0, 0)))),
-        ("CORE-07", replace(STATE, cached=((40, 0, 0),))),
-        ("CORE-07", replace(STATE, faults=(ListFault("a list leads nowhere", "a frame", "0x1", 0),))),
+        ("CORE-06", replace(STATE, blocks=(FreeBlock(Pfn(18), 2, 0, 0), *STATE.blocks[2:]))),
+        ("CORE-07", replace(STATE, blocks=(*STATE.blocks, FreeBlock(Pfn(19), 0, 0, 0)))),
+        ("CORE-07", replace(STATE, cached=((Pfn(40), 0, 0),))),
+        ("CORE-07", replace(STATE, faults=(ListFault("a list leads nowhere", "a frame", "0x1", Pfn(0)),))),
         (
             "CORE-08",
-            replace(STATE, blocks=(*STATE.blocks[:3], FreeBlock(32, 3, 0, 0), FreeBlock(40, 3, 0, 0))),
+            replace(
+                STATE, blocks=(*STATE.blocks[:3], FreeBlock(Pfn(32), 3, 0, 0), FreeBlock(Pfn(40), 3, 0, 0))
+            ),
         ),
         ("CORE-18", replace(STATE, zones=(ZoneCounters(30, 1, 0),))),
         ("CORE-18", replace(STATE, zones=(ZoneCounters(30, 0, 1),))),
@@ -93,19 +112,19 @@ def test_each_rule_rejects_a_state_that_breaks_it(clause: str, state: CoreState)
 
 
 def test_a_block_in_two_hands_is_told_by_who_has_it() -> None:
-    assert "CORE-14" in broken(STATE, Owned(20, 0, "unmovable"))
-    assert "CORE-14" in broken(STATE, Owned(48, 0, "unmovable"), Owned(48, 0, "unmovable"))
-    assert "CORE-19" in broken(STATE, quarantine=(Owned(20, 2, "unmovable"),))
+    assert "CORE-14" in broken(STATE, Owned(Pfn(20), 0, "unmovable"))
+    assert "CORE-14" in broken(STATE, Owned(Pfn(48), 0, "unmovable"), Owned(Pfn(48), 0, "unmovable"))
+    assert "CORE-19" in broken(STATE, quarantine=(Owned(Pfn(20), 2, "unmovable"),))
 
 
 def test_zone_that_covers_holes_counts_what_it_has() -> None:
-    spread = replace(STATE, segments=(Segment(0, 18, 100, holes=True),))
+    spread = replace(STATE, segments=(Segment(0, Pfn(18), Pfn(100), holes=True),))
     assert broken(spread) == set()
     assert broken(replace(spread, zones=(ZoneCounters(82, 0, 0),))) == {"CORE-18"}
 
 
 def test_block_of_the_other_kind_is_no_buddy() -> None:
-    halves = (FreeBlock(32, 3, 0, 0), FreeBlock(40, 3, 1, 0))
+    halves = (FreeBlock(Pfn(32), 3, 0, 0), FreeBlock(Pfn(40), 3, 1, 0))
     assert broken(replace(STATE, blocks=(*STATE.blocks[:3], *halves))) == set()
 
 
@@ -116,7 +135,7 @@ def test_protected_memory_is_named_as_the_place_of_a_stray_block() -> None:
 
 
 def test_what_was_wrong_at_the_start_is_not_told_again() -> None:
-    state = replace(STATE, blocks=(*STATE.blocks, FreeBlock(17, 0, 0, 0), FreeBlock(50, 0, 0, 0)))
+    state = replace(STATE, blocks=(*STATE.blocks, FreeBlock(Pfn(17), 0, 0, 0), FreeBlock(Pfn(50), 0, 0, 0)))
     assert not [
         one.clause
         for one in judge_state(state, MAP, (), (), accepted(state, MAP))
@@ -133,17 +152,19 @@ def test_free_frames_serve_what_fits_into_them(order: int, zone: str, first: int
 
 def test_frames_in_caches_and_small_blocks_serve_together() -> None:
     state = replace(
-        STATE, blocks=(FreeBlock(18, 1, 0, 0), FreeBlock(21, 0, 0, 0)), cached=((20, 0, 0), (23, 1, 0))
+        STATE,
+        blocks=(FreeBlock(Pfn(18), 1, 0, 0), FreeBlock(Pfn(21), 0, 0, 0)),
+        cached=((Pfn(20), 0, 0), (Pfn(23), 1, 0)),
     )
     assert can_serve(state, 1, "any") == 18
     assert can_serve(state, 2, "any") is None
-    assert can_serve(replace(state, cached=(*state.cached, (22, 0, 5))), 2, "any") == 20
+    assert can_serve(replace(state, cached=(*state.cached, (Pfn(22), 0, 5))), 2, "any") == 20
 
 
 def test_why_an_allocation_finds_nothing_is_told_by_where_frames_are() -> None:
     assert why_not(STATE, 0, "movable", "any") == "a block on a free list"
     empty = replace(STATE, blocks=())
-    cached = replace(empty, cached=((20, 1, 0),))
+    cached = replace(empty, cached=((Pfn(20), 1, 0),))
     assert why_not(cached, 0, "unmovable", "any") == "movable frames in caches, asked for unmovable memory"
     assert why_not(cached, 0, "unmovable", "dma") == "movable frames in caches, asked of one zone alone"
     assert (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from frame_harness.base.errors import RamError
+from frame_harness.base.units import Paddr
 from frame_harness.judge.evidence import Outcome, RunKey
 from frame_harness.memory_core import machines
 from frame_harness.memory_core.checks import left_out
@@ -16,7 +17,12 @@ from frame_harness.memory_core.maps import MAX_REGIONS, Kind, MemoryMap, Region,
 from frame_harness.memory_core.steps import parsed, require_sense, steps_of, written
 
 GIB, MIB = 1 << 30, 1 << 20
-RAM: list[Span] = [(0, 0x1000), (0x2000, 0x9F000), (0x264000, 3 * GIB), (4 * GIB, 65 * GIB)]
+RAM: list[Span] = [
+    (Paddr(0), Paddr(0x1000)),
+    (Paddr(0x2000), Paddr(0x9F000)),
+    (Paddr(0x264000), Paddr(3 * GIB)),
+    (Paddr(4 * GIB), Paddr(65 * GIB)),
+]
 MAPS = list(machines.machines(4 * MIB, RAM[-1][1]))
 
 

@@ -11,6 +11,7 @@ from frame_harness.memory_core.maps import (
     MemoryMap,
     Protected,
     Region,
+    Span,
     common,
     length,
     merged,
@@ -20,7 +21,7 @@ from frame_harness.memory_core.maps import (
 PAGE = 0x1000
 
 
-def usable(*regions: Region, protected: tuple[Protected, ...] = ()) -> list[tuple[int, int]]:
+def usable(*regions: Region, protected: tuple[Protected, ...] = ()) -> list[Span]:
     return MemoryMap("", regions, protected).usable
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base.errors import UsageError
+from frame_harness.base.units import Pfn, frames_from
 from frame_harness.memory_core.ownership import (
     ALL,
     PARTS,
@@ -28,7 +29,7 @@ from frame_harness.memory_core.tree import FEATURE, NEEDED, described, memory_co
 from frame_harness.memory_core.worker import require_owners
 from tests.support.core_mutants import TREE
 
-BLOCK: Handle = (16, 2)
+BLOCK: Handle = (Pfn(16), 2)
 ONE, TWO = Entry(frozenset([1])), Entry(frozenset([1, 2]), pins=1)
 
 
@@ -87,13 +88,13 @@ def test_the_last_reference_leaves_nothing_whatever_it_is() -> None:
 
 
 def test_a_block_is_around_each_of_its_frames_and_no_other() -> None:
-    assert [pfn for pfn in range(10, 30) if around({BLOCK: ONE}, pfn) == BLOCK] == [16, 17, 18, 19]
+    assert [pfn for pfn in frames_from(Pfn(10), 20) if around({BLOCK: ONE}, pfn) == BLOCK] == [16, 17, 18, 19]
 
 
 def test_parts_of_a_block_share_frames_with_it() -> None:
     parts = {part: part_of(BLOCK, part, 11) for part in PARTS}
     assert parts == {ALL: BLOCK, "head": (16, 1), "tail": (18, 1), "page": (19, 0), "around": (16, 3)}
-    assert [part for part in PARTS if part_of((16, 0), part, 0) is None] == list(PARTS[1:])
+    assert [part for part in PARTS if part_of((Pfn(16), 0), part, 0) is None] == list(PARTS[1:])
 
 
 def test_a_history_of_owners_frees_what_it_took_most_of_the_time() -> None:

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 
+from frame_harness.base.units import Paddr
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.page_tables import neighbors, page_at, pages, walk
@@ -28,15 +29,15 @@ def test_neighbors_differ_in_one_entry_of_one_table() -> None:
 
 def ram_with(entries: dict[int, int]) -> GuestRam:
     ram = GuestRam(1 << 20, None)
-    ram.ranges = (RamRange(0, 1 << 20, 0),)
+    ram.ranges = (RamRange(Paddr(0), Paddr(1 << 20), 0),)
     for paddr, entry in entries.items():
-        ram.array(paddr, np.uint64, 1)[0] = entry
+        ram.array(Paddr(paddr), np.uint64, 1)[0] = entry
     return ram
 
 
 def test_walk_follows_present_entries_to_the_page() -> None:
     ram = ram_with({0x1000 + 8: 0x2003, 0x2000 + 16: 0x3003, 0x3000 + 24: 0x4003, 0x4000 + 32: 0x5003})
-    assert walk(ram, 0x1000, page_at((1, 2, 3, 4))) == [
+    assert walk(ram, Paddr(0x1000), page_at((1, 2, 3, 4))) == [
         ("PML4", 0x1008, 0x2003),
         ("PDPT", 0x2010, 0x3003),
         ("PD", 0x3018, 0x4003),
@@ -46,6 +47,6 @@ def test_walk_follows_present_entries_to_the_page() -> None:
 
 def test_walk_ends_where_nothing_is_present_at_a_large_page_and_out_of_ram() -> None:
     ram = ram_with({0x1008: 0x2003, 0x2010: 0x3083, 0x1010: 0xFFFF_F003})
-    assert [level for level, _, _ in walk(ram, 0x1000, page_at((1, 2, 3, 4)))] == ["PML4", "PDPT"]
-    assert [level for level, _, _ in walk(ram, 0x1000, page_at((2, 0, 0, 0)))] == ["PML4"]
-    assert [entry for _, _, entry in walk(ram, 0x1000, page_at((9, 0, 0, 0)))] == [0]
+    assert [level for level, _, _ in walk(ram, Paddr(0x1000), page_at((1, 2, 3, 4)))] == ["PML4", "PDPT"]
+    assert [level for level, _, _ in walk(ram, Paddr(0x1000), page_at((2, 0, 0, 0)))] == ["PML4"]
+    assert [entry for _, _, entry in walk(ram, Paddr(0x1000), page_at((9, 0, 0, 0)))] == [0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from frame_harness.base.units import PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.judge.evidence import CheckResult, Commit, Origin, OriginKind, Outcome, RunKey, Unjudged
 from frame_harness.judge.findings import Finding
 from frame_harness.memory_core.follow import wanted_of
@@ -63,18 +63,18 @@ def test_maps_near_by_have_other_ends_and_stay_in_memory_that_is_there() -> None
         "0x400000..0x410000 free; 0x800000..0x810000 free; 0x811000..0x820000 reserved; "
         "b1 = alloc 0 unmovable any"
     )
-    ram = [(0x200000, 0x4000000)]
+    ram = [(Paddr(0x200000), Paddr(0x4000000))]
     maps = [map_of(one).regions for one in near(case, ram)]
     assert all(one[2] == Region(0x811000, 0xF000, map_of(case).regions[2].kind) for one in maps)
     assert {one[0].end for one in maps} > {0x411000, 0x412000, 0x510000}
     assert {one[0].base for one in maps} == {0x400000, 0x401000}
     assert max(one[1].end for one in maps) == 0x811000, "it would reach into the next region"
-    assert list(near(parsed("0x0..0x1000 free"), [(0, PAGE_SIZE)])) == []
+    assert list(near(parsed("0x0..0x1000 free"), [(Paddr(0), Paddr(PAGE_SIZE))])) == []
 
 
 def test_cases_that_take_long_are_not_varied() -> None:
     for operation in ("storm of 3 for 300 seed 1", "page tables late seed 2"):
-        assert list(near(parsed(f"0x400000..0x410000 free; {operation}"), [(0, 1 << 30)])) == []
+        assert list(near(parsed(f"0x400000..0x410000 free; {operation}"), [(Paddr(0), Paddr(1 << 30))])) == []
 
 
 def result(profile: str, case: str) -> CheckResult:

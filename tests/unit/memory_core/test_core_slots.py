@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Paddr, Pfn
 from frame_harness.machine.flatview import RamRange
 from frame_harness.machine.ram import GuestRam
 from frame_harness.memory_core.judging import Owned
@@ -27,14 +28,14 @@ FRAMES = 64
 # Frames 16 to 31 are one free block, 32 and 33 are in a cache, a caller holds 40 to 43, the core frame 8.
 STATE = CoreState(
     segments=(),
-    blocks=(FreeBlock(16, 4, 0, 0),),
+    blocks=(FreeBlock(Pfn(16), 4, 0, 0),),
     faults=(),
-    cached=((32, 0, 0), (33, 1, 0)),
+    cached=((Pfn(32), 0, 0), (Pfn(33), 1, 0)),
     zones=(ZoneCounters(managed=22, allocated=6, cached=2),),
-    structures=(Structure("slot table", (0x8000, 0x9000)),),
+    structures=(Structure("slot table", (Paddr(0x8000), Paddr(0x9000))),),
     max_order=11,
 )
-HELD = (Owned(40, 2, "unmovable"),)
+HELD = (Owned(Pfn(40), 2, "unmovable"),)
 
 
 @dataclass
@@ -45,16 +46,16 @@ class Memory:
     ram: GuestRam
     watch: SlotWatch
 
-    def broken(self, state: CoreState = STATE, sick: tuple[int, ...] = ()) -> list[tuple[str, str]]:
+    def broken(self, state: CoreState = STATE, sick: tuple[Pfn, ...] = ()) -> list[tuple[str, str]]:
         return [one.key for one in self.watch.judge(state, HELD, sick)]
 
-    def claim(self, pfn: int, purpose: str = "kernel", zeroed: bool = False) -> Claim:
+    def claim(self, pfn: Pfn, purpose: str = "kernel", zeroed: bool = False) -> Claim:
         """Make frame `pfn` begin a new life as it should."""
         slot = self.slots[pfn : pfn + 1]
         slot["flags"], slot["refcount"], slot["order"] = WORDS.flags_of(purpose), 1, 0
         slot["generation"] += 1
         if zeroed:
-            self.ram.view(pfn * PAGE, PAGE)[:] = 0
+            self.ram.view(Paddr(pfn * PAGE), PAGE)[:] = 0
         return Claim(pfn, purpose, zeroed)
 
 
@@ -67,7 +68,7 @@ def memory() -> Memory:
         slots["order"][first : first + count] = order
     slots["flags"][40:44] = ALLOCATED
     ram = GuestRam(FRAMES * PAGE, None)
-    ram.ranges = (RamRange(0, FRAMES * PAGE, 0),)
+    ram.ranges = (RamRange(Paddr(0), Paddr(FRAMES * PAGE), 0),)
     watch = SlotWatch(WORDS, slots, ram)
     watch.fill(STATE)
     return Memory(slots, ram, watch)
@@ -84,7 +85,7 @@ def test_sound_slots_break_nothing(memory: Memory) -> None:
     [("refcount", 0), ("refcount", 1), ("flags", 0), ("flags", FREE | ALLOCATED), ("order", 3), ("vtable", 8),
      ("guard", 1 << 31)],
 )  # fmt: skip
-def test_each_word_of_each_free_slot_is_looked_at(memory: Memory, pfn: int, field: str, value: int) -> None:
+def test_each_word_of_each_free_slot_is_looked_at(memory: Memory, pfn: Pfn, field: str, value: int) -> None:
     memory.slots[field][pfn] = value
     assert memory.broken() == [("CORE-32", field)]
 
@@ -96,37 +97,37 @@ def test_movable_free_slot_breaks_nothing(memory: Memory) -> None:
 
 def test_poisoned_free_frame_may_say_so_alone(memory: Memory) -> None:
     memory.slots["guard"][20] = 1 << 31
-    assert memory.broken(sick=(20,)) == []
+    assert memory.broken(sick=(Pfn(20),)) == []
     memory.slots["guard"][21] = 1 << 31
-    assert memory.broken(sick=(20,)) == [("CORE-32", "guard")]
+    assert memory.broken(sick=(Pfn(20),)) == [("CORE-32", "guard")]
 
 
 @pytest.mark.parametrize("pfn", [40, 43])
-def test_frame_in_use_that_says_free_is_found(memory: Memory, pfn: int) -> None:
+def test_frame_in_use_that_says_free_is_found(memory: Memory, pfn: Pfn) -> None:
     memory.slots["flags"][pfn] |= FREE
     assert memory.broken() == [("CORE-33", "free")]
 
 
 @pytest.mark.parametrize("field", ["flags", "refcount", "order", "vtable", "guard"])
 def test_slot_in_use_that_somebody_changed_is_found(memory: Memory, field: str) -> None:
-    assert list(memory.watch.judge_claim(memory.claim(50))) == []
+    assert list(memory.watch.judge_claim(memory.claim(Pfn(50)))) == []
     assert memory.broken() == []
     memory.slots[field][50] += 1
     assert ("CORE-33", field) in memory.broken()
-    memory.watch.was_changed(50)
+    memory.watch.was_changed(Pfn(50))
     assert memory.broken() == []
 
 
 def test_slot_that_was_given_back_may_change(memory: Memory) -> None:
-    assert list(memory.watch.judge_claim(memory.claim(50))) == []
-    memory.watch.released(Owned(50, 0, "unmovable"))
+    assert list(memory.watch.judge_claim(memory.claim(Pfn(50)))) == []
+    memory.watch.released(Owned(Pfn(50), 0, "unmovable"))
     memory.slots["refcount"][50] = UNUSED
     assert memory.broken() == []
 
 
 @pytest.mark.parametrize("purpose", ["kernel", "user", "pagetable"])
 def test_new_life_of_each_purpose_breaks_nothing(memory: Memory, purpose: str) -> None:
-    assert list(memory.watch.judge_claim(memory.claim(50, purpose, zeroed=True))) == []
+    assert list(memory.watch.judge_claim(memory.claim(Pfn(50), purpose, zeroed=True))) == []
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_new_life_of_each_purpose_breaks_nothing(memory: Memory, purpose: str) -
 def test_each_word_of_a_new_life_is_looked_at(
     memory: Memory, field: str, change: Callable[[int], int]
 ) -> None:
-    claim = memory.claim(50)
+    claim = memory.claim(Pfn(50))
     memory.slots[field][50] = change(int(memory.slots[field][50]))
     assert [one.key for one in memory.watch.judge_claim(claim)] == [("CORE-34", field)]
 
@@ -146,22 +147,22 @@ def test_each_word_of_a_new_life_is_looked_at(
 def test_generation_wraps_from_the_last_to_zero(memory: Memory) -> None:
     memory.slots["generation"][50] = UNUSED
     memory.watch.forget_lives()
-    assert list(memory.watch.judge_claim(memory.claim(50))) == []
+    assert list(memory.watch.judge_claim(memory.claim(Pfn(50)))) == []
     assert memory.slots["generation"][50] == 0
 
 
 @pytest.mark.parametrize(("purpose", "zeroed"), [("kernel", True), ("user", True), ("pagetable", False)])
 def test_a_byte_that_is_not_zeroed_is_found(memory: Memory, purpose: str, zeroed: bool) -> None:
-    memory.ram.view(50 * PAGE, PAGE)[:] = 0
-    claim = memory.claim(50, purpose, zeroed)
-    memory.ram.view(50 * PAGE, PAGE)[PAGE - 1] = 1
+    memory.ram.view(Paddr(50 * PAGE), PAGE)[:] = 0
+    claim = memory.claim(Pfn(50), purpose, zeroed)
+    memory.ram.view(Paddr(50 * PAGE), PAGE)[PAGE - 1] = 1
     assert [one.key for one in memory.watch.judge_claim(claim)] == [("CORE-34", "payload")]
 
 
 def test_payload_that_nobody_asked_to_zero_stays(memory: Memory) -> None:
-    assert list(memory.watch.judge_claim(memory.claim(16))) == []
-    memory.ram.view(17 * PAGE, PAGE)[9] ^= 1
-    assert [one.key for one in memory.watch.judge_claim(memory.claim(17))] == [("CORE-34", "payload")]
+    assert list(memory.watch.judge_claim(memory.claim(Pfn(16)))) == []
+    memory.ram.view(Paddr(17 * PAGE), PAGE)[9] ^= 1
+    assert [one.key for one in memory.watch.judge_claim(memory.claim(Pfn(17)))] == [("CORE-34", "payload")]
 
 
 def test_life_of_a_frame_that_nobody_claimed_is_found_once(memory: Memory) -> None:
@@ -171,7 +172,7 @@ def test_life_of_a_frame_that_nobody_claimed_is_found_once(memory: Memory) -> No
 
 
 @pytest.mark.parametrize("at", [16 * PAGE, 20 * PAGE + 8, 32 * PAGE - 1, 33 * PAGE + 100])
-def test_a_byte_of_a_free_frame_that_changes_is_found(memory: Memory, at: int) -> None:
+def test_a_byte_of_a_free_frame_that_changes_is_found(memory: Memory, at: Paddr) -> None:
     memory.ram.view(at, 1)[0] ^= 0x80
     (found,) = memory.watch.judge(STATE, HELD)
     assert (found.clause, found.paddr) == ("CORE-36", at & ~7)
@@ -183,18 +184,18 @@ def test_a_frame_that_was_in_use_may_hold_anything(memory: Memory) -> None:
         structures=STATE.structures, max_order=11,
     )  # fmt: skip
     assert memory.broken(taken) == []
-    memory.ram.view(32 * PAGE, PAGE)[:] = 7
+    memory.ram.view(Paddr(32 * PAGE), PAGE)[:] = 7
     assert memory.broken() == []
 
 
 def test_what_is_the_cores_own_is_never_filled(memory: Memory) -> None:
     state = CoreState(
-        segments=(), blocks=(FreeBlock(8, 0, 0, 0),), faults=(), cached=(), zones=STATE.zones,
+        segments=(), blocks=(FreeBlock(Pfn(8), 0, 0, 0),), faults=(), cached=(), zones=STATE.zones,
         structures=STATE.structures, max_order=11,
     )  # fmt: skip
-    before = memory.ram.view(8 * PAGE, PAGE).copy()
+    before = memory.ram.view(Paddr(8 * PAGE), PAGE).copy()
     SlotWatch(WORDS, memory.slots, memory.ram).fill(state)
-    assert (memory.ram.view(8 * PAGE, PAGE) == before).all()
+    assert (memory.ram.view(Paddr(8 * PAGE), PAGE) == before).all()
 
 
 def test_slots_of_an_older_version_are_judged_by_the_words_that_they_have() -> None:
@@ -204,11 +205,11 @@ def test_slots_of_an_older_version_are_judged_by_the_words_that_they_have() -> N
     slots = np.zeros(FRAMES, older)
     slots["refcount"][16:18], slots["flags"][16:18], slots["order"][16:18] = UNUSED, FREE, 1
     ram = GuestRam(FRAMES * PAGE, None)
-    ram.ranges = (RamRange(0, FRAMES * PAGE, 0),)
+    ram.ranges = (RamRange(Paddr(0), Paddr(FRAMES * PAGE), 0),)
     watch = SlotWatch(WORDS, slots, ram)
     state = CoreState(
         segments=(),
-        blocks=(FreeBlock(16, 1, 0, 0),),
+        blocks=(FreeBlock(Pfn(16), 1, 0, 0),),
         faults=(),
         cached=(),
         zones=(),
@@ -230,10 +231,10 @@ def test_large_table_is_judged_at_the_start_and_where_blocks_are_new() -> None:
             segments=(), blocks=blocks, faults=(), cached=(), zones=(), structures=(), max_order=11
         )
 
-    first = FreeBlock(16, 3, 0, 0)
+    first = FreeBlock(Pfn(16), 3, 0, 0)
     assert list(watch.judge(state(first), ())) == []
     slots["refcount"][25] = 0
     assert list(watch.judge(state(first), ())) == []
-    assert [one.key for one in watch.judge(state(first, FreeBlock(24, 3, 0, 0)), ())] == [
+    assert [one.key for one in watch.judge(state(first, FreeBlock(Pfn(24), 3, 0, 0)), ())] == [
         ("CORE-32", "refcount")
     ]

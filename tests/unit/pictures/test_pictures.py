@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_states import FrameState, frame_states, runs_of
 from frame_harness.frame_metadata.layouts import META_SLOT
@@ -110,8 +111,8 @@ def test_of_a_large_memory_only_slots_near_the_finding_are_kept() -> None:
     memory = healthy_state(Shape(1 << 17))
     moment = moment_of(memory, [70_000, 70_100, 5], near=100)
     assert [(one.first, len(one.slots)) for one in moment.windows] == [(0, 105), (69_900, 300)]
-    assert moment.slot(70_050) == moment_of(memory, [70_050], near=1).slot(70_050)
-    assert moment.slot(50_000) is None
+    assert moment.slot(Pfn(70_050)) == moment_of(memory, [70_050], near=1).slot(Pfn(70_050))
+    assert moment.slot(Pfn(50_000)) is None
 
 
 # ---- a slot, a page, a life -----------------------------------------------------------------------------
@@ -175,7 +176,7 @@ def lived(**columns: list[int]) -> Life:
     slots = np.zeros((steps, 1), dtype=SLOT)
     for name, values in columns.items():
         slots[name][:, 0] = values
-    return Life((7,), slots, tuple(f"command {at}" for at in range(1, steps)))
+    return Life((Pfn(7),), slots, tuple(f"command {at}" for at in range(1, steps)))
 
 
 def test_a_life_shows_owners_and_the_fields_that_change() -> None:
@@ -183,7 +184,7 @@ def test_a_life_shows_owners_and_the_fields_that_change() -> None:
         flags=[C.flag_free, C.flag_allocated, C.flag_allocated | C.flag_kernel],
         guard=[0, C.guard_poisoned, 0], refcount=[C.refcount_unused, 5, 1],
     )  # fmt: skip
-    picture = life.svg(told, 7, field="guard", title="life")
+    picture = life.svg(told, Pfn(7), field="guard", title="life")
     shown = words(picture)
     assert all(word in shown for word in ("free, order 0", "poisoned", "live, kernel", "POISONED"))
     assert "generation" not in shown
@@ -192,9 +193,9 @@ def test_a_life_shows_owners_and_the_fields_that_change() -> None:
 
 def test_a_long_life_shows_the_steps_at_which_it_changes() -> None:
     told = lived(generation=[0] * 50 + [1] * 50, flags=[C.flag_free] * 100)
-    assert life.shown_steps(told.of(7)) == [0, 50, 99]
+    assert life.shown_steps(told.of(Pfn(7))) == [0, 50, 99]
     changing = lived(generation=list(range(100)))
-    assert life.shown_steps(changing.of(7)) == [0, *range(93, 100)]
+    assert life.shown_steps(changing.of(Pfn(7))) == [0, *range(93, 100)]
 
 
 # ---- lists, outcomes, addresses -------------------------------------------------------------------------
@@ -242,7 +243,7 @@ def test_the_axis_ends_where_physical_addresses_do() -> None:
 def test_words_of_a_guest_stay_words() -> None:
     told = lived(generation=[0, 1])
     made = (
-        life.svg(replace(told, commands=(HOSTILE,)), 7, title=HOSTILE),
+        life.svg(replace(told, commands=(HOSTILE,)), Pfn(7), title=HOSTILE),
         outcome.svg([(HOSTILE, HOSTILE)], expected=HOSTILE, got=HOSTILE, panicked=True, title=HOSTILE),
         page_map.svg(np.ones(4096, dtype=np.bool_), expected=HOSTILE, got=HOSTILE, title=HOSTILE),
         byte_map.svg(META_SLOT, [(HOSTILE, {"order": 1})], field=HOSTILE, title=HOSTILE),

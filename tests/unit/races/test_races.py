@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recording
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
@@ -188,12 +189,12 @@ def race_at(stage: object) -> tuple[Explorer, Race]:
     """A race of one operation with itself, on a stage that is none."""
     operation = operations(next(methods(["slot.inc_ref <paddr> - MetaSlot::inc_ref"])), {"frame": 0})[0]
     at = access(32, STORE, 1)
-    play = Play(IN_USE, operation, Trace((0, 4), (access(32, LOAD), at)), at, operation)
+    play = Play(IN_USE, operation, Trace((Vaddr(0), Vaddr(4)), (access(32, LOAD), at)), at, operation)
     hold = Hold(cpu=1, instructions=1, at="frame.rs:294", field="refcount")
     diagram = Interleaving(
         operations=("a", "b"), hold=hold, part="refcount", orders=("0x7", "0x7"), got="0x6", state="in use"
     )
-    return Explorer(cast("Stage", stage)), Race(play, diagram, 0)
+    return Explorer(cast("Stage", stage)), Race(play, diagram, Paddr(0))
 
 
 AHEAD = SlotAccess(cpu=1, field="refcount", reads=True, writes=False)

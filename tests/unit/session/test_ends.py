@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.base.units import Vaddr
 from frame_harness.guest.backtrace import Backtrace, BacktraceLine
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, GuestTimeout
@@ -15,7 +16,7 @@ from frame_harness.session.ends import ENOUGH, HUNG_ENOUGH, Ends, Hangs
 
 
 def code(function: str, file: str = "frame.rs", line: int = 7, *, offset: int = 0x12) -> CodeAt:
-    return CodeAt(0xFFFF_FFFF_8010_0000, function, offset, function, file, line)
+    return CodeAt(Vaddr(0xFFFF_FFFF_8010_0000), function, offset, function, file, line)
 
 
 def backtrace(*codes: CodeAt) -> Backtrace:

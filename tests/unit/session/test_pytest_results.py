@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.errors import ProtocolError, RamError
+from frame_harness.base.units import Paddr
 from frame_harness.guest.checks import ClauseViolated, ImpossibleValue, NotEvaluated
 from frame_harness.guest.errors import CommandRefused, OtherAnswer
 from frame_harness.image.image import Image
@@ -18,7 +19,7 @@ from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
 from frame_harness.session.results import ON_THE_WAY, result_of, seen_on_the_way
 
 RUN = RunKey("q35", "dev")
-FRAME = 1 << 48
+FRAME = Paddr(1 << 48)
 NOWHERE = ImpossibleValue("ALLOC-14", "frame handed out", expected="RAM", got=f"{FRAME:#x}", frame=FRAME)
 
 

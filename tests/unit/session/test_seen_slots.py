@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.errors import BootError, ImageError
+from frame_harness.base.units import Paddr
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.checks import ClauseViolated, Values, expect
@@ -17,7 +18,7 @@ from frame_harness.judge.evidence import SlotBytes
 from frame_harness.session.seen_slots import slot_seen
 from tests.support.synthetic import SLOT
 
-FRAME = 0x2000
+FRAME = Paddr(0x2000)
 
 
 class AKernel(Kernel):
@@ -63,7 +64,7 @@ def table() -> Any:
     return slots
 
 
-def failure(got: Any, expected: Any, field: str = "refcount", frame: int | None = FRAME) -> ClauseViolated:
+def failure(got: Any, expected: Any, field: str = "refcount", frame: Paddr | None = FRAME) -> ClauseViolated:
     with pytest.raises(ClauseViolated) as caught:
         expect("count", got, expected, frame=frame, field=field)
     return caught.value
@@ -114,7 +115,7 @@ def test_bytes_that_the_check_kept_count_more_than_ram(table: Any) -> None:
         (AssertionError(), 1),
         (ClauseViolated("x", expected="", got="", frame=FRAME), 1),
         (failure(7, 1, frame=None), 1),
-        (failure(7, 1, frame=1 << 40), 1),
+        (failure(7, 1, frame=Paddr(1 << 40)), 1),
         (failure(7, 1), 0),
         (failure(7, 1), 2),
     ],

@@ -7,12 +7,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Pfn
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Invariant, Sighting
 from frame_harness.frame_metadata.invariants.columns import Columns
 from frame_harness.frame_metadata.invariants.frames import Mask
 from frame_harness.frame_metadata.memory_state import Zone
 
-Example = tuple[int | None, str, str, str]
+Example = tuple[Pfn | None, str, str, str]
 
 
 def _finding(evaluated: int, bad: list[Example]) -> Sighting:
@@ -87,7 +88,7 @@ def zones_tile(columns: Columns) -> Sighting:
     homeless = np.flatnonzero(homeless_mask)
     finding = _finding(len(zones), bad)
     examples = tuple(
-        (int(pfn), "zone", "a zone, as it is RAM", "none") for pfn in homeless[:MAX_COUNTEREXAMPLES]
+        (Pfn(int(pfn)), "zone", "a zone, as it is RAM", "none") for pfn in homeless[:MAX_COUNTEREXAMPLES]
     )
     return finding + Sighting(columns.n_in_ram, len(homeless), examples)
 

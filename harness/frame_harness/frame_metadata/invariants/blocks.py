@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from frame_harness.base.units import Pfn
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
 from frame_harness.frame_metadata.invariants.columns import Columns
 from frame_harness.frame_metadata.invariants.frames import Pfns
@@ -15,7 +16,7 @@ def aligned(columns: Columns) -> Sighting:
     largest = columns.constants.max_order
     bad = (blocks.order > largest) | (blocks.pfns & (blocks.ends - blocks.pfns - 1) != 0)
 
-    def describe(pfn: int) -> tuple[str, str, str]:
+    def describe(pfn: Pfn) -> tuple[str, str, str]:
         alignment = min(largest, (pfn & -pfn).bit_length() - 1) if pfn else largest
         return "order", f"at most {alignment}, by its start", str(columns.swept.order[pfn])
 
@@ -48,7 +49,7 @@ def slots_agree(columns: Columns) -> Sighting:
         lambda pfn: (
             "order",
             "FREE and order of the slot before, inside one block",
-            f"order {order[pfn]} after flags {columns.number('flags', max(pfn - 1, 0)):#x} "
+            f"order {order[pfn]} after flags {columns.number('flags', Pfn(max(pfn - 1, 0))):#x} "
             f"order {order[max(pfn - 1, 0)]}",
         ),
     )
@@ -92,7 +93,7 @@ def coalesced(columns: Columns) -> Sighting:
     bad = low[(order[low] < columns.constants.max_order) & (pfns[low] & (2 * size - 1) == 0)]
     examples = tuple(
         (
-            int(pfns[at]),
+            Pfn(int(pfns[at])),
             "order",
             f"one free block of order {order[at] + 1}",
             f"free buddies {int(pfns[at]):#x} and {int(pfns[at]) + (1 << int(order[at])):#x} "

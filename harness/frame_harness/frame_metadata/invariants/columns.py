@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.invariants.frames import Frames, Mask
 from frame_harness.frame_metadata.invariants.lists import FreeLists
 from frame_harness.frame_metadata.invariants.sweep import Swept, sweep
@@ -46,7 +47,7 @@ class Columns(Frames):
     def lists(self) -> FreeLists:
         return FreeLists(self, self.swept)
 
-    def number(self, field: str, pfn: int) -> int:
+    def number(self, field: str, pfn: Pfn) -> int:
         """What a field of a slot holds."""
         return int(self.slots[field][pfn])
 

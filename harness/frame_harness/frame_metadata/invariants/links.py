@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from frame_harness.base.units import Pfn
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
 from frame_harness.frame_metadata.invariants.columns import Columns
 from frame_harness.frame_metadata.invariants.frames import Mask
@@ -20,7 +21,7 @@ def links_in_table(columns: Columns) -> Sighting:
         bad = np.flatnonzero(pfns == NOWHERE)
         examples = tuple(
             (
-                int(lists.pfns[node]),
+                Pfn(int(lists.pfns[node])),
                 field,
                 "a frame's address in the table or LINK_NONE",
                 f"{int(links[node]):#x}",
@@ -49,17 +50,17 @@ def _unanswered(columns: Columns, field: str, has_link: Mask) -> Sighting:
     bad = np.flatnonzero(back != lists.pfns[sources])
     examples = tuple(
         (
-            int(lists.pfns[sources[at]]),
+            Pfn(int(lists.pfns[sources[at]])),
             field,
             f"a slot whose {other} leads back",
-            f"pfn {int(targets[at]):#x} whose {other} leads to {_place(int(back[at]))}",
+            f"pfn {int(targets[at]):#x} whose {other} leads to {_place(Pfn(int(back[at])))}",
         )
         for at in bad[:MAX_COUNTEREXAMPLES]
     )
     return Sighting(len(sources), len(bad), examples)
 
 
-def _place(pfn: int) -> str:
+def _place(pfn: Pfn) -> str:
     return {NO_FRAME: "LINK_NONE", NOWHERE: "no frame"}.get(pfn, f"pfn {pfn:#x}")
 
 
@@ -67,7 +68,7 @@ def only_heads_linked(columns: Columns) -> Sighting:
     lists = columns.lists
     bad = lists.pfns[lists.has_link & ~lists.is_block]
 
-    def describe(pfn: int) -> tuple[str, str, str]:
+    def describe(pfn: Pfn) -> tuple[str, str, str]:
         slot = columns.state.slots[pfn]
         field = "next" if int(slot["next"]) != columns.constants.link_none else "prev"
         return field, "LINK_NONE, as it starts no free block", f"{int(slot[field]):#x}"
@@ -112,7 +113,7 @@ def no_cycle(columns: Columns) -> Sighting:
     rings = np.flatnonzero(lists.in_rootless_cycle)
     bad = np.unique(lists.pfns[np.concatenate([closing, rings])])
     examples = tuple(
-        (int(pfn), "next", "a list that ends", "one that comes back to this frame")
+        (Pfn(int(pfn)), "next", "a list that ends", "one that comes back to this frame")
         for pfn in bad[:MAX_COUNTEREXAMPLES]
     )
     return Sighting(len(lists.pfns), len(bad), examples)
@@ -130,7 +131,8 @@ def reached_once(columns: Columns) -> Sighting:
     merges = lists.merges
     again = np.unique(lists.pfns[merges.targets])
     examples = tuple(
-        (int(pfn), "next", "a frame that one link leads to", "two") for pfn in again[:MAX_COUNTEREXAMPLES]
+        (Pfn(int(pfn)), "next", "a frame that one link leads to", "two")
+        for pfn in again[:MAX_COUNTEREXAMPLES]
     )
     return finding + Sighting(0, len(again), examples)
 
@@ -142,7 +144,7 @@ def at_home(columns: Columns) -> Sighting:
     bad = np.flatnonzero((homes != blocks.list_of) & reached)
     examples = tuple(
         (
-            int(blocks.pfns[at]),
+            Pfn(int(blocks.pfns[at])),
             "list",
             lists.name(int(homes[at])),
             lists.name(int(blocks.list_of[at])),

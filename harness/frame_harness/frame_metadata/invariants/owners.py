@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from frame_harness.base.units import Pfn
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
 from frame_harness.frame_metadata.invariants.columns import Columns
 
@@ -58,7 +59,7 @@ def cache_entries(columns: Columns) -> Sighting:
         len(outside),
         len(outside),
         tuple(
-            (int(pfn), "cache entry", f"a frame below {columns.n_frames:#x}", f"{int(pfn):#x}")
+            (Pfn(int(pfn)), "cache entry", f"a frame below {columns.n_frames:#x}", f"{int(pfn):#x}")
             for pfn in outside[:MAX_COUNTEREXAMPLES]
         ),
     )
@@ -66,7 +67,7 @@ def cache_entries(columns: Columns) -> Sighting:
     linked = columns.has_link(pfns)
     wrong = (times != 1) | ~columns.swept.free[pfns] | (columns.swept.order[pfns] != 0) | linked
 
-    def describe(pfn: int) -> tuple[str, str, str]:
+    def describe(pfn: Pfn) -> tuple[str, str, str]:
         at = int(np.searchsorted(pfns, pfn))
         flags, order = columns.number("flags", pfn), columns.swept.order[pfn]
         links = "links" if linked[at] else "no links"

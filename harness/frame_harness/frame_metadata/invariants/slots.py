@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from frame_harness.base.units import Pfn
 from frame_harness.contract.invariant import Invariant, Sighting, frames_finding
 from frame_harness.frame_metadata.invariants.columns import Columns
 from frame_harness.frame_metadata.invariants.sweep import NEW_IS_ZERO
@@ -24,7 +25,7 @@ def reserved_bytes_zero(columns: Columns) -> Sighting:
     )
 
 
-def _reserved_byte(columns: Columns, pfn: int) -> tuple[str, str, str]:
+def _reserved_byte(columns: Columns, pfn: Pfn) -> tuple[str, str, str]:
     row = np.frombuffer(columns.slots[pfn].tobytes(), np.uint8)
     at = int(np.flatnonzero(row * reserved_bytes(columns.slots.dtype))[0])
     return f"reserved byte {at}", "0x0", f"{int(row[at]):#x}"
@@ -48,7 +49,7 @@ def off_limits_untouched(columns: Columns) -> Sighting:
     )
 
 
-def _first_change(columns: Columns, pfn: int) -> tuple[str, str, str]:
+def _first_change(columns: Columns, pfn: Pfn) -> tuple[str, str, str]:
     new = dict.fromkeys(LINKS, columns.constants.link_none) | dict.fromkeys(NEW_IS_ZERO, 0)
     for field, value in new.items():
         if (found := columns.number(field, pfn)) != value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 
-from frame_harness.base.units import PAGE_SHIFT
+from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
@@ -24,7 +24,7 @@ PREFERRED_ZONES = {Migratetype.UNMOVABLE: (1, 2, 0), Migratetype.MOVABLE: (2, 1,
 class Faults:
     """What a test makes the buddy do wrong."""
 
-    next_pfn: int | None = None
+    next_pfn: Pfn | None = None
     refusals: int = 0
     missing_stamps: int = 0
 
@@ -44,10 +44,10 @@ class BuddyModel:
         self.slots = slots
         self.zones = zones
         self.given = given
-        self.caches: dict[tuple[int, Migratetype], list[int]] = {
+        self.caches: dict[tuple[int, Migratetype], list[Pfn]] = {
             (cpu, migratetype): [] for cpu in range(N_CPUS) for migratetype in Migratetype
         }
-        self.quarantined: set[int] = set()
+        self.quarantined: set[Pfn] = set()
         self.faults = Faults()
 
     def copied(self, slots: SlotTable) -> BuddyModel:
@@ -59,13 +59,13 @@ class BuddyModel:
         twin.faults = copy.copy(self.faults)
         return twin
 
-    def zone_of(self, pfn: int) -> ZoneModel:
+    def zone_of(self, pfn: Pfn) -> ZoneModel:
         for zone in self.zones[:-1]:
             if pfn < zone.end_pfn:
                 return zone
         return self.zones[-1]
 
-    def block(self, paddr: int, order: int) -> Block | None:
+    def block(self, paddr: Paddr, order: int) -> Block | None:
         """The block, if it is one that the buddy can have handed out."""
         block = block_at(paddr, order)
         if block is None:
@@ -79,7 +79,7 @@ class BuddyModel:
             end = part.stop
             while end > part.start:
                 order = min((end & -end).bit_length() - 1, (end - part.start).bit_length() - 1, MAX_ORDER)
-                block = Block(end - (1 << order), order)
+                block = Block(Pfn(end - (1 << order)), order)
                 zone = self.zone_of(block.pfn)
                 zone.stamp_free(block)
                 zone.push(block)
@@ -101,7 +101,7 @@ class BuddyModel:
             block = self._serve(order, migratetype, cpu)
         return block
 
-    def _offer(self, pfn: int) -> Block:
+    def _offer(self, pfn: Pfn) -> Block:
         """A frame that a test asked for, whatever its state, its slot untouched."""
         zone = self.zone_of(pfn)
         if zone.take_frame(pfn) is not None or self._take_from_any_cache(pfn):
@@ -122,16 +122,16 @@ class BuddyModel:
         """Let slots say what they do from where a block is handed out until it is claimed."""
         movable = self.zone_of(block.pfn).home(block.pfn) is Migratetype.MOVABLE
         flags = C.flag_allocated | (C.flag_movable if movable else 0)
-        for pfn in block.frames:
+        for pfn in block.pfns:
             slot = self.slots[pfn]
             self.slots.replace(pfn, Slot(*slot[:3], flags, block.order, *slot[5:]))
 
-    def take_chosen(self, paddr: int, order: int) -> Block | str:
+    def take_chosen(self, paddr: Paddr, order: int) -> Block | str:
         """The block that a guest with a policy of its own chose, or why it may not hand that out."""
         block = self.block(paddr, order)
         if block is None:
             return f"no block of order {order} of the buddy's starts there"
-        if any(self.slots[pfn].is_poisoned for pfn in block.frames) and order == 0:
+        if any(self.slots[pfn].is_poisoned for pfn in block.pfns) and order == 0:
             return "the frame is poisoned"
         taken = self.zone_of(block.pfn).take_inside(block)
         if not taken and not (order == 0 and self._take_from_any_cache(block.pfn)):
@@ -179,7 +179,7 @@ class BuddyModel:
             raise Panicked(PanicKind.FREED_TWICE)
         zone.insert(Block(pfn, 0))
 
-    def _take_from_any_cache(self, pfn: int) -> bool:
+    def _take_from_any_cache(self, pfn: Pfn) -> bool:
         for frames in self.caches.values():
             if pfn in frames:
                 frames.remove(pfn)
@@ -196,7 +196,7 @@ class BuddyModel:
                 drained += 1
         return drained
 
-    def free_frames(self, *, orderly: bool = True) -> list[int] | None:
+    def free_frames(self, *, orderly: bool = True) -> list[Pfn] | None:
         """Every frame that can be handed out; None where each has to be asked for, to see what becomes of it.
 
         So it is where a test makes the buddy do wrong, or a frame is not as a free one.
@@ -219,11 +219,11 @@ class BuddyModel:
             known = known and sum(slot.says_free for slot in self.slots.values()) == len(frames)
         return frames if known and all(map(self._is_as_free, frames)) else None
 
-    def _is_as_free(self, pfn: int) -> bool:
+    def _is_as_free(self, pfn: Pfn) -> bool:
         slot = self.slots[pfn]
         return slot.refcount == C.refcount_unused and slot.says_free
 
-    def hand_out_all(self, frames: list[int]) -> None:
+    def hand_out_all(self, frames: list[Pfn]) -> None:
         """Empty lists and caches of all that `free_frames` found."""
         for pfn in frames:
             self.zone_of(pfn).allocated += 1
@@ -235,19 +235,19 @@ class BuddyModel:
 
     # ---- taking back -------------------------------------------------------------------------------------
 
-    def free(self, paddr: int, order: int, cpu: int) -> None:
+    def free(self, paddr: Paddr, order: int, cpu: int) -> None:
         """Take a block back: into quarantine when a frame of it is poisoned (GUARD-07)."""
         block = self.block(paddr, order)
         if block is None:
             raise Panicked(PanicKind.NOT_A_BLOCK)
         zone = self.zone_of(block.pfn)
         cache = (cpu, zone.home(block.pfn))
-        poisoned = any(self.slots[pfn].is_poisoned for pfn in block.frames)
+        poisoned = any(self.slots[pfn].is_poisoned for pfn in block.pfns)
         if order == 0 and not poisoned:
             self._make_room(cache)
         if zone.block_covering(block.pfn) is not None:
             raise Panicked(PanicKind.FREED_TWICE)
-        if order and any(self.slots[pfn].says_free for pfn in block.frames):
+        if order and any(self.slots[pfn].says_free for pfn in block.pfns):
             raise Panicked(PanicKind.FREED_TWICE)
         if poisoned:
             self._quarantine(block, zone)
@@ -266,24 +266,24 @@ class BuddyModel:
 
     def _quarantine(self, block: Block, zone: ZoneModel) -> None:
         """Take a block out of circulation; all other fields stay, as evidence of the corruption."""
-        for pfn in block.frames:
+        for pfn in block.pfns:
             self.slots.write(pfn, flags=self.slots[pfn].flags & ~C.flag_free, refcount=0)
         zone.note_returned(len(block.frames))
         zone.quarantined += len(block.frames)
-        self.quarantined.update(block.frames)
+        self.quarantined.update(block.pfns)
 
     # ---- as a user sees it -------------------------------------------------------------------------------
 
-    def cached_frames(self) -> list[tuple[int, int, int]]:
+    def cached_frames(self) -> list[tuple[Pfn, int, int]]:
         """(pfn, migratetype, cpu) of every cache entry."""
         return [(pfn, int(kind), cpu) for (cpu, kind), frames in self.caches.items() for pfn in frames]
 
-    def is_free(self, pfn: int) -> bool:
+    def is_free(self, pfn: Pfn) -> bool:
         """Whether the buddy has the frame to hand out, on a list or in a cache."""
         listed = self.zone_of(pfn).block_covering(pfn) is not None
         return listed or any(pfn in frames for frames in self.caches.values())
 
-    def listed(self) -> dict[tuple[str, int, int], list[int]]:
+    def listed(self) -> dict[tuple[str, int, int], list[Pfn]]:
         """Pfns of the blocks on each list that is not empty, from its head on."""
         lists = {}
         for zone in self.zones:
@@ -291,7 +291,7 @@ class BuddyModel:
                 pfns = []
                 link = head
                 while link != C.link_none:
-                    pfns.append(link >> PAGE_SHIFT)
+                    pfns.append(paddr_to_pfn(Paddr(link)))
                     link = self.slots[pfns[-1]].next
                 if pfns:
                     lists[zone.name, int(kind), order] = pfns

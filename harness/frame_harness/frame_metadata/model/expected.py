@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import MemoryState, PfnRanges, Zone, cached_frames
 from frame_harness.frame_metadata.model.frames import Model
@@ -24,7 +25,7 @@ _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 class SlotDifference:
     """One field of one slot that is not as predicted."""
 
-    pfn: int
+    pfn: Pfn
     field: str
     expected: int
     got: int
@@ -74,14 +75,14 @@ class ExpectedTable:
         twin._model, twin.slots = model, self.slots.copy()
         return twin
 
-    def _store(self, slots: dict[int, Slot]) -> None:
+    def _store(self, slots: dict[Pfn, Slot]) -> None:
         if not slots:
             return
         pfns = np.fromiter(slots, dtype=np.int64, count=len(slots))
         for name, column in zip(Slot._fields, zip(*slots.values(), strict=True), strict=True):
             self.slots[name][pfns] = np.array(column, dtype=self.slots.dtype[name])
 
-    def follow(self) -> set[int]:
+    def follow(self) -> set[Pfn]:
         """Take over what the model's operations changed since; returns the pfns that they wrote to."""
         touched = set(self._model.slots.touched)
         self._store({pfn: self._model.slots[pfn] for pfn in touched})
@@ -104,7 +105,7 @@ class ExpectedTable:
         wrong = found != self.slots.view(words).reshape(len(slots), -1)
         return np.flatnonzero(wrong.any(axis=1)) if wrong.any() else np.empty(0, np.intp)
 
-    def _fields_of(self, pfn: int, slots: NDArray[np.void]) -> list[SlotDifference]:
+    def _fields_of(self, pfn: Pfn, slots: NDArray[np.void]) -> list[SlotDifference]:
         differences = []
         for name in self.slots.dtype.names or ():
             expected, got = (as_number(table[name][pfn]) for table in (self.slots, slots))

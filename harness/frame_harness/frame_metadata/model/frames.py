@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Migratetype
 from frame_harness.frame_metadata.model.buddy import BuddyModel
@@ -78,7 +78,7 @@ class Model:
         self.buddy = buddy
         self.vtables = dict(vtables or {})
         self.hook_calls: list[HookCall] = []
-        self.payload: dict[int, int] = {}
+        self.payload: dict[Pfn, int] = {}
         """The byte that fills a frame, by pfn; frames with unknown or mixed content are not in it."""
 
     def copied(self) -> Model:
@@ -89,11 +89,11 @@ class Model:
         copy.payload = dict(self.payload)
         return copy
 
-    def slot(self, paddr: int) -> Slot:
-        return self.slots[paddr >> PAGE_SHIFT]
+    def slot(self, paddr: Paddr) -> Slot:
+        return self.slots[paddr_to_pfn(paddr)]
 
     @property
-    def poisoned_while_free(self) -> list[int]:
+    def poisoned_while_free(self) -> list[Pfn]:
         """Pfns that the buddy has to hand out although their guard says poisoned."""
         written = self.slots.written()
         return [pfn for pfn, slot in written.items() if slot.is_poisoned and slot.says_free]
@@ -102,7 +102,7 @@ class Model:
 
     @operation
     def alloc(
-        self, options: AllocOptions = KERNEL, *, chosen: int | None = None, cpu: int = 0
+        self, options: AllocOptions = KERNEL, *, chosen: Paddr | None = None, cpu: int = 0
     ) -> ModelResult:
         """Allocate one frame; a poisoned one that the buddy offers goes back, into quarantine (GUARD-08)."""
         if chosen is not None:
@@ -121,7 +121,7 @@ class Model:
             return self._claim(block.pfn, options)
         return Fail(OUT_OF_MEMORY)
 
-    def _claim(self, pfn: int, options: AllocOptions) -> ModelResult:
+    def _claim(self, pfn: Pfn, options: AllocOptions) -> ModelResult:
         """ALLOC-02, ALLOC-04, ALLOC-09, ALLOC-10, ALLOC-15, GUARD-05, GEN-01."""
         if self.slots[pfn].refcount != C.refcount_unused:
             raise Panicked(PanicKind.CLAIM)
@@ -137,7 +137,7 @@ class Model:
         )
         if options.zeroes:
             self.payload[pfn] = 0
-        return Done({"paddr": pfn << PAGE_SHIFT})
+        return Done({"paddr": pfn_to_paddr(pfn)})
 
     def alloc_all(
         self, options: AllocOptions = KERNEL, *, cpu: int = 0, orderly: bool = False
@@ -161,7 +161,7 @@ class Model:
                 return outcome
             count += 1
 
-    def _claim_all(self, frames: list[int], options: AllocOptions, cpu: int) -> ModelResult:
+    def _claim_all(self, frames: list[Pfn], options: AllocOptions, cpu: int) -> ModelResult:
         """Hand out all that can be, claim it; what is poisoned goes back, into quarantine."""
         slots, flags = self.slots, options.purpose.flags(self.movable)
         self.buddy.hand_out_all(frames)
@@ -169,8 +169,8 @@ class Model:
         for pfn in poisoned:
             self.buddy.mark_handed_out(Block(pfn, 0))
             slots.write_links(pfn, NONE, NONE)
-            self.mark_poisoned(pfn << PAGE_SHIFT)
-            self._to_buddy(pfn << PAGE_SHIFT, 0, cpu)
+            self.mark_poisoned(pfn_to_paddr(pfn))
+            self._to_buddy(pfn_to_paddr(pfn), 0, cpu)
         frames = [pfn for pfn in frames if pfn not in poisoned] if poisoned else frames
         for pfn in frames:
             old = slots[pfn]
@@ -181,15 +181,15 @@ class Model:
         return Done({"n": len(frames)})
 
     @operation
-    def release(self, paddr: int, order: int, *, cpu: int = 0) -> ModelResult:
+    def release(self, paddr: Paddr, order: int, *, cpu: int = 0) -> ModelResult:
         """Call the hooks of a block, then give it to the buddy (VT-05), poisoned or not."""
         self._call_hook("on_last_ref", paddr)
         for index in range(1 << order):
-            self._call_hook("on_unmap", paddr + index * PAGE_SIZE)
+            self._call_hook("on_unmap", Paddr(paddr + index * PAGE_SIZE))
         self._to_buddy(paddr, order, cpu)
         return Done()
 
-    def _call_hook(self, hook: str, paddr: int) -> None:
+    def _call_hook(self, hook: str, paddr: Paddr) -> None:
         bits = self.slot(paddr).vtable
         if bits % 8:
             return  # VT-03: misaligned bits mean no hook
@@ -200,7 +200,7 @@ class Model:
         if bits and getattr(self.vtables[bits], hook):
             self.hook_calls.append(HookCall(hook, paddr))
 
-    def _to_buddy(self, paddr: int, order: int, cpu: int) -> None:
+    def _to_buddy(self, paddr: Paddr, order: int, cpu: int) -> None:
         self.hook_calls.append(HookCall("buddy", paddr))
         self.buddy.free(paddr, order, cpu)
 
@@ -208,7 +208,7 @@ class Model:
 
     @operation
     def buddy_alloc(
-        self, order: int, migratetype: Migratetype, *, chosen: int | None = None, cpu: int = 0
+        self, order: int, migratetype: Migratetype, *, chosen: Paddr | None = None, cpu: int = 0
     ) -> ModelResult:
         """Take a block without a claim: its slots keep the sentinel (FRAME-05, FRAME-06)."""
         if order > MAX_ORDER:
@@ -220,7 +220,7 @@ class Model:
         return Fail(OUT_OF_MEMORY) if block is None else Done({"paddr": block.paddr})
 
     @operation
-    def buddy_free(self, paddr: int, order: int, *, cpu: int = 0) -> ModelResult:
+    def buddy_free(self, paddr: Paddr, order: int, *, cpu: int = 0) -> ModelResult:
         """Give a block back without hooks."""
         self._to_buddy(paddr, order, cpu)
         return Done()
@@ -233,7 +233,7 @@ class Model:
     # ---- reference count ---------------------------------------------------------------------------------
 
     @operation
-    def inc_ref(self, paddr: int) -> ModelResult:
+    def inc_ref(self, paddr: Paddr) -> ModelResult:
         """One reference more, never onto the sentinel nor off it (REF-01, REF-07)."""
         count = self.slot(paddr).refcount
         if count >= C.refcount_unused - 1:
@@ -242,7 +242,7 @@ class Model:
         return Done()
 
     @operation
-    def dec_ref(self, paddr: int) -> ModelResult:
+    def dec_ref(self, paddr: Paddr) -> ModelResult:
         """One reference less; `v` is the count before (REF-01, REF-07)."""
         count = self.slot(paddr).refcount
         if count in (0, C.refcount_unused):
@@ -251,7 +251,7 @@ class Model:
         return Done({"v": count})
 
     @operation
-    def cas_refcount(self, paddr: int, expect: int, new: int) -> ModelResult:
+    def cas_refcount(self, paddr: Paddr, expect: int, new: int) -> ModelResult:
         """REF-02; `v` is the count before, either way."""
         count = self.slot(paddr).refcount
         if count != expect:
@@ -260,83 +260,82 @@ class Model:
         return Done({"v": count})
 
     @operation
-    def set_refcount(self, paddr: int, count: int) -> ModelResult:
+    def set_refcount(self, paddr: Paddr, count: int) -> ModelResult:
         """REF-03."""
         return self._write(paddr, refcount=count)
 
-    def reset_refcount(self, paddr: int) -> ModelResult:
+    def reset_refcount(self, paddr: Paddr) -> ModelResult:
         """REF-03."""
         return self.set_refcount(paddr, 0)
 
     # ---- the other fields --------------------------------------------------------------------------------
 
     @operation
-    def set_flags(self, paddr: int, flags: int) -> ModelResult:
+    def set_flags(self, paddr: Paddr, flags: int) -> ModelResult:
         return self._write(paddr, flags=flags)
 
     @operation
-    def set_order(self, paddr: int, order: int) -> ModelResult:
+    def set_order(self, paddr: Paddr, order: int) -> ModelResult:
         return self._write(paddr, order=order)
 
     @operation
-    def set_next(self, paddr: int, link: int) -> ModelResult:
+    def set_next(self, paddr: Paddr, link: int) -> ModelResult:
         """FREE-07."""
         return self._write(paddr, next=link)
 
     @operation
-    def set_prev(self, paddr: int, link: int) -> ModelResult:
+    def set_prev(self, paddr: Paddr, link: int) -> ModelResult:
         """FREE-07."""
         return self._write(paddr, prev=link)
 
     @operation
-    def set_generation(self, paddr: int, generation: int) -> ModelResult:
+    def set_generation(self, paddr: Paddr, generation: int) -> ModelResult:
         return self._write(paddr, generation=generation)
 
     @operation
-    def set_meta_aux(self, paddr: int, value: int) -> ModelResult:
+    def set_meta_aux(self, paddr: Paddr, value: int) -> ModelResult:
         """FRAME-08."""
         return self._write(paddr, meta_aux=value)
 
     @operation
-    def set_vtable_bits(self, paddr: int, bits: int) -> ModelResult:
+    def set_vtable_bits(self, paddr: Paddr, bits: int) -> ModelResult:
         return self._write(paddr, vtable=bits)
 
     @operation
-    def set_guard(self, paddr: int, bits: int) -> ModelResult:
+    def set_guard(self, paddr: Paddr, bits: int) -> ModelResult:
         """GUARD-01."""
         return self._write(paddr, guard=bits)
 
     @operation
-    def fetch_or_guard(self, paddr: int, bits: int) -> ModelResult:
+    def fetch_or_guard(self, paddr: Paddr, bits: int) -> ModelResult:
         """GUARD-01; `v` is the guard before."""
         before = self.slot(paddr).guard
         self._write(paddr, guard=before | bits)
         return Done({"v": before})
 
     @operation
-    def mark_poisoned(self, paddr: int) -> ModelResult:
+    def mark_poisoned(self, paddr: Paddr) -> ModelResult:
         """Both marks, and every other bit stays (GUARD-02)."""
         slot = self.slot(paddr)
         return self._write(paddr, guard=slot.guard | C.guard_poisoned, flags=slot.flags | C.flag_poisoned)
 
     @operation
-    def reset_with_free_list_meta(self, paddr: int) -> ModelResult:
+    def reset_with_free_list_meta(self, paddr: Paddr) -> ModelResult:
         """GUARD-04."""
         return self._write(paddr, vtable=0, guard=self.slot(paddr).guard & C.guard_poisoned)
 
     @operation
-    def note_new_allocation_epoch(self, paddr: int) -> ModelResult:
+    def note_new_allocation_epoch(self, paddr: Paddr) -> ModelResult:
         """GUARD-05, GEN-01, GEN-03."""
         return self._write(paddr, vtable=0, guard=0, generation=(self.slot(paddr).generation + 1) % U32)
 
-    def _write(self, paddr: int, **fields: int) -> ModelResult:
-        self.slots.write(paddr >> PAGE_SHIFT, **fields)
+    def _write(self, paddr: Paddr, **fields: int) -> ModelResult:
+        self.slots.write(paddr_to_pfn(paddr), **fields)
         return Done()
 
     # ---- payload -----------------------------------------------------------------------------------------
 
-    def fill_payload(self, paddr: int, byte: int, frames: int = 1) -> ModelResult:
+    def fill_payload(self, paddr: Paddr, byte: int, frames: int = 1) -> ModelResult:
         """A test fills frames with one byte."""
-        first = paddr >> PAGE_SHIFT
-        self.payload.update(dict.fromkeys(range(first, first + frames), byte))
+        self.payload.update(dict.fromkeys(frames_from(paddr_to_pfn(paddr), frames), byte))
         return Done()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from frame_harness.base.units import Paddr
+
 
 @dataclass(frozen=True)
 class Vtable:
@@ -18,4 +20,4 @@ class HookCall:
     """A stop on a block's way back: `on_last_ref`, `on_unmap`, or `buddy` when it got there."""
 
     hook: str
-    paddr: int
+    paddr: Paddr

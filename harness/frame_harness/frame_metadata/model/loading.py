@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from frame_harness.base.units import PAGE_SIZE
+from frame_harness.base.units import Paddr, Pfn, frames_inside, frames_touched
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import MemoryState, Migratetype, Zone
 from frame_harness.frame_metadata.model.buddy import BuddyModel
@@ -16,13 +16,17 @@ from frame_harness.frame_metadata.model.slots import Slot, SlotTable
 from frame_harness.frame_metadata.model.zones import ZoneModel
 
 # The shim's zones end at 16 MiB, 896 MiB and the end of memory.
-ZONES = (("dma", 0, 1 << 12), ("normal", 1 << 12, 7 << 15), ("highmem", 7 << 15, 1 << 52))
+ZONES = (
+    ("dma", Pfn(0), Pfn(1 << 12)),
+    ("normal", Pfn(1 << 12), Pfn(7 << 15)),
+    ("highmem", Pfn(7 << 15), Pfn(1 << 52)),
+)
 
 
 MEMORY_KINDS = ("ram", "kernel", "boot", "meta")
 
 
-def frames_of_map(regions: Iterable[tuple[int, int, str]]) -> tuple[list[range], list[range]]:
+def frames_of_map(regions: Iterable[tuple[Paddr, Paddr, str]]) -> tuple[list[range], list[range]]:
     """What a guest's memory map says about frames: those that hold memory, those that the buddy is given.
 
     A frame counts as memory even when only a part of it is; the buddy is given whole frames of plain RAM.
@@ -34,9 +38,9 @@ def frames_of_map(regions: Iterable[tuple[int, int, str]]) -> tuple[list[range],
     given: list[range] = []
     for base, end, kind in regions:
         if kind in MEMORY_KINDS:
-            _extend(ram, range(base // PAGE_SIZE, -(-end // PAGE_SIZE)))
+            _extend(ram, range(*frames_touched(base, end)))
         if kind == "ram":
-            _extend(given, range(-(-base // PAGE_SIZE), end // PAGE_SIZE))
+            _extend(given, range(*frames_inside(base, end)))
     return ram, given
 
 
@@ -53,7 +57,7 @@ def booted_model(
     ram: list[range],
     given: list[range],
     *,
-    zones: tuple[tuple[str, int, int], ...] = ZONES,
+    zones: tuple[tuple[str, Pfn, Pfn], ...] = ZONES,
     vtables: Mapping[int, Vtable] | None = None,
     movable: bool = True,
 ) -> Model:
@@ -67,7 +71,7 @@ def booted_model(
     slots = SlotTable(n_frames)
     models = []
     for name, first, end in zones:
-        zone = ZoneModel(name, min(first, n_frames), min(end, n_frames), slots)
+        zone = ZoneModel(name, min(first, Pfn(n_frames)), min(end, Pfn(n_frames)), slots)
         zone.managed = _overlap(ram, zone)
         zone.reserved = zone.managed - _overlap(given, zone)
         models.append(zone)
@@ -95,7 +99,7 @@ def model_of(state: MemoryState, given: list[range], *, vtables: Mapping[int, Vt
         written |= column != defaults[name]
     pfns = np.flatnonzero(written)
     rows = zip(*(column[pfns].tolist() for column in columns), strict=True)
-    for pfn, row in zip(pfns.tolist(), rows, strict=True):
+    for pfn, row in zip(map(Pfn, pfns.tolist()), rows, strict=True):
         slots.replace(pfn, Slot(*row))
     slots.touched.clear()
     buddy = BuddyModel(slots, [_zone_model(zone, slots) for zone in state.zones], given)
@@ -113,7 +117,7 @@ def _zone_model(zone: Zone, slots: SlotTable) -> ZoneModel:
         for order, head in enumerate(row)
         if head != C.link_none
     }
-    end_pfn = min(zone.end_pfn, slots.n_frames)
+    end_pfn = min(zone.end_pfn, Pfn(slots.n_frames))
     return ZoneModel(
         zone.name,
         zone.first_pfn,

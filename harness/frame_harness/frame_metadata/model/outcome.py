@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from frame_harness.base.units import Paddr
+
 
 @dataclass(frozen=True)
 class Done:
@@ -57,7 +59,7 @@ class Panic:
 class Illegal:
     """The guest chose a block that it may not hand out; the model stays as it was."""
 
-    paddr: int
+    paddr: Paddr
     reason: str
     clauses: tuple[str, ...] = ("ALLOC-14",)
 

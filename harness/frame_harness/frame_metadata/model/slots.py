@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
 
@@ -41,7 +43,7 @@ _INDEX: Final = {name: index for index, name in enumerate(Slot._fields)}
 _ORDER: Final = _INDEX["order"]
 
 
-class SlotTable(dict[int, Slot]):
+class SlotTable(dict[Pfn, Slot]):
     """Every frame's slot by pfn; those that nobody wrote to are new, and no items of the dictionary.
 
     A dictionary, since most of what a model does is to read slots. `touched` collects the pfns that were
@@ -51,14 +53,14 @@ class SlotTable(dict[int, Slot]):
     def __init__(self, n_frames: int) -> None:
         super().__init__()
         self.n_frames = n_frames
-        self.touched: set[int] = set()
+        self.touched: set[Pfn] = set()
 
-    def __missing__(self, pfn: int) -> Slot:
+    def __missing__(self, pfn: Pfn) -> Slot:
         if not 0 <= pfn < self.n_frames:
             raise Panicked(PanicKind.OUT_OF_BOUNDS)
         return NEW_SLOT
 
-    def write(self, pfn: int, **fields: int) -> None:
+    def write(self, pfn: Pfn, **fields: int) -> None:
         """Replace fields of one slot."""
         values = list(self[pfn])
         for name, value in fields.items():
@@ -66,27 +68,27 @@ class SlotTable(dict[int, Slot]):
         self[pfn] = tuple.__new__(Slot, values)
         self.touched.add(pfn)
 
-    def write_links(self, pfn: int, after: int | None, before: int | None) -> None:
+    def write_links(self, pfn: Pfn, after: int | None, before: int | None) -> None:
         """Replace the links of one slot; None leaves one as it is."""
         slot = self[pfn]
         after, before = slot[0] if after is None else after, slot[1] if before is None else before
         self[pfn] = tuple.__new__(Slot, (after, before, *slot[2:]))
         self.touched.add(pfn)
 
-    def write_order(self, pfns: range, order: int) -> None:
+    def write_order(self, pfns: Iterable[Pfn], order: int) -> None:
         """Replace the order of some slots."""
         for pfn in pfns:
             slot = self[pfn]
+            self.touched.add(pfn)
             if slot[_ORDER] != order:
                 self[pfn] = tuple.__new__(Slot, (*slot[:_ORDER], order, *slot[_ORDER + 1 :]))
-        self.touched.update(pfns)
 
-    def replace(self, pfn: int, slot: Slot) -> None:
+    def replace(self, pfn: Pfn, slot: Slot) -> None:
         """Replace one slot as a whole."""
         self[pfn] = slot
         self.touched.add(pfn)
 
-    def written(self) -> dict[int, Slot]:
+    def written(self) -> dict[Pfn, Slot]:
         """All slots that were ever written to."""
         return dict(self)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import PAGEBLOCK_SHIFT, Migratetype
 from frame_harness.frame_metadata.model.outcome import Panicked, PanicKind
@@ -20,7 +21,7 @@ _OTHER = {UNMOVABLE: MOVABLE, MOVABLE: UNMOVABLE}
 class Block(NamedTuple):
     """`2**order` frames from `pfn` on, which is a multiple of that."""
 
-    pfn: int
+    pfn: Pfn
     order: int
 
     @property
@@ -28,27 +29,32 @@ class Block(NamedTuple):
         return range(self.pfn, self.pfn + (1 << self.order))
 
     @property
-    def paddr(self) -> int:
-        return self.pfn << PAGE_SHIFT
+    def pfns(self) -> Iterator[Pfn]:
+        """Each of the frames, by its number."""
+        return frames_from(self.pfn, 1 << self.order)
+
+    @property
+    def paddr(self) -> Paddr:
+        return pfn_to_paddr(self.pfn)
 
     @property
     def buddy(self) -> Block:
-        return Block(self.pfn ^ (1 << self.order), self.order)
+        return Block(Pfn(self.pfn ^ (1 << self.order)), self.order)
 
     @property
     def parent(self) -> Block:
         return block_containing(self.pfn, self.order + 1)
 
 
-def block_containing(pfn: int, order: int) -> Block:
-    return Block(pfn >> order << order, order)
+def block_containing(pfn: Pfn, order: int) -> Block:
+    return Block(Pfn(pfn >> order << order), order)
 
 
-def block_at(paddr: int, order: int) -> Block | None:
+def block_at(paddr: Paddr, order: int) -> Block | None:
     """The block of that order that starts at an address, if one can."""
     if order > MAX_ORDER or paddr % (PAGE_SIZE << order):
         return None
-    return Block(paddr >> PAGE_SHIFT, order)
+    return Block(paddr_to_pfn(paddr), order)
 
 
 @dataclass
@@ -60,8 +66,8 @@ class ZoneModel:
     """
 
     name: str
-    first_pfn: int
-    end_pfn: int
+    first_pfn: Pfn
+    end_pfn: Pfn
     slots: SlotTable
     managed: int = 0
     free: int = 0
@@ -78,7 +84,7 @@ class ZoneModel:
         for (kind, order), head in self.heads.items():
             self._listed[kind] |= (head != NONE) << order
 
-    def home(self, pfn: int) -> Migratetype:
+    def home(self, pfn: Pfn) -> Migratetype:
         """The migratetype of a frame of this zone, which never changes."""
         if self._is_dma:
             return UNMOVABLE
@@ -90,7 +96,7 @@ class ZoneModel:
         """Make every slot of a block that of a free frame (FREE-02, GUARD-04)."""
         movable = self.home(block.pfn) is MOVABLE
         flags = C.flag_free | (C.flag_movable if movable else 0)
-        for pfn in block.frames:
+        for pfn in block.pfns:
             slot = self.slots[pfn]
             refcount = C.refcount_unused if sentinel else slot.refcount
             guard = slot.guard & C.guard_poisoned
@@ -100,25 +106,25 @@ class ZoneModel:
             )
 
     def stamp_order(self, block: Block) -> None:
-        self.slots.write_order(block.frames, block.order)
+        self.slots.write_order(block.pfns, block.order)
 
     # ---- lists -------------------------------------------------------------------------------------------
 
     def head(self, block: Block) -> int:
         return self.heads.get((self.home(block.pfn), block.order), NONE)
 
-    def _set_head(self, block: Block, paddr: int) -> None:
+    def _set_head(self, block: Block, link: int) -> None:
         kind = self.home(block.pfn)
-        if paddr == NONE:
+        if link == NONE:
             self.heads.pop((kind, block.order), None)
             self._listed[kind] &= ~(1 << block.order)
         else:
-            self.heads[kind, block.order] = paddr
+            self.heads[kind, block.order] = link
             self._listed[kind] |= 1 << block.order
 
     def _listed_block(self, link: int, order: int) -> Block:
         """The block that a link of a list of that order leads to, which must be one."""
-        block = block_at(link, order)
+        block = block_at(Paddr(link), order)
         if block is not None and self.first_pfn <= block.pfn < self.end_pfn:
             slot = self.slots[block.pfn]
             if slot.says_free and slot.order == order:
@@ -176,7 +182,7 @@ class ZoneModel:
         linked = slot.prev != NONE or self.head(block) == block.paddr
         return slot.says_free and slot.order == block.order and linked
 
-    def block_covering(self, pfn: int) -> Block | None:
+    def block_covering(self, pfn: Pfn) -> Block | None:
         """The listed block that a frame lies in."""
         order = self.slots[pfn].order
         if order > MAX_ORDER:
@@ -184,16 +190,16 @@ class ZoneModel:
         block = block_containing(pfn, order)
         return block if self.is_listed(block) else None
 
-    def listed_frames(self) -> list[int] | None:
+    def listed_frames(self) -> list[Pfn] | None:
         """Every frame on a list; None where a link leads to something else than a block of its list."""
-        frames: list[int] = []
+        frames: list[Pfn] = []
         try:
             for (_, order), head in self.heads.items():
                 link = head
                 while link != NONE and len(frames) <= self.free:
                     block = self._listed_block(link, order)
                     self._neighbors(block)
-                    frames += block.frames
+                    frames += block.pfns
                     link = self.slots[block.pfn].next
         except Panicked:
             return None
@@ -217,7 +223,7 @@ class ZoneModel:
                 return self._split(block, block.pfn, order, stamp_rest=True)
         return None
 
-    def take_frame(self, pfn: int) -> Block | None:
+    def take_frame(self, pfn: Pfn) -> Block | None:
         """One frame out of the listed block that it lies in; its own slot keeps the order it has."""
         block = self.block_covering(pfn)
         if block is None:
@@ -232,7 +238,7 @@ class ZoneModel:
         self._split(covering, block.pfn, block.order, stamp_rest=True)
         return True
 
-    def _split(self, block: Block, pfn: int, order: int, *, stamp_rest: bool) -> Block:
+    def _split(self, block: Block, pfn: Pfn, order: int, *, stamp_rest: bool) -> Block:
         """Take a block of an order around a frame out of a listed one; what is left goes onto its lists."""
         parts = [block_containing(pfn, smaller).buddy for smaller in reversed(range(order, block.order))]
         around = self._neighbors(block)
