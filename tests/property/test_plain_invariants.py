@@ -164,6 +164,13 @@ def test_any_state_is_judged_as_by_plain_definitions(shape: Shape, data: st.Data
     assert_alike(state, report.past, plain_past(Plain(healthy)))
 
 
+def test_frame_with_two_canaries_is_told_by_what_each_of_them_found() -> None:
+    healthy = healthy_state(Shape(8, free=1.0, keep=1.0))
+    twice, fills = np.array([3, 3], dtype=np.int64), np.array([0, 1], dtype=np.uint64)
+    report = assert_alike(replace(healthy, canary=Canary(twice, fills, fills ^ np.uint64(1))))
+    assert [one.got for one in report["W-PAYLOAD-CANARY"].violations] == ["0x1", "0x0"]
+
+
 # ---- one corrupted slot, at each place that a pass over blocks could miss ---------------------------------
 
 

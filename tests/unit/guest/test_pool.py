@@ -204,8 +204,8 @@ def test_a_guest_that_handles_an_interrupt_where_it_stands_is_kept_once_it_came_
     kernel = boot()
     vcpus, elsewhere = Guest.vcpus, iter(range(looks))
 
-    def away(guest: Guest) -> Sequence[VcpuState]:
-        states = vcpus(guest)
+    def away(guest: Guest, *guard: Any) -> Sequence[VcpuState]:
+        states = vcpus(guest, *guard)
         return [replace(one, rip=Vaddr(0)) for one in states] if next(elsewhere, None) is not None else states
 
     monkeypatch.setattr(Guest, "vcpus", away)

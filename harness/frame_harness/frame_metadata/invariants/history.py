@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from frame_harness.contract.invariant import Invariant, Sighting, frames_finding
+from frame_harness.base.units import Pfn
+from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, Invariant, Sighting, frames_finding
 from frame_harness.frame_metadata.invariants.columns import Columns
 
 HALF_TURN = np.uint32(1 << 31)
@@ -57,16 +58,16 @@ def payload_untouched(columns: Columns) -> Sighting:
     still_free = known.copy()
     still_free[known] = columns.swept.free[canary.pfns[known]]
     bad = np.flatnonzero(still_free & (canary.found != canary.expected))
-    by_pfn = {int(canary.pfns[at]): at for at in bad[::-1]}
-    return frames_finding(
-        int(np.count_nonzero(still_free)),
-        canary.pfns[bad],
-        lambda pfn: (
+    examples = tuple(
+        (
+            Pfn(int(canary.pfns[at])),
             "payload",
-            f"digest {int(canary.expected[by_pfn[pfn]]):#x} of its fill",
-            f"{int(canary.found[by_pfn[pfn]]):#x}",
-        ),
+            f"digest {int(canary.expected[at]):#x} of its fill",
+            f"{int(canary.found[at]):#x}",
+        )
+        for at in bad[:MAX_COUNTEREXAMPLES]
     )
+    return Sighting(int(np.count_nonzero(still_free)), len(bad), examples)
 
 
 INVARIANTS = (
