@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DESIGN = (ROOT / "DESIGN.md").read_text(encoding="utf-8")
 TYPE_STUBS = "types-"
+MOST_WORDS = 250
+"""Of a decision: one that needs more is several, or says what its module can say."""
 
 
 def section(title: str) -> str:
@@ -62,6 +64,18 @@ def test_every_dependency_has_its_reason() -> None:
 def test_decisions_are_numbered_without_a_gap() -> None:
     numbers = re.findall(r"(?m)^\*\*D([0-9?]+)\.", DESIGN)
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+
+
+def decisions() -> dict[str, str]:
+    """By number the text of each decision."""
+    found = re.split(r"(?m)^\*\*D([0-9]+)\.", section("Decisions"))[1:]
+    return dict(zip(found[::2], found[1::2], strict=True))
+
+
+def test_no_decision_has_more_than_250_words() -> None:
+    lengths = {number: len(text.split()) for number, text in decisions().items()}
+    assert len(lengths) > 80
+    assert {number: length for number, length in lengths.items() if length > MOST_WORDS} == {}
 
 
 def test_decisions_that_the_code_names_exist() -> None:

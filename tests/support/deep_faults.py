@@ -4,6 +4,12 @@
 
 All ten lie in one build, asleep: where the wrong code would run, a counter goes up that the host reads. A
 guest that is told the number of one does what is wrong.
+
+Measured with five seeds, as the median of the commands until a campaign comes to a fault:
+
+- blind, at most 60 000 commands (`--way blind`): to four of the ten (2, 3, 6, 9), after 30 000 to 56 000;
+- steered, at most 6 000 (`--way steered --most 6000`): to none, so that a tenth is shown for none; single
+  seeds came to 1, 3, 6 and 9 in 253 to 4 468.
 """
 
 from __future__ import annotations

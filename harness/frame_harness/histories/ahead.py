@@ -1,8 +1,13 @@
 """Carries commands out on the model ahead of the guest, which then runs all of them in one round trip.
 
-Behind each command the guest keeps copies of the slots that the command writes to, of those beside the frames
-that it is about, and a summary of these frames. All of them are compared at once with what the model held at
-that moment. At the end of a batch everything is: each slot, frame, counter, list and cache.
+Behind each command the guest keeps copies of the slots that the command writes to (of many an even choice)
+and of those beside the frames that it is about. Of these frames it shows the first word and how many words
+follow that are the same: the model gives each frame one byte throughout. All of that is compared at once with
+what the model held at that moment. At the end of a batch everything is: each slot, frame, counter, list and
+cache.
+
+A panic is its command's reply. Another crash, or a hang, is told with the command that a counter in RAM
+names.
 """
 
 from __future__ import annotations

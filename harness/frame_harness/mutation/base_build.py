@@ -1,4 +1,8 @@
-"""Builds the subject itself in a worker's place, and keeps what the compiler can use again for mutants."""
+"""Builds the subject itself in a worker's place, and keeps what the compiler can use again for mutants.
+
+Each mutant begins with a copy of that state, in the folder that cargo used: the compiler throws its state
+away where the folder for its output is another one. Object files are hard links, all else is copied.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """Which checks of a mutant are made first: those that are likely to notice it, the cheapest before others.
 
-Coverage says which checks run the changed lines. What it cannot see has a fixed place: orderings are read in
-compiled code, declarations in debug information, and a race takes several CPUs.
+Coverage says which checks run the changed lines. What it cannot see has a fixed place. Memory orderings are
+read in compiled code: first of all for a mutant that weakens one. A race takes several CPUs: these checks
+come first for an operation that is split. Declarations are read in debug information, before all checks that
+need a guest and run none of the lines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Plays histories that learn from each other, and a share of random ones; one script for each cause."""
+"""Plays histories that learn from each other, and a share of random ones; one script for each cause.
+
+A history is kept up to the batch that reached something new, or reached it in fewer steps. Before it is
+varied again, steps that its rare branches do not need are left out.
+"""
 
 from __future__ import annotations
 
