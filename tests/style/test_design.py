@@ -78,6 +78,12 @@ def test_no_decision_has_more_than_250_words() -> None:
     assert {number: length for number, length in lengths.items() if length > MOST_WORDS} == {}
 
 
+def test_the_index_names_each_decision_once() -> None:
+    index = section("Decisions").partition("\n**D1.")[0]
+    named = re.findall(r"\bD(\d+)\b", index)
+    assert sorted(named, key=int) == list(decisions())
+
+
 def test_decisions_that_the_code_names_exist() -> None:
     code = [ROOT / "kernel_shim" / "Cargo.toml", *(ROOT / "kernel_shim" / "src").rglob("*.rs")]
     code += [*(ROOT / "kernel_shim" / "parts").rglob("*.rs"), *(ROOT / "harness").rglob("*.py")]
