@@ -18,6 +18,18 @@ def section(title: str) -> str:
     return DESIGN.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
+def test_design_says_its_limits_before_what_it_is_made_of() -> None:
+    assert re.findall(r"(?m)^## (.+)$", DESIGN)[:2] == ["The question", "Limits"]
+    assert DESIGN.index("\n## Limits\n") < DESIGN.index("\n## Packages\n")
+
+
+def test_every_file_that_the_limits_name_is_in_the_tree() -> None:
+    named = set(re.findall(r"`([\w/]+(?:\.(?:py|rs)|/))`", section("Limits")))
+    assert len(named) > 10
+    places = (ROOT, ROOT / "harness" / "frame_harness")
+    assert [name for name in sorted(named) if not any((place / name).exists() for place in places)] == []
+
+
 def classes() -> set[str]:
     files = (ROOT / "harness").rglob("*.py")
     return {
