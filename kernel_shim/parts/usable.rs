@@ -3,8 +3,7 @@
 use crate::frame_ranges::FrameRanges;
 use crate::PAGE_SIZE;
 
-/// Whole frames of `free` memory that nothing `forbidden` touches. Both are base and size in bytes. Frame 0 is never among
-/// them.
+/// Whole frames of `free` memory that nothing `forbidden` touches, but never frame 0. Both are base and size in bytes.
 ///
 /// # Panics
 /// When they are too many pieces.

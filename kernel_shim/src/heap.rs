@@ -30,8 +30,8 @@ struct Heap;
 static HEAP: Heap = Heap;
 
 // SAFETY: a block is made of granules that were free and are marked used under the lock, so blocks are disjoint. It is as
-// long as asked for. It is aligned, since the arena is aligned to a page and a larger alignment gets no block. Neither
-// function panics.
+// long as asked for. It is aligned, since the arena is aligned to a page and a larger alignment gets no block. `alloc` does
+// not panic, and `dealloc` not for a block that `alloc` gave, which its caller promises; a panic does not unwind here.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let count = layout.size().div_ceil(GRANULE);

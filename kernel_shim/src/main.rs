@@ -67,7 +67,8 @@ extern "C" fn kernel_main(start_info_paddr: u64) -> ! {
     arch::descriptors::init();
     arch::exceptions::init(report::exception);
     serial::init();
-    let start_info = StartInfo::read(start_info_paddr);
+    // SAFETY: no page is taken before `paging::init`, and both readers of it have copied what they need by then.
+    let start_info = unsafe { StartInfo::read(start_info_paddr) };
     cmdline::init(start_info.command_line);
     let mut map = memory_map::read(&start_info);
     arch::paging::init(&mut map);

@@ -60,7 +60,8 @@ pub fn last_panic() -> PanicReport {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     if QUIET.load(Ordering::Relaxed) && recovery::is_armed() {
-        // SAFETY: `panics_in` runs code that holds no lock and changes nothing.
+        // SAFETY: `QUIET` is on in `panics_in` alone, whose `f` holds no lock. The functions of `codegen` that it runs lend nothing
+        // out. They change no data.
         unsafe { recovery::abandon() }
     }
     // Only once: if the words themselves panic, that is a crash like any other.
@@ -101,9 +102,9 @@ fn keep(info: &PanicInfo<'_>) {
 
 /// Leaves the command or the program that panicked.
 fn abandon_command() -> ! {
-    // SAFETY: the callers of `recovery::call` free the allocators' locks that the command may have held, and the console's lock is
-    // held only while bytes are sent, which does not panic. The command borrowed the reply from its caller, and nobody borrows
-    // from the command. Slots, lists and the reply are read as they are, and every content of them is expected.
+    // SAFETY: the callers of `recovery::call` free the allocators' locks by their `unlock_after_panic_of`; nobody frees another one
+    // that the command held, so it stays locked. What outlives the command is its caller's or static, and safe code lends
+    // neither a borrow of a command's frames. Slots, lists and the reply are read as they are, whatever they hold.
     unsafe { recovery::abandon() }
 }
 

@@ -61,8 +61,7 @@ impl Block {
         Self::containing(self.first_pfn, self.order + 1)
     }
 
-    /// The parts of `block`, which contains this one, without this one: one block of each order between, the largest
-    /// first.
+    /// The parts of `block`, which contains this one, without this one: one block of each order between, the largest first.
     pub fn rest_of(self, block: Self) -> impl Iterator<Item = Self> {
         (self.order..block.order).rev().map(move |order| Self::containing(self.first_pfn, order).buddy())
     }

@@ -1,8 +1,7 @@
 //! The free lists of a zone: push, unlink, split, coalesce.
 //!
 //! The links lie in slots, where the subject may have overwritten them. Every link is checked before it is followed and
-//! before anything is changed. So corruption is a panic that names the place, never a wild access, and never damages a
-//! list further.
+//! before anything is changed. So corruption is a panic that names the place, never a wild access, and damages no more.
 
 use super::block::Block;
 use super::slots::{Slot, Slots};

@@ -39,10 +39,11 @@ impl Iterator for Backtrace {
             return None;
         }
         let pair = self.frame as *const u64;
-        // SAFETY: the word lies inside one of our stacks, which stay mapped, and its address is aligned.
-        let caller = unsafe { pair.read() };
-        // SAFETY: the same holds for the second word: it ends at `frame + 16`, which is at most the stack's end.
-        let address = unsafe { pair.wrapping_add(1).read() };
+        // SAFETY: the word lies inside one of our stacks, which stay mapped, and its address is aligned: both are checked above.
+        // Any bits are a `u64`. Garbage may lead to the stack of another CPU: a volatile read loads the word as it is.
+        let caller = unsafe { pair.read_volatile() };
+        // SAFETY: the second word ends at `frame + 16`, which is at most the stack's end. The rest holds as for the first.
+        let address = unsafe { pair.wrapping_add(1).read_volatile() };
         if !paging::kernel_text().contains(&address) {
             return None;
         }

@@ -54,15 +54,15 @@ fn task_state(cpu: usize) -> TaskStateSegment {
 pub fn load(cpu: usize) {
     let descriptors = DESCRIPTORS.get().expect("gdt: expected to be built");
     descriptors.gdt.load();
-    // SAFETY: `code` names the 64-bit code segment of the table that was just loaded and is never freed.
+    // SAFETY: `code` names the 64-bit code segment of the table that was just loaded and is never freed. The code that runs
+    // was in such a segment before.
     unsafe { CS::set_reg(descriptors.code) };
-    // SAFETY: `data` names the writable data segment of that table.
-    unsafe { SS::set_reg(descriptors.data) };
-    // SAFETY: `data` names the writable data segment of that table.
-    unsafe { DS::set_reg(descriptors.data) };
-    // SAFETY: `data` names the writable data segment of that table.
-    unsafe { ES::set_reg(descriptors.data) };
-    // SAFETY: the selector names the TSS descriptor of this CPU alone in that table, so the descriptor is not busy.
+    for set in [SS::set_reg, DS::set_reg, ES::set_reg] {
+        // SAFETY: `data` names the writable data segment of that table. In 64-bit mode its base is 0, as before.
+        unsafe { set(descriptors.data) };
+    }
+    // SAFETY: the selector names the TSS descriptor of this CPU in that table; no other CPU loads it, and this one only here,
+    // so it is not busy. `task_state` built the TSS, with tops of this CPU's stacks, which are mapped before the CPU starts.
     unsafe { load_tss(tss_selector(cpu)) };
 }
 

@@ -120,17 +120,20 @@ pub fn load_on_this_cpu() {
 /// Loads a table.
 fn load(table: &'static Table) {
     let pointer = DescriptorTablePointer { limit: (size_of::<Table>() - 1) as u16, base: VirtAddr::from_ptr(table) };
-    // SAFETY: every present entry leads to a stub above, in the kernel's code segment, and the table is never freed.
+    // SAFETY: the pointer has the table's address and size. Every present entry leads to a stub above, in the kernel's code
+    // segment, and the table is never freed.
     unsafe { lidt(&pointer) };
 }
 
 fn entry(vector: u64) -> Entry<HandlerFunc> {
     let stub = &raw const trap_stubs as u64 + vector * STUB_BYTES;
     let mut entry = Entry::missing();
-    // SAFETY: the stub saves every register and returns by `iretq`, so it is a handler for any vector.
+    // SAFETY: it is the address of the vector's stub above. The stub saves every register, drops the error code where the CPU
+    // pushes one, and returns by `iretq`.
     let options = unsafe { entry.set_handler_addr(VirtAddr::new(stub)) };
     if let Some(index) = ist_index(vector) {
-        // SAFETY: the index is below 7, and each CPU's TSS has a stack of its own for it.
+        // SAFETY: the index is below 7, and each CPU's TSS has a stack of its own for it. Of the exceptions that share stack
+        // 0, none returns into the handler of another: an exception in a handler ends the guest (`report::begin`).
         unsafe { options.set_stack_index(index) };
     }
     entry
@@ -209,6 +212,6 @@ pub fn forget_page_faults() {
 /// Loads a table without any entry: the next exception resets the machine (triple fault).
 pub fn forget_everything() {
     let pointer = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
-    // SAFETY: no entry is ever read from a table of limit 0. Every trap then resets the CPU, which is the purpose.
+    // SAFETY: a table of limit 0 has no entry to be valid. Every trap then resets the CPU, which is the purpose.
     unsafe { lidt(&pointer) };
 }

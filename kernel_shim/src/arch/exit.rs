@@ -23,7 +23,7 @@ pub fn exit(code: ExitCode) -> ! {
     if matches!(code, ExitCode::Pass) {
         stand_before_exit();
     }
-    // SAFETY: the port belongs to isa-debug-exit or to nothing. Then the write is ignored.
+    // SAFETY: the port belongs to isa-debug-exit, which ends QEMU, or to nothing. Then the write is ignored.
     unsafe { PortWriteOnly::new(PORT).write(code as u8) };
     halt()
 }

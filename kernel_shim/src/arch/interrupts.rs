@@ -4,7 +4,8 @@
 //! but COM1's is masked. Its output reaches the CPU through the local APIC.
 
 use super::local_apic;
-use x86_64::instructions::interrupts;
+use x86_64::instructions::interrupts::enable_and_hlt;
+pub use x86_64::instructions::interrupts::{are_enabled, disable, enable};
 use x86_64::instructions::port::Port;
 
 /// The first vector of the 16 lines: the lowest one that is no exception.
@@ -15,25 +16,12 @@ const PRIMARY: u16 = 0x20;
 const SECONDARY: u16 = 0xa0;
 const END_OF_INTERRUPT: u8 = 0x20;
 
-pub fn disable() {
-    interrupts::disable();
-}
-
-pub fn enable() {
-    interrupts::enable();
-}
-
-pub fn are_enabled() -> bool {
-    interrupts::are_enabled()
-}
-
 /// Sleeps until an interrupt was handled. Interrupts are off before and after.
 ///
-/// `sti` takes effect after the next instruction (Intel SDM vol. 2B, STI), so an interrupt that arrived before the
-/// `hlt` wakes it.
+/// `sti` takes effect after the next instruction (Intel SDM vol. 2B, STI), so an interrupt ahead of the `hlt` wakes it.
 pub fn wait() {
-    interrupts::enable_and_hlt();
-    interrupts::disable();
+    enable_and_hlt();
+    disable();
 }
 
 /// Programs both controllers: vectors from [`FIRST_VECTOR`], everything masked but COM1.
@@ -66,6 +54,6 @@ pub fn handle(vector: u64) -> bool {
 }
 
 fn write(port: u16, value: u8) {
-    // SAFETY: the callers pass ports of the two 8259, with interrupts off. Neither device touches memory.
+    // SAFETY: this module's own calls alone pass a port: one of the two 8259. Neither device touches memory.
     unsafe { Port::new(port).write(value) }
 }

@@ -69,12 +69,13 @@ fn send(shorthand: u32, signal: Signal) {
 }
 
 fn write(offset: u64, value: u32) {
-    // SAFETY: `register` gives a register of this CPU's APIC. Those written here change interrupt delivery only.
+    // SAFETY: `register` gives a mapped, aligned register of this CPU's APIC. Those written here change the delivery of
+    // interrupts only; what a start-up IPI lets run is `secondary`'s trampoline.
     unsafe { register(offset).write_volatile(value) }
 }
 
 fn read(offset: u64) -> u32 {
-    // SAFETY: `register` gives a register of this CPU's APIC. Reading the one that is read here changes nothing.
+    // SAFETY: `register` gives a mapped, aligned register of this CPU's APIC. Reading the one that is read here changes nothing.
     unsafe { register(offset).read_volatile() }
 }
 

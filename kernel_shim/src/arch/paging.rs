@@ -29,7 +29,7 @@ const KERNEL_TABLES: usize = 8;
 /// Tables of the kernel image, static because they are needed before anything can be allocated.
 struct StaticTables<const N: usize>(UnsafeCell<[PageTable; N]>);
 
-// SAFETY: written by `init` alone, on the boot CPU before another one runs.
+// SAFETY: only `protect_kernel` refers to the tables, once, on the boot CPU before another one runs.
 unsafe impl<const N: usize> Sync for StaticTables<N> {}
 
 static KERNEL_DIRECTORY: StaticTables<1> = StaticTables(UnsafeCell::new([const { PageTable::new() }; 1]));
@@ -50,18 +50,9 @@ unsafe extern "C" {
     static __data_start: u8;
     static __data_end: u8;
 }
-
-fn pml4() -> *mut PageTable {
-    &raw mut boot_pml4
-}
-
-fn hhdm_pdpt() -> *mut PageTable {
-    &raw mut boot_hhdm_pdpt
-}
-
-fn kernel_pdpt() -> *mut PageTable {
-    &raw mut boot_kernel_pdpt
-}
+const PML4: *mut PageTable = &raw mut boot_pml4;
+const HHDM_PDPT: *mut PageTable = &raw mut boot_hhdm_pdpt;
+const KERNEL_PDPT: *mut PageTable = &raw mut boot_kernel_pdpt;
 
 /// Where the HHDM shows `paddr`.
 pub const fn phys_to_virt(paddr: u64) -> u64 {
@@ -96,99 +87,90 @@ pub fn is_image(vaddr: u64) -> bool {
 /// Whether code cannot run from the HHDM: its only top entry forbids it, and EFER lets the CPU obey.
 pub fn hhdm_is_no_execute() -> bool {
     const HHDM_ENTRY: usize = (HHDM_BASE >> 39 & 511) as usize;
-    // SAFETY: only the boot CPU, which runs this, refers to the table, and it holds no other reference now.
-    let flags = unsafe { exclusive(pml4()) }[HHDM_ENTRY].flags();
+    // SAFETY: it is a boot table. Only the boot CPU, which runs this, refers to it, and it holds no other reference now.
+    let flags = unsafe { exclusive(PML4) }[HHDM_ENTRY].flags();
     flags.contains(Flags::NO_EXECUTE) && Efer::read().contains(EferFlags::NO_EXECUTE_ENABLE)
 }
 
 /// Removes the identity map, protects the kernel image, and extends the HHDM to the end of RAM.
 pub fn init(map: &mut Map) {
     protect_kernel();
-    // SAFETY: only the boot CPU runs, in the higher half and on a stack there, and it holds no other reference to the table.
-    let pml4 = unsafe { exclusive(pml4()) };
+    // SAFETY: it is a boot table. Only the boot CPU runs, and it holds no other reference to the table.
+    let pml4 = unsafe { exclusive(PML4) };
+    // Nothing needs the identity map: code, stack and data are in the higher half.
     pml4[0].set_unused();
     flush();
     let end_of_ram = map.end_of_ram();
     if end_of_ram > BOOT_HHDM_BYTES {
-        extend_hhdm(end_of_ram, || take_page(map));
+        extend_hhdm(end_of_ram, map);
     }
 }
 
 /// Takes a page that the boot tables map, for the kernel's own use during boot.
-pub fn take_page(map: &mut Map) -> u64 {
+fn take_page(map: &mut Map) -> u64 {
     map.take_page_within(kernel_image().end..BOOT_HHDM_BYTES, RegionKind::Boot)
 }
 
-/// Maps the HHDM up to `up_to`, with 2 MiB pages in tables that `new_table` (paddr of an unused, mapped page) gives.
+/// Maps the HHDM up to `up_to`, with 2 MiB pages, in tables that are taken from the map.
 ///
 /// Works before any allocator exists. Existing mappings stay. Panics beyond [`MAX_HHDM_BYTES`].
-pub fn extend_hhdm(up_to: u64, mut new_table: impl FnMut() -> u64) {
+fn extend_hhdm(up_to: u64, map: &mut Map) {
     assert!(up_to <= MAX_HHDM_BYTES, "hhdm: end: expected at most {MAX_HHDM_BYTES:#x}, got {up_to:#x}");
     for huge in 0..up_to.div_ceil(HUGE_PAGE) {
-        // SAFETY: only the boot CPU runs, and it holds no other reference to the table.
-        let entry = &mut unsafe { exclusive(hhdm_pdpt()) }[huge as usize];
+        // SAFETY: it is a boot table. Only the boot CPU runs, and it holds no other reference to the table.
+        let entry = &mut unsafe { exclusive(HHDM_PDPT) }[huge as usize];
         if !entry.is_unused() {
             continue;
         }
-        let table = new_table();
-        // SAFETY: the caller gives a page that nobody uses and the HHDM maps; every entry is written before use.
-        let directory = unsafe { &mut *(phys_to_virt(table) as *mut PageTable) };
+        let directory = new_table(map);
         for (index, page) in directory.iter_mut().enumerate() {
             let paddr = huge * HUGE_PAGE + index as u64 * LARGE_PAGE;
             page.set_addr(PhysAddr::new(paddr), Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE);
         }
-        entry.set_addr(PhysAddr::new(table), Flags::PRESENT | Flags::WRITABLE);
+        entry.set_addr(hhdm_paddr(directory), Flags::PRESENT | Flags::WRITABLE);
     }
     // Entries that were not present are never cached (SDM vol. 3A, 4.10.2.3): no flush.
 }
 
-/// Maps the stacks of the CPUs `1..cpus`, in pages that `new_page` (paddr of an unused, mapped page) gives.
+/// Maps the stacks of the CPUs `1..cpus`, in pages that are taken from the map.
 ///
 /// The pages between the stacks stay unmapped: they are the guards.
-pub fn map_secondary_stacks(cpus: usize, mut new_page: impl FnMut() -> u64) {
+pub fn map_secondary_stacks(cpus: usize, map: &mut Map) {
     const PDPT_ENTRY: usize = (stack::SECONDARY_AREA >> 30 & 511) as usize;
     const { assert!((MAX_CPUS as u64 - 1) * stack::SECONDARY_STRIDE <= LARGE_PAGE, "one page table maps them") };
-    let (directory, table) = (new_page(), new_page());
-    // SAFETY: the caller gives a page that nobody uses and the HHDM maps.
-    let directory = unsafe { cleared_table(directory) };
-    // SAFETY: the caller gives another page that nobody uses and the HHDM maps.
-    let table = unsafe { cleared_table(table) };
+    let (directory, table) = (new_table(map), new_table(map));
     for page in (1..cpus).flat_map(stack::secondary_stacks).flat_map(|range| range.step_by(PAGE as usize)) {
         let flags = Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE;
-        table[((page - stack::SECONDARY_AREA) / PAGE) as usize].set_addr(PhysAddr::new(new_page()), flags);
+        table[((page - stack::SECONDARY_AREA) / PAGE) as usize].set_addr(PhysAddr::new(take_page(map)), flags);
     }
     directory[0].set_addr(hhdm_paddr(table), Flags::PRESENT | Flags::WRITABLE);
-    // SAFETY: only the boot CPU runs, and it holds no other reference to the table. The entry was not present, so
-    // nothing is cached of it.
-    let pdpt = unsafe { exclusive(kernel_pdpt()) };
+    // SAFETY: it is a boot table. Only the boot CPU runs, and it holds no other reference to the table.
+    let pdpt = unsafe { exclusive(KERNEL_PDPT) };
+    // The entry was not present, so nothing is cached of it.
     pdpt[PDPT_ENTRY].set_addr(hhdm_paddr(directory), Flags::PRESENT | Flags::WRITABLE);
     stack::note_mapped(cpus);
 }
 
-/// Fills the page at `paddr` with a top table for CPUs that come out of real mode: the kernel's, and the first 4 GiB
-/// a second time at address 0, where code can run.
-///
-/// # Safety
-/// The page is memory that nobody uses.
-pub unsafe fn write_transition_table(paddr: u64) {
-    // SAFETY: only the boot CPU, which runs this, refers to the table, and it holds no other reference now.
-    let kernel = unsafe { exclusive(pml4()) };
-    // SAFETY: the caller promises that nobody uses the page; it is RAM, which the HHDM maps.
-    let table = unsafe { cleared_table(paddr) };
+/// A top table for CPUs that come out of real mode, by its physical address: the kernel's, and the first 4 GiB a second time
+/// at address 0, where code can run.
+pub fn transition_table(map: &mut Map) -> u64 {
+    // SAFETY: it is a boot table. Only the boot CPU, which runs this, refers to it, and it holds no other reference now.
+    let kernel = unsafe { exclusive(PML4) };
+    let table = new_table(map);
     for (entry, of_kernel) in table.iter_mut().zip(kernel.iter()) {
         *entry = of_kernel.clone();
     }
     let hhdm = &raw const boot_hhdm_pdpt as u64 - KERNEL_BASE;
     table[0].set_addr(PhysAddr::new(hhdm), Flags::PRESENT | Flags::WRITABLE);
+    hhdm_paddr(table).as_u64()
 }
 
-/// # Safety
-/// The page is memory that the HHDM maps and that nobody uses.
-unsafe fn cleared_table(paddr: u64) -> &'static mut PageTable {
-    let table = phys_to_virt(paddr) as *mut PageTable;
-    // SAFETY: the caller promises that the page is mapped and that nobody uses it; it is aligned, as every page is.
+/// A table without entries, in a page of its own.
+fn new_table(map: &mut Map) -> &'static mut PageTable {
+    let table = phys_to_virt(take_page(map)) as *mut PageTable;
+    // SAFETY: `take_page` gave a page to this call alone, aligned, of RAM that the boot tables map at the HHDM, writable.
     unsafe { table.write_bytes(0, 1) };
-    // SAFETY: the caller promises that the page is mapped and nobody else's; a page of zeros is a table without entries.
+    // SAFETY: the page is a table's for good. Its zeros are a table without entries, and this is the only reference to it.
     unsafe { &mut *table }
 }
 
@@ -198,9 +180,9 @@ fn hhdm_paddr(table: &PageTable) -> PhysAddr {
 
 /// Replaces the boot mapping of the image (2 MiB pages, everything allowed) by 4 KiB pages with their protections.
 fn protect_kernel() {
-    // SAFETY: only the boot CPU runs, and only this function, which is called once, refers to these tables.
+    // SAFETY: a static is valid and aligned. Only this function, which the boot CPU calls once, refers to it.
     let [directory] = unsafe { &mut *KERNEL_DIRECTORY.0.get() };
-    // SAFETY: only the boot CPU runs, and only this function refers to these tables.
+    // SAFETY: a static is valid and aligned. Only this function, which the boot CPU calls once, refers to it.
     let tables = unsafe { &mut *KERNEL_PAGES.0.get() };
     let guards = |page: u64| stack::image_guards().any(|guard| guard == page);
     let read_only = Flags::PRESENT | Flags::NO_EXECUTE;
@@ -218,17 +200,19 @@ fn protect_kernel() {
     for (entry, table) in directory.iter_mut().zip(tables.iter()) {
         entry.set_addr(image_paddr(table), Flags::PRESENT | Flags::WRITABLE);
     }
-    // SAFETY: the new directory maps all of the image but guard pages, at the same addresses, so the running code,
-    // its stack and its data stay where they are.
-    let pdpt = unsafe { exclusive(kernel_pdpt()) };
+    // SAFETY: it is a boot table. Only the boot CPU runs, and it holds no other reference to the table.
+    let pdpt = unsafe { exclusive(KERNEL_PDPT) };
+    // All of the image but guard pages stays at the same addresses: the running code, its stack, its data.
     pdpt[510].set_addr(image_paddr(directory), Flags::PRESENT | Flags::WRITABLE);
     flush();
 }
 
 /// # Safety
-/// `table` is one of the boot tables, and no other reference to it is alive.
+/// * `table` is one of the boot tables.
+/// * No other reference to it is alive.
 unsafe fn exclusive<'a>(table: *mut PageTable) -> &'a mut PageTable {
-    // SAFETY: the boot tables are aligned, complete in the image and mapped writable; the caller has it alone.
+    // SAFETY: boot.s aligns the boot tables and fills them, linker.ld puts them into the writable data. The caller promises
+    // that it is one of these and that no other reference to it is alive.
     unsafe { &mut *table }
 }
 

@@ -21,7 +21,11 @@ global_asm!(
 );
 
 unsafe extern "C" {
+    /// # Safety
+    /// `value` can be written.
     fn probe_read(address: u64, value: *mut u8) -> u64;
+    /// # Safety
+    /// As [`write`].
     fn probe_write(address: u64, value: u8) -> u64;
     static probe_read_access: u8;
     static probe_write_access: u8;
@@ -31,8 +35,8 @@ unsafe extern "C" {
 /// The byte at `address`, or `None` when reading it faults.
 pub fn read(address: u64) -> Option<u8> {
     let mut value = 0;
-    // SAFETY: the trap handler skips an access that faults. A read of memory has no side effect, and callers probe memory,
-    // not device registers.
+    // SAFETY: `value` is this function's own. The trap handler skips a read that faults. Any other changes no memory, even that
+    // of a device's register: no device was told to write to memory.
     let faulted = unsafe { probe_read(address, &mut value) };
     (faulted == 0).then_some(value)
 }
@@ -40,10 +44,9 @@ pub fn read(address: u64) -> Option<u8> {
 /// Writes the byte at `address`; false when that faults.
 ///
 /// # Safety
-/// Nobody has a reference to that byte.
+/// Nobody has a reference to that byte, unless it holds `value` already.
 pub unsafe fn write(address: u64, value: u8) -> bool {
-    // SAFETY: the trap handler skips an access that faults. The caller promises that one that does not changes nothing that
-    // a reference leads to.
+    // SAFETY: the caller promises that a write changes nothing that a reference leads to. The trap handler skips one that faults.
     (unsafe { probe_write(address, value) }) == 0
 }
 
@@ -52,8 +55,7 @@ pub unsafe fn write(address: u64, value: u8) -> bool {
 /// # Safety
 /// Nothing else may write that byte meanwhile.
 pub unsafe fn is_writable(address: u64) -> bool {
-    // SAFETY: the value that is there already is stored, since the caller promises that nobody else writes the byte. So a
-    // reference to it sees no change.
+    // SAFETY: the byte holds `value` already: it was just read, and the caller promises that nothing else writes it meanwhile.
     read(address).is_some_and(|value| unsafe { write(address, value) })
 }
 

@@ -10,8 +10,7 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use shim_parts::MAX_CPUS;
 
-/// The stack pointer to go back to, valid while `armed`. Only the CPU that it belongs to uses it, so all accesses are
-/// relaxed.
+/// The stack pointer to go back to, valid while `armed`. Only its own CPU uses it, so all accesses are relaxed.
 struct Landing {
     stack_pointer: AtomicU64,
     armed: AtomicBool,
@@ -32,7 +31,7 @@ pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
         result: Option<R>,
     }
     extern "C" fn run<F: FnOnce() -> R, R>(job: *mut c_void) {
-        // SAFETY: `job` is the `Job` of the frame below, which outlives this call and is not used meanwhile.
+        // SAFETY: `job` is the `Job<F, R>` of the `call` below, which outlives this call and does not use it meanwhile.
         let job = unsafe { &mut *job.cast::<Job<F, R>>() };
         job.result = job.f.take().map(|f| f());
     }
@@ -40,7 +39,7 @@ pub fn call<F: FnOnce() -> R, R>(f: F) -> Option<R> {
     let landing = landing();
     let outer_armed = landing.armed.swap(true, Ordering::Relaxed);
     let outer = landing.stack_pointer.load(Ordering::Relaxed);
-    // SAFETY: `run::<F, R>` gets the pointer that it expects. The landing is static, and only this CPU uses it.
+    // SAFETY: the landing is static, and only this CPU uses it. `run::<F, R>` gets the `Job<F, R>` that it expects.
     let abandoned = unsafe { call_abandonable(landing.stack_pointer.as_ptr(), run::<F, R>, (&raw mut job).cast()) };
     landing.stack_pointer.store(outer, Ordering::Relaxed);
     landing.armed.store(outer_armed, Ordering::Relaxed);
@@ -59,26 +58,34 @@ pub fn is_armed() -> bool {
 /// Makes the innermost [`call`] return `None`. Panics outside of one.
 ///
 /// # Safety
-/// The frames between [`call`] and here are gone without their destructors. The caller promises that this breaks no value
-/// that is used later:
-/// * a lock that one of these frames may hold is freed by its `unlock_after_panic`, or stays locked for good;
-/// * nothing that borrows from these frames is reachable from outside of them;
-/// * data that these frames were changing is read as it is, by code that expects any content.
+/// * A lock that a frame between [`call`] and here may hold is freed by its `unlock_after_panic_of`, or stays locked for good.
+/// * Nothing that borrows from these frames is reachable from outside of them.
+/// * Data that these frames were changing is read as it is, by code that expects any content.
+///
+/// The frames are gone without their destructors: without these promises a value that is used later is broken.
 pub unsafe fn abandon() -> ! {
     let landing = landing();
     assert!(landing.armed.swap(false, Ordering::Relaxed), "recovery: no call to abandon");
     let stack_pointer = landing.stack_pointer.load(Ordering::Relaxed);
-    // SAFETY: the landing is armed, so `call_abandonable` is still on this CPU's stack and the registers that it saved are
-    // intact. The caller answers for the frames between.
+    // SAFETY: the landing is armed, so `call_abandonable` stored this on this CPU, and has not returned. The frames above it
+    // may be abandoned: the caller promises all three things.
     unsafe { resume(stack_pointer) }
 }
 
 unsafe extern "C" {
     /// Saves the callee-saved registers (System V ABI 3.2.1), stores rsp at `landing`, calls `f(argument)`.
     /// Returns 0 when `f` returned, 1 when [`resume`] came back instead.
+    ///
+    /// # Safety
+    /// * `landing` can be written, and nobody else accesses it meanwhile.
+    /// * `f` may be called with `argument`.
     fn call_abandonable(landing: *mut u64, f: extern "C" fn(*mut c_void), argument: *mut c_void) -> u64;
 
     /// Continues after the call in [`call_abandonable`], with result 1.
+    ///
+    /// # Safety
+    /// * [`call_abandonable`] stored `stack_pointer` on this CPU, and has not returned.
+    /// * The frames above it may be abandoned, see [`abandon`].
     fn resume(stack_pointer: u64) -> !;
 }
 

@@ -69,15 +69,13 @@ pub fn reserve(map: &mut Map, cpus: usize) {
         return;
     }
     let trampoline_page = map.take_page_within(REAL_MODE, RegionKind::Boot);
-    let mut page = || paging::take_page(map);
-    RESERVED.call_once(|| Reserved { trampoline_page, top_table: page() });
-    paging::map_secondary_stacks(cpus, page);
+    RESERVED.call_once(|| Reserved { trampoline_page, top_table: paging::transition_table(map) });
+    paging::map_secondary_stacks(cpus, map);
     // Release: pairs with the plain read in trampoline.s, in CPUs that are not started before.
     EXPECTED.store(cpus as u64, Ordering::Release);
 }
 
-/// Starts the other CPUs that there is memory for. Each calls `serve`; `ready` counts those that run, the boot CPU
-/// included.
+/// Starts the other CPUs that there is memory for. Each calls `serve`; `ready` counts those that run, and the boot CPU.
 ///
 /// Fewer than asked for is no error here: the banner says how many there are.
 pub fn start(serve: Serve, ready: fn() -> u64) {
@@ -86,9 +84,7 @@ pub fn start(serve: Serve, ready: fn() -> u64) {
     };
     SERVE.call_once(|| serve);
     let expected = EXPECTED.load(Ordering::Relaxed);
-    // SAFETY: the page was taken from the memory map for this table alone.
-    unsafe { paging::write_transition_table(reserved.top_table) };
-    // SAFETY: the page was taken from the memory map for the trampoline alone.
+    // SAFETY: `reserve` took the page out of the map's RAM. It took it for the trampoline alone, and no CPU runs in it yet.
     unsafe { write_trampoline(reserved) };
     let page_number = (reserved.trampoline_page / PAGE) as u8;
     signal_others(Signal::Init);
@@ -104,18 +100,19 @@ pub fn start(serve: Serve, ready: fn() -> u64) {
 }
 
 /// # Safety
-/// The page of the trampoline is memory that nobody uses.
+/// * The page of the trampoline is RAM that the HHDM maps.
+/// * Nobody uses it.
 unsafe fn write_trampoline(reserved: &Reserved) {
     let (start, end) = (&raw const trampoline, &raw const trampoline_end);
     let (length, parameters) =
         (end as usize - start as usize, &raw const trampoline_parameters as usize - start as usize);
     assert!(length <= PAGE as usize && reserved.top_table < 1 << 32, "trampoline: does not fit");
     let page = ptr::with_exposed_provenance_mut::<u8>(paging::phys_to_virt(reserved.trampoline_page) as usize);
-    // SAFETY: the code lies in the image between its two symbols. The page is mapped, at least as long, and the caller
-    // promises that nobody uses it.
+    // SAFETY: the code lies in the image between its two symbols. The page is RAM that the HHDM maps, long enough as checked,
+    // and no part of the image; the caller promises that nobody uses it. Bytes need no alignment.
     unsafe { page.copy_from_nonoverlapping(start, length) };
-    // SAFETY: the parameters lie inside the copy, which nobody else refers to. The type is packed, so it needs no alignment,
-    // and all of its bits are valid.
+    // SAFETY: the parameters lie inside the copy (trampoline.s), which nobody else refers to. The type is packed, so it needs
+    // no alignment, and all of its bits are valid.
     let parameters = unsafe { &mut *page.wrapping_add(parameters).cast::<Parameters>() };
     let base = reserved.trampoline_page as u32;
     parameters.gdt_base += base;

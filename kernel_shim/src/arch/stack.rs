@@ -14,7 +14,7 @@ pub struct Stack<const BYTES: usize> {
     body: UnsafeCell<[u8; BYTES]>,
 }
 
-// SAFETY: Rust code never reads or writes a stack through this type. Only the CPU that owns the stack does.
+// SAFETY: Rust code never reads or writes a stack through this type. Only the CPU that owns the stack does, by its own rsp.
 unsafe impl<const BYTES: usize> Sync for Stack<BYTES> {}
 
 impl<const BYTES: usize> Stack<BYTES> {

@@ -45,7 +45,7 @@ pub struct GivenMap {
 #[repr(transparent)]
 pub struct Given(UnsafeCell<GivenMap>);
 
-// SAFETY: the guest never writes it. The host writes it only while the guest waits for a request.
+// SAFETY: the guest never writes it. The host writes it before it asks for the core's start, while no CPU reads it.
 unsafe impl Sync for Given {}
 
 #[unsafe(no_mangle)]
@@ -57,8 +57,9 @@ static GIVEN: Given = Given(UnsafeCell::new(GivenMap {
 }));
 
 fn given() -> &'static GivenMap {
-    // SAFETY: nobody makes a mutable reference to it, and the host does not write while a request is carried out. The pointer
-    // is opaque to the compiler, so it takes no value from the initializer.
+    // SAFETY: a static is valid and aligned, and all bits are valid integers. Nobody makes a mutable reference, and the host
+    // writes no more once the core starts, which asks first. The compiler takes no value from the initializer: the pointer is
+    // opaque to it.
     unsafe { &*core::hint::black_box(GIVEN.0.get()) }
 }
 

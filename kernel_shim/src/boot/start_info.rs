@@ -48,18 +48,21 @@ impl StartInfo {
     }
 
     /// Panics when there is no such structure at `paddr`.
-    pub fn read(paddr: u64) -> Self {
-        // SAFETY: the structure is plain integers, valid for every bit pattern.
+    ///
+    /// # Safety
+    /// Nobody writes to what the loader left, before the last use of what this returns.
+    pub unsafe fn read(paddr: u64) -> Self {
+        // SAFETY: the structure is plain integers, valid for every bit pattern. The caller promises that nobody writes there.
         let raw = unsafe { boot_slice::<RawStartInfo>(paddr, 1) }[0];
         assert!(raw.magic == MAGIC, "start info: magic: expected {MAGIC:#x}, got {:#x}", raw.magic);
         assert!(raw.version >= 1, "start info: version: expected at least 1 (memory map), got {}", raw.version);
         let text = match raw.cmdline_paddr {
             0 => &[],
-            // SAFETY: bytes, valid for every bit pattern.
+            // SAFETY: bytes are valid for every bit pattern. The caller promises that nobody writes there.
             at => unsafe { boot_slice::<u8>(at, MAX_COMMAND_LINE) },
         };
         let length = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
-        // SAFETY: the entries are plain integers, valid for every bit pattern.
+        // SAFETY: the entries are plain integers, valid for every bit pattern. The caller promises that nobody writes there.
         let memory_map = unsafe { boot_slice(raw.memmap_paddr, u64::from(raw.memmap_entries)) };
         Self { command_line: &text[..length], memory_map }
     }
@@ -68,7 +71,8 @@ impl StartInfo {
 /// `count` values of the loader at `paddr`, seen through the HHDM.
 ///
 /// # Safety
-/// `T` must be valid for every bit pattern.
+/// * `T` is valid for every bit pattern.
+/// * Nobody writes to the values before the last use of the slice.
 unsafe fn boot_slice<T>(paddr: u64, count: u64) -> &'static [T] {
     let end = count.checked_mul(size_of::<T>() as u64).and_then(|bytes| bytes.checked_add(paddr));
     assert!(
@@ -77,7 +81,8 @@ unsafe fn boot_slice<T>(paddr: u64, count: u64) -> &'static [T] {
     );
     let pointer = paging::phys_to_virt(paddr) as *const T;
     assert!(pointer.is_aligned(), "start info: address {paddr:#x}: expected alignment {}", align_of::<T>());
-    // SAFETY: the boot tables map the first 4 GiB for reading, and the range and the alignment were checked above. Nothing
-    // writes there before the caller has copied what it needs: RAM is handed out later. All bits are a valid `T`.
+    // SAFETY: the boot tables map the first 4 GiB at the HHDM, which begins above 0; the range, which is shorter than
+    // `isize::MAX`, and the alignment were checked above. The caller promises that all bits are a valid `T`, and that nobody
+    // writes there.
     unsafe { slice::from_raw_parts(pointer, count as usize) }
 }

@@ -34,12 +34,14 @@ pub extern "C" fn codegen_recursion(depth: u64) -> u64 {
 /// in the loop, a loop to unroll, a product that a small program computes by additions.
 ///
 /// # Safety
-///
-/// `words` are `count` of them, and `last` can be written.
+/// * `words` leads to `count` values of one allocation: initialized, aligned, not at 0.
+/// * Nobody writes them during the call.
+/// * They take at most `isize::MAX` bytes.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn codegen_optimization(words: *const u64, count: usize, twice: bool, last: &mut u64) -> u64 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises `count` initialized, aligned values of one allocation, not at 0. It promises that nobody
+    // writes them during the call, which the slice does not outlive. It promises that their size fits.
     let words = unsafe { core::slice::from_raw_parts(words, count) };
     let mut sum = 0u64;
     for &word in words {

@@ -31,7 +31,7 @@ fn crash(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
         "pf" => load(UNMAPPED),
         "guard" => stack::guards().take(1).for_each(load),
         "gp" => load(NOT_CANONICAL),
-        // SAFETY: a division by zero raises #DE, whose handler does not return. Touches no memory.
+        // SAFETY: a division by zero raises #DE, whose handler does not return. It touches the named registers, no memory.
         "de" => unsafe { asm!("xor ecx, ecx", "div ecx", out("ecx") _, out("eax") _, out("edx") _) },
         "df" => {
             exceptions::forget_page_faults();
@@ -49,7 +49,7 @@ fn crash(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
 
 /// A load that faults. It is in assembly, because the compiler may assume that its own loads do not fault.
 fn load(address: u64) {
-    // SAFETY: the address is in no mapping, so the load faults, and the handler does not return.
+    // SAFETY: each caller in this file passes an address in no mapping, so the load faults, and the handler does not return.
     unsafe { asm!("mov {0}, [{0}]", inout(reg) address => _, options(readonly, nostack)) };
 }
 

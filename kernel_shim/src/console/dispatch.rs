@@ -12,7 +12,10 @@ use shim_parts::input::{split_sequence, Line, MAX_LINE};
 use shim_parts::reply::{Answer, Outcome, Reply};
 use spin::Once;
 
-/// Frees the locks that a CPU holds. The code that panicked on the CPU must never run again.
+/// Frees the locks that a CPU holds.
+///
+/// # Safety
+/// The code that panicked on the CPU must never run again.
 pub type AfterPanic = unsafe fn(usize);
 
 static AFTER_PANIC: Once<AfterPanic> = Once::new();
@@ -70,7 +73,7 @@ pub fn run(request: &str, reply: &mut Reply) -> Outcome {
         Some(result) => Outcome::Returned(result),
         None => {
             if let Some(after_panic) = AFTER_PANIC.get() {
-                // SAFETY: the code that panicked on this CPU was abandoned, so it never runs again.
+                // SAFETY: the code that panicked on this CPU never runs again: `recovery::call` returned `None`, so it was abandoned.
                 unsafe { after_panic(cpu::index()) };
             }
             Outcome::Panicked(report::last_panic())

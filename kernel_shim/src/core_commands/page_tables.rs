@@ -31,7 +31,7 @@ fn map(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let mut tables = TABLES.lock();
     let mut mapper = tables.mapper()?;
     let to = Frame::containing_address(PhysAddr::new_truncate(paddr));
-    // SAFETY: nothing of the kernel lies in the lower half, so no reference goes through the page.
+    // SAFETY: `page` is of the lower half, where no reference leads: the CPU reads there by `probe` alone.
     let mapped = unsafe { mapper.map_to(page, to, PageTableFlags::PRESENT | PageTableFlags::WRITABLE, &mut *tables) };
     // The tables are not in use now.
     mapped.map(|flush| flush.ignore()).map_err(not_mapped)

@@ -120,8 +120,8 @@ fn write_marks(me: &'static Cpu, block: Held, mark: u64, is_right: impl Fn(u64) 
     for page in 0..1 << block.order {
         let paddr = block.paddr + page * PAGE_SIZE;
         let word = ptr::with_exposed_provenance::<AtomicU64>(phys_to_virt(paddr) as usize);
-        // SAFETY: the host lets a storm run only on a core whose memory is RAM that the HHDM maps. Words of frames are reached
-        // through such atomics alone as long as a storm lasts.
+        // SAFETY: the host lets a storm run only on a core whose memory is RAM that the HHDM maps; a frame's first word is
+        // aligned, and any bits are valid. Words of frames are reached through such atomics alone as long as a storm lasts.
         let before = unsafe { &*word }.swap(mark, Relaxed);
         if !is_right(before) {
             violated(me, paddr, mark, before);

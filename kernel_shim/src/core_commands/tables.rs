@@ -52,9 +52,9 @@ impl Tables {
         let kernel = paging::phys_to_virt(Cr3::read().0.start_address().as_u64()) as *const PageTable;
         let ours = paging::phys_to_virt(root) as *mut PageTable;
         for entry in LOWER_HALF..2 * LOWER_HALF {
-            // SAFETY: the CPU uses the kernel's table, so it is mapped, and nobody changes it meanwhile.
+            // SAFETY: the CPU uses the kernel's table, so it is a page of RAM, which the HHDM maps. Nobody changes it after boot.
             let shared = unsafe { &(&*kernel)[entry] }.clone();
-            // SAFETY: the core gave the frame to this table alone, and the HHDM maps it.
+            // SAFETY: the HHDM maps the frame, any bits are entries, and the core gave it to this table alone.
             unsafe { (&mut *ours)[entry] = shared };
         }
         Ok(root)
@@ -69,7 +69,7 @@ impl Tables {
         let paddr = frame_module::allocate(&wanted)?;
         if self.fresh == Fresh::Wiped {
             let table = paging::phys_to_virt(paddr) as *mut PageTable;
-            // SAFETY: the core gave the frame to this table alone, and the HHDM maps it.
+            // SAFETY: the HHDM maps the frame writable, a page is aligned, and the core gave it to this table alone.
             unsafe { table.write_bytes(0, 1) };
         }
         self.frames[self.count] = paddr;
@@ -80,10 +80,12 @@ impl Tables {
     /// The tables as the crate `x86_64` changes them.
     pub fn mapper(&self) -> Result<OffsetPageTable<'static>, CommandError> {
         let root = paging::phys_to_virt(self.root()?) as *mut PageTable;
-        // SAFETY: the core gave the frame to these tables alone, the HHDM maps it, and the lock around `self` makes this the
-        // only reference.
+        // SAFETY: the HHDM maps the frame, a page is aligned, and any bits are entries. The core gave it to these tables alone,
+        // and the lock around `self` makes this the only reference.
         let root = unsafe { &mut *root };
-        // SAFETY: the HHDM shows all physical memory at this address.
+        // SAFETY: the HHDM shows all physical memory at this address. `begin` made the top table, and the core promises zeros in
+        // frames for tables. Of one that breaks this the host looks at what happens: before, it fills free frames with entries
+        // that lead to a free frame, so that is what is then taken for a table.
         Ok(unsafe { OffsetPageTable::new(root, VirtAddr::new(paging::HHDM_BASE)) })
     }
 
@@ -95,17 +97,18 @@ impl Tables {
     /// Whether the CPU can write a byte at an address of the lower half.
     #[cfg_attr(not(feature = "ownership"), allow(dead_code))]
     pub fn write(&self, vaddr: u64, value: u8) -> Result<bool, CommandError> {
-        // SAFETY: nothing of the kernel lies in the lower half, and frames that it maps are reached through it alone.
+        // SAFETY: nobody has a reference to the byte: the lower half maps no memory of the kernel, but frames that the core gave
+        // out, which are reached by raw pointers alone.
         self.within(|| unsafe { probe::write(vaddr, value) })
     }
 
     fn within<T>(&self, access: impl FnOnce() -> T) -> Result<T, CommandError> {
         let root = self.root()?;
         let (kernel, flags) = Cr3::read();
-        // SAFETY: the upper half, with this code and its stack, is the kernel's in both tables.
+        // SAFETY: `begin` made the table. The upper half, with all code, stacks and data, is the kernel's in both tables.
         unsafe { Cr3::write(Frame::containing_address(PhysAddr::new(root)), flags) };
         let result = access();
-        // SAFETY: these are the tables that the kernel runs on.
+        // SAFETY: these are the tables that the kernel ran on before.
         unsafe { Cr3::write(kernel, flags) };
         Ok(result)
     }

@@ -1,8 +1,7 @@
 //! What calls of the core cost, in ticks of the time stamp counter.
 //!
 //! A tick is an instruction of the guest where QEMU runs with `-icount shift=0`, on one CPU; elsewhere the numbers mean
-//! nothing. The host starts such a guest where it asks for these numbers, and proves by `work.loop` that they are
-//! instructions.
+//! nothing. The host starts such a guest where it asks for these numbers, and proves it by `work.loop`.
 
 use crate::arch::cpu::time_stamp;
 use crate::memory_core::{MemoryCore, Wanted, WANTED, WANTED_AND_MOST};

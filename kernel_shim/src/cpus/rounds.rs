@@ -16,7 +16,7 @@ use spin::Once;
 pub struct Work {
     pub run: fn(&'static Cpu),
     /// # Safety
-    /// The work of that CPU must never go on.
+    /// The code that panicked on the CPU of that number must never run again.
     pub after_panic: unsafe fn(usize),
 }
 
@@ -102,8 +102,9 @@ pub fn wait() {
     }
     RUNNING.store(false, Relaxed);
     if REPORTED.load(Relaxed) {
-        // SAFETY: the caller is the command `smp.run` or `smp.wait`, which holds no lock here. Its reply is only read
-        // afterwards.
+        // SAFETY: the caller is one of the commands `smp.run`, `smp.wait` and `core.storm`, none of which holds a lock here. They
+        // lend nothing out: the CPUs of a run use statics alone. Nothing is half changed: the others have ended, and the command
+        // that is abandoned waits.
         unsafe { recovery::abandon() }
     }
 }
@@ -137,7 +138,7 @@ fn execute(me: &'static Cpu) {
     };
     if !through {
         count(&me.counters.panics);
-        // SAFETY: the work of this CPU was abandoned, so it never goes on.
+        // SAFETY: the code that panicked on this CPU never runs again: `recovery::call` returned `None`, so it was abandoned.
         unsafe { (work.after_panic)(cpu::index()) };
         // Release: pairs with the load in `Smp::stopped`.
         SMP.stop.store(SMP.run.load(Relaxed), Release);

@@ -75,8 +75,7 @@ fn lists(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     Ok(())
 }
 
-/// The length of a list. A list with more blocks than the zone has frames is a cycle, which is a panic like any other
-/// corruption.
+/// The length of a list. One with more blocks than the zone has frames is a cycle, a panic like any other corruption.
 fn length(zone: &ZoneState, head: u64, order: u8) -> u64 {
     let mut count = 0;
     let mut link = head;

@@ -56,7 +56,7 @@ impl Bytes {
     }
 
     fn first_other(&self, byte: u8) -> Option<usize> {
-        // SAFETY: `checked` made sure that these bytes are RAM, which the HHDM maps.
+        // SAFETY: `checked` made sure that all of these bytes are RAM, which the HHDM maps.
         unsafe { scan::first_other_byte(self.first, self.length, byte) }
     }
 
@@ -68,7 +68,8 @@ impl Bytes {
 
     fn write(&self, bytes: &[u8]) {
         assert!(bytes.len() <= self.length, "payload: {} bytes: expected at most {}", bytes.len(), self.length);
-        // SAFETY: as for `fill`. `bytes` lies on the kernel's stack, which is no usable RAM, so the two do not overlap.
+        // SAFETY: `checked` made sure that these bytes are usable RAM, mapped and nobody's as for `fill`, and enough of them, as
+        // the assertion says. `bytes` lies on the kernel's stack, which is no usable RAM, so the two do not overlap.
         unsafe { self.first.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
     }
 }

@@ -41,7 +41,8 @@ static PROGRAM: Program = unsafe { MaybeUninit::zeroed().assume_init() };
 fn run(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let bytes = args.u64("bytes")?.min(GIVEN as u64) as usize;
     args.end()?;
-    // SAFETY: the bytes are all inside of `given`. The host, which alone writes them, waits for the reply.
+    // SAFETY: the bytes are all inside of `given`, a static without padding. The host, which alone writes them, waits for the
+    // reply, and the slice is used before it.
     let given = unsafe { slice::from_raw_parts(PROGRAM.given.as_ptr().cast(), bytes) };
     [&PROGRAM.begun, &PROGRAM.n_said, &PROGRAM.n_seen].into_iter().for_each(|number| number.store(0, Relaxed));
     let has_room = |room: usize, used: &AtomicU32| room - used.load(Relaxed) as usize >= LEFT;
@@ -92,7 +93,7 @@ fn look_at_page(pfn: u64) {
     let words = PAGE_SIZE as usize / size_of::<u64>();
     // SAFETY: the buddy's frames are RAM, which the HHDM maps; the frame has as many words.
     let equal = unsafe { scan::words_equal_at_distance(first, 1, words - 1) } as u64;
-    // SAFETY: the frame is RAM that the HHDM maps. Its owner may write meanwhile: a volatile read loads the word as it is.
+    // SAFETY: the word is RAM that the HHDM maps, and aligned. The owner may write meanwhile: a volatile read loads it as it is.
     let word = unsafe { first.read_volatile() };
     append(&PROGRAM.seen, &PROGRAM.n_seen, &word.to_le_bytes());
     append(&PROGRAM.seen, &PROGRAM.n_seen, &equal.to_le_bytes());

@@ -19,7 +19,7 @@ fn new(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     args.end()?;
     let mut slot = MaybeUninit::<MetaSlot>::uninit();
     // No byte of a new slot has this value, so it shows which bytes `new` does not write.
-    // SAFETY: writes the place of one slot, which only this function knows.
+    // SAFETY: writes the place of one slot, which is aligned for it, and which only this function knows.
     unsafe { slot.as_mut_ptr().write_bytes(0xa5, 1) };
     slot.write(MetaSlot::new());
     let mut bytes = [0; SLOT_BYTES];

@@ -30,8 +30,7 @@ pub struct BootAllocator {
 impl BootAllocator {
     /// `size` bytes at a multiple of `align` (a power of two) that the HHDM maps. The HHDM maps all RAM.
     ///
-    /// The memory is full of garbage, so that a module that forgets to initialize it is found out. The scarce zones come
-    /// last.
+    /// The memory is full of garbage, so that a module that does not initialize it is found out. Scarce zones come last.
     pub fn try_alloc_accessible(&mut self, size: usize, align: usize) -> Option<PhysAddr> {
         let grant = self.frames.take(size, align)?;
         let page = garbage_page(grant.pfns.start);

@@ -104,12 +104,17 @@ fn with_own<R>(f: impl FnOnce(&mut LentCaches) -> Option<R>) -> Option<R> {
 /// Frees the locks that this CPU, whose number is `cpu`, holds, and gives its caches back.
 ///
 /// # Safety
-/// As [`CpuLock::unlock_after_panic_of`].
+/// The code that panicked on `cpu` must never run again.
+///
+/// A change that it was making stays half done. The buddy checks the links that it will follow before it changes any, so its
+/// panics leave sound lists with the frames that were on them. A frame that was in use while it lay in a cache, or that the
+/// subject panicked about while it left one, is in no cache any more.
 pub unsafe fn after_panic_of(cpu: usize) {
-    // SAFETY: the caller promises that the code on `cpu` that took the lock never runs again.
+    // SAFETY: the caller promises that the code that took the lock on `cpu` never runs again. The buddy is safe code: no
+    // content of it, such as that after a panic, leads to undefined behavior.
     unsafe { BUDDY.unlock_after_panic_of(cpu) };
     for own in &OWN {
-        // SAFETY: the caller promises the same of the code that took one of these locks.
+        // SAFETY: the caller promises that the code that took the lock on `cpu` never runs again. Caches are safe code, too.
         unsafe { own.unlock_after_panic_of(cpu) };
     }
     return_caches(cpu);

@@ -34,12 +34,13 @@ impl<T> CpuLock<T> {
     /// Frees the lock if `cpu` holds it. A lock that another CPU holds stays held.
     ///
     /// # Safety
-    /// If `cpu` holds the lock, the code that took it must never run again. The value stays as that code left it.
+    /// * If `cpu`, which is this CPU, holds the lock, the code that took it never runs again.
+    /// * Whoever takes the lock next expects the value as that code left it.
     pub unsafe fn unlock_after_panic_of(&self, cpu: usize) {
         if self.holder.load(Relaxed) == cpu {
             self.holder.store(NOBODY, Relaxed);
-            // SAFETY: `cpu` holds the lock, and the caller promises that the code with the guard never runs again, so the
-            // guard is neither used nor dropped.
+            // SAFETY: `cpu`, which is this CPU, holds the lock. The caller promises that the code with the guard never runs
+            // again, so the guard is neither used nor dropped.
             unsafe { self.value.force_unlock() }
         }
     }

@@ -505,8 +505,9 @@ pub fn init_metadata_array(total_ram: u64, boot_alloc: &mut BootAllocator) {
     );
     let base = phys_to_virt(paddr.as_u64());
     let table = ptr::with_exposed_provenance_mut::<MetaSlot>(base as usize);
-    // SAFETY: the boot allocator gave these `frames * 64` bytes to us alone, below the top of the HHDM
-    // ("accessible"), so they are mapped and writable. They are aligned to 64, checked above.
+    // SAFETY: the table is aligned to 64, checked above. The boot allocator gave these `frames * 64` bytes to
+    // us alone, below the top of the HHDM ("accessible"), so they are mapped and writable. There is at least
+    // one frame: 0 of them returned above.
     unsafe { fill_table(table, frames as usize) };
     // Release: both pair with the Acquire loads in `get_meta_slot`. The count goes first, so whoever sees
     // the base sees the count that belongs to it.
@@ -517,18 +518,21 @@ pub fn init_metadata_array(total_ram: u64, boot_alloc: &mut BootAllocator) {
 /// Makes `count` new slots: writes one, then doubles what there is until it suffices.
 ///
 /// # Safety
-/// `table` must be aligned and lead to room for `count` slots, at least one, which nobody else looks at.
+/// * `table` is aligned.
+/// * It leads to writable room for `count` slots, in one allocation, which nobody else looks at meanwhile.
+/// * `count` is at least 1.
 unsafe fn fill_table(table: *mut MetaSlot, count: usize) {
-    // SAFETY: the first of `count` slots. `write` drops nothing, so it does not matter what the memory held.
+    // SAFETY: the first of `count` slots: aligned and writable, as the caller promises. `write` drops nothing,
+    // so it does not matter what the memory held.
     unsafe { table.write(MetaSlot::new()) };
     let mut done = 1;
     while done < count {
         let step = done.min(count - done);
-        // SAFETY: `done < count`, so the pointer stays inside of the room.
+        // SAFETY: `done < count`, so the pointer stays inside of the room, which is one allocation.
         let rest = unsafe { table.add(done) };
         // SAFETY: `step <= done`, so the source is initialized and ends before the destination begins, and
-        // `done + step <= count`, so the destination lies inside. Nobody stores to either meanwhile, so a copy of
-        // the bytes is a copy of the atomics.
+        // `done + step <= count`, so the destination lies inside. Both are aligned, as slots of the table. Nobody
+        // stores to either meanwhile, so a copy of the bytes is a copy of the atomics.
         unsafe { table.copy_to_nonoverlapping(rest, step) };
         done += step;
     }
@@ -547,11 +551,11 @@ pub fn get_meta_slot(phys: PhysAddr) -> &'static MetaSlot {
     assert!(pfn < frames, "frame metadata array: {phys:#x} is out of bounds, it covers {frames} frames");
 
     let table = ptr::with_exposed_provenance::<MetaSlot>(base as usize);
-    // SAFETY: `base` is not 0, so `init_metadata_array` stored it after it had reserved `frames` slots.
-    // `pfn < frames` keeps the pointer inside of them.
+    // SAFETY: `base` is not 0, so `init_metadata_array` stored it after it had reserved `frames` slots, which are
+    // one allocation. `pfn < frames` keeps the pointer inside of them.
     let slot = unsafe { table.add(pfn as usize) };
-    // SAFETY: the Acquire load makes the initialized slots visible. The reservation is never taken back, hence
-    // 'static. It is written through atomics only, hence shared.
+    // SAFETY: the slot is aligned, as the table is. The Acquire load makes the initialized slots visible. The
+    // reservation is never taken back, hence 'static. It is written through atomics only, hence shared.
     unsafe { &*slot }
 }
 

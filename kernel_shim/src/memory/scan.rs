@@ -5,11 +5,10 @@
 
 use core::arch::asm;
 
-/// The number of u64, of `words` from `first` on, that equal the u64 `distance` words behind them, up to the first that does
-/// not.
+/// The number of u64, of `words` from `first` on, that equal the u64 `distance` words behind, up to the first that differs.
 ///
 /// # Safety
-/// All `words + distance` u64 from `first` on must be mapped memory.
+/// All `words + distance` u64 from `first` on are mapped memory.
 pub unsafe fn words_equal_at_distance(first: *const u64, distance: usize, words: usize) -> usize {
     if words == 0 {
         return 0;
@@ -35,7 +34,7 @@ pub unsafe fn words_equal_at_distance(first: *const u64, distance: usize, words:
 /// The index of the first of `length` bytes from `first` on that is not `byte`.
 ///
 /// # Safety
-/// All of the bytes must be mapped memory.
+/// All of the bytes are mapped memory.
 pub unsafe fn first_other_byte(first: *const u8, length: usize, byte: u8) -> Option<usize> {
     if length == 0 {
         return None;
@@ -61,7 +60,8 @@ pub unsafe fn first_other_byte(first: *const u8, length: usize, byte: u8) -> Opt
 /// Copies memory, whatever its alignment.
 ///
 /// # Safety
-/// `into.len()` bytes from `first` on must be mapped memory, none of them in `into`.
+/// * `into.len()` bytes from `first` on are mapped memory.
+/// * None of them is in `into`.
 pub unsafe fn copy(first: *const u8, into: &mut [u8]) {
     const WORD: usize = size_of::<u64>();
     // SAFETY: reads as many bytes as `into` has, which the caller promises to be mapped, and writes those of `into`. The

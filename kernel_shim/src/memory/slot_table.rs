@@ -44,7 +44,7 @@ pub fn frames() -> u64 {
 /// When there is no slot for `pfn`.
 pub fn peek(pfn: u64) -> [u8; SLOT_BYTES] {
     let mut bytes = [0; SLOT_BYTES];
-    // SAFETY: `address` is that of a slot of the table, which is initialized, mapped and never freed.
+    // SAFETY: `address` is that of a slot of the table, which is mapped and never freed. `bytes` is this function's own.
     unsafe { scan::copy(address(pfn), &mut bytes) };
     bytes
 }
@@ -76,8 +76,8 @@ pub fn visit(pfn: u64, count: u64, mut show: impl FnMut(&[u8])) {
         let slots = AT_ONCE.min((end - at) as usize);
         let (first, _last) = (address(at), address(at + slots as u64 - 1));
         let bytes = &mut buffer[..slots * SLOT_BYTES];
-        // SAFETY: the first and the last of these slots are in the table, so all of their bytes are mapped; the
-        // buffer is this function's own.
+        // SAFETY: the first and the last of these slots are in the table, so all of their bytes are mapped. The buffer is this
+        // function's own.
         unsafe { scan::copy(first, bytes) };
         show(bytes);
         at += slots as u64;
@@ -92,8 +92,8 @@ pub fn poke(pfn: u64, offset: usize, bytes: &[u8]) {
     let slot = address(pfn);
     assert!(offset + bytes.len() <= SLOT_BYTES, "slot: {offset} + {}: expected to end inside", bytes.len());
     for (index, &byte) in bytes.iter().enumerate() {
-        // SAFETY: `slot` is the address of a slot of the table, and the offset is inside of the slot. All of its fields are
-        // atomics of plain integers, so every byte is valid.
+        // SAFETY: `slot` is the address of a slot of the table, which is mapped writable, and the offset is inside of the slot. A
+        // byte is aligned anywhere. All fields are atomics of plain integers, so every byte is valid.
         unsafe { slot.wrapping_add(offset + index).write_volatile(byte) }
     }
 }

@@ -51,8 +51,8 @@ fn words_of_ram() -> impl Iterator<Item = &'static AtomicU64> {
         .take(MAX_WORDS)
         .map(|paddr| {
             let word = paging::phys_to_virt(paddr) as *mut u64;
-            // SAFETY: an aligned word of RAM, which the HHDM always maps. Only one CPU runs, and nobody holds a reference to
-            // the first or last word of a region.
+            // SAFETY: it is an aligned word of RAM, which the HHDM maps for good. Nothing else accesses it meanwhile: other CPUs
+            // sleep, and interrupts are off.
             unsafe { AtomicU64::from_ptr(word) }
         })
 }
@@ -99,7 +99,7 @@ fn identity_map_is_gone() -> Verdict {
 fn image_protections() -> Verdict {
     static DATA: AtomicU64 = AtomicU64::new(1);
     let (text, rodata) = (paging::kernel_text().start, paging::kernel_rodata().start);
-    // SAFETY: nothing writes code or constants, and only this function knows DATA. One CPU runs, with interrupts off.
+    // SAFETY: nothing writes one of these bytes meanwhile: code, a constant, or DATA, which only this function knows.
     let is_writable = |address| unsafe { probe::is_writable(address) };
     let [text, rodata, data] = [text, rodata, DATA.as_ptr() as u64].map(is_writable);
     expect(!text, format_args!("code is writable"))?;

@@ -88,7 +88,7 @@ fn backtrace_reaches_boot() -> Verdict {
 }
 
 fn abandon() -> ! {
-    // SAFETY: the frames of `recovery_returns` that it leaves own nothing and hold no lock.
+    // SAFETY: the closures of `recovery_returns` that it leaves hold no lock. Nothing borrows from them. They change no data.
     unsafe { recovery::abandon() }
 }
 

@@ -188,7 +188,7 @@ fn meta_aux(slot: &MetaSlot) -> &AtomicU32 {
 /// The first word of a frame.
 pub fn payload(paddr: u64) -> &'static AtomicU64 {
     let word = ptr::with_exposed_provenance_mut::<u64>(phys_to_virt(paddr) as usize);
-    // SAFETY: the frame has a slot, so it is RAM that the HHDM always maps, and its start is aligned. Programs that hold the
+    // SAFETY: the frame's start is aligned. The frame has a slot, so it is RAM that the HHDM maps for good. Programs that hold the
     // same frame by mistake reach this word by atomic accesses only.
     unsafe { AtomicU64::from_ptr(word) }
 }

@@ -19,9 +19,9 @@ pub struct SpinLock<T: ?Sized> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: only the holder of the lock reaches the value, and there is one at a time.
+// SAFETY: only the holder of the lock reaches the value, there is one at a time, and `T` may go from one to the next.
 unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}
-// SAFETY: whoever owns the lock owns the value.
+// SAFETY: whoever owns the lock owns the value, and `T` may change its owner.
 unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
 
 impl<T> SpinLock<T> {

@@ -69,7 +69,7 @@ fn map_page(tables: &mut Tables, page: Page<Size4KiB>, paddr: u64, flags: Flags)
     let (frame, on_the_way) =
         (Frame::containing_address(PhysAddr::new_truncate(paddr)), Flags::PRESENT | Flags::WRITABLE);
     let mut mapper = tables.mapper()?;
-    // SAFETY: nothing of the kernel lies in the lower half, so no reference goes through the page.
+    // SAFETY: `page` is of the lower half, where no reference leads: the CPU reads and writes there by `probe` alone.
     let mapped = unsafe { mapper.map_to_with_table_flags(page, frame, flags, on_the_way, tables) };
     mapped.map(|flush| flush.ignore()).map_err(not_mapped)
 }
@@ -77,7 +77,7 @@ fn map_page(tables: &mut Tables, page: Page<Size4KiB>, paddr: u64, flags: Flags)
 fn change(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let (tables, page, flags) = (space(args)?, page(args)?, flags(args)?);
     args.end()?;
-    // SAFETY: nothing of the kernel lies in the lower half, so no reference goes through the page.
+    // SAFETY: `page` is of the lower half, where no reference leads: the CPU reads and writes there by `probe` alone.
     let changed = unsafe { tables.mapper()?.update_flags(page, flags) };
     changed.map(|flush| flush.ignore()).map_err(|_| failed("NotMapped"))
 }
@@ -123,7 +123,8 @@ fn copy(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     flush.ignore();
     let from = phys_to_virt(old.start_address().as_u64()) as *const u8;
     let to = phys_to_virt(new.start_address.as_u64()) as *mut u8;
-    // SAFETY: the HHDM maps both frames, `copy` allows that they are one, and nobody has a reference to either.
+    // SAFETY: the HHDM maps both frames, writable, bytes need no alignment, and `copy` allows that they are one. Nobody has a
+    // reference to either.
     unsafe { ptr::copy(from, to, PAGE_SIZE as usize) };
     map_page(&mut tables, page, new.start_address.as_u64(), Flags::PRESENT | Flags::WRITABLE)?;
     reply.hex("paddr", new.start_address.as_u64());
