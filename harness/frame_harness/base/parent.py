@@ -12,8 +12,8 @@ from typing import Final
 
 from frame_harness.base.errors import MachineError
 
-PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h, 6.1
-PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h, 6.1
+PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h, Linux 6.1
+PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h, Linux 6.1
 
 
 def die_with_parent(parent: int) -> None:

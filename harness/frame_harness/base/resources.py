@@ -69,7 +69,7 @@ def build_place() -> Path:
     if root is not None and os.access(root, os.W_OK):
         return root / ".build"
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification: a relative path there is invalid and must be ignored.
+    # XDG Base Directory Specification 0.8, "Basics": a relative path there is invalid and must be ignored.
     cache = Path(base) if Path(base).is_absolute() else home() / ".cache"
     return cache / "frame-harness"
 

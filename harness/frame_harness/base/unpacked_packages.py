@@ -38,8 +38,8 @@ def unpack(program: str, packages: Sequence[str], folder: Path, programs: Path, 
     """Unpack packages with all that apt would install for them, and put a launcher for one program in place.
 
     The packages' own scripts do not run, and apt keeps no note of them: whoever removes the folder removes
-    all. The program finds its data by its own place, as QEMU does (docs/devel/build-system.rst, 5.2:
-    relocatable installation), and its libraries by the launcher.
+    all. The program finds its data by its own place, as QEMU does (7.2,
+    util/cutils.c, `get_relocated_path`), and its libraries by the launcher.
 
     Args:
         folder: what the packages hold, as under `/`; replaced.

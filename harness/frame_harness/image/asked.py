@@ -19,8 +19,8 @@ _COUNTS_BRANCHES: Final = {
         "-Cllvm-args=-sanitizer-coverage-pc-table",
     )
 }
-"""LLVM's SanitizerCoverage: a counter of one byte for each edge, and a table of where they are; no run-time
-library."""
+"""SanitizerCoverage (LLVM 22): a counter of one byte for each edge, and a table of where they are; no
+run-time library."""
 _CARGO_DEFAULT_LEVEL: Final = {"dev": "0", "release": "3"}
 
 

@@ -14,7 +14,7 @@ from frame_harness.image.errors import ImageError
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
 
-# LLVM, SanitizerCoverage: two words for each counter, the address of its code and flags.
+# LLVM 22, SanitizerCoverage: two words for each counter, the address of its code and flags.
 _COUNTERS: Final = "__sancov_cntrs"
 _PLACES: Final = "__sancov_pcs"
 _WORDS: Final = 2

@@ -161,6 +161,6 @@ def _in_lasting_thread(spawn: Callable[[], subprocess.Popen[bytes]]) -> subproce
 
 
 def _cpu_clock_of(pid: int) -> int:
-    # What clock_getcpuclockid(3) computes: MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED), linux/posix-timers.h,
-    # 6.1.
+    # What clock_getcpuclockid(3) computes: `make_process_cpuclock(pid, CPUCLOCK_SCHED)`, Linux 6.1,
+    # linux/posix-timers.h.
     return (~pid << 3) | 2

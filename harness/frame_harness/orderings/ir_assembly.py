@@ -23,7 +23,7 @@ from frame_harness.orderings.x86_operands import Run
 from frame_harness.orderings.x86_registers import Registers, number_of
 
 _END: Final = f"{BEGIN}_end"
-_ARGUMENTS: Final = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")  # System V ABI
+_ARGUMENTS: Final = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")  # System V ABI, AMD64 supplement, 3.2.3
 _RESULT: Final = "rax"
 
 
