@@ -150,7 +150,7 @@ def skip_of(form: str, wide: int, address: int) -> int | Skip:
 
 
 def uleb(data: bytes, at: int) -> tuple[int, int]:
-    """Return the unsigned LEB128 number at an offset, with the offset behind it."""
+    """Return the unsigned LEB128 number at an offset (DWARF 5 section 7.6), with the offset behind it."""
     byte = data[at]
     at += 1
     if byte < 0x80:
@@ -165,7 +165,7 @@ def uleb(data: bytes, at: int) -> tuple[int, int]:
 
 
 def sleb(data: bytes, at: int) -> tuple[int, int]:
-    """Return the signed LEB128 number at an offset, with the offset behind it."""
+    """Return the signed LEB128 number at an offset (DWARF 5 section 7.6), with the offset behind it."""
     value, end = uleb(data, at)
     negative = data[end - 1] & 0x40
     return (value - (1 << (7 * (end - at))) if negative else value), end

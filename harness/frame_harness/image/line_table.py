@@ -17,7 +17,8 @@ from frame_harness.image.placed import is_part_of
 from frame_harness.image.places import Place, Places
 from frame_harness.image.subject import Subject
 
-_WORD = 4  # bytes of a length in the 32-bit format of DWARF; 0xffffffff says that it is the 64-bit one
+# DWARF 5 section 7.4: bytes of a length in the 32-bit format, and what says that it is the 64-bit one.
+_WORD = 4
 _LONG: Final = 0xFFFFFFFF
 _CLOSURE = re.compile(r"::(?:\{\{closure\}\}|\{closure#\d+\})")
 _IMPLEMENTED = re.compile(r"<(?:.*::)?(\w+)(?:<.*>)? as .+?>::(\w+)$")

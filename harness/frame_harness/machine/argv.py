@@ -12,6 +12,7 @@ from frame_harness.machine.definition import Machine
 from frame_harness.machine.translation_log import TranslationLog
 
 DEBUG_EXIT_PORT: Final = 0xF4
+"""Ours, as in kernel_shim/src/arch/exit.rs: the device is where it is told to be."""
 RAM_ID: Final = "ram"
 """The id of the memory backend, which is also the region's name in `info mtree`."""
 DEBUGGER_ID: Final = "debugger"

@@ -240,6 +240,7 @@ class Debugger:
         return self._selected
 
     def _send(self, packet: str) -> None:
+        """Send a packet with its checksum ("Debugging with GDB", appendix E, "Overview")."""
         data = packet.encode("ascii")
         self._sock.sendall(b"$%s#%02x" % (data, sum(data) & 0xFF))
 

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use shim_parts::reply::ExitCode;
 use x86_64::instructions::{hlt, interrupts, port::PortWriteOnly};
 
-const PORT: u16 = 0xf4;
+const PORT: u16 = 0xf4; // ours, as in the command line above
 
 /// The host writes `HELD` before it asks for an exit after which it wants to use QEMU again.
 const HELD: u64 = 1;

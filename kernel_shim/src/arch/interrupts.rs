@@ -12,9 +12,9 @@ use x86_64::instructions::port::Port;
 pub const FIRST_VECTOR: u64 = 32;
 const COM1_LINE: u8 = 4;
 
-const PRIMARY: u16 = 0x20;
+const PRIMARY: u16 = 0x20; // both as on a PC (QEMU 7.2, hw/intc/i8259_common.c)
 const SECONDARY: u16 = 0xa0;
-const END_OF_INTERRUPT: u8 = 0x20;
+const END_OF_INTERRUPT: u8 = 0x20; // OCW2, "non-specific EOI" (datasheet)
 
 /// Sleeps until an interrupt was handled. Interrupts are off before and after.
 ///
@@ -27,7 +27,7 @@ pub fn wait() {
 /// Programs both controllers: vectors from [`FIRST_VECTOR`], everything masked but COM1.
 pub fn init() {
     let vector = FIRST_VECTOR as u8;
-    // ICW1 (edge triggered, cascade, ICW4 follows), ICW2 (vector), ICW3 (the cascade is line 2), ICW4 (8086 mode).
+    // ICW1 (edge triggered, cascade, ICW4 follows), ICW2 (vector), ICW3 (cascade at line 2), ICW4 (8086 mode) (datasheet).
     for (controller, words) in [(PRIMARY, [0x11, vector, 1 << 2, 1]), (SECONDARY, [0x11, vector + 8, 2, 1])] {
         write(controller, words[0]);
         words[1..].iter().for_each(|&word| write(controller + 1, word));

@@ -10,10 +10,10 @@ use x86_64::registers::model_specific::Msr;
 pub const SPURIOUS_VECTOR: u64 = 48;
 
 const IA32_APIC_BASE: Msr = Msr::new(0x1b);
-/// Bits 12 to 51: the physical base of the registers.
+/// Bits 12 to 51: the physical base of the registers (SDM vol. 3A, 11.4.4 "Local APIC Status and Location").
 const BASE_MASK: u64 = 0x000f_ffff_ffff_f000;
 
-const SPURIOUS: u64 = 0xf0;
+const SPURIOUS: u64 = 0xf0; // offsets of SDM vol. 3A, table 11-1 "Local APIC Register Address Map"
 const COMMAND: u64 = 0x300;
 /// The high half of the command register. Writing the low half sends.
 const DESTINATION: u64 = 0x310;

@@ -11,9 +11,9 @@ use x86_64::registers::model_specific::{Efer, EferFlags};
 use x86_64::structures::paging::{PageTable, PageTableFlags as Flags};
 use x86_64::{instructions::tlb, PhysAddr};
 
-/// All physical memory is visible at `HHDM_BASE + paddr`, writable, never executable.
+/// All physical memory is visible at `HHDM_BASE + paddr`, writable, never executable. Ours: the upper half's first address.
 pub const HHDM_BASE: u64 = 0xffff_8000_0000_0000;
-/// The kernel image runs at `KERNEL_BASE + paddr`. Repeated in linker.ld.
+/// The kernel image runs at `KERNEL_BASE + paddr`. Ours, repeated in linker.ld.
 pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
 /// The number of bytes that the boot tables map at the HHDM.
 pub const BOOT_HHDM_BYTES: u64 = 4 << 30;

@@ -39,8 +39,8 @@ pub const IST_STACKS: usize = 7;
 const IST_BYTES: usize = 16 * 1024;
 static IST: [Stack<IST_BYTES>; IST_STACKS] = [const { Stack::new() }; IST_STACKS];
 
-/// Where the stacks of the other CPUs are mapped: the 1 GiB above the kernel image. They are no part of the image, so a
-/// guest with one CPU has none.
+/// Where the stacks of the other CPUs are mapped: the 1 GiB above the kernel image. The address is ours. They are no part
+/// of the image, so a guest with one CPU has none.
 pub const SECONDARY_AREA: u64 = 0xffff_ffff_c000_0000;
 /// The distance from one CPU's stacks to the next one's: the main stack, then the interrupt stacks, each above its guard.
 pub const SECONDARY_STRIDE: u64 = 256 * 1024;

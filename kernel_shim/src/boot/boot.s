@@ -20,7 +20,7 @@ pvh_start:
     cli
     cld
     mov %ebx, %esi                  // CPUID overwrites %ebx
-    mov $0x80000000, %eax
+    mov $0x80000000, %eax           // the largest leaf, then features: SDM vol. 2A, CPUID
     cpuid
     cmp $0x80000001, %eax
     jb .Lunsupported_cpu
@@ -30,11 +30,11 @@ pvh_start:
     cmp $0x20100000, %edx
     jne .Lunsupported_cpu
 
-    mov $0x20, %eax                 // CR4.PAE
+    mov $0x20, %eax                 // CR4.PAE; SDM vol. 3A, 2.5 "Control Registers"
     mov %eax, %cr4
     mov $(boot_pml4 - {KERNEL_BASE}), %eax
     mov %eax, %cr3
-    mov $0xc0000080, %ecx           // IA32_EFER: LME (bit 8), NXE (bit 11)
+    mov $0xc0000080, %ecx           // IA32_EFER: LME (bit 8), NXE (bit 11); SDM vol. 3A, 2.2.1
     rdmsr
     or $0x900, %eax
     wrmsr
@@ -43,7 +43,8 @@ pvh_start:
     lgdt boot_gdt_pointer - {KERNEL_BASE}
     ljmp $8, $(.Llong_mode - {KERNEL_BASE})
 
-// Nothing is set up yet: polled bytes to COM1 (the transmit register accepts them from reset on), then exit 0x12.
+// Nothing is set up yet: polled bytes to COM1 (the transmit register accepts them from reset on), then exit 0x12, which
+// is ours as its port is. COM1's port: QEMU 7.2, hw/char/serial-isa.c.
 .Lunsupported_cpu:
     mov $(.Lcpu_message - {KERNEL_BASE}), %esi
     mov $0x3f8, %dx
@@ -85,14 +86,14 @@ pvh_end:
     .balign 8
 boot_gdt:
     .quad 0
-    .quad 0x00209b0000000000        // 64-bit code, accessed already set: the segment lies in read-only memory
+    .quad 0x00209b0000000000        // 64-bit code (SDM vol. 3A, 3.4.5), accessed already set: the segment is read-only
 boot_gdt_pointer:
     .word . - boot_gdt - 1
     .long boot_gdt - {KERNEL_BASE}
 
 // Complete in the file, so that no byte of them depends on what RAM held. 2 MiB pages map the first 4 GiB three
 // times: at 0 (dropped by paging::init), at the HHDM (no-execute) and, its first 1 GiB, at KERNEL_BASE.
-    .set PRESENT_WRITABLE, 0x3
+    .set PRESENT_WRITABLE, 0x3      // bits of entries: SDM vol. 3A, 4.5; the APIC's default base: 11.4.1
     .set LARGE_PAGE, 0x83
     .section .boot.tables, "aw", @progbits
     .balign 4096

@@ -6,7 +6,7 @@ use crate::arch::paging;
 use core::slice;
 use shim_parts::memory_map::Entry;
 
-const MAGIC: u32 = 0x336e_c578;
+const MAGIC: u32 = 0x336e_c578; // `XEN_HVM_START_MAGIC_VALUE` of that header of xen.git
 
 #[repr(C)]
 #[derive(Clone, Copy)]

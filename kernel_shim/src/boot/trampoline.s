@@ -16,7 +16,7 @@ trampoline:
     mov %cs, %bx
     shl $4, %ebx                    // address of this page
     lgdtl (.Lgdt_pointer - trampoline)
-    mov $0x11, %eax                 // CR0: ET, PE
+    mov $0x11, %eax                 // CR0: ET, PE; SDM vol. 3A, 2.5 "Control Registers"
     mov %eax, %cr0
     ljmpl *(.Lto_protected_mode - trampoline)
 
@@ -25,11 +25,11 @@ trampoline_protected_mode:
     mov $16, %eax
     mov %eax, %ds
     mov %eax, %ss
-    mov $0x20, %eax                 // CR4.PAE
+    mov $0x20, %eax                 // CR4.PAE; SDM vol. 3A, 2.5 "Control Registers"
     mov %eax, %cr4
     mov (.Ltop_table - trampoline)(%ebx), %eax
     mov %eax, %cr3
-    mov $0xc0000080, %ecx           // IA32_EFER: LME (bit 8), NXE (bit 11)
+    mov $0xc0000080, %ecx           // IA32_EFER: LME (bit 8), NXE (bit 11); SDM vol. 3A, 2.2.1
     rdmsr
     or $0x900, %eax
     wrmsr
@@ -45,7 +45,7 @@ trampoline_long_mode:
     .balign 8
 .Lgdt:
     .quad 0
-    .quad 0x00cf9b000000ffff        // 8: 32-bit code, flat
+    .quad 0x00cf9b000000ffff        // 8: 32-bit code, flat; SDM vol. 3A, 3.4.5 "Segment Descriptors"
     .quad 0x00cf93000000ffff        // 16: data, flat
     .quad 0x00209b0000000000        // 24: 64-bit code
 

@@ -8,7 +8,7 @@ use shim_parts::reply::ExitCode;
 use spin::Mutex;
 use x86_64::instructions::port::Port;
 
-const COM1: u16 = 0x3f8;
+const COM1: u16 = 0x3f8; // as on a PC (QEMU 7.2, hw/char/serial-isa.c)
 
 /// The size of the transmit FIFO: that many bytes fit once it is empty.
 const FIFO_BYTES: usize = 16;
@@ -71,7 +71,7 @@ impl Uart {
         }
     }
 
-    /// Whether a register keeps what is written to it. A port without a device reads as 0xff.
+    /// Whether SCR keeps what is written to it (datasheet, table II). A port without a device reads as 0xff.
     fn is_present(&mut self) -> bool {
         [0x5a, 0xa5].into_iter().all(|pattern| {
             write(&mut self.scratch, pattern);

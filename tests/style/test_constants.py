@@ -1,0 +1,117 @@
+"""A number of hardware or of a file format says which document it is from.
+
+A hexadecimal literal of 0x10 or more in these folders has a comment that names a document of DESIGN's table,
+or says that the number is ours: in its paragraph (the lines around it without an empty one), or in the
+docstring of its function. What stands at the head of a module is not enough.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.style.comments import Comment, comments
+from tests.style.test_sources import CITED
+from tests.style.test_wording import ROOT, name_of
+
+FOLDERS = [
+    *(ROOT / "kernel_shim" / "src" / name for name in ("arch", "boot", "console", "cpus", "smp")),
+    *(ROOT / "harness" / "frame_harness" / name for name in ("console", "image", "machine")),
+]
+FILES = sorted(
+    path for folder in FOLDERS for path in folder.rglob("*") if path.suffix in (".py", ".rs", ".s")
+)
+_SAID = re.compile("|".join((*CITED.values(), r"\b[Oo]urs\b")))
+_LITERAL = re.compile(r"\b0[xX][0-9a-fA-F_]+")
+LEAST = 0x10
+
+
+def unexplained(path: Path) -> Iterator[str]:
+    """The lines with such a literal about which no comment says where it is from."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    said = [one for one in comments(path) if _SAID.search(one.text)]
+    functions = list(_functions(path))
+    for number in sorted(_literals(path)):
+        first, last = _paragraph(lines, number)
+        scopes = [(first, last), *(scope for scope in functions if scope[0] <= number <= scope[1])]
+        if not any(_explains(one, scope, at == 0) for one in said for at, scope in enumerate(scopes)):
+            yield f"{number}: {lines[number - 1].strip()}"
+
+
+def _literals(path: Path) -> set[int]:
+    """The lines of the literals in code."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        return {
+            token.start[0]
+            for token in tokens
+            if token.type == tokenize.NUMBER
+            and _LITERAL.match(token.string)
+            and int(token.string, 16) >= LEAST
+        }
+    found = set[int]()
+    for number, line in enumerate(text.splitlines(), start=1):
+        code = re.sub(r'"(?:\\.|[^"\\])*"', "", line).partition("//")[0]
+        if any(int(literal, 16) >= LEAST for literal in _LITERAL.findall(code)):
+            found.add(number)
+    return found
+
+
+def _paragraph(lines: list[str], number: int) -> tuple[int, int]:
+    first = last = number
+    while first > 1 and lines[first - 2].strip():
+        first -= 1
+    while last < len(lines) and lines[last].strip():
+        last += 1
+    return first, last
+
+
+def _functions(path: Path) -> Iterator[tuple[int, int]]:
+    """The lines from a function's first one to its last; in Python alone, whose docstrings stand inside."""
+    if path.suffix == ".py":
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+                yield node.lineno, node.end_lineno or node.lineno
+
+
+def _explains(comment: Comment, scope: tuple[int, int], is_paragraph: bool) -> bool:
+    first, last = scope
+    if is_paragraph:
+        return first <= comment.first <= last
+    return first < comment.first <= first + 6  # the docstring, behind a signature of some lines
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_number_of_hardware_or_of_a_format_says_where_it_is_from(path: Path) -> None:
+    assert list(unexplained(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_explained"),
+    [
+        ("a.rs", "const PORT: u16 = 0x3f8;\n", False),
+        ("a.rs", "/// The port.\nconst PORT: u16 = 0x3f8;\n", False),
+        ("a.rs", "/// SDM.\nconst A: u8 = 0;\n\nconst PORT: u16 = 0x3f8;\n", False),
+        ("a.rs", 'const SMALL: u8 = 0xf;\nconst WORD: &str = "0x3f8";\n', True),
+        ("a.rs", "//! Intel SDM vol. 3A, 11.4.\n\nconst PORT: u16 = 0x3f8;\n", False),
+        ("a.rs", "/// SDM vol. 3A, 11.4.\nconst A: u8 = 0;\nconst PORT: u16 = 0x3f8;\n", True),
+        ("a.rs", "use a::b;\n\n/// Ours: nobody else has it.\nconst PORT: u16 = 0x3f8;\n", True),
+        ("a.s", "    mov $0x80, %eax        // SDM vol. 2A, CPUID\n", True),
+        ("a.s", "    mov $0x80, %eax        // the leaf\n", False),
+        ("a.py", "LONG = 0xFFFFFFFF\n", False),
+        ("a.py", 'LONG = 0xFFFFFFFF\n"""DWARF 5 section 7.4."""\n', True),
+        ("a.py", 'def f(a):\n    """DWARF 5 section 7.6."""\n    b = a\n\n    return b & 0x7F\n', True),
+        ("a.py", 'def f(a):\n    """What it is."""\n    return a & 0x7F\n', False),
+    ],
+)
+def test_a_number_without_a_source_is_seen(name: str, text: str, is_explained: bool, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    assert (list(unexplained(path)) == []) == is_explained
