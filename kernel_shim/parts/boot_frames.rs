@@ -2,7 +2,7 @@
 
 use crate::frame_ranges::FrameRanges;
 use crate::zone::Zone;
-use crate::PAGE_SIZE;
+use crate::{pfn_to_paddr, PAGE_SIZE};
 use core::ops::Range;
 
 /// Whole frames of RAM that nobody has been given.
@@ -66,7 +66,7 @@ impl BootFrames {
             .find_map(|zone| self.find(bytes.div_ceil(PAGE_SIZE), align as u64, zone.pfns().start))?;
         self.free.remove(&pfns);
         self.taken.add(&pfns);
-        let paddr = pfns.start * PAGE_SIZE + self.faults.misalign;
+        let paddr = pfn_to_paddr(pfns.start) + self.faults.misalign;
         if let Some(unused) = self.log.iter_mut().find(|entry| entry.is_none()) {
             *unused = Some(Request { size, align, paddr });
         }

@@ -25,7 +25,7 @@ pub mod state;
 
 use crate::frame_ranges::FrameRanges;
 use crate::zone::{Migratetype, Zone};
-use crate::PAGE_SIZE;
+use crate::{paddr_to_pfn, pfn_to_paddr};
 use block::Block;
 use faults::Faults;
 use log::{Event, EventLog, Operation};
@@ -139,7 +139,7 @@ impl<S: Slots> Buddy<S> {
             return Some((self.state.take_block(&self.slots, order, migratetype)?, false));
         }
         let cached = self.state.take_cached(&self.slots, cpu, migratetype)?;
-        Some((Block::frame(cached.paddr / PAGE_SIZE), cached.hit))
+        Some((Block::frame(paddr_to_pfn(cached.paddr)), cached.hit))
     }
 
     /// Takes a block back.
@@ -187,7 +187,7 @@ impl<S: Slots> Buddy<S> {
             return;
         }
         if let Some(pfn) = block.pfns().find(|&pfn| stamp::says_free(&self.slots, pfn)) {
-            panic!("buddy: double free: frame {:#x} of {block} is free already", pfn * PAGE_SIZE);
+            panic!("buddy: double free: frame {:#x} of {block} is free already", pfn_to_paddr(pfn));
         }
     }
 
@@ -195,7 +195,7 @@ impl<S: Slots> Buddy<S> {
     fn refuse_what_is_not_given(&self, block: Block) {
         let is_given = |pfn| !stamp::says_free(&self.slots, pfn) && self.slots.slot(pfn).block_order() == block.order;
         if let Some(pfn) = block.pfns().find(|&pfn| !is_given(pfn)) {
-            panic!("buddy: free of {block}: frame {:#x} is not of a block that was handed out", pfn * PAGE_SIZE);
+            panic!("buddy: free of {block}: frame {:#x} is not of a block that was handed out", pfn_to_paddr(pfn));
         }
     }
 

@@ -31,5 +31,15 @@ pub mod zone;
 /// Bytes in a frame. The processor decides this, so the subject's constant of the same name is not used.
 pub const PAGE_SIZE: u64 = 4096;
 
+/// The address of the first byte of a frame.
+pub const fn pfn_to_paddr(pfn: u64) -> u64 {
+    pfn * PAGE_SIZE
+}
+
+/// The frame that holds an address.
+pub const fn paddr_to_pfn(paddr: u64) -> u64 {
+    paddr / PAGE_SIZE
+}
+
 /// The number of CPUs that the tables have room for.
 pub const MAX_CPUS: usize = 8;

@@ -4,7 +4,7 @@
 
 use crate::command_line::parse_hex;
 use crate::frame_ranges::FrameRanges;
-use crate::PAGE_SIZE;
+use crate::{pfn_to_paddr, PAGE_SIZE};
 use core::ops::Range;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -206,7 +206,7 @@ impl Map {
             }
         }
         for pfns in taken.iter() {
-            let (base, end) = (pfns.start * PAGE_SIZE, pfns.end * PAGE_SIZE);
+            let (base, end) = (pfn_to_paddr(pfns.start), pfn_to_paddr(pfns.end));
             map.paint(Region { base, end, kind: RegionKind::Meta });
         }
         map

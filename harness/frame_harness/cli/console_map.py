@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from frame_harness.base.units import GIB, KIB, MIB, PAGE_SHIFT, PAGE_SIZE
+from frame_harness.base.units import GIB, KIB, MIB, PAGE_SIZE, Pfn, pfn_to_paddr
 from frame_harness.frame_metadata.frame_states import WORDS, FrameState
 from frame_harness.pictures.palette import look_of
 
@@ -104,7 +104,7 @@ def _lines(rows: Sequence[str], first: int, each: int) -> Iterator[Text]:
             )
             repeats = 0
         if not same:
-            line = Text(f"{(first + number * COLUMNS * each) << PAGE_SHIFT:#018x}  ", style="dim")
+            line = Text(f"{pfn_to_paddr(Pfn(first + number * COLUMNS * each)):#018x}  ", style="dim")
             for sign in row:
                 line.append(sign, style=styles[sign])
             yield line

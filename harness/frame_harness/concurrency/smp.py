@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
+from frame_harness.base.units import Paddr
 from frame_harness.concurrency.rates import RateWatch
 from frame_harness.console.stream import Watch
 from frame_harness.guest.checks import ClauseViolated
@@ -286,8 +286,3 @@ def generations(kernel: Kernel) -> Any:
 def generation_growth(kernel: Kernel, before: Any) -> int:
     """How many lives began since the copy was taken; generations wrap."""
     return int((kernel.slots()["generation"] - before).astype("<u4").sum(dtype="<u8"))
-
-
-def pfn(paddr: Paddr) -> Pfn:
-    """The number of the frame at an address."""
-    return paddr_to_pfn(paddr)

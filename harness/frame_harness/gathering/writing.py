@@ -12,6 +12,7 @@ from frame_harness.archive import files
 from frame_harness.archive.memory import save, save_life
 from frame_harness.archive.records import BootOptions, GuestRecord, SentCommand
 from frame_harness.archive.writing import add_image
+from frame_harness.base.units import Pfn, pfn_to_paddr
 from frame_harness.console.protocol import quote_line
 from frame_harness.gathering.qemu_script import script
 from frame_harness.gathering.replay import Played
@@ -53,7 +54,7 @@ def write_guest(
         backtrace=texts(taken.backtrace),
         console_bytes=taken.console_bytes,
         events=tuple(map(str, taken.events)),
-        frames=tuple(pfn << 12 for pfn in taken.pfns.tolist()),
+        frames=tuple(pfn_to_paddr(Pfn(pfn)) for pfn in taken.pfns.tolist()),
         console=_write(place / CONSOLE, "".join(_console(taken)), folder),
         script=_script(archive, place, folder, taken),
         commands_file=_write(place / COMMANDS, "".join(_commands(taken)), folder),

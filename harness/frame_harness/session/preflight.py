@@ -303,7 +303,7 @@ def _probe(kernel: Kernel, setter: str, wanted: FieldLayout | None) -> str:
     if wanted is None:
         raise KeyError(setter)
     paddr = kernel.buddy_alloc(0, "unmovable")
-    row = kernel.slots()[paddr >> 12 : (paddr >> 12) + 1].view(np.uint8)
+    row = kernel.slots()[(pfn := paddr_to_pfn(paddr)) : pfn + 1].view(np.uint8)
     kept = row.copy()
     changed, refused = np.zeros(row.shape, dtype=bool), ""
     for probe in PROBES:
@@ -335,7 +335,7 @@ def compare_dump(run: Run, kernel: Kernel) -> None:
         run.contradicted += 1
         raise WitnessesDisagree(
             "slot table",
-            f"frame {found.pfn << 12:#x}",
+            f"frame {pfn_to_paddr(found.pfn):#x}",
             expected=f"{found.in_ram.hex()} (guest RAM)",
             actual=f"{found.printed.hex()} (serial dump)",
             detail=f"{found.differing} of the slots that were printed with it differ",

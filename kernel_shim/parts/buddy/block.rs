@@ -1,7 +1,7 @@
 //! A block: `2^order` frames, the first of them at a multiple of that.
 
 use crate::zone::{Migratetype, MAX_ORDER};
-use crate::PAGE_SIZE;
+use crate::{paddr_to_pfn, pfn_to_paddr, PAGE_SIZE};
 use core::fmt;
 use core::ops::Range;
 
@@ -27,7 +27,7 @@ impl Block {
         if order as usize > MAX_ORDER || paddr % (PAGE_SIZE << order) != 0 {
             return None;
         }
-        Some(Self { first_pfn: paddr / PAGE_SIZE, order })
+        Some(Self { first_pfn: paddr_to_pfn(paddr), order })
     }
 
     /// The largest block that ends at `end_pfn` and starts no earlier than `first_pfn`.
@@ -39,7 +39,7 @@ impl Block {
     }
 
     pub const fn paddr(self) -> u64 {
-        self.first_pfn * PAGE_SIZE
+        pfn_to_paddr(self.first_pfn)
     }
 
     /// The number of frames.

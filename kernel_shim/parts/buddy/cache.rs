@@ -5,7 +5,7 @@ use super::slots::Slots;
 use super::stamp;
 use super::state::BuddyState;
 use crate::zone::{Migratetype, Zone};
-use crate::{MAX_CPUS, PAGE_SIZE};
+use crate::{paddr_to_pfn, pfn_to_paddr, MAX_CPUS};
 
 /// The number of frames that move between a cache and the lists at once.
 const BATCH: usize = 16;
@@ -31,7 +31,7 @@ impl BuddyState {
             self.refill(slots, cpu, migratetype);
         }
         let paddr = self.caches[cpu][migratetype.index()].pop()?;
-        self.zone_of(paddr / PAGE_SIZE).cached -= 1;
+        self.zone_of(paddr_to_pfn(paddr)).cached -= 1;
         Some(Cached { paddr, hit })
     }
 
@@ -65,7 +65,7 @@ impl BuddyState {
     /// there already: a cache exists to save such searches.
     pub fn put_cached(&mut self, cpu: usize, pfn: u64) {
         let home = Migratetype::home(pfn).index();
-        self.caches[cpu][home].push(pfn * PAGE_SIZE);
+        self.caches[cpu][home].push(pfn_to_paddr(pfn));
         self.zone_of(pfn).cached += 1;
     }
 
@@ -91,7 +91,7 @@ impl BuddyState {
         let Some(paddr) = self.caches[cpu][list].pop_oldest() else {
             return false;
         };
-        let block = Block::frame(paddr / PAGE_SIZE);
+        let block = Block::frame(paddr_to_pfn(paddr));
         let zone = self.zone_of(block.first_pfn);
         zone.cached -= 1;
         assert!(
@@ -104,7 +104,7 @@ impl BuddyState {
 
     /// Takes a particular frame out of the cache that it lies in.
     pub fn take_from_any_cache(&mut self, pfn: u64) -> bool {
-        let found = self.caches.iter_mut().flatten().any(|cache| cache.remove(pfn * PAGE_SIZE));
+        let found = self.caches.iter_mut().flatten().any(|cache| cache.remove(pfn_to_paddr(pfn)));
         if found {
             self.zone_of(pfn).cached -= 1;
         }

@@ -8,7 +8,7 @@ use super::slots::{Slot as _, Slots};
 use super::stamp::{self, StampUnused};
 use super::state::{BuddyState, FrameCache};
 use crate::zone::{Migratetype, Zone};
-use crate::PAGE_SIZE;
+use crate::{paddr_to_pfn, PAGE_SIZE};
 
 /// The caches of one CPU, while it has them.
 pub struct LentCaches {
@@ -50,7 +50,7 @@ impl LentCaches {
 
     /// Hands out a frame of the cache, and returns its number. None: the cache is empty.
     pub fn alloc<S: Slots>(&mut self, slots: &S, migratetype: Migratetype) -> Option<u64> {
-        let pfn = self.caches[migratetype.index()].pop()? / PAGE_SIZE;
+        let pfn = paddr_to_pfn(self.caches[migratetype.index()].pop()?);
         stamp::allocated(slots, Block::frame(pfn));
         self.handed_out[Zone::of(pfn) as usize] += 1;
         Some(pfn)
@@ -59,7 +59,7 @@ impl LentCaches {
     /// Takes a frame back. False, and nothing has changed, where that takes a look at more than its slot: it may never have
     /// been handed out, is free already, is poisoned, or there is no room.
     pub fn free<S: Slots>(&mut self, slots: &S, paddr: u64) -> bool {
-        let pfn = paddr / PAGE_SIZE;
+        let pfn = paddr_to_pfn(paddr);
         let cache = &mut self.caches[Migratetype::home(pfn).index()];
         if paddr % PAGE_SIZE != 0 || pfn >= self.n_slots || cache.is_full() || !is_given(slots, pfn) {
             return false;

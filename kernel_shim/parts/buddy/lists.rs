@@ -7,8 +7,8 @@ use super::block::Block;
 use super::slots::{Slot, Slots};
 use super::stamp;
 use super::state::ZoneState;
+use crate::paddr_to_pfn;
 use crate::zone::{Migratetype, MAX_ORDER};
-use crate::PAGE_SIZE;
 
 impl ZoneState {
     /// Takes a block of that order, from the lists of its own migratetype, then from those of the other. When none is free,
@@ -170,7 +170,7 @@ impl ZoneState {
     /// # Panics
     /// When it leads to anything but a free block of this zone and order.
     pub fn listed_block<S: Slots>(&self, slots: &S, link: u64, order: u8) -> Block {
-        let pfn = link / PAGE_SIZE;
+        let pfn = paddr_to_pfn(link);
         match Block::starting_at(link, order) {
             Some(block)
                 if (self.first_pfn..self.end_pfn).contains(&pfn)

@@ -10,6 +10,7 @@ use core::sync::atomic::{compiler_fence, Ordering::SeqCst};
 use shim_parts::args::Args;
 use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
 use shim_parts::reply::Reply;
+use shim_parts::{paddr_to_pfn, pfn_to_paddr, PAGE_SIZE};
 use spin::Mutex;
 
 /// The commands for the core `C`.
@@ -28,7 +29,6 @@ pub const fn commands<C: MemoryCore>() -> [Command; 6] {
 const FRAMES: usize = 1 << 18;
 const MOST_ORDER: u8 = 17;
 const MOST_TAKEN: usize = 1024;
-const PAGE_SIZE: u64 = shim_parts::PAGE_SIZE;
 
 /// The blocks that these commands hold. They are noted here and not in the blocks: a core may give what is not its own.
 struct Blocks {
@@ -118,7 +118,7 @@ fn scatter<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResu
     blocks.order = wanted.order;
     let mut odd = 0_u64;
     while let Ok(paddr) = C::allocate(&wanted) {
-        let pfn = (paddr / PAGE_SIZE) as usize;
+        let pfn = paddr_to_pfn(paddr) as usize;
         if paddr % size != 0 || pfn >= FRAMES {
             odd += 1;
             continue;
@@ -141,7 +141,7 @@ fn scatter<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResu
             continue;
         }
         blocks.held[pfn / 64] &= !(1 << (pfn % 64));
-        C::free(pfn as u64 * PAGE_SIZE, wanted.order);
+        C::free(pfn_to_paddr(pfn as u64), wanted.order);
         given_back += 1;
     }
     reply.field("free", given_back);
@@ -207,7 +207,7 @@ fn merge<C: MemoryCore>(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult
         }
         if seen % step == 0 && cost.calls < most {
             blocks.held[pfn / 64] &= !(1 << (pfn % 64));
-            cost.of(|| C::free(pfn as u64 * PAGE_SIZE, blocks.order));
+            cost.of(|| C::free(pfn_to_paddr(pfn as u64), blocks.order));
         }
         seen += 1;
     }

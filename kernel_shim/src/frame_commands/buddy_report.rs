@@ -7,9 +7,9 @@ use crate::memory::subject_slots::SubjectSlots;
 use shim_parts::args::Args;
 use shim_parts::buddy::state::ZoneState;
 use shim_parts::command::{Command, CommandResult};
+use shim_parts::pfn_to_paddr;
 use shim_parts::reply::Reply;
 use shim_parts::zone::{Migratetype, Zone, MAX_ORDER};
-use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
 pub const COMMANDS: &[Command] = &[
@@ -83,7 +83,7 @@ fn length(zone: &ZoneState, head: u64, order: u8) -> u64 {
         let block = zone.listed_block(&SubjectSlots, link, order);
         count += 1;
         assert!(count <= zone.end_pfn, "buddy: the free list of order {order} at {head:#x} is a cycle");
-        link = get_meta(PhysAddr::new(block.first_pfn * PAGE_SIZE)).next();
+        link = get_meta(PhysAddr::new(pfn_to_paddr(block.first_pfn))).next();
     }
     count
 }

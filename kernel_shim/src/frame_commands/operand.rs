@@ -7,7 +7,7 @@ use shim_parts::args::Args;
 use shim_parts::command::{failed, refused, Code, CommandError};
 use shim_parts::memory_map::RegionKind;
 use shim_parts::zone::{Migratetype, MAX_ORDER};
-use shim_parts::PAGE_SIZE;
+use shim_parts::{paddr_to_pfn, pfn_to_paddr};
 use x86_64::PhysAddr;
 
 /// A physical address: anything of 52 bits.
@@ -24,7 +24,7 @@ pub fn pfn(args: &mut Args<'_>) -> Result<u64, CommandError> {
     if frames == 0 {
         return Err(refused(Code::State, format_args!("there is no slot table, use array.init")));
     }
-    let pfn = paddr / PAGE_SIZE;
+    let pfn = paddr_to_pfn(paddr);
     if pfn < frames {
         Ok(pfn)
     } else {
@@ -34,7 +34,7 @@ pub fn pfn(args: &mut Args<'_>) -> Result<u64, CommandError> {
 
 /// The slot of an address, from the subject.
 pub fn slot(args: &mut Args<'_>) -> Result<&'static MetaSlot, CommandError> {
-    Ok(frame::get_meta(PhysAddr::new(pfn(args)? * PAGE_SIZE)))
+    Ok(frame::get_meta(PhysAddr::new(pfn_to_paddr(pfn(args)?))))
 }
 
 /// An order that a block can have.

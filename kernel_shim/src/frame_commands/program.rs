@@ -10,7 +10,7 @@ use shim_parts::args::{parse, Args};
 use shim_parts::command::{Command, CommandResult};
 use shim_parts::output::Writer;
 use shim_parts::reply::{Answer, Reply};
-use shim_parts::PAGE_SIZE;
+use shim_parts::{pfn_to_paddr, PAGE_SIZE};
 
 pub const COMMANDS: &[Command] = &[Command::new("run", "<bytes>", "run commands that the host wrote into RAM", run)];
 
@@ -87,7 +87,7 @@ fn look_at_slot(pfn: u64) {
 
 /// Shows a frame's first word, and how many words behind it are the same as the one before.
 fn look_at_page(pfn: u64) {
-    let paddr = pfn * PAGE_SIZE;
+    let paddr = pfn_to_paddr(pfn);
     assert!(buddy::with(|buddy| buddy.block(paddr, 0).is_some()), "program: frame {pfn:#x} is not the buddy's");
     let first = ptr::with_exposed_provenance::<u64>(phys_to_virt(paddr) as usize);
     let words = PAGE_SIZE as usize / size_of::<u64>();

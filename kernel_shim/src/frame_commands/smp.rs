@@ -6,9 +6,9 @@ use crate::cpus::rounds;
 use core::sync::atomic::Ordering::Relaxed;
 use shim_parts::args::{parse, Args};
 use shim_parts::command::{refused, Code, Command, CommandError, CommandResult};
+use shim_parts::pfn_to_paddr;
 use shim_parts::reply::Reply;
 use shim_parts::step::{Op, Step, MAX_FRAMES};
-use shim_parts::PAGE_SIZE;
 
 pub const COMMANDS: &[Command] = &[
     Command::new("smp.ops", "", "list the operations of programs", operations),
@@ -40,7 +40,7 @@ fn frames(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let mut count = 0;
     // One more than fits is refused by `Args::end`.
     while count < MAX_FRAMES && (count == 0 || !args.is_empty()) {
-        paddrs[count] = operand::pfn(args)? * PAGE_SIZE;
+        paddrs[count] = pfn_to_paddr(operand::pfn(args)?);
         count += 1;
     }
     args.end()?;

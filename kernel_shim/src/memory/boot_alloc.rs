@@ -5,8 +5,8 @@ use super::phys_to_virt;
 use core::ptr;
 use shim_parts::boot_frames::{BootFrames, Faults, Request};
 use shim_parts::frame_ranges::FrameRanges;
+use shim_parts::pfn_to_paddr;
 use shim_parts::random::garbage_page;
-use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
 /// The allocator that took over the RAM of the memory map at boot.
@@ -35,7 +35,7 @@ impl BootAllocator {
         let grant = self.frames.take(size, align)?;
         let page = garbage_page(grant.pfns.start);
         for pfn in grant.pfns {
-            let frame = ptr::with_exposed_provenance_mut::<u8>(phys_to_virt(pfn * PAGE_SIZE) as usize);
+            let frame = ptr::with_exposed_provenance_mut::<u8>(phys_to_virt(pfn_to_paddr(pfn)) as usize);
             // SAFETY: the frame is RAM that the HHDM maps. It was free until this call, so nothing refers to it. `page`
             // lies on the kernel's stack, which is never free RAM.
             unsafe { frame.copy_from_nonoverlapping(page.as_ptr(), page.len()) }

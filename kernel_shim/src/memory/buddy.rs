@@ -9,9 +9,9 @@ use crate::memory_map;
 use crate::sync::{with_irqs_disabled, IrqDisabledToken};
 use core::ptr;
 use shim_parts::frame_ranges::FrameRanges;
+use shim_parts::pfn_to_paddr;
 use shim_parts::stops::Stop;
 use shim_parts::zone::{Migratetype, MAX_ORDER};
-use shim_parts::PAGE_SIZE;
 use x86_64::PhysAddr;
 
 /// A block of `2^order` frames of that migratetype.
@@ -26,7 +26,7 @@ pub fn alloc_migratetype(
     let pfn = buddy_locks::alloc(order, migratetype)
         .or_else(|| lock(token).alloc(cpu::index(), order, migratetype))
         .ok_or(AllocError::OutOfMemory)?;
-    Ok(PhysFrame { start_address: PhysAddr::new(pfn * PAGE_SIZE) })
+    Ok(PhysFrame { start_address: PhysAddr::new(pfn_to_paddr(pfn)) })
 }
 
 /// The interface that frame modules knew before there were migratetypes.

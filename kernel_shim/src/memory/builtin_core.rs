@@ -12,7 +12,7 @@ use shim_parts::buddy::state::ZoneState;
 use shim_parts::frame_ranges::FrameRanges;
 use shim_parts::usable::usable_frames;
 use shim_parts::zone::MAX_ORDER;
-use shim_parts::PAGE_SIZE;
+use shim_parts::{pfn_to_paddr, PAGE_SIZE};
 
 pub struct BuiltinCore;
 
@@ -51,7 +51,7 @@ impl MemoryCore for BuiltinCore {
             return Err(CoreError::InvalidOrder);
         }
         let found = buddy::with(|buddy| buddy.alloc_in(zone, order, kind));
-        found.map(|pfn| pfn * PAGE_SIZE).ok_or(CoreError::OutOfMemory)
+        found.map(pfn_to_paddr).ok_or(CoreError::OutOfMemory)
     }
 
     fn free(paddr: u64, order: u8) {

@@ -8,7 +8,7 @@ use super::subject::{
 use core::sync::atomic::Ordering::AcqRel;
 use shim_parts::buddy::block::Block;
 use shim_parts::buddy::slots::{Slot, Slots};
-use shim_parts::PAGE_SIZE;
+use shim_parts::pfn_to_paddr;
 use x86_64::PhysAddr;
 
 /// The slots of the subject's table.
@@ -25,7 +25,7 @@ impl Slots for SubjectSlots {
 
     #[inline]
     fn slot(&self, pfn: u64) -> &MetaSlot {
-        get_meta(PhysAddr::new(pfn * PAGE_SIZE))
+        get_meta(PhysAddr::new(pfn_to_paddr(pfn)))
     }
 
     fn is_poisoned(&self, block: Block) -> bool {
