@@ -37,10 +37,12 @@ class RateWatch:
 
     @property
     def poll_s(self) -> float:
+        """Seconds until the inner watch or the next sample is due, 0 where one is."""
         now = time.monotonic()
         return max(0.0, min(self._asked + self._inner.poll_s, self._next) - now)
 
     def check(self, received: int) -> None:
+        """Take a sample when one is due, then ask the inner watch as often as it wants to be asked."""
         now = time.monotonic()
         if now >= self._next:
             self.sample(now)

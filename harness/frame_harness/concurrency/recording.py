@@ -41,6 +41,7 @@ class Recording:
     meanwhile: int
 
     def added_to(self, diagram: Interleaving) -> Interleaving:
+        """Return a copy of the diagram with these accesses in place of its own."""
         return replace(diagram, accesses=self.accesses, held_after=self.held_after, meanwhile=self.meanwhile)
 
 
@@ -53,6 +54,7 @@ class Piece:
     end: int
 
     def value(self, slot: NDArray[np.uint8]) -> int:
+        """The little-endian number that these bytes of a slot hold."""
         return int.from_bytes(slot[self.begin : self.end].tobytes(), "little")
 
 

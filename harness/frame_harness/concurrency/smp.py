@@ -73,6 +73,7 @@ class OpViolation:
     share: float = 0.0
 
     def describe(self) -> str:
+        """Say on which CPU, at which iteration, for which operation; not what was found."""
         return f"cpu {self.cpu}, iteration {self.iteration}: {self.op}"
 
 
@@ -107,6 +108,7 @@ class ProgramResult:
 
     @property
     def steps(self) -> int:
+        """The steps that all CPUs of the run did together."""
         return self.total("steps")
 
     def expect_none(self, what: str, field: str = "") -> None:

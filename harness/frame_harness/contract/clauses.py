@@ -38,10 +38,12 @@ class Clause:
 
     @cached_property
     def kinds(self) -> frozenset[ClauseKind]:
+        """The sorts of evidence that settle it; raises ValueError for a letter that is none."""
         return frozenset(ClauseKind(letter) for letter in self.kind.split("/"))
 
     @property
     def hazard(self) -> bool:
+        """Whether breaking it is a hazard, alone or beside another kind."""
         return ClauseKind.HAZARD in self.kinds
 
 

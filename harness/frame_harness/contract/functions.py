@@ -69,7 +69,7 @@ class Functions:
         return self._of_command.get(command.split(maxsplit=1)[0], _NONE)
 
     def of_lines(self, lines: Iterable[str]) -> frozenset[str]:
-        """What several commands may call."""
+        """The paths of the functions that any of several commands may call."""
         return frozenset().union(*map(self.of_line, lines))
 
     @cached_property

@@ -41,6 +41,7 @@ class Violation:
 
     @property
     def text(self) -> str:
+        """The counterexample as one line, the pfn in hexadecimal."""
         where = f"pfn {self.pfn:#x} {self.field}" if self.pfn is not None else self.field
         return f"{self.invariant}: {where}: expected {self.expected}, got {self.got}"
 
@@ -94,6 +95,7 @@ class InvariantResult:
 
     @property
     def text(self) -> str:
+        """The counterexamples, one a line, then how many more there are; empty where there is none."""
         lines = [violation.text for violation in self.violations]
         if self.total > len(lines):
             lines.append(f"{self.id}: and {self.total - len(lines)} more")
@@ -144,18 +146,22 @@ class Report(Generic[P]):
         return self.results[invariant_id]
 
     def ids(self, outcome: InvariantStatus) -> frozenset[str]:
+        """The ids of the invariants with that outcome."""
         return frozenset(result.id for result in self if result.outcome is outcome)
 
     @property
     def violated(self) -> frozenset[str]:
+        """The ids of the invariants with a counterexample."""
         return self.ids(InvariantStatus.VIOLATED)
 
     @property
     def held(self) -> frozenset[str]:
+        """The ids of the invariants that looked at something and found no counterexample."""
         return self.ids(InvariantStatus.HELD)
 
     @property
     def not_evaluated(self) -> frozenset[str]:
+        """The ids of the invariants that looked at nothing and so say nothing."""
         return self.ids(InvariantStatus.NOT_EVALUATED)
 
     @property
@@ -165,6 +171,7 @@ class Report(Generic[P]):
 
     @property
     def text(self) -> str:
+        """The counterexamples of all invariants, one a line; empty where there is none."""
         return "\n".join(result.text for result in self if result.total)
 
 

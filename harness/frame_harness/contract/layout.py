@@ -23,6 +23,7 @@ class FieldLayout:
 
     @property
     def end(self) -> int:
+        """One past its last byte, counted from the structure's start."""
         return self.offset + self.size
 
     @property
@@ -32,10 +33,12 @@ class FieldLayout:
 
     @property
     def reserved(self) -> bool:
+        """Whether it holds nothing, by its kind or by a name such as `_reserved` or `pad`."""
         return self.kind == RESERVED or _RESERVED_NAME.match(self.leaf) is not None
 
     @property
     def span(self) -> str:
+        """Size and offset in words: `8 bytes at 16`."""
         return f"{self.size} {'byte' if self.size == 1 else 'bytes'} at {self.offset}"
 
 
@@ -54,6 +57,7 @@ class StructLayout:
         return {field.leaf: 8 * field.size for field in self.fields if not field.reserved}
 
     def field(self, leaf: str) -> FieldLayout | None:
+        """The first field with that leaf name, None where there is none."""
         return next((field for field in self.fields if field.leaf == leaf), None)
 
 

@@ -96,12 +96,12 @@ class Method:
 
     @property
     def id(self) -> str:
-        """Unlike any other declaration's."""
+        """The name, with the part of it that this declaration is about; unlike any other declaration's."""
         return f"{self.name}-{self.part}" if self.part else self.name
 
     @property
     def command(self) -> str:
-        """Of the console."""
+        """The command of the console that calls the method."""
         return f"slot.{self.name}"
 
     @property

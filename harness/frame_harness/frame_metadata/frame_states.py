@@ -85,6 +85,7 @@ class FrameRuns:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
+        """The number of frames in each run, shape (k,)."""
         return np.diff(self.starts, append=self.n_frames)
 
     def counts(self) -> dict[int, int]:
@@ -93,7 +94,7 @@ class FrameRuns:
         return {state: int(total) for state, total in enumerate(totals.tolist()) if total}
 
     def at(self, pfn: Pfn) -> int:
-        """The state of one frame."""
+        """The number of the state of one frame, as in `states`."""
         return int(self.states[np.searchsorted(self.starts, pfn, side="right") - 1])
 
     def expanded(self) -> NDArray[np.uint8]:

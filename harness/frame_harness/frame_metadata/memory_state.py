@@ -174,6 +174,7 @@ class MemoryState:
 
     @property
     def n_frames(self) -> int:
+        """The number of slots in the table, those of holes included."""
         return int(self.slots.shape[0])
 
     def copied(self) -> MemoryState:

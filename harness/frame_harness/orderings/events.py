@@ -25,10 +25,12 @@ class MemoryOrder(StrEnum):
 
     @property
     def acquires(self) -> bool:
+        """Whether it orders later accesses behind this one."""
         return self in (MemoryOrder.ACQUIRE, MemoryOrder.ACQ_REL, MemoryOrder.SEQ_CST)
 
     @property
     def releases(self) -> bool:
+        """Whether it orders earlier accesses ahead of this one."""
         return self in (MemoryOrder.RELEASE, MemoryOrder.ACQ_REL, MemoryOrder.SEQ_CST)
 
     @property
@@ -155,17 +157,21 @@ class Access:
 
     @property
     def reads(self) -> bool:
+        """Whether it returns a value: a load, or an update whether it succeeds or not."""
         return self.op is Op.LOAD or self.is_update
 
     @property
     def writes(self) -> bool:
+        """Whether it leaves a value: a store, or an update that succeeds on this path."""
         return self.op is Op.STORE or (self.is_update and self.done)
 
     @property
     def line(self) -> int:
+        """The line in the subject's file, of the innermost call; 0 where none is known."""
         return self.trail[0].line if self.trail else 0
 
     def touches(self, item: str, space: Space = Space.SLOT) -> bool:
+        """Whether it is about the field, static or callee of that name in that space."""
         return self.space is space and self.item == item
 
     def describe(self) -> str:
@@ -192,6 +198,7 @@ class Path:
 
     @property
     def returns(self) -> bool:
+        """Whether the function returns: neither a panic nor a walk that was cut."""
         return self.end == "return"
 
     def __iter__(self) -> Iterator[Access]:

@@ -42,7 +42,7 @@ class Accesses:
     # ---- Addresses
 
     def where(self, state: State, pointer: Value) -> Where:
-        """Resolve an address."""
+        """Tell what an address leads to: a field of a slot, a static, local or other memory."""
         if not isinstance(pointer, Sum):
             return Where(Space.MEMORY, "address", key=(None, pointer if isinstance(pointer, int) else 0))
         key = (pointer.terms, pointer.constant)
@@ -101,7 +101,7 @@ class Accesses:
         return state.fresh(kind, where.item)
 
     def store(self, state: State, instruction: Instruction) -> list[State]:
-        """Perform a store."""
+        """Perform a store; no path branches off."""
         values = state.frame.values
         value = evaluate(values, instruction.operands[0], bits_of(instruction.type))
         self.write(state, evaluate(values, instruction.operands[1]), value, instruction)
@@ -125,7 +125,7 @@ class Accesses:
             state.owned[where.item] = value
 
     def rmw(self, state: State, instruction: Instruction) -> list[State]:
-        """Perform an atomicrmw."""
+        """Perform an `atomicrmw`; no path branches off."""
         values, bits = state.frame.values, bits_of(instruction.type)
         where = self.where(state, evaluate(values, instruction.operands[0]))
         operand = evaluate(values, instruction.operands[1], bits)
@@ -183,7 +183,7 @@ class Accesses:
         return Op.CAS_WEAK if instruction.detail == "weak" else Op.CAS
 
     def fence(self, state: State, instruction: Instruction) -> list[State]:
-        """Perform a fence."""
+        """Perform a fence; no path branches off."""
         state.note(
             Access(Op.FENCE, Space.NONE, "", order=MemoryOrder(instruction.order), trail=self.trail(state))
         )

@@ -28,7 +28,7 @@ class By:
 
     @property
     def word(self) -> str:
-        """The instruction's name."""
+        """The mnemonic of the instruction, its prefixes left out."""
         return next(word for word in self.text.split() if word not in _PREFIXES)
 
 
@@ -181,4 +181,5 @@ class Memory:
 
 
 def equality(found: Value, expected: Value, size: int) -> Value:
+    """Return whether two values of `size` bytes are equal, as a value that may be unknown."""
     return compare("eq", found, expected, size * 8)

@@ -24,7 +24,7 @@ def bits_of(kind: str) -> int:
 
 
 def evaluate(values: Values, operand: Operand, bits: int = 64) -> Value:
-    """Return an operand's value."""
+    """Return what an operand stands for; numbers modulo 2^`bits`, `UNDEFINED` for what is not known."""
     if isinstance(operand, int):
         return operand & ((1 << bits) - 1)
     if isinstance(operand, Register):

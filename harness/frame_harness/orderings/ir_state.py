@@ -25,6 +25,7 @@ class Frame:
 
     @property
     def instruction(self) -> Instruction:
+        """The instruction that runs next."""
         return self.block.instructions[self.at]
 
     def count(self, event: str) -> int:
@@ -61,6 +62,7 @@ class State:
     result: Value | None = None
 
     def copy(self) -> State:
+        """Return an independent path; instructions and values are shared, as neither changes."""
         frames = [
             replace(frame, values=dict(frame.values), visits=dict(frame.visits)) for frame in self.frames
         ]
@@ -89,6 +91,7 @@ class State:
 
     @property
     def frame(self) -> Frame:
+        """The innermost activation; where the path has ended, the one that ended it."""
         return self.frames[-1]
 
     def fresh(self, kind: str, name: str = "") -> Sum:

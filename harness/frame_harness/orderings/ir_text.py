@@ -83,6 +83,7 @@ def parse_type(text: str) -> tuple[str, str]:
 
 
 def closing(text: str) -> int:
+    """Return the index behind the bracket that closes the first one; all of a text that closes none."""
     depth = 0
     quoted = False
     for at, char in enumerate(text):

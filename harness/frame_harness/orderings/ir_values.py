@@ -99,7 +99,7 @@ def _signed(value: int, bits: int) -> int:
 
 
 def scale(value: Value, factor: int, bits: int) -> Value:
-    """Multiply by a number."""
+    """Multiply by a number, modulo 2^`bits`; sums of unknowns modulo 2^64."""
     if isinstance(value, int):
         return (value * factor) & ((1 << bits) - 1)
     if isinstance(value, tuple):

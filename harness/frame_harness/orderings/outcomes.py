@@ -93,6 +93,7 @@ class Trial:
 
     @property
     def shows(self) -> bool:
+        """Whether some execution ends as it must not."""
         return Litmus(self.threads, self.first).reaches(self.wrong)
 
     def witness(self) -> tuple[Happening, ...] | None:

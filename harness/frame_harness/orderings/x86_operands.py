@@ -34,9 +34,11 @@ class Run:
     left: str | None = None
 
     def copy(self) -> Run:
+        """Return an independent way that goes on from here; it has not been left."""
         return Run(self.state.copy(), self.registers.copy(), self.at, dict(self.visits))
 
     def count(self, event: int) -> int:
+        """Count an event of this way; return how often it has happened."""
         self.visits[event] = self.visits.get(event, 0) + 1
         return self.visits[event]
 

@@ -60,6 +60,7 @@ class Registers:
     """Whether string instructions go up, as the ABI has it on entry."""
 
     def copy(self) -> Registers:
+        """Return registers that can be written to without a change to these."""
         return replace(self, held=dict(self.held))
 
     def read(self, register: int) -> Value:
@@ -100,6 +101,7 @@ class Registers:
 
 
 def full(register: int) -> int:
+    """Return the number of the widest register that a register is a part of."""
     return int(RegisterExt.full_register(register))
 
 

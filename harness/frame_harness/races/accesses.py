@@ -49,6 +49,7 @@ class Trace:
 
     @property
     def writes(self) -> bool:
+        """Whether any access writes to the slot."""
         return any(access.writes for access in self.accesses)
 
     def clashing(self, other: Iterable[Access]) -> tuple[Access, ...]:

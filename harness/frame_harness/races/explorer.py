@@ -43,6 +43,7 @@ class Play:
 
     @property
     def clause(self) -> str:
+        """The id of the clause that an outcome counts against, by the held method and the field."""
         return clause_of(self.held.method.name, self.field)
 
 

@@ -88,7 +88,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Operation:
-    """A command line."""
+    """One call of a method of the slot, as a line for the console."""
 
     method: Method
     line: str

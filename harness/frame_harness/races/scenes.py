@@ -32,6 +32,7 @@ class Scene:
 
     @property
     def free(self) -> bool:
+        """Whether the slot is that of a free frame, to which nothing is written."""
         return self.changes is None
 
     @property

@@ -21,6 +21,7 @@ def _finding(evaluated: int, bad: list[Example]) -> Sighting:
 
 
 def sums_agree(columns: Columns) -> Sighting:
+    """Judge W-ACCOUNT-SUM; looks at one sum in each zone."""
     bad: list[Example] = []
     for zone in columns.state.zones:
         parts = zone.free + zone.cached + zone.allocated + zone.quarantined + zone.reserved
@@ -31,6 +32,7 @@ def sums_agree(columns: Columns) -> Sighting:
 
 
 def counters_recounted(columns: Columns) -> Sighting:
+    """Judge W-ACCOUNT-RECOUNT; looks at five counters in each zone, six where the quarantine is named."""
     bad: list[Example] = []
     evaluated = 0
     for zone in columns.state.zones:
@@ -70,6 +72,7 @@ def _recount(columns: Columns, zone: Zone) -> dict[str, tuple[int, int]]:
 
 
 def zones_tile(columns: Columns) -> Sighting:
+    """Judge W-ZONE-TILES; looks at the bounds of each zone, then at each frame of RAM."""
     bad: list[Example] = []
     zones = columns.state.zones
     for zone in zones:

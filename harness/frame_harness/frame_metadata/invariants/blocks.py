@@ -12,6 +12,7 @@ from frame_harness.frame_metadata.invariants.lists import FreeBlocks
 
 
 def aligned(columns: Columns) -> Sighting:
+    """Judge W-BLOCK-ALIGNED; looks at each free block, and finds an order beyond the largest as well."""
     blocks = columns.lists.free_blocks
     largest = columns.constants.max_order
     bad = (blocks.order > largest) | (blocks.pfns & (blocks.ends - blocks.pfns - 1) != 0)
@@ -24,6 +25,7 @@ def aligned(columns: Columns) -> Sighting:
 
 
 def one_zone(columns: Columns) -> Sighting:
+    """Judge W-BLOCK-ONE-ZONE; looks at each free block, by the zones of its first and its last frame."""
     blocks = columns.lists.free_blocks
     bad = (blocks.zone < 0) | (columns.zone_of[_last(columns, blocks)] != blocks.zone)
     bad |= blocks.ends > columns.n_frames
@@ -40,6 +42,7 @@ def _last(columns: Columns, blocks: FreeBlocks) -> Pfns:
 
 
 def slots_agree(columns: Columns) -> Sighting:
+    """Judge W-BLOCK-AGREES; looks at each listed free slot that starts no block, then at each block's end."""
     # A free slot that starts no block must continue the block of the slot before it: then, step by step, it
     # belongs to the aligned start below it. A block whose last slot does so is complete.
     order = columns.swept.order
@@ -70,6 +73,7 @@ def slots_agree(columns: Columns) -> Sighting:
 
 
 def disjoint(columns: Columns) -> Sighting:
+    """Judge W-BLOCK-DISJOINT; looks at each free block, and blames the one with the higher start."""
     blocks = columns.lists.free_blocks
     ends_before = np.maximum.accumulate(blocks.ends[:-1])
     return frames_finding(
@@ -84,6 +88,7 @@ def disjoint(columns: Columns) -> Sighting:
 
 
 def coalesced(columns: Columns) -> Sighting:
+    """Judge W-BLOCK-COALESCED; looks at free blocks below the largest order, and blames the lower buddy."""
     # The upper of two free buddies is the next free block behind the lower one.
     blocks = columns.lists.free_blocks
     pfns, order = blocks.pfns, blocks.order

@@ -30,8 +30,9 @@ class Past:
 
 
 class Columns(Frames):
-    """A state, with what one pass over its slots has found. Nothing here trusts the guest: every address,
-    order and counter may hold anything.
+    """A state, with what one pass over its slots has found.
+
+    Nothing here trusts the guest: every address, order and counter may hold anything.
     """
 
     def __init__(self, state: MemoryState, previous: MemoryState | Past | None = None) -> None:
@@ -41,10 +42,12 @@ class Columns(Frames):
 
     @cached_property
     def swept(self) -> Swept:
+        """What the pass over all slots found; it is made at the first use."""
         return sweep(self)
 
     @cached_property
     def lists(self) -> FreeLists:
+        """The graph of the free lists, walked at the first use."""
         return FreeLists(self, self.swept)
 
     def number(self, field: str, pfn: Pfn) -> int:

@@ -23,6 +23,7 @@ class Frames:
 
     @cached_property
     def in_ram(self) -> Mask:
+        """Which frames are RAM by the ranges of the state; all others are holes."""
         return mask_of_ranges(self.state.ram, self.n_frames)
 
     @cached_property
@@ -35,14 +36,17 @@ class Frames:
 
     @cached_property
     def n_in_ram(self) -> int:
+        """The number of frames that are RAM."""
         return int(np.count_nonzero(self.in_ram))
 
     @cached_property
     def n_usable(self) -> int:
+        """The number of frames that the buddy may own."""
         return int(np.count_nonzero(self.usable))
 
     @cached_property
     def movable(self) -> Mask:
+        """Which frames lie in a movable 8 MiB block, RAM or not."""
         return movable_mask(self.state.zones, self.n_frames)
 
     @cached_property
@@ -53,6 +57,7 @@ class Frames:
 
     @cached_property
     def cached(self) -> Mask:
+        """Which frames are in a CPU cache, whatever their slots say."""
         mask = np.zeros(self.n_frames, dtype=np.bool_)
         mask[self.cached_pfns] = True
         return mask

@@ -16,16 +16,19 @@ def _judge(columns: Columns, bad: Pfns, field: str, expected: str) -> Sighting:
 
 
 def refcount_unused(columns: Columns) -> Sighting:
+    """Judge W-FREE-REFCOUNT; looks at each free frame of RAM."""
     unused, odd = columns.constants.refcount_unused, columns.swept.odd_free
     return _judge(columns, odd[columns.slots["refcount"][odd] != unused], "refcount", f"{unused:#x}")
 
 
 def vtable_default(columns: Columns) -> Sighting:
+    """Judge W-FREE-VTABLE; looks at each free frame of RAM."""
     odd = columns.swept.odd_free
     return _judge(columns, odd[columns.slots["vtable"][odd] != 0], "vtable", "0x0")
 
 
 def guard_clear(columns: Columns) -> Sighting:
+    """Judge W-FREE-GUARD; looks at each free frame of RAM."""
     odd = columns.swept.odd_free
     guard = columns.slots["guard"][odd]
     bad = (guard != 0) & ~((guard == columns.constants.guard_poisoned) & _may_be_poisoned(columns, odd))
@@ -33,6 +36,7 @@ def guard_clear(columns: Columns) -> Sighting:
 
 
 def flags_of_nobody(columns: Columns) -> Sighting:
+    """Judge W-FREE-FLAGS; looks at each free frame of RAM."""
     constants, odd = columns.constants, columns.swept.odd_free
     expected = columns.movable[odd] * np.uint32(constants.flag_movable) | np.uint32(constants.flag_free)
     # ALLOCATED beside FREE is a question of ownership, and judged there.

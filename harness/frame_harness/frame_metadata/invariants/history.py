@@ -12,6 +12,7 @@ HALF_TURN = np.uint32(1 << 31)
 
 
 def generation_forward(columns: Columns) -> Sighting:
+    """Judge W-GENERATION-FORWARD; looks at slots that both states have, at none without an earlier one."""
     past = columns.previous
     if past is None:
         return Sighting(0)
@@ -31,6 +32,7 @@ def generation_forward(columns: Columns) -> Sighting:
 
 
 def poison_stays(columns: Columns) -> Sighting:
+    """Judge W-POISON-STAYS; looks at frames that were poisoned earlier, and that nobody held then."""
     past = columns.previous
     if past is None:
         return Sighting(0)
@@ -51,6 +53,7 @@ def poison_stays(columns: Columns) -> Sighting:
 
 
 def payload_untouched(columns: Columns) -> Sighting:
+    """Judge W-PAYLOAD-CANARY; looks at filled frames that are free now, at none without a canary."""
     canary = columns.state.canary
     if canary is None:
         return Sighting(0)

@@ -12,6 +12,7 @@ from frame_harness.frame_metadata.invariants.lists import NO_FRAME, NOWHERE
 
 
 def links_in_table(columns: Columns) -> Sighting:
+    """Judge W-LINK-IN-TABLE; looks at each link of a node of the lists that is not LINK_NONE."""
     lists = columns.lists
     finding = Sighting(0)
     for field, pfns, links in (
@@ -33,6 +34,7 @@ def links_in_table(columns: Columns) -> Sighting:
 
 
 def links_symmetric(columns: Columns) -> Sighting:
+    """Judge W-LINK-SYMMETRIC; looks at each link of a node that leads to a frame with a slot."""
     lists = columns.lists
     has_next, has_prev = lists.next_pfns >= 0, lists.prev_pfns >= 0
     if lists.symmetric:
@@ -65,6 +67,7 @@ def _place(pfn: Pfn) -> str:
 
 
 def only_heads_linked(columns: Columns) -> Sighting:
+    """Judge W-LINK-HEADS-ONLY; counts each slot that starts no free block as looked at."""
     lists = columns.lists
     bad = lists.pfns[lists.has_link & ~lists.is_block]
 
@@ -77,6 +80,7 @@ def only_heads_linked(columns: Columns) -> Sighting:
 
 
 def head_pointers(columns: Columns) -> Sighting:
+    """Judge W-LIST-HEAD; looks at the head pointer of each list, empty ones included."""
     lists = columns.lists
     bad = np.flatnonzero(lists.head_pfns == NOWHERE)
     examples = tuple(
@@ -92,6 +96,7 @@ def head_pointers(columns: Columns) -> Sighting:
 
 
 def head_has_no_prev(columns: Columns) -> Sighting:
+    """Judge W-LIST-HEAD-NO-PREV; looks at each frame that a head pointer leads to, once."""
     lists = columns.lists
     heads = np.unique(lists.head_pfns[lists.head_pfns >= 0])
     bad = heads[lists.prev_pfns[lists.nodes_at(heads)] != NO_FRAME]
@@ -107,6 +112,7 @@ def head_has_no_prev(columns: Columns) -> Sighting:
 
 
 def no_cycle(columns: Columns) -> Sighting:
+    """Judge W-LIST-ACYCLIC; looks at each node of the lists, and blames where a link closes a cycle."""
     lists = columns.lists
     merges = lists.merges
     closing = merges.targets[merges.closes_cycle]
@@ -120,6 +126,7 @@ def no_cycle(columns: Columns) -> Sighting:
 
 
 def reached_once(columns: Columns) -> Sighting:
+    """Judge W-LIST-REACHES-ONCE; looks at each free block, and blames nodes that a second link leads to."""
     lists = columns.lists
     blocks = lists.free_blocks
     order = columns.swept.order
@@ -138,6 +145,7 @@ def reached_once(columns: Columns) -> Sighting:
 
 
 def at_home(columns: Columns) -> Sighting:
+    """Judge W-LIST-HOME; looks at each free block that a list reaches."""
     lists = columns.lists
     blocks, homes = lists.free_blocks, lists.homes
     reached = blocks.list_of >= 0
@@ -155,6 +163,7 @@ def at_home(columns: Columns) -> Sighting:
 
 
 def only_free_listed(columns: Columns) -> Sighting:
+    """Judge W-LIST-ONLY-FREE; looks at each node that a list reaches."""
     lists = columns.lists
     reached = np.flatnonzero(lists.list_of >= 0)
     bad = lists.pfns[reached[~lists.listed_free[reached]]]

@@ -198,6 +198,7 @@ class FreeLists:
 
     @cached_property
     def merges(self) -> Merges:
+        """The links that were cut to leave each node one predecessor; none where all links are sound."""
         _, sources, targets = self._kept_edges
         # A cut link's source ends its path, so a target on the same path lies before it.
         return Merges(sources, targets, self._root_of[sources] == self._root_of[targets])

@@ -10,6 +10,7 @@ from frame_harness.frame_metadata.invariants.columns import Columns
 
 
 def one_owner(columns: Columns) -> Sighting:
+    """Judge W-ONE-OWNER; looks at each frame that the buddy may own."""
     unclear = columns.swept.unclear
     poisoned = columns.slots["guard"][unclear] & np.uint32(columns.constants.guard_poisoned) != 0
     return frames_finding(
@@ -24,6 +25,7 @@ def one_owner(columns: Columns) -> Sighting:
 
 
 def off_limits(columns: Columns) -> Sighting:
+    """Judge W-OFF-LIMITS; looks at each frame that the buddy may not own, holes included."""
     cached = columns.cached_pfns
     return frames_finding(
         columns.n_frames - columns.n_usable,
@@ -37,6 +39,7 @@ def off_limits(columns: Columns) -> Sighting:
 
 
 def holder_counted(columns: Columns) -> Sighting:
+    """Judge W-HELD-COUNT; looks at each allocated frame of RAM with the flag KERNEL or USER."""
     odd = columns.swept.odd_held
     return frames_finding(
         columns.swept.n_held,
@@ -46,6 +49,7 @@ def holder_counted(columns: Columns) -> Sighting:
 
 
 def holder_single(columns: Columns) -> Sighting:
+    """Judge W-HELD-ORDER; looks at each allocated frame of RAM with the flag KERNEL or USER."""
     odd, order = columns.swept.odd_held, columns.swept.order
     return frames_finding(
         columns.swept.n_held, odd[order[odd] != 0], lambda pfn: ("order", "0", str(order[pfn]))
@@ -53,6 +57,7 @@ def holder_single(columns: Columns) -> Sighting:
 
 
 def cache_entries(columns: Columns) -> Sighting:
+    """Judge W-CACHE-ENTRY; looks at each entry beyond the table, then at each cached frame once."""
     entries = columns.state.cached["pfn"]
     outside = entries[entries >= columns.n_frames]
     finding = Sighting(
@@ -78,6 +83,7 @@ def cache_entries(columns: Columns) -> Sighting:
 
 
 def quarantine(columns: Columns) -> Sighting:
+    """Judge W-QUARANTINE; looks at frames that the state names as quarantined, if it names any."""
     known = columns.state.quarantined
     if known is None:
         return Sighting(0)

@@ -12,6 +12,7 @@ from frame_harness.frame_metadata.invariants.words import LINKS, reserved_bytes
 
 
 def order_in_range(columns: Columns) -> Sighting:
+    """Judge W-ORDER-RANGE; looks at each slot of a frame of RAM."""
     top, order = columns.constants.max_order, columns.swept.order
     return frames_finding(
         columns.n_in_ram, columns.swept.large, lambda pfn: ("order", f"at most {top}", str(order[pfn]))
@@ -19,6 +20,7 @@ def order_in_range(columns: Columns) -> Sighting:
 
 
 def reserved_bytes_zero(columns: Columns) -> Sighting:
+    """Judge W-RESERVED-ZERO; looks at each slot of a frame of RAM."""
     used = columns.swept.used_reserved
     return frames_finding(
         columns.n_in_ram, used[columns.in_ram[used]], lambda pfn: _reserved_byte(columns, pfn)
@@ -32,6 +34,7 @@ def _reserved_byte(columns: Columns, pfn: Pfn) -> tuple[str, str, str]:
 
 
 def holes_untouched(columns: Columns) -> Sighting:
+    """Judge W-HOLE-UNTOUCHED; looks at each slot whose frame is no RAM, reserved bytes included."""
     written = np.union1d(columns.swept.touched, columns.swept.used_reserved)
     return frames_finding(
         columns.n_frames - columns.n_in_ram,
@@ -41,6 +44,7 @@ def holes_untouched(columns: Columns) -> Sighting:
 
 
 def off_limits_untouched(columns: Columns) -> Sighting:
+    """Judge W-OFF-LIMITS-UNTOUCHED; looks at each slot of off-limits RAM, reserved bytes apart."""
     touched = columns.swept.touched
     return frames_finding(
         columns.n_in_ram - columns.n_usable,

@@ -60,6 +60,7 @@ class BuddyModel:
         return twin
 
     def zone_of(self, pfn: Pfn) -> ZoneModel:
+        """The first zone that ends above a frame; the last zone for any frame beyond."""
         for zone in self.zones[:-1]:
             if pfn < zone.end_pfn:
                 return zone

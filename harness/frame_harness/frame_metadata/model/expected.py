@@ -34,6 +34,7 @@ class SlotDifference:
 
     @property
     def text(self) -> str:
+        """The difference as one line, its numbers in hexadecimal."""
         return f"slot: pfn {self.pfn:#x} {self.field}: expected {self.expected:#x}, got {self.got:#x}"
 
 
@@ -49,6 +50,7 @@ class Differences:
 
     @property
     def text(self) -> str:
+        """The examples, one a line; empty where no slot differs."""
         return "\n".join(difference.text for difference in self.examples)
 
 

@@ -90,6 +90,7 @@ class Model:
         return copy
 
     def slot(self, paddr: Paddr) -> Slot:
+        """The slot of the frame that holds an address; raises `Panicked` beyond the table."""
         return self.slots[paddr_to_pfn(paddr)]
 
     @property
@@ -252,7 +253,7 @@ class Model:
 
     @operation
     def cas_refcount(self, paddr: Paddr, expect: int, new: int) -> ModelResult:
-        """REF-02; `v` is the count before, either way."""
+        """Replace the count where it is `expect`; `v` is the count before, either way (REF-02)."""
         count = self.slot(paddr).refcount
         if count != expect:
             return Fail(CAS_FAILED, {"v": count})
@@ -261,54 +262,58 @@ class Model:
 
     @operation
     def set_refcount(self, paddr: Paddr, count: int) -> ModelResult:
-        """REF-03."""
+        """Store any count, the free sentinel included (REF-03)."""
         return self._write(paddr, refcount=count)
 
     def reset_refcount(self, paddr: Paddr) -> ModelResult:
-        """REF-03."""
+        """Store the count 0 (REF-03)."""
         return self.set_refcount(paddr, 0)
 
     # ---- the other fields --------------------------------------------------------------------------------
 
     @operation
     def set_flags(self, paddr: Paddr, flags: int) -> ModelResult:
+        """Store any 32 bits; none of them is checked."""
         return self._write(paddr, flags=flags)
 
     @operation
     def set_order(self, paddr: Paddr, order: int) -> ModelResult:
+        """Store any order, one beyond `MAX_ORDER` included."""
         return self._write(paddr, order=order)
 
     @operation
     def set_next(self, paddr: Paddr, link: int) -> ModelResult:
-        """FREE-07."""
+        """Store any 64 bits as the link to the next block (FREE-07)."""
         return self._write(paddr, next=link)
 
     @operation
     def set_prev(self, paddr: Paddr, link: int) -> ModelResult:
-        """FREE-07."""
+        """Store any 64 bits as the link to the block before (FREE-07)."""
         return self._write(paddr, prev=link)
 
     @operation
     def set_generation(self, paddr: Paddr, generation: int) -> ModelResult:
+        """Store any 32 bits, backward steps included."""
         return self._write(paddr, generation=generation)
 
     @operation
     def set_meta_aux(self, paddr: Paddr, value: int) -> ModelResult:
-        """FRAME-08."""
+        """Store any 32 bits (FRAME-08)."""
         return self._write(paddr, meta_aux=value)
 
     @operation
     def set_vtable_bits(self, paddr: Paddr, bits: int) -> ModelResult:
+        """Store any 64 bits; they are judged when a hook is due (VT-03)."""
         return self._write(paddr, vtable=bits)
 
     @operation
     def set_guard(self, paddr: Paddr, bits: int) -> ModelResult:
-        """GUARD-01."""
+        """Replace all bits of the guard, POISONED included (GUARD-01)."""
         return self._write(paddr, guard=bits)
 
     @operation
     def fetch_or_guard(self, paddr: Paddr, bits: int) -> ModelResult:
-        """GUARD-01; `v` is the guard before."""
+        """Set bits of the guard; `v` is the guard before (GUARD-01)."""
         before = self.slot(paddr).guard
         self._write(paddr, guard=before | bits)
         return Done({"v": before})
@@ -321,12 +326,12 @@ class Model:
 
     @operation
     def reset_with_free_list_meta(self, paddr: Paddr) -> ModelResult:
-        """GUARD-04."""
+        """Clear the vtable and all of the guard but POISONED (GUARD-04)."""
         return self._write(paddr, vtable=0, guard=self.slot(paddr).guard & C.guard_poisoned)
 
     @operation
     def note_new_allocation_epoch(self, paddr: Paddr) -> ModelResult:
-        """GUARD-05, GEN-01, GEN-03."""
+        """Clear vtable and guard, count the generation up modulo 2^32 (GUARD-05, GEN-01, GEN-03)."""
         return self._write(paddr, vtable=0, guard=0, generation=(self.slot(paddr).generation + 1) % U32)
 
     def _write(self, paddr: Paddr, **fields: int) -> ModelResult:

@@ -28,7 +28,7 @@ class Purpose:
 
     @property
     def requires_zero(self) -> bool:
-        """ALLOC-03."""
+        """Whether the payload is zeroed whatever the caller asks for (ALLOC-03)."""
         return self.name == "pagetable"
 
 

@@ -52,6 +52,7 @@ class Panic:
 
     @property
     def clauses(self) -> tuple[str, ...]:
+        """The clauses that ask for the panic; empty where it is the shim's own check."""
         return CLAUSES_OF_PANIC.get(self.kind, ())
 
 

@@ -28,6 +28,7 @@ class Slot(NamedTuple):
 
     @property
     def says_free(self) -> bool:
+        """Whether the flag FREE is set, whatever the other fields say."""
         return bool(self.flags & C.flag_free)
 
     @property
@@ -93,6 +94,7 @@ class SlotTable(dict[Pfn, Slot]):
         return dict(self)
 
     def copied(self) -> SlotTable:
+        """An independent table with equal slots and `touched`."""
         twin = SlotTable(self.n_frames)
         twin.update(self)
         twin.touched = set(self.touched)

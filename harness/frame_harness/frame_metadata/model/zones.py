@@ -26,6 +26,7 @@ class Block(NamedTuple):
 
     @property
     def frames(self) -> range:
+        """The pfns of the block as plain numbers, end excluded."""
         return range(self.pfn, self.pfn + (1 << self.order))
 
     @property
@@ -35,18 +36,22 @@ class Block(NamedTuple):
 
     @property
     def paddr(self) -> Paddr:
+        """The physical address of the first byte."""
         return pfn_to_paddr(self.pfn)
 
     @property
     def buddy(self) -> Block:
+        """The block of the same order that it merges with; nothing says that memory is there."""
         return Block(Pfn(self.pfn ^ (1 << self.order)), self.order)
 
     @property
     def parent(self) -> Block:
+        """The block of the next order that holds this one and its buddy."""
         return block_containing(self.pfn, self.order + 1)
 
 
 def block_containing(pfn: Pfn, order: int) -> Block:
+    """The block of an order that a frame lies in; nothing checks the order or that memory is there."""
     return Block(Pfn(pfn >> order << order), order)
 
 
@@ -106,11 +111,13 @@ class ZoneModel:
             )
 
     def stamp_order(self, block: Block) -> None:
+        """Write the block's order into each of its slots, and nothing else."""
         self.slots.write_order(block.pfns, block.order)
 
     # ---- lists -------------------------------------------------------------------------------------------
 
     def head(self, block: Block) -> int:
+        """The paddr of the first block on the list that a block belongs on, LINK_NONE where it is empty."""
         return self.heads.get((self.home(block.pfn), block.order), NONE)
 
     def _set_head(self, block: Block, link: int) -> None:

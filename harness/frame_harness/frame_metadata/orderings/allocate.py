@@ -35,6 +35,7 @@ class Attempt:
 
     @property
     def zeroing(self) -> list[int]:
+        """The indices on the path of writes behind computed addresses, as those to the payload are."""
         return [at for at, access in enumerate(self.path) if access.space is Space.MEMORY and access.writes]
 
     @property

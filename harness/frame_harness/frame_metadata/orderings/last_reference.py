@@ -21,6 +21,7 @@ WALKS = {EARLIER: Walk(DEC_REF, {"refcount": 2}), LAST: Walk(DEC_REF, {"refcount
 
 
 def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
+    """Yield what breaks REF-09, one violation at most; nothing without a `dec_ref` in the compiled code."""
     function = compiled.functions.get(DEC_REF)
     if function is None:
         return  # REF-08 says so already, and nothing is known about this clause
