@@ -51,7 +51,7 @@ def load_dask() -> None:
 
 
 def missing(error: ImportError) -> MissingToolError:
-    """Say what to install."""
+    """The error to raise where `distributed`, or what it needs, cannot be imported; says what to install."""
     return MissingToolError(
         "campaign", error.name or "distributed", detail="not installed",
         next_step="pip install 'frame-harness[campaign]'",

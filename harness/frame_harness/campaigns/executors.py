@@ -26,7 +26,7 @@ class Executor(Protocol):
         ...
 
     def offer(self, sha256: str, path: Path) -> None:
-        """Let tasks find a file."""
+        """Let tasks find a file by the sum of its bytes."""
         ...
 
     def ended(self) -> tuple[str, Outcome]:
@@ -43,14 +43,18 @@ class InThisProcess:
 
     @property
     def room(self) -> int:
+        """One, or nothing while a task waits."""
         return 1 - len(self._waiting)
 
     def start(self, name: str, payload: bytes, *, needs_compiler: bool) -> None:  # noqa: ARG002
+        """Put a task behind those that wait; it is done by `ended`, whatever it needs."""
         self._waiting.append((name, payload))
 
     def offer(self, sha256: str, path: Path) -> None:
+        """Remember where a file lies, without reading it."""
         files.remember(sha256, path)
 
     def ended(self) -> tuple[str, Outcome]:
+        """Do the task that waits longest; what it raises is raised, IndexError where none waits."""
         name, payload = self._waiting.popleft()
         return name, Came(msgspec.json.encode(self._work.function(pickle.loads(payload))))

@@ -62,9 +62,11 @@ class OnCluster:
 
     @property
     def room(self) -> int:
+        """How many more tasks may be open: `AHEAD` for each that workers do at a time, at least one."""
         return max(1, AHEAD * self._slots) - len(self._open)
 
     def start(self, name: str, payload: bytes, *, needs_compiler: bool) -> None:
+        """Submit a task; one that needs a compiler goes to workers that have one."""
         key = f"{self._name}-{name}"
         resources = {package_resource(): 1.0} | ({COMPILER: 1.0} if needs_compiler else {})
         future = self._client.submit(
@@ -76,9 +78,11 @@ class OnCluster:
         future.add_done_callback(lambda ended: self._ended.put((name, ended)))
 
     def offer(self, sha256: str, path: Path) -> None:
+        """Give the scheduler a file's path, or its bytes where workers do not see the command's files."""
         self._client.set_metadata([FILES, sha256], str(path) if self._shares_files else path.read_bytes())
 
     def ended(self) -> tuple[str, Outcome]:
+        """Wait until a task ends; raises `HarnessError` where the scheduler or all workers are gone."""
         while True:
             self._look_again()
             try:

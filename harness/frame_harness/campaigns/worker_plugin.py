@@ -184,7 +184,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """The id of the process that serves; it may have ended."""
         return self._process.pid
 
     @property

@@ -49,6 +49,7 @@ class VtableAt:
     shift: int = 0
 
     def address(self, vtables: Mapping[str, int]) -> int:
+        """The address on one build, given where its vtables are; raises KeyError for any other name."""
         return vtables[self.name] + self.shift
 
 
@@ -61,6 +62,7 @@ class Recipe:
 
     @cached_property
     def options(self) -> AllocOptions:
+        """The builder calls as the model takes them; `start` makes no difference to it."""
         return AllocOptions(self.calls)
 
     def shorter(self) -> list[Recipe]:

@@ -38,6 +38,7 @@ class Scene:
     pfns: Mapping[str, Pfn]
 
     def paddr(self, kind: str) -> Paddr:
+        """The address of the frame of a kind; raises KeyError where the scene has none."""
         return pfn_to_paddr(self.pfns[kind])
 
     def list_from(self, head: int) -> tuple[Any, tuple[int, int]]:
@@ -54,7 +55,7 @@ class Scene:
         return next(row for row in caches if self.paddr("cached") in row["frames"][: int(row["len"])])
 
     def zone(self, kind: str) -> Any:
-        """The zone of a frame."""
+        """The row of the zone that the frame of a kind lies in."""
         pfn = self.pfns[kind]
         return next(row for row in self.zones if int(row["first_pfn"]) <= pfn < int(row["end_pfn"]))
 
@@ -110,6 +111,7 @@ class Corruption:
 
     @property
     def name(self) -> str:
+        """Kind, field and change as one line, such as `held order larger`."""
         return f"{self.kind} {self.field} {self.change}"
 
     def explains(self, seen: frozenset[str]) -> bool:
@@ -142,22 +144,27 @@ def slot(kind: str, field: str, change: str, new: Change, fires: str = "", may: 
 
 
 def to(value: int) -> Change:
+    """Make a field hold a number, whatever it holds."""
     return lambda _scene, _before: value
 
 
 def flip(bits: int) -> Change:
+    """Toggle bits of a field."""
     return lambda _scene, before: before ^ bits
 
 
 def step(by: int) -> Change:
+    """Add to a field of 32 bits, modulo 2^32."""
     return lambda _scene, before: (before + by) % 2**32
 
 
 def link(kind: str) -> Change:
+    """Make a field hold the address of the scene's frame of a kind."""
     return lambda scene, _before: scene.paddr(kind)
 
 
 def past_the_table(scene: Scene, _before: int) -> int:
+    """Make a field hold the address of the first frame that has no slot."""
     return pfn_to_paddr(Pfn(len(scene.slots)))
 
 
@@ -191,6 +198,7 @@ Address = Callable[[Scene], int]
 
 
 def first(scene: Scene) -> Paddr:
+    """The address that the head pointer of the corrupted list holds."""
     return scene.paddr("head")
 
 
@@ -212,6 +220,7 @@ def swap_lists(scene: Scene) -> None:
 
 
 def close_to_a_ring(scene: Scene) -> None:
+    """The last block of a list leads back to the first."""
     scene.slots["next"][paddr_to_pfn(scene.tail("head"))] = scene.paddr("head")
 
 
@@ -277,6 +286,7 @@ def count(kind: str, field: str, change: str, fires: str, **by: int) -> Corrupti
 
 
 def overlap_zones(scene: Scene) -> None:
+    """The second zone begins one frame too early; the first keeps its end."""
     scene.zones[1]["first_pfn"] = int(scene.zones[1]["first_pfn"]) - 1
 
 
@@ -300,8 +310,10 @@ def enter(change: str, paddr: Address, fires: str) -> Corruption:
 
 
 def drop_cached(scene: Scene) -> None:
+    """The cache of the cached frame loses its last entry; slot and counters stay."""
     scene.cache()["len"] -= 1
 
 
 def write_payload(scene: Scene) -> None:
+    """One bit of the listed frame's payload changes."""
     scene.payload[8] ^= 1

@@ -63,6 +63,7 @@ class Difference:
 
     @property
     def text(self) -> str:
+        """Place, expected, got; it has several lines where the words of a panic have."""
         return f"{self.what}: expected {self.expected}, got {self.got}"
 
     @property
@@ -187,5 +188,5 @@ def of_invariants(report: Report[Past]) -> Difference | None:
 
 
 def of_crash(failure: GuestFailure) -> Difference:
-    """The guest did not survive."""
+    """The difference of a guest that crashed, hung or went away; `got` says which."""
     return Difference("crash", "guest", "an answer", failure.summary)

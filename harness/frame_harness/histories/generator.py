@@ -93,6 +93,7 @@ class Generator:
 
     @property
     def model(self) -> Model:
+        """The model that the next step is written for; raises ValueError before the first step."""
         if self._model is None:
             raise ValueError("no state to write for")
         return self._model
@@ -129,6 +130,7 @@ class Generator:
         return Got(held.got.step, held.got.index, self.rng.randrange(1 << held.order))
 
     def drop(self, held: Held) -> None:
+        """Take a block from those held to those given back, of which the last few are kept."""
         at = next(at for at in reversed(range(len(self.held))) if self.held[at] is held)
         del self.held[at]
         self._follows = self._follows or held is self.focus
@@ -158,11 +160,12 @@ FOCUSED = 0.75
 # ---- what a kernel does -----------------------------------------------------------------------------------
 
 
-def alloc(generator: Generator) -> None:
+def _alloc(generator: Generator) -> None:
     generator.add(Op.ALLOC, generator.recipe())
 
 
-def take_block(generator: Generator) -> None:
+def _take_block(generator: Generator) -> None:
+    """Take a block from the buddy without a claim; now and then of an order that no block has."""
     order = min(int(generator.rng.expovariate(0.4)), MAX_ORDER + 1)
     match generator.rng.randrange(4):
         case 0:
@@ -173,7 +176,8 @@ def take_block(generator: Generator) -> None:
             generator.add(Op.BUDDY_ALLOC, order, generator.rng.choice(MIGRATETYPES))
 
 
-def release(generator: Generator) -> None:
+def _release(generator: Generator) -> None:
+    """Give a block back, mostly through the frame module, and now and then show which hooks were called."""
     if held := generator.pick():
         op = generator.rng.choice([Op.RELEASE] * 6 + [Op.BUDDY_FREE, Op.TRAIT_FREE])
         generator.release(held, op)
@@ -181,11 +185,11 @@ def release(generator: Generator) -> None:
             generator.show_hooks()
 
 
-def drain(generator: Generator) -> None:
+def _drain(generator: Generator) -> None:
     generator.add(Op.DRAIN)
 
 
-def exhaust(generator: Generator) -> None:
+def _exhaust(generator: Generator) -> None:
     """Take everything, the largest blocks as such, then give some single frames back."""
     for (_, _, order), blocks in generator.model.buddy.listed().items():
         for _ in blocks if order >= LARGE else ():
@@ -196,38 +200,41 @@ def exhaust(generator: Generator) -> None:
         generator.add(Op.RELEASE, Got(number, index), 0)
 
 
-def refer(generator: Generator) -> None:
+def _refer(generator: Generator) -> None:
     if held := generator.pick(claimed=True):
         ops = generator.rng.choice(([Op.INC_REF], [Op.INC_REF, Op.DEC_REF], [Op.DEC_REF]))
         for op in [Op.INC_REF, Op.DEC_REF] if "REF-07" in generator.avoid else ops:
             generator.add(op, held.got)
 
 
-def swap_count(generator: Generator) -> None:
+def _swap_count(generator: Generator) -> None:
+    """Compare and exchange a count, expecting a small number that is often the right one."""
     if held := generator.pick(claimed=True):
         expected = generator.rng.choice((0, 1, 1, 1, 2, 3))
         generator.add(Op.CAS_REFCOUNT, held.got, expected, generator.rng.randrange(1, 9))
 
 
-def store_count(generator: Generator) -> None:
+def _store_count(generator: Generator) -> None:
+    """Store a count that leaves room for one more reference."""
     if held := generator.pick(claimed=True):
         count = generator.rng.choice((1, 2, 7, 0x7FFF_FFFF, 0xFFFF_FFFD))
         generator.add(Op.SET_REFCOUNT, held.got, count)
 
 
-def guard(generator: Generator) -> None:
+def _guard(generator: Generator) -> None:
+    """Replace all bits of a guard, or set some; the mark of poison is never among them."""
     if held := generator.pick():
         op = generator.rng.choice((Op.SET_GUARD, Op.FETCH_OR_GUARD))
         bits = generator.rng.choice((0, 1, generator.rng.getrandbits(31)))
         generator.add(op, generator.frame_of(held), bits)
 
 
-def poison_held(generator: Generator) -> None:
+def _poison_held(generator: Generator) -> None:
     if held := generator.pick():
         generator.add(Op.MARK_POISONED, generator.frame_of(held))
 
 
-def hook(generator: Generator) -> None:
+def _hook(generator: Generator) -> None:
     if held := generator.pick():
         vtable = VtableAt(generator.rng.choice(HOOKED))
         generator.add(Op.SET_VTABLE_BITS, generator.frame_of(held), vtable)
@@ -236,7 +243,8 @@ def hook(generator: Generator) -> None:
             generator.show_hooks()
 
 
-def invoke(generator: Generator) -> None:
+def _invoke(generator: Generator) -> None:
+    """Ask for the vtable of a frame, or for a call of its hooks."""
     if held := generator.pick():
         op = generator.rng.choice(FOLLOWERS)
         generator.add(op, held.got)
@@ -244,26 +252,30 @@ def invoke(generator: Generator) -> None:
             generator.show_hooks()
 
 
-def flags(generator: Generator) -> None:
+def _flags(generator: Generator) -> None:
+    """Replace the flags of a frame; it stays allocated, neither free nor poisoned."""
     if held := generator.pick(claimed=True):
         bits = generator.rng.choice((0x500, 0x2907, generator.rng.getrandbits(32)))
         bits = (bits | C.flag_allocated) & ~(C.flag_free | C.flag_poisoned)
         generator.add(Op.SET_FLAGS, held.got, bits)
 
 
-def hint(generator: Generator) -> None:
+def _hint(generator: Generator) -> None:
+    """Store a number in `meta_aux`."""
     if held := generator.pick():
         value = generator.rng.choice((0, generator.rng.getrandbits(32)))
         generator.add(Op.META_AUX_STORE, held.got, value)
 
 
-def dirty(generator: Generator) -> None:
+def _dirty(generator: Generator) -> None:
+    """Fill a frame with one byte."""
     if held := generator.pick():
         byte = generator.rng.choice((0xDE, 0xFF, 0x01))
         generator.add(Op.FILL, generator.frame_of(held), byte)
 
 
-def read(generator: Generator) -> None:
+def _read(generator: Generator) -> None:
+    """Ask for something about a frame, held or cached, without a change to it."""
     frame = generator.frame_of(held) if (held := generator.pick()) else Cached(generator.rng.randrange(8))
     op = generator.rng.choice(READS)
     match generator.rng.randrange(4):
@@ -277,13 +289,15 @@ def read(generator: Generator) -> None:
             generator.add(op, frame)
 
 
-def reset_slot(generator: Generator) -> None:
+def _reset_slot(generator: Generator) -> None:
+    """Do to a frame in use what the subject does to one that begins or ends a life."""
     if held := generator.pick(claimed=True):
         resets = (Op.RESET_WITH_FREE_LIST_META, Op.NOTE_NEW_ALLOCATION_EPOCH)
         generator.add(generator.rng.choice(resets), held.got)
 
 
-def refuse(generator: Generator) -> None:
+def _refuse(generator: Generator) -> None:
+    """Let the buddy refuse once or twice, then allocate."""
     generator.add(Op.REFUSE, generator.rng.randrange(1, 3))
     generator.add(Op.ALLOC, generator.recipe())
 
@@ -291,12 +305,12 @@ def refuse(generator: Generator) -> None:
 # ---- what a broken one does -------------------------------------------------------------------------------
 
 
-def refer_beyond(generator: Generator) -> None:
+def _refer_beyond(generator: Generator) -> None:
     """References to what nobody holds, or to one that is held as often as can be."""
     match generator.rng.randrange(3):
         case 0:
             op = generator.rng.choice((Op.INC_REF, Op.DEC_REF))
-            generator.add(op, free_frame(generator))
+            generator.add(op, _free_frame(generator))
         case 1:
             if held := generator.pick(claimed=True):
                 generator.add(Op.RESET_REFCOUNT, held.got)
@@ -307,24 +321,26 @@ def refer_beyond(generator: Generator) -> None:
                 generator.add(Op.INC_REF, held.got)
 
 
-def free_frame(generator: Generator) -> Origin:
+def _free_frame(generator: Generator) -> Origin:
+    """A free frame, cached or listed; which one is settled when the step is played."""
     cached = Cached(generator.rng.randrange(4))
     listed = Listed(generator.rng.randrange(24), generator.rng.randrange(1 << 4))
     return cached if generator.rng.random() < 0.6 and generator.model.buddy.cached_frames() else listed
 
 
-def poison_free(generator: Generator) -> None:
-    generator.add(Op.MARK_POISONED, free_frame(generator))
+def _poison_free(generator: Generator) -> None:
+    generator.add(Op.MARK_POISONED, _free_frame(generator))
 
 
-def age(generator: Generator) -> None:
+def _age(generator: Generator) -> None:
     """A frame close to the end of its generations."""
     held = generator.pick()
-    frame = held.got if held and generator.rng.random() < 0.5 else free_frame(generator)
+    frame = held.got if held and generator.rng.random() < 0.5 else _free_frame(generator)
     generator.add(Op.SET_GENERATION, frame, generator.rng.choice((0xFFFF_FFFF, 0xFFFF_FFFE)))
 
 
-def misalign(generator: Generator) -> None:
+def _misalign(generator: Generator) -> None:
+    """A vtable's address with low bits set, or bits that are no address; then what calls its hooks."""
     if held := generator.pick():
         near = VtableAt(generator.rng.choice(HOOKED), generator.rng.choice((1, 2, 4)))
         generator.add(Op.SET_VTABLE_BITS, held.got, generator.rng.choice((near, near, 1, 2**64 - 1)))
@@ -334,7 +350,8 @@ def misalign(generator: Generator) -> None:
             generator.add(generator.rng.choice(FOLLOWERS), held.got)
 
 
-def free_twice(generator: Generator) -> None:
+def _free_twice(generator: Generator) -> None:
+    """Give back what was given back, a recent one where there is any."""
     if generator.freed:
         generator.add(Op.RELEASE, generator.rng.choice(generator.freed), 0)
     elif held := generator.pick():
@@ -342,7 +359,7 @@ def free_twice(generator: Generator) -> None:
         generator.add(Op.RELEASE, held.got, held.order)
 
 
-def offer(generator: Generator) -> None:
+def _offer(generator: Generator) -> None:
     """The buddy hands out what somebody holds."""
     if held := generator.pick(claimed=True):
         if generator.rng.random() < 0.5:
@@ -351,7 +368,7 @@ def offer(generator: Generator) -> None:
         generator.add(Op.ALLOC, generator.recipe())
 
 
-def skip_stamp(generator: Generator) -> None:
+def _skip_stamp(generator: Generator) -> None:
     """A free that leaves the count of its holder."""
     if held := generator.pick(claimed=True):
         generator.drop(held)
@@ -372,29 +389,11 @@ class Kind:
 
 CLAIM = ("ALLOC-10", "ALLOC-15", "FREE-08")
 KINDS = (
-    Kind(alloc, 30, always=True),
-    Kind(release, 22, always=True),
-    Kind(take_block, 8),
-    Kind(drain, 3),
-    Kind(exhaust, 1),
-    Kind(refer, 6),
-    Kind(swap_count, 3),
-    Kind(store_count, 1),
-    Kind(guard, 4),
-    Kind(poison_held, 2),
-    Kind(hook, 4),
-    Kind(invoke, 3),
-    Kind(flags, 2),
-    Kind(hint, 2),
-    Kind(dirty, 5),
-    Kind(read, 6),
-    Kind(reset_slot, 1),
-    Kind(refuse, 1),
-    Kind(refer_beyond, 1, ("REF-07",)),
-    Kind(poison_free, 2, ("GUARD-08",)),
-    Kind(age, 2, ("GEN-03",)),
-    Kind(misalign, 1, ("VT-03",)),
-    Kind(free_twice, 0.7, CLAIM),
-    Kind(offer, 0.7, CLAIM),
-    Kind(skip_stamp, 0.7, CLAIM),
-)
+    Kind(_alloc, 30, always=True), Kind(_release, 22, always=True), Kind(_take_block, 8), Kind(_drain, 3),
+    Kind(_exhaust, 1), Kind(_refer, 6), Kind(_swap_count, 3), Kind(_store_count, 1), Kind(_guard, 4),
+    Kind(_poison_held, 2), Kind(_hook, 4), Kind(_invoke, 3), Kind(_flags, 2), Kind(_hint, 2),
+    Kind(_dirty, 5), Kind(_read, 6), Kind(_reset_slot, 1), Kind(_refuse, 1),
+    Kind(_refer_beyond, 1, ("REF-07",)), Kind(_poison_free, 2, ("GUARD-08",)), Kind(_age, 2, ("GEN-03",)),
+    Kind(_misalign, 1, ("VT-03",)), Kind(_free_twice, 0.7, CLAIM), Kind(_offer, 0.7, CLAIM),
+    Kind(_skip_stamp, 0.7, CLAIM),
+)  # fmt: skip

@@ -43,6 +43,7 @@ class Failure:
 
     @property
     def clause(self) -> str:
+        """The id of the clause that the difference is counted against."""
         return self.blame.clause
 
 

@@ -78,9 +78,11 @@ class OwnHost:
     machine: Machine
 
     def boot(self, **options: Any) -> Kernel:
+        """Boot a guest with options of `Kernel.boot`; the caller ends it."""
         return Kernel.boot(self.image, self.machine, **options)
 
     def finish(self, kernel: Kernel) -> object:
+        """End a guest; returns how it ended, also in words."""
         return kernel.finish()
 
 
@@ -146,6 +148,7 @@ class Lockstep:
 
     @property
     def kernel(self) -> Kernel:
+        """The guest that runs at present; raises `HarnessError` after `close`."""
         if self._kernel is None:
             raise HarnessError("arena", detail="it is closed")
         return self._kernel
@@ -156,6 +159,7 @@ class Lockstep:
         self._boot()
 
     def close(self) -> None:
+        """End the guest; once it is closed, nothing happens."""
         if self._kernel is not None:
             kernel, self._kernel = self._kernel, None
             self.host.finish(kernel)

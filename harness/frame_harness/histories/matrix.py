@@ -36,6 +36,7 @@ class Row:
 
     @property
     def noticed(self) -> bool:
+        """Whether any command panicked or any invariant was violated."""
         return bool(self.panics or self.invariants)
 
     @property

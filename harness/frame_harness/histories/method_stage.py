@@ -46,12 +46,14 @@ class Call:
     arguments: tuple[int, ...]
 
     def simpler(self) -> Iterator[Call]:
+        """Yield the call with one argument replaced by each smaller value of `PLAIN`."""
         for at, value in enumerate(self.arguments):
             for plain in PLAIN:
                 if plain < value:
                     yield replace(self, arguments=(*self.arguments[:at], plain, *self.arguments[at + 1 :]))
 
     def instead(self) -> Iterable[Call]:
+        """Return nothing: no other call stands in for this one."""
         return ()
 
 

@@ -28,6 +28,7 @@ class FoundOn:
 
     @property
     def text(self) -> str:
+        """Name and sum as the header of a script holds them."""
         return f"{self.name} sha256 {self.sha256}"
 
 
@@ -84,6 +85,7 @@ class Script:
 
     @property
     def text(self) -> str:
+        """The text of the file: header, then one command a line with its remark."""
         header = {"clause": self.title, "cause": self.cause, "seen": self.seen, "kept": self.kept}
         header |= {"subject": self.subject.text if self.subject else ""}
         header |= {"seed": self.seed, "machine": self.machine, "profile": self.profile}

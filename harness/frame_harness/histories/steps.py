@@ -23,10 +23,12 @@ class Got:
     shift: int = 0
 
     def resolve(self, results: Results, _model: Model) -> Paddr | None:
+        """The address of the frame, `index` modulo what was handed out; None where that was nothing."""
         frames = results.get(self.step, ())
         return Paddr(frames[self.index % len(frames)] + self.shift * PAGE_SIZE) if frames else None
 
     def simpler(self) -> list[Origin]:
+        """The first frame that was handed out, then the same frame without its shift."""
         zeroed = [replace(self, index=0)] if self.index else []
         return [*zeroed, *([replace(self, shift=0)] if self.shift else [])]
 
@@ -38,10 +40,12 @@ class Cached:
     index: int = 0
 
     def resolve(self, _results: Results, model: Model) -> Paddr | None:
+        """The address of the frame, `index` modulo how many are cached; None where none is."""
         frames = [pfn for pfn, _, _ in reversed(model.buddy.cached_frames())]
         return pfn_to_paddr(frames[self.index % len(frames)]) if frames else None
 
     def simpler(self) -> list[Origin]:
+        """The frame that leaves its cache first, unless it is that one."""
         return [Cached(0)] if self.index else []
 
 
@@ -53,6 +57,7 @@ class Listed:
     shift: int = 0
 
     def resolve(self, _results: Results, model: Model) -> Paddr | None:
+        """The address of the frame, index and shift modulo what there is; None where all lists are empty."""
         heads = [
             (head, order)
             for zone in model.buddy.zones
@@ -65,6 +70,7 @@ class Listed:
         return Paddr(head + self.shift % (1 << order) * PAGE_SIZE)
 
     def simpler(self) -> list[Origin]:
+        """A cached frame, then the first frame of the block."""
         return [Cached(0), *([Listed(self.index)] if self.shift else [])]
 
 

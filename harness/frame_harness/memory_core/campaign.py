@@ -85,7 +85,7 @@ class Site:
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
-        """RAM that is free."""
+        """RAM that the core may be given, in bytes."""
         return tuple(self.core.available())
 
     @cached_property

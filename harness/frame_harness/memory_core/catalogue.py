@@ -17,7 +17,7 @@ PCI_HOLE: Span = (Paddr(3 * GIB), Paddr(4 * GIB))
 
 
 def free(first: int, end: int) -> Region:
-    """Usable memory."""
+    """Usable memory from one address to another, the end exclusive."""
     return Region(first, end - first)
 
 

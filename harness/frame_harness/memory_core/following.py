@@ -45,12 +45,12 @@ class Task:
 
     @property
     def place(self) -> Place:
-        """The build."""
+        """The build that it needs: the content of the folder, the profile."""
         return self.version.content, self.profile
 
     @property
     def name(self) -> str:
-        """For the person who waits."""
+        """The version and the profile, for the person who waits."""
         return f"history: {self.version.commit.short or 'working tree'} ({self.profile})"
 
 

@@ -79,7 +79,7 @@ class CoreGuest:
         return without(memory.usable, merged([*self.available(), LOW_MEMORY]))
 
     def offers(self, what: str) -> bool:
-        """Whether this version of the core knows `protected` ranges, `kinds`, `poison`, `slots` …"""
+        """Whether this version of the core knows a feature, such as `protected`, `kinds` or `slots`."""
         return bool(self.guest.call("core.offers")[what])
 
     @cached_property

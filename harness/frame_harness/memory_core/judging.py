@@ -62,6 +62,7 @@ class Owner(StrEnum):
 
     @property
     def free(self) -> bool:
+        """Whether the core may hand the frames out."""
         return self in (Owner.LISTED, Owner.CACHED)
 
 

@@ -49,6 +49,7 @@ class Region:
 
     @property
     def end(self) -> int:
+        """One past its last byte; beyond 2^64 where it wraps."""
         return self.base + self.size
 
     @property
@@ -90,7 +91,7 @@ class Islands:
 
     @property
     def regions(self) -> list[Region]:
-        """All of them."""
+        """The islands as regions, ascending, all free."""
         stride = (self.frames + 1) * PAGE_SIZE
         return [Region(self.base + at * stride, self.frames * PAGE_SIZE) for at in range(self.count)]
 
@@ -98,7 +99,7 @@ class Islands:
         return f"{self.count} islands of {self.frames} from {self.base:#x}"
 
     def simpler(self) -> Iterator[Islands]:
-        """Fewer and smaller ones."""
+        """Yield fewer islands, one first, then islands of one frame."""
         for count in (1, self.count // 2, self.count * 3 // 4, self.count - 8, self.count - 1):
             if 0 < count < self.count:
                 yield replace(self, count=count)
@@ -119,13 +120,14 @@ class Protected:
 
     @property
     def end(self) -> int:
+        """One past its last byte."""
         return self.base + self.size
 
     def __str__(self) -> str:
         return f"{self.base:#x}..{self.end:#x} protected"
 
     def simpler(self) -> Iterator[Protected]:
-        """Whole frames."""
+        """Yield the range rounded out to whole frames, unless it is that."""
         [span] = rounded_out([(self.base, self.end)])
         if span != (self.base, self.end):
             yield Protected(span[0], span[1] - span[0])
@@ -248,5 +250,5 @@ def common(one: Iterable[tuple[N, N]], other: Iterable[tuple[N, N]]) -> list[tup
 
 
 def length(spans: Iterable[tuple[int, int]]) -> int:
-    """How many bytes."""
+    """The sum of the lengths; what two spans share counts twice."""
     return sum(end - first for first, end in spans)

@@ -21,12 +21,12 @@ class Entry:
 
     @property
     def count(self) -> int:
-        """All of them."""
+        """How many owners it has: a capability or a pin each."""
         return len(self.caps) + self.pins
 
     @property
     def state(self) -> str:
-        """The kernel's word for it."""
+        """The kernel's word for how many owners there are: `Shared` from two on."""
         return "Shared" if self.count > 1 else "Exclusive"
 
 

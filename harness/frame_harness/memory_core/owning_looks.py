@@ -15,7 +15,7 @@ from frame_harness.memory_core.playing import Playing
 
 
 def shown(handle: Handle) -> str:
-    """A block in words."""
+    """The block in words, by its physical address and order."""
     return f"the block {pfn_to_paddr(handle[0]):#x}, order {handle[1]}"
 
 

@@ -32,12 +32,14 @@ class Own:
     part: str = ALL
 
     def simpler(self) -> Iterator[Own]:
+        """Yield the request for the whole block, then as capability 1."""
         if self.part != ALL:
             yield replace(self, part=ALL)
         if self.cap != 1:
             yield replace(self, cap=1)
 
     def instead(self) -> Iterator[Own]:
+        """Return nothing: no other request stands in for it."""
         return iter(())
 
     def __str__(self) -> str:
@@ -53,6 +55,7 @@ class Mark:
     name: str
 
     def simpler(self) -> Iterator[Mark]:
+        """Return nothing: a mark has no simpler form, nor another in its place."""
         return iter(())
 
     instead = simpler
@@ -74,6 +77,7 @@ class CopyOnWrite:
     seed: int
 
     def simpler(self) -> Iterator[CopyOnWrite]:
+        """Yield fewer owners, two first, then owners that are counted by capabilities."""
         if self.owners > 2:
             yield replace(self, owners=2)
             yield replace(self, owners=self.owners - 1)
@@ -81,6 +85,7 @@ class CopyOnWrite:
             yield replace(self, by=SHARED_BY[0])
 
     def instead(self) -> Iterator[CopyOnWrite]:
+        """Return nothing: no other step stands in for it."""
         return iter(())
 
     def __str__(self) -> str:

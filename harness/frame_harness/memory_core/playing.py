@@ -66,12 +66,14 @@ class Playing:
     # ---- the core ----------------------------------------------------------------------------------------
 
     def ask(self, line: str, cpu_s: float | None = None) -> Reply:
+        """Send a request and note it with its reply; raises what `CoreGuest.request` raises."""
         reply = self.core.request(line, cpu_s)
         more = f" ({len(reply.data)} lines)" if reply.data else ""
         self.commands.append(f"{line} → {reply.shown}{more}")
         return reply
 
     def ask_all(self, lines: list[str]) -> Iterator[Reply]:
+        """Send requests in few round trips; the replies end behind the first that is no `ok`."""
         if len(lines) == 1:
             yield self.ask(lines[0])
             return
@@ -165,6 +167,7 @@ class Playing:
         self.accepted = judging.accepted(self.first, self.memory)
 
     def totals(self, state: CoreState) -> Iterator[Violation]:
+        """Hold the core's totals against its zones and the held blocks (CORE-20); a panic ends the case."""
         self.core.looked_at.add("CORE-20")
         reply = self.core.request("core.totals")
         if reply.status == "panic":
@@ -177,6 +180,7 @@ class Playing:
                 yield Violation("CORE-20", f"{what} pages in all", str(wanted), str(reply[what]), None, what)
 
     def all_freed(self) -> Iterator[Violation]:
+        """Look for frames of the start that are not free (CORE-16), once nobody holds any."""
         if self.held() or self.quarantine or self.first is None or self.state is None:
             return
         self.core.looked_at.add("CORE-16")

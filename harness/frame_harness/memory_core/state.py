@@ -105,7 +105,7 @@ class CoreState:
 
 
 def spans_of(structures: Sequence[Structure]) -> list[Span]:
-    """Where they lie."""
+    """The memory of each structure, in their order."""
     return [one.span for one in structures]
 
 

@@ -37,6 +37,7 @@ class Reach:
     end: int
 
     def simpler(self) -> Iterator[Reach]:
+        """Return nothing: an end has no simpler form, nor another in its place."""
         return iter(())
 
     instead = simpler
@@ -55,6 +56,7 @@ class Alloc:
     zone: str = ANY_ZONE
 
     def simpler(self) -> Iterator[Alloc]:
+        """Yield any zone, the first of `KINDS`, then smaller orders, 0 first."""
         if self.zone != ANY_ZONE:
             yield replace(self, zone=ANY_ZONE)
         if self.kind != KINDS[0]:
@@ -64,6 +66,7 @@ class Alloc:
                 yield replace(self, order=order)
 
     def instead(self) -> Iterator[Alloc]:
+        """Return nothing: no other step stands in for it."""
         return iter(())
 
     def __str__(self) -> str:
@@ -80,6 +83,7 @@ class Fill:
     zone: str = ANY_ZONE
 
     def simpler(self) -> Iterator[Fill | Alloc]:
+        """Yield a single block, then any zone, the first of `KINDS`."""
         yield Alloc(self.name, self.order, self.kind, self.zone)
         if self.zone != ANY_ZONE:
             yield replace(self, zone=ANY_ZONE)
@@ -87,6 +91,7 @@ class Fill:
             yield replace(self, kind=KINDS[0])
 
     def instead(self) -> Iterator[Fill]:
+        """Return nothing: no other step stands in for it."""
         return iter(())
 
     def __str__(self) -> str:
@@ -100,6 +105,7 @@ class FreeOne:
     name: str
 
     def simpler(self) -> Iterator[FreeOne]:
+        """Return nothing: it has no simpler form, nor another in its place."""
         return iter(())
 
     instead = simpler
@@ -115,6 +121,7 @@ class Free:
     name: str
 
     def simpler(self) -> Iterator[Free]:
+        """Return nothing: it has no simpler form, nor another in its place."""
         return iter(())
 
     instead = simpler
@@ -136,6 +143,7 @@ class FrameAlloc:
 
     @property
     def kind(self) -> str:
+        """The kind of block that the frame module asks the core for."""
         return KINDS[self.purpose == "user"]
 
     @property
@@ -144,6 +152,7 @@ class FrameAlloc:
         return self.zeroed or self.purpose == "pagetable"
 
     def simpler(self) -> Iterator[FrameAlloc | Alloc]:
+        """Yield a block without the frame module, the first purpose, then no zeroing."""
         yield Alloc(self.name, 0)
         if self.purpose != PURPOSES[0]:
             yield replace(self, purpose=PURPOSES[0])
@@ -151,6 +160,7 @@ class FrameAlloc:
             yield replace(self, zeroed=False)
 
     def instead(self) -> Iterator[FrameAlloc]:
+        """Return nothing: no other step stands in for it."""
         return iter(())
 
     def __str__(self) -> str:
@@ -164,6 +174,7 @@ class PoisonFree:
     where: str
 
     def simpler(self) -> Iterator[PoisonFree]:
+        """Return nothing: it has no simpler form, nor another in its place."""
         return iter(())
 
     instead = simpler
@@ -179,6 +190,7 @@ class Poison:
     name: str
 
     def simpler(self) -> Iterator[Poison]:
+        """Return nothing: it has no simpler form, nor another in its place."""
         return iter(())
 
     instead = simpler
@@ -195,6 +207,7 @@ class WrongFree:
     name: str
 
     def simpler(self) -> Iterator[WrongFree]:
+        """Return nothing: it has no simpler form, nor another in its place."""
         return iter(())
 
     instead = simpler
@@ -212,11 +225,13 @@ class Storm:
     seed: int
 
     def simpler(self) -> Iterator[Storm]:
+        """Yield an eighth of the turns, then half of them."""
         for turns in (self.turns // 8, self.turns // 2):
             if turns:
                 yield replace(self, turns=turns)
 
     def instead(self) -> Iterator[Storm]:
+        """Return nothing: no other step stands in for it."""
         return iter(())
 
     def __str__(self) -> str:
@@ -231,10 +246,12 @@ class PageTables:
     seed: int
 
     def simpler(self) -> Iterator[PageTables]:
+        """Yield the first of `VARIANTS`, with the same seed."""
         if self.variant != VARIANTS[0]:
             yield replace(self, variant=VARIANTS[0])
 
     def instead(self) -> Iterator[PageTables]:
+        """Return nothing: no other step stands in for it."""
         return iter(())
 
     def __str__(self) -> str:

@@ -45,6 +45,6 @@ class Tally:
 
     @property
     def words(self) -> str:
-        """How far it is."""
+        """Maps, histories and faults so far, as one line."""
         faults = plural(len(self.found), "fault")
         return f"{plural(self.maps, 'map')}, {self.histories} of {self.planned} histories, {faults}"

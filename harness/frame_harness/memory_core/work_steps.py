@@ -17,6 +17,7 @@ class WorkOfBoot:
     """Count the instructions of a start on the map, and on an eighth of it."""
 
     def simpler(self) -> Iterator[WorkOfBoot]:
+        """Return nothing: it has no simpler form, nor another in its place."""
         return iter(())
 
     instead = simpler
@@ -33,6 +34,7 @@ class WorkOf:
     kind: str = KINDS[0]
 
     def simpler(self) -> Iterator[WorkOf]:
+        """Yield the first of `KINDS`, then smaller orders, 0 first."""
         if self.kind != KINDS[0]:
             yield replace(self, kind=KINDS[0])
         for order in (0, self.order // 2, self.order - 1):
@@ -40,6 +42,7 @@ class WorkOf:
                 yield replace(self, order=order)
 
     def instead(self) -> Iterator[WorkOf]:
+        """Return nothing: no other step stands in for it."""
         return iter(())
 
     def __str__(self) -> str:

@@ -58,7 +58,7 @@ OF_CLAIMED: tuple[tuple[Op, Operands, int], ...] = (
 
 
 def place_about(steps: Sequence[Step], rng: random.Random) -> tuple[int, Got, bool] | None:
-    """A place ahead of a step that names a block, before that is given back; the block; is it claimed?"""
+    """A place ahead of a step that names a block that is held by then, the block, whether it is claimed."""
     claimed = {step.number for step in steps if step.op in ALLOCATES}
     places: dict[Got, list[int]] = {}
     gone: set[tuple[int, int]] = set()

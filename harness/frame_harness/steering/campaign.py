@@ -60,6 +60,7 @@ class Found:
 
     @property
     def clause(self) -> str:
+        """The id of the clause that the cause breaks."""
         return self.cause.clause
 
 

@@ -64,6 +64,7 @@ class Corpus:
 
     @property
     def features(self) -> Collection[Feature]:
+        """Everything that some kept history reaches."""
         return self._shortest.keys()
 
     def add(self, played: Played, boot_config: BootConfig, name: str) -> list[Entry]:

@@ -49,7 +49,7 @@ class Replayer:
         self._by_place: dict[tuple[str, str, str], Lockstep] = {}
 
     def close(self) -> None:
-        """End the guests."""
+        """End the guests that are open."""
         self._guests.close()
 
     def replay(self, path: Path, machine: str = "", profile: str = "") -> None:

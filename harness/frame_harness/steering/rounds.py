@@ -31,7 +31,7 @@ class KeptText(Record, frozen=True, kw_only=True):
 
     @property
     def commands(self) -> int:
-        """How long it is."""
+        """How many commands the script has."""
         return sum(not line.startswith("#") for line in self.script.splitlines())
 
 
