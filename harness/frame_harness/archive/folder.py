@@ -39,6 +39,7 @@ class FailureFolder:
 
     @property
     def guests(self) -> tuple[GuestRecord, ...]:
+        """The records of its guests, that of the one that failed last; empty where there was none."""
         return self.record.guests
 
     @property
@@ -48,11 +49,13 @@ class FailureFolder:
 
     @property
     def before(self) -> MemoryState | None:
+        """Memory before the last command; the file is read at each use."""
         path = self._file("before")
         return load(path) if path else None
 
     @property
     def after(self) -> MemoryState | None:
+        """Memory after the last command; the file is read at each use."""
         path = self._file("after")
         return load(path) if path else None
 
@@ -64,6 +67,7 @@ class FailureFolder:
 
     @property
     def life(self) -> Life | None:
+        """The slots of the frames concerned, command by command; the file is read at each use."""
         path = self._file("life")
         return load_life(path) if path else None
 
@@ -102,6 +106,7 @@ class Archive:
 
     @property
     def evidence(self) -> Evidence:
+        """All that the run saw, as the header holds it."""
         return self.header.evidence
 
     def verdict(self, contract: Contract) -> Verdict:

@@ -56,7 +56,7 @@ class SlotRuns(NamedTuple):
     n_frames: int
 
     def expanded(self) -> NDArray[np.void]:
-        """The whole table."""
+        """The whole table, shape (n_frames,); a copy."""
         lengths = np.diff(self.firsts, append=self.n_frames)
         return np.repeat(self.slots, lengths)
 

@@ -19,5 +19,6 @@ def plural(count: int, noun: str) -> str:
 
 
 def seconds(duration_s: float) -> str:
+    """Show a duration: `1.5 s`, from one minute on `2 min 5 s`."""
     minutes, rest = divmod(round(duration_s), 60)
     return f"{minutes} min {rest} s" if minutes else f"{duration_s:.1f} s"

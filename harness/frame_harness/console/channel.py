@@ -102,7 +102,7 @@ class Channel:
 
     @property
     def transcript(self) -> Transcript:
-        """Every byte from the guest."""
+        """What the guest printed: the beginning and the end of it, with times."""
         return self._stream.transcript
 
     def tail(self, n_lines: int = TAIL_LINES) -> tuple[str, ...]:

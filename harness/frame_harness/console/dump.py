@@ -57,12 +57,12 @@ class Dump:
 
     @property
     def n_slots(self) -> int:
-        """How many slots."""
+        """How many slots the guest printed."""
         return int(self.slots.shape[0])
 
     @property
     def raw(self) -> bytes:
-        """All bytes, in order."""
+        """The bytes of all slots, in the order of the slots."""
         return self.slots.tobytes()
 
 

@@ -23,7 +23,7 @@ _BAD_DIRECTIVES: Final = frozenset({"TIMEOUT", "ERROR"})
 
 @dataclass(frozen=True)
 class KtapTest:
-    """One result line."""
+    """One result line, with the diagnostic lines that belong to it."""
 
     number: int
     name: str
@@ -40,7 +40,7 @@ class KtapTest:
 
     @property
     def failed(self) -> bool:
-        """Whether this is a failure."""
+        """Whether it counts as a failure: `not ok`, or a directive such as TIMEOUT, unless it was skipped."""
         return not self.skipped and (not self.ok or self.directive in _BAD_DIRECTIVES)
 
 
@@ -60,7 +60,7 @@ class KtapResult:
 
     @property
     def failures(self) -> tuple[KtapTest, ...]:
-        """Tests that failed."""
+        """The tests that failed, in the order of their lines."""
         return tuple(test for test in self.tests if test.failed)
 
     @property

@@ -71,13 +71,13 @@ class Fields(Mapping[str, str]):
             raise ProtocolError("reply", key, expected="a number", actual=repr(self[key])) from None
 
     def flag(self, key: str) -> bool:
-        """Read 0 or 1."""
+        """Read 0 or 1; raises `ProtocolError` for anything else."""
         if self[key] not in ("0", "1"):
             raise ProtocolError("reply", key, expected="0 or 1", actual=repr(self[key]))
         return self[key] == "1"
 
     def bytes(self, key: str) -> bytes:
-        """Read hex digits."""
+        """Read hexadecimal digits, two a byte; raises `ProtocolError` for anything else."""
         try:
             return bytes.fromhex(self[key])
         except ValueError:

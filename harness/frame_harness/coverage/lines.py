@@ -37,7 +37,7 @@ class FunctionCoverage(Record, frozen=True, kw_only=True):
 
     @property
     def line(self) -> int:
-        """Where it begins."""
+        """The number of its first line."""
         return self.lines[0]
 
 
@@ -102,7 +102,7 @@ class Coverage(Record, frozen=True, kw_only=True):
 
     @property
     def n_hit(self) -> int:
-        """How many of them ran."""
+        """How many lines ran, over all sources."""
         return sum(source.n_hit for source in self.sources)
 
 

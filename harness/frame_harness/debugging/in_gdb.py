@@ -29,6 +29,7 @@ def number(data: bytes, field: list[int]) -> int:
 
 
 def read(vaddr: Vaddr, size: int) -> bytes:
+    """Read guest memory at a virtual address; gdb raises `gdb.MemoryError` where nothing is mapped."""
     return bytes(gdb.selected_inferior().read_memory(vaddr, size))
 
 
@@ -40,6 +41,7 @@ def witness() -> dict[str, int]:
 
 
 def bits(value: int, names: dict[str, int]) -> str:
+    """Name the bits of a number, joined by `|`; those without a name in hexadecimal, `0` for none."""
     shown = [name for name, bit in names.items() if value & bit]
     rest = value & ~sum(names.values())
     shown += [hex(rest)] if rest else []
@@ -47,6 +49,7 @@ def bits(value: int, names: dict[str, int]) -> str:
 
 
 def link(value: int) -> str:
+    """Show the physical address in a link of a free list, `none` for LINK_NONE."""
     return "none" if value == FACTS["link_none"] else hex(value)
 
 
@@ -67,6 +70,7 @@ def slot_words(data: bytes) -> str:
 
 
 def symbol(vaddr: Vaddr) -> str:
+    """Show an address with the symbol that gdb knows there, `none` for 0."""
     if not vaddr:
         return "none"
     found = re.search(r"<(.+)>", str(gdb.Value(vaddr).cast(gdb.lookup_type("u64").pointer())))
@@ -99,6 +103,7 @@ class SlotPrinter:
         self.value = value
 
     def to_string(self) -> str:
+        """What gdb prints for the slot; read from memory, not from gdb's own value."""
         vaddr = Vaddr(int(self.value.address))
         paddr = frame_of(vaddr)
         frame = "a slot of no frame" if paddr is None else f"frame {paddr:#x}"
@@ -112,10 +117,12 @@ class ZonePrinter:
         self.value = value
 
     def to_string(self) -> str:
+        """What gdb prints for the zone; read from memory, not from gdb's own value."""
         return zone_words(read(Vaddr(int(self.value.address)), FACTS["zone"]["bytes"]))
 
 
 def zone_words(data: bytes) -> str:
+    """The frames of a zone as addresses, end excluded, with its counters in frames."""
     values = {name: number(data, field) for name, field in FACTS["zone"]["fields"].items()}
     first, end = values.pop("first_pfn"), values.pop("end_pfn")
     counts = ", ".join(f"{name}={value}" for name, value in values.items())
@@ -123,6 +130,7 @@ def zone_words(data: bytes) -> str:
 
 
 def zone_bytes(index: int) -> bytes:
+    """The bytes of a zone of the built-in allocator; raises `gdb.GdbError` where there is no such zone."""
     facts = FACTS.get("zone")
     if facts is None:
         raise gdb.GdbError("this kernel has no zones that are known")
@@ -140,6 +148,7 @@ class Slot(gdb.Command):  # type: ignore[misc]
         super().__init__("slot", gdb.COMMAND_DATA)
 
     def invoke(self, argument: str, _from_tty: bool) -> None:
+        """Write one line; the address may be any expression of gdb, anywhere in its frame."""
         paddr = Paddr(evaluated(argument, "slot PADDR"))
         vaddr, data = slot_at(paddr)
         frame = paddr >> PAGE_SHIFT << PAGE_SHIFT
@@ -153,6 +162,7 @@ class Zones(gdb.Command):  # type: ignore[misc]
         super().__init__("zones", gdb.COMMAND_DATA)
 
     def invoke(self, _argument: str, _from_tty: bool) -> None:
+        """Write a line for each zone; nothing for a kernel whose zones are not known."""
         for index in range(FACTS["zone"]["count"] if "zone" in FACTS else 0):
             gdb.write(f"{index} {zone_words(zone_bytes(index))}\n")
 
@@ -164,6 +174,7 @@ class FreeList(gdb.Command):  # type: ignore[misc]
         super().__init__("free-list", gdb.COMMAND_DATA)
 
     def invoke(self, argument: str, _from_tty: bool) -> None:
+        """Write a line for each block, `MOST_BLOCKS` at most, and where the list comes back to itself."""
         words = argument.split()
         movable = words[2:] == ["movable"]
         if len(words) not in (2, 3) or (len(words) == 3 and not movable):
@@ -194,10 +205,12 @@ class Facts(gdb.Command):  # type: ignore[misc]
         super().__init__("frame-harness-facts", gdb.COMMAND_DATA)
 
     def invoke(self, argument: str, _from_tty: bool) -> None:
+        """Replace what is known of the kernel's layout, key by key."""
         FACTS.update(json.loads(argument))
 
 
 def evaluated(word: str, usage: str) -> int:
+    """The number that an expression of gdb has; raises `gdb.GdbError` with the usage for any other."""
     try:
         return int(gdb.parse_and_eval(word))
     except (gdb.error, ValueError) as error:
@@ -205,6 +218,7 @@ def evaluated(word: str, usage: str) -> int:
 
 
 def printer_of(value: Any) -> SlotPrinter | ZonePrinter | None:
+    """The printer of a slot or a zone that lies in memory; None leaves a value to gdb."""
     try:
         name = str(value.type.strip_typedefs())
         if value.address is None or not FACTS:
@@ -231,6 +245,7 @@ def show_subject(event: Any) -> None:
 
 
 def of_the_user(frame: Any) -> bool:
+    """Whether the line that a frame stands at is in one of the user's sources."""
     table = frame.find_sal().symtab
     return table is not None and bool(table.fullname().startswith(tuple(FACTS["sources"])))
 

@@ -197,10 +197,12 @@ class Patience:
         self.renew()
 
     def renew(self) -> None:
+        """Begin to wait anew, as after a write."""
         self._cpu_s, self._since = self._guest.cpu_time_s(), time.monotonic()
         self._began_cpu_s = self._cpu_s
 
     def is_over(self) -> bool:
+        """Whether QEMU made no progress for `stall_s` seconds, or used more CPU time than a replay may."""
         now, cpu_s = time.monotonic(), self._guest.cpu_time_s()
         if cpu_s - self._cpu_s > _PROGRESS_S:
             self._cpu_s, self._since = cpu_s, now

@@ -43,6 +43,7 @@ class Failure:
 
     @property
     def check(self) -> CheckInRun:
+        """The check with the run that it failed in."""
         return CheckInRun(run=self.result.run, check=self.result.check)
 
     def command(self, position: Position) -> str:

@@ -222,6 +222,7 @@ class BootedGuest:
 
     @property
     def witness(self) -> GuestAddresses:
+        """Addresses and sizes that the guest publishes in its `WITNESS`, read in RAM at each use."""
         record = self.static("WITNESS", "Witness")
         return GuestAddresses(
             hhdm_base=Vaddr(int(record["hhdm_base"])),
@@ -295,6 +296,7 @@ class BootedGuest:
         return None if vaddr is None else int(self.bytes_at(vaddr, 8).view("<u8")[0])
 
     def memory_map(self) -> list[Region]:
+        """The regions of the memory map as the command `map` prints them."""
         return [Region.parsed(line) for line in self.call("map").data]
 
     # The end

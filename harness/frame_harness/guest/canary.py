@@ -46,7 +46,7 @@ class PayloadWatch:
         self._before = self._digests()
 
     def read(self) -> Canary:
-        """The digests then and now."""
+        """The digests of the watched frames when they were filled, and now."""
         return Canary(pfns=self.pfns, expected=self._before, found=self._digests())
 
     def _digests(self) -> NDArray[np.uint64]:

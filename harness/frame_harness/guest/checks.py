@@ -20,7 +20,7 @@ class Shows(Protocol):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Of the boot."""
+        """What the guest was booted with, as for `Kernel.boot`."""
 
     def lines_on(self, address_of: Callable[[str], int]) -> Sequence[str]:
         """The commands, for a guest that has its vtables at these addresses."""
@@ -189,6 +189,7 @@ class Call:
 
     @property
     def panicked(self) -> bool:
+        """Whether a call inside panicked; it ended the block."""
         return self.panic is not None
 
 

@@ -80,6 +80,7 @@ class Kernel(BootedGuest):
         return guest_values.block_handed_out(self, Paddr(reply["paddr"]), order)
 
     def buddy_free(self, paddr: Paddr, order: int) -> None:
+        """Give a block to the buddy without the frame module: no hooks are called."""
         self.call("buddy.free", paddr, order)
 
     def offer(self, paddr: Paddr) -> None:

@@ -59,7 +59,7 @@ class Kind:
 
 @dataclass(eq=False)
 class Prompt:
-    """A guest at its prompt, as `BootedGuest.finish` meets it: may its QEMU be kept?"""
+    """A guest at its prompt, as `BootedGuest.finish` meets it, for the decision whether its QEMU is kept."""
 
     pool: GuestPool
     kind: Kind

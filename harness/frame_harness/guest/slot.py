@@ -26,20 +26,23 @@ class Slot:
         return self.call(method, *arguments)["v"]
 
     def get_refcount(self) -> int:
+        """Returns the count; `REFCOUNT_UNUSED` for a free frame."""
         return self.value("get_refcount")
 
     def set_refcount(self, count: int) -> None:
+        """Store any count of 32 bits."""
         self.call("set_refcount", count)
 
     def inc_ref(self) -> None:
+        """Take one reference more; raises `SubjectPanic` where there can be none."""
         self.call("inc_ref")
 
     def dec_ref(self) -> int:
-        """Returns the count before."""
+        """Give one reference back; returns the count before."""
         return self.value("dec_ref")
 
     def cas_refcount(self, expected: int, new: int) -> tuple[bool, int]:
-        """Returns whether it was swapped, with the value found."""
+        """Replace the count where it is as expected; returns whether it was, with the count found."""
         request = f"slot.cas_refcount {self.paddr:#x} {expected:#x} {new:#x}"
         reply = self.kernel.request(request)
         if reply.status == "fail":
@@ -49,39 +52,51 @@ class Slot:
         return True, reply["v"]
 
     def get_flags(self) -> int:
+        """Returns all 32 bits of the flags."""
         return self.value("get_flags")
 
     def set_flags(self, flags: int) -> None:
+        """Replace all 32 bits of the flags."""
         self.call("set_flags", flags)
 
     def get_guard(self) -> int:
+        """Returns all 32 bits of the guard."""
         return self.value("get_guard")
 
     def set_guard(self, bits: int) -> None:
+        """Replace all 32 bits of the guard, the mark of poison included."""
         self.call("set_guard", bits)
 
     def is_guard_poisoned(self) -> int:
+        """Returns 1 where the guard has the mark of poison, else 0."""
         return self.value("is_guard_poisoned")
 
     def mark_poisoned(self) -> None:
+        """Mark the frame as poisoned, in guard and flags."""
         self.call("mark_poisoned")
 
     def generation(self) -> int:
+        """Returns how often the frame began a new life, modulo 2^32."""
         return self.value("generation")
 
     def set_generation(self, generation: int) -> None:
+        """Store any generation of 32 bits."""
         self.call("set_generation", generation)
 
     def vtable_bits(self) -> int:
+        """Returns the 64 bits that are stored for the vtable, valid address or not."""
         return self.value("vtable_bits")
 
     def set_vtable_bits(self, bits: int) -> None:
+        """Store any 64 bits for the vtable; nothing is called."""
         self.call("set_vtable_bits", bits)
 
     def vtable_ref(self) -> Reply:
+        """Ask for the vtable that hooks are called through; the reply has its hooks as 0 or 1."""
         return self.call("vtable_ref")
 
     def meta_aux_store(self, value: int) -> None:
+        """Store any 32 bits in `meta_aux`."""
         self.call("meta_aux_store", value)
 
     def peek(self) -> bytes:

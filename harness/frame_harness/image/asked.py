@@ -84,5 +84,5 @@ def profiles_key() -> str:
 
 
 def manifest() -> dict[str, Any]:
-    """Return the shim's manifest."""
+    """Return the shim's `Cargo.toml`, read anew."""
     return tomllib.loads((resources.shim_dir() / "Cargo.toml").read_text(encoding="utf-8"))

@@ -115,6 +115,7 @@ class Unit:
                 yield die
 
     def tag(self, offset: int) -> str:
+        """The tag of the entry at an offset of the section; raises `ImageError` for one of no known kind."""
         return self._kind(uleb(self._data, offset)[0]).tag
 
     def _kind(self, code: int) -> Abbreviation:

@@ -143,7 +143,7 @@ def host_argv(wanted: Asked, toolchain: Toolchain, say: Say | None) -> list[str 
 
 
 def host_env(folder: Path, toolchain: Toolchain) -> dict[str, str]:
-    """Return the environment for it."""
+    """Return the environment of a compiler that reads the copy of the subject in a folder."""
     return environment() | dict(toolchain.env) | {"FRAME_HARNESS_SUBJECT": str(folder / MODULE)}
 
 

@@ -34,7 +34,7 @@ class Handles:
 
     @property
     def inherited(self) -> tuple[int, ...]:
-        """All of them."""
+        """The numbers of the descriptors that QEMU inherits, those that are not used left out."""
         log = self.log.fd if self.log else None
         given = (self.ram, self.console, self.monitor, self.debugger, log)
         return tuple(each for each in given if isinstance(each, int))

@@ -82,7 +82,7 @@ class Debugger:
         self._breakpoints.add(vaddr)
 
     def clear(self, vaddr: Vaddr) -> None:
-        """Take a breakpoint away."""
+        """Remove the breakpoint at an address; raises `DebuggerError` where QEMU refuses."""
         self._expect_ok(f"z1,{vaddr:x},1")
         self._breakpoints.discard(vaddr)
 

@@ -157,12 +157,12 @@ class Guest:
 
     @property
     def argv(self) -> list[str]:
-        """QEMU's command."""
+        """The command that QEMU was started with."""
         return self.process.argv
 
     @property
     def pid(self) -> int:
-        """QEMU's process id."""
+        """The id of QEMU's process, which may have ended."""
         return self.process.pid
 
     @property

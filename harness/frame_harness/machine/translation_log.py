@@ -30,7 +30,7 @@ class TranslationLog:
 
     @property
     def arguments(self) -> list[str]:
-        """What QEMU is told."""
+        """The options for QEMU's command line; none where there is no range to log."""
         if not self.ranges:
             return []  # to QEMU, no range means all code
         shown = ",".join(f"{start:#x}+{end - start:#x}" for start, end in self.ranges)
