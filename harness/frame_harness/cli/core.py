@@ -376,7 +376,7 @@ def _plan_of(judged: Judged, results: list[CheckResult], selected: Iterable[str]
 
 
 def selected(select: str) -> tuple[str, ...]:
-    """The clauses that `-k` takes."""
+    """The ids of the clauses that an expression of `-k` takes; all of them where it is empty."""
     if not select:
         return tuple(CORE_CLAUSES)
     expression = Expression.compile(select)

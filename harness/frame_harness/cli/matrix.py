@@ -56,7 +56,7 @@ def cells(row: Row) -> tuple[str, str, str, str, str]:
 
 
 def table_of(rows: Iterable[Row]) -> Table:
-    """For a terminal."""
+    """The rows as a table for a terminal, no column narrower than `LEAST_WIDTHS` says."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for column, width in zip(COLUMNS, LEAST_WIDTHS, strict=True):
         table.add_column(column, min_width=width)
@@ -66,7 +66,7 @@ def table_of(rows: Iterable[Row]) -> Table:
 
 
 def markdown_of(rows: Iterable[Row]) -> Iterator[str]:
-    """For a document."""
+    """The rows as lines of a table in Markdown, its two head lines first."""
     yield "| " + " | ".join(COLUMNS) + " |"
     yield "|---" * len(COLUMNS) + "|"
     for row in rows:

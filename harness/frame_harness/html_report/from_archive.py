@@ -86,7 +86,7 @@ class KeptFailure(Protocol):
 
 
 class KeptRun(Protocol):
-    """An opened archive."""
+    """An opened archive, as far as the page reads it."""
 
     @property
     def evidence(self) -> Evidence: ...

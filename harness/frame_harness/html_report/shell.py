@@ -30,7 +30,7 @@ def environment() -> Environment:
 
 
 def text(name: str) -> str:
-    """A file of this package."""
+    """The text of a file that lies beside this module."""
     return (resources.files("frame_harness.html_report") / name).read_text(encoding="utf-8")
 
 

@@ -53,6 +53,7 @@ class Section:
 
     @property
     def broken(self) -> int:
+        """How many of its clauses are broken."""
         return sum(row.broken for row in self.rows)
 
 

@@ -27,6 +27,7 @@ class BaselineEntry(Record, frozen=True, kw_only=True):
     profile: str | None = None
 
     def covers(self, clause: str, run: RunKey) -> bool:
+        """Whether a violation of a clause in a run is this finding."""
         return self.id == clause and self.profile in (None, run.profile)
 
 
@@ -37,6 +38,7 @@ class Baseline(Record, frozen=True, kw_only=True):
     source: str = ""
 
     def entry(self, clause: str, run: RunKey) -> BaselineEntry | None:
+        """The first entry that covers a clause in a run, None where the finding is new."""
         return next((entry for entry in self.entries if entry.covers(clause, run)), None)
 
 

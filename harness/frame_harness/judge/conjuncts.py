@@ -50,6 +50,7 @@ class Reason(Record, frozen=True, kw_only=True):
 
 
 def troubles(evidence: Evidence) -> Iterator[Reason]:
+    """Whatever kept the harness from its work; a version that lacks what was asked for is unjudgeable."""
     for trouble in evidence.errors:
         absent = trouble.outcome is Outcome.ABSENT
         message = trouble.message if absent else f"{trouble.what}: {trouble.message}"
@@ -58,12 +59,14 @@ def troubles(evidence: Evidence) -> Iterator[Reason]:
 
 
 def subject_is_identified(evidence: Evidence) -> Iterator[Reason]:
+    """The subject has a sha256 in 64 lower-case hexadecimal digits."""
     if not _SHA256.fullmatch(evidence.subject.sha256):
         got = repr(evidence.subject.sha256)
         yield Reason(kind=Kind.ERROR, code="subject", message=f"subject: expected a sha256, got {got}")
 
 
 def every_planned_run_happened_once(evidence: Evidence) -> Iterator[Reason]:
+    """Some run was planned, and each happened once, unless a trouble says why it did not."""
     if not evidence.planned_runs and not evidence.errors:
         message = "no run was planned"
         if evidence.selection:
@@ -80,6 +83,7 @@ def every_planned_run_happened_once(evidence: Evidence) -> Iterator[Reason]:
 
 
 def every_check_belongs_to_a_run(evidence: Evidence) -> Iterator[Reason]:
+    """No result comes from a run without evidence of its own."""
     happened = {run.run for run in evidence.runs}
     for result in evidence.checks:
         if result.run not in happened:
@@ -90,6 +94,7 @@ def every_check_belongs_to_a_run(evidence: Evidence) -> Iterator[Reason]:
 
 
 def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> Iterator[Reason]:
+    """Each result names clauses that there are, the same in each run, and breaks only those."""
     named: dict[str, tuple[str, ...]] = {}
     for result in evidence.checks:
         unknown = [id_ for id_ in result.clauses if id_ not in clauses]
@@ -113,6 +118,7 @@ def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> 
 
 
 def run_is_identified(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
+    """The image has a sha256 and a build-id, and was built of the subject that is judged."""
     if not _SHA256.fullmatch(run.image_sha256) or not _BUILD_ID.fullmatch(run.build_id):
         message = f"image: expected sha256 and build-id, got {run.image_sha256!r} and {run.build_id!r}"
         yield Reason(kind=Kind.ERROR, code="image", message=message, run=run.run)
@@ -123,6 +129,7 @@ def run_is_identified(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
 
 
 def guests_ended_as_expected(run: RunEvidence) -> Iterator[Reason]:
+    """Some guest was booted, and each ended with the status that it was asked for."""
     if run.guests_booted < 1:
         yield Reason(kind=Kind.ERROR, code="no-guest", message="guests: none booted", run=run.run)
     ended = sum(entry.count for entry in run.exits)
@@ -141,6 +148,7 @@ def guests_ended_as_expected(run: RunEvidence) -> Iterator[Reason]:
 
 
 def layout_witnesses_agree(run: RunEvidence) -> Iterator[Reason]:
+    """DWARF and guest bytes were read and equal the contract, unless the layout ended the run."""
     layout = run.layout
     if layout.dwarf is Witness.DIFFERS:
         message = "layout: DWARF differs from the contract"
@@ -156,6 +164,7 @@ def layout_witnesses_agree(run: RunEvidence) -> Iterator[Reason]:
 
 
 def dumps_are_whole(run: RunEvidence) -> Iterator[Reason]:
+    """Each dump that was requested arrived whole and says the same as guest RAM."""
     dumps = run.dumps
     if dumps.whole != dumps.requested:
         message = f"dumps: {dumps.requested} requested, {dumps.whole} whole"
@@ -173,6 +182,7 @@ def dump_was_compared(run: RunEvidence, evidence: Evidence, contract: Contract) 
 
 
 def selftest_is_complete(run: RunEvidence) -> Iterator[Reason]:
+    """The guest's self-test had a plan, and each test of it passed."""
     test = run.selftest
     if test.plan < 1:
         yield Reason(kind=Kind.NO_TESTS, code="no-selftest", message="selftest: planned 0", run=run.run)
@@ -185,6 +195,7 @@ def selftest_is_complete(run: RunEvidence) -> Iterator[Reason]:
 
 
 def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iterator[Reason]:
+    """Each planned check finished once and was reported once, and not all were skipped."""
     if not run.planned:
         yield Reason(kind=Kind.NO_TESTS, code="no-checks", message="checks: none planned", run=run.run)
     elif results and all(result.outcome is Outcome.SKIPPED for result in results):
@@ -202,6 +213,7 @@ def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iter
 
 
 def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
+    """The plan has each check of the run with the clauses that its result names."""
     plan = [one for one in evidence.plan if one.run == run.run]
     if Counter(one.check for one in plan) != Counter(run.planned):
         message = f"plan: {len(plan)} checks with clauses, {len(run.planned)} planned"
@@ -214,6 +226,7 @@ def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Re
 
 
 def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
+    """Some invariant was evaluated, and each of them looked at something."""
     if not run.invariants:
         message = "invariants: none evaluated"
         yield Reason(kind=Kind.NO_TESTS, code="no-invariants", message=message, run=run.run)
@@ -250,6 +263,7 @@ def _memory_is_broken(run: RunEvidence, evidence: Evidence) -> bool:
 
 
 def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
+    """No check crashed, hung or failed by an error."""
     # Data that could not be read is explained by a subject that is broken in the same run: then this check
     # has looked at nothing. Without any such sign it is the harness that went wrong.
     broken = {result.run for result in evidence.checks if result.outcome in _SIGNS_OF_A_BROKEN_SUBJECT}
@@ -286,6 +300,7 @@ def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
 
 
 def something_is_in_this_version(evidence: Evidence) -> Iterator[Reason]:
+    """Not all selected checks are about what this version of the module lacks."""
     outcomes = {result.outcome for result in evidence.checks}
     if Outcome.ABSENT in outcomes and outcomes <= set(_UNASKED):
         names = dict.fromkeys(name for result in evidence.checks for name in result.lacks)

@@ -43,6 +43,7 @@ class Hold(Record, frozen=True, kw_only=True):
 
     @property
     def where(self) -> str:
+        """The words between the CPU and the instruction that it stood at."""
         return "between load and store of" if self.inside else "before"
 
     def describe(self) -> str:
@@ -102,6 +103,7 @@ class Interleaving(Record, frozen=True, kw_only=True, tag_field="kind", tag="int
 
     @property
     def expected(self) -> str:
+        """What either order leaves, joined by `or`; said once where both leave the same."""
         return " or ".join(dict.fromkeys(self.orders))
 
 

@@ -18,6 +18,8 @@ class EvidenceError(HarnessError):
 
 
 class Outcome(StrEnum):
+    """How a check ended in one run; the value is its word in evidence and reports."""
+
     PASSED = "passed"
     VIOLATED = "violated"
     CRASHED = "crashed"
@@ -42,7 +44,7 @@ class Level(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the simplest."""
+        """The place in the order of levels, 0 for the simplest."""
         return list(Level).index(self)
 
 
@@ -100,7 +102,7 @@ class SlotBytes(Record, frozen=True, kw_only=True):
 
     @property
     def data(self) -> bytes:
-        """The bytes."""
+        """The bytes that were found, in the order of memory."""
         return bytes.fromhex(self.got)
 
 

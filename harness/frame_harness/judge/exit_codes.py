@@ -47,6 +47,7 @@ class ExitCode(IntEnum):
 
 
 def exit_code(kind: Kind) -> ExitCode:
+    """The exit status for a kind of end; each kind has the status of its name."""
     return ExitCode[kind.name]
 
 

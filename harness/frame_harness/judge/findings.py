@@ -33,10 +33,12 @@ class Finding(Record, frozen=True, kw_only=True):
 
     @property
     def first(self) -> CheckResult:
+        """The violation to show: what the simplest check saw."""
         return self.results[0]
 
     @property
     def runs(self) -> tuple[RunKey, ...]:
+        """The runs in which it shows, each once, in the order of the results."""
         return tuple(dict.fromkeys(result.run for result in self.results))
 
 

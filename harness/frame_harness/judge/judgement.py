@@ -6,6 +6,8 @@ from frame_harness.base.record import Record
 
 
 class ClauseOutcome(StrEnum):
+    """What is known of a clause after all runs; a known violation is one that the baseline lists."""
+
     HELD = "held"
     VIOLATED = "violated"
     KNOWN = "known"

@@ -34,6 +34,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
 
     def count(self, outcome: ClauseOutcome) -> int:
+        """How many clauses have that outcome."""
         return sum(clause.outcome is outcome for clause in self.clauses.values())
 
     @property

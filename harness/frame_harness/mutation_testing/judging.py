@@ -68,7 +68,7 @@ class Clock:
 
     @property
     def spent_s(self) -> float:
-        """Since this was made."""
+        """CPU time in seconds since this was made."""
         return _cpu_s() - self._began
 
     @contextlib.contextmanager

@@ -58,7 +58,7 @@ class Candidate:
 
 
 def tier(candidate: Candidate, mutant: Mutant, reaching: frozenset[str]) -> Tier:
-    """Return where a check stands."""
+    """Return how likely a check is to notice a mutant, by what it is about and what it reaches."""
     level, reaches = candidate.level, candidate.check in reaching
     if level is Level.COMPILED:
         return Tier.MADE_FOR_IT if mutant.operator in OF_ORDERINGS else Tier.COMPILED

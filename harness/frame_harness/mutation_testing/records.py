@@ -95,7 +95,7 @@ class MutantReport(Record, frozen=True, kw_only=True):
 
     @property
     def fate(self) -> Fate:
-        """What it counts as."""
+        """How the score counts it: equivalent where that is known, else as it was judged."""
         return Fate.EQUIVALENT if self.equivalent else self.judged.fate
 
 

@@ -77,7 +77,7 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
 
     @property
     def runs(self) -> tuple[RunKey, ...]:
-        """All of its runs."""
+        """The runs of its results, each once, in the order of the results."""
         return tuple(dict.fromkeys(one.run for one in self.results))
 
     def cost_s(self, run: RunKey, check: str) -> float:

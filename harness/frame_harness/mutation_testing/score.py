@@ -76,7 +76,7 @@ def clues_of(
 
 
 def share(name: str, reports: Iterable[MutantReport]) -> Share:
-    """Count fates."""
+    """Count the fates of some mutants, under a name for the table."""
     fates = [one.fate for one in reports]
     return Share(
         name=name,

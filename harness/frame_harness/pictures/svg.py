@@ -78,7 +78,7 @@ class Picture:
         self._shape("rect", kind, tip, x=x, y=y, width=width, height=height, rx=3)
 
     def circle(self, x: float, y: float, radius: float, kind: str, *, tip: str = "") -> None:
-        """Draw a disc."""
+        """Draw a filled circle around a point."""
         self._shape("circle", kind, tip, cx=x, cy=y, r=radius)
 
     def line(self, start: Point, end: Point, kind: str) -> None:

@@ -26,6 +26,7 @@ class Cell:
 
     @property
     def width(self) -> int:
+        """Characters that the widest of its three lines takes."""
         return max(map(len, (self.name, self.expected, self.got)))
 
 

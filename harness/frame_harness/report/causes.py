@@ -17,10 +17,12 @@ class Cause:
 
     @property
     def first(self) -> CheckResult:
+        """The check that broke off first, which stands for the others."""
         return self.results[0]
 
     @property
     def runs(self) -> tuple[RunKey, ...]:
+        """The runs in which checks broke off so, each once, in the order of the results."""
         return tuple(dict.fromkeys(result.run for result in self.results))
 
 

@@ -72,7 +72,7 @@ class Explained:
 
     @property
     def kinds(self) -> str:
-        """`parallel, hazard`."""
+        """The kinds of evidence in words: `parallel, hazard`."""
         return ", ".join(kind.name.lower().replace("_", " ") for kind in sorted(self.clause.kinds))
 
     def terminal(self) -> RenderableType:
@@ -96,7 +96,7 @@ class Explained:
         yield _row("run them", verbatim(self.command))
 
     def value(self) -> dict[str, object]:
-        """The same for a program."""
+        """The explanation as a value for JSON."""
         return {
             "id": self.clause.id,
             "kind": self.clause.kind,

@@ -22,6 +22,8 @@ A report without issues would look like a PASS.
 
 
 class Severity(StrEnum):
+    """How an issue counts: a new finding, one that the baseline knows, a run that is no PASS."""
+
     ERROR = "error"
     KNOWN = "known"
     NO_PASS = "no-pass"

@@ -71,7 +71,7 @@ class Progress:
         self._tallies[run] = _Tally(total)
 
     def check(self, run: RunKey, check: str, clauses: tuple[str, ...]) -> None:
-        """A check starts."""
+        """Show which check begins; on a terminal alone."""
         if self._console.is_terminal:
             tally = self._tallies[run]
             width = len(str(tally.total))

@@ -26,10 +26,12 @@ class Breakdowns:
         self._run = run
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a file that cannot be collected, with pytest's own report."""
         if report.failed:
             self._note(f"{report.nodeid} cannot be collected", report.longrepr)
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Note an error inside pytest; where a file could not be written, that one."""
         error = excinfo.value
         if isinstance(error, OSError) and (full := disk.unwritable(error)):
             self.troubles.append(of_the_host(full))

@@ -290,7 +290,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_assertrepr_compare(
     config: pytest.Config, op: str, left: object, right: object
 ) -> list[str] | None:
-    """Show addresses in hex."""
+    """Show a comparison with an address in hexadecimal, too; only in checks that have a guest."""
     return compared(op, left, right) if config.stash.get(HAS_GUEST, False) else None
 
 

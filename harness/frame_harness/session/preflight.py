@@ -57,7 +57,7 @@ class Facts(Record, frozen=True, kw_only=True):
 
 
 def facts_of(run: Run) -> Facts:
-    """What `prepare` took down."""
+    """What `prepare` noted about a run, as a value that another process can take over."""
     return Facts(layout=run.layout, selftest=run.selftest, invariants=run.invariants, violated=run.violated)
 
 

@@ -127,7 +127,7 @@ def info_of(subject: Subject) -> SubjectInfo:
 
 
 def profiles_named(word: str) -> tuple[str, ...]:
-    """What `--profile` stands for."""
+    """The profiles that a value of `--profile` stands for: two for `both`."""
     return PROFILES if word == "both" else (word,)
 
 

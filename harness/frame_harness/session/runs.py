@@ -78,7 +78,7 @@ class Runs:
 
     @property
     def images(self) -> tuple[Image, ...]:
-        """Those that are there."""
+        """The images that this process has, one a profile; one that could not be made is left out."""
         return tuple(image for image in self._images.values() if isinstance(image, Image))
 
     def load(self, profile: str) -> None:

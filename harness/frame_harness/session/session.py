@@ -70,7 +70,7 @@ class Session:
 
     @property
     def images(self) -> tuple[Image, ...]:
-        """What this process built."""
+        """The images that this process has, one a profile; one that could not be made is left out."""
         return self._runs.images
 
     @property
@@ -80,7 +80,7 @@ class Session:
 
     @property
     def interrupted(self) -> bool:
-        """Whether somebody stopped it."""
+        """Whether a signal or Ctrl-C ended it before its last check."""
         return self._seen.interrupted
 
     def run(self, key: RunKey) -> Run:

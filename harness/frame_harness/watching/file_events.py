@@ -35,12 +35,12 @@ class FileEvents:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The id of the process that watches the files."""
         assert self._process.pid is not None
         return self._process.pid
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process that watches, and wait for its end."""
         self._process.kill()
         self._process.join()
         self.seen.close()

@@ -24,7 +24,7 @@ class Doing(Message, frozen=True, kw_only=True):
 
 
 class Noted(Message, frozen=True, kw_only=True):
-    """Something to know."""
+    """A line for the person who watches."""
 
     words: str
 
@@ -72,7 +72,7 @@ class Looked(Message, frozen=True, kw_only=True):
 
 
 class Judged(Message, frozen=True, kw_only=True):
-    """All of it was judged."""
+    """A round is over; the evidence is that of all its checks."""
 
     evidence: Evidence
     verdict: Verdict
@@ -92,11 +92,11 @@ Tell = Callable[[Said], None]
 
 
 def written(message: Said) -> bytes:
-    """The message as bytes."""
+    """The message as one JSON text in UTF-8, which `read` reads."""
     return encode(message).encode()
 
 
 def read(data: bytes) -> Said:
-    """Read one back."""
+    """Read what `written` wrote; raises `msgspec.DecodeError` for anything else."""
     message: Said = msgspec.json.decode(data, type=Said)
     return message

@@ -40,7 +40,7 @@ class Screen:
         self._outcomes = Counter[Outcome]()
 
     def begins(self, changed: Sequence[Path], *, anew: bool) -> None:
-        """A round begins."""
+        """Say which saved files a round is about; `anew` where it replaces one under way."""
         self._since = time.monotonic()
         self._built, self._planned, self._outcomes = "", 0, Counter()
         self._shown = set()
@@ -56,7 +56,7 @@ class Screen:
         self._progress("")
 
     def gone(self, files: Sequence[Path]) -> None:
-        """There is nothing to judge."""
+        """Say that the files to judge are gone; they are waited for."""
         self._say(f"{', '.join(map(str, files))}: gone; waiting for it", style="bold yellow")
         self._quiet()
 
@@ -71,7 +71,7 @@ class Screen:
             self._say(words)
 
     def built(self, built: Built) -> None:
-        """The subject compiles."""
+        """Say how long the build took, and what of the machine code it changed."""
         self._built = f"built in {seconds(built.seconds)}"
         names = ""
         if built.changed:
@@ -84,11 +84,11 @@ class Screen:
         self._say(f"{self._built}{names}{first}")
 
     def began(self, _run: RunKey, total: int) -> None:
-        """A run has checks planned."""
+        """Add the checks that a run has planned."""
         self._planned += total
 
     def came(self, result: CheckResult) -> None:
-        """A check came to its end."""
+        """Count how a check ended, and show how far the round is."""
         self._outcomes[result.outcome] += 1
         self._progress(str(result.run))
 
@@ -99,7 +99,7 @@ class Screen:
             self._shown = {(one.clause, one.cause) for one in seen.broken}
 
     def judged(self, seen: Difference, evidence: Evidence, verdict: Verdict, known: Baseline) -> None:
-        """A round is over."""
+        """Print the findings of the first round, from then on what differs."""
         self._quiet()
         evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - self._since)
         if self._reported:
@@ -110,7 +110,7 @@ class Screen:
         self._wait()
 
     def refused(self, words: str) -> None:
-        """Nothing could be judged."""
+        """Say why nothing could be judged."""
         self._quiet()
         for line in words.splitlines():
             self._say(line)
