@@ -16,8 +16,7 @@ pub enum Line<'a> {
     Binary(&'a str),
 }
 
-/// A line under construction. A line that starts with a letter is typed by a person and echoed. A program's line starts
-/// with its number.
+/// A line under construction. A person's line starts with a letter and is echoed; a program's starts with its number.
 pub struct LineBuffer {
     bytes: [u8; MAX_LINE],
     length: usize,

@@ -11,8 +11,7 @@ use crate::paddr_to_pfn;
 use crate::zone::{Migratetype, MAX_ORDER};
 
 impl ZoneState {
-    /// Takes a block of that order, from the lists of its own migratetype, then from those of the other. When none is free,
-    /// it splits a larger one.
+    /// Takes a block of that order, from the lists of its own migratetype, then the other's; splits a larger one if none is free.
     pub fn take<S: Slots>(&mut self, slots: &S, order: u8, migratetype: Migratetype) -> Option<Block> {
         migratetype.fallbacks().into_iter().find_map(|list| self.take_from(slots, order, list))
     }

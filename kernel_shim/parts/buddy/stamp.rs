@@ -34,8 +34,7 @@ pub fn free_for_the_first_time<S: Slots>(slots: &S, block: Block) {
     }
 }
 
-/// Turns every slot of a block into that of a free frame. The count comes last, because the next claim's Acquire load
-/// pairs with its store.
+/// Turns every slot of a block into that of a free frame. The count comes last: the next claim's Acquire load pairs with it.
 pub fn free<S: Slots>(slots: &S, block: Block, unused: StampUnused) {
     let flags = free_flags::<S>(block);
     for slot in slots_of(slots, block) {

@@ -58,8 +58,7 @@ static GIVEN: Given = Given(UnsafeCell::new(GivenMap {
 
 fn given() -> &'static GivenMap {
     // SAFETY: a static is valid and aligned, and all bits are valid integers. Nobody makes a mutable reference, and the host
-    // writes no more once the core starts, which asks first. The compiler takes no value from the initializer: the pointer is
-    // opaque to it.
+    // writes no more once the core starts, which asks first. The pointer is opaque to the compiler.
     unsafe { &*core::hint::black_box(GIVEN.0.get()) }
 }
 

@@ -82,7 +82,6 @@ unsafe fn boot_slice<T>(paddr: u64, count: u64) -> &'static [T] {
     let pointer = paging::phys_to_virt(paddr) as *const T;
     assert!(pointer.is_aligned(), "start info: address {paddr:#x}: expected alignment {}", align_of::<T>());
     // SAFETY: the boot tables map the first 4 GiB at the HHDM, which begins above 0; the range, which is shorter than
-    // `isize::MAX`, and the alignment were checked above. The caller promises that all bits are a valid `T`, and that nobody
-    // writes there.
+    // `isize::MAX`, and the alignment were checked above. The caller promises valid bits of `T`, and that nobody writes there.
     unsafe { slice::from_raw_parts(pointer, count as usize) }
 }

@@ -97,8 +97,7 @@ impl Held {
         Ok(paddr)
     }
 
-    /// The owner field is the only one that neither the buddy nor the subject ever writes. AcqRel: a CPU that finds the wrong
-    /// mark sees what its owner did before.
+    /// The owner field is one that neither buddy nor subject writes. AcqRel: who finds another's mark sees what it did.
     fn exchange_marks(&self, block: Block, expected: u32, mark: u32) -> Result<(), Broken> {
         for index in 0..1_u64 << block.order {
             let paddr = block.paddr + index * PAGE_SIZE;

@@ -2,8 +2,7 @@
 
 use crate::arch::interrupts;
 
-/// Exists only while interrupts are disabled on the CPU that holds it. So no interrupt handler of this CPU can wait for a
-/// lock that the CPU holds.
+/// Exists only while interrupts are disabled on its CPU. So no interrupt handler can wait for a lock that the CPU holds.
 pub struct IrqDisabledToken(pub(super) ());
 
 /// Runs `f` with interrupts disabled, then restores their state.
