@@ -16,52 +16,72 @@ from frame_harness.machine import schema
 DEFAULT_MACHINE: Final = "q35"
 DEFAULT_QEMU: Final = "qemu-system-x86_64"
 
-Seconds = Annotated[float, Meta(gt=0, description="more than 0 seconds")]
-Bytes = Annotated[int, Meta(gt=0, description="more than 0 bytes, a whole number")]
-Cpus = Annotated[int, Meta(ge=1, le=255, description="a whole number from 1 to 255")]
-Texts = Annotated[tuple[str, ...], Meta(description="a list of texts")]
+# The title is the unit in qemu/README.md, the description what an error expects.
+CpuSeconds = Annotated[float, Meta(gt=0, title="seconds of CPU time", description="more than 0 seconds")]
+WallSeconds = Annotated[float, Meta(gt=0, title="seconds", description="more than 0 seconds")]
+Bytes = Annotated[int, Meta(gt=0, title="bytes", description="more than 0 bytes, a whole number")]
+Cpus = Annotated[int, Meta(ge=1, le=255, title="count", description="a whole number from 1 to 255")]
+Ram = Annotated[int, Meta(title=f'bytes, or a text such as `"64 MiB"`; {schema.WHOLE_RAM}')]
+Texts = Annotated[tuple[str, ...], Meta(title="list of texts", description="a list of texts")]
+Firmware = Annotated[str, Meta(title=f"{schema.FIRMWARE_NAMES}, or an absolute path", description="a text")]
+Options = Annotated[tuple[tuple[str, str], ...], Meta(title="table", description="a table")]
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a guest may take before it counts as hung.
 
-    Seconds are QEMU's own CPU time unless the name says otherwise, so that a loaded host changes nothing.
+    CPU time is that of QEMU's process, all threads: a loaded host changes nothing. Limits in wall-clock time
+    exist only for what uses no CPU time.
     """
 
-    boot_cpu_s: Seconds = 20.0
-    """From `cont` to the banner."""
-    request_cpu_s: Seconds = 20.0
-    """For one request at the console, unless the caller asks for more."""
-    exit_cpu_s: Seconds = 5.0
-    """From the reply to `exit` to the end of QEMU."""
-    asleep_wall_s: Seconds = 1.0
-    """How long every CPU must be halted with interrupts enabled before the guest counts as asleep."""
-    stall_wall_s: Seconds = 60.0
-    """How long QEMU may use no CPU time at all, while it owes something."""
-    total_wall_s: Seconds = 900.0
-    """The last resort against a QEMU that runs, but never gets anywhere."""
+    boot_cpu_s: CpuSeconds = 20.0
+    """from the start to the banner"""
+    request_cpu_s: CpuSeconds = 20.0
+    """for one request at the console, unless its caller asks for more"""
+    exit_cpu_s: CpuSeconds = 5.0
+    """from the reply to `exit` to the end of QEMU"""
+    asleep_wall_s: WallSeconds = 1.0
+    """every CPU halted, with interrupts enabled, for so long: asleep; with interrupts disabled three looks
+    suffice"""
+    stall_wall_s: WallSeconds = 60.0
+    """QEMU owes something, but uses no CPU time at all"""
+    total_wall_s: WallSeconds = 900.0
+    """the last resort: QEMU runs, but never gets anywhere"""
     boot_bytes: Bytes = 1 << 20
-    """How much a guest may print before the banner."""
+    """what a guest may print before the banner"""
     console_bytes: Bytes = 64 << 20
-    """How much a guest may print in answer to one request."""
+    """what a guest may print in answer to one request"""
 
 
 class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way to run QEMU; every field is a key of the TOML file, documented in `qemu/README.md`."""
+    """One way to run QEMU; every field but the name is a key of the TOML file.
+
+    The tables of `qemu/README.md` are made of the types, the defaults and the texts in these two classes.
+    """
 
     name: str
     summary: str = ""
+    """what the machine is for, shown in lists"""
     qemu: str = DEFAULT_QEMU
+    """the program: a name on `PATH`, or a path"""
     type: Literal["microvm", "q35", "pc"]
-    options: tuple[tuple[str, str], ...] = ()
+    """QEMU's `-machine`: the chipset"""
+    options: Options = ()
+    """sub-options of QEMU's `-machine`; `true` is `on`, `false` is `off`"""
     accel: Literal["tcg", "auto", "kvm"] = "tcg"
+    """`auto`: KVM if this very kernel boots with it, which is tried, else TCG"""
     cpu: str = "qemu64"
+    """QEMU's `-cpu`"""
     cpus: Cpus = 1
-    ram: int
-    """Bytes."""
-    firmware: str = "default"
+    """virtual CPUs; the kernel of the harness starts at most 8"""
+    ram: Ram
+    """guest memory"""
+    firmware: Firmware = "default"
+    """`default`: QEMU's own, which is SeaBIOS, as `seabios`; `qboot`: where QEMU has it, else the default"""
     extra_args: Texts = ()
+    """more arguments for QEMU; none that the harness sets itself"""
     limits: Limits = Limits()
+    """when a guest counts as hung"""
 
     def override(
         self,

@@ -13,7 +13,9 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.units import GIB, MIB, PAGE_SIZE, format_bytes, parse_bytes
 
 FIRMWARE: Final = ("default", "qboot", "seabios")
+FIRMWARE_NAMES: Final = ", ".join(f"`{name}`" for name in FIRMWARE)
 MIN_RAM: Final = 2 * MIB  # the kernel itself is loaded at 1 MiB
+WHOLE_RAM: Final = f"a multiple of {PAGE_SIZE} bytes, at least {format_bytes(MIN_RAM)}"
 # What the shim can map at its HHDM (kernel_shim/src/arch/paging.rs, MAX_HHDM_BYTES). RAM that does not fit
 # below the hole for devices goes on at 4 GiB; the hole begins here at the earliest (QEMU 7.2,
 # hw/i386/pc_q35.c, pc_piix.c, microvm.c).
@@ -134,8 +136,7 @@ _READERS: Final = {"ram": _size, "options": _options, "extra_args": _extra_args,
 def check_ram(where: str, kind: str, ram: int) -> None:
     """Require an amount of RAM, in bytes, that the kernel can be given on a type of machine."""
     if ram < MIN_RAM or ram % PAGE_SIZE:
-        wanted = f"a multiple of {PAGE_SIZE} bytes, at least {format_bytes(MIN_RAM)}"
-        raise _wrong(where, "ram", wanted, format_bytes(ram))
+        raise _wrong(where, "ram", WHOLE_RAM, format_bytes(ram))
     below = _BELOW_HOLE[kind]
     end = ram if ram <= below else 4 * GIB + ram - below
     if end > MAX_RAM_END:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.resources import machines_dir
 from frame_harness.base.units import GIB, MIB
-from frame_harness.machine import DEFAULT_MACHINE, Limits, Machine, known_machines, load_machine
+from frame_harness.machine import DEFAULT_MACHINE, known_machines, load_machine
 from frame_harness.machine.definition import load_machines, machine_from
 
 GOOD: dict[str, Any] = {"type": "q35", "ram": "64 MiB"}
@@ -130,31 +128,3 @@ def test_override_refuses_what_a_file_could_not_say() -> None:
     for wrong in ({"cpus": 0}, {"ram": "4097"}, {"accel": "x"}, {"limits": {"boot": 1}}):
         with pytest.raises(UsageError):
             load_machine().override(**wrong)
-
-
-def test_every_key_is_documented() -> None:
-    documented = set(re.findall(r"(?m)^\| `(\w+)` \|", (machines_dir() / "README.md").read_text()))
-    keys = {item.name for of in (Machine, Limits) for item in msgspec.structs.fields(of)} - {"name"}
-    assert keys <= documented
-
-
-def test_every_default_is_the_one_that_is_documented() -> None:
-    text = (machines_dir() / "README.md").read_text()
-    rows = re.findall(r"(?m)^\| `(\w+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", text)
-    told = {
-        name: None if word == "*required*" else ast.literal_eval(word.strip("`"))
-        for name, word in rows
-        if name != "limits"
-    }
-    items = [item for of in (Machine, Limits) for item in msgspec.structs.fields(of)]
-    own = {item.name: item.default for item in items if item.name not in ("name", "limits")}
-    assert told.keys() == own.keys()
-    plain = {name: None if value is msgspec.NODEFAULT else value for name, value in own.items()}
-    assert {name: value or None for name, value in told.items()} == {
-        name: value or None for name, value in plain.items()
-    }
-
-
-def test_every_machine_is_documented() -> None:
-    text = (machines_dir() / "README.md").read_text()
-    assert [name for name in known_machines() if f"| `{name}` |" not in text] == []
