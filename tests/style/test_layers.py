@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import graphlib
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "harness" / "frame_harness"
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts)
+from tests.support.modules import MODULES, PACKAGE, ROOT, import_graph, imports, name_of
 
 DESIGN = ROOT / "DESIGN.md"
-# Values in, values out: no clock, process, socket, file, thread, environment.
-PURE = [
-    "contract/",
-    "frame_metadata/invariants/",
-    "frame_metadata/model/",
-    "frame_metadata/clauses.py",
-    "frame_metadata/contract.py",
-    "frame_metadata/functions.py",
-    "frame_metadata/slot_methods.py",
-    "frame_metadata/versions.py",
-    "judge/verdict.py",
-    "judge/conjuncts.py",
-    "console/protocol.py",
-    "console/dump.py",
-    "console/ktap.py",
-]
-IMPURE = frozenset(
-    {
-        "asyncio", "fcntl", "glob", "importlib", "io", "logging", "mmap", "multiprocessing", "os", "pathlib",
-        "pexpect", "psutil", "select", "selectors", "shutil", "signal", "socket", "subprocess", "sys",
-        "tempfile", "threading", "time",
-    }
-)  # fmt: skip
 OF_AN_EXTRA = ("campaigns", "mutation")
 """Packages that need the extra `campaign`; all else works without it."""
 # Import name of a package where it differs from the name it is installed by.
@@ -54,10 +27,6 @@ INSTALLED_AS = {
     "xdist": "pytest-xdist",
     "yaml": "PyYAML",
 }
-
-
-def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
 
 
 def package_of(path: Path) -> str:
@@ -88,15 +57,6 @@ def test_tests_of_modules_lie_in_folders_named_like_the_packages() -> None:
     folders = {path.parent.relative_to(unit).as_posix() for path in unit.rglob("test_*.py")}
     # What sets a clone up, and the shim, are no packages.
     assert folders - {"setup"} <= set(ALLOWED)
-
-
-def imports(path: Path) -> Iterator[str]:
-    """Yield the full name of everything that a module imports, also inside of functions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def packages_used(path: Path) -> set[str]:
@@ -130,16 +90,6 @@ def test_nothing_but_init_lies_at_the_top_of_the_package() -> None:
     assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_pure_module_touches_no_clock_process_or_file(path: Path) -> None:
-    if any(path.relative_to(PACKAGE).as_posix().startswith(pure) for pure in PURE):
-        assert {name.partition(".")[0] for name in imports(path)} & IMPURE == set()
-
-
-def test_pure_modules_of_the_rule_exist() -> None:
-    assert [pure for pure in PURE if not (PACKAGE / pure).exists()] == []
-
-
 @pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))], ids=name_of)
 def test_every_package_that_is_imported_is_declared(path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -170,22 +120,6 @@ def test_pexpect_enters_through_one_module() -> None:
 def test_elftools_enters_where_object_files_are_read() -> None:
     users = [path for path in MODULES if any(name.split(".")[0] == "elftools" for name in imports(path))]
     assert {package_of(path) for path in users} == {"image", "orderings"}
-
-
-def import_graph() -> dict[str, set[str]]:
-    """Which module of the package imports which, inside functions and for types alone included."""
-    names = {module_name(path): path for path in MODULES}
-    graph: dict[str, set[str]] = {}
-    for name, path in names.items():
-        # `from a.b import c` is the module a.b.c where there is one, else the module a.b.
-        found = {full if full in names else full.rpartition(".")[0] for full in imports(path)}
-        graph[name] = (found & names.keys()) - {name}
-    return graph
-
-
-def module_name(path: Path) -> str:
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def cycle_of(graph: dict[str, set[str]]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import pytest
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.judge.exit_codes import table
+from frame_harness.memory_core.clauses import CORE_CLAUSES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,9 +48,31 @@ def test_every_option_of_check_that_is_shown_exists() -> None:
 
 @pytest.mark.parametrize("text", [README, DESIGN], ids=["README", "DESIGN"])
 def test_every_clause_that_is_named_exists(text: str) -> None:
-    named = set(re.findall(r"\b(?:CONST|LAYOUT|ARRAY|ALLOC|REF|GEN|GUARD|VT|FREE|FRAME)-\d\d\b", text))
+    known = {*CLAUSES, *CORE_CLAUSES}
+    sections = "|".join(sorted({clause.partition("-")[0] for clause in known}))
+    named = set(re.findall(rf"\b(?:{sections})-\d\d\b", text))
     assert named
-    assert named <= set(CLAUSES)
+    assert named <= known
+
+
+def test_readme_names_clauses_of_either_contract() -> None:
+    """Else the rule above would hold for ids that it does not see."""
+    assert all(any(clause in README for clause in clauses) for clauses in (CLAUSES, CORE_CLAUSES))
+
+
+def test_the_picture_of_the_design_names_every_report_of_check() -> None:
+    names = {
+        "json": "JSON",
+        "junit": "JUnit",
+        "html": "HTML",
+        "sarif": "SARIF",
+        "code_quality": "code quality",
+    }
+    options = [each for each in cli.commands["check"].params if isinstance(each, click.Option) and each.help]
+    files = {str(each.name).rstrip("_") for each in options if str(each.help).startswith("Write the ")}
+    assert files == set(names)
+    [picture] = [line for line in DESIGN.splitlines() if "one verdict ─►" in line]
+    assert [name for name in names.values() if name not in picture] == []
 
 
 def test_every_room_of_the_design_is_in_the_tree() -> None:

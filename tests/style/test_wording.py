@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,79 @@ def test_no_exception_is_swallowed_unseen(path: Path) -> None:
         elif isinstance(node, ast.Call) and names_in(node.func) & {"suppress"}:
             found += [node.lineno for argument in node.args if names_in(argument) & WIDE]
     assert found == []
+
+
+def classes_in(paths: Iterable[Path]) -> set[str]:
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in paths)
+    return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+
+
+OURS = classes_in(PYTHON)
+
+
+def unexplained(text: str) -> list[int]:
+    """Lines that drop an error of a class of ours without a comment that says why."""
+    lines, found = text.splitlines(), []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.With):
+            dropped = {
+                name for item in node.items if "suppress" in names_in(item.context_expr)
+                for name in names_in(item.context_expr)
+            }  # fmt: skip
+            first, last = node.lineno - 1, node.body[0].lineno - 1
+        elif isinstance(node, ast.ExceptHandler) and node.type is not None and drops(node.body):
+            dropped, first, last = names_in(node.type), node.lineno, node.end_lineno or node.lineno
+        else:
+            continue
+        if dropped & OURS and not any(has_comment(line) for line in lines[max(first - 1, 0) : last]):
+            found.append(node.lineno)
+    return found
+
+
+def drops(body: list[ast.stmt]) -> bool:
+    return all(
+        isinstance(line, ast.Pass | ast.Continue | ast.Break)
+        or (isinstance(line, ast.Return) and line.value is None)
+        for line in body
+    )
+
+
+def has_comment(line: str) -> bool:
+    return re.search(r"(?:^\s*|  )# [\w`]", line) is not None
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_it_is_said_why_an_error_of_ours_is_dropped(path: Path) -> None:
+    assert unexplained(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "with suppress(HarnessError):\n    f()",
+        "def f():\n    with open(a), contextlib.suppress(OSError, errors.GuestTimeout):\n        f()  # why",
+        "try:\n    f()\nexcept (HarnessError, OSError):\n    pass",
+        "for a in b:\n    try:\n        f()\n    except ImageError:\n        continue\n    # of what follows",
+        "def f():\n    try:\n        g()\n    except MonitorGone:\n        return",
+    ],
+)
+def test_an_error_that_is_dropped_in_silence_is_seen(text: str) -> None:
+    assert len(unexplained(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "with suppress(HarnessError):  # it is raised again\n    f()",
+        "# It is raised again.\nwith suppress(HarnessError):\n    f()",
+        "with suppress(HarnessError):\n    # It is raised again.\n    f()",
+        "try:\n    f()\nexcept HarnessError:\n    pass  # it is raised again",
+        "try:\n    f()\nexcept HarnessError as error:\n    g(error)",
+        "with suppress(FileNotFoundError):\n    f()",
+    ],
+)
+def test_an_error_whose_end_is_explained_passes(text: str) -> None:
+    assert unexplained(text) == []
 
 
 @pytest.mark.parametrize("path", [*PRODUCT, *TESTS], ids=name_of)

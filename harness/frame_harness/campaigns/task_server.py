@@ -55,7 +55,7 @@ def main(descriptor: int, parent: int) -> None:
         try:
             _serve(control)
         except (EOFError, ConnectionError, _WorkerGone):
-            pass
+            pass  # there is nobody left to serve, or to tell
         finally:
             end_children(but=())
 

@@ -19,6 +19,7 @@ from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import campaign
 from frame_harness.cli import upstream
+from frame_harness.cli.baseline_file import load_baseline
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember, words_for
@@ -32,7 +33,6 @@ from frame_harness.image.image import Image
 from frame_harness.image.side_by_side import build_each
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
-from frame_harness.judge import baseline as baselines
 from frame_harness.judge.evidence import CheckInRun, Evidence, Outcome, PlannedCheck, Trouble
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.judge.verdict import judge
@@ -148,7 +148,7 @@ def examine(
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
     began = time.monotonic()
-    known = baselines.load(request.baseline, FRAME_METADATA.clauses) if request.baseline else baselines.EMPTY
+    known = load_baseline(request.baseline, FRAME_METADATA.clauses)
     subject, machines = asked_for(request)
     only = broken_before(request.last_failed, subject)
     tell_through(progress.note)

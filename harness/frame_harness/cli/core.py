@@ -18,6 +18,7 @@ from frame_harness.base.program import program
 from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import campaign
 from frame_harness.cli import upstream
+from frame_harness.cli.baseline_file import load_baseline
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
@@ -28,7 +29,6 @@ from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
-from frame_harness.judge import baseline as baselines
 from frame_harness.judge.evidence import (
     CheckInRun,
     CheckResult,
@@ -258,7 +258,7 @@ def examine_core(
     began = time.monotonic()
     require_selection(request.select, CORE_CLAUSES)
     require_sense(parsed(request.case))
-    known = baselines.load(request.baseline, CORE_CLAUSES) if request.baseline else baselines.EMPTY
+    known = load_baseline(request.baseline, CORE_CLAUSES)
     core = request.core()
     subject = core.subject
     lineage = lineage_of(subject.path, request.since) if request.since else None

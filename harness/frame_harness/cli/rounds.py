@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from frame_harness.base.errors import UsageError
+from frame_harness.cli.baseline_file import load_baseline
 from frame_harness.cli.check import Request, asked_for, examine
 from frame_harness.cli.core import CoreRequest, examine_core, remember_core, selected
 from frame_harness.cli.endings import ending
@@ -23,7 +24,6 @@ from frame_harness.image.changed_code import changed_functions
 from frame_harness.image.image import Image
 from frame_harness.image.placed import KERNEL_S_NAME
 from frame_harness.image.subject import Subject
-from frame_harness.judge import baseline as baselines
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, RunKey
 from frame_harness.judge.verdict import judge
 from frame_harness.memory_core.owning_files import OWNERSHIP
@@ -68,8 +68,7 @@ class FrameRounds:
         selection = ["-k", request.select] if request.select else []
         asked = dataclasses.replace(request.of_a_session(self._subject, machines), evidence=False)
         run_suite(asked, "--collect-only", *selection, listener=self._checks)
-        if request.baseline:
-            baselines.load(request.baseline, self._subject.contract.clauses)
+        load_baseline(request.baseline, self._subject.contract.clauses)
         if not self._checks.of:
             raise nothing_selected(request.select)
 
@@ -118,8 +117,7 @@ class FrameRounds:
     def _so_far(self, subject: Subject, seen: Sequence[CheckResult]) -> Looked:
         runs = tuple(dict.fromkeys(one.run for one in seen))
         evidence = Evidence(subject=info_of(subject), planned_runs=runs, checks=tuple(seen))
-        named, clauses = self._request.baseline, subject.contract.clauses
-        known = baselines.load(named, clauses) if named else baselines.EMPTY
+        known = load_baseline(self._request.baseline, subject.contract.clauses)
         return Looked(evidence=evidence, verdict=judge(evidence, subject.contract, known))
 
 
@@ -135,8 +133,7 @@ class CoreRounds:
         self._request = request
         self._subject = request.core().subject
         require_selection(request.select, self._subject.contract.clauses)
-        if request.baseline:
-            baselines.load(request.baseline, self._subject.contract.clauses)
+        load_baseline(request.baseline, self._subject.contract.clauses)
         if not selected(request.select):
             raise nothing_selected(request.select)
 

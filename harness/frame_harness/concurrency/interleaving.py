@@ -139,7 +139,7 @@ class Turns:
         Returns:
             None when the first CPU's step writes nothing, or panics without any help.
         """
-        with contextlib.suppress(_StepPanicked):
+        with contextlib.suppress(_StepPanicked):  # nothing could come between: the caller is told None
             trace = self._trace(watched, reset)
             writes = [index for index, instruction in enumerate(trace) if instruction.written is not None]
             return self._refusable(trace, writes[number], reset, between) if writes else None
@@ -347,7 +347,7 @@ def interleaved(
         debugger = Debugger(ours, lambda: not alive.ended(), limit_s=limit_s)
         cpus.go()
         try:
-            with contextlib.suppress(_StepPanicked):
+            with contextlib.suppress(_StepPanicked):  # the guest tells it, when it is waited for
                 yield Turns(kernel, cpus, debugger, steps)
         except Exception:
             # Nobody may talk to the guest before its CPUs are through: they may be reporting a panic. What

@@ -279,7 +279,7 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
     if panic := _PANIC.fullmatch(head):
         at_line, at_column = int(panic["line"]), int(panic["column"])
         return replace(report, file=panic["file"], line=at_line, column=at_column)
-    with contextlib.suppress(ProtocolError):
+    with contextlib.suppress(ProtocolError):  # its fields are damaged: the head is kept as text
         if exception := _EXCEPTION.fullmatch(head):
             return replace(report, fields=parse_fields(exception["fields"]))
     return replace(report, message="; ".join([head, *messages]), complete=False)

@@ -57,7 +57,7 @@ class RecordedGuests(CountedGuests):
         if kernel.guest.timeout is not None:
             self.why_not = "its guest hung, and QEMU's log is lost when it is killed"
             return
-        with contextlib.suppress(MonitorGone):
+        with contextlib.suppress(MonitorGone):  # it has ended by itself, which is all that is asked
             kernel.guest.qmp("quit")
         kernel.guest.wait()
         argv = kernel.guest.argv

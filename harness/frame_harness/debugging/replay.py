@@ -123,7 +123,7 @@ class Replay:
             try:
                 stop = debugger.go_on(lambda: self._wait(guest) or patience.is_over())
             except GuestEnded:
-                break
+                break  # the recording is played to its end
             except DebuggerError as error:
                 raise self._hangs(guest) from error
             self._hear(guest)
@@ -159,7 +159,7 @@ class Replay:
         QEMU 7.2 replays input for a CPU that sleeps when its main loop turns: a question makes it turn.
         """
         self._hear(guest)
-        with contextlib.suppress(MonitorGone):
+        with contextlib.suppress(MonitorGone):  # QEMU has ended, which the debugger's stub says, too
             guest.qmp("query-status")
         return False
 

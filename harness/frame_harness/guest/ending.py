@@ -168,7 +168,7 @@ def _reap(guest: Guest, channel: Channel) -> tuple[ExitStatus, Ending, str]:
         try:
             ending = channel.finish(limit)
         except GuestTimeout:
-            pass
+            pass  # `wait` tells it
         except HarnessError as error:
             trouble = error.summary
     try:

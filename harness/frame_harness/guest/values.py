@@ -54,7 +54,7 @@ def slot_table(kernel: TableView, witness: GuestAddresses) -> NDArray[Any]:
         try:
             return kernel.ram.array(witness.meta_paddr, dtype, witness.n_frames)
         except RamError:
-            pass
+            pass  # told below, as the value that it is
     raise ImpossibleValue(
         promise.clause,
         "slot of frame 0, from which all others follow",

@@ -76,7 +76,7 @@ def _found(
     try:
         return Stage(kernel, start, clause).play_ahead(kernel.program, rng, n_calls)
     except Unforeseen:
-        pass
+        pass  # it is played below, round by round
     except GuestFailure as error:
         failure = error  # perhaps of a call that was drawn for other slots than it met
     rng.setstate(drawn_from)

@@ -114,6 +114,7 @@ def _build(
     tell_through(lambda _: None)
 
     def build_all() -> None:
+        # The parent builds what is missing then, and meets the same error where it can be told.
         with contextlib.suppress(HarnessError, OSError):
             for profile in profiles:
                 began = time.monotonic()

@@ -3,7 +3,6 @@
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.record import Record
@@ -43,26 +42,6 @@ class Baseline(Record, frozen=True, kw_only=True):
 
 
 EMPTY = Baseline()
-
-
-def load(path: Path, clauses: Clauses) -> Baseline:
-    """Read a baseline file.
-
-    Raises:
-        BaselineError: unreadable, not TOML, or an invalid entry.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        got = error.strerror if isinstance(error, OSError) else "bytes that are no text"
-        raise BaselineError(
-            "baseline",
-            str(path),
-            expected="a readable TOML file",
-            actual=str(got),
-            next_step="name another file",
-        ) from error
-    return parse(text, str(path), clauses)
 
 
 def parse(text: str, source: str, clauses: Clauses) -> Baseline:

@@ -63,5 +63,5 @@ def slot_type(image: Image) -> np.dtype[np.void]:
         try:
             return image.dtype(name)
         except ImageError:
-            continue
+            continue  # that version has another name for it
     return image.dtype(_SLOT_TYPES[-1])

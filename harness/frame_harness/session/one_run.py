@@ -137,9 +137,9 @@ class _Making(Breakdowns):
         of_compiler = [item for item in mine if results.needs_compiler(item)]
         self._make([item for item in mine if item not in of_compiler])
         if of_compiler and self._facts is None:
-            # Nobody else can prepare the run for them; where that fails, each of them says so.
+            # Nobody else can prepare the run for them.
             ours.begin_check(results.check_name(of_compiler[0]), "")
-            with contextlib.suppress(HarnessError):
+            with contextlib.suppress(HarnessError):  # each of them says so
                 ours.run(self._of)
         if self._facts is None:
             self._make(of_compiler)

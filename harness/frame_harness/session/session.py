@@ -101,7 +101,7 @@ class Session:
         Args:
             boots: its checks here start guests.
         """
-        with contextlib.suppress(HarnessError):
+        with contextlib.suppress(HarnessError):  # the run keeps it, and `run` raises it for each check
             self._runs.take_over(key, facts, boots=boots)
 
     def work_for_another(self, say: Say, on_prepared: Callable[[RunKey, Facts], None]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from frame_harness.base.errors import BootError, ConsoleError, ProtocolError, UsageError
-from frame_harness.console import Channel, CrashReported, GuestGone
+from frame_harness.console.channel import Channel, CrashReported, GuestGone
 from frame_harness.console.stream import MAX_LINE_BYTES
 from frame_harness.console.typed import PIECE, TypedChannel
 

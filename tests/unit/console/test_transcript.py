@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from frame_harness.console import Transcript
+from frame_harness.console.transcript import Transcript
 
 
 def test_everything_is_kept_while_there_is_room() -> None:

@@ -1,11 +1,9 @@
 """A baseline is read as it is meant, or refused in one line."""
 
-from pathlib import Path
-
 import pytest
 
 from frame_harness.frame_metadata.clauses import CLAUSES
-from frame_harness.judge.baseline import BaselineError, load, parse
+from frame_harness.judge.baseline import BaselineError, parse
 from frame_harness.judge.evidence import RunKey
 
 
@@ -50,14 +48,3 @@ def test_a_mistake_is_refused_in_words(text: str, words: str) -> None:
     with pytest.raises(BaselineError, match=words) as caught:
         parse(text, "known.toml", CLAUSES)
     assert "\n" not in caught.value.summary
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BaselineError, match="No such file"):
-        load(tmp_path / "known.toml", CLAUSES)
-
-
-def test_a_file_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "known.toml"
-    path.write_text(ENTRY, encoding="utf-8")
-    assert len(load(path, CLAUSES).entries) == 1
