@@ -52,13 +52,6 @@ def test_each_package_stands_in_the_table_once() -> None:
     assert len(names) == len(ALLOWED)
 
 
-def test_tests_of_modules_lie_in_folders_named_like_the_packages() -> None:
-    unit = ROOT / "tests" / "unit"
-    folders = {path.parent.relative_to(unit).as_posix() for path in unit.rglob("test_*.py")}
-    # What sets a clone up, and the shim, are no packages.
-    assert folders - {"setup"} <= set(ALLOWED)
-
-
 def packages_used(path: Path) -> set[str]:
     parts = [name.split(".") for name in imports(path)]
     return {name[1] for name in parts if name[0] == "frame_harness" and len(name) > 1}

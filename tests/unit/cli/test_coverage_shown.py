@@ -1,0 +1,69 @@
+"""Proves what is shown of a report's coverage, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from frame_harness.base.errors import UsageError
+from frame_harness.cli.coverage import shown
+from frame_harness.coverage.lines import Coverage, LineCoverage, LineState, SourceCoverage
+from frame_harness.judge.evidence import encode
+
+
+def report_of(folder: Path, source: Path) -> Path:
+    """A report with the coverage of four lines: two checks ran the first, the last one has no code."""
+    lines = (
+        LineCoverage(line=1, state=LineState.HIT, checks=(0, 1)),
+        LineCoverage(line=2, state=LineState.NOT_HIT, checks=()),
+        LineCoverage(line=3, state=LineState.NOT_IN_KERNEL, checks=()),
+    )
+    found = SourceCoverage(path=str(source), lines=lines, functions=(), checks=("test_one", "test_two"))
+    report = folder / "report.json"
+    report.write_text(f'{{"other": 1, "coverage": {encode(Coverage(sources=(found,)))}}}')
+    return report
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "frame.rs"
+    path.write_text("ran();\nnever();\nunused();\n// \x1b[31mred\n", encoding="utf-8")
+    return path
+
+
+def test_each_line_stands_beside_how_many_checks_ran_it(source: Path, tmp_path: Path) -> None:
+    _, *lines = shown(report_of(tmp_path, source), None)
+    assert [line.split() for line in lines[:3]] == [
+        ["2", "checks", "1", "ran();"], ["not", "hit", "2", "never();"], ["no", "code", "3", "unused();"],
+    ]  # fmt: skip
+    assert lines[3].split()[0] == "4" and "\x1b" not in lines[3]
+
+
+def test_the_checks_of_one_line_are_named(source: Path, tmp_path: Path) -> None:
+    report = report_of(tmp_path, source)
+    assert list(shown(report, 1))[1:] == [f"{source}:1 hit", "  test_one", "  test_two"]
+    assert list(shown(report, 2))[1:] == [f"{source}:2 not-hit"]
+
+
+def test_a_line_without_code_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a line with code"):
+        list(shown(report_of(tmp_path, source), 4))
+
+
+def test_a_source_that_is_gone_is_named(source: Path, tmp_path: Path) -> None:
+    report = report_of(tmp_path, source)
+    source.unlink()
+    with pytest.raises(UsageError, match=r"frame\.rs"):
+        list(shown(report, None))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", None])
+def test_what_is_no_report_with_coverage_is_refused_with_the_command_for_one(
+    content: str | None, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    if content is not None:
+        report.write_text(content)
+    with pytest.raises(UsageError, match="check --cov --json"):
+        list(shown(report, None))

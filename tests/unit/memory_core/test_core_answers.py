@@ -1,0 +1,64 @@
+"""Proves by states made by hand which answers of a memory core are permitted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from frame_harness.memory_core.answers import judge_block, judge_error
+from frame_harness.memory_core.judging import Owned
+from frame_harness.memory_core.state import ZONES, CoreState, FreeBlock, Segment
+from frame_harness.memory_core.steps import Alloc
+
+USABLE = [(0x10000, 0x30000)]
+STATE = CoreState(
+    segments=(Segment(0, 18, 48),), blocks=(FreeBlock(20, 2, 0, 0), FreeBlock(32, 4, 0, 0)), faults=(),
+    cached=(), zones=(), structures=(), max_order=11,
+)  # fmt: skip
+
+
+def given(paddr: int, order: int, zone: str = "any", state: CoreState = STATE) -> list[tuple[str, str]]:
+    block = Owned(paddr >> 12, order, "unmovable")
+    found = judge_block(Alloc("a", order, zone=zone), block, paddr, state, USABLE)
+    return [(one.clause, one.got) for one in found]
+
+
+def refused(order: int, state: CoreState = STATE) -> list[tuple[str, str]]:
+    return [(one.clause, one.got) for one in judge_error(Alloc("a", order), "OutOfMemory", state)]
+
+
+def test_a_block_of_usable_memory_at_its_place_is_permitted() -> None:
+    assert given(0x20000, 4) == []
+
+
+def test_a_block_that_reaches_out_of_usable_memory_is_not() -> None:
+    assert given(0x2F000, 0) == [] and given(0x30000, 0) == [("CORE-12", "0x30000..0x31000")]
+
+
+def test_a_block_that_begins_elsewhere_than_at_a_multiple_of_its_size_is_not() -> None:
+    assert given(0x21000, 1) == [("CORE-13", "0x21000")]
+
+
+def test_a_part_of_a_free_block_that_was_misplaced_is_no_fault_of_the_allocation() -> None:
+    assert given(0x21000, 1, state=replace(STATE, blocks=(FreeBlock(33, 1, 0, 0),))) == []
+
+
+def test_a_block_of_another_zone_than_was_asked_for_is_not_permitted() -> None:
+    own, other = ZONES[:2]
+    assert given(0x20000, 4, own) == [] and given(0x20000, 4, other) == [("CORE-12", f"zone {own}")]
+
+
+@pytest.mark.parametrize("order", [5, 12])
+def test_an_allocation_that_nothing_could_serve_may_fail(order: int) -> None:
+    assert refused(order) == []
+
+
+def test_an_allocation_may_not_fail_while_a_block_is_free() -> None:
+    assert refused(4) == [("CORE-10", "OutOfMemory, with a block on a free list")]
+
+
+def test_frames_in_caches_count_as_free() -> None:
+    cached = replace(STATE, blocks=(), cached=((20, 0, 0),))
+    [(clause, got)] = refused(0, cached)
+    assert clause == "CORE-10" and "caches" in got

@@ -1,0 +1,46 @@
+"""Proves that a memory core's state says the same in the terms of a frame module's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from frame_harness.frame_metadata.constants import C
+from frame_harness.memory_core.as_memory import as_memory
+from frame_harness.memory_core.maps import Kind, MemoryMap, Region
+from frame_harness.memory_core.state import CoreState, FreeBlock, Segment, Structure
+from tests.support.synthetic import SMALL, healthy_state
+
+MAP = MemoryMap("", (Region(0x10000, 0x20000), Region(0x18800, 0x100, Kind.RESERVED)))
+STATE = CoreState(
+    segments=(Segment(0, 18, 32), Segment(1, 32, 48)),
+    blocks=(FreeBlock(20, 1, 0, 0), FreeBlock(28, 1, 0, 0), FreeBlock(32, 3, 1, 1)),
+    faults=(),
+    cached=((18, 0, 0), (40, 1, 0), (1 << 30, 0, 0)),
+    zones=(),
+    structures=(Structure("slot table", (0x10000, 0x11800)),),
+    max_order=9,
+)
+SLOTS = healthy_state(SMALL).slots[:64]
+
+
+def test_zones_count_what_lists_and_caches_hold() -> None:
+    low, high = as_memory(STATE, SLOTS, MAP).zones
+    assert (low.managed, low.free, low.cached, low.allocated) == (14, 4, 1, 9)
+    assert (high.managed, high.free, high.cached, high.allocated) == (16, 8, 1, 7)
+
+
+def test_the_first_block_of_a_list_is_its_head() -> None:
+    low, high = as_memory(STATE, SLOTS, MAP).zones
+    assert low.heads.shape == (2, 10)
+    assert low.heads[0, 1] == 20 << 12 and high.heads[1, 3] == 32 << 12
+    assert np.count_nonzero(low.heads != C.link_none) == np.count_nonzero(high.heads != C.link_none) == 1
+
+
+def test_memory_that_is_forbidden_or_the_core_s_own_is_off_limits_in_whole_frames() -> None:
+    memory = as_memory(STATE, SLOTS, MAP)
+    frames = {int(pfn) for first, end in memory.off_limits for pfn in range(first, end)}
+    assert {16, 17, 24} <= frames and not {18, 23, 25} & frames
+
+
+def test_cached_frames_beyond_the_table_are_left_out() -> None:
+    assert len(as_memory(STATE, SLOTS, MAP).cached) == 2

@@ -1,0 +1,68 @@
+"""Proves what is written for the people who maintain a kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from frame_harness.judge.evidence import Evidence, Outcome
+from frame_harness.report.upstream import texts
+from tests.support.judging import judge, known_findings
+from tests.unit.evidence_samples import DEV, RELEASE, SUBJECT, TABLE, VTABLE, healthy, with_outcome
+
+ROOT = Path("/home/u/kernel")
+
+
+def broken() -> Evidence:
+    evidence = with_outcome(
+        healthy(), TABLE, Outcome.VIOLATED, DEV, message="stale bytes", expected="0", got="4096",
+        frame=0x1000, at=f"{SUBJECT.path}:179", function="zeroed", commands=("alloc new → ok paddr=0x1000",),
+        backtrace=(f"zeroed+0x12 ({SUBJECT.path}:179)",), reproduce="frame-harness check -k x",
+    )  # fmt: skip
+    return with_outcome(
+        evidence, VTABLE, Outcome.VIOLATED, RELEASE, message="misaligned", expected="a", got="b"
+    )
+
+
+def test_each_finding_is_a_file_with_all_that_shows_it() -> None:
+    evidence = broken()
+    found = texts(evidence, judge(evidence), ROOT, "v1.2")
+    assert set(found) == {"ALLOC-07.md", "VT-03.md"}
+    text = found["ALLOC-07.md"]
+    for part in (
+        "# Stale bytes: 4096\n", "- Expected: 0\n", "- Physical address: `0x1000`\n", "- Kernel: v1.2\n",
+        "- Builds: dev\n", "- QEMU 7.2.22 (tcg), rustc 1.95.0\n", "alloc new → ok paddr=0x1000\n",
+        "## See it again\n\n```\nframe-harness check -k x\n```\n",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_paths_are_those_of_the_kernel_and_not_of_the_host() -> None:
+    evidence = broken()
+    text = texts(evidence, judge(evidence), ROOT, "")["ALLOC-07.md"]
+    assert "- Code: `src/memory/frame.rs:179`, in `zeroed`" in text and str(ROOT) not in text
+
+
+def test_without_a_version_the_file_s_own_sum_names_it() -> None:
+    evidence = broken()
+    assert "- Kernel: 1f1f1f1f1f1f\n" in texts(evidence, judge(evidence), ROOT, "")["VT-03.md"]
+
+
+def test_what_there_is_nothing_of_has_no_heading() -> None:
+    evidence = broken()
+    text = texts(evidence, judge(evidence), ROOT, "")["VT-03.md"]
+    assert "Backtrace" not in text and "Physical address" not in text
+
+
+def test_a_known_finding_is_not_sent_again() -> None:
+    evidence = broken()
+    known = known_findings('[[finding]]\nid = "ALLOC-07"\nreason = "sent"\n')
+    assert set(texts(evidence, judge(evidence, known), ROOT, "")) == {"VT-03.md"}
+
+
+def test_two_findings_of_one_clause_have_two_files() -> None:
+    evidence = broken()
+    verdict = judge(evidence)
+    twice = replace(verdict, findings=(verdict.findings[0], verdict.findings[0]))
+    assert set(texts(evidence, twice, ROOT, "")) == {"ALLOC-07.md", "ALLOC-07-2.md"}
