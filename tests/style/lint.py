@@ -36,7 +36,7 @@ def main() -> int:
         if finished.status != 0:
             n_wrong += 1
             print(f"{name}: status {finished.status}\n{finished.out}{finished.err}".rstrip(), flush=True)
-    return int(n_wrong > 0 or (bool(missing) and not _may_be_missing(missing)))
+    return int(n_wrong > 0 or (bool(missing) and not _may_be_missing(missing, toolchain)))
 
 
 def _python() -> Iterator[Linter]:
@@ -73,12 +73,12 @@ def _has(cargo: Path, tool: str) -> bool:
     return run([cargo, tool, "--version"], what=f"asking cargo {tool}").status == 0
 
 
-def _may_be_missing(tools: Collection[str]) -> bool:
-    """Say that Rust code stays unchecked; that is a failure in CI, where nobody reads notes."""
+def _may_be_missing(tools: Collection[str], toolchain: Toolchain) -> bool:
+    """Say that Rust code stays unchecked; a failure in CI, but for Debian's toolchain, which has none."""
     words = (
         f"{' and '.join(f'cargo {tool}' for tool in tools)}: not in this toolchain, so the Rust code stays"
     )
-    if not os.environ.get("CI"):
+    if not os.environ.get("CI") or toolchain.choice == "debian":
         SAY(f"{words} unchecked by it")
         return True
     components = " ".join(COMPONENTS[tool] for tool in tools)

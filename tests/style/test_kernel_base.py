@@ -9,7 +9,7 @@ from tests.support.modules import ROOT
 
 NUMBER = re.compile(r"(?i)\b0xffff_?ffff_?8000_?0000\b")
 COPIES = {
-    "harness/frame_harness/base/units.py": r"KERNEL_VMA: Final = (\w+)",
+    "harness/frame_harness/base/units.py": r"KERNEL_VMA: Final = Vaddr\((\w+)\)",
     "kernel_shim/linker.ld": r"KERNEL_BASE = (\w+);",
     "kernel_shim/src/arch/paging.rs": r"KERNEL_BASE: u64 = (\w+);",
 }

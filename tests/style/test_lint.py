@@ -19,10 +19,10 @@ def cargo_with(tools: str, folder: Path) -> Path:
     return cargo
 
 
-def status_with(tools: str, folder: Path, patch: pytest.MonkeyPatch, *, ci: str) -> int:
+def status_with(tools: str, folder: Path, patch: pytest.MonkeyPatch, *, ci: str, choice: str = "fake") -> int:
     """The exit status of the linters on a host whose toolchain has some of the tools, and no rustup."""
     cargo = cargo_with(tools, folder)
-    patch.setattr(lint, "find_toolchain", lambda **_: SimpleNamespace(cargo=cargo, choice="fake"))
+    patch.setattr(lint, "find_toolchain", lambda **_: SimpleNamespace(cargo=cargo, choice=choice))
     patch.setattr(lint, "target_dir_of", lambda _: folder)
     patch.setattr(lint, "_python", lambda: iter(()))
     patch.setattr(lint, "run", lambda argv, **options: run(without_rustup(argv), **options))
@@ -49,13 +49,19 @@ def test_a_missing_linter_fails_in_ci_with_one_message(
     assert line.endswith(f"rustup component add {named}")
 
 
+@pytest.mark.parametrize(("ci", "choice"), [("", "fake"), ("true", "debian")])
 @pytest.mark.parametrize("tools", ["fmt", "clippy", "none"])
-def test_a_missing_linter_is_a_note_outside_of_ci(
-    tools: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_missing_linter_is_a_note_outside_of_ci_and_with_debian_s_toolchain(
+    tools: str,
+    ci: str,
+    choice: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(lint, "SAY", said.append)
-    assert status_with(tools, tmp_path, monkeypatch, ci="") == 0
+    assert status_with(tools, tmp_path, monkeypatch, ci=ci, choice=choice) == 0
     assert capsys.readouterr().out == ""
     assert sum("not in this toolchain" in line for line in said) == 1
 

@@ -25,7 +25,7 @@ TAIL_LINES: Final = 60
 COLLECT_S: Final = 100e-6
 """How long a line that has begun is left to grow.
 
-The chip sends byte by byte, and poll(2) returns for each: no event says that a line is whole. Without this
+The chip sends byte by byte, and `poll` returns for each: no event says that a line is whole. Without this
 pause a long answer takes more than three times the CPU time here, and no less wall-clock time.
 """
 

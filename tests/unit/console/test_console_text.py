@@ -7,6 +7,7 @@ import numpy as np
 from frame_harness.cli.console_host import HELP
 from frame_harness.cli.console_text import answer_lines, failure_lines, slot_fields, with_host_commands
 from frame_harness.console.protocol import Fields, ReplyLine
+from frame_harness.guest.backtrace import BacktraceLine
 from frame_harness.guest.errors import GuestCrashed
 from frame_harness.guest.reply import Reply
 
@@ -34,7 +35,11 @@ def test_other_hex_digits_stay_as_they_are() -> None:
 
 
 def test_the_backtrace_of_a_panic_follows_its_answer() -> None:
-    panic = Reply("x", ReplyLine(1, "panic", text="no slot"), backtrace=("take+0x1", "main+0x2"))
+    panic = Reply(
+        "x",
+        ReplyLine(1, "panic", text="no slot"),
+        backtrace=(BacktraceLine("take+0x1"), BacktraceLine("main+0x2")),
+    )
     assert list(answer_lines(panic, SLOT))[1:] == ["  take+0x1", "  main+0x2"]
 
 
@@ -57,7 +62,7 @@ def test_how_a_guest_ended_is_told_without_lines_of_the_protocol() -> None:
     failure = GuestCrashed(
         "guest", detail="it was reset",
         console_tail=("=1 ok", ": data", "a word of its own", "!end", "*banner"),
-        backtrace=("take+0x1",), registers=("rip=0x10",),
+        backtrace=(BacktraceLine("take+0x1"),), registers=("rip=0x10",),
     )  # fmt: skip
     first, *rest = failure_lines(failure)
     assert "it was reset" in first

@@ -6,21 +6,23 @@ from dataclasses import replace
 
 import pytest
 
+from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
 from frame_harness.memory_core.answers import judge_block, judge_error
 from frame_harness.memory_core.judging import Owned
 from frame_harness.memory_core.state import ZONES, CoreState, FreeBlock, Segment
 from frame_harness.memory_core.steps import Alloc
 
-USABLE = [(0x10000, 0x30000)]
+USABLE = [(Paddr(0x10000), Paddr(0x30000))]
 STATE = CoreState(
-    segments=(Segment(0, 18, 48),), blocks=(FreeBlock(20, 2, 0, 0), FreeBlock(32, 4, 0, 0)), faults=(),
+    segments=(Segment(0, Pfn(18), Pfn(48)),),
+    blocks=(FreeBlock(Pfn(20), 2, 0, 0), FreeBlock(Pfn(32), 4, 0, 0)), faults=(),
     cached=(), zones=(), structures=(), max_order=11,
 )  # fmt: skip
 
 
 def given(paddr: int, order: int, zone: str = "any", state: CoreState = STATE) -> list[tuple[str, str]]:
-    block = Owned(paddr >> 12, order, "unmovable")
-    found = judge_block(Alloc("a", order, zone=zone), block, paddr, state, USABLE)
+    block = Owned(paddr_to_pfn(Paddr(paddr)), order, "unmovable")
+    found = judge_block(Alloc("a", order, zone=zone), block, Paddr(paddr), state, USABLE)
     return [(one.clause, one.got) for one in found]
 
 
@@ -41,7 +43,7 @@ def test_a_block_that_begins_elsewhere_than_at_a_multiple_of_its_size_is_not() -
 
 
 def test_a_part_of_a_free_block_that_was_misplaced_is_no_fault_of_the_allocation() -> None:
-    assert given(0x21000, 1, state=replace(STATE, blocks=(FreeBlock(33, 1, 0, 0),))) == []
+    assert given(0x21000, 1, state=replace(STATE, blocks=(FreeBlock(Pfn(33), 1, 0, 0),))) == []
 
 
 def test_a_block_of_another_zone_than_was_asked_for_is_not_permitted() -> None:
@@ -59,6 +61,6 @@ def test_an_allocation_may_not_fail_while_a_block_is_free() -> None:
 
 
 def test_frames_in_caches_count_as_free() -> None:
-    cached = replace(STATE, blocks=(), cached=((20, 0, 0),))
+    cached = replace(STATE, blocks=(), cached=((Pfn(20), 0, 0),))
     [(clause, got)] = refused(0, cached)
     assert clause == "CORE-10" and "caches" in got

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from frame_harness.base.units import Paddr, Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.memory_core.as_memory import as_memory
 from frame_harness.memory_core.maps import Kind, MemoryMap, Region
@@ -12,12 +13,12 @@ from tests.support.synthetic import SMALL, healthy_state
 
 MAP = MemoryMap("", (Region(0x10000, 0x20000), Region(0x18800, 0x100, Kind.RESERVED)))
 STATE = CoreState(
-    segments=(Segment(0, 18, 32), Segment(1, 32, 48)),
-    blocks=(FreeBlock(20, 1, 0, 0), FreeBlock(28, 1, 0, 0), FreeBlock(32, 3, 1, 1)),
+    segments=(Segment(0, Pfn(18), Pfn(32)), Segment(1, Pfn(32), Pfn(48))),
+    blocks=(FreeBlock(Pfn(20), 1, 0, 0), FreeBlock(Pfn(28), 1, 0, 0), FreeBlock(Pfn(32), 3, 1, 1)),
     faults=(),
-    cached=((18, 0, 0), (40, 1, 0), (1 << 30, 0, 0)),
+    cached=((Pfn(18), 0, 0), (Pfn(40), 1, 0), (Pfn(1 << 30), 0, 0)),
     zones=(),
-    structures=(Structure("slot table", (0x10000, 0x11800)),),
+    structures=(Structure("slot table", (Paddr(0x10000), Paddr(0x11800))),),
     max_order=9,
 )
 SLOTS = healthy_state(SMALL).slots[:64]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from frame_harness.base.units import Pfn
 from frame_harness.console.protocol import Fields, ReplyLine
 from frame_harness.guest.reply import Reply
 from frame_harness.memory_core.judging import Owned, Violation
@@ -25,7 +26,7 @@ class Core:
     def __init__(self, flags: int, *, does: dict[int, int], tells: dict[str, int] | None = None) -> None:
         self.table = np.zeros(64, [("flags", "<u4"), ("aux", "<u4")])
         self.table["flags"][FRAME] = flags
-        self.owned = {"a": [Owned(FRAME, 0, "unmovable")]}
+        self.owned = {"a": [Owned(Pfn(FRAME), 0, "unmovable")]}
         self.core = SimpleNamespace(slots=lambda: self.table, looked_at=set())
         self.watch = None
         self.asked: list[str] = []
