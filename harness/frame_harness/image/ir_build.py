@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from frame_harness.base import resources
 from frame_harness.base.commands import Say
 from frame_harness.base.disk import run_writing, scratch, write_whole
+from frame_harness.base.record import Record
 from frame_harness.image import cache_limit, evidence, store
 from frame_harness.image.asked import Asked, asked, manifest
 from frame_harness.image.cargo import NOT_THE_SUBJECT, invocation
@@ -43,17 +48,28 @@ FLAGS: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Dependencies:
+class Dependencies(Record, frozen=True):
     """The compiled crates that a subject may use.
 
     Attributes:
         target: they were compiled for.
-        arguments: what names them to the compiler.
+        crates: by name the compiled file of each that the subject may name.
+        folders: of all compiled files.
     """
 
     target: str
-    arguments: tuple[str, ...]
+    crates: dict[str, str]
+    folders: tuple[str, ...]
+
+    @property
+    def arguments(self) -> list[str]:
+        """What names them to the compiler."""
+        externs = [f"--extern={name}={file}" for name, file in self.crates.items()]
+        return externs + [f"-Ldependency={folder}" for folder in self.folders]
+
+    def are_there(self) -> bool:
+        """Whether nobody removed them since."""
+        return all(map(os.path.isfile, self.crates.values())) and all(map(os.path.isdir, self.folders))
 
 
 def compile_ir(
@@ -157,7 +173,10 @@ def _refused(subject: Subject, profile: str, said: str) -> CompileError:
 
 @cache
 def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
-    """Compile the shim's dependencies once; later calls find them in cargo's folder."""
+    """Compile the shim's dependencies once; later calls find them where they were noted.
+
+    Cargo would find nothing to do, which takes it a tenth of a verdict on one clause.
+    """
     sysroot = toolchain.sysroot
     # A toolchain that builds its own core for the bare machine has one for the host: orderings are the same.
     has_target = (sysroot / "lib" / "rustlib" / TARGET / "lib").is_dir()
@@ -166,18 +185,31 @@ def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
     cache_limit.hold_folder(target_dir)  # the compiler reads there whenever it is asked for IR
     with store.locked(f"ir-{toolchain.key}", say=say):
         folder = _dependency_crate(toolchain)
+        noted = folder / "compiled.json"
+        if (known := _read(noted)) is not None and known.target == target and known.are_there():
+            return known
         order = invocation(
             "build", folder / "Cargo.toml", target, target_dir, toolchain,
             "--lib", "--release", "--message-format=json",
         )  # fmt: skip
         finished = order.run(what="compiling what a frame module depends on", say=say)
+        made = _compiled(target, finished.out)
+        if finished.status == 0:
+            write_whole(noted, msgspec.json.encode(made))
         cache_limit.trim()
     if finished.status != 0:
         raise CompileError(
             subject="dependencies", profile="release", first=finished.last_words(), rendered=finished.err,
             next_step=NOT_THE_SUBJECT,
         )  # fmt: skip
-    return Dependencies(target, tuple(_arguments(finished.out)))
+    return made
+
+
+def _read(noted: Path) -> Dependencies | None:
+    """What an earlier call noted; None where none did, or where it cannot be read."""
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode(noted.read_bytes(), type=Dependencies)
+    return None
 
 
 def _dependency_crate(toolchain: Toolchain) -> Path:
@@ -203,15 +235,18 @@ def _inline(wanted: Any) -> str:
     return json.dumps(wanted)
 
 
-def _arguments(said: str) -> list[str]:
+def _compiled(target: str, said: str) -> Dependencies:
+    """Read what cargo says of each file that it has compiled, or that it has found compiled."""
     direct = {name.replace("-", "_") for name in manifest()["dependencies"]}
-    externs, folders = [], dict[str, None]()
+    crates, folders = dict[str, str](), set[str]()
     for line in said.splitlines():
         message = json.loads(line) if line.startswith("{") else {}
         if message.get("reason") != "compiler-artifact" or message["target"]["name"] == CRATE:
             continue
+        name = message["target"]["name"].replace("-", "_")
         for file in message["filenames"]:
-            folders.setdefault(str(Path(file).parent))
-            if file.endswith(".rlib") and message["target"]["name"].replace("-", "_") in direct:
-                externs.append(f"--extern={message['target']['name'].replace('-', '_')}={file}")
-    return externs + [f"-Ldependency={folder}" for folder in folders]
+            folders.add(str(Path(file).parent))
+            if file.endswith(".rlib") and name in direct:
+                crates[name] = file
+    # Cargo tells them in the order in which they were done.
+    return Dependencies(target, dict(sorted(crates.items())), tuple(sorted(folders)))
