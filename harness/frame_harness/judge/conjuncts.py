@@ -232,7 +232,7 @@ def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
         yield Reason(kind=Kind.NO_TESTS, code="no-invariants", message=message, run=run.run)
     for name, frames in run.invariants.items():
         if frames < 1:
-            message = f"invariant: {name}: evaluated on {frames} frames"
+            message = f"invariant: {name}: looked at nothing"
             yield Reason(kind=Kind.NO_TESTS, code="empty-invariant", message=message, run=run.run)
 
 

@@ -68,7 +68,7 @@ def place_about(steps: Sequence[Step], rng: random.Random) -> tuple[int, Got, bo
                 places.setdefault(operand, []).append(at)
                 if step.op in GIVES_BACK:
                     gone.add((operand.step, operand.index))
-        if step.op in ALLOCATES and at + 1 <= len(steps):
+        if step.op in ALLOCATES:
             places.setdefault(Got(step.number), []).append(at + 1)
     if not places:
         return None

@@ -67,7 +67,7 @@ def _place(pfn: Pfn) -> str:
 
 
 def only_heads_linked(columns: Columns) -> Sighting:
-    """Judge W-LINK-HEADS-ONLY; counts each slot that starts no free block as looked at."""
+    """Judge W-LINK-HEADS-ONLY; counts all slots that start no free block, those outside RAM included."""
     lists = columns.lists
     bad = lists.pfns[lists.has_link & ~lists.is_block]
 
@@ -182,8 +182,8 @@ INVARIANTS = (
     Invariant(
         "W-LINK-IN-TABLE",
         ("FREE-03",),
-        holds="every next and prev: LINK_NONE, or a multiple of 4096 whose frame has a slot",
-        blind_to="a link to the wrong frame",
+        holds="every next and prev in RAM: LINK_NONE, or a multiple of 4096 whose frame has a slot",
+        blind_to="a link to the wrong frame; links of a slot outside RAM that no other link leads to",
         evaluate=links_in_table,
     ),
     Invariant(
@@ -196,8 +196,9 @@ INVARIANTS = (
     Invariant(
         "W-LINK-HEADS-ONLY",
         ("FREE-03", "FREE-01", "ALLOC-09"),
-        holds="a slot that starts no free block: next == prev == LINK_NONE",
-        blind_to="links of a free block that is alone on its list and should have none",
+        holds="a slot in RAM that starts no free block: next == prev == LINK_NONE",
+        blind_to="links of a free block that is alone on its list and should have none; links of a slot "
+        "outside RAM that no other link leads to",
         evaluate=only_heads_linked,
     ),
     Invariant(
