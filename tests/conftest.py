@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -31,10 +32,23 @@ def real() -> Path:
     return Path(path)
 
 
+def own_qemus() -> set[int]:
+    """The process ids of this process's children that run QEMU, whatever the harness knows of them."""
+    found = set()
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that ended
+            for pid in listed.read_text(encoding="ascii").split():
+                with contextlib.suppress(OSError):  # a child that ended
+                    if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").startswith("qemu-"):
+                        found.add(int(pid))
+    return found
+
+
 @pytest.fixture(autouse=True)
 def _no_guest_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Count what the test started: a guest that the suite shares is older, and ends with its session."""
-    before = set(live_guests())
+    guests, qemus = set(live_guests()), own_qemus()
     yield
     if "frame_run" not in request.fixturenames:
-        assert not set(live_guests()) - before, "this test left a guest behind"
+        assert not set(live_guests()) - guests, "this test left a guest behind"
+        assert not own_qemus() - qemus, "this test left a QEMU behind that the harness has forgotten"

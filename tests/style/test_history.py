@@ -1,4 +1,4 @@
-"""Each commit says what it does to which part, and why."""
+"""Each commit since this rule says what it does to which part, and why."""
 
 from __future__ import annotations
 

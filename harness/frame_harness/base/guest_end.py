@@ -23,7 +23,19 @@ class GuestEnd(StrEnum):
         """What happened, as the subject and verb of a sentence."""
         return _WORDS[self]
 
+    @property
+    def is_crash(self) -> bool:
+        """Whether the guest brought it about, without having been asked to report it."""
+        return self in _CRASHES
 
+
+_CRASHES = {
+    GuestEnd.PANIC,
+    GuestEnd.RESET,
+    GuestEnd.UNEXPECTED,
+    GuestEnd.CONTRADICTION,
+    GuestEnd.UNKNOWN,
+}
 _WORDS = {
     GuestEnd.PASS: "the guest reported success",
     GuestEnd.FAIL: "the guest reported failure",

@@ -18,11 +18,11 @@ from frame_harness.gathering.frames import frames_concerned, payload_of
 from frame_harness.guest.backtrace import Backtrace
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.command_log import Sent
-from frame_harness.guest.errors import GuestFailure
+from frame_harness.guest.errors import GuestEndError
 from frame_harness.guest.remains import Remains
 from frame_harness.image.image import Image
 from frame_harness.machine.guest import live_guests
-from frame_harness.machine.monitor_event import MonitorEvent, monitor_events
+from frame_harness.machine.monitor_event import MonitorEvent
 
 T = TypeVar("T")
 Reader = Callable[[], MemoryState]
@@ -86,11 +86,11 @@ def take(guest: BootedGuest, read: Reader, found_on: Paddr | None, error: BaseEx
         died=guest.failure is not None,
     )  # fmt: skip
     failure = guest.failure or error
-    if isinstance(failure, GuestFailure):
+    if isinstance(failure, GuestEndError):
         taken.backtrace = failure.backtrace
     taken.registers = taken.tried("registers", lambda: _registers(guest)) or ()
     taken.console_bytes = guest.channel.transcript.n_received
-    taken.events = taken.tried("events", lambda: monitor_events(guest.guest.events())) or ()
+    taken.events = guest.guest.reported()
     taken.state = taken.tried("memory", lambda: read().copied())
     n_frames = taken.state.n_frames if taken.state is not None else guest.frames
     taken.pfns = frames_concerned(found_on, sent, n_frames)
@@ -106,7 +106,7 @@ def take_remains(left: Remains, error: BaseException | None) -> Taken:
         left_out=left.log.n_sent - len(sent) if left.log else 0,
         console_bytes=left.transcript.n_received, events=left.events,
     )  # fmt: skip
-    if isinstance(error, GuestFailure):
+    if isinstance(error, GuestEndError):
         taken.backtrace = error.backtrace
         taken.registers = taken.registers or error.registers
     why = "it ended in a part that checks share" if left.log else "the guest did not come to its prompt"
@@ -119,7 +119,7 @@ def _registers(guest: BootedGuest) -> tuple[str, ...]:
     machine = guest.guest
     if machine.timeout is not None and machine.timeout.registers:
         return _lines(machine.timeout.registers)
-    if isinstance(guest.failure, GuestFailure) and guest.failure.registers:
+    if isinstance(guest.failure, GuestEndError) and guest.failure.registers:
         return guest.failure.registers
     if machine.timeout is not None:
         raise HarnessError("registers", detail="QEMU did not tell them at the limit, and is not asked again")

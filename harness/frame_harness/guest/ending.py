@@ -13,12 +13,11 @@ from frame_harness.console import channel as console
 from frame_harness.console.channel import Channel, Ending
 from frame_harness.console.protocol import CrashReport
 from frame_harness.guest.backtrace import Backtrace, BacktraceLine, reader, return_addresses
-from frame_harness.guest.errors import GuestCrashed, GuestTimeout
+from frame_harness.guest.errors import GuestCrashed, GuestTimeout, QemuEndError
 from frame_harness.image.image import Image
 from frame_harness.machine.deadline import LimitReached
 from frame_harness.machine.exit_status import ExitStatus
 from frame_harness.machine.guest import Guest, live_guests
-from frame_harness.machine.monitor_event import monitor_events
 from frame_harness.machine.vcpu import VcpuState
 
 _PANIC_MACHINERY = ("core::panicking::", "core::result::unwrap_failed", "core::option::unwrap_failed")
@@ -29,7 +28,6 @@ _PLACES = (
 _RECURSION_LINES = 8
 _OF_AN_ANSWER = ("=", ":")
 _WHAT = {"panic": "guest"}  # a report calls itself a panic in its first word
-_CRASHES = (GuestEnd.PANIC, GuestEnd.RESET, GuestEnd.UNEXPECTED, GuestEnd.FAIL)
 
 
 def status_of(guest: Guest, channel: Channel) -> tuple[GuestEnd, str]:
@@ -71,7 +69,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
                 line for vcpu in error.report.vcpus for line in (vcpu.describe(), f"  {vcpu.essentials()}")
             ),
             console_bytes=channel.transcript.n_received,
-            events=monitor_events(guest.events()),
+            events=guest.reported(),
         )
     if isinstance(error, console.CrashReported):
         status, _, _ = _reap(guest, channel)
@@ -83,16 +81,17 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             backtrace=_without_recursion(symbolized(error.report, image), error.report),
             registers=_registers(error.report),
             console_bytes=channel.transcript.n_received,
-            events=monitor_events(guest.events()),
+            events=guest.reported(),
         )
     if isinstance(error, console.GuestGone):
         status, _, _ = _reap(guest, channel)
-        if status.kind in _CRASHES:
-            return GuestCrashed(
-                "guest gone", detail=status.describe(), status=status.kind, console_tail=tail,
-                console_bytes=channel.transcript.n_received, events=monitor_events(guest.events()),
-            )  # fmt: skip
-        return HarnessError("guest gone", detail=status.describe(), evidence=status.stderr_tail)
+        # One that reports a failure without having been asked is as good as one that crashed.
+        own = status.kind.is_crash or status.kind is GuestEnd.FAIL
+        return (GuestCrashed if own else QemuEndError)(
+            "guest gone", detail=status.describe(), status=status.kind, console_tail=tail,
+            console_bytes=channel.transcript.n_received, events=guest.reported(),
+            evidence=() if own else tuple(status.stderr_tail.splitlines()),
+        )  # fmt: skip
     return error
 
 

@@ -77,8 +77,12 @@ class NotInThisVersion(HarnessError):
         self.lacks = tuple(lacks)
 
 
-class GuestFailure(HarnessError):
-    """The guest did not survive a request.
+_ORDINARY = ("RESUME", "STOP")
+"""Events of each guest, which say nothing about its end."""
+
+
+class GuestEndError(HarnessError):
+    """The guest is gone.
 
     Attributes:
         status: how the guest ended.
@@ -100,13 +104,24 @@ class GuestFailure(HarnessError):
         registers: tuple[str, ...] = (),
         console_bytes: int = 0,
         events: tuple[MonitorEvent, ...] = (),
+        evidence: tuple[str, ...] = (),
     ) -> None:
         # A crash report is told decoded, by registers and backtrace.
         printed = [line for line in console_tail if not (backtrace and line.startswith("!"))]
-        seen = [*registers, *map(str, backtrace), *(f"console: {line}" for line in printed)]
+        seen = [*registers, *map(str, backtrace), *(f"console: {line}" for line in printed), *evidence]
+        seen += [f"console: it ended at byte {console_bytes}"] if console_bytes else []
+        seen += [f"QEMU: {event}" for event in events if event.name not in _ORDINARY]
         super().__init__(what, detail=detail, evidence="\n".join(seen))
         self.status, self.console_tail, self.backtrace = status, console_tail, backtrace
         self.registers, self.console_bytes, self.events = registers, console_bytes, events
+
+
+class GuestFailure(GuestEndError):
+    """The guest did not survive a request, by its own doing."""
+
+
+class QemuEndError(GuestEndError):
+    """QEMU ended for a reason that is not the guest's: it failed, or somebody killed it."""
 
 
 class GuestCrashed(GuestFailure):

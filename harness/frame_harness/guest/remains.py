@@ -12,7 +12,7 @@ from frame_harness.console.transcript import Transcript
 from frame_harness.guest.command_log import CommandLog
 from frame_harness.image.image import Image
 from frame_harness.machine.guest import Guest
-from frame_harness.machine.monitor_event import MonitorEvent, monitor_events
+from frame_harness.machine.monitor_event import MonitorEvent
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +43,7 @@ def leave(
     """Keep what is left of a guest as long as somebody has the error that tells of its end."""
     text = guest.timeout.registers if guest.timeout else ""
     lines = tuple(text.replace("\r", "").splitlines())
-    _LEFT[error] = Remains(
-        image, tuple(guest.argv), channel.transcript, lines, log, monitor_events(guest.events())
-    )
+    _LEFT[error] = Remains(image, tuple(guest.argv), channel.transcript, lines, log, guest.reported())
 
 
 def leave_guest(error: HarnessError, guest: object) -> None:

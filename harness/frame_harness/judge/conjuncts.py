@@ -18,16 +18,11 @@ _GUEST_WRITTEN = {GuestEnd.PASS, GuestEnd.FAIL, GuestEnd.PANIC}
 _MISMATCH = {
     GuestEnd.PASS: Kind.ERROR,
     GuestEnd.FAIL: Kind.FAIL,
-    GuestEnd.PANIC: Kind.CRASH,
-    GuestEnd.RESET: Kind.CRASH,
-    GuestEnd.UNEXPECTED: Kind.CRASH,
     GuestEnd.TIMEOUT: Kind.TIMEOUT,
-    GuestEnd.CONTRADICTION: Kind.CRASH,
-    GuestEnd.UNKNOWN: Kind.CRASH,
     GuestEnd.KILLED: Kind.ERROR,
     GuestEnd.SIGNALED: Kind.ERROR,
     GuestEnd.REFUSED: Kind.ERROR,
-}
+} | {end: Kind.CRASH for end in GuestEnd if end.is_crash}
 _SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
 _BROKEN_OFF = {Outcome.CRASHED: Kind.CRASH, Outcome.TIMEOUT: Kind.TIMEOUT, Outcome.ERROR: Kind.ERROR}
 _UNASKED = (Outcome.SKIPPED, Outcome.ABSENT)

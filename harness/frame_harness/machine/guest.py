@@ -22,6 +22,7 @@ from frame_harness.machine.definition import Machine
 from frame_harness.machine.exit_status import PASS_STATUS, ExitStatus, classify
 from frame_harness.machine.firmware import bios_argument, find_qemu
 from frame_harness.machine.flatview import RamRange, parse_flat_view
+from frame_harness.machine.monitor_event import MonitorEvent, monitor_events
 from frame_harness.machine.process import QemuProcess
 from frame_harness.machine.qmp import SLICE_S, Guard, MonitorGone, Qmp
 from frame_harness.machine.ram import GuestRam
@@ -221,6 +222,10 @@ class Guest:
                 # Events precede the answer to whatever is asked after them.
                 self.qmp("query-status")
         return self._monitor.events()
+
+    def reported(self) -> tuple[MonitorEvent, ...]:
+        """Return the QMP events that were read so far, oldest first; QEMU may hang, so it is not asked."""
+        return monitor_events(self._monitor.events())
 
     def cpu_time_s(self) -> float:
         """Return the CPU time that QEMU has used for this guest, all threads, in seconds."""

@@ -20,7 +20,7 @@ from frame_harness.guest.errors import (
     AllocFailed,
     CommandRefused,
     GuestCrashed,
-    GuestFailure,
+    GuestEndError,
     GuestTimeout,
     NotInThisVersion,
     OtherAnswer,
@@ -288,7 +288,7 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "outcome": Outcome.VIOLATED, "message": str(error).split("\n")[0], "at": at,
                 "function": blamed,
             }  # fmt: skip
-        case GuestFailure():
+        case GuestEndError():
             return {
                 "outcome": broken_off(error), "message": error.summary,
                 "at": _innermost_line(error.backtrace, image) or at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.machine.process import QemuProcess
+from tests.conftest import own_qemus
 
 Spawn = Callable[..., QemuProcess]
 
@@ -105,3 +107,17 @@ def test_program_that_cannot_be_executed_ends_with_the_shells_words(tmp_path: Pa
     wait_for(process)
     assert process.returncode in (126, 127, 2) and "not-a-program" in process.stderr_text()
     process.close()
+
+
+def test_qemu_that_the_harness_forgot_is_seen_by_the_watch_over_tests(tmp_path: Path) -> None:
+    program = tmp_path / "qemu-forgotten"
+    program.symlink_to("/bin/cat")
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()  # it is what it was started as by now
+        assert child.pid in own_qemus()
+        child.stdin.close()
+        child.wait()
+        assert child.pid not in own_qemus()
