@@ -46,7 +46,7 @@ def test_a_case_is_played_again_and_shows_all_that_it_breaks(tmp_path: Path) -> 
     assert finding["reproduce"].endswith(f"--kernel-src {tree} --profile release --case '{ONE_PIECE}'")
 
 
-def test_cases_of_a_report_are_played_again_until_their_fault_is_mended(tmp_path: Path) -> None:
+def test_the_cases_of_a_report_are_played_again_until_their_fault_is_mended(tmp_path: Path) -> None:
     tree, report = broken_tree(same_place(), EARLY), tmp_path / "first.json"
     options = ("--kernel-src", tree, *RELEASE)
     first = check(tmp_path, *options, "--case", ONE_PIECE)

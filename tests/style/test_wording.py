@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,9 @@ PROSE = [ROOT / "DESIGN.md", ROOT / "README.md", ROOT / "NEWS.md", *sorted((ROOT
 TABLE = re.findall(
     r"\| instead of \| (say) \|\n\|---\|---\|\n((?:\|.*\n)+)", PROSE[0].read_text(encoding="utf-8")
 )[0]
+# What programs write: numbers of versions and digests, no words of ours.
+GENERATED = ("Cargo.lock", "requirements.lock")
+QUOTES_OTHER_WORDS = {"tests/style/test_wording.py"}  # its examples have to contain them
 LONGEST_MODULE = 400
 ONE_FILE_BY_NATURE = {"kernel_shim/src/memory/frame.rs"}  # what stands in for a kernel's own file is one, too
 
@@ -160,21 +164,40 @@ def other_words() -> tuple[str, ...]:
     return tuple(word.strip() for row in TABLE[1].splitlines() for word in row.split("|")[1].split(","))
 
 
-@pytest.mark.parametrize("path", [*PRODUCT, *PROSE], ids=name_of)
+def tracked() -> list[Path]:
+    """All files of the repository that are text and that somebody wrote; of an unpacked archive none."""
+    git = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
+    listed = subprocess.run(git, cwd=ROOT, capture_output=True, check=False).stdout.decode()
+    files = (ROOT / name for name in listed.split("\0") if name and not name.endswith(GENERATED))
+    return [path for path in files if path.is_file() and b"\0" not in path.read_bytes()]
+
+
+@pytest.mark.parametrize("path", sorted({*tracked(), *PRODUCT, *PROSE}), ids=name_of)
 def test_one_thing_has_one_word(path: Path) -> None:
-    text = path.read_text(encoding="utf-8").replace(TABLE[1], "")
-    assert [word for word in other_words() if words_in(text, word)] == []
+    if name_of(path) not in QUOTES_OTHER_WORDS:
+        text = path.read_text(encoding="utf-8").replace(TABLE[1], "")
+        assert [word for word in other_words() if words_in(f"{name_of(path)}\n{text}", word)] == []
 
 
 def words_in(text: str, word: str) -> list[str]:
-    """A word with the endings that it may have, also as a part of a name."""
-    return re.findall(rf"(?i)(?<![a-z]){word.replace(' ', '[ _-]')}(?:s|ed|al)?(?![a-z])", text)
+    """A word with the endings that it may have, also as a part of a name or across two lines of a comment."""
+    between = r"(?:[ _-]|[ \t]*\n[ \t]*(?://[/!]?|#|\*)?[ \t]*)"
+    return re.findall(rf"(?i)(?<![a-z]){word.replace(' ', between)}(?:s|ed|ing|al)?(?![a-z])", text)
 
 
 def test_another_word_is_seen_in_prose_and_in_names() -> None:
     assert "neighbour" in other_words() and "page frame" in other_words()
     assert words_in("Two Neighbours of it.", "neighbour") and words_in("def colour_of(): ...", "colour")
     assert words_in("PAGE_FRAME = 1", "page frame") and not words_in("a page, framed", "page frame")
+    assert words_in("# of a page\n    # frame", "page frame") and not words_in(
+        "a page\n\nframe", "page frame"
+    )
+
+
+def test_every_kind_of_text_is_looked_at() -> None:
+    kinds = {path.suffix for path in tracked()}
+    assert not kinds or {".py", ".rs", ".s", ".ld", ".md", ".toml", ".yml", ".sh", ".css", ".j2"} <= kinds
+    assert not kinds & {".png", ".lock"}
 
 
 def names_in(node: ast.expr) -> set[str]:

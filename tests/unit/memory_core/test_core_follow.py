@@ -175,6 +175,6 @@ def test_races_are_not_surveyed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert origin.tries > 1
 
 
-def test_case_that_is_not_shown_again_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_that_is_not_shown_again_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     [origin] = Simulated({"CORE-03": "GGGG"}).answers(monkeypatch).values()
     assert ends(origin) == (OriginKind.NOT_SHOWN, None, "3")

@@ -72,7 +72,7 @@ def test_maps_near_by_have_other_ends_and_stay_in_memory_that_is_there() -> None
     assert list(near(parsed("0x0..0x1000 free"), [(Paddr(0), Paddr(PAGE_SIZE))])) == []
 
 
-def test_cases_that_take_long_are_not_varied() -> None:
+def test_slow_cases_are_not_varied() -> None:
     for operation in ("storm of 3 for 300 seed 1", "page tables late seed 2"):
         assert list(near(parsed(f"0x400000..0x410000 free; {operation}"), [(Paddr(0), Paddr(1 << 30))])) == []
 

@@ -77,7 +77,7 @@ def test_function_without_cases_is_named_by_its_name(pytester: pytest.Pytester) 
     assert selection_of(items[-2], items) == "test_it_more"
 
 
-def test_case_is_selected_alone_unless_it_differs_only_in_what_k_does_not_know(
+def test_a_case_is_selected_alone_unless_it_differs_only_in_what_k_does_not_know(
     pytester: pytest.Pytester,
 ) -> None:
     items = pytester.getitems(HARD)
