@@ -16,7 +16,7 @@ pub enum ExitCode {
     /// (35)
     Fail = 0x11,
     /// (37) A panic or an exception.
-    Crash = 0x12,
+    Panic = 0x12,
 }
 
 /// Shows a data line at once.

@@ -165,13 +165,13 @@ fn begin() {
             crash_line(kind::CRASH_DETAIL, format_args!("msg the report itself crashed"));
             end()
         }
-        _ => exit(ExitCode::Crash),
+        _ => exit(ExitCode::Panic),
     }
 }
 
 fn end() -> ! {
     crash_line(kind::CRASH, format_args!("end"));
-    exit(ExitCode::Crash)
+    exit(ExitCode::Panic)
 }
 
 fn registers(frame: &TrapFrame) {

@@ -59,7 +59,7 @@ WORDS: Final = {
 }
 """What people are shown of a state; `words_of` adds the order of a free one."""
 
-_OF_KIND: Final = {
+OF_KIND: Final = {
     "meta": FrameState.ARRAY,
     "kernel": FrameState.IMAGE,
     "boot": FrameState.BOOT,
@@ -260,4 +260,4 @@ def _mark_what_has_no_owner(states: States, signs: States, state: MemoryState) -
 
 def _without_owner(state: MemoryState) -> Iterator[tuple[int, int, FrameState]]:
     yield from ((first, end, FrameState.RESERVED) for first, end in state.off_limits.tolist())
-    yield from ((one.first, one.end, _OF_KIND[one.kind]) for one in state.map if one.kind in _OF_KIND)
+    yield from ((one.first, one.end, OF_KIND[one.kind]) for one in state.map if one.kind in OF_KIND)

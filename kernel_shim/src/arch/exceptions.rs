@@ -174,7 +174,7 @@ extern "C" fn handle(frame: &mut TrapFrame) {
             match REPORT.get() {
                 Some(report) => report(frame, name),
                 // `init` sets it before it loads the table.
-                None => exit(ExitCode::Crash),
+                None => exit(ExitCode::Panic),
             }
         }
     }

@@ -62,7 +62,7 @@ fn exit(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let code = match args.word("pass|fail|panic")? {
         "pass" => ExitCode::Pass,
         "fail" => ExitCode::Fail,
-        "panic" => ExitCode::Crash,
+        "panic" => ExitCode::Panic,
         other => {
             return Err(refused(Code::Usage, format_args!("expected pass, fail or panic, got {other}")));
         }

@@ -123,7 +123,7 @@ pub fn init() {
     let mut uart = UART.lock();
     // Without a UART no message arrives. Only the exit status can tell.
     if !uart.is_present() {
-        exit(ExitCode::Crash);
+        exit(ExitCode::Panic);
     }
     uart.init();
 }
