@@ -4,7 +4,7 @@
 pub const MAX_LINE: usize = 4096;
 
 const BACKSPACE: u8 = 0x08;
-const DELETE: u8 = 0x7f;
+const DELETE: u8 = 0x7f; // both as in ASCII (RFC 20)
 
 /// A line, by its content.
 #[derive(Debug, PartialEq, Eq)]

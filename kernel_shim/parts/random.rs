@@ -25,7 +25,7 @@ impl Random {
     }
 }
 
-/// A page of bytes that are not zero and not the same everywhere.
+/// A page of bytes that are not zero and not the same everywhere. The number is ours: any odd one spreads small seeds.
 pub fn garbage_page(seed: u64) -> [u8; crate::PAGE_SIZE as usize] {
     let mut random = Random::new(0x9e37_79b9_7f4a_7c15 ^ seed);
     core::array::from_fn(|_| (random.number() >> 56) as u8 | 1)

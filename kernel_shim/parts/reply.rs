@@ -7,7 +7,7 @@ use core::fmt::{self, Write};
 /// Room for the fields of one reply line: 1024 bytes as hex digits, or all constants.
 pub const MAX_FIELDS: usize = 4096;
 
-/// The codes that end a guest through QEMU's isa-debug-exit device. The number in parentheses is QEMU's exit status.
+/// Codes of ours for isa-debug-exit (QEMU 7.2, hw/misc/debugexit.c). The number in parentheses is QEMU's exit status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum ExitCode {

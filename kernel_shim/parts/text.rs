@@ -61,7 +61,7 @@ impl fmt::Display for PercentEncoded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.bytes().try_for_each(|byte| match byte {
             b'%' => f.write_str("%25"),
-            0x21..=0x7e => fmt::Write::write_char(f, char::from(byte)),
+            0x21..=0x7e => fmt::Write::write_char(f, char::from(byte)), // visible in ASCII (RFC 20)
             _ => write!(f, "%{byte:02x}"),
         })
     }

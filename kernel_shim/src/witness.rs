@@ -3,7 +3,7 @@
 use crate::arch::paging;
 use core::sync::atomic::{AtomicU64, Ordering::Release};
 
-/// `FWITNESS` in bytes, which the host compares first.
+/// Ours: `FWITNESS` in bytes, which the host compares first.
 const MAGIC: u64 = 0x5353_454e_5449_5746;
 
 /// The host reads it through the ELF's symbols and debug information. Fields are only ever appended.

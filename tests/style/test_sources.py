@@ -23,7 +23,7 @@ EDITIONS = dict(
 del EDITIONS["source"]
 MAN_PAGES = re.findall(r"[\w-]+\(\d\)", EDITIONS["man pages"])
 HEADERS = re.findall(r"linux/([\w-]+\.h)", EDITIONS["Linux"])
-RFCS = re.findall(r"\b\d{4}(?= of)", EDITIONS["RFC"])
+RFCS = re.findall(r"\b\d+(?= of)", EDITIONS["RFC"])
 # By what the table calls a document: the words that a comment has for it. A name that prose has, too, such as
 # that of QEMU, is one with its version or with a path.
 CITED = {
@@ -44,6 +44,7 @@ CITED = {
     "Debugging with GDB": r"\bDebugging with GDB\b",
     "RFC": rf"\bRFC (?:{'|'.join(RFCS)})\b",
     "FIPS": r"\bFIPS 202\b",
+    "CRC catalogue": r"\bcatalogue of parametrised CRC algorithms\b",
     "SARIF": r"\bSARIF\)? Version 2\.1\.0|\bsarif/v2\.1\.0",
     "rustc": r"\bThe rustc book\b|\brustc_symbol_mangling\b",
     "Cargo Book": r"\bThe Cargo Book\b",

@@ -37,6 +37,8 @@ IN_ANOTHER_PROCESS = {
 }
 # These take minutes, and return no more than speeds, which `make bench` compares with goals.
 MEASURED = ("bench.campaigns", "bench.histories", "bench.verdicts")
+# What names modules here runs none of what they do.
+NO_TESTS_OF_MODULES = {"test_names.py", "test_tests.py"}
 EXCEPTIONS = {
     f"frame_harness.{name}"
     for name in (*(name for names in DEEPER.values() for name in names), *IN_ANOTHER_PROCESS, *MEASURED)
@@ -50,7 +52,7 @@ def named_in(text: str) -> set[str]:
 
 
 def named_by_tests() -> set[str]:
-    files = [path for path in (ROOT / "tests").rglob("*.py") if path.name != "test_tests.py"]
+    files = [path for path in (ROOT / "tests").rglob("*.py") if path.name not in NO_TESTS_OF_MODULES]
     found = (modules_used(path) | named_in(path.read_text(encoding="utf-8")) for path in files)
     return set().union(*found)
 

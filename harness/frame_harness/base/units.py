@@ -22,7 +22,7 @@ PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
 
 KERNEL_VMA: Final = Vaddr(0xFFFF_FFFF_8000_0000)
-"""Where the kernel image is linked: its virtual addresses are this plus the physical ones."""
+"""Ours: where the kernel image is linked. Its virtual addresses are this plus the physical ones."""
 
 _UNITS: Final = {
     "": 1,

@@ -9,6 +9,7 @@ from typing import Any, Final
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.concurrency.smp import Cpus, Job, ProgramResult, generation_growth, generations
+from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.functions import ALLOCATE, FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, expect
@@ -16,9 +17,10 @@ from frame_harness.guest.errors import SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.diagrams import StormMoment, StormRates
 
-UNUSED: Final = 2**32 - 1
-COW, DLL, POISONED_FLAG = 1 << 0, 1 << 1, 1 << 12
-POISONED_GUARD: Final = 1 << 31
+UNUSED: Final = C.refcount_unused
+COW, DLL, POISONED_FLAG = C.flag_cow, C.flag_dll, C.flag_poisoned
+POISONED_GUARD: Final = C.guard_poisoned
+LIVE: Final = C.flag_allocated | C.flag_kernel
 LEAST_ROUNDS: Final = 20
 """Of a storm whose CPUs meet at a barrier; on a busy host they rarely run at the same time."""
 MOST_TRIES: Final = 50
@@ -207,7 +209,7 @@ def _hooks(context: StormContext) -> Jobs:
 
 def _poisoning(context: StormContext) -> Jobs:
     kernel, frame = context.kernel, context.frames[0]
-    kernel.slot(frame).set_flags(0x500)
+    kernel.slot(frame).set_flags(LIVE)
     kernel.slot(frame).set_guard(0)
     writers = context.everyone("or@0=0x1~4", "has@0=0x1", "andnot@0=0x1~4", "hasnot@0=0x1")
     # One flag bit a writer: what it finds there is nobody else's doing.
@@ -224,7 +226,7 @@ def _poisoning(context: StormContext) -> Jobs:
 def _flags_as_before(context: StormContext) -> None:
     slot = context.slot(0)
     found = (int(slot["flags"]), int(slot["guard"]))
-    expect("flags and guard when all is undone", found, (0x500, 0), base=16, frame=context.frames[0])
+    expect("flags and guard when all is undone", found, (LIVE, 0), base=16, frame=context.frames[0])
 
 
 def _lives(context: StormContext) -> Jobs:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 KEEP_HEAD_BYTES: Final = 4 << 20
 KEEP_TAIL_BYTES: Final = 4 << 20
 KEEP_TIMES: Final = 1 << 15
-"""How many reads have a time, of the first and of the last; one in between has that of the read before."""
+"""Ours: so many of the first reads and of the last have a time; one in between has that of the one before."""
 
 
 class TimedLine(NamedTuple):

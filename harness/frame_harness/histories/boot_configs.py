@@ -11,6 +11,7 @@ LARGEST_WHOLE = 256 * MIB
 
 # The kernel image lies inside the first island, so that no build of it moves a frame that is handed out. Some
 # hundred frames are left of each zone and migratetype, between edges that no block fits: memory is soon out.
+# All edges are ours.
 ISLANDS = BootConfig(
     "islands",
     {

@@ -67,7 +67,7 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     corruption(
         "listed", "block", "one frame late", shift_block, "BLOCK-ALIGNED BLOCK-AGREES ACCOUNT-RECOUNT"
     ),
-    # what a free frame must be, and a held one
+    # what a free frame must be, and a held one; the values that are written are ours, as above
     slot("listed", "vtable", "written", to(0x1000), "FREE-VTABLE"),
     slot("cached", "vtable", "written", to(0x1000), "FREE-VTABLE"),
     slot("held", "vtable", "written", to(0x1000)),

@@ -169,7 +169,7 @@ def past_the_table(scene: Scene, _before: int) -> int:
 
 
 def byte(kind: str, offset: int, fires: str) -> Corruption:
-    """A reserved byte of a slot is written."""
+    """A reserved byte of a slot is written; its value is ours."""
 
     def edit(scene: Scene) -> None:
         pfn = scene.pfns[kind]
@@ -179,7 +179,7 @@ def byte(kind: str, offset: int, fires: str) -> Corruption:
 
 
 def garbage(change: str, fires: str, flags: int) -> Corruption:
-    """The slot of a frame that is no RAM is written all over."""
+    """The slot of a frame that is no RAM is written all over, with values of ours."""
 
     def edit(scene: Scene) -> None:
         row = scene.slots[scene.pfns["hole"]]

@@ -217,7 +217,7 @@ def _swap_count(generator: Generator) -> None:
 def _store_count(generator: Generator) -> None:
     """Store a count that leaves room for one more reference."""
     if held := generator.pick(claimed=True):
-        count = generator.rng.choice((1, 2, 7, 0x7FFF_FFFF, 0xFFFF_FFFD))
+        count = generator.rng.choice((1, 2, 7, 2**31 - 1, C.refcount_unused - 2))
         generator.add(Op.SET_REFCOUNT, held.got, count)
 
 
@@ -255,7 +255,8 @@ def _invoke(generator: Generator) -> None:
 def _flags(generator: Generator) -> None:
     """Replace the flags of a frame; it stays allocated, neither free nor poisoned."""
     if held := generator.pick(claimed=True):
-        bits = generator.rng.choice((0x500, 0x2907, generator.rng.getrandbits(32)))
+        mapped = C.flag_user | C.flag_movable | C.flag_cow | C.flag_dll | C.flag_anonymous
+        bits = generator.rng.choice((C.flag_kernel, mapped, generator.rng.getrandbits(32)))
         bits = (bits | C.flag_allocated) & ~(C.flag_free | C.flag_poisoned)
         generator.add(Op.SET_FLAGS, held.got, bits)
 
@@ -268,7 +269,7 @@ def _hint(generator: Generator) -> None:
 
 
 def _dirty(generator: Generator) -> None:
-    """Fill a frame with one byte."""
+    """Fill a frame with one byte; which ones is ours to say."""
     if held := generator.pick():
         byte = generator.rng.choice((0xDE, 0xFF, 0x01))
         generator.add(Op.FILL, generator.frame_of(held), byte)
@@ -336,7 +337,7 @@ def _age(generator: Generator) -> None:
     """A frame close to the end of its generations."""
     held = generator.pick()
     frame = held.got if held and generator.rng.random() < 0.5 else _free_frame(generator)
-    generator.add(Op.SET_GENERATION, frame, generator.rng.choice((0xFFFF_FFFF, 0xFFFF_FFFE)))
+    generator.add(Op.SET_GENERATION, frame, generator.rng.choice((2**32 - 1, 2**32 - 2)))
 
 
 def _misalign(generator: Generator) -> None:
@@ -360,7 +361,7 @@ def _free_twice(generator: Generator) -> None:
 
 
 def _offer(generator: Generator) -> None:
-    """The buddy hands out what somebody holds."""
+    """The buddy hands out what somebody holds, dirty now and then (with a byte of ours)."""
     if held := generator.pick(claimed=True):
         if generator.rng.random() < 0.5:
             generator.add(Op.FILL, held.got, 0xDE)

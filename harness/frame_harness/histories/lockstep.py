@@ -37,7 +37,7 @@ from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
 
 WATCHED_PAGES = 24
-DIRT = 0xD1
+DIRT = 0xD1  # ours
 EVERY_BYTE = 0x0101_0101_0101_0101
 
 

@@ -17,7 +17,8 @@ from frame_harness.histories.corruptions import ORDER, Corruption, Scene, middle
 from frame_harness.histories.lockstep import Host
 from frame_harness.histories.snapshot import Snapshot
 
-HOLE = Pfn(0xA0)  # no machine has RAM at 640 KiB, where the display's memory begins on a PC
+# No machine has RAM at 640 KiB, where the display's memory begins on a PC (QEMU 7.2, hw/display/vga.c).
+HOLE = Pfn(0xA0)
 BLOCKS = 10  # of one order, every other one given back, so that a list of it holds several
 
 

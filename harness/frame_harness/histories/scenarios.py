@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
+from frame_harness.frame_metadata.constants import C
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed
 from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.whole_memory import Watched
 
-FREE = 1 << 9
-MAX_ORDER = 11
+FREE = C.flag_free
+MAX_ORDER = C.max_order
 STEPS = 160
 LOOK_EVERY = 80
 PURPOSES = ("kernel", "user", "custom:0x1", "custom:0x2000")

@@ -277,7 +277,7 @@ class Debugger:
         self._take()
 
     def _take(self) -> None:
-        piece = self._sock.recv(1 << 16)
+        piece = self._sock.recv(1 << 16)  # ours: more than a reply has
         if not piece:
             raise GuestEnded("debugger", "connection", detail="it ended")
         self._buffer += piece

@@ -40,7 +40,7 @@ def catalogue(start: int, end: int) -> Iterator[MemoryMap]:
 
 
 def _machines(start: int, end: int) -> Iterator[MemoryMap]:
-    """What firmware says of ordinary machines."""
+    """What firmware says of ordinary machines; the addresses are ours."""
     low = free(PAGE_SIZE, LOW_END - 4 * KIB)
     yield MemoryMap("one piece", (free(start, end),))
     yield MemoryMap(
@@ -92,7 +92,7 @@ def _strange(start: int, end: int) -> Iterator[MemoryMap]:
 
 
 def _protected(start: int, end: int) -> Iterator[MemoryMap]:
-    """What a kernel keeps for itself, and what it cannot reach while it boots."""
+    """What a kernel keeps for itself, and what it cannot reach while it boots; all of it is ours."""
     yield MemoryMap("protected ranges", (free(start, end),), (Protected(start + 8 * MIB, MIB),))
     yield MemoryMap(
         "protected inside of frames", (free(start, end),), (Protected(start + 8 * MIB + 0x800, PAGE_SIZE),)

@@ -26,7 +26,7 @@ LIMITED_TO = 6 * GIB
 CPU_S_PER_GIB = 0.5
 """More of CPU time for each GiB above that; five times what a slow core in a dev build takes."""
 LOW_MEMORY: Span = (Paddr(0), Paddr(0x9F000))
-"""Free but for the page from which other CPUs were started: nobody needs that any more."""
+"""Free but for the page from which other CPUs were started: nobody needs that any more. The end is ours."""
 
 Boot = Callable[[], BootedGuest]
 

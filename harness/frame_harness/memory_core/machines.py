@@ -56,7 +56,11 @@ def machines(start: int, end: int) -> Iterator[MemoryMap]:
 
 
 def _bios(name: str, start: int, low_end: int, end: int) -> MemoryMap:
-    """Few regions: an e820 map of a BIOS, with the tables of ACPI at the end of low memory."""
+    """Few regions: an e820 map of a BIOS, with the tables of ACPI at the end of low memory.
+
+    The registers of the I/O APIC are where `IO_APIC_DEFAULT_ADDRESS` of QEMU 7.2 has them, those of the local
+    APIC at their default base (Intel SDM vol. 3A, 11.4.1). All other addresses are ours.
+    """
     tables = low_end - 2 * MIB
     return MemoryMap(
         name,
@@ -72,7 +76,10 @@ def _bios(name: str, start: int, low_end: int, end: int) -> MemoryMap:
 
 
 def _uefi(name: str, start: int, low_end: int, end: int) -> MemoryMap:
-    """Many regions: boot services in small pieces, runtime services between them, firmware's own memory."""
+    """Many regions: boot services in small pieces, runtime services between them, firmware's own memory.
+
+    All addresses are ours, in the manner of a laptop's.
+    """
     parts = [
         free(PAGE_SIZE, 0x58000), reserved(0x58000, 0x59000), free(0x59000, 0x9E000),
         reserved(0x9E000, MIB), free(start, start + 24 * MIB + 3 * PAGE_SIZE),

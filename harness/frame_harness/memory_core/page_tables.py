@@ -15,6 +15,8 @@ from frame_harness.memory_core.maps import Span
 
 CLAUSE: Final = "CORE-22"
 LEVELS: Final = ("PML4", "PDPT", "PD", "PT")
+# Where an index lies in an address, and the bits of an entry: Intel SDM vol. 3A, 4.5 "4-Level Paging". The
+# address is bits 12 to 51; bits 5 and 6 are explained in "Accessed and Dirty Flags".
 _SHIFTS: Final = (39, 30, 21, 12)
 _INDEX, _LOWER = 511, 255
 _PRESENT, _HUGE, _ADDRESS = 1, 1 << 7, 0x000F_FFFF_FFFF_F000

@@ -19,7 +19,7 @@ from frame_harness.memory_core.state import CoreState
 
 CLAUSE: Final = "CORE-39"
 LOOKED_AT: Final = (0, 1, 0x7FF, 0xFFF)
-"""Bytes of the page that owners write and read."""
+"""Bytes of the page that owners write and read. Ours: both ends of it and of its first half."""
 
 
 _FREE: Final = frozenset({"cow.dec", "own.remove", "space.free"})

@@ -23,7 +23,7 @@ FEW_SLOTS: Final = 1 << 16
 MOST_FILLED_BYTES: Final = 4 << 20
 """Free frames are filled where all of them together have no more bytes."""
 _WORDS: Final = PAGE_SIZE // 8
-_SPREAD: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
+_SPREAD: Final = np.uint64(0x9E37_79B9_7F4A_7C15)  # ours: any odd number with bits all over
 _LINKS: Final = ("next", "prev")
 _IN_USE: Final = -1
 _PIECE: Final = 1 << 12
@@ -133,7 +133,7 @@ class SlotWatch:
             "guard": 0,
         }
         if self._generations is not None:
-            wanted["generation"] = (int(self._generations[pfn]) + 1) & 0xFFFF_FFFF
+            wanted["generation"] = (int(self._generations[pfn]) + 1) % 2**32
             self._generations[pfn] = row["generation"]
         self._claims[pfn] = row
         what = f"the slot of a frame that was allocated for {claim.purpose}"

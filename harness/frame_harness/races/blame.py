@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.histories.attribution import OF_COMMAND
 
 OF_METHOD: Final[Mapping[str, str]] = {
@@ -67,7 +68,7 @@ IN_STEPS: Final[Mapping[str, str]] = {
 """By method, with the reason: each step is of one piece; what lies between two of them may be seen."""
 LEFT_BEHIND: Final[Mapping[tuple[str, str], tuple[int, str]]] = {
     ("alloc", "flags"): (
-        1 << 12,
+        C.flag_poisoned,
         "a frame that is found poisoned after its flags were stored goes back with them: of the flags of a"
         " frame in quarantine POISONED alone means anything",
     ),

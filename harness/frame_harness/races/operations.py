@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
-UNUSED: Final = 2**32 - 1
-POISONED: Final = 1 << 31
+from frame_harness.frame_metadata.constants import C
+
+UNUSED: Final = C.refcount_unused
+POISONED: Final = C.guard_poisoned
 GENERATION: Final = 0x100_0029
-"""Of the frame, to begin with."""
+"""Of the frame, to begin with; ours."""
 
 LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
     "serves the console, the guest or the harness, and calls no function of the subject": (
@@ -64,9 +66,9 @@ VALUES: Final[Mapping[str, tuple[int | str, ...]]] = {
     "next": (0xA5A5_0000_5A5A_0000, 0),
     "prev": (0xA5A5_0000_5A5A_0000, 0),
 }
-"""By operand, or command and operand; each half of a value differs from what the scenes begin with."""
+"""By operand, or command and operand; ours: each half of a value differs from what the scenes begin with."""
 ANY_VALUE: Final = (0x5A,)
-"""Of an operand that the table does not know."""
+"""Of an operand that the table does not know; ours."""
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from frame_harness.frame_metadata.constants import C
 from frame_harness.races.operations import GENERATION, POISONED, UNUSED
 
-COW, LIVE, POISONED_FLAG = 1 << 0, 0x500, 1 << 12
-KERNEL_ONLY = 1 << 0
+COW, LIVE, POISONED_FLAG = C.flag_cow, C.flag_allocated | C.flag_kernel, C.flag_poisoned
+KERNEL_ONLY = C.guard_kernel_only
 LIVES: Final[Mapping[str, int | str]] = {
     "next": 0x7000, "prev": 0x9000, "vtable": "both", "flags": LIVE | COW, "order": 5, "refcount": 2,
     "generation": GENERATION, "guard": KERNEL_ONLY, "meta_aux": 0x1234,
 }  # fmt: skip
-"""Of a frame in use; a text is the name of an address."""
+"""Of a frame in use, with numbers of ours; a text is the name of an address."""
 
 
 @dataclass(frozen=True, eq=False)

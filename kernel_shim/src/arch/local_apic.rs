@@ -22,7 +22,7 @@ const SOFTWARE_ENABLE: u32 = 1 << 8;
 /// Delivery mode 7, not masked: the vector comes from the 8259.
 const EXTERNAL: u32 = 7 << 8;
 
-/// Bit 12 of the command register: an interrupt is still to be sent.
+/// Bit 12 of the command register (SDM vol. 3A, 11.6.1, as what follows): an interrupt is still to be sent.
 const PENDING: u32 = 1 << 12;
 const ASSERT: u32 = 1 << 14;
 /// Destination shorthand "all excluding self".
@@ -58,7 +58,7 @@ pub fn signal(apic_id: u8, signal: Signal) {
 
 fn send(shorthand: u32, signal: Signal) {
     let mode = match signal {
-        Signal::Nmi => 4 << 8,
+        Signal::Nmi => 4 << 8, // delivery modes: SDM vol. 3A, 11.6.1
         Signal::Init => 5 << 8,
         Signal::Startup(page) => 6 << 8 | u32::from(page),
     };

@@ -43,7 +43,7 @@ pub unsafe extern "C" fn codegen_optimization(words: *const u64, count: usize, t
     // SAFETY: the caller promises `count` initialized, aligned values of one allocation, not at 0. It promises that nobody
     // writes them during the call, which the slice does not outlive. It promises that their size fits.
     let words = unsafe { core::slice::from_raw_parts(words, count) };
-    let mut sum = 0u64;
+    let mut sum = 0u64; // all numbers that follow are ours
     for &word in words {
         sum = sum.wrapping_add(if twice { word.wrapping_mul(37) } else { word ^ 0x55 });
     }

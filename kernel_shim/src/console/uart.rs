@@ -17,29 +17,29 @@ const FIFO_BYTES: usize = 16;
 const BAUD_115200: u16 = 1;
 
 mod interrupt_enable {
-    pub const DATA_READY: u8 = 1 << 0;
+    pub const DATA_READY: u8 = 1 << 0; // IER, "enable received data available interrupt" (datasheet, table II)
 }
 
 mod fifo_control {
-    pub const ENABLE: u8 = 1 << 0;
+    pub const ENABLE: u8 = 1 << 0; // FCR (datasheet, table II): FIFOs enabled, both cleared, trigger level
     pub const CLEAR_BOTH: u8 = 1 << 1 | 1 << 2;
     pub const LEVEL_1: u8 = 0 << 6;
     pub const LEVEL_14: u8 = 3 << 6;
 }
 
 mod line_control {
-    pub const EIGHT_BITS: u8 = 3;
+    pub const EIGHT_BITS: u8 = 3; // LCR (datasheet, table II)
     pub const DIVISOR_LATCH: u8 = 1 << 7;
 }
 
 mod modem_control {
-    pub const READY: u8 = 1 << 0 | 1 << 1;
+    pub const READY: u8 = 1 << 0 | 1 << 1; // MCR, DTR and RTS (datasheet, table II)
     /// On a PC this output connects the interrupt line.
     pub const OUT2: u8 = 1 << 3;
 }
 
 mod line_status {
-    pub const DATA_READY: u8 = 1 << 0;
+    pub const DATA_READY: u8 = 1 << 0; // LSR, DR and THRE (datasheet, table II)
     pub const TRANSMIT_EMPTY: u8 = 1 << 5;
 }
 

@@ -18,7 +18,7 @@ use shim_parts::zone::Migratetype;
 
 /// The most blocks that a CPU holds at once.
 const HELD: usize = 24;
-/// What marks begin with. The number of the round and that of the CPU follow.
+/// What marks begin with, ours: `stor`. The number of the round and that of the CPU follow.
 const MARK: u64 = 0x7374_6f72 << 32;
 const CPU_BITS: u64 = 0xff;
 const FREE: u64 = 0;
@@ -130,7 +130,7 @@ fn write_marks(me: &'static Cpu, block: Held, mark: u64, is_right: impl Fn(u64) 
 }
 
 fn mark_of(me: &'static Cpu) -> u64 {
-    // No round has the number of an earlier one, whose marks may still be in memory.
+    // No round has the number of an earlier one, whose marks may still be in memory. The fields' sizes are ours.
     MARK | (SMP.run.load(Relaxed) & 0xff_ffff) << 8 | ((me.apic_id.load(Relaxed) + 1) & CPU_BITS)
 }
 

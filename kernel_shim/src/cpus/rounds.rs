@@ -111,7 +111,7 @@ pub fn wait() {
 
 /// Signals until every other CPU knows of the run.
 fn wake_others(run: u64) {
-    const PATIENCE_TICKS: u64 = 1 << 24;
+    const PATIENCE_TICKS: u64 = 1 << 24; // ours: some milliseconds
     let asleep = || {
         let others = SMP.cpus[..ready() as usize].iter().skip(1);
         // Acquire: pairs with the store in `serve`.

@@ -57,7 +57,7 @@ fn words_of_ram() -> impl Iterator<Item = &'static AtomicU64> {
         })
 }
 
-/// All words get distinct values before one is read, so that two addresses of one byte show. Restored in reverse.
+/// All words get distinct values (ours) before one is read, so that two addresses of one byte show. Restored in reverse.
 fn hhdm_round_trip() -> Verdict {
     let mut saved = [0; 128];
     let pattern = |index: usize| 0x5eed_0000_0000_0000 | index as u64;

@@ -49,7 +49,7 @@ fn breakpoint() -> [u64; CALLER_SAVED] {
     [a, c, d, si, di, r8, r9, r10, r11]
 }
 
-/// Distinct in every half.
+/// Ours: distinct in every half.
 fn patterns() -> [u64; CALLER_SAVED] {
     core::array::from_fn(|index| 0x0101_0101_0101_0101 * (index as u64 + 1))
 }
@@ -93,7 +93,7 @@ fn abandon() -> ! {
 }
 
 fn recovery_returns() -> Verdict {
-    let kept = black_box(0x5eed);
+    let kept = black_box(0x5eed); // ours: any number
     let plain = recovery::call(|| 7);
     let abandoned: Option<u32> = recovery::call(|| abandon());
     let nested = recovery::call(|| {
