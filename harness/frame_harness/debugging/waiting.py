@@ -49,7 +49,7 @@ def _came(guest: Guest, before: int) -> bool:
 
 
 def _stops(guest: Guest) -> int:
-    return sum(event.get("event") == "STOP" for event in guest.events())
+    return sum(event.name == "STOP" for event in guest.events())
 
 
 def _enter_was_pressed() -> bool:

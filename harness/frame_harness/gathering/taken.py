@@ -90,7 +90,7 @@ def take(guest: BootedGuest, read: Reader, found_on: Paddr | None, error: BaseEx
         taken.backtrace = failure.backtrace
     taken.registers = taken.tried("registers", lambda: _registers(guest)) or ()
     taken.console_bytes = guest.channel.transcript.n_received
-    taken.events = guest.guest.reported()
+    taken.events = guest.guest.events(ask=False)
     taken.state = taken.tried("memory", lambda: read().copied())
     n_frames = taken.state.n_frames if taken.state is not None else guest.frames
     taken.pfns = frames_concerned(found_on, sent, n_frames)

@@ -69,7 +69,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
                 line for vcpu in error.report.vcpus for line in (vcpu.describe(), f"  {vcpu.essentials()}")
             ),
             console_bytes=channel.transcript.n_received,
-            events=guest.reported(),
+            events=guest.events(ask=False),
         )
     if isinstance(error, console.CrashReported):
         status, _, _ = _reap(guest, channel)
@@ -81,7 +81,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
             backtrace=_without_recursion(symbolized(error.report, image), error.report),
             registers=_registers(error.report),
             console_bytes=channel.transcript.n_received,
-            events=guest.reported(),
+            events=guest.events(ask=False),
         )
     if isinstance(error, console.GuestGone):
         status, _, _ = _reap(guest, channel)
@@ -89,7 +89,7 @@ def explain(error: HarnessError, guest: Guest, channel: Channel, image: Image) -
         own = status.kind.is_crash or status.kind is GuestEnd.FAIL
         return (GuestCrashed if own else QemuEndError)(
             "guest gone", detail=status.describe(), status=status.kind, console_tail=tail,
-            console_bytes=channel.transcript.n_received, events=guest.reported(),
+            console_bytes=channel.transcript.n_received, events=guest.events(ask=False),
             evidence=() if own else tuple(status.stderr_tail.splitlines()),
         )  # fmt: skip
     return error

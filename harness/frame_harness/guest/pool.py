@@ -112,7 +112,7 @@ class Prompt:
     def _stands_well(self, guest: BootedGuest) -> bool:
         """Pause the guest, and look; one that is not kept is let go."""
         machine, there = guest.guest, _paused_where_it_stands(guest)
-        ordinary = {str(event["event"]) for event in machine.events()} <= _ORDINARY
+        ordinary = {event.name for event in machine.events()} <= _ORDINARY
         if there and ordinary and not machine.stderr_text() and guest.channel.quiet:
             return True
         _let_go(guest)

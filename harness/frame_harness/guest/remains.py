@@ -43,7 +43,7 @@ def leave(
     """Keep what is left of a guest as long as somebody has the error that tells of its end."""
     text = guest.timeout.registers if guest.timeout else ""
     lines = tuple(text.replace("\r", "").splitlines())
-    _LEFT[error] = Remains(image, tuple(guest.argv), channel.transcript, lines, log, guest.reported())
+    _LEFT[error] = Remains(image, tuple(guest.argv), channel.transcript, lines, log, guest.events(ask=False))
 
 
 def leave_guest(error: HarnessError, guest: object) -> None:

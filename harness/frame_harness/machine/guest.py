@@ -215,16 +215,17 @@ class Guest:
         self._asked_at = self._progress_at = time.monotonic()
         return self._monitor.hmp(text)
 
-    def events(self) -> tuple[dict[str, Any], ...]:
-        """Return the QMP events so far."""
-        if self._status is None:
+    def events(self, *, ask: bool = True) -> tuple[MonitorEvent, ...]:
+        """Return the events of QEMU's monitor, oldest first.
+
+        Args:
+            ask: ask QEMU something first, so that none is on its way; False gives those that were read so
+                far, also where QEMU hangs.
+        """
+        if ask and self._status is None:
             with contextlib.suppress(MonitorGone):
                 # Events precede the answer to whatever is asked after them.
                 self.qmp("query-status")
-        return self._monitor.events()
-
-    def reported(self) -> tuple[MonitorEvent, ...]:
-        """Return the QMP events that were read so far, oldest first; QEMU may hang, so it is not asked."""
         return monitor_events(self._monitor.events())
 
     def cpu_time_s(self) -> float:

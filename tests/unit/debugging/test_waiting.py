@@ -11,6 +11,7 @@ import pytest
 from frame_harness.base.errors import MachineError
 from frame_harness.debugging import waiting
 from frame_harness.debugging.waiting import until_attached, until_left, until_looked
+from frame_harness.machine.monitor_event import MonitorEvent
 
 
 @dataclass
@@ -32,9 +33,9 @@ class Told:
     def debugger_attached(self) -> bool:
         return self.attached[min(self.looks, len(self.attached) - 1)]
 
-    def events(self) -> tuple[dict[str, Any], ...]:
+    def events(self) -> tuple[MonitorEvent, ...]:
         stops = self.stops[min(self.looks, len(self.stops) - 1)] if self.stops else 0
-        return ({"event": "RESUME"},) + ({"event": "STOP"},) * stops
+        return (MonitorEvent("RESUME"),) + (MonitorEvent("STOP"),) * stops
 
     def stderr_text(self) -> str:
         return "qemu: gone"

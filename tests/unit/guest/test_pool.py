@@ -133,7 +133,7 @@ def test_what_the_last_guest_said_is_not_what_this_one_says(boot: Boot) -> None:
     del first
     second = boot()
     assert second.was_put_back and second.channel.transcript.raw() == said
-    assert [event["event"] for event in second.guest.events()].count("RESUME") == 1
+    assert [event.name for event in second.guest.events()].count("RESUME") == 1
     assert second.guest.cpu_time_s() < 1 and not second.commands
     ended(second)
 
