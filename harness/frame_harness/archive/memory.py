@@ -80,7 +80,7 @@ class Life:
 
 
 def runs_of(slots: NDArray[Any]) -> SlotRuns:
-    """A table as runs; slots are equal when all of their bytes are."""
+    """A table, shape (n_frames,), as runs; slots are equal when all of their bytes are."""
     n_frames = len(slots)
     firsts = [np.zeros(min(1, n_frames), np.int64)]
     for begin in range(0, n_frames, _CHUNK):

@@ -65,6 +65,9 @@ def picture(states: NDArray[np.uint8], first: int, end: int) -> Iterator[Text]:
 
     Each sign stands for as many frames as make the picture fit on a screen; lines that repeat the one above
     are told as one.
+
+    Args:
+        states: a number of `FrameRuns` for each frame of the table.
     """
     part = np.minimum(states[first:end], FrameState.FREE)
     each = frames_of_a_sign(len(part))

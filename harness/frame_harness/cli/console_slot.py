@@ -23,7 +23,12 @@ _OF_A_BLOCK = (
 
 
 def slot_lines(slots: NDArray[Any], pfn: Pfn, states: States, image: Image) -> Iterator[str]:
-    """The frame with its state, then each field: its value, and what that means."""
+    """The frame with its state, then each field: its value, and what that means.
+
+    Args:
+        slots: the table, shape (n_frames,).
+        states: shape of `slots`.
+    """
     row = slots[pfn]
     yield _line("frame", f"{pfn_to_paddr(pfn):#x}", f"pfn {pfn:#x}: {frame_words(row, int(states[pfn]))}")
     for name in slots.dtype.names or ():

@@ -108,7 +108,7 @@ class Turns:
         Yields when both are through; `reset` is called before each time, while nothing runs.
 
         Args:
-            watched: live bytes of the guest's RAM that the steps are about, aligned to 8.
+            watched: live bytes of the guest's RAM that the steps are about, shape (n_bytes,), aligned to 8.
         """
         trace = self._trace(watched, reset)
         writes = [index for index, instruction in enumerate(trace) if instruction.written is not None]
@@ -133,6 +133,7 @@ class Turns:
         A step that panics ends the turn, and the `Turns` with it.
 
         Args:
+            watched: live bytes of the guest's RAM, shape (n_bytes,).
             number: of the write, as an index: 0 is the first one, -1 the last.
             reset: called before each time that the first CPU's step begins: once to find its writes.
             between: called where the first CPU stands before its write, ahead of the second CPU's step.
@@ -164,7 +165,7 @@ class Turns:
         Yields when the second CPU is through, once more when the first CPU's step has ended.
 
         Args:
-            watched: live bytes from the beginning of the slot that the steps are about.
+            watched: live bytes from the beginning of the slot that the steps are about, shape (n_bytes,).
         """
         self._park()
         before, at = watched.copy(), self._begins

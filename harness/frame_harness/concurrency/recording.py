@@ -54,7 +54,7 @@ class Piece:
     end: int
 
     def value(self, slot: NDArray[np.uint8]) -> int:
-        """The little-endian number that these bytes of a slot hold."""
+        """The little-endian number that these bytes of a slot hold, which is given as shape (slot_bytes,)."""
         return int.from_bytes(slot[self.begin : self.end].tobytes(), "little")
 
 
@@ -139,7 +139,7 @@ class Recorder:
 
         Args:
             ahead: lets the CPU come to where it is held.
-            operand: bytes that its instruction had loaded by then and not yet stored.
+            operand: bytes that its instruction had loaded by then and not yet stored, live, shape (width,).
         """
         ahead()
         loaded = None if operand is None else operand.copy()
@@ -155,7 +155,12 @@ class Recorder:
         return Recording(tuple(self.accesses), held_after, behind - held_after)
 
     def changed(self, cpu: int, at: Vaddr, changed: Sequence[int], now: NDArray[np.uint8]) -> None:
-        """Write down an instruction of which only is known which bytes it changed, and what they hold now."""
+        """Write down an instruction of which only is known which bytes it changed, and what they hold now.
+
+        Args:
+            changed: offsets in the slot.
+            now: bytes from the beginning of the slot, shape (n_bytes,).
+        """
         touched = {piece.field for byte in changed for piece in pieces(byte, byte + 1)}
         for piece in pieces(0, META_SLOT.size):
             if piece.field in touched and piece.end <= len(now):

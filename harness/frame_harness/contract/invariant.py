@@ -211,6 +211,10 @@ def frames_finding(
     bad: NDArray[np.signedinteger[Any]],
     describe: Callable[[Pfn], tuple[str, str, str]],
 ) -> Sighting:
-    """A finding from the pfns that break a rule; `describe` gives (field, expected, got) of one pfn."""
+    """A finding from the pfns that break a rule; `describe` gives (field, expected, got) of one pfn.
+
+    Args:
+        bad: shape (k,); the first `MAX_COUNTEREXAMPLES` of them are described.
+    """
     examples = tuple((Pfn(int(pfn)), *describe(Pfn(int(pfn)))) for pfn in bad[:MAX_COUNTEREXAMPLES])
     return Sighting(evaluated, len(bad), examples)

@@ -103,7 +103,7 @@ class FrameRuns:
 
 
 def runs_of(states: NDArray[np.uint8]) -> FrameRuns:
-    """Put neighbors in the same state together."""
+    """Put neighbors in the same state together, out of a state for each frame."""
     edges = np.flatnonzero(states[1:] != states[:-1]) + 1
     starts = np.concatenate([np.zeros(min(len(states), 1), np.int64), edges])
     return FrameRuns(starts, states[starts], len(states))
@@ -194,7 +194,13 @@ _MEANINGS: Final = np.array([_meaning(signs) for signs in range(1 << 7)], dtype=
 
 
 def free_frames_by_order(slots: NDArray[Any], constants: Constants = C) -> NDArray[np.int64]:
-    """How many frames are free in blocks of each order, as slots say; those in caches count as order 0."""
+    """How many frames are free in blocks of each order, as slots say; those in caches count as order 0.
+
+    Args:
+        slots: shape (n_frames,).
+    Returns:
+        Shape (max_order + 1,), by order; an order beyond the largest counts as that.
+    """
     free = slots["order"][slots["flags"] & np.uint32(constants.flag_free) != 0]
     orders = np.minimum(free, constants.max_order)
     return np.bincount(orders, minlength=constants.max_order + 1).astype(np.int64)

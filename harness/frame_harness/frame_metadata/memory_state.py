@@ -92,7 +92,7 @@ class Canary:
     """What the payload of free frames was filled with, against what it holds now.
 
     Args:
-        pfns: frames that were free when they were filled.
+        pfns: shape (k,), frames that were free when they were filled.
         expected: shape of `pfns`; `digest_frames` of each frame's fill.
         found: shape of `pfns`; `digest_frames` of what each frame holds now.
     """
@@ -103,7 +103,7 @@ class Canary:
 
 
 def no_pfns() -> NDArray[np.int64]:
-    """The empty set of frames."""
+    """The empty set of frames, shape (0,)."""
     return np.empty(0, dtype=np.int64)
 
 
@@ -113,7 +113,7 @@ def pfn_ranges(ranges: Sequence[tuple[int, int]]) -> PfnRanges:
 
 
 def cached_frames(entries: Sequence[tuple[int, int, int]]) -> NDArray[np.void]:
-    """Entries (pfn, migratetype, cpu) of all CPU caches as the array that `MemoryState` holds."""
+    """Entries (pfn, migratetype, cpu) of all CPU caches as the array that `MemoryState` holds, shape (k,)."""
     return np.array(list(entries), dtype=CACHED_FRAME)
 
 
@@ -125,12 +125,13 @@ class MemoryState:
 
     Args:
         slots: shape (n_frames,), row i describes pfn i; fields by name, whatever their order.
-        cached: dtype `CACHED_FRAME`, every entry of every CPU cache.
+        cached: shape (k,), dtype `CACHED_FRAME`, every entry of every CPU cache.
         ram: ranges of frames that are RAM; the rest of the table is holes.
         off_limits: ranges of frames that the buddy must never own (slot table, kernel image, boot
             structures, reserved regions), inside or outside RAM.
-        poisoned_while_free: frames that the caller poisoned while they were free; their POISONED bits
-            are its own doing.
+        poisoned_while_free: shape (k,), frames that the caller poisoned while they were free; their POISONED
+            bits are its own doing.
+        quarantined: shape (k,), pfns in quarantine, where somebody knows them; None where nobody does.
         canary: fills of free frames, when the caller made any.
         map: the guest's memory map with its kinds, for people; nothing is judged by it.
     """

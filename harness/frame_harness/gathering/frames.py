@@ -30,6 +30,8 @@ def frames_concerned(found_on: Paddr | None, commands: Iterable[Sent], n_frames:
     Args:
         found_on: address of the finding's frame, where it has one.
         n_frames: of the slot table; what lies outside is no frame.
+    Returns:
+        Shape (k,), no pfn twice, at most `MOST` of them.
     """
     last = list(commands)[-_COMMANDS:]
     named = [
@@ -45,7 +47,7 @@ def frames_concerned(found_on: Paddr | None, commands: Iterable[Sent], n_frames:
 
 
 def payload_of(guest: BootedGuest, pfns: NDArray[np.int64]) -> Payload:
-    """The bytes of the first of some frames, as they are now."""
+    """The bytes of the first of some frames, which are given as pfns, shape (k,); as they are now."""
     there = [pfn for pfn in pfns[:MOST_PAYLOAD].tolist() if guest.ram.holds(pfn_to_paddr(pfn))]
     pages = [guest.payload(pfn_to_paddr(pfn)) for pfn in there]
     return Payload(np.array(there, np.int64), np.array(pages, np.uint8).reshape(-1, PAGE_SIZE))

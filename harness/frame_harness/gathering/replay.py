@@ -111,7 +111,7 @@ class Replayer:
 
         Args:
             died: the guest did not survive the last one: it is not played.
-            pfns: of the frames whose life is told.
+            pfns: shape (k,), of the frames whose life is told.
         Raises:
             NotReplayed: it takes too long, or a command is answered otherwise.
             HarnessError: a fresh guest does not get so far.

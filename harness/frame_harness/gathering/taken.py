@@ -35,6 +35,7 @@ class Taken:
 
     Attributes:
         guest: that it was read of; None where nobody has it.
+        pfns: shape (k,), as `frames_concerned` finds them.
         state: its memory, without ranges, which only a guest can tell; None where it could not be read.
         left_out: how many commands before `sent` are not known any more.
         of_others: how many of `sent` other checks sent, that had the guest before.

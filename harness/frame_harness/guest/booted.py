@@ -250,6 +250,8 @@ class BootedGuest:
 
         Args:
             most_runs: of equal slots, after which the guest ends; then there may be fewer slots.
+        Returns:
+            Shape (count,), dtype as of `slots`.
         """
         count = self.frames - first_pfn if count is None else count
         dtype = self.image.dtype(self.image.slot_type)
@@ -272,11 +274,11 @@ class BootedGuest:
         return sums
 
     def payload(self, paddr: Paddr, frames: int = 1) -> NDArray[np.uint8]:
-        """The bytes of a frame in guest RAM; no copy."""
+        """The bytes of a frame, or of several in a row, shape (frames * 4096,), in guest RAM; no copy."""
         return self.ram.view(pfn_to_paddr(paddr_to_pfn(paddr)), frames * PAGE_SIZE)
 
     def bytes_at(self, vaddr: Vaddr, length: int) -> NDArray[np.uint8]:
-        """Guest RAM behind a virtual address of the kernel image or of the HHDM; no copy."""
+        """Guest RAM behind a virtual address of the kernel image or of the HHDM: `length` bytes, no copy."""
         base = KERNEL_VMA if vaddr >= KERNEL_VMA else self.hhdm
         return self.ram.view(Paddr(vaddr - base), length)
 

@@ -118,7 +118,7 @@ def _play_part(kernel: BootedGuest, method: Method, first_pfn: Pfn, cases: Seque
 
 
 def write_slots(table: NDArray[Any], cases: Sequence[Case], slot: StructLayout) -> None:
-    """Put the slot that each case finds into the table."""
+    """Put the slot that each case finds into the table, which has one for each case."""
     table.view(np.uint8)[:] = RESERVED_BYTE
     for name in slot.widths:
         table[name] = np.array([case.before[name] for case in cases], dtype=table.dtype[name])

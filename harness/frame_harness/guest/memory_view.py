@@ -96,7 +96,7 @@ def _pfns(paddrs: Sequence[Paddr]) -> NDArray[np.int64]:
 
 
 def with_all_fields(slots: NDArray[Any]) -> NDArray[Any]:
-    """Add the fields that a version lacks, zero in each slot; a copy where there are any."""
+    """Add the fields that a version lacks, all zero; a copy where there are any, shape of `slots`."""
     names = slots.dtype.names or ()
     missing = [(name, MISSING_FIELDS[name]) for name in MISSING_FIELDS if name not in names]
     if not missing:

@@ -27,6 +27,7 @@ RUNS_OF_A_CHUNK = 64
 RUNS_IN_ALL = 4096
 
 Table = NDArray[Any]
+"""Shape (n_slots,): slots in the order of their frames."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def parts_of(table: Table) -> Iterator[Part]:
 
 
 def differing(one: Table, other: Table) -> NDArray[np.bool_]:
-    """Which slots of two tables of one type and length differ in any byte."""
+    """Which slots of two tables of one type and length differ in any byte: one flag a slot."""
     word = "<u8" if one.dtype.itemsize % 8 == 0 else "u1"
     words, others = (
         np.ascontiguousarray(table)

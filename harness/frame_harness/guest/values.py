@@ -40,7 +40,7 @@ def block_handed_out(kernel: GuestView, paddr: Paddr, order: int = 0, *, by: str
 
 
 def slot_table(kernel: TableView, witness: GuestAddresses) -> NDArray[Any]:
-    """The slots in guest RAM, from where the guest says that they are; no copy.
+    """The slots in guest RAM, shape (n_frames,), from where the guest says that they are; no copy.
 
     Raises:
         BootError: there is no table yet.

@@ -55,7 +55,7 @@ class TableView(Protocol):
 
 
 class GuestView(TableView, Protocol):
-    """A guest's console and memory."""
+    """A guest's console and memory; `slots` gives the table in RAM, shape (n_frames,)."""
 
     frames: int
 

@@ -23,9 +23,11 @@ class Scene:
     """Bookkeeping as numpy rows, a guest's live ones or made up, with one frame of each kind.
 
     Args:
-        zones: rows with bounds, counters and heads.
-        caches: rows with `len` and the physical addresses `frames`.
-        payload: of the listed frame.
+        slots: the table, shape (n_frames,).
+        zones: shape (n_zones,), rows with bounds, counters and heads.
+        caches: shape (n_cpus, 2), by CPU and migratetype, rows with `len` and the physical addresses
+            `frames`.
+        payload: of the listed frame, shape (4096,).
         pfns: by kind: `head` (first block of a list), `listed` (its `middle_of`), `inside` (that one),
             `last` (its last frame), `elsewhere` (first block of another list of the same order), `cached`
             (the next one to leave its cache), `held`, `quarantined`, `hole`, `reserved`.
@@ -77,14 +79,19 @@ class Scene:
 
 
 def blocks_of(slots: NDArray[Any], head: Paddr) -> Iterator[Paddr]:
-    """The addresses of the blocks of a list."""
+    """The addresses of the blocks of a list; `slots` is the table, shape (n_frames,)."""
     while head != NONE:
         yield head
         head = Paddr(int(slots["next"][paddr_to_pfn(head)]))
 
 
 def middle_of(slots: NDArray[Any], head: Paddr) -> Paddr:
-    """A block behind a list's first one; four times as large it would reach over another free one."""
+    """A block behind a list's first one; four times as large it would reach over another free one.
+
+    Args:
+        slots: the table, shape (n_frames,).
+        head: address of the list's first block.
+    """
     size = C.page_size << ORDER
     return next(
         paddr

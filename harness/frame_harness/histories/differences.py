@@ -146,7 +146,12 @@ def of_slots(examples: Sequence[SlotDifference], total: int) -> Difference:
 
 
 def of_payload(pfn: Pfn, expected: NDArray[np.uint8], got: NDArray[np.uint8], byte: int | None) -> Difference:
-    """A frame whose content is not what it must be."""
+    """A frame whose content is not what it must be.
+
+    Args:
+        expected, got: all of its bytes, shape (4096,).
+        byte: that all of them must be; None where they must be as before.
+    """
     wrong = np.flatnonzero(expected != got)
     at = int(wrong[0])
     rule = "untouched" if byte is None else f"all {byte:#04x}"

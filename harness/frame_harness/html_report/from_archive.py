@@ -18,7 +18,11 @@ from frame_harness.pictures.life import Life
 
 
 class KeptLife(Protocol):
-    """The slots of some frames over a guest's commands; shapes as in `pictures.life.Life` and `Memory`."""
+    """The slots of some frames over a guest's commands.
+
+    `pfns` has shape (k,), `slots` shape (steps + 1, k), `free_frames` shape (steps + 1, orders) or (0, 0), as
+    in `archive.memory.Life`.
+    """
 
     @property
     def pfns(self) -> NDArray[Any]: ...

@@ -62,7 +62,11 @@ def filled_parts(size: int) -> tuple[tuple[int, int], ...]:
 
 
 def fill(target: npt.NDArray[np.uint8], first: int, end: int, seed: int) -> None:
-    """Write the garbage that a RAM file of this seed holds in [first, end) to the beginning of an array."""
+    """Write the garbage that a RAM file of this seed holds in [first, end) to the beginning of an array.
+
+    Args:
+        target: shape (n_bytes,), with room for end - first of them.
+    """
     block = np.frombuffer(garbage_block(seed), np.uint8)
     at = first
     while at < end:
@@ -95,7 +99,7 @@ class RamFile:
 
     @property
     def bytes(self) -> npt.NDArray[np.uint8]:
-        """All of a guest's RAM, as an array of its own."""
+        """All of a guest's RAM, shape (size,), as an array of its own."""
         return np.frombuffer(self.mapping, np.uint8, self.size)
 
     def fill(self, seed: int) -> None:
@@ -253,7 +257,7 @@ class GuestRam:
 
     @property
     def whole(self) -> npt.NDArray[np.uint8]:
-        """The RAM file from its first byte to its last, holes left out."""
+        """The RAM file from its first byte to its last, shape (size,), holes left out."""
         return self._bytes
 
     @property
@@ -296,7 +300,7 @@ class GuestRam:
         return index >= 0 and paddr + max(length, 1) <= self._ranges[index].end_paddr
 
     def view(self, paddr: Paddr, length: int) -> npt.NDArray[np.uint8]:
-        """Return guest memory as bytes, shared with the guest while it runs; writing changes the guest."""
+        """Return `length` bytes of the guest, shared with it while it runs; writing changes the guest."""
         offset = self.offset_of(paddr, length)
         return self._bytes[offset : offset + length]
 
@@ -306,7 +310,7 @@ class GuestRam:
         return self.view(paddr, item.itemsize * count).view(item)
 
     def garbage(self, paddr: Paddr, length: int) -> npt.NDArray[np.uint8]:
-        """Return what the host wrote here before the guest ran: zeroes where it wrote nothing."""
+        """Return `length` bytes as the host wrote them before the guest ran: zeroes where it wrote none."""
         offset = self.offset_of(paddr, length)
         original = np.zeros(length, np.uint8)
         if self.seed is None:

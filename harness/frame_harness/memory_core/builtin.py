@@ -90,7 +90,7 @@ class BuiltinReader:
         )
 
     def slots(self) -> NDArray[Any]:
-        """The slots in RAM, no copy."""
+        """The slots in RAM, shape (n_frames,), no copy; shape (0,) before there is a table."""
         base, count = (int(self._guest.bytes_at(at, 8).view("<u8")[0]) for at in self._table)
         if not base or not count:
             return np.empty(0, self._slot)

@@ -19,7 +19,7 @@ _MEMORY: Final = "::memory::"
 
 
 class Reader(Protocol):
-    """Turns what a core remembers into values that are judged."""
+    """Turns what a core remembers into values that are judged; `slots` has shape (n_frames,)."""
 
     def read(self, structures: tuple[Structure, ...] | None = None) -> CoreState: ...
 

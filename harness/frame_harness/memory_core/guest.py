@@ -88,7 +88,7 @@ class CoreGuest:
         return SlotWords.told_by(self.guest.call("frame.words")) if self.offers("slots") else None
 
     def slots(self) -> NDArray[Any]:
-        """The slots of a core that has started, no copy."""
+        """The slots of a core that has started, shape (n_frames,), no copy."""
         return self._reader.slots()
 
     def start(self, memory: MemoryMap, command: str = "core.start") -> Reply:

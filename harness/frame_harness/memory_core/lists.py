@@ -22,7 +22,11 @@ Head = tuple[int, int, int, Paddr]
 
 
 def walked(lists: Iterable[Head], slots: NDArray[Any]) -> tuple[list[FreeBlock], list[ListFault]]:
-    """The blocks of the lists in RAM, and what is wrong with their links."""
+    """The blocks of the lists in RAM, and what is wrong with their links.
+
+    Args:
+        slots: the table, shape (n_frames,).
+    """
     blocks: list[FreeBlock] = []
     faults: list[ListFault] = []
     following, before = slots["next"], slots["prev"]

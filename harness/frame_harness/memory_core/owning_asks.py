@@ -44,7 +44,7 @@ def panic_of(playing: Playing, clause: str, line: str, reply: Reply, *, of_alloc
 
 
 def near_blocks(playing: Playing) -> NDArray[Any]:
-    """The frames of all blocks that callers hold, with one before and one behind each."""
+    """The pfns, shape (k,), of all blocks that callers hold, with one before and one behind each."""
     count = len(playing.core.slots())
     spans = [np.arange(max(one.pfn - 1, 0), min(one.end + 1, count)) for one in playing.held()]
     return np.unique(np.concatenate(spans)) if spans else np.empty(0, np.int64)

@@ -95,7 +95,7 @@ class CoreReader:
         )
 
     def slots(self) -> NDArray[Any]:
-        """The slots in RAM, no copy."""
+        """The slots in RAM, shape (n_frames,), no copy; shape (0,) before there is a table."""
         base, count = Vaddr(self._number(self._table_base)), self._number(self._table_count)
         if not base or not count:
             return np.empty(0, self._slot)

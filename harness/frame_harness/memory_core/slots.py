@@ -30,6 +30,7 @@ _PIECE: Final = 1 << 12
 """Slots of a large table that are looked at together: they fit into a CPU's cache."""
 
 Pfns = NDArray[np.int64]
+"""Shape (k,): numbers of frames."""
 
 
 @dataclass(frozen=True)

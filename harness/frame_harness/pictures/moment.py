@@ -21,7 +21,7 @@ _BLOCKS_WALKED = 1 << 18
 
 @dataclass(frozen=True, eq=False)
 class SlotWindow:
-    """The slots of frames that follow each other; `slots` has the dtype of the table."""
+    """The slots of frames that follow each other; `slots` has shape (k,) and the dtype of the table."""
 
     first: Pfn
     slots: NDArray[Any]

@@ -11,6 +11,7 @@ from frame_harness.frame_metadata.memory_state import MemoryState, Zone, mask_of
 
 Mask = NDArray[np.bool_]
 Pfns = NDArray[np.intp]
+"""Shape (k,): numbers of frames."""
 
 
 class Frames:
@@ -78,5 +79,5 @@ class Frames:
         return zone_of
 
     def in_table(self, pfns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those pfns that have a slot."""
+        """Those pfns, shape (k,), that have a slot."""
         return pfns[(pfns >= 0) & (pfns < self.n_frames)]

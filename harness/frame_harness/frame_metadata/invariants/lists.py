@@ -22,7 +22,7 @@ NOWHERE = -2
 
 @dataclass(frozen=True, eq=False)
 class FreeBlocks:
-    """All free blocks by ascending pfn.
+    """All free blocks by ascending pfn; all arrays have shape (n_blocks,).
 
     Args:
         ends: the pfn behind each block by its own order, which is taken as far as an order can go.
@@ -39,7 +39,7 @@ class FreeBlocks:
 
 @dataclass(frozen=True, eq=False)
 class Merges:
-    """Links into a block that another link leads to already.
+    """Links into a block that another link leads to already; all arrays have shape (n_links,).
 
     Args:
         sources: node of each such link, or the number of nodes plus the list's number for a head pointer.
@@ -61,6 +61,8 @@ class FreeLists:
 
     Where all links are sound, which is seen in a few passes, the costlier ones are left out: without links
     that merge there is nothing to cut, and prev says who has a predecessor.
+
+    All arrays have shape (n_nodes,) unless they say otherwise.
 
     Attributes:
         pfns, order, listed_free: of each node.
@@ -100,7 +102,7 @@ class FreeLists:
             self._proper_start[self.nodes_at(swept.nodes)] = swept.starts
 
     def decode(self, links: NDArray[np.uint64]) -> Pfns:
-        """The pfn that each link leads to, `NO_FRAME` or `NOWHERE`."""
+        """The pfn that each link leads to, `NO_FRAME` or `NOWHERE`; shape of `links`, which is (k,)."""
         # Rotated right by the page's bits, a link that is no frame's address is larger than any pfn.
         rotated = (links >> np.uint64(PAGE_SHIFT)) | (links << np.uint64(64 - PAGE_SHIFT))
         outside = rotated >= self._n_frames
@@ -127,7 +129,11 @@ class FreeLists:
     # ---- the graph --------------------------------------------------------------------------------------
 
     def nodes_at(self, pfns: Pfns) -> Nodes:
-        """The node at each pfn of the table, -1 where there is none, also at `NO_FRAME` and `NOWHERE`."""
+        """The node at each pfn of the table, -1 where there is none, also at `NO_FRAME` and `NOWHERE`.
+
+        Returns:
+            Shape of `pfns`.
+        """
         return self._node_of[pfns].astype(np.intp)
 
     def _prev_of(self, nodes: Nodes) -> Pfns:
@@ -252,7 +258,11 @@ class FreeLists:
 
     @cached_property
     def homes(self) -> NDArray[np.int32]:
-        """The number of the list that each free block belongs on by zone, 8 MiB block, order; -1 for none."""
+        """The number of the list that each free block belongs on by zone, 8 MiB block, order; -1 for none.
+
+        Returns:
+            Shape (n_blocks,), in the order of `free_blocks`.
+        """
         blocks = self.free_blocks
         home = blocks.zone.astype(np.int32)
         home *= N_MIGRATETYPES

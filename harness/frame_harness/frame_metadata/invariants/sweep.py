@@ -38,8 +38,8 @@ class Swept:
         poisoned: with guard POISONED.
         torn: counted as `n_inside`, and not of one block with the slot before.
         nodes: of RAM, with a link or at the start of a listed free block.
-        next_links, prev_links: those of `nodes`.
-        starts: which of `nodes` start a listed free block.
+        next_links, prev_links: shape of `nodes`, whose they are.
+        starts: shape of `nodes`, which of them start a listed free block.
     """
 
     free: Mask

@@ -22,11 +22,11 @@ def walk(successor: Nodes, roots: Nodes) -> NDArray[np.int32]:
     """Follow `successor` from every root at once (splitter walk; O(nodes) work, no loop over nodes).
 
     Args:
-        successor: node after each node, -1 at an end; no node may follow two nodes, so that the
-            graph is nothing but paths and cycles (`cut_merges` makes it so).
-        roots: distinct nodes that follow no node.
+        successor: shape (n_nodes,), the node after each node, -1 at an end; no node may follow two nodes, so
+            that the graph is nothing but paths and cycles (`cut_merges` makes it so).
+        roots: shape (n_roots,), distinct nodes that follow no node.
     Returns:
-        For each node the index into `roots` of the walk that meets it, -1 when none does.
+        Shape (n_nodes,), for each node the index into `roots` of the walk that meets it, -1 when none does.
     """
     n_nodes = len(successor)
     cursors = _cursor_places(n_nodes, roots)
@@ -86,8 +86,10 @@ def cut_merges(successor: Nodes, preferred: NDArray[np.bool_]) -> Nodes:
     Of several edges into one node a preferred one stays.
 
     Args:
-        successor: node after each node, -1 at an end.
+        successor: shape (n_nodes,), the node after each node, -1 at an end.
         preferred: shape of `successor`.
+    Returns:
+        Shape (k,), each edge by the node that it leads from.
     """
     kept_source = np.full(len(successor), -1, dtype=np.intp)
     has_edge = successor >= 0

@@ -35,6 +35,8 @@ class SlotWords:
 
     Of a word that is zero in the whole block, as most are, nothing is copied. All words are read one directly
     after the other, so that only the first of these passes waits for RAM.
+
+    All arrays have shape (n_slots,), with one entry for each slot of the block, unless they say otherwise.
     """
 
     def __init__(self, slots: NDArray[np.void]) -> None:
@@ -103,7 +105,7 @@ class SlotWords:
         return has
 
     def links(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """Next and prev of some slots of the block."""
+        """Next and prev of some slots of the block, by `rows`, shape (k,); both have that shape, too."""
         return self._block[:, self._next][rows], self._block[:, self._prev][rows]
 
     def has_reserved(self) -> NDArray[np.bool_] | None:
@@ -127,7 +129,11 @@ class SlotWords:
 
 
 def reserved_bytes(dtype: np.dtype[np.void]) -> NDArray[np.bool_]:
-    """Which bytes of a slot no field of the contract uses: reserved ones, by whatever name, and padding."""
+    """Which bytes of a slot no field of the contract uses: reserved ones, by whatever name, and padding.
+
+    Returns:
+        Shape (slot_bytes,).
+    """
     reserved = np.ones(dtype.itemsize, dtype=np.bool_)
     for name, (kind, offset, *_) in (dtype.fields or {}).items():
         if name in SLOT_FIELDS:

@@ -92,7 +92,11 @@ class ExpectedTable:
         return touched
 
     def compare(self, slots: NDArray[np.void]) -> Differences:
-        """Hold every slot of a guest against the prediction, after following the model."""
+        """Hold every slot of a guest against the prediction, after following the model.
+
+        Args:
+            slots: shape (n_frames,).
+        """
         pfns = self.differing(slots)
         examples: list[SlotDifference] = []
         for pfn in pfns[:MAX_EXAMPLES].tolist():
@@ -100,7 +104,13 @@ class ExpectedTable:
         return Differences(len(pfns), tuple(examples[:MAX_EXAMPLES]))
 
     def differing(self, slots: NDArray[np.void]) -> NDArray[np.intp]:
-        """The pfns of a guest's slots that are not as predicted, after following the model."""
+        """The pfns of a guest's slots that are not as predicted, after following the model.
+
+        Args:
+            slots: shape (n_frames,).
+        Returns:
+            Shape (k,), ascending.
+        """
         self.follow()
         words = f"<u{8 if slots.dtype.itemsize % 8 == 0 else 1}"
         found = slots.view(words).reshape(len(slots), -1)
