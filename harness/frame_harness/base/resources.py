@@ -37,6 +37,9 @@ def build_dir() -> Path:
 
     `FRAME_HARNESS_CACHE` names it. Else a clone uses its own `.build`: two clones never share state;
     and an installed package the user's cache folder (`XDG_CACHE_HOME`, XDG Base Directory Specification 0.8).
+
+    Raises:
+        HarnessError: nobody may write there.
     """
     folder = build_place()
     try:

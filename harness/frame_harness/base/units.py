@@ -56,7 +56,11 @@ def paddr_to_vaddr(paddr: Paddr, hhdm_base: Vaddr) -> Vaddr:
 
 
 def vaddr_to_paddr(vaddr: Vaddr, hhdm_base: Vaddr) -> Paddr:
-    """The physical address behind an address of the HHDM."""
+    """The physical address behind an address of the HHDM.
+
+    Raises:
+        UsageError: it lies below the HHDM.
+    """
     if vaddr < hhdm_base:
         raise UsageError("vaddr to paddr", f"{vaddr:#018x}", expected=f"an address from {hhdm_base:#018x} on")
     return Paddr(vaddr - hhdm_base)

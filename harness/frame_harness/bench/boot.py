@@ -80,7 +80,11 @@ def _boot(image: Image, machine: Machine) -> float:
 
 
 def qemu_start(image: Image, machine: Machine) -> float:
-    """From the spawn of QEMU itself, as bare as can be, to the first byte of its monitor's greeting."""
+    """From the spawn of QEMU itself, as bare as can be, to the first byte of its monitor's greeting.
+
+    Raises:
+        MachineError: QEMU ended before it greeted.
+    """
     qemu = find_qemu(machine.qemu)
     ram = GuestRam(machine.ram, None)
     pairs = [socket.socketpair() for _ in range(2)]

@@ -134,7 +134,12 @@ def require_version(client: Client) -> None:
 
 
 def require_answer(address: str) -> None:
-    """Refuse what is no address, and a host where nobody listens: dask would try again for a while."""
+    """Refuse what is no address, and a host where nobody listens: dask would try again for a while.
+
+    Raises:
+        UsageError: it is no address.
+        HarnessError: nobody answers there.
+    """
     from distributed.comm.addressing import parse_address, parse_host_port  # noqa: PLC0415
 
     try:

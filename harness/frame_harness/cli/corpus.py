@@ -123,6 +123,9 @@ def minimized_in_words(folder: Path, player: Player, say: Say) -> str:
     """Play a corpus, remove what others reach, say what is left.
 
     Findings stay, so does what cannot be played or fails.
+
+    Raises:
+        UsageError: the player counts no branches.
     """
     if player.counting is None:
         raise UsageError("minimize", detail="no branches are counted", next_step="leave out --blind")

@@ -166,6 +166,8 @@ class Turns:
 
         Args:
             watched: live bytes from the beginning of the slot that the steps are about, shape (n_bytes,).
+        Raises:
+            NotEvaluated: the step takes too many instructions.
         """
         self._park()
         before, at = watched.copy(), self._begins
@@ -314,7 +316,7 @@ class Turns:
     def _name(self, vaddr: Vaddr) -> str:
         return self.kernel.image.symbolize(vaddr).place
 
-    def _endless(self) -> HarnessError:
+    def _endless(self) -> NotEvaluated:
         return NotEvaluated(
             "interleaving",
             detail=f"a step takes over {MOST_INSTRUCTIONS} instructions: too many to go one by one",

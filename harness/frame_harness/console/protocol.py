@@ -228,7 +228,11 @@ def parse_fields(words: str) -> Fields:
 
 
 def parse_batch_line(text: str) -> tuple[int, ReplyLine]:
-    """Read the text of a data line of `batch`: its number, its outcome (whose `seq` is that number, too)."""
+    """Read the text of a data line of `batch`: its number, its outcome (whose `seq` is that number, too).
+
+    Raises:
+        ProtocolError: it is no such line.
+    """
     match = _BATCH.fullmatch(text)
     if match is None:
         raise ProtocolError("batch line", repr(text[:200]), expected="a number with an outcome")

@@ -208,7 +208,12 @@ class BootedGuest:
         return checked(self.request(line, watching=watching))
 
     def batch(self, commands: Sequence[str]) -> list[Reply]:
-        """Run many commands in few round trips; stops like `call` at the first that does not succeed."""
+        """Run many commands in few round trips; stops like `call` at the first that does not succeed.
+
+        Raises:
+            ProtocolError: the guest tells fewer outcomes than there are commands.
+            SubjectPanic, AllocFailed, CommandRefused: a command ended so, as with `call`.
+        """
         replies: list[Reply] = []
         for group in grouped(commands, BATCH_BYTES):
             done = self.call("batch " + ";".join(group)).parts(group)

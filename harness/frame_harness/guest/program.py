@@ -89,6 +89,7 @@ class Program:
         """Carry all commands out, whatever becomes of each.
 
         Raises:
+            ProtocolError: the guest tells no outcome of a command.
             GuestCrashed, GuestTimeout: there is no guest any more; its last command is the one that ran.
             NotInThisVersion: a command calls what the frame module does not have; nothing was run.
         """

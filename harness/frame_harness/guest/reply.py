@@ -62,7 +62,11 @@ class Reply:
         return [parse_fields(line) for line in self.data]
 
     def parts(self, requests: list[str]) -> list[Reply]:
-        """The outcomes of a batch, one for each request that was carried out."""
+        """The outcomes of a batch, one for each request that was carried out.
+
+        Raises:
+            ProtocolError: an outcome is of a request that was not made.
+        """
         outcomes = dict(parse_batch_line(line) for line in self.data)
         if any(number >= len(requests) for number in outcomes):
             numbers = f"numbers below {len(requests)}"

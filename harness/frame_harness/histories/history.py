@@ -119,6 +119,8 @@ def play_random(
     Args:
         both_ways: play it one command at a time in any case.
         most: commands in a batch.
+    Raises:
+        HarnessError: a frame is kept from everybody when it is played one at a time, but not in a batch.
     """
     left = length
 

@@ -130,6 +130,8 @@ def skip_of(form: str, wide: int, address: int) -> int | Skip:
     Args:
         wide: bytes of an offset in a section.
         address: bytes of an address.
+    Raises:
+        ImageError: a form that is not known here.
     """
     if form in _FIXED:
         return _FIXED[form]

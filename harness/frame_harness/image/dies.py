@@ -177,7 +177,11 @@ class Units:
         return iter(self._units)
 
     def at(self, offset: int) -> Unit:
-        """Return the unit that holds the entry at an offset."""
+        """Return the unit that holds the entry at an offset.
+
+        Raises:
+            ImageError: it lies in no unit.
+        """
         index = bisect_right(self._starts, offset) - 1
         if index < 0 or offset >= self._units[index].end:
             raise ImageError("debug information", f"entry {offset:#x}", detail="outside of every unit")

@@ -107,7 +107,11 @@ class Elf:
 
 
 def open_elf(path: Path) -> ELFFile:
-    """Open a file as ELF, whole in memory: nothing stays open, nothing changes under the reader."""
+    """Open a file as ELF, whole in memory: nothing stays open, nothing changes under the reader.
+
+    Raises:
+        ImageError: it cannot be read, or is no whole ELF file.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -121,7 +125,11 @@ def open_elf(path: Path) -> ELFFile:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a reader trips over into one line: on damage pyelftools raises almost anything."""
+    """Turn whatever a reader trips over into one line: on damage pyelftools raises almost anything.
+
+    Raises:
+        ImageError: whatever the reader raised, but for one of these, which passes.
+    """
     try:
         yield
     except ImageError:

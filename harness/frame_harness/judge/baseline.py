@@ -52,6 +52,9 @@ def parse(text: str, source: str, clauses: Clauses) -> Baseline:
         id = "ALLOC-07"
         reason = "builder order, fixed in the next release"
         profile = "dev"      # optional
+
+    Raises:
+        BaselineError: it is no TOML, or lists something else than findings that there can be, each once.
     """
     try:
         document = tomllib.loads(text)

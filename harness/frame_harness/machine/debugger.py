@@ -167,7 +167,11 @@ class Debugger:
         self._at[cpu] = vaddr
 
     def registers(self, cpu: int) -> tuple[int, ...]:
-        """RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8 to R15, RIP of a CPU."""
+        """RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8 to R15, RIP of a CPU.
+
+        Raises:
+            DebuggerError: QEMU tells fewer registers.
+        """
         self._select(cpu)
         answer = self.ask("g")
         if len(answer) < 16 * (RIP + 1):
@@ -184,7 +188,11 @@ class Debugger:
         return self._stopped()
 
     def rip(self, cpu: int) -> Vaddr:
-        """The address of the instruction that a CPU is about to execute."""
+        """The address of the instruction that a CPU is about to execute.
+
+        Raises:
+            DebuggerError: QEMU tells no address.
+        """
         # While others run alone, a CPU stays where it is.
         if cpu not in self._at:
             self._select(cpu)

@@ -168,7 +168,11 @@ class Guest:
 
     @property
     def ram(self) -> GuestRam:
-        """The guest's memory; readable also after the guest died, until the last view is gone."""
+        """The guest's memory; readable also after the guest died, until the last view is gone.
+
+        Raises:
+            MachineError: QEMU ended before it told where RAM lies.
+        """
         if self._ram is None:
             raise MachineError("guest RAM", self.machine.name, detail="QEMU never told where it lies")
         return self._ram

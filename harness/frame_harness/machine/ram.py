@@ -279,6 +279,7 @@ class GuestRam:
         """Return where [paddr, paddr + length) lies in the RAM file.
 
         Raises:
+            UsageError: the length is below 0.
             RamError: not all of it is RAM, or not in one piece.
         """
         if length < 0:

@@ -55,6 +55,8 @@ def fields_from(where: str, of: type[msgspec.Struct], table: object, within: str
 
     Args:
         within: the key of the table in a larger one.
+    Raises:
+        UsageError: an unknown key, a missing one, or a value of another type.
     """
     if not isinstance(table, Mapping):
         raise _wrong(where, within, "a table", table)
@@ -134,7 +136,11 @@ _READERS: Final = {"ram": _size, "options": _options, "extra_args": _extra_args,
 
 
 def check_ram(where: str, kind: str, ram: int) -> None:
-    """Require an amount of RAM, in bytes, that the kernel can be given on a type of machine."""
+    """Require an amount of RAM, in bytes, that the kernel can be given on a type of machine.
+
+    Raises:
+        UsageError: it is no number of whole frames, too little, or more than the kernel can map.
+    """
     if ram < MIN_RAM or ram % PAGE_SIZE:
         raise _wrong(where, "ram", WHOLE_RAM, format_bytes(ram))
     below = _BELOW_HOLE[kind]

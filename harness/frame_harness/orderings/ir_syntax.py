@@ -66,7 +66,11 @@ _ASM = re.compile(r'\basm ((?:\w+ )*)"([^"]*)", "([^"]*)"\(')
 
 
 def parse_instruction(text: str) -> Instruction:
-    """Read one instruction; `text` is one line, the cases of a switch joined to it."""
+    """Read one instruction; `text` is one line, the cases of a switch joined to it.
+
+    Raises:
+        ImageError: an instruction that is not known here, or other operands than it has.
+    """
     found = _DBG.search(text)
     dbg = int(found[1]) if found else None
     body = _TAIL.sub("", text.strip())

@@ -180,7 +180,11 @@ class Module:
         return self._layout(kind)[0]
 
     def offset_of(self, kind: str, index: int) -> tuple[int, str]:
-        """Return where an aggregate's member lies, in bytes, with its type."""
+        """Return where an aggregate's member lies, in bytes, with its type.
+
+        Raises:
+            ImageError: it has fewer members.
+        """
         kind = self._types.get(kind, kind)
         if kind.startswith("["):
             element = kind[1:-1].split(" x ", 1)[1]

@@ -105,6 +105,9 @@ class Stage:
 
         None where the command never enters the subject. As of here, `GuestTimeout` is a command that hangs,
         `GuestCrashed` the end of the guest.
+
+        Raises:
+            ProtocolError: bytes of the slot have changed that no store in the trace covers.
         """
         self._set(scene)
         self._give(FIRST, line)

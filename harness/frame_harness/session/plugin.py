@@ -332,7 +332,11 @@ def image(frame_run: Run, request: pytest.FixtureRequest) -> Image:
 
 @pytest.fixture
 def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
-    """Start guests with options of `Kernel.boot`; each must exit well when the check is over."""
+    """Start guests with options of `Kernel.boot`; each must exit well when the check is over.
+
+    Raises:
+        GuestCrashed: one did not exit well, and no check was told so before.
+    """
     request.node.stash[RUN] = frame_run
     shown = request.node.stash.setdefault(KERNELS, [])
     started: list[Kernel] = []  # without the shared one, which is for others to go on with

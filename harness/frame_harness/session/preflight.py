@@ -255,7 +255,11 @@ def note_no_return(run: Run, failure: GuestFailure) -> None:
 
 
 def selftest(kernel: Kernel) -> SelftestEvidence:
-    """Run the guest's own checks and read their KTAP."""
+    """Run the guest's own checks and read their KTAP.
+
+    Raises:
+        WitnessesDisagree: it is KTAP, but contradicts itself.
+    """
     result = ktap.parse(kernel.call("selftest").data)
     if result.problems and (result.plan or result.tests):  # that nothing was planned is for the judge to say
         raise WitnessesDisagree("selftest", detail="; ".join(result.problems))
