@@ -1,6 +1,13 @@
-"""Proves that modules which only compute load nothing that reaches out of the process."""
+"""Proves that modules which only compute load and call nothing that reaches out of the process.
+
+Imports alone do not show it: `open` and `print` are there without one, and what a caller hands over may be a
+path or a clock. So names and attributes are looked at, too, whether they are called or handed on.
+"""
 
 from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,22 +31,52 @@ PURE = (
 )
 IMPURE = frozenset(
     {
-        "asyncio", "fcntl", "glob", "importlib", "io", "logging", "mmap", "multiprocessing", "os", "pathlib",
-        "pexpect", "psutil", "qemu", "select", "selectors", "shutil", "signal", "socket", "subprocess", "sys",
-        "tempfile", "threading", "time",
+        "asyncio", "builtins", "concurrent", "ctypes", "datetime", "fcntl", "fileinput", "glob",
+        "importlib", "io", "linecache", "locale", "logging", "mmap", "multiprocessing", "os",
+        "pathlib", "pexpect", "platform", "psutil", "qemu", "random", "resource", "secrets",
+        "select", "selectors", "shutil", "signal", "socket", "subprocess", "sys", "tempfile",
+        "threading", "time", "urllib.request", "uuid",
     }
 )  # fmt: skip
+IMPURE_BUILTINS = frozenset({"__import__", "breakpoint", "exec", "eval", "input", "open", "print"})
+# Of a path, a file, a clock, numpy. Not `write`, `load`, `time`: what has these is imported, or is ours.
+IMPURE_ATTRIBUTES = frozenset(
+    {
+        "fromfile", "fromtimestamp", "genfromtxt", "is_dir", "is_file", "iterdir", "loadtxt",
+        "memmap", "mkdir", "monotonic", "monotonic_ns", "now", "open", "perf_counter",
+        "perf_counter_ns", "read_bytes", "read_text", "savetxt", "savez", "savez_compressed",
+        "time_ns", "today", "tofile", "touch", "utcnow", "write_bytes", "write_text",
+    }
+)  # fmt: skip
+IMPURE_CALLS = frozenset({"np.load", "np.save", "numpy.load", "numpy.save", "time.time"})
 PURE_MODULES = sorted(
     name for name, path in NAMES.items() if path.relative_to(PACKAGE).as_posix().startswith(PURE)
 )
 GRAPH = import_graph()
 
 
+def impure_uses(tree: ast.Module) -> Iterator[str]:
+    """The names and attributes in a module that reach out of the process, with their lines."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in IMPURE_BUILTINS:
+            yield f"{node.lineno}: {node.id}"
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if node.attr in IMPURE_ATTRIBUTES or ast.unparse(node) in IMPURE_CALLS:
+                yield f"{node.lineno}: {ast.unparse(node)}"
+        elif isinstance(node, ast.Call) and ast.unparse(node).endswith("default_rng()"):
+            yield f"{node.lineno}: {ast.unparse(node)}"  # without a seed it asks the system for one
+
+
+def is_impure(full: str) -> bool:
+    parts = full.split(".")
+    return any(".".join(parts[:count]) in IMPURE for count in range(1, len(parts) + 1))
+
+
 def impure_imports(name: str, graph: dict[str, set[str]] = GRAPH) -> list[str]:
     """What a module loads that it must not, each with the modules that lead there."""
     asked_by, found = loaded_with(name, graph), []
     for module in asked_by:
-        wrong = {full.partition(".")[0] for full in imports(NAMES[module])} & IMPURE
+        wrong = {full for full in imports(NAMES[module]) if is_impure(full)}
         if wrong:
             way = [module]
             while way[-1] != name:
@@ -51,6 +88,52 @@ def impure_imports(name: str, graph: dict[str, set[str]] = GRAPH) -> list[str]:
 @pytest.mark.parametrize("name", PURE_MODULES)
 def test_pure_module_loads_no_clock_process_or_file(name: str) -> None:
     assert impure_imports(name) == []
+
+
+def test_nothing_that_pure_modules_load_uses_a_file_a_clock_or_a_terminal() -> None:
+    loaded = sorted({module for name in PURE_MODULES for module in loaded_with(name, GRAPH)})
+    trees = ((name, ast.parse(NAMES[name].read_text(encoding="utf-8"))) for name in loaded)
+    assert [f"{name}:{use}" for name, tree in trees for use in impure_uses(tree)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "use"),
+    [
+        ("open('a')", "open"),
+        ("text = [one.read() for one in map(open, names)]", "open"),
+        ("print('a')", "print"),
+        ("Path('a').read_text(encoding='utf-8')", "Path('a').read_text"),
+        ("def f(path):\n  return path.open('rb')", "path.open"),
+        ("datetime.datetime.now()", "datetime.datetime.now"),
+        ("began = time.time()", "time.time"),
+        ("def f(clock=time.monotonic): ...", "time.monotonic"),
+        ("table.tofile(file)", "table.tofile"),
+        ("np.load(file)", "np.load"),
+        ("np.random.default_rng()", "np.random.default_rng()"),
+        ("eval(text)", "eval"),
+    ],
+)
+def test_a_use_of_a_file_a_clock_or_a_terminal_is_seen(code: str, use: str) -> None:
+    assert [line.partition(": ")[2] for line in impure_uses(ast.parse(code))] == [use]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(opened, time): return opened[time.first]",
+        "np.random.default_rng(SEED).integers(0, 8)",
+        "slots.write(pfn, slot)",
+        "words = {'print': 'open'}",
+        "self.load(taken.time)",
+    ],
+)
+def test_what_only_computes_is_no_such_use(code: str) -> None:
+    assert list(impure_uses(ast.parse(code))) == []
+
+
+def test_an_impure_part_of_a_package_is_told_from_its_pure_parts() -> None:
+    assert is_impure("urllib.request.urlopen") and is_impure("datetime.datetime") and is_impure("os")
+    assert not is_impure("urllib.parse.quote") and not is_impure("osmium.path")
 
 
 def test_pure_modules_of_the_rule_exist() -> None:
