@@ -29,6 +29,8 @@ ONE_FILE_BY_NATURE = {"kernel_shim/src/memory/frame.rs"}  # what stands in for a
 # Included in a module of another file, where Rust takes no comment for the module's documentation.
 INCLUDED = {"kernel_shim/src/memory/mod.rs", "kernel_shim/src/tree/memory.rs"}
 WIDE = {"Exception", "BaseException"}
+COLLECTS = {("harness/frame_harness/console/stream.py", "read_nonblocking: sleep(")}
+"""Where it sleeps to collect bytes of a line: nothing depends on how long."""
 
 
 def name_of(path: Path) -> str:
@@ -57,12 +59,41 @@ def test_module_is_short_enough_to_be_read(path: Path) -> None:
 @pytest.mark.parametrize("path", [*PYTHON, *SHELL], ids=name_of)
 def test_nothing_sleeps_or_writes_to_a_fixed_place(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    # asyncio.sleep(0) gives way to others; the stream collects bytes, nothing depends on how long; any other
-    # number is a guess about how long something takes.
-    harmless = r"0\)|COLLECT_S\)"
-    assert (
-        re.findall(rf"\bsleep\s*\((?!{harmless})|^\s*sleep\s|/tmp/|/var/tmp", text, flags=re.MULTILINE) == []
-    )
+    found = [line for line in sleeps_or_places(text) if (name_of(path), line) not in COLLECTS]
+    assert found == []
+
+
+def sleeps_or_places(text: str) -> list[str]:
+    """What sleeps or names such a place: the function around it in Python, with what it does."""
+    # asyncio.sleep(0) gives way to others; any other number is a guess about how long something takes.
+    marks = re.finditer(r"\bsleep\s*\((?!0\))|^\s*sleep\s|/tmp/|/var/tmp", text, flags=re.MULTILINE)
+    return [f"{function_at(text, mark.start())}: {mark[0].strip()}" for mark in marks]
+
+
+def function_at(text: str, at: int) -> str:
+    """The last function that Python code defines above a place; enough to name what is exempt."""
+    above = re.findall(r"^\s*(?:async )?def (\w+)", text[:at], flags=re.MULTILINE)
+    return above[-1] if above else "module"
+
+
+def test_each_place_that_may_sleep_does_so_once() -> None:
+    for file, line in COLLECTS:
+        assert sleeps_or_places((ROOT / file).read_text(encoding="utf-8")).count(line) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("def f():\n    time.sleep(0.1)\n", ["f: sleep("]),
+        ("def f(): ...\nasync def g():\n    await asyncio.sleep(COLLECT_S)\n", ["g: sleep("]),
+        ("sleep 1\n", ["module: sleep"]),
+        ("PLACE = '/tmp/a'\n", ["module: /tmp/"]),
+        ("async def g():\n    await asyncio.sleep(0)\n", []),
+        ("asleep(1)\n", []),
+    ],
+)
+def test_what_sleeps_is_seen_with_its_function(text: str, found: list[str]) -> None:
+    assert sleeps_or_places(text) == found
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=name_of)
