@@ -70,8 +70,13 @@ def shown_command(door: Door, folder: Path) -> str:
     return found[1]
 
 
+def setup_of(command: str) -> Path:
+    """The file of commands that gdb reads first."""
+    return Path(shlex.split(command)[shlex.split(command).index("-x") + 1])
+
+
 def socket_folder(command: str) -> Path:
-    return Path(shlex.split(command)[shlex.split(command).index("-x") + 1]).parent
+    return setup_of(command).parent
 
 
 def gdb(command: str, *more: str) -> str:
@@ -87,6 +92,7 @@ def test_gdb_as_printed_stops_at_the_findings_line_with_source_and_arguments(
 ) -> None:
     launch = tmp_path / "launch.json"
     with held(tmp_path, subject, "--vscode", str(launch)) as (door, command):
+        assert "/debugging/in_gdb.py\n" in setup_of(command).read_text(encoding="utf-8")
         said = gdb(command, "print *self", "slot 0x1063000", "zones", *FREE_LISTS, "detach")
         status, out = door.end()
         assert not door.living()
@@ -129,11 +135,12 @@ def test_nothing_is_left_of_a_session_that_was_killed_while_it_waited(subject: P
 def test_pytest_waits_for_gdb_when_a_check_fails_and_goes_on_when_it_has_detached(
     subject: Path, tmp_path: Path
 ) -> None:
-    words = ("--gdb", "--machine", "microvm", "--frame-rs", subject)
+    words = ("--gdb", "--trace-config", "--machine", "microvm", "--frame-rs", subject)
     with open_pytest(tmp_path, USERS, *words, evidence=False) as door:
         said = gdb(shown_command(door, tmp_path), "slot 0x1060000", "detach")
         status, out = door.end()
         assert not door.living()
+    assert "frame_harness.debugging.pytest_gdb" in out, out
     assert "flags=ALLOCATED|USER|MOVABLE" in said and "meta_aux=0x2345" in said, said
     assert status == pytest.ExitCode.TESTS_FAILED and "1 failed" in out, out
 

@@ -20,6 +20,7 @@ from distributed import Client
 
 from frame_harness.base.errors import HarnessError, MissingToolError, UsageError
 from frame_harness.campaigns import dask_settings, on_cluster
+from frame_harness.campaigns.cluster import require_answer
 from frame_harness.campaigns.done import Lost
 from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.plan import Settings
@@ -291,3 +292,8 @@ def test_a_file_of_dask_that_is_no_yaml_is_one_message(tmp_path: Path) -> None:
     with Door([sys.executable, "-c", show], tmp_path, {"DASK_CONFIG": str(tmp_path)}) as door:
         _, out = door.end()
     assert "HarnessError: dask's own settings: " in out and str(tmp_path / "dask.yaml") in out
+
+
+def test_what_is_no_address_of_a_scheduler_is_refused_at_once() -> None:
+    with pytest.raises(UsageError, match="tcp://server:8786"):
+        require_answer("http://server:8786")

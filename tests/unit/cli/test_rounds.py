@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+import click
 import pytest
 
 from frame_harness.base.errors import UsageError
 from frame_harness.cli.check import Request
 from frame_harness.cli.core import CoreRequest
+from frame_harness.cli.endings import ending
+from frame_harness.cli.options import refuse_with
 from frame_harness.cli.rounds import CoreRounds, FrameRounds, first_of
+from frame_harness.cli.upstream import make_room
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.changed_code import path_of
 from frame_harness.judge.evidence import CheckInRun
+from frame_harness.judge.exit_codes import ExitCode
 from tests.unit.evidence_samples import DEV, LIFE, RANGE, RELEASE, TABLE
 
 FRAME = "kernel_shim::memory::frame"
@@ -79,3 +84,21 @@ def test_a_selection_that_leaves_nothing_of_a_tree_is_refused(tmp_path: Path) ->
         (folder / name).write_text("")
     with pytest.raises(UsageError, match=r"selection: 'test_nonesuch'.*got neither"):
         CoreRounds(CoreRequest(tmp_path, select="test_nonesuch"))
+
+
+def test_an_error_of_the_user_s_ends_a_command_with_its_own_status() -> None:
+    assert ending(UsageError("machine", "m.toml")) == (ExitCode.USAGE, "error: machine: m.toml")
+
+
+def test_options_that_contradict_each_other_are_named() -> None:
+    refuse_with("--record", {"--at": "", "--vscode": None})
+    with pytest.raises(click.UsageError, match="--at does not go with --record"):
+        refuse_with("--record", {"--at": "frame.rs:3"})
+
+
+def test_texts_for_maintainers_need_a_folder(tmp_path: Path) -> None:
+    make_room(tmp_path / "new" / "folder")
+    assert (tmp_path / "new" / "folder").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be used"):
+        make_room(tmp_path / "file")

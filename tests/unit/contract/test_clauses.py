@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.contract.clauses import ClauseKind, UnknownClauseError
+from frame_harness.contract.requests import commands_of, steps_of
 from frame_harness.frame_metadata.clauses import CLAUSES
 
 CONTRACT = "FRAME_HARNESS_CONTRACT"
@@ -64,3 +65,10 @@ def test_an_id_like_no_other_names_the_range_of_ids() -> None:
 
 def test_order_of_the_contract_puts_strangers_last() -> None:
     assert CLAUSES.in_order(["x", "VT-01", "CONST-01", "VT-01"]) == ["CONST-01", "VT-01", "x"]
+
+
+def test_a_request_is_taken_apart_into_the_commands_that_it_runs() -> None:
+    assert commands_of("batch inc 0x1000;dec 0x1000; ") == ["inc 0x1000", "dec 0x1000"]
+    assert commands_of("stats") == ["stats"]
+    assert steps_of("smp.job inc@0x1000 aux=7 dec") == ["inc", "aux", "dec"]
+    assert steps_of("stats") is None

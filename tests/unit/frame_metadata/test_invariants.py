@@ -14,6 +14,9 @@ from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Columns
+from frame_harness.frame_metadata.invariants.frames import Frames
+from frame_harness.frame_metadata.invariants.lists import NO_FRAME, NOWHERE, FreeLists
+from frame_harness.frame_metadata.invariants.sweep import sweep
 from frame_harness.frame_metadata.memory_state import MemoryStateError, pfn_ranges
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import Corruption
@@ -202,3 +205,14 @@ def test_links_between_slots_that_are_no_ram_are_judged_like_others() -> None:
     broken = shorter.copied()
     broken.slots["prev"][led_to] = NONE
     assert "W-LINK-SYMMETRIC" in INVARIANTS.check_all(broken).violated
+
+
+def test_what_a_pass_over_the_slots_counts_is_what_they_say() -> None:
+    frames = Frames(healthy_state(Shape(1 << 14)))
+    swept = sweep(frames)
+    free = frames.state.slots["flags"] & np.uint32(C.flag_free) != 0
+    assert np.array_equal(swept.free, free)
+    assert swept.n_free == np.count_nonzero(free & frames.in_ram)
+    lists = FreeLists(frames, swept)
+    wild = np.array([NONE, 0x1000, 0x1001, 1 << 60], dtype=np.uint64)
+    assert lists.decode(wild).tolist() == [NO_FRAME, 1, NOWHERE, NOWHERE]

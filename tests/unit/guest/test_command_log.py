@@ -10,6 +10,7 @@ from frame_harness.console.protocol import Fields, ReplyLine
 from frame_harness.guest import command_log
 from frame_harness.guest.command_log import CommandLog
 from frame_harness.guest.reply import Reply
+from frame_harness.guest.request import argument, grouped
 
 
 def reply(line: str, value: int) -> Reply:
@@ -63,3 +64,8 @@ def test_another_check_begins_behind_what_was_sent() -> None:
     log.begin_check()
     log.sent("b")
     assert (log.n_before, log.n_sent) == (1, 2)
+
+
+def test_numbers_are_sent_in_hex_and_lines_are_filled_in_order() -> None:
+    assert [argument(31), argument("movable")] == ["0x1f", "movable"]
+    assert grouped(["aaa", "bb", "c" * 9, "d"], 8) == [["aaa", "bb"], ["c" * 9], ["d"]]

@@ -12,6 +12,7 @@ from frame_harness.frame_metadata.layouts import LAYOUTS
 from frame_harness.image.dwarf import Dwarf
 from frame_harness.image.elf import Elf
 from frame_harness.image.errors import ImageError
+from frame_harness.image.types import size_of
 from tests.unit import image_samples
 
 FLAVORS = {
@@ -177,3 +178,9 @@ def test_variants_are_named_with_content_or_without(tiny: Path) -> None:
     assert sorted(Dwarf.of(tiny).variants("tiny::Data")) == ["Empty", "Full"]
     with pytest.raises(ImageError, match="expected one enum Odd, got none of that name"):
         Dwarf.of(tiny).variants("Odd")
+
+
+def test_a_shape_spans_what_its_parts_span() -> None:
+    number = ["scalar", "<u4", "u32"]
+    assert size_of(number) == 4 and size_of(["array", ["array", number, 3], 2]) == 24
+    assert size_of(["record", 40, 8, [["a", 0, number]]]) == 40

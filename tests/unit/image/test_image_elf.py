@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from frame_harness.base.units import Vaddr
 from frame_harness.image.demangle import demangle
+from frame_harness.image.demangle_v0 import NotMangled, demangle_v0
 from frame_harness.image.dwarf import Dwarf
 from frame_harness.image.elf import Elf
 from frame_harness.image.errors import ImageError
@@ -154,3 +155,9 @@ def test_symbol_becomes_readable(symbol: str, readable: str) -> None:
 def test_any_text_can_be_demangled(text: str) -> None:
     for symbol in (text, f"_ZN{text}", f"_R{text}"):
         assert isinstance(demangle(symbol), str)
+
+
+def test_a_name_of_the_newer_scheme_is_read_or_refused() -> None:
+    assert demangle_v0("_RNvNtCs1234_7mycrate3foo3bar") == "mycrate::foo::bar"
+    with pytest.raises(NotMangled):
+        demangle_v0("_R?")

@@ -14,6 +14,7 @@ from frame_harness.image.code_lines import code_lines
 from frame_harness.image.errors import CompileError
 from frame_harness.image.image import Image
 from frame_harness.image.line_table import Spot, derived, own_function
+from frame_harness.image.placed import is_part_of
 from frame_harness.image.toolchain import find_toolchain
 
 FILE = "/kernel/memory/frame.rs"
@@ -98,3 +99,9 @@ def test_a_subject_that_compiles_in_the_kernel_alone_has_the_lines_of_the_kernel
     monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))  # else it is known already
     lines = code_lines(image, toolchain)
     assert set(lines.spots) == {spot for row in lines.table.rows for spot in row.spots}
+
+
+def test_modules_of_a_frame_module_lie_in_the_folder_of_its_name() -> None:
+    assert is_part_of(FILE, FILE) and is_part_of("/kernel/memory/frame/parts.rs", FILE)
+    assert not is_part_of("/kernel/memory/frames.rs", FILE)
+    assert is_part_of("/k/parts.rs", "/k/mod.rs") and not is_part_of("/k/parts.rs", "/k/other.rs")

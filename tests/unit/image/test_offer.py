@@ -11,6 +11,7 @@ from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_metadata.versions import VERSIONS
 from frame_harness.image import CompileError, NotJudgeable, find_toolchain
 from frame_harness.image.offer import lacking_names
+from frame_harness.image.said import said
 from tests.support.mutants import Edit, mutated
 from tests.support.versions import BEFORE_MOVABLE, OLDER, UNJUDGEABLE, split
 
@@ -170,3 +171,17 @@ def test_every_name_that_something_depends_on_is_asked_for() -> None:
     assert needs <= known
     assert {"MetaSlot::generation", "get_meta_slot", "FrameMetaVtable", "MetaSlot::cas_refcount"} <= needs
     assert VERSIONS.of_line("slot.peek 0x1000") == VERSIONS.of_line("alloc new") == ()
+
+
+def test_what_the_compiler_misses_in_the_crate_is_named_with_its_whole_path() -> None:
+    text = [{"text": "use crate::memory::zone::Zone;", "highlight_start": 20}]
+    span = {"is_primary": True, "file_name": "frame.rs", "line_start": 3, "text": text}
+    message = {
+        "message": "unresolved import `crate::memory::zone`",
+        "code": {"code": "E0432"},
+        "spans": [span],
+    }
+    found = said(message)
+    assert (found.file, found.line, found.word) == ("frame.rs", 3, "crate::memory::zone::Zone")
+    assert found.is_a_name and found.asked_of_the_crate == "crate::memory::zone::Zone"
+    assert not said({**message, "code": None}).is_a_name

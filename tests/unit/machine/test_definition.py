@@ -13,6 +13,7 @@ from frame_harness.base.resources import machines_dir
 from frame_harness.base.units import GIB, MIB
 from frame_harness.machine import DEFAULT_MACHINE, known_machines, load_machine
 from frame_harness.machine.definition import load_machines, machine_from
+from frame_harness.machine.schema import check_ram, nearest
 
 GOOD: dict[str, Any] = {"type": "q35", "ram": "64 MiB"}
 
@@ -128,3 +129,10 @@ def test_override_refuses_what_a_file_could_not_say() -> None:
     for wrong in ({"cpus": 0}, {"ram": "4097"}, {"accel": "x"}, {"limits": {"boot": 1}}):
         with pytest.raises(UsageError):
             load_machine().override(**wrong)
+
+
+def test_ram_ends_where_the_kernel_can_map_no_more() -> None:
+    check_ram("m.toml", "q35", 510 * GIB)  # 2 GiB below the hole, 508 GiB from 4 GiB on
+    with pytest.raises(UsageError, match="at most 510 GiB"):
+        check_ram("m.toml", "q35", 511 * GIB)
+    assert nearest("mircovm", ["microvm", "pc"]) == ", did you mean 'microvm'" and not nearest("x", ["pc"])

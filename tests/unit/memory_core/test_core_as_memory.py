@@ -7,9 +7,10 @@ import numpy as np
 from frame_harness.base.units import Paddr, Pfn
 from frame_harness.frame_metadata.constants import C
 from frame_harness.memory_core.as_memory import as_memory
+from frame_harness.memory_core.lists import walked
 from frame_harness.memory_core.maps import Kind, MemoryMap, Region
 from frame_harness.memory_core.state import CoreState, FreeBlock, Segment, Structure
-from tests.support.synthetic import SMALL, healthy_state
+from tests.support.synthetic import SLOT, SMALL, healthy_state
 
 MAP = MemoryMap("", (Region(0x10000, 0x20000), Region(0x18800, 0x100, Kind.RESERVED)))
 STATE = CoreState(
@@ -45,3 +46,13 @@ def test_memory_that_is_forbidden_or_the_core_s_own_is_off_limits_in_whole_frame
 
 def test_cached_frames_beyond_the_table_are_left_out() -> None:
     assert len(as_memory(STATE, SLOTS, MAP).cached) == 2
+
+
+def test_a_list_is_walked_to_its_end_or_to_the_first_wrong_link() -> None:
+    slots = np.zeros(64, SLOT)
+    slots["next"][20], slots["prev"][28] = 28 << 12, 20 << 12
+    head = (0, 0, 1, Paddr(20 << 12))
+    blocks = [FreeBlock(Pfn(20), 1, 0, 0), FreeBlock(Pfn(28), 1, 0, 0)]
+    assert walked([head], slots) == (blocks, [])
+    slots["next"][28] = 20 << 12
+    assert walked([head], slots)[0] == blocks and "circle" in walked([head], slots)[1][0].what

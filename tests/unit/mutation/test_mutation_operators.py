@@ -10,6 +10,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.mutation import cargo_mutants
 from frame_harness.mutation.generate import mutants_of
+from frame_harness.mutation.literals import moved
 from frame_harness.mutation.mutants import SENTENCES, Mutant, Operator, WrongText, applied, diff, sampled
 from frame_harness.mutation.source import NotRust
 
@@ -256,3 +257,10 @@ def test_list_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cargo_mutants, "listed", lambda _: '{"mutants": 3}')
     with pytest.raises(HarnessError, match="expected a list of mutants"):
         mutants_of({"a.rs": b"fn f() { put(1); }"})
+
+
+@pytest.mark.parametrize(
+    ("text", "by", "other"), [("0x0F_u8", 1, "0x10_u8"), ("1_000", -1, "999"), ("0b11usize", 1, "0b100usize")]
+)
+def test_another_number_keeps_its_base_and_its_type(text: str, by: int, other: str) -> None:
+    assert moved(text, by) == other

@@ -8,6 +8,7 @@ from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.image.errors import ImageError
 from frame_harness.orderings import ir_paths
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space
+from frame_harness.orderings.ir_compute import UNDEFINED, bits_of, evaluate
 from frame_harness.orderings.ir_paths import PathError, Walker
 from frame_harness.orderings.ir_syntax import parse_instruction
 from frame_harness.orderings.ir_text import Global, Register, split_top
@@ -332,3 +333,9 @@ def test_a_fence_counts_only_next_to_its_access() -> None:
 def test_a_weaker_ordering_is_not_enough(order: MemoryOrder, weaker: MemoryOrder) -> None:
     assert order.at_least(order)
     assert not weaker.at_least(order)
+
+
+def test_operands_are_numbers_of_their_width_or_unknown() -> None:
+    assert [bits_of(kind) for kind in ("i8", "i128", "ptr")] == [8, 128, 64]
+    assert evaluate({}, -1, 8) == 0xFF and evaluate({"n": 7}, Register("n")) == 7
+    assert evaluate({}, Register("n")) is UNDEFINED

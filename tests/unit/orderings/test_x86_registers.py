@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from iced_x86 import ConditionCode, Mnemonic, Register
 
-from frame_harness.orderings import x86_words
+from frame_harness.orderings import assembler, x86_words
 from frame_harness.orderings.asm_block import NotUnderstood
 from frame_harness.orderings.ir_values import Symbol, Value, unknown
 from frame_harness.orderings.x86_registers import UNBOUND, Flags, Registers, full, number_of
@@ -108,3 +108,8 @@ def test_no_instruction_is_in_two_lists() -> None:
 def test_what_orders_or_writes_memory_is_not_harmless() -> None:
     for name in ("MFENCE", "XCHG", "MOVNTI", "STOSQ", "LFENCE", "SFENCE", "CMPXCHG", "PUSH"):
         assert getattr(Mnemonic, name) not in x86_words.HARMLESS | x86_words.COMPUTES, name
+
+
+def test_without_an_assembler_no_assembly_is_understood() -> None:
+    with pytest.raises(NotUnderstood, match="no assembler"):
+        assembler.without("nop", True)

@@ -21,6 +21,7 @@ from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import Evidence, Outcome, SourceFile, SubjectInfo
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.report import code_quality, github, sarif
+from frame_harness.report.issues import relative
 from tests.support.judging import judge
 from tests.unit.evidence_samples import DEV, TABLE, VTABLE, healthy, with_outcome
 from tests.unit.report.test_reports import KNOWN, SAMPLES, SEEN, every_sample
@@ -280,3 +281,8 @@ def test_check_writes_the_reports_that_it_is_asked_for(tmp_path: Path) -> None:
     log = json.loads(paths["sarif"].read_text())
     assert log["runs"][0]["invocations"][0]["exitCodeDescription"] == "PASS"
     assert json.loads(paths["code-quality"].read_text()) == []
+
+
+def test_a_place_is_told_below_the_repository_or_not_at_all() -> None:
+    assert relative("/k/src/frame.rs", Path("/k")) == "src/frame.rs"
+    assert relative("/other/frame.rs", Path("/k")) is None and relative("frame.rs", Path("/k")) is None

@@ -16,6 +16,7 @@ from frame_harness.histories.matrix import Row as MatrixRow
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.report.clause_table import clause_table
 from frame_harness.report.terminal import console_for, print_report
+from frame_harness.report.width import ByWidth
 from tests.support.judging import judge
 from tests.unit.report.test_reports import broken
 
@@ -58,3 +59,9 @@ def test_bench_names_whole_measurements() -> None:
     [_, line] = file.getvalue().splitlines()
     assert line.startswith(("a measurement " * 10).strip()) and "<= 2 reached" in line
     assert "1.00  1.50 1.25  <= 2" in line, "the ratio, then earlier ones"
+
+
+def test_a_pipe_gets_what_is_meant_for_pipes() -> None:
+    console, file = piped()
+    console.print(ByWidth("for a screen", "for a pipe"))
+    assert file.getvalue() == "for a pipe\n"

@@ -17,6 +17,7 @@ from frame_harness.guest.errors import CommandRefused, OtherAnswer
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
 from frame_harness.session.results import ON_THE_WAY, result_of, seen_on_the_way
+from frame_harness.session.words import compared
 
 RUN = RunKey("q35", "dev")
 FRAME = Paddr(1 << 48)
@@ -138,3 +139,8 @@ def test_an_answer_without_what_the_check_reads_is_a_violation() -> None:
         Outcome.VIOLATED, "an answer with on_last_ref", "ok some=0",
     )  # fmt: skip
     assert result.incidental and seen is None
+
+
+def test_numbers_that_may_be_addresses_are_compared_in_hex_too() -> None:
+    assert compared("==", 0x1000, 1) == ["0x1000 == 0x1", "decimal: 4096 == 1"]
+    assert compared("==", 3, 4) is None and compared("==", 0x1000, "a") is None
