@@ -4,15 +4,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pytest
 
-from tests.support.modules import NAMES, PACKAGE, ROOT, Graph, import_graph, loaded_with, modules_used
+from tests.support.modules import (
+    NAMES,
+    PACKAGE,
+    ROOT,
+    Graph,
+    import_graph,
+    imports,
+    loaded_with,
+    modules_used,
+)
 
 UNIT = ROOT / "tests" / "unit"
 PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
-# A module is tested when a file of tests names it, or names a module of the same package that imports it.
+# A module is tested when a file of tests names it, or a name of it that its package hands on. These are run
+# by the tests of a module beside them, which imports them; a new module is to be named by a test, not here.
+BY_NEIGHBORS = {
+    "campaigns": "executors signals",
+    "cli": (
+        "archive_commands check_command cluster_commands console coverage_command debug_commands "
+        "explain fuzz_commands judge mutate_command orderings origins show_text storm_command"
+    ),
+    "debugging": "facts",
+    "frame_metadata": (
+        "invariants.accounting invariants.blocks invariants.free_frames invariants.history "
+        "invariants.links invariants.owners invariants.slots model.zones orderings.allocate "
+        "orderings.array orderings.epoch orderings.last_reference"
+    ),
+    "gathering": "replay taken writing",
+    "guest": "first_prompt remains slot",
+    "histories": "buddy_words",
+    "html_report": "tables",
+    "image": "dies ir_proof line_files places toolchain_memory",
+    "judge": "explanation",
+    "memory_core": "core_build filling leavings operations playing processes reading",
+    "mutation": "atomics base_build expressions facts names patterns ranges statements values",
+    "orderings": "ir_access ir_assembly ir_calls ir_debug ir_state rules",
+    "report": "source_lines",
+    "session": "breakdowns leavings units",
+    "steering": "lifting replaying",
+}  # fmt: skip
 # These lie deeper: by the file whose tests run them in this process.
 DEEPER = {
     "tests/unit/frame_metadata/test_model.py": ("frame_metadata.model.buddy",),
@@ -30,11 +66,8 @@ DEEPER = {
         "cli.debug", "cli.rewind", "debugging.holding", "debugging.recorder", "debugging.session",
     ),
 }  # fmt: skip
-# These run in a process of their own: by the file that starts it, with what it says there.
-IN_ANOTHER_PROCESS = {
-    "debugging.in_gdb": ("tests/red/test_debugging.py", "gdb"),
-    "debugging.pytest_gdb": ("tests/red/test_debugging.py", "gdb"),
-}
+# These run in a process of their own: by the file that has it started, and names their files.
+IN_ANOTHER_PROCESS = {"debugging.in_gdb": "tests/red/test_debugging.py"}
 # These take minutes, and return no more than speeds, which `make bench` compares with goals.
 MEASURED = ("bench.campaigns", "bench.histories", "bench.verdicts")
 # What names modules here runs none of what they do.
@@ -42,6 +75,9 @@ NO_TESTS_OF_MODULES = {"test_names.py", "test_tests.py"}
 EXCEPTIONS = {
     f"frame_harness.{name}"
     for name in (*(name for names in DEEPER.values() for name in names), *IN_ANOTHER_PROCESS, *MEASURED)
+}
+BESIDE = {
+    f"frame_harness.{package}.{name}" for package, names in BY_NEIGHBORS.items() for name in names.split()
 }
 
 
@@ -51,9 +87,22 @@ def named_in(text: str) -> set[str]:
     return {name if name in NAMES else name.rpartition(".")[0] for name in full} & NAMES.keys()
 
 
+def handed_on(path: Path) -> set[str]:
+    """The modules that have what a file imports from a package, which imports it from them."""
+    packages = {name for name, file in NAMES.items() if file.name == "__init__.py"}
+    asked = (full.rpartition(".") for full in imports(path))
+    return {
+        module.rpartition(".")[0]
+        for package, _, name in asked if package in packages
+        for module in imports(NAMES[package]) if module.rpartition(".")[2] == name
+    } & NAMES.keys()  # fmt: skip
+
+
 def named_by_tests() -> set[str]:
     files = [path for path in (ROOT / "tests").rglob("*.py") if path.name not in NO_TESTS_OF_MODULES]
-    found = (modules_used(path) | named_in(path.read_text(encoding="utf-8")) for path in files)
+    found = (
+        modules_used(path) | handed_on(path) | named_in(path.read_text(encoding="utf-8")) for path in files
+    )
     return set().union(*found)
 
 
@@ -61,12 +110,16 @@ def package_of(name: str) -> str:
     return name.split(".")[1] if "." in name else ""
 
 
-def untested(names: Iterable[str], named: set[str], graph: Mapping[str, set[str]]) -> list[str]:
-    """The modules that no test names, nor a module of their package that a test names imports."""
+def untested(names: Iterable[str], named: set[str]) -> list[str]:
+    """The modules that no test names."""
+    return [name for name in names if name not in named]
+
+
+def without_neighbor(names: Iterable[str], named: set[str], graph: Mapping[str, set[str]]) -> list[str]:
+    """The modules that no module of their package imports which a test names."""
     return [
         name for name in names
-        if name not in named
-        and not any(name in graph[one] for one in named if package_of(one) == package_of(name))
+        if not any(name in graph[one] for one in named if package_of(one) == package_of(name))
     ]  # fmt: skip
 
 
@@ -89,7 +142,11 @@ def test_the_tests_of_a_package_name_it(package: str) -> None:
 
 
 def test_no_module_is_untested_unless_it_is_said_why() -> None:
-    assert untested(WITH_CODE, NAMED, GRAPH) == sorted(EXCEPTIONS, key=list(NAMES).index)
+    assert untested(WITH_CODE, NAMED) == sorted(EXCEPTIONS | BESIDE, key=list(NAMES).index)
+
+
+def test_what_is_tested_through_a_neighbor_has_one_that_a_test_names() -> None:
+    assert without_neighbor(sorted(BESIDE), NAMED, GRAPH) == []
 
 
 @pytest.mark.parametrize("file", DEEPER)
@@ -98,21 +155,39 @@ def test_what_lies_deeper_is_loaded_by_the_tests_that_run_it(file: str) -> None:
     assert [name for name in DEEPER[file] if f"frame_harness.{name}" not in loaded] == []
 
 
+def names_itself(text: str, name: str) -> bool:
+    """Whether a file of tests has the full name of a module, or the name of its file."""
+    return name in text or f"{name.rpartition('.')[2]}.py" in text
+
+
 @pytest.mark.parametrize("name", IN_ANOTHER_PROCESS)
-def test_what_runs_in_another_process_is_started_by_a_test(name: str) -> None:
-    file, words = IN_ANOTHER_PROCESS[name]
-    assert words in (ROOT / file).read_text(encoding="utf-8")
+def test_what_runs_in_another_process_is_named_by_the_test_that_has_it_started(name: str) -> None:
+    text = (ROOT / IN_ANOTHER_PROCESS[name]).read_text(encoding="utf-8")
+    assert names_itself(text, f"frame_harness.{name}")
 
 
-def test_a_module_that_no_test_reaches_is_seen() -> None:
+def test_a_word_of_its_name_does_not_name_a_module() -> None:
+    assert not names_itself('words = ("--gdb", "in_gdb")', "frame_harness.debugging.in_gdb")
+    assert names_itself('"source /a/in_gdb.py"', "frame_harness.debugging.in_gdb")
+
+
+def test_a_module_that_no_test_names_is_seen_and_so_is_one_without_a_neighbor() -> None:
     graph = {
-        "frame_harness.a.tested": {"frame_harness.a.near"},
+        "frame_harness.a.tested": {"frame_harness.a.near", "frame_harness.b.other"},
         "frame_harness.a.near": {"frame_harness.a.far"},
+        "frame_harness.a.far": set[str](),
+        "frame_harness.b.other": set[str](),
     }
-    graph |= {name: set() for name in ("frame_harness.a.far", "frame_harness.b.other")}
-    graph["frame_harness.a.tested"].add("frame_harness.b.other")
-    found = untested(sorted(graph), {"frame_harness.a.tested"}, graph)
-    assert found == ["frame_harness.a.far", "frame_harness.b.other"]
+    named = {"frame_harness.a.tested"}
+    found = untested(sorted(graph), named)
+    assert found == ["frame_harness.a.far", "frame_harness.a.near", "frame_harness.b.other"]
+    assert without_neighbor(found, named, graph) == ["frame_harness.a.far", "frame_harness.b.other"]
+
+
+def test_what_a_package_hands_on_names_the_module_that_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "test_a.py"
+    file.write_text("from frame_harness.frame_metadata.model import Vtable", encoding="utf-8")
+    assert handed_on(file) == {"frame_harness.frame_metadata.model.hooks"}
 
 
 def test_a_module_is_named_in_a_program_that_a_test_writes() -> None:
