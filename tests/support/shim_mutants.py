@@ -63,8 +63,8 @@ SHIM_MUTANTS = [
         "FREE-06",
         "parts/buddy/cache.rs",
         (
-            "        self.caches[cpu][home].push(pfn * PAGE_SIZE);\n        self.zone_of(pfn).cached += 1;\n",
-            "        self.caches[cpu][home].push(pfn * PAGE_SIZE);\n        self.zone_of(pfn).cached += 2;\n",
+            ".push(pfn_to_paddr(pfn));\n        self.zone_of(pfn).cached += 1;\n",
+            ".push(pfn_to_paddr(pfn));\n        self.zone_of(pfn).cached += 2;\n",
         ),
     ),
 ]

@@ -23,9 +23,8 @@ class MonitorEvent(NamedTuple):
     at: datetime | None = None
 
     def __str__(self) -> str:
-        reason = f" {self.reason}" if self.reason else ""
-        at = f" at {self.at.isoformat(timespec='milliseconds')}" if self.at else ""
-        return f"{self.name}{reason}{at}"
+        # Without the time: what a report says is the same whenever it is written.
+        return f"{self.name} {self.reason}".rstrip()
 
 
 def monitor_events(events: Iterable[Mapping[str, Any]]) -> tuple[MonitorEvent, ...]:

@@ -17,7 +17,7 @@ def test_event_is_read_with_its_reason_and_time() -> None:
     data = {"guest": True, "reason": "guest-reset"}
     [event] = monitor_events([{"event": "SHUTDOWN", "data": data, "timestamp": STAMP}])
     assert event == MonitorEvent("SHUTDOWN", "guest-reset", AT)
-    assert str(event) == "SHUTDOWN guest-reset at 2023-11-14T22:13:20.250+00:00"
+    assert str(event) == "SHUTDOWN guest-reset"
 
 
 @pytest.mark.parametrize(
