@@ -39,7 +39,9 @@ def own_qemus() -> set[int]:
         with contextlib.suppress(OSError):  # a thread that ended
             for pid in listed.read_text(encoding="ascii").split():
                 with contextlib.suppress(OSError):  # a child that ended
-                    if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").startswith("qemu-"):
+                    # 4242 (qemu-system-x86) S 4241 …: a zombie runs no more; who adopted it has to reap it.
+                    name, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")
+                    if "(qemu-" in name and not rest.startswith("Z"):
                         found.add(int(pid))
     return found
 
