@@ -241,10 +241,8 @@ def note_impossible(run: Run, value: ImpossibleValue) -> None:
 def note_no_return(run: Run, failure: GuestFailure) -> None:
     """Remember the clause of the subject's function that ended the guest: preflight calls nothing in vain."""
     for found in calls(failure.backtrace):
-        function, must_return = (
-            path_in_module(found.function),
-            run.image.subject.contract.functions.must_return,
-        )
+        function = path_in_module(found.function)
+        must_return = run.image.subject.contract.functions.must_return
         if function in must_return and is_part_of(found.file, str(run.image.subject.path)):
             one = ViolatedInvariant(
                 name="boot", clauses=(must_return[function],), function=function,
