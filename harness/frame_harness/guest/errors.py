@@ -109,7 +109,7 @@ class GuestEndError(HarnessError):
         # A crash report is told decoded, by registers and backtrace.
         printed = [line for line in console_tail if not (backtrace and line.startswith("!"))]
         seen = [*registers, *map(str, backtrace), *(f"console: {line}" for line in printed), *evidence]
-        seen += [f"console: it ended at byte {console_bytes}"] if console_bytes else []
+        seen += [f"the console ended at byte {console_bytes}"] if console_bytes else []
         seen += [f"QEMU: {event}" for event in events if event.name not in _ORDINARY]
         super().__init__(what, detail=detail, evidence="\n".join(seen))
         self.status, self.console_tail, self.backtrace = status, console_tail, backtrace

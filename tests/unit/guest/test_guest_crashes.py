@@ -55,5 +55,5 @@ def test_end_of_qemu_that_is_not_the_guest_s_is_no_crash(number: signal.Signals,
     assert error.status is GuestEnd.SIGNALED and error.console_tail
     assert error.console_bytes >= before > 0
     assert [event.reason for event in error.events if event.name == "SHUTDOWN"] == reasons
-    assert f"console: it ended at byte {error.console_bytes}" in str(error)
+    assert f"the console ended at byte {error.console_bytes}" in str(error)
     assert ("QEMU: SHUTDOWN host-signal" in str(error)) == bool(reasons)
