@@ -175,7 +175,7 @@ def _refused(subject: Subject, profile: str, said: str) -> CompileError:
 def _dependencies(toolchain: Toolchain, say: Say | None) -> Dependencies:
     """Compile the shim's dependencies once; later calls find them where they were noted.
 
-    Cargo would find nothing to do, which takes it a tenth of a verdict on one clause.
+    Each process that judges a module of a user's comes here; cargo takes its time to find nothing to do.
     """
     sysroot = toolchain.sysroot
     # A toolchain that builds its own core for the bare machine has one for the host: orderings are the same.
