@@ -9,6 +9,7 @@ from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clauses
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.versions import lacking
+from frame_harness.judge.baseline import EMPTY, Baseline
 from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunEvidence, RunKey, Witness
 from frame_harness.judge.exit_codes import Kind
 
@@ -169,9 +170,11 @@ def dumps_are_whole(run: RunEvidence) -> Iterator[Reason]:
         yield Reason(kind=Kind.FAIL, code="dump-witness", message=message, run=run.run)
 
 
-def dump_was_compared(run: RunEvidence, evidence: Evidence, contract: Contract) -> Iterator[Reason]:
+def dump_was_compared(
+    run: RunEvidence, evidence: Evidence, contract: Contract, baseline: Baseline
+) -> Iterator[Reason]:
     """Where a guest prints its slots, it was asked to: else the console says nothing about them."""
-    if contract.dumped and run.dumps.requested < 1 and not _memory_is_broken(run, evidence):
+    if contract.dumped and run.dumps.requested < 1 and not _memory_is_broken(run, evidence, baseline):
         message = "dumps: none requested, so the console was never compared with guest RAM"
         yield Reason(kind=Kind.NO_TESTS, code="no-dump", message=message, run=run.run)
 
@@ -232,10 +235,10 @@ def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
 
 
 def every_invariant_was_evaluated(
-    run: RunEvidence, evidence: Evidence, contract: Contract
+    run: RunEvidence, evidence: Evidence, contract: Contract, baseline: Baseline
 ) -> Iterator[Reason]:
     """All that the contract has, but for those that speak of what this version lacks."""
-    if not run.invariants or _memory_is_broken(run, evidence):
+    if not run.invariants or _memory_is_broken(run, evidence, baseline):
         return
     missing = [
         id_
@@ -249,10 +252,16 @@ def every_invariant_was_evaluated(
         yield Reason(kind=Kind.NO_TESTS, code="invariants-missing", message=message, run=run.run)
 
 
-def _memory_is_broken(run: RunEvidence, evidence: Evidence) -> bool:
-    """Whether memory as a whole was found broken before the first check: then nothing more is read of it."""
+def _memory_is_broken(run: RunEvidence, evidence: Evidence, baseline: Baseline) -> bool:
+    """Whether memory as a whole was found broken before the first check: then nothing more is read of it.
+
+    A finding that the baseline knows stands against no PASS, so it excuses nothing.
+    """
     return run.layout.dwarf is Witness.DIFFERS or any(
-        result.run == run.run and result.level is Level.MEMORY and result.outcome is Outcome.VIOLATED
+        result.run == run.run
+        and result.level is Level.MEMORY
+        and result.outcome is Outcome.VIOLATED
+        and any(baseline.entry(id_, run.run) is None for id_ in result.broken)
         for result in evidence.checks
     )
 
@@ -326,7 +335,9 @@ _OF_A_BOOTED_RUN: tuple[Callable[[RunEvidence], Iterator[Reason]], ...] = (
     selftest_is_complete,
     invariants_saw_frames,
 )
-_OF_A_BOOTED_RUN_OF_A_CONTRACT: tuple[Callable[[RunEvidence, Evidence, Contract], Iterator[Reason]], ...] = (
+_OF_A_BOOTED_RUN_OF_A_CONTRACT: tuple[
+    Callable[[RunEvidence, Evidence, Contract, Baseline], Iterator[Reason]], ...
+] = (
     dump_was_compared,
     every_invariant_was_evaluated,
 )
@@ -342,7 +353,7 @@ _OF_ALL: tuple[Callable[[Evidence], Iterator[Reason]], ...] = (
 )
 
 
-def reasons_against(evidence: Evidence, contract: Contract) -> Iterator[Reason]:
+def reasons_against(evidence: Evidence, contract: Contract, baseline: Baseline) -> Iterator[Reason]:
     """Everything but violated clauses that stands against a PASS."""
     for of_all in _OF_ALL:
         yield from of_all(evidence)
@@ -355,24 +366,26 @@ def reasons_against(evidence: Evidence, contract: Contract) -> Iterator[Reason]:
         if not stopped_at_layout(run):
             yield from plan_is_complete(run, results)
             yield from plan_names_every_clause(run, evidence)
-        yield from _against_run(run, evidence, contract)
+        yield from _against_run(run, evidence, contract, baseline)
 
 
 def reasons_against_runs(evidence: Evidence, contract: Contract) -> Iterator[Reason]:
     """What stands against a PASS whatever the checks say: of subject, images, guests, witnesses."""
     yield from troubles(evidence)
     for run in evidence.runs:
-        yield from _against_run(run, evidence, contract)
+        yield from _against_run(run, evidence, contract, EMPTY)
 
 
-def _against_run(run: RunEvidence, evidence: Evidence, contract: Contract) -> Iterator[Reason]:
+def _against_run(
+    run: RunEvidence, evidence: Evidence, contract: Contract, baseline: Baseline
+) -> Iterator[Reason]:
     reasons = list(run_is_identified(run, evidence))
     reasons += layout_witnesses_agree(run)
     if not stopped_at_layout(run):
         for of_run in _OF_A_BOOTED_RUN:
             reasons += of_run(run)
         for of_contract in _OF_A_BOOTED_RUN_OF_A_CONTRACT:
-            reasons += of_contract(run, evidence, contract)
+            reasons += of_contract(run, evidence, contract, baseline)
     if any(trouble.run == run.run and trouble.outcome in _BROKEN_OFF for trouble in evidence.errors):
         # The trouble stands against a PASS already, and says why nothing of this was read.
         reasons = [reason for reason in reasons if reason.code not in _UNREAD]

@@ -55,7 +55,7 @@ def judge(
     """
     clauses = {id_: _judge_clause(clause, evidence, baseline) for id_, clause in contract.clauses.items()}
     reasons = [
-        *reasons_against(evidence, contract),
+        *reasons_against(evidence, contract, baseline),
         *_violations(evidence, baseline),
         *_unjudged(clauses, _unexplained(required, evidence)),
     ]

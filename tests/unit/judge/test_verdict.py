@@ -296,6 +296,10 @@ def test_what_is_missing_is_not_told_where_memory_was_broken_from_the_start() ->
     assert codes(judge(evidence)) == {"invariants-missing", "no-dump"}
     broken = with_outcome(evidence, TABLE, Outcome.VIOLATED, DEV, level=Level.MEMORY)
     assert codes(judge(broken)) == {"violation"}
+    known = judge(broken, known_findings(
+        "".join(f'[[finding]]\nid = "{id_}"\nreason = "old"\n' for id_ in CHECKS[TABLE])
+    ))  # fmt: skip
+    assert codes(known) == {"invariants-missing", "no-dump"}, "what is known excuses nothing"
     elsewhere = with_outcome(evidence, TABLE, Outcome.VIOLATED, RELEASE, level=Level.MEMORY)
     assert codes(judge(elsewhere)) == {"violation", "invariants-missing", "no-dump"}
 
