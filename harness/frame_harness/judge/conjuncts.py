@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.record import Record
@@ -10,7 +10,16 @@ from frame_harness.contract.clauses import Clauses
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.versions import lacking
 from frame_harness.judge.baseline import EMPTY, Baseline
-from frame_harness.judge.evidence import CheckResult, Evidence, Level, Outcome, RunEvidence, RunKey, Witness
+from frame_harness.judge.evidence import (
+    CheckResult,
+    Evidence,
+    Level,
+    Outcome,
+    RunEvidence,
+    RunKey,
+    Source,
+    Witness,
+)
 from frame_harness.judge.exit_codes import Kind
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -92,6 +101,7 @@ def every_check_belongs_to_a_run(evidence: Evidence) -> Iterator[Reason]:
 def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> Iterator[Reason]:
     """Each result names clauses that there are, the same in each run, and breaks only those."""
     named: dict[str, tuple[str, ...]] = {}
+    broken = {(result.run, id_) for result in evidence.checks for id_ in result.broken}
     for result in evidence.checks:
         unknown = [id_ for id_ in result.clauses if id_ not in clauses]
         complaints = [f"no clause {id_!r}, {clauses.nearest(id_)}" for id_ in unknown]
@@ -104,6 +114,10 @@ def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> 
             complaints.append(f"has a cause, yet is {result.outcome}")
         if not result.clauses:
             complaints.append("names no clause")
+        if result.hindered_by and result.outcome is not Outcome.SKIPPED:
+            complaints.append(f"hindered by {result.hindered_by}, yet is {result.outcome}")
+        elif result.hindered_by and (result.run, result.hindered_by) not in broken:
+            complaints.append(f"hindered by {result.hindered_by}, which nothing breaks in its run")
         if named.setdefault(result.check, result.clauses) != result.clauses:
             complaints.append("names other clauses in another run")
         for complaint in complaints:
@@ -196,8 +210,8 @@ def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iter
     """Each planned check finished once and was reported once, and not all were skipped."""
     if not run.planned:
         yield Reason(kind=Kind.NO_TESTS, code="no-checks", message="checks: none planned", run=run.run)
-    elif results and all(result.outcome is Outcome.SKIPPED for result in results):
-        message = f"checks: all {len(results)} skipped"
+    elif _all_skipped(results):
+        message = f"checks: all {len(_of_checks(results))} skipped"
         yield Reason(kind=Kind.SKIP, code="all-skipped", message=message, run=run.run)
     planned, finished = Counter(run.planned), Counter(run.finished)
     reported = Counter(result.check for result in results)
@@ -305,7 +319,7 @@ def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
 
 def something_is_in_this_version(evidence: Evidence) -> Iterator[Reason]:
     """Not all selected checks are about what this version of the module lacks."""
-    outcomes = {result.outcome for result in evidence.checks}
+    outcomes = {result.outcome for result in _of_checks(evidence.checks)}
     if Outcome.ABSENT in outcomes and outcomes <= set(_UNASKED):
         names = dict.fromkeys(name for result in evidence.checks for name in result.lacks)
         message = f"no selected check is about this version: it lacks {', '.join(names)}"
@@ -320,8 +334,18 @@ def broke_off(run: RunEvidence) -> bool:
 
 def never_needed(run: RunEvidence, results: tuple[CheckResult, ...]) -> bool:
     """Whether all checks of a run were skipped before it had an image or a guest; that is no PASS either."""
-    skipped = bool(results) and all(result.outcome is Outcome.SKIPPED for result in results)
-    return skipped and run.guests_booted == 0 and not run.exits
+    return _all_skipped(results) and run.guests_booted == 0 and not run.exits
+
+
+def _of_checks(results: Iterable[CheckResult]) -> list[CheckResult]:
+    """The results of checks; what was found beside them shows that no check looked at anything."""
+    return [result for result in results if result.source is Source.CHECK]
+
+
+def _all_skipped(results: Iterable[CheckResult]) -> bool:
+    """Whether there were checks, and all of them were skipped."""
+    made = _of_checks(results)
+    return bool(made) and all(result.outcome is Outcome.SKIPPED for result in made)
 
 
 def stopped_at_layout(run: RunEvidence) -> bool:

@@ -30,6 +30,14 @@ class Outcome(StrEnum):
     ABSENT = "absent"  # what it looks at is not in this version of the module
 
 
+class Source(StrEnum):
+    """Who found what a result says; the value is its word in evidence."""
+
+    CHECK = "check"
+    PREFLIGHT = "preflight"  # before the first check
+    ON_THE_WAY = "on-the-way"  # a check of other clauses met it
+
+
 class Level(StrEnum):
     """How much goes on in a check, the least first: a simple check tells most clearly what is wrong."""
 
@@ -132,6 +140,7 @@ class CheckResult(Record, frozen=True, kw_only=True):
     known: each is a finding. `case` shows it, in the words that `--case` takes. `diagram` is what CPUs
     did, of a violation that takes several of them. `slot` is that of `frame`, where its bytes are known.
     `values` are fields of it as numbers, `panicked` says that `got` is the message of a panic.
+    `hindered_by` is the clause that a skipped check found broken before it could look at its own.
     """
 
     check: str
@@ -164,6 +173,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
     slot: SlotBytes | None = None
     values: FieldValues | None = None
     panicked: bool = False
+    source: Source = Source.CHECK
+    hindered_by: str = ""
 
     @property
     def broken(self) -> tuple[str, ...]:

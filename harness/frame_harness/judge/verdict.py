@@ -54,10 +54,11 @@ def judge(
         PASS when no reason stands against it, else the worst kind among the reasons, worst first.
     """
     clauses = {id_: _judge_clause(clause, evidence, baseline) for id_, clause in contract.clauses.items()}
+    asked_for = dict.fromkeys([*required, *_hidden(evidence, baseline)])
     reasons = [
         *reasons_against(evidence, contract, baseline),
         *_violations(evidence, baseline),
-        *_unjudged(clauses, _unexplained(required, evidence)),
+        *_unjudged(clauses, _unexplained(asked_for, evidence)),
     ]
     if evidence.interrupted:
         known = [one for one in reasons if one.code in _SEEN_SO_FAR or one.kind in _ENDS_SO_FAR]
@@ -96,6 +97,19 @@ def _violations(evidence: Evidence, baseline: Baseline) -> Iterator[Reason]:
             yield Reason(
                 kind=Kind.FAIL, code="violation", message=message, run=result.run, check=result.check
             )
+
+
+def _hidden(evidence: Evidence, baseline: Baseline) -> dict[str, None]:
+    """Clauses that a check was to look at, and did not because of a clause that is known to be broken.
+
+    They are asked for, also in a selection: what is known stands against no PASS, so it may not hide them.
+    """
+    hidden: dict[str, None] = {}
+    for result in evidence.checks:
+        met = (result.hindered_by,) if result.hindered_by else result.broken
+        if any(baseline.entry(id_, result.run) is not None for id_ in met):
+            hidden.update(dict.fromkeys(id_ for id_ in result.clauses if id_ not in met))
+    return hidden
 
 
 def _unexplained(required: Collection[str], evidence: Evidence) -> list[str]:

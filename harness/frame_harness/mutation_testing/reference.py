@@ -18,13 +18,13 @@ from frame_harness.judge.evidence import (
     Level,
     Outcome,
     RunKey,
+    Source,
     SubjectInfo,
 )
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.verdict import Verdict
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing.records import How, Kill
-from frame_harness.session.results import ON_THE_WAY, PREFLIGHT
 
 STANDS_FOR_NO_CHECK = frozenset({"boot", "preflight"})
 _BROKE_OFF = {Outcome.CRASHED: How.CRASH, Outcome.TIMEOUT: How.HANG}
@@ -41,6 +41,7 @@ class KnownResult(Record, frozen=True, kw_only=True):
     duration_s: Seconds
     broken: tuple[str, ...] = ()
     cause: str = ""
+    source: Source = Source.CHECK
 
 
 class KnownReason(Record, frozen=True, kw_only=True):
@@ -99,8 +100,9 @@ class Reference(Record, frozen=True, kw_only=True, dict=True):
 
     def made_in(self, runs: Collection[RunKey]) -> frozenset[tuple[RunKey, str]]:
         """The checks that were planned and made on the subject in some runs."""
-        beside = (PREFLIGHT, ON_THE_WAY)
-        return frozenset(key for key in self._by_check if key[0] in runs and not key[1].startswith(beside))
+        return frozenset(
+            key for key, known in self._by_check.items() if key[0] in runs and known.source is Source.CHECK
+        )
 
     def reaching(self, mutant: Mutant) -> frozenset[str]:
         """The names of the checks that run a mutant's lines, or its function where these have no code."""
@@ -186,7 +188,7 @@ def _result(result: CheckResult) -> KnownResult:
     return KnownResult(
         run=result.run, check=result.check, clauses=result.clauses, outcome=result.outcome,
         duration_s=result.duration_s, broken=result.broken,
-        cause=result.cause,
+        cause=result.cause, source=result.source,
     )  # fmt: skip
 
 

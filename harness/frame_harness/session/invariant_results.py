@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.judge.evidence import CheckResult, Level, Outcome, RunKey, ViolatedInvariant
+from frame_harness.judge.evidence import CheckResult, Level, Outcome, RunKey, Source, ViolatedInvariant
 from frame_harness.session.results import PREFLIGHT
 
 # What preflight calls before it looks at all of memory.
@@ -43,6 +43,7 @@ def invariant_results(
             at=one.at,
             exhibit=one.text if "\n" in one.text else "",
             reproduce=again(one.clauses[0]),
+            source=Source.PREFLIGHT,
         )
         for one in violated
     ]

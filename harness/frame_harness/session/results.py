@@ -39,15 +39,16 @@ from frame_harness.judge.evidence import (
     PlannedCheck,
     RunKey,
     SlotBytes,
+    Source,
     Witness,
 )
 
 CONSOLE_TAIL = 8
 _OF_THE_PROTOCOL = ("=", ":", "*", "!")
 TRACEBACK_LINES = 4
-PREFLIGHT = "preflight::"
+PREFLIGHT = f"{Source.PREFLIGHT}::"
 """Begins the names of results of invariants that did not hold before the first check."""
-ON_THE_WAY = "on-the-way::"
+ON_THE_WAY = f"{Source.ON_THE_WAY}::"
 """Begins the names of results that no check was planned for: what checks of other clauses met."""
 UNREADABLE = (LookupError, ValueError, OverflowError, struct.error, RamError, CommandRefused)
 """What reading a guest's data, or asking for more with it, raises where nobody foresaw what is there."""
@@ -190,7 +191,10 @@ def _of_a_failure(
     error: BaseException | None, item: pytest.Item, image: Image | None, layout: LayoutEvidence | None
 ) -> dict[str, Any]:
     if isinstance(error, OtherClauseViolated) and error.clause not in clauses_of(item):
-        return {"outcome": Outcome.SKIPPED, "message": f"{error.clause} is broken: {error}"}
+        return {
+            "outcome": Outcome.SKIPPED, "message": f"{error.clause} is broken: {error}",
+            "hindered_by": error.clause,
+        }  # fmt: skip
     if isinstance(error, NotInThisVersion):
         return {"outcome": Outcome.ABSENT, "message": error.summary, "lacks": error.lacks}
     if image and isinstance(error, (ValueError, KeyError)) and (field := _no_such_field(error, image.lacks)):
@@ -237,6 +241,7 @@ def seen_on_the_way(
         slot=slot,
         values=_values(error),
         panicked=error.panicked,
+        source=Source.ON_THE_WAY,
     )
 
 
