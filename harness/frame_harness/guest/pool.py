@@ -269,7 +269,7 @@ class GuestPool:
 
     def _end(self, kept: _Kept) -> None:
         if wrong := kept.end():
-            self._wrong.append(wrong)
+            self._wrong.append(f"{kept.prompt.kind.machine.name}/{kept.image.profile}: {wrong}")
 
 
 POOL: Final = GuestPool()

@@ -366,21 +366,21 @@ def kernel(boot: Boot) -> Kernel:
 @pytest.fixture
 def shared_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
     """A guest for checks that touch only frames they allocated; a new one after a failure."""
-    request.node.stash[RUN] = frame_run
-    kernel = frame_run.shared()
-    kernel.commands.clear()
-    kernel.log.begin_check()
-    kernel.called.clear()
-    request.node.stash.setdefault(KERNELS, []).append(kernel)
-    return kernel
+    return _shared_guest(frame_run, request)
 
 
 @pytest.fixture
 def bare_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
     """A guest with RAM in every zone, whose slots nobody uses; a check puts back those that it changed."""
+    return _shared_guest(frame_run, request, init="array", ram=WIDE_RAM)
+
+
+def _shared_guest(frame_run: Run, request: pytest.FixtureRequest, **options: Any) -> Kernel:
+    """A guest that other checks had before; what they did to it is not this one's."""
     request.node.stash[RUN] = frame_run
-    kernel = frame_run.shared(init="array", ram=WIDE_RAM)
+    kernel = frame_run.shared(**options)
     kernel.commands.clear()
     kernel.log.begin_check()
+    kernel.called.clear()
     request.node.stash.setdefault(KERNELS, []).append(kernel)
     return kernel

@@ -95,6 +95,11 @@ class SessionRequest:
         options = self._options(run, self.accel if self.program else None)
         return shlex.join([*words, *options, "-k", select])
 
+    def run_again(self, run: RunKey) -> str:
+        """The shell command that makes all checks of a run again."""
+        words = [self.program, "check"] if self.program else ["pytest"]
+        return shlex.join([*words, *self._options(run, self.accel if self.program else None)])
+
     def storm_again(self, run: RunKey, storm: str) -> str:
         """The shell command that repeats one storm until it breaks something; it takes no accelerator."""
         return shlex.join([self.program, "storm", storm, "--again", *self._options(run)])

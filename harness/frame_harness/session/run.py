@@ -222,10 +222,15 @@ class Run:
             self.finish(kernel)
 
     def finish_all(self) -> None:
+        """End every guest that is left, and those that the pool keeps: for a run that has it alone."""
+        with ExitStack() as stack:
+            stack.callback(self.pool.close)
+            self.finish_guests()
+
+    def finish_guests(self) -> None:
         """End every guest that is left: the shared ones, and those that an exception kept from `finish`."""
         self._shared = {}
         with ExitStack() as stack:
-            stack.callback(self.pool.close)
             for kernel in self._open.values():
                 stack.callback(self.finish, kernel)
 

@@ -16,7 +16,7 @@ from frame_harness.coverage.lines import Coverage, Reached
 from frame_harness.coverage.measurement import Measurement
 from frame_harness.coverage.summary import summary
 from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.pool import GuestPool
+from frame_harness.guest.pool import NEW_GUESTS, GuestPool
 from frame_harness.image.build import COVERAGE, build, changed_sources
 from frame_harness.image.code_lines import CodeLines, code_lines
 from frame_harness.image.compiler import Toolchain
@@ -36,6 +36,10 @@ BUILD: Final = "build"
 """What a trouble is called that says an image is not there, or not what it should be."""
 ACCELERATOR: Final = "accelerator"
 """What a trouble is called that says guests cannot be run as the user wants them to be."""
+PREFLIGHT: Final = "preflight"
+"""What a trouble is called that says the witnesses of a run could not be compared."""
+RAISED_BY_TESTS: Final = frozenset({BUILD, ACCELERATOR, PREFLIGHT})
+"""Troubles that each test of the run fails by."""
 # The banner, then the guest's own checks: what a guest must manage before its accelerator is believed.
 _PROBE: Final = [(b"", b"*frame-harness"), (b"1 selftest\n", b"=1 ok"), (b"2 exit pass\n", b"=2 ok")]
 
@@ -111,12 +115,10 @@ class Runs:
     def finish(self, planned: Iterable[PlannedCheck]) -> WorkerOutput:
         """End the guests that are left; return what this process saw, beside the results of checks."""
         for key, run in self._runs.items():
-            try:
-                run.finish_all()
-            except Exception as error:
-                # Evidence is written all the same: what is on record must not be lost to this.
-                message = f"a guest could not be ended in good order: {type(error).__name__}: {error}"
-                self._troubles.append(Trouble(what="guests", message=message, run=key))
+            self._end(run.finish_guests, key)
+        # Runs share a pool: what it keeps is of any of them, and says itself of which.
+        for pool in dict.fromkeys(run.pool for run in self._runs.values()):
+            self._end(pool.close)
         images = self.images
         files = dict.fromkeys(file for image in images for file in changed_sources(image))
         return WorkerOutput(
@@ -127,6 +129,15 @@ class Runs:
             lacks=tuple(dict.fromkeys(name for image in images for name in image.lacks)),
             toolchain=words_of(self._toolchain) if self._toolchain else "",
         )
+
+    def _end(self, end: Callable[[], None], run: RunKey | None = None) -> None:
+        """End guests; what goes wrong is a trouble: evidence is written all the same."""
+        try:
+            end()
+        except Exception as error:
+            message = f"a guest could not be ended in good order: {type(error).__name__}: {error}"
+            todo = f"run it again with {NEW_GUESTS}=1, which starts each guest anew; report it if that passes"
+            self._troubles.append(Trouble(what="guests", message=message, run=run, next=todo))
 
     def _image(self, profile: str) -> Image:
         if profile not in self._images:
@@ -200,8 +211,11 @@ class Runs:
             run.broken = error = caught if isinstance(caught, HarnessError) else _breakdown(caught)
             self._hangs.note(error)
             how = broken_off(error)
+            todo = error.next_step or f"see it again: {self._request.run_again(key)}"
             self._troubles.append(
-                Trouble(what="preflight", message=error.summary, run=key, outcome=how, detail=str(error))
+                Trouble(
+                    what=PREFLIGHT, message=error.summary, run=key, outcome=how, detail=str(error), next=todo
+                )
             )
         else:
             if self.on_prepared is not None:

@@ -12,7 +12,7 @@ from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, Planned
 from frame_harness.session.invariant_results import invariant_results
 from frame_harness.session.request import SessionRequest, info_of
 from frame_harness.session.run import Ledger, merge, unhandled
-from frame_harness.session.runs import WorkerOutput, changed
+from frame_harness.session.runs import PREFLIGHT, RAISED_BY_TESTS, WorkerOutput, changed
 
 
 @dataclass
@@ -56,10 +56,14 @@ class Seen:
         return self._evidence(planned, planned, self.ledgers, results, self._troubles)
 
     def of_the_runs(self) -> Evidence:
-        """Evidence of tests that were not planned, without broken runs: their tests failed already."""
-        broken = {trouble.run for trouble in self._troubles}
+        """Evidence of tests that were not planned, without what failed the tests themselves.
+
+        That are runs whose preflight broke off, and guests that could not be had at all.
+        """
+        broken = {trouble.run for trouble in self._troubles if trouble.what == PREFLIGHT}
         ledgers = [unhandled(ledger) for ledger in self.ledgers if ledger.run not in broken]
-        return self._evidence(ledgers, (), ledgers, (), ())
+        others = [trouble for trouble in self._troubles if trouble.what not in RAISED_BY_TESTS]
+        return self._evidence(ledgers, (), ledgers, (), others)
 
     def _evidence(
         self,

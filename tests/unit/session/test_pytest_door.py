@@ -338,3 +338,16 @@ def test_addresses_are_shown_in_hex(door: pytest.Pytester) -> None:
     """)
     text = run(door).stdout.str()
     assert "0x1061000 == 0x1062000" in text and "0x1001" not in text
+
+
+def test_a_guest_that_checks_share_forgets_what_the_one_before_called(door: pytest.Pytester) -> None:
+    door.makepyfile("""
+        import pytest
+
+        @pytest.mark.parametrize("time", [1, 2])
+        def test_called(bare_kernel, time):
+            assert bare_kernel.called == set()
+            bare_kernel.slot(0).set_flags(3)
+            assert bare_kernel.called == {"MetaSlot::set_flags"}
+    """)
+    run(door).assert_outcomes(passed=2)

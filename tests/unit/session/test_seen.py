@@ -111,6 +111,14 @@ def test_tests_that_nobody_planned_leave_what_no_test_has_judged() -> None:
     assert (evidence.runs[0].guests_booted, evidence.runs[0].exits) == (2, (ended(GuestEnd.PASS, 2),))
 
 
+def test_a_guest_that_ended_badly_behind_the_tests_hides_nothing_of_its_run() -> None:
+    broken = ledger(guests_booted=2, exits=(ended(GuestEnd.PASS), ended(GuestEnd.RESET)))
+    trouble = Trouble(what="guests", message="a guest could not be ended in good order", run=RUN)
+    evidence = seen(output(planned("a"), ledgers=(broken,), troubles=(trouble,))).of_the_runs()
+    assert (evidence.planned_runs, evidence.errors) == ((RUN,), (trouble,))
+    assert evidence.runs[0].exits == broken.exits
+
+
 @pytest.mark.parametrize("way", [Seen.of_the_plan, Seen.of_the_runs])
 def test_met_on_the_way_is_found_once_a_run(way: Any) -> None:
     met = result("on-the-way::ALLOC-14", Outcome.VIOLATED)
