@@ -125,6 +125,11 @@ class Channel:
             UsageError: this is not one line of visible ASCII, or it is too long; nothing was sent.
             CrashReported, GuestGone, ProtocolError, what the watch raises.
         """
+        self.require_line(command)
+        return self._guarded(lambda: self._request(command, watch))
+
+    def require_line(self, command: str) -> None:
+        """Refuse what cannot be sent as the next request; raises `UsageError` as `request` does."""
         line = f"{self._seq + 1} {command}"
         if not command.isascii() or not command.isprintable() or not command.strip():
             raise UsageError("request", repr(command[:80]), expected="one line of visible ASCII")
@@ -133,7 +138,6 @@ class Channel:
             raise UsageError(
                 "request", command[:40], expected=f"at most {MAX_REQUEST_BYTES} bytes", actual=shown
             )
-        return self._guarded(lambda: self._request(command, watch))
 
     def type(self, text: bytes, watch: Watch) -> tuple[str, ...]:
         """Send bytes as a person would, return the lines up to the reply, the echo among them."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from frame_harness.base.errors import HarnessError, ProtocolError, UsageError
+from frame_harness.base.errors import HarnessError, ProtocolError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import KERNEL_VMA, PAGE_SIZE, Paddr, Pfn, Vaddr, paddr_to_pfn, pfn_to_paddr
 from frame_harness.console import dump
@@ -171,8 +171,10 @@ class BootedGuest:
         Raises:
             GuestCrashed, GuestTimeout: there is no guest any more.
             NotInThisVersion: the command calls what the frame module does not have; nothing was sent.
+            UsageError: it is not a line that can be sent; nothing was.
         """
         require_names_of(self.image, command)
+        self.channel.require_line(command)
         if self.before is not None:
             self.before(command)
         self.commands.append(command)
@@ -181,8 +183,6 @@ class BootedGuest:
         watch: Watch = self.guest.deadline(command, tail=self.channel.tail)
         try:
             answer = self.channel.request(command, watching(watch) if watching else watch)
-        except UsageError:
-            raise  # nothing was sent
         except HarnessError as error:
             self.failure = explain(error, self.guest, self.channel, self.image)
             leave(self.failure, self.guest, self.channel, self.image, self.log)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.errors import ProtocolError
 from frame_harness.base.units import Paddr, Pfn, frames_from, pfn_to_paddr
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.layout import StructLayout
@@ -57,6 +58,8 @@ def _said(kernel: BootedGuest, requests: Sequence[str]) -> list[Reply]:
     while len(replies) < len(requests) and not (replies and replies[-1].status == "err"):
         group = grouped(requests[len(replies) :], BATCH_BYTES)[0]
         done = kernel.call("batch " + ";".join(group)).parts(group)
+        if not done:
+            raise ProtocolError("batch", repr(group[0]), expected="its outcome", actual="none")
         kernel.log.was_several(done)
         replies += done
         kernel.commands.pop()  # a line of thousands of characters says nothing; see `tell`

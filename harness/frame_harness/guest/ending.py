@@ -163,11 +163,9 @@ def _reap(guest: Guest, channel: Channel) -> tuple[ExitStatus, Ending, str]:
     # One that was ended already has no monitor left to ask while its console is read.
     if guest.timeout is None and guest in live_guests():
         limit = guest.deadline("the end of the console", cpu_s=guest.machine.limits.exit_cpu_s)
-        # After a timeout, `guest.timeout` holds the report, from which `wait` draws its conclusion.
+        # After a timeout, `guest.timeout` holds the report, from which `wait` draws its conclusion, too.
         try:
             ending = channel.finish(limit)
-        except GuestTimeout:
-            pass  # `wait` tells it
         except HarnessError as error:
             trouble = error.summary
     try:

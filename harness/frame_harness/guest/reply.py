@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from frame_harness.base.errors import ProtocolError
@@ -65,9 +66,13 @@ class Reply:
         """The outcomes of a batch, one for each request that was carried out.
 
         Raises:
-            ProtocolError: an outcome is of a request that was not made.
+            ProtocolError: an outcome is of a request that was not made, or a request has two.
         """
-        outcomes = dict(parse_batch_line(line) for line in self.data)
+        lines = [parse_batch_line(line) for line in self.data]
+        outcomes = dict(lines)
+        if len(outcomes) < len(lines):
+            most = max(Counter(number for number, _ in lines).values())
+            raise ProtocolError("batch", "outcomes", expected="one of each request", actual=f"{most} of one")
         if any(number >= len(requests) for number in outcomes):
             numbers = f"numbers below {len(requests)}"
             raise ProtocolError("batch", "outcomes", expected=numbers, actual=max(outcomes))

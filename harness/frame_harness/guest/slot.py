@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from frame_harness.base.units import Paddr
-from frame_harness.guest.errors import AllocFailed
-from frame_harness.guest.reply import Reply
+from frame_harness.guest.reply import Reply, checked
 from frame_harness.guest.view import GuestView
 
 
@@ -47,9 +46,7 @@ class Slot:
         reply = self.kernel.request(request)
         if reply.status == "fail":
             return False, reply["v"]
-        if reply.status != "ok":
-            raise AllocFailed(reply.status, request)
-        return True, reply["v"]
+        return True, checked(reply)["v"]
 
     def get_flags(self) -> int:
         """Returns all 32 bits of the flags."""

@@ -101,6 +101,8 @@ class QemuProcess:
             poller = select.poll()
             poller.register(self._pidfd, select.POLLIN)
             if poller.poll(max(0, int(wait_s * 1000))):
+                # Of its group others may be left; until the reap its number is nobody else's.
+                self._kill_group()
                 self._child.wait()
         return self._child.returncode is not None
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from frame_harness.base.errors import ProtocolError
 from frame_harness.console.protocol import Fields, ReplyLine
 from frame_harness.guest import command_log
 from frame_harness.guest.command_log import CommandLog
@@ -39,6 +40,20 @@ def test_a_batch_is_told_by_its_parts() -> None:
     log.was_several([reply("a", 1), reply("b", 2)])
     assert pairs(log) == [("stats", ""), ("a", "ok v=1"), ("b", "ok v=2")]
     assert log.n_sent == 3
+
+
+def batch(*lines: str) -> Reply:
+    return Reply("batch a;b", ReplyLine(1, "ok"), lines)
+
+
+def test_outcomes_of_a_batch_are_those_of_its_requests() -> None:
+    assert [part.status for part in batch("1 ok", "0 fail OutOfMemory").parts(["a", "b"])] == ["fail", "ok"]
+
+
+@pytest.mark.parametrize("lines", [("0 fail OutOfMemory", "0 ok", "1 ok"), ("0 ok", "2 ok")])
+def test_a_second_outcome_and_one_of_no_request_are_refused(lines: tuple[str, ...]) -> None:
+    with pytest.raises(ProtocolError):
+        batch(*lines).parts(["a", "b"])
 
 
 def test_of_commands_in_ram_the_last_one_has_no_reply_where_the_guest_was_lost() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from frame_harness.base.errors import ProtocolError, UsageError
-from frame_harness.base.units import PAGE_SHIFT, Pfn
+from frame_harness.base.units import PAGE_SHIFT, Paddr, Pfn
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
 from frame_harness.guest.kernel import Kernel
@@ -77,6 +77,23 @@ def test_a_batch_raises_what_its_first_failure_is(kernel: Kernel) -> None:
     assert list(kernel.commands) == ["stats", f"slot.dec_ref {free:#x}"]
     with pytest.raises(CommandRefused, match="no such command"):
         kernel.batch(["stats", "no.such.command"])
+
+
+def test_a_compare_and_swap_tells_a_refusal_from_a_count_that_was_another(kernel: Kernel) -> None:
+    slot = kernel.slot(kernel.alloc())
+    assert slot.cas_refcount(1, 2) == (True, 1)
+    assert slot.cas_refcount(1, 3) == (False, 2)
+    outside = kernel.slot(Paddr(0x1000_0000_0000))
+    with pytest.raises(CommandRefused, match="no slot"):
+        outside.cas_refcount(1, 2)
+
+
+def test_a_line_that_was_never_sent_is_on_no_record(kernel: Kernel) -> None:
+    kernel.call("stats")
+    before = list(kernel.commands), len(kernel.log)
+    with pytest.raises(UsageError):
+        kernel.request("two\nlines")
+    assert (list(kernel.commands), len(kernel.log)) == before
 
 
 def test_a_panic_at_the_console_is_reported_behind_a_program(kernel: Kernel) -> None:

@@ -65,6 +65,13 @@ def test_every_machine_boots_with_each_firmware(name: str, firmware: str, kernel
         assert guest.wait().kind is GuestEnd.PASS
 
 
+def test_qemu_that_somebody_else_ends_in_good_order_says_nothing_of_the_guest(kernel: Kernel) -> None:
+    with Guest.start(load_machine("microvm"), kernel(tiny.doze())) as guest:
+        guest.qmp("quit")
+        status = guest.wait()
+    assert (status.kind, status.returncode) == (GuestEnd.UNEXPECTED, 0)
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

@@ -93,6 +93,14 @@ def test_children_of_the_process_die_with_it(spawn: Spawn) -> None:
         pass
 
 
+def test_children_of_a_process_that_ended_by_itself_die_with_it(spawn: Spawn) -> None:
+    process = spawn("import subprocess as s; print(s.Popen(['sleep', '600']).pid, flush=True)")
+    wait_for(process)
+    child = Path("/proc") / process.stderr_text().strip()
+    while is_running(child):
+        pass
+
+
 def test_process_runs_in_a_group_of_its_own(spawn: Spawn) -> None:
     process = spawn("import os; print(os.getpgrp() == os.getpid(), flush=True)")
     wait_for(process)
