@@ -14,7 +14,8 @@ HARNESS := .venv/bin/frame-harness
 CHECK   := $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(addprefix --baseline ,$(BASELINE))
 
 # A user's settings of Python (another home, modules to find first, warnings as errors) are for other programs.
-unexport $(filter-out PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX PYTHONUNBUFFERED,$(filter PYTHON%,$(.VARIABLES)))
+# Nor may they keep Python from remembering how this clone was compiled, which each command would do anew.
+unexport $(filter-out PYTHONPYCACHEPREFIX PYTHONUNBUFFERED,$(filter PYTHON%,$(.VARIABLES)))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup doctor qemu-test watch mutate test mutants lint check bench fuzz storm clauses pictures clean

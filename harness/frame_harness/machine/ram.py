@@ -76,6 +76,24 @@ def fill(target: npt.NDArray[np.uint8], first: int, end: int, seed: int) -> None
         at += count
 
 
+def _write(fd: int, first: int, end: int, seed: int) -> None:
+    """Write the same to a file of which no page was ever touched; to map each first takes twice as long.
+
+    Raises:
+        RamError: the host has no room for it.
+    """
+    block = memoryview(garbage_block(seed))
+    at = first
+    try:
+        while at < end:
+            start = at % GARBAGE_PERIOD
+            at += os.pwrite(fd, block[start : min(GARBAGE_PERIOD, start + end - at)], at)
+    except OSError as error:
+        raise RamError(
+            "guest RAM", format_bytes(end), detail=str(error), next_step="choose a machine with less RAM"
+        ) from error
+
+
 class RamFile:
     """A nameless file in memory that backs one guest's RAM; gone with the last process that holds it.
 
@@ -86,6 +104,7 @@ class RamFile:
 
     def __init__(self, size: int) -> None:
         self.size = self.capacity = size
+        self._new = True
         self.fd = os.memfd_create("guest-ram", os.MFD_CLOEXEC)
         try:
             os.ftruncate(self.fd, size)
@@ -103,10 +122,14 @@ class RamFile:
         return np.frombuffer(self.mapping, np.uint8, self.size)
 
     def fill(self, seed: int) -> None:
-        """Write garbage, from the host, before any guest runs."""
+        """Write garbage, from the host, before any guest runs; raises `RamError` where there is no room."""
+        new, self._new = self._new, False
         target = self.bytes
         for first, end in filled_parts(self.size):
-            fill(target[first:], first, end, seed)
+            if new:
+                _write(self.fd, first, end, seed)
+            else:
+                fill(target[first:], first, end, seed)
 
     def clear(self) -> None:
         """Make every byte zero without touching a page."""

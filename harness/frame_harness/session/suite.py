@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -36,6 +37,16 @@ class _Asks:
         self.session = session.config.stash[SESSION]
 
 
+class _LooksForNoGarbage:
+    """A plugin of pytest for a process that makes no checks itself."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        # Behind the checks pytest looks twice for garbage whose end went wrong, among all objects of the
+        # program: a third of a second, for what only a process that made checks can have.
+        gc.freeze()
+
+
 def run_suite(
     request: SessionRequest,
     *arguments: str,
@@ -56,9 +67,9 @@ def run_suite(
     listeners = (listener,) if listener else ()
     plugins = [asks, *listeners]
     if maker is not None:
-        plugins.append(maker)
+        plugins += [maker, _LooksForNoGarbage()]
     elif not here:
-        plugins.append(ForkedWorkers(workers, only_here=listeners))
+        plugins += [ForkedWorkers(workers, only_here=listeners), _LooksForNoGarbage()]
     suite = suite_dir()
     with scratch() as folder, _alone():
         configuration = folder / "pytest.ini"
@@ -67,7 +78,10 @@ def run_suite(
         words.append(f"--basetemp={folder / 'tmp'}")  # else a folder stays in TMPDIR
         for plugin in (*_PLUGINS, *(f"no:{name}" for name in _NOT)):
             words += ["-p", plugin]
-        status = pytest.main([*words, *arguments], plugins=plugins)
+        try:
+            status = pytest.main([*words, *arguments], plugins=plugins)
+        finally:
+            gc.unfreeze()
     return int(status), asks.session
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
 import os
@@ -164,6 +165,28 @@ def test_large_file_that_is_used_again_shows_nothing_of_its_last_guest() -> None
         Paddr(size - 4096),
     ):
         assert (second.view(paddr, 4096) == second.garbage(paddr, 4096)).all(), hex(paddr)
+
+
+def test_a_new_file_and_a_used_one_hold_the_same_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ram_module, "_SHELF", ram_module._Shelf())
+    size = 3 * GARBAGE_PERIOD - GARBAGE_PERIOD % 4096 + 4096
+    new = flat(size, 7)
+    inode, held = _inode(new), new.whole.tobytes()
+    assert held == garbage_at(7, 0, size)
+    del new
+    used = flat(size, 7)
+    assert _inode(used) == inode and used.whole.tobytes() == held
+
+
+def test_ram_that_the_host_has_no_room_for_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ram_module, "_SHELF", ram_module._Shelf())
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(RamError, match="No space left"):
+        GuestRam(SIZE, 1)
 
 
 def test_a_larger_file_is_used_again_for_a_smaller_guest(monkeypatch: pytest.MonkeyPatch) -> None:
