@@ -126,7 +126,7 @@ class Archive:
         Raises:
             DamagedArchive: one of them is no record.
         """
-        results = {_key_of(result): result for result in self.evidence.checks}
+        results = {result.key: result for result in self.evidence.checks}
         found = []
         for folder in sorted((self.folder / files.FAILURES).glob("[0-9]*"), key=_number):
             record = _decoded(folder / files.FAILURE, FailureRecord)
@@ -136,7 +136,7 @@ class Archive:
 
     def failure_of(self, result: CheckResult) -> FailureFolder | None:
         """What the guests of a result left; None where it had none."""
-        return self._by_key.get(_key_of(result))
+        return self.by_key.get(result.key)
 
     def failure_of_finding(self, finding: Finding) -> FailureFolder | None:
         """What the guests left of the simplest check that shows a finding and had a guest.
@@ -148,8 +148,14 @@ class Archive:
         return next(iter((*whole, *there)), None)
 
     @cached_property
-    def _by_key(self) -> dict[CheckInRun, FailureFolder]:
+    def by_key(self) -> dict[CheckInRun, FailureFolder]:
+        """What guests left, by the check that had them."""
         return {key: one for one in reversed(self.failures) for key in one.record.keys}
+
+    @property
+    def kept(self) -> dict[CheckInRun, Path]:
+        """The folders of `by_key`, relative to the archive: where it lies does not change a report."""
+        return {key: one.folder.relative_to(self.folder) for key, one in self.by_key.items()}
 
     @property
     def copies(self) -> dict[str, Path]:
@@ -159,10 +165,6 @@ class Archive:
     def source(self, path: str) -> Path | None:
         """The copy of a source file that a finding names; None where it is not one of the subject's."""
         return self.copies.get(path)
-
-
-def _key_of(result: CheckResult) -> CheckInRun:
-    return CheckInRun(run=result.run, check=result.check, case=result.case)
 
 
 def _number(folder: Path) -> tuple[int, str]:

@@ -27,7 +27,10 @@ def judge_again(folder: Path) -> ExitCode:
     archive = Archive.open(folder)
     contract = contract_of(archive)
     verdict = archive.verdict(contract)
-    show(archive.evidence, verdict, archive.header.baseline, console_for(), contract, archive.copies)
+    show(
+        archive.evidence, verdict, archive.header.baseline, console_for(), contract,
+        copies=archive.copies, kept=archive.kept,
+    )  # fmt: skip
     return exit_code(verdict.kind)
 
 

@@ -20,7 +20,7 @@ from frame_harness.contract.contract import Contract
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.baseline import Baseline
-from frame_harness.judge.evidence import Evidence
+from frame_harness.judge.evidence import CheckInRun, Evidence
 from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import Verdict
 from frame_harness.publishing.run_archive import RunArchive, shown
@@ -74,20 +74,22 @@ def publish_and_keep(
     try:
         keep(found, kept)
     finally:
-        status = publish(found, console, reports)
+        status = publish(found, console, reports, kept.failures() if kept else {})
     return status
 
 
-def publish(found: Examined, console: Console, reports: Reports) -> ExitCode:
+def publish(found: Examined, console: Console, reports: Reports, kept: Mapping[CheckInRun, Path]) -> ExitCode:
     """Print the report, write the files, return the process exit status.
 
+    Args:
+        kept: the folders with what guests of checks left.
     Raises:
         Unwritable, OSError: a file could not be written; the others were.
     """
     evidence, verdict = found.evidence, found.verdict
     root = root_of(found.subject.path)
     with in_github_actions(evidence, verdict, root):
-        show(evidence, verdict, found.known, console, found.subject.contract)
+        show(evidence, verdict, found.known, console, found.subject.contract, kept=kept)
     try:
         report_files.write({file: dumps() for file, dumps in _writers(found, reports, root) if file})
     finally:
@@ -104,10 +106,13 @@ def show(
     console: Console,
     contract: Contract,
     copies: Mapping[str, Path] | None = None,
+    kept: Mapping[CheckInRun, Path] | None = None,
 ) -> None:
-    """Print the report; `copies` of the judged files as in `print_report`."""
+    """Print the report; `copies` of the judged files and `kept` folders as in `print_report`."""
     explained = contract.explanations is not None
-    print_report(evidence, verdict, known, console, contract.slot, explained=explained, copies=copies)
+    print_report(
+        evidence, verdict, known, console, contract.slot, explained=explained, copies=copies, kept=kept
+    )
     if evidence.interrupted:
         console.print("interrupted; every guest is gone")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from frame_harness.base.errors import HarnessError, ProtocolError
 from frame_harness.base.guest_end import GuestEnd
@@ -81,6 +81,11 @@ _ORDINARY = ("RESUME", "STOP")
 """Events of each guest, which say nothing about its end."""
 
 
+def told(events: Iterable[MonitorEvent]) -> tuple[str, ...]:
+    """Events of QEMU's monitor in words, those of each guest left out."""
+    return tuple(str(event) for event in events if event.name not in _ORDINARY)
+
+
 class GuestEndError(HarnessError):
     """The guest is gone.
 
@@ -110,7 +115,7 @@ class GuestEndError(HarnessError):
         printed = [line for line in console_tail if not (backtrace and line.startswith("!"))]
         seen = [*registers, *map(str, backtrace), *(f"console: {line}" for line in printed), *evidence]
         seen += [f"the console ended at byte {console_bytes}"] if console_bytes else []
-        seen += [f"QEMU: {event}" for event in events if event.name not in _ORDINARY]
+        seen += [f"QEMU: {event}" for event in told(events)]
         super().__init__(what, detail=detail, evidence="\n".join(seen))
         self.status, self.console_tail, self.backtrace = status, console_tail, backtrace
         self.registers, self.console_bytes, self.events = registers, console_bytes, events

@@ -140,7 +140,9 @@ class CheckResult(Record, frozen=True, kw_only=True):
     known: each is a finding. `case` shows it, in the words that `--case` takes. `diagram` is what CPUs
     did, of a violation that takes several of them. `slot` is that of `frame`, where its bytes are known.
     `values` are fields of it as numbers, `panicked` says that `got` is the message of a panic.
-    `hindered_by` is the clause that a skipped check found broken before it could look at its own.
+    `hindered_by` is the clause that a skipped check found broken before it could look at its own. Of the
+    guest that a check had last, `console_bytes` says where in its transcript the check ended, and `events`
+    what QEMU's monitor had reported by then, oldest first.
     """
 
     check: str
@@ -175,6 +177,8 @@ class CheckResult(Record, frozen=True, kw_only=True):
     panicked: bool = False
     source: Source = Source.CHECK
     hindered_by: str = ""
+    console_bytes: Count = 0
+    events: tuple[str, ...] = ()
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -182,6 +186,11 @@ class CheckResult(Record, frozen=True, kw_only=True):
         if self.outcome is not Outcome.VIOLATED:
             return ()
         return self.breaks or self.clauses
+
+    @property
+    def key(self) -> CheckInRun:
+        """Whose result it is."""
+        return CheckInRun(run=self.run, check=self.check, case=self.case)
 
     @property
     def place(self) -> tuple[str, int] | None:

@@ -34,7 +34,7 @@ def _text(archive: Archive, verdict: Verdict, contract: Contract) -> str:
     room, explained = io.StringIO(), contract.explanations is not None
     print_report(
         archive.evidence, verdict, archive.header.baseline, console_for(room), contract.slot,
-        explained=explained, copies=archive.copies,
+        explained=explained, copies=archive.copies, kept=archive.kept,
     )  # fmt: skip
     return room.getvalue()
 

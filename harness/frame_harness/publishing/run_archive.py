@@ -17,7 +17,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
 from frame_harness.contract.contract import Contract
 from frame_harness.judge.baseline import EMPTY, Baseline
-from frame_harness.judge.evidence import Evidence
+from frame_harness.judge.evidence import CheckInRun, Evidence
 from frame_harness.publishing.reports import write_reports
 
 
@@ -53,11 +53,18 @@ class RunArchive:
 
     def __init__(self, folder: Path, begun: Begun, *, named: bool) -> None:
         self.folder, self._begun, self._named = folder, begun, named
+        self._archive: Archive | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether the evidence is in it."""
         return (self.folder / files.SUMS).is_file()
+
+    def failures(self) -> dict[CheckInRun, Path]:
+        """The folders with what guests of checks left, as a user would name them; none before `finish`."""
+        if self._archive is None:
+            return {}
+        return {key: called(self.folder / folder) for key, folder in self._archive.kept.items()}
 
     def finish(self, contents: Contents) -> tuple[str, ...]:
         """Write the evidence and the reports; return what could not be kept, each in a sentence.
@@ -90,8 +97,8 @@ class RunArchive:
             sources=sources, notes=tuple(notes),
         )  # fmt: skip
         writing.finish(self.folder, header)
-        archive = Archive(self.folder, header)
-        return (*notes, *write_reports(archive, contents.contract))
+        self._archive = Archive(self.folder, header)
+        return (*notes, *write_reports(self._archive, contents.contract))
 
 
 def named_archive(folder: Path, read: Iterable[Path | None]) -> RunArchive:
@@ -155,5 +162,10 @@ def _said(error: HarnessError | OSError) -> str:
 
 def shown(folder: Path) -> str:
     """How to call a folder in a command."""
+    return shlex.quote(str(called(folder)))
+
+
+def called(folder: Path) -> Path:
+    """A folder as it is called from here."""
     here = Path.cwd()
-    return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from frame_harness.base.text import plural, printable
-from frame_harness.judge.evidence import CheckResult
+from frame_harness.judge.evidence import CheckResult, Outcome
 from frame_harness.judge.findings import Finding
 from frame_harness.report.byte_map import ByteMap
 from frame_harness.report.context import NO_CONTEXT, FindingContext
@@ -25,6 +25,7 @@ _EXHIBIT_LINES = 24
 _CONSEQUENCES = 8
 _NAMED = 3
 _LINE_WIDTH = 160
+_ENDS = (Outcome.CRASHED, Outcome.TIMEOUT)
 
 
 def headline(left: Text, right: Text) -> RenderableType:
@@ -61,7 +62,7 @@ def finding_block(
         parts.append(_fields([("also", other) for other in others]))
     if finding.origin is not None:
         parts.append(_fields([("history", origin_words(finding.origin))]))
-    parts += _again(finding.first)
+    parts += _again(finding.first, context)
     if consequences:
         parts.append(_fields(_explained(consequences)))
     return Group(*parts)
@@ -90,7 +91,7 @@ def broken_off_block(
         shown = ", ".join(list(names)[:_NAMED])
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         parts.append(_fields([("likewise", f"{plural(len(others), 'check')}: {shown}{more}")]))
-    return Group(*parts, *_again(result))
+    return Group(*parts, *_again(result, context))
 
 
 def result_block(result: CheckResult, context: FindingContext = NO_CONTEXT) -> RenderableType:
@@ -116,11 +117,19 @@ def result_block(result: CheckResult, context: FindingContext = NO_CONTEXT) -> R
                 *_block("commands", result.commands[-_LAST_LINES:], len(result.commands)),
                 *_block("registers", result.registers, len(result.registers)),
                 *_block("backtrace", result.backtrace[:_LAST_LINES], len(result.backtrace)),
-                *_block("console", result.console_tail[-_LAST_LINES:], len(result.console_tail)),
+                *_block("QEMU", result.events[-_LAST_LINES:], len(result.events)),
+                *_block("console", _console(result), len(result.console_tail)),
             ]
         )
     )
     return Group(*parts)
+
+
+def _console(result: CheckResult) -> tuple[str, ...]:
+    """The last lines; of a guest that came to its end also where in the transcript that is."""
+    lines = result.console_tail[-_LAST_LINES:]
+    ended = lines and result.outcome in _ENDS and result.console_bytes
+    return (*lines, f"(its end, at byte {result.console_bytes})") if ended else lines
 
 
 def _slot(result: CheckResult, context: FindingContext) -> list[RenderableType]:
@@ -153,12 +162,17 @@ def _explained(consequences: Sequence[Finding]) -> Iterable[tuple[str, str]]:
         yield ("", f"… {len(left_out)} more: {' '.join(one.clause for one in left_out)}")
 
 
-def _again(result: CheckResult) -> list[RenderableType]:
-    if not result.reproduce:
-        return []
-    command = Text.assemble(("    see it again: ", LABEL), (printable(result.reproduce), "bold"))
-    command.no_wrap, command.overflow = True, "ignore"
-    return [command]
+def _again(result: CheckResult, context: FindingContext) -> list[RenderableType]:
+    """How to see it again, and where all that its guests left is kept."""
+    kept = context.kept.get(result.key)
+    rows = [("see it again", result.reproduce, "bold"), ("evidence", str(kept or ""), "")]
+    lines: list[RenderableType] = []
+    for label, value, style in rows:
+        if value:
+            line = Text.assemble((f"    {label}: ", LABEL), (printable(value), style))
+            line.no_wrap, line.overflow = True, "ignore"
+            lines.append(line)
+    return lines
 
 
 def _other_sights(finding: Finding) -> list[str]:

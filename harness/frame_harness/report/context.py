@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from frame_harness.contract.layout import StructLayout
-from frame_harness.judge.evidence import SubjectInfo
+from frame_harness.judge.evidence import CheckInRun, SubjectInfo
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class FindingContext:
     Attributes:
         slot: the contract's layout; None shows no bytes of slots.
         copies: by path the copy to read in place of a file, which may be gone or another one by now.
+        kept: the folders with what guests of checks left.
     """
 
     subject: SubjectInfo | None = None
     slot: StructLayout | None = None
     copies: Mapping[str, Path] = field(default_factory=dict)
+    kept: Mapping[CheckInRun, Path] = field(default_factory=dict)
     _texts: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def lines(self, file: str) -> Sequence[str]:

@@ -78,6 +78,7 @@ def _body(element: ET.Element, result: CheckResult, history: str = "") -> None:
         ("commands:", result.commands),
         ("registers:", result.registers),
         ("backtrace:", result.backtrace),
+        ("QEMU:", result.events),
         ("console:", result.console_tail),
     ):
         if block:

@@ -18,7 +18,15 @@ from frame_harness.contract.layout import StructLayout
 from frame_harness.judge.baseline import Baseline, BaselineEntry
 from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.difference import BROKEN_OFF
-from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunEvidence, RunKey, Trouble
+from frame_harness.judge.evidence import (
+    CheckInRun,
+    CheckResult,
+    Evidence,
+    Outcome,
+    RunEvidence,
+    RunKey,
+    Trouble,
+)
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseOutcome
@@ -81,6 +89,7 @@ def print_report(
     *,
     explained: bool = False,
     copies: Mapping[str, Path] | None = None,
+    kept: Mapping[CheckInRun, Path] | None = None,
 ) -> None:
     """Print everything there is to know, the verdict as the very last line.
 
@@ -88,9 +97,10 @@ def print_report(
         slot: how the bytes of a slot lie; without it none are shown.
         explained: whether `explain` knows the clauses.
         copies: of the files that were judged, by their path; without one the file itself is read.
+        kept: the folders with what guests of checks left.
     """
     alone = verdict.kind is Kind.UNJUDGEABLE and not evidence.runs  # one line says it all
-    context = FindingContext(evidence.subject, slot, copies or {})
+    context = FindingContext(evidence.subject, slot, copies or {}, kept or {})
     print_parts([] if alone else _parts(evidence, verdict, baseline, context, explained), console)
     console.print(verdict_line(evidence, verdict), crop=False, soft_wrap=True)
 

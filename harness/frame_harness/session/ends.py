@@ -81,4 +81,6 @@ def _stop(error: GuestFailure, count: int) -> GuestFailure:
         console_tail=error.console_tail,
         backtrace=error.backtrace,
         registers=error.registers,
+        console_bytes=error.console_bytes,
+        events=error.events,
     )

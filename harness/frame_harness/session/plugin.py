@@ -352,9 +352,12 @@ def boot(frame_run: Run, request: pytest.FixtureRequest) -> Iterator[Boot]:
     with ExitStack() as stack:  # each of them, also when one cannot be ended in good order
         for kernel in reversed(started):
             stack.callback(frame_run.finish, kernel)
-    for known, status in zip(told, (kernel.end[0] for kernel in started), strict=True):
-        if status is not GuestEnd.PASS and not known:
-            raise GuestCrashed("exit status", detail=f"expected pass, got {status}", status=status)
+    for known, kernel in zip(told, started, strict=True):
+        if (status := kernel.end[0]) is not GuestEnd.PASS and not known:
+            raise GuestCrashed(
+                "exit status", detail=f"expected pass, got {status}", status=status,
+                console_bytes=kernel.channel.transcript.n_received, events=kernel.guest.events(ask=False),
+            )  # fmt: skip
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from frame_harness.guest.errors import (
     NotInThisVersion,
     OtherAnswer,
     SubjectPanic,
+    told,
 )
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
@@ -159,6 +160,8 @@ def result_of(
             # The guest lives: commands with their replies say all but what it printed of its own accord.
             tail = tuple(line for line in tail if not line.startswith(_OF_THE_PROTOCOL))
         facts.setdefault("console_tail", tail)
+        facts.setdefault("console_bytes", last.channel.transcript.n_received)
+        facts.setdefault("events", told(last.guest.events(ask=False)))
     if facts["outcome"] is Outcome.VIOLATED:
         called = facts.get("calls") or frozenset().union(*(kernel.called for kernel in kernels))
         facts["calls"] = tuple(sorted(called))
@@ -237,6 +240,8 @@ def seen_on_the_way(
         function=error.function,
         commands=result.commands,
         console_tail=result.console_tail,
+        console_bytes=result.console_bytes,
+        events=result.events,
         reproduce=result.reproduce,
         slot=slot,
         values=_values(error),
@@ -298,7 +303,8 @@ def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) 
                 "outcome": broken_off(error), "message": error.summary,
                 "at": _innermost_line(error.backtrace, image) or at,
                 "console_tail": error.console_tail, "backtrace": texts(error.backtrace),
-                "registers": error.registers,
+                "registers": error.registers, "console_bytes": error.console_bytes,
+                "events": told(error.events),
             }  # fmt: skip
         case HarnessError():
             return {

@@ -50,7 +50,7 @@ INFORMATIVE = frozenset({
     "accelerator", "at", "duration_s", "expected", "field", "exhibit", "frame", "got", "message", "name",
     "path", "qemu_version", "reproduce", "selection", "text", "toolchain", "unreadable",
     "commands", "console_tail", "backtrace", "function", "calls", "level", "incidental", "case",
-    "guests_put_back",
+    "guests_put_back", "console_bytes", "events",
 })  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -172,6 +173,24 @@ def test_a_finding_shows_all_that_was_seen_and_one_command() -> None:
     for part in ("0x0000000001234000, payload", "frame.rs:187", "42 alloc purpose", "frame::allocate+0x12"):
         assert part in text
     assert f"see it again: {SEEN['reproduce']}\n" in text
+
+
+def test_a_finding_names_the_folder_with_what_its_guests_left() -> None:
+    evidence, file = broken(), io.StringIO()
+    key = next(result.key for result in evidence.checks if result.outcome is Outcome.VIOLATED)
+    folder = Path(".build/runs/2026/failures/1-a_name")
+    print_report(evidence, judge(evidence), EMPTY, console_for(file), kept={key: folder})
+    assert f"    evidence: {folder}\n" in file.getvalue()
+    assert "    evidence:" not in shown(evidence)
+
+
+def test_a_guest_that_is_gone_is_told_with_its_place_in_the_console_and_the_monitor_s_words() -> None:
+    seen = {"console_tail": ("# boot",), "console_bytes": 812, "events": ("SHUTDOWN reason=guest-reset",)}
+    evidence = with_outcome(healthy(), TABLE, Outcome.CRASHED, DEV, message="reset", **seen)
+    text = shown(evidence)
+    assert "QEMU      SHUTDOWN reason=guest-reset" in text
+    assert "(its end, at byte 812)" in text
+    assert "SHUTDOWN reason=guest-reset" in junit.dumps(evidence, judge(evidence), EMPTY)
 
 
 def test_a_long_exhibit_is_cut_on_a_terminal_and_whole_in_json() -> None:

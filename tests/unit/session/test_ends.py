@@ -12,7 +12,10 @@ from frame_harness.guest.backtrace import Backtrace, BacktraceLine
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, GuestTimeout
 from frame_harness.image.code_at import CodeAt
+from frame_harness.machine.monitor_event import MonitorEvent
 from frame_harness.session.ends import ENOUGH, HUNG_ENOUGH, Ends, Hangs
+
+RESET = MonitorEvent("SHUTDOWN", "guest-reset")
 
 
 def code(function: str, file: str = "frame.rs", line: int = 7, *, offset: int = 0x12) -> CodeAt:
@@ -28,7 +31,9 @@ F = code("f")
 
 def crash(place: CodeAt = F) -> GuestCrashed:
     lines = backtrace(place, code("main", "main.rs", 1))
-    return GuestCrashed("panic", detail="panic at frame.rs:7:1: no", backtrace=lines)
+    return GuestCrashed(
+        "panic", detail="panic at frame.rs:7:1: no", backtrace=lines, console_bytes=812, events=(RESET,)
+    )
 
 
 def hang(place: CodeAt, spent: str) -> GuestTimeout:
@@ -43,6 +48,7 @@ def test_the_same_crash_again_and_again_stops_a_run() -> None:
     assert isinstance(stop, GuestCrashed)
     assert f"the first {ENOUGH} guests all ended in the same way" in stop.summary
     assert "frame.rs:7:1: no" in stop.summary and stop.backtrace == crash().backtrace
+    assert (stop.console_bytes, stop.events) == (812, (RESET,))
 
 
 def test_a_loop_is_the_same_at_any_of_its_lines() -> None:

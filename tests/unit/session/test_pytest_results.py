@@ -13,9 +13,10 @@ import pytest
 from frame_harness.base.errors import ProtocolError, RamError
 from frame_harness.base.units import Paddr
 from frame_harness.guest.checks import ClauseViolated, ImpossibleValue, NotEvaluated
-from frame_harness.guest.errors import CommandRefused, OtherAnswer
+from frame_harness.guest.errors import CommandRefused, GuestCrashed, OtherAnswer
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
+from frame_harness.machine.monitor_event import MonitorEvent
 from frame_harness.session.results import ON_THE_WAY, result_of, seen_on_the_way
 from frame_harness.session.words import compared
 
@@ -100,6 +101,14 @@ def test_what_data_of_a_guest_provokes_is_told_from_other_errors(error: Exceptio
 def test_what_is_the_harness_s_own_fault_stays_an_error(error: Exception) -> None:
     result, _ = judged(error)
     assert (result.outcome, result.unreadable) == (Outcome.ERROR, False)
+
+
+def test_a_crash_keeps_where_its_console_ended_and_what_qemu_said() -> None:
+    resumed = MonitorEvent("RESUME")
+    shutdown = MonitorEvent("SHUTDOWN", "guest-reset")
+    result, _ = judged(GuestCrashed("reset", detail="x", console_bytes=812, events=(resumed, shutdown)))
+    assert (result.outcome, result.console_bytes) == (Outcome.CRASHED, 812)
+    assert result.events == (str(shutdown),)
 
 
 def test_a_failure_that_was_to_be_and_was_not_is_a_violation() -> None:
