@@ -20,11 +20,14 @@ SWAPPED: tuple[Edit, ...] = (
     ("    pub guard: atomic::AtomicU32,", "    pub kept: atomic::AtomicU32,"),
     ("    pub meta_aux: atomic::AtomicU32,", "    pub guard: atomic::AtomicU32,"),
     ("    pub kept: atomic::AtomicU32,", "    pub meta_aux: atomic::AtomicU32,"),
+    ("offset_of!(MetaSlot, guard) == 40", "offset_of!(MetaSlot, guard) == 44"),
+    ("offset_of!(MetaSlot, meta_aux) == 44", "offset_of!(MetaSlot, meta_aux) == 40"),
 )
 WIDENED: tuple[Edit, ...] = (
     ("    pub order: atomic::AtomicU8,\n    _reserved0: [u8; 3],", "    pub order: atomic::AtomicU32,"),
     ("            order: atomic::AtomicU8::new(0),\n            _reserved0: [0; 3],",
      "            order: atomic::AtomicU32::new(0),"),
+    ("const _: () = assert!(offset_of!(MetaSlot, _reserved0) == 29);\n", ""),
     ("self.order.load(Acquire)", "self.order.load(Acquire) as u8"),
     ("self.order.store(order, Release)", "self.order.store(order as u32, Release)"),
 )  # fmt: skip
@@ -58,6 +61,8 @@ def test_reserved_bytes_by_any_other_name_are_no_finding(tmp_path: Path) -> None
             ("            _reserved0: [0; 3],", "            pad_a: [0; 3],"),
             ("    pub _reserved_tail: [u8; 16],", "    pad_b: u64,\n    pad_c: [u32; 2],"),
             ("            _reserved_tail: [0; 16],", "            pad_b: 0,\n            pad_c: [0; 2],"),
+            ("offset_of!(MetaSlot, _reserved0) == 29", "offset_of!(MetaSlot, pad_a) == 29"),
+            ("offset_of!(MetaSlot, _reserved_tail) == 48", "offset_of!(MetaSlot, pad_b) == 48"),
         ),
     )
     selection = ("-k", "LAYOUT or test_no_history_breaks_the_clause[ALLOC-09]")

@@ -55,6 +55,8 @@ LAYOUT = [
             "    pub generation: atomic::AtomicU32,\n    pub refcount: atomic::AtomicU32,\n",
         ),
         ("META_SLOT_REFCOUNT_BYTE_OFFSET == 32", "META_SLOT_REFCOUNT_BYTE_OFFSET == 36"),
+        ("offset_of!(MetaSlot, refcount) == 32", "offset_of!(MetaSlot, refcount) == 36"),
+        ("offset_of!(MetaSlot, generation) == 36", "offset_of!(MetaSlot, generation) == 32"),
     ),
     mutant(
         "prev before next",
@@ -63,6 +65,8 @@ LAYOUT = [
             "    pub(crate) next: atomic::AtomicU64,\n    pub(crate) prev: atomic::AtomicU64,\n",
             "    pub(crate) prev: atomic::AtomicU64,\n    pub(crate) next: atomic::AtomicU64,\n",
         ),
+        ("offset_of!(FreeListLink, next) == 0", "offset_of!(FreeListLink, next) == 8"),
+        ("offset_of!(FreeListLink, prev) == 8", "offset_of!(FreeListLink, prev) == 0"),
     ),
     mutant(
         "on_unmap before on_last_ref",
@@ -72,6 +76,8 @@ LAYOUT = [
             "in address order, poisoned or not.\n    pub on_unmap: Option<FrameHook>,\n",
             "in address order, poisoned or not.\n    pub on_last_ref: Option<FrameHook>,\n",
         ),
+        ("offset_of!(FrameMetaVtable, on_last_ref) == 0", "offset_of!(FrameMetaVtable, on_last_ref) == 8"),
+        ("offset_of!(FrameMetaVtable, on_unmap) == 8", "offset_of!(FrameMetaVtable, on_unmap) == 0"),
     ),
     mutant(
         "FrameMeta is a type of its own",

@@ -148,7 +148,25 @@ pub const META_SLOT_REFCOUNT_BYTE_OFFSET: usize = offset_of!(MetaSlot, refcount)
 
 const _: () = assert!(META_SLOT_REFCOUNT_BYTE_OFFSET == 32, "the count moved");
 const _: () = assert!(size_of::<MetaSlot>() == FRAME_META_SIZE && align_of::<MetaSlot>() == 8);
+const _: () = assert!(size_of::<FreeListLink>() == 16);
 const _: () = assert!(size_of::<FrameMetaVtable>() == FRAME_META_SIZE);
+
+// Where every field lies, in bytes: one that moves does not compile.
+const _: () = assert!(offset_of!(MetaSlot, free_link) == 0);
+const _: () = assert!(offset_of!(MetaSlot, vtable) == 16);
+const _: () = assert!(offset_of!(MetaSlot, flags) == 24);
+const _: () = assert!(offset_of!(MetaSlot, order) == 28);
+const _: () = assert!(offset_of!(MetaSlot, _reserved0) == 29);
+const _: () = assert!(offset_of!(MetaSlot, refcount) == 32);
+const _: () = assert!(offset_of!(MetaSlot, generation) == 36);
+const _: () = assert!(offset_of!(MetaSlot, guard) == 40);
+const _: () = assert!(offset_of!(MetaSlot, meta_aux) == 44);
+const _: () = assert!(offset_of!(MetaSlot, _reserved_tail) == 48);
+const _: () = assert!(offset_of!(FreeListLink, next) == 0);
+const _: () = assert!(offset_of!(FreeListLink, prev) == 8);
+const _: () = assert!(offset_of!(FrameMetaVtable, on_last_ref) == 0);
+const _: () = assert!(offset_of!(FrameMetaVtable, on_unmap) == 8);
+const _: () = assert!(offset_of!(FrameMetaVtable, reserved) == 16);
 
 impl MetaSlot {
     /// [`META_SLOT_REFCOUNT_BYTE_OFFSET`].
