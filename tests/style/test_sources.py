@@ -100,8 +100,29 @@ def test_every_source_of_the_table_is_cited_and_the_other_way_round() -> None:
     assert cited == set(EDITIONS) == set(CITED)
 
 
-def test_every_edition_has_a_number_or_says_that_there_is_none() -> None:
-    assert [name for name, edition in EDITIONS.items() if not re.search(r"\d|no edition", edition)] == []
+def is_pinned(edition: str) -> bool:
+    """Whether it has the number of an edition; what has none, the date on which it was read."""
+    if "no edition" in edition:
+        return re.search(r"\bread on 20\d\d-[01]\d-[0-3]\d\b", edition) is not None
+    return re.search(r"\d", edition) is not None
+
+
+def test_every_source_has_an_edition_or_the_date_on_which_it_was_read() -> None:
+    assert [name for name, edition in EDITIONS.items() if not is_pinned(edition)] == []
+
+
+@pytest.mark.parametrize(
+    ("edition", "pinned"),
+    [
+        ("6.5, August 2022", True),
+        ("the page", False),
+        ("its book has no edition: the page of 3 lists", False),
+        ("its book has no edition: the page, read on 2026-11-29", True),
+        ("its book has no edition: the page, read on some day", False),
+    ],
+)
+def test_a_source_without_an_edition_and_a_date_is_seen(edition: str, pinned: bool) -> None:
+    assert is_pinned(edition) == pinned
 
 
 @pytest.mark.parametrize("path", CODE, ids=name_of)
