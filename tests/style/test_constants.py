@@ -1,10 +1,10 @@
 """A number of hardware or of a file format says which document it is from.
 
-A hexadecimal literal of 0x10 or more in these folders has a comment that names a document of DESIGN's table,
-or says that the number is ours: in its paragraph (the lines around it without an empty one), or in the
-docstring of its function. What stands at the head of a module is not enough. Where registers are programmed,
-the same holds of a bit that is written as a shift (`1 << 5`); shifts by 10, 20 and 30 are sizes there, and
-those by 32 or more no bits of a register.
+A hexadecimal literal of 0x10 or more in the shim or in any package has a comment that names a document of
+DESIGN's table, or says that the number is ours: in its paragraph (the lines around it without an empty one),
+or in the docstring of its function. What stands at the head of a module is not enough. Where registers are
+programmed, the same holds of a bit that is written as a shift (`1 << 5`); shifts by 10, 20 and 30 are sizes
+there, and those by 32 or more no bits of a register.
 """
 
 from __future__ import annotations
@@ -27,11 +27,7 @@ HARDWARE = [
     *(SHIM / "src" / name for name in ("arch", "boot", "console", "cpus", "smp")),
     *(PACKAGE / name for name in ("console", "image", "machine")),
 ]
-FOLDERS = [
-    *(SHIM / name for name in ("parts", "src")),
-    *(PACKAGE / name for name in ("concurrency", "console", "debugging", "histories", "image")),
-    *(PACKAGE / name for name in ("machine", "memory_core", "races")),
-]
+FOLDERS = [SHIM / "parts", SHIM / "src", PACKAGE]
 EXAMPLES = SHIM / "parts" / "tests"  # what tests call with, and what they expect of it
 FILES = sorted(
     path

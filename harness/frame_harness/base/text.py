@@ -9,6 +9,7 @@ def printable(text: str) -> str:
 
 
 def _escape(char: str) -> str:
+    """As Python writes a character of 8, 16 or 32 bits; the form is ours to choose."""
     code = ord(char)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 

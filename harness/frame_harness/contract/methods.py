@@ -19,6 +19,7 @@ def background(slot: StructLayout, *, inverted: bool = False) -> Slot:
 
 
 def _pattern(slot: StructLayout, name: str, *, inverted: bool) -> int:
+    # Ours: byte by byte, 0x11, 0x10, 0x13, … for the first field, 0x22, 0x23, 0x20, … for the second.
     index, bits = list(slot.widths).index(name), slot.widths[name]
     value = int.from_bytes(bytes(0x11 * (index + 1) ^ byte for byte in range(bits // 8)), "little")
     return value ^ (1 << bits) - 1 if inverted else value
@@ -113,6 +114,7 @@ class Method:
         """Each operand, then each stored field, at its boundaries, the rest of the slot being patterns."""
         inverted = (bool(number % 2) for number in count())
         tried: list[tuple[Slot, tuple[int, ...]]] = []
+        # The operands that are not tried have a number of ours, cut to what each takes.
         plain = tuple(0x1234 % (max(operand.values) + 1) for operand in self.operands)
         for index, operand in enumerate(self.operands):
             for value in operand.values:

@@ -213,6 +213,7 @@ def digest_frames(pages: ArrayLike) -> NDArray[np.uint64]:
         pages: shape (k, 4096), uint8.
     """
     words = np.ascontiguousarray(pages, dtype=np.uint8).view("<u8")
+    # Ours: 2^64 over the golden ratio, whose bits are well mixed, made even so that every weight is odd.
     weights = np.arange(words.shape[1], dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C16) + np.uint64(1)
     # A product of all words, then their sum, would write and read as much memory once more.
     digests: NDArray[np.uint64] = np.einsum("ij,j->i", words, weights)

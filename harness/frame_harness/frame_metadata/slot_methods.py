@@ -50,7 +50,7 @@ def _swap(before: Slot, arguments: Sequence[int]) -> Outcomes:
 
 
 def _swaps() -> tuple[tuple[int, ...], ...]:
-    """Equal pairs at each boundary, then pairs that differ in one bit alone."""
+    """Equal pairs at each boundary, then pairs that differ in one bit alone; the patterns are ours."""
     equal = [(value, value, WORD ^ value) for value in around(32)]
     new = [(7, 7, value) for value in around(32)]
     near = [

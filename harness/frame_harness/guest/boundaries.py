@@ -24,7 +24,7 @@ from frame_harness.guest.reply import Reply
 from frame_harness.guest.request import grouped
 
 RESERVED_BYTE = 0x6B
-"""What the reserved bytes of a slot hold during a case: no method may touch them."""
+"""What the reserved bytes of a slot hold during a case: no method may touch them. The number is ours."""
 
 
 def outcomes(kernel: BootedGuest, requests: Sequence[str]) -> list[Reply]:

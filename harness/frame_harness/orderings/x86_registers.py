@@ -65,7 +65,7 @@ class Registers:
 
     def read(self, register: int) -> Value:
         """Return what a register holds, cut to its width."""
-        if _is_high(register):
+        if _is_high(register):  # SDM vol. 1, 3.4.1: AH, BH, CH and DH are the bits 8 to 15
             value, _ = self.held.get(full(register), (UNBOUND, 8))
             return value >> 8 & 0xFF if isinstance(value, int) else unknown(Symbol("high byte", (value,)))
         return self.read_as(register, int(RegisterExt.size(register)))
@@ -80,13 +80,14 @@ class Registers:
         return unknown(Symbol("trunc" if size < width else "zext", (value,), name=str(size * 8)))
 
     def write(self, register: int, value: Value) -> None:
-        """Set a register; 32 bits clear what is above, fewer leave it."""
+        """Set a register; 32 bits clear what is above, fewer leave it (SDM vol. 1, 3.4.1.1)."""
         size, name = int(RegisterExt.size(register)), full(register)
         if size >= 4 or name not in self.held:
             kept = value & ((1 << size * 8) - 1) if isinstance(value, int) and size <= 8 else value
             self.held[name] = (kept, size)
             return
         old, _ = self.held[name]
+        # SDM vol. 1, 3.4.1: AH, BH, CH and DH are the bits 8 to 15.
         shift, mask = (8, 0xFF) if _is_high(register) else (0, (1 << size * 8) - 1)
         if isinstance(old, int) and isinstance(value, int):
             self.held[name] = (old & ~(mask << shift) | (value & mask) << shift, 8)

@@ -41,10 +41,8 @@ from frame_harness.session.run import Run
 SLOT_ADDRESS, NEW_SLOTS = "A-SLOT-ADDRESS", "A-NEW-SLOTS"
 """The names under which a broken array is reported, beside the invariants."""
 WATCHED_FRAMES = 1024  # of payload; the check of the clause watches all of them
-PROBES = (
-    0x11,
-    0x22,
-)  # written one after the other, so that a byte that held the first by chance still changes
+# Ours: written one after the other, so that a byte that held the first by chance still changes.
+PROBES = (0x11, 0x22)
 
 
 class Facts(Record, frozen=True, kw_only=True):

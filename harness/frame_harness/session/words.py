@@ -18,7 +18,7 @@ from frame_harness.guest.errors import AllocFailed, SubjectPanic
 _PACKAGE = Path(__file__).resolve().parents[1]
 _OURS = (HarnessError, SubjectPanic, AllocFailed, ClauseViolated)
 LEAST_ADDRESS = 0x1000
-"""Numbers from here on are shown in hex, too: addresses, flags, link words."""
+"""Numbers from here on are shown in hex, too: addresses, flags, link words. The bound is ours."""
 
 
 @contextlib.contextmanager

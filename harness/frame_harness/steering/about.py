@@ -19,6 +19,7 @@ from frame_harness.histories.generator import Generator
 from frame_harness.histories.steps import Got, Origin, Step
 
 Operands = Callable[[random.Random], tuple[Operand, ...]]
+# Ours: both ends of a byte, of a signed and of an unsigned word, and a few small numbers.
 _ENDS = (0, 1, 3, 0xFF, 0x7FFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFF)
 _LATE, _OF_LATE = 2, 0.6
 """Chance that the block is one that the last steps name."""
@@ -27,6 +28,7 @@ _NEW_LIFE = 0.12
 
 
 def _flags(rng: random.Random) -> tuple[Operand, ...]:
+    # Ours: bits that a frame in use may have, with and without the reserved ones, or any.
     bits = rng.choice((0x500, 0x2907, rng.getrandbits(32)))
     return ((bits | C.flag_allocated) & ~(C.flag_free | C.flag_poisoned),)
 
@@ -45,6 +47,7 @@ ANYBODYS: tuple[tuple[Op, Operands, int], ...] = (
     *((op, lambda _: (), 1) for op in list(READS_FIELD)[:2]),
 )
 """What may be done to any block that is held: the command, what stands behind the frame, its weight."""
+# The counts of `set_refcount` are ours: small ones, the largest signed one, and one near the sentinel.
 OF_CLAIMED: tuple[tuple[Op, Operands, int], ...] = (
     (Op.INC_REF, lambda _: (), 5),
     (Op.DEC_REF, lambda _: (), 3),

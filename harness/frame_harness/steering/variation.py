@@ -191,6 +191,7 @@ def _renumbered(steps: Sequence[Step], first: int) -> list[Step]:
     ]
 
 
+# Ours: ends of a byte, of 16 and of 32 bits, signed or not, and small numbers.
 _NEAR_ENDS = (0, 1, 2, 7, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFE, 0xFFFF_FFFF)
 _ANY_VALUE = frozenset({Op.SET_GENERATION, Op.META_AUX_STORE, Op.SET_GUARD, Op.FETCH_OR_GUARD})
 """Commands that may store whatever there is."""

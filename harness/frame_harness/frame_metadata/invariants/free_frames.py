@@ -39,7 +39,7 @@ def flags_of_nobody(columns: Columns) -> Sighting:
     """Judge W-FREE-FLAGS; looks at each free frame of RAM."""
     constants, odd = columns.constants, columns.swept.odd_free
     expected = columns.movable[odd] * np.uint32(constants.flag_movable) | np.uint32(constants.flag_free)
-    # ALLOCATED beside FREE is a question of ownership, and judged there.
+    # ALLOCATED beside FREE is a question of ownership, and judged there. The other bits are ours to judge.
     judged = np.uint32(~constants.flag_allocated & 0xFFFF_FFFF)
     wrong = (columns.slots["flags"][odd] ^ expected) & judged
     bad = (wrong != 0) & ~((wrong == constants.flag_poisoned) & _may_be_poisoned(columns, odd))

@@ -14,7 +14,7 @@ NODES_PER_CURSOR = 16
 # Cursors that have come to the end of their segment are taken out once in so many rounds.
 ROUNDS_AT_A_TIME = 8
 # The cursors' places are drawn at random so that no arrangement of links can bunch them; a fixed seed keeps
-# the answer's cost, which is all that it decides, the same from run to run.
+# the answer's cost, which is all that it decides, the same from run to run. The number is ours.
 CURSOR_SEED = 0x5EED
 
 

@@ -142,6 +142,7 @@ def reserved_bytes(dtype: np.dtype[np.void]) -> NDArray[np.bool_]:
 
 
 def _as_words(has_byte: NDArray[np.bool_]) -> list[int]:
+    """A mask of bytes as a mask of words; ours: all bits of a byte stand for the byte."""
     words: list[int] = np.where(has_byte, 0xFF, 0).astype(np.uint8).view(WORD).tolist()
     return words
 
