@@ -1,4 +1,4 @@
-//! A sorted list of ranges of frame numbers.
+//! A sorted list of ranges of pfns.
 
 use core::ops::Range;
 

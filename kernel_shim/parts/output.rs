@@ -17,19 +17,19 @@ pub type Send = fn(&[u8]);
 
 /// Collects up to `N` bytes before it sends them.
 ///
-/// `send` may take a lock. It is called with whole chunks only, never while a `Display` runs, which may panic.
+/// `send` may take a lock. It is called with whole pieces only, never while a `Display` runs, which may panic.
 pub struct Writer<const N: usize> {
     send: Send,
-    chunk: [u8; N],
+    piece: [u8; N],
     length: usize,
-    /// Whether a full chunk is sent. Otherwise what does not fit is dropped.
+    /// Whether a full piece is sent. Otherwise what does not fit is dropped.
     splits: bool,
 }
 
 impl<const N: usize> Writer<N> {
-    /// A writer that sends each chunk when it is full.
+    /// A writer that sends each piece when it is full.
     pub const fn new(send: Send) -> Self {
-        Self { send, chunk: [0; N], length: 0, splits: true }
+        Self { send, piece: [0; N], length: 0, splits: true }
     }
 
     /// A writer that calls `send` once, at the end of the line. It drops the rest of a line that is too long.
@@ -56,7 +56,7 @@ impl<const N: usize> Writer<N> {
     }
 
     fn push(&mut self, byte: u8) {
-        self.chunk[self.length] = byte;
+        self.piece[self.length] = byte;
         self.length += 1;
         if self.splits && self.length == N {
             self.flush();
@@ -70,7 +70,7 @@ impl<const N: usize> Writer<N> {
 
     fn flush(&mut self) {
         if self.length > 0 {
-            (self.send)(&self.chunk[..self.length]);
+            (self.send)(&self.piece[..self.length]);
         }
         self.length = 0;
     }

@@ -5,7 +5,7 @@ use core::ops::Range;
 /// Order of the largest block: 8 MiB.
 pub const MAX_ORDER: usize = 11;
 
-/// A range of frame numbers with its own free lists.
+/// A range of pfns with its own free lists.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(usize)]
 pub enum Zone {
@@ -18,7 +18,7 @@ impl Zone {
     pub const COUNT: usize = 3;
     pub const ALL: [Self; Self::COUNT] = [Self::Dma, Self::Normal, Self::HighMem];
 
-    /// The frame numbers of the zone, with and without RAM behind them. Every boundary is a multiple of the largest
+    /// The pfns of the zone, with and without RAM behind them. Every boundary is a multiple of the largest
     /// block, so no block and no pair of buddies lies in two zones.
     pub const fn pfns(self) -> Range<u64> {
         const NORMAL: u64 = (16 << 20) >> 12;

@@ -1,4 +1,4 @@
-"""Addresses and frame numbers have their types wherever they have a name."""
+"""Addresses and pfns have their types wherever they have a name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ paddr, pfn = Paddr(0x1000), Pfn(1)
 
 
 def plain_ones(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """(line, name) of each parameter and annotated name for an address or a frame number that says `int`."""
+    """(line, name) of each parameter and annotated name for an address or a pfn that says `int`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             name, kind = node.arg, node.annotation
@@ -50,7 +50,7 @@ def plain_ones(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, name
 
 
-def test_no_signature_calls_an_address_or_a_frame_number_int() -> None:
+def test_no_signature_calls_an_address_or_a_pfn_int() -> None:
     found = [
         f"{file.relative_to(HARNESS)}:{line}: {name}"
         for file in FILES
@@ -86,7 +86,7 @@ def by_hand(text: str, language: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if BY_HAND[language].search(line)]
 
 
-def test_addresses_and_frame_numbers_are_converted_by_that_family_alone() -> None:
+def test_addresses_and_pfns_are_converted_by_that_family_alone() -> None:
     subject = SHIM / "src" / "memory" / "frame.rs"
     rust = [file for part in ("src", "parts") for file in (SHIM / part).rglob("*.rs") if file != subject]
     rust = [file for file in rust if "tests" not in file.parts and file != SHIM / "parts" / "lib.rs"]
@@ -112,7 +112,7 @@ def test_conversion_by_hand_is_seen(line: str, language: str) -> None:
     assert by_hand("if link % (1 << PAGE_SHIFT)", language) == by_hand("FLAG = 1 << 12", language) == []
 
 
-def test_mypy_rejects_a_frame_number_where_an_address_is_wanted(
+def test_mypy_rejects_a_pfn_where_an_address_is_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MYPYPATH", str(HARNESS))

@@ -566,7 +566,7 @@ CORNERS = [
         ),
     ),
     mutant(
-        "frame numbers of 32 bits",
+        "pfns of 32 bits",
         "ARRAY-07",
         (
             "let pfn = phys.as_u64() / PAGE_SIZE;\n    assert!(pfn < frames",

@@ -17,7 +17,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.frame_metadata.constants import Constants
 from frame_harness.frame_metadata.memory_state import MapRange, MemoryState, MemoryStateError, Zone
 
-_CHUNK: Final = 1 << 20
+_PIECE: Final = 1 << 20
 """Slots that are compared at once."""
 _COUNTERS: Final = ("first_pfn", "end_pfn", "managed", "free", "cached", "allocated", "quarantined",
                     "reserved")  # fmt: skip
@@ -83,9 +83,9 @@ def runs_of(slots: NDArray[Any]) -> SlotRuns:
     """A table, shape (n_frames,), as runs; slots are equal when all of their bytes are."""
     n_frames = len(slots)
     firsts = [np.zeros(min(1, n_frames), np.int64)]
-    for begin in range(0, n_frames, _CHUNK):
+    for begin in range(0, n_frames, _PIECE):
         before = max(0, begin - 1)
-        piece = _bytes_of(slots[before : begin + _CHUNK])
+        piece = _bytes_of(slots[before : begin + _PIECE])
         changed = (piece[1:] != piece[:-1]).any(axis=1)
         firsts.append(np.flatnonzero(changed) + before + 1)
     places = np.concatenate(firsts).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Frame numbers, addresses, sizes: their types with the one family of conversions."""
+"""Pfns, addresses, sizes: their types with the one family of conversions."""
 
 from __future__ import annotations
 

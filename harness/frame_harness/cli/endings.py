@@ -33,7 +33,7 @@ _STATUS: tuple[tuple[type[Exception], ExitCode], ...] = (
 def ending(error: Exception) -> tuple[ExitCode, str]:
     """Return the exit status and the words for an error that nothing caught.
 
-    An error that nobody thought of is the harness's own: one line, while its stack trace goes into a file.
+    An error that nobody thought of is the harness's own: one line, while its backtrace goes into a file.
     """
     if isinstance(error, OSError):
         error = unwritable(error) or error

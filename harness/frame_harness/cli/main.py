@@ -194,7 +194,7 @@ for command in (
 
 
 def main() -> NoReturn:
-    """Run the command line; what goes wrong is one line, never a stack trace."""
+    """Run the command line; what goes wrong is one line, never a backtrace."""
     survive_closed_pipes()
     try:
         cli.main(standalone_mode=False)

@@ -11,13 +11,13 @@ bytes:
 One that was asked for at most so many runs may end before the last slot, with all of these runs.
 
 Where the slots are too different from each other for that, their checksums alone are asked for: a head, one
-line for each chunk of slots, an end that counts the chunks with a CRC of the checksums, each as 4 bytes,
+line for each piece of slots, an end that counts the pieces with a CRC of the checksums, each as 4 bytes,
 little endian:
 
-    sums first=0x100 count=2048 chunk=1024 slot=64
+    sums first=0x100 count=2048 piece=1024 slot=64
     1234abcd
     0badcafe
-    end chunks=2 crc=0x567890ab
+    end pieces=2 crc=0x567890ab
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _HEAD: Final = re.compile(rf"dump first=({_NUMBER}) count=({_NUMBER}) slot=({_NU
 _RUN: Final = re.compile(r"([1-9][0-9]{0,19}) ([0-9a-f]+)")
 _END: Final = re.compile(r"end runs=([0-9]{1,20}) crc=0x([0-9a-f]{8})")
 _SUMS_HEAD: Final = re.compile(
-    rf"sums first=({_NUMBER}) count=({_NUMBER}) chunk=({_NUMBER}) slot=({_NUMBER})"
+    rf"sums first=({_NUMBER}) count=({_NUMBER}) piece=({_NUMBER}) slot=({_NUMBER})"
 )
 _SUM: Final = re.compile(r"[0-9a-f]{8}")
-_SUMS_END: Final = re.compile(r"end chunks=([0-9]{1,20}) crc=0x([0-9a-f]{8})")
+_SUMS_END: Final = re.compile(r"end pieces=([0-9]{1,20}) crc=0x([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
@@ -105,26 +105,26 @@ def decode(
 
 
 def decode_sums(
-    lines: Sequence[str], *, first_pfn: Pfn, count: int, chunk: int, slot_bytes: int = SLOT_BYTES
+    lines: Sequence[str], *, first_pfn: Pfn, count: int, piece: int, slot_bytes: int = SLOT_BYTES
 ) -> list[int]:
-    """Decode the data lines of checksums: the CRC-32 of each chunk of slots, in order.
+    """Decode the data lines of checksums: the CRC-32 of each piece of slots, in order.
 
     Raises:
         DumpError: anything is missing, left over, or different; `which` names the line.
     """
     if len(lines) < 2:
         raise DumpError("sums", "lines", expected="a head with an end", actual=f"{len(lines)} lines")
-    wanted = {"first": first_pfn, "count": count, "chunk": chunk, "slot": slot_bytes}
-    _check_head(lines[0], _SUMS_HEAD, "sums first=<pfn> count=<n> chunk=<n> slot=<bytes>", wanted)
+    wanted = {"first": first_pfn, "count": count, "piece": piece, "slot": slot_bytes}
+    _check_head(lines[0], _SUMS_HEAD, "sums first=<pfn> count=<n> piece=<n> slot=<bytes>", wanted)
     for number, line in enumerate(lines[1:-1], 2):
         if not _SUM.fullmatch(line):
             raise DumpError("sums", _shown(number, line), expected="8 hex digits")
     sums = [int(line, 16) for line in lines[1:-1]]
     end = _SUMS_END.fullmatch(lines[-1])
     if end is None:
-        raise DumpError("sums", _shown(len(lines), lines[-1]), expected="end chunks=<n> crc=0x<8 hex digits>")
-    if not int(end[1]) == len(sums) == -(-count // chunk):
-        raise DumpError("sums", "chunks", expected=-(-count // chunk), actual=f"{len(sums)}, told {end[1]}")
+        raise DumpError("sums", _shown(len(lines), lines[-1]), expected="end pieces=<n> crc=0x<8 hex digits>")
+    if not int(end[1]) == len(sums) == -(-count // piece):
+        raise DumpError("sums", "pieces", expected=-(-count // piece), actual=f"{len(sums)}, told {end[1]}")
     crc = zlib.crc32(np.array(sums, dtype="<u4").tobytes())
     if crc != int(end[2], 16):
         raise DumpError("sums", "crc", expected=f"0x{end[2]}", actual=f"{crc:#010x}")

@@ -17,7 +17,7 @@ from frame_harness.frame_metadata.memory_state import MemoryState, mask_of_range
 States = NDArray[np.uint8]
 
 # Few enough slots that what is read of them once stays in the CPU's cache.
-_CHUNK_SLOTS = 1 << 14
+_PIECE_SLOTS = 1 << 14
 
 
 class FrameState(IntEnum):
@@ -132,8 +132,8 @@ def states_by_frame(state: MemoryState) -> States:
     """
     n_frames = state.n_frames
     states, signs = np.empty(n_frames, dtype=np.uint8), np.empty(n_frames, dtype=np.uint8)
-    for first in range(0, n_frames, _CHUNK_SLOTS):
-        rows = slice(first, first + _CHUNK_SLOTS)
+    for first in range(0, n_frames, _PIECE_SLOTS):
+        rows = slice(first, first + _PIECE_SLOTS)
         slots = state.slots[rows]
         signs[rows] = _signs(slots["flags"], slots["guard"], slots["refcount"], state.constants)
         states[rows] = _told(signs[rows], slots["order"])

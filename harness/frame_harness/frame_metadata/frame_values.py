@@ -11,7 +11,7 @@ from frame_harness.frame_metadata.constants import C
 PHYSICAL_BITS = 52
 LAST_FRAME = Paddr((1 << PHYSICAL_BITS) - C.page_size)
 ZONE_STARTS = tuple(paddr_to_pfn(Paddr(start)) for start in (0, 16 << 20, 896 << 20))
-"""Frame numbers at which DMA, Normal and HighMem begin; each zone ends where the next begins."""
+"""Pfns at which DMA, Normal and HighMem begin; each zone ends where the next begins."""
 WIDE_RAM = 904 << 20
 """Bytes of RAM with a block of the largest order in each zone."""
 

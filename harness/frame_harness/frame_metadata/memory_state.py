@@ -14,7 +14,7 @@ from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.constants import C, Constants
 
 PfnRanges = NDArray[np.int64]
-"""Shape (k, 2): half-open [first, end) ranges of frame numbers."""
+"""Shape (k, 2): half-open [first, end) ranges of pfns."""
 
 SLOT_FIELDS = (
     "next",

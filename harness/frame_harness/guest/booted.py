@@ -269,12 +269,12 @@ class BootedGuest:
         self.dumps_whole += 1
         return decoded.slots.view(dtype).reshape(-1)
 
-    def dump_sums(self, first_pfn: Pfn, count: int, chunk: int) -> list[int]:
-        """The CRC-32 of each `chunk` slots, as the guest reads them, whatever they hold."""
+    def dump_sums(self, first_pfn: Pfn, count: int, piece: int) -> list[int]:
+        """The CRC-32 of each `piece` slots, as the guest reads them, whatever they hold."""
         slot_bytes = self.image.dtype(self.image.slot_type).itemsize
         self.dumps_requested += 1
-        lines = self.call("dump.sums", first_pfn, count, chunk).data
-        sums = dump.decode_sums(lines, first_pfn=first_pfn, count=count, chunk=chunk, slot_bytes=slot_bytes)
+        lines = self.call("dump.sums", first_pfn, count, piece).data
+        sums = dump.decode_sums(lines, first_pfn=first_pfn, count=count, piece=piece, slot_bytes=slot_bytes)
         self.dumps_whole += 1
         return sums
 

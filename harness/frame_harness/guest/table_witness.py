@@ -1,7 +1,7 @@
 """Compares the slot table as the guest reads it with the table in RAM, at a cost that has a bound.
 
 What is made of runs of equal slots, as a healthy table is, the guest prints slot by slot. Of the rest it
-tells a checksum for each chunk, which is compared with that of the same bytes in RAM; the first chunk that
+tells a checksum for each piece, which is compared with that of the same bytes in RAM; the first piece that
 differs is then printed, too. So every slot is compared, and garbage costs no more than reading it once.
 """
 
@@ -21,9 +21,9 @@ from frame_harness.base.units import Pfn
 if TYPE_CHECKING:
     from frame_harness.guest.booted import BootedGuest
 
-CHUNK_SLOTS = 1024
-RUNS_OF_A_CHUNK = 64
-"""A chunk of no more runs is printed, as long as those are no more than RUNS_IN_ALL together."""
+PIECE_SLOTS = 1024
+RUNS_OF_A_PIECE = 64
+"""A piece of no more runs is printed, as long as those are no more than RUNS_IN_ALL together."""
 RUNS_IN_ALL = 4096
 
 Table = NDArray[Any]
@@ -72,13 +72,13 @@ def parts_of(table: Table) -> Iterator[Part]:
         return
     begins = np.ones(len(table), dtype=np.bool_)
     begins[1:] = differing(table[1:], table[:-1])
-    edges = np.arange(0, len(table), CHUNK_SLOTS)
+    edges = np.arange(0, len(table), PIECE_SLOTS)
     runs = np.add.reduceat(begins, edges, dtype=np.int64) + ~begins[edges]
-    plain = runs <= RUNS_OF_A_CHUNK
+    plain = runs <= RUNS_OF_A_PIECE
     plain &= np.cumsum(runs * plain) <= RUNS_IN_ALL
     borders = [0, *(np.flatnonzero(plain[1:] != plain[:-1]) + 1).tolist(), len(edges)]
     for low, high in itertools.pairwise(borders):
-        first, end = low * CHUNK_SLOTS, min(high * CHUNK_SLOTS, len(table))
+        first, end = low * PIECE_SLOTS, min(high * PIECE_SLOTS, len(table))
         n_runs = 1 + int(np.count_nonzero(begins[first + 1 : end])) if plain[low] else 0
         yield Part(Pfn(first), end - first, n_runs)
 
@@ -109,11 +109,11 @@ def _by_bytes(kernel: BootedGuest, part: Part, table: Table) -> Contradiction | 
 
 
 def _by_sums(kernel: BootedGuest, part: Part, table: Table) -> Contradiction | None:
-    told = kernel.dump_sums(part.first, part.count, CHUNK_SLOTS)
+    told = kernel.dump_sums(part.first, part.count, PIECE_SLOTS)
     end = part.first + part.count
     for index, sum_ in enumerate(told):
-        first = Pfn(part.first + index * CHUNK_SLOTS)
-        rows = table[first : min(first + CHUNK_SLOTS, end)]
+        first = Pfn(part.first + index * PIECE_SLOTS)
+        rows = table[first : min(first + PIECE_SLOTS, end)]
         if sum_ != zlib.crc32(np.ascontiguousarray(rows).tobytes()):
             printed = kernel.dump(first, len(rows))
             # Printed again it may be as in RAM after all: then the checksum alone is what contradicts.

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-_CHUNK: Final = 1 << 20
+_PIECE: Final = 1 << 20
 # `in_asm` are the blocks. `int` are the exceptions: behind an instruction that faults, a block did not run.
 _ITEMS: Final = "in_asm,int"
 
@@ -39,7 +39,7 @@ class TranslationLog:
     def read(self) -> bytes:
         """Return what was written since the last call; QEMU should be paused, or gone."""
         parts = []
-        while part := os.pread(self.fd, _CHUNK, self._read):
+        while part := os.pread(self.fd, _PIECE, self._read):
             parts.append(part)
             self._read += len(part)
         return b"".join(parts)

@@ -38,7 +38,7 @@ fn a_line_of_output_stays_one_line_of_ascii() {
 }
 
 #[test]
-fn a_long_line_is_sent_in_chunks() {
+fn a_long_line_is_sent_in_pieces() {
     Writer::<8>::new(send).line("# ", format_args!("0123456789"));
     assert_eq!(sent(), ["# 012345", "6789\n"]);
 }

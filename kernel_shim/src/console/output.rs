@@ -11,7 +11,7 @@ pub use shim_parts::output::kind;
 static AT_LINE_START: AtomicBool = AtomicBool::new(true);
 
 /// The transmit FIFO holds 16 bytes. A multiple saves locking.
-const CHUNK: usize = 64;
+const PIECE: usize = 64;
 /// The longest line that is sent in one piece.
 const WHOLE: usize = 512;
 
@@ -25,7 +25,7 @@ macro_rules! log {
 
 /// Writes one line.
 pub fn line(kind: &str, text: fmt::Arguments<'_>) {
-    Writer::<CHUNK>::new(send as Send).line(kind, text);
+    Writer::<PIECE>::new(send as Send).line(kind, text);
 }
 
 /// Writes one data line of the running request.
@@ -43,7 +43,7 @@ pub fn crash_line(kind: &str, text: fmt::Arguments<'_>) {
     if !AT_LINE_START.swap(true, Ordering::Relaxed) {
         uart::send_in_crash(b"\n");
     }
-    Writer::<CHUNK>::new(send_in_crash as Send).line(kind, text);
+    Writer::<PIECE>::new(send_in_crash as Send).line(kind, text);
 }
 
 /// Sends bytes, such as the echo of what a person types.

@@ -96,11 +96,11 @@ impl Uart {
     }
 
     fn send(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(FIFO_BYTES) {
+        for piece in bytes.chunks(FIFO_BYTES) {
             while !self.has(line_status::TRANSMIT_EMPTY) {
                 core::hint::spin_loop();
             }
-            for &byte in chunk {
+            for &byte in piece {
                 write(&mut self.data, byte);
             }
         }

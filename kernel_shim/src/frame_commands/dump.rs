@@ -17,8 +17,8 @@ pub const COMMANDS: &[Command] = &[
     ),
     Command::new(
         "dump.sums",
-        "<first_pfn> <count> <chunk>",
-        "crc32 of each chunk of so many slots, then crc32 of these",
+        "<first_pfn> <count> <piece>",
+        "crc32 of each piece of so many slots, then crc32 of these",
         sums,
     ),
 ];
@@ -47,27 +47,27 @@ fn dump(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 
 /// The host compares these sums with RAM where the slots differ too much to be printed one by one.
 fn sums(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
-    let (first, count, chunk) = (args.u64("first_pfn")?, args.u64("count")?, args.u64("chunk")?);
+    let (first, count, piece) = (args.u64("first_pfn")?, args.u64("count")?, args.u64("piece")?);
     args.end()?;
     let end = end_of(first, count)?;
-    if chunk == 0 {
-        return Err(refused(Code::Range, format_args!("chunk: expected at least one slot")));
+    if piece == 0 {
+        return Err(refused(Code::Range, format_args!("piece: expected at least one slot")));
     }
-    reply.data(format_args!("sums first={first} count={count} chunk={chunk} slot={SLOT_BYTES}"));
+    reply.data(format_args!("sums first={first} count={count} piece={piece} slot={SLOT_BYTES}"));
     let mut all = Hasher::new();
-    let (mut chunks, mut pfn) = (0_u64, first);
+    let (mut pieces, mut pfn) = (0_u64, first);
     while pfn < end {
-        let length = chunk.min(end - pfn);
+        let length = piece.min(end - pfn);
         let mut crc = Hasher::new();
         slot_table::visit(pfn, length, |bytes| crc.update(bytes));
         let sum = crc.finalize();
         all.update(&sum.to_le_bytes());
         reply.data(format_args!("{sum:08x}"));
-        chunks += 1;
+        pieces += 1;
         pfn += length;
     }
-    reply.data(format_args!("end chunks={chunks} crc={:#010x}", all.finalize()));
-    reply.field("chunks", chunks);
+    reply.data(format_args!("end pieces={pieces} crc={:#010x}", all.finalize()));
+    reply.field("pieces", pieces);
     Ok(())
 }
 

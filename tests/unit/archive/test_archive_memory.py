@@ -95,7 +95,7 @@ def test_a_life_comes_back_with_its_commands(state: MemoryState, tmp_path: Path)
 
 
 def test_runs_make_the_table_again(state: MemoryState, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("frame_harness.archive.memory._CHUNK", 1000)  # runs go on across the borders
+    monkeypatch.setattr("frame_harness.archive.memory._PIECE", 1000)  # runs go on across the borders
     runs = runs_of(state.slots)
     assert len(runs.firsts) < len(state.slots)
     assert runs.expanded().tobytes() == state.slots.tobytes()

@@ -96,7 +96,7 @@ def test_orderings_lists_accesses_by_function_then_what_they_break(tmp_path: Pat
     ],
     ids=lambda words: words[0] if isinstance(words, tuple) else "",
 )
-def test_a_mistake_is_a_usage_error_without_a_stack_trace(words: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_a_usage_error_without_a_backtrace(words: tuple[str, ...], said: str) -> None:
     run = run_alone(*words)
     assert run.returncode == ExitCode.USAGE
     assert said in run.stderr and "Traceback" not in run.stderr

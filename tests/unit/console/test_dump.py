@@ -85,14 +85,14 @@ def test_damaged_run_length_costs_no_memory() -> None:
 
 SUMS = [1, 0xDEADBEEF, 0]
 GOOD_SUMS = [
-    "sums first=256 count=5 chunk=2 slot=64",
+    "sums first=256 count=5 piece=2 slot=64",
     *(f"{sum_:08x}" for sum_ in SUMS),
-    f"end chunks=3 crc={zlib.crc32(b''.join(sum_.to_bytes(4, 'little') for sum_ in SUMS)):#010x}",
+    f"end pieces=3 crc={zlib.crc32(b''.join(sum_.to_bytes(4, 'little') for sum_ in SUMS)):#010x}",
 ]
 
 
 def test_sums_come_in_order() -> None:
-    assert dump.decode_sums(GOOD_SUMS, first_pfn=Pfn(256), count=5, chunk=2) == SUMS
+    assert dump.decode_sums(GOOD_SUMS, first_pfn=Pfn(256), count=5, piece=2) == SUMS
 
 
 @pytest.mark.parametrize(
@@ -101,17 +101,17 @@ def test_sums_come_in_order() -> None:
         ([], "lines"),
         (GOOD_SUMS[1:], "line 1"),
         (GOOD_SUMS[:-1], "line 4"),
-        ([*GOOD_SUMS[:2], *GOOD_SUMS[3:]], "chunks"),
+        ([*GOOD_SUMS[:2], *GOOD_SUMS[3:]], "pieces"),
         ([GOOD_SUMS[0], GOOD_SUMS[1].replace("1", "2"), *GOOD_SUMS[2:]], "crc"),
         ([GOOD_SUMS[0], GOOD_SUMS[2], GOOD_SUMS[1], *GOOD_SUMS[3:]], "crc"),
         ([GOOD_SUMS[0], GOOD_SUMS[1] + "0", *GOOD_SUMS[2:]], "line 2"),
         ([GOOD_SUMS[0].replace("count=5", "count=6"), *GOOD_SUMS[1:]], "count"),
-        ([GOOD_SUMS[0].replace("chunk=2", "chunk=1"), *GOOD_SUMS[1:]], "chunk"),
+        ([GOOD_SUMS[0].replace("piece=2", "piece=1"), *GOOD_SUMS[1:]], "piece"),
     ],
 )
 def test_sums_that_are_not_whole_are_refused(broken: list[str], what: str) -> None:
     with pytest.raises(DumpError, match=what):
-        dump.decode_sums(broken, first_pfn=Pfn(256), count=5, chunk=2)
+        dump.decode_sums(broken, first_pfn=Pfn(256), count=5, piece=2)
 
 
 def test_only_a_dump_with_all_the_runs_that_were_asked_for_may_end_early() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from frame_harness.base.units import Pfn
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.table_witness import CHUNK_SLOTS, RUNS_IN_ALL, Contradiction, contradiction, parts_of
+from frame_harness.guest.table_witness import PIECE_SLOTS, RUNS_IN_ALL, Contradiction, contradiction, parts_of
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 from tests.support.red_kernels import red_shim
@@ -38,8 +38,8 @@ class Reader:
         self.lines += len(begins)
         return part.copy()
 
-    def dump_sums(self, first: int, count: int, chunk: int) -> list[int]:
-        parts = [self.table[at : min(at + chunk, first + count)] for at in range(first, first + count, chunk)]
+    def dump_sums(self, first: int, count: int, piece: int) -> list[int]:
+        parts = [self.table[at : min(at + piece, first + count)] for at in range(first, first + count, piece)]
         self.lines += len(parts)
         return [zlib.crc32(part.tobytes()) for part in parts]
 
@@ -77,11 +77,11 @@ def test_a_run_that_goes_on_too_short_is_found_behind_all_that_was_printed() -> 
 
 
 def test_equal_tables_contradict_nothing() -> None:
-    for n_slots in (0, 1, CHUNK_SLOTS, CHUNK_SLOTS + 1, 15_000):
+    for n_slots in (0, 1, PIECE_SLOTS, PIECE_SLOTS + 1, 15_000):
         assert compared(half_garbage(n_slots), half_garbage(n_slots)) is None
 
 
-@given(st.integers(0, 6 * CHUNK_SLOTS), st.integers(0, 2**32), st.integers(1, 400), st.integers(0, 2))
+@given(st.integers(0, 6 * PIECE_SLOTS), st.integers(0, 2**32), st.integers(1, 400), st.integers(0, 2))
 def test_parts_tile_the_table_in_order(n_slots: int, seed: int, longest: int, values: int) -> None:
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, longest + 1, n_slots + 1)
@@ -97,14 +97,14 @@ def test_parts_tile_the_table_in_order(n_slots: int, seed: int, longest: int, va
 @pytest.mark.parametrize("longest", [1, 2, 20, 3000])
 def test_what_is_printed_has_a_bound_whatever_the_slots_hold(longest: int) -> None:
     rng = np.random.default_rng(longest)
-    n_slots = 400 * CHUNK_SLOTS
+    n_slots = 400 * PIECE_SLOTS
     table = np.zeros(n_slots, dtype=SLOT)
     n_runs = 2 * n_slots // longest + 100
     lengths = rng.integers(1, longest + 1, n_runs)
     table["word"] = np.repeat(rng.integers(0, 2**63, n_runs), lengths)[:n_slots]
     reader = Reader(table)
     assert contradiction(cast("Kernel", cast("Any", reader)), table) is None
-    assert reader.lines <= RUNS_IN_ALL + n_slots // CHUNK_SLOTS
+    assert reader.lines <= RUNS_IN_ALL + n_slots // PIECE_SLOTS
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ class FreeLists:
         heads = (zone.heads.astype(np.uint64).ravel() for zone in self._zones)
         self.head_links = np.concatenate([empty, *heads])
         self.head_pfns = self.decode(self.head_links)
-        # Two more entries for what no frame number stands for, `NO_FRAME` and `NOWHERE`.
+        # Two more entries for what no pfn stands for, `NO_FRAME` and `NOWHERE`.
         self._node_of = np.empty(self._n_frames + 2, dtype=np.int32)
         self._node_of.fill(-1)  # less than half of what `numpy.full` takes
         self._set_nodes(swept.nodes, swept.next_links, swept.prev_links)
