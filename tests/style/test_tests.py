@@ -71,7 +71,7 @@ IN_ANOTHER_PROCESS = {"debugging.in_gdb": "tests/red/test_debugging.py"}
 # These take minutes, and return no more than speeds, which `make bench` compares with goals.
 MEASURED = ("bench.campaigns", "bench.histories", "bench.verdicts")
 # What names modules here runs none of what they do.
-NO_TESTS_OF_MODULES = {"test_names.py", "test_tests.py"}
+NO_TESTS_OF_MODULES = {"test_console_names.py", "test_names.py", "test_tests.py"}
 EXCEPTIONS = {
     f"frame_harness.{name}"
     for name in (*(name for names in DEEPER.values() for name in names), *IN_ANOTHER_PROCESS, *MEASURED)
