@@ -201,7 +201,7 @@ def _require_schema(path: Path) -> None:
     """Refuse what another version wrote before its fields are called wrong."""
     try:
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, "JSON", " ".join(str(error).split())) from error
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:

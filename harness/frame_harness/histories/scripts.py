@@ -103,7 +103,7 @@ def parse(text: str, where: str) -> Script:
     Args:
         where: its name, for messages.
     Raises:
-        UsageError: it is none, or lacks what a guest must be booted with.
+        UsageError: it is none, lacks what a guest must be booted with, or names a clause that is none.
     """
     rows = text.splitlines()
     if not rows or rows[0] != f"# {FORMAT}":
@@ -118,6 +118,10 @@ def parse(text: str, where: str) -> Script:
     if header["profile"] not in BUILDS:
         wanted = " or ".join(f"`# profile: {profile}`" for profile in BUILDS)
         raise UsageError("script", where, expected=wanted, actual=f"`# profile: {header['profile']}`")
+    clause = header.get("clause", "").partition(":")[0]
+    if clause and clause not in CLAUSES:
+        near = CLAUSES.nearest(clause)
+        raise UsageError("script", where, detail=f"no clause {clause!r}", next_step=near)
     options = _read(header, where)
     commands = tuple(_command(line, where) for row in rows if (line := row.partition("#")[0].strip()))
     if not commands:
@@ -128,7 +132,7 @@ def parse(text: str, where: str) -> Script:
         profile=header["profile"],
         boot_config=BootConfig(header.get("memory", header.get("ground", where)), options),
         commands=commands,
-        clause=header.get("clause", "").partition(":")[0],
+        clause=clause,
         seen=header.get("seen", ""),
         subject=FoundOn(name, sha256) if name else None,
         seed=header.get("seed", ""),

@@ -58,13 +58,13 @@ def parse(text: str, source: str, clauses: Clauses) -> Baseline:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits, or brackets too deep
         raise BaselineError("baseline", source, detail=str(error), next_step="fix the TOML") from error
     _known_keys(document, (_TABLE,), source)
     rows = document.get(_TABLE, [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BaselineError(
-            "baseline", source, expected=f"[[{_TABLE}]] tables", actual=f"{_TABLE} = {rows!r}"
+            "baseline", source, expected=f"[[{_TABLE}]] tables", actual=f"{_TABLE} = {_shown(rows)}"
         )
     entries = tuple(
         _entry(row, f"{source}: finding {place}", clauses) for place, row in enumerate(rows, start=1)
@@ -91,10 +91,18 @@ def _text(row: Mapping[str, object], key: str, where: str) -> str:
     value = row.get(key)
     if isinstance(value, str) and value.strip():
         return value.strip()
-    got = "none" if value is None else repr(value)
+    got = "none" if value is None else _shown(value)
     raise BaselineError(
         "baseline", where, expected=f"a text for `{key}`", actual=got, next_step=f'add {key} = "…"'
     )
+
+
+def _shown(value: object) -> str:
+    """A value as text; Python writes no number of thousands of digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number of too many digits"
 
 
 def _known_keys(table: Mapping[str, object], keys: Iterable[str], where: str) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
 
-_MICROSECONDS = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MonitorEvent(NamedTuple):
@@ -15,7 +15,7 @@ class MonitorEvent(NamedTuple):
     Attributes:
         name: such as `SHUTDOWN`, `RESET`, `STOP`, `GUEST_PANICKED`.
         reason: what QEMU gives as the cause, such as `guest-reset`; empty where it gives none.
-        at: by the host's clock; None where QEMU does not tell.
+        at: by the host's clock; None where QEMU tells none, or one that no date has.
     """
 
     name: str
@@ -30,20 +30,26 @@ class MonitorEvent(NamedTuple):
 def monitor_events(events: Iterable[Mapping[str, Any]]) -> tuple[MonitorEvent, ...]:
     """Read events as the monitor sends them; what they lack stays empty."""
     return tuple(
-        MonitorEvent(
-            str(event.get("event", "")), str(_table(event.get("data")).get("reason", "")), _time(event)
-        )
+        MonitorEvent(_word(event, "event"), _word(_table(event.get("data")), "reason"), _time(event))
         for event in events
     )
+
+
+def _word(table: Mapping[str, Any], key: str) -> str:
+    word = table.get(key)
+    return word if isinstance(word, str) else ""
 
 
 def _time(event: Mapping[str, Any]) -> datetime | None:
     stamp = _table(event.get("timestamp"))
     seconds, fraction = stamp.get("seconds", -1), stamp.get("microseconds", 0)
     # {"seconds": -1, "microseconds": -1}: QEMU could not read its clock
-    if not isinstance(seconds, int) or not isinstance(fraction, int) or seconds < 0:
+    if not isinstance(seconds, int) or not isinstance(fraction, int) or min(seconds, fraction) < 0:
         return None
-    return datetime.fromtimestamp(seconds + fraction / _MICROSECONDS, UTC)
+    try:
+        return _EPOCH + timedelta(seconds=seconds, microseconds=fraction)
+    except OverflowError:
+        return None
 
 
 def _table(value: object) -> Mapping[str, Any]:

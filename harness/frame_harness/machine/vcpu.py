@@ -8,7 +8,7 @@ from typing import Final
 
 from frame_harness.base.units import Vaddr
 
-_CPU: Final = re.compile(r"(?m)^CPU#(?P<index>[0-9]+)\s*$")
+_CPU: Final = re.compile(r"(?m)^CPU#(?P<index>[0-9]{1,9})\s*$")
 # "RIP=ffffffff80101234 RFL=00000246 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=1", 32 bits: "EIP=00100018
 # EFL=00000006 […]"
 _STATE: Final = re.compile(r"\b[RE]IP=(?P<rip>[0-9a-f]+) [RE]FL=(?P<flags>[0-9a-f]+) .*\bHLT=(?P<hlt>[01])")
