@@ -9,12 +9,11 @@ from typing import Final
 
 from frame_harness.base.errors import UsageError
 from frame_harness.machine.definition import Machine
+from frame_harness.machine.flatview import RAM_ID
 from frame_harness.machine.translation_log import TranslationLog
 
 DEBUG_EXIT_PORT: Final = 0xF4
 """Ours, as in kernel_shim/src/arch/exit.rs: the device is where it is told to be."""
-RAM_ID: Final = "ram"
-"""The id of the memory backend, which is also the region's name in `info mtree`."""
 DEBUGGER_ID: Final = "debugger"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
+from signal import SIGKILL, Signals
 from typing import Final
 
 from frame_harness.base.guest_end import GuestEnd
@@ -59,7 +59,7 @@ def classify(
     """
     if timed_out:
         return GuestEnd.TIMEOUT
-    if killed and (returncode == -signal.SIGKILL or "host-qmp-quit" in shutdown_reasons):
+    if killed and (returncode == -SIGKILL or "host-qmp-quit" in shutdown_reasons):
         return GuestEnd.KILLED
     if returncode < 0:
         return GuestEnd.SIGNALED
@@ -77,6 +77,6 @@ def classify(
 
 def _signal_name(number: int) -> str:
     try:
-        return signal.Signals(number).name
+        return Signals(number).name
     except ValueError:
         return str(number)

@@ -8,8 +8,9 @@ from typing import Final
 
 from frame_harness.base.errors import MachineError
 from frame_harness.base.units import Paddr
-from frame_harness.machine.argv import RAM_ID
 
+RAM_ID: Final = "ram"
+"""The id that the memory backend is given, which is also the region's name in `info mtree`."""
 # "  0000000000100000-000000007fffffff (prio 0, ram): ram @0000000000100000 KVM", or without "@": offset 0
 _RANGE: Final = re.compile(
     r" +(?P<first>[0-9a-f]{16})-(?P<last>[0-9a-f]{16}) \(prio -?[0-9]+, (?P<kind>[a-z/ ]+)\): (?P<name>\S+)"
