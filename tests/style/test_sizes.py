@@ -1,4 +1,4 @@
-"""Functions and classes stay small enough to be read at once."""
+"""Functions, classes and files of tests stay small enough to be read at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "harness").rglob("*.py"))
-FUNCTION_LINES, PUBLIC_METHODS = 60, 20
+TESTS = sorted(path for end in ("py", "rs") for path in (ROOT / "tests").rglob(f"*.{end}"))
+FUNCTION_LINES, PUBLIC_METHODS, TEST_LINES = 60, 20, 450
 LARGER = {
     "Model": "a method for each operation of the frame module",
     "Slot": "a method for each method of `MetaSlot` that tests call",
 }
 """Classes with more public methods, each with the reason."""
+LONGER = {
+    "tests/kernel_tree/src/memory/buddy.rs": "stands in for a kernel's own file, which is one",
+    "tests/support/core_mutants.py": "a table: bugs of a memory core, a row each",
+    "tests/support/frame_mutants.py": "a table: bugs of a frame module, a row each",
+    "tests/unit/judge/test_verdict.py": "cases of one function, with the evidence that they share",
+}
+"""Files of tests with more lines, each with the reason."""
 
 
 def nodes() -> Iterator[ast.AST]:
@@ -53,3 +61,24 @@ def test_no_class_has_too_many_public_methods() -> None:
     classes = [node for node in nodes() if isinstance(node, ast.ClassDef)]
     large = {node.name for node in classes if len(public_methods(node)) > PUBLIC_METHODS}
     assert large == set(LARGER)
+
+
+def lines_of(path: Path) -> int:
+    """0 for a link: it is measured where it leads."""
+    return 0 if path.is_symlink() else len(path.read_text(encoding="utf-8").splitlines())
+
+
+def longer(files: Iterable[Path], root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in files if lines_of(path) > TEST_LINES}
+
+
+def test_no_file_of_tests_is_too_long() -> None:
+    assert longer(TESTS, ROOT) == set(LONGER)
+
+
+def test_a_file_of_tests_that_is_too_long_is_seen(tmp_path: Path) -> None:
+    long, short, link = (tmp_path / name for name in ("long.py", "short.py", "link.py"))
+    long.write_text("pass\n" * (TEST_LINES + 1), encoding="utf-8")
+    short.write_text("pass\n" * TEST_LINES, encoding="utf-8")
+    link.symlink_to(long)
+    assert longer([long, short, link], tmp_path) == {"long.py"}

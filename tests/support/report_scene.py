@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace as with_fields
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -85,3 +86,8 @@ def page(evidence: Evidence | None = None, state: MemoryState | None = None) -> 
     memories = {key_of(TABLE): small, key_of(LIFE): other}
     verdict = judge(seen, FRAME_METADATA)
     return dumps(seen, verdict, EMPTY, FRAME_METADATA, memories, sources=SOURCES)
+
+
+def written(evidence: Evidence, **more: Any) -> str:
+    """The page of any evidence."""
+    return dumps(evidence, judge(evidence, FRAME_METADATA), EMPTY, FRAME_METADATA, **more)

@@ -4,40 +4,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import replace as with_fields
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.units import Paddr, Pfn
 from frame_harness.cli.html_page import save_page
 from frame_harness.cli.reporting import Examined
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.frame_metadata.frame_states import FrameState, runs_of
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.html_report import figures, from_archive, packing
+from frame_harness.html_report import figures, from_archive
 from frame_harness.html_report.annotated import annotated
 from frame_harness.html_report.excerpt import excerpt, highlighted, sources_of
 from frame_harness.html_report.figures import Scene, draws, figures_of
 from frame_harness.html_report.memory import NOTHING, Memory
-from frame_harness.html_report.packing import Packed
-from frame_harness.html_report.page import dumps
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.diagrams import Diagram
 from frame_harness.judge.evidence import (
     CheckInRun,
-    CheckResult,
     Evidence,
     FieldValues,
     Outcome,
@@ -46,9 +37,9 @@ from frame_harness.judge.evidence import (
     Trouble,
 )
 from frame_harness.judge.verdict import Verdict, judge
-from frame_harness.pictures.moment import SlotWindow, moment_of
+from frame_harness.pictures.moment import moment_of
 from tests.support import report_scene
-from tests.support.report_scene import HOSTILE, PFN, SOURCES
+from tests.support.report_scene import HOSTILE, PFN, SOURCES, written
 from tests.support.synthetic import SMALL, Shape, healthy_state
 from tests.unit.evidence_samples import LIFE, RELEASE, SUBJECT, TABLE, VTABLE, healthy, with_outcome
 
@@ -74,10 +65,6 @@ class Read(HTMLParser):
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
-
-
-def written(evidence: Evidence, **more: Any) -> str:
-    return dumps(evidence, judge(evidence, FRAME_METADATA), EMPTY, FRAME_METADATA, **more)
 
 
 @cache
@@ -300,88 +287,6 @@ def test_coverage_is_shown_beside_each_line() -> None:
 def test_coverage_of_a_file_that_is_gone_has_its_numbers() -> None:
     shown = annotated(Covered("gone.rs", (Ran(7, "hit"), Ran(9, "not-hit")), ()), {})
     assert [(line.number, line.sign) for line in shown.lines] == [(7, "✓"), (9, "✗")]
-
-
-# ---- packed memory --------------------------------------------------------------------------------------
-
-
-def unpacked(document: Mapping[str, Any], number: int) -> np.ndarray[Any, Any]:
-    """What the page's script makes of a map."""
-    entry = document["maps"][number]
-    data = np.frombuffer(zlib.decompress(base64.b64decode(entry["data"])), np.uint8)
-    runs = len(data) // 5
-    cells = np.repeat(data[runs * 4 :], data[: runs * 4].view("<u4"))
-    return cells if "base" not in entry else cells ^ unpacked(document, entry["base"])
-
-
-def test_what_is_packed_comes_out_again() -> None:
-    state = healthy_state(SMALL)
-    memory = report_scene.memory(state)
-    packed = Packed()
-    for one in (memory.before, memory.after, memory.before):
-        assert one is not None
-        moment = moment_of(one, [PFN])
-        added = packed.add(moment)
-        assert added is not None
-        assert unpacked(packed.document(), added["map"]).tolist() == moment.runs.expanded().tolist()
-        [window] = added["windows"]
-        entry = packed.windows[window]
-        data = np.frombuffer(zlib.decompress(base64.b64decode(entry["data"])), np.uint8)
-        if "base" in entry:
-            base = packed.windows[entry["base"]]["data"]
-            data = data ^ np.frombuffer(zlib.decompress(base64.b64decode(base)), np.uint8)
-        rows = np.ascontiguousarray(data.reshape(entry["size"], entry["count"]).T)
-        assert rows.tobytes() == one.slots.tobytes()
-
-
-def test_what_was_packed_before_takes_no_room() -> None:
-    packed, moment = Packed(), moment_of(healthy_state(SMALL))
-    first = packed.add(moment)
-    left = packed.left
-    second = packed.add(moment)
-    assert first is not None and second is not None
-    assert left - packed.left < 1000
-
-
-def test_a_map_that_is_too_large_gets_coarser_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "_ROOM_OF_A_MAP", 2000)
-    rng = np.random.default_rng(1)
-    states = rng.choice([FrameState.KERNEL, FrameState.USER, FrameState.FREE], 1 << 15).astype(np.uint8)
-    states[12345] = FrameState.CONFLICT
-    packed = Packed()
-    number = packed.add_map(runs_of(states))
-    assert number is not None
-    entry = packed.maps[number]
-    assert entry["perCell"] > 1
-    assert unpacked(packed.document(), number)[12345 // entry["perCell"]] == FrameState.CONFLICT
-
-
-def test_where_no_room_is_left_nothing_is_added() -> None:
-    packed = Packed(left=10)
-    assert packed.add_map(runs_of(np.zeros(100, dtype=np.uint8))) is None
-    assert packed.add_windows([SlotWindow(Pfn(0), healthy_state(SMALL).slots[:64])]) == []
-
-
-def test_many_findings_stay_below_three_megabytes() -> None:
-    """Each of 89 clauses broken, each with memory of its own."""
-    state = healthy_state(SMALL)
-    base = healthy()
-    names = [f"test_x.py::test_{at}" for at in range(len(CLAUSES))]
-    checks = tuple(
-        CheckResult(
-            check=name, clauses=(id_,), run=RELEASE, outcome=Outcome.VIOLATED, duration_s=0,
-            frame=Paddr(at << 12), field="order", values=FieldValues(expected={"order": 0}, got={"order": 1}),
-        )
-        for at, (name, id_) in enumerate(zip(names, CLAUSES, strict=True))
-    )  # fmt: skip
-    evidence = replace(base, checks=checks)
-    memories = {
-        report_scene.key_of(name): with_fields(
-            report_scene.memory(state, Pfn(4200 + at)), payload={}, life=None
-        )
-        for at, name in enumerate(names[:24])
-    }
-    assert len(written(evidence, memories=memories)) < 3_000_000
 
 
 # ---- from an archive ------------------------------------------------------------------------------------
