@@ -131,7 +131,7 @@ def without_the_subject_s(graph: Graph) -> Graph:
     return {name: set() if name == SUBJECT else used for name, used in graph.items()}
 
 
-def test_modules_of_the_shim_form_no_circle() -> None:
+def test_no_circle_of_modules_is_in_the_shim() -> None:
     assert circle(without_the_subject_s(dependencies(texts_of(SHIM)))) == []
 
 

@@ -135,7 +135,7 @@ def test_each_package_has_a_folder_of_tests_and_each_folder_a_package() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_tests_of_a_package_name_it(package: str) -> None:
+def test_a_package_is_named_by_its_tests(package: str) -> None:
     """A folder whose tests are about something else would count for it otherwise."""
     texts = (path.read_text(encoding="utf-8") for path in (UNIT / package).rglob("test_*.py"))
     assert any(package_of(name) == package for text in texts for name in named_in(text))

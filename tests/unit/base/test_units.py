@@ -63,7 +63,7 @@ def test_address_below_the_hhdm_has_no_physical_address() -> None:
         vaddr_to_paddr(Vaddr(0x1000), HHDM)
 
 
-def test_alignment_rounds_to_both_sides() -> None:
+def test_an_address_is_aligned_to_both_sides() -> None:
     assert (align_down(4097), align_up(4097), align_up(4096), align_up(0)) == (4096, 8192, 4096, 0)
 
 

@@ -34,7 +34,7 @@ def run_alone(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
-def test_machines_lists_each_with_its_words() -> None:
+def test_the_command_machines_shows_each_with_its_words() -> None:
     run = told("machines")
     assert run.exit_code == ExitCode.PASS
     lines = run.output.splitlines()
@@ -42,14 +42,14 @@ def test_machines_lists_each_with_its_words() -> None:
     assert all(line.endswith(load_machine(line.split()[0]).summary) for line in lines)
 
 
-def test_exit_codes_lists_every_status() -> None:
+def test_the_command_exit_codes_shows_every_status() -> None:
     run = told("exit-codes")
     assert run.exit_code == ExitCode.PASS
     rows = [line.split(" | ")[:2] for line in run.output.splitlines()[2:]]
     assert rows == [[f"| {int(code)}", code.name] for code in ExitCode]
 
 
-def test_clauses_lists_all_of_them_with_checks() -> None:
+def test_the_command_clauses_shows_all_of_them_with_checks() -> None:
     run = run_alone("clauses", "--markdown")
     assert run.returncode == ExitCode.PASS, run.stderr
     for id_ in CLAUSES:
@@ -58,7 +58,7 @@ def test_clauses_lists_all_of_them_with_checks() -> None:
     assert {line.split(" | ")[0].lstrip("| ") for line in in_code} == set(ORDERING_CLAUSES)
 
 
-def test_clauses_lists_those_of_a_memory_core() -> None:
+def test_the_command_clauses_shows_those_of_a_memory_core() -> None:
     run = told("clauses", "--core", "--markdown")
     assert run.exit_code == ExitCode.PASS
     assert all(f"| {id_} | " in run.output for id_ in CORE_CLAUSES)

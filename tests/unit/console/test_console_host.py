@@ -109,7 +109,7 @@ def said(lines: str, *words: str) -> list[str]:
     return run.output.splitlines()
 
 
-def test_session_with_the_host_s_commands() -> None:
+def test_a_session_may_use_the_host_s_commands() -> None:
     lines = said(
         "help\nalloc new purpose=user\nslot 0x1060abc\nwatch 0x1060000 refcount\nslot.inc_ref 0x1060000\n"
         "slot.get_flags 0x1060000\nwatch off\nslot.inc_ref 0x1060000\nmap\n"

@@ -113,7 +113,7 @@ def test_drain_restores_the_population_of_boot(model: Model) -> None:
     assert {name: sorted(pfns) for name, pfns in model.buddy.listed().items()} == before
 
 
-def test_exhaustion_and_refill_use_every_frame(model: Model) -> None:
+def test_exhaustion_then_refill_uses_every_frame(model: Model) -> None:
     outcome = model.alloc_all(AllocOptions((USER_DATA,)))
     assert outcome == Done({"n": sum(map(len, GIVEN))})
     assert model.alloc() == Fail("OutOfMemory")
@@ -239,7 +239,7 @@ def test_poison_and_guard_keep_each_others_bits(model: Model) -> None:
     assert model.slot(paddr).guard == C.guard_poisoned
 
 
-def test_generation_wraps(model: Model) -> None:
+def test_the_generation_of_a_frame_wraps(model: Model) -> None:
     paddr = paddr_of(model.alloc())
     model.set_generation(paddr, 2**32 - 1)
     model.release(paddr, 0)

@@ -316,7 +316,7 @@ def test_no_text_of_a_guest_breaks_a_report(text: str, lines: tuple[str, ...]) -
     ET.fromstring(junit.dumps(evidence, verdict, EMPTY))
 
 
-def test_small_texts() -> None:
+def test_ids_control_characters_and_runs_are_written_short() -> None:
     assert id_ranges(["REF-01", "REF-02", "REF-03", "REF-07", "GEN-01"]) == "REF-01…03 REF-07 GEN-01"
     assert printable("a\x1b[1m\u202e") == "a\\x1b[1m\\u202e"
     assert matrix([DEV]) == "1 machine × 1 profile"

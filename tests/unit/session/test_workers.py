@@ -4,7 +4,7 @@ from frame_harness.base.units import GIB
 from frame_harness.session.workers import WORKER_BYTES, available_memory, usable_cpus, worker_count
 
 
-def test_usually_one_guest_a_cpu() -> None:
+def test_each_cpu_usually_has_one_guest() -> None:
     assert worker_count(None, 2, 16 * GIB) == (2, "")
     assert worker_count(None, 64, 64 * GIB) == (8, "")
 
