@@ -86,8 +86,9 @@ def _playable(path: Path, machine: Machine) -> Script:
     script = read(path)
     if script.machine != machine.name and script.boot_config.name != ISLANDS.name:
         raise UsageError(
-            "script", str(path), expected=f"one for {machine.name}", actual=f"one for {script.machine}"
-        )
+            "script", str(path), expected=f"one for {machine.name}", actual=f"one for {script.machine}",
+            next_step=f"choose --machine {script.machine}",
+        )  # fmt: skip
     return script
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import tempfile
 import traceback
+from typing import Final
 
 from frame_harness.base.disk import unwritable
-from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.errors import ConsoleError, HarnessError, ImageError, MachineError, UsageError
 from frame_harness.console.channel import CrashReported
 from frame_harness.guest.checks import ClauseViolated
-from frame_harness.guest.errors import AllocFailed, GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
+from frame_harness.guest.errors import (
+    AllocFailed,
+    GuestCrashed,
+    GuestEndError,
+    GuestTimeout,
+    NotInThisVersion,
+    SubjectPanic,
+)
 from frame_harness.image.errors import NotJudgeable
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.deadline import LimitReached
@@ -30,6 +38,20 @@ _STATUS: tuple[tuple[type[Exception], ExitCode], ...] = (
 )
 
 
+_REPORT: Final = "run it again; where it comes again, report it with these lines"
+_NEXT: Final[tuple[tuple[type[HarnessError], str], ...]] = (
+    (GuestEndError, "look at the guest: the command `console` has one at its prompt, `debug` one under gdb"),
+    (
+        LimitReached,
+        "on a busy machine give the guest more time: a machine file has `limits`, see qemu/README.md",
+    ),
+    (ImageError, "compile all anew, without `.build`; report it with these lines where it comes again"),
+    (ConsoleError, _REPORT),
+    (MachineError, "`make doctor` says what this machine has and lacks; report it with these lines"),
+)
+"""What to do about an error that does not say so itself. Of one that a user made, `expected` says it."""
+
+
 def ending(error: Exception) -> tuple[ExitCode, str]:
     """Return the exit status and the words for an error that nothing caught.
 
@@ -39,10 +61,17 @@ def ending(error: Exception) -> tuple[ExitCode, str]:
         error = unwritable(error) or error
     for kind, status in _STATUS:
         if isinstance(error, kind):
-            return status, f"error: {error}"
+            return status, f"error: {error}{_next(error)}"
     said = " ".join(str(error).split())
     line = f"error: bug in the harness: {type(error).__name__}: {said}"
     return ExitCode.ERROR, f"{line}\nnext: report it with {_kept_trace(error)}"
+
+
+def _next(error: Exception) -> str:
+    """The line with what to do, where the error has none of its own and one is known."""
+    if not isinstance(error, HarnessError) or error.next_step:
+        return ""
+    return next((f"\nnext: {words}" for kind, words in _NEXT if isinstance(error, kind)), "")
 
 
 def _kept_trace(error: Exception) -> str:

@@ -114,10 +114,14 @@ def parse(text: str, where: str) -> Script:
     header = {found[1]: found[2] for row in rows[1:] if (found := _HEADER.fullmatch(row))}
     for key in ("machine", "profile"):
         if key not in header:
-            raise UsageError("script", where, expected=f"a line `# {key}: …`", actual="none")
+            raise UsageError(
+                "script", where, expected=f"a line `# {key}: …`", actual="none", next_step=NEXT_STEP
+            )
     if header["profile"] not in BUILDS:
         wanted = " or ".join(f"`# profile: {profile}`" for profile in BUILDS)
-        raise UsageError("script", where, expected=wanted, actual=f"`# profile: {header['profile']}`")
+        raise UsageError(
+            "script", where, expected=wanted, actual=f"`# profile: {header['profile']}`", next_step=NEXT_STEP
+        )
     clause = header.get("clause", "").partition(":")[0]
     if clause and clause not in CLAUSES:
         near = CLAUSES.nearest(clause)
@@ -178,5 +182,5 @@ def _read(header: Mapping[str, str], where: str) -> dict[str, Any]:
                 (int(base, 0), int(length, 0)) for base, length in (each.split("+") for each in islands)
             ]
     except ValueError as error:
-        raise UsageError("script", where, detail=f"header: {error}") from error
+        raise UsageError("script", where, detail=f"header: {error}", next_step=NEXT_STEP) from error
     return options

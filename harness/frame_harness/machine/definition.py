@@ -134,9 +134,16 @@ def load_machine(name_or_path: str | Path = DEFAULT_MACHINE) -> Machine:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError("machine", str(path), detail=f"cannot read it: {error.strerror}") from error
+        raise UsageError("machine", str(path), detail=f"cannot read it: {error.strerror}",
+            next_step=f"choose one of {', '.join(known_machines())}, or a file that can be read",
+        ) from error  # fmt: skip
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError("machine", str(path), detail=f"not TOML: {error}") from error
+        raise UsageError(
+            "machine",
+            str(path),
+            detail=f"not TOML: {error}",
+            next_step="mend the file: qemu/README.md describes each key",
+        ) from error
     return machine_from(path.stem, data, where=str(path))
 
 

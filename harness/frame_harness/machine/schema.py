@@ -71,7 +71,12 @@ def fields_from(where: str, of: type[msgspec.Struct], table: object, within: str
             )
     for key, field in fields.items():
         if field.required and key not in table:
-            raise UsageError("machine", where, detail=f"key {key!r} is missing")
+            raise UsageError(
+                "machine",
+                where,
+                detail=f"key {key!r} is missing",
+                next_step="qemu/README.md describes each key",
+            )
     path = f"{within}." if within else ""
     return {key: _field(where, path + key, fields[key].type, value) for key, value in table.items()}
 
@@ -94,7 +99,10 @@ def _size(where: str, value: Any) -> int:
     try:
         return parse_bytes(value)
     except UsageError as error:
-        raise UsageError("machine", f"{where}: ram", expected=error.expected, actual=error.which) from error
+        raise UsageError(
+            "machine", f"{where}: ram", expected=error.expected, actual=error.which,
+            next_step='write a size, such as ram = "64 MiB"',
+        ) from error  # fmt: skip
 
 
 def _options(where: str, value: object) -> tuple[tuple[str, str], ...]:

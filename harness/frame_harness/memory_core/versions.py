@@ -103,7 +103,12 @@ def _ends(repository: Repository, since: str) -> tuple[str, str]:
     """The commits from and to which to look."""
     head, start = repository.id_of("HEAD"), repository.id_of(since)
     if head is None:
-        raise UsageError("--since", since, detail=f"{repository.root} has no commit yet")
+        raise UsageError(
+            "--since",
+            since,
+            detail=f"{repository.root} has no commit yet",
+            next_step="commit the sources first",
+        )
     hint = ", or get the rest of a shallow clone: git fetch --unshallow" if repository.shallow else ""
     if start is None:
         raise UsageError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from frame_harness.base.errors import UsageError
 from frame_harness.base.units import Vaddr
 from frame_harness.histories.lockstep import BootConfig
-from frame_harness.histories.scripts import FORMAT, Script, parse
+from frame_harness.histories.scripts import FORMAT, NEXT_STEP, Script, parse
 from frame_harness.image.branches import Branches
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
@@ -45,9 +45,11 @@ def read(path: Path) -> Script:
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
-        raise UsageError("script", str(path), detail=f"cannot be read: {error.strerror}") from error
+        raise UsageError(
+            "script", str(path), detail=f"cannot be read: {error.strerror}", next_step=NEXT_STEP
+        ) from error
     except UnicodeDecodeError as error:
-        raise UsageError("script", str(path), detail="it is no text") from error
+        raise UsageError("script", str(path), detail="it is no text", next_step=NEXT_STEP) from error
 
 
 def script_of(entry: Entry, machine: Machine, profile: str, reason: str) -> Script:

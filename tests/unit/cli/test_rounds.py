@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from frame_harness.base.errors import UsageError
+from frame_harness.base.errors import HarnessError, ImageError, MachineError, ProtocolError, UsageError
 from frame_harness.cli.check import Request
 from frame_harness.cli.core import CoreRequest
 from frame_harness.cli.endings import ending
@@ -16,6 +16,7 @@ from frame_harness.cli.options import refuse_with
 from frame_harness.cli.rounds import CoreRounds, FrameRounds, first_of
 from frame_harness.cli.upstream import make_room
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.errors import GuestCrashed, QemuEndError
 from frame_harness.image.changed_code import path_of
 from frame_harness.judge.evidence import CheckInRun
 from frame_harness.judge.exit_codes import ExitCode
@@ -88,6 +89,24 @@ def test_a_selection_that_leaves_nothing_of_a_tree_is_refused(tmp_path: Path) ->
 
 def test_an_error_of_the_user_s_ends_a_command_with_its_own_status() -> None:
     assert ending(UsageError("machine", "m.toml")) == (ExitCode.USAGE, "error: machine: m.toml")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (GuestCrashed("panic", detail="x"), "`console` has one at its prompt"),
+        (QemuEndError("guest gone", detail="x"), "`debug` one under gdb"),
+        (ImageError("x.elf", expected="an ELF file", actual="text"), "without `.build`"),
+        (ProtocolError("reply", expected="=1", actual="=2"), "report it with these lines"),
+        (MachineError("qemu monitor", "stop", detail="x"), "`make doctor`"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_that_says_not_what_to_do_is_told_with_it_once(error: HarnessError, words: str) -> None:
+    told = ending(error)[1].splitlines()
+    assert words in told[-1] and [line.startswith("next: ") for line in told].count(True) == 1
+    error.next_step = "do this"
+    assert ending(error)[1].splitlines()[-1] == "next: do this"
 
 
 def test_options_that_contradict_each_other_are_named() -> None:
