@@ -2,11 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from frame_harness.base.guest_end import GuestEnd
-from frame_harness.base.record import Record
-from frame_harness.contract.clauses import Clauses
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.versions import lacking
 from frame_harness.judge.baseline import EMPTY, Baseline
@@ -16,11 +14,21 @@ from frame_harness.judge.evidence import (
     Level,
     Outcome,
     RunEvidence,
-    RunKey,
-    Source,
     Witness,
 )
 from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.of_checks import (
+    absence_is_known,
+    all_skipped,
+    checks_came_to_an_end,
+    checks_could_judge,
+    every_check_belongs_to_a_run,
+    every_check_speaks_of_the_contract,
+    plan_is_complete,
+    plan_names_every_clause,
+    something_is_in_this_version,
+)
+from frame_harness.judge.reason import BROKEN_OFF, Reason
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BUILD_ID = re.compile(r"[0-9a-f]{8,}")
@@ -33,25 +41,8 @@ _MISMATCH = {
     GuestEnd.SIGNALED: Kind.ERROR,
     GuestEnd.REFUSED: Kind.ERROR,
 } | {end: Kind.CRASH for end in GuestEnd if end.is_crash}
-_SIGNS_OF_A_BROKEN_SUBJECT = (Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT)
-_BROKEN_OFF = {Outcome.CRASHED: Kind.CRASH, Outcome.TIMEOUT: Kind.TIMEOUT, Outcome.ERROR: Kind.ERROR}
-_UNASKED = (Outcome.SKIPPED, Outcome.ABSENT)
 _UNREAD = ("layout-unread", "no-selftest", "no-invariants", "invariants-missing", "no-dump")
 """Codes of what a run lacks when it broke off before its first check."""
-
-
-class Reason(Record, frozen=True, kw_only=True):
-    """One fact that stands against a PASS; `code` is stable, for programs.
-
-    `clause` is what `message` begins with, where one clause alone was not judged.
-    """
-
-    kind: Kind
-    code: str
-    message: str
-    run: RunKey | None = None
-    check: str = ""
-    clause: str = ""
 
 
 def troubles(evidence: Evidence) -> Iterator[Reason]:
@@ -59,7 +50,7 @@ def troubles(evidence: Evidence) -> Iterator[Reason]:
     for trouble in evidence.errors:
         absent = trouble.outcome is Outcome.ABSENT
         message = trouble.message if absent else f"{trouble.what}: {trouble.message}"
-        kind = Kind.UNJUDGEABLE if absent else _BROKEN_OFF.get(trouble.outcome, Kind.ERROR)
+        kind = Kind.UNJUDGEABLE if absent else BROKEN_OFF.get(trouble.outcome, Kind.ERROR)
         yield Reason(kind=kind, code="trouble", message=message, run=trouble.run)
 
 
@@ -85,46 +76,6 @@ def every_planned_run_happened_once(evidence: Evidence) -> Iterator[Reason]:
         if planned[key] != 1 or happened[key] != 1:
             message = f"run: planned {planned[key]} times, happened {happened[key]} times"
             yield Reason(kind=Kind.ERROR, code="runs", message=message, run=key)
-
-
-def every_check_belongs_to_a_run(evidence: Evidence) -> Iterator[Reason]:
-    """No result comes from a run without evidence of its own."""
-    happened = {run.run for run in evidence.runs}
-    for result in evidence.checks:
-        if result.run not in happened:
-            message = f"check: {result.check}: its run is not in evidence"
-            yield Reason(
-                kind=Kind.ERROR, code="stray-check", message=message, run=result.run, check=result.check
-            )
-
-
-def every_check_speaks_of_the_contract(evidence: Evidence, clauses: Clauses) -> Iterator[Reason]:
-    """Each result names clauses that there are, the same in each run, and breaks only those."""
-    named: dict[str, tuple[str, ...]] = {}
-    broken = {(result.run, id_) for result in evidence.checks for id_ in result.broken}
-    for result in evidence.checks:
-        unknown = [id_ for id_ in result.clauses if id_ not in clauses]
-        complaints = [f"no clause {id_!r}, {clauses.nearest(id_)}" for id_ in unknown]
-        complaints += [
-            f"breaks {id_}, which it does not check" for id_ in result.breaks if id_ not in result.clauses
-        ]
-        if result.breaks and result.outcome is not Outcome.VIOLATED:
-            complaints.append(f"breaks {result.breaks[0]}, yet is {result.outcome}")
-        if result.cause and result.outcome is not Outcome.VIOLATED:
-            complaints.append(f"has a cause, yet is {result.outcome}")
-        if not result.clauses:
-            complaints.append("names no clause")
-        if result.hindered_by and result.outcome is not Outcome.SKIPPED:
-            complaints.append(f"hindered by {result.hindered_by}, yet is {result.outcome}")
-        elif result.hindered_by and (result.run, result.hindered_by) not in broken:
-            complaints.append(f"hindered by {result.hindered_by}, which nothing breaks in its run")
-        if named.setdefault(result.check, result.clauses) != result.clauses:
-            complaints.append("names other clauses in another run")
-        for complaint in complaints:
-            message = f"check: {result.check}: {complaint}"
-            yield Reason(
-                kind=Kind.ERROR, code="check-clause", message=message, run=result.run, check=result.check
-            )
 
 
 def run_is_identified(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
@@ -206,37 +157,6 @@ def selftest_is_complete(run: RunEvidence) -> Iterator[Reason]:
         yield Reason(kind=Kind.FAIL, code="selftest", message=message, run=run.run)
 
 
-def plan_is_complete(run: RunEvidence, results: tuple[CheckResult, ...]) -> Iterator[Reason]:
-    """Each planned check finished once and was reported once, and not all were skipped."""
-    if not run.planned:
-        yield Reason(kind=Kind.NO_TESTS, code="no-checks", message="checks: none planned", run=run.run)
-    elif _all_skipped(results):
-        message = f"checks: all {len(_of_checks(results))} skipped"
-        yield Reason(kind=Kind.SKIP, code="all-skipped", message=message, run=run.run)
-    planned, finished = Counter(run.planned), Counter(run.finished)
-    reported = Counter(result.check for result in results)
-    for check in dict.fromkeys([*planned, *finished, *reported]):
-        if not planned[check] == finished[check] == reported[check] == 1:
-            message = (
-                f"check: {check}: planned {planned[check]}, finished {finished[check]}, "
-                f"reported {reported[check]} times"
-            )
-            yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run, check=check)
-
-
-def plan_names_every_clause(run: RunEvidence, evidence: Evidence) -> Iterator[Reason]:
-    """The plan has each check of the run with the clauses that its result names."""
-    plan = [one for one in evidence.plan if one.run == run.run]
-    if Counter(one.check for one in plan) != Counter(run.planned):
-        message = f"plan: {len(plan)} checks with clauses, {len(run.planned)} planned"
-        yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run)
-    clauses = {one.check: one.clauses for one in plan}
-    for result in evidence.checks:
-        if result.run == run.run and clauses.get(result.check, result.clauses) != result.clauses:
-            message = f"check: {result.check}: looked at other clauses than those planned"
-            yield Reason(kind=Kind.ERROR, code="plan", message=message, run=run.run, check=result.check)
-
-
 def invariants_saw_frames(run: RunEvidence) -> Iterator[Reason]:
     """Some invariant was evaluated, and each of them looked at something."""
     if not run.invariants:
@@ -280,52 +200,6 @@ def _memory_is_broken(run: RunEvidence, evidence: Evidence, baseline: Baseline) 
     )
 
 
-def checks_came_to_an_end(evidence: Evidence) -> Iterator[Reason]:
-    """No check crashed, hung or failed by an error."""
-    # Data that could not be read is explained by a subject that is broken in the same run: then this check
-    # has looked at nothing. Without any such sign it is the harness that went wrong.
-    broken = {result.run for result in evidence.checks if result.outcome in _SIGNS_OF_A_BROKEN_SUBJECT}
-    for result in evidence.checks:
-        kind = _BROKEN_OFF.get(result.outcome)
-        if kind is Kind.ERROR and result.unreadable and result.run in broken:
-            kind = Kind.NO_TESTS
-        if kind is not None:
-            message = f"check: {result.check}: {result.message or result.outcome}"
-            yield Reason(
-                kind=kind, code=f"check-{result.outcome}", message=message, run=result.run, check=result.check
-            )
-
-
-def checks_could_judge(evidence: Evidence) -> Iterator[Reason]:
-    """Each cause once, with all the clauses that it keeps from being judged."""
-    causes: dict[str, dict[str, None]] = {}
-    for result in evidence.checks:
-        if result.outcome is Outcome.NOT_EVALUATED:
-            causes.setdefault(result.message, {}).update(dict.fromkeys(result.clauses))
-    for cause, clauses in causes.items():
-        message = f"{', '.join(clauses)}: not evaluated: {cause}"
-        yield Reason(kind=Kind.NO_TESTS, code="check-not-evaluated", message=message)
-
-
-def absence_is_known(evidence: Evidence) -> Iterator[Reason]:
-    """Only what the compiler says is not there may keep a check from looking."""
-    for result in evidence.checks:
-        unknown = [name for name in result.lacks if name not in evidence.lacks]
-        if (result.outcome is Outcome.ABSENT) != bool(result.lacks) or unknown:
-            names = ", ".join(unknown or result.lacks) or "no name"
-            message = f"check: {result.check}: {result.outcome} for want of {names}, which the module has"
-            yield Reason(kind=Kind.ERROR, code="absence", message=message, run=result.run, check=result.check)
-
-
-def something_is_in_this_version(evidence: Evidence) -> Iterator[Reason]:
-    """Not all selected checks are about what this version of the module lacks."""
-    outcomes = {result.outcome for result in _of_checks(evidence.checks)}
-    if Outcome.ABSENT in outcomes and outcomes <= set(_UNASKED):
-        names = dict.fromkeys(name for result in evidence.checks for name in result.lacks)
-        message = f"no selected check is about this version: it lacks {', '.join(names)}"
-        yield Reason(kind=Kind.UNJUDGEABLE, code="all-absent", message=message)
-
-
 def broke_off(run: RunEvidence) -> bool:
     """Whether a guest of the run crashed or hung: reason enough that something stayed unread."""
     unexpected = [entry.got for entry in run.exits if entry.got is not entry.expected]
@@ -334,18 +208,7 @@ def broke_off(run: RunEvidence) -> bool:
 
 def never_needed(run: RunEvidence, results: tuple[CheckResult, ...]) -> bool:
     """Whether all checks of a run were skipped before it had an image or a guest; that is no PASS either."""
-    return _all_skipped(results) and run.guests_booted == 0 and not run.exits
-
-
-def _of_checks(results: Iterable[CheckResult]) -> list[CheckResult]:
-    """The results of checks; what was found beside them shows that no check looked at anything."""
-    return [result for result in results if result.source is Source.CHECK]
-
-
-def _all_skipped(results: Iterable[CheckResult]) -> bool:
-    """Whether there were checks, and all of them were skipped."""
-    made = _of_checks(results)
-    return bool(made) and all(result.outcome is Outcome.SKIPPED for result in made)
+    return all_skipped(results) and run.guests_booted == 0 and not run.exits
 
 
 def stopped_at_layout(run: RunEvidence) -> bool:
@@ -410,7 +273,7 @@ def _against_run(
             reasons += of_run(run)
         for of_contract in _OF_A_BOOTED_RUN_OF_A_CONTRACT:
             reasons += of_contract(run, evidence, contract, baseline)
-    if any(trouble.run == run.run and trouble.outcome in _BROKEN_OFF for trouble in evidence.errors):
+    if any(trouble.run == run.run and trouble.outcome in BROKEN_OFF for trouble in evidence.errors):
         # The trouble stands against a PASS already, and says why nothing of this was read.
         reasons = [reason for reason in reasons if reason.code not in _UNREAD]
     yield from reasons

@@ -8,11 +8,12 @@ from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clause
 from frame_harness.contract.contract import Contract
 from frame_harness.judge.baseline import EMPTY, Baseline, BaselineEntry
-from frame_harness.judge.conjuncts import Reason, reasons_against, reasons_against_runs
+from frame_harness.judge.conjuncts import reasons_against, reasons_against_runs
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.findings import Finding, findings_of
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
+from frame_harness.judge.reason import Reason
 
 # Of an interrupted run: what holds though much is missing. Its end makes no guest crash or use up its time;
 # an error of the harness may come from it.

@@ -51,7 +51,7 @@ class CoreTask(Record, frozen=True, kw_only=True):
 
 
 _OF_THE_HOST: Final = frozenset({GuestEnd.KILLED, GuestEnd.SIGNALED, GuestEnd.REFUSED})
-"""Ends that say nothing about the core: `judge.conjuncts` has them as errors, too."""
+"""Ends that say nothing about the core: `judge.of_checks` has them as errors, too."""
 
 
 def judge_core_mutant(task: CoreTask) -> Judged:

@@ -11,7 +11,6 @@ import msgspec
 from frame_harness.base.record import Record, Seconds
 from frame_harness.coverage.lines import Coverage, SourceCoverage
 from frame_harness.image.build import COVERAGE
-from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import (
     CheckResult,
     Evidence,
@@ -22,6 +21,7 @@ from frame_harness.judge.evidence import (
     SubjectInfo,
 )
 from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.reason import Reason
 from frame_harness.judge.verdict import Verdict
 from frame_harness.mutation.mutants import Mutant
 from frame_harness.mutation_testing.records import How, Kill

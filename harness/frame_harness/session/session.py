@@ -15,8 +15,8 @@ from frame_harness.base.parent import die_with_parent
 from frame_harness.coverage.lines import Coverage
 from frame_harness.image.code_lines import CodeLines
 from frame_harness.image.image import Image
-from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import CheckResult, Evidence, PlannedCheck, RunKey, decode, encode
+from frame_harness.judge.reason import Reason
 from frame_harness.judge.verdict import judge_runs
 from frame_harness.session.leavings import Leavings, archive_of, contents_of
 from frame_harness.session.preflight import Facts

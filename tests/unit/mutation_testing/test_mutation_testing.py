@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.judge.conjuncts import Reason
 from frame_harness.judge.evidence import Level, Outcome
 from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.reason import Reason
 from frame_harness.judge.verdict import Verdict
 from frame_harness.machine.definition import load_machine
 from frame_harness.mutation.mutants import Mutant, Operator
