@@ -23,6 +23,7 @@ from frame_harness.base.units import (
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.invariants import INVARIANTS
+from frame_harness.frame_metadata.preflight import judge_new_slots
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.canary import PayloadWatch
@@ -111,11 +112,12 @@ def look_at_everything(kernel: FakeKernel) -> None:
     state = memory_state(
         kernel, watch.read(), quarantined=[Paddr(int(x)) for x in kernel.buddy()["caches"]["len"].flat]
     )
+    assert judge_new_slots(kernel).evaluated == FRAMES
     report = INVARIANTS.check_all(state, INVARIANTS.check_all(state).past)
     assert set(report.results) == set(INVARIANTS)
     run = RunKey("m", "dev")
     found = [ViolatedInvariant(name=r.id, clauses=r.clauses, text=r.text) for r in report if r.total]
-    for result in invariant_results(run, found, str):
+    for result in invariant_results(kernel.image.subject.contract, run, found, str):
         assert decode(encode(result), CheckResult).outcome is Outcome.VIOLATED
     kernel.live_frames()
     kernel.cached_frames()

@@ -42,7 +42,8 @@ from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import Verdict, judge
 from frame_harness.machine.definition import load_machine
 from frame_harness.report.terminal import console_for, print_report
-from frame_harness.session.preflight import dwarf_evidence, selftest
+from frame_harness.session.layout_witness import dwarf_evidence
+from frame_harness.session.preflight import selftest
 from frame_harness.session.results import broken_off
 from frame_harness.session.run import Run, merge
 from tests.tiny_contract.contract import TINY, Table

@@ -10,6 +10,7 @@ from frame_harness.contract.functions import Functions
 from frame_harness.contract.invariant import Invariants
 from frame_harness.contract.layout import Layouts, StructLayout
 from frame_harness.contract.methods import Method
+from frame_harness.contract.preflight import Preflight
 from frame_harness.contract.versions import Versions
 
 
@@ -37,6 +38,9 @@ class Contract:
         adapter: absolute path of the Rust file that the shim is built with in place of the one for frame
             metadata: it brings what the module needs around it, and a console command for each method. None
             for frame metadata.
+        preflight: how a guest is used before its first check; None where a campaign of the contract's own
+            looks at its guests.
+        wide_ram: bytes of RAM that has frames of every kind; None where each machine has them.
         dumped: the guest prints its slots when asked; what it prints has to be what its RAM holds.
         explanations: dotted path of the folder whose TOML files explain the clauses; None for none.
     """
@@ -52,6 +56,8 @@ class Contract:
     invariants: Invariants[Any, Any, Any]
     table: TablePromise
     adapter: str | None = None
+    preflight: Preflight[Any] | None = None
+    wide_ram: int | None = None
     dumped: bool = False
     explanations: str | None = None
 

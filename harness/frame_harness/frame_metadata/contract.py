@@ -4,9 +4,11 @@ from typing import Final
 
 from frame_harness.contract.contract import Contract, TablePromise
 from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.layouts import LAYOUTS, META_SLOT
+from frame_harness.frame_metadata.preflight import PREFLIGHT
 from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
 from frame_harness.frame_metadata.versions import VERSIONS
 
@@ -21,6 +23,8 @@ FRAME_METADATA: Final = Contract(
     versions=VERSIONS,
     invariants=INVARIANTS,
     table=TablePromise("ARRAY-02", "init_metadata_array"),
+    preflight=PREFLIGHT,
+    wide_ram=WIDE_RAM,
     dumped=True,
     explanations="frame_harness.frame_metadata.explanations",
 )

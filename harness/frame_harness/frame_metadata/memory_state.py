@@ -28,6 +28,8 @@ SLOT_FIELDS = (
     "meta_aux",
 )
 """What the contract names; all other bytes are reserved, whatever the subject calls them."""
+MISSING_FIELDS = {"vtable": "<u8", "generation": "<u4", "guard": "<u4", "meta_aux": "<u4"}
+"""Of a slot's fields those that older versions have not; none there, nothing registered, nothing poisoned."""
 
 CACHED_FRAME = np.dtype([("pfn", "<u8"), ("migratetype", "u1"), ("cpu", "u1")])
 """One entry of a CPU's order-0 cache."""

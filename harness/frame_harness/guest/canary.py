@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,9 +14,7 @@ from frame_harness.frame_metadata.memory_state import (
     mask_of_ranges,
     pfn_ranges,
 )
-
-if TYPE_CHECKING:
-    from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.view import GuestView
 
 BATCH_FRAMES = 4096  # digests are computed piece by piece: a copy of all of RAM would not fit
 
@@ -29,7 +25,7 @@ class PayloadWatch:
     RAM was filled with garbage before the guest started, so that a byte written by mistake shows.
     """
 
-    def __init__(self, kernel: Kernel, *, limit: int | None = None) -> None:
+    def __init__(self, kernel: GuestView, *, limit: int | None = None) -> None:
         """Take the digests of all frames that are free now, or of the last `limit` of them.
 
         A slot may call a frame free that is no RAM: that is for the invariants to judge, there is no payload.
@@ -64,6 +60,6 @@ class PayloadWatch:
         return view.reshape(-1, PAGE_SIZE)
 
 
-def ranges_of_ram(kernel: Kernel) -> PfnRanges:
+def ranges_of_ram(kernel: GuestView) -> PfnRanges:
     """The frames that lie in guest RAM as a whole, as QEMU says."""
     return pfn_ranges([frames_inside(each.first_paddr, each.end_paddr) for each in kernel.ram.ranges])

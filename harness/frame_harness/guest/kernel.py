@@ -14,6 +14,7 @@ from frame_harness.frame_metadata.functions import ALLOCATE
 from frame_harness.frame_metadata.memory_state import Canary, MemoryState
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.booted import BootedGuest
+from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.memory_view import memory_state
 from frame_harness.guest.program import Ask, Program, runs_programs
 from frame_harness.guest.reply import Reply, checked
@@ -116,6 +117,10 @@ class Kernel(BootedGuest):
             quarantined: addresses of all frames that must be in quarantine, where the caller knows.
         """
         return memory_state(self, canary, quarantined)
+
+    def watch_payload(self, *, limit: int | None = None) -> PayloadWatch:
+        """Remember what all frames hold that are free now, or the last `limit` of them."""
+        return PayloadWatch(self, limit=limit)
 
     def buddy(self) -> Any:
         """The buddy's own state (`BuddyState`), live in guest RAM."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT, Paddr, Pfn, frames_touched, paddr_to_pfn
 from frame_harness.frame_metadata.memory_state import (
+    MISSING_FIELDS,
     SLOT_FIELDS,
     Canary,
     MapRange,
@@ -23,8 +24,6 @@ from frame_harness.frame_metadata.memory_state import (
 from frame_harness.guest.view import GuestView, Region
 
 ZONE_NAMES = ("DMA", "Normal", "HighMem")
-MISSING_FIELDS = {"vtable": "<u8", "generation": "<u4", "guard": "<u4", "meta_aux": "<u4"}
-"""Of a slot's fields those that older versions have not; none there, nothing registered, nothing poisoned."""
 COUNTERS = ("managed", "free", "cached", "allocated", "quarantined", "reserved")
 
 

@@ -208,7 +208,7 @@ class _Hunt:
                 run = self._session.config.stash[SESSION].run(key)
             except HarnessError:
                 continue  # each check of the run says so
-            found += invariant_results(key, run.violated, lambda _: "")
+            found += invariant_results(run.image.subject.contract, key, run.violated, lambda _: "")
             if Witness.DIFFERS in (run.layout.dwarf, run.layout.guest_bytes):
                 self._end(Kill(how=How.FINDING, run=key, check="layout", message=run.layout.text))
         return found

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.contract.contract import Contract
 from frame_harness.judge.evidence import CheckResult, Level, Outcome, RunKey, Source, ViolatedInvariant
 from frame_harness.session.results import PREFLIGHT
 
-# What preflight calls before it looks at all of memory.
-_LIVED = tuple(
-    sorted(
-        FRAME_METADATA.functions.of_lines(
-            ["array.init", "alloc", "buddy.alloc", "release", "slot.mark_poisoned"]
-        )
-    )
-)
-
 
 def invariant_results(
-    run: RunKey, violated: Iterable[ViolatedInvariant], again: Callable[[str], str]
+    contract: Contract, run: RunKey, violated: Iterable[ViolatedInvariant], again: Callable[[str], str]
 ) -> list[CheckResult]:
     """Invariants that did not hold in preflight, as checks that found their clause broken.
 
@@ -28,6 +19,8 @@ def invariant_results(
     Args:
         again: given what `-k` takes, says how to see it again.
     """
+    called = contract.preflight.commands if contract.preflight else ()
+    calls = tuple(sorted(contract.functions.of_lines(called)))
     return [
         CheckResult(
             check=f"{PREFLIGHT}{one.name}",
@@ -39,7 +32,7 @@ def invariant_results(
             message=one.text.partition("\n")[0],
             field=one.field,
             function=one.function,
-            calls=_LIVED,
+            calls=calls,
             at=one.at,
             exhibit=one.text if "\n" in one.text else "",
             reproduce=again(one.clauses[0]),

@@ -18,8 +18,6 @@ from frame_harness.base.text import printable
 from frame_harness.contract.versions import lacking
 from frame_harness.coverage import lcov
 from frame_harness.coverage import words as coverage_words
-from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
@@ -141,11 +139,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.stash[COLLECTED] = tuple(items)
+    clauses = config.stash[SESSION].request.subject.contract.clauses
     for item in items:
         named = results.clauses_of(item)
         for id_ in named:
             try:
-                FRAME_METADATA.clauses.known(id_)
+                clauses.known(id_)
             except HarnessError as error:
                 raise pytest.UsageError(f"{item.nodeid}: {error}") from error
         item.extra_keyword_matches.update(named)
@@ -235,7 +234,8 @@ def pytest_runtest_makereport(
         item.stash.setdefault(SLOTS, {})[str(report.when)] = slot_seen(
             error, kernels, item.stash[RUN].image if RUN in item.stash else None
         )
-        for title, text in results.sections(item, kernels):
+        clauses = item.config.stash[SESSION].request.subject.contract.clauses
+        for title, text in results.sections(item, kernels, clauses):
             report.sections.append((title, text))
         item.config.stash[SESSION].leavings.failed(item, kernels, error)
     if report.when == "teardown":
@@ -375,7 +375,7 @@ def shared_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
 @pytest.fixture
 def bare_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
     """A guest with RAM in every zone, whose slots nobody uses; a check puts back those that it changed."""
-    return _shared_guest(frame_run, request, init="array", ram=WIDE_RAM)
+    return _shared_guest(frame_run, request, init="array", ram=frame_run.image.subject.contract.wide_ram)
 
 
 def _shared_guest(frame_run: Run, request: pytest.FixtureRequest, **options: Any) -> Kernel:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
-import numpy as np
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.record import Record
 from frame_harness.base.units import GIB, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.console import ktap
+from frame_harness.contract.contract import Contract
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantResult, Violation
-from frame_harness.contract.layout import FieldLayout
+from frame_harness.contract.preflight import AddressPromise, Preflight
 from frame_harness.contract.versions import lacking
-from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.invariants import INVARIANTS
-from frame_harness.frame_metadata.memory_state import mask_of_ranges
 from frame_harness.guest.backtrace import calls, path_in_module
-from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.command_table import require_commands
 from frame_harness.guest.errors import (
@@ -30,19 +27,13 @@ from frame_harness.guest.errors import (
     WitnessesDisagree,
 )
 from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.memory_view import MISSING_FIELDS
 from frame_harness.guest.remains import leave_guest
 from frame_harness.guest.table_witness import contradiction
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
 from frame_harness.judge.evidence import LayoutEvidence, SelftestEvidence, ViolatedInvariant, Witness
+from frame_harness.session.layout_witness import dwarf_evidence, layout_evidence
 from frame_harness.session.run import Run
-
-SLOT_ADDRESS, NEW_SLOTS = "A-SLOT-ADDRESS", "A-NEW-SLOTS"
-"""The names under which a broken array is reported, beside the invariants."""
-WATCHED_FRAMES = 1024  # of payload; the check of the clause watches all of them
-# Ours: written one after the other, so that a byte that held the first by chance still changes.
-PROBES = (0x11, 0x22)
 
 
 class Facts(Record, frozen=True, kw_only=True):
@@ -102,20 +93,21 @@ def _look(run: Run) -> None:
 def _compare(run: Run, kernel: Kernel) -> None:
     try:
         run.selftest = selftest(kernel)
-        require_commands(kernel, run.image.subject.contract)
+        contract = run.image.subject.contract
+        require_commands(kernel, contract)
         run.layout = dwarf_evidence(kernel)
         judged = run.layout.dwarf is Witness.EQUAL  # invariants know the contract's slots alone
+        preflight = preflight_of(contract)
         try:
             # The array as boot left it comes first. Where it is broken, so is what invariants say of it: the
             # checks tell what else is.
-            array = judge_slot_addresses(kernel)
-            if judged and not array.total:
-                array = judge_new_slots(kernel)
-            note_invariants(run, [array])
-            run.layout = layout_evidence(kernel)
-            compare_dump(run, kernel)
-            if judged and not array.total:
-                note_invariants(run, [array, *judge_invariants(kernel)])
+            array = judge_array(kernel, preflight, judged=judged)
+            note_invariants(run, array)
+            run.layout = layout_evidence(kernel, preflight)
+            if contract.dumped:
+                compare_dump(run, kernel)
+            if judged and not any(result.total for result in array):
+                note_invariants(run, [*array, *judge_invariants(kernel, preflight)])
         except ImpossibleValue as value:
             note_impossible(run, value)
     except SubjectPanic as panic:
@@ -124,7 +116,30 @@ def _compare(run: Run, kernel: Kernel) -> None:
         raise HarnessError("preflight", detail=str(failed)) from failed
 
 
-def judge_slot_addresses(kernel: Kernel) -> InvariantResult:
+def preflight_of(contract: Contract) -> Preflight[Any]:
+    """What a contract says of preflight.
+
+    Raises:
+        HarnessError: nothing, so that no check of a run could be believed.
+    """
+    if contract.preflight is None:
+        raise HarnessError("preflight", contract.name, expected="a contract that describes it", actual="none")
+    return contract.preflight
+
+
+def judge_array(kernel: Kernel, preflight: Preflight[Any], *, judged: bool) -> list[InvariantResult]:
+    """What the table is as boot left it: that of the last look, which a broken one before it prevents.
+
+    Args:
+        judged: slots have the fields of the contract.
+    """
+    array = [judge_slot_addresses(kernel, preflight.address)] if preflight.address else []
+    if judged and preflight.as_booted and not any(result.total for result in array):
+        array = [preflight.as_booted(kernel)]
+    return array
+
+
+def judge_slot_addresses(kernel: Kernel, promise: AddressPromise) -> InvariantResult:
     """Ask the subject for the slots at every border of memory, and of every size of memory below.
 
     The shim reaches all slots from that of frame 0, others ask the subject: both must mean the same.
@@ -139,35 +154,15 @@ def judge_slot_addresses(kernel: Kernel) -> InvariantResult:
     for pfn in asked:
         expected = base + pfn * slot_bytes
         try:
-            got = f"{kernel.slot_vaddr(pfn_to_paddr(pfn)):#x}"
+            got = f"{kernel.call(promise.command, pfn_to_paddr(pfn))[promise.reply]:#x}"
         except SubjectPanic as panic:
             got = f'the panic "{panic.message}"'
         if got != f"{expected:#x}":
-            wrong.append(Violation(SLOT_ADDRESS, pfn, "address of its slot", f"{expected:#x}", got))
-    clauses = ("ARRAY-06", "ARRAY-10") if wrong and all(_behind(one) for one in wrong) else ("ARRAY-06",)
+            wrong.append(Violation(promise.name, pfn, "address of its slot", f"{expected:#x}", got))
+    high = bool(wrong) and all(_behind(one) for one in wrong)
     shown = tuple(wrong[:MAX_COUNTEREXAMPLES])
-    return InvariantResult(SLOT_ADDRESS, clauses, len(asked), shown, len(wrong))
-
-
-def judge_new_slots(kernel: Kernel) -> InvariantResult:
-    """Look for slots that boot left as memory was.
-
-    The slots of frames that nobody may have are as new. Of all others boot writes flags, order, count, links
-    alone: two more fields that are not 0 were never initialized (one may be a setter that leaks).
-    """
-    slots, state = kernel.slots(), kernel.state()
-    later = [name for name in MISSING_FIELDS if name in (slots.dtype.names or ())]
-    dirty = sum(((slots[name] != 0).astype(np.uint8) for name in later), np.zeros(len(slots), np.uint8))
-    nobodys = mask_of_ranges(state.off_limits, len(slots)) | ~mask_of_ranges(state.ram, len(slots))
-    new = (slots["next"] == C.link_none) & (slots["prev"] == C.link_none)
-    for name in ("flags", "order", "refcount"):
-        new &= slots[name] == 0
-    bad = np.flatnonzero((dirty > 1) | nobodys & (~new | (dirty > 0)))
-    shown = tuple(
-        Violation(NEW_SLOTS, pfn, "slot", "as MetaSlot::new() makes it", slots[pfn].tobytes().hex())
-        for pfn in bad[:MAX_COUNTEREXAMPLES].tolist()
-    )
-    return InvariantResult(NEW_SLOTS, ("ARRAY-03",), len(slots), shown, len(bad))
+    clauses = promise.high_clauses if high else promise.clauses
+    return InvariantResult(promise.name, clauses, len(asked), shown, len(wrong))
 
 
 def _behind(violation: Violation) -> bool:
@@ -175,25 +170,19 @@ def _behind(violation: Violation) -> bool:
     return violation.pfn is not None and pfn_to_paddr(violation.pfn) >= 4 * GIB
 
 
-def judge_invariants(kernel: Kernel) -> Iterable[InvariantResult]:
-    """Use the allocator, so that every invariant has data; return what each of them saw.
+def judge_invariants(kernel: Kernel, preflight: Preflight[Any]) -> list[InvariantResult]:
+    """Use the module, so that every invariant has data; return what each of them saw at each moment.
 
-    If the subject fails here, return nothing: the checks of the clauses report it.
+    If the subject fails here, return nothing but what was found broken by then: the checks of the clauses
+    report it, and an invariant that held before counts as not evaluated.
     """
+    invariants, results = kernel.image.subject.contract.invariants, list[InvariantResult]()
     try:
-        sick = kernel.alloc()
-        poisons = kernel.image.has("MetaSlot::mark_poisoned")
-        if poisons:
-            kernel.slot(sick).mark_poisoned()
-        kernel.release(sick)
-        kernel.release(kernel.alloc())
-        before, watch = kernel.state().copied(), PayloadWatch(kernel, limit=WATCHED_FRAMES)
-        kernel.alloc(purpose="user")
-        kernel.buddy_alloc(2, "unmovable")
-        state = kernel.state(canary=watch.read(), quarantined=[sick] if poisons else [])
-        return INVARIANTS.check_all(state, before)
+        for moment in preflight.moments(kernel):
+            results += invariants.check_all(moment.state, moment.before)
     except (SubjectPanic, AllocFailed):
-        return ()
+        return [result for result in results if result.total]
+    return results
 
 
 def note_invariants(run: Run, results: Iterable[InvariantResult]) -> None:
@@ -261,66 +250,6 @@ def selftest(kernel: Kernel) -> SelftestEvidence:
         raise WitnessesDisagree("selftest", detail="; ".join(result.problems))
     failed = len(result.failures)
     return SelftestEvidence(plan=result.plan or 0, passed=len(result.ran) - failed, failed=failed)
-
-
-def dwarf_evidence(kernel: Kernel) -> LayoutEvidence:
-    """Measure DWARF against the contract; the guest's bytes are still to be looked at."""
-    image = kernel.image
-    differences = image.subject.contract.layouts.diff(image.slot_layout, image.layout(image.slot_type))
-    return LayoutEvidence(
-        dwarf=Witness.DIFFERS if differences else Witness.EQUAL,
-        guest_bytes=Witness.UNREAD,
-        text="; ".join(str(difference) for difference in differences),
-    )
-
-
-def layout_evidence(kernel: Kernel) -> LayoutEvidence:
-    """Measure DWARF and the guest's bytes against the contract.
-
-    A subject that gives out no frame is seen by the checks: the bytes stay unread, the text says why.
-    """
-    image, dwarf, layout = kernel.image, dwarf_evidence(kernel), kernel.image.slot_layout
-    contract = image.subject.contract
-    setters = {
-        setter: field
-        for setter, field in contract.setters.items()
-        if image.has(f"{contract.slot.name}::{setter}")
-    }
-    try:
-        moved = [
-            text for setter, name in setters.items() if (text := _probe(kernel, setter, layout.field(name)))
-        ]
-        guest_bytes = Witness.DIFFERS if moved else Witness.EQUAL
-    except (SubjectPanic, AllocFailed) as refused:
-        moved, guest_bytes = [str(refused)], Witness.UNREAD
-    return LayoutEvidence(
-        dwarf=dwarf.dwarf, guest_bytes=guest_bytes, text="; ".join(filter(None, [dwarf.text, *moved]))
-    )
-
-
-def _probe(kernel: Kernel, setter: str, wanted: FieldLayout | None) -> str:
-    """Say which bytes of a slot a setter changes, when those are not the contract's."""
-    if wanted is None:
-        raise KeyError(setter)
-    paddr = kernel.buddy_alloc(0, "unmovable")
-    row = kernel.slots()[(pfn := paddr_to_pfn(paddr)) : pfn + 1].view(np.uint8)
-    kept = row.copy()
-    changed, refused = np.zeros(row.shape, dtype=bool), ""
-    for probe in PROBES:
-        before = row.copy()
-        try:
-            kernel.slot(paddr).call(setter, int.from_bytes(bytes([probe]) * wanted.size, "little"))
-        except SubjectPanic as panic:
-            refused = refused or f"{setter} panics: {panic.message}"
-        changed |= row != before
-    row[:] = kept
-    kernel.buddy_free(paddr, 0)
-    if refused:
-        return refused
-    offsets = np.flatnonzero(changed).tolist()
-    if offsets == list(range(wanted.offset, wanted.end)):
-        return ""
-    return f"{setter} changes bytes {offsets} of the slot, expected {wanted.offset} to {wanted.end - 1}"
 
 
 def compare_dump(run: Run, kernel: Kernel) -> None:

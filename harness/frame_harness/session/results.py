@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from frame_harness.base.errors import HarnessError, RamError
-from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.contract.clauses import Clauses
 from frame_harness.guest.backtrace import Backtrace, calls, texts
 from frame_harness.guest.checks import ClauseViolated, NotEvaluated, OtherClauseViolated
 from frame_harness.guest.errors import (
@@ -200,7 +200,7 @@ def _of_a_failure(
         }  # fmt: skip
     if isinstance(error, NotInThisVersion):
         return {"outcome": Outcome.ABSENT, "message": error.summary, "lacks": error.lacks}
-    if image and isinstance(error, (ValueError, KeyError)) and (field := _no_such_field(error, image.lacks)):
+    if image and isinstance(error, (ValueError, KeyError)) and (field := _no_such_field(error, image)):
         return {"outcome": Outcome.ABSENT, "message": f"a slot has no {field}", "lacks": (field,)}
     facts = _facts(error, item, image)
     if facts["outcome"] is Outcome.ERROR and layout is not None and layout.dwarf is Witness.DIFFERS:
@@ -335,11 +335,11 @@ def _unforeseen(error: BaseException) -> dict[str, Any]:
     }
 
 
-def _no_such_field(error: ValueError | KeyError, lacks: Sequence[str]) -> str:
+def _no_such_field(error: ValueError | KeyError, image: Image) -> str:
     """The field of a slot that numpy did not find, where this version of the subject lacks it."""
     found = _NO_FIELD.fullmatch(str(error.args[0]) if error.args else "")
-    name = f"MetaSlot.{found[1] or found[2]}" if found else ""
-    return name if name in lacks else ""
+    name = f"{image.subject.contract.slot.name}.{found[1] or found[2]}" if found else ""
+    return name if name in image.lacks else ""
 
 
 def broken_off(error: HarnessError) -> Outcome:
@@ -374,11 +374,9 @@ def _line_of(function: str, image: Image | None) -> str:
     return f"{place[0]}:{place[1]}" if place else ""
 
 
-def sections(item: pytest.Item, kernels: list[Kernel]) -> list[tuple[str, str]]:
+def sections(item: pytest.Item, kernels: list[Kernel], clauses: Clauses) -> list[tuple[str, str]]:
     """What a failing test shows beside its traceback: the clauses' words, the last commands, the console."""
-    shown = [
-        ("contract", "\n".join(f"{id_}: {FRAME_METADATA.clauses[id_].title}" for id_ in clauses_of(item)))
-    ]
+    shown = [("contract", "\n".join(f"{id_}: {clauses[id_].title}" for id_ in clauses_of(item)))]
     if kernels:
         last = kernels[-1]
         shown.append(("last commands", "\n".join(last.commands)))

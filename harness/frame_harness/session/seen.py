@@ -108,7 +108,8 @@ class Seen:
         violated = {one.name: one for part in self.ledgers if part.run == key for one in part.violated}
         on_the_way = [seen for (run, _), seen in self.on_the_way.items() if run == key]
         again = partial(self.request.check_again, key)
-        return [*invariant_results(key, violated.values(), again), *on_the_way]
+        contract = self.request.subject.contract
+        return [*invariant_results(contract, key, violated.values(), again), *on_the_way]
 
     def _never_needed(self, key: RunKey, planned: Sequence[str]) -> list[Ledger]:
         """The blank record of a run of which none is left: each check was skipped, or it was interrupted."""

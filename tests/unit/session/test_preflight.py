@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.units import Paddr
+from frame_harness.contract.contract import Contract
+from frame_harness.contract.preflight import Moment, Preflight
+from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.backtrace import BacktraceLine
 from frame_harness.guest.errors import AllocFailed, GuestCrashed, SubjectPanic
-from frame_harness.session.preflight import prepare
+from frame_harness.guest.kernel import Kernel
+from frame_harness.judge.evidence import Witness
+from frame_harness.session.layout_witness import layout_evidence
+from frame_harness.session.preflight import judge_invariants, preflight_of, prepare
 from frame_harness.session.run import Run
+from tests.tiny_contract.contract import KERNEL, TINY, Table
 
 DEEP = (BacktraceLine("deep"), BacktraceLine("shallow"))
 PANIC = SubjectPanic(file="frame.rs", line=7, message="no", request="selftest", backtrace=DEEP)
@@ -46,3 +59,50 @@ def test_a_refusal_where_no_check_looks_is_an_error_that_blames_no_clause() -> N
     with pytest.raises(HarnessError, match=r"preflight: `buddy.alloc` returned OutOfMemory") as caught:
         prepare(cast("Run", cast("Any", Trouble(AllocFailed("OutOfMemory", "buddy.alloc")))))
     assert not isinstance(caught.value, GuestCrashed)
+
+
+def guest_of(contract: Contract) -> Kernel:
+    """A guest of which nothing is asked but what it was built of."""
+    image = SimpleNamespace(
+        subject=SimpleNamespace(contract=contract),
+        slot_type=contract.slot.name,
+        slot_layout=contract.slot,
+        layout=lambda _: contract.slot,
+        has=lambda _: True,
+    )
+    return cast("Kernel", cast("Any", SimpleNamespace(image=image)))
+
+
+def panics_behind(*states: Table) -> Preflight[Any]:
+    def moments(_: object) -> Iterator[Moment]:
+        yield from map(Moment, states)
+        raise PANIC
+
+    return Preflight(moments, lambda _: nullcontext(Paddr(0)), ())
+
+
+def table(owner: int, turns: int) -> Table:
+    slots = np.zeros(2, np.dtype([("owner", "<u8"), ("turns", "<u4")]))
+    slots[0] = owner, turns
+    return Table(slots, at_start=True)
+
+
+def test_a_panic_in_use_leaves_invariants_that_held_unevaluated() -> None:
+    assert judge_invariants(guest_of(TINY), panics_behind(table(KERNEL, 1))) == []
+
+
+def test_a_panic_in_use_hides_no_invariant_that_was_broken_before() -> None:
+    found = judge_invariants(guest_of(TINY), panics_behind(table(KERNEL, 0)))
+    assert [(one.clauses, one.total) for one in found] == [(("TINY-07",), 1)]
+
+
+def test_guest_bytes_count_as_unread_where_no_method_tells_them() -> None:
+    preflight = panics_behind()
+    found = layout_evidence(guest_of(replace(TINY, methods=())), preflight)
+    assert (found.dwarf, found.guest_bytes) == (Witness.EQUAL, Witness.UNREAD)
+    assert found.text == "no method of the contract stores one field"
+
+
+def test_a_contract_without_preflight_is_refused() -> None:
+    with pytest.raises(HarnessError, match="preflight: frame metadata: expected a contract that describes"):
+        preflight_of(replace(FRAME_METADATA, preflight=None))

@@ -12,6 +12,7 @@ import pytest
 
 from frame_harness.base.errors import ProtocolError, RamError
 from frame_harness.base.units import Paddr
+from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.checks import ClauseViolated, ImpossibleValue, NotEvaluated
 from frame_harness.guest.errors import CommandRefused, GuestCrashed, OtherAnswer
 from frame_harness.image.image import Image
@@ -134,7 +135,9 @@ def test_a_violation_is_one() -> None:
 def test_field_of_a_slot_is_absent_only_where_the_compiler_says_so(
     look: Callable[[Any], object], lacks: tuple[str, ...]
 ) -> None:
-    image = SimpleNamespace(lacks=lacks, item_line=lambda _: None, function_line=lambda _: None)
+    image = SimpleNamespace(
+        lacks=lacks, subject=frame_module(), item_line=lambda _: None, function_line=lambda _: None
+    )
     with pytest.raises((ValueError, KeyError)) as raised:
         look(np.zeros(1, np.dtype([("flags", "<u4")])))
     result, _ = judged(raised.value, image=cast("Image", image))
