@@ -19,10 +19,11 @@ from frame_harness.campaigns.engine import Done, Lost, Plan, Running, Settings, 
 from frame_harness.campaigns.images import SentImage
 from frame_harness.cli.campaign_options import IN_THE_COMMAND, NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.storm_turns import Turn, Turned, is_broken, play_turn
-from frame_harness.concurrency.storms import STORMS, Storm
+from frame_harness.concurrency.storms import Storm
 from frame_harness.contract.versions import lacking
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.frame_storms.table import STORMS
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn
-from frame_harness.frame_metadata.layouts import META_SLOT
+from frame_harness.contract.layout import StructLayout
 from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.diagrams import Interleaving, SlotAccess
 from frame_harness.machine.debugger import Debugger
@@ -58,9 +58,9 @@ class Piece:
         return int.from_bytes(slot[self.begin : self.end].tobytes(), "little")
 
 
-def pieces(begin: int, end: int) -> Iterator[Piece]:
+def pieces(slot: StructLayout, begin: int, end: int) -> Iterator[Piece]:
     """Take bytes of a slot apart into fields, at most a word each."""
-    for field in META_SLOT.fields:
+    for field in slot.fields:
         for word in range(field.offset, field.end, _WORD):
             first, last = max(begin, word), min(end, word + _WORD, field.end)
             if first < last:
@@ -80,10 +80,11 @@ class Recorder:
     def __init__(self, kernel: Kernel, debugger: Debugger, frame: Paddr) -> None:
         """Watch the slot of a frame, given by its physical address."""
         self._kernel, self._debugger = kernel, debugger
+        self._layout = kernel.image.subject.contract.slot
         pfn = paddr_to_pfn(frame)
         table: NDArray[Any] = kernel.slots()
         self._slot = table[pfn : pfn + 1].view(np.uint8)
-        self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + pfn * META_SLOT.size
+        self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + pfn * self._layout.size
         self.accesses: list[SlotAccess] = []
 
     def step(self, thread: int, cpu: int) -> Vaddr:
@@ -161,8 +162,8 @@ class Recorder:
             changed: offsets in the slot.
             now: bytes from the beginning of the slot, shape (n_bytes,).
         """
-        touched = {piece.field for byte in changed for piece in pieces(byte, byte + 1)}
-        for piece in pieces(0, META_SLOT.size):
+        touched = {piece.field for byte in changed for piece in pieces(self._layout, byte, byte + 1)}
+        for piece in pieces(self._layout, 0, self._layout.size):
             if piece.field in touched and piece.end <= len(now):
                 self.accesses.append(
                     SlotAccess(
@@ -175,7 +176,8 @@ class Recorder:
         return [
             (touch, piece)
             for touch in found
-            for piece in pieces(touch.vaddr - self._vaddr, touch.vaddr - self._vaddr + touch.width)
+            for begin in [touch.vaddr - self._vaddr]
+            for piece in pieces(self._layout, begin, begin + touch.width)
         ]
 
     def _code(self, vaddr: Vaddr) -> bytes:

@@ -1,1 +1,1 @@
-"""What a frame module promises: values in, values out, no clock, no process, no file."""
+"""What a contract is made of: values in, values out, no clock, no process, no file."""

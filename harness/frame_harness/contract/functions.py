@@ -26,6 +26,7 @@ class Functions:
         keeps: by field the function that has to leave it, in a free frame's slot, as it must be.
         of_clause: by clause the functions that can break it, for every clause that a history can find broken.
         must_return: by function the clause that is broken where an allowed call of it never returns.
+        allocates: the function that gives out a frame, with which a life of it begins; empty for none.
     """
 
     of_command: Mapping[str, Iterable[str]] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Functions:
     keeps: Mapping[str, str] = field(default_factory=dict)
     of_clause: Mapping[str, frozenset[str]] = field(default_factory=dict)
     must_return: Mapping[str, str] = field(default_factory=dict)
+    allocates: str = ""
 
     def called_by(self, function: str) -> frozenset[str]:
         """The functions that another one may call; none where that is not known."""

@@ -56,6 +56,18 @@ class StructLayout:
         """Bits of each field that is not reserved, by its leaf name."""
         return {field.leaf: 8 * field.size for field in self.fields if not field.reserved}
 
+    def field_at(self, offset: int) -> str:
+        """The leaf name of the field that a byte belongs to; `reserved` where there is none."""
+        return self._by_byte[offset] if 0 <= offset < self.size else RESERVED
+
+    @cached_property
+    def _by_byte(self) -> tuple[str, ...]:
+        names = [RESERVED] * self.size
+        for field in self.fields:
+            if not field.reserved:
+                names[field.offset : field.end] = [field.leaf] * field.size
+        return tuple(names)
+
     def field(self, leaf: str) -> FieldLayout | None:
         """The first field with that leaf name, None where there is none."""
         return next((field for field in self.fields if field.leaf == leaf), None)

@@ -185,4 +185,5 @@ FUNCTIONS: Final = Functions(
     keeps=_KEEPS_IN_FREE_MEMORY,
     of_clause=_OF_CLAUSE,
     must_return=_MUST_RETURN,
+    allocates=ALLOCATE,
 )

@@ -10,7 +10,6 @@ import numpy as np
 
 from frame_harness.base.units import Paddr, Pfn, Vaddr
 from frame_harness.frame_metadata.constants import C
-from frame_harness.frame_metadata.functions import ALLOCATE
 from frame_harness.frame_metadata.memory_state import Canary, MemoryState
 from frame_harness.guest import values as guest_values
 from frame_harness.guest.booted import BootedGuest
@@ -69,7 +68,8 @@ class Kernel(BootedGuest):
         """
         steps = [f"{name}={int(v) if isinstance(v, bool) else v}" for name, v in builder_calls.items()]
         reply = self.call("alloc", "default" if default else "new", *steps)
-        return guest_values.block_handed_out(self, Paddr(reply["paddr"]), by=ALLOCATE)
+        by = self.image.subject.contract.functions.allocates
+        return guest_values.block_handed_out(self, Paddr(reply["paddr"]), by=by)
 
     def release(self, paddr: Paddr, order: int = 0) -> None:
         """Give a block back the way the kernel does: hooks, then the buddy."""

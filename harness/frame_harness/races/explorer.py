@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 from msgspec import structs
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
 from frame_harness.contract.versions import lacking
-from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
 from frame_harness.races.operations import Method, Operation, left_out, methods, operations
 from frame_harness.races.outcome import RaceResult
-from frame_harness.races.scenes import IN_USE, LIVES, OFFERED, VARIANTS, Scene
+from frame_harness.races.scenes import IN_USE, OFFERED, VARIANTS, Scene
 from frame_harness.races.stage import FIRST, Stage
 
 ALLOCATES = "alloc"
@@ -28,18 +26,14 @@ END = "end"
 
 @dataclass(frozen=True)
 class Play:
-    """One operation held ahead of one access, another one that runs meanwhile."""
+    """One operation held ahead of one access to a field, another one that runs meanwhile."""
 
     scene: Scene
     held: Operation
     trace: Trace
     at: Access
+    field: str
     meanwhile: Operation
-
-    @property
-    def field(self) -> str:
-        """The field of the access."""
-        return field_at(self.at.offset)
 
     @property
     def clause(self) -> str:
@@ -127,7 +121,7 @@ class Explorer:
     def clauses(self) -> set[str]:
         """Those that the methods break whose accesses were seen."""
         return {
-            clause_of(operation.method.name, field_at(access.offset))
+            clause_of(operation.method.name, self._field(access))
             for (_, operation), trace in self.traces.items()
             for access in trace.accesses
         }
@@ -139,11 +133,11 @@ class Explorer:
                 if not self._may_meet(scene, held, meanwhile):
                     continue
                 clashing = trace.clashing(self._touched[meanwhile.method])
-                fields = {field_at(access.offset) for access in clashing}
+                fields = {self._field(access) for access in clashing}
                 if scene.changes and not fields & scene.changes.keys():
                     continue  # all the same as where nothing is changed
                 for at in clashing[1:]:
-                    yield Play(scene, held, trace, at, meanwhile)
+                    yield Play(scene, held, trace, at, self._field(at), meanwhile)
 
     def judge(self, play: Play) -> Race | None:
         """Interleave two operations; None when an order of the two explains what comes of it."""
@@ -212,7 +206,7 @@ class Explorer:
         trace = self._trace(operation, IN_USE)
         if trace is None:
             return
-        touched = {field_at(access.offset) for access in trace.accesses}
+        touched = {self._field(access) for access in trace.accesses}
         for scene in VARIANTS:
             if touched & (scene.changes or {}).keys():
                 self._trace(operation, scene)
@@ -227,6 +221,10 @@ class Explorer:
         self._touched.setdefault(operation.method, set()).update(trace.accesses)
         self.traces[scene, operation] = trace
         return trace
+
+    def _field(self, access: Access) -> str:
+        """The field of a slot that an access begins in."""
+        return self.stage.kernel.image.subject.contract.slot.field_at(access.offset)
 
     def _may_meet(self, scene: Scene, held: Operation, meanwhile: Operation) -> bool:
         if not scene.free:
@@ -249,13 +247,3 @@ def _judged(play: Play, outcome: RaceResult) -> RaceResult:
         if method == play.held.method.name:
             outcome = outcome.masked(part, mask)
     return outcome
-
-
-@cache
-def field_at(offset: int) -> str:
-    """The field of a slot that a byte belongs to; `reserved` where the contract has none."""
-    for name in LIVES:
-        place = META_SLOT.field(name)
-        if place is not None and place.offset <= offset < place.offset + place.size:
-            return name
-    return "reserved"

@@ -37,7 +37,6 @@ MOST_RECORDED: Final = 5_000
 """Of a call that is recorded; one that takes more waits for the other CPU."""
 PATIENCE_CPU_S: Final = 0.3
 """QEMU's CPU time after which a command is taken to wait for another CPU; it needs a hundredth of that."""
-SLOT_BYTES: Final = 64
 PADDR_BITS: Final = 52
 STOPS: Final = ("on_unmap", "on_last_ref", "buddy")
 HOOKS: Final = "kernel_shim::memory::hooks"
@@ -64,6 +63,7 @@ class Stage:
             "interleaving of any two operations",
         )
         self.kernel, self._cpus = kernel, cpus
+        self._layout = kernel.image.subject.contract.slot
         self.table = kernel.call("help").data
         self.frame = frame = kernel.buddy_alloc(0, "unmovable")
         vtables = {name: kernel.vtable(name) for name in ("both", "unmap", "lastref")}
@@ -77,7 +77,7 @@ class Stage:
         kernel.offer(frame)
         self._offered = Snapshot(kernel)
         self._kept = self._table.copy()
-        self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + self._pfn * SLOT_BYTES
+        self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + self._pfn * self._layout.size
         self._hook_count, self._hooks = (
             kernel.bytes_at(*kernel.image.static(f"{HOOKS}::{name}")).view("<u8")
             for name in ("COUNT", "RECORDS")
@@ -195,7 +195,7 @@ class Stage:
                 cpu=FIRST, field=piece.field, reads=one.reads, writes=one.writes, at=self.place(trace, one)
             )
             for one in trace.accesses[: trace.accesses.index(at)]
-            for piece in pieces(one.offset, one.offset + one.width)
+            for piece in pieces(self._layout, one.offset, one.offset + one.width)
         )
 
     def place(self, trace: Trace, at: Access) -> str:
@@ -272,7 +272,7 @@ class Stage:
         stored = touches_of(code, self._debugger, self._threads[FIRST])
         for number, touch in enumerate(stored):
             offset = touch.vaddr - self._vaddr
-            if -touch.width < offset < SLOT_BYTES:
+            if -touch.width < offset < self._layout.size:
                 inside = number > 0 and touch.writes and stored[number - 1].vaddr == touch.vaddr
                 yield Access(offset, touch.width, touch.reads, touch.writes, instruction, inside)
 
@@ -307,7 +307,8 @@ class Stage:
 
     def _changed(self) -> str:
         """Slots of other frames that the commands changed, with what they hold now."""
-        now, before = (t.view("<u8").reshape(-1, SLOT_BYTES // 8) for t in (self._table, self._kept))
+        words = self._layout.size // 8
+        now, before = (t.view("<u8").reshape(-1, words) for t in (self._table, self._kept))
         pfns = np.flatnonzero((now != before).any(axis=1))
         return ", ".join(f"{n:#x}: {now[n].tobytes().hex()}" for n in pfns.tolist() if n != self._pfn)
 

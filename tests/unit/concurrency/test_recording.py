@@ -10,6 +10,7 @@ from frame_harness.concurrency import rates
 from frame_harness.concurrency.interleaving import Turn, _StepPanicked
 from frame_harness.concurrency.rates import MOST_SAMPLES, SAMPLE_S, STEPS, RateWatch
 from frame_harness.concurrency.recording import Recording, pieces
+from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.diagrams import Hold, Interleaving, SlotAccess
@@ -28,7 +29,7 @@ from frame_harness.machine.debugger import DebuggerError
     ],
 )
 def test_an_access_is_told_field_by_field(begin: int, end: int, expected: list[tuple[str, int, int]]) -> None:
-    assert [(one.field, one.begin, one.end) for one in pieces(begin, end)] == expected
+    assert [(one.field, one.begin, one.end) for one in pieces(META_SLOT, begin, end)] == expected
 
 
 def test_a_recording_adds_accesses_and_changes_nothing_else() -> None:

@@ -30,6 +30,15 @@ def test_expected_layouts_cover_each_byte_once_and_equal_themselves(layout: Stru
     assert LAYOUTS.diff(layout, layout) == []
 
 
+@pytest.mark.parametrize(
+    ("offset", "field"),
+    [(-1, "reserved"), (0, "next"), (7, "next"), (8, "prev"), (29, "reserved"), (47, "meta_aux"),
+     (48, "reserved"), (64, "reserved")],
+)  # fmt: skip
+def test_each_byte_is_told_by_the_field_that_it_belongs_to(offset: int, field: str) -> None:
+    assert META_SLOT.field_at(offset) == field
+
+
 def test_nested_names_atomic_wrappers_and_other_cuts_of_reserved_bytes_are_equal() -> None:
     nested = {"next": "free_link.next", "prev": "free_link.prev"}
     fields = tuple(

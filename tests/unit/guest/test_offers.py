@@ -25,7 +25,7 @@ SUITE = sorted((ROOT / "tests" / "contract").glob("*.py"))
 THROUGH = [
     PACKAGE / name
     for name in (
-        "guest/kernel.py", "guest/booted.py", "concurrency/storms.py", "concurrency/interleaving.py",
+        "guest/kernel.py", "guest/booted.py", "frame_storms/table.py", "concurrency/interleaving.py",
         "session/plugin.py",
     )
 ]  # fmt: skip
@@ -149,7 +149,7 @@ def test_every_machine_is_judged_on() -> None:
 def test_every_step_of_a_program_is_run_by_a_check(guest: Kernel) -> None:
     """By a storm or by two CPUs whose turns are forced."""
     steps = {line.split()[0] for line in guest.call("smp.ops").data}
-    words = words_of([*SUITE, PACKAGE / "concurrency" / "storms.py", PACKAGE / "races" / "stage.py"])
+    words = words_of([*SUITE, PACKAGE / "frame_storms" / "table.py", PACKAGE / "races" / "stage.py"])
     run = {step for step in steps if re.search(rf"^{re.escape(step)}(?:[@=~].*)?$", words, re.M)}
     assert steps - run - FOR_TESTS == set()
     tested = words_of(OTHER_TESTS)

@@ -13,6 +13,7 @@ from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recording
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
+from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestTimeout, NotInThisVersion
 from frame_harness.guest.kernel import Kernel
@@ -22,7 +23,7 @@ from frame_harness.judge.diagrams import Hold, Interleaving, SlotAccess
 from frame_harness.machine.definition import load_machine
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
-from frame_harness.races.explorer import Explorer, Play, Race, field_at
+from frame_harness.races.explorer import Explorer, Play, Race
 from frame_harness.races.operations import ANY_VALUE, LEFT_OUT, left_out, methods, operations
 from frame_harness.races.outcome import RaceResult, answer_parts
 from frame_harness.races.scenes import IN_USE
@@ -91,6 +92,7 @@ def test_the_built_in_module_can_break_each_clause_that_there_is_a_check_for(exp
 
 
 def test_the_vtable_is_loaded_once_by_an_invoker(explorer: Explorer) -> None:
+    field_at = META_SLOT.field_at
     seen = {
         operation.method.name: [(field_at(one.offset), one.reads, one.writes) for one in trace.accesses]
         for (scene, operation), trace in explorer.traces.items()
@@ -112,7 +114,7 @@ def test_a_store_of_what_is_there_already_is_an_access(stage: Stage) -> None:
     order = int(IN_USE.fields["order"])
     trace, _ = stage.trace(f"slot.set_order {frame} {order}", IN_USE)
     assert trace is not None
-    assert [(field_at(one.offset), one.writes) for one in trace.accesses] == [("order", True)]
+    assert [(META_SLOT.field_at(one.offset), one.writes) for one in trace.accesses] == [("order", True)]
 
 
 def test_a_method_with_unknown_operands_is_given_values(stage: Stage) -> None:
@@ -189,7 +191,8 @@ def race_at(stage: object) -> tuple[Explorer, Race]:
     """A race of one operation with itself, on a stage that is none."""
     operation = operations(next(methods(["slot.inc_ref <paddr> - MetaSlot::inc_ref"])), {"frame": 0})[0]
     at = access(32, STORE, 1)
-    play = Play(IN_USE, operation, Trace((Vaddr(0), Vaddr(4)), (access(32, LOAD), at)), at, operation)
+    trace = Trace((Vaddr(0), Vaddr(4)), (access(32, LOAD), at))
+    play = Play(IN_USE, operation, trace, at, "refcount", operation)
     hold = Hold(cpu=1, instructions=1, at="frame.rs:294", field="refcount")
     diagram = Interleaving(
         operations=("a", "b"), hold=hold, part="refcount", orders=("0x7", "0x7"), got="0x6", state="in use"

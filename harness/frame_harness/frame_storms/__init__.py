@@ -1,0 +1,1 @@
+"""The storms of a frame module."""

@@ -1,0 +1,117 @@
+"""The storms that a frame module has to stand, each with the clauses that it settles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from frame_harness.base.units import paddr_to_pfn
+from frame_harness.concurrency.smp import Job
+from frame_harness.concurrency.storms import Jobs, Storm, StormContext
+from frame_harness.frame_metadata.constants import C
+from frame_harness.guest.checks import expect
+
+UNUSED: Final = C.refcount_unused
+COW, DLL, POISONED_FLAG = C.flag_cow, C.flag_dll, C.flag_poisoned
+LIVE: Final = C.flag_allocated | C.flag_kernel
+
+
+def _all_released(context: StormContext) -> None:
+    outcome = context.outcome
+    expect("frames given back", outcome.total("released"), outcome.total("allocated"))
+
+
+def _balanced(context: StormContext) -> Jobs:
+    return context.everyone("inc@0", "inc@1~8", "dec@0", "dec@1~8")
+
+
+def _balance_kept(context: StormContext) -> None:
+    outcome = context.outcome
+    for index, paddr in enumerate(context.frames):
+        what = f"reference count after {outcome.steps // 2} balanced pairs on {len(outcome.counters)} cpus"
+        expect(what, int(context.slot(index)["refcount"]), 1, frame=paddr, field="refcount")
+
+
+def _claims(context: StormContext) -> Jobs:
+    context.kernel.slot(context.frames[0]).set_refcount(UNUSED)
+    return context.everyone("own@0~4")
+
+
+def _rounds(context: StormContext, reset: int, step: str) -> Jobs:
+    context.kernel.slot(context.frames[0]).set_refcount(reset)
+    jobs = context.everyone("barrier", step, "barrier")
+    first = jobs[0]
+    return {**jobs, 0: Job((*first.steps, "tally=1", f"set@0={reset:#x}"), seed=first.seed)}
+
+
+def _claim_rounds(context: StormContext) -> Jobs:
+    return _rounds(context, UNUSED, "claim@0~4")
+
+
+def _last_references(context: StormContext) -> Jobs:
+    return _rounds(context, context.cpus.count, "dec@0~4")
+
+
+def _hooks(context: StormContext) -> Jobs:
+    return context.everyone("alloc", "hook", "alloc.user", "hook", "drop", "drop")
+
+
+def _poisoning(context: StormContext) -> Jobs:
+    kernel, frame = context.kernel, context.frames[0]
+    kernel.slot(frame).set_flags(LIVE)
+    kernel.slot(frame).set_guard(0)
+    writers = context.everyone("or@0=0x1~4", "has@0=0x1", "andnot@0=0x1~4", "hasnot@0=0x1")
+    # One flag bit a writer: what it finds there is nobody else's doing.
+    jobs = {
+        cpu: Job(
+            tuple(step.replace("=0x1", f"={1 << (cpu - 1) % 3:#x}") for step in job.steps), seed=job.seed
+        )
+        for cpu, job in writers.items()
+    }
+    poisoner = ("poison@0", f"has@0={POISONED_FLAG:#x}", f"andnot@0={POISONED_FLAG:#x}", "heal@0")
+    return {**jobs, 0: Job(poisoner, seed=context.seed)}
+
+
+def _flags_as_before(context: StormContext) -> None:
+    slot = context.slot(0)
+    found = (int(slot["flags"]), int(slot["guard"]))
+    expect("flags and guard when all is undone", found, (LIVE, 0), base=16, frame=context.frames[0])
+
+
+def _lives(context: StormContext) -> Jobs:
+    kernel = context.kernel
+    paddr = kernel.alloc(zeroed=False)
+    kernel.release(paddr)  # on top of this CPU's cache: every life is its
+    context.cpus.frames([paddr])
+    parity = int(kernel.slots()[paddr_to_pfn(paddr)]["generation"]) + 1 & 1
+    mortal = (f"alloc.custom={COW:#x}", "drop", f"alloc.custom={DLL:#x}", "drop")
+    return {**context.everyone(f"life@0={parity}"), 0: Job(mortal, seed=context.seed)}
+
+
+def _hooks_called(context: StormContext) -> None:
+    outcome = context.outcome
+    released = outcome.total("released")
+    calls = (outcome.total("on_last_ref"), outcome.total("on_unmap"))
+    expect("calls of (on_last_ref, on_unmap)", calls, (released, released))
+    _all_released(context)
+
+
+def _churn(order: int, delay: int = 0) -> Callable[[StormContext], Jobs]:
+    return lambda context: context.everyone(f"churn={order}~{delay}")
+
+
+STORMS: Final = {
+    storm.name: storm
+    for storm in (
+        Storm("balanced references", ("REF-04",), _balanced, frames=2, judge=_balance_kept),
+        Storm("claims", ("REF-05",), _claims, frames=1),
+        Storm("claim rounds", ("REF-05",), _claim_rounds, frames=1, in_rounds=True),
+        Storm("last references", ("REF-06",), _last_references, frames=1, in_rounds=True),
+        Storm("frames and blocks", ("ALLOC-14",), _churn(3)),
+        Storm("single frames", ("GEN-05",), _churn(0), judge=_all_released),
+        Storm("large blocks", ("FREE-03", "FREE-04", "FREE-05", "FREE-06"), _churn(9, delay=16)),
+        Storm("hooks", ("VT-05",), _hooks, judge=_hooks_called),
+        Storm("poison", ("GUARD-09",), _poisoning, frames=1, judge=_flags_as_before),
+        Storm("lives", ("ALLOC-16",), _lives, judge=_all_released),
+    )
+}
