@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.clauses import Clauses
 from frame_harness.contract.contract import Contract, TablePromise
@@ -17,6 +19,7 @@ from frame_harness.contract.functions import Functions
 from frame_harness.contract.invariant import Invariant, Invariants, Sighting, frames_finding
 from frame_harness.contract.layout import RESERVED, FieldLayout, Layouts, StructLayout
 from frame_harness.contract.methods import CallEnd, Method, Operand, Slot
+from frame_harness.contract.preflight import Moment, Preflight
 from frame_harness.contract.versions import Versions
 
 HERE: Final = Path(__file__).resolve().parent
@@ -150,6 +153,29 @@ INVARIANTS: Invariants[Table, Table, Table] = Invariants(
     ),
 )
 
+
+class TinyGuest(Protocol):
+    """What preflight needs of a guest with a tiny module."""
+
+    def slots(self) -> NDArray[Any]: ...
+
+    def call(self, command: str, *arguments: int | str) -> object: ...
+
+
+def _moments(guest: TinyGuest) -> Iterator[Moment]:
+    yield Moment(Table(guest.slots(), at_start=True))
+    for number in range(1, 5):
+        guest.call("slot.take", number << 12, 0x1122_3344_5566_7788 + number)
+    guest.call("slot.put", 0x2000)
+    yield Moment(Table(guest.slots(), at_start=False))
+
+
+PREFLIGHT = Preflight[TinyGuest](
+    moments=_moments,
+    lend=lambda _: nullcontext(Paddr(0x9000)),
+    commands=("slot.take", "slot.put"),
+)
+
 TINY: Final = Contract(
     name="tiny slots",
     reference=str(HERE / "slot.rs"),
@@ -165,5 +191,6 @@ TINY: Final = Contract(
     versions=Versions(names=(), scope="", arguments="", slot=("TinySlot",)),
     invariants=INVARIANTS,
     table=TablePromise("TINY-01", "TABLE"),
+    preflight=PREFLIGHT,
     adapter=str(HERE / "adapter.rs"),
 )

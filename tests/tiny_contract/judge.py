@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
@@ -19,7 +18,6 @@ from frame_harness.contract import layout_map
 from frame_harness.contract.methods import Method
 from frame_harness.guest.boundaries import play
 from frame_harness.guest.checks import ClauseViolated, expect
-from frame_harness.guest.command_table import require_commands
 from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.histories.method_history import check, clauses_at_stake
 from frame_harness.image.build import build
@@ -42,11 +40,11 @@ from frame_harness.judge.exit_codes import ExitCode, exit_code
 from frame_harness.judge.verdict import Verdict, judge
 from frame_harness.machine.definition import load_machine
 from frame_harness.report.terminal import console_for, print_report
-from frame_harness.session.layout_witness import dwarf_evidence
-from frame_harness.session.preflight import selftest
+from frame_harness.session.invariant_results import invariant_results
+from frame_harness.session.preflight import prepare
 from frame_harness.session.results import broken_off
 from frame_harness.session.run import Run, merge
-from tests.tiny_contract.contract import TINY, Table
+from tests.tiny_contract.contract import PREFLIGHT, TINY, Table
 
 RUN = RunKey("microvm", "release")
 CALLS = 200
@@ -57,15 +55,14 @@ OWNER, OTHER = 0x1122_3344_5566_7788, 0x99AA
 class Check:
     """One check with the clauses that it looks at, and the function that it blames where it knows no better.
 
-    It gets a guest, and can boot others. Of an invariant's check, `play` returns how many slots it looked at.
+    It gets a guest, and can boot others.
     """
 
     name: str
     clauses: tuple[str, ...]
     level: Level
-    play: Callable[[Kernel, Boot], int | None]
+    play: Callable[[Kernel, Boot], object]
     blames: str = ""
-    invariant: str = ""
 
 
 def a_second_owner_is_refused(kernel: Kernel, _boot: Boot) -> None:
@@ -77,21 +74,17 @@ def a_second_owner_is_refused(kernel: Kernel, _boot: Boot) -> None:
     slot.call("put")
 
 
-def table_holds(invariant: str) -> Callable[[Kernel, Boot], int]:
-    """Look at the table as boot left it, then after some calls."""
+def table_holds(invariant: str) -> Callable[[Kernel, Boot], None]:
+    """Look at the table at the moments of preflight, in a guest of its own."""
 
-    def look(_kernel: Kernel, boot: Boot) -> int:
-        kernel = boot(init="array")
-        at_start = _judge(invariant, Table(kernel.slots(), at_start=True))
-        for pfn in range(1, 5):
-            kernel.slot(Paddr(pfn << 12)).call("take", OWNER + pfn)
-        kernel.slot(Paddr(0x2000)).call("put")
-        return at_start + _judge(invariant, Table(kernel.slots(), at_start=False))
+    def look(_kernel: Kernel, boot: Boot) -> None:
+        for moment in PREFLIGHT.moments(boot(init="array")):
+            _judge(invariant, moment.state)
 
     return look
 
 
-def _judge(invariant: str, table: Table) -> int:
+def _judge(invariant: str, table: Table) -> None:
     result = TINY.invariants[invariant].judge(table)
     for one in result.violations[:1]:
         raise ClauseViolated(
@@ -103,7 +96,6 @@ def _judge(invariant: str, table: Table) -> int:
             function=TINY.functions.keeper_of(one.field),
             breaks=result.clauses,
         )
-    return result.evaluated
 
 
 def _of(method: Method) -> tuple[str, ...]:
@@ -120,7 +112,7 @@ def boundaries_of(method: Method) -> Check:
 
 def table_is(id_: str, clauses: tuple[str, ...]) -> Check:
     """An invariant of the whole table."""
-    return Check(f"table[{id_}]", clauses, Level.MEMORY, table_holds(id_), invariant=id_)
+    return Check(f"table[{id_}]", clauses, Level.MEMORY, table_holds(id_))
 
 
 def history_of(clause: str) -> Check:
@@ -169,9 +161,7 @@ def play_checks(run: Run) -> list[CheckResult]:
         began = time.monotonic()
         facts: dict[str, Any] = {"outcome": Outcome.PASSED}
         try:
-            looked_at = one.play(kernel, run.boot)
-            if one.invariant:
-                run.invariants[one.invariant] = looked_at or 0
+            one.play(kernel, run.boot)
         except ClauseViolated as error:
             facts = _of_a_violation(error, one.blames, run.image) | {"commands": tuple(kernel.commands)}
         except HarnessError as error:
@@ -200,18 +190,6 @@ def _line_of(function: str, image: Image) -> str:
     return f"{place[0]}:{place[1]}" if place else ""
 
 
-def guest_bytes(kernel: Kernel) -> Witness:
-    """Whether a field that a method writes is where the contract has it, in the bytes of guest RAM."""
-    field, slot = TINY.slot.field("owner"), kernel.slot(Paddr(0x9000))
-    assert field is not None
-    row = kernel.slots()[slot.paddr >> 12 :][:1].view(np.uint8)
-    kept = row.copy()
-    slot.call("take", OWNER)
-    written = row[field.offset : field.end].tobytes()
-    row[:] = kept
-    return Witness.EQUAL if written == OWNER.to_bytes(field.size, "little") else Witness.DIFFERS
-
-
 def judge_module(path: Path | None = None) -> tuple[Evidence, Verdict]:
     """Judge a module, or the one in which every clause holds.
 
@@ -227,13 +205,13 @@ def judge_module(path: Path | None = None) -> tuple[Evidence, Verdict]:
     if results[0].outcome is Outcome.VIOLATED:  # everything else looks at slots through their fields
         run.layout = LayoutEvidence(dwarf=Witness.DIFFERS, guest_bytes=Witness.UNREAD)
     else:
-        kernel = run.shared(init="array")
-        require_commands(kernel, TINY)
-        run.selftest = selftest(kernel)
-        run.layout = msgspec.structs.replace(dwarf_evidence(kernel), guest_bytes=guest_bytes(kernel))
+        prepare(run)
         planned += [PlannedCheck(run=RUN, check=one.name, clauses=one.clauses) for one in CHECKS]
         results += play_checks(run)
         run.finish_all()
+        found = invariant_results(TINY, RUN, run.violated, lambda _: "")
+        planned += [PlannedCheck(run=RUN, check=one.check, clauses=one.clauses) for one in found]
+        results += found
     names = [one.check for one in planned]
     evidence = Evidence(
         subject=SubjectInfo(name=subject.name, path=str(subject.path), sha256=image.subject.sha256),

@@ -66,6 +66,18 @@ class Contract:
         return f"{self.slot.name}::{method.name}"
 
     @property
+    def unpromised(self) -> tuple[str, ...]:
+        """What preflight compares where a contract says how, and this one does not, in words."""
+        if self.preflight is None:
+            return ()
+        said = {
+            "slots as the guest prints them": self.dumped,
+            "addresses of slots as the module tells them": self.preflight.address is not None,
+            "slots as boot leaves them": self.preflight.as_booted is not None,
+        }
+        return tuple(words for words, is_said in said.items() if not is_said)
+
+    @property
     def setters(self) -> dict[str, str]:
         """By each method that stores one field and does nothing else that field."""
         return {method.name: method.owns for method in self.methods if method.owns}

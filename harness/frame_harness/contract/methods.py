@@ -131,6 +131,19 @@ class Method:
             if self.where(before, arguments)
         ]
 
+    def storing(self, slot: StructLayout) -> tuple[Case, str] | None:
+        """A case whose one allowed end has an operand in a field that held something else, with that field.
+
+        None where the method does not store what it is given.
+        """
+        for case in self.cases(slot):
+            for end in case.allowed if len(case.allowed) == 1 else ():
+                changed = (name for name, value in end.after.items() if value != case.before[name])
+                for name in changed:
+                    if end.status == "ok" and end.after[name] in case.arguments:
+                        return case, name
+        return None
+
 
 def operand(name: str, bits: int) -> Operand:
     """An operand of which every value of its width is legal."""

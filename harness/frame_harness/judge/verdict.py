@@ -24,7 +24,8 @@ _ENDS_SO_FAR = {Kind.CRASH, Kind.TIMEOUT}
 class Verdict(Record, frozen=True, kw_only=True):
     """The judgement; born ERROR, and anything else only through `judge`.
 
-    `findings` are the broken clauses, new before known, causes before consequences.
+    `findings` are the broken clauses, new before known, causes before consequences. `unpromised` says what
+    was not evaluated because the contract says nothing of it.
     """
 
     kind: Kind = Kind.ERROR
@@ -33,6 +34,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     known: tuple[BaselineEntry, ...] = ()
     stale: tuple[BaselineEntry, ...] = ()
     findings: tuple[Finding, ...] = ()
+    unpromised: tuple[str, ...] = ()
 
     def count(self, outcome: ClauseOutcome) -> int:
         """How many clauses have that outcome."""
@@ -66,7 +68,9 @@ def judge(
         reasons = [_interrupted(evidence), *known]
     fired, stale = _baseline_use(evidence, baseline)
     found = findings_of(evidence, clauses, contract)
-    verdict = Verdict(clauses=clauses, known=fired, stale=stale, findings=found)
+    verdict = Verdict(
+        clauses=clauses, known=fired, stale=stale, findings=found, unpromised=contract.unpromised
+    )
     return _promote(verdict, reasons)
 
 

@@ -140,6 +140,7 @@ def _parts(
     parts += _known([finding for finding in found if finding.known], baseline)
     parts += _stale(verdict.stale, baseline)
     parts += _not_evaluated(verdict)
+    parts += _unpromised(verdict)
     parts += _skipped(evidence)
     parts += _lacking(evidence)
     parts += coverage_parts(evidence.coverage)
@@ -288,6 +289,13 @@ def _not_evaluated(verdict: Verdict) -> list[RenderableType]:
     ]
     title = _title(f"{plural(count, 'clause')} not evaluated")
     return [Group(title, ByWidth(grid, Group(*lines)))]
+
+
+def _unpromised(verdict: Verdict) -> list[RenderableType]:
+    if not verdict.unpromised:
+        return []
+    lines = [Text(f"  {printable(words)}") for words in verdict.unpromised]
+    return [Group(_title("not evaluated", "the contract says nothing of it"), *lines)]
 
 
 def _skipped(evidence: Evidence) -> list[RenderableType]:

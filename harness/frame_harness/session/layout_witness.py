@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from frame_harness.base.units import Paddr, paddr_to_pfn
+from frame_harness.contract.contract import Contract
 from frame_harness.contract.layout import FieldLayout
+from frame_harness.contract.methods import Case, Method
 from frame_harness.contract.preflight import Preflight
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
@@ -31,8 +33,9 @@ def dwarf_evidence(kernel: Kernel) -> LayoutEvidence:
 def layout_evidence(kernel: Kernel, preflight: Preflight[Any]) -> LayoutEvidence:
     """Measure DWARF and the guest's bytes against the contract.
 
-    A subject that gives out no frame is seen by the checks: the bytes stay unread, the text says why. So they
-    do where there is no method to tell them by.
+    Setters tell which bytes a field has; in a contract without any, other methods that store an operand. A
+    subject that gives out no frame is seen by the checks: the bytes stay unread, the text says why. So they
+    do where no method stores anything.
     """
     image, dwarf, layout = kernel.image, dwarf_evidence(kernel), kernel.image.slot_layout
     contract = image.subject.contract
@@ -41,19 +44,54 @@ def layout_evidence(kernel: Kernel, preflight: Preflight[Any]) -> LayoutEvidence
         for setter, field in contract.setters.items()
         if image.has(f"{contract.slot.name}::{setter}")
     }
+    others = [] if setters or dwarf.dwarf is Witness.DIFFERS else _storing(contract)
     try:
         moved = []
         for setter, name in setters.items():
             with preflight.lend(kernel) as paddr:
                 moved.append(_probe(kernel, paddr, setter, layout.field(name)))
+        for method, case, field in others:
+            with preflight.lend(kernel) as paddr:
+                moved.append(_probe_call(kernel, paddr, method, case, field))
         guest_bytes = Witness.DIFFERS if any(moved) else Witness.EQUAL
-        if not setters:
-            moved, guest_bytes = ["no method of the contract stores one field"], Witness.UNREAD
+        if not setters and not others:
+            guest_bytes = Witness.UNREAD
+            moved = ["" if dwarf.text else "no method of the contract stores an operand"]
     except (SubjectPanic, AllocFailed) as refused:
         moved, guest_bytes = [str(refused)], Witness.UNREAD
     return LayoutEvidence(
         dwarf=dwarf.dwarf, guest_bytes=guest_bytes, text="; ".join(filter(None, [dwarf.text, *moved]))
     )
+
+
+def _storing(contract: Contract) -> list[tuple[Method, Case, FieldLayout]]:
+    """A call of each method that stores an operand in a field, with that field."""
+    found = []
+    for method in contract.methods:
+        case, name = method.storing(contract.slot) or (None, "")
+        field = contract.slot.field(name)
+        if case is not None and field is not None:
+            found.append((method, case, field))
+    return found
+
+
+def _probe_call(kernel: Kernel, paddr: Paddr, method: Method, case: Case, wanted: FieldLayout) -> str:
+    """Say what a call leaves in a field's bytes, when that is not the operand that it stores there."""
+    row = kernel.slots()[(pfn := paddr_to_pfn(paddr)) : pfn + 1].view(np.uint8)
+    kept, slot = row.copy(), kernel.image.subject.contract.slot
+    expected = case.allowed[0].after[wanted.leaf]
+    for name, value in case.before.items():
+        if (field := slot.field(name)) is not None:
+            row[field.offset : field.end] = list(value.to_bytes(field.size, "little"))
+    try:
+        kernel.slot(paddr).call(method.name, *case.arguments)
+        got = int.from_bytes(row[wanted.offset : wanted.end].tobytes(), "little")
+    finally:
+        row[:] = kept
+    if got == expected:
+        return ""
+    where = f"bytes {wanted.offset} to {wanted.end - 1} of the slot"
+    return f"{method.name} leaves {got:#x} in {where}, expected {expected:#x}"
 
 
 def _probe(kernel: Kernel, paddr: Paddr, setter: str, wanted: FieldLayout | None) -> str:

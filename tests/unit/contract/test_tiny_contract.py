@@ -20,15 +20,18 @@ from frame_harness.image.errors import CompileError
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.baseline import EMPTY
-from frame_harness.judge.evidence import Evidence, Outcome
+from frame_harness.judge.evidence import Evidence, LayoutEvidence, Outcome, Witness
 from frame_harness.judge.exit_codes import Kind
 from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.judge.verdict import Verdict
 from frame_harness.machine.definition import load_machine
+from frame_harness.memory_core.contract import MEMORY_CORE
 from frame_harness.report.terminal import console_for, print_report
+from frame_harness.session.preflight import prepare
+from frame_harness.session.run import Run
 from tests.support.mutants import Edit, apply, kept
 from tests.tiny_contract.contract import HERE, TINY
-from tests.tiny_contract.judge import judge_module
+from tests.tiny_contract.judge import RUN, judge_module
 
 MOST_LINES = 150
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,14 +87,16 @@ BROKEN = (
             ),
         ),
         "TINY-07",
-        frozenset({"table[held slots were taken]"}),
+        frozenset({"table[held slots were taken]", "preflight::held slots were taken"}),
         "subject::init",
     ),
     Broken(
         "the last slot is the kernel's, too",
         (("TABLE[0].take(KERNEL)", "TABLE[0].take(KERNEL).and(TABLE[SLOTS - 1].take(KERNEL))"),),
         "TINY-08",
-        frozenset({"table[the kernel alone holds at start]"}),
+        frozenset(
+            {"table[the kernel alone holds at start]", "preflight::the kernel alone holds at start"}
+        ),
         "subject::init",
     ),
     Broken(
@@ -139,6 +144,14 @@ def test_the_module_that_keeps_the_contract_passes() -> None:
     assert "PASS: 15 checks, 8 clauses held" in report_of(evidence, verdict)
 
 
+def test_what_a_contract_says_nothing_of_is_said_not_to_be_evaluated() -> None:
+    _, evidence, verdict = judged(None)
+    assert len(verdict.unpromised) == 3
+    words = "not evaluated  the contract says nothing of it\n  slots as the guest prints them\n"
+    assert words in report_of(evidence, verdict)
+    assert (FRAME_METADATA.unpromised, MEMORY_CORE.unpromised) == ((), ())
+
+
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.name)
 def test_a_broken_module_is_rejected_by_the_clause_and_the_checks_that_are_about_it(broken: Broken) -> None:
     _, evidence, verdict = judged(broken)
@@ -150,6 +163,48 @@ def test_a_broken_module_is_rejected_by_the_clause_and_the_checks_that_are_about
     assert violated == broken.checks, report
     assert f"{broken.clause}   {TINY.clauses[broken.clause].title}" in report
     assert f"in {broken.function}" in report
+
+
+def prepared(edits: tuple[Edit, ...] = ()) -> Run:
+    """A run of a copy of the module, behind the preflight of every session."""
+    path = kept(apply(SLOT.read_text(encoding="utf-8"), edits), SLOT.name)
+    run = Run(RUN, build(Subject.from_file(path, TINY), RUN.profile), load_machine(RUN.machine))
+    prepare(run)
+    run.finish_all()
+    return run
+
+
+def test_preflight_finds_nothing_wrong_with_the_module_that_keeps_the_contract() -> None:
+    run = prepared()
+    assert run.layout == LayoutEvidence(dwarf=Witness.EQUAL, guest_bytes=Witness.EQUAL)
+    assert run.selftest.plan == run.selftest.passed > 0
+    assert run.invariants == dict.fromkeys(TINY.invariants, 256)
+    assert (run.violated, run.ledger().dumps.requested) == ((), 0)
+
+
+def test_preflight_rejects_a_module_whose_table_is_broken_at_start() -> None:
+    broken = next(one for one in BROKEN if one.clause == "TINY-07")
+    [found] = prepared(broken.edits).violated
+    assert (found.clauses, found.function) == (("TINY-07",), "subject::init")
+    assert "expected at least 1 where somebody holds it, got 0" in found.text
+
+
+def test_preflight_rejects_a_module_that_stores_what_it_is_given_in_other_bytes() -> None:
+    edit = (
+        "        self.turns.fetch_add(1, Ordering::Relaxed);\n",
+        "        self.turns.fetch_add(1, Ordering::Relaxed);\n"
+        "        self.owner.store(owner.swap_bytes(), Ordering::Release);\n",
+    )
+    layout = prepared((edit,)).layout
+    assert (layout.dwarf, layout.guest_bytes) == (Witness.EQUAL, Witness.DIFFERS)
+    assert layout.text == "take leaves 0x3412000000000000 in bytes 0 to 7 of the slot, expected 0x1234"
+
+
+def test_preflight_judges_no_invariant_of_slots_that_are_not_the_contract_s() -> None:
+    broken = next(one for one in BROKEN if one.clause == "TINY-01")
+    run = prepared(broken.edits)
+    assert (run.layout.dwarf, run.layout.guest_bytes) == (Witness.DIFFERS, Witness.UNREAD)
+    assert (run.invariants, run.violated) == ({}, ())
 
 
 def test_the_bug_of_a_sequence_is_shown_in_as_few_calls_as_it_takes() -> None:

@@ -100,7 +100,7 @@ def test_guest_bytes_count_as_unread_where_no_method_tells_them() -> None:
     preflight = panics_behind()
     found = layout_evidence(guest_of(replace(TINY, methods=())), preflight)
     assert (found.dwarf, found.guest_bytes) == (Witness.EQUAL, Witness.UNREAD)
-    assert found.text == "no method of the contract stores one field"
+    assert found.text == "no method of the contract stores an operand"
 
 
 def test_a_contract_without_preflight_is_refused() -> None:
