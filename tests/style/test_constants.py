@@ -21,6 +21,7 @@ import pytest
 from tests.style.comments import Comment, comments
 from tests.style.test_sources import CITED
 from tests.style.test_wording import ROOT, name_of
+from tests.support.each import each
 
 SHIM, PACKAGE = ROOT / "kernel_shim", ROOT / "harness" / "frame_harness"
 HARDWARE = [
@@ -113,7 +114,7 @@ def _explains(comment: Comment, scope: tuple[int, int], is_paragraph: bool) -> b
     return first < comment.first <= first + 6  # the docstring, behind a signature of some lines
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@each(FILES, ids=name_of)
 def test_a_number_of_hardware_or_of_a_format_says_where_it_is_from(path: Path) -> None:
     assert list(unexplained(path, any(folder in path.parents for folder in HARDWARE))) == []
 

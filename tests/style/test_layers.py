@@ -8,8 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
-
+from tests.support.each import each
 from tests.support.modules import MODULES, PACKAGE, ROOT, import_graph, imports, name_of
 
 DESIGN = ROOT / "DESIGN.md"
@@ -57,7 +56,7 @@ def packages_used(path: Path) -> set[str]:
     return {name[1] for name in parts if name[0] == "frame_harness" and len(name) > 1}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != PACKAGE], ids=name_of)
+@each([path for path in MODULES if path.parent != PACKAGE], ids=name_of)
 def test_module_imports_what_the_row_of_its_package_allows(path: Path) -> None:
     package = package_of(path)
     assert packages_used(path) - {package} <= ALLOWED[package]
@@ -83,7 +82,7 @@ def test_nothing_but_init_lies_at_the_top_of_the_package() -> None:
     assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
 
 
-@pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))], ids=name_of)
+@each([*MODULES, *sorted((ROOT / "tests").rglob("*.py"))], ids=name_of)
 def test_every_package_that_is_imported_is_declared(path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     required = list(project["dependencies"])

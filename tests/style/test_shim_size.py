@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.style.test_shim_modules import SHIM, SUBJECT, texts_of
+from tests.support.each import each
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
@@ -30,12 +29,12 @@ def functions(text: str) -> Iterator[tuple[str, int]]:
             yield found[2], end - at + 1
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@each(TEXTS)
 def test_file_of_the_shim_is_short(name: str) -> None:
     assert len(TEXTS[name].splitlines()) <= LONGEST_FILE
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@each(TEXTS)
 def test_functions_of_the_shim_are_short(name: str) -> None:
     assert [(one, n) for one, n in functions(TEXTS[name]) if n > LONGEST_FUNCTION] == []
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.style.comments import comments
 from tests.style.test_wording import PRODUCT, ROOT, name_of
+from tests.support.each import each
 
 SHIM = ROOT / "kernel_shim"
 CODE = [*PRODUCT, *sorted((SHIM / "src").rglob("*.s")), SHIM / "linker.ld"]
@@ -125,7 +126,7 @@ def test_a_source_without_an_edition_and_a_date_is_seen(edition: str, pinned: bo
     assert is_pinned(edition) == pinned
 
 
-@pytest.mark.parametrize("path", CODE, ids=name_of)
+@each(CODE, ids=name_of)
 def test_a_comment_cites_only_what_the_table_has(path: Path) -> None:
     found = [f"{one.first}: {cited}" for one in comments(path) for cited in unknown(one.text)]
     assert found == []
@@ -177,7 +178,7 @@ def test_a_citation_of_a_known_document_is_none_of_these(comment: str) -> None:
     assert list(unknown(comment)) == []
 
 
-@pytest.mark.parametrize("path", CODE, ids=name_of)
+@each(CODE, ids=name_of)
 def test_who_names_a_file_of_qemu_s_sources_says_whose_it_is(path: Path) -> None:
     of_qemu = re.compile(r"\bhw/\w+/\w+\.c\b|\bgdbstub\.c\b|\bdocs/interop/")
     text = path.read_text(encoding="utf-8")

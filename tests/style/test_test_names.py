@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.style.test_wording import ROOT, TESTS, name_of
+from tests.support.each import each
 
 LEAST_WORDS = 3
 AUXILIARIES = "are be can cannot could do does had has have is may must need needs never was were will would"
@@ -52,7 +53,7 @@ def names_in(path: Path) -> Iterator[str]:
             yield node.name
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@each(FILES, ids=name_of)
 def test_the_name_of_a_test_is_a_sentence(path: Path) -> None:
     assert [name for name in names_in(path) if not is_sentence(name)] == []
 

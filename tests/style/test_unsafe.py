@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.style.test_shim_modules import SHIM, texts_of
+from tests.support.each import each
 
 TEXTS = texts_of(SHIM)
 _USE = re.compile(r"\bunsafe (?:\{|impl\b)")
@@ -185,12 +186,12 @@ def _ends_a_statement(line: str) -> bool:
     return not code or code.startswith(("//", "#[")) or code.endswith((";", "{", "}", ","))
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@each(TEXTS)
 def test_unsafe_code_is_proved_where_it_stands(name: str) -> None:
     assert list(unproved(TEXTS[name])) == []
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@each(TEXTS)
 def test_unsafe_functions_say_what_they_ask_for(name: str) -> None:
     implemented = {"    unsafe fn alloc(", "    unsafe fn dealloc("}  # `GlobalAlloc` says it
     missing = [
@@ -199,12 +200,12 @@ def test_unsafe_functions_say_what_they_ask_for(name: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@each(TEXTS)
 def test_an_unsafe_function_that_asks_for_several_things_has_a_list(name: str) -> None:
     assert list(unlisted(TEXTS[name])) == []
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@each(TEXTS)
 def test_a_call_of_our_unsafe_function_answers_each_obligation(name: str) -> None:
     assert list(unanswered(name, TEXTS[name], ours_of(TEXTS))) == []
 

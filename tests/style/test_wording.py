@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.each import each
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sorted(path for path in (ROOT / "harness").rglob("*.py") if "_data" not in path.parts)
 RUST = sorted(path for path in (ROOT / "kernel_shim").rglob("*.rs") if "target" not in path.parts)
@@ -47,18 +49,18 @@ def first_line(path: Path) -> str:
     return text.partition("\n")[0].removeprefix(mark).strip() if text.startswith(mark) else ""
 
 
-@pytest.mark.parametrize("path", PRODUCT, ids=name_of)
+@each(PRODUCT, ids=name_of)
 def test_module_begins_with_a_sentence(path: Path) -> None:
     assert first_line(path).endswith("."), "expected a sentence in the first line"
 
 
-@pytest.mark.parametrize("path", PRODUCT, ids=name_of)
+@each(PRODUCT, ids=name_of)
 def test_module_is_short_enough_to_be_read(path: Path) -> None:
     n_lines = len(path.read_text(encoding="utf-8").splitlines())
     assert n_lines <= LONGEST_MODULE or name_of(path) in ONE_FILE_BY_NATURE
 
 
-@pytest.mark.parametrize("path", [*PYTHON, *SHELL], ids=name_of)
+@each([*PYTHON, *SHELL], ids=name_of)
 def test_nothing_sleeps_or_writes_to_a_fixed_place(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     found = [line for line in sleeps_or_places(text) if (name_of(path), line) not in COLLECTS]
@@ -98,7 +100,7 @@ def test_what_sleeps_is_seen_with_its_function(text: str, found: list[str]) -> N
     assert sleeps_or_places(text) == found
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+@each(PYTHON, ids=name_of)
 def test_no_exception_is_swallowed_unseen(path: Path) -> None:
     found: list[int] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -150,7 +152,7 @@ def has_comment(line: str) -> bool:
     return re.search(r"(?:^\s*|  )# [\w`]", line) is not None
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+@each(PYTHON, ids=name_of)
 def test_it_is_said_why_an_error_of_ours_is_dropped(path: Path) -> None:
     assert unexplained(path.read_text(encoding="utf-8")) == []
 
@@ -184,7 +186,7 @@ def test_an_error_whose_end_is_explained_passes(text: str) -> None:
     assert unexplained(text) == []
 
 
-@pytest.mark.parametrize("path", [*PRODUCT, *TESTS], ids=name_of)
+@each([*PRODUCT, *TESTS], ids=name_of)
 def test_nothing_is_left_for_later(path: Path) -> None:
     # At the start of a comment: KTAP has a directive of that name, which its parser must mention.
     markers = "TO" + "DO|FIX" + "ME|XX" + "X"
@@ -205,7 +207,7 @@ def tracked() -> list[Path]:
     return [path for path in files if path.is_file() and b"\0" not in path.read_bytes()]
 
 
-@pytest.mark.parametrize("path", sorted({*tracked(), *PRODUCT, *PROSE}), ids=name_of)
+@each(sorted({*tracked(), *PRODUCT, *PROSE}), ids=name_of)
 def test_one_thing_has_one_word(path: Path) -> None:
     if name_of(path) not in QUOTES_OTHER_WORDS:
         text = NAMED_BY_OTHERS.sub("", path.read_text(encoding="utf-8").replace(TABLE[1], ""))
