@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -10,8 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from frame_harness.machine.guest import live_guests
+from tests.support.programs import starts_programs
+
+# Whatever a busy machine takes to make up an example, or to try it, is no failure.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 REAL = "FRAME_HARNESS_REAL_FRAME_RS"
 
@@ -22,6 +29,15 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts programs, which the quick part leaves out; before pytest chooses by marks."""
+    starts = functools.cache(starts_programs)
+    for item in items:
+        if isinstance(item, pytest.Function) and starts(item.module):
+            item.add_marker("programs")
 
 
 @pytest.hookimpl(trylast=True)

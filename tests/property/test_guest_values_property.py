@@ -139,7 +139,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 @given(SEEDS, st.integers(0, FRAMES), st.integers(0, FRAMES), st.booleans())
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_bytes_as_slots_are_judged(
     kernel: FakeKernel, seed: int, first: int, count: int, everything: bool
 ) -> None:
@@ -153,7 +153,7 @@ def test_any_bytes_as_slots_are_judged(
 @given(
     st.lists(st.tuples(st.integers(0, STATE.itemsize // 8 - 1), NUMBERS), max_size=40), SEEDS, st.booleans()
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_words_as_the_buddy_are_judged(
     kernel: FakeKernel, words: list[tuple[int, int]], seed: int, random: bool
 ) -> None:
@@ -167,7 +167,7 @@ def test_any_words_as_the_buddy_are_judged(
 
 
 @given(NUMBERS)
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_table_anywhere_is_read_or_breaks_its_clause(kernel: FakeKernel, meta_paddr: Paddr) -> None:
     kernel.healthy()
     kernel.static("WITNESS", "Witness")["meta_paddr"] = meta_paddr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -46,7 +46,6 @@ def shapes(draw: st.DrawFn) -> Shape:
 
 
 @given(shapes())
-@settings(deadline=None)
 def test_healthy_state_of_any_shape_violates_nothing(shape: Shape) -> None:
     state = healthy_state(shape)
     report = INVARIANTS.check_all(state, state)
@@ -59,7 +58,6 @@ def copy() -> MemoryState:
 
 
 @given(st.integers(0, HEALTHY.n_frames - 1), st.integers(0, 63), st.integers(1, 255))
-@settings(deadline=None)
 def test_one_changed_byte_anywhere_is_judged(pfn: Pfn, byte: int, change: int) -> None:
     state = copy()
     state.slots.view(np.uint8).reshape(-1, 64)[pfn, byte] ^= change
@@ -72,7 +70,6 @@ def test_one_changed_byte_anywhere_is_judged(pfn: Pfn, byte: int, change: int) -
     st.sampled_from([1, 50, HEALTHY.n_frames]),
     st.booleans(),
 )
-@settings(deadline=None)
 def test_many_hostile_slots_are_judged(seed: int, what: str, rows: int, plausible: bool) -> None:
     rng = np.random.default_rng(seed)
     state = copy()
@@ -97,7 +94,6 @@ def test_many_hostile_slots_are_judged(seed: int, what: str, rows: int, plausibl
     st.lists(st.tuples(st.integers(-(2**40), 2**40), st.integers(-(2**40), 2**40)), max_size=3),
     st.lists(st.integers(-(2**62), 2**62), min_size=6, max_size=6),
 )
-@settings(deadline=None)
 def test_hostile_heads_caches_ranges_and_zones_are_judged(
     heads: list[tuple[int, int, int, int]],
     cached: list[tuple[int, int, int]],
@@ -154,7 +150,6 @@ def follow(successor: NDArray[np.intp], roots: NDArray[np.intp]) -> list[int]:
 
 
 @given(paths_and_cycles())
-@settings(deadline=None)
 def test_walk_meets_what_following_each_link_meets(successor: NDArray[np.intp]) -> None:
     roots = np.setdiff1d(np.arange(len(successor)), successor)
     assert walk(successor, roots).tolist() == follow(successor, roots)

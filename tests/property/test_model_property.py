@@ -133,4 +133,4 @@ class WellBehavedUser(RuleBasedStateMachine):
 
 
 TestWellBehavedUser = WellBehavedUser.TestCase
-TestWellBehavedUser.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+TestWellBehavedUser.settings = settings(max_examples=15, stateful_step_count=30)

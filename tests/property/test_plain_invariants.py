@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_harness.bench.large_states import TILE_FRAMES, tiled_state
@@ -152,8 +152,8 @@ def with_other_surroundings(draw: st.DrawFn, state: MemoryState, pfns: st.Search
     return state
 
 
+@pytest.mark.slow
 @given(shapes(), st.data())
-@settings(deadline=None)
 def test_any_state_is_judged_as_by_plain_definitions(shape: Shape, data: st.DataObject) -> None:
     healthy = healthy_state(shape)
     report = assert_alike(healthy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.support.modules import (
     loaded_with,
     modules_used,
 )
+from tests.support.programs import starts_programs
 
 UNIT = ROOT / "tests" / "unit"
 PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
@@ -132,6 +134,20 @@ def test_each_package_has_a_folder_of_tests_and_each_folder_a_package() -> None:
     folders = {path.parent.relative_to(UNIT).as_posix() for path in UNIT.rglob("test_*.py")}
     # What sets a clone up, and the shim, are no packages.
     assert sorted(folders - {"setup"}) == PACKAGES
+
+
+@pytest.mark.parametrize(
+    ("name", "starts"),
+    [
+        ("tests.unit.guest.test_pool", True),
+        ("tests.unit.image.test_cargo_isolation", True),
+        ("tests.red.test_kernels", True),
+        ("tests.unit.judge.test_verdict", False),
+        ("tests.unit.frame_metadata.test_model", False),
+    ],
+)
+def test_what_starts_programs_is_told_by_what_a_module_has_at_hand(name: str, starts: bool) -> None:
+    assert starts_programs(importlib.import_module(name)) is starts
 
 
 @pytest.mark.parametrize("package", PACKAGES)

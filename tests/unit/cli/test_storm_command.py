@@ -81,6 +81,7 @@ def test_race_is_repeated_until_it_shows(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (run.exit_code, len(guests)) == (ExitCode.FAIL, 3), run.output
 
 
+@pytest.mark.programs
 def test_older_module_is_judged_by_the_storms_that_it_has_the_names_for() -> None:
     words = ["storm", "balanced references", "lives", "frames and blocks", "--time", "0.5"]
     run = CliRunner().invoke(cli, [*words, "--frame-rs", str(OLDER)], env=ENV)

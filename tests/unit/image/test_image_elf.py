@@ -96,7 +96,7 @@ def test_stripped_file_is_refused_by_name() -> None:
         Dwarf.of(path).layout("MetaSlot")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_damaged_file_never_raises_anything_but_image_error(data: st.DataObject) -> None:
     whole = bytearray(image_samples.compiled("-g").read_bytes())

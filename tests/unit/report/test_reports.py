@@ -296,7 +296,7 @@ def test_junit_shows_a_known_violation_as_skipped_and_names_clauses() -> None:
     assert "ALLOC-07" in {one.get("value") for one in root.findall(".//property")}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(), st.lists(st.text(), max_size=3).map(tuple))
 def test_no_text_of_a_guest_breaks_a_report(text: str, lines: tuple[str, ...]) -> None:
     seen = {

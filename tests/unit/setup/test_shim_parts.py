@@ -22,7 +22,7 @@ def host_of(toolchain: Toolchain) -> str:
     return said.partition("host: ")[2].partition("\n")[0]
 
 
-@pytest.mark.slow
+@pytest.mark.quick
 def test_parts_pass_their_tests_on_the_host() -> None:
     toolchain = find_toolchain()
     host = host_of(toolchain)
