@@ -52,12 +52,13 @@ class HarnessError(Exception):
         """The first line alone, without evidence."""
         return ": ".join(self._parts)
 
+    @property
+    def seen(self) -> str:
+        """The first line with the evidence below it, without what to do."""
+        return "\n".join([self.summary, *(f"  {line}" for line in self.evidence.splitlines())])
+
     def __str__(self) -> str:
-        lines = [self.summary]
-        lines += [f"  {line}" for line in self.evidence.splitlines()]
-        if self.next_step:
-            lines.append(f"next: {self.next_step}")
-        return "\n".join(lines)
+        return f"{self.seen}\nnext: {self.next_step}" if self.next_step else self.seen
 
 
 def _made_again(kind: type[HarnessError], cause: HarnessError | None) -> HarnessError:

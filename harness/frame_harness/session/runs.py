@@ -214,7 +214,7 @@ class Runs:
             todo = error.next_step or f"see it again: {self._request.run_again(key)}"
             self._troubles.append(
                 Trouble(
-                    what=PREFLIGHT, message=error.summary, run=key, outcome=how, detail=str(error), next=todo
+                    what=PREFLIGHT, message=error.summary, run=key, outcome=how, detail=error.seen, next=todo
                 )
             )
         else:
