@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
-from frame_harness.bench import boot, console, storms
+from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.bench import boot, console, storms, suite
 from frame_harness.bench.rows import Row, beside
-from frame_harness.cli.bench import MODULES
+from frame_harness.cli.bench import ASKED_FOR, MODULES
 
 
 def test_a_row_compares_medians_and_the_ratios_of_each_round() -> None:
@@ -28,7 +31,7 @@ def test_a_row_without_a_goal_is_neither_good_nor_bad() -> None:
     assert Row("a", 1.0, "b", 1.0, "ms", 1.0).met is None
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [*MODULES, *ASKED_FOR])
 def test_each_measurement_that_is_offered_can_be_made(name: str) -> None:
     assert callable(import_module(f"frame_harness.bench.{name}").measure)
 
@@ -54,3 +57,38 @@ def test_a_storm_with_one_cpu_is_its_own_floor(monkeypatch: pytest.MonkeyPatch) 
     alone, two = storms.measure()
     assert (alone.ratio, alone.goal, alone.value) == (1.0, "", alone.floor)
     assert two.goal == storms.GOAL and two.floor == alone.value and two.value > 0
+
+
+def clone_with(folder: Path, *, succeeds: bool = True) -> Path:
+    """A clone of a project with the menu that the suite's measurement needs."""
+    status = "true" if succeeds else "echo a test failed; false"
+    (folder / ".ci").mkdir(parents=True)
+    (folder / "Makefile").write_text(f"ARGS ?=\ncheck test:\n\t@test -z '$(ARGS)' && {status}\n")
+    (folder / ".ci" / "run").write_text("#!/bin/sh\nexec make -s check test\n")
+    (folder / ".ci" / "run").chmod(0o755)
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for words in (("init", "-q"), ("add", "-A"), (*who, "commit", "-qm", "all")):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return folder
+
+
+def test_each_proof_of_the_project_is_beside_the_time_that_it_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "checkout_root", lambda: clone_with(tmp_path / "clone"))
+    monkeypatch.setenv("MAKEFLAGS", " -- ARGS=suite")
+    rows = list(suite.measure())
+    assert [row.name.split(",")[0] for row in rows] == ["make check", "make test", ".ci/run in a fresh clone"]
+    assert all(row.met and row.ratio == row.value / row.floor for row in rows)
+
+
+def test_a_proof_that_fails_has_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "checkout_root", lambda: clone_with(tmp_path / "clone", succeeds=False))
+    with pytest.raises(HarnessError, match=r"(?s)make check: exit status 2.*a test failed"):
+        list(suite.measure())
+
+
+def test_an_installed_package_has_no_proofs_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "checkout_root", lambda: None)
+    with pytest.raises(UsageError, match="a clone, which has the tests"):
+        list(suite.measure())
