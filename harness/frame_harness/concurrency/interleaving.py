@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -21,7 +21,7 @@ from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.machine.debugger import Debugger
-from frame_harness.machine.instruction import LONGEST, is_private, unlocked_width
+from frame_harness.machine.instruction import LONGEST, is_private, private_stretch, unlocked_width
 
 CPUS: Final = 3
 """CPU 0 serves the console; the other two take turns, so only one of them ever runs."""
@@ -94,7 +94,8 @@ class Turns:
         self._begins, _ = kernel.image.symbol("smp_step_begins")
         self._ended, _ = kernel.image.symbol("smp_step_ended")
         self._panics, _ = kernel.image.symbol("smp_step_panics")
-        for vaddr in (self._begins, self._ended, self._panics):
+        self._markers = frozenset((self._begins, self._ended, self._panics))
+        for vaddr in self._markers:
             debugger.breakpoint(vaddr)
 
     def every_preemption(self, watched: NDArray[np.uint8], reset: Callable[[], None]) -> Iterator[Turn]:
@@ -172,10 +173,10 @@ class Turns:
         self._park()
         before, at = watched.copy(), self._begins
         changes: list[_Change] = []
-        for instructions in range(1, MOST_INSTRUCTIONS):
-            stood, at = at, self._debugger.step(self._first)
-            if at == self._panics:
-                raise _StepPanicked
+        instructions = 0
+        while instructions < MOST_INSTRUCTIONS:
+            executed, following = self._go_on(at)
+            stood, at, instructions = executed[-1], following, instructions + len(executed)
             now = watched.copy()
             changed = np.flatnonzero(now != before).tolist()
             if changed or at == self._ended:
@@ -240,17 +241,31 @@ class Turns:
         at = self._begins
         while at != self._ended:
             before = watched.copy()
-            following = self._debugger.step(self._first)
+            executed, at = self._go_on(at)
             changed = np.flatnonzero(watched != before)
             written = slice(int(changed[0]), int(changed[-1]) + 1) if len(changed) else None
-            trace.append(_Instruction(at, at not in seen, written))
-            seen.add(at)
-            at = following
-            if at == self._panics:
-                raise _StepPanicked
+            for vaddr in executed:
+                # Several in one go are private: what is written is the only one's.
+                trace.append(_Instruction(vaddr, vaddr not in seen, written))
+                seen.add(vaddr)
             if len(trace) > MOST_INSTRUCTIONS:
                 raise self._endless()
         return trace
+
+    def _go_on(self, at: Vaddr) -> tuple[Sequence[Vaddr], Vaddr]:
+        """Let the first CPU execute an instruction, or several that nobody else can see; returns where it is.
+
+        Raises:
+            _StepPanicked: it comes to where its step says so.
+        """
+        stretch = private_stretch(self._code_at, at, self._markers)
+        if len(stretch.addresses) > 1:
+            executed, following = stretch.addresses, self._debugger.run_to(self._first, stretch.ends)
+        else:
+            executed, following = (at,), self._debugger.step(self._first)
+        if following == self._panics:
+            raise _StepPanicked
+        return executed, following
 
     def _operand(self, instruction: _Instruction) -> slice | None:
         """The watched bytes that an instruction loads, then stores, without the bus lock."""
@@ -306,12 +321,17 @@ class Turns:
     def _run_to(self, cpu: int, vaddr: Vaddr) -> None:
         at = self._debugger.rip(cpu)
         while at != vaddr:
+            if at in self._markers:  # each begins with a NOP of one byte: kernel_shim/src/cpus/markers.rs
+                self._debugger.jump(cpu, Vaddr(at + 1))
             at = self._debugger.run(cpu)
             if at == self._panics:
                 raise _StepPanicked
 
     def _code(self, instruction: _Instruction) -> bytes:
-        return self.kernel.bytes_at(instruction.vaddr, LONGEST).tobytes()
+        return self._code_at(instruction.vaddr)
+
+    def _code_at(self, vaddr: Vaddr) -> bytes:
+        return self.kernel.bytes_at(vaddr, LONGEST).tobytes()
 
     def _name(self, vaddr: Vaddr) -> str:
         return self.kernel.image.symbolize(vaddr).place

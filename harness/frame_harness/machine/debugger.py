@@ -10,7 +10,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,13 +78,11 @@ class Debugger:
 
     def breakpoint(self, vaddr: Vaddr) -> None:
         """Stop every CPU that is about to execute the instruction at an address."""
-        self._expect_ok(f"Z1,{vaddr:x},1")
-        self._breakpoints.add(vaddr)
+        self._set({vaddr})
 
     def clear(self, vaddr: Vaddr) -> None:
         """Remove the breakpoint at an address; raises `DebuggerError` where QEMU refuses."""
-        self._expect_ok(f"z1,{vaddr:x},1")
-        self._breakpoints.discard(vaddr)
+        self._clear({vaddr})
 
     def watch(self, vaddr: Vaddr, n_bytes: int) -> None:
         """Stop every CPU that has written to some bytes; only a write by this virtual address counts."""
@@ -136,6 +134,14 @@ class Debugger:
             return at
         self._resume(f"vCont;c:p1.{cpu + 1:x}", cpu)
         return self.rip(cpu)
+
+    def run_to(self, cpu: int, places: Collection[Vaddr]) -> Vaddr:
+        """Let one CPU alone run to one of some places, or to a breakpoint; returns where it is then."""
+        added = {*places} - self._breakpoints
+        self._set(added)
+        at = self.run(cpu)
+        self._clear(added)
+        return at
 
     def run_unless(self, cpu: int, given_up: Callable[[], bool]) -> Vaddr | None:
         """Let one CPU alone run to the next breakpoint; returns where. None: it was stopped on the way.
@@ -232,9 +238,21 @@ class Debugger:
         answer = self.ask(f"m{vaddr:x},{LONGEST:x}")
         return b"" if answer.startswith(b"E") else bytes.fromhex(answer.decode("ascii"))
 
-    def _expect_ok(self, packet: str) -> None:
-        if (answer := self.ask(packet)) != b"OK":
-            raise DebuggerError("debugger", packet, expected="OK", actual=repr(answer))
+    def _set(self, places: Set[Vaddr]) -> None:
+        self._expect_ok(*(f"Z1,{vaddr:x},1" for vaddr in places))
+        self._breakpoints |= places
+
+    def _clear(self, places: Set[Vaddr]) -> None:
+        self._expect_ok(*(f"z1,{vaddr:x},1" for vaddr in places))
+        self._breakpoints -= places
+
+    def _expect_ok(self, *packets: str) -> None:
+        """Send packets at once, and require that each is carried out."""
+        for packet in packets:
+            self._send(packet)
+        for packet in packets:
+            if (answer := self._packet()) != b"OK":
+                raise DebuggerError("debugger", packet, expected="OK", actual=repr(answer))
 
     def _stopped(self) -> int:
         return self._stop_of(self._packet())

@@ -6,12 +6,12 @@ memory, makes one of them (Intel SDM vol. 3A, 9.1.2 "Bus Locking").
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import iced_x86
-from iced_x86 import Mnemonic, OpAccess, Register
+from iced_x86 import FlowControl, Mnemonic, OpAccess, Register
 
 from frame_harness.base.units import Vaddr
 
@@ -20,6 +20,7 @@ LONGEST: Final = 15
 _TWO_ACCESSES: Final = frozenset({OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE})
 _LOADS: Final = _TWO_ACCESSES | {OpAccess.READ, OpAccess.COND_READ}
 _STORES: Final = _TWO_ACCESSES | {OpAccess.WRITE, OpAccess.COND_WRITE}
+_LONGEST_STRETCH: Final = 64
 _FACTORY: Final = iced_x86.InstructionInfoFactory()
 
 
@@ -55,6 +56,56 @@ def is_private(code: bytes) -> bool:
 
 def _decoded(code: bytes) -> iced_x86.Instruction:
     return iced_x86.Decoder(64, code).decode()
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Private instructions that a CPU executes one after the other, whatever memory and registers hold.
+
+    Attributes:
+        addresses: of the instructions, in order.
+        ends: where the CPU is behind them; two places where the last one is a conditional branch.
+    """
+
+    addresses: tuple[Vaddr, ...]
+    ends: tuple[Vaddr, ...]
+
+
+def private_stretch(code: Callable[[Vaddr], bytes], at: Vaddr, stops: Container[Vaddr]) -> Stretch:
+    """Follow the code from an address as far as it is private and leads to one place, or to one of two.
+
+    Args:
+        code: the bytes at an address, at least one instruction where there is one.
+        stops: addresses that a stretch ends at; the first one is no stop.
+    """
+    addresses: list[Vaddr] = []
+    while len(addresses) < _LONGEST_STRETCH:
+        here = code(at)
+        instruction = iced_x86.Decoder(64, here, ip=at).decode()
+        if (addresses and at in stops) or not is_private(here) or instruction.is_privileged:
+            break  # a privileged one may wait, or change what may interrupt it
+        ends = _successors(instruction)
+        # One that leads back would stop the CPU where it starts from, or in the middle.
+        if not ends or at in ends or any(end in addresses for end in ends):
+            break
+        addresses.append(at)
+        if len(ends) > 1:
+            return Stretch(tuple(addresses), ends)
+        at = ends[0]
+    return Stretch(tuple(addresses), (at,))
+
+
+def _successors(instruction: iced_x86.Instruction) -> tuple[Vaddr, ...]:
+    """Where a CPU may be behind an instruction; nothing where memory or a register says it, or an event."""
+    following, target = Vaddr(instruction.next_ip), Vaddr(instruction.near_branch_target)
+    match instruction.flow_control:
+        case FlowControl.NEXT:
+            return (following,)
+        case FlowControl.UNCONDITIONAL_BRANCH | FlowControl.CALL if instruction.near_branch_target:
+            return (target,)
+        case FlowControl.CONDITIONAL_BRANCH if target != following:
+            return (following, target)
+    return ()
 
 
 def stays(code: bytes, at: Vaddr) -> bool:

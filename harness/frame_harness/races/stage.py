@@ -20,7 +20,7 @@ from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.snapshot import Snapshot
 from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import Debugger
-from frame_harness.machine.instruction import LONGEST
+from frame_harness.machine.instruction import LONGEST, private_stretch
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.operations import GENERATION
 from frame_harness.races.outcome import RaceResult, answer_parts
@@ -259,14 +259,22 @@ class Stage:
         thread, at = self._threads[FIRST], self._begins
         addresses: list[Vaddr] = []
         accesses: list[Access] = []
-        while at not in (self._ended, self._panics, self._idle):
-            code = self.kernel.bytes_at(at, LONGEST).tobytes()
-            accesses += self._accesses(code, len(addresses))
-            addresses.append(at)
+        ends = frozenset((self._ended, self._panics, self._idle))
+        while at not in ends:
+            stretch = private_stretch(self._code, at, ends)
+            if len(stretch.addresses) > 1:
+                addresses += stretch.addresses
+                at = self._debugger.run_to(thread, stretch.ends)
+            else:
+                accesses += self._accesses(self._code(at), len(addresses))
+                addresses.append(at)
+                at = self._debugger.step(thread)
             if len(addresses) > MOST_INSTRUCTIONS:
                 raise self._hangs(FIRST)
-            at = self._debugger.step(thread)
         return Trace(tuple(addresses), tuple(accesses))
+
+    def _code(self, vaddr: Vaddr) -> bytes:
+        return self.kernel.bytes_at(vaddr, LONGEST).tobytes()
 
     def _accesses(self, code: bytes, instruction: int) -> Iterator[Access]:
         stored = touches_of(code, self._debugger, self._threads[FIRST])

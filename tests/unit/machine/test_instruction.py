@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from frame_harness.machine.instruction import is_private, unlocked_width
+from frame_harness.base.units import Vaddr
+from frame_harness.machine.instruction import Stretch, is_private, private_stretch, unlocked_width
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,53 @@ def test_what_stays_in_registers_or_on_the_stack_is_seen_by_no_other_cpu(code: s
 )
 def test_any_other_memory_may_be_seen_by_another_cpu(code: str) -> None:
     assert not is_private(bytes.fromhex(code))
+
+
+AT = Vaddr(0x1000)
+
+
+def stretch_of(code: str, *stops: int) -> Stretch:
+    """The stretch at the beginning of some code, whose parts are offset from it in the result."""
+    data = bytes.fromhex(code)
+    found = private_stretch(lambda at: data[at - AT :], AT, {Vaddr(AT + stop) for stop in stops})
+    return Stretch(
+        tuple(Vaddr(at - AT) for at in found.addresses), tuple(Vaddr(at - AT) for at in found.ends)
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "addresses", "ends"),
+    [
+        ("4801d8 4889c1 8b4820", (0, 3), (6,)),  # add, mov; then a load from anywhere
+        ("55 4801d8 c3", (0, 1), (4,)),  # push, add; then ret, which memory leads on
+        ("90 7402 90 90 90", (0, 1), (3, 5)),  # nop, jz over two
+        ("90 eb01 cc 4801d8 c3", (0, 1, 4), (7,)),  # nop, jmp over one, add; then ret
+        ("90 e801000000 cc 4801d8 c3", (0, 1, 7), (10,)),  # nop, call behind one, add; then ret
+        ("90 4801d8 ebfa", (0, 1), (4,)),  # nop, add; then a jump to the nop
+        ("90 4801d8 74fa", (0, 1), (4,)),  # nop, add; then a branch to the nop
+        ("90 4801d8 fa", (0, 1), (4,)),  # nop, add; then cli
+        ("90 4801d8 f4", (0, 1), (4,)),  # nop, add; then hlt, which waits
+        ("90 4801d8 ffe0", (0, 1), (4,)),  # nop, add; then a jump to where RAX says
+        ("90 4801d8 cd20", (0, 1), (4,)),  # nop, add; then int
+        ("90 4801d8 0f0b", (0, 1), (4,)),  # nop, add; then ud2
+        ("90 4801d8 06", (0, 1), (4,)),  # nop, add; then what is no instruction
+        ("90 4801d8 f3ab", (0, 1), (4,)),  # nop, add; then rep stosd
+    ],
+)
+def test_a_stretch_goes_as_far_as_nobody_else_sees_it_and_its_end_is_known(
+    code: str, addresses: tuple[int, ...], ends: tuple[int, ...]
+) -> None:
+    assert stretch_of(code) == Stretch(addresses, ends)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("code", ["8b4820", "c3", "f4", "ebfe", "74fe", "7400", ""])
+def test_what_others_see_or_leads_back_or_nowhere_is_no_stretch(code: str) -> None:
+    assert stretch_of(code).addresses == ()
+
+
+def test_a_stretch_ends_at_a_stop_but_may_begin_at_one() -> None:
+    assert stretch_of("90 90 90 c3", 0, 2) == Stretch((Vaddr(0), Vaddr(1)), (Vaddr(2),))
+
+
+def test_a_stretch_has_an_end_even_where_the_code_has_none() -> None:
+    assert 1 < len(private_stretch(lambda _: b"\x90", AT, ()).addresses) < 1000

@@ -1,0 +1,110 @@
+"""Private instructions that run in one go leave the same trace as one instruction after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frame_harness.base.units import Paddr, paddr_to_pfn
+from frame_harness.concurrency import interleaving
+from frame_harness.concurrency.interleaving import Turns, interleaved
+from frame_harness.concurrency.smp import Cpus
+from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.kernel import Kernel
+from frame_harness.image.build import build
+from frame_harness.machine.debugger import Debugger
+from frame_harness.machine.definition import load_machine
+from frame_harness.machine.instruction import Stretch
+from frame_harness.races import stage as stage_module
+from frame_harness.races.scenes import IN_USE, OFFERED
+from frame_harness.races.stage import staged
+
+LOOKED_AT = 44  # bytes of a slot: behind them is what its holder may use
+NO_STRETCH = Stretch((), ())
+
+
+class Booted:
+    """Boots guests of one profile, and ends them."""
+
+    def __init__(self, profile: str) -> None:
+        self._image, self.kernels = build(frame_module(), profile), list[Kernel]()
+
+    def __call__(self, **options: Any) -> Kernel:
+        self.kernels.append(Kernel.boot(self._image, load_machine("microvm"), **options))
+        return self.kernels[-1]
+
+    def __enter__(self) -> Booted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for kernel in self.kernels:
+            kernel.finish()
+
+
+@pytest.fixture(params=["dev", "release"])
+def boot(request: pytest.FixtureRequest) -> Any:
+    with Booted(request.param) as boot:
+        yield boot
+
+
+@pytest.fixture
+def stops(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How often a CPU was let go on, one entry each time."""
+    seen: list[str] = []
+    resume = Debugger._resume
+
+    def counted(debugger: Debugger, packet: str, cpu: int) -> None:
+        seen.append(packet)
+        resume(debugger, packet, cpu)
+
+    monkeypatch.setattr(Debugger, "_resume", counted)
+    return seen
+
+
+@pytest.mark.parametrize("step", ["inc@0", "poison@0", "dec@0"])
+def test_a_trace_is_the_same_and_takes_fewer_stops(
+    step: str, boot: Booted, stops: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames: list[Paddr] = []
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        frames.append(kernel.alloc(zeroed=False))
+        cpus.frames(frames)
+        return step, "inc@0"
+
+    def traced(both: Turns) -> tuple[list[Any], int]:
+        pfn = paddr_to_pfn(frames[0])
+        slot = both.kernel.slots()[pfn : pfn + 1]
+
+        def reset() -> None:
+            slot["refcount"], slot["flags"], slot["guard"] = 5, 0x500, 0
+
+        stops.clear()
+        trace = both._trace(slot.view(np.uint8)[:LOOKED_AT], reset)
+        assert any(instruction.written for instruction in trace)
+        return [(one.vaddr, one.fresh, one.written) for one in trace], len(stops)
+
+    with interleaved(boot, prepare) as both:
+        in_stretches, few = traced(both)
+        monkeypatch.setattr(interleaving, "private_stretch", lambda *_: NO_STRETCH)
+        one_by_one, many = traced(both)
+    assert in_stretches == one_by_one
+    assert few < many
+
+
+@pytest.mark.parametrize(
+    ("line", "free"),
+    [("slot.inc_ref 0x{:x}", False), ("slot.mark_poisoned 0x{:x}", False), ("alloc new", True)],
+)
+def test_accesses_of_a_call_are_the_same(
+    line: str, free: bool, boot: Booted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with staged(boot) as stage:
+        command, scene = line.format(stage.frame), OFFERED if free else IN_USE
+        in_stretches, answer = stage.trace(command, scene)
+        monkeypatch.setattr(stage_module, "private_stretch", lambda *_: NO_STRETCH)
+        one_by_one, other = stage.trace(command, scene)
+    assert in_stretches is not None and in_stretches.accesses
+    assert (in_stretches, answer) == (one_by_one, other)
