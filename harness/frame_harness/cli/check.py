@@ -153,7 +153,7 @@ def examine(
     only = broken_before(request.last_failed, subject)
     tell_through(progress.note)
     if request.last_failed and not only:
-        progress.note(f"nothing was broken in {words_for(request.last_failed)}: every check is made")
+        progress.note(f"no check was broken in {words_for(request.last_failed)}: every check is made")
     asked = replace(request.of_a_session(subject, machines), only=only, archive=archive)
     made = _evidence(request, asked, progress, order)
     evidence = made.evidence

@@ -267,7 +267,7 @@ def examine_core(
     tell_through(progress.note)
     progress.note(core.described)
     if request.last_failed and not cases:
-        progress.note(f"nothing was broken in {words_for(request.last_failed)}: every case is played")
+        progress.note(f"no check was broken in {words_for(request.last_failed)}: every case is played")
     made = _evidence(request, core, cases, progress, archive)
     evidence = made.evidence
     if lineage is not None and not evidence.interrupted:

@@ -14,20 +14,28 @@ from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import UsageError
 from frame_harness.cli.options import LAST_RUN
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey
+from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey, Source
 
+_FORMAT: Final = 2
+"""Of the notes: those of another one are not found."""
 _WELL: Final = frozenset({Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT})
 
 
 def broken_before(report: Path | None, subject: Subject) -> frozenset[CheckInRun]:
-    """What was broken in a report, or in the last run; nothing where nobody asks.
+    """The checks that were broken in a report, or in the last run; none where nobody asks.
+
+    None, too, where a run was broken before its first check and no check of it was: then no choice of
+    checks is sure to look at that run again.
 
     Raises:
         UsageError: there is no such report.
     """
     if report is None:
         return frozenset()
-    return broken_last(subject) if report == LAST_RUN else broken_in(report)
+    broken = _noted(subject) if report == LAST_RUN else broken_in(report)
+    checks = frozenset(one for one in broken if one.check)
+    runs = {one.run for one in broken if not one.check}
+    return frozenset() if runs - {one.run for one in checks} else checks
 
 
 def words_for(report: Path) -> str:
@@ -44,6 +52,8 @@ class _Check(msgspec.Struct, frozen=True):
     check: str
     outcome: Outcome
     case: str = ""
+    source: Source = Source.CHECK
+    hindered_by: str = ""
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -58,7 +68,7 @@ class _Report(msgspec.Struct, frozen=True):
 
 
 def broken_in(report: Path) -> frozenset[CheckInRun]:
-    """The checks of a JSON report that were broken, each in its run.
+    """The checks of a JSON report that were broken, each in its run; `check` is empty for preflight.
 
     Raises:
         UsageError: there is no such file, or it is no such report.
@@ -71,16 +81,28 @@ def broken_in(report: Path) -> frozenset[CheckInRun]:
             "--last-failed", str(report), expected="a JSON report of frame-harness", actual=actual,
             next_step="name a file that `check --json` wrote",
         ) from error  # fmt: skip
-    return frozenset(
-        CheckInRun(run=of_run.run, check=one.check, case=one.case)
-        for of_run in runs
-        for one in of_run.checks
-        if one.outcome not in _WELL
-    )
+    return frozenset(_place(of_run.run, one) for of_run in runs for one in of_run.checks if _is_broken(one))
+
+
+def _is_broken(one: _Check | CheckResult) -> bool:
+    """Whether it has to be looked at again. What a check met on the way is met again by that check."""
+    if one.source is Source.ON_THE_WAY:
+        return False
+    return one.outcome not in _WELL or bool(one.hindered_by)
+
+
+def _place(run: RunKey, one: _Check | CheckResult) -> CheckInRun:
+    """Where it is found again: by a check, or before the first one of a run."""
+    return CheckInRun(run=run, check="" if one.source is Source.PREFLIGHT else one.check, case=one.case)
 
 
 def broken_last(subject: Subject) -> frozenset[CheckInRun]:
     """The checks that were broken when they last ran on this file; none where none ever ran."""
+    return frozenset(one for one in _noted(subject) if one.check)
+
+
+def _noted(subject: Subject) -> frozenset[CheckInRun]:
+    """What was broken when it last ran on this file, as `broken_in` has it."""
     try:
         data = _note_of(subject).read_bytes()
     except FileNotFoundError:
@@ -97,9 +119,10 @@ def remember(subject: Subject, results: Iterable[CheckResult]) -> None:
     Raises:
         Unwritable: there is no room, or no leave.
     """
-    ran = {CheckInRun(run=one.run, check=one.check): one.outcome for one in results}
-    broken = {check for check, outcome in ran.items() if outcome not in _WELL}
-    _note(subject, broken | (broken_last(subject) - ran.keys()))
+    results = tuple(results)
+    broken = {_place(one.run, one) for one in results if _is_broken(one)}
+    ran = {_place(one.run, one) for one in results} | {CheckInRun(run=one.run, check="") for one in results}
+    _note(subject, broken | (_noted(subject) - ran))
 
 
 def remember_cases(subject: Subject, results: Sequence[CheckResult]) -> None:
@@ -120,6 +143,6 @@ def _note(subject: Subject, broken: Iterable[CheckInRun]) -> None:
 
 def _note_of(subject: Subject) -> Path:
     # A frame module is judged by two contracts: alone, and as part of a memory core.
-    key = f"{subject.contract.name} {subject.path}"
+    key = f"{_FORMAT} {subject.contract.name} {subject.path}"
     name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:24]
     return resources.build_dir() / "last" / f"{name}.json"

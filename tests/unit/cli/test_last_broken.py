@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from frame_harness.base.errors import UsageError
-from frame_harness.cli.last_broken import broken_in, broken_last, remember
+from frame_harness.cli.last_broken import broken_before, broken_in, broken_last, remember
+from frame_harness.cli.options import LAST_RUN
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import CheckInRun, Outcome
+from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey, Source
 from tests.unit.evidence_samples import DEV, LIFE, RELEASE, TABLE, VTABLE, passed
 
 BROKEN = [Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR, Outcome.NOT_EVALUATED]
@@ -82,3 +83,60 @@ def test_what_is_no_report_is_refused_in_one_line(tmp_path: Path, text: str) -> 
 def test_missing_report_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         broken_in(tmp_path / "none.json")
+
+
+def beside(source: Source, run: RunKey = DEV, outcome: Outcome = Outcome.VIOLATED) -> CheckResult:
+    """What was found without a check of it."""
+    return CheckResult(
+        check=f"{source}::FREE-03",
+        clauses=("FREE-03",),
+        run=run,
+        outcome=outcome,
+        duration_s=0.0,
+        source=source,
+    )
+
+
+def hindered(check: str) -> CheckResult:
+    return msgspec.structs.replace(passed(check, DEV), outcome=Outcome.SKIPPED, hindered_by="FREE-03")
+
+
+def report_of(folder: Path, *results: CheckResult) -> Path:
+    """A report of one run on DEV with these results, as `--json` writes it."""
+    file = folder / "report.json"
+    file.write_bytes(msgspec.json.encode({"runs": [{"run": DEV, "checks": results}]}))
+    return file
+
+
+def test_what_a_check_met_on_its_way_is_looked_for_by_that_check(subject: Subject, tmp_path: Path) -> None:
+    met = [hindered(TABLE), beside(Source.ON_THE_WAY), passed(LIFE, DEV)]
+    remember(subject, met)
+    assert broken_last(subject) == {CheckInRun(run=DEV, check=TABLE)}
+    assert broken_in(report_of(tmp_path, *met)) == {CheckInRun(run=DEV, check=TABLE)}
+    remember(subject, [passed(TABLE, DEV)])
+    assert broken_last(subject) == frozenset()
+
+
+def test_what_preflight_found_is_looked_for_wherever_its_run_has_a_broken_check(
+    subject: Subject, tmp_path: Path
+) -> None:
+    broken = msgspec.structs.replace(passed(TABLE, DEV), outcome=Outcome.VIOLATED)
+    remember(subject, [beside(Source.PREFLIGHT), broken])
+    assert broken_before(LAST_RUN, subject) == {CheckInRun(run=DEV, check=TABLE)}
+    assert broken_before(report_of(tmp_path, beside(Source.PREFLIGHT), broken), subject) == {
+        CheckInRun(run=DEV, check=TABLE)
+    }
+
+
+def test_what_preflight_found_in_a_run_without_a_broken_check_asks_for_all_checks(subject: Subject) -> None:
+    broken = msgspec.structs.replace(passed(TABLE, RELEASE), outcome=Outcome.VIOLATED)
+    remember(subject, [beside(Source.PREFLIGHT), broken])
+    assert broken_before(LAST_RUN, subject) == frozenset()
+    assert broken_last(subject) == {CheckInRun(run=RELEASE, check=TABLE)}
+
+
+def test_what_preflight_finds_no_longer_is_forgotten_with_any_check_of_its_run(subject: Subject) -> None:
+    broken = msgspec.structs.replace(passed(TABLE, RELEASE), outcome=Outcome.VIOLATED)
+    remember(subject, [beside(Source.PREFLIGHT), broken])
+    remember(subject, [passed(LIFE, DEV)])
+    assert broken_before(LAST_RUN, subject) == {CheckInRun(run=RELEASE, check=TABLE)}
