@@ -77,7 +77,9 @@ def require_evidence(folder: Path, out: str, case: str) -> None:
     folder.rename(elsewhere)
     alone = {"FRAME_HARNESS_CACHE": str(folder / "nowhere"), "PATH": ""}
     again = CliRunner().invoke(cli, ["judge", str(elsewhere)], env=alone)
-    assert (again.exit_code, again.output in out) == (ExitCode.FAIL, True), again.output
+    said = again.output.replace("evidence: failures/", f"evidence: {folder.name}/failures/")
+    assert (again.exit_code, said in out) == (ExitCode.FAIL, True), again.output
+    assert said != again.output, "a finding names the folder with what its guests left"
     assert not folder.exists()
     [failure] = Archive.open(elsewhere).failures
     guest = failure.guests[-1]
