@@ -7,7 +7,7 @@ from typing import Any
 
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.doors import check, write_machine
-from tests.support.mutants import Edit, broken_here, mutated
+from tests.support.mutants import Edit, mutated
 
 WRONG: Edit = (
     "Self { start_address: addr.align_down(PAGE_SIZE) }",
@@ -21,7 +21,8 @@ def made(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def test_last_failed_makes_what_was_broken_until_it_is_mended(tmp_path: Path) -> None:
-    subject = broken_here([WRONG])
+    # A path that no test had before: of a file it stays noted what was broken and did not run again.
+    subject = mutated(tmp_path, [WRONG])
     options = ("--machine", write_machine(tmp_path), "--profile", "release", "--frame-rs", subject)
     first = check(tmp_path, *options, "-k", FRAMES)
     [broken_check] = [name for name, outcome in made(first.report) if outcome == "violated"]
