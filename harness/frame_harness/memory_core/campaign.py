@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 
+from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.histories.shrink import shrink
 from frame_harness.memory_core.catalogue import (
@@ -153,7 +154,7 @@ def campaign(
     cases = cases_of(sites, seed, tally, spoilt, histories, counting=counting, huge=huge)
     for site, name, steps in cases:
         _try(site.core, name, steps, tally, spoilt)
-        if tally.hangs >= MOST_HANGS or not go_on(tally):
+        if _hangs_too_often(tally) or not go_on(tally):
             return tally
     _storms(sites, seed, tally, go_on)
     return tally
@@ -293,8 +294,15 @@ def _storms(sites: Sequence[Site], seed: int, tally: Tally, go_on: Callable[[Tal
             for storm in storms:
                 if storm.seed not in broken and _breaks(site.core, (*steps_of(memory), storm), tally):
                     broken.add(storm.seed)
-                if tally.hangs >= MOST_HANGS or not go_on(tally):
+                if _hangs_too_often(tally) or not go_on(tally):
                     return
+
+
+def _hangs_too_often(tally: Tally) -> bool:
+    """Whether the campaign ends for it; then what was not played stands against a PASS."""
+    if tally.hangs >= MOST_HANGS:
+        tally.cut = f"the campaign ended after {plural(tally.hangs, 'hang')}"
+    return bool(tally.cut)
 
 
 def _breaks(core: CoreGuest, steps: Sequence[Step], tally: Tally) -> bool:

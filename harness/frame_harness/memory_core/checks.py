@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from frame_harness.base.units import paddr_to_pfn, pfn_to_paddr
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, Level, Outcome, PlannedCheck, RunKey
@@ -84,6 +86,13 @@ def left_out(run: RunKey, why: str) -> CheckResult:
         check=f"{NAME}[maps of tens of GiB]", clauses=("CORE-01",), run=run, outcome=Outcome.SKIPPED,
         duration_s=0.0, message=why, level=Level.HISTORY,
     )  # fmt: skip
+
+
+def unplayed(result: CheckResult, why: str) -> CheckResult:
+    """The same of a campaign that ended early: what held so far may have been broken by what was not played."""
+    if result.outcome is not Outcome.PASSED:
+        return result
+    return replace(result, outcome=Outcome.NOT_EVALUATED, message=why)
 
 
 def _violated(

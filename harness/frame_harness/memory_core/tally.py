@@ -31,6 +31,8 @@ class Tally:
     planned: int = 0
     storms: int = 0
     hangs: int = 0
+    cut: str = ""
+    """Why the campaign ended before all was played; empty where it did not."""
     left_out: str = ""
     """Which maps the host had no room for, and why."""
     known: frozenset[Key] = frozenset()

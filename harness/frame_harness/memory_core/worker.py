@@ -21,7 +21,7 @@ from frame_harness.memory_core.campaign import (
     small_site,
     work_site,
 )
-from frame_harness.memory_core.checks import left_out, results_of
+from frame_harness.memory_core.checks import left_out, results_of, unplayed
 from frame_harness.memory_core.clauses import OWNING
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.design import TREE, Design
@@ -111,6 +111,8 @@ def judge_build(task: Task, say: Say) -> Judged:
     results = results_of(
         task.key, played.found, task.image, task.design, task.again, took, lacks, looked_at, unseen
     )
+    if played.cut:
+        results = [unplayed(one, played.cut) for one in results]
     if played.left_out:
         results.append(left_out(task.key, played.left_out))
     notes = _kept(task, played.found, results)
@@ -145,6 +147,7 @@ class _Played:
     found: dict[Key, Found]
     cases: int
     refused: str = ""
+    cut: str = ""
     left_out: str = ""
 
 
@@ -166,7 +169,7 @@ def _play(task: Task, cores: Cores, say: Say) -> _Played:
         sites, task.seed, tell, work_site(cores.counting), huge_site(cores.huge), known=task.known,
         shortens=not task.until_first,
     )  # fmt: skip
-    return _Played(tally.found, tally.maps + tally.histories, left_out=tally.left_out)
+    return _Played(tally.found, tally.maps + tally.histories, cut=tally.cut, left_out=tally.left_out)
 
 
 def _play_alone(task: Task, cores: Cores) -> _Played:

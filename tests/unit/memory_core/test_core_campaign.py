@@ -1,0 +1,134 @@
+"""Proves that what a campaign did not play, or a case did not reach, is never taken for a clause that holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+
+from frame_harness.base.units import Paddr
+from frame_harness.image.image import Image
+from frame_harness.judge.evidence import Outcome, RunKey
+from frame_harness.machine.definition import load_machine
+from frame_harness.memory_core import campaign as campaigns
+from frame_harness.memory_core import worker
+from frame_harness.memory_core.catalogue import MIB, catalogue
+from frame_harness.memory_core.failure import Failure
+from frame_harness.memory_core.guest import CoreGuest
+from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.maps import Region, Span
+from frame_harness.memory_core.steps import Step, Storm, parsed
+from frame_harness.memory_core.tally import Found, Tally
+from frame_harness.memory_core.worker import Judged, Task, judge_build
+from frame_harness.session.run import Ledger
+
+KEY = RunKey("microvm", "dev")
+HANGS = Violation("CORE-09", "`core.alloc 0 unmovable any`", "an answer", "none", None, "does not come back")
+
+
+class NoGuest:
+    """Has RAM and knows nothing; no case comes to it, since `play` is another one."""
+
+    def __init__(self) -> None:
+        self.refused = ""
+        self.looked_at = {"CORE-01", "CORE-08", "CORE-09"}
+
+    def available(self) -> list[Span]:
+        return [(Paddr(4 * MIB), Paddr(64 * MIB))]
+
+    def offers(self, _: str) -> bool:
+        return False
+
+    def missing(self, _: object) -> list[Span]:
+        return []
+
+    def renew(self) -> None:
+        pass
+
+
+def failure(steps: tuple[Step, ...], number: int) -> Failure:
+    cause = f"{HANGS.cause} in function {number}"
+    return Failure(steps, Violation(HANGS.clause, HANGS.what, "", "", None, cause), "alloc", hung=True)
+
+
+def play(monkeypatch: pytest.MonkeyPatch, hangs: type) -> Tally:
+    """A campaign on a core that hangs in some cases, each time at another place."""
+    numbers = iter(range(1000))
+
+    def play(_: object, steps: tuple[Step, ...], known: Any) -> Failure | None:
+        at_fault = any(isinstance(step, hangs) for step in steps) and len(known) < campaigns.MOST_HANGS
+        return failure(steps, next(numbers)) if at_fault else None
+
+    monkeypatch.setattr(campaigns, "play", play)
+    core = cast("CoreGuest", NoGuest())
+    return campaigns.campaign([campaigns.Site(core, catalogue)], 1, histories=3, shortens=False)
+
+
+@pytest.mark.parametrize("hangs", [Region, Storm], ids=["maps", "storms"])
+def test_campaign_that_ends_at_hangs_says_so(hangs: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    tally = play(monkeypatch, hangs)
+    assert (tally.hangs, tally.cut) == (6, "the campaign ended after 6 hangs")
+
+
+def test_campaign_that_is_played_to_its_end_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    tally = play(monkeypatch, Image)  # no step is one
+    assert (tally.cut, tally.histories, tally.storms > 0) == ("", 3, True)
+
+
+class NoRun:
+    """Boots nothing."""
+
+    def __init__(self, *_: object) -> None:
+        self.boot = self.finish_any = self.finish_all = lambda: None
+        self.invariants: dict[str, int] = {}
+
+    def ledger(self) -> Ledger:
+        return Ledger(run=KEY, image_sha256="", build_id="", subject_sha256="")
+
+
+class NoCores:
+    """One core for every case."""
+
+    def __init__(self, core: NoGuest) -> None:
+        self.small = self.large = self.counting = self.huge = core
+
+    @property
+    def looked_at(self) -> set[str]:
+        return self.small.looked_at
+
+    def of_case(self, _: object) -> NoGuest:
+        return self.small
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, core: Any, cases: tuple[str, ...] = ()) -> Judged:
+    @contextmanager
+    def cores(*_: object) -> Iterator[NoCores]:
+        core.guest = None
+        yield NoCores(core)
+
+    for name, fake in (("Run", NoRun), ("Cores", cores)):
+        monkeypatch.setattr(worker, name, fake)
+    for name in ("_selftest", "_layout", "require_counting"):
+        monkeypatch.setattr(worker, name, lambda _: None)
+    monkeypatch.setattr(worker, "_lacks", lambda *_: {})
+    task = Task(KEY, cast("Image", None), load_machine(), "", tuple(map(parsed, cases)))
+    return judge_build(task, lambda _: None)
+
+
+def outcomes(found: Judged) -> dict[str, Outcome]:
+    return {result.clauses[0]: result.outcome for result in found.results}
+
+
+def test_no_clause_is_held_by_a_campaign_that_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_: object, **__: object) -> Tally:
+        found = failure((), 1)
+        return Tally(found={found.clause: Found(found, None)}, maps=6, cut="the campaign ended after 6 hangs")
+
+    monkeypatch.setattr(worker, "campaign", cut)
+    monkeypatch.setattr("frame_harness.memory_core.checks._line_of", lambda *_: "")
+    found = judged(monkeypatch, NoGuest())
+    assert set(outcomes(found).values()) == {Outcome.NOT_EVALUATED, Outcome.VIOLATED}
+    [merged] = [one for one in found.results if one.clauses == ("CORE-08",)]
+    assert (merged.outcome, merged.message) == (Outcome.NOT_EVALUATED, "the campaign ended after 6 hangs")
