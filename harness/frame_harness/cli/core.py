@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from _pytest.mark.expression import Expression
 
 from frame_harness.base import report_files
 from frame_harness.base.commands import Say, tell_through
-from frame_harness.base.errors import HarnessError, UsageError
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
-from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import campaign
 from frame_harness.cli import upstream
 from frame_harness.cli.baseline_file import load_baseline
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
+from frame_harness.cli.core_cases import Cases, cases_to_play, clauses_of
 from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
@@ -149,8 +149,7 @@ class _Builds:
     request: CoreRequest
     design: Design
     subject: Subject
-    cases: Mapping[str, tuple[str, ...]]
-    """By profile those to play alone; none at all for a whole campaign."""
+    cases: Cases
     say: Say
     seconds: float = 0.0
     troubles: list[Trouble] = field(default_factory=list)
@@ -177,38 +176,18 @@ class _Builds:
             self.images.append(image)
             again = f"{self.request.again} --profile {profile}"
             key, seed = RunKey(MACHINE, profile), self.request.seed
-            cases = tuple(map(parsed, self.cases.get(profile, ())))
+            wanted = self.cases.get(profile, {})
+            cases = tuple(map(parsed, wanted))
             yield Task(
-                key, image, _machine(), again, cases, seed, self.why_not, self.design, self.archive, number
-            )
+                key, image, _machine(), again, cases, seed, self.why_not, self.design, self.archive, number,
+                wanted=tuple(wanted.values()),
+            )  # fmt: skip
 
     @property
     def profiles(self) -> tuple[str, ...]:
         """Those that are built; of cases to play alone, those that have any."""
         named = profiles_named(self.request.profile)
         return tuple(profile for profile in named if not self.cases or profile in self.cases)
-
-
-def _cases_to_play(request: CoreRequest, before: frozenset[CheckInRun]) -> dict[str, tuple[str, ...]]:
-    """By profile the cases that are the only ones; nothing for a whole campaign.
-
-    Raises:
-        UsageError: what was broken has no case in the chosen profiles.
-    """
-    named, broken = profiles_named(request.profile), sorted(before)
-    if request.case:
-        return dict.fromkeys(named, (request.case,))
-    of_profile = {
-        profile: tuple(dict.fromkeys(one.case for one in broken if one.case and one.run.profile == profile))
-        for profile in named
-    }
-    cases = {profile: cases for profile, cases in of_profile.items() if cases}
-    if broken and not cases:
-        raise UsageError(
-            "--last-failed", plural(len(broken), "check"), expected=f"cases in {' or '.join(named)}",
-            actual="none", next_step="leave --profile away, or name a report of this tree",
-        )  # fmt: skip
-    return cases
 
 
 def _machine() -> Machine:
@@ -262,8 +241,10 @@ def examine_core(
     core = request.core()
     subject = core.subject
     lineage = lineage_of(subject.path, request.since) if request.since else None
-    cases = _cases_to_play(request, before or broken_before(request.last_failed, subject))
-    required = () if request.select or cases else tuple(CORE_CLAUSES)
+    broken = before or broken_before(request.last_failed, subject)
+    cases = cases_to_play(request.profile, request.case, broken)
+    required = clauses_of(cases) if cases else () if request.select else tuple(CORE_CLAUSES)
+    required = tuple(one for one in required if one in selected(request.select))
     tell_through(progress.note)
     progress.note(core.described)
     if request.last_failed and not cases:
@@ -297,7 +278,7 @@ class _Made:
 def _evidence(
     request: CoreRequest,
     core: Core,
-    cases: Mapping[str, tuple[str, ...]],
+    cases: Cases,
     progress: Progress,
     archive: Path | None,
 ) -> _Made:

@@ -15,6 +15,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.cli.options import LAST_RUN
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey, Source
+from frame_harness.memory_core.checks import clause_of
 
 _FORMAT: Final = 2
 """Of the notes: those of another one are not found."""
@@ -128,12 +129,17 @@ def remember(subject: Subject, results: Iterable[CheckResult]) -> None:
 def remember_cases(subject: Subject, results: Sequence[CheckResult]) -> None:
     """Note the cases that show faults of a memory core, in place of those that were noted for the same runs.
 
+    The cases of a clause that is not evaluated stay: nothing has shown that their fault is mended.
+
     Raises:
         Unwritable: there is no room, or no leave.
     """
     ran = {one.run for one in results}
+    unseen = {(one.run, one.clauses) for one in results if one.outcome is Outcome.NOT_EVALUATED}
     broken = {CheckInRun(run=one.run, check=one.check, case=one.case) for one in results if one.case}
-    _note(subject, broken | {one for one in broken_last(subject) if one.run not in ran})
+    noted = broken_last(subject)
+    kept = {one for one in noted if one.run not in ran or (one.run, clause_of(one.check)) in unseen}
+    _note(subject, broken | kept)
 
 
 def _note(subject: Subject, broken: Iterable[CheckInRun]) -> None:

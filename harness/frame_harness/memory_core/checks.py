@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-
-from msgspec.structs import replace
+from typing import Final
 
 from frame_harness.base.units import paddr_to_pfn, pfn_to_paddr
 from frame_harness.image.image import Image
@@ -16,11 +16,18 @@ from frame_harness.memory_core.steps import Step, Storm, map_of, operations_of, 
 from frame_harness.memory_core.tally import Found
 
 NAME = "cases"
+_CHECK: Final = re.compile(rf"{NAME}\[(CORE-\d+?)(?:-\d+)?\]")
 
 
 def check_of(clause: str, number: int = 1) -> str:
     """The name of a check: the clause, and which fault of it."""
     return f"{NAME}[{clause}]" if number == 1 else f"{NAME}[{clause}-{number}]"
+
+
+def clause_of(check: str) -> tuple[str, ...]:
+    """The clause in a name that `check_of` made; none in that of another check."""
+    found = _CHECK.fullmatch(check)
+    return (found[1],) if found else ()
 
 
 def planned(run: RunKey, selected: Iterable[str] = CORE_CLAUSES) -> list[PlannedCheck]:
@@ -37,7 +44,7 @@ def results_of(
     duration_s: float,
     lacks: Mapping[str, str],
     looked_at: Collection[str],
-    unseen: str,
+    unseen: Mapping[str, str],
 ) -> list[CheckResult]:
     """Results of every clause.
 
@@ -46,7 +53,7 @@ def results_of(
         duration_s: of the campaign, which is the time of all checks together.
         lacks: by clause why this version of the core cannot be judged by it.
         looked_at: the clauses that some case was judged by.
-        unseen: why others were not; empty leaves them out.
+        unseen: by clause why it is not judged, whatever was looked at; all others are left out.
     """
     results: list[CheckResult] = []
     each_s = duration_s / len(CORE_CLAUSES)
@@ -62,9 +69,9 @@ def results_of(
         outcome, why = Outcome.PASSED, ""
         if clause in lacks:
             outcome, names = Outcome.ABSENT, (lacks[clause],)
-        elif clause not in looked_at:
-            outcome, why = Outcome.NOT_EVALUATED, unseen
-        if outcome is not Outcome.NOT_EVALUATED or unseen:
+        elif clause in unseen:
+            outcome, why = Outcome.NOT_EVALUATED, unseen[clause]
+        if outcome is not Outcome.PASSED or clause in looked_at:
             results.append(
                 CheckResult(
                     check=check_of(clause),
@@ -86,13 +93,6 @@ def left_out(run: RunKey, why: str) -> CheckResult:
         check=f"{NAME}[maps of tens of GiB]", clauses=("CORE-01",), run=run, outcome=Outcome.SKIPPED,
         duration_s=0.0, message=why, level=Level.HISTORY,
     )  # fmt: skip
-
-
-def unplayed(result: CheckResult, why: str) -> CheckResult:
-    """The same of a campaign that ended early: what held so far may have been broken by what was not played."""
-    if result.outcome is not Outcome.PASSED:
-        return result
-    return replace(result, outcome=Outcome.NOT_EVALUATED, message=why)
 
 
 def _violated(

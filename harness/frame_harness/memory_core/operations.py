@@ -184,6 +184,7 @@ def _poison(step: Poison, play: Playing, _before: CoreState) -> Iterator[Violati
     reply = play.ask(f"core.poison {pfn_to_paddr(blocks[-1].pfn):#x}")
     if reply.status == "panic":
         yield play.panicked("CORE-19", "a frame that is poisoned", "a return", reply)
+    play.core.looked_at.add("CORE-19")
     play.poisoned.add(blocks[-1])
     if play.watch is not None:
         play.watch.was_changed(blocks[-1].pfn)
@@ -211,6 +212,7 @@ def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]
         clause = "CORE-09" if alone else "CORE-21"
         yield play.panicked(clause, what, "each allocation and each free returns", reply)
         return
+    play.core.looked_at |= {"CORE-14"} if alone else set()
     if play.watch is not None:
         play.watch.forget_bytes()
     if reply["violations"]:
@@ -233,6 +235,7 @@ def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator
     if any(reply.status != "ok" for reply in targets):
         return  # too little memory
     paddrs, ram = [Paddr(reply["paddr"]) for reply in targets], play.core.guest.ram
+    play.core.looked_at.add("CORE-12")
     if stray := [paddr for paddr in paddrs if not ram.holds(paddr, PAGE_SIZE)]:
         play.over = True
         yield Violation("CORE-12", "a frame that was given", "memory", f"no RAM at {stray[0]:#x}", stray[0])

@@ -94,6 +94,8 @@ class _Request:
             of_allocator = FREE_RETURNS if self._outcome is None else ""
             yield panic_of(playing, self._clause, line, reply, of_allocator=of_allocator)
             return
+        if self._outcome is None:
+            playing.core.looked_at.add(FREE_RETURNS)
         if wrong := self._answered(reply):
             playing.over = True
             yield wrong

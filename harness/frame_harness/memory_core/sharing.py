@@ -105,6 +105,7 @@ class _Sharing:
 
     def _first_owner(self, rng: random.Random) -> None:
         frame = Paddr(self._do("core.alloc 0 unmovable any")["paddr"])
+        self.playing.core.looked_at.add("CORE-12")
         if not self._ram.holds(frame, PAGE_SIZE):
             raise _EndedError(Violation("CORE-12", "a frame that was given", "memory", "no RAM", frame))
         owner = _Owner(0, frame, {})
@@ -220,10 +221,11 @@ class _Sharing:
         command = line.split(maxsplit=1)[0]
         self.playing.function = FUNCTIONS.get(command, self.playing.function)
         reply = self.playing.ask(line)
+        of_allocator = "CORE-15" if command in _FREE else "CORE-09"
         if reply.status == "ok":
+            self.playing.core.looked_at.add(of_allocator)
             return reply
         if reply.status == "panic":
-            of_allocator = "CORE-15" if command in _FREE else "CORE-09"
             raise _EndedError(panic_of(self.playing, CLAUSE, line, reply, of_allocator=of_allocator))
         if reply.outcome.code == "OutOfMemory":
             raise _EndedError(None)

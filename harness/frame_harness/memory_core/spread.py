@@ -41,6 +41,7 @@ class BuildTask(Record, frozen=True, kw_only=True):
     machine: Machine
     again: str
     cases: tuple[str, ...]
+    wanted: tuple[tuple[str, ...], ...]
     seed: int
     without_ownership: str
     is_builtin: bool
@@ -52,8 +53,9 @@ class BuildTask(Record, frozen=True, kw_only=True):
         """Take a task apart; the campaign has to offer its image, and the file of a built-in core."""
         return cls(
             key=task.key, image=SentImage.of(task.image), machine=task.machine, again=task.again,
-            cases=tuple(map(written, task.cases)), seed=task.seed, without_ownership=task.without_ownership,
-            is_builtin=task.design is BUILTIN, keeps=task.archive is not None, number=task.number,
+            cases=tuple(map(written, task.cases)), wanted=task.wanted, seed=task.seed,
+            without_ownership=task.without_ownership, is_builtin=task.design is BUILTIN,
+            keeps=task.archive is not None, number=task.number,
         )  # fmt: skip
 
     def task(self, archive: Path) -> Task:
@@ -71,7 +73,7 @@ class BuildTask(Record, frozen=True, kw_only=True):
         return Task(
             self.key, self.image.image(contract, text), self.machine, self.again,
             tuple(map(parsed, self.cases)), self.seed, self.without_ownership, design,
-            archive if self.keeps else None, self.number,
+            archive if self.keeps else None, self.number, wanted=self.wanted,
         )  # fmt: skip
 
     @property

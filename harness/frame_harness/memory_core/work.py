@@ -222,7 +222,9 @@ class Meter:
         """The reply; None where it has no numbers."""
         reply = self._core.request(line)
         self._commands.append(f"{line} → {reply.shown}")
+        clause, function = ("CORE-09", ALLOC) if line.startswith("work.alloc") else ("CORE-15", FREE)
         if reply.status == "panic" and self.panic is None:
-            clause, function = ("CORE-09", ALLOC) if line.startswith("work.alloc") else ("CORE-15", FREE)
             self.panic = clause, function, reply
+        if reply.status == "ok":
+            self._core.looked_at.add(clause)
         return reply if reply.status == "ok" else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from frame_harness.base.errors import HarnessError, UsageError
@@ -21,8 +22,8 @@ from frame_harness.memory_core.campaign import (
     small_site,
     work_site,
 )
-from frame_harness.memory_core.checks import left_out, results_of, unplayed
-from frame_harness.memory_core.clauses import OWNING
+from frame_harness.memory_core.checks import left_out, results_of
+from frame_harness.memory_core.clauses import CORE_CLAUSES, OWNING
 from frame_harness.memory_core.cores import Cores
 from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.guest import LOW_MEMORY, CoreGuest
@@ -31,7 +32,7 @@ from frame_harness.memory_core.leavings import CaseKeeper
 from frame_harness.memory_core.maps import merged
 from frame_harness.memory_core.owning_steps import OwningStep
 from frame_harness.memory_core.playing import SLOT_CLAUSES
-from frame_harness.memory_core.sightings import all_of
+from frame_harness.memory_core.sightings import SUCCEEDS, all_of
 from frame_harness.memory_core.steps import Step, map_of
 from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.work import require_counting
@@ -60,6 +61,7 @@ class Task:
     Attributes:
         again: the command that plays a case again, before the case.
         cases: the only ones to play; none for a whole campaign.
+        wanted: by case the clauses that it has to come to; none at all for cases that nobody played before.
         design: of the core that is in the image.
         archive: the folder that what cases with faults leave goes to; None where nothing is kept.
         number: of this task among others that use the same folder.
@@ -80,6 +82,7 @@ class Task:
     number: int = 0
     known: frozenset[Key] = frozenset()
     until_first: bool = False
+    wanted: tuple[tuple[str, ...], ...] = ()
 
 
 Say = Callable[[str], None]
@@ -104,15 +107,12 @@ def judge_build(task: Task, say: Say) -> Judged:
     finally:
         run.finish_all()
     took = time.monotonic() - began
-    if played.refused:
-        looked_at, unseen = set(), f"the core refused the map: {played.refused}"
-    else:
-        unseen = "" if task.cases else "no case came so far"
+    unseen = played.unseen
+    if not task.cases:
+        unseen = {**dict.fromkeys(CORE_CLAUSES.keys() - looked_at, "no case came so far"), **unseen}
     results = results_of(
         task.key, played.found, task.image, task.design, task.again, took, lacks, looked_at, unseen
     )
-    if played.cut:
-        results = [unplayed(one, played.cut) for one in results]
     if played.left_out:
         results.append(left_out(task.key, played.left_out))
     notes = _kept(task, played.found, results)
@@ -142,12 +142,16 @@ def _kept(task: Task, found: Mapping[Key, Found], results: Sequence[CheckResult]
 
 @dataclass(frozen=True)
 class _Played:
-    """What was found, in how many cases; why something was not played, or judged nothing."""
+    """What was found, in how many cases.
+
+    Attributes:
+        unseen: by clause why it is not judged, though some case may have looked at it.
+        left_out: why something was not played.
+    """
 
     found: dict[Key, Found]
     cases: int
-    refused: str = ""
-    cut: str = ""
+    unseen: Mapping[str, str] = field(default_factory=dict)
     left_out: str = ""
 
 
@@ -169,20 +173,33 @@ def _play(task: Task, cores: Cores, say: Say) -> _Played:
         sites, task.seed, tell, work_site(cores.counting), huge_site(cores.huge), known=task.known,
         shortens=not task.until_first,
     )  # fmt: skip
-    return _Played(tally.found, tally.maps + tally.histories, cut=tally.cut, left_out=tally.left_out)
+    # What held so far may be broken by what was not played.
+    unseen = dict.fromkeys(CORE_CLAUSES, tally.cut) if tally.cut else {}
+    return _Played(tally.found, tally.maps + tally.histories, unseen, tally.left_out)
 
 
 def _play_alone(task: Task, cores: Cores) -> _Played:
     """Everything that some cases show; of two that show the same fault the first."""
     found: dict[Key, Found] = {}
-    refused = ""
-    for case in task.cases:
+    unseen: dict[str, str] = {}
+    refusals: list[str] = []
+    for case, wanted in zip_longest(task.cases, task.wanted, fillvalue=()):
         core = cores.of_case(case)
         require_room(case, core)
         require_owners(case, task.without_ownership)
+        earlier, core.looked_at = core.looked_at, set()
         found = {**all_of(case, core).found, **found}
-        refused = core.refused
-    return _Played(found, len(task.cases), refused=refused if len(task.cases) == 1 else "")
+        if core.refused:
+            refusals.append(f"the core refused the map: {core.refused}")
+            unseen |= dict.fromkeys(wanted, refusals[-1])
+            core.looked_at = set()
+        core.looked_at |= {one for one in wanted if SUCCEEDS.get(one) in core.looked_at}
+        missed = [one for one in wanted if one not in core.looked_at]
+        unseen = {**dict.fromkeys(missed, "a case that broke it does not come to it any more"), **unseen}
+        core.looked_at |= earlier
+    if len(refusals) == len(task.cases):
+        unseen = dict.fromkeys(CORE_CLAUSES, refusals[-1])
+    return _Played(found, len(task.cases), unseen)
 
 
 def require_room(case: tuple[Step, ...], core: CoreGuest) -> None:

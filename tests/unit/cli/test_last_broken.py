@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from frame_harness.base.errors import UsageError
-from frame_harness.cli.last_broken import broken_before, broken_in, broken_last, remember
+from frame_harness.cli.last_broken import broken_before, broken_in, broken_last, remember, remember_cases
 from frame_harness.cli.options import LAST_RUN
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey, Source
+from frame_harness.memory_core.checks import check_of
 from tests.unit.evidence_samples import DEV, LIFE, RELEASE, TABLE, VTABLE, passed
 
 BROKEN = [Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR, Outcome.NOT_EVALUATED]
@@ -60,6 +61,31 @@ def test_an_edit_of_the_file_keeps_the_note(subject: Subject) -> None:
     remember(subject, [msgspec.structs.replace(passed(TABLE, DEV), outcome=Outcome.VIOLATED)])
     subject.path.write_text("// mended\n")
     assert broken_last(subject.refreshed())
+
+
+def of_a_case(clause: str, outcome: Outcome, case: str = "", number: int = 1) -> CheckResult:
+    return CheckResult(
+        check=check_of(clause, number), clauses=(clause,), run=DEV, outcome=outcome, duration_s=0, case=case
+    )  # fmt: skip
+
+
+def test_a_case_is_forgotten_when_its_clause_holds_and_not_before(subject: Subject) -> None:
+    first, second = ("0x0..0x9000 free", "0x0..0x5000 free")
+    broken = [
+        of_a_case("CORE-04", Outcome.VIOLATED, first),
+        of_a_case("CORE-15", Outcome.VIOLATED, first),
+        of_a_case("CORE-15", Outcome.VIOLATED, second, number=2),
+    ]
+    remember_cases(subject, broken)
+    assert {one.case for one in broken_last(subject)} == {first, second}
+    remember_cases(
+        subject, [of_a_case("CORE-04", Outcome.PASSED), of_a_case("CORE-15", Outcome.NOT_EVALUATED)]
+    )
+    assert {(one.check, one.case) for one in broken_last(subject)} == {
+        (check_of("CORE-15"), first), (check_of("CORE-15", 2), second),
+    }  # fmt: skip
+    remember_cases(subject, [of_a_case("CORE-15", Outcome.PASSED)])
+    assert broken_last(subject) == frozenset()
 
 
 def test_a_note_that_cannot_be_read_says_nothing_and_is_replaced(subject: Subject, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Proves that what a campaign did not play, or a case did not reach, is never taken for a clause that holds."""
+"""Proves that no clause is held by what a campaign did not play, or by a case that did not reach it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
@@ -19,7 +20,8 @@ from frame_harness.memory_core.failure import Failure
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.judging import Violation
 from frame_harness.memory_core.maps import Region, Span
-from frame_harness.memory_core.steps import Step, Storm, parsed
+from frame_harness.memory_core.sightings import Played
+from frame_harness.memory_core.steps import Step, Storm, map_of, parsed
 from frame_harness.memory_core.tally import Found, Tally
 from frame_harness.memory_core.worker import Judged, Task, judge_build
 from frame_harness.session.run import Ledger
@@ -102,7 +104,9 @@ class NoCores:
         return self.small
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, core: Any, cases: tuple[str, ...] = ()) -> Judged:
+def judged(
+    monkeypatch: pytest.MonkeyPatch, core: Any, cases: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> Judged:
     @contextmanager
     def cores(*_: object) -> Iterator[NoCores]:
         core.guest = None
@@ -113,7 +117,8 @@ def judged(monkeypatch: pytest.MonkeyPatch, core: Any, cases: tuple[str, ...] = 
     for name in ("_selftest", "_layout", "require_counting"):
         monkeypatch.setattr(worker, name, lambda _: None)
     monkeypatch.setattr(worker, "_lacks", lambda *_: {})
-    task = Task(KEY, cast("Image", None), load_machine(), "", tuple(map(parsed, cases)))
+    wanted = tuple(cases.values())
+    task = Task(KEY, cast("Image", None), load_machine(), "", tuple(map(parsed, cases)), wanted=wanted)
     return judge_build(task, lambda _: None)
 
 
@@ -132,3 +137,61 @@ def test_no_clause_is_held_by_a_campaign_that_was_cut(monkeypatch: pytest.Monkey
     assert set(outcomes(found).values()) == {Outcome.NOT_EVALUATED, Outcome.VIOLATED}
     [merged] = [one for one in found.results if one.clauses == ("CORE-08",)]
     assert (merged.outcome, merged.message) == (Outcome.NOT_EVALUATED, "the campaign ended after 6 hangs")
+
+
+SMALL, LARGE = "0x400000..0x401000 free", "0x400000..0x4000000 free"
+LISTED = "0x400000..0x4000000 free; b1 = alloc 0 unmovable any; free b1"
+TOO_SMALL = "the core refused the map: no room"
+ELSEWHERE = "a case that broke it does not come to it any more"
+
+
+def seen_of(
+    cases: Mapping[str, tuple[str, ...]], reached: set[str], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, tuple[Outcome, str]]:
+    """What is said of clauses by cases of which a core without faults refuses those on small maps.
+
+    Args:
+        reached: the clauses that any other one comes to.
+    """
+
+    def all_of(case: Sequence[Step], core: NoGuest) -> Played:
+        core.refused = "no room" if map_of(case).top < Paddr(8 * MIB) else ""
+        core.looked_at |= {"CORE-01"} if core.refused else reached
+        return Played({}, None)
+
+    monkeypatch.setattr(worker, "all_of", all_of)
+    core = NoGuest()
+    core.looked_at = set()
+    found = judged(monkeypatch, core, cases)
+    return {result.clauses[0]: (result.outcome, result.message) for result in found.results}
+
+
+def test_a_case_among_others_that_the_core_refuses_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = {SMALL: ("CORE-04",), LARGE: ("CORE-05",)}
+    assert seen_of(cases, {"CORE-01", "CORE-04", "CORE-05"}, monkeypatch) == {
+        "CORE-01": (Outcome.PASSED, ""),
+        "CORE-04": (Outcome.NOT_EVALUATED, TOO_SMALL),
+        "CORE-05": (Outcome.PASSED, ""),
+    }
+
+
+def test_nothing_is_judged_where_every_case_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = {SMALL: ("CORE-04",), "0x400000..0x402000 free": ("CORE-05",)}
+    assert set(seen_of(cases, {"CORE-01"}, monkeypatch).values()) == {(Outcome.NOT_EVALUATED, TOO_SMALL)}
+
+
+def test_a_case_that_does_not_come_to_its_clause_any_more_does_not_hold_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = seen_of({LISTED: ("CORE-09", "CORE-15")}, {"CORE-09"}, monkeypatch)
+    assert seen == {"CORE-09": (Outcome.PASSED, ""), "CORE-15": (Outcome.NOT_EVALUATED, ELSEWHERE)}
+
+
+def test_requests_that_failed_and_succeed_now_hold_what_they_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = seen_of({LISTED: ("CORE-10", "CORE-11")}, {"CORE-09"}, monkeypatch)
+    assert set(seen) == {"CORE-09", "CORE-10", "CORE-11"}
+    assert set(seen.values()) == {(Outcome.PASSED, "")}
+
+
+def test_a_case_that_nobody_played_before_speaks_of_what_it_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert seen_of({LARGE: ()}, {"CORE-01"}, monkeypatch) == {"CORE-01": (Outcome.PASSED, "")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import pytest
@@ -19,14 +20,14 @@ from frame_harness.memory_core.tally import Found
 NO_IMAGE = cast("Image", None)  # asked for the line of a fault alone
 
 
-def outcomes(looked_at: set[str], unseen: str) -> dict[str, Outcome]:
+def outcomes(looked_at: set[str], unseen: Mapping[str, str]) -> dict[str, Outcome]:
     lacks = {"CORE-22": "FramePurpose"}
     results = results_of(RunKey("m", "dev"), {}, NO_IMAGE, TREE, "", 1.0, lacks, looked_at, unseen)
     return {result.clauses[0]: result.outcome for result in results}
 
 
 def test_clause_that_no_case_came_to_is_not_held() -> None:
-    found = outcomes({"CORE-01"}, "no case came so far")
+    found = outcomes({"CORE-01"}, dict.fromkeys(CORE_CLAUSES.keys() - {"CORE-01"}, "no case came so far"))
     assert found["CORE-01"] is Outcome.PASSED and found["CORE-22"] is Outcome.ABSENT
     assert {found[id_] for id_ in CORE_CLAUSES if id_ not in ("CORE-01", "CORE-22")} == {
         Outcome.NOT_EVALUATED
@@ -34,7 +35,7 @@ def test_clause_that_no_case_came_to_is_not_held() -> None:
 
 
 def test_one_case_speaks_of_what_it_reached_alone() -> None:
-    assert outcomes({"CORE-01"}, "") == {"CORE-01": Outcome.PASSED, "CORE-22": Outcome.ABSENT}
+    assert outcomes({"CORE-01"}, {}) == {"CORE-01": Outcome.PASSED, "CORE-22": Outcome.ABSENT}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,6 @@ def test_one_case_speaks_of_what_it_reached_alone() -> None:
 def test_what_a_storm_shows_has_the_level_of_storms(steps: tuple[Step, ...], level: Level) -> None:
     fault = Found(Failure(steps, Violation("CORE-01", "free frames", "1", "2"), "alloc", at="a.rs:1"), None)
     found = results_of(
-        RunKey("m", "dev"), {("CORE-01", ""): fault}, NO_IMAGE, TREE, "", 1.0, {}, {"CORE-01"}, ""
+        RunKey("m", "dev"), {("CORE-01", ""): fault}, NO_IMAGE, TREE, "", 1.0, {}, {"CORE-01"}, {}
     )
     assert [one.level for one in found if one.outcome is Outcome.VIOLATED] == [level]
