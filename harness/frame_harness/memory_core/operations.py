@@ -80,7 +80,6 @@ def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[Viola
     if play.watch is None or (step.writes and play.accepted.given_up):
         return  # the frame may be one that the core still needs, which is a fault of its own
     play.function = TABLE
-    play.core.looked_at.add("CORE-34")
     reply = play.ask(f"frame.alloc {step.purpose} {'zeroed' if step.zeroed else 'unzeroed'}")
     if reply.status == "panic":
         what = f"the allocation of a frame for {step.purpose}"
@@ -88,8 +87,10 @@ def _frame(step: FrameAlloc, play: Playing, before: CoreState) -> Iterator[Viola
         return
     if reply.status == "ok":
         claim = Claim(paddr_to_pfn(Paddr(reply["paddr"])), step.purpose, step.zeroed)
+        play.core.looked_at.add("CORE-09")
         yield from _take(play, step, Paddr(reply["paddr"]), before)
         if claim.pfn < len(play.core.slots()):
+            play.core.looked_at.add("CORE-34")
             yield from play.watch.judge_claim(claim)
     else:
         play.core.looked_at.add("CORE-10")
@@ -206,13 +207,14 @@ def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]
     play.function, alone = ALLOC, step.cpus == 1
     there = {one.key for one in play.of(before)}
     what = f"{step.cpus} CPUs at once, {step.turns} requests each"
-    play.core.looked_at |= {"CORE-09"} if alone else {"CORE-21"}
     reply = play.ask(f"core.storm {step.cpus} {step.turns} {step.seed}", STORM_CPU_S)
     if reply.status == "panic":
         clause = "CORE-09" if alone else "CORE-21"
         yield play.panicked(clause, what, "each allocation and each free returns", reply)
         return
-    play.core.looked_at |= {"CORE-14"} if alone else set()
+    play.core.looked_at |= {"CORE-09"} if alone else set()
+    if reply["allocated"]:
+        play.core.looked_at.add("CORE-14" if alone else "CORE-21")
     if play.watch is not None:
         play.watch.forget_bytes()
     if reply["violations"]:
@@ -246,9 +248,11 @@ def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator
         *rounded_out(spans_of(before.structures)),
     ]
     free = without(before.population(), kept)
-    play.core.looked_at.add("CORE-22")
     tables = Tables(play.ask, ram, free, paddrs, step.variant, step.seed)
-    if (found := next(tables.use(), None)) is not None:
+    found = next(tables.use(), None)
+    if tables.looked:
+        play.core.looked_at.add("CORE-22")
+    if found is not None:
         play.over = True
         yield found
         return

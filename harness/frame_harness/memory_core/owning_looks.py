@@ -64,10 +64,10 @@ def look(playing: Playing, last: Request, block: Handle, *, handles: bool) -> It
     if handles:
         questions += _handles(playing, block)
     questions += _lookups(playing, block)
-    playing.core.looked_at |= {one.clause for one in questions}
     # A case tells only the question whose answer is wrong.
     answers = playing.core.request_all([one.line for one in questions])
     for question, reply in zip(questions, answers, strict=False):
+        playing.core.looked_at.add(question.clause)
         if reply.status == "panic":
             yield panic_of(playing, question.clause, question.line, reply)
             return

@@ -173,9 +173,9 @@ class _Request:
         """Judge the state; the last reference frees that block, any other one frees nothing."""
         playing = self._playing
         found = list(playing.judged())
-        playing.core.looked_at.add("CORE-30")
         if playing.state is not None and before is not None:
             lost = self._outcome is None and self._block not in playing.quarantine
+            playing.core.looked_at |= {"CORE-30"} if lost or playing.owners else set()
             wrong = self._kept(before, playing.state) if lost else None
             if self._outcome is not None:
                 wrong = self._freed(before, playing.state)
@@ -206,9 +206,9 @@ class _Request:
 
 def _slots(playing: Playing) -> Iterator[Violation]:
     """What slots say of owned blocks."""
-    playing.core.looked_at.add("CORE-28")
     slots = playing.core.slots()
     for handle, entry in playing.owners.items():
+        playing.core.looked_at.add("CORE-28")
         slot = slots[handle[0]]
         for name, value in (("order", handle[1]), ("refcount", entry.count)):
             if int(slot[name]) != value:

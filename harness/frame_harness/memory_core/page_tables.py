@@ -70,6 +70,8 @@ class Tables:
     root: Paddr = Paddr(0)
     mapped: dict[Vaddr, int] = field(default_factory=dict)
     """By page the byte that has to be found there."""
+    looked: bool = False
+    """Whether some page was looked up."""
 
     def use(self) -> Iterator[Violation]:
         """Everything, twice; ends at the first thing that is wrong, or when the core has no memory."""
@@ -137,6 +139,7 @@ class Tables:
             reply = self.ask(f"tables.probe {vaddr:#x}")
             if reply.status != "ok":
                 return self._refusal(f"a look at {vaddr:#x}", reply)
+            self.looked = True
             wanted = self.mapped.get(vaddr)
             found = None if reply["fault"] else reply["v"]
             if found != wanted:

@@ -103,8 +103,8 @@ class Playing:
         held = self.held()
         yield from judging.judge_state(state, self.memory, held, self.quarantine, self.accepted)
         if self.watch is not None:
-            self.core.looked_at |= SLOT_CLAUSES
             yield from self.watch.judge(state, held, self.sick)
+            self.core.looked_at |= self.watch.looked_at
 
     def first_new(self, found: Iterable[Violation]) -> Violation | None:
         """The first that is not known; all are looked at, since what follows needs what they find out."""
@@ -152,11 +152,11 @@ class Playing:
         if self.first is not None and (words := self.core.slot_words) is not None:
             self.watch = SlotWatch(words, self.core.slots(), self.core.guest.ram)
             self.watch.fill(self.first)
-            self.core.looked_at |= SLOT_CLAUSES
             found += self.watch.judge(self.first, [])
+            self.core.looked_at |= self.watch.looked_at
         if self.first is not None:
             # What lies where it must not explains whatever is wrong besides.
-            self.core.looked_at |= {"CORE-02", "CORE-05"}
+            self.core.looked_at |= {"CORE-02"} if self.memory.strange else {"CORE-02", "CORE-05"}
             yield from judging.judge_structures(self.first, self.memory)
         yield from found
         if self.first is None:

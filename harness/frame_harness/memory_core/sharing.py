@@ -36,7 +36,6 @@ class _EndedError(Exception):
 
 def share(step: CopyOnWrite, playing: Playing, _before: CoreState) -> Iterator[Violation]:
     """Share a frame, write, leave; then judge what is left."""
-    playing.core.looked_at.add(CLAUSE)
     try:
         _Sharing(playing, step).use()
     except _EndedError as ended:
@@ -199,6 +198,7 @@ class _Sharing:
         lines = [f"space.read {owner.number} {self.page:#x} {offset}" for owner, offset in looked]
         answers = zip(looked, lines, self.playing.core.request_all(lines), strict=False)
         for (owner, offset), line, reply in answers:
+            self.playing.core.looked_at.add(CLAUSE)
             at = Paddr(owner.frame + offset)
             there = int(self._ram.view(at, 1)[0])
             wanted = owner.content[offset]

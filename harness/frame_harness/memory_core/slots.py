@@ -80,6 +80,8 @@ class SlotWatch:
         """What the slot of each claimed frame says, by the frame."""
         self._filled = np.zeros(len(slots), dtype=np.bool_)
         self._judged: frozenset[FreeBlock] = frozenset()
+        self.looked_at: set[str] = set()
+        """The clauses by which something was judged so far."""
         self._orders = np.full(len(slots) if self._few else 0, _IN_USE, np.int8)
         """Of a small table, by frame the order of the free block that it lies in."""
 
@@ -199,6 +201,9 @@ class SlotWatch:
         words, slots = self._words, self._slots[first : first + len(orders)]
         free = orders != _IN_USE
         free[[pfn - first for pfn in sick if 0 <= pfn - first < len(orders)]] = False
+        if not free.any():
+            return
+        self.looked_at.add("CORE-32")
         marks = np.uint32(words.free | words.allocated)
         wrong: dict[str, Callable[[], NDArray[np.bool_]]] = {
             "refcount": lambda: slots["refcount"] != words.unused,
@@ -223,6 +228,7 @@ class SlotWatch:
     def _judge_held(self, held: Sequence[Owned]) -> Iterator[Violation]:
         blocks = [FreeBlock(block.pfn, block.order, 0, -1) for block in held]
         pfns = _frames_of(blocks, len(self._slots))
+        self.looked_at |= {"CORE-33"} if pfns.size else set()
         free = np.flatnonzero(self._slots["flags"][pfns] & self._words.free)
         if free.size:
             pfn = Pfn(int(pfns[free[0]]))
@@ -243,6 +249,7 @@ class SlotWatch:
     def _judge_lives(self) -> Iterator[Violation]:
         if self._generations is None or not self._few:
             return
+        self.looked_at.add("CORE-35")
         now = self._slots["generation"]
         changed = np.flatnonzero(now != self._generations)
         if changed.size:
@@ -261,6 +268,7 @@ class SlotWatch:
             free[_frames_of(blocks, len(self._slots))] = True
         self._filled &= free
         pfns = np.flatnonzero(self._filled)
+        self.looked_at |= {"CORE-36"} if pfns.size else set()
         for run in np.split(pfns, self._ends_of_pieces(pfns)):
             if run.size and (found := self._first_wrong(run)) is not None:
                 paddr, expected, got = found

@@ -122,10 +122,10 @@ class Meter:
         costs = [cost for memory in self._maps if (cost := self._start(memory)) is not None]
         if len(costs) < len(self._maps):
             return None
-        self._core.looked_at.add(BOOT)
         small, large = (cost.total for cost in costs)
         if not all(length(memory.usable) for memory in self._maps):
             return None
+        self._core.looked_at.add(BOOT)
         growth = growth_of_boot(*self._maps)
         bound = too_much(small, large, growth)
         if bound is None:

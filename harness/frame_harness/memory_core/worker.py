@@ -264,4 +264,7 @@ def _lacks(core: CoreGuest, ownership: str) -> dict[str, str]:
         **dict.fromkeys((*SLOT_CLAUSES, "CORE-34"), ("slots", "REFCOUNT_UNUSED")),
         **dict.fromkeys(OWNING, ("ownership", ownership)),
     }
-    return {clause: name for clause, (what, name) in needed.items() if not core.offers(what)}
+    lacks = {clause: name for clause, (what, name) in needed.items() if not core.offers(what)}
+    if "generation" not in (core.slots().dtype.names or ()):
+        lacks.setdefault("CORE-35", "MetaSlot::generation")
+    return lacks

@@ -17,7 +17,7 @@ from frame_harness.orderings.outcomes import (
     missing,
 )
 from frame_harness.orderings.report import Compiled, OrderingReport, OrderingViolation, Scene, place_of
-from frame_harness.orderings.unjudged import ATOMIC, certain, unjudged
+from frame_harness.orderings.unjudged import ATOMIC, certain, looked_at, unjudged
 
 RACE = "a data race: the compiler may tear, repeat or invent the access, and nothing orders it"
 LOST = "two CPUs that do this at once may both start from the same value, and one of the two is lost"
@@ -37,7 +37,8 @@ def judge(compiled: Compiled, rules: OrderingRules, versions: Versions) -> Order
     present = (one for one in dict.fromkeys(_violations(compiled, rules)) if one.clause not in absent)
     found = certain(present, unknown, rules)
     outcomes = {
-        **dict.fromkeys(rules.clauses, "held"),
+        **dict.fromkeys(rules.clauses, "not-evaluated"),
+        **dict.fromkeys(looked_at(compiled, rules), "held"),
         **dict.fromkeys((one.clause for one in unknown), "not-evaluated"),
         **dict.fromkeys((violation.clause for violation in found), "violated"),
         **dict.fromkeys(absent, "not in this version"),

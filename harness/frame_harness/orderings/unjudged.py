@@ -28,6 +28,13 @@ def _unjudged(compiled: Compiled, rules: OrderingRules) -> Iterator[Unjudged]:
             yield from _opaque(compiled.functions[name], rules)
 
 
+def looked_at(compiled: Compiled, rules: OrderingRules) -> tuple[str, ...]:
+    """Return the clauses that say something about a function that was read."""
+    read = [name for name in rules.functions if name in compiled.functions]
+    found = {clause for name in read for clause in _own(name, rules)}
+    return tuple(clause for clause in rules.clauses if clause in found)
+
+
 def _of_slots(rules: OrderingRules) -> set[str]:
     return set(rules.clause_of_field.values())
 

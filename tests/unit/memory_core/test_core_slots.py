@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,15 @@ def memory() -> Memory:
     watch = SlotWatch(WORDS, slots, ram)
     watch.fill(STATE)
     return Memory(slots, ram, watch)
+
+
+def test_what_a_version_has_no_word_for_is_not_looked_at(memory: Memory) -> None:
+    memory.broken()
+    assert memory.watch.looked_at == {"CORE-32", "CORE-33", "CORE-35", "CORE-36"}
+    names = [(name, "<u4") for name in SLOT.names or () if name != "generation"]
+    older = SlotWatch(WORDS, np.zeros(FRAMES, names), memory.ram)
+    nothing = replace(STATE, blocks=(), cached=())
+    assert list(older.judge(nothing, ())) == [] and older.looked_at == set()
 
 
 def test_sound_slots_break_nothing(memory: Memory) -> None:

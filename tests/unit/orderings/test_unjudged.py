@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path as File
 
+from frame_harness.contract.versions import Versions
 from frame_harness.orderings.demands import Canary, Need, OrderingRules
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space, Step
 from frame_harness.orderings.report import Compiled, OrderingViolation
+from frame_harness.orderings.rules import judge
 from frame_harness.orderings.unjudged import ATOMIC, certain, unjudged
 
 FILE = "/k/frame.rs"
@@ -52,6 +54,23 @@ def test_a_function_that_could_not_be_read_leaves_its_clauses_and_those_of_slots
     unread = Compiled({}, {}, FILE, {"take": "an indirect call"}, places={"take": (FILE, 30)})
     assert open_clauses(unread) == [("GEN-01", "an indirect call", 30), ("REF-08", "an indirect call", 30)]
     assert [one.line for one in unjudged(replace(unread, places={}), RULES)] == [0, 0]
+
+
+def outcomes(of: Compiled, needs: tuple[Need, ...] = ()) -> dict[str, str]:
+    versions = Versions(names=(), scope="", arguments="", slot=("MetaSlot",))
+    return dict(judge(of, replace(RULES, needs=needs), versions).clauses)
+
+
+def test_no_clause_is_held_in_code_without_a_function_that_it_speaks_of() -> None:
+    empty = Compiled({}, {}, FILE, {})
+    assert set(outcomes(empty).values()) == {"not-evaluated"}
+    assert outcomes(empty, (replace(NEED, optional=True),))["GEN-01"] == "not-evaluated"
+    assert outcomes(empty, (NEED,))["GEN-01"] == "violated", "it has to be there"
+
+
+def test_a_clause_is_held_where_one_of_its_functions_was_read() -> None:
+    found = outcomes(compiled("make", op=Op.CALL))
+    assert [id_ for id_, outcome in found.items() if outcome == "held"] == ["ALLOC-12"]
 
 
 def violation(clause: str, function: str, expected: str = "Acquire") -> OrderingViolation:

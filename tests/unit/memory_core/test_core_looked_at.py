@@ -1,0 +1,139 @@
+"""Proves that a clause counts as looked at only where something was seen that could break it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frame_harness.base.units import Paddr, Pfn
+from frame_harness.console.protocol import Fields, ReplyLine
+from frame_harness.guest.reply import Reply
+from frame_harness.machine.flatview import RamRange
+from frame_harness.machine.ram import GuestRam
+from frame_harness.memory_core.design import TREE
+from frame_harness.memory_core.judging import Violation
+from frame_harness.memory_core.maps import MemoryMap, Region
+from frame_harness.memory_core.operations import OPERATIONS
+from frame_harness.memory_core.owning_steps import CopyOnWrite
+from frame_harness.memory_core.playing import Playing
+from frame_harness.memory_core.state import CoreState, FreeBlock, Segment, ZoneCounters
+from frame_harness.memory_core.steps import FrameAlloc, PageTables, Step, Storm
+
+PAGE = 0x1000
+MAP = MemoryMap("", (Region(0x100000, 0x100000),))
+STATE = CoreState(
+    segments=(Segment(0, Pfn(256), Pfn(512)),),
+    blocks=(FreeBlock(Pfn(256), 8, 0, 0),),
+    faults=(),
+    cached=(),
+    zones=(ZoneCounters(managed=256, allocated=0, cached=0),),
+    structures=(),
+    max_order=11,
+    quarantined=0,
+)
+Answer = tuple[Any, str, dict[str, int]]
+NO_MEMORY: Answer = ("fail", "OutOfMemory", {})
+
+
+class Watch:
+    """Finds nothing wrong with slots, or with a new life."""
+
+    looked_at: frozenset[str] = frozenset()
+
+    def judge(self, *_: object) -> Iterator[Violation]:
+        return iter(())
+
+    def judge_claim(self, _: object) -> Iterator[Violation]:
+        return iter(())
+
+    def forget_lives(self) -> None:
+        pass
+
+    forget_bytes = forget_lives
+
+
+class Core:
+    """Answers each command as a test says, the last answer again and again."""
+
+    design = TREE
+
+    def __init__(self, answers: dict[str, Sequence[Answer]]) -> None:
+        ram = GuestRam(2 << 20, None)
+        ram.ranges = (RamRange(Paddr(0), Paddr(2 << 20), 0),)
+        image = SimpleNamespace(subject=SimpleNamespace(path="/kernel/src/memory"))
+        self.guest = SimpleNamespace(ram=ram, image=image)
+        self.looked_at: set[str] = set()
+        self._answers = {command: list(some) for command, some in answers.items()}
+
+    def request(self, line: str, _: float | None = None) -> Reply:
+        answers = self._answers[line.split(maxsplit=1)[0]]
+        status, code, fields = answers.pop(0) if len(answers) > 1 else answers[0]
+        words = Fields({name: str(value) for name, value in fields.items()})
+        return Reply(line, ReplyLine(1, status, code=code, text=code, file="buddy.rs", line=7, fields=words))
+
+    def state(self, _: object = None) -> CoreState:
+        return STATE
+
+    def slots(self) -> Any:
+        return np.zeros(512, [("flags", "<u4")])
+
+
+def played(step: Step, answers: dict[str, Sequence[Answer]]) -> tuple[set[str], list[Violation]]:
+    core: Any = Core({"core.totals": [("ok", "", {"managed": 256, "allocated": 0})], **answers})
+    play = Playing(core, MAP, frozenset())
+    watch: Any = Watch()
+    play.watch, play.state, play.first = watch, STATE, STATE
+    found = list(OPERATIONS[type(step)](step, play, STATE))
+    return core.looked_at, found
+
+
+FRAMES: list[Answer] = [("ok", "", {"paddr": 0x120000 + PAGE * number}) for number in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("clause", "step", "answers"),
+    [
+        ("CORE-34", FrameAlloc("a", "user", False), {"frame.alloc": [NO_MEMORY]}),
+        ("CORE-22", PageTables("plain", 1), {"core.alloc": FRAMES, "tables.new": [NO_MEMORY],
+                                             "core.free": [("ok", "", {})]}),
+        ("CORE-39", CopyOnWrite(2, "caps", 1), {"core.alloc": [NO_MEMORY]}),
+        ("CORE-39", CopyOnWrite(2, "caps", 1), {"core.alloc": FRAMES, "own.ensure": [("ok", "", {})],
+                                                "space.new": [NO_MEMORY]}),
+    ],
+    ids=["a frame", "page tables", "no frame to share", "no tables to share it"],
+)  # fmt: skip
+def test_a_step_that_gets_no_memory_looks_at_nothing_of_its_own(
+    clause: str, step: Step, answers: dict[str, Sequence[Answer]]
+) -> None:
+    looked_at, _ = played(step, answers)
+    assert clause not in looked_at
+
+
+def test_a_frame_that_is_given_is_looked_at() -> None:
+    looked_at, _ = played(FrameAlloc("a", "user", False), {"frame.alloc": FRAMES})
+    assert {"CORE-34", "CORE-09", "CORE-12"} <= looked_at
+
+
+def test_tables_of_which_a_page_was_looked_up_are_looked_at() -> None:
+    answers: dict[str, Sequence[Answer]] = {
+        "core.alloc": FRAMES,
+        "core.free": [("ok", "", {})],
+        "tables.new": [("ok", "", {"root": 0x30000}), NO_MEMORY],
+        "tables.map": [NO_MEMORY],
+        "tables.probe": [("ok", "", {"fault": 1})],
+        "tables.free": [("ok", "", {})],
+    }
+    looked_at, found = played(PageTables("plain", 1), answers)
+    assert "CORE-22" in looked_at and found == []
+
+
+@pytest.mark.parametrize(("cpus", "clause"), [(1, "CORE-14"), (3, "CORE-21")])
+def test_a_storm_looks_at_frames_that_were_given(cpus: int, clause: str) -> None:
+    for allocated in (0, 9):
+        answer: Answer = ("ok", "", {"violations": 0, "allocated": allocated})
+        looked_at, _ = played(Storm(cpus, 10, 1), {"core.storm": [answer]})
+        assert (clause in looked_at) == bool(allocated)
