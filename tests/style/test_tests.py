@@ -44,7 +44,7 @@ BY_NEIGHBORS = {
     "html_report": "tables",
     "image": "dies ir_proof line_files places toolchain_memory",
     "judge": "explanation",
-    "memory_core": "core_build filling leavings processes reading",
+    "memory_core": "core_build filling leavings reading",
     "mutation": "atomics base_build expressions facts names patterns ranges statements values",
     "orderings": "ir_access ir_assembly ir_calls ir_debug ir_state",
     "report": "source_lines",

@@ -59,7 +59,7 @@ from frame_harness.report.progress import Progress
 from frame_harness.report.terminal import console_for
 from frame_harness.session.request import info_of, profiles_named
 from frame_harness.session.run import merge
-from frame_harness.session.runs import BUILD, trouble_of, words_of
+from frame_harness.session.runs import BUILD, changes, trouble_of, words_of
 from frame_harness.session.selection import require_selection
 
 MACHINE = "microvm"
@@ -251,9 +251,14 @@ def examine_core(
         progress.note(f"no check was broken in {words_for(request.last_failed)}: every case is played")
     made = _evidence(request, core, cases, progress, archive)
     evidence = made.evidence
-    if lineage is not None and not evidence.interrupted:
+    meanwhile = _meanwhile(subject, made)
+    if lineage is not None and not evidence.interrupted and not meanwhile:
         verdict = judge(evidence, MEMORY_CORE, known, required)
-        evidence = with_origins(evidence, verdict.findings, lineage, _machine(), progress, request.where)
+        followed = with_origins(evidence, verdict.findings, lineage, _machine(), progress, request.where)
+        # The newest version is built of the files: of other text than was judged, no commit may be blamed.
+        meanwhile = _meanwhile(subject, made)
+        evidence = msgspec.structs.replace(followed, origins=()) if meanwhile else followed
+    evidence = msgspec.structs.replace(evidence, errors=(*evidence.errors, *meanwhile))
     selection = request.selection
     if request.last_failed and cases:
         selection = narrowed(selection, request.last_failed)
@@ -273,6 +278,12 @@ class _Made:
     evidence: Evidence
     images: tuple[Image, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def _meanwhile(subject: Subject, made: _Made) -> tuple[Trouble, ...]:
+    """Say which files changed since the command began, or since they were compiled."""
+    built = made.images[-1].subject if made.images else subject
+    return tuple(dict.fromkeys((*changes(subject), *changes(built, made.images))))
 
 
 def _evidence(

@@ -22,6 +22,7 @@ from frame_harness.image.code_lines import CodeLines, code_lines
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import WrongBuild
 from frame_harness.image.image import Image
+from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.judge.evidence import PlannedCheck, RunKey, Trouble
 from frame_harness.machine.accel import settle_accel
@@ -120,12 +121,11 @@ class Runs:
         for pool in dict.fromkeys(run.pool for run in self._runs.values()):
             self._end(pool.close)
         images = self.images
-        files = dict.fromkeys(file for image in images for file in changed_sources(image))
         return WorkerOutput(
             planned=tuple(planned),
             ledgers=tuple(run.ledger() for run in self._runs.values()),
             troubles=tuple(self._troubles),
-            changed=tuple(map(changed, files)),
+            changed=changed_in(images),
             lacks=tuple(dict.fromkeys(name for image in images for name in image.lacks)),
             toolchain=words_of(self._toolchain) if self._toolchain else "",
         )
@@ -250,6 +250,23 @@ def changed(file: Path, detail: str = "") -> Trouble:
     message = f"{file} changed while it was judged"
     todo = "leave the file alone, run the same command again"
     return Trouble(what="subject", message=message, detail=detail, next=todo)
+
+
+def changed_in(images: Iterable[Image]) -> tuple[Trouble, ...]:
+    """Say which files that came with the subject of images are not any more what was compiled."""
+    return tuple(map(changed, dict.fromkeys(file for image in images for file in changed_sources(image))))
+
+
+def changes(subject: Subject, images: Iterable[Image] = ()) -> tuple[Trouble, ...]:
+    """Say which files are not any more as they are in a subject, or as they were compiled into images."""
+    others = changed_in(images)
+    try:
+        if subject.refreshed() == subject:
+            return others
+        detail = ""
+    except HarnessError as error:
+        detail = str(error)
+    return (changed(subject.path, detail), *others)
 
 
 def _breakdown(error: Exception) -> HarnessError:

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from frame_harness.base.errors import HarnessError
 from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, PlannedCheck, RunKey, Trouble
 from frame_harness.session.invariant_results import invariant_results
 from frame_harness.session.request import SessionRequest, info_of
 from frame_harness.session.run import Ledger, merge, unhandled
-from frame_harness.session.runs import PREFLIGHT, RAISED_BY_TESTS, WorkerOutput, changed
+from frame_harness.session.runs import PREFLIGHT, RAISED_BY_TESTS, WorkerOutput, changes
 
 
 @dataclass
@@ -121,14 +120,7 @@ class Seen:
     def _changed_files(self) -> tuple[Trouble, ...]:
         """Say which files are not any more what they were at the beginning, or when they were compiled."""
         others = dict.fromkeys(one for output in self.outputs for one in output.changed)
-        subject = self.request.subject
-        try:
-            if subject.refreshed() == subject:
-                return tuple(others)
-            detail = ""
-        except HarnessError as error:
-            detail = str(error)
-        return (changed(subject.path, detail), *others)
+        return (*changes(self.request.subject), *others)
 
 
 def _plan_of(result: CheckResult) -> PlannedCheck:
