@@ -42,8 +42,8 @@ ORDERS = st.integers(0, 255)
 KIND, ZONE = st.sampled_from(KINDS), st.sampled_from(("any", *ZONES))
 STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Region, ADDRESSES, ADDRESSES, st.sampled_from(Kind)),
-    st.builds(Islands, ADDRESSES, st.integers(0, 40), st.integers(1, 99)),
-    st.builds(Protected, ADDRESSES, ADDRESSES),
+    st.builds(Islands, st.integers(0, 1 << 63), st.integers(0, 40), st.integers(1, 99)),
+    st.tuples(ADDRESSES, ADDRESSES).map(lambda ends: Protected(min(ends), max(ends) - min(ends))),
     st.builds(Reach, ADDRESSES),
     st.builds(Alloc, NAMES, ORDERS, KIND, ZONE),
     st.builds(Fill, NAMES, ORDERS, KIND, ZONE),
@@ -52,7 +52,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(FrameAlloc, NAMES, st.sampled_from(PURPOSES), st.booleans()),
     st.builds(PoisonFree, st.sampled_from(FREE_PLACES)),
     st.builds(Poison, NAMES),
-    st.builds(Storm, st.integers(1, 8), ORDERS, ORDERS),
+    st.builds(Storm, st.integers(1, 3), ORDERS, ORDERS),
     st.builds(PageTables, st.sampled_from(VARIANTS), ORDERS),
     st.builds(WrongFree, st.sampled_from(WRONG_FREES), NAMES),
     st.builds(WorkOfBoot),

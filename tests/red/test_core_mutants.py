@@ -9,9 +9,9 @@ import pytest
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
+from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.campaign import (
     HISTORIES,
-    STORM_CPUS,
     campaign,
     huge_site,
     large_site,

@@ -50,7 +50,7 @@ from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.owning_files import lacking
 from frame_harness.memory_core.processes import Outcomes, judge_builds
 from frame_harness.memory_core.spread import plan_of, spread_builds
-from frame_harness.memory_core.steps import parsed, require_sense
+from frame_harness.memory_core.steps import parsed
 from frame_harness.memory_core.tree import described, memory_core
 from frame_harness.memory_core.versions import lineage_of
 from frame_harness.memory_core.worker import SEED, Judged, Task
@@ -236,7 +236,6 @@ def examine_core(
     """
     began = time.monotonic()
     require_selection(request.select, CORE_CLAUSES)
-    require_sense(parsed(request.case))
     known = load_baseline(request.baseline, CORE_CLAUSES)
     core = request.core()
     subject = core.subject

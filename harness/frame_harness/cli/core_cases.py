@@ -8,6 +8,7 @@ from frame_harness.base.errors import UsageError
 from frame_harness.base.text import plural
 from frame_harness.judge.evidence import CheckInRun
 from frame_harness.memory_core.checks import clause_of
+from frame_harness.memory_core.steps import parsed, require_sense
 from frame_harness.session.request import profiles_named
 
 Cases = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -22,14 +23,16 @@ def cases_to_play(profile: str, case: str, before: Collection[CheckInRun]) -> Ca
         case: of the command line; empty where it names none.
         before: checks that were broken.
     Raises:
-        UsageError: what was broken has no case in the chosen profiles.
+        UsageError: a case makes no sense; or what was broken has none in the chosen profiles.
     """
     named = profiles_named(profile)
     if case:
+        require_sense(parsed(case))
         return {one: {case: ()} for one in named}
     cases: dict[str, dict[str, tuple[str, ...]]] = {}
     for one in sorted(before):
         if one.case and one.run.profile in named:
+            require_sense(parsed(one.case))
             of_profile = cases.setdefault(one.run.profile, {})
             of_profile[one.case] = (*of_profile.get(one.case, ()), *clause_of(one.check))
     if before and not cases:

@@ -11,6 +11,7 @@ from itertools import islice
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.histories.shrink import shrink
+from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.catalogue import (
     KIB,
     MIB,
@@ -45,8 +46,8 @@ from frame_harness.memory_core.work_steps import WorkOf, WorkOfBoot
 
 OFFERS = ("kinds", "poison", "protected", "tables", "hhdm", "slots", "ownership")
 """What versions of a core know or do not know; see `CoreGuest.offers`."""
-STORM_CPUS, STORM_TURNS, STORMS = 3, 3000, 4
-"""CPUs at once, requests of each, storms on each map that has them."""
+STORM_TURNS, STORMS = 3000, 4
+"""Requests of each CPU, storms on each map that has them."""
 STORM_MAPS = ("one piece", "low memory and high memory", "ACPI islands", "little in each zone")
 HISTORIES, STEPS = 260, 24
 """What a whole run plays on each build: so many histories of about so many operations."""

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.memory_core import machines
-from frame_harness.memory_core.campaign import STORM_CPUS
+from frame_harness.memory_core.bounds import STORM_CPUS
 from frame_harness.memory_core.design import TREE, Design
 from frame_harness.memory_core.guest import CoreGuest
 from frame_harness.memory_core.steps import Step, counts_work

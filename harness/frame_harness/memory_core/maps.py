@@ -90,10 +90,15 @@ class Islands:
     frames: int
 
     @property
+    def stride(self) -> int:
+        """Bytes from the begin of an island to that of the next one."""
+        return (self.frames + 1) * PAGE_SIZE
+
+    @property
     def regions(self) -> list[Region]:
         """The islands as regions, ascending, all free."""
-        stride = (self.frames + 1) * PAGE_SIZE
-        return [Region(self.base + at * stride, self.frames * PAGE_SIZE) for at in range(self.count)]
+        size = self.frames * PAGE_SIZE
+        return [Region(self.base + at * self.stride, size) for at in range(self.count)]
 
     def __str__(self) -> str:
         return f"{self.count} islands of {self.frames} from {self.base:#x}"

@@ -96,7 +96,7 @@ OwningStep = Own | Mark | CopyOnWrite
 
 FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., OwningStep]], ...]] = (
     (
-        re.compile(rf"own ({'|'.join(BY_CAP)}) ({'|'.join(PARTS)}) of (\w+) as (\d+)"),
+        re.compile(rf"own ({'|'.join(BY_CAP)}) ({'|'.join(PARTS)}) of (\w+) as (\d{{1,20}})"),
         lambda how, part, name, cap: Own(how, name, int(cap), part),
     ),
     (
@@ -105,7 +105,7 @@ FORMS: Final[tuple[tuple[re.Pattern[str], Callable[..., OwningStep]], ...]] = (
     ),
     (re.compile(rf"mark ({'|'.join(MARKS)}) (\w+)"), Mark),
     (
-        re.compile(rf"copy on write of ([2-{MOST_SHARING}]) by ({'|'.join(SHARED_BY)}) seed (\d+)"),
+        re.compile(rf"copy on write of ([2-{MOST_SHARING}]) by ({'|'.join(SHARED_BY)}) seed (\d{{1,20}})"),
         lambda owners, by, seed: CopyOnWrite(int(owners), by, int(seed)),
     ),
 )

@@ -61,6 +61,12 @@ def require_countable(step: Work, operations: int) -> None:
         UsageError: it is not alone, since the core is started again for it; or no core has such an order.
     """
     if operations > 1:
-        raise UsageError("case", str(step), expected="no other operation", actual="some beside it")
+        raise UsageError(
+            "case", str(step), expected="no other operation", actual="some beside it",
+            next_step="leave the others out",
+        )  # fmt: skip
     if isinstance(step, WorkOf) and step.order > MOST_ORDER:
-        raise UsageError("case", str(step), expected=f"an order of at most {MOST_ORDER}", actual=step.order)
+        raise UsageError(
+            "case", str(step), expected=f"an order of at most {MOST_ORDER}", actual=step.order,
+            next_step="name a smaller order",
+        )  # fmt: skip

@@ -45,6 +45,17 @@ def test_a_case_of_the_command_line_has_to_come_to_nothing() -> None:
     assert cases == {"dev": {ONE: ()}, "release": {ONE: ()}} and clauses_of(cases) == ()
 
 
+@pytest.mark.parametrize(
+    "case", ["0x5000..0x1000 free", "0x0..0x9000 free; free b1", "9999 islands of 1 from 0x0"]
+)
+def test_a_case_without_sense_is_refused_wherever_it_comes_from(case: str) -> None:
+    with pytest.raises(UsageError, match="case") as of_command_line:
+        cases_to_play("both", case, ())
+    with pytest.raises(UsageError, match="case") as of_report:
+        cases_to_play("both", "", [broken(DEV, "CORE-04", case)])
+    assert of_command_line.value.summary == of_report.value.summary
+
+
 def test_nothing_broken_is_a_whole_campaign_and_no_case_in_a_profile_is_refused() -> None:
     assert cases_to_play("both", "", ()) == {}
     with pytest.raises(UsageError, match="expected cases in dev, got none"):
