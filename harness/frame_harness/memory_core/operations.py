@@ -233,10 +233,17 @@ def _storm(step: Storm, play: Playing, before: CoreState) -> Iterator[Violation]
 
 def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator[Violation]:
     play.function = TABLE
-    targets = [play.ask("core.alloc 0 unmovable any") for _ in range(TARGETS)]
-    if any(reply.status != "ok" for reply in targets):
-        return  # too little memory
-    paddrs, ram = [Paddr(reply["paddr"]) for reply in targets], play.core.guest.ram
+    paddrs, ram = list[Paddr](), play.core.guest.ram
+    for _ in range(TARGETS):
+        reply = play.ask("core.alloc 0 unmovable any")
+        if reply.status == "panic":
+            yield play.panicked("CORE-09", "an allocation of order 0", "a block or an error", reply)
+            return
+        if reply.status != "ok":  # too little memory
+            yield from _give_targets_back(play, paddrs)
+            return
+        paddrs.append(Paddr(reply["paddr"]))
+    play.core.looked_at.add("CORE-09")
     play.core.looked_at.add("CORE-12")
     if stray := [paddr for paddr in paddrs if not ram.holds(paddr, PAGE_SIZE)]:
         play.over = True
@@ -256,12 +263,23 @@ def _page_tables(step: PageTables, play: Playing, before: CoreState) -> Iterator
         play.over = True
         yield found
         return
-    for paddr in paddrs:
-        play.ask(f"core.free {paddr:#x} 0")
+    yield from _give_targets_back(play, paddrs)
+    if play.over:
+        return
     if play.watch is not None:
         play.watch.forget_lives()
     yield from play.judged()
     yield from play.all_freed()
+
+
+def _give_targets_back(play: Playing, paddrs: Sequence[Paddr]) -> Iterator[Violation]:
+    """Free what page tables led to; a panic ends the case."""
+    for paddr in paddrs:
+        reply = play.ask(f"core.free {paddr:#x} 0")
+        if reply.status == "panic":
+            yield play.panicked("CORE-15", "the free of a block of order 0", "a return", reply)
+            return
+        play.core.looked_at.add("CORE-15")
 
 
 def _wrong_free(step: WrongFree, play: Playing, before: CoreState) -> Iterator[Violation]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,7 +61,7 @@ class Core:
 
     design = TREE
 
-    def __init__(self, answers: dict[str, Sequence[Answer]]) -> None:
+    def __init__(self, answers: Mapping[str, Sequence[Answer]]) -> None:
         ram = GuestRam(2 << 20, None)
         ram.ranges = (RamRange(Paddr(0), Paddr(2 << 20), 0),)
         image = SimpleNamespace(subject=SimpleNamespace(path="/kernel/src/memory"))
@@ -82,7 +82,7 @@ class Core:
         return np.zeros(512, [("flags", "<u4")])
 
 
-def played(step: Step, answers: dict[str, Sequence[Answer]]) -> tuple[set[str], list[Violation]]:
+def played(step: Step, answers: Mapping[str, Sequence[Answer]]) -> tuple[set[str], list[Violation]]:
     core: Any = Core({"core.totals": [("ok", "", {"managed": 256, "allocated": 0})], **answers})
     play = Playing(core, MAP, frozenset())
     watch: Any = Watch()
@@ -107,7 +107,7 @@ FRAMES: list[Answer] = [("ok", "", {"paddr": 0x120000 + PAGE * number}) for numb
     ids=["a frame", "page tables", "no frame to share", "no tables to share it"],
 )  # fmt: skip
 def test_a_step_that_gets_no_memory_looks_at_nothing_of_its_own(
-    clause: str, step: Step, answers: dict[str, Sequence[Answer]]
+    clause: str, step: Step, answers: Mapping[str, Sequence[Answer]]
 ) -> None:
     looked_at, _ = played(step, answers)
     assert clause not in looked_at
@@ -119,7 +119,7 @@ def test_a_frame_that_is_given_is_looked_at() -> None:
 
 
 def test_tables_of_which_a_page_was_looked_up_are_looked_at() -> None:
-    answers: dict[str, Sequence[Answer]] = {
+    answers: Mapping[str, Sequence[Answer]] = {
         "core.alloc": FRAMES,
         "core.free": [("ok", "", {})],
         "tables.new": [("ok", "", {"root": 0x30000}), NO_MEMORY],
@@ -129,6 +129,35 @@ def test_tables_of_which_a_page_was_looked_up_are_looked_at() -> None:
     }
     looked_at, found = played(PageTables("plain", 1), answers)
     assert "CORE-22" in looked_at and found == []
+
+
+PANIC: Answer = ("panic", "index out of bounds", {})
+
+
+@pytest.mark.parametrize("before", range(5))
+def test_a_panic_of_an_allocation_ahead_of_page_tables_is_its_finding(before: int) -> None:
+    _, [found] = played(PageTables("plain", 1), {"core.alloc": [*FRAMES[:before], PANIC]})
+    assert (found.clause, found.cause) == ("CORE-09", "buddy.rs:7")
+    assert found.got == "a panic: index out of bounds"
+
+
+def test_a_panic_of_a_free_behind_page_tables_is_its_finding() -> None:
+    answers: Mapping[str, Sequence[Answer]] = {
+        "core.alloc": FRAMES,
+        "tables.new": [NO_MEMORY],
+        "core.free": [("ok", "", {}), PANIC],
+    }
+    _, [found] = played(PageTables("plain", 1), answers)
+    assert (found.clause, found.got) == ("CORE-15", "a panic: index out of bounds")
+
+
+def test_frames_that_are_too_few_for_page_tables_are_given_back() -> None:
+    answers: Mapping[str, Sequence[Answer]] = {
+        "core.alloc": [*FRAMES[:3], NO_MEMORY],
+        "core.free": [("ok", "", {})],
+    }
+    looked_at, found = played(PageTables("plain", 1), answers)
+    assert (found, "CORE-15" in looked_at) == ([], True)
 
 
 @pytest.mark.parametrize(("cpus", "clause"), [(1, "CORE-14"), (3, "CORE-21")])
