@@ -11,13 +11,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from typing import Final, Generic, TypeVar
 
-import msgspec
-
 from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.base.interruption import STOPPING, until_interrupted
 from frame_harness.base.parent import die_with_parent
 from frame_harness.base.record import Record
-from frame_harness.judge.evidence import Outcome, RunKey, Trouble
+from frame_harness.judge.evidence import Outcome, RunKey, Trouble, decode, encode
 
 _SAY, _DONE, _TROUBLE = b"s", b"d", b"t"
 ANY_NUMBER: Final = 1 << 30
@@ -103,13 +101,14 @@ def _heard(
     """What a process came to; None where it only says how far it is."""
     try:
         message = connection.recv_bytes()
-    except EOFError:
-        return Trouble(what="memory core", message="the process that judged it died", run=job.run)
+    except (EOFError, OSError):  # the second one in the middle of a message
+        todo = "run the same command again; `dmesg` tells whether the host ran out of memory"
+        return Trouble(what="memory core", message="the process that judged it died", run=job.run, next=todo)
     what, body = message[:1], message[1:]
     if what == _DONE:
-        return msgspec.json.decode(body, type=kind)
+        return decode(body, kind)
     if what == _TROUBLE:
-        return msgspec.json.decode(body, type=Trouble)
+        return decode(body, Trouble)
     say(job.name, body.decode())
     return None
 
@@ -126,10 +125,10 @@ def _work(job: Job[R], connection: Connection, parent: int, signals: set[signal.
 
     def do() -> None:
         try:
-            result = job.do(lambda words: connection.send_bytes(_SAY + words.encode()))
-            connection.send_bytes(_DONE + msgspec.json.encode(result))
+            result = job.do(lambda words: connection.send_bytes(_SAY + words.encode(errors="replace")))
+            connection.send_bytes(_DONE + encode(result).encode())
         except HarnessError as error:
-            connection.send_bytes(_TROUBLE + msgspec.json.encode(trouble_of_a_build(job.run, error)))
+            connection.send_bytes(_TROUBLE + encode(trouble_of_a_build(job.run, error)).encode())
 
     until_interrupted(do, signals)
 

@@ -79,7 +79,7 @@ class BuildTask(Record, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """Of all that its result depends on, but for the package."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+        return hashlib.sha256(encode(self).encode()).hexdigest()
 
 
 class BuildMade(Record, frozen=True, kw_only=True):
