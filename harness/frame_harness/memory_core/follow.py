@@ -93,6 +93,8 @@ class Follower:
     """Why there is no build, or nothing that can be played on it."""
     _surveys: dict[Place, Mapping[Fault, str]] = field(default_factory=dict)
     """The faults that a survey of a build showed, each with a case."""
+    _cut: dict[Place, str] = field(default_factory=dict)
+    """Why a survey ended early: what it did not show may be there."""
     _elusive: set[Fault] = field(default_factory=set)
     """Faults that a survey showed where their case did not: by its case alone no version counts as good."""
 
@@ -137,7 +139,9 @@ class Follower:
             elif place in self._unbuilt:
                 yield at, (Shown.UNKNOWN, self._unbuilt[place])
             elif seen is not None and (survey is not None or one.fault not in self._elusive):
-                yield at, seen.of(one.fault)
+                shown = seen.of(one.fault)
+                cut = "" if shown[0] is not Shown.GOOD or is_race(parsed(one.case)) else self._cut.get(place)
+                yield at, (Shown.UNKNOWN, cut) if cut else shown
 
     def _asked(self, steps: Sequence[tuple[Wanted, Question | Answer]]) -> Asked:
         """What to play on each build, the newest version first."""
@@ -166,6 +170,7 @@ class Follower:
                 self._seen |= {(task.place, case, fault): one for fault in faults}
             if outcome.survey is not None:
                 self._surveys[task.place] = found = dict(outcome.survey)
+                self._cut |= {task.place: outcome.cut} if outcome.cut else {}
                 self._elusive |= self._unseen_by_their_cases(task.place) & found.keys()
 
     def _here(self, builds: Iterator[tuple[Task, Image]]) -> Iterator[tuple[Task, Sightings | str]]:

@@ -136,6 +136,7 @@ def play_asked(image: Image, machine: Machine, asked: AskedOf, say: Say) -> Sigh
     """Play cases on one build, in a process of its own."""
     seen: list[Sighting] = []
     found: dict[Fault, str] | None = None
+    cut = ""
     with Cores(partial(BootedGuest.boot, image, machine), lambda guest: guest.finish()) as cores:
         questions = [(parsed(case), faults) for case, faults in asked.cases]
         for one in sightings(cores, questions):
@@ -143,5 +144,5 @@ def play_asked(image: Image, machine: Machine, asked: AskedOf, say: Say) -> Sigh
             if len(seen) in (*range(0, len(asked.cases), TOLD_EVERY), len(asked.cases)):
                 say(f"{len(seen)} of {plural(len(asked.cases), 'case')}")
         if asked.survey:
-            found = survey(cores.small, SEED, say)
-    return Sightings(seen=tuple(seen), survey=None if found is None else tuple(found.items()))
+            found, cut = survey(cores.small, SEED, say)
+    return Sightings(seen=tuple(seen), survey=None if found is None else tuple(found.items()), cut=cut)

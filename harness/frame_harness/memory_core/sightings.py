@@ -12,6 +12,7 @@ import msgspec
 
 from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.base.record import Record
+from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr
 from frame_harness.judge.ways import words_of
 from frame_harness.memory_core.campaign import HISTORIES, MOST_HANGS, OFFERS, cases_of, small_site
@@ -106,10 +107,12 @@ class Sightings(Record, frozen=True, kw_only=True):
 
     Attributes:
         survey: the faults of a survey, each with a case; None where none was asked for.
+        cut: why the survey ended before all was played; empty where it did not.
     """
 
     seen: tuple[Sighting, ...]
     survey: tuple[tuple[Fault, str], ...] | None = None
+    cut: str = ""
 
 
 Question = tuple[Sequence[Step], Collection[Fault]]
@@ -191,10 +194,13 @@ def _sighting(core: CoreGuest, case: Sequence[Step], faults: Collection[Fault]) 
     return msgspec.structs.replace(seen, elsewhere=tuple(elsewhere))
 
 
-def survey(core: CoreGuest, seed: int, say: Callable[[str], None]) -> dict[Fault, str]:
-    """Play a good part of a campaign on a machine with little memory; returns the faults, each with a case.
+def survey(core: CoreGuest, seed: int, say: Callable[[str], None]) -> tuple[dict[Fault, str], str]:
+    """Play a good part of a campaign on a machine with little memory.
 
     No case is shortened: it only tells that a version has a fault. Races are not looked for.
+
+    Returns:
+        The faults, each with a case, and why it ended early; empty where it did not.
     """
     tally, spoilt = Tally(planned=HISTORIES), Counter[str]()
     say("survey")
@@ -208,9 +214,11 @@ def survey(core: CoreGuest, seed: int, say: Callable[[str], None]) -> dict[Fault
             if failure.clause[0] not in LASTING:
                 core.renew()
         if tally.hangs >= MOST_HANGS:
+            tally.cut = f"its survey ended after {plural(tally.hangs, 'hang')}"
             break
     seen = ((key, one.failure) for key, one in tally.found.items())
-    return {Fault.of(*key, failure.violation.got): written(failure.steps) for key, failure in seen}
+    found = {Fault.of(*key, failure.violation.got): written(failure.steps) for key, failure in seen}
+    return found, tally.cut
 
 
 def near(case: Sequence[Step], ram: Sequence[Span]) -> Iterator[tuple[Step, ...]]:

@@ -37,7 +37,8 @@ def wanted(clause: str) -> Wanted:
 class Simulated(Follower):
     """Plays on histories written as a letter for each version instead of building any.
 
-    `G` good, `B` bad, `b` bad, though the fault's own case does not show it; `?` cannot be built.
+    `G` good, `B` bad, `b` bad, though the fault's own case does not show it; `c` good by its case, though a
+    survey ends early; `?` cannot be built.
     """
 
     def __init__(self, histories: dict[str, str]) -> None:
@@ -67,7 +68,8 @@ class Simulated(Follower):
         found = tuple(
             (wanted(clause).fault, "another case") for clause, one in letters.items() if one in "Bb"
         )
-        return Sightings(seen=tuple(seen), survey=found if task.survey else None)
+        cut = "its survey ended after 6 hangs" if task.survey and "c" in letters.values() else ""
+        return Sightings(seen=tuple(seen), survey=found if task.survey else None, cut=cut)
 
     def answers(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Origin]:
         tasks: dict[str, Task] = {}
@@ -166,6 +168,12 @@ def test_fault_that_its_case_does_not_show_in_old_versions_is_found_by_surveys(
     assert ends(origin) == (kind, before, commit)
     assert origin.case == "another case", "the case that shows it there"
     assert len(told.surveyed) == len(set(told.surveyed)) < len(history)
+
+
+def test_a_version_whose_survey_ends_early_is_not_called_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    [origin] = Simulated({"CORE-08": "GGcBBB"}).answers(monkeypatch).values()
+    assert ends(origin) == (OriginKind.BETWEEN, "1", "3")
+    assert [one.why for one in origin.unjudged] == ["its survey ended after 6 hangs"]
 
 
 def test_races_are_not_surveyed(monkeypatch: pytest.MonkeyPatch) -> None:
