@@ -27,6 +27,7 @@ from frame_harness.image.errors import CompileError
 from frame_harness.image.ir_proof import prove_ir
 from frame_harness.image.isolation import environment
 from frame_harness.image.placed import memory_module
+from frame_harness.image.said import errors_in
 from frame_harness.image.subject import Subject
 
 # The subject is compiled in a crate of its own rather than in the shim:
@@ -164,8 +165,7 @@ def host_env(folder: Path, toolchain: Toolchain) -> dict[str, str]:
 
 
 def _refused(subject: Subject, profile: str, said: str) -> CompileError:
-    messages = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    errors = [message for message in messages if message.get("level") == "error"]
+    errors = errors_in(said)
     first = " ".join(str(errors[0]["message"]).split()) if errors else said.strip()[-200:]
     rendered = "\n".join(str(message.get("rendered") or "").rstrip() for message in errors)
     return CompileError(subject=subject.name, profile=profile, first=first, rendered=rendered)

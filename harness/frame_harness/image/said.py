@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 # A name that nobody has: what to compile against differs, and not what the file itself makes of it.
 _UNRESOLVED: Final = frozenset(
     {"E0405", "E0412", "E0422", "E0423", "E0425", "E0432", "E0433", "E0531", "E0599"}
 )
+# A library that cannot be read: the host is to blame, whatever line asked for it.
+_UNREADABLE: Final = frozenset({"E0460", "E0462", "E0463", "E0514", "E0519", "E0523", "E0786"})
 _IN_THE_ROOT: Final = re.compile(r"in `crate`|in the crate root")
 _WORD: Final = re.compile(r"[\w:]+")
 
@@ -30,6 +35,16 @@ class Said:
     def is_a_name(self) -> bool:
         """Whether something was named that nobody has."""
         return self.code in _UNRESOLVED
+
+    def is_of_the_text(self, files: Collection[Path]) -> bool:
+        """Tell whether what is compiled is wrong: not a linker that was killed, nor a library that is gone.
+
+        Args:
+            files: the subject's. At a line of another file only what has a code is an error of the code.
+        """
+        if self.code in _UNREADABLE or not self.file:
+            return False
+        return bool(self.code) or Path(self.file) in files
 
     @property
     def named(self) -> str:
@@ -55,6 +70,19 @@ class Said:
         if quoted and "::" not in quoted[0] and name != self.word and not name.endswith(f"::{quoted[0]}"):
             name = f"{name}::{quoted[0]}"
         return self.word if self.word.startswith(name) else name
+
+
+def errors_in(text: str) -> list[dict[str, Any]]:
+    """Return the errors among what a compiler wrote as JSON, a line each.
+
+    A line that is cut off is none: its compiler was ended.
+    """
+    found: list[dict[str, Any]] = []
+    for line in text.splitlines():
+        if line.startswith("{"):
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+    return [one for one in found if one.get("level") == "error" and "message" in one]
 
 
 def said(message: Mapping[str, Any]) -> Said:

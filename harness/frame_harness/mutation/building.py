@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from frame_harness.image.image import Image
 from frame_harness.image.ir_build import compile_ir
 from frame_harness.image.isolation import environment
 from frame_harness.image.line_table import files_of, read_line_table
+from frame_harness.image.said import errors_in, said
 from frame_harness.image.store import built_name
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
@@ -42,6 +42,7 @@ _OF_ORDERINGS: Final = frozenset(
     }
 )  # fmt: skip
 """Operators that may change what other CPUs see, and nothing of the code for x86."""
+_AGAIN: Final = "see that nothing ends compilers here, such as a lack of memory, and run it again"
 _KERNELS: Final = 4
 """Kernels of mutants that a place keeps: those of the last two in both profiles."""
 
@@ -122,6 +123,7 @@ class Builder:
 
         Raises:
             CompileError: it does not compile.
+            BuildError: the compiler, or what it runs, was ended: nothing that the text is to blame for.
             HarnessError: the subject itself cannot be built here.
         """
         base = self.base(profile)
@@ -151,6 +153,9 @@ class Builder:
         """Tell whether a mutant has the subject's atomic accesses in LLVM IR, with the same orderings.
 
         Files of a tree have no crate of their own to be compiled to IR in: of them the operator tells.
+
+        Raises:
+            BuildError: there is no LLVM IR of it.
         """
         if self.subject.parts:
             return mutant.operator not in _OF_ORDERINGS
@@ -175,7 +180,11 @@ class Builder:
         return any(spot.file == file and spot.line in lines for spot in spots)
 
     def _orderings(self, subject: Subject) -> str:
-        return orderings_of(compile_ir(subject, _IR_PROFILE, self._toolchain, say=self._say))
+        try:
+            return orderings_of(compile_ir(subject, _IR_PROFILE, self._toolchain, say=self._say))
+        except CompileError as error:  # its kernel was compiled: the text is not to blame
+            detail = f"no LLVM IR of a text that compiles: {error.first}"
+            raise BuildError("mutants", subject.name, detail=detail, next_step=_AGAIN) from error
 
 
 @contextlib.contextmanager
@@ -238,12 +247,19 @@ def _with_its_lines(text: bytes, mutant: Mutant) -> bytes:
     return changed[:end] + b"\n" * missing + changed[end:]
 
 
-def _refused(subject: Subject, profile: str, finished: Finished) -> CompileError:
-    lines = [json.loads(line) for line in finished.err.splitlines() if line.startswith("{")]
-    errors = [one for one in lines if one.get("$message_type") == "diagnostic" and one["level"] == "error"]
-    if finished.status < 0 or not errors:
-        # Nothing that the text is to blame for.
-        raise BuildError("mutants", subject.name, detail=f"the compiler ended: {finished.last_words()}")
-    first = " ".join(str(errors[0]["message"]).split())
+def _refused(subject: Subject, profile: str, finished: Finished) -> BuildError:
+    """What to raise of a compiler that failed: a text is to blame only where it names a place in one.
+
+    A linker that is killed is an error of the compiler's, too, of no place.
+    """
+    errors = errors_in(finished.err) if finished.status > 0 else []
+    blamed = next((one for one in errors if said(one).is_of_the_text(subject.files)), None)
+    if blamed is None:
+        words = " ".join(str(errors[0]["message"]).split()) if errors else finished.last_words()
+        return BuildError(
+            "mutants", subject.name, detail=f"the compiler ended with status {finished.status}: {words}",
+            next_step=_AGAIN,
+        )  # fmt: skip
+    first = " ".join(str(blamed["message"]).split())
     rendered = "\n".join(str(one.get("rendered") or "").rstrip() for one in errors)
     return CompileError(subject=subject.name, profile=profile, first=first, rendered=rendered)

@@ -6,14 +6,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from frame_harness.base.commands import Finished
 from frame_harness.base.errors import BuildError
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.build import content_of
 from frame_harness.image.errors import CompileError
 from frame_harness.image.subject import Subject
+from frame_harness.mutation import building
 from frame_harness.mutation.building import (
     Builder,
     Built,
@@ -74,6 +77,57 @@ def test_weaker_ordering_with_the_same_code_is_told_by_the_ir(builds: Builder) -
 def test_what_does_not_compile_is_told_with_the_first_error(builds: Builder) -> None:
     found = build_mutant(builds, of_edits(("self.flags.load(Acquire)", "true")), PROFILES)
     assert isinstance(found, DoesNotCompile) and found.first == "mismatched types"
+
+
+SPAN: dict[str, object] = {"file_name": "/tree/frame.rs", "is_primary": True, "line_start": 3, "text": []}
+LINKER: dict[str, object] = {
+    "$message_type": "diagnostic", "level": "error", "message": "linking with `rust-lld` failed: signal: 9",
+    "code": None, "spans": [], "rendered": "error: linking failed",
+}  # fmt: skip
+TYPES = LINKER | {"message": "mismatched types", "code": {"code": "E0308"}, "spans": [SPAN]}
+SYNTAX = TYPES | {"message": "expected expression", "code": None}
+IN_THE_SHIM = [SPAN | {"file_name": "src/main.rs"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "errors", "of_the_text"),
+    [
+        (1, [TYPES], True),
+        (1, [SYNTAX, LINKER], True),
+        (1, [TYPES | {"spans": IN_THE_SHIM}], True),
+        (1, [LINKER], False),
+        (1, [SYNTAX | {"message": "couldn't read `src/slot.rs`", "spans": IN_THE_SHIM}], False),
+        (1, [TYPES | {"message": "can't find crate for `core`", "code": {"code": "E0463"}}], False),
+        (-9, [TYPES], False),
+        (1, [], False),
+    ],
+    ids=["types", "syntax", "the shim", "linker", "reading", "library", "killed", "silent"],
+)
+def test_a_text_is_refused_only_where_the_compiler_names_a_place(
+    builds: Builder, monkeypatch: pytest.MonkeyPatch, status: int, errors: list[object], of_the_text: bool
+) -> None:
+    mine = str(builds.subject.path).encode()
+    said = b"\n".join(msgspec.json.encode(one).replace(b"/tree/frame.rs", mine) for one in errors)
+    cut = '\n{"$message_type":"diagnostic","mess'
+    monkeypatch.setattr(building, "run_writing", lambda *_, **__: Finished(status, "", said.decode() + cut))
+    if of_the_text:
+        assert isinstance(build_mutant(builds, of_edits(WEAKER), PROFILES), DoesNotCompile)
+    else:
+        with pytest.raises(BuildError, match="the compiler ended with status") as caught:
+            build_mutant(builds, of_edits(WEAKER), PROFILES)
+        assert not isinstance(caught.value, CompileError) and caught.value.next_step
+
+
+def test_a_compiler_that_is_killed_behind_the_kernel_is_no_fault_of_the_mutant(
+    builds: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(subject: Subject, profile: str, *_: object, **__: object) -> str:
+        raise CompileError(subject=subject.name, profile=profile, first="signal: 9")
+
+    monkeypatch.setattr(building, "compile_ir", killed)
+    with pytest.raises(BuildError, match="no LLVM IR") as caught:
+        build_mutant(builds, of_edits(WEAKER), PROFILES)
+    assert not isinstance(caught.value, CompileError)
 
 
 def test_another_program_is_built_and_its_image_has_the_text_of_the_mutant(builds: Builder) -> None:
