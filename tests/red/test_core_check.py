@@ -67,7 +67,7 @@ def test_the_cases_of_a_report_are_played_again_until_their_fault_is_mended(tmp_
 def test_a_finding_is_written_as_a_text_that_can_be_sent(tmp_path: Path) -> None:
     tree, texts = broken_tree(tmp_path, EARLY), tmp_path / "texts"  # in no repository
     texts.mkdir()
-    (texts / "CORE-01.md").write_text("of an earlier run")
+    (texts / "CORE-01.md").write_text("# A fault\n\nBroken promise (CORE-01): of an earlier run.\n")
     (texts / "mine.md").write_text("of somebody else")
     arguments = ("--kernel-src", tree, *RELEASE, "--case", ONE_PIECE, "-k", EARLY.clause)
     result = check(tmp_path, *arguments, "--upstream", texts)

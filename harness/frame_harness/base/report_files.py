@@ -12,7 +12,7 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
     """Remove what an earlier run left: one that ends without a verdict must not leave the last one's.
 
     Args:
-        sources: files that the run reads, none of which may be overwritten.
+        sources: files that the run reads, none of which may be overwritten; of a folder, its Rust files.
     Raises:
         UsageError: a report cannot be written where it should go.
         Unwritable: there is no room, or no leave.
@@ -20,7 +20,7 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
     read = [path.resolve() for path in sources if path]
     named: list[Path] = []
     for report in filter(None, reports):
-        if report.resolve() in read:
+        if any(_is_of(one, report.resolve()) for one in read):
             raise UsageError(
                 "report", str(report), detail="the run itself reads that file", next_step="name another file"
             )
@@ -43,6 +43,10 @@ def make_way(reports: Iterable[Path | None], sources: Iterable[Path | None]) -> 
             ) from error  # fmt: skip
         named.append(report.resolve())
         _drop(report)
+
+
+def _is_of(read: Path, report: Path) -> bool:
+    return report == read or (report.suffix == ".rs" and read.is_dir() and report.is_relative_to(read))
 
 
 def write(reports: Mapping[Path, str]) -> None:

@@ -27,7 +27,7 @@ from frame_harness.cli.reporting import Examined, files_of, publish_and_keep
 from frame_harness.coverage import lcov
 from frame_harness.coverage.lines import Coverage
 from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.frame_metadata.subject import frame_module, modules_of
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
 from frame_harness.image.side_by_side import build_each
@@ -117,7 +117,9 @@ def check(request: Request) -> ExitCode:
         HarnessError: the request makes no sense: a wrong path, machine or baseline.
     """
     read = (request.frame_rs, request.baseline, request.last_failed, *map(Path, request.machines))
-    report_files.make_way((*files_of(request), request.lcov, request.html), read)
+    report_files.make_way(
+        (*files_of(request), request.lcov, request.html), (*read, modules_of(request.frame_rs))
+    )
     upstream.make_room(request.upstream)
     console = console_for()
     with archive_of_a_run(request.out, read) as kept:

@@ -24,6 +24,7 @@ from frame_harness.cli.html_page import save_page
 from frame_harness.cli.last_broken import broken_before, narrowed, remember_cases, words_for
 from frame_harness.cli.origins import with_origins
 from frame_harness.cli.reporting import Examined, files_of, publish_and_keep
+from frame_harness.frame_metadata.subject import modules_of
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
@@ -200,10 +201,11 @@ def check_core(request: CoreRequest) -> ExitCode:
     Raises:
         HarnessError: the request makes no sense: a wrong path, case, selection or baseline.
     """
-    report_files.make_way((*files_of(request), request.html), (request.baseline, request.last_failed))
+    read = (request.frame_rs, request.kernel_src, request.baseline, request.last_failed)
+    report_files.make_way((*files_of(request), request.html), (*read, modules_of(request.frame_rs)))
     upstream.make_room(request.upstream)
     console = console_for()
-    with archive_of_a_run(request.out, (request.frame_rs, request.kernel_src, request.baseline)) as kept:
+    with archive_of_a_run(request.out, read) as kept:
         with Progress(console) as progress:
             found = examine_core(request, progress, archive=kept.folder if kept else None)
         try:

@@ -21,7 +21,7 @@ from frame_harness.campaigns.files import digest_of
 from frame_harness.cli.check import Request, asked_for, examine
 from frame_harness.cli.core import MACHINE, REQUEST_CPU_S, CoreRequest, examine_core
 from frame_harness.cli.reporting import Examined
-from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.frame_metadata.subject import frame_module, modules_of
 from frame_harness.image.image import Image
 from frame_harness.image.placed import KERNEL_S_NAME
 from frame_harness.image.subject import Subject
@@ -63,6 +63,11 @@ class FrameGround:
     machines: tuple[str, ...]
     profile: str
     workers: int | None
+
+    @property
+    def read(self) -> tuple[Path | None, ...]:
+        """Files that are read, and folders with such."""
+        return self.frame_rs, modules_of(self.frame_rs), *map(Path, self.machines)
 
     def texts(self) -> dict[str, bytes]:
         """The files that mutants are made of, by name."""
@@ -122,6 +127,11 @@ class CoreGround:
     kernel_src: Path
     profile: str
     seed: int = SEED
+
+    @property
+    def read(self) -> tuple[Path | None, ...]:
+        """Files that are read, and folders with such."""
+        return (self.kernel_src,)
 
     def texts(self) -> dict[str, bytes]:
         """The files that mutants are made of, by name."""

@@ -9,19 +9,21 @@ from frame_harness.base import report_files
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import MissingToolError, UsageError
 from frame_harness.base.git import Repository
+from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.verdict import Verdict
+from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.report import upstream
 
-_OURS = re.compile(r"[A-Z]+-[0-9]{2}(-[0-9]+)?\.md")
+_NAMED = re.compile(r"([A-Z]+-[0-9]{2})(-[0-9]+)?\.md")
 
 
 def make_room(folder: Path | None) -> None:
     """Make the folder, and remove what an earlier run left in it: a fault that is mended must not be sent.
 
     Raises:
-        UsageError: it is a file, or cannot be made.
+        UsageError: it is a file, cannot be made, or has a file of somebody else's by the name of a text.
         Unwritable: there is no room, or no leave.
     """
     if folder is None:
@@ -29,13 +31,29 @@ def make_room(folder: Path | None) -> None:
     try:
         with writing(folder, instead="name another folder"):
             folder.mkdir(parents=True, exist_ok=True)
-            for file in folder.iterdir():
-                if _OURS.fullmatch(file.name):
-                    file.unlink()
+            for file in _earlier(folder):
+                file.unlink()
     except OSError as error:
         raise UsageError(
             "folder", str(folder), detail=f"cannot be used: {error.strerror}", next_step="name another folder"
         ) from error
+
+
+def _earlier(folder: Path) -> list[Path]:
+    """The texts of earlier runs; a file of somebody else's that has the name of one is refused."""
+    found = []
+    for file in sorted(folder.iterdir()):
+        named = _NAMED.fullmatch(file.name)
+        if named is None or named[1] not in (*CLAUSES, *CORE_CLAUSES):
+            continue
+        text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+        if not upstream.is_of(named[1], text):
+            raise UsageError(
+                "folder", str(folder), expected="texts of earlier runs alone",
+                actual=f"{file.name}, which is none", next_step="name another folder, or move that file",
+            )  # fmt: skip
+        found.append(file)
+    return found
 
 
 def save(folder: Path | None, evidence: Evidence, verdict: Verdict, subject: Subject) -> str:

@@ -15,3 +15,8 @@ def frame_module(path: str | Path | None = None) -> Subject:
         SubjectError: there is no such file, it may not be read, or no Rust source can name it.
     """
     return Subject.from_file(path, FRAME_METADATA) if path else Subject.builtin(FRAME_METADATA)
+
+
+def modules_of(path: Path | None) -> Path | None:
+    """The folder for the own modules of the frame module in a file, whether it is there or not."""
+    return path.with_suffix("") if path else None

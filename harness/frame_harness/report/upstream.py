@@ -27,9 +27,19 @@ def texts(evidence: Evidence, verdict: Verdict, root: Path, version: str) -> Map
     return found
 
 
+def is_of(clause: str, text: str) -> bool:
+    """Tell whether a text was written here about a clause."""
+    lines = text.splitlines()
+    return len(lines) > 2 and lines[0].startswith("# ") and lines[2].startswith(_promise(clause))
+
+
+def _promise(clause: str) -> str:
+    return f"Broken promise ({clause}): "
+
+
 def _text(finding: Finding, evidence: Evidence, root: str, version: str) -> str:
     result = finding.first
-    lines = [f"# {_title(result)}", "", f"Broken promise ({finding.clause}): {finding.title}.", ""]
+    lines = [f"# {_title(result)}", "", f"{_promise(finding.clause)}{finding.title}.", ""]
     lines += [f"- Expected: {result.expected}", f"- Got: {result.got}"]
     if result.frame is not None:
         lines.append(f"- Physical address: `{result.frame:#x}`")

@@ -93,7 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         request = _request_of(config)
         if file := config.getoption("--cov-subject-lcov"):
-            report_files.make_way([Path(file)], [])
+            report_files.make_way([Path(file)], request.subject.files)
         session = config.stash[SESSION] = Session(config, request)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None

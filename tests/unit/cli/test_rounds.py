@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import click
 import pytest
 
 from frame_harness.base.errors import HarnessError, ImageError, MachineError, ProtocolError, UsageError
-from frame_harness.cli.check import Request
-from frame_harness.cli.core import CoreRequest
+from frame_harness.cli.check import Request, check
+from frame_harness.cli.core import CoreRequest, check_core
 from frame_harness.cli.endings import ending
+from frame_harness.cli.mutate import MutateRequest, mutate
+from frame_harness.cli.mutate_grounds import CoreGround, FrameGround
 from frame_harness.cli.options import refuse_with
 from frame_harness.cli.rounds import CoreRounds, FrameRounds, first_of
 from frame_harness.cli.upstream import make_room
@@ -121,3 +123,45 @@ def test_texts_for_maintainers_need_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be used"):
         make_room(tmp_path / "file")
+
+
+def test_only_texts_that_a_run_wrote_make_room_for_new_ones(tmp_path: Path) -> None:
+    ours = "# A fault\n\nBroken promise (CORE-04): no free block covers it.\n"
+    for name, text in (("ADR-01.md", "# We use Rust\n"), ("CORE-04.md", ours), ("CORE-04-2.md", ours)):
+        (tmp_path / name).write_text(text)
+    make_room(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["ADR-01.md"]
+
+
+def test_a_file_of_the_user_s_by_the_name_of_a_text_is_refused_and_nothing_goes(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "CORE-04.md", tmp_path / "REF-01.md"
+    ours.write_text("# A fault\n\nBroken promise (CORE-04): no free block covers it.\n")
+    theirs.write_text("# Our notes about REF-01\n\n- call the kernel's people\n")
+    with pytest.raises(UsageError, match=r"got REF-01\.md, which is none"):
+        make_room(tmp_path)
+    assert ours.exists() and theirs.exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda file: check_core(CoreRequest(frame_rs=file, html=file)),
+        lambda file: check_core(CoreRequest(kernel_src=file.parent, json=file)),
+        lambda file: check_core(CoreRequest(last_failed=file, junit=file)),
+        lambda file: check(Request(frame_rs=file, lcov=file)),
+        lambda file: check(Request(frame_rs=file.parent.with_suffix(".rs"), html=file)),
+        lambda file: mutate(MutateRequest(FrameGround(file, (), "release", None), "", html=file)),
+        lambda file: mutate(MutateRequest(FrameGround(None, (str(file),), "dev", None), "", json=file)),
+        lambda file: mutate(MutateRequest(CoreGround(file.parent, "release"), "", html=file)),
+    ],
+    ids=["core", "tree", "last", "module", "its module", "mutants", "machine", "mutants of a tree"],
+)
+def test_a_report_does_not_overwrite_what_its_run_reads(
+    tmp_path: Path, asked: Callable[[Path], object]
+) -> None:
+    file = tmp_path / "frame" / "links.rs"
+    file.parent.mkdir()
+    file.write_text("fn f() {}\n")
+    with pytest.raises(UsageError, match="the run itself reads that file"):
+        asked(file)
+    assert file.read_text() == "fn f() {}\n"

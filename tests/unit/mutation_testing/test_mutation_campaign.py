@@ -244,6 +244,8 @@ def test_a_survivor_without_a_reason_is_told(report: Report) -> None:
 class NeverJudged:
     """A subject that nobody may judge."""
 
+    read = ()
+
     def texts(self) -> dict[str, bytes]:
         return {"frame.rs": TEXT.encode()}
 

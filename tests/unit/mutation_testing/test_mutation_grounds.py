@@ -50,6 +50,8 @@ TEXT = "fn f() {\n    put(1);\n}\n"
 class Prepared:
     """A subject whose judgement takes no time; remembers whether it was judged."""
 
+    read = ()
+
     def __init__(self, judged_text: str = TEXT) -> None:
         self.was_judged = False
         self._judged_text = judged_text

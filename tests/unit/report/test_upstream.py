@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from frame_harness.judge.evidence import Evidence, Outcome
-from frame_harness.report.upstream import texts
+from frame_harness.report.upstream import is_of, texts
 from tests.support.judging import judge, known_findings
 from tests.unit.evidence_samples import DEV, RELEASE, SUBJECT, TABLE, VTABLE, healthy, with_outcome
 
@@ -30,6 +30,7 @@ def test_each_finding_is_a_file_with_all_that_shows_it() -> None:
     found = texts(evidence, judge(evidence), ROOT, "v1.2")
     assert set(found) == {"ALLOC-07.md", "VT-03.md"}
     text = found["ALLOC-07.md"]
+    assert is_of("ALLOC-07", text) and not is_of("ALLOC-08", text)
     for part in (
         "# Stale bytes: 4096\n", "- Expected: 0\n", "- Physical address: `0x1000`\n", "- Kernel: v1.2\n",
         "- Builds: dev\n", "- QEMU 7.2.22 (tcg), rustc 1.95.0\n", "alloc new → ok paddr=0x1000\n",
