@@ -23,6 +23,7 @@ import msgspec
 from frame_harness.base.disk import scratch
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import adopt_orphans, die_with_parent, end_children
+from frame_harness.base.pipes import value_heard
 from frame_harness.campaigns import files
 from frame_harness.campaigns.done import Reason
 from frame_harness.campaigns.tasks import Came, Ended, Fetched, Outcome, Raised, Wanted, Work
@@ -62,14 +63,14 @@ def main(descriptor: int, parent: int) -> None:
 
 def _serve(control: Connection) -> None:
     try:
-        work: Work | Raised = pickle.loads(control.recv_bytes())
+        work: Work | Raised = value_heard(control)
     except EOFError:
         raise
     except Exception as error:  # what the import of the work's module raises
         work = Raised.of(error)
     gc.freeze()  # else a collection in a task copies every page that it only looks at
     while control.poll(IDLE_SERVER_S):
-        payload, limit_bytes = control.recv()
+        payload, limit_bytes = value_heard(control)
         if isinstance(work, Raised):
             control.send(work)
         else:
@@ -128,11 +129,11 @@ class _Task:
         """Return what the task came to, if it said so; answer what it asks for."""
         try:
             while self._ours.poll():
-                message: Outcome | Wanted = self._ours.recv()
+                message: Outcome | Wanted = value_heard(self._ours)
                 if not isinstance(message, Wanted):
                     return message
                 self._control.send(message)
-                answer: Fetched = self._control.recv()
+                answer: Fetched = value_heard(self._control)
                 self._ours.send(answer)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return _death(self._pid)  # also where it could not take the answer any more

@@ -20,6 +20,7 @@ from distributed import Status, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.base.pipes import value_heard
 from frame_harness.campaigns import files
 from frame_harness.campaigns.done import Reason
 from frame_harness.campaigns.task_server import IDLE_SERVER_S
@@ -200,7 +201,7 @@ class Server:
         """
         self._connection.send((payload, limit_bytes))
         while True:
-            message: Outcome | Wanted = self._connection.recv()
+            message: Outcome | Wanted = value_heard(self._connection)
             if not isinstance(message, Wanted):
                 self._asked = time.monotonic()
                 return message

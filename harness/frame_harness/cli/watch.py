@@ -12,6 +12,7 @@ from functools import partial
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import adopt_orphans, end_children
+from frame_harness.base.pipes import heard
 from frame_harness.cli.check import Request
 from frame_harness.cli.core import CoreRequest
 from frame_harness.cli.rounds import CoreRounds, FrameRounds, guarded
@@ -53,7 +54,7 @@ def watch(request: Request | CoreRequest) -> ExitCode:
             screen.close()
             loop.stop()
             end_children(())  # also one that was begun in the very moment of Ctrl-C
-    return loop.status
+    return loop.status()
 
 
 @contextlib.contextmanager
@@ -114,8 +115,11 @@ def _ready(events: FileEvents, under_way: Round | None, signals: socket.socket) 
 def _all_of(events: FileEvents) -> None:
     """Take whatever was seen until now: one look at the files answers all of it."""
     try:
-        events.seen.recv_bytes()
+        heard(events.seen)
         while events.seen.poll():
-            events.seen.recv_bytes()
+            heard(events.seen)
     except EOFError as error:
-        raise HarnessError("saves", detail="the process that sees them ended") from error
+        raise HarnessError(
+            "saves", detail="the process that sees them ended",
+            next_step="see that nothing ends it, such as a lack of memory, and run the same command again",
+        ) from error  # fmt: skip

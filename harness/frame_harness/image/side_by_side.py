@@ -16,6 +16,7 @@ from frame_harness.base.commands import GRACE_S, Say, Step, tell_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.interruption import STOPPING, until_interrupted
 from frame_harness.base.parent import die_with_parent
+from frame_harness.base.pipes import value_heard
 from frame_harness.image.build import build, is_built
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.image import Image
@@ -68,8 +69,8 @@ class _Other:
             return None
         with Step(what, say):
             try:
-                seconds: float = self.connection.recv()
-            except (EOFError, ConnectionResetError):
+                seconds: float = value_heard(self.connection)
+            except EOFError:
                 self.connection = None
                 return None
         self.left.remove(profile)

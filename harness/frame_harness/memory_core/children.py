@@ -14,6 +14,7 @@ from typing import Final, Generic, TypeVar
 from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.base.interruption import STOPPING, until_interrupted
 from frame_harness.base.parent import die_with_parent
+from frame_harness.base.pipes import heard
 from frame_harness.base.record import Record
 from frame_harness.judge.evidence import Outcome, RunKey, Trouble, decode, encode
 
@@ -100,8 +101,8 @@ def _heard(
 ) -> R | Trouble | None:
     """What a process came to; None where it only says how far it is."""
     try:
-        message = connection.recv_bytes()
-    except (EOFError, OSError):  # the second one in the middle of a message
+        message = heard(connection)
+    except EOFError:
         todo = "run the same command again; `dmesg` tells whether the host ran out of memory"
         return Trouble(what="memory core", message="the process that judged it died", run=job.run, next=todo)
     what, body = message[:1], message[1:]

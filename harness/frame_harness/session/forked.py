@@ -22,6 +22,7 @@ import pytest
 
 from frame_harness.base.interruption import STOPPING
 from frame_harness.base.parent import die_with_parent
+from frame_harness.base.pipes import value_heard
 from frame_harness.judge.evidence import RunKey, Trouble
 from frame_harness.session import results
 from frame_harness.session.plugin import SESSION
@@ -167,8 +168,8 @@ class ForkedWorkers:
             assert isinstance(ready, Connection)
             worker = self._workers[ready]
             try:
-                message: _Message = ready.recv()
-            except (EOFError, ConnectionResetError):
+                message: _Message = value_heard(ready)
+            except EOFError:
                 self._lost(worker, "died")
             else:
                 self._take(worker, message)

@@ -100,9 +100,13 @@ class Loop:
         self._others = place.others
         self._compiles = False
 
-    @property
     def status(self) -> ExitCode:
-        """Of the text as it is now; `INTERRUPTED` until it was judged to its end."""
+        """Look at the files; return the status of their text: `INTERRUPTED` until it was judged to its end.
+
+        A save is heard of some time behind it.
+        """
+        if self._look(self.place).since(self._content).changed:
+            self._status = ExitCode.INTERRUPTED
         return self._status
 
     def run(self, events: Iterable[Event]) -> None:

@@ -14,6 +14,7 @@ from typing import IO, Final
 
 from frame_harness.base.interruption import STOPPING, until_interrupted
 from frame_harness.base.parent import die_with_parent, end_children
+from frame_harness.base.pipes import heard
 from frame_harness.watching.messages import Said, Tell, read, written
 
 GRACE_S: Final = 5.0
@@ -50,7 +51,7 @@ class Round:
     def next(self) -> Said | None:
         """What it says next; None once it ended."""
         try:
-            return read(self.said.recv_bytes())
+            return read(heard(self.said))
         except EOFError:
             return None
 

@@ -12,6 +12,7 @@ import pytest
 from frame_harness.base.parent import adopt_orphans
 from frame_harness.watching.messages import Doing, Noted, Tell
 from frame_harness.watching.process import Round, unstopped
+from tests.support.children import cut_off
 
 
 def test_a_round_says_its_messages_in_order_then_none() -> None:
@@ -38,6 +39,14 @@ def test_what_a_round_printed_when_it_broke_down_is_told(capfd: pytest.CaptureFi
     assert round_.next() is None
     words = round_.last_words()
     assert words.startswith("a line before") and words.endswith("LookupError: a fault of the harness")
+
+
+def test_a_round_that_is_killed_in_the_middle_of_a_message_has_ended() -> None:
+    round_ = Round(lambda _: None, ())
+    round_.said.close()
+    round_.said = cut_off()
+    assert round_.next() is None
+    assert round_.last_words() == ""
 
 
 def test_only_the_last_lines_of_a_long_output_are_told(capfd: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ class Scene:
         return self.rounds[-1]
 
     def status(self) -> ExitCode:
-        return self.loop.status
+        return self.loop.status()
 
     def save(self, text: str) -> Saved:
         self.clock += 1
@@ -134,6 +134,15 @@ def test_a_verdict_on_a_text_that_is_no_more_is_not_told() -> None:
     scene.save("two")  # nobody saw it yet
     scene.loop.take(judged(healthy()))
     assert scene.shows.told == ["begins", "built", "begins anew"]
+    assert scene.status() is ExitCode.INTERRUPTED
+
+
+def test_the_status_is_none_of_a_text_that_was_saved_since_and_nobody_heard_of() -> None:
+    scene = Scene()
+    scene.run(BUILT, judged(healthy()))
+    scene.save("one")
+    assert scene.status() is ExitCode.PASS, "the same text"
+    scene.save("two")
     assert scene.status() is ExitCode.INTERRUPTED
 
 
