@@ -38,7 +38,11 @@ class SavedCorpus:
     _saved: dict[Path, Entry] = field(default_factory=dict)
 
     def play_all(self, campaign: Campaign, say: Callable[[Found], None], note: Say) -> None:
-        """Begin a campaign with what the folder holds."""
+        """Begin a campaign with what the folder holds; what cannot be played is left out.
+
+        Raises:
+            HarnessError: what a script showed does not show again. That must not end in a PASS.
+        """
         files = list(scripts(self.folder)) if self.folder is not None and self.folder.is_dir() else []
         if not files or self.player.counting is None:
             return
@@ -46,9 +50,12 @@ class SavedCorpus:
             for path in files:
                 try:
                     script = _playable(path, self.player.judged.machine)
-                    campaign.begin_with(Kept(script.commands, script.boot_config, path.name), say)
+                    history = Kept(script.commands, script.boot_config, path.name)
+                    played = campaign.play(history)
                 except (HarnessError, LookupError) as error:
                     note(f"left out: {path}: {_why(error)}")
+                    continue
+                campaign.begin_with(history, played, say)
 
     def keep(self, entry: Entry) -> None:
         """Save a history as it is kept."""

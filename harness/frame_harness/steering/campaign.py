@@ -141,13 +141,20 @@ class Campaign:
         """That were compared with the model since this campaign began."""
         return self.player.commands - self._before
 
-    def begin_with(self, history: Kept, say: Say = lambda _: None) -> None:
-        """Play a history of an earlier campaign, and keep what it reaches; what it shows is a finding, too.
+    def play(self, history: Kept) -> Played:
+        """Play a history of an earlier campaign.
 
         Raises:
-            HarnessError: it cannot be played on this subject.
+            HarnessError, LookupError: it cannot be played on this subject.
         """
-        played = self.player.play(Lifted(history.commands), history.boot_config, len(history.commands))
+        return self.player.play(Lifted(history.commands), history.boot_config, len(history.commands))
+
+    def begin_with(self, history: Kept, played: Played, say: Say = lambda _: None) -> None:
+        """Keep what a history reached that was played; what it showed is a finding, too.
+
+        Raises:
+            HarnessError: it does not show again.
+        """
         failed = self._confirmed(played, history.boot_config, history.name)
         if played.failure is None:
             self.corpus.add(played, history.boot_config, history.name)

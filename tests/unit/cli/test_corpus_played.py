@@ -1,0 +1,60 @@
+"""What a corpus shows is never left out as if it could not be played; no guest is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from frame_harness.base.errors import HarnessError
+from frame_harness.cli.corpus import SavedCorpus
+from frame_harness.histories.boot_configs import ISLANDS
+from frame_harness.histories.commands import Command, Op
+from frame_harness.histories.scripts import Script
+from frame_harness.steering.campaign import Campaign, Kept
+from frame_harness.steering.player import Played, Player
+
+SCRIPT = Script(machine="q35", profile="dev", boot_config=ISLANDS, commands=(Command(Op.DRAIN),))
+BEGUN, SHOWS_ONCE = "begun", "FREE-01 on a fresh guest"
+
+
+class OneScript:
+    """A campaign in which a script shows a finding once, or cannot be played."""
+
+    def __init__(self, *, plays: bool, shows_again: bool) -> None:
+        self.told: list[str] = []
+        self._plays, self._shows_again = plays, shows_again
+
+    def play(self, _: Kept) -> Played:
+        if not self._plays:
+            raise HarnessError("script", detail="no such command")
+        return cast(Played, SimpleNamespace())
+
+    def begin_with(self, history: Kept, *_: Any) -> None:
+        if not self._shows_again:
+            raise HarnessError("history", history.name, expected=SHOWS_ONCE, actual="nothing")
+        self.told.append(BEGUN)
+
+
+def told(folder: Path, *, plays: bool = True, shows_again: bool = True) -> list[str]:
+    """What is said of a corpus of one script."""
+    (folder / "history-1.txt").write_text(SCRIPT.text)
+    machine = SimpleNamespace(name="q35")
+    player = SimpleNamespace(judged=SimpleNamespace(machine=machine), counting=SimpleNamespace())
+    campaign = OneScript(plays=plays, shows_again=shows_again)
+    saved = SavedCorpus(folder, cast(Player, player))
+    saved.play_all(cast(Campaign, campaign), lambda _: None, campaign.told.append)
+    return campaign.told
+
+
+def test_a_finding_that_does_not_repeat_is_no_script_that_cannot_be_played(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=SHOWS_ONCE):
+        told(tmp_path, shows_again=False)
+
+
+def test_a_script_that_cannot_be_played_is_left_out_and_said(tmp_path: Path) -> None:
+    assert told(tmp_path) == [BEGUN]
+    [line] = told(tmp_path, plays=False)
+    assert "left out" in line and "no such command" in line
