@@ -64,9 +64,7 @@ DEEPER = {
         "orderings.ir_asm_memory", "orderings.ir_x86", "orderings.x86_computing", "orderings.x86_operands",
         "orderings.x86_strings", "orderings.x86_updates",
     ),
-    "tests/red/test_debugging.py": (
-        "cli.debug", "cli.rewind", "debugging.holding", "debugging.recorder", "debugging.session",
-    ),
+    "tests/red/test_debugging.py": ("cli.rewind", "debugging.holding", "debugging.recorder"),
 }  # fmt: skip
 # These run in a process of their own: by the file that has it started, and names their files.
 IN_ANOTHER_PROCESS = {"debugging.in_gdb": "tests/red/test_debugging.py"}

@@ -16,6 +16,7 @@ from frame_harness.debugging.holding import Hold, where_to_hold
 from frame_harness.debugging.recorder import record
 from frame_harness.debugging.session import Failure, first_failure
 from frame_harness.image.build import build
+from frame_harness.judge.evidence import Outcome
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.report.blocks import result_block
 from frame_harness.report.terminal import console_for, print_parts
@@ -49,14 +50,14 @@ class DebugRequest:
 def debug(request: DebugRequest, at: str, *, before_last: bool, vscode: Path | None) -> ExitCode:
     """Make a check until it fails, then again with a guest that waits for gdb.
 
-    Returns PASS when nothing failed, else FAIL.
+    Returns PASS when nothing failed, NO_TESTS when nothing was looked at, else FAIL.
     Raises:
         HarnessError: there is no such check, or no such place.
     """
     asked = request.of_a_session()
     failure = found(request, asked)
-    if failure is None:
-        return ExitCode.PASS
+    if isinstance(failure, ExitCode):
+        return failure
     where = where_to_hold(asked, failure, at, before_last=before_last)
     then = Hold(asked, failure, where, click.echo, vscode).run()
     if then is None:
@@ -72,26 +73,37 @@ def debug(request: DebugRequest, at: str, *, before_last: bool, vscode: Path | N
 def make_recording(request: DebugRequest) -> ExitCode:
     """Make a check that fails once more, recorded, and keep the recording.
 
-    Returns PASS when nothing failed, else FAIL.
+    Returns PASS when nothing failed, NO_TESTS when nothing was looked at, else FAIL.
     Raises:
         HarnessError: there is no such check, or it cannot be recorded.
     """
     asked = request.of_a_session()
     failure = found(request, asked)
-    if failure is None:
-        return ExitCode.PASS
+    if isinstance(failure, ExitCode):
+        return failure
     folder, note = record(asked, failure)
     click.echo(f"recorded {plural(len(note.commands), 'command')} in {folder}")
     click.echo(f"`rewind {request.check} FIELD` says who wrote a field last: {', '.join(note.fields)}")
     return ExitCode.FAIL
 
 
-def found(request: DebugRequest, asked: SessionRequest) -> Failure | None:
-    """The first failure of the checks that are asked for, shown; where none fails, that is said."""
-    failure, made = first_failure(asked, request.check)
+def found(request: DebugRequest, asked: SessionRequest) -> Failure | ExitCode:
+    """The first failure of the checks that are asked for, shown; where none fails, that is said.
+
+    Then the status is PASS, or NO_TESTS where no check looked at anything.
+    """
+    made = first_failure(asked, request.check)
+    failure = made.failure
     if failure is None:
-        click.echo(f"{request.check}: nothing fails, {plural(made, 'check')} made")
-        return None
+        others = ", ".join(
+            f"{count} {outcome}" for outcome, count in made.outcomes.items() if outcome is not Outcome.PASSED
+        )
+        if not (passed := made.outcomes.get(Outcome.PASSED, 0)):
+            click.echo(f"{request.check}: nothing was looked at: {others or 'no check was made'}")
+            return ExitCode.NO_TESTS
+        also = f", {others}" if others else ""
+        click.echo(f"{request.check}: nothing fails, {plural(passed, 'check')} made{also}")
+        return ExitCode.PASS
     click.echo(f"{failure.check.check} fails on {failure.check.run}")
     print_parts([result_block(failure.result)], console_for())
     return failure

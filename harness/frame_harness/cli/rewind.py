@@ -50,7 +50,7 @@ def _recorded(request: DebugRequest) -> tuple[Path, Recording] | None:
     """The recording of the first check that fails, made now unless this very kernel's is there."""
     asked = request.of_a_session()
     failure = found(request, asked)
-    if failure is None:
+    if isinstance(failure, ExitCode):
         return None
     folder = folder_of(asked.subject, failure.check)
     if (folder / NOTE).exists():

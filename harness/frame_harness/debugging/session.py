@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
@@ -51,19 +52,30 @@ class Failure:
         return self.commands[position.guest][position.command] if position.command >= 0 else ""
 
 
+@dataclass(frozen=True)
+class Made:
+    """What came of checks that were made until one failed.
+
+    Attributes:
+        failure: None where none failed.
+        outcomes: of those that did not fail, how often each came; many of them may have looked at nothing.
+    """
+
+    failure: Failure | None
+    outcomes: Mapping[Outcome, int]
+
+
 def first_failure(
     request: SessionRequest,
     check: str,
     guests: CountedGuests | None = None,
     on_failure: Callable[[], None] | None = None,
-) -> tuple[Failure | None, int]:
+) -> Made:
     """Make the checks of a name, or of a clause, until one of them fails.
 
     Args:
         guests: where the guests of checks come from.
         on_failure: is called while the guests of the check that failed are still there.
-    Returns:
-        the failure, None where all passed; how many checks were made.
     Raises:
         UsageError: there is no such check.
         KeyboardInterrupt: pytest took it for the end of its session.
@@ -79,7 +91,7 @@ def first_failure(
         raise HarnessError("suite", detail=f"pytest ended with status {status}", evidence=making.trouble)
     if not making.made:
         raise _no_such(check, making.names)
-    return making.failure, making.made
+    return Made(making.failure, making.outcomes)
 
 
 def again(
@@ -90,7 +102,7 @@ def again(
 ) -> Failure | None:
     """Make a check that failed once more, with other guests."""
     only = replace(request, only=frozenset({failure.check}))
-    return first_failure(only, failure.check.check, guests, on_failure)[0]
+    return first_failure(only, failure.check.check, guests, on_failure).failure
 
 
 def _no_such(check: str, names: Collection[str]) -> UsageError:
@@ -109,7 +121,8 @@ class _Making:
         self.error: HarnessError | None = None
         self.trouble = ""
         self.names: set[str] = set()
-        self.made = 0
+        self.made = False
+        self.outcomes = Counter[Outcome]()
         self._check, self._guests, self._on_failure = check, guests, on_failure
         self._failed_at: Position | None = None
 
@@ -136,7 +149,7 @@ class _Making:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
-        self.made += 1
+        self.made = True
         if (key := results.planned_run(item)) is not None:
             self._ours.run(key).finish_shared()  # else what it is asked depends on the checks before
         self._guests.begin()
@@ -163,6 +176,7 @@ class _Making:
 
     def _take(self, result: CheckResult) -> None:
         if result.outcome not in FAILED:
+            self.outcomes[result.outcome] += 1
             return
         at = self._guests.here if self._failed_at is None else self._failed_at
         commands = tuple(map(tuple, self._guests.commands))
