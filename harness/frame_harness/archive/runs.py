@@ -79,8 +79,10 @@ def new_run() -> Path:
 @contextlib.contextmanager
 def in_use(folder: Path) -> Iterator[None]:
     """Keep a run's folder from being removed while it is written; it goes with the process."""
-    with writing(folder), (folder / _LOCK).open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    with contextlib.ExitStack() as stack:
+        with writing(folder):
+            lock = stack.enter_context((folder / _LOCK).open("wb"))
+            fcntl.flock(lock, fcntl.LOCK_SH)
         yield
     (folder / _LOCK).unlink(missing_ok=True)
 

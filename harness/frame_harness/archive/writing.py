@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -44,6 +45,35 @@ def require_room(folder: Path, read: Iterable[Path | None] = ()) -> None:
             "--out", str(folder), expected="an empty folder, or an archive of an earlier run",
             actual=f"a folder with {names[0]}", next_step=INSTEAD,
         )  # fmt: skip
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Have a folder for the time of a block, made where it is not there; the lock goes with the process.
+
+    It is the folder itself that is locked: an archive has no file more for it.
+
+    Raises:
+        Unwritable: there is no room, or no leave.
+        UsageError: another run has it, or it cannot be made.
+    """
+    with _named(folder), writing(folder, INSTEAD):
+        folder.mkdir(parents=True, exist_ok=True)
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(number)
+        raise UsageError(
+            "--out", str(folder), detail="another run is writing to it",
+            next_step="wait until that ends, or name another folder",
+        ) from error  # fmt: skip
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(number)
 
 
 def begin(folder: Path, command: tuple[str, ...]) -> Begun:

@@ -101,17 +101,19 @@ class RunArchive:
         return (*notes, *write_reports(self._archive, contents.contract))
 
 
-def named_archive(folder: Path, read: Iterable[Path | None]) -> RunArchive:
-    """The archive in a folder that the user named, empty now.
+@contextlib.contextmanager
+def named_archive(folder: Path, read: Iterable[Path | None]) -> Iterator[RunArchive]:
+    """Make the archive in a folder that the user named, empty now; no other run has it meanwhile.
 
     Args:
         read: files that the run reads.
     Raises:
-        HarnessError: it cannot be used.
+        HarnessError: it cannot be used, or another run has it.
     """
     runs.require_elsewhere(folder)
     writing.require_room(folder, read)
-    return RunArchive(folder, writing.begin(folder, command()), named=True)
+    with writing.held(folder):
+        yield RunArchive(folder, writing.begin(folder, command()), named=True)
 
 
 def command() -> tuple[str, ...]:
@@ -129,7 +131,8 @@ def archive_of_a_run(out: Path | None, read: Iterable[Path | None] = ()) -> Iter
         HarnessError: a folder that the user named cannot be used. Any other one is done without.
     """
     if out is not None:
-        yield named_archive(out, read)
+        with named_archive(out, read) as archive:
+            yield archive
         return
     if not runs.most_kept():
         yield None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -77,15 +78,18 @@ class Leavings:
         return tuple(self._gatherer.notes)
 
 
-def archive_of(request: SessionRequest) -> RunArchive | None:
+def archive_of(request: SessionRequest, stack: ExitStack) -> RunArchive | None:
     """The archive of a session that nobody made one for; None where it is not asked for one.
+
+    Args:
+        stack: with its end another run may have the folder.
 
     Raises:
         HarnessError: the folder cannot be used.
     """
     if request.archive is None or request.evidence:
         return None
-    return named_archive(request.archive, request.subject.files)
+    return stack.enter_context(named_archive(request.archive, request.subject.files))
 
 
 def contents_of(

@@ -66,7 +66,9 @@ class Session:
         self.leavings = Leavings(request.archive)
         if request.archive is not None:
             self._runs.on_violated = self.leavings.of_preflight
-        self.archive = None if self.is_worker else archive_of(request)
+        self._end = contextlib.ExitStack()
+        config.add_cleanup(self._end.close)
+        self.archive = None if self.is_worker else archive_of(request, self._end)
 
     @property
     def images(self) -> tuple[Image, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import sys
 from pathlib import Path
@@ -127,6 +128,25 @@ def test_the_command_is_on_record(tmp_path: Path) -> None:
         assert archive is not None
     begun = decode((tmp_path / "out" / files.BEGUN).read_bytes(), Begun)
     assert begun.command[1:] == tuple(sys.argv[1:])
+
+
+def test_a_folder_that_another_run_writes_to_is_refused_and_keeps_what_is_there(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with archive_of_a_run(out) as first:
+        assert first is not None
+        (out / files.FAILURES / "1-test_x").mkdir(parents=True)
+        with pytest.raises(UsageError, match="another run is writing to it"), archive_of_a_run(out):
+            pass
+        assert (out / files.FAILURES / "1-test_x").is_dir()
+        first.finish(CONTENTS)
+    with archive_of_a_run(out) as second:
+        assert second is not None and not second.is_whole
+    assert {path.name for path in out.iterdir()} == {files.BEGUN}
+
+
+def test_a_lack_of_leave_within_a_run_is_not_told_of_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), runs.in_use(tmp_path):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
 @pytest.mark.parametrize("edited", [False, True])

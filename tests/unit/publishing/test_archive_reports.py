@@ -33,7 +33,8 @@ def contents(
 
 
 def test_each_report_tells_what_the_evidence_shows(tmp_path: Path) -> None:
-    assert named_archive(tmp_path / "out", ()).finish(contents()) == ()
+    with named_archive(tmp_path / "out", ()) as archive:
+        assert archive.finish(contents()) == ()
     texts = {name: (tmp_path / "out" / name).read_text(encoding="utf-8") for name in WRITERS}
     assert [name for name, text in texts.items() if "stale bytes" not in text] == []
     assert [one["clause"] for one in json.loads(texts["report.json"])["findings"]] == ["ALLOC-07"]
@@ -49,7 +50,8 @@ def test_a_report_that_fails_leaves_no_part_and_the_others_are_written(tmp_path:
     def tells(archive: Archive, _verdict: Verdict, _contract: Contract) -> str:
         return archive.evidence.subject.name
 
-    named_archive(tmp_path / "out", ()).finish(contents())
+    with named_archive(tmp_path / "out", ()) as run:
+        run.finish(contents())
     archive = Archive.open(tmp_path / "out")
     (archive.folder / "a").write_text("of the run before")
     wrong = write_reports(archive, FRAME_METADATA, {"a": refuses, "b": breaks, "c": tells})
@@ -62,9 +64,11 @@ def test_a_report_that_fails_leaves_no_part_and_the_others_are_written(tmp_path:
 
 
 def test_what_could_not_be_kept_is_told_and_the_evidence_is_whole(tmp_path: Path) -> None:
-    archive = named_archive(tmp_path / "out", ())
     gone = tmp_path / "gone"
-    notes = archive.finish(contents(source=gone / "frame.rs", image=gone / "kernel.elf", notes=("a note",)))
+    with named_archive(tmp_path / "out", ()) as archive:
+        notes = archive.finish(
+            contents(source=gone / "frame.rs", image=gone / "kernel.elf", notes=("a note",))
+        )
     assert notes[0] == "a note" and notes[1].startswith("an image is not kept: ")
     assert archive.is_whole and Archive.open(tmp_path / "out").evidence == BROKEN
 
@@ -96,5 +100,6 @@ def test_a_folder_is_shown_as_a_shell_takes_it(tmp_path: Path, monkeypatch: pyte
 def test_the_command_of_the_run_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["frame-harness", "check", "-k", "x"])
     assert run_archive.command()[1:] == ("check", "-k", "x")
-    named_archive(tmp_path / "out", ()).finish(contents())
+    with named_archive(tmp_path / "out", ()) as run:
+        run.finish(contents())
     assert Archive.open(tmp_path / "out").header.command[1:] == ("check", "-k", "x")
