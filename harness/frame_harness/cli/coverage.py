@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from frame_harness.archive import files
 from frame_harness.base.errors import UsageError
 from frame_harness.base.text import plural, printable
 from frame_harness.coverage.lines import Coverage, LineState, SourceCoverage
@@ -16,27 +18,45 @@ _MARKS = {LineState.NOT_HIT: "not hit", LineState.NOT_IN_KERNEL: "no code"}
 _WIDTH = 10
 
 
+class _File(msgspec.Struct, frozen=True):
+    path: str
+    sha256: str
+
+
+class _Subject(msgspec.Struct, frozen=True):
+    files: tuple[_File, ...] = ()
+
+
 class _Report(msgspec.Struct, frozen=True):
     """What is read of a JSON report."""
 
     coverage: Coverage | None = None
+    subject: _Subject = _Subject()
 
 
 def shown(report: Path, line: int | None) -> Iterator[str]:
     """Return the source, each line with how many checks ran it; or the checks that ran one line.
 
     Raises:
-        UsageError: it is no report with coverage; the line has no code; a source is not there any more.
+        UsageError: it is no report with coverage; the line has no code; the text of a source that was judged
+            is not there any more.
     """
-    for source in _coverage_in(report).sources:
+    coverage, digests = _read(report)
+    for source in coverage.sources:
         yield total(source)
-        yield from _annotated(source) if line is None else _checks(source, line)
+        if line is None:
+            yield from _annotated(source, _text(source, digests.get(source.path), report))
+        else:
+            yield from _checks(source, line)
 
 
-def _coverage_in(report: Path) -> Coverage:
+def _read(report: Path) -> tuple[Coverage, dict[str, str]]:
+    """The coverage in a report, and by path the SHA-256 of what was judged."""
     coverage, actual = None, "one without coverage"
+    digests: dict[str, str] = {}
     try:
-        coverage = msgspec.json.decode(report.read_bytes(), type=_Report).coverage
+        read = msgspec.json.decode(report.read_bytes(), type=_Report)
+        coverage, digests = read.coverage, {one.path: one.sha256 for one in read.subject.files}
     except (OSError, msgspec.MsgspecError) as error:
         actual = str(error.strerror if isinstance(error, OSError) else error)
     if coverage is None:
@@ -44,16 +64,36 @@ def _coverage_in(report: Path) -> Coverage:
             "coverage", str(report), expected="a JSON report of frame-harness with coverage", actual=actual,
             next_step=f"frame-harness check --cov --json {report}",
         )  # fmt: skip
-    return coverage
+    return coverage, digests
 
 
-def _annotated(source: SourceCoverage) -> Iterator[str]:
-    try:
-        text = Path(source.path).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError("coverage", source.path, expected="the source", actual=error.strerror) from error
-    for number, words in enumerate(text.splitlines(), 1):
-        yield f"{_mark(source, number):>{_WIDTH}}  {number:5}  {printable(words)}".rstrip()
+def _text(source: SourceCoverage, sha256: str | None, report: Path) -> str:
+    """The text that was judged: the file's as it is now, or a copy in the archive that the report lies in.
+
+    Args:
+        sha256: of that text; None for a report that does not say it.
+    """
+    actual: str | None = "another one"
+    copies = sorted((report.parent / files.SOURCES).rglob("*"))
+    for file in (Path(source.path), *(one for one in copies if sha256 and one.is_file())):
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            actual = error.strerror
+            continue
+        if sha256 is None or hashlib.sha256(content).hexdigest() == sha256:
+            return content.decode("utf-8", errors="replace")
+    raise UsageError(
+        "coverage", source.path, expected="the text that was judged", actual=actual,
+        next_step=f"make the report again: frame-harness check --cov --json {report}",
+    )  # fmt: skip
+
+
+def _annotated(source: SourceCoverage, text: str) -> Iterator[str]:
+    # The compiler ends lines at "\n" alone; other line ends would shift the numbers.
+    for number, words in enumerate(text.removesuffix("\n").split("\n"), 1):
+        plain = printable(words.removesuffix("\r"))
+        yield f"{_mark(source, number):>{_WIDTH}}  {number:5}  {plain}".rstrip()
 
 
 def _mark(source: SourceCoverage, line: int) -> str:

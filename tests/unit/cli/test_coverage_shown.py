@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from frame_harness.base.errors import UsageError
 from frame_harness.cli.coverage import shown
 from frame_harness.coverage.lines import Coverage, LineCoverage, LineState, SourceCoverage
-from frame_harness.judge.evidence import encode
+from frame_harness.judge.evidence import SourceFile, SubjectInfo, encode
 
 
 def report_of(folder: Path, source: Path) -> Path:
@@ -21,7 +22,13 @@ def report_of(folder: Path, source: Path) -> Path:
     )
     found = SourceCoverage(path=str(source), lines=lines, functions=(), checks=("test_one", "test_two"))
     report = folder / "report.json"
-    report.write_text(f'{{"other": 1, "coverage": {encode(Coverage(sources=(found,)))}}}')
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    judged = encode(
+        SubjectInfo(name="x", path="", sha256="", files=(SourceFile(path=str(source), sha256=digest),))
+    )
+    report.write_text(
+        f'{{"other": 1, "subject": {judged}, "coverage": {encode(Coverage(sources=(found,)))}}}'
+    )
     return report
 
 
@@ -56,6 +63,30 @@ def test_a_source_that_is_gone_is_named(source: Path, tmp_path: Path) -> None:
     source.unlink()
     with pytest.raises(UsageError, match=r"frame\.rs"):
         list(shown(report, None))
+
+
+def test_marks_are_not_put_beside_lines_of_another_text(source: Path, tmp_path: Path) -> None:
+    report, judged = report_of(tmp_path, source), source.read_bytes()
+    source.write_bytes(b"// a new first line\n" + judged)
+    with pytest.raises(UsageError, match="expected the text that was judged, got another one") as caught:
+        list(shown(report, None))
+    assert "check --cov --json" in caught.value.next_step
+    assert list(shown(report, 1))[1] == f"{source}:1 hit", "what ran a line of then is known all the same"
+
+
+def test_the_copy_in_the_archive_is_shown_where_the_file_was_edited(source: Path, tmp_path: Path) -> None:
+    report, copy = report_of(tmp_path, source), tmp_path / "sources" / "0" / "frame.rs"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(source.read_bytes())
+    source.write_text("// edited\n")
+    _, first, *_ = shown(report, None)
+    assert first.split() == ["2", "checks", "1", "ran();"]
+
+
+def test_a_form_feed_ends_no_line(source: Path, tmp_path: Path) -> None:
+    source.write_text("ran(); // a \x0c\nnever();\n", encoding="utf-8")
+    _, first, second = shown(report_of(tmp_path, source), None)
+    assert first.split()[:2] == ["2", "checks"] and second.split() == ["not", "hit", "2", "never();"]
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", None])
