@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,9 @@ TOLD: Final = "FRAME_HARNESS_TOLD"
 _SAY: Final[list[Say]] = []
 
 PATIENCE_S = 2.0  # a step that is over by then is not worth a line
-GRACE_S = 2.0  # for a tool that is told to end
+GRACE_S: Final = 2.0  # for a tool that is told to end
+# Its input ends when nobody holds the other end any more: the kernel closes that, also after SIGKILL.
+_GUARD: Final = f"trap '' TERM INT HUP; read -r _; kill -s TERM 0; sleep {GRACE_S}; kill -s KILL 0"
 REPEAT_S = 5.0  # how often the line is renewed after that
 
 
@@ -112,11 +114,14 @@ def run(
 ) -> Finished:
     """Run a command to its end; a missing program counts as exit status 127, as in a shell.
 
+    It ends with this process, with all that it started, even when this process is killed by SIGKILL.
+
     Args:
         umask: of the command; the caller's when negative.
     """
-    with Step(what, say) as step:
+    with Step(what, say) as step, contextlib.ExitStack() as stack:
         try:
+            group = stack.enter_context(_guarded_group())
             child = subprocess.Popen(
                 [os.fspath(part) for part in argv],
                 stdin=subprocess.DEVNULL,
@@ -126,7 +131,7 @@ def run(
                 env=_with_a_tmpdir_that_is_there(os.environ if env is None else env),
                 text=True,
                 errors="replace",
-                process_group=0,
+                process_group=group,
                 umask=umask,
             )
         except FileNotFoundError as error:
@@ -137,7 +142,7 @@ def run(
             try:
                 out, err = _drain(child, step, how_far)
             except BaseException:
-                _end_group(child)
+                _end_group(group, child)
                 raise
             return Finished(child.wait(), out, err)
 
@@ -149,11 +154,32 @@ def _with_a_tmpdir_that_is_there(env: Mapping[str, str]) -> Mapping[str, str]:
     return {name: value for name, value in env.items() if name != "TMPDIR"}
 
 
-def _end_group(child: subprocess.Popen[str]) -> None:
+@contextlib.contextmanager
+def _guarded_group() -> Iterator[int]:
+    """Make a process group that ends with this process; it is guarded before anybody else is in it.
+
+    The signal that QEMU gets when its parent ends would reach cargo, and none of the compilers that cargo
+    started. It also comes when a thread ends, and commands are run in many a thread.
+    """
+    guard = subprocess.Popen(
+        ["sh", "-c", _GUARD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )
+    with guard:
+        try:
+            yield guard.pid
+        finally:
+            guard.kill()  # before its input ends
+
+
+def _end_group(group: int, child: subprocess.Popen[str]) -> None:
     """End a tool with all that it started: its pipes end, too, and with them the thread that reads."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(child.pid, number)
+            os.killpg(group, number)
             child.wait(GRACE_S)
         except ProcessLookupError:
             return

@@ -35,6 +35,12 @@ print(os.path.exists(f"/proc/{int(shell.stdout)}"), kept.poll())
 kept.communicate()
 """
 
+RUNS_A_TOOL = """
+import sys
+from frame_harness.base.commands import run
+run(["sh", "-c", sys.argv[1]], what="compiling", how_far=lambda line: print(line, end="", flush=True))
+"""
+
 STRANGER = """
 import ctypes, os
 from frame_harness.base.parent import die_with_parent
@@ -48,6 +54,19 @@ print(number.value)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_child_ends_with_its_parent_whatever_kills_it(number: signal.Signals) -> None:
     assert child_ends_too([sys.executable, "-c", PARENT], number), "the child outlived its parent"
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        "echo $$; exec sleep 600",
+        "sh -c 'echo $$; exec sleep 600'; true",
+        "trap '' TERM; echo $$; sleep 600; true",
+    ],
+    ids=["cargo", "its compiler", "one that is deaf"],
+)
+def test_a_slow_tool_ends_with_the_harness_that_is_killed(tool: str) -> None:
+    assert child_ends_too([sys.executable, "-c", RUNS_A_TOOL, tool], signal.SIGKILL)
 
 
 def test_child_of_somebody_else_is_left_alone() -> None:
