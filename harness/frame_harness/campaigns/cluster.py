@@ -39,8 +39,9 @@ def scratch() -> Iterator[Path]:
     import dask.config  # noqa: PLC0415  an extra of the package
 
     place = resources.build_dir() / "dask"
-    with writing(place), cache_limit.used(place / "dask-scratch-space"):
-        place.mkdir(parents=True, exist_ok=True)
+    with cache_limit.used(place / "dask-scratch-space"):
+        with writing(place):
+            place.mkdir(parents=True, exist_ok=True)
         with dask.config.set({"temporary-directory": str(place)}):  # a scheduler's own, too
             yield place
 

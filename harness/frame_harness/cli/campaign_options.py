@@ -79,9 +79,16 @@ class CampaignOptions:
         return Settings(self.workers, self.scheduler or None, folder, self.resume is not None, say)
 
     def forget(self, settings: Settings) -> None:
-        """Remove results that nobody will go on with, where nobody named their folder."""
+        """Remove results that nobody will go on with, where nobody named their folder.
+
+        One that stays is said, and no more: what the results showed counts all the same.
+        """
         if settings.folder is not None and settings.folder not in (self.out, self.resume):
-            shutil.rmtree(settings.folder)
+            try:
+                shutil.rmtree(settings.folder)
+            except OSError as error:
+                if settings.say is not None:
+                    settings.say(f"results are not removed: {error}")
 
 
 NO_CAMPAIGN: Final = CampaignOptions()

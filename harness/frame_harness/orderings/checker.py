@@ -18,7 +18,7 @@ from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.orderings.assembler import Assemble, assembler, without
 from frame_harness.orderings.demands import OrderingRules
-from frame_harness.orderings.events import Function
+from frame_harness.orderings.events import Function, Path
 from frame_harness.orderings.ir_paths import PathError, Walker
 from frame_harness.orderings.llvm_ir import Module
 from frame_harness.orderings.report import Compiled, OrderingReport
@@ -85,14 +85,20 @@ def read_compiled(
                 functions[name] = walker.function(name)
             except (PathError, ImageError) as error:
                 unread[name] = str(error).splitlines()[0]
+    walks, unwalked = dict[str, tuple[Path, ...]](), dict[str, str]()
+    for name, walk in rules.walks.items():
+        walks[name] = ()
+        if walk.function in functions:
+            try:
+                walks[name] = walker.function(walk.function, owned=walk.owned).paths
+            except (PathError, ImageError) as error:
+                unwalked[walk.function] = str(error).splitlines()[0]
     return Compiled(
         functions=functions,
-        walks={
-            name: walker.function(walk.function, owned=walk.owned).paths if walk.function in functions else ()
-            for name, walk in rules.walks.items()
-        },
+        walks=walks,
         file=file,
         unread=unread,
+        unwalked=unwalked,
         places={
             program.name: (program.file, program.line)
             for program in module.subprograms.values()

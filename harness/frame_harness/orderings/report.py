@@ -24,6 +24,7 @@ class Compiled:
         functions: by `Type::method` or name.
         unread: functions that were compiled yet could not be walked, with the reason.
         walks: by name the ways through a function from known values of fields; see `OrderingRules`.
+        unwalked: functions that could not be walked from known values, with the reason.
         file: the subject's path, for functions that are missing.
         places: (file, line) where functions begin that were compiled.
         lacks: names that this version of the subject has not; what they would do is not judged.
@@ -35,6 +36,7 @@ class Compiled:
     unread: Mapping[str, str]
     places: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
     lacks: frozenset[str] = frozenset()
+    unwalked: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,10 @@ def _unjudged(compiled: Compiled, rules: OrderingRules) -> Iterator[Unjudged]:
                 yield Unjudged(clause, name, compiled.unread[name], file, line)
         elif name in compiled.functions:
             yield from _opaque(compiled.functions[name], rules)
+            if name in compiled.unwalked:
+                file, line = compiled.places.get(name, (compiled.file, 0))
+                for clause in sorted(rules.in_steps.get(name, ())):
+                    yield Unjudged(clause, name, compiled.unwalked[name], file, line)
 
 
 def looked_at(compiled: Compiled, rules: OrderingRules) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -20,7 +21,7 @@ from distributed import Client
 
 from frame_harness.base.errors import HarnessError, MissingToolError, UsageError
 from frame_harness.campaigns import dask_settings, on_cluster
-from frame_harness.campaigns.cluster import require_answer
+from frame_harness.campaigns.cluster import require_answer, scratch
 from frame_harness.campaigns.done import Lost
 from frame_harness.campaigns.engine import campaign
 from frame_harness.campaigns.plan import Settings
@@ -297,3 +298,11 @@ def test_a_file_of_dask_that_is_no_yaml_is_one_message(tmp_path: Path) -> None:
 def test_what_is_no_address_of_a_scheduler_is_refused_at_once() -> None:
     with pytest.raises(UsageError, match="tcp://server:8786"):
         require_answer("http://server:8786")
+
+
+def test_a_lack_of_leave_within_a_campaign_is_not_told_of_its_scratch_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAME_HARNESS_CACHE", str(tmp_path))
+    with pytest.raises(PermissionError), scratch():
+        raise PermissionError(errno.EPERM, "Operation not permitted")

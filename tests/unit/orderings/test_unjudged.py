@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path as File
 
+import pytest
+
 from frame_harness.contract.versions import Versions
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.frame_metadata.orderings.rules import ORDERINGS
+from frame_harness.frame_metadata.orderings.table import DEC_REF
+from frame_harness.orderings import checker
 from frame_harness.orderings.demands import Canary, Need, OrderingRules
 from frame_harness.orderings.events import Access, Function, MemoryOrder, Op, Path, Space, Step
+from frame_harness.orderings.ir_paths import PathError
 from frame_harness.orderings.report import Compiled, OrderingViolation
 from frame_harness.orderings.rules import judge
 from frame_harness.orderings.unjudged import ATOMIC, certain, unjudged
@@ -71,6 +78,33 @@ def test_no_clause_is_held_in_code_without_a_function_that_it_speaks_of() -> Non
 def test_a_clause_is_held_where_one_of_its_functions_was_read() -> None:
     found = outcomes(compiled("make", op=Op.CALL))
     assert [id_ for id_, outcome in found.items() if outcome == "held"] == ["ALLOC-12"]
+
+
+def test_a_function_that_could_not_be_walked_from_known_values_leaves_what_is_judged_in_steps_open() -> None:
+    walked = compiled("make", op=Op.CALL)
+    unwalked = replace(walked, unwalked={"make": "too many paths"}, places={"make": (FILE, 30)})
+    assert open_clauses(walked) == [] and open_clauses(unwalked) == [("ALLOC-12", "too many paths", 30)]
+
+
+def test_too_many_ways_from_known_values_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Walker:
+        def __init__(self, *_: object) -> None: ...
+
+        def functions(self) -> tuple[str, ...]:
+            return (DEC_REF,)
+
+        def function(self, name: str, *, owned: object = None) -> Function:
+            if owned is not None:
+                raise PathError("function", name, detail="too many paths")
+            return Function(name, FILE, 10, (Path((), "return"),))
+
+    monkeypatch.setattr(checker, "Walker", Walker)
+    read = checker.read_compiled("", FILE, FRAME_METADATA, ORDERINGS)
+    assert read.functions.keys() == {DEC_REF} and read.unwalked == {
+        DEC_REF: f"function: {DEC_REF}: too many paths"
+    }
+    report = judge(read, ORDERINGS, FRAME_METADATA.versions)
+    assert report.clauses["REF-09"] == "not-evaluated"
 
 
 def violation(clause: str, function: str, expected: str = "Acquire") -> OrderingViolation:

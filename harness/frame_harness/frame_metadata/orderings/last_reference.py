@@ -23,8 +23,8 @@ WALKS = {EARLIER: Walk(DEC_REF, {"refcount": 2}), LAST: Walk(DEC_REF, {"refcount
 def violations(compiled: Compiled) -> Iterator[OrderingViolation]:
     """Yield what breaks REF-09, one violation at most; nothing without a `dec_ref` in the compiled code."""
     function = compiled.functions.get(DEC_REF)
-    if function is None:
-        return  # REF-08 says so already, and nothing is known about this clause
+    if function is None or DEC_REF in compiled.unwalked:
+        return  # REF-08, or the report, says so already, and nothing is known about this clause
     blind = last_reference_is_blind(compiled.walks[EARLIER], compiled.walks[LAST])
     if blind is False:
         return
