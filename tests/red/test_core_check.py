@@ -47,7 +47,8 @@ def test_a_case_is_played_again_and_shows_all_that_it_breaks(tmp_path: Path) -> 
 
 
 def test_the_cases_of_a_report_are_played_again_until_their_fault_is_mended(tmp_path: Path) -> None:
-    tree, report = broken_tree(same_place(), EARLY), tmp_path / "first.json"
+    # A path that no test had before: of a tree it stays noted which cases broke it and were not played again.
+    tree, report = broken_tree(tmp_path, EARLY), tmp_path / "first.json"
     options = ("--kernel-src", tree, *RELEASE)
     first = check(tmp_path, *options, "--case", ONE_PIECE)
     shutil.copy(tmp_path / "report.json", report)
