@@ -230,7 +230,7 @@ def test_guest_that_the_host_ended_is_no_kill(end: GuestEnd) -> None:
 def test_storm_of_a_core_must_show_its_fault_again(
     shown: Sequence[bool], kills: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fault = result("cases[CORE-01]", Outcome.VIOLATED, "CORE-01", level=Level.STORM, case=str(Storm(4, 9, 1)))
+    fault = result("cases[CORE-01]", Outcome.VIOLATED, "CORE-01", level=Level.STORM, case=str(Storm(3, 9, 1)))
     known = result("cases[CORE-02]", Outcome.VIOLATED, "CORE-02")  # what the subject itself breaks
     plays = iter(shown)
     monkeypatch.setattr(
