@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Vaddr
-from frame_harness.concurrency.recording import Recorder, Recording
+from frame_harness.concurrency.recording import Recorder, Recording, code_at
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.machine.debugger import Debugger
-from frame_harness.machine.instruction import LONGEST, is_private, private_stretch, unlocked_width
+from frame_harness.machine.instruction import is_private, private_stretch, unlocked_width
 
 CPUS: Final = 3
 """CPU 0 serves the console; the other two take turns, so only one of them ever runs."""
@@ -245,7 +245,7 @@ class Turns:
             changed = np.flatnonzero(watched != before)
             written = slice(int(changed[0]), int(changed[-1]) + 1) if len(changed) else None
             for vaddr in executed:
-                # Several in one go are private: what is written is the only one's.
+                # Where several ran in one go, none of them writes to what is watched.
                 trace.append(_Instruction(vaddr, vaddr not in seen, written))
                 seen.add(vaddr)
             if len(trace) > MOST_INSTRUCTIONS:
@@ -258,7 +258,7 @@ class Turns:
         Raises:
             _StepPanicked: it comes to where its step says so.
         """
-        stretch = private_stretch(self._code_at, at, self._markers)
+        stretch = private_stretch(partial(code_at, self.kernel), at, self._markers)
         if len(stretch.addresses) > 1:
             executed, following = stretch.addresses, self._debugger.run_to(self._first, stretch.ends)
         else:
@@ -328,10 +328,7 @@ class Turns:
                 raise _StepPanicked
 
     def _code(self, instruction: _Instruction) -> bytes:
-        return self._code_at(instruction.vaddr)
-
-    def _code_at(self, vaddr: Vaddr) -> bytes:
-        return self.kernel.bytes_at(vaddr, LONGEST).tobytes()
+        return code_at(self.kernel, instruction.vaddr)
 
     def _name(self, vaddr: Vaddr) -> str:
         return self.kernel.image.symbolize(vaddr).place

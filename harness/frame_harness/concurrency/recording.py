@@ -67,6 +67,14 @@ def pieces(slot: StructLayout, begin: int, end: int) -> Iterator[Piece]:
                 yield Piece(field.name, first, last)
 
 
+def code_at(kernel: Kernel, vaddr: Vaddr) -> bytes:
+    """The bytes of the instruction at an address; none where there is no RAM: a CPU may be led anywhere."""
+    try:
+        return kernel.bytes_at(vaddr, LONGEST).tobytes()
+    except RamError:
+        return b""
+
+
 def touches_of(code: bytes, debugger: Debugger, thread: int) -> tuple[Touch, ...]:
     """The accesses of the instruction that a stopped CPU is about to execute; none where only it can tell."""
     if is_private(code):
@@ -90,7 +98,7 @@ class Recorder:
     def step(self, thread: int, cpu: int) -> Vaddr:
         """Let a CPU execute one instruction; returns where it is then."""
         at = self._debugger.rip(thread)
-        found = self._in_slot(touches_of(self._code(at), self._debugger, thread))
+        found = self._in_slot(touches_of(code_at(self._kernel, at), self._debugger, thread))
         before = self._slot.copy() if found else self._slot
         following = self._debugger.step(thread)
         for touch, piece in found:
@@ -114,7 +122,7 @@ class Recorder:
 
     def peek(self, thread: int, cpu: int) -> int:
         """Write down what a CPU is about to load, as if it had; returns how many accesses that is."""
-        code = self._code(at := self._debugger.rip(thread))
+        code = code_at(self._kernel, at := self._debugger.rip(thread))
         loads = [
             SlotAccess(
                 cpu=cpu, field=piece.field, reads=True, writes=False, found=piece.value(self._slot),
@@ -179,13 +187,6 @@ class Recorder:
             for begin in [touch.vaddr - self._vaddr]
             for piece in pieces(self._layout, begin, begin + touch.width)
         ]
-
-    def _code(self, vaddr: Vaddr) -> bytes:
-        """The instruction at an address; nothing where no code can be: a CPU may be led anywhere."""
-        try:
-            return self._kernel.bytes_at(vaddr, LONGEST).tobytes()
-        except RamError:
-            return b""
 
     def _place(self, vaddr: Vaddr) -> str:
         return self._kernel.image.symbolize(vaddr).place

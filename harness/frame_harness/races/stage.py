@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import Vaddr, paddr_to_pfn
-from frame_harness.concurrency.recording import Recorder, Recording, pieces, touches_of
+from frame_harness.concurrency.recording import Recorder, Recording, code_at, pieces, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
@@ -20,7 +21,7 @@ from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.snapshot import Snapshot
 from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import Debugger
-from frame_harness.machine.instruction import LONGEST, private_stretch
+from frame_harness.machine.instruction import private_stretch
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.operations import GENERATION
 from frame_harness.races.outcome import RaceResult, answer_parts
@@ -261,20 +262,17 @@ class Stage:
         accesses: list[Access] = []
         ends = frozenset((self._ended, self._panics, self._idle))
         while at not in ends:
-            stretch = private_stretch(self._code, at, ends)
+            stretch = private_stretch(partial(code_at, self.kernel), at, ends)
             if len(stretch.addresses) > 1:
                 addresses += stretch.addresses
                 at = self._debugger.run_to(thread, stretch.ends)
             else:
-                accesses += self._accesses(self._code(at), len(addresses))
+                accesses += self._accesses(code_at(self.kernel, at), len(addresses))
                 addresses.append(at)
                 at = self._debugger.step(thread)
             if len(addresses) > MOST_INSTRUCTIONS:
                 raise self._hangs(FIRST)
         return Trace(tuple(addresses), tuple(accesses))
-
-    def _code(self, vaddr: Vaddr) -> bytes:
-        return self.kernel.bytes_at(vaddr, LONGEST).tobytes()
 
     def _accesses(self, code: bytes, instruction: int) -> Iterator[Access]:
         stored = touches_of(code, self._debugger, self._threads[FIRST])

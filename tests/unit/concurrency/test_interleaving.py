@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from frame_harness.base.units import Paddr, paddr_to_pfn
+from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn
 from frame_harness.concurrency import interleaving
 from frame_harness.concurrency.interleaving import Turns, interleaved
+from frame_harness.concurrency.recording import code_at
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.definition import load_machine
-from frame_harness.machine.instruction import Stretch
+from frame_harness.machine.instruction import Stretch, private_stretch
 from frame_harness.races import stage as stage_module
 from frame_harness.races.scenes import IN_USE, OFFERED
 from frame_harness.races.stage import staged
@@ -108,3 +110,10 @@ def test_accesses_of_a_call_are_the_same(
         one_by_one, other = stage.trace(command, scene)
     assert in_stretches is not None and in_stretches.accesses
     assert (in_stretches, answer) == (one_by_one, other)
+
+
+@pytest.mark.parametrize("where", [0, 0x4141_4141_4141_4141, 2**64 - 1])
+def test_a_cpu_that_is_led_nowhere_is_stepped_and_no_error_of_ours(where: int, boot: Booted) -> None:
+    kernel = boot()
+    assert code_at(kernel, Vaddr(where)) == b""
+    assert private_stretch(partial(code_at, kernel), Vaddr(where), ()).addresses == ()
