@@ -14,7 +14,7 @@ HARNESS := .venv/bin/frame-harness
 CHECK   := $(addprefix --machine ,$(MACHINE)) $(addprefix --profile ,$(PROFILE)) $(addprefix --baseline ,$(BASELINE))
 
 # A user's settings of Python (another home, modules to find first, warnings as errors) are for other programs.
-# Nor may they keep Python from remembering how this clone was compiled, which each command would do anew.
+# PYTHONDONTWRITEBYTECODE is among them: with it each command would compile all modules of this clone anew.
 unexport $(filter-out PYTHONPYCACHEPREFIX PYTHONUNBUFFERED,$(filter PYTHON%,$(.VARIABLES)))
 
 .DEFAULT_GOAL := help

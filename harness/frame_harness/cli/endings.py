@@ -38,14 +38,14 @@ _STATUS: tuple[tuple[type[Exception], ExitCode], ...] = (
 )
 
 
-_REPORT: Final = "run it again; where it comes again, report it with these lines"
+_REPORT: Final = "run it again; report it with these lines if it comes again"
 _NEXT: Final[tuple[tuple[type[HarnessError], str], ...]] = (
     (GuestEndError, "look at the guest: the command `console` has one at its prompt, `debug` one under gdb"),
     (
         LimitReached,
         "on a busy machine give the guest more time: a machine file has `limits`, see qemu/README.md",
     ),
-    (ImageError, "compile all anew, without `.build`; report it with these lines where it comes again"),
+    (ImageError, "remove what was built (`make clean`) and run it again; report it if it comes again"),
     (ConsoleError, _REPORT),
     (MachineError, "`make doctor` says what this machine has and lacks; report it with these lines"),
 )

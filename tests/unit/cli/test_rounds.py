@@ -98,7 +98,7 @@ def test_an_error_of_the_user_s_ends_a_command_with_its_own_status() -> None:
     [
         (GuestCrashed("panic", detail="x"), "`console` has one at its prompt"),
         (QemuEndError("guest gone", detail="x"), "`debug` one under gdb"),
-        (ImageError("x.elf", expected="an ELF file", actual="text"), "without `.build`"),
+        (ImageError("x.elf", expected="an ELF file", actual="text"), "`make clean`"),
         (ProtocolError("reply", expected="=1", actual="=2"), "report it with these lines"),
         (MachineError("qemu monitor", "stop", detail="x"), "`make doctor`"),
     ],
