@@ -247,8 +247,19 @@ def _cut(line: str, stream: TextIO) -> str:
     return line if columns < 2 or len(line) < columns else f"{line[: columns - 2]}…"
 
 
+@contextlib.contextmanager
+def telling_through(say: Say) -> Iterator[None]:
+    """Have `tell_once` say what it has to say through `say` meanwhile; without anybody, it goes to stderr."""
+    before = _SAY[:]
+    _SAY[:] = [say]
+    try:
+        yield
+    finally:
+        _SAY[:] = before
+
+
 def tell_through(say: Say) -> None:
-    """Set who shows what `tell_once` has to say; else it goes to stderr."""
+    """Have `tell_once` say what it has to say through `say` for the rest of this process."""
     _SAY[:] = [say]
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from frame_harness.base import disk, report_files
-from frame_harness.base.commands import tell_through
+from frame_harness.base.commands import telling_through
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
@@ -153,11 +153,11 @@ def examine(
     known = load_baseline(request.baseline, FRAME_METADATA.clauses)
     subject, machines = asked_for(request)
     only = broken_before(request.last_failed, subject)
-    tell_through(progress.note)
     if request.last_failed and not only:
         progress.note(f"no check was broken in {words_for(request.last_failed)}: every check is made")
     asked = replace(request.of_a_session(subject, machines), only=only, archive=archive)
-    made = _evidence(request, asked, progress, order)
+    with telling_through(progress.note):
+        made = _evidence(request, asked, progress, order)
     evidence = made.evidence
     evidence = msgspec.structs.replace(evidence, duration_s=time.monotonic() - began)
     if request.last_failed and only:

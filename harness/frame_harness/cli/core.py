@@ -12,7 +12,7 @@ import msgspec
 from _pytest.mark.expression import Expression
 
 from frame_harness.base import report_files
-from frame_harness.base.commands import Say, tell_through
+from frame_harness.base.commands import Say, telling_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.program import program
 from frame_harness.campaigns.engine import campaign
@@ -246,16 +246,17 @@ def examine_core(
     cases = cases_to_play(request.profile, request.case, broken)
     required = clauses_of(cases) if cases else () if request.select else tuple(CORE_CLAUSES)
     required = tuple(one for one in required if one in selected(request.select))
-    tell_through(progress.note)
     progress.note(core.described)
     if request.last_failed and not cases:
         progress.note(f"no check was broken in {words_for(request.last_failed)}: every case is played")
-    made = _evidence(request, core, cases, progress, archive)
+    with telling_through(progress.note):
+        made = _evidence(request, core, cases, progress, archive)
     evidence = made.evidence
     meanwhile = _meanwhile(subject, made)
     if lineage is not None and not evidence.interrupted and not meanwhile:
         verdict = judge(evidence, MEMORY_CORE, known, required)
-        followed = with_origins(evidence, verdict.findings, lineage, _machine(), progress, request.where)
+        with telling_through(progress.note):
+            followed = with_origins(evidence, verdict.findings, lineage, _machine(), progress, request.where)
         # The newest version is built of the files: of other text than was judged, no commit may be blamed.
         meanwhile = _meanwhile(subject, made)
         evidence = msgspec.structs.replace(followed, origins=()) if meanwhile else followed

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from msgspec.structs import replace
 
-from frame_harness.base.commands import Say, speaker, tell_through
+from frame_harness.base.commands import Say, speaker, tell_through, telling_through
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.parent import die_with_parent
 from frame_harness.coverage.lines import Coverage
@@ -185,8 +185,10 @@ class _Voice:
         self._stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
         self._ended_at_width = 0
         self.say = speaker(self._stderr, alone=alone, begin=self._fresh_line)
-        self.close = self._stderr.close
-        tell_through(self.say)
+        self._end = contextlib.ExitStack()
+        self._end.callback(self._stderr.close)
+        self._end.enter_context(telling_through(self.say))
+        self.close = self._end.close
 
     def _fresh_line(self) -> None:
         """End the line that pytest's terminal report has begun, unless that was done already.

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from frame_harness.base import resources
-from frame_harness.base.commands import TOLD, tell_through
+from frame_harness.base.commands import TOLD, telling_through
 from frame_harness.base.units import Vaddr
 from frame_harness.frame_metadata.layouts import LAYOUTS
 from frame_harness.frame_metadata.subject import frame_module
@@ -216,13 +216,13 @@ def test_variable_that_is_kept_from_the_subject_is_named_each_time(
     with subject_file.open("a", encoding="utf-8") as file:
         file.write('\nconst _: () = assert!(option_env!("KERNEL_FEATURE").is_none());\n')
     said: list[str] = []
-    tell_through(said.append)
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
-    for value in ("", "1", "2"):
-        monkeypatch.setenv(TOLD, "")
-        if value:
-            monkeypatch.setenv("KERNEL_FEATURE", value)
-        build(frame_module(subject_file), "dev")
+    with telling_through(said.append):
+        for value in ("", "1", "2"):
+            monkeypatch.setenv(TOLD, "")
+            if value:
+                monkeypatch.setenv("KERNEL_FEATURE", value)
+            build(frame_module(subject_file), "dev")
     words = "frame.rs reads KERNEL_FEATURE while it is compiled: no variable of yours reaches the compiler"
     assert [line.startswith(f"note: {words}") for line in said] == [True, True]
 
