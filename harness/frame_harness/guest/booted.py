@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import HarnessError, ProtocolError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import KERNEL_VMA, PAGE_SIZE, Paddr, Pfn, Vaddr, paddr_to_pfn, pfn_to_paddr
-from frame_harness.console import dump
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner
 from frame_harness.console.stream import Watch
@@ -27,6 +26,7 @@ from frame_harness.guest.command_log import CommandLog
 from frame_harness.guest.ending import explain, spoiled, status_of, symbolized
 from frame_harness.guest.errors import GuestFailure
 from frame_harness.guest.first_prompt import command_line, first_prompt
+from frame_harness.guest.printed import Printed
 from frame_harness.guest.remains import leave
 from frame_harness.guest.reply import Reply, checked
 from frame_harness.guest.request import argument, grouped
@@ -259,24 +259,9 @@ class BootedGuest:
             Shape (count,), dtype as of `slots`.
         """
         count = self.frames - first_pfn if count is None else count
-        dtype = self.image.dtype(self.image.slot_type)
-        self.dumps_requested += 1
-        limit = () if most_runs is None else (most_runs,)
-        lines = self.call("dump", first_pfn, count, *limit).data
-        decoded = dump.decode(
-            lines, first_pfn=first_pfn, count=count, slot_bytes=dtype.itemsize, most_runs=most_runs
-        )
-        self.dumps_whole += 1
-        return decoded.slots.view(dtype).reshape(-1)
-
-    def dump_sums(self, first_pfn: Pfn, count: int, piece: int) -> list[int]:
-        """The CRC-32 of each `piece` slots, as the guest reads them, whatever they hold."""
-        slot_bytes = self.image.dtype(self.image.slot_type).itemsize
-        self.dumps_requested += 1
-        lines = self.call("dump.sums", first_pfn, count, piece).data
-        sums = dump.decode_sums(lines, first_pfn=first_pfn, count=count, piece=piece, slot_bytes=slot_bytes)
-        self.dumps_whole += 1
-        return sums
+        slots = Printed(self).runs(first_pfn, count, most_runs).slots
+        printed: NDArray[Any] = slots.view(self.image.dtype(self.image.slot_type)).reshape(-1)
+        return printed
 
     def payload(self, paddr: Paddr, frames: int = 1) -> NDArray[np.uint8]:
         """The bytes of a frame, or of several in a row, shape (frames * 4096,), in guest RAM; no copy."""

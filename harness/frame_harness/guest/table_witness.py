@@ -11,20 +11,20 @@ import itertools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import Pfn
-
-if TYPE_CHECKING:
-    from frame_harness.guest.booted import BootedGuest
+from frame_harness.console.dump import Dump
 
 PIECE_SLOTS = 1024
 RUNS_OF_A_PIECE = 64
 """A piece of no more runs is printed, as long as those are no more than RUNS_IN_ALL together."""
 RUNS_IN_ALL = 4096
+IN_CACHE_SLOTS = 2048
+"""Of two tables, so many slots are compared at once: 256 KiB, which a CPU's cache holds."""
 
 Table = NDArray[Any]
 """Shape (n_slots,): slots in the order of their frames."""
@@ -53,14 +53,22 @@ class Contradiction:
     differing: int
 
 
-def contradiction(kernel: BootedGuest, table: Table) -> Contradiction | None:
+class Reading(Protocol):
+    """The guest's own reading of the table, as `Printed` asks for it."""
+
+    def runs(self, first_pfn: Pfn, count: int, most_runs: int | None = None) -> Dump: ...
+
+    def sums(self, first_pfn: Pfn, count: int, piece: int) -> list[int]: ...
+
+
+def contradiction(reading: Reading, table: Table) -> Contradiction | None:
     """Hold every slot of the guest's own reading against RAM.
 
     Args:
         table: the whole table in RAM; the guest must stand at its prompt.
     """
     for part in parts_of(table):
-        found = _by_bytes(kernel, part, table) if part.runs else _by_sums(kernel, part, table)
+        found = _by_bytes(reading, part, table) if part.runs else _by_sums(reading, part, table)
         if found is not None:
             return found
     return None
@@ -84,7 +92,11 @@ def parts_of(table: Table) -> Iterator[Part]:
 
 
 def differing(one: Table, other: Table) -> NDArray[np.bool_]:
-    """Which slots of two tables of one type and length differ in any byte: one flag a slot."""
+    """Which slots of two tables of one type differ in any byte: one flag a slot.
+
+    Args:
+        other: as many slots, or one that all are held against.
+    """
     word = "<u8" if one.dtype.itemsize % 8 == 0 else "u1"
     words, others = (
         np.ascontiguousarray(table)
@@ -93,40 +105,54 @@ def differing(one: Table, other: Table) -> NDArray[np.bool_]:
         for table in (one, other)
     )
     differs: NDArray[np.bool_] = np.zeros(len(one), dtype=np.bool_)
-    for column in range(words.shape[1]):
-        differs |= words[:, column] != others[:, column]
+    for first in range(0, len(one), IN_CACHE_SLOTS):
+        rows = slice(first, first + IN_CACHE_SLOTS)
+        unequal = words[rows] != (others if len(others) == 1 else others[rows])
+        np.any(unequal, axis=1, out=differs[rows])
     return differs
 
 
-def _by_bytes(kernel: BootedGuest, part: Part, table: Table) -> Contradiction | None:
-    printed = kernel.dump(part.first, part.count, part.runs)
-    found = _compare(part.first, printed, table)
-    if found is None and len(printed) < part.count:
+def _by_bytes(reading: Reading, part: Part, table: Table) -> Contradiction | None:
+    printed = reading.runs(part.first, part.count, part.runs)
+    if not _is_in_ram(printed, table):
+        return _compare(printed, table)
+    if printed.n_slots < part.count:
         # More runs than in RAM, and all that were printed are as in RAM: the next slot ends a run too early.
-        behind = Pfn(part.first + len(printed))
-        found = _compare(behind, kernel.dump(behind, 1), table)
-    return found
+        behind = Pfn(part.first + printed.n_slots)
+        return _compare(reading.runs(behind, 1), table)
+    return None
 
 
-def _by_sums(kernel: BootedGuest, part: Part, table: Table) -> Contradiction | None:
-    told = kernel.dump_sums(part.first, part.count, PIECE_SLOTS)
+def _is_in_ram(printed: Dump, table: Table) -> bool:
+    """Whether each run holds what these slots hold in RAM; no array of all slots is made for it."""
+    first = printed.first_pfn
+    for slot, count in zip(printed.rows.view(table.dtype), printed.repeats, strict=True):
+        if differing(table[first : first + count], slot).any():
+            return False
+        first = Pfn(first + count)
+    return True
+
+
+def _by_sums(reading: Reading, part: Part, table: Table) -> Contradiction | None:
+    told = reading.sums(part.first, part.count, PIECE_SLOTS)
     end = part.first + part.count
     for index, sum_ in enumerate(told):
         first = Pfn(part.first + index * PIECE_SLOTS)
         rows = table[first : min(first + PIECE_SLOTS, end)]
         if sum_ != zlib.crc32(np.ascontiguousarray(rows).tobytes()):
-            printed = kernel.dump(first, len(rows))
+            printed = reading.runs(first, len(rows))
             # Printed again it may be as in RAM after all: then the checksum alone is what contradicts.
-            return _compare(first, printed, table) or Contradiction(
+            return _compare(printed, table) or Contradiction(
                 first, sum_.to_bytes(4, "little"), rows[0].tobytes(), 0
             )
     return None
 
 
-def _compare(first: Pfn, printed: Table, table: Table) -> Contradiction | None:
-    in_ram = table[first : first + len(printed)]
-    differ = np.flatnonzero(differing(printed, in_ram))
+def _compare(printed: Dump, table: Table) -> Contradiction | None:
+    first, slots = printed.first_pfn, printed.slots.view(table.dtype).reshape(-1)
+    in_ram = table[first : first + len(slots)]
+    differ = np.flatnonzero(differing(slots, in_ram))
     if not differ.size:
         return None
     at = int(differ[0])
-    return Contradiction(Pfn(first + at), printed[at].tobytes(), in_ram[at].tobytes(), int(differ.size))
+    return Contradiction(Pfn(first + at), slots[at].tobytes(), in_ram[at].tobytes(), int(differ.size))

@@ -27,6 +27,7 @@ from frame_harness.guest.errors import (
     WitnessesDisagree,
 )
 from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.printed import Printed
 from frame_harness.guest.remains import leave_guest
 from frame_harness.guest.table_witness import contradiction
 from frame_harness.image.image import Image
@@ -259,7 +260,7 @@ def compare_dump(run: Run, kernel: Kernel) -> None:
         WitnessesDisagree: names the first frame that differs, with both words for it.
     """
     table = kernel.slots()
-    found = contradiction(kernel, table)
+    found = contradiction(Printed(kernel), table)
     if found is not None:
         run.contradicted += 1
         raise WitnessesDisagree(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from frame_harness.base.units import Pfn
+from frame_harness.console.dump import Dump
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.kernel import Kernel
+from frame_harness.guest.printed import Printed
 from frame_harness.guest.table_witness import PIECE_SLOTS, RUNS_IN_ALL, Contradiction, contradiction, parts_of
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
@@ -30,22 +32,24 @@ class Reader:
     def __init__(self, table: NDArray[Any]) -> None:
         self.table, self.lines = table, 0
 
-    def dump(self, first: int, count: int, most_runs: int | None = None) -> NDArray[Any]:
-        part = self.table[first : first + count]
+    def runs(self, first_pfn: Pfn, count: int, most_runs: int | None = None) -> Dump:
+        part = self.table[first_pfn : first_pfn + count]
         begins = np.flatnonzero(np.append(True, part[1:] != part[:-1]))
         if most_runs is not None and len(begins) > most_runs:
             part, begins = part[: begins[most_runs]], begins[:most_runs]
         self.lines += len(begins)
-        return part.copy()
+        rows = part[begins].view(np.uint8).reshape(len(begins), -1)
+        return Dump(first_pfn, rows, tuple(np.diff(np.append(begins, len(part))).tolist()))
 
-    def dump_sums(self, first: int, count: int, piece: int) -> list[int]:
-        parts = [self.table[at : min(at + piece, first + count)] for at in range(first, first + count, piece)]
+    def sums(self, first_pfn: Pfn, count: int, piece: int) -> list[int]:
+        end = first_pfn + count
+        parts = [self.table[at : min(at + piece, end)] for at in range(first_pfn, end, piece)]
         self.lines += len(parts)
         return [zlib.crc32(part.tobytes()) for part in parts]
 
 
 def compared(read: NDArray[Any], in_ram: NDArray[Any]) -> Contradiction | None:
-    return contradiction(cast("Kernel", cast("Any", Reader(read))), in_ram)
+    return contradiction(Reader(read), in_ram)
 
 
 def half_garbage(n_slots: int, seed: int = 1) -> NDArray[Any]:
@@ -103,7 +107,7 @@ def test_what_is_printed_has_a_bound_whatever_the_slots_hold(longest: int) -> No
     lengths = rng.integers(1, longest + 1, n_runs)
     table["word"] = np.repeat(rng.integers(0, 2**63, n_runs), lengths)[:n_slots]
     reader = Reader(table)
-    assert contradiction(cast("Kernel", cast("Any", reader)), table) is None
+    assert contradiction(reader, table) is None
     assert reader.lines <= RUNS_IN_ALL + n_slots // PIECE_SLOTS
 
 
@@ -125,12 +129,12 @@ def full_of_garbage(request: pytest.FixtureRequest) -> Iterator[Kernel]:
 def test_a_guest_with_a_table_of_garbage_is_compared_in_few_words(full_of_garbage: Kernel) -> None:
     kernel = full_of_garbage
     before = kernel.channel.transcript.n_received
-    assert contradiction(kernel, kernel.slots()) is None
+    assert contradiction(Printed(kernel), kernel.slots()) is None
     assert kernel.channel.transcript.n_received - before < CONSOLE_BYTES
     assert kernel.dumps_requested == kernel.dumps_whole > 0
 
 
 @pytest.mark.parametrize("full_of_garbage", [("red=lie-dump",)], indirect=True)
 def test_a_guest_that_lies_about_garbage_is_found_out(full_of_garbage: Kernel) -> None:
-    found = contradiction(full_of_garbage, full_of_garbage.slots())
+    found = contradiction(Printed(full_of_garbage), full_of_garbage.slots())
     assert found is not None and found.pfn == 0
