@@ -206,7 +206,8 @@ def test_the_memory_map_of_an_ordinary_firmware_gets_a_whole_table(boot: Boot) -
 
 @pytest.mark.clause("ARRAY-10", at="init_metadata_array")
 @pytest.mark.machine("q35-5g")
-def test_frames_behind_the_pci_hole_have_their_own_slots(kernel: Kernel) -> None:
+def test_frames_behind_the_pci_hole_have_their_own_slots(shared_kernel: Kernel) -> None:
+    kernel = shared_kernel
     ram = [region for region in kernel.memory_map() if region.kind == "ram"]
     above = [region for region in ram if region.base >= 4 * GIB]
     assert above, "this machine has no RAM behind the PCI hole"
@@ -228,26 +229,28 @@ def test_frames_behind_the_pci_hole_have_their_own_slots(kernel: Kernel) -> None
         [int(kernel.slots()[p >> 12]["meta_aux"]) for p in paddrs],
         [0xA0, 0xA1, 0xA2],
     )
+    for paddr in paddrs:  # the guest is shared
+        kernel.slot(paddr).meta_aux_store(0)
 
 
-def table_at_4_gib(boot: Boot) -> Kernel:
+def table_at_4_gib(shared_boot: Boot) -> Kernel:
     """All 32 low bits of its address are zero: whether there is a table must not be asked of them alone."""
-    kernel = boot(init="array", reserve=[(LOW_RAM, 4 * GIB - LOW_RAM)])
+    kernel = shared_boot(init="array", reserve=((LOW_RAM, 4 * GIB - LOW_RAM),))
     expect("physical address of the table", kernel.witness.meta_paddr, 4 * GIB, base=16)
     return kernel
 
 
 @pytest.mark.clause("ARRAY-06", at="get_meta_slot")
 @pytest.mark.machine("q35-5g")
-def test_a_table_that_begins_at_4_gib_is_a_table(boot: Boot) -> None:
-    kernel = table_at_4_gib(boot)
+def test_a_table_that_begins_at_4_gib_is_a_table(shared_boot: Boot) -> None:
+    kernel = table_at_4_gib(shared_boot)
     expect("slot of frame 0", kernel.slot_vaddr(Paddr(0)), kernel.hhdm + 4 * GIB, base=16, frame=Paddr(0))
 
 
 @pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
 @pytest.mark.machine("q35-5g")
-def test_poison_in_a_table_that_begins_at_4_gib_is_seen(boot: Boot) -> None:
-    kernel = table_at_4_gib(boot)
+def test_poison_in_a_table_that_begins_at_4_gib_is_seen(shared_boot: Boot) -> None:
+    kernel = table_at_4_gib(shared_boot)
     kernel.slots()["guard"][1] |= 1 << 31
     for paddr, poisoned in ((Paddr(0), 0), (Paddr(4096), 1)):
         expect(
@@ -257,6 +260,7 @@ def test_poison_in_a_table_that_begins_at_4_gib_is_seen(boot: Boot) -> None:
             frame=paddr,
             field="guard",
         )
+    kernel.slots()["guard"][1] &= ~np.uint32(1 << 31)  # the guest is shared
 
 
 @pytest.mark.clause("ALLOC-09", at="FrameAllocOptions::allocate")
@@ -277,8 +281,8 @@ def test_a_frame_behind_the_pci_hole_begins_a_life_like_any_other(shared_kernel:
 
 @pytest.mark.clause("ARRAY-10", at="FrameAllocOptions::allocate")
 @pytest.mark.machine("q35-5g")
-def test_a_frame_behind_the_pci_hole_is_allocated_like_any_other(kernel: Kernel) -> None:
-    paddr = Paddr(4 * GIB + (8 << 20))
+def test_a_frame_behind_the_pci_hole_is_allocated_like_any_other(shared_kernel: Kernel) -> None:
+    kernel, paddr = shared_kernel, Paddr(4 * GIB + (8 << 20))
     kernel.payload(paddr)[:] = 0x5A
     kernel.offer(paddr)
     expect("frame handed out", kernel.alloc(purpose="user"), paddr, base=16)

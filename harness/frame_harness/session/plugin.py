@@ -6,6 +6,7 @@ import os
 import pickle
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -376,6 +377,15 @@ def shared_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
 def bare_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
     """A guest with RAM in every zone, whose slots nobody uses; a check puts back those that it changed."""
     return _shared_guest(frame_run, request, init="array", ram=frame_run.image.subject.contract.wide_ram)
+
+
+@pytest.fixture
+def shared_boot(frame_run: Run, request: pytest.FixtureRequest) -> Boot:
+    """Give the one guest with these options of `Kernel.boot` that checks share.
+
+    Each check puts back what it changed. Options can be hashed: `reserve` is a tuple of tuples.
+    """
+    return partial(_shared_guest, frame_run, request)
 
 
 def _shared_guest(frame_run: Run, request: pytest.FixtureRequest, **options: Any) -> Kernel:
