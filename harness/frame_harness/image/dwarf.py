@@ -42,6 +42,7 @@ class Dwarf:
     def __init__(self, path: Path, sha256: str) -> None:
         self._path = path
         self._sha256 = sha256
+        self._dtypes: dict[str, np.dtype[np.void]] = {}
 
     @classmethod
     def of(cls, path: Path, sha256: str | None = None) -> Dwarf:
@@ -58,7 +59,9 @@ class Dwarf:
 
     def dtype(self, type_name: str) -> np.dtype[np.void]:
         """Return a structure as a numpy type; see `Image.dtype`."""
-        return types.to_dtype(self._shape(type_name))
+        if type_name not in self._dtypes:  # asked for at each look at a guest's memory
+            self._dtypes[type_name] = types.to_dtype(self._shape(type_name))
+        return self._dtypes[type_name]
 
     def variants(self, type_name: str) -> tuple[str, ...]:
         """Return the names of an enum's variants; see `Image.variants`.
