@@ -278,13 +278,3 @@ def _numbers(record: Any, group: str, names: Sequence[str]) -> dict[str, int]:
     """The fields of a nested structure; those whose names occur twice carry its name, too."""
     known = record.dtype.names
     return {name: int(record[path if (path := f"{group}.{name}") in known else name]) for name in names}
-
-
-def generations(kernel: Kernel) -> Any:
-    """A copy of every frame's generation."""
-    return kernel.slots()["generation"].copy()
-
-
-def generation_growth(kernel: Kernel, before: Any) -> int:
-    """How many lives began since the copy was taken; generations wrap."""
-    return int((kernel.slots()["generation"] - before).astype("<u4").sum(dtype="<u8"))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
-from frame_harness.concurrency.smp import Cpus, Job, ProgramResult, generation_growth, generations
-from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, expect
+from frame_harness.base.units import Paddr, paddr_to_pfn, pfn_to_paddr
+from frame_harness.concurrency.smp import Cpus, Job, ProgramResult
+from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.diagrams import StormMoment, StormRates
@@ -21,16 +21,33 @@ MOST_TRIES: Final = 50
 Jobs = dict[int, Job]
 
 
+class StormMemory(Protocol):
+    """What one guest has that a storm is about: how frames are had, what must be as before."""
+
+    def take(self, count: int) -> Sequence[Paddr]:
+        """Note what is free; return so many frames that all CPUs are to know."""
+
+    def begin(self) -> None:
+        """Note what is counted; called ahead of each run."""
+
+    def end(self, outcome: ProgramResult, frames: Sequence[Paddr]) -> None:
+        """Require that what is counted is what the last run did; give the frames back, whatever they hold."""
+
+    def state(self) -> Any:
+        """The state that the invariants of the contract judge."""
+
+    def expect_as_before(self) -> None:
+        """Require that what was free is free again, and nothing else."""
+
+
 @dataclass
 class StormContext:
-    """One guest in a storm: what was there before, what the storm needs."""
+    """One guest in a storm: what the storm needs, what came of it."""
 
     kernel: Kernel
     cpus: Cpus
     seed: int = 1
-    frames: list[Paddr] = field(default_factory=list)
-    free_blocks: set[tuple[Pfn, int, str]] = field(default_factory=set)
-    generations: Any = None
+    frames: Sequence[Paddr] = ()
     outcome: ProgramResult = field(default_factory=lambda: ProgramResult({}, (), 0.0))
 
     def everyone(self, *steps: str) -> Jobs:
@@ -59,6 +76,7 @@ class Storm:
 
     Attributes:
         clauses: what it settles.
+        memory: of a guest, what the storm is about in it.
         ready: readies the frames; the jobs come from it.
         frames: how many frames it needs, that all CPUs know.
         judge: looks at what is left, beside what every storm must leave.
@@ -67,6 +85,7 @@ class Storm:
 
     name: str
     clauses: tuple[str, ...]
+    memory: Callable[[Kernel], StormMemory]
     ready: Callable[[StormContext], Jobs]
     frames: int = 0
     judge: Callable[[StormContext], None] | None = None
@@ -90,33 +109,34 @@ def run_storm(
         ClauseViolated, SubjectPanic: the subject violated a clause or panicked.
         HarnessError: inconclusive: the CPUs never ran at the same time.
     """
-    context = StormContext(kernel, Cpus(kernel), seed)
-    kernel.call("buddy.drain")
-    context.free_blocks = kernel.free_blocks()
-    context.frames = [kernel.alloc(zeroed=False) for _ in range(storm.frames)]
+    context, memory = StormContext(kernel, Cpus(kernel), seed), storm.memory(kernel)
+    context.frames = memory.take(storm.frames)
     if context.frames:
         context.cpus.frames(context.frames)
     try:
-        context.outcome = _run_until_done(storm, context, seconds)
+        context.outcome = _run_until_done(storm, context, memory, seconds)
         if seen is not None:
             seen(context.outcome)
         context.outcome.expect_none(storm.name)
         if storm.judge is not None:
             storm.judge(context)
-        _expect_sound(storm, context)
+        memory.end(context.outcome, context.frames)
+        _expect_sound(storm, context, memory.state())
+        memory.expect_as_before()
     except (ClauseViolated, SubjectPanic) as error:
         error.diagram = context.rates(storm.name)
         raise
     return context.outcome
 
 
-def _run_until_done(storm: Storm, context: StormContext, seconds: float) -> ProgramResult:
+def _run_until_done(
+    storm: Storm, context: StormContext, memory: StormMemory, seconds: float
+) -> ProgramResult:
     # Half of the CPU time that a request may use, should all CPUs run all the time.
     longest_s = context.kernel.machine.limits.request_cpu_s / 2 / context.cpus.count
     for tries in range(1, MOST_TRIES):
         jobs = storm.ready(context)
-        if context.kernel.image.has(f"{context.kernel.image.subject.contract.slot.name}.generation"):
-            context.generations = generations(context.kernel)
+        memory.begin()
         outcome = context.cpus.run(jobs, seconds=min(seconds * tries, longest_s))
         rounds = outcome.total("rounds")
         if outcome.violations or not storm.in_rounds or rounds >= LEAST_ROUNDS:
@@ -124,22 +144,9 @@ def _run_until_done(storm: Storm, context: StormContext, seconds: float) -> Prog
     raise HarnessError("storm", storm.name, expected=f"{LEAST_ROUNDS} rounds", actual=str(rounds))
 
 
-def _expect_sound(storm: Storm, context: StormContext) -> None:
-    kernel, outcome = context.kernel, context.outcome
-    contract = kernel.image.subject.contract
-    if context.generations is not None:
-        growth = generation_growth(kernel, context.generations)
-        began = "generations that began, over all frames"
-        function = contract.functions.allocates
-        expect(began, growth, outcome.total("allocated"), field="generation", function=function)
-    for index, paddr in enumerate(context.frames):
-        # In RAM: not every version of a module has methods, or fields, for it.
-        for name, value in (("refcount", 1), ("guard", 0)):
-            if name in (context.slot(index).dtype.names or ()):
-                context.slot(index)[name] = value
-        kernel.release(paddr)
-    kernel.call("buddy.drain")
-    report = contract.invariants.check_all(kernel.state())
+def _expect_sound(storm: Storm, context: StormContext, state: Any) -> None:
+    contract, outcome = context.kernel.image.subject.contract, context.outcome
+    report = contract.invariants.check_all(state)
     if report.violated:
         violations = [violation for result in report for violation in result.violations]
         fields = {violation.field for violation in violations}
@@ -157,6 +164,3 @@ def _expect_sound(storm: Storm, context: StormContext) -> None:
             raise OtherClauseViolated(broken[0], what, field=first.field, function=keeper, **facts)
         keeper = contract.functions.keeper_of(field)
         raise ClauseViolated(what, exhibit=report.text, field=field, function=keeper, **facts)
-    now = kernel.free_blocks()
-    expect("blocks missing from the free lists", sorted(context.free_blocks - now)[:5], [])
-    expect("blocks that were not there at first", sorted(now - context.free_blocks)[:5], [])

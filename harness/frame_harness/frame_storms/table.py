@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from frame_harness.base.units import paddr_to_pfn
 from frame_harness.concurrency.smp import Job
 from frame_harness.concurrency.storms import Jobs, Storm, StormContext
 from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_storms.memory import FrameMemory
 from frame_harness.guest.checks import expect
 
 UNUSED: Final = C.refcount_unused
@@ -100,18 +102,20 @@ def _churn(order: int, delay: int = 0) -> Callable[[StormContext], Jobs]:
     return lambda context: context.everyone(f"churn={order}~{delay}")
 
 
+_storm = partial(Storm, memory=FrameMemory)
+
 STORMS: Final = {
     storm.name: storm
     for storm in (
-        Storm("balanced references", ("REF-04",), _balanced, frames=2, judge=_balance_kept),
-        Storm("claims", ("REF-05",), _claims, frames=1),
-        Storm("claim rounds", ("REF-05",), _claim_rounds, frames=1, in_rounds=True),
-        Storm("last references", ("REF-06",), _last_references, frames=1, in_rounds=True),
-        Storm("frames and blocks", ("ALLOC-14",), _churn(3)),
-        Storm("single frames", ("GEN-05",), _churn(0), judge=_all_released),
-        Storm("large blocks", ("FREE-03", "FREE-04", "FREE-05", "FREE-06"), _churn(9, delay=16)),
-        Storm("hooks", ("VT-05",), _hooks, judge=_hooks_called),
-        Storm("poison", ("GUARD-09",), _poisoning, frames=1, judge=_flags_as_before),
-        Storm("lives", ("ALLOC-16",), _lives, judge=_all_released),
+        _storm("balanced references", ("REF-04",), ready=_balanced, frames=2, judge=_balance_kept),
+        _storm("claims", ("REF-05",), ready=_claims, frames=1),
+        _storm("claim rounds", ("REF-05",), ready=_claim_rounds, frames=1, in_rounds=True),
+        _storm("last references", ("REF-06",), ready=_last_references, frames=1, in_rounds=True),
+        _storm("frames and blocks", ("ALLOC-14",), ready=_churn(3)),
+        _storm("single frames", ("GEN-05",), ready=_churn(0), judge=_all_released),
+        _storm("large blocks", ("FREE-03", "FREE-04", "FREE-05", "FREE-06"), ready=_churn(9, delay=16)),
+        _storm("hooks", ("VT-05",), ready=_hooks, judge=_hooks_called),
+        _storm("poison", ("GUARD-09",), ready=_poisoning, frames=1, judge=_flags_as_before),
+        _storm("lives", ("ALLOC-16",), ready=_lives, judge=_all_released),
     )
 }
