@@ -62,6 +62,7 @@ def document(evidence: Evidence, verdict: Verdict, baseline: Baseline) -> dict[s
             "known": [plain(entry) for entry in verdict.known],
             "stale": [plain(entry) for entry in verdict.stale],
         },
+        "unpromised": list(verdict.unpromised),
         "coverage": plain(evidence.coverage) if evidence.coverage else None,
         "lacks": list(evidence.lacks),
         "selection": evidence.selection,

@@ -25,6 +25,7 @@ from frame_harness.html_report.annotated import annotated
 from frame_harness.html_report.excerpt import excerpt, highlighted, sources_of
 from frame_harness.html_report.figures import Scene, draws, figures_of
 from frame_harness.html_report.memory import NOTHING, Memory
+from frame_harness.html_report.page import dumps
 from frame_harness.judge.baseline import EMPTY
 from frame_harness.judge.diagrams import Diagram
 from frame_harness.judge.evidence import (
@@ -81,6 +82,17 @@ def test_the_page_names_the_verdict_and_every_clause_in_the_contract_s_words() -
     assert all(
         id_ in page.text and " ".join(clause.title.split()) in page.text for id_, clause in CLAUSES.items()
     )
+
+
+def test_the_page_says_what_the_contract_left_out_and_nothing_where_it_left_nothing() -> None:
+    verdict = judge(healthy(), FRAME_METADATA)
+    left_out = replace(verdict, unpromised=("slots as the guest <prints> them",))
+    pages = [dumps(healthy(), one, EMPTY, FRAME_METADATA) for one in (verdict, left_out)]
+    assert "the contract says nothing of it" not in Read(pages[0]).text
+    shown = Read(pages[1])
+    assert "Not evaluated: the contract says nothing of it slots as the guest <prints> them" in shown.text
+    links = {one["href"] for one in shown.named("a")}
+    assert links - {f"#{one['id']}" for _, one in shown.elements if "id" in one} == set()
 
 
 def test_each_finding_has_pictures_its_source_and_the_command_to_see_it_again() -> None:

@@ -275,6 +275,14 @@ def test_json_has_the_documented_parts(evidence: Evidence) -> None:
     assert bool(document["reasons"]) is (verdict.kind is not Kind.PASS)
 
 
+def test_json_says_what_the_contract_left_out() -> None:
+    """Words of the verdict, whatever the contract; one that leaves nothing out has an empty list."""
+    whole = judge(healthy())
+    part = replace(whole, unpromised=("slots as the guest prints them", "slots as boot leaves them"))
+    found = [json.loads(json_report.dumps(healthy(), one, EMPTY))["unpromised"] for one in (whole, part)]
+    assert found == [[], ["slots as the guest prints them", "slots as boot leaves them"]]
+
+
 @every_sample
 def test_junit_is_green_with_a_pass_alone(evidence: Evidence) -> None:
     verdict = judge(evidence)
