@@ -152,7 +152,7 @@ def examine(
     began = time.monotonic()
     known = load_baseline(request.baseline, FRAME_METADATA.clauses)
     subject, machines = asked_for(request)
-    only = broken_before(request.last_failed, subject)
+    only = frozenset(one.place for one in broken_before(request.last_failed, subject))
     if request.last_failed and not only:
         progress.note(f"no check was broken in {words_for(request.last_failed)}: every check is made")
     asked = replace(request.of_a_session(subject, machines), only=only, archive=archive)

@@ -30,8 +30,8 @@ from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.image.toolchain import find_toolchain
+from frame_harness.judge.difference import BrokenCheck
 from frame_harness.judge.evidence import (
-    CheckInRun,
     CheckResult,
     Evidence,
     Outcome,
@@ -225,7 +225,7 @@ def remember_core(request: CoreRequest, found: Examined) -> None:
 def examine_core(
     request: CoreRequest,
     progress: Progress,
-    before: frozenset[CheckInRun] = frozenset(),
+    before: frozenset[BrokenCheck] = frozenset(),
     archive: Path | None = None,
 ) -> Examined:
     """Judge a memory core.

@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping
 
 from frame_harness.base.errors import UsageError
 from frame_harness.base.text import plural
-from frame_harness.judge.evidence import CheckInRun
-from frame_harness.memory_core.checks import clause_of
+from frame_harness.judge.difference import BrokenCheck
 from frame_harness.memory_core.steps import parsed, require_sense
 from frame_harness.session.request import profiles_named
 
@@ -15,7 +14,7 @@ Cases = Mapping[str, Mapping[str, tuple[str, ...]]]
 """By profile the cases that are the only ones, each with the clauses that it broke; none for a campaign."""
 
 
-def cases_to_play(profile: str, case: str, before: Collection[CheckInRun]) -> Cases:
+def cases_to_play(profile: str, case: str, before: Collection[BrokenCheck]) -> Cases:
     """The cases that are the only ones; nothing for a whole campaign.
 
     Args:
@@ -31,10 +30,11 @@ def cases_to_play(profile: str, case: str, before: Collection[CheckInRun]) -> Ca
         return {one: {case: ()} for one in named}
     cases: dict[str, dict[str, tuple[str, ...]]] = {}
     for one in sorted(before):
-        if one.case and one.run.profile in named:
-            require_sense(parsed(one.case))
-            of_profile = cases.setdefault(one.run.profile, {})
-            of_profile[one.case] = (*of_profile.get(one.case, ()), *clause_of(one.check))
+        case, profile_of_it = one.place.case, one.place.run.profile
+        if case and profile_of_it in named:
+            require_sense(parsed(case))
+            of_profile = cases.setdefault(profile_of_it, {})
+            of_profile[case] = (*of_profile.get(case, ()), *one.clauses)
     if before and not cases:
         raise UsageError(
             "--last-failed", plural(len(before), "check"), expected=f"cases in {' or '.join(named)}",

@@ -44,7 +44,7 @@ class DebugRequest:
         subject, machines = asked_for(request)
         image = build(subject, self.profile, say=speaker(sys.stderr))
         asked = replace(request.of_a_session(image.subject, machines), any_machine=not self.machines)
-        return replace(asked, first=broken_last(subject))
+        return replace(asked, first=frozenset(one.place for one in broken_last(subject)))
 
 
 def debug(request: DebugRequest, at: str, *, before_last: bool, vscode: Path | None) -> ExitCode:

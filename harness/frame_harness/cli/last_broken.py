@@ -14,15 +14,15 @@ from frame_harness.base.disk import write_whole
 from frame_harness.base.errors import UsageError
 from frame_harness.cli.options import LAST_RUN
 from frame_harness.image.subject import Subject
+from frame_harness.judge.difference import BrokenCheck
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey, Source
-from frame_harness.memory_core.checks import clause_of
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 """Of the notes: those of another one are not found."""
 _WELL: Final = frozenset({Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT})
 
 
-def broken_before(report: Path | None, subject: Subject) -> frozenset[CheckInRun]:
+def broken_before(report: Path | None, subject: Subject) -> frozenset[BrokenCheck]:
     """The checks that were broken in a report, or in the last run; none where nobody asks.
 
     None, too, where a run was broken before its first check and no check of it was: then no choice of
@@ -34,9 +34,9 @@ def broken_before(report: Path | None, subject: Subject) -> frozenset[CheckInRun
     if report is None:
         return frozenset()
     broken = _noted(subject) if report == LAST_RUN else broken_in(report)
-    checks = frozenset(one for one in broken if one.check)
-    runs = {one.run for one in broken if not one.check}
-    return frozenset() if runs - {one.run for one in checks} else checks
+    checks = frozenset(one for one in broken if one.place.check)
+    runs = {one.place.run for one in broken if not one.place.check}
+    return frozenset() if runs - {one.place.run for one in checks} else checks
 
 
 def words_for(report: Path) -> str:
@@ -51,6 +51,7 @@ def narrowed(selection: str, report: Path) -> str:
 
 class _Check(msgspec.Struct, frozen=True):
     check: str
+    clauses: tuple[str, ...]
     outcome: Outcome
     case: str = ""
     source: Source = Source.CHECK
@@ -68,7 +69,7 @@ class _Report(msgspec.Struct, frozen=True):
     runs: tuple[_Run, ...]
 
 
-def broken_in(report: Path) -> frozenset[CheckInRun]:
+def broken_in(report: Path) -> frozenset[BrokenCheck]:
     """The checks of a JSON report that were broken, each in its run; `check` is empty for preflight.
 
     Raises:
@@ -82,7 +83,10 @@ def broken_in(report: Path) -> frozenset[CheckInRun]:
             "--last-failed", str(report), expected="a JSON report of frame-harness", actual=actual,
             next_step="name a file that `check --json` wrote",
         ) from error  # fmt: skip
-    return frozenset(_place(of_run.run, one) for of_run in runs for one in of_run.checks if _is_broken(one))
+    return frozenset(
+        BrokenCheck(_place(of_run.run, one), one.clauses)
+        for of_run in runs for one in of_run.checks if _is_broken(one)
+    )  # fmt: skip
 
 
 def _is_broken(one: _Check | CheckResult) -> bool:
@@ -97,19 +101,19 @@ def _place(run: RunKey, one: _Check | CheckResult) -> CheckInRun:
     return CheckInRun(run=run, check="" if one.source is Source.PREFLIGHT else one.check, case=one.case)
 
 
-def broken_last(subject: Subject) -> frozenset[CheckInRun]:
+def broken_last(subject: Subject) -> frozenset[BrokenCheck]:
     """The checks that were broken when they last ran on this file; none where none ever ran."""
-    return frozenset(one for one in _noted(subject) if one.check)
+    return frozenset(one for one in _noted(subject) if one.place.check)
 
 
-def _noted(subject: Subject) -> frozenset[CheckInRun]:
+def _noted(subject: Subject) -> frozenset[BrokenCheck]:
     """What was broken when it last ran on this file, as `broken_in` has it."""
     try:
         data = _note_of(subject).read_bytes()
     except FileNotFoundError:
         return frozenset()
     try:
-        return frozenset(msgspec.json.decode(data, type=tuple[CheckInRun, ...]))
+        return frozenset(msgspec.json.decode(data, type=tuple[BrokenCheck, ...]))
     except msgspec.MsgspecError:
         return frozenset()  # a note of another version: more is judged again than need be, never less
 
@@ -121,9 +125,9 @@ def remember(subject: Subject, results: Iterable[CheckResult]) -> None:
         Unwritable: there is no room, or no leave.
     """
     results = tuple(results)
-    broken = {_place(one.run, one) for one in results if _is_broken(one)}
+    broken = {BrokenCheck(_place(one.run, one), one.clauses) for one in results if _is_broken(one)}
     ran = {_place(one.run, one) for one in results} | {CheckInRun(run=one.run, check="") for one in results}
-    _note(subject, broken | (_noted(subject) - ran))
+    _note(subject, broken | {one for one in _noted(subject) if one.place not in ran})
 
 
 def remember_cases(subject: Subject, results: Sequence[CheckResult]) -> None:
@@ -136,13 +140,13 @@ def remember_cases(subject: Subject, results: Sequence[CheckResult]) -> None:
     """
     ran = {one.run for one in results}
     unseen = {(one.run, one.clauses) for one in results if one.outcome is Outcome.NOT_EVALUATED}
-    broken = {CheckInRun(run=one.run, check=one.check, case=one.case) for one in results if one.case}
+    broken = {BrokenCheck(one.key, one.clauses) for one in results if one.case}
     noted = broken_last(subject)
-    kept = {one for one in noted if one.run not in ran or (one.run, clause_of(one.check)) in unseen}
+    kept = {one for one in noted if one.place.run not in ran or (one.place.run, one.clauses) in unseen}
     _note(subject, broken | kept)
 
 
-def _note(subject: Subject, broken: Iterable[CheckInRun]) -> None:
+def _note(subject: Subject, broken: Iterable[BrokenCheck]) -> None:
     noted = sorted(broken)
     write_whole(_note_of(subject), msgspec.json.encode(noted))
 

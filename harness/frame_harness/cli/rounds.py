@@ -91,7 +91,7 @@ class FrameRounds:
 
         def order(images: Sequence[Image]) -> frozenset[CheckInRun]:
             changed = _changed(before.images, images)
-            broken = before.standing.checks or broken_last(self._subject)
+            broken = before.standing.checks or {one.place for one in broken_last(self._subject)}
             first = first_of(self._checks.of, changed or frozenset(), broken)
             sources = dict.fromkeys(file for image in images for file, _ in image.sources)
             tell(
@@ -148,7 +148,7 @@ class CoreRounds:
     def judge(self, before: Before, tell: Tell) -> None:
         """Judge the core as it is now, and say what is seen."""
         telling = _Telling(tell)
-        if cases := frozenset(one for one in before.standing.checks if one.case):
+        if cases := before.standing.cases:
             part = examine_core(self._request, telling, cases)
             if not part.evidence.errors and not part.evidence.interrupted:
                 tell(Looked(evidence=part.evidence, verdict=part.verdict))

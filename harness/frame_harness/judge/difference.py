@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from frame_harness.base.record import Record
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Evidence, Outcome
 from frame_harness.judge.findings import Finding
 from frame_harness.judge.judgement import ClauseOutcome
@@ -16,6 +17,13 @@ BROKEN_OFF: Final = (Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR)
 
 Fault = tuple[str, str]
 """A clause, with what tells faults apart that break it."""
+
+
+class BrokenCheck(Record, frozen=True, order=True):
+    """A check that was not well, and the clauses that it looks at."""
+
+    place: CheckInRun
+    clauses: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,13 @@ class Standing:
     @property
     def checks(self) -> frozenset[CheckInRun]:
         """The checks that were not well when they were last made, each with the case that shows it."""
-        results = (result for finding in self.findings.values() for result in finding.results)
-        return self.stopped | {CheckInRun(run=one.run, check=one.check, case=one.case) for one in results}
+        return self.stopped | {one.key for finding in self.findings.values() for one in finding.results}
+
+    @property
+    def cases(self) -> frozenset[BrokenCheck]:
+        """Those checks that have such a case, with the clauses that it has to come to."""
+        results = (one for finding in self.findings.values() for one in finding.results if one.case)
+        return frozenset(BrokenCheck(one.key, one.clauses) for one in results)
 
 
 @dataclass(frozen=True)

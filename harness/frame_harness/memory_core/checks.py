@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
 
 from frame_harness.base.units import paddr_to_pfn, pfn_to_paddr
 from frame_harness.image.image import Image
@@ -16,18 +14,11 @@ from frame_harness.memory_core.steps import Step, Storm, map_of, operations_of, 
 from frame_harness.memory_core.tally import Found
 
 NAME = "cases"
-_CHECK: Final = re.compile(rf"{NAME}\[(CORE-\d+?)(?:-\d+)?\]")
 
 
 def check_of(clause: str, number: int = 1) -> str:
     """The name of a check: the clause, and which fault of it."""
     return f"{NAME}[{clause}]" if number == 1 else f"{NAME}[{clause}-{number}]"
-
-
-def clause_of(check: str) -> tuple[str, ...]:
-    """The clause in a name that `check_of` made; none in that of another check."""
-    found = _CHECK.fullmatch(check)
-    return (found[1],) if found else ()
 
 
 def planned(run: RunKey, selected: Iterable[str] = CORE_CLAUSES) -> list[PlannedCheck]:

@@ -6,15 +6,16 @@ import pytest
 
 from frame_harness.base.errors import UsageError
 from frame_harness.cli.core_cases import cases_to_play, clauses_of
+from frame_harness.judge.difference import BrokenCheck
 from frame_harness.judge.evidence import CheckInRun, RunKey
-from frame_harness.memory_core.checks import check_of, clause_of
+from frame_harness.memory_core.checks import check_of
 
 DEV, RELEASE = RunKey("microvm", "dev"), RunKey("microvm", "release")
 ONE, OTHER = "0x0..0x9000 free", "0x0..0x5000 free"
 
 
-def broken(run: RunKey, clause: str, case: str, number: int = 1) -> CheckInRun:
-    return CheckInRun(run=run, check=check_of(clause, number), case=case)
+def broken(run: RunKey, clause: str, case: str, number: int = 1) -> BrokenCheck:
+    return BrokenCheck(CheckInRun(run=run, check=check_of(clause, number), case=case), (clause,))
 
 
 BEFORE = [
@@ -25,9 +26,11 @@ BEFORE = [
 ]
 
 
-def test_a_clause_is_read_out_of_the_name_of_each_of_its_checks() -> None:
-    assert clause_of(check_of("CORE-15")) == clause_of(check_of("CORE-15", 12)) == ("CORE-15",)
-    assert clause_of("test_g_guard.py::test_vtable") == clause_of("cases[maps of tens of GiB]") == ()
+def test_a_case_has_to_come_to_the_clauses_of_a_check_whatever_that_is_called() -> None:
+    place = CheckInRun(run=DEV, check="another name", case=ONE)
+    assert cases_to_play("dev", "", [BrokenCheck(place, ("CORE-04", "CORE-07"))]) == {
+        "dev": {ONE: ("CORE-04", "CORE-07")}
+    }
 
 
 def test_each_case_has_to_come_to_the_clauses_that_it_broke() -> None:

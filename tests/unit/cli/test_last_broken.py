@@ -12,9 +12,16 @@ from frame_harness.cli.last_broken import broken_before, broken_in, broken_last,
 from frame_harness.cli.options import LAST_RUN
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.image.subject import Subject
+from frame_harness.judge.difference import BrokenCheck
 from frame_harness.judge.evidence import CheckInRun, CheckResult, Outcome, RunKey, Source
 from frame_harness.memory_core.checks import check_of
 from tests.unit.evidence_samples import DEV, LIFE, RELEASE, TABLE, VTABLE, passed
+
+
+def place(check: str, run: RunKey = DEV) -> BrokenCheck:
+    """A check of the samples, as it is noted."""
+    return BrokenCheck(CheckInRun(run=run, check=check), passed(check, run).clauses)
+
 
 BROKEN = [Outcome.VIOLATED, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR, Outcome.NOT_EVALUATED]
 
@@ -34,7 +41,7 @@ def test_nothing_was_broken_where_nothing_ran(subject: Subject) -> None:
 @pytest.mark.parametrize("outcome", BROKEN)
 def test_each_way_to_break_is_remembered(subject: Subject, outcome: Outcome) -> None:
     remember(subject, [msgspec.structs.replace(passed(TABLE, DEV), outcome=outcome), passed(LIFE, DEV)])
-    assert broken_last(subject) == {CheckInRun(run=DEV, check=TABLE)}
+    assert broken_last(subject) == {place(TABLE)}
 
 
 @pytest.mark.parametrize("outcome", [Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT])
@@ -47,7 +54,7 @@ def test_what_did_not_run_again_stays_broken_and_what_passes_is_forgotten(subjec
     broken = [msgspec.structs.replace(passed(name, DEV), outcome=Outcome.VIOLATED) for name in (TABLE, LIFE)]
     remember(subject, broken)
     remember(subject, [passed(TABLE, DEV), passed(LIFE, RELEASE), passed(VTABLE, DEV)])
-    assert broken_last(subject) == {CheckInRun(run=DEV, check=LIFE)}
+    assert broken_last(subject) == {place(LIFE)}
 
 
 def test_each_file_has_a_note_of_its_own(subject: Subject, tmp_path: Path) -> None:
@@ -77,13 +84,14 @@ def test_a_case_is_forgotten_when_its_clause_holds_and_not_before(subject: Subje
         of_a_case("CORE-15", Outcome.VIOLATED, second, number=2),
     ]
     remember_cases(subject, broken)
-    assert {one.case for one in broken_last(subject)} == {first, second}
+    assert {one.place.case for one in broken_last(subject)} == {first, second}
     remember_cases(
         subject, [of_a_case("CORE-04", Outcome.PASSED), of_a_case("CORE-15", Outcome.NOT_EVALUATED)]
     )
-    assert {(one.check, one.case) for one in broken_last(subject)} == {
-        (check_of("CORE-15"), first), (check_of("CORE-15", 2), second),
-    }  # fmt: skip
+    assert broken_last(subject) == {
+        BrokenCheck(CheckInRun(run=DEV, check=check_of("CORE-15", number), case=case), ("CORE-15",))
+        for number, case in ((1, first), (2, second))
+    }
     remember_cases(subject, [of_a_case("CORE-15", Outcome.PASSED)])
     assert broken_last(subject) == frozenset()
 
@@ -94,7 +102,7 @@ def test_a_note_that_cannot_be_read_says_nothing_and_is_replaced(subject: Subjec
     note.write_text("{")
     assert broken_last(subject) == frozenset()
     remember(subject, [msgspec.structs.replace(passed(LIFE, DEV), outcome=Outcome.VIOLATED)])
-    assert broken_last(subject) == {CheckInRun(run=DEV, check=LIFE)}
+    assert broken_last(subject) == {place(LIFE)}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"runs": [{"checks": []}]}', '{"runs": "none"}'])
@@ -137,8 +145,8 @@ def report_of(folder: Path, *results: CheckResult) -> Path:
 def test_what_a_check_met_on_its_way_is_looked_for_by_that_check(subject: Subject, tmp_path: Path) -> None:
     met = [hindered(TABLE), beside(Source.ON_THE_WAY), passed(LIFE, DEV)]
     remember(subject, met)
-    assert broken_last(subject) == {CheckInRun(run=DEV, check=TABLE)}
-    assert broken_in(report_of(tmp_path, *met)) == {CheckInRun(run=DEV, check=TABLE)}
+    assert broken_last(subject) == {place(TABLE)}
+    assert broken_in(report_of(tmp_path, *met)) == {place(TABLE)}
     remember(subject, [passed(TABLE, DEV)])
     assert broken_last(subject) == frozenset()
 
@@ -148,21 +156,19 @@ def test_what_preflight_found_is_looked_for_wherever_its_run_has_a_broken_check(
 ) -> None:
     broken = msgspec.structs.replace(passed(TABLE, DEV), outcome=Outcome.VIOLATED)
     remember(subject, [beside(Source.PREFLIGHT), broken])
-    assert broken_before(LAST_RUN, subject) == {CheckInRun(run=DEV, check=TABLE)}
-    assert broken_before(report_of(tmp_path, beside(Source.PREFLIGHT), broken), subject) == {
-        CheckInRun(run=DEV, check=TABLE)
-    }
+    assert broken_before(LAST_RUN, subject) == {place(TABLE)}
+    assert broken_before(report_of(tmp_path, beside(Source.PREFLIGHT), broken), subject) == {place(TABLE)}
 
 
 def test_what_preflight_found_in_a_run_without_a_broken_check_asks_for_all_checks(subject: Subject) -> None:
     broken = msgspec.structs.replace(passed(TABLE, RELEASE), outcome=Outcome.VIOLATED)
     remember(subject, [beside(Source.PREFLIGHT), broken])
     assert broken_before(LAST_RUN, subject) == frozenset()
-    assert broken_last(subject) == {CheckInRun(run=RELEASE, check=TABLE)}
+    assert broken_last(subject) == {place(TABLE, RELEASE)}
 
 
 def test_what_preflight_finds_no_longer_is_forgotten_with_any_check_of_its_run(subject: Subject) -> None:
     broken = msgspec.structs.replace(passed(TABLE, RELEASE), outcome=Outcome.VIOLATED)
     remember(subject, [beside(Source.PREFLIGHT), broken])
     remember(subject, [passed(LIFE, DEV)])
-    assert broken_before(LAST_RUN, subject) == {CheckInRun(run=RELEASE, check=TABLE)}
+    assert broken_before(LAST_RUN, subject) == {place(TABLE, RELEASE)}

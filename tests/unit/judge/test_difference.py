@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from frame_harness.judge.difference import Difference, Standing, difference
+from frame_harness.judge.difference import BrokenCheck, Difference, Standing, difference
 from frame_harness.judge.evidence import CheckInRun, Evidence, Outcome, Trouble
 from frame_harness.judge.judgement import ClauseOutcome
 from frame_harness.report.difference import print_difference, print_so_far
@@ -100,6 +100,15 @@ def test_the_checks_to_make_first_are_those_that_were_not_well() -> None:
         CheckInRun(run=RELEASE, check=TABLE),
         CheckInRun(run=DEV, check=LIFE),
     }
+
+
+def test_a_case_that_shows_a_finding_comes_with_the_clauses_of_its_check() -> None:
+    case = "0x0..0x9000 free"
+    evidence = with_outcome(BROKEN, LIFE, Outcome.VIOLATED, DEV, message="two frames", case=case)
+    [result] = [one for one in evidence.checks if one.case]
+    assert seen(NOTHING, evidence).standing.cases == {BrokenCheck(result.key, result.clauses)}
+    assert result.key.case == case and result.clauses
+    assert seen(NOTHING, BROKEN).standing.cases == frozenset()
 
 
 def test_a_check_that_was_not_made_again_stays_one_to_make_first() -> None:
