@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.frame_races.blame import CLAUSES
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
-from frame_harness.races.blame import CLAUSES
 from frame_harness.races.explorer import Explorer, Race
 from frame_harness.races.stage import staged
 from frame_harness.session.run import Run

@@ -10,13 +10,13 @@ from msgspec import structs
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
 from frame_harness.contract.versions import lacking
+from frame_harness.frame_races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
+from frame_harness.frame_races.operations import Method, Operation, left_out, methods, operations
+from frame_harness.frame_races.scenes import IN_USE, OFFERED, VARIANTS, Scene
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.races.accesses import Access, Trace
-from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
-from frame_harness.races.operations import Method, Operation, left_out, methods, operations
 from frame_harness.races.outcome import RaceResult
-from frame_harness.races.scenes import IN_USE, OFFERED, VARIANTS, Scene
 from frame_harness.races.stage import FIRST, Stage
 
 ALLOCATES = "alloc"

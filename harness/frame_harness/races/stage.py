@@ -15,6 +15,8 @@ from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import Vaddr, paddr_to_pfn
 from frame_harness.concurrency.recording import Recorder, Recording, code_at, pieces, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.frame_races.operations import GENERATION
+from frame_harness.frame_races.scenes import Scene
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
 from frame_harness.guest.kernel import Kernel
@@ -23,9 +25,7 @@ from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import private_stretch
 from frame_harness.races.accesses import Access, Trace
-from frame_harness.races.operations import GENERATION
 from frame_harness.races.outcome import RaceResult, answer_parts
-from frame_harness.races.scenes import Scene
 
 CPUS: Final = 3
 """CPU 0 serves the console; the other two run commands, only one of them at a time."""

@@ -14,13 +14,13 @@ from frame_harness.concurrency.interleaving import Turns, interleaved
 from frame_harness.concurrency.recording import code_at
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.frame_races.scenes import IN_USE, OFFERED
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.instruction import Stretch, private_stretch
 from frame_harness.races import stage as stage_module
-from frame_harness.races.scenes import IN_USE, OFFERED
 from frame_harness.races.stage import staged
 
 LOOKED_AT = 44  # bytes of a slot: behind them is what its holder may use

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import cast
 
-import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recording
-from frame_harness.concurrency.smp import Cpus, Job
-from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
-from frame_harness.frame_metadata.layouts import META_SLOT
-from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.errors import GuestTimeout, NotInThisVersion
-from frame_harness.guest.kernel import Kernel
-from frame_harness.image.build import build
-from frame_harness.image.image import Image
+from frame_harness.frame_races.operations import methods, operations
+from frame_harness.frame_races.scenes import IN_USE
+from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.diagrams import Hold, Interleaving, SlotAccess
-from frame_harness.machine.definition import load_machine
 from frame_harness.races.accesses import Access, Trace
-from frame_harness.races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
 from frame_harness.races.explorer import Explorer, Play, Race
-from frame_harness.races.operations import ANY_VALUE, LEFT_OUT, left_out, methods, operations
 from frame_harness.races.outcome import RaceResult, answer_parts
-from frame_harness.races.scenes import IN_USE
-from frame_harness.races.stage import Stage, staged
+from frame_harness.races.stage import Stage
 
 LOAD, STORE = (True, False), (False, True)
 
@@ -35,116 +24,6 @@ LOAD, STORE = (True, False), (False, True)
 def access(offset: int, kind: tuple[bool, bool], number: int = 0, *, width: int = 4) -> Access:
     reads, writes = kind
     return Access(offset, width, reads, writes, number)
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    return build(frame_module(), "release")
-
-
-@pytest.fixture(scope="module")
-def stage(image: Image) -> Iterator[Stage]:
-    kernels: list[Kernel] = []
-
-    def boot(**options: object) -> Kernel:
-        kernels.append(Kernel.boot(image, load_machine("q35"), **options))  # type: ignore[arg-type]
-        return kernels[-1]
-
-    with staged(boot) as stage:
-        yield stage
-    assert kernels[0].finish()[0] == "pass"
-
-
-@pytest.fixture(scope="module")
-def explorer(stage: Stage) -> Explorer:
-    return Explorer.of(stage)
-
-
-def test_every_command_of_the_guest_takes_part_or_has_a_reason_not_to(explorer: Explorer) -> None:
-    touching = {operation.method.name for (_, operation), trace in explorer.traces.items() if trace.accesses}
-    names = {method.name for method in methods(explorer.stage.table)}
-    reasoned = {name for group in LEFT_OUT.values() for name in group}
-    assert names - touching - reasoned == set()
-    assert explorer.strangers == {}
-    assert reasoned - names == set(), "reasons for commands that there are none of"
-    assert touching & reasoned == set()
-
-
-def test_command_of_an_absent_name_is_left_out_and_its_clause_not_judged() -> None:
-    image = SimpleNamespace(lacks=("MetaSlot::cas_refcount",), subject=frame_module())
-    table = ["slot.cas_refcount <paddr> <expect> <new> - MetaSlot::cas_refcount"]
-    old = cast("Stage", SimpleNamespace(table=table, known={}, kernel=SimpleNamespace(image=image)))
-    explorer = Explorer.of(old)
-    assert explorer.absent == {"slot.cas_refcount": ("MetaSlot::cas_refcount",)}
-    with pytest.raises(NotInThisVersion) as raised:
-        explorer.require_plays("REF-05")
-    assert raised.value.lacks == ("MetaSlot::cas_refcount",)
-
-
-def test_tables_speak_of_commands_that_take_part(explorer: Explorer) -> None:
-    known = {operation.method.name for _, operation in explorer.traces}
-    assert IN_STEPS.keys() | ON_A_FREE_FRAME.keys() | {method for method, _ in LEFT_BEHIND} <= known
-
-
-def test_the_built_in_module_can_break_each_clause_that_there_is_a_check_for(explorer: Explorer) -> None:
-    assert explorer.clauses() == set(CLAUSES)
-    assert set(CLAUSES) <= CONTRACT.keys()
-
-
-def test_the_vtable_is_loaded_once_by_an_invoker(explorer: Explorer) -> None:
-    field_at = META_SLOT.field_at
-    seen = {
-        operation.method.name: [(field_at(one.offset), one.reads, one.writes) for one in trace.accesses]
-        for (scene, operation), trace in explorer.traces.items()
-        if scene is IN_USE
-    }
-    assert seen["array.unmap"] == seen["array.lastref"] == [("vtable", True, False)]
-    assert seen["slot.mark_poisoned"] == [("guard", True, True), ("flags", True, True)]
-    assert seen["slot.set_flags"] == [("flags", False, True)]
-
-
-def test_a_command_that_enters_nothing_of_the_subject_is_found_out(stage: Stage) -> None:
-    trace, answer = stage.trace("slot.peek {frame:#x}".format(**stage.known), IN_USE)
-    assert trace is None
-    assert answer.startswith("ok bytes=")
-
-
-def test_a_store_of_what_is_there_already_is_an_access(stage: Stage) -> None:
-    frame = f"{stage.known['frame']:#x}"
-    order = int(IN_USE.fields["order"])
-    trace, _ = stage.trace(f"slot.set_order {frame} {order}", IN_USE)
-    assert trace is not None
-    assert [(META_SLOT.field_at(one.offset), one.writes) for one in trace.accesses] == [("order", True)]
-
-
-def test_a_method_with_unknown_operands_is_given_values(stage: Stage) -> None:
-    (method,) = methods(["slot.anything <paddr> <novelty> - what nobody has thought of"])
-    (operation,) = operations(method, stage.known)
-    assert operation.line.split()[2] == f"{ANY_VALUE[0]:#x}"
-    assert left_out(method.name) is None
-    assert clause_of(method.name, "vtable") == "VT-02"
-
-
-@pytest.mark.parametrize(
-    ("line", "answer"),
-    [
-        ("slot.inc_ref {frame:#x}", "ok"),
-        ("slot.get_refcount {frame:#x}", "ok v="),
-        ("slot.inc_ref", "err usage"),
-        ("crash panic", "panic "),
-        ("crash pf", "fault #PF"),
-        ("crash stack", "fault #PF"),
-    ],
-)
-def test_what_becomes_of_a_command_on_another_cpu_is_its_answer(image: Image, line: str, answer: str) -> None:
-    with Kernel.boot(image, load_machine("q35"), cpus=2) as kernel:
-        cpus = Cpus(kernel)
-        text = line.format(frame=kernel.alloc(zeroed=False)).encode("ascii") + b"\0"
-        cells = cpus.table["cpus"][1]
-        cells["line"][: len(text)] = np.frombuffer(text, np.uint8)
-        cpus.run({1: Job(("call",), 1)})
-        assert bytes(cells["answer"]).decode("ascii").startswith(answer)
-        assert kernel.call("slot.get_refcount", kernel.alloc(zeroed=False))["v"] == 1
 
 
 def test_accesses_clash_when_they_share_a_byte_and_one_of_them_stores() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from frame_harness.frame_metadata.constants import C
-from frame_harness.races.operations import GENERATION, POISONED, UNUSED
+from frame_harness.frame_races.operations import GENERATION, POISONED, UNUSED
 
 COW, LIVE, POISONED_FLAG = C.flag_cow, C.flag_allocated | C.flag_kernel, C.flag_poisoned
 KERNEL_ONLY = C.guard_kernel_only
