@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.frame_races.blame import CLAUSES
+from frame_harness.frame_races.rules import RULES
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
@@ -42,7 +42,9 @@ class Guests:
             raise self._failure  # it would fail for each clause in the same way
         if self._explorer is None:
             try:
-                self._explorer = Explorer.of(self._ending.enter_context(staged(self._boot)))
+                self._explorer = Explorer.of(
+                    self._ending.enter_context(staged(self._boot, RULES.take)), RULES
+                )
             except HarnessError as error:
                 self._failure = error
                 raise
@@ -81,7 +83,9 @@ def races(guests: Guests, clause: str) -> Iterator[Race]:
                 return
 
 
-@pytest.mark.parametrize("clause", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in CLAUSES])
+@pytest.mark.parametrize(
+    "clause", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in RULES.clauses]
+)
 def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Guests, image: Image) -> None:
     guests.explorer().require_plays(clause)
     found = list(races(guests, clause))
@@ -96,7 +100,7 @@ def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Gue
         field=diagram.hold.field,
         exhibit="\n".join(race.diagram.what for race in found[1:SHOWN]),
         at=diagram.hold.at,
-        function=first.play.held.method.function,
+        function=first.play.held.function,
         diagram=diagram,
         slot=first.slot,
     )

@@ -1,18 +1,19 @@
-"""What CPUs do to one slot: every command of the guest's table, with operands that can be told apart."""
+"""How the commands of a guest with a frame module are called where two CPUs are on one slot."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Mapping
 from typing import Final
 
 from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.races.operations import Calls, Method
 
 UNUSED: Final = C.refcount_unused
 POISONED: Final = C.guard_poisoned
 GENERATION: Final = 0x100_0029
 """Of the frame, to begin with; ours."""
+ALLOCATES: Final = "alloc"
 
 LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
     "serves the console, the guest or the harness, and calls no function of the subject": (
@@ -45,7 +46,7 @@ LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
 
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     # Through the builder; not zeroed, as the zeros are the payload's, not the slot's.
-    "alloc": ("new zeroed=0",),
+    ALLOCATES: ("new zeroed=0",),
 }
 """Of commands whose usage is no list of numbers."""
 
@@ -71,69 +72,12 @@ ANY_VALUE: Final = (0x5A,)
 """Of an operand that the table does not know; ours."""
 
 
-@dataclass(frozen=True)
-class Method:
-    """One command of the guest's table, as `help` shows it."""
-
-    name: str
-    operands: tuple[str, ...]
-    help: str
-
-    @property
-    def function(self) -> str:
-        """The end of the path of the subject's function behind it, as DWARF names it."""
-        if self.name == "alloc":
-            return "FrameAllocOptions::allocate"
-        room, _, rest = self.name.partition(".")
-        return f"MetaSlot::{rest}" if room == "slot" else f"frame::{self.help.split()[0]}"
+def function_of(method: Method) -> str:
+    """The end of the path of the frame module's function that a command is there to call."""
+    if method.name == ALLOCATES:
+        return FRAME_METADATA.functions.allocates
+    room, _, rest = method.name.partition(".")
+    return f"{FRAME_METADATA.slot.name}::{rest}" if room == "slot" else f"frame::{method.help.split()[0]}"
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One call of a method of the slot, as a line for the console."""
-
-    method: Method
-    line: str
-
-    @property
-    def shown(self) -> str:
-        """The function with its operands but the frame's address, which is always the same."""
-        _, *words = self.line.split()
-        if self.method.operands[:1] == ("paddr",):
-            words = words[1:]
-        return f"{self.method.function}({', '.join(words)})"
-
-
-def methods(table: Iterable[str]) -> Iterator[Method]:
-    """Yield the commands of the lines of `help`: `name <operand>… - text`."""
-    for line in table:
-        head, _, text = line.partition(" - ")
-        name, *words = head.split()
-        yield Method(name, tuple(word.strip("<>") for word in words), text)
-
-
-def left_out(name: str) -> str | None:
-    """Why a command takes no part; None when it does."""
-    return next((reason for reason, names in LEFT_OUT.items() if name in names), None)
-
-
-def operations(method: Method, known: Mapping[str, int]) -> tuple[Operation, ...]:
-    """Return a method's command lines, one for each choice of operands.
-
-    Args:
-        known: what the values of the table are made with: `frame`, addresses of vtables.
-    """
-    if method.name in ARGUMENTS:
-        return tuple(Operation(method, f"{method.name} {words}") for words in ARGUMENTS[method.name])
-    choices = [
-        VALUES.get(f"{method.name} {operand}") or VALUES.get(operand) or ANY_VALUE
-        for operand in method.operands
-    ]
-    return tuple(
-        Operation(method, " ".join([method.name, *(_shown(value, known) for value in values)]))
-        for values in product(*choices)
-    )
-
-
-def _shown(value: int | str, known: Mapping[str, int]) -> str:
-    return f"{value:#x}" if isinstance(value, int) else value.format(**known)
+CALLS: Final = Calls(LEFT_OUT, ARGUMENTS, VALUES, ANY_VALUE, function_of)

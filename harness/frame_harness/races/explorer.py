@@ -10,23 +10,26 @@ from msgspec import structs
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
 from frame_harness.contract.versions import lacking
-from frame_harness.frame_races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
-from frame_harness.frame_races.operations import Method, Operation, left_out, methods, operations
-from frame_harness.frame_races.scenes import IN_USE, OFFERED, VARIANTS, Scene
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.races.accesses import Access, Trace
+from frame_harness.races.operations import Method, Operation, methods
 from frame_harness.races.outcome import RaceResult
+from frame_harness.races.rules import RaceRules
+from frame_harness.races.scenes import Scene
 from frame_harness.races.stage import FIRST, Stage
 
-ALLOCATES = "alloc"
 END = "end"
 """The part of an outcome that there is none of."""
 
 
 @dataclass(frozen=True)
 class Play:
-    """One operation held ahead of one access to a field, another one that runs meanwhile."""
+    """One operation held ahead of one access to a field, another one that runs meanwhile.
+
+    Attributes:
+        clause: the id of the one that an outcome counts against, by the held method and the field.
+    """
 
     scene: Scene
     held: Operation
@@ -34,11 +37,7 @@ class Play:
     at: Access
     field: str
     meanwhile: Operation
-
-    @property
-    def clause(self) -> str:
-        """The id of the clause that an outcome counts against, by the held method and the field."""
-        return clause_of(self.held.method.name, self.field)
+    clause: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,7 @@ class Explorer:
     """
 
     stage: Stage
+    rules: RaceRules
     traces: dict[tuple[Scene, Operation], Trace] = field(default_factory=dict)
     strangers: dict[str, str] = field(default_factory=dict)
     absent: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -83,20 +83,20 @@ class Explorer:
     _plays: dict[str, list[Play]] | None = None
 
     @classmethod
-    def of(cls, stage: Stage) -> Explorer:
+    def of(cls, stage: Stage, rules: RaceRules) -> Explorer:
         """Run every operation of the guest's table alone.
 
         Raises:
             HarnessError: one of them belongs to a clause that nobody would ask for.
         """
-        explorer, versions = cls(stage), stage.kernel.image.subject.contract.versions
+        explorer, versions = cls(stage, rules), stage.kernel.image.subject.contract.versions
         for method in methods(stage.table):
             if lacks := lacking(versions.of_line(method.name), stage.kernel.image.lacks):
                 explorer.absent[method.name] = lacks
-            elif left_out(method.name) is None:
-                for operation in operations(method, stage.known):
+            elif rules.calls.why_left_out(method.name) is None:
+                for operation in rules.calls.operations(method, stage.known):
                     explorer._learn(operation)
-        if strange := explorer.clauses() - set(CLAUSES):
+        if strange := explorer.clauses() - set(rules.clauses):
             raise HarnessError("races", "clauses", expected="those of the table", actual=str(sorted(strange)))
         return explorer
 
@@ -121,7 +121,7 @@ class Explorer:
     def clauses(self) -> set[str]:
         """Those that the methods break whose accesses were seen."""
         return {
-            clause_of(operation.method.name, self._field(access))
+            self.rules.clause_of(operation.method.name, self._field(access))
             for (_, operation), trace in self.traces.items()
             for access in trace.accesses
         }
@@ -137,7 +137,9 @@ class Explorer:
                 if scene.changes and not fields & scene.changes.keys():
                     continue  # all the same as where nothing is changed
                 for at in clashing[1:]:
-                    yield Play(scene, held, trace, at, self._field(at), meanwhile)
+                    touched = self._field(at)
+                    clause = self.rules.clause_of(held.method.name, touched)
+                    yield Play(scene, held, trace, at, touched, meanwhile, clause)
 
     def judge(self, play: Play) -> Race | None:
         """Interleave two operations; None when an order of the two explains what comes of it."""
@@ -145,12 +147,12 @@ class Explorer:
             got = self.stage.interleaved(play.held.line, play.trace, play.at, play.meanwhile.line, play.scene)
         except GuestFailure as failure:
             return self._race(play, END, ("both come to their end",) * 2, failure.summary)
-        got = _judged(play, got)
-        first = _judged(play, self._in_order(play, swapped=False))
+        got = self._judged(play, got)
+        first = self._judged(play, self._in_order(play, swapped=False))
         if got == first:
             return None
-        legal = first, _judged(play, self._in_order(play, swapped=True))
-        in_steps = {play.held.method.name, play.meanwhile.method.name} & IN_STEPS.keys()
+        legal = first, self._judged(play, self._in_order(play, swapped=True))
+        in_steps = {play.held.method.name, play.meanwhile.method.name} & self.rules.in_steps.keys()
         for part in got.differences(legal, each_part=bool(in_steps)):
             orders = (_shown(legal[0], part), _shown(legal[1], part))
             return self._race(play, part, orders, _shown(got, part), got.slot)
@@ -177,7 +179,7 @@ class Explorer:
         """The diagram with the accesses of a second play; None where that ends otherwise."""
         play, diagram = race.play, race.diagram
         recording, outcome = self.stage.recorded(play.held.line, play.at, play.meanwhile.line, play.scene)
-        same = _shown(_judged(play, outcome), diagram.part) == diagram.got
+        same = _shown(self._judged(play, outcome), diagram.part) == diagram.got
         return recording.added_to(diagram) if same else None
 
     def _race(self, play: Play, part: str, orders: tuple[str, str], got: str, slot: bytes = b"") -> Race:
@@ -200,18 +202,19 @@ class Explorer:
         return self._orders[key]
 
     def _learn(self, operation: Operation) -> None:
-        if operation.method.name == ALLOCATES:
-            self._trace(operation, OFFERED)
+        rules = self.rules
+        if operation.method.name == rules.allocates:
+            self._trace(operation, rules.offered)
             return
-        trace = self._trace(operation, IN_USE)
+        trace = self._trace(operation, rules.in_use)
         if trace is None:
             return
         touched = {self._field(access) for access in trace.accesses}
-        for scene in VARIANTS:
+        for scene in rules.variants:
             if touched & (scene.changes or {}).keys():
                 self._trace(operation, scene)
-        if not trace.writes or operation.method.name in ON_A_FREE_FRAME:
-            self._trace(operation, OFFERED)
+        if not trace.writes or operation.method.name in rules.on_a_free_frame:
+            self._trace(operation, rules.offered)
 
     def _trace(self, operation: Operation, scene: Scene) -> Trace | None:
         trace, answer = self.stage.trace(operation.line, scene)
@@ -227,23 +230,23 @@ class Explorer:
         return self.stage.kernel.image.subject.contract.slot.field_at(access.offset)
 
     def _may_meet(self, scene: Scene, held: Operation, meanwhile: Operation) -> bool:
+        allocates = self.rules.allocates
         if not scene.free:
-            return meanwhile.method.name != ALLOCATES
-        if meanwhile.method.name in ON_A_FREE_FRAME:
+            return meanwhile.method.name != allocates
+        if meanwhile.method.name in self.rules.on_a_free_frame:
             # Two allocations get two frames.
-            return not held.method.name == meanwhile.method.name == ALLOCATES
-        # What a reader sees of a life that is being set up is ALLOC-16, which has checks of its own.
+            return not held.method.name == meanwhile.method.name == allocates
+        # What a reader sees of a life that is being set up has checks of its own.
         writes = any(access.writes for access in self._touched[meanwhile.method])
-        return not writes and held.method.name != ALLOCATES
+        return not writes and held.method.name != allocates
+
+    def _judged(self, play: Play, outcome: RaceResult) -> RaceResult:
+        """An outcome without what nobody is to look at."""
+        for (method, part), (mask, _) in self.rules.left_behind.items():
+            if method == play.held.method.name:
+                outcome = outcome.masked(part, mask)
+        return outcome
 
 
 def _shown(outcome: RaceResult, part: str) -> str:
     return outcome.parts.get(part, "") or "nothing"
-
-
-def _judged(play: Play, outcome: RaceResult) -> RaceResult:
-    """An outcome without what nobody is to look at."""
-    for (method, part), (mask, _) in LEFT_BEHIND.items():
-        if method == play.held.method.name:
-            outcome = outcome.masked(part, mask)
-    return outcome

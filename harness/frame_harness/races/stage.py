@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -15,8 +15,6 @@ from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import Vaddr, paddr_to_pfn
 from frame_harness.concurrency.recording import Recorder, Recording, code_at, pieces, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
-from frame_harness.frame_races.operations import GENERATION
-from frame_harness.frame_races.scenes import Scene
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
 from frame_harness.guest.kernel import Kernel
@@ -26,6 +24,8 @@ from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import private_stretch
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.outcome import RaceResult, answer_parts
+from frame_harness.races.rules import Take
+from frame_harness.races.scenes import Scene
 
 CPUS: Final = 3
 """CPU 0 serves the console; the other two run commands, only one of them at a time."""
@@ -38,9 +38,6 @@ MOST_RECORDED: Final = 5_000
 """Of a call that is recorded; one that takes more waits for the other CPU."""
 PATIENCE_CPU_S: Final = 0.3
 """QEMU's CPU time after which a command is taken to wait for another CPU; it needs a hundredth of that."""
-PADDR_BITS: Final = 52
-STOPS: Final = ("on_unmap", "on_last_ref", "buddy")
-HOOKS: Final = "kernel_shim::memory::hooks"
 
 
 class Stage:
@@ -48,11 +45,11 @@ class Stage:
 
     Attributes:
         frame: physical address of the frame.
-        known: addresses by name: `frame`, physical; those of vtables, virtual.
+        known: addresses by the names that operations and scenes use.
         table: the guest's commands, as the lines of `help`.
     """
 
-    def __init__(self, kernel: Kernel, cpus: Cpus) -> None:
+    def __init__(self, kernel: Kernel, cpus: Cpus, take: Take) -> None:
         """Take a frame, arm both CPUs; `attach` lets them begin.
 
         Raises:
@@ -66,23 +63,16 @@ class Stage:
         self.kernel, self._cpus = kernel, cpus
         self._layout = kernel.image.subject.contract.slot
         self.table = kernel.call("help").data
-        self.frame = frame = kernel.buddy_alloc(0, "unmovable")
-        vtables = {name: kernel.vtable(name) for name in ("both", "unmap", "lastref")}
-        self.known: Mapping[str, int] = {"frame": frame, **vtables, "misaligned": vtables["both"] + 4}
-        self._pfn = paddr_to_pfn(frame)
+        self._raced = raced = take(kernel)
+        self.frame, self.known = raced.paddr, raced.known
+        self._pfn = paddr_to_pfn(self.frame)
         self._table: NDArray[Any] = kernel.slots()
         self._slot = self._table[self._pfn : self._pfn + 1]
-        self._slot["generation"] = GENERATION
-        kernel.call("vt.clear")
         self._in_use = Snapshot(kernel)
-        kernel.offer(frame)
+        raced.offer()
         self._offered = Snapshot(kernel)
         self._kept = self._table.copy()
         self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + self._pfn * self._layout.size
-        self._hook_count, self._hooks = (
-            kernel.bytes_at(*kernel.image.static(f"{HOOKS}::{name}")).view("<u8")
-            for name in ("COUNT", "RECORDS")
-        )
         self._cells = {cpu: cpus.table["cpus"][cpu] for cpu in (FIRST, SECOND)}
         self._threads = {cpu: cpus.thread(cpu) for cpu in (FIRST, SECOND)}
         names = ("smp_step_begins", "smp_call_begins", "smp_call_ended", "smp_step_panics")
@@ -303,13 +293,9 @@ class Stage:
             parts |= answer_parts(cpu, self._answer(cpu))
         slot = self._slot[0]
         parts |= {str(name): _shown(slot[name]) for name in self._table.dtype.names or ()}
-        parts["hooks"] = ", ".join(self._called())
+        parts |= self._raced.beside()
         parts["other slots"] = self._changed()
         return RaceResult(parts, slot.tobytes())
-
-    def _called(self) -> Iterator[str]:
-        for word in self._hooks[: int(self._hook_count[0])].tolist():
-            yield f"{STOPS[word >> 62]}({word & ((1 << PADDR_BITS) - 1):#x})"
 
     def _changed(self) -> str:
         """Slots of other frames that the commands changed, with what they hold now."""
@@ -328,11 +314,12 @@ def _shown(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def staged(boot: Callable[..., Kernel]) -> Iterator[Stage]:
+def staged(boot: Callable[..., Kernel], take: Take) -> Iterator[Stage]:
     """Boot a guest with two CPUs that take commands; it can go on to serve its console afterwards.
 
     Args:
         boot: starts a guest with options of `Kernel.boot`.
+        take: takes the frame that the commands are about.
     """
     ours, theirs = socket.socketpair()
     with ours:
@@ -341,7 +328,7 @@ def staged(boot: Callable[..., Kernel]) -> Iterator[Stage]:
         finally:
             theirs.close()
         cpus = Cpus(kernel)
-        stage = Stage(kernel, cpus)
+        stage = Stage(kernel, cpus, take)
         jobs = {cpu: Job(("call",), traced=True) for cpu in (FIRST, SECOND)}
         cpus.arm(jobs)
         alive = kernel.guest.process

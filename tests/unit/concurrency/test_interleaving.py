@@ -14,7 +14,7 @@ from frame_harness.concurrency.interleaving import Turns, interleaved
 from frame_harness.concurrency.recording import code_at
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.frame_races.scenes import IN_USE, OFFERED
+from frame_harness.frame_races.rules import RULES
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.debugger import Debugger
@@ -103,8 +103,8 @@ def test_a_trace_is_the_same_and_takes_fewer_stops(
 def test_accesses_of_a_call_are_the_same(
     line: str, free: bool, boot: Booted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with staged(boot) as stage:
-        command, scene = line.format(stage.frame), OFFERED if free else IN_USE
+    with staged(boot, RULES.take) as stage:
+        command, scene = line.format(stage.frame), RULES.offered if free else RULES.in_use
         in_stretches, answer = stage.trace(command, scene)
         monkeypatch.setattr(stage_module, "private_stretch", lambda *_: NO_STRETCH)
         one_by_one, other = stage.trace(command, scene)

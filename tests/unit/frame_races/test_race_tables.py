@@ -13,15 +13,16 @@ from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.frame_races.blame import CLAUSES, IN_STEPS, LEFT_BEHIND, ON_A_FREE_FRAME, clause_of
-from frame_harness.frame_races.operations import ANY_VALUE, LEFT_OUT, left_out, methods, operations
-from frame_harness.frame_races.scenes import IN_USE
+from frame_harness.frame_races.blame import clause_of
+from frame_harness.frame_races.operations import ANY_VALUE, CALLS, LEFT_OUT
+from frame_harness.frame_races.rules import RULES
 from frame_harness.guest.errors import NotInThisVersion
 from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import load_machine
 from frame_harness.races.explorer import Explorer
+from frame_harness.races.operations import methods
 from frame_harness.races.stage import Stage, staged
 
 
@@ -38,14 +39,14 @@ def stage(image: Image) -> Iterator[Stage]:
         kernels.append(Kernel.boot(image, load_machine("q35"), **options))  # type: ignore[arg-type]
         return kernels[-1]
 
-    with staged(boot) as stage:
+    with staged(boot, RULES.take) as stage:
         yield stage
     assert kernels[0].finish()[0] == "pass"
 
 
 @pytest.fixture(scope="module")
 def explorer(stage: Stage) -> Explorer:
-    return Explorer.of(stage)
+    return Explorer.of(stage, RULES)
 
 
 def test_every_command_of_the_guest_takes_part_or_has_a_reason_not_to(explorer: Explorer) -> None:
@@ -62,7 +63,7 @@ def test_command_of_an_absent_name_is_left_out_and_its_clause_not_judged() -> No
     image = SimpleNamespace(lacks=("MetaSlot::cas_refcount",), subject=frame_module())
     table = ["slot.cas_refcount <paddr> <expect> <new> - MetaSlot::cas_refcount"]
     old = cast("Stage", SimpleNamespace(table=table, known={}, kernel=SimpleNamespace(image=image)))
-    explorer = Explorer.of(old)
+    explorer = Explorer.of(old, RULES)
     assert explorer.absent == {"slot.cas_refcount": ("MetaSlot::cas_refcount",)}
     with pytest.raises(NotInThisVersion) as raised:
         explorer.require_plays("REF-05")
@@ -71,12 +72,13 @@ def test_command_of_an_absent_name_is_left_out_and_its_clause_not_judged() -> No
 
 def test_tables_speak_of_commands_that_take_part(explorer: Explorer) -> None:
     known = {operation.method.name for _, operation in explorer.traces}
-    assert IN_STEPS.keys() | ON_A_FREE_FRAME.keys() | {method for method, _ in LEFT_BEHIND} <= known
+    held = {method for method, _ in RULES.left_behind}
+    assert RULES.in_steps.keys() | RULES.on_a_free_frame.keys() | held | {RULES.allocates} <= known
 
 
 def test_the_built_in_module_can_break_each_clause_that_there_is_a_check_for(explorer: Explorer) -> None:
-    assert explorer.clauses() == set(CLAUSES)
-    assert set(CLAUSES) <= CONTRACT.keys()
+    assert explorer.clauses() == set(RULES.clauses)
+    assert set(RULES.clauses) <= CONTRACT.keys()
 
 
 def test_the_vtable_is_loaded_once_by_an_invoker(explorer: Explorer) -> None:
@@ -84,7 +86,7 @@ def test_the_vtable_is_loaded_once_by_an_invoker(explorer: Explorer) -> None:
     seen = {
         operation.method.name: [(field_at(one.offset), one.reads, one.writes) for one in trace.accesses]
         for (scene, operation), trace in explorer.traces.items()
-        if scene is IN_USE
+        if scene is RULES.in_use
     }
     assert seen["array.unmap"] == seen["array.lastref"] == [("vtable", True, False)]
     assert seen["slot.mark_poisoned"] == [("guard", True, True), ("flags", True, True)]
@@ -92,24 +94,24 @@ def test_the_vtable_is_loaded_once_by_an_invoker(explorer: Explorer) -> None:
 
 
 def test_a_command_that_enters_nothing_of_the_subject_is_found_out(stage: Stage) -> None:
-    trace, answer = stage.trace("slot.peek {frame:#x}".format(**stage.known), IN_USE)
+    trace, answer = stage.trace("slot.peek {frame:#x}".format(**stage.known), RULES.in_use)
     assert trace is None
     assert answer.startswith("ok bytes=")
 
 
 def test_a_store_of_what_is_there_already_is_an_access(stage: Stage) -> None:
     frame = f"{stage.known['frame']:#x}"
-    order = int(IN_USE.fields["order"])
-    trace, _ = stage.trace(f"slot.set_order {frame} {order}", IN_USE)
+    order = int(RULES.in_use.fields["order"])
+    trace, _ = stage.trace(f"slot.set_order {frame} {order}", RULES.in_use)
     assert trace is not None
     assert [(META_SLOT.field_at(one.offset), one.writes) for one in trace.accesses] == [("order", True)]
 
 
 def test_a_method_with_unknown_operands_is_given_values(stage: Stage) -> None:
     (method,) = methods(["slot.anything <paddr> <novelty> - what nobody has thought of"])
-    (operation,) = operations(method, stage.known)
+    (operation,) = CALLS.operations(method, stage.known)
     assert operation.line.split()[2] == f"{ANY_VALUE[0]:#x}"
-    assert left_out(method.name) is None
+    assert CALLS.why_left_out(method.name) is None
     assert clause_of(method.name, "vtable") == "VT-02"
 
 

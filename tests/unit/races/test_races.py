@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recording
-from frame_harness.frame_races.operations import methods, operations
-from frame_harness.frame_races.scenes import IN_USE
-from frame_harness.guest.errors import GuestTimeout
+from frame_harness.guest.errors import GuestTimeout, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving, SlotAccess
 from frame_harness.races.accesses import Access, Trace
-from frame_harness.races.explorer import Explorer, Play, Race
+from frame_harness.races.explorer import END, Explorer, Play, Race
+from frame_harness.races.operations import Calls, Operation, methods
 from frame_harness.races.outcome import RaceResult, answer_parts
+from frame_harness.races.rules import RaceRules
+from frame_harness.races.scenes import Scene
 from frame_harness.races.stage import Stage
+from tests.tiny_contract.contract import KERNEL, TINY
 
 LOAD, STORE = (True, False), (False, True)
 
@@ -66,27 +71,202 @@ def test_an_answer_is_compared_in_parts(answer: str, parts: dict[str, str]) -> N
     assert answer_parts(1, answer) == parts
 
 
+# ---- the same engine with the tiny contract ---------------------------------------------------------------
+
+IN_USE = Scene("in use", {}, {"owner": KERNEL, "turns": 3})
+NOBODYS = Scene("nobody's", {"owner": 0}, {"owner": 0, "turns": 3})
+OFFERED = Scene("free", None)
+TABLE = (
+    "help - lists the commands",
+    "slot.take <paddr> <owner> - TinySlot::take",
+    "slot.put <paddr> - TinySlot::put",
+    "slot.turns <paddr> - TinySlot::turns",
+)
+CLAUSES = {("slot.take", "owner"): "TINY-03", ("slot.put", "owner"): "TINY-04"}
+RULES = RaceRules(
+    calls=Calls(
+        left_out={"serves the console": ("help",)},
+        arguments={},
+        values={"paddr": ("{frame:#x}",), "owner": (0x1234,)},
+        any_value=(0x5A,),
+        function_of=lambda method: f"TinySlot::{method.name.partition('.')[2]}",
+    ),
+    take=lambda _: pytest.fail("there is no guest"),
+    in_use=IN_USE,
+    offered=OFFERED,
+    variants=(NOBODYS,),
+    clause_of=lambda method, field: CLAUSES.get((method, field), "TINY-06"),
+    clauses=("TINY-03", "TINY-04", "TINY-06"),
+    allocates="none",
+    on_a_free_frame={"slot.put": "it changes nothing there"},
+)
+# A `take` that looks at the owner, stores one, then counts; a slot has its owner at 0 and its turns at 8.
+TRACES: Mapping[str, tuple[Access, ...]] = {
+    "slot.take": (
+        access(0, LOAD, 0, width=8), access(0, STORE, 1, width=8), access(8, (True, True), 2),
+    ),
+    "slot.put": (access(0, LOAD, 0, width=8), access(0, STORE, 1, width=8)),
+    "slot.turns": (access(8, LOAD, 0),),
+}  # fmt: skip
+
+
+class TinyStage:
+    """Stands in for a guest in which nothing runs: traces and outcomes are those of a test."""
+
+    def __init__(self, lacks: tuple[str, ...] = (), **outcomes: object) -> None:
+        self.table, self.known, self.frame = TABLE, {"frame": 0x7000}, Paddr(0x7000)
+        subject = SimpleNamespace(contract=TINY)
+        self.kernel = SimpleNamespace(image=SimpleNamespace(lacks=lacks, subject=subject))
+        self._outcomes, self.asked = outcomes, list[object]()
+
+    def trace(self, line: str, _scene: Scene) -> tuple[Trace | None, str]:
+        accesses = TRACES[line.split(maxsplit=1)[0]]
+        return Trace(tuple(Vaddr(4 * number) for number in range(3)), accesses), "ok"
+
+    def interleaved(self, *_: object) -> RaceResult:
+        got = self._outcomes["got"]
+        if isinstance(got, Exception):
+            raise got
+        return cast("RaceResult", got)
+
+    def in_order(self, first: str, second: str, scene: Scene, *, swapped: bool) -> RaceResult:
+        self.asked.append((first, second, scene, swapped))
+        return cast("RaceResult", self._outcomes["swapped" if swapped else "first"])
+
+    def place(self, _trace: Trace, at: Access) -> str:
+        return f"slot.rs:{at.instruction}"
+
+
+def explored(stage: object, rules: RaceRules = RULES) -> Explorer:
+    return Explorer.of(cast("Stage", stage), rules)
+
+
+def test_plays_are_derived_from_what_each_operation_touches() -> None:
+    explorer = explored(TinyStage())
+    found = {
+        (one.clause, one.scene.name, one.held.shown, one.meanwhile.shown, one.field, one.at.instruction)
+        for clause in RULES.clauses
+        for one in explorer.plays(clause)
+    }
+    take, put = "TinySlot::take(0x1234)", "TinySlot::put()"
+    of_frames_in_use = {
+        ("TINY-03", take, take, "owner", 1), ("TINY-06", take, take, "turns", 2),
+        ("TINY-03", take, put, "owner", 1), ("TINY-04", put, take, "owner", 1),
+        ("TINY-04", put, put, "owner", 1),
+    }  # fmt: skip
+    assert found == {
+        *((clause, scene, *rest) for clause, *rest in of_frames_in_use for scene in ("in use", "nobody's")),
+        ("TINY-04", "free", put, put, "owner", 1),
+    }
+    assert explorer.clauses() == set(RULES.clauses)
+    assert explorer.strangers == {} and explorer.absent == {}
+
+
+def test_a_frame_that_is_handed_out_is_raced_for_by_those_who_may_write_to_it() -> None:
+    explorer = explored(TinyStage(), replace(RULES, allocates="slot.take"))
+    met = {
+        (one.scene.name, one.held.method.name, one.meanwhile.method.name)
+        for clause in RULES.clauses
+        for one in explorer.plays(clause)
+    }
+    assert ("free", "slot.take", "slot.put") in met and ("free", "slot.put", "slot.put") in met
+    assert ("free", "slot.take", "slot.take") not in met, "two allocations get two frames"
+    assert not any("slot.take" in pair and scene != "free" for scene, *pair in met)
+
+
+def test_a_clause_that_nobody_asks_for_is_an_error() -> None:
+    with pytest.raises(HarnessError, match="TINY-06"):
+        explored(TinyStage(), replace(RULES, clauses=("TINY-03", "TINY-04")))
+
+
+def test_only_a_contract_whose_names_are_there_is_judged_by_all_its_clauses() -> None:
+    explorer = explored(TinyStage())
+    explorer.require_plays("TINY-01")  # nothing can break it, and nothing is absent
+    explorer.absent["slot.put"] = ("TinySlot::put",)
+    explorer.require_plays("TINY-03")
+    with pytest.raises(NotInThisVersion):
+        explorer.require_plays("TINY-01")
+
+
+def result(owner: int, answer: str = "ok") -> RaceResult:
+    return RaceResult({"answer 1": answer, "owner": f"{owner:#x}"}, owner.to_bytes(8, "little"))
+
+
+def judged(rules: RaceRules = RULES, **outcomes: object) -> Race | None:
+    """What becomes of the first play of `TINY-03` on such a stage."""
+    explorer = explored(TinyStage(**cast("Any", outcomes)), rules)
+    return explorer.judge(explorer.plays("TINY-03")[0])
+
+
+@pytest.mark.parametrize("got", [result(1), result(2, "fail")])
+def test_what_one_of_the_two_orders_gives_is_legal(got: RaceResult) -> None:
+    assert judged(got=got, first=result(1), swapped=result(2, "fail")) is None
+
+
+def test_what_no_order_gives_is_a_race_of_the_first_part_that_differs() -> None:
+    race = judged(got=result(3), first=result(1), swapped=result(2))
+    assert race is not None
+    shown = race.diagram
+    assert (shown.part, shown.orders, shown.got) == ("owner", ("0x1", "0x2"), "0x3")
+    assert (shown.hold.at, shown.hold.field, shown.state) == ("slot.rs:1", "owner", "in use")
+    assert (race.play.clause, race.frame, race.slot[0], race.fatal) == ("TINY-03", 0x7000, 3, False)
+
+
+def test_parts_of_both_orders_are_legal_together_in_an_operation_of_several_steps_alone() -> None:
+    mixed: dict[str, object] = {"got": result(2), "first": result(1), "swapped": result(2, "fail")}
+    assert judged(**cast("Any", mixed)) is not None
+    assert judged(replace(RULES, in_steps={"slot.take": "it says so"}), **cast("Any", mixed)) is None
+
+
+def test_bits_that_the_held_operation_leaves_behind_are_not_looked_at() -> None:
+    outcomes: dict[str, object] = {"got": result(0x13), "first": result(0x3), "swapped": result(0x4)}
+    low, high = ({("slot.take", "owner"): (mask, "a reason")} for mask in (0xF, 0x10))
+    assert judged(replace(RULES, left_behind=low), **cast("Any", outcomes)) is None
+    assert judged(replace(RULES, left_behind=high), **cast("Any", outcomes)) is not None
+    of_another = {("slot.put", "owner"): (0xF, "a reason")}
+    assert judged(replace(RULES, left_behind=of_another), **cast("Any", outcomes)) is not None
+
+
+def test_an_operation_that_comes_to_no_end_is_a_race_that_costs_the_guest() -> None:
+    race = judged(got=GuestTimeout("slot.take", detail="it does not come to its end"))
+    assert race is not None and race.fatal
+    assert race.diagram.part == END
+    assert "does not come to its end" in race.diagram.got
+
+
+def test_each_order_is_played_once() -> None:
+    stage = TinyStage(got=result(9), first=result(1), swapped=result(2))
+    explorer = explored(stage)
+    play = explorer.plays("TINY-03")[0]
+    assert explorer.judge(play) is not None and explorer.judge(play) is not None
+    assert len(stage.asked) == 2
+
+
+# ---- a race once more -------------------------------------------------------------------------------------
+
+
 def race_at(stage: object) -> tuple[Explorer, Race]:
     """A race of one operation with itself, on a stage that is none."""
-    operation = operations(next(methods(["slot.inc_ref <paddr> - MetaSlot::inc_ref"])), {"frame": 0})[0]
-    at = access(32, STORE, 1)
-    trace = Trace((Vaddr(0), Vaddr(4)), (access(32, LOAD), at))
-    play = Play(IN_USE, operation, trace, at, "refcount", operation)
-    hold = Hold(cpu=1, instructions=1, at="frame.rs:294", field="refcount")
+    [method] = methods(TABLE[2:3])
+    operation = Operation(method, "slot.put 0x7000", "TinySlot::put")
+    at = access(0, STORE, 1)
+    trace = Trace((Vaddr(0), Vaddr(4)), (access(0, LOAD), at))
+    play = Play(IN_USE, operation, trace, at, "owner", operation, "TINY-04")
+    hold = Hold(cpu=1, instructions=1, at="slot.rs:29", field="owner")
     diagram = Interleaving(
-        operations=("a", "b"), hold=hold, part="refcount", orders=("0x7", "0x7"), got="0x6", state="in use"
+        operations=("a", "b"), hold=hold, part="owner", orders=("0x7", "0x7"), got="0x6", state="in use"
     )
-    return Explorer(cast("Stage", stage)), Race(play, diagram, Paddr(0))
+    return Explorer(cast("Stage", stage), RULES), Race(play, diagram, Paddr(0))
 
 
-AHEAD = SlotAccess(cpu=1, field="refcount", reads=True, writes=False)
+AHEAD = SlotAccess(cpu=1, field="owner", reads=True, writes=False)
 
 
 @pytest.mark.parametrize(("left", "alone"), [("0x6", False), ("0x7", True)])
 def test_a_second_play_counts_where_it_ends_like_the_first(left: str, alone: bool) -> None:
     recording = Recording((AHEAD, AHEAD), 1, 1)
     stage = SimpleNamespace(
-        recorded=lambda *_: (recording, RaceResult({"refcount": left})), alone=lambda *_: (AHEAD,)
+        recorded=lambda *_: (recording, RaceResult({"owner": left})), alone=lambda *_: (AHEAD,)
     )
     explorer, race = race_at(stage)
     found = explorer.recorded(race)
