@@ -35,17 +35,15 @@ BY_NEIGHBORS = {
     "debugging": "facts",
     "frame_metadata": (
         "invariants.accounting invariants.blocks invariants.free_frames invariants.history "
-        "invariants.links invariants.owners invariants.slots model.zones orderings.allocate "
+        "invariants.links invariants.owners invariants.slots orderings.allocate "
         "orderings.array orderings.epoch orderings.last_reference"
     ),
     "gathering": "replay taken writing",
-    "guest": "first_prompt remains slot",
-    "histories": "buddy_words",
-    "html_report": "tables",
-    "image": "dies ir_proof line_files places toolchain_memory",
+    "guest": "first_prompt slot",
+    "image": "dies ir_proof places",
     "judge": "explanation",
-    "memory_core": "core_build filling leavings reading",
-    "mutation": "atomics base_build expressions facts names patterns ranges statements values",
+    "memory_core": "core_build leavings reading",
+    "mutation": "atomics base_build expressions facts names ranges statements values",
     "orderings": "ir_access ir_assembly ir_calls ir_debug ir_state",
     "report": "source_lines",
     "session": "breakdowns leavings units",
@@ -53,7 +51,6 @@ BY_NEIGHBORS = {
 }  # fmt: skip
 # These lie deeper: by the file whose tests run them in this process.
 DEEPER = {
-    "tests/unit/frame_metadata/test_model.py": ("frame_metadata.model.buddy",),
     "tests/unit/histories/test_replay.py": ("cli.replay",),
     # It plays cases on guests that find the faults of OWNING_MUTANTS.
     "tests/red/test_core_mutants.py": (

@@ -1,0 +1,108 @@
+"""The tables of the page count what the evidence has, and say each thing once."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from frame_harness.frame_metadata.contract import FRAME_METADATA
+from frame_harness.html_report import tables
+from frame_harness.judge.evidence import Outcome
+from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.reason import Reason
+from frame_harness.judge.verdict import Verdict
+from tests.support.judging import judge, known_findings
+from tests.unit.evidence_samples import (
+    CHECKS,
+    DEV,
+    LIFE,
+    RANGE,
+    RELEASE,
+    TABLE,
+    VTABLE,
+    healthy,
+    with_outcome,
+)
+
+COUNTED = {
+    Outcome.PASSED: "passed",
+    Outcome.VIOLATED: "broken",
+    Outcome.SKIPPED: "skipped",
+    Outcome.ABSENT: "skipped",
+    Outcome.CRASHED: "stopped",
+    Outcome.TIMEOUT: "stopped",
+    Outcome.ERROR: "stopped",
+    Outcome.NOT_EVALUATED: "stopped",
+}
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_each_end_of_a_check_is_counted_once_and_in_its_own_run(outcome: Outcome) -> None:
+    """An outcome that is new would be counted nowhere."""
+    dev, release = tables.runs(with_outcome(healthy(), TABLE, outcome, DEV))
+    counts = {name: getattr(dev, name) for name in ("passed", "broken", "skipped", "stopped")}
+    assert counts[COUNTED[outcome]] == (len(CHECKS) if outcome is Outcome.PASSED else 1)
+    assert sum(counts.values()) == dev.checks == len(CHECKS)
+    assert (release.passed, release.run.run) == (len(CHECKS), RELEASE)
+    assert dev.guest_time == "0.1 s"
+
+
+def test_sections_have_each_clause_once_in_the_contract_s_order_with_what_became_of_it() -> None:
+    known = known_findings('[[finding]]\nid = "ALLOC-07"\nreason = "builder order"\n')
+    evidence = with_outcome(healthy(), TABLE, Outcome.VIOLATED)
+    evidence = with_outcome(evidence, VTABLE, Outcome.VIOLATED)
+    sections = tables.sections(FRAME_METADATA, judge(evidence, known))
+    rows = {row.clause.id: row for section in sections for row in section.rows}
+    assert list(rows) == list(FRAME_METADATA.clauses)
+    assert [section.title for section in sections] == list(FRAME_METADATA.clauses.sections.values())
+    shown = {id_: (rows[id_].sign, rows[id_].broken) for id_ in ("ALLOC-07", "VT-03", "FRAME-03", "REF-01")}
+    assert shown == {
+        "ALLOC-07": ("◐", False), "VT-03": ("✗", True), "FRAME-03": ("✓", False), "REF-01": ("–", False),
+    }  # fmt: skip
+    assert sum(section.broken for section in sections) == 1
+    assert rows["LAYOUT-01"].words == "layout"
+
+
+def test_a_section_of_which_nothing_was_judged_is_left_out() -> None:
+    verdict = judge(healthy())
+    some = {id_: one for id_, one in verdict.clauses.items() if id_.startswith("REF-")}
+    [section] = tables.sections(FRAME_METADATA, replace(verdict, clauses=some))
+    assert {row.clause.id for row in section.rows} == set(some)
+
+
+def test_equal_reasons_are_told_once_with_all_their_runs_and_findings_elsewhere() -> None:
+    lost = Reason(kind=Kind.ERROR, code="missing-run", message="never made", run=DEV)
+    verdict = Verdict(
+        reasons=(
+            lost, replace(lost, run=RELEASE), lost, replace(lost, kind=Kind.CRASH, run=None),
+            replace(lost, code="violation", message="seen"),
+        )
+    )  # fmt: skip
+    assert tables.reasons(verdict) == (
+        (str(Kind.ERROR), "never made", f"{DEV}, {RELEASE}"), (str(Kind.CRASH), "never made", ""),
+    )  # fmt: skip
+
+
+def test_reasons_to_skip_are_counted_the_most_frequent_first() -> None:
+    evidence = with_outcome(healthy(), RANGE, Outcome.ABSENT, DEV, message="not in this version")
+    evidence = with_outcome(evidence, LIFE, Outcome.SKIPPED, message="too little room")
+    evidence = with_outcome(evidence, TABLE, Outcome.CRASHED, message="too little room")
+    assert tables.skipped(evidence) == (("too little room", 2), ("not in this version", 1))
+
+
+def test_checks_that_ended_in_one_way_are_shown_once() -> None:
+    evidence = with_outcome(healthy(), LIFE, Outcome.CRASHED, message="#PF at 0x0")
+    assert len(tables.stopped(evidence)) == 1
+    assert tables.stopped(with_outcome(healthy(), LIFE, Outcome.NOT_EVALUATED)) == ()
+
+
+def test_the_summary_says_nothing_of_what_there_is_none_of() -> None:
+    evidence = healthy()
+    whole = dict(tables.summary(evidence, judge(evidence)))
+    assert whole["checks"] == f"{len(CHECKS)} checks"
+    assert whole["with"] == "QEMU 7.2.22 (tcg), rustc 1.95.0"
+    assert "only" not in whole and "broken" not in whole["clauses"]
+    part = replace(evidence, selection="REF", runs=())
+    rows = dict(tables.summary(part, judge(part)))
+    assert rows["only"] == "REF"
+    assert "with" not in rows
