@@ -18,8 +18,8 @@ from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BATCH_BYTES, BootedGuest
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, Values
 from frame_harness.guest.errors import CommandRefused
-from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.program import Ask
+from frame_harness.guest.programmed import ProgrammedGuest
 from frame_harness.guest.reply import Reply
 from frame_harness.guest.request import grouped
 
@@ -33,7 +33,7 @@ def outcomes(kernel: BootedGuest, requests: Sequence[str]) -> list[Reply]:
     Raises:
         CommandRefused: the guest does not know a command or its arguments.
     """
-    if isinstance(kernel, Kernel) and kernel.runs_programs:
+    if isinstance(kernel, ProgrammedGuest) and kernel.runs_programs:
         replies = kernel.program.run([Ask(request) for request in requests]).replies
     else:
         replies = _said(kernel, requests)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,11 +11,10 @@ from frame_harness.base.units import Paddr, Pfn, Vaddr
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Canary, MemoryState
 from frame_harness.guest import values as guest_values
-from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.memory_view import memory_state
-from frame_harness.guest.program import Ask, Program, runs_programs
-from frame_harness.guest.reply import Reply, checked
+from frame_harness.guest.programmed import ProgrammedGuest
+from frame_harness.guest.reply import Reply
 from frame_harness.guest.slot import Slot
 
 
@@ -26,37 +24,12 @@ class Boot(Protocol):
     def __call__(self, **options: Any) -> Kernel: ...
 
 
-class Kernel(BootedGuest):
+class Kernel(ProgrammedGuest):
     """A guest at its prompt, with the frame module's functions and the tables that they keep.
 
     Requests, memory and the end of a guest are those of every `BootedGuest`. Every array is a live view of
     guest RAM: no copy, writable, valid also after the guest's death.
     """
-
-    @cached_property
-    def program(self) -> Program:
-        """Runs commands that lie in RAM."""
-        return Program(self)
-
-    @property
-    def runs_programs(self) -> bool:
-        """Whether commands may run that lie in RAM: not where somebody follows command by command."""
-        return self.before is None and runs_programs(self.image)
-
-    def batch(self, commands: Sequence[str]) -> list[Reply]:
-        """Run many commands in few round trips; raises what `call` does for the first that does not succeed.
-
-        Where commands lie in RAM, those behind it have run by then, too. They lie there unless somebody
-        follows command by command.
-        """
-        if not self.runs_programs:
-            return super().batch(commands)
-        replies = self.program.run([Ask(command) for command in commands]).replies
-        for index, reply in enumerate(replies):
-            if reply.status != "ok":
-                self.program.tell(replies, index)
-            checked(reply)
-        return replies
 
     # The subject
 

@@ -1,0 +1,39 @@
+"""A booted guest that can run commands which lie in its RAM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from frame_harness.guest.booted import BootedGuest
+from frame_harness.guest.program import Ask, Program, runs_programs
+from frame_harness.guest.reply import Reply, checked
+
+
+class ProgrammedGuest(BootedGuest):
+    """A guest at its prompt, whose image may know how to run commands in RAM."""
+
+    @cached_property
+    def program(self) -> Program:
+        """Runs commands that lie in RAM."""
+        return Program(self)
+
+    @property
+    def runs_programs(self) -> bool:
+        """Whether commands may run that lie in RAM: not where somebody follows command by command."""
+        return self.before is None and runs_programs(self.image)
+
+    def batch(self, commands: Sequence[str]) -> list[Reply]:
+        """Run many commands in few round trips; raises what `call` does for the first that does not succeed.
+
+        Where commands lie in RAM, those behind it have run by then, too. They lie there unless somebody
+        follows command by command.
+        """
+        if not self.runs_programs:
+            return super().batch(commands)
+        replies = self.program.run([Ask(command) for command in commands]).replies
+        for index, reply in enumerate(replies):
+            if reply.status != "ok":
+                self.program.tell(replies, index)
+            checked(reply)
+        return replies
