@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import expect
-from frame_harness.guest.kernel import Kernel
 
 
 def expect_constants(kernel: Kernel, expected: dict[str, int]) -> None:

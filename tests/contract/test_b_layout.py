@@ -9,9 +9,9 @@ import pytest
 
 from frame_harness.base.units import Paddr, Pfn
 from frame_harness.contract import layout_map
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.layouts import LAYOUTS, META_SLOT
 from frame_harness.guest.checks import ClauseViolated, expect
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 
 LINK_NONE = 2**64 - 1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.guest.checks import expect, expect_panic, number
-from frame_harness.guest.kernel import Boot, Kernel
 
 GIB = 1 << 30
 LOW_RAM = 16 << 20  # holds the kernel image, and has no room for a large table

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import expect, expect_panic, number
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 
 ALLOCATED, KERNEL, USER, MOVABLE = 1 << 8, 1 << 10, 1 << 11, 1 << 13
 UNUSED = 2**32 - 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import expect, expect_loud
-from frame_harness.guest.kernel import Kernel
 
 UNUSED = 2**32 - 1
 SWAPS = [(1, 1, 2), (0, 0, UNUSED), (UNUSED, UNUSED, 1), (5, 4, 9), (UNUSED, 0, 1), (0, UNUSED, 1), (7, 7, 7)]

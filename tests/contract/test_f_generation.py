@@ -7,8 +7,8 @@ import random
 import pytest
 
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import expect, expect_panic
-from frame_harness.guest.kernel import Kernel
 
 
 def generation_in_ram(kernel: Kernel, paddr: Paddr) -> int:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.guest.checks import ClauseViolated, expect
-from frame_harness.guest.kernel import Boot, Kernel
 
 POISONED_GUARD, POISONED_FLAG = 1 << 31, 1 << 12
 GUARD_FLAGS_POISONED = [

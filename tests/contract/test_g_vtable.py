@@ -6,8 +6,8 @@ import pytest
 
 from frame_harness.base.units import Paddr
 from frame_harness.console.protocol import Fields
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import expect
-from frame_harness.guest.kernel import Kernel
 
 
 def hook_calls(kernel: Kernel) -> list[tuple[str, Paddr]]:

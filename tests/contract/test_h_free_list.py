@@ -7,10 +7,10 @@ import random
 import pytest
 
 from frame_harness.base.units import Paddr
-from frame_harness.guest import values as guest_values
+from frame_harness.frame_guest import values as guest_values
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import ClauseViolated, expect, expect_loud
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 
 MAX_ORDER = 11
 WORDS = [0, 1, 0x1000, 0x0123_4567_89AB_CDEF, 2**63, 2**64 - 2, 2**64 - 1]

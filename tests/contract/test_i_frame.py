@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import expect
 from frame_harness.guest.errors import AllocFailed
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 
 LAST = 2**52 - 4096

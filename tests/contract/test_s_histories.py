@@ -13,9 +13,9 @@ from frame_harness.base.units import PAGE_SHIFT, PAGE_SIZE, Paddr
 from frame_harness.concurrency.interleaving import FIRST, SECOND, Turn, interleaved
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.contract.linear import Call, Sequential, linearization
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.model import Done, Fail, Model, ModelResult, booted_model
 from frame_harness.guest.checks import ClauseViolated, expect
-from frame_harness.guest.kernel import Boot, Kernel
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 

@@ -12,8 +12,8 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SHIFT, Paddr
 from frame_harness.concurrency.interleaving import FIRST, SECOND, Turn, Turns, interleaved
 from frame_harness.concurrency.smp import Cpus
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.guest.checks import Call, ClauseViolated, Values, expect, expect_loud, number
-from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.histories.snapshot import Snapshot
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]

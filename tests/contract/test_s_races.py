@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_races.rules import RULES
 from frame_harness.guest.checks import ClauseViolated
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.races.explorer import Explorer, Race
 from frame_harness.races.stage import staged

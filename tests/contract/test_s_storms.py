@@ -8,8 +8,8 @@ import pytest
 
 from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.concurrency.storms import run_storm
+from frame_harness.frame_guest.kernel import Boot
 from frame_harness.frame_storms.table import STORMS
-from frame_harness.guest.kernel import Boot
 from frame_harness.session.plugin import STORM
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("storm")]

@@ -8,11 +8,11 @@ import pytest
 
 from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around, one_bit_off
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata import frame_values as values
 from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.guest.boundaries import outcomes, tell
 from frame_harness.guest.checks import ClauseViolated, Values, expect
-from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.reply import Reply
 
 pytestmark = pytest.mark.one_machine

@@ -10,15 +10,15 @@ import pytest
 from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.methods import CallEnd, Case, Slot, background
+from frame_harness.frame_guest.kernel import Boot, Kernel
+from frame_harness.frame_guest.values import block_handed_out
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_values import WIDE_RAM, boundary_frames, boundary_indexes
 from frame_harness.frame_metadata.functions import ALLOCATE, FUNCTIONS
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.boundaries import outcomes, tell, write_slots
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated, expect
-from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.guest.reply import Reply
-from frame_harness.guest.values import block_handed_out
 
 pytestmark = pytest.mark.one_machine
 

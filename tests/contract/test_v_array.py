@@ -10,9 +10,9 @@ import pytest
 
 from frame_harness.base.units import Paddr
 from frame_harness.contract.boundaries import around
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.guest.boundaries import outcomes
 from frame_harness.guest.checks import expect, expect_panic, number
-from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.guest.reply import Reply
 
 pytestmark = pytest.mark.one_machine

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.contract.methods import Method
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.boundaries import play
-from frame_harness.guest.kernel import Kernel
 
 pytestmark = pytest.mark.one_machine
 

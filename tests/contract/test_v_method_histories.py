@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.histories.method_history import check, clauses_at_stake
 
 CALLS = 600

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from frame_harness.base.units import Paddr, pfn_to_paddr
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.guest.checks import expect, expect_panic
-from frame_harness.guest.kernel import Boot, Kernel
 
 pytestmark = pytest.mark.one_machine
 

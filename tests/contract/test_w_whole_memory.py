@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from frame_harness.base.units import KERNEL_VMA, KIB, MIB, Paddr, align_up
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.scenarios import Scenario
 from frame_harness.histories.whole_memory import HistoryBrokenOff, Watched
 from frame_harness.image.image import Image

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from frame_harness.base.units import Paddr, Pfn
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.frame_states import FrameState, runs_of, state_of_slot, states_by_frame
 from frame_harness.frame_metadata.memory_state import MapRange, MemoryState, mask_of_ranges
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 from tests.property.test_invariants_property import WORDS, shapes

@@ -21,15 +21,15 @@ from frame_harness.base.units import (
     paddr_to_vaddr,
 )
 from frame_harness.concurrency.smp import Cpus
+from frame_harness.frame_guest import values as guest_values
+from frame_harness.frame_guest.canary import PayloadWatch
+from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_guest.memory_view import memory_state
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.preflight import judge_new_slots
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest import values as guest_values
-from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ImpossibleValue
-from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.memory_view import memory_state
 from frame_harness.guest.view import Region
 from frame_harness.judge.evidence import CheckResult, Outcome, RunKey, ViolatedInvariant, decode, encode
 from frame_harness.machine.flatview import RamRange

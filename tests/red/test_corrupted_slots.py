@@ -9,10 +9,10 @@ from click.testing import CliRunner
 
 from frame_harness.cli.main import cli
 from frame_harness.cli.matrix import COLUMNS, NOBODY, cells, summary
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.commands import Op
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import Corruption

@@ -12,8 +12,8 @@ from frame_harness.coverage.lines import Coverage, LineState, SourceCoverage
 from frame_harness.coverage.measurement import BOOT, PREFLIGHT, Measurement
 from frame_harness.coverage.summary import summary
 from frame_harness.coverage.words import total
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.pool import GuestPool
 from frame_harness.image.build import COVERAGE, build
 from frame_harness.image.code_lines import CodeLines, code_lines

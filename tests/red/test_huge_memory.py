@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.base.units import GIB
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.clauses import CLAUSES
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.scenarios import Scenario
 from frame_harness.histories.whole_memory import Watched
 from frame_harness.image.build import build

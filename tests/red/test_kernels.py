@@ -10,10 +10,10 @@ import pytest
 from frame_harness.archive.folder import Archive, FailureFolder
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestCrashed
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import Kind, exit_code
 from frame_harness.machine.definition import load_machine

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.boundaries import play
 from frame_harness.guest.checks import ClauseViolated
-from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.method_history import check
 from frame_harness.histories.method_stage import SLOTS, Stage, Unforeseen
 from frame_harness.image.build import build

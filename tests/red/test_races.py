@@ -10,11 +10,11 @@ import pytest
 from msgspec import convert
 
 from frame_harness.concurrency.storms import run_storm
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_storms.table import STORMS
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import GuestCrashed, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.diagrams import Interleaving, StormRates

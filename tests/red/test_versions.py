@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image import build
 from frame_harness.judge.exit_codes import ExitCode, Kind
 from frame_harness.machine.definition import load_machine

@@ -14,6 +14,7 @@ import pytest
 from frame_harness.concurrency import smp
 from frame_harness.contract.layout import StructLayout
 from frame_harness.contract.methods import Method
+from frame_harness.frame_guest import memory_view
 from frame_harness.frame_metadata import frame_states, surface
 from frame_harness.frame_metadata.constants import Constants
 from frame_harness.frame_metadata.functions import FUNCTIONS
@@ -21,7 +22,6 @@ from frame_harness.frame_metadata.layouts import FRAME_META_VTABLE, FREE_LIST_LI
 from frame_harness.frame_metadata.memory_state import SLOT_FIELDS, Migratetype
 from frame_harness.frame_metadata.model import loading, options
 from frame_harness.frame_metadata.slot_methods import CALLS, SLOT_METHODS
-from frame_harness.guest import memory_view
 from frame_harness.machine import exit_status
 from frame_harness.memory_core import maps, page_tables, slots, state
 from tests.support.modules import ROOT

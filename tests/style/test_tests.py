@@ -39,7 +39,7 @@ BY_NEIGHBORS = {
         "orderings.array orderings.epoch orderings.last_reference"
     ),
     "gathering": "replay taken writing",
-    "guest": "first_prompt slot",
+    "guest": "first_prompt",
     "image": "dies ir_proof places",
     "judge": "explanation",
     "memory_core": "core_build leavings reading",

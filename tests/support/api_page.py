@@ -21,8 +21,8 @@ Made from the docstrings by `.venv/bin/python -m tests.support.api_page`; do not
 [README.md](../README.md#your-own-tests).
 """
 CLASSES = (
-    ("guest/kernel.py", "Kernel"), ("guest/programmed.py", "ProgrammedGuest"),
-    ("guest/booted.py", "BootedGuest"), ("guest/slot.py", "Slot"),
+    ("frame_guest/kernel.py", "Kernel"), ("guest/programmed.py", "ProgrammedGuest"),
+    ("guest/booted.py", "BootedGuest"), ("frame_guest/slot.py", "Slot"),
     ("guest/reply.py", "Reply"), ("guest/view.py", "Region"),
     ("guest/view.py", "GuestAddresses"), ("image/image.py", "Image"),
 )  # fmt: skip

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.frame_values import WIDE_RAM
 from frame_harness.frame_metadata.slot_methods import SLOT_METHODS
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed, GuestFailure, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine, load_machine
 from tests.support.bugs import Bug

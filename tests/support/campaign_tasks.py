@@ -21,8 +21,8 @@ from frame_harness.campaigns.engine import Plan, Settings, campaign
 from frame_harness.campaigns.files import path_of
 from frame_harness.campaigns.images import SentImage
 from frame_harness.campaigns.usage import memory_left
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.guest.kernel import Kernel
 from frame_harness.machine.definition import load_machine
 
 LIMIT_S = 1.0

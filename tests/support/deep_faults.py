@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.image.build import STEERING, build
 from frame_harness.image.image import Image

@@ -19,7 +19,7 @@ from pathlib import Path
 from unittest import mock
 
 from frame_harness.base import resources
-from frame_harness.guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.image import cargo, store
 from frame_harness.image.build import COVERAGE, lock_of
 from frame_harness.image.elf import open_elf

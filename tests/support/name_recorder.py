@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.versions import VERSIONS
 from frame_harness.guest import absence, boundaries
-from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.program import Ask, Program, Ran
 from frame_harness.guest.reply import Reply
 from frame_harness.image.image import Image

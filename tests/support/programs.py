@@ -6,7 +6,7 @@ import subprocess
 from types import ModuleType
 from typing import Final
 
-from frame_harness.guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.toolchain import find_toolchain
 from frame_harness.machine.guest import Guest

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from frame_harness.guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.program import Ask, Program, Ran
 from frame_harness.guest.reply import Reply
 

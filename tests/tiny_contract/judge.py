@@ -16,9 +16,9 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
 from frame_harness.contract import layout_map
 from frame_harness.contract.methods import Method
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.guest.boundaries import play
 from frame_harness.guest.checks import ClauseViolated, expect
-from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.histories.method_history import check, clauses_at_stake
 from frame_harness.image.build import build
 from frame_harness.image.image import Image

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from frame_harness.base.errors import MachineError
 from frame_harness.bench.rows import Row, beside, timed
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.pool import GuestPool
 from frame_harness.image.build import build
 from frame_harness.image.image import Image

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from frame_harness.bench.rows import Row, beside, timed
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 

@@ -20,9 +20,9 @@ from frame_harness.cli.console_text import answer_lines, failure_lines, with_hos
 from frame_harness.cli.endings import ending
 from frame_harness.debugging.gdb_command import GdbCommand
 from frame_harness.debugging.sockets import socket_folder
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode

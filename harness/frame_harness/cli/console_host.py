@@ -15,10 +15,10 @@ from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn, pfn_to_paddr
 from frame_harness.cli.console_map import picture
 from frame_harness.cli.console_slot import slot_lines
 from frame_harness.contract.layout import RESERVED
+from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_guest.memory_view import memory_state, without_buddy
 from frame_harness.frame_metadata.frame_states import States, states_by_frame
 from frame_harness.guest.checks import ImpossibleValue
-from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.memory_view import memory_state, without_buddy
 
 HELP: Final = (
     "slot <frame> - the slot of a frame, decoded; a frame is an address in it, or pfn:<number>",

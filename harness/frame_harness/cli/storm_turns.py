@@ -6,11 +6,11 @@ from frame_harness.base.record import Record
 from frame_harness.campaigns.images import SentImage
 from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.concurrency.storms import run_storm
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_storms.table import STORMS
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout, NotInThisVersion, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.machine.definition import Machine
 
 

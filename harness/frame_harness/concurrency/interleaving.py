@@ -16,9 +16,9 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recorder, Recording, code_at
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import is_private, private_stretch, unlocked_width

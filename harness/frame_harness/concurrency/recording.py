@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn
 from frame_harness.contract.layout import StructLayout
-from frame_harness.guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.judge.diagrams import Interleaving, SlotAccess
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import LONGEST, Touch, is_private, touches

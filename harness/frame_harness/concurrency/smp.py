@@ -14,7 +14,7 @@ from frame_harness.guest.checks import ClauseViolated
 from frame_harness.judge.diagrams import RateSample
 
 if TYPE_CHECKING:
-    from frame_harness.guest.kernel import Kernel
+    from frame_harness.frame_guest.kernel import Kernel
 
 OPERATIONS: Final = (
     "inc", "dec", "claim", "own", "cas", "set", "alloc", "alloc.user", "alloc.zeroed", "alloc.custom", "hook",

@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, paddr_to_pfn, pfn_to_paddr
 from frame_harness.concurrency.smp import Cpus, Job, ProgramResult
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.diagrams import StormMoment, StormRates
 
 LEAST_ROUNDS: Final = 20

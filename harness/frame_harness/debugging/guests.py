@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from frame_harness.base.units import Vaddr
-from frame_harness.guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.machine.debugger import GLANCE_S, Debugger, DebuggerError, GuestEnded
 from frame_harness.machine.definition import Machine

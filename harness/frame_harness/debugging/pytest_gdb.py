@@ -15,8 +15,8 @@ from frame_harness.debugging.gdb_command import GdbCommand
 from frame_harness.debugging.guests import OpenGuests
 from frame_harness.debugging.sockets import socket_folder
 from frame_harness.debugging.waiting import until_looked
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.errors import NotInThisVersion
-from frame_harness.guest.kernel import Kernel
 from frame_harness.machine.guest import live_guests
 from frame_harness.session import results
 from frame_harness.session.plugin import KERNELS

@@ -12,7 +12,7 @@ from frame_harness.base.disk import scratch
 from frame_harness.debugging.guests import CountedGuests
 from frame_harness.debugging.recording import Recording, RecordingError, folder_of, icount, keep, note_of
 from frame_harness.debugging.session import Failure, again
-from frame_harness.guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
 from frame_harness.machine.qmp import MonitorGone

@@ -21,7 +21,7 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.record import Record
 from frame_harness.base.units import MIB, Paddr, Vaddr
 from frame_harness.contract.layout import RESERVED
-from frame_harness.guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
 from frame_harness.judge.evidence import CheckInRun, EvidenceError, decode, encode

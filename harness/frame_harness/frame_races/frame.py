@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from frame_harness.base.units import paddr_to_pfn
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_races.operations import GENERATION
-from frame_harness.guest.kernel import Kernel
 
 PADDR_BITS: Final = 52
 STOPS: Final = ("on_unmap", "on_last_ref", "buddy")

@@ -7,10 +7,10 @@ from typing import Any
 
 from frame_harness.base.units import Paddr, Pfn, paddr_to_pfn
 from frame_harness.concurrency.smp import ProgramResult
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.guest.checks import expect
-from frame_harness.guest.kernel import Kernel
 
 
 class FrameMemory:

@@ -11,13 +11,13 @@ from frame_harness.archive.records import FailureRecord, GuestRecord
 from frame_harness.archive.writing import FailureWriter
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_guest.memory_view import memory_in_ram, with_regions
 from frame_harness.frame_metadata.memory_state import MemoryState
 from frame_harness.gathering.replay import NotReplayed, Played, Replayer, require_same
 from frame_harness.gathering.taken import Taken, take, take_remains
 from frame_harness.gathering.writing import write_guest
 from frame_harness.guest.checks import ClauseViolated
-from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.memory_view import memory_in_ram, with_regions
 from frame_harness.guest.remains import Remains, remains_of, taken_guest
 from frame_harness.guest.view import Region
 from frame_harness.image.image import Image

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from frame_harness.archive.memory import Life, Payload
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_guest.memory_view import memory_in_ram
 from frame_harness.frame_metadata.frame_states import free_frames_by_order
 from frame_harness.frame_metadata.memory_state import SLOT_FIELDS, MemoryState
 from frame_harness.gathering.frames import payload_of
@@ -24,8 +26,6 @@ from frame_harness.gathering.taken import Taken, take
 from frame_harness.guest.checks import Shows
 from frame_harness.guest.command_log import Sent
 from frame_harness.guest.errors import GuestFailure
-from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.memory_view import memory_in_ram
 from frame_harness.guest.pool import GuestPool
 from frame_harness.guest.view import Region
 from frame_harness.image.image import Image

@@ -20,7 +20,6 @@ from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner
 from frame_harness.console.stream import Watch
 from frame_harness.console.typed import TypedChannel
-from frame_harness.guest import values as guest_values
 from frame_harness.guest.absence import require_names_of
 from frame_harness.guest.command_log import CommandLog
 from frame_harness.guest.ending import explain, spoiled, status_of, symbolized
@@ -30,6 +29,7 @@ from frame_harness.guest.printed import Printed
 from frame_harness.guest.remains import leave
 from frame_harness.guest.reply import Reply, checked
 from frame_harness.guest.request import argument, grouped
+from frame_harness.guest.slot_table import slot_table
 from frame_harness.guest.view import GuestAddresses, Region
 from frame_harness.image.code_at import CodeAt
 from frame_harness.image.image import Image
@@ -241,7 +241,7 @@ class BootedGuest:
         """The whole slot table in guest RAM, shape (n_frames,), dtype from the ELF's DWARF; no copy."""
         witness = self.witness
         if self._slots is None or len(self._slots) != witness.n_frames:
-            self._slots = guest_values.slot_table(self, witness)
+            self._slots = slot_table(self, witness)
         return self._slots
 
     def forget_views(self) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import Protocol
 
 from frame_harness.base.errors import ProtocolError
 from frame_harness.base.units import Paddr, Vaddr
-from frame_harness.guest.reply import Reply
 from frame_harness.image.image import Image
 from frame_harness.machine.ram import GuestRam
 
@@ -52,22 +49,3 @@ class TableView(Protocol):
 
     image: Image
     ram: GuestRam
-
-
-class GuestView(TableView, Protocol):
-    """A guest's console and memory; `slots` gives the table in RAM, shape (n_frames,)."""
-
-    frames: int
-
-    @property
-    def witness(self) -> GuestAddresses: ...
-
-    def request(self, command: str) -> Reply: ...
-
-    def call(self, command: str, *arguments: int | str) -> Reply: ...
-
-    def slots(self) -> NDArray[Any]: ...
-
-    def buddy(self) -> Any: ...
-
-    def memory_map(self) -> list[Region]: ...

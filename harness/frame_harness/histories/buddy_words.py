@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from frame_harness.base.units import Paddr, pfn_to_paddr
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.model import Model
-from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.differences import Difference
 
 COUNTERS = ("free", "cached", "allocated", "quarantined")

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import PAGE_SIZE, Paddr, Pfn, pfn_to_paddr
+from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.frame_guest.memory_view import memory_state
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import ExpectedTable, Model, booted_model, frames_of_map
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
-from frame_harness.guest.kernel import Kernel
-from frame_harness.guest.memory_view import memory_state
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
 from frame_harness.histories.buddy_words import BuddyWords
 from frame_harness.histories.commands import VTABLES, Command, Op, encode

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
+from frame_harness.frame_guest.canary import PayloadWatch
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.memory_state import Migratetype
-from frame_harness.guest.canary import PayloadWatch
-from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.commands import Command, Op, Recipe, encode
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import ORDER, Corruption, Scene, middle_of

@@ -9,11 +9,11 @@ from frame_harness.base.text import plural
 from frame_harness.contract.boundaries import around
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.methods import Slot
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestFailure
-from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.method_stage import SLOTS, Call, Stage, Unforeseen, Wrong
 from frame_harness.histories.shrink import shrink
 

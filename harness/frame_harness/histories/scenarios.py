@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import Paddr, Pfn, frames_from, paddr_to_pfn, pfn_to_paddr
+from frame_harness.frame_guest.canary import PayloadWatch
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.constants import C
-from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed
-from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.whole_memory import Watched
 
 FREE = C.flag_free

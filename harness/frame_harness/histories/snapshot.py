@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from frame_harness.guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Kernel
 
 STATICS = "kernel_shim::memory"
 """Everything that the subject, the buddy and the hooks remember outside of the slots."""

@@ -10,14 +10,14 @@ import numpy as np
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Pfn, frames_touched, pfn_to_paddr
 from frame_harness.contract.invariant import InvariantResult, InvariantStatus, Report
+from frame_harness.frame_guest.canary import PayloadWatch
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.memory_state import MemoryState, pfn_ranges
-from frame_harness.guest.canary import PayloadWatch
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 
 
 class HistoryBrokenOff(Exception):

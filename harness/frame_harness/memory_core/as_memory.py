@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import frames_touched, pfn_to_paddr
+from frame_harness.frame_guest.memory_view import with_all_fields
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import (
     N_MIGRATETYPES,
@@ -19,7 +20,6 @@ from frame_harness.frame_metadata.memory_state import (
     cached_frames,
     pfn_ranges,
 )
-from frame_harness.guest.memory_view import with_all_fields
 from frame_harness.memory_core.maps import MemoryMap, Span, merged, rounded_out
 from frame_harness.memory_core.state import ZONES, CoreState, Segment, spans_of
 

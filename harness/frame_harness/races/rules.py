@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from frame_harness.base.units import Paddr
-from frame_harness.guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.races.operations import Calls
 from frame_harness.races.scenes import Scene
 

@@ -15,9 +15,9 @@ from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import Vaddr, paddr_to_pfn
 from frame_harness.concurrency.recording import Recorder, Recording, code_at, pieces, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
-from frame_harness.guest.kernel import Kernel
 from frame_harness.histories.snapshot import Snapshot
 from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import Debugger

@@ -11,8 +11,8 @@ from frame_harness.contract.contract import Contract
 from frame_harness.contract.layout import FieldLayout
 from frame_harness.contract.methods import Case, Method
 from frame_harness.contract.preflight import Preflight
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.evidence import LayoutEvidence, Witness
 
 # Ours: written one after the other, so that a byte that held the first by chance still changes.

@@ -10,9 +10,9 @@ from typing import Final
 import pytest
 
 from frame_harness.base.errors import HarnessError
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.gathering.gatherer import Gatherer
 from frame_harness.guest.errors import NotInThisVersion
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import changed_sources
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject

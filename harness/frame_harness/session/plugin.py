@@ -19,8 +19,8 @@ from frame_harness.base.text import printable
 from frame_harness.contract.versions import lacking
 from frame_harness.coverage import lcov
 from frame_harness.coverage import words as coverage_words
+from frame_harness.frame_guest.kernel import Boot, Kernel
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, NotInThisVersion
-from frame_harness.guest.kernel import Boot, Kernel
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckResult, RunKey, SlotBytes, decode, encode
 from frame_harness.session import results

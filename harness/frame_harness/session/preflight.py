@@ -16,6 +16,7 @@ from frame_harness.contract.contract import Contract
 from frame_harness.contract.invariant import MAX_COUNTEREXAMPLES, InvariantResult, Violation
 from frame_harness.contract.preflight import AddressPromise, Preflight
 from frame_harness.contract.versions import lacking
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.backtrace import calls, path_in_module
 from frame_harness.guest.checks import ImpossibleValue
 from frame_harness.guest.command_table import require_commands
@@ -26,7 +27,6 @@ from frame_harness.guest.errors import (
     SubjectPanic,
     WitnessesDisagree,
 )
-from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.printed import Printed
 from frame_harness.guest.remains import leave_guest
 from frame_harness.guest.table_witness import contradiction

@@ -14,6 +14,7 @@ import pytest
 
 from frame_harness.base.errors import HarnessError, RamError
 from frame_harness.contract.clauses import Clauses
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.backtrace import Backtrace, calls, texts
 from frame_harness.guest.checks import ClauseViolated, NotEvaluated, OtherClauseViolated
 from frame_harness.guest.errors import (
@@ -27,7 +28,6 @@ from frame_harness.guest.errors import (
     SubjectPanic,
     told,
 )
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
 from frame_harness.judge.evidence import (

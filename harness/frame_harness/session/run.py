@@ -17,9 +17,9 @@ from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.record import Record
 from frame_harness.coverage.lines import Reached
 from frame_harness.coverage.measurement import Measurement
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestFailure
-from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.pool import POOL
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import (

@@ -15,7 +15,7 @@ from frame_harness.base.record import Record
 from frame_harness.coverage.lines import Coverage, Reached
 from frame_harness.coverage.measurement import Measurement
 from frame_harness.coverage.summary import summary
-from frame_harness.guest.kernel import Kernel
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.pool import NEW_GUESTS, GuestPool
 from frame_harness.image.build import COVERAGE, build, changed_sources
 from frame_harness.image.code_lines import CodeLines, code_lines

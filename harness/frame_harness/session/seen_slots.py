@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from frame_harness.base.errors import HarnessError, ImageError
 from frame_harness.base.units import Paddr, paddr_to_pfn
 from frame_harness.contract.layout import StructLayout
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import ClauseViolated
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import SlotBytes
 

@@ -13,9 +13,9 @@ from frame_harness.concurrency import interleaving
 from frame_harness.concurrency.interleaving import Turns, interleaved
 from frame_harness.concurrency.recording import code_at
 from frame_harness.concurrency.smp import Cpus
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_races.rules import RULES
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.definition import load_machine

@@ -12,9 +12,9 @@ from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import Paddr, paddr_to_vaddr
 from frame_harness.concurrency.smp import OPERATIONS, Cpus, Job
 from frame_harness.console.channel import Channel
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import load_machine

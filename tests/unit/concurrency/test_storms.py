@@ -13,8 +13,8 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
 from frame_harness.concurrency.smp import COUNTERS, VIOLATION, Job, ProgramResult
 from frame_harness.concurrency.storms import LEAST_ROUNDS, Storm, StormContext, run_storm
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
-from frame_harness.guest.kernel import Kernel
 from tests.tiny_contract.contract import KERNEL, TINY, Table
 
 CPUS = 2

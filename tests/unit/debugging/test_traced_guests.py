@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from frame_harness.debugging.guests import MOST_TIMES, Position, TracedGuests
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.code_starts import CodeStarts
 from frame_harness.machine.definition import load_machine

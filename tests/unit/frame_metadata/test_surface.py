@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from frame_harness.contract.boundaries import around
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.functions import FUNCTIONS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_metadata.surface import COMMANDS, OF_THE_SHIM, WITHOUT_OPERANDS
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 from tests.support.doors import ROOT, SOURCES

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.clauses import CLAUSES as CONTRACT
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_metadata.subject import frame_module
@@ -17,7 +18,6 @@ from frame_harness.frame_races.blame import clause_of
 from frame_harness.frame_races.operations import ANY_VALUE, CALLS, LEFT_OUT
 from frame_harness.frame_races.rules import RULES
 from frame_harness.guest.errors import NotInThisVersion
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import load_machine

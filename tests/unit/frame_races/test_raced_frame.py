@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from frame_harness.base.units import Paddr, paddr_to_pfn
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_races.frame import FrameInAGuest
 from frame_harness.frame_races.operations import GENERATION
 from frame_harness.frame_races.scenes import IN_USE, LIVES, OFFERED, VARIANTS
-from frame_harness.guest.kernel import Kernel
 from frame_harness.races.scenes import Scene
 
 FRAME = Paddr(0x3000)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import Paddr
 from frame_harness.concurrency.smp import COUNTERS, ProgramResult
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_storms.memory import FrameMemory, growth_of
 from frame_harness.guest.checks import ClauseViolated
-from frame_harness.guest.kernel import Kernel
 
 FRAME = Paddr(0x2000)
 FREE = {(4, 2, "movable"), (8, 3, "unmovable")}

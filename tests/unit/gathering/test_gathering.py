@@ -15,6 +15,7 @@ from frame_harness.archive import writing
 from frame_harness.archive.folder import Archive, FailureFolder
 from frame_harness.archive.records import BootOptions, Header
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.gathering import gatherer
@@ -24,7 +25,6 @@ from frame_harness.gathering.qemu_script import script
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.command_log import Sent
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.evidence import CheckInRun, RunKey

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from frame_harness.console.protocol import MAX_REQUEST_BYTES
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 

@@ -8,9 +8,9 @@ import signal
 import pytest
 
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import GuestCrashed, GuestFailure, QemuEndError
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 

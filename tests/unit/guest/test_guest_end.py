@@ -11,9 +11,9 @@ import pytest
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.console.channel import Channel
 from frame_harness.console.protocol import Banner, parse_line
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.ending import spoiled
-from frame_harness.guest.kernel import Kernel
 from frame_harness.machine import Guest, load_machine
 from tests.support import tiny_guest as tiny
 

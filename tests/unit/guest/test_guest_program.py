@@ -10,9 +10,9 @@ import pytest
 
 from frame_harness.base.errors import ProtocolError, UsageError
 from frame_harness.base.units import PAGE_SHIFT, Paddr, Pfn
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import CommandRefused, GuestCrashed, GuestTimeout, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.program import PAGE_LOOK_BYTES, Ask
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine

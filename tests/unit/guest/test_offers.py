@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from frame_harness.cli.check import DEFAULT_MACHINES
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.definition import known_machines, load_machine
 from tests.unit.guest.test_guest_crashes import CRASHES
@@ -25,7 +25,7 @@ SUITE = sorted((ROOT / "tests" / "contract").glob("*.py"))
 THROUGH = [
     PACKAGE / name
     for name in (
-        "guest/kernel.py", "guest/booted.py", "frame_storms/table.py", "concurrency/interleaving.py",
+        "frame_guest/kernel.py", "guest/booted.py", "frame_storms/table.py", "concurrency/interleaving.py",
         "session/plugin.py",
     )
 ]  # fmt: skip

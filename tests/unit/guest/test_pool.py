@@ -13,10 +13,10 @@ import pytest
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import Vaddr
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest import pool as pool_module
 from frame_harness.guest.errors import GuestCrashed, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.pool import MOST_LOOKS, NEW_GUESTS, GuestPool
 from frame_harness.image.build import build
 from frame_harness.image.image import Image

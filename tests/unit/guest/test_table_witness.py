@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from frame_harness.base.units import Pfn
 from frame_harness.console.dump import Dump
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.guest.printed import Printed
 from frame_harness.guest.table_witness import PIECE_SLOTS, RUNS_IN_ALL, Contradiction, contradiction, parts_of
 from frame_harness.image.build import build

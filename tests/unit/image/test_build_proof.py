@@ -17,8 +17,8 @@ import pytest
 
 from frame_harness.base.commands import run
 from frame_harness.cli.check import Request, check
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image import (
     Toolchain,
     ToolchainError,

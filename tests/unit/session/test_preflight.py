@@ -15,10 +15,10 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr
 from frame_harness.contract.contract import Contract
 from frame_harness.contract.preflight import Moment, Preflight
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.guest.backtrace import BacktraceLine
 from frame_harness.guest.errors import AllocFailed, GuestCrashed, SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.evidence import Witness
 from frame_harness.session.layout_witness import layout_evidence
 from frame_harness.session.preflight import judge_invariants, preflight_of, prepare

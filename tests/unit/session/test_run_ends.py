@@ -10,8 +10,8 @@ import pytest
 
 from frame_harness.base.errors import MachineError
 from frame_harness.base.guest_end import GuestEnd
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.errors import GuestCrashed
-from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.evidence import RunKey
 from frame_harness.session.run import Run
 

@@ -10,10 +10,10 @@ import pytest
 
 from frame_harness.base.errors import BootError, ImageError
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.checks import ClauseViolated, Values, expect
-from frame_harness.guest.kernel import Kernel
 from frame_harness.judge.evidence import SlotBytes
 from frame_harness.session.seen_slots import slot_seen
 from tests.support.synthetic import SLOT

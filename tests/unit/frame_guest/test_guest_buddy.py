@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.guest.errors import SubjectPanic
-from frame_harness.guest.kernel import Kernel
 from frame_harness.image.build import build
 from frame_harness.machine.definition import load_machine
 

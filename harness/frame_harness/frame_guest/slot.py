@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from frame_harness.base.units import Paddr
+from frame_harness.frame_guest.view import GuestView
 from frame_harness.guest.reply import Reply, checked
-from frame_harness.guest.view import GuestView
 
 
 class Slot:

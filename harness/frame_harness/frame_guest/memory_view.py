@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SHIFT, Paddr, Pfn, frames_touched, paddr_to_pfn
+from frame_harness.frame_guest.view import GuestView
 from frame_harness.frame_metadata.memory_state import (
     MISSING_FIELDS,
     SLOT_FIELDS,
@@ -21,7 +22,7 @@ from frame_harness.frame_metadata.memory_state import (
     cached_frames,
     pfn_ranges,
 )
-from frame_harness.guest.view import GuestView, Region
+from frame_harness.guest.view import Region
 
 ZONE_NAMES = ("DMA", "Normal", "HighMem")
 COUNTERS = ("managed", "free", "cached", "allocated", "quarantined", "reserved")

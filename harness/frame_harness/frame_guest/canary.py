@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frame_harness.base.units import PAGE_SIZE, Pfn, frames_inside, pfn_to_paddr
+from frame_harness.frame_guest.view import GuestView
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import (
     Canary,
@@ -14,7 +15,6 @@ from frame_harness.frame_metadata.memory_state import (
     mask_of_ranges,
     pfn_ranges,
 )
-from frame_harness.guest.view import GuestView
 
 BATCH_FRAMES = 4096  # digests are computed piece by piece: a copy of all of RAM would not fit
 

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from frame_harness.base.units import Paddr, Pfn, Vaddr
+from frame_harness.frame_guest import values as guest_values
+from frame_harness.frame_guest.canary import PayloadWatch
+from frame_harness.frame_guest.memory_view import memory_state
+from frame_harness.frame_guest.slot import Slot
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.memory_state import Canary, MemoryState
-from frame_harness.guest import values as guest_values
-from frame_harness.guest.canary import PayloadWatch
-from frame_harness.guest.memory_view import memory_state
 from frame_harness.guest.programmed import ProgrammedGuest
 from frame_harness.guest.reply import Reply
-from frame_harness.guest.slot import Slot
 
 
 class Boot(Protocol):
