@@ -13,8 +13,8 @@ from frame_harness.base.units import PAGE_SHIFT, Paddr
 from frame_harness.concurrency.interleaving import FIRST, SECOND, Turn, Turns, interleaved
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_guest.kernel import Boot, Kernel
+from frame_harness.guest.bookkeeping import Snapshot
 from frame_harness.guest.checks import Call, ClauseViolated, Values, expect, expect_loud, number
-from frame_harness.histories.snapshot import Snapshot
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
 
@@ -237,7 +237,7 @@ class Offer:
         for live, kept in self._offering:
             live[:] = kept
 
-    def claimed_late(self, both: Turns, between: Callable[[], None] = lambda: None) -> Turn:
+    def claimed_late(self, both: Turns[Kernel], between: Callable[[], None] = lambda: None) -> Turn:
         """Let the second CPU run where the first one was given the frame and is about to claim it.
 
         Args:

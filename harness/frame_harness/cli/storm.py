@@ -19,11 +19,10 @@ from frame_harness.campaigns.engine import Done, Lost, Plan, Running, Settings, 
 from frame_harness.campaigns.images import SentImage
 from frame_harness.cli.campaign_options import IN_THE_COMMAND, NO_CAMPAIGN, CampaignOptions
 from frame_harness.cli.storm_turns import Turn, Turned, is_broken, play_turn
-from frame_harness.concurrency.storms import Storm
 from frame_harness.contract.versions import lacking
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
-from frame_harness.frame_storms.table import STORMS
+from frame_harness.frame_storms.table import STORMS, FrameStorm
 from frame_harness.image.build import build
 from frame_harness.image.image import Image
 from frame_harness.judge.exit_codes import ExitCode
@@ -57,7 +56,7 @@ class StormRequest:
     """Repeat a storm that broke something until it does so once more."""
     where: CampaignOptions = NO_CAMPAIGN
 
-    def command(self, storm: Storm, seed: int) -> str:
+    def command(self, storm: FrameStorm, seed: int) -> str:
         """What repeats a storm until its violation shows again, or says that it did not."""
         words = [program(), "storm", storm.name, "--again", "--cpus", str(self.cpus), "--seed", str(seed)]
         words += ["--machine", self.machine, "--profile", self.profile]
@@ -66,7 +65,7 @@ class StormRequest:
 
 @dataclass
 class _Tally:
-    storm: Storm
+    storm: FrameStorm
     steps: int = 0
     seconds: float = 0.0
     guests: int = 0
@@ -217,7 +216,7 @@ def _say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _absent(storm: Storm, image: Image) -> str:
+def _absent(storm: FrameStorm, image: Image) -> str:
     """Say for want of which names a storm's clauses are not in a version; nothing where they are."""
     lacks = lacking(image.subject.contract.versions.of_clauses(storm.clauses), image.lacks)
     return f"not in this version, which lacks {', '.join(lacks)}" if lacks else ""

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recorder, Recording, code_at
 from frame_harness.concurrency.smp import Cpus, Job
-from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import is_private, private_stretch, unlocked_width
+
+G = TypeVar("G", bound=BootedGuest)
 
 CPUS: Final = 3
 """CPU 0 serves the console; the other two take turns, so only one of them ever runs."""
@@ -85,10 +87,10 @@ class _Change:
     now: NDArray[np.uint8]
 
 
-class Turns:
+class Turns(Generic[G]):
     """Two CPUs whose programs of one step each are repeated under a debugger."""
 
-    def __init__(self, kernel: Kernel, cpus: Cpus, debugger: Debugger, steps: tuple[str, str]) -> None:
+    def __init__(self, kernel: G, cpus: Cpus, debugger: Debugger, steps: tuple[str, str]) -> None:
         self.kernel, self.cpus, self._debugger, self._steps = kernel, cpus, debugger, steps
         self._first, self._second = cpus.thread(FIRST), cpus.thread(SECOND)
         self._begins, _ = kernel.image.symbol("smp_step_begins")
@@ -341,13 +343,11 @@ class Turns:
 
 
 @contextlib.contextmanager
-def interleaved(
-    boot: Callable[..., Kernel], prepare: Callable[[Kernel, Cpus], tuple[str, str]]
-) -> Iterator[Turns]:
+def interleaved(boot: Callable[..., G], prepare: Callable[[G, Cpus], tuple[str, str]]) -> Iterator[Turns[G]]:
     """Boot a guest, let two of its CPUs begin their steps under a debugger.
 
     Args:
-        boot: starts a guest with options of `Kernel.boot`.
+        boot: starts a guest with options of `BootedGuest.boot`.
         prepare: readies the guest, names its frames; returns the step of the first CPU, that of the second.
     Raises:
         SubjectPanic: on leaving, when a step panicked.

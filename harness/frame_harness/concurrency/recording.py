@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import RamError
 from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn
 from frame_harness.contract.layout import StructLayout
-from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.guest.booted import BootedGuest
 from frame_harness.judge.diagrams import Interleaving, SlotAccess
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import LONGEST, Touch, is_private, touches
@@ -67,7 +67,7 @@ def pieces(slot: StructLayout, begin: int, end: int) -> Iterator[Piece]:
                 yield Piece(field.name, first, last)
 
 
-def code_at(kernel: Kernel, vaddr: Vaddr) -> bytes:
+def code_at(kernel: BootedGuest, vaddr: Vaddr) -> bytes:
     """The bytes of the instruction at an address; none where there is no RAM: a CPU may be led anywhere."""
     try:
         return kernel.bytes_at(vaddr, LONGEST).tobytes()
@@ -85,7 +85,7 @@ def touches_of(code: bytes, debugger: Debugger, thread: int) -> tuple[Touch, ...
 class Recorder:
     """Lets CPUs of a guest go on instruction by instruction and writes down what they do to one slot."""
 
-    def __init__(self, kernel: Kernel, debugger: Debugger, frame: Paddr) -> None:
+    def __init__(self, kernel: BootedGuest, debugger: Debugger, frame: Paddr) -> None:
         """Watch the slot of a frame, given by its physical address."""
         self._kernel, self._debugger = kernel, debugger
         self._layout = kernel.image.subject.contract.slot

@@ -14,7 +14,7 @@ from frame_harness.guest.checks import ClauseViolated
 from frame_harness.judge.diagrams import RateSample
 
 if TYPE_CHECKING:
-    from frame_harness.frame_guest.kernel import Kernel
+    from frame_harness.guest.booted import BootedGuest
 
 OPERATIONS: Final = (
     "inc", "dec", "claim", "own", "cas", "set", "alloc", "alloc.user", "alloc.zeroed", "alloc.custom", "hook",
@@ -137,7 +137,7 @@ class Cpus:
             broke off.
     """
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: BootedGuest) -> None:
         self.kernel = kernel
         self.table = kernel.static("SMP", "Smp")
         self.count = int(self.table["ready"])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, paddr_to_pfn, pfn_to_paddr
 from frame_harness.concurrency.smp import Cpus, Job, ProgramResult
-from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.checks import ClauseViolated, OtherClauseViolated
 from frame_harness.guest.errors import SubjectPanic
 from frame_harness.judge.diagrams import StormMoment, StormRates
@@ -18,6 +18,7 @@ LEAST_ROUNDS: Final = 20
 """Of a storm whose CPUs meet at a barrier; on a busy host they rarely run at the same time."""
 MOST_TRIES: Final = 50
 
+G = TypeVar("G", bound=BootedGuest)
 Jobs = dict[int, Job]
 
 
@@ -41,10 +42,10 @@ class StormMemory(Protocol):
 
 
 @dataclass
-class StormContext:
+class StormContext(Generic[G]):
     """One guest in a storm: what the storm needs, what came of it."""
 
-    kernel: Kernel
+    kernel: G
     cpus: Cpus
     seed: int = 1
     frames: Sequence[Paddr] = ()
@@ -71,7 +72,7 @@ class StormContext:
 
 
 @dataclass(frozen=True)
-class Storm:
+class Storm(Generic[G]):
     """One kind of storm.
 
     Attributes:
@@ -85,16 +86,16 @@ class Storm:
 
     name: str
     clauses: tuple[str, ...]
-    memory: Callable[[Kernel], StormMemory]
-    ready: Callable[[StormContext], Jobs]
+    memory: Callable[[G], StormMemory]
+    ready: Callable[[StormContext[G]], Jobs]
     frames: int = 0
-    judge: Callable[[StormContext], None] | None = None
+    judge: Callable[[StormContext[G]], None] | None = None
     in_rounds: bool = False
 
 
 def run_storm(
-    storm: Storm,
-    kernel: Kernel,
+    storm: Storm[G],
+    kernel: G,
     *,
     seconds: float,
     seed: int = 1,
@@ -130,7 +131,7 @@ def run_storm(
 
 
 def _run_until_done(
-    storm: Storm, context: StormContext, memory: StormMemory, seconds: float
+    storm: Storm[G], context: StormContext[G], memory: StormMemory, seconds: float
 ) -> ProgramResult:
     # Half of the CPU time that a request may use, should all CPUs run all the time.
     longest_s = context.kernel.machine.limits.request_cpu_s / 2 / context.cpus.count
@@ -144,7 +145,7 @@ def _run_until_done(
     raise HarnessError("storm", storm.name, expected=f"{LEAST_ROUNDS} rounds", actual=str(rounds))
 
 
-def _expect_sound(storm: Storm, context: StormContext, state: Any) -> None:
+def _expect_sound(storm: Storm[G], context: StormContext[G], state: Any) -> None:
     contract, outcome = context.kernel.image.subject.contract, context.outcome
     report = contract.invariants.check_all(state)
     if report.violated:

@@ -3,62 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from frame_harness.base.units import paddr_to_pfn
 from frame_harness.concurrency.smp import Job
 from frame_harness.concurrency.storms import Jobs, Storm, StormContext
+from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_storms.memory import FrameMemory
 from frame_harness.guest.checks import expect
+
+FrameStorm = Storm[Kernel]
+Context = StormContext[Kernel]
 
 UNUSED: Final = C.refcount_unused
 COW, DLL, POISONED_FLAG = C.flag_cow, C.flag_dll, C.flag_poisoned
 LIVE: Final = C.flag_allocated | C.flag_kernel
 
 
-def _all_released(context: StormContext) -> None:
+def _all_released(context: Context) -> None:
     outcome = context.outcome
     expect("frames given back", outcome.total("released"), outcome.total("allocated"))
 
 
-def _balanced(context: StormContext) -> Jobs:
+def _balanced(context: Context) -> Jobs:
     return context.everyone("inc@0", "inc@1~8", "dec@0", "dec@1~8")
 
 
-def _balance_kept(context: StormContext) -> None:
+def _balance_kept(context: Context) -> None:
     outcome = context.outcome
     for index, paddr in enumerate(context.frames):
         what = f"reference count after {outcome.steps // 2} balanced pairs on {len(outcome.counters)} cpus"
         expect(what, int(context.slot(index)["refcount"]), 1, frame=paddr, field="refcount")
 
 
-def _claims(context: StormContext) -> Jobs:
+def _claims(context: Context) -> Jobs:
     context.kernel.slot(context.frames[0]).set_refcount(UNUSED)
     return context.everyone("own@0~4")
 
 
-def _rounds(context: StormContext, reset: int, step: str) -> Jobs:
+def _rounds(context: Context, reset: int, step: str) -> Jobs:
     context.kernel.slot(context.frames[0]).set_refcount(reset)
     jobs = context.everyone("barrier", step, "barrier")
     first = jobs[0]
     return {**jobs, 0: Job((*first.steps, "tally=1", f"set@0={reset:#x}"), seed=first.seed)}
 
 
-def _claim_rounds(context: StormContext) -> Jobs:
+def _claim_rounds(context: Context) -> Jobs:
     return _rounds(context, UNUSED, "claim@0~4")
 
 
-def _last_references(context: StormContext) -> Jobs:
+def _last_references(context: Context) -> Jobs:
     return _rounds(context, context.cpus.count, "dec@0~4")
 
 
-def _hooks(context: StormContext) -> Jobs:
+def _hooks(context: Context) -> Jobs:
     return context.everyone("alloc", "hook", "alloc.user", "hook", "drop", "drop")
 
 
-def _poisoning(context: StormContext) -> Jobs:
+def _poisoning(context: Context) -> Jobs:
     kernel, frame = context.kernel, context.frames[0]
     kernel.slot(frame).set_flags(LIVE)
     kernel.slot(frame).set_guard(0)
@@ -74,13 +77,13 @@ def _poisoning(context: StormContext) -> Jobs:
     return {**jobs, 0: Job(poisoner, seed=context.seed)}
 
 
-def _flags_as_before(context: StormContext) -> None:
+def _flags_as_before(context: Context) -> None:
     slot = context.slot(0)
     found = (int(slot["flags"]), int(slot["guard"]))
     expect("flags and guard when all is undone", found, (LIVE, 0), base=16, frame=context.frames[0])
 
 
-def _lives(context: StormContext) -> Jobs:
+def _lives(context: Context) -> Jobs:
     kernel = context.kernel
     paddr = kernel.alloc(zeroed=False)
     kernel.release(paddr)  # on top of this CPU's cache: every life is its
@@ -90,7 +93,7 @@ def _lives(context: StormContext) -> Jobs:
     return {**context.everyone(f"life@0={parity}"), 0: Job(mortal, seed=context.seed)}
 
 
-def _hooks_called(context: StormContext) -> None:
+def _hooks_called(context: Context) -> None:
     outcome = context.outcome
     released = outcome.total("released")
     calls = (outcome.total("on_last_ref"), outcome.total("on_unmap"))
@@ -98,24 +101,34 @@ def _hooks_called(context: StormContext) -> None:
     _all_released(context)
 
 
-def _churn(order: int, delay: int = 0) -> Callable[[StormContext], Jobs]:
+def _churn(order: int, delay: int = 0) -> Callable[[Context], Jobs]:
     return lambda context: context.everyone(f"churn={order}~{delay}")
 
 
-_storm = partial(Storm, memory=FrameMemory)
+def _storm(
+    name: str,
+    clauses: tuple[str, ...],
+    ready: Callable[[Context], Jobs],
+    judge: Callable[[Context], None] | None = None,
+    *,
+    frames: int = 0,
+    in_rounds: bool = False,
+) -> FrameStorm:
+    return Storm(name, clauses, FrameMemory, ready, frames, judge, in_rounds)
+
 
 STORMS: Final = {
     storm.name: storm
     for storm in (
-        _storm("balanced references", ("REF-04",), ready=_balanced, frames=2, judge=_balance_kept),
-        _storm("claims", ("REF-05",), ready=_claims, frames=1),
-        _storm("claim rounds", ("REF-05",), ready=_claim_rounds, frames=1, in_rounds=True),
-        _storm("last references", ("REF-06",), ready=_last_references, frames=1, in_rounds=True),
-        _storm("frames and blocks", ("ALLOC-14",), ready=_churn(3)),
-        _storm("single frames", ("GEN-05",), ready=_churn(0), judge=_all_released),
-        _storm("large blocks", ("FREE-03", "FREE-04", "FREE-05", "FREE-06"), ready=_churn(9, delay=16)),
-        _storm("hooks", ("VT-05",), ready=_hooks, judge=_hooks_called),
-        _storm("poison", ("GUARD-09",), ready=_poisoning, frames=1, judge=_flags_as_before),
-        _storm("lives", ("ALLOC-16",), ready=_lives, judge=_all_released),
+        _storm("balanced references", ("REF-04",), _balanced, frames=2, judge=_balance_kept),
+        _storm("claims", ("REF-05",), _claims, frames=1),
+        _storm("claim rounds", ("REF-05",), _claim_rounds, frames=1, in_rounds=True),
+        _storm("last references", ("REF-06",), _last_references, frames=1, in_rounds=True),
+        _storm("frames and blocks", ("ALLOC-14",), _churn(3)),
+        _storm("single frames", ("GEN-05",), _churn(0), judge=_all_released),
+        _storm("large blocks", ("FREE-03", "FREE-04", "FREE-05", "FREE-06"), _churn(9, delay=16)),
+        _storm("hooks", ("VT-05",), _hooks, judge=_hooks_called),
+        _storm("poison", ("GUARD-09",), _poisoning, frames=1, judge=_flags_as_before),
+        _storm("lives", ("ALLOC-16",), _lives, judge=_all_released),
     )
 }

@@ -18,6 +18,7 @@ from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import ExpectedTable, Model, booted_model, frames_of_map
+from frame_harness.guest.bookkeeping import Snapshot
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
 from frame_harness.histories.buddy_words import BuddyWords
@@ -32,7 +33,6 @@ from frame_harness.histories.differences import (
 )
 from frame_harness.histories.differences import of_slots as difference_of_slots
 from frame_harness.histories.interpreter import Interpreter, Prediction, is_refusal, set_of_vtables
-from frame_harness.histories.snapshot import Snapshot
 from frame_harness.image.image import Image
 from frame_harness.machine.definition import Machine
 

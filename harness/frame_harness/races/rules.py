@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from frame_harness.base.units import Paddr
-from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.races.operations import Calls
 from frame_harness.races.scenes import Scene
 
@@ -29,17 +28,14 @@ class RacedFrame(Protocol):
         """What two commands did beside answers and slots, in parts that are compared one by one."""
 
 
-Take = Callable[[Kernel], RacedFrame]
-"""Takes a frame in a guest that has just booted; its slot is then as that of a frame in use begins."""
-
-
 @dataclass(frozen=True, eq=False)
 class RaceRules:
     """The operations of a contract, with what may come of two of them.
 
     Attributes:
         calls: of the guest's commands.
-        take: the frame that all of it is about.
+        take: takes the frame that all of it is about, in a guest of the contract that has just booted; its
+            slot is then as that of a frame in use begins.
         in_use: the scene in which every operation is tried.
         offered: the scene of a free frame.
         variants: played with those operations alone that touch a field in which they differ.
@@ -54,7 +50,7 @@ class RaceRules:
     """
 
     calls: Calls
-    take: Take
+    take: Callable[[Any], RacedFrame]
     in_use: Scene
     offered: Scene
     clause_of: Callable[[str, str], str]

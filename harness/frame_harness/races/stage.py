@@ -6,7 +6,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,19 @@ from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import Vaddr, paddr_to_pfn
 from frame_harness.concurrency.recording import Recorder, Recording, code_at, pieces, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
-from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.guest.absence import require_names
+from frame_harness.guest.bookkeeping import Snapshot
+from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
-from frame_harness.histories.snapshot import Snapshot
 from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import private_stretch
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.outcome import RaceResult, answer_parts
-from frame_harness.races.rules import Take
+from frame_harness.races.rules import RacedFrame
 from frame_harness.races.scenes import Scene
+
+G = TypeVar("G", bound=BootedGuest)
 
 CPUS: Final = 3
 """CPU 0 serves the console; the other two run commands, only one of them at a time."""
@@ -49,21 +51,12 @@ class Stage:
         table: the guest's commands, as the lines of `help`.
     """
 
-    def __init__(self, kernel: Kernel, cpus: Cpus, take: Take) -> None:
-        """Take a frame, arm both CPUs; `attach` lets them begin.
-
-        Raises:
-            NotInThisVersion: its slots lack fields that the scenes write.
-        """
-        require_names(
-            kernel.image,
-            kernel.image.subject.contract.versions.whole_slot,
-            "interleaving of any two operations",
-        )
+    def __init__(self, kernel: BootedGuest, cpus: Cpus, raced: RacedFrame) -> None:
+        """Note what commands begin with; `attach` lets both CPUs begin."""
         self.kernel, self._cpus = kernel, cpus
         self._layout = kernel.image.subject.contract.slot
         self.table = kernel.call("help").data
-        self._raced = raced = take(kernel)
+        self._raced = raced
         self.frame, self.known = raced.paddr, raced.known
         self._pfn = paddr_to_pfn(self.frame)
         self._table: NDArray[Any] = kernel.slots()
@@ -314,12 +307,14 @@ def _shown(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def staged(boot: Callable[..., Kernel], take: Take) -> Iterator[Stage]:
+def staged(boot: Callable[..., G], take: Callable[[G], RacedFrame]) -> Iterator[Stage]:
     """Boot a guest with two CPUs that take commands; it can go on to serve its console afterwards.
 
     Args:
-        boot: starts a guest with options of `Kernel.boot`.
+        boot: starts a guest with options of `BootedGuest.boot`.
         take: takes the frame that the commands are about.
+    Raises:
+        NotInThisVersion: its slots lack fields that the scenes write.
     """
     ours, theirs = socket.socketpair()
     with ours:
@@ -328,7 +323,9 @@ def staged(boot: Callable[..., Kernel], take: Take) -> Iterator[Stage]:
         finally:
             theirs.close()
         cpus = Cpus(kernel)
-        stage = Stage(kernel, cpus, take)
+        whole = kernel.image.subject.contract.versions.whole_slot
+        require_names(kernel.image, whole, "interleaving of any two operations")
+        stage = Stage(kernel, cpus, take(kernel))
         jobs = {cpu: Job(("call",), traced=True) for cpu in (FIRST, SECOND)}
         cpus.arm(jobs)
         alive = kernel.guest.process

@@ -76,7 +76,7 @@ def test_a_trace_is_the_same_and_takes_fewer_stops(
         cpus.frames(frames)
         return step, "inc@0"
 
-    def traced(both: Turns) -> tuple[list[Any], int]:
+    def traced(both: Turns[Kernel]) -> tuple[list[Any], int]:
         pfn = paddr_to_pfn(frames[0])
         slot = both.kernel.slots()[pfn : pfn + 1]
 

@@ -99,11 +99,11 @@ def played(
     guest = Guest(runs)
     memory = Memory(log, tiny_slots() if table is None else table)
 
-    def ready(context: StormContext) -> dict[int, Job]:
+    def ready(context: StormContext[Kernel]) -> dict[int, Job]:
         log.append(f"ready with {context.frames}")
         return context.everyone("take@0")
 
-    def judge(context: StormContext) -> None:
+    def judge(context: StormContext[Kernel]) -> None:
         log.append(f"judge {context.outcome.total('rounds')} rounds")
 
     storm = Storm("takes", clauses, lambda _: memory, ready, frames=1, judge=judge, in_rounds=in_rounds)

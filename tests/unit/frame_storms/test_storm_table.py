@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from frame_harness.concurrency.storms import Storm
 from frame_harness.frame_metadata.contract import FRAME_METADATA
-from frame_harness.frame_storms.table import STORMS
+from frame_harness.frame_storms.table import STORMS, FrameStorm
 
 SUITE = Path(__file__).resolve().parents[2] / "contract" / "test_s_storms.py"
 
@@ -25,6 +24,6 @@ def checks_of(storm: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("storm", STORMS.values(), ids=STORMS)
-def test_each_storm_is_run_by_one_check_of_its_clauses(storm: Storm) -> None:
+def test_each_storm_is_run_by_one_check_of_its_clauses(storm: FrameStorm) -> None:
     assert checks_of(storm.name) == [list(storm.clauses)]
     assert set(storm.clauses) <= FRAME_METADATA.clauses.keys()

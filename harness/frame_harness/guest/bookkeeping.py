@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from frame_harness.frame_guest.kernel import Kernel
+from frame_harness.guest.booted import BootedGuest
 
 STATICS = "kernel_shim::memory"
 """Everything that the subject, the buddy and the hooks remember outside of the slots."""
@@ -15,7 +15,7 @@ STATICS = "kernel_shim::memory"
 class Snapshot:
     """Slots and statics of the memory modules as they were; the guest must stand at its prompt."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: BootedGuest) -> None:
         slots: NDArray[Any] = kernel.slots()
         statics = [kernel.bytes_at(at, size) for at, size in kernel.image.statics(STATICS)]
         self._kept = [(live, live.copy()) for live in (slots, *statics)]
