@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import graphlib
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from frame_harness.frame_metadata.clauses import CLAUSES
+from frame_harness.frame_metadata.layouts import META_SLOT
 from tests.support.each import each
 from tests.support.modules import MODULES, PACKAGE, ROOT, import_graph, imports, name_of
 
@@ -72,6 +78,38 @@ def test_the_table_allows_nothing_that_is_not_used() -> None:
         used.setdefault(package_of(path), set()).update(packages_used(path))
     unused = {name: allowed - used[name] for name, allowed in ALLOWED.items() if name != "cli"}
     assert {name: rest for name, rest in unused.items() if rest} == {}
+
+
+ENGINES = ("concurrency", "races")
+"""They run what a contract's own packages describe."""
+OF_THE_PROGRAMS = "smp.py"
+"""It has the names of what the guest's programs write down, which `test_names` compares with the guest's."""
+UNLIKE_OTHER_WORDS = META_SLOT.widths.keys() - {"flags", "next", "order", "prev"}
+OF_FRAMES = re.compile(r"(?:alloc|array|buddy|frame|inject|slot|vt)[. ][\w{]")
+
+
+def texts_in_code(path: Path) -> Iterator[str]:
+    """The texts of a module that are no docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node.value
+
+
+def of_a_frame_module(text: str) -> bool:
+    """Whether a text is a field of a frame's slot, a clause, or a command that speaks of frames."""
+    return text in UNLIKE_OTHER_WORDS or text in CLAUSES or OF_FRAMES.match(text) is not None
+
+
+@each([path for path in MODULES if package_of(path) in ENGINES and path.name != OF_THE_PROGRAMS], ids=name_of)
+def test_an_engine_names_nothing_of_a_frame_module(path: Path) -> None:
+    assert [text for text in texts_in_code(path) if of_a_frame_module(text)] == []
+
+
+@pytest.mark.parametrize("text", ["refcount", "buddy.drain", "slot.peek {frame:#x}", "FREE-03"])
+def test_what_is_of_a_frame_module_is_seen(text: str) -> None:
+    assert of_a_frame_module(text)
 
 
 def test_the_table_has_no_cycle() -> None:
