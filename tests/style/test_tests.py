@@ -27,10 +27,10 @@ PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 # A module is tested when a file of tests names it, or a name of it that its package hands on. These are run
 # by the tests of a module beside them, which imports them; a new module is to be named by a test, not here.
 BY_NEIGHBORS = {
-    "campaigns": "executors signals",
+    "campaigns": "executors",
     "cli": (
         "archive_commands check_command cluster_commands console coverage_command debug_commands "
-        "explain fuzz_commands judge mutate_command orderings origins show_text storm_command"
+        "explain fuzz_commands judge mutate_command orderings show_text storm_command"
     ),
     "debugging": "facts",
     "frame_metadata": (
@@ -43,10 +43,9 @@ BY_NEIGHBORS = {
     "image": "dies ir_proof places",
     "judge": "explanation",
     "memory_core": "core_build leavings reading",
-    "mutation": "atomics base_build expressions facts names ranges statements values",
+    "mutation": "atomics base_build expressions names ranges statements values",
     "orderings": "ir_access ir_assembly ir_calls ir_debug ir_state",
-    "report": "source_lines",
-    "session": "breakdowns leavings units",
+    "session": "leavings units",
     "steering": "lifting replaying",
 }  # fmt: skip
 # These lie deeper: by the file whose tests run them in this process.
