@@ -38,7 +38,7 @@ BY_NEIGHBORS = {
         "invariants.links invariants.owners invariants.slots orderings.allocate "
         "orderings.array orderings.epoch orderings.last_reference"
     ),
-    "gathering": "replay taken writing",
+    "gathering": "replay writing",
     "guest": "first_prompt",
     "image": "dies ir_proof places",
     "judge": "explanation",

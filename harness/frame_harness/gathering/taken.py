@@ -101,16 +101,18 @@ def take(guest: BootedGuest, read: Reader, found_on: Paddr | None, error: BaseEx
 
 def take_remains(left: Remains, error: BaseException | None) -> Taken:
     """The same of a guest of which nobody has more than the error that told its end."""
-    sent = tuple(left.log or ())
+    sent = () if left.log is None else tuple(left.log)
     taken = Taken(
         left.image, left.argv, tuple(left.transcript.lines()), sent=sent, registers=left.registers, died=True,
-        left_out=left.log.n_sent - len(sent) if left.log else 0,
+        left_out=0 if left.log is None else left.log.n_sent - len(sent),
         console_bytes=left.transcript.n_received, events=left.events,
     )  # fmt: skip
     if isinstance(error, GuestEndError):
         taken.backtrace = error.backtrace
         taken.registers = taken.registers or error.registers
-    why = "it ended in a part that checks share" if left.log else "the guest did not come to its prompt"
+    why = (
+        "the guest did not come to its prompt" if left.log is None else "it ended in a part that checks share"
+    )
     taken.notes.append(f"no memory: {why}")
     return taken
 
