@@ -39,7 +39,6 @@ BY_NEIGHBORS = {
         "orderings.array orderings.epoch orderings.last_reference"
     ),
     "gathering": "replay writing",
-    "guest": "first_prompt",
     "image": "dies ir_proof places",
     "judge": "explanation",
     "memory_core": "core_build leavings reading",
