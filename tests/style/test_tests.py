@@ -32,7 +32,6 @@ BY_NEIGHBORS = {
         "archive_commands check_command cluster_commands console coverage_command debug_commands "
         "explain fuzz_commands judge mutate_command orderings show_text storm_command"
     ),
-    "debugging": "facts",
     "frame_metadata": (
         "invariants.accounting invariants.blocks invariants.free_frames invariants.history "
         "invariants.links invariants.owners invariants.slots orderings.allocate "
