@@ -43,7 +43,7 @@ BY_NEIGHBORS = {
     "memory_core": "core_build leavings reading",
     "mutation": "atomics base_build expressions names ranges statements values",
     "orderings": "ir_access ir_assembly ir_calls ir_debug ir_state",
-    "session": "leavings units",
+    "session": "leavings",
     "steering": "lifting replaying",
 }  # fmt: skip
 # These lie deeper: by the file whose tests run them in this process.
