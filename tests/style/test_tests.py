@@ -35,7 +35,7 @@ BY_NEIGHBORS = {
     "frame_metadata": (
         "invariants.accounting invariants.blocks invariants.free_frames invariants.history "
         "invariants.links invariants.owners invariants.slots orderings.allocate "
-        "orderings.array orderings.epoch orderings.last_reference"
+        "orderings.array"
     ),
     "gathering": "replay writing",
     "image": "dies ir_proof places",
