@@ -24,13 +24,14 @@ from frame_harness.judge.verdict import Verdict
 from frame_harness.machine.definition import DEFAULT_QEMU
 from frame_harness.machine.firmware import find_qemu
 from tests.support import red_kernels
+from tests.support.forked import MAIN, MARK, Process, may_fork, server_for
 from tests.support.judging import judge
 from tests.support.red_kernels import red_environment
 
 ROOT = red_kernels.ROOT
 SOURCES = ROOT / "harness"
 """The folder that holds the package, for PYTHONPATH."""
-CHECK = (sys.executable, "-c", "import frame_harness_start; frame_harness_start.main()", "check")
+CHECK = (sys.executable, "-c", MAIN, "check")
 PYTEST = (
     *(sys.executable, "-m", "pytest", "-c", "no-pytest.ini", "--rootdir=."),
     *("-p", "frame_harness.session.plugin", "-p", "no:cacheprovider"),
@@ -40,7 +41,6 @@ ASKING = ("-p", "tests.support.asking")
 PATIENCE_S = 900.0
 """For a whole process, on a host that is busy with other things; every limit of a guest is far below."""
 GONE_S = 60.0
-MARK = "FRAME_HARNESS_TEST_MARK"
 # They change what a program judges or, for pytest, how it prints its summary.
 WORDS_OF_THE_CALLER = frozenset({"FRAME_RS", "KERNEL_SRC", "CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"})
 
@@ -105,7 +105,18 @@ class Door:
     With `--red` it is one of the copy of the project whose kernel misbehaves.
     """
 
-    def __init__(self, argv: Sequence[str | Path], folder: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        folder: Path,
+        env: dict[str, str] | None = None,
+        forks: bool = False,
+    ) -> None:
+        """Start it.
+
+        Args:
+            forks: it may be forked from a process that has imported the program; `argv` begins as `CHECK`.
+        """
         self._mark = uuid.uuid4().hex
         environment = {
             **os.environ,
@@ -121,15 +132,20 @@ class Door:
         for name in [name for name in environment if name.startswith("PYTEST_XDIST")]:
             del environment[name]
         self._log = (folder / "output.txt").open("w+")
-        self.process = subprocess.Popen(
-            [os.fspath(word) for word in argv],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
+        words = [os.fspath(word) for word in argv]
+        if forks and may_fork(environment):
+            server = server_for(environment)
+            self.process: Process = server.fork(words[3:], folder, environment, self._log.fileno())
+        else:
+            self.process = subprocess.Popen(
+                words,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -171,9 +187,11 @@ class Door:
         return tuple(alive)
 
 
-def open_check(folder: Path, *arguments: str | Path, env: dict[str, str] | None = None) -> Door:
+def open_check(
+    folder: Path, *arguments: str | Path, env: dict[str, str] | None = None, forks: bool = False
+) -> Door:
     """Start `frame-harness check`."""
-    return Door([*CHECK, "--json", folder / "report.json", *arguments], folder, env)
+    return Door([*CHECK, "--json", folder / "report.json", *arguments], folder, env, forks)
 
 
 def close_check(door: Door, folder: Path) -> Judged:
@@ -187,7 +205,7 @@ def close_check(door: Door, folder: Path) -> Judged:
 
 def check(folder: Path, *arguments: str | Path, env: dict[str, str] | None = None) -> Judged:
     """Run `frame-harness check` to its end."""
-    with open_check(folder, *arguments, env=env) as door:
+    with open_check(folder, *arguments, env=env, forks=True) as door:
         return close_check(door, folder)
 
 

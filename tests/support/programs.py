@@ -18,8 +18,9 @@ STARTERS: Final = (subprocess, Kernel, build, find_toolchain, Guest, QemuProcess
 _SUPPORT: Final = frozenset(
     f"tests.support.{name}"
     for name in (
-        "bug_checks", "campaign_tasks", "children", "chromium", "clusters", "deep_faults", "doors", "hosts",
-        "instrumented", "recorder", "red_kernels", "repositories", "scene", "small_disk", "whole_checks",
+        "bug_checks", "campaign_tasks", "children", "chromium", "clusters", "deep_faults", "doors", "forked",
+        "hosts", "instrumented", "recorder", "red_kernels", "repositories", "scene", "small_disk",
+        "whole_checks",
     )
 )  # fmt: skip
 

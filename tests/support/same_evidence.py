@@ -37,9 +37,13 @@ def reports(folder: Path) -> dict[str, Any]:
 
 def printed(out: str) -> list[str]:
     """The lines of the report on the terminal, without durations; what is said meanwhile comes before."""
-    report = out[out.index("\nsubject  ") :].splitlines()
-    *lines, last = [" ".join(_DURATION.sub("", line).split()) for line in report if line[:5] != "time "]
-    return [*lines, last.partition(";")[0]]
+    return timeless_lines(out[out.index("\nsubject  ") :])
+
+
+def timeless_lines(out: str) -> list[str]:
+    """Lines on the terminal without durations, and without the room that is left for them."""
+    lines = [" ".join(_DURATION.sub("", line).split()) for line in out.splitlines() if line[:5] != "time "]
+    return [*lines[:-1], lines[-1].partition(";")[0]]
 
 
 def archive(folder: Path, but: Collection[str] = ()) -> dict[str, Any]:
