@@ -8,17 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from frame_harness.base import resources
-from frame_harness.base.commands import Say
 from frame_harness.base.errors import UsageError
 from frame_harness.base.program import program
-from frame_harness.campaigns.journal import require_campaign
-from frame_harness.campaigns.plan import Settings
 from frame_harness.cli.options import FOLDER
+
+if TYPE_CHECKING:
+    from frame_harness.base.commands import Say
+    from frame_harness.campaigns.plan import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 IN_THE_COMMAND: Final = 0
@@ -73,6 +74,8 @@ class CampaignOptions:
         Raises:
             UsageError: two of them contradict each other.
         """
+        from frame_harness.campaigns.plan import Settings  # noqa: PLC0415  --help starts faster without it
+
         self.require_sense()
         folder = self.resume or self.out or _new_folder(name)
         say(f"results: {folder}; if it is stopped, go on with --resume {shlex.quote(str(folder))}")
@@ -103,6 +106,8 @@ def campaign_options(command: F) -> F:
 def _of_a_campaign(_context: click.Context, _option: click.Parameter, folder: Path | None) -> Path | None:
     """Refuse another folder before anything is built or judged."""
     if folder is not None:
+        from frame_harness.campaigns.journal import require_campaign  # noqa: PLC0415
+
         require_campaign(folder)
     return folder
 

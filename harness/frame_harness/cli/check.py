@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -17,7 +18,6 @@ from frame_harness.base.commands import telling_through
 from frame_harness.base.errors import HarnessError, UsageError
 from frame_harness.base.program import program
 from frame_harness.base.text import plural
-from frame_harness.campaigns.engine import campaign
 from frame_harness.cli import upstream
 from frame_harness.cli.baseline_file import load_baseline
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
@@ -46,9 +46,11 @@ from frame_harness.session.plugin import SESSION
 from frame_harness.session.request import SessionRequest, info_of, profiles_named
 from frame_harness.session.runs import ACCELERATOR, BUILD, accelerator_trouble, settled, trouble_of
 from frame_harness.session.selection import require_selection
-from frame_harness.session.spread import SpreadRuns, plan_of
 from frame_harness.session.suite import run_suite
 from frame_harness.session.workers import available_memory, usable_cpus, worker_count
+
+if TYPE_CHECKING:
+    from frame_harness.session.spread import SpreadRuns
 
 DEFAULT_MACHINES = ("microvm", "q35", "pc")
 
@@ -322,6 +324,9 @@ def _maker(request: Request, asked: SessionRequest, progress: Progress) -> Itera
     if not request.where.spreads:
         yield None
         return
+    from frame_harness.campaigns.engine import campaign  # noqa: PLC0415  most checks are no campaign
+    from frame_harness.session.spread import SpreadRuns, plan_of  # noqa: PLC0415
+
     settings = request.where.settings("check", progress.note)
     with campaign(plan_of(asked, request.select), settings) as running:
         maker = SpreadRuns(running, asked, request.select, find_toolchain(say=progress.step))

@@ -26,7 +26,6 @@ from frame_harness.judge.verdict import Verdict
 from frame_harness.publishing.run_archive import RunArchive, shown
 from frame_harness.report import code_quality, json_report, junit, sarif
 from frame_harness.report.terminal import print_report
-from frame_harness.session.leavings import contents_of
 
 
 class Reports(Protocol):
@@ -144,6 +143,8 @@ def keep(found: Examined, kept: RunArchive | None) -> None:
     """
     if kept is None:
         return
+    from frame_harness.session.leavings import contents_of  # noqa: PLC0415  what only shows keeps nothing
+
     contents = contents_of(
         found.evidence, found.subject, found.images, found.notes, found.known, found.required
     )

@@ -11,8 +11,6 @@ from frame_harness.archive.writing import INSTEAD
 from frame_harness.base.disk import writing
 from frame_harness.base.errors import HarnessError
 from frame_harness.contract.contract import Contract
-from frame_harness.html_report import page
-from frame_harness.html_report.from_archive import Memories, sources_in
 from frame_harness.judge.verdict import Verdict
 from frame_harness.report import json_report, junit
 from frame_harness.report.terminal import console_for, print_report
@@ -40,6 +38,9 @@ def _text(archive: Archive, verdict: Verdict, contract: Contract) -> str:
 
 
 def _page(archive: Archive, verdict: Verdict, contract: Contract) -> str:
+    from frame_harness.html_report import page  # noqa: PLC0415  most commands write no page
+    from frame_harness.html_report.from_archive import Memories, sources_in  # noqa: PLC0415
+
     covered = archive.evidence.coverage.sources if archive.evidence.coverage else ()
     return page.dumps(
         archive.evidence, verdict, archive.header.baseline, contract, Memories(archive),

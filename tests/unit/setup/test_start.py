@@ -98,3 +98,24 @@ def test_version_and_help_are_there() -> None:
     assert "--again" in start("help", "storm").stdout
     unknown = start("help", "nosuch")
     assert unknown.returncode == ExitCode.USAGE and "Known: " in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "unused"),
+    [
+        (("--help",), {"numpy", "pytest", "rich", "frame_harness.image", "frame_harness.campaigns"}),
+        (
+            ("check", "-k", "CONST-99"),
+            {"frame_harness.campaigns", "frame_harness.memory_core.checks", "jinja2"},
+        ),
+        (("show", "/nowhere"), {"pytest", "frame_harness.session", "jinja2"}),
+    ],
+    ids=["help", "check", "show"],
+)
+def test_command_loads_nothing_that_it_has_no_use_for(words: tuple[str, ...], unused: set[str]) -> None:
+    """Each would make it start later."""
+    run = start(
+        *words, before="import atexit, sys; atexit.register(lambda: print('loaded:', *sys.modules)); "
+    )
+    loaded = run.stdout.rpartition("loaded: ")[2].split()
+    assert "click" in loaded and sorted(unused & set(loaded)) == [], run.stderr
