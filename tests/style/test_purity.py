@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
-from tests.support.modules import NAMES, PACKAGE, import_graph, imports, loaded_with, module_name
+from tests.support.modules import NAMES, PACKAGE, Graph, import_graph, imports, loaded_with, module_name
 
 # Values in, values out: no clock, process, socket, file, thread, environment.
 PURE = (
@@ -65,7 +66,11 @@ PURE_MODULES = sorted(
     name for name, path in NAMES.items() if path.relative_to(PACKAGE).as_posix().startswith(PURE)
 )
 PURE_ALONE = [module_name(PACKAGE / path) for path in ALONE]
-GRAPH = import_graph()
+
+
+@cache
+def graph_as_it_is() -> Graph:
+    return import_graph()
 
 
 def impure_uses(tree: ast.Module) -> Iterator[str]:
@@ -87,8 +92,9 @@ def is_impure(full: str) -> bool:
     return any(".".join(parts[:count]) in IMPURE for count in range(1, len(parts) + 1))
 
 
-def asked_for(name: str, graph: dict[str, set[str]] = GRAPH) -> dict[str, str]:
+def asked_for(name: str, graph: Graph | None = None) -> dict[str, str]:
     """As `loaded_with`; for a module of `ALONE` without the `__init__` of its package."""
+    graph = graph or graph_as_it_is()
     if name not in PURE_ALONE:
         return loaded_with(name, graph)
     package = name.rpartition(".")[0]
@@ -96,7 +102,7 @@ def asked_for(name: str, graph: dict[str, set[str]] = GRAPH) -> dict[str, str]:
     return {module: by for module, by in found.items() if module != package}
 
 
-def impure_imports(name: str, graph: dict[str, set[str]] = GRAPH) -> list[str]:
+def impure_imports(name: str, graph: Graph | None = None) -> list[str]:
     """What a module loads that it must not, each with the modules that lead there."""
     asked_by, found = asked_for(name, graph), []
     for module in asked_by:
@@ -166,7 +172,7 @@ def test_pure_modules_of_the_rule_exist() -> None:
 
 
 def test_an_import_of_an_import_is_seen() -> None:
-    graph = GRAPH | {"frame_harness.base.errors": {"frame_harness.base.commands"}}
+    graph = graph_as_it_is() | {"frame_harness.base.errors": {"frame_harness.base.commands"}}
     found = impure_imports("frame_harness.console.ktap", graph)
     way = "frame_harness.base.commands <- frame_harness.base.errors <- frame_harness.console.ktap: "
     assert any(line.startswith(way) and "subprocess" in line for line in found)
@@ -174,12 +180,12 @@ def test_an_import_of_an_import_is_seen() -> None:
 
 def test_an_import_of_a_module_that_is_pure_alone_is_seen() -> None:
     assert impure_imports("frame_harness.machine.vcpu") == []
-    graph = GRAPH | {"frame_harness.machine.vcpu": {"frame_harness.machine.qmp"}}
+    graph = graph_as_it_is() | {"frame_harness.machine.vcpu": {"frame_harness.machine.qmp"}}
     assert any("qemu.qmp" in line for line in impure_imports("frame_harness.machine.vcpu", graph))
 
 
 def test_what_the_package_of_a_pure_module_loads_is_seen() -> None:
-    graph = GRAPH | {"frame_harness.console": {"frame_harness.console.stream"}}
+    graph = graph_as_it_is() | {"frame_harness.console": {"frame_harness.console.stream"}}
     assert any("pexpect" in line for line in impure_imports("frame_harness.console.ktap", graph))
 
 

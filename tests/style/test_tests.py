@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,12 @@ def handed_on(path: Path) -> set[str]:
     } & NAMES.keys()  # fmt: skip
 
 
+@cache
+def graph_as_it_is() -> Graph:
+    return import_graph()
+
+
+@cache
 def named_by_tests() -> set[str]:
     files = [path for path in (ROOT / "tests").rglob("*.py") if path.name not in NO_TESTS_OF_MODULES]
     found = (
@@ -117,8 +124,6 @@ def without_neighbor(names: Iterable[str], named: set[str], graph: Mapping[str, 
     ]  # fmt: skip
 
 
-GRAPH: Graph = import_graph()
-NAMED = named_by_tests()
 WITH_CODE = [name for name, path in NAMES.items() if path.name != "__init__.py"]
 
 
@@ -150,16 +155,16 @@ def test_a_package_is_named_by_its_tests(package: str) -> None:
 
 
 def test_no_module_is_untested_unless_it_is_said_why() -> None:
-    assert untested(WITH_CODE, NAMED) == sorted(EXCEPTIONS | BESIDE, key=list(NAMES).index)
+    assert untested(WITH_CODE, named_by_tests()) == sorted(EXCEPTIONS | BESIDE, key=list(NAMES).index)
 
 
 def test_what_is_tested_through_a_neighbor_has_one_that_a_test_names() -> None:
-    assert without_neighbor(sorted(BESIDE), NAMED, GRAPH) == []
+    assert without_neighbor(sorted(BESIDE), named_by_tests(), graph_as_it_is()) == []
 
 
 @pytest.mark.parametrize("file", DEEPER)
 def test_what_lies_deeper_is_loaded_by_the_tests_that_run_it(file: str) -> None:
-    loaded = {module for name in modules_used(ROOT / file) for module in loaded_with(name, GRAPH)}
+    loaded = {module for name in modules_used(ROOT / file) for module in loaded_with(name, graph_as_it_is())}
     assert [name for name in DEEPER[file] if f"frame_harness.{name}" not in loaded] == []
 
 

@@ -6,9 +6,11 @@ made from the module's text: each kind of place has a pattern, `leftovers` tells
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 SUPPORT = (Path(__file__).parent / "bugs.rs").read_text(encoding="utf-8")
@@ -166,8 +168,15 @@ def span_of(text: str, function: str) -> tuple[int, int]:
 
 def function_at(text: str, offset: int) -> str:
     """The function that a place stands in; empty outside of all."""
-    names = [match[1] for match in FUNCTION.finditer(text) if match.start() <= offset]
-    return names[-1] if names else ""
+    heads = _heads_of(text)
+    above = bisect.bisect_right(heads, offset, key=lambda head: head[0])
+    return heads[above - 1][1] if above else ""
+
+
+@lru_cache(maxsize=1)
+def _heads_of(text: str) -> list[tuple[int, str]]:
+    """Where each function begins, in the order of the text, with its name."""
+    return [(match.start(), match[1]) for match in FUNCTION.finditer(text)]
 
 
 def code_of(text: str) -> str:
