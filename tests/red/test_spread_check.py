@@ -56,8 +56,8 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Door]
 def judged(folder: Path, *arguments: str | Path) -> Judged:
     """A check with all reports and an archive."""
     folder.mkdir()
-    words = ("--junit", folder / "report.xml", "--sarif", folder / "report.sarif")
-    return check(folder, *words, "--html", folder / "report.html", "--out", folder / "out", *arguments)
+    words = ("--junit", folder / "report.xml", "--sarif", folder / "report.sarif", "--out", folder / "out")
+    return check(folder, *words, "--html", folder / "report.html", *arguments, forks=False)
 
 
 @pytest.mark.parametrize(

@@ -203,9 +203,16 @@ def close_check(door: Door, folder: Path) -> Judged:
     return Judged(status, out, Kind(report["verdict"]) if report else None, report, left)
 
 
-def check(folder: Path, *arguments: str | Path, env: dict[str, str] | None = None) -> Judged:
-    """Run `frame-harness check` to its end."""
-    with open_check(folder, *arguments, env=env, forks=True) as door:
+def check(
+    folder: Path, *arguments: str | Path, env: dict[str, str] | None = None, forks: bool = True
+) -> Judged:
+    """Run `frame-harness check` to its end.
+
+    Args:
+        forks: it may be forked. Programs of one worker of pytest then order sets in the same way, so what is
+            compared with another run, word for word, is to be started instead.
+    """
+    with open_check(folder, *arguments, env=env, forks=forks) as door:
         return close_check(door, folder)
 
 

@@ -107,12 +107,14 @@ def test_trace_of_a_forked_program_is_that_of_a_started_one(server: Server, tmp_
 def test_forked_program_is_waited_for_and_ended_like_a_started_one(server: Server, tmp_path: Path) -> None:
     with (tmp_path / "output").open("wb") as output:
         program = server.fork(["waits"], tmp_path, ENVIRONMENT, output.fileno())
-    with pytest.raises(subprocess.TimeoutExpired):
-        program.wait(0.01)
-    assert program.poll() is None and os.getpgid(program.pid) == program.pid
-    program.send_signal(signal.SIGTERM)
-    assert (program.wait(PATIENCE_S), program.poll()) == (-signal.SIGTERM, -signal.SIGTERM)
-    program.kill()
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            program.wait(0.01)
+        assert program.poll() is None and os.getpgid(program.pid) == program.pid
+        program.send_signal(signal.SIGTERM)
+        assert (program.wait(PATIENCE_S), program.poll()) == (-signal.SIGTERM, -signal.SIGTERM)
+    finally:
+        program.kill()
 
 
 def test_what_a_forked_program_leaves_is_found(
