@@ -63,7 +63,7 @@ class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     summary: str = ""
     """what the machine is for, shown in lists"""
     qemu: str = DEFAULT_QEMU
-    """the program: a name on `PATH`, or a path"""
+    """the program: a name on `PATH`, or a path; a script must `exec` QEMU"""
     type: Literal["microvm", "q35", "pc"]
     """QEMU's `-machine`: the chipset"""
     options: Options = ()

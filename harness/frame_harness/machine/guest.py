@@ -134,6 +134,7 @@ class Guest:
     def _come_up(self, ram: GuestRam) -> None:
         try:
             self._monitor.connect()
+            self.process.require_threads(self.vcpu_threads())
             ram.ranges = self._flat_view()
         except MonitorGone as error:
             raise self._refused() from error

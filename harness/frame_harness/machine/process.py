@@ -11,13 +11,13 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from frame_harness.base.disk import scratch_place, writing
-from frame_harness.base.errors import MissingToolError
+from frame_harness.base.errors import MachineError, MissingToolError
 
 STDERR_TAIL_BYTES: Final = 16 << 10
 # sh's own parent is compared with the process that asked for it: when that died before the signal was armed,
@@ -94,6 +94,23 @@ class QemuProcess:
             return None
         fields = text[text.rindex(")") + 2 :].split()
         return fields[0], int(fields[11]) + int(fields[12])
+
+    def require_threads(self, tids: Iterable[int]) -> None:
+        """Require threads to be this process's: QEMU's virtual CPUs run in the program that was started.
+
+        A script that starts QEMU as a child is ended in its place, and limits would look at its CPU time.
+
+        Raises:
+            MachineError: one of them is another process's.
+        """
+        if any(self.thread_state(tid) is None for tid in tids) and not self.ended():
+            raise MachineError(
+                "qemu",
+                self.argv[0],
+                expected="a program that is QEMU, or becomes it",
+                actual="one that starts QEMU as another process",
+                next_step="in a script, write `exec` in front of the call of QEMU",
+            )
 
     def ended(self, wait_s: float = 0.0) -> bool:
         """Tell whether the process is over, after waiting for that up to `wait_s`; reap it if it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -11,12 +12,14 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from frame_harness.base.errors import MachineError, MissingToolError, RamError, UsageError
 from frame_harness.base.guest_end import GuestEnd
 from frame_harness.base.units import GIB, MIB, Paddr
 from frame_harness.machine import Guest, MonitorGone, known_machines, live_guests, load_machine
+from frame_harness.machine.firmware import find_qemu
 from frame_harness.machine.process import PARENT_CHECK
 from tests.support import tiny_guest as tiny
 from tests.support.children import child_ends_too
@@ -212,6 +215,16 @@ def test_qemu_that_would_be_born_an_orphan_is_never_started(tmp_path: Path) -> N
     # No process here has that parent; in a container 1 may be the very process that runs the tests.
     argv = ["sh", "-c", PARENT_CHECK, "0", "touch", str(mark)]
     assert subprocess.run(argv, check=False).returncode != 0 and not mark.exists()
+
+
+def test_script_that_does_not_become_qemu_is_refused_and_leaves_none(tmp_path: Path, kernel: Kernel) -> None:
+    script = '{} "$@" &\necho $! > "$0.qemu"\nwait\n'
+    machine = write_script(tmp_path, script.format(find_qemu(load_machine("pc").qemu)))
+    with pytest.raises(MachineError, match="one that starts QEMU as another process") as caught:
+        Guest.start(machine, kernel(tiny.doze()))
+    assert "`exec`" in caught.value.next_step
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(Path(f"{machine.qemu}.qemu").read_text())).wait()
 
 
 def test_qemu_that_exits_at_once_is_reported_with_its_own_words(tmp_path: Path, kernel: Kernel) -> None:
