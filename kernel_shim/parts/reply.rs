@@ -59,7 +59,7 @@ impl Reply {
     }
 
     fn field_args(&mut self, key: &str, value: fmt::Arguments<'_>) {
-        // `Text` never fails. Overflow is looked at when the reply is written.
+        // Overflow is looked at when the reply is written.
         let _ = write!(self.fields, " {key}={value}");
     }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Up to `N` bytes of UTF-8. Text that does not fit is dropped, and the value says so.
+/// Up to `N` bytes of UTF-8. Text that does not fit is dropped, and the value says so. Behind it writing fails.
 #[derive(Clone)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
@@ -35,7 +35,7 @@ impl<const N: usize> Text<N> {
 impl<const N: usize> fmt::Write for Text<N> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         if self.overflowed {
-            return Ok(());
+            return Err(fmt::Error);
         }
         let mut fits = s.len().min(N - self.length);
         while !s.is_char_boundary(fits) {

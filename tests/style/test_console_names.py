@@ -13,7 +13,7 @@ import pytest
 
 from frame_harness.base.errors import ProtocolError
 from frame_harness.base.units import Pfn
-from frame_harness.console import dump, protocol
+from frame_harness.console import dump, protocol, stream
 from frame_harness.guest import pool
 from frame_harness.machine import exit_status
 from tests.style.test_names import block, text_of, upper
@@ -91,6 +91,8 @@ def test_versions_and_limits_of_the_protocol_are_equal() -> None:
     assert numbers(BANNER, r"const (PROTOCOL): u32 = (\d+)") == {"PROTOCOL": protocol.PROTOCOL_VERSION}
     longest = numbers(text_of("parts/input.rs"), r"const (MAX_LINE): usize = (\d+)")
     assert longest == {"MAX_LINE": protocol.MAX_REQUEST_BYTES}
+    printed = numbers(text_of("parts/output.rs"), r"const (MAX_TEXT): usize = (\d+)")
+    assert printed["MAX_TEXT"] + len("! ") + len(" ...") < stream.MAX_LINE_BYTES, "else the host cuts it"
 
 
 def test_the_host_reads_every_line_of_a_crash_report() -> None:

@@ -25,11 +25,11 @@ _VISIBLE: Final = re.compile(rb"[\t -~]*")
 # "12 ok v=1 at=0x1000", "0 fail OutOfMemory", "7 err usage alloc: …", "9 panic file=src/a.rs line=3
 # msg=no%20slot"
 _REPLY: Final = re.compile(r"(?P<seq>[0-9]{1,20}) (?P<status>ok|fail|err|panic)(?: (?P<rest>.*))?")
-_PANIC_REPLY: Final = re.compile(r"file=(?P<file>\S*) line=(?P<line>[0-9]+) msg=(?P<message>\S*)")
+_PANIC_REPLY: Final = re.compile(r"file=(?P<file>\S*) line=(?P<line>[0-9]{1,10}) msg=(?P<message>\S*)")
 # "2 fail OutOfMemory" as a line of a batch
 _BATCH: Final = re.compile(r"(?P<index>[0-9]{1,6}) (?P<status>ok|fail|err|panic)(?: (?P<rest>.*))?")
 # e.g. "panic file=src/memory/frame.rs line=281 col=13"
-_PANIC: Final = re.compile(r"panic file=(?P<file>.*) line=(?P<line>[0-9]+) col=(?P<column>[0-9]+)")
+_PANIC: Final = re.compile(r"panic file=(?P<file>.*) line=(?P<line>[0-9]{1,10}) col=(?P<column>[0-9]{1,10})")
 # e.g. "exception vector=14 name=#PF error=0x2 rip=0xffffffff80101234 cr2=0x8"
 _EXCEPTION: Final = re.compile(r"exception (?P<fields>.+)")
 

@@ -2,9 +2,10 @@
 
 use crate::command::{failed, refused, Code};
 use crate::input::{split_sequence, Line, LineBuffer, MAX_LINE};
-use crate::output::Writer;
+use crate::output::{Writer, MAX_TEXT};
 use crate::reply::{Answer, Outcome, PanicReport, Reply, MAX_FIELDS};
 use crate::text::Text;
+use core::fmt;
 use std::cell::RefCell;
 use std::string::String;
 use std::vec::Vec;
@@ -44,9 +45,41 @@ fn a_long_line_is_sent_in_pieces() {
 }
 
 #[test]
-fn a_line_that_is_sent_at_once_loses_what_does_not_fit_but_not_its_end() {
-    Writer::<8>::at_once(send).line("# ", format_args!("0123456789"));
-    assert_eq!(sent(), ["# 01234\n"]);
+fn a_line_that_is_sent_at_once_is_cut_where_it_does_not_fit() {
+    Writer::<10>::at_once(send).line("# ", format_args!("0123"));
+    Writer::<10>::at_once(send).line("# ", format_args!("012"));
+    assert_eq!(sent(), ["# 012 ...\n", "# 012\n"]);
+}
+
+/// Prints without an end.
+struct Endless;
+
+impl fmt::Display for Endless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        loop {
+            f.write_str("x\u{e9}")?;
+        }
+    }
+}
+
+#[test]
+fn a_line_without_an_end_is_cut_and_says_so() {
+    Writer::<64>::new(send).line("! ", format_args!("{Endless}"));
+    let line = sent().concat();
+    assert_eq!(line.len(), "! ".len() + MAX_TEXT + " ...\n".len());
+    assert!(line.starts_with("! x\\u{e9}x") && line.ends_with(" ...\n"));
+}
+
+#[test]
+fn a_line_as_long_as_it_may_be_is_whole() {
+    Writer::<64>::new(send).line("! ", format_args!("{}", "x".repeat(MAX_TEXT)));
+    assert_eq!(sent().concat(), format!("! {}\n", "x".repeat(MAX_TEXT)));
+}
+
+#[test]
+fn a_panic_message_without_an_end_is_kept_as_far_as_it_fits() {
+    let message: Text<8> = Text::from_args(format_args!("{Endless}"));
+    assert_eq!((message.as_str(), message.overflowed()), ("x\u{e9}x\u{e9}x", true));
 }
 
 #[test]

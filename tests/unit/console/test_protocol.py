@@ -76,6 +76,7 @@ def test_recovered_panic_carries_its_place_and_its_words() -> None:
         b"=1 ok v=1 v=2", b"=1 fail", b"=1 fail v=1", b"=1 err", b"=1 panic", b"=1 panic file=a line=b msg=c",
         b"!", b"!what", b"*frame-harness", b"*frame-harness proto=1", b"*frame-harness2 proto=1",
         b"*frame-harness proto=x build=a nonce=b",
+        b"=1 panic file=a line=" + b"9" * 5000 + b" msg=c",
     ],
 )  # fmt: skip
 def test_line_that_breaks_its_marks_promise_is_refused(raw: bytes) -> None:
@@ -143,6 +144,12 @@ def test_exception_report_is_put_together() -> None:
     assert report.kind == "exception" and report.fields.int("vector") == 14
     assert report.registers == {"rax": 1, "rbx": 2, "rsp": 0xFFFFFFFF80161F10}
     assert "name=#PF" in report.describe() and report.describe().endswith("(the report is cut off)")
+
+
+def test_panic_at_a_line_that_no_file_has_is_told_as_it_was_printed() -> None:
+    head = f"panic file=a.rs line={'9' * 5000} col=1"
+    report = parse_crash([head, " msg frame in use"])
+    assert (report.message, report.complete) == (f"{head}; frame in use", False)
 
 
 @pytest.mark.parametrize("lines", [[], ["end"], [" msg x"], ["panic"], ["bt 0x1"]])
