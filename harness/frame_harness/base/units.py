@@ -37,7 +37,7 @@ _UNITS: Final = {
     "tib": TIB,
 }
 # samples: "64 MiB", "5GiB", "0x1000", "4097"
-_SIZE = re.compile(r"\s*(0[xX][0-9a-fA-F]+|[0-9]+)\s*([A-Za-z]*)\s*")
+_SIZE = re.compile(r"\s*(0[xX][0-9a-fA-F]{1,40}|[0-9]{1,40})\s*([A-Za-z]*)\s*")
 
 
 def pfn_to_paddr(pfn: Pfn) -> Paddr:

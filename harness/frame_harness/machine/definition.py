@@ -17,8 +17,10 @@ DEFAULT_MACHINE: Final = "q35"
 DEFAULT_QEMU: Final = "qemu-system-x86_64"
 
 # The title is the unit in qemu/README.md, the description what an error expects.
-CpuSeconds = Annotated[float, Meta(gt=0, title="seconds of CPU time", description="more than 0 seconds")]
-WallSeconds = Annotated[float, Meta(gt=0, title="seconds", description="more than 0 seconds")]
+CpuSeconds = Annotated[
+    float, Meta(gt=0, lt=schema.ENDLESS_S, title="seconds of CPU time", description=schema.SECONDS)
+]
+WallSeconds = Annotated[float, Meta(gt=0, lt=schema.ENDLESS_S, title="seconds", description=schema.SECONDS)]
 Bytes = Annotated[int, Meta(gt=0, title="bytes", description="more than 0 bytes, a whole number")]
 Cpus = Annotated[int, Meta(ge=1, le=255, title="count", description="a whole number from 1 to 255")]
 Ram = Annotated[int, Meta(title=f'bytes, or a text such as `"64 MiB"`; {schema.WHOLE_RAM}')]
@@ -137,13 +139,17 @@ def load_machine(name_or_path: str | Path = DEFAULT_MACHINE) -> Machine:
         raise UsageError("machine", str(path), detail=f"cannot read it: {error.strerror}",
             next_step=f"choose one of {', '.join(known_machines())}, or a file that can be read",
         ) from error  # fmt: skip
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits, or brackets too deep
         raise UsageError(
             "machine",
             str(path),
             detail=f"not TOML: {error}",
             next_step="mend the file: qemu/README.md describes each key",
         ) from error
+    if not path.stem.isprintable():
+        raise UsageError("machine", repr(str(path)), expected="a name without control characters",
+            actual="another", next_step="rename the file: reports name the machine by it",
+        )  # fmt: skip
     return machine_from(path.stem, data, where=str(path))
 
 

@@ -15,6 +15,8 @@ from frame_harness.base.units import GIB, MIB, PAGE_SIZE, format_bytes, parse_by
 FIRMWARE: Final = ("default", "qboot", "seabios")
 FIRMWARE_NAMES: Final = ", ".join(f"`{name}`" for name in FIRMWARE)
 MIN_RAM: Final = 2 * MIB  # the kernel itself is loaded at 1 MiB
+ENDLESS_S: Final = 1e9  # ours: 30 years; a limit that is never reached is none
+SECONDS: Final = f"more than 0 seconds, less than {ENDLESS_S:g}"
 WHOLE_RAM: Final = f"a multiple of {PAGE_SIZE} bytes, at least {format_bytes(MIN_RAM)}"
 # What the shim can map at its HHDM (kernel_shim/src/arch/paging.rs, MAX_HHDM_BYTES). RAM that does not fit
 # below the hole for devices goes on at 4 GiB; the hole begins here at the earliest (QEMU 7.2,
@@ -85,6 +87,8 @@ def _field(where: str, key: str, type_: Any, value: Any) -> Any:
     """Read one value; what msgspec says of a wrong one lacks what it was, and the words that it might be."""
     if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
         return type_(**fields_from(where, type_, value, within=key))
+    if "\\x00" in repr(value):
+        raise _wrong(where, key, "a text that a program can be given", value)
     try:
         return msgspec.convert(_READERS[key](where, value) if key in _READERS else value, type_)
     except msgspec.ValidationError as error:
@@ -165,5 +169,5 @@ def _no_choice(where: str, key: str, allowed: Collection[str], value: object, ot
 
 
 def _wrong(where: str, key: str, expected: str, value: object) -> UsageError:
-    shown = repr(value) if not isinstance(value, str) else f'"{value}"'
+    shown = f'"{value}"' if isinstance(value, str) and value.isprintable() else repr(value)
     return UsageError("machine", f"{where}: {key}", expected=expected, actual=shown)

@@ -80,6 +80,9 @@ def test_a_machine_that_is_named_twice_is_one() -> None:
         ({"extra_args": ["-append", "x"]}, "extra_args"),
         ({"limits": {"boot_cpu_s": 0}}, "boot_cpu_s"), ({"limits": {"console_bytes": 1.5}}, "console_bytes"),
         ({"limits": {"boot_cpus": 1}}, "boot_cpus"), ({"limits": 3}, "limits"), ({"cpu": 1}, "cpu"),
+        ({"limits": {"total_wall_s": float("inf")}}, "total_wall_s"), ({"cpu": "max\0"}, "cpu"),
+        ({"limits": {"total_wall_s": float("nan")}}, "total_wall_s"), ({"ram": "9" * 5000}, "ram"),
+        ({"extra_args": ["-D", "log\0"]}, "extra_args"), ({"qemu": "qemu\0"}, "qemu"),
     ],
 )  # fmt: skip
 def test_wrong_value_is_refused_in_one_line_that_names_the_key(changes: dict[str, Any], key: str) -> None:
@@ -87,6 +90,7 @@ def test_wrong_value_is_refused_in_one_line_that_names_the_key(changes: dict[str
     assert key in first
     assert first.startswith("machine: m.toml: ")
     assert all(line.startswith("next: ") for line in rest)
+    assert first.isprintable(), "a terminal is told nothing"
 
 
 @pytest.mark.parametrize("missing", ["type", "ram"])
@@ -109,7 +113,19 @@ def test_file_of_the_user_is_read_by_path(tmp_path: Path) -> None:
     assert load_machine(str(path)) == machine
 
 
-@pytest.mark.parametrize("content", [b"type =", b"\xff\xfe", None])
+def test_machine_whose_name_no_report_can_show_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "my\x01\nmachine.toml"
+    path.write_text('type = "pc"\nram = "8 MiB"\n')
+    with pytest.raises(UsageError, match="without control characters") as caught:
+        load_machine(path)
+    assert caught.value.summary.isprintable()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"type =", b"\xff\xfe", None, b"ram = " + b"9" * 5000, b"ram = " + b"[" * 100_000],
+    ids=["cut off", "no text", "none", "too many digits", "too deep"],
+)
 def test_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "mine.toml"
     if content is not None:
