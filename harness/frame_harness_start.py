@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 PACKAGE = "frame_harness"
 ERROR, INTERRUPTED = 3, 130
@@ -28,10 +27,16 @@ def main() -> None:
         _open_closed_streams()
         if sys.argv[1:2] == ["check"]:
             forget_reports(sys.argv[2:])
-        _import_cli().main()
+        importlib.import_module(f"{PACKAGE}.cli.main").main()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except (
+        Exception
+    ) as error:  # whatever a foreign or a broken package raises, at once or when it is first needed
+        print(f"error: frame-harness cannot start: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"next: {_advice()}", file=sys.stderr)
+        sys.exit(ERROR)
     finally:
         # Python still ends its threads and its guests: nothing there is to be cut off by a second Ctrl-C.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -85,15 +90,6 @@ def _open_closed_streams() -> None:
             # Both names, as in Python: a program that wraps one must not close it if the other is missing.
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
-
-
-def _import_cli() -> Any:
-    try:
-        return importlib.import_module(f"{PACKAGE}.cli.main")
-    except Exception as error:  # whatever a foreign or a broken package raises
-        print(f"error: frame-harness cannot start: {type(error).__name__}: {error}", file=sys.stderr)
-        print(f"next: {_advice()}", file=sys.stderr)
-        sys.exit(ERROR)
 
 
 def _advice() -> str:
