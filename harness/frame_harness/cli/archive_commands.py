@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import click
 
-FOLDER: Final = click.Path(file_okay=False, path_type=Path)
+from frame_harness.cli.options import FOLDER
 
 
 @click.command("judge")

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions, spread_options
-from frame_harness.cli.options import FILE, FOLDER, LAST_RUN, frame_rs_option, refuse_with
+from frame_harness.cli.options import FILE, FOLDER, LAST_RUN, TREE, frame_rs_option, refuse_with
 from frame_harness.judge.exit_codes import ExitCode
 
 
@@ -19,7 +19,7 @@ from frame_harness.judge.exit_codes import ExitCode
 )
 @frame_rs_option("to judge")
 @click.option(
-    "--kernel-src", type=click.Path(path_type=Path), envvar="KERNEL_SRC", show_envvar=True,
+    "--kernel-src", type=TREE, envvar="KERNEL_SRC", show_envvar=True,
     help="A kernel tree instead: judge its memory core, the real files together.",
 )  # fmt: skip
 @click.option(

@@ -17,7 +17,7 @@ from frame_harness.cli.debug_commands import debug_command, rewind_command
 from frame_harness.cli.explain import explain_command
 from frame_harness.cli.fuzz_commands import corpus_command, fuzz_command, replay_command
 from frame_harness.cli.mutate_command import mutate_command
-from frame_harness.cli.options import FILE, frame_rs_option, refuse_with
+from frame_harness.cli.options import FILE, TREE, frame_rs_option, refuse_with
 from frame_harness.cli.storm_command import storm_command
 from frame_harness.judge.exit_codes import ExitCode, table
 
@@ -56,7 +56,7 @@ def help_command(command: str) -> None:
 @cli.command("watch")
 @frame_rs_option("to judge")
 @click.option(
-    "--kernel-src", type=click.Path(path_type=Path), envvar="KERNEL_SRC", show_envvar=True,
+    "--kernel-src", type=TREE, envvar="KERNEL_SRC", show_envvar=True,
     help="A kernel tree instead: judge its memory core, the real files together.",
 )  # fmt: skip
 @click.option("--machine", "machines", multiple=True, help="A machine's name or TOML file; repeat for more.")

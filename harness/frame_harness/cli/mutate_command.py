@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
-from frame_harness.cli.options import FILE, frame_rs_option, refuse_with
+from frame_harness.cli.options import FILE, TREE, frame_rs_option, refuse_with
 from frame_harness.mutation.mutants import SENTENCES, Operator
 
 
@@ -20,7 +20,7 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
 )
 @frame_rs_option("to make mutants of")
 @click.option(
-    "--kernel-src", type=click.Path(path_type=Path), envvar="KERNEL_SRC", show_envvar=True,
+    "--kernel-src", type=TREE, envvar="KERNEL_SRC", show_envvar=True,
     help="A kernel tree instead: mutants of its memory core, judged by the core's cases.",
 )  # fmt: skip
 @click.option("--machine", "machines", multiple=True, help="As for `check`; repeat for more.")

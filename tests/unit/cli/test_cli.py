@@ -93,6 +93,9 @@ def test_orderings_lists_accesses_by_function_then_what_they_break(tmp_path: Pat
         (("console", "--machine", "nosuch"), "no such machine"),
         (("fuzz", "--time", "0"), "--time"),
         (("nosuch",), "No such command"),
+        (("check", "--frame-rs", ""), "'--frame-rs' (env var: 'FRAME_RS'): expected a path"),
+        (("mutate", "--kernel-src", ""), "'--kernel-src' (env var: 'KERNEL_SRC'): expected a path"),
+        (("judge", ""), "'DIR': expected a path"),
     ],
     ids=lambda words: words[0] if isinstance(words, tuple) else "",
 )
