@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ def talk(
     Returns:
         PASS when the guest was there to the end, else the status of how it ended.
     """
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # bytes that are no text are refused with their line
     subject = frame_module(frame_rs)
     definition = load_machine(machine or DEFAULT_MACHINE)  # before a build, which takes longer to say no
     require_host(definition)

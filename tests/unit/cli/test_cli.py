@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,16 @@ def test_console_passes_lines_on_until_their_end() -> None:
     assert run.exit_code == ExitCode.PASS, run.output
     assert "ok paddr=0x" in run.output and "no such command, try help" in run.output
     assert "PAGE_SIZE=0x1000" in run.output
+
+
+@pytest.mark.slow
+def test_console_refuses_bytes_that_are_no_text_and_goes_on() -> None:
+    argv = [sys.executable, "-c", "from frame_harness.cli.main import main; main()", "console", *IN_RELEASE]
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # as in most locales of users
+    said = b"nosuch \xff\nalloc new\n"
+    run = subprocess.run(argv, input=said, env=env, capture_output=True, check=False)
+    assert run.returncode == ExitCode.PASS, run.stderr
+    assert b"expected one line of visible ASCII" in run.stderr and b"ok paddr=0x" in run.stdout
 
 
 @pytest.mark.slow
