@@ -6,8 +6,9 @@ use crate::arch::backtrace::Backtrace;
 use crate::arch::exceptions::TrapFrame;
 use crate::arch::exit::exit;
 use crate::arch::stack::{overflowed, Overflow};
-use crate::arch::{cpu, interrupts, recovery};
+use crate::arch::{cpu, cpu::NOBODY, interrupts, recovery};
 use crate::console::output::{crash_line, kind};
+use crate::console::uart;
 use crate::cpus::panics;
 use crate::cpus::record::SMP;
 use core::panic::PanicInfo;
@@ -25,9 +26,6 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 static KEEPS_NEXT: AtomicUsize = AtomicUsize::new(NOBODY);
 /// Reports that were begun and not finished.
 static DEPTH: AtomicU32 = AtomicU32::new(0);
-/// The CPU that reports. Others wait.
-static REPORTER: AtomicUsize = AtomicUsize::new(NOBODY);
-const NOBODY: usize = usize::MAX;
 
 /// The panic that was recovered last.
 static LAST_PANIC: Mutex<PanicReport> = Mutex::new(PanicReport::none());
@@ -83,8 +81,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         keep(info);
         crash_line(kind::CRASH, format_args!("end"));
         DEPTH.store(0, Ordering::Relaxed);
-        // Release: pairs with the exchange in `begin` of a CPU that waits.
-        REPORTER.store(NOBODY, Ordering::Release);
+        uart::print_together();
         abandon_command()
     }
     end()
@@ -149,16 +146,10 @@ fn name_cpu() {
 }
 
 /// Begins a report. It ends the guest when this CPU is reporting already, and waits for the report of another CPU, which may
-/// end the guest. Interrupts stay off from here on, also for a recovered console.
+/// end the guest. The others print nothing meanwhile. Interrupts stay off from here on, also for a recovered console.
 fn begin() {
     interrupts::disable();
-    let me = cpu::index();
-    while let Err(other) = REPORTER.compare_exchange(NOBODY, me, Ordering::Acquire, Ordering::Relaxed) {
-        if other == me {
-            break;
-        }
-        core::hint::spin_loop();
-    }
+    uart::print_alone();
     match DEPTH.fetch_add(1, Ordering::Relaxed) {
         0 => {}
         1 => {

@@ -2,6 +2,9 @@
 
 use super::descriptors;
 
+/// No CPU's number.
+pub const NOBODY: usize = usize::MAX;
+
 /// The number of the running CPU. The CPU that booted is 0.
 ///
 /// The task register tells it: each CPU has a TSS of its own, and only [`descriptors`] ever loads one. So it needs no

@@ -1,6 +1,5 @@
 //! Receives request lines from the host or from a person.
 
-use super::output;
 use super::uart::{self, Announce};
 use crate::arch::interrupts;
 use shim_parts::input::{Line, LineBuffer};
@@ -24,7 +23,7 @@ impl LineReader {
         self.buffer.clear();
         loop {
             let byte = self.receive();
-            if self.buffer.take(byte, output::send) {
+            if self.buffer.take(byte, uart::send) {
                 break;
             }
             self.expect_burst(true);

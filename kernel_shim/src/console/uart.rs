@@ -3,7 +3,8 @@
 //! No crate writes the registers: the crate that offers trigger levels needs Rust 1.91, and the version that Debian 12's
 //! compiler accepts sets level 14 and another baud rate. DESIGN, D23.
 
-use crate::arch::exit::exit;
+use crate::arch::{cpu, cpu::NOBODY, exit::exit};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shim_parts::reply::ExitCode;
 use spin::Mutex;
 use x86_64::instructions::port::Port;
@@ -44,6 +45,13 @@ mod line_status {
 }
 
 static UART: Mutex<Uart> = Mutex::new(Uart::com1());
+
+/// Whether the cursor stands at the beginning of a line. A crash report may begin in the middle of one.
+static AT_LINE_START: AtomicBool = AtomicBool::new(true);
+
+/// The CPU that prints alone.
+static ALONE: AtomicUsize = AtomicUsize::new(NOBODY);
+const PATIENCE: u32 = 1 << 22; // ours: so many looks at the lock take some 100 ms
 
 /// The registers, by their names in the datasheet's table II.
 struct Uart {
@@ -104,6 +112,7 @@ impl Uart {
                 write(&mut self.data, byte);
             }
         }
+        AT_LINE_START.store(bytes.last() == Some(&b'\n'), Ordering::Relaxed);
     }
 }
 
@@ -153,12 +162,37 @@ pub fn try_receive() -> Option<u8> {
     uart.has(line_status::DATA_READY).then(|| read(&mut uart.data))
 }
 
-/// Sends all of it, waiting for the host where it must.
+/// Sends all of it, waiting for the host where it must, and for a CPU that prints alone.
 pub fn send(bytes: &[u8]) {
-    UART.lock().send(bytes);
+    loop {
+        let mut uart = UART.lock();
+        // Relaxed: the CPU that prints alone has held the lock since it said so.
+        if [NOBODY, cpu::index()].contains(&ALONE.load(Ordering::Relaxed)) {
+            return uart.send(bytes);
+        }
+    }
 }
 
-/// As [`send`], for crash reports: it takes no lock, because the holder was interrupted and never goes on.
-pub fn send_in_crash(bytes: &[u8]) {
+/// Lets this CPU print alone, from the start of a line. It waits for a CPU that does, and for the end of what another one
+/// sends. That may not come: then it prints all the same.
+pub fn print_alone() {
+    let me = cpu::index();
+    // Acquire: pairs with the store in `print_together`.
+    while ALONE.compare_exchange(NOBODY, me, Ordering::Acquire, Ordering::Relaxed).is_err_and(|other| other != me) {
+        core::hint::spin_loop();
+    }
+    let _ = (0..PATIENCE).find(|_| UART.try_lock().is_some());
+    if !AT_LINE_START.load(Ordering::Relaxed) {
+        send_alone(b"\n");
+    }
+}
+
+/// Lets all CPUs print.
+pub fn print_together() {
+    ALONE.store(NOBODY, Ordering::Release);
+}
+
+/// As [`send`], on a CPU that prints alone: it takes no lock, because a holder may have been interrupted and never goes on.
+pub fn send_alone(bytes: &[u8]) {
     Uart::com1().send(bytes);
 }

@@ -1,11 +1,9 @@
 //! A lock that knows which CPU holds it, so that it can be freed when a panic of that CPU abandoned the holder.
 
-use crate::arch::cpu;
+use crate::arch::cpu::{self, NOBODY};
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use spin::{Mutex, MutexGuard};
-
-const NOBODY: usize = usize::MAX;
 
 pub struct CpuLock<T> {
     value: Mutex<T>,

@@ -209,6 +209,15 @@ def test_an_exception_on_another_cpu_ends_the_guest_and_names_it(kernel: Kernel)
     assert any("carry_out" in line.text for line in crash.value.backtrace)
 
 
+def test_what_another_cpu_prints_does_not_get_into_a_crash_report(kernel: Kernel) -> None:
+    cpus = Cpus(kernel)
+    line = b"help\0"
+    cpus.table["cpus"][1]["line"][: len(line)] = list(line)
+    with pytest.raises(GuestCrashed, match=r"#UD.* on cpu 0") as crash:
+        cpus.run({0: Job(("barrier", "fault"), 1), 1: Job(("barrier", "call"), 1)})
+    assert "rflags=" in "".join(crash.value.registers)
+
+
 def test_programs_for_cpus_that_do_not_exist_are_refused(kernel: Kernel) -> None:
     for request in ("smp.job 2 1 nothing", "smp.run 4", "smp.run 0", "smp.arm 1", "smp.job 0 1 sing"):
         with pytest.raises(CommandRefused):
