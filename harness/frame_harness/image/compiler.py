@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 TARGET = "x86_64-unknown-none"
+# In rustup's toolchains, in one that its user compiled, in Debian's, where the architecture has a folder.
+_BEHIND_RUSTC: Final = (
+    f"lib/rustlib/{TARGET}/lib/*",
+    "lib/librustc_driver-*",
+    "lib/*/librustc_driver-*",
+    "lib/libLLVM*",
+    "lib/rustlib/*/bin/rust-lld",
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Toolchain:
     @property
     def parts(self) -> tuple[Path, ...]:
         """The files that decide what it compiles."""
-        return (self.rustc, self.cargo, *target_libraries(self.sysroot))
+        return (self.rustc, self.cargo, *compiler_files(self.sysroot))
 
     def describe(self) -> str:
         """Return one line for people: what was chosen, with versions."""
@@ -63,6 +71,7 @@ class Toolchain:
         return f"toolchain: rustc {self.release} ({source}), {self.rustc}"
 
 
-def target_libraries(sysroot: Path) -> list[Path]:
-    """Return the files of the libraries that were compiled for the target."""
-    return sorted((sysroot / "lib" / "rustlib" / TARGET / "lib").glob("*"))
+def compiler_files(sysroot: Path) -> list[Path]:
+    """Return the files behind the program `rustc`: the compiler that it loads, and what that links."""
+    found = {file for pattern in _BEHIND_RUSTC for file in sysroot.glob(pattern)}
+    return sorted(file for file in found if file.is_file())

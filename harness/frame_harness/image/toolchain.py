@@ -14,7 +14,7 @@ from frame_harness.base.commands import Say, run
 from frame_harness.base.disk import run_writing, scratch
 from frame_harness.image import toolchain_memory
 from frame_harness.image.asked import manifest
-from frame_harness.image.compiler import TARGET, Toolchain, target_libraries
+from frame_harness.image.compiler import TARGET, Toolchain, compiler_files
 from frame_harness.image.errors import ToolchainError
 from frame_harness.image.isolation import environment
 
@@ -236,7 +236,7 @@ def _numbers(release: str) -> tuple[int, ...]:
 def _key(verbose: str, sysroot: Path, programs: Sequence[Path], flags: Sequence[str]) -> str:
     """Name a compiler by all that decides what it compiles: two of one version may differ."""
     parts = [verbose, str(sysroot), *flags]
-    for file in (*programs, *target_libraries(sysroot)):
+    for file in (*programs, *compiler_files(sysroot)):
         stat = file.stat()
         parts.append(f"{file} {stat.st_size} {stat.st_mtime_ns}")
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:12]

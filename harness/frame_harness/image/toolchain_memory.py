@@ -14,7 +14,7 @@ from frame_harness.image import cache_limit, store
 from frame_harness.image.compiler import Toolchain
 
 # Another one for each change of what is noted, or of how a toolchain's key is made.
-_SHAPE = "2"
+_SHAPE = "3"
 _VARIABLES = ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN")
 
 
@@ -50,7 +50,11 @@ def remember(toolchain: Toolchain, force: str | None, sysroot: Path | None) -> N
 def _watched(toolchain: Toolchain, sysroot: Path | None) -> list[Path]:
     rustup_home = Path(os.environ.get("RUSTUP_HOME") or resources.home() / ".rustup")
     shim = resources.shim_dir()
-    found = [*toolchain.parts, rustup_home / "settings.toml", rustup_home / "toolchains"]
+    found = [
+        *toolchain.parts,
+        toolchain.sysroot / "lib",
+    ]  # where a compiler that was made anew has another name
+    found += [rustup_home / "settings.toml", rustup_home / "toolchains"]
     found += [Path(path) for path in map(shutil.which, ("rustc", "rustup", "ld")) if path]
     if sysroot is not None:
         found += [sysroot / "bin" / "rustc", sysroot / "lib" / "rustlib"]

@@ -99,6 +99,17 @@ def test_rustup_adds_the_target_then_builds_the_shim(own_cache: Path, rustup_cop
 
 
 @pytest.mark.slow
+def test_compiler_that_its_user_compiled_again_is_another_one(own_cache: Path, rustup_copy: Path) -> None:
+    """The program `rustc` stays the same: it only loads the compiler."""
+    before = find_toolchain("installed-target")
+    (rustup_copy / "lib" / "librustc_driver-0123456789abcdef.so").touch()
+    after = find_toolchain("installed-target")
+    assert (after.release, after.rustc) == (before.release, before.rustc)
+    assert after.key != before.key, "images of the one would be judged for the other"
+    assert own_cache.exists()
+
+
+@pytest.mark.slow
 def test_debian_set_builds_the_shim() -> None:
     """In the common build folder: this set compiles the core library first, once is enough.
 
