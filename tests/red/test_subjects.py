@@ -321,7 +321,7 @@ def test_an_image_that_ram_cannot_hold_is_called_that(tmp_path: Path) -> None:
     result = check(tmp_path, *arguments, *ONE_CHECK)
     assert (result.status, result.kind, result.survivors) == (ExitCode.ERROR, Kind.ERROR, ()), result.out
     assert result.says("image too large: frame.rs (release): expected")
-    assert result.says("24 MiB, the RAM of impatient, got")
+    assert result.says("16 MiB, all that a kernel's image may have, got")
     assert result.says("frame::VAST is 67,108,864") and result.says("next: make the static smaller")
     assert result.out.count("next: make the static smaller") == 1
     assert result.report["clauses"]["CONST-01"]["outcome"] == "not-evaluated"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from frame_harness.base.errors import HarnessError
-from frame_harness.base.units import GIB, KERNEL_VMA, format_bytes
+from frame_harness.base.units import KERNEL_VMA, MIB, format_bytes
 from frame_harness.image.image import Image
 
-MAPPED: Final = GIB
-"""Bytes that the kernel maps for itself; the other CPUs' stacks lie above (kernel_shim/src/arch/stack.rs)."""
+MAPPED: Final = 16 * MIB
+"""Bytes that the kernel maps for its image: `KERNEL_TABLES` of 2 MiB (kernel_shim/src/arch/paging.rs)."""
 
 
 class ImageTooLarge(HarnessError):
