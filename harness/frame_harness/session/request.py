@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from frame_harness.base.errors import UsageError
 from frame_harness.contract.contract import Contract
 from frame_harness.frame_metadata.contract import FRAME_METADATA
 from frame_harness.frame_metadata.subject import frame_module
@@ -141,9 +142,12 @@ def request_of_options(config: pytest.Config) -> SessionRequest:
 
     Raises:
         SubjectError: the file that is to be judged cannot be read.
-        UsageError: a machine is unknown, or two have one name.
+        UsageError: a machine is unknown, or two have one name; or a path is an empty text.
     """
     option = config.getoption
+    for name in ("--frame-rs", "--out", "--cov-subject-lcov"):
+        if option(name) == "":  # that of a variable which nobody has set: the built-in module would be judged
+            raise UsageError(name, expected="a path", actual="an empty text", next_step="leave it away")
     named, frame_rs = option("--machine"), option("--frame-rs")
     return SessionRequest(
         subject=frame_module(frame_rs),

@@ -149,6 +149,14 @@ def test_an_unknown_machine_is_one_line(door: pytest.Pytester) -> None:
     assert "Traceback" not in result.stderr.str() + result.stdout.str()
 
 
+@pytest.mark.parametrize("option", ["--frame-rs", "--out", "--cov-subject-lcov"])
+def test_a_path_that_is_an_empty_text_is_one_line(option: str, door: pytest.Pytester) -> None:
+    door.makepyfile("def test_x(kernel): pass\n")
+    run = door.runpytest_subprocess(option, "", "--machine", "microvm")
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines([f"ERROR: {option}: expected a path, got an empty text"])
+
+
 def test_a_marked_machine_that_was_not_chosen_is_skipped_with_the_reason(door: pytest.Pytester) -> None:
     door.makepyfile(
         """
