@@ -1,13 +1,19 @@
 #!/bin/sh
 # Judges a kernel in a CI system, and leaves every report in one folder; ends with the status of the verdict.
 #
-# FRAME_RS or KERNEL_SRC   what to judge; the built-in module without either
+# FRAME_RS or KERNEL_SRC   what to judge
 # PROFILE, SELECT, BASELINE   as --profile, -k, --baseline; what is empty is left away
 # REPORTS   the folder for the reports
 # HARNESS   the program, where it is not this clone's own
 set -u
 harness=${HARNESS:-$(dirname -- "$0")/../.venv/bin/frame-harness}
 : "${REPORTS:?names the folder for the reports}"
+if [ -z "${FRAME_RS:-}${KERNEL_SRC:-}" ]; then
+    # The built-in module keeps every clause: its PASS would stand for a kernel that nobody looked at.
+    echo "error: what to judge: expected a path in FRAME_RS or KERNEL_SRC, got none" >&2
+    echo "next: name your frame.rs, or your kernel's tree" >&2
+    exit 2
+fi
 mkdir -p -- "$REPORTS" || exit 3
 
 set -- check \

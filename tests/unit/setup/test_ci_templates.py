@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from frame_harness.cli.main import cli
+from frame_harness.judge.exit_codes import ExitCode
 
 ROOT = Path(__file__).resolve().parents[3]
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
@@ -57,7 +58,7 @@ def clone(tmp_path: Path) -> Path:
 def run(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"], "SAID": str(folder / "said"), "STATUS": "0",
-        "REPORTS": str(folder / "the reports"), "GITHUB_OUTPUT": str(folder / "output"),
+        "REPORTS": str(folder / "the reports"), "GITHUB_OUTPUT": str(folder / "output"), "FRAME_RS": "f.rs",
     }  # fmt: skip
     return subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", script], env=environment | variables, text=True,
@@ -103,7 +104,7 @@ def test_example_uses_the_action_with_inputs_that_it_has() -> None:
 
 @pytest.mark.parametrize("status", ["0", "1", "3", "130"])
 def test_status_of_the_step_is_that_of_the_verdict(clone: Path, status: str) -> None:
-    done = run(step("Judge")["run"], clone, GITHUB_ACTION_PATH=str(clone), STATUS=status, FRAME_RS="f.rs")
+    done = run(step("Judge")["run"], clone, GITHUB_ACTION_PATH=str(clone), STATUS=status)
     assert done.returncode == int(status), done.stderr
     outputs = dict(line.split("=", 1) for line in (clone / "output").read_text().splitlines())
     reports = clone / "the reports"
@@ -135,6 +136,13 @@ def test_harness_is_asked_for_options_that_it_has(clone: Path) -> None:
 def test_nothing_is_asked_that_nobody_said(clone: Path) -> None:
     assert run('sh "ci/judge.sh"', clone, PROFILE="", SELECT="", BASELINE="").returncode == 0
     assert not {"--profile", "-k", "--baseline"} & set(said(clone))
+
+
+def test_kernel_that_nobody_named_is_no_pass_of_the_built_in_module(clone: Path) -> None:
+    done = run('sh "ci/judge.sh"', clone, FRAME_RS="", KERNEL_SRC="")
+    assert done.returncode == ExitCode.USAGE and "expected a path in FRAME_RS or KERNEL_SRC" in done.stderr
+    assert not (clone / "said").exists()
+    assert run('sh "ci/judge.sh"', clone, FRAME_RS="", KERNEL_SRC="src").returncode == 0
 
 
 def test_script_without_a_folder_for_reports_is_no_pass(clone: Path) -> None:
