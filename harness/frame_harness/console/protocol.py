@@ -265,7 +265,7 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
             elif word == "bt":
                 backtrace.append(Vaddr(Fields({"bt": rest}).int("bt")))
             elif word == "stack":
-                overflow = parse_fields(rest)
+                overflow = _overflow(rest)
             elif word == "cpu":
                 cpu = Fields({"cpu": rest}).int("cpu")
         except ProtocolError:
@@ -285,8 +285,20 @@ def parse_crash(lines: Sequence[str], *, complete: bool = True) -> CrashReport:
         return replace(report, file=panic["file"], line=at_line, column=at_column)
     with contextlib.suppress(ProtocolError):  # its fields are damaged: the head is kept as text
         if exception := _EXCEPTION.fullmatch(head):
-            return replace(report, fields=parse_fields(exception["fields"]))
+            fields = parse_fields(exception["fields"])
+            fields.int("rip")
+            return replace(report, fields=fields)
     return replace(report, message="; ".join([head, *messages]), complete=False)
+
+
+def _overflow(rest: str) -> Fields:
+    """Read which stack ran over; raises `ProtocolError` where that is not told."""
+    fields = parse_fields(rest)
+    for name in ("cpu", "guard"):
+        fields.int(name)
+    if "name" not in fields:
+        raise ProtocolError("crash report", repr(rest[:200]), expected="name=", actual="none")
+    return fields
 
 
 def _crash_line(rest: str) -> Crash:

@@ -152,6 +152,21 @@ def test_panic_at_a_line_that_no_file_has_is_told_as_it_was_printed() -> None:
     assert (report.message, report.complete) == (f"{head}; frame in use", False)
 
 
+@pytest.mark.parametrize(
+    "detail", [" stack cpu=0 name=main", " stack cpu=x name=main guard=0x1", " stack cpu=0 guard=1"]
+)
+def test_stack_that_a_report_does_not_name_is_none(detail: str) -> None:
+    report = parse_crash(["exception vector=14 name=#PF rip=0x10", detail])
+    assert (report.overflow, report.complete) == (None, False)
+    assert report.describe() == "exception vector=14 name=#PF rip=0x10 (the report is cut off)"
+
+
+@pytest.mark.parametrize("head", ["exception vector=14", "exception vector=14 rip=here"])
+def test_exception_at_no_address_is_told_as_it_was_printed(head: str) -> None:
+    report = parse_crash([head])
+    assert (report.message, report.complete, dict(report.fields)) == (head, False, {})
+
+
 @pytest.mark.parametrize("lines", [[], ["end"], [" msg x"], ["panic"], ["bt 0x1"]])
 def test_report_without_a_head_is_refused(lines: list[str]) -> None:
     with pytest.raises(ProtocolError):
