@@ -9,15 +9,13 @@ from typing import NoReturn
 import click
 
 from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
-from frame_harness.cli.options import FILE, FOLDER, frame_rs_option
+from frame_harness.cli.options import FILE, FOLDER, SECONDS, frame_rs_option
 
 _MACHINE = click.option("--machine", default="q35", show_default=True, help="A machine's name or TOML file.")
 
 
 @click.command("fuzz")
-@click.option(
-    "--time", "seconds", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True
-)
+@click.option("--time", "seconds", type=SECONDS, default=60.0, show_default=True)
 @click.option("--commands", type=click.IntRange(1), help="Stop after so many commands, not by the clock.")
 @click.option(
     "--seed",

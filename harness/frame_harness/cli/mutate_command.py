@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
-from frame_harness.cli.options import FILE, TREE, frame_rs_option, refuse_with
+from frame_harness.cli.options import FILE, PERCENT, TREE, frame_rs_option, refuse_with
 from frame_harness.mutation.mutants import SENTENCES, Operator
 
 
@@ -43,7 +43,7 @@ from frame_harness.mutation.mutants import SENTENCES, Operator
     "--again", default="", metavar="KEY", help="Judge this one again; show all that is known of it."
 )
 @click.option(
-    "--least", type=click.FloatRange(0, 100), metavar="PERCENT",
+    "--least", type=PERCENT, metavar="PERCENT",
     help="The score from which on the status is 0; default: 100, with --explained any.",
 )  # fmt: skip
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,18 @@ class _NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _RealRange(click.FloatRange):
+    """The numbers of a range; `nan` is in each to click, since every comparison with it is false."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"expected a number, got {value}.", param, ctx)
+        return number
+
+
+SECONDS = _RealRange(min=0, min_open=True)
+PERCENT = _RealRange(0, 100)
 FILE = _NamedPath(dir_okay=False, path_type=Path)
 FOLDER = _NamedPath(file_okay=False, path_type=Path)
 TREE = _NamedPath(path_type=Path)

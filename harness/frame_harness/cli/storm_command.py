@@ -9,13 +9,13 @@ from typing import NoReturn
 import click
 
 from frame_harness.cli.campaign_options import CampaignOptions, campaign_options
-from frame_harness.cli.options import frame_rs_option
+from frame_harness.cli.options import SECONDS, frame_rs_option
 
 
 @click.command("storm")
 @click.argument("names", nargs=-1)
 @click.option(
-    "--seconds", "--time", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True,
+    "--seconds", "--time", type=SECONDS, default=60.0, show_default=True,
     help="In all.",
 )  # fmt: skip
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many of each storm, not by the clock.")

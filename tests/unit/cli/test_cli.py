@@ -93,6 +93,8 @@ def test_orderings_lists_accesses_by_function_then_what_they_break(tmp_path: Pat
         (("storm", "nosuch"), "no such storm"),
         (("console", "--machine", "nosuch"), "no such machine"),
         (("fuzz", "--time", "0"), "--time"),
+        (("storm", "--time", "nan"), "expected a number, got nan"),
+        (("mutate", "--least", "nan"), "expected a number, got nan"),
         (("nosuch",), "No such command"),
         (("check", "--frame-rs", ""), "'--frame-rs' (env var: 'FRAME_RS'): expected a path"),
         (("mutate", "--kernel-src", ""), "'--kernel-src' (env var: 'KERNEL_SRC'): expected a path"),
