@@ -22,7 +22,7 @@ from frame_harness.image.cargo_progress import Packages
 from frame_harness.image.compiler import TARGET, Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.isolation import ROOT, CargoHome, cargo_home, environment
-from frame_harness.image.said import said
+from frame_harness.image.said import objects_in, said
 from frame_harness.image.store import built_name
 from frame_harness.image.subject import Subject
 
@@ -188,7 +188,7 @@ def compile_shim(subject: Subject, profile: str, order: Invocation, *, say: Say 
         with_optional=bool(subject.features),
     )
     finished = order.run(what=what, say=say, how_far=how_far)
-    messages = _messages(finished)
+    messages = objects_in(finished.out)
     if finished.status != 0:
         raise _error(subject, profile, finished, messages)
     elf = next((Path(path) for path in map(_executable, messages) if path), None)
@@ -206,18 +206,6 @@ def target_dir_of(toolchain: Toolchain) -> Path:
     A compiler that is called without cargo would find libraries of other profiles beside those of its own.
     """
     return resources.build_dir() / "target" / f"{toolchain.key}-{profiles_key()}"
-
-
-def _messages(finished: Finished) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for line in finished.out.splitlines():
-        try:
-            message = json.loads(line)
-        except ValueError:
-            continue  # what a build script printed
-        if isinstance(message, dict):
-            found.append(message)
-    return found
 
 
 def _executable(message: dict[str, Any]) -> str | None:

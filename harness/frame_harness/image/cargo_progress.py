@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
+
+from frame_harness.image.said import objects_in
 
 CORE_PACKAGES = 5  # what building the core library adds: core, alloc, compiler_builtins with two helpers
 
@@ -23,7 +24,9 @@ class Packages:
     def __call__(self, line: str) -> str | None:
         """Take one line of either stream; return what to show, or None."""
         if line.startswith('{"reason":"compiler-artifact"'):
-            message = json.loads(line)
+            message = next(iter(objects_in(line)), None)
+            if message is None:
+                return None
             # The shim has three artifacts: its build script and its library come first and are not the whole.
             kinds, package = message["target"]["kind"], message["package_id"]
             if "custom-build" not in kinds and ("path+file:" not in package or "bin" in kinds):

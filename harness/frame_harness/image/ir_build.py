@@ -27,7 +27,7 @@ from frame_harness.image.errors import CompileError
 from frame_harness.image.ir_proof import prove_ir
 from frame_harness.image.isolation import environment
 from frame_harness.image.placed import memory_module
-from frame_harness.image.said import errors_in
+from frame_harness.image.said import errors_in, objects_in
 from frame_harness.image.subject import Subject
 
 # The subject is compiled in a crate of its own rather than in the shim:
@@ -239,8 +239,7 @@ def _compiled(target: str, said: str) -> Dependencies:
     """Read what cargo says of each file that it has compiled, or that it has found compiled."""
     direct = {name.replace("-", "_") for name in manifest()["dependencies"]}
     crates, folders = dict[str, str](), set[str]()
-    for line in said.splitlines():
-        message = json.loads(line) if line.startswith("{") else {}
+    for message in objects_in(said):
         if message.get("reason") != "compiler-artifact" or message["target"]["name"] == CRATE:
             continue
         name = message["target"]["name"].replace("-", "_")

@@ -16,7 +16,7 @@ from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable
 from frame_harness.image.ir_build import HOST, SOURCE, host_argv, host_env, write_host
 from frame_harness.image.placed import KERNEL_S_NAME
-from frame_harness.image.said import Said, said
+from frame_harness.image.said import Said, objects_in, said
 from frame_harness.image.subject import Subject
 
 NO_SUCH_FILE: Final = "E0583"
@@ -135,11 +135,10 @@ def _ask(
 
 
 def _errors(words: str) -> list[dict[str, Any]]:
-    messages = [json.loads(line) for line in words.splitlines() if line.startswith("{")]
     # "aborting due to ..." has no place and no code, and comes after what it is about.
     return [
         message
-        for message in messages
+        for message in objects_in(words)
         if message.get("level", "").startswith("error")
         and not message["message"].startswith("aborting due to")
     ]

@@ -72,17 +72,22 @@ class Said:
         return self.word if self.word.startswith(name) else name
 
 
-def errors_in(text: str) -> list[dict[str, Any]]:
-    """Return the errors among what a compiler wrote as JSON, a line each.
+def objects_in(text: str) -> list[dict[str, Any]]:
+    """Return what a tool wrote as JSON, an object a line.
 
-    A line that is cut off is none: its compiler was ended.
+    Other lines are none, nor is one that is cut off: its tool was ended.
     """
     found: list[dict[str, Any]] = []
     for line in text.splitlines():
         if line.startswith("{"):
             with contextlib.suppress(ValueError):
                 found.append(json.loads(line))
-    return [one for one in found if one.get("level") == "error" and "message" in one]
+    return found
+
+
+def errors_in(text: str) -> list[dict[str, Any]]:
+    """Return the errors among what a compiler wrote as JSON, a line each."""
+    return [one for one in objects_in(text) if one.get("level") == "error" and "message" in one]
 
 
 def said(message: Mapping[str, Any]) -> Said:

@@ -27,6 +27,7 @@ def test_shim_is_named_while_it_alone_is_compiled(tmp_path: Path) -> None:
     assert how_far(artifact(shim, "lib")) == "1 of 2 packages done, compiling kernel_shim"
     assert how_far(artifact(shim, "bin")) == "2 of 2 packages done, linking"
     assert how_far("warning: nothing") is None
+    assert how_far(artifact(spin)[:-9]) is None, "of a cargo that was killed"
 
 
 def test_a_package_that_only_a_feature_brings_is_counted_with_it_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,12 @@ def test_what_the_compiler_misses_in_the_crate_is_named_with_its_whole_path() ->
     assert (found.file, found.line, found.word) == ("frame.rs", 3, "crate::memory::zone::Zone")
     assert found.is_a_name and found.asked_of_the_crate == "crate::memory::zone::Zone"
     assert not said({**message, "code": None}).is_a_name
+
+
+def test_a_compiler_that_is_killed_in_the_middle_of_a_message_is_told(tmp_path: Path) -> None:
+    killed = tmp_path / "rustc"
+    killed.write_text('#!/bin/sh\nprintf \'{"level":"error","mess\' >&2\nkill -s KILL $$\n')
+    killed.chmod(0o755)
+    toolchain = replace(find_toolchain(), rustc=killed)
+    with pytest.raises(CompileError, match="expected code that compiles"):
+        lacking_names(frame_module(mutated(tmp_path, ())), "release", toolchain)
