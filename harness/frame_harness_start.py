@@ -26,6 +26,7 @@ def main() -> None:
         _stop_like_ctrl_c()
         _open_closed_streams()
         if sys.argv[1:2] == ["check"]:
+            _require_working_directory()
             forget_reports(sys.argv[2:])
         importlib.import_module(f"{PACKAGE}.cli.main").main()
     except KeyboardInterrupt:
@@ -41,6 +42,16 @@ def main() -> None:
         # Python still ends its threads and its guests: nothing there is to be cut off by a second Ctrl-C.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+
+
+def _require_working_directory() -> None:
+    """End where the folder that paths are relative to is gone: it was removed, or another took its place."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        print(f"error: working directory: expected a folder, got: {error.strerror}", file=sys.stderr)
+        print("next: cd to a folder that is there, such as this one by its name", file=sys.stderr)
+        sys.exit(ERROR)
 
 
 def forget_reports(words: list[str]) -> None:

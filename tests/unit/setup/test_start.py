@@ -72,6 +72,13 @@ def test_file_that_the_run_reads_is_no_report(tmp_path: Path) -> None:
     assert source.read_text() == "text"
 
 
+def test_check_in_a_folder_that_is_gone_is_no_verdict(tmp_path: Path) -> None:
+    gone = f"import os; os.mkdir({str(tmp_path / 'here')!r}); os.chdir({str(tmp_path / 'here')!r}); "
+    run = start("check", "--machine", "microvm", before=f"{gone}os.rmdir(os.getcwd()); ")
+    assert (run.returncode, len(run.stderr.splitlines())) == (ExitCode.ERROR, 2), run.stderr
+    assert run.stderr.startswith("error: working directory: ") and "\nnext: cd to a folder" in run.stderr
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_closed_stream_is_a_clean_status(number: int, tmp_path: Path) -> None:
     closed = f"import os; os.close({number}); "
