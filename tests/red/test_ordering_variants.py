@@ -18,9 +18,9 @@ from frame_harness.orderings.checker import check_orderings
 from frame_harness.orderings.report import OrderingReport, OrderingViolation
 from frame_harness.orderings.traces import trace_of
 from tests.support.doors import check
-from tests.support.ordering_mutants import COMMON, HARMLESS
+from tests.support.ordering_mutants import COMMON, FENCE, HARMLESS, HOW, RELAXED
 from tests.support.ordering_mutants_own import BUILTIN, BUILTIN_HARMLESS, CLAIM_IS_PUBLICATION
-from tests.support.ordering_variants import Variant
+from tests.support.ordering_variants import Variant, body, weak
 
 PROFILES = ("dev", "release")
 
@@ -88,6 +88,7 @@ def test_a_harmless_rewrite_of_the_builtin_is_not(
 ) -> None:
     report = judged(variant, frame_module(), tmp_path, toolchain)
     assert report.violations == ()
+    assert set(report.clauses.values()) == {"held"}
 
 
 @pytest.mark.parametrize("variant", [v for v in (*COMMON, *CLAIM_IS_PUBLICATION) if v.clauses], ids=name_of)
@@ -122,6 +123,29 @@ def test_a_lost_edge_between_drops_says_which_end_is_missing(
     report = judged(variant, frame_module(), tmp_path, toolchain)
     [got] = [violation.got for violation in report.violations if violation.clause == "REF-09"]
     assert words in got
+
+
+FALLS_BACK = f"""
+let mut count = self.refcount.load({RELAXED});
+for _ in 0..200 {{
+    match self.refcount.compare_exchange(count, count - 1, {HOW}::Release, {RELAXED}) {{
+        Ok(1) => {{ {FENCE}({HOW}::Acquire); return 1 }}
+        Ok(before) => return before,
+        Err(found) => count = found,
+    }}
+}}
+self.refcount.fetch_sub(1, {RELAXED})"""
+
+
+def test_what_a_loop_leads_to_after_many_rounds_is_not_held_unseen(
+    tmp_path: Path, toolchain: Toolchain
+) -> None:
+    """The weak update comes after 200 attempts that failed, and no loop is walked that often."""
+    variant = weak("dec_ref-falls-back", "REF-08 REF-09", body("dec_ref", FALLS_BACK))
+    report = judged(variant, frame_module(), tmp_path, toolchain)
+    assert {report.clauses[clause] for clause in variant.clauses} == {"not-evaluated"}
+    [why] = {one.why for one in report.unjudged}
+    assert "within its first rounds" in why
 
 
 def test_a_stronger_ordering_is_a_note(tmp_path: Path, toolchain: Toolchain) -> None:

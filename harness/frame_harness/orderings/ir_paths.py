@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import Final
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.contract.layout import StructLayout
 from frame_harness.orderings.assembler import Assemble, without
-from frame_harness.orderings.events import Function, Path, distinct
+from frame_harness.orderings.events import Function, MemoryOrder, Path, distinct
 from frame_harness.orderings.ir_access import Accesses
 from frame_harness.orderings.ir_assembly import Assembly
 from frame_harness.orderings.ir_calls import Calls
@@ -26,6 +26,7 @@ MAX_STEPS: Final = 400_000
 # walked to its end.
 OPEN_VISITS: Final = 2
 VISITS: Final = 10_000
+_ORDERS: Final = ("atomicrmw", "cmpxchg", "fence", "asm")
 
 
 class PathError(HarnessError):
@@ -93,21 +94,36 @@ class Walker:
         entry = next(iter(function.blocks.values()))
         pending = [State([Frame(function, entry, arguments)], dict(owned))]
         paths: dict[Path, None] = {}
+        seen: set[tuple[str, str]] = set()
+        cut: dict[tuple[str, str], CompiledFunction] = {}
         steps = 0
         while pending:
             state = pending.pop()
             while not state.end:
+                seen.add(_place(state.frame))
                 pending += self._step(state)
                 steps += 1
                 if steps > MAX_STEPS:
                     raise _too_many(name, MAX_STEPS, "instructions on all paths")
                 if len(pending) > MAX_PATHS:
                     raise _too_many(name, MAX_PATHS, "paths")
+            if state.end == "cut":
+                cut |= {_place(frame): frame.function for frame in state.frames}
             if state.end != "impossible":
                 paths.setdefault(_path(state))
             if len(paths) > MAX_PATHS:
                 raise _too_many(name, MAX_PATHS, "paths")
+        if not owned and (behind := _not_seen(cut, seen)):
+            raise self._behind_a_loop(name, behind)
         return distinct(list(paths))
+
+    def _behind_a_loop(self, name: str, instruction: Instruction) -> PathError:
+        places = [place for place in self._module.debug.places(instruction.dbg) if place.line]
+        at = f"{places[0].file}:{places[0].line}" if places else instruction.op
+        return PathError(
+            "compiled code", name, expected="all that follows a loop within its first rounds",
+            actual=f"an access that takes more of them, at {at}",
+        )  # fmt: skip
 
     def _step(self, state: State) -> list[State]:
         instruction = state.frame.instruction
@@ -116,6 +132,37 @@ class Walker:
             return handler(state, instruction)
         state.define(value_of(self._module, state.frame.values, instruction))
         return []
+
+
+def _place(frame: Frame) -> tuple[str, str]:
+    return frame.function.symbol, frame.block.label
+
+
+def _not_seen(
+    cut: Mapping[tuple[str, str], CompiledFunction], seen: Container[tuple[str, str]]
+) -> Instruction | None:
+    """An instruction that orders memory, which no path came to, and those that were cut would have.
+
+    Args:
+        cut: the blocks in which each activation of a path stood when it was cut.
+        seen: the blocks that paths came to.
+    """
+    for (symbol, first), function in cut.items():
+        reached, pending = {first}, [first]
+        while pending:
+            block = function.blocks[pending.pop()]
+            if (symbol, block.label) not in seen:
+                for instruction in block.instructions:
+                    if instruction.op in _ORDERS or _is_atomic(instruction):
+                        return instruction
+            following = set(block.instructions[-1].labels) - reached
+            reached |= following
+            pending += following
+    return None
+
+
+def _is_atomic(instruction: Instruction) -> bool:
+    return instruction.op in ("load", "store") and MemoryOrder(instruction.order).atomic
 
 
 def _too_many(name: str, most: int, what: str) -> PathError:

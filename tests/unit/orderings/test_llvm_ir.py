@@ -287,6 +287,28 @@ def test_a_loop_up_to_a_constant_is_walked_to_its_end_within_a_limit(monkeypatch
         walked(loop.format(end=100))
 
 
+ATTEMPTS = """  br label %b
+b:
+  %i = phi i64 [ 0, %start ], [ %n, %l ]
+  %r = cmpxchg ptr %self, i32 5, i32 6 release monotonic, align 4
+  %d = extractvalue { i32, i1 } %r, 1
+  br i1 %d, label %e, label %l
+l:
+  %n = add i64 %i, 1
+  %c = icmp eq i64 %n, 9
+  br i1 %c, label %f, label %b
+f:
+"""
+
+
+def test_an_access_that_only_many_failures_lead_to_is_an_error_rather_than_a_verdict() -> None:
+    weak = "  %x = atomicrmw sub ptr %self, i32 1 monotonic, align 4\n"
+    with pytest.raises(PathError, match="within its first rounds, got an access that takes more"):
+        walked(f"{ATTEMPTS}{weak}  br label %e\ne:\n  ret void")
+    found = walked(f"{ATTEMPTS}  br label %e\ne:\n{weak}  ret void")
+    assert any(access.op is Op.RMW for path in found.paths if path.returns for access in path)
+
+
 def test_a_loop_up_to_a_number_that_is_merely_assumed_is_walked_twice() -> None:
     """Where x is 2^62 each condition is decided; none of the rounds says more than the first two."""
     found = walked(
