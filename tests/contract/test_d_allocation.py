@@ -307,6 +307,17 @@ def test_out_of_memory_is_an_error_that_changes_nothing(kernel: Kernel) -> None:
     expect("slots changed by a refused allocation", np.flatnonzero(kernel.slots() != before).tolist(), [])
 
 
+@pytest.mark.clause("ALLOC-11", at="FrameAllocOptions::allocate")
+def test_each_request_that_the_buddy_refuses_is_an_error_of_its_caller(kernel: Kernel) -> None:
+    """An allocation that asks once more, for other memory, is served behind the caller's back."""
+    for purpose, migratetype in MIGRATETYPES:
+        for refusals in (1, 2):
+            kernel.inject("buddy.refuse", refusals)
+            asked = [kernel.request(f"alloc new purpose={purpose}").status for _ in range(refusals + 1)]
+            what = f"allocations for {purpose} ({migratetype}) of which the buddy refuses {refusals}"
+            expect(what, asked, [*["fail"] * refusals, "ok"])
+
+
 @pytest.mark.level("sequence")
 @pytest.mark.clause("ALLOC-11", at="FrameAllocOptions::allocate")
 def test_after_the_last_frame_one_free_makes_the_next_allocation_succeed(kernel: Kernel) -> None:

@@ -49,6 +49,7 @@ def test_from_start_address_takes_frame_starts_alone(shared_kernel: Kernel, addr
 def test_range_is_inclusive_then_exhausted(shared_kernel: Kernel, start: int, end: int, count: int) -> None:
     reply = shared_kernel.call("frame.range", start, end)
     expect("frames in the range", reply["count"], count)
+    expect("whether each frame is the one behind the last", reply["one_by_one"] == 1, True)
     expect("next() after the end", reply["then_none"], 1)
     if count:
         expect("first and last frame", (reply["first"], reply["last"]), (start, end), base=16)
@@ -59,6 +60,7 @@ def test_range_is_inclusive_then_exhausted(shared_kernel: Kernel, start: int, en
 def test_a_range_may_end_at_the_last_representable_frame(shared_kernel: Kernel, start: int) -> None:
     reply = shared_kernel.call("frame.range", start, LAST)
     expect("frames up to the last of the 52-bit space", reply["count"], (LAST - start) // 4096 + 1)
+    expect("whether each frame is the one behind the last", reply["one_by_one"] == 1, True)
     expect("next() after the end", reply["then_none"], 1)
 
 

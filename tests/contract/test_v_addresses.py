@@ -19,6 +19,7 @@ pytestmark = pytest.mark.one_machine
 
 POISONED = 1 << 31
 GUARD_OFFSET = 40
+EVERY_FRAME_TO_ORDER = 7
 VTABLES = ("both", "unmap", "lastref", "empty", "shifted")
 
 
@@ -259,6 +260,19 @@ def test_poison_is_found_in_each_boundary_frame_of_each_order(bare_kernel: Kerne
     expect_each(bare_kernel, outcomes(bare_kernel, requests), wanted)
 
 
+@pytest.mark.clause("GUARD-06", at="block_phys_has_poison_guard")
+def test_poison_is_found_in_every_frame_of_a_block(bare_kernel: Kernel) -> None:
+    """A scan may take several frames at a time: each place in such a group is one that it can miss."""
+    requests, wanted = [], list[dict[str, int]]()
+    for order in range(EVERY_FRAME_TO_ORDER + 1):
+        block = 1 << EVERY_FRAME_TO_ORDER
+        for pfn in range(block, block + (1 << order)):
+            poke = f"slot.poke {pfn << 12:#x} {GUARD_OFFSET} "
+            requests += [poke + "00000080", f"array.poisoned {block << 12:#x} {order}", poke + "00000000"]
+            wanted += [{}, {"v": 1}, {}]
+    expect_each(bare_kernel, outcomes(bare_kernel, requests), wanted)
+
+
 @pytest.mark.clause("FRAME-01", at="PhysFrame::containing_address")
 def test_frame_that_contains_each_boundary_address(bare_kernel: Kernel) -> None:
     addresses = around(values.PHYSICAL_BITS)
@@ -278,7 +292,7 @@ def test_frame_that_starts_at_each_boundary_address(bare_kernel: Kernel) -> None
 def frames_between(start: int, end: int) -> dict[str, int]:
     count = max(0, (end - start) // 4096 + 1)
     edges = {"first": start, "last": end} if count else {}
-    return {"count": count, "then_none": 1, **edges}
+    return {"count": count, "one_by_one": 1, "then_none": 1, **edges}
 
 
 @pytest.mark.clause("FRAME-02", at="PhysFrame::range_inclusive")
@@ -296,7 +310,7 @@ def test_range_at_each_boundary(bare_kernel: Kernel) -> None:
 def test_range_that_is_long_in_any_number_of_bits_goes_on(bare_kernel: Kernel) -> None:
     """The last frame and the first differ in one high bit, so in fewer bits they are the same frame."""
     tried = [(4096, (1 << bit) + 4096, 3) for bit in range(14, values.PHYSICAL_BITS)]
-    goes_on = {"count": 3, "first": 4096, "last": 3 * 4096, "then_none": 0}
+    goes_on = {"count": 3, "one_by_one": 1, "first": 4096, "last": 3 * 4096, "then_none": 0}
     expect_each(bare_kernel, ask(bare_kernel, "frame.range", tried), [goes_on] * len(tried))
 
 

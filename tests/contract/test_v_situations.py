@@ -17,6 +17,8 @@ pytestmark = pytest.mark.one_machine
 ALLOCATE = "FrameAllocOptions::allocate"
 ALLOCATED, KERNEL, USER, MOVABLE = 1 << 8, 1 << 10, 1 << 11, 1 << 13
 DIRT = 0xA5
+POISONED = 1 << 31
+HEALTHY_EVERY = 700
 SMALL_RAM = "24 MiB"
 LIVES = 24
 """Allocations in each situation: more than a cache holds."""
@@ -132,6 +134,21 @@ def dirty_free_memory(kernel: Kernel) -> None:
         kernel.payload(Paddr(first << 12), frames=1 << order)[:] = DIRT
     for paddr in kernel.cached_frames():
         kernel.payload(paddr)[:] = DIRT
+
+
+@pytest.mark.level("sequence")
+@pytest.mark.clause("GUARD-08", at=ALLOCATE)
+def test_healthy_frames_among_many_poisoned_ones_are_all_handed_out(boot: Boot) -> None:
+    """However many are passed over in a row, memory is out only where no healthy frame is left."""
+    kernel = boot(ram=SMALL_RAM)
+    kernel.call("buddy.drain")
+    free = free_frames(kernel)
+    healthy = set(free[::HEALTHY_EVERY])
+    kernel.slots()["guard"][[pfn for pfn in free if pfn not in healthy]] = POISONED
+    handed_out = kernel.generation_changes(lambda: kernel.call("alloc.all", "new", "zeroed=0"))
+    what = f"healthy frames, each beside {HEALTHY_EVERY - 1} poisoned ones, that were not handed out"
+    expect(what, len(healthy - handed_out), 0, field="guard")
+    expect("poisoned frames that were handed out", len(handed_out - healthy), 0, field="guard")
 
 
 def words(situation: Callable[[Kernel], None]) -> str:

@@ -656,6 +656,50 @@ PASSED_OVER = [
     ),
 ]
 
+# Right for most of many: frames of a range or of a block, frames that are passed over, requests.
+ONE_OF_MANY = [
+    mutant(
+        "a range names one frame twice, and not the one before it",
+        "FRAME-02",
+        (
+            "        Some(frame)\n    }\n}\n\n// ---- Allocators",
+            "        let skipped = frame.start_address.as_u64() >> 12 & 63 == 2 && self.start <= self.end;\n"
+            "        Some(if skipped { self.start } else { frame })\n    }\n}\n\n// ---- Allocators",
+        ),
+    ),
+    mutant(
+        "a scan by eights that forgets one of them",
+        "GUARD-06",
+        (
+            "        .any(|paddr| get_meta(paddr).is_guard_poisoned())\n",
+            "        .filter(|paddr| order < 3 || paddr.as_u64() / PAGE_SIZE % 8 != 6)\n"
+            "        .any(|paddr| get_meta(paddr).is_guard_poisoned())\n",
+        ),
+    ),
+    mutant(
+        "an allocation that passes over some frames, then says that memory is out",
+        "GUARD-08",
+        (
+            "        for _ in 0..METADATA_FRAME_COUNT.load(Acquire) {\n",
+            "        for _ in 0..METADATA_FRAME_COUNT.load(Acquire).min(64) {\n",
+        ),
+        where="many_poisoned",
+    ),
+    mutant(
+        "who is refused movable memory is given other memory",
+        "ALLOC-11",
+        (
+            "            let frame = buddy::alloc_migratetype(token, 0, self.migratetype())?;\n",
+            "            let asked = buddy::alloc_migratetype(token, 0, self.migratetype());\n"
+            "            let frame = match (asked, self.migratetype()) {\n"
+            "                (Err(_), Migratetype::Movable) => {\n"
+            "                    buddy::alloc_migratetype(token, 0, Migratetype::Unmovable)\n"
+            "                }\n                (asked, _) => asked,\n            }?;\n",
+        ),
+        where="refuses",
+    ),
+]
+
 MUTANTS = [
     *CORNERS,
     *CONSTANTS,
@@ -670,4 +714,5 @@ MUTANTS = [
     *FRAMES,
     *NOTICED,
     *PASSED_OVER,
+    *ONE_OF_MANY,
 ]

@@ -39,8 +39,7 @@ impl Recipe {
 
     fn parse(args: &mut Args<'_>) -> Result<Self, CommandError> {
         let mut recipe = Self { through_default: false, steps: [None; Self::CAPACITY] };
-        let mut count = 0;
-        let mut first = true;
+        let (mut count, mut first) = (0, true);
         while let Some(word) = args.next_word() {
             match word {
                 "new" | "default" if first => recipe.through_default = word == "default",
@@ -91,16 +90,14 @@ fn alloc_all(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let mut count = 0_u64;
     // A subject that hands out one frame twice would go on for ever.
     while count <= slot_table::frames() {
-        match recipe.allocate() {
-            Ok(_) => count += 1,
-            Err(ended_by) => {
-                reply.field("n", count);
-                return match ended_by {
-                    AllocError::OutOfMemory => Ok(()),
-                    other => Err(operand::alloc_failed(other)),
-                };
-            }
+        if let Err(ended_by) = recipe.allocate() {
+            reply.field("n", count);
+            return match ended_by {
+                AllocError::OutOfMemory => Ok(()),
+                other => Err(operand::alloc_failed(other)),
+            };
         }
+        count += 1;
     }
     reply.field("n", count);
     Err(failed("MoreThanAllFrames"))

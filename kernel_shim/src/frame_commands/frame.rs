@@ -45,12 +45,13 @@ fn range(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
     let limit = args.u64_or("limit", 1_000_000)?;
     args.end()?;
     let mut frames = PhysFrame::range_inclusive(start, end);
-    let (mut count, mut last) = (0, None);
+    let (mut count, mut last, mut one_by_one) = (0, None::<PhysFrame>, true);
     while count < limit {
         let Some(frame) = frames.next() else { break };
         if count == 0 {
             reply.hex("first", frame.start_address);
         }
+        one_by_one &= last.is_none_or(|before| frame.start_address == before.start_address + PAGE_SIZE);
         last = Some(frame);
         count += 1;
     }
@@ -58,6 +59,7 @@ fn range(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
         reply.hex("last", last.start_address);
     }
     reply.field("count", count);
+    reply.flag("one_by_one", one_by_one);
     // At the limit there may be more frames. Then the answer is no.
     reply.flag("then_none", frames.next().is_none() && frames.next().is_none());
     Ok(())

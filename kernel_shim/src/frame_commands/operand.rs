@@ -24,11 +24,9 @@ pub fn pfn(args: &mut Args<'_>) -> Result<u64, CommandError> {
     if frames == 0 {
         return Err(refused(Code::State, format_args!("there is no slot table, use array.init")));
     }
-    let pfn = paddr_to_pfn(paddr);
-    if pfn < frames {
-        Ok(pfn)
-    } else {
-        Err(refused(Code::Range, format_args!("{paddr:#x}: no slot, the table covers {frames} frames")))
+    match paddr_to_pfn(paddr) {
+        pfn if pfn < frames => Ok(pfn),
+        _ => Err(refused(Code::Range, format_args!("{paddr:#x}: no slot, the table covers {frames} frames"))),
     }
 }
 
@@ -39,11 +37,9 @@ pub fn slot(args: &mut Args<'_>) -> Result<&'static MetaSlot, CommandError> {
 
 /// An order that a block can have.
 pub fn order(args: &mut Args<'_>) -> Result<u8, CommandError> {
-    let order = args.u8("order")?;
-    if order as usize <= MAX_ORDER {
-        Ok(order)
-    } else {
-        Err(refused(Code::Range, format_args!("order {order}: expected at most {MAX_ORDER}")))
+    match args.u8("order")? {
+        order if order as usize <= MAX_ORDER => Ok(order),
+        order => Err(refused(Code::Range, format_args!("order {order}: expected at most {MAX_ORDER}"))),
     }
 }
 

@@ -36,8 +36,7 @@ fn operations(args: &mut Args<'_>, reply: &mut Reply) -> CommandResult {
 }
 
 fn frames(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
-    let mut paddrs = [0; MAX_FRAMES];
-    let mut count = 0;
+    let (mut paddrs, mut count) = ([0; MAX_FRAMES], 0);
     // One more than fits is refused by `Args::end`.
     while count < MAX_FRAMES && (count == 0 || !args.is_empty()) {
         paddrs[count] = pfn_to_paddr(operand::pfn(args)?);
@@ -63,8 +62,7 @@ fn cpu(args: &mut Args<'_>) -> Result<&'static Cpu, CommandError> {
 fn job(args: &mut Args<'_>, _reply: &mut Reply) -> CommandResult {
     let (cpu, iterations) = (cpu(args)?, args.u64("iterations")?);
     let (mut traced, mut logged, mut seed) = (false, false, 1);
-    let mut steps = [Step::NOTHING; MAX_STEPS];
-    let mut count = 0;
+    let (mut steps, mut count) = ([Step::NOTHING; MAX_STEPS], 0);
     while let Some(word) = args.next_word() {
         match word.split_once('=') {
             None if word == "traced" => traced = true,
