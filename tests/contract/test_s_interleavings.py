@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -26,6 +27,7 @@ GENERATION = 41
 REFCOUNT = 32  # offset of the count, of 4 bytes
 BUDDY = "kernel_shim::memory::buddy_locks"
 MANY = 1 << 16  # references: a count whose low half is zero
+OVERTAKEN = 12  # attempts of one step that another CPU spoils
 META_AUX = 44  # offset of the holder's own field, behind all others
 
 
@@ -105,6 +107,63 @@ def test_a_flag_that_is_cleared_while_a_frame_is_poisoned_stays_clear(boot: Boot
 def test_no_reference_is_lost_between_two_cpus(boot: Boot, first: str, second: str, end: int) -> None:
     function = f"MetaSlot::{first}_ref"
     clash(boot, f"{first}@0", f"{second}@0", {"refcount": 5}, {"refcount": end}, function)
+
+
+def overtaking(slot: NDArray[np.void], done: Counter[str], times: int) -> Callable[[str], None]:
+    """What another CPU does to a field ahead of each attempt to write to it: one more, or one bit turned."""
+    turned = {"flags": COW, "guard": KERNEL_ONLY}
+
+    def ahead_of_write(field: str) -> None:
+        if done[field] < times:
+            done[field] += 1
+            value = int(slot[field][0])
+            slot[field] = value ^ turned[field] if field in turned else value + 1
+
+    return ahead_of_write
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "by_step"),
+    [
+        pytest.param(step, before, by_step, id=step.partition("@")[0], marks=pytest.mark.clause(id_, at=at))
+        for step, before, by_step, id_, at in (
+            ("inc@0", {"refcount": 5}, {"refcount": 1}, "REF-04", "MetaSlot::inc_ref"),
+            ("dec@0", {"refcount": 5}, {"refcount": -1}, "REF-04", "MetaSlot::dec_ref"),
+            (
+                "poison@0", {"flags": LIVE, "guard": 0}, {"flags": POISONED_FLAG, "guard": POISONED_GUARD},
+                "GUARD-09", "MetaSlot::mark_poisoned",
+            ),
+        )
+    ],
+)  # fmt: skip
+def test_what_is_overtaken_again_and_again_is_still_done(
+    boot: Boot, step: str, before: dict[str, int], by_step: dict[str, int]
+) -> None:
+    """A step that gives up after some attempts loses its change without a word."""
+    frames: list[Paddr] = []
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        frames.append(kernel.alloc(zeroed=False))
+        cpus.frames(frames)
+        return step, "nothing"
+
+    with interleaved(boot, prepare) as both:
+        slot, done = slot_of(both.kernel, frames[0]), Counter[str]()
+
+        def reset() -> None:
+            for field, value in before.items():
+                slot[field] = value
+
+        both.overtaken(reset, overtaking(slot, done, OVERTAKEN))
+        for field, value in before.items():
+            n_others, got = done[field], int(slot[field][0])
+            others = {"flags": COW * (n_others % 2), "guard": KERNEL_ONLY * (n_others % 2)}.get(
+                field, n_others
+            )
+            what = f"{field} after {step}, with another CPU's change ahead of each of {n_others} attempts"
+            wanted = value + others + by_step[field]
+            expect(what, got, wanted, base=16, frame=frames[0], field=field)
+        assert done
 
 
 def expect_one_of_two(boot: Boot, what: str, step: str, count: int) -> None:

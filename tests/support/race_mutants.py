@@ -113,6 +113,34 @@ MARK_FORGOTTEN: tuple[Edit, ...] = (
     ),
 )
 
+
+def _gives_up(start: str, edit: Edit) -> tuple[Edit, ...]:
+    """Some attempts, each of which another CPU can spoil; then the caller believes that it is done."""
+    old, attempt = edit
+    tries = f"        for _ in 0..5 {{\n            {attempt}\n        }}"
+    return ((old, f"{start}\n{tries}"),)
+
+
+REFERENCE_GIVEN_UP = _gives_up(
+    "let mut count = self.refcount.load(Relaxed);",
+    (
+        "if let Err(found) = self.refcount.fetch_update(Relaxed, Relaxed, step) {\n"
+        '            refuse_reference("inc_ref", found)\n        }',
+        'let Some(next) = step(count) else { refuse_reference("inc_ref", count) };\n'
+        "            match self.refcount.compare_exchange(count, next, Relaxed, Relaxed) {\n"
+        "                Ok(_) => return,\n                Err(found) => count = found,\n            }",
+    ),
+)
+MARK_GIVEN_UP = _gives_up(
+    "let mut flags = self.get_flags();",
+    (
+        "self.flags.fetch_or(frame_flags::POISONED, AcqRel);",
+        "let marked = flags | frame_flags::POISONED;\n"
+        "            match self.flags.compare_exchange(flags, marked, AcqRel, Acquire) {\n"
+        "                Ok(_) => return,\n                Err(found) => flags = found,\n            }",
+    ),
+)
+
 SEEDED = {
     "inc-in-two-steps": (SPLIT_INC, "balanced references", "no_reference_is_lost", "REF-04"),
     "cas-in-two-steps": (SPLIT_CAS, "claims", "a_claim_between_the_looks", "REF-05"),
@@ -139,6 +167,11 @@ LOOKED_AHEAD = {
         HALF_NAMED,
         "interleavings and comes_too_late and ALLOC-10",
         {"ALLOC-10"},
+    ),
+    "given-up-after-some-attempts": (
+        (*REFERENCE_GIVEN_UP, *MARK_GIVEN_UP),
+        "interleavings and overtaken",
+        {"REF-04", "GUARD-09"},
     ),
     # Its diagram takes more instructions than are written down, and leaves a guest that cannot go on.
     "passed-over-without-the-mark": (MARK_FORGOTTEN, "test_s_races and GUARD-08", {"GUARD-08"}),

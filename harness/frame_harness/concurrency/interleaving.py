@@ -192,6 +192,21 @@ class Turns(Generic[G]):
                 return
         raise self._endless()
 
+    def overtaken(self, reset: Callable[[], None], ahead_of_write: Callable[[str], None]) -> None:
+        """Run the first CPU's step once; call back ahead of each instruction that may write to the slot.
+
+        Args:
+            ahead_of_write: given the field's name, changes the field as another CPU could at that moment.
+        Raises:
+            NotEvaluated: the step takes too many instructions.
+        """
+        self._park()
+        reset()
+        ends = (self._ended, self._panics)
+        steps = partial(self._recorder().steps, self._first, FIRST, ends, most=MOST_INSTRUCTIONS)
+        if not steps(ahead_of_write=ahead_of_write):
+            raise self._endless()
+
     def _look_again(self, changes: list[_Change]) -> Recording:
         """Run the second CPU's step once more, which only reads, and write down its accesses."""
         recorder = self._recorder()

@@ -112,11 +112,29 @@ class Recorder:
             )  # fmt: skip
         return following
 
-    def steps(self, thread: int, cpu: int, ends: Sequence[Vaddr], *, most: int) -> bool:
-        """Let a CPU come to one of some addresses; False where it is not there after so many instructions."""
+    def steps(
+        self,
+        thread: int,
+        cpu: int,
+        ends: Sequence[Vaddr],
+        *,
+        most: int,
+        ahead_of_write: Callable[[str], None] | None = None,
+    ) -> bool:
+        """Let a CPU come to one of some addresses; False where it is not there after so many instructions.
+
+        Args:
+            ahead_of_write: called ahead of each instruction that may write to the slot, with the field.
+        """
         for _ in range(most):
-            if self._debugger.rip(thread) in ends:
+            if (at := self._debugger.rip(thread)) in ends:
                 return True
+            if ahead_of_write is not None:
+                for touch, piece in self._in_slot(
+                    touches_of(code_at(self._kernel, at), self._debugger, thread)
+                ):
+                    if touch.writes:
+                        ahead_of_write(piece.field)
             self.step(thread, cpu)
         return self._debugger.rip(thread) in ends
 
