@@ -38,6 +38,8 @@ operations! {
     AllocZeroed "alloc.zeroed" "allocate for the kernel, zeroed",
     AllocCustom "alloc.custom" "allocate with these flags, not zeroed",
     Hook "hook" "register hooks for the frame allocated last",
+    Clean "clean" "expect the last word of the frame allocated last to be zero, then make it ones",
+    Flagged "flagged" "expect the frame allocated last to have these flags alone",
     Drop "drop" "release the frame allocated last",
     Churn "churn" "allocate or release at random, blocks up to this order among them",
     Poison "poison" "mark as poisoned",

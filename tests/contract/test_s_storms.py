@@ -60,6 +60,16 @@ def test_generations_grow_by_the_allocations_of_all_cpus(storm: RunStorm) -> Non
     storm("single frames")
 
 
+@pytest.mark.clause("ALLOC-04", at="FrameAllocOptions::allocate")
+def test_a_zeroed_frame_is_zero_whatever_other_cpus_allocate(storm: RunStorm) -> None:
+    storm("zeroed frames")
+
+
+@pytest.mark.clause("ALLOC-02", at="FrameAllocOptions::allocate")
+def test_the_flags_of_a_frame_are_those_that_its_own_cpu_asked_for(storm: RunStorm) -> None:
+    storm("own flags")
+
+
 @pytest.mark.clause("FREE-03", "FREE-04", "FREE-05", "FREE-06", at="MetaSlot::set_next")
 def test_free_lists_are_sound_after_a_storm_of_blocks(storm: RunStorm) -> None:
     storm("large blocks")

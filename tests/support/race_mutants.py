@@ -112,6 +112,49 @@ MARK_FORGOTTEN: tuple[Edit, ...] = (
         "the guard alone remembers.\n",
     ),
 )
+# What two CPUs share for a moment: whatever else the host does, they meet in it.
+ZEROED_ALONE: tuple[Edit, ...] = (
+    (
+        "fn zero_payload(frame: PhysFrame) {\n",
+        "static ZEROING: atomic::AtomicU32 = atomic::AtomicU32::new(0);\n\n"
+        "fn zero_payload(frame: PhysFrame) {\n"
+        "    if ZEROING.fetch_add(1, AcqRel) == 0 {\n        zero_one_payload(frame)\n    }\n"
+        "    ZEROING.fetch_sub(1, AcqRel);\n}\n\nfn zero_one_payload(frame: PhysFrame) {\n",
+    ),
+)
+FLAGS_OF_THE_LAST: tuple[Edit, ...] = (
+    (
+        "impl FrameAllocOptions {\n",
+        "static WANTED: atomic::AtomicU32 = atomic::AtomicU32::new(0);\n\nimpl FrameAllocOptions {\n",
+    ),
+    (
+        "        for _ in 0..METADATA_FRAME_COUNT.load(Acquire) {\n",
+        "        WANTED.store(self.purpose.flags(), Release);\n"
+        "        for _ in 0..METADATA_FRAME_COUNT.load(Acquire) {\n",
+    ),
+    ("slot.set_flags(self.purpose.flags());", "slot.set_flags(WANTED.load(Acquire));"),
+)
+SERVED_ALONE: tuple[Edit, ...] = (
+    (
+        "            let frame = buddy::alloc_migratetype(token, 0, self.migratetype())?;\n",
+        "            static ASKING: atomic::AtomicBool = atomic::AtomicBool::new(false);\n"
+        "            if ASKING.swap(true, AcqRel) {\n"
+        "                return Err(AllocError::OutOfMemory);\n            }\n"
+        "            let asked = buddy::alloc_migratetype(token, 0, self.migratetype());\n"
+        "            ASKING.store(false, Release);\n            let frame = asked?;\n",
+    ),
+)
+
+HOOK_OF_THE_LAST: tuple[Edit, ...] = (
+    (
+        "    if let Some(hook) = get_meta(phys).vtable_ref().on_unmap {\n        hook(phys)\n",
+        "    static HOOKED: atomic::AtomicU64 = atomic::AtomicU64::new(0);\n"
+        "    if let Some(hook) = get_meta(phys).vtable_ref().on_unmap {\n"
+        "        HOOKED.store(phys.as_u64(), Release);\n"
+        "        for _ in 0..300 {\n            core::hint::spin_loop();\n        }\n"
+        "        hook(PhysAddr::new(HOOKED.load(Acquire)))\n",
+    ),
+)
 
 
 def _gives_up(start: str, edit: Edit) -> tuple[Edit, ...]:
@@ -172,6 +215,11 @@ LOOKED_AHEAD = {
         (*REFERENCE_GIVEN_UP, *MARK_GIVEN_UP),
         "interleavings and overtaken",
         {"REF-04", "GUARD-09"},
+    ),
+    "right-on-one-cpu": (
+        (*ZEROED_ALONE, *FLAGS_OF_THE_LAST, *SERVED_ALONE, *HOOK_OF_THE_LAST),
+        "storms and (ALLOC-04 or ALLOC-02 or GEN-05 or VT-05)",
+        {"ALLOC-04", "ALLOC-02", "ALLOC-11", "VT-05"},
     ),
     # Its diagram takes more instructions than are written down, and leaves a guest that cannot go on.
     "passed-over-without-the-mark": (MARK_FORGOTTEN, "test_s_races and GUARD-08", {"GUARD-08"}),

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 OPERATIONS: Final = (
     "inc", "dec", "claim", "own", "cas", "set", "alloc", "alloc.user", "alloc.zeroed", "alloc.custom", "hook",
-    "drop", "churn", "poison", "or", "andnot", "has", "hasnot", "heal", "look", "life", "barrier",
-    "tally", "nothing", "panic", "fault", "call",
+    "clean", "flagged", "drop", "churn", "poison", "or", "andnot", "has", "hasnot", "heal", "look", "life",
+    "barrier", "tally", "nothing", "panic", "fault", "call",
 )  # fmt: skip
 """By number, as in the guest's tables; `smp.ops` explains them."""
 

@@ -93,6 +93,7 @@ _OF_STEP: Final[Mapping[str, tuple[str, ...]]] = {
     "alloc.zeroed": _ALLOCATION,
     "alloc.custom": _ALLOCATION,
     "hook": ("MetaSlot::set_vtable_bits",),
+    "flagged": ("MetaSlot::get_flags",),
     "drop": (*_HOOKS, *_FREE),
     "churn": _LIFE,
     "poison": ("MetaSlot::mark_poisoned", "MetaSlot::fetch_or_guard"),

@@ -5,24 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from frame_harness.base.units import paddr_to_pfn
+from frame_harness.base.units import Paddr, paddr_to_pfn
 from frame_harness.concurrency.smp import Job
 from frame_harness.concurrency.storms import Jobs, Storm, StormContext
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.constants import C
+from frame_harness.frame_metadata.functions import ALLOCATE
 from frame_harness.frame_storms.memory import FrameMemory
-from frame_harness.guest.checks import expect
+from frame_harness.guest.checks import OtherClauseViolated, expect
 
 FrameStorm = Storm[Kernel]
 Context = StormContext[Kernel]
 
 UNUSED: Final = C.refcount_unused
 COW, DLL, POISONED_FLAG = C.flag_cow, C.flag_dll, C.flag_poisoned
+HOOKS: Final = "kernel_shim::memory::hooks"
+STOPS: Final = ("on_unmap", "on_last_ref", "buddy")
+"""By their numbers in the guest's record."""
+TURNS: Final = ("on_last_ref", "on_unmap", "buddy")
+"""In the order in which a released frame comes to them."""
+PADDR_BITS: Final = 52
 LIVE: Final = C.flag_allocated | C.flag_kernel
 
 
-def _all_released(context: Context) -> None:
+def _all_served(context: Context) -> None:
+    """Of storms that hold a small part of memory: each request was served, each frame given back."""
     outcome = context.outcome
+    if refused := outcome.total("out_of_memory"):
+        asked = refused + outcome.total("allocated")
+        raise OtherClauseViolated(
+            "ALLOC-11", f"requests that got no frame while there were some, of {asked}", expected="0",
+            got=str(refused), function=ALLOCATE,
+        )  # fmt: skip
     expect("frames given back", outcome.total("released"), outcome.total("allocated"))
 
 
@@ -58,6 +72,7 @@ def _last_references(context: Context) -> Jobs:
 
 
 def _hooks(context: Context) -> Jobs:
+    context.kernel.call("vt.clear")
     return context.everyone("alloc", "hook", "alloc.user", "hook", "drop", "drop")
 
 
@@ -93,12 +108,46 @@ def _lives(context: Context) -> Jobs:
     return {**context.everyone(f"life@0={parity}"), 0: Job(mortal, seed=context.seed)}
 
 
+def _zeroed(context: Context) -> Jobs:
+    return context.everyone("alloc.zeroed", "clean", "alloc.zeroed", "clean", "drop", "drop")
+
+
+def _flagged(context: Context) -> Jobs:
+    """Each CPU asks for flags of its own: those of another CPU are seen."""
+    jobs = context.everyone("alloc.custom={flags:#x}", "flagged={got:#x}", "drop")
+    return {
+        cpu: Job(
+            tuple(step.format(flags=cpu + 1, got=C.flag_allocated | cpu + 1) for step in job.steps),
+            seed=job.seed,
+        )
+        for cpu, job in jobs.items()
+    }
+
+
 def _hooks_called(context: Context) -> None:
     outcome = context.outcome
     released = outcome.total("released")
     calls = (outcome.total("on_last_ref"), outcome.total("on_unmap"))
     expect("calls of (on_last_ref, on_unmap)", calls, (released, released))
-    _all_released(context)
+    _expect_own_addresses(context)
+    _all_served(context)
+
+
+def _expect_own_addresses(context: Context) -> None:
+    """Of the first releases, as many as there is room for: each frame comes to its own stops in turn."""
+    kernel = context.kernel
+    count, records = (
+        kernel.bytes_at(*kernel.image.static(f"{HOOKS}::{name}")).view("<u8") for name in ("COUNT", "RECORDS")
+    )
+    turns = dict(zip(TURNS, (*TURNS[1:], TURNS[0]), strict=True))
+    due: dict[int, str] = {}
+    for word in records[: int(count[0])].tolist():
+        stop, paddr = STOPS[word >> 62], word & ((1 << PADDR_BITS) - 1)
+        wanted = due.get(paddr, TURNS[0])
+        function = f"invoke_vtable_{wanted if stop == TURNS[-1] else stop}"
+        what = f"stop of frame {paddr:#x} on its way back"
+        expect(what, stop, wanted, frame=Paddr(paddr), function=function)
+        due[paddr] = turns[stop]
 
 
 def _churn(order: int, delay: int = 0) -> Callable[[Context], Jobs]:
@@ -125,10 +174,12 @@ STORMS: Final = {
         _storm("claim rounds", ("REF-05",), _claim_rounds, frames=1, in_rounds=True),
         _storm("last references", ("REF-06",), _last_references, frames=1, in_rounds=True),
         _storm("frames and blocks", ("ALLOC-14",), _churn(3)),
-        _storm("single frames", ("GEN-05",), _churn(0), judge=_all_released),
+        _storm("single frames", ("GEN-05",), _churn(0), judge=_all_served),
+        _storm("zeroed frames", ("ALLOC-04",), _zeroed, judge=_all_served),
+        _storm("own flags", ("ALLOC-02",), _flagged, judge=_all_served),
         _storm("large blocks", ("FREE-03", "FREE-04", "FREE-05", "FREE-06"), _churn(9, delay=16)),
         _storm("hooks", ("VT-05",), _hooks, judge=_hooks_called),
         _storm("poison", ("GUARD-09",), _poisoning, frames=1, judge=_flags_as_before),
-        _storm("lives", ("ALLOC-16",), _lives, judge=_all_released),
+        _storm("lives", ("ALLOC-16",), _lives, judge=_all_served),
     )
 }

@@ -184,10 +184,10 @@ fn meta_aux(slot: &MetaSlot) -> &AtomicU32 {
     &slot.meta_aux
 }
 
-/// The first word of a frame.
+/// The first word of a frame, by the frame's address, or any other one by its own.
 pub fn payload(paddr: u64) -> &'static AtomicU64 {
     let word = ptr::with_exposed_provenance_mut::<u64>(phys_to_virt(paddr) as usize);
-    // SAFETY: the frame's start is aligned. The frame has a slot, so it is RAM that the HHDM maps for good. Programs that hold the
-    // same frame by mistake reach this word by atomic accesses only.
+    // SAFETY: the address is that of a word, so it is aligned. The frame has a slot, so it is RAM that the HHDM maps for good.
+    // Programs that hold the same frame by mistake reach its words by atomic accesses only.
     unsafe { AtomicU64::from_ptr(word) }
 }

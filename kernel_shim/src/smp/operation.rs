@@ -13,6 +13,7 @@ use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 use shim_parts::random::Random;
 use shim_parts::step::Op;
 use shim_parts::zone::Migratetype;
+use shim_parts::PAGE_SIZE;
 
 /// A step, as it was read from the table.
 #[derive(Clone, Copy)]
@@ -72,6 +73,7 @@ impl Context {
                 self.held.hook_if_frame(hooks_address());
                 Done::Value(0)
             }
+            Op::Clean | Op::Flagged => self.held.top().map_or(Done::Value(0), |block| inspect(step, block.paddr)),
             Op::Drop => self.held.release(self.held.len().wrapping_sub(1), &self.me.counters).into(),
             Op::Churn => self.churn(value as u8),
             Op::Poison | Op::Or | Op::AndNot | Op::Heal => Done::Value(mark(step)),
@@ -79,13 +81,8 @@ impl Context {
             Op::HasNot => expect(paddr, 0, slot(paddr).get_flags() & value as u32),
             Op::Look => self.look(paddr),
             Op::Life => self.life(paddr, value),
-            Op::Barrier => {
-                if barrier() {
-                    Done::Value(0)
-                } else {
-                    Done::Stopped
-                }
-            }
+            Op::Barrier if barrier() => Done::Value(0),
+            Op::Barrier => Done::Stopped,
             Op::Tally => self.tally(value),
             Op::Nothing => Done::Value(0),
             Op::Call => Done::Value(call::carry_out(self.me)),
@@ -222,6 +219,14 @@ impl Context {
 
 fn hooks_address() -> u64 {
     vtables::address("both").unwrap_or(0)
+}
+
+/// Looks at a frame that this CPU alone holds.
+fn inspect(step: Step, paddr: u64) -> Done {
+    match step.op {
+        Op::Clean => expect(paddr, 0, payload(paddr + PAGE_SIZE - 8).swap(u64::MAX, Relaxed) as u32),
+        _ => expect(paddr, step.value, slot(paddr).get_flags()),
+    }
 }
 
 /// Changes the flags or the guard of a frame, as other parts of a kernel do.
