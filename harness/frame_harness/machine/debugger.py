@@ -128,12 +128,18 @@ class Debugger:
                 return at
 
     def run(self, cpu: int) -> Vaddr:
-        """Let one CPU alone run to the next breakpoint; returns where it is then."""
-        if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
-            # A CPU that stands on a breakpoint would stop again at once, therefore the step.
-            return at
-        self._resume(f"vCont;c:p1.{cpu + 1:x}", cpu)
-        return self.rip(cpu)
+        """Let one CPU alone run to the next breakpoint; returns where it is then.
+
+        Raises:
+            DebuggerError: it comes to none in time; it is stopped, so that the guest can be let go.
+        """
+        until = time.monotonic() + self._limit_s
+        at = self.run_unless(cpu, lambda: time.monotonic() > until)
+        if at is None:
+            raise DebuggerError(
+                "debugger", f"cpu {cpu}", detail="it comes to no breakpoint; it may wait for another CPU"
+            )
+        return at
 
     def run_to(self, cpu: int, places: Collection[Vaddr]) -> Vaddr:
         """Let one CPU alone run to one of some places, or to a breakpoint; returns where it is then."""
@@ -150,6 +156,7 @@ class Debugger:
             given_up: asked every now and then while the CPU runs; True stops it.
         """
         if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
+            # A CPU that stands on a breakpoint would stop again at once, therefore the step.
             return at
         while True:
             self._at.pop(cpu, None)

@@ -17,7 +17,7 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_races.rules import RULES
 from frame_harness.image.build import build
-from frame_harness.machine.debugger import Debugger
+from frame_harness.machine.debugger import Debugger, DebuggerError
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.instruction import Stretch, private_stretch
 from frame_harness.races import stage as stage_module
@@ -117,3 +117,23 @@ def test_a_cpu_that_is_led_nowhere_is_stepped_and_no_error_of_ours(where: int, b
     kernel = boot()
     assert code_at(kernel, Vaddr(where)) == b""
     assert private_stretch(partial(code_at, kernel), Vaddr(where), ()).addresses == ()
+
+
+def test_a_cpu_that_waits_for_one_that_is_held_does_not_keep_the_guest(
+    boot: Booted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step waits for the other CPU, as for a lock; the guest goes on once the debugger lets it go."""
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        cpus.frames([kernel.alloc(zeroed=False)])
+        return "barrier", "barrier"
+
+    at_once = partial(Debugger.run_unless, given_up=lambda: True)
+    with (
+        pytest.raises(DebuggerError, match="it may wait for another CPU"),
+        interleaved(boot, prepare) as both,
+    ):
+        both._park()
+        monkeypatch.setattr(Debugger, "run_unless", lambda debugger, cpu, _: at_once(debugger, cpu))
+        both._run_to(both._first, both._ended)
+    assert boot.kernels[-1].request("stats").status == "ok"
