@@ -21,6 +21,8 @@ settings.register_profile("any-machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any-machine")
 
 REAL = "FRAME_HARNESS_REAL_FRAME_RS"
+# The caller's own module is for the tests that ask for it (`real`): the others are about the built-in one.
+os.environ.pop("FRAME_RS", None)
 
 
 def pytest_configure() -> None:

@@ -49,7 +49,11 @@ STORM = pytest.StashKey[str]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("frame-harness", "kernels under QEMU")
-    group.addoption("--frame-rs", metavar="PATH", help="judge this frame.rs; default: the built-in module")
+    group.addoption(
+        "--frame-rs",
+        metavar="PATH",
+        help="judge this frame.rs; default: that of FRAME_RS, else the built-in one",
+    )
     group.addoption(
         "--machine",
         action="append",
@@ -381,10 +385,7 @@ def bare_kernel(frame_run: Run, request: pytest.FixtureRequest) -> Kernel:
 
 @pytest.fixture
 def shared_boot(frame_run: Run, request: pytest.FixtureRequest) -> Boot:
-    """Give the one guest with these options of `Kernel.boot` that checks share.
-
-    Each check puts back what it changed. Options can be hashed: `reserve` is a tuple of tuples.
-    """
+    """Give the guest with these options, all hashable, that checks share; each puts back what it changed."""
     return partial(_shared_guest, frame_run, request)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -148,14 +149,14 @@ def request_of_options(config: pytest.Config) -> SessionRequest:
     for name in ("--frame-rs", "--out", "--cov-subject-lcov"):
         if option(name) == "":  # that of a variable which nobody has set: the built-in module would be judged
             raise UsageError(name, expected="a path", actual="an empty text", next_step="leave it away")
-    named, frame_rs = option("--machine"), option("--frame-rs")
+    named, frame_rs = option("--machine"), option("--frame-rs") or os.environ.get("FRAME_RS", "")
     return SessionRequest(
         subject=frame_module(frame_rs),
         machines=load_machines(named or [DEFAULT_MACHINE]),
         profiles=profiles_named(option("--profile") or "dev"),
         any_machine=named is None,
         accel=option("--accel"),
-        frame_rs=frame_rs or "",
+        frame_rs=frame_rs,
         measures_coverage=bool(option("--cov-subject") or option("--cov-subject-lcov")),
         archive=Path(out).absolute() if (out := option("--out")) else None,
     )

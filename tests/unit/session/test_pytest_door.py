@@ -157,6 +157,17 @@ def test_a_path_that_is_an_empty_text_is_one_line(option: str, door: pytest.Pyte
     run.stderr.fnmatch_lines([f"ERROR: {option}: expected a path, got an empty text"])
 
 
+def test_the_module_that_a_variable_names_is_the_one_that_is_judged(
+    door: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check` reads it, too: a test that passes on the built-in module says nothing of one's own."""
+    door.makepyfile("def test_x(kernel): pass\n")
+    monkeypatch.setenv("FRAME_RS", str(door.path / "gone.rs"))
+    run = door.runpytest_subprocess("--machine", "microvm")
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(["*gone.rs*"])
+
+
 def test_a_marked_machine_that_was_not_chosen_is_skipped_with_the_reason(door: pytest.Pytester) -> None:
     door.makepyfile(
         """
