@@ -29,8 +29,7 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.histories.lockstep import OwnHost
 from frame_harness.image.build import STEERING, build
-from frame_harness.image.image import Image
-from frame_harness.machine.definition import Machine, load_machine
+from frame_harness.machine.definition import load_machine
 from frame_harness.steering.campaign import Campaign
 from frame_harness.steering.player import Player
 from tests.support.mutants import Edit, apply, kept
@@ -218,20 +217,15 @@ EDITS: Sequence[Edit] = (
 
 
 @dataclass(frozen=True)
-class WithFault:
+class WithFault(OwnHost):
     """Boots guests in which one fault is awake; none for 0."""
 
-    image: Image
-    machine: Machine
     fault: int = 0
 
     def boot(self, **options: Any) -> Kernel:
         kernel = Kernel.boot(self.image, self.machine, **options)
         _words(kernel, "AWAKE", 1)[0] = self.fault
         return kernel
-
-    def finish(self, kernel: Kernel) -> object:
-        return kernel.finish()
 
 
 def _words(kernel: Kernel, name: str, count: int) -> Any:

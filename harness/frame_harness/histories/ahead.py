@@ -109,6 +109,7 @@ class Ahead:
         try:
             ran = program.run([each.ask for each in planned])
         except GuestFailure as failure:
+            lockstep.host.note_failure(failure)
             at = min(program.begun, len(planned)) - 1
             return Mismatch(of_crash(failure), *((at, planned[at].prediction) if at >= 0 else ()))
         wrong = [*self._replies(planned, ran.replies), *self._looks(planned, ran.seen)]

@@ -69,6 +69,8 @@ class Host(Protocol):
 
     def finish(self, kernel: Kernel) -> object: ...
 
+    def note_failure(self, failure: GuestFailure) -> None: ...
+
 
 @dataclass(frozen=True)
 class OwnHost:
@@ -84,6 +86,9 @@ class OwnHost:
     def finish(self, kernel: Kernel) -> object:
         """End a guest; returns how it ended, also in words."""
         return kernel.finish()
+
+    def note_failure(self, failure: GuestFailure) -> None:
+        """Nobody asks later where guests ended."""
 
 
 class LineRefused(HarnessError):
@@ -213,6 +218,7 @@ class Lockstep:
         try:
             reply = self.kernel.request(encode(command))
         except GuestFailure as failure:
+            self.host.note_failure(failure)
             return of_crash(failure), ()
         self.note_payload(prediction)
         if is_refused(prediction, reply):

@@ -202,10 +202,14 @@ class Run:
         Args:
             error: what the check died of; None when it passed, or broke nothing but a clause.
         """
-        if self.hangs:
-            self.hangs.note(error)
+        self.note_failure(error)
         if self.stopped is None:
             self.stopped = self._ends.stops(error)
+
+    def note_failure(self, error: BaseException | None) -> None:
+        """Remember where a guest hung, whatever it was a sign of: later ones are waited for less long."""
+        if self.hangs:
+            self.hangs.note(error)
 
     def retire_shared(self) -> None:
         """Let no further check meet the shared guests: one failed in one, others must not suffer."""
