@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -16,10 +16,11 @@ from frame_harness.base.errors import HarnessError
 from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recorder, Recording, code_at
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.concurrency.turn import StepPanicked, Turn
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
-from frame_harness.judge.diagrams import Hold, Interleaving
+from frame_harness.judge.diagrams import Hold
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import is_private, private_stretch, unlocked_width
 
@@ -30,42 +31,6 @@ CPUS: Final = 3
 FIRST, SECOND = 1, 2
 MOST_INSTRUCTIONS: Final = 20_000
 """Of one step of a program: a step that takes more never ends."""
-
-
-class _StepPanicked(Exception):
-    """A step ends in a panic, about which the guest has more to say."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Where the first CPU stood while the second one ran.
-
-    Attributes:
-        operations: the steps of the first CPU and of the second one.
-        ended: the first CPU was through with its step.
-        panicked: its step, or that of the second CPU, came to no end: it refused.
-        again: makes the turn once more and writes down the accesses; None where that cannot be.
-    """
-
-    hold: Hold
-    operations: tuple[str, str]
-    ended: bool = False
-    panicked: bool = False
-    again: Callable[[], Recording] | None = field(default=None, compare=False, repr=False)
-
-    def diagram(self, part: str, expected: str, got: str, field: str) -> Interleaving:
-        """What the CPUs did, with what came of it: the same is expected of both orders of the steps."""
-        orders = (expected, expected)
-        diagram = Interleaving(
-            operations=self.operations, hold=self.hold, part=part, orders=orders, got=got, field=field
-        )
-        if self.again is None:
-            return diagram
-        try:
-            return self.again().added_to(diagram)
-        except (_StepPanicked, HarnessError):
-            # What was found counts. It is told without accesses where they cannot be had a second time.
-            return diagram
 
 
 @dataclass(frozen=True)
@@ -143,7 +108,7 @@ class Turns(Generic[G]):
         Returns:
             None when the first CPU's step writes nothing, or panics without any help.
         """
-        with contextlib.suppress(_StepPanicked):  # nothing could come between: the caller is told None
+        with contextlib.suppress(StepPanicked):  # nothing could come between: the caller is told None
             trace = self._trace(watched, reset)
             writes = [index for index, instruction in enumerate(trace) if instruction.written is not None]
             return self._refusable(trace, writes[number], reset, between) if writes else None
@@ -158,7 +123,7 @@ class Turns(Generic[G]):
     ) -> Turn:
         try:
             return self._preempt(trace, index, reset, None, between)
-        except _StepPanicked:
+        except StepPanicked:
             hold = self._hold(index, trace[index].vaddr)
             return Turn(hold, self._steps, panicked=True)
 
@@ -273,7 +238,7 @@ class Turns(Generic[G]):
         """Let the first CPU execute an instruction, or several that nobody else can see; returns where it is.
 
         Raises:
-            _StepPanicked: it comes to where its step says so.
+            StepPanicked: it comes to where its step says so.
         """
         stretch = private_stretch(partial(code_at, self.kernel), at, self._markers)
         if len(stretch.addresses) > 1:
@@ -281,7 +246,7 @@ class Turns(Generic[G]):
         else:
             executed, following = (at,), self._debugger.step(self._first)
         if following == self._panics:
-            raise _StepPanicked
+            raise StepPanicked
         return executed, following
 
     def _operand(self, instruction: _Instruction) -> slice | None:
@@ -342,7 +307,7 @@ class Turns(Generic[G]):
                 self._debugger.jump(cpu, Vaddr(at + 1))
             at = self._debugger.run(cpu)
             if at == self._panics:
-                raise _StepPanicked
+                raise StepPanicked
 
     def _code(self, instruction: _Instruction) -> bytes:
         return code_at(self.kernel, instruction.vaddr)
@@ -382,7 +347,7 @@ def interleaved(boot: Callable[..., G], prepare: Callable[[G, Cpus], tuple[str, 
         debugger = Debugger(ours, lambda: not alive.ended(), limit_s=limit_s)
         cpus.go()
         try:
-            with contextlib.suppress(_StepPanicked):  # the guest tells it, when it is waited for
+            with contextlib.suppress(StepPanicked):  # the guest tells it, when it is waited for
                 yield Turns(kernel, cpus, debugger, steps)
         except Exception:
             # Nobody may talk to the guest before its CPUs are through: they may be reporting a panic. What

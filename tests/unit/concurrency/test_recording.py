@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from frame_harness.concurrency import rates
-from frame_harness.concurrency.interleaving import Turn, _StepPanicked
 from frame_harness.concurrency.rates import MOST_SAMPLES, SAMPLE_S, STEPS, RateWatch
 from frame_harness.concurrency.recording import Recording, pieces
+from frame_harness.concurrency.turn import StepPanicked, Turn
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import GuestTimeout
@@ -56,7 +56,7 @@ def raising(error: Exception) -> Callable[[], Recording]:
 @pytest.mark.parametrize(
     "error",
     [
-        _StepPanicked(),
+        StepPanicked(),
         GuestTimeout("guest", detail="it hangs"),
         NotEvaluated("interleaving"),
         DebuggerError("debugger"),
