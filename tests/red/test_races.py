@@ -26,6 +26,7 @@ from tests.support.frame_mutants import MUTANTS
 from tests.support.mutants import broken, broken_here
 from tests.support.race_mutants import (
     ASKED_TWICE,
+    COUNTED_UNDER_A_LOCK,
     HANGS,
     LOCKED,
     LOOKED_AHEAD,
@@ -170,6 +171,17 @@ def test_cleared_hooks_silent_stores_waits_are_told_from_locks(tmp_path: Path) -
     held = "while frame::invoke_vtable_on_last_ref() is held before its access to vtable at"
     assert result.says(f"MetaSlot::set_vtable_bits(0x0) {held}"), result.out
     assert result.says("does not come to its end"), result.out
+
+
+def test_references_that_are_counted_under_a_lock_are_judged(tmp_path: Path) -> None:
+    """A CPU that is held with the lock keeps the other one waiting: no turn of the two can be had there."""
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken_here(COUNTED_UNDER_A_LOCK),
+        "--profile", "release", "-n", "1",
+        "-k", "test_no_reference_is_lost_between_two_cpus or test_forced_into_each_other",
+    )  # fmt: skip
+    assert (result.status, result.kind) == (ExitCode.PASS, Kind.PASS), result.out
+    assert result.report["clauses"]["REF-04"]["outcome"] == "held"
 
 
 def test_a_storm_finds_an_unlocked_free_list_within_a_minute() -> None:

@@ -333,6 +333,18 @@ LOCKED: tuple[Edit, ...] = (
     ),
     ("        self.order.load(Acquire)", "        alone(|| self.order.load(Acquire))"),
 )
+# References are counted under the same lock: right, and no step comes between another one's load and store.
+COUNTED_UNDER_A_LOCK: tuple[Edit, ...] = (
+    LOCKED[0],
+    (
+        "if let Err(found) = self.refcount.fetch_update(Relaxed, Relaxed, step) {",
+        "if let Err(found) = alone(|| self.refcount.fetch_update(Relaxed, Relaxed, step)) {",
+    ),
+    (
+        "match self.refcount.fetch_update(Release, Relaxed, step) {",
+        "match alone(|| self.refcount.fetch_update(Release, Relaxed, step)) {",
+    ),
+)
 # The CPU that was held waits for a value that the other one has overwritten, for ever.
 HANGS: tuple[Edit, ...] = (
     (

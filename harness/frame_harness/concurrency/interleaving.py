@@ -31,6 +31,8 @@ CPUS: Final = 3
 FIRST, SECOND = 1, 2
 MOST_INSTRUCTIONS: Final = 20_000
 """Of one step of a program: a step that takes more never ends."""
+PATIENCE_CPU_S: Final = 0.3
+"""QEMU's CPU time after which a CPU is taken to wait for the other one; a step needs a hundredth of that."""
 
 
 @dataclass(frozen=True)
@@ -272,12 +274,14 @@ class Turns(Generic[G]):
         at = self._advance(trace, index)
         between()
         loaded = None if operand is None else operand.copy()
-        self._run_to(self._second, self._ended)
+        waits = not self._comes_to(self._second, self._ended)
         if operand is not None and loaded is not None:
             # The load came first: the instruction finds what was there then, stores what it makes of that.
             operand[:] = loaded
             self._debugger.step(self._first)
         self._run_to(self._first, self._ended)
+        if waits:  # as for a lock, with which the first one was held
+            self._run_to(self._second, self._ended)
         again = partial(self._recorded, trace, index, reset, operand, between)
         return Turn(self._hold(index, at, inside=operand is not None), self._steps, again=again)
 
@@ -301,13 +305,29 @@ class Turns(Generic[G]):
             self._run_to(cpu, self._begins)
 
     def _run_to(self, cpu: int, vaddr: Vaddr) -> None:
+        """Let a CPU run to an address; raises `NotEvaluated` where it waits for one that is held."""
+        if not self._comes_to(cpu, vaddr):
+            raise NotEvaluated(
+                "interleaving", detail="a step waits for the other CPU, which is held, as for a lock"
+            )
+
+    def _comes_to(self, cpu: int, vaddr: Vaddr) -> bool:
+        """Let a CPU run to an address; False where it does not come there while the other one is held."""
         at = self._debugger.rip(cpu)
         while at != vaddr:
             if at in self._markers:  # each begins with a NOP of one byte: kernel_shim/src/cpus/markers.rs
                 self._debugger.jump(cpu, Vaddr(at + 1))
-            at = self._debugger.run(cpu)
-            if at == self._panics:
+            stopped = self._run_unless_stuck(cpu)
+            if stopped is None:
+                return False
+            if (at := stopped) == self._panics:
                 raise StepPanicked
+        return True
+
+    def _run_unless_stuck(self, cpu: int) -> Vaddr | None:
+        process = self.kernel.guest.process
+        until = process.cpu_time_s() + PATIENCE_CPU_S
+        return self._debugger.run_unless(cpu, lambda: process.cpu_time_s() > until)
 
     def _code(self, instruction: _Instruction) -> bytes:
         return code_at(self.kernel, instruction.vaddr)

@@ -133,8 +133,7 @@ class Debugger:
         Raises:
             DebuggerError: it comes to none in time; it is stopped, so that the guest can be let go.
         """
-        until = time.monotonic() + self._limit_s
-        at = self.run_unless(cpu, lambda: time.monotonic() > until)
+        at = self.run_unless(cpu, lambda: False)
         if at is None:
             raise DebuggerError(
                 "debugger", f"cpu {cpu}", detail="it comes to no breakpoint; it may wait for another CPU"
@@ -153,15 +152,17 @@ class Debugger:
         """Let one CPU alone run to the next breakpoint; returns where. None: it was stopped on the way.
 
         Args:
-            given_up: asked every now and then while the CPU runs; True stops it.
+            given_up: asked every now and then while the CPU runs; True stops it. So does the limit of the
+                debugger: one that halts uses no CPU time by which it could be given up.
         """
+        until = time.monotonic() + self._limit_s
         if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
             # A CPU that stands on a breakpoint would stop again at once, therefore the step.
             return at
         while True:
             self._at.pop(cpu, None)
             self._send(f"vCont;c:p1.{cpu + 1:x}")
-            in_time = self._answered(given_up)
+            in_time = self._answered(lambda: given_up() or time.monotonic() > until)
             if in_time:
                 self._expect_stopped(cpu, "vCont;c")
             else:

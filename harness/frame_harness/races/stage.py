@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import Vaddr, paddr_to_pfn
+from frame_harness.concurrency.interleaving import PATIENCE_CPU_S
 from frame_harness.concurrency.recording import Recorder, Recording, code_at, pieces, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.guest.absence import require_names
@@ -38,8 +39,6 @@ MOST_INSTRUCTIONS: Final = 50_000
 """Of one call of the subject."""
 MOST_RECORDED: Final = 5_000
 """Of a call that is recorded; one that takes more waits for the other CPU."""
-PATIENCE_CPU_S: Final = 0.3
-"""QEMU's CPU time after which a command is taken to wait for another CPU; it needs a hundredth of that."""
 
 
 class Stage:

@@ -16,6 +16,7 @@ from frame_harness.concurrency.smp import Cpus
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_races.rules import RULES
+from frame_harness.guest.checks import NotEvaluated
 from frame_harness.image.build import build
 from frame_harness.machine.debugger import Debugger, DebuggerError
 from frame_harness.machine.definition import load_machine
@@ -128,12 +129,29 @@ def test_a_cpu_that_waits_for_one_that_is_held_does_not_keep_the_guest(
         cpus.frames([kernel.alloc(zeroed=False)])
         return "barrier", "barrier"
 
-    at_once = partial(Debugger.run_unless, given_up=lambda: True)
+    with (
+        pytest.raises(NotEvaluated, match="a step waits for the other CPU, which is held"),
+        interleaved(boot, prepare) as both,
+    ):
+        both._park()
+        both._run_to(both._first, both._ended)
+    assert boot.kernels[-1].request("stats").status == "ok"
+
+
+def test_a_cpu_is_stopped_at_the_debugger_s_limit_whatever_cpu_time_it_uses(
+    boot: Booted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that halts uses none: it is given up all the same, and the guest goes on."""
+
+    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+        cpus.frames([kernel.alloc(zeroed=False)])
+        return "barrier", "barrier"
+
     with (
         pytest.raises(DebuggerError, match="it may wait for another CPU"),
         interleaved(boot, prepare) as both,
     ):
         both._park()
-        monkeypatch.setattr(Debugger, "run_unless", lambda debugger, cpu, _: at_once(debugger, cpu))
-        both._run_to(both._first, both._ended)
+        monkeypatch.setattr(both._debugger, "_limit_s", 0.0)
+        both._debugger.run(both._first)
     assert boot.kernels[-1].request("stats").status == "ok"
