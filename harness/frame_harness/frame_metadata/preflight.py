@@ -33,7 +33,7 @@ class Watch(Protocol):
 
 
 class FrameGuest(Protocol):
-    """What preflight needs of a guest with a frame module, as `guest.kernel.Kernel` has it.
+    """What preflight needs of a guest with a frame module, as `frame_guest.kernel.Kernel` has it.
 
     `slots` gives the table in RAM, shape (n_frames,).
     """
