@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -147,6 +147,14 @@ def checks_of(bug: Bug) -> tuple[str, Calls]:
     return "microvm", OF_FUNCTION.get(bug.function) or _slot(bug.function)
 
 
+_OPTIONS: Mapping[str, dict[str, Any]] = {
+    "kernel": {},
+    "shared_kernel": {},
+    "bare_kernel": {"init": "array", "ram": WIDE_RAM},
+}
+"""Of the guests that fixtures of the suite are; all of one kind are one guest here."""
+
+
 class Guests:
     """Boots the guests of one bug as the fixtures of the suite do; each is ended with it."""
 
@@ -167,9 +175,11 @@ class Guests:
 
     def fixture(self, name: str) -> Any:
         """What a check is given under that name."""
-        if name == "boot":
-            return self.boot
-        options: dict[str, Any] = {"init": "array", "ram": WIDE_RAM} if name == "bare_kernel" else {}
+        if name in ("boot", "shared_boot"):
+            return self.boot if name == "boot" else self._share
+        return self._share(**_OPTIONS[name])
+
+    def _share(self, **options: Any) -> Kernel:
         key = frozenset(options.items())
         if key not in self._shared:
             self._shared[key] = self.boot(**options)
