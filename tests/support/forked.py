@@ -145,7 +145,11 @@ class Server:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, Path(os.devnull).open("rb") as nowhere:
             descriptors = [theirs.fileno(), nowhere.fileno(), output, output]
-            socket.send_fds(self._asks, [request], descriptors)
+            try:
+                socket.send_fds(self._asks, [request], descriptors)
+            except BrokenPipeError:
+                status = self._process.wait()
+                raise AssertionError(f"what programs are forked from is gone, status {status}") from None
         return Forked(ours)
 
     def end(self) -> None:

@@ -20,7 +20,7 @@ def test_a_round_says_its_messages_in_order_then_none() -> None:
         tell(Doing(words="compiles"))
         tell(Noted(words="enough"))
 
-    round_ = Round(work, ())
+    round_ = Round(work, others())
     assert [round_.next(), round_.next(), round_.next()] == [
         Doing(words="compiles"),
         Noted(words="enough"),
@@ -35,14 +35,14 @@ def test_what_a_round_printed_when_it_broke_down_is_told(capfd: pytest.CaptureFi
         raise LookupError("a fault of the harness")
 
     with capfd.disabled():  # pytest's own output is not that of the process
-        round_ = Round(work, ())
+        round_ = Round(work, others())
     assert round_.next() is None
     words = round_.last_words()
     assert words.startswith("a line before") and words.endswith("LookupError: a fault of the harness")
 
 
 def test_a_round_that_is_killed_in_the_middle_of_a_message_has_ended() -> None:
-    round_ = Round(lambda _: None, ())
+    round_ = Round(lambda _: None, others())
     round_.said.close()
     round_.said = cut_off()
     assert round_.next() is None
@@ -51,7 +51,7 @@ def test_a_round_that_is_killed_in_the_middle_of_a_message_has_ended() -> None:
 
 def test_only_the_last_lines_of_a_long_output_are_told(capfd: pytest.CaptureFixture[str]) -> None:
     with capfd.disabled():
-        round_ = Round(lambda _: print(*range(100), sep="\n", flush=True), ())
+        round_ = Round(lambda _: print(*range(100), sep="\n", flush=True), others())
     assert round_.next() is None
     assert round_.last_words().splitlines() == [str(number) for number in range(80, 100)]
 
