@@ -28,8 +28,10 @@ from frame_harness.image import (
     find_toolchain,
     ir_build,
     proof,
+    store,
 )
 from frame_harness.image.asked import asked
+from frame_harness.image.build import lock_of
 from frame_harness.image.compiler import TARGET
 from frame_harness.image.errors import BuildDifference, WrongBuild
 from frame_harness.image.guest_word import check_profile
@@ -215,10 +217,11 @@ def forged(toolchain: Toolchain) -> Iterator[cargo.Built]:
     order = cargo.image_invocation(frame_module(), "dev", toolchain)
     setting = "--config=profile.dev.package.kernel_shim.debug-assertions=false"
     with tempfile.TemporaryDirectory(prefix="frame-harness-test-") as name:
-        built = cargo.compile_shim(frame_module(), "dev", replace(order, argv=(*order.argv, setting)))
-        # The next build of anything takes its place.
         elf = Path(name, "kernel_shim")
-        elf.write_bytes(built.elf.read_bytes())
+        # As `build` does: the next build works in the same folder, and takes the place of this one.
+        with store.locked(lock_of(toolchain, "dev")):
+            built = cargo.compile_shim(frame_module(), "dev", replace(order, argv=(*order.argv, setting)))
+            elf.write_bytes(built.elf.read_bytes())
         yield replace(built, elf=elf)
 
 
