@@ -32,6 +32,10 @@ class DebuggerError(MachineError):
     """The stub did not do what it was asked for."""
 
 
+class NoStop(DebuggerError):
+    """A CPU came to no breakpoint within the debugger's limit; it is stopped, so the guest can be let go."""
+
+
 class GuestEnded(DebuggerError):
     """QEMU ended while the debugger let the guest run."""
 
@@ -131,13 +135,11 @@ class Debugger:
         """Let one CPU alone run to the next breakpoint; returns where it is then.
 
         Raises:
-            DebuggerError: it comes to none in time; it is stopped, so that the guest can be let go.
+            NoStop: it comes to none in time.
         """
         at = self.run_unless(cpu, lambda: False)
         if at is None:
-            raise DebuggerError(
-                "debugger", f"cpu {cpu}", detail="it comes to no breakpoint; it may wait for another CPU"
-            )
+            raise AssertionError("nobody gave it up")
         return at
 
     def run_to(self, cpu: int, places: Collection[Vaddr]) -> Vaddr:
@@ -152,16 +154,16 @@ class Debugger:
         """Let one CPU alone run to the next breakpoint; returns where. None: it was stopped on the way.
 
         Args:
-            given_up: asked every now and then while the CPU runs; True stops it. So does the limit of the
-                debugger: one that halts uses no CPU time by which it could be given up.
+            given_up: asked every now and then while the CPU runs; True stops it.
+        Raises:
+            NoStop: the debugger's limit came first: one that halts uses no CPU time by which to give it up.
         """
         until = time.monotonic() + self._limit_s
         if self.rip(cpu) in self._breakpoints and (at := self.step(cpu)) in self._breakpoints:
             # A CPU that stands on a breakpoint would stop again at once, therefore the step.
             return at
         while True:
-            self._at.pop(cpu, None)
-            self._send(f"vCont;c:p1.{cpu + 1:x}")
+            self._let_go_on(f"vCont;c:p1.{cpu + 1:x}", cpu)
             in_time = self._answered(lambda: given_up() or time.monotonic() > until)
             if in_time:
                 self._expect_stopped(cpu, "vCont;c")
@@ -171,6 +173,10 @@ class Debugger:
             # It may have come to a breakpoint just when it was stopped.
             if (at := self.rip(cpu)) in self._breakpoints:
                 return at
+            if time.monotonic() > until:
+                raise NoStop(
+                    "debugger", f"cpu {cpu}", detail="it comes to no breakpoint; it may halt, or wait"
+                )
             if not in_time:
                 return None
 
@@ -233,9 +239,12 @@ class Debugger:
         return self._packet()
 
     def _resume(self, packet: str, cpu: int) -> None:
+        self._let_go_on(packet, cpu)
+        self._expect_stopped(cpu, packet)
+
+    def _let_go_on(self, packet: str, cpu: int) -> None:
         self._at.pop(cpu, None)
         self._send(packet)
-        self._expect_stopped(cpu, packet)
 
     def _expect_stopped(self, cpu: int, packet: str) -> None:
         stopped = self._stopped()

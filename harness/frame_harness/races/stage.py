@@ -21,7 +21,7 @@ from frame_harness.guest.bookkeeping import Snapshot
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
 from frame_harness.judge.diagrams import SlotAccess
-from frame_harness.machine.debugger import Debugger
+from frame_harness.machine.debugger import Debugger, NoStop
 from frame_harness.machine.instruction import private_stretch
 from frame_harness.races.accesses import Access, Trace
 from frame_harness.races.outcome import RaceResult, answer_parts
@@ -225,6 +225,8 @@ class Stage:
         until = process.cpu_time_s() + PATIENCE_CPU_S
         try:
             return self._debugger.run_unless(thread, lambda: process.cpu_time_s() > until)
+        except NoStop as error:
+            raise self._hangs(cpu) from error
         except MachineError as error:
             if not self.dead:
                 raise

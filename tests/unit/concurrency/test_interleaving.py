@@ -17,8 +17,9 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.subject import frame_module
 from frame_harness.frame_races.rules import RULES
 from frame_harness.guest.checks import NotEvaluated
+from frame_harness.guest.errors import GuestTimeout
 from frame_harness.image.build import build
-from frame_harness.machine.debugger import Debugger, DebuggerError
+from frame_harness.machine.debugger import Debugger, NoStop
 from frame_harness.machine.definition import load_machine
 from frame_harness.machine.instruction import Stretch, private_stretch
 from frame_harness.races import stage as stage_module
@@ -56,13 +57,13 @@ def boot(request: pytest.FixtureRequest) -> Any:
 def stops(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """How often a CPU was let go on, one entry each time."""
     seen: list[str] = []
-    resume = Debugger._resume
+    let_go_on = Debugger._let_go_on
 
     def counted(debugger: Debugger, packet: str, cpu: int) -> None:
         seen.append(packet)
-        resume(debugger, packet, cpu)
+        let_go_on(debugger, packet, cpu)
 
-    monkeypatch.setattr(Debugger, "_resume", counted)
+    monkeypatch.setattr(Debugger, "_let_go_on", counted)
     return seen
 
 
@@ -120,38 +121,39 @@ def test_a_cpu_that_is_led_nowhere_is_stepped_and_no_error_of_ours(where: int, b
     assert private_stretch(partial(code_at, kernel), Vaddr(where), ()).addresses == ()
 
 
-def test_a_cpu_that_waits_for_one_that_is_held_does_not_keep_the_guest(
-    boot: Booted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each step waits for the other CPU, as for a lock; the guest goes on once the debugger lets it go."""
+def each_waits(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
+    """Two steps of which each waits for the other CPU, as for a lock."""
+    cpus.frames([kernel.alloc(zeroed=False)])
+    return "barrier", "barrier"
 
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        cpus.frames([kernel.alloc(zeroed=False)])
-        return "barrier", "barrier"
 
-    with (
-        pytest.raises(NotEvaluated, match="a step waits for the other CPU, which is held"),
-        interleaved(boot, prepare) as both,
-    ):
+def test_a_cpu_that_waits_for_one_that_is_held_does_not_keep_the_guest(boot: Booted) -> None:
+    """The guest goes on once the debugger lets it go."""
+    waits = pytest.raises(NotEvaluated, match="a step waits for the other CPU, which is held")
+    with waits, interleaved(boot, each_waits) as both:
         both._park()
         both._run_to(both._first, both._ended)
     assert boot.kernels[-1].request("stats").status == "ok"
 
 
-def test_a_cpu_is_stopped_at_the_debugger_s_limit_whatever_cpu_time_it_uses(
+def test_a_cpu_that_is_not_given_up_is_stopped_at_the_debugger_s_limit(
     boot: Booted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that halts uses none: it is given up all the same, and the guest goes on."""
-
-    def prepare(kernel: Kernel, cpus: Cpus) -> tuple[str, str]:
-        cpus.frames([kernel.alloc(zeroed=False)])
-        return "barrier", "barrier"
-
-    with (
-        pytest.raises(DebuggerError, match="it may wait for another CPU"),
-        interleaved(boot, prepare) as both,
-    ):
+    """One that halts uses no CPU time by which it could be given up: that is no wait for another CPU."""
+    with pytest.raises(NoStop, match="it may halt, or wait"), interleaved(boot, each_waits) as both:
         both._park()
         monkeypatch.setattr(both._debugger, "_limit_s", 0.0)
-        both._debugger.run(both._first)
+        both._comes_to(both._first, both._ended)
     assert boot.kernels[-1].request("stats").status == "ok"
+
+
+def test_an_operation_that_halts_does_not_come_to_its_end(
+    boot: Booted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def halts(*_: object) -> None:
+        raise NoStop("debugger", "cpu 1", detail="it comes to no breakpoint")
+
+    with staged(boot, RULES.take) as stage, monkeypatch.context() as patch:
+        patch.setattr(stage._debugger, "run_unless", halts)
+        with pytest.raises(GuestTimeout, match="it does not come to its end"):
+            stage.trace(f"slot.inc_ref {stage.frame:#x}", RULES.in_use)
