@@ -2,7 +2,7 @@
 # Judges a kernel in a CI system, and leaves every report in one folder; ends with the status of the verdict.
 #
 # FRAME_RS or KERNEL_SRC   what to judge
-# PROFILE, SELECT, BASELINE   as --profile, -k, --baseline; what is empty is left away
+# PROFILE, SELECT, BASELINE   as --profile, -k, --baseline; what is empty is omitted
 # REPORTS   the folder for the reports
 # HARNESS   the program, where it is not this clone's own
 set -u

@@ -15,7 +15,7 @@ from frame_harness.concurrency.interleaving import FIRST, SECOND, Turns, interle
 from frame_harness.concurrency.smp import Cpus
 from frame_harness.concurrency.turn import Turn
 from frame_harness.frame_guest.kernel import Boot, Kernel
-from frame_harness.guest.bookkeeping import Snapshot
+from frame_harness.guest.bookkeeping import BookkeepingCopy
 from frame_harness.guest.checks import Call, ClauseViolated, Values, expect, expect_loud, number
 
 pytestmark = [pytest.mark.one_machine, pytest.mark.level("interleaving")]
@@ -285,7 +285,7 @@ class Offer:
         self.generation = int(self.slot["generation"][0])
         kernel.offer(self.frame)
         cpus.frames([self.frame])
-        self._pending = Snapshot(kernel)
+        self._pending = BookkeepingCopy(kernel)
         buddy = [kernel.bytes_at(at, size) for at, size in kernel.image.statics(BUDDY)]
         if not buddy:
             raise HarnessError(BUDDY, expected="the state of the buddy", actual="no static of that module")

@@ -37,6 +37,7 @@ _UNITS: Final = {
     "tib": TIB,
 }
 # samples: "64 MiB", "5GiB", "0x1000", "4097"
+# No size has more than 40 digits; Python raises where a number has thousands.
 _SIZE = re.compile(r"\s*(0[xX][0-9a-fA-F]{1,40}|[0-9]{1,40})\s*([A-Za-z]*)\s*")
 
 

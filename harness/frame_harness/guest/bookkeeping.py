@@ -12,7 +12,7 @@ STATICS = "kernel_shim::memory"
 """Everything that the subject, the buddy and the hooks remember outside of the slots."""
 
 
-class Snapshot:
+class BookkeepingCopy:
     """Slots and statics of the memory modules as they were; the guest must stand at its prompt."""
 
     def __init__(self, kernel: BootedGuest) -> None:

@@ -18,7 +18,7 @@ from frame_harness.frame_metadata.constants import C
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.model import ExpectedTable, Model, booted_model, frames_of_map
-from frame_harness.guest.bookkeeping import Snapshot
+from frame_harness.guest.bookkeeping import BookkeepingCopy
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.guest.reply import SLOT_LEADS_NOWHERE, Reply
 from frame_harness.histories.buddy_words import BuddyWords
@@ -135,7 +135,7 @@ class Lockstep:
         )  # fmt: skip
         self._table = kernel.slots()
         self._booted_table = ExpectedTable(self._booted, self._table.dtype)
-        self._after_boot = Snapshot(kernel)
+        self._after_boot = BookkeepingCopy(kernel)
         self.buddy = BuddyWords(kernel)
         self.given = np.concatenate([np.arange(part.start, part.stop) for part in given])
         self._pages: dict[Pfn, NDArray[np.uint8]] = {

@@ -11,7 +11,7 @@ from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.invariants import INVARIANTS
 from frame_harness.frame_metadata.invariants.columns import Past
 from frame_harness.frame_metadata.memory_state import Migratetype
-from frame_harness.guest.bookkeeping import Snapshot
+from frame_harness.guest.bookkeeping import BookkeepingCopy
 from frame_harness.histories.commands import Command, Op, Recipe, encode
 from frame_harness.histories.corruption_table import CORRUPTIONS
 from frame_harness.histories.corruptions import ORDER, Corruption, Scene, middle_of
@@ -54,7 +54,7 @@ class CorruptionRunner:
         self.quarantined: list[Paddr] = []
         self.scene = self._live()
         self._watch = PayloadWatch(kernel)
-        self._healthy = Snapshot(kernel)
+        self._healthy = BookkeepingCopy(kernel)
         report = INVARIANTS.check_all(kernel.state(canary=self._watch.read(), quarantined=self.quarantined))
         self._past = Past(report.past.generation.copy(), report.past.poisoned.copy())
         self.violated_before = report.violated

@@ -17,7 +17,7 @@ from frame_harness.concurrency.interleaving import PATIENCE_CPU_S
 from frame_harness.concurrency.recording import Recorder, Recording, code_at, pieces, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.guest.absence import require_names
-from frame_harness.guest.bookkeeping import Snapshot
+from frame_harness.guest.bookkeeping import BookkeepingCopy
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.errors import GuestCrashed, GuestTimeout
 from frame_harness.judge.diagrams import SlotAccess
@@ -60,9 +60,9 @@ class Stage:
         self._pfn = paddr_to_pfn(self.frame)
         self._table: NDArray[Any] = kernel.slots()
         self._slot = self._table[self._pfn : self._pfn + 1]
-        self._in_use = Snapshot(kernel)
+        self._in_use = BookkeepingCopy(kernel)
         raced.offer()
-        self._offered = Snapshot(kernel)
+        self._offered = BookkeepingCopy(kernel)
         self._kept = self._table.copy()
         self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + self._pfn * self._layout.size
         self._cells = {cpu: cpus.table["cpus"][cpu] for cpu in (FIRST, SECOND)}

@@ -148,7 +148,9 @@ def request_of_options(config: pytest.Config) -> SessionRequest:
     option = config.getoption
     for name in ("--frame-rs", "--out", "--cov-subject-lcov"):
         if option(name) == "":  # that of a variable which nobody has set: the built-in module would be judged
-            raise UsageError(name, expected="a path", actual="an empty text", next_step="leave it away")
+            raise UsageError(
+                name, expected="a path", actual="an empty text", next_step="name a path, or omit the option"
+            )
     named, frame_rs = option("--machine"), option("--frame-rs") or os.environ.get("FRAME_RS", "")
     return SessionRequest(
         subject=frame_module(frame_rs),
