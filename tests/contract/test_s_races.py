@@ -83,6 +83,10 @@ def races(guests: Guests, clause: str) -> Iterator[Race]:
                 return
 
 
+def why_not_recorded(race: Race) -> list[str]:
+    return [f"the accesses were not recorded: {race.unordered}"] if race.unordered else []
+
+
 @pytest.mark.parametrize(
     "clause", [pytest.param(id_, marks=pytest.mark.clause(id_)) for id_ in RULES.clauses]
 )
@@ -98,7 +102,7 @@ def test_two_operations_at_once_are_one_after_the_other(clause: str, guests: Gue
         got=diagram.got,
         frame=first.frame,
         field=diagram.hold.field,
-        exhibit="\n".join(race.diagram.what for race in found[1:SHOWN]),
+        exhibit="\n".join([*why_not_recorded(first), *(race.diagram.what for race in found[1:SHOWN])]),
         at=diagram.hold.at,
         function=first.play.held.function,
         diagram=diagram,

@@ -30,6 +30,7 @@ from tests.support.race_mutants import (
     HANGS,
     LOCKED,
     LOOKED_AHEAD,
+    PASSED_THROUGH_A_STATIC,
     SEEDED,
     SILENT_STORE,
     TOUCHED_TWICE,
@@ -145,6 +146,22 @@ def test_whatever_is_touched_twice_is_found_by_a_derived_interleaving(profile: s
     for diagram in diagrams(result):
         assert not diagram.alone
         expect_recorded(diagram)
+
+
+@pytest.mark.parametrize("name", PASSED_THROUGH_A_STATIC)
+def test_what_two_calls_on_two_frames_mix_up_in_a_static_is_found(name: str, tmp_path: Path) -> None:
+    edits, ids = PASSED_THROUGH_A_STATIC[name]
+    result = check(
+        tmp_path, "--machine", write_machine(tmp_path), "--frame-rs", broken_here(edits), "--profile",
+        "release", "-n", "1", "-k", "test_s_races",
+    )  # fmt: skip
+    assert (result.status, result.kind, result.survivors) == (ExitCode.FAIL, Kind.FAIL, ()), result.out
+    assert result.violated == ids, result.out
+    for diagram in diagrams(result):
+        assert "::" in diagram.hold.field, "it is held at a static"
+        values = [one for one in diagram.accesses if one.field == diagram.hold.field]
+        assert {one.cpu for one in values} == {1, 2}, diagram
+        assert any(one.writes and one.left is not None for one in values), diagram
 
 
 def test_what_is_touched_twice_passes_every_check_of_another_kind(tmp_path: Path) -> None:

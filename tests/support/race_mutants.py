@@ -300,6 +300,44 @@ TOUCHED_TWICE: dict[str, tuple[tuple[Edit, ...], set[str]]] = {
 }
 """By field: the edits, the clauses that are broken then."""
 
+
+def _through_a_static(name: str, kind: str, value: str) -> str:
+    """Rust text that stores a value in a static of its own and has what it finds there right behind that."""
+    return (
+        f"{{\n            static {name}: atomic::Atomic{kind} = atomic::Atomic{kind}::new(0);\n"
+        f"            {name}.store({value}, Release);\n            {name}.load(Acquire)\n        }}"
+    )
+
+
+# No CPU alone ever sees another value than its own, and no storm meets two neighboring instructions.
+PASSED_THROUGH_A_STATIC: dict[str, tuple[tuple[Edit, ...], set[str]]] = {
+    "results-and-options": (
+        (
+            (
+                "        self.flags.load(Acquire)\n",
+                f"        {_through_a_static('SEEN', 'U32', 'self.flags.load(Acquire)')}\n",
+            ),
+            (
+                "slot.set_flags(self.purpose.flags());",
+                f"slot.set_flags({_through_a_static('WANTED', 'U32', 'self.purpose.flags()')});",
+            ),
+            (
+                "phys_to_virt(frame.start_address.as_u64()) as usize);",
+                f"phys_to_virt({_through_a_static('AT', 'U64', 'frame.start_address.as_u64()')}) as usize);",
+            ),
+        ),
+        {"CONST-04", "FRAME-07", "ALLOC-02", "ALLOC-04"},
+    ),
+    "looking-up": (
+        _replaced(
+            "    let pfn = phys.as_u64() / PAGE_SIZE;\n    assert!(",
+            f"    let pfn = {_through_a_static('PFN', 'U64', 'phys.as_u64() / PAGE_SIZE')};\n    assert!(",
+        ),
+        {"ALLOC-02", "ALLOC-04", "ALLOC-09", "ARRAY-06", "ARRAY-08", "GEN-01", "GEN-02", "VT-04"},
+    ),
+}
+"""By name: the edits, the clauses that are broken then."""
+
 # Whether there is a hook is one question, which one it is another.
 ASKED_TWICE: tuple[Edit, ...] = (
     (

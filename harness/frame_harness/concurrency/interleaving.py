@@ -17,6 +17,7 @@ from frame_harness.base.units import Paddr, Vaddr
 from frame_harness.concurrency.recording import Recorder, Recording, code_at
 from frame_harness.concurrency.smp import Cpus, Job
 from frame_harness.concurrency.turn import StepPanicked, Turn
+from frame_harness.concurrency.watched import Watched
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import AllocFailed, SubjectPanic
@@ -211,7 +212,8 @@ class Turns(Generic[G]):
         )  # fmt: skip
 
     def _recorder(self) -> Recorder:
-        return Recorder(self.kernel, self._debugger, Paddr(int(self.cpus.table["frames"][0])))
+        frame = Paddr(int(self.cpus.table["frames"][0]))
+        return Recorder(self.kernel, self._debugger, Watched(self.kernel, frame))
 
     def _record(self, recorder: Recorder, thread: int, cpu: int) -> None:
         if not recorder.steps(thread, cpu, (self._ended, self._panics), most=MOST_INSTRUCTIONS):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import iced_x86
 import numpy as np
@@ -12,14 +12,13 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from frame_harness.base.errors import RamError
-from frame_harness.base.units import Paddr, Vaddr, paddr_to_pfn
-from frame_harness.contract.layout import StructLayout
+from frame_harness.base.units import Vaddr
+from frame_harness.concurrency.watched import Piece, Watched, pieces
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.judge.diagrams import Interleaving, SlotAccess
 from frame_harness.machine.debugger import Debugger
 from frame_harness.machine.instruction import LONGEST, Touch, is_private, touches
 
-_WORD: Final = 8
 _R: Final = iced_x86.Register
 _GDB_ORDER: Final = (
     _R.RAX, _R.RBX, _R.RCX, _R.RDX, _R.RSI, _R.RDI, _R.RBP, _R.RSP,
@@ -45,28 +44,6 @@ class Recording:
         return replace(diagram, accesses=self.accesses, held_after=self.held_after, meanwhile=self.meanwhile)
 
 
-@dataclass(frozen=True)
-class Piece:
-    """The part of an access that lies in one field of a slot; in bytes from the slot's beginning."""
-
-    field: str
-    begin: int
-    end: int
-
-    def value(self, slot: NDArray[np.uint8]) -> int:
-        """The little-endian number that these bytes of a slot hold, which is given as shape (slot_bytes,)."""
-        return int.from_bytes(slot[self.begin : self.end].tobytes(), "little")
-
-
-def pieces(slot: StructLayout, begin: int, end: int) -> Iterator[Piece]:
-    """Take bytes of a slot apart into fields, at most a word each."""
-    for field in slot.fields:
-        for word in range(field.offset, field.end, _WORD):
-            first, last = max(begin, word), min(end, word + _WORD, field.end)
-            if first < last:
-                yield Piece(field.name, first, last)
-
-
 def code_at(kernel: BootedGuest, vaddr: Vaddr) -> bytes:
     """The bytes of the instruction at an address; none where there is no RAM: a CPU may be led anywhere."""
     try:
@@ -75,38 +52,38 @@ def code_at(kernel: BootedGuest, vaddr: Vaddr) -> bytes:
         return b""
 
 
-def touches_of(code: bytes, debugger: Debugger, thread: int) -> tuple[Touch, ...]:
-    """The accesses of the instruction that a stopped CPU is about to execute; none where only it can tell."""
+def touches_of(kernel: BootedGuest, at: Vaddr, debugger: Debugger, thread: int) -> tuple[Touch, ...]:
+    """The accesses of the instruction that a stopped CPU is about to execute, which is the one at an address.
+
+    Nothing where only that CPU can tell.
+    """
+    code = code_at(kernel, at)
     if is_private(code):
         return ()
-    return touches(code, dict(zip(_GDB_ORDER, debugger.registers(thread), strict=False)))
+    return touches(code, at, dict(zip(_GDB_ORDER, debugger.registers(thread), strict=False)))
 
 
 class Recorder:
-    """Lets CPUs of a guest go on instruction by instruction and writes down what they do to one slot."""
+    """Lets CPUs of a guest go on instruction by instruction, writes down what they do to watched memory."""
 
-    def __init__(self, kernel: BootedGuest, debugger: Debugger, frame: Paddr) -> None:
-        """Watch the slot of a frame, given by its physical address."""
-        self._kernel, self._debugger = kernel, debugger
+    def __init__(self, kernel: BootedGuest, debugger: Debugger, watched: Watched) -> None:
+        """Write nothing down yet."""
+        self._kernel, self._debugger, self._watched = kernel, debugger, watched
         self._layout = kernel.image.subject.contract.slot
-        pfn = paddr_to_pfn(frame)
-        table: NDArray[Any] = kernel.slots()
-        self._slot = table[pfn : pfn + 1].view(np.uint8)
-        self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + pfn * self._layout.size
         self.accesses: list[SlotAccess] = []
 
     def step(self, thread: int, cpu: int) -> Vaddr:
         """Let a CPU execute one instruction; returns where it is then."""
         at = self._debugger.rip(thread)
-        found = self._in_slot(touches_of(code_at(self._kernel, at), self._debugger, thread))
-        before = self._slot.copy() if found else self._slot
+        touched = self._touched(touches_of(self._kernel, at, self._debugger, thread))
+        found = [(touch, piece, self._watched.value(piece)) for touch, piece in touched]
         following = self._debugger.step(thread)
-        for touch, piece in found:
+        for touch, piece, before in found:
             self.accesses.append(
                 SlotAccess(
                     cpu=cpu, field=piece.field, reads=touch.reads, writes=touch.writes,
-                    found=piece.value(before) if touch.reads else None,
-                    left=piece.value(self._slot) if touch.writes else None,
+                    found=before if touch.reads else None,
+                    left=self._watched.value(piece) if touch.writes else None,
                     at=self._place(at),
                 )
             )  # fmt: skip
@@ -130,9 +107,7 @@ class Recorder:
             if (at := self._debugger.rip(thread)) in ends:
                 return True
             if ahead_of_write is not None:
-                for touch, piece in self._in_slot(
-                    touches_of(code_at(self._kernel, at), self._debugger, thread)
-                ):
+                for touch, piece in self._touched(touches_of(self._kernel, at, self._debugger, thread)):
                     if touch.writes:
                         ahead_of_write(piece.field)
             self.step(thread, cpu)
@@ -140,13 +115,13 @@ class Recorder:
 
     def peek(self, thread: int, cpu: int) -> int:
         """Write down what a CPU is about to load, as if it had; returns how many accesses that is."""
-        code = code_at(self._kernel, at := self._debugger.rip(thread))
+        at = self._debugger.rip(thread)
         loads = [
             SlotAccess(
-                cpu=cpu, field=piece.field, reads=True, writes=False, found=piece.value(self._slot),
+                cpu=cpu, field=piece.field, reads=True, writes=False, found=self._watched.value(piece),
                 at=self._place(at),
             )
-            for touch, piece in self._in_slot(touches_of(code, self._debugger, thread))
+            for touch, piece in self._touched(touches_of(self._kernel, at, self._debugger, thread))
             if touch.reads and not touch.writes
         ]  # fmt: skip
         self.accesses += loads
@@ -198,12 +173,13 @@ class Recorder:
                     )
                 )  # fmt: skip
 
-    def _in_slot(self, found: Sequence[Touch]) -> list[tuple[Touch, Piece]]:
+    def _touched(self, found: Sequence[Touch]) -> list[tuple[Touch, Piece]]:
+        begins = [(touch, self._watched.offset_of(touch.vaddr, touch.width)) for touch in found]
         return [
             (touch, piece)
-            for touch in found
-            for begin in [touch.vaddr - self._vaddr]
-            for piece in pieces(self._layout, begin, begin + touch.width)
+            for touch, begin in begins
+            if begin is not None
+            for piece in self._watched.pieces(begin, begin + touch.width)
         ]
 
     def _place(self, vaddr: Vaddr) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from frame_harness.frame_metadata.constants import C
-from frame_harness.histories.attribution import OF_COMMAND
+from frame_harness.histories.attribution import OF_COMMAND, OF_NEW_LIFE
 
 OF_METHOD: Final[Mapping[str, str]] = {
     **{op.words: clause for op, clause in OF_COMMAND.items()},
@@ -21,6 +21,8 @@ OF_METHOD: Final[Mapping[str, str]] = {
     "slot.cas_refcount": "REF-05",
     "slot.mark_poisoned": "GUARD-09",
     "slot.debug_snapshot": "ARRAY-08",
+    "array.get": "ARRAY-06",
+    "array.slot": "ARRAY-06",
     "alloc": "ALLOC-16",
 }
 """The clause that a method breaks when it is not of one piece: that about its result, or about its races."""
@@ -51,9 +53,10 @@ OF_FIELD: Final[Mapping[str, str]] = {
 OF_THE_REST: Final = "LAYOUT-02"
 """Of bytes that the contract reserves."""
 CLAUSES: Final = (
-    "ALLOC-10", "ALLOC-16", "ARRAY-08", "CONST-04", "FRAME-07", "FRAME-08", "FREE-07", "GEN-01", "GEN-02",
-    "GUARD-01", "GUARD-03", "GUARD-04", "GUARD-05", "GUARD-06", "GUARD-08", "GUARD-09", "LAYOUT-02",
-    "REF-01", "REF-03", "REF-04", "REF-05", "VT-02", "VT-04",
+    "ALLOC-02", "ALLOC-04", "ALLOC-05", "ALLOC-09", "ALLOC-10", "ALLOC-14", "ALLOC-16", "ARRAY-06",
+    "ARRAY-08", "CONST-04", "FRAME-07", "FRAME-08", "FREE-07", "GEN-01", "GEN-02", "GUARD-01", "GUARD-03",
+    "GUARD-04", "GUARD-05", "GUARD-06", "GUARD-08", "GUARD-09", "LAYOUT-02", "REF-01", "REF-03", "REF-04",
+    "REF-05", "VT-02", "VT-04",
 )  # fmt: skip
 """Everything that a race can be found to break."""
 
@@ -80,6 +83,23 @@ ON_A_FREE_FRAME: Final[Mapping[str, str]] = {
     "slot.fetch_or_guard": "a function that finds it corrupt may say so at any time (GUARD-08)",
 }
 """Methods that may write to the slot of a free frame; others may read it."""
+
+OF_LIFE: Final[Mapping[str, str]] = {**OF_NEW_LIFE, "other slots": "ALLOC-14"}
+OF_ITS_SETUP, ZEROED, LEFT_AS_IT_WAS = "ALLOC-09", "ALLOC-04", "ALLOC-05"
+CLAUSES_OF_LIFE: Final = (*dict.fromkeys(OF_LIFE.values()), OF_ITS_SETUP, ZEROED, LEFT_AS_IT_WAS)
+"""What an allocation can break that another one, of another frame, has spoiled."""
+
+
+def clause_of_life(line: str, part: str) -> str:
+    """The clause that an allocation breaks which another one, of another frame, has spoiled.
+
+    Args:
+        line: the command.
+        part: of the outcome; empty for any.
+    """
+    if part == "payload":
+        return LEFT_AS_IT_WAS if "zeroed=0" in line else ZEROED
+    return OF_LIFE.get(part, OF_ITS_SETUP)
 
 
 def clause_of(method: str, field: str) -> str:

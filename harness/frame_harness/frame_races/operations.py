@@ -34,7 +34,6 @@ LEFT_OUT: Final[Mapping[str, tuple[str, ...]]] = {
         "slot.new", "array.size", "purpose.zero", "frame.containing", "frame.from_start", "frame.range",
         "frame.cmp",
     ),
-    "finds a slot, touches none": ("array.get", "array.slot"),
     "fills the table before there is a second CPU": ("array.init",),
     "is a walk of the shim's own under the buddy's lock; what it calls of the subject has a command each": (
         "release", "buddy.alloc", "buddy.free", "buddy.drain", "trait.alloc", "trait.alloc_frame",
@@ -49,6 +48,12 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     ALLOCATES: ("new zeroed=0",),
 }
 """Of commands whose usage is no list of numbers."""
+
+APART: Final[Mapping[str, tuple[str, ...]]] = {
+    # Of the same kind of memory: for another one the buddy first has to take a large block apart.
+    ALLOCATES: ("new zeroed=1 purpose=custom:2",),
+}
+"""Of the same: what two calls that get two frames must not mix up."""
 
 VALUES: Final[Mapping[str, tuple[int | str, ...]]] = {
     "paddr": ("{frame:#x}",),
@@ -80,4 +85,4 @@ def function_of(method: Method) -> str:
     return f"{FRAME_METADATA.slot.name}::{rest}" if room == "slot" else f"frame::{method.help.split()[0]}"
 
 
-CALLS: Final = Calls(LEFT_OUT, ARGUMENTS, VALUES, ANY_VALUE, function_of)
+CALLS: Final = Calls(LEFT_OUT, ARGUMENTS, VALUES, ANY_VALUE, function_of, APART)

@@ -16,6 +16,11 @@ LIVES: Final[Mapping[str, int | str]] = {
     "generation": GENERATION, "guard": KERNEL_ONLY, "meta_aux": 0x1234,
 }  # fmt: skip
 """Of a frame in use, with numbers of ours; a text is the name of an address."""
+OF_OTHER: Final[Mapping[str, int | str]] = {
+    "next": 0xB000, "prev": 0xD000, "vtable": "unmap", "flags": C.flag_allocated | C.flag_user | C.flag_dll,
+    "order": 7, "refcount": 3, "generation": GENERATION + 0x30, "guard": 0x40, "meta_aux": 0x4321,
+}  # fmt: skip
+"""Of the second frame: nothing is as in the first one's slot, whatever its scene."""
 
 
 def _in_use(name: str, **changes: int | str) -> Scene:

@@ -18,9 +18,18 @@ from frame_harness.image.demangle import demangle
 from frame_harness.image.dwarf import Dwarf
 from frame_harness.image.elf import Elf
 from frame_harness.image.errors import ImageError
-from frame_harness.image.placed import is_part_of
+from frame_harness.image.placed import PATH_IN_SHIM, is_part_of
 from frame_harness.image.places import Place
 from frame_harness.image.subject import Subject
+
+
+@dataclass(frozen=True)
+class Static:
+    """A static of the frame module: its path in the module, `MetaSlot::inc_ref::CALLS`; size in bytes."""
+
+    name: str
+    vaddr: Vaddr
+    size: int
 
 
 @dataclass(frozen=True)
@@ -181,6 +190,20 @@ class Image:
             if size and at not in code and f"{path}::" in demangle(symbol)
         }
         return tuple(sorted(found))
+
+    def subject_statics(self) -> tuple[Static, ...]:
+        """Return the statics of the frame module by address, those of its own modules and functions, too."""
+        code = {at for at, _, _ in self._elf.functions}
+        named = [
+            (demangle(symbol).rpartition(f"{PATH_IN_SHIM}::"), place)
+            for symbol, place in self._elf.symbols.items()
+        ]
+        found = [
+            Static(name.replace(">", ""), at, size)
+            for (_, inside, name), (at, size) in named
+            if inside and size and at not in code
+        ]
+        return tuple(sorted(found, key=lambda static: static.vaddr))
 
     def static(self, path: str) -> tuple[Vaddr, int]:
         """Return (vaddr, size in bytes) of a static of the shim.

@@ -9,6 +9,7 @@ from pathlib import Path
 from frame_harness.image.subject import Subject
 
 KERNEL_S_NAME = "frame.rs"
+PATH_IN_SHIM = "kernel_shim::memory::frame"
 
 
 def memory_module(subject: Subject, around: str) -> str:

@@ -54,8 +54,8 @@ def is_private(code: bytes) -> bool:
     return all(memory.base == Register.RSP for memory in _FACTORY.info(instruction).used_memory())
 
 
-def _decoded(code: bytes) -> iced_x86.Instruction:
-    return iced_x86.Decoder(64, code).decode()
+def _decoded(code: bytes, at: Vaddr = Vaddr(0)) -> iced_x86.Instruction:
+    return iced_x86.Decoder(64, code, ip=at).decode()
 
 
 @dataclass(frozen=True)
@@ -132,16 +132,17 @@ class Touch:
     writes: bool
 
 
-def touches(code: bytes, registers: Mapping[int, int]) -> tuple[Touch, ...]:
+def touches(code: bytes, at: Vaddr, registers: Mapping[int, int]) -> tuple[Touch, ...]:
     """Return the accesses of an instruction that is about to be executed, in the order that others see.
 
     A repeated string instruction counts for its next element.
 
     Args:
         code: the instruction, perhaps with bytes behind it; what is none at all has no accesses.
+        at: its address, which an operand may be relative to.
         registers: by their numbers in iced-x86, as they are before the instruction.
     """
-    instruction = _decoded(code)
+    instruction = _decoded(code, at)
     if instruction.is_invalid:
         return ()
     found: list[Touch] = []

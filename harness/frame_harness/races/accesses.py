@@ -1,4 +1,4 @@
-"""Which bytes of a slot an operation touches, in which order; where holding it can make a difference."""
+"""Which bytes of a slot and of statics an operation touches, in which order; where holding it matters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Access:
     """One access, which other CPUs see as a whole.
 
     Attributes:
-        offset, width: in bytes, within the slot.
+        offset, width: in bytes, within what is watched: the slot, then statics of the module.
         instruction: which one of the operation it belongs to, from 0.
         inside: it is the store of an instruction that loads first.
     """
@@ -26,7 +26,7 @@ class Access:
     inside: bool = False
 
     def covers(self, offset: int) -> bool:
-        """Whether a byte of the slot is among those that it touches."""
+        """Whether a byte of what is watched is among those that it touches."""
         return self.offset <= offset < self.offset + self.width
 
     def clashes_with(self, other: Access) -> bool:
@@ -41,7 +41,7 @@ class Trace:
 
     Attributes:
         addresses: of its instructions within the subject, in order.
-        accesses: to the slot, in order.
+        accesses: to the slot and to statics of the module, in order.
     """
 
     addresses: tuple[Vaddr, ...]
@@ -49,7 +49,7 @@ class Trace:
 
     @property
     def writes(self) -> bool:
-        """Whether any access writes to the slot."""
+        """Whether any access writes to the slot, or to a static."""
         return any(access.writes for access in self.accesses)
 
     def clashing(self, other: Iterable[Access]) -> tuple[Access, ...]:

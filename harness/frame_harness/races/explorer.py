@@ -13,8 +13,8 @@ from frame_harness.contract.versions import lacking
 from frame_harness.guest.errors import GuestFailure, NotInThisVersion
 from frame_harness.judge.diagrams import Hold, Interleaving
 from frame_harness.races.accesses import Access, Trace
-from frame_harness.races.operations import Method, Operation, methods
-from frame_harness.races.outcome import RaceResult
+from frame_harness.races.operations import FRAME_OPERAND, Method, Operation, methods
+from frame_harness.races.outcome import RaceResult, is_of_second
 from frame_harness.races.rules import RaceRules
 from frame_harness.races.scenes import Scene
 from frame_harness.races.stage import FIRST, Stage
@@ -25,10 +25,12 @@ END = "end"
 
 @dataclass(frozen=True)
 class Play:
-    """One operation held ahead of one access to a field, another one that runs meanwhile.
+    """One operation held ahead of one access to a field or a static, another one that runs meanwhile.
 
     Attributes:
         clause: the id of the one that an outcome counts against, by the held method and the field.
+        apart: the other one is on another frame: nothing but statics of the module joins the two. Parts of
+            an outcome that count against other clauses are not looked at.
     """
 
     scene: Scene
@@ -38,6 +40,13 @@ class Play:
     field: str
     meanwhile: Operation
     clause: str
+    apart: bool = False
+
+    @property
+    def operations(self) -> tuple[str, str]:
+        """Both in words."""
+        on_another = self.apart and FRAME_OPERAND in self.meanwhile.method.operands
+        return self.held.shown, self.meanwhile.shown + (" on another frame" if on_another else "")
 
 
 @dataclass(frozen=True)
@@ -47,20 +56,20 @@ class Race:
     Attributes:
         diagram: what came of it; the accesses where they were recorded.
         frame: physical address of the frame whose slot it was.
-        unordered: it could not be played a second time.
+        unordered: why it could not be played a second time; empty where it was not tried, or came to an end.
     """
 
     play: Play
     diagram: Interleaving
     frame: Paddr
-    unordered: bool = False
+    unordered: str = ""
     slot: bytes = b""
     """The bytes of the frame's slot behind it; empty where the guest did not come so far."""
 
     @property
     def fatal(self) -> bool:
         """Whether the guest may have been left out of order."""
-        return self.unordered or self.diagram.part == END or self.diagram.got.startswith("fault")
+        return bool(self.unordered) or self.diagram.part == END or self.diagram.got.startswith("fault")
 
 
 @dataclass
@@ -68,6 +77,8 @@ class Explorer:
     """What the operations of one guest do, found out once.
 
     Attributes:
+        traces: of operations that meet others on their frame, in each of its scenes.
+        alone: of operations that meet others which are on another frame.
         strangers: commands that should enter the subject and did not, with their answers.
         absent: commands that take no part because this version of the subject lacks a name that they need:
             those names, by command.
@@ -76,10 +87,12 @@ class Explorer:
     stage: Stage
     rules: RaceRules
     traces: dict[tuple[Scene, Operation], Trace] = field(default_factory=dict)
+    alone: dict[tuple[Scene, Operation], Trace] = field(default_factory=dict)
     strangers: dict[str, str] = field(default_factory=dict)
     absent: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _touched: dict[Method, set[Access]] = field(default_factory=dict)
     _orders: dict[tuple[Scene, Operation, Operation, bool], RaceResult] = field(default_factory=dict)
+    _outcomes: dict[tuple[Scene, Operation, Access, Operation], RaceResult] = field(default_factory=dict)
     _plays: dict[str, list[Play]] | None = None
 
     @classmethod
@@ -96,6 +109,8 @@ class Explorer:
             elif rules.calls.why_left_out(method.name) is None:
                 for operation in rules.calls.operations(method, stage.known):
                     explorer._learn(operation)
+                if method.name in rules.calls.apart:
+                    explorer._learn_apart(method)
         if strange := explorer.clauses() - set(rules.clauses):
             raise HarnessError("races", "clauses", expected="those of the table", actual=str(sorted(strange)))
         return explorer
@@ -124,9 +139,14 @@ class Explorer:
             self.rules.clause_of(operation.method.name, self._field(access))
             for (_, operation), trace in self.traces.items()
             for access in trace.accesses
-        }
+            if self._is_of_slot(access)
+        } | {clause for _, operation in self.traces for clause in self._clauses_apart(operation)}
 
     def _all(self) -> Iterator[Play]:
+        yield from self._on_one_frame()
+        yield from self._apart()
+
+    def _on_one_frame(self) -> Iterator[Play]:
         others = list(dict.fromkeys(operation for _, operation in self.traces))
         for (scene, held), trace in self.traces.items():
             for meanwhile in others:
@@ -138,13 +158,32 @@ class Explorer:
                     continue  # all the same as where nothing is changed
                 for at in clashing[1:]:
                     touched = self._field(at)
-                    clause = self.rules.clause_of(held.method.name, touched)
+                    of_slot = self._is_of_slot(at)
+                    clause = (
+                        self.rules.clause_of(held.method.name, touched) if of_slot else self._clause(held)
+                    )
                     yield Play(scene, held, trace, at, touched, meanwhile, clause)
+
+    def _apart(self) -> Iterator[Play]:
+        """Pairs on two frames that touch one static: each has to come to what it comes to alone."""
+        statics = {
+            method: {access for access in accesses if not self._is_of_slot(access)}
+            for method, accesses in self._touched.items()
+        }
+        others = [
+            other for method, accesses in statics.items() if accesses for other in self._apart_of(method)
+        ]
+        for (scene, held), trace in self.alone.items():
+            for meanwhile in others:
+                clauses = dict.fromkeys((*self._clauses_apart(held), *self._clauses_apart(meanwhile)))
+                for at in trace.clashing(statics[meanwhile.method])[1:]:
+                    for clause in clauses:
+                        yield Play(scene, held, trace, at, self._field(at), meanwhile, clause, apart=True)
 
     def judge(self, play: Play) -> Race | None:
         """Interleave two operations; None when an order of the two explains what comes of it."""
         try:
-            got = self.stage.interleaved(play.held.line, play.trace, play.at, play.meanwhile.line, play.scene)
+            got = self._interleaved(play)
         except GuestFailure as failure:
             return self._race(play, END, ("both come to their end",) * 2, failure.summary)
         got = self._judged(play, got)
@@ -152,11 +191,25 @@ class Explorer:
         if got == first:
             return None
         legal = first, self._judged(play, self._in_order(play, swapped=True))
+        if play.apart:
+            # Which frame each of them is given depends on the order; one order has all the rest.
+            legal = (got.nearest(legal),) * 2
         in_steps = {play.held.method.name, play.meanwhile.method.name} & self.rules.in_steps.keys()
         for part in got.differences(legal, each_part=bool(in_steps)):
+            if play.apart and self._spoiled(play, part) != play.clause:
+                continue
             orders = (_shown(legal[0], part), _shown(legal[1], part))
             return self._race(play, part, orders, _shown(got, part), got.slot)
         return None
+
+    def _interleaved(self, play: Play) -> RaceResult:
+        """What comes of a play; it is the same for each clause that it can break."""
+        key = play.scene, play.held, play.at, play.meanwhile
+        if key not in self._outcomes:
+            self._outcomes[key] = self.stage.interleaved(
+                play.held.line, play.trace, play.at, play.meanwhile.line, play.scene
+            )
+        return self._outcomes[key]
 
     def recorded(self, race: Race) -> Race:
         """The same with the accesses to the slot: those of the play once more.
@@ -166,8 +219,9 @@ class Explorer:
         if race.diagram.part != END:
             try:
                 found = self._played_again(race)
-            except HarnessError:
-                race = replace(race, unordered=True)  # what was found counts; the guest does no longer
+            except HarnessError as error:
+                # What was found counts; the guest does no longer.
+                race = replace(race, unordered=error.summary)
             else:
                 if found is not None:
                     return replace(race, diagram=found)
@@ -188,9 +242,8 @@ class Explorer:
             inside=play.at.inside, field=play.field,
         )  # fmt: skip
         diagram = Interleaving(
-            operations=(play.held.shown, play.meanwhile.shown), hold=hold, state=play.scene.name, part=part,
-            orders=orders, got=got,
-        )  # fmt: skip
+            operations=play.operations, hold=hold, state=play.scene.name, part=part, orders=orders, got=got
+        )
         return Race(play, diagram, self.stage.frame, slot=slot)
 
     def _in_order(self, play: Play, *, swapped: bool) -> RaceResult:
@@ -203,11 +256,12 @@ class Explorer:
 
     def _learn(self, operation: Operation) -> None:
         rules = self.rules
-        if operation.method.name == rules.allocates:
-            self._trace(operation, rules.offered)
-            return
-        trace = self._trace(operation, rules.in_use)
+        scene = rules.offered if operation.method.name == rules.allocates else rules.in_use
+        trace = self._trace(operation, scene)
         if trace is None:
+            return
+        self.alone[scene, operation] = trace
+        if scene is rules.offered:
             return
         touched = {self._field(access) for access in trace.accesses}
         for scene in rules.variants:
@@ -216,18 +270,60 @@ class Explorer:
         if not trace.writes or operation.method.name in rules.on_a_free_frame:
             self._trace(operation, rules.offered)
 
+    def _learn_apart(self, method: Method) -> None:
+        for operation in self._apart_of(method):
+            trace = self._seen(operation, self.rules.offered)
+            if trace is not None:
+                self.alone[self.rules.offered, operation] = trace
+
+    def _apart_of(self, method: Method) -> tuple[Operation, ...]:
+        return self.rules.calls.operations_apart(method, self.stage.known, self.stage.other)
+
     def _trace(self, operation: Operation, scene: Scene) -> Trace | None:
+        trace = self._seen(operation, scene)
+        if trace is not None:
+            self.traces[scene, operation] = trace
+        return trace
+
+    def _seen(self, operation: Operation, scene: Scene) -> Trace | None:
         trace, answer = self.stage.trace(operation.line, scene)
         if trace is None:
             self.strangers[operation.line] = answer
-            return None
-        self._touched.setdefault(operation.method, set()).update(trace.accesses)
-        self.traces[scene, operation] = trace
+        else:
+            self._touched.setdefault(operation.method, set()).update(trace.accesses)
         return trace
 
     def _field(self, access: Access) -> str:
-        """The field of a slot that an access begins in."""
-        return self.stage.kernel.image.subject.contract.slot.field_at(access.offset)
+        """The field of a slot, or the static, that an access begins in."""
+        return self.stage.watched.field_at(access.offset)
+
+    def _is_of_slot(self, access: Access) -> bool:
+        return self.stage.watched.is_of_slot(access.offset)
+
+    def _clause(self, operation: Operation) -> str:
+        """The clause of an operation that a static of the module mixes up with another one."""
+        if operation.method.name == self.rules.allocates:
+            return self.rules.clause_of_life(operation.line, "")
+        fields = [
+            self._field(access)
+            for (_, other), trace in self.traces.items()
+            for access in trace.accesses
+            if other == operation and self._is_of_slot(access)
+        ]
+        return self.rules.clause_of(operation.method.name, fields[0] if fields else "")
+
+    def _clauses_apart(self, operation: Operation) -> tuple[str, ...]:
+        """What an operation can break whose result one on another frame spoils."""
+        if operation.method.name == self.rules.allocates:
+            return tuple(self.rules.clauses_of_life)
+        return (self._clause(operation),)
+
+    def _spoiled(self, play: Play, part: str) -> str:
+        """The clause that a part of an outcome breaks: that of the operation whose result it is."""
+        operation = play.meanwhile if is_of_second(part) else play.held
+        if operation.method.name == self.rules.allocates:
+            return self.rules.clause_of_life(operation.line, part)
+        return self._clause(operation)
 
     def _may_meet(self, scene: Scene, held: Operation, meanwhile: Operation) -> bool:
         allocates = self.rules.allocates
@@ -242,6 +338,8 @@ class Explorer:
 
     def _judged(self, play: Play, outcome: RaceResult) -> RaceResult:
         """An outcome without what nobody is to look at."""
+        if play.apart:
+            return outcome
         for (method, part), (mask, _) in self.rules.left_behind.items():
             if method == play.held.method.name:
                 outcome = outcome.masked(part, mask)

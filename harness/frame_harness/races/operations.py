@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
+from typing import Final
+
+FRAME_OPERAND: Final = "paddr"
+"""The operand that names the frame which a command is about."""
+FRAME: Final = "frame"
+"""Among the known addresses that of the frame that commands are about."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Operation:
     def shown(self) -> str:
         """The function with its operands but the frame's address, which is always the same."""
         _, *words = self.line.split()
-        if self.method.operands[:1] == ("paddr",):
+        if self.method.operands[:1] == (FRAME_OPERAND,):
             words = words[1:]
         return f"{self.function}({', '.join(words)})"
 
@@ -47,6 +53,8 @@ class Calls:
         values: by operand, or command and operand; each half of a value differs from what slots begin with.
             A text is made with the addresses that are known in the guest.
         any_value: of an operand that is not among them.
+        apart: of commands that name no frame: the words of further calls, beside which another CPU is given
+            another frame.
         function_of: the end of the path of the subject's function behind a method.
     """
 
@@ -55,6 +63,7 @@ class Calls:
     values: Mapping[str, tuple[int | str, ...]]
     any_value: tuple[int | str, ...]
     function_of: Callable[[Method], str]
+    apart: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def why_left_out(self, name: str) -> str | None:
         """Why a command takes no part; None when it does."""
@@ -68,8 +77,7 @@ class Calls:
         """
         function = self.function_of(method)
         if method.name in self.arguments:
-            lines = [f"{method.name} {words}" for words in self.arguments[method.name]]
-            return tuple(Operation(method, line, function) for line in lines)
+            return self._with_words(method, self.arguments[method.name])
         choices = [
             self.values.get(f"{method.name} {operand}") or self.values.get(operand) or self.any_value
             for operand in method.operands
@@ -78,6 +86,16 @@ class Calls:
             Operation(method, " ".join([method.name, *(_shown(value, known) for value in values)]), function)
             for values in product(*choices)
         )
+
+    def operations_apart(self, method: Method, known: Mapping[str, int], other: int) -> tuple[Operation, ...]:
+        """The same on another frame, whose physical address is given."""
+        if method.name in self.arguments:
+            return self._with_words(method, self.apart.get(method.name, ()))
+        return self.operations(method, {**known, FRAME: other})
+
+    def _with_words(self, method: Method, choices: Iterable[str]) -> tuple[Operation, ...]:
+        function = self.function_of(method)
+        return tuple(Operation(method, f"{method.name} {words}", function) for words in choices)
 
 
 def methods(table: Iterable[str]) -> Iterator[Method]:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Final
+
+OF_OTHER: Final = "other frame's "
+"""Begins the part for a field of the second frame's slot."""
+
+
+def is_of_second(part: str) -> bool:
+    """Whether a part is what the second CPU's command came to, where it was on the second frame."""
+    return part.startswith((OF_OTHER, "answer 2"))
 
 
 @dataclass(frozen=True)
 class RaceResult:
-    """Parts by name: a field of the slot, `hooks`, `other slots`, `answer 1`, `answer 1: v`.
+    """Parts by name: a field of the slot or of the second frame's, `hooks`, `answer 1`, `answer 1: v`.
 
     Attributes:
         slot: the bytes of the slot.
@@ -22,6 +31,10 @@ class RaceResult:
         if part not in self.parts:
             return self
         return RaceResult({**self.parts, part: f"{int(self.parts[part], 0) & mask:#x}"}, self.slot)
+
+    def nearest(self, legal: Collection[RaceResult]) -> RaceResult:
+        """Return the legal outcome, the first of several, that differs in the fewest parts."""
+        return min(legal, key=lambda one: len(self.differences([one], each_part=False)))
 
     def differences(self, legal: Collection[RaceResult], *, each_part: bool) -> list[str]:
         """Return the parts that no legal outcome explains; none when this outcome is legal.

@@ -1,8 +1,8 @@
-"""What a contract says of two operations on one slot at the same time, as the engine takes it."""
+"""What a contract says of two operations at the same time, as the engine takes it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,17 +12,31 @@ from frame_harness.races.scenes import Scene
 
 
 class RacedFrame(Protocol):
-    """A frame of one guest, whose slot two CPUs are on."""
+    """A frame of one guest, whose slot two CPUs are on, and a second one in use that only one of them is on.
+
+    Each field of the second one's slot differs from that of the first one's.
+    """
 
     @property
     def paddr(self) -> Paddr: ...
 
     @property
+    def other(self) -> Paddr: ...
+
+    @property
     def known(self) -> Mapping[str, int]:
         """Addresses by the names that operations and scenes use."""
 
-    def offer(self) -> None:
-        """Make it a free frame, the next one that is handed out."""
+    @property
+    def readying(self) -> Sequence[str]:
+        """Commands that each CPU carries out once, so that what it does later for the first time is short."""
+
+    @property
+    def offering(self) -> str:
+        """The command that makes it a free frame, the next one that is handed out."""
+
+    def fill(self) -> None:
+        """Fill the payload of the frame with what no operation leaves there."""
 
     def beside(self) -> Mapping[str, str]:
         """What two commands did beside answers and slots, in parts that are compared one by one."""
@@ -40,6 +54,9 @@ class RaceRules:
         offered: the scene of a free frame.
         variants: played with those operations alone that touch a field in which they differ.
         clause_of: by method and field the clause that a method breaks whose accesses are not of one piece.
+        clause_of_life: by the line of an allocation and a part of its outcome (empty: any) the clause that is
+            broken where another allocation, of another frame, spoils it.
+        clauses_of_life: all of them.
         clauses: everything that a race can be found to break.
         in_steps: by method that is several steps by its own words, the reason: each step is of one piece, and
             what lies between two of them may be seen.
@@ -56,6 +73,8 @@ class RaceRules:
     clause_of: Callable[[str, str], str]
     clauses: Collection[str]
     allocates: str
+    clause_of_life: Callable[[str, str], str] = lambda _line, _part: ""
+    clauses_of_life: Collection[str] = ()
     variants: tuple[Scene, ...] = ()
     in_steps: Mapping[str, str] = field(default_factory=dict)
     left_behind: Mapping[tuple[str, str], tuple[int, str]] = field(default_factory=dict)

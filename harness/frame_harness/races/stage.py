@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from frame_harness.base.errors import MachineError, ProtocolError
 from frame_harness.base.units import Vaddr, paddr_to_pfn
 from frame_harness.concurrency.interleaving import PATIENCE_CPU_S
-from frame_harness.concurrency.recording import Recorder, Recording, code_at, pieces, touches_of
+from frame_harness.concurrency.recording import Recorder, Recording, code_at, touches_of
 from frame_harness.concurrency.smp import Cpus, Job
+from frame_harness.concurrency.watched import Watched
 from frame_harness.guest.absence import require_names
 from frame_harness.guest.bookkeeping import BookkeepingCopy
 from frame_harness.guest.booted import BootedGuest
@@ -24,7 +25,7 @@ from frame_harness.judge.diagrams import SlotAccess
 from frame_harness.machine.debugger import Debugger, NoStop
 from frame_harness.machine.instruction import private_stretch
 from frame_harness.races.accesses import Access, Trace
-from frame_harness.races.outcome import RaceResult, answer_parts
+from frame_harness.races.outcome import OF_OTHER, RaceResult, answer_parts
 from frame_harness.races.rules import RacedFrame
 from frame_harness.races.scenes import Scene
 
@@ -45,38 +46,47 @@ class Stage:
     """Two CPUs of a guest that run commands on one frame, from the same state each time.
 
     Attributes:
-        frame: physical address of the frame.
+        frame, other: physical addresses of the frame and of the second one.
+        watched: its slot, and the statics of the module.
         known: addresses by the names that operations and scenes use.
         table: the guest's commands, as the lines of `help`.
     """
 
     def __init__(self, kernel: BootedGuest, cpus: Cpus, raced: RacedFrame) -> None:
-        """Note what commands begin with; `attach` lets both CPUs begin."""
+        """Note where things are; `attach` lets both CPUs begin."""
         self.kernel, self._cpus = kernel, cpus
         self._layout = kernel.image.subject.contract.slot
         self.table = kernel.call("help").data
         self._raced = raced
-        self.frame, self.known = raced.paddr, raced.known
-        self._pfn = paddr_to_pfn(self.frame)
+        self.frame, self.other, self.known = raced.paddr, raced.other, raced.known
+        self._pfn, self._other = paddr_to_pfn(self.frame), paddr_to_pfn(self.other)
+        self._written: set[str] = set()
+        self.watched = Watched(kernel, self.frame, lambda _: True)
         self._table: NDArray[Any] = kernel.slots()
         self._slot = self._table[self._pfn : self._pfn + 1]
-        self._in_use = BookkeepingCopy(kernel)
-        raced.offer()
-        self._offered = BookkeepingCopy(kernel)
-        self._kept = self._table.copy()
-        self._vaddr = kernel.witness.hhdm_base + kernel.witness.meta_paddr + self._pfn * self._layout.size
         self._cells = {cpu: cpus.table["cpus"][cpu] for cpu in (FIRST, SECOND)}
         self._threads = {cpu: cpus.thread(cpu) for cpu in (FIRST, SECOND)}
         names = ("smp_step_begins", "smp_call_begins", "smp_call_ended", "smp_step_panics")
         self._idle, self._begins, self._ended, self._panics = (kernel.image.symbol(n)[0] for n in names)
 
     def attach(self, debugger: Debugger) -> None:
-        """Hold both CPUs ahead of their first command."""
+        """Hold both CPUs ahead of their first command; note what commands begin with."""
         self._debugger = debugger
         debugger.breakpoint(self._idle)
         self._cpus.go()
         for cpu in (FIRST, SECOND):
             self._finish(cpu)
+            for line in self._raced.readying:
+                self._carry_out(cpu, line)
+        self._in_use = BookkeepingCopy(self.kernel)
+        self._carry_out(FIRST, self._raced.offering)
+        self._offered = BookkeepingCopy(self.kernel)
+        self._kept = self._table.copy()
+
+    def _carry_out(self, cpu: int, line: str) -> None:
+        """Let a CPU carry out a command whose answer does not matter."""
+        self._give(cpu, line)
+        self._finish(cpu)
 
     @property
     def dead(self) -> bool:
@@ -84,7 +94,7 @@ class Stage:
         return self.kernel.guest.process.ended()
 
     def trace(self, line: str, scene: Scene) -> tuple[Trace | None, str]:
-        """Run one command alone; returns what the subject does to the slot meanwhile, and the answer.
+        """Run one command alone; returns what the subject does meanwhile to what is watched, and the answer.
 
         None where the command never enters the subject. As of here, `GuestTimeout` is a command that hangs,
         `GuestCrashed` the end of the guest.
@@ -105,6 +115,11 @@ class Stage:
                 "races", line, expected="a store for each byte that changes", actual=f"none to bytes {unseen}"
             )
         self._finish(FIRST)
+        self._written |= {
+            self.watched.field_at(one.offset)
+            for one in trace.accesses
+            if one.writes and not self.watched.is_of_slot(one.offset)
+        }
         return trace, self._answer(FIRST)
 
     def in_order(self, first: str, second: str, scene: Scene, *, swapped: bool = False) -> RaceResult:
@@ -123,7 +138,7 @@ class Stage:
         self._give(SECOND, second)
         self._enter_again(first)
         self._advance(trace, at.instruction)
-        operand = self._slot.view(np.uint8)[at.offset : at.offset + at.width] if at.inside else None
+        operand = self.watched.live(at.offset, at.width) if at.inside else None
         loaded = None if operand is None else operand.copy()
         waits = self._run_unless_stuck(SECOND) is None
         if operand is not None and loaded is not None:
@@ -140,7 +155,9 @@ class Stage:
         self._set(scene)
         self._give(FIRST, first)
         self._give(SECOND, second)
-        recorder = Recorder(self.kernel, self._debugger, self.frame)
+        # A static that nothing writes to, such as the table's address, tells nothing.
+        watched = Watched(self.kernel, self.frame, lambda name: name in self._written)
+        recorder = Recorder(self.kernel, self._debugger, watched)
         waits: list[int] = []
 
         def ahead() -> None:
@@ -157,7 +174,7 @@ class Stage:
                 if not self._record(recorder, cpu):
                     raise self._hangs(cpu)
 
-        operand = self._slot.view(np.uint8)[at.offset : at.offset + at.width] if at.inside else None
+        operand = self.watched.live(at.offset, at.width) if at.inside else None
         recording = recorder.held(
             self._threads[FIRST], FIRST, ahead=ahead, meanwhile=meanwhile, after=after, operand=operand
         )
@@ -172,13 +189,14 @@ class Stage:
         return through
 
     def alone(self, trace: Trace, at: Access) -> tuple[SlotAccess, ...]:
-        """What a command did to the slot by itself, up to one of its accesses."""
+        """What a command did by itself to what is watched, up to one of its accesses."""
         return tuple(
             SlotAccess(
                 cpu=FIRST, field=piece.field, reads=one.reads, writes=one.writes, at=self.place(trace, one)
             )
             for one in trace.accesses[: trace.accesses.index(at)]
-            for piece in pieces(self._layout, one.offset, one.offset + one.width)
+            for piece in self.watched.pieces(one.offset, one.offset + one.width)
+            if self.watched.is_of_slot(one.offset) or piece.field in self._written
         )
 
     def place(self, trace: Trace, at: Access) -> str:
@@ -251,18 +269,18 @@ class Stage:
                 addresses += stretch.addresses
                 at = self._debugger.run_to(thread, stretch.ends)
             else:
-                accesses += self._accesses(code_at(self.kernel, at), len(addresses))
+                accesses += self._accesses(at, len(addresses))
                 addresses.append(at)
                 at = self._debugger.step(thread)
             if len(addresses) > MOST_INSTRUCTIONS:
                 raise self._hangs(FIRST)
         return Trace(tuple(addresses), tuple(accesses))
 
-    def _accesses(self, code: bytes, instruction: int) -> Iterator[Access]:
-        stored = touches_of(code, self._debugger, self._threads[FIRST])
+    def _accesses(self, at: Vaddr, instruction: int) -> Iterator[Access]:
+        stored = touches_of(self.kernel, at, self._debugger, self._threads[FIRST])
         for number, touch in enumerate(stored):
-            offset = touch.vaddr - self._vaddr
-            if -touch.width < offset < self._layout.size:
+            offset = self.watched.offset_of(touch.vaddr, touch.width)
+            if offset is not None:
                 inside = number > 0 and touch.writes and stored[number - 1].vaddr == touch.vaddr
                 yield Access(offset, touch.width, touch.reads, touch.writes, instruction, inside)
 
@@ -270,6 +288,7 @@ class Stage:
 
     def _set(self, scene: Scene) -> None:
         (self._offered if scene.free else self._in_use).restore()
+        self._raced.fill()
         for field, value in scene.fields.items():
             self._slot[field] = self.known[value] if isinstance(value, str) else value
 
@@ -285,18 +304,19 @@ class Stage:
         parts: dict[str, str] = {}
         for cpu in (FIRST, SECOND):
             parts |= answer_parts(cpu, self._answer(cpu))
-        slot = self._slot[0]
-        parts |= {str(name): _shown(slot[name]) for name in self._table.dtype.names or ()}
+        slot, other, names = self._slot[0], self._table[self._other], self._table.dtype.names or ()
+        parts |= {str(name): _shown(slot[name]) for name in names}
+        parts |= {f"{OF_OTHER}{name}": _shown(other[name]) for name in names}
         parts |= self._raced.beside()
         parts["other slots"] = self._changed()
         return RaceResult(parts, slot.tobytes())
 
     def _changed(self) -> str:
-        """Slots of other frames that the commands changed, with what they hold now."""
-        words = self._layout.size // 8
+        """Slots of yet other frames that the commands changed, with what they hold now."""
+        words, mine = self._layout.size // 8, (self._pfn, self._other)
         now, before = (t.view("<u8").reshape(-1, words) for t in (self._table, self._kept))
         pfns = np.flatnonzero((now != before).any(axis=1))
-        return ", ".join(f"{n:#x}: {now[n].tobytes().hex()}" for n in pfns.tolist() if n != self._pfn)
+        return ", ".join(f"{n:#x}: {now[n].tobytes().hex()}" for n in pfns.tolist() if n not in mine)
 
 
 def _text(cells: NDArray[np.uint8]) -> str:

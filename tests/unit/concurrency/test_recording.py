@@ -8,8 +8,9 @@ import pytest
 
 from frame_harness.concurrency import rates
 from frame_harness.concurrency.rates import MOST_SAMPLES, SAMPLE_S, STEPS, RateWatch
-from frame_harness.concurrency.recording import Recording, pieces
+from frame_harness.concurrency.recording import Recording
 from frame_harness.concurrency.turn import StepPanicked, Turn
+from frame_harness.concurrency.watched import pieces
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.guest.checks import NotEvaluated
 from frame_harness.guest.errors import GuestTimeout

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from frame_harness.base.units import Paddr, paddr_to_pfn
+from frame_harness.base.units import PAGE_SIZE, Paddr, paddr_to_pfn
 from frame_harness.frame_guest.kernel import Kernel
 from frame_harness.frame_metadata.layouts import META_SLOT
 from frame_harness.frame_races.frame import FrameInAGuest
@@ -17,7 +17,7 @@ from frame_harness.frame_races.operations import GENERATION
 from frame_harness.frame_races.scenes import IN_USE, LIVES, OFFERED, VARIANTS
 from frame_harness.races.scenes import Scene
 
-FRAME = Paddr(0x3000)
+FRAME, OTHER = Paddr(0x3000), Paddr(0x4000)
 VTABLES = {"both": 0x9000, "unmap": 0x9100, "lastref": 0x9200}
 
 
@@ -25,7 +25,11 @@ class Guest:
     """Stands in for a guest whose hooks have written down two calls, and something older behind them."""
 
     def __init__(self) -> None:
-        self.table = np.zeros(8, np.dtype([("generation", "<u4")]))
+        self.table = np.zeros(
+            8, np.dtype([(name, f"<u{bits // 8}") for name, bits in META_SLOT.widths.items()])
+        )
+        self.frames = {paddr: np.zeros(PAGE_SIZE, np.uint8) for paddr in (FRAME, OTHER)}
+        self._free = iter((FRAME, OTHER))
         self.done: list[str] = []
         self.image = SimpleNamespace(static=lambda path: (path.rpartition("::")[2], 0))
         # The upper two bits say which hook it was; of the address 52 bits are kept.
@@ -34,7 +38,10 @@ class Guest:
 
     def buddy_alloc(self, order: int, migratetype: str) -> Paddr:
         self.done.append(f"alloc {order} {migratetype}")
-        return FRAME
+        return next(self._free)
+
+    def payload(self, paddr: Paddr) -> NDArray[np.uint8]:
+        return self.frames[paddr]
 
     def vtable(self, name: str) -> int:
         return VTABLES[name]
@@ -48,28 +55,37 @@ class Guest:
     def bytes_at(self, name: str, _size: int) -> NDArray[np.generic]:
         return self.words[name].view(np.uint8)
 
-    def offer(self, paddr: Paddr) -> None:
-        self.done.append(f"offer {paddr:#x}")
 
-
-def test_a_frame_is_taken_with_a_generation_of_its_own_and_no_calls_of_hooks() -> None:
+def test_two_frames_are_taken_whose_slots_differ_and_no_calls_of_hooks_are_known() -> None:
     guest = Guest()
     raced = FrameInAGuest(cast("Kernel", guest))
     assert raced.known == {"frame": FRAME, **VTABLES, "misaligned": VTABLES["both"] + 4}
-    assert np.flatnonzero(guest.table["generation"]).tolist() == [paddr_to_pfn(FRAME)]
-    assert guest.table["generation"].max() == GENERATION
-    raced.offer()
-    assert guest.done == ["alloc 0 unmovable", "vt.clear", f"offer {FRAME:#x}"]
+    assert guest.table["generation"][paddr_to_pfn(FRAME)] == GENERATION
+    other = guest.table[paddr_to_pfn(OTHER)]
+    for scene in (IN_USE, *VARIANTS):
+        for name, value in scene.fields.items():
+            assert other[name] != (raced.known[value] if isinstance(value, str) else value), name
+    assert raced.offering == f"inject buddy.next {FRAME:#x}"
+    assert guest.done == ["alloc 0 unmovable", "alloc 0 unmovable", "vt.clear"]
+
+
+def test_the_payload_of_the_first_frame_alone_is_filled_and_told() -> None:
+    guest = Guest()
+    raced = FrameInAGuest(cast("Kernel", guest))
+    raced.fill()
+    assert raced.beside()["payload"] == "0x5c" and not guest.frames[OTHER].any()
+    guest.frames[FRAME][5] = 0
+    assert raced.beside()["payload"] == "0x00, 0x5c"
 
 
 def test_calls_of_hooks_are_told_in_order_as_far_as_they_count() -> None:
     guest = Guest()
     raced = FrameInAGuest(cast("Kernel", guest))
-    assert raced.beside() == {"hooks": "on_unmap(0x3000), on_last_ref(0x5000)"}
+    assert raced.beside()["hooks"] == "on_unmap(0x3000), on_last_ref(0x5000)"
     guest.words["COUNT"][0] = 3
-    assert raced.beside() == {"hooks": "on_unmap(0x3000), on_last_ref(0x5000), buddy(0x7000)"}
+    assert raced.beside()["hooks"] == "on_unmap(0x3000), on_last_ref(0x5000), buddy(0x7000)"
     guest.words["COUNT"][0] = 0
-    assert raced.beside() == {"hooks": ""}
+    assert raced.beside()["hooks"] == ""
 
 
 @pytest.mark.parametrize("scene", [IN_USE, *VARIANTS], ids=lambda scene: scene.name)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from frame_harness.base.units import Vaddr
-from frame_harness.machine.instruction import Stretch, is_private, private_stretch, unlocked_width
+from frame_harness.machine.instruction import (
+    Stretch,
+    Touch,
+    is_private,
+    private_stretch,
+    touches,
+    unlocked_width,
+)
 
 
 @pytest.mark.parametrize(
@@ -128,3 +135,8 @@ def test_a_stretch_ends_at_a_stop_but_may_begin_at_one() -> None:
 
 def test_a_stretch_has_an_end_even_where_the_code_has_none() -> None:
     assert 1 < len(private_stretch(lambda _: b"\x90", AT, ()).addresses) < 1000
+
+
+def test_an_operand_that_is_relative_to_the_instruction_is_where_it_leads() -> None:
+    load = bytes.fromhex("488b0510000000")  # mov rax, [rip + 0x10]
+    assert touches(load, Vaddr(0x1000), {}) == (Touch(Vaddr(0x1017), 8, reads=True, writes=False),)

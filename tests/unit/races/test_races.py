@@ -110,17 +110,34 @@ TRACES: Mapping[str, tuple[Access, ...]] = {
 }  # fmt: skip
 
 
+class SlotAndStatic:
+    """A slot of the tiny contract, and behind it a static of 8 bytes."""
+
+    def field_at(self, offset: int) -> str:
+        return TINY.slot.field_at(offset) if self.is_of_slot(offset) else "LAST"
+
+    def is_of_slot(self, offset: int) -> bool:
+        return offset < TINY.slot.size
+
+
 class TinyStage:
     """Stands in for a guest in which nothing runs: traces and outcomes are those of a test."""
 
-    def __init__(self, lacks: tuple[str, ...] = (), **outcomes: object) -> None:
+    def __init__(
+        self,
+        lacks: tuple[str, ...] = (),
+        traces: Mapping[str, tuple[Access, ...]] = TRACES,
+        **outcomes: object,
+    ) -> None:
+        self._traces = traces
         self.table, self.known, self.frame = TABLE, {"frame": 0x7000}, Paddr(0x7000)
+        self.other, self.watched = Paddr(0x9000), SlotAndStatic()
         subject = SimpleNamespace(contract=TINY)
         self.kernel = SimpleNamespace(image=SimpleNamespace(lacks=lacks, subject=subject))
         self._outcomes, self.asked = outcomes, list[object]()
 
     def trace(self, line: str, _scene: Scene) -> tuple[Trace | None, str]:
-        accesses = TRACES[line.split(maxsplit=1)[0]]
+        accesses = self._traces[line.split(maxsplit=1)[0]]
         return Trace(tuple(Vaddr(4 * number) for number in range(3)), accesses), "ok"
 
     def interleaved(self, *_: object) -> RaceResult:
@@ -172,6 +189,62 @@ def test_a_frame_that_is_handed_out_is_raced_for_by_those_who_may_write_to_it() 
     assert ("free", "slot.take", "slot.put") in met and ("free", "slot.put", "slot.put") in met
     assert ("free", "slot.take", "slot.take") not in met, "two allocations get two frames"
     assert not any("slot.take" in pair and scene != "free" for scene, *pair in met)
+
+
+BEHIND = TINY.slot.size
+THROUGH_A_STATIC = {
+    **TRACES,
+    "slot.turns": (
+        access(8, LOAD, 0), access(BEHIND, STORE, 1, width=8), access(BEHIND, LOAD, 2, width=8),
+    ),
+}  # fmt: skip
+
+
+def test_two_that_touch_one_static_are_interleaved_on_two_frames() -> None:
+    explorer = explored(TinyStage(traces=THROUGH_A_STATIC))
+    apart = [one for clause in RULES.clauses for one in explorer.plays(clause) if one.apart]
+    assert [(one.held.line, one.meanwhile.line, one.field, one.at.instruction) for one in apart] == [
+        ("slot.turns 0x7000", "slot.turns 0x9000", "LAST", 2)
+    ]
+    assert apart[0].operations == ("TinySlot::turns()", "TinySlot::turns() on another frame")
+    assert apart[0].clause == "TINY-06", "as for a field that it reads"
+    assert not any(one.apart for clause in RULES.clauses for one in explored(TinyStage()).plays(clause))
+
+
+LIFE = {"owner": "TINY-03", "payload": "TINY-04", "": "TINY-06"}
+ALLOCATING = replace(
+    RULES,
+    calls=replace(RULES.calls, arguments={"slot.take": ("one",)}, apart={"slot.take": ("two",)}),
+    allocates="slot.take",
+    clause_of_life=lambda _line, part: LIFE[part],
+    clauses_of_life=tuple(LIFE.values()),
+    left_behind={("slot.take", "owner"): (0, "a reason")},
+    in_steps={"slot.take": "it says so"},
+)
+ALLOCATES_THROUGH_A_STATIC = {
+    **TRACES,
+    "slot.take": (access(BEHIND, STORE, 0, width=8), access(BEHIND, LOAD, 1, width=8), access(0, STORE, 2)),
+}
+
+
+def test_two_allocations_meet_though_they_are_given_two_frames_and_one_order_has_all_parts() -> None:
+    order, swapped = (
+        RaceResult({"answer 1: paddr": paddr, "owner": owner, "payload": "0x0"})
+        for paddr, owner in (("0x7000", "0x1"), ("0x8000", "0x2"))
+    )
+    mixed = RaceResult({**order.parts, "owner": "0x2"})
+    explorer = explored(
+        TinyStage(traces=ALLOCATES_THROUGH_A_STATIC, got=mixed, first=order, swapped=swapped), ALLOCATING
+    )
+    pairs = {
+        clause: [one for one in explorer.plays(clause) if one.apart and one.held.line == "slot.take one"]
+        for clause in LIFE.values()
+    }
+    assert {one.meanwhile.line for plays in pairs.values() for one in plays} == {"slot.take two"}
+    race = explorer.judge(pairs["TINY-03"][0])
+    assert race is not None
+    assert (race.diagram.part, race.diagram.expected, race.diagram.got) == ("owner", "0x1", "0x2")
+    assert explorer.judge(pairs["TINY-04"][0]) is None, "its payload is as it should be"
 
 
 def test_a_clause_that_nobody_asks_for_is_an_error() -> None:
@@ -280,5 +353,5 @@ def test_a_guest_that_a_second_play_breaks_is_used_no_more() -> None:
 
     explorer, race = race_at(SimpleNamespace(recorded=recorded, alone=lambda *_: (AHEAD,)))
     found = explorer.recorded(race)
-    assert found.fatal
+    assert found.fatal and "does not come to its end" in found.unordered
     assert (found.diagram.what, found.diagram.accesses) == (race.diagram.what, (AHEAD,))
