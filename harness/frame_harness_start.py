@@ -17,7 +17,8 @@ from pathlib import Path
 PACKAGE = "frame_harness"
 ERROR, INTERRUPTED = 3, 130
 _REPORTS = ("--json", "--junit", "--sarif", "--code-quality", "--lcov", "--html")
-_READ = ("--frame-rs", "--baseline", "--machine", "--last-failed")
+_READ = ("--frame-rs", "--kernel-src", "--baseline", "--machine", "--last-failed")
+_READ_FROM_THE_ENVIRONMENT = ("FRAME_RS", "KERNEL_SRC")
 
 
 def main() -> None:
@@ -55,17 +56,18 @@ def _require_working_directory() -> None:
 
 
 def forget_reports(words: list[str]) -> None:
-    """Remove the reports that the words after `check` name, unless the run reads the same file.
+    """Remove the reports that the words after `check` name, unless the run may read the same file.
 
     Before anything can refuse the command line: a typo must not leave the report of an earlier run in place.
+    Rust source stays, whatever names it: a module has files of its own beside it, a kernel tree has many.
     """
-    read = {
-        os.path.realpath(path) for path in [*_values(words, _READ), os.environ.get("FRAME_RS", "")] if path
-    }
+    named = [*_values(words, _READ), *(os.environ.get(name, "") for name in _READ_FROM_THE_ENVIRONMENT)]
+    read = [Path(name) for name in named if name]
     for name in _values(words, _REPORTS):
         report = Path(name)
         try:
-            if report.is_file() and not report.is_symlink() and os.path.realpath(report) not in read:
+            mine = report.is_file() and not report.is_symlink() and report.resolve().suffix != ".rs"
+            if mine and not any(one.exists() and one.samefile(report) for one in read):
                 report.unlink()
         except (OSError, ValueError):
             continue  # the program itself says why it cannot be written

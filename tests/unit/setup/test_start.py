@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import frame_harness_start
+from frame_harness.cli.check_command import check_command
 from frame_harness.cli.main import cli
+from frame_harness.cli.options import FILE, TREE
 from frame_harness.judge.exit_codes import ExitCode
 from tests.support.doors import SOURCES
 
@@ -70,6 +72,32 @@ def test_file_that_the_run_reads_is_no_report(tmp_path: Path) -> None:
     source.write_text("text")
     frame_harness_start.forget_reports(["--json", str(source), "--frame-rs", f"{tmp_path}/./frame.rs"])
     assert source.read_text() == "text"
+
+
+@pytest.mark.parametrize("option", ["--frame-rs", "--kernel-src", "--baseline", "--machine", "--last-failed"])
+def test_file_that_the_run_reads_by_another_name_is_no_report(option: str, tmp_path: Path) -> None:
+    read, report = tmp_path / "read.toml", tmp_path / "report.toml"
+    read.write_text("text")
+    report.hardlink_to(read)
+    frame_harness_start.forget_reports(["--json", str(report), option, str(read)])
+    assert report.read_text() == "text"
+
+
+@pytest.mark.parametrize("words", [["--kernel-src", "{tree}"], ["--frame-rs={tree}/frame.rs"], []])
+def test_rust_source_is_no_report_wherever_it_lies(words: list[str], tmp_path: Path) -> None:
+    source = tmp_path / "memory" / "zone.rs"
+    source.parent.mkdir()
+    source.write_text("text")
+    frame_harness_start.forget_reports([f"--json={source}", *(word.format(tree=tmp_path) for word in words)])
+    assert source.read_text() == "text"
+
+
+def test_every_option_of_the_command_that_names_a_file_is_known_as_read_or_written() -> None:
+    files = [each for each in check_command.params if each.type in (FILE, TREE) or each.name == "machines"]
+    known = {*frame_harness_start._REPORTS, *frame_harness_start._READ}
+    assert {name for each in files for name in each.opts} == known
+    variables = {each.envvar for each in files} - {None}
+    assert variables == set(frame_harness_start._READ_FROM_THE_ENVIRONMENT)
 
 
 def test_check_in_a_folder_that_is_gone_is_no_verdict(tmp_path: Path) -> None:
