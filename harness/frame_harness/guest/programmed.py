@@ -26,11 +26,13 @@ class ProgrammedGuest(BootedGuest):
     def batch(self, commands: Sequence[str]) -> list[Reply]:
         """Run many commands in few round trips; raises what `call` does for the first that does not succeed.
 
-        Where commands lie in RAM, those behind it have run by then, too. They lie there unless somebody
-        follows command by command.
+        Where the image runs commands in RAM, those behind it have run by then, too; whoever follows command
+        by command sees all of them.
         """
-        if not self.runs_programs:
+        if not runs_programs(self.image):
             return super().batch(commands)
+        if not self.runs_programs:
+            return [checked(reply) for reply in [self.request(command) for command in commands]]
         replies = self.program.run([Ask(command) for command in commands]).replies
         for index, reply in enumerate(replies):
             if reply.status != "ok":

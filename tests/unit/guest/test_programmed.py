@@ -61,13 +61,26 @@ def test_a_batch_lies_in_ram_where_it_can() -> None:
     assert room.told == []
 
 
-@pytest.mark.parametrize(
-    ("has_room", "followed"), [(False, False), (True, True)], ids=["no room", "followed"]
-)
-def test_a_batch_is_said_at_the_console_elsewhere(has_room: bool, followed: bool) -> None:
-    one = guest(Room(), has_room=has_room, followed=followed)
+def test_a_batch_is_said_at_the_console_where_the_image_has_no_room() -> None:
+    one = guest(Room(), has_room=False)
     assert not one.runs_programs
     assert one.batch(["stats"]) is AT_THE_CONSOLE
+
+
+def test_who_follows_command_by_command_sees_those_behind_one_that_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, sent = guest(Room(), followed=True), list[str]()
+
+    def request(_: object, command: str) -> Reply:
+        sent.append(command)
+        return Room("fail" if "alloc" in command else "ok").run([Ask(command)]).replies[0]
+
+    monkeypatch.setattr(BootedGuest, "request", request)
+    assert not one.runs_programs
+    with pytest.raises(AllocFailed):
+        one.batch(["stats", "alloc new", "lists"])
+    assert sent == ["stats", "alloc new", "lists"], "as in RAM"
 
 
 def test_the_first_command_that_does_not_succeed_is_told_and_raised() -> None:
