@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import count, islice
 
 from frame_harness.base.text import plural
 from frame_harness.base.units import PAGE_SIZE, Paddr
@@ -250,7 +250,7 @@ def _page_tables(sites: Sequence[Site], seed: int) -> Iterator[Case]:
 def _owning_histories(sites: Sequence[Site], seed: int, offers: Offers, tally: Tally) -> Iterator[Case]:
     """Random requests of owners, most of them where little memory is."""
     rng = random.Random(f"owners {seed}")
-    for number in range(OWNING_HISTORIES):
+    for number in count():
         site = sites[number % len(sites)] if number % 10 == 1 else sites[0]
         memory = site.maps[0] if rng.random() < 0.2 else _small_map(rng, site)
         writer = OwningWriter(rng, kinds=offers["kinds"])
@@ -272,7 +272,7 @@ def _histories(
 ) -> Iterator[Case]:
     """Random operations, on maps that show nothing wrong by themselves as far as there are such."""
     rng = random.Random(f"{seed}")
-    for number in range(HISTORIES):
+    for number in count():
         site = sites[0] if rng.random() < 0.85 else rng.choice(sites)
         memory = _map_for(rng, site, spoilt, number, protects=offers["protected"])
         writer = Writer(rng, kinds=offers["kinds"], poison=offers["poison"], slots=offers["slots"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -195,3 +196,11 @@ def test_requests_that_failed_and_succeed_now_hold_what_they_broke(monkeypatch: 
 
 def test_a_case_that_nobody_played_before_speaks_of_what_it_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen_of({LARGE: ()}, {"CORE-01"}, monkeypatch) == {"CORE-01": (Outcome.PASSED, "")}
+
+
+def test_as_many_histories_are_played_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaigns, "HISTORIES", 3)
+    played = Tally()
+    site = campaigns.Site(cast("CoreGuest", NoGuest()), catalogue)
+    cases = campaigns.cases_of([site], 1, played, Counter(), most=7)
+    assert sum(1 for _ in cases) >= played.histories == 7
