@@ -89,7 +89,10 @@ class Slot:
         self.call("set_vtable_bits", bits)
 
     def vtable_ref(self) -> Reply:
-        """Ask for the vtable that hooks are called through; the reply has its hooks as 0 or 1."""
+        """Ask for the vtable that hooks are called through.
+
+        The reply has `addr`, the addresses of `on_last_ref` and `on_unmap` (0 for none), and `default`, 0 or 1.
+        """
         return self.call("vtable_ref")
 
     def meta_aux_store(self, value: int) -> None:
