@@ -30,7 +30,7 @@ PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 BY_NEIGHBORS = {
     "campaigns": "executors",
     "cli": (
-        "archive_commands check_command cluster_commands console coverage_command debug_commands "
+        "archive_commands cluster_commands console coverage_command debug_commands "
         "explain fuzz_commands judge mutate_command orderings show_text storm_command"
     ),
     "frame_metadata": (

@@ -48,14 +48,15 @@ def play_turn(turn: Turn) -> Turned:
     clauses: tuple[str, ...] = ()
     broken = ""
     image = turn.image.image(FRAME_METADATA)
-    with Kernel.boot(image, turn.machine, cpus=turn.cpus, seed=turn.seed) as kernel:
-        try:
+    guest = Kernel.boot(image, turn.machine, cpus=turn.cpus, seed=turn.seed)
+    try:
+        with guest as kernel:
             run_storm(storm, kernel, seconds=turn.seconds, seed=turn.seed, seen=done.append)
-        except NotInThisVersion as error:
-            lacks = tuple(error.lacks)
-        except (ClauseViolated, SubjectPanic, GuestCrashed, GuestTimeout) as error:
-            broken = str(error)
-            clauses = tuple(error.breaks if isinstance(error, OtherClauseViolated) else storm.clauses)
+    except NotInThisVersion as error:
+        lacks = tuple(error.lacks)
+    except (ClauseViolated, SubjectPanic, GuestCrashed, GuestTimeout) as error:  # also of a guest on its exit
+        broken = str(error)
+        clauses = tuple(error.breaks if isinstance(error, OtherClauseViolated) else storm.clauses)
     return Turned(
         storm=turn.storm, seed=turn.seed, steps=sum(one.steps for one in done),
         seconds=sum(one.seconds for one in done), lacks=lacks, broken=broken, clauses=clauses,

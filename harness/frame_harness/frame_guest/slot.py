@@ -91,7 +91,7 @@ class Slot:
     def vtable_ref(self) -> Reply:
         """Ask for the vtable that hooks are called through.
 
-        The reply has `addr`, the addresses of `on_last_ref` and `on_unmap` (0 for none), and `default`, 0 or 1.
+        The reply has `addr`, addresses of `on_last_ref` and `on_unmap` (0 for none), `default` as 0 or 1.
         """
         return self.call("vtable_ref")
 

@@ -23,7 +23,7 @@ from frame_harness.console.typed import TypedChannel
 from frame_harness.guest.absence import require_names_of
 from frame_harness.guest.command_log import CommandLog
 from frame_harness.guest.ending import explain, spoiled, status_of, symbolized
-from frame_harness.guest.errors import GuestFailure
+from frame_harness.guest.errors import GuestCrashed, GuestFailure
 from frame_harness.guest.first_prompt import command_line, first_prompt
 from frame_harness.guest.printed import Printed
 from frame_harness.guest.remains import leave
@@ -335,6 +335,17 @@ class BootedGuest:
                     self.commands = deque(asked, maxlen=COMMANDS_KEPT)
         return self.end
 
+    def finish_well(self) -> None:
+        """The same of a guest that should exit as it is asked to.
+
+        Raises:
+            GuestCrashed: it did not, and nobody was told yet that it ended in another way.
+        """
+        told = self._end is not None or self.failure is not None
+        end, words = self.finish()
+        if end is not GuestEnd.PASS and not told:
+            raise GuestCrashed("exit", detail=f"expected pass, got {words}")
+
     @property
     def end(self) -> tuple[GuestEnd, str]:
         """How the guest ended, as `finish` learned it."""
@@ -346,7 +357,10 @@ class BootedGuest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.finish()
+        if error is not None:
+            self.finish()
+        else:
+            self.finish_well()
 
 
 def hung_at(image: Image, hung_before: Callable[[CodeAt], bool] | None) -> Callable[[Vaddr], bool] | None:

@@ -83,9 +83,9 @@ class OwnHost:
         """Boot a guest with options of `Kernel.boot`; the caller ends it."""
         return Kernel.boot(self.image, self.machine, **options)
 
-    def finish(self, kernel: Kernel) -> object:
-        """End a guest; returns how it ended, also in words."""
-        return kernel.finish()
+    def finish(self, kernel: Kernel) -> None:
+        """End a guest; raises `GuestCrashed` where it does not exit as it should, and nobody was told."""
+        kernel.finish_well()
 
     def note_failure(self, failure: GuestFailure) -> None:
         """Nobody asks later where guests ended."""

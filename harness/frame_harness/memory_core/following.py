@@ -137,7 +137,7 @@ def play_asked(image: Image, machine: Machine, asked: AskedOf, say: Say) -> Sigh
     seen: list[Sighting] = []
     found: dict[Fault, str] | None = None
     cut = ""
-    with Cores(partial(BootedGuest.boot, image, machine), lambda guest: guest.finish()) as cores:
+    with Cores(partial(BootedGuest.boot, image, machine), BootedGuest.finish_well) as cores:
         questions = [(parsed(case), faults) for case, faults in asked.cases]
         for one in sightings(cores, questions):
             seen.append(one)

@@ -17,6 +17,7 @@ from frame_harness.concurrency.smp import ProgramResult
 from frame_harness.guest.checks import ClauseViolated
 from frame_harness.guest.errors import GuestTimeout
 from frame_harness.judge.exit_codes import ExitCode
+from tests.support.bad_ends import end_badly
 from tests.support.versions import OLDER
 
 ENV = {"FRAME_RS": ""}
@@ -43,6 +44,14 @@ def test_storm_that_hangs_the_guest_is_a_finding_of_its_clauses(monkeypatch: pyt
     assert "GUARD-09: " in run.output
     assert "BROKEN, " in run.output and "halted for good" in run.output
     assert "see it again: /elsewhere/bin/frame-harness storm poison --again --cpus 2 --seed 1 " in run.output
+
+
+def test_storm_whose_guest_does_not_exit_as_it_should_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storm_turns, "run_storm", lambda *_, **__: None)
+    end_badly(monkeypatch)
+    run = CliRunner().invoke(cli, ["storm", "poison", "--time", "0.001"], env=ENV)
+    assert run.exit_code == ExitCode.FAIL, run.output
+    assert "BROKEN, " in run.output and "expected pass, got the CPU was reset" in run.output
 
 
 def test_storm_that_breaks_something_counts_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from frame_harness.base.errors import UsageError
 from frame_harness.cli.main import cli
 from frame_harness.frame_metadata.subject import frame_module
+from frame_harness.guest.errors import GuestCrashed
 from frame_harness.histories.boot_configs import ISLANDS
 from frame_harness.histories.lockstep import Lockstep, OwnHost
 from frame_harness.histories.script_play import play_script
@@ -19,6 +20,7 @@ from frame_harness.histories.scripts import Script, parse
 from frame_harness.image.build import build
 from frame_harness.judge.exit_codes import ExitCode
 from frame_harness.machine.definition import load_machine
+from tests.support.bad_ends import end_badly
 from tests.support.mutants import broken_here
 
 HEAD = "# frame-harness script 1\n# clause: GUARD-08: some words\n# machine: q35\n# profile: release\n"
@@ -130,3 +132,13 @@ def test_script_that_cannot_be_followed_to_its_end_is_no_pass(tmp_path: Path) ->
     leaky = replay(tmp_path, *lines, frame_rs=broken_here([LEAK]))
     assert leaky.exit_code == ExitCode.NO_TESTS, leaky.output
     assert "not all was played" in leaky.output and "holds" not in leaky.output
+
+
+def test_histories_whose_guest_does_not_exit_as_it_should_are_no_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_badly(monkeypatch)
+    words = ["fuzz", "--blind", "--commands", "50", "--seed", "1", "--scripts", str(tmp_path)]
+    run = CliRunner().invoke(cli, words, env={"FRAME_RS": ""})
+    assert isinstance(run.exception, GuestCrashed), run.output
+    assert "expected pass, got the CPU was reset" in str(run.exception)
