@@ -6,6 +6,7 @@ memory any more, the next guest of its kind goes on in its QEMU, from that promp
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ LARGEST_RAM: Final = 128 * MIB
 """A guest with more is started: to write its RAM takes as long."""
 KEPT_BYTES: Final = 192 * MIB
 """How much RAM kept guests have at most, all together."""
+YOUNG: Final = 1
+"""The generation of Python's objects up to which circles are looked for: a fraction of what a start takes."""
 STEP_S: Final = 0.0005  # how long QEMU's end is waited for before the guest's word is looked at again
 MOST_LOOKS: Final = 20
 """So often a guest is looked at again that handles an interrupt; one that never comes back exits for real."""
@@ -217,8 +220,12 @@ class GuestPool:
 
     def _take(self, alike: Kind) -> _Kept | None:
         """Return a QEMU of a kind, if one waits whose last guest's memory nobody looks at."""
-        for kept in self._own():
-            if kept.prompt.kind == alike and kept.left() is None:
+        waiting = [kept for kept in self._own() if kept.prompt.kind == alike]
+        if waiting and all(kept.left() is not None for kept in waiting):
+            # A check that caught an error often leaves its guest in a circle with the error's traceback.
+            gc.collect(YOUNG)
+        for kept in waiting:
+            if kept.left() is None:
                 self._kept.remove(kept)
                 return kept
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from frame_harness.base.guest_end import GuestEnd
 from frame_harness.guest.booted import BootedGuest
 from frame_harness.guest.program import Ask, Program, runs_programs
 from frame_harness.guest.reply import Reply, checked
@@ -22,6 +23,16 @@ class ProgrammedGuest(BootedGuest):
     def runs_programs(self) -> bool:
         """Whether commands may run that lie in RAM: not where somebody follows command by command."""
         return self.before is None and runs_programs(self.image)
+
+    def finish(self, how: str = "pass") -> tuple[GuestEnd, str]:
+        """Ask the guest to exit, as any other does; what runs programs is let go of.
+
+        It refers to this guest: until Python looks for such circles, the two would keep its memory, and its
+        QEMU from the next guest.
+        """
+        end = super().finish(how)
+        vars(self).pop("program", None)
+        return end
 
     def batch(self, commands: Sequence[str]) -> list[Reply]:
         """Run many commands in few round trips; raises what `call` does for the first that does not succeed.

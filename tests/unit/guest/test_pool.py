@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -47,6 +48,15 @@ def pool() -> Iterator[GuestPool]:
 def boot(pool: GuestPool, image: Image) -> Boot:
     machine = load_machine("microvm")
     return lambda **options: pool.boot(Kernel, image, machine, **options)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Nothing is collected unless somebody asks for it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def ended(kernel: Kernel) -> int:
@@ -115,6 +125,30 @@ def test_memory_that_somebody_looks_at_is_nobody_elses(boot: Boot) -> None:
     third = boot()
     assert third.guest.pid == pid and third.was_put_back
     ended(third)
+
+
+def test_a_guest_that_ran_programs_is_let_go_of_at_its_end(boot: Boot, no_collector: None) -> None:
+    kernel = boot()
+    assert kernel.runs_programs and kernel.batch(["stats"])
+    pid = ended(kernel)
+    del kernel
+    second = boot()
+    assert second.guest.pid == pid and second.was_put_back
+    ended(second)
+
+
+def test_a_guest_in_a_circle_with_an_error_does_not_keep_its_qemu(boot: Boot, no_collector: None) -> None:
+    def caught() -> int:
+        kernel = boot()
+        with pytest.raises(SubjectPanic) as panicked:  # the traceback has this frame, which has the error
+            kernel.call("crash panic")
+        assert panicked.value.request == "crash panic"
+        return ended(kernel)
+
+    pid = caught()
+    second = boot()
+    assert second.guest.pid == pid and second.was_put_back
+    ended(second)
 
 
 def test_a_guest_that_has_ended_reaches_the_next_one_by_no_way(boot: Boot) -> None:
