@@ -126,30 +126,25 @@ class FieldValues(Record, frozen=True, kw_only=True):
     before: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-class CheckResult(Record, frozen=True, kw_only=True):
-    """One check in one run.
+class CheckFacts(Record, frozen=True, kw_only=True):
+    """What one check came to.
 
-    `breaks` names those of `clauses` that a violation breaks; empty means all of them. `exhibit` is
-    text shown as it is, such as a layout map. `function` is the path of the subject's item that is to blame,
-    `at` its `file:line`, or a panic's; `calls` are the paths of the functions that the check called, where
-    that is known. `incidental` means that a call failed by which the check wanted to get somewhere, before it
-    judged anything. `commands`, `console_tail` and `backtrace` are lines, oldest first, the backtrace
-    innermost first; `registers` are lines about every CPU of a guest that was stopped. `unreadable` tells of
-    an error that it came from data of the guest: a broken subject may have put it there. `lacks` are the
-    names that an absent one would need. `cause` tells faults apart that break the same clause, where that is
-    known: each is a finding. `case` shows it, in the words that `--case` takes. `diagram` is what CPUs
-    did, of a violation that takes several of them. `slot` is that of `frame`, where its bytes are known.
-    `values` are fields of it as numbers, `panicked` says that `got` is the message of a panic.
-    `hindered_by` is the clause that a skipped check found broken before it could look at its own. Of the
-    guest that a check had last, `console_bytes` says where in its transcript the check ended, and `events`
-    what QEMU's monitor had reported by then, oldest first.
+    `breaks` names those of its clauses that a violation breaks; empty means all. `exhibit` is text shown
+    as it is. `function` is the path of the subject's item that is to blame, `at` its `file:line`, or a
+    panic's; `calls` are the paths of the functions that were called, where known. `incidental`: a call
+    failed by which the check wanted to get somewhere, before it judged anything. `commands`,
+    `console_tail`, `backtrace` are lines, oldest first, the backtrace innermost first; `registers` are
+    lines about every CPU of a stopped guest. `unreadable`: an error came from data of the guest. `lacks`
+    are the names that an absent check would need. `cause` tells faults apart that break the same clause,
+    where known: each is a finding. `case` shows it, in the words that `--case` takes. `diagram` is what
+    CPUs did, of a violation that takes several. `slot` is that of `frame`, where its bytes are known.
+    `values` are fields of it as numbers, `panicked` says that `got` is a panic's message. `hindered_by`
+    is the clause that a skipped check found broken before it could look at its own. Of the guest that a
+    check had last, `console_bytes` says where in its transcript the check ended, and `events` what QEMU's
+    monitor had reported by then, oldest first.
     """
 
-    check: str
-    clauses: tuple[str, ...]
-    run: RunKey
     outcome: Outcome
-    duration_s: Seconds
     breaks: tuple[str, ...] = ()
     message: str = ""
     expected: str = ""
@@ -159,7 +154,6 @@ class CheckResult(Record, frozen=True, kw_only=True):
     at: str = ""
     function: str = ""
     calls: tuple[str, ...] = ()
-    level: Level = Level.CALL
     incidental: bool = False
     exhibit: str = ""
     commands: tuple[str, ...] = ()
@@ -175,17 +169,25 @@ class CheckResult(Record, frozen=True, kw_only=True):
     slot: SlotBytes | None = None
     values: FieldValues | None = None
     panicked: bool = False
-    source: Source = Source.CHECK
     hindered_by: str = ""
     console_bytes: Count = 0
     events: tuple[str, ...] = ()
 
+
+class CheckResult(CheckFacts, frozen=True, kw_only=True):
+    """One check in one run, with what it came to."""
+
+    check: str
+    clauses: tuple[str, ...]
+    run: RunKey
+    duration_s: Seconds
+    level: Level = Level.CALL
+    source: Source = Source.CHECK
+
     @property
     def broken(self) -> tuple[str, ...]:
         """The clauses that this result violates; none unless it is a violation."""
-        if self.outcome is not Outcome.VIOLATED:
-            return ()
-        return self.breaks or self.clauses
+        return (self.breaks or self.clauses) if self.outcome is Outcome.VIOLATED else ()
 
     @property
     def key(self) -> CheckInRun:

@@ -7,10 +7,10 @@ import struct
 import traceback
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from frame_harness.base.errors import HarnessError, RamError
 from frame_harness.contract.clauses import Clauses
@@ -31,6 +31,7 @@ from frame_harness.guest.errors import (
 from frame_harness.image.image import Image
 from frame_harness.image.placed import is_part_of
 from frame_harness.judge.evidence import (
+    CheckFacts,
     CheckInRun,
     CheckResult,
     FieldValues,
@@ -149,27 +150,33 @@ def result_of(
     """
     duration = sum(report.duration for report, _ in reports.values())
     facts = _of_the_phases(item, image, layout, reports)
-    met = next((error for _, error in reports.values() if isinstance(error, OtherClauseViolated)), None)
-    if facts["outcome"] not in (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT) or met is not None:
-        facts["reproduce"] = reproduce()
-    if "reproduce" in facts and kernels:
-        last = kernels[-1]
-        facts.setdefault("commands", tuple(last.commands))
-        tail = last.console_tail(CONSOLE_TAIL)
-        if facts["outcome"] is Outcome.VIOLATED:
-            # The guest lives: commands with their replies say all but what it printed of its own accord.
-            tail = tuple(line for line in tail if not line.startswith(_OF_THE_PROTOCOL))
-        facts.setdefault("console_tail", tail)
-        facts.setdefault("console_bytes", last.channel.transcript.n_received)
-        facts.setdefault("events", told(last.guest.events(ask=False)))
-    if facts["outcome"] is Outcome.VIOLATED:
-        called = facts.get("calls") or frozenset().union(*(kernel.called for kernel in kernels))
-        facts["calls"] = tuple(sorted(called))
-        facts["slot"] = slot
+    met = any(isinstance(error, OtherClauseViolated) for _, error in reports.values())
+    if met or facts.outcome not in (Outcome.PASSED, Outcome.SKIPPED, Outcome.ABSENT):
+        facts = replace(facts, reproduce=reproduce())
+        if kernels:
+            facts = _with_the_last_guest(facts, kernels[-1])
+    if facts.outcome is Outcome.VIOLATED:
+        called = facts.calls or frozenset[str]().union(*(kernel.called for kernel in kernels))
+        facts = replace(facts, calls=tuple(sorted(called)), slot=slot)
     return CheckResult(
         check=check_name(item), clauses=clauses_of(item), run=run, level=level_of(item),
-        duration_s=duration, **facts,
+        duration_s=duration, **asdict(facts),
     )  # fmt: skip
+
+
+def _with_the_last_guest(facts: CheckFacts, last: Kernel) -> CheckFacts:
+    """Add what a check's last guest tells, where the error does not."""
+    tail = last.console_tail(CONSOLE_TAIL)
+    if facts.outcome is Outcome.VIOLATED:
+        # The guest lives: commands with their replies say all but what it printed of its own accord.
+        tail = tuple(line for line in tail if not line.startswith(_OF_THE_PROTOCOL))
+    return replace(
+        facts,
+        commands=tuple(last.commands),
+        console_tail=facts.console_tail or tail,
+        console_bytes=facts.console_bytes or last.channel.transcript.n_received,
+        events=facts.events or told(last.guest.events(ask=False)),
+    )
 
 
 def _of_the_phases(
@@ -177,36 +184,34 @@ def _of_the_phases(
     image: Image | None,
     layout: LayoutEvidence | None,
     reports: dict[str, tuple[pytest.TestReport, BaseException | None]],
-) -> dict[str, Any]:
+) -> CheckFacts:
     """What the first phase that did not pass shows."""
     for phase in ("setup", "call", "teardown"):
         if phase not in reports:
             continue
         report, error = reports[phase]
         if report.skipped:
-            return {"outcome": Outcome.SKIPPED, "message": skip_reason(report)}
+            return CheckFacts(outcome=Outcome.SKIPPED, message=skip_reason(report))
         if report.failed:
             return _of_a_failure(error, item, image, layout)
-    return {"outcome": Outcome.PASSED}
+    return CheckFacts(outcome=Outcome.PASSED)
 
 
 def _of_a_failure(
     error: BaseException | None, item: pytest.Item, image: Image | None, layout: LayoutEvidence | None
-) -> dict[str, Any]:
+) -> CheckFacts:
     if isinstance(error, OtherClauseViolated) and error.clause not in clauses_of(item):
-        return {
-            "outcome": Outcome.SKIPPED, "message": f"{error.clause} is broken: {error}",
-            "hindered_by": error.clause,
-        }  # fmt: skip
+        message = f"{error.clause} is broken: {error}"
+        return CheckFacts(outcome=Outcome.SKIPPED, message=message, hindered_by=error.clause)
     if isinstance(error, NotInThisVersion):
-        return {"outcome": Outcome.ABSENT, "message": error.summary, "lacks": error.lacks}
+        return CheckFacts(outcome=Outcome.ABSENT, message=error.summary, lacks=error.lacks)
     if image and isinstance(error, (ValueError, KeyError)) and (field := _no_such_field(error, image)):
-        return {"outcome": Outcome.ABSENT, "message": f"a slot has no {field}", "lacks": (field,)}
+        return CheckFacts(outcome=Outcome.ABSENT, message=f"a slot has no {field}", lacks=(field,))
     facts = _facts(error, item, image)
-    if facts["outcome"] is Outcome.ERROR and layout is not None and layout.dwarf is Witness.DIFFERS:
+    if facts.outcome is Outcome.ERROR and layout is not None and layout.dwarf is Witness.DIFFERS:
         # The check looks at slots through names and widths that this subject has not. The verdict is
         # a FAIL already, for the layout; that the check cannot look is no fault of the harness.
-        return {"outcome": Outcome.SKIPPED, "message": f"the layout differs: {facts['message']}"}
+        return CheckFacts(outcome=Outcome.SKIPPED, message=f"the layout differs: {facts.message}")
     return facts
 
 
@@ -256,63 +261,54 @@ def skip_reason(report: pytest.TestReport) -> str:
     return text.removeprefix("Skipped: ")
 
 
-def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) -> dict[str, Any]:
+def _facts(error: BaseException | None, item: pytest.Item, image: Image | None) -> CheckFacts:
     blamed = blamed_function(item)
     at = _line_of(blamed, image)
     match error:
         case ClauseViolated():
             own = _line_of(error.function, image)
-            return {
-                "outcome": Outcome.VIOLATED, "message": error.what, "expected": error.expected,
-                "got": error.got, "frame": error.frame, "field": error.field, "exhibit": error.exhibit,
-                "at": error.at or _panic_line(error, image) or own or at,
-                "function": error.function or blamed, "calls": error.calls,
-                "breaks": error.breaks, "diagram": error.diagram, "values": _values(error),
-                "panicked": error.panicked,
-            }  # fmt: skip
+            return CheckFacts(
+                outcome=Outcome.VIOLATED, message=error.what, expected=error.expected, got=error.got,
+                frame=error.frame, field=error.field, exhibit=error.exhibit,
+                at=error.at or _panic_line(error, image) or own or at, function=error.function or blamed,
+                calls=tuple(error.calls), breaks=error.breaks, diagram=error.diagram, values=_values(error),
+                panicked=error.panicked,
+            )  # fmt: skip
         case SubjectPanic():
-            return {
-                "outcome": Outcome.VIOLATED, "message": f"`{error.request}` panicked",
-                "expected": "no panic", "got": error.message, "at": _panic_line(error, image) or at,
-                "function": blamed, "backtrace": texts(error.backtrace), "incidental": True,
-                "diagram": error.diagram,
-                "panicked": True,
-            }  # fmt: skip
+            return CheckFacts(
+                outcome=Outcome.VIOLATED, message=f"`{error.request}` panicked", expected="no panic",
+                got=error.message, at=_panic_line(error, image) or at, function=blamed,
+                backtrace=texts(error.backtrace), incidental=True, diagram=error.diagram, panicked=True,
+            )  # fmt: skip
         case OtherAnswer():
-            return {
-                "outcome": Outcome.VIOLATED, "message": f"`{error.request}` answered otherwise",
-                "expected": f"an answer with {error.key}", "got": error.answer, "at": at, "function": blamed,
-                "incidental": True,
-            }  # fmt: skip
+            return CheckFacts(
+                outcome=Outcome.VIOLATED, message=f"`{error.request}` answered otherwise",
+                expected=f"an answer with {error.key}", got=error.answer, at=at, function=blamed,
+                incidental=True,
+            )  # fmt: skip
         case AllocFailed():
-            return {
-                "outcome": Outcome.VIOLATED, "message": f"`{error.request}` failed", "expected": "success",
-                "got": error.kind, "at": at, "function": blamed, "incidental": True,
-            }  # fmt: skip
+            return CheckFacts(
+                outcome=Outcome.VIOLATED, message=f"`{error.request}` failed", expected="success",
+                got=error.kind, at=at, function=blamed, incidental=True,
+            )  # fmt: skip
         case NotEvaluated():
-            return {"outcome": Outcome.NOT_EVALUATED, "message": error.summary, "at": at}
-        case (
-            AssertionError() | pytest.fail.Exception()
-        ):  # the latter of `pytest.raises` where nothing was raised
-            return {
-                "outcome": Outcome.VIOLATED, "message": str(error).split("\n")[0], "at": at,
-                "function": blamed,
-            }  # fmt: skip
+            return CheckFacts(outcome=Outcome.NOT_EVALUATED, message=error.summary, at=at)
+        # The latter of `pytest.raises` where nothing was raised.
+        case AssertionError() | pytest.fail.Exception():
+            message = str(error).split("\n")[0]
+            return CheckFacts(outcome=Outcome.VIOLATED, message=message, at=at, function=blamed)
         case GuestEndError():
-            return {
-                "outcome": broken_off(error), "message": error.summary,
-                "at": _innermost_line(error.backtrace, image) or at,
-                "console_tail": error.console_tail, "backtrace": texts(error.backtrace),
-                "registers": error.registers, "console_bytes": error.console_bytes,
-                "events": told(error.events),
-            }  # fmt: skip
+            return CheckFacts(
+                outcome=broken_off(error), message=error.summary,
+                at=_innermost_line(error.backtrace, image) or at, console_tail=error.console_tail,
+                backtrace=texts(error.backtrace), registers=error.registers,
+                console_bytes=error.console_bytes, events=told(error.events),
+            )  # fmt: skip
         case HarnessError():
-            return {
-                "outcome": Outcome.ERROR, "unreadable": isinstance(error, UNREADABLE),
-                "message": error.summary, "at": at,
-            }  # fmt: skip
+            unreadable = isinstance(error, UNREADABLE)
+            return CheckFacts(outcome=Outcome.ERROR, unreadable=unreadable, message=error.summary, at=at)
         case None:
-            return {"outcome": Outcome.ERROR, "message": "failed without an exception"}
+            return CheckFacts(outcome=Outcome.ERROR, message="failed without an exception")
         case _:
             return _unforeseen(error)
 
@@ -325,14 +321,15 @@ def _values(error: ClauseViolated) -> FieldValues | None:
     return FieldValues(expected=expected, got=got, before=before)
 
 
-def _unforeseen(error: BaseException) -> dict[str, Any]:
+def _unforeseen(error: BaseException) -> CheckFacts:
     where = traceback.extract_tb(error.__traceback__)[-TRACEBACK_LINES:]
-    return {
-        "outcome": Outcome.ERROR,
-        "unreadable": isinstance(error, UNREADABLE),
-        "message": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-        "backtrace": tuple(f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in reversed(where)),
-    }
+    words = str(error).splitlines()[0] if str(error) else ""
+    return CheckFacts(
+        outcome=Outcome.ERROR,
+        unreadable=isinstance(error, UNREADABLE),
+        message=f"{type(error).__name__}: {words}",
+        backtrace=tuple(f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in reversed(where)),
+    )
 
 
 def _no_such_field(error: ValueError | KeyError, image: Image) -> str:
