@@ -11,8 +11,9 @@ from frame_harness.base.text import plural
 from frame_harness.campaigns.engine import campaign
 from frame_harness.cli.campaign_options import NO_CAMPAIGN, CampaignOptions
 from frame_harness.image.toolchain import find_toolchain
-from frame_harness.judge.evidence import Evidence, Origin
+from frame_harness.judge.evidence import Evidence
 from frame_harness.judge.findings import Finding
+from frame_harness.judge.origin import Origin
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.follow import Follower, wanted_of
 from frame_harness.memory_core.following import plan_of

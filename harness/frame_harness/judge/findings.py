@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from frame_harness.base.record import Record
 from frame_harness.contract.clauses import Clause
 from frame_harness.contract.contract import Contract
-from frame_harness.judge.evidence import CheckResult, Evidence, Origin, Outcome, RunKey
+from frame_harness.judge.evidence import CheckResult, Evidence, Outcome, RunKey
 from frame_harness.judge.explanation import Explanation
 from frame_harness.judge.judgement import ClauseJudgement, ClauseOutcome
+from frame_harness.judge.origin import Origin
 
 
 class Finding(Record, frozen=True, kw_only=True):

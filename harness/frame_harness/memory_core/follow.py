@@ -13,8 +13,9 @@ from frame_harness.base.text import plural
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.errors import CompileError, NotJudgeable, SubjectError
 from frame_harness.image.image import Image
-from frame_harness.judge.evidence import CheckResult, Origin, OriginKind, RunKey, Unjudged
+from frame_harness.judge.evidence import CheckResult, RunKey
 from frame_harness.judge.findings import Finding
+from frame_harness.judge.origin import Origin, OriginKind, Unjudged
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.children import Job, in_processes
 from frame_harness.memory_core.core_build import build_core

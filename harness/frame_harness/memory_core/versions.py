@@ -18,7 +18,7 @@ from frame_harness.base.git import GitCommit, Repository
 from frame_harness.base.resources import build_dir
 from frame_harness.image import cache_limit, store
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import Commit
+from frame_harness.judge.origin import Commit
 from frame_harness.memory_core.tree import FOLDER, NEEDED, core_in
 
 WORKING_TREE: Final = Commit()

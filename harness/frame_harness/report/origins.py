@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from frame_harness.base.text import plural
-from frame_harness.judge.evidence import Commit, Origin, OriginKind
+from frame_harness.judge.origin import Commit, Origin, OriginKind
 
 UNCOMMITTED = "the working tree"
 

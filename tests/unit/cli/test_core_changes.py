@@ -17,17 +17,9 @@ from frame_harness.cli.reporting import Examined
 from frame_harness.image.build import content_of
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import (
-    Commit,
-    Evidence,
-    GuestExits,
-    LayoutEvidence,
-    Origin,
-    OriginKind,
-    SelftestEvidence,
-    Witness,
-)
+from frame_harness.judge.evidence import Evidence, GuestExits, LayoutEvidence, SelftestEvidence, Witness
 from frame_harness.judge.exit_codes import Kind
+from frame_harness.judge.origin import Commit, Origin, OriginKind
 from frame_harness.memory_core.checks import results_of
 from frame_harness.memory_core.clauses import CORE_CLAUSES
 from frame_harness.memory_core.processes import Outcomes

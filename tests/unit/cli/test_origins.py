@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from frame_harness.base.errors import HarnessError
 from frame_harness.cli import origins
-from frame_harness.judge.evidence import Commit, Evidence, Origin, OriginKind, Outcome
+from frame_harness.judge.evidence import Evidence, Outcome
 from frame_harness.judge.findings import Finding
+from frame_harness.judge.origin import Commit, Origin, OriginKind
 from frame_harness.machine.definition import Machine
 from frame_harness.memory_core.versions import Lineage
 from frame_harness.report.progress import Progress

@@ -15,7 +15,8 @@ from frame_harness.campaigns.files import digest_of, path_of
 from frame_harness.image.compiler import Toolchain
 from frame_harness.image.image import Image
 from frame_harness.image.subject import Subject
-from frame_harness.judge.evidence import Commit, Origin, OriginKind, Trouble
+from frame_harness.judge.evidence import Trouble
+from frame_harness.judge.origin import Commit, Origin, OriginKind
 from frame_harness.machine.definition import load_machine
 from frame_harness.memory_core import follow
 from frame_harness.memory_core.children import Job

@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from frame_harness.base.units import PAGE_SIZE, Paddr
-from frame_harness.judge.evidence import CheckResult, Commit, Origin, OriginKind, Outcome, RunKey, Unjudged
+from frame_harness.judge.evidence import CheckResult, Outcome, RunKey
 from frame_harness.judge.findings import Finding
+from frame_harness.judge.origin import Commit, Origin, OriginKind, Unjudged
 from frame_harness.memory_core.follow import wanted_of
 from frame_harness.memory_core.history import Shown
 from frame_harness.memory_core.maps import Region
