@@ -39,13 +39,13 @@ def replay(file: Path, frame_rs: Path | None, machine: str | None, profile: str 
     )
     with Lockstep(OwnHost(image, definition), script.boot_config) as lockstep:
         failure = play_script(lockstep, script, str(file))
-        parted = lockstep.parted
+        without_verdict = lockstep.without_verdict
     click.echo(f"replay: {file} on {image.subject.name}, {machine or script.machine}:{image.profile}")
     if script.subject and script.subject.sha256 != image.subject.sha256:
         click.echo(f"it was found on {script.subject.text}; --frame-rs names the module to judge")
     for command in (failure or script).commands:
         click.echo(f"    {encode(command)}")
-    if failure is None and parted:
+    if failure is None and without_verdict:
         click.echo("not all was played: what the module did is allowed, and the model cannot follow it")
         return ExitCode.NO_TESTS
     if failure is None:

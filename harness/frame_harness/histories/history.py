@@ -91,7 +91,7 @@ def play(
         difference, results[step.number] = lockstep.run(command)
         if difference is not None:
             return failure(command, difference)
-        if lockstep.parted:
+        if lockstep.without_verdict:
             return None
         if note is not None:
             note(step, results[step.number])
@@ -137,9 +137,9 @@ def play_random(
     if unlike is None and not both_ways:
         return None
     failure = play_again(lockstep, steps)
-    if failure is not None or (lockstep.parted and unlike is not None):
+    if failure is not None or (lockstep.without_verdict and unlike is not None):
         return failure
-    if lockstep.parted:
+    if lockstep.without_verdict:
         raise HarnessError(
             "history", expected="the same in a batch as one command at a time",
             actual="a frame that is kept from everybody, one command at a time only",
@@ -174,7 +174,7 @@ def _play_ahead(
         if wrong is None:
             difference = lockstep.judge()
             wrong = Mismatch(difference) if difference else None
-        lockstep.spoilt = lockstep.spoilt or wrong is not None
+        lockstep.payload_unknown = lockstep.payload_unknown or wrong is not None
         if wrong is None and watcher is not None:
             watcher.batch(len(steps))
         return _only_in_batch(steps, commands, before, wrong) if wrong else None

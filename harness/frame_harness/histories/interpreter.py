@@ -132,7 +132,7 @@ def _hook(name: str) -> Handler:
 
 
 def _invoke(model: Model, hook: str, paddr: Paddr) -> ModelResult:
-    """VT-04."""
+    """A hook is called when the vtable's bits are an address that a vtable can have, and name one (VT-04)."""
     bits = model.slot(paddr).vtable
     if bits and bits % 8 == 0 and getattr(model.vtables[bits], hook):
         model.hook_calls.append(HookCall(hook, paddr))

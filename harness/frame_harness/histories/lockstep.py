@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ DIRT = 0xD1  # ours
 EVERY_BYTE = 0x0101_0101_0101_0101
 
 
+_Number = TypeVar("_Number", int, NDArray[np.int64])
 _ABLED = {"0": "disabled", "1": "enabled"}
 
 
@@ -145,7 +146,7 @@ class Lockstep:
             (int(np.searchsorted(self.given, part.start)), _words(kernel, part)) for part in given
         ]
         self._dirty: set[Pfn] = set()
-        self.spoilt = True
+        self.payload_unknown = True
         """Whether any frame may hold something else than predicted: then all are put back, not some."""
         self.reset()
         self.at_boot: Difference | None = self._compare_slots()
@@ -155,7 +156,7 @@ class Lockstep:
     def kernel(self) -> Kernel:
         """The guest that runs at present; raises `HarnessError` after `close`."""
         if self._kernel is None:
-            raise HarnessError("arena", detail="it is closed")
+            raise HarnessError("guest of the histories", detail="it is closed")
         return self._kernel
 
     def renew(self) -> None:
@@ -185,11 +186,11 @@ class Lockstep:
             self.renew()
             return
         self._after_boot.restore()
-        if self.spoilt:
+        if self.payload_unknown:
             # A function that did one thing wrong may have written anywhere.
-            self._dirty, self.spoilt = set(self._pages), False
-        for pfn, byte in zip(self._dirty, _dirt(np.fromiter(self._dirty, np.int64)).tolist(), strict=True):
-            self._pages[pfn].fill(byte)
+            self._dirty, self.payload_unknown = set(self._pages), False
+        for pfn in self._dirty:
+            self._pages[pfn].fill(_dirt(int(pfn)))
         self._dirty = set()
         self.model: Model = self._booted.copied()
         self.interpreter = Interpreter(self.model)
@@ -198,7 +199,7 @@ class Lockstep:
         self.last: Prediction | None = None
         """Of the command that was carried out last."""
         self._filled: dict[Pfn, int] = {}
-        self.parted = False
+        self.without_verdict = False
         """The module took a permitted choice that the model cannot follow: the history has no verdict."""
 
     # ---- one command -------------------------------------------------------------------------------------
@@ -231,9 +232,9 @@ class Lockstep:
             or self.buddy.compare(self.model)
             or self.compare_hooks(prediction, reply)
         )
-        self.spoilt = self.spoilt or difference is not None
+        self.payload_unknown = self.payload_unknown or difference is not None
         if difference is not None and self._is_leak(prediction, reply, watched):
-            self.parted, difference = True, None
+            self.without_verdict, difference = True, None
         return difference, self.handed_out(command, prediction, touched)
 
     def compare_all(self) -> Difference | None:
@@ -258,7 +259,7 @@ class Lockstep:
     def finish(self) -> Difference | None:
         """Look at what is too much to look at after each command: all payload, all invariants."""
         difference = self._compare_all_payload() or self.judge()
-        self.spoilt = self.spoilt or difference is not None
+        self.payload_unknown = self.payload_unknown or difference is not None
         return difference
 
     def judge(self) -> Difference | None:
@@ -289,7 +290,7 @@ class Lockstep:
     def byte_of(self, pfn: Pfn) -> int:
         """The byte that fills a frame throughout, as things stand."""
         told = self._filled.get(pfn)
-        return (pfn + DIRT) % 255 + 1 if told is None else told
+        return _dirt(int(pfn)) if told is None else told
 
     def _compare_pages(self, watched: Mapping[Pfn, bytes], prediction: Prediction) -> Difference | None:
         for pfn, before in watched.items():
@@ -306,7 +307,7 @@ class Lockstep:
 
     def _compare_all_payload(self) -> Difference | None:
         """Every frame that the buddy was ever given holds one byte throughout: its dirt, or what was told."""
-        expected = _dirt(self.given)
+        expected = _dirt(self.given).astype(np.uint8)
         index = np.searchsorted(self.given, list(self._filled))
         expected[index] = list(self._filled.values())
         for first, pages in self._ranges:
@@ -347,10 +348,9 @@ def is_refused(prediction: Prediction, reply: Reply) -> bool:
     return refused and not is_refusal(prediction.outcome)
 
 
-def _dirt(pfns: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The byte that fills each frame before a history begins: never zero, not that of its neighbors."""
-    dirt: NDArray[np.uint8] = ((pfns + DIRT) % 255 + 1).astype(np.uint8)
-    return dirt
+def _dirt(pfn: _Number) -> _Number:
+    """The byte that fills a frame before a history begins: never zero, not that of its neighbors."""
+    return (pfn + DIRT) % 255 + 1
 
 
 def _words(kernel: Kernel, pfns: range) -> NDArray[np.uint64]:

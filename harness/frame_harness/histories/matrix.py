@@ -130,8 +130,8 @@ def matrix(host: Host, corruptions: Sequence[Corruption] = CORRUPTIONS) -> Itera
     """One row for each corruption, all on one guest."""
     kernel = host.boot()
     try:
-        laboratory = CorruptionRunner(kernel)
+        runner = CorruptionRunner(kernel)
         for corruption in corruptions:
-            yield laboratory.row(corruption)
+            yield runner.row(corruption)
     finally:
         host.finish(kernel)
